@@ -1,0 +1,40 @@
+# Every target sets up its own virtual environment in .venv; nothing is installed elsewhere.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test test-slow bench lint format clean
+
+demo: $(STAMP)
+	$(BIN)/connfit demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/operators.py
+	$(BIN)/python benchmarks/training.py
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror cpp/*.h cpp/*.cc
+	$(BIN)/pyright
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i cpp/*.h cpp/*.cc
+
+# Editable: edits of Python sources count at once, edits of cpp/ rebuild here.
+$(STAMP): pyproject.toml CMakeLists.txt $(wildcard cpp/*)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e ".[test,dev]"
+	touch $@
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,113 @@
+"""Time the sparse operators, native against portable, on random wiring of the adult fly's size.
+
+Prints one JSON object per line and operator: milliseconds of one call within a compiled loop (best
+and median of several loops), and how many times slower the portable operators are.
+
+    python benchmarks/operators.py            # N = 138,639, M = 15,091,983
+    python benchmarks/operators.py --small    # a hundredth of it
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from connfit import ops
+
+FULL = (138_639, 15_091_983)
+SMALL = (13_864, 150_920)
+LOOP = 8
+Step: TypeAlias = Callable[[Callable, Any, Any], Any]
+
+
+def random_pattern(n: int, m: int, seed: int = 0) -> ops.Pattern:
+    """Random wiring with log-normal numbers of inputs and outputs."""
+    rng = np.random.default_rng(seed)
+    share = np.cumsum(rng.lognormal(size=n))
+    indptr = np.concatenate([[0], np.round(share / share[-1] * m).astype(np.int64)])
+    outputs = np.cumsum(rng.lognormal(size=n))
+    indices = np.minimum(np.searchsorted(outputs, rng.random(m) * outputs[-1]), n - 1)
+    rows = np.repeat(np.arange(n), np.diff(indptr))
+    return ops.Pattern.of(indptr, indices[np.lexsort((indices, rows))], n)
+
+
+def cases(pattern: ops.Pattern) -> Iterator[tuple[str, dict, Step, Any, Any]]:
+    """Name, settings, one step of a loop, what stays the same in it, and its state at the start."""
+    keys = iter(jax.random.split(jax.random.key(0), 64))
+    n, m = pattern.rows, pattern.nnz
+
+    def draw(*shape: int) -> jax.Array:
+        return jax.random.uniform(next(keys), shape, jnp.float32)
+
+    def product(operator: Callable, w: jax.Array, x: jax.Array) -> jax.Array:
+        return 1e-2 * operator(w, x)
+
+    def sampled(operator: Callable, left: jax.Array, state: tuple) -> tuple:
+        right, _ = state
+        gradient = operator(left, right)
+        return right.at[0, 0].add(gradient[0]), gradient
+
+    def window(operator: Callable, fixed: tuple, state: tuple) -> tuple:
+        right, trace, _ = state
+        gradient, trace = operator(trace, *fixed, right)
+        return right.at[0, 0, 0].add(gradient[0]), trace, gradient
+
+    w = draw(m)
+    for batch in (1, 8, 16):
+        for name in ("matvec", "rmatvec"):
+            yield name, {"batch": batch}, product, w, draw(n, batch)
+    for k in (1, 8, 16, 32):
+        yield "sampled_outer", {"window": k}, sampled, draw(n, k), (draw(n, k), jnp.zeros(m))
+        fixed = (draw(n, 1), 0.9 * draw(n), draw(n, 1, k), draw(n, 1, k))
+        yield "window_outer", {"window": k}, window, fixed, (draw(n, 1, k), jnp.zeros((m, 1)), jnp.zeros(m))
+
+
+def times(
+    name: str, implementation: str, step: Step, pattern: ops.Pattern, fixed: Any, state: Any, repeats: int
+) -> list:
+    """Milliseconds per call, `repeats` times, of LOOP calls in a compiled loop as in training."""
+    operator = getattr(ops, name)
+
+    @partial(jax.jit, donate_argnums=2)
+    def run(pattern: ops.Pattern, fixed: Any, state: Any) -> Any:
+        bound = partial(operator, pattern, implementation=implementation)
+        return jax.lax.fori_loop(0, LOOP, lambda _, state: step(bound, fixed, state), state)
+
+    state = jax.block_until_ready(run(pattern, fixed, jax.tree.map(jnp.copy, state)))
+    found = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        state = jax.block_until_ready(run(pattern, fixed, state))
+        found.append(1e3 * (time.perf_counter() - start) / LOOP)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="a hundredth of the connections")
+    parser.add_argument("--repeats", type=int, default=5, help="timed loops of each native operator")
+    parser.add_argument("--native-only", action="store_true", help="skip the slow portable operators")
+    options = parser.parse_args()
+    n, m = SMALL if options.small else FULL
+    pattern = random_pattern(n, m)
+    for name, settings, step, fixed, state in cases(pattern):
+        line = {"benchmark": name, "implementation": "native", "n": n, "m": m, **settings, "cores": os.cpu_count()}
+        fast = times(name, "native", step, pattern, fixed, state, options.repeats)
+        line |= {"ms": round(min(fast), 3), "median_ms": round(float(np.median(fast)), 3)}
+        if not options.native_only:
+            slow = min(times(name, "portable", step, pattern, fixed, state, 1))
+            line |= {"portable_ms": round(slow, 3), "ratio_to_portable": round(slow / min(fast), 2)}
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+// y[i, :] = sum over the connections e of row i of w[e] x[indices[e], :]
+#pragma once
+
+#include "simd.h"
+#include "threads.h"
+
+namespace connfit {
+
+struct MatvecArgs {
+  const int32_t* indptr;
+  const int32_t* indices;
+  const float* w;
+  const float* x;  // [columns, batch]
+  float* y;        // [rows, batch]
+  int64_t rows, nnz, batch;
+};
+
+// One column.
+inline void MatvecSingle(const MatvecArgs& a, int64_t begin, int64_t end) {
+  constexpr int kSums = 8;
+  for (int64_t i = begin; i < end; ++i) {
+    float sums[kSums] = {};
+    int64_t e = a.indptr[i];
+    const int64_t stop = a.indptr[i + 1];
+    for (; e + kSums <= stop; e += kSums) {
+      for (int k = 0; k < kSums; ++k) sums[k] += a.w[e + k] * a.x[a.indices[e + k]];
+    }
+    for (; e < stop; ++e) sums[0] += a.w[e] * a.x[a.indices[e]];
+    a.y[i] = ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  }
+}
+
+#ifdef CONNFIT_X86
+// Four independent sums keep enough gathers in flight.
+CONNFIT_AVX2 inline void MatvecSingleAvx2(const MatvecArgs& a, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+    int64_t e = a.indptr[i];
+    const int64_t stop = a.indptr[i + 1];
+    for (; e + 32 <= stop; e += 32) {
+#pragma GCC unroll 4
+      for (int k = 0; k < 4; ++k) {
+        const __m256i at = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a.indices + e + 8 * k));
+        sums[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a.w + e + 8 * k), _mm256_i32gather_ps(a.x, at, 4), sums[k]);
+      }
+    }
+    for (; e < stop; e += 8) {
+      const __m256i lanes = FirstLanes(stop - e);
+      const __m256i at = _mm256_maskload_epi32(a.indices + e, lanes);
+      const __m256 x = _mm256_mask_i32gather_ps(_mm256_setzero_ps(), a.x, at, _mm256_castsi256_ps(lanes), 4);
+      sums[0] = _mm256_fmadd_ps(_mm256_maskload_ps(a.w + e, lanes), x, sums[0]);
+    }
+    a.y[i] = SumLanes(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
+  }
+}
+#endif
+
+// V vectors of W columns each, from column `first` on.
+template <int W, int V>
+CONNFIT_INLINE void MatvecBlock(const MatvecArgs& a, int64_t first, int64_t begin, int64_t end) {
+  constexpr int64_t kAhead = 32;
+  const float* x = a.x + first;
+  for (int64_t i = begin; i < end; ++i) {
+    Vector<W> sums[V] = {};
+    for (int64_t e = a.indptr[i]; e < a.indptr[i + 1]; ++e) {
+      if (W * V >= 8) __builtin_prefetch(x + a.indices[std::min(e + kAhead, a.nnz - 1)] * a.batch);
+      const float* row = x + a.indices[e] * a.batch;
+      for (int k = 0; k < V; ++k) sums[k] += a.w[e] * Load<W>(row + k * W);
+    }
+    for (int k = 0; k < V; ++k) Store<W>(a.y + i * a.batch + first + k * W, sums[k]);
+  }
+}
+
+CONNFIT_INLINE void MatvecColumns(const MatvecArgs& a, int64_t begin, int64_t end) {
+  int64_t first = 0;
+  for (; first + 16 <= a.batch; first += 16) MatvecBlock<8, 2>(a, first, begin, end);
+  if (first + 8 <= a.batch) MatvecBlock<8, 1>(a, first, begin, end), first += 8;
+  if (first + 4 <= a.batch) MatvecBlock<4, 1>(a, first, begin, end), first += 4;
+  if (first + 2 <= a.batch) MatvecBlock<2, 1>(a, first, begin, end), first += 2;
+  if (first < a.batch) MatvecBlock<1, 1>(a, first, begin, end);
+}
+
+CONNFIT_FOR_EACH_ISA(MatvecColumns, MatvecArgs)
+
+template <typename Pool>
+void Matvec(Pool& pool, const MatvecArgs& a) {
+  const int64_t chunks = ChunkCount(a.nnz * (1 + a.batch / 8));
+  ParallelFor(pool, chunks, [&](int64_t c) {
+    const int64_t begin = RowCut(a.indptr, a.rows, c, chunks), end = RowCut(a.indptr, a.rows, c + 1, chunks);
+    if (a.batch != 1) return MatvecColumnsBest(a, begin, end);
+#ifdef CONNFIT_X86
+    if (CurrentIsa() == Isa::avx2) return MatvecSingleAvx2(a, begin, end);
+#endif
+    MatvecSingle(a, begin, end);
+  });
+}
+
+}  // namespace connfit

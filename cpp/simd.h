@@ -1,0 +1,99 @@
+// Instruction sets: chosen when the program runs, so that what ships needs no -march.
+//
+// Bodies of kernels are either always-inline functions on vectors of fixed width, which a wrapper
+// with a target attribute makes the compiler emit once per instruction set, or AVX2 intrinsics
+// beside a plain loop. Other processors run the plain form. AVX-512 was measured and left out: these
+// kernels wait for memory, and it won nothing.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#define CONNFIT_INLINE inline __attribute__((always_inline))
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define CONNFIT_X86 1
+#define CONNFIT_AVX2 __attribute__((target("avx2,fma")))
+#endif
+
+namespace connfit {
+
+enum class Isa { portable, avx2 };
+
+// The best instruction set of this processor; CONNFIT_ISA=portable forces the plain form.
+inline Isa CurrentIsa() {
+  static const Isa isa = [] {
+    const char* forced = std::getenv("CONNFIT_ISA");
+    if (forced != nullptr && std::strcmp(forced, "portable") == 0) return Isa::portable;
+#ifdef CONNFIT_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
+#endif
+    return Isa::portable;
+  }();
+  return isa;
+}
+
+// Defines BODYBest(args, begin, end): the always-inline BODY for the current instruction set.
+#ifdef CONNFIT_X86
+#define CONNFIT_FOR_EACH_ISA(BODY, ARGS)                                                                  \
+  inline void BODY##Portable(const ARGS& a, int64_t begin, int64_t end) { BODY(a, begin, end); }          \
+  CONNFIT_AVX2 inline void BODY##Avx2(const ARGS& a, int64_t begin, int64_t end) { BODY(a, begin, end); } \
+  inline void BODY##Best(const ARGS& a, int64_t begin, int64_t end) {                                     \
+    return CurrentIsa() == Isa::avx2 ? BODY##Avx2(a, begin, end) : BODY##Portable(a, begin, end);         \
+  }
+#else
+#define CONNFIT_FOR_EACH_ISA(BODY, ARGS) \
+  inline void BODY##Best(const ARGS& a, int64_t begin, int64_t end) { BODY(a, begin, end); }
+#endif
+
+// A vector of W floats that may lie anywhere in memory.
+template <int W>
+struct VectorOf {
+  typedef float type __attribute__((vector_size(W * 4), aligned(4), may_alias));
+};
+template <int W>
+using Vector = typename VectorOf<W>::type;
+
+template <int W>
+CONNFIT_INLINE Vector<W> Load(const float* from) {
+  return *reinterpret_cast<const Vector<W>*>(from);
+}
+
+template <int W>
+CONNFIT_INLINE void Store(float* to, Vector<W> value) {
+  *reinterpret_cast<Vector<W>*>(to) = value;
+}
+
+#ifdef CONNFIT_X86
+// All bits set in the first `count` of eight lanes.
+CONNFIT_AVX2 inline __m256i FirstLanes(int64_t count) {
+  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
+}
+
+// Stores the first `count` lanes, without the masked store that some processors run in microcode.
+CONNFIT_AVX2 inline void StoreFirst(float* to, int64_t count, __m256 value) {
+  alignas(32) float lanes[8];
+  _mm256_store_ps(lanes, value);
+  for (int64_t z = 0; z < count; ++z) to[z] = lanes[z];
+}
+
+CONNFIT_AVX2 inline float SumLanes(__m256 v) {
+  __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  half = _mm_add_ps(half, _mm_movehl_ps(half, half));
+  return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
+}
+
+// Lane 2 z + h of the result is the sum over the lanes of vector h of pair z, where pairs[z] is the
+// horizontal sum of the two.
+CONNFIT_AVX2 inline __m256 SumPairs(const __m256 (&pairs)[4]) {
+  const __m256 low = _mm256_hadd_ps(pairs[0], pairs[1]), high = _mm256_hadd_ps(pairs[2], pairs[3]);
+  return _mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31));
+}
+#endif
+
+}  // namespace connfit

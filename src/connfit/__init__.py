@@ -1,0 +1,53 @@
+"""connfit: mechanistic whole-brain models from a connectome and recorded activity.
+
+>>> import connfit as cf
+>>> brain = cf.load_connectome("demo")
+>>> brain.n
+2000
+"""
+
+from connfit.cohort import Cohort
+from connfit.config import Config, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
+from connfit.connectome import Connectome
+from connfit.data.load import list_datasets, load_connectome, load_recording, load_recordings, read_recording
+from connfit.data.tables import connectome_from_tables
+from connfit.errors import ConnfitError
+from connfit.evaluation_run import evaluate_fit, evaluate_run
+from connfit.learn import Windowed, preset
+from connfit.matching import match_units
+from connfit.models import RateModel, Readout, initial_parameters
+from connfit.preprocess import apply_steps
+from connfit.recording import Recording
+from connfit.train import Fit, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cohort",
+    "Config",
+    "ConnfitError",
+    "Connectome",
+    "EvaluateConfig",
+    "Fit",
+    "LearnerConfig",
+    "ModelConfig",
+    "RateModel",
+    "Readout",
+    "Recording",
+    "TrainConfig",
+    "Windowed",
+    "__version__",
+    "apply_steps",
+    "connectome_from_tables",
+    "evaluate_fit",
+    "evaluate_run",
+    "fit",
+    "initial_parameters",
+    "list_datasets",
+    "load_connectome",
+    "load_recording",
+    "load_recordings",
+    "match_units",
+    "preset",
+    "read_recording",
+]

@@ -1,0 +1,16 @@
+"""Array aliases. Axes: T frames, P recorded units, N neurons, M connections, B recordings, K window steps.
+
+Arrays over time are [time, unit]; connectivity is [postsynaptic, presynaptic]; times are in
+seconds, rates in hertz unless a docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import jax
+import numpy as np
+
+Array: TypeAlias = jax.Array
+NDArray: TypeAlias = np.ndarray
+ArrayLike: TypeAlias = jax.Array | np.ndarray

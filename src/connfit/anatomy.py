@@ -1,0 +1,62 @@
+"""What the wiring alone says about regions: where each neuron makes its output synapses."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from connfit.connectome import Connectome
+from connfit.errors import DataError
+
+
+def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.csr_array]:
+    """Output synapses of each neuron in each region.
+
+    A connectome table has no coordinates of synapses, so a synapse is placed in the region of its
+    postsynaptic neuron. Gap junctions are not counted, nor are synapses onto neurons without a region.
+
+    Parameters
+    ----------
+    connectome
+        Wiring whose neuron table names regions.
+
+    Returns
+    -------
+    regions
+        The P region names in alphabetical order.
+    presynapses
+        [P, N] numbers of synapses, int64.
+
+    Raises
+    ------
+    DataError
+        If no neuron has a region.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from connfit.connectome import from_pairs
+    >>> table = pd.DataFrame({"id": [7, 8, 9], "type": "", "region": ["a", "b", "b"], "transmitter": "", "side": ""})
+    >>> brain = from_pairs("tiny", [0, 0, 1], [1, 2, 0], [3, 4, 5], [1, 1, 1], table)
+    >>> regions, presynapses = presynapses_by_region(brain)
+    >>> regions, presynapses.toarray().tolist()
+    (('a', 'b'), [[0, 5, 0], [7, 0, 0]])
+    """
+    region = connectome.neurons["region"].fillna("").astype(str).to_numpy()
+    regions = tuple(sorted(set(region) - {""}))
+    if not regions:
+        raise DataError(
+            f"connectome {connectome.name!r} has no regions: the column 'region' of its neuron table is empty",
+            fix="Name the column of the neuron table that holds regions when you read it",
+        )
+    row_of = {name: k for k, name in enumerate(regions)}
+    neuron_row = np.array([row_of.get(name, -1) for name in region], dtype=np.int64)
+    rows = neuron_row[connectome.posts]
+    kept = (rows >= 0) & ~np.asarray(connectome.electrical)
+    counts = np.asarray(connectome.counts)[kept].astype(np.int64)
+    summed = sp.coo_array(
+        (counts, (rows[kept], np.asarray(connectome.indices)[kept])), shape=(len(regions), connectome.n)
+    )
+    presynapses = sp.csr_array(summed)
+    presynapses.sort_indices()
+    return regions, presynapses

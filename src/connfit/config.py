@@ -1,0 +1,255 @@
+"""Everything that decides a run, as frozen values that read and write TOML and JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec.structs import replace
+
+from connfit.errors import ConfigError
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all sections: immutable, keyword-only, unknown keys are errors."""
+
+
+class TableConnectome(_Section):
+    """A connectome of the user's own, from an edge table and a neuron table."""
+
+    edges: str
+    neurons: str
+    pre: str = "pre"
+    post: str = "post"
+    count: str = "synapses"
+    id: str = "id"
+    type: str | None = None
+    region: str | None = None
+    transmitter: str | None = None
+    side: str | None = None
+    connection_type: str | None = None
+
+
+class FileRecordings(_Section):
+    """Recordings of the user's own."""
+
+    files: tuple[str, ...]
+    frame_rate: float | None = None
+    kind: str = "dff"
+    missing: Literal["error", "mask"] = "error"
+
+
+class DataConfig(_Section):
+    """What is fitted: a named dataset, or the user's own tables and recordings."""
+
+    dataset: str | None = None
+    recordings: tuple[str, ...] = ()
+    connectome: TableConnectome | None = None
+    recording_files: FileRecordings | None = None
+    variant: str | None = None
+    sign_rule: str | None = None
+    unknown_transmitter: Literal["error", "excitatory", "inhibitory", "drop"] | None = None
+    electrical: Literal["drop", "include"] = "drop"
+    self_connections: Literal["keep", "drop"] = "keep"
+    unmatched_units: Literal["report", "error"] = "report"
+    preprocess: tuple[dict[str, Any], ...] | None = None
+    train: float = 0.6
+    validation: float = 0.15
+    gap: int = 0
+    substeps: int = 1
+
+
+class ModelConfig(_Section):
+    """The rate model and how its parameters start."""
+
+    drive: Literal["dense", "anatomical", "none"] = "dense"
+    readout: Literal["auto", "anatomical", "names"] = "auto"
+    learned_readout: bool = False
+    nonlinearity: Literal["relu", "softplus"] = "relu"
+    weights: Literal["counts", "input_fraction", "truncated_normal"] = "counts"
+    spectral_radius: float | None = 0.1
+    time_constant_frames: float = 0.5
+    hidden_time_constant_frames: tuple[float, float] | None = (0.5, 10.0)
+    time_constant_bounds_frames: tuple[float, float] = (0.2, 50.0)
+    drive_start: Literal["persistence", "zero"] = "persistence"
+    bias_start: Literal["balanced", "zero"] = "balanced"
+    learn: tuple[Literal["weights", "time_constants", "bias", "drive", "readout"], ...] | None = None
+
+
+class LearnerConfig(_Section):
+    """The two dials of the learner, see `connfit.learn`."""
+
+    preset: Literal["d-rtrl", "hybrid", "tbptt", "bptt"] | None = None
+    window: int = 16
+    credit: Literal["neuron", "network"] = "network"
+    carry: Literal["trace", "history", "none"] = "trace"
+    history: int | None = None
+
+
+class TrainConfig(_Section):
+    """The schedule, the optimiser and the penalties."""
+
+    epochs: int = 100
+    free_run_epochs: int = 0
+    free_run_frames: int = 20
+    forced_frames: int = 20
+    warmup_frames: int = 20
+    batch: int | None = None
+    learning_rate: float = 1e-2
+    rate_scale: dict[str, float] = {}
+    final_learning_rate_fraction: float = 0.1
+    clip_norm: float | None = 1.0
+    l1_weights: float = 0.0
+    l2_weights: float = 0.0
+    drive_distance: float = 0.0
+    patience: int | None = 20
+    select_on: Literal["one_step", "horizon"] = "one_step"
+    checkpoint_every: int = 1
+
+
+class EvaluateConfig(_Section):
+    """What is computed after the fit."""
+
+    horizons: tuple[int, ...] = (1, 2, 5, 10, 30)
+    free_run_warmup: int = 250
+    horizon_starts: int = 128
+    var_lags: tuple[int, ...] = (1, 2, 4)
+    baselines: tuple[Literal["mean", "persistence", "var_ridge"], ...] = ("mean", "persistence", "var_ridge")
+
+
+class Config(_Section):
+    """One run."""
+
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    learner: LearnerConfig = LearnerConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    seed: int = 0
+
+
+def from_dict(values: dict[str, Any], *, source: str | Path = "configuration") -> Config:
+    """Validate plain values.
+
+    Raises
+    ------
+    ConfigError
+        Names the option, and the nearest one that exists.
+    """
+    try:
+        return msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_explain(str(error))}") from error
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Plain values, ready for JSON."""
+    return msgspec.to_builtins(config)
+
+
+def read(path: str | Path) -> Config:
+    """Read a TOML or JSON file; relative paths in it are relative to its folder.
+
+    Raises
+    ------
+    ConfigError
+        If the file is absent, not TOML or JSON, or has an unknown or wrong option.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such configuration file")
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid {'JSON' if path.suffix == '.json' else 'TOML'} ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must hold a table of options")
+    return _anchor_paths(from_dict(values, source=path), path.parent)
+
+
+def override(config: Config, assignments: Iterable[str]) -> Config:
+    """Apply `section.key=value` assignments; values are JSON, or text where they are not.
+
+    Raises
+    ------
+    ConfigError
+        Names the assignment and the nearest option that exists.
+    """
+    values = to_dict(config)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: write it as section.key=value, for example train.epochs=20")
+        *sections, last = key.strip().split(".")
+        place = values
+        for section in sections:
+            if not isinstance(place.get(section), dict):
+                raise ConfigError(f"--set {assignment}: there is no section {section!r}{_nearest(section, place)}")
+            place = place[section]
+        if last not in place and "rate_scale" not in sections:
+            raise ConfigError(f"--set {assignment}: there is no option {last!r}{_nearest(last, place)}")
+        try:
+            place[last] = json.loads(text)
+        except ValueError:
+            place[last] = text
+        config = from_dict(values, source=f"--set {assignment}")
+    return config
+
+
+def as_json(value: Any) -> str:
+    """A value in the form that `override` reads."""
+    return json.dumps(value)
+
+
+def _anchor_paths(config: Config, folder: Path) -> Config:
+    """Make relative file names absolute, so that a run does not depend on where it was started."""
+
+    def absolute(name: str) -> str:
+        return str((folder / name).resolve())
+
+    data = config.data
+    if data.connectome is not None:
+        own = data.connectome
+        data = replace(data, connectome=replace(own, edges=absolute(own.edges), neurons=absolute(own.neurons)))
+    if data.recording_files is not None:
+        files = tuple(absolute(name) for name in data.recording_files.files)
+        data = replace(data, recording_files=replace(data.recording_files, files=files))
+    if data.sign_rule is not None and data.sign_rule.endswith(".csv"):
+        data = replace(data, sign_rule=absolute(data.sign_rule))
+    return replace(config, data=data)
+
+
+def _nearest(name: str, among: Iterable[str]) -> str:
+    near = get_close_matches(name, list(among), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(among)}"
+
+
+def _explain(message: str) -> str:
+    """Put msgspec's path in front, and the nearest option behind, of its message."""
+    text, _, where = message.partition(" - at ")
+    where = where.strip("`").removeprefix("$").removeprefix(".")
+    unknown = re.search(r"unknown field `(.+?)`", text)
+    hint = ""
+    if unknown:
+        section: Any = Config
+        for part in filter(None, where.split(".")):
+            section = _section_type(section, part)
+        hint = _nearest(unknown.group(1), section.__struct_fields__)
+        text = f"there is no option {unknown.group(1)!r}"
+    return f"{where + ': ' if where else ''}{text}{hint}"
+
+
+def _section_type(section: Any, field: str) -> Any:
+    """Struct type of a section's field, the inside of `X | None` included."""
+    hint = get_type_hints(section)[field]
+    for one in (hint, *get_args(hint)):
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            return one
+    return section

@@ -1,0 +1,341 @@
+"""Named columns of tables on disk, converted strictly: an id never passes through a floating point number."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from connfit.errors import DataError, first_ten
+
+TableSource: TypeAlias = "str | Path | pd.DataFrame | NamedTable"
+IdArray: TypeAlias = np.ndarray
+
+_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?[0-9]+[eE][+-]?[0-9]+")
+_INT64 = np.iinfo(np.int64)
+
+
+@dataclass(frozen=True)
+class NamedTable:
+    """A table with where it came from, for messages.
+
+    Parameters
+    ----------
+    data
+        Columns as the source has them; those of a CSV file are text unless asked for as integers.
+    path
+        The file, or a word such as `"edges"` for a table in memory.
+    """
+
+    data: pa.Table
+    path: str
+
+    @property
+    def columns(self) -> list[str]:
+        """Column names in order."""
+        return self.data.column_names
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.data.num_rows
+
+    def require(self, columns: Sequence[str]) -> None:
+        """Raise a DataError unless every column is there exactly once."""
+        for column in columns:
+            found = self.columns.count(column)
+            if found == 1:
+                continue
+            if found > 1:
+                raise DataError(
+                    f"column {column!r} is there {found} times", path=self.path, fix="Rename the repeated columns"
+                )
+            near = get_close_matches(column, self.columns, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise DataError(
+                f"there is no column {column!r}; the columns are {', '.join(map(repr, self.columns[:40]))}",
+                path=self.path,
+                fix=f"{hint}Name the right column in the options",
+            )
+
+    def ids(self, column: str) -> IdArray:
+        """[rows] ids as int64, or as text where at least one is not a whole number.
+
+        Raises
+        ------
+        DataError
+            If an id is missing, is a floating point number, or does not fit into 64 bits.
+        """
+        values = self._column(column)
+        self._refuse_missing(values, column, "id")
+        if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+            raise DataError(
+                f"column {column!r} holds floating point numbers, which cannot hold ids above 2^53 exactly",
+                path=self.path,
+                fix="Write the ids as int64 or as text",
+            )
+        if pa.types.is_integer(values.type):
+            return self._cast(values, pa.int64(), column).to_numpy()
+        if not _is_text(values.type):
+            raise DataError(
+                f"column {column!r} holds {values.type}", path=self.path, fix="Ids must be integers or text"
+            )
+        text = [str(one).strip() for one in values.to_pylist()]
+        for row, one in enumerate(text, 1):
+            if not one:
+                raise DataError(
+                    f"row {row}: the id in column {column!r} is empty",
+                    path=self.path,
+                    fix="Fill it in or delete the row",
+                )
+        whole = [_INTEGER.fullmatch(one) is not None for one in text]
+        broken = [row for row, one in enumerate(text, 1) if _FLOAT.fullmatch(one)]
+        # A name such as "3e5" among other names is a name; among numbers it is an id that went through a float.
+        if broken and sum(whole) + len(broken) == len(text):
+            raise DataError(
+                f"row {broken[0]}: id {text[broken[0] - 1]!r} in column {column!r} was written as a "
+                f"floating point number ({len(broken)} such rows)",
+                path=self.path,
+                fix="Write whole ids, all digits",
+            )
+        if not all(whole):
+            return np.array(text, dtype=object)
+        numbers = [int(one) for one in text]
+        for row, one in enumerate(numbers, 1):
+            if not _INT64.min <= one <= _INT64.max:
+                raise DataError(
+                    f"row {row}: id {one} in column {column!r} does not fit into 64 bits",
+                    path=self.path,
+                    fix="Correct the id",
+                )
+        return np.array(numbers, np.int64)
+
+    def counts(self, column: str) -> np.ndarray:
+        """[rows] int64 counts, each at least 1.
+
+        Raises
+        ------
+        DataError
+            If a count is missing, not a whole number, or below 1; the first such row is named.
+        """
+        values = self._column(column)
+        self._refuse_missing(values, column, "count")
+        if _is_text(values.type):
+            text = values.to_pandas().str.strip()
+            numbers = np.asarray(pd.to_numeric(text, errors="coerce"), np.float64)
+            self._refuse_rows(np.isnan(numbers), text.to_numpy(object), column, "is not a number")
+        elif pa.types.is_integer(values.type):
+            numbers = np.asarray(values)
+        elif pa.types.is_floating(values.type):
+            numbers = np.asarray(values, np.float64)
+        else:
+            raise DataError(
+                f"column {column!r} holds {values.type}", path=self.path, fix="Counts must be whole numbers"
+            )
+        if numbers.dtype.kind == "f":
+            self._refuse_rows(~np.isfinite(numbers), numbers, column, "is not a finite number")
+            self._refuse_rows(numbers != np.round(numbers), numbers, column, "is not a whole number")
+        self._refuse_rows(numbers < 1, numbers, column, "is below 1")
+        self._refuse_rows(numbers > np.iinfo(np.int32).max, numbers, column, "is above 2^31 - 1")
+        return numbers.astype(np.int64)
+
+    def text(self, column: str) -> list[str]:
+        """[rows] text, empty where missing."""
+        values = self._column(column)
+        return ["" if one is None or one != one else str(one).strip() for one in values.to_pylist()]
+
+    def other(self, column: str) -> pd.Series:
+        """A column that nothing depends on: numbers where that loses nothing, text otherwise."""
+        values = self._column(column)
+        if pa.types.is_boolean(values.type) and not values.null_count:
+            return values.to_pandas()
+        if pa.types.is_floating(values.type) or (pa.types.is_integer(values.type) and not values.null_count):
+            return values.to_pandas()
+        text = self.text(column)
+        filled = [one for one in text if one]
+        if filled and len(filled) == len(text) and all(_INTEGER.fullmatch(one) and len(one) < 19 for one in filled):
+            return pd.Series(np.array([int(one) for one in text], np.int64))
+        if filled and all(_FLOAT.fullmatch(one) for one in filled):
+            return pd.Series([float(one) if one else np.nan for one in text])
+        return pd.Series(text, dtype="str")
+
+    def _column(self, column: str) -> pa.ChunkedArray:
+        self.require([column])
+        values = self.data.column(column)
+        return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
+
+    def _cast(self, values: pa.ChunkedArray, to: pa.DataType, column: str) -> pa.ChunkedArray:
+        try:
+            return values.cast(to)
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"column {column!r}: {error}", path=self.path, fix=f"Its values must fit into {to}"
+            ) from error
+
+    def _refuse_missing(self, values: pa.ChunkedArray, column: str, what: str) -> None:
+        if values.null_count:
+            row = int(np.flatnonzero(np.asarray(values.is_null()))[0]) + 1
+            raise DataError(
+                f"row {row}: the {what} in column {column!r} is missing ({values.null_count} such rows)",
+                path=self.path,
+                fix="Fill it in or delete the row",
+            )
+
+    def _refuse_rows(self, bad: np.ndarray, values: np.ndarray, column: str, problem: str) -> None:
+        if bad.any():
+            rows = np.flatnonzero(bad)
+            listed = f" (rows {first_ten(rows + 1)})" if len(rows) > 1 else ""
+            raise DataError(
+                f"row {rows[0] + 1}: {column} = {values[rows[0]]} {problem}{listed}",
+                path=self.path,
+                fix="Correct or delete the row; rows count from 1 below the header",
+            )
+
+
+def read_table(
+    source: TableSource,
+    what: str,
+    *,
+    columns: Sequence[str] | None = None,
+    integers: Sequence[str] = (),
+    as_csv: bool = False,
+) -> NamedTable:
+    """Read a table.
+
+    Parameters
+    ----------
+    source
+        A CSV (or `.csv.gz`, `.tsv`), Parquet or Feather file, a DataFrame, or a table that was read already.
+    what
+        What the table is, for messages about a DataFrame: `"edges"`, `"neurons"`.
+    columns
+        Columns that must be there; only these are read. Default: all.
+    integers
+        Columns of a CSV file to be read as integers at once where all their values are plain integers;
+        this saves most of the memory of a large edge table.
+    as_csv
+        Read the file as CSV whatever its name.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, empty, truncated, of another format, or lacks a column.
+    """
+    if isinstance(source, NamedTable):
+        table = source
+    elif isinstance(source, pd.DataFrame):
+        table = NamedTable(_from_frame(source, what), f"the {what} table")
+    else:
+        path = Path(source)
+        if not path.is_file():
+            raise DataError("no such file", path=path, fix=f"Check the path of the {what} table")
+        if path.stat().st_size == 0:
+            raise DataError("the file is empty", path=path, fix="Copy or download it again")
+        table = NamedTable(_read_file(path, columns, integers, as_csv), str(path))
+    if columns is not None:
+        table.require(columns)
+        table = NamedTable(table.data.select(list(dict.fromkeys(columns))), table.path)
+    if table.rows == 0:
+        raise DataError("the table has no rows", path=table.path, fix=f"Check that this is the {what} table")
+    return table
+
+
+def _from_frame(frame: pd.DataFrame, what: str) -> pa.Table:
+    arrays, names = [], []
+    for position, name in enumerate(frame.columns):
+        try:
+            arrays.append(pa.array(frame.iloc[:, position], from_pandas=True))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise DataError(
+                f"column {name!r} mixes types ({error})", path=f"the {what} table", fix="Give the column one type"
+            ) from error
+        names.append(str(name))
+    return pa.Table.from_arrays(
+        [one if isinstance(one, pa.ChunkedArray) else pa.chunked_array([one]) for one in arrays], names=names
+    )
+
+
+def _read_file(path: Path, columns: Sequence[str] | None, integers: Sequence[str], as_csv: bool) -> pa.Table:
+    name = path.name.lower()
+    again = "The file is truncated or damaged, or its name does not say what it is: copy or download it again"
+    try:
+        if as_csv or name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")):
+            return _read_csv(path, columns, integers)
+        if name.endswith((".parquet", ".pq")):
+            import pyarrow.parquet as pq
+
+            with pq.ParquetFile(path) as file:
+                _check_header(file.schema_arrow.names, columns, path)
+                return file.read(columns=None if columns is None else list(columns))
+        if name.endswith((".feather", ".arrow")):
+            import pyarrow.feather as feather
+
+            table = feather.read_table(path, memory_map=False)
+            _check_header(table.column_names, columns, path)
+            return table
+    except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read ({' '.join(str(error).split())[:300]})", path=path, fix=again) from error
+    raise DataError(
+        "the format is not known by this file name", path=path, fix="Use .csv, .csv.gz, .tsv, .parquet or .feather"
+    )
+
+
+def _check_header(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> None:
+    if columns is not None:
+        NamedTable(pa.Table.from_arrays([pa.array([], pa.null())] * len(names), names=list(names)), str(path)).require(
+            columns
+        )
+
+
+def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]) -> pa.Table:
+    """All columns as text, or some as integers if every value of theirs is one."""
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    parse = pacsv.ParseOptions(delimiter="\t" if ".tsv" in path.name.lower() else ",", newlines_in_values=False)
+    with opener(path, "rb") as file:
+        header = pacsv.read_csv(pa.BufferReader(file.readline()), parse_options=parse).column_names
+    _check_header(header, columns, path)
+    repeated = [one for one, times in Counter(header).items() if times > 1]
+    if repeated:
+        raise DataError(
+            f"columns are there more than once: {', '.join(map(repr, repeated))}",
+            path=path,
+            fix="Rename the repeated columns",
+        )
+    wanted = list(dict.fromkeys(columns)) if columns is not None else header
+
+    def read(types: dict[str, pa.DataType]) -> pa.Table:
+        with opener(path, "rb") as file:
+            return pacsv.read_csv(
+                file,
+                # One thread: only then do messages name the row.
+                read_options=pacsv.ReadOptions(use_threads=False),
+                parse_options=parse,
+                convert_options=pacsv.ConvertOptions(
+                    column_types=types, include_columns=wanted, null_values=[""], strings_can_be_null=False
+                ),
+            )
+
+    text = dict.fromkeys(wanted, pa.string())
+    if integers:
+        try:
+            return read({**text, **{one: pa.int64() for one in integers if one in wanted}})
+        except pa.ArrowInvalid:
+            # Read as text, the offending row can be named.
+            pass
+    return read(text)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)

@@ -1,0 +1,60 @@
+"""Exceptions whose messages name the file, row, column or option, and what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class ConnfitError(Exception):
+    """A mistake in a user's input: shown as one line by the command line, never as a traceback."""
+
+
+class DataError(ConnfitError):
+    """A file or a table cannot be used as it is.
+
+    Parameters
+    ----------
+    problem
+        What is wrong, with row and column where they are known.
+    path
+        The file in which it was found.
+    fix
+        What the user can change.
+    """
+
+    def __init__(self, problem: str, *, path: str | Path | None = None, fix: str | None = None) -> None:
+        where = f"{path}: " if path is not None else ""
+        super().__init__(f"{where}{problem}" + (f". {fix}" if fix else ""))
+        self.path = path
+        self.fix = fix
+
+
+class ConfigError(ConnfitError):
+    """An option is unknown, of the wrong type or out of range."""
+
+
+class NotAvailableError(ConnfitError):
+    """A dataset, an optional package or a compiled kernel that was asked for is not here."""
+
+
+class DivergedError(ConnfitError):
+    """The loss or the parameters stopped being finite during a fit."""
+
+
+def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
+    """Return `value` if it is allowed; otherwise raise a ConfigError with the nearest valid name."""
+    choices = tuple(allowed)
+    if value in choices:
+        return value
+    near = get_close_matches(str(value), choices, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ConfigError(f"{name} is {value!r}, but must be one of {', '.join(choices)}{hint}")
+
+
+def first_ten(items: Iterable[object]) -> str:
+    """List the first ten items and count the rest, for messages about many bad rows or ids."""
+    listed = list(items)
+    text = ", ".join(str(item) for item in listed[:10])
+    return text + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")

@@ -1,0 +1,290 @@
+"""One learner with two dials: how far credit travels inside a window, and what crosses from window to window.
+
+============  ===========  ====  ==========================================================
+credit        carry        K     what it is
+============  ===========  ====  ==========================================================
+``neuron``    ``trace``    any   D-RTRL, the same gradient for every K
+``network``   ``trace``    K     hybrid: exact inside the window, D-RTRL across windows
+``network``   ``none``     K     truncated backpropagation through time
+``network``   ``none``     T     backpropagation through time
+============  ===========  ====  ==========================================================
+
+``carry="history"`` is D-RTRL across windows with the trace cut after H steps: no memory per
+connection and recording, at the price of an error that falls as α^H (`history_error`).
+
+References
+----------
+Wang et al., "BrainTrace/BrainScale", Nature Communications 2026 (D-RTRL). Werbos 1990 (BPTT).
+Williams & Peng 1990 (truncation). The hybrid is this package's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from connfit.errors import ConfigError, one_of
+from connfit.learn.base import WindowArrays, WindowResult
+from connfit.models.base import Model, Params
+from connfit.models.forward import Trajectory, read_out, run_window
+from connfit.models.maps import SynapticMap
+
+CREDITS = ("neuron", "network")
+CARRIES = ("trace", "history", "none")
+
+
+class Past(NamedTuple):
+    """The last H steps before a window: what the gradient needs to reach back without traces."""
+
+    rates: Float[Array, "H N B"]
+    gain: Float[Array, "H N B"]
+    gate: Float[Array, "H N B"]
+    inputs: Float[Array, "H P B"]
+    leak: Float[Array, "H N B"]
+
+
+class WindowedMemory(NamedTuple):
+    """Rates r [N, B], and either eligibility traces by group, or the last H steps, or nothing."""
+
+    rates: Float[Array, "N B"]
+    traces: dict[str, Array]
+    past: Past | None
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """Gradient of the loss of each window of `window` steps.
+
+    Parameters
+    ----------
+    window
+        K, steps between two changes of the parameters.
+    credit
+        `"neuron"`: the adjoint decays along each neuron's own state. `"network"`: it also travels
+        back through the connections and, in free run, through read-out and drive.
+    carry
+        What tells a window about the steps before it: `"trace"` (an eligibility trace per strength
+        and recording), `"history"` (the last `history` steps) or `"none"`.
+    history
+        H, steps kept with `carry="history"`; default K.
+    """
+
+    window: int = 16
+    credit: str = "network"
+    carry: str = "trace"
+    history: int | None = None
+
+    def __post_init__(self) -> None:
+        one_of("credit", self.credit, CREDITS)
+        one_of("carry", self.carry, CARRIES)
+        if self.window < 1:
+            raise ConfigError(f"window = {self.window} must be 1 or more steps")
+        if self.history is not None and (self.carry != "history" or self.history < 1):
+            raise ConfigError(f"history = {self.history} needs carry = 'history' and 1 or more steps")
+
+    @property
+    def history_steps(self) -> int:
+        """H, 0 unless a history is carried."""
+        return (self.history or self.window) if self.carry == "history" else 0
+
+    def start(self, model: Model, batch: int, trained: tuple[str, ...]) -> WindowedMemory:
+        """Rates and memory at rest."""
+        n = model.neurons
+        rates = jnp.zeros((n, batch))
+        traces: dict[str, Array] = {}
+        past = None
+        if self.carry == "trace":
+            if "weights" in trained:
+                traces["weights"] = model.recurrent.zero_trace(batch)
+            if "drive" in trained and model.drive is not None:
+                traces["drive"] = model.drive.zero_trace(batch)
+            for group in ("bias", "time_constants"):
+                if group in trained:
+                    traces[group] = jnp.zeros((n, batch))
+        elif self.carry == "history":
+            h = self.history_steps
+            zero = jnp.zeros((h, n, batch))
+            past = Past(zero, zero, zero, jnp.zeros((h, model.units, batch)), zero)
+        return WindowedMemory(rates, traces, past)
+
+    def step(
+        self,
+        model: Model,
+        params: Params,
+        memory: WindowedMemory,
+        window: WindowArrays,
+        trained: tuple[str, ...],
+        *,
+        all_forced: bool = False,
+    ) -> tuple[WindowResult, WindowedMemory]:
+        """Run one window forward, its adjoint backward, and collect the gradient.
+
+        Parameters
+        ----------
+        trained
+            Groups whose gradient is wanted.
+        all_forced
+            True if every entry of `window.forced` is, so that the drive of the whole window is one
+            product; a static promise of the caller.
+
+        Returns
+        -------
+        WindowResult, WindowedMemory
+        """
+        end_rates, forward = run_window(
+            model, params, memory.rates, window.inputs, window.forced, all_forced=all_forced
+        )
+        predictions, error, loss = _score(model, params, forward, end_rates, window)
+        adjoint = self._backward(model, params, forward, window, error, all_forced=all_forced)
+        gradient, traces, past = self._collect(model, params, memory, forward, adjoint, trained)
+        if "readout" in trained:
+            gradient["readout"] = _readout_gradient(forward, end_rates, adjoint)
+        return WindowResult(loss, gradient, predictions), WindowedMemory(end_rates, traces, past)
+
+    def _backward(
+        self, model: Model, params: Params, forward: Trajectory, window: WindowArrays, error: Array, *, all_forced: bool
+    ) -> _Adjoint:
+        """λ(t) of every step, from 0 after the last one, and λ⁰ of the state at the window's start."""
+        alpha = model.decay(params)[:, None]
+        strengths = model.readout_strengths(params)
+        network = self.credit == "network"
+        feedback = network and model.drive is not None and not all_forced
+
+        def back(carry: tuple[Array, Array], step: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+            to_rates, to_prediction = carry
+            error_t, gain, gate, forced = step
+            unit_adjoint = error_t + to_prediction
+            rate_adjoint = to_rates + model.readout.adjoint(strengths, unit_adjoint)
+            driven = gain * rate_adjoint
+            to_rates = alpha * rate_adjoint
+            if network:
+                to_rates += model.outputs_adjoint(model.recurrent.adjoint(params["weights"], driven))
+            if feedback:
+                to_prediction = jnp.where(forced, 0, model.drive.adjoint(params["drive"], gate * driven))
+            return (to_rates, to_prediction), (rate_adjoint, unit_adjoint)
+
+        zero = (jnp.zeros_like(forward.rates[0]), jnp.zeros_like(error[0]))
+        (to_rates, to_prediction), (rates, units) = jax.lax.scan(
+            back, zero, (error, forward.gain, forward.gate, window.forced), reverse=True
+        )
+        start = to_rates + model.readout.adjoint(strengths, to_prediction) if feedback else to_rates
+        return _Adjoint(rates, units, start, to_prediction)
+
+    def _collect(
+        self,
+        model: Model,
+        params: Params,
+        memory: WindowedMemory,
+        forward: Trajectory,
+        adjoint: _Adjoint,
+        trained: tuple[str, ...],
+    ) -> tuple[Params, dict[str, Array], Past | None]:
+        """Turn adjoints and activity into gradients, by trace, by history or within the window only."""
+        alpha = model.decay(params)
+        leak = forward.rates - forward.steady
+        rate_adjoint, gain, rates, gate, inputs = adjoint.rates, forward.gain, forward.rates, forward.gate, forward.inputs
+        past = memory.past
+        if past is not None:
+            h = len(past.rates)
+            powers = alpha[:, None] ** jnp.arange(h - 1, -1, -1)
+            before = powers.T[:, :, None] * adjoint.start
+            rate_adjoint = jnp.concatenate([before, rate_adjoint])
+            gain, gate = jnp.concatenate([past.gain, gain]), jnp.concatenate([past.gate, gate])
+            rates, inputs = jnp.concatenate([past.rates, rates]), jnp.concatenate([past.inputs, inputs])
+            leak = jnp.concatenate([past.leak, leak])
+            past = Past(rates[-h:], gain[-h:], gate[-h:], inputs[-h:], leak[-h:])
+        driven = gain * rate_adjoint
+        gradient: Params = {}
+        traces: dict[str, Array] = {}
+        sums = _Sums(alpha, adjoint.start)
+
+        if "weights" in trained:
+            outputs = _columns(jax.vmap(model.outputs)(rates))
+            gradient["weights"], traces["weights"] = sums.strengths(
+                model.recurrent, memory.traces.get("weights"), driven, gain, outputs
+            )
+        if "drive" in trained and model.drive is not None:
+            gradient["drive"], traces["drive"] = sums.strengths(
+                model.drive, memory.traces.get("drive"), gate * driven, gate * gain, _columns(inputs)
+            )
+        if "bias" in trained:
+            gradient["bias"], traces["bias"] = sums.per_neuron(memory.traces.get("bias"), driven, gain)
+        if "time_constants" in trained:
+            slope, traces["time_constants"] = sums.per_neuron(memory.traces.get("time_constants"), rate_adjoint * leak, leak)
+            gradient["log_time_constants"] = slope * model.decay_slope(params)
+        return gradient, {key: trace for key, trace in traces.items() if trace is not None}, past
+
+
+class _Adjoint(NamedTuple):
+    """λ of the rates and of the predictions at every step, and of both just before the window."""
+
+    rates: Float[Array, "K N B"]
+    units: Float[Array, "K P B"]
+    start: Float[Array, "N B"]
+    start_units: Float[Array, "P B"]
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """The window's sums Σ_t left(t) right(t), plus λ⁰ ε where a trace ε is carried."""
+
+    alpha: Float[Array, "N"]
+    start: Float[Array, "N B"]
+
+    def strengths(
+        self, synapses: SynapticMap, trace: Array | None, left: Array, trace_left: Array, right: Float[Array, "C B K"]
+    ) -> tuple[Array, Array | None]:
+        if trace is None:
+            flat = (left.shape[1], -1)
+            return synapses.outer(_columns(left).reshape(flat), right.reshape(right.shape[0], -1)), None
+        k = len(left)
+        return synapses.outer_with_trace(
+            trace, self.start, self.alpha**k, _columns(left), _columns(self._faded(trace_left)), right
+        )
+
+    def per_neuron(self, trace: Array | None, left: Array, trace_left: Array) -> tuple[Array, Array | None]:
+        gradient = left.sum(axis=(0, 2))
+        if trace is None:
+            return gradient, None
+        k = len(left)
+        faded = self._faded(trace_left).sum(axis=0)
+        return gradient + (self.start * trace).sum(axis=1), (self.alpha**k)[:, None] * trace + faded
+
+    def _faded(self, values: Float[Array, "K N B"]) -> Float[Array, "K N B"]:
+        """α^(K-t) times the value of step t: what is left of it at the window's end."""
+        powers = self.alpha[:, None] ** jnp.arange(len(values) - 1, -1, -1)
+        return powers.T[:, :, None] * values
+
+
+def _score(
+    model: Model, params: Params, forward: Trajectory, end_rates: Array, window: WindowArrays
+) -> tuple[Array, Array, Array]:
+    """Predictions y [K, P, B], ∂loss/∂y, and the loss of the window."""
+    predictions = read_out(model, params, _after(forward, end_rates))
+    difference = predictions - window.targets
+    return predictions, 2 * window.weights * difference, (window.weights * difference**2).sum()
+
+
+def _readout_gradient(forward: Trajectory, end_rates: Array, adjoint: _Adjoint) -> Float[Array, "P N"]:
+    """Gradient of a learned read-out: Σ_t μ(t) r(t)ᵀ, the prediction that fed the first step included."""
+    before = adjoint.start_units @ forward.rates[0].T
+    return before + jnp.einsum("kpb,knb->pn", adjoint.units, _after(forward, end_rates))
+
+
+def _after(forward: Trajectory, end_rates: Float[Array, "N B"]) -> Float[Array, "K N B"]:
+    """r(t), after each step."""
+    return jnp.concatenate([forward.rates[1:], end_rates[None]])
+
+
+def _columns(values: Float[Array, "K R B"]) -> Float[Array, "R B K"]:
+    """Put the window's steps side by side, so that a neuron's window is one stretch of memory."""
+    return values.transpose(1, 2, 0)
+
+
+def history_error(alpha: Float[Array, "N"], history: int) -> Float[Array, ""]:
+    """Largest share α^H of a trace that `carry="history"` leaves out."""
+    return jnp.max(alpha) ** history

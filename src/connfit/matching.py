@@ -1,0 +1,178 @@
+"""Which recorded unit is which neuron, type or region of a connectome, and what matches nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Int
+
+from connfit.connectome import Connectome
+from connfit.errors import DataError, first_ten, one_of
+
+COLUMNS = ("id", "type", "region")
+
+
+@dataclass(frozen=True, eq=False)
+class UnitMatch:
+    """Recorded units and the neurons they stand for.
+
+    Parameters
+    ----------
+    column
+        Column of the neuron table that was compared: `"id"`, `"type"` or `"region"`.
+    case
+        `"exact"` or `"ignore"`.
+    matched
+        Names of the matched units, in the order of the recording.
+    columns
+        Position of each matched unit among the recording's units.
+    neurons
+        For each matched unit the positions of its neurons, ascending: one for an id, one or more otherwise.
+    unmatched
+        Units without a neuron, in the order of the recording.
+    suggestions
+        For unmatched units: names in the connectome that differ only in case, zeros or punctuation.
+    neurons_without_unit
+        Positions of neurons that no unit stands for.
+    total_neurons
+        Neurons of the connectome.
+    """
+
+    column: str
+    case: str
+    matched: tuple[str, ...]
+    columns: tuple[int, ...]
+    neurons: tuple[Int[np.ndarray, "k"], ...]
+    unmatched: tuple[str, ...]
+    suggestions: Mapping[str, tuple[str, ...]]
+    neurons_without_unit: Int[np.ndarray, "r"]
+    total_neurons: int
+
+    def report(self) -> str:
+        """A few lines of text: how many matched, which units did not, how many neurons are not recorded."""
+        covered = self.total_neurons - len(self.neurons_without_unit)
+        lines = [
+            f"{len(self.matched)} of {len(self.matched) + len(self.unmatched)} units match the neuron "
+            f"table's {self.column} ({covered} of {self.total_neurons} neurons recorded)"
+        ]
+        if self.unmatched:
+            lines.append(f"no neuron for {len(self.unmatched)} units: {first_ten(self.unmatched)}")
+        lines += [
+            f"  {unit!r}: did you mean {' or '.join(map(repr, names))}?" for unit, names in self.suggestions.items()
+        ]
+        return "\n".join(lines)
+
+    def record(self) -> dict[str, object]:
+        """The same as plain values, for a run's record."""
+        return {
+            "column": self.column,
+            "case": self.case,
+            "matched": list(self.matched),
+            "neurons_per_unit": [len(one) for one in self.neurons],
+            "unmatched": list(self.unmatched),
+            "suggestions": {unit: list(names) for unit, names in self.suggestions.items()},
+            "neurons_without_unit": len(self.neurons_without_unit),
+            "total_neurons": self.total_neurons,
+        }
+
+
+def match_units(
+    units: Sequence[str], connectome: Connectome, *, column: str = "id", case: str = "exact", unmatched: str = "report"
+) -> UnitMatch:
+    """Match the units of a recording to neurons by name.
+
+    Parameters
+    ----------
+    units
+        Unit names of a recording; unique.
+    connectome
+        The brain.
+    column
+        Column of the neuron table: `"id"`, `"type"` or `"region"`. Numbers are compared as text.
+    case
+        `"exact"` or `"ignore"` upper and lower case.
+    unmatched
+        `"report"`: units without a neuron are listed in the result. `"error"`: they are an error.
+
+    Returns
+    -------
+    UnitMatch
+
+    Raises
+    ------
+    DataError
+        If no unit matches, if one does not and the policy is `"error"`, or if with `case="ignore"` a name
+        could mean several.
+    """
+    one_of("column", column, COLUMNS)
+    one_of("case", case, ("exact", "ignore"))
+    one_of("unmatched", unmatched, ("report", "error"))
+    names = [str(one) for one in connectome.neurons[column].to_list()]
+
+    def key(name: str) -> str:
+        return name.casefold() if case == "ignore" else name
+
+    positions: dict[str, list[int]] = {}
+    spellings: dict[str, set[str]] = {}
+    for at, name in enumerate(names):
+        if name:
+            positions.setdefault(key(name), []).append(at)
+            spellings.setdefault(key(name), set()).add(name)
+    claimed: dict[str, str] = {}
+    for unit in units:
+        if key(unit) in positions and claimed.setdefault(key(unit), unit) != unit:
+            raise DataError(
+                f"units {claimed[key(unit)]!r} and {unit!r} differ only in case and would be the same neuron",
+                fix="Match with case='exact', or rename one",
+            )
+        if len(spellings.get(key(unit), ())) > 1 and column == "id":
+            raise DataError(
+                f"unit {unit!r} could be any of {', '.join(sorted(spellings[key(unit)]))}",
+                fix="Match with case='exact'",
+            )
+    columns = tuple(k for k, unit in enumerate(units) if key(unit) in positions)
+    absent = tuple(unit for unit in units if key(unit) not in positions)
+    suggestions = _suggest(absent, names)
+    neurons = tuple(np.array(positions[key(units[k])], np.int64) for k in columns)
+    recorded = np.zeros(connectome.n, bool)
+    for one in neurons:
+        recorded[one] = True
+    result = UnitMatch(
+        column=column,
+        case=case,
+        matched=tuple(units[k] for k in columns),
+        columns=columns,
+        neurons=neurons,
+        unmatched=absent,
+        suggestions=MappingProxyType(suggestions),
+        neurons_without_unit=np.flatnonzero(~recorded),
+        total_neurons=connectome.n,
+    )
+    if not columns:
+        examples = first_ten(dict.fromkeys(name for name in names if name)) or "(all empty)"
+        raise DataError(
+            f"none of the {len(units)} units ({first_ten(units)}) is in the column {column!r} of "
+            f"connectome {connectome.name!r} ({examples})",
+            fix=f"Choose another column of {', '.join(COLUMNS)}, or rename the units",
+        )
+    if absent and unmatched == "error":
+        raise DataError(result.report(), fix="Rename or leave out these units, or set unmatched_units = 'report'")
+    return result
+
+
+def _suggest(absent: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Names that become equal without case, punctuation and leading zeros of numbers (VB02, vb-2 -> VB2)."""
+
+    def loose(name: str) -> str:
+        return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold()))
+
+    wanted = {loose(one) for one in absent}
+    near: dict[str, set[str]] = {}
+    for name in names:
+        if name and loose(name) in wanted:
+            near.setdefault(loose(name), set()).add(name)
+    return {one: tuple(sorted(near[loose(one)])[:3]) for one in absent if loose(one) in near}

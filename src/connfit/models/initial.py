@@ -1,0 +1,200 @@
+"""How parameters start, by name.
+
+A random or count-weighted brain explodes or is silent; what is offered here starts with recurrent
+connections of a stated spectral radius and with a drive that predicts about the previous frame.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from jaxtyping import Float
+
+from connfit.connectome import Connectome
+from connfit.errors import ConfigError, one_of
+from connfit.models.base import Params
+from connfit.models.maps import DenseMap
+from connfit.models.rate import RateModel
+from connfit.models.readout import Readout
+
+WEIGHTS = ("counts", "input_fraction", "truncated_normal")
+DRIVE_STARTS = ("persistence", "zero")
+
+TRUNCATED_NORMAL_STD = 0.87962566103423978
+"""Standard deviation of a unit normal truncated at ±2, which the initial scale is divided by."""
+
+
+def initial_parameters(
+    model: RateModel,
+    connectome: Connectome,
+    readout: Readout,
+    *,
+    weights: str = "counts",
+    spectral_radius: float | None = 0.1,
+    time_constant_s: float | None = None,
+    hidden_time_constants_s: tuple[float, float] | None = None,
+    drive_start: str = "persistence",
+    mean_activity: Float[np.ndarray, "P"] | None = None,
+    seed: int = 0,
+) -> Params:
+    """Parameters before training.
+
+    Parameters
+    ----------
+    weights
+        `"counts"`: magnitudes proportional to synapse counts. `"input_fraction"`: to a connection's
+        share of the synapses onto its postsynaptic neuron. `"truncated_normal"`: |x| of a normal
+        truncated at two standard deviations of sqrt(2 / mean inputs per neuron) / 0.8796.
+    spectral_radius
+        Scale the signed matrix to this largest absolute eigenvalue; None leaves it unscaled.
+    time_constant_s
+        Time constant of every neuron in seconds; default half a step.
+    hidden_time_constants_s
+        Range from which neurons that the drive does not reach at the start draw theirs, uniformly in
+        the logarithm: a network whose neurons all have one time constant has nothing to remember with.
+        None: they have `time_constant_s` too.
+    drive_start
+        `"persistence"`: unit k drives the neurons that it reads so that reading them gives u_k;
+        `"zero"`.
+    mean_activity
+        Mean of each unit over the training part. If given, and the drive starts as persistence, each
+        bias makes this mean a fixed point: it cancels the recurrent input that its neuron has there, so
+        that recurrence starts as a perturbation about the recorded activity. Otherwise biases are 0.
+    seed
+        Seed of the random start.
+
+    Returns
+    -------
+    Params
+        In the default float type of JAX.
+    """
+    one_of("weights", weights, WEIGHTS)
+    one_of("drive_start", drive_start, DRIVE_STARTS)
+    tau = 0.5 * model.step_s if time_constant_s is None else time_constant_s
+    low, high = model.bounds_s
+    for one in (tau, *(hidden_time_constants_s or ())):
+        if not low <= one <= high:
+            raise ConfigError(f"an initial time constant of {one:.4g} s lies outside the bounds {low:.4g} to {high:.4g} s")
+    magnitudes = initial_magnitudes(connectome, weights, seed=seed)
+    if spectral_radius is not None and len(magnitudes):
+        magnitudes = magnitudes * _scale_to_radius(connectome, magnitudes, spectral_radius)
+    matrix = connectome.matrix(magnitudes)
+    drive = sp.csr_array(readout.matrix.T) * 0
+    bias = np.zeros(connectome.n)
+    if model.drive is not None and drive_start == "persistence":
+        exact = persistence_drive(readout)
+        drive = exact / _loop_gain(matrix, exact, readout.matrix)
+        if mean_activity is not None:
+            mean = np.asarray(mean_activity, np.float64)
+            rates = np.maximum(exact @ mean, 0)
+            bias = rates - np.maximum(drive @ mean, 0) - matrix @ rates
+    log_tau = np.full(connectome.n, np.log(tau))
+    if hidden_time_constants_s is not None:
+        hidden = np.asarray(abs(drive).sum(axis=1)).ravel() == 0
+        log_tau[hidden] = np.random.default_rng(seed).uniform(*np.log(hidden_time_constants_s), hidden.sum())
+    real = jnp.result_type(float)
+    params: Params = {
+        "weights": jnp.asarray(magnitudes, real),
+        "log_time_constants": jnp.asarray(log_tau, real),
+        "bias": jnp.asarray(bias, real),
+    }
+    if isinstance(model.drive, DenseMap):
+        params["drive"] = jnp.asarray(drive.toarray(), real)
+    elif model.drive is not None:
+        params["drive"] = jnp.asarray(drive.data, real)
+    if readout.learned:
+        params["readout"] = jnp.asarray(readout.matrix.toarray(), real)
+    return params
+
+
+def _loop_gain(recurrent: sp.csr_array, drive: sp.csr_array, readout: sp.csr_array, *, rounds: int = 4, sweeps: int = 40) -> float:
+    """Factor by which the drive must shrink for activity fed back through the read-out neither to grow nor to fade.
+
+    That is the s for which ``W + E C / s`` has the largest eigenvalue 1, by power iteration. Where the
+    recurrent connections alone reach 1, no drive can undo it and s stays 1.
+    """
+    gain = 1.0
+    for _ in range(rounds):
+        rates = np.asarray(drive.sum(axis=1)).ravel()
+        growth = 1.0
+        for _ in range(sweeps):
+            new = recurrent @ rates + drive @ (readout @ rates) / gain
+            growth = float(np.linalg.norm(new) / max(np.linalg.norm(rates), 1e-300))
+            rates = new / max(np.linalg.norm(new), 1e-300)
+        if not 1e-3 < growth < 1e3:
+            return 1.0
+        gain *= growth
+    return gain
+
+
+def initial_magnitudes(connectome: Connectome, weights: str, *, seed: int = 0) -> Float[np.ndarray, "M"]:
+    """Magnitudes [M] before scaling; see `initial_parameters`."""
+    counts = connectome.counts.astype(np.float64)
+    if weights == "counts":
+        return counts
+    if weights == "input_fraction":
+        total = np.bincount(connectome.posts, counts, connectome.n)
+        return counts / total[connectome.posts]
+    scale = np.sqrt(2 / max(1.0, connectome.m / max(1, connectome.n))) / TRUNCATED_NORMAL_STD
+    draw = jax.random.truncated_normal(jax.random.key(seed), -2.0, 2.0, (connectome.m,))
+    return scale * np.abs(np.asarray(draw, np.float64))
+
+
+def spectral_radius_of(matrix: sp.csr_array) -> float:
+    """Largest absolute eigenvalue of a [N, N] matrix: dense up to 500 neurons, else ARPACK."""
+    n = matrix.shape[0]
+    if n <= 500:
+        return float(np.abs(np.linalg.eigvals(matrix.toarray())).max(initial=0.0))
+    start = np.random.default_rng(0).standard_normal(n)
+    values = spla.eigs(matrix, k=4, which="LM", v0=start, return_eigenvectors=False, tol=1e-4, maxiter=50 * n)
+    return float(np.abs(values).max())
+
+
+def _scale_to_radius(connectome: Connectome, magnitudes: Float[np.ndarray, "M"], target: float) -> float:
+    if target < 0:
+        raise ConfigError(f"spectral_radius = {target} must not be negative")
+    radius = spectral_radius_of(connectome.matrix(magnitudes))
+    if radius < 1e-12 * max(1.0, float(magnitudes.max())):
+        raise ConfigError(
+            f"connectome {connectome.name!r} has no recurrent loop (spectral radius 0), so it cannot be scaled to {target}; set spectral_radius to null"
+        )
+    return target / radius
+
+
+def persistence_drive(readout: Readout, *, sweeps: int = 300) -> sp.csr_array:
+    """Drive E ≥ 0 [N, P], only where a unit reads a neuron, for which reading it out gives the unit back.
+
+    Minimises ``‖C E − 1‖²`` over E ≥ 0 on the support of Cᵀ by accelerated projected gradient
+    (Beck & Teboulle 2009), from a start that favours neurons read by one unit alone. Where units
+    share all their neurons the result is the nearest possible, not exact.
+    """
+    shares = sp.csr_array(readout.matrix)
+    support = sp.csr_array(shares.T)
+    support.sort_indices()
+    indptr, units, share = support.indptr, support.indices, support.data
+    per_neuron = np.diff(indptr)
+    neuron = np.repeat(np.arange(len(per_neuron)), per_neuron)
+    purity = share / np.bincount(neuron, share, len(per_neuron))[neuron]
+    values = purity**4
+    values /= np.bincount(units, values * share, readout.units)[units]
+
+    # The gradient Cᵀ(CE − 1) is needed on the support of E only: one term for each pair of units that
+    # a neuron is read by, instead of a dense [N, P] product.
+    partners = per_neuron[neuron]
+    entry = np.repeat(np.arange(len(units)), partners)
+    offset = np.arange(len(entry)) - np.repeat(np.cumsum(partners) - partners, partners)
+    partner = indptr[neuron[entry]] + offset
+    step = 1 / np.linalg.norm((shares @ support).toarray(), 2)
+    momentum, t = values, 1.0
+    for _ in range(sweeps):
+        residual = (shares @ sp.csr_array((momentum, units, indptr), shape=support.shape)).toarray()
+        residual -= np.eye(readout.units)
+        gradient = np.bincount(entry, share[partner] * residual[units[partner], units[entry]], len(units))
+        new = np.maximum(momentum - step * gradient, 0)
+        t_new = (1 + np.sqrt(1 + 4 * t * t)) / 2
+        momentum = new + (t - 1) / t_new * (new - values)
+        values, t = new, t_new
+    return sp.csr_array((values, units, indptr), shape=support.shape)

@@ -1,0 +1,191 @@
+"""The rate model: wiring and signs from the connectome; magnitudes, time constants, biases and drive are learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from connfit import ops
+from connfit.connectome import Connectome
+from connfit.errors import ConfigError, one_of
+from connfit.models.base import Params
+from connfit.models.maps import DenseMap, SparseMap
+from connfit.models.readout import Readout
+
+NONLINEARITIES = ("relu", "softplus")
+DRIVES = ("dense", "anatomical", "none")
+GROUPS = ("weights", "time_constants", "bias", "drive", "readout")
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout"],
+    meta_fields=["nonlinearity", "electrical", "step_s", "bounds_s"],
+)
+@dataclass(frozen=True)
+class RateModel:
+    """Leaky rate neurons on a connectome.
+
+    ``r_i(t) = α_i r_i(t-1) + (1-α_i) f(x_i(t))``, ``α_i = exp(-Δt/τ_i)``,
+    ``x_i(t) = Σ_j s_ij |w_ij| r_j(t-1) + b_i + relu(Σ_k E_ik u_k(t-1))``, ``y_k(t) = Σ_j C_kj r_j(t)``.
+
+    Build it with `RateModel.of`. Parameters are separate (`connfit.models.initial`): a dictionary of
+    `weights` [M] (magnitudes, ≥ 0), `log_time_constants` [N] (natural log of seconds), `bias` [N],
+    `drive` ([N, P] dense or one per anatomical pair) and, if learned, `readout` [P, N].
+
+    Attributes
+    ----------
+    recurrent
+        Map of the magnitudes, from output channels to neurons. Channel j < N is the chemical output
+        of neuron j with its sign; with gap junctions, channel N + j is its unsigned electrical output.
+    signs
+        [N] sign of each neuron's chemical output.
+    step_s
+        Length Δt of a step in seconds.
+    bounds_s
+        Smallest and largest time constant in seconds.
+    """
+
+    recurrent: SparseMap
+    signs: Float[Array, "N"]
+    drive: SparseMap | DenseMap | None
+    readout: SparseMap | DenseMap
+    fixed_readout: Float[Array, "R"] | None
+    nonlinearity: str
+    electrical: bool
+    step_s: float
+    bounds_s: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls,
+        connectome: Connectome,
+        readout: Readout,
+        *,
+        step_s: float,
+        drive: str = "dense",
+        nonlinearity: str = "relu",
+        bounds_s: tuple[float, float] | None = None,
+    ) -> RateModel:
+        """Build the model.
+
+        Parameters
+        ----------
+        connectome
+            Wiring and signs.
+        readout
+            Which neurons each unit reads; see `connfit.models.readout`.
+        step_s
+            Length of a step in seconds.
+        drive
+            `"dense"`: every unit may drive every neuron; `"anatomical"`: a unit drives only the
+            neurons it reads; `"none"`.
+        nonlinearity
+            `"relu"` or `"softplus"`.
+        bounds_s
+            Smallest and largest time constant in seconds; default 0.2 and 50 steps.
+
+        Raises
+        ------
+        ConfigError
+            If a name or a bound is not valid.
+        """
+        one_of("drive", drive, DRIVES)
+        one_of("nonlinearity", nonlinearity, NONLINEARITIES)
+        bounds_s = bounds_s or (0.2 * step_s, 50 * step_s)
+        if not 0 < bounds_s[0] < bounds_s[1] or step_s <= 0:
+            raise ConfigError(f"time constants must have bounds 0 < low < high and a positive step, got {bounds_s} s and {step_s} s")
+        if readout.neurons != connectome.n:
+            raise ConfigError(f"the read-out is for {readout.neurons} neurons, the connectome has {connectome.n}")
+        electrical = bool(connectome.electrical.any())
+        n = connectome.n
+        columns = connectome.indices + np.where(connectome.electrical, np.int32(n), np.int32(0))
+        recurrent = SparseMap(ops.Pattern.of(connectome.indptr, columns, (1 + electrical) * n))
+        by_unit = readout.matrix
+        if drive == "dense":
+            drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)
+        elif drive == "anatomical":
+            by_neuron = by_unit.T.tocsr()
+            drive_map = SparseMap(ops.Pattern.of(by_neuron.indptr, by_neuron.indices, readout.units))
+        else:
+            drive_map = None
+        if readout.learned:
+            readout_map: SparseMap | DenseMap = DenseMap(readout.units, n)
+            fixed = None
+        else:
+            readout_map = SparseMap(ops.Pattern.of(by_unit.indptr, by_unit.indices, n))
+            fixed = jnp.asarray(by_unit.data, jnp.result_type(float))
+        return cls(
+            recurrent=recurrent,
+            signs=jnp.asarray(connectome.signs, jnp.result_type(float)),
+            drive=drive_map,
+            readout=readout_map,
+            fixed_readout=fixed,
+            nonlinearity=nonlinearity,
+            electrical=electrical,
+            step_s=float(step_s),
+            bounds_s=(float(bounds_s[0]), float(bounds_s[1])),
+        )
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons N."""
+        return self.recurrent.pattern.rows
+
+    @property
+    def units(self) -> int:
+        """Number of recorded units P."""
+        return self.readout.rows if isinstance(self.readout, DenseMap) else self.readout.pattern.rows
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Parameter groups that this model has."""
+        absent = {"drive"} if self.drive is None else set()
+        if self.fixed_readout is not None:
+            absent.add("readout")
+        return tuple(group for group in GROUPS if group not in absent)
+
+    def decay(self, params: Params) -> Float[Array, "N"]:
+        """α = exp(-Δt/τ) of each neuron."""
+        return jnp.exp(-self.step_s / jnp.exp(params["log_time_constants"]))
+
+    def decay_slope(self, params: Params) -> Float[Array, "N"]:
+        """dα / d log τ = α Δt/τ."""
+        tau = jnp.exp(params["log_time_constants"])
+        return self.decay(params) * self.step_s / tau
+
+    def activation(self, x: Float[Array, "N B"]) -> tuple[Float[Array, "N B"], Float[Array, "N B"]]:
+        """Rate at steady state and its slope (1 at the corner of relu, so that a silent neuron can learn to fire)."""
+        if self.nonlinearity == "relu":
+            return jnp.maximum(x, 0), (x >= 0).astype(x.dtype)
+        return jax.nn.softplus(x), jax.nn.sigmoid(x)
+
+    def outputs(self, r: Float[Array, "N B"]) -> Float[Array, "C B"]:
+        """Signed chemical output of each neuron, then its electrical output if there are gap junctions."""
+        chemical = self.signs[:, None] * r
+        return jnp.concatenate([chemical, r]) if self.electrical else chemical
+
+    def outputs_adjoint(self, v: Float[Array, "C B"]) -> Float[Array, "N B"]:
+        """Adjoint of `outputs`."""
+        n = self.neurons
+        chemical = self.signs[:, None] * v[:n]
+        return chemical + v[n:] if self.electrical else chemical
+
+    def readout_strengths(self, params: Params) -> Array:
+        """C: the anatomical fractions, or the learned matrix."""
+        return params["readout"] if self.fixed_readout is None else self.fixed_readout
+
+    def project(self, params: Params) -> Params:
+        """Nearest allowed parameters: magnitudes ≥ 0 (so that no sign can flip), time constants within bounds."""
+        projected = dict(params)
+        if "weights" in params:
+            projected["weights"] = jnp.maximum(params["weights"], 0)
+        if "log_time_constants" in params:
+            low, high = self.bounds_s
+            projected["log_time_constants"] = jnp.clip(params["log_time_constants"], jnp.log(low), jnp.log(high))
+        return projected

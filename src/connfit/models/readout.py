@@ -1,0 +1,88 @@
+"""Which neurons each recorded unit reads, and with what share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+
+from connfit.anatomy import presynapses_by_region
+from connfit.connectome import Connectome
+from connfit.errors import DataError, first_ten
+from connfit.matching import match_units
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """The read-out ``y_k = Σ_j C_kj r_j``, whose rows sum to 1.
+
+    Parameters
+    ----------
+    matrix
+        [P, N] shares C ≥ 0.
+    unit_names
+        Names of the P units.
+    learned
+        True for the control in which C is learned, starting from `matrix`.
+    """
+
+    matrix: sp.csr_array
+    unit_names: tuple[str, ...]
+    learned: bool = False
+
+    def __post_init__(self) -> None:
+        matrix = sp.csr_array(self.matrix, dtype=np.float64)
+        matrix.eliminate_zeros()
+        matrix.sort_indices()
+        sums = np.asarray(matrix.sum(axis=1)).ravel()
+        empty = [name for name, total in zip(self.unit_names, sums, strict=True) if not total > 0]
+        if empty:
+            raise DataError(f"units that read no neuron: {first_ten(empty)}", fix="Leave them out of the recording, or add their neurons")
+        if matrix.data.min() < 0:
+            raise DataError("shares of a read-out must not be negative")
+        scaled = sp.diags_array(1 / sums) @ matrix
+        object.__setattr__(self, "matrix", sp.csr_array(scaled))
+
+    @property
+    def units(self) -> int:
+        """Number of units P."""
+        return self.matrix.shape[0]
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons N."""
+        return self.matrix.shape[1]
+
+    @classmethod
+    def by_name(cls, connectome: Connectome, units: Sequence[str], *, column: str = "id", learned: bool = False) -> Readout:
+        """Each unit is the mean of the neurons that carry its name in `column` of the neuron table.
+
+        Raises
+        ------
+        DataError
+            If a unit matches no neuron: match and select units first (`connfit.matching`).
+        """
+        match = match_units(units, connectome, column=column)
+        if match.unmatched:
+            raise DataError(f"units without a neuron in column {column!r}: {first_ten(match.unmatched)}", fix="Select the matched units first")
+        rows = np.repeat(np.arange(len(units)), [len(neurons) for neurons in match.neurons])
+        matrix = sp.csr_array((np.ones(len(rows)), (rows, np.concatenate(match.neurons))), shape=(len(units), connectome.n))
+        return cls(matrix, tuple(units), learned)
+
+    @classmethod
+    def by_anatomy(cls, connectome: Connectome, units: Sequence[str], *, learned: bool = False) -> Readout:
+        """Each unit is a region and reads neurons in proportion to their presynapses there.
+
+        Raises
+        ------
+        DataError
+            If the connectome has no such region.
+        """
+        regions, presynapses = presynapses_by_region(connectome)
+        position = {region: k for k, region in enumerate(regions)}
+        absent = [unit for unit in units if unit not in position]
+        if absent:
+            raise DataError(f"connectome {connectome.name!r} has no regions {first_ten(absent)}; it has {first_ten(regions)}")
+        return cls(sp.csr_array(presynapses)[[position[unit] for unit in units]], tuple(units), learned)

@@ -1,0 +1,186 @@
+"""Recordings of activity: values over time, which of them were observed, and their train, validation and test parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from connfit.errors import ConfigError, DataError, first_ten
+
+PART_NAMES = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Consecutive, disjoint blocks of frames, each half-open `(start, stop)`.
+
+    Parameters
+    ----------
+    train, validation, test
+        Frame numbers from 0. `validation` may be empty (`start == stop`).
+    """
+
+    train: tuple[int, int]
+    validation: tuple[int, int]
+    test: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        edges = [*self.train, *self.validation, *self.test]
+        if edges != sorted(edges) or edges[0] < 0:
+            raise ConfigError(f"parts must be consecutive half-open blocks train, validation, test; got {self}")
+        if self.train[0] == self.train[1]:
+            raise ConfigError("the training part is empty")
+
+    def __getitem__(self, part: str) -> slice:
+        if part not in PART_NAMES:
+            raise ConfigError(f"there is no part {part!r}; the parts are {', '.join(PART_NAMES)}")
+        return slice(*getattr(self, part))
+
+    @classmethod
+    def of(cls, frames: int, *, train: float, validation: float, gap: int = 0) -> Parts:
+        """Cut `frames` into fractions `train`, `validation` and the rest, `gap` unused frames between blocks."""
+        if not (0 < train < 1 and 0 <= validation < 1 and train + validation < 1):
+            raise ConfigError(
+                f"train = {train} and validation = {validation} must be fractions whose sum is below 1, "
+                "the rest is the test part"
+            )
+        if gap < 0:
+            raise ConfigError(f"gap = {gap} must be a number of frames, 0 or more")
+        first = round(train * frames)
+        second = round((train + validation) * frames)
+        valid_start = min(first + gap, second)
+        test_start = second + gap if validation else first + gap
+        if first < 2 or test_start >= frames:
+            raise ConfigError(
+                f"{frames} frames are too few for train = {train}, validation = {validation}, gap = {gap}"
+            )
+        return cls((0, first), (valid_start, second), (test_start, frames))
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Activity of named units over time in one animal.
+
+    Parameters
+    ----------
+    name
+        Name of the recording, unique among those fitted together.
+    values
+        [time, unit]. Finite wherever `mask` is True.
+    units
+        Unit names in column order: neurons or regions. Unique.
+    frame_rate
+        Frames per second (Hz).
+    kind
+        What the values are: `"fluorescence"`, `"dff"`, `"rate"`, ...
+    value_units
+        Unit of the values, for example `"dimensionless"` or `"Hz"`.
+    mask
+        [time, unit], True where the value was observed. Default: everywhere. Values that are not
+        observed are never scored; they may be NaN.
+    parts
+        Train, validation and test blocks, if cut.
+    steps
+        What preprocessing was done, in order, with every constant that is needed to repeat it.
+    notes
+        Facts about the source: organism, uid, file, checksum.
+
+    Raises
+    ------
+    DataError
+        If shapes disagree, names repeat or an observed value is not finite.
+    """
+
+    name: str
+    values: Float[np.ndarray, "T P"]
+    units: tuple[str, ...]
+    frame_rate: float
+    kind: str = "dff"
+    value_units: str = "dimensionless"
+    mask: Bool[np.ndarray, "T P"] = None  # type: ignore[assignment]  # filled in below
+    parts: Parts | None = None
+    steps: tuple[Mapping[str, Any], ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values)
+        if values.ndim != 2 or 0 in values.shape:
+            raise DataError(
+                f"recording {self.name!r}: values have shape {values.shape}, but must be [time, unit], both at least 1"
+            )
+        if values.dtype.kind not in "fiub":
+            raise DataError(f"recording {self.name!r}: values are {values.dtype}, but must be real numbers")
+        if values.dtype.kind != "f":
+            values = values.astype(np.float32)
+        if len(self.units) != values.shape[1]:
+            raise DataError(f"recording {self.name!r}: {len(self.units)} unit names for {values.shape[1]} columns")
+        seen: set[str] = set()
+        repeated = [u for u in self.units if u in seen or seen.add(u)]
+        if repeated:
+            raise DataError(
+                f"recording {self.name!r}: unit names repeat: {first_ten(repeated)}", fix="Rename or merge them"
+            )
+        if not np.isfinite(self.frame_rate) or self.frame_rate <= 0:
+            raise DataError(f"recording {self.name!r}: frame_rate = {self.frame_rate} Hz must be positive")
+        mask = np.ones(values.shape, bool) if self.mask is None else np.asarray(self.mask, bool)
+        if mask.shape != values.shape:
+            raise DataError(f"recording {self.name!r}: mask has shape {mask.shape}, values {values.shape}")
+        bad = np.argwhere(mask & ~np.isfinite(values))
+        if len(bad):
+            frame, unit = bad[0]
+            raise DataError(
+                f"recording {self.name!r}: {len(bad)} observed values are not finite, the first at frame "
+                f"{frame}, unit {self.units[unit]!r}",
+                fix="Mark them as missing in the mask",
+            )
+        if self.parts is not None and self.parts.test[1] > len(values):
+            raise DataError(
+                f"recording {self.name!r}: parts end at frame {self.parts.test[1]}, the recording at {len(values)}"
+            )
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "units", tuple(self.units))
+
+    @property
+    def frames(self) -> int:
+        """Number of frames T."""
+        return self.values.shape[0]
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.frames / self.frame_rate
+
+    def split(self, *, train: float = 0.6, validation: float = 0.15, gap: int = 0) -> Recording:
+        """Return the same recording cut into consecutive parts; `gap` frames between parts are left out."""
+        return replace(self, parts=Parts.of(self.frames, train=train, validation=validation, gap=gap))
+
+    def part(self, name: str) -> tuple[Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]:
+        """Values and mask of the part `"train"`, `"validation"` or `"test"`."""
+        block = self.require_parts()[name]
+        return self.values[block], self.mask[block]
+
+    def require_parts(self) -> Parts:
+        """The parts, or a ConfigError that says how to cut them."""
+        if self.parts is None:
+            raise ConfigError(
+                f"recording {self.name!r} has no parts yet: call recording.split(train=..., validation=...)"
+            )
+        return self.parts
+
+    def select_units(self, names: Sequence[str]) -> Recording:
+        """The same recording with only the units `names`, in that order."""
+        position = {unit: k for k, unit in enumerate(self.units)}
+        absent = [unit for unit in names if unit not in position]
+        if absent:
+            raise DataError(f"recording {self.name!r} has no units named {first_ten(absent)}")
+        columns = [position[unit] for unit in names]
+        return replace(self, values=self.values[:, columns], mask=self.mask[:, columns], units=tuple(names))
+
+    def with_step(self, values: np.ndarray, step: Mapping[str, Any], **changes: Any) -> Recording:
+        """The recording after one preprocessing step, with the step and its constants added to `steps`."""
+        return replace(self, values=values, steps=(*self.steps, dict(step)), **changes)

@@ -1,0 +1,189 @@
+"""The figures of one run directory, with captions: from arrays on disk to named figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from connfit.evaluate.baselines import hold_last
+from connfit.evaluate.forecast import PartForecast, RecordingForecast
+from connfit.evaluate.metrics import fc_corr, functional_connectivity, unit_correlations, unit_skill
+from connfit.report import distributions, figures
+from connfit.report.comparison import comparison, number, pretty
+from connfit.report.run_files import RunFiles
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure that is drawn when asked for.
+
+    Parameters
+    ----------
+    name
+        File name without ending.
+    caption
+        What is shown, in words.
+    recording
+        The recording it belongs to; None for the whole fit.
+    draw
+        Makes the figure.
+    """
+
+    name: str
+    caption: str
+    recording: str | None
+    draw: Callable[[], Figure]
+
+
+def drawings(run: RunFiles) -> Iterator[Drawing]:
+    """All figures that the files of a run allow."""
+    if any(row.key[0] == "horizon_skill" for row in comparison(run.metrics)):
+        yield _horizon(run)
+    if run.history:
+        yield _history(run)
+    if run.forecasts:
+        for index, (name, forecast) in enumerate(run.forecasts.recordings.items()):
+            suffix = f"_{index}" if len(run.forecasts.recordings) > 1 else ""
+            if len(forecast.parts["test"].values):
+                yield _traces(name, forecast, suffix)
+                yield _connectivity(name, forecast, suffix)
+    before, after = run.initial_parameters, run.parameters
+    if "weights" in before and "weights" in after:
+        yield _weights(before["weights"], after["weights"])
+    if "time_constants" in before and "time_constants" in after:
+        yield _time_constants(before["time_constants"], after["time_constants"])
+
+
+def persistence_of(part: PartForecast) -> np.ndarray:
+    """Persistence within a part; the first frame has none, for the frame before it is not kept."""
+    held = hold_last(part.values, part.mask)
+    return np.concatenate([np.full((1, held.shape[1]), np.nan), held[:-1]])
+
+
+def _horizon(run: RunFiles) -> Drawing:
+    curves: dict[str, dict[int, float | None]] = {}
+    for row in comparison(run.metrics):
+        if row.key[0] == "horizon_skill":
+            for name, value in row.values.items():
+                curves.setdefault(name, {})[int(row.key[1])] = value
+    # Colours belong to the names of the baselines, not to how they are written.
+    names = {pretty(name): name for name in run.metrics.get("baselines") or {}}
+    curves = {names.get(name, name): curve for name, curve in curves.items()}
+    rates = [one["frame_rate"] for one in (run.metrics.get("recordings") or {}).values() if one.get("frame_rate")]
+    rate = float(np.mean(rates)) if rates and max(rates) <= 1.01 * min(rates) else None
+    starts = ((run.metrics.get("parts") or {}).get("test") or {}).get("horizon", {}).get("starts")
+    caption = (
+        "Skill over persistence on the test part against how many frames ahead is predicted"
+        + (f", from {starts:,} start frames that are the same for all" if starts else "")
+        + ". 0 is as good as repeating the last frame, 1 is perfect. Values below −1 are drawn at −1, with their "
+        "number."
+    )
+    return Drawing("horizon_skill", caption, None, lambda: figures.horizon_skill(curves, frame_rate=rate))
+
+
+def _history(run: RunFiles) -> Drawing:
+    history = run.history
+    epochs = history.get("epoch") or list(range(len(next(iter(history.values())))))
+    blank = [float("nan")] * len(epochs)
+
+    def draw() -> Figure:
+        return figures.loss_history(
+            epochs,
+            history.get("train_loss", blank),
+            history.get("validation_loss", blank),
+            history.get("validation_skill", blank),
+            [str(phase) for phase in history.get("phase", [""] * len(epochs))],
+        )
+
+    phases = list(dict.fromkeys(history.get("phase", [])))
+    caption = (
+        "Left: training and validation loss by epoch. Right: one-step skill over persistence on the validation part."
+    )
+    if len(phases) > 1:
+        caption += (
+            f" The schedule had the phases {' and '.join(map(str, phases))}; the second is shaded, and its "
+            "training loss is of another task."
+        )
+    return Drawing("loss_history", caption, None, draw)
+
+
+def _traces(name: str, forecast: RecordingForecast, suffix: str) -> Drawing:
+    part = forecast.parts["test"]
+    label = "activity" if forecast.value_units in ("", "dimensionless") else f"activity ({forecast.value_units})"
+
+    def draw() -> Figure:
+        return figures.traces(
+            part.values,
+            part.mask,
+            part.one_step,
+            part.free_run,
+            units=forecast.units,
+            frame_rate=forecast.frame_rate,
+            start=part.start,
+            skill=unit_skill(part.values, part.one_step, persistence_of(part), part.mask),
+            correlation=unit_correlations(part.values, part.free_run, part.mask),
+            value_label=label,
+        )
+
+    caption = (
+        f"{name}, test part. Left: predicted one frame ahead (the first "
+        f"{min(len(part.values), figures.ONE_STEP_FRAMES)} frames), for the units "
+        "of highest, median and lowest one-step skill over persistence. Right: the same units in free run over "
+        "the whole test part, after "
+        f"{part.warmup_frames} recorded frames of warm-up. Gaps in the data are frames that were not observed. "
+        "Time is counted from the start of the recording."
+    )
+    return Drawing(f"traces{suffix}", caption, name, draw)
+
+
+def _connectivity(name: str, forecast: RecordingForecast, suffix: str) -> Drawing:
+    train, test = forecast.parts["train"], forecast.parts["test"]
+    data_train = functional_connectivity(train.values, train.mask)
+    data_test = functional_connectivity(test.values, test.mask)
+    free = functional_connectivity(test.free_run, test.mask)
+    itself, ours = fc_corr(data_train, data_test), fc_corr(data_test, free)
+
+    def draw() -> Figure:
+        panels = {
+            "data, train": data_train,
+            f"data, test\n{number(itself.value)} with train": data_test,
+            f"model in free run, test\n{number(ours.value)} with data, test": free,
+        }
+        return figures.connectivities(panels, order=figures.unit_order(data_train), units=forecast.units)
+
+    caption = (
+        f"{name}: functional connectivity (Pearson correlation over time) of the data's training part, the data's "
+        "test part and the "
+        "model's free run over the test part. Units in the same order everywhere, clustered on the data's "
+        "training part; grey is undefined. "
+        f"Correlation of upper triangles: data against itself {_words(itself)}, free run against data {_words(ours)}."
+    )
+    return Drawing(f"functional_connectivity{suffix}", caption, name, draw)
+
+
+def _words(measured: Any) -> str:
+    return number(measured.value) if measured.value is not None else f"not defined ({measured.reason})"
+
+
+def _weights(before: np.ndarray, after: np.ndarray) -> Drawing:
+    pruned = int(((after == 0) & (before != 0)).sum())
+    caption = (
+        f"Strengths of {after.size:,} connections before and after the fit (magnitudes; signs are fixed). Left: "
+        "distribution, both axes "
+        f"logarithmic. Right: after against before, dashed where nothing changed. {pruned:,} connections were "
+        "driven to 0 by the fit."
+    )
+    return Drawing("weights", caption, None, lambda: distributions.weights(before, after))
+
+
+def _time_constants(before: np.ndarray, after: np.ndarray) -> Drawing:
+    low, middle, high = np.percentile(after, [5, 50, 95])
+    caption = (
+        f"Time constants of {after.size:,} neurons before and after the fit. After: median {middle:.3g} s, "
+        f"5 to 95 % between {low:.3g} and {high:.3g} s."
+    )
+    return Drawing("time_constants", caption, None, lambda: distributions.time_constants(before, after))

@@ -1,0 +1,103 @@
+"""The frame of the HTML report and the small pieces it is made of. Every text is escaped here."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib import resources
+from string import Template
+
+PAGE = Template("""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>$title</title>
+<style>
+$style
+</style>
+</head>
+<body>
+<main>
+$body
+</main>
+</body>
+</html>
+""")
+
+STYLE = resources.files("connfit.report").joinpath("page.css").read_text(encoding="utf-8")
+
+
+def section(title: str, *parts: str) -> str:
+    """A section; nothing where it has no content."""
+    content = "\n".join(part for part in parts if part)
+    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>" if content else ""
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+
+
+def bullets(items: Iterable[str]) -> str:
+    lines = "".join(f"<li>{escape(item)}</li>" for item in items)
+    return f"<ul>{lines}</ul>" if lines else ""
+
+
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    caption: str = "",
+    best: Sequence[Sequence[int]] = (),
+    text: bool = False,
+) -> str:
+    """A table that scrolls sideways on a narrow screen.
+
+    Parameters
+    ----------
+    best
+        For each row the columns to mark; they are starred too, for readers who see no colour.
+    text
+        Cells hold words: left-aligned, wrapping.
+    """
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    body = []
+    for at, row in enumerate(rows):
+        marked = best[at] if at < len(best) else ()
+        cells = [f'<th scope="row">{escape(row[0])}</th>']
+        cells += [
+            f'<td class="best">{escape(cell)}&nbsp;*</td>' if column in marked else f"<td>{escape(cell)}</td>"
+            for column, cell in enumerate(row[1:], start=1)
+        ]
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    top = f"<thead><tr>{head}</tr></thead>" if header else ""
+    kind = ' class="text"' if text else ""
+    return f'<div class="scroll" tabindex="0"><table{kind}>{title}{top}<tbody>{"".join(body)}</tbody></table></div>'
+
+
+def picture(png: bytes, caption: str, *, narrow: bool = False) -> str:
+    """A figure with its image inside the page."""
+    data = base64.b64encode(png).decode("ascii")
+    kind = ' class="narrow"' if narrow else ""
+    image = f'<div class="image" tabindex="0"><img alt="{escape(caption)}" src="data:image/png;base64,{data}"></div>'
+    return f"<figure{kind}>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def folded(summary: str, *parts: str, is_open: bool = False) -> str:
+    """Content that opens on a click; nothing where there is none."""
+    content = "\n".join(part for part in parts if part)
+    return (
+        f"<details{' open' if is_open else ''}><summary>{escape(summary)}</summary>\n{content}\n</details>"
+        if content
+        else ""
+    )
+
+
+def code(text: str) -> str:
+    return f"<pre>{escape(text)}</pre>"

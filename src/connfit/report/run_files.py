@@ -1,0 +1,125 @@
+"""What a report reads: the files of one run directory, each of which may be absent."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from connfit.connectome import Connectome
+from connfit.errors import DataError
+from connfit.evaluate.forecast import Forecasts
+from connfit.evaluate.metrics_file import read_metrics
+
+
+@dataclass(frozen=True, eq=False)
+class RunFiles:
+    """Contents of a run directory; empty or None where a file is absent.
+
+    Parameters
+    ----------
+    history
+        Column to values, one per epoch; NaN for empty numbers.
+    parameters, initial_parameters
+        Group to array; `time_constants` in seconds.
+    """
+
+    folder: Path
+    metrics: Mapping[str, Any]
+    config: Mapping[str, Any]
+    record: Mapping[str, Any]
+    history: Mapping[str, list[Any]]
+    forecasts: Forecasts | None
+    parameters: Mapping[str, np.ndarray]
+    initial_parameters: Mapping[str, np.ndarray]
+    connectome: Connectome | None
+
+    @classmethod
+    def read(cls, folder: str | Path) -> RunFiles:
+        """Read a run directory.
+
+        Raises
+        ------
+        DataError
+            If the folder or its `metrics.json` is absent, or a file that is there is damaged.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise DataError("no such run directory", path=folder, fix="Give the folder that `connfit fit --out` wrote")
+        forecasts, connectome = folder / "forecasts.npz", folder / "connectome.h5"
+        return cls(
+            folder=folder,
+            metrics=read_metrics(folder / "metrics.json"),
+            config=_read_json(folder / "config.json"),
+            record=_read_json(folder / "record.json"),
+            history=_read_history(folder / "history.csv"),
+            forecasts=Forecasts.load(forecasts) if forecasts.exists() else None,
+            parameters=_read_arrays(folder / "parameters.npz"),
+            initial_parameters=_read_arrays(folder / "parameters_initial.npz"),
+            connectome=Connectome.load(connectome) if connectome.exists() else None,
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"not valid JSON ({error})", path=path, fix="The run's own files must not be edited") from error
+    if not isinstance(content, dict):
+        raise DataError("not a JSON object", path=path, fix="The run's own files must not be edited")
+    return content
+
+
+def _read_history(path: Path) -> dict[str, list[Any]]:
+    if not path.exists():
+        return {}
+    with open(path, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns: dict[str, list[Any]] = {}
+    for line, row in enumerate(rows, start=2):
+        for name, text in row.items():
+            if name is None:
+                raise DataError(
+                    f"line {line} has more fields than the header",
+                    path=path,
+                    fix="The run's own files must not be edited",
+                )
+            columns.setdefault(name, []).append(text if name == "phase" else _float(text, path, line, name))
+    return columns
+
+
+def _float(text: str | None, path: Path, line: int, name: str) -> float:
+    if text is None or text.strip() in ("", "None"):
+        return math.nan
+    try:
+        return float(text)
+    except ValueError as error:
+        raise DataError(
+            f"line {line}, column {name!r}: {text!r} is not a number",
+            path=path,
+            fix="The run's own files must not be edited",
+        ) from error
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"not an NPZ file, or a damaged one ({error})", path=path, fix="Copy the run directory again"
+        ) from error
+    if "log_time_constants" in arrays:
+        arrays.setdefault("time_constants", np.exp(arrays.pop("log_time_constants")))
+    return arrays

@@ -1,0 +1,376 @@
+"""A run: from a configuration to a directory that holds all that is needed to read, resume and repeat it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import platform
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import msgspec
+import numpy as np
+import optax
+
+from connfit import config as configuration
+from connfit.checkpoint import read_arrays, write_arrays, write_bytes, write_json
+from connfit.cohort import Cohort
+from connfit.config import Config
+from connfit.connectome import Connectome
+from connfit.data.load import connectome_from_config, recordings_from_config
+from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.learn import PRESETS, Windowed
+from connfit.matching import UnitMatch, match_units
+from connfit.models import RateModel, Readout, initial_parameters
+from connfit.models.base import Params
+from connfit.recording import Recording
+from connfit.train import Fit, FitState, Progress, fit
+
+PACKAGES = ("connfit", "jax", "jaxlib", "numpy", "scipy", "optax")
+CHECKPOINT = Path("checkpoints", "latest.npz")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """All the pieces that a configuration stands for.
+
+    Attributes
+    ----------
+    config
+        Resolved: nothing in it is left to a default that could change.
+    matches
+        For each recording, which units are which neurons; None where units are regions.
+    """
+
+    config: Config
+    connectome: Connectome
+    cohort: Cohort
+    readout: Readout
+    model: RateModel
+    params: Params
+    learner: Windowed
+    trained: tuple[str, ...]
+    matches: dict[str, UnitMatch]
+
+    def fit(
+        self,
+        *,
+        state: FitState | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_epoch: Callable[[FitState], None] | None = None,
+    ) -> Fit:
+        """Fit; see `connfit.train.fit`."""
+        return fit(
+            self.model, self.params, self.cohort, self.learner, self.config.train,
+            trained=self.trained, seed=self.config.seed, state=state, on_progress=on_progress, on_epoch=on_epoch,
+        )  # fmt: skip
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trained numbers of each group (0 for a group that is fixed or absent)."""
+        sizes = {("time_constants" if key == "log_time_constants" else key): int(value.size) for key, value in self.params.items()}
+        groups = ("weights", "time_constants", "bias", "drive", *(["readout"] if "readout" in sizes else []))
+        return {group: sizes.get(group, 0) if group in self.trained else 0 for group in groups}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
+        digest = hashlib.sha256()
+        brain = self.connectome
+        for array in (brain.indptr, brain.indices, brain.counts, brain.signs):
+            digest.update(np.ascontiguousarray(array))
+        for recording in self.cohort.recordings:
+            digest.update("\n".join((recording.name, *recording.units)).encode())
+            digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)))
+            digest.update(np.ascontiguousarray(recording.mask))
+        return digest.hexdigest()
+
+
+def prepare(config: Config) -> Job:
+    """Load the data that a configuration names and build model, start and learner.
+
+    Raises
+    ------
+    ConnfitError
+        If data or options are wrong.
+    """
+    connectome = connectome_from_config(config.data)
+    recordings = recordings_from_config(config.data)
+    column = _unit_column(config, connectome, recordings[0])
+    matches: dict[str, UnitMatch] = {}
+    if column != "region":
+        for recording in recordings:
+            matches[recording.name] = match_units(recording.units, connectome, column=column, unmatched=config.data.unmatched_units)
+        recordings = tuple(one.select_units(matches[one.name].matched) for one in recordings)
+    cohort = Cohort.of(recordings, substeps=config.data.substeps)
+    if column == "region":
+        readout = Readout.by_anatomy(connectome, cohort.units, learned=config.model.learned_readout)
+    else:
+        readout = Readout.by_name(connectome, cohort.units, column=column, learned=config.model.learned_readout)
+    options = config.model
+    model = RateModel.of(
+        connectome, readout, step_s=cohort.step_s, drive=options.drive, nonlinearity=options.nonlinearity, bounds_s=_seconds(options.time_constant_bounds_frames, cohort)
+    )
+    params = initial_parameters(
+        model,
+        connectome,
+        readout,
+        weights=options.weights,
+        spectral_radius=options.spectral_radius,
+        time_constant_s=options.time_constant_frames / cohort.frame_rate,
+        hidden_time_constants_s=_seconds(options.hidden_time_constant_frames, cohort),
+        drive_start=options.drive_start,
+        mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
+        seed=config.seed,
+    )
+    learner = _learner(config, cohort)
+    trained = model.groups if options.learn is None else tuple(options.learn)
+    resolved = msgspec.structs.replace(
+        config,
+        data=msgspec.structs.replace(config.data, recordings=_names(config, recordings)),
+        model=msgspec.structs.replace(options, readout="anatomical" if column == "region" else "names", learn=trained),
+        learner=msgspec.structs.replace(
+            config.learner, preset=None, window=learner.window, credit=learner.credit, carry=learner.carry, history=learner.history
+        ),
+    )
+    return Job(resolved, connectome, cohort, readout, model, params, learner, trained, matches)
+
+
+def _seconds(frames: tuple[float, float] | None, cohort: Cohort) -> tuple[float, float] | None:
+    return None if frames is None else (frames[0] / cohort.frame_rate, frames[1] / cohort.frame_rate)
+
+
+def _names(config: Config, recordings: tuple[Recording, ...]) -> tuple[str, ...]:
+    """Names of a dataset's recordings, spelt out, so that "all" stays what it was."""
+    if config.data.dataset in (None, "demo") or config.data.recording_files is not None:
+        return config.data.recordings
+    return tuple(recording.name for recording in recordings)
+
+
+def _unit_column(config: Config, connectome: Connectome, recording: Recording) -> str:
+    """Column of the neuron table that unit names belong to: regions for anatomy, else ids."""
+    if config.model.readout != "auto":
+        return "region" if config.model.readout == "anatomical" else "id"
+    ids = set(connectome.neurons["id"].astype(str))
+    regions = set(connectome.neurons["region"]) - {""}
+    by_id, by_region = sum(unit in ids for unit in recording.units), sum(unit in regions for unit in recording.units)
+    if not by_id and not by_region:
+        raise DataError(
+            f"no unit of recording {recording.name!r} is a neuron id or a region of connectome {connectome.name!r}: {', '.join(recording.units[:5])} ...",
+            fix="Rename the units, or choose other columns of the neuron table",
+        )
+    return "id" if by_id >= by_region else "region"
+
+
+def _learner(config: Config, cohort: Cohort) -> Windowed:
+    options = config.learner
+    if options.preset is None:
+        return Windowed(options.window, options.credit, options.carry, options.history)
+    credit, carry = PRESETS[options.preset]
+    longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
+    return Windowed(longest if options.preset == "bptt" else options.window, credit, carry)
+
+
+def start(
+    config: Config,
+    out: str | Path,
+    *,
+    command: str = "",
+    on_progress: Callable[[Progress], None] | None = None,
+    on_prepared: Callable[[Job], None] | None = None,
+) -> Fit:
+    """Make a run directory and fit.
+
+    Raises
+    ------
+    ConfigError
+        If the directory holds a run already.
+    """
+    out = Path(out)
+    if (out / "config.json").exists():
+        raise ConfigError(f"{out} holds a run already: resume it, or give another --out")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file: give a folder to --out")
+    job = prepare(config)
+    (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
+    job.connectome.save(out / "connectome.h5")
+    write_parameters(out / "parameters_initial.npz", job.params)
+    write_json(out / "record.json", _record(job, command))
+    write_json(out / "config.json", configuration.to_dict(job.config))
+    if on_prepared is not None:
+        on_prepared(job)
+    return _continue(job, out, None, on_progress)
+
+
+def resume(
+    out: str | Path,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_prepared: Callable[[Job], None] | None = None,
+) -> Fit:
+    """Go on with an interrupted run from its last checkpoint, to the numbers that it would have reached.
+
+    Raises
+    ------
+    DataError
+        If the directory holds no run, or its data have changed.
+    """
+    out = Path(out)
+    job = load_job(out)
+    state = _read_state(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
+    if on_prepared is not None:
+        on_prepared(job)
+    return _continue(job, out, state, on_progress)
+
+
+def load_job(out: Path) -> Job:
+    """The job of a run directory, with the data it was made from.
+
+    Raises
+    ------
+    DataError
+        If the directory holds no run, or its data have changed since.
+    """
+    if not (out / "config.json").is_file():
+        raise DataError("no run here", path=out, fix="Give the folder that `connfit fit --out` wrote")
+    job = prepare(configuration.read(out / "config.json"))
+    try:
+        fingerprint = msgspec.json.decode((out / "record.json").read_bytes())["data_fingerprint"]
+    except (OSError, msgspec.DecodeError, KeyError) as error:
+        raise DataError(f"damaged ({error})", path=out / "record.json") from error
+    if fingerprint != job.fingerprint():
+        raise DataError(
+            "the data, after preprocessing, are not those that this run was made from", path=out, fix="Restore the files, or start a new run"
+        )
+    return job
+
+
+def load_fit(out: str | Path) -> Fit:
+    """The fitted model of a run directory.
+
+    Raises
+    ------
+    DataError
+        If the directory holds no finished run.
+    """
+    out = Path(out)
+    job = load_job(out)
+    if not (out / "parameters.npz").exists():
+        raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
+    arrays, meta = read_arrays(out / "parameters.npz")
+    params = from_arrays(arrays)
+    state = _read_state(out / CHECKPOINT)
+    return Fit(job.model, params, job.params, job.cohort, state.history, meta["performance"])
+
+
+def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:
+    def save(now: FitState) -> None:
+        _write_state(out / CHECKPOINT, now)
+        _write_history(out / "history.csv", now)
+
+    try:
+        result = job.fit(state=state, on_progress=on_progress, on_epoch=save)
+    except DivergedError as error:
+        kept = out / CHECKPOINT
+        good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint before it"
+        raise DivergedError(f"{error}; {good}") from error
+    performance = {**result.performance, "peak_rss_bytes": peak_rss_bytes()}
+    write_arrays(out / "parameters.npz", to_arrays(result.params), {"performance": performance})
+    return replace(result, performance=performance)
+
+
+def to_arrays(params: Params) -> dict[str, np.ndarray]:
+    """Parameters as they are stored: time constants in seconds."""
+    arrays = {key: np.asarray(value) for key, value in params.items() if key != "log_time_constants"}
+    return {**arrays, "log_time_constants": np.asarray(params["log_time_constants"]), "time_constants": np.exp(params["log_time_constants"])}
+
+
+def from_arrays(arrays: dict[str, np.ndarray]) -> Params:
+    """Inverse of `to_arrays`."""
+    return {key: jnp.asarray(value) for key, value in arrays.items() if key != "time_constants"}
+
+
+def write_parameters(path: Path, params: Params) -> None:
+    """Write all groups to one NPZ file."""
+    write_arrays(path, to_arrays(params))
+
+
+def peak_rss_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _write_state(path: Path, state: FitState) -> None:
+    adam: Any = state.optimiser
+    arrays = {f"params/{key}": np.asarray(value) for key, value in state.params.items()}
+    arrays |= {f"best/{key}": value for key, value in state.best_params.items()}
+    arrays |= {f"mu/{key}": np.asarray(value) for key, value in adam.mu.items()}
+    arrays |= {f"nu/{key}": np.asarray(value) for key, value in adam.nu.items()}
+    arrays["count"] = np.asarray(adam.count)
+    meta = {
+        "phase": state.phase,
+        "epoch": state.epoch,
+        "best_value": None if np.isinf(state.best_value) else state.best_value,
+        "best_epoch": state.best_epoch,
+        "since_best": state.since_best,
+        "finished": state.finished,
+        "history": state.history,
+    }
+    write_arrays(path, arrays, meta)
+
+
+def _read_state(path: Path) -> FitState:
+    arrays, meta = read_arrays(path)
+
+    def group(prefix: str) -> dict[str, np.ndarray]:
+        return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+    def on_device(prefix: str) -> Params:
+        return {key: jnp.asarray(value) for key, value in group(prefix).items()}
+
+    adam = optax.ScaleByAdamState(count=jnp.asarray(arrays["count"]), mu=on_device("mu/"), nu=on_device("nu/"))
+    if meta["best_value"] is None:
+        meta["best_value"] = float("-inf")
+    meta["history"] = tuple(meta["history"])
+    return FitState(params=on_device("params/"), optimiser=adam, best_params=group("best/"), **meta)
+
+
+def _write_history(path: Path, state: FitState) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(state.history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(state.history)
+    write_bytes(path, text.getvalue().encode())
+
+
+def _record(job: Job, command: str) -> dict[str, Any]:
+    return {
+        "command": command,
+        "versions": {**{package: version(package) for package in PACKAGES}, "python": platform.python_version()},
+        "machine": platform.machine(),
+        "seed": job.config.seed,
+        "data_fingerprint": job.fingerprint(),
+        "connectome": {**job.connectome.summary(), "notes": dict(job.connectome.notes)},
+        "recordings": {
+            one.name: {
+                "frames": one.frames,
+                "frame_rate_hz": one.frame_rate,
+                "units": len(one.units),
+                "kind": one.kind,
+                "value_units": one.value_units,
+                "parts": msgspec.to_builtins(one.require_parts()),
+                "steps": [dict(step) for step in one.steps],
+                "notes": dict(one.notes),
+                **(job.matches[one.name].record() if one.name in job.matches else {}),
+            }
+            for one in job.cohort.recordings
+        },
+        "observations": {part: job.cohort.observations(part) for part in ("train", "validation", "test")},
+        "parameters": job.parameter_counts(),
+    }

@@ -1,0 +1,169 @@
+"""What a model with given parameters does: predictions one step and many steps ahead, and free runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from connfit.cohort import Cohort
+from connfit.errors import ConfigError
+from connfit.models.base import Params
+from connfit.models.forward import predict, step
+from connfit.models.rate import RateModel
+from connfit.preprocess import to_substeps
+from connfit.recording import Recording
+
+CHUNK = 64
+"""Model steps per call: what is held in memory does not depend on the recording's length."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelForecaster:
+    """A model with parameters as a forecaster of the recordings of a cohort.
+
+    Parameters
+    ----------
+    model, params
+        The model and all its parameters.
+    cohort
+        Says which unit of a recording is which unit of the model. Units that a recording lacks run
+        on the model's own prediction.
+    name
+        What tables call it.
+    """
+
+    model: RateModel
+    params: Params
+    cohort: Cohort
+    name: str = "connfit"
+
+    def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
+        """Prediction of each frame from the frames before it; NaN for frame 0, which has none."""
+        s = self.cohort.substeps
+        columns = self._columns(recording)
+        out = np.full(recording.values.shape, np.nan, np.float32)
+        inputs, forced = self._inputs(recording, s, recording.frames * s)
+        predictions = np.concatenate([np.asarray(y[:, :, 0]) for y in self._run(inputs, forced)])
+        out[1:] = predictions[s - 1 :: s][:, columns]
+        return out
+
+    def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
+        """Predictions of `steps` frames after each start, given all frames up to and including it."""
+        starts = np.asarray(starts)
+        s, columns = self.cohort.substeps, self._columns(recording)
+        if len(starts) == 0:
+            return np.zeros((0, steps, len(columns)), np.float32)
+        if starts.min() < 0 or starts.max() >= recording.frames:
+            raise ConfigError(f"horizon starts must lie in 0..{recording.frames - 1}")
+        last = int(starts.max()) * s
+        inputs, forced = self._inputs(recording, s, last + s)
+        slot = np.full(last, len(starts))
+        kept = jnp.zeros((len(starts) + 1, self.model.neurons))
+        order = {int(frame) * s + s - 1: k for k, frame in enumerate(starts)}
+        for at, k in order.items():
+            if at >= s:
+                slot[at - s] = k
+        rates = jnp.zeros((self.model.neurons, 1))
+        for begin in range(0, last, CHUNK):
+            block = slice(begin, min(begin + CHUNK, last))
+            rates, kept = _run_and_keep(self.model, self.params, rates, kept, inputs[block], forced[block], jnp.asarray(slot[block]))
+        first_given, first_forced = self._held(recording, starts)
+        _, predictions = predict(
+            self.model, self.params, kept[: len(starts)].T,
+            *_then_free(first_given, first_forced, steps * s, s),
+        )  # fmt: skip
+        return np.asarray(predictions)[s - 1 :: s][:, columns].transpose(2, 0, 1)
+
+    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> Float[np.ndarray, "frames P"]:
+        """Frames `start` to `start + frames - 1` by the model alone, after `warmup` recorded frames before them.
+
+        The first of them still sees the recorded frame before it.
+        """
+        s, columns = self.cohort.substeps, self._columns(recording)
+        begin = max(start - warmup, 1)
+        if not 1 <= start <= recording.frames:
+            raise ConfigError(f"a free run must start at frame 1 to {recording.frames}, not {start}")
+        inputs, forced = self._inputs(recording, begin * s, start * s)
+        rates = jnp.zeros((self.model.neurons, 1))
+        for block in _chunks(len(inputs)):
+            rates, _ = predict(self.model, self.params, rates, inputs[block], forced[block])
+        given, given_forced = self._held(recording, np.array([start - 1]))
+        out = []
+        inputs, forced = _then_free(given, given_forced, frames * s, s)
+        for block in _chunks(frames * s):
+            rates, y = predict(self.model, self.params, rates, inputs[block], forced[block])
+            out.append(np.asarray(y[:, :, 0]))
+        return np.concatenate(out)[s - 1 :: s][:, columns]
+
+    def _columns(self, recording: Recording) -> Int[np.ndarray, "p"]:
+        position = {unit: k for k, unit in enumerate(self.cohort.units)}
+        absent = [unit for unit in recording.units if unit not in position]
+        if absent:
+            raise ConfigError(f"recording {recording.name!r} has the unit {absent[0]!r}, which the model was not fitted to")
+        return np.array([position[unit] for unit in recording.units])
+
+    def _inputs(self, recording: Recording, first: int, last: int) -> tuple[Float[np.ndarray, "K P 1"], Bool[np.ndarray, "K P 1"]]:
+        """Inputs of model steps `first` to `last - 1`: the recorded activity of the step before each."""
+        s = self.cohort.substeps
+        fine = recording if s == 1 else to_substeps(replace(recording, parts=None), s)
+        values = fine.values[first - 1 : last - 1]
+        return self._spread(values, self._columns(recording))
+
+    def _held(self, recording: Recording, frames: Int[np.ndarray, "S"]) -> tuple[Float[np.ndarray, "P S"], Bool[np.ndarray, "P S"]]:
+        """Recorded activity at the given frames, one column each."""
+        given, forced = self._spread(recording.values[frames], self._columns(recording))
+        return given[:, :, 0].T, forced[:, :, 0].T
+
+    def _spread(self, values: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        there = np.isfinite(values)
+        given = np.zeros((len(values), self.model.units, 1), np.float32)
+        forced = np.zeros(given.shape, bool)
+        given[:, columns, 0] = np.where(there, values, 0)
+        forced[:, columns, 0] = there
+        return given, forced
+
+    def _run(self, inputs: np.ndarray, forced: np.ndarray) -> Iterator[Array]:
+        rates = jnp.zeros((self.model.neurons, 1))
+        for block in _chunks(len(inputs)):
+            rates, predictions = predict(self.model, self.params, rates, inputs[block], forced[block])
+            yield predictions
+
+
+def _chunks(steps: int) -> Iterator[slice]:
+    for begin in range(0, steps, CHUNK):
+        yield slice(begin, min(begin + CHUNK, steps))
+
+
+def _then_free(given: np.ndarray, forced: np.ndarray, steps: int, held: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs that hold one recorded frame for `held` steps and are free afterwards."""
+    inputs = np.zeros((steps, *given.shape), np.float32)
+    is_forced = np.zeros(inputs.shape, bool)
+    inputs[:held], is_forced[:held] = given, forced
+    return inputs, is_forced
+
+
+@partial(jax.jit, donate_argnames=("kept",))
+def _run_and_keep(
+    model: RateModel,
+    params: Params,
+    rates: Float[Array, "N 1"],
+    kept: Float[Array, "S N"],
+    inputs: Float[Array, "K P 1"],
+    forced: Bool[Array, "K P 1"],
+    slot: Int[Array, "K"],
+) -> tuple[Float[Array, "N 1"], Float[Array, "S N"]]:
+    """Run a chunk and keep the rates after the steps that a start needs, each in its slot (the last slot is scrap)."""
+
+    def forward(carry: tuple[Array, Array], now: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
+        r, store = carry
+        r, _ = step(model, params, r, now[0], now[1])
+        return (r, store.at[now[2]].set(r[:, 0])), None
+
+    (rates, kept), _ = jax.lax.scan(forward, (rates, kept), (inputs, forced, slot))
+    return rates, kept

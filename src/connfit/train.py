@@ -1,0 +1,465 @@
+"""Fit a model to recordings: windows through time, two phases, early stopping, states that resume exactly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from connfit.cohort import Cohort
+from connfit.config import TrainConfig
+from connfit.errors import ConfigError, DivergedError
+from connfit.learn.base import Learner, WindowArrays
+from connfit.models.base import Params
+from connfit.models.forward import predict
+from connfit.models.rate import RateModel
+from connfit.simulate import CHUNK, ModelForecaster
+
+PHASES = ("teacher-forced", "free-running")
+GROUP_OF = {"log_time_constants": "time_constants"}
+KEY_OF = {group: key for key, group in GROUP_OF.items()}
+SELECTION_HORIZONS = (1, 2, 5, 10)
+SELECTION_STARTS = 32
+CHECK_EVERY = 32
+"""Windows between two looks at the losses: rarely enough not to wait for the device, often enough to stop early."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitState:
+    """Everything that decides how a fit goes on. Written by checkpoints, read by resume.
+
+    Attributes
+    ----------
+    params, optimiser
+        Trained groups and Adam's moments after `epoch` epochs of phase `phase`. The next epoch
+        consumes these buffers: copy what is to be kept.
+    best_params
+        Trained groups at the best validation so far in this phase, on the host.
+    best_value, best_epoch, since_best
+        That validation's value (higher is better), the row of `history` (-1: before training) and the
+        epochs since.
+    history
+        One row per epoch.
+    """
+
+    params: Params
+    optimiser: optax.OptState
+    best_params: dict[str, np.ndarray]
+    phase: int = 0
+    epoch: int = 0
+    best_value: float = float("-inf")
+    best_epoch: int = -1
+    since_best: int = 0
+    finished: bool = False
+    history: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress display needs, after a window or at the end of an epoch."""
+
+    phase: str
+    epoch: int
+    epochs: int
+    window: int
+    windows: int
+    loss: float | None
+    validation_skill: float | None
+    ms_per_step: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted model.
+
+    Attributes
+    ----------
+    params
+        All groups, at the best validation of the last phase (at the last epoch without a validation part).
+    initial_params
+        All groups before training.
+    history
+        One row per epoch.
+    performance
+        `ms_per_step`, `first_step_s`, `steps`.
+    """
+
+    model: RateModel
+    params: Params
+    initial_params: Params
+    cohort: Cohort
+    history: tuple[dict[str, Any], ...]
+    performance: dict[str, float | int | None] = field(default_factory=dict)
+
+    def forecaster(self) -> ModelForecaster:
+        """The fitted model as a forecaster of its cohort's recordings."""
+        return ModelForecaster(self.model, self.params, self.cohort, name="connfit")
+
+    def initial_forecaster(self) -> ModelForecaster:
+        """The untrained model."""
+        return ModelForecaster(self.model, self.initial_params, self.cohort, name="at initialisation")
+
+
+def fit(
+    model: RateModel,
+    params: Params,
+    cohort: Cohort,
+    learner: Learner,
+    config: TrainConfig | None = None,
+    *,
+    trained: tuple[str, ...] | None = None,
+    seed: int = 0,
+    state: FitState | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_epoch: Callable[[FitState], None] | None = None,
+) -> Fit:
+    """Fit the trained groups of `params` to the training part of every recording.
+
+    Parameters
+    ----------
+    model, params
+        The model and all its parameters before training.
+    cohort
+        Recordings with parts; those of one batch are run side by side.
+    learner
+        Where gradients come from, for example `connfit.learn.Windowed`.
+    trained
+        Groups to train; default: all that the model has.
+    state
+        A state to go on from, as given to `on_epoch` earlier: the result is the same, bit for bit,
+        as if the fit had not been interrupted.
+    on_progress, on_epoch
+        Called after each window, and after each epoch with the state to checkpoint.
+
+    Raises
+    ------
+    DivergedError
+        When a loss or a gradient is not finite; names step, group and what to try.
+    ConfigError
+        When options contradict each other.
+    """
+    config = config or TrainConfig()
+    groups = model.groups if trained is None else trained
+    absent = [group for group in groups if group not in model.groups]
+    if absent:
+        raise ConfigError(f"the model has no group {absent[0]!r}; it has {', '.join(model.groups)}")
+    unknown = [group for group in config.rate_scale if group not in model.groups]
+    if unknown:
+        raise ConfigError(f"train.rate_scale names {unknown[0]!r}, but the model has {', '.join(model.groups)}")
+    initial = params
+    keys = [KEY_OF.get(group, group) for group in groups]
+    frozen = {key: value for key, value in params.items() if key not in keys}
+    if state is None:
+        own = {key: jnp.array(params[key]) for key in keys}
+        state = FitState(own, _adam().init(own), _on_host(own), phase=0 if config.epochs else 1)
+        state = replace(state, finished=config.epochs + config.free_run_epochs == 0)
+    trainer = _Trainer(model, cohort, learner, config, tuple(groups), frozen, initial, seed, on_progress or (lambda _: None))
+    if trainer.validates and not state.history and not state.finished and state.best_value == float("-inf"):
+        state = replace(state, best_value=trainer.validate(params)[0])
+    while not state.finished:
+        state = trainer.epoch(state)
+        if on_epoch is not None and (state.finished or state.epoch % config.checkpoint_every == 0):
+            on_epoch(state)
+    performance = {"ms_per_step": trainer.ms_per_step(), "first_step_s": trainer.first_step_s, "steps": trainer.steps}
+    best = {key: jnp.asarray(value) for key, value in state.best_params.items()}
+    return Fit(model, {**frozen, **best}, initial, cohort, state.history, performance)
+
+
+def _on_host(params: Params) -> dict[str, np.ndarray]:
+    return {key: np.array(value) for key, value in params.items()}
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """The part of the configuration that is compiled into a training step."""
+
+    clip_norm: float | None = 1.0
+    l1_weights: float = 0.0
+    l2_weights: float = 0.0
+    drive_distance: float = 0.0
+    rate_scale: tuple[tuple[str, float], ...] = ()
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> StepOptions:
+        """Pick the options from a training configuration."""
+        scale = tuple(sorted((KEY_OF.get(group, group), factor) for group, factor in config.rate_scale.items()))
+        return cls(config.clip_norm, config.l1_weights, config.l2_weights, config.drive_distance, scale)
+
+
+def _adam() -> optax.GradientTransformation:
+    return optax.scale_by_adam()
+
+
+@partial(jax.jit, static_argnames=("learner", "groups", "all_forced", "options"), donate_argnames=("params", "adam", "memory"))
+def training_step(
+    model: RateModel,
+    params: Params,
+    frozen: Params,
+    start: Params | None,
+    adam: optax.OptState,
+    memory: Any,
+    window: WindowArrays,
+    learning_rate: Float[Array, ""],
+    *,
+    learner: Learner,
+    groups: tuple[str, ...],
+    all_forced: bool,
+    options: StepOptions,
+) -> tuple[Params, optax.OptState, Any, Float[Array, ""], dict[str, Array]]:
+    """Gradient of one window, one Adam step, projection to allowed values.
+
+    Returns
+    -------
+    params, adam, memory
+        After the window.
+    loss
+        Weighted squared error of the window per step.
+    norms
+        Gradient norm of each group, before clipping.
+    """
+    result, memory = learner.step(model, {**frozen, **params}, memory, window, groups, all_forced=all_forced)
+    k = window.inputs.shape[0]
+    gradient = {key: value / k for key, value in result.gradient.items()}
+    gradient = _add_penalties(gradient, params, start, options)
+    norms = {key: jnp.sqrt((value**2).sum()) for key, value in gradient.items()}
+    if options.clip_norm is not None:
+        total = jnp.sqrt(sum(norm**2 for norm in norms.values()))
+        scale = jnp.minimum(1.0, options.clip_norm / jnp.maximum(total, 1e-30))
+        gradient = {key: scale * value for key, value in gradient.items()}
+    direction, adam = _adam().update(gradient, adam)
+    factors = dict(options.rate_scale)
+    moved = {key: params[key] - learning_rate * factors.get(key, 1.0) * direction[key] for key in params}
+    return model.project(moved), adam, memory, result.loss / k, norms
+
+
+def _add_penalties(gradient: Params, params: Params, start: Params | None, options: StepOptions) -> Params:
+    """Add the slope of L1 and L2 on the magnitudes and of the drive's squared distance from its start (means)."""
+    gradient = dict(gradient)
+    if "weights" in gradient and (options.l1_weights or options.l2_weights):
+        w = params["weights"]
+        gradient["weights"] += (options.l1_weights + 2 * options.l2_weights * w) / w.size
+    if "drive" in gradient and start is not None:
+        gradient["drive"] += 2 * options.drive_distance * (params["drive"] - start["drive"]) / start["drive"].size
+    return gradient
+
+
+@dataclass(eq=False)
+class _Trainer:
+    """Runs epochs; holds what does not change between them, and the clock."""
+
+    model: RateModel
+    cohort: Cohort
+    learner: Learner
+    config: TrainConfig
+    groups: tuple[str, ...]
+    frozen: Params
+    initial: Params
+    seed: int
+    on_progress: Callable[[Progress], None]
+    first_step_s: float | None = None
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self._began = time.perf_counter()
+        self._seconds = 0.0
+        self._timed_steps = 0
+        # Errors are counted in units of the change from frame to frame, and per frame on average, so
+        # that the loss of persistence is about 1 whatever the number of units and recordings.
+        variance = self.cohort.change_variance()
+        frames = max(recording.require_parts().train[1] for recording in self.cohort.recordings)
+        self._unit_weights = np.nan_to_num(1 / variance) * frames / self.cohort.observations("train")
+        self._anchor = {"drive": jnp.array(self.initial["drive"])} if self.config.drive_distance and "drive" in self.groups else None
+        self._options = StepOptions.of(self.config)
+        self.validates = self.cohort.observations("validation") > 0
+        self._all_forced = self.model.drive is None or all(
+            len(recording.units) == len(self.cohort.units) and np.isfinite(recording.values).all()
+            for recording in self.cohort.recordings
+        )
+
+    def ms_per_step(self) -> float | None:
+        """Mean time of a model step in milliseconds, compilation left out."""
+        return 1e3 * self._seconds / self._timed_steps if self._timed_steps else None
+
+    def epoch(self, state: FitState) -> FitState:
+        """One pass through the training part of every recording, then validation."""
+        params, optimiser, losses, seconds, rate = self._pass(state)
+        state = replace(state, params=params, optimiser=optimiser)
+        value, skill, loss = self.validate({**self.frozen, **state.params}) if self.validates else (None, None, None)
+        row = {
+            "epoch": len(state.history),
+            "phase": PHASES[state.phase],
+            "train_loss": float(np.mean(losses)),
+            "validation_loss": loss,
+            "validation_skill": skill,
+            "selection": value,
+            "learning_rate": rate,
+            "ms_per_step": 1e3 * seconds / (len(losses) * self.learner.window),
+            "seconds": seconds,
+        }
+        epoch = state.epoch + 1
+        state = replace(state, epoch=epoch, history=(*state.history, row))
+        if value is None or value > state.best_value:
+            state = replace(
+                state,
+                best_params=_on_host(state.params),
+                best_value=state.best_value if value is None else value,
+                best_epoch=row["epoch"],
+                since_best=0,
+            )
+        else:
+            state = replace(state, since_best=state.since_best + 1)
+        patience = self.config.patience
+        stop = self.validates and patience is not None and state.since_best >= patience
+        if not stop and epoch < self._epochs(state.phase):
+            return state
+        if state.phase == 0 and self.config.free_run_epochs:
+            return self._next_phase(state)
+        return replace(state, finished=True)
+
+    def _next_phase(self, state: FitState) -> FitState:
+        """Start the free-running phase from the best of the teacher-forced one, with fresh moments."""
+        params = {key: jnp.array(value) for key, value in state.best_params.items()}
+        return replace(state, params=params, optimiser=_adam().init(params), phase=1, epoch=0, since_best=0)
+
+    def _epochs(self, phase: int) -> int:
+        return self.config.epochs if phase == 0 else self.config.free_run_epochs
+
+    def _batches(self, state: FitState) -> list[list[int]]:
+        """Members of each batch; their order is shuffled by seed and epoch alone, so that resuming repeats it."""
+        count = len(self.cohort.recordings)
+        size = min(self.config.batch or count, count)
+        order = self._random(state).permutation(count)
+        return [sorted(order[k : k + size].tolist()) for k in range(0, count, size)]
+
+    def _random(self, state: FitState) -> np.random.Generator:
+        return np.random.default_rng([self.seed, state.phase, state.epoch])
+
+    def _windows(self, state: FitState, members: list[int]) -> Iterator[WindowArrays]:
+        """Windows of the members' training parts; in the free-running phase most inputs are withheld."""
+        blocks = [self.cohort.recordings[member].require_parts().train for member in members]
+        config, substeps, k = self.config, self.cohort.substeps, self.learner.window
+        cycle = (config.forced_frames + config.free_run_frames) * substeps
+        shift = int(self._random(state).integers(cycle)) if state.phase == 1 else 0
+        windows = self.cohort.windows(k, blocks, members, self._unit_weights, warmup_frames=config.warmup_frames)
+        for number, window in enumerate(windows):
+            forced = window.forced
+            if state.phase == 1:
+                position = (number * k + np.arange(k) + shift) % cycle
+                free = (position >= config.forced_frames * substeps) & (number * k + np.arange(k) >= config.warmup_frames * substeps)
+                forced = forced & ~free[:, None, None]
+            yield WindowArrays(window.inputs, forced, window.targets, window.weights)
+
+    def _pass(self, state: FitState) -> tuple[Params, optax.OptState, np.ndarray, float, float]:
+        """Train on every window once: parameters, moments, loss of each window, seconds, last learning rate."""
+        params, adam = state.params, state.optimiser
+        batches = self._batches(state)
+        longest = max(recording.require_parts().train[1] for recording in self.cohort.recordings) * self.cohort.substeps
+        windows_per_batch = -(-longest // self.learner.window)
+        total = windows_per_batch * len(batches)
+        pending: list[tuple[Array, dict[str, Array]]] = []
+        losses: list[float] = []
+        done, rate = 0, 0.0
+        began = time.perf_counter()
+        for members in batches:
+            memory = self.learner.start(self.model, len(members), self.groups)
+            for window in self._windows(state, members):
+                rate = self._learning_rate(state, done / total)
+                params, adam, memory, loss, norms = training_step(
+                    self.model, params, self.frozen, self._anchor, adam, memory, window, jnp.asarray(rate, jnp.result_type(float)),
+                    learner=self.learner, groups=self.groups, all_forced=self._all_forced and state.phase == 0, options=self._options,
+                )  # fmt: skip
+                done += 1
+                pending.append((loss, norms))
+                if self.first_step_s is None:
+                    jax.block_until_ready(loss)
+                    self.first_step_s = time.perf_counter() - self._began
+                if len(pending) >= CHECK_EVERY:
+                    losses += self._check(pending, state, done)
+                    pending = []
+                    self._report(state, done, total, losses[-1], began)
+        losses += self._check(pending, state, done)
+        jax.block_until_ready(params)
+        seconds, steps = time.perf_counter() - began, done * self.learner.window
+        self.steps += steps
+        if state.history:
+            self._seconds += seconds
+            self._timed_steps += steps
+        self._report(state, done, total, losses[-1], began)
+        return params, adam, np.array(losses), seconds, rate
+
+    def validate(self, params: Params) -> tuple[float, float, float]:
+        """Value by which epochs are compared, skill over persistence and loss, all on the validation part."""
+        loss = reference = 0.0
+        for member in range(len(self.cohort.recordings)):
+            start, stop = self.cohort.recordings[member].require_parts().validation
+            before = min(self.config.warmup_frames, start)
+            blocks = [(start - before, stop)]
+            rates = jnp.zeros((self.model.neurons, 1))
+            for window in self.cohort.windows(CHUNK, blocks, [member], self._unit_weights, warmup_frames=before):
+                rates, y = predict(self.model, params, rates, window.inputs, window.forced)
+                weights = window.weights * window.forced
+                loss += float((weights * (np.asarray(y) - window.targets) ** 2).sum())
+                reference += float((weights * (window.inputs - window.targets) ** 2).sum())
+        skill = 1 - loss / reference
+        value = skill if self.config.select_on == "one_step" else self._horizon_value(params)
+        return value, skill, loss / reference
+
+    def _horizon_value(self, params: Params) -> float:
+        """Mean skill over persistence at SELECTION_HORIZONS, on the validation part."""
+        forecaster = ModelForecaster(self.model, params, self.cohort)
+        loss, reference = np.zeros(len(SELECTION_HORIZONS)), np.zeros(len(SELECTION_HORIZONS))
+        ahead = np.array(SELECTION_HORIZONS)
+        for member, recording in enumerate(self.cohort.recordings):
+            start, stop = recording.require_parts().validation
+            starts = np.unique(np.linspace(start, stop - 1 - ahead[-1], SELECTION_STARTS).astype(int))
+            starts = starts[starts >= start]
+            forecast = forecaster.horizon(recording, starts, int(ahead[-1]))[:, ahead - 1]
+            at = starts[:, None] + ahead
+            weights = recording.mask[at] * recording.mask[starts][:, None] * self._unit_weights[self.cohort.columns[member], member]
+            truth, now = np.nan_to_num(recording.values[at]), np.nan_to_num(recording.values[starts])[:, None]
+            loss += (weights * (forecast - truth) ** 2).sum(axis=(0, 2))
+            reference += (weights * (now - truth) ** 2).sum(axis=(0, 2))
+        return float(np.mean(1 - loss / reference))
+
+    def _learning_rate(self, state: FitState, fraction: float) -> float:
+        """Cosine from the learning rate to its final fraction over a phase."""
+        progress = (state.epoch + fraction) / self._epochs(state.phase)
+        low = self.config.final_learning_rate_fraction
+        return self.config.learning_rate * (low + (1 - low) * 0.5 * (1 + np.cos(np.pi * progress)))
+
+    def _check(self, pending: list[tuple[Array, dict[str, Array]]], state: FitState, done: int) -> list[float]:
+        """Losses of the pending windows, or a DivergedError that names the first bad one."""
+        losses = [float(loss) for loss, _ in pending]
+        for number, (loss, (_, norms)) in enumerate(zip(losses, pending, strict=True)):
+            bad = [GROUP_OF.get(key, key) for key, norm in norms.items() if not np.isfinite(float(norm))]
+            if not np.isfinite(loss) or bad:
+                window = done - len(pending) + number
+                what = f"the gradient of {', '.join(bad)}" if bad else "the loss"
+                raise DivergedError(
+                    f"{what} is not finite in window {window} (model step {window * self.learner.window}) of epoch {len(state.history)}, "
+                    f"{PHASES[state.phase]} phase. Lower train.learning_rate ({self.config.learning_rate:g}) or model.spectral_radius"
+                )
+        return losses
+
+    def _report(self, state: FitState, done: int, total: int, loss: float, began: float) -> None:
+        last = state.history[-1] if state.history else {}
+        self.on_progress(
+            Progress(
+                phase=PHASES[state.phase],
+                epoch=state.epoch,
+                epochs=self._epochs(state.phase),
+                window=done,
+                windows=total,
+                loss=loss,
+                validation_skill=last.get("validation_skill"),
+                ms_per_step=1e3 * (time.perf_counter() - began) / (done * self.learner.window),
+            )
+        )

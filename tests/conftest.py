@@ -1,0 +1,27 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder with the public data sets; the test is skipped where it is absent."""
+    candidates = [os.environ.get("CONNFIT_DATA"), Path(__file__).parents[2] / "shared" / "data"]
+    for candidate in candidates:
+        if candidate and (Path(candidate) / "worm" / "neurons.csv").exists():
+            return Path(candidate)
+    pytest.skip("needs the worm data: set CONNFIT_DATA to the folder that holds worm/neurons.csv")
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Run a test in double precision."""
+    with jax.enable_x64(True):
+        yield

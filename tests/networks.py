@@ -1,0 +1,124 @@
+"""Small random brains, and an oracle that knows nothing of the package's operators or learners."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from connfit.connectome import Connectome, from_pairs
+from connfit.learn import WindowArrays
+from connfit.models import RateModel, Readout
+
+
+def random_connectome(rng: np.random.Generator, neurons: int, inputs: int, *, electrical: int = 0) -> Connectome:
+    """A random directed graph, with `electrical` gap junctions."""
+    post = np.repeat(np.arange(neurons), inputs)
+    pre = rng.integers(neurons, size=len(post))
+    counts = rng.integers(1, 9, size=len(post))
+    gap = np.zeros(len(post), bool)
+    if electrical:
+        pairs = np.unique(np.sort(rng.choice(neurons, (electrical, 2)), axis=1), axis=0)
+        pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+        strength = rng.integers(1, 4, len(pairs))
+        pre, post = np.r_[pre, pairs[:, 0], pairs[:, 1]], np.r_[post, pairs[:, 1], pairs[:, 0]]
+        counts = np.r_[counts, strength, strength]
+        gap = np.r_[gap, np.ones(2 * len(pairs), bool)]
+    table = pd.DataFrame({"id": [f"n{k}" for k in range(neurons)]}).assign(type="", region="", transmitter="", side="")
+    return from_pairs("random", pre, post, counts, rng.choice([-1, 1], neurons), table, electrical=gap)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model, parameters and a recording with missing, withheld and unscored values."""
+
+    connectome: Connectome
+    readout: Readout
+    model: RateModel
+    params: dict[str, jax.Array]
+    window: WindowArrays
+
+
+def random_problem(
+    seed: int,
+    *,
+    neurons: int = 14,
+    units: int = 4,
+    steps: int = 16,
+    batch: int = 2,
+    drive: str = "dense",
+    learned_readout: bool = False,
+    electrical: int = 0,
+    nonlinearity: str = "relu",
+    all_forced: bool = False,
+) -> Problem:
+    """Everything a learner needs, away from any special value (call it in double precision)."""
+    rng = np.random.default_rng(seed)
+    connectome = random_connectome(rng, neurons, 4, electrical=electrical)
+    shares = np.where(rng.random((units, neurons)) < 0.5, rng.random((units, neurons)), 0)
+    shares[np.arange(units), np.arange(units)] = 0.5
+    readout = Readout(sp.csr_array(shares), tuple(f"u{k}" for k in range(units)), learned=learned_readout)
+    model = RateModel.of(connectome, readout, step_s=0.6, drive=drive, nonlinearity=nonlinearity)
+    drive_shape = None if model.drive is None else model.drive.strengths_shape
+    params = {
+        "weights": jnp.asarray(rng.random(connectome.m) * 0.8),
+        "log_time_constants": jnp.asarray(rng.normal(0, 0.7, neurons)),
+        "bias": jnp.asarray(rng.normal(0.3, 0.3, neurons)),
+    }
+    if drive_shape is not None:
+        params["drive"] = jnp.asarray(rng.normal(0.2, 0.5, drive_shape))
+    if learned_readout:
+        params["readout"] = jnp.asarray(readout.matrix.toarray())
+    shape = (steps, units, batch)
+    forced = np.ones(shape, bool) if all_forced else rng.random(shape) < 0.6
+    window = WindowArrays(
+        jnp.asarray(np.where(forced, rng.random(shape), 0)),
+        jnp.asarray(forced),
+        jnp.asarray(rng.random(shape)),
+        jnp.asarray(np.where(rng.random(shape) < 0.7, rng.random(shape), 0)),
+    )
+    return Problem(connectome, readout, model, params, window)
+
+
+def dense_matrices(problem: Problem, params: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Signed W [N, N], drive E [N, P] and read-out C [P, N] as dense matrices of the parameters."""
+    brain = problem.connectome
+    w = jnp.zeros((brain.n, brain.n)).at[brain.posts, brain.indices].add(params["weights"] * brain.connection_signs)
+    c = params["readout"] if problem.readout.learned else jnp.asarray(problem.readout.matrix.toarray())
+    if "drive" not in params:
+        return w, jnp.zeros((brain.n, c.shape[0])), c
+    if params["drive"].ndim == 2:
+        return w, params["drive"], c
+    support = problem.readout.matrix.T.tocsr()
+    rows = np.repeat(np.arange(brain.n), np.diff(support.indptr))
+    return w, jnp.zeros((brain.n, c.shape[0])).at[rows, support.indices].set(params["drive"]), c
+
+
+def open_at_zero(x: jax.Array) -> jax.Array:
+    """Relu whose slope at 0 is 1."""
+    return jnp.where(x >= 0, x, 0)
+
+
+def plain_scan(problem: Problem, params: dict, start: jax.Array, window: WindowArrays) -> tuple[jax.Array, jax.Array]:
+    """Loss of a window from the rates `start` [N, B], and the rates after it: the equations, nothing else."""
+    w, e, c = dense_matrices(problem, params)
+    alpha = jnp.exp(-problem.model.step_s / jnp.exp(params["log_time_constants"]))[:, None]
+    f = open_at_zero if problem.model.nonlinearity == "relu" else jax.nn.softplus
+
+    def one(r, now):
+        given, forced, target, weight = now
+        u = jnp.where(forced, given, c @ r)
+        r = alpha * r + (1 - alpha) * f(w @ r + params["bias"][:, None] + open_at_zero(e @ u))
+        return r, (weight * (c @ r - target) ** 2).sum()
+
+    end, losses = jax.lax.scan(one, start, tuple(window))
+    return losses.sum(), end
+
+
+def pieces(window: WindowArrays, steps: int) -> list[WindowArrays]:
+    """Cut a long window into windows of `steps`."""
+    return [WindowArrays(*(a[k : k + steps] for a in window)) for k in range(0, window.inputs.shape[0], steps)]

@@ -1,0 +1,182 @@
+"""Baselines against processes whose best prediction is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+
+from connfit.config import EvaluateConfig
+from connfit.errors import ConfigError, DataError
+from connfit.evaluate.baselines import BASELINES, Mean, Persistence, VarRidge, baseline_factories, hold_last
+from connfit.evaluate.forecast import Forecaster
+from connfit.evaluate.scores import score
+from connfit.recording import Recording
+
+ALL = list(BASELINES)
+
+
+def recording(values: np.ndarray, mask: np.ndarray | None = None, name: str = "made") -> Recording:
+    units = tuple(f"unit{k}" for k in range(values.shape[1]))
+    return Recording(name, values, units, 2.0, mask=mask).split(train=0.6, validation=0.15)
+
+
+def autoregression(matrix: np.ndarray, frames: int, seed: int, noise: float = 1.0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    x = np.zeros((frames + 100, len(matrix)))
+    for t in range(1, len(x)):
+        x[t] = matrix @ x[t - 1] + noise * rng.normal(size=len(matrix))
+    return x[100:]
+
+
+@pytest.mark.parametrize("phi", [0.5, 0.9])
+def test_persistence_on_an_ar1_process_has_the_analytic_skill_against_the_mean(phi: float) -> None:
+    one = recording(autoregression(phi * np.eye(20), 4000, seed=0))
+    variance, step = 1 / (1 - phi**2), 2 / (1 + phi)
+    scores = score(Persistence(), one)["test"]["one_step"]
+    assert scores["mse"] == pytest.approx(step, rel=0.05)
+    assert scores["skill_vs_persistence"] == 0.0
+    # Skill of the mean over persistence: 1 - var / E(x(t) - x(t-1))^2 = 1 - 1 / (2 (1 - phi)).
+    mean = score(Mean.fit(one), one)["test"]["one_step"]
+    assert mean["mse"] == pytest.approx(variance, rel=0.08)
+    assert mean["skill_vs_persistence"] == pytest.approx(1 - 1 / (2 * (1 - phi)), abs=0.08 / (1 - phi))
+
+
+def test_var_ridge_recovers_a_known_autoregression() -> None:
+    rng = np.random.default_rng(1)
+    matrix = 0.8 * np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    one = recording(5.0 + autoregression(matrix, 6000, seed=2) * np.array([1, 2, 0.1, 10, 1, 1]))
+    model = VarRidge.fit(one, EvaluateConfig(var_lags=(1,)))
+    scaled = (model.coefficients * model.stds[None, :] / model.stds[:, None]).T
+    units = np.array([1, 2, 0.1, 10, 1, 1])
+    assert np.abs(scaled * units[None, :] / units[:, None] - matrix).max() < 0.05
+    # The best possible one-step error is the noise; persistence has E|x(t) - x(t-1)|^2 = |(A - 1) x|^2 + noise.
+    scores = score(model, one)["test"]["one_step"]
+    residual = one.values[1:] - model.one_step(one)[1:]
+    assert np.allclose((residual / units).std(axis=0), 1.0, atol=0.04)
+    assert scores["skill_vs_persistence"] > 0.3
+
+
+def test_var_ridge_chooses_the_lag_of_a_process_that_needs_two() -> None:
+    rng = np.random.default_rng(3)
+    x = np.zeros((3000, 3))
+    for t in range(2, len(x)):
+        x[t] = 0.1 * x[t - 1] + 0.8 * x[t - 2] + rng.normal(size=3)
+    model = VarRidge.fit(recording(x), EvaluateConfig(var_lags=(1, 2, 4)))
+    assert model.lags >= 2
+    assert model.parameters == 3 * 3 * model.lags + 3
+
+
+def test_nothing_beats_persistence_on_a_random_walk() -> None:
+    one = recording(np.cumsum(np.random.default_rng(4).normal(size=(3000, 8)), axis=0))
+    for name, factory in BASELINES.items():
+        scores = score(factory(one, EvaluateConfig()), one)["test"]
+        assert scores["one_step"]["skill_vs_persistence"] <= 1e-3, name
+        assert all(value <= 0.05 for value in scores["horizon_skill"].values()), name
+
+
+def test_var_ridge_equals_scikit_learn_for_the_chosen_penalty() -> None:
+    one = recording(autoregression(0.7 * np.eye(4), 400, seed=5))
+    model = VarRidge.fit(one)
+    train = one.part("train")[0]
+    z = (train - train.mean(axis=0)) / train.std(axis=0)
+    x = np.concatenate([z[model.lags - back : len(z) - back] for back in range(1, model.lags + 1)], axis=1)
+    y = z[model.lags :] - (x[:, :4] if model.shrink_to == "persistence" else 0)
+    theirs = Ridge(alpha=model.alpha).fit(x, y)
+    expected = theirs.coef_.T + (np.eye(len(x[0]), 4) if model.shrink_to == "persistence" else 0)
+    assert np.allclose(model.coefficients, expected, atol=1e-9)
+    assert np.allclose(model.intercept, theirs.intercept_, atol=1e-9)
+
+
+def test_tuning_reads_neither_test_nor_the_order_of_units() -> None:
+    values = autoregression(0.9 * np.eye(5), 500, seed=6)
+    changed = values.copy()
+    changed[375:] = 1e3 * np.random.default_rng(7).normal(size=changed[375:].shape)
+    first, second = VarRidge.fit(recording(values)), VarRidge.fit(recording(changed))
+    assert first.chosen == second.chosen
+    assert np.array_equal(first.coefficients, second.coefficients)
+    order = [3, 1, 4, 0, 2]
+    moved = VarRidge.fit(recording(values[:, order]))
+    assert np.allclose(
+        moved.one_step(recording(values[:, order])), first.one_step(recording(values))[:, order], equal_nan=True
+    )
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_contract(name: str) -> None:
+    """Shapes; no look at later frames; horizon 1 is one step; a free run starts like the horizon."""
+    values = autoregression(0.9 * np.eye(3), 300, seed=8)
+    one = recording(values)
+    baseline = BASELINES[name](one, EvaluateConfig())
+    assert isinstance(baseline, Forecaster)
+    assert baseline.name == name
+    step = baseline.one_step(one)
+    starts = np.array([0, 50, 298])
+    ahead = baseline.horizon(one, starts, 6)
+    run = baseline.free_run(one, 51, 6, 20)
+    assert step.shape == values.shape
+    assert ahead.shape == (3, 6, 3)
+    assert run.shape == (6, 3)
+    assert np.allclose(ahead[1:, 0], step[starts[1:] + 1])
+    assert np.allclose(run, ahead[1])
+    later = values.copy()
+    later[51:] = 1e6
+    after = recording(later)
+    assert np.array_equal(baseline.one_step(after)[:52], step[:52], equal_nan=True)
+    assert np.array_equal(baseline.horizon(after, starts[:2], 6), ahead[:2], equal_nan=True)
+    assert np.array_equal(baseline.free_run(after, 51, 6, 20), run)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_values_that_were_not_observed_have_no_influence(name: str) -> None:
+    values = autoregression(0.9 * np.eye(3), 400, seed=9)
+    mask = np.ones(values.shape, bool)
+    mask[100:110] = False
+    mask[350, 1] = False
+    results = []
+    for filler in (np.nan, 1e9):
+        one = recording(np.where(mask, values, filler), mask)
+        baseline = BASELINES[name](one, EvaluateConfig())
+        results.append((baseline.one_step(one), baseline.horizon(one, np.array([104, 350]), 3), score(baseline, one)))
+    for first, second in zip(results[0][:2], results[1][:2], strict=True):
+        assert np.array_equal(first, second, equal_nan=True)
+    assert results[0][2] == results[1][2]
+    assert np.isfinite(results[0][0][10:]).all()
+
+
+def test_persistence_holds_the_last_observed_value() -> None:
+    values = np.arange(8.0)[:, None]
+    mask = np.array([0, 1, 1, 0, 0, 1, 0, 1], bool)[:, None]
+    assert np.array_equal(hold_last(values, mask)[:, 0], [np.nan, 1, 2, 2, 2, 5, 5, 7], equal_nan=True)
+    one = recording(np.where(mask, values, np.nan), mask)
+    assert np.array_equal(Persistence().one_step(one)[:, 0], [np.nan, np.nan, 1, 2, 2, 2, 5, 5], equal_nan=True)
+
+
+def test_var_without_validation_tunes_on_the_end_of_train_and_says_so() -> None:
+    one = Recording("made", autoregression(0.8 * np.eye(2), 300, 10), ("a", "b"), 1.0).split(train=0.7, validation=0)
+    model = VarRidge.fit(one)
+    assert model.chosen["tuned_on"] == "the last fifth of train"
+    assert model.rows == 210 - model.lags
+
+
+def test_units_that_train_never_shows_are_not_predicted() -> None:
+    values = autoregression(0.8 * np.eye(3), 300, 11)
+    mask = np.ones(values.shape, bool)
+    mask[:200, 2] = False
+    one = recording(values, mask)
+    for name in ("mean", "var_ridge"):
+        step = BASELINES[name](one, EvaluateConfig()).one_step(one)
+        assert np.isnan(step[:, 2]).all()
+        assert np.isfinite(step[10:, :2]).all()
+
+
+def test_var_with_too_few_complete_frames_says_so() -> None:
+    values = autoregression(0.8 * np.eye(4), 60, 12)
+    mask = np.arange(60)[:, None] % 4 != np.arange(4)
+    with pytest.raises(DataError, match="0 of 36 training frames"):
+        VarRidge.fit(recording(values, mask))
+
+
+def test_unknown_baseline_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="persistence"):
+        baseline_factories(["persistance"])

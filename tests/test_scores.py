@@ -1,0 +1,272 @@
+"""Scores of whole recordings, the pooled metrics and what is written to disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from connfit.config import EvaluateConfig
+from connfit.errors import DataError
+from connfit.evaluate import Forecasts, Persistence, VarRidge, evaluate_all, read_metrics, score, write_metrics
+from connfit.evaluate.scores import MIN_STARTS, free_run_block, horizon_starts
+from connfit.recording import Parts, Recording
+
+CONFIG = EvaluateConfig(free_run_warmup=50, horizon_starts=40)
+
+
+@dataclass
+class TrueAutoregression:
+    """The process itself, x(t) = A x(t-1) + noise, as a forecaster: its skill is known."""
+
+    matrix: np.ndarray
+    name: str = "truth"
+
+    def one_step(self, recording: Recording) -> np.ndarray:
+        before = recording.values[:-1] @ self.matrix.T
+        return np.concatenate([np.full((1, before.shape[1]), np.nan), before])
+
+    def horizon(self, recording: Recording, starts: np.ndarray, steps: int) -> np.ndarray:
+        now, out = recording.values[starts], []
+        for _ in range(steps):
+            now = now @ self.matrix.T
+            out.append(now)
+        return np.stack(out, axis=1)
+
+    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> np.ndarray:
+        return self.horizon(recording, np.array([start - 1]), frames)[0]
+
+
+@dataclass
+class Oracle:
+    """Knows the data: every score must be perfect. `fault` breaks one of its predictions."""
+
+    fault: str = ""
+    name: str = "oracle"
+
+    def one_step(self, recording: Recording) -> np.ndarray:
+        out = recording.values.astype(float)
+        out[0] = np.nan
+        if self.fault == "one_step":
+            out[-1] = np.inf
+        return out
+
+    def horizon(self, recording: Recording, starts: np.ndarray, steps: int) -> np.ndarray:
+        out = recording.values[starts[:, None] + 1 + np.arange(steps)].astype(float)
+        if self.fault == "horizon":
+            out[-1, 3:] = np.nan
+        return out[:, :-1] if self.fault == "shape" else out
+
+    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> np.ndarray:
+        out = recording.values[start : start + frames].astype(float)
+        if self.fault == "free_run":
+            out[5:, 1] = np.nan
+        return out
+
+
+def recording(frames: int = 800, units: int = 6, phi: float = 0.8, seed: int = 0, name: str = "made") -> Recording:
+    rng = np.random.default_rng(seed)
+    mix = rng.normal(size=(units, units))
+    x = np.zeros((frames, units))
+    for t in range(1, frames):
+        x[t] = phi * x[t - 1] + mix @ rng.normal(size=units)
+    return Recording(name, x, tuple(f"u{k}" for k in range(units)), 1.5).split(train=0.6, validation=0.15)
+
+
+def test_a_perfect_forecaster_scores_one_everywhere() -> None:
+    scores = score(Oracle(), recording(), CONFIG)
+    for part in ("train", "validation", "test"):
+        one_step, free_run = scores[part]["one_step"], scores[part]["free_run"]
+        assert one_step["mse"] == 0
+        assert one_step["skill_vs_persistence"] == 1
+        assert one_step["fc_corr"] == pytest.approx(1)
+        assert one_step["per_unit_skill"]["above_persistence"] == 6
+        assert all(value == 1 for value in scores[part]["horizon_skill"].values())
+        assert list(scores[part]["horizon_skill"]) == ["1", "2", "5", "10", "30"]
+        assert (free_run["fc_corr"], free_run["median_unit_r"], free_run["std_ratio"]) == pytest.approx((1, 1, 1))
+
+
+def test_the_true_process_has_its_analytic_horizon_skill() -> None:
+    phi = 0.8
+    one = recording(frames=6000, phi=phi)
+    scores = score(TrueAutoregression(phi * np.eye(6)), one, EvaluateConfig(horizon_starts=1500))["test"]
+    for h in (1, 2, 5, 10, 30):
+        # Error of the truth: var (1 - phi^2h); of persistence: 2 var (1 - phi^h).
+        expected = 1 - (1 - phi ** (2 * h)) / (2 * (1 - phi**h))
+        assert scores["horizon_skill"][str(h)] == pytest.approx(expected, abs=0.06)
+    assert scores["one_step"]["skill_vs_persistence"] == pytest.approx((1 - phi) / 2, abs=0.03)
+
+
+def test_scores_do_not_depend_on_the_order_of_units() -> None:
+    one = recording()
+    order = [5, 2, 0, 1, 4, 3]
+    moved = one.select_units([one.units[k] for k in order])
+    first, second = score(VarRidge.fit(one), one, CONFIG), score(VarRidge.fit(moved), moved, CONFIG)
+    assert first["test"]["one_step"]["mse"] == pytest.approx(second["test"]["one_step"]["mse"])
+    assert first["test"]["free_run"]["fc_corr"] == pytest.approx(second["test"]["free_run"]["fc_corr"], abs=1e-6)
+
+
+def test_free_run_blocks_warm_up_before_the_part() -> None:
+    one = recording(frames=800)
+    assert free_run_block(one, "test", 250) == (600, 200, 250)
+    assert free_run_block(one, "validation", 250) == (480, 120, 250)
+    assert free_run_block(one, "train", 250) == (240, 240, 240)
+    assert free_run_block(one, "train", 100) == (100, 380, 100)
+
+
+def test_free_run_never_sees_its_own_part() -> None:
+    one = recording()
+    changed = one.values.copy()
+    changed[600:] = np.random.default_rng(1).normal(size=changed[600:].shape)
+    model = VarRidge.fit(one)
+    other = Recording(one.name, changed, one.units, 1.5, parts=one.parts)
+    start, frames, warmup = free_run_block(one, "test", 50)
+    assert np.array_equal(model.free_run(one, start, frames, warmup), model.free_run(other, start, frames, warmup))
+
+
+def test_horizon_starts_leave_room_and_are_spread() -> None:
+    one = recording(frames=800)
+    starts, too_long = horizon_starts(one, "test", CONFIG)
+    assert not too_long
+    assert len(starts) == 40
+    assert starts[0] == 600
+    assert starts[-1] == 800 - 1 - 30
+    assert np.diff(starts).min() >= 4
+
+
+def test_a_part_too_short_for_a_horizon_gives_null_and_why() -> None:
+    scores = score(Persistence(), recording(frames=120), CONFIG)["validation"]
+    assert scores["frames"] == 18
+    assert scores["horizon_skill"] == {"1": 0.0, "2": 0.0, "5": 0.0, "10": 0.0, "30": None}
+    assert scores["horizon"]["reasons"]["30"] == f"the part has 18 frames, horizon 30 needs {30 + MIN_STARTS}"
+
+
+def test_empty_parts_and_frozen_forecasters_give_null_and_why(tmp_path) -> None:
+    one = recording(frames=200)
+    bare = Recording("bare", one.values, one.units, 1.5, parts=Parts((0, 150), (150, 150), (150, 200)))
+    metrics, _ = evaluate_all(Persistence(), None, None, [bare], CONFIG)
+    validation, test = metrics["parts"]["validation"], metrics["parts"]["test"]
+    assert validation["one_step"]["mse"] is None
+    assert validation["one_step"]["reasons"]["mse"] == "the part has no frames"
+    assert validation["free_run"]["fc_corr"] is None
+    assert test["free_run"]["fc_corr"] is None
+    assert test["free_run"]["std_ratio"] == 0
+    assert "do not vary" in test["free_run"]["reasons"]["median_unit_r"]
+    assert metrics["at_initialisation"] is None
+    write_metrics(tmp_path / "metrics.json", metrics)
+
+
+@pytest.mark.parametrize(
+    ("fault", "where"),
+    [("one_step", ("one_step", "mse")), ("free_run", ("free_run", "fc_corr")), ("horizon", ("horizon_skill", "30"))],
+)
+def test_a_diverged_prediction_is_never_scored_on_what_is_left_of_it(fault: str, where: tuple[str, str]) -> None:
+    scores = score(Oracle(fault=fault), recording(), CONFIG)["test"]
+    group = scores["horizon"] if fault == "horizon" else scores[where[0]]
+    assert scores[where[0]][where[1]] is None
+    assert "stops being finite" in group["reasons"][where[1]]
+    if fault == "horizon":
+        assert scores["horizon_skill"]["2"] == 1
+
+
+def test_a_forecaster_of_the_wrong_shape_is_named() -> None:
+    with pytest.raises(DataError, match=r"'oracle': horizon returned shape"):
+        score(Oracle(fault="shape"), recording(), CONFIG)
+
+
+def test_pooled_metrics_are_means_over_recordings_and_sums_of_counts() -> None:
+    short = recording(frames=200, seed=2, name="short")
+    two = [recording(seed=1, name="long"), short]
+    metrics, forecasts = evaluate_all(TrueAutoregression(0.8 * np.eye(6)), Persistence(), None, two, CONFIG)
+    details = metrics["recordings"]
+    for group, key in (("one_step", "mse"), ("one_step", "skill_vs_persistence"), ("free_run", "std_ratio")):
+        each = [detail["parts"]["test"][group][key] for detail in details.values()]
+        assert metrics["parts"]["test"][group][key] == pytest.approx(np.mean(each))
+    assert metrics["observations"] == {"train": 6 * 600, "validation": 6 * 150, "test": 6 * 250}
+    assert metrics["parts"]["test"]["observed"] == 6 * 250
+    assert metrics["parts"]["test"]["one_step"]["per_unit_skill"]["units"] == 12
+    # 30 validation frames of the short one are too few for 30 steps ahead: said, not hidden.
+    validation = metrics["parts"]["validation"]
+    assert list(validation["horizon_skill"]) == ["1", "2", "5", "10", "30"]
+    why = validation["horizon"]["reasons"]["30"]
+    assert why == "mean over 1 of 2 recordings; in at least one recording: the part has 30 frames, horizon 30 needs 38"
+    assert validation["horizon_skill"]["30"] == details["long"]["parts"]["validation"]["horizon_skill"]["30"]
+    assert set(metrics["baselines"]) == {"mean", "persistence", "var_ridge"}
+    assert metrics["baselines"]["persistence"]["test"]["one_step"]["skill_vs_persistence"] == 0
+    assert metrics["at_initialisation"]["test"]["one_step"]["skill_vs_persistence"] == 0
+    assert metrics["baselines"]["var_ridge"]["parameters"] == sum(
+        detail["baselines"]["var_ridge"]["parameters"] for detail in details.values()
+    )
+    assert 0.3 < metrics["data"]["fc_corr_train_vs_test"] <= 1
+    assert list(forecasts.recordings) == ["long", "short"]
+
+
+def test_a_baseline_that_cannot_be_fitted_says_why() -> None:
+    one = recording(frames=80, units=4)
+    mask = np.arange(80)[:, None] % 4 != np.arange(4)
+    holey = Recording("holey", one.values, one.units, 1.5, mask=mask, parts=one.parts)
+    metrics, _ = evaluate_all(Persistence(), None, None, [holey], CONFIG)
+    assert "too few for a vector autoregression" in metrics["baselines"]["var_ridge"]["reason"]
+    assert metrics["baselines"]["mean"]["test"]["one_step"]["mse"] > 0
+
+
+def test_a_baseline_of_the_users_own() -> None:
+    one = recording()
+    truth = TrueAutoregression(0.8 * np.eye(6))
+    metrics, _ = evaluate_all(Persistence(), None, {"truth": lambda *_: truth}, [one], CONFIG)
+    assert metrics["baselines"]["truth"]["test"]["one_step"]["skill_vs_persistence"] > 0
+
+
+def test_metrics_file_is_strict_json_and_complete(tmp_path) -> None:
+    metrics, _ = evaluate_all(Oracle(), Persistence(), ["mean"], [recording()], CONFIG)
+    path = tmp_path / "metrics.json"
+    write_metrics(path, {**metrics, "seed": np.int64(3), "shape": (1, 2)})
+    read = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} in metrics.json"))
+    assert read["seed"] == 3
+    assert read == read_metrics(path)
+    assert set(read["parts"]["test"]) >= {"one_step", "horizon_skill", "free_run"}
+    assert not list(tmp_path.glob("*.part"))
+    with pytest.raises(ValueError, match=r"metrics\.a\.b\[1\] is nan"):
+        write_metrics(path, {"a": {"b": [0.0, float("nan")]}})
+    assert read_metrics(path) == read
+
+
+def test_damaged_files_are_named(tmp_path) -> None:
+    path = tmp_path / "metrics.json"
+    with pytest.raises(DataError, match=r"metrics\.json: no such file"):
+        read_metrics(path)
+    path.write_text('{"parts": ')
+    with pytest.raises(DataError, match=r"metrics\.json: not valid JSON"):
+        read_metrics(path)
+
+
+def test_forecasts_survive_the_disk(tmp_path) -> None:
+    one = recording()
+    _, forecasts = evaluate_all(Persistence(), None, [], [one], CONFIG)
+    path = tmp_path / "forecasts.npz"
+    forecasts.save(path)
+    again = Forecasts.load(path).recordings["made"]
+    before = forecasts.recordings["made"]
+    assert again.units == before.units
+    assert again.frame_rate == 1.5
+    for part, forecast in before.parts.items():
+        for key in ("values", "mask", "one_step", "free_run"):
+            assert np.allclose(getattr(again.parts[part], key), getattr(forecast, key), equal_nan=True, rtol=1e-6)
+        assert again.parts[part].start == forecast.start
+        assert again.parts[part].free_run_offset == forecast.free_run_offset
+    assert np.isnan(before.parts["train"].free_run[:50]).all()
+    assert np.isfinite(before.parts["train"].free_run[50:]).all()
+    whole = path.read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2], b"not a zip file"):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"forecasts\.npz"):
+            Forecasts.load(path)
+
+
+def test_recordings_must_have_names_of_their_own() -> None:
+    with pytest.raises(DataError, match="share a name"):
+        evaluate_all(Persistence(), None, [], [recording(), recording()], CONFIG)
+    with pytest.raises(DataError, match="no recording"):
+        evaluate_all(Persistence(), None, [], [], CONFIG)
