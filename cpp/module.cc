@@ -85,6 +85,10 @@ ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Matr
 
 #pragma GCC visibility push(default)
 
+// Version of XLA's interface that this library was compiled for. A runtime serves its own version and
+// older ones; registering with an older runtime would disable JAX's CPU backend as a whole.
+extern "C" int connfit_ffi_version() { return 1000 * XLA_FFI_API_MAJOR + XLA_FFI_API_MINOR; }
+
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_matvec, connfit::MatvecImpl,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()

@@ -37,7 +37,9 @@ def run(learner: Windowed, problem: Problem, steps: int, *, all_forced: bool = F
     memory = learner.start(problem.model, problem.window.inputs.shape[2], groups)
     total = {}
     for piece in pieces(problem.window, steps):
-        result, memory = step(learner, problem.model, problem.params, memory, piece, trained=groups, all_forced=all_forced)
+        result, memory = step(
+            learner, problem.model, problem.params, memory, piece, trained=groups, all_forced=all_forced
+        )
         total = {key: total.get(key, 0) + value for key, value in result.gradient.items()}
     return total
 
@@ -67,7 +69,9 @@ def test_truncated_bptt_is_autodiff_cut_at_the_windows(variant: str, steps: int)
     problem = random_problem(2, **VARIANTS[variant])
     rates, expected = rest(problem), {}
     for piece in pieces(problem.window, steps):
-        gradient, rates = jax.grad(lambda p, r=rates, w=piece: plain_scan(problem, p, r, w), has_aux=True)(problem.params)
+        gradient, rates = jax.grad(lambda p, r=rates, w=piece: plain_scan(problem, p, r, w), has_aux=True)(
+            problem.params
+        )
         expected = {key: expected.get(key, 0) + value for key, value in gradient.items()}
     assert_same(run(preset("tbptt", window=steps), problem, steps), expected, **EXACT)
 
@@ -93,7 +97,9 @@ def explicit_traces(problem: Problem, *, exact_inside: int | None) -> dict[str, 
     for t in range(steps):
         if exact_inside and t % exact_inside == 0:
             piece = pieces(problem.window, exact_inside)[t // exact_inside]
-            grads, at_start = jax.grad(lambda p, r, piece=piece: plain_scan(problem, p, r, piece)[0], argnums=(0, 1))(params, jnp.asarray(rates))
+            grads, at_start = jax.grad(lambda p, r, piece=piece: plain_scan(problem, p, r, piece)[0], argnums=(0, 1))(
+                params, jnp.asarray(rates)
+            )
             inside = {key: inside.get(key, 0) + value for key, value in grads.items()}
             for key in total:
                 total[key] += np.einsum("nb,bn...->n...", np.asarray(at_start), trace[key])
@@ -107,7 +113,10 @@ def explicit_traces(problem: Problem, *, exact_inside: int | None) -> dict[str, 
             "weights": np.einsum("nb,mb->bnm", slope, signs[:, None] * rates),
             "drive": np.einsum("nb,pb->bnp", slope * (drive >= 0), u),
             "bias": slope.T,
-            "log_time_constants": ((rates - np.maximum(x, 0)) * (alpha * model.step_s / np.exp(np.asarray(params["log_time_constants"])))[:, None]).T,
+            "log_time_constants": (
+                (rates - np.maximum(x, 0))
+                * (alpha * model.step_s / np.exp(np.asarray(params["log_time_constants"])))[:, None]
+            ).T,
         }
         for key in trace:
             decay = alpha.reshape(1, n, *[1] * (trace[key].ndim - 2))
@@ -170,7 +179,10 @@ def test_rules_that_should_differ_do() -> None:
     names = list(gradients)
     for k, first in enumerate(names):
         for second in names[k + 1 :]:
-            assert not np.allclose(gradients[first]["weights"], gradients[second]["weights"], rtol=1e-3), (first, second)
+            assert not np.allclose(gradients[first]["weights"], gradients[second]["weights"], rtol=1e-3), (
+                first,
+                second,
+            )
 
 
 def cosine(a: jax.Array, b: jax.Array) -> float:
@@ -191,7 +203,13 @@ def test_a_batch_is_the_sum_of_its_recordings() -> None:
     together = run(learner, problem, 4)
     alone: dict = {}
     for b in range(3):
-        single = Problem(problem.connectome, problem.readout, problem.model, problem.params, type(problem.window)(*(a[..., b : b + 1] for a in problem.window)))
+        single = Problem(
+            problem.connectome,
+            problem.readout,
+            problem.model,
+            problem.params,
+            type(problem.window)(*(a[..., b : b + 1] for a in problem.window)),
+        )
         alone = {key: alone.get(key, 0) + value for key, value in run(learner, single, 4).items()}
     assert_same(together, alone, **EXACT)
 
@@ -200,7 +218,8 @@ def test_values_that_are_not_scored_or_not_forced_have_no_influence() -> None:
     problem = random_problem(10)
     window = problem.window
     other = window._replace(
-        inputs=jnp.where(window.forced, window.inputs, 99.0), targets=jnp.where(window.weights > 0, window.targets, -99.0)
+        inputs=jnp.where(window.forced, window.inputs, 99.0),
+        targets=jnp.where(window.weights > 0, window.targets, -99.0),
     )
     changed = Problem(problem.connectome, problem.readout, problem.model, problem.params, other)
     learner = preset("hybrid", window=4)
@@ -211,11 +230,16 @@ def test_only_the_groups_that_are_trained_have_a_gradient() -> None:
     problem = random_problem(11)
     learner = preset("hybrid", window=4)
     memory = learner.start(problem.model, 2, ("bias",))
-    result, memory = step(learner, problem.model, problem.params, memory, pieces(problem.window, 4)[0], trained=("bias",))
+    result, memory = step(
+        learner, problem.model, problem.params, memory, pieces(problem.window, 4)[0], trained=("bias",)
+    )
     assert set(result.gradient) == {"bias"} and set(memory.traces) == {"bias"}
 
 
-@pytest.mark.parametrize(("options", "word"), [({"window": 0}, "window"), ({"credit": "neurons"}, "did you mean 'neuron'"), ({"history": 3}, "history")])
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [({"window": 0}, "window"), ({"credit": "neurons"}, "did you mean 'neuron'"), ({"history": 3}, "history")],
+)
 def test_wrong_dials_are_named(options: dict, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         Windowed(**options)

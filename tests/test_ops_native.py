@@ -190,6 +190,15 @@ def test_handlers_refuse_contradicting_shapes():
         jax.block_until_ready(jax.jit(native.sampled_outer)(pattern, jnp.ones((1, 2)), jnp.ones((1, 3))))
 
 
+def test_a_library_for_a_newer_jax_is_refused_by_name(monkeypatch):
+    native._load.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "_ffi_version", lambda: 0)
+        assert "compiled for version" in native.why_not()
+    native._load.cache_clear()
+    assert native.available()
+
+
 def results_in_a_new_process(path: Path, **environment: str) -> list[np.ndarray]:
     """Results of every operator, large enough for many chunks, computed under other settings."""
     script = f"""

@@ -25,8 +25,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Cohort",
     "Config",
-    "ConnfitError",
     "Connectome",
+    "ConnfitError",
     "EvaluateConfig",
     "Fit",
     "LearnerConfig",

@@ -11,6 +11,5 @@ from typing import TypeAlias
 import jax
 import numpy as np
 
-Array: TypeAlias = jax.Array
-NDArray: TypeAlias = np.ndarray
 ArrayLike: TypeAlias = jax.Array | np.ndarray
+"""An array on the host or on the device."""

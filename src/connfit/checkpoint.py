@@ -33,7 +33,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with open(temporary, "wb") as file:
         text = np.frombuffer(json.dumps(dict(meta or {})).encode(), np.uint8)
-        np.savez(file, __meta__=text, **{key: np.asarray(value) for key, value in arrays.items()})
+        named: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
+        np.savez(file, __meta__=text, **named)
         file.flush()
         _settle(file.fileno())
     os.replace(temporary, path)

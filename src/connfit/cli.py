@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from connfit import __version__, config as configuration
-from connfit.errors import ConfigError, ConnfitError
+from connfit import __version__
+from connfit import config as configuration
+from connfit.errors import ConnfitError
 
 if TYPE_CHECKING:
     from connfit.run import Job
@@ -32,12 +33,16 @@ app.add_typer(data_app, name="data")
 out_console = Console()
 err_console = Console(stderr=True)
 
+_WHERE = {"here": "yes", "partial": "in part", "absent": "no", "generated": "generated"}
+
 EXIT_MISTAKE = 2
 """A user's mistake: wrong option, file or value."""
 EXIT_INTERRUPTED = 130
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run.", show_default="runs/<dataset>")]
-Setting = Annotated[list[str] | None, typer.Option("--set", help="Any option of the configuration, as section.key=value.")]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", help="Any option of the configuration, as section.key=value.")
+]
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")]
 
 
@@ -61,7 +66,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Fit whole-brain models whose wiring is a connectome to recorded activity."""
 
@@ -69,14 +76,18 @@ def common(
 @app.command()
 def demo(out: Out = None, setting: Setting = None) -> None:
     """Fit a small SURROGATE brain (2,000 neurons, 20 regions, a hidden teacher), then evaluate and report."""
-    config = configuration.override(demo_config(), setting or [])
-    _fit_and_report(config, out or Path("runs/demo"))
+    config = configuration.override(dataset_config("demo", ["all"]), setting or [])
+    _fit_and_report(config, out or _free_folder("demo"))
 
 
 @app.command()
 def fit(
-    source: Annotated[str, typer.Argument(help="Name of a dataset, or a configuration file (TOML or JSON).", metavar="DATASET|CONFIG")],
-    recording: Annotated[list[str] | None, typer.Option(help="Recording of the dataset, or all; may be repeated.")] = None,
+    source: Annotated[
+        str, typer.Argument(help="Name of a dataset, or a configuration file (TOML or JSON).", metavar="DATASET|CONFIG")
+    ],
+    recording: Annotated[
+        list[str] | None, typer.Option(help="Recording of the dataset, or all; may be repeated.")
+    ] = None,
     out: Out = None,
     epochs: Annotated[int | None, typer.Option(help="Passes through the training part, teacher-forced.")] = None,
     window: Annotated[int | None, typer.Option(help="K: steps between two changes of the parameters.")] = None,
@@ -99,7 +110,7 @@ def fit(
     if recording:
         assignments.append(f"data.recordings={configuration.as_json(recording)}")
     config = configuration.override(config, [*assignments, *(setting or [])])
-    _fit_and_report(config, out or Path("runs") / name)
+    _fit_and_report(config, out or _free_folder(name))
 
 
 @app.command()
@@ -137,7 +148,7 @@ def data_list() -> None:
 
     table = Table("name", "organism", "here", "what it is", box=None, header_style="bold")
     for name, dataset in DATASETS.items():
-        table.add_row(name, dataset.organism, "yes" if status(name).here else "no", dataset.title)
+        table.add_row(name, dataset.organism, _WHERE[status(name).state], dataset.title)
     out_console.print(table)
 
 
@@ -158,13 +169,8 @@ def data_info(name: Annotated[str, typer.Argument(help="Name of a dataset.")]) -
     out_console.print(table)
 
 
-def demo_config() -> configuration.Config:
-    """The embedded default of `connfit demo`."""
-    return configuration.from_dict({"data": {"dataset": "demo", "recordings": ["all"]}})
-
-
-def dataset_config(name: str) -> configuration.Config:
-    """The default configuration of a named dataset.
+def dataset_config(name: str, recordings: list[str] | None = None) -> configuration.Config:
+    """The default configuration of a named dataset, with the options that suit it.
 
     Raises
     ------
@@ -173,10 +179,20 @@ def dataset_config(name: str) -> configuration.Config:
     """
     from connfit.data.registry import get_dataset
 
-    if not name.strip():
-        raise ConfigError("give the name of a dataset or a configuration file")
-    get_dataset(name)
-    return configuration.from_dict({"data": {"dataset": name}})
+    dataset = get_dataset(name)
+    config = configuration.from_dict({"data": {"dataset": name, "recordings": recordings or []}})
+    return configuration.override(
+        config, [f"{key}={configuration.as_json(value)}" for key, value in dataset.fit.items()]
+    )
+
+
+def _free_folder(name: str) -> Path:
+    """`runs/<name>`, or the first of `runs/<name>-2`, `-3`, ... that holds no run yet."""
+    folder, number = Path("runs", name), 1
+    while (folder / "config.json").exists():
+        number += 1
+        folder = Path("runs", f"{name}-{number}")
+    return folder
 
 
 def _fit_and_report(config: configuration.Config, out: Path) -> None:
@@ -203,10 +219,12 @@ def _evaluate_and_report(fitted: Fit, out: Path) -> None:
 @contextmanager
 def _progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], None]]]:
     """A bar with loss, validation skill, ms per step and time left; lines instead of a bar where there is no terminal."""
-    from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     bar = Bar(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         console=err_console, disable=not err_console.is_terminal,
     )  # fmt: skip
     task = bar.add_task("preparing", total=None, state="")
@@ -216,7 +234,13 @@ def _progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], No
         skill = "–" if now.validation_skill is None else f"{now.validation_skill:+.3f}"
         state = f"loss {now.loss:.4g}  validation skill {skill}  {now.ms_per_step:.3g} ms/step"
         done = now.epoch + now.window / now.windows
-        bar.update(task, description=f"{now.phase} epoch {now.epoch + 1}/{now.epochs}", total=now.epochs, completed=done, state=state)
+        bar.update(
+            task,
+            description=f"{now.phase} epoch {now.epoch + 1}/{now.epochs}",
+            total=now.epochs,
+            completed=done,
+            state=state,
+        )
         tenth = (now.phase, 10 * now.epoch // max(now.epochs, 1))
         if not err_console.is_terminal and tenth not in spoken and now.window == now.windows:
             spoken.add(tenth)
@@ -226,7 +250,8 @@ def _progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], No
         brain, counts = job.connectome, job.parameter_counts()
         surrogate = "SURROGATE " if brain.notes.get("surrogate") else ""
         bar.console.print(
-            f"{surrogate}{brain.name}: {brain.n:,} neurons, {brain.m:,} connections; {len(job.cohort.recordings)} recordings, {len(job.cohort.units)} units",
+            f"{surrogate}{brain.name}: {brain.n:,} neurons, {brain.m:,} connections; "
+            f"{len(job.cohort.recordings)} recordings, {len(job.cohort.units)} units",
             highlight=False,
         )
         for name, match in job.matches.items():

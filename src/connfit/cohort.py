@@ -82,7 +82,8 @@ class Cohort:
         for recording in recordings:
             if abs(recording.frame_rate / first.frame_rate - 1) > 0.01:
                 raise DataError(
-                    f"recording {recording.name!r} has {recording.frame_rate:.4g} frames/s, {first.name!r} {first.frame_rate:.4g}",
+                    f"recording {recording.name!r} has {recording.frame_rate:.4g} frames/s, "
+                    f"{first.name!r} {first.frame_rate:.4g}",
                     fix="Resample them to one frame rate before fitting them together",
                 )
             if recording.kind != first.kind:
@@ -140,7 +141,8 @@ class Cohort:
                 change = np.diff(values[mask[:, k], k].astype(np.float64))
                 if len(change) < 2 or not np.var(change) > 0:
                     raise DataError(
-                        f"recording {recording.name!r}: unit {recording.units[k]!r} does not change over its {len(change) + 1} observed training frames",
+                        f"recording {recording.name!r}: unit {recording.units[k]!r} does not change over its "
+                        f"{len(change) + 1} observed training frames",
                         fix="Leave the unit out",
                     )
                 variance[column, b] = np.mean(change**2)
@@ -195,7 +197,9 @@ class Cohort:
                 window.weights[: len(u), columns, k] = s * unit_weights[columns, member]
             yield window
 
-    def _track(self, member: int, block: tuple[int, int], warmup_frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _track(
+        self, member: int, block: tuple[int, int], warmup_frames: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs, targets and scoring mask of one recording's block, in model steps."""
         start, stop = max(block[0], 1), block[1]
         recording = self.recordings[member]

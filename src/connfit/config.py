@@ -20,7 +20,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Base of all sections: immutable, keyword-only, unknown keys are errors."""
 
 
-class TableConnectome(_Section):
+class TableConnectome(_Section, frozen=True):
     """A connectome of the user's own, from an edge table and a neuron table."""
 
     edges: str
@@ -36,7 +36,7 @@ class TableConnectome(_Section):
     connection_type: str | None = None
 
 
-class FileRecordings(_Section):
+class FileRecordings(_Section, frozen=True):
     """Recordings of the user's own."""
 
     files: tuple[str, ...]
@@ -45,7 +45,7 @@ class FileRecordings(_Section):
     missing: Literal["error", "mask"] = "error"
 
 
-class DataConfig(_Section):
+class DataConfig(_Section, frozen=True):
     """What is fitted: a named dataset, or the user's own tables and recordings."""
 
     dataset: str | None = None
@@ -65,7 +65,7 @@ class DataConfig(_Section):
     substeps: int = 1
 
 
-class ModelConfig(_Section):
+class ModelConfig(_Section, frozen=True):
     """The rate model and how its parameters start."""
 
     drive: Literal["dense", "anatomical", "none"] = "dense"
@@ -82,7 +82,7 @@ class ModelConfig(_Section):
     learn: tuple[Literal["weights", "time_constants", "bias", "drive", "readout"], ...] | None = None
 
 
-class LearnerConfig(_Section):
+class LearnerConfig(_Section, frozen=True):
     """The two dials of the learner, see `connfit.learn`."""
 
     preset: Literal["d-rtrl", "hybrid", "tbptt", "bptt"] | None = None
@@ -92,7 +92,7 @@ class LearnerConfig(_Section):
     history: int | None = None
 
 
-class TrainConfig(_Section):
+class TrainConfig(_Section, frozen=True):
     """The schedule, the optimiser and the penalties."""
 
     epochs: int = 100
@@ -113,17 +113,23 @@ class TrainConfig(_Section):
     checkpoint_every: int = 1
 
 
-class EvaluateConfig(_Section):
+class EvaluateConfig(_Section, frozen=True):
     """What is computed after the fit."""
 
     horizons: tuple[int, ...] = (1, 2, 5, 10, 30)
     free_run_warmup: int = 250
+    free_run_noise: Literal["residuals", "none"] = "residuals"
+    free_run_runs: int = 16
     horizon_starts: int = 128
     var_lags: tuple[int, ...] = (1, 2, 4)
     baselines: tuple[Literal["mean", "persistence", "var_ridge"], ...] = ("mean", "persistence", "var_ridge")
 
+    def __post_init__(self) -> None:
+        if self.free_run_runs < 1:
+            raise ConfigError(f"evaluate.free_run_runs = {self.free_run_runs} must be 1 or more simulated runs")
 
-class Config(_Section):
+
+class Config(_Section, frozen=True):
     """One run."""
 
     data: DataConfig

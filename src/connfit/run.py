@@ -24,7 +24,7 @@ from connfit.checkpoint import read_arrays, write_arrays, write_bytes, write_jso
 from connfit.cohort import Cohort
 from connfit.config import Config
 from connfit.connectome import Connectome
-from connfit.data.load import connectome_from_config, recordings_from_config
+from connfit.data.load import connectome_from_config, preprocessing_steps, recordings_from_config
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.learn import PRESETS, Windowed
 from connfit.matching import UnitMatch, match_units
@@ -74,7 +74,10 @@ class Job:
 
     def parameter_counts(self) -> dict[str, int]:
         """Trained numbers of each group (0 for a group that is fixed or absent)."""
-        sizes = {("time_constants" if key == "log_time_constants" else key): int(value.size) for key, value in self.params.items()}
+        sizes = {
+            ("time_constants" if key == "log_time_constants" else key): int(value.size)
+            for key, value in self.params.items()
+        }
         groups = ("weights", "time_constants", "bias", "drive", *(["readout"] if "readout" in sizes else []))
         return {group: sizes.get(group, 0) if group in self.trained else 0 for group in groups}
 
@@ -83,11 +86,11 @@ class Job:
         digest = hashlib.sha256()
         brain = self.connectome
         for array in (brain.indptr, brain.indices, brain.counts, brain.signs):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         for recording in self.cohort.recordings:
             digest.update("\n".join((recording.name, *recording.units)).encode())
-            digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)))
-            digest.update(np.ascontiguousarray(recording.mask))
+            digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)).data)
+            digest.update(np.ascontiguousarray(recording.mask).data)
         return digest.hexdigest()
 
 
@@ -105,7 +108,9 @@ def prepare(config: Config) -> Job:
     matches: dict[str, UnitMatch] = {}
     if column != "region":
         for recording in recordings:
-            matches[recording.name] = match_units(recording.units, connectome, column=column, unmatched=config.data.unmatched_units)
+            matches[recording.name] = match_units(
+                recording.units, connectome, column=column, unmatched=config.data.unmatched_units
+            )
         recordings = tuple(one.select_units(matches[one.name].matched) for one in recordings)
     cohort = Cohort.of(recordings, substeps=config.data.substeps)
     if column == "region":
@@ -114,7 +119,12 @@ def prepare(config: Config) -> Job:
         readout = Readout.by_name(connectome, cohort.units, column=column, learned=config.model.learned_readout)
     options = config.model
     model = RateModel.of(
-        connectome, readout, step_s=cohort.step_s, drive=options.drive, nonlinearity=options.nonlinearity, bounds_s=_seconds(options.time_constant_bounds_frames, cohort)
+        connectome,
+        readout,
+        step_s=cohort.step_s,
+        drive=options.drive,
+        nonlinearity=options.nonlinearity,
+        bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
     )
     params = initial_parameters(
         model,
@@ -132,10 +142,17 @@ def prepare(config: Config) -> Job:
     trained = model.groups if options.learn is None else tuple(options.learn)
     resolved = msgspec.structs.replace(
         config,
-        data=msgspec.structs.replace(config.data, recordings=_names(config, recordings)),
+        data=msgspec.structs.replace(
+            config.data, recordings=_names(config, recordings), preprocess=preprocessing_steps(config.data)
+        ),
         model=msgspec.structs.replace(options, readout="anatomical" if column == "region" else "names", learn=trained),
         learner=msgspec.structs.replace(
-            config.learner, preset=None, window=learner.window, credit=learner.credit, carry=learner.carry, history=learner.history
+            config.learner,
+            preset=None,
+            window=learner.window,
+            credit=learner.credit,
+            carry=learner.carry,
+            history=learner.history,
         ),
     )
     return Job(resolved, connectome, cohort, readout, model, params, learner, trained, matches)
@@ -161,7 +178,8 @@ def _unit_column(config: Config, connectome: Connectome, recording: Recording) -
     by_id, by_region = sum(unit in ids for unit in recording.units), sum(unit in regions for unit in recording.units)
     if not by_id and not by_region:
         raise DataError(
-            f"no unit of recording {recording.name!r} is a neuron id or a region of connectome {connectome.name!r}: {', '.join(recording.units[:5])} ...",
+            f"no unit of recording {recording.name!r} is a neuron id or a region of connectome {connectome.name!r}: "
+            f"{', '.join(recording.units[:5])} ...",
             fix="Rename the units, or choose other columns of the neuron table",
         )
     return "id" if by_id >= by_region else "region"
@@ -245,7 +263,9 @@ def load_job(out: Path) -> Job:
         raise DataError(f"damaged ({error})", path=out / "record.json") from error
     if fingerprint != job.fingerprint():
         raise DataError(
-            "the data, after preprocessing, are not those that this run was made from", path=out, fix="Restore the files, or start a new run"
+            "the data, after preprocessing, are not those that this run was made from",
+            path=out,
+            fix="Restore the files, or start a new run",
         )
     return job
 
@@ -287,7 +307,11 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
 def to_arrays(params: Params) -> dict[str, np.ndarray]:
     """Parameters as they are stored: time constants in seconds."""
     arrays = {key: np.asarray(value) for key, value in params.items() if key != "log_time_constants"}
-    return {**arrays, "log_time_constants": np.asarray(params["log_time_constants"]), "time_constants": np.exp(params["log_time_constants"])}
+    return {
+        **arrays,
+        "log_time_constants": np.asarray(params["log_time_constants"]),
+        "time_constants": np.exp(params["log_time_constants"]),
+    }
 
 
 def from_arrays(arrays: dict[str, np.ndarray]) -> Params:

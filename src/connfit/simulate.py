@@ -72,7 +72,9 @@ class ModelForecaster:
         rates = jnp.zeros((self.model.neurons, 1))
         for begin in range(0, last, CHUNK):
             block = slice(begin, min(begin + CHUNK, last))
-            rates, kept = _run_and_keep(self.model, self.params, rates, kept, inputs[block], forced[block], jnp.asarray(slot[block]))
+            rates, kept = _run_and_keep(
+                self.model, self.params, rates, kept, inputs[block], forced[block], jnp.asarray(slot[block])
+            )
         first_given, first_forced = self._held(recording, starts)
         _, predictions = predict(
             self.model, self.params, kept[: len(starts)].T,
@@ -80,10 +82,20 @@ class ModelForecaster:
         )  # fmt: skip
         return np.asarray(predictions)[s - 1 :: s][:, columns].transpose(2, 0, 1)
 
-    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> Float[np.ndarray, "frames P"]:
+    def free_run(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Float[np.ndarray, "runs frames P"] | None = None,
+    ) -> Float[np.ndarray, "*runs frames P"]:
         """Frames `start` to `start + frames - 1` by the model alone, after `warmup` recorded frames before them.
 
-        The first of them still sees the recorded frame before it.
+        The first of them still sees the recorded frame before it. With `noise`, in the recording's
+        own units, z(t) = y(t) + noise(t) is what is returned, and what the model sees in the next
+        frame in place of a recorded one; units that the recording lacks run on the model's own
+        prediction. All runs share the warm-up.
         """
         s, columns = self.cohort.substeps, self._columns(recording)
         begin = max(start - warmup, 1)
@@ -94,6 +106,23 @@ class ModelForecaster:
         for block in _chunks(len(inputs)):
             rates, _ = predict(self.model, self.params, rates, inputs[block], forced[block])
         given, given_forced = self._held(recording, np.array([start - 1]))
+        if noise is not None:
+            expected = (len(noise), frames, len(columns))
+            if noise.shape != expected:
+                raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
+            has = np.zeros((self.model.units, 1), bool)
+            has[columns] = True
+            out = np.zeros(noise.shape, np.float32)
+            rates, given, given_forced = (jnp.repeat(a, len(noise), axis=1) for a in (rates, given, given_forced))
+            for first in range(0, frames, max(1, CHUNK // s)):
+                block = slice(first, first + max(1, CHUNK // s))
+                spread = np.zeros((out[:, block].shape[1], self.model.units, len(noise)), np.float32)
+                spread[:, columns] = noise[:, block].transpose(1, 2, 0)
+                (rates, given, given_forced), z = _run_with_noise(
+                    self.model, self.params, rates, given, given_forced, spread, has, held=s
+                )
+                out[:, block] = np.asarray(z)[:, columns].transpose(2, 0, 1)
+            return out
         out = []
         inputs, forced = _then_free(given, given_forced, frames * s, s)
         for block in _chunks(frames * s):
@@ -105,17 +134,23 @@ class ModelForecaster:
         position = {unit: k for k, unit in enumerate(self.cohort.units)}
         absent = [unit for unit in recording.units if unit not in position]
         if absent:
-            raise ConfigError(f"recording {recording.name!r} has the unit {absent[0]!r}, which the model was not fitted to")
+            raise ConfigError(
+                f"recording {recording.name!r} has the unit {absent[0]!r}, which the model was not fitted to"
+            )
         return np.array([position[unit] for unit in recording.units])
 
-    def _inputs(self, recording: Recording, first: int, last: int) -> tuple[Float[np.ndarray, "K P 1"], Bool[np.ndarray, "K P 1"]]:
+    def _inputs(
+        self, recording: Recording, first: int, last: int
+    ) -> tuple[Float[np.ndarray, "K P 1"], Bool[np.ndarray, "K P 1"]]:
         """Inputs of model steps `first` to `last - 1`: the recorded activity of the step before each."""
         s = self.cohort.substeps
         fine = recording if s == 1 else to_substeps(replace(recording, parts=None), s)
         values = fine.values[first - 1 : last - 1]
         return self._spread(values, self._columns(recording))
 
-    def _held(self, recording: Recording, frames: Int[np.ndarray, "S"]) -> tuple[Float[np.ndarray, "P S"], Bool[np.ndarray, "P S"]]:
+    def _held(
+        self, recording: Recording, frames: Int[np.ndarray, "S"]
+    ) -> tuple[Float[np.ndarray, "P S"], Bool[np.ndarray, "P S"]]:
         """Recorded activity at the given frames, one column each."""
         given, forced = self._spread(recording.values[frames], self._columns(recording))
         return given[:, :, 0].T, forced[:, :, 0].T
@@ -167,3 +202,27 @@ def _run_and_keep(
 
     (rates, kept), _ = jax.lax.scan(forward, (rates, kept), (inputs, forced, slot))
     return rates, kept
+
+
+@partial(jax.jit, static_argnames=("held",))
+def _run_with_noise(
+    model: RateModel,
+    params: Params,
+    rates: Float[Array, "N B"],
+    given: Float[Array, "P B"],
+    forced: Bool[Array, "P B"],
+    noise: Float[Array, "F P B"],
+    has: Bool[Array, "P 1"],
+    *,
+    held: int,
+) -> tuple[tuple[Float[Array, "N B"], Float[Array, "P B"], Bool[Array, "P B"]], Float[Array, "F P B"]]:
+    """Run F frames of `held` steps each; prediction plus noise is the next frame's input to the units in `has`."""
+    strengths = model.readout_strengths(params)
+
+    def one_frame(carry: tuple[Array, Array, Array], disturbance: Array) -> tuple[tuple[Array, Array, Array], Array]:
+        r, u, is_forced = carry
+        r = jax.lax.fori_loop(0, held, lambda _, now: step(model, params, now, u, is_forced)[0], r)
+        z = model.readout.apply(strengths, r) + disturbance
+        return (r, z, jnp.broadcast_to(has, z.shape)), z
+
+    return jax.lax.scan(one_frame, (rates, given, forced), noise)

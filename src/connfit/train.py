@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from connfit.cohort import Cohort
 from connfit.config import TrainConfig
@@ -22,10 +21,9 @@ from connfit.models.base import Params
 from connfit.models.forward import predict
 from connfit.models.rate import RateModel
 from connfit.simulate import CHUNK, ModelForecaster
+from connfit.training_step import ADAM, GROUP_OF, KEY_OF, StepOptions, training_step
 
 PHASES = ("teacher-forced", "free-running")
-GROUP_OF = {"log_time_constants": "time_constants"}
-KEY_OF = {group: key for key, group in GROUP_OF.items()}
 SELECTION_HORIZONS = (1, 2, 5, 10)
 SELECTION_STARTS = 32
 CHECK_EVERY = 32
@@ -159,9 +157,12 @@ def fit(
     frozen = {key: value for key, value in params.items() if key not in keys}
     if state is None:
         own = {key: jnp.array(params[key]) for key in keys}
-        state = FitState(own, _adam().init(own), _on_host(own), phase=0 if config.epochs else 1)
+        untrained = {key: np.asarray(params[key]) for key in keys}
+        state = FitState(own, ADAM.init(own), untrained, phase=0 if config.epochs else 1)
         state = replace(state, finished=config.epochs + config.free_run_epochs == 0)
-    trainer = _Trainer(model, cohort, learner, config, tuple(groups), frozen, initial, seed, on_progress or (lambda _: None))
+    trainer = _Trainer(
+        model, cohort, learner, config, tuple(groups), frozen, initial, seed, on_progress or (lambda _: None)
+    )
     if trainer.validates and not state.history and not state.finished and state.best_value == float("-inf"):
         state = replace(state, best_value=trainer.validate(params)[0])
     while not state.finished:
@@ -175,80 +176,6 @@ def fit(
 
 def _on_host(params: Params) -> dict[str, np.ndarray]:
     return {key: np.array(value) for key, value in params.items()}
-
-
-@dataclass(frozen=True)
-class StepOptions:
-    """The part of the configuration that is compiled into a training step."""
-
-    clip_norm: float | None = 1.0
-    l1_weights: float = 0.0
-    l2_weights: float = 0.0
-    drive_distance: float = 0.0
-    rate_scale: tuple[tuple[str, float], ...] = ()
-
-    @classmethod
-    def of(cls, config: TrainConfig) -> StepOptions:
-        """Pick the options from a training configuration."""
-        scale = tuple(sorted((KEY_OF.get(group, group), factor) for group, factor in config.rate_scale.items()))
-        return cls(config.clip_norm, config.l1_weights, config.l2_weights, config.drive_distance, scale)
-
-
-def _adam() -> optax.GradientTransformation:
-    return optax.scale_by_adam()
-
-
-@partial(jax.jit, static_argnames=("learner", "groups", "all_forced", "options"), donate_argnames=("params", "adam", "memory"))
-def training_step(
-    model: RateModel,
-    params: Params,
-    frozen: Params,
-    start: Params | None,
-    adam: optax.OptState,
-    memory: Any,
-    window: WindowArrays,
-    learning_rate: Float[Array, ""],
-    *,
-    learner: Learner,
-    groups: tuple[str, ...],
-    all_forced: bool,
-    options: StepOptions,
-) -> tuple[Params, optax.OptState, Any, Float[Array, ""], dict[str, Array]]:
-    """Gradient of one window, one Adam step, projection to allowed values.
-
-    Returns
-    -------
-    params, adam, memory
-        After the window.
-    loss
-        Weighted squared error of the window per step.
-    norms
-        Gradient norm of each group, before clipping.
-    """
-    result, memory = learner.step(model, {**frozen, **params}, memory, window, groups, all_forced=all_forced)
-    k = window.inputs.shape[0]
-    gradient = {key: value / k for key, value in result.gradient.items()}
-    gradient = _add_penalties(gradient, params, start, options)
-    norms = {key: jnp.sqrt((value**2).sum()) for key, value in gradient.items()}
-    if options.clip_norm is not None:
-        total = jnp.sqrt(sum(norm**2 for norm in norms.values()))
-        scale = jnp.minimum(1.0, options.clip_norm / jnp.maximum(total, 1e-30))
-        gradient = {key: scale * value for key, value in gradient.items()}
-    direction, adam = _adam().update(gradient, adam)
-    factors = dict(options.rate_scale)
-    moved = {key: params[key] - learning_rate * factors.get(key, 1.0) * direction[key] for key in params}
-    return model.project(moved), adam, memory, result.loss / k, norms
-
-
-def _add_penalties(gradient: Params, params: Params, start: Params | None, options: StepOptions) -> Params:
-    """Add the slope of L1 and L2 on the magnitudes and of the drive's squared distance from its start (means)."""
-    gradient = dict(gradient)
-    if "weights" in gradient and (options.l1_weights or options.l2_weights):
-        w = params["weights"]
-        gradient["weights"] += (options.l1_weights + 2 * options.l2_weights * w) / w.size
-    if "drive" in gradient and start is not None:
-        gradient["drive"] += 2 * options.drive_distance * (params["drive"] - start["drive"]) / start["drive"].size
-    return gradient
 
 
 @dataclass(eq=False)
@@ -276,7 +203,11 @@ class _Trainer:
         variance = self.cohort.change_variance()
         frames = max(recording.require_parts().train[1] for recording in self.cohort.recordings)
         self._unit_weights = np.nan_to_num(1 / variance) * frames / self.cohort.observations("train")
-        self._anchor = {"drive": jnp.array(self.initial["drive"])} if self.config.drive_distance and "drive" in self.groups else None
+        self._anchor = (
+            {"drive": jnp.array(self.initial["drive"])}
+            if self.config.drive_distance and "drive" in self.groups
+            else None
+        )
         self._options = StepOptions.of(self.config)
         self.validates = self.cohort.observations("validation") > 0
         self._all_forced = self.model.drive is None or all(
@@ -290,7 +221,7 @@ class _Trainer:
 
     def epoch(self, state: FitState) -> FitState:
         """One pass through the training part of every recording, then validation."""
-        params, optimiser, losses, seconds, rate = self._pass(state)
+        params, optimiser, losses, seconds, timed, rate = self._pass(state)
         state = replace(state, params=params, optimiser=optimiser)
         value, skill, loss = self.validate({**self.frozen, **state.params}) if self.validates else (None, None, None)
         row = {
@@ -301,7 +232,7 @@ class _Trainer:
             "validation_skill": skill,
             "selection": value,
             "learning_rate": rate,
-            "ms_per_step": 1e3 * seconds / (len(losses) * self.learner.window),
+            "ms_per_step": 1e3 * seconds / timed if timed else None,
             "seconds": seconds,
         }
         epoch = state.epoch + 1
@@ -327,7 +258,7 @@ class _Trainer:
     def _next_phase(self, state: FitState) -> FitState:
         """Start the free-running phase from the best of the teacher-forced one, with fresh moments."""
         params = {key: jnp.array(value) for key, value in state.best_params.items()}
-        return replace(state, params=params, optimiser=_adam().init(params), phase=1, epoch=0, since_best=0)
+        return replace(state, params=params, optimiser=ADAM.init(params), phase=1, epoch=0, since_best=0)
 
     def _epochs(self, phase: int) -> int:
         return self.config.epochs if phase == 0 else self.config.free_run_epochs
@@ -353,12 +284,19 @@ class _Trainer:
             forced = window.forced
             if state.phase == 1:
                 position = (number * k + np.arange(k) + shift) % cycle
-                free = (position >= config.forced_frames * substeps) & (number * k + np.arange(k) >= config.warmup_frames * substeps)
+                free = (position >= config.forced_frames * substeps) & (
+                    number * k + np.arange(k) >= config.warmup_frames * substeps
+                )
                 forced = forced & ~free[:, None, None]
-            yield WindowArrays(window.inputs, forced, window.targets, window.weights)
+            arrays = (window.inputs, forced, window.targets, window.weights)
+            yield WindowArrays(*(jnp.asarray(array) for array in arrays))
 
-    def _pass(self, state: FitState) -> tuple[Params, optax.OptState, np.ndarray, float, float]:
-        """Train on every window once: parameters, moments, loss of each window, seconds, last learning rate."""
+    def _pass(self, state: FitState) -> tuple[Params, optax.OptState, np.ndarray, float, int, float]:
+        """Train on every window once.
+
+        Returns parameters, moments, the loss of each window, seconds and steps (without the very first
+        window, which is compiled), and the last learning rate.
+        """
         params, adam = state.params, state.optimiser
         batches = self._batches(state)
         longest = max(recording.require_parts().train[1] for recording in self.cohort.recordings) * self.cohort.substeps
@@ -366,34 +304,35 @@ class _Trainer:
         total = windows_per_batch * len(batches)
         pending: list[tuple[Array, dict[str, Array]]] = []
         losses: list[float] = []
-        done, rate = 0, 0.0
+        done, untimed, rate = 0, 0, 0.0
         began = time.perf_counter()
         for members in batches:
             memory = self.learner.start(self.model, len(members), self.groups)
             for window in self._windows(state, members):
                 rate = self._learning_rate(state, done / total)
                 params, adam, memory, loss, norms = training_step(
-                    self.model, params, self.frozen, self._anchor, adam, memory, window, jnp.asarray(rate, jnp.result_type(float)),
-                    learner=self.learner, groups=self.groups, all_forced=self._all_forced and state.phase == 0, options=self._options,
+                    self.model, params, self.frozen, self._anchor, adam, memory, window,
+                    jnp.asarray(rate, jnp.result_type(float)), learner=self.learner, groups=self.groups,
+                    all_forced=self._all_forced and state.phase == 0, options=self._options,
                 )  # fmt: skip
                 done += 1
                 pending.append((loss, norms))
                 if self.first_step_s is None:
                     jax.block_until_ready(loss)
-                    self.first_step_s = time.perf_counter() - self._began
+                    began, untimed = time.perf_counter(), 1
+                    self.first_step_s = began - self._began
                 if len(pending) >= CHECK_EVERY:
                     losses += self._check(pending, state, done)
                     pending = []
-                    self._report(state, done, total, losses[-1], began)
+                    self._report(state, done, total, losses[-1], began, untimed)
         losses += self._check(pending, state, done)
         jax.block_until_ready(params)
-        seconds, steps = time.perf_counter() - began, done * self.learner.window
-        self.steps += steps
-        if state.history:
-            self._seconds += seconds
-            self._timed_steps += steps
-        self._report(state, done, total, losses[-1], began)
-        return params, adam, np.array(losses), seconds, rate
+        seconds, timed = time.perf_counter() - began, (done - untimed) * self.learner.window
+        self.steps += done * self.learner.window
+        self._seconds += seconds
+        self._timed_steps += timed
+        self._report(state, done, total, losses[-1], began, untimed)
+        return params, adam, np.array(losses), seconds, timed, rate
 
     def validate(self, params: Params) -> tuple[float, float, float]:
         """Value by which epochs are compared, skill over persistence and loss, all on the validation part."""
@@ -423,7 +362,11 @@ class _Trainer:
             starts = starts[starts >= start]
             forecast = forecaster.horizon(recording, starts, int(ahead[-1]))[:, ahead - 1]
             at = starts[:, None] + ahead
-            weights = recording.mask[at] * recording.mask[starts][:, None] * self._unit_weights[self.cohort.columns[member], member]
+            weights = (
+                recording.mask[at]
+                * recording.mask[starts][:, None]
+                * self._unit_weights[self.cohort.columns[member], member]
+            )
             truth, now = np.nan_to_num(recording.values[at]), np.nan_to_num(recording.values[starts])[:, None]
             loss += (weights * (forecast - truth) ** 2).sum(axis=(0, 2))
             reference += (weights * (now - truth) ** 2).sum(axis=(0, 2))
@@ -444,13 +387,15 @@ class _Trainer:
                 window = done - len(pending) + number
                 what = f"the gradient of {', '.join(bad)}" if bad else "the loss"
                 raise DivergedError(
-                    f"{what} is not finite in window {window} (model step {window * self.learner.window}) of epoch {len(state.history)}, "
-                    f"{PHASES[state.phase]} phase. Lower train.learning_rate ({self.config.learning_rate:g}) or model.spectral_radius"
+                    f"{what} is not finite in window {window} (model step {window * self.learner.window}) of epoch "
+                    f"{len(state.history)}, {PHASES[state.phase]} phase. Lower train.learning_rate "
+                    f"({self.config.learning_rate:g}) or model.spectral_radius"
                 )
         return losses
 
-    def _report(self, state: FitState, done: int, total: int, loss: float, began: float) -> None:
+    def _report(self, state: FitState, done: int, total: int, loss: float, began: float, untimed: int) -> None:
         last = state.history[-1] if state.history else {}
+        seconds = time.perf_counter() - began
         self.on_progress(
             Progress(
                 phase=PHASES[state.phase],
@@ -460,6 +405,6 @@ class _Trainer:
                 windows=total,
                 loss=loss,
                 validation_skill=last.get("validation_skill"),
-                ms_per_step=1e3 * (time.perf_counter() - began) / (done * self.learner.window),
+                ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
             )
         )

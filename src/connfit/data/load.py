@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,6 @@ def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
     ConfigError
         If the configuration names no recordings, or both a dataset's and files.
     """
-    steps: Sequence[Mapping[str, Any]] = ()
     if config.recording_files is not None:
         files = config.recording_files
         if config.recordings:
@@ -211,7 +211,6 @@ def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
             raise ConfigError("data.recording_files.files is empty: name at least one file")
         recordings = tuple(_read_with(path, files.frame_rate, files.kind, files.missing) for path in files.files)
     elif config.dataset is not None:
-        steps = get_dataset(config.dataset).preprocess
         which: str | Sequence[str] = "all" if "all" in config.recordings else config.recordings
         if not config.recordings:
             known = get_dataset(config.dataset).recordings
@@ -222,10 +221,17 @@ def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
             recordings = load_recordings(config.dataset, which)
     else:
         raise ConfigError("there is no recording: set data.dataset or data.recording_files")
-    if config.preprocess is not None:
-        steps = config.preprocess
     cut = [one.split(train=config.train, validation=config.validation, gap=config.gap) for one in recordings]
-    return tuple(apply_steps(one, steps) for one in cut)
+    return tuple(apply_steps(one, preprocessing_steps(config)) for one in cut)
+
+
+def preprocessing_steps(config: DataConfig) -> tuple[dict[str, Any], ...]:
+    """The steps that a configuration stands for: its own, or those that suit the dataset."""
+    if config.preprocess is not None:
+        return config.preprocess
+    if config.recording_files is not None or config.dataset is None:
+        return ()
+    return tuple(dict(step) for step in get_dataset(config.dataset).preprocess)
 
 
 def _read_with(path: str, frame_rate: float | None, kind: str, missing: str) -> Recording:
@@ -237,6 +243,7 @@ def _read_with(path: str, frame_rate: float | None, kind: str, missing: str) -> 
     return read_recording(path, **options)
 
 
+@lru_cache(maxsize=1)
 def _demo(seed: int = 0) -> tuple[Connectome, tuple[Recording, ...]]:
     from connfit.data.surrogate import make_demo
 

@@ -58,6 +58,8 @@ class Dataset:
         Names of its connectomes, the default first.
     preprocess
         Preprocessing steps that suit its recordings, see `connfit.preprocess.apply_steps`.
+    fit
+        Options of a fit that suit it, as `section.option` to value; chosen on the validation parts.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Dataset:
     recordings: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
     preprocess: tuple[Mapping[str, Any], ...] = field(default=())
+    fit: Mapping[str, Any] = field(default_factory=dict)
 
     def file(self, path: str) -> DataFile:
         """The file `path` of this dataset."""
@@ -154,6 +157,16 @@ _WORM = Dataset(
         MappingProxyType({"step": "high_pass", "cutoff_hz": 0.01}),
         MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),
     ),
+    fit=MappingProxyType(
+        {
+            "train.learning_rate": 3e-4,
+            "train.rate_scale": {"drive": 0.1},
+            "train.epochs": 300,
+            "train.free_run_epochs": 40,
+            "train.patience": 40,
+            "train.select_on": "horizon",
+        }
+    ),
 )
 
 _DEMO = Dataset(
@@ -164,7 +177,9 @@ _DEMO = Dataset(
     citation="connfit",
     doi=(),
     source="generated from a seed; no measured data",
-    sizes=MappingProxyType({"neurons": "about 2000", "regions": 20}),
+    sizes=MappingProxyType({"neurons": 2000, "regions": 20, "recordings": 4, "frames": 600, "frame rate (Hz)": 1.2}),
+    recordings=("1", "2", "3", "4"),
+    fit=MappingProxyType({"train.epochs": 200, "train.free_run_epochs": 20, "train.patience": None}),
 )
 
 DATASETS: Mapping[str, Dataset] = MappingProxyType({one.name: one for one in (_WORM, _DEMO)})

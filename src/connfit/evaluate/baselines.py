@@ -60,9 +60,16 @@ class Mean:
         """The mean, at every horizon."""
         return np.tile(self.means, (len(starts), steps, 1))
 
-    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> Float[np.ndarray, "frames P"]:
-        """The mean, at every frame."""
-        return np.tile(self.means, (frames, 1))
+    def free_run(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Float[np.ndarray, "runs frames P"] | None = None,
+    ) -> Float[np.ndarray, "*runs frames P"]:
+        """The mean, at every frame, plus the noise: whole frames of the training part in random order."""
+        return np.tile(self.means, (frames, 1)) if noise is None else self.means + noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +98,20 @@ class Persistence:
         held = hold_last(recording.values, recording.mask)
         return np.repeat(held[starts][:, None, :], steps, axis=1)
 
-    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> Float[np.ndarray, "frames P"]:
-        """The last observed value of the warm-up, at every frame; NaN without a warm-up."""
-        if warmup < 1:
-            return np.full((frames, len(recording.units)), np.nan)
-        given = slice(start - warmup, start)
-        return np.tile(hold_last(recording.values[given], recording.mask[given])[-1], (frames, 1))
+    def free_run(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Float[np.ndarray, "runs frames P"] | None = None,
+    ) -> Float[np.ndarray, "*runs frames P"]:
+        """The last observed value of the warm-up, at every frame; NaN without a warm-up. With noise, a random walk."""
+        last = np.full(len(recording.units), np.nan)
+        if warmup >= 1:
+            given = slice(start - warmup, start)
+            last = hold_last(recording.values[given], recording.mask[given])[-1]
+        return np.tile(last, (frames, 1)) if noise is None else last + np.cumsum(noise, axis=1, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,21 +230,32 @@ class VarRidge:
         history = np.stack([z[np.asarray(starts) + self.lags - 1 - back] for back in range(self.lags)], axis=1)
         return self._iterate(history, steps)
 
-    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> Float[np.ndarray, "frames P"]:
-        """The one-step prediction iterated from the last `lags` frames of the warm-up."""
+    def free_run(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Float[np.ndarray, "runs frames P"] | None = None,
+    ) -> Float[np.ndarray, "*runs frames P"]:
+        """The one-step prediction, plus the noise, iterated from the last `lags` frames of the warm-up."""
         history = np.zeros((1, self.lags, len(recording.units)))
         for back in range(min(self.lags, warmup)):
             frame = slice(start - 1 - back, start - back)
             history[0, back] = self._standardise(recording.values[frame], recording.mask[frame])[0]
-        return self._iterate(history, frames)[0]
+        if noise is None:
+            return self._iterate(history, frames)[0]
+        return self._iterate(np.repeat(history, len(noise), axis=0), frames, noise / self.stds)
 
-    def _iterate(self, history: np.ndarray, steps: int) -> np.ndarray:
-        """[S, lags, P] newest first -> [S, steps, P]."""
+    def _iterate(self, history: np.ndarray, steps: int, noise: np.ndarray | None = None) -> np.ndarray:
+        """[S, lags, P] newest first -> [S, steps, P]; noise [S, steps, P] on the standardised scale."""
         count, lags, units = history.shape
         out = np.empty((count, steps, units))
         with np.errstate(over="ignore", invalid="ignore"):
             for step in range(steps):
                 out[:, step] = history.reshape(count, lags * units) @ self.coefficients + self.intercept
+                if noise is not None:
+                    out[:, step] += noise[:, step]
                 history = np.concatenate([out[:, step : step + 1], history[:, :-1]], axis=1)
         return self._restore(out)
 

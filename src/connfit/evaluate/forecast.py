@@ -15,7 +15,10 @@ from jaxtyping import Bool, Float, Int
 from connfit.errors import DataError
 from connfit.recording import Recording
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+_FLOATS = ("values", "one_step", "free_run", "free_run_connectivity", "free_run_deterministic")
+_FACTS = ("start", "free_run_noise", "runs", "free_run_offset", "warmup_frames")
 
 
 @runtime_checkable
@@ -39,9 +42,34 @@ class Forecaster(Protocol):
         """Iterated prediction: entry [s, h] predicts frame `starts[s] + h + 1` given the frames up to `starts[s]`."""
         ...
 
-    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> Float[np.ndarray, "frames P"]:
-        """Frames `start ... start + frames - 1` on its own, after the `warmup` recorded frames before `start`."""
+    def free_run(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Float[np.ndarray, "runs frames P"] | None = None,
+    ) -> Float[np.ndarray, "*runs frames P"]:
+        """Frames `start ... start + frames - 1` on its own, after the `warmup` recorded frames before `start`.
+
+        Without noise, each prediction is the input of the next. With noise, for each run, z(t) =
+        prediction(t) + noise(t) is the simulated observation: it is returned, and the next
+        prediction is made from it as if it had been recorded. The prediction of frame t must not
+        depend on the noise of t or later.
+        """
         ...
+
+
+def check_shape(forecaster: Forecaster, method: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Stop where a forecaster returns an array of the wrong shape.
+
+    Raises
+    ------
+    DataError
+        Names the forecaster, the method and both shapes.
+    """
+    if shape != expected:
+        raise DataError(f"forecaster {forecaster.name!r}: {method} returned shape {shape}, but must return {expected}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +85,16 @@ class PartForecast:
     one_step
         [t, unit] prediction of each frame from the frames before it.
     free_run
-        [t, unit] free run; NaN for the first `free_run_offset` frames, which were its warm-up.
+        [t, unit] the first free run; NaN for the first `free_run_offset` frames, which were its
+        warm-up, and everywhere if there was no noise to drive it with.
+    free_run_connectivity
+        [unit, unit] functional connectivity of the free run, mean over the runs.
+    free_run_deterministic
+        [t, unit] the free run without noise; None if that is what `free_run` is.
+    free_run_noise
+        What drove the free run: `"training residuals"` or `"none"`.
+    runs
+        Number of free runs behind the mean; 1 without noise.
     free_run_offset
         Frames of the part that were used as warm-up (not 0 only where nothing lies before the part).
     warmup_frames
@@ -69,6 +106,10 @@ class PartForecast:
     mask: Bool[np.ndarray, "t P"]
     one_step: Float[np.ndarray, "t P"]
     free_run: Float[np.ndarray, "t P"]
+    free_run_connectivity: Float[np.ndarray, "P P"]
+    free_run_deterministic: Float[np.ndarray, "t P"] | None = None
+    free_run_noise: str = "none"
+    runs: int = 1
     free_run_offset: int = 0
     warmup_frames: int = 0
 
@@ -103,14 +144,11 @@ class Forecasts:
         for number, (name, recording) in enumerate(self.recordings.items()):
             parts = {}
             for part, forecast in recording.parts.items():
-                for key in ("values", "one_step", "free_run"):
-                    arrays[f"{number}.{part}.{key}"] = np.asarray(getattr(forecast, key), np.float32)
+                for key in _FLOATS:
+                    if getattr(forecast, key) is not None:
+                        arrays[f"{number}.{part}.{key}"] = np.asarray(getattr(forecast, key), np.float32)
                 arrays[f"{number}.{part}.mask"] = forecast.mask
-                parts[part] = {
-                    "start": forecast.start,
-                    "free_run_offset": forecast.free_run_offset,
-                    "warmup_frames": forecast.warmup_frames,
-                }
+                parts[part] = {fact: getattr(forecast, fact) for fact in _FACTS}
             index.append(
                 {
                     "name": name,
@@ -154,7 +192,8 @@ class Forecasts:
                         part: PartForecast(
                             **{
                                 key: file[f"{number}.{part}.{key}"]
-                                for key in ("values", "mask", "one_step", "free_run")
+                                for key in ("mask", *_FLOATS)
+                                if key != "free_run_deterministic" or f"{number}.{part}.{key}" in file
                             },
                             **facts,
                         )

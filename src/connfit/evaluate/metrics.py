@@ -7,6 +7,7 @@ defined is `None` and comes with the reason; arrays use NaN for undefined units,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -132,12 +133,14 @@ def functional_connectivity(
     observed = _scored(values, mask)
     frames = observed.sum(axis=0)
     x = np.where(observed, values, 0.0).astype(np.float64)
+    # A diverging prediction can exceed the square root of the largest float before it ends.
     size = np.abs(x).max(axis=0, initial=0.0)
+    x = x / np.where(size > 0, size, 1.0)
     mean = x.sum(axis=0) / np.maximum(frames, 1)
     # Centring and scaling each unit keeps the differences of sums below free of cancellation.
     x = np.where(observed, x - mean, 0.0)
     scale = np.sqrt((x**2).sum(axis=0) / np.maximum(frames, 1))
-    varies = scale > CONSTANT * size
+    varies = scale > CONSTANT
     x = np.where(varies, x / np.where(varies, scale, 1.0), 0.0)
     seen = observed.astype(np.float64)
     shared = seen.T @ seen
@@ -230,11 +233,29 @@ def quartiles(numbers: Float[np.ndarray, "P"]) -> dict[str, float | int | None]:
     }
 
 
-def median_of(numbers: Float[np.ndarray, "P"], undefined: str) -> Measured:
+def median_of(numbers: Float[np.ndarray, "*K P"], undefined: str, *, of: str = "units") -> Measured:
     """Median over the units for which the number is defined; `undefined` says what is wrong with the others."""
     finite = numbers[np.isfinite(numbers)]
-    excluded = len(numbers) - len(finite)
-    note = f"{excluded} of {len(numbers)} units were left out: {undefined}" if excluded else None
+    excluded = numbers.size - len(finite)
+    note = f"{excluded} of {numbers.size} {of} were left out: {undefined}" if excluded else None
     if not len(finite):
-        return Measured(None, 0, excluded, f"not defined for any of {len(numbers)} units: {undefined}")
+        return Measured(None, 0, excluded, f"not defined for any of {numbers.size} {of}: {undefined}")
     return Measured(float(np.median(finite)), len(finite), excluded, note)
+
+
+def collect(**measured: Measured) -> dict[str, Any]:
+    """The values under their names, and under `reasons` whatever has to be said about them."""
+    result: dict[str, Any] = {name: one.value for name, one in measured.items()}
+    reasons = {name: one.reason for name, one in measured.items() if one.reason}
+    return {**result, "reasons": reasons} if reasons else result
+
+
+def diverged(prediction: Float[np.ndarray, "t *rest"]) -> str | None:
+    """Say so where a prediction is infinite, or stops being a number after it was one."""
+    bad = ~np.isfinite(prediction)
+    started = np.logical_or.accumulate(~bad, axis=0)
+    fault = np.isinf(prediction) | (bad & started)
+    if not fault.any():
+        return None
+    first = int(np.argmax(fault.reshape(len(fault), -1).any(axis=1)))
+    return f"the prediction stops being finite at frame {first} of the part"

@@ -7,8 +7,18 @@ from typing import Any
 
 import numpy as np
 
-_SUMMED = {"observed", "frames", "scored", "starts", "units", "excluded", "above_persistence", "parameters"}
-_LARGEST = {"warmup_frames"}
+_SUMMED = {
+    "observed",
+    "frames",
+    "scored",
+    "starts",
+    "units",
+    "excluded",
+    "above_persistence",
+    "parameters",
+    "noise_frames",
+}
+_LARGEST = {"warmup_frames", "runs"}
 
 
 def pool(items: Sequence[Any]) -> Any:

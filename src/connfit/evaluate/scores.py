@@ -14,17 +14,17 @@ from jaxtyping import Bool, Float, Int
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluate.baselines import BaselineFactory, Persistence, baseline_factories
-from connfit.evaluate.forecast import Forecaster, Forecasts, PartForecast, RecordingForecast
+from connfit.evaluate.forecast import Forecaster, Forecasts, PartForecast, RecordingForecast, check_shape
+from connfit.evaluate.free_run import deterministic, driven, training_residuals
 from connfit.evaluate.metrics import (
     Measured,
+    collect,
+    diverged,
     fc_corr,
     functional_connectivity,
-    median_of,
     mse,
     quartiles,
     skill,
-    std_ratios,
-    unit_correlations,
     unit_skill,
 )
 from connfit.evaluate.pooling import pool
@@ -44,15 +44,17 @@ def score(forecaster: Forecaster, recording: Recording, config: EvaluateConfig |
     recording
         With parts. Entries that were not observed are never scored.
     config
-        Horizons, number of start frames, free-run warm-up.
+        Horizons, number of start frames, free-run warm-up, noise and number of runs.
 
     Returns
     -------
     dict
         By part: `one_step` (`mse`, `skill_vs_persistence`, `fc_corr`, `per_unit_skill` quartiles),
         `horizon_skill` (by horizon in frames, reference: persistence at the same horizon),
-        `horizon` (`starts`, `reasons`) and `free_run` (`fc_corr`, `median_unit_r`, `std_ratio`,
-        `warmup_frames`, `frames`). Where a number is None, `reasons` beside it says why.
+        `horizon` (`starts`, `reasons`), `free_run` (`fc_corr`, `median_unit_r`, `std_ratio`,
+        `warmup_frames`, `frames`, `noise`; with noise also `runs` and `noise_frames`, the training
+        frames that it is drawn from) and, if that has noise, `free_run_deterministic`. Where a
+        number is None, `reasons` beside it says why.
     """
     return score_and_forecast(forecaster, recording, config)[0]
 
@@ -64,45 +66,43 @@ def score_and_forecast(
     config = config or EvaluateConfig()
     parts = recording.require_parts()
     one_step = np.asarray(forecaster.one_step(recording))
-    _check_shape(forecaster, "one_step", one_step.shape, recording.values.shape)
+    check_shape(forecaster, "one_step", one_step.shape, recording.values.shape)
     reference = Persistence()
     last_value = reference.one_step(recording)
+    residuals = None
+    if config.free_run_noise == "residuals":
+        residuals = training_residuals(one_step, recording, config.free_run_warmup)
     scores: dict[str, Any] = {}
     forecasts: dict[str, PartForecast] = {}
     for part in PART_NAMES:
         block = parts[part]
         values, mask = recording.part(part)
-        start, frames, warmup = free_run_block(recording, part, config.free_run_warmup)
-        free = np.full(values.shape, np.nan)
-        if frames > 0:
-            run = np.asarray(forecaster.free_run(recording, start, frames, warmup))
-            _check_shape(forecaster, "free_run", run.shape, (frames, values.shape[1]))
-            free[start - block.start :] = run
+        quiet = free = deterministic(forecaster, recording, part, config)
+        if residuals is not None:
+            free = driven(forecaster, recording, part, residuals, config)
         scores[part] = {
             "frames": len(values),
             "observed": int(mask.sum()),
             "one_step": _one_step_scores(values, mask, one_step[block], last_value[block]),
             **_horizon_scores(forecaster, reference, recording, part, config),
-            "free_run": _free_run_scores(values, mask, free, start - block.start, warmup),
+            "free_run": free.scores,
         }
-        forecasts[part] = PartForecast(block.start, values, mask, one_step[block], free, start - block.start, warmup)
+        if free is not quiet:
+            scores[part]["free_run_deterministic"] = quiet.scores
+        forecasts[part] = PartForecast(
+            start=block.start,
+            values=values,
+            mask=mask,
+            one_step=one_step[block],
+            free_run=free.run,
+            free_run_connectivity=free.connectivity,
+            free_run_deterministic=None if free is quiet else quiet.run,
+            free_run_noise=free.scores["noise"],
+            runs=free.scores.get("runs", 1),
+            free_run_offset=len(values) - free.scores["frames"],
+            warmup_frames=free.scores["warmup_frames"],
+        )
     return scores, RecordingForecast(recording.units, recording.frame_rate, recording.value_units, forecasts)
-
-
-def free_run_block(recording: Recording, part: str, warmup: int) -> tuple[int, int, int]:
-    """First frame, number of frames and warm-up frames of the free run of a part.
-
-    The warm-up lies before the part. The training part has nothing before it: there its own first
-    frames are the warm-up, at most half of the part.
-    """
-    block = recording.require_parts()[part]
-    length = block.stop - block.start
-    if length == 0:
-        return block.start, 0, 0
-    if part == "train":
-        used = min(warmup, length // 2)
-        return block.start + used, length - used, used
-    return block.start, length, min(warmup, block.start)
 
 
 def horizon_starts(
@@ -133,39 +133,16 @@ def horizon_starts(
     return np.unique(np.round(np.linspace(block.start, last, count)).astype(np.int64)), too_long
 
 
-def _check_shape(forecaster: Forecaster, method: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if shape != expected:
-        raise DataError(f"forecaster {forecaster.name!r}: {method} returned shape {shape}, but must return {expected}")
-
-
-def _collect(**measured: Measured) -> dict[str, Any]:
-    """The values under their names, and under `reasons` whatever has to be said about them."""
-    result: dict[str, Any] = {name: one.value for name, one in measured.items()}
-    reasons = {name: one.reason for name, one in measured.items() if one.reason}
-    return {**result, "reasons": reasons} if reasons else result
-
-
-def _diverged(prediction: Float[np.ndarray, "t *rest"]) -> str | None:
-    """Say so where a prediction is infinite, or stops being a number after it was one."""
-    bad = ~np.isfinite(prediction)
-    started = np.logical_or.accumulate(~bad, axis=0)
-    fault = np.isinf(prediction) | (bad & started)
-    if not fault.any():
-        return None
-    first = int(np.argmax(fault.reshape(len(fault), -1).any(axis=1)))
-    return f"the prediction stops being finite at frame {first} of the part"
-
-
 def _one_step_scores(
     values: Float[np.ndarray, "t P"],
     mask: Bool[np.ndarray, "t P"],
     prediction: Float[np.ndarray, "t P"],
     reference: np.ndarray,
 ) -> dict[str, Any]:
-    fault = "the part has no frames" if not len(values) else _diverged(prediction)
+    fault = "the part has no frames" if not len(values) else diverged(prediction)
     if fault:
         missing = Measured(None, 0, reason=fault)
-        result = _collect(mse=missing, skill_vs_persistence=missing, fc_corr=missing)
+        result = collect(mse=missing, skill_vs_persistence=missing, fc_corr=missing)
         return {
             **result,
             "per_unit_skill": {**quartiles(np.full(values.shape[1], np.nan)), "above_persistence": 0},
@@ -175,7 +152,7 @@ def _one_step_scores(
     scored = mask & np.isfinite(prediction) & np.isfinite(reference)
     per_unit = unit_skill(values, prediction, reference, scored)
     return {
-        **_collect(
+        **collect(
             mse=mse(values, prediction, scored),
             skill_vs_persistence=skill(values, prediction, reference, scored),
             fc_corr=fc_corr(functional_connectivity(values, scored), functional_connectivity(prediction, scored)),
@@ -198,10 +175,10 @@ def _horizon_scores(
     if fitting:
         steps = max(fitting)
         prediction = np.asarray(forecaster.horizon(recording, starts, steps))
-        _check_shape(forecaster, "horizon", prediction.shape, (len(starts), steps, len(recording.units)))
+        check_shape(forecaster, "horizon", prediction.shape, (len(starts), steps, len(recording.units)))
         held = reference.horizon(recording, starts, 1)[:, 0]
         for h in fitting:
-            fault = _diverged(np.swapaxes(prediction[:, :h], 0, 1))
+            fault = diverged(np.swapaxes(prediction[:, :h], 0, 1))
             frames = starts + h
             measured = (
                 Measured(None, 0, reason=f"the prediction stops being finite within {h} steps")
@@ -214,34 +191,10 @@ def _horizon_scores(
     return {"horizon_skill": skills, "horizon": {"starts": len(starts), **({"reasons": reasons} if reasons else {})}}
 
 
-def _free_run_scores(
-    values: Float[np.ndarray, "t P"],
-    mask: Bool[np.ndarray, "t P"],
-    run: Float[np.ndarray, "t P"],
-    offset: int,
-    warmup: int,
-) -> dict[str, Any]:
-    facts = {"warmup_frames": warmup, "frames": len(values) - offset}
-    values, mask, run = values[offset:], mask[offset:], run[offset:]
-    fault = "the part has no frames" if not len(values) else _diverged(run)
-    if fault:
-        missing = Measured(None, 0, reason=fault)
-        return {**_collect(fc_corr=missing, median_unit_r=missing, std_ratio=missing), **facts}
-    scored = mask & np.isfinite(run)
-    return {
-        **_collect(
-            fc_corr=fc_corr(functional_connectivity(values, scored), functional_connectivity(run, scored)),
-            median_unit_r=median_of(unit_correlations(values, run, scored), "the data or the free run do not vary"),
-            std_ratio=median_of(std_ratios(values, run, scored), "the data do not vary"),
-        ),
-        **facts,
-    }
-
-
 def data_against_itself(recording: Recording) -> dict[str, Any]:
     """Agreement of the data's own functional connectivity on train and on test: the bar that a static copy reaches."""
     train, test = (functional_connectivity(*recording.part(part)) for part in ("train", "test"))
-    return _collect(fc_corr_train_vs_test=fc_corr(train, test))
+    return collect(fc_corr_train_vs_test=fc_corr(train, test))
 
 
 def evaluate_all(

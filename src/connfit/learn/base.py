@@ -51,7 +51,14 @@ class Learner(Protocol[Memory]):
         ...
 
     def step(
-        self, model: Model, params: Params, memory: Memory, window: WindowArrays, trained: tuple[str, ...], *, all_forced: bool
+        self,
+        model: Model,
+        params: Params,
+        memory: Memory,
+        window: WindowArrays,
+        trained: tuple[str, ...],
+        *,
+        all_forced: bool,
     ) -> tuple[WindowResult, Memory]:
         """Gradient of one window and the memory after it."""
         ...

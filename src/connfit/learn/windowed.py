@@ -107,8 +107,8 @@ class Windowed:
                     traces[group] = jnp.zeros((n, batch))
         elif self.carry == "history":
             h = self.history_steps
-            zero = jnp.zeros((h, n, batch))
-            past = Past(zero, zero, zero, jnp.zeros((h, model.units, batch)), zero)
+            sizes = (n, n, n, model.units, n)
+            past = Past(*(jnp.zeros((h, size, batch)) for size in sizes))
         return WindowedMemory(rates, traces, past)
 
     def step(
@@ -152,9 +152,11 @@ class Windowed:
         alpha = model.decay(params)[:, None]
         strengths = model.readout_strengths(params)
         network = self.credit == "network"
-        feedback = network and model.drive is not None and not all_forced
+        feedback = model.drive if network and not all_forced else None
 
-        def back(carry: tuple[Array, Array], step: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        def back(
+            carry: tuple[Array, Array], step: tuple[Array, ...]
+        ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
             to_rates, to_prediction = carry
             error_t, gain, gate, forced = step
             unit_adjoint = error_t + to_prediction
@@ -163,15 +165,15 @@ class Windowed:
             to_rates = alpha * rate_adjoint
             if network:
                 to_rates += model.outputs_adjoint(model.recurrent.adjoint(params["weights"], driven))
-            if feedback:
-                to_prediction = jnp.where(forced, 0, model.drive.adjoint(params["drive"], gate * driven))
+            if feedback is not None:
+                to_prediction = jnp.where(forced, 0, feedback.adjoint(params["drive"], gate * driven))
             return (to_rates, to_prediction), (rate_adjoint, unit_adjoint)
 
         zero = (jnp.zeros_like(forward.rates[0]), jnp.zeros_like(error[0]))
         (to_rates, to_prediction), (rates, units) = jax.lax.scan(
             back, zero, (error, forward.gain, forward.gate, window.forced), reverse=True
         )
-        start = to_rates + model.readout.adjoint(strengths, to_prediction) if feedback else to_rates
+        start = to_rates + model.readout.adjoint(strengths, to_prediction) if feedback is not None else to_rates
         return _Adjoint(rates, units, start, to_prediction)
 
     def _collect(
@@ -186,7 +188,13 @@ class Windowed:
         """Turn adjoints and activity into gradients, by trace, by history or within the window only."""
         alpha = model.decay(params)
         leak = forward.rates - forward.steady
-        rate_adjoint, gain, rates, gate, inputs = adjoint.rates, forward.gain, forward.rates, forward.gate, forward.inputs
+        rate_adjoint, gain, rates, gate, inputs = (
+            adjoint.rates,
+            forward.gain,
+            forward.rates,
+            forward.gate,
+            forward.inputs,
+        )
         past = memory.past
         if past is not None:
             h = len(past.rates)
@@ -199,7 +207,7 @@ class Windowed:
             past = Past(rates[-h:], gain[-h:], gate[-h:], inputs[-h:], leak[-h:])
         driven = gain * rate_adjoint
         gradient: Params = {}
-        traces: dict[str, Array] = {}
+        traces: dict[str, Array | None] = {}
         sums = _Sums(alpha, adjoint.start)
 
         if "weights" in trained:
@@ -214,7 +222,9 @@ class Windowed:
         if "bias" in trained:
             gradient["bias"], traces["bias"] = sums.per_neuron(memory.traces.get("bias"), driven, gain)
         if "time_constants" in trained:
-            slope, traces["time_constants"] = sums.per_neuron(memory.traces.get("time_constants"), rate_adjoint * leak, leak)
+            slope, traces["time_constants"] = sums.per_neuron(
+                memory.traces.get("time_constants"), rate_adjoint * leak, leak
+            )
             gradient["log_time_constants"] = slope * model.decay_slope(params)
         return gradient, {key: trace for key, trace in traces.items() if trace is not None}, past
 

@@ -77,16 +77,18 @@ def initial_parameters(
     low, high = model.bounds_s
     for one in (tau, *(hidden_time_constants_s or ())):
         if not low <= one <= high:
-            raise ConfigError(f"an initial time constant of {one:.4g} s lies outside the bounds {low:.4g} to {high:.4g} s")
+            raise ConfigError(
+                f"an initial time constant of {one:.4g} s lies outside the bounds {low:.4g} to {high:.4g} s"
+            )
     magnitudes = initial_magnitudes(connectome, weights, seed=seed)
     if spectral_radius is not None and len(magnitudes):
         magnitudes = magnitudes * _scale_to_radius(connectome, magnitudes, spectral_radius)
     matrix = connectome.matrix(magnitudes)
-    drive = sp.csr_array(readout.matrix.T) * 0
+    drive = sp.csr_array((connectome.n, readout.units))
     bias = np.zeros(connectome.n)
     if model.drive is not None and drive_start == "persistence":
         exact = persistence_drive(readout)
-        drive = exact / _loop_gain(matrix, exact, readout.matrix)
+        drive = sp.csr_array(exact / _loop_gain(matrix, exact, readout.matrix))
         if mean_activity is not None:
             mean = np.asarray(mean_activity, np.float64)
             rates = np.maximum(exact @ mean, 0)
@@ -94,7 +96,8 @@ def initial_parameters(
     log_tau = np.full(connectome.n, np.log(tau))
     if hidden_time_constants_s is not None:
         hidden = np.asarray(abs(drive).sum(axis=1)).ravel() == 0
-        log_tau[hidden] = np.random.default_rng(seed).uniform(*np.log(hidden_time_constants_s), hidden.sum())
+        shortest, longest = np.log(hidden_time_constants_s)
+        log_tau[hidden] = np.random.default_rng(seed).uniform(shortest, longest, hidden.sum())
     real = jnp.result_type(float)
     params: Params = {
         "weights": jnp.asarray(magnitudes, real),
@@ -104,13 +107,16 @@ def initial_parameters(
     if isinstance(model.drive, DenseMap):
         params["drive"] = jnp.asarray(drive.toarray(), real)
     elif model.drive is not None:
-        params["drive"] = jnp.asarray(drive.data, real)
+        strengths = drive.data if drive.nnz else np.zeros(model.drive.strengths_shape)
+        params["drive"] = jnp.asarray(strengths, real)
     if readout.learned:
         params["readout"] = jnp.asarray(readout.matrix.toarray(), real)
     return params
 
 
-def _loop_gain(recurrent: sp.csr_array, drive: sp.csr_array, readout: sp.csr_array, *, rounds: int = 4, sweeps: int = 40) -> float:
+def _loop_gain(
+    recurrent: sp.csr_array, drive: sp.csr_array, readout: sp.csr_array, *, rounds: int = 4, sweeps: int = 40
+) -> float:
     """Factor by which the drive must shrink for activity fed back through the read-out neither to grow nor to fade.
 
     That is the s for which ``W + E C / s`` has the largest eigenvalue 1, by power iteration. Where the
@@ -145,11 +151,11 @@ def initial_magnitudes(connectome: Connectome, weights: str, *, seed: int = 0) -
 
 def spectral_radius_of(matrix: sp.csr_array) -> float:
     """Largest absolute eigenvalue of a [N, N] matrix: dense up to 500 neurons, else ARPACK."""
-    n = matrix.shape[0]
+    n = len(matrix.indptr) - 1
     if n <= 500:
         return float(np.abs(np.linalg.eigvals(matrix.toarray())).max(initial=0.0))
     start = np.random.default_rng(0).standard_normal(n)
-    values = spla.eigs(matrix, k=4, which="LM", v0=start, return_eigenvectors=False, tol=1e-4, maxiter=50 * n)
+    values = spla.eigs(matrix, k=4, which="LM", v0=start, return_eigenvectors=False, tol=1e-4, maxiter=50 * n)  # pyright: ignore[reportArgumentType]
     return float(np.abs(values).max())
 
 
@@ -159,7 +165,8 @@ def _scale_to_radius(connectome: Connectome, magnitudes: Float[np.ndarray, "M"],
     radius = spectral_radius_of(connectome.matrix(magnitudes))
     if radius < 1e-12 * max(1.0, float(magnitudes.max())):
         raise ConfigError(
-            f"connectome {connectome.name!r} has no recurrent loop (spectral radius 0), so it cannot be scaled to {target}; set spectral_radius to null"
+            f"connectome {connectome.name!r} has no recurrent loop (spectral radius 0), "
+            f"so it cannot be scaled to {target}; set spectral_radius to null"
         )
     return target / radius
 
@@ -187,10 +194,10 @@ def persistence_drive(readout: Readout, *, sweeps: int = 300) -> sp.csr_array:
     entry = np.repeat(np.arange(len(units)), partners)
     offset = np.arange(len(entry)) - np.repeat(np.cumsum(partners) - partners, partners)
     partner = indptr[neuron[entry]] + offset
-    step = 1 / np.linalg.norm((shares @ support).toarray(), 2)
+    step = 1 / np.linalg.norm(_dense(shares @ support), 2)
     momentum, t = values, 1.0
     for _ in range(sweeps):
-        residual = (shares @ sp.csr_array((momentum, units, indptr), shape=support.shape)).toarray()
+        residual = _dense(shares @ sp.csr_array((momentum, units, indptr), shape=support.shape))
         residual -= np.eye(readout.units)
         gradient = np.bincount(entry, share[partner] * residual[units[partner], units[entry]], len(units))
         new = np.maximum(momentum - step * gradient, 0)
@@ -198,3 +205,7 @@ def persistence_drive(readout: Readout, *, sweeps: int = 300) -> sp.csr_array:
         momentum = new + (t - 1) / t_new * (new - values)
         values, t = new, t_new
     return sp.csr_array((values, units, indptr), shape=support.shape)
+
+
+def _dense(matrix: sp.csr_array) -> Float[np.ndarray, "P P"]:
+    return matrix.toarray()

@@ -99,12 +99,16 @@ class RateModel:
         one_of("nonlinearity", nonlinearity, NONLINEARITIES)
         bounds_s = bounds_s or (0.2 * step_s, 50 * step_s)
         if not 0 < bounds_s[0] < bounds_s[1] or step_s <= 0:
-            raise ConfigError(f"time constants must have bounds 0 < low < high and a positive step, got {bounds_s} s and {step_s} s")
+            raise ConfigError(
+                f"time constants must have bounds 0 < low < high and a positive step, got {bounds_s} s and {step_s} s"
+            )
         if readout.neurons != connectome.n:
             raise ConfigError(f"the read-out is for {readout.neurons} neurons, the connectome has {connectome.n}")
         electrical = bool(connectome.electrical.any())
         n = connectome.n
-        columns = connectome.indices + np.where(connectome.electrical, np.int32(n), np.int32(0))
+        columns = connectome.indices
+        if electrical:
+            columns = columns + np.where(connectome.electrical, np.int32(n), np.int32(0))
         recurrent = SparseMap(ops.Pattern.of(connectome.indptr, columns, (1 + electrical) * n))
         by_unit = readout.matrix
         if drive == "dense":

@@ -39,7 +39,10 @@ class Readout:
         sums = np.asarray(matrix.sum(axis=1)).ravel()
         empty = [name for name, total in zip(self.unit_names, sums, strict=True) if not total > 0]
         if empty:
-            raise DataError(f"units that read no neuron: {first_ten(empty)}", fix="Leave them out of the recording, or add their neurons")
+            raise DataError(
+                f"units that read no neuron: {first_ten(empty)}",
+                fix="Leave them out of the recording, or add their neurons",
+            )
         if matrix.data.min() < 0:
             raise DataError("shares of a read-out must not be negative")
         scaled = sp.diags_array(1 / sums) @ matrix
@@ -48,15 +51,17 @@ class Readout:
     @property
     def units(self) -> int:
         """Number of units P."""
-        return self.matrix.shape[0]
+        return len(self.unit_names)
 
     @property
     def neurons(self) -> int:
         """Number of neurons N."""
-        return self.matrix.shape[1]
+        return len(sp.csc_array(self.matrix).indptr) - 1
 
     @classmethod
-    def by_name(cls, connectome: Connectome, units: Sequence[str], *, column: str = "id", learned: bool = False) -> Readout:
+    def by_name(
+        cls, connectome: Connectome, units: Sequence[str], *, column: str = "id", learned: bool = False
+    ) -> Readout:
         """Each unit is the mean of the neurons that carry its name in `column` of the neuron table.
 
         Raises
@@ -66,9 +71,14 @@ class Readout:
         """
         match = match_units(units, connectome, column=column)
         if match.unmatched:
-            raise DataError(f"units without a neuron in column {column!r}: {first_ten(match.unmatched)}", fix="Select the matched units first")
+            raise DataError(
+                f"units without a neuron in column {column!r}: {first_ten(match.unmatched)}",
+                fix="Select the matched units first",
+            )
         rows = np.repeat(np.arange(len(units)), [len(neurons) for neurons in match.neurons])
-        matrix = sp.csr_array((np.ones(len(rows)), (rows, np.concatenate(match.neurons))), shape=(len(units), connectome.n))
+        matrix = sp.csr_array(
+            (np.ones(len(rows)), (rows, np.concatenate(match.neurons))), shape=(len(units), connectome.n)
+        )
         return cls(matrix, tuple(units), learned)
 
     @classmethod
@@ -84,5 +94,7 @@ class Readout:
         position = {region: k for k, region in enumerate(regions)}
         absent = [unit for unit in units if unit not in position]
         if absent:
-            raise DataError(f"connectome {connectome.name!r} has no regions {first_ten(absent)}; it has {first_ten(regions)}")
+            raise DataError(
+                f"connectome {connectome.name!r} has no regions {first_ten(absent)}; it has {first_ten(regions)}"
+            )
         return cls(sp.csr_array(presynapses)[[position[unit] for unit in units]], tuple(units), learned)

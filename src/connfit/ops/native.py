@@ -7,6 +7,7 @@ ctypes, so that one build serves every Python version and building needs no Pyth
 from __future__ import annotations
 
 import ctypes
+import re
 import warnings
 from collections.abc import Callable
 from functools import cache, partial
@@ -35,11 +36,24 @@ def _load() -> str:
         return "this installation was built without a C++ compiler; install one and reinstall connfit"
     try:
         library = ctypes.CDLL(str(files[0]))
+        built = library.connfit_ffi_version()
+        if built > (here := _ffi_version()):
+            return (
+                f"they were compiled for version {built} of XLA's interface and jax {jax.__version__} has {here}; "
+                "reinstall connfit with `pip install --no-build-isolation`, or update jax"
+            )
         for name in _HANDLERS:
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
     except (OSError, AttributeError, RuntimeError, ValueError) as error:
-        return f"{files[0].name} does not load ({error}); reinstall connfit with the JAX that is installed now"
+        return f"{files[0].name} does not load ({error}); reinstall connfit"
     return ""
+
+
+def _ffi_version() -> int:
+    """Version of XLA's interface in the installed JAX, which says it only in its header."""
+    header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
+    parts = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header.read_text()))
+    return 1000 * int(parts.get("MAJOR", 0)) + int(parts.get("MINOR", 0))
 
 
 @cache

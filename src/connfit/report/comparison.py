@@ -10,6 +10,12 @@ from typing import Any, Literal
 MODEL = "model"
 INITIAL = "at initialisation"
 
+SETTLED = 0.1
+"""Standard deviation over the data's, below which a run without noise is said to decay to a fixed point."""
+
+
+Better = Literal["higher", "lower", "near 1", "none"]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -22,7 +28,8 @@ class Row:
     label
         In words.
     better
-        Which values are better: `"higher"`, `"lower"` or `"near 1"`.
+        Which values are better: `"higher"`, `"lower"` or `"near 1"`; `"none"` where the measure
+        describes and does not judge.
     values
         Column name to value; None where it is not defined.
     reasons
@@ -31,13 +38,15 @@ class Row:
 
     key: tuple[str, ...]
     label: str
-    better: Literal["higher", "lower", "near 1"]
+    better: Better
     values: Mapping[str, float | None]
     reasons: Mapping[str, str]
 
     @property
     def winners(self) -> tuple[str, ...]:
-        """Columns with the best value; several if they tie, none if nothing is defined."""
+        """Columns with the best value; several if they tie, none if nothing is defined or nothing is to be won."""
+        if self.better == "none":
+            return ()
         scored = {name: self.merit(value) for name, value in self.values.items() if value is not None}
         best = max(scored.values(), default=-math.inf)
         if best == -math.inf:
@@ -86,19 +95,74 @@ def comparison(metrics: Mapping[str, Any], part: str = "test") -> list[Row]:
         _row(columns, ("horizon_skill", str(h)), f"skill {h} frame{'s' if h > 1 else ''} ahead", "higher")
         for h in horizons
     ]
+    return [*rows, *_free_run_rows(columns)]
+
+
+def _free_run_rows(columns: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """With noise a run cannot follow the data in time, without it it need not vary like them: neither is a contest."""
+    if not is_driven(columns[MODEL]):
+        return [
+            _row(columns, ("free_run", "fc_corr"), "free run without noise: FC correlation", "higher"),
+            _row(columns, ("free_run", "median_unit_r"), "free run without noise: median unit r", "higher"),
+            _row(columns, ("free_run", "std_ratio"), "free run without noise: std over data's", "near 1"),
+        ]
     return [
-        *rows,
-        _row(columns, ("free_run", "fc_corr"), "free run: FC correlation", "higher"),
-        _row(columns, ("free_run", "median_unit_r"), "free run: median unit r", "higher"),
-        _row(columns, ("free_run", "std_ratio"), "free run: std over data's", "near 1"),
+        _row(columns, ("free_run", "fc_corr"), "free run with residuals: FC correlation", "higher"),
+        _row(columns, ("free_run", "std_ratio"), "free run with residuals: std over data's", "near 1"),
+        _row(columns, ("free_run", "median_unit_r"), "free run with residuals: median unit r", "none"),
+        _row(columns, ("free_run_deterministic", "fc_corr"), "free run without noise: FC correlation", "none"),
+        _row(columns, ("free_run_deterministic", "std_ratio"), "free run without noise: std over data's", "none"),
+        _row(columns, ("free_run_deterministic", "median_unit_r"), "free run without noise: median unit r", "higher"),
     ]
+
+
+def is_driven(part: Mapping[str, Any]) -> bool:
+    """Whether the free run of a part was driven by noise."""
+    return ((part or {}).get("free_run") or {}).get("noise", "none") != "none"
+
+
+def free_runs_in_words(metrics: Mapping[str, Any], part: str = "test") -> str:
+    """What the free runs of a part are and what their rows can be read for."""
+    scores = (metrics.get("parts") or {}).get(part) or {}
+    free_run = scores.get("free_run") or {}
+    if not free_run:
+        return ""
+    after = f" after {free_run['warmup_frames']} recorded frames" if free_run.get("warmup_frames") is not None else ""
+    quiet = f"Free run without noise: each prediction is fed back as it is{after}."
+    if not is_driven(scores):
+        return quiet
+    runs = free_run.get("runs") or 1
+    several = f"mean of {runs} runs" if runs != 1 else "one run"
+    return (
+        f"Free run with residuals: {several}{after}; each column's own one-step errors on training frames, drawn at "
+        "random as whole frames, are added to its predictions and fed back. Such a run is not expected to follow the "
+        "data in time. The errors carry correlations of their own: for the mean they are all there is, and its FC is a "
+        f"copy of the training part's. {quiet} Measures that only describe carry no *."
+    )
+
+
+def fixed_point_in_words(part: Mapping[str, Any]) -> str:
+    """A sentence where the model's free run without noise stands still; empty where it does not."""
+    ratio = _quiet(part).get("std_ratio")
+    if ratio is None or ratio >= SETTLED:
+        return ""
+    return (
+        f"The model decays to a fixed point without noise: the standard deviation of that free run is {number(ratio)} "
+        "times that of the data (median over units), and its functional connectivity says nothing about "
+        "ongoing activity."
+    )
+
+
+def _quiet(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The scores of the free run without noise."""
+    return part.get("free_run_deterministic" if is_driven(part) else "free_run") or {}
 
 
 def _row(
     columns: Mapping[str, Mapping[str, Any]],
     key: tuple[str, str],
     label: str,
-    better: Literal["higher", "lower", "near 1"],
+    better: Better,
 ) -> Row:
     values: dict[str, float | None] = {}
     reasons: dict[str, str] = {}
@@ -159,7 +223,7 @@ def limitations(metrics: Mapping[str, Any], record: Mapping[str, Any] | None = N
     """What the reader must not conclude from this fit, from its own numbers. Empty only where nothing was found."""
     found: list[str] = []
     test = (metrics.get("parts") or {}).get("test") or {}
-    one_step, free_run = test.get("one_step") or {}, test.get("free_run") or {}
+    one_step = test.get("one_step") or {}
     if metrics.get("surrogate"):
         found.append("The data are a surrogate: generated by a teacher model, not recorded from a brain.")
     parameters, observed = (
@@ -198,7 +262,7 @@ def limitations(metrics: Mapping[str, Any], record: Mapping[str, Any] | None = N
             f"One-step skill is {gap:.2f} lower on test than on train: the fit is in part of the training part's "
             "noise or drift."
         )
-    found += _free_run_limits(metrics, free_run)
+    found += _free_run_limits(metrics, test)
     worse = [row for row in comparison(metrics) if _before_was_better(row)]
     if worse:
         found.append(f"Training made the test part worse in {_shortly(worse)}.")
@@ -217,30 +281,37 @@ def limitations(metrics: Mapping[str, Any], record: Mapping[str, Any] | None = N
     return found
 
 
-def _free_run_limits(metrics: Mapping[str, Any], free_run: Mapping[str, Any]) -> list[str]:
+def _free_run_limits(metrics: Mapping[str, Any], test: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
+    driven, free_run, quiet = is_driven(test), test.get("free_run") or {}, _quiet(test)
+    which = "driven by its residuals" if driven else "without noise"
     itself = (metrics.get("data") or {}).get("fc_corr_train_vs_test")
     fc = free_run.get("fc_corr")
+    settled = fixed_point_in_words(test)
     if fc is None:
-        found.append(f"The free run on test has no functional connectivity to compare: {_reason(free_run, 'fc_corr')}.")
-    elif itself is not None and fc < itself:
         found.append(
-            f"In free run the model's functional connectivity agrees with the test part's at {fc:.3f}, below the "
-            f"{itself:.3f} "
-            "that a plain copy of the training part's reaches."
+            f"The free run {which} has no functional connectivity to compare on test: {_reason(free_run, 'fc_corr')}."
+        )
+    elif itself is not None and fc < itself and (driven or not settled):
+        found.append(
+            f"In free run {which} the model's functional connectivity agrees with the test part's at {number(fc)}, "
+            f"below the {number(itself)} that a plain copy of the training part's reaches."
         )
     ratio = free_run.get("std_ratio")
-    if ratio is not None and not 0.5 <= ratio <= 2.0:
+    if ratio is not None and not 0.5 <= ratio <= 2.0 and (driven or not settled):
         what = "hardly moves" if ratio < 0.5 else "swings too widely"
         found.append(
-            f"The free run {what}: its standard deviation is {ratio:.3g} times that of the data (median over units)."
+            f"The free run {which} {what}: its standard deviation is {number(ratio)} times that of the data "
+            "(median over units)."
         )
-    r = free_run.get("median_unit_r")
-    if r is not None and r < 0.1:
+    if settled:
+        found.append(settled)
+    r = quiet.get("median_unit_r")
+    if r is not None and r < 0.1 and not settled:
         found.append(
-            f"In free run the units do not follow the data in time (median r {number(r)}). After the warm-up only the "
-            "model's own state "
-            "is left, so this is expected where activity is driven by inputs that were not recorded."
+            f"In free run without noise the units do not follow the data in time (median r {number(r)}). After the "
+            "warm-up only the model's own state is left, so this is expected where activity is driven by inputs that "
+            "were not recorded."
         )
     return found
 
@@ -268,7 +339,7 @@ def _one_step_better(metrics: Mapping[str, Any]) -> list[str]:
 
 def _before_was_better(row: Row) -> bool:
     ours, before = row.values[MODEL], row.values.get(INITIAL)
-    return ours is not None and before is not None and row.merit(ours) < row.merit(before)
+    return row.better != "none" and ours is not None and before is not None and row.merit(ours) < row.merit(before)
 
 
 def _gap(metrics: Mapping[str, Any], group: str, key: str) -> float | None:

@@ -126,41 +126,59 @@ def _traces(name: str, forecast: RecordingForecast, suffix: str) -> Drawing:
             start=part.start,
             skill=unit_skill(part.values, part.one_step, persistence_of(part), part.mask),
             correlation=unit_correlations(part.values, part.free_run, part.mask),
+            deterministic=part.free_run_deterministic,
             value_label=label,
         )
 
     caption = (
         f"{name}, test part. Left: predicted one frame ahead (the first "
         f"{min(len(part.values), figures.ONE_STEP_FRAMES)} frames), for the units "
-        "of highest, median and lowest one-step skill over persistence. Right: the same units in free run over "
-        "the whole test part, after "
-        f"{part.warmup_frames} recorded frames of warm-up. Gaps in the data are frames that were not observed. "
+        "of highest, median and lowest one-step skill over persistence. Right: the same units over the whole test "
+        f"part, {_free_run_panels(part)}. Gaps in the data are frames that were not observed. "
         "Time is counted from the start of the recording."
     )
     return Drawing(f"traces{suffix}", caption, name, draw)
+
+
+def _free_run_panels(part: PartForecast) -> str:
+    after = f"after {part.warmup_frames} recorded frames of warm-up"
+    if part.free_run_deterministic is None:
+        return f"in free run without noise, {after}"
+    if not np.isfinite(part.free_run).any():
+        return f"above the data, below the free run without noise, {after}; there was no run with noise to show"
+    return (
+        f"above the data, below, on the same scale, one of {part.runs} simulated runs that are driven by one-step "
+        f"errors of training frames drawn at random, {after}, and dashed the free run without noise. A simulated run "
+        "is not expected to follow the data in time, only to look like them"
+    )
 
 
 def _connectivity(name: str, forecast: RecordingForecast, suffix: str) -> Drawing:
     train, test = forecast.parts["train"], forecast.parts["test"]
     data_train = functional_connectivity(train.values, train.mask)
     data_test = functional_connectivity(test.values, test.mask)
-    free = functional_connectivity(test.free_run, test.mask)
+    free = test.free_run_connectivity
     itself, ours = fc_corr(data_train, data_test), fc_corr(data_test, free)
+    if test.free_run_noise == "none":
+        short, which = "model, free run without noise", "model's free run without noise over the test part"
+    else:
+        runs = f"{test.runs} simulated runs" if test.runs != 1 else "1 simulated run"
+        short = f"model, {runs}, test"
+        which = f"model, mean over {runs} of the test part's length driven by one-step errors of training frames"
 
     def draw() -> Figure:
         panels = {
             "data, train": data_train,
             f"data, test\n{number(itself.value)} with train": data_test,
-            f"model in free run, test\n{number(ours.value)} with data, test": free,
+            f"{short}\n{number(ours.value)} with data, test": free,
         }
         return figures.connectivities(panels, order=figures.unit_order(data_train), units=forecast.units)
 
     caption = (
         f"{name}: functional connectivity (Pearson correlation over time) of the data's training part, the data's "
-        "test part and the "
-        "model's free run over the test part. Units in the same order everywhere, clustered on the data's "
+        f"test part and the {which}. Units in the same order everywhere, clustered on the data's "
         "training part; grey is undefined. "
-        f"Correlation of upper triangles: data against itself {_words(itself)}, free run against data {_words(ours)}."
+        f"Correlation of upper triangles: data against itself {_words(itself)}, model against data {_words(ours)}."
     )
     return Drawing(f"functional_connectivity{suffix}", caption, name, draw)
 

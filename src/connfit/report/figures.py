@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
-from connfit.report.style import DATA, INITIAL, MARKERS, MODEL, WIDTH, colour_of, empty, look, new_figure
+from connfit.report.style import DATA, INITIAL, MARKERS, MODEL, QUIET, WIDTH, colour_of, empty, look, new_figure
 
 ONE_STEP_FRAMES = 150
 """Frames of the test part in the one-step panels: with more, data and prediction cannot be told apart."""
@@ -43,9 +43,13 @@ def traces(
     start: int,
     skill: Float[np.ndarray, "P"],
     correlation: Float[np.ndarray, "P"],
+    deterministic: Float[np.ndarray, "t P"] | None = None,
     value_label: str = "activity",
 ) -> Figure:
     """Data against model for the best, median and worst unit: one step ahead and in free run.
+
+    With `deterministic`, `free_run` is one run that random noise drives: it is drawn below the data
+    on the same scale, not over them, for it is not expected to follow them.
 
     Parameters
     ----------
@@ -56,32 +60,59 @@ def traces(
     skill
         [P] one-step skill over persistence of each unit, by which they are ranked.
     correlation
-        [P] correlation of each unit's free run with the data.
+        [P] correlation of each unit's free run without noise with the data.
+    deterministic
+        [time, unit] the free run without noise; None if `free_run` has none.
     """
     picks = best_median_worst(skill)
     with look():
-        figure = new_figure(0.5 + 1.35 * len(picks))
+        figure = new_figure(0.5 + (1.35 if deterministic is None else 1.6) * len(picks))
         grid = figure.subplots(len(picks), 2, squeeze=False, gridspec_kw={"width_ratios": [1, 1.25]})
         seconds = (start + np.arange(len(values))) / frame_rate
         shown = slice(0, ONE_STEP_FRAMES)
         for row, (rank, unit) in enumerate(picks):
             data = np.where(mask[:, unit], values[:, unit], np.nan)
-            for column, (frames, prediction) in enumerate(((shown, one_step), (slice(None), free_run))):
-                axes = grid[row, column]
-                axes.plot(seconds[frames], data[frames], color=DATA, lw=1.0, label="data")
-                axes.plot(seconds[frames], prediction[frames, unit], color=MODEL, lw=1.0, alpha=0.9, label="model")
-                _limit_to_data(axes, data[frames], prediction[frames, unit])
-                axes.margins(x=0.01)
+            left, right = grid[row]
+            _overlay(left, seconds[shown], data[shown], one_step[shown, unit])
             name = str(units[unit])
             name = name if len(name) <= 14 else name[:13] + "…"
-            grid[row, 0].set_title(f"{rank}: {name}, one step, skill {_number(skill[unit])}", loc="left")
-            grid[row, 1].set_title(f"{name}, free run, r = {_number(correlation[unit])}", loc="left")
-            grid[row, 0].set_ylabel(value_label)
+            left.set_title(f"{rank}: {name}, one step, skill {_number(skill[unit])}", loc="left")
+            left.set_ylabel(value_label)
+            if deterministic is None:
+                _overlay(right, seconds, data, free_run[:, unit])
+                right.set_title(f"{name}, free run, no noise, r = {_number(correlation[unit])}", loc="left")
+            else:
+                _above_simulated(right, seconds, data, free_run[:, unit], deterministic[:, unit])
+                right.set_title(f"{name}, data above, one simulated run below", loc="left")
         for axes in grid[-1]:
-            axes.set_xlabel("time (s)")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper right", ncols=2)
+            [axes, *axes.child_axes][-1].set_xlabel("time (s)")
+        drawn = [line for axes in (grid[0, 0], *grid[0, 1].child_axes) for line in axes.get_lines()]
+        labels = {str(line.get_label()): line for line in drawn}
+        figure.legend(list(labels.values()), list(labels), loc="outside upper right", ncols=len(labels))
     return figure
+
+
+def _overlay(axes: Axes, seconds: np.ndarray, data: np.ndarray, prediction: np.ndarray) -> None:
+    """A prediction over the data that it is of."""
+    axes.plot(seconds, data, color=DATA, lw=1.0, label="data")
+    axes.plot(seconds, prediction, color=MODEL, lw=1.0, alpha=0.9, label="model")
+    _limit_to_data(axes, data, prediction)
+    axes.margins(x=0.01)
+
+
+def _above_simulated(
+    axes: Axes, seconds: np.ndarray, data: np.ndarray, simulated: np.ndarray, quiet: np.ndarray
+) -> None:
+    """Data in the upper half; one run with noise, and the one without, on the same scale in the lower half."""
+    axes.set_axis_off()
+    upper = axes.inset_axes((0, 0.53, 1, 0.47))
+    lower = axes.inset_axes((0, 0, 1, 0.47), sharex=upper, sharey=upper)
+    upper.plot(seconds, data, color=DATA, lw=1.0, label="data")
+    lower.plot(seconds, simulated, color=MODEL, lw=1.0, alpha=0.9, label="model")
+    lower.plot(seconds, quiet, color=QUIET, lw=1.2, ls=(0, (4, 1.5)), label="model without noise")
+    _limit_to_data(upper, data, np.concatenate([simulated, quiet]))
+    upper.tick_params(labelbottom=False)
+    upper.margins(x=0.01)
 
 
 def _limit_to_data(axes: Axes, data: np.ndarray, prediction: np.ndarray) -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from connfit.report import page
-from connfit.report.comparison import comparison, limitations, number, observations_in_words, verdict
+from connfit.report.comparison import (
+    comparison,
+    free_runs_in_words,
+    limitations,
+    number,
+    observations_in_words,
+    verdict,
+)
 from connfit.report.drawings import Drawing, drawings
 from connfit.report.run_files import RunFiles
 from connfit.report.style import save_figure
@@ -150,19 +157,18 @@ def _against_itself(metrics: Mapping[str, Any]) -> str:
 
 def _scores(run: RunFiles) -> list[str]:
     parts = run.metrics.get("parts") or {}
-    warmup = ((parts.get("test") or {}).get("free_run") or {}).get("warmup_frames")
     note = (
         "Best of each row marked *. MSE in squared units of the preprocessed values; skill = 1 − MSE / MSE of "
         "persistence on the same entries; "
-        "FC: correlation of functional connectivity with the data's"
-        + (f"; free run after {warmup} recorded frames" if warmup is not None else "")
-        + ". Persistence copies the data, so its one-step FC is near 1 by construction. Baselines are fitted to "
+        "FC: correlation of functional connectivity with the data's. "
+        "Persistence copies the data, so its one-step FC is near 1 by construction. Baselines are fitted to "
         "each recording on its own training part."
     )
     several = len(run.metrics.get("recordings") or {}) > 1
     blocks = [
         _score_table(run.metrics, "test", "Test part" + (" (means over recordings)" if several else "")),
         page.paragraph(note, "soft small"),
+        page.paragraph(free_runs_in_words(run.metrics), "soft small"),
     ]
     blocks += [
         page.folded(f"The same on the {part} part", _score_table(run.metrics, part, ""))

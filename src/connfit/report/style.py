@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 DATA = "#000000"
 MODEL = "#D55E00"
 INITIAL = "#999999"
+QUIET = "#0072B2"
 COLOURS = {"mean": "#E69F00", "persistence": "#0072B2", "var_ridge": "#009E73"}
 SPARE = ("#CC79A7", "#56B4E9", "#8C6D1F", "#5B4A8A")
 MARKERS = ("s", "^", "D", "v", "P", "X")

@@ -10,7 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from connfit.report.comparison import comparison, number, observations_in_words, verdict
+from connfit.report.comparison import (
+    comparison,
+    fixed_point_in_words,
+    free_runs_in_words,
+    number,
+    observations_in_words,
+    verdict,
+)
 
 
 def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "test") -> None:
@@ -42,6 +49,8 @@ def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "te
     lines = [verdict(rows)]
     if itself is not None:
         lines.append(f"Data against itself: FC of train and of test correlate at {number(itself)}.")
+    scores = (metrics.get("parts") or {}).get(part) or {}
+    lines += [text for text in (fixed_point_in_words(scores), free_runs_in_words(metrics, part)) if text]
     if metrics.get("parameters"):
         lines.append(observations_in_words(metrics))
     absent = {f"{name}, {row.label}": reason for row in rows for name, reason in row.reasons.items()}

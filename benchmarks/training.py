@@ -1,0 +1,155 @@
+"""Time and memory of whole training steps on a random brain: native against portable, short against long recordings.
+
+    python benchmarks/training.py                 # the adult fly's size: 138,639 neurons, 15,091,983 connections
+    python benchmarks/training.py --scale 0.01    # a hundredth of it
+
+Each line is one run in a process of its own: ms per model step after the first window, seconds from
+the start of the process to the end of the first window, and peak resident memory. The recording and
+the wiring are random numbers; nothing is fitted that means anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+NEURONS, CONNECTIONS, UNITS, WINDOW = 138_639, 15_091_983, 73, 16
+
+
+def write_brain(path: Path, neurons: int, connections: int) -> None:
+    """Random wiring with log-normal in-degrees, as a connectome file."""
+    import numpy as np
+    import pandas as pd
+
+    from connfit.connectome import Connectome
+
+    rng = np.random.default_rng(0)
+    share = rng.lognormal(0, 1, neurons)
+    degree = np.minimum((share / share.sum() * connections).astype(np.int64), neurons // 2)
+    missing = connections - degree.sum()
+    degree += missing // neurons
+    degree[: missing % neurons] += 1
+    indices = np.empty(connections, np.int32)
+    indptr = np.concatenate([[0], np.cumsum(degree)])
+    for i in range(neurons):
+        # Distinct presynaptic neurons without a permutation of all: random gaps, scaled to the range.
+        k = degree[i]
+        gaps = rng.random(k + 1)
+        positions = np.cumsum(gaps[:k]) / gaps.sum() * (neurons - k)
+        indices[indptr[i] : indptr[i + 1]] = positions.astype(np.int32) + np.arange(k, dtype=np.int32)
+    table = pd.DataFrame({"id": np.arange(neurons)}).assign(type="", region="", transmitter="", side="")
+    signs = rng.choice(np.array([1, 1, -1], np.int8), neurons)
+    counts = rng.geometric(0.3, connections).astype(np.int32)
+    Connectome("random", indptr, indices, counts, signs, table, notes={"random": True}).save(path)
+
+
+def run(brain_file: str, implementation: str, frames: int, units: int, credit: str) -> dict[str, object]:
+    """Fit one pass over a random recording and measure."""
+    began = float(os.environ["CONNFIT_BENCH_BEGAN"])
+    import jax.numpy as jnp
+    import numpy as np
+    import scipy.sparse as sp
+
+    import connfit as cf
+    from connfit import ops
+    from connfit.recording import Parts
+    from connfit.run import peak_rss_bytes
+
+    brain = cf.Connectome.load(brain_file)
+    rng = np.random.default_rng(1)
+    rows = rng.integers(units, size=2 * brain.n)
+    shares = sp.csr_array((np.ones(2 * brain.n), (rows, np.tile(np.arange(brain.n), 2))), shape=(units, brain.n))
+    names = tuple(f"unit {k}" for k in range(units))
+    readout = cf.Readout(shares, names)
+    values = rng.random((frames + 4, units), np.float32)
+    parts = Parts((0, frames + 1), (frames + 1, frames + 1), (frames + 1, frames + 4))
+    cohort = cf.Cohort.of([cf.Recording("random", values, names, 1.2, parts=parts)])
+    model = cf.RateModel.of(brain, readout, step_s=cohort.step_s, drive="dense")
+    params = {
+        "weights": jnp.asarray(rng.random(brain.m, np.float32) * (0.1 / brain.m * brain.n)),
+        "log_time_constants": jnp.zeros(brain.n),
+        "bias": jnp.zeros(brain.n),
+        "drive": jnp.asarray(rng.random((brain.n, units), np.float32) / units),
+    }
+    start = time.time()
+    with ops.use(implementation):
+        learner = cf.Windowed(WINDOW, credit, "trace")
+        fitted = cf.fit(model, params, cohort, learner, cf.TrainConfig(epochs=1, warmup_frames=0, learning_rate=1e-5))
+    return {
+        "benchmark": "training",
+        "implementation": implementation,
+        "credit": credit,
+        "n": brain.n,
+        "m": brain.m,
+        "units": units,
+        "window": WINDOW,
+        "frames": frames,
+        "ms_per_step": round(fitted.performance["ms_per_step"], 3),
+        "first_step_s": round(start - began + fitted.performance["first_step_s"], 2),
+        "peak_rss_bytes": peak_rss_bytes(),
+    }
+
+
+def main() -> None:
+    """Run every combination, print a JSON line for each, and the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the fly's neurons and connections")
+    parser.add_argument("--frames", type=int, nargs="+", default=[64, 1024])
+    parser.add_argument("--implementations", nargs="+", default=["native", "portable"])
+    parser.add_argument("--credits", nargs="+", default=["neuron", "network"])
+    parser.add_argument("--run", nargs=5, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.run:
+        brain_file, implementation, frames, units, credit = options.run
+        print(json.dumps(run(brain_file, implementation, int(frames), int(units), credit)))
+        return
+    neurons, connections = max(UNITS, int(NEURONS * options.scale)), int(CONNECTIONS * options.scale)
+    lines: list[dict] = []
+    with tempfile.TemporaryDirectory() as folder:
+        brain_file = Path(folder) / "brain.h5"
+        write_brain(brain_file, neurons, connections)
+        for credit in options.credits:
+            for implementation in options.implementations:
+                for frames in options.frames:
+                    command = [
+                        sys.executable,
+                        __file__,
+                        "--run",
+                        str(brain_file),
+                        implementation,
+                        str(frames),
+                        str(UNITS),
+                        credit,
+                    ]
+                    environment = {**os.environ, "CONNFIT_BENCH_BEGAN": str(time.time())}
+                    line = json.loads(
+                        subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
+                    )
+                    first = next((one for one in lines if one["credit"] == credit and one["frames"] == frames), None)
+                    if first is not None:
+                        line["ratio_to_" + first["implementation"]] = round(
+                            line["ms_per_step"] / first["ms_per_step"], 2
+                        )
+                    shorter = next(
+                        (one for one in lines if (one["credit"], one["implementation"]) == (credit, implementation)),
+                        None,
+                    )
+                    if shorter is not None:
+                        line[f"memory_ratio_to_{shorter['frames']}_frames"] = round(
+                            line["peak_rss_bytes"] / shorter["peak_rss_bytes"], 4
+                        )
+                    lines.append(line)
+                    print(json.dumps(line), flush=True)
+    wrong = [line for line in lines if abs(line.get(f"memory_ratio_to_{options.frames[0]}_frames", 1.0) - 1) > 0.02]
+    if wrong:
+        sys.exit(f"peak memory depends on the number of frames by more than 2 %: {wrong}")
+
+
+if __name__ == "__main__":
+    main()

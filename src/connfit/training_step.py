@@ -1,0 +1,99 @@
+"""One training step: the gradient of a window, penalties, clipping, Adam, projection; compiled as one program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from connfit.config import TrainConfig
+from connfit.learn.base import Learner, WindowArrays
+from connfit.models.base import Params
+from connfit.models.rate import RateModel
+
+GROUP_OF = {"log_time_constants": "time_constants"}
+"""Groups by the key of their array, where the two differ."""
+
+KEY_OF = {group: key for key, group in GROUP_OF.items()}
+
+ADAM = optax.scale_by_adam()
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """The part of the configuration that is compiled into a training step."""
+
+    clip_norm: float | None = 1.0
+    l1_weights: float = 0.0
+    l2_weights: float = 0.0
+    drive_distance: float = 0.0
+    rate_scale: tuple[tuple[str, float], ...] = ()
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> StepOptions:
+        """Pick the options from a training configuration."""
+        scale = tuple(sorted((KEY_OF.get(group, group), factor) for group, factor in config.rate_scale.items()))
+        return cls(config.clip_norm, config.l1_weights, config.l2_weights, config.drive_distance, scale)
+
+
+@partial(
+    jax.jit,
+    static_argnames=("learner", "groups", "all_forced", "options"),
+    donate_argnames=("params", "adam", "memory"),
+)
+def training_step(
+    model: RateModel,
+    params: Params,
+    frozen: Params,
+    start: Params | None,
+    adam: optax.OptState,
+    memory: Any,
+    window: WindowArrays,
+    learning_rate: Float[Array, ""],
+    *,
+    learner: Learner,
+    groups: tuple[str, ...],
+    all_forced: bool,
+    options: StepOptions,
+) -> tuple[Params, optax.OptState, Any, Float[Array, ""], dict[str, Array]]:
+    """Gradient of one window, one Adam step, projection to allowed values.
+
+    Returns
+    -------
+    params, adam, memory
+        After the window.
+    loss
+        Weighted squared error of the window per step.
+    norms
+        Gradient norm of each group, before clipping.
+    """
+    result, memory = learner.step(model, {**frozen, **params}, memory, window, groups, all_forced=all_forced)
+    k = window.inputs.shape[0]
+    gradient = {key: value / k for key, value in result.gradient.items()}
+    gradient = _add_penalties(gradient, params, start, options)
+    norms = {key: jnp.sqrt((value**2).sum()) for key, value in gradient.items()}
+    if options.clip_norm is not None:
+        total = jnp.sqrt(sum(norm**2 for norm in norms.values()))
+        scale = jnp.minimum(1.0, options.clip_norm / jnp.maximum(total, 1e-30))
+        gradient = {key: scale * value for key, value in gradient.items()}
+    direction: Any
+    direction, adam = ADAM.update(gradient, adam)
+    factors = dict(options.rate_scale)
+    moved = {key: params[key] - learning_rate * factors.get(key, 1.0) * direction[key] for key in params}
+    return model.project(moved), adam, memory, result.loss / k, norms
+
+
+def _add_penalties(gradient: Params, params: Params, start: Params | None, options: StepOptions) -> Params:
+    """Add the slope of L1 and L2 on the magnitudes and of the drive's squared distance from its start (means)."""
+    gradient = dict(gradient)
+    if "weights" in gradient and (options.l1_weights or options.l2_weights):
+        w = params["weights"]
+        gradient["weights"] += (options.l1_weights + 2 * options.l2_weights * w) / w.size
+    if "drive" in gradient and start is not None:
+        gradient["drive"] += 2 * options.drive_distance * (params["drive"] - start["drive"]) / start["drive"].size
+    return gradient
