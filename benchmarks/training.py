@@ -77,6 +77,8 @@ def run(brain_file: str, implementation: str, frames: int, units: int, credit: s
         "bias": jnp.zeros(brain.n),
         "drive": jnp.asarray(rng.random((brain.n, units), np.float32) / units),
     }
+    n, m = brain.n, brain.m
+    del brain
     start = time.time()
     with ops.use(implementation):
         learner = cf.Windowed(WINDOW, credit, "trace")
@@ -85,8 +87,8 @@ def run(brain_file: str, implementation: str, frames: int, units: int, credit: s
         "benchmark": "training",
         "implementation": implementation,
         "credit": credit,
-        "n": brain.n,
-        "m": brain.m,
+        "n": n,
+        "m": m,
         "units": units,
         "window": WINDOW,
         "frames": frames,

@@ -32,9 +32,9 @@ def random_connectome(rng: np.random.Generator, neurons: int, inputs: int, *, el
     return from_pairs("random", pre, post, counts, rng.choice([-1, 1], neurons), table, electrical=gap)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """A model, parameters and a recording with missing, withheld and unscored values."""
+    """A model, parameters and a recording with missing, withheld and unscored values (on the host: cutting is free)."""
 
     connectome: Connectome
     readout: Readout
@@ -76,10 +76,10 @@ def random_problem(
     shape = (steps, units, batch)
     forced = np.ones(shape, bool) if all_forced else rng.random(shape) < 0.6
     window = WindowArrays(
-        jnp.asarray(np.where(forced, rng.random(shape), 0)),
-        jnp.asarray(forced),
-        jnp.asarray(rng.random(shape)),
-        jnp.asarray(np.where(rng.random(shape) < 0.7, rng.random(shape), 0)),
+        np.where(forced, rng.random(shape), 0),
+        forced,
+        rng.random(shape),
+        np.where(rng.random(shape) < 0.7, rng.random(shape), 0),
     )
     return Problem(connectome, readout, model, params, window)
 

@@ -124,6 +124,8 @@ def mapped(array: object) -> bool:
     """Whether the memory of an array is a file's."""
     while isinstance(array, np.ndarray):
         array = array.base
+    if isinstance(array, memoryview):
+        array = array.obj
     return isinstance(array, mmap.mmap)
 
 

@@ -89,6 +89,36 @@ def test_traces_are_in_seconds_and_leave_gaps() -> None:
     assert left.get_xlabel() == "time (s)"
 
 
+def test_a_simulated_run_stands_below_the_data_on_their_scale() -> None:
+    values, mask, one_step, simulated = activity(3)
+    quiet = np.zeros(values.shape)
+    skill = np.array([0.1, 0.2, 0.3])
+    figure = figures.traces(
+        values,
+        mask,
+        one_step,
+        simulated,
+        units=["a", "b", "c"],
+        frame_rate=1.0,
+        start=0,
+        skill=skill,
+        correlation=skill,
+        deterministic=quiet,
+    )
+    right = figure.axes[1]
+    upper, lower = right.child_axes
+    assert upper.get_ylim() == lower.get_ylim()
+    assert np.array_equal(upper.get_lines()[0].get_ydata(), np.where(mask[:, 2], values[:, 2], np.nan), equal_nan=True)
+    run, without = lower.get_lines()
+    assert np.array_equal(run.get_ydata(), simulated[:, 2])
+    assert np.array_equal(without.get_ydata(), quiet[:, 2])
+    assert "one simulated run" in right.get_title("left")
+    assert "r =" not in right.get_title("left")
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {"data", "model", "model without noise"}
+    assert figure.axes[-1].child_axes[1].get_xlabel() == "time (s)"
+    drawn(figure)
+
+
 def test_a_diverged_free_run_does_not_hide_the_data() -> None:
     values, mask, one_step, free_run = activity(1)
     free_run = free_run * 1e6

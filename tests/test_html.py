@@ -149,6 +149,9 @@ def test_report_says_what_it_must(report: Path, results: tuple[dict[str, Any], A
         "connfit fit",
         "1.5 ms",
         "There are more parameters",
+        "Free run with residuals: mean of 16 runs after 50 recorded frames",
+        "one of 16 simulated runs",
+        "mean over 16 simulated runs",
     ):
         assert text in html.text, text
     assert NASTY in html.text
@@ -220,6 +223,10 @@ def test_no_text_becomes_markup(made: str) -> None:
     assert not checker.open
 
 
+DRIVEN = {"noise": "training residuals", "runs": 16}
+QUIET = {"free_run_deterministic": {"fc_corr": 0.1, "std_ratio": 0.4, "median_unit_r": 0.3}}
+
+
 def row(better: Any, **values: float | None) -> Row:
     return Row(("one_step", "mse"), "measure", better, values, {})
 
@@ -233,6 +240,7 @@ def row(better: Any, **values: float | None) -> Row:
         (row("near 1", model=0.0, mean=None), ()),
         (row("higher", model=0.2, mean=0.2, other=None), ("model", "mean")),
         (row("higher", model=None), ()),
+        (row("none", model=0.1, mean=0.3), ()),
     ],
 )
 def test_winners(made: Row, winners: tuple[str, ...]) -> None:
@@ -249,23 +257,32 @@ def test_verdict_says_who_is_better_where() -> None:
     ("change", "expected"),
     [
         ({"one_step": {"skill_vs_persistence": -0.1}}, "persistence is not beaten"),
-        ({"free_run": {"fc_corr": 0.2}}, "below the 0.500"),
+        ({"free_run": {"fc_corr": 0.2}}, "In free run without noise the model's functional connectivity"),
         ({"free_run": {"fc_corr": None, "reasons": {"fc_corr": "it stands still"}}}, "it stands still"),
-        ({"free_run": {"std_ratio": 0.1}}, "hardly moves"),
+        ({"free_run": {"std_ratio": 0.3}}, "The free run without noise hardly moves"),
         ({"free_run": {"std_ratio": 3.0}}, "swings too widely"),
+        ({"free_run": {"std_ratio": 0.07}}, "decays to a fixed point without noise"),
+        ({"free_run": {"std_ratio": 0.3, "std_ratio_second_half": 0.001}}, "decays to a fixed point without noise"),
         ({"free_run": {"median_unit_r": 0.01}}, "do not follow the data"),
+        ({"free_run": {**DRIVEN, "median_unit_r": 0.0}, **QUIET}, None),
+        ({"free_run": {**DRIVEN, "fc_corr": 0.2}, **QUIET}, "In free run driven by its residuals the model's"),
+        ({"free_run": {**DRIVEN, "std_ratio": 0.3}, **QUIET}, "The free run driven by its residuals hardly moves"),
+        (
+            {"free_run": DRIVEN, "free_run_deterministic": {"fc_corr": 0.1, "std_ratio": 0.07, "median_unit_r": 0.0}},
+            "decays to a fixed point without noise: the standard deviation of that free run is 0.0700 times",
+        ),
         ({"one_step": {"per_unit_skill": {"units": 10, "above_persistence": 2}}}, "Only 2 of 10 units"),
         ({"one_step": {"mse": 9.0}}, "ridge VAR predicts the test part better"),
     ],
 )
-def test_limitations_come_from_the_numbers(change: dict[str, Any], expected: str) -> None:
+def test_limitations_come_from_the_numbers(change: dict[str, Any], expected: str | None) -> None:
     def metrics(**changes: Any) -> dict[str, Any]:
         good: dict[str, Any] = {
             "one_step": {"mse": 1.0, "skill_vs_persistence": 0.3},
             "free_run": {"fc_corr": 0.8, "std_ratio": 1.0, "median_unit_r": 0.5},
         }
         for group, values in changes.items():
-            good[group] = {**good[group], **values}
+            good[group] = {**good.get(group, {}), **values}
         return {
             "parts": {"test": good},
             "parameters": {"weights": 10},
@@ -276,8 +293,33 @@ def test_limitations_come_from_the_numbers(change: dict[str, Any], expected: str
 
     assert limitations(metrics()) == []
     found = limitations(metrics(**change))
-    assert len(found) == 1
-    assert expected in found[0]
+    if expected is None:
+        assert found == []
+    else:
+        assert len(found) == 1
+        assert expected in found[0]
+
+
+def test_rows_say_which_free_run_they_are_of(results: tuple[dict[str, Any], Any]) -> None:
+    parts = results[0]["parts"]
+    rows = {row.label: row for row in comparison(results[0])}
+    driven, quiet = (parts["test"][key] for key in ("free_run", "free_run_deterministic"))
+    assert rows["free run with residuals: FC correlation"].values["model"] == driven["fc_corr"]
+    assert rows["free run without noise: FC correlation"].values["model"] == quiet["fc_corr"]
+    assert driven["fc_corr"] != quiet["fc_corr"]
+    # Independent noise cannot follow the data, and what decays has no connectivity: nobody wins there.
+    contests = {label for label, row in rows.items() if label.startswith("free run") and row.better != "none"}
+    assert contests == {
+        "free run with residuals: FC correlation",
+        "free run with residuals: std over data's",
+        "free run without noise: median unit r",
+    }
+    alone = {"test": {**parts["test"], "free_run": quiet}}
+    del alone["test"]["free_run_deterministic"]
+    labels = [row.label for row in comparison({**results[0], "parts": alone})]
+    assert labels[-3:] == [
+        f"free run without noise: {what}" for what in ("FC correlation", "median unit r", "std over data's")
+    ]
 
 
 def test_parameters_and_observations_in_words() -> None:
@@ -317,6 +359,7 @@ def test_terminal_table(results: tuple[dict[str, Any], Any]) -> None:
     best = comparison(results[0])[0]
     assert f"{number(best.values[best.winners[0]])} *" in text
     assert "Data against itself" in text
+    assert "Free run with residuals: mean of 16 runs" in " ".join(text.split())
 
 
 def test_report_can_be_written_again(report: Path) -> None:

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import scipy.linalg
+from networks import dense_matrices, random_problem
 
+from connfit.cohort import Cohort
 from connfit.config import EvaluateConfig
-from connfit.errors import DataError
+from connfit.config import from_dict as config_from_dict
+from connfit.errors import ConfigError, DataError
 from connfit.evaluate import Forecasts, Persistence, VarRidge, evaluate_all, read_metrics, score, write_metrics
-from connfit.evaluate.scores import MIN_STARTS, free_run_block, horizon_starts
-from connfit.recording import Parts, Recording
+from connfit.evaluate.baselines import BASELINES
+from connfit.evaluate.free_run import MIN_RESIDUALS, draw_noise, free_run_block, training_residuals
+from connfit.evaluate.metrics import functional_connectivity
+from connfit.evaluate.scores import MIN_STARTS, horizon_starts, score_and_forecast
+from connfit.recording import PART_NAMES, Parts, Recording
+from connfit.simulate import ModelForecaster
 
 CONFIG = EvaluateConfig(free_run_warmup=50, horizon_starts=40)
 
@@ -35,8 +43,16 @@ class TrueAutoregression:
             out.append(now)
         return np.stack(out, axis=1)
 
-    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> np.ndarray:
-        return self.horizon(recording, np.array([start - 1]), frames)[0]
+    def free_run(
+        self, recording: Recording, start: int, frames: int, warmup: int, noise: np.ndarray | None = None
+    ) -> np.ndarray:
+        if noise is None:
+            return self.horizon(recording, np.array([start - 1]), frames)[0]
+        now, out = np.tile(recording.values[start - 1], (len(noise), 1)), []
+        for t in range(frames):
+            now = now @ self.matrix.T + noise[:, t]
+            out.append(now)
+        return np.stack(out, axis=1)
 
 
 @dataclass
@@ -59,10 +75,15 @@ class Oracle:
             out[-1, 3:] = np.nan
         return out[:, :-1] if self.fault == "shape" else out
 
-    def free_run(self, recording: Recording, start: int, frames: int, warmup: int) -> np.ndarray:
+    def free_run(
+        self, recording: Recording, start: int, frames: int, warmup: int, noise: np.ndarray | None = None
+    ) -> np.ndarray:
         out = recording.values[start : start + frames].astype(float)
+        if noise is not None:
+            assert np.all(noise == 0), "who knows the data leaves no residuals"
+            out = np.tile(out, (len(noise), 1, 1))
         if self.fault == "free_run":
-            out[5:, 1] = np.nan
+            (out if noise is None else out[-1])[5:, 1] = np.nan
         return out
 
 
@@ -108,6 +129,162 @@ def test_scores_do_not_depend_on_the_order_of_units() -> None:
     assert first["test"]["free_run"]["fc_corr"] == pytest.approx(second["test"]["free_run"]["fc_corr"], abs=1e-6)
 
 
+def pairs(matrix: np.ndarray) -> np.ndarray:
+    return matrix[np.triu_indices(len(matrix), 1)]
+
+
+def test_a_run_with_residuals_has_the_analytic_connectivity_and_one_without_decays() -> None:
+    rng = np.random.default_rng(3)
+    matrix = 0.9 * np.linalg.qr(rng.normal(size=(5, 5)))[0] * rng.uniform(0.4, 1, 5)
+    mix = rng.normal(size=(5, 5))
+    x = np.zeros((6000, 5))
+    for t in range(1, len(x)):
+        x[t] = matrix @ x[t - 1] + mix @ rng.normal(size=5)
+    one = Recording("made", x, tuple("abcde"), 1.0).split(train=0.6, validation=0.15)
+    scores, forecasts = score_and_forecast(TrueAutoregression(matrix), one, CONFIG)
+    # Stationary covariance S = A S A' + Q; what the bootstrap draws has the sample covariance of the noise.
+    covariance = scipy.linalg.solve_discrete_lyapunov(matrix, mix @ mix.T)
+    size = np.sqrt(np.diag(covariance))
+    simulated = forecasts.parts["test"].free_run_connectivity
+    assert np.abs(simulated - covariance / np.outer(size, size)).max() < 0.05
+    test = scores["test"]
+    assert test["free_run"]["fc_corr"] > 0.99
+    assert test["free_run"]["std_ratio"] == pytest.approx(1, abs=0.05)
+    assert abs(test["free_run"]["median_unit_r"]) < 0.05
+    assert (test["free_run"]["noise"], test["free_run"]["runs"], test["free_run"]["noise_frames"]) == (
+        "training residuals",
+        16,
+        3600 - 50,
+    )
+    quiet = test["free_run_deterministic"]
+    assert quiet["noise"] == "none"
+    assert quiet["std_ratio"] < 0.1
+    assert quiet["std_ratio_second_half"] < 1e-6
+    again, _ = score_and_forecast(TrueAutoregression(matrix), one, CONFIG)
+    assert again == scores
+
+
+def test_the_mean_with_residuals_copies_the_connectivity_of_the_training_part() -> None:
+    one = recording(frames=3000)
+    _, forecasts = score_and_forecast(BASELINES["mean"](one, CONFIG), one, CONFIG)
+    train = one.values[CONFIG.free_run_warmup : one.require_parts().train[1]]
+    copied = functional_connectivity(train)
+    assert np.abs(forecasts.parts["test"].free_run_connectivity - copied).max() < 0.05
+
+
+def test_noise_comes_from_the_training_part_alone() -> None:
+    one = recording()
+    changed = one.values.copy()
+    changed[480:] = 1e3 * np.random.default_rng(1).normal(size=changed[480:].shape)
+    other = Recording(one.name, changed, one.units, 1.5, parts=one.parts)
+    truth = TrueAutoregression(0.5 * np.eye(6))
+    first, second = (training_residuals(truth.one_step(each), each, 50) for each in (one, other))
+    assert np.array_equal(first, second)
+    assert first.shape == (480 - 48, 6)
+    assert np.allclose(first.mean(axis=0), 0)
+    noise = draw_noise(first, 3, 200, "test")
+    assert noise.shape == (3, 200, 6)
+    assert {tuple(row) for row in noise.reshape(-1, 6)} <= {tuple(row) for row in first}
+    assert np.array_equal(noise, draw_noise(first, 3, 200, "test"))
+    assert np.array_equal(noise[0], draw_noise(first, 1, 200, "test")[0])
+    assert not np.array_equal(noise, draw_noise(first, 3, 200, "validation"))
+    assert not np.array_equal(noise[0], noise[1])
+
+
+def test_only_frames_with_every_unit_give_noise_and_too_few_give_null_and_why() -> None:
+    one = recording()
+    mask = np.ones(one.values.shape, bool)
+    mask[np.arange(0, 480), np.arange(480) % 6] = False
+    mask[100 : 100 + MIN_RESIDUALS - 1] = True
+    holey = Recording("holey", np.where(mask, one.values, np.nan), one.units, 1.5, mask=mask, parts=one.parts)
+    assert len(training_residuals(Persistence().one_step(holey), holey, 50)) == MIN_RESIDUALS - 1
+    scores, forecasts = score_and_forecast(Persistence(), holey, CONFIG)
+    free_run = scores["test"]["free_run"]
+    assert free_run["fc_corr"] is free_run["median_unit_r"] is free_run["std_ratio"] is None
+    assert free_run["reasons"]["fc_corr"].startswith("29 of 480 training frames have every unit observed")
+    assert np.isnan(forecasts.parts["test"].free_run).all()
+    assert scores["test"]["free_run_deterministic"]["std_ratio"] == 0
+
+
+def test_without_noise_there_is_one_free_run() -> None:
+    with_noise, _ = score_and_forecast(Persistence(), recording(), CONFIG)
+    scores, forecasts = score_and_forecast(Persistence(), recording(), EvaluateConfig(free_run_noise="none"))
+    assert scores["test"]["free_run"]["noise"] == "none"
+    assert scores["test"]["free_run"]["std_ratio"] == with_noise["test"]["free_run_deterministic"]["std_ratio"]
+    assert all("free_run_deterministic" not in scores[part] for part in PART_NAMES)
+    assert forecasts.parts["test"].free_run_deterministic is None
+
+
+def test_options_of_the_noise_are_checked() -> None:
+    for section in ({"free_run_runs": 0}, {"free_run_noise": "gaussian"}):
+        with pytest.raises(ConfigError, match="free_run"):
+            config_from_dict({"data": {"dataset": "demo"}, "evaluate": section})
+
+
+@pytest.mark.parametrize("name", ["mean", "persistence", "var_ridge", "truth"])
+def test_noise_enters_where_it_should(name: str) -> None:
+    """No noise is the deterministic run; z(t) is the one-step prediction from the z before it, plus the noise."""
+    one = recording()
+    forecaster = TrueAutoregression(0.8 * np.eye(6)) if name == "truth" else BASELINES[name](one, CONFIG)
+    start, frames = 600, 40
+    still = forecaster.free_run(one, start, frames, 50, np.zeros((2, frames, 6)))
+    assert np.allclose(still, forecaster.free_run(one, start, frames, 50))
+    noise = np.random.default_rng(2).normal(size=(2, frames, 6))
+    for run, disturbance in zip(forecaster.free_run(one, start, frames, 50, noise), noise, strict=True):
+        values = one.values.copy()
+        values[start : start + frames] = run
+        made = Recording("made", values, one.units, 1.5, parts=one.parts)
+        assert np.allclose(run, forecaster.one_step(made)[start : start + frames] + disturbance)
+
+
+@pytest.mark.parametrize("drive", ["dense", "anatomical", "none"])
+@pytest.mark.parametrize("substeps", [1, 2])
+@pytest.mark.parametrize("chosen", [(0, 1, 2, 3), (2, 0)])
+def test_the_model_with_noise_is_its_equations(drive: str, substeps: int, chosen: tuple[int, ...]) -> None:
+    """An explicit loop in double precision; the second recording lacks half of the model's units."""
+    problem = random_problem(5, drive=drive)
+    params = {**problem.params, "weights": 0.3 * problem.params["weights"]}
+    rng = np.random.default_rng(6)
+    whole = Recording("whole", rng.random((120, 4)), ("u0", "u1", "u2", "u3"), 1.5).split(train=0.5, validation=0.1)
+    mask = rng.random((120, len(chosen))) < 0.8
+    mask[29, 0] = False
+    values = np.where(mask, rng.random(mask.shape), np.nan)
+    part = Recording("part", values, tuple(f"u{k}" for k in chosen), 1.5, mask=mask, parts=whole.parts)
+    forecaster = ModelForecaster(problem.model, params, Cohort.of([whole, part], substeps=substeps))
+    # More frames than one chunk of model steps holds.
+    start, frames, warmup, runs = 30, 80, 12, 3
+    noise = 0.3 * rng.normal(size=(runs, frames, len(chosen)))
+    got = forecaster.free_run(part, start, frames, warmup, noise)
+
+    w, e, c = (np.asarray(a, float) for a in dense_matrices(problem, params))
+    alpha = np.exp(-problem.model.step_s / np.exp(np.asarray(params["log_time_constants"], float)))
+    bias = np.asarray(params["bias"], float)
+    columns = list(chosen)
+
+    def frame(r: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        for _ in range(substeps):
+            u = c @ r
+            u[columns] = np.where(np.isfinite(seen), seen, u[columns])
+            r = alpha * r + (1 - alpha) * np.maximum(w @ r + bias + np.maximum(e @ u, 0), 0)
+        return r
+
+    for run, disturbance in zip(got, noise, strict=True):
+        r = np.zeros(len(alpha))
+        for t in range(start - warmup, start):
+            r = frame(r, values[t - 1])
+        z = values[start - 1]
+        for t in range(frames):
+            r = frame(r, z)
+            z = (c @ r)[columns] + disturbance[t]
+            np.testing.assert_allclose(run[t], z, rtol=1e-4, atol=1e-5)
+    alone = forecaster.free_run(part, start, frames, warmup)
+    silent = forecaster.free_run(part, start, frames, warmup, np.zeros((1, frames, len(chosen))))
+    if substeps == 1:
+        np.testing.assert_allclose(silent[0], alone, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ConfigError, match="noise of a free run has shape"):
+        forecaster.free_run(part, start, frames, warmup, noise[:, 1:])
+
+
 def test_free_run_blocks_warm_up_before_the_part() -> None:
     one = recording(frames=800)
     assert free_run_block(one, "test", 250) == (600, 200, 250)
@@ -151,9 +328,13 @@ def test_empty_parts_and_frozen_forecasters_give_null_and_why(tmp_path) -> None:
     assert validation["one_step"]["mse"] is None
     assert validation["one_step"]["reasons"]["mse"] == "the part has no frames"
     assert validation["free_run"]["fc_corr"] is None
-    assert test["free_run"]["fc_corr"] is None
-    assert test["free_run"]["std_ratio"] == 0
-    assert "do not vary" in test["free_run"]["reasons"]["median_unit_r"]
+    assert validation["free_run"]["runs"] == 16
+    assert validation["free_run_deterministic"]["fc_corr"] is None
+    frozen = test["free_run_deterministic"]
+    assert frozen["fc_corr"] is None
+    assert frozen["std_ratio"] == frozen["std_ratio_second_half"] == 0
+    assert "do not vary" in frozen["reasons"]["median_unit_r"]
+    assert test["free_run"]["std_ratio"] > 0.5
     assert metrics["at_initialisation"] is None
     write_metrics(tmp_path / "metrics.json", metrics)
 
@@ -181,7 +362,17 @@ def test_pooled_metrics_are_means_over_recordings_and_sums_of_counts() -> None:
     two = [recording(seed=1, name="long"), short]
     metrics, forecasts = evaluate_all(TrueAutoregression(0.8 * np.eye(6)), Persistence(), None, two, CONFIG)
     details = metrics["recordings"]
-    for group, key in (("one_step", "mse"), ("one_step", "skill_vs_persistence"), ("free_run", "std_ratio")):
+    free_run = metrics["parts"]["test"]["free_run"]
+    assert (free_run["noise"], free_run["runs"], free_run["warmup_frames"]) == ("training residuals", 16, 50)
+    assert free_run["noise_frames"] == (480 - 48) + (120 - 12)
+    averaged = (
+        ("one_step", "mse"),
+        ("one_step", "skill_vs_persistence"),
+        ("free_run", "std_ratio"),
+        ("free_run", "fc_corr"),
+        ("free_run_deterministic", "std_ratio"),
+    )
+    for group, key in averaged:
         each = [detail["parts"]["test"][group][key] for detail in details.values()]
         assert metrics["parts"]["test"][group][key] == pytest.approx(np.mean(each))
     assert metrics["observations"] == {"train": 6 * 600, "validation": 6 * 150, "test": 6 * 250}
@@ -252,9 +443,10 @@ def test_forecasts_survive_the_disk(tmp_path) -> None:
     assert again.units == before.units
     assert again.frame_rate == 1.5
     for part, forecast in before.parts.items():
-        for key in ("values", "mask", "one_step", "free_run"):
+        for key in ("values", "mask", "one_step", "free_run", "free_run_connectivity", "free_run_deterministic"):
             assert np.allclose(getattr(again.parts[part], key), getattr(forecast, key), equal_nan=True, rtol=1e-6)
         assert again.parts[part].start == forecast.start
+        assert (again.parts[part].free_run_noise, again.parts[part].runs) == ("training residuals", 16)
         assert again.parts[part].free_run_offset == forecast.free_run_offset
     assert np.isnan(before.parts["train"].free_run[:50]).all()
     assert np.isfinite(before.parts["train"].free_run[50:]).all()

@@ -218,7 +218,7 @@ def _evaluate_and_report(fitted: Fit, out: Path) -> None:
 
 @contextmanager
 def _progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], None]]]:
-    """A bar with loss, validation skill, ms per step and time left; lines instead of a bar where there is no terminal."""
+    """A bar with loss, validation skill, ms per step and time left; without a terminal, a line now and then."""
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 

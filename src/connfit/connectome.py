@@ -7,6 +7,7 @@ strengths, traces and gradients lie side by side.
 from __future__ import annotations
 
 import json
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -284,8 +285,10 @@ class Connectome:
                         path=path,
                         fix="Build it again",
                     )
+                with open(path, "rb") as raw:
+                    pages = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
                 arrays = {
-                    key: _map(_stored(file, key), path)
+                    key: _mapped(_stored(file, key), pages)
                     for key in ("indptr", "indices", "counts", "signs", "electrical")
                 }
                 columns = {}
@@ -300,7 +303,11 @@ class Connectome:
                 f"damaged or truncated connectome file ({error})", path=path, fix="Build or copy it again"
             ) from error
         electrical = arrays.pop("electrical").view(bool)
-        return cls(name=name, neurons=neurons, electrical=electrical, notes=notes, **arrays)
+        brain = cls(name=name, neurons=neurons, electrical=electrical, notes=notes, **arrays)
+        # Validation has read every page; those that are needed again come back by themselves.
+        if hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
+        return brain
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
@@ -326,12 +333,12 @@ def _stored(file: h5py.File, key: str) -> h5py.Dataset:
     return data
 
 
-def _map(dataset: h5py.Dataset, path: Path) -> np.ndarray:
-    """Map a contiguous dataset into memory; read small or empty ones."""
-    offset = dataset.id.get_offset()
-    if offset is None or np.prod(dataset.shape) < 4096:
+def _mapped(dataset: h5py.Dataset, pages: mmap.mmap) -> np.ndarray:
+    """A contiguous dataset in place in the mapped file; small or empty ones are read."""
+    offset, size = dataset.id.get_offset(), int(np.prod(dataset.shape))
+    if offset is None or size < 4096:
         return dataset[:]
-    return np.memmap(path, mode="r", dtype=dataset.dtype, shape=dataset.shape, offset=offset)
+    return np.frombuffer(pages, dataset.dtype, size, offset)
 
 
 def from_pairs(

@@ -7,7 +7,6 @@ import hashlib
 import io
 import platform
 import resource
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -326,8 +325,12 @@ def write_parameters(path: Path, params: Params) -> None:
 
 def peak_rss_bytes() -> int:
     """Largest resident memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: on Linux a new program inherits that of the process that started it.
+        high_water = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(high_water.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _write_state(path: Path, state: FitState) -> None:

@@ -324,14 +324,14 @@ class _Trainer:
                 if len(pending) >= CHECK_EVERY:
                     losses += self._check(pending, state, done)
                     pending = []
-                    self._report(state, done, total, losses[-1], began, untimed)
+                    self._report(state, done, total, float(np.mean(losses)), began, untimed)
         losses += self._check(pending, state, done)
         jax.block_until_ready(params)
         seconds, timed = time.perf_counter() - began, (done - untimed) * self.learner.window
         self.steps += done * self.learner.window
         self._seconds += seconds
         self._timed_steps += timed
-        self._report(state, done, total, losses[-1], began, untimed)
+        self._report(state, done, total, float(np.mean(losses)), began, untimed)
         return params, adam, np.array(losses), seconds, timed, rate
 
     def validate(self, params: Params) -> tuple[float, float, float]:

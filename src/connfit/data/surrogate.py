@@ -108,7 +108,7 @@ def animal_seed(seed: int, animal: int) -> tuple[int, int, int]:
 
 
 def make_demo(seed: int = 0) -> tuple[Connectome, tuple[Recording, ...]]:
-    """The demo's brain and its recordings, without the teacher: 2,000 neurons, 20 regions, four animals, 8 minutes each."""
+    """The demo's brain and recordings, without the teacher: 2,000 neurons, 20 regions, 4 animals, 8 minutes each."""
     surrogate = make_surrogate(SurrogateConfig(name="demo", frames=600, animals=4), seed)
     return surrogate.connectome, surrogate.recordings
 

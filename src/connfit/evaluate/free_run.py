@@ -156,7 +156,11 @@ def driven(
 
 
 def deterministic(forecaster: Forecaster, recording: Recording, part: str, config: EvaluateConfig) -> FreeRun:
-    """The free run in which each prediction is fed back as it is."""
+    """The free run in which each prediction is fed back as it is.
+
+    `std_ratio_second_half` is of the second half of its frames alone: near 0 where the run has come
+    to rest, however far it had to go.
+    """
     start, frames, warmup = free_run_block(recording, part, config.free_run_warmup)
     values, mask, offset = _scored_frames(recording, part, start)
     facts = {"warmup_frames": warmup, "frames": frames, "noise": NO_NOISE}
@@ -171,9 +175,10 @@ def deterministic(forecaster: Forecaster, recording: Recording, part: str, confi
     scored = mask & np.isfinite(run)
     connectivity = functional_connectivity(run, scored)
     correlations, ratios = unit_correlations(values, run, scored), std_ratios(values, run, scored)
-    return FreeRun(
-        _scores(values, scored, connectivity, correlations, ratios, facts), _in_part(run, offset), connectivity
-    )
+    scores = _scores(values, scored, connectivity, correlations, ratios, facts)
+    late = slice(frames // 2, None)
+    rest = median_of(std_ratios(values[late], run[late], scored[late]), "the data do not vary").value
+    return FreeRun({**scores, "std_ratio_second_half": rest}, _in_part(run, offset), connectivity)
 
 
 def _scored_frames(recording: Recording, part: str, start: int) -> tuple[np.ndarray, np.ndarray, int]:

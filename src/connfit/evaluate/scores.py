@@ -53,8 +53,8 @@ def score(forecaster: Forecaster, recording: Recording, config: EvaluateConfig |
         `horizon_skill` (by horizon in frames, reference: persistence at the same horizon),
         `horizon` (`starts`, `reasons`), `free_run` (`fc_corr`, `median_unit_r`, `std_ratio`,
         `warmup_frames`, `frames`, `noise`; with noise also `runs` and `noise_frames`, the training
-        frames that it is drawn from) and, if that has noise, `free_run_deterministic`. Where a
-        number is None, `reasons` beside it says why.
+        frames that it is drawn from; without also `std_ratio_second_half`) and, if that has noise,
+        `free_run_deterministic`. Where a number is None, `reasons` beside it says why.
     """
     return score_and_forecast(forecaster, recording, config)[0]
 

@@ -198,8 +198,7 @@ class Windowed:
         past = memory.past
         if past is not None:
             h = len(past.rates)
-            powers = alpha[:, None] ** jnp.arange(h - 1, -1, -1)
-            before = powers.T[:, :, None] * adjoint.start
+            before = _fading(alpha, h) * adjoint.start
             rate_adjoint = jnp.concatenate([before, rate_adjoint])
             gain, gate = jnp.concatenate([past.gain, gain]), jnp.concatenate([past.gate, gate])
             rates, inputs = jnp.concatenate([past.rates, rates]), jnp.concatenate([past.inputs, inputs])
@@ -208,7 +207,8 @@ class Windowed:
         driven = gain * rate_adjoint
         gradient: Params = {}
         traces: dict[str, Array | None] = {}
-        sums = _Sums(alpha, adjoint.start)
+        fading = _fading(alpha, len(gain))
+        sums = _Sums(adjoint.start, fading, fading[0, :, 0] * alpha)
 
         if "weights" in trained:
             outputs = _columns(jax.vmap(model.outputs)(rates))
@@ -242,8 +242,9 @@ class _Adjoint(NamedTuple):
 class _Sums:
     """The window's sums Σ_t left(t) right(t), plus λ⁰ ε where a trace ε is carried."""
 
-    alpha: Float[Array, "N"]
     start: Float[Array, "N B"]
+    fading: Float[Array, "K N 1"]
+    decay: Float[Array, "N"]
 
     def strengths(
         self, synapses: SynapticMap, trace: Array | None, left: Array, trace_left: Array, right: Float[Array, "C B K"]
@@ -251,23 +252,20 @@ class _Sums:
         if trace is None:
             flat = (left.shape[1], -1)
             return synapses.outer(_columns(left).reshape(flat), right.reshape(right.shape[0], -1)), None
-        k = len(left)
         return synapses.outer_with_trace(
-            trace, self.start, self.alpha**k, _columns(left), _columns(self._faded(trace_left)), right
+            trace, self.start, self.decay, _columns(left), _columns(self._faded(trace_left)), right
         )
 
     def per_neuron(self, trace: Array | None, left: Array, trace_left: Array) -> tuple[Array, Array | None]:
-        gradient = left.sum(axis=(0, 2))
+        gradient = _over_steps(left).sum(axis=1)
         if trace is None:
             return gradient, None
-        k = len(left)
-        faded = self._faded(trace_left).sum(axis=0)
-        return gradient + (self.start * trace).sum(axis=1), (self.alpha**k)[:, None] * trace + faded
+        faded = _over_steps(self._faded(trace_left))
+        return gradient + (self.start * trace).sum(axis=1), self.decay[:, None] * trace + faded
 
     def _faded(self, values: Float[Array, "K N B"]) -> Float[Array, "K N B"]:
         """α^(K-t) times the value of step t: what is left of it at the window's end."""
-        powers = self.alpha[:, None] ** jnp.arange(len(values) - 1, -1, -1)
-        return powers.T[:, :, None] * values
+        return self.fading * values
 
 
 def _score(
@@ -285,9 +283,21 @@ def _readout_gradient(forward: Trajectory, end_rates: Array, adjoint: _Adjoint) 
     return before + jnp.einsum("kpb,knb->pn", adjoint.units, _after(forward, end_rates))
 
 
+def _fading(alpha: Float[Array, "N"], steps: int) -> Float[Array, "K N 1"]:
+    """α^(K-t): what is left of step t = 1..K at the end (by repeated products, which are cheaper than powers)."""
+    return jax.lax.scan(lambda left, _: (left * alpha, left), jnp.ones_like(alpha), length=steps, reverse=True)[1][
+        ..., None
+    ]
+
+
 def _after(forward: Trajectory, end_rates: Float[Array, "N B"]) -> Float[Array, "K N B"]:
     """r(t), after each step."""
     return jnp.concatenate([forward.rates[1:], end_rates[None]])
+
+
+def _over_steps(values: Float[Array, "K N B"]) -> Float[Array, "N B"]:
+    """Sum over a window's steps, as a product: XLA's reduction over a leading axis strides through memory."""
+    return jnp.tensordot(jnp.ones(len(values), values.dtype), values, 1)
 
 
 def _columns(values: Float[Array, "K R B"]) -> Float[Array, "R B K"]:

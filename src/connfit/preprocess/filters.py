@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.signal
-from scipy.ndimage import gaussian_filter1d
 
 from connfit.errors import ConfigError, one_of
 from connfit.preprocess.common import finish, hold_last, number, observed_values, segments, whole
@@ -36,6 +34,8 @@ def high_pass(
     -----
     A missing value is replaced by the last observed one inside the filter only.
     """
+    import scipy.signal  # here: 40 MB that a run without filters does not need
+
     cutoff_hz = number("cutoff_hz", cutoff_hz, above=0)
     order = whole("order", order, least=1)
     one_of("direction", direction, ("causal", "zero-phase"))
@@ -83,6 +83,8 @@ def smooth(
     sigma_s
         Standard deviation in seconds, for `"gaussian"`.
     """
+    from scipy.ndimage import gaussian_filter1d
+
     one_of("method", method, ("exponential", "gaussian"))
     needed, other = ("tau_s", "sigma_s") if method == "exponential" else ("sigma_s", "tau_s")
     given = {"tau_s": tau_s, "sigma_s": sigma_s}

@@ -11,7 +11,7 @@ MODEL = "model"
 INITIAL = "at initialisation"
 
 SETTLED = 0.1
-"""Standard deviation over the data's, below which a run without noise is said to decay to a fixed point."""
+"""Standard deviation over the data's below which a run without noise has come to rest, in its second half."""
 
 
 Better = Literal["higher", "lower", "near 1", "none"]
@@ -143,13 +143,14 @@ def free_runs_in_words(metrics: Mapping[str, Any], part: str = "test") -> str:
 
 def fixed_point_in_words(part: Mapping[str, Any]) -> str:
     """A sentence where the model's free run without noise stands still; empty where it does not."""
-    ratio = _quiet(part).get("std_ratio")
-    if ratio is None or ratio >= SETTLED:
+    whole = _quiet(part).get("std_ratio")
+    late = _quiet(part).get("std_ratio_second_half", whole)
+    if whole is None or late is None or late >= SETTLED:
         return ""
     return (
-        f"The model decays to a fixed point without noise: the standard deviation of that free run is {number(ratio)} "
-        "times that of the data (median over units), and its functional connectivity says nothing about "
-        "ongoing activity."
+        "The model decays to a fixed point without noise: the standard deviation of that free run is "
+        f"{number(whole)} times that of the data (median over units; {number(late)} in its second half), and its "
+        "functional connectivity says nothing about ongoing activity."
     )
 
 

@@ -77,7 +77,6 @@ def traces(
             name = str(units[unit])
             name = name if len(name) <= 14 else name[:13] + "…"
             left.set_title(f"{rank}: {name}, one step, skill {_number(skill[unit])}", loc="left")
-            left.set_ylabel(value_label)
             if deterministic is None:
                 _overlay(right, seconds, data, free_run[:, unit])
                 right.set_title(f"{name}, free run, no noise, r = {_number(correlation[unit])}", loc="left")
@@ -86,6 +85,7 @@ def traces(
                 right.set_title(f"{name}, data above, one simulated run below", loc="left")
         for axes in grid[-1]:
             [axes, *axes.child_axes][-1].set_xlabel("time (s)")
+        figure.supylabel(value_label, fontsize="medium")
         drawn = [line for axes in (grid[0, 0], *grid[0, 1].child_axes) for line in axes.get_lines()]
         labels = {str(line.get_label()): line for line in drawn}
         figure.legend(list(labels.values()), list(labels), loc="outside upper right", ncols=len(labels))
@@ -285,7 +285,7 @@ def loss_history(
         finite = finite[np.isfinite(finite)]
         if len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
             left.set_yscale("log")
-        left.set_ylabel("loss (training units)")
+        left.set_ylabel("loss (persistence: about 1)")
         left.legend()
         skill = np.asarray(validation_skill, float)
         if np.isfinite(skill).any():

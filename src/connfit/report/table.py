@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -34,16 +35,21 @@ def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "te
     title = f"{metrics.get('dataset') or 'fit'}, {part} part" + (
         " (surrogate data)" if metrics.get("surrogate") else ""
     )
-    table = Table(title=escape(title), title_justify="left", caption_justify="left")
-    table.add_column("measure")
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
     for name in rows[0].values:
-        table.add_column(escape(name), justify="right")
+        table.add_column(escape("untrained" if name == "at initialisation" else name), justify="right", no_wrap=True)
+    group = ""
     for row in rows:
         cells = [
             Text(f"{number(value)} *", style="bold green") if name in row.winners else Text(f"{number(value)}  ")
             for name, value in row.values.items()
         ]
-        table.add_row(row.label, *cells)
+        before, colon, measure = row.label.partition(": ")
+        if colon and before != group:
+            table.add_row(Text(before, style="bold"))
+        group = before if colon else ""
+        table.add_row(f"  {measure}" if colon else row.label, *cells)
     console.print(table)
     itself = (metrics.get("data") or {}).get("fc_corr_train_vs_test")
     lines = [verdict(rows)]

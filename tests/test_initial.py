@@ -1,0 +1,180 @@
+"""How parameters start: spectral radius, persistence, time constants, reproducible draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from networks import random_connectome
+from small import FRAME_RATE, regional_connectome
+
+from connfit.cohort import Cohort
+from connfit.connectome import Connectome
+from connfit.errors import ConfigError
+from connfit.evaluate import Persistence
+from connfit.models import RateModel, Readout, initial_parameters, persistence_drive, spectral_radius_of
+from connfit.models.initial import WEIGHTS, initial_magnitudes
+from connfit.recording import Recording
+from connfit.simulate import ModelForecaster
+
+BRAIN = regional_connectome()
+BY_NAME = Readout.by_name(BRAIN, [f"n{k}" for k in range(6)])
+
+
+def start(connectome: Connectome = BRAIN, readout: Readout = BY_NAME, drive: str = "dense", **options) -> dict:
+    model = RateModel.of(connectome, readout, step_s=0.5, drive=drive)
+    return initial_parameters(model, connectome, readout, **options)
+
+
+def dense_radius(connectome: Connectome, weights: np.ndarray) -> float:
+    matrix = np.zeros((connectome.n, connectome.n))
+    np.add.at(matrix, (connectome.posts, connectome.indices), weights * connectome.connection_signs)
+    return float(np.abs(np.linalg.eigvals(matrix)).max())
+
+
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("target", [0.02, 0.9])
+def test_the_spectral_radius_is_reached(weights: str, target: float) -> None:
+    magnitudes = np.asarray(start(weights=weights, spectral_radius=target)["weights"])
+    assert (magnitudes >= 0).all()
+    assert dense_radius(BRAIN, magnitudes) == pytest.approx(target, rel=1e-4)
+
+
+def test_the_spectral_radius_counts_gap_junctions_and_large_brains() -> None:
+    electrical = random_connectome(np.random.default_rng(2), 30, 3, electrical=9)
+    magnitudes = np.asarray(start(electrical, Readout.by_name(electrical, ["n1"]), spectral_radius=0.4)["weights"])
+    assert dense_radius(electrical, magnitudes) == pytest.approx(0.4, rel=1e-4)
+    large = random_connectome(np.random.default_rng(3), 700, 6)  # beyond the size that is solved densely
+    matrix = large.matrix(large.counts.astype(float))
+    assert spectral_radius_of(matrix) == pytest.approx(dense_radius(large, large.counts.astype(float)), rel=1e-3)
+
+
+def test_magnitudes_by_name() -> None:
+    np.testing.assert_array_equal(initial_magnitudes(BRAIN, "counts"), BRAIN.counts)
+    share = initial_magnitudes(BRAIN, "input_fraction")
+    np.testing.assert_allclose(np.bincount(BRAIN.posts, share, BRAIN.n), 1)
+    assert share[0] / share[1] == pytest.approx(BRAIN.counts[0] / BRAIN.counts[1])
+    many = random_connectome(np.random.default_rng(4), 2000, 12)
+    draw = initial_magnitudes(many, "truncated_normal", seed=1)
+    scale = np.sqrt(2 / (many.m / many.n))
+    # |x| of a normal whose standard deviation, after truncation at two of its own, is `scale`.
+    assert np.sqrt((draw**2).mean()) == pytest.approx(scale, rel=0.03)
+    assert 0 <= draw.min() and draw.max() <= 2 * scale / 0.879
+    np.testing.assert_array_equal(draw, initial_magnitudes(many, "truncated_normal", seed=1))
+    assert (draw != initial_magnitudes(many, "truncated_normal", seed=2)).mean() > 0.99
+
+
+def test_no_scaling_on_request_and_no_loop_is_an_error() -> None:
+    np.testing.assert_array_equal(start(spectral_radius=None)["weights"], BRAIN.counts)
+    below = BRAIN.indices < BRAIN.posts
+    chain = replace(
+        BRAIN,
+        indptr=np.r_[0, np.cumsum(np.bincount(BRAIN.posts[below], minlength=BRAIN.n))].astype(np.int32),
+        indices=BRAIN.indices[below], counts=BRAIN.counts[below], electrical=BRAIN.electrical[below],
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="no recurrent loop .*spectral_radius to null"):
+        start(chain)
+    np.testing.assert_array_equal(start(chain, spectral_radius=None)["weights"], chain.counts)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": "count"}, "weights is 'count', .*did you mean 'counts'"),
+        ({"drive_start": "persistent"}, "did you mean 'persistence'"),
+        ({"spectral_radius": -1.0}, "must not be negative"),
+        ({"time_constant_s": 0.001}, r"0.001 s lies outside the bounds 0.1 to 25 s"),
+        ({"hidden_time_constants_s": (0.2, 99.0)}, r"99 s lies outside"),
+    ],
+)
+def test_wrong_options_are_named(options: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        start(**options)
+
+
+def test_time_constants_of_neurons_that_nothing_drives_are_spread() -> None:
+    params = start(time_constant_s=0.3, hidden_time_constants_s=(0.5, 20.0), seed=1)
+    tau = np.exp(params["log_time_constants"])
+    np.testing.assert_allclose(tau[:6], 0.3, rtol=1e-6)
+    hidden = tau[6:]
+    assert hidden.min() >= 0.5 and hidden.max() <= 20.0 and hidden.max() / hidden.min() > 5
+    np.testing.assert_allclose(np.exp(start(time_constant_s=0.3)["log_time_constants"]), 0.3, rtol=1e-6)
+
+
+def test_persistence_is_exact_where_each_unit_has_a_neuron_of_its_own() -> None:
+    np.testing.assert_allclose((BY_NAME.matrix @ persistence_drive(BY_NAME)).toarray(), np.eye(6), atol=1e-12)
+    shared = np.array([[1, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 1.0]])
+    readout = Readout(sp.csr_array(shared[:2, :3]), ("a", "b"))
+    drive = persistence_drive(readout)
+    np.testing.assert_allclose((readout.matrix @ drive).toarray(), np.eye(2), atol=1e-3)
+    assert drive.data.min() >= 0
+    # Only neurons that the unit reads.
+    assert not ((drive.toarray() > 0) & ~(shared[:2, :3].T > 0)).any()
+
+
+def test_persistence_is_the_nearest_possible_where_units_share_all_their_neurons() -> None:
+    shares = np.random.default_rng(0).random((3, 2)) + 0.1
+    readout = Readout(sp.csr_array(shares), ("a", "b", "c"))
+    drive, c = persistence_drive(readout).toarray(), readout.matrix.toarray()
+    error = ((c @ drive - np.eye(3)) ** 2).sum()
+    assert error > 0.1
+    slope = 2 * c.T @ (c @ drive - np.eye(3))
+    # Optimal over E ≥ 0 (Karush, Kuhn, Tucker): no slope where E > 0, none downhill where E = 0.
+    assert np.abs(slope[drive > 1e-6]).max() < 1e-3 and slope[drive <= 1e-6].min(initial=0) > -1e-3
+
+
+def random_walk(units: tuple[str, ...], frames: int = 300) -> Recording:
+    """A slow walk between bounds: the next frame is best predicted by this one."""
+    rng = np.random.default_rng(6)
+    values = np.zeros((frames, len(units)))
+    values[0] = 1
+    for t in range(1, frames):
+        values[t] = np.clip(values[t - 1] + 0.05 * rng.normal(size=len(units)), 0.2, 3)
+    return Recording("walk", values.astype(np.float32), units, FRAME_RATE).split(train=0.6, validation=0.15)
+
+
+@pytest.mark.parametrize("drive", ["dense", "anatomical"])
+@pytest.mark.parametrize("by", ["name", "anatomy"])
+def test_untrained_it_predicts_about_the_previous_frame_and_runs_without_exploding(by: str, drive: str) -> None:
+    readout = BY_NAME if by == "name" else Readout.by_anatomy(BRAIN, ["A", "B", "C", "D", "E"])
+    walk = random_walk(readout.unit_names)
+    cohort = Cohort.of([walk])
+    model = RateModel.of(BRAIN, readout, step_s=cohort.step_s, drive=drive)
+    params = initial_parameters(
+        model, BRAIN, readout, mean_activity=cohort.mean_activity(), time_constant_s=0.2 * cohort.step_s
+    )
+    untrained = ModelForecaster(model, params, cohort)
+    test = slice(*walk.require_parts().test)
+    truth = walk.values[test]
+    error = ((untrained.one_step(walk)[test] - truth) ** 2).mean()
+    reference = ((Persistence().one_step(walk)[test] - truth) ** 2).mean()
+    assert 1 - error / reference > (-0.3 if by == "name" else -3), 1 - error / reference
+    free = untrained.free_run(walk, 200, 400, 50)
+    assert np.isfinite(free).all() and free.min() >= 0 and free.max() < 2 * walk.values.max()
+
+
+def test_the_mean_is_a_fixed_point_of_the_balanced_start() -> None:
+    mean = np.linspace(0.5, 1.5, 6)
+    model = RateModel.of(BRAIN, BY_NAME, step_s=0.5)
+    params = initial_parameters(model, BRAIN, BY_NAME, mean_activity=mean, spectral_radius=0.5)
+    drive = np.asarray(params["drive"])
+    weights = np.zeros((BRAIN.n, BRAIN.n))
+    np.add.at(weights, (BRAIN.posts, BRAIN.indices), np.asarray(params["weights"]) * BRAIN.connection_signs)
+    rates = np.zeros(BRAIN.n)
+    rates[:6] = mean
+    x = weights @ rates + np.asarray(params["bias"]) + np.maximum(drive @ mean, 0)
+    np.testing.assert_allclose(np.maximum(x, 0), rates, atol=1e-5)
+    assert np.abs(params["bias"]).max() > 0
+    np.testing.assert_array_equal(start()["bias"], 0)
+
+
+def test_a_drive_that_starts_at_zero_and_a_learned_readout() -> None:
+    assert not np.any(start(drive_start="zero")["drive"])
+    assert np.any(start()["drive"]) and "drive" not in start(drive="none")
+    learned = Readout.by_name(BRAIN, BY_NAME.unit_names, learned=True)
+    np.testing.assert_allclose(start(readout=learned)["readout"], BY_NAME.matrix.toarray())
+    anatomical = start(drive="anatomical")
+    assert anatomical["drive"].shape == (6,) and jnp.all(anatomical["drive"] > 0)
