@@ -3,12 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow bench lint format clean
+.PHONY: demo test test-slow bench check lint format clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
 
-test: $(STAMP)
+test: check
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(STAMP)
@@ -18,11 +18,14 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/operators.py
 	$(BIN)/python benchmarks/training.py
 
-lint: $(STAMP)
+# What a test run checks first: errors that no test would see.
+check: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/basedpyright
+
+lint: check
 	$(BIN)/ruff format --check .
 	$(BIN)/clang-format --dry-run --Werror cpp/*.h cpp/*.cc
-	$(BIN)/pyright
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 
 import jax.numpy as jnp
 import numpy as np
@@ -77,8 +76,7 @@ def teacher() -> tuple[Connectome, tuple[Recording, ...]]:
     params = {**params, "drive": jnp.asarray(drive), "bias": jnp.full(NEURONS, 0.1)}
     plain = Plain.of(brain, readout, model, params)
     movies = tuple(
-        Recording(f"movie {k}", plain.record(rng, FRAMES, 0.1).astype(np.float32), names, FRAME_RATE)
-        for k in (1, 2)
+        Recording(f"movie {k}", plain.record(rng, FRAMES, 0.1).astype(np.float32), names, FRAME_RATE) for k in (1, 2)
     )
     return brain, tuple(movie.split(train=0.6, validation=0.2) for movie in movies)
 
@@ -106,7 +104,7 @@ def student(*, substeps: int = 1, drive: str = "dense") -> Student:
     readout = Readout.by_name(brain, cohort.units)
     model = RateModel.of(brain, readout, step_s=cohort.step_s, drive=drive)
     params = initial_parameters(model, brain, readout, mean_activity=cohort.mean_activity())
-    return Student(brain, readout, model, MappingProxyType(params), cohort)  # type: ignore[arg-type]
+    return Student(brain, readout, model, params, cohort)
 
 
 def write_files(folder: Path) -> Path:

@@ -116,7 +116,9 @@ def test_importing_makes_no_files_and_touches_no_device(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == {"early": [], "backends": False}
     # Matplotlib keeps a list of fonts from its first import on; that is its own, and only the report pays for it.
-    assert [path.name for path in tmp_path.rglob("*") if "matplotlib" not in str(path) and "fontlist" not in path.name] == []
+    assert [
+        path.name for path in tmp_path.rglob("*") if "matplotlib" not in str(path) and "fontlist" not in path.name
+    ] == []
 
 
 def test_public_names_exist() -> None:

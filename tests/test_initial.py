@@ -12,7 +12,7 @@ from networks import random_connectome
 from small import FRAME_RATE, regional_connectome
 
 from connfit.cohort import Cohort
-from connfit.connectome import Connectome
+from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError
 from connfit.evaluate import Persistence
 from connfit.models import RateModel, Readout, initial_parameters, persistence_drive, spectral_radius_of
@@ -47,7 +47,7 @@ def test_the_spectral_radius_counts_gap_junctions_and_large_brains() -> None:
     electrical = random_connectome(np.random.default_rng(2), 30, 3, electrical=9)
     magnitudes = np.asarray(start(electrical, Readout.by_name(electrical, ["n1"]), spectral_radius=0.4)["weights"])
     assert dense_radius(electrical, magnitudes) == pytest.approx(0.4, rel=1e-4)
-    large = random_connectome(np.random.default_rng(3), 700, 6)  # beyond the size that is solved densely
+    large = random_connectome(np.random.default_rng(3), 520, 6)  # beyond the size that is solved densely
     matrix = large.matrix(large.counts.astype(float))
     assert spectral_radius_of(matrix) == pytest.approx(dense_radius(large, large.counts.astype(float)), rel=1e-3)
 
@@ -75,7 +75,7 @@ def test_no_scaling_on_request_and_no_loop_is_an_error() -> None:
         indptr=np.r_[0, np.cumsum(np.bincount(BRAIN.posts[below], minlength=BRAIN.n))].astype(np.int32),
         indices=BRAIN.indices[below], counts=BRAIN.counts[below], electrical=BRAIN.electrical[below],
     )  # fmt: skip
-    with pytest.raises(ConfigError, match="no recurrent loop .*spectral_radius to null"):
+    with pytest.raises(ConfigError, match=r"no recurrent loop .*spectral_radius to null"):
         start(chain)
     np.testing.assert_array_equal(start(chain, spectral_radius=None)["weights"], chain.counts)
 
@@ -126,34 +126,46 @@ def test_persistence_is_the_nearest_possible_where_units_share_all_their_neurons
     assert np.abs(slope[drive > 1e-6]).max() < 1e-3 and slope[drive <= 1e-6].min(initial=0) > -1e-3
 
 
-def random_walk(units: tuple[str, ...], frames: int = 300) -> Recording:
-    """A slow walk between bounds: the next frame is best predicted by this one."""
+def regions_of_their_own(neurons: int = 150, regions: int = 5) -> Connectome:
+    """A brain whose neurons make most of their synapses in their own region, as real ones do."""
+    rng = np.random.default_rng(7)
+    region = np.arange(neurons) % regions
+    pre, post = rng.integers(neurons, size=(2, 40 * neurons))
+    kept = (region[pre] == region[post]) | (rng.random(len(pre)) < 0.1)
+    table = regional_connectome(neurons=neurons, regions=regions).neurons
+    return from_pairs("local", pre[kept], post[kept], np.ones(kept.sum(), int), rng.choice([-1, 1], neurons), table)
+
+
+def slow_walk(units: tuple[str, ...], frames: int = 300) -> Recording:
+    """A walk that keeps near its mean; the next frame is best predicted by about this one."""
     rng = np.random.default_rng(6)
-    values = np.zeros((frames, len(units)))
-    values[0] = 1
+    values = np.ones((frames, len(units)))
     for t in range(1, frames):
-        values[t] = np.clip(values[t - 1] + 0.05 * rng.normal(size=len(units)), 0.2, 3)
+        values[t] = 1 + 0.97 * (values[t - 1] - 1) + 0.05 * rng.normal(size=len(units))
     return Recording("walk", values.astype(np.float32), units, FRAME_RATE).split(train=0.6, validation=0.15)
 
 
 @pytest.mark.parametrize("drive", ["dense", "anatomical"])
 @pytest.mark.parametrize("by", ["name", "anatomy"])
 def test_untrained_it_predicts_about_the_previous_frame_and_runs_without_exploding(by: str, drive: str) -> None:
-    readout = BY_NAME if by == "name" else Readout.by_anatomy(BRAIN, ["A", "B", "C", "D", "E"])
-    walk = random_walk(readout.unit_names)
+    brain = regions_of_their_own()
+    if by == "name":
+        readout = Readout.by_name(brain, [f"n{k}" for k in range(30)])
+    else:
+        readout = Readout.by_anatomy(brain, ["A", "B", "C", "D", "E"])
+    walk = slow_walk(readout.unit_names)
     cohort = Cohort.of([walk])
-    model = RateModel.of(BRAIN, readout, step_s=cohort.step_s, drive=drive)
-    params = initial_parameters(
-        model, BRAIN, readout, mean_activity=cohort.mean_activity(), time_constant_s=0.2 * cohort.step_s
-    )
+    model = RateModel.of(brain, readout, step_s=cohort.step_s, drive=drive)
+    params = initial_parameters(model, brain, readout, mean_activity=cohort.mean_activity())
     untrained = ModelForecaster(model, params, cohort)
     test = slice(*walk.require_parts().test)
     truth = walk.values[test]
     error = ((untrained.one_step(walk)[test] - truth) ** 2).mean()
     reference = ((Persistence().one_step(walk)[test] - truth) ** 2).mean()
-    assert 1 - error / reference > (-0.3 if by == "name" else -3), 1 - error / reference
+    assert 1 - error / reference > -0.3
     free = untrained.free_run(walk, 200, 400, 50)
     assert np.isfinite(free).all() and free.min() >= 0 and free.max() < 2 * walk.values.max()
+    assert free[-1].mean() > 0.5, "activity faded away"
 
 
 def test_the_mean_is_a_fixed_point_of_the_balanced_start() -> None:

@@ -156,7 +156,7 @@ def test_rows_of_a_readout_sum_to_one(shares: np.ndarray) -> None:
 def test_a_readout_is_checked() -> None:
     with pytest.raises(DataError, match="must not be negative"):
         Readout(sp.csr_array([[2.0, -1.0]]), ("a",))
-    with pytest.raises(DataError, match="2 unit names"):
+    with pytest.raises(DataError, match="1 rows for 2 unit names"):
         Readout(sp.csr_array([[1.0, 1.0]]), ("a", "b"))
 
 

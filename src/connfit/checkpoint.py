@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,11 @@ from typing import Any
 import numpy as np
 
 from connfit.errors import DataError
+
+_DAMAGE = (
+    OSError, ValueError, KeyError, EOFError, SyntaxError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+"""What damaged archives make NumPy and zipfile raise (RuntimeError: by unknown flags or compression)."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -32,7 +39,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str
     """Write named arrays, and facts about them, as one uncompressed NPZ file, atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     with open(temporary, "wb") as file:
-        text = np.frombuffer(json.dumps(dict(meta or {})).encode(), np.uint8)
+        facts = {"names": list(arrays), "meta": dict(meta or {})}
+        text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
         named: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
         np.savez(file, __meta__=text, **named)
         file.flush()
@@ -51,12 +59,16 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not path.exists():
         raise DataError("no such file", path=path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        meta = json.loads(arrays.pop("__meta__").tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        # Opened here, for NumPy leaves a damaged archive open.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            arrays = {key: archive[key] for key in getattr(archive, "files", ())}
+        facts = json.loads(arrays.pop("__meta__").tobytes())
+        if set(arrays) != set(facts["names"]):
+            raise ValueError("not all of its arrays are there")
+    except _DAMAGE as error:
         raise DataError(f"damaged, or not written by connfit ({error})", path=path) from error
-    return arrays, meta
+    return arrays, facts["meta"]
 
 
 def _settle(descriptor: int) -> None:

@@ -142,7 +142,7 @@ class Cohort:
                 if len(change) < 2 or not np.var(change) > 0:
                     raise DataError(
                         f"recording {recording.name!r}: unit {recording.units[k]!r} does not change over its "
-                        f"{len(change) + 1} observed training frames",
+                        f"{mask[:, k].sum()} observed training frames",
                         fix="Leave the unit out",
                     )
                 variance[column, b] = np.mean(change**2)
@@ -207,4 +207,6 @@ class Cohort:
         first, last = start * self.substeps, stop * self.substeps
         scored = fine.mask[first:last].copy()
         scored[: warmup_frames * self.substeps] = False
-        return fine.values[first - 1 : last - 1], fine.values[first:last], scored
+        # With substeps, steps between frames hold a value that counts as given though it is not scored.
+        values = fine.values if self.substeps > 1 else np.where(fine.mask, fine.values, np.nan)
+        return values[first - 1 : last - 1], values[first:last], scored

@@ -84,10 +84,12 @@ class Job:
         """SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
         digest = hashlib.sha256()
         brain = self.connectome
-        for array in (brain.indptr, brain.indices, brain.counts, brain.signs):
+        for array in (brain.indptr, brain.indices, brain.counts, brain.signs, brain.electrical):
             digest.update(np.ascontiguousarray(array).data)
+        for column in ("id", "region"):
+            digest.update("\n".join(brain.neurons[column].astype(str)).encode())
         for recording in self.cohort.recordings:
-            digest.update("\n".join((recording.name, *recording.units)).encode())
+            digest.update("\n".join((recording.name, repr(recording.frame_rate), *recording.units)).encode())
             digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)).data)
             digest.update(np.ascontiguousarray(recording.mask).data)
         return digest.hexdigest()
@@ -242,6 +244,10 @@ def resume(
     state = _read_state(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
     if on_prepared is not None:
         on_prepared(job)
+    for left_over in out.rglob(".*.part"):
+        left_over.unlink()
+    if state is not None and state.finished and (out / "parameters.npz").exists():
+        return _finished(job, out, state)
     return _continue(job, out, state, on_progress)
 
 
@@ -281,10 +287,12 @@ def load_fit(out: str | Path) -> Fit:
     job = load_job(out)
     if not (out / "parameters.npz").exists():
         raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
+    return _finished(job, out, _read_state(out / CHECKPOINT))
+
+
+def _finished(job: Job, out: Path, state: FitState) -> Fit:
     arrays, meta = read_arrays(out / "parameters.npz")
-    params = from_arrays(arrays)
-    state = _read_state(out / CHECKPOINT)
-    return Fit(job.model, params, job.params, job.cohort, state.history, meta["performance"])
+    return Fit(job.model, from_arrays(arrays), job.params, job.cohort, state.history, meta["performance"])
 
 
 def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:

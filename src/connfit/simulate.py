@@ -61,6 +61,9 @@ class ModelForecaster:
             return np.zeros((0, steps, len(columns)), np.float32)
         if starts.min() < 0 or starts.max() >= recording.frames:
             raise ConfigError(f"horizon starts must lie in 0..{recording.frames - 1}")
+        unique, place = np.unique(starts, return_inverse=True)
+        if len(unique) < len(starts):
+            return self.horizon(recording, unique, steps)[place]
         last = int(starts.max()) * s
         inputs, forced = self._inputs(recording, s, last + s)
         slot = np.full(last, len(starts))
@@ -145,14 +148,14 @@ class ModelForecaster:
         """Inputs of model steps `first` to `last - 1`: the recorded activity of the step before each."""
         s = self.cohort.substeps
         fine = recording if s == 1 else to_substeps(replace(recording, parts=None), s)
-        values = fine.values[first - 1 : last - 1]
-        return self._spread(values, self._columns(recording))
+        values = fine.values if s > 1 else _observed(recording)
+        return self._spread(values[first - 1 : last - 1], self._columns(recording))
 
     def _held(
         self, recording: Recording, frames: Int[np.ndarray, "S"]
     ) -> tuple[Float[np.ndarray, "P S"], Bool[np.ndarray, "P S"]]:
         """Recorded activity at the given frames, one column each."""
-        given, forced = self._spread(recording.values[frames], self._columns(recording))
+        given, forced = self._spread(_observed(recording)[frames], self._columns(recording))
         return given[:, :, 0].T, forced[:, :, 0].T
 
     def _spread(self, values: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -173,6 +176,11 @@ class ModelForecaster:
 def _chunks(steps: int) -> Iterator[slice]:
     for begin in range(0, steps, CHUNK):
         yield slice(begin, min(begin + CHUNK, steps))
+
+
+def _observed(recording: Recording) -> Float[np.ndarray, "T P"]:
+    """Values with NaN wherever nothing was observed."""
+    return np.where(recording.mask, recording.values, np.nan)
 
 
 def _then_free(given: np.ndarray, forced: np.ndarray, steps: int, held: int) -> tuple[np.ndarray, np.ndarray]:

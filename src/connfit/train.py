@@ -198,6 +198,7 @@ class _Trainer:
         self._began = time.perf_counter()
         self._seconds = 0.0
         self._timed_steps = 0
+        self._compiled: set[tuple[bool, int]] = set()
         # Errors are counted in units of the change from frame to frame, and per frame on average, so
         # that the loss of persistence is about 1 whatever the number of units and recordings.
         variance = self.cohort.change_variance()
@@ -210,8 +211,15 @@ class _Trainer:
         )
         self._options = StepOptions.of(self.config)
         self.validates = self.cohort.observations("validation") > 0
+        parts = [recording.require_parts().validation for recording in self.cohort.recordings]
+        longest = max(stop - start for start, stop in parts)
+        if self.validates and self.config.select_on == "horizon" and longest <= SELECTION_HORIZONS[-1]:
+            raise ConfigError(
+                f"train.select_on = 'horizon' needs more than {SELECTION_HORIZONS[-1]} validation frames, the longest "
+                f"validation part has {longest}; set it to 'one_step' or raise data.validation"
+            )
         self._all_forced = self.model.drive is None or all(
-            len(recording.units) == len(self.cohort.units) and np.isfinite(recording.values).all()
+            len(recording.units) == len(self.cohort.units) and recording.mask.all()
             for recording in self.cohort.recordings
         )
 
@@ -291,36 +299,47 @@ class _Trainer:
             arrays = (window.inputs, forced, window.targets, window.weights)
             yield WindowArrays(*(jnp.asarray(array) for array in arrays))
 
+    def _window_count(self, members: list[int]) -> int:
+        """Windows of a batch: as many as its longest training part fills (frame 0 has nothing before it)."""
+        blocks = [self.cohort.recordings[member].require_parts().train for member in members]
+        frames = max(stop - max(start, 1) for start, stop in blocks)
+        return -(-frames * self.cohort.substeps // self.learner.window)
+
     def _pass(self, state: FitState) -> tuple[Params, optax.OptState, np.ndarray, float, int, float]:
         """Train on every window once.
 
-        Returns parameters, moments, the loss of each window, seconds and steps (without the very first
-        window, which is compiled), and the last learning rate.
+        Returns parameters, moments, the loss of each window, seconds and steps (without windows whose
+        step is compiled first), and the last learning rate.
         """
         params, adam = state.params, state.optimiser
         batches = self._batches(state)
-        longest = max(recording.require_parts().train[1] for recording in self.cohort.recordings) * self.cohort.substeps
-        windows_per_batch = -(-longest // self.learner.window)
-        total = windows_per_batch * len(batches)
+        total = sum(self._window_count(members) for members in batches)
         pending: list[tuple[Array, dict[str, Array]]] = []
         losses: list[float] = []
+        all_forced = self._all_forced and state.phase == 0
         done, untimed, rate = 0, 0, 0.0
         began = time.perf_counter()
         for members in batches:
             memory = self.learner.start(self.model, len(members), self.groups)
             for window in self._windows(state, members):
                 rate = self._learning_rate(state, done / total)
+                compiles = (all_forced, len(members)) not in self._compiled
+                if compiles:
+                    jax.block_until_ready(pending)
+                    before = time.perf_counter()
                 params, adam, memory, loss, norms = training_step(
                     self.model, params, self.frozen, self._anchor, adam, memory, window,
                     jnp.asarray(rate, jnp.result_type(float)), learner=self.learner, groups=self.groups,
-                    all_forced=self._all_forced and state.phase == 0, options=self._options,
+                    all_forced=all_forced, options=self._options,
                 )  # fmt: skip
                 done += 1
                 pending.append((loss, norms))
-                if self.first_step_s is None:
+                if compiles:
                     jax.block_until_ready(loss)
-                    began, untimed = time.perf_counter(), 1
-                    self.first_step_s = began - self._began
+                    now, untimed = time.perf_counter(), untimed + 1
+                    began += now - before
+                    self.first_step_s = self.first_step_s or now - self._began
+                    self._compiled.add((all_forced, len(members)))
                 if len(pending) >= CHECK_EVERY:
                     losses += self._check(pending, state, done)
                     pending = []
@@ -334,8 +353,12 @@ class _Trainer:
         self._report(state, done, total, float(np.mean(losses)), began, untimed)
         return params, adam, np.array(losses), seconds, timed, rate
 
+    @np.errstate(over="ignore", invalid="ignore")
     def validate(self, params: Params) -> tuple[float, float, float]:
-        """Value by which epochs are compared, skill over persistence and loss, all on the validation part."""
+        """Value by which epochs are compared, skill over persistence and loss, all on the validation part.
+
+        The value is -inf where the prediction is not finite, so that such parameters are never the best.
+        """
         loss = reference = 0.0
         for member in range(len(self.cohort.recordings)):
             start, stop = self.cohort.recordings[member].require_parts().validation
@@ -349,7 +372,7 @@ class _Trainer:
                 reference += float((weights * (window.inputs - window.targets) ** 2).sum())
         skill = 1 - loss / reference
         value = skill if self.config.select_on == "one_step" else self._horizon_value(params)
-        return value, skill, loss / reference
+        return value if np.isfinite(value) else float("-inf"), skill, loss / reference
 
     def _horizon_value(self, params: Params) -> float:
         """Mean skill over persistence at SELECTION_HORIZONS, on the validation part."""

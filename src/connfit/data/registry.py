@@ -179,7 +179,9 @@ _DEMO = Dataset(
     source="generated from a seed; no measured data",
     sizes=MappingProxyType({"neurons": 2000, "regions": 20, "recordings": 4, "frames": 600, "frame rate (Hz)": 1.2}),
     recordings=("1", "2", "3", "4"),
-    fit=MappingProxyType({"train.epochs": 200, "train.free_run_epochs": 20, "train.patience": None}),
+    fit=MappingProxyType(
+        {"train.learning_rate": 0.01, "train.epochs": 200, "train.free_run_epochs": 20, "train.patience": None}
+    ),
 )
 
 DATASETS: Mapping[str, Dataset] = MappingProxyType({one.name: one for one in (_WORM, _DEMO)})

@@ -91,7 +91,9 @@ def initial_parameters(
         drive = sp.csr_array(exact / _loop_gain(matrix, exact, readout.matrix))
         if mean_activity is not None:
             mean = np.asarray(mean_activity, np.float64)
-            rates = np.maximum(exact @ mean, 0)
+            # Rates that are read out as the mean; `exact` alone would add what units share (C E is not quite 1).
+            shared = _dense(readout.matrix @ exact)
+            rates = np.maximum(exact @ np.maximum(np.linalg.lstsq(shared, mean)[0], 0), 0)
             bias = rates - np.maximum(drive @ mean, 0) - matrix @ rates
     log_tau = np.full(connectome.n, np.log(tau))
     if hidden_time_constants_s is not None:

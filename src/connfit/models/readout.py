@@ -37,6 +37,8 @@ class Readout:
         matrix.eliminate_zeros()
         matrix.sort_indices()
         sums = np.asarray(matrix.sum(axis=1)).ravel()
+        if len(sums) != len(self.unit_names):
+            raise DataError(f"the read-out has {len(sums)} rows for {len(self.unit_names)} unit names")
         empty = [name for name, total in zip(self.unit_names, sums, strict=True) if not total > 0]
         if empty:
             raise DataError(

@@ -1,0 +1,195 @@
+"""Configurations: what is written is read back, and every mistake is named with what would be right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connfit import config as configuration
+from connfit.config import Config, DataConfig, EvaluateConfig, FileRecordings, TableConnectome
+from connfit.errors import ConfigError
+
+SMALL = Config(data=DataConfig(dataset="demo"))
+
+text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=8)
+number = st.floats(0, 1e6, allow_nan=False)
+
+
+def section(struct: type, **special: Any) -> st.SearchStrategy:
+    """Values of a section, each option left out or set."""
+    return st.fixed_dictionaries({}, optional=special).map(lambda values: msgspec.convert(values, struct))
+
+
+configs = st.builds(
+    Config,
+    data=section(
+        DataConfig, dataset=text, recordings=st.lists(text, max_size=3), sign_rule=st.none() | text,
+        electrical=st.sampled_from(["drop", "include"]), train=st.floats(0.1, 0.6), gap=st.integers(0, 9),
+        preprocess=st.lists(st.fixed_dictionaries({"step": text}, optional={"cutoff_hz": number}), max_size=2),
+        connectome=st.builds(TableConnectome, edges=text, neurons=text, type=st.none() | text),
+        recording_files=st.builds(FileRecordings, files=st.lists(text, max_size=2).map(tuple), frame_rate=number),
+    ),
+    model=section(
+        configuration.ModelConfig, drive=st.sampled_from(["dense", "anatomical", "none"]), spectral_radius=number,
+        hidden_time_constant_frames=st.tuples(number, number), learn=st.just(["weights", "bias"]),
+        learned_readout=st.booleans(),
+    ),
+    learner=section(configuration.LearnerConfig, preset=st.sampled_from(["hybrid", "bptt"]), window=st.integers(1, 99)),
+    train=section(
+        configuration.TrainConfig, epochs=st.integers(0, 999), rate_scale=st.dictionaries(text, number, max_size=2),
+        clip_norm=number, patience=st.integers(1, 9), learning_rate=number,
+    ),
+    evaluate=section(EvaluateConfig, horizons=st.lists(st.integers(1, 50), max_size=4), var_lags=st.just([1, 3])),
+    seed=st.integers(0, 2**31),
+)  # fmt: skip
+
+
+def as_toml(values: dict[str, Any], path: tuple[str, ...] = ()) -> str:
+    """Tables of plain values as TOML. It has no None: such options are left out, for None is their default."""
+    lines, tables = [], []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            tables.append(as_toml(value, (*path, key)))
+        elif value is not None:
+            lines.append(f"{inline(key)} = {inline(value)}")
+    header = f"[{'.'.join(inline(key) for key in path)}]" if path else ""
+    return "\n".join([header, *lines, *tables])
+
+
+def inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{inline(key)} = {inline(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(inline(one) for one in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+@given(configs)
+@settings(max_examples=30, deadline=None)
+def test_json_and_toml_give_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, config: Config) -> None:
+    folder = tmp_path_factory.mktemp("config")
+    values = configuration.to_dict(config)
+    assert configuration.from_dict(values) == config
+    # Relative file names become absolute when a file is read; written out again they stay what they are.
+    config = configuration._anchor_paths(config, folder)
+    values = configuration.to_dict(config)
+    (folder / "one.json").write_text(json.dumps(values), encoding="utf-8")
+    assert configuration.read(folder / "one.json") == config
+    (folder / "one.toml").write_text(as_toml(values), encoding="utf-8")
+    assert configuration.read(folder / "one.toml") == config
+
+
+def test_file_names_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(
+        '[data]\nsign_rule = "signs.csv"\n'
+        '[data.connectome]\nedges = "wiring/edges.csv"\nneurons = "/elsewhere/neurons.csv"\n'
+        '[data.recording_files]\nfiles = ["a.npz", "../b.npz"]\n'
+    )
+    data = configuration.read(path).data
+    assert data.sign_rule == str(tmp_path / "signs.csv")
+    assert data.connectome and data.connectome.edges == str(tmp_path / "wiring" / "edges.csv")
+    assert data.connectome.neurons == "/elsewhere/neurons.csv"
+    assert data.recording_files and data.recording_files.files == (
+        str(tmp_path / "a.npz"), str(tmp_path.parent / "b.npz"),
+    )  # fmt: skip
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        SMALL.train.epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": {}, "trian": {}}, r"there is no option 'trian'; did you mean 'train'\?"),
+        ({"data": {"data_set": "demo"}}, r"data: there is no option 'data_set'; did you mean 'dataset'\?"),
+        ({"data": {}, "train": {"epoch": 3}}, r"train: there is no option 'epoch'; did you mean 'epochs'\?"),
+        ({"data": {"connectome": {"edges": "e", "neurons": "n", "cuont": "s"}}}, "data.connectome: .*mean 'count'"),
+        ({"data": {}, "train": {"zzz": 1}}, "no option 'zzz'; there are epochs, "),
+        ({"data": {}, "train": {"epochs": "many"}}, r"train.epochs: Expected `int`, got `str`"),
+        ({"data": {}, "train": {"epochs": 2.5}}, r"train.epochs"),
+        ({"data": {}, "model": {"drive": "denze"}}, r"model.drive: Invalid enum value 'denze'"),
+        ({"data": {"recordings": "all"}}, r"data.recordings: Expected `array`, got `str`"),
+        ({"data": {}, "evaluate": {"free_run_runs": 0}}, "evaluate.free_run_runs = 0 must be 1 or more"),
+        ({}, "missing required field `data`"),
+        ({"data": {"connectome": {"edges": "e"}}}, "data.connectome: .*missing required field `neurons`"),
+    ],
+)
+def test_mistakes_are_named(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        configuration.from_dict(values, source="own.toml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("absent.toml", None, "no such configuration file"),
+        ("own.toml", "train = [", "not valid TOML"),
+        ("own.json", '{"data": ', "not valid JSON"),
+        ("own.json", "[1, 2]", "must hold a table of options"),
+        ("own.toml", b"\xff\xfe\x00", "not valid TOML"),
+        ("own.toml", "[data]\n[train]\nepochs = true", "train.epochs: Expected `int`, got `bool`"),
+    ],
+)
+def test_files_that_cannot_be_read_are_named(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        configuration.read(tmp_path / name)
+    assert str(caught.value).startswith(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        (["train.epochs=7"], {"train": {"epochs": 7}}),
+        (["seed=3"], {"seed": 3}),
+        (["train.learning_rate=1e-3", "train.clip_norm=null"], {"train": {"learning_rate": 1e-3, "clip_norm": None}}),
+        (["train.rate_scale.drive=0.1", "train.rate_scale.bias=2"],
+         {"train": {"rate_scale": {"drive": 0.1, "bias": 2}}}),
+        (["data.recordings=[\"a\", \"b\"]"], {"data": {"dataset": "demo", "recordings": ["a", "b"]}}),
+        (["model.drive=none", "model.learned_readout=true"], {"model": {"drive": "none", "learned_readout": True}}),
+        (["train.epochs=5", "train.epochs=6"], {"train": {"epochs": 6}}),
+        ([], {}),
+    ],
+)  # fmt: skip
+def test_options_are_overridden_by_their_path(assignments: list[str], expected: dict) -> None:
+    got = configuration.override(SMALL, assignments)
+    assert got == configuration.from_dict({"data": {"dataset": "demo"}, **expected})
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.epochs", "write it as section.key=value"),
+        ("trian.epochs=3", r"no section 'trian'; did you mean 'train'\?"),
+        ("train.epoch=3", r"no option 'epoch'; did you mean 'epochs'\?"),
+        ("train.epochs.more=3", "no section 'epochs'"),
+        ("train.epochs=three", r"--set train.epochs=three: train.epochs: Expected `int`, got `str`"),
+        ("model.drive=denze", "Invalid enum value 'denze'"),
+        ("=3", "no option ''"),
+    ],
+)
+def test_wrong_overrides_are_named(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        configuration.override(SMALL, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("train.rate_scale", {"drive": 0.1}), ("train.patience", None), ("data.sign_rule", "true"), ("seed", 3)],
+)
+def test_as_json_is_what_override_reads(key: str, value: Any) -> None:
+    got: Any = configuration.override(SMALL, [f"{key}={configuration.as_json(value)}"])
+    for name in key.split("."):
+        got = getattr(got, name)
+    assert got == value

@@ -1,0 +1,49 @@
+"""The training step with portable operators lowers for CPU and for CUDA, without a GPU here."""
+
+from __future__ import annotations
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from networks import random_problem
+
+from connfit import ops
+from connfit.learn import preset
+from connfit.training_step import ADAM, StepOptions, training_step
+
+
+@pytest.mark.parametrize("rule", ["d-rtrl", "hybrid"])
+def test_training_step_exports_for_cpu_and_cuda(rule: str) -> None:
+    problem = random_problem(0, steps=4)
+    learner, groups = preset(rule, window=4), problem.model.groups
+    # Strong types: an exported program knows no Python scalars.
+    params = {key: jnp.asarray(np.asarray(value)) for key, value in problem.params.items()}
+    memory = learner.start(problem.model, 2, groups)
+
+    def step(model, params, adam, memory, window, rate):
+        options = StepOptions(l1_weights=0.1)
+        return training_step(
+            model, params, {}, None, adam, memory, window, rate,
+            learner=learner, groups=groups, all_forced=False, options=options,
+        )  # fmt: skip
+
+    arguments = (problem.model, params, ADAM.init(params), memory, problem.window, jnp.asarray(1e-3))
+    leaves, structure = jax.tree.flatten(arguments)
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+
+    def flat(*leaves):
+        return tuple(jax.tree.leaves(step(*jax.tree.unflatten(structure, leaves))))
+
+    with ops.use("portable"):
+        exported = jax.export.export(jax.jit(flat), platforms=("cpu", "cuda"))(*leaves)
+    assert set(exported.platforms) == {"cpu", "cuda"}
+    with ops.use("portable"):
+        expected = jax.jit(flat)(*leaves)
+    got = exported.call(*leaves)
+    assert len(got) == len(expected)
+    assert "connfit_" not in exported.mlir_module()
+    for one, other in zip(got, expected, strict=True):
+        # The same program compiled twice; fusion may differ in the last bits of float32.
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)

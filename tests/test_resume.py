@@ -1,0 +1,270 @@
+"""Whatever interrupts a fit, resuming it ends at the numbers of an uninterrupted one, bit for bit."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small import write_files
+
+from connfit import config as configuration
+from connfit import run
+from connfit.checkpoint import read_arrays
+from connfit.errors import DataError
+from connfit.train import Fit, Progress
+
+TIMING = {"ms_per_step", "seconds"}
+
+
+def result(out: Path) -> dict[str, Any]:
+    """Everything that a run leaves behind and that does not depend on the clock."""
+    found: dict[str, Any] = {}
+    for name in ("parameters", "parameters_initial", "checkpoints/latest"):
+        arrays, meta = read_arrays(out / f"{name}.npz")
+        meta.pop("performance", None)
+        meta["history"] = [
+            {key: value for key, value in row.items() if key not in TIMING} for row in meta.get("history", ())
+        ]
+        found[name] = ({key: (value.dtype.str, value.tobytes()) for key, value in arrays.items()}, meta)
+    with (out / "history.csv").open(newline="") as file:
+        found["history"] = [{k: v for k, v in row.items() if k not in TIMING} for row in csv.DictReader(file)]
+    if (out / "metrics.json").exists():
+        found["metrics"] = {
+            k: v for k, v in json.loads((out / "metrics.json").read_text()).items() if k != "performance"
+        }
+    return found
+
+
+class Interruption(BaseException):
+    """As abrupt as an interrupt from the keyboard."""
+
+
+def interrupt_after(epochs: int) -> Any:
+    """A progress display that stops the fit at the end of its (epochs + 1)th epoch, before that is checkpointed."""
+    ends = 0
+
+    def on_progress(now: Progress) -> None:
+        nonlocal ends
+        ends += now.window == now.windows
+        if ends > epochs:
+            raise Interruption
+
+    return on_progress
+
+
+def fit_in_pieces(config: configuration.Config, out: Path, epochs: int) -> tuple[Fit, int]:
+    """Fit with an interruption after every `epochs` epochs; also how many there were."""
+    interruptions = 0
+    while True:
+        try:
+            if not (out / "config.json").exists():
+                return run.start(config, out, on_progress=interrupt_after(epochs)), interruptions
+            return run.resume(out, on_progress=interrupt_after(epochs)), interruptions
+        except Interruption:
+            interruptions += 1
+            assert interruptions < 50, "no progress"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write_files(folder)
+    return folder
+
+
+def own(files: Path, *assignments: str) -> configuration.Config:
+    return configuration.override(configuration.read(files / "own.toml"), assignments)
+
+
+VARIANTS = {
+    "two phases, single recordings in random order": ((), 1),
+    "checkpoints every second epoch": (("train.checkpoint_every=2",), 2),
+    "early stopping by horizon": (
+        ("train.patience=1", "train.select_on=horizon", "train.learning_rate=0.05", "train.batch=null"), 1,
+    ),
+    "D-RTRL without validation": (
+        ("learner.credit=neuron", "data.validation=0", "train.free_run_epochs=0"), 1,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_interrupted_after_every_epoch(files: Path, tmp_path: Path, variant: str) -> None:
+    assignments, epochs = VARIANTS[variant]
+    config = own(files, *assignments)
+    run.start(config, tmp_path / "whole")
+    _, interruptions = fit_in_pieces(config, tmp_path / "pieces", epochs)
+    assert interruptions >= (1 if "early" in variant else 2)
+    assert result(tmp_path / "pieces") == result(tmp_path / "whole")
+
+
+def test_interrupted_before_the_first_checkpoint(files: Path, tmp_path: Path) -> None:
+    config = own(files)
+    run.start(config, tmp_path / "whole")
+    with pytest.raises(Interruption):
+        run.start(config, tmp_path / "cut", on_progress=interrupt_after(0))
+    assert not (tmp_path / "cut" / "checkpoints" / "latest.npz").exists()
+    run.resume(tmp_path / "cut")
+    assert result(tmp_path / "cut") == result(tmp_path / "whole")
+
+
+def test_resuming_a_finished_run_changes_nothing(files: Path, tmp_path: Path) -> None:
+    first = run.start(own(files), tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    again = run.resume(tmp_path / "run")
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+    assert again.history == first.history and again.performance == first.performance
+    for key, value in first.params.items():
+        np.testing.assert_array_equal(again.params[key], value)
+
+
+def test_a_run_killed_between_its_last_checkpoint_and_its_parameters(files: Path, tmp_path: Path) -> None:
+    run.start(own(files), tmp_path / "run")
+    whole = result(tmp_path / "run")
+    (tmp_path / "run" / "parameters.npz").unlink()
+    run.resume(tmp_path / "run")
+    assert result(tmp_path / "run") == whole
+
+
+def test_what_a_kill_leaves_half_written_is_not_used_and_cleared_away(files: Path, tmp_path: Path) -> None:
+    config = own(files)
+    run.start(config, tmp_path / "whole")
+    with pytest.raises(Interruption):
+        run.start(config, tmp_path / "cut", on_progress=interrupt_after(2))
+    parts = [tmp_path / "cut" / name for name in ("checkpoints/.latest.npz.99999.part", ".history.csv.99999.part")]
+    for part in parts:
+        part.write_bytes(b"half a ")
+    run.resume(tmp_path / "cut")
+    assert result(tmp_path / "cut") == result(tmp_path / "whole")
+    assert not any(part.exists() for part in parts)
+
+
+def test_a_damaged_checkpoint_is_named(files: Path, tmp_path: Path) -> None:
+    with pytest.raises(Interruption):
+        run.start(own(files), tmp_path / "run", on_progress=interrupt_after(2))
+    path = tmp_path / "run" / "checkpoints" / "latest.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match=r"latest.npz: damaged, or not written by connfit"):
+        run.resume(tmp_path / "run")
+    path.unlink()
+    run.resume(tmp_path / "run")
+
+
+def test_the_state_in_a_checkpoint_is_the_state_of_the_fit(files: Path, tmp_path: Path) -> None:
+    """Adam's moments and counter included, or the first steps after resuming would be others."""
+    path = tmp_path / "state.npz"
+    states = []
+    run.prepare(own(files)).fit(
+        on_epoch=lambda state: (run._write_state(path, state), states.append(run._read_state(path)))
+    )
+    middle = states[1]
+    assert int(middle.optimiser.count) == 2 * 30 and not middle.finished  # 15 windows of each of two recordings
+    assert all(np.abs(middle.optimiser.mu[key]).max() > 0 for key in middle.params)
+    assert all(np.abs(middle.optimiser.nu[key]).max() > 0 for key in middle.params)
+    run._write_state(path, middle)
+    again = run._read_state(path)
+    arrays = ("params", "best_params", "optimiser")
+    facts = [{key: value for key, value in vars(one).items() if key not in arrays} for one in (again, middle)]
+    assert facts[0] == facts[1] and facts[0]["history"]
+
+
+# Killed from outside
+
+FIT = "import sys; from connfit import config, run; run.start(config.read(sys.argv[1]), sys.argv[2])"
+RESUME = "import sys; from connfit import run; run.resume(sys.argv[2])"
+
+
+class Killer:
+    """Starts a fit or its continuation over and over, kills it at random moments and keeps count.
+
+    Every other kill comes at any moment from the start of the process on, the others after a
+    checkpoint of this process, so that fits are hit as well as imports and compilation.
+    """
+
+    def __init__(self, config: Path, work: Path, *, by_command_line: bool) -> None:
+        self.config, self.work, self.by_command_line = config, work, by_command_line
+        self.kills = self.finished = self.unfinished_checkpoints = 0
+
+    def start(self, out: Path) -> subprocess.Popen:
+        going_on = (out / "config.json").exists()
+        if self.by_command_line:
+            arguments = ["resume", out] if going_on else ["fit", self.config, "--out", out]
+            command = [sys.executable, "-m", "connfit", *map(str, arguments)]
+        else:
+            command = [sys.executable, "-c", RESUME if going_on else FIT, str(self.config), str(out)]
+        with (self.work / "stderr.txt").open("wb") as stderr:
+            return subprocess.Popen(command, cwd=self.work, stdout=subprocess.DEVNULL, stderr=stderr)
+
+    def finish(self, process: subprocess.Popen, timeout: float) -> bool:
+        """Whether it ends by itself within `timeout` seconds; it must then have ended well."""
+        try:
+            process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        assert process.returncode == 0, (self.work / "stderr.txt").read_text()
+        self.finished += 1
+        return True
+
+    def kill_at_random(self, out: Path, rng: np.random.Generator, whole_s: float, training_s: float) -> bool:
+        """Whether the process was killed (it may end before)."""
+        process = self.start(out)
+        checkpoint = out / run.CHECKPOINT
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        delay = rng.uniform(0, whole_s)
+        if self.kills % 2:
+            while process.poll() is None and (checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0) == before:
+                time.sleep(0.005)
+            delay = rng.uniform(0, training_s)
+        if self.finish(process, delay):
+            return False
+        process.kill()
+        process.wait()
+        self.kills += 1
+        self.unfinished_checkpoints += checkpoint.exists() and not run._read_state(checkpoint).finished
+        return True
+
+
+def kill_and_resume(files: Path, work: Path, kills: int, *, epochs: int, by_command_line: bool) -> Killer:
+    config = files / "long.toml"
+    text = (files / "own.toml").read_text()
+    config.write_text(text.replace("\nepochs = 4", f"\nepochs = {epochs}\npatience = {epochs}"))
+    killer = Killer(config, work, by_command_line=by_command_line)
+    whole = work / "whole"
+    began = time.perf_counter()
+    assert killer.finish(killer.start(whole), 300)
+    whole_s = time.perf_counter() - began
+    expected = result(whole)
+    with (whole / "history.csv").open(newline="") as file:
+        training_s = 2 * sum(float(row["seconds"]) for row in csv.DictReader(file))  # as much again for validation
+    rng = np.random.default_rng(kills)
+    number = 0
+    while killer.kills < kills:
+        out = work / f"run {number}"
+        if not killer.kill_at_random(out, rng, whole_s, training_s):
+            assert result(out) == expected
+            number += 1
+    out = work / f"run {number}"
+    assert killer.finish(killer.start(out), 300)
+    assert result(out) == expected
+    return killer
+
+
+def test_killed_three_times(files: Path, tmp_path: Path) -> None:
+    killer = kill_and_resume(files, tmp_path, 3, epochs=60, by_command_line=False)
+    assert killer.unfinished_checkpoints >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_killed_twenty_times(files: Path, tmp_path: Path) -> None:
+    killer = kill_and_resume(files, tmp_path, 20, epochs=300, by_command_line=True)
+    assert killer.kills == 20 and killer.unfinished_checkpoints >= 5
+    assert (tmp_path / "whole" / "metrics.json").exists()

@@ -1,0 +1,254 @@
+"""A run directory: what is in it, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from small import FRAMES, NEURONS, UNITS, teacher, write_files
+
+from connfit import config as configuration
+from connfit import run
+from connfit.checkpoint import read_arrays
+from connfit.config import Config
+from connfit.connectome import Connectome
+from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.train import Fit
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's own files."""
+    folder = tmp_path_factory.mktemp("files")
+    write_files(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(folder: Path) -> Iterator[tuple[Path, Fit]]:
+    """A finished run."""
+    out = folder / "finished"
+    yield out, run.start(own(folder), out, command="connfit fit own.toml")
+
+
+def own(folder: Path, *assignments: str) -> Config:
+    return configuration.override(configuration.read(folder / "own.toml"), assignments)
+
+
+def test_the_directory_holds_all_that_reads_and_repeats_a_run(finished: tuple[Path, Fit]) -> None:
+    out, _ = finished
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert names == {
+        "config.json", "record.json", "connectome.h5", "history.csv", "parameters_initial.npz", "parameters.npz",
+        "checkpoints/latest.npz",
+    }  # fmt: skip
+    record = json.loads((out / "record.json").read_text())
+    assert record["command"] == "connfit fit own.toml" and record["seed"] == 3
+    assert set(record["versions"]) == {"connfit", "jax", "jaxlib", "numpy", "scipy", "optax", "python"}
+    brain, movies = teacher()
+    assert record["parameters"] == {
+        "weights": brain.m, "time_constants": NEURONS, "bias": NEURONS, "drive": NEURONS * UNITS,
+    }  # fmt: skip
+    assert record["observations"] == {
+        "train": 2 * UNITS * 120, "validation": 2 * UNITS * 40, "test": 2 * UNITS * (FRAMES - 160)
+    }  # fmt: skip
+    assert record["recordings"]["movie1"]["matched"] == list(movies[0].units)
+    assert record["recordings"]["movie2"]["neurons_without_unit"] == NEURONS - UNITS
+    stored = Connectome.load(out / "connectome.h5")
+    for name in ("indptr", "indices", "counts", "signs"):
+        np.testing.assert_array_equal(getattr(stored, name), getattr(brain, name))
+
+
+def test_parameters_on_disk_are_those_of_the_fit(finished: tuple[Path, Fit]) -> None:
+    out, fitted = finished
+    for name, params in (("parameters", fitted.params), ("parameters_initial", fitted.initial_params)):
+        arrays, meta = read_arrays(out / f"{name}.npz")
+        assert set(arrays) == {*params, "time_constants"}
+        for key, value in params.items():
+            np.testing.assert_array_equal(arrays[key], value)
+        np.testing.assert_allclose(arrays["time_constants"], np.exp(params["log_time_constants"]), rtol=1e-6)
+    arrays, meta = read_arrays(out / "parameters.npz")
+    assert {"ms_per_step", "first_step_s", "steps", "peak_rss_bytes"} == set(meta["performance"])
+    assert meta["performance"]["peak_rss_bytes"] > 50e6
+    loaded = run.load_fit(out)
+    assert loaded.history == fitted.history and loaded.performance == fitted.performance
+    for key, value in fitted.params.items():
+        np.testing.assert_array_equal(loaded.params[key], value)
+    movie = fitted.cohort.recordings[0]
+    np.testing.assert_array_equal(loaded.forecaster().one_step(movie), fitted.forecaster().one_step(movie))
+    np.testing.assert_array_equal(
+        loaded.initial_forecaster().one_step(movie), fitted.initial_forecaster().one_step(movie)
+    )
+
+
+def test_the_history_is_a_table_with_one_row_per_epoch(finished: tuple[Path, Fit]) -> None:
+    out, fitted = finished
+    with (out / "history.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["phase"] for row in rows] == ["teacher-forced"] * 4 + ["free-running"] * 2
+    for row, expected in zip(rows, fitted.history, strict=True):
+        assert list(row) == list(expected)
+        assert float(row["train_loss"]) == expected["train_loss"]
+        assert float(row["validation_skill"]) == expected["validation_skill"]
+
+
+def test_the_configuration_is_resolved_and_repeats_the_run(folder: Path, finished: tuple[Path, Fit]) -> None:
+    out, fitted = finished
+    resolved = configuration.read(out / "config.json")
+    assert resolved.model.readout == "names"
+    assert resolved.model.learn == ("weights", "time_constants", "bias", "drive")
+    assert resolved.data.preprocess == ()
+    assert run.prepare(resolved).config == resolved, "resolving twice changes something"
+    again = run.start(resolved, folder / "again")
+    for key, value in fitted.params.items():
+        np.testing.assert_array_equal(again.params[key], value)
+
+
+def test_presets_are_resolved_to_their_dials(folder: Path) -> None:
+    job = run.prepare(own(folder, "learner.preset=bptt", "data.substeps=2"))
+    resolved = job.config.learner
+    assert (resolved.preset, resolved.credit, resolved.carry) == (None, "network", "none")
+    assert resolved.window >= (120 - 1) * 2, "one window must hold the whole training part"
+    rtrl = run.prepare(own(folder, "learner.preset=d-rtrl")).config.learner
+    assert (rtrl.window, rtrl.credit, rtrl.carry) == (8, "neuron", "trace")
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        (["model.drive=none", 'model.learn=["bias"]'], {"bias": NEURONS}),
+        (["model.drive=anatomical"], {"weights": 195, "time_constants": NEURONS, "bias": NEURONS, "drive": UNITS}),
+        (
+            ["model.learned_readout=true", 'model.learn=["weights", "readout"]'],
+            {"weights": 195, "readout": UNITS * NEURONS},
+        ),
+    ],
+)
+def test_parameters_are_counted_by_group(folder: Path, assignments: list[str], expected: dict) -> None:
+    counts = run.prepare(own(folder, *assignments)).parameter_counts()
+    assert {key: value for key, value in counts.items() if value} == expected
+    assert {"weights", "time_constants", "bias", "drive"} <= set(counts)
+
+
+def test_units_that_are_regions_are_read_by_anatomy(folder: Path, tmp_path: Path) -> None:
+    write_files(tmp_path)
+    _, movies = teacher()
+    np.savez(tmp_path / "regions.npz", values=movies[0].values[:, :3], units=np.array(["B", "A", "D"]), frame_rate=2.0)
+    only = ('data.recording_files.files=["' + str(tmp_path / "regions.npz") + '"]', "model.readout=auto")
+    job = run.prepare(own(tmp_path, *only))
+    assert job.config.model.readout == "anatomical" and job.matches == {}
+    assert job.readout.unit_names == ("B", "A", "D")
+    np.savez(tmp_path / "regions.npz", values=movies[0].values[:, :3], units=np.array(["x", "y", "z"]), frame_rate=2.0)
+    with pytest.raises(DataError, match=r"no unit of recording 'regions' is a neuron id or a region .*x, y, z"):
+        run.prepare(own(tmp_path, *only))
+
+
+def test_units_without_a_neuron_are_reported_or_an_error(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    _, movies = teacher()
+    units = np.array([*movies[0].units[:-1], "stranger"])
+    np.savez(tmp_path / "movie1.npz", values=movies[0].values, units=units, frame_rate=2.0)
+    job = run.prepare(own(tmp_path))
+    assert job.matches["movie1"].unmatched == ("stranger",)
+    assert job.cohort.recordings[0].units == movies[0].units[:-1]
+    with pytest.raises(DataError, match="stranger"):
+        run.prepare(own(tmp_path, "data.unmatched_units=error"))
+
+
+def test_every_part_of_the_data_counts_in_the_fingerprint(folder: Path) -> None:
+    job = run.prepare(own(folder))
+    brain, cohort = job.connectome, job.cohort
+    first, second = cohort.recordings
+
+    def changed(array: np.ndarray, value: object) -> np.ndarray:
+        array = array.copy()
+        array[-1] = value
+        return array
+
+    region = brain.neurons.assign(region=changed(brain.neurons["region"].to_numpy(), "Z"))
+    name = brain.neurons.assign(id=changed(brain.neurons["id"].to_numpy(), "Z"))
+    mask = first.mask.copy()
+    mask[3, 2] = False
+    variants = {
+        "counts": replace(job, connectome=replace(brain, counts=changed(brain.counts, 77))),
+        "signs": replace(job, connectome=replace(brain, signs=changed(brain.signs, -brain.signs[-1]))),
+        "region": replace(job, connectome=replace(brain, neurons=region)),
+        "id": replace(job, connectome=replace(brain, neurons=name)),
+        "order": replace(job, cohort=replace(cohort, recordings=(second, first))),
+    }
+    for what, movie in {
+        "value": replace(first, values=changed(first.values, 0.5)),
+        "mask": replace(first, mask=mask),
+        "unit": replace(first, units=("x", *first.units[1:])),
+        "rate": replace(first, frame_rate=2.001),
+        "name": replace(first, name="other"),
+    }.items():
+        variants[what] = replace(job, cohort=replace(cohort, recordings=(movie, second)))
+    fingerprints = {"as it is": job.fingerprint(), **{what: one.fingerprint() for what, one in variants.items()}}
+    assert len(set(fingerprints.values())) == len(fingerprints), fingerprints
+    # What lies under the mask is not data.
+    hidden = [replace(first, values=np.where(mask, first.values, value), mask=mask) for value in (1.0, np.nan)]
+    one, other = (replace(job, cohort=replace(cohort, recordings=(movie, second))) for movie in hidden)
+    assert one.fingerprint() == other.fingerprint()
+    assert run.prepare(own(folder)).fingerprint() == job.fingerprint()
+
+
+def test_a_folder_that_holds_a_run_or_is_a_file_is_refused(folder: Path, finished: tuple[Path, Fit]) -> None:
+    before = (finished[0] / "parameters.npz").read_bytes()
+    with pytest.raises(ConfigError, match="holds a run already: resume it, or give another --out"):
+        run.start(own(folder), finished[0])
+    assert (finished[0] / "parameters.npz").read_bytes() == before
+    with pytest.raises(ConfigError, match="is a file: give a folder"):
+        run.start(own(folder), folder / "own.toml")
+
+
+def test_wrong_data_leave_no_folder_behind(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="must not be negative"):
+        run.start(own(folder, "model.spectral_radius=-1"), folder / "nothing")
+    assert not (folder / "nothing").exists()
+
+
+def test_a_fit_that_diverges_names_the_last_good_checkpoint(folder: Path) -> None:
+    out = folder / "diverged"
+    with pytest.raises(DivergedError, match=r"not finite in window .*; there is no checkpoint before it"):
+        run.start(own(folder, "train.learning_rate=1e30"), out)
+    config = own(folder)
+    run.start(config, folder / "good")
+    (out / "checkpoints" / "latest.npz").write_bytes((folder / "good" / "checkpoints" / "latest.npz").read_bytes())
+    state = run._read_state(out / "checkpoints" / "latest.npz")
+    run._write_state(out / "checkpoints" / "latest.npz", replace(state, finished=False, epoch=0, phase=0))
+    with pytest.raises(DivergedError, match=r"the last good checkpoint is .*diverged/checkpoints/latest.npz"):
+        run.resume(out)
+
+
+def test_what_is_no_finished_run_is_named(folder: Path, tmp_path: Path) -> None:
+    for action in (run.resume, run.load_fit):
+        with pytest.raises(DataError, match=r"no run here. Give the folder that `connfit fit --out` wrote"):
+            action(tmp_path)
+    run.start(own(folder), tmp_path / "half")
+    (tmp_path / "half" / "parameters.npz").unlink()
+    with pytest.raises(DataError, match=r"the fit has not finished. Go on with `connfit resume "):
+        run.load_fit(tmp_path / "half")
+    (tmp_path / "half" / "record.json").write_text("{")
+    with pytest.raises(DataError, match=r"record.json: damaged"):
+        run.resume(tmp_path / "half")
+
+
+def test_changed_data_are_noticed(tmp_path: Path) -> None:
+    write_files(tmp_path)
+    run.start(own(tmp_path), tmp_path / "run")
+    edges = pd.read_csv(tmp_path / "edges.csv")
+    edges.loc[5, "synapses"] += 1
+    edges.to_csv(tmp_path / "edges.csv", index=False)
+    for action in (run.resume, run.load_fit):
+        with pytest.raises(DataError, match=r"are not those that this run was made from. Restore the files"):
+            action(tmp_path / "run")
+    (tmp_path / "edges.csv").unlink()
+    with pytest.raises(DataError, match=r"edges\.csv"):
+        run.resume(tmp_path / "run")
