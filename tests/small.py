@@ -152,6 +152,7 @@ window = 8
 epochs = 4
 free_run_epochs = 2
 batch = 1
+learning_rate = 0.01
 warmup_frames = 5
 forced_frames = 6
 free_run_frames = 5

@@ -31,7 +31,7 @@ def run(learner: Any = LEARNER, cohort: Cohort | None = None, params: dict | Non
     """A fit of the student; options of `fit` itself go in under their names."""
     one = student()
     own = {key: options.pop(key) for key in ("trained", "seed", "state", "on_progress", "on_epoch") if key in options}
-    config = TrainConfig(**{"epochs": 3, "warmup_frames": WARMUP, **options})
+    config = TrainConfig(**{"epochs": 3, "learning_rate": 0.01, "warmup_frames": WARMUP, **options})
     return fit(one.model, params or one.params, cohort or one.cohort, learner, config, **own)
 
 
@@ -55,7 +55,7 @@ def losses(fitted: Fit) -> list[float]:
 
 
 def test_it_learns_the_teacher() -> None:
-    fitted = run(epochs=15)
+    fitted = run(epochs=15, learning_rate=0.01)
     assert losses(fitted)[-1] < 0.8 * losses(fitted)[0]
     assert max(row["validation_skill"] for row in fitted.history) > 0.15
     assert len(fitted.history) == 15 and [row["epoch"] for row in fitted.history] == list(range(15))

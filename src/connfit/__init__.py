@@ -1,9 +1,18 @@
-"""connfit: mechanistic whole-brain models from a connectome and recorded activity.
+"""connfit: whole-brain models whose wiring is a connectome, fitted to recorded activity.
+
+A connectome and recordings go in; a fitted, evaluated and reported model comes out:
 
 >>> import connfit as cf
->>> brain = cf.load_connectome("demo")
->>> brain.n
-2000
+>>> brain = cf.load_connectome("demo")  # or cf.connectome_from_tables(...)
+>>> brain.n, brain.m
+(2000, 60449)
+>>> recording = cf.load_recording("demo/1").split(train=0.6, validation=0.15)  # or cf.read_recording(...)
+>>> recording.frames, len(recording.units), recording.frame_rate
+(600, 20, 1.2)
+
+From there: `Cohort`, `Readout`, `RateModel.of`, `initial_parameters`, `fit` and `evaluate_fit`, as in the
+README; or the command `connfit fit`. Arrays are [time, unit], connectivity is [post, pre], time
+constants are in seconds. Every mistake in data or options is a `ConnfitError` that names it.
 """
 
 from connfit.cohort import Cohort

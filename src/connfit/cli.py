@@ -53,9 +53,6 @@ def main() -> None:
     except ConnfitError as error:
         err_console.print(f"connfit: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise SystemExit(EXIT_MISTAKE) from None
-    except KeyboardInterrupt:
-        err_console.print("connfit: interrupted; go on with `connfit resume DIR`", style="red")
-        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
 def _version(wanted: bool) -> None:
@@ -118,7 +115,7 @@ def resume(folder: RunFolder) -> None:
     """Go on with an interrupted fit from its last checkpoint."""
     from connfit import run
 
-    with _progress() as (show, announce):
+    with _interruptible(folder), _progress() as (show, announce):
         fitted = run.resume(folder, on_progress=show, on_prepared=announce)
     _evaluate_and_report(fitted, folder)
 
@@ -198,7 +195,7 @@ def _free_folder(name: str) -> Path:
 def _fit_and_report(config: configuration.Config, out: Path) -> None:
     from connfit import run
 
-    with _progress() as (show, announce):
+    with _interruptible(out), _progress() as (show, announce):
         command = shlex.join(["connfit", *sys.argv[1:]])
         fitted = run.start(config, out, command=command, on_progress=show, on_prepared=announce)
     _evaluate_and_report(fitted, out)
@@ -214,6 +211,17 @@ def _evaluate_and_report(fitted: Fit, out: Path) -> None:
     with err_console.status("drawing figures"):
         path = write_report(out)
     out_console.print(f"\nrun directory: {out}\nreport: {path}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Say how to go on after an interrupt from the keyboard (which typer would end without a word)."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        hint = f"; go on with `connfit resume {folder}`" if (folder / "config.json").exists() else ""
+        err_console.print(f"connfit: interrupted{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 @contextmanager
@@ -253,6 +261,7 @@ def _progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], No
             f"{surrogate}{brain.name}: {brain.n:,} neurons, {brain.m:,} connections; "
             f"{len(job.cohort.recordings)} recordings, {len(job.cohort.units)} units",
             highlight=False,
+            soft_wrap=True,
         )
         for name, match in job.matches.items():
             bar.console.print(f"{name}: {match.report()}", highlight=False, soft_wrap=True)
@@ -261,6 +270,7 @@ def _progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], No
             f"{total:,} parameters ({', '.join(f'{group} {count:,}' for group, count in counts.items() if count)}) for "
             f"{job.cohort.observations('train'):,} training observations",
             highlight=False,
+            soft_wrap=True,
         )
 
     with bar:

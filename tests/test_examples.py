@@ -1,0 +1,88 @@
+"""The examples run as they are, and the documentation shows them as they are."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from connfit import config as configuration
+from connfit import run
+from connfit.data.registry import DATASETS
+from connfit.errors import DataError
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "examples" / "own_data"
+
+
+@pytest.fixture(scope="module")
+def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the example with its generated files; returns the configuration."""
+    folder = tmp_path_factory.mktemp("own_data")
+    for name in ("make_data.py", "config.toml"):
+        shutil.copy(EXAMPLE / name, folder / name)
+    runpy.run_path(str(folder / "make_data.py"))["main"](folder / "data")
+    return folder / "config.toml"
+
+
+def test_own_data_fits_and_learns(own_data: Path, tmp_path: Path) -> None:
+    config = configuration.override(configuration.read(own_data), ["train.epochs=8", "train.free_run_epochs=0"])
+    fitted = run.start(config, tmp_path / "run")
+    losses = [row["train_loss"] for row in fitted.history]
+    assert losses[-1] < losses[0]
+    assert len(fitted.cohort.units) == 50
+    assert fitted.cohort.observations("train") < 2 * 30 * 360, "missing values are not counted"
+
+
+def test_own_data_keeps_ids_and_signs(own_data: Path) -> None:
+    job = run.prepare(configuration.read(own_data))
+    table = pd.read_csv(own_data.parent / "data" / "neurons.csv")
+    assert job.connectome.ids.tolist() == table.root_id.tolist()
+    assert ((job.connectome.signs > 0) == (table.nt == "ACH")).all()
+    assert all(not match.unmatched for match in job.matches.values())
+
+
+def test_a_typo_in_a_column_is_named(own_data: Path, tmp_path: Path) -> None:
+    typo = own_data.with_name("typo.toml")
+    typo.write_text(own_data.read_text().replace('"syn_count"', '"syncount"'))
+    with pytest.raises(DataError, match=r"edges\.csv.*'syncount'.*Did you mean 'syn_count'"):
+        run.prepare(configuration.read(typo))
+
+
+def test_documentation_shows_the_example_as_it_is() -> None:
+    config = (EXAMPLE / "config.toml").read_text()
+    shown = (ROOT / "docs" / "data.md").read_text().split("```toml\n")[1].split("```")[0]
+    assert shown in config
+
+
+def test_documentation_names_every_option_with_its_default() -> None:
+    text = (ROOT / "docs" / "runs.md").read_text()
+    for section in ("data", "model", "learner", "train", "evaluate"):
+        start = text.index(f"### `{section}`")
+        rows = text[start : text.find("\n#", start + 1)].splitlines()
+        for option, default in configuration.to_dict(configuration.from_dict({"data": {}}))[section].items():
+            if option in ("connectome", "recording_files"):
+                continue
+            row = next((one for one in rows if f"`{option}`" in one.partition(" | ")[0]), None)
+            assert row is not None, f"docs/runs.md does not name {section}.{option}"
+            if default is not None:
+                assert _as_written(default) in row.split("|")[2], f"{section}.{option} = {default}, but: {row}"
+
+
+def _as_written(value: Any) -> str:
+    """A default as the tables write it: text bare, numbers short, lists as in JSON."""
+    if isinstance(value, str):
+        return value
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def test_documentation_names_every_step_and_dataset() -> None:
+    from connfit.preprocess import STEPS
+
+    text = (ROOT / "docs" / "data.md").read_text()
+    assert [name for name in (*STEPS, *DATASETS) if f"`{name}`" not in text] == ["to_substeps"]

@@ -1,0 +1,35 @@
+"""The Python of README.md runs as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from connfit import cli
+
+README = Path(__file__).parents[1] / "README.md"
+TEXT = README.read_text(encoding="utf-8") if README.exists() else ""
+BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)) or [pytest.param(0, marks=pytest.mark.skip("no README.md"))])
+def test_block_runs(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # what a block writes does not land in the project
+    line = TEXT[: TEXT.index(BLOCKS[number])].count("\n")
+    code = compile("\n" * line + BLOCKS[number], str(README), "exec")
+    exec(code, {"__name__": "__main__"})
+
+
+@pytest.mark.skipif(not TEXT, reason="no README.md")
+def test_commands_options_and_links_exist() -> None:
+    commands = get_command(cli.app).commands  # type: ignore[attr-defined]  # a group, which the annotation does not say
+    named = set(re.findall(r"`connfit ([a-z]+)", TEXT))
+    assert named and named <= set(commands)
+    known = {name for command in commands.values() for parameter in command.params for name in parameter.opts}
+    options = set(re.findall(r"(?<![\w-])--[a-z]+", TEXT))
+    assert options and options <= known
+    links = [target for target in re.findall(r"\]\(([^)#]+)", TEXT) if "://" not in target]
+    assert links and [target for target in links if not (README.parent / target).exists()] == []
