@@ -78,6 +78,8 @@ def _as_written(value: Any) -> str:
     """A default as the tables write it: text bare, numbers short, lists as in JSON."""
     if isinstance(value, str):
         return value
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_as_written(one) if isinstance(one, float) else json.dumps(one) for one in value) + "]"
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 

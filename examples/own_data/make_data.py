@@ -32,7 +32,7 @@ def make_tables(random: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame
     pre, post = np.nonzero(random.random((NEURONS, NEURONS)) < 0.12)
     counts = 1 + random.geometric(0.3, len(pre))
     edges = pd.DataFrame({"source": ids[pre], "target": ids[post], "syn_count": counts})
-    return neurons, edges[edges.source != edges.target]
+    return neurons, edges.query("source != target")
 
 
 def simulate(neurons: pd.DataFrame, edges: pd.DataFrame, random: np.random.Generator) -> np.ndarray:

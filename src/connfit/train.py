@@ -40,7 +40,7 @@ class FitState:
         Trained groups and Adam's moments after `epoch` epochs of phase `phase`. The next epoch
         consumes these buffers: copy what is to be kept.
     best_params
-        Trained groups at the best validation so far in this phase, on the host.
+        Trained groups at the best validation so far, on the host; empty without a validation part.
     best_value, best_epoch, since_best
         That validation's value (higher is better), the row of `history` (-1: before training) and the
         epochs since.
@@ -58,6 +58,10 @@ class FitState:
     since_best: int = 0
     finished: bool = False
     history: tuple[dict[str, Any], ...] = ()
+
+    def chosen_params(self) -> Params:
+        """Copies of the trained groups that a fit ends with: the best, or the last without a validation part."""
+        return {key: jnp.array(value) for key, value in (self.best_params or self.params).items()}
 
 
 @dataclass(frozen=True)
@@ -155,27 +159,23 @@ def fit(
     initial = params
     keys = [KEY_OF.get(group, group) for group in groups]
     frozen = {key: value for key, value in params.items() if key not in keys}
-    if state is None:
-        own = {key: jnp.array(params[key]) for key in keys}
-        untrained = {key: np.asarray(params[key]) for key in keys}
-        state = FitState(own, ADAM.init(own), untrained, phase=0 if config.epochs else 1)
-        state = replace(state, finished=config.epochs + config.free_run_epochs == 0)
     trainer = _Trainer(
         model, cohort, learner, config, tuple(groups), frozen, initial, seed, on_progress or (lambda _: None)
     )
-    if trainer.validates and not state.history and not state.finished and state.best_value == float("-inf"):
-        state = replace(state, best_value=trainer.validate(params)[0])
+    if state is None:
+        own = {key: jnp.array(params[key]) for key in keys}
+        state = FitState(own, ADAM.init(own), {}, phase=0 if config.epochs else 1)
+        if config.epochs + config.free_run_epochs == 0:
+            state = replace(state, finished=True)
+        elif trainer.validates:
+            untrained = {key: np.asarray(params[key]) for key in keys}
+            state = replace(state, best_params=untrained, best_value=trainer.validate(params)[0])
     while not state.finished:
         state = trainer.epoch(state)
         if on_epoch is not None and (state.finished or state.epoch % config.checkpoint_every == 0):
             on_epoch(state)
     performance = {"ms_per_step": trainer.ms_per_step(), "first_step_s": trainer.first_step_s, "steps": trainer.steps}
-    best = {key: jnp.asarray(value) for key, value in state.best_params.items()}
-    return Fit(model, {**frozen, **best}, initial, cohort, state.history, performance)
-
-
-def _on_host(params: Params) -> dict[str, np.ndarray]:
-    return {key: np.array(value) for key, value in params.items()}
+    return Fit(model, {**frozen, **state.chosen_params()}, initial, cohort, state.history, performance)
 
 
 @dataclass(eq=False)
@@ -245,14 +245,11 @@ class _Trainer:
         }
         epoch = state.epoch + 1
         state = replace(state, epoch=epoch, history=(*state.history, row))
-        if value is None or value > state.best_value:
-            state = replace(
-                state,
-                best_params=_on_host(state.params),
-                best_value=state.best_value if value is None else value,
-                best_epoch=row["epoch"],
-                since_best=0,
-            )
+        if value is None:
+            state = replace(state, best_epoch=row["epoch"])
+        elif value > state.best_value:
+            best = {key: np.array(array) for key, array in state.params.items()}
+            state = replace(state, best_params=best, best_value=value, best_epoch=row["epoch"], since_best=0)
         else:
             state = replace(state, since_best=state.since_best + 1)
         patience = self.config.patience
@@ -265,7 +262,7 @@ class _Trainer:
 
     def _next_phase(self, state: FitState) -> FitState:
         """Start the free-running phase from the best of the teacher-forced one, with fresh moments."""
-        params = {key: jnp.array(value) for key, value in state.best_params.items()}
+        params = state.chosen_params()
         return replace(state, params=params, optimiser=ADAM.init(params), phase=1, epoch=0, since_best=0)
 
     def _epochs(self, phase: int) -> int:
