@@ -188,7 +188,7 @@ def test_a_run_directory_of_its_own_where_none_is_given(monkeypatch: pytest.Monk
         (["fit", "{files}/own.toml", "--set", "epochs"], ["write it as section.key=value"]),
         (["fit", "{files}/own.toml", "--credit", "neurons"], ["learner.credit", "neurons"]),
         (["fit", "{files}/own.toml", "--drive", "denze"], ["model.drive", "denze"]),
-        (["fit", "{files}/own.toml", "--window", "0"], ["window = 0"]),
+        (["fit", "{files}/own.toml", "--window", "0"], ["learner.window", "`int` >= 1"]),
         (["fit", "{files}/own.toml", "--recording", "all"], ["data.recordings"]),
         (["fit", "{files}/own.toml", "--out", "{files}/finished"], ["holds a run already"]),
         (["fit", "{files}/own.toml", "--out", "{files}/own.toml"], ["is a file"]),

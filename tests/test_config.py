@@ -18,7 +18,7 @@ from connfit.errors import ConfigError
 SMALL = Config(data=DataConfig(dataset="demo"))
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=8)
-number = st.floats(0, 1e6, allow_nan=False)
+number = st.floats(1e-6, 1e6, allow_nan=False)
 
 
 def section(struct: type, **special: Any) -> st.SearchStrategy:
@@ -116,9 +116,9 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"data": {}, "train": {"zzz": 1}}, "no option 'zzz'; there are epochs, "),
         ({"data": {}, "train": {"epochs": "many"}}, r"train.epochs: Expected `int`, got `str`"),
         ({"data": {}, "train": {"epochs": 2.5}}, r"train.epochs"),
-        ({"data": {}, "model": {"drive": "denze"}}, r"model.drive: Invalid enum value 'denze'"),
+        ({"data": {}, "model": {"drive": "denze"}}, r"model.drive: must be one of 'dense', 'anatomical', 'none'"),
         ({"data": {"recordings": "all"}}, r"data.recordings: Expected `array`, got `str`"),
-        ({"data": {}, "evaluate": {"free_run_runs": 0}}, "evaluate.free_run_runs = 0 must be 1 or more"),
+        ({"data": {}, "evaluate": {"free_run_runs": 0}}, "evaluate.free_run_runs: Expected `int` >= 1"),
         ({}, "missing required field `data`"),
         ({"data": {"connectome": {"edges": "e"}}}, "data.connectome: .*missing required field `neurons`"),
     ],
@@ -175,7 +175,7 @@ def test_options_are_overridden_by_their_path(assignments: list[str], expected: 
         ("train.epoch=3", r"no option 'epoch'; did you mean 'epochs'\?"),
         ("train.epochs.more=3", "no section 'epochs'"),
         ("train.epochs=three", r"--set train.epochs=three: train.epochs: Expected `int`, got `str`"),
-        ("model.drive=denze", "Invalid enum value 'denze'"),
+        ("model.drive=denze", "must be one of .*'dense'"),
         ("=3", "no option ''"),
     ],
 )

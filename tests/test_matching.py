@@ -29,7 +29,8 @@ def test_ids_match_one_neuron_each() -> None:
     assert got.neurons_without_unit.tolist() == [1, 2, 4]
     report = got.report()
     assert "2 of 4 units match the neuron table's id (2 of 5 neurons recorded)" in report
-    assert "unlabelled-003@x, VB02" in report and "'VB02': did you mean 'VB2'?" in report
+    assert "1 traces have no name" in report and "no neuron for 1 units, which are not fitted: VB02" in report
+    assert "'VB02': did you mean 'VB2'?" in report
     assert got.record()["unmatched"] == ["unlabelled-003@x", "VB02"]
 
 
@@ -62,7 +63,7 @@ def test_case_is_explicit() -> None:
 
 
 def test_policies_and_options() -> None:
-    with pytest.raises(DataError, match=r"no neuron for 1 units: X.*unmatched_units = 'report'"):
+    with pytest.raises(DataError, match=r"no neuron for 1 units, which are not fitted: X.*unmatched_units = 'report'"):
         match_units(["AVAL", "X"], brain(), unmatched="error")
     with pytest.raises(DataError, match=r"none of the 1 units \(X\).*column 'id' of connectome 'b' \(AVAL"):
         match_units(["X"], brain())

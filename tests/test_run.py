@@ -142,7 +142,7 @@ def test_units_that_are_regions_are_read_by_anatomy(folder: Path, tmp_path: Path
     np.savez(tmp_path / "regions.npz", values=movies[0].values[:, :3], units=np.array(["B", "A", "D"]), frame_rate=2.0)
     only = ('data.recording_files.files=["' + str(tmp_path / "regions.npz") + '"]', "model.readout=auto")
     job = run.prepare(own(tmp_path, *only))
-    assert job.config.model.readout == "anatomical" and job.matches == {}
+    assert job.config.model.readout == "anatomical" and job.matches["regions"].column == "region"
     assert job.readout.unit_names == ("B", "A", "D")
     np.savez(tmp_path / "regions.npz", values=movies[0].values[:, :3], units=np.array(["x", "y", "z"]), frame_rate=2.0)
     with pytest.raises(DataError, match=r"no unit of recording 'regions' is a neuron id or a region .*x, y, z"):
@@ -175,6 +175,7 @@ def test_every_part_of_the_data_counts_in_the_fingerprint(folder: Path) -> None:
     name = brain.neurons.assign(id=changed(brain.neurons["id"].to_numpy(), "Z"))
     mask = first.mask.copy()
     mask[3, 2] = False
+    zero = replace(first, values=np.where(mask, first.values, 0))
     variants = {
         "counts": replace(job, connectome=replace(brain, counts=changed(brain.counts, 77))),
         "signs": replace(job, connectome=replace(brain, signs=changed(brain.signs, -brain.signs[-1]))),
@@ -184,7 +185,8 @@ def test_every_part_of_the_data_counts_in_the_fingerprint(folder: Path) -> None:
     }
     for what, movie in {
         "value": replace(first, values=changed(first.values, 0.5)),
-        "mask": replace(first, mask=mask),
+        "zero": zero,
+        "mask": replace(zero, mask=mask),
         "unit": replace(first, units=("x", *first.units[1:])),
         "rate": replace(first, frame_rate=2.001),
         "name": replace(first, name="other"),
@@ -209,8 +211,8 @@ def test_a_folder_that_holds_a_run_or_is_a_file_is_refused(folder: Path, finishe
 
 
 def test_wrong_data_leave_no_folder_behind(folder: Path) -> None:
-    with pytest.raises(ConfigError, match="must not be negative"):
-        run.start(own(folder, "model.spectral_radius=-1"), folder / "nothing")
+    with pytest.raises(ConfigError, match="outside the bounds"):
+        run.start(own(folder, "model.time_constant_frames=1000"), folder / "nothing")
     assert not (folder / "nothing").exists()
 
 

@@ -21,15 +21,22 @@ def forecaster(one: Student) -> ModelForecaster:
     return ModelForecaster(one.model, one.params, one.cohort)
 
 
-def stepwise(one: Student, movie: Recording, stop: int, *, recorded_until: int, start: int = 1) -> np.ndarray:
+def stepwise(
+    one: Student, movie: Recording, stop: int, *, recorded_until: int, start: int = 1, settled: bool = False
+) -> np.ndarray:
     """[stop, P]: predictions of frames `start` to `stop - 1`, on recorded frames up to `recorded_until`, then alone.
 
-    A value that is missing, or of a unit that the recording lacks, is replaced by the model's own.
+    A value that is missing, or of a unit that the recording lacks, is replaced by the model's own. With
+    `settled` the first frame has been there for CHUNK steps before, otherwise all is silent.
     """
     plain, substeps = one.plain(), one.cohort.substeps
     columns = [one.cohort.units.index(unit) for unit in movie.units]
     rates = np.zeros(one.model.neurons)
     out = np.full((stop, len(columns)), np.nan)
+    given = np.full(one.model.units, np.nan)
+    given[columns] = np.where(movie.mask[0], movie.values[0], np.nan)
+    for _ in range(CHUNK if settled else 0):
+        rates = plain.step(rates, np.where(np.isnan(given), plain.c @ rates, given))
     for frame in range(start, stop):
         given = np.full(one.model.units, np.nan)
         if frame - 1 <= recorded_until:
@@ -62,7 +69,7 @@ def test_one_step_ahead(one: Student, gappy: Recording) -> None:
     assert FRAMES * one.cohort.substeps > 2 * CHUNK
     for movie in (one.cohort.recordings[0], gappy):
         got = forecaster(one).one_step(movie)
-        expected = stepwise(one, movie, FRAMES, recorded_until=FRAMES)
+        expected = stepwise(one, movie, FRAMES, recorded_until=FRAMES, settled=True)
         assert np.isnan(got[0]).all() and np.isfinite(got[1:]).all()
         np.testing.assert_allclose(got, expected, **CLOSE)
 
@@ -86,7 +93,7 @@ def test_horizons_from_several_starts(one: Student, gappy: Recording) -> None:
         got = forecaster(one).horizon(movie, starts, steps)
         assert got.shape == (4, steps, len(movie.units))
         for k, start in enumerate(starts):
-            expected = stepwise(one, movie, start + 1 + steps, recorded_until=start)[start + 1 :]
+            expected = stepwise(one, movie, start + 1 + steps, recorded_until=start, settled=True)[start + 1 :]
             np.testing.assert_allclose(got[k], expected, err_msg=str(start), **CLOSE)
     assert forecaster(one).horizon(one.cohort.recordings[0], np.array([], int), 4).shape == (0, 4, UNITS)
 
@@ -175,5 +182,5 @@ def test_recordings_that_share_no_unit_are_each_forecast_by_their_own_columns() 
     assert cohort.units == one.cohort.units
     pooled = ModelForecaster(one.model, one.params, cohort)
     for movie in cohort.recordings:
-        expected = stepwise(one, movie, 30, recorded_until=30)
+        expected = stepwise(one, movie, 30, recorded_until=30, settled=True)
         np.testing.assert_allclose(pooled.one_step(movie)[:30], expected, **CLOSE)

@@ -338,7 +338,7 @@ def test_a_diverging_fit_names_group_step_and_phase() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rate_scale": {"wieghts": 0.1}}, "rate_scale names 'wieghts', but the model has weights, time_constants"),
+        ({"rate_scale": {"wieghts": 0.1}}, "group of train.rate_scale is 'wieghts', .*did you mean 'weights'"),
         ({"trained": ("weights", "readout")}, "no group 'readout'"),
     ],
 )

@@ -265,6 +265,8 @@ def _progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], No
         )
         for name, match in job.matches.items():
             bar.console.print(f"{name}: {match.report()}", highlight=False, soft_wrap=True)
+        for caution in job.cautions():
+            bar.console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True)
         total = sum(counts.values())
         bar.console.print(
             f"{total:,} parameters ({', '.join(f'{group} {count:,}' for group, count in counts.items() if count)}) for "

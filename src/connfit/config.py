@@ -8,12 +8,18 @@ import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec.structs import replace
 
 from connfit.errors import ConfigError
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+CountOrZero = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,8 +67,8 @@ class DataConfig(_Section, frozen=True):
     preprocess: tuple[dict[str, Any], ...] | None = None
     train: float = 0.6
     validation: float = 0.15
-    gap: int = 0
-    substeps: int = 1
+    gap: CountOrZero = 0
+    substeps: Count = 1
 
 
 class ModelConfig(_Section, frozen=True):
@@ -73,8 +79,8 @@ class ModelConfig(_Section, frozen=True):
     learned_readout: bool = False
     nonlinearity: Literal["relu", "softplus"] = "relu"
     weights: Literal["counts", "input_fraction", "truncated_normal"] = "counts"
-    spectral_radius: float | None = 0.1
-    time_constant_frames: float = 0.5
+    spectral_radius: Positive | None = 0.1
+    time_constant_frames: Positive = 0.5
     hidden_time_constant_frames: tuple[float, float] | None = (0.5, 10.0)
     time_constant_bounds_frames: tuple[float, float] = (0.2, 50.0)
     drive_start: Literal["persistence", "zero"] = "persistence"
@@ -86,42 +92,43 @@ class LearnerConfig(_Section, frozen=True):
     """The two dials of the learner, see `connfit.learn`."""
 
     preset: Literal["d-rtrl", "hybrid", "tbptt", "bptt"] | None = None
-    window: int = 16
+    window: Count = 16
     credit: Literal["neuron", "network"] = "network"
     carry: Literal["trace", "history", "none"] = "trace"
-    history: int | None = None
+    history: Count | None = None
 
 
 class TrainConfig(_Section, frozen=True):
     """The schedule, the optimiser and the penalties."""
 
-    epochs: int = 100
-    free_run_epochs: int = 0
-    free_run_frames: int = 20
-    forced_frames: int = 20
-    warmup_frames: int = 20
-    batch: int | None = None
-    learning_rate: float = 1e-3
-    rate_scale: dict[str, float] = {}
-    final_learning_rate_fraction: float = 0.1
-    clip_norm: float | None = 1.0
-    l1_weights: float = 0.0
-    l2_weights: float = 0.0
-    drive_distance: float = 0.0
-    patience: int | None = 20
+    epochs: CountOrZero = 100
+    free_run_epochs: CountOrZero = 0
+    free_run_frames: Count = 20
+    forced_frames: Count = 20
+    warmup_frames: CountOrZero = 20
+    batch: Count | None = None
+    learning_rate: Positive = 1e-3
+    free_run_rate_fraction: Fraction = 0.1
+    rate_scale: dict[str, NotNegative] = {}
+    final_learning_rate_fraction: Fraction = 0.1
+    clip_norm: Positive | None = 1.0
+    l1_weights: NotNegative = 0.0
+    l2_weights: NotNegative = 0.0
+    drive_distance: NotNegative = 0.0
+    patience: Count | None = 20
     select_on: Literal["one_step", "horizon"] = "one_step"
-    checkpoint_every: int = 1
+    checkpoint_every: Count = 1
 
 
 class EvaluateConfig(_Section, frozen=True):
     """What is computed after the fit."""
 
-    horizons: tuple[int, ...] = (1, 2, 5, 10, 30)
-    free_run_warmup: int = 250
+    horizons: tuple[Count, ...] = (1, 2, 5, 10, 30)
+    free_run_warmup: CountOrZero = 250
     free_run_noise: Literal["residuals", "none"] = "residuals"
-    free_run_runs: int = 16
-    horizon_starts: int = 128
-    var_lags: tuple[int, ...] = (1, 2, 4)
+    free_run_runs: Count = 16
+    horizon_starts: Count = 128
+    var_lags: tuple[Count, ...] = (1, 2, 4)
     baselines: tuple[Literal["mean", "persistence", "var_ridge"], ...] = ("mean", "persistence", "var_ridge")
 
     def __post_init__(self) -> None:
@@ -249,7 +256,21 @@ def _explain(message: str) -> str:
             section = _section_type(section, part)
         hint = _nearest(unknown.group(1), section.__struct_fields__)
         text = f"there is no option {unknown.group(1)!r}"
+    elif "enum value" in text and where:
+        *sections, last = re.sub(r"\[.*?\]", "", where).split(".")
+        section = Config
+        for part in sections:
+            section = _section_type(section, part)
+        allowed = _literals(get_type_hints(section)[last])
+        text = f"must be one of {', '.join(map(repr, allowed))}"
     return f"{where + ': ' if where else ''}{text}{hint}"
+
+
+def _literals(hint: Any) -> tuple[Any, ...]:
+    """Choices of a Literal, wherever it stands in a type."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return tuple(choice for inner in get_args(hint) for choice in _literals(inner))
 
 
 def _section_type(section: Any, field: str) -> Any:

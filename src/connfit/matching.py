@@ -14,6 +14,8 @@ from connfit.connectome import Connectome
 from connfit.errors import DataError, first_ten, one_of
 
 COLUMNS = ("id", "type", "region")
+UNLABELLED = "unlabelled-"
+"""Start of the placeholder names that readers give to traces without a name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +61,12 @@ class UnitMatch:
             f"{len(self.matched)} of {len(self.matched) + len(self.unmatched)} units match the neuron "
             f"table's {self.column} ({covered} of {self.total_neurons} neurons recorded)"
         ]
-        if self.unmatched:
-            lines.append(f"no neuron for {len(self.unmatched)} units: {first_ten(self.unmatched)}")
+        unnamed = [unit for unit in self.unmatched if unit.startswith(UNLABELLED)]
+        named = [unit for unit in self.unmatched if not unit.startswith(UNLABELLED)]
+        if unnamed:
+            lines.append(f"{len(unnamed)} traces have no name and are not fitted")
+        if named:
+            lines.append(f"no neuron for {len(named)} units, which are not fitted: {first_ten(named)}")
         lines += [
             f"  {unit!r}: did you mean {' or '.join(map(repr, names))}?" for unit, names in self.suggestions.items()
         ]

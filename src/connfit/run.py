@@ -45,7 +45,7 @@ class Job:
     config
         Resolved: nothing in it is left to a default that could change.
     matches
-        For each recording, which units are which neurons; None where units are regions.
+        For each recording, which units are which neurons (of a region: those that lie in it).
     """
 
     config: Config
@@ -80,6 +80,19 @@ class Job:
         groups = ("weights", "time_constants", "bias", "drive", *(["readout"] if "readout" in sizes else []))
         return {group: sizes.get(group, 0) if group in self.trained else 0 for group in groups}
 
+    def cautions(self) -> list[str]:
+        """What in the data a rate model cannot follow, with what to do about it."""
+        found = []
+        for recording in self.cohort.recordings:
+            values, mask = recording.part("train")
+            below = float((values[mask] < 0).mean())
+            if below > 0.05:
+                found.append(
+                    f"{recording.name}: {below:.0%} of the observed training values are below 0, where rates cannot "
+                    "go: add the preprocessing step scale"
+                )
+        return found
+
     def fingerprint(self) -> str:
         """SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
         digest = hashlib.sha256()
@@ -106,14 +119,12 @@ def prepare(config: Config) -> Job:
     connectome = connectome_from_config(config.data)
     recordings = recordings_from_config(config.data)
     column = _unit_column(config, connectome, recordings[0])
-    matches: dict[str, UnitMatch] = {}
-    if column != "region":
-        for recording in recordings:
-            matches[recording.name] = match_units(
-                recording.units, connectome, column=column, unmatched=config.data.unmatched_units
-            )
-        recordings = tuple(one.select_units(matches[one.name].matched) for one in recordings)
-    cohort = Cohort.of(recordings, substeps=config.data.substeps)
+    policy = config.data.unmatched_units
+    matches = {one.name: match_units(one.units, connectome, column=column, unmatched=policy) for one in recordings}
+    cohort = Cohort.of(
+        [one.select_units(matches[one.name].matched) for one in recordings], substeps=config.data.substeps
+    )
+    cohort.change_variance()  # units that do not change are an error before anything is written
     if column == "region":
         readout = Readout.by_anatomy(connectome, cohort.units, learned=config.model.learned_readout)
     else:
@@ -402,10 +413,11 @@ def _record(job: Job, command: str) -> dict[str, Any]:
                 "parts": msgspec.to_builtins(one.require_parts()),
                 "steps": [dict(step) for step in one.steps],
                 "notes": dict(one.notes),
-                **(job.matches[one.name].record() if one.name in job.matches else {}),
+                **job.matches[one.name].record(),
             }
             for one in job.cohort.recordings
         },
+        "cautions": job.cautions(),
         "observations": {part: job.cohort.observations(part) for part in ("train", "validation", "test")},
         "parameters": job.parameter_counts(),
     }

@@ -49,7 +49,9 @@ class ModelForecaster:
         columns = self._columns(recording)
         out = np.full(recording.values.shape, np.nan, np.float32)
         inputs, forced = self._inputs(recording, s, recording.frames * s)
-        predictions = np.concatenate([np.asarray(y[:, :, 0]) for y in self._run(inputs, forced)])
+        predictions = np.concatenate(
+            [np.asarray(y[:, :, 0]) for y in self._run(self._settled(recording), inputs, forced)]
+        )
         out[1:] = predictions[s - 1 :: s][:, columns]
         return out
 
@@ -67,12 +69,12 @@ class ModelForecaster:
         last = int(starts.max()) * s
         inputs, forced = self._inputs(recording, s, last + s)
         slot = np.full(last, len(starts))
-        kept = jnp.zeros((len(starts) + 1, self.model.neurons))
+        rates = self._settled(recording)
+        kept = jnp.tile(rates.T, (len(starts) + 1, 1))
         order = {int(frame) * s + s - 1: k for k, frame in enumerate(starts)}
         for at, k in order.items():
             if at >= s:
                 slot[at - s] = k
-        rates = jnp.zeros((self.model.neurons, 1))
         for begin in range(0, last, CHUNK):
             block = slice(begin, min(begin + CHUNK, last))
             rates, kept = _run_and_keep(
@@ -166,8 +168,14 @@ class ModelForecaster:
         forced[:, columns, 0] = there
         return given, forced
 
-    def _run(self, inputs: np.ndarray, forced: np.ndarray) -> Iterator[Array]:
+    def _settled(self, recording: Recording) -> Float[Array, "N 1"]:
+        """Rates as if the first frame had been there for long, so that no transient from silence is scored."""
+        given, forced = self._held(recording, np.array([0]))
+        steps = (CHUNK, 1, 1)
         rates = jnp.zeros((self.model.neurons, 1))
+        return predict(self.model, self.params, rates, np.tile(given, steps), np.tile(forced, steps))[0]
+
+    def _run(self, rates: Array, inputs: np.ndarray, forced: np.ndarray) -> Iterator[Array]:
         for block in _chunks(len(inputs)):
             rates, predictions = predict(self.model, self.params, rates, inputs[block], forced[block])
             yield predictions

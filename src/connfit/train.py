@@ -15,11 +15,11 @@ from jaxtyping import Array
 
 from connfit.cohort import Cohort
 from connfit.config import TrainConfig
-from connfit.errors import ConfigError, DivergedError
+from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.learn.base import Learner, WindowArrays
 from connfit.models.base import Params
 from connfit.models.forward import predict
-from connfit.models.rate import RateModel
+from connfit.models.rate import GROUPS, RateModel
 from connfit.simulate import CHUNK, ModelForecaster
 from connfit.training_step import ADAM, GROUP_OF, KEY_OF, StepOptions, training_step
 
@@ -85,7 +85,7 @@ class Fit:
     Attributes
     ----------
     params
-        All groups, at the best validation of the last phase (at the last epoch without a validation part).
+        All groups, at the best validation, before training included (at the last epoch without a validation part).
     initial_params
         All groups before training.
     history
@@ -153,9 +153,8 @@ def fit(
     absent = [group for group in groups if group not in model.groups]
     if absent:
         raise ConfigError(f"the model has no group {absent[0]!r}; it has {', '.join(model.groups)}")
-    unknown = [group for group in config.rate_scale if group not in model.groups]
-    if unknown:
-        raise ConfigError(f"train.rate_scale names {unknown[0]!r}, but the model has {', '.join(model.groups)}")
+    for group in config.rate_scale:
+        one_of("a group of train.rate_scale", group, GROUPS)
     initial = params
     keys = [KEY_OF.get(group, group) for group in groups]
     frozen = {key: value for key, value in params.items() if key not in keys}
@@ -203,7 +202,8 @@ class _Trainer:
         # that the loss of persistence is about 1 whatever the number of units and recordings.
         variance = self.cohort.change_variance()
         frames = max(recording.require_parts().train[1] for recording in self.cohort.recordings)
-        self._unit_weights = np.nan_to_num(1 / variance) * frames / self.cohort.observations("train")
+        scored = self.cohort.observations("train") / (frames * self.cohort.substeps)
+        self._unit_weights = np.nan_to_num(1 / variance) / scored
         self._anchor = (
             {"drive": jnp.array(self.initial["drive"])}
             if self.config.drive_distance and "drive" in self.groups
@@ -284,7 +284,8 @@ class _Trainer:
         config, substeps, k = self.config, self.cohort.substeps, self.learner.window
         cycle = (config.forced_frames + config.free_run_frames) * substeps
         shift = int(self._random(state).integers(cycle)) if state.phase == 1 else 0
-        windows = self.cohort.windows(k, blocks, members, self._unit_weights, warmup_frames=config.warmup_frames)
+        weights = self._unit_weights * (len(self.cohort.recordings) / len(members))
+        windows = self.cohort.windows(k, blocks, members, weights, warmup_frames=config.warmup_frames)
         for number, window in enumerate(windows):
             forced = window.forced
             if state.phase == 1:
@@ -393,10 +394,11 @@ class _Trainer:
         return float(np.mean(1 - loss / reference))
 
     def _learning_rate(self, state: FitState, fraction: float) -> float:
-        """Cosine from the learning rate to its final fraction over a phase."""
+        """Cosine from the phase's learning rate to its final fraction."""
         progress = (state.epoch + fraction) / self._epochs(state.phase)
         low = self.config.final_learning_rate_fraction
-        return self.config.learning_rate * (low + (1 - low) * 0.5 * (1 + np.cos(np.pi * progress)))
+        start = self.config.learning_rate * (1.0 if state.phase == 0 else self.config.free_run_rate_fraction)
+        return start * (low + (1 - low) * 0.5 * (1 + np.cos(np.pi * progress)))
 
     def _check(self, pending: list[tuple[Array, dict[str, Array]]], state: FitState, done: int) -> list[float]:
         """Losses of the pending windows, or a DivergedError that names the first bad one."""

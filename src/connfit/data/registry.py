@@ -180,7 +180,13 @@ _DEMO = Dataset(
     sizes=MappingProxyType({"neurons": 2000, "regions": 20, "recordings": 4, "frames": 600, "frame rate (Hz)": 1.2}),
     recordings=("1", "2", "3", "4"),
     fit=MappingProxyType(
-        {"train.learning_rate": 0.01, "train.epochs": 200, "train.free_run_epochs": 20, "train.patience": None}
+        {
+            "train.learning_rate": 0.01,
+            "train.epochs": 200,
+            "train.free_run_epochs": 20,
+            "train.patience": None,
+            "train.select_on": "horizon",
+        }
     ),
 )
 
