@@ -20,6 +20,9 @@ from connfit.report.comparison import (
     verdict,
 )
 
+_SHORT = {"free run with residuals": "free run, residuals", "free run without noise": "free run, no noise"}
+"""Headings that fit beside five columns of numbers on 80 characters."""
+
 
 def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "test") -> None:
     """Print model, initialisation and baselines on one part, the best of each row in bold and starred.
@@ -35,19 +38,19 @@ def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "te
     title = f"{metrics.get('dataset') or 'fit'}, {part} part" + (
         " (surrogate data)" if metrics.get("surrogate") else ""
     )
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("", no_wrap=True)
     for name in rows[0].values:
         table.add_column(escape("untrained" if name == "at initialisation" else name), justify="right", no_wrap=True)
     group = ""
     for row in rows:
         cells = [
-            Text(f"{number(value)} *", style="bold green") if name in row.winners else Text(f"{number(value)}  ")
+            Text(f"{number(value)}*", style="bold green") if name in row.winners else Text(f"{number(value)} ")
             for name, value in row.values.items()
         ]
         before, colon, measure = row.label.partition(": ")
         if colon and before != group:
-            table.add_row(Text(before, style="bold"))
+            table.add_row(Text(_SHORT.get(before, before), style="bold"))
         group = before if colon else ""
         table.add_row(f"  {measure}" if colon else row.label, *cells)
     console.print(table)
