@@ -238,10 +238,13 @@ def kill_and_resume(files: Path, work: Path, kills: int, *, epochs: int, by_comm
     text = (files / "own.toml").read_text()
     config.write_text(text.replace("\nepochs = 4", f"\nepochs = {epochs}\npatience = {epochs}"))
     killer = Killer(config, work, by_command_line=by_command_line)
-    whole = work / "whole"
-    began = time.perf_counter()
-    assert killer.finish(killer.start(whole), 300)
-    whole_s = time.perf_counter() - began
+    whole, whole_s = work / "whole", 6.0
+    if by_command_line:
+        began = time.perf_counter()
+        assert killer.finish(killer.start(whole), 300)
+        whole_s = time.perf_counter() - began
+    else:
+        run.start(configuration.read(config), whole)  # in this process, which has compiled it already
     expected = result(whole)
     with (whole / "history.csv").open(newline="") as file:
         training_s = 2 * sum(float(row["seconds"]) for row in csv.DictReader(file))  # as much again for validation

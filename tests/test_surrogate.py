@@ -68,18 +68,16 @@ def test_more_animals_or_frames_leave_the_brain_and_the_first_animals_as_they_ar
     assert not np.array_equal(small.recordings[0].values, small.recordings[1].values)
 
 
-def test_the_demo_is_the_default_surrogate_without_its_teacher(demo: Surrogate) -> None:
+def test_the_demo_is_the_default_surrogate_in_four_animals_without_its_teacher(demo: Surrogate) -> None:
     connectome, recordings = make_demo(0)
     assert connectome.name == "demo"
     assert same_connectome(connectome, demo.connectome)
-    assert len(recordings) == 1
-    assert np.array_equal(recordings[0].values, demo.recordings[0].values)
-    assert (connectome.n, recordings[0].frames, len(recordings[0].units), recordings[0].frame_rate) == (
-        2000,
-        1800,
-        20,
-        1.2,
-    )
+    again = make_surrogate(SurrogateConfig(name="demo", frames=600, animals=4), 0)
+    assert [one.name for one in recordings] == ["demo/1", "demo/2", "demo/3", "demo/4"]
+    for one, other in zip(recordings, again.recordings, strict=True):
+        assert np.array_equal(one.values, other.values)
+        assert (one.frames, len(one.units), one.frame_rate) == (600, 20, 1.2)
+    assert connectome.n == 2000
 
 
 # --- Wiring
@@ -283,7 +281,7 @@ def ridge_skill(recording: Recording, *, lags: int = 2, penalty: float = 1e-3, d
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_recording_is_a_fair_and_realistic_target(seed: int) -> None:
-    _, (recording,) = make_demo(seed)
+    recording = make_surrogate(SurrogateConfig(name="demo"), seed).recordings[0]
     recording = recording.split(train=0.6, validation=0.15)
     values = recording.values.astype(np.float64)
     assert values.min() >= 0
