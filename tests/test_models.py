@@ -91,9 +91,9 @@ def test_projection_keeps_magnitudes_so_that_no_sign_can_flip(moved: np.ndarray)
     log_tau = jnp.linspace(-9, 9, BRAIN.n)
     projected = model.project({"weights": jnp.asarray(moved), "log_time_constants": log_tau, "bias": log_tau})
     weights = np.asarray(projected["weights"])
-    np.testing.assert_array_equal(weights, np.maximum(moved, 0))
-    dense = signed(weights)
     chemical = ~BRAIN.electrical
+    np.testing.assert_array_equal(weights[chemical], np.maximum(moved, 0)[chemical])
+    dense = signed(weights)
     for pre in set(BRAIN.indices[chemical]) - set(BRAIN.indices[BRAIN.electrical]):
         assert (dense[:, pre] * BRAIN.signs[pre] >= 0).all()
     tau = np.exp(projected["log_time_constants"])
@@ -183,3 +183,15 @@ def test_readout_by_anatomy_counts_synapses_onto_each_region() -> None:
         Readout.by_anatomy(brain, ["A", "Q"])
     with pytest.raises(DataError, match="has no regions: the column 'region'"):
         Readout.by_anatomy(replace(brain, neurons=brain.neurons.assign(region="")), ["A"])
+
+
+def test_a_gap_junction_stays_as_strong_in_both_directions() -> None:
+    model = RateModel.of(BRAIN, READOUT, step_s=0.5)
+    moved = np.random.default_rng(0).normal(size=BRAIN.m).astype(np.float32)
+    weights = np.asarray(model.project({"weights": jnp.asarray(moved)})["weights"])
+    gaps = np.zeros((BRAIN.n, BRAIN.n), np.float32)
+    electrical = BRAIN.electrical
+    gaps[BRAIN.posts[electrical], BRAIN.indices[electrical]] = weights[electrical]
+    assert gaps.any()
+    np.testing.assert_array_equal(gaps, gaps.T)
+    np.testing.assert_array_equal(weights[~electrical], np.maximum(moved, 0)[~electrical])

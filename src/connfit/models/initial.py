@@ -113,7 +113,7 @@ def initial_parameters(
         params["drive"] = jnp.asarray(strengths, real)
     if readout.learned:
         params["readout"] = jnp.asarray(readout.matrix.toarray(), real)
-    return params
+    return model.project(params)
 
 
 def _loop_gain(

@@ -8,7 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from connfit import ops
 from connfit.connectome import Connectome
@@ -24,7 +24,7 @@ GROUPS = ("weights", "time_constants", "bias", "drive", "readout")
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout"],
+    data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout", "junctions"],
     meta_fields=["nonlinearity", "electrical", "step_s", "bounds_s"],
 )
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class RateModel:
         of neuron j with its sign; with gap junctions, channel N + j is its unsigned electrical output.
     signs
         [N] sign of each neuron's chemical output.
+    junctions
+        [2, G] the two connections that each gap junction consists of; None without gap junctions.
     step_s
         Length Δt of a step in seconds.
     bounds_s
@@ -56,6 +58,7 @@ class RateModel:
     drive: SparseMap | DenseMap | None
     readout: SparseMap | DenseMap
     fixed_readout: Float[Array, "R"] | None
+    junctions: Int[Array, "2 G"] | None
     nonlinearity: str
     electrical: bool
     step_s: float
@@ -130,6 +133,7 @@ class RateModel:
             drive=drive_map,
             readout=readout_map,
             fixed_readout=fixed,
+            junctions=jnp.asarray(_junctions(connectome)) if electrical else None,
             nonlinearity=nonlinearity,
             electrical=electrical,
             step_s=float(step_s),
@@ -185,11 +189,27 @@ class RateModel:
         return params["readout"] if self.fixed_readout is None else self.fixed_readout
 
     def project(self, params: Params) -> Params:
-        """Nearest allowed parameters: magnitudes ≥ 0 (so that no sign can flip), time constants within bounds."""
+        """Nearest allowed parameters.
+
+        Magnitudes are ≥ 0, so that no sign can flip; a gap junction is as strong in one direction as in
+        the other; time constants lie within their bounds.
+        """
         projected = dict(params)
         if "weights" in params:
-            projected["weights"] = jnp.maximum(params["weights"], 0)
+            weights = jnp.maximum(params["weights"], 0)
+            if self.junctions is not None:
+                weights = weights.at[self.junctions].set(weights[self.junctions].mean(axis=0))
+            projected["weights"] = weights
         if "log_time_constants" in params:
             low, high = self.bounds_s
             projected["log_time_constants"] = jnp.clip(params["log_time_constants"], jnp.log(low), jnp.log(high))
         return projected
+
+
+def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
+    """Positions of the connections i → j and j → i of every gap junction (twice the same within one neuron)."""
+    where = np.flatnonzero(connectome.electrical)
+    post, pre = connectome.posts[where].astype(np.int64), connectome.indices[where].astype(np.int64)
+    forward, backward = np.argsort(post * connectome.n + pre), np.argsort(pre * connectome.n + post)
+    once = post[forward] <= pre[forward]
+    return np.stack([where[forward], where[backward]])[:, once]
