@@ -357,7 +357,7 @@ def test_terminal_table(results: tuple[dict[str, Any], Any]) -> None:
     for name in ("model", "at initialisation", "mean", "persistence", "ridge VAR"):
         assert name in text
     best = comparison(results[0])[0]
-    assert f"{number(best.values[best.winners[0]])} *" in text
+    assert f"{number(best.values[best.winners[0]])}*" in text
     assert "Data against itself" in text
     assert "Free run with residuals: mean of 16 runs" in " ".join(text.split())
 
