@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "dense_outer.h"
 #include "matvec.h"
 #include "rmatvec.h"
 #include "window_outer.h"
@@ -16,7 +17,9 @@ namespace {
 using Ints = ffi::Buffer<ffi::S32, 1>;
 using Vector1 = ffi::Buffer<ffi::F32, 1>;
 using Matrix = ffi::Buffer<ffi::F32, 2>;
+using HalfMatrix = ffi::Buffer<ffi::BF16, 2>;
 using Cube = ffi::Buffer<ffi::F32, 3>;
+using HalfCube = ffi::Buffer<ffi::BF16, 3>;
 
 template <typename Buffer>
 int64_t Dim(Buffer& buffer, size_t axis) {
@@ -60,23 +63,45 @@ ffi::Error SampledOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Mat
   if (rows < 0 || Dim(left, 0) != rows || Dim(right, 1) != steps || Dim(*gradient, 0) != nnz) {
     return Mismatch("sampled_outer");
   }
-  WindowOuter(pool, {indptr.typed_data(), indices.typed_data(), nullptr, nullptr, nullptr, left.typed_data(), nullptr,
-                     right.typed_data(), gradient->typed_data(), nullptr, rows, nnz, 1, steps});
+  WindowOuter(pool, WindowOuterArgs<float>{indptr.typed_data(), indices.typed_data(), nullptr, nullptr, nullptr,
+                                           left.typed_data(), nullptr, right.typed_data(), gradient->typed_data(),
+                                           nullptr, rows, nnz, 1, steps});
   return ffi::Error::Success();
 }
 
-ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Matrix trace, Matrix carry, Vector1 decay,
-                           Cube left, Cube trace_left, Cube right, ffi::Result<Vector1> gradient,
-                           ffi::Result<Matrix> new_trace) {
+template <typename Trace, typename TraceBuffer>
+ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, TraceBuffer trace, Matrix carry,
+                           Vector1 decay, Cube left, Cube trace_left, Cube right, ffi::Result<Vector1> gradient,
+                           ffi::Result<TraceBuffer> new_trace) {
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), batch = Dim(trace, 1), steps = Dim(left, 2);
   if (rows < 0 || Dim(trace, 0) != nnz || Dim(carry, 0) != rows || Dim(carry, 1) != batch || Dim(decay, 0) != rows ||
       Dim(left, 0) != rows || Dim(left, 1) != batch || !SameShape(left, trace_left) || Dim(right, 1) != batch ||
       Dim(right, 2) != steps || Dim(*gradient, 0) != nnz || !SameShape(*new_trace, trace)) {
     return Mismatch("window_outer");
   }
-  WindowOuter(pool, {indptr.typed_data(), indices.typed_data(), trace.typed_data(), carry.typed_data(),
-                     decay.typed_data(), left.typed_data(), trace_left.typed_data(), right.typed_data(),
-                     gradient->typed_data(), new_trace->typed_data(), rows, nnz, batch, steps});
+  WindowOuter(pool, WindowOuterArgs<Trace>{indptr.typed_data(), indices.typed_data(),
+                                           reinterpret_cast<const Trace*>(trace.typed_data()), carry.typed_data(),
+                                           decay.typed_data(), left.typed_data(), trace_left.typed_data(),
+                                           right.typed_data(), gradient->typed_data(),
+                                           reinterpret_cast<Trace*>(new_trace->typed_data()), rows, nnz, batch, steps});
+  return ffi::Error::Success();
+}
+
+template <typename Trace, typename TraceBuffer>
+ffi::Error DenseOuterImpl(ffi::ThreadPool pool, TraceBuffer trace, Matrix carry, Vector1 decay, Cube left,
+                          Cube trace_left, Cube right, ffi::Result<Matrix> gradient,
+                          ffi::Result<TraceBuffer> new_trace) {
+  const int64_t rows = Dim(trace, 0), batch = Dim(trace, 1), columns = Dim(trace, 2), steps = Dim(left, 2);
+  if (Dim(carry, 0) != rows || Dim(carry, 1) != batch || Dim(decay, 0) != rows || Dim(left, 0) != rows ||
+      Dim(left, 1) != batch || !SameShape(left, trace_left) || Dim(right, 0) != batch || Dim(right, 1) != steps ||
+      Dim(right, 2) != columns || Dim(*gradient, 0) != rows || Dim(*gradient, 1) != columns ||
+      !SameShape(*new_trace, trace)) {
+    return Mismatch("dense_outer");
+  }
+  DenseOuter(pool, DenseOuterArgs<Trace>{
+                       reinterpret_cast<const Trace*>(trace.typed_data()), carry.typed_data(), decay.typed_data(),
+                       left.typed_data(), trace_left.typed_data(), right.typed_data(), gradient->typed_data(),
+                       reinterpret_cast<Trace*>(new_trace->typed_data()), rows, batch, steps, columns});
   return ffi::Error::Success();
 }
 
@@ -117,7 +142,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_sampled_outer, connfit::SampledOuterImpl,
                                   .Arg<connfit::Matrix>()
                                   .Ret<connfit::Vector1>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer, connfit::WindowOuterImpl,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer, (connfit::WindowOuterImpl<float, connfit::Matrix>),
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<connfit::Ints>()
@@ -130,5 +155,44 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer, connfit::WindowOuterImpl,
                                   .Arg<connfit::Cube>()
                                   .Ret<connfit::Vector1>()
                                   .Ret<connfit::Matrix>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_bf16,
+                              (connfit::WindowOuterImpl<connfit::Bfloat16, connfit::HalfMatrix>),
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::HalfMatrix>()
+                                  .Arg<connfit::Matrix>()
+                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Vector1>()
+                                  .Ret<connfit::HalfMatrix>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer, (connfit::DenseOuterImpl<float, connfit::Cube>),
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Matrix>()
+                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Matrix>()
+                                  .Ret<connfit::Cube>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_bf16, (connfit::DenseOuterImpl<connfit::Bfloat16, connfit::HalfCube>),
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::HalfCube>()
+                                  .Arg<connfit::Matrix>()
+                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Matrix>()
+                                  .Ret<connfit::HalfCube>());
 
 #pragma GCC visibility pop

@@ -4,29 +4,33 @@
 // and, without a trace, gradient[e] = sum over k of left[i, k] right[j, k].
 #pragma once
 
+#include "bfloat16.h"
 #include "simd.h"
 #include "threads.h"
 
 namespace connfit {
 
+// Trace: float or Bfloat16.
+template <typename Trace>
 struct WindowOuterArgs {
   const int32_t* indptr;
   const int32_t* indices;
-  const float* trace;       // [nnz, batch]; may be the same memory as new_trace; null without a trace
+  const Trace* trace;       // [nnz, batch]; may be the same memory as new_trace; null without a trace
   const float* carry;       // [rows, batch]
   const float* decay;       // [rows]
   const float* left;        // [rows, batch, steps]
   const float* trace_left;  // [rows, batch, steps]
   const float* right;       // [columns, batch, steps]
   float* gradient;          // [nnz]
-  float* new_trace;         // [nnz, batch]
+  Trace* new_trace;         // [nnz, batch]
   int64_t rows, nnz, batch, steps;
 };
 
 CONNFIT_INLINE float Sum(Vector<8> v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
 
 // The plain form, any shape.
-inline void WindowOuterRows(const WindowOuterArgs& a, int64_t begin, int64_t end) {
+template <typename Trace>
+void WindowOuterRows(const WindowOuterArgs<Trace>& a, int64_t begin, int64_t end) {
   const int64_t steps = a.steps, stride = a.batch * steps;
   for (int64_t i = begin; i < end; ++i) {
     for (int64_t e = a.indptr[i]; e < a.indptr[i + 1]; ++e) {
@@ -50,9 +54,9 @@ inline void WindowOuterRows(const WindowOuterArgs& a, int64_t begin, int64_t end
         }
         gradient += sum_now;
         if (a.trace == nullptr) continue;
-        const float trace = a.trace[e * a.batch + b];
+        const float trace = ToFloat(a.trace[e * a.batch + b]);
         gradient += a.carry[i * a.batch + b] * trace;
-        a.new_trace[e * a.batch + b] = a.decay[i] * trace + sum_later;
+        a.new_trace[e * a.batch + b] = FromFloat<Trace>(a.decay[i] * trace + sum_later);
       }
       a.gradient[e] = gradient;
     }
@@ -63,8 +67,8 @@ inline void WindowOuterRows(const WindowOuterArgs& a, int64_t begin, int64_t end
 // Up to eight connections of one row at once: a vector of partial sums for each, transposed into
 // one sum per lane at the end. K is the number of steps if known when compiling, else 0; the rows of
 // `right` are scattered over memory and therefore asked for well before they are needed.
-template <int K, bool kTrace, bool kSingle, bool kFull>
-CONNFIT_AVX2 CONNFIT_INLINE void WindowOuterEight(const WindowOuterArgs& a, int64_t i, int64_t e, int64_t count,
+template <int K, bool kTrace, bool kSingle, bool kFull, typename Trace>
+CONNFIT_AVX2 CONNFIT_INLINE void WindowOuterEight(const WindowOuterArgs<Trace>& a, int64_t i, int64_t e, int64_t count,
                                                   const int32_t* ahead) {
   const int64_t steps = K == 0 ? a.steps : K;
   const int64_t batch = kSingle ? 1 : a.batch, stride = batch * steps;
@@ -115,20 +119,20 @@ CONNFIT_AVX2 CONNFIT_INLINE void WindowOuterEight(const WindowOuterArgs& a, int6
     if (!kTrace) continue;
     const __m256 decay = _mm256_set1_ps(a.decay[i]), carry = _mm256_set1_ps(a.carry[i * batch + b]);
     if (kSingle) {
-      const __m256 trace = kFull ? _mm256_loadu_ps(a.trace + e) : _mm256_maskload_ps(a.trace + e, lanes);
+      const __m256 trace = kFull ? LoadEight(a.trace + e) : LoadFirst(a.trace + e, lanes, count);
       gradient = _mm256_fmadd_ps(carry, trace, gradient);
       const __m256 kept = _mm256_fmadd_ps(decay, trace, SumPairs(later));
       if (kFull) {
-        _mm256_storeu_ps(a.new_trace + e, kept);
+        StoreEight(a.new_trace + e, kept);
       } else {
         StoreFirst(a.new_trace + e, count, kept);
       }
     } else {
       alignas(32) float trace[8] = {}, kept[8];
-      for (int64_t z = 0; z < count; ++z) trace[z] = a.trace[(e + z) * batch + b];
+      for (int64_t z = 0; z < count; ++z) trace[z] = ToFloat(a.trace[(e + z) * batch + b]);
       gradient = _mm256_fmadd_ps(carry, _mm256_load_ps(trace), gradient);
       _mm256_store_ps(kept, _mm256_fmadd_ps(decay, _mm256_load_ps(trace), SumPairs(later)));
-      for (int64_t z = 0; z < count; ++z) a.new_trace[(e + z) * batch + b] = kept[z];
+      for (int64_t z = 0; z < count; ++z) a.new_trace[(e + z) * batch + b] = FromFloat<Trace>(kept[z]);
     }
   }
   if (kFull) {
@@ -139,8 +143,8 @@ CONNFIT_AVX2 CONNFIT_INLINE void WindowOuterEight(const WindowOuterArgs& a, int6
 }
 
 // One step of one recording: a gather of eight sources at a time.
-template <bool kTrace>
-CONNFIT_AVX2 void WindowOuterAvx2One(const WindowOuterArgs& a, int64_t begin, int64_t end) {
+template <bool kTrace, typename Trace>
+CONNFIT_AVX2 void WindowOuterAvx2One(const WindowOuterArgs<Trace>& a, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
     const float left = a.left[i], trace_left = kTrace ? a.trace_left[i] : 0.0f;
     const float carry = kTrace ? a.carry[i] : 0.0f, decay = kTrace ? a.decay[i] : 0.0f;
@@ -151,9 +155,9 @@ CONNFIT_AVX2 void WindowOuterAvx2One(const WindowOuterArgs& a, int64_t begin, in
       const __m256 right = _mm256_i32gather_ps(a.right, at, 4);
       __m256 gradient = _mm256_mul_ps(_mm256_set1_ps(left), right);
       if (kTrace) {
-        const __m256 trace = _mm256_loadu_ps(a.trace + e), added = _mm256_mul_ps(_mm256_set1_ps(trace_left), right);
+        const __m256 trace = LoadEight(a.trace + e), added = _mm256_mul_ps(_mm256_set1_ps(trace_left), right);
         gradient = _mm256_fmadd_ps(_mm256_set1_ps(carry), trace, gradient);
-        _mm256_storeu_ps(a.new_trace + e, _mm256_fmadd_ps(_mm256_set1_ps(decay), trace, added));
+        StoreEight(a.new_trace + e, _mm256_fmadd_ps(_mm256_set1_ps(decay), trace, added));
       }
       _mm256_storeu_ps(a.gradient + e, gradient);
     }
@@ -161,17 +165,17 @@ CONNFIT_AVX2 void WindowOuterAvx2One(const WindowOuterArgs& a, int64_t begin, in
       const float right = a.right[a.indices[e]];
       float gradient = left * right;
       if (kTrace) {
-        const float trace = a.trace[e];
+        const float trace = ToFloat(a.trace[e]);
         gradient += carry * trace;
-        a.new_trace[e] = decay * trace + trace_left * right;
+        a.new_trace[e] = FromFloat<Trace>(decay * trace + trace_left * right);
       }
       a.gradient[e] = gradient;
     }
   }
 }
 
-template <int K, bool kTrace, bool kSingle>
-CONNFIT_AVX2 void WindowOuterAvx2Steps(const WindowOuterArgs& a, int64_t begin, int64_t end) {
+template <int K, bool kTrace, bool kSingle, typename Trace>
+CONNFIT_AVX2 void WindowOuterAvx2Steps(const WindowOuterArgs<Trace>& a, int64_t begin, int64_t end) {
   // About 1,024 numbers ahead: 64 connections at 16 steps.
   const int64_t stride = std::max<int64_t>(1, a.batch * a.steps);
   const int64_t distance = std::clamp<int64_t>(1024 / stride, 8, 128);
@@ -185,8 +189,8 @@ CONNFIT_AVX2 void WindowOuterAvx2Steps(const WindowOuterArgs& a, int64_t begin, 
   }
 }
 
-template <bool kTrace, bool kSingle>
-void WindowOuterAvx2(const WindowOuterArgs& a, int64_t begin, int64_t end) {
+template <bool kTrace, bool kSingle, typename Trace>
+void WindowOuterAvx2(const WindowOuterArgs<Trace>& a, int64_t begin, int64_t end) {
   if (kSingle && a.steps == 1) return WindowOuterAvx2One<kTrace>(a, begin, end);
   switch (a.steps) {
     case 8: return WindowOuterAvx2Steps<8, kTrace, kSingle>(a, begin, end);
@@ -197,8 +201,8 @@ void WindowOuterAvx2(const WindowOuterArgs& a, int64_t begin, int64_t end) {
 }
 #endif
 
-template <typename Pool>
-void WindowOuter(Pool& pool, const WindowOuterArgs& a) {
+template <typename Pool, typename Trace>
+void WindowOuter(Pool& pool, const WindowOuterArgs<Trace>& a) {
   const int64_t chunks = ChunkCount(a.nnz * (1 + a.batch * a.steps / 16));
   ParallelFor(pool, chunks, [&](int64_t c) {
     const int64_t begin = RowCut(a.indptr, a.rows, c, chunks), end = RowCut(a.indptr, a.rows, c + 1, chunks);

@@ -54,7 +54,7 @@ def random_problem(
     learned_readout: bool = False,
     electrical: int = 0,
     nonlinearity: str = "relu",
-    all_forced: bool = False,
+    fed_back: int | None = None,
 ) -> Problem:
     """Everything a learner needs, away from any special value (call it in double precision)."""
     rng = np.random.default_rng(seed)
@@ -74,12 +74,16 @@ def random_problem(
     if learned_readout:
         params["readout"] = jnp.asarray(readout.matrix.toarray())
     shape = (steps, units, batch)
-    forced = np.ones(shape, bool) if all_forced else rng.random(shape) < 0.6
+    forced = rng.random(shape) < 0.6
+    own = rng.permutation(units)[:fed_back] if fed_back is not None else None
+    if own is not None:
+        forced |= ~np.isin(np.arange(units), own)[:, None]
     window = WindowArrays(
         np.where(forced, rng.random(shape), 0),
         forced,
         rng.random(shape),
         np.where(rng.random(shape) < 0.7, rng.random(shape), 0),
+        own,
     )
     return Problem(connectome, readout, model, params, window)
 
@@ -115,10 +119,11 @@ def plain_scan(problem: Problem, params: dict, start: jax.Array, window: WindowA
         r = alpha * r + (1 - alpha) * f(w @ r + params["bias"][:, None] + open_at_zero(e @ u))
         return r, (weight * (c @ r - target) ** 2).sum()
 
-    end, losses = jax.lax.scan(one, start, tuple(window))
+    end, losses = jax.lax.scan(one, start, tuple(window)[:4])
     return losses.sum(), end
 
 
 def pieces(window: WindowArrays, steps: int) -> list[WindowArrays]:
     """Cut a long window into windows of `steps`."""
-    return [WindowArrays(*(a[k : k + steps] for a in window)) for k in range(0, window.inputs.shape[0], steps)]
+    starts = range(0, window.inputs.shape[0], steps)
+    return [WindowArrays(*(a[k : k + steps] for a in window[:4]), window.fed_back) for k in starts]

@@ -139,7 +139,8 @@ def test_options_of_fit_reach_the_configuration(connfit, files: Path, not_drawn:
     )  # fmt: skip
     assert ran.code == 0, ran.err
     config = json.loads((files / "options" / "config.json").read_text())
-    assert config["learner"] == {"preset": None, "window": 4, "credit": "neuron", "carry": "history", "history": 6}
+    chosen = {"preset": None, "window": 4, "credit": "neuron", "carry": "history", "history": 6}
+    assert config["learner"] == {**chosen, "trace_dtype": "float32", "trace_decay": 0.9}
     assert (config["train"]["epochs"], config["model"]["drive"], config["seed"]) == (0, "none", 9)
     fitted, start = (read_arrays(files / "options" / f"parameters{name}.npz")[0] for name in ("", "_initial"))
     assert all(np.array_equal(fitted[key], start[key]) for key in start)
@@ -178,7 +179,7 @@ def test_a_run_directory_of_its_own_where_none_is_given(monkeypatch: pytest.Monk
     ("arguments", "words"),
     [
         (["fit", "wrom"], ["'wrom'", "did you mean 'worm'"]),
-        (["fit", "demo", "--recording", "9"], ["'9'", "1, 2, 3, 4"]),
+        (["fit", "demo", "--recording", "9"], ["'demo/9'", "demo/1, demo/2, demo/3, demo/4"]),
         (["fit", "absent.toml"], ["absent.toml", "no such configuration file"]),
         (["fit", "{files}/broken.toml"], ["broken.toml", "not valid TOML"]),
         (["fit", "{files}/unknown.toml"], ["unknown.toml", "no option 'epoch'", "did you mean 'epochs'"]),

@@ -26,7 +26,7 @@ def test_training_step_exports_for_cpu_and_cuda(rule: str) -> None:
         options = StepOptions(l1_weights=0.1)
         return training_step(
             model, params, {}, None, adam, memory, window, rate,
-            learner=learner, groups=groups, all_forced=False, options=options,
+            learner=learner, groups=groups, options=options,
         )  # fmt: skip
 
     arguments = (problem.model, params, ADAM.init(params), memory, problem.window, jnp.asarray(1e-3))

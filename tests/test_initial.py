@@ -48,8 +48,9 @@ def test_the_spectral_radius_counts_gap_junctions_and_large_brains() -> None:
     magnitudes = np.asarray(start(electrical, Readout.by_name(electrical, ["n1"]), spectral_radius=0.4)["weights"])
     assert dense_radius(electrical, magnitudes) == pytest.approx(0.4, rel=1e-4)
     large = random_connectome(np.random.default_rng(3), 520, 6)  # beyond the size that is solved densely
-    matrix = large.matrix(large.counts.astype(float))
-    assert spectral_radius_of(matrix) == pytest.approx(dense_radius(large, large.counts.astype(float)), rel=1e-3)
+    model = RateModel.of(large, Readout.by_name(large, ["n1"]), step_s=0.5)
+    radius = spectral_radius_of(model, jnp.asarray(large.counts, jnp.float32))
+    assert radius == pytest.approx(dense_radius(large, large.counts.astype(float)), rel=1e-3)
 
 
 def test_magnitudes_by_name() -> None:

@@ -43,7 +43,7 @@ def made(seed: int = 0, frames: int = 120, missing: float = 0.0, **changes: obje
     """Three positive, slowly varying traces."""
     rng = np.random.default_rng(seed)
     noise = scipy.signal.lfilter([1], [1, -0.8], rng.normal(size=(frames, 3)), axis=0)
-    values = 30 + 3 * noise + 10 * np.exp(-np.arange(frames)[:, None] / 40)
+    values = 60 + 3 * noise + 10 * np.exp(-np.arange(frames)[:, None] / 40)
     mask = rng.random(values.shape) >= missing
     mask[:3] = True
     values[~mask] = np.nan

@@ -141,7 +141,8 @@ def test_a_run_with_residuals_has_the_analytic_connectivity_and_one_without_deca
     for t in range(1, len(x)):
         x[t] = matrix @ x[t - 1] + mix @ rng.normal(size=5)
     one = Recording("made", x, tuple("abcde"), 1.0).split(train=0.6, validation=0.15)
-    scores, forecasts = score_and_forecast(TrueAutoregression(matrix), one, CONFIG)
+    scored = score_and_forecast(TrueAutoregression(matrix), one, CONFIG)
+    scores, forecasts = scored.scores, scored.forecast
     # Stationary covariance S = A S A' + Q; what the bootstrap draws has the sample covariance of the noise.
     covariance = scipy.linalg.solve_discrete_lyapunov(matrix, mix @ mix.T)
     size = np.sqrt(np.diag(covariance))
@@ -160,13 +161,13 @@ def test_a_run_with_residuals_has_the_analytic_connectivity_and_one_without_deca
     assert quiet["noise"] == "none"
     assert quiet["std_ratio"] < 0.1
     assert quiet["std_ratio_second_half"] < 1e-6
-    again, _ = score_and_forecast(TrueAutoregression(matrix), one, CONFIG)
+    again = score_and_forecast(TrueAutoregression(matrix), one, CONFIG).scores
     assert again == scores
 
 
 def test_the_mean_with_residuals_copies_the_connectivity_of_the_training_part() -> None:
     one = recording(frames=3000)
-    _, forecasts = score_and_forecast(BASELINES["mean"](one, CONFIG), one, CONFIG)
+    forecasts = score_and_forecast(BASELINES["mean"](one, CONFIG), one, CONFIG).forecast
     train = one.values[CONFIG.free_run_warmup : one.require_parts().train[1]]
     copied = functional_connectivity(train)
     assert np.abs(forecasts.parts["test"].free_run_connectivity - copied).max() < 0.05
@@ -198,7 +199,8 @@ def test_only_frames_with_every_unit_give_noise_and_too_few_give_null_and_why() 
     mask[100 : 100 + MIN_RESIDUALS - 1] = True
     holey = Recording("holey", np.where(mask, one.values, np.nan), one.units, 1.5, mask=mask, parts=one.parts)
     assert len(training_residuals(Persistence().one_step(holey), holey, 50)) == MIN_RESIDUALS - 1
-    scores, forecasts = score_and_forecast(Persistence(), holey, CONFIG)
+    scored = score_and_forecast(Persistence(), holey, CONFIG)
+    scores, forecasts = scored.scores, scored.forecast
     free_run = scores["test"]["free_run"]
     assert free_run["fc_corr"] is free_run["median_unit_r"] is free_run["std_ratio"] is None
     assert free_run["reasons"]["fc_corr"].startswith("29 of 480 training frames have every unit observed")
@@ -207,8 +209,9 @@ def test_only_frames_with_every_unit_give_noise_and_too_few_give_null_and_why() 
 
 
 def test_without_noise_there_is_one_free_run() -> None:
-    with_noise, _ = score_and_forecast(Persistence(), recording(), CONFIG)
-    scores, forecasts = score_and_forecast(Persistence(), recording(), EvaluateConfig(free_run_noise="none"))
+    with_noise = score_and_forecast(Persistence(), recording(), CONFIG).scores
+    scored = score_and_forecast(Persistence(), recording(), EvaluateConfig(free_run_noise="none"))
+    scores, forecasts = scored.scores, scored.forecast
     assert scores["test"]["free_run"]["noise"] == "none"
     assert scores["test"]["free_run"]["std_ratio"] == with_noise["test"]["free_run_deterministic"]["std_ratio"]
     assert all("free_run_deterministic" not in scores[part] for part in PART_NAMES)
@@ -462,3 +465,15 @@ def test_recordings_must_have_names_of_their_own() -> None:
         evaluate_all(Persistence(), None, [], [recording(), recording()], CONFIG)
     with pytest.raises(DataError, match="no recording"):
         evaluate_all(Persistence(), None, [], [], CONFIG)
+
+
+def test_the_untrained_model_is_run_ahead_on_the_test_part_alone() -> None:
+    metrics, _ = evaluate_all(Persistence(), Persistence(), [], [recording()], CONFIG)
+    before, after = metrics["at_initialisation"], metrics["parts"]
+    assert before["test"] == after["test"]
+    for part in ("train", "validation"):
+        assert before[part]["one_step"] == after[part]["one_step"]
+        assert set(before[part]["horizon_skill"].values()) == {None}
+        assert before[part]["free_run"]["fc_corr"] is before[part]["free_run_deterministic"]["fc_corr"] is None
+        for group in ("horizon", "free_run", "free_run_deterministic"):
+            assert set(before[part][group]["reasons"].values()) == {"only the test part is run ahead"}

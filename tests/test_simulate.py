@@ -11,6 +11,7 @@ from small import FRAMES, UNITS, Student, student, teacher
 from connfit.cohort import Cohort
 from connfit.errors import ConfigError
 from connfit.evaluate import Forecaster
+from connfit.evaluate.forecast import SharingForecaster
 from connfit.recording import Recording
 from connfit.simulate import CHUNK, ModelForecaster
 
@@ -124,6 +125,22 @@ def test_a_start_that_is_asked_for_twice_is_answered_twice(one: Student) -> None
     movie = one.cohort.recordings[0]
     once = forecaster(one).horizon(movie, np.array([20, 50]), 3)
     np.testing.assert_array_equal(forecaster(one).horizon(movie, np.array([50, 20, 50]), 3), once[[1, 0, 1]])
+
+
+def test_all_at_once_is_the_same_as_one_by_one(one: Student, gappy: Recording) -> None:
+    model = forecaster(one)
+    assert isinstance(model, SharingForecaster)
+    # More starts than are run ahead side by side, so many in a chunk that they do not fit to the ones before.
+    starts = np.concatenate([[0, 1, 7], np.arange(30, 30 + CHUNK), [FRAMES - 1]])
+    for movie in (one.cohort.recordings[0], gappy):
+        one_step, ahead = model.one_step_and_horizon(movie, starts, 3)
+        np.testing.assert_allclose(one_step, model.one_step(movie), rtol=1e-5)
+        for some in np.array_split(np.arange(len(starts)), 7):
+            np.testing.assert_allclose(ahead[some], model.horizon(movie, starts[some], 3), rtol=1e-4, atol=1e-6)
+        noise = 0.1 * np.random.default_rng(1).normal(size=(2, 9, len(movie.units)))
+        driven, quiet = model.free_runs(movie, 60, 9, 30, noise)
+        np.testing.assert_array_equal(driven, model.free_run(movie, 60, 9, 30, noise))
+        np.testing.assert_array_equal(quiet, model.free_run(movie, 60, 9, 30))
 
 
 def test_noise_is_seen_in_the_next_frame_and_not_before(one: Student, gappy: Recording) -> None:

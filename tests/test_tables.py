@@ -339,7 +339,7 @@ def test_the_demo_is_generated_without_options() -> None:
     first = recordings_from_config(DataConfig(dataset="demo"))
     assert brain.n > 1000 and len(first) == 1 and first[0].parts is not None and first[0].notes["surrogate"]
     np.testing.assert_array_equal(load_recordings("demo", ["1"])[0].values, load_recording("demo/1").values)
-    with pytest.raises(ConfigError, match="remove sign_rule"):
+    with pytest.raises(ConfigError, match="demo has no option 'sign_rule'"):
         connectome_from_config(DataConfig(dataset="demo", sign_rule="shiu"))
     for wrong in ("demo/x", "demo/1/2"):
         with pytest.raises(ConfigError):

@@ -22,7 +22,7 @@ from connfit.train import Fit, FitState, Progress, fit
 from connfit.training_step import ADAM, StepOptions, training_step
 
 LEARNER = Windowed(8)
-window_gradient = jax.jit(Windowed.step, static_argnames=("self", "trained", "all_forced"))
+window_gradient = jax.jit(Windowed.step, static_argnames=("self", "trained"))
 WARMUP = 5
 TRAIN = round(0.6 * FRAMES)
 
@@ -80,13 +80,11 @@ def one_step(options: StepOptions, params: dict, adam: Any, rate: float, window:
     arrays = WindowArrays(*map(jnp.asarray, list(one.cohort.windows(8, blocks, [0, 1], weights))[window]))
     groups = one.model.groups
     memory = LEARNER.start(one.model, 2, groups)
-    gradient = window_gradient(
-        LEARNER, one.model, params, memory, arrays, trained=groups, all_forced=True
-    )[0].gradient  # fmt: skip
+    gradient = window_gradient(LEARNER, one.model, params, memory, arrays, trained=groups)[0].gradient
     params, adam = jax.tree.map(jnp.array, (params, adam))
     result = training_step(
         one.model, params, {}, start, adam, memory, arrays, jnp.float32(rate), learner=LEARNER, groups=groups,
-        all_forced=True, options=options,
+        options=options,
     )  # fmt: skip
     return result, {key: np.asarray(value) / 8 for key, value in gradient.items()}
 
@@ -202,7 +200,7 @@ class Spy:
     def start(self, model: Any, batch: int, trained: tuple[str, ...]) -> jax.Array:
         return jnp.zeros(())
 
-    def step(self, model, params, memory, window, trained, *, all_forced):
+    def step(self, model, params, memory, window, trained):
         jax.debug.callback(self.seen, memory, window.forced, window.weights, window.inputs, ordered=True)
         gradient = {key: jnp.zeros_like(params[key]) for key in params}
         return WindowResult(jnp.zeros(()), gradient, window.targets), memory + 1
@@ -221,7 +219,10 @@ class Diary:
 
     def joined(self) -> list[WindowArrays]:
         jax.effects_barrier()
-        return [WindowArrays(*(np.concatenate(a) for a in zip(*batch, strict=True))) for batch in self.batches]
+        return [
+            WindowArrays(*(np.concatenate(a) for a in zip(*(one[:4] for one in batch), strict=True)))
+            for batch in self.batches
+        ]
 
 
 def test_inputs_are_withheld_in_the_free_running_phase_and_warm_up_is_not_scored() -> None:

@@ -12,8 +12,9 @@ from connfit.errors import DataError
 def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.csr_array]:
     """Output synapses of each neuron in each region.
 
-    A connectome table has no coordinates of synapses, so a synapse is placed in the region of its
-    postsynaptic neuron. Gap junctions are not counted, nor are synapses onto neurons without a region.
+    Counted by the source where it has synapses by region (`Connectome.regions`). Otherwise a synapse is
+    placed in the region of its postsynaptic neuron; gap junctions are then not counted, nor are
+    synapses onto neurons without a region.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.c
     Returns
     -------
     regions
-        The P region names in alphabetical order.
+        The P region names: the source's, else in alphabetical order.
     presynapses
         [P, N] numbers of synapses, int64.
 
@@ -42,6 +43,8 @@ def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.c
     >>> regions, presynapses.toarray().tolist()
     (('a', 'b'), [[0, 5, 0], [7, 0, 0]])
     """
+    if connectome.regions is not None:
+        return connectome.regions.names, connectome.regions.outputs
     region = connectome.neurons["region"].fillna("").astype(str).to_numpy()
     regions = tuple(sorted(set(region) - {""}))
     if not regions:
@@ -60,3 +63,18 @@ def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.c
     presynapses = sp.csr_array(summed)
     presynapses.sort_indices()
     return regions, presynapses
+
+
+def postsynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.csr_array] | None:
+    """Input synapses of each neuron in each region, as counted by the source; None where it does not say.
+
+    Returns
+    -------
+    regions
+        The P region names.
+    postsynapses
+        [P, N] numbers of synapses, int64. Where a neuron has some, it has dendrites.
+    """
+    if connectome.regions is None:
+        return None
+    return connectome.regions.names, connectome.regions.inputs

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from connfit import __version__
 from connfit import config as configuration
-from connfit.errors import ConnfitError
+from connfit.errors import ConfigError, ConnfitError
 
 if TYPE_CHECKING:
     from connfit.run import Job
@@ -85,11 +85,17 @@ def fit(
     recording: Annotated[
         list[str] | None, typer.Option(help="Recording of the dataset, or all; may be repeated.")
     ] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="Recording that is not trained on, only scored; may be repeated.")
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Share of the surrogate's neurons, 0 to 1 (fly-surrogate).")
+    ] = None,
     out: Out = None,
     epochs: Annotated[int | None, typer.Option(help="Passes through the training part, teacher-forced.")] = None,
     window: Annotated[int | None, typer.Option(help="K: steps between two changes of the parameters.")] = None,
     credit: Annotated[str | None, typer.Option(help="neuron or network.")] = None,
-    carry: Annotated[str | None, typer.Option(help="trace, history or none.")] = None,
+    carry: Annotated[str | None, typer.Option(help="trace, factorised, history or none.")] = None,
     drive: Annotated[str | None, typer.Option(help="dense, anatomical or none.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
     setting: Setting = None,
@@ -101,11 +107,13 @@ def fit(
         config, name = dataset_config(source), source
     options: dict[str, Any] = {
         "train.epochs": epochs, "learner.window": window, "learner.credit": credit, "learner.carry": carry,
-        "model.drive": drive, "seed": seed,
+        "model.drive": drive, "seed": seed, "data.scale": scale,
     }  # fmt: skip
     assignments = [f"{key}={value}" for key, value in options.items() if value is not None]
     if recording:
         assignments.append(f"data.recordings={configuration.as_json(recording)}")
+    if held_out:
+        assignments.append(f"data.held_out={configuration.as_json(held_out)}")
     config = configuration.override(config, [*assignments, *(setting or [])])
     _fit_and_report(config, out or _free_folder(name))
 
@@ -129,6 +137,22 @@ def evaluate(folder: RunFolder) -> None:
 
 
 @app.command()
+def compare(
+    folder: RunFolder,
+    null: Annotated[
+        list[Path], typer.Argument(help="Runs of the same fit with --set data.null=NAME.", metavar="NULL...")
+    ],
+) -> None:
+    """Put runs on null connectomes beside a run on the real one, in its table and report."""
+    from connfit.evaluation_run import compare_with_nulls
+    from connfit.report import print_table, write_report
+
+    metrics = compare_with_nulls(folder, null)
+    print_table(metrics, out_console)
+    out_console.print(f"report: {write_report(folder)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def report(folder: RunFolder) -> None:
     """Draw the figures and write report.html from a run's files."""
     from connfit.report import write_report
@@ -136,6 +160,56 @@ def report(folder: RunFolder) -> None:
     with err_console.status("drawing figures"):
         path = write_report(folder)
     out_console.print(f"report: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def gradcheck(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a run, name of a dataset, or a configuration file.", metavar="DIR|DATASET|CONFIG"
+        ),
+    ],
+    frames: Annotated[int, typer.Option(help="Length of a segment; BPTT keeps all of it in memory.")] = 200,
+    segments: Annotated[int, typer.Option(help="Segments of the training parts to average over.")] = 8,
+    window: Annotated[
+        list[int] | None, typer.Option(help="K to compare; may be repeated.", show_default="1, 4, 16, 64")
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(help="Epochs of a fit before the second measurement, where DIR holds none; 0: only one.")
+    ] = 20,
+    free_run: Annotated[
+        bool, typer.Option("--free-run", help="Segments as in the free-running phase of a fit.")
+    ] = False,
+    curves: Annotated[int, typer.Option(help="Also fit with each rule for so many epochs: learning curves.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write to.", show_default="DIR or runs/gradcheck-<name>")
+    ] = None,
+    setting: Setting = None,
+) -> None:
+    """Compare the gradients of all learning rules with backpropagation through time, on your model and data."""
+    from connfit import gradcheck as checking
+    from connfit import run
+    from connfit.report.gradient_figure import print_fidelity
+
+    folder = Path(source)
+    with err_console.status("reading") as status:
+        if (folder / "config.json").exists():
+            if setting:
+                raise ConfigError(
+                    "--set changes nothing in a run that has been made: leave it out, or give its dataset"
+                )
+            job, fitted = checking.job_of_run(folder)
+        else:
+            config = configuration.read(source) if folder.suffix in (".toml", ".json") else dataset_config(source)
+            job, fitted = run.prepare(configuration.override(config, setting or [])), None
+            folder = Path("runs", f"gradcheck-{folder.stem if folder.suffix else source}")
+        record = checking.check_gradients(
+            job, out or folder, fitted=fitted, epochs=epochs, frames=frames, segments=segments, windows=window,
+            free_run=free_run, curve_epochs=curves, on_progress=lambda text: status.update(text),
+        )  # fmt: skip
+    print_fidelity(record, out_console)
+    out_console.print(f"\nwritten to {out or folder}", highlight=False, soft_wrap=True)
 
 
 @data_app.command("list")
@@ -162,8 +236,109 @@ def data_info(name: Annotated[str, typer.Argument(help="Name of a dataset.")]) -
             value = "\n".join(str(one) for one in value)
         elif isinstance(value, dict):
             value = "\n".join(f"{inner}: {one}" for inner, one in value.items())
+        elif key == "downloadable":
+            value = {None: "nothing is missing", True: f"yes: connfit data fetch {name}", False: "not all"}[value]
         table.add_row(key.replace("_", " "), str(value))
     out_console.print(table)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="Name of a dataset.")],
+    file: Annotated[
+        list[str] | None, typer.Option("--file", help="Only this file of the dataset; may be repeated.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Folder like $CONNFIT_DATA, with one folder per dataset.", show_default="the cache"),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also optional files, which connfit does not read.")
+    ] = False,
+) -> None:
+    """Download the absent files of a dataset, and verify those that are here. Interrupted downloads go on."""
+    from connfit.data.download_progress import shown
+    from connfit.data.fetch import fetch
+    from connfit.data.registry import search_folders
+
+    try:
+        with shown(err_console) as watch:
+            files = fetch(name, file or (), to=to, everything=everything, watch=watch)
+    except KeyboardInterrupt:
+        err_console.print(
+            f"connfit: interrupted; what was received is kept, go on with `{shlex.join(['connfit', *sys.argv[1:]])}`",
+            style="red", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    for one in files:
+        size = "size not known" if one.bytes is None else f"{one.bytes:,} bytes"
+        where = (
+            "left out: --all or --file takes it"
+            if one.state == "optional"
+            else one.where or ("see below" if one.state == "failed" else "not here")
+        )
+        out_console.print(f"{one.path}: {one.state}, {size}, {where}", markup=False, highlight=False, soft_wrap=True)
+    here = [one for one in files if one.where is not None]
+    out_console.print(
+        f"{len(here)} {'file' if len(here) == 1 else 'files'} here, {sum(one.bytes or 0 for one in here):,} bytes",
+        highlight=False,
+    )
+    failed = [one for one in files if one.state == "failed"]
+    for one in failed:
+        if one.error is not None:
+            err_console.print(f"connfit: {one.error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(EXIT_MISTAKE)
+    if to is not None and not any(folder.is_relative_to(to.expanduser()) for folder in search_folders(name)):
+        out_console.print(f"set CONNFIT_DATA={to} so that connfit looks there", highlight=False, soft_wrap=True)
+
+
+@data_app.command("make")
+def data_make(
+    name: Annotated[str, typer.Argument(help="Name of a dataset that is generated: fly-surrogate.")],
+    scale: Annotated[float, typer.Option(help="Fraction of the fly's neurons, 0.01 to 1.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Seed of everything that is generated.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder like $CONNFIT_DATA, with one folder per dataset.", show_default="the cache"),
+    ] = None,
+) -> None:
+    """Make the SURROGATE fly brain: wiring, hidden teacher and recordings, beside the published statistics."""
+    from connfit.data.fly_surrogate import NAME, expected_time, find_fly_surrogate, make_fly_surrogate, making_progress
+    from connfit.data.fly_surrogate_statistics import statistics_table
+    from connfit.data.registry import search_folders
+    from connfit.errors import one_of
+
+    one_of("dataset to make", name, [NAME])
+    if find_fly_surrogate(scale, seed, out) is None:
+        err_console.print(
+            f"making the SURROGATE fly brain, scale {scale:g}, seed {seed}: {expected_time(scale)} on two cores",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    with making_progress() as progress:
+        surrogate = make_fly_surrogate(scale, seed, out, progress=progress)
+    made = surrogate.made
+    rows = statistics_table(surrogate.statistics())
+    sources = list(dict.fromkeys(row.source for row in rows if row.source))
+    table = Table("SURROGATE wiring", "real part", "generated", "whole", "published, whole brain", box=None)
+    for row in rows:
+        published = f"{row.literature} ({sources.index(row.source) + 1})" if row.source else row.literature
+        table.add_row(row.quantity, row.real, row.generated, row.whole, published)
+    out_console.print(table)
+    for number, source in enumerate(sources, 1):
+        out_console.print(f"({number}) {source}", highlight=False, soft_wrap=True)
+    seconds = ", ".join(f"{what} {took:g} s" for what, took in made["seconds"].items())
+    for line in (
+        f"SURROGATE: {made['neurons']:,} real neurons; {made['connections_real']:,} of {made['connections']:,} "
+        f"connections are real, the others generated",
+        f"SURROGATE recordings: {len(made['recordings'])} flies, {made['frames']:,} frames at "
+        f"{made['frame_rate']:g} Hz, {len(made['units'])} regions, generated by a hidden teacher",
+        f"made in {seconds}; peak memory {made['peak_memory_bytes'] / 1e9:.2f} GB",
+        f"folder: {surrogate.folder}",
+    ):
+        out_console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if out is not None and not any(folder.is_relative_to(out.expanduser()) for folder in search_folders(NAME)):
+        out_console.print(f"set CONNFIT_DATA={out} so that connfit looks there", highlight=False, soft_wrap=True)
 
 
 def dataset_config(name: str, recordings: list[str] | None = None) -> configuration.Config:
@@ -267,6 +442,7 @@ def _progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], No
             bar.console.print(f"{name}: {match.report()}", highlight=False, soft_wrap=True)
         for caution in job.cautions():
             bar.console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True)
+        bar.console.print(job.memory().report(), highlight=False, soft_wrap=True)
         total = sum(counts.values())
         bar.console.print(
             f"{total:,} parameters ({', '.join(f'{group} {count:,}' for group, count in counts.items() if count)}) for "

@@ -7,14 +7,14 @@ units are batched without any value being made up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from connfit.errors import ConfigError, DataError
+from connfit.errors import ConfigError, DataError, first_ten
 from connfit.preprocess import to_substeps
 from connfit.recording import Recording
 
@@ -54,32 +54,49 @@ class Cohort:
         For each recording, the positions of its units in `units`.
     substeps
         Model steps per frame.
+    held_out
+        Recordings of other animals, which are only ever predicted: nothing here (units, means, variances,
+        windows, numbers of observations) is taken from them. They hold only units of the cohort.
+    left_out
+        For each held-out recording, by name, its units that no other recording has.
     """
 
     recordings: tuple[Recording, ...]
     units: tuple[str, ...]
     columns: tuple[Int[np.ndarray, "p"], ...]
     substeps: int = 1
+    held_out: tuple[Recording, ...] = ()
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, recordings: Sequence[Recording], *, substeps: int = 1) -> Cohort:
+    def of(cls, recordings: Sequence[Recording], *, held_out: Sequence[Recording] = (), substeps: int = 1) -> Cohort:
         """Pool recordings that share a frame rate (within 1 %) and a kind of values.
+
+        Parameters
+        ----------
+        recordings
+            To be fitted together.
+        held_out
+            To be predicted only. Units that no recording of the fit has are left out of them.
+        substeps
+            Model steps per frame.
 
         Raises
         ------
         DataError
-            If there is no recording, or names repeat, or frame rates or kinds differ.
+            If there is no recording, or names repeat, or frame rates or kinds differ, or a held-out
+            recording shares no unit with the others.
         """
-        recordings = tuple(recordings)
+        recordings, held_out = tuple(recordings), tuple(held_out)
         if not recordings:
             raise DataError("there is no recording to fit")
         if substeps < 1:
             raise ConfigError(f"substeps = {substeps} must be 1 or more model steps per frame")
         first = recordings[0]
-        names = [recording.name for recording in recordings]
+        names = [recording.name for recording in (*recordings, *held_out)]
         if len(set(names)) != len(names):
             raise DataError(f"recordings must have different names, got {', '.join(names)}")
-        for recording in recordings:
+        for recording in (*recordings, *held_out):
             if abs(recording.frame_rate / first.frame_rate - 1) > 0.01:
                 raise DataError(
                     f"recording {recording.name!r} has {recording.frame_rate:.4g} frames/s, "
@@ -91,7 +108,16 @@ class Cohort:
         units = tuple(dict.fromkeys(unit for recording in recordings for unit in recording.units))
         position = {unit: k for k, unit in enumerate(units)}
         columns = tuple(np.array([position[unit] for unit in recording.units]) for recording in recordings)
-        return cls(recordings, units, columns, substeps)
+        left_out = {one.name: tuple(unit for unit in one.units if unit not in position) for one in held_out}
+        for one in held_out:
+            if len(left_out[one.name]) == len(one.units):
+                raise DataError(
+                    f"held-out recording {one.name!r} has none of the units that are fitted "
+                    f"({first_ten(units)}), but {first_ten(one.units)}",
+                    fix="Hold out a recording that shares units with the others",
+                )
+        kept = tuple(one.select_units([unit for unit in one.units if unit in position]) for one in held_out)
+        return cls(recordings, units, columns, substeps, kept, left_out)
 
     @property
     def frame_rate(self) -> float:

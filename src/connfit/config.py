@@ -58,7 +58,12 @@ class DataConfig(_Section, frozen=True):
     recordings: tuple[str, ...] = ()
     connectome: TableConnectome | None = None
     recording_files: FileRecordings | None = None
+    held_out: tuple[str, ...] = ()
+    scale: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     variant: str | None = None
+    null: str | None = None
+    order: Literal["source", "local"] | None = None
+    min_synapses: Count | None = None
     sign_rule: str | None = None
     unknown_transmitter: Literal["error", "excitatory", "inhibitory", "drop"] | None = None
     electrical: Literal["drop", "include"] = "drop"
@@ -91,11 +96,13 @@ class ModelConfig(_Section, frozen=True):
 class LearnerConfig(_Section, frozen=True):
     """The two dials of the learner, see `connfit.learn`."""
 
-    preset: Literal["d-rtrl", "hybrid", "tbptt", "bptt"] | None = None
+    preset: Literal["d-rtrl", "hybrid", "tbptt", "pp-prop", "bptt"] | None = None
     window: Count = 16
-    credit: Literal["neuron", "network"] = "network"
-    carry: Literal["trace", "history", "none"] = "trace"
+    credit: Literal["neuron", "network"] | None = None
+    carry: Literal["trace", "history", "factorised", "none"] | None = None
     history: Count | None = None
+    trace_dtype: Literal["float32", "bfloat16"] = "float32"
+    trace_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9
 
 
 class TrainConfig(_Section, frozen=True):
@@ -118,6 +125,7 @@ class TrainConfig(_Section, frozen=True):
     patience: Count | None = 20
     select_on: Literal["one_step", "horizon"] = "one_step"
     checkpoint_every: Count = 1
+    check_memory: bool = True
 
 
 class EvaluateConfig(_Section, frozen=True):

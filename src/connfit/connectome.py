@@ -19,10 +19,13 @@ import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
+from connfit.connectome_checks import TABLE_COLUMNS, check_connectome
 from connfit.errors import ConfigError, DataError, first_ten
+from connfit.region_synapses import RegionSynapses
 
-FORMAT_VERSION = 1
-TABLE_COLUMNS = ("id", "type", "region", "transmitter", "side")
+__all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "from_pairs"]
+
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,8 @@ class Connectome:
         (they always couple positively).
     notes
         Source, licence, sign rule, thresholds: whatever is needed to say where this came from.
+    regions
+        Synapses of each neuron by region, where the source has them; None where it does not.
 
     Raises
     ------
@@ -65,6 +70,7 @@ class Connectome:
     neurons: pd.DataFrame
     electrical: Bool[np.ndarray, "M"] = None  # type: ignore[assignment]  # filled in below
     notes: Mapping[str, Any] = field(default_factory=dict)
+    regions: RegionSynapses | None = None
 
     def __post_init__(self) -> None:
         for name, dtype in (("indptr", np.int32), ("indices", np.int32), ("counts", np.int32), ("signs", np.int8)):
@@ -81,49 +87,12 @@ class Connectome:
             object.__setattr__(self, "electrical", _frozen(np.zeros(len(self.indices), bool)))
         else:
             object.__setattr__(self, "electrical", _frozen(np.asarray(self.electrical, bool)))
-        self._validate()
-
-    def _validate(self) -> None:
-        def fail(problem: str) -> None:
-            raise DataError(f"connectome {self.name!r}: {problem}")
-
-        n, m = len(self.signs), len(self.indices)
-        if len(self.indptr) != n + 1 or len(self.neurons) != n:
-            fail(f"indptr has {len(self.indptr)} entries and the neuron table {len(self.neurons)} rows for {n} signs")
-        if self.indptr[0] != 0 or self.indptr[-1] != m or np.any(np.diff(self.indptr) < 0):
-            fail(f"indptr must rise from 0 to the number of connections {m}")
-        if len(self.counts) != m or len(self.electrical) != m:
-            fail(f"{len(self.counts)} counts and {len(self.electrical)} electrical flags for {m} connections")
-        if m and (self.indices.min() < 0 or self.indices.max() >= n):
-            fail(f"a presynaptic index lies outside 0..{n - 1}")
-        if m and self.counts.min() < 1:
-            fail(
-                f"synapse counts must be at least 1, connection {int(np.argmin(self.counts))} has "
-                f"{int(self.counts.min())}"
+        check_connectome(self.name, self.indptr, self.indices, self.counts, self.signs, self.neurons, self.electrical)
+        if self.regions is not None and self.regions.neurons != len(self.signs):
+            raise DataError(
+                f"connectome {self.name!r}: synapses by region are of {self.regions.neurons} neurons, there are "
+                f"{len(self.signs)}"
             )
-        if not np.all(np.abs(self.signs) == 1):
-            fail("signs must be +1 or -1")
-        missing = [column for column in TABLE_COLUMNS if column not in self.neurons.columns]
-        if missing:
-            fail(f"the neuron table lacks the columns {', '.join(missing)}")
-        ids = self.neurons["id"]
-        if ids.dtype.kind == "f":
-            fail("neuron ids are floating point numbers; ids above 2^53 would be changed. Read them as int64 or text")
-        if ids.duplicated().any():
-            fail(f"neuron ids repeat: {first_ten(dict.fromkeys(ids[ids.duplicated().to_numpy()].tolist()))}")
-        if m > 1:
-            key = self.indices.astype(np.int64) + np.where(self.electrical, n, 0)
-            row_start = np.zeros(m, bool)
-            row_start[self.indptr[:-1][np.diff(self.indptr) > 0]] = True
-            if np.any((np.diff(key) <= 0) & ~row_start[1:]):
-                fail(
-                    "connections of a neuron must be sorted by presynaptic index without repeats, "
-                    "chemical before electrical"
-                )
-        if self.electrical.any():
-            gaps = sp.csr_array((self.counts * self.electrical, self.indices, self.indptr), shape=(n, n))
-            if (gaps != gaps.T).nnz:
-                fail("electrical connections must be present in both directions with equal counts")
 
     @property
     def n(self) -> int:
@@ -203,16 +172,19 @@ class Connectome:
                 electrical=self.electrical[inside],
             ),
             notes={**self.notes, "subset_of": self.name, "subset_neurons": len(keep)},
+            regions=None if self.regions is None else self.regions.of_neurons(keep),
         )
 
     def summary(self) -> dict[str, Any]:
         """Counts that identify the connectome: neurons, connections, synapses, signs, degrees, reciprocity."""
         chemical = ~self.electrical
         posts = self.posts
-        key = posts.astype(np.int64) * self.n + self.indices
-        off_diagonal = chemical & (posts != self.indices)
-        reverse = self.indices.astype(np.int64) * self.n + posts
-        mutual = np.isin(reverse[off_diagonal], key[off_diagonal]).sum()
+        loops = self.indices == posts
+        kept = chemical & ~loops
+        forward = sp.csr_array(
+            sp.coo_array((np.ones(int(kept.sum()), np.int8), (posts[kept], self.indices[kept])), shape=(self.n, self.n))
+        )
+        mutual = forward.multiply(sp.csr_array(forward.T)).nnz
         in_degree = np.diff(self.indptr)
         out_degree = np.bincount(self.indices, minlength=self.n)
         return {
@@ -221,12 +193,11 @@ class Connectome:
             "connections": int(chemical.sum()),
             "synapses": int(self.counts[chemical].sum()),
             # Between two neurons a gap junction is stored twice, within one neuron once.
-            "electrical_connections": int(self.electrical.sum() + (self.electrical & (posts == self.indices)).sum())
-            // 2,
-            "self_connections": int((posts == self.indices).sum()),
+            "electrical_connections": int(self.electrical.sum() + (self.electrical & loops).sum()) // 2,
+            "self_connections": int(loops.sum()),
             "excitatory_neurons": int((self.signs > 0).sum()),
             "inhibitory_neurons": int((self.signs < 0).sum()),
-            "reciprocity": float(mutual / max(1, off_diagonal.sum())),
+            "reciprocity": mutual / max(1, forward.nnz),
             "median_in_degree": float(np.median(in_degree)) if self.n else 0.0,
             "median_out_degree": float(np.median(out_degree)) if self.n else 0.0,
             "neurons_without_input": int((in_degree == 0).sum()),
@@ -255,11 +226,14 @@ class Connectome:
                 elif values.dtype.kind == "f":
                     data = table.create_dataset(str(k), data=values.to_numpy(np.float64, na_value=np.nan))
                 else:
-                    text = np.array(
-                        ["" if gone else str(one) for one, gone in zip(values, missing, strict=True)], object
-                    )
-                    data = table.create_dataset(str(k), data=text, dtype=h5py.string_dtype())
+                    text = values.astype(object).where(~missing, "").map(str)
+                    codes, distinct = pd.factorize(np.asarray(text, object))
+                    # Words are stored once, for a class or a side is that of thousands of neurons.
+                    data = table.create_dataset(str(k), data=codes.astype(np.int32))
+                    table.create_dataset(f"{k} words", data=distinct, dtype=h5py.string_dtype())
                 data.attrs["column"] = str(column)
+            if self.regions is not None:
+                _write_regions(file.create_group("regions"), self.regions)
         temporary.replace(path)
 
     @classmethod
@@ -292,22 +266,29 @@ class Connectome:
                     for key in ("indptr", "indices", "counts", "signs", "electrical")
                 }
                 columns = {}
-                for key in sorted(file["neurons"], key=int):  # type: ignore[arg-type]
+                numbered = [key for key in file["neurons"] if key.isdigit()]  # pyright: ignore[reportGeneralTypeIssues]
+                for key in sorted(numbered, key=int):
                     data = _stored(file, f"neurons/{key}")
-                    text = h5py.check_string_dtype(data.dtype) is not None
-                    columns[data.attrs["column"]] = pd.Series(data.asstr()[:], dtype="str") if text else data[:]
+                    columns[data.attrs["column"]] = _words(file, key, data[:])
                 neurons = pd.DataFrame(columns)
+                regions = _read_regions(file) if "regions" in file else None
                 name, notes = str(file.attrs["name"]), json.loads(str(_stored(file, "notes").asstr()[()]))
         except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise DataError(
                 f"damaged or truncated connectome file ({error})", path=path, fix="Build or copy it again"
             ) from error
         electrical = arrays.pop("electrical").view(bool)
-        brain = cls(name=name, neurons=neurons, electrical=electrical, notes=notes, **arrays)
-        # Validation has read every page; those that are needed again come back by themselves.
-        if hasattr(mmap, "MADV_DONTNEED"):
-            pages.madvise(mmap.MADV_DONTNEED)
+        brain = cls(name=name, neurons=neurons, electrical=electrical, notes=notes, regions=regions, **arrays)
+        object.__setattr__(brain, "_pages", pages)
+        # Validation has read every page.
+        brain.release_pages()
         return brain
+
+    def release_pages(self) -> None:
+        """Give back the memory of arrays that `load` mapped; what is needed again is read again by itself."""
+        pages: mmap.mmap | None = getattr(self, "_pages", None)
+        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
@@ -331,6 +312,33 @@ def _stored(file: h5py.File, key: str) -> h5py.Dataset:
     if not isinstance(data, h5py.Dataset):
         raise KeyError(f"{key} is not a dataset")
     return data
+
+
+def _write_regions(group: h5py.Group, regions: RegionSynapses) -> None:
+    group.create_dataset("names", data=list(regions.names), dtype=h5py.string_dtype())
+    for key in ("outputs", "inputs"):
+        counts: sp.csr_array = getattr(regions, key)
+        for part in ("data", "indices", "indptr"):
+            group.create_dataset(f"{key}/{part}", data=getattr(counts, part))
+
+
+def _read_regions(file: h5py.File) -> RegionSynapses:
+    names = tuple(str(name) for name in _stored(file, "regions/names").asstr()[:])
+    shape = (len(names), len(_stored(file, "signs")))
+
+    def counts(key: str) -> sp.csr_array:
+        parts = [_stored(file, f"regions/{key}/{part}")[:] for part in ("data", "indices", "indptr")]
+        return sp.csr_array(tuple(parts), shape=shape)
+
+    return RegionSynapses(names, counts("outputs"), counts("inputs"))
+
+
+def _words(file: h5py.File, key: str, values: np.ndarray) -> Any:
+    """The values of a column of the neuron table: as stored, or the words that they are codes of."""
+    if f"{key} words" not in file["neurons"]:  # pyright: ignore[reportOperatorIssue]
+        return values
+    words = np.array(_stored(file, f"neurons/{key} words").asstr()[:], object)
+    return pd.Series(words[values] if len(words) else [], dtype="str")
 
 
 def _mapped(dataset: h5py.Dataset, pages: mmap.mmap) -> np.ndarray:

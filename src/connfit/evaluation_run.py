@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from connfit.config import EvaluateConfig
-from connfit.errors import DataError
+from connfit.errors import ConfigError, DataError, first_ten
 from connfit.evaluate import evaluate_all, write_metrics
 from connfit.train import Fit
 
 
 def evaluate_fit(fitted: Fit, config: EvaluateConfig | None = None) -> tuple[dict[str, Any], Any]:
     """Scores of the fitted model, the untrained one and the baselines; see `connfit.evaluate.evaluate_all`."""
-    return evaluate_all(fitted.forecaster(), fitted.initial_forecaster(), None, fitted.cohort.recordings, config)
+    return evaluate_all(
+        fitted.forecaster(), fitted.initial_forecaster(), None, fitted.cohort.recordings, config,
+        held_out=fitted.cohort.held_out,
+    )  # fmt: skip
 
 
-def evaluate_run(fitted: Fit, out: str | Path) -> dict[str, Any]:
+def evaluate_run(
+    fitted: Fit, out: str | Path, *, nulls: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """Evaluate the fit of a run directory with the options of its configuration.
+
+    Parameters
+    ----------
+    nulls
+        By name: scores of models that were fitted to null connectomes
+        (`connfit.evaluate.pooled_scores`), each with what it is, in words, as `what`. Written as the key `nulls`.
 
     Returns
     -------
@@ -47,8 +59,81 @@ def evaluate_run(fitted: Fit, out: str | Path) -> dict[str, Any]:
         "surrogate": bool(record["connectome"]["notes"].get("surrogate", False)),
         "parameters": record["parameters"],
         **scores,
+        **({} if nulls is None else {"nulls": nulls}),
         "performance": fitted.performance,
     }
     forecasts.save(out / "forecasts.npz")
     write_metrics(out / "metrics.json", metrics)
     return metrics
+
+
+def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> dict[str, Any]:
+    """Put the scores of runs on null connectomes beside those of a run on the real one.
+
+    Parameters
+    ----------
+    out
+        An evaluated run.
+    null_runs
+        Evaluated runs with `data.null` set that do not differ from it otherwise (the seed may).
+
+    Returns
+    -------
+    dict
+        What was written to `metrics.json`, with the key `nulls`: by name and seed, the scores of each.
+
+    Raises
+    ------
+    DataError
+        If a directory holds no evaluated run.
+    ConfigError
+        If a run is not of a null connectome, or was fitted or scored in another way.
+    """
+    out = Path(out)
+    metrics, config = _evaluated(out)
+    if config["data"]["null"] is not None:
+        raise ConfigError(
+            f"{out} is itself a run on a null connectome ({config['data']['null']}): give the real one first"
+        )
+    nulls: dict[str, Any] = {}
+    for folder in map(Path, null_runs):
+        scores, other = _evaluated(folder)
+        null = other["data"]["null"]
+        if null is None:
+            raise ConfigError(f"{folder} is not a run on a null connectome: set data.null for its fit")
+        different = _differences(config, other)
+        if different:
+            raise ConfigError(f"{folder} was not made like {out}: {first_ten(different)} differ")
+        notes = json.loads((folder / "record.json").read_text())["connectome"]["notes"].get("null", {})
+        nulls[f"{null}, seed {other['seed']}"] = {
+            **scores["parts"],
+            "what": f"preserves {notes.get('preserves', '?')}; destroys {notes.get('destroys', '?')}",
+            "run": str(folder),
+            **({"held_out": scores["held_out"]["parts"]} if "parts" in scores.get("held_out", {}) else {}),
+        }
+    metrics = {**metrics, "nulls": nulls}
+    write_metrics(out / "metrics.json", metrics)
+    return metrics
+
+
+def _evaluated(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Scores and configuration of an evaluated run."""
+    try:
+        return json.loads((folder / "metrics.json").read_text()), json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"not an evaluated run ({error})",
+            path=folder,
+            fix=f"Fit and evaluate it first: `connfit evaluate {folder}`",
+        ) from error
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Options in which two configurations differ, those left out that two comparable runs may differ in."""
+    free = {("data", "null"), ("train", "checkpoint_every"), ("train", "check_memory")}
+    return [
+        f"{section}.{key}"
+        for section in ("data", "model", "learner", "train", "evaluate")
+        for key in one[section]
+        if (section, key) not in free and one[section][key] != other[section].get(key)
+    ]

@@ -91,6 +91,9 @@ def match_units(
 ) -> UnitMatch:
     """Match the units of a recording to neurons by name.
 
+    A region stands for the neurons with output synapses in it, where the source counts them
+    (`Connectome.regions`), otherwise for those whose `region` it is.
+
     Parameters
     ----------
     units
@@ -124,10 +127,19 @@ def match_units(
 
     positions: dict[str, list[int]] = {}
     spellings: dict[str, set[str]] = {}
-    for at, name in enumerate(names):
-        if name:
-            positions.setdefault(key(name), []).append(at)
-            spellings.setdefault(key(name), set()).add(name)
+    if column == "region" and connectome.regions is not None:
+        counts = connectome.regions.outputs
+        for row, name in enumerate(connectome.regions.names):
+            neurons_there = counts.indices[counts.indptr[row] : counts.indptr[row + 1]]
+            if len(neurons_there):
+                positions.setdefault(key(name), []).extend(sorted(neurons_there.tolist()))
+                spellings.setdefault(key(name), set()).add(name)
+        names = list(connectome.regions.names)
+    else:
+        for at, name in enumerate(names):
+            if name:
+                positions.setdefault(key(name), []).append(at)
+                spellings.setdefault(key(name), set()).add(name)
     claimed: dict[str, str] = {}
     for unit in units:
         if key(unit) in positions and claimed.setdefault(key(unit), unit) != unit:
@@ -143,7 +155,7 @@ def match_units(
     columns = tuple(k for k, unit in enumerate(units) if key(unit) in positions)
     absent = tuple(unit for unit in units if key(unit) not in positions)
     suggestions = _suggest(absent, names)
-    neurons = tuple(np.array(positions[key(units[k])], np.int64) for k in columns)
+    neurons = tuple(np.unique(positions[key(units[k])]) for k in columns)
     recorded = np.zeros(connectome.n, bool)
     for one in neurons:
         recorded[one] = True

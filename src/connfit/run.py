@@ -23,12 +23,19 @@ from connfit.checkpoint import read_arrays, write_arrays, write_bytes, write_jso
 from connfit.cohort import Cohort
 from connfit.config import Config
 from connfit.connectome import Connectome
-from connfit.data.load import connectome_from_config, preprocessing_steps, recordings_from_config
-from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.data.load import (
+    connectome_from_config,
+    held_out_from_config,
+    preprocessing_steps,
+    recordings_from_config,
+)
+from connfit.errors import ConfigError, DataError, DivergedError, first_ten
 from connfit.learn import PRESETS, Windowed
 from connfit.matching import UnitMatch, match_units
+from connfit.memory import MemoryEstimate, check_memory, estimate_memory
 from connfit.models import RateModel, Readout, initial_parameters
 from connfit.models.base import Params
+from connfit.nulls import make_null
 from connfit.recording import Recording
 from connfit.train import Fit, FitState, Progress, fit
 
@@ -45,7 +52,7 @@ class Job:
     config
         Resolved: nothing in it is left to a default that could change.
     matches
-        For each recording, which units are which neurons (of a region: those that lie in it).
+        For each recording, held-out ones included, which units are which neurons (of a region: those that lie in it).
     """
 
     config: Config
@@ -91,7 +98,17 @@ class Job:
                     f"{recording.name}: {below:.0%} of the observed training values are below 0, where rates cannot "
                     "go: add the preprocessing step scale"
                 )
+        for name, units in self.cohort.left_out.items():
+            if units:
+                found.append(
+                    f"held-out {name}: {len(units)} units that no other recording has are left out of its scores: "
+                    f"{first_ten(units)}"
+                )
         return found
+
+    def memory(self) -> MemoryEstimate:
+        """What the fit will need; see `connfit.memory.estimate_memory`."""
+        return estimate_memory(self.model, self.params, self.cohort, self.learner, self.config.train, self.trained)
 
     def fingerprint(self) -> str:
         """SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
@@ -101,7 +118,7 @@ class Job:
             digest.update(np.ascontiguousarray(array).data)
         for column in ("id", "region"):
             digest.update("\n".join(brain.neurons[column].astype(str)).encode())
-        for recording in self.cohort.recordings:
+        for recording in (*self.cohort.recordings, *self.cohort.held_out):
             digest.update("\n".join((recording.name, repr(recording.frame_rate), *recording.units)).encode())
             digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)).data)
             digest.update(np.ascontiguousarray(recording.mask).data)
@@ -117,12 +134,19 @@ def prepare(config: Config) -> Job:
         If data or options are wrong.
     """
     connectome = connectome_from_config(config.data)
-    recordings = recordings_from_config(config.data)
+    if config.data.null is not None:
+        connectome = make_null(connectome, config.data.null, config.seed)
+    recordings, held_out = recordings_from_config(config.data), held_out_from_config(config.data)
     column = _unit_column(config, connectome, recordings[0])
     policy = config.data.unmatched_units
-    matches = {one.name: match_units(one.units, connectome, column=column, unmatched=policy) for one in recordings}
+    matches = {
+        one.name: match_units(one.units, connectome, column=column, unmatched=policy)
+        for one in (*recordings, *held_out)
+    }
     cohort = Cohort.of(
-        [one.select_units(matches[one.name].matched) for one in recordings], substeps=config.data.substeps
+        [one.select_units(matches[one.name].matched) for one in recordings],
+        held_out=[one.select_units(matches[one.name].matched) for one in held_out],
+        substeps=config.data.substeps,
     )
     cohort.change_variance()  # units that do not change are an error before anything is written
     if column == "region":
@@ -155,7 +179,10 @@ def prepare(config: Config) -> Job:
     resolved = msgspec.structs.replace(
         config,
         data=msgspec.structs.replace(
-            config.data, recordings=_names(config, recordings), preprocess=preprocessing_steps(config.data)
+            config.data,
+            recordings=_names(config, recordings),
+            held_out=tuple(one.name for one in held_out),
+            preprocess=preprocessing_steps(config.data),
         ),
         model=msgspec.structs.replace(options, readout="anatomical" if column == "region" else "names", learn=trained),
         learner=msgspec.structs.replace(
@@ -187,6 +214,8 @@ def _unit_column(config: Config, connectome: Connectome, recording: Recording) -
         return "region" if config.model.readout == "anatomical" else "id"
     ids = set(connectome.neurons["id"].astype(str))
     regions = set(connectome.neurons["region"]) - {""}
+    if connectome.regions is not None:
+        regions = set(connectome.regions.names)
     by_id, by_region = sum(unit in ids for unit in recording.units), sum(unit in regions for unit in recording.units)
     if not by_id and not by_region:
         raise DataError(
@@ -199,11 +228,20 @@ def _unit_column(config: Config, connectome: Connectome, recording: Recording) -
 
 def _learner(config: Config, cohort: Cohort) -> Windowed:
     options = config.learner
+    dtype = options.trace_dtype
     if options.preset is None:
-        return Windowed(options.window, options.credit, options.carry, options.history)
+        credit, carry = options.credit or "network", options.carry or "trace"
+        return Windowed(options.window, credit, carry, options.history, dtype, options.trace_decay)
+    for option in ("credit", "carry", "history"):
+        if getattr(options, option) is not None:
+            raise ConfigError(
+                f"learner.preset = {options.preset!r} and learner.{option} = {getattr(options, option)!r} are both "
+                "set: keep one"
+            )
     credit, carry = PRESETS[options.preset]
     longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
-    return Windowed(longest if options.preset == "bptt" else options.window, credit, carry)
+    window = longest if options.preset == "bptt" else options.window
+    return Windowed(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)
 
 
 def start(
@@ -227,6 +265,8 @@ def start(
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder to --out")
     job = prepare(config)
+    if config.train.check_memory:
+        check_memory(job.memory(), job.learner)
     (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
     job.connectome.save(out / "connectome.h5")
     write_parameters(out / "parameters_initial.npz", job.params)
@@ -234,6 +274,7 @@ def start(
     write_json(out / "config.json", configuration.to_dict(job.config))
     if on_prepared is not None:
         on_prepared(job)
+    job.connectome.release_pages()
     return _continue(job, out, None, on_progress)
 
 
@@ -403,21 +444,30 @@ def _record(job: Job, command: str) -> dict[str, Any]:
         "seed": job.config.seed,
         "data_fingerprint": job.fingerprint(),
         "connectome": {**job.connectome.summary(), "notes": dict(job.connectome.notes)},
-        "recordings": {
+        "recordings": {one.name: _recording_record(one, job.matches[one.name]) for one in job.cohort.recordings},
+        "held_out": {
             one.name: {
-                "frames": one.frames,
-                "frame_rate_hz": one.frame_rate,
-                "units": len(one.units),
-                "kind": one.kind,
-                "value_units": one.value_units,
-                "parts": msgspec.to_builtins(one.require_parts()),
-                "steps": [dict(step) for step in one.steps],
-                "notes": dict(one.notes),
-                **job.matches[one.name].record(),
+                **_recording_record(one, job.matches[one.name]),
+                "left_out": list(job.cohort.left_out[one.name]),
             }
-            for one in job.cohort.recordings
+            for one in job.cohort.held_out
         },
         "cautions": job.cautions(),
         "observations": {part: job.cohort.observations(part) for part in ("train", "validation", "test")},
         "parameters": job.parameter_counts(),
+        "memory_estimate_bytes": {**job.memory().parts, "total": job.memory().total},
+    }
+
+
+def _recording_record(recording: Recording, match: UnitMatch) -> dict[str, Any]:
+    return {
+        "frames": recording.frames,
+        "frame_rate_hz": recording.frame_rate,
+        "units": len(recording.units),
+        "kind": recording.kind,
+        "value_units": recording.value_units,
+        "parts": msgspec.to_builtins(recording.require_parts()),
+        "steps": [dict(step) for step in recording.steps],
+        "notes": dict(recording.notes),
+        **match.record(),
     }

@@ -22,18 +22,21 @@ from connfit.recording import Recording
 CHUNK = 64
 """Model steps per call: what is held in memory does not depend on the recording's length."""
 
+WIDTH = 16
+"""Runs side by side are a multiple of this."""
+
 
 @dataclass(frozen=True, eq=False)
 class ModelForecaster:
-    """A model with parameters as a forecaster of the recordings of a cohort.
+    """A model with parameters as a forecaster of recordings, of animals that it was fitted to or not.
 
     Parameters
     ----------
     model, params
         The model and all its parameters.
     cohort
-        Says which unit of a recording is which unit of the model. Units that a recording lacks run
-        on the model's own prediction.
+        Says which units the model has; those of a recording are found by name. Units that a recording
+        lacks run on the model's own prediction.
     name
         What tables call it.
     """
@@ -45,47 +48,75 @@ class ModelForecaster:
 
     def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
         """Prediction of each frame from the frames before it; NaN for frame 0, which has none."""
-        s = self.cohort.substeps
-        columns = self._columns(recording)
-        out = np.full(recording.values.shape, np.nan, np.float32)
-        inputs, forced = self._inputs(recording, s, recording.frames * s)
-        predictions = np.concatenate(
-            [np.asarray(y[:, :, 0]) for y in self._run(self._settled(recording), inputs, forced)]
-        )
-        out[1:] = predictions[s - 1 :: s][:, columns]
-        return out
+        return self._forward(recording, np.zeros(0, np.int64), 0, recording.frames - 1)[0]
 
     def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
         """Predictions of `steps` frames after each start, given all frames up to and including it."""
         starts = np.asarray(starts)
-        s, columns = self.cohort.substeps, self._columns(recording)
         if len(starts) == 0:
-            return np.zeros((0, steps, len(columns)), np.float32)
-        if starts.min() < 0 or starts.max() >= recording.frames:
-            raise ConfigError(f"horizon starts must lie in 0..{recording.frames - 1}")
+            return np.zeros((0, steps, len(self._columns(recording))), np.float32)
         unique, place = np.unique(starts, return_inverse=True)
-        if len(unique) < len(starts):
-            return self.horizon(recording, unique, steps)[place]
-        last = int(starts.max()) * s
-        inputs, forced = self._inputs(recording, s, last + s)
-        slot = np.full(last, len(starts))
+        return self._forward(recording, unique, steps, int(unique[-1]))[1][place]
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
+    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+        """`one_step` and `horizon` in one pass through the recording; `starts` ascend without repeats."""
+        return self._forward(recording, np.asarray(starts), steps, recording.frames - 1)
+
+    def _forward(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int
+    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+        """Run through the recorded frames up to `last`, and from each start ahead.
+
+        The rates at the starts are kept until there are about CHUNK of them, which then run ahead side by
+        side: however many starts there are, no more than that many states are held.
+        """
+        if len(starts) and (starts.min() < 0 or starts.max() >= recording.frames):
+            raise ConfigError(f"horizon starts must lie in 0..{recording.frames - 1}")
+        s, columns = self.cohort.substeps, self._columns(recording)
+        one_step = np.full(recording.values.shape, np.nan, np.float32)
+        ahead = np.zeros((len(starts), steps, len(columns)), np.float32)
         rates = self._settled(recording)
-        kept = jnp.tile(rates.T, (len(starts) + 1, 1))
-        order = {int(frame) * s + s - 1: k for k, frame in enumerate(starts)}
-        for at, k in order.items():
-            if at >= s:
-                slot[at - s] = k
-        for begin in range(0, last, CHUNK):
-            block = slice(begin, min(begin + CHUNK, last))
-            rates, kept = _run_and_keep(
-                self.model, self.params, rates, kept, inputs[block], forced[block], jnp.asarray(slot[block])
-            )
-        first_given, first_forced = self._held(recording, starts)
-        _, predictions = predict(
-            self.model, self.params, kept[: len(starts)].T,
-            *_then_free(first_given, first_forced, steps * s, s),
+        held: list[int] = []
+        kept = jnp.zeros((CHUNK + 1, self.model.neurons)) if len(starts) else None
+        if kept is not None and starts[0] == 0:
+            kept, held = kept.at[0].set(rates[:, 0]), [0]
+        inputs, forced = self._inputs(recording, s, (last + 1) * s)
+        # Entry k is what follows the k-th model step; the last step of frame f is number f * s - 1.
+        after = starts * s - 1
+        predictions = []
+        for block in _chunks(len(inputs)):
+            now = np.flatnonzero((after >= block.start) & (after < block.stop))
+            if kept is None:
+                rates, y = predict(self.model, self.params, rates, inputs[block], forced[block])
+            else:
+                if len(held) + len(now) > CHUNK:
+                    ahead[held] = self._ahead(recording, starts[held], steps, kept)
+                    held = []
+                slot = np.full(block.stop - block.start, CHUNK)
+                slot[after[now] - block.start] = len(held) + np.arange(len(now))
+                held += now.tolist()
+                rates, kept, y = _run_and_keep(self.model, self.params, rates, kept, inputs[block], forced[block], slot)
+            predictions.append(np.asarray(y[:, :, 0]))
+        if kept is not None and held:
+            ahead[held] = self._ahead(recording, starts[held], steps, kept)
+        if predictions:
+            one_step[1 : last + 1] = np.concatenate(predictions)[s - 1 :: s][:, columns]
+        return one_step, ahead
+
+    def _ahead(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, kept: Float[Array, "R N"]
+    ) -> Float[np.ndarray, "S steps P"]:
+        """Predictions of `steps` frames after each start; row k of `kept` holds the rates at start k."""
+        s, count = self.cohort.substeps, len(starts)
+        # Few batch sizes, so that there are few programs to compile.
+        width = min(-(-count // WIDTH) * WIDTH, CHUNK)
+        given, forced = self._held(recording, np.concatenate([starts, np.repeat(starts[-1:], width - count)]))
+        _, y = predict(
+            self.model, self.params, kept[:width].T, *_then_free(given, forced, steps * s, s)
         )  # fmt: skip
-        return np.asarray(predictions)[s - 1 :: s][:, columns].transpose(2, 0, 1)
+        return np.asarray(y)[s - 1 :: s][:, self._columns(recording), :count].transpose(2, 0, 1)
 
     def free_run(
         self,
@@ -102,38 +133,61 @@ class ModelForecaster:
         frame in place of a recorded one; units that the recording lacks run on the model's own
         prediction. All runs share the warm-up.
         """
-        s, columns = self.cohort.substeps, self._columns(recording)
-        begin = max(start - warmup, 1)
+        rates, given, forced = self._warmed_up(recording, start, warmup)
+        if noise is None:
+            return self._run_alone(recording, rates, given, forced, frames)
+        return self._run_driven(recording, rates, given, forced, frames, noise)
+
+    def free_runs(
+        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
+    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
+        """`free_run` with the noise and without, after one warm-up."""
+        rates, given, forced = self._warmed_up(recording, start, warmup)
+        driven = self._run_driven(recording, rates, given, forced, frames, noise)
+        return driven, self._run_alone(recording, rates, given, forced, frames)
+
+    def _warmed_up(
+        self, recording: Recording, start: int, warmup: int
+    ) -> tuple[Float[Array, "N 1"], Float[np.ndarray, "P 1"], Bool[np.ndarray, "P 1"]]:
+        """Rates before frame `start`, and the recorded frame before it, which the first step sees."""
         if not 1 <= start <= recording.frames:
             raise ConfigError(f"a free run must start at frame 1 to {recording.frames}, not {start}")
+        s, begin = self.cohort.substeps, max(start - warmup, 1)
         inputs, forced = self._inputs(recording, begin * s, start * s)
         rates = jnp.zeros((self.model.neurons, 1))
         for block in _chunks(len(inputs)):
             rates, _ = predict(self.model, self.params, rates, inputs[block], forced[block])
-        given, given_forced = self._held(recording, np.array([start - 1]))
-        if noise is not None:
-            expected = (len(noise), frames, len(columns))
-            if noise.shape != expected:
-                raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
-            has = np.zeros((self.model.units, 1), bool)
-            has[columns] = True
-            out = np.zeros(noise.shape, np.float32)
-            rates, given, given_forced = (jnp.repeat(a, len(noise), axis=1) for a in (rates, given, given_forced))
-            for first in range(0, frames, max(1, CHUNK // s)):
-                block = slice(first, first + max(1, CHUNK // s))
-                spread = np.zeros((out[:, block].shape[1], self.model.units, len(noise)), np.float32)
-                spread[:, columns] = noise[:, block].transpose(1, 2, 0)
-                (rates, given, given_forced), z = _run_with_noise(
-                    self.model, self.params, rates, given, given_forced, spread, has, held=s
-                )
-                out[:, block] = np.asarray(z)[:, columns].transpose(2, 0, 1)
-            return out
-        out = []
-        inputs, forced = _then_free(given, given_forced, frames * s, s)
+        return rates, *self._held(recording, np.array([start - 1]))
+
+    def _run_alone(
+        self, recording: Recording, rates: Array, given: np.ndarray, forced: np.ndarray, frames: int
+    ) -> Float[np.ndarray, "frames P"]:
+        s, out = self.cohort.substeps, []
+        inputs, is_forced = _then_free(given, forced, frames * s, s)
         for block in _chunks(frames * s):
-            rates, y = predict(self.model, self.params, rates, inputs[block], forced[block])
+            rates, y = predict(self.model, self.params, rates, inputs[block], is_forced[block])
             out.append(np.asarray(y[:, :, 0]))
-        return np.concatenate(out)[s - 1 :: s][:, columns]
+        return np.concatenate(out)[s - 1 :: s][:, self._columns(recording)]
+
+    def _run_driven(
+        self, recording: Recording, rates: Array, given: np.ndarray, forced: np.ndarray, frames: int, noise: np.ndarray
+    ) -> Float[np.ndarray, "runs frames P"]:
+        s, columns = self.cohort.substeps, self._columns(recording)
+        expected = (len(noise), frames, len(columns))
+        if noise.shape != expected:
+            raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
+        has = np.zeros((self.model.units, 1), bool)
+        has[columns] = True
+        out = np.zeros(noise.shape, np.float32)
+        state = tuple(jnp.repeat(a, len(noise), axis=1) for a in (rates, jnp.asarray(given), jnp.asarray(forced)))
+        length = max(1, CHUNK // s)
+        for first in range(0, frames, length):
+            block = slice(first, first + length)
+            spread = np.zeros((out[:, block].shape[1], self.model.units, len(noise)), np.float32)
+            spread[:, columns] = noise[:, block].transpose(1, 2, 0)
+            state, z = _run_with_noise(self.model, self.params, *state, spread, has, held=s)
+            out[:, block] = np.asarray(z)[:, columns].transpose(2, 0, 1)
+        return out
 
     def _columns(self, recording: Recording) -> Int[np.ndarray, "p"]:
         position = {unit: k for k, unit in enumerate(self.cohort.units)}
@@ -175,11 +229,6 @@ class ModelForecaster:
         rates = jnp.zeros((self.model.neurons, 1))
         return predict(self.model, self.params, rates, np.tile(given, steps), np.tile(forced, steps))[0]
 
-    def _run(self, rates: Array, inputs: np.ndarray, forced: np.ndarray) -> Iterator[Array]:
-        for block in _chunks(len(inputs)):
-            rates, predictions = predict(self.model, self.params, rates, inputs[block], forced[block])
-            yield predictions
-
 
 def _chunks(steps: int) -> Iterator[slice]:
     for begin in range(0, steps, CHUNK):
@@ -208,16 +257,17 @@ def _run_and_keep(
     inputs: Float[Array, "K P 1"],
     forced: Bool[Array, "K P 1"],
     slot: Int[Array, "K"],
-) -> tuple[Float[Array, "N 1"], Float[Array, "S N"]]:
+) -> tuple[Float[Array, "N 1"], Float[Array, "S N"], Float[Array, "K P 1"]]:
     """Run a chunk and keep the rates after the steps that a start needs, each in its slot (the last slot is scrap)."""
+    strengths = model.readout_strengths(params)
 
-    def forward(carry: tuple[Array, Array], now: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], None]:
+    def forward(carry: tuple[Array, Array], now: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
         r, store = carry
         r, _ = step(model, params, r, now[0], now[1])
-        return (r, store.at[now[2]].set(r[:, 0])), None
+        return (r, store.at[now[2]].set(r[:, 0])), model.readout.apply(strengths, r)
 
-    (rates, kept), _ = jax.lax.scan(forward, (rates, kept), (inputs, forced, slot))
-    return rates, kept
+    (rates, kept), predictions = jax.lax.scan(forward, (rates, kept), (inputs, forced, slot))
+    return rates, kept, predictions
 
 
 @partial(jax.jit, static_argnames=("held",))

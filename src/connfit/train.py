@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import jax
@@ -197,7 +198,7 @@ class _Trainer:
         self._began = time.perf_counter()
         self._seconds = 0.0
         self._timed_steps = 0
-        self._compiled: set[tuple[bool, int]] = set()
+        self._compiled: set[tuple[int, int]] = set()
         # Errors are counted in units of the change from frame to frame, and per frame on average, so
         # that the loss of persistence is about 1 whatever the number of units and recordings.
         variance = self.cohort.change_variance()
@@ -218,10 +219,12 @@ class _Trainer:
                 f"train.select_on = 'horizon' needs more than {SELECTION_HORIZONS[-1]} validation frames, the longest "
                 f"validation part has {longest}; set it to 'one_step' or raise data.validation"
             )
-        self._all_forced = self.model.drive is None or all(
-            len(recording.units) == len(self.cohort.units) and recording.mask.all()
-            for recording in self.cohort.recordings
-        )
+        self._fed_back = _fed_back_units(self.cohort, self._batch_size)
+
+    @property
+    def _batch_size(self) -> int:
+        count = len(self.cohort.recordings)
+        return min(self.config.batch or count, count)
 
     def ms_per_step(self) -> float | None:
         """Mean time of a model step in milliseconds, compilation left out."""
@@ -271,7 +274,7 @@ class _Trainer:
     def _batches(self, state: FitState) -> list[list[int]]:
         """Members of each batch; their order is shuffled by seed and epoch alone, so that resuming repeats it."""
         count = len(self.cohort.recordings)
-        size = min(self.config.batch or count, count)
+        size = self._batch_size
         order = self._random(state).permutation(count)
         return [sorted(order[k : k + size].tolist()) for k in range(0, count, size)]
 
@@ -285,6 +288,7 @@ class _Trainer:
         cycle = (config.forced_frames + config.free_run_frames) * substeps
         shift = int(self._random(state).integers(cycle)) if state.phase == 1 else 0
         weights = self._unit_weights * (len(self.cohort.recordings) / len(members))
+        fed_back = self._fed_back(members) if state.phase == 0 and self._fed_back else None
         windows = self.cohort.windows(k, blocks, members, weights, warmup_frames=config.warmup_frames)
         for number, window in enumerate(windows):
             forced = window.forced
@@ -294,8 +298,8 @@ class _Trainer:
                     number * k + np.arange(k) >= config.warmup_frames * substeps
                 )
                 forced = forced & ~free[:, None, None]
-            arrays = (window.inputs, forced, window.targets, window.weights)
-            yield WindowArrays(*(jnp.asarray(array) for array in arrays))
+            inputs, given, targets, scored = map(jnp.asarray, (window.inputs, forced, window.targets, window.weights))
+            yield WindowArrays(inputs, given, targets, scored, fed_back)
 
     def _window_count(self, members: list[int]) -> int:
         """Windows of a batch: as many as its longest training part fills (frame 0 has nothing before it)."""
@@ -314,21 +318,20 @@ class _Trainer:
         total = sum(self._window_count(members) for members in batches)
         pending: list[tuple[Array, dict[str, Array]]] = []
         losses: list[float] = []
-        all_forced = self._all_forced and state.phase == 0
         done, untimed, rate = 0, 0, 0.0
         began = time.perf_counter()
         for members in batches:
             memory = self.learner.start(self.model, len(members), self.groups)
             for window in self._windows(state, members):
                 rate = self._learning_rate(state, done / total)
-                compiles = (all_forced, len(members)) not in self._compiled
+                compiles = (state.phase, len(members)) not in self._compiled
                 if compiles:
                     jax.block_until_ready(pending)
                     before = time.perf_counter()
                 params, adam, memory, loss, norms = training_step(
                     self.model, params, self.frozen, self._anchor, adam, memory, window,
                     jnp.asarray(rate, jnp.result_type(float)), learner=self.learner, groups=self.groups,
-                    all_forced=all_forced, options=self._options,
+                    options=self._options,
                 )  # fmt: skip
                 done += 1
                 pending.append((loss, norms))
@@ -337,7 +340,7 @@ class _Trainer:
                     now, untimed = time.perf_counter(), untimed + 1
                     began += now - before
                     self.first_step_s = self.first_step_s or now - self._began
-                    self._compiled.add((all_forced, len(members)))
+                    self._compiled.add((state.phase, len(members)))
                 if len(pending) >= CHECK_EVERY:
                     losses += self._check(pending, state, done)
                     pending = []
@@ -430,3 +433,25 @@ class _Trainer:
                 ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
             )
         )
+
+
+def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:
+    """How to find, for the members of a batch, the units that at least one of them has not observed in full.
+
+    The answer has the same length for every batch, so that all run the same program: where fewer units
+    are fed back, others are listed too. None if that would be most of the units.
+    """
+    unobserved = [set(range(len(cohort.units))) for _ in cohort.recordings]
+    for missing, recording, columns in zip(unobserved, cohort.recordings, cohort.columns, strict=True):
+        missing -= set(columns[recording.mask.all(axis=0)].tolist())
+    longest = sum(sorted((len(missing) for missing in unobserved), reverse=True)[:batch])
+    longest = min(longest, len(set().union(*unobserved)))
+    if 2 * longest > len(cohort.units):
+        return None
+
+    def units(members: list[int]) -> Array:
+        needed = sorted(set().union(*(unobserved[member] for member in members)))
+        others = (unit for unit in range(len(cohort.units)) if unit not in needed)
+        return jnp.asarray([*needed, *islice(others, longest - len(needed))], jnp.int32)
+
+    return units

@@ -43,7 +43,7 @@ class StepOptions:
 
 @partial(
     jax.jit,
-    static_argnames=("learner", "groups", "all_forced", "options"),
+    static_argnames=("learner", "groups", "options"),
     donate_argnames=("params", "adam", "memory"),
 )
 def training_step(
@@ -58,7 +58,6 @@ def training_step(
     *,
     learner: Learner,
     groups: tuple[str, ...],
-    all_forced: bool,
     options: StepOptions,
 ) -> tuple[Params, optax.OptState, Any, Float[Array, ""], dict[str, Array]]:
     """Gradient of one window, one Adam step, projection to allowed values.
@@ -72,7 +71,7 @@ def training_step(
     norms
         Gradient norm of each group, before clipping.
     """
-    result, memory = learner.step(model, {**frozen, **params}, memory, window, groups, all_forced=all_forced)
+    result, memory = learner.step(model, {**frozen, **params}, memory, window, groups)
     k = window.inputs.shape[0]
     gradient = {key: value / k for key, value in result.gradient.items()}
     gradient = _add_penalties(gradient, params, start, options)

@@ -7,6 +7,7 @@ says so in the notes of every object.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +16,7 @@ from connfit.anatomy import presynapses_by_region
 from connfit.connectome import Connectome
 from connfit.data.surrogate_wiring import WiringConfig, make_wiring
 from connfit.data.teacher import Teacher, TeacherConfig
-from connfit.errors import ConfigError
+from connfit.errors import ConfigError, one_of
 from connfit.recording import Recording
 
 _WIRING, _TEACHER, _ANIMAL = 0, 1, 2
@@ -111,6 +112,22 @@ def make_demo(seed: int = 0) -> tuple[Connectome, tuple[Recording, ...]]:
     """The demo's brain and recordings, without the teacher: 2,000 neurons, 20 regions, 4 animals, 8 minutes each."""
     surrogate = make_surrogate(SurrogateConfig(name="demo", frames=600, animals=4), seed)
     return surrogate.connectome, surrogate.recordings
+
+
+@lru_cache(maxsize=1)
+def _demo(seed: int) -> tuple[Connectome, tuple[Recording, ...]]:
+    return make_demo(seed)
+
+
+def load_demo_connectome(*, seed: int = 0) -> Connectome:
+    """The demo's connectome."""
+    return _demo(seed)[0]
+
+
+def load_demo_recording(uid: str, *, seed: int = 0) -> Recording:
+    """The demo's recording `uid`: "1" to "4"."""
+    recordings = {one.name.removeprefix("demo/"): one for one in _demo(seed)[1]}
+    return recordings[one_of("recording", uid, recordings)]
 
 
 def _record(config: SurrogateConfig, teacher: Teacher, seed: int, animal: int) -> Recording:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -57,6 +57,23 @@ class Forecaster(Protocol):
         prediction is made from it as if it had been recorded. The prediction of frame t must not
         depend on the noise of t or later.
         """
+        ...
+
+
+@runtime_checkable
+class SharingForecaster(Forecaster, Protocol):
+    """A forecaster that answers several questions at once for less than one by one; the answers are the same."""
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
+    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+        """`one_step` and `horizon`; `starts` ascend without repeats."""
+        ...
+
+    def free_runs(
+        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
+    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
+        """`free_run` with the noise and without."""
         ...
 
 
@@ -132,16 +149,19 @@ class Forecasts:
     ----------
     recordings
         By name of the recording, in the order of the fit.
+    held_out
+        The same of animals that were held out of the fit, with the one part `"held_out"`.
     """
 
     recordings: Mapping[str, RecordingForecast]
+    held_out: Mapping[str, RecordingForecast] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
         """Write one compressed NPZ file (float32), atomically."""
         path = Path(path)
         arrays: dict[str, np.ndarray] = {}
         index: list[dict] = []
-        for number, (name, recording) in enumerate(self.recordings.items()):
+        for number, (name, recording) in enumerate([*self.recordings.items(), *self.held_out.items()]):
             parts = {}
             for part, forecast in recording.parts.items():
                 for key in _FLOATS:
@@ -156,6 +176,7 @@ class Forecasts:
                     "frame_rate": recording.frame_rate,
                     "value_units": recording.value_units,
                     "parts": parts,
+                    "held_out": number >= len(self.recordings),
                 }
             )
         header = json.dumps({"connfit_forecasts": FORMAT_VERSION, "recordings": index})
@@ -186,7 +207,8 @@ class Forecasts:
                         path=path,
                         fix="Run `connfit evaluate` again",
                     )
-                recordings = {}
+                recordings: dict[str, RecordingForecast] = {}
+                held_out: dict[str, RecordingForecast] = {}
                 for number, entry in enumerate(header["recordings"]):
                     parts = {
                         part: PartForecast(
@@ -199,11 +221,12 @@ class Forecasts:
                         )
                         for part, facts in entry["parts"].items()
                     }
-                    recordings[entry["name"]] = RecordingForecast(
+                    among = held_out if entry.get("held_out") else recordings
+                    among[entry["name"]] = RecordingForecast(
                         tuple(entry["units"]), float(entry["frame_rate"]), entry["value_units"], parts
                     )
         except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"not a forecasts file, or a damaged one ({error})", path=path, fix="Run `connfit evaluate` again"
             ) from error
-        return cls(recordings)
+        return cls(recordings, held_out)

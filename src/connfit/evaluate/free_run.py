@@ -7,6 +7,7 @@ predict: its own one-step errors on the training part, drawn anew.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from connfit.config import EvaluateConfig
-from connfit.evaluate.forecast import Forecaster, check_shape
+from connfit.evaluate.forecast import Forecaster, SharingForecaster, check_shape
 from connfit.evaluate.metrics import (
     Measured,
     collect,
@@ -31,6 +32,7 @@ MIN_RESIDUALS = 30
 """Training frames with every unit observed and predicted, below which there is no noise to draw."""
 
 RESIDUALS = "training residuals"
+OTHERS_RESIDUALS = "training residuals of other animals"
 NO_NOISE = "none"
 _SEED = 2005
 
@@ -52,6 +54,25 @@ class FreeRun:
     scores: dict[str, Any]
     run: Float[np.ndarray, "t P"]
     connectivity: Float[np.ndarray, "P P"]
+
+
+@dataclass(frozen=True, eq=False)
+class Residuals:
+    """Frames of one-step errors that noise is drawn from.
+
+    Parameters
+    ----------
+    frames
+        [R, unit] centred.
+    source
+        Whose errors they are: `RESIDUALS` or `OTHERS_RESIDUALS`.
+    training_frames
+        Number of training frames that they were taken from.
+    """
+
+    frames: Float[np.ndarray, "R P"]
+    source: str
+    training_frames: int
 
 
 def free_run_block(recording: Recording, part: str, warmup: int) -> tuple[int, int, int]:
@@ -96,6 +117,61 @@ def training_residuals(
     return residuals - residuals.mean(axis=0) if len(residuals) else residuals
 
 
+def residuals_of(one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int) -> Residuals:
+    """Those of the recording's own training part."""
+    train = recording.require_parts().train
+    return Residuals(training_residuals(one_step, recording, warmup), RESIDUALS, train[1] - train[0])
+
+
+def residuals_of_others(
+    one_step: Mapping[str, Float[np.ndarray, "T P"]],
+    recordings: Sequence[Recording],
+    units: Sequence[str],
+    warmup: int,
+) -> Residuals:
+    """Training residuals of other animals, pooled, for an animal from which nothing is learned.
+
+    A frame is one animal's. For units that this animal lacks, the errors of a whole frame of another
+    animal, drawn at random, stand beside it: correlations within an animal are kept, none is made up
+    between animals. Frames with a unit for which no animal has errors are left out.
+
+    Parameters
+    ----------
+    one_step
+        By name of the recording: predictions of all its frames from the frames before them.
+    recordings
+        Of the other animals, each on its own scale.
+    units
+        [P] of the animal that is to be simulated.
+    """
+    donors: list[tuple[np.ndarray, np.ndarray]] = []
+    total = 0
+    for recording in recordings:
+        position = {unit: k for k, unit in enumerate(recording.units)}
+        train = recording.require_parts().train
+        total += train[1] - train[0]
+        own = [k for k, unit in enumerate(units) if unit in position]
+        if not own:
+            continue
+        names = [unit for unit in units if unit in position]
+        columns, shared = [position[unit] for unit in names], recording.select_units(names)
+        frames = training_residuals(one_step[recording.name][:, columns], shared, warmup)
+        if len(frames):
+            donors.append((np.array(own), frames))
+    generator = np.random.default_rng((_SEED, len(PART_NAMES)))
+    pooled = [np.zeros((0, len(units)))]
+    for number, (own, frames) in enumerate(donors):
+        whole = np.full((len(frames), len(units)), np.nan)
+        whole[:, own] = frames
+        for other, others_frames in donors[number + 1 :] + donors[:number]:
+            lacking = np.isnan(whole[0, other])
+            if lacking.any():
+                drawn = others_frames[generator.integers(len(others_frames), size=len(frames))]
+                whole[:, other[lacking]] = drawn[:, lacking]
+        pooled.append(whole[np.isfinite(whole).all(axis=1)])
+    return Residuals(np.concatenate(pooled), OTHERS_RESIDUALS, total)
+
+
 def draw_noise(
     residuals: Float[np.ndarray, "R P"], runs: int, frames: int, part: str
 ) -> Float[np.ndarray, "runs frames P"]:
@@ -110,44 +186,79 @@ def draw_noise(
     return residuals[generator.integers(len(residuals), size=(runs, frames))]
 
 
-def driven(
-    forecaster: Forecaster,
-    recording: Recording,
-    part: str,
-    residuals: Float[np.ndarray, "R P"],
-    config: EvaluateConfig,
-) -> FreeRun:
-    """Free runs in which noise drawn from training residuals is added to each prediction and fed back.
+def free_runs(
+    forecaster: Forecaster, recording: Recording, part: str, residuals: Residuals | None, config: EvaluateConfig
+) -> tuple[FreeRun, FreeRun]:
+    """The free run of a part that noise drives, and the one in which each prediction is fed back as it is.
 
-    Each run is as long as the part and scored where the part was observed, so that its functional
-    connectivity is estimated like that of the data.
+    Without residuals both are the latter. The noise is drawn from them and added to each prediction. Each
+    run is as long as the part and scored where the part was observed, so that its functional connectivity
+    is estimated like that of the data.
     """
     start, frames, warmup = free_run_block(recording, part, config.free_run_warmup)
+    quiet_facts = {"warmup_frames": warmup, "frames": frames, "noise": NO_NOISE}
     values, mask, offset = _scored_frames(recording, part, start)
-    count, units = len(residuals), values.shape[1]
-    facts = {
+    if frames == 0:
+        quiet = _none("the part has no frames", quiet_facts, offset, frames, values.shape[1])
+        if residuals is None:
+            return quiet, quiet
+        facts = _driven_facts(residuals, config, warmup, frames)
+        return _none("the part has no frames", facts, offset, frames, values.shape[1]), quiet
+    noise = None
+    if residuals is not None and len(residuals.frames) >= MIN_RESIDUALS:
+        noise = draw_noise(residuals.frames, config.free_run_runs, frames, part)
+    if noise is not None and isinstance(forecaster, SharingForecaster):
+        runs, run = (np.asarray(one) for one in forecaster.free_runs(recording, start, frames, warmup, noise))
+    else:
+        run = np.asarray(forecaster.free_run(recording, start, frames, warmup))
+        runs = None if noise is None else np.asarray(forecaster.free_run(recording, start, frames, warmup, noise))
+    check_shape(forecaster, "free_run", run.shape, values.shape)
+    quiet = _quiet(values, mask, run, offset, quiet_facts)
+    if residuals is None:
+        return quiet, quiet
+    facts = _driven_facts(residuals, config, warmup, frames)
+    if noise is None or runs is None:
+        reason = (
+            f"{len(residuals.frames)} of {residuals.training_frames} training frames have every unit observed and "
+            f"predicted, {MIN_RESIDUALS} are needed to draw noise from"
+        )
+        return _none(reason, facts, offset, frames, values.shape[1]), quiet
+    check_shape(forecaster, "free_run", runs.shape, noise.shape)
+    return _driven(values, mask, runs, offset, facts), quiet
+
+
+def no_free_runs(
+    recording: Recording, part: str, residuals: Residuals | None, config: EvaluateConfig, reason: str
+) -> tuple[FreeRun, FreeRun]:
+    """What stands in the place of free runs that are not made, with the reason."""
+    start, frames, warmup = free_run_block(recording, part, config.free_run_warmup)
+    values, _, offset = _scored_frames(recording, part, start)
+    quiet_facts = {"warmup_frames": warmup, "frames": frames, "noise": NO_NOISE}
+    quiet = _none(reason, quiet_facts, offset, frames, values.shape[1])
+    if residuals is None:
+        return quiet, quiet
+    facts = _driven_facts(residuals, config, warmup, frames)
+    return _none(reason, facts, offset, frames, values.shape[1]), quiet
+
+
+def _driven_facts(residuals: Residuals, config: EvaluateConfig, warmup: int, frames: int) -> dict[str, Any]:
+    return {
         "warmup_frames": warmup,
         "frames": frames,
-        "noise": RESIDUALS,
+        "noise": residuals.source,
         "runs": config.free_run_runs,
-        "noise_frames": count,
+        "noise_frames": len(residuals.frames),
     }
-    if frames == 0:
-        return _none("the part has no frames", facts, offset, frames, units)
-    if count < MIN_RESIDUALS:
-        train = recording.require_parts().train
-        reason = (
-            f"{count} of {train[1] - train[0]} training frames have every unit observed and predicted, "
-            f"{MIN_RESIDUALS} are needed to draw noise from"
-        )
-        return _none(reason, facts, offset, frames, units)
-    noise = draw_noise(residuals, config.free_run_runs, frames, part)
-    runs = np.asarray(forecaster.free_run(recording, start, frames, warmup, noise))
-    check_shape(forecaster, "free_run", runs.shape, noise.shape)
+
+
+def _driven(
+    values: np.ndarray, mask: np.ndarray, runs: Float[np.ndarray, "runs t P"], offset: int, facts: dict[str, Any]
+) -> FreeRun:
     shown = _in_part(runs[0], offset)
     fault = diverged(np.swapaxes(runs, 0, 1))
     if fault:
-        return FreeRun(_none(fault, facts, offset, frames, units).scores, shown, np.full((units, units), np.nan))
+        nothing = _none(fault, facts, offset, len(values), values.shape[1])
+        return FreeRun(nothing.scores, shown, nothing.connectivity)
     scored = mask & np.isfinite(runs).all(axis=0)
     connectivity = np.mean([functional_connectivity(run, scored) for run in runs], axis=0)
     correlations = np.stack([unit_correlations(values, run, scored) for run in runs])
@@ -155,28 +266,19 @@ def driven(
     return FreeRun(_scores(values, scored, connectivity, correlations, ratios, facts), shown, connectivity)
 
 
-def deterministic(forecaster: Forecaster, recording: Recording, part: str, config: EvaluateConfig) -> FreeRun:
-    """The free run in which each prediction is fed back as it is.
-
-    `std_ratio_second_half` is of the second half of its frames alone: near 0 where the run has come
-    to rest, however far it had to go.
-    """
-    start, frames, warmup = free_run_block(recording, part, config.free_run_warmup)
-    values, mask, offset = _scored_frames(recording, part, start)
-    facts = {"warmup_frames": warmup, "frames": frames, "noise": NO_NOISE}
-    if frames == 0:
-        return _none("the part has no frames", facts, offset, frames, values.shape[1])
-    run = np.asarray(forecaster.free_run(recording, start, frames, warmup))
-    check_shape(forecaster, "free_run", run.shape, values.shape)
+def _quiet(
+    values: np.ndarray, mask: np.ndarray, run: Float[np.ndarray, "t P"], offset: int, facts: dict[str, Any]
+) -> FreeRun:
+    """`std_ratio_second_half` is of the second half of the frames alone: near 0 where the run has come to rest."""
     fault = diverged(run)
     if fault:
-        nothing = _none(fault, facts, offset, frames, values.shape[1])
+        nothing = _none(fault, facts, offset, len(values), values.shape[1])
         return FreeRun(nothing.scores, _in_part(run, offset), nothing.connectivity)
     scored = mask & np.isfinite(run)
     connectivity = functional_connectivity(run, scored)
     correlations, ratios = unit_correlations(values, run, scored), std_ratios(values, run, scored)
     scores = _scores(values, scored, connectivity, correlations, ratios, facts)
-    late = slice(frames // 2, None)
+    late = slice(len(values) // 2, None)
     rest = median_of(std_ratios(values[late], run[late], scored[late]), "the data do not vary").value
     return FreeRun({**scores, "std_ratio_second_half": rest}, _in_part(run, offset), connectivity)
 

@@ -5,17 +5,23 @@ Everything that is not defined is None, with the reason beside it; nothing in th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from connfit.config import EvaluateConfig
-from connfit.errors import DataError
-from connfit.evaluate.baselines import BaselineFactory, Persistence, baseline_factories
-from connfit.evaluate.forecast import Forecaster, Forecasts, PartForecast, RecordingForecast, check_shape
-from connfit.evaluate.free_run import deterministic, driven, training_residuals
+from connfit.evaluate.baselines import Persistence
+from connfit.evaluate.forecast import (
+    Forecaster,
+    PartForecast,
+    RecordingForecast,
+    SharingForecaster,
+    check_shape,
+)
+from connfit.evaluate.free_run import Residuals, free_runs, no_free_runs, residuals_of
 from connfit.evaluate.metrics import (
     Measured,
     collect,
@@ -27,14 +33,19 @@ from connfit.evaluate.metrics import (
     skill,
     unit_skill,
 )
-from connfit.evaluate.pooling import pool
 from connfit.recording import PART_NAMES, Recording
 
 MIN_STARTS = 8
 """A horizon is scored only where this many start frames leave room for it."""
 
 
-def score(forecaster: Forecaster, recording: Recording, config: EvaluateConfig | None = None) -> dict[str, Any]:
+def score(
+    forecaster: Forecaster,
+    recording: Recording,
+    config: EvaluateConfig | None = None,
+    *,
+    ahead_of: Sequence[str] = PART_NAMES,
+) -> dict[str, Any]:
     """Score one forecaster on all parts of one recording.
 
     Parameters
@@ -45,6 +56,8 @@ def score(forecaster: Forecaster, recording: Recording, config: EvaluateConfig |
         With parts. Entries that were not observed are never scored.
     config
         Horizons, number of start frames, free-run warm-up, noise and number of runs.
+    ahead_of
+        Parts of which horizons and free runs are scored; they are most of the work.
 
     Returns
     -------
@@ -56,35 +69,71 @@ def score(forecaster: Forecaster, recording: Recording, config: EvaluateConfig |
         frames that it is drawn from; without also `std_ratio_second_half`) and, if that has noise,
         `free_run_deterministic`. Where a number is None, `reasons` beside it says why.
     """
-    return score_and_forecast(forecaster, recording, config)[0]
+    return score_and_forecast(forecaster, recording, config, ahead_of=ahead_of).scores
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of one forecaster on one recording.
+
+    Parameters
+    ----------
+    scores
+        By part, see `score`.
+    forecast
+        The predictions that they were computed from.
+    one_step
+        [T, unit] prediction of every frame of the recording from the frames before it.
+    """
+
+    scores: dict[str, Any]
+    forecast: RecordingForecast
+    one_step: Float[np.ndarray, "T P"]
 
 
 def score_and_forecast(
-    forecaster: Forecaster, recording: Recording, config: EvaluateConfig | None = None
-) -> tuple[dict[str, Any], RecordingForecast]:
-    """The scores of `score`, and the predictions that they were computed from."""
+    forecaster: Forecaster,
+    recording: Recording,
+    config: EvaluateConfig | None = None,
+    *,
+    parts: Sequence[str] = PART_NAMES,
+    ahead_of: Sequence[str] = PART_NAMES,
+    residuals: Residuals | None = None,
+) -> Scored:
+    """The scores of `score`, and the predictions that they were computed from.
+
+    Parameters
+    ----------
+    parts
+        Those that are scored.
+    residuals
+        What the noise of free runs is drawn from; default: the errors on the recording's own training part.
+    """
     config = config or EvaluateConfig()
-    parts = recording.require_parts()
-    one_step = np.asarray(forecaster.one_step(recording))
-    check_shape(forecaster, "one_step", one_step.shape, recording.values.shape)
+    blocks = recording.require_parts()
+    ahead_of = [part for part in parts if part in ahead_of]
+    one_step, ahead = _predictions(forecaster, recording, ahead_of, config)
+    not_run = f"only the {' and the '.join(ahead_of)} part is run ahead"
     reference = Persistence()
     last_value = reference.one_step(recording)
-    residuals = None
-    if config.free_run_noise == "residuals":
-        residuals = training_residuals(one_step, recording, config.free_run_warmup)
+    if config.free_run_noise == "none":
+        residuals = None
+    elif residuals is None:
+        residuals = residuals_of(one_step, recording, config.free_run_warmup)
     scores: dict[str, Any] = {}
     forecasts: dict[str, PartForecast] = {}
-    for part in PART_NAMES:
-        block = parts[part]
+    for part in parts:
+        block = blocks[part]
         values, mask = recording.part(part)
-        quiet = free = deterministic(forecaster, recording, part, config)
-        if residuals is not None:
-            free = driven(forecaster, recording, part, residuals, config)
+        if part in ahead_of:
+            free, quiet = free_runs(forecaster, recording, part, residuals, config)
+        else:
+            free, quiet = no_free_runs(recording, part, residuals, config, not_run)
         scores[part] = {
             "frames": len(values),
             "observed": int(mask.sum()),
             "one_step": _one_step_scores(values, mask, one_step[block], last_value[block]),
-            **_horizon_scores(forecaster, reference, recording, part, config),
+            **_horizon_scores(ahead.get(part, not_run), reference, recording, part, config),
             "free_run": free.scores,
         }
         if free is not quiet:
@@ -102,7 +151,42 @@ def score_and_forecast(
             free_run_offset=len(values) - free.scores["frames"],
             warmup_frames=free.scores["warmup_frames"],
         )
-    return scores, RecordingForecast(recording.units, recording.frame_rate, recording.value_units, forecasts)
+    forecast = RecordingForecast(recording.units, recording.frame_rate, recording.value_units, forecasts)
+    return Scored(scores, forecast, one_step)
+
+
+def _predictions(
+    forecaster: Forecaster, recording: Recording, parts: Sequence[str], config: EvaluateConfig
+) -> tuple[Float[np.ndarray, "T P"], dict[str, Float[np.ndarray, "S steps P"]]]:
+    """One-step predictions of the whole recording, and predictions from the horizon starts of each part."""
+    starts = {part: horizon_starts(recording, part, config)[0] for part in parts}
+    steps = {part: _steps(recording, part, config) for part in parts}
+    if isinstance(forecaster, SharingForecaster):
+        each = [starts[part] for part in parts]
+        longest = max(steps.values(), default=0)
+        one_step, ahead = forecaster.one_step_and_horizon(recording, np.concatenate(each), longest)
+        cut = np.split(np.asarray(ahead), np.cumsum([len(one) for one in each])[:-1])
+        predictions = {part: one[:, : steps[part]] for part, one in zip(parts, cut, strict=True)}
+    else:
+        one_step = forecaster.one_step(recording)
+        predictions = {
+            part: np.asarray(forecaster.horizon(recording, starts[part], steps[part]))
+            if len(starts[part])
+            else np.zeros((0, steps[part], len(recording.units)))
+            for part in parts
+        }
+    one_step = np.asarray(one_step)
+    check_shape(forecaster, "one_step", one_step.shape, recording.values.shape)
+    for part in parts:
+        expected = (len(starts[part]), steps[part], len(recording.units))
+        check_shape(forecaster, "horizon", predictions[part].shape, expected)
+    return one_step, predictions
+
+
+def _steps(recording: Recording, part: str, config: EvaluateConfig) -> int:
+    """The longest horizon that fits into a part; 0 if none does."""
+    too_long = horizon_starts(recording, part, config)[1]
+    return max((h for h in config.horizons if h not in too_long), default=0)
 
 
 def horizon_starts(
@@ -166,16 +250,19 @@ def _one_step_scores(
 
 
 def _horizon_scores(
-    forecaster: Forecaster, reference: Forecaster, recording: Recording, part: str, config: EvaluateConfig
+    prediction: Float[np.ndarray, "S steps P"] | str,
+    reference: Forecaster,
+    recording: Recording,
+    part: str,
+    config: EvaluateConfig,
 ) -> dict[str, Any]:
     starts, too_long = horizon_starts(recording, part, config)
     skills: dict[str, float | None] = {str(h): None for h in config.horizons}
+    if isinstance(prediction, str):
+        return {"horizon_skill": skills, "horizon": {"starts": 0, "reasons": dict.fromkeys(skills, prediction)}}
     reasons = {str(h): reason for h, reason in too_long.items()}
     fitting = [h for h in config.horizons if h not in too_long]
     if fitting:
-        steps = max(fitting)
-        prediction = np.asarray(forecaster.horizon(recording, starts, steps))
-        check_shape(forecaster, "horizon", prediction.shape, (len(starts), steps, len(recording.units)))
         held = reference.horizon(recording, starts, 1)[:, 0]
         for h in fitting:
             fault = diverged(np.swapaxes(prediction[:, :h], 0, 1))
@@ -195,75 +282,3 @@ def data_against_itself(recording: Recording) -> dict[str, Any]:
     """Agreement of the data's own functional connectivity on train and on test: the bar that a static copy reaches."""
     train, test = (functional_connectivity(*recording.part(part)) for part in ("train", "test"))
     return collect(fc_corr_train_vs_test=fc_corr(train, test))
-
-
-def evaluate_all(
-    model: Forecaster,
-    initial: Forecaster | None,
-    baselines: Sequence[str] | Mapping[str, BaselineFactory] | None,
-    recordings: Sequence[Recording],
-    config: EvaluateConfig | None = None,
-) -> tuple[dict[str, Any], Forecasts]:
-    """Score a fitted model, the same model before the fit, and baselines, on every recording.
-
-    Parameters
-    ----------
-    model, initial
-        Predict each of the recordings. `initial` None leaves out `at_initialisation`.
-    baselines
-        Names from `connfit.evaluate.baselines.BASELINES`, or a mapping of name to factory; None for
-        those of `config`. Each is fitted to each recording by itself, on its training part.
-    recordings
-        With parts; names must differ.
-    config
-        See `score`.
-
-    Returns
-    -------
-    metrics
-        The keys `observations`, `parts`, `data`, `at_initialisation`, `baselines` and `recordings`
-        of `metrics.json`. Numbers outside `recordings` are means over recordings (counts: sums).
-    forecasts
-        The model's predictions, for the figures.
-    """
-    config = config or EvaluateConfig()
-    if not recordings:
-        raise DataError("there is no recording to evaluate")
-    if len({recording.name for recording in recordings}) != len(recordings):
-        raise DataError("recordings to evaluate share a name", fix="Give each its own")
-    factories = baseline_factories(config.baselines if baselines is None else baselines)
-    details: dict[str, dict[str, Any]] = {}
-    forecasts: dict[str, RecordingForecast] = {}
-    for recording in recordings:
-        scores, forecasts[recording.name] = score_and_forecast(model, recording, config)
-        details[recording.name] = {
-            "units": len(recording.units),
-            "frame_rate": recording.frame_rate,
-            "observations": {part: scores[part]["observed"] for part in PART_NAMES},
-            "parts": scores,
-            "data": data_against_itself(recording),
-            "at_initialisation": None if initial is None else score(initial, recording, config),
-            "baselines": {name: _baseline_scores(factory, recording, config) for name, factory in factories.items()},
-        }
-    every = list(details.values())
-    metrics: dict[str, Any] = {
-        "observations": {part: sum(one["observations"][part] for one in every) for part in PART_NAMES},
-        "parts": pool([one["parts"] for one in every]),
-        "data": pool([one["data"] for one in every]),
-        "at_initialisation": None if initial is None else pool([one["at_initialisation"] for one in every]),
-        "baselines": {name: pool([one["baselines"][name] for one in every]) for name in factories},
-        "recordings": details,
-    }
-    return metrics, Forecasts(forecasts)
-
-
-def _baseline_scores(factory: BaselineFactory, recording: Recording, config: EvaluateConfig) -> dict[str, Any]:
-    try:
-        baseline = factory(recording, config)
-    except DataError as error:
-        return {"reason": str(error)}
-    result = score(baseline, recording, config)
-    for fact in ("parameters", "chosen"):
-        if hasattr(baseline, fact):
-            result[fact] = getattr(baseline, fact)
-    return result

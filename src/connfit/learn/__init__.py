@@ -10,6 +10,7 @@ PRESETS = {
     "d-rtrl": ("neuron", "trace"),
     "hybrid": ("network", "trace"),
     "tbptt": ("network", "none"),
+    "pp-prop": ("neuron", "factorised"),
     "bptt": ("network", "none"),
 }
 
@@ -20,7 +21,7 @@ def preset(name: str, *, window: int = 16) -> Windowed:
     Parameters
     ----------
     name
-        `"d-rtrl"`, `"hybrid"`, `"tbptt"` (truncated to `window` steps) or `"bptt"`.
+        `"d-rtrl"`, `"hybrid"`, `"tbptt"` (truncated to `window` steps), `"pp-prop"` or `"bptt"`.
     window
         K; for `"bptt"` give the number of steps of the whole recording.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol, TypeVar
 
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import Model, Params
 
@@ -12,12 +12,20 @@ Memory = TypeVar("Memory")
 
 
 class WindowArrays(NamedTuple):
-    """K steps of B recordings, as in `connfit.cohort.Window`, on the device."""
+    """K steps of B recordings, as in `connfit.cohort.Window`, on the device.
+
+    Attributes
+    ----------
+    fed_back
+        The only units for which `forced` may be False, each once: the fewer, the faster. None: any unit.
+        Entries of other units count as forced, so they may be False only where nothing is scored after them.
+    """
 
     inputs: Float[Array, "K P B"]
     forced: Bool[Array, "K P B"]
     targets: Float[Array, "K P B"]
     weights: Float[Array, "K P B"]
+    fed_back: Int[Array, "W"] | None = None
 
 
 class WindowResult(NamedTuple):
@@ -57,8 +65,6 @@ class Learner(Protocol[Memory]):
         memory: Memory,
         window: WindowArrays,
         trained: tuple[str, ...],
-        *,
-        all_forced: bool,
     ) -> tuple[WindowResult, Memory]:
         """Gradient of one window and the memory after it."""
         ...

@@ -1,26 +1,30 @@
 """One learner with two dials: how far credit travels inside a window, and what crosses from window to window.
 
-============  ===========  ====  ==========================================================
-credit        carry        K     what it is
-============  ===========  ====  ==========================================================
-``neuron``    ``trace``    any   D-RTRL, the same gradient for every K
-``network``   ``trace``    K     hybrid: exact inside the window, D-RTRL across windows
-``network``   ``none``     K     truncated backpropagation through time
-``network``   ``none``     T     backpropagation through time
-============  ===========  ====  ==========================================================
+============  ==============  ====  ==========================================================
+credit        carry           K     what it is
+============  ==============  ====  ==========================================================
+``neuron``    ``trace``       any   D-RTRL, the same gradient for every K
+``network``   ``trace``       K     hybrid: exact inside the window, D-RTRL across windows
+``network``   ``none``        K     truncated backpropagation through time
+``network``   ``none``        T     backpropagation through time
+``neuron``    ``factorised``  any   pp-prop, the same gradient for every K
+``network``   ``factorised``  K     exact inside the window, pp-prop's factors across windows
+============  ==============  ====  ==========================================================
 
+``carry="factorised"`` keeps two numbers per neuron instead of one per connection (`connfit.learn.factorised`).
 ``carry="history"`` is D-RTRL across windows with the trace cut after H steps: no memory per
 connection and recording, at the price of an error that falls as α^H (`history_error`).
 
 References
 ----------
-Wang et al., "BrainTrace/BrainScale", Nature Communications 2026 (D-RTRL). Werbos 1990 (BPTT).
+Wang et al., Nature Communications 2026, doi 10.1038/s41467-026-68453-w (D-RTRL, pp-prop). Werbos 1990 (BPTT).
 Williams & Peng 1990 (truncation). The hybrid is this package's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -29,12 +33,14 @@ from jaxtyping import Array, Float
 
 from connfit.errors import ConfigError, one_of
 from connfit.learn.base import WindowArrays, WindowResult
+from connfit.learn.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.models.base import Model, Params
-from connfit.models.forward import Trajectory, read_out, run_window
+from connfit.models.forward import Trajectory, fed_back_part, read_out, run_window
 from connfit.models.maps import SynapticMap
 
 CREDITS = ("neuron", "network")
-CARRIES = ("trace", "history", "none")
+CARRIES = ("trace", "history", "factorised", "none")
+TRACE_DTYPES = ("float32", "bfloat16")
 
 
 class Past(NamedTuple):
@@ -48,11 +54,12 @@ class Past(NamedTuple):
 
 
 class WindowedMemory(NamedTuple):
-    """Rates r [N, B], and either eligibility traces by group, or the last H steps, or nothing."""
+    """Rates r [N, B], and eligibility traces by group, or factors of them, or the last H steps, or nothing."""
 
     rates: Float[Array, "N B"]
     traces: dict[str, Array]
     past: Past | None
+    factors: FactorisedTraces | None = None
 
 
 @dataclass(frozen=True)
@@ -68,23 +75,34 @@ class Windowed:
         back through the connections and, in free run, through read-out and drive.
     carry
         What tells a window about the steps before it: `"trace"` (an eligibility trace per strength
-        and recording), `"history"` (the last `history` steps) or `"none"`.
+        and recording), `"factorised"` (a factor per neuron at either end of the strengths),
+        `"history"` (the last `history` steps) or `"none"`.
     history
         H, steps kept with `carry="history"`; default K.
+    trace_dtype
+        `"float32"` (JAX's default float type) or `"bfloat16"`: how the traces of connections and drive are
+        stored. Half the memory; every trace is rounded to 8 bits once per window, sums are not.
+    trace_decay
+        γ of `carry="factorised"`, at least 0 and below 1: how slowly its factors forget.
     """
 
     window: int = 16
     credit: str = "network"
     carry: str = "trace"
     history: int | None = None
+    trace_dtype: str = "float32"
+    trace_decay: float = 0.9
 
     def __post_init__(self) -> None:
         one_of("credit", self.credit, CREDITS)
         one_of("carry", self.carry, CARRIES)
+        one_of("trace_dtype", self.trace_dtype, TRACE_DTYPES)
         if self.window < 1:
             raise ConfigError(f"window = {self.window} must be 1 or more steps")
         if self.history is not None and (self.carry != "history" or self.history < 1):
             raise ConfigError(f"history = {self.history} needs carry = 'history' and 1 or more steps")
+        if not 0 <= self.trace_decay < 1:
+            raise ConfigError(f"trace_decay = {self.trace_decay} must be at least 0 and below 1")
 
     @property
     def history_steps(self) -> int:
@@ -96,20 +114,27 @@ class Windowed:
         n = model.neurons
         rates = jnp.zeros((n, batch))
         traces: dict[str, Array] = {}
-        past = None
+        past = factors = None
+        stored = jnp.bfloat16 if self.trace_dtype == "bfloat16" else rates.dtype
         if self.carry == "trace":
             if "weights" in trained:
-                traces["weights"] = model.recurrent.zero_trace(batch)
+                traces["weights"] = model.recurrent.zero_trace(batch, stored)
             if "drive" in trained and model.drive is not None:
-                traces["drive"] = model.drive.zero_trace(batch)
+                traces["drive"] = model.drive.zero_trace(batch, stored)
+        if self.carry in ("trace", "factorised"):
             for group in ("bias", "time_constants"):
                 if group in trained:
                     traces[group] = jnp.zeros((n, batch))
-        elif self.carry == "history":
+        if self.carry == "factorised":
+            outputs = jax.eval_shape(model.outputs, rates).shape[0]
+            sources = {"weights": outputs, "drive": model.units}
+            kept = [group for group in sources if group in trained and (group != "drive" or model.drive is not None)]
+            factors = FactorisedTraces.at_rest(n, {group: sources[group] for group in kept}, batch)
+        if self.carry == "history":
             h = self.history_steps
             sizes = (n, n, n, model.units, n)
             past = Past(*(jnp.zeros((h, size, batch)) for size in sizes))
-        return WindowedMemory(rates, traces, past)
+        return WindowedMemory(rates, traces, past, factors)
 
     def step(
         self,
@@ -118,8 +143,6 @@ class Windowed:
         memory: WindowedMemory,
         window: WindowArrays,
         trained: tuple[str, ...],
-        *,
-        all_forced: bool = False,
     ) -> tuple[WindowResult, WindowedMemory]:
         """Run one window forward, its adjoint backward, and collect the gradient.
 
@@ -127,32 +150,29 @@ class Windowed:
         ----------
         trained
             Groups whose gradient is wanted.
-        all_forced
-            True if every entry of `window.forced` is, so that the drive of the whole window is one
-            product; a static promise of the caller.
 
         Returns
         -------
         WindowResult, WindowedMemory
         """
-        end_rates, forward = run_window(
-            model, params, memory.rates, window.inputs, window.forced, all_forced=all_forced
-        )
+        end_rates, forward = run_window(model, params, memory.rates, window.inputs, window.forced, window.fed_back)
         predictions, error, loss = _score(model, params, forward, end_rates, window)
-        adjoint = self._backward(model, params, forward, window, error, all_forced=all_forced)
-        gradient, traces, past = self._collect(model, params, memory, forward, adjoint, trained)
+        adjoint = self._backward(model, params, forward, window, error)
+        gradient, memory = self._collect(model, params, memory, forward, adjoint, trained)
         if "readout" in trained:
             gradient["readout"] = _readout_gradient(forward, end_rates, adjoint)
-        return WindowResult(loss, gradient, predictions), WindowedMemory(end_rates, traces, past)
+        return WindowResult(loss, gradient, predictions), memory._replace(rates=end_rates)
 
     def _backward(
-        self, model: Model, params: Params, forward: Trajectory, window: WindowArrays, error: Array, *, all_forced: bool
+        self, model: Model, params: Params, forward: Trajectory, window: WindowArrays, error: Array
     ) -> _Adjoint:
         """λ(t) of every step, from 0 after the last one, and λ⁰ of the state at the window's start."""
         alpha = model.decay(params)[:, None]
         strengths = model.readout_strengths(params)
         network = self.credit == "network"
+        all_forced = window.fed_back is not None and not len(window.fed_back)
         feedback = model.drive if network and not all_forced else None
+        part = fed_back_part(model, params, window.fed_back)
 
         def back(
             carry: tuple[Array, Array], step: tuple[Array, ...]
@@ -166,7 +186,11 @@ class Windowed:
             if network:
                 to_rates += model.outputs_adjoint(model.recurrent.adjoint(params["weights"], driven))
             if feedback is not None:
-                to_prediction = jnp.where(forced, 0, feedback.adjoint(params["drive"], gate * driven))
+                if part is None:
+                    to_prediction = jnp.where(forced, 0, feedback.adjoint(params["drive"], gate * driven))
+                else:
+                    some = jnp.where(forced[part.units], 0, part.strengths.T @ (gate * driven))
+                    to_prediction = jnp.zeros_like(to_prediction).at[part.units].set(some)
             return (to_rates, to_prediction), (rate_adjoint, unit_adjoint)
 
         zero = (jnp.zeros_like(forward.rates[0]), jnp.zeros_like(error[0]))
@@ -184,8 +208,8 @@ class Windowed:
         forward: Trajectory,
         adjoint: _Adjoint,
         trained: tuple[str, ...],
-    ) -> tuple[Params, dict[str, Array], Past | None]:
-        """Turn adjoints and activity into gradients, by trace, by history or within the window only."""
+    ) -> tuple[Params, WindowedMemory]:
+        """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
         alpha = model.decay(params)
         leak = forward.rates - forward.steady
         rate_adjoint, gain, rates, gate, inputs = (
@@ -207,18 +231,22 @@ class Windowed:
         driven = gain * rate_adjoint
         gradient: Params = {}
         traces: dict[str, Array | None] = {}
+        factors: dict[str, Factors] = {}
         fading = _fading(alpha, len(gain))
         sums = _Sums(adjoint.start, fading, fading[0, :, 0] * alpha)
+        factorised = self._factorised(model, params, memory, adjoint)
+
+        def strengths(group: str, synapses: SynapticMap, left: Array, trace_left: Array, right: Array) -> None:
+            if factorised is not None:
+                gradient[group], factors[group] = factorised.strengths(group, synapses, left, trace_left, right)
+            else:
+                trace = memory.traces.get(group)
+                gradient[group], traces[group] = sums.strengths(synapses, trace, left, trace_left, _columns(right))
 
         if "weights" in trained:
-            outputs = _columns(jax.vmap(model.outputs)(rates))
-            gradient["weights"], traces["weights"] = sums.strengths(
-                model.recurrent, memory.traces.get("weights"), driven, gain, outputs
-            )
+            strengths("weights", model.recurrent, driven, gain, jax.vmap(model.outputs)(rates))
         if "drive" in trained and model.drive is not None:
-            gradient["drive"], traces["drive"] = sums.strengths(
-                model.drive, memory.traces.get("drive"), gate * driven, gate * gain, _columns(inputs)
-            )
+            strengths("drive", model.drive, gate * driven, gate * gain, inputs)
         if "bias" in trained:
             gradient["bias"], traces["bias"] = sums.per_neuron(memory.traces.get("bias"), driven, gain)
         if "time_constants" in trained:
@@ -226,7 +254,19 @@ class Windowed:
                 memory.traces.get("time_constants"), rate_adjoint * leak, leak
             )
             gradient["log_time_constants"] = slope * model.decay_slope(params)
-        return gradient, {key: trace for key, trace in traces.items() if trace is not None}, past
+        kept = {key: trace for key, trace in traces.items() if trace is not None}
+        after = None if factorised is None else factorised.after(factors, len(gain))
+        return gradient, WindowedMemory(memory.rates, kept, past, after)
+
+    def _factorised(
+        self, model: Model, params: Params, memory: WindowedMemory, adjoint: _Adjoint
+    ) -> FactorisedSums | None:
+        if memory.factors is None:
+            return None
+        direct = None
+        if self.credit == "neuron":
+            direct = jax.vmap(partial(model.readout.adjoint, model.readout_strengths(params)))(adjoint.units)
+        return FactorisedSums(memory.factors, self.trace_decay, model.decay(params), direct, adjoint.start)
 
 
 class _Adjoint(NamedTuple):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import Model, Params
+from connfit.models.maps import DenseMap
 
 
 class Trajectory(NamedTuple):
@@ -38,6 +38,21 @@ class Trajectory(NamedTuple):
     inputs: Float[Array, "*K P B"]
 
 
+class FedBack(NamedTuple):
+    """The part of a dense drive through which the model's own predictions act.
+
+    Attributes
+    ----------
+    units
+        Its W units.
+    strengths
+        [N, W] their columns of the drive.
+    """
+
+    units: Int[Array, "W"]
+    strengths: Float[Array, "N W"]
+
+
 def step(
     model: Model,
     params: Params,
@@ -45,6 +60,7 @@ def step(
     given: Float[Array, "P B"],
     forced: Bool[Array, "P B"] | None,
     drive: Float[Array, "N B"] | None = None,
+    fed_back: FedBack | None = None,
 ) -> tuple[Float[Array, "N B"], Trajectory]:
     """One step of the model.
 
@@ -53,13 +69,22 @@ def step(
     given, forced
         Recorded activity of the step before and where it is to be used; `forced=None` uses all of it.
     drive
-        E u if it is known already.
+        E u if it is known already, without the units that are fed back.
+    fed_back
+        Units whose part of the drive is still to be added.
     """
     alpha = model.decay(params)[:, None]
     u = given
+    if model.drive is not None and forced is not None and (drive is None or fed_back is not None):
+        own = model.readout.apply(model.readout_strengths(params), rates)
+        if fed_back is None:
+            u = jnp.where(forced, given, own)
+        else:
+            at = fed_back.units
+            some = jnp.where(forced[at], given[at], own[at])
+            u = given.at[at].set(some)
+            drive = (0 if drive is None else drive) + fed_back.strengths @ some
     if drive is None and model.drive is not None:
-        if forced is not None:
-            u = jnp.where(forced, given, model.readout.apply(model.readout_strengths(params), rates))
         drive = model.drive.apply(params["drive"], u)
     x = model.recurrent.apply(params["weights"], model.outputs(rates)) + params["bias"][:, None]
     gate = jnp.zeros_like(x)
@@ -71,31 +96,40 @@ def step(
     return new, Trajectory(rates, steady, (1 - alpha) * slope, gate, u)
 
 
+def fed_back_part(model: Model, params: Params, units: Int[Array, "W"] | None) -> FedBack | None:
+    """Strengths of the drive of some units; None where the whole drive has to be computed at every step."""
+    if units is None or not isinstance(model.drive, DenseMap):
+        return None
+    return FedBack(units, params["drive"][:, units])
+
+
 def run_window(
     model: Model,
     params: Params,
     rates: Float[Array, "N B"],
     inputs: Float[Array, "K P B"],
     forced: Bool[Array, "K P B"],
-    *,
-    all_forced: bool,
+    fed_back: Int[Array, "W"] | None = None,
 ) -> tuple[Float[Array, "N B"], Trajectory]:
     """Run K steps and keep K numbers per neuron of each kind, nothing per connection.
 
-    With `all_forced` (every entry of `forced` is True, or does not matter) the drive of all steps is
-    one product.
+    Where only some units are fed back (`connfit.learn.base.WindowArrays`), the drive of all the others
+    is one product for all steps.
     """
-    drives = None
-    if model.drive is not None and all_forced:
-        k, p, b = inputs.shape
-        flat = model.drive.apply(params["drive"], inputs.transpose(1, 0, 2).reshape(p, k * b))
-        drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
+    drives, part, is_forced = None, None, forced
+    if model.drive is not None and fed_back is not None:
+        part = fed_back_part(model, params, fed_back) if len(fed_back) else None
+        if part is not None or not len(fed_back):
+            k, p, b = inputs.shape
+            known = inputs.at[:, fed_back].set(0)
+            flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
+            drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
+            is_forced = forced if part is not None else None
 
-    def forward(r: Array, now: tuple[Array, Array, Array | None]) -> tuple[Array, Trajectory]:
-        given, is_forced, drive = now
-        return step(model, params, r, given, None if all_forced else is_forced, drive)
+    def forward(r: Array, now: tuple[Array, Array | None, Array | None]) -> tuple[Array, Trajectory]:
+        return step(model, params, r, *now, part)
 
-    return jax.lax.scan(forward, rates, (inputs, forced, drives))
+    return jax.lax.scan(forward, rates, (inputs, is_forced, drives))
 
 
 def read_out(model: Model, params: Params, rates: Float[Array, "K N B"]) -> Float[Array, "K P B"]:
@@ -105,21 +139,19 @@ def read_out(model: Model, params: Params, rates: Float[Array, "K N B"]) -> Floa
     return flat.reshape(-1, k, b).transpose(1, 0, 2)
 
 
-@partial(jax.jit, static_argnames=("all_forced",))
+@jax.jit
 def predict(
     model: Model,
     params: Params,
     rates: Float[Array, "N B"],
     inputs: Float[Array, "K P B"],
     forced: Bool[Array, "K P B"],
-    *,
-    all_forced: bool = False,
 ) -> tuple[Float[Array, "N B"], Float[Array, "K P B"]]:
     """Predictions of K steps, and the rates after them."""
     strengths = model.readout_strengths(params)
 
     def forward(r: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        r, _ = step(model, params, r, now[0], None if all_forced else now[1])
+        r, _ = step(model, params, r, *now)
         return r, model.readout.apply(strengths, r)
 
     return jax.lax.scan(forward, rates, (inputs, forced))

@@ -6,17 +6,21 @@ connections of a stated spectral radius and with a drive that predicts about the
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
+from connfit import ops
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Params
-from connfit.models.maps import DenseMap
+from connfit.models.maps import DenseMap, SparseMap
 from connfit.models.rate import RateModel
 from connfit.models.readout import Readout
 
@@ -80,21 +84,20 @@ def initial_parameters(
             raise ConfigError(
                 f"an initial time constant of {one:.4g} s lies outside the bounds {low:.4g} to {high:.4g} s"
             )
-    magnitudes = initial_magnitudes(connectome, weights, seed=seed)
-    if spectral_radius is not None and len(magnitudes):
-        magnitudes = magnitudes * _scale_to_radius(connectome, magnitudes, spectral_radius)
-    matrix = connectome.matrix(magnitudes)
+    magnitudes = jnp.asarray(initial_magnitudes(connectome, weights, seed=seed), jnp.result_type(float))
+    if spectral_radius is not None and connectome.m:
+        magnitudes *= _scale_to_radius(model, connectome, magnitudes, spectral_radius)
     drive = sp.csr_array((connectome.n, readout.units))
     bias = np.zeros(connectome.n)
     if model.drive is not None and drive_start == "persistence":
-        exact = persistence_drive(readout)
-        drive = sp.csr_array(exact / _loop_gain(matrix, exact, readout.matrix))
+        exact = persistence_drive(readout, _drive_support(model))
+        drive = sp.csr_array(exact / _loop_gain(model, magnitudes, exact, readout.matrix))
         if mean_activity is not None:
             mean = np.asarray(mean_activity, np.float64)
             # Rates that are read out as the mean; `exact` alone would add what units share (C E is not quite 1).
             shared = _dense(readout.matrix @ exact)
             rates = np.maximum(exact @ np.maximum(np.linalg.lstsq(shared, mean)[0], 0), 0)
-            bias = rates - np.maximum(drive @ mean, 0) - matrix @ rates
+            bias = rates - np.maximum(drive @ mean, 0) - np.asarray(_recurrent_input(model, magnitudes, rates))
     log_tau = np.full(connectome.n, np.log(tau))
     if hidden_time_constants_s is not None:
         hidden = np.asarray(abs(drive).sum(axis=1)).ravel() == 0
@@ -102,12 +105,12 @@ def initial_parameters(
         log_tau[hidden] = np.random.default_rng(seed).uniform(shortest, longest, hidden.sum())
     real = jnp.result_type(float)
     params: Params = {
-        "weights": jnp.asarray(magnitudes, real),
+        "weights": magnitudes,
         "log_time_constants": jnp.asarray(log_tau, real),
         "bias": jnp.asarray(bias, real),
     }
     if isinstance(model.drive, DenseMap):
-        params["drive"] = jnp.asarray(drive.toarray(), real)
+        params["drive"] = jnp.asarray(drive.astype(real).toarray())
     elif model.drive is not None:
         strengths = drive.data if drive.nnz else np.zeros(model.drive.strengths_shape)
         params["drive"] = jnp.asarray(strengths, real)
@@ -117,54 +120,95 @@ def initial_parameters(
 
 
 def _loop_gain(
-    recurrent: sp.csr_array, drive: sp.csr_array, readout: sp.csr_array, *, rounds: int = 4, sweeps: int = 40
+    model: RateModel, weights: Float[Array, "M"], drive: sp.csr_array, readout: sp.csr_array, *, rounds: int = 4
 ) -> float:
     """Factor by which the drive must shrink for activity fed back through the read-out neither to grow nor to fade.
 
     That is the s for which ``W + E C / s`` has the largest eigenvalue 1, by power iteration. Where the
     recurrent connections alone reach 1, no drive can undo it and s stays 1.
     """
+    real = weights.dtype
+    loop = _Loop(
+        SparseMap(ops.Pattern.of(drive.indptr, drive.indices, len(readout.indptr) - 1)),
+        jnp.asarray(drive.data, real),
+        SparseMap(ops.Pattern.of(readout.indptr, readout.indices, model.neurons)),
+        jnp.asarray(readout.data, real),
+    )
     gain = 1.0
     for _ in range(rounds):
-        rates = np.asarray(drive.sum(axis=1)).ravel()
-        growth = 1.0
-        for _ in range(sweeps):
-            new = recurrent @ rates + drive @ (readout @ rates) / gain
-            growth = float(np.linalg.norm(new) / max(np.linalg.norm(rates), 1e-300))
-            rates = new / max(np.linalg.norm(new), 1e-300)
+        growth = float(_loop_growth(model, weights, loop, jnp.asarray(gain, real)))
         if not 1e-3 < growth < 1e3:
             return 1.0
         gain *= growth
     return gain
 
 
+class _Loop(NamedTuple):
+    """Drive [N, P] and read-out [P, N] with their strengths."""
+
+    drive: SparseMap
+    drive_strengths: Array
+    readout: SparseMap
+    readout_strengths: Array
+
+
+@partial(jax.jit, static_argnames="sweeps")
+def _loop_growth(model: RateModel, weights: Array, loop: _Loop, gain: Array, sweeps: int = 40) -> Array:
+    """Growth of the fastest growing pattern of rates per step of ``W + E C / gain``, after some sweeps."""
+
+    def sweep(rates: Array, _: None) -> tuple[Array, Array]:
+        units = loop.readout.apply(loop.readout_strengths, rates)
+        new = model.recurrent.apply(weights, model.outputs(rates))
+        new += loop.drive.apply(loop.drive_strengths, units) / gain
+        norm = jnp.linalg.norm(new)
+        return new / jnp.maximum(norm, 1e-30), norm / jnp.maximum(jnp.linalg.norm(rates), 1e-30)
+
+    start = loop.drive.apply(loop.drive_strengths, jnp.ones((loop.drive.pattern.columns, 1), weights.dtype))
+    return jax.lax.scan(sweep, start, length=sweeps)[1][-1]
+
+
+@jax.jit
+def _recurrent_input(model: RateModel, weights: Float[Array, "M"], rates: Float[Array, "N"]) -> Float[Array, "N"]:
+    """What neurons receive from each other at the given rates."""
+    return model.recurrent.apply(weights, model.outputs(jnp.asarray(rates, weights.dtype)[:, None]))[:, 0]
+
+
 def initial_magnitudes(connectome: Connectome, weights: str, *, seed: int = 0) -> Float[np.ndarray, "M"]:
     """Magnitudes [M] before scaling; see `initial_parameters`."""
-    counts = connectome.counts.astype(np.float64)
+    counts = connectome.counts
     if weights == "counts":
-        return counts
+        return counts.astype(jnp.result_type(float))
     if weights == "input_fraction":
         total = np.bincount(connectome.posts, counts, connectome.n)
-        return counts / total[connectome.posts]
+        return (counts / total[connectome.posts]).astype(jnp.result_type(float))
     scale = np.sqrt(2 / max(1.0, connectome.m / max(1, connectome.n))) / TRUNCATED_NORMAL_STD
     draw = jax.random.truncated_normal(jax.random.key(seed), -2.0, 2.0, (connectome.m,))
-    return scale * np.abs(np.asarray(draw, np.float64))
+    return scale * np.abs(np.asarray(draw))
 
 
-def spectral_radius_of(matrix: sp.csr_array) -> float:
-    """Largest absolute eigenvalue of a [N, N] matrix: dense up to 500 neurons, else ARPACK."""
-    n = len(matrix.indptr) - 1
+def spectral_radius_of(model: RateModel, weights: Float[Array, "M"]) -> float:
+    """Largest absolute eigenvalue of the signed recurrent matrix: dense up to 500 neurons, else by ARPACK.
+
+    ARPACK sees the matrix only through the operators, so that no copy of the connections is made.
+    """
+    n = model.neurons
     if n <= 500:
-        return float(np.abs(np.linalg.eigvals(matrix.toarray())).max(initial=0.0))
+        columns = model.recurrent.apply(weights, model.outputs(jnp.eye(n, dtype=weights.dtype)))
+        return float(np.abs(np.linalg.eigvals(np.asarray(columns, np.float64))).max(initial=0.0))
+
+    def apply(rates: np.ndarray) -> np.ndarray:
+        return np.asarray(_recurrent_input(model, weights, np.ravel(rates)), np.float64)
+
+    recurrent: Any = spla.LinearOperator((n, n), matvec=apply, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     start = np.random.default_rng(0).standard_normal(n)
-    values = spla.eigs(matrix, k=4, which="LM", v0=start, return_eigenvectors=False, tol=1e-4, maxiter=50 * n)  # pyright: ignore[reportArgumentType]
+    values = spla.eigs(recurrent, k=4, which="LM", v0=start, return_eigenvectors=False, tol=1e-4, maxiter=50 * n)  # pyright: ignore[reportArgumentType]
     return float(np.abs(values).max())
 
 
-def _scale_to_radius(connectome: Connectome, magnitudes: Float[np.ndarray, "M"], target: float) -> float:
+def _scale_to_radius(model: RateModel, connectome: Connectome, magnitudes: Float[Array, "M"], target: float) -> float:
     if target < 0:
         raise ConfigError(f"spectral_radius = {target} must not be negative")
-    radius = spectral_radius_of(connectome.matrix(magnitudes))
+    radius = spectral_radius_of(model, magnitudes)
     if radius < 1e-12 * max(1.0, float(magnitudes.max())):
         raise ConfigError(
             f"connectome {connectome.name!r} has no recurrent loop (spectral radius 0), "
@@ -173,22 +217,45 @@ def _scale_to_radius(connectome: Connectome, magnitudes: Float[np.ndarray, "M"],
     return target / radius
 
 
-def persistence_drive(readout: Readout, *, sweeps: int = 300) -> sp.csr_array:
+def _drive_support(model: RateModel) -> sp.csr_array | None:
+    """Which unit may drive which neuron, as a [N, P] matrix of ones; None if every unit may drive every neuron."""
+    if not isinstance(model.drive, SparseMap):
+        return None
+    pattern = model.drive.pattern
+    parts = np.ones(pattern.nnz), np.asarray(pattern.indices), np.asarray(pattern.indptr)
+    return sp.csr_array(parts, shape=(model.neurons, model.units))
+
+
+def persistence_drive(readout: Readout, allowed: sp.csr_array | None = None, *, sweeps: int = 300) -> sp.csr_array:
     """Drive E ≥ 0 [N, P], only where a unit reads a neuron, for which reading it out gives the unit back.
 
     Minimises ``‖C E − 1‖²`` over E ≥ 0 on the support of Cᵀ by accelerated projected gradient
     (Beck & Teboulle 2009), from a start that favours neurons read by one unit alone. Where units
-    share all their neurons the result is the nearest possible, not exact.
+    share all their neurons, or may not drive neurons that they read, the result is the nearest
+    possible, not exact.
+
+    Parameters
+    ----------
+    allowed
+        [N, P] pattern of the drive where not every unit may drive every neuron. The result then has
+        exactly this pattern, with zeros where the unit does not read the neuron.
     """
     shares = sp.csr_array(readout.matrix)
     support = sp.csr_array(shares.T)
     support.sort_indices()
+    if allowed is not None:
+        return _on_pattern(_solve_persistence(shares, _masked(support, allowed), sweeps), allowed)
+    return _solve_persistence(shares, support, sweeps)
+
+
+def _solve_persistence(shares: sp.csr_array, support: sp.csr_array, sweeps: int) -> sp.csr_array:
     indptr, units, share = support.indptr, support.indices, support.data
+    readout_units = len(shares.indptr) - 1
     per_neuron = np.diff(indptr)
     neuron = np.repeat(np.arange(len(per_neuron)), per_neuron)
     purity = share / np.bincount(neuron, share, len(per_neuron))[neuron]
     values = purity**4
-    values /= np.bincount(units, values * share, readout.units)[units]
+    values /= np.bincount(units, values * share, readout_units)[units]
 
     # The gradient Cᵀ(CE − 1) is needed on the support of E only: one term for each pair of units that
     # a neuron is read by, instead of a dense [N, P] product.
@@ -200,7 +267,7 @@ def persistence_drive(readout: Readout, *, sweeps: int = 300) -> sp.csr_array:
     momentum, t = values, 1.0
     for _ in range(sweeps):
         residual = _dense(shares @ sp.csr_array((momentum, units, indptr), shape=support.shape))
-        residual -= np.eye(readout.units)
+        residual -= np.eye(readout_units)
         gradient = np.bincount(entry, share[partner] * residual[units[partner], units[entry]], len(units))
         new = np.maximum(momentum - step * gradient, 0)
         t_new = (1 + np.sqrt(1 + 4 * t * t)) / 2
@@ -211,3 +278,17 @@ def persistence_drive(readout: Readout, *, sweeps: int = 300) -> sp.csr_array:
 
 def _dense(matrix: sp.csr_array) -> Float[np.ndarray, "P P"]:
     return matrix.toarray()
+
+
+def _masked(values: sp.csr_array, pattern: sp.csr_array) -> sp.csr_array:
+    """The values where the pattern has an entry."""
+    masked = sp.csr_array(values.multiply(pattern != 0))
+    masked.sort_indices()
+    return masked
+
+
+def _on_pattern(values: sp.csr_array, pattern: sp.csr_array) -> sp.csr_array:
+    """The values with exactly the entries of the pattern, zeros included, in its order."""
+    rows = np.repeat(np.arange(len(pattern.indptr) - 1), np.diff(pattern.indptr))
+    picked = np.asarray(values[rows, pattern.indices]).ravel()
+    return sp.csr_array((picked, pattern.indices, pattern.indptr), shape=pattern.shape)

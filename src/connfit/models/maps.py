@@ -13,6 +13,7 @@ from typing import Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from connfit import ops
@@ -38,7 +39,7 @@ class SynapticMap(Protocol):
         """Gradient of the strengths: the sum over k of left times right, where there is a strength."""
         ...
 
-    def zero_trace(self, batch: int) -> Array:
+    def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
         """Eligibility traces of `batch` recordings at rest."""
         ...
 
@@ -75,8 +76,8 @@ class SparseMap:
     def outer(self, left: Array, right: Array) -> Array:
         return ops.sampled_outer(self.pattern, left, right)
 
-    def zero_trace(self, batch: int) -> Array:
-        return jnp.zeros((self.pattern.nnz, batch))
+    def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
+        return jnp.zeros((self.pattern.nnz, batch), dtype)
 
     def outer_with_trace(
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
@@ -105,11 +106,10 @@ class DenseMap:
     def outer(self, left: Array, right: Array) -> Array:
         return left @ right.T
 
-    def zero_trace(self, batch: int) -> Array:
-        return jnp.zeros((self.rows, batch, self.columns))
+    def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
+        return jnp.zeros((self.rows, batch, self.columns), dtype)
 
     def outer_with_trace(
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
     ) -> tuple[Array, Array]:
-        gradient = jnp.einsum("rb,rbc->rc", carry, trace) + jnp.einsum("rbk,cbk->rc", left, right)
-        return gradient, decay[:, None, None] * trace + jnp.einsum("rbk,cbk->rbc", trace_left, right)
+        return ops.dense_outer(trace, carry, decay, left, trace_left, right)

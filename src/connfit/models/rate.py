@@ -8,9 +8,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
 from connfit import ops
+from connfit.anatomy import postsynapses_by_region
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Params
@@ -86,8 +88,9 @@ class RateModel:
         step_s
             Length of a step in seconds.
         drive
-            `"dense"`: every unit may drive every neuron; `"anatomical"`: a unit drives only the
-            neurons it reads; `"none"`.
+            `"dense"`: every unit may drive every neuron. `"anatomical"`: a region drives only the neurons
+            with input synapses in it, where the source counts them (`Connectome.regions`); otherwise a
+            unit drives only the neurons that it reads. `"none"`.
         nonlinearity
             `"relu"` or `"softplus"`.
         bounds_s
@@ -117,7 +120,7 @@ class RateModel:
         if drive == "dense":
             drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)
         elif drive == "anatomical":
-            by_neuron = by_unit.T.tocsr()
+            by_neuron = _driven_neurons(connectome, readout)
             drive_map = SparseMap(ops.Pattern.of(by_neuron.indptr, by_neuron.indices, readout.units))
         else:
             drive_map = None
@@ -213,3 +216,14 @@ def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
     forward, backward = np.argsort(post * connectome.n + pre), np.argsort(pre * connectome.n + post)
     once = post[forward] <= pre[forward]
     return np.stack([where[forward], where[backward]])[:, once]
+
+
+def _driven_neurons(connectome: Connectome, readout: Readout) -> sp.csr_array:
+    """[N, P] pattern of an anatomical drive."""
+    dendrites = postsynapses_by_region(connectome)
+    if dendrites is None or not set(readout.unit_names) <= set(dendrites[0]):
+        return sp.csr_array(readout.matrix.T)
+    row = {region: k for k, region in enumerate(dendrites[0])}
+    driven = sp.csr_array(dendrites[1][[row[unit] for unit in readout.unit_names]].T)
+    driven.sort_indices()
+    return driven

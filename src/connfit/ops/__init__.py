@@ -6,7 +6,7 @@ the gradient of its weights. Each has a portable form in plain XLA and a native 
 
 from __future__ import annotations
 
-from connfit.ops.operators import matvec, rmatvec, sampled_outer, use, window_outer
+from connfit.ops.operators import dense_outer, matvec, rmatvec, sampled_outer, use, window_outer
 from connfit.ops.pattern import Pattern
 
-__all__ = ["Pattern", "matvec", "rmatvec", "sampled_outer", "use", "window_outer"]
+__all__ = ["Pattern", "dense_outer", "matvec", "rmatvec", "sampled_outer", "use", "window_outer"]

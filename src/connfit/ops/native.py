@@ -21,7 +21,10 @@ from connfit.ops.pattern import Pattern
 
 LIBRARY = "connfit_kernels"
 _BLOCK = 8  # columns that rmatvec scatters at once: one AVX2 vector, and buffers no larger than the weights
-_HANDLERS = ("connfit_matvec", "connfit_rmatvec", "connfit_sampled_outer", "connfit_window_outer")
+_HANDLERS = (
+    "connfit_matvec", "connfit_rmatvec", "connfit_sampled_outer", "connfit_window_outer", "connfit_window_outer_bf16",
+    "connfit_dense_outer", "connfit_dense_outer_bf16",
+)  # fmt: skip
 
 
 @cache
@@ -144,7 +147,19 @@ def sampled_outer(pattern: Pattern, left: Array, right: Array) -> Array:
 def window_outer(
     pattern: Pattern, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
 ) -> tuple[Array, Array]:
-    """As `portable.window_outer`, float32; the new trace takes the memory of the old one."""
-    call = _call("connfit_window_outer", ((pattern.nnz,), trace.dtype), (trace.shape, trace.dtype), aliases={2: 1})
+    """As `portable.window_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
+    name = "connfit_window_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_window_outer"
+    call = _call(name, ((pattern.nnz,), left.dtype), (trace.shape, trace.dtype), aliases={2: 1})
     gradient, new_trace = call(pattern.indptr, pattern.indices, trace, carry, decay, left, trace_left, right)
+    return gradient, new_trace
+
+
+def dense_outer(
+    trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
+) -> tuple[Array, Array]:
+    """As `portable.dense_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
+    name = "connfit_dense_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_dense_outer"
+    gradient = (trace.shape[0], trace.shape[2]), left.dtype
+    call = _call(name, gradient, (trace.shape, trace.dtype), aliases={0: 1})
+    gradient, new_trace = call(trace, carry, decay, left, trace_left, right.transpose(1, 2, 0))
     return gradient, new_trace

@@ -112,7 +112,8 @@ def _window_outer_backward(path: str, saved: tuple, g: tuple[Array, Array]) -> t
     def by_row(values: Array) -> Array:
         return jax.ops.segment_sum(values, row, pattern.rows, indices_are_sorted=True)
 
-    d_trace = g_gradient[:, None] * carry[row] + g_trace * decay[row][:, None]
+    stored, trace, g_trace = trace.dtype, trace.astype(left.dtype), g_trace.astype(left.dtype)
+    d_trace = (g_gradient[:, None] * carry[row] + g_trace * decay[row][:, None]).astype(stored)
     d_carry = by_row(g_gradient[:, None] * trace)
     d_decay = by_row((g_trace * trace).sum(axis=1))
     d_left = _matvec(path, pattern, g_gradient, right.reshape(pattern.columns, -1)).reshape(left.shape)
@@ -142,6 +143,18 @@ _matvec = _differentiable("matvec", _matvec_backward)
 _rmatvec = _differentiable("rmatvec", _rmatvec_backward)
 _sampled_outer = _differentiable("sampled_outer", _sampled_outer_backward)
 _window_outer = _differentiable("window_outer", _window_outer_backward)
+
+
+def _dense_outer_backward(path: str, saved: tuple, g: tuple[Array, Array]) -> tuple:
+    return jax.vjp(portable.dense_outer, *saved)[1](g)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _dense_outer(path: str, *operands: Array) -> Any:
+    return _run("dense_outer", path, *operands)
+
+
+_dense_outer.defvjp(lambda path, *operands: (_dense_outer(path, *operands), operands), _dense_outer_backward)
 
 
 def _common(*operands: Array) -> list[Array]:
@@ -279,7 +292,8 @@ def window_outer(
     pattern
         Connections of N rows to C columns.
     trace
-        [M, B] traces at the start of the window.
+        [M, B] traces at the start of the window. In bfloat16 they are read as they are and the new ones
+        rounded to the nearest, while all sums are in the float type of the other operands.
     carry
         [N, B] adjoint of the state at the start of the window.
     decay
@@ -301,7 +315,10 @@ def window_outer(
     ConfigError, NotAvailableError
         As `matvec`.
     """
-    trace, carry, decay, left, trace_left, right = _common(trace, carry, decay, left, trace_left, right)
+    if trace.dtype == jnp.bfloat16:
+        carry, decay, left, trace_left, right = _common(carry, decay, left, trace_left, right)
+    else:
+        trace, carry, decay, left, trace_left, right = _common(trace, carry, decay, left, trace_left, right)
     batch = trace.shape[1] if trace.ndim == 2 else 0
     steps = left.shape[2] if left.ndim == 3 else 0
     _expect(
@@ -313,5 +330,53 @@ def window_outer(
         trace_left=(trace_left, (pattern.rows, batch, steps)),
         right=(right, (pattern.columns, batch, steps)),
     )
-    path = _resolve(implementation, trace.dtype)
+    path = _resolve(implementation, left.dtype)
     return _window_outer(path, pattern, trace, carry, decay, left, trace_left, right)
+
+
+def dense_outer(
+    trace: Float[Array, "N B C"],
+    carry: Float[Array, "N B"],
+    decay: Float[Array, "N"],
+    left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B K"],
+    right: Float[Array, "C B K"],
+    *,
+    implementation: str = "auto",
+) -> tuple[Float[Array, "N C"], Float[Array, "N B C"]]:
+    """`window_outer` where every column connects to every row, as in a dense drive.
+
+    Parameters
+    ----------
+    trace
+        [N, B, C] traces at the start of the window; may be bfloat16, as in `window_outer`.
+    carry, decay, left, trace_left, right
+        As in `window_outer`.
+    implementation
+        `"auto"`, `"native"` or `"portable"`, see `use`.
+
+    Returns
+    -------
+    gradient, new_trace
+        [N, C] and [N, B, C].
+
+    Raises
+    ------
+    ConfigError, NotAvailableError
+        As `matvec`.
+    """
+    if trace.dtype == jnp.bfloat16:
+        carry, decay, left, trace_left, right = _common(carry, decay, left, trace_left, right)
+    else:
+        trace, carry, decay, left, trace_left, right = _common(trace, carry, decay, left, trace_left, right)
+    rows, batch, columns = trace.shape
+    steps = left.shape[2] if left.ndim == 3 else 0
+    _expect(
+        "dense_outer",
+        carry=(carry, (rows, batch)),
+        decay=(decay, (rows,)),
+        left=(left, (rows, batch, steps)),
+        trace_left=(trace_left, (rows, batch, steps)),
+        right=(right, (columns, batch, steps)),
+    )
+    return _dense_outer(_resolve(implementation, left.dtype), trace, carry, decay, left, trace_left, right)

@@ -67,9 +67,10 @@ def window_outer(
     right: Float[Array, "C B K"],
 ) -> tuple[Float[Array, "M"], Float[Array, "M B"]]:
     """Gradient with the trace's contribution, and the trace after the window (see `connfit.ops.window_outer`)."""
-    gradient = jnp.zeros(pattern.nnz, trace.dtype)
+    gradient = jnp.zeros(pattern.nnz, left.dtype)
     if pattern.nnz == 0:
         return gradient, trace
+    stored, trace = trace.dtype, trace.astype(left.dtype)
     row = pattern.row_of()
     kept = _at(decay, row)
 
@@ -85,4 +86,19 @@ def window_outer(
 
     by_step = [jnp.transpose(x, (1, 2, 0)) for x in (left, trace_left, right)]
     gradient, new_trace = jax.lax.scan(recording, gradient, (trace.T, carry.T, *by_step))
-    return gradient, new_trace.T
+    return gradient, new_trace.T.astype(stored)
+
+
+def dense_outer(
+    trace: Float[Array, "N B C"],
+    carry: Float[Array, "N B"],
+    decay: Float[Array, "N"],
+    left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B K"],
+    right: Float[Array, "C B K"],
+) -> tuple[Float[Array, "N C"], Float[Array, "N B C"]]:
+    """The sums of `window_outer` where every column connects to every row (see `connfit.ops.dense_outer`)."""
+    stored, trace = trace.dtype, trace.astype(left.dtype)
+    gradient = jnp.einsum("rb,rbc->rc", carry, trace) + jnp.einsum("rbk,cbk->rc", left, right)
+    kept = decay[:, None, None] * trace + jnp.einsum("rbk,cbk->rbc", trace_left, right)
+    return gradient, kept.astype(stored)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from connfit.errors import ConfigError, DataError, first_ten
@@ -47,14 +47,31 @@ def training_values(recording: Recording, values: Float[np.ndarray, "T P"]) -> F
     return train
 
 
-def segments(recording: Recording) -> list[slice]:
-    """Consecutive blocks that cover all frames and are cut at every edge of a part."""
+def segments(recording: Recording, *, longest_gap: int | None = None) -> list[slice]:
+    """Consecutive blocks that cover all frames and are cut at every edge of a part.
+
+    With `longest_gap`, they are also cut around every stretch of more than that many frames in which no unit was
+    observed, for instance where the source leaves out an artefact.
+    """
     edges = {0, recording.frames}
     if recording.parts is not None:
         for part in (recording.parts.train, recording.parts.validation, recording.parts.test):
             edges.update(part)
+    if longest_gap is not None:
+        changes = np.diff(long_gaps(recording, longest_gap).astype(np.int8))
+        edges.update((np.flatnonzero(changes) + 1).tolist())
     ordered = sorted(edges)
     return [slice(a, b) for a, b in pairwise(ordered)]
+
+
+def long_gaps(recording: Recording, longest: int) -> Bool[np.ndarray, "T"]:
+    """[T] True in stretches of more than `longest` frames in which no unit was observed."""
+    silent = np.concatenate([[False], ~recording.mask.any(axis=1), [False]])
+    edges = np.flatnonzero(np.diff(silent.astype(np.int8)))
+    gaps = np.zeros(recording.frames, bool)
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        gaps[start:stop] = stop - start > longest
+    return gaps
 
 
 def hold_last(values: Float[np.ndarray, "T P"]) -> Float[np.ndarray, "T P"]:

@@ -11,6 +11,7 @@ from connfit.errors import DataError, NotAvailableError
 from connfit.preprocess.common import (
     finish,
     hold_last,
+    long_gaps,
     number,
     observed_values,
     refuse_units,
@@ -20,6 +21,8 @@ from connfit.preprocess.common import (
 from connfit.recording import Recording
 
 LEAST_FRAMES = 50
+LONGEST_GAP_FRAMES = 10
+"""Longest stretch without any observed unit that a trace is continued across, by holding its last value."""
 
 
 def deconvolve(recording: Recording, *, tau_s: float | None = None) -> Recording:
@@ -41,7 +44,8 @@ def deconvolve(recording: Recording, *, tau_s: float | None = None) -> Recording
     -----
     Baseline, decay, noise and sparsity are estimated per unit on the training part and recorded. With
     them fixed, the traces are deconvolved in each part by itself, for the activity in a frame is
-    inferred from later frames too. The first frame of a part is 0: what came before is not known.
+    inferred from later frames too. The first frame of a part is 0: what came before is not known. The same holds
+    for stretches of more than 10 frames in which no unit was observed: the trace is not continued across them.
 
     Source: Friedrich, Zhou & Paninski 2017, doi:10.1371/journal.pcbi.1005423.
 
@@ -60,7 +64,8 @@ def deconvolve(recording: Recording, *, tau_s: float | None = None) -> Recording
     if tau_s is not None:
         tau_s = number("tau_s", tau_s, above=0)
     values = observed_values(recording)
-    train = training_values(recording, values)
+    gaps = long_gaps(recording, LONGEST_GAP_FRAMES)
+    train = training_values(recording, values)[~gaps[recording.require_parts()["train"]]]
     if len(train) < LEAST_FRAMES:
         raise DataError(
             f"recording {recording.name!r}: {len(train)} training frames are too few for a deconvolution",
@@ -100,7 +105,7 @@ def deconvolve(recording: Recording, *, tau_s: float | None = None) -> Recording
     )
 
     activity = np.zeros_like(values)
-    for block in segments(recording):
+    for block in segments(recording, longest_gap=LONGEST_GAP_FRAMES):
         calcium = hold_last(values[block]) - baseline
         for k in range(len(recording.units)):
             _, activity[block, k] = oasisAR1(

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from connfit.evaluate.free_run import OTHERS_RESIDUALS
+from connfit.evaluate.held_out import OWN
+
 MODEL = "model"
 INITIAL = "at initialisation"
 
@@ -34,6 +37,8 @@ class Row:
         Column name to value; None where it is not defined.
     reasons
         Column name to why it is not.
+    outside
+        Columns that are shown but do not compete.
     """
 
     key: tuple[str, ...]
@@ -41,13 +46,18 @@ class Row:
     better: Better
     values: Mapping[str, float | None]
     reasons: Mapping[str, str]
+    outside: tuple[str, ...] = ()
 
     @property
     def winners(self) -> tuple[str, ...]:
         """Columns with the best value; several if they tie, none if nothing is defined or nothing is to be won."""
         if self.better == "none":
             return ()
-        scored = {name: self.merit(value) for name, value in self.values.items() if value is not None}
+        scored = {
+            name: self.merit(value)
+            for name, value in self.values.items()
+            if value is not None and name not in self.outside
+        }
         best = max(scored.values(), default=-math.inf)
         if best == -math.inf:
             return ()
@@ -75,7 +85,7 @@ def number(value: float | None) -> str:
 
 def pretty(name: str) -> str:
     """Name of a column as people say it."""
-    return {"var_ridge": "ridge VAR"}.get(name, name.replace("_", " "))
+    return {"var_ridge": "ridge VAR", OWN: "own VAR"}.get(name, name.replace("_", " "))
 
 
 def comparison(metrics: Mapping[str, Any], part: str = "test") -> list[Row]:
@@ -133,11 +143,13 @@ def free_runs_in_words(metrics: Mapping[str, Any], part: str = "test") -> str:
         return quiet
     runs = free_run.get("runs") or 1
     several = f"mean of {runs} runs" if runs != 1 else "one run"
+    others = free_run["noise"] == OTHERS_RESIDUALS
+    frames, whose = ("training frames of the other animals", "animals'") if others else ("training frames", "part's")
     return (
-        f"Free run with residuals: {several}{after}; each column's own one-step errors on training frames, drawn at "
+        f"Free run with residuals: {several}{after}; each column's own one-step errors on {frames}, drawn at "
         "random as whole frames, are added to its predictions and fed back. Such a run is not expected to follow the "
         "data in time. The errors carry correlations of their own: for the mean they are all there is, and its FC is a "
-        f"copy of the training part's. {quiet} Measures that only describe carry no *."
+        f"copy of the training {whose}. {quiet} Measures that only describe carry no *."
     )
 
 
@@ -173,7 +185,7 @@ def _row(
         if values[name] is None:
             held = scores.get("horizon", {}) if key[0] == "horizon_skill" else group
             reasons[name] = held.get("reasons", {}).get(key[1]) or scores.get("reason") or "not computed"
-    return Row(key, label, better, values, reasons)
+    return Row(key, label, better, values, reasons, (pretty(OWN),))
 
 
 def verdict(rows: list[Row]) -> str:

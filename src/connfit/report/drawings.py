@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from connfit.evaluate.baselines import hold_last
 from connfit.evaluate.forecast import PartForecast, RecordingForecast
+from connfit.evaluate.held_out import HELD_OUT, mean_of_connectivities
 from connfit.evaluate.metrics import fc_corr, functional_connectivity, unit_correlations, unit_skill
 from connfit.report import distributions, figures
 from connfit.report.comparison import comparison, number, pretty
@@ -51,6 +52,11 @@ def drawings(run: RunFiles) -> Iterator[Drawing]:
             if len(forecast.parts["test"].values):
                 yield _traces(name, forecast, suffix)
                 yield _connectivity(name, forecast, suffix)
+        for index, (name, forecast) in enumerate(run.forecasts.held_out.items()):
+            suffix = "_held_out" + (f"_{index}" if len(run.forecasts.held_out) > 1 else "")
+            if len(forecast.parts[HELD_OUT].values):
+                yield _traces(name, forecast, suffix, HELD_OUT)
+                yield _held_out_connectivity(name, forecast, run.forecasts.recordings, suffix)
     before, after = run.initial_parameters, run.parameters
     if "weights" in before and "weights" in after:
         yield _weights(before["weights"], after["weights"])
@@ -111,8 +117,8 @@ def _history(run: RunFiles) -> Drawing:
     return Drawing("loss_history", caption, None, draw)
 
 
-def _traces(name: str, forecast: RecordingForecast, suffix: str) -> Drawing:
-    part = forecast.parts["test"]
+def _traces(name: str, forecast: RecordingForecast, suffix: str, which: str = "test") -> Drawing:
+    part = forecast.parts[which]
     label = "activity" if forecast.value_units in ("", "dimensionless") else f"activity ({forecast.value_units})"
 
     def draw() -> Figure:
@@ -131,13 +137,17 @@ def _traces(name: str, forecast: RecordingForecast, suffix: str) -> Drawing:
         )
 
     caption = (
-        f"{name}, test part. Left: predicted one frame ahead (the first "
+        f"{_titled(name, which)}, test part. Left: predicted one frame ahead (the first "
         f"{min(len(part.values), figures.ONE_STEP_FRAMES)} frames), for the units "
         "of highest, median and lowest one-step skill over persistence. Right: the same units over the whole test "
         f"part, {_free_run_panels(part)}. Gaps in the data are frames that were not observed. "
         "Time is counted from the start of the recording."
     )
-    return Drawing(f"traces{suffix}", caption, name, draw)
+    return Drawing(f"traces{suffix}", caption, _titled(name, which), draw)
+
+
+def _titled(name: str, which: str) -> str:
+    return f"{name} (held out)" if which == HELD_OUT else name
 
 
 def _free_run_panels(part: PartForecast) -> str:
@@ -181,6 +191,34 @@ def _connectivity(name: str, forecast: RecordingForecast, suffix: str) -> Drawin
         f"Correlation of upper triangles: data against itself {_words(itself)}, model against data {_words(ours)}."
     )
     return Drawing(f"functional_connectivity{suffix}", caption, name, draw)
+
+
+def _held_out_connectivity(
+    name: str, forecast: RecordingForecast, others: Mapping[str, RecordingForecast], suffix: str
+) -> Drawing:
+    part = forecast.parts[HELD_OUT]
+    trained = [(one.units, one.parts["train"]) for one in others.values()]
+    copied = mean_of_connectivities(
+        [(units, functional_connectivity(train.values, train.mask)) for units, train in trained], forecast.units
+    )
+    data, free = functional_connectivity(part.values, part.mask), part.free_run_connectivity
+    theirs, ours = fc_corr(copied, data), fc_corr(free, data)
+
+    def draw() -> Figure:
+        panels = {
+            f"training animals\n{number(theirs.value)} with data, test": copied,
+            "data, test": data,
+            f"model, test\n{number(ours.value)} with data, test": free,
+        }
+        return figures.connectivities(panels, order=figures.unit_order(data), units=forecast.units)
+
+    caption = (
+        f"{_titled(name, HELD_OUT)}: functional connectivity of the training animals (mean over their training parts), "
+        "of the animal's own test part, and of the model's free run over it. Units in the same order everywhere, "
+        "clustered on the test part; grey is undefined. Correlation of upper triangles with the data's test part: "
+        f"training animals {_words(theirs)}, model {_words(ours)}."
+    )
+    return Drawing(f"functional_connectivity{suffix}", caption, _titled(name, HELD_OUT), draw)
 
 
 def _words(measured: Any) -> str:

@@ -9,16 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from connfit.report import page
-from connfit.report.comparison import (
-    comparison,
-    free_runs_in_words,
-    limitations,
-    number,
-    observations_in_words,
-    verdict,
-)
+from connfit.report.comparison import comparison, limitations, number, observations_in_words, verdict
 from connfit.report.drawings import Drawing, drawings
+from connfit.report.held_out import held_out_limits
 from connfit.report.run_files import RunFiles
+from connfit.report.score_tables import connectivity_blocks, held_out_blocks, score_blocks
 from connfit.report.style import save_figure
 
 MAX_IMAGE_BYTES = 6_500_000
@@ -27,6 +22,7 @@ MAX_IMAGE_BYTES = 6_500_000
 _OVERVIEW = {"horizon_skill"}
 _EVERYTHING_ELSE = {
     "recordings",
+    "held_out",
     "connectome",
     "parameters",
     "observations",
@@ -68,10 +64,12 @@ def write_report(run_dir: str | Path) -> Path:
             page.paragraph(_against_itself(run.metrics)),
             page.paragraph(observations_in_words(run.metrics)),
         ),
-        page.section("Scores", *_scores(run)),
+        page.section("Scores", *score_blocks(run.metrics)),
+        *(page.section("Held-out animals", *blocks) for blocks in [held_out_blocks(run.metrics)] if blocks),
+        page.section("Functional connectivity", *connectivity_blocks(run.metrics)),
         page.section(
             "Limitations",
-            page.bullets(limitations(run.metrics, run.record))
+            page.bullets([*limitations(run.metrics, run.record), *held_out_limits(run.metrics)])
             or page.paragraph("None of the checks of this report found any."),
         ),
         page.section("Figures", *overview, *_recording_figures(by_recording), *details),
@@ -132,7 +130,9 @@ def _head(run: RunFiles, name: str) -> str:
     listed = ", ".join(recordings[:6]) + (f" and {len(recordings) - 6} more" if len(recordings) > 6 else "")
     text = f"<h1>connfit: {escape(name)}</h1>\n"
     if recordings:
-        text += page.paragraph(f"A brain model fitted to {what}: {listed}.", "soft")
+        unseen = list((metrics.get("held_out") or {}).get("recordings") or {})
+        also = f" Held out and only predicted: {', '.join(unseen)}." if unseen else ""
+        text += page.paragraph(f"A brain model fitted to {what}: {listed}.{also}", "soft")
     if metrics.get("surrogate"):
         text += (
             '\n<p class="banner" role="note">SURROGATE: this brain and its activity were generated, not measured. '
@@ -152,66 +152,6 @@ def _against_itself(metrics: Mapping[str, Any]) -> str:
         f"{number(value)}. "
         "Any static copy of the training part reaches this; a model has to do better on the test part to have "
         "learned more."
-    )
-
-
-def _scores(run: RunFiles) -> list[str]:
-    parts = run.metrics.get("parts") or {}
-    note = (
-        "Best of each row marked *. MSE in squared units of the preprocessed values; skill = 1 − MSE / MSE of "
-        "persistence on the same entries; "
-        "FC: correlation of functional connectivity with the data's. "
-        "Persistence copies the data, so its one-step FC is near 1 by construction. Baselines are fitted to "
-        "each recording on its own training part."
-    )
-    several = len(run.metrics.get("recordings") or {}) > 1
-    blocks = [
-        _score_table(run.metrics, "test", "Test part" + (" (means over recordings)" if several else "")),
-        page.paragraph(note, "soft small"),
-        page.paragraph(free_runs_in_words(run.metrics), "soft small"),
-    ]
-    blocks += [
-        page.folded(f"The same on the {part} part", _score_table(run.metrics, part, ""))
-        for part in ("validation", "train")
-        if parts.get(part)
-    ]
-    if several:
-        inner = [
-            _score_table({**detail}, "test", f"{name}, test part") for name, detail in run.metrics["recordings"].items()
-        ]
-        blocks.append(page.folded("Every recording by itself", *inner))
-    chosen = {
-        name: scores.get("chosen")
-        for name, scores in (run.metrics.get("baselines") or {}).items()
-        if scores.get("chosen")
-    }
-    for name, choice in chosen.items():
-        text = ", ".join(
-            f"{key.replace('_', ' ')} {_text(value)}"
-            for key, value in choice.items()
-            if key in ("lags", "alpha", "shrink_to", "tuned_on")
-        )
-        blocks.append(
-            page.paragraph(f"Ridge VAR: {text}." if name == "var_ridge" else f"{name}: {text}.", "soft small")
-        )
-    return blocks
-
-
-def _score_table(metrics: Mapping[str, Any], part: str, caption: str) -> str:
-    rows = comparison(metrics, part)
-    columns = list(rows[0].values)
-    cells = [[row.label, *(number(row.values[name]) for name in columns)] for row in rows]
-    best = [[columns.index(name) + 1 for name in row.winners] for row in rows]
-    grouped: dict[str, list[str]] = {}
-    for row in rows:
-        for name, reason in row.reasons.items():
-            grouped.setdefault(reason, []).append(f"{name} ({row.label})")
-    why = page.bullets(
-        f"–: {', '.join(where[:4])}{f' and {len(where) - 4} more' if len(where) > 4 else ''}: {reason}"
-        for reason, where in grouped.items()
-    )
-    return page.table(["", *columns], cells, caption=caption, best=best) + (
-        page.folded("Why some numbers are missing", why) if why else ""
     )
 
 
@@ -268,7 +208,7 @@ def _per(count: int, observed: int | None) -> str:
 def _preprocessing(record: Mapping[str, Any]) -> list[str]:
     """The steps of every recording; recordings with the same steps share a list."""
     groups: dict[tuple[str, ...], list[str]] = {}
-    for name, recording in (record.get("recordings") or {}).items():
+    for name, recording in {**(record.get("recordings") or {}), **(record.get("held_out") or {})}.items():
         steps = tuple(_step(step) for step in recording.get("steps") or [])
         groups.setdefault(steps, []).append(name)
     blocks = []
@@ -294,7 +234,11 @@ def _step(step: Mapping[str, Any]) -> str:
 
 def _unmatched(record: Mapping[str, Any]) -> list[str]:
     blocks = []
-    for name, recording in (record.get("recordings") or {}).items():
+    for name, recording in {**(record.get("recordings") or {}), **(record.get("held_out") or {})}.items():
+        left_out = [str(unit) for unit in recording.get("left_out") or []]
+        if left_out:
+            title = f"{name} (held out): {len(left_out)} units that no other recording has, not scored"
+            blocks.append(page.folded(title, page.paragraph(", ".join(left_out), "small")))
         unmatched = [str(unit) for unit in recording.get("unmatched") or []]
         if "unmatched" not in recording:
             continue

@@ -11,7 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from connfit.evaluate.held_out import HELD_OUT
 from connfit.report.comparison import (
+    Row,
     comparison,
     fixed_point_in_words,
     free_runs_in_words,
@@ -19,6 +21,8 @@ from connfit.report.comparison import (
     observations_in_words,
     verdict,
 )
+from connfit.report.connectivity import COLUMNS, connectivity_in_words, connectivity_rows
+from connfit.report.held_out import held_out_in_words, held_out_rows
 
 _SHORT = {"free run with residuals": "free run, residuals", "free run without noise": "free run, no noise"}
 """Headings that fit beside five columns of numbers on 80 characters."""
@@ -38,22 +42,7 @@ def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "te
     title = f"{metrics.get('dataset') or 'fit'}, {part} part" + (
         " (surrogate data)" if metrics.get("surrogate") else ""
     )
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for name in rows[0].values:
-        table.add_column(escape("untrained" if name == "at initialisation" else name), justify="right", no_wrap=True)
-    group = ""
-    for row in rows:
-        cells = [
-            Text(f"{number(value)}*", style="bold green") if name in row.winners else Text(f"{number(value)} ")
-            for name, value in row.values.items()
-        ]
-        before, colon, measure = row.label.partition(": ")
-        if colon and before != group:
-            table.add_row(Text(_SHORT.get(before, before), style="bold"))
-        group = before if colon else ""
-        table.add_row(f"  {measure}" if colon else row.label, *cells)
-    console.print(table)
+    console.print(_scores(rows, title))
     itself = (metrics.get("data") or {}).get("fc_corr_train_vs_test")
     lines = [verdict(rows)]
     if itself is not None:
@@ -62,13 +51,75 @@ def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "te
     lines += [text for text in (fixed_point_in_words(scores), free_runs_in_words(metrics, part)) if text]
     if metrics.get("parameters"):
         lines.append(observations_in_words(metrics))
-    absent = {f"{name}, {row.label}": reason for row in rows for name, reason in row.reasons.items()}
+    lines += _missing(rows)
+    for line in lines:
+        console.print(escape(line), highlight=False)
+    _print_connectivity(metrics, console)
+    _print_held_out(metrics, console)
+
+
+def _scores(rows: list[Row], title: str) -> Table:
+    """Without columns that do not compete: they are named in words, and six would not fit on 80 characters."""
+    table = _table(title)
+    table.add_column("", no_wrap=True)
+    columns = [name for name in rows[0].values if name not in rows[0].outside]
+    for name in columns:
+        table.add_column(escape("untrained" if name == "at initialisation" else name), justify="right", no_wrap=True)
+    group = ""
+    for row in rows:
+        cells = [
+            Text(f"{number(row.values[name])}*", style="bold green")
+            if name in row.winners
+            else Text(f"{number(row.values[name])} ")
+            for name in columns
+        ]
+        before, colon, measure = row.label.partition(": ")
+        if colon and before != group:
+            table.add_row(Text(_SHORT.get(before, before), style="bold"))
+        group = before if colon else ""
+        table.add_row(f"  {measure}" if colon else row.label, *cells)
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _missing(rows: list[Row]) -> list[str]:
+    """Why there is no number, once for each reason."""
     grouped: dict[str, list[str]] = {}
-    for where, reason in absent.items():
-        grouped.setdefault(reason, []).append(where)
-    lines += [
+    for row in rows:
+        for name, reason in row.reasons.items():
+            grouped.setdefault(reason, []).append(f"{name}, {row.label}")
+    return [
         f"–: {wheres[0]}{f' and {len(wheres) - 1} more' if len(wheres) > 1 else ''}: {reason}"
         for reason, wheres in grouped.items()
     ]
-    for line in lines:
+
+
+def _print_connectivity(metrics: Mapping[str, Any], console: Console) -> None:
+    """Functional connectivity beside that of null connectomes; without any, the table above says it all."""
+    if not metrics.get("nulls"):
+        return
+    table = _table("functional connectivity, correlation with the data's")
+    table.add_column("")
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    for row in connectivity_rows(metrics):
+        table.add_row(escape(row.name), *(number(value) for value in row.values))
+    console.print(table)
+    console.print(connectivity_in_words(metrics), highlight=False)
+    for row in connectivity_rows(metrics):
+        if row.what:
+            console.print(escape(f"{row.name}: {row.what}"), highlight=False)
+
+
+def _print_held_out(metrics: Mapping[str, Any], console: Console) -> None:
+    rows = held_out_rows(metrics)
+    if not rows:
+        return
+    animals = len(metrics["held_out"].get("recordings") or {})
+    console.print(_scores(rows, f"{animals} held-out animal{'' if animals == 1 else 's'}, test part"))
+    noise = free_runs_in_words(metrics["held_out"], HELD_OUT)
+    for line in [*held_out_in_words(metrics), *([noise] if noise else []), *_missing(rows)]:
         console.print(escape(line), highlight=False)

@@ -1,0 +1,179 @@
+"""Stability of a fitted network: eigenvalues of its signed weights, and of its dynamics linearised at a state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from connfit.analyze.linearised import inputs_of, tangent_step, vector_of
+from connfit.analyze.plain import finite
+from connfit.analyze.spectrum import Spectrum, leading_eigenvalues
+from connfit.errors import DataError, one_of
+from connfit.models.base import Params
+from connfit.models.forward import Trajectory, step
+from connfit.models.rate import RateModel
+
+LOOPS = ("closed", "open")
+
+
+def weight_spectrum(model: RateModel, params: Params, *, k: int = 64, **options: Any) -> Spectrum:
+    """Leading eigenvalues of the signed matrix of recurrent weights (gap junctions included, without a sign).
+
+    It is not the matrix of a step in time: what a neuron adds to its own past, the activation and the loop through
+    read-out and drive are in `jacobian_spectrum` alone. A random matrix with independent entries of standard
+    deviation g/√N fills a disc of radius g (Girko 1985, doi 10.1137/1129095), for signed columns as in Rajan &
+    Abbott (2006, doi 10.1103/PhysRevLett.97.188104).
+
+    Parameters
+    ----------
+    model, params
+        The model and its parameters.
+    k, **options
+        As in `leading_eigenvalues`.
+    """
+    kind = params["weights"].dtype
+
+    def apply(columns: np.ndarray) -> np.ndarray:
+        return np.asarray(_weights_times(model, params["weights"], jnp.asarray(columns, kind)))
+
+    return leading_eigenvalues(apply, model.neurons, k=k, matrix="weights", **options)
+
+
+@jax.jit
+def _weights_times(model: RateModel, weights: Float[Array, "M"], columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
+    return model.recurrent.apply(weights, model.outputs(columns))
+
+
+def jacobian_spectrum(
+    model: RateModel,
+    params: Params,
+    rates: Float[np.ndarray, "N"],
+    *,
+    inputs: Float[np.ndarray, "P"] | None = None,
+    loop: str = "closed",
+    k: int = 64,
+    **options: Any,
+) -> Spectrum:
+    """Leading eigenvalues of the derivative of one step, ∂r(t)/∂r(t-1), at a state.
+
+    At a fixed point they say whether it is stable (radius below 1) and how slowly the model returns to it
+    (`Spectrum.time_scales_s`). Elsewhere they are of the moment only, and `connfit.analyze.lyapunov` is the
+    measure of stability; `state["change"]` tells which of the two it is.
+
+    A neuron that is silent (slope 0) keeps nothing but its own decay α. These decays are eigenvalues without any
+    computation and would crowd out the others, hence they are reported as `silent` and `silent_radius`; `values`
+    are the eigenvalues of the rest, exactly.
+
+    Parameters
+    ----------
+    rates
+        [N] r(t-1), in the recording's units.
+    inputs
+        [P] activity of the units that the drive sees; default: the model's own read-out of `rates`.
+    loop
+        `"closed"`: the drive follows the read-out, as in a free run. `"open"`: the drive is given from outside, as
+        in teacher forcing.
+    k, **options
+        As in `leading_eigenvalues`.
+
+    Raises
+    ------
+    ConfigError
+        If `loop` is unknown or a shape is wrong.
+    """
+    one_of("loop", loop, LOOPS)
+    r = jnp.asarray(vector_of("rates", rates, model.neurons), params["weights"].dtype)[:, None]
+    given, own = inputs_of(model, r, inputs)
+    new, seen = _one_step(model, params, r, given, own)
+    gain, steady = np.asarray(seen.gain[:, 0]), np.asarray(seen.steady[:, 0])
+    active = np.flatnonzero(gain)
+    decay = np.asarray(model.decay(params), np.float64)
+    fed_back = jnp.ones_like(given) if loop == "closed" and model.drive is not None else None
+
+    def apply(columns: np.ndarray) -> np.ndarray:
+        whole = np.zeros((model.neurons, columns.shape[1]), r.dtype)
+        whole[active] = columns
+        return np.asarray(_tangent_step(model, params, seen, fed_back, jnp.asarray(whole)))[active]
+
+    found = leading_eigenvalues(apply, len(active), k=k, matrix="jacobian", step_s=model.step_s, **options)
+    silent = np.delete(decay, active)
+    return replace(
+        found,
+        size=model.neurons,
+        silent=len(silent),
+        silent_radius=float(silent.max(initial=0.0)),
+        state={
+            "loop": loop if model.drive is not None else "none: the model has no drive",
+            "inputs": "own read-out" if inputs is None else "given",
+            "change": finite(float(jnp.linalg.norm(new - r) / jnp.maximum(jnp.linalg.norm(new), 1e-30))),
+            "mean_rate": finite(float(r.mean())),
+            "silent_neurons": len(silent),
+            "neurons_at_the_corner": int(((steady == 0) & (gain > 0)).sum()),
+            "neurons_with_closed_drive": int((np.asarray(seen.gate) == 0).sum()) if model.drive is not None else 0,
+        },
+    )
+
+
+_tangent_step = jax.jit(tangent_step)
+
+
+@jax.jit
+def _one_step(
+    model: RateModel, params: Params, rates: Float[Array, "N 1"], given: Float[Array, "P 1"], own: Bool[Array, "P 1"]
+) -> tuple[Float[Array, "N 1"], Trajectory]:
+    return step(model, params, rates, given, ~own)
+
+
+def linear_model_spectrum(
+    values: Float[np.ndarray, "T P"], *, step_s: float, ridge: float = 0.0, k: int | None = None
+) -> Spectrum:
+    """Eigenvalues of the linear model y(t) = A y(t-1) + c fitted to a recording by (ridge) regression.
+
+    A control for spectral radii near 1: a signal that is slow against the frame, whatever made it, is fitted by a
+    linear model whose eigenvalues approach exp(-Δt/τ). A radius near 1 is evidence for criticality only in so far
+    as it exceeds this one.
+
+    Parameters
+    ----------
+    values
+        [T, P] activity; pairs of frames with a missing value are left out and counted in `state`.
+    step_s
+        Seconds between frames.
+    ridge
+        Penalty relative to the mean variance of the units, at least 0.
+    k
+        How many eigenvalues to keep; default all P.
+
+    Raises
+    ------
+    DataError
+        If fewer pairs of frames remain than there are units.
+    """
+    values = np.asarray(values, np.float64)
+    whole: Bool[np.ndarray, "T"] = np.asarray(np.isfinite(values).all(axis=1))
+    pairs = np.flatnonzero(whole[:-1] & whole[1:])
+    units = values.shape[1]
+    if len(pairs) <= units:
+        raise DataError(
+            f"a linear model of {units} units needs more than {units} pairs of complete frames, there are {len(pairs)}"
+        )
+    before, after = values[pairs], values[pairs + 1]
+    before, after = before - before.mean(axis=0), after - after.mean(axis=0)
+    covariance = before.T @ before
+    covariance += ridge * np.trace(covariance) / units * np.eye(units)
+    a = np.linalg.lstsq(covariance, before.T @ after)[0].T
+    found = leading_eigenvalues(
+        lambda columns: a @ columns,
+        units,
+        k=units if k is None else k,
+        matrix="linear model of the recording",
+        step_s=step_s,
+        dense_up_to=units,
+    )
+    state = {"pairs_of_frames": len(pairs), "left_out": len(values) - 1 - len(pairs), "ridge": ridge}
+    return replace(found, state=state)

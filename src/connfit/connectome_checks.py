@@ -1,0 +1,69 @@
+"""What must hold between the arrays of a connectome."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from jaxtyping import Bool, Int
+
+from connfit.errors import DataError, first_ten
+
+TABLE_COLUMNS = ("id", "type", "region", "transmitter", "side")
+
+
+def check_connectome(
+    name: str,
+    indptr: Int[np.ndarray, "N+1"],
+    indices: Int[np.ndarray, "M"],
+    counts: Int[np.ndarray, "M"],
+    signs: Int[np.ndarray, "N"],
+    neurons: pd.DataFrame,
+    electrical: Bool[np.ndarray, "M"],
+) -> None:
+    """Stop where the arrays contradict each other; arguments as in `connfit.connectome.Connectome`.
+
+    Raises
+    ------
+    DataError
+        Says which array is wrong, where, and what it must be.
+    """
+
+    def fail(problem: str) -> None:
+        raise DataError(f"connectome {name!r}: {problem}")
+
+    n, m = len(signs), len(indices)
+    if len(indptr) != n + 1 or len(neurons) != n:
+        fail(f"indptr has {len(indptr)} entries and the neuron table {len(neurons)} rows for {n} signs")
+    if indptr[0] != 0 or indptr[-1] != m or np.any(np.diff(indptr) < 0):
+        fail(f"indptr must rise from 0 to the number of connections {m}")
+    if len(counts) != m or len(electrical) != m:
+        fail(f"{len(counts)} counts and {len(electrical)} electrical flags for {m} connections")
+    if m and (indices.min() < 0 or indices.max() >= n):
+        fail(f"a presynaptic index lies outside 0..{n - 1}")
+    if m and counts.min() < 1:
+        fail(f"synapse counts must be at least 1, connection {int(np.argmin(counts))} has {int(counts.min())}")
+    if not np.all(np.abs(signs) == 1):
+        fail("signs must be +1 or -1")
+    missing = [column for column in TABLE_COLUMNS if column not in neurons.columns]
+    if missing:
+        fail(f"the neuron table lacks the columns {', '.join(missing)}")
+    ids = neurons["id"]
+    if ids.dtype.kind == "f":
+        fail("neuron ids are floating point numbers; ids above 2^53 would be changed. Read them as int64 or text")
+    if ids.duplicated().any():
+        fail(f"neuron ids repeat: {first_ten(dict.fromkeys(ids[ids.duplicated().to_numpy()].tolist()))}")
+    any_electrical = bool(electrical.any())
+    if m > 1:
+        key = indices.astype(np.int64) + np.where(electrical, n, 0) if any_electrical else indices
+        disordered = key[1:] <= key[:-1]
+        disordered[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < m)] - 1] = False
+        if disordered.any():
+            fail(
+                "connections of a neuron must be sorted by presynaptic index without repeats, "
+                "chemical before electrical"
+            )
+    if any_electrical:
+        gaps = sp.csr_array((counts * electrical, indices, indptr), shape=(n, n))
+        if (gaps != gaps.T).nnz:
+            fail("electrical connections must be present in both directions with equal counts")

@@ -1,0 +1,355 @@
+"""Tables from pickled pandas DataFrames, read without running anything that a pickle names.
+
+A pickle is a program: unpickling it the usual way calls whatever it asks for. Here every name that a DataFrame of
+numbers needs stands for an inert record of what was stored, every other name is an error, and the table is put
+together from the records. So the file's pandas need not resemble the one that is installed, and a pickle from the
+internet can do no more than be wrong.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+
+from connfit.errors import DataError
+
+_NUMERIC = re.compile(r"b1|[iu][1248]|f[248]")
+_LONGEST = 1 << 24
+"""Most rows and most columns: far more than such a table has, and few enough to be listed in memory."""
+
+
+class _Refused(Exception):
+    """The pickle holds something that no table of numbers needs."""
+
+
+class _Dtype:
+    """A NumPy type: its code and byte order."""
+
+    def __init__(self, code: Any, *flags: Any) -> None:
+        if not isinstance(code, str) or (code not in ("O8", "O4", "O") and not _NUMERIC.fullmatch(code)):
+            raise _Refused(f"values of the type {code!r}")
+        self.code, self.order = code, "="
+
+    def __setstate__(self, state: Any) -> None:
+        _version, order, *rest = state
+        if order not in ("<", ">", "|", "=") or any(one is not None for one in rest[:3]):
+            raise _Refused("values of a compound type")
+        self.order = order
+
+    @property
+    def is_text(self) -> bool:
+        return self.code.startswith("O")
+
+    def numpy(self) -> np.dtype:
+        return np.dtype(self.order + self.code)
+
+
+class _Array:
+    """An array: its type, shape and content, as bytes or (text) as a list."""
+
+    dtype: Any = None
+    shape: Any = None
+    content: Any = None
+    order: Any = "C"
+
+    def __setstate__(self, state: Any) -> None:
+        _version, self.shape, self.dtype, fortran, self.content = state
+        self.order = "F" if fortran else "C"
+
+    def numpy(self) -> np.ndarray:
+        if not isinstance(self.dtype, _Dtype) or not _is_shape(self.shape) or self.order not in ("C", "F"):
+            raise _Refused("an array without type or shape")
+        if self.dtype.is_text:
+            return self._labels()
+        if not isinstance(self.content, bytes | bytearray):
+            raise _Refused("an array without content")
+        # A copy, for what came from the pickle is read-only.
+        return np.frombuffer(self.content, self.dtype.numpy()).reshape(self.shape, order=self.order).copy(order="K")
+
+    def _labels(self) -> np.ndarray:
+        """A list of labels: text and numbers, nothing else, for an array of objects could hold anything."""
+        listed = self.content
+        if not isinstance(listed, list) or self.shape != (len(listed),):
+            raise _Refused("an array of objects that is not a list of labels")
+        for one in listed:
+            if one is not None and type(one) not in (str, int, float):
+                raise _Refused(
+                    f"an array of objects that holds {type(one).__name__.lstrip('_')}, neither text nor number"
+                )
+        result = np.empty(len(listed), object)
+        result[:] = listed
+        return result
+
+
+class _Stored:
+    """An object of pandas: the arguments it was made with and its state."""
+
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Frame(_Stored):
+    """A DataFrame."""
+
+
+class _Manager(_Stored):
+    """The blocks of values of a DataFrame and its axes."""
+
+
+class _Block(_Stored):
+    """Columns that share a type: values [column, row], and which columns they are."""
+
+
+class _Slice(_Stored):
+    """A range of columns."""
+
+    def numpy(self, length: int) -> np.ndarray:
+        if len(self.arguments) != 3 or any(one is not None and type(one) is not int for one in self.arguments):
+            raise _Refused("a range of columns that is not made of whole numbers")
+        return np.arange(length)[slice(*self.arguments)]
+
+
+class _Word:
+    """A class that is only ever an argument; it cannot be called or changed by a pickle."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> NoReturn:
+        raise _Refused("a change of a class")
+
+
+_ANY_INDEX, _RANGE_INDEX = _Word(), _Word()
+
+
+class _Index(_Stored):
+    """Labels of rows or columns."""
+
+    def pandas(self) -> pd.Index:
+        if len(self.arguments) != 2 or not isinstance(self.arguments[1], dict):
+            raise _Refused("an index of an unknown layout")
+        kind, stored = self.arguments
+        name = stored.get("name")
+        if name is not None and type(name) not in (str, int):
+            raise _Refused("an index whose name is neither text nor a number")
+        if kind is _RANGE_INDEX:
+            edges = [stored.get("start", 0), stored.get("stop"), stored.get("step", 1)]
+            if any(type(one) is not int for one in edges):
+                raise _Refused("an evenly spaced index that is not made of whole numbers")
+            return pd.RangeIndex(*edges, name=name)
+        if kind is not _ANY_INDEX or not isinstance(stored.get("data"), _Array):
+            raise _Refused("an index of an unknown layout")
+        labels = stored["data"].numpy()
+        if labels.ndim != 1:
+            raise _Refused("an index with more than one level")
+        return pd.Index(labels, name=name)
+
+
+class _Call:
+    """A function that a pickle may call; it cannot be changed by one."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, state: Any) -> NoReturn:
+        raise _Refused("a change of a function")
+
+
+def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
+    if kind is not _Array:
+        raise _Refused("an array of an unknown kind")
+    return _Array()
+
+
+def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any, *_axes: Any) -> _Array:
+    array = _Array()
+    array.content, array.dtype, array.shape, array.order = content, dtype, shape, order
+    return array
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """How protocol 2 writes bytes: as text of the characters 0 to 255."""
+    if encoding != "latin1" or not isinstance(text, str):
+        raise _Refused(f"text in the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def _empty(*arguments: Any) -> bytes:
+    """How protocol 2 writes no bytes at all."""
+    if arguments:
+        raise _Refused("bytes that are made from something else")
+    return b""
+
+
+def _allowed() -> dict[tuple[str, str], Any]:
+    """What each permitted name stands for: pandas 0.20 to 3, NumPy 1 and 2, protocols 2 to 5."""
+    table: dict[tuple[str, str], Any] = {
+        ("pandas", "DataFrame"): _Frame,
+        ("pandas.core.frame", "DataFrame"): _Frame,
+        ("pandas.core.internals", "BlockManager"): _Manager,
+        ("pandas.core.internals.managers", "BlockManager"): _Manager,
+        ("pandas._libs.internals", "BlockManager"): _Manager,
+        ("pandas._libs.internals", "_unpickle_block"): _Call(_Block),
+        ("pandas.core.internals.blocks", "new_block"): _Call(_Block),
+        ("pandas", "Index"): _ANY_INDEX,
+        ("pandas", "RangeIndex"): _RANGE_INDEX,
+        ("numpy", "ndarray"): _Array,
+        ("numpy", "dtype"): _Dtype,
+        ("_codecs", "encode"): _Call(_encode),
+        ("builtins", "bytes"): _Call(_empty),
+        ("__builtin__", "bytes"): _Call(_empty),
+        ("builtins", "slice"): _Call(_Slice),
+        ("__builtin__", "slice"): _Call(_Slice),
+    }
+    for package in ("pandas.core.indexes", "pandas.indexes"):
+        table[f"{package}.base", "_new_Index"] = _Call(_Index)
+        table[f"{package}.base", "Index"] = _ANY_INDEX
+        table[f"{package}.range", "RangeIndex"] = _RANGE_INDEX
+        for kind in ("Int64Index", "UInt64Index", "Float64Index"):
+            table[f"{package}.numeric", kind] = _ANY_INDEX
+    for package in ("numpy.core", "numpy._core"):
+        table[f"{package}.multiarray", "_reconstruct"] = _Call(_reconstruct)
+        table[f"{package}.numeric", "_frombuffer"] = _Call(_frombuffer)
+    return table
+
+
+_ALLOWED = _allowed()
+
+
+class _Unpickler(pickle.Unpickler):
+    """An unpickler that knows the permitted names only, and imports nothing."""
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise _Refused(f"{module}.{name}") from None
+
+    def persistent_load(self, pid: Any) -> NoReturn:
+        raise _Refused("a reference to something outside the file")
+
+
+def read_pickled_frame(content: bytes, path: str | Path) -> pd.DataFrame:
+    """The table in a pickled DataFrame of numbers. Nothing that the pickle names is imported or called.
+
+    Parameters
+    ----------
+    content
+        The pickle, protocols 2 to 5, written by pandas 0.20 or newer.
+    path
+        Where it comes from, for messages.
+
+    Returns
+    -------
+    pd.DataFrame
+        Values and labels as written. Columns are numbers (bool, int, uint, float); labels of rows and columns are
+        numbers or text. Attributes (`attrs`, flags) are not read.
+
+    Raises
+    ------
+    DataError
+        If the content is truncated or no pickle, or names anything that such a table does not need.
+    """
+    try:
+        stored = _Unpickler(io.BytesIO(content), encoding="latin1").load()
+        if not isinstance(stored, _Frame) or not isinstance(stored.state, dict):
+            raise _Refused(f"an object of the kind {type(stored).__name__.lstrip('_')}, not a table")
+        return _assemble(stored.state.get("_mgr", stored.state.get("_data")))
+    except _Refused as error:
+        raise DataError(
+            f"the pickle holds {error}, which a DataFrame of numbers does not need; nothing in it was run",
+            path=path,
+            fix="If the file is yours, write the values of the table in another format, for example CSV",
+        ) from None
+    # Damaged opcodes surface as any of these; a pickle's content never runs, so none comes from elsewhere.
+    except (
+        pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError, ValueError, OverflowError,
+        MemoryError, RecursionError,
+    ) as error:  # fmt: skip
+        raise DataError(
+            f"truncated, damaged or not a pickled DataFrame ({error})", path=path, fix="Copy or download it again"
+        ) from error
+
+
+def _assemble(manager: Any) -> pd.DataFrame:
+    """The table from its axes and blocks."""
+    if not isinstance(manager, _Manager):
+        raise _Refused("a table of an unknown layout")
+    axes, blocks = _axes_and_blocks(manager)
+    if len(axes) != 2 or not all(isinstance(one, _Index) for one in axes):
+        raise _Refused("a table without two axes")
+    columns, rows = (one.pandas() for one in axes)
+    if max(len(columns), len(rows)) > _LONGEST:
+        raise _Refused(f"{len(columns)} columns and {len(rows)} rows")
+    pieces, places = [], []
+    for values, place in blocks:
+        if not isinstance(values, _Array) or (isinstance(values.dtype, _Dtype) and values.dtype.is_text):
+            raise _Refused("columns that are not numbers")
+        block = values.numpy()
+        place = place.numpy(len(columns)) if isinstance(place, _Slice) else _positions(place, len(columns))
+        if block.shape != (len(place), len(rows)):
+            raise _Refused(f"values of shape {block.shape} for {len(place)} columns and {len(rows)} rows")
+        pieces.append(pd.DataFrame(block.T.astype(block.dtype.newbyteorder("="), copy=False), columns=place))
+        places.append(place)
+    filled = np.sort(np.concatenate([np.empty(0, np.intp), *places]))
+    if not np.array_equal(filled, np.arange(len(columns))):
+        raise _Refused("columns without values")
+    table = pd.DataFrame(index=range(len(rows)))
+    if pieces:
+        table = pieces[0] if len(pieces) == 1 else pd.concat(pieces, axis=1)
+        table = table.reindex(columns=range(len(columns)))
+    table.columns, table.index = columns, rows
+    return table
+
+
+def _axes_and_blocks(manager: _Manager) -> tuple[list[Any], list[tuple[Any, Any]]]:
+    """Axes (columns, rows) and (values, columns) of each block, from the layouts of pandas since 1.3 or before."""
+    if manager.state is None and len(manager.arguments) == 2:
+        blocks, axes = manager.arguments
+        if isinstance(blocks, tuple) and isinstance(axes, list) and all(isinstance(one, _Block) for one in blocks):
+            return axes, [_arguments(one) for one in blocks]
+    elif isinstance(manager.state, tuple) and len(manager.state) >= 4 and isinstance(manager.state[3], dict):
+        stored = manager.state[3].get("0.14.1")
+        if isinstance(stored, dict) and isinstance(stored.get("axes"), list):
+            return stored["axes"], [(one["values"], one["mgr_locs"]) for one in stored["blocks"]]
+    raise _Refused("a table of an unknown layout")
+
+
+def _arguments(block: _Block) -> tuple[Any, Any]:
+    if len(block.arguments) not in (2, 3):
+        raise _Refused("a block of an unknown layout")
+    return block.arguments[0], block.arguments[1]
+
+
+def _positions(place: Any, length: int) -> np.ndarray:
+    """Columns of a block, stored as an array."""
+    listed = place.numpy() if isinstance(place, _Array) else None
+    if (
+        listed is None
+        or listed.ndim != 1
+        or listed.dtype.kind not in "iu"
+        or not np.all((listed >= 0) & (listed < length))
+    ):
+        raise _Refused("a block without columns")
+    return listed
+
+
+def _is_shape(shape: Any) -> bool:
+    return isinstance(shape, tuple) and all(type(one) is int and one >= 0 for one in shape)

@@ -1,0 +1,220 @@
+"""Reading large tables block by block: bounded memory, strict integers, and a progress bar in a terminal."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from jaxtyping import Int
+
+from connfit.errors import DataError
+
+_BLOCK_BYTES = 8 << 20
+_AGAIN = "The file is truncated or damaged: delete it and download or copy it again"
+INTEGER = re.compile(r"[+-]?[0-9]+")
+
+
+class IdPositions:
+    """Positions of ids in an order of storage.
+
+    Parameters
+    ----------
+    ids
+        [N] distinct ids.
+    positions
+        [N] where each is stored.
+    """
+
+    def __init__(self, ids: Int[np.ndarray, "N"], positions: Int[np.ndarray, "N"]) -> None:
+        rank = np.argsort(ids)
+        self._ids, self._positions = ids[rank].astype(np.int64), positions[rank].astype(np.int32)
+
+    def __call__(self, ids: Int[np.ndarray, "R"]) -> Int[np.ndarray, "R"]:
+        """[R] positions of `ids`, -1 for those that are not known."""
+        at = np.searchsorted(self._ids, ids)
+        at[at == len(self._ids)] = 0
+        return np.where(self._ids[at] == ids, self._positions[at], np.int32(-1))
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error, only where that is a terminal; called with how far reading has come."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a DataError that names it."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read ({' '.join(str(error).split())[:300]})", path=path, fix=_AGAIN) from error
+
+
+def first_line(path: Path) -> list[str]:
+    """Fields of the first line of a CSV file, compressed or not.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or nothing in it.
+    """
+    if not path.is_file():
+        raise DataError("no such file", path=path)
+    with reading(path), gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
+        line = file.readline(1 << 16).decode("utf-8-sig").strip()
+    if not line:
+        raise DataError("the file is empty", path=path, fix=_AGAIN)
+    return [field.strip().strip('"') for field in line.split(",")]
+
+
+def require(columns: Sequence[str], found: Sequence[str], path: Path) -> None:
+    """Raise a DataError unless every one of `columns` is among those `found`."""
+    for column in columns:
+        if found.count(column) != 1:
+            near = get_close_matches(column, found, n=1, cutoff=0.5)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise DataError(
+                f"there is no column {column!r}" if column not in found else f"column {column!r} is there twice",
+                path=path,
+                fix=f"{hint}The columns are {', '.join(map(repr, found[:40]))}",
+            )
+
+
+def csv_blocks(
+    path: Path,
+    types: Mapping[str, pa.DataType],
+    *,
+    names: Sequence[str] | None = None,
+    show: bool = True,
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Blocks of a CSV file, compressed or not, with the number of the first row of each.
+
+    Parameters
+    ----------
+    path
+        The file.
+    types
+        Columns to read, with their types.
+    names
+        Names of all columns of a file without a header.
+    show
+        Whether to show how far reading has come.
+
+    Yields
+    ------
+    tuple[int, pa.RecordBatch]
+        Rows count from 1, the first below a header.
+
+    Raises
+    ------
+    DataError
+        If the file is truncated, or a value is not of its column's type; the row is named.
+    """
+    row, options = 1, pacsv.ConvertOptions(
+        column_types=dict(types), include_columns=list(types), null_values=[""], strings_can_be_null=False
+    )  # fmt: skip
+    # A column that is read as integers and is not one is read again as text, to name its row.
+    integers = [name for name, kind in types.items() if pa.types.is_integer(kind)]
+    # Not a Python file: a reading thread that outlives an error would call into an interpreter that is closing.
+    with pa.OSFile(str(path), "rb") as raw, progress(f"reading {path.name}", path.stat().st_size) as report:
+        stream = pa.CompressedInputStream(raw, "gzip") if _is_gzip(path) else raw
+        try:
+            with pacsv.open_csv(
+                stream,
+                read_options=pacsv.ReadOptions(
+                    block_size=_BLOCK_BYTES, column_names=None if names is None else list(names), use_threads=show
+                ),
+                convert_options=options,
+            ) as blocks:
+                for block in blocks:
+                    yield row, block
+                    row += block.num_rows
+                    if show:
+                        report(raw.tell())
+        except (pa.ArrowException, OSError) as error:
+            if integers and "conversion error" in str(error):
+                _name_bad_integer(path, integers, names)
+            with reading(path):
+                raise
+
+
+def integers(column: pa.Array, name: str, row: int, path: Path) -> Int[np.ndarray, "R"]:
+    """A column of a block without missing values; `row` is the number of its first row."""
+    if column.null_count:
+        missing = row + int(np.argmax(np.asarray(column.is_null())))
+        raise DataError(f"row {missing}: {name} is empty", path=path, fix="Fill it in or delete the row")
+    if not pa.types.is_integer(column.type):
+        raise DataError(f"column {name!r} holds {column.type}", path=path, fix="It must hold whole numbers (int64)")
+    return column.to_numpy()
+
+
+def refuse(bad: np.ndarray, values: np.ndarray, name: str, row: int, path: Path, problem: str, fix: str) -> None:
+    """Raise a DataError that names the first bad row of a block."""
+    if bad.any():
+        k = int(np.argmax(bad))
+        raise DataError(f"row {row + k}: {name} = {values[k]} {problem}", path=path, fix=fix)
+
+
+def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Blocks of a Parquet file with the number of the first row of each, from 1."""
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise DataError("no such file", path=path)
+    with reading(path), pq.ParquetFile(path) as file:
+        require(columns, file.schema_arrow.names, path)
+        row = 1
+        with progress(f"reading {path.name}", file.metadata.num_rows) as report:
+            for block in file.iter_batches(batch_size=1 << 18, columns=list(columns)):
+                yield row, block
+                row += block.num_rows
+                report(row - 1)
+
+
+def feather_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Blocks of a Feather (Arrow IPC) file with the number of the first row of each, from 1."""
+    if not path.is_file():
+        raise DataError("no such file", path=path)
+    with reading(path), pa.OSFile(str(path), "rb") as raw, pa.ipc.open_file(raw) as file:
+        require(columns, file.schema.names, path)
+        row = 1
+        with progress(f"reading {path.name}", file.num_record_batches) as report:
+            for k in range(file.num_record_batches):
+                block = file.get_batch(k)
+                yield row, block.select(list(columns))
+                row += block.num_rows
+                report(k + 1)
+
+
+def _name_bad_integer(path: Path, columns: Sequence[str], names: Sequence[str] | None) -> None:
+    """Raise a DataError for the first value of `columns` that is not a whole number of 64 bits."""
+    for row, block in csv_blocks(path, dict.fromkeys(columns, pa.string()), names=names, show=False):
+        for name in columns:
+            for k, value in enumerate(block.column(name).to_pylist()):
+                if INTEGER.fullmatch(value.strip()) is None or not -(2**63) <= int(value) < 2**63:
+                    raise DataError(
+                        f"row {row + k}: {name} = {value!r} is not a whole number of 64 bits",
+                        path=path,
+                        fix="Write ids and counts as whole numbers, all digits; or delete the row",
+                    )
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"

@@ -1,0 +1,116 @@
+"""All scores of a fit: model, untrained model and baselines on every recording, and on animals that were held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from connfit.config import EvaluateConfig
+from connfit.errors import DataError
+from connfit.evaluate.baselines import BaselineFactory, baseline_factories
+from connfit.evaluate.forecast import Forecaster, Forecasts, RecordingForecast
+from connfit.evaluate.held_out import INITIAL, MODEL, evaluate_held_out
+from connfit.evaluate.pooling import pool
+from connfit.evaluate.scores import data_against_itself, score, score_and_forecast
+from connfit.recording import PART_NAMES, Recording
+
+
+def evaluate_all(
+    model: Forecaster,
+    initial: Forecaster | None,
+    baselines: Sequence[str] | Mapping[str, BaselineFactory] | None,
+    recordings: Sequence[Recording],
+    config: EvaluateConfig | None = None,
+    *,
+    held_out: Sequence[Recording] = (),
+) -> tuple[dict[str, Any], Forecasts]:
+    """Score a fitted model, the same model before the fit, and baselines, on every recording.
+
+    Parameters
+    ----------
+    model, initial
+        Predict each of the recordings. `initial` None leaves out `at_initialisation`. The untrained
+        model is run ahead (horizons, free runs) on the test part alone.
+    baselines
+        Names from `connfit.evaluate.baselines.BASELINES`, or a mapping of name to factory; None for
+        those of `config`. Each is fitted to each recording by itself, on its training part.
+    recordings
+        With parts; names must differ.
+    config
+        See `score`.
+    held_out
+        Recordings of animals that the model was not fitted to; see `connfit.evaluate.held_out`.
+
+    Returns
+    -------
+    metrics
+        The keys `observations`, `parts`, `data`, `at_initialisation`, `baselines` and `recordings`
+        of `metrics.json`, and `held_out` if there are such recordings. Numbers outside `recordings`
+        are means over recordings (counts: sums).
+    forecasts
+        The model's predictions, for the figures.
+    """
+    config = config or EvaluateConfig()
+    if not recordings:
+        raise DataError("there is no recording to evaluate")
+    if len({recording.name for recording in (*recordings, *held_out)}) != len(recordings) + len(held_out):
+        raise DataError("recordings to evaluate share a name", fix="Give each its own")
+    factories = baseline_factories(config.baselines if baselines is None else baselines)
+    details: dict[str, dict[str, Any]] = {}
+    forecasts: dict[str, RecordingForecast] = {}
+    predicted: dict[str, dict[str, np.ndarray]] = {MODEL: {}, INITIAL: {}}
+    for recording in recordings:
+        ours = score_and_forecast(model, recording, config)
+        forecasts[recording.name], predicted[MODEL][recording.name] = ours.forecast, ours.one_step
+        before = None
+        if initial is not None:
+            before = score_and_forecast(initial, recording, config, ahead_of=("test",))
+            predicted[INITIAL][recording.name] = before.one_step
+        details[recording.name] = {
+            "units": len(recording.units),
+            "frame_rate": recording.frame_rate,
+            "observations": {part: ours.scores[part]["observed"] for part in PART_NAMES},
+            "parts": ours.scores,
+            "data": data_against_itself(recording),
+            "at_initialisation": None if before is None else before.scores,
+            "baselines": {name: _baseline_scores(factory, recording, config) for name, factory in factories.items()},
+        }
+    every = list(details.values())
+    metrics: dict[str, Any] = {
+        "observations": {part: sum(one["observations"][part] for one in every) for part in PART_NAMES},
+        "parts": pool([one["parts"] for one in every]),
+        "data": pool([one["data"] for one in every]),
+        "at_initialisation": None if initial is None else pool([one["at_initialisation"] for one in every]),
+        "baselines": {name: pool([one["baselines"][name] for one in every]) for name in factories},
+        "recordings": details,
+    }
+    if not held_out:
+        return metrics, Forecasts(forecasts)
+    forecasters = {MODEL: model} if initial is None else {MODEL: model, INITIAL: initial}
+    metrics["held_out"], unseen = evaluate_held_out(
+        forecasters, predicted, list(factories), recordings, held_out, config
+    )
+    return metrics, Forecasts(forecasts, unseen)
+
+
+def pooled_scores(
+    forecaster: Forecaster,
+    recordings: Sequence[Recording],
+    config: EvaluateConfig | None = None,
+) -> dict[str, Any]:
+    """Scores of a model to compare with, as `at_initialisation`: one fitted to a null connectome, for example."""
+    return pool([score(forecaster, recording, config, ahead_of=("test",)) for recording in recordings])
+
+
+def _baseline_scores(factory: BaselineFactory, recording: Recording, config: EvaluateConfig) -> dict[str, Any]:
+    try:
+        baseline = factory(recording, config)
+    except DataError as error:
+        return {"reason": str(error)}
+    result = score(baseline, recording, config)
+    for fact in ("parameters", "chosen"):
+        if hasattr(baseline, fact):
+            result[fact] = getattr(baseline, fact)
+    return result

@@ -1,0 +1,103 @@
+"""The tables of numbers in `report.html`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connfit.evaluate.held_out import HELD_OUT
+from connfit.report import page
+from connfit.report.comparison import comparison, free_runs_in_words, number, pretty
+from connfit.report.connectivity import COLUMNS, connectivity_in_words, connectivity_rows
+from connfit.report.held_out import held_out_in_words
+
+
+def score_blocks(metrics: Mapping[str, Any]) -> list[str]:
+    """Tables of model, initialisation and baselines on every part, and how to read them."""
+    parts = metrics.get("parts") or {}
+    note = (
+        "Best of each row marked *. MSE in squared units of the preprocessed values; skill = 1 − MSE / MSE of "
+        "persistence on the same entries; "
+        "FC: correlation of functional connectivity with the data's. "
+        "Persistence copies the data, so its one-step FC is near 1 by construction. Baselines are fitted to "
+        "each recording on its own training part."
+    )
+    several = len(metrics.get("recordings") or {}) > 1
+    blocks = [
+        _score_table(metrics, "test", "Test part" + (" (means over recordings)" if several else "")),
+        page.paragraph(note, "soft small"),
+        page.paragraph(free_runs_in_words(metrics), "soft small"),
+    ]
+    blocks += [
+        page.folded(f"The same on the {part} part", _score_table(metrics, part, ""))
+        for part in ("validation", "train")
+        if parts.get(part)
+    ]
+    if several:
+        inner = [_score_table(detail, "test", f"{name}, test part") for name, detail in metrics["recordings"].items()]
+        blocks.append(page.folded("Every recording by itself", *inner))
+    return [*blocks, *_choices(metrics.get("baselines") or {})]
+
+
+def _score_table(metrics: Mapping[str, Any], part: str, caption: str) -> str:
+    rows = comparison(metrics, part)
+    columns = list(rows[0].values)
+    cells = [[row.label, *(number(row.values[name]) for name in columns)] for row in rows]
+    best = [[columns.index(name) + 1 for name in row.winners] for row in rows]
+    grouped: dict[str, list[str]] = {}
+    for row in rows:
+        for name, reason in row.reasons.items():
+            grouped.setdefault(reason, []).append(f"{name} ({row.label})")
+    why = page.bullets(
+        f"–: {', '.join(where[:4])}{f' and {len(where) - 4} more' if len(where) > 4 else ''}: {reason}"
+        for reason, where in grouped.items()
+    )
+    return page.table(["", *columns], cells, caption=caption, best=best) + (
+        page.folded("Why some numbers are missing", why) if why else ""
+    )
+
+
+def held_out_blocks(metrics: Mapping[str, Any]) -> list[str]:
+    """The table of held-out animals, with each by itself; nothing if there are none."""
+    section = metrics.get("held_out")
+    if not section:
+        return []
+    recordings = section.get("recordings") or {}
+    several = len(recordings) > 1
+    blocks = [
+        _score_table(section, HELD_OUT, "Test part" + (" (means over recordings)" if several else "")),
+        *(page.paragraph(line) for line in held_out_in_words(metrics)),
+        page.paragraph(free_runs_in_words(section, HELD_OUT), "soft small"),
+    ]
+    if several:
+        inner = [_score_table(detail, HELD_OUT, f"{name}, test part") for name, detail in recordings.items()]
+        blocks.append(page.folded("Every held-out recording by itself", *inner))
+    return [*blocks, *_choices(section.get("baselines") or {})]
+
+
+def connectivity_blocks(metrics: Mapping[str, Any]) -> list[str]:
+    """Functional connectivity of the fit beside that of the untrained model, null connectomes and the data."""
+    rows = connectivity_rows(metrics)
+    cells = [[row.name, *(number(value) for value in row.values)] for row in rows]
+    return [
+        page.table(["", *COLUMNS], cells),
+        page.paragraph(connectivity_in_words(metrics), "soft small"),
+        page.bullets(f"{row.name}: {row.what}" for row in rows if row.what),
+    ]
+
+
+def _choices(baselines: Mapping[str, Any]) -> list[str]:
+    """What the tuning of baselines chose."""
+    blocks = []
+    for name, scores in baselines.items():
+        if scores.get("chosen"):
+            text = ", ".join(
+                f"{key.replace('_', ' ')} {value:.4g}"
+                if isinstance(value, float)
+                else f"{key.replace('_', ' ')} {value}"
+                for key, value in scores["chosen"].items()
+                if key in ("lags", "alpha", "shrink_to", "tuned_on")
+            )
+            title = pretty(name)
+            blocks.append(page.paragraph(f"{title[0].upper()}{title[1:]}: {text}.", "soft small"))
+    return blocks

@@ -1,0 +1,139 @@
+"""The memory that a fit says it needs: against XLA's own account, and what happens where it is too much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from networks import random_connectome
+
+from connfit import memory
+from connfit.cohort import Cohort
+from connfit.config import TrainConfig
+from connfit.errors import ConfigError
+from connfit.learn import Windowed
+from connfit.learn.base import WindowArrays
+from connfit.memory import check_memory, estimate_memory
+from connfit.models import RateModel, Readout
+from connfit.recording import Parts, Recording
+from connfit.training_step import ADAM, StepOptions, training_step
+
+NEURONS, UNITS = 3000, 12
+
+
+def problem(recordings: int, drive: str = "dense") -> tuple[RateModel, dict, Cohort]:
+    rng = np.random.default_rng(0)
+    brain = random_connectome(rng, NEURONS, 60)
+    rows = np.arange(NEURONS) % UNITS
+    names = tuple(f"u{k}" for k in range(UNITS))
+    readout = Readout(sp.csr_array((np.ones(NEURONS), (rows, np.arange(NEURONS))), shape=(UNITS, NEURONS)), names)
+    parts = Parts((0, 30), (30, 40), (40, 50))
+    movies = [
+        Recording(f"movie {k}", rng.random((50, UNITS), np.float32), names, 1.0, parts=parts) for k in range(recordings)
+    ]
+    model = RateModel.of(brain, readout, step_s=1.0, drive=drive)
+    params = {key: jnp.zeros(size) for key, size in sizes(model).items()}
+    return model, params, Cohort.of(movies)
+
+
+def sizes(model: RateModel) -> dict[str, Any]:
+    n = model.neurons
+    found = {"weights": model.recurrent.strengths_shape, "log_time_constants": n, "bias": n}
+    return found if model.drive is None else {**found, "drive": model.drive.strengths_shape}
+
+
+def compiled_bytes(model: RateModel, params: dict, learner: Windowed, batch: int) -> int:
+    """What a step holds beside its arguments, and those of its arguments that the estimate counts."""
+    zero = jnp.zeros((learner.window, UNITS, batch))
+    window = WindowArrays(zero, zero > 0, zero, zero, jnp.zeros(0, jnp.int32))
+    memory_before = learner.start(model, batch, model.groups)
+    analysis = training_step.lower(
+        model, params, {}, None, ADAM.init(params), memory_before, window, jnp.float32(1.0),
+        learner=learner, groups=model.groups, options=StepOptions(),
+    ).compile().memory_analysis()  # fmt: skip
+    return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+
+
+@pytest.mark.parametrize(
+    ("recordings", "drive", "options"),
+    [
+        (1, "dense", {}),
+        (4, "dense", {"trace_dtype": "bfloat16"}),
+        (1, "none", {"carry": "history", "history": 32}),
+        (2, "anatomical", {"carry": "none"}),
+        (4, "dense", {"carry": "factorised"}),
+    ],
+)
+def test_the_estimate_is_what_a_compiled_step_holds(recordings: int, drive: str, options: dict) -> None:
+    model, params, cohort = problem(recordings, drive)
+    learner = Windowed(16, **options)
+    estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
+    held = sum(estimate.parts[part] for part in ("parameters", "moments", "gradient", "traces", "window"))
+    # Also among the arguments: the wiring on the device, the window's data, signs and read-out.
+    # XLA reuses buffers in ways that change with shapes; a quarter of a step is some 5 % of a whole fit.
+    assert held + estimate.parts["wiring"] == pytest.approx(
+        compiled_bytes(model, params, learner, recordings), rel=0.25
+    )
+
+
+def test_the_estimate_counts_what_is_trained_and_does_not_grow_with_frames() -> None:
+    model, params, cohort = problem(1)
+    learner = Windowed(16)
+
+    def parts(groups: tuple = model.groups, learner: Windowed = learner) -> dict:
+        return dict(estimate_memory(model, params, cohort, learner, TrainConfig(), groups).parts)
+
+    m = model.recurrent.pattern.nnz
+    assert parts()["moments"] == 2 * 4 * (m + NEURONS * UNITS + 2 * NEURONS)
+    assert parts(groups=("bias",))["moments"] == 2 * 4 * NEURONS
+    assert parts(groups=("bias",))["traces"] == 0
+    assert parts()["traces"] == 4 * (m + NEURONS * UNITS)
+    assert parts(learner=Windowed(16, trace_dtype="bfloat16"))["traces"] == 2 * (m + NEURONS * UNITS)
+    assert parts(learner=Windowed(16, carry="none"))["traces"] == 0
+    assert parts(learner=Windowed(32))["window"] == 2 * parts()["window"]
+    longer = Cohort.of([
+        Recording("long", np.tile(cohort.recordings[0].values, (40, 1)), cohort.units, 1.0,
+                  parts=Parts((0, 1200), (1200, 1600), (1600, 2000)))
+    ])  # fmt: skip
+    long = dict(estimate_memory(model, params, longer, learner, TrainConfig(), model.groups).parts)
+    assert {key: value for key, value in long.items() if key != "recordings"} == {
+        key: value for key, value in parts().items() if key != "recordings"
+    }
+
+
+def test_a_fit_that_does_not_fit_stops_with_advice() -> None:
+    model, params, cohort = problem(4)
+    learner = Windowed(16)
+    estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
+    check_memory(estimate, learner, free=estimate.total)
+    with pytest.raises(
+        ConfigError, match=r"needs about .* GB and the machine has .*train.batch = 1 \(saves .*bfloat16"
+    ):
+        check_memory(estimate, learner, free=estimate.total - 1)
+    alone = estimate_memory(model, params, cohort, Windowed(16, carry="none"), TrainConfig(batch=1), model.groups)
+    with pytest.raises(ConfigError) as stopped:
+        check_memory(alone, Windowed(16, carry="none"), free=0)
+    assert "train.batch = 1" not in str(stopped.value) and "bfloat16" not in str(stopped.value)
+
+
+def test_a_run_checks_before_it_makes_its_folder(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from connfit import run
+    from connfit.cli import dataset_config
+    from connfit.config import override
+
+    monkeypatch.setattr(memory, "memory_limit", lambda: 10**6)
+    config = override(dataset_config("demo", ["1"]), ["train.epochs=0", "train.free_run_epochs=0"])
+    with pytest.raises(ConfigError, match=r"train\.check_memory = false"):
+        run.start(config, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    run.start(override(config, ["train.check_memory=false"]), tmp_path / "out")
+    assert (tmp_path / "out" / "parameters.npz").exists()
+
+
+def test_the_limit_is_more_than_what_this_process_holds() -> None:
+    jax.block_until_ready(jnp.ones(10))
+    assert memory.memory_limit() > 10**8

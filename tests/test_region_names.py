@@ -1,0 +1,102 @@
+"""Names of regions: the published lists, one table, and mappings that leave nothing out silently."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from connfit.data.region_names import (
+    FLYWIRE_NEUROPILS,
+    NAMINGS,
+    RECORDED_73,
+    map_regions,
+    region_table,
+)
+from connfit.data.turner_fc import TURNER_REGIONS
+from connfit.errors import ConfigError, DataError
+
+
+def test_lists() -> None:
+    assert len(FLYWIRE_NEUROPILS) == len(set(FLYWIRE_NEUROPILS)) == 78 and len(RECORDED_73) == 73
+    unpaired = [name for name in FLYWIRE_NEUROPILS if not name.endswith(("_L", "_R"))]
+    assert unpaired == ["EB", "FB", "GNG", "NO", "OCG", "PB", "PRW", "SAD"]
+    left, right = ({name[:-2] for name in FLYWIRE_NEUROPILS if name.endswith(side)} for side in ("_L", "_R"))
+    assert left == right and len(left) == 35
+    assert set(FLYWIRE_NEUROPILS) - set(RECORDED_73) == {"LA_L", "LA_R", "AME_L", "AME_R", "OCG"}
+
+
+def test_neuropils_are_those_of_the_neuron_table(data_dir: Path) -> None:
+    path = data_dir / "flywire" / "neurons.csv.gz"
+    if not path.exists():
+        pytest.skip(f"needs {path}")
+    with gzip.open(path) as file:
+        groups = pd.read_csv(file, usecols=["group"])["group"].unique()
+    labels = {label for group in groups for label in group.split(".")} - {"NO_CONS", "UNASGD"}
+    assert labels == {name.removesuffix("_L").removesuffix("_R") for name in FLYWIRE_NEUROPILS}
+
+
+def test_table_has_one_row_per_neuropil() -> None:
+    table = region_table()
+    assert tuple(region.names["flywire"][0] for region in table) == FLYWIRE_NEUROPILS
+    assert all(region.full_name for region in table)
+    for naming in NAMINGS:
+        names = [name for region in table for name in region.names[naming]]
+        assert all(name == name.strip() and name for name in names)
+        repeated = {name for name in names if names.count(name) > 1}
+        assert repeated == ({"IB"} if naming == "malecns" else set())
+    for region in table:
+        flywire, malecns = region.names["flywire"][0], region.names["malecns"]
+        side = f"({flywire[-1]})" if flywire.endswith(("_L", "_R")) else ""
+        if malecns not in (("IB",), ("FB", "AB(L)", "AB(R)")):
+            assert all(name.endswith(side) if side else "(" not in name for name in malecns), flywire
+        assert region.full_name.startswith({"(L)": "left ", "(R)": "right "}.get(side, region.full_name))
+
+
+def test_the_atlas_has_75_names_and_all_are_flywires() -> None:
+    atlas = [name for region in region_table() for name in region.names["ito"]]
+    assert len(atlas) == 75
+    mapping = map_regions(atlas)
+    assert (mapping.source, mapping.target) == ("ito", "flywire") and not mapping.unmapped and not mapping.unknown
+    assert set(mapping.one_to_one().values()) == set(FLYWIRE_NEUROPILS) - {"LA_L", "LA_R", "OCG"}
+    assert set(TURNER_REGIONS) <= set(atlas)
+
+
+def test_divided_and_merged_regions() -> None:
+    to_male = map_regions(["MB_VL_R", "AL_L", "IB_L", "IB_R", "OCG"], "flywire", "malecns")
+    assert dict(to_male.mapped) == {
+        "MB_VL_R": ("aL(R)", "a'L(R)"),
+        "AL_L": ("AL(L)",),
+        "IB_L": ("IB",),
+        "IB_R": ("IB",),
+    }
+    assert to_male.divided == {"MB_VL_R": ("aL(R)", "a'L(R)")} and to_male.merged == {"IB": ("IB_L", "IB_R")}
+    assert to_male.unmapped == ("OCG",) and set(to_male.notes) == {"IB_L", "IB_R"}
+    report = to_male.report()
+    for part in ("4 of 5 regions", "without a counterpart: OCG", "MB_VL_R is divided", "IB_L, IB_R are merged into IB"):
+        assert part in report
+    with pytest.raises(DataError, match=r"1 regions are divided between 'flywire' and 'malecns': MB_VL_R = aL\(R\)"):
+        to_male.one_to_one()
+
+    back = map_regions(["aL(R)", "a'L(R)", "CA(L)"], "malecns", "flywire")
+    assert back.merged == {"MB_VL_R": ("aL(R)", "a'L(R)")} and back.mapped["CA(L)"] == ("MB_CA_L",)
+    with pytest.raises(DataError, match="merged"):
+        back.one_to_one()
+    assert map_regions(["IB"], "malecns", "ito").divided == {"IB": ("IB_L", "IB_R")}
+
+
+def test_unknown_names_are_reported_with_the_nearest() -> None:
+    mapping = map_regions(["AL_R", "MB_CAL_R", "tract 3", "LA_L"], "flywire", "ito")
+    assert mapping.mapped == {"AL_R": ("AL_R",)} and mapping.unmapped == ("LA_L",)
+    assert dict(mapping.unknown) == {"MB_CAL_R": "MB_CA_R", "tract 3": ""}
+    assert "'MB_CAL_R': did you mean 'MB_CA_R'?" in mapping.report() and "1 of 4" in mapping.report()
+    with pytest.raises(ConfigError, match=r"target is 'flywre'.*did you mean 'flywire'"):
+        map_regions([], target="flywre")
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_a_naming_maps_to_itself(naming: str) -> None:
+    names = [name for region in region_table() for name in region.names[naming]]
+    assert map_regions(names, naming, naming).one_to_one() == {name: name for name in names}
