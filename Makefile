@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow bench check lint format clean
+.PHONY: demo test test-slow bench bench-fly check lint format clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -17,6 +17,15 @@ test-slow: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/operators.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python -m pip install --quiet -e ".[bench]"
+	$(BIN)/python benchmarks/peer.py
+
+# The fly surrogate, for which the fly's real connections must be here (connfit data info fly-783-halves).
+bench-fly: $(STAMP)
+	$(BIN)/connfit data make fly-surrogate
+	$(BIN)/python benchmarks/fly.py
+	$(BIN)/python benchmarks/nulls.py
+	$(BIN)/python benchmarks/bptt_memory.py
 
 # What a test run checks first: errors that no test would see.
 check: $(STAMP)

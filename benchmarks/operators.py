@@ -1,10 +1,14 @@
-"""Time the sparse operators, native against portable, on random wiring of the adult fly's size.
+"""Time the sparse operators, native against portable, on random wiring of the adult fly's size or on given wiring.
 
 Prints one JSON object per line and operator: milliseconds of one call within a compiled loop (best
 and median of several loops), and how many times slower the portable operators are.
 
     python benchmarks/operators.py            # N = 138,639, M = 15,091,983
     python benchmarks/operators.py --small    # a hundredth of it
+    python benchmarks/operators.py --brain FILE --native-only                    # a connectome of Connectome.save
+    python benchmarks/operators.py --brain FILE --order shuffled --native-only   # its neurons in random order
+
+What neuron order is worth shows in the last two: the same connections, near each other in memory or not.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import jax
@@ -38,6 +43,21 @@ def random_pattern(n: int, m: int, seed: int = 0) -> ops.Pattern:
     indices = np.minimum(np.searchsorted(outputs, rng.random(m) * outputs[-1]), n - 1)
     rows = np.repeat(np.arange(n), np.diff(indptr))
     return ops.Pattern.of(indptr, indices[np.lexsort((indices, rows))], n)
+
+
+def pattern_of(path: Path, order: str) -> ops.Pattern:
+    """Wiring of a connectome file, its neurons as stored, by id, or shuffled."""
+    from connfit.connectome import Connectome
+
+    brain = Connectome.load(path)
+    place = np.arange(brain.n)
+    if order == "id":
+        place[np.argsort(brain.neurons["id"].to_numpy())] = np.arange(brain.n)
+    elif order == "shuffled":
+        place = np.random.default_rng(0).permutation(brain.n)
+    rows, columns = place[brain.posts], place[brain.indices]
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=brain.n))])
+    return ops.Pattern.of(indptr, columns[np.lexsort((columns, rows))], brain.n)
 
 
 def cases(pattern: ops.Pattern) -> Iterator[tuple[str, dict, Step, Any, Any]]:
@@ -68,7 +88,9 @@ def cases(pattern: ops.Pattern) -> Iterator[tuple[str, dict, Step, Any, Any]]:
     for k in (1, 8, 16, 32):
         yield "sampled_outer", {"window": k}, sampled, draw(n, k), (draw(n, k), jnp.zeros(m))
         fixed = (draw(n, 1), 0.9 * draw(n), draw(n, 1, k), draw(n, 1, k))
-        yield "window_outer", {"window": k}, window, fixed, (draw(n, 1, k), jnp.zeros((m, 1)), jnp.zeros(m))
+        for trace in ("float32", "bfloat16"):
+            state = (draw(n, 1, k), jnp.zeros((m, 1), trace), jnp.zeros(m))
+            yield "window_outer", {"window": k, "trace": trace}, window, fixed, state
 
 
 def times(
@@ -96,11 +118,19 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a hundredth of the connections")
     parser.add_argument("--repeats", type=int, default=5, help="timed loops of each native operator")
     parser.add_argument("--native-only", action="store_true", help="skip the slow portable operators")
+    parser.add_argument("--brain", type=Path, help="a connectome file, in place of random wiring")
+    parser.add_argument("--order", choices=("stored", "id", "shuffled"), default="stored", help="of its neurons")
     options = parser.parse_args()
-    n, m = SMALL if options.small else FULL
-    pattern = random_pattern(n, m)
+    pattern = random_pattern(*(SMALL if options.small else FULL))
+    if options.brain is not None:
+        pattern = pattern_of(options.brain, options.order)
+    n, m = pattern.rows, pattern.nnz
     for name, settings, step, fixed, state in cases(pattern):
-        line = {"benchmark": name, "implementation": "native", "n": n, "m": m, **settings, "cores": os.cpu_count()}
+        line = {"benchmark": name, "implementation": "native", "n": n, "m": m, **settings}
+        line |= {
+            "wiring": "random" if options.brain is None else f"{options.brain}, {options.order}",
+            "cores": os.cpu_count(),
+        }
         fast = times(name, "native", step, pattern, fixed, state, options.repeats)
         line |= {"ms": round(min(fast), 3), "median_ms": round(float(np.median(fast)), 3)}
         if not options.native_only:

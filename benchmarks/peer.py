@@ -1,9 +1,13 @@
 """Side by side with braintrace: D-RTRL on the same wiring and recording, in processes of their own.
 
     pip install "connfit[bench]"
-    python benchmarks/peer.py                      # 5 %, 20 % and all of the adult fly's size
+    python benchmarks/peer.py                      # 5 %, 20 % and all of the fly surrogate
+    python benchmarks/peer.py --random             # random wiring of those sizes
     python benchmarks/peer.py --scale 0.05         # a twentieth of it: about a minute
     python benchmarks/peer.py --brain FILE         # a connectome written by Connectome.save
+
+The fly surrogate is made first where it is not here; without the fly's real connections the wiring is random, and
+each line says so.
 
 First both compute the gradient of the same window of a small network, all four groups of
 parameters; the benchmark stops if they differ. Then each line is one process: ms per model step after the first
@@ -229,7 +233,20 @@ def in_process(*arguments: object) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def side_by_side(brain_file: Path, options: argparse.Namespace, peer: bool, scale: float = 1.0) -> None:
+def surrogate_file(scale: float) -> Path | None:
+    """The fly surrogate's wiring, made first where it is not here; None without the fly's real connections."""
+    from connfit.data.fly_surrogate import make_fly_surrogate
+    from connfit.errors import NotAvailableError
+
+    try:
+        return make_fly_surrogate(scale).folder / "connectome.h5"
+    except NotAvailableError:
+        return None
+
+
+def side_by_side(
+    brain_file: Path, options: argparse.Namespace, peer: bool, scale: float = 1.0, wiring: str = "random"
+) -> None:
     """Run each implementation on one wiring and print its line."""
     # Where a step takes a millisecond, half a second that a fit spends once would double the mean of a thousand.
     ours = options.steps or WINDOW * round(64 * min(16, max(1, 1 / scale)))
@@ -241,7 +258,7 @@ def side_by_side(brain_file: Path, options: argparse.Namespace, peer: bool, scal
             continue
         steps = options.peer_steps if name == "braintrace" else ours
         line |= in_process(name, brain_file, steps, options.backend or "")
-        line["benchmark"] = "peer"
+        line |= {"benchmark": "peer", "wiring": wiring, "scale": scale}
         native = line if name == "native" else native
         if native is not None:
             line["ratio_to_native"] = round(line["ms_per_step"] / native["ms_per_step"], 2)
@@ -252,7 +269,8 @@ def main() -> None:
     """Compare the gradients, then time each implementation at each scale."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, nargs="+", default=[0.05, 0.2, 1.0], help="shares of the fly's size")
-    parser.add_argument("--brain", type=Path, help="a connectome file, instead of random wiring")
+    parser.add_argument("--random", action="store_true", help="random wiring in place of the fly surrogate's")
+    parser.add_argument("--brain", type=Path, help="a connectome file, in place of the surrogate's")
     parser.add_argument(
         "--steps", type=int, help="model steps of connfit (a multiple of 16; default 1024, more on smaller brains)"
     )
@@ -282,13 +300,15 @@ def main() -> None:
         if max(compared["gradients_differ_by"].values()) > TOLERANCE:
             sys.exit("the two do not compute the same gradient: nothing to compare")
     if options.brain is not None:
-        side_by_side(options.brain, options, peer)
+        side_by_side(options.brain, options, peer, wiring=str(options.brain))
         return
     for scale in options.scale:
         with tempfile.TemporaryDirectory() as folder:
             brain_file = Path(folder) / "brain.h5"
-            write_brain(brain_file, max(UNITS, int(NEURONS * scale)), int(CONNECTIONS * scale))
-            side_by_side(brain_file, options, peer, scale)
+            surrogate = None if options.random else surrogate_file(scale)
+            if surrogate is None:
+                write_brain(brain_file, max(UNITS, int(NEURONS * scale)), int(CONNECTIONS * scale))
+            side_by_side(surrogate or brain_file, options, peer, scale, "surrogate" if surrogate else "random")
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def test_segments_lie_in_training_parts_and_alternate_between_recordings() -> No
 
 def test_rules_cover_all_names_and_refuse_windows_longer_than_a_segment() -> None:
     rules = rules_to_compare(40, trace_decay=0.5)
-    assert {rule.name for rule in rules} == {"d-rtrl", "pp-prop", "hybrid", "tbptt", "hybrid-pp"}
+    assert {rule.name for rule in rules} == {"d-rtrl", "d-rtrl, bf16", "pp-prop", "hybrid", "tbptt", "hybrid-pp"}
     assert [rule.learner.window for rule in rules if rule.name == "tbptt"] == [1, 4, 16]
     assert all(rule.learner.trace_decay == 0.5 for rule in rules if rule.learner.carry == "factorised")
     with pytest.raises(ConfigError, match="windows of 64 steps: a window must have 1 to 40"):
@@ -164,13 +164,13 @@ def test_the_command_measures_a_run_before_and_after_its_fit(tmp_path: Path) -> 
     assert list(record["parameters"]) == ["start", "fitted"]
     assert (record["steps"], record["phase"], len(record["segments"])) == (24, "teacher-forced", 2)
     start, fitted = record["parameters"].values()
-    labels = ["bptt", "d-rtrl", "pp-prop", "hybrid, K = 4", "tbptt, K = 4", "hybrid-pp, K = 4"]
+    labels = ["bptt", "d-rtrl", "d-rtrl, bf16", "pp-prop", "hybrid, K = 4", "tbptt, K = 4", "hybrid-pp, K = 4"]
     assert [row["label"] for row in start] == [row["label"] for row in fitted] == labels
     assert start[1]["groups"]["weights"] != fitted[1]["groups"]["weights"]
     assert {path.name for path in (tmp_path / "run" / "figures").iterdir()} == {
         f"{name}.{ending}" for name in ("gradient_fidelity", "gradient_cost") for ending in ("png", "svg")
     }
-    assert all(text in ran.output for text in (labels[3], "at the start", "after the fit"))
+    assert all(text in ran.output for text in (labels[4], "at the start", "after the fit"))
     assert max(map(len, ran.output.replace(str(tmp_path), "").splitlines())) <= 80
     refused = CliRunner().invoke(cli.app, ["gradcheck", str(tmp_path / "run"), "--set", "seed=1"])
     assert isinstance(refused.exception, ConfigError) and "--set changes nothing" in str(refused.exception)

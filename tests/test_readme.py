@@ -29,7 +29,7 @@ def test_commands_options_and_links_exist() -> None:
     named = set(re.findall(r"`connfit ([a-z]+)", TEXT))
     assert named and named <= set(commands)
     known = {name for command in commands.values() for parameter in command.params for name in parameter.opts}
-    options = set(re.findall(r"(?<![\w-])--[a-z]+", TEXT))
+    options = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", TEXT))
     assert options and options <= known
     links = [target for target in re.findall(r"\]\(([^)#]+)", TEXT) if "://" not in target]
     assert links and [target for target in links if not (README.parent / target).exists()] == []

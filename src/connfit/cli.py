@@ -94,6 +94,9 @@ def fit(
     out: Out = None,
     epochs: Annotated[int | None, typer.Option(help="Passes through the training part, teacher-forced.")] = None,
     window: Annotated[int | None, typer.Option(help="K: steps between two changes of the parameters.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="d-rtrl, hybrid, tbptt, pp-prop or bptt: sets credit and carry.")
+    ] = None,
     credit: Annotated[str | None, typer.Option(help="neuron or network.")] = None,
     carry: Annotated[str | None, typer.Option(help="trace, factorised, history or none.")] = None,
     drive: Annotated[str | None, typer.Option(help="dense, anatomical or none.")] = None,
@@ -106,8 +109,8 @@ def fit(
     else:
         config, name = dataset_config(source), source
     options: dict[str, Any] = {
-        "train.epochs": epochs, "learner.window": window, "learner.credit": credit, "learner.carry": carry,
-        "model.drive": drive, "seed": seed, "data.scale": scale,
+        "train.epochs": epochs, "learner.window": window, "learner.preset": preset, "learner.credit": credit,
+        "learner.carry": carry, "model.drive": drive, "seed": seed, "data.scale": scale,
     }  # fmt: skip
     assignments = [f"{key}={value}" for key, value in options.items() if value is not None]
     if recording:

@@ -61,7 +61,7 @@ class Segment:
 
 
 def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_decay: float = 0.9) -> tuple[Rule, ...]:
-    """D-RTRL, pp-prop, and for each K the hybrid, truncated BPTT and `hybrid-pp`, the hybrid with pp-prop's factors.
+    """D-RTRL, the same with traces in bfloat16, pp-prop, and for each K hybrid, truncated BPTT and hybrid with factors.
 
     Parameters
     ----------
@@ -85,6 +85,7 @@ def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_
     some = min(ANY_WINDOW, steps)
     fixed = [
         Rule("d-rtrl", Windowed(some, *PRESETS["d-rtrl"]), by_window=False),
+        Rule("d-rtrl, bf16", Windowed(some, *PRESETS["d-rtrl"], trace_dtype="bfloat16"), by_window=False),
         Rule("pp-prop", Windowed(some, *PRESETS["pp-prop"], trace_decay=trace_decay), by_window=False),
     ]
     turning = [Rule(name, Windowed(k, *PRESETS[name])) for name in ("hybrid", "tbptt") for k in windows]

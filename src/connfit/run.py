@@ -32,7 +32,7 @@ from connfit.data.load import (
 from connfit.errors import ConfigError, DataError, DivergedError, first_ten
 from connfit.learn import PRESETS, Windowed
 from connfit.matching import UnitMatch, match_units
-from connfit.memory import MemoryEstimate, check_memory, estimate_memory
+from connfit.memory import MemoryEstimate, check_memory, estimate_memory, return_freed_arrays
 from connfit.models import RateModel, Readout, initial_parameters
 from connfit.models.base import Params
 from connfit.nulls import make_null
@@ -352,6 +352,7 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
         _write_state(out / CHECKPOINT, now)
         _write_history(out / "history.csv", now)
 
+    return_freed_arrays()
     try:
         result = job.fit(state=state, on_progress=on_progress, on_epoch=save)
     except DivergedError as error:

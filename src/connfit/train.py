@@ -27,6 +27,7 @@ from connfit.training_step import ADAM, GROUP_OF, KEY_OF, StepOptions, training_
 PHASES = ("teacher-forced", "free-running")
 SELECTION_HORIZONS = (1, 2, 5, 10)
 SELECTION_STARTS = 32
+SELECTION_FRAMES_BEFORE = 100  # of the recording, after a settled start: enough for all but the slowest neurons
 CHECK_EVERY = 32
 """Windows between two looks at the losses: rarely enough not to wait for the device, often enough to stop early."""
 
@@ -382,6 +383,9 @@ class _Trainer:
         ahead = np.array(SELECTION_HORIZONS)
         for member, recording in enumerate(self.cohort.recordings):
             start, stop = recording.require_parts().validation
+            first = max(0, start - SELECTION_FRAMES_BEFORE)
+            part = replace(recording, values=recording.values[first:stop], mask=recording.mask[first:stop], parts=None)
+            start, stop, recording = start - first, stop - first, part
             starts = np.unique(np.linspace(start, stop - 1 - ahead[-1], SELECTION_STARTS).astype(int))
             starts = starts[starts >= start]
             forecast = forecaster.horizon(recording, starts, int(ahead[-1]))[:, ahead - 1]

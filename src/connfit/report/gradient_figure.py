@@ -21,6 +21,7 @@ COLOURS = {
     "hybrid-pp": "#E69F00",
     "tbptt": "#0072B2",
     "d-rtrl": "#009E73",
+    "d-rtrl, bf16": "#56B4E9",
     "pp-prop": "#CC79A7",
     "bptt": DATA,
 }
