@@ -146,6 +146,15 @@ def test_options_of_fit_reach_the_configuration(connfit, files: Path, not_drawn:
     assert all(np.array_equal(fitted[key], start[key]) for key in start)
 
 
+def test_a_preset_sets_both_dials(connfit, files: Path, not_drawn: None) -> None:
+    folder = files / "preset"
+    quick = ("--epochs", 0, "--set", "train.free_run_epochs=0", "--set", "evaluate.baselines=[]")
+    ran = connfit("fit", files / "own.toml", "--out", folder, "--preset", "tbptt", *quick)
+    assert ran.code == 0, ran.err
+    learner = json.loads((folder / "config.json").read_text())["learner"]
+    assert (learner["credit"], learner["carry"]) == ("network", "none")
+
+
 def test_a_report_is_drawn_again_from_the_files_of_a_run(connfit, finished: tuple[Path, str]) -> None:
     out, _ = finished
     (out / "report.html").unlink()

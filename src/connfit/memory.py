@@ -135,8 +135,8 @@ def check_memory(estimate: MemoryEstimate, learner: Windowed, *, free: int | Non
 def return_freed_arrays() -> None:
     """Have arrays of 2 MB and more given back to the system as soon as they are freed (GNU C library; else nothing).
 
-    By default that library raises its limit for doing so to 32 MB, and a whole brain's rates lie below: a fit of the
-    adult fly then keeps 0.1 GB that it does not use.
+    By default that library raises its limit for doing so to 32 MB, and a whole brain's rates lie below: a fit would
+    keep what it no longer uses.
     """
     if sys.platform == "linux":
         try:

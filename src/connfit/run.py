@@ -438,6 +438,7 @@ def _write_history(path: Path, state: FitState) -> None:
 
 
 def _record(job: Job, command: str) -> dict[str, Any]:
+    memory = job.memory()
     return {
         "command": command,
         "versions": {**{package: version(package) for package in PACKAGES}, "python": platform.python_version()},
@@ -456,7 +457,7 @@ def _record(job: Job, command: str) -> dict[str, Any]:
         "cautions": job.cautions(),
         "observations": {part: job.cohort.observations(part) for part in ("train", "validation", "test")},
         "parameters": job.parameter_counts(),
-        "memory_estimate_bytes": {**job.memory().parts, "total": job.memory().total},
+        "memory_estimate_bytes": {**memory.parts, "total": memory.total},
     }
 
 

@@ -157,6 +157,11 @@ def _dense_outer(path: str, *operands: Array) -> Any:
 _dense_outer.defvjp(lambda path, *operands: (_dense_outer(path, *operands), operands), _dense_outer_backward)
 
 
+def _common_beside_trace(trace: Array, *others: Array) -> tuple[Array, ...]:
+    """As `_common`, except that traces in bfloat16 stay so."""
+    return (trace, *_common(*others)) if trace.dtype == jnp.bfloat16 else tuple(_common(trace, *others))
+
+
 def _common(*operands: Array) -> list[Array]:
     """The operands in their common float type."""
     dtype = jnp.result_type(*operands)
@@ -315,10 +320,7 @@ def window_outer(
     ConfigError, NotAvailableError
         As `matvec`.
     """
-    if trace.dtype == jnp.bfloat16:
-        carry, decay, left, trace_left, right = _common(carry, decay, left, trace_left, right)
-    else:
-        trace, carry, decay, left, trace_left, right = _common(trace, carry, decay, left, trace_left, right)
+    trace, carry, decay, left, trace_left, right = _common_beside_trace(trace, carry, decay, left, trace_left, right)
     batch = trace.shape[1] if trace.ndim == 2 else 0
     steps = left.shape[2] if left.ndim == 3 else 0
     _expect(
@@ -365,10 +367,7 @@ def dense_outer(
     ConfigError, NotAvailableError
         As `matvec`.
     """
-    if trace.dtype == jnp.bfloat16:
-        carry, decay, left, trace_left, right = _common(carry, decay, left, trace_left, right)
-    else:
-        trace, carry, decay, left, trace_left, right = _common(trace, carry, decay, left, trace_left, right)
+    trace, carry, decay, left, trace_left, right = _common_beside_trace(trace, carry, decay, left, trace_left, right)
     rows, batch, columns = trace.shape
     steps = left.shape[2] if left.ndim == 3 else 0
     _expect(
