@@ -1,0 +1,50 @@
+"""The command line; one module per group of commands, one row here for each command."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from connfit import __version__
+from connfit.cli.console import EXIT_MISTAKE, err_console, out_console
+from connfit.cli.data import data_app
+from connfit.cli.evaluate import compare, evaluate, report
+from connfit.cli.fit import demo, fit, resume
+from connfit.cli.gradcheck import gradcheck
+from connfit.cli.simulate import simulate
+from connfit.errors import ConnfitError
+
+app = typer.Typer(
+    help="Fit whole-brain models whose wiring is a connectome to recorded activity.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, fit, resume, evaluate, compare, report, gradcheck, simulate):
+    app.command()(command)
+app.add_typer(data_app, name="data")
+
+
+def main() -> None:
+    """Entry point: one line instead of a traceback for a user's mistake."""
+    try:
+        app()
+    except ConnfitError as error:
+        err_console.print(f"connfit: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(EXIT_MISTAKE) from None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out_console.print(f"connfit {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Fit whole-brain models whose wiring is a connectome to recorded activity."""

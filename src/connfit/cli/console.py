@@ -1,0 +1,126 @@
+"""What all commands share: consoles, options of the same meaning, progress, exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from connfit import config as configuration
+
+if TYPE_CHECKING:
+    from connfit.run import Job
+    from connfit.train import Progress
+
+out_console = Console()
+err_console = Console(stderr=True)
+
+EXIT_MISTAKE = 2
+"""A user's mistake: wrong option, file or value."""
+EXIT_INTERRUPTED = 130
+
+Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run.", show_default="runs/<dataset>")]
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", help="Any option of the configuration, as section.key=value.")
+]
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")]
+Source = Annotated[
+    str, typer.Argument(help="Name of a dataset, or a configuration file (TOML or JSON).", metavar="DATASET|CONFIG")
+]
+
+
+def dataset_config(name: str, recordings: list[str] | None = None) -> configuration.Config:
+    """The default configuration of a named dataset, with the options that suit it.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such dataset; names the nearest.
+    """
+    from connfit.data.registry import get_dataset
+
+    dataset = get_dataset(name)
+    config = configuration.from_dict({"data": {"dataset": name, "recordings": recordings or []}})
+    return configuration.override(
+        config, [f"{key}={configuration.as_json(value)}" for key, value in dataset.fit.items()]
+    )
+
+
+def free_folder(name: str) -> Path:
+    """`runs/<name>`, or the first of `runs/<name>-2`, `-3`, ... that holds no run yet."""
+    folder, number = Path("runs", name), 1
+    while (folder / "config.json").exists():
+        number += 1
+        folder = Path("runs", f"{name}-{number}")
+    return folder
+
+
+@contextmanager
+def interruptible(folder: Path) -> Iterator[None]:
+    """Say how to go on after an interrupt from the keyboard (which typer would end without a word)."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        hint = f"; go on with `connfit resume {folder}`" if (folder / "config.json").exists() else ""
+        err_console.print(f"connfit: interrupted{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+@contextmanager
+def progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], None]]]:
+    """A bar with loss, validation skill, ms per step and time left; without a terminal, a line now and then."""
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        console=err_console, disable=not err_console.is_terminal,
+    )  # fmt: skip
+    task = bar.add_task("preparing", total=None, state="")
+    spoken: set[tuple[str, int]] = set()
+
+    def show(now: Progress) -> None:
+        skill = "–" if now.validation_skill is None else f"{now.validation_skill:+.3f}"
+        state = f"loss {now.loss:.4g}  validation skill {skill}  {now.ms_per_step:.3g} ms/step"
+        done = now.epoch + now.window / now.windows
+        bar.update(
+            task,
+            description=f"{now.phase} epoch {now.epoch + 1}/{now.epochs}",
+            total=now.epochs,
+            completed=done,
+            state=state,
+        )
+        tenth = (now.phase, 10 * now.epoch // max(now.epochs, 1))
+        if not err_console.is_terminal and tenth not in spoken and now.window == now.windows:
+            spoken.add(tenth)
+            err_console.print(f"{now.phase} epoch {now.epoch + 1}/{now.epochs}  {state}", highlight=False)
+
+    def announce(job: Job) -> None:
+        brain, counts = job.connectome, job.parameter_counts()
+        surrogate = "SURROGATE " if brain.notes.get("surrogate") else ""
+        bar.console.print(
+            f"{surrogate}{brain.name}: {brain.n:,} neurons, {brain.m:,} connections; "
+            f"{len(job.cohort.recordings)} recordings, {len(job.cohort.units)} units",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for name, match in job.matches.items():
+            bar.console.print(f"{name}: {match.report()}", highlight=False, soft_wrap=True)
+        for caution in job.cautions():
+            bar.console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True)
+        bar.console.print(job.memory().report(), highlight=False, soft_wrap=True)
+        total = sum(counts.values())
+        bar.console.print(
+            f"{total:,} parameters ({', '.join(f'{group} {count:,}' for group, count in counts.items() if count)}) for "
+            f"{job.cohort.observations('train'):,} training observations",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    with bar:
+        yield show, announce

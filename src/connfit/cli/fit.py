@@ -1,0 +1,79 @@
+"""`connfit demo | fit | resume`: from a dataset or a configuration to a finished run."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from connfit import config as configuration
+from connfit.cli.console import Out, RunFolder, Setting, Source, dataset_config, free_folder, interruptible, progress
+from connfit.cli.evaluate import evaluate_and_report
+
+
+def demo(out: Out = None, setting: Setting = None) -> None:
+    """Fit a small SURROGATE brain (2,000 neurons, 20 regions, a hidden teacher), then evaluate and report."""
+    config = configuration.override(dataset_config("demo", ["all"]), setting or [])
+    _fit_and_report(config, out or free_folder("demo"))
+
+
+def fit(
+    source: Source,
+    recording: Annotated[
+        list[str] | None, typer.Option(help="Recording of the dataset, or all; may be repeated.")
+    ] = None,
+    held_out: Annotated[
+        list[str] | None, typer.Option(help="Recording that is not trained on, only scored; may be repeated.")
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Share of the surrogate's neurons, 0 to 1 (fly-surrogate).")
+    ] = None,
+    out: Out = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes through the training part, teacher-forced.")] = None,
+    window: Annotated[int | None, typer.Option(help="K: steps between two changes of the parameters.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="d-rtrl, hybrid, tbptt, pp-prop or bptt: sets credit and carry.")
+    ] = None,
+    credit: Annotated[str | None, typer.Option(help="neuron or network.")] = None,
+    carry: Annotated[str | None, typer.Option(help="trace, factorised, history or none.")] = None,
+    drive: Annotated[str | None, typer.Option(help="dense, anatomical or none.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
+    setting: Setting = None,
+) -> None:
+    """Fit a model, evaluate it and write a report."""
+    if Path(source).suffix in (".toml", ".json"):
+        config, name = configuration.read(source), Path(source).stem
+    else:
+        config, name = dataset_config(source), source
+    options: dict[str, Any] = {
+        "train.epochs": epochs, "learner.window": window, "learner.preset": preset, "learner.credit": credit,
+        "learner.carry": carry, "model.drive": drive, "seed": seed, "data.scale": scale,
+    }  # fmt: skip
+    assignments = [f"{key}={value}" for key, value in options.items() if value is not None]
+    if recording:
+        assignments.append(f"data.recordings={configuration.as_json(recording)}")
+    if held_out:
+        assignments.append(f"data.held_out={configuration.as_json(held_out)}")
+    config = configuration.override(config, [*assignments, *(setting or [])])
+    _fit_and_report(config, out or free_folder(name))
+
+
+def resume(folder: RunFolder) -> None:
+    """Go on with an interrupted fit from its last checkpoint."""
+    from connfit import run
+
+    with interruptible(folder), progress() as (show, announce):
+        fitted = run.resume(folder, on_progress=show, on_prepared=announce)
+    evaluate_and_report(fitted, folder)
+
+
+def _fit_and_report(config: configuration.Config, out: Path) -> None:
+    from connfit import run
+
+    with interruptible(out), progress() as (show, announce):
+        command = shlex.join(["connfit", *sys.argv[1:]])
+        fitted = run.start(config, out, command=command, on_progress=show, on_prepared=announce)
+    evaluate_and_report(fitted, out)

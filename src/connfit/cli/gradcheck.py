@@ -1,0 +1,61 @@
+"""`connfit gradcheck`: the gradients of all learning rules against backpropagation through time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from connfit import config as configuration
+from connfit.cli.console import Setting, dataset_config, err_console, out_console
+from connfit.errors import ConfigError
+
+
+def gradcheck(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of a run, name of a dataset, or a configuration file.", metavar="DIR|DATASET|CONFIG"
+        ),
+    ],
+    frames: Annotated[int, typer.Option(help="Length of a segment; BPTT keeps all of it in memory.")] = 200,
+    segments: Annotated[int, typer.Option(help="Segments of the training parts to average over.")] = 8,
+    window: Annotated[
+        list[int] | None, typer.Option(help="K to compare; may be repeated.", show_default="1, 4, 16, 64")
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(help="Epochs of a fit before the second measurement, where DIR holds none; 0: only one.")
+    ] = 20,
+    free_run: Annotated[
+        bool, typer.Option("--free-run", help="Segments as in the free-running phase of a fit.")
+    ] = False,
+    curves: Annotated[int, typer.Option(help="Also fit with each rule for so many epochs: learning curves.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write to.", show_default="DIR or runs/gradcheck-<name>")
+    ] = None,
+    setting: Setting = None,
+) -> None:
+    """Compare the gradients of all learning rules with backpropagation through time, on your model and data."""
+    from connfit import gradcheck as checking
+    from connfit import run
+    from connfit.report.gradient_figure import print_fidelity
+
+    folder = Path(source)
+    with err_console.status("reading") as status:
+        if (folder / "config.json").exists():
+            if setting:
+                raise ConfigError(
+                    "--set changes nothing in a run that has been made: leave it out, or give its dataset"
+                )
+            job, fitted = checking.job_of_run(folder)
+        else:
+            config = configuration.read(source) if folder.suffix in (".toml", ".json") else dataset_config(source)
+            job, fitted = run.prepare(configuration.override(config, setting or [])), None
+            folder = Path("runs", f"gradcheck-{folder.stem if folder.suffix else source}")
+        record = checking.check_gradients(
+            job, out or folder, fitted=fitted, epochs=epochs, frames=frames, segments=segments, windows=window,
+            free_run=free_run, curve_epochs=curves, on_progress=lambda text: status.update(text),
+        )  # fmt: skip
+    print_fidelity(record, out_console)
+    out_console.print(f"\nwritten to {out or folder}", highlight=False, soft_wrap=True)

@@ -1,0 +1,50 @@
+"""`connfit simulate`: stimulate or silence neurons of a fitted model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from connfit.cli.console import RunFolder, err_console, out_console
+
+
+def simulate(
+    folder: RunFolder,
+    stimulate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Hold neurons at a rate in units of the recording, as type:LB3=1.5; may be repeated.",
+            metavar="SET=RATE",
+        ),
+    ] = None,
+    silence: Annotated[
+        list[str] | None, typer.Option(help="Hold neurons at 0, as region:GNG_L; may be repeated.", metavar="SET")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Length of the simulation, from the onset on.")] = 30.0,
+    readout: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also follow the mean rate of these neurons, beside all units; may be repeated.", metavar="SET"
+        ),
+    ] = None,
+    drive: Annotated[
+        str,
+        typer.Option(help="own: the model sees its own predictions; mean: units show their training mean; none."),
+    ] = "own",
+    name: Annotated[
+        str | None, typer.Option(help="Folder within DIR/simulations.", show_default="what is done")
+    ] = None,
+) -> None:
+    """Stimulate or silence neurons of a fitted model, and compare with the same model left alone.
+
+    A SET is id:ID, type:NAME, region:NAME, any other column of the neuron table, or file:PATH with a list of ids.
+    """
+    from connfit.perturbation_run import Experiment, run_experiment
+    from connfit.report.perturbation_figure import print_perturbation
+
+    experiment = Experiment(tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive)
+    with err_console.status("simulating"):
+        record, out = run_experiment(folder, experiment, name=name)
+    print_perturbation(record, out_console)
+    out_console.print(f"written to {out}", highlight=False, soft_wrap=True)
