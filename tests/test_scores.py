@@ -18,7 +18,8 @@ from connfit.evaluate import Forecasts, Persistence, VarRidge, evaluate_all, rea
 from connfit.evaluate.baselines import BASELINES
 from connfit.evaluate.free_run import MIN_RESIDUALS, draw_noise, free_run_block, training_residuals
 from connfit.evaluate.metrics import functional_connectivity
-from connfit.evaluate.scores import MIN_STARTS, horizon_starts, score_and_forecast
+from connfit.evaluate.predictions import MIN_STARTS, horizon_starts
+from connfit.evaluate.scores import score_and_forecast
 from connfit.recording import PART_NAMES, Parts, Recording
 from connfit.simulate import ModelForecaster
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from connfit.evaluate.baselines import BASELINES, Mean, Persistence, VarRidge
+from connfit.evaluate.errors import PredictionErrors, prediction_errors
 from connfit.evaluate.evaluation import evaluate_all, pooled_scores
 from connfit.evaluate.forecast import Forecaster, Forecasts, PartForecast, RecordingForecast
+from connfit.evaluate.intervals import Interval, paired_difference, skill_interval
 from connfit.evaluate.metrics_file import read_metrics, write_metrics
 from connfit.evaluate.scores import score
 
@@ -12,14 +14,19 @@ __all__ = [
     "BASELINES",
     "Forecaster",
     "Forecasts",
+    "Interval",
     "Mean",
     "PartForecast",
     "Persistence",
+    "PredictionErrors",
     "RecordingForecast",
     "VarRidge",
     "evaluate_all",
+    "paired_difference",
     "pooled_scores",
+    "prediction_errors",
     "read_metrics",
     "score",
+    "skill_interval",
     "write_metrics",
 ]

@@ -5,22 +5,17 @@ Everything that is not defined is None, with the reason beside it; nothing in th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluate.baselines import Persistence
-from connfit.evaluate.forecast import (
-    Forecaster,
-    PartForecast,
-    RecordingForecast,
-    SharingForecaster,
-    check_shape,
-)
+from connfit.evaluate.errors import PredictionErrors, errors_of
+from connfit.evaluate.forecast import Forecaster, PartForecast, RecordingForecast
 from connfit.evaluate.free_run import Residuals, free_runs, no_free_runs, residuals_of
 from connfit.evaluate.metrics import (
     Measured,
@@ -33,10 +28,8 @@ from connfit.evaluate.metrics import (
     skill,
     unit_skill,
 )
+from connfit.evaluate.predictions import horizon_starts, predictions
 from connfit.recording import PART_NAMES, Recording
-
-MIN_STARTS = 8
-"""A horizon is scored only where this many start frames leave room for it."""
 
 
 def score(
@@ -84,11 +77,15 @@ class Scored:
         The predictions that they were computed from.
     one_step
         [T, unit] prediction of every frame of the recording from the frames before it.
+    errors
+        By part that was run ahead: squared errors of every frame, from which skill can be recomputed on a
+        resample of them.
     """
 
     scores: dict[str, Any]
     forecast: RecordingForecast
     one_step: Float[np.ndarray, "T P"]
+    errors: Mapping[str, PredictionErrors]
 
 
 def score_and_forecast(
@@ -112,7 +109,7 @@ def score_and_forecast(
     config = config or EvaluateConfig()
     blocks = recording.require_parts()
     ahead_of = [part for part in parts if part in ahead_of]
-    one_step, ahead = _predictions(forecaster, recording, ahead_of, config)
+    one_step, ahead = predictions(forecaster, recording, ahead_of, config)
     not_run = f"only the {' and the '.join(ahead_of)} part is run ahead"
     reference = Persistence()
     last_value = reference.one_step(recording)
@@ -152,69 +149,8 @@ def score_and_forecast(
             warmup_frames=free.scores["warmup_frames"],
         )
     forecast = RecordingForecast(recording.units, recording.frame_rate, recording.value_units, forecasts)
-    return Scored(scores, forecast, one_step)
-
-
-def _predictions(
-    forecaster: Forecaster, recording: Recording, parts: Sequence[str], config: EvaluateConfig
-) -> tuple[Float[np.ndarray, "T P"], dict[str, Float[np.ndarray, "S steps P"]]]:
-    """One-step predictions of the whole recording, and predictions from the horizon starts of each part."""
-    starts = {part: horizon_starts(recording, part, config)[0] for part in parts}
-    steps = {part: _steps(recording, part, config) for part in parts}
-    if isinstance(forecaster, SharingForecaster):
-        each = [starts[part] for part in parts]
-        longest = max(steps.values(), default=0)
-        one_step, ahead = forecaster.one_step_and_horizon(recording, np.concatenate(each), longest)
-        cut = np.split(np.asarray(ahead), np.cumsum([len(one) for one in each])[:-1])
-        predictions = {part: one[:, : steps[part]] for part, one in zip(parts, cut, strict=True)}
-    else:
-        one_step = forecaster.one_step(recording)
-        predictions = {
-            part: np.asarray(forecaster.horizon(recording, starts[part], steps[part]))
-            if len(starts[part])
-            else np.zeros((0, steps[part], len(recording.units)))
-            for part in parts
-        }
-    one_step = np.asarray(one_step)
-    check_shape(forecaster, "one_step", one_step.shape, recording.values.shape)
-    for part in parts:
-        expected = (len(starts[part]), steps[part], len(recording.units))
-        check_shape(forecaster, "horizon", predictions[part].shape, expected)
-    return one_step, predictions
-
-
-def _steps(recording: Recording, part: str, config: EvaluateConfig) -> int:
-    """The longest horizon that fits into a part; 0 if none does."""
-    too_long = horizon_starts(recording, part, config)[1]
-    return max((h for h in config.horizons if h not in too_long), default=0)
-
-
-def horizon_starts(
-    recording: Recording, part: str, config: EvaluateConfig
-) -> tuple[Int[np.ndarray, "S"], dict[int, str]]:
-    """Start frames of the horizon scores in a part, the same for every forecaster.
-
-    Returns
-    -------
-    starts
-        [S] up to `config.horizon_starts` evenly spaced frames, so that the start and the longest
-        horizon that fits lie in the part.
-    too_long
-        Horizons that do not fit, and why.
-    """
-    block = recording.require_parts()[part]
-    length = block.stop - block.start
-    fitting = [h for h in config.horizons if length - h >= MIN_STARTS]
-    too_long = {
-        h: f"the part has {length} frames, horizon {h} needs {h + MIN_STARTS}"
-        for h in config.horizons
-        if h not in fitting
-    }
-    if not fitting:
-        return np.zeros(0, np.int64), too_long
-    last = block.stop - 1 - max(fitting)
-    count = min(config.horizon_starts, last - block.start + 1)
-    return np.unique(np.round(np.linspace(block.start, last, count)).astype(np.int64)), too_long
+    errors = {part: errors_of(one_step, ahead[part], recording, part, config) for part in ahead}
+    return Scored(scores, forecast, one_step, errors)
 
 
 def _one_step_scores(
