@@ -83,14 +83,16 @@ class ModelConfig(_Section, frozen=True):
     readout: Literal["auto", "anatomical", "names"] = "auto"
     learned_readout: bool = False
     nonlinearity: Literal["relu", "softplus"] = "relu"
+    strengths: Literal["free", "fixed", "gain_per_neuron", "gain_per_type_pair"] = "free"
     weights: Literal["counts", "input_fraction", "truncated_normal"] = "counts"
+    weight_spread: NotNegative = 0.0
     spectral_radius: Positive | None = 0.1
     time_constant_frames: Positive = 0.5
     hidden_time_constant_frames: tuple[float, float] | None = (0.5, 10.0)
     time_constant_bounds_frames: tuple[float, float] = (0.2, 50.0)
     drive_start: Literal["persistence", "zero"] = "persistence"
     bias_start: Literal["balanced", "zero"] = "balanced"
-    learn: tuple[Literal["weights", "time_constants", "bias", "drive", "readout"], ...] | None = None
+    learn: tuple[Literal["weights", "gains", "time_constants", "bias", "drive", "readout"], ...] | None = None
 
 
 class LearnerConfig(_Section, frozen=True):

@@ -86,7 +86,7 @@ def check_gradients(
         "surrogate": bool(job.connectome.notes.get("surrogate", False)),
         "seed": job.config.seed,
         "neurons": job.model.neurons,
-        "connections": job.model.recurrent.pattern.nnz,
+        "connections": job.model.connections,
         "steps": steps,
         "warmup_frames": warmup,
         "phase": "free-running" if free_run else "teacher-forced",

@@ -130,8 +130,8 @@ def check_steps_fit(model: RateModel, params: Params, steps: int, segments: int,
     """
     free = memory_limit() if free is None else free
     size = sum(value.size * value.dtype.itemsize for value in params.values())
-    fixed = LIBRARIES + 4 * model.recurrent.pattern.nnz + (segments + 6) * size
-    each = WINDOW_ARRAYS["none"][0] * model.neurons * params["weights"].dtype.itemsize
+    fixed = LIBRARIES + 4 * model.connections + (segments + 6) * size
+    each = WINDOW_ARRAYS["none"][0] * model.neurons * params["bias"].dtype.itemsize
     if fixed + steps * each > free:
         fits = max((free - fixed) // each, 0)
         advice = f"--frames for {fits} model steps would fit" if fits > 1 else "fewer --segments, or fewer neurons"

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+import jax
+import jax.numpy as jnp
 import psutil
 
 from connfit.cohort import Cohort
@@ -16,6 +18,7 @@ from connfit.config import TrainConfig
 from connfit.errors import ConfigError
 from connfit.learn import Windowed
 from connfit.models.base import Params
+from connfit.models.maps import SynapticMap
 from connfit.models.rate import RateModel
 from connfit.training_step import KEY_OF
 
@@ -73,30 +76,38 @@ def estimate_memory(
     """
     count = len(cohort.recordings)
     batch = min(config.batch or count, count)
-    neurons, connections = model.neurons, model.recurrent.pattern.nnz
+    neurons = model.neurons
+    maps = {model.recurrent_group: model.recurrent, **({} if model.drive is None else {"drive": model.drive})}
     size = {key: value.size * value.dtype.itemsize for key, value in params.items()}
     moving = sum(size[KEY_OF.get(group, group)] for group in trained)
-    strengths = [params[key].size for key in ("weights", "drive") if key in params and key in trained]
-    number = params["weights"].dtype.itemsize
+    number = params["bias"].dtype.itemsize
     stored = 2 if learner.trace_dtype == "bfloat16" else number
     steps = learner.window + learner.history_steps
     arrays = WINDOW_ARRAYS[learner.carry][batch > 1]
     past = 4 * learner.history_steps * neurons * batch * number
+    traces = sum(_trace_size(synapses) for group, synapses in maps.items() if group in trained)
     frames = sum(one.values.nbytes + one.mask.nbytes for one in cohort.recordings)
+    # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
+    of_branches = steps * _trace_size(model.recurrent) * batch * number if "gains" in trained else 0
     validates = cohort.observations("validation") > 0
     parts = {
         "libraries": LIBRARIES,
-        "wiring": 4 * connections,
+        "wiring": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(model.recurrent)),
         "parameters": sum(size.values()),
         "their start": sum(size.values()),
         "moments": 2 * moving,
         "gradient": moving,
         "best so far": moving if validates else 0,
-        "traces": stored * sum(strengths) * batch if learner.carry == "trace" else 0,
-        "window": arrays * steps * neurons * batch * number + past,
+        "traces": stored * traces * batch if learner.carry == "trace" else 0,
+        "window": arrays * steps * neurons * batch * number + past + of_branches,
         "recordings": 3 * frames,
     }
     return MemoryEstimate(MappingProxyType(parts), batch)
+
+
+def _trace_size(synapses: SynapticMap) -> int:
+    """Numbers in the traces of one recording."""
+    return jax.eval_shape(lambda: synapses.zero_trace(1, jnp.float32)).size
 
 
 def check_memory(estimate: MemoryEstimate, learner: Windowed, *, free: int | None = None) -> None:

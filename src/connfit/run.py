@@ -33,8 +33,9 @@ from connfit.errors import ConfigError, DataError, DivergedError, first_ten
 from connfit.learn import PRESETS, Windowed
 from connfit.matching import UnitMatch, match_units
 from connfit.memory import MemoryEstimate, check_memory, estimate_memory, return_freed_arrays
-from connfit.models import RateModel, Readout, initial_parameters
+from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
 from connfit.models.base import Params
+from connfit.models.gains import SHARED, share_gains, untyped_neurons
 from connfit.nulls import make_null
 from connfit.recording import Recording
 from connfit.train import Fit, FitState, Progress, fit
@@ -84,12 +85,17 @@ class Job:
             ("time_constants" if key == "log_time_constants" else key): int(value.size)
             for key, value in self.params.items()
         }
-        groups = ("weights", "time_constants", "bias", "drive", *(["readout"] if "readout" in sizes else []))
+        always = ("weights", "time_constants", "bias", "drive")
+        groups = (*always, *(group for group in ("gains", "readout") if group in sizes))
         return {group: sizes.get(group, 0) if group in self.trained else 0 for group in groups}
 
     def cautions(self) -> list[str]:
         """What in the data a rate model cannot follow, with what to do about it."""
         found = []
+        if self.config.model.strengths == "gain_per_type_pair" and (untyped := untyped_neurons(self.connectome)):
+            found.append(
+                f"{untyped:,} of {self.connectome.n:,} neurons have no cell type: they share gains as if of one type"
+            )
         for recording in self.cohort.recordings:
             values, mask = recording.part("train")
             below = float((values[mask] < 0).mean())
@@ -162,12 +168,18 @@ def prepare(config: Config) -> Job:
         nonlinearity=options.nonlinearity,
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
     )
+    if options.strengths in SHARED:
+        magnitudes = start_magnitudes(
+            model, connectome, options.weights, spectral_radius=options.spectral_radius, seed=config.seed
+        )
+        model = share_strengths(model, connectome, options.strengths, magnitudes)
     params = initial_parameters(
         model,
         connectome,
         readout,
         weights=options.weights,
         spectral_radius=options.spectral_radius,
+        weight_spread=options.weight_spread,
         time_constant_s=options.time_constant_frames / cohort.frame_rate,
         hidden_time_constants_s=_seconds(options.hidden_time_constant_frames, cohort),
         drive_start=options.drive_start,
@@ -175,7 +187,7 @@ def prepare(config: Config) -> Job:
         seed=config.seed,
     )
     learner = _learner(config, cohort)
-    trained = model.groups if options.learn is None else tuple(options.learn)
+    trained = _trained(config, model)
     resolved = msgspec.structs.replace(
         config,
         data=msgspec.structs.replace(
@@ -195,6 +207,26 @@ def prepare(config: Config) -> Job:
         ),
     )
     return Job(resolved, connectome, cohort, readout, model, params, learner, trained, matches)
+
+
+def _trained(config: Config, model: RateModel) -> tuple[str, ...]:
+    """Groups to train: those that are asked for, else all that are not fixed."""
+    learn, strengths = config.model.learn, config.model.strengths
+    present = tuple(group for group in model.groups if group != "weights" or strengths != "fixed")
+    if learn is None:
+        trained = present
+    else:
+        absent = [group for group in learn if group not in present]
+        if absent:
+            raise ConfigError(
+                f"model.learn: there is no group {absent[0]!r} with model.strengths = {strengths!r}, model.drive = "
+                f"{config.model.drive!r} and model.learned_readout = {str(config.model.learned_readout).lower()}; "
+                f"there are {', '.join(present)}"
+            )
+        trained = tuple(learn)
+    if (config.train.l1_weights or config.train.l2_weights) and "weights" not in trained:
+        raise ConfigError("train.l1_weights and train.l2_weights are penalties on weights, which are not trained here")
+    return trained
 
 
 def _seconds(frames: tuple[float, float] | None, cohort: Cohort) -> tuple[float, float] | None:
@@ -269,7 +301,7 @@ def start(
         check_memory(job.memory(), job.learner)
     (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
     job.connectome.save(out / "connectome.h5")
-    write_parameters(out / "parameters_initial.npz", job.params)
+    write_parameters(out / "parameters_initial.npz", job.model, job.params)
     write_json(out / "record.json", _record(job, command))
     write_json(out / "config.json", configuration.to_dict(job.config))
     if on_prepared is not None:
@@ -344,7 +376,15 @@ def load_fit(out: str | Path) -> Fit:
 
 def _finished(job: Job, out: Path, state: FitState) -> Fit:
     arrays, meta = read_arrays(out / "parameters.npz")
-    return Fit(job.model, from_arrays(arrays), job.params, job.cohort, state.history, meta["performance"])
+    params = from_arrays(arrays)
+    # What gains multiply is computed again from the connectome; ARPACK's scale of it is good to 1e-4.
+    if "gains" in params and not np.allclose(arrays["weights"], job.model.magnitudes(params), rtol=1e-3):
+        raise DataError(
+            "the magnitudes that its gains multiply are not those that this version of connfit computes",
+            path=out / "parameters.npz",
+            fix="Fit it again",
+        )
+    return Fit(job.model, params, job.params, job.cohort, state.history, meta["performance"])
 
 
 def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:
@@ -360,15 +400,20 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
         good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint before it"
         raise DivergedError(f"{error}; {good}") from error
     performance = {**result.performance, "peak_rss_bytes": peak_rss_bytes()}
-    write_arrays(out / "parameters.npz", to_arrays(result.params), {"performance": performance})
+    if job.config.model.strengths in SHARED:
+        table = share_gains(job.connectome, job.config.model.strengths).table
+        gains = {"start": np.asarray(job.params["gains"]), "fitted": np.asarray(result.params["gains"])}
+        write_bytes(out / "gains.csv", table.assign(**gains).to_csv(index=False).encode())
+    write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), {"performance": performance})
     return replace(result, performance=performance)
 
 
-def to_arrays(params: Params) -> dict[str, np.ndarray]:
-    """Parameters as they are stored: time constants in seconds."""
+def to_arrays(model: RateModel, params: Params) -> dict[str, np.ndarray]:
+    """Parameters as they are stored: also time constants in seconds, and magnitudes of connections that share gains."""
     arrays = {key: np.asarray(value) for key, value in params.items() if key != "log_time_constants"}
     return {
         **arrays,
+        "weights": np.asarray(model.magnitudes(params)),
         "log_time_constants": np.asarray(params["log_time_constants"]),
         "time_constants": np.exp(params["log_time_constants"]),
     }
@@ -376,12 +421,13 @@ def to_arrays(params: Params) -> dict[str, np.ndarray]:
 
 def from_arrays(arrays: dict[str, np.ndarray]) -> Params:
     """Inverse of `to_arrays`."""
-    return {key: jnp.asarray(value) for key, value in arrays.items() if key != "time_constants"}
+    derived = {"time_constants", *(["weights"] if "gains" in arrays else [])}
+    return {key: jnp.asarray(value) for key, value in arrays.items() if key not in derived}
 
 
-def write_parameters(path: Path, params: Params) -> None:
+def write_parameters(path: Path, model: RateModel, params: Params) -> None:
     """Write all groups to one NPZ file."""
-    write_arrays(path, to_arrays(params))
+    write_arrays(path, to_arrays(model, params))
 
 
 def peak_rss_bytes() -> int:

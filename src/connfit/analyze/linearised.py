@@ -35,7 +35,7 @@ def tangent_step(
     tangent
         [N, B] the difference before the step; B are carried along one trajectory.
     """
-    through = model.recurrent.apply(params["weights"], model.outputs(tangent))
+    through = model.recurrent.apply(model.recurrent_strengths(params), model.outputs(tangent))
     if model.drive is not None and fed_back is not None:
         units = fed_back * model.readout.apply(model.readout_strengths(params), tangent)
         through += seen.gate * model.drive.apply(params["drive"], units)
@@ -70,7 +70,7 @@ def settle(
     tolerance: float = 1e-6,
 ) -> Settled:
     """Run the model until it stands still, on its own read-out or on constant `inputs` [P], for `steps` at most."""
-    r = jnp.asarray(vector_of("rates", rates, model.neurons), params["weights"].dtype)[:, None]
+    r = jnp.asarray(vector_of("rates", rates, model.neurons), params["bias"].dtype)[:, None]
     given, own = inputs_of(model, r, inputs)
     done, change = 0, jnp.inf
     while done < steps and change > tolerance:

@@ -214,7 +214,7 @@ def lyapunov_exponent(
     _check(steps, transient, blocks)
     total = transient + steps
     given, is_forced = _given(model, inputs, forced, total)
-    kind = params["weights"].dtype
+    kind = params["bias"].dtype
     start = np.asarray(rates)
     if start.shape != (model.neurons,) or not np.isfinite(start).all():
         raise ConfigError(f"rates must be {model.neurons} finite numbers, got shape {start.shape}")

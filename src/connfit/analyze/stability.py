@@ -36,17 +36,17 @@ def weight_spectrum(model: RateModel, params: Params, *, k: int = 64, **options:
     k, **options
         As in `leading_eigenvalues`.
     """
-    kind = params["weights"].dtype
+    strengths = model.recurrent_strengths(params)
 
     def apply(columns: np.ndarray) -> np.ndarray:
-        return np.asarray(_weights_times(model, params["weights"], jnp.asarray(columns, kind)))
+        return np.asarray(_weights_times(model, strengths, jnp.asarray(columns, strengths.dtype)))
 
     return leading_eigenvalues(apply, model.neurons, k=k, matrix="weights", **options)
 
 
 @jax.jit
-def _weights_times(model: RateModel, weights: Float[Array, "M"], columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
-    return model.recurrent.apply(weights, model.outputs(columns))
+def _weights_times(model: RateModel, strengths: Array, columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
+    return model.recurrent.apply(strengths, model.outputs(columns))
 
 
 def jacobian_spectrum(
@@ -87,7 +87,7 @@ def jacobian_spectrum(
         If `loop` is unknown or a shape is wrong.
     """
     one_of("loop", loop, LOOPS)
-    r = jnp.asarray(vector_of("rates", rates, model.neurons), params["weights"].dtype)[:, None]
+    r = jnp.asarray(vector_of("rates", rates, model.neurons), params["bias"].dtype)[:, None]
     given, own = inputs_of(model, r, inputs)
     new, seen = _one_step(model, params, r, given, own)
     gain, steady = np.asarray(seen.gain[:, 0]), np.asarray(seen.steady[:, 0])

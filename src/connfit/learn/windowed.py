@@ -35,7 +35,7 @@ from connfit.errors import ConfigError, one_of
 from connfit.learn.base import WindowArrays, WindowResult
 from connfit.learn.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.models.base import Model, Params
-from connfit.models.forward import Trajectory, fed_back_part, read_out, run_window
+from connfit.models.forward import Trajectory, fed_back_part, kept_share, read_out, run_window
 from connfit.models.maps import SynapticMap
 
 CREDITS = ("neuron", "network")
@@ -110,15 +110,26 @@ class Windowed:
         return (self.history or self.window) if self.carry == "history" else 0
 
     def start(self, model: Model, batch: int, trained: tuple[str, ...]) -> WindowedMemory:
-        """Rates and memory at rest."""
+        """Rates and memory at rest.
+
+        Raises
+        ------
+        ConfigError
+            If the model forces states and traces would have to fade by what was observed.
+        """
+        if model.state_forcing and self.carry not in ("trace", "none"):
+            raise ConfigError(
+                f"carry = {self.carry!r} does not know when a state was replaced: with model.state_forcing use "
+                "carry = 'trace' or 'none'"
+            )
         n = model.neurons
         rates = jnp.zeros((n, batch))
         traces: dict[str, Array] = {}
         past = factors = None
         stored = jnp.bfloat16 if self.trace_dtype == "bfloat16" else rates.dtype
         if self.carry == "trace":
-            if "weights" in trained:
-                traces["weights"] = model.recurrent.zero_trace(batch, stored)
+            if model.recurrent_group in trained:
+                traces[model.recurrent_group] = model.recurrent.zero_trace(batch, stored)
             if "drive" in trained and model.drive is not None:
                 traces["drive"] = model.drive.zero_trace(batch, stored)
         if self.carry in ("trace", "factorised"):
@@ -127,7 +138,7 @@ class Windowed:
                     traces[group] = jnp.zeros((n, batch))
         if self.carry == "factorised":
             outputs = jax.eval_shape(model.outputs, rates).shape[0]
-            sources = {"weights": outputs, "drive": model.units}
+            sources = {model.recurrent_group: outputs, "drive": model.units}
             kept = [group for group in sources if group in trained and (group != "drive" or model.drive is not None)]
             factors = FactorisedTraces.at_rest(n, {group: sources[group] for group in kept}, batch)
         if self.carry == "history":
@@ -160,7 +171,7 @@ class Windowed:
         adjoint = self._backward(model, params, forward, window, error)
         gradient, memory = self._collect(model, params, memory, forward, adjoint, trained)
         if "readout" in trained:
-            gradient["readout"] = _readout_gradient(forward, end_rates, adjoint)
+            gradient["readout"] = _readout_gradient(model, params, forward, end_rates, adjoint)
         return WindowResult(loss, gradient, predictions), memory._replace(rates=end_rates)
 
     def _backward(
@@ -168,23 +179,26 @@ class Windowed:
     ) -> _Adjoint:
         """λ(t) of every step, from 0 after the last one, and λ⁰ of the state at the window's start."""
         alpha = model.decay(params)[:, None]
-        strengths = model.readout_strengths(params)
+        strengths, recurrent = model.readout_strengths(params), model.recurrent_strengths(params)
         network = self.credit == "network"
         all_forced = window.fed_back is not None and not len(window.fed_back)
         feedback = model.drive if network and not all_forced else None
         part = fed_back_part(model, params, window.fed_back)
+        kept = kept_share(model, window.forced)
 
         def back(
-            carry: tuple[Array, Array], step: tuple[Array, ...]
+            carry: tuple[Array, Array], step: tuple[Array, Array, Array, Array, Array | None]
         ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
             to_rates, to_prediction = carry
-            error_t, gain, gate, forced = step
+            error_t, gain, gate, forced, kept_t = step
             unit_adjoint = error_t + to_prediction
             rate_adjoint = to_rates + model.readout.adjoint(strengths, unit_adjoint)
             driven = gain * rate_adjoint
             to_rates = alpha * rate_adjoint
             if network:
-                to_rates += model.outputs_adjoint(model.recurrent.adjoint(params["weights"], driven))
+                to_rates += model.outputs_adjoint(model.recurrent.adjoint(recurrent, driven))
+            if kept_t is not None:
+                to_rates = kept_t * to_rates
             if feedback is not None:
                 if part is None:
                     to_prediction = jnp.where(forced, 0, feedback.adjoint(params["drive"], gate * driven))
@@ -195,10 +209,10 @@ class Windowed:
 
         zero = (jnp.zeros_like(forward.rates[0]), jnp.zeros_like(error[0]))
         (to_rates, to_prediction), (rates, units) = jax.lax.scan(
-            back, zero, (error, forward.gain, forward.gate, window.forced), reverse=True
+            back, zero, (error, forward.gain, forward.gate, window.forced, kept), reverse=True
         )
         start = to_rates + model.readout.adjoint(strengths, to_prediction) if feedback is not None else to_rates
-        return _Adjoint(rates, units, start, to_prediction)
+        return _Adjoint(rates, units, start, to_prediction, kept)
 
     def _collect(
         self,
@@ -232,8 +246,12 @@ class Windowed:
         gradient: Params = {}
         traces: dict[str, Array | None] = {}
         factors: dict[str, Factors] = {}
-        fading = _fading(alpha, len(gain))
-        sums = _Sums(adjoint.start, fading, fading[0, :, 0] * alpha)
+        if adjoint.kept is None:
+            fading = _fading(alpha, len(gain))
+            sums = _Sums(adjoint.start, fading, fading[0, :, 0] * alpha)
+        else:
+            fading, decay = _fading_by_step(alpha[:, None] * adjoint.kept)
+            sums = _Sums(adjoint.start, fading, decay)
         factorised = self._factorised(model, params, memory, adjoint)
 
         def strengths(group: str, synapses: SynapticMap, left: Array, trace_left: Array, right: Array) -> None:
@@ -243,8 +261,8 @@ class Windowed:
                 trace = memory.traces.get(group)
                 gradient[group], traces[group] = sums.strengths(synapses, trace, left, trace_left, _columns(right))
 
-        if "weights" in trained:
-            strengths("weights", model.recurrent, driven, gain, jax.vmap(model.outputs)(rates))
+        if model.recurrent_group in trained:
+            strengths(model.recurrent_group, model.recurrent, driven, gain, jax.vmap(model.outputs)(rates))
         if "drive" in trained and model.drive is not None:
             strengths("drive", model.drive, gate * driven, gate * gain, inputs)
         if "bias" in trained:
@@ -276,6 +294,7 @@ class _Adjoint(NamedTuple):
     units: Float[Array, "K P B"]
     start: Float[Array, "N B"]
     start_units: Float[Array, "P B"]
+    kept: Float[Array, "K N B"] | None
 
 
 @dataclass(frozen=True)
@@ -283,8 +302,8 @@ class _Sums:
     """The window's sums Σ_t left(t) right(t), plus λ⁰ ε where a trace ε is carried."""
 
     start: Float[Array, "N B"]
-    fading: Float[Array, "K N 1"]
-    decay: Float[Array, "N"]
+    fading: Float[Array, "K N b"]
+    decay: Float[Array, "N"] | Float[Array, "N B"]
 
     def strengths(
         self, synapses: SynapticMap, trace: Array | None, left: Array, trace_left: Array, right: Float[Array, "C B K"]
@@ -292,16 +311,20 @@ class _Sums:
         if trace is None:
             flat = (left.shape[1], -1)
             return synapses.outer(_columns(left).reshape(flat), right.reshape(right.shape[0], -1)), None
-        return synapses.outer_with_trace(
-            trace, self.start, self.decay, _columns(left), _columns(self._faded(trace_left)), right
-        )
+        columns = (_columns(left), _columns(self._faded(trace_left)), right)
+        if self.decay.ndim == 1:
+            return synapses.outer_with_trace(trace, self.start, self.decay, *columns)
+        # The operators know one decay per neuron; one that differs between recordings is applied beside them.
+        gradient, new = synapses.outer_with_trace(trace, self.start, jnp.zeros(len(self.start)), *columns)
+        return gradient, (new + synapses.faded(trace, self.decay)).astype(trace.dtype)
 
     def per_neuron(self, trace: Array | None, left: Array, trace_left: Array) -> tuple[Array, Array | None]:
         gradient = _over_steps(left).sum(axis=1)
         if trace is None:
             return gradient, None
         faded = _over_steps(self._faded(trace_left))
-        return gradient + (self.start * trace).sum(axis=1), self.decay[:, None] * trace + faded
+        decay = self.decay if self.decay.ndim == 2 else self.decay[:, None]
+        return gradient + (self.start * trace).sum(axis=1), decay * trace + faded
 
     def _faded(self, values: Float[Array, "K N B"]) -> Float[Array, "K N B"]:
         """α^(K-t) times the value of step t: what is left of it at the window's end."""
@@ -312,15 +335,17 @@ def _score(
     model: Model, params: Params, forward: Trajectory, end_rates: Array, window: WindowArrays
 ) -> tuple[Array, Array, Array]:
     """Predictions y [K, P, B], ∂loss/∂y, and the loss of the window."""
-    predictions = read_out(model, params, _after(forward, end_rates))
+    predictions = read_out(model, params, _after(model, params, forward, end_rates))
     difference = predictions - window.targets
     return predictions, 2 * window.weights * difference, (window.weights * difference**2).sum()
 
 
-def _readout_gradient(forward: Trajectory, end_rates: Array, adjoint: _Adjoint) -> Float[Array, "P N"]:
+def _readout_gradient(
+    model: Model, params: Params, forward: Trajectory, end_rates: Array, adjoint: _Adjoint
+) -> Float[Array, "P N"]:
     """Gradient of a learned read-out: Σ_t μ(t) r(t)ᵀ, the prediction that fed the first step included."""
     before = adjoint.start_units @ forward.rates[0].T
-    return before + jnp.einsum("kpb,knb->pn", adjoint.units, _after(forward, end_rates))
+    return before + jnp.einsum("kpb,knb->pn", adjoint.units, _after(model, params, forward, end_rates))
 
 
 def _fading(alpha: Float[Array, "N"], steps: int) -> Float[Array, "K N 1"]:
@@ -330,8 +355,17 @@ def _fading(alpha: Float[Array, "N"], steps: int) -> Float[Array, "K N 1"]:
     ]
 
 
-def _after(forward: Trajectory, end_rates: Float[Array, "N B"]) -> Float[Array, "K N B"]:
-    """r(t), after each step."""
+def _fading_by_step(decay: Float[Array, "K N B"]) -> tuple[Float[Array, "K N B"], Float[Array, "N B"]]:
+    """`_fading` where the decay differs from step to step, and what is left at the end of what was there before."""
+    end, fading = jax.lax.scan(lambda left, now: (left * now, left), jnp.ones_like(decay[0]), decay, reverse=True)
+    return fading, end
+
+
+def _after(model: Model, params: Params, forward: Trajectory, end_rates: Float[Array, "N B"]) -> Float[Array, "K N B"]:
+    """r(t), after each step and before the correction by what was recorded then."""
+    if model.state_forcing:
+        alpha = model.decay(params)[:, None]
+        return alpha * forward.rates + (1 - alpha) * forward.steady
     return jnp.concatenate([forward.rates[1:], end_rates[None]])
 
 

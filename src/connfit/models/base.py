@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from connfit.models.maps import SynapticMap
 
 Params = dict[str, Array]
-"""Parameters by group: `weights`, `log_time_constants`, `bias`, `drive`, `readout`."""
+"""Parameters by group: `weights` or `gains`, `log_time_constants`, `bias`, `drive`, `readout`."""
 
 
 class Model(Protocol):
@@ -35,6 +35,11 @@ class Model(Protocol):
         ...
 
     @property
+    def recurrent_group(self) -> str:
+        """Group that holds the strengths of W: `weights` or `gains`."""
+        ...
+
+    @property
     def drive(self) -> SynapticMap | None:
         """E, from units to neurons; None without background drive."""
         ...
@@ -42,6 +47,16 @@ class Model(Protocol):
     @property
     def readout(self) -> SynapticMap:
         """C, from neurons to units."""
+        ...
+
+    @property
+    def state_forcing(self) -> float:
+        """φ, how far a recorded neuron's state is moved to its recorded activity before each step; 0: not at all."""
+        ...
+
+    @property
+    def read_neurons(self) -> Int[Array, "P"] | None:
+        """The neuron that each unit reads, where each reads one and no two the same."""
         ...
 
     def decay(self, params: Params) -> Float[Array, "N"]:
@@ -62,6 +77,10 @@ class Model(Protocol):
 
     def outputs_adjoint(self, v: Float[Array, "C B"]) -> Float[Array, "N B"]:
         """Adjoint of `outputs`."""
+        ...
+
+    def recurrent_strengths(self, params: Params) -> Array:
+        """Strengths of W: magnitudes of connections, or gains."""
         ...
 
     def readout_strengths(self, params: Params) -> Array:

@@ -20,7 +20,7 @@ class Trajectory(NamedTuple):
     Attributes
     ----------
     rates
-        r(t-1), before the step.
+        r(t-1), before the step, after `correct`.
     steady
         f(x(t)).
     gain
@@ -53,6 +53,33 @@ class FedBack(NamedTuple):
     strengths: Float[Array, "N W"]
 
 
+def correct(
+    model: Model, rates: Float[Array, "N B"], given: Float[Array, "P B"], forced: Bool[Array, "P B"]
+) -> Float[Array, "N B"]:
+    """State forcing: ``r̃(t-1) = r(t-1) + φ (u(t-1) - r(t-1))`` of each recorded neuron, where it was observed.
+
+    With φ = 1 a step starts from the recorded activity itself, so that the others' influence on a neuron is seen apart
+    from the model's own errors; with φ between 0 and 1, from a compromise that recordings with noise call for.
+    This is generalised teacher forcing (Doya 1992; Hess, Monfared, Brenner & Durstewitz 2023) for a read-out of
+    single neurons. Neurons that are not recorded keep their own state.
+    """
+    neurons = model.read_neurons
+    if not model.state_forcing or neurons is None:
+        return rates
+    phi = jnp.where(forced, model.state_forcing, 0)
+    return rates.at[neurons].set((1 - phi) * rates[neurons] + phi * given)
+
+
+def kept_share(model: Model, forced: Bool[Array, "K P B"]) -> Float[Array, "K N B"] | None:
+    """∂r̃/∂r of `correct` at each step: 1 - φ where a neuron was moved, else 1; None without state forcing."""
+    neurons = model.read_neurons
+    if not model.state_forcing or neurons is None:
+        return None
+    k, _, b = forced.shape
+    ones = jnp.ones((k, model.neurons, b))
+    return ones.at[:, neurons].add(-model.state_forcing * forced.astype(ones.dtype))
+
+
 def step(
     model: Model,
     params: Params,
@@ -62,7 +89,7 @@ def step(
     drive: Float[Array, "N B"] | None = None,
     fed_back: FedBack | None = None,
 ) -> tuple[Float[Array, "N B"], Trajectory]:
-    """One step of the model.
+    """One step of the model, from rates that are corrected already where the model asks for it (`correct`).
 
     Parameters
     ----------
@@ -86,7 +113,7 @@ def step(
             drive = (0 if drive is None else drive) + fed_back.strengths @ some
     if drive is None and model.drive is not None:
         drive = model.drive.apply(params["drive"], u)
-    x = model.recurrent.apply(params["weights"], model.outputs(rates)) + params["bias"][:, None]
+    x = model.recurrent.apply(model.recurrent_strengths(params), model.outputs(rates)) + params["bias"][:, None]
     gate = jnp.zeros_like(x)
     if drive is not None:
         x += jnp.maximum(drive, 0)
@@ -126,10 +153,11 @@ def run_window(
             drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
             is_forced = forced if part is not None else None
 
-    def forward(r: Array, now: tuple[Array, Array | None, Array | None]) -> tuple[Array, Trajectory]:
-        return step(model, params, r, *now, part)
+    def forward(r: Array, now: tuple[Array, Array, Array | None, Array | None]) -> tuple[Array, Trajectory]:
+        given, observed, used, drive = now
+        return step(model, params, correct(model, r, given, observed), given, used, drive, part)
 
-    return jax.lax.scan(forward, rates, (inputs, is_forced, drives))
+    return jax.lax.scan(forward, rates, (inputs, forced, is_forced, drives))
 
 
 def read_out(model: Model, params: Params, rates: Float[Array, "K N B"]) -> Float[Array, "K P B"]:
@@ -151,7 +179,7 @@ def predict(
     strengths = model.readout_strengths(params)
 
     def forward(r: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        r, _ = step(model, params, r, *now)
+        r, _ = step(model, params, correct(model, r, *now), *now)
         return r, model.readout.apply(strengths, r)
 
     return jax.lax.scan(forward, rates, (inputs, forced))

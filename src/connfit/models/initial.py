@@ -20,12 +20,15 @@ from connfit import ops
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Params
-from connfit.models.maps import DenseMap, SparseMap
+from connfit.models.maps import DenseMap, GainMap, SparseMap
 from connfit.models.rate import RateModel
 from connfit.models.readout import Readout
 
 WEIGHTS = ("counts", "input_fraction", "truncated_normal")
 DRIVE_STARTS = ("persistence", "zero")
+
+_SPREAD = 1
+"""Second part of the seed from which `weight_spread` is drawn."""
 
 TRUNCATED_NORMAL_STD = 0.87962566103423978
 """Standard deviation of a unit normal truncated at ±2, which the initial scale is divided by."""
@@ -38,6 +41,7 @@ def initial_parameters(
     *,
     weights: str = "counts",
     spectral_radius: float | None = 0.1,
+    weight_spread: float = 0.0,
     time_constant_s: float | None = None,
     hidden_time_constants_s: tuple[float, float] | None = None,
     drive_start: str = "persistence",
@@ -51,9 +55,14 @@ def initial_parameters(
     weights
         `"counts"`: magnitudes proportional to synapse counts. `"input_fraction"`: to a connection's
         share of the synapses onto its postsynaptic neuron. `"truncated_normal"`: |x| of a normal
-        truncated at two standard deviations of sqrt(2 / mean inputs per neuron) / 0.8796.
+        truncated at two standard deviations of sqrt(2 / mean inputs per neuron) / 0.8796. Not used if the model has
+        gains (`connfit.models.share_strengths`): these start at 1.
     spectral_radius
         Scale the signed matrix to this largest absolute eigenvalue; None leaves it unscaled.
+    weight_spread
+        Standard deviation of the natural logarithm of a factor that is drawn for each connection, or for each gain,
+        before scaling: so that several seeds start from different strengths. A gap junction has one factor for both
+        directions.
     time_constant_s
         Time constant of every neuron in seconds; default half a step.
     hidden_time_constants_s
@@ -84,20 +93,25 @@ def initial_parameters(
             raise ConfigError(
                 f"an initial time constant of {one:.4g} s lies outside the bounds {low:.4g} to {high:.4g} s"
             )
-    magnitudes = jnp.asarray(initial_magnitudes(connectome, weights, seed=seed), jnp.result_type(float))
+    if isinstance(model.recurrent, GainMap):
+        strengths = jnp.ones(model.recurrent.strengths_shape, jnp.result_type(float))
+    else:
+        strengths = jnp.asarray(initial_magnitudes(connectome, weights, seed=seed), jnp.result_type(float))
+    if weight_spread:
+        strengths *= _spread(model, weight_spread, seed)
     if spectral_radius is not None and connectome.m:
-        magnitudes *= _scale_to_radius(model, connectome, magnitudes, spectral_radius)
+        strengths *= _scale_to_radius(model, connectome, strengths, spectral_radius)
     drive = sp.csr_array((connectome.n, readout.units))
     bias = np.zeros(connectome.n)
     if model.drive is not None and drive_start == "persistence":
         exact = persistence_drive(readout, _drive_support(model))
-        drive = sp.csr_array(exact / _loop_gain(model, magnitudes, exact, readout.matrix))
+        drive = sp.csr_array(exact / _loop_gain(model, strengths, exact, readout.matrix))
         if mean_activity is not None:
             mean = np.asarray(mean_activity, np.float64)
             # Rates that are read out as the mean; `exact` alone would add what units share (C E is not quite 1).
             shared = _dense(readout.matrix @ exact)
             rates = np.maximum(exact @ np.maximum(np.linalg.lstsq(shared, mean)[0], 0), 0)
-            bias = rates - np.maximum(drive @ mean, 0) - np.asarray(_recurrent_input(model, magnitudes, rates))
+            bias = rates - np.maximum(drive @ mean, 0) - np.asarray(_recurrent_input(model, strengths, rates))
     log_tau = np.full(connectome.n, np.log(tau))
     if hidden_time_constants_s is not None:
         hidden = np.asarray(abs(drive).sum(axis=1)).ravel() == 0
@@ -105,7 +119,7 @@ def initial_parameters(
         log_tau[hidden] = np.random.default_rng(seed).uniform(shortest, longest, hidden.sum())
     real = jnp.result_type(float)
     params: Params = {
-        "weights": magnitudes,
+        model.recurrent_group: strengths,
         "log_time_constants": jnp.asarray(log_tau, real),
         "bias": jnp.asarray(bias, real),
     }
@@ -120,14 +134,14 @@ def initial_parameters(
 
 
 def _loop_gain(
-    model: RateModel, weights: Float[Array, "M"], drive: sp.csr_array, readout: sp.csr_array, *, rounds: int = 4
+    model: RateModel, strengths: Array, drive: sp.csr_array, readout: sp.csr_array, *, rounds: int = 4
 ) -> float:
     """Factor by which the drive must shrink for activity fed back through the read-out neither to grow nor to fade.
 
     That is the s for which ``W + E C / s`` has the largest eigenvalue 1, by power iteration. Where the
     recurrent connections alone reach 1, no drive can undo it and s stays 1.
     """
-    real = weights.dtype
+    real = strengths.dtype
     loop = _Loop(
         SparseMap(ops.Pattern.of(drive.indptr, drive.indices, len(readout.indptr) - 1)),
         jnp.asarray(drive.data, real),
@@ -136,7 +150,7 @@ def _loop_gain(
     )
     gain = 1.0
     for _ in range(rounds):
-        growth = float(_loop_growth(model, weights, loop, jnp.asarray(gain, real)))
+        growth = float(_loop_growth(model, strengths, loop, jnp.asarray(gain, real)))
         if not 1e-3 < growth < 1e3:
             return 1.0
         gain *= growth
@@ -153,24 +167,60 @@ class _Loop(NamedTuple):
 
 
 @partial(jax.jit, static_argnames="sweeps")
-def _loop_growth(model: RateModel, weights: Array, loop: _Loop, gain: Array, sweeps: int = 40) -> Array:
+def _loop_growth(model: RateModel, strengths: Array, loop: _Loop, gain: Array, sweeps: int = 40) -> Array:
     """Growth of the fastest growing pattern of rates per step of ``W + E C / gain``, after some sweeps."""
 
     def sweep(rates: Array, _: None) -> tuple[Array, Array]:
         units = loop.readout.apply(loop.readout_strengths, rates)
-        new = model.recurrent.apply(weights, model.outputs(rates))
+        new = model.recurrent.apply(strengths, model.outputs(rates))
         new += loop.drive.apply(loop.drive_strengths, units) / gain
         norm = jnp.linalg.norm(new)
         return new / jnp.maximum(norm, 1e-30), norm / jnp.maximum(jnp.linalg.norm(rates), 1e-30)
 
-    start = loop.drive.apply(loop.drive_strengths, jnp.ones((loop.drive.pattern.columns, 1), weights.dtype))
+    start = loop.drive.apply(loop.drive_strengths, jnp.ones((loop.drive.pattern.columns, 1), strengths.dtype))
     return jax.lax.scan(sweep, start, length=sweeps)[1][-1]
 
 
 @jax.jit
-def _recurrent_input(model: RateModel, weights: Float[Array, "M"], rates: Float[Array, "N"]) -> Float[Array, "N"]:
+def _recurrent_input(model: RateModel, strengths: Array, rates: Float[Array, "N"]) -> Float[Array, "N"]:
     """What neurons receive from each other at the given rates."""
-    return model.recurrent.apply(weights, model.outputs(jnp.asarray(rates, weights.dtype)[:, None]))[:, 0]
+    return model.recurrent.apply(strengths, model.outputs(jnp.asarray(rates, strengths.dtype)[:, None]))[:, 0]
+
+
+def start_magnitudes(
+    model: RateModel,
+    connectome: Connectome,
+    weights: str = "counts",
+    *,
+    spectral_radius: float | None = 0.1,
+    seed: int = 0,
+) -> Float[Array, "M"]:
+    """Magnitudes at which free strengths start (without a spread), for gains to multiply.
+
+    Parameters
+    ----------
+    model
+        A model with free magnitudes, of this connectome.
+    weights, spectral_radius, seed
+        As in `initial_parameters`.
+    """
+    one_of("weights", weights, WEIGHTS)
+    magnitudes = jnp.asarray(initial_magnitudes(connectome, weights, seed=seed), jnp.result_type(float))
+    magnitudes = model.project({"weights": magnitudes})["weights"]
+    if spectral_radius is not None and connectome.m:
+        magnitudes *= _scale_to_radius(model, connectome, magnitudes, spectral_radius)
+    return magnitudes
+
+
+def _spread(model: RateModel, deviation: float, seed: int) -> Array:
+    """Log-normal factors of median 1, one per strength, from a stream of their own."""
+    if deviation < 0:
+        raise ConfigError(f"weight_spread = {deviation} must not be negative")
+    draw = np.random.default_rng([seed, _SPREAD]).standard_normal(model.recurrent.strengths_shape, np.float32)
+    if model.junctions is not None and model.recurrent_group == "weights":
+        forward, backward = np.asarray(model.junctions)
+        draw[backward] = draw[forward]
+    return jnp.asarray(np.exp(deviation * draw), jnp.result_type(float))
 
 
 def initial_magnitudes(connectome: Connectome, weights: str, *, seed: int = 0) -> Float[np.ndarray, "M"]:
@@ -186,18 +236,19 @@ def initial_magnitudes(connectome: Connectome, weights: str, *, seed: int = 0) -
     return scale * np.abs(np.asarray(draw))
 
 
-def spectral_radius_of(model: RateModel, weights: Float[Array, "M"]) -> float:
+def spectral_radius_of(model: RateModel, strengths: Array) -> float:
     """Largest absolute eigenvalue of the signed recurrent matrix: dense up to 500 neurons, else by ARPACK.
 
-    ARPACK sees the matrix only through the operators, so that no copy of the connections is made.
+    The strengths are those of `model.recurrent`: magnitudes, or gains. ARPACK sees the matrix only through the
+    operators, so that no copy of the connections is made.
     """
     n = model.neurons
     if n <= 500:
-        columns = model.recurrent.apply(weights, model.outputs(jnp.eye(n, dtype=weights.dtype)))
+        columns = model.recurrent.apply(strengths, model.outputs(jnp.eye(n, dtype=strengths.dtype)))
         return float(np.abs(np.linalg.eigvals(np.asarray(columns, np.float64))).max(initial=0.0))
 
     def apply(rates: np.ndarray) -> np.ndarray:
-        return np.asarray(_recurrent_input(model, weights, np.ravel(rates)), np.float64)
+        return np.asarray(_recurrent_input(model, strengths, np.ravel(rates)), np.float64)
 
     recurrent: Any = spla.LinearOperator((n, n), matvec=apply, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     start = np.random.default_rng(0).standard_normal(n)
@@ -205,11 +256,11 @@ def spectral_radius_of(model: RateModel, weights: Float[Array, "M"]) -> float:
     return float(np.abs(values).max())
 
 
-def _scale_to_radius(model: RateModel, connectome: Connectome, magnitudes: Float[Array, "M"], target: float) -> float:
+def _scale_to_radius(model: RateModel, connectome: Connectome, strengths: Array, target: float) -> float:
     if target < 0:
         raise ConfigError(f"spectral_radius = {target} must not be negative")
-    radius = spectral_radius_of(model, magnitudes)
-    if radius < 1e-12 * max(1.0, float(magnitudes.max())):
+    radius = spectral_radius_of(model, strengths)
+    if radius < 1e-12 * max(1.0, float(strengths.max())):
         raise ConfigError(
             f"connectome {connectome.name!r} has no recurrent loop (spectral radius 0), "
             f"so it cannot be scaled to {target}; set spectral_radius to null"

@@ -1,4 +1,4 @@
-"""Linear maps from sources to neurons whose strengths are learned: sparse (by a wiring pattern) or dense.
+"""Linear maps from sources to neurons whose strengths are learned: by a wiring pattern, by gains on it, or dense.
 
 Recurrent connections, drive and read-out are all such maps. Each knows how it acts, how its adjoint
 acts, and how the gradient and the eligibility trace of its strengths follow from the activity of
@@ -14,7 +14,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from connfit import ops
 
@@ -55,6 +55,10 @@ class SynapticMap(Protocol):
         """Gradient with the contribution of the trace, and the trace after the window (DESIGN: window_outer)."""
         ...
 
+    def faded(self, trace: Array, decay: Float[Array, "R B"]) -> Array:
+        """Traces times a decay of their target that differs between recordings."""
+        ...
+
 
 @partial(jax.tree_util.register_dataclass, data_fields=["pattern"], meta_fields=[])
 @dataclass(frozen=True)
@@ -66,6 +70,15 @@ class SparseMap:
     @property
     def strengths_shape(self) -> tuple[int, ...]:
         return (self.pattern.nnz,)
+
+    @property
+    def connections(self) -> int:
+        """Number of connections M."""
+        return self.pattern.nnz
+
+    def connection_strengths(self, strengths: Array) -> Array:
+        """[M] strength of each connection."""
+        return strengths
 
     def apply(self, strengths: Array, sources: Array) -> Array:
         return ops.matvec(self.pattern, strengths, sources)
@@ -83,6 +96,93 @@ class SparseMap:
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
     ) -> tuple[Array, Array]:
         return ops.window_outer(self.pattern, trace, carry, decay, left, trace_left, right)
+
+    def faded(self, trace: Array, decay: Array) -> Array:
+        rows = jnp.repeat(
+            jnp.arange(self.pattern.rows), jnp.diff(self.pattern.indptr), total_repeat_length=self.pattern.nnz
+        )
+        return trace * decay[rows]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["inputs", "magnitudes", "branches", "gain_of", "order"],
+    meta_fields=["gains"],
+)
+@dataclass(frozen=True)
+class GainMap:
+    """Fixed magnitudes, multiplied by gains that connections share; `strengths` are the gains [G].
+
+    The connections of a neuron that share a gain end on one *branch*, whose input is a fixed sum; a gain multiplies
+    the input of each of its branches. As the branch's input is all that the gradient of its gain depends on, there is
+    one trace per branch, not per connection: [Q, B]. Everything is two sparse maps, one after the other.
+
+    Attributes
+    ----------
+    inputs
+        Wiring from C sources to Q branches.
+    magnitudes
+        [M] fixed magnitude of each connection of `inputs`, at least 0.
+    branches
+        Wiring from Q branches to R neurons; each branch belongs to one neuron.
+    gain_of
+        [Q] number of each branch's gain.
+    order
+        [M] place in the connectome of each connection of `inputs`; None where it is the connectome's own.
+    gains
+        Number of gains G.
+    """
+
+    inputs: ops.Pattern
+    magnitudes: Float[Array, "M"]
+    branches: ops.Pattern
+    gain_of: Int[Array, "Q"]
+    order: Int[Array, "M"] | None
+    gains: int
+
+    @property
+    def strengths_shape(self) -> tuple[int, ...]:
+        return (self.gains,)
+
+    @property
+    def connections(self) -> int:
+        """Number of connections M."""
+        return self.inputs.nnz
+
+    def connection_strengths(self, strengths: Array) -> Array:
+        """[M] gain times magnitude of each connection, in the connectome's order."""
+        product = self.magnitudes * strengths[self.gain_of][self.inputs.row_of()]
+        return product if self.order is None else jnp.zeros_like(product).at[self.order].set(product)
+
+    def apply(self, strengths: Array, sources: Array) -> Array:
+        return ops.matvec(self.branches, strengths[self.gain_of], self._branch_input(sources))
+
+    def adjoint(self, strengths: Array, targets: Array) -> Array:
+        to_branches = ops.rmatvec(self.branches, strengths[self.gain_of], targets)
+        return ops.rmatvec(self.inputs, self.magnitudes, to_branches)
+
+    def outer(self, left: Array, right: Array) -> Array:
+        return self._by_gain(ops.sampled_outer(self.branches, left, self._branch_input(right)))
+
+    def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
+        return jnp.zeros((self.branches.nnz, batch), dtype)
+
+    def outer_with_trace(
+        self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
+    ) -> tuple[Array, Array]:
+        columns, batch, steps = right.shape
+        at_branches = self._branch_input(right.reshape(columns, batch * steps)).reshape(-1, batch, steps)
+        by_branch, trace = ops.window_outer(self.branches, trace, carry, decay, left, trace_left, at_branches)
+        return self._by_gain(by_branch), trace
+
+    def faded(self, trace: Array, decay: Array) -> Array:
+        return trace * decay[self.branches.row_of()]
+
+    def _branch_input(self, sources: Float[Array, "C K"]) -> Float[Array, "Q K"]:
+        return ops.matvec(self.inputs, self.magnitudes, sources)
+
+    def _by_gain(self, values: Float[Array, "Q"]) -> Float[Array, "G"]:
+        return jax.ops.segment_sum(values, self.gain_of, self.gains)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["rows", "columns"])
@@ -113,3 +213,6 @@ class DenseMap:
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
     ) -> tuple[Array, Array]:
         return ops.dense_outer(trace, carry, decay, left, trace_left, right)
+
+    def faded(self, trace: Array, decay: Array) -> Array:
+        return trace * decay[:, :, None]

@@ -16,18 +16,18 @@ from connfit.anatomy import postsynapses_by_region
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Params
-from connfit.models.maps import DenseMap, SparseMap
+from connfit.models.maps import DenseMap, GainMap, SparseMap
 from connfit.models.readout import Readout
 
 NONLINEARITIES = ("relu", "softplus")
 DRIVES = ("dense", "anatomical", "none")
-GROUPS = ("weights", "time_constants", "bias", "drive", "readout")
+GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "readout")
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout", "junctions"],
-    meta_fields=["nonlinearity", "electrical", "step_s", "bounds_s"],
+    data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout", "junctions", "read_neurons"],
+    meta_fields=["nonlinearity", "electrical", "step_s", "bounds_s", "state_forcing"],
 )
 @dataclass(frozen=True)
 class RateModel:
@@ -37,13 +37,14 @@ class RateModel:
     ``x_i(t) = Σ_j s_ij |w_ij| r_j(t-1) + b_i + relu(Σ_k E_ik u_k(t-1))``, ``y_k(t) = Σ_j C_kj r_j(t)``.
 
     Build it with `RateModel.of`. Parameters are separate (`connfit.models.initial`): a dictionary of
-    `weights` [M] (magnitudes, ≥ 0), `log_time_constants` [N] (natural log of seconds), `bias` [N],
+    `weights` [M] (magnitudes, ≥ 0) or, after `connfit.models.share_strengths`, `gains` [G] (≥ 0),
+    `log_time_constants` [N] (natural log of seconds), `bias` [N],
     `drive` ([N, P] dense or one per anatomical pair) and, if learned, `readout` [P, N].
 
     Attributes
     ----------
     recurrent
-        Map of the magnitudes, from output channels to neurons. Channel j < N is the chemical output
+        Map of the magnitudes or gains, from output channels to neurons. Channel j < N is the chemical output
         of neuron j with its sign; with gap junctions, channel N + j is its unsigned electrical output.
     signs
         [N] sign of each neuron's chemical output.
@@ -53,9 +54,13 @@ class RateModel:
         Length Δt of a step in seconds.
     bounds_s
         Smallest and largest time constant in seconds.
+    read_neurons
+        [P] the neuron that each unit reads, where each reads one and no two the same; else None.
+    state_forcing
+        φ of `connfit.models.forward.correct`.
     """
 
-    recurrent: SparseMap
+    recurrent: SparseMap | GainMap
     signs: Float[Array, "N"]
     drive: SparseMap | DenseMap | None
     readout: SparseMap | DenseMap
@@ -65,6 +70,8 @@ class RateModel:
     electrical: bool
     step_s: float
     bounds_s: tuple[float, float]
+    read_neurons: Int[Array, "P"] | None = None
+    state_forcing: float = 0.0
 
     @classmethod
     def of(
@@ -76,6 +83,7 @@ class RateModel:
         drive: str = "dense",
         nonlinearity: str = "relu",
         bounds_s: tuple[float, float] | None = None,
+        state_forcing: float = 0.0,
     ) -> RateModel:
         """Build the model.
 
@@ -95,6 +103,10 @@ class RateModel:
             `"relu"` or `"softplus"`.
         bounds_s
             Smallest and largest time constant in seconds; default 0.2 and 50 steps.
+        state_forcing
+            Share φ of the way by which the state of a recorded neuron is moved to its recorded activity before each
+            step, from 0 (not at all) to 1 (replaced); needs units that are single neurons. See
+            `connfit.models.forward.correct`.
 
         Raises
         ------
@@ -110,6 +122,15 @@ class RateModel:
             )
         if readout.neurons != connectome.n:
             raise ConfigError(f"the read-out is for {readout.neurons} neurons, the connectome has {connectome.n}")
+        read_neurons = _read_neurons(readout)
+        if not 0 <= state_forcing <= 1:
+            raise ConfigError(f"state_forcing = {state_forcing} must lie between 0 and 1")
+        if state_forcing and (read_neurons is None or readout.learned):
+            raise ConfigError(
+                f"state_forcing = {state_forcing} replaces the state of single neurons by their recordings, but "
+                + ("the read-out is learned" if readout.learned else "here units read several neurons, or share some")
+                + "; set it to 0"
+            )
         electrical = bool(connectome.electrical.any())
         n = connectome.n
         columns = connectome.indices
@@ -141,12 +162,24 @@ class RateModel:
             electrical=electrical,
             step_s=float(step_s),
             bounds_s=(float(bounds_s[0]), float(bounds_s[1])),
+            read_neurons=None if read_neurons is None else jnp.asarray(read_neurons, jnp.int32),
+            state_forcing=float(state_forcing),
         )
 
     @property
     def neurons(self) -> int:
         """Number of neurons N."""
-        return self.recurrent.pattern.rows
+        return self.signs.shape[0]
+
+    @property
+    def connections(self) -> int:
+        """Number of connections M."""
+        return self.recurrent.connections
+
+    @property
+    def recurrent_group(self) -> str:
+        """Group of the recurrent strengths: `"weights"`, one per connection, or `"gains"`, which connections share."""
+        return "gains" if isinstance(self.recurrent, GainMap) else "weights"
 
     @property
     def units(self) -> int:
@@ -156,7 +189,9 @@ class RateModel:
     @property
     def groups(self) -> tuple[str, ...]:
         """Parameter groups that this model has."""
-        absent = {"drive"} if self.drive is None else set()
+        absent = {"weights", "gains"} - {self.recurrent_group}
+        if self.drive is None:
+            absent.add("drive")
         if self.fixed_readout is not None:
             absent.add("readout")
         return tuple(group for group in GROUPS if group not in absent)
@@ -187,6 +222,14 @@ class RateModel:
         chemical = self.signs[:, None] * v[:n]
         return chemical + v[n:] if self.electrical else chemical
 
+    def recurrent_strengths(self, params: Params) -> Array:
+        """What `recurrent` takes: magnitudes [M] or gains [G]."""
+        return params[self.recurrent_group]
+
+    def magnitudes(self, params: Params) -> Float[Array, "M"]:
+        """|w| of every connection in the connectome's order, however strengths are parametrised."""
+        return self.recurrent.connection_strengths(self.recurrent_strengths(params))
+
     def readout_strengths(self, params: Params) -> Array:
         """C: the anatomical fractions, or the learned matrix."""
         return params["readout"] if self.fixed_readout is None else self.fixed_readout
@@ -194,10 +237,12 @@ class RateModel:
     def project(self, params: Params) -> Params:
         """Nearest allowed parameters.
 
-        Magnitudes are ≥ 0, so that no sign can flip; a gap junction is as strong in one direction as in
+        Magnitudes and gains are ≥ 0, so that no sign can flip; a gap junction is as strong in one direction as in
         the other; time constants lie within their bounds.
         """
         projected = dict(params)
+        if "gains" in params:
+            projected["gains"] = jnp.maximum(params["gains"], 0)
         if "weights" in params:
             weights = jnp.maximum(params["weights"], 0)
             if self.junctions is not None:
@@ -216,6 +261,13 @@ def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
     forward, backward = np.argsort(post * connectome.n + pre), np.argsort(pre * connectome.n + post)
     once = post[forward] <= pre[forward]
     return np.stack([where[forward], where[backward]])[:, once]
+
+
+def _read_neurons(readout: Readout) -> Int[np.ndarray, "P"] | None:
+    """The one neuron that each unit reads; None if a unit reads several or two units read the same."""
+    neurons = readout.matrix.indices
+    single = np.diff(readout.matrix.indptr) == 1
+    return neurons if single.all() and len(np.unique(neurons)) == len(neurons) else None
 
 
 def _driven_neurons(connectome: Connectome, readout: Readout) -> sp.csr_array:
