@@ -135,7 +135,7 @@ def test_blocks_are_as_long_as_the_horizon_and_the_autocorrelation() -> None:
     white, slow = rng.normal(size=400), autoregression(rng, 0.95, 400, 1)[:, 0]
     assert block_length(white) <= 6
     assert block_length(slow) > 30
-    assert block_length(np.cumsum(rng.normal(size=60))) == 15
+    assert 2 <= block_length(slow[:60]) <= 15
     assert block_length(np.ones(50)) == 1
     assert block_length(np.arange(3.0)) == 1
     ahead = [errors(rng.normal(size=400) ** 2, np.ones(400), horizon=30)]
