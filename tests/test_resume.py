@@ -92,6 +92,9 @@ VARIANTS = {
     "D-RTRL without validation": (
         ("learner.credit=neuron", "data.validation=0", "train.free_run_epochs=0"), 1,
     ),
+    "one gain per pair of types": (
+        ("model.strengths=gain_per_type_pair", "data.connectome.type=region", "model.weight_spread=0.3"), 2,
+    ),
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from small import FRAMES, NEURONS, UNITS, teacher, write_files
 
 from connfit import config as configuration
 from connfit import run
-from connfit.checkpoint import read_arrays
+from connfit.checkpoint import read_arrays, write_arrays
 from connfit.config import Config
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError
@@ -128,12 +128,89 @@ def test_presets_are_resolved_to_their_dials(folder: Path) -> None:
             ["model.learned_readout=true", 'model.learn=["weights", "readout"]'],
             {"weights": 195, "readout": UNITS * NEURONS},
         ),
+        (
+            ["model.drive=none", "model.strengths=fixed"],
+            {"time_constants": NEURONS, "bias": NEURONS},
+        ),
+        (
+            ["model.drive=none", "model.strengths=gain_per_neuron"],
+            {"gains": NEURONS, "time_constants": NEURONS, "bias": NEURONS},
+        ),
+        (
+            ["model.strengths=gain_per_type_pair", "data.connectome.type=region", 'model.learn=["gains"]'],
+            {"gains": 25},  # each of five regions has a connection to each
+        ),
+        (["model.strengths=gain_per_neuron", 'model.learn=["drive"]'], {"drive": NEURONS * UNITS}),
     ],
 )
 def test_parameters_are_counted_by_group(folder: Path, assignments: list[str], expected: dict) -> None:
     counts = run.prepare(own(folder, *assignments)).parameter_counts()
     assert {key: value for key, value in counts.items() if value} == expected
     assert {"weights", "time_constants", "bias", "drive"} <= set(counts)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "words"),
+    [
+        (['model.learn=["weights"]', "model.strengths=fixed"], "no group 'weights' with model.strengths = 'fixed'"),
+        (
+            ['model.learn=["weights"]', "model.strengths=gain_per_neuron"],
+            "there are gains, time_constants, bias, drive",
+        ),
+        (['model.learn=["gains"]'], "no group 'gains'"),
+        (['model.learn=["bias", "drive"]', "model.drive=none"], "no group 'drive'.* model.drive = 'none'"),
+        (["model.strengths=gain_per_neuron", "train.l1_weights=0.1"], "penalties on weights, which are not trained"),
+        (["model.strengths=gain_per_type_pair"], "no neuron of connectome .* has one"),
+    ],
+)
+def test_groups_that_do_not_exist_stop_a_run_before_it_starts(
+    folder: Path, tmp_path: Path, assignments: list[str], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run.start(own(folder, *assignments), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_with_gains_keeps_gains_weights_and_what_each_gain_is(folder: Path, tmp_path: Path) -> None:
+    config = own(
+        folder, "model.strengths=gain_per_type_pair", "data.connectome.type=region", "model.weight_spread=0.4",
+        "train.free_run_epochs=0",
+    )  # fmt: skip
+    fitted = run.start(config, tmp_path / "out")
+    gains = pd.read_csv(tmp_path / "out" / "gains.csv")
+    assert list(gains) == ["kind", "post", "pre", "connections", "synapses", "start", "fitted"]
+    initial, _ = read_arrays(tmp_path / "out" / "parameters_initial.npz")
+    final, meta = read_arrays(tmp_path / "out" / "parameters.npz")
+    np.testing.assert_allclose(gains["start"], initial["gains"], rtol=1e-6)
+    np.testing.assert_allclose(gains["fitted"], final["gains"], rtol=1e-6)
+    assert np.abs(final["gains"] - initial["gains"]).min() > 0
+    brain = Connectome.load(tmp_path / "out" / "connectome.h5")
+    of_pair = {(post, pre): values for post, pre, *values in gains[["post", "pre", "start", "fitted"]].to_numpy()}
+    regions = brain.neurons["region"].to_numpy()
+    ratios = np.array(
+        [of_pair[pair] for pair in zip(regions[brain.posts], regions[brain.indices], strict=True)], float
+    ).T
+    for arrays, ratio in ((initial, ratios[0]), (final, ratios[1])):
+        scale = arrays["weights"] / (ratio * brain.counts)
+        np.testing.assert_allclose(scale, scale[0], rtol=1e-5)  # synapse counts times the gain, and one scale
+    loaded = run.load_fit(tmp_path / "out")
+    assert set(loaded.params) == set(fitted.params)
+    np.testing.assert_array_equal(loaded.params["gains"], fitted.params["gains"])
+    movie = fitted.cohort.recordings[0]
+    np.testing.assert_array_equal(loaded.forecaster().one_step(movie), fitted.forecaster().one_step(movie))
+    write_arrays(tmp_path / "out" / "parameters.npz", {**final, "weights": 2 * final["weights"]}, meta)
+    with pytest.raises(DataError, match="magnitudes that its gains multiply are not those"):
+        run.load_fit(tmp_path / "out")
+
+
+def test_neurons_without_a_type_are_counted(folder: Path) -> None:
+    (folder / "some").mkdir()
+    write_files(folder / "some")
+    table = pd.read_csv(folder / "some" / "neurons.csv")
+    table.assign(type=["T1"] * 30 + [None] * 10).to_csv(folder / "some" / "neurons.csv", index=False)
+    job = run.prepare(own(folder / "some", "model.strengths=gain_per_type_pair", "data.connectome.type=type"))
+    assert "10 of 40 neurons have no cell type" in "; ".join(job.cautions())
+    assert job.parameter_counts()["gains"] == 4
 
 
 def test_units_that_are_regions_are_read_by_anatomy(folder: Path, tmp_path: Path) -> None:
