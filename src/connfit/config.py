@@ -83,6 +83,7 @@ class ModelConfig(_Section, frozen=True):
     readout: Literal["auto", "anatomical", "names"] = "auto"
     learned_readout: bool = False
     nonlinearity: Literal["relu", "softplus"] = "relu"
+    state_forcing: Fraction = 0.0
     strengths: Literal["free", "fixed", "gain_per_neuron", "gain_per_type_pair"] = "free"
     weights: Literal["counts", "input_fraction", "truncated_normal"] = "counts"
     weight_spread: NotNegative = 0.0

@@ -70,6 +70,10 @@ def check_gradients(
     say = on_progress or (lambda _: None)
     steps = frames * job.cohort.substeps
     rules = rules_to_compare(steps, windows, trace_decay=job.learner.trace_decay)
+    names = ("d-rtrl", "pp-prop", "hybrid", "tbptt")
+    if job.model.state_forcing:  # factors per neuron do not know when a state was replaced
+        rules = tuple(rule for rule in rules if rule.learner.carry != "factorised")
+        names = tuple(name for name in names if name != "pp-prop")
     chosen = choose_segments(job.cohort, frames, segments)
     check_steps_fit(job.model, job.params, steps, segments)
     warmup = min(job.config.train.warmup_frames, frames // 2)
@@ -101,7 +105,6 @@ def check_gradients(
         },
     }  # fmt: skip
     if curve_epochs:
-        names = ("d-rtrl", "pp-prop", "hybrid", "tbptt")
         k, decay = job.learner.window, job.learner.trace_decay
         config = msgspec.structs.replace(job.config.train, epochs=curve_epochs, free_run_epochs=0, patience=None)
         record["learning_curves"] = learning_curves(

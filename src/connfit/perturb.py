@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -220,6 +220,7 @@ def settled_rates(
     given = np.zeros_like(mean) if drive == "none" else mean
     inputs = jnp.broadcast_to(jnp.asarray(given, jnp.result_type(float))[:, None], (CHUNK, len(mean), 1))
     rates = jnp.zeros((model.neurons, 1))
+    model = replace(model, state_forcing=0.0)  # what units show is to act as drive, not to replace rates
     for begin in range(0, steps, CHUNK):
         block = inputs[: min(CHUNK, steps - begin)]
         rates, _ = predict(model, params, rates, block, jnp.ones(block.shape, bool))

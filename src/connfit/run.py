@@ -160,6 +160,11 @@ def prepare(config: Config) -> Job:
     else:
         readout = Readout.by_name(connectome, cohort.units, column=column, learned=config.model.learned_readout)
     options = config.model
+    if options.state_forcing and cohort.substeps > 1:
+        raise ConfigError(
+            f"model.state_forcing = {options.state_forcing} replaces states at every model step, but with data.substeps "
+            f"= {cohort.substeps} most steps have no frame of their own: set one of the two to its default"
+        )
     model = RateModel.of(
         connectome,
         readout,
@@ -167,6 +172,7 @@ def prepare(config: Config) -> Job:
         drive=options.drive,
         nonlinearity=options.nonlinearity,
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
+        state_forcing=options.state_forcing,
     )
     if options.strengths in SHARED:
         magnitudes = start_magnitudes(

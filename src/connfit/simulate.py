@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from connfit.cohort import Cohort
 from connfit.errors import ConfigError
 from connfit.models.base import Params
-from connfit.models.forward import predict, step
+from connfit.models.forward import correct, predict, step
 from connfit.models.rate import RateModel
 from connfit.preprocess import to_substeps
 from connfit.recording import Recording
@@ -263,7 +263,7 @@ def _run_and_keep(
 
     def forward(carry: tuple[Array, Array], now: tuple[Array, Array, Array]) -> tuple[tuple[Array, Array], Array]:
         r, store = carry
-        r, _ = step(model, params, r, now[0], now[1])
+        r, _ = step(model, params, correct(model, r, now[0], now[1]), now[0], now[1])
         return (r, store.at[now[2]].set(r[:, 0])), model.readout.apply(strengths, r)
 
     (rates, kept), predictions = jax.lax.scan(forward, (rates, kept), (inputs, forced, slot))
@@ -287,6 +287,7 @@ def _run_with_noise(
 
     def one_frame(carry: tuple[Array, Array, Array], disturbance: Array) -> tuple[tuple[Array, Array, Array], Array]:
         r, u, is_forced = carry
+        r = correct(model, r, u, is_forced)  # of a model with state forcing, whose frames are one step long
         r = jax.lax.fori_loop(0, held, lambda _, now: step(model, params, now, u, is_forced)[0], r)
         z = model.readout.apply(strengths, r) + disturbance
         return (r, z, jnp.broadcast_to(has, z.shape)), z

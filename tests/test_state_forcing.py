@@ -1,0 +1,177 @@
+"""State forcing: gradients against autodiff through the equations, and what it does to recorded and other neurons."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from networks import pieces, random_connectome
+
+from connfit.cohort import Cohort
+from connfit.errors import ConfigError
+from connfit.learn import WindowArrays, Windowed
+from connfit.models import RateModel, Readout
+from connfit.models.forward import correct, predict, run_window
+from connfit.models.maps import SparseMap
+from connfit.recording import Recording
+from connfit.simulate import ModelForecaster
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+# Sums of some thousand float64 products in another order.
+EXACT = {"rtol": 1e-11, "atol": 1e-13}
+step = jax.jit(Windowed.step, static_argnames=("self", "trained"))
+
+STEPS, NEURONS, UNITS, BATCH = 24, 14, 6, 2
+RECORDED = np.array([11, 2, 7, 0, 13, 5])
+
+
+def problem(phi: float, drive: str = "dense", seed: int = 3) -> tuple[RateModel, dict[str, jax.Array], WindowArrays]:
+    """Six of fourteen neurons recorded, some frames of some of them missing in one of two recordings."""
+    rng = np.random.default_rng(seed)
+    brain = random_connectome(rng, NEURONS, 4)
+    matrix = sp.csr_array((np.ones(UNITS), (np.arange(UNITS), RECORDED)), shape=(UNITS, NEURONS))
+    readout = Readout(matrix, tuple(f"u{k}" for k in range(UNITS)))
+    model = RateModel.of(brain, readout, step_s=0.6, drive=drive, state_forcing=phi)
+    params = {
+        "weights": jnp.asarray(rng.random(brain.m) * 0.8),
+        "log_time_constants": jnp.asarray(rng.normal(0, 0.7, NEURONS)),
+        "bias": jnp.asarray(rng.normal(0.3, 0.3, NEURONS)),
+    }
+    if model.drive is not None:
+        params["drive"] = jnp.asarray(rng.normal(0.2, 0.5, model.drive.strengths_shape))
+    shape = (STEPS, UNITS, BATCH)
+    forced = rng.random(shape) < 0.7
+    weights = np.where(rng.random(shape) < 0.8, rng.random(shape), 0)
+    return model, params, WindowArrays(np.where(forced, rng.random(shape), 0), forced, rng.random(shape), weights)
+
+
+def plain(model: RateModel, params: dict, window: WindowArrays, wired: np.ndarray, phi: float) -> jax.Array:
+    """Loss by the equations, from rest: correct, step, compare."""
+    w = jnp.zeros((NEURONS, NEURONS)).at[wired[0], wired[1]].add(params["weights"] * wired[2])
+    e = params["drive"] if "drive" in params else jnp.zeros((NEURONS, UNITS))
+    alpha = jnp.exp(-model.step_s / jnp.exp(params["log_time_constants"]))[:, None]
+    r, loss = jnp.zeros((NEURONS, BATCH)), 0.0
+    for given, forced, target, weight in zip(*tuple(window)[:4], strict=True):
+        own = r[RECORDED]
+        u = jnp.where(forced, given, own)
+        r = r.at[RECORDED].set((1 - phi) * own + phi * u)
+        r = alpha * r + (1 - alpha) * jax.nn.relu(w @ r + params["bias"][:, None] + jax.nn.relu(e @ u))
+        loss += (weight * (r[RECORDED] - target) ** 2).sum()
+    return loss
+
+
+def signed(model: RateModel) -> np.ndarray:
+    assert isinstance(model.recurrent, SparseMap)
+    pattern = model.recurrent.pattern
+    post = np.repeat(np.arange(NEURONS), np.diff(np.asarray(pattern.indptr)))
+    return np.stack([post, np.asarray(pattern.indices), np.asarray(model.signs)[np.asarray(pattern.indices)]]).astype(
+        int
+    )
+
+
+def summed(learner: Windowed, model: RateModel, params: dict, window: WindowArrays) -> tuple[float, dict]:
+    memory, loss, total = learner.start(model, BATCH, model.groups), 0.0, {}
+    for part in pieces(window, learner.window):
+        result, memory = step(learner, model, params, memory, part, model.groups)
+        loss += float(result.loss)
+        total = {key: total.get(key, 0) + np.asarray(value) for key, value in result.gradient.items()}
+    return loss, total
+
+
+@pytest.mark.parametrize(("phi", "drive"), [(1.0, "none"), (0.6, "dense")])
+def test_backpropagation_through_all_steps_is_autodiff(phi: float, drive: str) -> None:
+    model, params, window = problem(phi, drive)
+    loss, gradient = summed(Windowed(STEPS, "network", "none"), model, params, window)
+    wired = signed(model)
+    truth, slope = jax.jit(jax.value_and_grad(lambda p: plain(model, p, window, wired, phi)))(params)
+    np.testing.assert_allclose(loss, truth, **EXACT)
+    for key, value in slope.items():
+        assert np.abs(value).max() > 1e-4, key
+        np.testing.assert_allclose(gradient[key], value, **EXACT, err_msg=key)
+
+
+def test_traces_fade_by_what_was_observed() -> None:
+    """D-RTRL has one gradient for every K, so a trace that crosses windows is right if it equals one long window."""
+    model, params, window = problem(0.6)
+    whole = summed(Windowed(STEPS, "neuron", "none"), model, params, window)[1]
+    cut = summed(Windowed(4, "neuron", "trace"), model, params, window)[1]
+    forgetful = summed(Windowed(4, "neuron", "none"), model, params, window)[1]
+    for key, value in whole.items():
+        np.testing.assert_allclose(cut[key], value, **EXACT, err_msg=key)
+        assert np.abs(forgetful[key] - value).max() > 1e-4, key
+
+
+def test_traces_of_a_network_of_recorded_neurons_are_exact_without_windows() -> None:
+    """With φ = 1 and all neurons observed at all times, nothing crosses a step, so that any K gives BPTT's gradient."""
+    rng = np.random.default_rng(5)
+    brain = random_connectome(rng, 8, 3)
+    readout = Readout(sp.eye_array(8).tocsr(), tuple(f"u{k}" for k in range(8)))
+    model = RateModel.of(brain, readout, step_s=0.6, drive="none", state_forcing=1.0)
+    params = {
+        "weights": jnp.asarray(rng.random(brain.m)),
+        "log_time_constants": jnp.asarray(rng.normal(0, 0.7, 8)),
+        "bias": jnp.asarray(rng.normal(0.3, 0.3, 8)),
+    }
+    shape = (12, 8, BATCH)
+    window = WindowArrays(rng.random(shape), np.ones(shape, bool), rng.random(shape), rng.random(shape))
+    whole = summed(Windowed(12, "network", "none"), model, params, window)[1]
+    single = summed(Windowed(1, "neuron", "none"), model, params, window)[1]
+    for key, value in whole.items():
+        np.testing.assert_allclose(single[key], value, **EXACT, err_msg=key)
+
+
+def test_only_observed_neurons_are_moved() -> None:
+    model = problem(0.25)[0]
+    rates = jnp.full((NEURONS, 1), 2.0)
+    forced = np.array([True, False, True, True, True, True])[:, None]
+    moved = np.asarray(correct(model, rates, jnp.full((UNITS, 1), 4.0), jnp.asarray(forced)))[:, 0]
+    expected = np.full(NEURONS, 2.0)
+    expected[RECORDED[forced[:, 0]]] = 2.5
+    np.testing.assert_array_equal(moved, expected)
+    untouched = replace(model, state_forcing=0.0)
+    assert correct(untouched, rates, jnp.ones((UNITS, 1)), jnp.asarray(forced)) is rates
+
+
+def test_predictions_and_forecasts_agree_with_a_window() -> None:
+    """Predicting, forecasting by horizon and training run the same equations."""
+    model, params, _ = problem(1.0, "none")
+    params["weights"] *= 0.3
+    rng = np.random.default_rng(0)
+    values = rng.random((40, UNITS))
+    recording = Recording("r", values, tuple(f"u{k}" for k in range(UNITS)), 1 / 0.6).split(train=0.5, validation=0.2)
+    cohort = Cohort.of([recording])
+    inputs, forced = jnp.asarray(values[:, :, None]), jnp.ones((40, UNITS, 1), bool)
+    start = jnp.zeros((NEURONS, 1))
+    _, y = predict(model, params, start, inputs, forced)
+    end, forward = run_window(model, params, start, inputs, forced)
+    # r̃ of recorded neurons is what was recorded, in training too.
+    np.testing.assert_array_equal(forward.rates[:, RECORDED], inputs)
+    np.testing.assert_allclose(end[RECORDED, 0], y[-1, :, 0], rtol=1e-12)
+    model_of = ModelForecaster(model, params, cohort)
+    ahead = model_of.horizon(recording, np.array([35]), 1)
+    # Forecasts start from a settled state instead of rest: with weak connections unrecorded neurons remember it after 35
+    # frames by about exp(-35 x 0.6 / tau) of their rates, and tau is up to 3 s.
+    np.testing.assert_allclose(ahead[0, 0], y[35, :, 0], atol=2e-3)
+    np.testing.assert_allclose(model_of.one_step(recording)[36], y[35, :, 0], atol=2e-3)
+
+
+def test_bad_options_are_named() -> None:
+    rng = np.random.default_rng(0)
+    brain = random_connectome(rng, 6, 2)
+    single = Readout(sp.eye_array(6).tocsr(), tuple("abcdef"))
+    shared = Readout(sp.csr_array(np.ones((2, 6))), ("a", "b"))
+    with pytest.raises(ConfigError, match="units read several neurons"):
+        RateModel.of(brain, shared, step_s=1.0, state_forcing=1.0)
+    with pytest.raises(ConfigError, match="read-out is learned"):
+        RateModel.of(brain, replace(single, learned=True), step_s=1.0, state_forcing=0.5)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        RateModel.of(brain, single, step_s=1.0, state_forcing=1.5)
+    model = RateModel.of(brain, single, step_s=1.0, state_forcing=1.0)
+    for carry in ("history", "factorised"):
+        with pytest.raises(ConfigError, match=f"carry = '{carry}'"):
+            Windowed(4, "network", carry).start(model, 1, model.groups)
