@@ -16,6 +16,7 @@ from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError
 from connfit.evaluate import Persistence
 from connfit.models import RateModel, Readout, initial_parameters, persistence_drive, spectral_radius_of
+from connfit.models.forward import predict
 from connfit.models.initial import WEIGHTS, initial_magnitudes
 from connfit.recording import Recording
 from connfit.simulate import ModelForecaster
@@ -182,6 +183,16 @@ def test_the_mean_is_a_fixed_point_of_the_balanced_start() -> None:
     np.testing.assert_allclose(np.maximum(x, 0), rates, atol=1e-5)
     assert np.abs(params["bias"]).max() > 0
     np.testing.assert_array_equal(start()["bias"], 0)
+
+
+def test_without_a_drive_the_start_predicts_the_mean_and_stays_there() -> None:
+    mean = np.linspace(0.5, 1.5, 6)
+    model = RateModel.of(BRAIN, BY_NAME, step_s=0.5, drive="none")
+    params = initial_parameters(model, BRAIN, BY_NAME, mean_activity=mean, spectral_radius=0.5)
+    nothing = jnp.zeros((200, 6, 1))
+    _, y = predict(model, params, jnp.zeros((BRAIN.n, 1)), nothing, nothing > 0)
+    np.testing.assert_allclose(y[-1, :, 0], mean, rtol=1e-4)  # from rest, 200 steps of half a step's memory later
+    np.testing.assert_array_equal(start(drive="none")["bias"], 0)
 
 
 def test_a_drive_that_starts_at_zero_and_a_learned_readout() -> None:

@@ -75,7 +75,8 @@ def initial_parameters(
     mean_activity
         Mean of each unit over the training part. If given, and the drive starts as persistence, each
         bias makes this mean a fixed point: it cancels the recurrent input that its neuron has there, so
-        that recurrence starts as a perturbation about the recorded activity. Otherwise biases are 0.
+        that recurrence starts as a perturbation about the recorded activity. A model without a drive, which
+        nothing recorded enters, then starts by predicting this mean. Otherwise biases are 0.
     seed
         Seed of the random start.
 
@@ -103,9 +104,10 @@ def initial_parameters(
         strengths *= _scale_to_radius(model, connectome, strengths, spectral_radius)
     drive = sp.csr_array((connectome.n, readout.units))
     bias = np.zeros(connectome.n)
-    if model.drive is not None and drive_start == "persistence":
+    if model.drive is None or drive_start == "persistence":
         exact = persistence_drive(readout, _drive_support(model))
-        drive = sp.csr_array(exact / _loop_gain(model, strengths, exact, readout.matrix))
+        if model.drive is not None:
+            drive = sp.csr_array(exact / _loop_gain(model, strengths, exact, readout.matrix))
         if mean_activity is not None:
             mean = np.asarray(mean_activity, np.float64)
             # Rates that are read out as the mean; `exact` alone would add what units share (C E is not quite 1).
