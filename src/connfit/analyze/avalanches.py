@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -17,7 +18,15 @@ from connfit.analyze.surrogates import Surrogate
 from connfit.analyze.threshold import Threshold
 from connfit.errors import ConfigError, DataError, first_ten
 
-__all__ = ["Avalanches", "EventCounts", "Threshold", "count_events", "find_avalanches", "pool_avalanches"]
+__all__ = [
+    "Avalanches",
+    "EventCounts",
+    "Threshold",
+    "count_events",
+    "find_avalanches",
+    "join_events",
+    "pool_avalanches",
+]
 
 BLOCK_ENTRIES = 2**23
 """Entries of a recording that are worked on at a time: 32 MB in single precision, and a few copies of it."""
@@ -207,6 +216,31 @@ def _excess(population: np.ndarray, observed: np.ndarray, threshold: Threshold) 
     above = np.zeros(len(population), np.int64)
     above[observed] = np.maximum(np.ceil((course[0] - level) / grain), 0).astype(np.int64)
     return above, grain
+
+
+def join_events(parts: Sequence[EventCounts]) -> EventCounts:
+    """Events of several recordings, counted by one rule, as those of one, with a frame that was not observed between.
+
+    No avalanche then crosses from one recording to the next. Levels stay those of each recording; units, units left
+    out and grains are those of the first.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    if len({(one.threshold, one.surrogate) for one in parts}) != 1:
+        raise ConfigError("events that are joined must be counted by one threshold and be of one surrogate, or none")
+
+    def joined(name: str, between: Any) -> np.ndarray:
+        arrays = [getattr(one, name) for one in parts]
+        gap = np.array([between], arrays[0].dtype)
+        return np.concatenate([arrays[0], *(piece for one in arrays[1:] for piece in (gap, one))])
+
+    return replace(
+        parts[0],
+        counts=joined("counts", 0),
+        observed=joined("observed", False),
+        population=joined("population", np.nan),
+        missing=sum(one.missing for one in parts),
+    )
 
 
 @dataclass(frozen=True, eq=False)

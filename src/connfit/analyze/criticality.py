@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from connfit.analyze.avalanches import Avalanches, EventCounts, Threshold, count_events, find_avalanches
+from connfit.analyze.avalanches import Avalanches, EventCounts, Threshold, count_events, find_avalanches, join_events
 from connfit.analyze.branching import Branching, branching_ratio
 from connfit.analyze.crackling import ScalingRelation, ShapeCollapse, scaling_relation, shape_collapse
 from connfit.analyze.fluctuations import Fluctuations, fluctuations
@@ -111,6 +111,7 @@ class Criticality(Result):
         row: dict[str, Any] = {
             "threshold": str(self.events.threshold) if self.events.threshold else "events",
             "bin_frames": self.avalanches.bin_frames,
+            "floor": self.avalanches.floor,
             "surrogate": self.events.surrogate or "data",
             "units": self.events.units,
             "avalanches": self.count,
@@ -172,7 +173,7 @@ def criticality(
 
 
 def sensitivity(
-    values: Shaped[np.ndarray, "T N"],
+    values: Shaped[np.ndarray, "T N"] | Sequence[Shaped[np.ndarray, "t n"]],
     thresholds: Sequence[Threshold] | None,
     bins: Sequence[int] = (1, 2, 4),
     *,
@@ -187,7 +188,8 @@ def sensitivity(
     Parameters
     ----------
     values
-        [time, unit], as in `criticality`.
+        [time, unit], as in `criticality`; or several recordings, each with its own levels, whose avalanches are one
+        sample and whose activity is centred recording by recording.
     thresholds
         Thresholds; None for data that are events.
     bins
@@ -209,17 +211,25 @@ def sensitivity(
         raise ConfigError("bins and surrogates must not be empty")
     for kind in surrogates:
         one_of("surrogate", kind, ("data", *SURROGATES))
+    recordings = [values] if isinstance(values, np.ndarray) else list(values)
     found = []
     for kind in surrogates:
-        drawn = None if kind == "data" else Surrogate(kind, settings.seed)
-        counted = count_events(values, thresholds, surrogate=drawn, units=units)
+        counted = []
+        for k, one in enumerate(recordings):
+            drawn = None if kind == "data" else Surrogate(kind, settings.seed + k)
+            counted.append(count_events(one, thresholds, surrogate=drawn, units=units))
         # Neither the mean over units nor its memory depends on thresholds and bins.
         reasons: dict[str, str] = {}
-        memory = _attempt(reasons, "memory", lambda c=counted[0]: _memory(c, settings))
-        signal = _attempt(reasons, "branching_signal", lambda c=counted[0]: _branching(c.population, settings))
-        for events in counted:
+        courses = [one[0].population for one in counted]
+        memory = _attempt(reasons, "memory", lambda c=courses: _memory(c, settings))
+        signal = _attempt(reasons, "branching_signal", lambda c=courses: _branching(c, settings))
+        for parts in zip(*counted, strict=True):
+            own = dict(reasons)
+            counts = [np.where(one.observed, one.counts, np.nan) for one in parts]
+            branching = _attempt(own, "branching", lambda c=counts: _branching(c, settings))
+            shared = {"branching": branching, "branching_signal": signal, "memory": memory}
             for bin_frames in bins:
-                found.append(_analyse(events, bin_frames, settings, memory, signal, reasons))
+                found.append(_analyse(join_events(parts), bin_frames, settings, shared, own))
     return found
 
 
@@ -232,10 +242,17 @@ def _attempt(reasons: dict[str, str], name: str, what: Callable[[], R]) -> R | N
         return None
 
 
-def _branching(activity: np.ndarray, settings: Settings) -> Branching:
+def _branching(courses: Sequence[np.ndarray], settings: Settings) -> Branching:
+    shortest = min(len(one) for one in courses)
+    max_lag = settings.max_lag or max(2, min(150, shortest // 10))
+    # No pair of frames may belong to two recordings, nor a difference of their means look like memory.
+    pieces = []
+    for one in courses:
+        level = np.nanmean(one) if np.isfinite(one).any() else 0.0
+        pieces += [one - level, np.full(max_lag, np.nan)]
     return branching_ratio(
-        activity,
-        max_lag=settings.max_lag,
+        np.concatenate(pieces[:-1]),
+        max_lag=max_lag,
         offset=settings.offset,
         frame_rate_hz=settings.frame_rate_hz,
         repeats=settings.repeats or 50,
@@ -243,19 +260,14 @@ def _branching(activity: np.ndarray, settings: Settings) -> Branching:
     )
 
 
-def _memory(events: EventCounts, settings: Settings) -> Fluctuations:
-    return fluctuations(events.population, repeats=settings.repeats or 50, seed=settings.seed)
+def _memory(courses: Sequence[np.ndarray], settings: Settings) -> Fluctuations:
+    return fluctuations(courses, repeats=settings.repeats or 50, seed=settings.seed)
 
 
 def _analyse(
-    events: EventCounts,
-    bin_frames: int,
-    settings: Settings,
-    memory: Fluctuations | None,
-    signal: Branching | None,
-    shared: dict[str, str],
+    events: EventCounts, bin_frames: int, settings: Settings, shared: dict[str, Any], why: dict[str, str]
 ) -> Criticality:
-    reasons = dict(shared)
+    reasons = dict(why)
     avalanches = find_avalanches(
         events,
         bin_frames,
@@ -282,7 +294,6 @@ def _analyse(
         reasons["scaling"] = "needs power laws of sizes and durations"
     else:
         scaling = _attempt(reasons, "scaling", lambda: scaling_relation(avalanches, sizes.fit, durations.fit, **rest))
-    counts = np.where(events.observed, events.counts, np.nan)
     return Criticality(
         events=events,
         avalanches=avalanches,
@@ -291,8 +302,6 @@ def _analyse(
         durations=durations,
         scaling=scaling,
         collapse=_attempt(reasons, "collapse", lambda: shape_collapse(avalanches, **rest)),
-        branching=_attempt(reasons, "branching", lambda: _branching(counts, settings)),
-        branching_signal=signal,
-        memory=memory,
+        **shared,
         reasons=reasons,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,7 @@ class Fluctuations(Result):
     local
         Slopes over the lower and the upper half of the windows: where they differ, there is no single exponent.
     frames
-        Length of the signal.
+        Length of the signal, or of all signals together.
     """
 
     exponent: float
@@ -61,21 +62,22 @@ def default_windows(frames: int, order: int = 1, count: int = 16) -> Int[np.ndar
 
 
 def fluctuations(
-    values: Shaped[np.ndarray, "T"],
+    values: Shaped[np.ndarray, "T"] | Sequence[Shaped[np.ndarray, "t"]],
     *,
     windows: Int[np.ndarray, "W"] | None = None,
     order: int = 1,
     repeats: int = 200,
     seed: int = 0,
 ) -> Fluctuations:
-    """Detrended fluctuation analysis of one signal.
+    """Detrended fluctuation analysis of one signal, or of several that share one exponent.
 
     Parameters
     ----------
     values
-        Signal over time, without missing values.
+        Signal over time, without missing values; or several (of several animals, say): their mean squares are
+        averaged by their lengths, and no window holds two of them.
     windows
-        Window lengths in frames; None for `default_windows`.
+        Window lengths in frames; None for `default_windows`, of the shortest signal.
     order
         Order of the polynomial that is taken off in every window.
     repeats, seed
@@ -91,26 +93,33 @@ def fluctuations(
     Peng, Buldyrev, Havlin, Simons, Stanley & Goldberger (1994) Phys. Rev. E 49:1685, doi 10.1103/PhysRevE.49.1685;
     Hardstone et al. (2012) Front. Physiol. 3:450, doi 10.3389/fphys.2012.00450.
     """
-    if values.ndim != 1:
-        raise DataError(f"values have {values.ndim} axes", fix="Pass one signal, or use unit_fluctuations")
+    signals = [np.asarray(one, np.float64) for one in ([values] if isinstance(values, np.ndarray) else values)]
+    if not signals or any(one.ndim != 1 for one in signals):
+        raise DataError("values are not signals over time", fix="Pass one signal, or use unit_fluctuations")
     if repeats < 1:
         raise ConfigError(f"repeats is {repeats}, but must be 1 or more")
-    x = np.asarray(values, np.float64)
-    windows = _checked(len(x), windows, order)
-    if not np.isfinite(x).all():
-        raise DataError(f"{int((~np.isfinite(x)).sum())} frames are missing", fix="Interpolate or cut them")
-    if np.ptp(x) <= 1e-12 * np.abs(x).max():
-        raise DataError("the signal does not vary")
-    f = _fluctuation(x[:, None], windows, order)[:, 0]
+    windows = _checked(min(len(one) for one in signals), windows, order)
+    for x in signals:
+        if not np.isfinite(x).all():
+            raise DataError(f"{int((~np.isfinite(x)).sum())} frames are missing", fix="Interpolate or cut them")
+        if np.ptp(x) <= 1e-12 * np.abs(x).max():
+            raise DataError("the signal does not vary")
+    lengths = np.array([len(one) for one in signals], np.float64)
+    squares = np.stack([_fluctuation(one[:, None], windows, order)[:, 0] ** 2 for one in signals])
+    f = np.sqrt(lengths @ squares / lengths.sum())
     u, v = np.log(windows), np.log(f)
     exponent = float(_slope(u, v[:, None])[0])
     half = (len(windows) + 1) // 2
     known = min(max(exponent, 0.02), 1.98)
     draws, rng = [], np.random.default_rng(seed)
-    step = max(1, BLOCK_ENTRIES // (4 * len(x)))
+    step = max(1, int(BLOCK_ENTRIES // (4 * lengths.max())))
     for start in range(0, repeats, step):
-        noise = fractional_noise(len(x), known, rng, min(step, repeats - start))
-        draws.append(_slope(u, np.log(_fluctuation(noise, windows, order))))
+        size = min(step, repeats - start)
+        total = sum(
+            len(one) * _fluctuation(fractional_noise(len(one), known, rng, size), windows, order) ** 2
+            for one in signals
+        )
+        draws.append(_slope(u, np.log(np.sqrt(total / lengths.sum()))))
     low, high = interval_of(np.concatenate(draws))
     return Fluctuations(
         exponent=exponent,
@@ -120,7 +129,7 @@ def fluctuations(
         fluctuation=f,
         r_squared=float(np.corrcoef(u, v)[0, 1] ** 2),
         local=(float(_slope(u[:half], v[:half, None])[0]), float(_slope(u[-half:], v[-half:, None])[0])),
-        frames=len(x),
+        frames=int(lengths.sum()),
     )
 
 
