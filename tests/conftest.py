@@ -20,6 +20,16 @@ def data_dir() -> Path:
     pytest.skip("needs the worm data: set CONNFIT_DATA to the folder that holds worm/neurons.csv")
 
 
+@pytest.fixture(scope="session")
+def complete_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `report.html` of a run directory to which every command has added its files; not to be changed."""
+    from report_run import complete_run
+
+    from connfit.report import write_report
+
+    return write_report(complete_run(tmp_path_factory.mktemp("complete") / "run"))
+
+
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Run a test in double precision."""

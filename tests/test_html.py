@@ -3,90 +3,32 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
+from report_run import NASTY, recording, results, run_directory
 from rich.console import Console
 
 from connfit.config import EvaluateConfig
-from connfit.connectome import from_pairs
 from connfit.errors import DataError
-from connfit.evaluate import Persistence, VarRidge, evaluate_all, read_metrics, write_metrics
-from connfit.recording import Recording
+from connfit.evaluate import Persistence, evaluate_all, read_metrics, write_metrics
 from connfit.report import page, print_table, write_report
 from connfit.report.comparison import Row, comparison, limitations, number, observations_in_words, verdict
+from connfit.report.drawings import Drawing
+from connfit.report.picture_budget import draw_all
+from connfit.report.style import new_figure, save_figure
 
-NASTY = '<script>alert("x")</script> & "units"'
-UNITS, NEURONS = 5, 20
 VOID = {"meta", "img", "br", "hr", "link"}
 
 
-def recording(name: str, seed: int, frames: int = 300) -> Recording:
-    rng = np.random.default_rng(seed)
-    mix = rng.normal(size=(UNITS, UNITS))
-    x = np.zeros((frames, UNITS))
-    for t in range(1, frames):
-        x[t] = 0.8 * x[t - 1] + mix @ rng.normal(size=UNITS)
-    units = (NASTY, *(f"u{k}" for k in range(1, UNITS)))
-    return Recording(name, x, units, 1.5).split(train=0.6, validation=0.15)
-
-
 @pytest.fixture(scope="module")
-def results() -> tuple[dict[str, Any], Any]:
-    """Metrics and forecasts of an autoregression that plays the model, for one recording."""
-    one = recording("a", 1)
-    metrics, forecasts = evaluate_all(VarRidge.fit(one), Persistence(), None, [one], EvaluateConfig(free_run_warmup=50))
-    header = {"connfit": "0.1.0", "dataset": "made", "seed": 7, "surrogate": False}
-    counts = {"weights": 12_345, "bias": 20}
-    return {
-        **header,
-        **metrics,
-        "parameters": counts,
-        "performance": {"ms_per_step": 1.5, "first_step_s": None},
-    }, forecasts
-
-
-def run_directory(folder: Path, results: tuple[dict[str, Any], Any]) -> Path:
-    """A run directory with every file that a report reads."""
-    metrics, forecasts = results
-    folder.mkdir(exist_ok=True)
-    write_metrics(folder / "metrics.json", metrics)
-    forecasts.save(folder / "forecasts.npz")
-    rng = np.random.default_rng(0)
-    text = pd.Series([""] * NEURONS)
-    table = pd.DataFrame({"id": np.arange(NEURONS), **dict.fromkeys(("type", "region", "transmitter", "side"), text)})
-    pre, post = rng.integers(0, NEURONS, 100), rng.integers(0, NEURONS, 100)
-    brain = from_pairs("made", pre, post, np.ones(100, int), rng.choice([-1, 1], NEURONS), table)
-    brain.save(folder / "connectome.h5")
-    before = {"weights": rng.lognormal(-2, 1, brain.m), "time_constants": np.full(NEURONS, 0.3)}
-    np.savez(folder / "parameters_initial.npz", **before)
-    np.savez(
-        folder / "parameters.npz",
-        weights=0.9 * before["weights"],
-        log_time_constants=np.log(rng.lognormal(0, 0.5, NEURONS)),
-    )
-    (folder / "config.json").write_text(json.dumps({"model": {"drive": "dense"}, "learner": {"window": 16}}))
-    step = {"step": "high_pass", "cutoff_hz": 0.01, "offsets": list(range(50))}
-    matching = {"steps": [step], "matched": ["u1"], "unmatched": [NASTY]}
-    (folder / "record.json").write_text(
-        json.dumps({"versions": {"jax": "0.10"}, "command": ["connfit", "fit"], "recordings": {"a": matching}})
-    )
-    (folder / "history.csv").write_text(
-        "epoch,phase,train_loss,validation_loss,validation_skill\n0,teacher-forced,2.0,,\n1,free-running,1.0,1.5,-0.5\n"
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory, results: tuple[dict[str, Any], Any]) -> Path:
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run directory with all files."""
-    return write_report(run_directory(tmp_path_factory.mktemp("report") / "run", results))
+    return write_report(run_directory(tmp_path_factory.mktemp("report") / "run"))
 
 
 class Checker(HTMLParser):
@@ -97,11 +39,13 @@ class Checker(HTMLParser):
         self.open: list[str] = []
         self.addresses: list[str] = []
         self.tags: list[str] = []
+        self.anchors: list[str] = []
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.addresses += [value or "" for key, value in attrs if key in ("src", "href", "srcset", "data", "action")]
+        self.anchors += [value or "" for key, value in attrs if key == "id"]
         if tag not in VOID:
             self.open.append(tag)
 
@@ -126,7 +70,11 @@ def test_report_is_one_self_contained_file(report: Path) -> None:
     assert path.name == "report.html"
     assert path.stat().st_size < 10_000_000
     assert html.addresses
-    assert all(address.startswith("data:image/png;base64,") for address in html.addresses)
+    links = [address for address in html.addresses if address.startswith("#")]
+    images = [address for address in html.addresses if address.startswith("data:image/png;base64,")]
+    assert len(links) + len(images) == len(html.addresses)
+    assert {link[1:] for link in links} <= set(html.anchors)
+    assert len(set(html.anchors)) == len(html.anchors)
     assert not re.search(r"url\(|@import|<script|<iframe|<link", path.read_text())
     assert html.tags.count("img") == 6
     names = {"horizon_skill", "traces", "functional_connectivity", "loss_history", "weights", "time_constants"}
@@ -134,9 +82,41 @@ def test_report_is_one_self_contained_file(report: Path) -> None:
     assert {one.stem for one in (path.parent / "figures").glob("*.svg")} == names
 
 
-def test_report_says_what_it_must(report: Path, results: tuple[dict[str, Any], Any]) -> None:
+def test_headings_go_down_one_level_at_a_time(complete_report: Path) -> None:
+    levels = [int(tag[1]) for tag in parsed(complete_report).tags if re.match(r"h\d", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_every_added_file_has_its_section(report: Path, complete_report: Path) -> None:
+    added = {"gradient", "perturbation"}
+    assert not added & set(parsed(report).anchors)
+    whole = parsed(complete_report)
+    assert added <= set(whole.anchors)
+    assert whole.anchors.index("summary") < whole.anchors.index("limitations") < whole.anchors.index("questions")
+    assert whole.tags.count("img") == 6 + 2 + 4
+    assert whole.text.count(NASTY) > 3
+
+
+def test_figures_beyond_the_size_limit_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drawing(name: str, recording: str | None) -> Drawing:
+        return Drawing(name, f"{name} shows.", recording, lambda: new_figure(1.0, 1.0))
+
+    given = {"scores": [drawing("a", "movie 1"), drawing("b", None)], "parameters": [drawing("c", None)]}
+    size = len(save_figure(new_figure(1.0, 1.0), tmp_path, "one")[0].read_bytes())
+    monkeypatch.setattr("connfit.report.picture_budget.MAX_IMAGE_BYTES", 2.5 * size)
+    made = draw_all(given, tmp_path)
+    assert [one.name for one, _ in made["scores"]] == ["a", "b"]
+    shown = {one.name: "<img" in html for section in made.values() for one, html in section}
+    # What belongs to one recording goes first.
+    assert shown == {"a": False, "b": True, "c": True}
+    assert "Too large for this page, see figures/a.png: a shows." in made["scores"][0][1]
+    assert (tmp_path / "a.png").exists()
+
+
+def test_report_says_what_it_must(report: Path) -> None:
     html = parsed(report)
-    metrics = results[0]
+    metrics = results()[0]
     for text in (
         "connfit: made",
         f"12,365 parameters for {metrics['observations']['train']:,} observations",
@@ -159,15 +139,15 @@ def test_report_says_what_it_must(report: Path, results: tuple[dict[str, Any], A
     assert "nan" not in re.findall(r"[a-z]+", html.text)
 
 
-def test_surrogate_banner(tmp_path: Path, results: tuple[dict[str, Any], Any]) -> None:
-    write_metrics(tmp_path / "metrics.json", {**results[0], "surrogate": True})
+def test_surrogate_banner(tmp_path: Path) -> None:
+    write_metrics(tmp_path / "metrics.json", {**results()[0], "surrogate": True})
     html = parsed(write_report(tmp_path))
     assert "SURROGATE" in html.text
     assert "generated by a teacher model" in html.text
 
 
-def test_report_of_metrics_alone(tmp_path: Path, results: tuple[dict[str, Any], Any]) -> None:
-    write_metrics(tmp_path / "metrics.json", {key: results[0][key] for key in ("parts", "baselines")})
+def test_report_of_metrics_alone(tmp_path: Path) -> None:
+    write_metrics(tmp_path / "metrics.json", {key: results()[0][key] for key in ("parts", "baselines")})
     html = parsed(write_report(tmp_path))
     assert html.tags.count("img") == 1
     assert "were not recorded" in html.text
@@ -188,8 +168,8 @@ def test_report_of_several_recordings(tmp_path: Path) -> None:
     "name",
     ["metrics.json", "config.json", "record.json", "history.csv", "forecasts.npz", "parameters.npz", "connectome.h5"],
 )
-def test_a_damaged_file_is_named(name: str, tmp_path: Path, results: tuple[dict[str, Any], Any]) -> None:
-    folder = run_directory(tmp_path / "run", results)
+def test_a_damaged_file_is_named(name: str, tmp_path: Path) -> None:
+    folder = run_directory(tmp_path / "run")
     (folder / name).write_text("epoch,phase\n0,1,2,3\n")
     with pytest.raises(DataError, match=re.escape(name)):
         write_report(folder)
@@ -300,9 +280,9 @@ def test_limitations_come_from_the_numbers(change: dict[str, Any], expected: str
         assert expected in found[0]
 
 
-def test_rows_say_which_free_run_they_are_of(results: tuple[dict[str, Any], Any]) -> None:
-    parts = results[0]["parts"]
-    rows = {row.label: row for row in comparison(results[0])}
+def test_rows_say_which_free_run_they_are_of() -> None:
+    parts = results()[0]["parts"]
+    rows = {row.label: row for row in comparison(results()[0])}
     driven, quiet = (parts["test"][key] for key in ("free_run", "free_run_deterministic"))
     assert rows["free run with residuals: FC correlation"].values["model"] == driven["fc_corr"]
     assert rows["free run without noise: FC correlation"].values["model"] == quiet["fc_corr"]
@@ -316,7 +296,7 @@ def test_rows_say_which_free_run_they_are_of(results: tuple[dict[str, Any], Any]
     }
     alone = {"test": {**parts["test"], "free_run": quiet}}
     del alone["test"]["free_run_deterministic"]
-    labels = [row.label for row in comparison({**results[0], "parts": alone})]
+    labels = [row.label for row in comparison({**results()[0], "parts": alone})]
     assert labels[-3:] == [
         f"free run without noise: {what}" for what in ("FC correlation", "median unit r", "std over data's")
     ]
@@ -348,15 +328,15 @@ def test_numbers_have_three_digits(value: float | None, text: str) -> None:
     assert number(value) == text
 
 
-def test_terminal_table(results: tuple[dict[str, Any], Any]) -> None:
+def test_terminal_table() -> None:
     stream = io.StringIO()
-    print_table({**results[0], "dataset": "[red]made"}, Console(file=stream, width=140, color_system=None))
+    print_table({**results()[0], "dataset": "[red]made"}, Console(file=stream, width=140, color_system=None))
     text = stream.getvalue()
     assert "[red]made, test part" in text
-    assert verdict(comparison(results[0])).split(".")[0] in text
+    assert verdict(comparison(results()[0])).split(".")[0] in text
     for name in ("model", "at initialisation", "mean", "persistence", "ridge VAR"):
         assert name in text
-    best = comparison(results[0])[0]
+    best = comparison(results()[0])[0]
     assert f"{number(best.values[best.winners[0]])}*" in text
     assert "Data against itself" in text
     assert "Free run with residuals: mean of 16 runs" in " ".join(text.split())

@@ -27,7 +27,7 @@ ORDER = (
     {"training_step"},
     {"train", "memory"},
     {"run", "evaluation_run", "gradient_fidelity", "learning_curves"},
-    {"gradcheck", "perturbation_run"},
+    {"gradcheck", "perturbation_run", "study"},
     {"__init__"},
     {"cli"},
     {"__main__"},
@@ -40,7 +40,7 @@ ONLY = {
     "ops": {"errors", "_types"},
     "preprocess": {"errors", "_types", "recording"},
     "evaluate": {"errors", "_types", "config", "recording"},
-    "report": {"errors", "_types", "config", "connectome", "evaluate"},
+    "report": {"errors", "_types", "config", "connectome", "checkpoint", "evaluate"},
 }
 OUTSIDE = {"matplotlib": {"report"}, "typer": {"cli"}}
 

@@ -32,12 +32,15 @@ class Drawing:
         The recording it belongs to; None for the whole fit.
     draw
         Makes the figure.
+    fold
+        Words on which a click shows it; empty: it is seen at once.
     """
 
     name: str
     caption: str
     recording: str | None
     draw: Callable[[], Figure]
+    fold: str = ""
 
 
 def drawings(run: RunFiles) -> Iterator[Drawing]:
@@ -137,9 +140,9 @@ def _traces(name: str, forecast: RecordingForecast, suffix: str, which: str = "t
         )
 
     caption = (
-        f"{_titled(name, which)}, test part. Left: predicted one frame ahead (the first "
-        f"{min(len(part.values), figures.ONE_STEP_FRAMES)} frames), for the units "
-        "of highest, median and lowest one-step skill over persistence. Right: the same units over the whole test "
+        f"{_titled(name, which)}, test part: the data and what the model predicts. Left: predicted one frame ahead "
+        f"(the first {min(len(part.values), figures.ONE_STEP_FRAMES)} frames), for the units of highest, "
+        "median and lowest one-step skill over persistence. Right: the same units over the whole test "
         f"part, {_free_run_panels(part)}. Gaps in the data are frames that were not observed. "
         "Time is counted from the start of the recording."
     )

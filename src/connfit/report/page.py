@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
@@ -21,9 +22,8 @@ $style
 </style>
 </head>
 <body>
-<main>
+<a class="skip" href="#summary">To the summary</a>
 $body
-</main>
 </body>
 </html>
 """)
@@ -31,10 +31,39 @@ $body
 STYLE = resources.files("connfit.report").joinpath("page.css").read_text(encoding="utf-8")
 
 
-def section(title: str, *parts: str) -> str:
-    """A section; nothing where it has no content."""
+def section(title: str, *parts: str, anchor: str = "") -> str:
+    """A section, which links reach by its anchor; nothing where it has no content."""
     content = "\n".join(part for part in parts if part)
-    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>" if content else ""
+    if not content:
+        return ""
+    reached = f' id="{escape(anchor)}" aria-labelledby="{escape(anchor)}-title"' if anchor else ""
+    named = f' id="{escape(anchor)}-title"' if anchor else ""
+    return f"<section{reached}>\n<h2{named}>{escape(title)}</h2>\n{content}\n</section>"
+
+
+def heading(text: str) -> str:
+    """A heading within a section."""
+    return f"<h3>{escape(text)}</h3>"
+
+
+def contents(sections: Iterable[tuple[str, str]]) -> str:
+    """A list of links to sections, given as anchor and title."""
+    lines = "".join(f"<li>{link(title, anchor)}</li>" for anchor, title in sections)
+    return f'<nav aria-label="Contents"><ol>{lines}</ol></nav>' if lines else ""
+
+
+def link(text: str, anchor: str) -> str:
+    """A link within the page."""
+    return f'<a href="#{escape(anchor)}">{escape(text)}</a>'
+
+
+def facts(items: Iterable[tuple[str, str, str]]) -> str:
+    """Key numbers side by side, each as its name, the number and what to read it against."""
+    cells = "".join(
+        f"<div><dt>{escape(name)}</dt><dd><b>{escape(value)}</b> <span>{escape(note)}</span></dd></div>"
+        for name, value, note in items
+    )
+    return f'<dl class="facts">{cells}</dl>' if cells else ""
 
 
 def paragraph(text: str, kind: str = "") -> str:
@@ -78,15 +107,32 @@ def table(
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     top = f"<thead><tr>{head}</tr></thead>" if header else ""
     kind = ' class="text"' if text else ""
-    return f'<div class="scroll" tabindex="0"><table{kind}>{title}{top}<tbody>{"".join(body)}</tbody></table></div>'
+    name = escape(caption or (f"Table of {', '.join(one for one in header if one)}" if any(header) else "Table"))
+    return (
+        f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table{kind}>{title}{top}'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )
 
 
 def picture(png: bytes, caption: str, *, narrow: bool = False) -> str:
-    """A figure with its image inside the page."""
+    """A figure with its image inside the page.
+
+    The first sentence of the caption stands for the image where it cannot be seen; the caption, which follows, has
+    the rest.
+    """
     data = base64.b64encode(png).decode("ascii")
     kind = ' class="narrow"' if narrow else ""
-    image = f'<div class="image" tabindex="0"><img alt="{escape(caption)}" src="data:image/png;base64,{data}"></div>'
+    alt = escape(first_sentence(caption))
+    image = (
+        f'<div class="image" role="region" aria-label="Figure" tabindex="0"><img alt="{alt}" '
+        f'src="data:image/png;base64,{data}"></div>'
+    )
     return f"<figure{kind}>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def first_sentence(text: str) -> str:
+    """Up to the first full stop that ends a sentence: one before a space and a capital letter."""
+    return re.split(r"(?<=\.)\s+(?=[A-Z0-9])", text, maxsplit=1)[0]
 
 
 def folded(summary: str, *parts: str, is_open: bool = False) -> str:

@@ -7,16 +7,44 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from connfit.checkpoint import read_arrays
 from connfit.connectome import Connectome
 from connfit.errors import DataError
 from connfit.evaluate.forecast import Forecasts
 from connfit.evaluate.metrics_file import read_metrics
+
+# What commands beside `fit` and `evaluate` leave in a run directory.
+STUDY = "study/study.json"
+ANALYSIS = "analysis/analysis.json"
+GRADIENT = "gradient_fidelity.json"
+RECOVERY = "recovery/recovery.json"
+SIMULATIONS = "simulations/*/perturbation.json"
+ADDED = (STUDY, ANALYSIS, GRADIENT, RECOVERY)
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """One folder that `connfit simulate` wrote.
+
+    Parameters
+    ----------
+    record
+        Content of `perturbation.json`.
+    traces
+        Responses over time, as in `perturbation.npz`; empty if that is absent.
+    names
+        Names of their columns: `units` and `sets`.
+    """
+
+    record: Mapping[str, Any]
+    traces: Mapping[str, np.ndarray]
+    names: Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +57,10 @@ class RunFiles:
         Column to values, one per epoch; NaN for empty numbers.
     parameters, initial_parameters
         Group to array; `time_constants` in seconds.
+    added
+        Content of the files of `ADDED` that are there, by their path in the run directory.
+    simulations
+        By the name of their folder.
     """
 
     folder: Path
@@ -40,6 +72,22 @@ class RunFiles:
     parameters: Mapping[str, np.ndarray]
     initial_parameters: Mapping[str, np.ndarray]
     connectome: Connectome | None
+    added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    simulations: Mapping[str, Simulation] = field(default_factory=dict)
+
+    def documents(self) -> dict[str, Any]:
+        """The contents of the JSON files by their path in the run directory, and of `history.csv` by column."""
+        found: dict[str, Any] = {"metrics.json": self.metrics, **self.added}
+        for name, content in (
+            ("config.json", self.config),
+            ("record.json", self.record),
+            ("history.csv", self.history),
+        ):
+            if content:
+                found[name] = content
+        for name, simulation in self.simulations.items():
+            found[SIMULATIONS.replace("*", name)] = simulation.record
+        return found
 
     @classmethod
     def read(cls, folder: str | Path) -> RunFiles:
@@ -64,7 +112,15 @@ class RunFiles:
             parameters=_read_arrays(folder / "parameters.npz"),
             initial_parameters=_read_arrays(folder / "parameters_initial.npz"),
             connectome=Connectome.load(connectome) if connectome.exists() else None,
+            added={name: content for name in ADDED if (content := _read_json(folder / name))},
+            simulations={path.parent.name: _read_simulation(path) for path in sorted(folder.glob(SIMULATIONS))},
         )
+
+
+def _read_simulation(path: Path) -> Simulation:
+    arrays = path.with_suffix(".npz")
+    traces, names = read_arrays(arrays) if arrays.exists() else ({}, {})
+    return Simulation(_read_json(path), traces, names)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

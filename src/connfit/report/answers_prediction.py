@@ -1,0 +1,184 @@
+"""Answers to the first questions: is it a good generative model? One function per question, from `metrics.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connfit.report.comparison import is_driven, pretty
+from connfit.report.evidence import Answer, Evidence, escaped
+
+TEST = "#/parts/test"
+FULL = "connfit evaluate DIR --full"
+
+
+def unseen_frames(e: Evidence) -> Answer:
+    """One step and many steps ahead, beside the others, and unit by unit."""
+    one_step = f"{TEST}/one_step/skill_vs_persistence"
+    if not e.has(one_step):
+        reason = e.get(f"{TEST}/one_step/reasons/skill_vs_persistence") or "the test part was not scored"
+        return e.answer("not answerable", f"Skill on the test part is not defined: {reason}.", section="scores")
+    said = [f"One frame ahead on the test part, skill over persistence is {e.say(one_step)}{_beside(e, one_step)}."]
+    ahead = _far_horizon(e)
+    if ahead:
+        key = f"{TEST}/horizon_skill/{ahead}"
+        said.append(f"{e.name(f'{ahead} frames', key)} ahead it is {e.say(key)}{_beside(e, key)}.")
+    per_unit = f"{TEST}/one_step/per_unit_skill"
+    if e.has(f"{per_unit}/above_persistence", f"{per_unit}/units", f"{per_unit}/median"):
+        said.append(
+            f"{e.say(f'{per_unit}/above_persistence')} of {e.say(f'{per_unit}/units')} units are predicted better than "
+            f"by persistence, the median unit with skill {e.say(f'{per_unit}/median')}."
+        )
+    return e.answer("answered", *said, section="scores")
+
+
+def more_than_the_level(e: Evidence) -> Answer:
+    """Error beside the variance around the training mean."""
+    ours, mean = f"{TEST}/one_step/mse", "#/baselines/mean/test/one_step/mse"
+    if not e.has(ours, mean) or not e.get(mean):
+        return e.answer("not answerable", "The baseline mean, a model of the level alone, was not scored.")
+    said = [
+        f"{'Activity' if e.get(ours) < e.get(mean) else 'Not even the level'}: one frame ahead the model's squared "
+        f"error is {e.say(ours, mean, how='ratio')} times that of always saying the training mean"
+    ]
+    last = "#/baselines/persistence/test/one_step/mse"
+    if e.has(last):
+        said[0] += f", that of persistence {e.say(last, mean, how='ratio')} times"
+    said[0] += "."
+    ahead = _far_horizon(e)
+    key, flat = f"{TEST}/horizon_skill/{ahead}", f"#/baselines/mean/test/horizon_skill/{ahead}"
+    if ahead and e.has(key, flat):
+        said.append(
+            f"{e.name(f'{ahead} frames', key)} ahead its skill over persistence is {e.say(key)}, that of the mean "
+            f"{e.say(flat)}."
+        )
+    quiet = f"{TEST}/free_run_deterministic" if is_driven(e.get(TEST) or {}) else f"{TEST}/free_run"
+    late = f"{quiet}/std_ratio_second_half"
+    if e.has(late):
+        settles = e.get(late) < 0.1
+        said.append(
+            f"Left alone without noise it {'settles at a level' if settles else 'keeps moving'}: the standard "
+            f"deviation in the second half of that run is {e.say(late)} times that of the data."
+        )
+    return e.answer("partly", *said, CALIBRATION, section="scores")
+
+
+CALIBRATION = "The model predicts a value and no distribution, so that it has no calibration to check."
+
+
+def better_connectivity(e: Evidence) -> Answer:
+    """Free-run FC on test beside the copy of the training FC."""
+    ours, copied = f"{TEST}/free_run/fc_corr", "#/data/fc_corr_train_vs_test"
+    if not e.has(ours, copied):
+        return e.answer(
+            "not answerable",
+            f"{_why(e, ours)} {_why(e, copied)}".strip() or "FC was not scored.",
+            section="connectivity",
+        )
+    driven = is_driven(e.get(TEST) or {})
+    better = e.get(ours) > e.get(copied)
+    said = [
+        f"{'Yes' if better else 'No'}: in free run {'driven by residuals' if driven else 'without noise'} the model's "
+        f"FC agrees with the test part's at {e.say(ours)}, that of the training part at {e.say(copied)}"
+        f"{_beside(e, ours)}."
+    ]
+    recordings = e.get("#/recordings") or {}
+    if len(recordings) > 1:
+        keys = [f"#/recordings/{escaped(name)}/parts/test/free_run/fc_corr" for name in recordings]
+        kept = [key for key in keys if e.has(key)]
+        if len(kept) > 1:
+            said.append(
+                f"Over the {e.name(str(len(kept)), *kept)} recordings it ranges from {e.say(*kept, how='lowest')} to "
+                f"{e.say(*kept, how='highest')}."
+            )
+    return e.answer("partly", *said, f"Intervals: {ask(FULL)}.", section="connectivity")
+
+
+def too_alike(e: Evidence) -> Answer:
+    """FC of the model's own train and test runs against each other, beside the data's."""
+    ours, data = "questions.json#/measured/model_fc_corr_train_vs_test/value", "#/data/fc_corr_train_vs_test"
+    if not e.has(ours, data):
+        reason = e.get("questions.json#/measured/model_fc_corr_train_vs_test/reason")
+        return e.answer(
+            "not answerable", f"The model's own train and test FC cannot be compared: {reason or 'no free runs'}."
+        )
+    alike = e.get(ours) > e.get(data)
+    said = [
+        f"The FC of the model's free run over the training part and of that over the test part agree at {e.say(ours)}, "
+        f"those of the data at {e.say(data)}.",
+        "The model is more alike to itself than the data are: it has one set of statistics where the data drift, which "
+        "is a limit of its kind and by itself no proof of overfitting."
+        if alike
+        else "The model is no more alike to itself than the data are.",
+    ]
+    train, test = "#/parts/train/free_run/fc_corr", f"{TEST}/free_run/fc_corr"
+    if e.has(train, test):
+        said.append(
+            "What would show overfitting is a better score on the training part: FC against the data is "
+            f"{e.say(train)} there and {e.say(test)} on test"
+        )
+        forced = ("#/parts/train/one_step/skill_vs_persistence", f"{TEST}/one_step/skill_vs_persistence")
+        if e.has(*forced):
+            said[-1] += f", one-step skill {e.say(forced[0])} and {e.say(forced[1])}"
+        said[-1] += "."
+    return e.answer("answered", *said, section="connectivity")
+
+
+def other_animals(e: Evidence) -> Answer:
+    """Held-out animals, and the spread over recordings."""
+    said, known = [], 0
+    held = "#/held_out/parts/held_out/one_step/skill_vs_persistence"
+    if e.has(held):
+        known += 1
+        said.append(
+            f"On animals that nothing was fitted to, one-step skill is {e.say(held)} "
+            f"({e.say(f'{TEST}/one_step/skill_vs_persistence')} on the test parts of those that were fitted)."
+            if e.has(f"{TEST}/one_step/skill_vs_persistence")
+            else f"On animals that nothing was fitted to, one-step skill is {e.say(held)}."
+        )
+    else:
+        said.append("No animal was held out (`connfit fit ... --held-out NAME` does it).")
+    recordings = e.get("#/recordings") or {}
+    keys = [f"#/recordings/{escaped(name)}/parts/test/one_step/skill_vs_persistence" for name in recordings]
+    kept = [key for key in keys if e.has(key)]
+    if len(kept) > 1:
+        known += 1
+        said.append(
+            f"Over the test parts of the {e.name(str(len(kept)), *kept)} fitted recordings one-step skill ranges from "
+            f"{e.say(*kept, how='lowest')} to {e.say(*kept, how='highest')}."
+        )
+    else:
+        said.append("One recording was fitted, with one training and one test part.")
+    said.append("Other cuts and longer training parts are other fits (`data.train`): one run cannot tell.")
+    return e.answer("partly" if known else "not answerable", *said, section="held-out" if e.has(held) else "scores")
+
+
+def ask(command: str) -> str:
+    """How to make what is missing."""
+    return f"run `{command}`"
+
+
+def _beside(e: Evidence, key: str) -> str:
+    """The best other column of the same measure, in brackets."""
+    tail = key.removeprefix(f"{TEST}/")
+    columns = {pretty(name): f"#/baselines/{escaped(name)}/test/{tail}" for name in e.get("#/baselines") or {}}
+    columns["the untrained model"] = f"#/at_initialisation/test/{tail}"
+    scored = {name: one for name, one in columns.items() if e.has(one)}
+    if not scored:
+        return ""
+    best = max(scored, key=lambda name: e.get(scored[name]))
+    return f" (best other: {e.name(best, scored[best])}, {e.say(scored[best])})"
+
+
+def _far_horizon(e: Evidence) -> int | None:
+    """The longest horizon up to 10 frames that was scored, if there is one beyond the next frame."""
+    scored: Mapping[str, Any] = e.get(f"{TEST}/horizon_skill") or {}
+    return max((int(h) for h, value in scored.items() if value is not None and 1 < int(h) <= 10), default=None)
+
+
+def _why(e: Evidence, key: str) -> str:
+    """Why a number of `metrics.json` is not defined; empty where it is."""
+    if e.has(key):
+        return ""
+    group, _, name = key.rpartition("/")
+    return f"{name} is not defined: {(e.get(f'{group}/reasons') or {}).get(name, 'it was not computed')}."

@@ -1,0 +1,143 @@
+"""Answers whose every number names the file and the place that it is found in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from connfit.report.comparison import number
+
+Status = Literal["answered", "partly", "not answerable"]
+
+HOW: dict[str, Callable[[Sequence[float]], float]] = {
+    "value": lambda given: given[0],
+    "percent": lambda given: 100 * given[0],
+    "size": lambda given: abs(given[0]),
+    "sum": sum,
+    "difference": lambda given: given[0] - given[1],
+    "ratio": lambda given: given[0] / given[1],
+    "lowest": min,
+    "highest": max,
+    "mebibytes": lambda given: sum(given) / 2**20,
+}
+"""How a quoted number follows from the values under its keys."""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """One number in a text.
+
+    Parameters
+    ----------
+    text
+        As it is written.
+    keys
+        Where its values are: file and JSON pointer (RFC 6901), as in `metrics.json#/parts/test/one_step/mse`.
+    how
+        What of `HOW` makes the number of the values; `"name"`: the text is a name or a label that has digits.
+    """
+
+    text: str
+    keys: tuple[str, ...]
+    how: str = "value"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says to a question.
+
+    Parameters
+    ----------
+    status
+        `"partly"`: something that the question asks for is not known from this run, and the text says what.
+    text
+        Plain words. Each number is one of `quotes`.
+    section
+        Anchor of the section of the report that shows it; empty if none does.
+    """
+
+    status: Status
+    text: str
+    section: str = ""
+    quotes: tuple[Quote, ...] = ()
+
+
+@dataclass
+class Evidence:
+    """The JSON files of a run, and what has been quoted from them.
+
+    Parameters
+    ----------
+    documents
+        Name of a file, within the run directory, to its content; absent ones are left out.
+    """
+
+    documents: Mapping[str, Any]
+    quotes: list[Quote] = field(default_factory=list)
+
+    def get(self, key: str) -> Any:
+        """The value at a key; None where there is none. A key without a file is of `metrics.json`."""
+        name, _, pointer = full_key(key).partition("#")
+        value = self.documents.get(name)
+        for step in pointer.split("/")[1:]:
+            step = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(value, Mapping):
+                value = value.get(step)
+            elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+                value = value[int(step)]
+            else:
+                return None
+        return value
+
+    def has(self, *keys: str) -> bool:
+        """Whether there is a value, not null, at every key."""
+        return all(self.get(key) is not None for key in keys)
+
+    def say(self, *keys: str, how: str = "value") -> str:
+        """A number as it is written in the answer; recorded with its keys.
+
+        Raises
+        ------
+        KeyError
+            If a value is absent or null: a caller asks `has` first.
+        """
+        text = written(self, keys, how)
+        self.quotes.append(Quote(text, tuple(map(full_key, keys)), how))
+        return text
+
+    def name(self, text: str, *keys: str) -> str:
+        """A name that comes from the run, or a label; recorded, so that its digits are not taken for a number."""
+        self.quotes.append(Quote(text, tuple(map(full_key, keys)), "name"))
+        return text
+
+    def answer(self, status: Status, *sentences: str, section: str = "") -> Answer:
+        """An answer with everything that was quoted; empty sentences are left out."""
+        return Answer(status, " ".join(one for one in sentences if one), section, tuple(self.quotes))
+
+
+def written(evidence: Evidence, keys: Sequence[str], how: str) -> str:
+    """The number that the values at keys make, as it is written: three digits, counts in full."""
+    values = [evidence.get(key) for key in keys]
+    for key, value in zip(keys, values, strict=True):
+        if value is None or isinstance(value, (str, Mapping, list)):
+            raise KeyError(f"{key} is {value!r}, no number")
+    made = HOW[how](values)
+    if how == "percent":
+        return f"{made:.3g} %".replace("-", "−")
+    return f"{made:,}".replace("-", "−") if isinstance(made, int) else number(made)
+
+
+def full_key(key: str) -> str:
+    """A key with its file."""
+    return f"metrics.json{key}" if key.startswith("#") else key
+
+
+def escaped(step: str) -> str:
+    """A name as a step of a JSON pointer."""
+    return step.replace("~", "~0").replace("/", "~1")
+
+
+def missing(command: str, what: str) -> str:
+    """Why a question is not answerable from a run that lacks a file, and what would make it."""
+    return f"Not answerable from this run: {what} (run `{command}`)."

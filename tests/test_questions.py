@@ -1,0 +1,117 @@
+"""The thirty questions: all are answered or said to be open, and every number of an answer is in the run's files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_run import complete_run, results, run_directory
+
+from connfit.evaluate import write_metrics
+from connfit.report.evidence import Evidence, written
+from connfit.report.questions import QUESTIONS, answer_all, write_answers
+from connfit.report.report_numbers import report_numbers
+from connfit.report.run_files import RunFiles
+
+DIGITS = re.compile(r"\d")
+
+
+def answers_of(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Content of `questions.json`, and the files that its keys point into, read again from disk."""
+    run = RunFiles.read(folder)
+    measured = report_numbers(run)
+    answers = answer_all({**run.documents(), "questions.json": {"measured": measured}})
+    write_answers(folder / "questions.json", answers, measured)
+    content = json.loads((folder / "questions.json").read_text())
+    return content["questions"], {**RunFiles.read(folder).documents(), "questions.json": content}
+
+
+@pytest.fixture(scope="module", params=["complete", "fit", "metrics"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with all files, one of a fit alone, and one of which only `metrics.json` is left."""
+    folder = tmp_path_factory.mktemp("questions") / "run"
+    if request.param == "complete":
+        return complete_run(folder)
+    if request.param == "fit":
+        return run_directory(folder)
+    folder.mkdir()
+    write_metrics(folder / "metrics.json", {key: results()[0][key] for key in ("parts", "baselines")})
+    return folder
+
+
+def test_every_number_of_an_answer_is_in_the_files(run: Path) -> None:
+    rows, documents = answers_of(run)
+    quoted = 0
+    for row in rows:
+        left = re.sub(r"`[^`]*`", "", row["answer"])
+        # Longest first: "1" must not take a digit out of "10 frames".
+        for number in sorted(row["numbers"], key=lambda one: -len(one["text"])):
+            assert number["text"] in row["answer"], row["name"]
+            left = left.replace(number["text"], "", 1)
+            if number["how"] == "name":
+                continue
+            assert number["keys"], row["name"]
+            assert written(Evidence(documents), number["keys"], number["how"]) == number["text"], row["name"]
+            quoted += 1
+        assert not DIGITS.search(left), f"{row['name']}: {left!r} has numbers that come from nowhere"
+    assert quoted >= 5
+
+
+def test_all_questions_are_there_and_what_is_open_says_why(run: Path) -> None:
+    rows, _ = answers_of(run)
+    assert len(rows) == len(QUESTIONS) == 30
+    assert [row["number"] for row in rows] == list(range(1, 31))
+    assert len({row["name"] for row in rows}) == 30
+    for row in rows:
+        assert row["question"].endswith("?")
+        assert row["answer"].endswith(".")
+        assert row["status"] in ("answered", "partly", "not answerable")
+        if row["status"] == "answered":
+            assert "run `" not in row["answer"], row["name"]
+
+
+def test_a_run_with_more_files_answers_more(tmp_path: Path) -> None:
+    def open_ones(folder: Path) -> set[str]:
+        return {row["name"] for row in answers_of(folder)[0] if row["status"] == "not answerable"}
+
+    few, more = open_ones(run_directory(tmp_path / "a")), open_ones(complete_run(tmp_path / "b"))
+    assert more < few
+    assert {"gradient_bias", "lower_loss_on_test", "unseen_perturbations"} <= few - more
+
+
+def test_an_answer_follows_the_numbers() -> None:
+    metrics = json.loads(json.dumps(results()[0]))
+    for fc, expected in ((0.9, "Yes: in free run"), (0.1, "No: in free run")):
+        metrics["parts"]["test"]["free_run"]["fc_corr"] = fc
+        metrics["data"]["fc_corr_train_vs_test"] = 0.5
+        (answer,) = [
+            one for question, one in answer_all({"metrics.json": metrics}) if question.name == "better_connectivity"
+        ]
+        assert answer.text.startswith(expected)
+        assert f"{fc:.3f}" in answer.text
+
+
+def test_what_is_not_defined_is_said_with_its_reason() -> None:
+    metrics = json.loads(json.dumps(results()[0]))
+    metrics["parts"]["test"]["one_step"].update(
+        skill_vs_persistence=None, reasons={"skill_vs_persistence": "it diverged"}
+    )
+    answers = {question.name: one for question, one in answer_all({"metrics.json": metrics})}
+    assert answers["unseen_frames"].status == "not answerable"
+    assert "it diverged" in answers["unseen_frames"].text
+
+
+def test_keys_are_json_pointers() -> None:
+    evidence = Evidence({"metrics.json": {"a/b": {"m~n": [1.5, {"x": 2}]}}, "h.csv": {"loss": [3.0]}})
+    assert evidence.get("#/a~1b/m~0n/0") == 1.5
+    assert evidence.get("metrics.json#/a~1b/m~0n/1/x") == 2
+    assert evidence.get("h.csv#/loss/0") == 3.0
+    assert evidence.get("#/a~1b/none") is None and evidence.get("other.json#/a") is None
+    assert evidence.get("#/a~1b/m~0n/2") is None
+    assert evidence.say("#/a~1b/m~0n/0", "#/a~1b/m~0n/1/x", how="difference") == "−0.500"
+    assert evidence.quotes[0].keys == ("metrics.json#/a~1b/m~0n/0", "metrics.json#/a~1b/m~0n/1/x")
+    with pytest.raises(KeyError, match="no number"):
+        evidence.say("#/absent")
