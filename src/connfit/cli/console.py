@@ -14,6 +14,7 @@ from connfit import config as configuration
 
 if TYPE_CHECKING:
     from connfit.run import Job
+    from connfit.study.runner import StudyProgress
     from connfit.train import Progress
 
 out_console = Console()
@@ -60,12 +61,19 @@ def free_folder(name: str) -> Path:
 
 
 @contextmanager
-def interruptible(folder: Path) -> Iterator[None]:
-    """Say how to go on after an interrupt from the keyboard (which typer would end without a word)."""
+def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
+    """Say how to go on after an interrupt from the keyboard (which typer would end without a word).
+
+    Parameters
+    ----------
+    again
+        The command that goes on; default: `connfit resume`.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        hint = f"; go on with `connfit resume {folder}`" if (folder / "config.json").exists() else ""
+        command = again or f"connfit resume {folder}"
+        hint = f"; go on with `{command}`" if (folder / "config.json").exists() else ""
         err_console.print(f"connfit: interrupted{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
@@ -124,3 +132,35 @@ def progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], Non
 
     with bar:
         yield show, announce
+
+
+@contextmanager
+def study_progress() -> Iterator[Callable[[StudyProgress], None]]:
+    """A bar over all fits of a study with the time left; without a terminal, a line for every tenth."""
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f}/{task.total} fits"),
+        TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=err_console,
+        disable=not err_console.is_terminal,
+    )  # fmt: skip
+    task = bar.add_task("study", total=None, left="")
+    spoken: set[int] = set()
+
+    def show(now: StudyProgress) -> None:
+        left = "" if now.left_seconds is None else f"about {now.left_seconds / 60:.0f} min left"
+        bar.update(
+            task,
+            description=", ".join(now.running) or "study",
+            total=now.total,
+            completed=now.done + sum(now.running.values()),
+            left=left,
+        )
+        tenth = 10 * now.done // max(now.total, 1)
+        if not err_console.is_terminal and tenth not in spoken:
+            spoken.add(tenth)
+            err_console.print(f"study: {now.done}/{now.total} fits after {now.seconds:.0f} s  {left}", highlight=False)
+
+    with bar:
+        yield show

@@ -7,17 +7,67 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connfit.cli.console import RunFolder, err_console, out_console
+from connfit.cli.console import RunFolder, Setting, err_console, interruptible, out_console, study_progress
+from connfit.errors import ConfigError
 
 if TYPE_CHECKING:
     from connfit.train import Fit
 
 
-def evaluate(folder: RunFolder) -> None:
-    """Evaluate a finished fit again, against its baselines."""
+def evaluate(
+    folder: RunFolder,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also fit null connectomes, ablations and baselines over several seeds.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(help="With --full: seeds of each row.")] = 3,
+    rows: Annotated[list[str] | None, typer.Option(help="With --full: only this row; may be repeated.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="With --full: fits at once.", show_default="one per core, as memory allows")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="With --full: teacher-forced passes of every row.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --full: show the rows and about how long they take.")
+    ] = False,
+    setting: Setting = None,
+) -> None:
+    """Evaluate a finished fit again, against its baselines; with --full a study of whether it can be believed."""
     from connfit import run
 
+    if full:
+        settings = [*([] if epochs is None else [f"train.epochs={epochs}"]), *(setting or [])]
+        _study(folder, seeds, rows or [], jobs, settings, dry_run)
+        return
+    for given, name in ((rows, "--rows"), (jobs, "--jobs"), (epochs, "--epochs"), (setting, "--set")):
+        if given:
+            raise ConfigError(f"{name} belongs to a study: give --full too (a fit keeps its own options)")
+    if dry_run:
+        raise ConfigError("--dry-run belongs to a study: give --full too")
     evaluate_and_report(run.load_fit(folder), folder)
+
+
+def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings: list[str], dry_run: bool) -> None:
+    from connfit import run
+    from connfit.report import write_report
+    from connfit.report.study_table import print_plan, print_study
+    from connfit.study.full import StudyOptions, plan_study, run_study
+
+    options = StudyOptions(seeds, tuple(rows), jobs, tuple(settings))
+    if dry_run:
+        with err_console.status("reading"):
+            plan = plan_study(folder, options)
+        print_plan(
+            [(row.name, row.group, row.keeps, row.changes) for row in plan.rows], len(plan.tasks),
+            sum(task.done() for task in plan.tasks), plan.jobs, plan.seconds, out_console,
+        )  # fmt: skip
+        return
+    if not (folder / "metrics.json").exists():
+        evaluate_and_report(run.load_fit(folder), folder)
+    with interruptible(folder, f"connfit evaluate {folder} --full"), study_progress() as show:
+        study = run_study(folder, options, on_progress=show)
+    print_study(study, out_console)
+    with err_console.status("drawing figures"):
+        path = write_report(folder)
+    out_console.print(f"\nstudy: {folder / 'study' / 'study.json'}\nreport: {path}", highlight=False, soft_wrap=True)
 
 
 def compare(

@@ -1,0 +1,310 @@
+"""A study of a small fit: rows, what is reused and what is refused, what a kill leaves, and its numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small import write_files
+from typer.testing import CliRunner
+
+from connfit import config as configuration
+from connfit import run
+from connfit.checkpoint import read_arrays
+from connfit.cli import app
+from connfit.config import Config
+from connfit.errors import ConfigError, DataError
+from connfit.evaluate.metrics_file import read_metrics
+from connfit.evaluate.scores import score
+from connfit.evaluation_run import evaluate_run
+from connfit.study import StudyOptions, row_config, run_study, study_rows
+from connfit.study.full import plan_study, read_study
+from connfit.study.rows import WEIGHT_SPREAD, study_config
+from connfit.study.tasks import Task
+
+ROWS = ("shuffle_signs", "no_drive", "gain_per_type_pair", "mean", "var_ridge")
+OPTIONS = StudyOptions(seeds=2, rows=ROWS, jobs=2)
+STUDY = """
+import sys
+from connfit.study import StudyOptions, run_study
+if __name__ == "__main__":
+    run_study(sys.argv[1], StudyOptions(seeds=2, rows=tuple(sys.argv[2:]), jobs=2))
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a user's own files."""
+    files = tmp_path_factory.mktemp("study")
+    write_files(files)
+    config = configuration.override(
+        configuration.read(files / "own.toml"),
+        ["train.epochs=12", "train.free_run_epochs=1", 'evaluate.baselines=["mean"]', "train.patience=null"],
+    )
+    evaluate_run(run.start(config, files / "run"), files / "run")
+    return files / "run"
+
+
+@pytest.fixture(scope="module")
+def study(folder: Path) -> dict[str, Any]:
+    """The study of it: killed in the middle of its first fits, and done again."""
+    with (folder / "killed.txt").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-c", STUDY, str(folder), *ROWS], stderr=log, stdout=log)
+    checkpoint = folder / "study" / "runs" / "connectome-seed3" / run.CHECKPOINT
+    while not checkpoint.exists():
+        assert process.poll() is None, (folder / "killed.txt").read_text()
+        time.sleep(0.01)
+    workers = _children(process.pid)
+    process.kill()
+    process.wait()
+    assert len(workers) == 2
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers), "workers outlive their parent"
+    assert not (folder / "study" / "study.json").exists()
+    return run_study(folder, OPTIONS)
+
+
+def _children(parent: int) -> list[int]:
+    task = Path(f"/proc/{parent}/task")
+    return [int(child) for one in task.glob("*/children") for child in one.read_text().split()]
+
+
+def row_of(study: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(row for row in study["rows"] if row["name"] == name)
+
+
+def test_every_row_has_its_seeds_and_its_scores(study: dict[str, Any]) -> None:
+    assert [row["name"] for row in study["rows"]] == [
+        "connectome", "no_drive", "gain_per_type_pair", "shuffle_signs", "mean", "var_ridge",
+    ]  # fmt: skip
+    assert study["seeds"] == [3, 4] and study["weight_spread"] == WEIGHT_SPREAD
+    for name in ("connectome", "no_drive", "shuffle_signs"):
+        row = row_of(study, name)
+        assert row["seeds"] == [3, 4] and not row["reason"] and len(row["runs"]) == 2
+        skill = row["scores"]["one_step_skill"]
+        assert skill["mean"] == pytest.approx(np.mean(skill["seeds"]))
+        assert skill["std"] == pytest.approx(np.std(skill["seeds"], ddof=1)) and skill["std"] > 0
+    assert row_of(study, "mean")["seeds"] == [3]
+    assert row_of(study, "no_drive")["parameters"]["drive"] == 0
+    assert row_of(study, "connectome")["parameters"]["all"] == 595
+
+
+def test_a_row_that_cannot_be_computed_says_why_and_stops_no_other(study: dict[str, Any]) -> None:
+    row = row_of(study, "gain_per_type_pair")
+    assert "needs cell types" in row["reason"] and set(row["failed"]) == {"3", "4"}
+    assert row["scores"]["one_step_skill"]["mean"] is None and row["difference"] is None
+    assert any("Gain per type pair has no numbers" in sentence for sentence in study["verdict"])
+
+
+def test_scores_are_those_of_the_run_directories(folder: Path, study: dict[str, Any]) -> None:
+    """A row's numbers come again from its own run directory, by the code that scores any fit."""
+    fitted = run.load_fit(folder / "study" / "runs" / "shuffle_signs-seed4")
+    config = configuration.read(folder / "config.json").evaluate
+    parts = [score(fitted.forecaster(), one, config, ahead_of=("test",))["test"] for one in fitted.cohort.recordings]
+    row = row_of(study, "shuffle_signs")
+    expected = np.mean([part["horizon_skill"]["2"] for part in parts])
+    assert row["scores"]["horizon_2_skill"]["seeds"][1] == pytest.approx(expected, rel=1e-5)
+    expected = np.mean([part["free_run"]["fc_corr"] for part in parts])
+    assert row["scores"]["free_run_fc"]["seeds"][1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_differences_are_between_the_means(study: dict[str, Any]) -> None:
+    ours = row_of(study, "connectome")["scores"]
+    for name in ("shuffle_signs", "no_drive", "mean", "var_ridge"):
+        row = row_of(study, name)
+        for horizon, key in (("1", "one_step_skill"), ("2", "horizon_2_skill")):
+            difference = row["difference"][horizon]
+            assert difference["value"] == pytest.approx(ours[key]["mean"] - row["scores"][key]["mean"], abs=1e-6)
+            assert difference["low"] < difference["value"] < difference["high"]
+            assert difference["low_corrected"] < difference["low"]
+    assert row_of(study, "no_drive")["difference"]["1"]["outcome"] == "better"
+    assert study["comparisons"]["rows"] == 4 and study["comparisons"]["count"] == 8
+
+
+def test_a_study_that_was_killed_ends_where_one_that_was_not_does(folder: Path, study: dict[str, Any]) -> None:
+    own = folder / "study" / "runs" / "connectome-seed3"
+    base = study_config(configuration.read(folder / "config.json"))
+    rows = study_rows(base, ("mean",))
+    whole = run.prepare(row_config(rows[0], base, 3)).fit()
+    arrays, _ = read_arrays(own / "parameters.npz")
+    for key in ("weights", "bias", "drive"):
+        np.testing.assert_allclose(arrays[key], whole.params[key], rtol=1e-4, atol=1e-6)
+    assert len(whole.history) == 13
+
+
+def test_a_second_study_does_nothing_again(folder: Path, study: dict[str, Any]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (folder / "study").rglob("parameters.npz")}
+    assert len(before) == 6
+    options = StudyOptions(seeds=2, rows=("shuffle_signs", "mean"), jobs=1)
+    again = run_study(folder, options)
+    assert {path: path.stat().st_mtime_ns for path in (folder / "study").rglob("parameters.npz")} == before
+    assert row_of(again, "shuffle_signs")["scores"] == row_of(study, "shuffle_signs")["scores"]
+
+
+def test_metrics_hold_the_compact_study(folder: Path, study: dict[str, Any]) -> None:
+    metrics = read_metrics(folder / "metrics.json")
+    found = {row["name"]: row for row in metrics["study"]["rows"]}
+    assert found["connectome"]["seeds"] == 2 and found["mean"]["difference"]["1"]["outcome"] == "better"
+    assert metrics["parts"]["test"]["one_step"]["mse"] > 0
+    assert read_study(folder)["run"] == str(folder)
+
+
+def test_reproducibility_has_every_group(study: dict[str, Any]) -> None:
+    found = {one["group"]: one for one in study["reproducibility"]["groups"]}
+    assert set(found) == {"weights", "time_constants", "bias", "drive"}
+    assert found["drive"]["start_pearson"] > 0.999 > found["weights"]["start_pearson"]
+    assert all(one["change_pearson"] is not None and one["moved"] > 0 for one in found.values())
+    assert {one["group"] for one in study["reproducibility"]["weights_by_region"]} == set("ABCDE")
+    assert [one["frames_ahead"] for one in study["reproducibility"]["predictions"]] == [1, 2]
+
+
+def test_other_options_are_refused(folder: Path, study: dict[str, Any]) -> None:
+    options = StudyOptions(seeds=2, rows=("shuffle_signs",), settings=("train.learning_rate=0.02",))
+    with pytest.raises(ConfigError, match=r"made with other options \(train.learning_rate\)"):
+        run_study(folder, options)
+
+
+def test_changed_data_are_refused(folder: Path, study: dict[str, Any]) -> None:
+    plan = plan_study(folder, OPTIONS)
+    task = plan.tasks[0]
+    assert task.done()
+    changed = Task(**{**vars(task), "fingerprint": "0" * 64})
+    with pytest.raises(DataError, match="made from other data than the run has now"):
+        changed.done()
+
+
+def test_changed_recordings_are_refused_before_anything_is_fitted(folder: Path, study: dict[str, Any]) -> None:
+    path = folder.parent / "movie1.npz"
+    content = path.read_bytes()
+    arrays = dict(np.load(path))
+    np.savez(path, **{**arrays, "values": arrays["values"] + 0.01})
+    try:
+        with pytest.raises(DataError, match="are not those that this run was made from"):
+            run_study(folder, OPTIONS)
+    finally:
+        path.write_bytes(content)
+
+
+def test_the_run_counts_as_a_seed_only_where_it_is_the_same(folder: Path, tmp_path: Path) -> None:
+    alone = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("study"))
+    assert all(task.run is None for task in plan_study(alone, OPTIONS).tasks)
+    tasks = plan_study(alone, StudyOptions(seeds=2, settings=("model.weight_spread=0",))).tasks
+    assert {task.name: task.run for task in tasks if task.run} == {"connectome-seed3": str(alone)}
+
+
+def connfit(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def test_a_dry_run_shows_rows_and_time(folder: Path) -> None:
+    ran = connfit("evaluate", folder, "--full", "--seeds", 2, "--dry-run")
+    assert ran.exit_code == 0, ran.output
+    assert "no_recurrence" in ran.output and "fits, " in ran.output and "min" in ran.output
+
+
+def test_options_of_a_study_alone_are_refused(folder: Path) -> None:
+    ran = connfit("evaluate", folder, "--rows", "mean")
+    assert isinstance(ran.exception, ConfigError) and "--rows belongs to a study" in str(ran.exception)
+    ran = connfit("evaluate", folder, "--full", "--rows", "rewire")
+    assert isinstance(ran.exception, ConfigError) and "rewire_degrees" in str(ran.exception)
+
+
+def test_a_worker_that_dies_fails_its_task_alone(folder: Path, tmp_path: Path) -> None:
+    """As where memory runs out: the process is gone, the others go on."""
+    from queue import Queue
+
+    from connfit.study.runner import _Worker
+
+    plan = plan_study(folder, OPTIONS)
+    waiting: Queue[Task] = Queue()
+    events: Queue[dict[str, Any]] = Queue()
+    fit = next(task for task in plan.tasks if task.row == "shuffle_signs")
+    mean = next(task for task in plan.tasks if task.row == "mean")
+    waiting.put(Task(**{**vars(fit), "folder": str(tmp_path / "fit"), "run": None}))
+    waiting.put(Task(**{**vars(mean), "folder": str(tmp_path / "mean")}))
+    worker = _Worker(0, waiting, events, tmp_path, dict(os.environ))
+    assert events.get(timeout=10)["event"] == "started"
+    while worker.process is None:
+        time.sleep(0.01)
+    os.kill(worker.process.pid, signal.SIGKILL)
+    failed = events.get(timeout=10)
+    assert failed["event"] == "failed" and "by signal 9" in failed["reason"]
+    assert events.get(timeout=10)["event"] == "started"
+    assert events.get(timeout=60) == {"event": "done", "task": "mean-seed3"}
+    worker.stop()
+
+
+# Rows
+
+
+def config_with(**model: Any) -> Config:
+    return configuration.from_dict({"data": {"dataset": "worm"}, "model": model})
+
+
+def names(config: Config) -> set[str]:
+    return {row.name for row in study_rows(config, ("mean",))}
+
+
+def test_an_option_that_the_fit_has_is_no_ablation() -> None:
+    assert {"no_drive", "anatomical_drive"} < names(config_with()) and "dense_drive" not in names(config_with())
+    gains = names(config_with(strengths="gain_per_neuron", drive="anatomical", learned_readout=True))
+    assert {"free_strengths", "dense_drive"} < gains
+    assert not {"gain_per_neuron", "anatomical_drive", "learned_readout"} & gains
+
+
+@pytest.mark.parametrize(
+    ("row", "learned"),
+    [
+        ("connectome", ("weights", "time_constants", "bias", "drive")),
+        ("no_drive", ("weights", "time_constants", "bias")),
+        ("learned_readout", ("weights", "time_constants", "bias", "drive", "readout")),
+        ("frozen_time_constants", ("weights", "bias", "drive")),
+        ("fixed_strengths", ("time_constants", "bias", "drive")),
+        ("gain_per_neuron", ("gains", "time_constants", "bias", "drive")),
+        ("erdos_renyi", ("weights", "time_constants", "bias", "drive")),
+    ],
+)
+def test_what_each_row_learns(row: str, learned: tuple[str, ...]) -> None:
+    base = config_with(learn=["weights", "time_constants", "bias", "drive"])
+    chosen = next(one for one in study_rows(base, ()) if one.name == row)
+    assert row_config(chosen, base, 7).model.learn == learned
+    assert row_config(chosen, base, 7).seed == 7
+
+
+def test_rows_differ_from_the_connectome_in_what_they_say_alone() -> None:
+    base = study_config(config_with(learn=["weights", "time_constants", "bias", "drive"]))
+    assert base.model.weight_spread == WEIGHT_SPREAD
+    for row in study_rows(base, ()):
+        made = row_config(row, base, 0)
+        assert made.train == base.train and made.learner == base.learner and made.evaluate == base.evaluate
+        assert (made.data.null == row.name) == (row.group == "null")
+        if row.group == "null":
+            assert made.model == base.model
+    fixed = next(row for row in study_rows(base, ()) if row.name == "fixed_strengths")
+    assert row_config(fixed, base, 0).model.weight_spread == 0
+
+
+def test_a_spread_of_the_fit_itself_is_kept() -> None:
+    assert study_config(config_with(weight_spread=0.2)).model.weight_spread == 0.2
+
+
+def test_a_fit_to_a_null_connectome_has_no_study() -> None:
+    config = configuration.from_dict({"data": {"dataset": "worm", "null": "erdos_renyi"}})
+    with pytest.raises(ConfigError, match="itself on a null connectome"):
+        study_rows(config, ())
+
+
+def test_study_json_is_strict(folder: Path, study: dict[str, Any]) -> None:
+    text = (folder / "study" / "study.json").read_text()
+    assert "NaN" not in text and json.loads(text)["rows"][0]["name"] == "connectome"
