@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -21,16 +22,17 @@ from connfit.errors import ConfigError
 from connfit.learn import Windowed
 from connfit.learn.base import WindowArrays
 from connfit.memory import check_memory, estimate_memory
-from connfit.models import RateModel, Readout
+from connfit.models import RateModel, Readout, share_strengths
 from connfit.recording import Parts, Recording
 from connfit.training_step import ADAM, StepOptions, training_step
 
 NEURONS, UNITS = 3000, 12
 
 
-def problem(recordings: int, drive: str = "dense") -> tuple[RateModel, dict, Cohort]:
+def problem(recordings: int, drive: str = "dense", strengths: str = "free") -> tuple[RateModel, dict, Cohort]:
     rng = np.random.default_rng(0)
     brain = random_connectome(rng, NEURONS, 60)
+    brain = replace(brain, neurons=brain.neurons.assign(type=[f"t{k % 20}" for k in range(NEURONS)]))
     rows = np.arange(NEURONS) % UNITS
     names = tuple(f"u{k}" for k in range(UNITS))
     readout = Readout(sp.csr_array((np.ones(NEURONS), (rows, np.arange(NEURONS))), shape=(UNITS, NEURONS)), names)
@@ -39,13 +41,15 @@ def problem(recordings: int, drive: str = "dense") -> tuple[RateModel, dict, Coh
         Recording(f"movie {k}", rng.random((50, UNITS), np.float32), names, 1.0, parts=parts) for k in range(recordings)
     ]
     model = RateModel.of(brain, readout, step_s=1.0, drive=drive)
+    if strengths != "free":
+        model = share_strengths(model, brain, strengths, jnp.ones(brain.m))
     params = {key: jnp.zeros(size) for key, size in sizes(model).items()}
     return model, params, Cohort.of(movies)
 
 
 def sizes(model: RateModel) -> dict[str, Any]:
     n = model.neurons
-    found = {"weights": model.recurrent.strengths_shape, "log_time_constants": n, "bias": n}
+    found = {model.recurrent_group: model.recurrent.strengths_shape, "log_time_constants": n, "bias": n}
     return found if model.drive is None else {**found, "drive": model.drive.strengths_shape}
 
 
@@ -62,17 +66,20 @@ def compiled_bytes(model: RateModel, params: dict, learner: Windowed, batch: int
 
 
 @pytest.mark.parametrize(
-    ("recordings", "drive", "options"),
+    ("recordings", "drive", "options", "strengths"),
     [
-        (1, "dense", {}),
-        (4, "dense", {"trace_dtype": "bfloat16"}),
-        (1, "none", {"carry": "history", "history": 32}),
-        (2, "anatomical", {"carry": "none"}),
-        (4, "dense", {"carry": "factorised"}),
+        (1, "dense", {}, "free"),
+        (4, "dense", {"trace_dtype": "bfloat16"}, "free"),
+        (1, "none", {"carry": "history", "history": 32}, "free"),
+        (2, "anatomical", {"carry": "none"}, "free"),
+        (4, "dense", {"carry": "factorised"}, "free"),
+        (1, "none", {}, "gain_per_neuron"),
+        (2, "none", {}, "gain_per_type_pair"),
+        (1, "none", {"carry": "none"}, "gain_per_type_pair"),
     ],
 )
-def test_the_estimate_is_what_a_compiled_step_holds(recordings: int, drive: str, options: dict) -> None:
-    model, params, cohort = problem(recordings, drive)
+def test_the_estimate_is_what_a_compiled_step_holds(recordings: int, drive: str, options: dict, strengths: str) -> None:
+    model, params, cohort = problem(recordings, drive, strengths)
     learner = Windowed(16, **options)
     estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
     held = sum(estimate.parts[part] for part in ("parameters", "moments", "gradient", "traces", "window"))

@@ -181,6 +181,17 @@ def test_there_is_a_trace_per_neuron_or_per_neuron_and_type_not_per_connection(s
     assert Windowed(4, trace_dtype="bfloat16").start(model, 1, model.groups).traces["gains"].dtype == jnp.bfloat16
 
 
+@pytest.mark.parametrize("strengths", SHARED)
+def test_a_trace_fades_with_the_neuron_of_its_branch(strengths: str) -> None:
+    problem = random_problem(4, electrical=6)
+    brain = typed(problem.connectome)
+    synapses = share_strengths(problem.model, brain, strengths, jnp.ones(brain.m)).recurrent
+    branches = share_gains(brain, strengths).neuron_of
+    decay = np.random.default_rng(0).random((brain.n, 2)).astype(np.float32)
+    faded = synapses.faded(jnp.ones_like(synapses.zero_trace(2, jnp.float32)), jnp.asarray(decay))
+    np.testing.assert_array_equal(faded, decay[branches])
+
+
 def test_gains_stay_at_or_above_0() -> None:
     problem = random_problem(4)
     brain = problem.connectome

@@ -24,7 +24,7 @@ from connfit.errors import ConnfitError
 from connfit.evaluation_run import evaluate_fit, evaluate_run
 from connfit.learn import Windowed, preset
 from connfit.matching import match_units
-from connfit.models import RateModel, Readout, initial_parameters
+from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
 from connfit.preprocess import apply_steps
 from connfit.recording import Recording
 from connfit.train import Fit, fit
@@ -59,4 +59,6 @@ __all__ = [
     "match_units",
     "preset",
     "read_recording",
+    "share_strengths",
+    "start_magnitudes",
 ]
