@@ -85,6 +85,7 @@ class ModelConfig(_Section, frozen=True):
     nonlinearity: Literal["relu", "softplus"] = "relu"
     state_forcing: Fraction = 0.0
     strengths: Literal["free", "fixed", "gain_per_neuron", "gain_per_type_pair"] = "free"
+    type_column: str = "type"
     weights: Literal["counts", "input_fraction", "truncated_normal"] = "counts"
     weight_spread: NotNegative = 0.0
     spectral_radius: Positive | None = 0.1
@@ -140,7 +141,15 @@ class EvaluateConfig(_Section, frozen=True):
     free_run_runs: Count = 16
     horizon_starts: Count = 128
     var_lags: tuple[Count, ...] = (1, 2, 4)
-    baselines: tuple[Literal["mean", "persistence", "var_ridge"], ...] = ("mean", "persistence", "var_ridge")
+    ar_orders: tuple[Count, ...] = (1, 2, 3, 4, 6, 8, 12)
+    latent_dimensions: tuple[Count, ...] = (2, 4, 8, 12, 16, 24)
+    baseline_seed: CountOrZero = 0
+    baselines: tuple[Literal["mean", "persistence", "ar", "var_ridge", "lds", "gru", "region_rnn"], ...] = (
+        "mean",
+        "persistence",
+        "ar",
+        "var_ridge",
+    )
 
     def __post_init__(self) -> None:
         if self.free_run_runs < 1:

@@ -1,4 +1,4 @@
-"""Baselines that every fit is compared with: mean, persistence and a ridge vector autoregression.
+"""Baselines that a fit is compared with, by name; mean and persistence are defined here.
 
 Each is fitted to one recording, on its training part only, and predicts that recording's units. For an
 animal that was held out of a fit there is a version that is fitted to the training parts of other animals.
@@ -14,7 +14,9 @@ from jaxtyping import Bool, Float, Int
 
 from connfit.config import EvaluateConfig
 from connfit.errors import one_of
+from connfit.evaluate.ar import Ar
 from connfit.evaluate.forecast import Forecaster
+from connfit.evaluate.recurrent_training import fit_gru, fit_region_rnn
 from connfit.evaluate.var_ridge import VarRidge, moments, pooled_means
 from connfit.recording import Recording
 
@@ -131,7 +133,10 @@ BaselineFactory = Callable[[Recording, EvaluateConfig], Forecaster]
 BASELINES: Mapping[str, BaselineFactory] = {
     "mean": Mean.fit,
     "persistence": Persistence.fit,
+    "ar": Ar.fit,
     "var_ridge": VarRidge.fit,
+    "gru": fit_gru,
+    "region_rnn": fit_region_rnn,
 }
 """The baselines by name. A new one is one class with `fit` and one row here."""
 
@@ -140,9 +145,20 @@ PooledFactory = Callable[[Sequence[Recording], Sequence[str], EvaluateConfig], F
 POOLED: Mapping[str, PooledFactory] = {
     "mean": Mean.pooled,
     "persistence": Persistence.pooled,
+    "ar": Ar.pooled,
     "var_ridge": VarRidge.pooled,
 }
 """The same, fitted to other animals than the one that is predicted."""
+
+NOT_POOLED: Mapping[str, str] = {
+    name: f"{what} is trained on all units of one animal together; animals differ in which units were recorded"
+    for name, what in {
+        "lds": "a linear dynamical system",
+        "gru": "the GRU",
+        "region_rnn": "the network of rate units",
+    }.items()
+}
+"""Why others have no such version."""
 
 
 def baseline_factories(chosen: Sequence[str] | Mapping[str, BaselineFactory]) -> dict[str, BaselineFactory]:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluate.baselines import POOLED, VarRidge
+from connfit.evaluate.baselines import NOT_POOLED, POOLED, VarRidge
 from connfit.evaluate.forecast import Forecaster, RecordingForecast
 from connfit.evaluate.free_run import Residuals, residuals_of_others
 from connfit.evaluate.metrics import collect, fc_corr, functional_connectivity
@@ -187,7 +187,7 @@ def _fitted(
 ) -> Forecaster | str:
     """The pooled baseline, or why there is none."""
     if name not in POOLED:
-        return f"there is no version of {name!r} that is fitted to other animals"
+        return NOT_POOLED.get(name, f"there is no version of {name!r} that is fitted to other animals")
     try:
         return POOLED[name](recordings, recording.units, config)
     except DataError as error:

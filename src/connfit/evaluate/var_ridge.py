@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
+from connfit.evaluate.blocks import named, tuning_blocks
 from connfit.recording import Recording
 
 ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-2.0, 6.5, 0.5))
@@ -125,13 +126,7 @@ class VarRidge:
 
     @classmethod
     def _tuned(cls, recordings: Sequence[Recording], config: EvaluateConfig) -> VarRidge:
-        parts = [one.require_parts() for one in recordings]
-        train, tune, tuned_on = [one.train for one in parts], [one.validation for one in parts], "validation"
-        if not any(one.mask[slice(*block)].any() for one, block in zip(recordings, tune, strict=True)):
-            cuts = [last - max(1, (last - first) // 5) for first, last in train]
-            tune = [(cut, last) for cut, (_, last) in zip(cuts, train, strict=True)]
-            train = [(first, cut) for cut, (first, _) in zip(cuts, train, strict=True)]
-            tuned_on = "the last fifth of train"
+        train, tune, tuned_on = tuning_blocks(recordings)
         best: tuple[float, int, float, str] | None = None
         problem = None
         for lags in config.var_lags:
@@ -148,10 +143,10 @@ class VarRidge:
                         best = (error, lags, alpha, shrink_to)
         if best is None:
             raise problem or DataError(
-                f"{_named(recordings)}: nothing was observed on which the autoregression could be tuned"
+                f"{named(recordings)}: nothing was observed on which the autoregression could be tuned"
             )
         error, lags, alpha, shrink_to = best
-        whole = _Regression.of(recordings, [one.train for one in parts], lags)
+        whole = _Regression.of(recordings, [one.require_parts().train for one in recordings], lags)
         return cls._solved(whole, alpha, shrink_to, error, tuned_on)
 
     def _among(self, shared: Sequence[str], units: Sequence[str], means: np.ndarray) -> VarRidge:
@@ -286,7 +281,7 @@ class _Regression:
         rows = sum(map(len, inputs))
         if rows < 2:
             raise DataError(
-                f"{_named(recordings)}: {rows} of {sum(len(values) for values, _ in blocks)} training frames are "
+                f"{named(recordings)}: {rows} of {sum(len(values) for values, _ in blocks)} training frames are "
                 f"observed together with the {lags} before them in all units, too few for a vector autoregression"
             )
         x, y = np.concatenate(inputs), np.concatenate(targets)
@@ -327,8 +322,3 @@ def _blocks_mse(model: VarRidge, recordings: Sequence[Recording], blocks: Sequen
         total += float(np.sum((values[model.lags :][scored] - prediction[scored]) ** 2, dtype=np.float64))
         count += int(scored.sum())
     return total / count if count else None
-
-
-def _named(recordings: Sequence[Recording]) -> str:
-    names = ", ".join(repr(one.name) for one in recordings)
-    return f"recording {names}" if len(recordings) == 1 else f"recordings {names}"
