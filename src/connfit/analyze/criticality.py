@@ -7,7 +7,7 @@ for surrogates and null networks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -40,7 +40,8 @@ class Settings(Result):
     min_tail
         Fewest avalanches in a power law.
     repeats
-        Bootstrap samples of each analysis; 0 leaves out the test of goodness of fit only and uses 50 elsewhere.
+        Bootstrap samples of each analysis; 0 leaves out the test of goodness of fit and intervals, but for those of
+        the scaling relation and the collapse, which use 50.
     max_lag
         Largest lag for the branching ratio, in frames; None for its default.
     offset
@@ -180,6 +181,7 @@ def sensitivity(
     surrogates: Sequence[str] = ("data", *SURROGATES),
     units: Int[np.ndarray, "K"] | None = None,
     settings: Settings | None = None,
+    repeats: Callable[[Threshold | None, int], int] | None = None,
 ) -> list[Criticality]:
     """The same analysis over thresholds, bin widths and surrogates, for one of each proves nothing.
 
@@ -200,6 +202,9 @@ def sensitivity(
         Columns to use; None for all.
     settings
         See `Settings`.
+    repeats
+        From threshold and bin width to bootstrap samples, to have more of them in some cells of the table than
+        `settings.repeats`.
 
     Returns
     -------
@@ -211,6 +216,9 @@ def sensitivity(
         raise ConfigError("bins and surrogates must not be empty")
     for kind in surrogates:
         one_of("surrogate", kind, ("data", *SURROGATES))
+    of_cell = repeats or (lambda threshold, bin_frames: settings.repeats)
+    cells = [of_cell(one, width) for one in thresholds or (None,) for width in bins]
+    common = replace(settings, repeats=max(cells))
     recordings = [values] if isinstance(values, np.ndarray) else list(values)
     found = []
     for kind in surrogates:
@@ -221,15 +229,17 @@ def sensitivity(
         # Neither the mean over units nor its memory depends on thresholds and bins.
         reasons: dict[str, str] = {}
         courses = [one[0].population for one in counted]
-        memory = _attempt(reasons, "memory", lambda c=courses: _memory(c, settings))
-        signal = _attempt(reasons, "branching_signal", lambda c=courses: _branching(c, settings))
+        memory = _attempt(reasons, "memory", lambda c=courses: _memory(c, common))
+        signal = _attempt(reasons, "branching_signal", lambda c=courses: _branching(c, common))
         for parts in zip(*counted, strict=True):
             own = dict(reasons)
             counts = [np.where(one.observed, one.counts, np.nan) for one in parts]
-            branching = _attempt(own, "branching", lambda c=counts: _branching(c, settings))
+            widths = {width: replace(settings, repeats=of_cell(parts[0].threshold, width)) for width in bins}
+            most = max(widths.values(), key=lambda one: one.repeats)
+            branching = _attempt(own, "branching", lambda c=counts, s=most: _branching(c, s))
             shared = {"branching": branching, "branching_signal": signal, "memory": memory}
-            for bin_frames in bins:
-                found.append(_analyse(join_events(parts), bin_frames, settings, shared, own))
+            for width, its in widths.items():
+                found.append(_analyse(join_events(parts), width, its, shared, own))
     return found
 
 
@@ -255,13 +265,13 @@ def _branching(courses: Sequence[np.ndarray], settings: Settings) -> Branching:
         max_lag=max_lag,
         offset=settings.offset,
         frame_rate_hz=settings.frame_rate_hz,
-        repeats=settings.repeats or 50,
+        repeats=settings.repeats,
         seed=settings.seed,
     )
 
 
 def _memory(courses: Sequence[np.ndarray], settings: Settings) -> Fluctuations:
-    return fluctuations(courses, repeats=settings.repeats or 50, seed=settings.seed)
+    return fluctuations(courses, repeats=settings.repeats, seed=settings.seed)
 
 
 def _analyse(

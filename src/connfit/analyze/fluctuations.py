@@ -28,7 +28,8 @@ class Fluctuations(Result):
         random walk.
     interval
         Middle 95 %, shifted to this exponent, of the estimates for fractional noise that has it: same length, same
-        windows. The interval of the regression would be far too narrow, for values of F depend on each other.
+        windows. The interval of the regression would be far too narrow, for values of F depend on each other. None
+        without repeats.
     windows
         Window lengths in frames.
     fluctuation
@@ -42,7 +43,7 @@ class Fluctuations(Result):
     """
 
     exponent: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     windows: Int[np.ndarray, "W"]
     fluctuation: Float[np.ndarray, "W"]
     r_squared: float
@@ -96,8 +97,8 @@ def fluctuations(
     signals = [np.asarray(one, np.float64) for one in ([values] if isinstance(values, np.ndarray) else values)]
     if not signals or any(one.ndim != 1 for one in signals):
         raise DataError("values are not signals over time", fix="Pass one signal, or use unit_fluctuations")
-    if repeats < 1:
-        raise ConfigError(f"repeats is {repeats}, but must be 1 or more")
+    if repeats < 0:
+        raise ConfigError(f"repeats is {repeats}, but must be 0 or more")
     windows = _checked(min(len(one) for one in signals), windows, order)
     for x in signals:
         if not np.isfinite(x).all():
@@ -120,11 +121,11 @@ def fluctuations(
             for one in signals
         )
         draws.append(_slope(u, np.log(np.sqrt(total / lengths.sum()))))
-    low, high = interval_of(np.concatenate(draws))
+    low, high = interval_of(np.concatenate(draws)) if draws else (0.0, 0.0)
     return Fluctuations(
         exponent=exponent,
         # Where noise of a known exponent is estimated too low, so was this signal's.
-        interval=(exponent + known - high, exponent + known - low),
+        interval=(exponent + known - high, exponent + known - low) if draws else None,
         windows=windows,
         fluctuation=f,
         r_squared=float(np.corrcoef(u, v)[0, 1] ** 2),

@@ -1,8 +1,15 @@
 """Discrete power laws: maximum likelihood, goodness of fit, and alternatives (Clauset, Shalizi & Newman 2009).
 
-Written here rather than taken from the package `powerlaw`, because that has no test of goodness of fit, loads
-matplotlib, prints warnings of its optimiser, and fits value by value instead of on the histogram, which a bootstrap of
-10⁵ avalanches needs.
+Written here rather than taken from the package `powerlaw`, for measured reasons. On samples of 2,000 values both give
+the same exponent, xmin and likelihood ratios (`tests/test_power_law.py` holds them together). But version 2.0 of it
+
+- has no test of goodness of fit, and searches xmin among 10⁵ avalanches for 48 s where this takes 0.1 s: a bootstrap of
+  200 samples would take hours;
+- fits log-normals that are rounded, of which the power law is no limit, and whose search stops short of that limit:
+  for 10⁵ values from a power law with exponent 2.5 it reports a likelihood ratio of +43 (p = 1e-6) over the log-normal,
+  which cannot fit worse than its own limit;
+- takes probabilities below 1e-308 for that: on the same values the log-likelihood of its exponential is -135,489, of
+  the true one -141,278 at most.
 """
 
 from __future__ import annotations
@@ -30,6 +37,9 @@ from connfit.errors import ConfigError, DataError, one_of
 ALTERNATIVES = ("lognormal", "exponential", "truncated_power_law")
 NESTED = ("lognormal", "truncated_power_law")
 """Alternatives of which the power law is a limit: without curvature, or with the cut-off at infinity."""
+
+BLOCK = 2**20
+"""Pairs of lower ends and values that are worked on at a time."""
 
 CANDIDATES = 60
 """Lower ends that are tried: all observed values up to this many, else spread evenly over their logarithm."""
@@ -251,7 +261,7 @@ def _fit(x: np.ndarray, weights: np.ndarray, xmin: int | None, xmax: int | None,
     candidates, above, tail = candidates[enough], above[enough], tail[enough]
     mean_log = above @ (w * np.log(kept)) / tail
     exponents = power_law_exponent(mean_log, candidates, xmax)
-    distances = np.array([_ks(kept, w, a, low, xmax) for a, low in zip(exponents, candidates, strict=True)])
+    distances = _distances(kept, w, exponents, candidates, xmax)
     best = int(np.argmin(distances))
     a, low, n = float(exponents[best]), int(candidates[best]), int(tail[best])
     error = 1.96 / (n * log_variance(a, low, xmax)) ** 0.5
@@ -281,17 +291,26 @@ def _candidates(x: np.ndarray, weights: np.ndarray, min_tail: int) -> np.ndarray
     return np.unique(possible[np.minimum(np.searchsorted(possible, wanted), len(possible) - 1)])
 
 
-def _ks(x: np.ndarray, weights: np.ndarray, exponent: float, xmin: float, xmax: int | None) -> float:
+def _distances(
+    x: np.ndarray, weights: np.ndarray, exponents: np.ndarray, xmins: np.ndarray, xmax: int | None
+) -> Float[np.ndarray, "C"]:
     """Largest distance of the cumulative distributions over all whole numbers, not only those that occur."""
-    first = np.searchsorted(x, xmin)
-    x, weights = x[first:], weights[first:]
-    empirical = np.cumsum(weights) / weights.sum()
-    norm = float(power_law_norm(exponent, xmin, xmax))
-    start = float(hurwitz(exponent, xmin))
-    model = (start - hurwitz(exponent, x + 1)) / norm
-    # Between observed values the empirical distribution waits while the model's grows up to the next one.
-    before = (start - hurwitz(exponent, x)) / norm
-    return float(max(np.abs(model - empirical).max(), np.abs(before - np.append(0.0, empirical[:-1])).max()))
+    total = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
+    out = np.empty(len(xmins))
+    step = max(1, BLOCK // len(x))
+    for begin in range(0, len(xmins), step):
+        a, low = exponents[begin : begin + step, None], xmins[begin : begin + step, None]
+        inside = x >= low
+        first = np.searchsorted(x, low[:, 0])[:, None]
+        norm = power_law_norm(a, low, xmax)
+        beyond = 0.0 if xmax is None else hurwitz(a, xmax + 1.0)
+        # Shares above each value, and from it on: between observed values the empirical one waits while the
+        # model's goes on.
+        at, after = np.maximum(x, low), np.maximum(x, low) + 1
+        from_here = np.abs((hurwitz(a, at) - beyond) / norm - total[:-1] / total[first])
+        above = np.abs((hurwitz(a, after) - beyond) / norm - total[1:] / total[first])
+        out[begin : begin + step] = np.where(inside, np.maximum(from_here, above), 0.0).max(axis=1)
+    return out
 
 
 def _regression(x: np.ndarray, weights: np.ndarray) -> Regression:

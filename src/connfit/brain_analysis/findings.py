@@ -1,0 +1,159 @@
+"""Findings of an analysis in words, each made from its numbers by a rule that is stated here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from connfit.brain_analysis.options import GRID_SURROGATES
+
+SURROGATE_WORDS = {"shuffle": "time-shuffled", "phase_together": "phase-randomised"}
+
+
+def findings(record: Mapping[str, Any]) -> list[str]:
+    """One or two sentences per analysis; what could not be said is said to be so."""
+    lines = [line for name in record["sources"] for line in avalanche_finding(name, record["sources"][name])]
+    lines += _branching(record)
+    lines += _stability(record)
+    lines += _weights(record)
+    lines += _time_constants(record)
+    return lines
+
+
+def best_floor(source: Mapping[str, Any]) -> str | None:
+    """The separation of avalanches under which most cells of the table have enough of them."""
+    counts = {floor: kinds["data"]["enough"] for floor, kinds in source["verdict"].items() if "data" in kinds}
+    return max(counts, key=lambda floor: counts[floor]) if counts else None
+
+
+def judge(kinds: Mapping[str, Mapping[str, int]]) -> str:
+    """A word for the avalanches of one source from the counts of its table and its surrogates'.
+
+    `undecidable`: no cell has enough avalanches. `none`: in no cell do both power laws and the scaling relation
+    stand. `not specific`: in no larger share of cells than for some surrogate. `dependent on threshold and bin`: in
+    fewer than half of the cells. `consistent with criticality`: in half of them or more.
+    """
+    own = kinds["data"]
+    if not own["enough"]:
+        return "undecidable"
+    if not own["all"]:
+        return "none"
+    share = own["all"] / own["enough"]
+    others = [kinds[one] for one in GRID_SURROGATES if one in kinds]
+    if any(one["enough"] and one["all"] / one["enough"] >= share for one in others):
+        return "not specific"
+    return "consistent with criticality" if share >= 0.5 else "dependent on threshold and bin"
+
+
+JUDGED = {
+    "undecidable": "Too few avalanches at every threshold and bin to say anything.",
+    "none": "No sign of criticality.",
+    "not specific": "Surrogates do as well, so this says nothing about criticality.",
+    "dependent on threshold and bin": "What one would report depends on threshold and bin.",
+    "consistent with criticality": "Consistent with criticality, which it does not prove.",
+}
+
+
+def avalanche_finding(name: str, source: Mapping[str, Any]) -> list[str]:
+    """What the table over thresholds and bins says of one source."""
+    if source.get("grid") is None:
+        return [f"Avalanches, {source.get('what', name)}: not analysed ({source.get('reason')})."]
+    floor = best_floor(source)
+    if floor is None:
+        return [f"Avalanches, {source['what']}: not analysed ({'; '.join(source['reasons'].values())})."]
+    kinds = source["verdict"][floor]
+    own = kinds["data"]
+    text = (
+        f"Avalanches, {source['what']}: {own['enough']} of {own['cells']} combinations of threshold and bin have "
+        f"avalanches enough; in {own['both']} of them power laws of sizes and durations hold over a decade and no "
+        f"alternative fits better, in {own['all']} the scaling relation holds too"
+    )
+    others = [
+        f"{kinds[one]['all']} of {kinds[one]['enough']} for {word} surrogates"
+        for one, word in SURROGATE_WORDS.items()
+        if one in kinds
+    ]
+    text += f" ({', '.join(others)})" if others else ""
+    return [f"{text}. {JUDGED[judge(kinds)]}"]
+
+
+def _branching(record: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for source in record["sources"].values():
+        found = (source.get("signal") or {}).get("branching")
+        if not found or found["m"] is None:
+            continue
+        text = f"Branching ratio of the mean activity, {source['what']}: m = {found['m']:.3f} per frame"
+        if found["interval"]:
+            low, high = found["interval"]
+            text += f" (95 % {low:.3f} to {high:.3f})"
+            text += ", below 1" if high < 0.9995 else ", not told from 1"
+        if found["time_constant"]:
+            text += f"; a time constant of {found['time_constant']:.3g} s, which slow activity of any origin has"
+        lines.append(text + ".")
+    return lines
+
+
+def _stability(record: Mapping[str, Any]) -> list[str]:
+    stability, lines = record["stability"], []
+    radius = {
+        (when, name): (stability[when].get(name) or {}).get("radius")
+        for when in ("before", "after")
+        for name in ("weights", "jacobian_open", "jacobian_closed")
+    }
+
+    def change(name: str) -> str:
+        first, last = radius["before", name], radius["after", name]
+        return f"{_number(first)} before and {_number(last)} after the fit"
+
+    text = (
+        f"Spectral radius of the recurrent weights: {change('weights')}; of one step at rest without the loop through "
+        f"read-out and drive: {change('jacobian_open')}; with it, as in a free run: {change('jacobian_closed')}."
+    )
+    control = stability["linear_model"]["data"]
+    if control:
+        text += (
+            f" A linear model of the data, frame to frame, has {control['radius']:.3f}: that much comes from fitting "
+            "slow signals."
+        )
+    lines.append(text)
+    for name, words in (("lyapunov_free", "without noise"), ("lyapunov_driven", "driven by residuals")):
+        found = stability["after"].get(name)
+        if found and found["per_second"] is not None:
+            low, high = found["interval_per_second"]
+            sign = "differences die out" if (high or 0) < 0 else "chaos" if (low or 0) > 0 else "not told from 0"
+            interval = f", 95 % {low:.3g} to {high:.3g}" if low is not None else ""
+            lines.append(f"Largest Lyapunov exponent, {words}: {found['per_second']:.3g} per second{interval}; {sign}.")
+    return lines
+
+
+def _weights(record: Mapping[str, Any]) -> list[str]:
+    statistics = record["weights"]["statistics"]
+    if not statistics:
+        return []
+    rank, binned = statistics["rank_correlation_with_counts"], statistics["by_count"]["correlation"]
+    text = (
+        f"Strengths and synapse counts, connection by connection: rank correlation {_number(rank['after'])} after the "
+        f"fit, {_number(rank['before'])} before it; of the change with counts {_number(rank['change'])}. Means over "
+        f"bins of counts correlate at {_number(binned)}, which says nothing about single connections."
+    )
+    moved = (statistics["change_from_start"] or {}).get("moved_by_over_1_percent")
+    if moved is not None and moved < 0.5:
+        text += f" Only {moved:.0%} of the strengths moved by more than 1 %: the rest is the start."
+    return [text]
+
+
+def _time_constants(record: Mapping[str, Any]) -> list[str]:
+    found = record["time_constants"]
+    after, before = found["after_s"], found["before_s"]
+    middle = after["probabilities"].index(0.5)
+    text = f"Time constants: median {after['quantiles'][middle]:.3g} s"
+    if before:
+        text += f" ({before['quantiles'][middle]:.3g} s before the fit)"
+    moved = found["moved_by_over_10_percent"]
+    text += f"; {moved:.0%} moved by more than 10 %" if moved is not None else ""
+    return [f"{text}, {found['at_bounds_fraction']:.0%} are at a bound, {found['below_step']:,} below one step."]
+
+
+def _number(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"
