@@ -97,7 +97,7 @@ def test_the_estimate_counts_what_is_trained_and_does_not_grow_with_frames() -> 
     def parts(groups: tuple = model.groups, learner: Windowed = learner) -> dict:
         return dict(estimate_memory(model, params, cohort, learner, TrainConfig(), groups).parts)
 
-    m = model.recurrent.pattern.nnz
+    m = model.connections
     assert parts()["moments"] == 2 * 4 * (m + NEURONS * UNITS + 2 * NEURONS)
     assert parts(groups=("bias",))["moments"] == 2 * 4 * NEURONS
     assert parts(groups=("bias",))["traces"] == 0

@@ -209,7 +209,7 @@ def test_neurons_without_a_type_are_counted(folder: Path) -> None:
     table = pd.read_csv(folder / "some" / "neurons.csv")
     table.assign(type=["T1"] * 30 + [None] * 10).to_csv(folder / "some" / "neurons.csv", index=False)
     job = run.prepare(own(folder / "some", "model.strengths=gain_per_type_pair", "data.connectome.type=type"))
-    assert "10 of 40 neurons have no cell type" in "; ".join(job.cautions())
+    assert "10 of 40 neurons have no type" in "; ".join(job.cautions())
     assert job.parameter_counts()["gains"] == 4
 
 

@@ -218,8 +218,17 @@ def test_gains_start_at_1_where_free_strengths_would_start() -> None:
 
 def test_a_brain_without_types_has_no_gain_per_type_pair() -> None:
     problem = random_problem(4)
-    with pytest.raises(ConfigError, match=r"no neuron of connectome 'random' has one.*data\.connectome\.type"):
+    with pytest.raises(ConfigError, match=r"no neuron of connectome 'random' has one in column 'type'.*type_column"):
         share_gains(problem.connectome, "gain_per_type_pair")
+    with pytest.raises(ConfigError, match="type_column"):
+        share_gains(problem.connectome, "gain_per_type_pair", type_column="lineage")
+    brain = typed(problem.connectome)
+    lineages = replace(brain, neurons=brain.neurons.rename(columns={"type": "lineage"}).assign(type=""))
+    by_type, by_lineage = (
+        share_gains(one, "gain_per_type_pair", type_column=column).table
+        for one, column in ((brain, "type"), (lineages, "lineage"))
+    )
+    assert by_type.equals(by_lineage)
 
 
 def test_a_brain_without_connections_has_no_gains() -> None:

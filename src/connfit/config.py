@@ -142,7 +142,7 @@ class EvaluateConfig(_Section, frozen=True):
     horizon_starts: Count = 128
     var_lags: tuple[Count, ...] = (1, 2, 4)
     ar_orders: tuple[Count, ...] = (1, 2, 3, 4, 6, 8, 12)
-    latent_dimensions: tuple[Count, ...] = (2, 4, 8, 12, 16, 24)
+    latent_dimensions: tuple[Count, ...] = (2, 4, 8, 16, 24)
     baseline_seed: CountOrZero = 0
     baselines: tuple[Literal["mean", "persistence", "ar", "var_ridge", "lds", "gru", "region_rnn"], ...] = (
         "mean",

@@ -92,10 +92,13 @@ class Job:
     def cautions(self) -> list[str]:
         """What in the data a rate model cannot follow, with what to do about it."""
         found = []
-        if self.config.model.strengths == "gain_per_type_pair" and (untyped := untyped_neurons(self.connectome)):
-            found.append(
-                f"{untyped:,} of {self.connectome.n:,} neurons have no cell type: they share gains as if of one type"
-            )
+        if self.config.model.strengths == "gain_per_type_pair":
+            column = self.config.model.type_column
+            untyped = untyped_neurons(self.connectome, column)
+            if untyped:
+                found.append(
+                    f"{untyped:,} of {self.connectome.n:,} neurons have no {column}: they share gains as if of one type"
+                )
         for recording in self.cohort.recordings:
             values, mask = recording.part("train")
             below = float((values[mask] < 0).mean())
@@ -162,8 +165,8 @@ def prepare(config: Config) -> Job:
     options = config.model
     if options.state_forcing and cohort.substeps > 1:
         raise ConfigError(
-            f"model.state_forcing = {options.state_forcing} replaces states at every model step, but with data.substeps "
-            f"= {cohort.substeps} most steps have no frame of their own: set one of the two to its default"
+            f"model.state_forcing = {options.state_forcing} replaces states at every model step, but with data.substeps"
+            f" = {cohort.substeps} most steps have no frame of their own: set one of the two to its default"
         )
     model = RateModel.of(
         connectome,
@@ -178,7 +181,7 @@ def prepare(config: Config) -> Job:
         magnitudes = start_magnitudes(
             model, connectome, options.weights, spectral_radius=options.spectral_radius, seed=config.seed
         )
-        model = share_strengths(model, connectome, options.strengths, magnitudes)
+        model = share_strengths(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
     params = initial_parameters(
         model,
         connectome,
@@ -407,7 +410,8 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
         raise DivergedError(f"{error}; {good}") from error
     performance = {**result.performance, "peak_rss_bytes": peak_rss_bytes()}
     if job.config.model.strengths in SHARED:
-        table = share_gains(job.connectome, job.config.model.strengths).table
+        options = job.config.model
+        table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
         gains = {"start": np.asarray(job.params["gains"]), "fitted": np.asarray(result.params["gains"])}
         write_bytes(out / "gains.csv", table.assign(**gains).to_csv(index=False).encode())
     write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), {"performance": performance})

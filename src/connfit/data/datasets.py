@@ -113,6 +113,9 @@ _FLY_FIT = MappingProxyType(
         "evaluate.horizon_starts": 32,
     }
 )
+# For gains that types share: these tables hold no cell types. Lineages are the finest label that most of the central
+# brain has.
+_FLY_FIT_UNTYPED = MappingProxyType({**_FLY_FIT, "model.type_column": "hemilineage"})
 _CODEX = "https://storage.googleapis.com/flywire-data/codex/data/fafb"
 _SHIU = "https://raw.githubusercontent.com/philshiu/Drosophila_brain_model/main"
 _MALECNS = "https://storage.googleapis.com/flyem-male-cns/v1.0/connectome-data/flat-connectome"
@@ -155,7 +158,7 @@ _FLY_HALVES = Dataset(
             "e8a5239a1a7c363109251b8db4136bb1020ce51d6c4a7f09df597555cbff27ae",
         ),
     ),
-    fit=_FLY_FIT,
+    fit=_FLY_FIT_UNTYPED,
     folder="flywire",
 )  # fmt: skip
 
@@ -175,7 +178,7 @@ _FLY_SURROGATE = Dataset(
     ),
     recordings=tuple(str(number) for number in range(1, 19)),
     preprocess=_FLY_PREPROCESS,
-    fit=_FLY_FIT,
+    fit=_FLY_FIT_UNTYPED,
 )
 
 _FLYWIRE_783 = Dataset(

@@ -58,7 +58,7 @@ class Sharing:
         return len(self.table)
 
 
-def share_gains(connectome: Connectome, strengths: str) -> Sharing:
+def share_gains(connectome: Connectome, strengths: str, *, type_column: str = "type") -> Sharing:
     """Group the connections of a connectome by the gain that they share.
 
     Gap junctions have gains of their own, for one is as strong in one direction as in the other: one for all of them
@@ -69,11 +69,13 @@ def share_gains(connectome: Connectome, strengths: str) -> Sharing:
     ----------
     strengths
         `"gain_per_neuron"` or `"gain_per_type_pair"`.
+    type_column
+        Column of the neuron table that says the type: cell types, or what stands in for them.
 
     Raises
     ------
     ConfigError
-        If types are needed and no neuron has one.
+        If types are needed and there is no such column, or no neuron has one.
     """
     one_of("strengths", strengths, SHARED)
     post, pre = connectome.posts.astype(np.int64), connectome.indices.astype(np.int64)
@@ -85,7 +87,7 @@ def share_gains(connectome: Connectome, strengths: str) -> Sharing:
         target_kind = np.where(electrical, everyone, post)
         source_kind = np.full_like(pre, everyone)
     else:
-        types, names = pd.factorize(_types(connectome), sort=True)
+        types, names = pd.factorize(_types(connectome, type_column), sort=True)
         source = types[pre]
         target_kind, source_kind = types[post], types[pre]
         swapped = (electrical == 1) & (target_kind > source_kind)
@@ -117,29 +119,32 @@ def share_gains(connectome: Connectome, strengths: str) -> Sharing:
     return Sharing(order, starts, neuron_of, gain_of, table)
 
 
-def untyped_neurons(connectome: Connectome) -> int:
-    """Number of neurons without a cell type."""
-    return int(np.count_nonzero(_types_or_empty(connectome) == ""))
+def untyped_neurons(connectome: Connectome, type_column: str = "type") -> int:
+    """Number of neurons that are of no type."""
+    return int(np.count_nonzero(_types(connectome, type_column) == ""))
 
 
-def _types_or_empty(connectome: Connectome) -> np.ndarray:
-    return connectome.neurons["type"].fillna("").astype(str).to_numpy(object)
-
-
-def _types(connectome: Connectome) -> np.ndarray:
-    """[N] cell type of each neuron, empty where it has none."""
-    types = _types_or_empty(connectome)
+def _types(connectome: Connectome, column: str) -> np.ndarray:
+    """[N] type of each neuron, empty where it has none."""
+    table = connectome.neurons
+    one_of("type_column", column, [str(name) for name in table.columns if table[name].dtype.kind != "f"])
+    types = table[column].fillna("").astype(str).to_numpy(object)
     if (types == "").all():
         raise ConfigError(
-            f"strengths = 'gain_per_type_pair' needs cell types, and no neuron of connectome {connectome.name!r} has "
-            "one: name the column of the neuron table that holds them (data.connectome.type), or choose "
-            "'gain_per_neuron'"
+            f"strengths = 'gain_per_type_pair' needs types, and no neuron of connectome {connectome.name!r} has one in "
+            f"column {column!r}: name another column of its neuron table as model.type_column (of tables of your own, "
+            "data.connectome.type names the column of types), or choose 'gain_per_neuron'"
         )
     return types
 
 
 def share_strengths(
-    model: RateModel, connectome: Connectome, strengths: str, magnitudes: Float[Array, "M"]
+    model: RateModel,
+    connectome: Connectome,
+    strengths: str,
+    magnitudes: Float[Array, "M"],
+    *,
+    type_column: str = "type",
 ) -> RateModel:
     """The model with fixed magnitudes and gains on them in place of free magnitudes.
 
@@ -150,19 +155,19 @@ def share_strengths(
     ----------
     model
         A model with free magnitudes, of this connectome.
-    strengths
-        `"gain_per_neuron"` or `"gain_per_type_pair"`; see `share_gains`.
+    strengths, type_column
+        Which connections share a gain; see `share_gains`.
     magnitudes
         What gains multiply, ≥ 0, for example of `connfit.models.start_magnitudes`.
 
     Raises
     ------
     ConfigError
-        If types are needed and no neuron has one, or the model has gains already.
+        If types are needed and not there, or the model has gains already.
     """
     if isinstance(model.recurrent, GainMap):
         raise ConfigError("the model has gains already: give the one that RateModel.of made")
-    sharing = share_gains(connectome, strengths)
+    sharing = share_gains(connectome, strengths, type_column=type_column)
     fixed = model.project({"weights": jnp.asarray(magnitudes)})["weights"]
     columns = np.asarray(model.recurrent.pattern.indices)
     if sharing.order is not None:
