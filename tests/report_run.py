@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from connfit.checkpoint import write_arrays, write_json
 from connfit.config import EvaluateConfig
 from connfit.connectome import from_pairs
 from connfit.evaluate import Persistence, VarRidge, evaluate_all, write_metrics
+from connfit.learn import PRESETS
 from connfit.recording import Recording
 
 NASTY = '<script>alert("x")</script> & "units"'
@@ -90,7 +92,8 @@ def add_gradients(folder: Path) -> None:
         label = rule if window is None else f"{rule}, K = {window}"
         return {
             "rule": rule, "label": label, "by_window": window is not None, "window": window or 16, "groups": groups,
-            "ms_per_step": 0.5, "carried_bytes": 1000, "working_bytes": 2_000_000,
+            "credit": PRESETS[rule][0],
+            "carry": PRESETS[rule][1], "ms_per_step": 0.5, "carried_bytes": 1000, "working_bytes": 2_000_000,
         }  # fmt: skip
 
     rows = [row(rule, window) for rule, windows in rules.items() for window in windows or (None,)]
@@ -125,10 +128,84 @@ def add_simulation(folder: Path, name: str) -> None:
     write_arrays(out / "perturbation.npz", traces, {"units": [NASTY], "sets": ["region:B"]})
 
 
+STUDY_ROWS = {
+    "connectome": "connectome", "untrained": "untrained", "no_drive": "ablation", "learned_readout": "ablation",
+    "frozen_time_constants": "ablation", "fixed_strengths": "ablation", "shuffle_signs": "null", "erdos_renyi": "null",
+    "mean": "baseline", "gru": "baseline", "region_rnn": "baseline",
+}  # fmt: skip
+
+
+def study_record(outcomes: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """`study.json` in which every row differs from the connectome model as `outcomes` says; `"better"` otherwise."""
+    rng = np.random.default_rng(2)
+    interval = {"better": (0.1, 0.05, 0.15), "tie": (0.01, -0.05, 0.07), "worse": (-0.1, -0.15, -0.05)}
+
+    def difference(outcome: str) -> dict[str, Any]:
+        value, low, high = interval[outcome]
+        return {
+            "value": value, "low": low, "high": high, "level": 0.95, "blocks": 20, "block_frames": 4, "seeds": [2, 2],
+            "reason": None, "outcome": outcome, "excludes_zero": outcome != "tie", "excludes_zero_corrected": False,
+            "low_corrected": low - 0.1, "high_corrected": high + 0.1,
+        }  # fmt: skip
+
+    keys = ("one_step_skill", "horizon_10_skill", "one_step_fc", "free_run_fc", "free_run_std_ratio")
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name, "group": group, "keeps": "wiring & signs", "changes": NASTY, "seeds": [0, 1], "failed": {},
+            "reason": None, "parameters": {"weights": 100, "all": 140}, "fit_seconds": 1.5, "epochs": [5, 5],
+            "validation_selection": [0.1, 0.2], "runs": [],
+            "scores": {key: {"mean": float(rng.normal()), "std": 0.125, "seeds": [0.5, 0.75]} for key in keys},
+            "difference": None if name == "connectome" else {
+                h: difference((outcomes or {}).get(name, "better")) for h in ("1", "10")
+            },
+        }
+        for name, group in STUDY_ROWS.items()
+    ]  # fmt: skip
+    rows.append({
+        **rows[-1], "name": "gain_per_type_pair", "group": "ablation", "seeds": [], "difference": None,
+        "reason": "there are no cell types", "parameters": None, "fit_seconds": None,
+        "scores": {key: {"mean": None, "std": None, "seeds": []} for key in keys},
+    })  # fmt: skip
+    agreement = {
+        "count": 100, "seeds": 2, "start_pearson": 0.5, "start_spearman": 0.5, "pearson": 0.875, "spearman": 0.75,
+        "log_pearson": 0.25, "positive": 1.0, "change_pearson": 0.0625, "change_spearman": 0.125, "change_low": 0.03,
+        "change_high": 0.09, "moved": 0.5, "spread_ratio": 1.25, "reason": None,
+    }  # fmt: skip
+    return {
+        "connfit": "0.1.0", "format": 1, "run": "run", "dataset": "made", "surrogate": False, "part": "test",
+        "seeds": [0, 1], "weight_spread": 0.5,
+        "recordings": ["a"], "neurons": NEURONS, "connections": 100, "units": UNITS,
+        "observations": {"train": 900, "validation": 225, "test": 375},
+        "budget": {"epochs": 5, "free_run_epochs": 0, "patience": None, "select_on": "horizon", "learning_rate": 0.01,
+                   "batch": None},
+        "measures": [{"key": key, "label": key.replace("_", " "), "better": "high"} for key in keys],
+        "rows": rows,
+        "comparisons": {"rows": 10, "horizons": [1, 10], "count": 20, "level": 0.95, "text": "20 intervals."},
+        "verdict": ["One frame ahead the connectome model beats them all."],
+        "reproducibility": {
+            "seeds": [0, 1], "groups": [{"group": name, **agreement} for name in ("weights", "time_constants")],
+            "weights_by_region": [{"group": "A", **agreement}],
+            "predictions": [
+                {"frames_ahead": h, "count": 300, "pearson": 0.99, "change_pearson": 0.5, "reason": None}
+                for h in (1, 10)
+            ],
+            "flat": ["weights"], "text": ["weights: a flat direction."],
+        },
+        "performance": {"seconds": 60.0, "jobs": 2, "threads": {}},
+    }  # fmt: skip
+
+
+def add_study(folder: Path) -> None:
+    """`study/study.json`, as `connfit evaluate --full` writes it."""
+    (folder / "study").mkdir()
+    write_json(folder / "study" / "study.json", study_record())
+
+
 def complete_run(folder: Path) -> Path:
     """A run directory to which every other command has added its files."""
     run_directory(folder)
     add_gradients(folder)
+    add_study(folder)
     for name in ("silence-id-n1", "silence-id-n2"):
         add_simulation(folder, name)
     return folder

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_run import complete_run, results, run_directory
+from report_run import add_gradients, complete_run, results, run_directory, study_record
 
 from connfit.evaluate import write_metrics
 from connfit.report.evidence import Evidence, written
+from connfit.report.limits import all_limits
 from connfit.report.questions import QUESTIONS, answer_all, write_answers
 from connfit.report.report_numbers import report_numbers
-from connfit.report.run_files import RunFiles
+from connfit.report.run_files import GRADIENT, STUDY, RunFiles
 
 DIGITS = re.compile(r"\d")
 
@@ -80,6 +81,7 @@ def test_a_run_with_more_files_answers_more(tmp_path: Path) -> None:
     few, more = open_ones(run_directory(tmp_path / "a")), open_ones(complete_run(tmp_path / "b"))
     assert more < few
     assert {"gradient_bias", "lower_loss_on_test", "unseen_perturbations"} <= few - more
+    assert {"across_seeds", "regions_alone", "why_learn_strengths"} <= few - more
 
 
 def test_an_answer_follows_the_numbers() -> None:
@@ -115,3 +117,52 @@ def test_keys_are_json_pointers() -> None:
     assert evidence.quotes[0].keys == ("metrics.json#/a~1b/m~0n/0", "metrics.json#/a~1b/m~0n/1/x")
     with pytest.raises(KeyError, match="no number"):
         evidence.say("#/absent")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected", "limit"),
+    [
+        ({}, "One frame ahead the real wiring beats shuffle signs and Erdős–Rényi graph.", None),
+        (
+            {"shuffle_signs": "tie", "erdos_renyi": "worse"},
+            "the real wiring cannot be told from shuffle signs; loses to Erdős–Rényi graph.",
+            "None of 2 null connectomes is worse than the real wiring at any horizon",
+        ),
+        (
+            {"erdos_renyi": "tie"},
+            "beats shuffle signs; cannot be told from Erdős–Rényi graph.",
+            "it beats 1 of 2 at 1 frame",
+        ),
+    ],
+)
+def test_a_study_says_who_wins_whoever_it_is(outcomes: dict[str, str], expected: str, limit: str | None) -> None:
+    documents = {"metrics.json": results()[0], STUDY: study_record(outcomes)}
+    (answer,) = [one for question, one in answer_all(documents) if question.name == "null_connectomes"]
+    assert answer.status == "answered"
+    assert expected in answer.text
+    assert "with 95 % intervals" in answer.text
+    assert ("(−0.150 to −0.0500)" in answer.text) is ("worse" in outcomes.values())
+    found = [line for line in all_limits(documents) if "wiring" in line]
+    assert (not found) if limit is None else (len(found) == 1 and limit in found[0])
+
+
+def test_what_wins_without_a_connectome_or_learning_is_a_limitation() -> None:
+    documents = {"metrics.json": results()[0], STUDY: study_record({"gru": "worse", "fixed_strengths": "tie"})}
+    found = " ".join(all_limits(documents))
+    assert "Without a connectome, some do better than this model over seeds and blocks of time: GRU at 1 frame" in found
+    assert "Strengths that stay at the synapse counts predict as well as learned ones" in found
+    assert "what the fit changed in weights does not agree between them" in found
+    before = " ".join(all_limits({"metrics.json": results()[0]}))
+    assert "GRU" not in before and "Seeds" not in before
+
+
+def test_a_rule_far_from_the_exact_gradient_is_a_limitation(tmp_path: Path) -> None:
+    add_gradients(tmp_path)
+    record = json.loads((tmp_path / GRADIENT).read_text())
+    rows = record["parameters"]["fitted"]
+    config = {"learner": {"credit": "neuron", "carry": "trace", "window": 16}}
+    rule = next(row for row in rows if row["label"] == "d-rtrl")
+    for cosine, stated in ((0.99, False), (0.5, True)):
+        rule["groups"]["weights"]["cosine"] = cosine
+        documents = {"metrics.json": results()[0], GRADIENT: record, "config.json": config}
+        assert any("d-rtrl, has a gradient of the weights" in line for line in all_limits(documents)) is stated

@@ -1,29 +1,12 @@
-"""Answers to the questions about criticality, perturbation and limitations."""
+"""Answers to the last questions: what is learnt from a fit, and what is not."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from connfit.report.comparison import limitations
 from connfit.report.evidence import Answer, Evidence
-from connfit.report.held_out import held_out_limits
+from connfit.report.limits import all_limits
 from connfit.report.run_files import SIMULATIONS
 
-ANALYSE = "connfit evaluate DIR --full"
 SIMULATE = "connfit simulate DIR --silence SET"
-
-
-def not_analysed(what: str) -> Callable[[Evidence], Answer]:
-    """An answer for a run whose activity was not analysed."""
-    return lambda e: e.answer("not answerable", f"{what} (run `{ANALYSE}`).")
-
-
-power_laws = not_analysed("Avalanches were not analysed")
-other_thresholds = not_analysed("Avalanches were not analysed")
-crackling_noise = not_analysed("Avalanches were not analysed")
-null_avalanches = not_analysed("Avalanches were not analysed")
-subsampling = not_analysed("The branching ratio was not estimated")
-spectral_radius = not_analysed("Spectra were not computed")
 
 
 def unseen_perturbations(e: Evidence) -> Answer:
@@ -70,8 +53,7 @@ def sustaining_neurons(e: Evidence) -> Answer:
 
 def stated_limitations(e: Evidence) -> Answer:
     """How many limitations the report found in the numbers of the run."""
-    metrics, record = e.get("#"), e.get("record.json#")
-    found = [*limitations(metrics, record), *held_out_limits(metrics)]
+    found = all_limits(e.documents)
     if not found:
         return e.answer("answered", "The checks of this report found none.", section="limitations")
     count = e.name(str(len(found)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connfit.report.comparison import is_driven, pretty
 from connfit.report.evidence import Answer, Evidence, escaped
+from connfit.report.study_evidence import CONNECTOME, FULL, StudyEvidence
 
 TEST = "#/parts/test"
-FULL = "connfit evaluate DIR --full"
 
 
 def unseen_frames(e: Evidence) -> Answer:
@@ -29,7 +29,15 @@ def unseen_frames(e: Evidence) -> Answer:
             f"{e.say(f'{per_unit}/above_persistence')} of {e.say(f'{per_unit}/units')} units are predicted better than "
             f"by persistence, the median unit with skill {e.say(f'{per_unit}/median')}."
         )
-    return e.answer("answered", *said, section="scores")
+    study = StudyEvidence(e)
+    if not study.is_there:
+        said.append(f"A recurrent network and intervals: {ask(FULL)}.")
+        return e.answer("partly", *said, section="scores")
+    others = study.names("baseline", "untrained")
+    said += [study.verdict(others), study.differences(others)]
+    if "gru" in others:
+        return e.answer("answered", *said, section="study")
+    return e.answer("partly", *said, "A recurrent network without a connectome is not in this study.", section="study")
 
 
 def more_than_the_level(e: Evidence) -> Answer:
@@ -91,7 +99,14 @@ def better_connectivity(e: Evidence) -> Answer:
                 f"Over the {e.name(str(len(kept)), *kept)} recordings it ranges from {e.say(*kept, how='lowest')} to "
                 f"{e.say(*kept, how='highest')}."
             )
-    return e.answer("partly", *said, f"Intervals: {ask(FULL)}.", section="connectivity")
+    study = StudyEvidence(e)
+    if study.is_there and (over_seeds := study.score(CONNECTOME, "free_run_fc")):
+        said.append(f"Over {study.seeds()} it is {over_seeds} (mean and standard deviation).")
+        beside = [f"{study.label(name)} {score}" for name in study.names("baseline", "untrained")
+                  if (score := study.score(name, "free_run_fc"))]  # fmt: skip
+        said.append(f"Others in the same free runs: {'; '.join(beside)}." if beside else "")
+        return e.answer("answered", *said, section="connectivity")
+    return e.answer("partly", *said, f"The spread over seeds: {ask(FULL)}.", section="connectivity")
 
 
 def too_alike(e: Evidence) -> Answer:
@@ -151,6 +166,11 @@ def other_animals(e: Evidence) -> Answer:
         said.append("One recording was fitted, with one training and one test part.")
     said.append("Other cuts and longer training parts are other fits (`data.train`): one run cannot tell.")
     return e.answer("partly" if known else "not answerable", *said, section="held-out" if e.has(held) else "scores")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names with commas and "and"."""
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
 
 
 def ask(command: str) -> str:

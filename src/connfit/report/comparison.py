@@ -79,7 +79,8 @@ def number(value: float | None) -> str:
         return "0"
     if not 0.001 <= abs(value) < 10_000:
         return f"{value:.2e}".replace("-", "−")
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    # Rounded first: 0.09999 is 0.100, not 0.1000.
+    decimals = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))))
     return f"{value:.{decimals}f}".replace("-", "−")
 
 

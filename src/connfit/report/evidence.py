@@ -10,7 +10,7 @@ from connfit.report.comparison import number
 
 Status = Literal["answered", "partly", "not answerable"]
 
-HOW: dict[str, Callable[[Sequence[float]], float]] = {
+HOW: dict[str, Callable[[Sequence[Any]], float]] = {
     "value": lambda given: given[0],
     "percent": lambda given: 100 * given[0],
     "size": lambda given: abs(given[0]),
@@ -19,6 +19,7 @@ HOW: dict[str, Callable[[Sequence[float]], float]] = {
     "ratio": lambda given: given[0] / given[1],
     "lowest": min,
     "highest": max,
+    "count": lambda given: len(given[0]),
     "mebibytes": lambda given: sum(given) / 2**20,
 }
 """How a quoted number follows from the values under its keys."""
@@ -120,7 +121,7 @@ def written(evidence: Evidence, keys: Sequence[str], how: str) -> str:
     """The number that the values at keys make, as it is written: three digits, counts in full."""
     values = [evidence.get(key) for key in keys]
     for key, value in zip(keys, values, strict=True):
-        if value is None or isinstance(value, (str, Mapping, list)):
+        if value is None or isinstance(value, str) or isinstance(value, (Mapping, list)) != (how == "count"):
             raise KeyError(f"{key} is {value!r}, no number")
     made = HOW[how](values)
     if how == "percent":

@@ -7,9 +7,8 @@ from html import escape
 from pathlib import Path
 
 from connfit.report import page, questions_section
-from connfit.report.comparison import limitations
 from connfit.report.drawings import Drawing
-from connfit.report.held_out import held_out_limits
+from connfit.report.limits import all_limits
 from connfit.report.picture_budget import draw_all
 from connfit.report.questions import answer_all, write_answers
 from connfit.report.report_numbers import report_numbers
@@ -40,7 +39,7 @@ def write_report(run_dir: str | Path) -> Path:
     """
     run = RunFiles.read(run_dir)
     name = str(run.metrics.get("dataset") or run.folder.name)
-    limits = [*limitations(run.metrics, run.record), *held_out_limits(run.metrics)]
+    limits = all_limits(run.documents())
     found = sections(run, limits)
     figures = draw_all({one.anchor: one.drawings for one in found}, run.folder / "figures")
     measured = report_numbers(run)

@@ -10,6 +10,7 @@ from typing import Any
 from connfit.checkpoint import write_json
 from connfit.report import answers_activity as activity
 from connfit.report import answers_connectome as connectome
+from connfit.report import answers_criticality as criticality
 from connfit.report import answers_learning as learning
 from connfit.report import answers_parameters as parameters
 from connfit.report import answers_prediction as prediction
@@ -182,38 +183,38 @@ QUESTIONS: tuple[Question, ...] = (
         CRITICAL,
         "Is a power law of avalanches better than a log-normal, an exponential, a truncated power law, by "
         "likelihood, and over how many decades and avalanches?",
-        activity.power_laws,
+        criticality.power_laws,
     ),
     Question(
         "other_thresholds",
         CRITICAL,
         "Do the largest and smallest avalanches carry the fit, and do other thresholds, bins, units and seeds agree?",
-        activity.other_thresholds,
+        criticality.other_thresholds,
     ),
     Question(
         "crackling_noise",
         CRITICAL,
         "Do sizes, durations and their relation fit together, and do shapes collapse?",
-        activity.crackling_noise,
+        criticality.crackling_noise,
     ),
     Question(
         "null_avalanches",
         CRITICAL,
         "Do null networks, shuffled time and phase-randomised data pass the same tests?",
-        activity.null_avalanches,
+        criticality.null_avalanches,
     ),
     Question(
         "subsampling",
         CRITICAL,
         "What does it mean that few units are seen of many neurons?",
-        activity.subsampling,
+        criticality.subsampling,
     ),
     Question(
         "spectral_radius",
         CRITICAL,
         "A spectral radius near 1: of which matrix, and does it follow from fitting slow signals with any "
         "linear model?",
-        activity.spectral_radius,
+        criticality.spectral_radius,
     ),
     Question(
         "unseen_perturbations",

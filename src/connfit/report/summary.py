@@ -12,7 +12,8 @@ from connfit.report.evidence import Answer
 from connfit.report.gradient_section import main_group
 from connfit.report.questions import Question
 from connfit.report.questions_section import STATUSES
-from connfit.report.run_files import GRADIENT, RunFiles
+from connfit.report.run_files import GRADIENT, STUDY, RunFiles
+from connfit.report.study_names import row_name
 
 Fact = tuple[str, str, str]
 """Name, number, and what to read it against."""
@@ -86,7 +87,14 @@ def key_facts(run: RunFiles) -> list[Fact]:
         if key == ("free_run", "fc_corr") and itself is not None:
             note = "; ".join([*([note] if note else []), f"copy of the training FC {number(itself)}"])
         found.append((title, number(row.values[MODEL]), note))
-    return [*found, *_units(run.metrics), *_parameters(run.metrics), *_gradient(run.added.get(GRADIENT))]
+    study = run.added.get(STUDY)
+    return [
+        *found,
+        *_units(run.metrics),
+        *_parameters(run.metrics),
+        *(_wiring(study) + _seeds(study) if study else []),
+        *_gradient(run.added.get(GRADIENT)),
+    ]
 
 
 def against_itself(metrics: Mapping[str, Any]) -> str:
@@ -118,6 +126,34 @@ def _parameters(metrics: Mapping[str, Any]) -> list[Fact]:
     if not parameters or not observed:
         return []
     return [("fitted parameters per observation", f"{parameters / observed:.3g}", f"{parameters:,} for {observed:,}")]
+
+
+def _wiring(study: Mapping[str, Any]) -> list[Fact]:
+    """The real wiring beside the best null connectome, one frame and some frames ahead."""
+    nulls = [row for row in study["rows"] if row["group"] == "null" and row["difference"]]
+    horizons = [h for h in study["comparisons"]["horizons"] if h <= 10]
+    if not nulls or not horizons:
+        return []
+    h = str(max(horizons))
+    known = [row for row in nulls if row["difference"][h]["value"] is not None]
+    if not known:
+        return []
+    best = min(known, key=lambda row: row["difference"][h]["value"])
+    one = best["difference"][h]
+    interval = f"95 %: {number(one['low'])} to {number(one['high'])}; " if one["low"] is not None else ""
+    ahead = "1 frame" if h == "1" else f"{h} frames"
+    note = f"{interval}best of {len(nulls)}: {row_name(best['name'])}"
+    return [(f"real wiring minus best null: skill {ahead} ahead", number(one["value"]), note)]
+
+
+def _seeds(study: Mapping[str, Any]) -> list[Fact]:
+    """How far seeds agree on what the fit did to the weights."""
+    groups = (study.get("reproducibility") or {}).get("groups") or []
+    weights = next((one for one in groups if one["group"] == "weights" and one["change_pearson"] is not None), None)
+    if weights is None:
+        return []
+    note = f"{weights['seeds']} seeds; 1 if they find the same"
+    return [("changes of weights: correlation between seeds", number(weights["change_pearson"]), note)]
 
 
 def _gradient(record: Mapping[str, Any] | None) -> list[Fact]:

@@ -1,0 +1,145 @@
+"""What answers quote from `study/study.json`: scores over seeds, and differences to the connectome model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from connfit.report.evidence import Evidence
+from connfit.report.run_files import STUDY
+from connfit.report.study_names import row_name
+
+FULL = "connfit evaluate DIR --full"
+CONNECTOME = "connectome"
+MANY = 4
+"""More rows than this are not all quoted one by one: the table has them."""
+
+
+@dataclass(frozen=True)
+class StudyEvidence:
+    """Rows of a study by name, as text with its keys.
+
+    Parameters
+    ----------
+    evidence
+        Records what is quoted.
+    """
+
+    evidence: Evidence
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the run has a study whose connectome model could be fitted."""
+        return CONNECTOME in self.names("connectome")
+
+    def names(self, *groups: str) -> list[str]:
+        """Rows of these groups that have numbers."""
+        rows = self.evidence.get(f"{STUDY}#/rows") or []
+        return [row["name"] for row in rows if row["group"] in groups and row["seeds"]]
+
+    def key(self, name: str) -> str | None:
+        """Where a row stands; None if the study lacks it or it has no numbers."""
+        rows = self.evidence.get(f"{STUDY}#/rows") or []
+        return next(
+            (f"{STUDY}#/rows/{at}" for at, row in enumerate(rows) if row["name"] == name and row["seeds"]), None
+        )
+
+    def horizons(self) -> list[int]:
+        """One frame, and the longest horizon up to ten frames that was compared."""
+        every = self.evidence.get(f"{STUDY}#/comparisons/horizons") or []
+        far = max((h for h in every if 1 < h <= 10), default=None)
+        return [h for h in (1 if 1 in every else None, far) if h is not None]
+
+    def ahead(self, horizon: int) -> str:
+        """A horizon in words."""
+        if horizon == 1:
+            return "one frame ahead"
+        at = (self.evidence.get(f"{STUDY}#/comparisons/horizons") or []).index(horizon)
+        return f"{self.evidence.say(f'{STUDY}#/comparisons/horizons/{at}')} frames ahead"
+
+    def score(self, name: str, measure: str) -> str:
+        """Mean over seeds of a row, with the standard deviation where there is one; empty if it is not defined."""
+        key = f"{self.key(name)}/scores/{measure}"
+        if not self.evidence.has(f"{key}/mean"):
+            return ""
+        spread = f" ± {self.evidence.say(f'{key}/std')}" if self.evidence.has(f"{key}/std") else ""
+        return f"{self.evidence.say(f'{key}/mean')}{spread}"
+
+    def difference(self, name: str, horizon: int) -> str:
+        """Skill of the connectome model minus that of a row, with its interval; empty if there is none."""
+        key = f"{self.key(name)}/difference/{horizon}"
+        if not self.evidence.has(f"{key}/value"):
+            return ""
+        text = f"{self.label(name)} {self.evidence.say(f'{key}/value')}"
+        if self.evidence.has(f"{key}/low", f"{key}/high"):
+            text += f" ({self.evidence.say(f'{key}/low')} to {self.evidence.say(f'{key}/high')})"
+        return text
+
+    def outcome(self, name: str, horizon: int) -> str | None:
+        """`"better"`, `"worse"` or `"tie"` of the connectome model."""
+        return self.evidence.get(f"{self.key(name)}/difference/{horizon}/outcome")
+
+    def differences(self, names: Sequence[str]) -> str:
+        """A sentence on the differences at every horizon, of many rows to the best of them; empty if there are none."""
+        found = []
+        for horizon in self.horizons():
+            values = {name: self.evidence.get(f"{self.key(name)}/difference/{horizon}/value") for name in names}
+            known = [name for name in names if values[name] is not None]
+            if len(known) > MANY:
+                best = min(known, key=lambda name: values[name])
+                found.append((horizon, f"the best of them is {self.difference(best, horizon)}"))
+            elif known:
+                found.append((horizon, "; ".join(self.difference(name, horizon) for name in known)))
+        if not found:
+            return ""
+        level = self.evidence.say(f"{STUDY}#/comparisons/level", how="percent")
+        return (
+            f"Skill of this model minus that of another, with {level} intervals over blocks of time and seeds: "
+            + ". ".join(f"{_capital(self.ahead(horizon))}: {text}" for horizon, text in found)
+            + "."
+        )
+
+    def verdict(self, names: Sequence[str], *, us: str = "the model") -> str:
+        """Which rows are beaten, are not told apart, or do better, at every horizon, in one sentence each."""
+        said = []
+        for horizon in self.horizons():
+            of = {
+                outcome: [name for name in names if self.outcome(name, horizon) == outcome]
+                for outcome in ("better", "tie", "worse")
+            }
+            parts = [
+                f"{verb} {every if len(of[outcome]) == len(names) > 2 else self.listed(of[outcome])}"
+                for outcome, verb, every in (
+                    ("better", "beats", "all of them"),
+                    ("tie", "cannot be told from", "any of them"),
+                    ("worse", "loses to", "all of them"),
+                )
+                if of[outcome]
+            ]
+            if parts:
+                said.append(f"{_capital(self.ahead(horizon))} {us} {'; '.join(parts)}.")
+        return " ".join(said)
+
+    def listed(self, names: Sequence[str]) -> str:
+        """Rows as people call them, with commas and "and"."""
+        labels = [self.label(name) for name in names]
+        return ", ".join(labels[:-1]) + (" and " if len(labels) > 1 else "") + labels[-1] if labels else ""
+
+    def parameters(self, name: str) -> str:
+        """Number of trained parameters of a row; empty if it is not known."""
+        key = f"{self.key(name)}/parameters/all"
+        return self.evidence.say(key) if self.evidence.has(key) else ""
+
+    def seeds(self) -> str:
+        """Number of seeds of the connectome model, with the noun."""
+        key = f"{self.key(CONNECTOME)}/seeds"
+        count = len(self.evidence.get(key))
+        return f"{self.evidence.say(key, how='count')} seed{'' if count == 1 else 's'}"
+
+    def label(self, name: str) -> str:
+        """A row as people call it; its digits are no numbers."""
+        return self.evidence.name(row_name(name), f"{self.key(name)}/name")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,24 @@
+"""Rows of a study as people call them."""
+
+from __future__ import annotations
+
+NAMES = {
+    "connectome": "the connectome model",
+    "untrained": "the untrained model",
+    "mean": "the mean",
+    "var_ridge": "ridge VAR",
+    "ar": "autoregression of each unit",
+    "lds": "linear dynamical system",
+    "gru": "GRU",
+    "region_rnn": "network of the recorded units alone",
+    "learned_readout": "learned read-out",
+    "erdos_renyi": "Erdős–Rényi graph",
+    "fixed_strengths": "strengths fixed to synapse counts",
+    "gain_per_neuron": "counts with one gain per neuron",
+    "gain_per_type_pair": "counts with one gain per pair of cell types",
+}
+
+
+def row_name(name: str) -> str:
+    """A row by its name in `study.json`."""
+    return NAMES.get(name, name.replace("_", " "))
