@@ -16,6 +16,7 @@ from connfit.config import EvaluateConfig
 from connfit.errors import one_of
 from connfit.evaluate.ar import Ar
 from connfit.evaluate.forecast import Forecaster
+from connfit.evaluate.lds import Lds
 from connfit.evaluate.recurrent_training import fit_gru, fit_region_rnn
 from connfit.evaluate.var_ridge import VarRidge, moments, pooled_means
 from connfit.recording import Recording
@@ -135,6 +136,7 @@ BASELINES: Mapping[str, BaselineFactory] = {
     "persistence": Persistence.fit,
     "ar": Ar.fit,
     "var_ridge": VarRidge.fit,
+    "lds": Lds.fit,
     "gru": fit_gru,
     "region_rnn": fit_region_rnn,
 }
