@@ -31,7 +31,19 @@ inline void MatvecSingle(const MatvecArgs& a, int64_t begin, int64_t end) {
 }
 
 #ifdef CONNFIT_X86
-// Four independent sums keep enough gathers in flight.
+// x at eight places, loaded one by one: a gather instruction takes longer on many processors (8.4 against 5.5 ms for the
+// whole call at 15 million connections on a Zen 4), for some of them run it in microcode.
+CONNFIT_AVX2 CONNFIT_INLINE __m256 LoadAt(const float* x, const int32_t* at) {
+  const __m128 low = _mm_insert_ps(
+      _mm_insert_ps(_mm_insert_ps(_mm_load_ss(x + at[0]), _mm_load_ss(x + at[1]), 0x10), _mm_load_ss(x + at[2]), 0x20),
+      _mm_load_ss(x + at[3]), 0x30);
+  const __m128 high = _mm_insert_ps(
+      _mm_insert_ps(_mm_insert_ps(_mm_load_ss(x + at[4]), _mm_load_ss(x + at[5]), 0x10), _mm_load_ss(x + at[6]), 0x20),
+      _mm_load_ss(x + at[7]), 0x30);
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(low), high, 1);
+}
+
+// Four independent sums keep enough loads in flight.
 CONNFIT_AVX2 inline void MatvecSingleAvx2(const MatvecArgs& a, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) {
     __m256 sums[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
@@ -40,17 +52,15 @@ CONNFIT_AVX2 inline void MatvecSingleAvx2(const MatvecArgs& a, int64_t begin, in
     for (; e + 32 <= stop; e += 32) {
 #pragma GCC unroll 4
       for (int k = 0; k < 4; ++k) {
-        const __m256i at = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a.indices + e + 8 * k));
-        sums[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a.w + e + 8 * k), _mm256_i32gather_ps(a.x, at, 4), sums[k]);
+        sums[k] = _mm256_fmadd_ps(_mm256_loadu_ps(a.w + e + 8 * k), LoadAt(a.x, a.indices + e + 8 * k), sums[k]);
       }
     }
-    for (; e < stop; e += 8) {
-      const __m256i lanes = FirstLanes(stop - e);
-      const __m256i at = _mm256_maskload_epi32(a.indices + e, lanes);
-      const __m256 x = _mm256_mask_i32gather_ps(_mm256_setzero_ps(), a.x, at, _mm256_castsi256_ps(lanes), 4);
-      sums[0] = _mm256_fmadd_ps(_mm256_maskload_ps(a.w + e, lanes), x, sums[0]);
+    for (; e + 8 <= stop; e += 8) {
+      sums[0] = _mm256_fmadd_ps(_mm256_loadu_ps(a.w + e), LoadAt(a.x, a.indices + e), sums[0]);
     }
-    a.y[i] = SumLanes(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
+    float rest = 0.0f;
+    for (; e < stop; ++e) rest += a.w[e] * a.x[a.indices[e]];
+    a.y[i] = rest + SumLanes(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
   }
 }
 #endif

@@ -18,7 +18,7 @@ SOURCE = Path(connfit.__file__).parent
 
 # From left to right: a unit (module or subpackage) imports from the groups before its own and from itself only.
 ORDER = (
-    {"errors", "_types"},
+    {"errors", "_types", "huge_pages"},
     {"region_synapses", "connectome_checks"},
     {"config", "connectome", "recording", "checkpoint"},
     {"anatomy", "matching", "preprocess", "ops"},
@@ -27,7 +27,7 @@ ORDER = (
     {"training_step"},
     {"train", "memory"},
     {"run", "evaluation_run", "gradient_fidelity", "learning_curves"},
-    {"gradcheck", "perturbation_run", "study"},
+    {"gradcheck", "perturbation_run", "study", "brain_analysis"},
     {"__init__"},
     {"cli"},
     {"__main__"},

@@ -15,19 +15,26 @@ README; or the command `connfit fit`. Arrays are [time, unit], connectivity is [
 constants are in seconds. Every mistake in data or options is a `ConnfitError` that names it.
 """
 
-from connfit.cohort import Cohort
-from connfit.config import Config, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
-from connfit.connectome import Connectome
-from connfit.data.load import list_datasets, load_connectome, load_recording, load_recordings, read_recording
-from connfit.data.tables import connectome_from_tables
-from connfit.errors import ConnfitError
-from connfit.evaluation_run import evaluate_fit, evaluate_run
-from connfit.learn import Windowed, preset
-from connfit.matching import match_units
-from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
-from connfit.preprocess import apply_steps
-from connfit.recording import Recording
-from connfit.train import Fit, fit
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from connfit.cohort import Cohort
+    from connfit.config import Config, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
+    from connfit.connectome import Connectome
+    from connfit.data.load import list_datasets, load_connectome, load_recording, load_recordings, read_recording
+    from connfit.data.tables import connectome_from_tables
+    from connfit.errors import ConnfitError
+    from connfit.evaluation_run import evaluate_fit, evaluate_run
+    from connfit.learn import Windowed, preset
+    from connfit.matching import match_units
+    from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
+    from connfit.preprocess import apply_steps
+    from connfit.recording import Recording
+    from connfit.train import Fit, fit
 
 __version__ = "0.1.0"
 
@@ -62,3 +69,49 @@ __all__ = [
     "share_strengths",
     "start_magnitudes",
 ]
+
+_HOME = {
+    "Cohort": "connfit.cohort",
+    "Config": "connfit.config",
+    "Connectome": "connfit.connectome",
+    "ConnfitError": "connfit.errors",
+    "EvaluateConfig": "connfit.config",
+    "Fit": "connfit.train",
+    "LearnerConfig": "connfit.config",
+    "ModelConfig": "connfit.config",
+    "RateModel": "connfit.models",
+    "Readout": "connfit.models",
+    "Recording": "connfit.recording",
+    "TrainConfig": "connfit.config",
+    "Windowed": "connfit.learn",
+    "apply_steps": "connfit.preprocess",
+    "connectome_from_tables": "connfit.data.tables",
+    "evaluate_fit": "connfit.evaluation_run",
+    "evaluate_run": "connfit.evaluation_run",
+    "fit": "connfit.train",
+    "initial_parameters": "connfit.models",
+    "list_datasets": "connfit.data.load",
+    "load_connectome": "connfit.data.load",
+    "load_recording": "connfit.data.load",
+    "load_recordings": "connfit.data.load",
+    "match_units": "connfit.matching",
+    "preset": "connfit.learn",
+    "read_recording": "connfit.data.load",
+    "share_strengths": "connfit.models",
+    "start_magnitudes": "connfit.models",
+}
+"""Module of each public name. They are imported when they are first used, so that the command line starts at once."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    if any(module.name == name for module in iter_modules(__path__)):
+        return import_module(f"connfit.{name}")
+    raise AttributeError(f"module 'connfit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

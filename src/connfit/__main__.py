@@ -1,6 +1,15 @@
-"""`python -m connfit` is the command line."""
+"""`connfit`, and `python -m connfit`: the command line."""
 
-from connfit.cli import main
+from connfit.huge_pages import restart_with_huge_pages
+
+
+def main() -> None:
+    """Entry point; what takes time to import is imported only once the process is as it should be."""
+    restart_with_huge_pages()
+    from connfit.cli import main as command_line
+
+    command_line()
+
 
 if __name__ == "__main__":
     main()
