@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -9,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from small import write_files
 from typer.testing import CliRunner
 
@@ -26,6 +29,9 @@ from connfit.errors import ConfigError, DataError
 from connfit.evaluate.metrics_file import read_metrics
 from connfit.evaluate.scores import score
 from connfit.evaluation_run import evaluate_run
+from connfit.report.comparison import number
+from connfit.report.study_section import study_blocks, study_drawings
+from connfit.report.study_table import print_study
 from connfit.study import StudyOptions, row_config, run_study, study_rows
 from connfit.study.full import plan_study, read_study
 from connfit.study.rows import WEIGHT_SPREAD, study_config
@@ -102,7 +108,7 @@ def test_every_row_has_its_seeds_and_its_scores(study: dict[str, Any]) -> None:
 
 def test_a_row_that_cannot_be_computed_says_why_and_stops_no_other(study: dict[str, Any]) -> None:
     row = row_of(study, "gain_per_type_pair")
-    assert "needs cell types" in row["reason"] and set(row["failed"]) == {"3", "4"}
+    assert "'gain_per_type_pair' needs" in row["reason"] and set(row["failed"]) == {"3", "4"}
     assert row["scores"]["one_step_skill"]["mean"] is None and row["difference"] is None
     assert any("Gain per type pair has no numbers" in sentence for sentence in study["verdict"])
 
@@ -243,6 +249,29 @@ def test_a_worker_that_dies_fails_its_task_alone(folder: Path, tmp_path: Path) -
     assert events.get(timeout=10)["event"] == "started"
     assert events.get(timeout=60) == {"event": "done", "task": "mean-seed3"}
     worker.stop()
+
+
+def test_the_report_has_its_table_and_figures(folder: Path, study: dict[str, Any]) -> None:
+    text = "".join(study_blocks(folder))
+    skill = row_of(study, "shuffle_signs")["scores"]["horizon_2_skill"]
+    assert number(skill["mean"]) in text and study["verdict"][0] in text
+    assert escape(row_of(study, "gain_per_type_pair")["reason"]) in text
+    assert study_blocks(folder.parent) == [] and study_drawings(folder.parent) == []
+    drawn = {one.name: one.draw() for one in study_drawings(study)}
+    assert set(drawn) == {"study_differences", "study_reproducibility"}
+    labels = [label.get_text() for label in drawn["study_differences"].axes[0].get_yticklabels()]
+    assert labels == ["no drive", "shuffle signs", "mean", "var ridge"]
+    bars = [patch.get_height() for patch in drawn["study_reproducibility"].axes[0].patches]
+    assert bars[-4:] == [one["change_pearson"] for one in study["reproducibility"]["groups"]]
+
+
+def test_the_terminal_shows_rows_and_differences(study: dict[str, Any]) -> None:
+    console = Console(width=160, record=True, file=io.StringIO())
+    print_study(study, console)
+    text = console.export_text()
+    difference = row_of(study, "no_drive")["difference"]["1"]
+    assert f"{difference['value']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]*" in text
+    assert "gain_per_type_pair" in text and "Predictions one frame ahead" in text
 
 
 # Rows

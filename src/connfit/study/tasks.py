@@ -184,7 +184,7 @@ def _baseline(
     from connfit.run import prepare
 
     factory = baseline_factories([task.row])[task.row]
-    evaluate = msgspec.structs.replace(config.evaluate, baselines=(task.row,))
+    evaluate = msgspec.structs.replace(config.evaluate, baselines=(task.row,), baseline_seed=task.seed)
     recordings = prepare(config).cohort.recordings
     fitted = []
     seconds = time.perf_counter()
