@@ -46,6 +46,9 @@ class Threshold(Result):
             raise ConfigError("a threshold on the population has sizes above it only with events = 'above'")
 
     def __str__(self) -> str:
-        name = {"mad": "MAD", "zscore": "SD", "percentile": "th percentile", "absolute": "(absolute)"}[self.rule]
+        name = {"mad": "MAD", "zscore": "SD", "percentile": "percentile", "absolute": "(absolute)"}[self.rule]
         what = "" if self.events == "above" else ", onsets"
-        return f"{self.level:g} {name} of {self.over}{what}"
+        # 91st, 95th.
+        ending = {1: "st", 2: "nd", 3: "rd"}.get(int(self.level) % 10 * (not 11 <= self.level % 100 <= 13), "th")
+        ending = ending if self.rule == "percentile" else ""
+        return f"{self.level:g}{ending} {name} of {self.over}{what}"

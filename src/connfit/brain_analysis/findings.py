@@ -88,8 +88,13 @@ def _branching(record: Mapping[str, Any]) -> list[str]:
             low, high = found["interval"]
             text += f" (95 % {low:.3f} to {high:.3f})"
             text += ", below 1" if high < 0.9995 else ", not told from 1"
+        if found["amplitude"] > 1.1:
+            text += (
+                f"; but the amplitude {found['amplitude']:.2f} is above the 1 of a branching process: slopes do not fall "
+                "as one exponential"
+            )
         if found["time_constant"]:
-            text += f"; a time constant of {found['time_constant']:.3g} s, which slow activity of any origin has"
+            text += f"; time constant {found['time_constant']:.3g} s, as slow activity of any origin has"
         lines.append(text + ".")
     return lines
 

@@ -100,13 +100,18 @@ def examine_source(source: Source, options: AnalysisOptions, frame_rate_hz: floa
         "units": int(source.arrays[0].shape[1]),
         "reference": reference,
         "grid": grid,
-        "verdict": {
-            floor: {kind: verdict([row for row in grid if row["floor_rule"] == floor and row["surrogate"] == kind])
-                    for kind in ("data", *GRID_SURROGATES) if kind not in reasons}
-            for floor in source.floors
-        },
+        "verdict": {floor: _verdicts(grid, floor) for floor in source.floors},
         "reasons": reasons,
-    }  # fmt: skip
+    }
+
+
+def _verdicts(grid: Sequence[Mapping[str, Any]], floor: str) -> dict[str, dict[str, int]]:
+    """`verdict` of the data and of each surrogate that went through the table."""
+    kinds = dict.fromkeys(row["surrogate"] for row in grid if row["floor_rule"] == floor)
+    return {
+        kind: verdict([row for row in grid if row["floor_rule"] == floor and row["surrogate"] == kind])
+        for kind in kinds
+    }
 
 
 def _cell(one: Criticality) -> dict[str, Any]:

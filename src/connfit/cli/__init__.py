@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from connfit import __version__
+from connfit.cli.analyze import analyze
 from connfit.cli.console import EXIT_MISTAKE, err_console, out_console
 from connfit.cli.data import data_app
 from connfit.cli.evaluate import compare, evaluate, report
@@ -21,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, fit, resume, evaluate, compare, report, gradcheck, simulate):
+for command in (demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze):
     app.command()(command)
 app.add_typer(data_app, name="data")
 
