@@ -27,7 +27,7 @@ ORDER = (
     {"training_step"},
     {"train", "memory"},
     {"run", "evaluation_run", "gradient_fidelity", "learning_curves"},
-    {"gradcheck", "perturbation_run", "study", "brain_analysis"},
+    {"gradcheck", "perturbation_run", "recovery", "study", "brain_analysis"},
     {"__init__"},
     {"cli"},
     {"__main__"},
