@@ -51,12 +51,21 @@ def measures(horizons: Sequence[int]) -> tuple[Measure, ...]:
         Measure("one_step_fc", "FC of one-step predictions", ("one_step", "fc_corr")),
         Measure("free_run_fc", "FC of free runs with residuals", ("free_run", "fc_corr")),
         Measure("free_run_std_ratio", "std of free runs over data's", ("free_run", "std_ratio"), "one"),
-        *(Measure(key, label, ("free_run", key), better) for key, label, better in FREE_RUN),
+        Measure(
+            "free_run_spectrum_db",
+            "spectrum of free runs, distance in dB",
+            ("free_run", "spectrum", "log_spectral_distance_db"),
+            "low",
+        ),
+        Measure(
+            "free_run_autocorrelation",
+            "autocorrelation of free runs, difference",
+            ("free_run", "autocorrelation", "rms_difference"),
+            "low",
+        ),
+        Measure("coverage_90", "coverage of 90 % intervals, one step", ("calibration", "coverage", "90"), "none"),
+        Measure("crps", "CRPS, one step", ("calibration", "crps"), "low"),
     )
-
-
-FREE_RUN: tuple[tuple[str, str, str], ...] = ()
-"""Further measures of free runs, by their key in `metrics.json`."""
 
 
 def study_table(
@@ -161,12 +170,13 @@ def _over_seeds(done: Mapping[int, Done], measure: Measure) -> dict[str, Any]:
     """Mean, standard deviation and each seed's value; null with the reason where there is none."""
     values, reasons = [], []
     for _, one in sorted(done.items()):
-        place = one.facts["scores"]
+        place, why = one.facts["scores"], {}
         for key in measure.path[:-1]:
             place = place.get(key) or {}
+            why |= place.get("reasons", {})
         values.append(place.get(measure.path[-1]))
-        why = {**place.get("reasons", {}), **one.facts["scores"].get("horizon", {}).get("reasons", {})}
-        reasons.append(why.get(measure.path[-1], "not computed"))
+        why |= one.facts["scores"].get("horizon", {}).get("reasons", {}) if measure.path[0] == "horizon_skill" else {}
+        reasons.append(next((why[key] for key in reversed(measure.path) if key in why), "not computed"))
     known = [value for value in values if value is not None]
     result: dict[str, Any] = {"mean": _mean(known), "std": None, "seeds": values}
     if len(known) > 1:
