@@ -126,7 +126,7 @@ def test_the_run_directory_of_fit(finished: tuple[Path, str]) -> None:
     assert metrics["observations"] == {"train": 1920, "validation": 640, "test": 640}
     assert set(metrics["parts"]) == set(metrics["at_initialisation"]) == {"train", "validation", "test"}
     assert {"mse", "skill_vs_persistence", "fc_corr"} <= set(metrics["parts"]["test"]["one_step"])
-    assert set(metrics["baselines"]) == {"mean", "persistence", "var_ridge"}
+    assert set(metrics["baselines"]) == {"mean", "persistence", "ar", "var_ridge"}
     assert {"ms_per_step", "first_step_s", "peak_rss_bytes", "steps"} <= set(metrics["performance"])
     assert json.loads((out / "record.json").read_text())["command"].startswith("connfit ")
 

@@ -171,7 +171,7 @@ def test_scores_of_held_out_animals() -> None:
     # The model is the pooled baseline: they see the same noise.
     assert detail["baselines"]["var_ridge"][HELD_OUT] == got
     assert detail["baselines"]["var_ridge_own"][HELD_OUT]["free_run"]["noise"] == "training residuals"
-    assert set(section["baselines"]) == {"mean", "persistence", "var_ridge", "var_ridge_own"}
+    assert set(section["baselines"]) == {"mean", "persistence", "ar", "var_ridge", "var_ridge_own"}
     assert section["observations"] == {HELD_OUT: 125 * (6 + 3)}
     mse = [one["parts"][HELD_OUT]["one_step"]["mse"] for one in section["recordings"].values()]
     assert section["parts"][HELD_OUT]["one_step"]["mse"] == pytest.approx(np.mean(mse))
@@ -195,7 +195,7 @@ def test_nothing_is_learned_from_a_held_out_animal() -> None:
     before, forecast = section(unseen)
     # Frames that neither the warm-up of the test part nor the lags reach.
     early, _ = section(with_values(unseen, slice(0, 300)))
-    for name in ("mean", "persistence", "var_ridge"):
+    for name in ("mean", "persistence", "ar", "var_ridge"):
         assert before["baselines"][name] == early["baselines"][name], name
     assert before["parts"] == early["parts"]
     assert before["baselines"]["var_ridge_own"] != early["baselines"]["var_ridge_own"]

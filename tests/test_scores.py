@@ -388,7 +388,7 @@ def test_pooled_metrics_are_means_over_recordings_and_sums_of_counts() -> None:
     why = validation["horizon"]["reasons"]["30"]
     assert why == "mean over 1 of 2 recordings; in at least one recording: the part has 30 frames, horizon 30 needs 38"
     assert validation["horizon_skill"]["30"] == details["long"]["parts"]["validation"]["horizon_skill"]["30"]
-    assert set(metrics["baselines"]) == {"mean", "persistence", "var_ridge"}
+    assert set(metrics["baselines"]) == {"mean", "persistence", "ar", "var_ridge"}
     assert metrics["baselines"]["persistence"]["test"]["one_step"]["skill_vs_persistence"] == 0
     assert metrics["at_initialisation"]["test"]["one_step"]["skill_vs_persistence"] == 0
     assert metrics["baselines"]["var_ridge"]["parameters"] == sum(

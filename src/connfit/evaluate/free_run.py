@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from connfit.config import EvaluateConfig
+from connfit.evaluate.dynamics import autocorrelation_scores, no_autocorrelation, no_spectrum, spectrum_scores
 from connfit.evaluate.forecast import Forecaster, SharingForecaster, check_shape
 from connfit.evaluate.metrics import (
     Measured,
@@ -263,7 +264,8 @@ def _driven(
     connectivity = np.mean([functional_connectivity(run, scored) for run in runs], axis=0)
     correlations = np.stack([unit_correlations(values, run, scored) for run in runs])
     ratios = np.mean([std_ratios(values, run, scored) for run in runs], axis=0)
-    return FreeRun(_scores(values, scored, connectivity, correlations, ratios, facts), shown, connectivity)
+    scores = _scores(values, scored, connectivity, correlations, ratios, facts, runs)
+    return FreeRun(scores, shown, connectivity)
 
 
 def _quiet(
@@ -277,7 +279,7 @@ def _quiet(
     scored = mask & np.isfinite(run)
     connectivity = functional_connectivity(run, scored)
     correlations, ratios = unit_correlations(values, run, scored), std_ratios(values, run, scored)
-    scores = _scores(values, scored, connectivity, correlations, ratios, facts)
+    scores = _scores(values, scored, connectivity, correlations, ratios, facts, run[None])
     late = slice(len(values) // 2, None)
     rest = median_of(std_ratios(values[late], run[late], scored[late]), "the data do not vary").value
     return FreeRun({**scores, "std_ratio_second_half": rest}, _in_part(run, offset), connectivity)
@@ -297,7 +299,11 @@ def _in_part(run: np.ndarray, offset: int) -> np.ndarray:
 
 def _none(reason: str, facts: dict[str, Any], offset: int, frames: int, units: int) -> FreeRun:
     missing = Measured(None, 0, reason=reason)
-    scores = collect(fc_corr=missing, median_unit_r=missing, std_ratio=missing)
+    scores = {
+        **collect(fc_corr=missing, median_unit_r=missing, std_ratio=missing),
+        "spectrum": no_spectrum(reason),
+        "autocorrelation": no_autocorrelation(reason),
+    }
     return FreeRun({**scores, **facts}, np.full((offset + frames, units), np.nan), np.full((units, units), np.nan))
 
 
@@ -308,6 +314,7 @@ def _scores(
     correlations: Float[np.ndarray, "*runs P"],
     ratios: Float[np.ndarray, "P"],
     facts: dict[str, Any],
+    runs: Float[np.ndarray, "runs t P"],
 ) -> dict[str, Any]:
     several = "pairs of unit and run" if correlations.ndim > 1 else "units"
     return {
@@ -316,5 +323,7 @@ def _scores(
             median_unit_r=median_of(correlations, "the data or the free run do not vary", of=several),
             std_ratio=median_of(ratios, "the data do not vary"),
         ),
+        "spectrum": spectrum_scores(values, scored, runs),
+        "autocorrelation": autocorrelation_scores(values, scored, runs),
         **facts,
     }

@@ -14,9 +14,11 @@ from jaxtyping import Bool, Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluate.baselines import Persistence
+from connfit.evaluate.calibration import OWN, Predictive, calibration_scores, training_spread
+from connfit.evaluate.dynamics import autocorrelation_scores, spectrum_scores
 from connfit.evaluate.errors import PredictionErrors, errors_of
 from connfit.evaluate.forecast import Forecaster, PartForecast, RecordingForecast
-from connfit.evaluate.free_run import Residuals, free_runs, no_free_runs, residuals_of
+from connfit.evaluate.free_run import MIN_RESIDUALS, RESIDUALS, Residuals, free_runs, no_free_runs, residuals_of
 from connfit.evaluate.metrics import (
     Measured,
     collect,
@@ -57,7 +59,9 @@ def score(
     dict
         By part: `one_step` (`mse`, `skill_vs_persistence`, `fc_corr`, `per_unit_skill` quartiles),
         `horizon_skill` (by horizon in frames, reference: persistence at the same horizon),
-        `horizon` (`starts`, `reasons`), `free_run` (`fc_corr`, `median_unit_r`, `std_ratio`,
+        `horizon` (`starts`, `reasons`), `calibration` (see `connfit.evaluate.calibration`),
+        `free_run` (`fc_corr`, `median_unit_r`, `std_ratio`, `spectrum` and `autocorrelation` of
+        `connfit.evaluate.dynamics`,
         `warmup_frames`, `frames`, `noise`; with noise also `runs` and `noise_frames`, the training
         frames that it is drawn from; without also `std_ratio_second_half`) and, if that has noise,
         `free_run_deterministic`. Where a number is None, `reasons` beside it says why.
@@ -113,6 +117,7 @@ def score_and_forecast(
     not_run = f"only the {' and the '.join(ahead_of)} part is run ahead"
     reference = Persistence()
     last_value = reference.one_step(recording)
+    std, distribution = _spread(forecaster, one_step, recording, residuals, config)
     if config.free_run_noise == "none":
         residuals = None
     elif residuals is None:
@@ -130,6 +135,7 @@ def score_and_forecast(
             "frames": len(values),
             "observed": int(mask.sum()),
             "one_step": _one_step_scores(values, mask, one_step[block], last_value[block]),
+            "calibration": calibration_scores(values, mask, one_step[block], std[block], distribution),
             **_horizon_scores(ahead.get(part, not_run), reference, recording, part, config),
             "free_run": free.scores,
         }
@@ -151,6 +157,25 @@ def score_and_forecast(
     forecast = RecordingForecast(recording.units, recording.frame_rate, recording.value_units, forecasts)
     errors = {part: errors_of(one_step, ahead[part], recording, part, config) for part in ahead}
     return Scored(scores, forecast, one_step, errors)
+
+
+def _spread(
+    forecaster: Forecaster,
+    one_step: Float[np.ndarray, "T P"],
+    recording: Recording,
+    residuals: Residuals | None,
+    config: EvaluateConfig,
+) -> tuple[Float[np.ndarray, "T P"], str]:
+    """Standard deviation of every one-step prediction, and where it comes from."""
+    if isinstance(forecaster, Predictive):
+        return np.asarray(forecaster.predictive_std(recording)), OWN
+    if residuals is None:
+        spread, source = training_spread(one_step, recording, config.free_run_warmup), RESIDUALS
+    elif len(residuals.frames) >= MIN_RESIDUALS:
+        spread, source = residuals.frames.std(axis=0), residuals.source
+    else:
+        spread, source = np.full(len(recording.units), np.nan), residuals.source
+    return np.broadcast_to(spread, recording.values.shape), source
 
 
 def _one_step_scores(
@@ -215,6 +240,23 @@ def _horizon_scores(
 
 
 def data_against_itself(recording: Recording) -> dict[str, Any]:
-    """Agreement of the data's own functional connectivity on train and on test: the bar that a static copy reaches."""
+    """Agreement of the data's own functional connectivity on train and on test: the bar that a static copy reaches.
+
+    With it the bars of spectrum and autocorrelation: the last frames of the training part, as many as the
+    test part has, in the place of a free run.
+    """
     train, test = (functional_connectivity(*recording.part(part)) for part in ("train", "test"))
-    return collect(fc_corr_train_vs_test=fc_corr(train, test))
+    return {
+        **collect(fc_corr_train_vs_test=fc_corr(train, test)),
+        "dynamics_train_vs_test": _dynamics_of_a_copy(recording),
+    }
+
+
+def _dynamics_of_a_copy(recording: Recording) -> dict[str, Any]:
+    """Scores of the end of the training part as if it were a free run of the test part."""
+    (early, before), (values, mask) = recording.part("train"), recording.part("test")
+    frames = min(len(early), len(values))
+    run, given = early[len(early) - frames :], before[len(before) - frames :]
+    both = mask[:frames] & given
+    spectrum = spectrum_scores(values[:frames], both, run[None])
+    return {"spectrum": spectrum, "autocorrelation": autocorrelation_scores(values[:frames], both, run[None])}
