@@ -109,7 +109,7 @@ def test_fit_says_what_it_fits_and_where_the_report_is(finished: tuple[Path, str
     )
     assert "teacher-forced epoch 2/2" in printed and "free-running epoch 2/2" in printed
     assert f"report: {out / 'report.html'}" in printed
-    assert all(column in printed for column in ("model", "mean", "ridge VAR", "one step", "skill"))
+    assert all(column in printed for column in ("model", "mean", "ridge", "VAR", "one step", "skill"))
 
 
 def test_the_run_directory_of_fit(finished: tuple[Path, str]) -> None:

@@ -41,13 +41,13 @@ BATCH = 16
 CHECK = 10
 """Steps between two looks at the tuning part."""
 
-PATIENCE = 10
+PATIENCE = 8
 """Looks without progress that end the training of one setting."""
 
 MAX_STEPS = 800
 """Steps that a setting is given at most."""
 
-TRIALS = 8
+TRIALS = 6
 """Settings that are tried at most."""
 
 PAD = 512

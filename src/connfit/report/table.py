@@ -25,7 +25,10 @@ from connfit.report.connectivity import COLUMNS, connectivity_in_words, connecti
 from connfit.report.held_out import held_out_in_words, held_out_rows
 
 _SHORT = {"free run with residuals": "free run, residuals", "free run without noise": "free run, no noise"}
-"""Headings that fit beside five columns of numbers on 80 characters."""
+"""Headings that fit beside six columns of numbers on 80 characters."""
+
+_BROKEN = {"at initialisation": "un-\ntrained", "persistence": "persis-\ntence"}
+"""Headings of columns that are broken in two lines; others are where they have a space."""
 
 
 def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "test") -> None:
@@ -59,12 +62,12 @@ def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "te
 
 
 def _scores(rows: list[Row], title: str) -> Table:
-    """Without columns that do not compete: they are named in words, and six would not fit on 80 characters."""
+    """Without columns that do not compete: they are named in words, and seven would not fit on 80 characters."""
     table = _table(title)
     table.add_column("", no_wrap=True)
     columns = [name for name in rows[0].values if name not in rows[0].outside]
     for name in columns:
-        table.add_column(escape("untrained" if name == "at initialisation" else name), justify="right", no_wrap=True)
+        table.add_column(escape(_BROKEN.get(name, name.replace(" ", "\n"))), justify="right", no_wrap=True)
     group = ""
     for row in rows:
         cells = [
