@@ -141,6 +141,20 @@ def make_surrogate(values: Shaped[np.ndarray, "T N"], kind: str, seed: int = 0) 
     return Surrogate(kind, seed).rows(np.ascontiguousarray(values.T), np.arange(values.shape[1])).T
 
 
+PINK = (0.9, 1.4)
+"""Exponents whose noise is made from its spectrum."""
+
+
+def _pink(frames: int, exponent: float, rng: np.random.Generator, draws: int) -> Float[np.ndarray, "T draws"]:
+    """A quarter of a period, so that both ends need not meet; of unit variance over the whole period."""
+    size = 4 * frames
+    amplitude = np.zeros(size // 2 + 1)
+    amplitude[1:] = np.arange(1, size // 2 + 1) ** (0.5 - exponent)
+    phases = rng.standard_normal((size // 2 + 1, draws)) + 1j * rng.standard_normal((size // 2 + 1, draws))
+    noise = np.fft.irfft(phases * amplitude[:, None], n=size, axis=0)
+    return (noise / noise.std(axis=0))[:frames]
+
+
 def fractional_noise(
     frames: int, exponent: float, seed: int | np.random.Generator = 0, draws: int = 1
 ) -> Float[np.ndarray, "T draws"]:
@@ -151,7 +165,9 @@ def fractional_noise(
     frames
         Length.
     exponent
-        Of detrended fluctuations, between 0 and 2: 0.5 is white noise, 1.5 its sum (a random walk).
+        Of detrended fluctuations, between 0 and 2: 0.5 is white noise, 1.5 its sum (a random walk). Around 1, where
+        sampled fractional noise and its sum lose their exponent, a stretch of Gaussian noise with the power spectrum
+        f^(1 - 2 exponent) is taken.
     seed
         Seed or generator.
     draws
@@ -169,6 +185,8 @@ def fractional_noise(
     if not 0 < exponent < 2:
         raise ConfigError(f"exponent is {exponent}, but must lie between 0 and 2")
     rng = np.random.default_rng(seed)
+    if PINK[0] < exponent < PINK[1]:
+        return _pink(frames, exponent, rng, draws)
     summed = exponent >= 1
     hurst = min(max(exponent - 1 if summed else exponent, 1e-3), 1 - 1e-3)
     lag = np.arange(frames + 1, dtype=np.float64)

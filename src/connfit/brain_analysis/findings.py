@@ -90,8 +90,8 @@ def _branching(record: Mapping[str, Any]) -> list[str]:
             text += ", below 1" if high < 0.9995 else ", not told from 1"
         if found["amplitude"] > 1.1:
             text += (
-                f"; but the amplitude {found['amplitude']:.2f} is above the 1 of a branching process: slopes do not fall "
-                "as one exponential"
+                f"; but the amplitude {found['amplitude']:.2f} is above the 1 of a branching process: slopes do not "
+                "fall as one exponential"
             )
         if found["time_constant"]:
             text += f"; time constant {found['time_constant']:.3g} s, as slow activity of any origin has"

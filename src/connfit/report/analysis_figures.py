@@ -213,12 +213,12 @@ def scaling_figure(record: Mapping[str, Any], chosen: Mapping[str, str]) -> Figu
                     top.plot(ends, middle[1] * (ends / middle[0]) ** scaling[key], color=colour, ls=line,
                              label=f"{word} = {scaling[key]:.2f}{interval}")  # fmt: skip
                 top.legend(fontsize=6.5, loc="upper left")
-                # Room for it above the points.
-                top.set_ylim(None, size.max() * (size.max() / size.min()) ** 0.45)
             else:
                 why = own["reasons"].get("scaling", "not defined")
                 top.text(0.97, 0.03, _wrapped(why, 30), ha="right", va="bottom", transform=top.transAxes, fontsize=6.5)
             top.set(xscale="log", yscale="log", xlabel="duration (frames)")
+            # Room for the legend above the points.
+            top.set_ylim(size.min() / 1.5, size.max() * (size.max() / size.min()) ** (0.45 if scaling else 0.1) * 1.2)
             top.set_title(_wrapped(source["what"]), loc="left")
             if column == 0:
                 top.set_ylabel("mean size (events)")

@@ -34,7 +34,7 @@ def branching_figure(record: Mapping[str, Any]) -> Figure:
     """Slopes of activity on activity k frames before with fits (left); the ratio in samples of the model (right)."""
     rate = record["frame_rate_hz"]
     with look():
-        figure = new_figure(3.3)
+        figure = new_figure(3.7)
         left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.35, 1]})
         for name, (label, colour, line) in SOURCES.items():
             found = ((record["sources"].get(name) or {}).get("signal") or {}).get("branching")
@@ -51,7 +51,7 @@ def branching_figure(record: Mapping[str, Any]) -> Figure:
         left.axhline(0, color="#BBBBBB", lw=0.6, zorder=0)
         left.set_ylim(-0.4, 1.25)
         left.set(xlabel="lag (s)", ylabel="slope of mean activity")
-        left.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+        left.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18))
         rows = [row for row in record["branching_by_sample"] if row["m"] is not None]
         if not rows:
             empty(right, "no branching ratio is defined")
