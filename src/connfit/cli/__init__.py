@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze):
+for command in (demo, fit, resume, evaluate, compare, report, gradcheck, simulate, analyze):
     app.command()(command)
 app.add_typer(data_app, name="data")
 
