@@ -113,11 +113,13 @@ def test_a_critical_process_is_called_consistent_and_independent_noise_is_not() 
 
 
 def test_the_word_follows_from_the_counts() -> None:
-    def kinds(all_data: int, all_phase: int, enough: int = 10) -> dict[str, dict[str, int]]:
-        return {"data": {"enough": enough, "all": all_data}, "phase_together": {"enough": 10, "all": all_phase}}
+    def kinds(all_data: int, all_phase: int, enough: int = 10, both: int = 7) -> dict[str, dict[str, int]]:
+        counts = {"enough": enough, "both": both, "all": all_data}
+        return {"data": counts, "phase_together": {"enough": 10, "both": all_phase, "all": all_phase}}
 
     assert judge(kinds(0, 0, enough=0)) == "undecidable"
-    assert judge(kinds(0, 5)) == "none"
+    assert judge(kinds(0, 5, both=0)) == "none"
+    assert judge(kinds(0, 5)) == "unrelated"
     assert judge(kinds(6, 6)) == "not specific"
     assert judge(kinds(3, 1)) == "dependent on threshold and bin"
     assert judge(kinds(6, 1)) == "consistent with criticality"
@@ -131,7 +133,7 @@ def test_recordings_are_one_sample_without_seams() -> None:
     found = find_avalanches(joined)
     assert found.sizes.tolist() == [1, 2] and found.cut == 2
     with pytest.raises(ConfigError, match="one threshold"):
-        join_events([count_events(one)[0], count_events(other.astype(float), [Threshold('absolute', 0.5)])[0]])
+        join_events([count_events(one)[0], count_events(other.astype(float), [Threshold("absolute", 0.5)])[0]])
 
 
 @pytest.mark.parametrize("exponent", [0.5, 0.75, 1.0, 1.2, 1.5])

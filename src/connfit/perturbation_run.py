@@ -116,11 +116,14 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     folder = Path(folder)
     if name is not None and not re.fullmatch(r"\w[\w.=-]*", name):
         raise ConfigError(f"--name is {name!r}, but must be a name of letters, digits, '.', '=', '_' and '-'")
+    wiring = folder / "connectome.h5"
+    if not wiring.exists():
+        load_fit(folder)  # says what is not here
+    # Before the fit is loaded, which takes long on a whole brain: a mistyped set is known at once.
+    connectome = Connectome.load(wiring)
+    perturbation, sets, watched = _sets(experiment, connectome)
     fitted = load_fit(folder)
-    connectome = Connectome.load(folder / "connectome.h5")
     cohort, recording = fitted.cohort, fitted.cohort.recordings[0]
-    perturbation, sets = experiment.perturbation(connectome)
-    watched = {text: parse_neuron_set(text, connectome, option="--readout") for text in experiment.readout}
     if not (np.isfinite(experiment.seconds) and round(experiment.seconds * cohort.frame_rate) >= 2):
         raise ConfigError(
             f"--seconds is {experiment.seconds:g}, but must be at least {2 / cohort.frame_rate:.3g}: two frames"
@@ -173,6 +176,15 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     write_json(out / "perturbation.json", record)
     write_figures(record, traces, {"unit": cohort.units, "set": tuple(watched)}, out)
     return record, out
+
+
+def _sets(
+    experiment: Experiment, connectome: Connectome
+) -> tuple[Perturbation, list[dict[str, Any]], dict[str, Int[np.ndarray, "k"]]]:
+    """What is held, its sets, and the neurons of each set that is read out."""
+    perturbation, sets = experiment.perturbation(connectome)
+    watched = {text: parse_neuron_set(text, connectome, option="--readout") for text in experiment.readout}
+    return perturbation, sets, watched
 
 
 def _ranked_responses(

@@ -5,7 +5,9 @@ Recordings are read in blocks of units, once for all thresholds, so that an arra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,8 +30,11 @@ __all__ = [
     "pool_avalanches",
 ]
 
-BLOCK_ENTRIES = 2**23
-"""Entries of a recording that are worked on at a time: 32 MB in single precision, and a few copies of it."""
+BLOCK_ENTRIES = 2**22
+"""Entries of a recording in one block: 16 MB in single precision, and a few copies of it."""
+
+WORKERS = min(4, os.cpu_count() or 1)
+"""Blocks that are worked on at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,19 +125,31 @@ def count_events(
     counts = {one: np.zeros(frames, np.int64) for one in by_unit}
     left_out = dict.fromkeys(by_unit, 0)
     seen, total = np.zeros(frames, np.int64), np.zeros(frames)
-    for ids, rows in _blocks(values, columns):
+
+    def of_block(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]:
+        """Observed units and their sum in each frame; by threshold, units left out and events in each frame."""
+        rows = _rows(values, ids)
         if thresholds is None and (rows.dtype.kind == "i" and (rows < 0).any()):
             raise DataError(f"units {first_ten(ids[(rows < 0).any(axis=1)])} have negative numbers of events")
         if surrogate is not None:
             rows = surrogate.rows(rows, ids)
         missing = _missing(rows, ids)
-        seen += len(rows) if missing is None else (~missing).sum(axis=0)
-        total += (rows if missing is None else np.where(missing, 0, rows)).sum(axis=0, dtype=np.float64)
-        levels = Levels(rows, missing)
+        there = np.full(frames, len(rows)) if missing is None else (~missing).sum(axis=0)
+        sums = (rows if missing is None else np.where(missing, 0, rows)).sum(axis=0, dtype=np.float64)
+        levels, events = Levels(rows, missing), []
         for one in by_unit:
             level = levels.of(one)
-            left_out[one] += int((~np.isfinite(level)).sum())
-            counts[one] += _events(rows, level, missing, one.events).sum(axis=0)
+            events.append((int((~np.isfinite(level)).sum()), _events(rows, level, missing, one.events).sum(axis=0)))
+        return there, sums, events
+
+    # NumPy works on several blocks at a time; sums are made in the order of the blocks, whichever is ready first.
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for there, sums, events in pool.map(of_block, _blocks(frames, columns)):
+            seen += there
+            total += sums
+            for one, (without, number) in zip(by_unit, events, strict=True):
+                left_out[one] += without
+                counts[one] += number
     observed = seen > 0
     population = np.where(observed, total / np.maximum(seen, 1), np.nan)
     rest = {
@@ -170,14 +187,17 @@ def _columns(values: np.ndarray, units: np.ndarray | None) -> np.ndarray:
     return units
 
 
-def _blocks(values: np.ndarray, columns: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers and rows [unit, time] of blocks of units."""
-    size = max(1, BLOCK_ENTRIES // len(values))
-    whole = len(columns) == values.shape[1] and bool((columns == np.arange(len(columns))).all())
-    for start in range(0, len(columns), size):
-        ids = columns[start : start + size]
-        block = values[:, start : start + size] if whole else values[:, ids]
-        yield ids, np.ascontiguousarray(np.asarray(block).T)
+def _blocks(frames: int, columns: np.ndarray) -> list[np.ndarray]:
+    """Numbers of the units of each block."""
+    size = max(1, BLOCK_ENTRIES // frames)
+    return [columns[start : start + size] for start in range(0, len(columns), size)]
+
+
+def _rows(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Rows [unit, time] of some units; of neighbours without a copy in between."""
+    whole = len(ids) == ids[-1] - ids[0] + 1 and bool((np.diff(ids) == 1).all())
+    block = values[:, ids[0] : ids[-1] + 1] if whole else values[:, ids]
+    return np.ascontiguousarray(np.asarray(block).T)
 
 
 def _missing(rows: np.ndarray, ids: np.ndarray) -> np.ndarray | None:

@@ -106,7 +106,7 @@ def fluctuations(
         if np.ptp(x) <= 1e-12 * np.abs(x).max():
             raise DataError("the signal does not vary")
     lengths = np.array([len(one) for one in signals], np.float64)
-    squares = np.stack([_fluctuation(one[:, None], windows, order)[:, 0] ** 2 for one in signals])
+    squares = np.stack([_fluctuation(one[None], windows, order)[:, 0] ** 2 for one in signals])
     f = np.sqrt(lengths @ squares / lengths.sum())
     u, v = np.log(windows), np.log(f)
     exponent = float(_slope(u, v[:, None])[0])
@@ -117,7 +117,7 @@ def fluctuations(
     for start in range(0, repeats, step):
         size = min(step, repeats - start)
         total = sum(
-            len(one) * _fluctuation(fractional_noise(len(one), known, rng, size), windows, order) ** 2
+            len(one) * _fluctuation(fractional_noise(len(one), known, rng, size).T, windows, order) ** 2
             for one in signals
         )
         draws.append(_slope(u, np.log(np.sqrt(total / lengths.sum()))))
@@ -153,13 +153,13 @@ def unit_fluctuations(
     u, out = np.log(windows), np.full(units, np.nan)
     step = max(1, BLOCK_ENTRIES // frames)
     for start in range(0, units, step):
-        x = np.asarray(values[:, start : start + step], np.float64)
-        bad = ~np.isfinite(x).all(axis=0)
+        x = np.ascontiguousarray(values[:, start : start + step].T, np.float64)
+        bad = ~np.isfinite(x).all(axis=1)
         if bad.any():
             raise DataError(f"units {first_ten(start + np.flatnonzero(bad))} have missing values")
-        varies = np.ptp(x, axis=0) > 1e-12 * np.abs(x).max(axis=0)
+        varies = np.ptp(x, axis=1) > 1e-12 * np.abs(x).max(axis=1)
         if varies.any():
-            out[start + np.flatnonzero(varies)] = _slope(u, np.log(_fluctuation(x[:, varies], windows, order)))
+            out[start + np.flatnonzero(varies)] = _slope(u, np.log(_fluctuation(x[varies], windows, order)))
     return out
 
 
@@ -179,10 +179,12 @@ def _slope(x: np.ndarray, y: Float[np.ndarray, "W N"]) -> Float[np.ndarray, "N"]
     return dx @ y / (dx @ dx)
 
 
-def _fluctuation(x: Float[np.ndarray, "T N"], windows: np.ndarray, order: int) -> Float[np.ndarray, "W N"]:
+def _fluctuation(x: Float[np.ndarray, "N T"], windows: np.ndarray, order: int) -> Float[np.ndarray, "W N"]:
     """Root mean square distance of summed signals from polynomials, over windows counted from both ends."""
-    summed = np.cumsum(x - x.mean(axis=0), axis=0)
-    frames, units = summed.shape
+    summed = np.cumsum(x - x.mean(axis=1, keepdims=True), axis=1)
+    units, frames = summed.shape
+    squares = np.zeros((units, frames + 1))
+    np.cumsum(summed * summed, axis=1, out=squares[:, 1:])
     out = np.empty((len(windows), units))
     for k, window in enumerate(windows):
         # An orthonormal basis of polynomials: what it takes off is known without subtracting it.
@@ -191,10 +193,8 @@ def _fluctuation(x: Float[np.ndarray, "T N"], windows: np.ndarray, order: int) -
         starts = {0, frames - number * window}
         total = np.zeros(units)
         for start in starts:
-            cut = summed[start : start + number * window].reshape(number, window, units)
-            # Centring first keeps the difference of squares free of cancellation.
-            cut = cut - cut.mean(axis=1, keepdims=True)
-            trend = np.tensordot(basis, cut, axes=([0], [1]))
-            total += (cut**2).sum(axis=(0, 1)) - (trend**2).sum(axis=(0, 1))
+            stop = start + number * window
+            trend = summed[:, start:stop].reshape(units, number, window) @ basis
+            total += squares[:, stop] - squares[:, start] - (trend**2).sum(axis=(1, 2))
         out[k] = np.sqrt(np.maximum(total, 1e-300) / (len(starts) * number * window))
     return out

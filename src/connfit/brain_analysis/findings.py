@@ -29,15 +29,18 @@ def best_floor(source: Mapping[str, Any]) -> str | None:
 def judge(kinds: Mapping[str, Mapping[str, int]]) -> str:
     """A word for the avalanches of one source from the counts of its table and its surrogates'.
 
-    `undecidable`: no cell has enough avalanches. `none`: in no cell do both power laws and the scaling relation
-    stand. `not specific`: in no larger share of cells than for some surrogate. `dependent on threshold and bin`: in
-    fewer than half of the cells. `consistent with criticality`: in half of them or more.
+    `undecidable`: no cell has enough avalanches. `none`: in no cell do both power laws stand. `unrelated`: they do, but
+    in no cell together with the scaling relation. `not specific`: in no larger share of cells than for some surrogate.
+    `dependent on threshold and bin`: in fewer than half of the cells. `consistent with criticality`: in half of them
+    or more.
     """
     own = kinds["data"]
     if not own["enough"]:
         return "undecidable"
-    if not own["all"]:
+    if not own["both"]:
         return "none"
+    if not own["all"]:
+        return "unrelated"
     share = own["all"] / own["enough"]
     others = [kinds[one] for one in GRID_SURROGATES if one in kinds]
     if any(one["enough"] and one["all"] / one["enough"] >= share for one in others):
@@ -48,6 +51,7 @@ def judge(kinds: Mapping[str, Mapping[str, int]]) -> str:
 JUDGED = {
     "undecidable": "Too few avalanches at every threshold and bin to say anything.",
     "none": "No sign of criticality.",
+    "unrelated": "Power laws alone, without the relation between them that a critical point asks for.",
     "not specific": "Surrogates do as well, so this says nothing about criticality.",
     "dependent on threshold and bin": "What one would report depends on threshold and bin.",
     "consistent with criticality": "Consistent with criticality, which it does not prove.",

@@ -1,0 +1,245 @@
+"""`connfit analyze`: simulated activity against the equations, its files, its section of the report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small import FRAMES, NEURONS, UNITS, student, write_files
+from typer.testing import CliRunner
+
+from connfit import config as configuration
+from connfit import run
+from connfit.brain_analysis import AnalysisOptions, analyze_run
+from connfit.brain_analysis.activity import driven_run
+from connfit.brain_analysis.run import _kept
+from connfit.brain_analysis.stability import examine_stability, linear_controls
+from connfit.brain_analysis.subsampling import branching_by_sample
+from connfit.cli import app
+from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.evaluate.metrics_file import write_metrics
+from connfit.report.analysis_figures import cell_of, density, fitted_density
+from connfit.report.analysis_section import analysis_blocks, analysis_drawings, read_analysis
+from connfit.simulate import ModelForecaster
+
+FEW = AnalysisOptions(repeats=20, lyapunov_steps=50)
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """A short fit of a user's own files, analysed."""
+    folder = tmp_path_factory.mktemp("files")
+    write_files(folder)
+    out = folder / "fitted"
+    run.start(configuration.read(folder / "own.toml"), out)
+    write_metrics(out / "metrics.json", {"parts": {}})
+    record, at = analyze_run(out, FEW)
+    assert at == out / "analysis"
+    return out, record
+
+
+def test_a_driven_run_is_the_equations_with_residuals_as_noise(tmp_path: Path) -> None:
+    one = student()
+    recording = one.cohort.recordings[0]
+    forecaster = ModelForecaster(one.model, one.params, one.cohort)
+    found = driven_run(
+        forecaster, recording, warmup=10, seed=(3,), neurons=np.arange(NEURONS), scratch=tmp_path / "rates"
+    )
+    assert found.neurons is not None and found.units.shape == (FRAMES, UNITS)
+    plain, rates = one.plain(), np.asarray(found.neurons, np.float64)
+    for t in (1, 2, 50, FRAMES - 1):
+        np.testing.assert_allclose(rates[t], plain.step(rates[t - 1], found.units[t - 1]), atol=1e-5)
+        np.testing.assert_allclose(found.units[t], plain.c @ rates[t] + found.noise[t], atol=1e-5)
+    # The noise is whole frames of the errors on the training part.
+    errors = recording.values - forecaster.one_step(recording)
+    errors = errors[10:120] - errors[10:120].mean(axis=0)
+    apart = np.abs(found.noise[:20, None] - errors[None]).max(axis=2).min(axis=1)
+    assert apart.max() < 1e-5
+    np.testing.assert_allclose(found.mean, rates.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(found.deviation, rates.std(axis=0), atol=1e-5)
+    again = driven_run(forecaster, recording, warmup=10, seed=(3,))
+    np.testing.assert_array_equal(again.units, found.units)
+    assert again.neurons is None
+
+
+def test_substeps_hold_a_frame(tmp_path: Path) -> None:
+    one = student(substeps=2)
+    found = driven_run(
+        ModelForecaster(one.model, one.params, one.cohort), one.cohort.recordings[0],
+        warmup=10, seed=(0,), neurons=np.arange(NEURONS), scratch=tmp_path / "rates",
+    )  # fmt: skip
+    assert found.neurons is not None and len(found.units) == FRAMES
+    plain, rates = one.plain(), np.asarray(found.neurons, np.float64)
+    twice = plain.step(plain.step(rates[4], found.units[4]), found.units[4])
+    np.testing.assert_allclose(rates[5], twice, atol=1e-5)
+
+
+def test_a_run_that_explodes_and_one_without_noise_are_refused() -> None:
+    one = student()
+    wild = {**one.params, "weights": one.params["weights"] * 0 + 50.0}
+    with pytest.raises((DivergedError, DataError)):
+        driven_run(ModelForecaster(one.model, wild, one.cohort), one.cohort.recordings[0], warmup=10, seed=(0,))
+    recording = one.cohort.recordings[0]
+    mask = recording.mask.copy()
+    mask[:, 0] = np.arange(FRAMES) % 2 == 0
+    mask[:, 1] = ~mask[:, 0]
+    with pytest.raises(DataError, match="0 training frames have every unit observed"):
+        driven_run(
+            ModelForecaster(one.model, one.params, one.cohort), replace(recording, mask=mask), warmup=10, seed=(0,)
+        )
+
+
+def test_radii_are_of_the_matrix_that_they_name() -> None:
+    """Dense matrices, at the state of rest that the equations reach."""
+    one = student()
+    mean = one.cohort.mean_activity()
+    # Balanced biases put hidden neurons at the corner of the relu, where rounding decides on a slope.
+    params = {**one.params, "bias": one.params["bias"] + 0.05}
+    found = examine_stability(one.model, params, None, mean, FEW)
+    plain = one.plain(params)
+    rates = np.zeros(NEURONS)
+    for t in range(2256):
+        # From where the units show their mean, for the loop of a start near persistence keeps what it is given.
+        rates = plain.step(rates, mean if t < 256 else plain.c @ rates)
+    drive = plain.e @ (plain.c @ rates)
+    slope = (plain.w @ rates + plain.bias + np.maximum(drive, 0) >= 0)[:, None]
+    loops = {"open": plain.w, "closed": plain.w + (drive >= 0)[:, None] * (plain.e @ plain.c)}
+    assert found["weights"]["radius"] == pytest.approx(np.abs(np.linalg.eigvals(plain.w)).max(), rel=1e-4)
+    for loop, matrix in loops.items():
+        jacobian = np.diag(plain.alpha) + (1 - plain.alpha)[:, None] * slope * matrix
+        radius = np.abs(np.linalg.eigvals(jacobian)).max()
+        assert found[f"jacobian_{loop}"]["radius"] == pytest.approx(radius, rel=1e-3)
+    assert found["lyapunov_driven"] is None and "no driven run" in found["reasons"]["lyapunov_driven"]
+
+
+def test_the_linear_control_of_a_slow_signal_is_near_1() -> None:
+    rng = np.random.default_rng(0)
+    slow = np.zeros((4000, 3))
+    for t in range(1, 4000):
+        slow[t] = 0.97 * slow[t - 1] + rng.normal(size=3)
+    found = linear_controls([slow], None, 1.0)
+    assert found["data"]["radius"] == pytest.approx(0.97, abs=0.02)
+    assert found["model"] is None and found["reasons"]["model"] == "there is no driven run"
+    short = linear_controls([slow[:3]], None, 1.0)
+    assert short["data"] is None and "more than 3 pairs" in short["reasons"]["data"]
+
+
+def test_subsampling_keeps_the_branching_ratio_and_lowers_the_slope_at_lag_1() -> None:
+    """Neurons that see a common process through private noise."""
+    rng = np.random.default_rng(1)
+    common = np.zeros(12_000)
+    for t in range(1, len(common)):
+        common[t] = 0.9 * common[t - 1] + rng.normal()
+    neurons = (common[:, None] + 8 * rng.normal(size=(len(common), 400))).astype(np.float32)
+    rows = branching_by_sample([neurons[:, :4]], [neurons], frame_rate_hz=2.0, repeats=20, seed=0)
+    assert [(row["of"], row["size"]) for row in rows] == [
+        ("units", 4),
+        ("neurons", 400),
+        ("neurons", 40),
+        ("neurons", 4),
+    ]
+    for row in rows:
+        assert row["interval"][0] - 0.01 < 0.9 < row["interval"][1] + 0.01
+    assert rows[1]["conventional"] > 0.85 and rows[3]["conventional"] < 0.4
+
+
+def test_all_neurons_or_a_sample_that_the_disk_holds() -> None:
+    every, recordings = _kept(1000, [500, 500, 500], AnalysisOptions())
+    assert len(every) == 1000 and recordings == 3
+    whole_fly, recordings = _kept(138_639, [2000, 2000], AnalysisOptions())
+    assert len(whole_fly) == 138_639 and recordings == 1
+    sample, recordings = _kept(138_639, [4000], AnalysisOptions())
+    assert len(sample) == 75_000 and (np.diff(sample) > 0).all()
+    few, recordings = _kept(138_639, [2000, 2000, 2000], AnalysisOptions(neurons=500, seed=1))
+    assert len(few) == 500 and recordings == 3
+
+
+def test_files_of_an_analysis(analysed: tuple[Path, dict]) -> None:
+    out, record = analysed
+    text = (out / "analysis" / "analysis.json").read_text()
+    assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON")) == record
+    assert list(record["sources"]) == [
+        "data_units", "model_units", "model_neurons", "untrained_units", "untrained_neurons"
+    ]  # fmt: skip
+    assert record["sources"]["data_units"]["frames"] == 2 * FRAMES and record["neurons_kept"] == NEURONS
+    assert not list((out / "analysis").glob(".*.part"))
+    with np.load(out / "analysis" / "neurons.npz") as arrays:
+        assert arrays["mean_rate"].shape == (NEURONS,) and (arrays["rate_deviation"] >= 0).all()
+    short = json.loads((out / "metrics.json").read_text())
+    assert short["parts"] == {} and short["analysis"]["findings"] == record["findings"]
+    radius = short["analysis"]["radius_and_lyapunov_per_s"]["after"]["jacobian_closed"]
+    assert radius == record["stability"]["after"]["jacobian_closed"]["radius"]
+    # A start at synapse counts has their ranks, but for ties.
+    assert record["weights"]["statistics"]["rank_correlation_with_counts"]["before"] == pytest.approx(1, abs=1e-6)
+    for name in ("eigenvalues", "branching", "weights_and_counts", "time_constants_by_group"):
+        assert (out / "analysis" / f"{name}.png").stat().st_size > 5000
+
+
+def test_the_section_of_the_report(analysed: tuple[Path, dict]) -> None:
+    out, record = analysed
+    blocks = "\n".join(analysis_blocks(out))
+    assert "Spectral radi" in blocks and "<table" in blocks
+    assert len(record["findings"]) >= 6 and all(
+        line[:30] in blocks.replace("&#x27;", "'") for line in record["findings"]
+    )
+    assert {one.name for one in analysis_drawings(out)} >= {"branching", "eigenvalues", "weights_and_counts"}
+    assert read_analysis(out.parent) is None
+    assert analysis_blocks(out.parent) == [] and analysis_drawings(out.parent) == []
+
+
+def test_the_command(analysed: tuple[Path, dict]) -> None:
+    out, record = analysed
+    said = CliRunner().invoke(app, ["analyze", str(out), "--repeats", "20", "--neurons", "10", "--eigenvalues", "5"])
+    assert said.exit_code == 0, said.output
+    assert "Largest Lyapunov exponent" in said.output and "a sample of 10 neurons" in said.output
+    again = json.loads((out / "analysis" / "analysis.json").read_text())
+    # Neither a sample nor fewer eigenvalues change what does not depend on them.
+    assert again["sources"]["data_units"] == record["sources"]["data_units"]
+    assert len(again["stability"]["after"]["weights"]["eigenvalues"]) == 5
+    (out / "analysis" / "analysis.json").write_text("{")
+    with pytest.raises(DataError, match="not valid JSON"):
+        read_analysis(out)
+
+
+@pytest.mark.parametrize("wrong", [{"repeats": 5}, {"eigenvalues": 0}, {"neurons": 0}, {"seed": -1}])
+def test_wrong_options_are_named(wrong: dict) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        AnalysisOptions(**wrong)
+
+
+def test_what_figures_draw() -> None:
+    """Densities integrate to 1 over whole numbers, of histograms and of fitted laws."""
+    value = np.arange(1, 200)
+    test = {
+        "fit": {"exponent": 2.0, "xmin": 1, "xmax": None},
+        "comparisons": [
+            {"alternative": "exponential", "parameters": {"rate": 0.1}},
+            {"alternative": "lognormal", "parameters": {"mu": None, "sigma": None}},
+            {"alternative": "truncated_power_law", "parameters": {"exponent": 1.5, "rate": 0.01}},
+        ],
+    }
+    for name in ("power_law", "exponential", "truncated_power_law"):
+        drawn = fitted_density(name, test, value.astype(float))
+        # What lies beyond 200 is at most 0.5 % of the power law and 1 % of the truncated one.
+        assert drawn is not None and drawn.sum() == pytest.approx(1, abs=0.02)
+    exponential = fitted_density("exponential", test, value.astype(float))
+    assert exponential is not None and exponential[0] == pytest.approx(1 - np.exp(-0.1), rel=1e-6)
+    assert fitted_density("lognormal", test, value.astype(float)) is None
+    x, y = density([1, 2, 50], [3, 1, 4])
+    assert x[0] == 1 and y[0] == pytest.approx(3 / 8)
+    row = {"sizes_stand": None, "durations_stand": True, "gamma_consistent": True}
+    assert cell_of(row) == 0
+    assert cell_of({**row, "sizes_stand": True}) == 3 and cell_of({**row, "sizes_stand": False}) == 1
+
+
+def test_signed_weights_have_the_radius_of_the_start() -> None:
+    """Scaled by 2, the radius doubles, while that of an open step at rest does not."""
+    one = student()
+    double = {**one.params, "weights": jnp.asarray(one.params["weights"]) * 2}
+    mean = one.cohort.mean_activity()
+    first, second = (examine_stability(one.model, params, None, mean, FEW) for params in (one.params, double))
+    assert second["weights"]["radius"] == pytest.approx(2 * first["weights"]["radius"], rel=1e-4)
