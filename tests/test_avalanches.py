@@ -113,13 +113,16 @@ def test_a_critical_process_is_called_consistent_and_independent_noise_is_not() 
 
 
 def test_the_word_follows_from_the_counts() -> None:
-    def kinds(all_data: int, all_phase: int, enough: int = 10, both: int = 7) -> dict[str, dict[str, int]]:
-        counts = {"enough": enough, "both": both, "all": all_data}
+    def kinds(
+        all_data: int, all_phase: int, enough: int = 10, both: int = 7, tested: int = 7
+    ) -> dict[str, dict[str, int]]:
+        counts = {"enough": enough, "both": both, "tested": tested, "all": all_data}
         return {"data": counts, "phase_together": {"enough": 10, "both": all_phase, "all": all_phase}}
 
     assert judge(kinds(0, 0, enough=0)) == "undecidable"
     assert judge(kinds(0, 5, both=0)) == "none"
     assert judge(kinds(0, 5)) == "unrelated"
+    assert judge(kinds(0, 5, tested=0)) == "untested"
     assert judge(kinds(6, 6)) == "not specific"
     assert judge(kinds(3, 1)) == "dependent on threshold and bin"
     assert judge(kinds(6, 1)) == "consistent with criticality"

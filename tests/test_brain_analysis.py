@@ -9,6 +9,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from answers import check_numbers
 from small import FRAMES, NEURONS, UNITS, student, write_files
 from typer.testing import CliRunner
 
@@ -187,6 +188,15 @@ def test_the_section_of_the_report(analysed: tuple[Path, dict]) -> None:
         line[:30] in blocks.replace("&#x27;", "'") for line in record["findings"]
     )
     assert {one.name for one in analysis_drawings(out)} >= {"branching", "eigenvalues", "weights_and_counts"}
+    answers = check_numbers(out)
+    for name in (
+        "other_thresholds",
+        "subsampling",
+        "spectral_radius",
+        "plausible_time_constants",
+        "synapse_by_synapse",
+    ):
+        assert answers[name]["status"] in ("answered", "partly"), answers[name]
     assert read_analysis(out.parent) is None
     assert analysis_blocks(out.parent) == [] and analysis_drawings(out.parent) == []
 

@@ -29,8 +29,9 @@ def best_floor(source: Mapping[str, Any]) -> str | None:
 def judge(kinds: Mapping[str, Mapping[str, int]]) -> str:
     """A word for the avalanches of one source from the counts of its table and its surrogates'.
 
-    `undecidable`: no cell has enough avalanches. `none`: in no cell do both power laws stand. `unrelated`: they do, but
-    in no cell together with the scaling relation. `not specific`: in no larger share of cells than for some surrogate.
+    `undecidable`: no cell has enough avalanches. `none`: in no cell do both power laws stand. `untested`: they do, but
+    in no cell are there enough durations to test the scaling relation; `unrelated`: where there are, it never holds.
+    `not specific`: in no larger share of cells than for some surrogate.
     `dependent on threshold and bin`: in fewer than half of the cells. `consistent with criticality`: in half of them
     or more.
     """
@@ -40,7 +41,7 @@ def judge(kinds: Mapping[str, Mapping[str, int]]) -> str:
     if not own["both"]:
         return "none"
     if not own["all"]:
-        return "unrelated"
+        return "unrelated" if own["tested"] else "untested"
     share = own["all"] / own["enough"]
     others = [kinds[one] for one in GRID_SURROGATES if one in kinds]
     if any(one["enough"] and one["all"] / one["enough"] >= share for one in others):
@@ -51,6 +52,7 @@ def judge(kinds: Mapping[str, Mapping[str, int]]) -> str:
 JUDGED = {
     "undecidable": "Too few avalanches at every threshold and bin to say anything.",
     "none": "No sign of criticality.",
+    "untested": "Power laws alone: there are too few avalanches for the relation that a critical point asks for.",
     "unrelated": "Power laws alone, without the relation between them that a critical point asks for.",
     "not specific": "Surrogates do as well, so this says nothing about criticality.",
     "dependent on threshold and bin": "What one would report depends on threshold and bin.",
@@ -70,10 +72,12 @@ def avalanche_finding(name: str, source: Mapping[str, Any]) -> list[str]:
     text = (
         f"Avalanches, {source['what']}: {own['enough']} of {own['cells']} combinations of threshold and bin have "
         f"avalanches enough; in {own['both']} of them power laws of sizes and durations hold over a decade and no "
-        f"alternative fits better, in {own['all']} the scaling relation holds too"
+        f"alternative fits better; the scaling relation holds in {own['all']} of {own['tested']} of these in which it "
+        "can be tested"
     )
     others = [
-        f"{kinds[one]['all']} of {kinds[one]['enough']} for {word} surrogates"
+        f"for {word} surrogates {kinds[one]['both']} of {kinds[one]['enough']} and {kinds[one]['all']} of "
+        f"{kinds[one]['tested']}"
         for one, word in SURROGATE_WORDS.items()
         if one in kinds
     ]
@@ -92,6 +96,8 @@ def _branching(record: Mapping[str, Any]) -> list[str]:
             low, high = found["interval"]
             text += f" (95 % {low:.3f} to {high:.3f})"
             text += ", below 1" if high < 0.9995 else ", not told from 1"
+        elif found["m"] > 1:
+            text += ", above 1: activity grows over the run"
         if found["amplitude"] > 1.1:
             text += (
                 f"; but the amplitude {found['amplitude']:.2f} is above the 1 of a branching process: slopes do not "
@@ -124,6 +130,12 @@ def _stability(record: Mapping[str, Any]) -> list[str]:
         text += (
             f" A linear model of the data, frame to frame, has {control['radius']:.3f}: that much comes from fitting "
             "slow signals."
+        )
+    rests = [when for when in ("before", "after") if not stability[when]["rest"]["reached"]]
+    if rests:
+        text += (
+            f" {' and '.join(rests).capitalize()} the fit the free run without noise does not come to rest within "
+            "2,000 steps: there the Jacobians are of one moment only."
         )
     lines.append(text)
     for name, words in (("lyapunov_free", "without noise"), ("lyapunov_driven", "driven by residuals")):

@@ -145,7 +145,8 @@ def verdict(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Counts over cells of the table.
 
     `cells`: all; `enough`: those with fits of sizes and durations; `sizes`, `durations`: in which the power law
-    stands; `both`; `consistent`: in which the scaling relation holds within its interval; `all`: both and consistent.
+    stands; `both`; `tested`: those of `both` with enough durations to test the scaling relation; `all`: those in which
+    it holds within its interval.
     """
     enough = [one for one in rows if one["sizes_stand"] is not None and one["durations_stand"] is not None]
     both = [one for one in enough if one["sizes_stand"] and one["durations_stand"]]
@@ -155,7 +156,7 @@ def verdict(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         "sizes": sum(one["sizes_stand"] for one in enough),
         "durations": sum(one["durations_stand"] for one in enough),
         "both": len(both),
-        "consistent": sum(bool(one["gamma_consistent"]) for one in enough),
+        "tested": sum(one["gamma_consistent"] is not None for one in both),
         "all": sum(bool(one["gamma_consistent"]) for one in both),
     }
 

@@ -151,7 +151,7 @@ def analysis_blocks(run_folder: str | Path) -> list[str]:
         page.table(
             header, rows,
             caption=f"Avalanches over {len(record['bins'])} bins and all thresholds: cells in which power laws and the "
-            "scaling relation stand, of those with avalanches enough",
+            "scaling relation stand / in which power laws stand / with avalanches enough",
         ),
         page.table(
             signs_header, signs,
@@ -169,7 +169,10 @@ def _avalanche_rows(record: Mapping[str, Any]) -> tuple[list[str], list[list[str
     rows = []
     for source in record["sources"].values():
         for floor, verdict in (source.get("verdict") or {}).items():
-            cells = [f"{verdict[k]['all']} of {verdict[k]['enough']}" if k in verdict else "–" for k in kinds]
+            cells = [
+                f"{verdict[k]['all']} / {verdict[k]['both']} / {verdict[k]['enough']}" if k in verdict else "–"
+                for k in kinds
+            ]
             rows.append([f"{source['what']}; {floor}", *cells])
     return ["activity; separated by", "as it is", "time-shuffled", "phase-randomised"], rows
 
@@ -253,7 +256,10 @@ def print_analysis(record: Mapping[str, Any], console: Console) -> None:
         table.add_column(name, justify="left" if k == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console.print("power laws and scaling relation stand in so many cells of thresholds and bins", highlight=False)
+    console.print(
+        "cells of thresholds and bins: power laws and scaling relation / power laws stand / avalanches enough",
+        highlight=False,
+    )
     console.print(table)
     for line in record["findings"]:
         console.print(f"- {line}", highlight=False, markup=False, soft_wrap=True)
