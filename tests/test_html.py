@@ -89,12 +89,12 @@ def test_headings_go_down_one_level_at_a_time(complete_report: Path) -> None:
 
 
 def test_every_added_file_has_its_section(report: Path, complete_report: Path) -> None:
-    added = {"gradient", "perturbation"}
+    added = {"study", "gradient", "perturbation"}
     assert not added & set(parsed(report).anchors)
     whole = parsed(complete_report)
     assert added <= set(whole.anchors)
     assert whole.anchors.index("summary") < whole.anchors.index("limitations") < whole.anchors.index("questions")
-    assert whole.tags.count("img") == 6 + 2 + 4
+    assert whole.tags.count("img") == 6 + 2 + 2 + 4
     assert whole.text.count(NASTY) > 3
 
 
@@ -191,6 +191,7 @@ def test_absent_folder_and_metrics_are_named(tmp_path: Path) -> None:
         page.section(NASTY, "<p></p>"),
         page.folded(NASTY, "<p></p>"),
         page.code(NASTY),
+        page.with_code(f"`{NASTY}` and `{NASTY}`"),
         page.picture(b"", NASTY),
         page.table([NASTY], [[NASTY, NASTY]], caption=NASTY, best=[[1]]),
     ],
@@ -334,7 +335,7 @@ def test_terminal_table() -> None:
     text = stream.getvalue()
     assert "[red]made, test part" in text
     assert verdict(comparison(results()[0])).split(".")[0] in text
-    for name in ("model", "at initialisation", "mean", "persistence", "ridge VAR"):
+    for name in ("model", "un-", "mean", "persis-", "ridge"):
         assert name in text
     best = comparison(results()[0])[0]
     assert f"{number(best.values[best.winners[0]])}*" in text

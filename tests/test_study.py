@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answers import check_numbers
 from rich.console import Console
 from small import write_files
 from typer.testing import CliRunner
@@ -332,6 +333,13 @@ def test_a_fit_to_a_null_connectome_has_no_study() -> None:
     config = configuration.from_dict({"data": {"dataset": "worm", "null": "erdos_renyi"}})
     with pytest.raises(ConfigError, match="itself on a null connectome"):
         study_rows(config, ())
+
+
+def test_the_thirty_questions_quote_it(folder: Path, study: dict[str, Any]) -> None:
+    answers = check_numbers(folder)
+    assert answers["across_seeds"]["status"] == answers["null_connectomes"]["status"] == "answered"
+    seeds = len(study["rows"][0]["seeds"])
+    assert answers["across_seeds"]["answer"].startswith(f"Over {seeds} seeds, parameter by parameter: ")
 
 
 def test_study_json_is_strict(folder: Path, study: dict[str, Any]) -> None:

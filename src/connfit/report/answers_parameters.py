@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from connfit.report.answers_prediction import ask, listed
 from connfit.report.evidence import Answer, Evidence
-from connfit.report.run_files import ANALYSIS, STUDY
+from connfit.report.run_files import ANALYSIS, RECOVERY, STUDY
 from connfit.report.study_evidence import FULL, StudyEvidence
 
 ANALYSE = "connfit analyze DIR"
-RECOVER = "connfit recover"
+RECOVER = "connfit recover --out DIR/recovery"
 
 
 def determined_directions(e: Evidence) -> Answer:
@@ -85,7 +87,51 @@ def _frames(e: Evidence, key: str) -> str:
 
 def known_parameters(e: Evidence) -> Answer:
     """Recovery on a brain whose parameters are known."""
-    return e.answer("not answerable", f"No recovery of known parameters is beside this run (run `{RECOVER}`).")
+    curves: dict[str, list[dict[str, Any]]] = e.get(f"{RECOVERY}#/curves") or {}
+    said = []
+    frames = list(enumerate(curves.get("frames") or []))
+    if frames:
+        at, _ = max(frames, key=lambda one: one[1]["frames"])
+        said += _recovered(e, f"{RECOVERY}#/curves/frames/{at}")
+    few = [(at, point) for at, point in enumerate(curves.get("recorded") or []) if point["recorded"] < 1]
+    if few:
+        at, _ = min(few, key=lambda one: one[1]["recorded"])
+        said += _recovered(e, f"{RECOVERY}#/curves/recorded/{at}")
+    if not said:
+        return e.answer(
+            "not answerable",
+            f"No recovery of known parameters is beside this run ({ask(RECOVER)}).",
+            section="recovery",
+        )
+    return e.answer(
+        "partly",
+        f"On SURROGATE teachers of {e.say(f'{RECOVERY}#/design/neurons')} neurons, means over "
+        f"{e.say(f'{RECOVERY}#/design/seeds')} seeds:",
+        *said,
+        "Teachers have the model's own equations: what is not found there will not be found in a brain.",
+        section="recovery",
+    )
+
+
+def _recovered(e: Evidence, point: str) -> list[str]:
+    """One point of a curve of recovery in a sentence."""
+    if not e.has(f"{point}/frames", f"{point}/recorded"):
+        return []
+    r2 = e.name("R²")
+    parts = [
+        f"{words} {e.say(f'{point}/{key}/mean')}"
+        for key, words in (
+            ("weights_r2", f"{r2} of weights"),
+            ("time_constants_r2", f"{r2} of time constants (logarithms)"),
+            ("recorded_r", "correlation of predicted activity of recorded neurons"),
+            ("unrecorded_r", "of neurons that were never recorded"),
+        )
+        if e.has(f"{point}/{key}/mean")
+    ]
+    if not parts:
+        return []
+    share = e.say(f"{point}/recorded", how="percent")
+    return [f"With {share} of the neurons recorded for {e.say(f'{point}/frames')} frames: {'; '.join(parts)}."]
 
 
 def plausible_time_constants(e: Evidence) -> Answer:

@@ -68,10 +68,27 @@ def more_than_the_level(e: Evidence) -> Answer:
             f"Left alone without noise it {'settles at a level' if settles else 'keeps moving'}: the standard "
             f"deviation in the second half of that run is {e.say(late)} times that of the data."
         )
-    return e.answer("partly", *said, CALIBRATION, section="scores")
+    calibrated = _calibration(e)
+    if not calibrated:
+        return e.answer(
+            "partly", *said, f"Calibration was not scored ({ask('connfit evaluate DIR')}).", section="scores"
+        )
+    return e.answer("answered", *said, calibrated, section="scores")
 
 
-CALIBRATION = "The model predicts a value and no distribution, so that it has no calibration to check."
+def _calibration(e: Evidence) -> str:
+    """How often intervals hold, and whose spread they have; empty if that was not scored."""
+    key = f"{TEST}/calibration"
+    coverage = [
+        f"{e.say(f'{key}/coverage/{level}', how='percent')} of the time within {e.name(f'{level} %')} intervals"
+        for level in e.get(f"{key}/coverage") or {}
+        if e.has(f"{key}/coverage/{level}")
+    ]
+    if not coverage:
+        return ""
+    own = e.get(f"{key}/distribution") == "own"
+    spread = "its own distribution" if own else "the spread of its errors on training frames, for it predicts none"
+    return f"One frame ahead, values lie {listed(coverage)} of {spread}."
 
 
 def better_connectivity(e: Evidence) -> Answer:

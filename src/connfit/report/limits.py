@@ -46,15 +46,15 @@ def study_limits(study: Mapping[str, Any]) -> list[str]:
             told = ", ".join(f"{count} of {len(nulls)} at {_frames(h)}" for h, count in beaten.items())
             if any(count < len(nulls) for count in beaten.values()):
                 found.append(f"The real wiring is not better than every null connectome: it beats {told}.")
-    for group, words in (("baseline", "Without a connectome"), ("ablation", "Changed")):
+    for group, words in (("baseline", "models without a connectome"), ("ablation", "changed models")):
         better = {
             row_name(row["name"]): [h for h in horizons if _outcome(row, h) == "worse"]
             for row in rows
             if row["group"] == group
         }
-        told = [f"{name} at {_listed([_frames(h) for h in at])}" for name, at in better.items() if at]
+        told = [f"{name}, {_listed(at)} frame{'' if at == ['1'] else 's'} ahead" for name, at in better.items() if at]
         if told:
-            found.append(f"{words}, some do better than this model over seeds and blocks of time: {'; '.join(told)}.")
+            found.append(f"Some {words} do better than this one over seeds and blocks of time: {'; '.join(told)}.")
     fixed = next((row for row in rows if row["name"] == "fixed_strengths"), None)
     if fixed is not None and all(_outcome(fixed, h) in ("tie", "worse") for h in horizons):
         found.append(

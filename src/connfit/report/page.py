@@ -145,5 +145,10 @@ def folded(summary: str, *parts: str, is_open: bool = False) -> str:
     )
 
 
+def with_code(text: str) -> str:
+    """Plain text in which what stands between backticks is a command or an option."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 def code(text: str) -> str:
     return f"<pre>{escape(text)}</pre>"

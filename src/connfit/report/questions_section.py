@@ -44,5 +44,5 @@ def _row(number: int, question: Question, answer: Answer, anchors: Collection[st
     see = f" {page.link('See there.', answer.section)}" if answer.section in anchors else ""
     return (
         f'<li id="question-{number}"><p class="ask">{number}. {escape(question.text)}</p>'
-        f"<p>{status} · {escape(answer.text)}{see}</p></li>"
+        f"<p>{status} · {page.with_code(answer.text)}{see}</p></li>"
     )

@@ -25,8 +25,11 @@ def score_blocks(metrics: Mapping[str, Any]) -> list[str]:
     several = len(metrics.get("recordings") or {}) > 1
     blocks = [
         _score_table(metrics, "test", "Test part" + (" (means over recordings)" if several else "")),
-        page.paragraph(note, "soft small"),
-        page.paragraph(free_runs_in_words(metrics), "soft small"),
+        page.folded(
+            "How to read this table",
+            page.paragraph(note, "soft small"),
+            page.paragraph(free_runs_in_words(metrics), "soft small") if free_runs_in_words(metrics) else "",
+        ),
     ]
     blocks += [
         page.folded(f"The same on the {part} part", _score_table(metrics, part, ""))

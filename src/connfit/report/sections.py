@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from connfit.report import gradient_section, page, perturbation_section, provenance
+from connfit.report import (
+    analysis_section,
+    gradient_section,
+    page,
+    perturbation_section,
+    provenance,
+    recovery_section,
+    study_section,
+)
 from connfit.report.drawings import Drawing, drawings
-from connfit.report.run_files import GRADIENT, RunFiles
+from connfit.report.run_files import ANALYSIS, GRADIENT, STUDY, RunFiles
 from connfit.report.score_tables import connectivity_blocks, held_out_blocks, score_blocks
 from connfit.report.summary import against_itself, summary
 
@@ -22,6 +30,16 @@ _SECTION_OF = {
     "time_constants": "parameters",
 }
 """Where the figures of the fit itself go, by their name without the number of a recording."""
+
+_OF_PARAMETERS = {"weights_and_counts", "time_constants_by_group"}
+"""Figures of an analysis that stand with the fitted parameters."""
+
+_FOLDED = {
+    "avalanche_scaling": "Mean size by duration, and shapes of avalanches",
+    "branching": "Branching ratio, of units and of samples of neurons",
+    "time_constants_by_group": "Time constants by group of neurons",
+}
+"""Figures of an analysis that a click shows."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +84,25 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         of.setdefault(_SECTION_OF[one.name.rstrip("0123456789").rstrip("_")], []).append(one)
     yield Section("summary", "In short", summary(run), of.get("summary", ()))
     yield Section("scores", "How well unseen frames are predicted", score_blocks(metrics), of.get("scores", ()))
+    if study := run.added.get(STUDY):
+        words, tables = _split(study_section.study_blocks(study), 2)
+        title = "Against baselines, null connectomes and ablations, over seeds"
+        yield Section("study", title, words, study_section.study_drawings(study), tables)
     yield Section("held-out", "Held-out animals", held_out_blocks(metrics), of.get("held-out", ()))
     connectivity = [page.paragraph(against_itself(metrics)), *connectivity_blocks(metrics)]
     yield Section("connectivity", "Functional connectivity", connectivity, of.get("connectivity", ()))
+    if ANALYSIS in run.added:
+        words, tables = _split(analysis_section.analysis_blocks(run.folder), 1)
+        for one in analysis_section.analysis_drawings(run.folder):
+            folded = replace(one, fold=_FOLDED[one.name]) if one.name in _FOLDED else one
+            of.setdefault("parameters" if one.name in _OF_PARAMETERS else "analysis", []).append(folded)
+        tables = [page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables)]
+        yield Section("analysis", "What the fitted brain does", words, of.get("analysis", ()), tables)
     yield Section("parameters", "Fitted parameters", provenance.counts(metrics), of.get("parameters", ()))
     if gradient := run.added.get(GRADIENT):
-        shown = gradient_section.blocks(gradient), list(gradient_section.drawings(gradient))
-        yield Section("gradient", "How exact the learning rule is", *shown)
+        words, tables = _split(gradient_section.blocks(gradient), 1)
+        figures = list(gradient_section.drawings(gradient))
+        yield Section("gradient", "How exact the learning rule is", words, figures, tables)
     if run.simulations:
         shown = perturbation_section.blocks(run.simulations), list(perturbation_section.drawings(run.simulations))
         yield Section("perturbation", "Stimulation and silencing", *shown)
@@ -86,3 +116,8 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
     ]
     yield Section("made", "How it was made", made, of.get("made", ()))
     yield Section("provenance", "Provenance", provenance.provenance(run))
+
+
+def _split(blocks: Sequence[str], words: int) -> tuple[Sequence[str], Sequence[str]]:
+    """What stands above the figures, and the tables below them."""
+    return blocks[:words], blocks[words:]
