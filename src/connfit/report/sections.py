@@ -11,7 +11,6 @@ from connfit.report import (
     page,
     perturbation_section,
     provenance,
-    recovery_section,
     study_section,
 )
 from connfit.report.drawings import Drawing, drawings
