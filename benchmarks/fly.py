@@ -23,6 +23,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from connfit.huge_pages import with_huge_pages
+
 LIMIT_OF_ESTIMATE, LIMIT_OF_GROWTH = 0.10, 0.02
 D_RTRL, HYBRID = {"preset": "d-rtrl"}, {"preset": "hybrid"}
 FITS: dict[str, dict[str, Any]] = {
@@ -105,7 +107,7 @@ def main() -> None:
     lines: dict[str, dict[str, Any]] = {}
     wrong: list[str] = []
     for name in options.only:
-        environment = {**os.environ, "CONNFIT_BENCH_BEGAN": str(time.time())}
+        environment = {**(with_huge_pages(os.environ) or os.environ), "CONNFIT_BENCH_BEGAN": str(time.time())}
         command = [sys.executable, __file__, "--run", name, "--scale", str(options.scale)]
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
         line = lines[name] = json.loads(done.stdout)

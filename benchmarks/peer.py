@@ -43,6 +43,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from training import CONNECTIONS, NEURONS, UNITS, WINDOW, write_brain
 
+from connfit.huge_pages import with_huge_pages
+
 IMPLEMENTATIONS = ("native", "portable", "braintrace")
 STEP_S = 1 / 1.2
 MISSING = "braintrace is not installed: pip install 'connfit[bench]'"
@@ -227,7 +229,7 @@ def run_connfit(brain_file: str, implementation: str, steps: int) -> dict[str, A
 
 def in_process(*arguments: object) -> dict[str, Any]:
     """What this script prints when it is called with `--run` in a process of its own."""
-    environment = {**os.environ, "CONNFIT_BENCH_BEGAN": str(time.time())}
+    environment = {**(with_huge_pages(os.environ) or os.environ), "CONNFIT_BENCH_BEGAN": str(time.time())}
     command = [sys.executable, __file__, "--run", *map(str, arguments)]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
     return json.loads(done.stdout.splitlines()[-1])

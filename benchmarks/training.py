@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from connfit.huge_pages import with_huge_pages
+
 NEURONS, CONNECTIONS, UNITS, WINDOW = 138_639, 15_091_983, 73, 16
 COMBINATIONS = ("native-neuron", "native-network", "portable-neuron")
 TOLERANCE = 0.02
@@ -133,7 +135,7 @@ def main() -> None:
             for frames in options.frames:
                 implementation, credit = combination.split("-")
                 command = [sys.executable, __file__, "--run", brain_file, implementation, credit, frames, options.steps]
-                environment = {**os.environ, "CONNFIT_BENCH_BEGAN": str(time.time())}
+                environment = {**(with_huge_pages(os.environ) or os.environ), "CONNFIT_BENCH_BEGAN": str(time.time())}
                 done = subprocess.run(list(map(str, command)), env=environment, check=True, stdout=subprocess.PIPE)
                 line = lines[combination, frames] = json.loads(done.stdout)
                 fast = lines.get((f"native-{credit}", frames), line)

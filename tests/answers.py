@@ -17,6 +17,7 @@ from connfit.report.run_files import RunFiles
 DIGITS = re.compile(r"\d")
 HOW: dict[str, Callable[[list[Any]], float]] = {
     "value": lambda given: given[0],
+    "cosine": lambda given: given[0],
     "percent": lambda given: 100 * given[0],
     "sum": sum,
     "ratio": lambda given: given[0] / given[1],

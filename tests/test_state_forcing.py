@@ -154,8 +154,8 @@ def test_predictions_and_forecasts_agree_with_a_window() -> None:
     np.testing.assert_allclose(end[RECORDED, 0], y[-1, :, 0], rtol=1e-12)
     model_of = ModelForecaster(model, params, cohort)
     ahead = model_of.horizon(recording, np.array([35]), 1)
-    # Forecasts start from a settled state instead of rest: with weak connections unrecorded neurons remember it after 35
-    # frames by about exp(-35 x 0.6 / tau) of their rates, and tau is up to 3 s.
+    # Forecasts start from a settled state instead of rest: with weak connections unrecorded neurons remember it after
+    # 35 frames by about exp(-35 x 0.6 / tau) of their rates, and tau is up to 3 s.
     np.testing.assert_allclose(ahead[0, 0], y[35, :, 0], atol=2e-3)
     np.testing.assert_allclose(model_of.one_step(recording)[36], y[35, :, 0], atol=2e-3)
 

@@ -13,6 +13,7 @@ from connfit.cli.data import data_app
 from connfit.cli.evaluate import compare, evaluate, report
 from connfit.cli.fit import demo, fit, resume
 from connfit.cli.gradcheck import gradcheck
+from connfit.cli.recover import recover
 from connfit.cli.simulate import simulate
 from connfit.errors import ConnfitError
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, fit, resume, evaluate, compare, report, gradcheck, simulate, analyze):
+for command in (demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze):
     app.command()(command)
 app.add_typer(data_app, name="data")
 

@@ -79,7 +79,8 @@ def crackling_noise(e: Evidence) -> Answer:
     for key, what in _sources(e):
         row = f"{key}/row"
         if not e.has(f"{row}/predicted", f"{row}/gamma"):
-            found.append(f"{what}: {_too_few(e, row)}.")
+            why = e.get(f"{key}/reasons/scaling")
+            found.append(f"{what}: {e.name(str(why), f'{key}/reasons/scaling') if why else _too_few(e, row)}.")
             continue
         agree = {True: ", which agree", False: ", which do not agree"}.get(e.get(f"{row}/consistent"), "")
         text = (

@@ -27,7 +27,8 @@ def gradient_bias(e: Evidence) -> Answer:
             continue
         spread = f", spread {e.say(f'{measured}/spread')}" if e.has(f"{measured}/spread") else ""
         label = e.name(row, f"{GRADIENT}#/parameters/{state}/{at}/label")
-        parts.append(f"{label}: cosine {e.say(f'{measured}/cosine')}, bias {e.say(f'{measured}/bias')}{spread}")
+        cosine, bias = e.say(f"{measured}/cosine", how="cosine"), e.say(f"{measured}/bias")
+        parts.append(f"{label}: cosine {cosine}, bias {bias}{spread}")
     if not parts:
         return e.answer("not answerable", "No rule has a gradient that could be compared.", section="gradient")
     said.append("; ".join(parts) + ". Bias and spread are relative to the norm of BPTT's mean gradient.")

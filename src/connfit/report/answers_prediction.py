@@ -88,7 +88,7 @@ def _calibration(e: Evidence) -> str:
         return ""
     own = e.get(f"{key}/distribution") == "own"
     spread = "its own distribution" if own else "the spread of its errors on training frames, for it predicts none"
-    return f"One frame ahead, values lie {listed(coverage)} of {spread}."
+    return f"One frame ahead, values lie {listed(coverage)}, made of {spread}."
 
 
 def better_connectivity(e: Evidence) -> Answer:

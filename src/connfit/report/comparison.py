@@ -86,7 +86,15 @@ def number(value: float | None) -> str:
 
 def pretty(name: str) -> str:
     """Name of a column as people say it."""
-    return {"var_ridge": "ridge VAR", OWN: "own VAR"}.get(name, name.replace("_", " "))
+    short = {
+        "ar": "AR",
+        "gru": "GRU",
+        "lds": "LDS",
+        "region_rnn": "region RNN",
+        "var_ridge": "ridge VAR",
+        OWN: "own VAR",
+    }
+    return short.get(name, name.replace("_", " "))
 
 
 def comparison(metrics: Mapping[str, Any], part: str = "test") -> list[Row]:

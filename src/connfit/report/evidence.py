@@ -12,6 +12,7 @@ Status = Literal["answered", "partly", "not answerable"]
 
 HOW: dict[str, Callable[[Sequence[Any]], float]] = {
     "value": lambda given: given[0],
+    "cosine": lambda given: given[0],
     "percent": lambda given: 100 * given[0],
     "size": lambda given: abs(given[0]),
     "sum": sum,
@@ -118,12 +119,14 @@ class Evidence:
 
 
 def written(evidence: Evidence, keys: Sequence[str], how: str) -> str:
-    """The number that the values at keys make, as it is written: three digits, counts in full."""
+    """The number that the values at keys make, as it is written: three digits, cosines four decimals, counts whole."""
     values = [evidence.get(key) for key in keys]
     for key, value in zip(keys, values, strict=True):
         if value is None or isinstance(value, str) or isinstance(value, (Mapping, list)) != (how == "count"):
             raise KeyError(f"{key} is {value!r}, no number")
     made = HOW[how](values)
+    if how == "cosine":
+        return f"{made:.4f}".replace("-", "−")
     if how == "percent":
         return f"{made:.3g} %".replace("-", "−")
     return f"{made:,}".replace("-", "−") if isinstance(made, int) else number(made)

@@ -11,10 +11,11 @@ from connfit.report import (
     page,
     perturbation_section,
     provenance,
+    recovery_section,
     study_section,
 )
 from connfit.report.drawings import Drawing, drawings
-from connfit.report.run_files import ANALYSIS, GRADIENT, STUDY, RunFiles
+from connfit.report.run_files import ANALYSIS, GRADIENT, RECOVERY, STUDY, RunFiles
 from connfit.report.score_tables import connectivity_blocks, held_out_blocks, score_blocks
 from connfit.report.summary import against_itself, summary
 
@@ -102,6 +103,11 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         words, tables = _split(gradient_section.blocks(gradient), 1)
         figures = list(gradient_section.drawings(gradient))
         yield Section("gradient", "How exact the learning rule is", words, figures, tables)
+    if RECOVERY in run.added:
+        folder = (run.folder / RECOVERY).parent
+        words = recovery_section.recovery_blocks(folder)
+        title = "Whether known parameters are found again"
+        yield Section("recovery", title, words[:-1], recovery_section.recovery_drawings(folder), words[-1:])
     if run.simulations:
         shown = perturbation_section.blocks(run.simulations), list(perturbation_section.drawings(run.simulations))
         yield Section("perturbation", "Stimulation and silencing", *shown)

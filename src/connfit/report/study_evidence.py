@@ -62,7 +62,7 @@ class StudyEvidence:
         key = f"{self.key(name)}/scores/{measure}"
         if not self.evidence.has(f"{key}/mean"):
             return ""
-        spread = f" ± {self.evidence.say(f'{key}/std')}" if self.evidence.has(f"{key}/std") else ""
+        spread = f" ± {self.evidence.say(f'{key}/std')}" if self.evidence.get(f"{key}/std") else ""
         return f"{self.evidence.say(f'{key}/mean')}{spread}"
 
     def difference(self, name: str, horizon: int) -> str:
@@ -80,13 +80,18 @@ class StudyEvidence:
         return self.evidence.get(f"{self.key(name)}/difference/{horizon}/outcome")
 
     def differences(self, names: Sequence[str]) -> str:
-        """A sentence on the differences at every horizon, of many rows to the best of them; empty if there are none."""
+        """A sentence on the differences at every horizon; empty if there are none.
+
+        Of many rows, those that are not beaten are quoted; of many of these, or if there are none, the best.
+        """
         found = []
         for horizon in self.horizons():
             values = {name: self.evidence.get(f"{self.key(name)}/difference/{horizon}/value") for name in names}
             known = [name for name in names if values[name] is not None]
+            best = min(known, key=lambda name: values[name], default="")
             if len(known) > MANY:
-                best = min(known, key=lambda name: values[name])
+                known = [name for name in known if self.outcome(name, horizon) != "better"] or known
+            if len(known) > MANY:
                 found.append((horizon, f"the best of them is {self.difference(best, horizon)}"))
             elif known:
                 found.append((horizon, "; ".join(self.difference(name, horizon) for name in known)))

@@ -164,4 +164,4 @@ def _gradient(record: Mapping[str, Any] | None) -> list[Fact]:
     cosines = {row["label"]: row["groups"][group]["cosine"] for row in rows}
     note = f"D-RTRL {number(cosines.get('d-rtrl'))}; BPTT is 1"
     hybrid = cosines.get("hybrid, K = 16")
-    return [(f"gradient of {group.replace('_', ' ')}: cosine, hybrid, K = 16", number(hybrid), note)] if hybrid else []
+    return [(f"gradient of {group.replace('_', ' ')}: cosine, hybrid, K = 16", f"{hybrid:.4f}", note)] if hybrid else []

@@ -1,0 +1,177 @@
+"""What of a wiring can be seen in recordings of regions: regression on its coupling between them, without any fit.
+
+    python benchmarks/region_coupling.py                  # the fly surrogate at scale 0.05, all 18 flies
+    python benchmarks/region_coupling.py --flies 3
+
+A model of neurons that is read out and driven by region couples region l to region k by G = C W E: W the wiring, C the
+read-out, E the drive that makes the neurons of a region show its activity. So before anything is fitted one can ask how
+well G of a wiring predicts: each region's activity h frames ahead is regressed on its own last two frames (two numbers
+per region) and on G u, of excitatory and inhibitory connections apart (four numbers for the whole brain). Fitted on
+the training parts of all flies, scored as skill over persistence on their validation parts; test parts are not read.
+
+Rows: no coupling; the real wiring; the same with the hidden teacher's own strengths; null connectomes; and all regions
+on all regions, a vector autoregression of two frames, which is the best that any coupling could do here. Where a null
+predicts as well as the teacher's own strengths, recordings of regions hardly tell it from the real wiring: what it
+shuffles averages out.
+
+One JSON object per line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from connfit.config import DataConfig
+from connfit.connectome import Connectome
+from connfit.data.fly_teacher import FlyTeacher
+from connfit.data.load import load_connectome, recordings_from_config
+from connfit.data.registry import cache_root, get_dataset
+from connfit.models import Readout
+from connfit.models.initial import persistence_drive
+from connfit.nulls import make_null
+from connfit.recording import Recording
+
+HORIZONS = (1, 2, 5)
+HALF_INPUT = 100
+"""Synapses onto a neuron at which a synapse has half its strength: as the teacher of the surrogate has it."""
+NULLS = ("shuffle_signs", "shuffle_counts", "rewire_degrees", "rewire_within_regions", "erdos_renyi")
+RIDGE = 30.0
+
+
+class Moments(NamedTuple):
+    """Sums over frames and flies for one horizon: regressors are all units at the last frame and the one before.
+
+    Attributes
+    ----------
+    inputs
+        [P, 2P, 2P] products of regressors, over the flies that have unit k.
+    products
+        [P, 2P] products of regressors with unit k ahead.
+    square, change
+        [P] squares of unit k ahead, and of its change: the error of persistence.
+    """
+
+    inputs: np.ndarray
+    products: np.ndarray
+    square: np.ndarray
+    change: np.ndarray
+
+
+def standardised(recordings: Sequence[Recording], units: Sequence[str], part: str) -> list[np.ndarray]:
+    """[T, P] of each fly, by mean and standard deviation of its training part; NaN for units that it lacks."""
+    found = []
+    for recording in recordings:
+        columns = [units.index(unit) for unit in recording.units]
+        train, values = recording.part("train")[0], recording.part(part)[0]
+        z = np.full((len(values), len(units)), np.nan)
+        z[:, columns] = (values - train.mean(axis=0)) / train.std(axis=0)
+        found.append(z)
+    return found
+
+
+def moments(flies: Sequence[np.ndarray], ahead: int) -> Moments:
+    """Sums over all flies; a unit that a fly lacks counts as 0 among its regressors."""
+    p = flies[0].shape[1]
+    inputs, products = np.zeros((p, 2 * p, 2 * p)), np.zeros((p, 2 * p))
+    square, change = np.zeros(p), np.zeros(p)
+    for z in flies:
+        has, z = ~np.isnan(z).any(axis=0), np.nan_to_num(z)
+        x, y, last = np.concatenate([z[1:-ahead], z[: -ahead - 1]], axis=1), z[1 + ahead :], z[1:-ahead]
+        inputs[has] += x.T @ x
+        products[has] += (y.T @ x)[has]
+        square[has] += (y**2).sum(axis=0)[has]
+        change[has] += ((y - last) ** 2).sum(axis=0)[has]
+    return Moments(inputs, products, square, change)
+
+
+def couplings(brain: Connectome, readout: sp.csr_array, drive: sp.csr_array, weights: np.ndarray) -> list[np.ndarray]:
+    """G [P, P] of excitatory and of inhibitory connections."""
+    found = []
+    for sign in (1, -1):
+        signed = weights * (brain.connection_signs == sign) * sign
+        wiring = sp.csr_array((signed, brain.indices, brain.indptr), shape=(brain.n, brain.n))
+        found.append((readout @ (wiring @ drive)).toarray())
+    return found
+
+
+def skill(train: Moments, test: Moments, coupling: Sequence[np.ndarray]) -> float:
+    """Skill over persistence of own frames and of coupled input, whose factors all units share."""
+    p, shared = len(train.square), 2 * len(coupling)
+    designs = np.zeros((p, 2 * p, 2 * p + shared))
+    for k in range(p):
+        designs[k, [k, p + k], [2 * k, 2 * k + 1]] = 1
+        for number, g in enumerate(coupling):
+            designs[k, :p, 2 * p + 2 * number] = g[k]
+            designs[k, p:, 2 * p + 2 * number + 1] = g[k]
+    normal = np.einsum("kia,kij,kjb->ab", designs, train.inputs, designs, optimize=True)
+    right = np.einsum("kia,ki->a", designs, train.products)
+    return _skill(test, designs @ np.linalg.lstsq(normal, right, rcond=None)[0])
+
+
+def full_skill(train: Moments, test: Moments) -> float:
+    """The same of all units on all units."""
+    ridge = RIDGE * np.eye(train.inputs.shape[1])
+    return _skill(test, np.linalg.solve(train.inputs + ridge, train.products[:, :, None])[:, :, 0])
+
+
+def _skill(test: Moments, coefficients: np.ndarray) -> float:
+    errors = test.square - 2 * np.einsum("ki,ki->k", coefficients, test.products)
+    errors += np.einsum("ki,kij,kj->k", coefficients, test.inputs, coefficients)
+    return float(1 - errors.sum() / test.change.sum())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=0.05)
+    parser.add_argument("--flies", type=int, default=18)
+    parser.add_argument("--seeds", type=int, default=3, help="of each null connectome")
+    options = parser.parse_args()
+    names = tuple(str(k) for k in range(1, options.flies + 1))
+    steps = tuple(dict(step) for step in get_dataset("fly-surrogate").preprocess)
+    config = DataConfig(dataset="fly-surrogate", scale=options.scale, recordings=names, preprocess=steps)
+    recordings, brain = recordings_from_config(config), load_connectome("fly-surrogate", scale=options.scale)
+    units = sorted({unit for recording in recordings for unit in recording.units})
+    readout = Readout.by_anatomy(brain, tuple(units))
+    c, e = sp.csr_array(readout.matrix), sp.csr_array(persistence_drive(readout))
+    size = np.array([np.mean([one.part("train")[0].std(axis=0)[one.units.index(unit)] for one in recordings
+                              if unit in one.units]) for unit in units])  # fmt: skip
+    by_horizon = {
+        h: tuple(moments(standardised(recordings, units, part), h) for part in ("train", "validation"))
+        for h in HORIZONS
+    }
+
+    def say(wiring: str, seed: int | None, coupling: list[np.ndarray] | None) -> None:
+        scaled = None if coupling is None else [g * size / size[:, None] for g in coupling]
+        skills = {
+            str(h): round(full_skill(*both) if scaled is None else skill(*both, scaled), 4)
+            for h, both in by_horizon.items()
+        }
+        about = {"benchmark": "region_coupling", "surrogate": True, "scale": options.scale, "flies": options.flies}
+        print(json.dumps({**about, "wiring": wiring, "seed": seed, "validation_skill": skills}), flush=True)
+
+    def counted(wired: Connectome) -> list[np.ndarray]:
+        received = np.bincount(wired.posts, wired.counts, wired.n)
+        return couplings(wired, c, e, wired.counts / (received[wired.posts] + HALF_INPUT))
+
+    say("none: each region by itself", None, [])
+    say("real", None, counted(brain))
+    place = next(cache_root().glob(f"fly-surrogate/{options.scale:g}-0-*/teacher.h5"), None)
+    if place is not None:
+        say(
+            "real, with the teacher's own strengths", None, couplings(brain, c, e, FlyTeacher.load(Path(place)).weights)
+        )
+    for name in NULLS:
+        for seed in range(options.seeds):
+            say(name, seed, counted(make_null(brain, name, seed)))
+    say("all regions on all regions", None, None)
+
+
+if __name__ == "__main__":
+    main()

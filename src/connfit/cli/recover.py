@@ -1,0 +1,90 @@
+"""`connfit recover`: fit students to teachers whose parameters are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from connfit.cli.console import err_console, out_console
+from connfit.errors import ConfigError
+
+
+def recover(
+    neurons: Annotated[
+        int | None, typer.Option(help="Neurons of a teacher, sensory ones included.", show_default="500; quick: 200")
+    ] = None,
+    frames: Annotated[
+        list[int] | None,
+        typer.Option(help="Training frames; may be repeated.", show_default="250, 1000, 4000, 16000"),
+    ] = None,
+    recorded: Annotated[
+        list[float] | None,
+        typer.Option(help="Fraction of the neurons that is recorded; may be repeated.", show_default="1, 0.5, 0.1"),
+    ] = None,
+    noise: Annotated[
+        list[float] | None,
+        typer.Option(help="Private noise of the teacher's neurons; may be repeated.", show_default="0.1, 0.5"),
+    ] = None,
+    observation_noise: Annotated[
+        list[float] | None,
+        typer.Option(help="Noise of the measurement, in standard deviations; may be repeated.", show_default="0, 0.3"),
+    ] = None,
+    strengths: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What students learn of the weights; may be repeated.",
+            show_default="free, gain_per_neuron, gain_per_type_pair, known",
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Teachers.", show_default="2; quick: 1")] = None,
+    updates: Annotated[
+        int | None, typer.Option(help="Changes of a student's parameters.", show_default="1500; quick: 500")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A smaller brain and fewer conditions: about a minute.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs", "recovery"),
+) -> None:
+    """Fit SURROGATE teachers whose weights, time constants and hidden activity are known, and say what is recovered.
+
+    One thing is varied at a time about a base case: 4,000 frames (or the nearest number given), all neurons recorded,
+    noise 0.5, no measurement noise, free weights.
+    """
+    from connfit.recovery import Design, quick_design
+    from connfit.recovery import recover as run
+    from connfit.recovery.record import FILE
+    from connfit.report.recovery_figure import in_words, print_recovery
+
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file: give a folder to --out")
+    design = quick_design() if quick else Design()
+    given = {
+        "neurons": neurons,
+        "frames": frames and tuple(frames),
+        "recorded": recorded and tuple(recorded),
+        "process_noise": noise and tuple(noise),
+        "observation_noise": observation_noise and tuple(observation_noise),
+        "strengths": strengths and tuple(strengths),
+        "seeds": seeds,
+        "training": updates and replace(design.training, updates=updates),
+    }
+    design = replace(design, **{key: value for key, value in given.items() if value is not None})
+    design = design.with_base()
+    conditions = design.conditions()
+    out_console.print(
+        f"{len(conditions)} fits of SURROGATE teachers of {design.neurons} neurons: about "
+        f"{max(1, round(design.seconds() / 60))} min on two cores",
+        highlight=False,
+    )
+    with err_console.status("drawing teachers") as status:
+        record = run(
+            design, out,
+            on_progress=lambda at, of, one: status.update(
+                f"{at + 1}/{of}: seed {one.seed}, {in_words(one.without_seed())}"
+            ),
+        )  # fmt: skip
+    print_recovery(record, out_console)
+    out_console.print(f"\nwritten to {out / FILE}", highlight=False, soft_wrap=True)

@@ -1,0 +1,164 @@
+"""Recovery of known parameters: students find what the data determine, and say where they do not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from connfit import cli
+from connfit.errors import ConfigError, DataError
+from connfit.recovery import (
+    Condition,
+    Design,
+    KnownTeacher,
+    TeacherSettings,
+    Training,
+    activity,
+    agreement,
+    choose_recorded,
+    make_student,
+    regress,
+    run_condition,
+)
+from connfit.report.recovery_section import recovery_blocks, recovery_drawings
+
+SMALL = Design(
+    neurons=60,
+    frames=(1000,),
+    recorded=(1.0, 0.2),
+    process_noise=(0.5,),
+    observation_noise=(0.0,),
+    strengths=("free",),
+    base_frames=1000,
+    seeds=1,
+    training=Training(updates=400, learning_rate=2e-2),
+)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> KnownTeacher:
+    return KnownTeacher.draw(TeacherSettings(neurons=60), 0)
+
+
+def test_agreement_of_numbers_with_known_answers() -> None:
+    truth = np.array([1.0, 2.0, 3.0, 4.0])
+    assert agreement(truth, truth)["r2"] == 1
+    assert agreement(truth, truth[::-1])["r2"] == pytest.approx(1 - 20 / 5)
+    scaled = agreement(truth, 10 * truth)
+    assert scaled["r"] == pytest.approx(1) and scaled["r2"] < 0  # a wrong scale is an error
+    logs = agreement(truth, np.array([1.0, 0.0, 3.0, 4.0]), log=True)
+    assert logs["left_out"] == 1 and logs["n"] == 3 and logs["r2"] == pytest.approx(1)
+    assert agreement(truth[:2], truth[:2])["reason"] == "2 pairs are too few"
+    assert agreement(np.ones(4), truth)["reason"] == "the truth is the same everywhere"
+
+
+def test_activity_of_neurons_that_do_not_vary_is_counted() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.standard_normal((200, 3))
+    predicted = truth.copy()
+    predicted[:, 2] = 5.0
+    found = activity(truth, predicted, np.array([True, True, True]))
+    assert found["undefined"] == 1 and found["r"] == pytest.approx([1, 1, 1])
+    assert activity(truth, predicted, np.zeros(3, bool))["reason"] == "there are no such neurons"
+
+
+def test_the_teacher_is_the_model_with_its_own_parameters(teacher: KnownTeacher) -> None:
+    """Without private noise the student's step from the teacher's rates gives the teacher's next rates."""
+    rates = teacher.play(400, process_noise=0.0)
+    recorded = choose_recorded(teacher, 1.0)
+    followed = teacher.follow(rates, recorded, 1.0)
+    others = ~teacher.sensory
+    np.testing.assert_allclose(followed[:, others], rates[1:, others], rtol=1e-10)
+    student = make_student(teacher, rates, recorded, weights=teacher.weights)
+    params = {
+        **student.params,
+        "log_time_constants": np.log(teacher.time_constants).astype(np.float32),
+        "bias": teacher.bias.astype(np.float32),
+    }
+    # float32, one step from recorded rates
+    np.testing.assert_allclose(student.predict(params, rates)[:, others], rates[1:, others], rtol=2e-5)
+
+
+def test_the_regression_finds_a_teacher_whose_expectation_it_is_given(teacher: KnownTeacher) -> None:
+    """With little private noise the least-squares answer is near the truth: its error is the noise over the drive."""
+    weights, time_constants, bias = regress(teacher, teacher.play(4000, process_noise=0.5))
+    others = ~teacher.sensory
+    assert agreement(teacher.weights, weights)["r2"] > 0.9
+    assert agreement(teacher.time_constants[others], time_constants[others], log=True)["r2"] > 0.9
+    assert agreement(teacher.bias[others], bias[others])["r2"] > 0.6
+    short = regress(teacher, teacher.play(200, process_noise=0.5))[0]
+    assert agreement(teacher.weights, short)["r2"] < agreement(teacher.weights, weights)["r2"] - 0.05
+
+
+def test_a_student_of_all_neurons_recovers_more_than_one_of_few(tmp_path: Path) -> None:
+    whole = run_condition(Condition(1000), SMALL)
+    few = run_condition(Condition(1000, recorded=0.2), SMALL)
+    found = [one["recovered"]["weights"]["all"]["r2"] for one in (whole, few)]
+    at_start = whole["at_start"]["weights"]["all"]["r2"]
+    # The direct solution is the most that the loss allows; training comes near it, and leaves the start behind.
+    assert found[0] > whole["regression"]["weights"]["all"]["r2"] - 0.15
+    assert found[0] > at_start + 0.2 and found[0] > found[1] + 0.2
+    assert few["regression"] is None and whole["activity"]["unrecorded"]["fitted"]["neurons"] == 0
+    assert few["activity"]["unrecorded"]["teacher"]["r"][1] > few["activity"]["unrecorded"]["shuffled"]["r"][1]
+    assert whole["observations"] == 1000 * whole["recorded_neurons"]
+
+
+def test_wiring_that_is_wrong_recovers_nothing_of_the_strengths(teacher: KnownTeacher) -> None:
+    """The control: believing in connections that are not there, a student predicts new activity less well."""
+    from connfit.nulls import make_null
+
+    measured = teacher.play(1250, process_noise=0.5)
+    recorded = choose_recorded(teacher, 1.0)
+    training = Training(updates=300, learning_rate=2e-2)
+    skills = []
+    for brain in (teacher.connectome, make_null(teacher.connectome, "rewire_degrees", 1)):
+        fitted = make_student(teacher, measured, recorded, connectome=brain).fit(training)
+        skills.append(max(row["validation_skill"] for row in fitted.history))
+    assert skills[0] > skills[1] + 0.03
+
+
+def test_mistakes_name_the_option() -> None:
+    with pytest.raises(ConfigError, match=r"frames = 10 must be 50 or more"):
+        Condition(10)
+    with pytest.raises(ConfigError, match="strengths of a student"):
+        Design(strengths=("all",))
+    with pytest.raises(ConfigError, match="no value for recorded"):
+        Design(recorded=())
+    with pytest.raises(ConfigError, match=r"recorded = 1\.5"):
+        choose_recorded(KnownTeacher.draw(TeacherSettings(neurons=40), 0), 1.5)
+    with pytest.raises(ConfigError, match=r"neurons = 5 must be 30 or more"):
+        TeacherSettings(neurons=5)
+
+
+def test_the_command_writes_what_the_report_reads(tmp_path: Path) -> None:
+    out = tmp_path / "recovery"
+    command = [
+        "recover",
+        "--neurons",
+        "40",
+        "--frames",
+        "300",
+        "--recorded",
+        "1",
+        "--recorded",
+        "0.2",
+        "--noise",
+        "0.5",
+    ]
+    command += ["--noise", "0.5", "--observation-noise", "0", "--strengths", "free", "--seeds", "1"]
+    command += ["--updates", "30", "--out", str(out)]
+    done = CliRunner().invoke(cli.app, command, catch_exceptions=False)
+    assert done.exit_code == 0 and "SURROGATE teachers of 40 neurons" in done.output
+    assert all(len(line) <= 80 for line in done.output.splitlines() if "R²" in line)
+    record = json.loads((out / "recovery.json").read_text())
+    assert record["surrogate"] is True and record["complete"] is True and len(record["conditions"]) == 2
+    assert {path.name for path in (out / "figures").iterdir()} >= {"recovery_curves.png", "recovery_conditions.png"}
+    assert recovery_blocks(out) and len(recovery_drawings(out)) == 2
+    assert recovery_blocks(tmp_path) == []
+    (out / "recovery.json").write_text("{}")
+    with pytest.raises(DataError, match="lacks conditions, curves, design"):
+        recovery_blocks(out)
