@@ -33,8 +33,7 @@ from connfit.connectome import Connectome
 from connfit.data.fly_teacher import FlyTeacher
 from connfit.data.load import load_connectome, recordings_from_config
 from connfit.data.registry import cache_root, get_dataset
-from connfit.models import Readout
-from connfit.models.initial import persistence_drive
+from connfit.models import Readout, persistence_drive
 from connfit.nulls import make_null
 from connfit.recording import Recording
 

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from networks import pieces, random_connectome
 
 from connfit.cohort import Cohort
-from connfit.errors import ConfigError
+from connfit.errors import ConfigError, DataError
 from connfit.learn import WindowArrays, Windowed
 from connfit.models import RateModel, Readout
 from connfit.models.forward import correct, predict, run_window
@@ -30,12 +30,22 @@ STEPS, NEURONS, UNITS, BATCH = 24, 14, 6, 2
 RECORDED = np.array([11, 2, 7, 0, 13, 5])
 
 
-def problem(phi: float, drive: str = "dense", seed: int = 3) -> tuple[RateModel, dict[str, jax.Array], WindowArrays]:
-    """Six of fourteen neurons recorded, some frames of some of them missing in one of two recordings."""
+SINGLE = np.eye(NEURONS)[RECORDED]
+# Five units that read three to five neurons each and share most of them, and one that reads one; one neuron is hidden.
+SHARED = np.zeros((UNITS, NEURONS))
+for unit in range(UNITS - 1):
+    SHARED[unit, 2 * unit : 2 * unit + 3 + unit % 3] = np.arange(1, 4 + unit % 3)
+SHARED[-1, NEURONS - 2] = 1
+SHARED /= SHARED.sum(axis=1, keepdims=True)
+
+
+def problem(
+    phi: float, drive: str = "dense", seed: int = 3, reads: np.ndarray = SINGLE
+) -> tuple[RateModel, dict[str, jax.Array], WindowArrays]:
+    """Six units of fourteen neurons, some frames of some of them missing in one of two recordings."""
     rng = np.random.default_rng(seed)
     brain = random_connectome(rng, NEURONS, 4)
-    matrix = sp.csr_array((np.ones(UNITS), (np.arange(UNITS), RECORDED)), shape=(UNITS, NEURONS))
-    readout = Readout(matrix, tuple(f"u{k}" for k in range(UNITS)))
+    readout = Readout(sp.csr_array(reads), tuple(f"u{k}" for k in range(UNITS)))
     model = RateModel.of(brain, readout, step_s=0.6, drive=drive, state_forcing=phi)
     params = {
         "weights": jnp.asarray(rng.random(brain.m) * 0.8),
@@ -50,18 +60,20 @@ def problem(phi: float, drive: str = "dense", seed: int = 3) -> tuple[RateModel,
     return model, params, WindowArrays(np.where(forced, rng.random(shape), 0), forced, rng.random(shape), weights)
 
 
-def plain(model: RateModel, params: dict, window: WindowArrays, wired: np.ndarray, phi: float) -> jax.Array:
+def plain(
+    model: RateModel, params: dict, window: WindowArrays, wired: np.ndarray, phi: float, reads: np.ndarray = SINGLE
+) -> jax.Array:
     """Loss by the equations, from rest: correct, step, compare."""
+    moved_by = np.linalg.pinv(reads)
     w = jnp.zeros((NEURONS, NEURONS)).at[wired[0], wired[1]].add(params["weights"] * wired[2])
     e = params["drive"] if "drive" in params else jnp.zeros((NEURONS, UNITS))
     alpha = jnp.exp(-model.step_s / jnp.exp(params["log_time_constants"]))[:, None]
     r, loss = jnp.zeros((NEURONS, BATCH)), 0.0
     for given, forced, target, weight in zip(*tuple(window)[:4], strict=True):
-        own = r[RECORDED]
-        u = jnp.where(forced, given, own)
-        r = r.at[RECORDED].set((1 - phi) * own + phi * u)
+        r += phi * moved_by @ jnp.where(forced, given - reads @ r, 0)
+        u = jnp.where(forced, given, reads @ r)
         r = alpha * r + (1 - alpha) * jax.nn.relu(w @ r + params["bias"][:, None] + jax.nn.relu(e @ u))
-        loss += (weight * (r[RECORDED] - target) ** 2).sum()
+        loss += (weight * (reads @ r - target) ** 2).sum()
     return loss
 
 
@@ -83,12 +95,14 @@ def summed(learner: Windowed, model: RateModel, params: dict, window: WindowArra
     return loss, total
 
 
+@pytest.mark.parametrize("reads", [SINGLE, SHARED], ids=["neurons", "regions"])
 @pytest.mark.parametrize(("phi", "drive"), [(1.0, "none"), (0.6, "dense")])
-def test_backpropagation_through_all_steps_is_autodiff(phi: float, drive: str) -> None:
-    model, params, window = problem(phi, drive)
+def test_backpropagation_through_all_steps_is_autodiff(phi: float, drive: str, reads: np.ndarray) -> None:
+    model, params, window = problem(phi, drive, reads=reads)
+    assert (model.correction is None) == (reads is SINGLE)
     loss, gradient = summed(Windowed(STEPS, "network", "none"), model, params, window)
     wired = signed(model)
-    truth, slope = jax.jit(jax.value_and_grad(lambda p: plain(model, p, window, wired, phi)))(params)
+    truth, slope = jax.jit(jax.value_and_grad(lambda p: plain(model, p, window, wired, phi, reads)))(params)
     np.testing.assert_allclose(loss, truth, **EXACT)
     for key, value in slope.items():
         assert np.abs(value).max() > 1e-4, key
@@ -123,6 +137,32 @@ def test_traces_of_a_network_of_recorded_neurons_are_exact_without_windows() -> 
     single = summed(Windowed(1, "neuron", "none"), model, params, window)[1]
     for key, value in whole.items():
         np.testing.assert_allclose(single[key], value, **EXACT, err_msg=key)
+
+
+def test_traces_of_regions_leave_out_what_a_neuron_moves_itself() -> None:
+    """A neuron is moved by its own state through its units; D-RTRL leaves that out, and still beats forgetting.
+
+    Here a unit reads three to five neurons, so that the share left out is as large as it can be.
+    """
+    model, params, window = problem(0.6, reads=SHARED)
+    whole = summed(Windowed(STEPS, "network", "none"), model, params, window)[1]
+    hybrid = summed(Windowed(8, "network", "trace"), model, params, window)[1]
+    cut = summed(Windowed(8, "network", "none"), model, params, window)[1]
+    for key, value in whole.items():
+        error, without = (np.linalg.norm(one[key] - value) / np.linalg.norm(value) for one in (hybrid, cut))
+        assert error < without, key
+
+
+def test_a_unit_is_moved_alone_and_neurons_as_little_as_can_be() -> None:
+    model = problem(1.0, reads=SHARED)[0]
+    rng = np.random.default_rng(1)
+    rates, given = rng.random((NEURONS, 1)), rng.random((UNITS, 1))
+    forced = np.array([True, False, True, True, False, True])[:, None]
+    moved = np.asarray(correct(model, jnp.asarray(rates), jnp.asarray(given), jnp.asarray(forced)))
+    np.testing.assert_allclose(SHARED @ moved, np.where(forced, given, SHARED @ rates), **EXACT)
+    change = np.linalg.lstsq(SHARED, np.where(forced, given - SHARED @ rates, 0))[0]
+    np.testing.assert_allclose(moved - rates, change, **EXACT)
+    assert not (moved - rates)[SHARED.sum(axis=0) == 0].any()
 
 
 def test_only_observed_neurons_are_moved() -> None:
@@ -164,10 +204,10 @@ def test_bad_options_are_named() -> None:
     rng = np.random.default_rng(0)
     brain = random_connectome(rng, 6, 2)
     single = Readout(sp.eye_array(6).tocsr(), tuple("abcdef"))
-    shared = Readout(sp.csr_array(np.ones((2, 6))), ("a", "b"))
-    with pytest.raises(ConfigError, match="units read several neurons"):
-        RateModel.of(brain, shared, step_s=1.0, state_forcing=1.0)
-    with pytest.raises(ConfigError, match="read-out is learned"):
+    same = Readout(sp.csr_array(np.ones((2, 6))), ("a", "b"))
+    with pytest.raises(DataError, match=r"the units a, b read the same neurons"):
+        RateModel.of(brain, same, step_s=1.0, state_forcing=1.0)
+    with pytest.raises(ConfigError, match="is learned here"):
         RateModel.of(brain, replace(single, learned=True), step_s=1.0, state_forcing=0.5)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         RateModel.of(brain, single, step_s=1.0, state_forcing=1.5)

@@ -92,7 +92,7 @@ class ModelConfig(_Section, frozen=True):
     time_constant_frames: Positive = 0.5
     hidden_time_constant_frames: tuple[float, float] | None = (0.5, 10.0)
     time_constant_bounds_frames: tuple[float, float] = (0.2, 50.0)
-    drive_start: Literal["persistence", "zero"] = "persistence"
+    drive_start: Literal["persistence", "regression", "zero"] = "persistence"
     bias_start: Literal["balanced", "zero"] = "balanced"
     learn: tuple[Literal["weights", "gains", "time_constants", "bias", "drive", "readout"], ...] | None = None
 

@@ -33,7 +33,14 @@ from connfit.errors import ConfigError, DataError, DivergedError, first_ten
 from connfit.learn import PRESETS, Windowed
 from connfit.matching import UnitMatch, match_units
 from connfit.memory import MemoryEstimate, check_memory, estimate_memory, return_freed_arrays
-from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
+from connfit.models import (
+    RateModel,
+    Readout,
+    initial_parameters,
+    regression_start,
+    share_strengths,
+    start_magnitudes,
+)
 from connfit.models.base import Params
 from connfit.models.gains import SHARED, share_gains, untyped_neurons
 from connfit.nulls import make_null
@@ -177,10 +184,24 @@ def prepare(config: Config) -> Job:
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
         state_forcing=options.state_forcing,
     )
-    if options.strengths in SHARED:
-        magnitudes = start_magnitudes(
-            model, connectome, options.weights, spectral_radius=options.spectral_radius, seed=config.seed
+    regressed = options.drive_start == "regression"
+    if regressed and cohort.substeps > 1:
+        raise ConfigError(
+            "model.drive_start = 'regression' is for one model step per frame: set data.substeps to 1, or another start"
         )
+    magnitudes = begin = None
+    if options.strengths in SHARED or regressed:
+        radius = None if regressed else options.spectral_radius
+        magnitudes = start_magnitudes(model, connectome, options.weights, spectral_radius=radius, seed=config.seed)
+    time_constant_s = options.time_constant_frames / cohort.frame_rate
+    hidden_time_constants_s = _seconds(options.hidden_time_constant_frames, cohort)
+    if regressed and magnitudes is not None:
+        begin = regression_start(
+            model, connectome, readout, magnitudes, cohort.training_frames(), time_constant_s=time_constant_s,
+            hidden_time_constants_s=hidden_time_constants_s, seed=config.seed,
+        )  # fmt: skip
+        magnitudes = begin.magnitudes
+    if options.strengths in SHARED and magnitudes is not None:
         model = share_strengths(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
     params = initial_parameters(
         model,
@@ -189,10 +210,11 @@ def prepare(config: Config) -> Job:
         weights=options.weights,
         spectral_radius=options.spectral_radius,
         weight_spread=options.weight_spread,
-        time_constant_s=options.time_constant_frames / cohort.frame_rate,
-        hidden_time_constants_s=_seconds(options.hidden_time_constant_frames, cohort),
+        time_constant_s=time_constant_s,
+        hidden_time_constants_s=hidden_time_constants_s,
         drive_start=options.drive_start,
         mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
+        regression=begin,
         seed=config.seed,
     )
     learner = _learner(config, cohort)

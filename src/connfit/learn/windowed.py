@@ -35,7 +35,7 @@ from connfit.errors import ConfigError, one_of
 from connfit.learn.base import WindowArrays, WindowResult
 from connfit.learn.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.models.base import Model, Params
-from connfit.models.forward import Trajectory, fed_back_part, kept_share, read_out, run_window
+from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, kept_share, read_out, run_window
 from connfit.models.maps import SynapticMap
 
 CREDITS = ("neuron", "network")
@@ -117,10 +117,10 @@ class Windowed:
         ConfigError
             If the model forces states and traces would have to fade by what was observed.
         """
-        if model.state_forcing and self.carry not in ("trace", "none"):
+        if model.state_forcing and model.correction is None and self.carry not in ("trace", "none"):
             raise ConfigError(
-                f"carry = {self.carry!r} does not know when a state was replaced: with model.state_forcing use "
-                "carry = 'trace' or 'none'"
+                f"carry = {self.carry!r} does not know when a state was replaced: with model.state_forcing and "
+                "single neurons use carry = 'trace' or 'none'"
             )
         n = model.neurons
         rates = jnp.zeros((n, batch))
@@ -205,6 +205,9 @@ class Windowed:
                 else:
                     some = jnp.where(forced[part.units], 0, part.strengths.T @ (gate * driven))
                     to_prediction = jnp.zeros_like(to_prediction).at[part.units].set(some)
+            if network and model.correction is not None:  # what was fed back was read after the correction
+                to_rates += model.readout.adjoint(strengths, to_prediction)
+                to_rates, to_prediction = correct_adjoint(model, to_rates, forced), jnp.zeros_like(to_prediction)
             return (to_rates, to_prediction), (rate_adjoint, unit_adjoint)
 
         zero = (jnp.zeros_like(forward.rates[0]), jnp.zeros_like(error[0]))

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from jaxtyping import Array, Float, Int
 
-from connfit.models.maps import SynapticMap
+from connfit.models.maps import SparseMap, SynapticMap
 
 Params = dict[str, Array]
 """Parameters by group: `weights` or `gains`, `log_time_constants`, `bias`, `drive`, `readout`."""
+
+
+class Correction(NamedTuple):
+    """What K = Cᵀ (C Cᵀ)⁻¹ is made of: the smallest change of rates that moves each unit of the read-out alone by one.
+
+    Attributes
+    ----------
+    readout
+        C, whose strengths are fixed.
+    shares
+        Strengths of C.
+    inverse
+        [P, P] (C Cᵀ)⁻¹.
+    """
+
+    readout: SparseMap
+    shares: Float[Array, "R"]
+    inverse: Float[Array, "P P"]
 
 
 class Model(Protocol):
@@ -51,12 +69,17 @@ class Model(Protocol):
 
     @property
     def state_forcing(self) -> float:
-        """φ, how far a recorded neuron's state is moved to its recorded activity before each step; 0: not at all."""
+        """φ, how far states are moved to what was recorded of them before each step; 0: not at all."""
         ...
 
     @property
     def read_neurons(self) -> Int[Array, "P"] | None:
         """The neuron that each unit reads, where each reads one and no two the same."""
+        ...
+
+    @property
+    def correction(self) -> Correction | None:
+        """How state forcing moves neurons where units read several; None without it, or if `read_neurons` says it."""
         ...
 
     def decay(self, params: Params) -> Float[Array, "N"]:

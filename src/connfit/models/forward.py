@@ -56,24 +56,45 @@ class FedBack(NamedTuple):
 def correct(
     model: Model, rates: Float[Array, "N B"], given: Float[Array, "P B"], forced: Bool[Array, "P B"]
 ) -> Float[Array, "N B"]:
-    """State forcing: ``r̃(t-1) = r(t-1) + φ (u(t-1) - r(t-1))`` of each recorded neuron, where it was observed.
+    """State forcing: move the state to what was recorded of it, where it was observed, before a step.
+
+    A recorded neuron: ``r̃ = r + φ (u - r)``. Units that read several neurons: ``r̃ = r + φ Cᵀ (C Cᵀ)⁻¹ (u - C r)``, the
+    smallest change of rates that brings each unit by φ to what was recorded, and no other unit anywhere. It leaves
+    alone how the neurons of a unit differ; r̃ can be negative where a unit fell far below what was predicted.
 
     With φ = 1 a step starts from the recorded activity itself, so that the others' influence on a neuron is seen apart
-    from the model's own errors; with φ between 0 and 1, from a compromise that recordings with noise call for.
-    This is generalised teacher forcing (Doya 1992; Hess, Monfared, Brenner & Durstewitz 2023) for a read-out of
-    single neurons. Neurons that are not recorded keep their own state.
+    from the model's own errors, one frame after them; with φ between 0 and 1, from a compromise that recordings with
+    noise call for. Where nothing is recorded, as in a free run, nothing is moved. This is generalised teacher forcing
+    (Doya 1992; Hess, Monfared, Brenner & Durstewitz 2023), for a given read-out.
     """
-    neurons = model.read_neurons
-    if not model.state_forcing or neurons is None:
+    if not model.state_forcing:
         return rates
     phi = jnp.where(forced, model.state_forcing, 0)
-    return rates.at[neurons].set((1 - phi) * rates[neurons] + phi * given)
+    if model.correction is None:
+        neurons = model.read_neurons
+        return rates.at[neurons].set((1 - phi) * rates[neurons] + phi * given)
+    k = model.correction
+    error = phi * (given - k.readout.apply(k.shares, rates))
+    return rates + k.readout.adjoint(k.shares, k.inverse @ error)
+
+
+def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Array, "P B"]) -> Float[Array, "N B"]:
+    """Adjoint of `correct` with respect to the rates, where units read several neurons."""
+    if model.correction is None:
+        return adjoint
+    k = model.correction
+    phi = jnp.where(forced, model.state_forcing, 0)
+    return adjoint - k.readout.adjoint(k.shares, phi * (k.inverse @ k.readout.apply(k.shares, adjoint)))
 
 
 def kept_share(model: Model, forced: Bool[Array, "K P B"]) -> Float[Array, "K N B"] | None:
-    """∂r̃/∂r of `correct` at each step: 1 - φ where a neuron was moved, else 1; None without state forcing."""
+    """∂r̃/∂r of a neuron's own state at each step: 1 - φ where a recorded neuron was moved, else 1.
+
+    None where it is 1 throughout: without state forcing, and where units read many neurons, each of which is moved by
+    its own state no more than its share in them.
+    """
     neurons = model.read_neurons
-    if not model.state_forcing or neurons is None:
+    if not model.state_forcing or model.correction is not None or neurons is None:
         return None
     k, _, b = forced.shape
     ones = jnp.ones((k, model.neurons, b))

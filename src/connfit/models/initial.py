@@ -20,12 +20,14 @@ from connfit import ops
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Params
-from connfit.models.maps import DenseMap, GainMap, SparseMap
+from connfit.models.maps import GainMap, SparseMap
+from connfit.models.persistence import persistence_drive
 from connfit.models.rate import RateModel
 from connfit.models.readout import Readout
+from connfit.models.regression import RegressionStart, drive_strengths, drive_support, even_rates
 
 WEIGHTS = ("counts", "input_fraction", "truncated_normal")
-DRIVE_STARTS = ("persistence", "zero")
+DRIVE_STARTS = ("persistence", "regression", "zero")
 
 _SPREAD = 1
 """Second part of the seed from which `weight_spread` is drawn."""
@@ -46,6 +48,7 @@ def initial_parameters(
     hidden_time_constants_s: tuple[float, float] | None = None,
     drive_start: str = "persistence",
     mean_activity: Float[np.ndarray, "P"] | None = None,
+    regression: RegressionStart | None = None,
     seed: int = 0,
 ) -> Params:
     """Parameters before training.
@@ -71,12 +74,15 @@ def initial_parameters(
         None: they have `time_constant_s` too.
     drive_start
         `"persistence"`: unit k drives the neurons that it reads so that reading them gives u_k;
-        `"zero"`.
+        `"regression"`: drive, strengths and time constants are those of `regression`; `"zero"`.
     mean_activity
         Mean of each unit over the training part. If given, and the drive starts as persistence, each
         bias makes this mean a fixed point: it cancels the recurrent input that its neuron has there, so
         that recurrence starts as a perturbation about the recorded activity. A model without a drive, which
         nothing recorded enters, then starts by predicting this mean. Otherwise biases are 0.
+    regression
+        What `connfit.models.regression_start` found in the training frames; `weights`, `spectral_radius` and the time
+        constants are not used then. Gains start at 1: let them multiply its magnitudes.
     seed
         Seed of the random start.
 
@@ -94,6 +100,10 @@ def initial_parameters(
             raise ConfigError(
                 f"an initial time constant of {one:.4g} s lies outside the bounds {low:.4g} to {high:.4g} s"
             )
+    if drive_start == "regression":
+        if regression is None:
+            raise ConfigError('drive_start = "regression" needs the result of connfit.models.regression_start')
+        return _start_of_regression(model, readout, regression, mean_activity, weight_spread, seed)
     if isinstance(model.recurrent, GainMap):
         strengths = jnp.ones(model.recurrent.strengths_shape, jnp.result_type(float))
     else:
@@ -105,7 +115,7 @@ def initial_parameters(
     drive = sp.csr_array((connectome.n, readout.units))
     bias = np.zeros(connectome.n)
     if model.drive is None or drive_start == "persistence":
-        exact = persistence_drive(readout, _drive_support(model))
+        exact = persistence_drive(readout, drive_support(model))
         if model.drive is not None:
             drive = sp.csr_array(exact / _loop_gain(model, strengths, exact, readout.matrix))
         if mean_activity is not None:
@@ -125,11 +135,41 @@ def initial_parameters(
         "log_time_constants": jnp.asarray(log_tau, real),
         "bias": jnp.asarray(bias, real),
     }
-    if isinstance(model.drive, DenseMap):
-        params["drive"] = jnp.asarray(drive.astype(real).toarray())
-    elif model.drive is not None:
-        strengths = drive.data if drive.nnz else np.zeros(model.drive.strengths_shape)
-        params["drive"] = jnp.asarray(strengths, real)
+    if model.drive is not None:
+        params["drive"] = drive_strengths(model, drive)
+    if readout.learned:
+        params["readout"] = jnp.asarray(readout.matrix.toarray(), real)
+    return model.project(params)
+
+
+def _start_of_regression(
+    model: RateModel,
+    readout: Readout,
+    start: RegressionStart,
+    mean_activity: Float[np.ndarray, "P"] | None,
+    weight_spread: float,
+    seed: int,
+) -> Params:
+    real = jnp.result_type(float)
+    gains = isinstance(model.recurrent, GainMap)
+    strengths = jnp.ones(model.recurrent.strengths_shape, real) if gains else start.magnitudes
+    if weight_spread:  # of mean 1, so that sums over many connections stay what they were
+        strengths = strengths * _spread(model, weight_spread, seed) * np.exp(-(weight_spread**2) / 2)
+    bias = np.zeros(model.neurons)
+    if mean_activity is not None:
+        mean = np.asarray(mean_activity, np.float64)
+        rates = even_rates(readout, mean)
+        bias = rates - np.asarray(_recurrent_input(model, strengths, rates))
+        if model.drive is not None and start.drive is not None:
+            driven = model.drive.apply(start.drive, jnp.asarray(mean, real)[:, None])[:, 0]
+            bias -= np.maximum(np.asarray(driven), 0)
+    params: Params = {
+        model.recurrent_group: strengths,
+        "log_time_constants": jnp.asarray(start.log_time_constants, real),
+        "bias": jnp.asarray(bias, real),
+    }
+    if start.drive is not None:
+        params["drive"] = start.drive
     if readout.learned:
         params["readout"] = jnp.asarray(readout.matrix.toarray(), real)
     return model.project(params)
@@ -270,78 +310,5 @@ def _scale_to_radius(model: RateModel, connectome: Connectome, strengths: Array,
     return target / radius
 
 
-def _drive_support(model: RateModel) -> sp.csr_array | None:
-    """Which unit may drive which neuron, as a [N, P] matrix of ones; None if every unit may drive every neuron."""
-    if not isinstance(model.drive, SparseMap):
-        return None
-    pattern = model.drive.pattern
-    parts = np.ones(pattern.nnz), np.asarray(pattern.indices), np.asarray(pattern.indptr)
-    return sp.csr_array(parts, shape=(model.neurons, model.units))
-
-
-def persistence_drive(readout: Readout, allowed: sp.csr_array | None = None, *, sweeps: int = 300) -> sp.csr_array:
-    """Drive E ≥ 0 [N, P], only where a unit reads a neuron, for which reading it out gives the unit back.
-
-    Minimises ``‖C E − 1‖²`` over E ≥ 0 on the support of Cᵀ by accelerated projected gradient
-    (Beck & Teboulle 2009), from a start that favours neurons read by one unit alone. Where units
-    share all their neurons, or may not drive neurons that they read, the result is the nearest
-    possible, not exact.
-
-    Parameters
-    ----------
-    allowed
-        [N, P] pattern of the drive where not every unit may drive every neuron. The result then has
-        exactly this pattern, with zeros where the unit does not read the neuron.
-    """
-    shares = sp.csr_array(readout.matrix)
-    support = sp.csr_array(shares.T)
-    support.sort_indices()
-    if allowed is not None:
-        return _on_pattern(_solve_persistence(shares, _masked(support, allowed), sweeps), allowed)
-    return _solve_persistence(shares, support, sweeps)
-
-
-def _solve_persistence(shares: sp.csr_array, support: sp.csr_array, sweeps: int) -> sp.csr_array:
-    indptr, units, share = support.indptr, support.indices, support.data
-    readout_units = len(shares.indptr) - 1
-    per_neuron = np.diff(indptr)
-    neuron = np.repeat(np.arange(len(per_neuron)), per_neuron)
-    purity = share / np.bincount(neuron, share, len(per_neuron))[neuron]
-    values = purity**4
-    values /= np.bincount(units, values * share, readout_units)[units]
-
-    # The gradient Cᵀ(CE − 1) is needed on the support of E only: one term for each pair of units that
-    # a neuron is read by, instead of a dense [N, P] product.
-    partners = per_neuron[neuron]
-    entry = np.repeat(np.arange(len(units)), partners)
-    offset = np.arange(len(entry)) - np.repeat(np.cumsum(partners) - partners, partners)
-    partner = indptr[neuron[entry]] + offset
-    step = 1 / np.linalg.norm(_dense(shares @ support), 2)
-    momentum, t = values, 1.0
-    for _ in range(sweeps):
-        residual = _dense(shares @ sp.csr_array((momentum, units, indptr), shape=support.shape))
-        residual -= np.eye(readout_units)
-        gradient = np.bincount(entry, share[partner] * residual[units[partner], units[entry]], len(units))
-        new = np.maximum(momentum - step * gradient, 0)
-        t_new = (1 + np.sqrt(1 + 4 * t * t)) / 2
-        momentum = new + (t - 1) / t_new * (new - values)
-        values, t = new, t_new
-    return sp.csr_array((values, units, indptr), shape=support.shape)
-
-
 def _dense(matrix: sp.csr_array) -> Float[np.ndarray, "P P"]:
     return matrix.toarray()
-
-
-def _masked(values: sp.csr_array, pattern: sp.csr_array) -> sp.csr_array:
-    """The values where the pattern has an entry."""
-    masked = sp.csr_array(values.multiply(pattern != 0))
-    masked.sort_indices()
-    return masked
-
-
-def _on_pattern(values: sp.csr_array, pattern: sp.csr_array) -> sp.csr_array:
-    """The values with exactly the entries of the pattern, zeros included, in its order."""
-    rows = np.repeat(np.arange(len(pattern.indptr) - 1), np.diff(pattern.indptr))
-    picked = np.asarray(values[rows, pattern.indices]).ravel()
-    return sp.csr_array((picked, pattern.indices, pattern.indptr), shape=pattern.shape)

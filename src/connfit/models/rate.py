@@ -15,9 +15,9 @@ from connfit import ops
 from connfit.anatomy import postsynapses_by_region
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
-from connfit.models.base import Params
+from connfit.models.base import Correction, Params
 from connfit.models.maps import DenseMap, GainMap, SparseMap
-from connfit.models.readout import Readout
+from connfit.models.readout import Readout, inverse_of_overlap
 
 NONLINEARITIES = ("relu", "softplus")
 DRIVES = ("dense", "anatomical", "none")
@@ -26,7 +26,7 @@ GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "readout")
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout", "junctions", "read_neurons"],
+    data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout", "junctions", "read_neurons", "correction"],
     meta_fields=["nonlinearity", "electrical", "step_s", "bounds_s", "state_forcing"],
 )
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class RateModel:
         Smallest and largest time constant in seconds.
     read_neurons
         [P] the neuron that each unit reads, where each reads one and no two the same; else None.
+    correction
+        How state forcing moves neurons where units read several.
     state_forcing
         φ of `connfit.models.forward.correct`.
     """
@@ -71,6 +73,7 @@ class RateModel:
     step_s: float
     bounds_s: tuple[float, float]
     read_neurons: Int[Array, "P"] | None = None
+    correction: Correction | None = None
     state_forcing: float = 0.0
 
     @classmethod
@@ -104,9 +107,8 @@ class RateModel:
         bounds_s
             Smallest and largest time constant in seconds; default 0.2 and 50 steps.
         state_forcing
-            Share φ of the way by which the state of a recorded neuron is moved to its recorded activity before each
-            step, from 0 (not at all) to 1 (replaced); needs units that are single neurons. See
-            `connfit.models.forward.correct`.
+            Share φ of the way by which states are moved to what was recorded before each step, from 0 (not at all)
+            to 1 (the read-out of the state is then what was recorded). See `connfit.models.forward.correct`.
 
         Raises
         ------
@@ -125,11 +127,10 @@ class RateModel:
         read_neurons = _read_neurons(readout)
         if not 0 <= state_forcing <= 1:
             raise ConfigError(f"state_forcing = {state_forcing} must lie between 0 and 1")
-        if state_forcing and (read_neurons is None or readout.learned):
+        if state_forcing and readout.learned:
             raise ConfigError(
-                f"state_forcing = {state_forcing} replaces the state of single neurons by their recordings, but "
-                + ("the read-out is learned" if readout.learned else "here units read several neurons, or share some")
-                + "; set it to 0"
+                f"state_forcing = {state_forcing} moves neurons to what was recorded of them, but which neurons a unit "
+                "reads is learned here; set one of the two to its default"
             )
         electrical = bool(connectome.electrical.any())
         n = connectome.n
@@ -151,6 +152,9 @@ class RateModel:
         else:
             readout_map = SparseMap(ops.Pattern.of(by_unit.indptr, by_unit.indices, n))
             fixed = jnp.asarray(by_unit.data, jnp.result_type(float))
+        correction = None
+        if state_forcing and read_neurons is None and isinstance(readout_map, SparseMap) and fixed is not None:
+            correction = Correction(readout_map, fixed, jnp.asarray(inverse_of_overlap(readout), fixed.dtype))
         return cls(
             recurrent=recurrent,
             signs=jnp.asarray(connectome.signs, jnp.result_type(float)),
@@ -163,6 +167,7 @@ class RateModel:
             step_s=float(step_s),
             bounds_s=(float(bounds_s[0]), float(bounds_s[1])),
             read_neurons=None if read_neurons is None else jnp.asarray(read_neurons, jnp.int32),
+            correction=correction,
             state_forcing=float(state_forcing),
         )
 

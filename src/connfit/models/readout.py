@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from jaxtyping import Float
 
 from connfit.anatomy import presynapses_by_region
 from connfit.connectome import Connectome
@@ -100,3 +101,22 @@ class Readout:
                 f"connectome {connectome.name!r} has no regions {first_ten(absent)}; it has {first_ten(regions)}"
             )
         return cls(sp.csr_array(presynapses)[[position[unit] for unit in units]], tuple(units), learned)
+
+
+def inverse_of_overlap(readout: Readout) -> Float[np.ndarray, "P P"]:
+    """(C Cᵀ)⁻¹, from which Cᵀ (C Cᵀ)⁻¹ is the smallest change of rates that moves each unit alone by one.
+
+    Raises
+    ------
+    DataError
+        If what one unit reads is a sum of what others read: then no change of rates moves it alone.
+    """
+    overlap = np.asarray((readout.matrix @ readout.matrix.T).toarray())
+    if np.linalg.matrix_rank(overlap, hermitian=True) < len(overlap):
+        vector = np.abs(np.linalg.eigh(overlap)[1][:, 0])
+        tied = [readout.unit_names[k] for k in np.flatnonzero(vector > 1e-6)]
+        raise DataError(
+            f"the units {first_ten(tied)} read the same neurons in the same shares, or sums of each other's",
+            fix="Leave one of them out, or set model.state_forcing to 0 and model.drive_start to persistence",
+        )
+    return np.linalg.inv(overlap)
