@@ -11,11 +11,10 @@ from networks import random_connectome
 from connfit import config as configuration
 from connfit.cohort import Cohort
 from connfit.config import Config, DataConfig
-from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models import RateModel, Readout, initial_parameters, regression_start
 from connfit.models.forward import predict
-from connfit.models.regression import RegressionStart, even_rates, loop_growth
+from connfit.models.regression import RegressionStart, even_rates
 from connfit.recording import Recording
 from connfit.run import prepare
 
@@ -33,23 +32,31 @@ READOUT = Readout(sp.csr_array(READS), tuple("abcde"))
 INVERSE = np.linalg.pinv(READOUT.matrix.toarray())
 
 
-def couplings(brain: Connectome) -> np.ndarray:
-    """C W K of excitatory and of inhibitory connections, by dense matrices."""
-    w = brain.matrix(brain.counts.astype(float)).toarray()
-    return np.stack([READOUT.matrix.toarray() @ (np.where(w * sign > 0, w, 0)) @ INVERSE for sign in (1, -1)])
+ALPHA = np.exp(-5.0)
+"""Decay of a neuron whose time constant is 0.2 frames."""
 
 
-FACTORS = 0.1 / np.abs(couplings(BRAIN)).sum(axis=2).max(axis=1)
+def wiring(magnitudes: np.ndarray) -> np.ndarray:
+    return BRAIN.matrix(magnitudes).toarray()
 
 
-def simulated(frames: int = 40_000, seed: int = 1) -> Recording:
-    """Units whose next frame is exactly what the regression supposes, plus noise."""
+STRENGTHS = 0.4 / np.abs(wiring(BRAIN.counts.astype(float))).sum(axis=1).max() * np.array([1.0, 0.6])
+"""Factors of excitatory and of inhibitory synapse counts: no neuron receives more than 0.4 of its inputs' rates."""
+
+BY_PRE = np.where(np.asarray(BRAIN.signs) > 0, *STRENGTHS)
+C = READOUT.matrix.toarray()
+
+
+def simulated(frames: int = 40_000, seed: int = 1, state_forcing: float = 1.0) -> Recording:
+    """Units that follow the model's own equations about the mean, by dense matrices, plus noise."""
     rng = np.random.default_rng(seed)
-    step = np.diag(OWN) + np.tensordot(FACTORS, couplings(BRAIN), 1)
-    z = np.zeros((frames, UNITS))
-    for t in range(1, frames):
-        z[t] = step @ z[t - 1] + rng.normal(0, 0.1, UNITS)
-    return Recording("r", LEVEL + z, READOUT.unit_names, 1.0).split(train=0.8, validation=0.1)
+    w, correct = wiring(BRAIN.counts * BY_PRE[BRAIN.indices]), state_forcing * INVERSE
+    r, u, kept = np.zeros(NEURONS), np.zeros(UNITS), np.zeros((frames, UNITS))
+    for t in range(frames):
+        r = r + correct @ (u - C @ r)
+        r = ALPHA * r + (1 - ALPHA) * (w @ r) + INVERSE @ (OWN * u)
+        kept[t] = u = C @ r + rng.normal(0, 0.1, UNITS)
+    return Recording("r", LEVEL + kept, READOUT.unit_names, 1.0).split(train=0.8, validation=0.1)
 
 
 RECORDING = simulated()
@@ -57,7 +64,7 @@ RECORDING = simulated()
 
 def begin(model: RateModel, recording: Recording = RECORDING) -> RegressionStart:
     return regression_start(
-        model, BRAIN, READOUT, jnp.asarray(BRAIN.counts, float), Cohort.of([recording]).training_frames(),
+        model, BRAIN, READOUT, jnp.asarray(BRAIN.counts, float), list(Cohort.of([recording]).training_frames()),
         time_constant_s=0.2,
     )  # fmt: skip
 
@@ -66,66 +73,62 @@ def model_of(drive: str = "dense", state_forcing: float = 1.0) -> RateModel:
     return RateModel.of(BRAIN, READOUT, step_s=1.0, drive=drive, state_forcing=state_forcing)
 
 
-def test_known_coefficients_come_back() -> None:
-    found = begin(model_of()).regression
-    # 32,000 frames: standard errors are about 0.003 of a coefficient of a unit, 0.04 of a shared factor's size.
-    np.testing.assert_allclose(found.own, OWN, atol=0.015)
-    assert found.factors == pytest.approx(FACTORS, rel=0.2)
-    by_neuron = found.per_neuron()
-    assert set(np.round(by_neuron[np.asarray(BRAIN.signs) > 0], 12)) == {round(found.factors[0], 12)}
-    assert set(np.round(by_neuron[np.asarray(BRAIN.signs) < 0], 12)) == {round(found.factors[1], 12)}
+@pytest.mark.parametrize("state_forcing", [1.0, 0.5])
+def test_known_coefficients_come_back(state_forcing: float) -> None:
+    found = begin(model_of(state_forcing=state_forcing), simulated(state_forcing=state_forcing))
+    # 32,000 frames: standard errors are about 0.005 of a unit's own past, and 5 % of a factor that all units share.
+    np.testing.assert_allclose(found.own, OWN, atol=0.02)
+    assert found.factors == pytest.approx(STRENGTHS, rel=0.15)
+    np.testing.assert_allclose(
+        found.magnitudes, BRAIN.counts * np.where(np.asarray(BRAIN.signs) > 0, *found.factors)[BRAIN.indices]
+    )
 
 
-def test_without_state_forcing_connections_see_the_frame_before() -> None:
-    """What acts one frame later than the simulation's coupling explains less of it."""
-    assert begin(model_of(state_forcing=0.0)).regression.factors.sum() < begin(model_of()).regression.factors.sum()
-
-
-@pytest.mark.parametrize("drive", ["dense", "none"])
-def test_the_untrained_model_predicts_what_the_regression_predicts(drive: str) -> None:
+@pytest.mark.parametrize("drive", ["dense", "anatomical", "none"])
+def test_the_untrained_model_beats_units_by_themselves(drive: str) -> None:
     model = model_of(drive)
-    start = begin(model)
-    cohort = Cohort.of([RECORDING])
+    start, cohort = begin(model), Cohort.of([RECORDING])
     mean = cohort.mean_activity()
     params = initial_parameters(model, BRAIN, READOUT, drive_start="regression", regression=start, mean_activity=mean)
-    given = RECORDING.values[:200, :, None]
-    y = np.asarray(predict(model, params, jnp.zeros((NEURONS, 1)), given, jnp.ones(given.shape, bool))[1])[:, :, 0]
-    step = np.diag(start.regression.own) + start.stable_share * np.tensordot(
-        start.regression.factors, couplings(BRAIN), 1
-    )
-    expected = mean + (RECORDING.values[:200] - mean) @ step.T
-    error = (y - expected)[50:].std(axis=0) / (expected - RECORDING.values[:200])[50:].std(axis=0)
-    # With a drive all time constants are short and only what rates remember, exp(-5) of them, is left over. Without,
-    # a neuron of two units has a time constant between theirs.
-    assert (error < (0.05 if drive == "dense" else 0.5)).all(), error
-    settled = np.full((100, UNITS, 1), mean[:, None])
-    y = np.asarray(predict(model, params, jnp.zeros((NEURONS, 1)), settled, jnp.ones(settled.shape, bool))[1])
+    frames = slice(30_000, 31_000)
+    given = RECORDING.values[frames, :, None]
+    settled = np.asarray(even_rates(READOUT, mean))[:, None]
+    forced = jnp.ones(given.shape, bool)
+    y = np.asarray(predict(model, params, jnp.asarray(settled), given, forced)[1])[:-1, :, 0]
+    ahead, before = RECORDING.values[frames][1:] - mean, RECORDING.values[frames][:-1] - mean
+    alone = before * (before * ahead).sum(axis=0) / (before**2).sum(axis=0)
+    wins = (ahead - (y - mean)).var(axis=0).sum() / (ahead - alone).var(axis=0).sum()
+    # The simulation's noise is what no model can predict. With a dense drive the model's class holds the simulation.
+    noise = len(OWN) * 0.01 / (ahead - alone).var(axis=0).sum()
+    assert wins < 1 and (drive != "dense" or wins == pytest.approx(noise, rel=0.02)), (wins, noise)
+    still = np.tile(mean[None, :, None], (100, 1, 1))
+    y = np.asarray(predict(model, params, jnp.asarray(settled), still, jnp.ones(still.shape, bool))[1])
     np.testing.assert_allclose(y[-1, :, 0], mean, rtol=1e-6)
 
 
-def test_a_loop_that_would_remember_too_long_is_weakened() -> None:
-    model = model_of()
-    cohort = Cohort.of([RECORDING])
-    strong = regression_start(
-        model, BRAIN, READOUT, jnp.asarray(BRAIN.counts, float), cohort.training_frames(), time_constant_s=0.2
-    )
-    decay = jnp.full(NEURONS, np.exp(-5.0))
+def test_growth_is_the_largest_eigenvalue_of_the_loop() -> None:
+    start = begin(model_of())
+    w, e = wiring(np.asarray(start.magnitudes)), np.asarray(start.drive)
+    loop = ALPHA * np.eye(NEURONS) + (1 - ALPHA) * (w + e @ C)
+    assert start.growth == pytest.approx(np.abs(np.linalg.eigvals(loop)).max(), rel=0.01)
 
-    def growth(share: float) -> float:
-        shares = model.fixed_readout
-        assert shares is not None
-        return float(
-            loop_growth(model, strong.magnitudes / strong.stable_share, decay, strong.drive, shares, jnp.asarray(share))
-        )
 
-    wanted = max(strong.regression.persistence, growth(0.0))
-    assert growth(strong.stable_share) <= wanted + 1e-3
-    assert strong.stable_share == 1 or growth(1.0) > wanted
-    # The growth itself: the largest eigenvalue of the loop, by dense matrices.
-    w = BRAIN.matrix(np.asarray(strong.magnitudes)).toarray()
-    e = np.asarray(strong.drive)
-    loop = np.exp(-5.0) * np.eye(NEURONS) + (1 - np.exp(-5.0)) * (w + e @ READOUT.matrix.toarray())
-    assert growth(strong.stable_share) == pytest.approx(np.abs(np.linalg.eigvals(loop)).max(), rel=0.01)
+def test_connections_that_would_make_the_model_grow_are_weakened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Common input that units share looks like coupling; here the recording is said to forget faster than that."""
+    rng = np.random.default_rng(3)
+    shared = np.zeros(4000)
+    for t in range(1, len(shared)):
+        shared[t] = 0.95 * shared[t - 1] + rng.normal()
+    values = LEVEL + 0.1 * (shared[:, None] + rng.normal(0, 2, (4000, UNITS)))
+    recording = Recording("common", values, READOUT.unit_names, 1.0).split(train=0.8, validation=0.1)
+    believed = begin(model_of(), recording)
+    limit = 0.75
+    assert believed.growth > limit
+    monkeypatch.setattr("connfit.models.regression._slowest", lambda _: limit)
+    weaker = begin(model_of(), recording)
+    assert weaker.growth <= limit
+    assert (weaker.factors[0] < believed.factors[0]) and weaker.factors[0] > 0
+    assert (weaker.own > believed.own).all()
 
 
 def test_missing_frames_have_no_influence() -> None:
@@ -133,10 +136,10 @@ def test_missing_frames_have_no_influence() -> None:
     seen = rng.random(RECORDING.values.shape) > 0.1
     gaps = Recording("r", np.where(seen, RECORDING.values, np.nan), READOUT.unit_names, 1.0, mask=seen)
     wrong = Recording("r", np.where(seen, RECORDING.values, 1e6), READOUT.unit_names, 1.0, mask=seen)
-    first, second = (begin(model_of(), one.split(train=0.8, validation=0.1)).regression for one in (gaps, wrong))
+    first, second = (begin(model_of(), one.split(train=0.8, validation=0.1)) for one in (gaps, wrong))
     np.testing.assert_array_equal(first.own, second.own)
     np.testing.assert_array_equal(first.factors, second.factors)
-    np.testing.assert_allclose(first.own, OWN, atol=0.05)
+    np.testing.assert_allclose(first.own, OWN, atol=0.1)
 
 
 def test_rates_at_the_mean_are_read_out_as_the_mean() -> None:

@@ -197,7 +197,7 @@ def prepare(config: Config) -> Job:
     hidden_time_constants_s = _seconds(options.hidden_time_constant_frames, cohort)
     if regressed and magnitudes is not None:
         begin = regression_start(
-            model, connectome, readout, magnitudes, cohort.training_frames(), time_constant_s=time_constant_s,
+            model, connectome, readout, magnitudes, list(cohort.training_frames()), time_constant_s=time_constant_s,
             hidden_time_constants_s=hidden_time_constants_s, seed=config.seed,
         )  # fmt: skip
         magnitudes = begin.magnitudes

@@ -20,11 +20,11 @@ from connfit import ops
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Params
-from connfit.models.maps import GainMap, SparseMap
+from connfit.models.maps import DenseMap, GainMap, SparseMap
 from connfit.models.persistence import persistence_drive
 from connfit.models.rate import RateModel
 from connfit.models.readout import Readout
-from connfit.models.regression import RegressionStart, drive_strengths, drive_support, even_rates
+from connfit.models.regression import RegressionStart, drive_support, even_rates
 
 WEIGHTS = ("counts", "input_fraction", "truncated_normal")
 DRIVE_STARTS = ("persistence", "regression", "zero")
@@ -135,8 +135,11 @@ def initial_parameters(
         "log_time_constants": jnp.asarray(log_tau, real),
         "bias": jnp.asarray(bias, real),
     }
-    if model.drive is not None:
-        params["drive"] = drive_strengths(model, drive)
+    if isinstance(model.drive, DenseMap):
+        params["drive"] = jnp.asarray(drive.astype(real).toarray())
+    elif model.drive is not None:
+        strengths = drive.data if drive.nnz else np.zeros(model.drive.strengths_shape)
+        params["drive"] = jnp.asarray(strengths, real)
     if readout.learned:
         params["readout"] = jnp.asarray(readout.matrix.toarray(), real)
     return model.project(params)

@@ -1,18 +1,19 @@
 """A start by regression: how much of a unit's next frame its own last frame tells, and how much the wiring adds.
 
-Before anything is learned by gradient, the brain as its units see it is nearly linear about its mean activity: with
-K the pattern by which a unit moves its neurons, connections couple the units by ``G = C W K``. So
+Before anything is learned by gradient, the brain as its units see it is nearly linear about its mean activity. Each
+recorded frame moves the neurons that its units read, connections pass it on, and what arrives is read out. With
+the classes of connections c (excitatory, inhibitory) and what they receive, W_c r̃,
 
-    ``u_k(t) ≈ a_k u_k(t-1) + Σ_c g_c (G_c s(t-1))_k``
+    ``u_k(t) ≈ (α + (1-α) e_k) u_k(t-1) + Σ_c g_c [C (1-α) W_c r̃(t-1)]_k``
 
-holds in deviations from the mean, where c are the classes of connections (excitatory, inhibitory) and s is what
-connections see of the recording. The P + 2 numbers a ≥ 0 and g ≥ 0 that predict the training frames best are found at
-once, by non-negative least squares; drive, time constants and strengths start where the model behaves so.
+holds in deviations from the mean, where r̃ is the model's own response to the recording so far, through all its
+connections. The P + F numbers e ≥ 0 and g ≥ 0 that predict the training frames best are found by non-negative least
+squares; as r̃ depends on them, it is computed anew until they agree. Drive, time constants and strengths start there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -24,92 +25,21 @@ import scipy.optimize
 import scipy.sparse as sp
 from jaxtyping import Array, Float
 
+from connfit import ops
 from connfit.connectome import Connectome
-from connfit.models.maps import DenseMap, SparseMap
+from connfit.models.maps import SparseMap
 from connfit.models.persistence import persistence_drive
 from connfit.models.rate import RateModel
 from connfit.models.readout import Readout, inverse_of_overlap
 
+LAGS = 4
+"""Frames of the recording of which the response is followed: connections pass on less and less of older ones."""
 
-@dataclass(frozen=True, eq=False)
-class Regression:
-    """What the training frames say about the strength of a unit's own past and of the wiring between units.
+ROUNDS = 4
+"""Regressions one after the other, each with the response of the one before."""
 
-    Attributes
-    ----------
-    own
-        [P] a: what is left of a unit's deviation from its mean one frame later, without the others.
-    classes
-        [N, F] which class of connections a presynaptic neuron belongs to, as ones.
-    factors
-        [F] g of each class: what its strengths have to be multiplied by.
-    persistence
-        Autocorrelation of the units' first principal component over one frame: how slow the slowest pattern may be.
-    """
-
-    own: Float[np.ndarray, "P"]
-    classes: Float[np.ndarray, "N F"]
-    factors: Float[np.ndarray, "F"]
-    persistence: float
-
-    def per_neuron(self) -> Float[np.ndarray, "N"]:
-        """Factor of the strengths of every presynaptic neuron."""
-        return self.classes @ self.factors
-
-
-class _Sums(NamedTuple):
-    """Weighted products over frames and recordings."""
-
-    own: Float[np.ndarray, "P"]
-    own_coupled: Float[np.ndarray, "P F"]
-    coupled: Float[np.ndarray, "F F"]
-    own_next: Float[np.ndarray, "P"]
-    coupled_next: Float[np.ndarray, "F"]
-    covariance: Float[np.ndarray, "P P"]
-    lagged: Float[np.ndarray, "P P"]
-
-
-def regress(
-    model: RateModel,
-    readout: Readout,
-    strengths: Array,
-    pattern: Float[np.ndarray, "N P"],
-    recordings: Iterable[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]],
-) -> Regression:
-    """Regress the next frame of every unit on its own last one and on what the wiring brings from the others.
-
-    Parameters
-    ----------
-    model
-        Its `state_forcing` φ says what connections see of the recording: the last frame, or the one before it, of
-        which the model's rates are a prediction one frame old.
-    strengths
-        Strengths of `model.recurrent` to which the factors refer.
-    pattern
-        [N, P] K, by which each unit alone moves the neurons that it reads.
-    recordings
-        Training frames of each recording, NaN where nothing was observed, and the weight of each unit's squared error
-        (NaN or 0 where the recording lacks the unit).
-    """
-    classes = _classes(model)
-    couplings = _couplings(model, readout, strengths, pattern, classes)
-    total: _Sums | None = None
-    for values, weights in recordings:
-        sums = _sums(values.astype(np.float64), np.nan_to_num(weights), couplings, model.state_forcing)
-        total = sums if total is None else _Sums(*(a + b for a, b in zip(total, sums, strict=True)))
-    if total is None:
-        raise ValueError("a regression needs one recording or more")
-    p, f = total.own_coupled.shape
-    normal = np.block([[np.diag(total.own), total.own_coupled], [total.own_coupled.T, total.coupled]])
-    right = np.concatenate([total.own_next, total.coupled_next])
-    # Columns of unit length: units and classes differ in size by orders of magnitude.
-    size = np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
-    scaled = normal / np.outer(size, size) + 1e-9 * np.eye(p + f)
-    root = np.linalg.cholesky(scaled)
-    found = scipy.optimize.nnls(root.T, np.linalg.solve(root, right / size))[0] / size
-    first = np.linalg.eigh(total.covariance)[1][:, -1]
-    persistence = (first @ total.lagged @ first) / (first @ total.covariance @ first)
-    return Regression(found[:p], classes, found[p:], float(np.clip(persistence, 0, 0.999)))
+Training = Sequence[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]
+"""Training frames of each recording, NaN where nothing was observed, and the weight of each unit's squared error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,18 +54,21 @@ class RegressionStart:
         Strengths of the model's drive; None without one.
     log_time_constants
         [N] natural logarithm of seconds.
-    regression
-        What they come from.
-    stable_share
-        Factor of the magnitudes, included in them, that keeps the model, feeding on its own predictions, from growing
-        or from remembering longer than the recording does.
+    own
+        [P] what is left of a unit's deviation from its mean one frame later, without the connections.
+    factors
+        [F] by which the magnitudes of each class of connections were multiplied: excitatory and inhibitory, or all
+        alike where gap junctions tie strengths across the signs.
+    growth
+        Of the fastest growing pattern of rates, per frame, if the model feeds on its own read-out.
     """
 
     magnitudes: Float[Array, "M"]
     drive: Array | None
     log_time_constants: Float[np.ndarray, "N"]
-    regression: Regression
-    stable_share: float
+    own: Float[np.ndarray, "P"]
+    factors: Float[np.ndarray, "F"]
+    growth: float
 
 
 def regression_start(
@@ -143,16 +76,18 @@ def regression_start(
     connectome: Connectome,
     readout: Readout,
     magnitudes: Float[Array, "M"],
-    recordings: Iterable[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]],
+    training: Training,
     *,
     time_constant_s: float,
     hidden_time_constants_s: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> RegressionStart:
-    """Parameters with which the model predicts what the regression predicts.
+    """Parameters with which the model predicts the training frames as well as P + F numbers can.
 
     A unit's own past acts through the drive, if there is one, and all neurons have the same time constant; otherwise
-    through the time constants of the neurons that it reads.
+    through the time constants of the neurons that it reads. Where the model would not be stable when it feeds on its
+    own predictions, or would remember much longer than the recording does, connections are weakened, all by the same
+    factor, and the units' own past is found again.
 
     Parameters
     ----------
@@ -160,40 +95,34 @@ def regression_start(
         With free strengths.
     magnitudes
         [M] up to a factor for excitatory and one for inhibitory connections.
-    recordings
-        See `regress`.
+    training
+        Frames of which the model sees one per step.
     time_constant_s
         Time constant of all neurons if there is a drive, and of hidden neurons without `hidden_time_constants_s`.
     hidden_time_constants_s, seed
         See `connfit.models.initial_parameters`.
     """
-    real = magnitudes.dtype
-    pattern = np.asarray(readout.matrix.T @ inverse_of_overlap(readout)).astype(real)
-    regression = regress(model, readout, magnitudes, pattern, recordings)
-    log_tau, drive = np.full(model.neurons, np.log(time_constant_s)), None
-    read = np.asarray(readout.matrix.sum(axis=0)).ravel() > 0
-    if model.drive is not None:
-        alpha = np.exp(-model.step_s / time_constant_s)
-        gains = np.maximum(regression.own - alpha, 0) / (1 - alpha)
-        support = drive_support(model)
-        if support is None:
-            drive = jnp.asarray(pattern * gains.astype(real))
-        else:
-            drive = drive_strengths(model, sp.csr_array(persistence_drive(readout, support) @ sp.diags_array(gains)))
-    else:
-        low, high = model.bounds_s
-        kept = np.clip(regression.own, np.exp(-model.step_s / low), np.exp(-model.step_s / high))
-        shares = readout.matrix.T @ np.stack([-model.step_s / np.log(kept), np.ones(model.units)], axis=1)
-        log_tau[read] = np.log(np.clip(shares[read, 0] / shares[read, 1], low, high))
-    if hidden_time_constants_s is not None:
-        shortest, longest = np.log(hidden_time_constants_s)
-        log_tau[~read] = np.random.default_rng(seed).uniform(shortest, longest, (~read).sum())
-    alpha = np.exp(-model.step_s / np.exp(log_tau))
-    by_pre, by_post = (jnp.asarray(each, real) for each in (regression.per_neuron(), 1 / (1 - alpha)))
-    scaled = magnitudes * by_pre[connectome.indices] * by_post[connectome.posts]
-    shares = jnp.asarray(readout.matrix.toarray(), real) if model.fixed_readout is None else model.fixed_readout
-    share = stable_share(model, scaled, jnp.asarray(alpha, real), drive, shares, regression.persistence)
-    return RegressionStart(share * scaled, drive, log_tau, regression, share)
+    problem = _Problem.of(model, readout, magnitudes, time_constant_s, hidden_time_constants_s, seed)
+    centred = [_Centred.of(values, weights) for values, weights in training]
+    found = _Coefficients(np.full(model.units, 0.5), np.zeros(problem.classes.shape[1]))
+    for _ in range(ROUNDS):
+        new = _regress(problem, found, centred)
+        # Connections that pass on more need less strength each: half the way keeps that from swinging.
+        first = not found.factors.any()
+        found = new if first else _Coefficients(new.own, (found.factors + new.factors) / 2)
+    found = _regress(problem, found, centred, found.factors)
+    growth, limit = problem.growth(found), _slowest(centred)
+    if growth > limit:
+        found, growth = _weakened(problem, found, centred, limit)
+    by_pre = jnp.asarray(problem.classes @ found.factors, magnitudes.dtype)
+    return RegressionStart(
+        magnitudes * by_pre[connectome.indices],
+        problem.drive(found),
+        np.log(problem.time_constants(found)),
+        found.own,
+        found.factors,
+        growth,
+    )
 
 
 def even_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarray, "N"]:
@@ -205,6 +134,249 @@ def even_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarr
     return np.maximum(level + readout.matrix.T @ (inverse_of_overlap(readout) @ (mean - level)), 0)
 
 
+@dataclass(frozen=True, eq=False)
+class _Coefficients:
+    """What is looked for: a unit's own past [P], and factors [F] of the classes of connections."""
+
+    own: Float[np.ndarray, "P"]
+    factors: Float[np.ndarray, "F"]
+
+
+class _Response(NamedTuple):
+    """What the recorded frame l frames ago adds: to what each class brings, and to what neurons keep of their state."""
+
+    brought: Float[np.ndarray, "F L P P"]
+    kept: Float[np.ndarray, "L P P"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """A model whose strengths are known up to factors, as it responds to deviations from the mean.
+
+    Attributes
+    ----------
+    classes
+        [N, F] which class of connections a presynaptic neuron belongs to, as ones.
+    read
+        Read-out C, with its strengths.
+    inverse
+        [P, P] (C Cᵀ)⁻¹.
+    time_constant_s, start
+        Time constant of neurons that are read, and of all [N], in seconds, before anything is known.
+    """
+
+    model: RateModel
+    readout: Readout
+    strengths: Array
+    classes: Float[np.ndarray, "N F"]
+    read: SparseMap
+    shares: Array
+    inverse: Array
+    time_constant_s: float
+    start: Float[np.ndarray, "N"]
+
+    @classmethod
+    def of(
+        cls,
+        model: RateModel,
+        readout: Readout,
+        strengths: Array,
+        time_constant_s: float,
+        hidden_time_constants_s: tuple[float, float] | None,
+        seed: int,
+    ) -> _Problem:
+        matrix, real = readout.matrix, strengths.dtype
+        tau = np.full(model.neurons, time_constant_s)
+        if hidden_time_constants_s is not None:
+            hidden = np.asarray(matrix.sum(axis=0)).ravel() == 0
+            shortest, longest = np.log(hidden_time_constants_s)
+            tau[hidden] = np.exp(np.random.default_rng(seed).uniform(shortest, longest, hidden.sum()))
+        return cls(
+            model,
+            readout,
+            strengths,
+            _classes(model),
+            SparseMap(ops.Pattern.of(matrix.indptr, matrix.indices, model.neurons)),
+            jnp.asarray(matrix.data, real),
+            jnp.asarray(inverse_of_overlap(readout), real),
+            time_constant_s,
+            tau,
+        )
+
+    def time_constants(self, found: _Coefficients) -> Float[np.ndarray, "N"]:
+        """Those of the start, or without a drive, of neurons that are read: what makes each unit keep its own share."""
+        if self.model.drive is not None:
+            return self.start
+        low, high = self.model.bounds_s
+        kept = np.clip(found.own, np.exp(-self.model.step_s / low), np.exp(-self.model.step_s / high))
+        matrix = self.readout.matrix
+        total = np.asarray(matrix.sum(axis=0)).ravel()
+        mean = (matrix.T @ (-self.model.step_s / np.log(kept))) / np.where(total > 0, total, 1)
+        return np.where(total > 0, np.clip(mean, low, high), self.start)
+
+    def decay(self, found: _Coefficients) -> Float[np.ndarray, "N"]:
+        return np.exp(-self.model.step_s / self.time_constants(found))
+
+    def drive(self, found: _Coefficients) -> Array | None:
+        """Strengths of the drive by which each unit's last frame acts on its neurons."""
+        if self.model.drive is None:
+            return None
+        gains = found.own / (1 - np.exp(-self.model.step_s / self.time_constant_s))
+        support = drive_support(self.model)
+        if support is None:
+            moved = self.read.adjoint(self.shares, self.inverse)
+            return moved * jnp.asarray(gains, moved.dtype)
+        drive = persistence_drive(self.readout, support)
+        return jnp.asarray(drive.data * gains[drive.indices], self.strengths.dtype)
+
+    def response(self, found: _Coefficients) -> _Response:
+        """Follow what one recorded frame does for `LAGS` frames."""
+        model, real = self.model, self.strengths.dtype
+        decay = jnp.asarray(self.decay(found), real)[:, None]
+        members = [jnp.asarray(column, real)[:, None] for column in self.classes.T]
+        moved = self.read.adjoint(self.shares, self.inverse)
+        rates = model.state_forcing * moved
+        brought, kept = [], []
+        for lag in range(LAGS):
+            received = [(1 - decay) * _received(model, self.strengths, rates * each) for each in members]
+            brought.append([np.asarray(self.read.apply(self.shares, each), np.float64) for each in received])
+            kept.append(np.asarray(self.read.apply(self.shares, decay * rates), np.float64))
+            rates = decay * rates + sum(g * each for g, each in zip(found.factors.tolist(), received, strict=True))
+            if lag == 0 and model.drive is not None:
+                rates += moved * jnp.asarray(found.own, real)
+            seen = self.inverse @ self.read.apply(self.shares, rates)
+            rates -= model.state_forcing * self.read.adjoint(self.shares, seen)
+        return _Response(np.array(brought).reshape(LAGS, -1, *kept[0].shape).swapaxes(0, 1), np.array(kept))
+
+    def growth(self, found: _Coefficients, sweeps: int = 60) -> float:
+        """Growth per step of the fastest growing pattern about the mean, if the model feeds on its own read-out."""
+        real = self.strengths.dtype
+        by_pre = jnp.asarray(self.classes @ found.factors, real)
+        loop = _Loop(self.strengths, by_pre, jnp.asarray(self.decay(found), real), self.drive(found), self.shares)
+        return float(_growth(self.model, self.read, loop, sweeps))
+
+
+@dataclass(frozen=True, eq=False)
+class _Centred:
+    """One recording's training frames in deviations from their means, 0 where not observed, and weights [T, P]."""
+
+    deviation: Float[np.ndarray, "T P"]
+    weight: Float[np.ndarray, "T P"]
+
+    @classmethod
+    def of(cls, values: Float[np.ndarray, "T P"], weights: Float[np.ndarray, "P"]) -> _Centred:
+        seen = np.isfinite(values)
+        values = np.where(seen, values, 0).astype(np.float64)
+        deviation = np.where(seen, values - values.sum(axis=0) / np.maximum(seen.sum(axis=0), 1), 0)
+        # A frame counts for a unit if it and the unit's own frame before were observed.
+        both = seen.copy()
+        both[1:] &= seen[:-1]
+        return cls(deviation, np.nan_to_num(weights) * both)
+
+
+def _regress(
+    problem: _Problem,
+    found: _Coefficients,
+    training: Sequence[_Centred],
+    factors: Float[np.ndarray, "F"] | None = None,
+) -> _Coefficients:
+    """Least squares for all coefficients, or with given factors for the own past, with the response as it is found."""
+    response = problem.response(found)
+    p, f = len(found.own), len(found.factors)
+    driven = problem.model.drive is not None
+    # Without a drive a unit's own past is what its neurons keep, whose own share is to be found anew.
+    own_kept = np.zeros(p) if driven else np.diag(response.kept[0])
+    own, own_brought, own_next = np.zeros(p), np.zeros((p, f)), np.zeros(p)
+    brought, brought_next = np.zeros((f, f)), np.zeros(f)
+    for one in training:
+        past = [one.deviation[LAGS - 1 - lag : len(one.deviation) - 1 - lag] for lag in range(LAGS)]
+        if not len(past[0]):
+            continue
+        weight, last = one.weight[LAGS:], past[0]
+        left = one.deviation[LAGS:] - sum(u @ k.T for u, k in zip(past, response.kept, strict=True)) + last * own_kept
+        each = np.stack([sum(u @ g.T for u, g in zip(past, g_f, strict=True)) for g_f in response.brought], axis=-1)
+        own += (weight * last**2).sum(axis=0)
+        own_next += (weight * last * left).sum(axis=0)
+        own_brought += np.einsum("tk,tk,tkf->kf", weight, last, each)
+        brought += np.einsum("tk,tkf,tkg->fg", weight, each, each)
+        brought_next += np.einsum("tk,tkf,tk->f", weight, each, left)
+    if factors is not None:
+        alone = (own_next - own_brought @ factors) / np.maximum(own, np.finfo(float).tiny)
+        return _Coefficients(np.maximum(alone, 0), factors)
+    normal = np.block([[np.diag(own), own_brought], [own_brought.T, brought]])
+    right = np.concatenate([own_next, brought_next])
+    # Columns of unit length, for units and classes differ in size by orders of magnitude; the ridge is for classes
+    # without connections.
+    size = np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
+    root = np.linalg.cholesky(normal / np.outer(size, size) + 1e-9 * np.eye(p + f))
+    solved = scipy.optimize.nnls(root.T, np.linalg.solve(root, right / size))[0] / size
+    return _Coefficients(solved[:p], np.where(np.diag(brought) > 0, solved[p:], 0))
+
+
+def _weakened(
+    problem: _Problem, found: _Coefficients, training: Sequence[_Centred], limit: float, rounds: int = 5
+) -> tuple[_Coefficients, float]:
+    """The strongest connections, found by bisection, with which the model grows by `limit` at most, or as without."""
+    weak = _regress(problem, _Coefficients(found.own, 0 * found.factors), training, 0 * found.factors)
+    best, growth = weak, problem.growth(weak)
+    limit = max(limit, growth)
+    low, high = 0.0, 1.0
+    for _ in range(rounds):
+        share = (low + high) / 2
+        tried = _regress(problem, _Coefficients(best.own, share * found.factors), training, share * found.factors)
+        now = problem.growth(tried)
+        if now <= limit:
+            low, best, growth = share, tried, now
+        else:
+            high = share
+    return best, growth
+
+
+def _slowest(training: Sequence[_Centred]) -> float:
+    """Growth per frame of a pattern that remembers twice as long as the units' first principal component.
+
+    A mode can outlast the pattern that it dominates, but a start that remembers much longer than what was recorded
+    has taken what units share for what they do to each other.
+    """
+    scaled = [one.deviation * np.sqrt(one.weight.max(axis=0)) for one in training]
+    covariance, lagged = sum(x.T @ x for x in scaled), sum(x[:-1].T @ x[1:] for x in scaled)
+    first = np.linalg.eigh(covariance)[1][:, -1]
+    return float(np.sqrt(np.clip((first @ lagged @ first) / (first @ covariance @ first), 0, 0.998)))
+
+
+@jax.jit
+def _received(model: RateModel, strengths: Array, rates: Float[Array, "N P"]) -> Float[Array, "N P"]:
+    return model.recurrent.apply(strengths, model.outputs(rates))
+
+
+class _Loop(NamedTuple):
+    """Strengths of connections, factors by presynaptic neuron, decay, drive and read-out."""
+
+    strengths: Array
+    by_pre: Float[Array, "N"]
+    decay: Float[Array, "N"]
+    drive: Array | None
+    shares: Array
+
+
+@partial(jax.jit, static_argnames="sweeps")
+def _growth(model: RateModel, read: SparseMap, loop: _Loop, sweeps: int) -> Array:
+    decay = loop.decay[:, None]
+
+    def sweep(rates: Array, _: None) -> tuple[Array, Array]:
+        new = model.recurrent.apply(loop.strengths, model.outputs(rates * loop.by_pre[:, None]))
+        if model.drive is not None and loop.drive is not None:
+            new += model.drive.apply(loop.drive, read.apply(loop.shares, rates))
+        new = decay * rates + (1 - decay) * new
+        norm = jnp.linalg.norm(new)
+        return new / jnp.maximum(norm, 1e-30), norm / jnp.maximum(jnp.linalg.norm(rates), 1e-30)
+
+    start = jnp.ones((model.neurons, 1), loop.strengths.dtype)
+    # A rotating pattern grows unevenly: the mean of the later half of the logarithms is its growth.
+    growth = jax.lax.scan(sweep, start, length=sweeps)[1]
+    return jnp.exp(jnp.log(jnp.maximum(growth[sweeps // 2 :], 1e-30)).mean())
+
+
 def _classes(model: RateModel) -> Float[np.ndarray, "N F"]:
     """Excitatory and inhibitory neurons; all in one where gap junctions tie strengths across the signs."""
     signs = np.asarray(model.signs)
@@ -214,118 +386,6 @@ def _classes(model: RateModel) -> Float[np.ndarray, "N F"]:
     return each[:, each.any(axis=0)]
 
 
-def _couplings(
-    model: RateModel,
-    readout: Readout,
-    strengths: Array,
-    pattern: Float[np.ndarray, "N P"],
-    classes: Float[np.ndarray, "N F"],
-) -> Float[np.ndarray, "F P P"]:
-    """C W K of each class of connections."""
-    moved = jnp.asarray(pattern, strengths.dtype)
-    found = []
-    for members in classes.T:
-        received = _received(model, strengths, moved * jnp.asarray(members, strengths.dtype)[:, None])
-        found.append(readout.matrix @ np.asarray(received, np.float64))
-    return np.array(found).reshape(-1, model.units, model.units)
-
-
-@jax.jit
-def _received(model: RateModel, strengths: Array, rates: Float[Array, "N P"]) -> Float[Array, "N P"]:
-    return model.recurrent.apply(strengths, model.outputs(rates))
-
-
-def _sums(
-    values: Float[np.ndarray, "T P"],
-    weights: Float[np.ndarray, "P"],
-    couplings: Float[np.ndarray, "F P P"],
-    state_forcing: float,
-) -> _Sums:
-    observed = np.isfinite(values)
-    count = np.maximum(observed.sum(axis=0), 1)
-    deviation = np.where(observed, values - np.where(observed, values, 0).sum(axis=0) / count, 0)
-    last, after = deviation[1:-1], deviation[2:]
-    seen = state_forcing * last + (1 - state_forcing) * deviation[:-2]
-    # A frame counts for a unit if it and the unit's own last frame were observed.
-    weight = weights * (observed[2:] & observed[1:-1])
-    coupled = np.stack([seen @ g.T for g in couplings], axis=-1)
-    scaled = np.sqrt(weights)
-    x, y = last * scaled, after * scaled
-    return _Sums(
-        own=(weight * last**2).sum(axis=0),
-        own_coupled=np.einsum("tk,tk,tkf->kf", weight, last, coupled),
-        coupled=np.einsum("tk,tkf,tkg->fg", weight, coupled, coupled),
-        own_next=(weight * last * after).sum(axis=0),
-        coupled_next=np.einsum("tk,tkf,tk->f", weight, coupled, after),
-        covariance=x.T @ x,
-        lagged=x.T @ y,
-    )
-
-
-@partial(jax.jit, static_argnames="sweeps")
-def loop_growth(
-    model: RateModel,
-    strengths: Array,
-    decay: Float[Array, "N"],
-    drive: Array | None,
-    shares: Array,
-    shrink: Array,
-    sweeps: int = 60,
-) -> Array:
-    """Growth per step of the fastest growing pattern of rates about the mean, if the model feeds on its own read-out.
-
-    Parameters
-    ----------
-    drive
-        Strengths of `model.drive`; None without drive.
-    shares
-        Strengths of the read-out.
-    shrink
-        Factor of recurrent strengths.
-    """
-
-    def sweep(rates: Array, _: None) -> tuple[Array, Array]:
-        new = shrink * model.recurrent.apply(strengths, model.outputs(rates))
-        if model.drive is not None and drive is not None:
-            new += model.drive.apply(drive, model.readout.apply(shares, rates))
-        new = decay[:, None] * rates + (1 - decay[:, None]) * new
-        norm = jnp.linalg.norm(new)
-        return new / jnp.maximum(norm, 1e-30), norm / jnp.maximum(jnp.linalg.norm(rates), 1e-30)
-
-    start = jnp.ones((model.neurons, 1), strengths.dtype)
-    # A rotating pattern grows unevenly: the mean of the later half of the logarithms is its growth.
-    growth = jax.lax.scan(sweep, start, length=sweeps)[1]
-    return jnp.exp(jnp.log(jnp.maximum(growth[sweeps // 2 :], 1e-30)).mean())
-
-
-def stable_share(
-    model: RateModel,
-    strengths: Array,
-    decay: Float[Array, "N"],
-    drive: Array | None,
-    shares: Array,
-    growth: float,
-    *,
-    rounds: int = 5,
-) -> float:
-    """Factor s ≤ 1 of recurrent strengths for which `loop_growth` is `growth` at most, or what it is without them."""
-
-    def growth_at(share: float) -> float:
-        return float(loop_growth(model, strengths, decay, drive, shares, jnp.asarray(share, strengths.dtype)))
-
-    share, now = 1.0, growth_at(1.0)
-    if now <= growth:
-        return share
-    alone = growth_at(0.0)
-    target = max(growth, alone)
-    for _ in range(rounds):
-        if now <= alone:
-            break
-        share = min(1.0, share * (target - alone) / (now - alone))
-        now = growth_at(share)
-    return share
-
-
 def drive_support(model: RateModel) -> sp.csr_array | None:
     """Which unit may drive which neuron, as a [N, P] matrix of ones; None if every unit may drive every neuron."""
     if not isinstance(model.drive, SparseMap):
@@ -333,12 +393,3 @@ def drive_support(model: RateModel) -> sp.csr_array | None:
     pattern = model.drive.pattern
     parts = np.ones(pattern.nnz), np.asarray(pattern.indices), np.asarray(pattern.indptr)
     return sp.csr_array(parts, shape=(model.neurons, model.units))
-
-
-def drive_strengths(model: RateModel, drive: sp.csr_array) -> Array:
-    """A drive [N, P] as the strengths of the model's own drive."""
-    real = jnp.result_type(float)
-    if isinstance(model.drive, DenseMap):
-        return jnp.asarray(drive.astype(real).toarray())
-    strengths = drive.data if drive.nnz or model.drive is None else np.zeros(model.drive.strengths_shape)
-    return jnp.asarray(strengths, real)
