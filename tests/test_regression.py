@@ -12,11 +12,11 @@ from connfit import config as configuration
 from connfit.cohort import Cohort
 from connfit.config import Config, DataConfig
 from connfit.errors import ConfigError
+from connfit.job import prepare
 from connfit.models import RateModel, Readout, initial_parameters, regression_start
 from connfit.models.forward import predict
 from connfit.models.regression import RegressionStart, even_rates
 from connfit.recording import Recording
-from connfit.run import prepare
 
 pytestmark = pytest.mark.usefixtures("float64")
 

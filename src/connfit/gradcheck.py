@@ -11,10 +11,11 @@ import msgspec
 
 from connfit.checkpoint import write_json
 from connfit.gradient_fidelity import check_steps_fit, choose_segments, gradient_fidelity, rules_to_compare
+from connfit.job import Job
 from connfit.learn import PRESETS, Windowed
 from connfit.learning_curves import learning_curves
 from connfit.models.base import Params
-from connfit.run import Job, load_fit, load_job
+from connfit.run import load_fit, load_job
 
 
 def job_of_run(folder: Path) -> tuple[Job, Params | None]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from connfit import config as configuration
 
 if TYPE_CHECKING:
-    from connfit.run import Job
+    from connfit.job import Job
     from connfit.study.runner import StudyProgress
     from connfit.train import Progress
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +69,11 @@ class RegressionStart:
     own: Float[np.ndarray, "P"]
     factors: Float[np.ndarray, "F"]
     growth: float
+
+    def facts(self, units: Sequence[str]) -> dict[str, Any]:
+        """What was found, ready for JSON."""
+        own = dict(zip(units, self.own.tolist(), strict=True))
+        return {"own": own, "factors": self.factors.tolist(), "growth": self.growth}
 
 
 def regression_start(

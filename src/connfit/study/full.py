@@ -19,8 +19,9 @@ from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError
 from connfit.evaluate.baselines import BASELINES
 from connfit.evaluate.metrics_file import read_metrics, write_metrics
+from connfit.job import Job
 from connfit.memory import memory_limit
-from connfit.run import Job, load_job
+from connfit.run import load_job
 from connfit.study.reproducibility import agreement, by_part, flat_groups, prediction_agreement, stack_groups
 from connfit.study.rows import CONNECTOME, StudyRow, row_config, study_config, study_rows
 from connfit.study.runner import ONE_THREAD, StudyProgress, run_tasks

@@ -181,7 +181,7 @@ def _baseline(
     task: Task, config: Config, began: float
 ) -> tuple[list[Forecaster], tuple[Recording, ...], dict[str, Any]]:
     """A baseline of each recording, fitted to its training part."""
-    from connfit.run import prepare
+    from connfit.job import prepare
 
     factory = baseline_factories([task.row])[task.row]
     evaluate = msgspec.structs.replace(config.evaluate, baselines=(task.row,), baseline_seed=task.seed)

@@ -1,0 +1,312 @@
+"""A job: all the pieces that a configuration stands for, before anything is fitted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from connfit.cohort import Cohort
+from connfit.config import Config
+from connfit.connectome import Connectome
+from connfit.data.load import (
+    connectome_from_config,
+    held_out_from_config,
+    preprocessing_steps,
+    recordings_from_config,
+)
+from connfit.errors import ConfigError, DataError, first_ten
+from connfit.learn import PRESETS, Windowed
+from connfit.matching import UnitMatch, match_units
+from connfit.memory import MemoryEstimate, estimate_memory
+from connfit.models import (
+    RateModel,
+    Readout,
+    initial_parameters,
+    regression_start,
+    share_strengths,
+    start_magnitudes,
+)
+from connfit.models.base import Params
+from connfit.models.gains import SHARED, untyped_neurons
+from connfit.nulls import make_null
+from connfit.recording import Recording
+from connfit.train import Fit, FitState, Progress, fit
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """All the pieces that a configuration stands for.
+
+    Attributes
+    ----------
+    config
+        Resolved: nothing in it is left to a default that could change.
+    matches
+        For each recording, held-out ones included, which units are which neurons (of a region: those that lie in it).
+    regression
+        What a start by regression found, ready for JSON: `own` past by unit, `factors` of excitatory and inhibitory
+        connections, `growth` of the fastest growing pattern per frame.
+    """
+
+    config: Config
+    connectome: Connectome
+    cohort: Cohort
+    readout: Readout
+    model: RateModel
+    params: Params
+    learner: Windowed
+    trained: tuple[str, ...]
+    matches: dict[str, UnitMatch]
+    regression: dict[str, Any] | None = None
+
+    def fit(
+        self,
+        *,
+        state: FitState | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_epoch: Callable[[FitState], None] | None = None,
+    ) -> Fit:
+        """Fit; see `connfit.train.fit`."""
+        return fit(
+            self.model, self.params, self.cohort, self.learner, self.config.train,
+            trained=self.trained, seed=self.config.seed, state=state, on_progress=on_progress, on_epoch=on_epoch,
+        )  # fmt: skip
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trained numbers of each group (0 for a group that is fixed or absent)."""
+        sizes = {
+            ("time_constants" if key == "log_time_constants" else key): int(value.size)
+            for key, value in self.params.items()
+        }
+        always = ("weights", "time_constants", "bias", "drive")
+        groups = (*always, *(group for group in ("gains", "readout") if group in sizes))
+        return {group: sizes.get(group, 0) if group in self.trained else 0 for group in groups}
+
+    def cautions(self) -> list[str]:
+        """What in the data a rate model cannot follow, with what to do about it."""
+        found = []
+        if self.config.model.strengths == "gain_per_type_pair":
+            column = self.config.model.type_column
+            untyped = untyped_neurons(self.connectome, column)
+            if untyped:
+                found.append(
+                    f"{untyped:,} of {self.connectome.n:,} neurons have no {column}: they share gains as if of one type"
+                )
+        for recording in self.cohort.recordings:
+            values, mask = recording.part("train")
+            below = float((values[mask] < 0).mean())
+            if below > 0.05:
+                found.append(
+                    f"{recording.name}: {below:.0%} of the observed training values are below 0, where rates cannot "
+                    "go: add the preprocessing step scale"
+                )
+        for name, units in self.cohort.left_out.items():
+            if units:
+                found.append(
+                    f"held-out {name}: {len(units)} units that no other recording has are left out of its scores: "
+                    f"{first_ten(units)}"
+                )
+        return found
+
+    def memory(self) -> MemoryEstimate:
+        """What the fit will need; see `connfit.memory.estimate_memory`."""
+        return estimate_memory(self.model, self.params, self.cohort, self.learner, self.config.train, self.trained)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
+        digest = hashlib.sha256()
+        brain = self.connectome
+        for array in (brain.indptr, brain.indices, brain.counts, brain.signs, brain.electrical):
+            digest.update(np.ascontiguousarray(array).data)
+        for column in ("id", "region"):
+            digest.update("\n".join(brain.neurons[column].astype(str)).encode())
+        for recording in (*self.cohort.recordings, *self.cohort.held_out):
+            digest.update("\n".join((recording.name, repr(recording.frame_rate), *recording.units)).encode())
+            digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)).data)
+            digest.update(np.ascontiguousarray(recording.mask).data)
+        return digest.hexdigest()
+
+
+def prepare(config: Config) -> Job:
+    """Load the data that a configuration names and build model, start and learner.
+
+    Raises
+    ------
+    ConnfitError
+        If data or options are wrong.
+    """
+    connectome = connectome_from_config(config.data)
+    if config.data.null is not None:
+        connectome = make_null(connectome, config.data.null, config.seed)
+    recordings, held_out = recordings_from_config(config.data), held_out_from_config(config.data)
+    column = _unit_column(config, connectome, recordings[0])
+    policy = config.data.unmatched_units
+    matches = {
+        one.name: match_units(one.units, connectome, column=column, unmatched=policy)
+        for one in (*recordings, *held_out)
+    }
+    cohort = Cohort.of(
+        [one.select_units(matches[one.name].matched) for one in recordings],
+        held_out=[one.select_units(matches[one.name].matched) for one in held_out],
+        substeps=config.data.substeps,
+    )
+    cohort.change_variance()  # units that do not change are an error before anything is written
+    if column == "region":
+        readout = Readout.by_anatomy(connectome, cohort.units, learned=config.model.learned_readout)
+    else:
+        readout = Readout.by_name(connectome, cohort.units, column=column, learned=config.model.learned_readout)
+    model, params, regression = _model_and_start(config, connectome, cohort, readout)
+    learner = _learner(config, cohort)
+    trained = _trained(config, model)
+    resolved = msgspec.structs.replace(
+        config,
+        data=msgspec.structs.replace(
+            config.data,
+            recordings=_names(config, recordings),
+            held_out=tuple(one.name for one in held_out),
+            preprocess=preprocessing_steps(config.data),
+        ),
+        model=msgspec.structs.replace(
+            config.model, readout="anatomical" if column == "region" else "names", learn=trained
+        ),
+        learner=msgspec.structs.replace(
+            config.learner,
+            preset=None,
+            window=learner.window,
+            credit=learner.credit,
+            carry=learner.carry,
+            history=learner.history,
+        ),
+    )
+    return Job(resolved, connectome, cohort, readout, model, params, learner, trained, matches, regression)
+
+
+def _model_and_start(
+    config: Config, connectome: Connectome, cohort: Cohort, readout: Readout
+) -> tuple[RateModel, Params, dict[str, Any] | None]:
+    """The model, its parameters before training, and what a regression for them found."""
+    options, radius = config.model, config.model.spectral_radius
+    regressed = options.drive_start == "regression"
+    if cohort.substeps > 1:
+        for option, chosen in {"state_forcing": options.state_forcing, "drive_start": regressed}.items():
+            if chosen:
+                raise ConfigError(
+                    f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
+                    f"data.substeps = {cohort.substeps}: set one of the two to its default"
+                )
+    model = RateModel.of(
+        connectome,
+        readout,
+        step_s=cohort.step_s,
+        drive=options.drive,
+        nonlinearity=options.nonlinearity,
+        bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
+        state_forcing=options.state_forcing,
+    )
+    time_constant_s = options.time_constant_frames / cohort.frame_rate
+    hidden_time_constants_s = _seconds(options.hidden_time_constant_frames, cohort)
+    shared, magnitudes, begin = options.strengths in SHARED, None, None
+    if shared or regressed:
+        radius = None if regressed else radius
+        magnitudes = start_magnitudes(model, connectome, options.weights, spectral_radius=radius, seed=config.seed)
+    if regressed and magnitudes is not None:
+        begin = regression_start(
+            model,
+            connectome,
+            readout,
+            magnitudes,
+            list(cohort.training_frames()),
+            time_constant_s=time_constant_s,
+            hidden_time_constants_s=hidden_time_constants_s,
+            seed=config.seed,
+        )
+        magnitudes = begin.magnitudes
+    if shared and magnitudes is not None:
+        model = share_strengths(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
+    params = initial_parameters(
+        model,
+        connectome,
+        readout,
+        weights=options.weights,
+        spectral_radius=radius,
+        weight_spread=options.weight_spread,
+        time_constant_s=time_constant_s,
+        hidden_time_constants_s=hidden_time_constants_s,
+        drive_start=options.drive_start,
+        mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
+        regression=begin,
+        seed=config.seed,
+    )
+    return model, params, None if begin is None else begin.facts(cohort.units)
+
+
+def _trained(config: Config, model: RateModel) -> tuple[str, ...]:
+    """Groups to train: those that are asked for, else all that are not fixed."""
+    learn, strengths = config.model.learn, config.model.strengths
+    present = tuple(group for group in model.groups if group != "weights" or strengths != "fixed")
+    if learn is None:
+        trained = present
+    else:
+        absent = [group for group in learn if group not in present]
+        if absent:
+            raise ConfigError(
+                f"model.learn: there is no group {absent[0]!r} with model.strengths = {strengths!r}, model.drive = "
+                f"{config.model.drive!r} and model.learned_readout = {str(config.model.learned_readout).lower()}; "
+                f"there are {', '.join(present)}"
+            )
+        trained = tuple(learn)
+    if (config.train.l1_weights or config.train.l2_weights) and "weights" not in trained:
+        raise ConfigError("train.l1_weights and train.l2_weights are penalties on weights, which are not trained here")
+    return trained
+
+
+def _seconds(frames: tuple[float, float] | None, cohort: Cohort) -> tuple[float, float] | None:
+    return None if frames is None else (frames[0] / cohort.frame_rate, frames[1] / cohort.frame_rate)
+
+
+def _names(config: Config, recordings: tuple[Recording, ...]) -> tuple[str, ...]:
+    """Names of a dataset's recordings, spelt out, so that "all" stays what it was."""
+    if config.data.dataset in (None, "demo") or config.data.recording_files is not None:
+        return config.data.recordings
+    return tuple(recording.name for recording in recordings)
+
+
+def _unit_column(config: Config, connectome: Connectome, recording: Recording) -> str:
+    """Column of the neuron table that unit names belong to: regions for anatomy, else ids."""
+    if config.model.readout != "auto":
+        return "region" if config.model.readout == "anatomical" else "id"
+    ids = set(connectome.neurons["id"].astype(str))
+    regions = set(connectome.neurons["region"]) - {""}
+    if connectome.regions is not None:
+        regions = set(connectome.regions.names)
+    by_id, by_region = sum(unit in ids for unit in recording.units), sum(unit in regions for unit in recording.units)
+    if not by_id and not by_region:
+        raise DataError(
+            f"no unit of recording {recording.name!r} is a neuron id or a region of connectome {connectome.name!r}: "
+            f"{', '.join(recording.units[:5])} ...",
+            fix="Rename the units, or choose other columns of the neuron table",
+        )
+    return "id" if by_id >= by_region else "region"
+
+
+def _learner(config: Config, cohort: Cohort) -> Windowed:
+    options = config.learner
+    dtype = options.trace_dtype
+    if options.preset is None:
+        credit, carry = options.credit or "network", options.carry or "trace"
+        return Windowed(options.window, credit, carry, options.history, dtype, options.trace_decay)
+    for option in ("credit", "carry", "history"):
+        if getattr(options, option) is not None:
+            raise ConfigError(
+                f"learner.preset = {options.preset!r} and learner.{option} = {getattr(options, option)!r} are both "
+                "set: keep one"
+            )
+    credit, carry = PRESETS[options.preset]
+    longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
+    window = longest if options.preset == "bptt" else options.window
+    return Windowed(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)
