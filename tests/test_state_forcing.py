@@ -55,14 +55,16 @@ def plain(model: RateModel, params: dict, window: WindowArrays, wired: np.ndarra
     w = jnp.zeros((NEURONS, NEURONS)).at[wired[0], wired[1]].add(params["weights"] * wired[2])
     e = params["drive"] if "drive" in params else jnp.zeros((NEURONS, UNITS))
     alpha = jnp.exp(-model.step_s / jnp.exp(params["log_time_constants"]))[:, None]
-    r, loss = jnp.zeros((NEURONS, BATCH)), 0.0
-    for given, forced, target, weight in zip(*tuple(window)[:4], strict=True):
+
+    def one(r, now):
+        given, forced, target, weight = now
         own = r[RECORDED]
         u = jnp.where(forced, given, own)
         r = r.at[RECORDED].set((1 - phi) * own + phi * u)
         r = alpha * r + (1 - alpha) * jax.nn.relu(w @ r + params["bias"][:, None] + jax.nn.relu(e @ u))
-        loss += (weight * (r[RECORDED] - target) ** 2).sum()
-    return loss
+        return r, (weight * (r[RECORDED] - target) ** 2).sum()
+
+    return jax.lax.scan(one, jnp.zeros((NEURONS, BATCH)), tuple(window)[:4])[1].sum()
 
 
 def signed(model: RateModel) -> np.ndarray:
