@@ -6,8 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import pytest
+
+# Before anything imports NumPy or SciPy, which load their BLAS then: its threads wait for each other by spinning, which
+# on matrices as small as the tests' costs more than it gains, above all beside another worker. Subprocesses inherit it.
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 
 @pytest.fixture(scope="session")
@@ -33,5 +37,7 @@ def complete_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Run a test in double precision."""
+    import jax  # not above: it imports NumPy
+
     with jax.enable_x64(True):
         yield

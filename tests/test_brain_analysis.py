@@ -23,6 +23,7 @@ from connfit.brain_analysis.subsampling import branching_by_sample
 from connfit.cli import app
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.evaluate.metrics_file import write_metrics
+from connfit.report import analysis_section
 from connfit.report.analysis_figures import cell_of, density, fitted_density
 from connfit.report.analysis_section import analysis_blocks, analysis_drawings, read_analysis
 from connfit.simulate import ModelForecaster
@@ -201,8 +202,10 @@ def test_the_section_of_the_report(analysed: tuple[Path, dict]) -> None:
     assert analysis_blocks(out.parent) == [] and analysis_drawings(out.parent) == []
 
 
-def test_the_command(analysed: tuple[Path, dict]) -> None:
+def test_the_command(analysed: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> None:
     out, record = analysed
+    # The figures are made, but not written: that takes longer than the analysis.
+    monkeypatch.setattr(analysis_section, "save_figure", lambda figure, folder, name: (folder / name, folder / name))
     said = CliRunner().invoke(app, ["analyze", str(out), "--repeats", "20", "--neurons", "10", "--eigenvalues", "5"])
     assert said.exit_code == 0, said.output
     assert "Largest Lyapunov exponent" in said.output and "a sample of 10 neurons" in said.output

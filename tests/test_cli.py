@@ -65,7 +65,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(files: Path) -> tuple[Path, str]:
     """A run made by the command line, and what it printed."""
     out = files / "finished"
-    ran = CliRunner().invoke(cli.app, ["fit", str(files / "own.toml"), "--out", str(out), "--epochs", "2"])
+    arguments = ["fit", str(files / "own.toml"), "--out", str(out), "--epochs", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["connfit", *arguments])  # from which the run records its command
+        ran = CliRunner().invoke(cli.app, arguments)
     assert ran.exit_code == 0, ran.output
     return out, ran.output
 
@@ -128,7 +131,7 @@ def test_the_run_directory_of_fit(finished: tuple[Path, str]) -> None:
     assert {"mse", "skill_vs_persistence", "fc_corr"} <= set(metrics["parts"]["test"]["one_step"])
     assert set(metrics["baselines"]) == {"mean", "persistence", "ar", "var_ridge"}
     assert {"ms_per_step", "first_step_s", "peak_rss_bytes", "steps"} <= set(metrics["performance"])
-    assert json.loads((out / "record.json").read_text())["command"].startswith("connfit ")
+    assert json.loads((out / "record.json").read_text())["command"].startswith("connfit fit ")
 
 
 def test_options_of_fit_reach_the_configuration(connfit, files: Path, not_drawn: None) -> None:

@@ -68,13 +68,15 @@ def plain(
     w = jnp.zeros((NEURONS, NEURONS)).at[wired[0], wired[1]].add(params["weights"] * wired[2])
     e = params["drive"] if "drive" in params else jnp.zeros((NEURONS, UNITS))
     alpha = jnp.exp(-model.step_s / jnp.exp(params["log_time_constants"]))[:, None]
-    r, loss = jnp.zeros((NEURONS, BATCH)), 0.0
-    for given, forced, target, weight in zip(*tuple(window)[:4], strict=True):
+
+    def one(r: jax.Array, now: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        given, forced, target, weight = now
         r += phi * moved_by @ jnp.where(forced, given - reads @ r, 0)
         u = jnp.where(forced, given, reads @ r)
         r = alpha * r + (1 - alpha) * jax.nn.relu(w @ r + params["bias"][:, None] + jax.nn.relu(e @ u))
-        loss += (weight * (reads @ r - target) ** 2).sum()
-    return loss
+        return r, (weight * (reads @ r - target) ** 2).sum()
+
+    return jax.lax.scan(one, jnp.zeros((NEURONS, BATCH)), tuple(window)[:4])[1].sum()
 
 
 def signed(model: RateModel) -> np.ndarray:
