@@ -13,9 +13,9 @@ squares; as r̃ depends on them, it is computed anew until they agree. Drive, ti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -32,10 +32,10 @@ from connfit.models.persistence import persistence_drive
 from connfit.models.rate import RateModel
 from connfit.models.readout import Readout, inverse_of_overlap
 
-LAGS = 4
+LAGS = 3
 """Frames of the recording of which the response is followed: connections pass on less and less of older ones."""
 
-ROUNDS = 4
+ROUNDS = 3
 """Regressions one after the other, each with the response of the one before."""
 
 Training = Sequence[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]
@@ -91,7 +91,7 @@ def regression_start(
 
     A unit's own past acts through the drive, if there is one, and all neurons have the same time constant; otherwise
     through the time constants of the neurons that it reads. Where the model would not be stable when it feeds on its
-    own predictions, or would remember much longer than the recording does, connections are weakened, all by the same
+    own predictions, or would remember longer than the recording does, connections are weakened, all by the same
     factor, and the units' own past is found again.
 
     Parameters
@@ -114,11 +114,10 @@ def regression_start(
         new = _regress(problem, found, centred)
         # Connections that pass on more need less strength each: half the way keeps that from swinging.
         first = not found.factors.any()
-        found = new if first else _Coefficients(new.own, (found.factors + new.factors) / 2)
-    found = _regress(problem, found, centred, found.factors)
+        found = new if first else _Coefficients((found.own + new.own) / 2, (found.factors + new.factors) / 2)
     growth, limit = problem.growth(found), _slowest(centred)
     if growth > limit:
-        found, growth = _weakened(problem, found, centred, limit)
+        found, growth = _weakened(problem, found, growth, centred, limit)
     by_pre = jnp.asarray(problem.classes @ found.factors, magnitudes.dtype)
     return RegressionStart(
         magnitudes * by_pre[connectome.indices],
@@ -229,31 +228,51 @@ class _Problem:
         gains = found.own / (1 - np.exp(-self.model.step_s / self.time_constant_s))
         support = drive_support(self.model)
         if support is None:
-            moved = self.read.adjoint(self.shares, self.inverse)
-            return moved * jnp.asarray(gains, moved.dtype)
+            return self.moved * jnp.asarray(gains, self.strengths.dtype)
         drive = persistence_drive(self.readout, support)
         return jnp.asarray(drive.data * gains[drive.indices], self.strengths.dtype)
+
+    @cached_property
+    def moved(self) -> Float[Array, "N P"]:
+        """K = Cᵀ (C Cᵀ)⁻¹: how neurons move for one unit alone to move by one."""
+        return self.read.adjoint(self.shares, self.inverse)
+
+    @cached_property
+    def reached_at_start(self) -> list[Float[Array, "N P"]]:
+        return self.reached(np.exp(-self.model.step_s / self.start))
+
+    def reached(self, decay: Float[np.ndarray, "N"]) -> list[Float[Array, "N P"]]:
+        """What each unit receives of each neuron's rate through each class: transposed C (1-α) W_c."""
+        real = self.strengths.dtype
+        left = self.read.adjoint(self.shares, jnp.eye(self.model.units, dtype=real))
+        through = _by_columns(_sent, self.model, self.strengths, left * jnp.asarray(1 - decay, real)[:, None])
+        return [through * jnp.asarray(members, real)[:, None] for members in self.classes.T]
 
     def response(self, found: _Coefficients) -> _Response:
         """Follow what one recorded frame does for `LAGS` frames."""
         model, real = self.model, self.strengths.dtype
-        decay = jnp.asarray(self.decay(found), real)[:, None]
-        members = [jnp.asarray(column, real)[:, None] for column in self.classes.T]
-        moved = self.read.adjoint(self.shares, self.inverse)
-        rates = model.state_forcing * moved
+        alpha = self.decay(found)
+        reached = self.reached(alpha) if model.drive is None else self.reached_at_start
+        decay = jnp.asarray(alpha, real)[:, None]
+        by_pre = jnp.asarray(self.classes @ found.factors, real)[:, None]
+        rates = model.state_forcing * self.moved
         brought, kept = [], []
         for lag in range(LAGS):
-            received = [(1 - decay) * _received(model, self.strengths, rates * each) for each in members]
-            brought.append([np.asarray(self.read.apply(self.shares, each), np.float64) for each in received])
+            brought.append([np.asarray(each.T @ rates, np.float64) for each in reached])
             kept.append(np.asarray(self.read.apply(self.shares, decay * rates), np.float64))
-            rates = decay * rates + sum(g * each for g, each in zip(found.factors.tolist(), received, strict=True))
+            if lag == LAGS - 1:
+                break
+            received = 0.0
+            if found.factors.any():
+                received = (1 - decay) * _by_columns(_received, model, self.strengths, by_pre * rates)
+            rates = decay * rates + received
             if lag == 0 and model.drive is not None:
-                rates += moved * jnp.asarray(found.own, real)
+                rates += self.moved * jnp.asarray(found.own, real)
             seen = self.inverse @ self.read.apply(self.shares, rates)
             rates -= model.state_forcing * self.read.adjoint(self.shares, seen)
         return _Response(np.array(brought).reshape(LAGS, -1, *kept[0].shape).swapaxes(0, 1), np.array(kept))
 
-    def growth(self, found: _Coefficients, sweeps: int = 60) -> float:
+    def growth(self, found: _Coefficients, sweeps: int = 40) -> float:
         """Growth per step of the fastest growing pattern about the mean, if the model feeds on its own read-out."""
         real = self.strengths.dtype
         by_pre = jnp.asarray(self.classes @ found.factors, real)
@@ -319,39 +338,58 @@ def _regress(
 
 
 def _weakened(
-    problem: _Problem, found: _Coefficients, training: Sequence[_Centred], limit: float, rounds: int = 5
+    problem: _Problem, found: _Coefficients, growth: float, training: Sequence[_Centred], limit: float
 ) -> tuple[_Coefficients, float]:
-    """The strongest connections, found by bisection, with which the model grows by `limit` at most, or as without."""
-    weak = _regress(problem, _Coefficients(found.own, 0 * found.factors), training, 0 * found.factors)
-    best, growth = weak, problem.growth(weak)
-    limit = max(limit, growth)
-    low, high = 0.0, 1.0
-    for _ in range(rounds):
-        share = (low + high) / 2
-        tried = _regress(problem, _Coefficients(best.own, share * found.factors), training, share * found.factors)
+    """Connections with which the model grows by `limit` at most, or as it does without any; growth is about linear."""
+    strongest, none = found.factors, _Coefficients(found.own, 0 * found.factors)
+    low, best = 0.0, _regress(problem, none, training, none.factors)
+    slowest = problem.growth(best)
+    limit, high, at_high = max(limit, slowest), 1.0, growth
+    for _ in range(3):
+        if at_high <= slowest or limit - slowest < 3e-3:
+            break
+        share = low + (high - low) * (limit - slowest) / (at_high - slowest)
+        tried = _regress(problem, _Coefficients(best.own, share * strongest), training, share * strongest)
         now = problem.growth(tried)
         if now <= limit:
-            low, best, growth = share, tried, now
+            low, slowest, best = share, now, tried
         else:
-            high = share
-    return best, growth
+            high, at_high = share, now
+    return best, slowest
 
 
 def _slowest(training: Sequence[_Centred]) -> float:
-    """Growth per frame of a pattern that remembers twice as long as the units' first principal component.
+    """Autocorrelation over one frame of the units' first principal component.
 
-    A mode can outlast the pattern that it dominates, but a start that remembers much longer than what was recorded
-    has taken what units share for what they do to each other.
+    A start that remembers longer than what was recorded has taken what units share for what they do to each other.
     """
     scaled = [one.deviation * np.sqrt(one.weight.max(axis=0)) for one in training]
     covariance, lagged = sum(x.T @ x for x in scaled), sum(x[:-1].T @ x[1:] for x in scaled)
     first = np.linalg.eigh(covariance)[1][:, -1]
-    return float(np.sqrt(np.clip((first @ lagged @ first) / (first @ covariance @ first), 0, 0.998)))
+    return float(np.clip((first @ lagged @ first) / (first @ covariance @ first), 0, 0.999))
+
+
+def _by_columns(
+    function: Callable[[RateModel, Array, Array], Array],
+    model: RateModel,
+    strengths: Array,
+    columns: Float[Array, "N P"],
+) -> Float[Array, "N P"]:
+    """Apply a function to some columns at a time: the operators are fastest where a neuron's are one cache line."""
+    p, width = columns.shape[1], 16
+    padded = jnp.pad(columns, ((0, 0), (0, -p % width)))
+    parts = [function(model, strengths, padded[:, k : k + width]) for k in range(0, p, width)]
+    return jnp.concatenate(parts, axis=1)[:, :p]
 
 
 @jax.jit
-def _received(model: RateModel, strengths: Array, rates: Float[Array, "N P"]) -> Float[Array, "N P"]:
+def _received(model: RateModel, strengths: Array, rates: Float[Array, "N K"]) -> Float[Array, "N K"]:
     return model.recurrent.apply(strengths, model.outputs(rates))
+
+
+@jax.jit
+def _sent(model: RateModel, strengths: Array, targets: Float[Array, "N K"]) -> Float[Array, "N K"]:
+    return model.outputs_adjoint(model.recurrent.adjoint(strengths, targets))
 
 
 class _Loop(NamedTuple):
