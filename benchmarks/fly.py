@@ -43,6 +43,7 @@ def run(name: str, scale: float) -> dict[str, Any]:
     """Fit and measure, in this process."""
     from connfit import config as configuration
     from connfit import run as runs
+    from connfit.data.registry import get_dataset
 
     began = float(os.environ["CONNFIT_BENCH_BEGAN"])
     options = {"frames": 500, "flies": 1, "drive": "dense", "dataset": "fly-surrogate", **FITS[name]}
@@ -53,18 +54,16 @@ def run(name: str, scale: float) -> dict[str, Any]:
         "validation": 0.04,
         **({"scale": scale} if options["dataset"] == "fly-surrogate" else {}),
     }
-    config = configuration.from_dict(
-        {
-            "data": data,
-            "model": {"drive": options["drive"]},
-            "learner": options["learner"],
-            "train": {
-                "epochs": 4 * 500 // options["frames"],
-                "batch": options["flies"],
-                "checkpoint_every": 2,
-                "select_on": "horizon",
-            },
-        }
+    # What the dataset brings, as in `connfit fit`, then what is measured here.
+    config = configuration.override(
+        configuration.from_dict({"data": data, "learner": options["learner"]}),
+        [
+            *(f"{key}={configuration.as_json(value)}" for key, value in get_dataset(options["dataset"]).fit.items()),
+            f"model.drive={options['drive']}",
+            f"train.epochs={4 * 500 // options['frames']}",
+            f"train.batch={options['flies']}",
+            "train.checkpoint_every=2",
+        ],
     )
     seconds: dict[str, float] = {}
     jobs: list[runs.Job] = []

@@ -26,6 +26,7 @@ ORDER = (
     {"learn", "simulate", "perturb", "analyze", "report"},
     {"training_step"},
     {"train", "memory"},
+    {"job"},
     {"run", "evaluation_run", "gradient_fidelity", "learning_curves"},
     {"gradcheck", "perturbation_run", "recovery", "study", "brain_analysis"},
     {"__init__"},

@@ -139,7 +139,7 @@ def plan_study(folder: str | Path, options: StudyOptions | None = None) -> Study
     return StudyPlan(folder, config, rows, tuple(tasks), jobs, threads, estimate, facts)
 
 
-DETERMINISTIC = frozenset({"mean", "persistence", "var_ridge", "ar"})
+DETERMINISTIC = frozenset({"mean", "persistence", "var_ridge", "ar", "lds"})
 """Baselines without chance: one seed is all of them."""
 
 
