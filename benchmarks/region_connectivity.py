@@ -1,0 +1,111 @@
+"""Can held-out functional connectivity be predicted better than by copying it? Regressions between regions, no fit.
+
+    python benchmarks/region_connectivity.py              # the fly surrogate at scale 1, nine flies by themselves
+    python benchmarks/region_connectivity.py --scale 0.05
+
+Of each fly, 500 frames are for training. A vector autoregression of one frame is drawn by a ridge towards zero, or
+towards the coupling C W E of a wiring, with a number of its own per region and one factor each for excitation and
+inhibition (benchmarks/region_coupling.py). Its stationary covariance, driven by noise with the covariance of its
+training residuals, gives a functional connectivity without sampling error, which is compared with that of 1,200 test
+frames. The line to pass is the correlation between the connectivities of the training and the test frames themselves.
+
+One JSON object per line: mean over flies. Nothing is chosen here; the line says all ridges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+
+import numpy as np
+import scipy.sparse as sp
+from region_coupling import HALF_INPUT, couplings
+from scipy.linalg import solve_discrete_lyapunov
+from scipy.optimize import nnls
+
+from connfit.config import DataConfig
+from connfit.connectome import Connectome
+from connfit.data.load import load_connectome, recordings_from_config
+from connfit.data.registry import get_dataset
+from connfit.models import Readout, persistence_drive
+from connfit.nulls import make_null
+
+RIDGES = (30.0, 100.0, 300.0, 1000.0, 3000.0)
+LARGEST = 0.999
+"""Largest eigenvalue of a regression, which is scaled down to it."""
+
+
+def agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlation of the upper triangles of two connectivities."""
+    upper = np.triu_indices(len(one), 1)
+    return float(np.corrcoef(one[upper], other[upper])[0, 1])
+
+
+def stationary(step: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Correlations of an autoregression in the long run."""
+    step = step * min(1, LARGEST / np.abs(np.linalg.eigvals(step)).max())
+    covariance = solve_discrete_lyapunov(step, np.cov(residuals.T, bias=True))
+    size = np.sqrt(np.diag(covariance))
+    return covariance / np.outer(size, size)
+
+
+def prior_of(coupling: list[np.ndarray], z: np.ndarray) -> np.ndarray:
+    """A number of its own per region and a factor per class of connections, all ≥ 0, by least squares."""
+    x, y, p = z[:-1], z[1:], z.shape[1]
+    brought = np.stack([x @ g.T for g in coupling], axis=-1)
+    own = np.diag((x**2).sum(axis=0))
+    across = np.einsum("tk,tkf->kf", x, brought)
+    normal = np.block([[own, across], [across.T, np.einsum("tkf,tkg->fg", brought, brought)]])
+    right = np.concatenate([(x * y).sum(axis=0), np.einsum("tkf,tk->f", brought, y)])
+    root = np.linalg.cholesky(normal + 1e-6 * np.eye(len(normal)))
+    found = nnls(root.T, np.linalg.solve(root, right))[0]
+    return np.diag(found[:p]) + sum(factor * g for factor, g in zip(found[p:], coupling, strict=True))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--flies", type=int, default=9)
+    options = parser.parse_args()
+    names = tuple(str(k) for k in range(1, options.flies + 1))
+    steps = tuple(dict(step) for step in get_dataset("fly-surrogate").preprocess)
+    config = DataConfig(
+        dataset="fly-surrogate", scale=options.scale, recordings=names, preprocess=steps, train=0.25, validation=0.15
+    )
+    recordings, brain = recordings_from_config(config), load_connectome("fly-surrogate", scale=options.scale)
+    units = tuple(sorted({unit for recording in recordings for unit in recording.units}))
+    readout = Readout.by_anatomy(brain, units)
+    c, e = sp.csr_array(readout.matrix), sp.csr_array(persistence_drive(readout))
+
+    def counted(wired: Connectome) -> list[np.ndarray]:
+        received = np.bincount(wired.posts, wired.counts, wired.n)
+        return couplings(wired, c, e, wired.counts / (received[wired.posts] + HALF_INPUT))
+
+    priors = {"real wiring": counted(brain), "rewire_degrees": counted(make_null(brain, "rewire_degrees", 0))}
+    found: dict[tuple[str, float | None], list[float]] = defaultdict(list)
+    for recording in recordings:
+        at = [units.index(unit) for unit in recording.units]
+        train, test = recording.part("train")[0], recording.part("test")[0]
+        size = train.std(axis=0)
+        z, truth = (train - train.mean(axis=0)) / size, np.corrcoef(test.T)
+        found["training frames themselves", None].append(agreement(np.corrcoef(z.T), truth))
+        towards = {"zero": np.zeros((len(at), len(at)))} | {
+            name: prior_of([g[np.ix_(at, at)] * size / size[:, None] for g in each], z) for name, each in priors.items()
+        }
+        for name, prior in towards.items():
+            left = z[1:] - z[:-1] @ prior.T
+            if name != "zero":
+                found[name, None].append(agreement(stationary(prior, left), truth))
+            for ridge in RIDGES:
+                normal = z[:-1].T @ z[:-1] + ridge * np.eye(len(at))
+                step = prior + np.linalg.solve(normal, z[:-1].T @ left).T
+                found[name, ridge].append(agreement(stationary(step, z[1:] - z[:-1] @ step.T), truth))
+    about = {"benchmark": "region_connectivity", "surrogate": True, "scale": options.scale, "flies": options.flies}
+    for (name, ridge), each in found.items():
+        said = {"towards": name, "ridge": ridge, "fc_corr": round(float(np.mean(each)), 3)}
+        print(json.dumps({**about, **said, "by_fly": np.round(each, 3).tolist()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
