@@ -19,16 +19,10 @@ import json
 from collections import defaultdict
 
 import numpy as np
-import scipy.sparse as sp
-from region_coupling import HALF_INPUT, couplings
+from region_coupling import load_fly
 from scipy.linalg import solve_discrete_lyapunov
 from scipy.optimize import nnls
 
-from connfit.config import DataConfig
-from connfit.connectome import Connectome
-from connfit.data.load import load_connectome, recordings_from_config
-from connfit.data.registry import get_dataset
-from connfit.models import Readout, persistence_drive
 from connfit.nulls import make_null
 
 RIDGES = (30.0, 100.0, 300.0, 1000.0, 3000.0)
@@ -68,24 +62,12 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--flies", type=int, default=9)
     options = parser.parse_args()
-    names = tuple(str(k) for k in range(1, options.flies + 1))
-    steps = tuple(dict(step) for step in get_dataset("fly-surrogate").preprocess)
-    config = DataConfig(
-        dataset="fly-surrogate", scale=options.scale, recordings=names, preprocess=steps, train=0.25, validation=0.15
-    )
-    recordings, brain = recordings_from_config(config), load_connectome("fly-surrogate", scale=options.scale)
-    units = tuple(sorted({unit for recording in recordings for unit in recording.units}))
-    readout = Readout.by_anatomy(brain, units)
-    c, e = sp.csr_array(readout.matrix), sp.csr_array(persistence_drive(readout))
-
-    def counted(wired: Connectome) -> list[np.ndarray]:
-        received = np.bincount(wired.posts, wired.counts, wired.n)
-        return couplings(wired, c, e, wired.counts / (received[wired.posts] + HALF_INPUT))
-
-    priors = {"real wiring": counted(brain), "rewire_degrees": counted(make_null(brain, "rewire_degrees", 0))}
+    fly = load_fly(options.scale, options.flies, train=0.25, validation=0.15)
+    rewired = make_null(fly.brain, "rewire_degrees", 0)
+    priors = {"real wiring": fly.counted(fly.brain), "rewire_degrees": fly.counted(rewired)}
     found: dict[tuple[str, float | None], list[float]] = defaultdict(list)
-    for recording in recordings:
-        at = [units.index(unit) for unit in recording.units]
+    for recording in fly.recordings:
+        at = [fly.units.index(unit) for unit in recording.units]
         train, test = recording.part("train")[0], recording.part("test")[0]
         size = train.std(axis=0)
         z, truth = (train - train.mean(axis=0)) / size, np.corrcoef(test.T)

@@ -2,12 +2,14 @@
 
     python benchmarks/region_coupling.py                  # the fly surrogate at scale 0.05, all 18 flies
     python benchmarks/region_coupling.py --flies 3
+    python benchmarks/region_coupling.py --own 1 --delay 1  # one own frame, and coupling that is a frame late
 
 A model of neurons that is read out and driven by region couples region l to region k by G = C W E: W the wiring, C the
 read-out, E the drive that makes the neurons of a region show its activity. So before anything is fitted one can ask how
 well G of a wiring predicts: each region's activity h frames ahead is regressed on its own last two frames (two numbers
-per region) and on G u, of excitatory and inhibitory connections apart (four numbers for the whole brain). Fitted on
-the training parts of all flies, scored as skill over persistence on their validation parts; test parts are not read.
+per region; `--own 1`: one) and on G u of the same two frames (`--delay 0` or `1`: of the last or the one before it), of
+excitatory and inhibitory connections apart. Fitted on the training parts of all flies, scored as skill over persistence
+on their validation parts; test parts are not read.
 
 Rows: no coupling; the real wiring; the same with the hidden teacher's own strengths; null connectomes; and all regions
 on all regions, a vector autoregression of two frames, which is the best that any coupling could do here. Where a null
@@ -100,15 +102,17 @@ def couplings(brain: Connectome, readout: sp.csr_array, drive: sp.csr_array, wei
     return found
 
 
-def skill(train: Moments, test: Moments, coupling: Sequence[np.ndarray]) -> float:
+def skill(
+    train: Moments, test: Moments, coupling: Sequence[np.ndarray], own: int = 2, delays: Sequence[int] = (0, 1)
+) -> float:
     """Skill over persistence of own frames and of coupled input, whose factors all units share."""
-    p, shared = len(train.square), 2 * len(coupling)
-    designs = np.zeros((p, 2 * p, 2 * p + shared))
+    p, shared = len(train.square), len(delays) * len(coupling)
+    designs = np.zeros((p, 2 * p, own * p + shared))
     for k in range(p):
-        designs[k, [k, p + k], [2 * k, 2 * k + 1]] = 1
-        for number, g in enumerate(coupling):
-            designs[k, :p, 2 * p + 2 * number] = g[k]
-            designs[k, p:, 2 * p + 2 * number + 1] = g[k]
+        for frame in range(own):
+            designs[k, frame * p + k, own * k + frame] = 1
+        for number, (g, delay) in enumerate((g, delay) for g in coupling for delay in delays):
+            designs[k, delay * p : (delay + 1) * p, own * p + number] = g[k]
     normal = np.einsum("kia,kij,kjb->ab", designs, train.inputs, designs, optimize=True)
     right = np.einsum("kia,ki->a", designs, train.products)
     return _skill(test, designs @ np.linalg.lstsq(normal, right, rcond=None)[0])
@@ -126,49 +130,69 @@ def _skill(test: Moments, coefficients: np.ndarray) -> float:
     return float(1 - errors.sum() / test.change.sum())
 
 
+class Fly(NamedTuple):
+    """The surrogate: wiring, recordings, all regions of these, read-out C, and the pattern E of an active region."""
+
+    brain: Connectome
+    recordings: Sequence[Recording]
+    units: tuple[str, ...]
+    readout: sp.csr_array
+    drive: sp.csr_array
+
+    def counted(self, wired: Connectome) -> list[np.ndarray]:
+        """Coupling of a wiring whose strengths follow from synapse counts."""
+        received = np.bincount(wired.posts, wired.counts, wired.n)
+        weights = wired.counts / (received[wired.posts] + HALF_INPUT)
+        return couplings(wired, self.readout, self.drive, weights)
+
+
+def load_fly(scale: float, flies: int, **parts: float) -> Fly:
+    """The first flies of the surrogate, preprocessed as for a fit."""
+    names = tuple(str(k) for k in range(1, flies + 1))
+    steps = tuple(dict(step) for step in get_dataset("fly-surrogate").preprocess)
+    config = DataConfig(dataset="fly-surrogate", scale=scale, recordings=names, preprocess=steps, **parts)
+    recordings, brain = recordings_from_config(config), load_connectome("fly-surrogate", scale=scale)
+    units = tuple(sorted({unit for recording in recordings for unit in recording.units}))
+    readout = Readout.by_anatomy(brain, units)
+    return Fly(brain, recordings, units, sp.csr_array(readout.matrix), sp.csr_array(persistence_drive(readout)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=0.05)
     parser.add_argument("--flies", type=int, default=18)
     parser.add_argument("--seeds", type=int, default=3, help="of each null connectome")
+    parser.add_argument("--own", type=int, choices=(1, 2), default=2, help="own last frames of each region")
+    parser.add_argument("--delay", type=int, choices=(0, 1), help="frames by which coupling is late; default: both")
     options = parser.parse_args()
-    names = tuple(str(k) for k in range(1, options.flies + 1))
-    steps = tuple(dict(step) for step in get_dataset("fly-surrogate").preprocess)
-    config = DataConfig(dataset="fly-surrogate", scale=options.scale, recordings=names, preprocess=steps)
-    recordings, brain = recordings_from_config(config), load_connectome("fly-surrogate", scale=options.scale)
-    units = sorted({unit for recording in recordings for unit in recording.units})
-    readout = Readout.by_anatomy(brain, tuple(units))
-    c, e = sp.csr_array(readout.matrix), sp.csr_array(persistence_drive(readout))
+    fly = load_fly(options.scale, options.flies)
+    recordings, units = fly.recordings, fly.units
     size = np.array([np.mean([one.part("train")[0].std(axis=0)[one.units.index(unit)] for one in recordings
                               if unit in one.units]) for unit in units])  # fmt: skip
     by_horizon = {
         h: tuple(moments(standardised(recordings, units, part), h) for part in ("train", "validation"))
         for h in HORIZONS
     }
+    delays = (0, 1) if options.delay is None else (options.delay,)
 
     def say(wiring: str, seed: int | None, coupling: list[np.ndarray] | None) -> None:
         scaled = None if coupling is None else [g * size / size[:, None] for g in coupling]
         skills = {
-            str(h): round(full_skill(*both) if scaled is None else skill(*both, scaled), 4)
+            str(h): round(full_skill(*both) if scaled is None else skill(*both, scaled, options.own, delays), 4)
             for h, both in by_horizon.items()
         }
-        about = {"benchmark": "region_coupling", "surrogate": True, "scale": options.scale, "flies": options.flies}
+        about = {"benchmark": "region_coupling", "surrogate": True, **vars(options)}
         print(json.dumps({**about, "wiring": wiring, "seed": seed, "validation_skill": skills}), flush=True)
 
-    def counted(wired: Connectome) -> list[np.ndarray]:
-        received = np.bincount(wired.posts, wired.counts, wired.n)
-        return couplings(wired, c, e, wired.counts / (received[wired.posts] + HALF_INPUT))
-
     say("none: each region by itself", None, [])
-    say("real", None, counted(brain))
+    say("real", None, fly.counted(fly.brain))
     place = next(cache_root().glob(f"fly-surrogate/{options.scale:g}-0-*/teacher.h5"), None)
     if place is not None:
-        say(
-            "real, with the teacher's own strengths", None, couplings(brain, c, e, FlyTeacher.load(Path(place)).weights)
-        )
+        weights = FlyTeacher.load(Path(place)).weights
+        say("real, with the teacher's own strengths", None, couplings(fly.brain, fly.readout, fly.drive, weights))
     for name in NULLS:
         for seed in range(options.seeds):
-            say(name, seed, counted(make_null(brain, name, seed)))
+            say(name, seed, fly.counted(make_null(fly.brain, name, seed)))
     say("all regions on all regions", None, None)
 
 

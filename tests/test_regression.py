@@ -64,7 +64,7 @@ RECORDING = simulated()
 
 def begin(model: RateModel, recording: Recording = RECORDING) -> RegressionStart:
     return regression_start(
-        model, BRAIN, READOUT, jnp.asarray(BRAIN.counts, float), list(Cohort.of([recording]).training_frames()),
+        model, BRAIN, READOUT, jnp.asarray(BRAIN.counts, float), Cohort.of([recording]).training_frames(),
         time_constant_s=0.2,
     )  # fmt: skip
 
@@ -124,7 +124,7 @@ def test_connections_that_would_make_the_model_grow_are_weakened(monkeypatch: py
     values = LEVEL + 0.1 * (shared[:, None] + rng.normal(0, 2, (4000, UNITS)))
     recording = Recording("common", values, READOUT.unit_names, 1.0).split(train=0.8, validation=0.1)
     believed = begin(model_of(), recording)
-    limit = 0.75
+    limit = 0.8
     assert believed.growth > limit
     monkeypatch.setattr("connfit.models.regression._slowest", lambda _: limit)
     weaker = begin(model_of(), recording)
@@ -156,6 +156,9 @@ def test_all_starts_of_the_demo_run() -> None:
         return prepare(configuration.override(Config(data=DataConfig(dataset="demo")), sets))
 
     regressed = job("model.drive_start=regression", "model.state_forcing=1.0")
+    facts = regressed.regression
+    assert facts is not None and set(facts["own"]) == set(regressed.cohort.units) and facts["growth"] < 1
+    assert job("model.drive_start=zero").regression is None
     gains = job("model.drive_start=regression", "model.state_forcing=1.0", "model.strengths=gain_per_neuron")
     np.testing.assert_allclose(gains.model.magnitudes(gains.params), regressed.params["weights"], rtol=1e-6, atol=1e-9)
     spread = job("model.drive_start=regression", "model.weight_spread=0.5")

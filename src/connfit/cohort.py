@@ -149,17 +149,18 @@ class Cohort:
             count[columns] += mask.sum(axis=0)
         return total / np.maximum(count, 1)
 
-    def training_frames(self) -> Iterator[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]:
-        """Training frames of one recording after the other, NaN where nothing was observed, and weights of its units.
+    def training_frames(self) -> list[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]:
+        """Training frames of each recording, NaN where nothing was observed, and weights of its units.
 
         A weight is one over `change_variance`, 0 where the recording lacks the unit.
         """
-        variance = self.change_variance()
+        variance, found = self.change_variance(), []
         for b, (recording, columns) in enumerate(zip(self.recordings, self.columns, strict=True)):
             values, mask = recording.part("train")
             frames = np.full((len(values), len(self.units)), np.nan)
             frames[:, columns] = np.where(mask, values, np.nan)
-            yield frames, np.nan_to_num(1 / variance[:, b])
+            found.append((frames, np.nan_to_num(1 / variance[:, b])))
+        return found
 
     def change_variance(self) -> Float[np.ndarray, "P B"]:
         """Variance of the change between consecutive observed training frames, per unit and recording.

@@ -72,9 +72,8 @@ def check_gradients(
     steps = frames * job.cohort.substeps
     rules = rules_to_compare(steps, windows, trace_decay=job.learner.trace_decay)
     names = ("d-rtrl", "pp-prop", "hybrid", "tbptt")
-    if (
-        job.model.state_forcing and job.model.correction is None
-    ):  # factors per neuron do not know when a state was replaced
+    # Factors per neuron do not know when a neuron's state was replaced.
+    if job.model.state_forcing and job.model.correction is None:
         rules = tuple(rule for rule in rules if rule.learner.carry != "factorised")
         names = tuple(name for name in names if name != "pp-prop")
     chosen = choose_segments(job.cohort, frames, segments)

@@ -22,7 +22,7 @@ from connfit.data.load import (
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.learn import PRESETS, Windowed
 from connfit.matching import UnitMatch, match_units
-from connfit.memory import MemoryEstimate, estimate_memory
+from connfit.memory import MemoryEstimate, estimate_memory, return_freed_arrays
 from connfit.models import (
     RateModel,
     Readout,
@@ -140,6 +140,7 @@ def prepare(config: Config) -> Job:
     ConnfitError
         If data or options are wrong.
     """
+    return_freed_arrays()
     connectome = connectome_from_config(config.data)
     if config.data.null is not None:
         connectome = make_null(connectome, config.data.null, config.seed)
@@ -220,7 +221,7 @@ def _model_and_start(
             connectome,
             readout,
             magnitudes,
-            list(cohort.training_frames()),
+            cohort.training_frames(),
             time_constant_s=time_constant_s,
             hidden_time_constants_s=hidden_time_constants_s,
             seed=config.seed,

@@ -23,7 +23,7 @@ from connfit.config import Config
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.job import Job, prepare
 from connfit.matching import UnitMatch
-from connfit.memory import check_memory, return_freed_arrays
+from connfit.memory import check_memory
 from connfit.models import RateModel
 from connfit.models.base import Params
 from connfit.models.gains import SHARED, share_gains
@@ -150,7 +150,6 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
         _write_state(out / CHECKPOINT, now)
         _write_history(out / "history.csv", now)
 
-    return_freed_arrays()
     try:
         result = job.fit(state=state, on_progress=on_progress, on_epoch=save)
     except DivergedError as error:

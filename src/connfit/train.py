@@ -12,16 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float, Int
 
 from connfit.cohort import Cohort
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.learn.base import Learner, WindowArrays
 from connfit.models.base import Params
-from connfit.models.forward import predict
 from connfit.models.rate import GROUPS, RateModel
-from connfit.simulate import CHUNK, ModelForecaster
+from connfit.recording import Recording
+from connfit.simulate import ModelForecaster
 from connfit.training_step import ADAM, GROUP_OF, KEY_OF, StepOptions, training_step
 
 PHASES = ("teacher-forced", "free-running")
@@ -359,46 +359,29 @@ class _Trainer:
     def validate(self, params: Params) -> tuple[float, float, float]:
         """Value by which epochs are compared, skill over persistence and loss, all on the validation part.
 
-        The value is -inf where the prediction is not finite, so that such parameters are never the best.
+        Skill and loss are of one frame ahead. The value is -inf where the prediction is not finite, so that such
+        parameters are never the best.
         """
-        loss = reference = 0.0
-        for member in range(len(self.cohort.recordings)):
-            start, stop = self.cohort.recordings[member].require_parts().validation
-            before = min(self.config.warmup_frames, start)
-            blocks = [(start - before, stop)]
-            rates = jnp.zeros((self.model.neurons, 1))
-            for window in self.cohort.windows(CHUNK, blocks, [member], self._unit_weights, warmup_frames=before):
-                rates, y = predict(self.model, params, rates, window.inputs, window.forced)
-                weights = window.weights * window.forced
-                loss += float((weights * (np.asarray(y) - window.targets) ** 2).sum())
-                reference += float((weights * (window.inputs - window.targets) ** 2).sum())
-        skill = 1 - loss / reference
-        value = skill if self.config.select_on == "one_step" else self._horizon_value(params)
-        return value if np.isfinite(value) else float("-inf"), skill, loss / reference
-
-    def _horizon_value(self, params: Params) -> float:
-        """Mean skill over persistence at SELECTION_HORIZONS, on the validation part."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
-        loss, reference = np.zeros(len(SELECTION_HORIZONS)), np.zeros(len(SELECTION_HORIZONS))
-        ahead = np.array(SELECTION_HORIZONS)
+        ahead, horizons = np.array(SELECTION_HORIZONS), self.config.select_on == "horizon"
+        one_step, later = np.zeros((2, 1)), np.zeros((2, len(ahead)))
         for member, recording in enumerate(self.cohort.recordings):
             start, stop = recording.require_parts().validation
+            if start == stop:
+                continue
             first = max(0, start - SELECTION_FRAMES_BEFORE)
             part = replace(recording, values=recording.values[first:stop], mask=recording.mask[first:stop], parts=None)
-            start, stop, recording = start - first, stop - first, part
+            start, stop = start - first, stop - first
             starts = np.unique(np.linspace(start, stop - 1 - ahead[-1], SELECTION_STARTS).astype(int))
-            starts = starts[starts >= start]
-            forecast = forecaster.horizon(recording, starts, int(ahead[-1]))[:, ahead - 1]
-            at = starts[:, None] + ahead
-            weights = (
-                recording.mask[at]
-                * recording.mask[starts][:, None]
-                * self._unit_weights[self.cohort.columns[member], member]
-            )
-            truth, now = np.nan_to_num(recording.values[at]), np.nan_to_num(recording.values[starts])[:, None]
-            loss += (weights * (forecast - truth) ** 2).sum(axis=(0, 2))
-            reference += (weights * (now - truth) ** 2).sum(axis=(0, 2))
-        return float(np.mean(1 - loss / reference))
+            starts = starts[starts >= start] if horizons else starts[:0]
+            next_frame, forecast = forecaster.one_step_and_horizon(part, starts, int(ahead[-1]))
+            weights = self._unit_weights[self.cohort.columns[member], member]
+            frames = np.arange(max(start, 1), stop)
+            one_step += _squares(part, next_frame[frames, None], frames - 1, np.ones(1, int), weights)
+            later += _squares(part, forecast[:, ahead - 1], starts, ahead, weights)
+        skill = float(1 - one_step[0, 0] / one_step[1, 0])
+        value = float(np.mean(1 - later[0] / later[1])) if horizons else skill
+        return value if np.isfinite(value) else float("-inf"), skill, 1 - skill
 
     def _learning_rate(self, state: FitState, fraction: float) -> float:
         """Cosine from the phase's learning rate to its final fraction."""
@@ -437,6 +420,20 @@ class _Trainer:
                 ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
             )
         )
+
+
+def _squares(
+    recording: Recording,
+    forecast: Float[np.ndarray, "S H P"],
+    starts: Int[np.ndarray, "S"],
+    ahead: Int[np.ndarray, "H"],
+    weights: Float[np.ndarray, "P"],
+) -> Float[np.ndarray, "2 H"]:
+    """Weighted squared errors of a forecast and of persistence, where start and target were observed."""
+    at = starts[:, None] + ahead
+    weighted = recording.mask[at] * recording.mask[starts][:, None] * weights
+    truth, now = np.nan_to_num(recording.values[at]), np.nan_to_num(recording.values[starts])[:, None]
+    return np.stack([(weighted * (predicted - truth) ** 2).sum(axis=(0, 2)) for predicted in (forecast, now)])
 
 
 def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:

@@ -205,9 +205,11 @@ class Windowed:
                 else:
                     some = jnp.where(forced[part.units], 0, part.strengths.T @ (gate * driven))
                     to_prediction = jnp.zeros_like(to_prediction).at[part.units].set(some)
-            if network and model.correction is not None:  # what was fed back was read after the correction
-                to_rates += model.readout.adjoint(strengths, to_prediction)
-                to_rates, to_prediction = correct_adjoint(model, to_rates, forced), jnp.zeros_like(to_prediction)
+            if network and model.correction is not None:
+                if feedback is not None:  # what was fed back was read after the correction
+                    to_rates += model.readout.adjoint(strengths, to_prediction)
+                    to_prediction = jnp.zeros_like(to_prediction)
+                to_rates = correct_adjoint(model, to_rates, forced)
             return (to_rates, to_prediction), (rate_adjoint, unit_adjoint)
 
         zero = (jnp.zeros_like(forward.rates[0]), jnp.zeros_like(error[0]))

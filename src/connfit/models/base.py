@@ -13,7 +13,7 @@ Params = dict[str, Array]
 
 
 class Correction(NamedTuple):
-    """What K = Cᵀ (C Cᵀ)⁻¹ is made of: the smallest change of rates that moves each unit of the read-out alone by one.
+    """What Dᵀ (D Dᵀ)⁻¹ is made of, D the rows of C that were observed: the smallest change of rates for these units.
 
     Attributes
     ----------
@@ -21,13 +21,13 @@ class Correction(NamedTuple):
         C, whose strengths are fixed.
     shares
         Strengths of C.
-    inverse
-        [P, P] (C Cᵀ)⁻¹.
+    overlap
+        [P, P] C Cᵀ.
     """
 
     readout: SparseMap
     shares: Float[Array, "R"]
-    inverse: Float[Array, "P P"]
+    overlap: Float[Array, "P P"]
 
 
 class Model(Protocol):

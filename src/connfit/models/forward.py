@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from connfit.models.base import Model, Params
+from connfit.models.base import Correction, Model, Params
 from connfit.models.maps import DenseMap
 
 
@@ -58,9 +58,11 @@ def correct(
 ) -> Float[Array, "N B"]:
     """State forcing: move the state to what was recorded of it, where it was observed, before a step.
 
-    A recorded neuron: ``r̃ = r + φ (u - r)``. Units that read several neurons: ``r̃ = r + φ Cᵀ (C Cᵀ)⁻¹ (u - C r)``, the
-    smallest change of rates that brings each unit by φ to what was recorded, and no other unit anywhere. It leaves
-    alone how the neurons of a unit differ; r̃ can be negative where a unit fell far below what was predicted.
+    A recorded neuron: ``r̃ = r + φ (u - r)``. Units that read several neurons: ``r̃ = r + φ Dᵀ (D Dᵀ)⁻¹ (u - D r)``,
+    where D holds the rows of C that were observed: the smallest change of rates that brings these units by φ to what
+    was recorded. Other units follow as far as they share neurons. How the neurons of a unit differ is left alone, and
+    as the change is a projection, what is forced cannot grow; r̃ can be negative where a unit fell far below its
+    prediction.
 
     With φ = 1 a step starts from the recorded activity itself, so that the others' influence on a neuron is seen apart
     from the model's own errors, one frame after them; with φ between 0 and 1, from a compromise that recordings with
@@ -74,8 +76,17 @@ def correct(
         neurons = model.read_neurons
         return rates.at[neurons].set((1 - phi) * rates[neurons] + phi * given)
     k = model.correction
-    error = phi * (given - k.readout.apply(k.shares, rates))
-    return rates + k.readout.adjoint(k.shares, k.inverse @ error)
+    return rates + _smallest_change(k, phi * (given - k.readout.apply(k.shares, rates)), forced)
+
+
+def _smallest_change(k: Correction, error: Float[Array, "P B"], forced: Bool[Array, "P B"]) -> Float[Array, "N B"]:
+    """Dᵀ (D Dᵀ)⁻¹ times the errors of the units that were observed, of each recording its own; others' are 0."""
+
+    def one(e: Float[Array, "P"], seen: Bool[Array, "P"]) -> Float[Array, "P"]:
+        among = jnp.where(seen[:, None] & seen, k.overlap, jnp.diag(jnp.where(seen, 0, 1).astype(e.dtype)))
+        return jax.scipy.linalg.solve(among, e, assume_a="pos")
+
+    return k.readout.adjoint(k.shares, jax.vmap(one, in_axes=1, out_axes=1)(error, forced))
 
 
 def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Array, "P B"]) -> Float[Array, "N B"]:
@@ -84,7 +95,7 @@ def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Arr
         return adjoint
     k = model.correction
     phi = jnp.where(forced, model.state_forcing, 0)
-    return adjoint - k.readout.adjoint(k.shares, phi * (k.inverse @ k.readout.apply(k.shares, adjoint)))
+    return adjoint - _smallest_change(k, phi * k.readout.apply(k.shares, adjoint), forced)  # a symmetric map
 
 
 def kept_share(model: Model, forced: Bool[Array, "K P B"]) -> Float[Array, "K N B"] | None:

@@ -6,8 +6,7 @@ connections of a stated spectral radius and with a drive that predicts about the
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +19,13 @@ from connfit import ops
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Params
+from connfit.models.loop import Loop, growth_by_sweep
 from connfit.models.maps import DenseMap, GainMap, SparseMap
 from connfit.models.persistence import persistence_drive
 from connfit.models.rate import RateModel
 from connfit.models.readout import Readout
-from connfit.models.regression import RegressionStart, drive_support, even_rates
+from connfit.models.regression import RegressionStart, even_rates
+from connfit.models.response import drive_support
 
 WEIGHTS = ("counts", "input_fraction", "truncated_normal")
 DRIVE_STARTS = ("persistence", "regression", "zero")
@@ -186,44 +187,19 @@ def _loop_gain(
     That is the s for which ``W + E C / s`` has the largest eigenvalue 1, by power iteration. Where the
     recurrent connections alone reach 1, no drive can undo it and s stays 1.
     """
-    real = strengths.dtype
-    loop = _Loop(
-        SparseMap(ops.Pattern.of(drive.indptr, drive.indices, len(readout.indptr) - 1)),
-        jnp.asarray(drive.data, real),
-        SparseMap(ops.Pattern.of(readout.indptr, readout.indices, model.neurons)),
-        jnp.asarray(readout.data, real),
-    )
+    real, n, units = strengths.dtype, model.neurons, len(readout.indptr) - 1
+    sparse = SparseMap(ops.Pattern.of(drive.indptr, drive.indices, units))
+    read = SparseMap(ops.Pattern.of(readout.indptr, readout.indices, n))
+    values, ones = jnp.asarray(drive.data, real), jnp.ones(n, real)
+    loop = Loop(strengths, ones, jnp.zeros(n, real), read, jnp.asarray(readout.data, real), sparse)
+    start = sparse.apply(values, jnp.ones((units, 1), real))
     gain = 1.0
     for _ in range(rounds):
-        growth = float(_loop_growth(model, strengths, loop, jnp.asarray(gain, real)))
+        growth = float(growth_by_sweep(model, loop._replace(drive_strengths=values / gain), start)[0][-1])
         if not 1e-3 < growth < 1e3:
             return 1.0
         gain *= growth
     return gain
-
-
-class _Loop(NamedTuple):
-    """Drive [N, P] and read-out [P, N] with their strengths."""
-
-    drive: SparseMap
-    drive_strengths: Array
-    readout: SparseMap
-    readout_strengths: Array
-
-
-@partial(jax.jit, static_argnames="sweeps")
-def _loop_growth(model: RateModel, strengths: Array, loop: _Loop, gain: Array, sweeps: int = 40) -> Array:
-    """Growth of the fastest growing pattern of rates per step of ``W + E C / gain``, after some sweeps."""
-
-    def sweep(rates: Array, _: None) -> tuple[Array, Array]:
-        units = loop.readout.apply(loop.readout_strengths, rates)
-        new = model.recurrent.apply(strengths, model.outputs(rates))
-        new += loop.drive.apply(loop.drive_strengths, units) / gain
-        norm = jnp.linalg.norm(new)
-        return new / jnp.maximum(norm, 1e-30), norm / jnp.maximum(jnp.linalg.norm(rates), 1e-30)
-
-    start = loop.drive.apply(loop.drive_strengths, jnp.ones((loop.drive.pattern.columns, 1), strengths.dtype))
-    return jax.lax.scan(sweep, start, length=sweeps)[1][-1]
 
 
 @jax.jit

@@ -17,7 +17,7 @@ from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Correction, Params
 from connfit.models.maps import DenseMap, GainMap, SparseMap
-from connfit.models.readout import Readout, inverse_of_overlap
+from connfit.models.readout import Readout, overlap
 
 NONLINEARITIES = ("relu", "softplus")
 DRIVES = ("dense", "anatomical", "none")
@@ -154,7 +154,7 @@ class RateModel:
             fixed = jnp.asarray(by_unit.data, jnp.result_type(float))
         correction = None
         if state_forcing and read_neurons is None and isinstance(readout_map, SparseMap) and fixed is not None:
-            correction = Correction(readout_map, fixed, jnp.asarray(inverse_of_overlap(readout), fixed.dtype))
+            correction = Correction(readout_map, fixed, jnp.asarray(overlap(readout), fixed.dtype))
         return cls(
             recurrent=recurrent,
             signs=jnp.asarray(connectome.signs, jnp.result_type(float)),

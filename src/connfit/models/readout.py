@@ -103,20 +103,20 @@ class Readout:
         return cls(sp.csr_array(presynapses)[[position[unit] for unit in units]], tuple(units), learned)
 
 
-def inverse_of_overlap(readout: Readout) -> Float[np.ndarray, "P P"]:
-    """(C Cᵀ)⁻¹, from which Cᵀ (C Cᵀ)⁻¹ is the smallest change of rates that moves each unit alone by one.
+def overlap(readout: Readout) -> Float[np.ndarray, "P P"]:
+    """C Cᵀ, with whose inverse Cᵀ (C Cᵀ)⁻¹ is the smallest change of rates that moves each unit alone by one.
 
     Raises
     ------
     DataError
         If what one unit reads is a sum of what others read: then no change of rates moves it alone.
     """
-    overlap = np.asarray((readout.matrix @ readout.matrix.T).toarray())
-    if np.linalg.matrix_rank(overlap, hermitian=True) < len(overlap):
-        vector = np.abs(np.linalg.eigh(overlap)[1][:, 0])
+    shared = np.asarray((readout.matrix @ readout.matrix.T).toarray())
+    if np.linalg.matrix_rank(shared, hermitian=True) < len(shared):
+        vector = np.abs(np.linalg.eigh(shared)[1][:, 0])
         tied = [readout.unit_names[k] for k in np.flatnonzero(vector > 1e-6)]
         raise DataError(
             f"the units {first_ten(tied)} read the same neurons in the same shares, or sums of each other's",
             fix="Leave one of them out, or set model.state_forcing to 0 and model.drive_start to persistence",
         )
-    return np.linalg.inv(overlap)
+    return shared
