@@ -93,6 +93,7 @@ class ModelConfig(_Section, frozen=True):
     hidden_time_constant_frames: tuple[float, float] | None = (0.5, 10.0)
     time_constant_bounds_frames: tuple[float, float] = (0.2, 50.0)
     drive_start: Literal["persistence", "regression", "zero"] = "persistence"
+    drive_ridge: Positive | None = None
     bias_start: Literal["balanced", "zero"] = "balanced"
     learn: tuple[Literal["weights", "gains", "time_constants", "bias", "drive", "readout"], ...] | None = None
 

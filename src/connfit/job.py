@@ -193,6 +193,11 @@ def _model_and_start(
     """The model, its parameters before training, and what a regression for them found."""
     options, radius = config.model, config.model.spectral_radius
     regressed = options.drive_start == "regression"
+    if options.drive_ridge is not None and not regressed:
+        raise ConfigError(
+            f"model.drive_ridge = {options.drive_ridge:g} is of a start by regression, but model.drive_start = "
+            f"{options.drive_start!r}: set one of the two to its default"
+        )
     if cohort.substeps > 1:
         for option, chosen in {"state_forcing": options.state_forcing, "drive_start": regressed}.items():
             if chosen:
@@ -224,6 +229,7 @@ def _model_and_start(
             cohort.training_frames(),
             time_constant_s=time_constant_s,
             hidden_time_constants_s=hidden_time_constants_s,
+            drive_ridge=options.drive_ridge,
             seed=config.seed,
         )
         magnitudes = begin.magnitudes

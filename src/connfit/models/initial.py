@@ -24,7 +24,7 @@ from connfit.models.maps import DenseMap, GainMap, SparseMap
 from connfit.models.persistence import persistence_drive
 from connfit.models.rate import RateModel
 from connfit.models.readout import Readout
-from connfit.models.regression import RegressionStart, even_rates
+from connfit.models.regression import RegressionStart, open_rates
 from connfit.models.response import drive_support
 
 WEIGHTS = ("counts", "input_fraction", "truncated_normal")
@@ -162,7 +162,7 @@ def _start_of_regression(
     bias = np.zeros(model.neurons)
     if mean_activity is not None:
         mean = np.asarray(mean_activity, np.float64)
-        rates = even_rates(readout, mean)
+        rates = open_rates(readout, mean)
         bias = rates - np.asarray(_recurrent_input(model, strengths, rates))
         if model.drive is not None and start.drive is not None:
             driven = model.drive.apply(start.drive, jnp.asarray(mean, real)[:, None])[:, 0]

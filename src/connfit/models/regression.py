@@ -23,6 +23,8 @@ import scipy.optimize
 from jaxtyping import Array, Float
 
 from connfit.connectome import Connectome
+from connfit.errors import ConfigError
+from connfit.models.maps import DenseMap
 from connfit.models.rate import RateModel
 from connfit.models.readout import Readout, overlap
 from connfit.models.response import LAGS, Coefficients, LinearBrain
@@ -32,6 +34,9 @@ ROUNDS = 3
 
 ROOM = 0.25
 """Share of the way from what units grow by themselves to 1 that connections may always go."""
+
+OPEN = 0.75
+"""Share of its mean that a unit may fall by before a neuron that is read by it alone falls silent."""
 
 Training = Sequence[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]
 """Training frames of each recording, NaN where nothing was observed, and the weight of each unit's squared error."""
@@ -80,6 +85,7 @@ def regression_start(
     *,
     time_constant_s: float,
     hidden_time_constants_s: tuple[float, float] | None = None,
+    drive_ridge: float | None = None,
     seed: int = 0,
 ) -> RegressionStart:
     """Parameters with which the model predicts the training frames as well as P + F numbers can.
@@ -101,7 +107,17 @@ def regression_start(
         Time constant of all neurons if there is a drive, and of hidden neurons without `hidden_time_constants_s`.
     hidden_time_constants_s, seed
         See `connfit.models.initial_parameters`.
+    drive_ridge
+        With a dense drive: frames with which a ridge draws the drive of each unit by all others towards zero, which is
+        to say, their coupling towards that of the wiring; P² more numbers. None for a drive by the unit itself alone.
+
+    Raises
+    ------
+    ConfigError
+        If `drive_ridge` is given for a model without a dense drive.
     """
+    if drive_ridge is not None and not isinstance(model.drive, DenseMap):
+        raise ConfigError("model.drive_ridge needs model.drive = 'dense', by which every unit can drive every neuron")
     brain = LinearBrain.of(model, readout, magnitudes, time_constant_s, hidden_time_constants_s, seed)
     centred = [_Centred.of(values, weights) for values, weights in training]
     found = Coefficients(np.full(model.units, 0.5), np.zeros(brain.classes.shape[1]))
@@ -112,10 +128,18 @@ def regression_start(
     limit = _slowest(centred)
     if growth > limit:
         found, growth = _weakened(brain, found, growth, pattern, centred, limit)
+    across = None
+    if drive_ridge is not None:
+        across, highest = _across(brain, found, centred, drive_ridge), max(growth, limit)
+        highest += ROOM * (1 - highest)
+        growth, pattern = brain.growth(found, pattern, across)
+        while growth > highest:
+            across /= 2
+            growth, pattern = brain.growth(found, pattern, across)
     by_pre = jnp.asarray(brain.classes @ found.factors, magnitudes.dtype)
     return RegressionStart(
         magnitudes * by_pre[connectome.indices],
-        brain.drive(found),
+        brain.drive(found, across),
         np.log(brain.time_constants(found)),
         found.own,
         found.factors,
@@ -123,13 +147,17 @@ def regression_start(
     )
 
 
-def even_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarray, "N"]:
-    """Rates ≥ 0 that are read out as the mean and differ from each other as little as they can.
+def open_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarray, "N"]:
+    """Rates ≥ 0 that are read out as the mean, and from which neurons follow their units down without falling silent.
 
-    With them all neurons are active about the mean, so that what a unit does there is about linear in its inputs.
+    Where a unit weighs its neurons unevenly, those that weigh most take most of its changes, in drive and state
+    forcing. So they have as large a share of its mean, up to `OPEN`; the rest is as even as it can be, so that neurons
+    that weigh little are active too. What units do about the mean is then about linear in their inputs.
     """
     level = float(np.mean(mean))
-    return np.maximum(level + readout.matrix.T @ np.linalg.solve(overlap(readout), mean - level), 0)
+    shared = np.linalg.solve(overlap(readout), np.stack([mean, mean - level], axis=1))
+    in_proportion, evened = (readout.matrix.T @ shared).T
+    return np.maximum(OPEN * in_proportion + (1 - OPEN) * (level + evened), 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +215,31 @@ def _regress(
     root = np.linalg.cholesky(normal / np.outer(size, size) + 1e-9 * np.eye(p + f))
     solved = scipy.optimize.nnls(root.T, np.linalg.solve(root, right / size))[0] / size
     return Coefficients(solved[:p], np.where(np.diag(brought) > 0, solved[p:], 0))
+
+
+def _across(
+    brain: LinearBrain, found: Coefficients, training: Sequence[_Centred], ridge: float
+) -> Float[np.ndarray, "P P"]:
+    """Ridge regression of what the start leaves unexplained of each unit on the last frame of all, in deviations.
+
+    Units are scaled to their standard deviation, so that `ridge` counts frames; Hoerl & Kennard (1970).
+    """
+    response, p = brain.response(found), len(found.own)
+    seen = [one.weight > 0 for one in training]
+    squares = sum((each * one.deviation**2).sum(axis=0) for each, one in zip(seen, training, strict=True))
+    size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(sum(each.sum(axis=0) for each in seen), 1))
+    by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
+    by_lag[0] += np.diag(found.own)
+    normal, right = np.tile(ridge * np.eye(p), (p, 1, 1)), np.zeros((p, p))
+    for one, each in zip(training, seen, strict=True):
+        past = [one.deviation[LAGS - 1 - lag : len(one.deviation) - 1 - lag] for lag in range(LAGS)]
+        if not len(past[0]):
+            continue
+        left = (one.deviation[LAGS:] - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))) / size
+        z, counted = past[0] / size, each[LAGS:].astype(float)
+        normal += np.einsum("tk,ti,tj->kij", counted, z, z, optimize=True)
+        right += (counted * left).T @ z
+    return np.linalg.solve(normal, right[:, :, None])[:, :, 0] * size[:, None] / size
 
 
 def _between(one: Coefficients, other: Coefficients) -> Coefficients:

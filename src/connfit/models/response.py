@@ -123,14 +123,15 @@ class LinearBrain:
         support = drive_support(self.model)
         return None if support is None else persistence_drive(self.readout, support)
 
-    def drive(self, found: Coefficients) -> Array | None:
-        """Strengths of the drive by which each unit's last frame acts on its neurons."""
+    def drive(self, found: Coefficients, across: Float[np.ndarray, "P P"] | None = None) -> Array | None:
+        """Strengths of the drive by which each unit's last frame acts on its neurons, and `across` on all units'."""
         if self.model.drive is None:
             return None
-        real = self.strengths.dtype
-        gains = found.own / (1 - np.exp(-self.model.step_s / self.time_constant_s))
+        real, share = self.strengths.dtype, 1 - np.exp(-self.model.step_s / self.time_constant_s)
+        gains = found.own / share
         if self.nearest is None:
-            return self.read.adjoint(self.shares, self.inverse * jnp.asarray(gains, real))
+            to_units = np.diag(gains) + (0 if across is None else across / share)
+            return self.read.adjoint(self.shares, self.inverse @ jnp.asarray(to_units, real))
         return jnp.asarray(self.nearest.data * gains[self.nearest.indices], real)
 
     @cached_property
@@ -163,7 +164,10 @@ class LinearBrain:
         )
 
     def growth(
-        self, found: Coefficients, pattern: Float[Array, "N 1"] | None = None
+        self,
+        found: Coefficients,
+        pattern: Float[Array, "N 1"] | None = None,
+        across: Float[np.ndarray, "P P"] | None = None,
     ) -> tuple[float, Float[Array, "N 1"]]:
         """Growth per step of the fastest growing pattern about the mean, if the model feeds on its own read-out.
 
@@ -171,6 +175,8 @@ class LinearBrain:
         ----------
         pattern
             That of coefficients nearby, which few steps turn into that of these.
+        across
+            What the drive takes from the last frame of all units to all units, beside their own past.
 
         Returns
         -------
@@ -179,7 +185,7 @@ class LinearBrain:
         """
         real = self.strengths.dtype
         by_pre, decay = (jnp.asarray(each, real) for each in (self.classes @ found.factors, self.decay(found)))
-        loop = Loop(self.strengths, by_pre, decay, self.read, self.shares, self.model.drive, self.drive(found))
+        loop = Loop(self.strengths, by_pre, decay, self.read, self.shares, self.model.drive, self.drive(found, across))
         if pattern is None:
             pattern = growth_by_sweep(self.model, loop, jnp.ones((self.model.neurons, 1), real), SWEEPS)[1]
         growth, last = growth_by_sweep(self.model, loop, pattern, SWEEPS)
