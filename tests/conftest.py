@@ -12,7 +12,7 @@ import pytest
 # on matrices as small as the tests' costs more than it gains, above all beside another worker. Subprocesses inherit it.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
-# Most of the suite's time is XLA compiling small programs that run once: a third less without its expensive passes.
+# Most of the suite's time is XLA compiling small programs that run once: less without its expensive passes.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 

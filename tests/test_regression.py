@@ -15,7 +15,8 @@ from connfit.errors import ConfigError
 from connfit.job import prepare
 from connfit.models import RateModel, Readout, initial_parameters, regression_start
 from connfit.models.forward import predict
-from connfit.models.regression import OPEN, RegressionStart, open_rates
+from connfit.models.regression import OPEN, ROOM, RegressionStart, open_rates
+from connfit.models.response import LinearBrain
 from connfit.recording import Recording
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -108,7 +109,9 @@ def test_the_untrained_model_beats_units_by_themselves(drive: str) -> None:
     np.testing.assert_allclose(y[-1, :, 0], mean, rtol=1e-6)
 
 
-def test_a_ridge_draws_what_units_do_to_each_other_from_the_data_towards_the_wiring() -> None:
+def test_a_ridge_draws_what_units_do_to_each_other_from_the_data_towards_the_wiring(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(5)
     step = 0.4 * np.eye(UNITS) + rng.normal(0, 0.3, (UNITS, UNITS))
     values = np.zeros((20_000, UNITS))
@@ -132,6 +135,18 @@ def test_a_ridge_draws_what_units_do_to_each_other_from_the_data_towards_the_wir
     unexplained = [error(start) - 0.01 for start in (none, loose, free)]
     assert unexplained[2] < 0.5 * unexplained[0] and unexplained[2] < unexplained[1] < unexplained[0], unexplained
     assert free.growth == pytest.approx(np.abs(np.linalg.eigvals(step)).max(), abs=0.05)
+    monkeypatch.setattr("connfit.models.regression._slowest", lambda _: 0.6)
+    assert begin(model, recording, 1.0).growth <= 0.6 + ROOM * 0.4 < free.growth
+    # A start that grows whatever it is given ends all the same, with nothing across.
+    monkeypatch.setattr("connfit.models.regression._slowest", lambda _: 1.2)
+    monkeypatch.setattr(
+        LinearBrain,
+        "growth",
+        lambda self, found, pattern=None, across=None: (1.1 + 0.2 * (across is not None), pattern),
+    )
+    grown = begin(model, recording, 1.0)
+    assert grown.growth == 1.1
+    np.testing.assert_array_equal(grown.drive, begin(model, recording).drive)
     with pytest.raises(ConfigError, match=r"drive_ridge needs model\.drive = 'dense'"):
         begin(model_of("anatomical"), recording, 1.0)
 

@@ -311,6 +311,15 @@ def test_selection_by_horizon_is_the_mean_skill_over_several_frames_ahead() -> N
             reference += (weights[:, b] * (now - truth) ** 2).sum()
         skills.append(1 - loss / reference)
     assert max(values) == pytest.approx(np.mean(skills), rel=1e-3)
+    loss = reference = 0.0
+    for b, movie in enumerate(fitted.cohort.recordings):
+        part = slice(*movie.require_parts().validation)
+        truth, before = movie.values[part], movie.values[part.start - 1 : part.stop - 1]
+        loss += (weights[:, b] * (forecaster.one_step(movie)[part] - truth) ** 2).sum()
+        reference += (weights[:, b] * (before - truth) ** 2).sum()
+    best = fitted.history[int(np.argmax(values))]
+    assert best["validation_skill"] == pytest.approx(1 - loss / reference, rel=1e-3)
+    assert best["validation_loss"] == pytest.approx(loss / reference, rel=1e-3)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not() -> None:

@@ -130,12 +130,7 @@ def regression_start(
         found, growth = _weakened(brain, found, growth, pattern, centred, limit)
     across = None
     if drive_ridge is not None:
-        across, highest = _across(brain, found, centred, drive_ridge), max(growth, limit)
-        highest += ROOM * (1 - highest)
-        growth, pattern = brain.growth(found, pattern, across)
-        while growth > highest:
-            across /= 2
-            growth, pattern = brain.growth(found, pattern, across)
+        across, growth = _across(brain, found, centred, drive_ridge, max(growth, limit))
     by_pre = jnp.asarray(brain.classes @ found.factors, magnitudes.dtype)
     return RegressionStart(
         magnitudes * by_pre[connectome.indices],
@@ -193,10 +188,8 @@ def _regress(
     own, own_brought, own_next = np.zeros(p), np.zeros((p, f)), np.zeros(p)
     brought, brought_next = np.zeros((f, f)), np.zeros(f)
     for one in training:
-        past = [one.deviation[LAGS - 1 - lag : len(one.deviation) - 1 - lag] for lag in range(LAGS)]
-        if not len(past[0]):
-            continue
-        weight, last = one.weight[LAGS:], past[0]
+        past, weight = _past(one), one.weight[LAGS:]
+        last = past[0]
         left = one.deviation[LAGS:] - sum(u @ k.T for u, k in zip(past, response.kept, strict=True)) + last * own_kept
         each = np.stack([sum(u @ g.T for u, g in zip(past, g_f, strict=True)) for g_f in response.brought], axis=-1)
         own += (weight * last**2).sum(axis=0)
@@ -218,11 +211,13 @@ def _regress(
 
 
 def _across(
-    brain: LinearBrain, found: Coefficients, training: Sequence[_Centred], ridge: float
-) -> Float[np.ndarray, "P P"]:
+    brain: LinearBrain, found: Coefficients, training: Sequence[_Centred], ridge: float, limit: float
+) -> tuple[Float[np.ndarray, "P P"], float]:
     """Ridge regression of what the start leaves unexplained of each unit on the last frame of all, in deviations.
 
-    Units are scaled to their standard deviation, so that `ridge` counts frames; Hoerl & Kennard (1970).
+    Units are scaled to their standard deviation, so that `ridge` counts frames; Hoerl & Kennard (1970). Halved until
+    growth is above `limit` by no more than `ROOM` of what is left below 1; also returns growth. None of it is kept
+    where a thirty-second is too much.
     """
     response, p = brain.response(found), len(found.own)
     seen = [one.weight > 0 for one in training]
@@ -230,16 +225,29 @@ def _across(
     size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(sum(each.sum(axis=0) for each in seen), 1))
     by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
     by_lag[0] += np.diag(found.own)
-    normal, right = np.tile(ridge * np.eye(p), (p, 1, 1)), np.zeros((p, p))
+    parts = []
     for one, each in zip(training, seen, strict=True):
-        past = [one.deviation[LAGS - 1 - lag : len(one.deviation) - 1 - lag] for lag in range(LAGS)]
-        if not len(past[0]):
-            continue
-        left = (one.deviation[LAGS:] - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))) / size
-        z, counted = past[0] / size, each[LAGS:].astype(float)
-        normal += np.einsum("tk,ti,tj->kij", counted, z, z, optimize=True)
-        right += (counted * left).T @ z
-    return np.linalg.solve(normal, right[:, :, None])[:, :, 0] * size[:, None] / size
+        past = _past(one)
+        left = one.deviation[LAGS:] - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))
+        parts.append((past[0] / size, left / size, each[LAGS:]))
+    across = np.empty((p, p))
+    for k in range(p):  # each with the frames in which it was observed
+        z, left = (np.concatenate([part[i][part[2][:, k]] for part in parts]) for i in range(2))
+        across[k] = np.linalg.solve(z.T @ z + ridge * np.eye(p), z.T @ left[:, k])
+    across *= size[:, None] / size
+    highest = limit + ROOM * max(1 - limit, 0)
+    for _ in range(6):
+        growth = brain.growth(found, across=across)[0]
+        if growth <= highest:
+            return across, growth
+        across /= 2
+    return 0 * across, brain.growth(found)[0]
+
+
+def _past(one: _Centred) -> list[Float[np.ndarray, "t P"]]:
+    """The frame before each that is predicted, the one before that, and so on for `LAGS`."""
+    count = max(len(one.deviation) - LAGS, 0)
+    return [one.deviation[LAGS - 1 - lag :][:count] for lag in range(LAGS)]
 
 
 def _between(one: Coefficients, other: Coefficients) -> Coefficients:

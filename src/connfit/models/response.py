@@ -29,7 +29,6 @@ LAGS = 3
 WIDTH = 16
 """Units that are followed at a time: the operators are fastest where a neuron's columns are one cache line."""
 
-
 SWEEPS = 20
 """Steps in which a pattern of rates becomes the fastest growing one."""
 
