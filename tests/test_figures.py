@@ -165,6 +165,7 @@ def test_horizon_skill_draws_the_numbers_and_marks_what_falls_off() -> None:
         "model": {1: 0.1, 5: 0.3, 30: None},
         "at initialisation": {1: -100.0, 5: -20.0, 30: 0.1},
         "mean": {1: -7.0, 5: 0.2, 30: 0.4},
+        "ar": {1: 0.0, 5: 0.0, 30: 0.0},
         "my_baseline": {1: 0.0, 5: 0.0, 30: 0.0},
     }
     figure = figures.horizon_skill(curves, frame_rate=FRAME_RATE)
@@ -172,7 +173,7 @@ def test_horizon_skill_draws_the_numbers_and_marks_what_falls_off() -> None:
     assert list(lines["model"].get_ydata()) == [0.1, 0.3]
     assert list(lines["at initialisation"].get_ydata()) == [-1, -1, 0.1]
     assert {text.get_text() for text in figure.axes[0].texts} == {"−100", "−20", "−7"}
-    assert "my baseline" in lines
+    assert {"AR", "my baseline"} <= set(lines)
     assert "0.588 s" in figure.axes[0].get_xlabel()
     drawn(figure)
 
@@ -225,6 +226,15 @@ def test_histogram_counts_every_weight() -> None:
     counts = [np.round(patch.get_data().values - 0.25).sum() for patch in patches]
     assert counts == [1000, 950]
     assert "50 at 0" in patches[1].get_label()
+
+
+def test_a_long_legend_leaves_the_panels_their_places() -> None:
+    before = np.concatenate([np.zeros(5_000_000, np.float32), np.geomspace(1e-4, 1, 500, dtype=np.float32)])
+    figure = distributions.weights(before, np.concatenate([np.zeros(1_000_000, np.float32), before[1_000_000:] + 1e-3]))
+    drawn(figure)
+    left, right = (axes.get_position() for axes in figure.axes[:2])
+    assert "5,000,000 at 0" in figure.legends[0].get_texts()[0].get_text()
+    assert right.x0 - left.x1 < 0.2 and left.width > 0.3
 
 
 def test_millions_of_weights_are_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,8 +74,9 @@ def _before_after(before: np.ndarray, after: np.ndarray, *, quantity: str, unit:
         left.set_ylim(0.7, None)
         left.set_xlabel(f"{quantity}{unit}")
         left.set_ylabel(f"number of {things}")
-        # Above the axes: inside, the legend would lie on the bars of one run or another.
-        left.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.2)
+        # Above both panels: inside, it would lie on the bars of one run or another; as wide as its counts are, it would
+        # push the right panel away if it belonged to the left one.
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2)
         if len(before) and before.max() <= 1.001 * before.min():
             _cumulative(right, after, quantity, unit, things)
         else:

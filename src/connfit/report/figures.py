@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
+from connfit.report.comparison import pretty
 from connfit.report.style import DATA, INITIAL, MARKERS, MODEL, QUIET, WIDTH, colour_of, empty, look, new_figure
 
 ONE_STEP_FRAMES = 150
@@ -228,7 +229,7 @@ def horizon_skill(
                 marker=marker,
                 ms=4.5,
                 lw=width,
-                label=_pretty(name),
+                label=pretty(name),
                 clip_on=False,
                 zorder=3,
             )
@@ -327,7 +328,3 @@ def _number(value: float) -> str:
         return "not defined"
     text = f"{value:.2f}" if abs(value) < 100 else f"{value:.3g}"
     return "0.00" if text == "-0.00" else text.replace("-", "−")
-
-
-def _pretty(name: str) -> str:
-    return {"var_ridge": "ridge VAR"}.get(name, name.replace("_", " "))
