@@ -18,13 +18,13 @@ SOURCE = Path(connfit.__file__).parent
 
 # From left to right: a unit (module or subpackage) imports from the groups before its own and from itself only.
 ORDER = (
-    {"errors", "_types", "huge_pages"},
+    {"errors", "_types", "huge_pages", "allocator"},
     {"region_synapses", "connectome_checks"},
     {"config", "connectome", "recording", "checkpoint"},
     {"anatomy", "matching", "preprocess", "ops"},
     {"data", "cohort", "models", "evaluate", "nulls"},
     {"learn", "simulate", "perturb", "analyze", "report"},
-    {"training_step"},
+    {"training_step", "validation"},
     {"train", "memory"},
     {"job"},
     {"run", "evaluation_run", "gradient_fidelity", "learning_curves"},

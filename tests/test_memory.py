@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import platform
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -147,30 +144,3 @@ def test_a_run_checks_before_it_makes_its_folder(tmp_path: Any, monkeypatch: pyt
 def test_the_limit_is_more_than_what_this_process_holds() -> None:
     jax.block_until_ready(jnp.ones(10))
     assert memory.memory_limit() > 10**8
-
-
-FREED = """
-import sys
-import numpy as np, psutil
-from connfit.memory import return_freed_arrays
-
-if sys.argv[1] == "with":
-    return_freed_arrays()
-del (one := [np.ones(3_500_000)])[:]  # 28 MB: the library now keeps whatever is smaller
-held, pins = [], []
-for _ in range(20):
-    held.append(np.ones(1_000_000))
-    pins.append(np.ones(1_000))  # between them, so that what is freed is not at the end of the heap
-full = psutil.Process().memory_info().rss
-held.clear()
-print(full - psutil.Process().memory_info().rss)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of the GNU C library")
-def test_freed_arrays_go_back_to_the_system() -> None:
-    back = {
-        how: int(subprocess.run([sys.executable, "-c", FREED, how], capture_output=True, text=True, check=True).stdout)
-        for how in ("with", "without")
-    }
-    assert back["with"] > 150e6 > back["without"]  # of 160 MB

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from connfit.allocator import return_freed_arrays
 from connfit.cohort import Cohort
 from connfit.config import Config
 from connfit.connectome import Connectome
@@ -22,7 +23,7 @@ from connfit.data.load import (
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.learn import PRESETS, Windowed
 from connfit.matching import UnitMatch, match_units
-from connfit.memory import MemoryEstimate, estimate_memory, return_freed_arrays
+from connfit.memory import MemoryEstimate, estimate_memory
 from connfit.models import (
     RateModel,
     Readout,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +20,8 @@ from connfit.models.maps import SynapticMap
 from connfit.models.rate import RateModel
 from connfit.training_step import KEY_OF
 
-LIBRARIES = 550_000_000
+LIBRARIES = 575_000_000
 """Python, JAX, SciPy and the others with what compiling takes: bytes of resident memory (Linux, x86-64)."""
-
-_M_MMAP_THRESHOLD = -3  # of malloc.h
 
 WINDOW_ARRAYS = MappingProxyType({"trace": (7, 10), "history": (7, 7), "factorised": (10, 13), "none": (4, 6)})
 """Arrays of [steps, N, B] that a compiled step holds at once, for one recording and for several.
@@ -141,19 +137,6 @@ def check_memory(estimate: MemoryEstimate, learner: Windowed, *, free: int | Non
         f"this fit needs about {_gigabytes(estimate.total)} GB and the machine has {_gigabytes(free)} GB for it: "
         f"{estimate.report()}. What helps: {'; '.join(advice)}; train.check_memory = false starts it all the same"
     )
-
-
-def return_freed_arrays() -> None:
-    """Have arrays of 2 MB and more given back to the system as soon as they are freed (GNU C library; else nothing).
-
-    By default that library raises its limit for doing so to 32 MB, and a whole brain's rates lie below: a fit would
-    keep what it no longer uses.
-    """
-    if sys.platform == "linux":
-        try:
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2 << 20)
-        except AttributeError:
-            pass  # another C library
 
 
 def memory_limit() -> int:

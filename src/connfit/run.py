@@ -18,6 +18,7 @@ import numpy as np
 import optax
 
 from connfit import config as configuration
+from connfit.allocator import return_freed_pieces
 from connfit.checkpoint import read_arrays, write_arrays, write_bytes, write_json
 from connfit.config import Config
 from connfit.errors import ConfigError, DataError, DivergedError
@@ -55,6 +56,7 @@ def start(
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder to --out")
     job = prepare(config)
+    return_freed_pieces()
     if config.train.check_memory:
         check_memory(job.memory(), job.learner)
     (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)

@@ -12,22 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array
 
+from connfit.allocator import return_freed_pieces
 from connfit.cohort import Cohort
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.learn.base import Learner, WindowArrays
 from connfit.models.base import Params
 from connfit.models.rate import GROUPS, RateModel
-from connfit.recording import Recording
 from connfit.simulate import ModelForecaster
 from connfit.training_step import ADAM, GROUP_OF, KEY_OF, StepOptions, training_step
+from connfit.validation import Validation, check_horizons_fit, validate
 
 PHASES = ("teacher-forced", "free-running")
-SELECTION_HORIZONS = (1, 2, 5, 10)
-SELECTION_STARTS = 32
-SELECTION_FRAMES_BEFORE = 100  # of the recording, after a settled start: enough for all but the slowest neurons
 CHECK_EVERY = 32
 """Windows between two looks at the losses: rarely enough not to wait for the device, often enough to stop early."""
 
@@ -170,7 +168,8 @@ def fit(
             state = replace(state, finished=True)
         elif trainer.validates:
             untrained = {key: np.asarray(params[key]) for key in keys}
-            state = replace(state, best_params=untrained, best_value=trainer.validate(params)[0])
+            state = replace(state, best_params=untrained, best_value=trainer.validate(params).value)
+            return_freed_pieces()
     while not state.finished:
         state = trainer.epoch(state)
         if on_epoch is not None and (state.finished or state.epoch % config.checkpoint_every == 0):
@@ -213,13 +212,8 @@ class _Trainer:
         )
         self._options = StepOptions.of(self.config)
         self.validates = self.cohort.observations("validation") > 0
-        parts = [recording.require_parts().validation for recording in self.cohort.recordings]
-        longest = max(stop - start for start, stop in parts)
-        if self.validates and self.config.select_on == "horizon" and longest <= SELECTION_HORIZONS[-1]:
-            raise ConfigError(
-                f"train.select_on = 'horizon' needs more than {SELECTION_HORIZONS[-1]} validation frames, the longest "
-                f"validation part has {longest}; set it to 'one_step' or raise data.validation"
-            )
+        if self.validates and self.config.select_on == "horizon":
+            check_horizons_fit(self.cohort)
         self._fed_back = _fed_back_units(self.cohort, self._batch_size)
 
     @property
@@ -235,7 +229,10 @@ class _Trainer:
         """One pass through the training part of every recording, then validation."""
         params, optimiser, losses, seconds, timed, rate = self._pass(state)
         state = replace(state, params=params, optimiser=optimiser)
-        value, skill, loss = self.validate({**self.frozen, **state.params}) if self.validates else (None, None, None)
+        value = skill = loss = None
+        if self.validates:
+            value, skill = self.validate({**self.frozen, **state.params})
+            loss = 1 - skill
         row = {
             "epoch": len(state.history),
             "phase": PHASES[state.phase],
@@ -338,6 +335,7 @@ class _Trainer:
                 pending.append((loss, norms))
                 if compiles:
                     jax.block_until_ready(loss)
+                    return_freed_pieces()
                     now, untimed = time.perf_counter(), untimed + 1
                     began += now - before
                     self.first_step_s = self.first_step_s or now - self._began
@@ -355,33 +353,10 @@ class _Trainer:
         self._report(state, done, total, float(np.mean(losses)), began, untimed)
         return params, adam, np.array(losses), seconds, timed, rate
 
-    @np.errstate(over="ignore", invalid="ignore")
-    def validate(self, params: Params) -> tuple[float, float, float]:
-        """Value by which epochs are compared, skill over persistence and loss, all on the validation part.
-
-        Skill and loss are of one frame ahead. The value is -inf where the prediction is not finite, so that such
-        parameters are never the best.
-        """
+    def validate(self, params: Params) -> Validation:
+        """What epochs are compared by."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
-        ahead, horizons = np.array(SELECTION_HORIZONS), self.config.select_on == "horizon"
-        one_step, later = np.zeros((2, 1)), np.zeros((2, len(ahead)))
-        for member, recording in enumerate(self.cohort.recordings):
-            start, stop = recording.require_parts().validation
-            if start == stop:
-                continue
-            first = max(0, start - SELECTION_FRAMES_BEFORE)
-            part = replace(recording, values=recording.values[first:stop], mask=recording.mask[first:stop], parts=None)
-            start, stop = start - first, stop - first
-            starts = np.unique(np.linspace(start, stop - 1 - ahead[-1], SELECTION_STARTS).astype(int))
-            starts = starts[starts >= start] if horizons else starts[:0]
-            next_frame, forecast = forecaster.one_step_and_horizon(part, starts, int(ahead[-1]))
-            weights = self._unit_weights[self.cohort.columns[member], member]
-            frames = np.arange(max(start, 1), stop)
-            one_step += _squares(part, next_frame[frames, None], frames - 1, np.ones(1, int), weights)
-            later += _squares(part, forecast[:, ahead - 1], starts, ahead, weights)
-        skill = float(1 - one_step[0, 0] / one_step[1, 0])
-        value = float(np.mean(1 - later[0] / later[1])) if horizons else skill
-        return value if np.isfinite(value) else float("-inf"), skill, 1 - skill
+        return validate(forecaster, self._unit_weights, horizons=self.config.select_on == "horizon")
 
     def _learning_rate(self, state: FitState, fraction: float) -> float:
         """Cosine from the phase's learning rate to its final fraction."""
@@ -420,20 +395,6 @@ class _Trainer:
                 ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
             )
         )
-
-
-def _squares(
-    recording: Recording,
-    forecast: Float[np.ndarray, "S H P"],
-    starts: Int[np.ndarray, "S"],
-    ahead: Int[np.ndarray, "H"],
-    weights: Float[np.ndarray, "P"],
-) -> Float[np.ndarray, "2 H"]:
-    """Weighted squared errors of a forecast and of persistence, where start and target were observed."""
-    at = starts[:, None] + ahead
-    weighted = recording.mask[at] * recording.mask[starts][:, None] * weights
-    truth, now = np.nan_to_num(recording.values[at]), np.nan_to_num(recording.values[starts])[:, None]
-    return np.stack([(weighted * (predicted - truth) ** 2).sum(axis=(0, 2)) for predicted in (forecast, now)])
 
 
 def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:
