@@ -16,7 +16,7 @@ from connfit.config import from_dict as config_from_dict
 from connfit.errors import ConfigError, DataError
 from connfit.evaluate import Forecasts, Persistence, VarRidge, evaluate_all, read_metrics, score, write_metrics
 from connfit.evaluate.baselines import BASELINES
-from connfit.evaluate.free_run import MIN_RESIDUALS, draw_noise, free_run_block, training_residuals
+from connfit.evaluate.free_run import MIN_RESIDUALS, draw_noise, fc_corr_error, free_run_block, training_residuals
 from connfit.evaluate.metrics import functional_connectivity
 from connfit.evaluate.predictions import MIN_STARTS, horizon_starts
 from connfit.evaluate.scores import score_and_forecast
@@ -478,3 +478,20 @@ def test_the_untrained_model_is_run_ahead_on_the_test_part_alone() -> None:
         assert before[part]["free_run"]["fc_corr"] is before[part]["free_run_deterministic"]["fc_corr"] is None
         for group in ("horizon", "free_run", "free_run_deterministic"):
             assert set(before[part][group]["reasons"].values()) == {"only the test part is run ahead"}
+
+
+def test_the_error_over_runs_is_what_other_runs_would_have_changed() -> None:
+    """Against the spread of the score over 200 sets of eight runs of a process whose connectivity is known."""
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(6, 6))
+    truth = np.corrcoef(mixing)
+    upper = np.triu_indices(6, 1)
+    errors, values = [], []
+    for _ in range(200):
+        runs = np.stack([np.corrcoef((rng.normal(size=(40, 6)) @ mixing.T).T) for _ in range(8)])
+        errors.append(fc_corr_error(truth, runs))
+        values.append(np.corrcoef(runs.mean(axis=0)[upper], truth[upper])[0, 1])
+    # The jackknife is slightly too large on average, and 200 sets give the spread itself to 5 %.
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.25)
+    assert fc_corr_error(truth, truth[None]) is None
+    assert fc_corr_error(truth, np.full((3, 6, 6), np.nan)) is None

@@ -261,11 +261,28 @@ def _driven(
         nothing = _none(fault, facts, offset, len(values), values.shape[1])
         return FreeRun(nothing.scores, shown, nothing.connectivity)
     scored = mask & np.isfinite(runs).all(axis=0)
-    connectivity = np.mean([functional_connectivity(run, scored) for run in runs], axis=0)
+    by_run = np.stack([functional_connectivity(run, scored) for run in runs])
+    connectivity = by_run.mean(axis=0)
     correlations = np.stack([unit_correlations(values, run, scored) for run in runs])
     ratios = np.mean([std_ratios(values, run, scored) for run in runs], axis=0)
-    scores = _scores(values, scored, connectivity, correlations, ratios, facts, runs)
+    error = fc_corr_error(functional_connectivity(values, scored), by_run)
+    scores = _scores(values, scored, connectivity, correlations, ratios, {"fc_corr_error": error, **facts}, runs)
     return FreeRun(scores, shown, connectivity)
+
+
+def fc_corr_error(data: Float[np.ndarray, "P P"], by_run: Float[np.ndarray, "runs P P"]) -> float | None:
+    """Standard error, over the runs that were drawn, of `fc_corr` between the data and the mean over runs.
+
+    By the jackknife over runs (Efron & Tibshirani 1993, chapter 11). It says how far other noise would have moved the
+    score, not how well the data's own connectivity is known. None for a single run, or where FC is not defined.
+    """
+    runs = len(by_run)
+    if runs < 2:
+        return None
+    left_out = [fc_corr(data, (by_run.sum(axis=0) - one) / (runs - 1)).value for one in by_run]
+    if any(value is None for value in left_out):
+        return None
+    return float(np.sqrt((runs - 1) * np.var(np.array(left_out, float))))
 
 
 def _quiet(

@@ -62,9 +62,10 @@ def score(
         `horizon` (`starts`, `reasons`), `calibration` (see `connfit.evaluate.calibration`),
         `free_run` (`fc_corr`, `median_unit_r`, `std_ratio`, `spectrum` and `autocorrelation` of
         `connfit.evaluate.dynamics`,
-        `warmup_frames`, `frames`, `noise`; with noise also `runs` and `noise_frames`, the training
-        frames that it is drawn from; without also `std_ratio_second_half`) and, if that has noise,
-        `free_run_deterministic`. Where a number is None, `reasons` beside it says why.
+        `warmup_frames`, `frames`, `noise`; with noise also `runs`, `noise_frames`, the training
+        frames that it is drawn from, and `fc_corr_error`, the standard error over runs; without also
+        `std_ratio_second_half`) and, if that has noise, `free_run_deterministic`. Where a number is
+        None, `reasons` beside it says why.
     """
     return score_and_forecast(forecaster, recording, config, ahead_of=ahead_of).scores
 

@@ -102,9 +102,11 @@ def better_connectivity(e: Evidence) -> Answer:
         )
     driven = is_driven(e.get(TEST) or {})
     better = e.get(ours) > e.get(copied)
+    error = f"{TEST}/free_run/fc_corr_error"
+    spread = f" ± {e.say(error)} (standard error over runs)" if e.has(error) else ""
     said = [
         f"{'Yes' if better else 'No'}: in free run {'driven by residuals' if driven else 'without noise'} the model's "
-        f"FC agrees with the test part's at {e.say(ours)}, that of the training part at {e.say(copied)}"
+        f"FC agrees with the test part's at {e.say(ours)}{spread}, that of the training part at {e.say(copied)}"
         f"{_beside(e, ours)}."
     ]
     recordings = e.get("#/recordings") or {}

@@ -308,16 +308,17 @@ def _free_run_limits(metrics: Mapping[str, Any], test: Mapping[str, Any]) -> lis
     driven, free_run, quiet = is_driven(test), test.get("free_run") or {}, _quiet(test)
     which = "driven by its residuals" if driven else "without noise"
     itself = (metrics.get("data") or {}).get("fc_corr_train_vs_test")
-    fc = free_run.get("fc_corr")
+    fc, error = free_run.get("fc_corr"), free_run.get("fc_corr_error")
     settled = fixed_point_in_words(test)
     if fc is None:
         found.append(
             f"The free run {which} has no functional connectivity to compare on test: {_reason(free_run, 'fc_corr')}."
         )
     elif itself is not None and fc < itself and (driven or not settled):
+        spread = "" if error is None else f" ± {number(error)} (standard error over runs)"
         found.append(
-            f"In free run {which} the model's functional connectivity agrees with the test part's at {number(fc)}, "
-            f"below the {number(itself)} that a plain copy of the training part's reaches."
+            f"In free run {which} the model's functional connectivity agrees with the test part's at {number(fc)}"
+            f"{spread}, below the {number(itself)} that a plain copy of the training part's reaches."
         )
     ratio = free_run.get("std_ratio")
     if ratio is not None and not 0.5 <= ratio <= 2.0 and (driven or not settled):

@@ -1,0 +1,116 @@
+"""What holds down the functional connectivity of a fit's free runs: its dynamics, its noise, or the number of runs?
+
+    python benchmarks/free_run_connectivity.py runs/fly
+
+About its mean a rate model is nearly linear: each recorded frame acts on the next `LAGS` predictions by a matrix each,
+found here by moving one unit at a time. With noise of a given covariance such an autoregression has a functional
+connectivity in the long run, without sampling error. Dynamics of the fit and of its start are combined with the
+covariance of either's one-step errors in each part. Errors on test frames are no noise that a fit could know: they say
+what perfect knowledge of the noise would be worth. Then the linear model itself is run freely, by sets of a few runs
+as long as the test part: how far the score depends on their number.
+
+One JSON object per line; `fc_corr` is with the functional connectivity of the test part of the first recording, `line`
+that of the training part with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from region_connectivity import agreement
+from scipy.linalg import solve_discrete_lyapunov
+
+from connfit.evaluate.free_run import residuals_of
+from connfit.models.base import Params
+from connfit.models.forward import predict
+from connfit.recording import PART_NAMES
+from connfit.run import load_fit
+from connfit.simulate import ModelForecaster
+from connfit.train import Fit
+
+LAGS = 4
+SETS, SIZES = 256, (1, 8, 32, 256)
+STILL = 64
+"""Frames at the mean after which the model has settled."""
+
+
+def response(fit: Fit, params: Params, mean: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """[LAGS, P, P]: what half a standard deviation of unit j in a frame adds to unit i in the frames after it."""
+    model, p = fit.model, len(mean)
+    at_mean = jnp.tile(jnp.asarray(mean, jnp.float32)[:, None], (STILL, 1, 1))
+    rates = jnp.zeros((model.neurons, 1))
+    rates, still = predict(model, params, rates, at_mean, jnp.ones((STILL, p, 1), bool))
+    moved = jnp.repeat(at_mean[:LAGS], p, axis=2).at[0].add(jnp.diag(jnp.asarray(size / 2, jnp.float32)))
+    _, y = predict(model, params, jnp.repeat(rates, p, axis=1), moved, jnp.ones(moved.shape, bool))
+    return np.asarray((y - still[-1]) / (size / 2), np.float64)
+
+
+def in_the_long_run(by_lag: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Covariance of an autoregression."""
+    lags, p, _ = by_lag.shape
+    step = np.eye(lags * p, k=-p)
+    step[:p] = np.concatenate(list(by_lag), axis=1)
+    driven = np.zeros_like(step)
+    driven[:p, :p] = noise
+    return solve_discrete_lyapunov(step, driven)[:p, :p]
+
+
+def correlations(covariance: np.ndarray) -> np.ndarray:
+    size = np.sqrt(np.diag(covariance))
+    return covariance / np.outer(size, size)
+
+
+def run_freely(by_lag: np.ndarray, errors: np.ndarray, runs: int, frames: int) -> np.ndarray:
+    """[runs, P, P] connectivity of runs of the autoregression, driven by errors that are drawn with replacement."""
+    noise = errors[np.random.default_rng(0).integers(len(errors), size=(runs, frames))]
+    past = [np.zeros((runs, errors.shape[1]))] * len(by_lag)
+    z = np.empty_like(noise)
+    for t in range(frames):
+        z[:, t] = sum((u @ a.T for a, u in zip(by_lag, past, strict=True)), noise[:, t])
+        past = [z[:, t], *past[:-1]]
+    return np.stack([np.corrcoef(run.T) for run in z])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a fit with state forcing to one recording")
+    options = parser.parse_args()
+    fit = load_fit(options.run)
+    recording = fit.cohort.recordings[0]
+    train, test = recording.part("train")[0], recording.part("test")[0]
+    if not (recording.mask.all() and fit.cohort.substeps == 1):
+        raise SystemExit("needs a recording without gaps, and one model step per frame")
+    truth, mean, size = np.corrcoef(test.T), train.mean(axis=0), train.std(axis=0)
+    print(json.dumps({"recording": recording.name, "line": round(agreement(np.corrcoef(train.T), truth), 4)}))
+    forecasters = {"start": fit.initial_forecaster(), "fit": fit.forecaster()}
+    dynamics = {name: response(fit, one.params, mean, size) for name, one in forecasters.items()}
+    errors = {name: errors_by_part(one) for name, one in forecasters.items()}
+    for name, by_lag in dynamics.items():
+        for whose, parts in errors.items():
+            for part, frames in parts.items():
+                covariance = in_the_long_run(by_lag, np.cov(frames.T, bias=True))
+                std = float(np.median(np.sqrt(np.diag(covariance)) / test.std(axis=0)))
+                said = {"dynamics": name, "errors_of": whose, "in": part, "frames": len(frames)}
+                fc = round(agreement(correlations(covariance), truth), 4)
+                print(json.dumps({**said, "fc_corr": fc, "std_over_data": round(std, 3)}), flush=True)
+        by_run = run_freely(by_lag, errors[name]["train"], SETS, len(test))
+        for count in SIZES:
+            each = [agreement(by_run[k : k + count].mean(axis=0), truth) for k in range(0, SETS, count)]
+            said = {"dynamics": name, "errors_of": name, "in": "train", "runs": count, "sets": len(each)}
+            print(json.dumps({**said, "fc_corr": round(np.mean(each), 4), "sd": round(np.std(each), 4)}), flush=True)
+
+
+def errors_by_part(forecaster: ModelForecaster) -> dict[str, np.ndarray]:
+    """One-step errors of the first recording: on the training part those that free runs draw from."""
+    recording = forecaster.cohort.recordings[0]
+    one_step = forecaster.one_step(recording)
+    wrong = {part: (recording.values - one_step)[recording.require_parts()[part]] for part in PART_NAMES}
+    return {**wrong, "train": residuals_of(one_step, recording, 250).frames}
+
+
+if __name__ == "__main__":
+    main()
