@@ -99,7 +99,7 @@ def summed(learner: Windowed, model: RateModel, params: dict, window: WindowArra
 
 
 @pytest.mark.parametrize("reads", [SINGLE, SHARED], ids=["neurons", "regions"])
-@pytest.mark.parametrize(("phi", "drive"), [(1.0, "none"), (0.6, "dense")])
+@pytest.mark.parametrize(("phi", "drive"), [(1.0, "none"), (0.6, "dense"), (1.5, "dense")])
 def test_backpropagation_through_all_steps_is_autodiff(phi: float, drive: str, reads: np.ndarray) -> None:
     model, params, window = problem(phi, drive, reads=reads)
     assert (model.correction is None) == (reads is SINGLE)
@@ -169,9 +169,10 @@ def test_observed_units_are_met_and_neurons_move_as_little_as_can_be() -> None:
     np.testing.assert_array_equal(free, rates)
 
 
-def test_what_is_forced_cannot_grow() -> None:
-    """Whichever units were observed, rates are projected: errors that no unit shows are never amplified."""
-    model = problem(1.0, reads=SHARED)[0]
+@pytest.mark.parametrize("phi", [1.0, 1.9])
+def test_what_is_forced_cannot_grow(phi: float) -> None:
+    """Whichever units were observed: errors that no unit shows stay what they are, others shrink."""
+    model = problem(phi, reads=SHARED)[0]
     for number in range(2**UNITS):
         forced = jnp.asarray([number >> k & 1 == 1 for k in range(UNITS)])[:, None]
         each = jnp.repeat(forced, NEURONS, axis=1)
@@ -223,8 +224,8 @@ def test_bad_options_are_named() -> None:
         RateModel.of(brain, same, step_s=1.0, state_forcing=1.0)
     with pytest.raises(ConfigError, match="is learned here"):
         RateModel.of(brain, replace(single, learned=True), step_s=1.0, state_forcing=0.5)
-    with pytest.raises(ConfigError, match="between 0 and 1"):
-        RateModel.of(brain, single, step_s=1.0, state_forcing=1.5)
+    with pytest.raises(ConfigError, match="below 2"):
+        RateModel.of(brain, single, step_s=1.0, state_forcing=2.0)
     model = RateModel.of(brain, single, step_s=1.0, state_forcing=1.0)
     for carry in ("history", "factorised"):
         with pytest.raises(ConfigError, match=f"carry = '{carry}'"):

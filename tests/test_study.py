@@ -295,6 +295,17 @@ def test_an_option_that_the_fit_has_is_no_ablation() -> None:
     assert not {"gain_per_neuron", "anatomical_drive", "learned_readout"} & gains
 
 
+def test_rows_that_state_forcing_changes() -> None:
+    """No row is refused for what the fit forces, and none is handicapped by what was chosen with a drive."""
+    assert "no_state_forcing" not in names(config_with())
+    forced = {row.name: row.model for row in study_rows(config_with(state_forcing=1.5), ("mean",))}
+    assert forced["no_drive"] == {"drive": "none", "state_forcing": 1.0}
+    assert forced["no_state_forcing"] == {"state_forcing": 0.0}
+    assert forced["learned_readout"] == {"learned_readout": True, "state_forcing": 0.0}
+    below = {row.name: row.model for row in study_rows(config_with(state_forcing=0.5), ("mean",))}
+    assert below["no_drive"] == {"drive": "none"}
+
+
 @pytest.mark.parametrize(
     ("row", "learned"),
     [

@@ -20,6 +20,7 @@ CountOrZero = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+StateForcing = Annotated[float, msgspec.Meta(ge=0, lt=2)]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +84,7 @@ class ModelConfig(_Section, frozen=True):
     readout: Literal["auto", "anatomical", "names"] = "auto"
     learned_readout: bool = False
     nonlinearity: Literal["relu", "softplus"] = "relu"
-    state_forcing: Fraction = 0.0
+    state_forcing: StateForcing = 0.0
     strengths: Literal["free", "fixed", "gain_per_neuron", "gain_per_type_pair"] = "free"
     type_column: str = "type"
     weights: Literal["counts", "input_fraction", "truncated_normal"] = "counts"

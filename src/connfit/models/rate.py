@@ -107,8 +107,9 @@ class RateModel:
         bounds_s
             Smallest and largest time constant in seconds; default 0.2 and 50 steps.
         state_forcing
-            Share φ of the way by which states are moved to what was recorded before each step, from 0 (not at all)
-            to 1 (the read-out of the state is then what was recorded). See `connfit.models.forward.correct`.
+            Share φ of the way by which states are moved to what was recorded before each step: 0 not at all, 1 until
+            the read-out of the state is what was recorded, more (below 2) beyond it. See
+            `connfit.models.forward.correct`.
 
         Raises
         ------
@@ -125,8 +126,8 @@ class RateModel:
         if readout.neurons != connectome.n:
             raise ConfigError(f"the read-out is for {readout.neurons} neurons, the connectome has {connectome.n}")
         read_neurons = _read_neurons(readout)
-        if not 0 <= state_forcing <= 1:
-            raise ConfigError(f"state_forcing = {state_forcing} must lie between 0 and 1")
+        if not 0 <= state_forcing < 2:
+            raise ConfigError(f"state_forcing = {state_forcing} must be 0 or more and below 2, from where errors grow")
         if state_forcing and readout.learned:
             raise ConfigError(
                 f"state_forcing = {state_forcing} moves neurons to what was recorded of them, but which neurons a unit "

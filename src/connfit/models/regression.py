@@ -266,7 +266,7 @@ def _weakened(
     """Connections with which the model grows by `limit` at most, and some in any case: a fit is to see its wiring."""
     strongest, none = found.factors, 0 * found.factors
     best = _regress(brain, Coefficients(found.own, none), training, none)
-    if brain.model.state_forcing < 1:  # else nothing is left of what a unit kept
+    if brain.model.state_forcing != 1:  # else nothing is left of what a unit kept
         best = _between(best, _regress(brain, best, training, none))
     slowest, pattern = brain.growth(best, pattern)
     limit = max(limit, slowest + ROOM * (1 - slowest))

@@ -126,5 +126,8 @@ def learned_readout(e: Evidence) -> Answer:
     said += [study.verdict(["learned_readout"]), study.differences(["learned_readout"])]
     theirs, ours = study.parameters("learned_readout"), study.parameters(CONNECTOME)
     said.append(f"It has {theirs} parameters, this fit {ours}." if ours and theirs else "")
+    if study.key("no_state_forcing"):
+        said.append("It has no state forcing either, which needs a given read-out. What that alone changes:")
+        said.append(study.differences(["no_state_forcing"]))
     said.append("These are scores on test; a study does not score the training part.")
     return e.answer("partly", *said, section="study")

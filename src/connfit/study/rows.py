@@ -147,11 +147,21 @@ def _ablations(config: Config, same: str) -> list[StudyRow]:
     rows = [
         StudyRow(name, "ablation", same, changes, {"drive": drive})
         for drive, (name, changes) in drives.items()
-        if drive != model.drive
+        if drive != model.drive and not (drive == "none" and model.state_forcing > 1)
     ]
+    if model.drive != "none" and model.state_forcing > 1:
+        # Time constants alone would carry on what goes beyond the recording, much further than with a drive.
+        name, changes = drives["none"]
+        changes += f"; states are forced to it and no further (1 instead of {model.state_forcing:g})"
+        rows.append(StudyRow(name, "ablation", same, changes, {"drive": "none", "state_forcing": 1.0}))
+    unforced = {"state_forcing": 0.0} if model.state_forcing else {}
+    if unforced:
+        changes = "states are not moved to what was recorded: it acts through the drive alone"
+        rows.append(StudyRow("no_state_forcing", "ablation", same, changes, unforced))
     if not model.learned_readout:
         changes = "a learned linear read-out in place of the anatomical one"
-        rows.append(StudyRow("learned_readout", "ablation", same, changes, {"learned_readout": True}))
+        changes += ", and no state forcing, which needs a given one" if unforced else ""
+        rows.append(StudyRow("learned_readout", "ablation", same, changes, {"learned_readout": True, **unforced}))
     if model.learn is None or "time_constants" in model.learn:
         changes = "time constants stay at their start"
         rows.append(StudyRow("frozen_time_constants", "ablation", same, changes, frozen=("time_constants",)))
