@@ -85,7 +85,7 @@ def pieces(pattern: Any) -> list[Piece]:
 
     weights, drive = draw(m), draw(n, p)
     column, window = draw(n, 1), draw(n, 1, k)
-    outer = (draw(n, 1), 0.9 * draw(n), window, draw(n, 1, k))
+    outer = (draw(n, 1), 0.9 * draw(n, 1), window, draw(n, 1, k))
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def adam(params: Any, state: Any, gradient: Any) -> tuple[Any, Any]:

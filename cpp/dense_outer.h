@@ -1,6 +1,6 @@
 // The sums of window_outer.h where every column connects to every row:
 //   gradient[i, j]      = sum over b of ( carry[i, b] trace[i, b, j] + sum over k of left[i, b, k] right[b, k, j] )
-//   new_trace[i, b, j]  = decay[i] trace[i, b, j] + sum over k of trace_left[i, b, k] right[b, k, j]
+//   new_trace[i, b, j]  = decay[i, b] trace[i, b, j] + sum over k of trace_left[i, b, k] right[b, k, j]
 // One pass over traces and gradients; `right` is small and stays in the cache.
 #pragma once
 
@@ -14,7 +14,7 @@ template <typename Trace>
 struct DenseOuterArgs {
   const Trace* trace;       // [rows, batch, columns]; may be the same memory as new_trace
   const float* carry;       // [rows, batch]
-  const float* decay;       // [rows]
+  const float* decay;       // [rows, batch]
   const float* left;        // [rows, batch, steps]
   const float* trace_left;  // [rows, batch, steps]
   const float* right;       // [batch, steps, columns]
@@ -41,7 +41,7 @@ CONNFIT_INLINE void DenseOuterBlock(const DenseOuterArgs<Trace>& a, int64_t i, i
       }
     }
     const int64_t at = (i * a.batch + b) * a.columns + first;
-    const float carry = a.carry[i * a.batch + b], decay = a.decay[i];
+    const float carry = a.carry[i * a.batch + b], decay = a.decay[i * a.batch + b];
     for (int v = 0; v < V; ++v) {
       Vector<W> trace;
       for (int z = 0; z < W; ++z) trace[z] = ToFloat(a.trace[at + v * W + z]);
@@ -71,7 +71,7 @@ CONNFIT_INLINE void DenseOuterRows(const DenseOuterArgs<Trace>& a, int64_t begin
         }
         const float trace = ToFloat(a.trace[row * a.columns + j]);
         gradient += a.carry[row] * trace;
-        a.new_trace[row * a.columns + j] = FromFloat<Trace>(a.decay[i] * trace + later);
+        a.new_trace[row * a.columns + j] = FromFloat<Trace>(a.decay[row] * trace + later);
       }
       a.gradient[i * a.columns + j] = gradient;
     }

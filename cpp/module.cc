@@ -71,10 +71,10 @@ ffi::Error SampledOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Mat
 
 template <typename Trace, typename TraceBuffer>
 ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, TraceBuffer trace, Matrix carry,
-                           Vector1 decay, Cube left, Cube trace_left, Cube right, ffi::Result<Vector1> gradient,
+                           Matrix decay, Cube left, Cube trace_left, Cube right, ffi::Result<Vector1> gradient,
                            ffi::Result<TraceBuffer> new_trace) {
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), batch = Dim(trace, 1), steps = Dim(left, 2);
-  if (rows < 0 || Dim(trace, 0) != nnz || Dim(carry, 0) != rows || Dim(carry, 1) != batch || Dim(decay, 0) != rows ||
+  if (rows < 0 || Dim(trace, 0) != nnz || Dim(carry, 0) != rows || Dim(carry, 1) != batch || !SameShape(decay, carry) ||
       Dim(left, 0) != rows || Dim(left, 1) != batch || !SameShape(left, trace_left) || Dim(right, 1) != batch ||
       Dim(right, 2) != steps || Dim(*gradient, 0) != nnz || !SameShape(*new_trace, trace)) {
     return Mismatch("window_outer");
@@ -88,11 +88,11 @@ ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Trac
 }
 
 template <typename Trace, typename TraceBuffer>
-ffi::Error DenseOuterImpl(ffi::ThreadPool pool, TraceBuffer trace, Matrix carry, Vector1 decay, Cube left,
+ffi::Error DenseOuterImpl(ffi::ThreadPool pool, TraceBuffer trace, Matrix carry, Matrix decay, Cube left,
                           Cube trace_left, Cube right, ffi::Result<Matrix> gradient,
                           ffi::Result<TraceBuffer> new_trace) {
   const int64_t rows = Dim(trace, 0), batch = Dim(trace, 1), columns = Dim(trace, 2), steps = Dim(left, 2);
-  if (Dim(carry, 0) != rows || Dim(carry, 1) != batch || Dim(decay, 0) != rows || Dim(left, 0) != rows ||
+  if (Dim(carry, 0) != rows || Dim(carry, 1) != batch || !SameShape(decay, carry) || Dim(left, 0) != rows ||
       Dim(left, 1) != batch || !SameShape(left, trace_left) || Dim(right, 0) != batch || Dim(right, 1) != steps ||
       Dim(right, 2) != columns || Dim(*gradient, 0) != rows || Dim(*gradient, 1) != columns ||
       !SameShape(*new_trace, trace)) {
@@ -149,7 +149,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer, (connfit::WindowOuterImpl<fl
                                   .Arg<connfit::Ints>()
                                   .Arg<connfit::Matrix>()
                                   .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Matrix>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
@@ -164,7 +164,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_bf16,
                                   .Arg<connfit::Ints>()
                                   .Arg<connfit::HalfMatrix>()
                                   .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Matrix>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
@@ -176,7 +176,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer, (connfit::DenseOuterImpl<floa
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Matrix>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
@@ -188,7 +188,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_bf16, (connfit::DenseOuterImpl
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<connfit::HalfCube>()
                                   .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Matrix>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()

@@ -1,6 +1,6 @@
 // One pass over the connections e = (row i, column j):
 //   gradient[e]      = sum over b of ( carry[i, b] trace[e, b] + sum over k of left[i, b, k] right[j, b, k] )
-//   new_trace[e, b]  = decay[i] trace[e, b] + sum over k of trace_left[i, b, k] right[j, b, k]
+//   new_trace[e, b]  = decay[i, b] trace[e, b] + sum over k of trace_left[i, b, k] right[j, b, k]
 // and, without a trace, gradient[e] = sum over k of left[i, k] right[j, k].
 #pragma once
 
@@ -17,7 +17,7 @@ struct WindowOuterArgs {
   const int32_t* indices;
   const Trace* trace;       // [nnz, batch]; may be the same memory as new_trace; null without a trace
   const float* carry;       // [rows, batch]
-  const float* decay;       // [rows]
+  const float* decay;       // [rows, batch]
   const float* left;        // [rows, batch, steps]
   const float* trace_left;  // [rows, batch, steps]
   const float* right;       // [columns, batch, steps]
@@ -56,7 +56,7 @@ void WindowOuterRows(const WindowOuterArgs<Trace>& a, int64_t begin, int64_t end
         if (a.trace == nullptr) continue;
         const float trace = ToFloat(a.trace[e * a.batch + b]);
         gradient += a.carry[i * a.batch + b] * trace;
-        a.new_trace[e * a.batch + b] = FromFloat<Trace>(a.decay[i] * trace + sum_later);
+        a.new_trace[e * a.batch + b] = FromFloat<Trace>(a.decay[i * a.batch + b] * trace + sum_later);
       }
       a.gradient[e] = gradient;
     }
@@ -117,7 +117,7 @@ CONNFIT_AVX2 CONNFIT_INLINE void WindowOuterEight(const WindowOuterArgs<Trace>& 
     }
     gradient = _mm256_add_ps(gradient, SumPairs(now));
     if (!kTrace) continue;
-    const __m256 decay = _mm256_set1_ps(a.decay[i]), carry = _mm256_set1_ps(a.carry[i * batch + b]);
+    const __m256 decay = _mm256_set1_ps(a.decay[i * batch + b]), carry = _mm256_set1_ps(a.carry[i * batch + b]);
     if (kSingle) {
       const __m256 trace = kFull ? LoadEight(a.trace + e) : LoadFirst(a.trace + e, lanes, count);
       gradient = _mm256_fmadd_ps(carry, trace, gradient);

@@ -26,7 +26,9 @@ from connfit.training_step import ADAM, StepOptions, training_step
 NEURONS, UNITS = 3000, 12
 
 
-def problem(recordings: int, drive: str = "dense", strengths: str = "free") -> tuple[RateModel, dict, Cohort]:
+def problem(
+    recordings: int, drive: str = "dense", strengths: str = "free", state_forcing: float = 0.0
+) -> tuple[RateModel, dict, Cohort]:
     rng = np.random.default_rng(0)
     brain = random_connectome(rng, NEURONS, 60)
     brain = replace(brain, neurons=brain.neurons.assign(type=[f"t{k % 20}" for k in range(NEURONS)]))
@@ -37,7 +39,7 @@ def problem(recordings: int, drive: str = "dense", strengths: str = "free") -> t
     movies = [
         Recording(f"movie {k}", rng.random((50, UNITS), np.float32), names, 1.0, parts=parts) for k in range(recordings)
     ]
-    model = RateModel.of(brain, readout, step_s=1.0, drive=drive)
+    model = RateModel.of(brain, readout, step_s=1.0, drive=drive, state_forcing=state_forcing)
     if strengths != "free":
         model = share_strengths(model, brain, strengths, jnp.ones(brain.m))
     params = {key: jnp.zeros(size) for key, size in sizes(model).items()}
@@ -63,20 +65,25 @@ def compiled_bytes(model: RateModel, params: dict, learner: Windowed, batch: int
 
 
 @pytest.mark.parametrize(
-    ("recordings", "drive", "options", "strengths"),
+    ("recordings", "drive", "options", "strengths", "state_forcing"),
     [
-        (1, "dense", {}, "free"),
-        (4, "dense", {"trace_dtype": "bfloat16"}, "free"),
-        (1, "none", {"carry": "history", "history": 32}, "free"),
-        (2, "anatomical", {"carry": "none"}, "free"),
-        (4, "dense", {"carry": "factorised"}, "free"),
-        (1, "none", {}, "gain_per_neuron"),
-        (2, "none", {}, "gain_per_type_pair"),
-        (1, "none", {"carry": "none"}, "gain_per_type_pair"),
+        (1, "dense", {}, "free", 1.5),
+        (4, "dense", {}, "free", 1.5),
+        (4, "none", {"credit": "neuron"}, "free", 1.5),
+        (1, "dense", {}, "free", 0.0),
+        (4, "dense", {"trace_dtype": "bfloat16"}, "free", 0.0),
+        (1, "none", {"carry": "history", "history": 32}, "free", 0.0),
+        (2, "anatomical", {"carry": "none"}, "free", 0.0),
+        (4, "dense", {"carry": "factorised"}, "free", 0.0),
+        (1, "none", {}, "gain_per_neuron", 0.0),
+        (2, "none", {}, "gain_per_type_pair", 0.0),
+        (1, "none", {"carry": "none"}, "gain_per_type_pair", 0.0),
     ],
 )
-def test_the_estimate_is_what_a_compiled_step_holds(recordings: int, drive: str, options: dict, strengths: str) -> None:
-    model, params, cohort = problem(recordings, drive, strengths)
+def test_the_estimate_is_what_a_compiled_step_holds(
+    recordings: int, drive: str, options: dict, strengths: str, state_forcing: float
+) -> None:
+    model, params, cohort = problem(recordings, drive, strengths, state_forcing)
     learner = Windowed(16, **options)
     estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
     held = sum(estimate.parts[part] for part in ("parameters", "moments", "gradient", "traces", "window"))

@@ -30,7 +30,14 @@ def draw(seed: int, *shape: int) -> jax.Array:
 
 
 def window_operands(nnz: int) -> tuple[jax.Array, ...]:
-    shapes = [(nnz, BATCH), (ROWS, BATCH), (ROWS,), (ROWS, BATCH, STEPS), (ROWS, BATCH, STEPS), (COLUMNS, BATCH, STEPS)]
+    shapes = [
+        (nnz, BATCH),
+        (ROWS, BATCH),
+        (ROWS, BATCH),
+        (ROWS, BATCH, STEPS),
+        (ROWS, BATCH, STEPS),
+        (COLUMNS, BATCH, STEPS),
+    ]
     return tuple(draw(seed, *shape) for seed, shape in enumerate(shapes))
 
 
@@ -59,7 +66,7 @@ def test_outer_products_agree_with_dense_ones(wiring):
     now = np.einsum("ibk,jbk->ijb", left, right)[row, column]
     later = np.einsum("ibk,jbk->ijb", trace_left, right)[row, column]
     np.testing.assert_allclose(gradient, (carry[row] * old + now).sum(1), rtol=1e-12, atol=1e-13)
-    np.testing.assert_allclose(trace, decay[row, None] * old + later, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(trace, decay[row] * old + later, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.usefixtures("float64")

@@ -20,7 +20,7 @@ def every_operator_and_gradient(w: jax.Array, x: jax.Array) -> tuple[jax.Array, 
         return jnp.sum(y**2) + jnp.sum(ops.rmatvec(PATTERN, w, y) ** 2)
 
     ones = jnp.ones((PATTERN.rows, 1, 2))
-    operands = (w[:, None], ones[:, :, 0], ones[:, 0, 0], ones, ones, jnp.ones((PATTERN.columns, 1, 2)))
+    operands = (w[:, None], ones[:, :, 0], ones[:, :, 0], ones, ones, jnp.ones((PATTERN.columns, 1, 2)))
     return *jax.grad(loss, argnums=(0, 1))(w, x), *ops.window_outer(PATTERN, *operands)
 
 

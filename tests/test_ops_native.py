@@ -43,7 +43,7 @@ def all_operands(rng: np.random.Generator, p: ops.Pattern, batch: int, steps: in
         "window_outer": (
             draw(m, batch),
             draw(n, batch),
-            draw(n),
+            draw(n, batch),
             draw(n, batch, steps),
             draw(n, batch, steps),
             draw(c, batch, steps),

@@ -41,7 +41,7 @@ def dense_operands(
     def draw(*shape: int) -> jax.Array:
         return jnp.asarray(rng.standard_normal(shape), jnp.float32)
 
-    shapes = (rows, batch), (rows,), (rows, batch, steps), (rows, batch, steps), (columns, batch, steps)
+    shapes = (rows, batch), (rows, batch), (rows, batch, steps), (rows, batch, steps), (columns, batch, steps)
     return draw(rows, batch, columns).astype(DTYPES[dtype]), *(draw(*shape) for shape in shapes)
 
 
@@ -74,7 +74,7 @@ def test_dense_traces_equal_the_sums_in_double_precision(dtype):
     operands = dense_operands(np.random.default_rng(1), 20, 9, 3, 5, dtype)
     trace, carry, decay, left, trace_left, right = (np.asarray(one, np.float64) for one in operands)
     gradient = np.einsum("ib,ibj->ij", carry, trace) + np.einsum("ibk,jbk->ij", left, right)
-    kept = decay[:, None, None] * trace + np.einsum("ibk,jbk->ibj", trace_left, right)
+    kept = decay[:, :, None] * trace + np.einsum("ibk,jbk->ibj", trace_left, right)
     for implementation in ("native", "portable"):
         assert_near(dense(operands, implementation), (gradient, kept), dtype)
 
@@ -111,7 +111,7 @@ def test_rounding_to_bfloat16_is_to_the_nearest_and_keeps_what_is_not_a_number(b
         operands = (
             jnp.zeros((m, batch), jnp.bfloat16),
             ones[..., 0],
-            jnp.ones(1),
+            ones[..., 0],
             ones,
             ones * np.float32(value),
             ones,

@@ -188,7 +188,9 @@ def test_a_trace_fades_with_the_neuron_of_its_branch(strengths: str) -> None:
     synapses = share_strengths(problem.model, brain, strengths, jnp.ones(brain.m)).recurrent
     branches = share_gains(brain, strengths).neuron_of
     decay = np.random.default_rng(0).random((brain.n, 2)).astype(np.float32)
-    faded = synapses.faded(jnp.ones_like(synapses.zero_trace(2, jnp.float32)), jnp.asarray(decay))
+    traces, still = jnp.ones_like(synapses.zero_trace(2, jnp.float32)), jnp.zeros((brain.n, 2, 3))
+    sources = jnp.ones((problem.model.outputs(jnp.ones((brain.n, 1))).shape[0], 2, 3))
+    faded = synapses.outer_with_trace(traces, still[..., 0], jnp.asarray(decay), still, still, sources)[1]
     np.testing.assert_array_equal(faded, decay[branches])
 
 

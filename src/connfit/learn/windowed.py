@@ -185,6 +185,8 @@ class Windowed:
         feedback = model.drive if network and not all_forced else None
         part = fed_back_part(model, params, window.fed_back)
         kept = kept_share(model, window.forced)
+        # With the whole network's credit the adjoint goes through the correction of units itself.
+        exact = network and model.correction is not None
 
         def back(
             carry: tuple[Array, Array], step: tuple[Array, Array, Array, Array, Array | None]
@@ -205,7 +207,7 @@ class Windowed:
                 else:
                     some = jnp.where(forced[part.units], 0, part.strengths.T @ (gate * driven))
                     to_prediction = jnp.zeros_like(to_prediction).at[part.units].set(some)
-            if network and model.correction is not None:
+            if exact:
                 if feedback is not None:  # what was fed back was read after the correction
                     to_rates += model.readout.adjoint(strengths, to_prediction)
                     to_prediction = jnp.zeros_like(to_prediction)
@@ -214,7 +216,7 @@ class Windowed:
 
         zero = (jnp.zeros_like(forward.rates[0]), jnp.zeros_like(error[0]))
         (to_rates, to_prediction), (rates, units) = jax.lax.scan(
-            back, zero, (error, forward.gain, forward.gate, window.forced, kept), reverse=True
+            back, zero, (error, forward.gain, forward.gate, window.forced, None if exact else kept), reverse=True
         )
         start = to_rates + model.readout.adjoint(strengths, to_prediction) if feedback is not None else to_rates
         return _Adjoint(rates, units, start, to_prediction, kept)
@@ -253,7 +255,7 @@ class Windowed:
         factors: dict[str, Factors] = {}
         if adjoint.kept is None:
             fading = _fading(alpha, len(gain))
-            sums = _Sums(adjoint.start, fading, fading[0, :, 0] * alpha)
+            sums = _Sums(adjoint.start, fading, jnp.broadcast_to(fading[0] * alpha[:, None], adjoint.start.shape))
         else:
             fading, decay = _fading_by_step(alpha[:, None] * adjoint.kept)
             sums = _Sums(adjoint.start, fading, decay)
@@ -308,7 +310,7 @@ class _Sums:
 
     start: Float[Array, "N B"]
     fading: Float[Array, "K N b"]
-    decay: Float[Array, "N"] | Float[Array, "N B"]
+    decay: Float[Array, "N B"]
 
     def strengths(
         self, synapses: SynapticMap, trace: Array | None, left: Array, trace_left: Array, right: Float[Array, "C B K"]
@@ -317,19 +319,14 @@ class _Sums:
             flat = (left.shape[1], -1)
             return synapses.outer(_columns(left).reshape(flat), right.reshape(right.shape[0], -1)), None
         columns = (_columns(left), _columns(self._faded(trace_left)), right)
-        if self.decay.ndim == 1:
-            return synapses.outer_with_trace(trace, self.start, self.decay, *columns)
-        # The operators know one decay per neuron; one that differs between recordings is applied beside them.
-        gradient, new = synapses.outer_with_trace(trace, self.start, jnp.zeros(len(self.start)), *columns)
-        return gradient, (new + synapses.faded(trace, self.decay)).astype(trace.dtype)
+        return synapses.outer_with_trace(trace, self.start, self.decay, *columns)
 
     def per_neuron(self, trace: Array | None, left: Array, trace_left: Array) -> tuple[Array, Array | None]:
         gradient = _over_steps(left).sum(axis=1)
         if trace is None:
             return gradient, None
         faded = _over_steps(self._faded(trace_left))
-        decay = self.decay if self.decay.ndim == 2 else self.decay[:, None]
-        return gradient + (self.start * trace).sum(axis=1), decay * trace + faded
+        return gradient + (self.start * trace).sum(axis=1), self.decay * trace + faded
 
     def _faded(self, values: Float[Array, "K N B"]) -> Float[Array, "K N B"]:
         """α^(K-t) times the value of step t: what is left of it at the window's end."""

@@ -102,17 +102,24 @@ def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Arr
 
 
 def kept_share(model: Model, forced: Bool[Array, "K P B"]) -> Float[Array, "K N B"] | None:
-    """∂r̃/∂r of a neuron's own state at each step: 1 - φ where a recorded neuron was moved, else 1.
+    """How much of what a neuron's state adds to predictions is left by state forcing, at each step; None without it.
 
-    None where it is 1 throughout: without state forcing, and where units read many neurons, each of which is moved by
-    its own state no more than its share in them.
+    A recorded neuron: ∂r̃/∂r = 1 - φ where it was observed, else 1. Where units read several neurons, one of them is
+    hardly moved by its own state, but all of a unit are moved together until reading shows 1 - φ of it: a neuron keeps
+    1 - φ s, with s the share of observed units in what is read of it. That is exact for what is read out next of
+    neurons of one unit and one time constant, and an approximation otherwise.
     """
-    neurons = model.read_neurons
-    if not model.state_forcing or model.correction is not None or neurons is None:
+    if not model.state_forcing:
         return None
-    k, _, b = forced.shape
-    ones = jnp.ones((k, model.neurons, b))
-    return ones.at[:, neurons].add(-model.state_forcing * forced.astype(ones.dtype))
+    k, p, b = forced.shape
+    if model.correction is None:
+        ones = jnp.ones((k, model.neurons, b))
+        return ones.at[:, model.read_neurons].add(-model.state_forcing * forced.astype(ones.dtype))
+    readout, shares = model.correction.readout, model.correction.shares
+    total = readout.adjoint(shares, jnp.ones((p, 1), shares.dtype))
+    observed = forced.astype(shares.dtype).transpose(1, 0, 2).reshape(p, k * b)
+    seen = readout.adjoint(shares, observed) / jnp.where(total > 0, total, 1)
+    return 1 - model.state_forcing * seen.reshape(-1, k, b).transpose(1, 0, 2)
 
 
 def step(

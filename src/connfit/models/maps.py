@@ -47,16 +47,12 @@ class SynapticMap(Protocol):
         self,
         trace: Array,
         carry: Float[Array, "R B"],
-        decay: Float[Array, "R"],
+        decay: Float[Array, "R B"],
         left: Float[Array, "R B K"],
         trace_left: Float[Array, "R B K"],
         right: Float[Array, "C B K"],
     ) -> tuple[Array, Array]:
         """Gradient with the contribution of the trace, and the trace after the window (DESIGN: window_outer)."""
-        ...
-
-    def faded(self, trace: Array, decay: Float[Array, "R B"]) -> Array:
-        """Traces times a decay of their target that differs between recordings."""
         ...
 
 
@@ -96,12 +92,6 @@ class SparseMap:
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
     ) -> tuple[Array, Array]:
         return ops.window_outer(self.pattern, trace, carry, decay, left, trace_left, right)
-
-    def faded(self, trace: Array, decay: Array) -> Array:
-        rows = jnp.repeat(
-            jnp.arange(self.pattern.rows), jnp.diff(self.pattern.indptr), total_repeat_length=self.pattern.nnz
-        )
-        return trace * decay[rows]
 
 
 @partial(
@@ -174,9 +164,6 @@ class GainMap:
         at_branches = self._branch_input(right.reshape(columns, batch * steps)).reshape(-1, batch, steps)
         by_branch, trace = ops.window_outer(self.branches, trace, carry, decay, left, trace_left, at_branches)
         return self._by_gain(by_branch), trace
-
-    def faded(self, trace: Array, decay: Array) -> Array:
-        return trace * decay[self.branches.row_of()]
 
     def _branch_input(self, sources: Float[Array, "C K"]) -> Float[Array, "Q K"]:
         return ops.matvec(self.inputs, self.magnitudes, sources)

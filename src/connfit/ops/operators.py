@@ -113,9 +113,9 @@ def _window_outer_backward(path: str, saved: tuple, g: tuple[Array, Array]) -> t
         return jax.ops.segment_sum(values, row, pattern.rows, indices_are_sorted=True)
 
     stored, trace, g_trace = trace.dtype, trace.astype(left.dtype), g_trace.astype(left.dtype)
-    d_trace = (g_gradient[:, None] * carry[row] + g_trace * decay[row][:, None]).astype(stored)
+    d_trace = (g_gradient[:, None] * carry[row] + g_trace * decay[row]).astype(stored)
     d_carry = by_row(g_gradient[:, None] * trace)
-    d_decay = by_row((g_trace * trace).sum(axis=1))
+    d_decay = by_row(g_trace * trace)
     d_left = _matvec(path, pattern, g_gradient, right.reshape(pattern.columns, -1)).reshape(left.shape)
     d_right = _rmatvec(path, pattern, g_gradient, left.reshape(pattern.rows, -1)).reshape(right.shape)
     d_trace_left = jnp.zeros_like(trace_left)
@@ -275,7 +275,7 @@ def window_outer(
     pattern: Pattern,
     trace: Float[Array, "M B"],
     carry: Float[Array, "N B"],
-    decay: Float[Array, "N"],
+    decay: Float[Array, "N B"],
     left: Float[Array, "N B K"],
     trace_left: Float[Array, "N B K"],
     right: Float[Array, "C B K"],
@@ -287,7 +287,7 @@ def window_outer(
     For connection e from column j to row i, summed over B recordings and K steps::
 
         G[e]            = sum_b ( carry[i,b] trace[e,b] + sum_k left[i,b,k] right[j,b,k] )
-        new_trace[e,b]  = decay[i] trace[e,b] + sum_k trace_left[i,b,k] right[j,b,k]
+        new_trace[e,b]  = decay[i,b] trace[e,b] + sum_k trace_left[i,b,k] right[j,b,k]
 
     Native code overwrites `trace` where XLA may do so: under `jit` with the trace donated, or as
     the carry of a `scan`. Otherwise XLA copies it first.
@@ -302,7 +302,7 @@ def window_outer(
     carry
         [N, B] adjoint of the state at the start of the window.
     decay
-        [N] factor by which traces decay over the whole window.
+        [N, B] factor by which traces decay over the whole window.
     left, trace_left
         [N, B, K] postsynaptic factors of gradient and trace.
     right
@@ -327,7 +327,7 @@ def window_outer(
         "window_outer",
         trace=(trace, (pattern.nnz, batch)),
         carry=(carry, (pattern.rows, batch)),
-        decay=(decay, (pattern.rows,)),
+        decay=(decay, (pattern.rows, batch)),
         left=(left, (pattern.rows, batch, steps)),
         trace_left=(trace_left, (pattern.rows, batch, steps)),
         right=(right, (pattern.columns, batch, steps)),
@@ -339,7 +339,7 @@ def window_outer(
 def dense_outer(
     trace: Float[Array, "N B C"],
     carry: Float[Array, "N B"],
-    decay: Float[Array, "N"],
+    decay: Float[Array, "N B"],
     left: Float[Array, "N B K"],
     trace_left: Float[Array, "N B K"],
     right: Float[Array, "C B K"],
@@ -373,7 +373,7 @@ def dense_outer(
     _expect(
         "dense_outer",
         carry=(carry, (rows, batch)),
-        decay=(decay, (rows,)),
+        decay=(decay, (rows, batch)),
         left=(left, (rows, batch, steps)),
         trace_left=(trace_left, (rows, batch, steps)),
         right=(right, (columns, batch, steps)),

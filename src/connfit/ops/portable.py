@@ -61,7 +61,7 @@ def window_outer(
     pattern: Pattern,
     trace: Float[Array, "M B"],
     carry: Float[Array, "N B"],
-    decay: Float[Array, "N"],
+    decay: Float[Array, "N B"],
     left: Float[Array, "N B K"],
     trace_left: Float[Array, "N B K"],
     right: Float[Array, "C B K"],
@@ -72,27 +72,26 @@ def window_outer(
         return gradient, trace
     stored, trace = trace.dtype, trace.astype(left.dtype)
     row = pattern.row_of()
-    kept = _at(decay, row)
 
     def recording(gradient: Array, part: tuple[Array, ...]) -> tuple[Array, Array]:
-        trace, carry, *ends = part
+        trace, carry, decay, *ends = part
 
         def step(sums: tuple[Array, Array], ends: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
             left, trace_left, right = ends
             source = _at(right, pattern.indices)
             return (sums[0] + _at(left, row) * source, sums[1] + _at(trace_left, row) * source), None
 
-        return jax.lax.scan(step, (gradient + _at(carry, row) * trace, kept * trace), tuple(ends))[0]
+        return jax.lax.scan(step, (gradient + _at(carry, row) * trace, _at(decay, row) * trace), tuple(ends))[0]
 
     by_step = [jnp.transpose(x, (1, 2, 0)) for x in (left, trace_left, right)]
-    gradient, new_trace = jax.lax.scan(recording, gradient, (trace.T, carry.T, *by_step))
+    gradient, new_trace = jax.lax.scan(recording, gradient, (trace.T, carry.T, decay.T, *by_step))
     return gradient, new_trace.T.astype(stored)
 
 
 def dense_outer(
     trace: Float[Array, "N B C"],
     carry: Float[Array, "N B"],
-    decay: Float[Array, "N"],
+    decay: Float[Array, "N B"],
     left: Float[Array, "N B K"],
     trace_left: Float[Array, "N B K"],
     right: Float[Array, "C B K"],
@@ -100,5 +99,5 @@ def dense_outer(
     """The sums of `window_outer` where every column connects to every row (see `connfit.ops.dense_outer`)."""
     stored, trace = trace.dtype, trace.astype(left.dtype)
     gradient = jnp.einsum("rb,rbc->rc", carry, trace) + jnp.einsum("rbk,cbk->rc", left, right)
-    kept = decay[:, None, None] * trace + jnp.einsum("rbk,cbk->rbc", trace_left, right)
+    kept = decay[:, :, None] * trace + jnp.einsum("rbk,cbk->rbc", trace_left, right)
     return gradient, kept.astype(stored)
