@@ -112,9 +112,10 @@ def test_backpropagation_through_all_steps_is_autodiff(phi: float, drive: str, r
         np.testing.assert_allclose(gradient[key], value, **EXACT, err_msg=key)
 
 
-def test_traces_fade_by_what_was_observed() -> None:
+@pytest.mark.parametrize("phi", [0.6, 1.5])
+def test_traces_fade_by_what_was_observed(phi: float) -> None:
     """D-RTRL has one gradient for every K, so a trace that crosses windows is right if it equals one long window."""
-    model, params, window = problem(0.6)
+    model, params, window = problem(phi)
     whole = summed(Windowed(STEPS, "neuron", "none"), model, params, window)[1]
     cut = summed(Windowed(4, "neuron", "trace"), model, params, window)[1]
     forgetful = summed(Windowed(4, "neuron", "none"), model, params, window)[1]
