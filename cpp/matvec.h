@@ -31,8 +31,8 @@ inline void MatvecSingle(const MatvecArgs& a, int64_t begin, int64_t end) {
 }
 
 #ifdef CONNFIT_X86
-// x at eight places, loaded one by one: a gather instruction takes longer on many processors (8.4 against 5.5 ms for the
-// whole call at 15 million connections on a Zen 4), for some of them run it in microcode.
+// x at eight places, loaded one by one: a gather instruction takes longer on many processors (8.4 against 5.5 ms for
+// the whole call at 15 million connections on a Zen 4), for some of them run it in microcode.
 CONNFIT_AVX2 CONNFIT_INLINE __m256 LoadAt(const float* x, const int32_t* at) {
   const __m128 low = _mm_insert_ps(
       _mm_insert_ps(_mm_insert_ps(_mm_load_ss(x + at[0]), _mm_load_ss(x + at[1]), 0x10), _mm_load_ss(x + at[2]), 0x20),
