@@ -21,10 +21,11 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from region_connectivity import agreement
+from region_connectivity import agreement, correlations
 from scipy.linalg import solve_discrete_lyapunov
 
-from connfit.evaluate.free_run import residuals_of
+from connfit.config import EvaluateConfig
+from connfit.evaluate.free_run import draw_noise, residuals_of
 from connfit.models.base import Params
 from connfit.models.forward import predict
 from connfit.recording import PART_NAMES
@@ -59,14 +60,9 @@ def in_the_long_run(by_lag: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return solve_discrete_lyapunov(step, driven)[:p, :p]
 
 
-def correlations(covariance: np.ndarray) -> np.ndarray:
-    size = np.sqrt(np.diag(covariance))
-    return covariance / np.outer(size, size)
-
-
 def run_freely(by_lag: np.ndarray, errors: np.ndarray, runs: int, frames: int) -> np.ndarray:
-    """[runs, P, P] connectivity of runs of the autoregression, driven by errors that are drawn with replacement."""
-    noise = errors[np.random.default_rng(0).integers(len(errors), size=(runs, frames))]
+    """[runs, P, P] connectivity of runs of the autoregression, driven by errors drawn as those of free runs are."""
+    noise = draw_noise(errors, runs, frames, "test")
     past = [np.zeros((runs, errors.shape[1]))] * len(by_lag)
     z = np.empty_like(noise)
     for t in range(frames):
@@ -109,7 +105,7 @@ def errors_by_part(forecaster: ModelForecaster) -> dict[str, np.ndarray]:
     recording = forecaster.cohort.recordings[0]
     one_step = forecaster.one_step(recording)
     wrong = {part: (recording.values - one_step)[recording.require_parts()[part]] for part in PART_NAMES}
-    return {**wrong, "train": residuals_of(one_step, recording, 250).frames}
+    return {**wrong, "train": residuals_of(one_step, recording, EvaluateConfig().free_run_warmup).frames}
 
 
 if __name__ == "__main__":

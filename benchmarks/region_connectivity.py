@@ -39,7 +39,11 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float:
 def stationary(step: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     """Correlations of an autoregression in the long run."""
     step = step * min(1, LARGEST / np.abs(np.linalg.eigvals(step)).max())
-    covariance = solve_discrete_lyapunov(step, np.cov(residuals.T, bias=True))
+    return correlations(solve_discrete_lyapunov(step, np.cov(residuals.T, bias=True)))
+
+
+def correlations(covariance: np.ndarray) -> np.ndarray:
+    """Functional connectivity of a covariance."""
     size = np.sqrt(np.diag(covariance))
     return covariance / np.outer(size, size)
 

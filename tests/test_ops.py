@@ -30,14 +30,8 @@ def draw(seed: int, *shape: int) -> jax.Array:
 
 
 def window_operands(nnz: int) -> tuple[jax.Array, ...]:
-    shapes = [
-        (nnz, BATCH),
-        (ROWS, BATCH),
-        (ROWS, BATCH),
-        (ROWS, BATCH, STEPS),
-        (ROWS, BATCH, STEPS),
-        (COLUMNS, BATCH, STEPS),
-    ]
+    row, window = (ROWS, BATCH), (ROWS, BATCH, STEPS)
+    shapes = [(nnz, BATCH), row, row, window, window, (COLUMNS, BATCH, STEPS)]
     return tuple(draw(seed, *shape) for seed, shape in enumerate(shapes))
 
 

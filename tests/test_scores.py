@@ -152,6 +152,7 @@ def test_a_run_with_residuals_has_the_analytic_connectivity_and_one_without_deca
     test = scores["test"]
     assert test["free_run"]["fc_corr"] > 0.99
     assert test["free_run"]["std_ratio"] == pytest.approx(1, abs=0.05)
+    assert 0 < test["free_run"]["fc_corr_error"] < 0.01
     assert abs(test["free_run"]["median_unit_r"]) < 0.05
     assert (test["free_run"]["noise"], test["free_run"]["runs"], test["free_run"]["noise_frames"]) == (
         "training residuals",

@@ -151,6 +151,17 @@ def test_traces_of_regions_have_one_gradient_for_every_window() -> None:
         np.testing.assert_allclose(cut[key], value, **EXACT, err_msg=key)
 
 
+def test_traces_of_regions_beat_forgetting() -> None:
+    """Units here read three to five neurons and share most of them: far from where the traces are exact."""
+    model, params, window = problem(0.6, reads=SHARED)
+    whole = summed(Windowed(STEPS, "network", "none"), model, params, window)[1]
+    hybrid = summed(Windowed(8, "network", "trace"), model, params, window)[1]
+    cut = summed(Windowed(8, "network", "none"), model, params, window)[1]
+    for key, value in whole.items():
+        error, without = (np.linalg.norm(one[key] - value) / np.linalg.norm(value) for one in (hybrid, cut))
+        assert error < without, key
+
+
 @pytest.mark.parametrize("phi", [0.6, 1.0, 1.5])
 def test_what_neurons_of_a_unit_keep_together_is_exact_without_connections(phi: float) -> None:
     """Disjoint units whose neurons have one time constant, and no other path: D-RTRL is backpropagation then.

@@ -139,21 +139,19 @@ def _ablations(config: Config, same: str) -> list[StudyRow]:
         "gain_per_neuron": ("gain_per_neuron", "synapse counts times one learned gain per neuron"),
         "gain_per_type_pair": ("gain_per_type_pair", "synapse counts times one learned gain per pair of cell types"),
     }
+    # Without a drive, time constants alone would carry on what goes beyond the recording, and much further.
+    at_most_1 = {"state_forcing": 1.0} if model.state_forcing > 1 else {}
+    no_further = "; states are forced to it and no further" if at_most_1 else ""
     drives = {
-        "none": ("no_drive", "no drive: recorded activity is not an input"),
-        "anatomical": ("anatomical_drive", "units drive only the neurons that anatomy allows"),
-        "dense": ("dense_drive", "every unit may drive every neuron"),
+        "none": ("no_drive", f"no drive: recorded activity is not an input{no_further}", at_most_1),
+        "anatomical": ("anatomical_drive", "units drive only the neurons that anatomy allows", {}),
+        "dense": ("dense_drive", "every unit may drive every neuron", {}),
     }
     rows = [
-        StudyRow(name, "ablation", same, changes, {"drive": drive})
-        for drive, (name, changes) in drives.items()
-        if drive != model.drive and not (drive == "none" and model.state_forcing > 1)
+        StudyRow(name, "ablation", same, changes, {"drive": drive, **more})
+        for drive, (name, changes, more) in drives.items()
+        if drive != model.drive
     ]
-    if model.drive != "none" and model.state_forcing > 1:
-        # Time constants alone would carry on what goes beyond the recording, much further than with a drive.
-        name, changes = drives["none"]
-        changes += f"; states are forced to it and no further (1 instead of {model.state_forcing:g})"
-        rows.append(StudyRow(name, "ablation", same, changes, {"drive": "none", "state_forcing": 1.0}))
     unforced = {"state_forcing": 0.0} if model.state_forcing else {}
     if unforced:
         changes = "states are not moved to what was recorded: it acts through the drive alone"
