@@ -11,13 +11,12 @@ from connfit.analyze.branching import Branching, branching_ratio
 from connfit.analyze.crackling import ScalingRelation, ShapeCollapse, scaling_relation, shape_collapse
 from connfit.analyze.criticality import Criticality, Settings, criticality, sensitivity
 from connfit.analyze.fluctuations import Fluctuations, fluctuations, unit_fluctuations
-from connfit.analyze.power_law import (
+from connfit.analyze.power_law import PowerLaw, fit_power_law
+from connfit.analyze.power_law_evidence import (
     Comparison,
-    PowerLaw,
     PowerLawTest,
     compare,
     examine_power_law,
-    fit_power_law,
     goodness_of_fit,
     without_ends,
 )

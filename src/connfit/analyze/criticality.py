@@ -17,7 +17,7 @@ from connfit.analyze.avalanches import Avalanches, EventCounts, Threshold, count
 from connfit.analyze.branching import Branching, branching_ratio
 from connfit.analyze.crackling import ScalingRelation, ShapeCollapse, scaling_relation, shape_collapse
 from connfit.analyze.fluctuations import Fluctuations, fluctuations
-from connfit.analyze.power_law import PowerLawTest, examine_power_law
+from connfit.analyze.power_law_evidence import PowerLawTest, examine_power_law
 from connfit.analyze.record import Result
 from connfit.analyze.surrogates import SURROGATES, Surrogate
 from connfit.errors import ConfigError, DataError, one_of

@@ -1,4 +1,4 @@
-"""Discrete power laws: maximum likelihood, goodness of fit, and alternatives (Clauset, Shalizi & Newman 2009).
+"""Discrete power laws by maximum likelihood, and samples from them (Clauset, Shalizi & Newman 2009).
 
 Written here rather than taken from the package `powerlaw`, for measured reasons. On samples of 2,000 values both give
 the same exponent, xmin and likelihood ratios (`tests/test_power_law.py` holds them together). But version 2.0 of it
@@ -14,29 +14,21 @@ the same exponent, xmin and likelihood ratios (`tests/test_power_law.py` holds t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.special
 from jaxtyping import Float, Int
 
 from connfit.analyze.record import Result
 from connfit.analyze.tails import (
     HIGHEST,
     LOWEST,
-    Tail,
-    fit_alternative,
     hurwitz,
     log_variance,
     power_law_exponent,
     power_law_norm,
 )
-from connfit.errors import ConfigError, DataError, one_of
-
-ALTERNATIVES = ("lognormal", "exponential", "truncated_power_law")
-NESTED = ("lognormal", "truncated_power_law")
-"""Alternatives of which the power law is a limit: without curvature, or with the cut-off at infinity."""
+from connfit.errors import ConfigError, DataError
 
 BLOCK = 2**20
 """Pairs of lower ends and values that are worked on at a time."""
@@ -114,86 +106,10 @@ class PowerLaw(Result):
     regression: Regression
 
 
-@dataclass(frozen=True)
-class Goodness(Result):
-    """Bootstrap test of the hypothesis that values follow the fitted power law.
-
-    Parameters
-    ----------
-    p
-        Share of synthetic samples that lie further from their own fit than the data from theirs. Small: no power
-        law (Clauset et al. use 0.1). Large: not rejected, which is no proof.
-    repeats
-        Synthetic samples.
-    """
-
-    p: float
-    repeats: int
-
-
-@dataclass(frozen=True)
-class Comparison(Result):
-    """Likelihood ratio of the power law over an alternative on the same range.
-
-    Parameters
-    ----------
-    alternative
-        One of `ALTERNATIVES`.
-    log_ratio
-        Sum of ln p(power law) - ln p(alternative): positive favours the power law.
-    z, p
-        Vuong's statistic, log_ratio / (√n · deviation of its terms), and its two-sided p.
-    nested_p
-        p of Wilks' test (χ², one degree of freedom) where the power law is a limit of the alternative: small means
-        that the alternative's second parameter is needed. Vuong's p does not hold there. None for the exponential.
-    favoured
-        `"power_law"`, the alternative, or `"undecided"` at the level 0.05, by nested_p where there is one.
-    parameters
-        Of the alternative.
-    """
-
-    alternative: str
-    log_ratio: float
-    z: float
-    p: float
-    nested_p: float | None
-    favoured: str
-    parameters: dict[str, float | None]
-
-
-@dataclass(frozen=True)
-class Ends(Result):
-    """Exponents with the same fit after values at the ends are left out; None where too few are left.
-
-    Parameters
-    ----------
-    exponent
-        With all values in the range.
-    without_smallest
-        Without the smallest value of the range.
-    without_largest
-        With the range ending below the last tenth of a decade.
-    without_both
-        Without either.
-    """
-
-    exponent: float
-    without_smallest: float | None
-    without_largest: float | None
-    without_both: float | None
-
-
-@dataclass(frozen=True)
-class PowerLawTest(Result):
-    """All that is asked of a distribution that is said to be a power law; see the fields' types."""
-
-    fit: PowerLaw
-    goodness: Goodness | None
-    comparisons: tuple[Comparison, ...]
-    ends: Ends
-
-
-def _histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def whole_number_histogram(
+    values: Int[np.ndarray, "K"],
+) -> tuple[Float[np.ndarray, "X"], Float[np.ndarray, "X"]]:
+    """Values that occur, and how often each does; a DataError unless all are whole numbers from 1 on."""
     values = np.asarray(values)
     if values.ndim != 1:
         raise DataError(f"values have {values.ndim} axes", fix="Pass one list of whole numbers")
@@ -239,15 +155,18 @@ def fit_power_law(
     >>> 2.4 < fit.exponent < 2.6
     True
     """
-    x, weights = _histogram(values)
+    x, weights = whole_number_histogram(values)
     if xmin is not None and xmin < 1:
         raise ConfigError(f"xmin is {xmin}, but must be 1 or more")
     if xmax is not None and xmax <= (xmin or 1):
         raise ConfigError(f"xmax is {xmax}, but must be above xmin")
-    return _fit(x, weights, xmin, xmax, min_tail)
+    return fit_histogram(x, weights, xmin, xmax, min_tail)
 
 
-def _fit(x: np.ndarray, weights: np.ndarray, xmin: int | None, xmax: int | None, min_tail: int) -> PowerLaw:
+def fit_histogram(
+    x: Float[np.ndarray, "X"], weights: Float[np.ndarray, "X"], xmin: int | None, xmax: int | None, min_tail: int
+) -> PowerLaw:
+    """As `fit_power_law`, of values that are counted already."""
     inside = x <= (np.inf if xmax is None else xmax)
     kept, w = x[inside], weights[inside]
     candidates = _candidates(kept, w, min_tail) if xmin is None else np.array([xmin], np.float64)
@@ -353,130 +272,3 @@ def sample_power_law(
             out[far] = np.floor((rest * (exponent - 1)) ** (-1 / (exponent - 1)) + 0.5)
         out[far] = np.minimum(np.maximum(out[far], table[-1] + 1), 1e300 if xmax is None else xmax)
     return out
-
-
-def goodness_of_fit(
-    values: Int[np.ndarray, "K"], fit: PowerLaw, *, repeats: int = 200, seed: int = 0, min_tail: int = 50
-) -> Goodness:
-    """Could values from the fitted power law be as far from their own fit as these are?
-
-    Synthetic samples draw values below xmin from the data, those above from the law, and search for xmin as the
-    data's fit did (Clauset et al. 2009, section 4.1).
-
-    Parameters
-    ----------
-    values
-        What was fitted.
-    fit
-        Its fit.
-    repeats
-        Synthetic samples; the standard error of p is at most 0.5 / √repeats.
-    seed
-        Seed of the samples.
-    min_tail
-        As in the fit.
-    """
-    if repeats < 1:
-        raise ConfigError(f"repeats is {repeats}, but must be 1 or more")
-    x, weights = _histogram(values)
-    rng = np.random.default_rng(seed)
-    below = x < fit.xmin
-    total = fit.count - fit.beyond
-    body = weights[below] / max(weights[below].sum(), 1.0)
-    further = 0
-    for _ in range(repeats):
-        tail = int(rng.binomial(total, fit.tail / total))
-        drawn, counts = np.unique(sample_power_law(tail, fit.exponent, fit.xmin, fit.xmax, rng), return_counts=True)
-        if below.any():
-            drawn = np.concatenate([x[below], drawn])
-            counts = np.concatenate([rng.multinomial(total - tail, body), counts])
-            drawn, counts = drawn[counts > 0], counts[counts > 0]
-        own = _fit(
-            drawn,
-            counts.astype(np.float64),
-            None if fit.xmin_searched else fit.xmin,
-            fit.xmax,
-            min(min_tail, fit.tail // 2),
-        )
-        further += own.ks >= fit.ks
-    return Goodness(further / repeats, repeats)
-
-
-def compare(
-    values: Int[np.ndarray, "K"], fit: PowerLaw, alternatives: Sequence[str] = ALTERNATIVES
-) -> tuple[Comparison, ...]:
-    """Likelihood ratios of a fitted power law over other distributions, on the fit's range.
-
-    Parameters
-    ----------
-    values
-        What was fitted.
-    fit
-        Its fit.
-    alternatives
-        Of `ALTERNATIVES`. All are distributions of whole numbers, normalised over the same range.
-
-    References
-    ----------
-    Vuong (1989) Econometrica 57:307, doi 10.2307/1912557; Clauset et al. (2009), section 5, doi 10.1137/070710111.
-    """
-    x, weights = _histogram(values)
-    inside = (x >= fit.xmin) & (x <= (np.inf if fit.xmax is None else fit.xmax))
-    x, weights = x[inside], weights[inside]
-    ours = -fit.exponent * np.log(x) - np.log(power_law_norm(fit.exponent, fit.xmin, fit.xmax))
-    found = []
-    for name in alternatives:
-        one_of("alternative", name, ALTERNATIVES)
-        other = fit_alternative(name, Tail(fit.xmin, fit.xmax), x, weights, fit.exponent)
-        ratio = ours - other.log_pmf(x)
-        total, n = float(weights @ ratio), weights.sum()
-        deviation = float(np.sqrt(weights @ (ratio - total / n) ** 2 / n))
-        # A limit that is reached leaves nothing but rounding.
-        z = total / (float(n) ** 0.5 * deviation) if deviation > 1e-7 else 0.0
-        p = float(scipy.special.erfc(abs(z) / np.sqrt(2)))
-        nested_p = float(scipy.special.chdtrc(1, 2 * max(-total, 0.0))) if name in NESTED else None
-        if nested_p is not None:
-            favoured = name if nested_p < 0.05 else "undecided"
-        else:
-            favoured = "undecided" if p >= 0.05 else ("power_law" if total > 0 else name)
-        found.append(Comparison(name, total, z, p, nested_p, favoured, other.parameters()))
-    return tuple(found)
-
-
-def without_ends(values: Int[np.ndarray, "K"], fit: PowerLaw, *, min_tail: int = 50) -> Ends:
-    """Exponents after the first and the last values of the range are left out.
-
-    Where the exponent moves by more than its interval, these values carry the fit.
-    """
-    x, weights = _histogram(values)
-    inside = x[(x >= fit.xmin) & (x <= (np.inf if fit.xmax is None else fit.xmax))]
-    second, last = int(inside[1]), int(inside[-1] / 10**0.1)
-
-    def refit(xmin: int, xmax: int | None) -> float | None:
-        if xmax is not None and xmax <= xmin:
-            return None
-        try:
-            return _fit(x, weights, xmin, xmax, min_tail).exponent
-        except DataError:
-            return None
-
-    return Ends(fit.exponent, refit(second, fit.xmax), refit(fit.xmin, last), refit(second, last))
-
-
-def examine_power_law(
-    values: Int[np.ndarray, "K"],
-    *,
-    xmin: int | None = None,
-    xmax: int | None = None,
-    repeats: int = 200,
-    seed: int = 0,
-    min_tail: int = 50,
-) -> PowerLawTest:
-    """Fit, goodness of fit (none for repeats=0), alternatives and influence of the ends; see the single functions."""
-    fit = fit_power_law(values, xmin=xmin, xmax=xmax, min_tail=min_tail)
-    return PowerLawTest(
-        fit=fit,
-        goodness=goodness_of_fit(values, fit, repeats=repeats, seed=seed, min_tail=min_tail) if repeats else None,
-        comparisons=compare(values, fit),
-        ends=without_ends(values, fit, min_tail=min_tail),
-    )

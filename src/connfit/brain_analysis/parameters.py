@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from connfit.analyze.continuous_tail import continuous_tail
-from connfit.analyze.power_law import examine_power_law
+from connfit.analyze.power_law_evidence import examine_power_law
 from connfit.analyze.time_constants import time_constant_statistics
 from connfit.analyze.weights import positive_magnitudes, weight_statistics
 from connfit.connectome import Connectome

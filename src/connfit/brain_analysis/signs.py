@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from threadpoolctl import threadpool_limits
 
 from connfit.analyze import SURROGATES, Criticality, Settings, Threshold, sensitivity
-from connfit.analyze.power_law import ALTERNATIVES, PowerLawTest
+from connfit.analyze.power_law_evidence import ALTERNATIVES, PowerLawTest
 from connfit.brain_analysis.options import BINS, GRID_SURROGATES, REFERENCE, THRESHOLDS, AnalysisOptions
 from connfit.errors import DataError
 

@@ -200,6 +200,3 @@ class DenseMap:
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
     ) -> tuple[Array, Array]:
         return ops.dense_outer(trace, carry, decay, left, trace_left, right)
-
-    def faded(self, trace: Array, decay: Array) -> Array:
-        return trace * decay[:, :, None]
