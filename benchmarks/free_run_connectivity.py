@@ -10,7 +10,10 @@ what perfect knowledge of the noise would be worth. Then the linear model itself
 as long as the test part: how far the score depends on their number.
 
 One JSON object per line; `fc_corr` is with the functional connectivity of the test part of the first recording, `line`
-that of the training part with it.
+that of the training part with it. All other animals of the SURROGATE have the same hidden teacher, so that the mean of
+their connectivities, over whole recordings, is nearer to what it has in the long run than any test part is:
+`fc_corr_others` is with it, and the line too, and that of the test part itself. `minus_line` is a 95 % interval of the
+difference to the line on the test part, over blocks of its frames.
 """
 
 from __future__ import annotations
@@ -20,21 +23,26 @@ import json
 from pathlib import Path
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from region_connectivity import agreement, correlations
 from scipy.linalg import solve_discrete_lyapunov
 
+from connfit import config as configuration
 from connfit.config import EvaluateConfig
+from connfit.data.load import recordings_from_config
 from connfit.evaluate.free_run import draw_noise, residuals_of
 from connfit.models.base import Params
 from connfit.models.forward import predict
-from connfit.recording import PART_NAMES
+from connfit.recording import PART_NAMES, Recording
 from connfit.run import load_fit
 from connfit.simulate import ModelForecaster
 from connfit.train import Fit
 
 LAGS = 4
 SETS, SIZES = 256, (1, 8, 32, 256)
+BLOCK = 50
+"""Frames that are drawn together where the test part is resampled: more than its activity remembers."""
 STILL = 64
 """Frames at the mean after which the model has settled."""
 
@@ -71,6 +79,33 @@ def run_freely(by_lag: np.ndarray, errors: np.ndarray, runs: int, frames: int) -
     return np.stack([np.corrcoef(run.T) for run in z])
 
 
+def of_other_animals(run: Path, recording: Recording) -> np.ndarray:
+    """[P, P] mean over the other animals of the dataset, of those that have both units."""
+    data = msgspec.structs.replace(configuration.read(run / "config.json").data, recordings=("all",), held_out=())
+    place = {unit: k for k, unit in enumerate(recording.units)}
+    total, count = (np.zeros((len(place), len(place))) for _ in range(2))
+    for other in recordings_from_config(data):
+        shared = [unit for unit in other.units if unit in place]
+        if other.name != recording.name and shared:
+            at = np.ix_(*2 * [[place[unit] for unit in shared]])
+            total[at] += np.corrcoef(other.select_units(shared).values.T)
+            count[at] += 1
+    return total / count
+
+
+def difference(one: np.ndarray, other: np.ndarray, test: np.ndarray) -> list[float]:
+    """95 % interval of how much better one connectivity agrees with that of the test part than another.
+
+    Percentiles over test parts put together anew from blocks of `BLOCK` frames (Künsch 1989, Ann Stat 17:1217).
+    """
+    generator, found = np.random.default_rng(0), []
+    for _ in range(1000):
+        starts = generator.integers(len(test), size=-(-len(test) // BLOCK))
+        drawn = np.corrcoef(test[(starts[:, None] + np.arange(BLOCK)).ravel()[: len(test)] % len(test)].T)
+        found.append(agreement(one, drawn) - agreement(other, drawn))
+    return np.percentile(found, [2.5, 97.5]).round(4).tolist()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a fit with state forcing to one recording")
@@ -81,7 +116,16 @@ def main() -> None:
     if not (recording.mask.all() and fit.cohort.substeps == 1):
         raise SystemExit("needs a recording without gaps, and one model step per frame")
     truth, mean, size = np.corrcoef(test.T), train.mean(axis=0), train.std(axis=0)
-    print(json.dumps({"recording": recording.name, "line": round(agreement(np.corrcoef(train.T), truth), 4)}))
+    others = of_other_animals(options.run, recording)
+
+    def scores(connectivity: np.ndarray) -> dict[str, float]:
+        return {
+            "fc_corr": round(agreement(connectivity, truth), 4),
+            "fc_corr_others": round(agreement(connectivity, others), 4),
+        }
+
+    own = np.corrcoef(train.T)
+    print(json.dumps({"recording": recording.name, "line": scores(own), "test": scores(truth)}))
     forecasters = {"start": fit.initial_forecaster(), "fit": fit.forecaster()}
     dynamics = {name: response(fit, one.params, mean, size) for name, one in forecasters.items()}
     errors = {name: errors_by_part(one) for name, one in forecasters.items()}
@@ -91,8 +135,11 @@ def main() -> None:
                 covariance = in_the_long_run(by_lag, np.cov(frames.T, bias=True))
                 std = float(np.median(np.sqrt(np.diag(covariance)) / test.std(axis=0)))
                 said = {"dynamics": name, "errors_of": whose, "in": part, "frames": len(frames)}
-                fc = round(agreement(correlations(covariance), truth), 4)
-                print(json.dumps({**said, "fc_corr": fc, "std_over_data": round(std, 3)}), flush=True)
+                connectivity = correlations(covariance)
+                said |= {**scores(connectivity), "std_over_data": round(std, 3)}
+                if name == whose and part == "train":
+                    said["minus_line"] = difference(connectivity, own, test)
+                print(json.dumps(said), flush=True)
         by_run = run_freely(by_lag, errors[name]["train"], SETS, len(test))
         for count in SIZES:
             each = [agreement(by_run[k : k + count].mean(axis=0), truth) for k in range(0, SETS, count)]

@@ -83,6 +83,7 @@ _DEMO = Dataset(
     recordings=("1", "2", "3", "4"),
     fit=MappingProxyType(
         {
+            "model.state_forcing": 1.5,
             "train.learning_rate": 0.01,
             "train.epochs": 200,
             "train.free_run_epochs": 20,
@@ -101,7 +102,9 @@ _FLY_PREPROCESS = (
 # Chosen on validation parts of surrogate flies. Connections act on a frame only if states follow what was recorded
 # (state forcing): else they see a prediction of it that is a frame old, and no wiring predicts better than another.
 # They go beyond what was recorded (1.5), for calcium lags behind activity. Strengths learn faster than the drive: what
-# is learned through the wiring predicts new frames and their functional connectivity better.
+# is learned through the wiring predicts new frames and their functional connectivity better. Logarithms of time
+# constants, of order 1, learn 100 times faster than strengths, of order 2e-4 in the whole fly: at one rate they
+# would stay where they start, and a brain of equal neurons forgets slow activity too soon.
 _FLY_FIT = MappingProxyType(
     {
         "model.drive_start": "regression",
@@ -109,7 +112,7 @@ _FLY_FIT = MappingProxyType(
         "model.state_forcing": 1.5,
         "model.time_constant_frames": 1.0,
         "train.learning_rate": 3e-4,
-        "train.rate_scale": {"drive": 0.1},
+        "train.rate_scale": {"drive": 0.1, "time_constants": 100.0},
         "train.epochs": 15,
         "train.batch": 1,
         "train.patience": 10,
