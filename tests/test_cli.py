@@ -156,6 +156,10 @@ def test_a_preset_sets_both_dials(connfit, files: Path, not_drawn: None) -> None
     assert ran.code == 0, ran.err
     learner = json.loads((folder / "config.json").read_text())["learner"]
     assert (learner["credit"], learner["carry"]) == ("network", "none")
+    before = (folder / "metrics.json").read_bytes()
+    again = connfit("evaluate", folder)  # a run without a single epoch is a finished one
+    assert again.code == 0, again.err
+    assert (folder / "metrics.json").read_bytes() == before
 
 
 def test_a_report_is_drawn_again_from_the_files_of_a_run(connfit, finished: tuple[Path, str]) -> None:

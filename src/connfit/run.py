@@ -150,7 +150,8 @@ def _finished(job: Job, out: Path, state: FitState) -> Fit:
 def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:
     def save(now: FitState) -> None:
         _write_state(out / CHECKPOINT, now)
-        _write_history(out / "history.csv", now)
+        if now.history:
+            _write_history(out / "history.csv", now)
 
     try:
         result = job.fit(state=state, on_progress=on_progress, on_epoch=save)

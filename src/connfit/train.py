@@ -166,6 +166,8 @@ def fit(
         state = FitState(own, ADAM.init(own), {}, phase=0 if config.epochs else 1)
         if config.epochs + config.free_run_epochs == 0:
             state = replace(state, finished=True)
+            if on_epoch is not None:
+                on_epoch(state)
         elif trainer.validates:
             untrained = {key: np.asarray(params[key]) for key in keys}
             state = replace(state, best_params=untrained, best_value=trainer.validate(params).value)

@@ -9,6 +9,7 @@ import scipy.optimize
 import scipy.special
 from jaxtyping import Float
 
+from connfit.analyze.likelihood_ratio import likelihood_ratio
 from connfit.analyze.record import Result
 from connfit.errors import ConfigError, DataError
 
@@ -158,16 +159,9 @@ def _compare(name: str, x: np.ndarray, logs: np.ndarray, xmin: float, exponent: 
     else:
         mu, sigma, theirs = _lognormal(logs, np.log(xmin))
         parameters = {"mu": mu, "sigma": sigma}
-    ratio = ours - theirs
-    total, deviation = float(ratio.sum()), float(ratio.std())
-    z = total / (len(x) ** 0.5 * deviation) if deviation > 1e-9 else 0.0
-    if name == "lognormal":
-        p = float(scipy.special.chdtrc(1, 2 * max(-total, 0.0)))
-        favoured = name if p < 0.05 else "undecided"
-    else:
-        p = float(scipy.special.erfc(abs(z) / 2**0.5))
-        favoured = "undecided" if p >= 0.05 else ("power_law" if total > 0 else name)
-    return TailComparison(name, total, z, p, favoured, parameters)
+    ratio = likelihood_ratio(ours - theirs, np.ones(len(x)), name, nested=name == "lognormal")
+    p = ratio.p if ratio.nested_p is None else ratio.nested_p
+    return TailComparison(name, ratio.total, ratio.z, p, ratio.favoured, parameters)
 
 
 def _lognormal(logs: np.ndarray, low: float) -> tuple[float, float, np.ndarray]:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.special
 from jaxtyping import Int
 
+from connfit.analyze.likelihood_ratio import likelihood_ratio
 from connfit.analyze.power_law import (
     PowerLaw,
     fit_histogram,
@@ -181,18 +181,8 @@ def compare(
     for name in alternatives:
         one_of("alternative", name, ALTERNATIVES)
         other = fit_alternative(name, Tail(fit.xmin, fit.xmax), x, weights, fit.exponent)
-        ratio = ours - other.log_pmf(x)
-        total, n = float(weights @ ratio), weights.sum()
-        deviation = float(np.sqrt(weights @ (ratio - total / n) ** 2 / n))
-        # A limit that is reached leaves nothing but rounding.
-        z = total / (float(n) ** 0.5 * deviation) if deviation > 1e-7 else 0.0
-        p = float(scipy.special.erfc(abs(z) / np.sqrt(2)))
-        nested_p = float(scipy.special.chdtrc(1, 2 * max(-total, 0.0))) if name in NESTED else None
-        if nested_p is not None:
-            favoured = name if nested_p < 0.05 else "undecided"
-        else:
-            favoured = "undecided" if p >= 0.05 else ("power_law" if total > 0 else name)
-        found.append(Comparison(name, total, z, p, nested_p, favoured, other.parameters()))
+        ratio = likelihood_ratio(ours - other.log_pmf(x), weights, name, nested=name in NESTED)
+        found.append(Comparison(name, *ratio, other.parameters()))
     return tuple(found)
 
 
