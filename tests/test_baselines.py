@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import LinearRegression, Ridge
+from statsmodels.tsa.api import VAR
+from statsmodels.tsa.ar_model import AutoReg
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
-from connfit.evaluate import recurrent_training
+from connfit.evaluate import around_ar, recurrent_training
+from connfit.evaluate.ar import Ar
+from connfit.evaluate.around_ar import LEVELS, Base, Choice
 from connfit.evaluate.baselines import BASELINES, Mean, Persistence, VarRidge, baseline_factories, hold_last
 from connfit.evaluate.forecast import Forecaster
+from connfit.evaluate.gap_moments import moments_without_gaps
+from connfit.evaluate.own_past import CHANGES
 from connfit.evaluate.scores import score
 from connfit.recording import Recording
 
-CHEAP = ["mean", "persistence", "ar", "var_ridge"]
+CHEAP = ["mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank"]
 NETWORKS = ["gru", "region_rnn"]
 ALL = list(BASELINES)
 
@@ -75,7 +81,7 @@ def test_var_ridge_chooses_the_lag_of_a_process_that_needs_two() -> None:
         x[t] = 0.1 * x[t - 1] + 0.8 * x[t - 2] + rng.normal(size=3)
     model = VarRidge.fit(recording(x), EvaluateConfig(var_lags=(1, 2, 4)))
     assert model.lags >= 2
-    assert model.parameters == 3 * 3 * model.lags + 3
+    assert model.parameters == 3 * 3 * model.lags + 3 * model.chosen["intercept"]
 
 
 def test_nothing_beats_persistence_on_a_random_walk() -> None:
@@ -93,10 +99,15 @@ def test_var_ridge_equals_scikit_learn_for_the_chosen_penalty() -> None:
     z = (train - train.mean(axis=0)) / train.std(axis=0)
     x = np.concatenate([z[model.lags - back : len(z) - back] for back in range(1, model.lags + 1)], axis=1)
     y = z[model.lags :] - (x[:, :4] if model.shrink_to == "persistence" else 0)
-    theirs = Ridge(alpha=model.alpha).fit(x, y)
-    expected = theirs.coef_.T + (np.eye(len(x[0]), 4) if model.shrink_to == "persistence" else 0)
-    assert np.allclose(model.coefficients, expected, atol=1e-9)
-    assert np.allclose(model.intercept, theirs.intercept_, atol=1e-9)
+    intercept = model.chosen["intercept"]
+    for unit in range(4):
+        # One penalty for all inputs, of which the unit's own are scaled so that it weighs on them like theirs.
+        scale = np.ones(x.shape[1])
+        scale[unit::4] = np.sqrt(model.alpha / model.chosen["alpha_own"])
+        theirs = Ridge(alpha=model.alpha, fit_intercept=intercept).fit(x * scale, y[:, unit])
+        expected = theirs.coef_ * scale + (np.eye(len(x[0]), 4)[:, unit] if model.shrink_to == "persistence" else 0)
+        assert np.allclose(model.coefficients[:, unit], expected, atol=1e-9)
+        assert np.allclose(model.intercept[unit], theirs.intercept_, atol=1e-9)
 
 
 def test_tuning_reads_neither_test_nor_the_order_of_units() -> None:
@@ -179,17 +190,87 @@ def test_units_that_train_never_shows_are_not_predicted(small_networks: None) ->
     mask = np.ones(values.shape, bool)
     mask[:200, 2] = False
     one = recording(values, mask)
-    for name in ("mean", "ar", "var_ridge", "gru", "region_rnn"):
+    for name in ("mean", "ar", "var_ridge", "var_around_ar", "reduced_rank", "gru", "region_rnn"):
         step = BASELINES[name](one, EvaluateConfig()).one_step(one)
         assert np.isnan(step[:, 2]).all()
         assert np.isfinite(step[10:, :2]).all()
 
 
-def test_var_with_too_few_complete_frames_says_so() -> None:
-    values = autoregression(0.8 * np.eye(4), 60, 12)
-    mask = np.arange(60)[:, None] % 4 != np.arange(4)
-    with pytest.raises(DataError, match="0 of 36 training frames"):
-        VarRidge.fit(recording(values, mask))
+def test_no_frame_needs_to_be_complete() -> None:
+    values = autoregression(0.8 * np.eye(4), 400, 12)
+    mask = np.arange(400)[:, None] % 4 != np.arange(4)
+    one = recording(values, mask)
+    for name in ("ar", "var_ridge", "var_around_ar", "reduced_rank", "lds"):
+        scores = score(BASELINES[name](one, EvaluateConfig()), one)["test"]
+        assert scores["one_step"]["skill_vs_persistence"] > 0.02, name
+
+
+def test_too_few_frames_are_said() -> None:
+    values = autoregression(0.8 * np.eye(4), 4, 12)
+    for name in ("var_ridge", "var_around_ar", "reduced_rank"):
+        with pytest.raises(DataError, match=r"2 training frames, .* too few for a"):
+            BASELINES[name](recording(values), EvaluateConfig())
+
+
+def standardised_train(one: Recording) -> np.ndarray:
+    """Training frames of mean 0 and variance 1."""
+    train = one.part("train")[0]
+    return (train - train.mean(axis=0)) / train.std(axis=0)
+
+
+def test_without_a_penalty_they_are_those_of_statsmodels(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = recording(3 + autoregression(np.array([[0.6, 0.3, 0], [0, 0.5, 0.3], [0.2, 0, 0.5]]), 500, seed=14))
+    z = standardised_train(one)
+    monkeypatch.setattr("connfit.evaluate.var_ridge.ALPHAS", (1e-9,))
+    monkeypatch.setattr("connfit.evaluate.var_ridge.ALPHAS_OWN", (1e-9,))
+    model = VarRidge.fit(one, EvaluateConfig(var_lags=(2,)))
+    trend = "c" if model.chosen["intercept"] else "n"
+    theirs = VAR(z).fit(2, trend=trend)
+    expected = np.concatenate([theirs.coefs[0].T, theirs.coefs[1].T])
+    np.testing.assert_allclose(model.coefficients, expected, atol=1e-8)
+    monkeypatch.setattr("connfit.evaluate.ar.PENALTIES", (1e-9,))
+    ar = Ar.fit(one, EvaluateConfig(ar_orders=(3,)))
+    for unit in range(3):
+        trend = "c" if ar.chosen["intercept"] else "n"
+        single = AutoReg(z[:, unit], 3, trend=trend).fit()
+        if ar.chosen["shrink_to"] != CHANGES:
+            np.testing.assert_allclose(ar.coefficients[:, unit], single.params[trend == "c" :], atol=1e-8)
+        else:
+            change = AutoReg(np.diff(z[:, unit]), 2, trend=trend).fit().params[trend == "c" :]
+            levels = np.array([1 + change[0], change[1] - change[0], -change[1]])
+            np.testing.assert_allclose(ar.coefficients[:, unit], levels, atol=1e-8)
+
+
+def test_reduced_rank_is_the_best_fit_of_its_rank() -> None:
+    """Without a penalty: the Eckart-Young projection of the least-squares fit, Izenman (1975)."""
+    rng = np.random.default_rng(15)
+    one = recording(autoregression(0.6 * np.eye(5) + 0.1 * rng.normal(size=(5, 5)), 500, seed=15))
+    z = standardised_train(one)
+    moments = moments_without_gaps([z], 1)
+    choice = Choice(Base(None, 0.0), LEVELS, 1, 1e-9, rank=2)
+    b, intercept = around_ar.solve(moments, choice)
+    x, y = z[:-1] - z[:-1].mean(axis=0), z[1:] - z[1:].mean(axis=0)
+    full = LinearRegression().fit(x, y).coef_.T
+    u, s, vt = np.linalg.svd(x @ full, full_matrices=False)
+    np.testing.assert_allclose(x @ b, (u[:, :2] * s[:2]) @ vt[:2], atol=1e-7)
+    assert np.linalg.matrix_rank(b, tol=1e-8) == 2
+    np.testing.assert_allclose(intercept, z[1:].mean(axis=0) - z[:-1].mean(axis=0) @ b, atol=1e-9)
+
+
+def test_what_is_around_each_units_own_autoregression_finds_coupling() -> None:
+    """Units with memories of their own and a weak common input: both are needed."""
+    rng = np.random.default_rng(16)
+    x = np.zeros((900, 12))
+    weak = 0.12 * rng.normal(size=(12, 2)) @ rng.normal(size=(2, 12)) / 2
+    for t in range(2, len(x)):
+        x[t] = 0.5 * x[t - 1] + 0.35 * x[t - 2] + weak @ x[t - 1] * 0.5 + rng.normal(size=12)
+    one = recording(x)
+    skill = {
+        name: score(BASELINES[name](one, EvaluateConfig()), one)["test"]["one_step"]["skill_vs_persistence"]
+        for name in ("ar", "var_around_ar", "reduced_rank")
+    }
+    assert skill["var_around_ar"] > skill["ar"] + 0.005
+    assert skill["reduced_rank"] > skill["ar"]
 
 
 def test_unknown_baseline_names_the_nearest() -> None:

@@ -12,24 +12,40 @@ from jaxtyping import Float, Int
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluate.blocks import named, tuning_blocks
-from connfit.evaluate.var_ridge import moments
+from connfit.evaluate.linear import edges, own_decay, standardise, unit_moments
+from connfit.evaluate.own_gaps import Block, OwnFilter, OwnProcess, filtered_own_pasts, own_moments
+from connfit.evaluate.own_past import (
+    PENALTIES,
+    TO_PERSISTENCE,
+    OwnChoice,
+    OwnMoments,
+    own_choices,
+    own_variance,
+    solve_own,
+)
 from connfit.recording import Recording
-
-RIDGE = 1e-6
-"""Ridge penalty per training frame, on units of variance 1: keeps the normal equations of a constant unit solvable."""
 
 MIN_ROWS_PER_NUMBER = 3
 """Frames that a unit must have for each number that is fitted to it; with fewer it is predicted not to change."""
 
+REFERENCE = OwnChoice(4, 10.0, TO_PERSISTENCE, True)
+"""The autoregression that fills gaps while choices are made (its order at most the largest that is tried)."""
+
+REFERENCE_STEPS, REFINING_STEPS = 6, 4
+"""Steps of expectation maximisation of it, and of what is chosen."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ar:
-    """Every unit by itself: y_k(t) = c_k + Σ_l a_kl y_k(t - l), with the order of least error on validation.
+    """Every unit by itself: y_k(t) = c_k + Σ_l a_kl y_k(t - l), with the choices of least error on validation.
 
-    Least squares on the training part; the order is one for all units, so that it rests on all of their
-    validation frames. Frames with an entry that was not observed are not used in the fit; in prediction
-    the training mean stands in for it. Source: Lütkepohl (2005) New Introduction to Multiple Time Series
-    Analysis, chapter 3, one variable at a time.
+    Ridge regression on the training part. Order, penalty, what the penalty leads to (the mean; persistence; or
+    persistence with changes from frame to frame in the place of levels) and whether there is a constant are one for
+    all units, so that they rest on all of their validation frames. Values that were not observed are marginalised:
+    in the fit by expectation maximisation, in prediction by the Kalman filter (`connfit.evaluate.own_gaps`); choices
+    are then made on moments and frames filled by one autoregression, and four more steps refine what was chosen.
+    Source: Lütkepohl (2005) New Introduction to Multiple Time Series Analysis, chapters 3 and 18, one variable at a
+    time.
 
     Parameters
     ----------
@@ -37,8 +53,10 @@ class Ar:
         [order, P] lag 1 first, on values from which the mean is taken.
     intercept
         [P] in units of the values.
-    means
-        [P] of the training part; NaN for a unit that it never shows.
+    variance, correlations
+        [P] of innovations and [order, P] autocovariance, for the filter; on units of variance 1.
+    means, stds
+        [P] of the training part; NaN mean for a unit that it never shows.
     order
         Number of past frames.
     fitted
@@ -49,7 +67,10 @@ class Ar:
 
     coefficients: Float[np.ndarray, "order P"]
     intercept: Float[np.ndarray, "P"]
+    variance: Float[np.ndarray, "P"]
+    correlations: Float[np.ndarray, "order P"]
     means: Float[np.ndarray, "P"]
+    stds: Float[np.ndarray, "P"]
     order: int
     fitted: np.ndarray
     chosen: dict[str, Any]
@@ -81,91 +102,97 @@ class Ar:
     def _tuned(cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig) -> Ar:
         train, tune, tuned_on = tuning_blocks(recordings)
         columns = [_columns(one, units) for one in recordings]
-        best: tuple[float, int] | None = None
-        for order in config.ar_orders:
-            candidate = cls._solved(recordings, columns, units, train, order)
-            error = None if candidate is None else _mse(candidate, recordings, columns, tune)
-            if error is not None and (best is None or error < best[0]):
-                best = (error, order)
-        whole = [one.require_parts().train for one in recordings]
-        model = None if best is None else cls._solved(recordings, columns, units, whole, best[1])
-        if best is None or model is None:
-            frames = max(last - first for first, last in train)
+        blocks, means, stds = _cut(recordings, columns, train)
+        longest = max(len(z) for z, _ in blocks)
+        orders = [order for order in sorted(set(config.ar_orders)) if order < longest]
+        process = _reference(blocks, max(orders)) if orders else None
+        best: tuple[float, OwnChoice] | None = None
+        if process is not None:
+            before = own_moments(process, blocks, orders)
+            frames = [
+                _tuning_frames(
+                    one, own, block, means, stds, process.with_lags(max([*orders, len(process.coefficients)]))
+                )
+                for one, own, block in zip(recordings, columns, tune, strict=True)
+            ]
+            x, z, seen = (np.concatenate(each) for each in zip(*frames, strict=True))
+            for order, moments in before.items():
+                fitted = moments.observed >= MIN_ROWS_PER_NUMBER * (order + 1)
+                weight = np.where(seen & fitted, stds**2, 0.0)
+                # Units that this order cannot be fitted to are predicted not to change.
+                rest = np.sum(np.where(seen & ~fitted, stds**2, 0.0) * (z - x[:, 0]) ** 2)
+                if not fitted.any() or not seen.any():
+                    continue
+                for choice in own_choices([order], PENALTIES):
+                    own, constant = solve_own(moments, choice)
+                    predicted = np.einsum("tlp,lp->tp", x[:, :order], own) + constant
+                    error = float(np.sum(weight * (z - predicted) ** 2) + rest) / int(seen.sum())
+                    if np.isfinite(error) and (best is None or error < best[0]):
+                        best = (error, choice)
+        if best is None or process is None:
             raise DataError(
-                f"{named(recordings)}: {frames} training frames are too few for an autoregression of order "
+                f"{named(recordings)}: {longest} training frames are too few for an autoregression of order "
                 f"{min(config.ar_orders)}, or nothing was observed on which the order could be tuned"
             )
-        model.chosen.update(
-            order=best[1],
-            order_at_edge=best[1] == max(config.ar_orders),
-            tuned_on=tuned_on,
-            tuning_mse=best[0],
-            units_fitted=int(model.fitted.sum()),
-        )
-        return model
-
-    @classmethod
-    def _solved(
-        cls,
-        recordings: Sequence[Recording],
-        columns: Sequence[np.ndarray],
-        units: Sequence[str],
-        train: Sequence[tuple[int, int]],
-        order: int,
-    ) -> Ar | None:
-        """Least squares of every unit; None if no unit has frames enough."""
-        blocks = []
-        for recording, own, block in zip(recordings, columns, train, strict=True):
-            values, mask = _for_units(recording, own, slice(*block))
-            blocks.append((values, mask))
-        means, stds, _ = moments(*(np.concatenate(each) for each in zip(*blocks, strict=True)))
-        gram = np.zeros((len(units), order + 1, order + 1))
-        moment = np.zeros((len(units), order + 1))
-        rows = np.zeros(len(units), int)
-        for values, mask in blocks:
-            if len(values) <= order:
-                continue
-            z = np.where(mask, (np.where(mask, values, 0.0) - np.nan_to_num(means)) / stds, 0.0)
-            lagged = [z[order - back : len(z) - back] for back in range(1, order + 1)]
-            complete = np.all([mask[order - back : len(z) - back] for back in range(order + 1)], axis=0)
-            inputs = np.stack([*lagged, np.ones_like(lagged[0])], axis=-1) * complete[:, :, None]
-            gram += np.einsum("tpi,tpj->pij", inputs, inputs)
-            moment += np.einsum("tpi,tp->pi", inputs, z[order:])
-            rows += complete.sum(axis=0)
-        fitted = rows >= MIN_ROWS_PER_NUMBER * (order + 1)
+        error, choice = best
+        blocks, means, stds = _cut(recordings, columns, [one.require_parts().train for one in recordings])
+        steps = 0 if all((seen | ~seen.any(axis=0)).all() for _, seen in blocks) else REFINING_STEPS
+        moments = own_moments(process, blocks, [choice.order])[choice.order]
+        process, fitted = _solved(moments, choice)
+        for _ in range(steps):
+            moments = own_moments(process, blocks, [choice.order])[choice.order]
+            process, fitted = _solved(moments, choice)
         if not fitted.any():
-            return None
-        gram[~fitted] = np.eye(order + 1)
-        penalty = RIDGE * np.maximum(rows, 1)[:, None, None] * np.diag([*[1.0] * order, 0.0])
-        solved = np.linalg.solve(gram + penalty, moment[:, :, None])[:, :, 0]
-        coefficients, intercept = solved[:, :order].T.copy(), solved[:, order] * stds
-        coefficients[:, ~fitted], intercept[~fitted] = 0.0, 0.0
-        coefficients[0, ~fitted] = 1.0
-        return cls(coefficients, intercept, means, order, fitted, {})
+            raise DataError(
+                f"{named(recordings)}: no unit is observed in {MIN_ROWS_PER_NUMBER * (choice.order + 1)} training "
+                f"frames, as an autoregression of order {choice.order} needs"
+            )
+        chosen = {
+            "order": choice.order,
+            "order_at_edge": edges(choice.order, (0, max(config.ar_orders))),
+            "alpha": choice.alpha,
+            "alpha_at_edge": edges(choice.alpha, PENALTIES),
+            "shrink_to": choice.shrink_to,
+            "intercept": choice.intercept,
+            "tuned_on": tuned_on,
+            "tuning_mse": error,
+            "units_fitted": int(fitted.sum()),
+        }
+        return cls(
+            process.coefficients,
+            process.intercept * stds,
+            process.variance,
+            _stationary(moments, choice.order),
+            means,
+            stds,
+            choice.order,
+            fitted,
+            chosen,
+        )
 
     @property
     def parameters(self) -> int:
         """Coefficients and intercepts that were fitted."""
-        return int(self.fitted.sum()) * (self.order + 1)
+        on_changes = "changes" in self.chosen["shrink_to"]
+        return int(self.fitted.sum()) * (self.order - on_changes + self.chosen["intercept"])
 
     def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
-        """Prediction from the last `order` frames; NaN for the first `order` frames."""
-        return self._one_step(recording.values, recording.mask)
-
-    def _one_step(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        z = self._centred(values, mask)
-        prediction = np.full(z.shape, np.nan)
-        if len(z) > self.order:
-            lagged = [z[self.order - back : len(z) - back] for back in range(1, self.order + 1)]
-            prediction[self.order :] = np.einsum("lp,ltp->tp", self.coefficients, np.stack(lagged)) + self.intercept
-        return prediction + self.means
+        """Prediction of each frame from all frames before it; NaN for the first `order` frames."""
+        return self.one_step_and_horizon(recording, np.zeros(0, int), 0)[0]
 
     def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
         """The one-step prediction iterated; frames before the recording count as not observed."""
-        z = self._centred(recording.values, recording.mask)
-        z = np.concatenate([np.zeros((self.order - 1, z.shape[1])), z])
-        history = np.stack([z[np.asarray(starts) + self.order - 1 - back] for back in range(self.order)], axis=1)
-        return self._iterate(history, steps)
+        return self.one_step_and_horizon(recording, starts, steps)[1]
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
+    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+        """Both in one pass of the filter."""
+        rows, _ = self._pasts(recording.values, recording.mask)
+        prediction = np.einsum("lp,tlp->tp", self.coefficients, rows[:-1])
+        prediction = self._restore(prediction + self.intercept / self.stds)
+        prediction[: self.order] = np.nan
+        return prediction, self._iterate(rows[np.asarray(starts) + 1], steps)
 
     def free_run(
         self,
@@ -175,29 +202,44 @@ class Ar:
         warmup: int,
         noise: Float[np.ndarray, "runs frames P"] | None = None,
     ) -> Float[np.ndarray, "*runs frames P"]:
-        """The one-step prediction, plus the noise, iterated from the last `order` frames of the warm-up."""
-        history = np.zeros((1, self.order, len(self.means)))
-        for back in range(min(self.order, warmup)):
-            frame = slice(start - 1 - back, start - back)
-            history[0, back] = self._centred(recording.values[frame], recording.mask[frame])[0]
+        """The one-step prediction, plus the noise, iterated from what is known after the warm-up."""
+        given = slice(start - warmup, start)
+        rows, known = self._pasts(recording.values[given], recording.mask[given])
         if noise is None:
-            return self._iterate(history, frames)[0]
-        return self._iterate(np.repeat(history, len(noise), axis=0), frames, noise)
+            return self._iterate(rows[-1:], frames)[0]
+        return self._iterate(np.repeat(rows[-1:], len(noise), axis=0), frames, noise / self.stds, known)
 
-    def _iterate(self, history: np.ndarray, steps: int, noise: np.ndarray | None = None) -> np.ndarray:
-        """[S, order, P] newest first -> [S, steps, P]."""
-        out = np.empty((len(history), steps, history.shape[2]))
+    def free_runs(
+        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
+    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
+        """`free_run` with the noise and without."""
+        return (
+            self.free_run(recording, start, frames, warmup, noise),
+            self.free_run(recording, start, frames, warmup),
+        )
+
+    def _pasts(self, values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, OwnFilter]:
+        process = OwnProcess(self.coefficients, self.intercept / self.stds, self.variance)
+        return filtered_own_pasts(process, self.correlations, *standardise(values, mask, self.means, self.stds))
+
+    def _iterate(
+        self, past: np.ndarray, steps: int, noise: np.ndarray | None = None, known: OwnFilter | None = None
+    ) -> np.ndarray:
+        """[S, order, P] newest first -> [S, steps, P]; a simulated frame is taken for a recorded one."""
+        units = past.shape[2]
+        out = np.empty((len(past), steps, units))
         with np.errstate(over="ignore", invalid="ignore"):
             for step in range(steps):
-                out[:, step] = np.einsum("lp,slp->sp", self.coefficients, history) + self.intercept
+                out[:, step] = np.einsum("lp,slp->sp", self.coefficients, past) + self.intercept / self.stds
                 if noise is not None:
                     out[:, step] += noise[:, step]
-                history = np.concatenate([out[:, step : step + 1], history[:, :-1]], axis=1)
-        return out + self.means
+                past = np.concatenate([out[:, step : step + 1], past[:, :-1]], axis=1)
+                if noise is not None and known is not None and not known.certain:
+                    past = past + known.gains(np.ones(units, bool)) * noise[:, step : step + 1]
+        return self._restore(out)
 
-    def _centred(self, values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        known = mask & np.isfinite(self.means)
-        return np.where(known, np.where(known, values, 0.0) - np.nan_to_num(self.means), 0.0)
+    def _restore(self, z: np.ndarray) -> np.ndarray:
+        return z * self.stds + self.means
 
 
 def _columns(recording: Recording, units: Sequence[str]) -> np.ndarray:
@@ -212,17 +254,62 @@ def _for_units(recording: Recording, columns: np.ndarray, block: slice) -> tuple
     return np.where(mask, values, 0.0).astype(np.float64), mask
 
 
-def _mse(
-    model: Ar, recordings: Sequence[Recording], columns: Sequence[np.ndarray], blocks: Sequence[tuple[int, int]]
-) -> float | None:
-    """One-step MSE over the observed entries of one block of each recording; the frames before it serve as history."""
-    total, count = 0.0, 0
-    for recording, own, (start, stop) in zip(recordings, columns, blocks, strict=True):
-        first = max(0, start - model.order)
-        values, mask = _for_units(recording, own, slice(first, stop))
-        predicted = model._one_step(values, mask)[start - first :]
-        values, mask = values[start - first :], mask[start - first :]
-        scored = mask & np.isfinite(predicted)
-        total += float(np.sum((values[scored] - predicted[scored]) ** 2))
-        count += int(scored.sum())
-    return total / count if count else None
+def _cut(
+    recordings: Sequence[Recording], columns: Sequence[np.ndarray], frames: Sequence[tuple[int, int]]
+) -> tuple[list[Block], np.ndarray, np.ndarray]:
+    """Standardised training frames, with means and standard deviations."""
+    raw = [_for_units(one, own, slice(*block)) for one, own, block in zip(recordings, columns, frames, strict=True)]
+    means, stds, _ = unit_moments(*(np.concatenate(each) for each in zip(*raw, strict=True)))
+    blocks = []
+    for values, mask in raw:
+        z, _ = standardise(values, mask, means, stds)
+        blocks.append((z, mask))
+    return blocks, means, stds
+
+
+def _reference(blocks: Sequence[Block], largest: int) -> OwnProcess:
+    decay = np.clip(own_decay(blocks), 0.0, 0.99)
+    process = OwnProcess(decay[None], np.zeros(len(decay)), np.maximum(1 - decay**2, 1e-3))
+    if all((seen | ~seen.any(axis=0)).all() for _, seen in blocks):
+        return process
+    choice = OwnChoice(min(REFERENCE.order, largest), REFERENCE.alpha, REFERENCE.shrink_to, REFERENCE.intercept)
+    for _ in range(REFERENCE_STEPS):
+        process, _ = _solved(own_moments(process, blocks, [choice.order])[choice.order], choice)
+    return process
+
+
+def _solved(moments: OwnMoments, choice: OwnChoice) -> tuple[OwnProcess, np.ndarray]:
+    """The solution, and which units have frames enough for it; the others do not change."""
+    fitted = moments.observed >= MIN_ROWS_PER_NUMBER * (choice.order + 1)
+    own, constant = solve_own(moments, choice)
+    own[:, ~fitted], constant[~fitted] = 0.0, 0.0
+    own[0, ~fitted] = 1.0
+    variance = np.where(fitted, own_variance(moments, own, constant), 1.0)
+    return OwnProcess(own, constant, variance), fitted
+
+
+def _stationary(moments: OwnMoments, order: int) -> np.ndarray:
+    """Autocovariance of each unit if its decay were geometric: of frames before a recording."""
+    square = moments.gram[:, 0, 0]
+    decay = np.clip(moments.cross[:, 0] / np.maximum(square, 1e-12), 0.0, 0.999)
+    variance = np.where(square > 0, square / np.maximum(moments.rows, 1), 1.0)
+    return variance * decay ** np.arange(order)[:, None]
+
+
+def _tuning_frames(
+    recording: Recording,
+    columns: np.ndarray,
+    block: tuple[int, int],
+    means: np.ndarray,
+    stds: np.ndarray,
+    process: OwnProcess,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Past frames [t, L, P] as they are known, values and which were observed, of a block."""
+    lags = len(process.coefficients)
+    start = max(0, block[0] - 60 - lags)
+    z, seen = standardise(*_for_units(recording, columns, slice(start, block[1])), means, stds)
+    observed = seen & np.isfinite(means)
+    rows, _ = filtered_own_pasts(process, np.ones((lags, len(means))) - 1e-3 * np.arange(lags)[:, None], z, seen)
+    at = slice(block[0] - start, len(z))
+    known = observed[at] & (np.arange(block[0], block[1]) >= lags)[:, None]
+    return rows[:-1][at], z[at], known

@@ -10,24 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from connfit.config import EvaluateConfig
 from connfit.errors import one_of
 from connfit.evaluate.ar import Ar
+from connfit.evaluate.around_ar import ReducedRank, VarAroundAr
 from connfit.evaluate.forecast import Forecaster
 from connfit.evaluate.lds import Lds
 from connfit.evaluate.recurrent_training import fit_gru, fit_region_rnn
 from connfit.evaluate.var_ridge import VarRidge, moments, pooled_means
-from connfit.recording import Recording
-
-
-def hold_last(values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -> Float[np.ndarray, "T P"]:
-    """The last observed value of each unit at or before each frame; NaN before the first."""
-    frame = np.where(mask, np.arange(len(values))[:, None], -1)
-    last = np.maximum.accumulate(frame, axis=0)
-    held = np.take_along_axis(values, np.maximum(last, 0), axis=0).astype(np.float64)
-    return np.where(last >= 0, held, np.nan)
+from connfit.recording import Recording, hold_last
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +129,8 @@ BASELINES: Mapping[str, BaselineFactory] = {
     "persistence": Persistence.fit,
     "ar": Ar.fit,
     "var_ridge": VarRidge.fit,
+    "var_around_ar": VarAroundAr.fit,
+    "reduced_rank": ReducedRank.fit,
     "lds": Lds.fit,
     "gru": fit_gru,
     "region_rnn": fit_region_rnn,
@@ -149,6 +144,8 @@ POOLED: Mapping[str, PooledFactory] = {
     "persistence": Persistence.pooled,
     "ar": Ar.pooled,
     "var_ridge": VarRidge.pooled,
+    "var_around_ar": VarAroundAr.pooled,
+    "reduced_rank": ReducedRank.pooled,
 }
 """The same, fitted to other animals than the one that is predicted."""
 

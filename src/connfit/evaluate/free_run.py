@@ -27,10 +27,11 @@ from connfit.evaluate.metrics import (
     std_ratios,
     unit_correlations,
 )
+from connfit.evaluate.residual_gaps import MIN_OF_UNIT, fill_draws
 from connfit.recording import PART_NAMES, Recording
 
 MIN_RESIDUALS = 30
-"""Training frames with every unit observed and predicted, below which there is no noise to draw."""
+"""Training frames with a residual, below which there is no noise to draw."""
 
 RESIDUALS = "training residuals"
 OTHERS_RESIDUALS = "training residuals of other animals"
@@ -64,7 +65,7 @@ class Residuals:
     Parameters
     ----------
     frames
-        [R, unit] centred.
+        [R, unit] centred; NaN where a unit was not observed or not predicted.
     source
         Whose errors they are: `RESIDUALS` or `OTHERS_RESIDUALS`.
     training_frames
@@ -95,7 +96,9 @@ def free_run_block(recording: Recording, part: str, warmup: int) -> tuple[int, i
 def training_residuals(
     one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int = 0
 ) -> Float[np.ndarray, "R P"]:
-    """One-step errors, data - prediction, of the frames of the training part in which no unit lacks one, centred.
+    """One-step errors, data - prediction, of the frames of the training part, centred; NaN where there is none.
+
+    Frames in which no unit has one are left out.
 
     Parameters
     ----------
@@ -113,9 +116,14 @@ def training_residuals(
     block = recording.require_parts()["train"]
     block = slice(block.start + min(warmup, (block.stop - block.start) // 10), block.stop)
     values, mask = recording.values[block], recording.mask[block]
-    complete = np.all(mask & np.isfinite(one_step[block]), axis=1)
-    residuals = values[complete].astype(np.float64) - one_step[block][complete]
-    return residuals - residuals.mean(axis=0) if len(residuals) else residuals
+    known = mask & np.isfinite(one_step[block])
+    used = known.any(axis=1)
+    residuals, known = values[used].astype(np.float64) - one_step[block][used], known[used]
+    if known.all():
+        return residuals - residuals.mean(axis=0) if len(residuals) else residuals
+    residuals = np.where(known, residuals, 0.0)
+    means = residuals.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return np.where(known, residuals - means, np.nan)
 
 
 def residuals_of(one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int) -> Residuals:
@@ -134,7 +142,8 @@ def residuals_of_others(
 
     A frame is one animal's. For units that this animal lacks, the errors of a whole frame of another
     animal, drawn at random, stand beside it: correlations within an animal are kept, none is made up
-    between animals. Frames with a unit for which no animal has errors are left out.
+    between animals. Frames with a unit that no animal has are left out. What was not observed in an
+    animal that has the unit stays NaN, and is drawn by `draw_noise`.
 
     Parameters
     ----------
@@ -162,14 +171,15 @@ def residuals_of_others(
     generator = np.random.default_rng((_SEED, len(PART_NAMES)))
     pooled = [np.zeros((0, len(units)))]
     for number, (own, frames) in enumerate(donors):
-        whole = np.full((len(frames), len(units)), np.nan)
-        whole[:, own] = frames
+        whole, has = np.full((len(frames), len(units)), np.nan), np.zeros(len(units), bool)
+        whole[:, own], has[own] = frames, True
         for other, others_frames in donors[number + 1 :] + donors[:number]:
-            lacking = np.isnan(whole[0, other])
+            lacking = ~has[other]
             if lacking.any():
                 drawn = others_frames[generator.integers(len(others_frames), size=len(frames))]
-                whole[:, other[lacking]] = drawn[:, lacking]
-        pooled.append(whole[np.isfinite(whole).all(axis=1)])
+                whole[:, other[lacking]], has[other] = drawn[:, lacking], True
+        if has.all():
+            pooled.append(whole)
     return Residuals(np.concatenate(pooled), OTHERS_RESIDUALS, total)
 
 
@@ -178,13 +188,15 @@ def draw_noise(
 ) -> Float[np.ndarray, "runs frames P"]:
     """Whole frames of residuals, drawn with replacement; which ones depends on their number and the part alone.
 
-    Keeping frames whole keeps the correlations between units at the same time, and drops those
-    over time. Source: residual bootstrap of vector autoregressions, Lütkepohl (2005) New
+    What a frame lacks is drawn from the normal distribution that is conditional on what it has, anew for each draw: see
+    `connfit.evaluate.residual_gaps`. Keeping frames whole keeps the correlations between units at the same time, and
+    drops those over time. Source: residual bootstrap of vector autoregressions, Lütkepohl (2005) New
     Introduction to Multiple Time Series Analysis, appendix D.3; Efron & Tibshirani (1993) An
     Introduction to the Bootstrap, chapter 9.
     """
     generator = np.random.default_rng((_SEED, PART_NAMES.index(part)))
-    return residuals[generator.integers(len(residuals), size=(runs, frames))]
+    drawn = generator.integers(len(residuals), size=(runs, frames))
+    return fill_draws(residuals, drawn, np.random.default_rng((_SEED, PART_NAMES.index(part), 1)))
 
 
 def free_runs(
@@ -220,11 +232,16 @@ def free_runs(
     facts = _driven_facts(residuals, config, warmup, frames)
     if noise is None or runs is None:
         reason = (
-            f"{len(residuals.frames)} of {residuals.training_frames} training frames have every unit observed and "
+            f"{len(residuals.frames)} of {residuals.training_frames} training frames have a unit that is observed and "
             f"predicted, {MIN_RESIDUALS} are needed to draw noise from"
         )
         return _none(reason, facts, offset, frames, values.shape[1]), quiet
     check_shape(forecaster, "free_run", runs.shape, noise.shape)
+    silent = np.isfinite(residuals.frames).sum(axis=0) < MIN_OF_UNIT
+    if silent.any():
+        # Without noise of their own they would settle: no free run of theirs is scored.
+        facts["units_without_noise"] = int(silent.sum())
+        runs = np.where(silent, np.nan, runs)
     return _driven(values, mask, runs, offset, facts), quiet
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluate.blocks import tuning_blocks
+from connfit.evaluate.carried_filter import carried_filter
 from connfit.evaluate.kalman import (
     LinearSystem,
     expectation_maximisation,
@@ -39,7 +40,9 @@ class Lds:
     calcium has; so the alternative is a diagonal D of each unit's lag-1 autocorrelation on the training part,
     as in a dynamic factor model (Stock & Watson 2011, Oxford Handbook of Economic Forecasting, chapter 2). Which
     of the two, and the number of dimensions, are those of least one-step error on validation. Fitted by
-    expectation maximisation from a subspace start: see `connfit.evaluate.kalman`.
+    expectation maximisation from a subspace start: see `connfit.evaluate.kalman`. Values that were not observed are
+    left out of every sum; with D, the fit uses the frames before which the unit was observed too, and the filter
+    takes missing values into its state (`connfit.evaluate.carried_filter`), so that predictions are exact means.
 
     Parameters
     ----------
@@ -197,23 +200,34 @@ class Lds:
 
     def _forward(self, values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"]) -> _Run:
         z, seen = self._standardise(values, mask)
+        if self.carried.any() and not (seen | ~np.isfinite(self.means)).all():
+            return self._forward_with_gaps(z, seen | ~np.isfinite(self.means))
         left, usable = self._left(z, seen)
         filtered = kalman_filter(self.system, left / self.spread, usable)
         drawn = (filtered.predicted_mean @ self.system.c.T + self.system.offset) * self.spread
         latent = np.einsum("pi,tij,pj->tp", self.system.c, filtered.predicted_covariance, self.system.c, optimize=True)
         variance = (latent + self.system.r) * self.spread**2
-        mean, total, filled = np.empty(z.shape), np.empty(z.shape), np.empty(z.shape)
-        last, uncertain = np.zeros(z.shape[1]), np.ones(z.shape[1])
-        for t in range(len(z)):
-            mean[t] = self.carried * last + drawn[t]
-            total[t] = self.carried**2 * uncertain + variance[t]
-            last, uncertain = np.where(seen[t], z[t], mean[t]), np.where(seen[t], 0.0, total[t])
-            filled[t] = last
+        before = np.concatenate([np.zeros((1, z.shape[1])), z[:-1]])
+        mean, total = self.carried * before + drawn, variance
+        after = filtered.mean @ self.system.c.T + self.system.offset
+        filled = np.where(seen, z, after * self.spread + self.carried * before)
+        return self._run(mean, total, filtered.mean, filled, filtered.covariance[-1])
+
+    def _forward_with_gaps(self, z: Float[np.ndarray, "t P"], seen: Bool[np.ndarray, "t P"]) -> _Run:
+        """A missing value is part of the state: what a unit carries over from it is not known either."""
+        s = self.system
+        scaled = replace(s, c=s.c * self.spread[:, None], offset=s.offset * self.spread, r=s.r * self.spread**2)
+        done = carried_filter(scaled, self.carried, z, seen)
+        return self._run(done.mean, done.variance, done.state, done.filled, done.last)
+
+    def _run(
+        self, mean: np.ndarray, total: np.ndarray, state: np.ndarray, filled: np.ndarray, last: np.ndarray
+    ) -> _Run:
         mean, std = self._restore(mean), np.sqrt(total) * self.stds
         std[:, ~np.isfinite(self.means)] = np.nan
         # Of frame 0 nothing is known but that it is one of the training part: no prediction.
         mean[0], std[0] = np.nan, np.nan
-        return _Run(mean, std, filtered.mean, filled, filtered.covariance[-1])
+        return _Run(mean, std, state, filled, last)
 
     def _next(self, z: np.ndarray, state: np.ndarray) -> np.ndarray:
         return self.carried * z + (state @ self.system.c.T + self.system.offset) * self.spread
