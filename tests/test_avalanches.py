@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from connfit.analyze import (
+    Avalanches,
     EventCounts,
     Settings,
     count_events,
@@ -19,15 +20,19 @@ from connfit.analyze import (
     fit_power_law,
     fluctuations,
     fractional_noise,
+    make_surrogate,
     scaling_relation,
     sensitivity,
     shape_collapse,
     unit_fluctuations,
 )
 from connfit.analyze.avalanches import join_events
+from connfit.analyze.judgement import Signal, judge
+from connfit.analyze.linear_surrogates import noise_growth
 from connfit.analyze.threshold import Threshold
-from connfit.brain_analysis.findings import judge
+from connfit.brain_analysis.findings import avalanche_finding
 from connfit.brain_analysis.options import AnalysisOptions
+from connfit.brain_analysis.power import criticality_power, sampling_of, simulate_recordings, word_of
 from connfit.brain_analysis.signs import Source, examine_source, stands
 from connfit.errors import ConfigError, DataError
 
@@ -114,9 +119,9 @@ def test_a_critical_process_is_called_consistent_and_independent_noise_is_not() 
 
 def test_the_word_follows_from_the_counts() -> None:
     def kinds(
-        all_data: int, all_phase: int, enough: int = 10, both: int = 7, tested: int = 7
+        all_data: int, all_phase: int, enough: int = 10, both: int = 7, tested: int = 7, cells: int = 12
     ) -> dict[str, dict[str, int]]:
-        counts = {"enough": enough, "both": both, "tested": tested, "all": all_data}
+        counts = {"cells": cells, "enough": enough, "both": both, "tested": tested, "all": all_data}
         return {"data": counts, "phase_together": {"enough": 10, "both": all_phase, "all": all_phase}}
 
     assert judge(kinds(0, 0, enough=0)) == "undecidable"
@@ -125,7 +130,109 @@ def test_the_word_follows_from_the_counts() -> None:
     assert judge(kinds(0, 5, tested=0)) == "untested"
     assert judge(kinds(6, 6)) == "not specific"
     assert judge(kinds(3, 1)) == "dependent on threshold and bin"
-    assert judge(kinds(6, 1)) == "consistent with criticality"
+    assert judge(kinds(9, 1, both=9, tested=9)) == "consistent with criticality"
+    assert judge(kinds(6, 1)) == "dependent on threshold and bin"
+
+
+def test_no_verdict_from_a_few_cells() -> None:
+    """One of 2 usable cells of 36 and 3 of 6 were called consistent with criticality; so was any share of few."""
+    for all_of, enough in ((1, 2), (2, 2), (3, 6), (8, 8), (17, 17)):
+        counts = {"cells": 36, "enough": enough, "both": enough, "tested": enough, "all": all_of}
+        assert judge({"data": counts}) == "undecidable"
+    counts = {"cells": 36, "enough": 18, "both": 18, "tested": 18, "all": 18}
+    assert judge({"data": counts}) == "consistent with criticality"
+    # Of a table of few thresholds a share alone would be few cells.
+    assert judge({"data": {**counts, "cells": 9, "enough": 8, "all": 8}}) == "undecidable"
+
+
+def test_a_verdict_asks_for_noise_that_grows_and_a_ratio_that_reaches_1() -> None:
+    counts = {"cells": 36, "enough": 30, "both": 30, "tested": 30, "all": 30}
+    kinds = {"data": counts, "shuffle": {**counts, "all": 0}, "phase_together": counts}
+    assert judge(kinds) == "not specific"
+    # Linear processes share the cells of a critical one; the test against them takes the place of the comparison.
+    assert judge(kinds, Signal((0.98, 1.0), 0.005)) == "consistent with criticality"
+    assert judge(kinds, Signal((0.98, 1.0), 0.4)) == "not specific"
+    assert judge(kinds, Signal((0.98, 1.0), None)) == "not specific"
+    for interval in ((0.96, 0.99), (0.2, 1.0), None):
+        assert judge(kinds, Signal(interval, 0.005)) == "not near 1"
+
+
+def test_noise_grows_in_a_branching_process_and_not_in_its_linear_surrogates() -> None:
+    rng, now, activity = np.random.default_rng(3), 20, np.empty(3000)
+    for t in range(3000):
+        now = activity[t] = rng.poisson(0.97 * now + 0.6)
+    assert noise_growth([activity]).p <= 0.02
+    p = [noise_growth([make_surrogate(activity[:, None], "phase", seed)[:, 0]], seed=seed).p for seed in range(40)]
+    # Uniform under the hypothesis: of 40, 6 or more at 0.05 happen once in 70.
+    assert sum(one <= 0.05 for one in p) < 6 and 0.3 < np.mean(p) < 0.7
+
+
+def test_events_that_are_mostly_zero_are_analysed_by_the_rules_that_apply() -> None:
+    """No unit has a MAD: the rules that need one are left out with their reason, and all others are there."""
+    values = np.random.default_rng(0).poisson(0.1, (600, 12)).astype(float)
+    with pytest.raises(DataError, match="'mad'"):
+        count_events(values, [Threshold("mad", 3.0)])
+    lenient = count_events(values, [Threshold("mad", 3.0), Threshold("zscore", 2.0)], without_spread="count")
+    assert [one.units for one in lenient] == [0, 12] and lenient[0].left_out == 12 and not lenient[0].counts.any()
+    np.testing.assert_array_equal(lenient[1].counts, count_events(values, [Threshold("zscore", 2.0)])[0].counts)
+    with pytest.raises(DataError, match="'mad'"):
+        count_events(values, [Threshold("mad", 3.0)], without_spread="count")
+    source = Source("counts", "counts", [values], ("silence",), ("shuffle",))
+    record = examine_source(source, AnalysisOptions(repeats=20), 1.0)
+    assert set(record["thresholds_left_out"]) == {f"{level} MAD of units" for level in (2, 3, 4)}
+    assert not record["reasons"] and "data" in record["reference"]["silence"]
+    assert {kind: one["cells"] for kind, one in record["verdict"]["silence"].items()} == {"data": 27, "shuffle": 27}
+    assert record["verdict"]["silence"]["data"]["enough"] > 9
+    said = avalanche_finding("counts", {**record, "signal": None})[0]
+    assert "3 thresholds do not apply and are left out (2 MAD of units; 3 MAD of units; 4 MAD of units)" in said
+
+
+def test_the_exponent_of_mean_sizes_from_few_avalanches() -> None:
+    """Too few of each duration for points of their own: the fit to single avalanches finds the exponent."""
+    rng = np.random.default_rng(2)
+    durations = np.unique(np.geomspace(5, 80, 60).astype(int)).repeat(3)
+    sizes = np.maximum(rng.gamma(4.0, durations**1.7 / 4.0), 1).astype(int)
+    found = Avalanches(
+        sizes=sizes, durations=durations, starts=durations, profile=durations, cut=0, bin_frames=1, floor=0.0,
+        active=0.5, frames_left_out=0,
+    )  # fmt: skip
+    laws = fit_power_law(sizes, xmin=5), fit_power_law(durations, xmin=5)
+    one = scaling_relation(found, *laws, repeats=40)
+    # Sizes vary by half of their mean: a standard error of 0.5 / √(120 · 0.6).
+    assert one.method == "avalanches" and one.gamma == pytest.approx(1.7, abs=0.2)
+    assert one.gamma_interval[0] < 1.7 < one.gamma_interval[1]
+    # Deviations in proportion to the mean are those of a regression of logarithms, but for its constant.
+    assert one.gamma == pytest.approx(np.polyfit(np.log(durations), np.log(sizes), 1)[0], abs=0.1)
+
+
+def test_power_simulations_see_what_the_recording_sees() -> None:
+    """Event rates of units, or the shared variance, of the recording; words of draws are those of an analysis."""
+    rng = np.random.default_rng(1)
+    counts = rng.poisson([0.02, 0.1, 0.4], (1500, 3)).astype(float)
+    seen = sampling_of([counts])
+    assert seen.rates is not None and seen.frames == (1500,) and seen.units == 3
+    drawn = simulate_recordings(seen, 1.0, 0.3, rng)[0]
+    np.testing.assert_allclose(drawn.mean(axis=0), counts.mean(axis=0), rtol=0.3)
+    noisy = rng.normal(size=(1500, 1)) + 2 * rng.normal(size=(1500, 10))
+    seen = sampling_of([noisy, noisy[:500]])
+    # One part in five is shared, and a tenth of the rest.
+    assert seen.rates is None and seen.frames == (1500, 500) and seen.shared == pytest.approx(0.28, abs=0.03)
+    drawn = simulate_recordings(seen, 0.9, 1.0, rng)[0]
+    assert drawn.mean(axis=1).var() / drawn.var(axis=0).mean() == pytest.approx(seen.shared, abs=0.05)
+    for values in (noisy, drawn):
+        record = examine_source(Source("a", "a", [values], ("median",), ("shuffle",)), AnalysisOptions(repeats=20), 1.0)
+        assert judge(record["verdict"]["median"]) == word_of([values], "median")
+
+
+def test_power_is_counted_over_draws() -> None:
+    found = criticality_power([np.random.default_rng(0).poisson(0.2, (400, 5)).astype(float)], "silence", 2)
+    assert found["draws"] == 2 and found["frames"] == 400 and found["units"] == 5
+    for name, m in (("critical", 1.0), ("control", 0.9)):
+        one = found[name]
+        assert one["m"] == m and sum(one["words"].values()) == 2
+        assert one["called"] == one["words"].get("consistent with criticality", 0)
+        # Exact interval for none of two: up to 1 - 0.025^(1/2).
+        assert one["interval"] == pytest.approx([0.0, 0.8419], abs=1e-3) or one["called"]
 
 
 def test_recordings_are_one_sample_without_seams() -> None:

@@ -17,18 +17,20 @@ from connfit import config as configuration
 from connfit import run
 from connfit.brain_analysis import AnalysisOptions, analyze_run
 from connfit.brain_analysis.activity import driven_run
+from connfit.brain_analysis.findings import power_finding
 from connfit.brain_analysis.run import _kept
 from connfit.brain_analysis.stability import examine_stability, linear_controls
 from connfit.brain_analysis.subsampling import branching_by_sample
 from connfit.cli import app
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.evaluate.metrics_file import write_metrics
+from connfit.recording import Recording
 from connfit.report import analysis_section
 from connfit.report.analysis_figures import cell_of, density, fitted_density
 from connfit.report.analysis_section import analysis_blocks, analysis_drawings, read_analysis
 from connfit.simulate import ModelForecaster
 
-FEW = AnalysisOptions(repeats=20, lyapunov_steps=50)
+FEW = AnalysisOptions(repeats=20, lyapunov_steps=50, power_draws=2)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,12 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     return out, record
 
 
+def within_training(recording: Recording, values: np.ndarray) -> np.ndarray:
+    """The nearest values that the training part, in which all is observed, and rates have."""
+    shown = recording.values[: recording.require_parts().train[1]]
+    return np.clip(values, np.maximum(shown.min(axis=0), 0), shown.max(axis=0))
+
+
 def test_a_driven_run_is_the_equations_with_residuals_as_noise(tmp_path: Path) -> None:
     one = student()
     recording = one.cohort.recordings[0]
@@ -53,9 +61,13 @@ def test_a_driven_run_is_the_equations_with_residuals_as_noise(tmp_path: Path) -
     )
     assert found.neurons is not None and found.units.shape == (FRAMES, UNITS)
     plain, rates = one.plain(), np.asarray(found.neurons, np.float64)
+    # What the last frame lies beyond the range of the training part stays, and the model sees the rest.
+    inside = within_training(recording, found.units)
+    assert (np.abs(found.units - inside)[[0, 1, 49, FRAMES - 2]] > 0).any()
     for t in (1, 2, 50, FRAMES - 1):
-        np.testing.assert_allclose(rates[t], plain.step(rates[t - 1], found.units[t - 1]), atol=1e-5)
-        np.testing.assert_allclose(found.units[t], plain.c @ rates[t] + found.noise[t], atol=1e-5)
+        np.testing.assert_allclose(rates[t], plain.step(rates[t - 1], inside[t - 1]), atol=1e-5)
+        beyond = found.units[t - 1] - inside[t - 1]
+        np.testing.assert_allclose(found.units[t], plain.c @ rates[t] + beyond + found.noise[t], atol=1e-5)
     # The noise is whole frames of the errors on the training part.
     errors = recording.values - forecaster.one_step(recording)
     errors = errors[10:120] - errors[10:120].mean(axis=0)
@@ -76,7 +88,8 @@ def test_substeps_hold_a_frame(tmp_path: Path) -> None:
     )  # fmt: skip
     assert found.neurons is not None and len(found.units) == FRAMES
     plain, rates = one.plain(), np.asarray(found.neurons, np.float64)
-    twice = plain.step(plain.step(rates[4], found.units[4]), found.units[4])
+    inside = within_training(one.cohort.recordings[0], found.units)
+    twice = plain.step(plain.step(rates[4], inside[4]), inside[4])
     np.testing.assert_allclose(rates[5], twice, atol=1e-5)
 
 
@@ -87,9 +100,9 @@ def test_a_run_that_explodes_and_one_without_noise_are_refused() -> None:
         driven_run(ModelForecaster(one.model, wild, one.cohort), one.cohort.recordings[0], warmup=10, seed=(0,))
     recording = one.cohort.recordings[0]
     mask = recording.mask.copy()
-    mask[:, 0] = np.arange(FRAMES) % 2 == 0
-    mask[:, 1] = ~mask[:, 0]
-    with pytest.raises(DataError, match="0 training frames have every unit observed"):
+    mask[: recording.require_parts().train[1]] = False
+    mask[50:79] = True
+    with pytest.raises(DataError, match="29 training frames have a unit that is observed and predicted, 30 are needed"):
         driven_run(
             ModelForecaster(one.model, one.params, one.cohort), replace(recording, mask=mask), warmup=10, seed=(0,)
         )
@@ -202,14 +215,34 @@ def test_the_section_of_the_report(analysed: tuple[Path, dict]) -> None:
     assert analysis_blocks(out.parent) == [] and analysis_drawings(out.parent) == []
 
 
+def test_power_to_see_criticality_is_written_and_traced(analysed: tuple[Path, dict]) -> None:
+    """In the file, in the short form, in a sentence of the findings and in answers whose numbers have their keys."""
+    out, record = analysed
+    power = record["power"]
+    assert power["draws"] == 2 and power["frames"] == 2 * FRAMES and power["units"] == UNITS
+    assert power["critical"]["called"] == 0 and power["critical"]["interval"][1] == pytest.approx(0.8419, abs=1e-3)
+    assert json.loads((out / "metrics.json").read_text())["analysis"]["power"] == power
+    said = next(line for line in record["findings"] if line.startswith("Could this recording have shown criticality?"))
+    assert "in 0 of 2 draws" in said and said.endswith("is no evidence against it.")
+    answer = check_numbers(out)["null_avalanches"]
+    assert "in 0 of 2 draws" in answer["answer"] and "no evidence against it" in answer["answer"]
+    keys = {key for number in answer["numbers"] for key in number["keys"]}
+    assert {"analysis/analysis.json#/power/critical/called", "analysis/analysis.json#/power/draws"} <= keys
+    none = power_finding({**record, "power": {"draws": 0, "reason": "no simulations were asked for"}})
+    assert "was not assessed (no simulations were asked for)" in none[0] and "no evidence against it" in none[0]
+
+
 def test_the_command(analysed: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> None:
     out, record = analysed
     # The figures are made, but not written: that takes longer than the analysis.
     monkeypatch.setattr(analysis_section, "save_figure", lambda figure, folder, name: (folder / name, folder / name))
-    said = CliRunner().invoke(app, ["analyze", str(out), "--repeats", "20", "--neurons", "10", "--eigenvalues", "5"])
+    said = CliRunner().invoke(
+        app, ["analyze", str(out), "--repeats", "20", "--neurons", "10", "--eigenvalues", "5", "--power-draws", "0"]
+    )
     assert said.exit_code == 0, said.output
     assert "Largest Lyapunov exponent" in said.output and "a sample of 10 neurons" in said.output
     again = json.loads((out / "analysis" / "analysis.json").read_text())
+    assert again["power"]["draws"] == 0 and "was not assessed" in said.output
     # Neither a sample nor fewer eigenvalues change what does not depend on them.
     assert again["sources"]["data_units"] == record["sources"]["data_units"]
     assert len(again["stability"]["after"]["weights"]["eigenvalues"]) == 5
@@ -218,7 +251,9 @@ def test_the_command(analysed: tuple[Path, dict], monkeypatch: pytest.MonkeyPatc
         read_analysis(out)
 
 
-@pytest.mark.parametrize("wrong", [{"repeats": 5}, {"eigenvalues": 0}, {"neurons": 0}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"repeats": 5}, {"eigenvalues": 0}, {"neurons": 0}, {"seed": -1}, {"power_draws": -1}]
+)
 def test_wrong_options_are_named(wrong: dict) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         AnalysisOptions(**wrong)

@@ -18,7 +18,7 @@ from connfit.analyze.levels import Levels
 from connfit.analyze.record import Result
 from connfit.analyze.surrogates import Surrogate
 from connfit.analyze.threshold import Threshold
-from connfit.errors import ConfigError, DataError, first_ten
+from connfit.errors import ConfigError, DataError, first_ten, one_of
 
 __all__ = [
     "Avalanches",
@@ -87,6 +87,7 @@ def count_events(
     *,
     surrogate: Surrogate | None = None,
     units: Int[np.ndarray, "K"] | None = None,
+    without_spread: str = "refuse",
 ) -> list[EventCounts]:
     """Make recorded values into events and count them in every frame, for one or several thresholds in one pass.
 
@@ -100,6 +101,10 @@ def count_events(
         Count events of this surrogate instead.
     units
         Columns to use, to see what a subsample would show; None for all.
+    without_spread
+        What becomes of a threshold by whose rule no unit has a spread, as by the MAD of events that are mostly zero:
+        `"refuse"` it with an error, or `"count"` no events under it (`EventCounts.units` is then 0), as long as some
+        other threshold has units.
 
     Returns
     -------
@@ -113,6 +118,7 @@ def count_events(
     ConfigError
         If thresholds and type of the data do not fit together.
     """
+    one_of("without_spread", without_spread, ("refuse", "count"))
     columns = _columns(values, units)
     frames = len(values)
     if thresholds is None:
@@ -160,19 +166,28 @@ def count_events(
     }
     if thresholds is None:
         return [EventCounts(counts=total.astype(np.int64), threshold=None, units=len(columns), left_out=0, **rest)]
-    found = []
+    found, problem = [], None
     for one in wanted:
-        if one.over == "population":
-            above, grain = _excess(population, observed, one)
-            found.append(EventCounts(counts=above, threshold=one, units=len(columns), left_out=0, grain=grain, **rest))
-            continue
-        if left_out[one] == len(columns):
-            raise DataError(
-                f"none of {len(columns)} units has a spread by the rule {one.rule!r}",
-                fix="Units that rest at one value most of the time have no MAD: use 'zscore' or 'percentile'",
-            )
-        kept = len(columns) - left_out[one]
-        found.append(EventCounts(counts=counts[one], threshold=one, units=kept, left_out=left_out[one], **rest))
+        kept = len(columns)
+        try:
+            if one.over == "population":
+                above, grain = _excess(population, observed, one)
+                found.append(EventCounts(counts=above, threshold=one, units=kept, left_out=0, grain=grain, **rest))
+                continue
+            kept -= left_out[one]
+            if not kept:
+                raise DataError(
+                    f"none of {len(columns)} units has a spread by the rule {one.rule!r}",
+                    fix="Units that rest at one value most of the time have no MAD: use 'zscore' or 'percentile'",
+                )
+        except DataError as error:
+            if without_spread == "refuse":
+                raise
+            problem, kept = error, 0
+        events = counts.get(one, np.zeros(frames, np.int64))
+        found.append(EventCounts(counts=events, threshold=one, units=kept, left_out=len(columns) - kept, **rest))
+    if problem is not None and not any(one.units for one in found):
+        raise problem
     return found
 
 

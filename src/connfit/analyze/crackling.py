@@ -22,6 +22,13 @@ from connfit.analyze.record import Result
 from connfit.analyze.tails import power_law_exponent
 from connfit.errors import ConfigError, DataError
 
+TOLERANCE = 0.2
+"""Difference of exponents up to which the relation counts as met, as in Ma et al. (2019): laws that begin at small
+sizes and durations, and thresholds, shift exponents of critical processes by about as much."""
+
+ITERATIONS = 12
+"""Of the fit of mean sizes; it converges quadratically."""
+
 BLOCK = 2**22
 """Entries of bootstrap weights held at a time."""
 
@@ -41,11 +48,16 @@ class ScalingRelation(Result):
     predicted, predicted_interval
         (alpha - 1) / (tau - 1).
     gamma, gamma_interval
-        Slope of ln mean size over ln duration, each duration weighted by its number of avalanches.
+        Exponent of mean size over duration; see `method`.
+    method
+        `"durations"`: slope of ln mean size over ln duration, each duration weighted by its number of avalanches;
+        `"avalanches"`: a fit to single avalanches, where too few durations have enough of them.
     difference, difference_interval
         predicted - gamma.
     consistent
         Whether the interval of the difference holds 0. A wide interval does too.
+    within_tolerance
+        Whether it reaches `TOLERANCE` of 0, which is what verdicts ask for.
     durations
         Smallest and largest duration that entered gamma.
     avalanches
@@ -65,9 +77,11 @@ class ScalingRelation(Result):
     difference: float
     difference_interval: tuple[float, float]
     consistent: bool
+    within_tolerance: bool
     durations: tuple[int, int]
     avalanches: int
     repeats: int
+    method: str
 
 
 def scaling_relation(
@@ -88,20 +102,23 @@ def scaling_relation(
     sizes, durations
         Power laws fitted to their sizes and durations. gamma uses durations within the range of the latter.
     min_count
-        Fewest avalanches of a duration that enters gamma.
+        Fewest avalanches of a duration that enters gamma as a point of its own. Where fewer than 3 durations have as
+        many, mean size ∝ duration^gamma is fitted to single avalanches of all durations within the range, as a
+        generalised linear model with a logarithmic link and deviations in proportion to the mean.
     repeats, seed
         Of the bootstrap.
 
     Raises
     ------
     DataError
-        If fewer than 3 durations enter gamma.
+        If there are fewer than 3 durations.
 
     References
     ----------
     Sethna, Dahmen & Myers (2001) Nature 410:242, doi 10.1038/35065675; Friedman et al. (2012) Phys. Rev. Lett.
     108:208102, doi 10.1103/PhysRevLett.108.208102; Touboul & Destexhe (2017) Phys. Rev. E 95:012413,
-    doi 10.1103/PhysRevE.95.012413.
+    doi 10.1103/PhysRevE.95.012413; Ma, Turrigiano, Wessel & Hengen (2019) Neuron 104:655,
+    doi 10.1016/j.neuron.2019.08.031.
     """
     _positive(repeats=repeats, min_count=min_count)
     # Avalanches that are alike are one row with a weight, so that a bootstrap draws a few thousand numbers.
@@ -110,11 +127,13 @@ def scaling_relation(
     lengths, index = np.unique(d, return_inverse=True)
     number = np.bincount(index, weights=counts)
     top = np.inf if durations.xmax is None else durations.xmax
-    used = (lengths >= durations.xmin) & (lengths <= top) & (number >= min_count)
+    within = (lengths >= durations.xmin) & (lengths <= top)
+    used = within & (number >= min_count)
+    method = "durations" if used.sum() >= 3 else "avalanches"
+    if method == "avalanches":
+        used = within
     if used.sum() < 3:
-        raise DataError(
-            f"{int(used.sum())} durations from {durations.xmin} bins on have {min_count} avalanches; a slope needs 3"
-        )
+        raise DataError(f"there are {int(used.sum())} durations from {durations.xmin} bins on; a slope needs 3")
     in_sizes = (s >= sizes.xmin) & (s <= (np.inf if sizes.xmax is None else sizes.xmax))
     in_durations = (d >= durations.xmin) & (d <= top)
     member = np.zeros((len(d), len(lengths)), np.float64) if len(d) * len(lengths) < BLOCK else None
@@ -133,6 +152,8 @@ def scaling_relation(
         mean_d = mean_d / np.maximum(weights[:, in_durations].sum(axis=1), 1)
         tau = power_law_exponent(mean_s, sizes.xmin, sizes.xmax)
         alpha = power_law_exponent(mean_d, durations.xmin, durations.xmax)
+        if method == "avalanches":
+            return tau, alpha, _mean_size_exponents(np.log(d[in_durations]), s[in_durations], weights[:, in_durations])
         n, total = per_duration(weights)[:, used], per_duration(weights * s)[:, used]
         # A duration that a sample does not hold has no weight, and its mean size does not matter.
         y = np.log(np.where(n > 0, total / np.maximum(n, 1), 1.0))
@@ -160,10 +181,28 @@ def scaling_relation(
         difference=predicted - gamma,
         difference_interval=(low, high),
         consistent=low <= 0 <= high,
+        within_tolerance=low <= TOLERANCE and high >= -TOLERANCE,
         durations=(int(lengths[used][0]), int(lengths[used][-1])),
         avalanches=int(number[used].sum()),
         repeats=repeats,
+        method=method,
     )
+
+
+def _mean_size_exponents(
+    x: Float[np.ndarray, "P"], s: Float[np.ndarray, "P"], weights: Float[np.ndarray, "B P"]
+) -> Float[np.ndarray, "B"]:
+    """Slopes of a gamma regression of sizes s on ln durations x, with a logarithmic link, for rows of weights."""
+    w = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    dx = x - (w @ x)[:, None]
+    spread = np.maximum((w * dx**2).sum(axis=1), 1e-12)
+    y = np.broadcast_to(np.log(s), w.shape)
+    for _ in range(ITERATIONS):
+        # Iteratively reweighted least squares; the weights of this link are all alike.
+        slope = (w * dx * y).sum(axis=1) / spread
+        line = (w * y).sum(axis=1)[:, None] + slope[:, None] * dx
+        y = line + s * np.exp(-line) - 1
+    return (w * dx * y).sum(axis=1) / spread
 
 
 def _slopes(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -225,18 +225,20 @@ def sensitivity(
         counted = []
         for k, one in enumerate(recordings):
             drawn = None if kind == "data" else Surrogate(kind, settings.seed + k)
-            counted.append(count_events(one, thresholds, surrogate=drawn, units=units))
+            counted.append(count_events(one, thresholds, surrogate=drawn, units=units, without_spread="count"))
         # Neither the mean over units nor its memory depends on thresholds and bins.
         reasons: dict[str, str] = {}
         courses = [one[0].population for one in counted]
         memory = _attempt(reasons, "memory", lambda c=courses: _memory(c, common))
-        signal = _attempt(reasons, "branching_signal", lambda c=courses: _branching(c, common))
+        signal = _attempt(reasons, "branching_signal", lambda c=courses: branching_of(c, common))
         for parts in zip(*counted, strict=True):
             own = dict(reasons)
+            if not all(one.units for one in parts):
+                own["events"] = f"no unit has a spread by the rule {parts[0].threshold}"
             counts = [np.where(one.observed, one.counts, np.nan) for one in parts]
             widths = {width: replace(settings, repeats=of_cell(parts[0].threshold, width)) for width in bins}
             most = max(widths.values(), key=lambda one: one.repeats)
-            branching = _attempt(own, "branching", lambda c=counts, s=most: _branching(c, s))
+            branching = _attempt(own, "branching", lambda c=counts, s=most: branching_of(c, s))
             shared = {"branching": branching, "branching_signal": signal, "memory": memory}
             for width, its in widths.items():
                 found.append(_analyse(join_events(parts), width, its, shared, own))
@@ -252,7 +254,7 @@ def _attempt(reasons: dict[str, str], name: str, what: Callable[[], R]) -> R | N
         return None
 
 
-def _branching(courses: Sequence[np.ndarray], settings: Settings) -> Branching:
+def branching_of(courses: Sequence[np.ndarray], settings: Settings) -> Branching:
     shortest = min(len(one) for one in courses)
     max_lag = settings.max_lag or max(2, min(150, shortest // 10))
     # No pair of frames may belong to two recordings, nor a difference of their means look like memory.

@@ -15,31 +15,64 @@ from connfit.models.forward import Trajectory, step
 from connfit.models.rate import RateModel
 
 
-def tangent_step(
-    model: RateModel,
-    params: Params,
-    seen: Trajectory,
-    fed_back: Float[Array, "P B"] | None,
-    tangent: Float[Array, "N B"],
-) -> Float[Array, "N B"]:
-    """One step of the linearised model: how a small difference in r(t-1) goes on into r(t).
+class Shown(NamedTuple):
+    """What units show the model before a step; the rest is its own read-out.
 
-    ``δr(t) = α δr + (1-α) f'(x(t)) (W out(δr) + gate · E (fed_back · C δr))``
+    Attributes
+    ----------
+    given
+        True where activity comes from outside, whatever the model does.
+    noisy
+        True where the model is shown its own read-out plus something, as in a driven free run.
+    """
+
+    given: Bool[Array, "P 1"]
+    noisy: Bool[Array, "P 1"]
+
+
+def tangent_step(
+    model: RateModel, params: Params, seen: Trajectory, shown: Shown | None, tangent: Float[Array, "N B"]
+) -> Float[Array, "N B"]:
+    """One step of the linearised model: how a small difference in r(t-1) goes on into r(t), state forcing included.
+
+    ``δr(t) = α δr̃ + (1-α) f'(x(t)) (W out(δr̃) + gate · E δu)`` with ``δr̃ = δr + φ Dᵀ(D Dᵀ)⁻¹ (δu - D δr)``,
+    D the rows of C that are shown (`connfit.models.forward.correct`). δu is 0 for units that are given. Those that
+    show the model's own read-out plus noise follow it, δu = C δr, and take nothing from δr; others follow C δr̃.
 
     Parameters
     ----------
     seen
         What the step itself left behind (`connfit.models.forward.step`); at the corner of a relu its slope is 1.
-    fed_back
-        1 for units whose input was the model's own read-out, 0 where it was given; None for all given.
+    shown
+        Which units were shown what; None for a free run.
     tangent
         [N, B] the difference before the step; B are carried along one trajectory.
     """
-    through = model.recurrent.apply(model.recurrent_strengths(params), model.outputs(tangent))
-    if model.drive is not None and fed_back is not None:
-        units = fed_back * model.readout.apply(model.readout_strengths(params), tangent)
+    strengths = model.readout_strengths(params)
+    moved = tangent if shown is None else _corrected_tangent(model, tangent, shown)
+    through = model.recurrent.apply(model.recurrent_strengths(params), model.outputs(moved))
+    if model.drive is not None:
+        units = model.readout.apply(strengths, moved)
+        if shown is not None:
+            if model.state_forcing:
+                units = jnp.where(shown.noisy, model.readout.apply(strengths, tangent), units)
+            units = jnp.where(shown.given, 0, units)
         through += seen.gate * model.drive.apply(params["drive"], units)
-    return model.decay(params)[:, None] * tangent + seen.gain * through
+    return model.decay(params)[:, None] * moved + seen.gain * through
+
+
+def _corrected_tangent(model: RateModel, tangent: Float[Array, "N B"], shown: Shown) -> Float[Array, "N B"]:
+    """A difference of rates after state forcing has moved both states to what is given."""
+    if not model.state_forcing:
+        return tangent
+    phi = jnp.where(shown.given, model.state_forcing, 0).astype(tangent.dtype)
+    if model.correction is None:
+        return tangent.at[model.read_neurons].multiply(1 - phi)
+    k = model.correction
+    rows = (shown.given | shown.noisy)[:, 0]
+    among = jnp.where(rows[:, None] & rows, k.overlap, jnp.diag(jnp.where(rows, 0, 1).astype(k.overlap.dtype)))
+    error = phi * k.readout.apply(k.shares, tangent)
+    return tangent - k.readout.adjoint(k.shares, jax.scipy.linalg.solve(among, error, assume_a="pos"))
 
 
 class Settled(NamedTuple):
@@ -69,7 +102,10 @@ def settle(
     steps: int = 2000,
     tolerance: float = 1e-6,
 ) -> Settled:
-    """Run the model until it stands still, on its own read-out or on constant `inputs` [P], for `steps` at most."""
+    """Run the model until it stands still, on its own read-out or on constant `inputs` [P], for `steps` at most.
+
+    What `inputs` show acts through the drive alone: state forcing is left out, which would put rates in their place.
+    """
     r = jnp.asarray(vector_of("rates", rates, model.neurons), params["bias"].dtype)[:, None]
     given, own = inputs_of(model, r, inputs)
     done, change = 0, jnp.inf

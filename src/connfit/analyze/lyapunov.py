@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy import stats
 
-from connfit.analyze.linearised import tangent_step
+from connfit.analyze.linearised import Shown, tangent_step
 from connfit.analyze.plain import finite
 from connfit.analyze.record import Result
 from connfit.errors import ConfigError, ConnfitError
 from connfit.models.base import Params
-from connfit.models.forward import step
+from connfit.models.forward import correct, step
 from connfit.models.rate import RateModel
 
 CHUNK = 64
@@ -172,8 +172,9 @@ def lyapunov_exponent(
 ) -> LyapunovExponent:
     """Largest Lyapunov exponent of a model along a free or a driven run, as in `lyapunov_of`.
 
-    The tangent is that of the step itself, through neurons, connections, read-out and drive
-    (`connfit.analyze.linearised.tangent_step`). Along a run on given activity the exponent is that of the response:
+    The tangent is that of the step itself, through state forcing, neurons, connections, read-out and drive
+    (`connfit.analyze.linearised.tangent_step`). State forcing with φ shrinks what given units show of a difference to
+    1 - φ before each step. Along a run on given activity the exponent is that of the response:
     negative means that the model forgets how it started. For networks see Sompolinsky, Crisanti & Sommers (1988,
     doi 10.1103/PhysRevLett.61.259) and Engelken, Wolf & Abbott (2023, doi 10.1103/PhysRevResearch.5.043044).
 
@@ -192,7 +193,8 @@ def lyapunov_exponent(
         for a free run, in which the model sees its own read-out.
     forced
         [transient + steps, P] where `inputs` stands in place of the model's own read-out; elsewhere it is added to
-        it, as noise (0 for none). Default: everywhere.
+        it, as noise, and shown to the model as a recorded frame would be; 0 for none, where nothing is shown.
+        Default: everywhere.
     transient
         Steps before the first one that counts.
     blocks
@@ -240,7 +242,7 @@ def lyapunov_exponent(
             f"the run stops being finite at step {len(joined)}, before there are {blocks} steps after the transient "
             f"of {transient}: the model is unstable there"
         )
-    if model.drive is None:
+    if model.drive is None and not model.state_forcing:
         driven = "free"
         notes.append("the model has no drive: neither inputs nor its own read-out act on it")
     else:
@@ -296,11 +298,12 @@ def _run(
 
     def one(carry: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         r, d = carry
-        u, own = now[0][:, None], (~now[1][:, None]).astype(r.dtype)
-        if model.drive is not None:
-            u += own * model.readout.apply(strengths, r)
-        new, seen = step(model, params, r, u, None)
-        d = tangent_step(model, params, seen, own, d)
+        u, is_given = now[0][:, None], now[1][:, None]
+        shown = Shown(is_given, ~is_given & (u != 0))
+        observed = shown.given | shown.noisy
+        u = jnp.where(is_given, u, u + model.readout.apply(strengths, r))
+        new, seen = step(model, params, correct(model, r, u, observed), u, observed)
+        d = tangent_step(model, params, seen, shown, d)
         length = jnp.linalg.norm(d)
         sound = jnp.isfinite(new).all() & jnp.isfinite(length)
         return (new, d / jnp.where(length > 0, length, 1)), (jnp.log(length), sound)

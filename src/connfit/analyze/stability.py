@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from connfit.analyze.linearised import inputs_of, tangent_step, vector_of
+from connfit.analyze.linearised import Shown, inputs_of, tangent_step, vector_of
 from connfit.analyze.plain import finite
 from connfit.analyze.spectrum import Spectrum, leading_eigenvalues
-from connfit.errors import DataError, one_of
+from connfit.errors import ConfigError, DataError, one_of
 from connfit.models.base import Params
-from connfit.models.forward import Trajectory, step
+from connfit.models.forward import Trajectory, correct, step
 from connfit.models.rate import RateModel
 
 LOOPS = ("closed", "open")
@@ -55,6 +55,7 @@ def jacobian_spectrum(
     rates: Float[np.ndarray, "N"],
     *,
     inputs: Float[np.ndarray, "P"] | None = None,
+    observed: Bool[np.ndarray, "P"] | None = None,
     loop: str = "closed",
     k: int = 64,
     **options: Any,
@@ -67,17 +68,20 @@ def jacobian_spectrum(
 
     A neuron that is silent (slope 0) keeps nothing but its own decay α. These decays are eigenvalues without any
     computation and would crowd out the others, hence they are reported as `silent` and `silent_radius`; `values`
-    are the eigenvalues of the rest, exactly.
+    are the eigenvalues of the rest, exactly. With state forcing a recorded silent neuron keeps (1-φ)α; where units read
+    several neurons, state forcing couples silent ones too, and all eigenvalues are computed.
 
     Parameters
     ----------
     rates
         [N] r(t-1), in the recording's units.
     inputs
-        [P] activity of the units that the drive sees; default: the model's own read-out of `rates`.
+        [P] activity that the units show; default: the model's own read-out of `rates`.
+    observed
+        [P] which units show it; default: all. The others follow the model's own read-out.
     loop
-        `"closed"`: the drive follows the read-out, as in a free run. `"open"`: the drive is given from outside, as
-        in teacher forcing.
+        `"closed"`: what units show follows the read-out, as in a free run. `"open"`: it is given from outside, as in
+        teacher forcing: the drive does not follow, and state forcing moves the state to it before the step.
     k, **options
         As in `leading_eigenvalues`.
 
@@ -88,17 +92,26 @@ def jacobian_spectrum(
     """
     one_of("loop", loop, LOOPS)
     r = jnp.asarray(vector_of("rates", rates, model.neurons), params["bias"].dtype)[:, None]
-    given, own = inputs_of(model, r, inputs)
-    new, seen = _one_step(model, params, r, given, own)
+    given, _ = inputs_of(model, r, inputs)
+    if inputs is None:
+        given = model.readout.apply(model.readout_strengths(params), r)
+    has = np.ones(model.units, bool) if observed is None else np.asarray(observed, bool)
+    if has.shape != (model.units,):
+        raise ConfigError(f"observed has shape {has.shape}, but must have ({model.units},)")
+    rows, none = jnp.asarray(has)[:, None], jnp.zeros((model.units, 1), bool)
+    shown = Shown(rows, none) if loop == "open" else Shown(none, none if inputs is None else rows)
+    new, seen = _one_step(model, params, r, given, shown.given | shown.noisy)
     gain, steady = np.asarray(seen.gain[:, 0]), np.asarray(seen.steady[:, 0])
-    active = np.flatnonzero(gain)
-    decay = np.asarray(model.decay(params), np.float64)
-    fed_back = jnp.ones_like(given) if loop == "closed" and model.drive is not None else None
+    forced = loop == "open" and model.state_forcing > 0
+    decay = np.array(model.decay(params), np.float64)
+    if forced and model.read_neurons is not None:
+        decay[np.asarray(model.read_neurons)] *= 1 - model.state_forcing * has
+    active = np.arange(model.neurons) if forced and model.correction is not None else np.flatnonzero(gain)
 
     def apply(columns: np.ndarray) -> np.ndarray:
         whole = np.zeros((model.neurons, columns.shape[1]), r.dtype)
         whole[active] = columns
-        return np.asarray(_tangent_step(model, params, seen, fed_back, jnp.asarray(whole)))[active]
+        return np.asarray(_tangent_step(model, params, seen, shown, jnp.asarray(whole)))[active]
 
     found = leading_eigenvalues(apply, len(active), k=k, matrix="jacobian", step_s=model.step_s, **options)
     silent = np.delete(decay, active)
@@ -106,13 +119,14 @@ def jacobian_spectrum(
         found,
         size=model.neurons,
         silent=len(silent),
-        silent_radius=float(silent.max(initial=0.0)),
+        silent_radius=float(np.abs(silent).max(initial=0.0)),
         state={
-            "loop": loop if model.drive is not None else "none: the model has no drive",
+            "loop": loop if model.drive is not None or forced else "none: the model has no drive",
+            "state_forcing": model.state_forcing if loop == "open" else 0.0,
             "inputs": "own read-out" if inputs is None else "given",
             "change": finite(float(jnp.linalg.norm(new - r) / jnp.maximum(jnp.linalg.norm(new), 1e-30))),
             "mean_rate": finite(float(r.mean())),
-            "silent_neurons": len(silent),
+            "silent_neurons": int((gain == 0).sum()),
             "neurons_at_the_corner": int(((steady == 0) & (gain > 0)).sum()),
             "neurons_with_closed_drive": int((np.asarray(seen.gate) == 0).sum()) if model.drive is not None else 0,
         },
@@ -124,9 +138,9 @@ _tangent_step = jax.jit(tangent_step)
 
 @jax.jit
 def _one_step(
-    model: RateModel, params: Params, rates: Float[Array, "N 1"], given: Float[Array, "P 1"], own: Bool[Array, "P 1"]
+    model: RateModel, params: Params, rates: Float[Array, "N 1"], given: Float[Array, "P 1"], forced: Bool[Array, "P 1"]
 ) -> tuple[Float[Array, "N 1"], Trajectory]:
-    return step(model, params, rates, given, ~own)
+    return step(model, params, correct(model, rates, given, forced), given, forced)
 
 
 def linear_model_spectrum(

@@ -15,11 +15,11 @@ from jaxtyping import Array, Bool, Float, Int
 from connfit.analyze.linearised import settle
 from connfit.errors import DataError, DivergedError
 from connfit.evaluate.free_run import MIN_RESIDUALS, residuals_of
+from connfit.evaluate.residual_gaps import fill_draws
 from connfit.models.base import Params
-from connfit.models.forward import correct, step
 from connfit.models.rate import RateModel
 from connfit.recording import Recording
-from connfit.simulate import ModelForecaster
+from connfit.simulate import DrivenState, ModelForecaster, driven_frame
 
 CHUNK = 16
 """Frames per call: [16, 138,639] rates are 9 MB."""
@@ -93,20 +93,24 @@ def driven_run(
     position = {unit: k for k, unit in enumerate(forecaster.cohort.units)}
     columns = np.array([position[unit] for unit in recording.units])
     residuals = residuals_of(forecaster.one_step(recording), recording, warmup).frames
-    if len(residuals) < MIN_RESIDUALS or not np.isfinite(residuals).all():
+    if len(residuals) < MIN_RESIDUALS or np.isinf(residuals).any():
         raise DataError(
-            f"recording {recording.name!r}: {len(residuals)} training frames have every unit observed and predicted, "
-            f"{MIN_RESIDUALS} are needed to draw noise from"
+            f"recording {recording.name!r}: {len(residuals)} training frames have a unit that is observed and "
+            f"predicted, {MIN_RESIDUALS} are needed to draw noise from"
         )
     frames = recording.frames
     drawn = np.random.default_rng(tuple(seed)).integers(len(residuals), size=BURN_IN + frames)
     noise = np.zeros((BURN_IN + frames, model.units), np.float32)
-    noise[:, columns] = residuals[drawn]
+    noise[:, columns] = fill_draws(residuals, drawn[None], np.random.default_rng((*seed, 1)))[0]
     has = np.zeros((model.units, 1), bool)
     has[columns] = True
     mean = forecaster.cohort.mean_activity()
     rates = jnp.asarray(settle(model, params, np.zeros(model.neurons), inputs=mean, steps=256).rates)[:, None]
-    state = (rates, jnp.asarray(mean, rates.dtype)[:, None])
+    within, limits = forecaster.cohort.training_range(recording), np.zeros((2, model.units, 1), np.float32)
+    limits[1] = np.inf
+    limits[:, columns, 0] = within.low, within.high
+    given = jnp.asarray(mean, rates.dtype)[:, None]
+    state = (rates, given, jnp.asarray(has), jnp.zeros_like(given))
     watched = np.zeros(0, np.int64) if neurons is None else neurons
     kept = None
     if scratch is not None and len(watched):
@@ -120,7 +124,7 @@ def driven_run(
             start = np.asarray(state[0][:, 0])
             origin = start.astype(np.float64)
         state, (z, rates) = _run(
-            model, params, *state, jnp.asarray(noise[at:stop, :, None]), jnp.asarray(has), held=held
+            model, params, state, jnp.asarray(noise[at:stop, :, None]), jnp.asarray(has), jnp.asarray(limits), held=held
         )
         rates = np.asarray(rates)
         if not np.isfinite(rates).all():
@@ -148,21 +152,17 @@ def driven_run(
 def _run(
     model: RateModel,
     params: Params,
-    rates: Float[Array, "N 1"],
-    activity: Float[Array, "P 1"],
+    state: DrivenState,
     noise: Float[Array, "F P 1"],
     has: Bool[Array, "P 1"],
+    limits: Float[Array, "2 P 1"],
     *,
     held: int,
-) -> tuple[tuple[Float[Array, "N 1"], Float[Array, "P 1"]], tuple[Float[Array, "F P 1"], Float[Array, "F N"]]]:
+) -> tuple[DrivenState, tuple[Float[Array, "F P 1"], Float[Array, "F N"]]]:
     """F frames of `held` steps each; prediction plus noise is the next frame's input to the units in `has`."""
-    strengths = model.readout_strengths(params)
 
-    def one_frame(carry: tuple[Array, Array], disturbance: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        r, u = carry
-        r = correct(model, r, u, has)
-        r = jax.lax.fori_loop(0, held, lambda _, now: step(model, params, now, u, has)[0], r)
-        z = model.readout.apply(strengths, r) + disturbance
-        return (r, z), (z, r[:, 0])
+    def one_frame(carry: DrivenState, disturbance: Array) -> tuple[DrivenState, tuple[Array, Array]]:
+        carry, r, z = driven_frame(model, params, carry, disturbance, has, limits, held)
+        return carry, (z, r[:, 0])
 
-    return jax.lax.scan(one_frame, (rates, activity), noise)
+    return jax.lax.scan(one_frame, state, noise)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connfit.brain_analysis.options import GRID_SURROGATES
+from connfit.analyze.judgement import JUDGED, LEVEL, best_floor, judge, signal_in
 
 SURROGATE_WORDS = {"shuffle": "time-shuffled", "phase_together": "phase-randomised"}
 
@@ -13,51 +13,12 @@ SURROGATE_WORDS = {"shuffle": "time-shuffled", "phase_together": "phase-randomis
 def findings(record: Mapping[str, Any]) -> list[str]:
     """One or two sentences per analysis; what could not be said is said to be so."""
     lines = [line for name in record["sources"] for line in avalanche_finding(name, record["sources"][name])]
+    lines += power_finding(record)
     lines += _branching(record)
     lines += _stability(record)
     lines += _weights(record)
     lines += _time_constants(record)
     return lines
-
-
-def best_floor(source: Mapping[str, Any]) -> str | None:
-    """The separation of avalanches under which most cells of the table have enough of them."""
-    counts = {floor: kinds["data"]["enough"] for floor, kinds in source["verdict"].items() if "data" in kinds}
-    return max(counts, key=lambda floor: counts[floor]) if counts else None
-
-
-def judge(kinds: Mapping[str, Mapping[str, int]]) -> str:
-    """A word for the avalanches of one source from the counts of its table and its surrogates'.
-
-    `undecidable`: no cell has enough avalanches. `none`: in no cell do both power laws stand. `untested`: they do, but
-    in no cell are there enough durations to test the scaling relation; `unrelated`: where there are, it never holds.
-    `not specific`: in no larger share of cells than for some surrogate.
-    `dependent on threshold and bin`: in fewer than half of the cells. `consistent with criticality`: in half of them
-    or more.
-    """
-    own = kinds["data"]
-    if not own["enough"]:
-        return "undecidable"
-    if not own["both"]:
-        return "none"
-    if not own["all"]:
-        return "unrelated" if own["tested"] else "untested"
-    share = own["all"] / own["enough"]
-    others = [kinds[one] for one in GRID_SURROGATES if one in kinds]
-    if any(one["enough"] and one["all"] / one["enough"] >= share for one in others):
-        return "not specific"
-    return "consistent with criticality" if share >= 0.5 else "dependent on threshold and bin"
-
-
-JUDGED = {
-    "undecidable": "Too few avalanches at every threshold and bin to say anything.",
-    "none": "No sign of criticality.",
-    "untested": "Power laws alone: there are too few avalanches for the relation that a critical point asks for.",
-    "unrelated": "Power laws alone, without the relation between them that a critical point asks for.",
-    "not specific": "Surrogates do as well, so this says nothing about criticality.",
-    "dependent on threshold and bin": "What one would report depends on threshold and bin.",
-    "consistent with criticality": "Consistent with criticality, which it does not prove.",
-}
 
 
 def avalanche_finding(name: str, source: Mapping[str, Any]) -> list[str]:
@@ -82,7 +43,33 @@ def avalanche_finding(name: str, source: Mapping[str, Any]) -> list[str]:
         if one in kinds
     ]
     text += f" ({', '.join(others)})" if others else ""
-    return [f"{text}. {JUDGED[judge(kinds)]}"]
+    signal = signal_in(source)
+    if signal is not None and signal.p is not None:
+        grows = "noise grows with activity" if signal.p <= LEVEL else "noise is not seen to grow with activity"
+        text += f"; {grows} (p = {signal.p:.2g} against linear processes of the same spectrum)"
+    without = source.get("thresholds_left_out") or {}
+    if without:
+        text += f"; {len(without)} thresholds do not apply and are left out ({'; '.join(without)})"
+    return [f"{text}. {JUDGED[judge(kinds, signal)]}"]
+
+
+NO_EVIDENCE = "That a recording is not called consistent with criticality is no evidence against it."
+
+
+def power_finding(record: Mapping[str, Any]) -> list[str]:
+    """How likely it was that a critical brain would have been called so."""
+    power = record.get("power")
+    if not power or not power.get("draws"):
+        why = (power or {}).get("reason") or "no simulations were asked for"
+        return [f"Power to see criticality in this recording was not assessed ({why}). {NO_EVIDENCE}"]
+    called, control = power["critical"], power["control"]
+    low, high = called["interval"]
+    return [
+        f"Could this recording have shown criticality? Critical branching simulated with as many frames "
+        f"({power['frames']:,}) and units ({power['units']}) and seen through as much sampling and noise is called "
+        f"consistent with criticality in {called['called']} of {power['draws']} draws (95 % {low:.0%} to {high:.0%}), "
+        f"branching with m = {control['m']} in {control['called']} of {power['draws']}. {NO_EVIDENCE}"
+    ]
 
 
 def _branching(record: Mapping[str, Any]) -> list[str]:
@@ -94,7 +81,7 @@ def _branching(record: Mapping[str, Any]) -> list[str]:
         text = f"Branching ratio of the mean activity, {source['what']}: m = {found['m']:.3f} per frame"
         if found["interval"]:
             low, high = found["interval"]
-            text += f" (95 % {low:.3f} to {high:.3f})"
+            text += f" (95 % {_span(f'{low:.3f}', f'{high:.3f}')})"
             text += ", below 1" if high < 0.9995 else ", not told from 1"
         elif found["m"] > 1:
             text += ", above 1: activity grows over the run"
@@ -143,7 +130,7 @@ def _stability(record: Mapping[str, Any]) -> list[str]:
         if found and found["per_second"] is not None:
             low, high = found["interval_per_second"]
             sign = "differences die out" if (high or 0) < 0 else "chaos" if (low or 0) > 0 else "not told from 0"
-            interval = f", 95 % {low:.3g} to {high:.3g}" if low is not None else ""
+            interval = f", 95 % {_span(f'{low:.3g}', f'{high:.3g}')}" if low is not None else ""
             lines.append(f"Largest Lyapunov exponent, {words}: {found['per_second']:.3g} per second{interval}; {sign}.")
     return lines
 
@@ -174,6 +161,11 @@ def _time_constants(record: Mapping[str, Any]) -> list[str]:
     moved = found["moved_by_over_10_percent"]
     text += f"; {moved:.0%} moved by more than 10 %" if moved is not None else ""
     return [f"{text}, {found['at_bounds_fraction']:.0%} are at a bound, {found['below_step']:,} below one step."]
+
+
+def _span(low: str, high: str) -> str:
+    """A range; one number where both ends are written alike."""
+    return low if low == high else f"{low} to {high}"
 
 
 def _number(value: float | None) -> str:

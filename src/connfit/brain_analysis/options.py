@@ -21,9 +21,6 @@ REFERENCE = Threshold("zscore", 2.0)
 BINS = (1, 2, 4)
 """Bin widths in frames."""
 
-GRID_SURROGATES = ("shuffle", "phase_together")
-"""Surrogates that go through all thresholds and bins: no order in time, and all linear structure but no other."""
-
 ENTRIES = 300_000_000
 """Values of neurons (frames times neurons) that a simulated run keeps, on disk: all of the fly's in 2,000 frames."""
 
@@ -43,6 +40,9 @@ class AnalysisOptions:
         Bootstrap samples of the reference analyses; intervals of the tables use half as many.
     lyapunov_steps
         Model steps along which a tangent is followed.
+    power_draws
+        Simulated recordings of critical, and as many of subcritical, branching, to say how likely criticality would
+        have been seen; 0 for none.
     seed
         Of noise, surrogates, bootstraps and samples.
     """
@@ -51,10 +51,11 @@ class AnalysisOptions:
     neurons: int | None = None
     repeats: int = 100
     lyapunov_steps: int = 400
+    power_draws: int = 10
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("repeats", 20), ("lyapunov_steps", 50), ("seed", 0)):
+        for name, least in (("repeats", 20), ("lyapunov_steps", 50), ("power_draws", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but must be {least} or more")
         for name in ("eigenvalues", "neurons"):

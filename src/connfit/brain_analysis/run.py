@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from connfit import config as configuration
+from connfit.analyze.judgement import best_floor, judge, signal_in, signal_of
 from connfit.brain_analysis.activity import DrivenRun, driven_run
-from connfit.brain_analysis.findings import best_floor, findings, judge
+from connfit.brain_analysis.findings import findings
 from connfit.brain_analysis.options import BINS, ENTRIES, REFERENCE, AnalysisOptions
 from connfit.brain_analysis.parameters import examine_time_constants, examine_weights
+from connfit.brain_analysis.power import criticality_power
 from connfit.brain_analysis.signs import FLOORS, LEAST, Source, examine_source
 from connfit.brain_analysis.stability import MATRICES, examine_stability, linear_controls
-from connfit.brain_analysis.subsampling import branching_by_sample
+from connfit.brain_analysis.subsampling import branching_by_sample, mean_over
 from connfit.checkpoint import write_arrays, write_json
 from connfit.connectome import Connectome
 from connfit.errors import ConnfitError
@@ -97,6 +99,8 @@ def analyze_fit(
     rate = cohort.frame_rate
     tell("avalanches of the data")
     sources["data_units"] = _examined(Source("data_units", "data, units", data), options, rate)
+    tell("power to see criticality")
+    power = _power(sources["data_units"], data, options)
     samples: list[dict[str, Any]] = []
     driven_units: list[np.ndarray] | None = None
     whole = len(watched) == model.neurons
@@ -161,6 +165,7 @@ def analyze_fit(
         "fewest_avalanches": LEAST,
         "floors": FLOORS,
         "sources": sources,
+        "power": power,
         "branching_by_sample": samples,
         "stability": stability,
         "weights": examine_weights(connectome, model, fitted.initial_params, fitted.params),
@@ -208,12 +213,34 @@ def _examined(source: Source, options: AnalysisOptions, rate: float) -> dict[str
     first = next((kinds["data"] for kinds in found["reference"].values() if "data" in kinds), None)
     signal = None
     if first is not None:
-        signal = {"branching": first["branching_signal"], "memory": first["memory"]}
+        branching = first["branching_signal"]
+        courses = [_course(one) for one in source.arrays]
+        linear = signal_of(branching["interval"] if branching else None, courses, options.seed)
+        tested = {"p": linear.p, "correlation": linear.correlation, "reason": linear.reason}
+        signal = {"branching": branching, "memory": first["memory"], "linear": tested}
     for kinds in found["reference"].values():
         for kind, one in kinds.items():
             if kind == "data":
                 del one["branching_signal"], one["memory"]
     return {**found, "signal": signal}
+
+
+def _course(values: np.ndarray) -> np.ndarray:
+    """Mean over observed units in each frame; NaN where none was observed."""
+    course = mean_over(values)
+    gaps = np.flatnonzero(np.isnan(course))
+    there = gaps[np.isfinite(values[gaps]).any(axis=1)]
+    course[there] = np.nanmean(values[there], axis=1, dtype=np.float64)
+    return course
+
+
+def _power(source: dict[str, Any], data: Sequence[np.ndarray], options: AnalysisOptions) -> dict[str, Any]:
+    """How likely criticality would have been seen in the data; `draws` is 0, with a reason, where it is not known."""
+    floor = best_floor(source) if source.get("grid") else None
+    if not options.power_draws or floor is None:
+        why = "no simulations were asked for" if floor is not None else "avalanches of the data were not analysed"
+        return {"draws": 0, "reason": why}
+    return criticality_power(data, floor, options.power_draws, options.seed)
 
 
 def in_short(record: dict[str, Any]) -> dict[str, Any]:
@@ -229,7 +256,7 @@ def in_short(record: dict[str, Any]) -> dict[str, Any]:
         keys = ("size_exponent", "duration_exponent", "size_p", "duration_p", "predicted", "gamma", "consistent")
         avalanches[name] = {
             "floor": floor,
-            "judgement": judge(source["verdict"][floor]),
+            "judgement": judge(source["verdict"][floor], signal_in(source)),
             "cells": source["verdict"][floor],
             "reference": {key: at.get(key) for key in (*keys, "size_regression", "duration_regression")},
         }
@@ -257,6 +284,7 @@ def in_short(record: dict[str, Any]) -> dict[str, Any]:
     rank = statistics["rank_correlation_with_counts"] if statistics else {}
     return {
         "avalanches": avalanches,
+        "power": record["power"],
         "branching": branching,
         "radius_and_lyapunov_per_s": stability,
         "weights": {

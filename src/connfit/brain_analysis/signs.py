@@ -11,8 +11,9 @@ from jaxtyping import Shaped
 from threadpoolctl import threadpool_limits
 
 from connfit.analyze import SURROGATES, Criticality, Settings, Threshold, sensitivity
+from connfit.analyze.judgement import GRID_SURROGATES
 from connfit.analyze.power_law_evidence import ALTERNATIVES, PowerLawTest
-from connfit.brain_analysis.options import BINS, GRID_SURROGATES, REFERENCE, THRESHOLDS, AnalysisOptions
+from connfit.brain_analysis.options import BINS, REFERENCE, THRESHOLDS, AnalysisOptions
 from connfit.errors import DataError
 
 FLOORS = {
@@ -60,14 +61,15 @@ def examine_source(source: Source, options: AnalysisOptions, frame_rate_hz: floa
     -------
     dict
         `reference.<floor>.<surrogate or data>`: the record of `connfit.analyze.Criticality`; `grid`: rows;
-        `verdict`: by floor and surrogate, in how many cells of the table a power law stands; `reasons`.
+        `verdict`: by floor and surrogate, in how many cells of the table a power law stands;
+        `thresholds_left_out`: thresholds that do not apply, as by a MAD of 0, with the reason; `reasons`.
     """
     settings = Settings(min_tail=LEAST, repeats=0, frame_rate_hz=frame_rate_hz, seed=options.seed)
     reference: dict[str, Any] = {}
     grid: list[dict[str, Any]] = []
     reasons: dict[str, str] = {}
     for floor in source.floors:
-        own = settings if floor == "silence" else replace(settings, floor_percentile=50.0, excess=True)
+        own = floor_settings(floor, settings)
         reference[floor] = {}
         for kind in ("data", *source.surrogates):
             over_all = kind == "data" or kind in GRID_SURROGATES
@@ -101,16 +103,38 @@ def examine_source(source: Source, options: AnalysisOptions, frame_rate_hz: floa
         "reference": reference,
         "grid": grid,
         "verdict": {floor: _verdicts(grid, floor) for floor in source.floors},
+        "thresholds_left_out": _left_out(grid),
         "reasons": reasons,
     }
+
+
+def floor_settings(floor: str, settings: Settings) -> Settings:
+    """Settings with one of `FLOORS`."""
+    return settings if floor == "silence" else replace(settings, floor_percentile=50.0, excess=True)
 
 
 def _verdicts(grid: Sequence[Mapping[str, Any]], floor: str) -> dict[str, dict[str, int]]:
     """`verdict` of the data and of each surrogate that went through the table."""
     kinds = dict.fromkeys(row["surrogate"] for row in grid if row["floor_rule"] == floor)
+    without = _left_out(grid)
     return {
-        kind: verdict([row for row in grid if row["floor_rule"] == floor and row["surrogate"] == kind])
+        kind: verdict(
+            [
+                row
+                for row in grid
+                if row["floor_rule"] == floor and row["surrogate"] == kind and row["threshold"] not in without
+            ]
+        )
         for kind in kinds
+    }
+
+
+def _left_out(grid: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Thresholds that do not apply to the data, with the reason; they count for no surrogate either."""
+    return {
+        row["threshold"]: row["reasons"]["events"]
+        for row in grid
+        if row["surrogate"] == "data" and "events" in row["reasons"]
     }
 
 
@@ -125,7 +149,7 @@ def _cell(one: Criticality) -> dict[str, Any]:
         "over": threshold.over if threshold else None,
         "sizes_stand": sizes,
         "durations_stand": durations,
-        "gamma_consistent": one.scaling.consistent if one.scaling else None,
+        "gamma_consistent": one.scaling.within_tolerance if one.scaling else None,
         "reasons": dict(one.reasons),
     }
 
@@ -144,9 +168,9 @@ def stands(test: PowerLawTest | None) -> bool | None:
 def verdict(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Counts over cells of the table.
 
-    `cells`: all; `enough`: those with fits of sizes and durations; `sizes`, `durations`: in which the power law
-    stands; `both`; `tested`: those of `both` with enough durations to test the scaling relation; `all`: those in which
-    it holds within its interval.
+    `cells`: all whose threshold applies to the data; `enough`: those with fits of sizes and durations; `sizes`,
+    `durations`: in which the power law stands; `both`; `tested`: those of `both` with enough durations to test the
+    scaling relation; `all`: those in which it holds within its interval and `connfit.analyze.crackling.TOLERANCE`.
     """
     enough = [one for one in rows if one["sizes_stand"] is not None and one["durations_stand"] is not None]
     both = [one for one in enough if one["sizes_stand"] and one["durations_stand"]]

@@ -18,7 +18,7 @@ from connfit.models.rate import RateModel
 
 MATRICES = {
     "weights": "the signed recurrent weights W alone",
-    "jacobian_open": "one step's derivative at rest, drive given from outside, as in teacher forcing",
+    "jacobian_open": "one step's derivative at rest, recorded activity given from outside (drive and state forcing)",
     "jacobian_closed": "one step's derivative at rest, with read-out and drive feeding back, as in a free run",
 }
 """Whose eigenvalues are reported. Only the Jacobians are steps in time."""
@@ -73,8 +73,9 @@ def examine_stability(
             out[name], reasons[name] = None, "the free run without noise does not stay finite"
     if run is None:
         out["lyapunov_driven"], reasons["lyapunov_driven"] = None, "there is no driven run"
-    elif model.drive is None:
-        out["lyapunov_driven"], reasons["lyapunov_driven"] = None, "the model has no drive that noise could go through"
+    elif model.drive is None and not model.state_forcing:
+        why = "the model has neither a drive nor state forcing that noise could go through"
+        out["lyapunov_driven"], reasons["lyapunov_driven"] = None, why
     else:
         steps = min(options.lyapunov_steps + 100, len(run.noise))
         noise = run.noise[:steps]

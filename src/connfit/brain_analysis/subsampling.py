@@ -36,7 +36,7 @@ def branching_by_sample(
         order = np.random.default_rng(seed).permutation(total)
         sizes = [round(share * total) for share in SHARES] + [units[0].shape[1]]
         for size in sorted({one for one in sizes if 2 <= one <= total}, reverse=True):
-            rows.append(("neurons", size, [_mean(one, None if size == total else order[:size]) for one in neurons]))
+            rows.append(("neurons", size, [mean_over(one, None if size == total else order[:size]) for one in neurons]))
     out = []
     for of, size, courses in rows:
         max_lag = max(2, min(150, min(len(one) for one in courses) // 10))
@@ -56,7 +56,7 @@ def branching_by_sample(
     return out
 
 
-def _mean(values: np.ndarray, columns: np.ndarray | None) -> np.ndarray:
+def mean_over(values: np.ndarray, columns: np.ndarray | None = None) -> np.ndarray:
     """Mean over columns, a block of frames at a time, for values may lie on disk."""
     out = np.empty(len(values))
     step = max(1, 2**23 // values.shape[1])

@@ -225,6 +225,8 @@ def _reasons(record: Mapping[str, Any]) -> list[tuple[str, str]]:
             found.append((source["what"], source["reason"]))
         for kind, reason in (source.get("reasons") or {}).items():
             found.append((f"{source['what']}, {kind}", reason))
+        for threshold, reason in (source.get("thresholds_left_out") or {}).items():
+            found.append((f"{source['what']}, {threshold}", reason))
         for floor, kinds in (source.get("reference") or {}).items():
             for name, reason in (kinds.get("data") or {}).get("reasons", {}).items():
                 found.append((f"{source['what']}, {floor}, {name}", reason))

@@ -92,7 +92,7 @@ def crackling_noise(e: Evidence) -> Answer:
         found.append(f"{text}.")
     if not found:
         return _open(e, "Avalanches were not analysed")
-    return e.answer("answered", *found, section="analysis")
+    return e.answer("answered", *found, _power(e), section="analysis")
 
 
 def null_avalanches(e: Evidence) -> Answer:
@@ -118,8 +118,25 @@ def null_avalanches(e: Evidence) -> Answer:
         "Combinations of threshold and bin in which both power laws and the scaling relation hold, of those with "
         "avalanches enough:",
         *found,
+        _power(e),
         f"Null connectomes are runs of their own: fit them and {ask(ANALYSE)} on each.",
         section="analysis",
+    )
+
+
+def _power(e: Evidence) -> str:
+    """How likely it was that this recording could have shown criticality."""
+    power = f"{ANALYSIS}#/power"
+    none = "That a recording is not called consistent with criticality is no evidence against it."
+    if not e.get(f"{power}/draws") or not e.has(f"{power}/critical/called", f"{power}/control/called"):
+        return f"Power to see criticality in this recording was not assessed. {none}"
+    draws = e.say(f"{power}/draws")
+    return (
+        f"Simulated critical branching with as many frames and units and as much sampling and noise is called "
+        f"consistent with criticality in {e.say(f'{power}/critical/called')} of {draws} draws ("
+        f"{e.say(f'{power}/critical/interval/0', how='percent')} to "
+        f"{e.say(f'{power}/critical/interval/1', how='percent')}), branching with a ratio of "
+        f"{e.say(f'{power}/control/m')} in {e.say(f'{power}/control/called')}. {none}"
     )
 
 
@@ -131,7 +148,7 @@ def subsampling(e: Evidence) -> Answer:
         if not e.has(f"{key}/m"):
             continue
         interval = (
-            f" ({e.say(f'{key}/interval/0')} to {e.say(f'{key}/interval/1')})"
+            f" ({e.span([f'{key}/interval/0'], [f'{key}/interval/1'])})"
             if e.has(f"{key}/interval/0", f"{key}/interval/1")
             else ""
         )
