@@ -75,9 +75,10 @@ def pieces(pattern: Any) -> list[Piece]:
     import jax.numpy as jnp
 
     from connfit import ops
-    from connfit.training_step import ADAM
+    from connfit.optimiser import OPTIMISERS
 
     n, m, k, p = pattern.rows, pattern.nnz, WINDOW, UNITS
+    optimiser = OPTIMISERS["adam"]
     key = iter(jax.random.split(jax.random.key(0), 16))
 
     def draw(*shape: int) -> jax.Array:
@@ -91,7 +92,7 @@ def pieces(pattern: Any) -> list[Piece]:
     def adam(params: Any, state: Any, gradient: Any) -> tuple[Any, Any]:
         norm = jnp.sqrt(sum((value**2).sum() for value in gradient))
         scale = jnp.minimum(1.0, 1.0 / norm)
-        direction, state = ADAM.update([scale * value for value in gradient], state)
+        direction, state = optimiser.update([scale * value for value in gradient], state)
         moved = [value - 1e-6 * change for value, change in zip(params, direction, strict=True)]
         return [jnp.maximum(moved[0], 0), moved[1]], state
 
@@ -124,7 +125,7 @@ def pieces(pattern: Any) -> list[Piece]:
         ),
         Piece(
             "Adam, clipping, projection", 1, 8 * FLOAT * (m + n * p),
-            adam, (params, ADAM.init(params), [0.1 * weights, 0.1 * drive]), (0, 1),
+            adam, (params, optimiser.init(params), [0.1 * weights, 0.1 * drive]), (0, 1),
         ),
     ]  # fmt: skip
 
@@ -141,7 +142,8 @@ def whole_step(pattern: Any, credit: str, windows: int) -> float:
     from connfit.models.maps import DenseMap, SparseMap
     from connfit.models.rate import RateModel
     from connfit.ops import Pattern
-    from connfit.training_step import ADAM, StepOptions, training_step
+    from connfit.optimiser import OPTIMISERS
+    from connfit.training_step import StepOptions, training_step
 
     n, m = pattern.rows, pattern.nnz
     rng = np.random.default_rng(0)
@@ -167,7 +169,7 @@ def whole_step(pattern: Any, credit: str, windows: int) -> float:
     }
     learner = Windowed(WINDOW, credit, "trace")
     groups = ("weights", "time_constants", "bias", "drive")
-    adam, memory = ADAM.init(params), learner.start(model, 1, groups)
+    adam, memory = OPTIMISERS["adam"].init(params), learner.start(model, 1, groups)
     shape = (WINDOW, UNITS, 1)
     values = jnp.asarray(rng.random(shape, np.float32))
     window = WindowArrays(values, jnp.ones(shape, bool), values, jnp.ones(shape), jnp.zeros(0, jnp.int32))
@@ -176,8 +178,9 @@ def whole_step(pattern: Any, credit: str, windows: int) -> float:
         if number == 2:
             jax.block_until_ready(params)
             began = time.perf_counter()
+        rates = {key: jnp.float32(1e-6) for key in params}
         params, adam, memory, *_ = training_step(
-            model, params, {}, None, adam, memory, window, jnp.float32(1e-6), learner=learner, groups=groups,
+            model, params, {}, None, adam, memory, window, rates, learner=learner, groups=groups,
             options=StepOptions(),
         )  # fmt: skip
     jax.block_until_ready(params)

@@ -11,7 +11,8 @@ from networks import random_problem
 
 from connfit import ops
 from connfit.learn import preset
-from connfit.training_step import ADAM, StepOptions, training_step
+from connfit.optimiser import OPTIMISERS
+from connfit.training_step import StepOptions, training_step
 
 
 @pytest.mark.parametrize("rule", ["d-rtrl", "hybrid"])
@@ -22,14 +23,15 @@ def test_training_step_exports_for_cpu_and_cuda(rule: str) -> None:
     params = {key: jnp.asarray(np.asarray(value)) for key, value in problem.params.items()}
     memory = learner.start(problem.model, 2, groups)
 
-    def step(model, params, adam, memory, window, rate):
+    def step(model, params, adam, memory, window, rates):
         options = StepOptions(l1_weights=0.1)
         return training_step(
-            model, params, {}, None, adam, memory, window, rate,
+            model, params, {}, None, adam, memory, window, rates,
             learner=learner, groups=groups, options=options,
         )  # fmt: skip
 
-    arguments = (problem.model, params, ADAM.init(params), memory, problem.window, jnp.asarray(1e-3))
+    rates = {key: jnp.asarray(1e-3) for key in params}
+    arguments = (problem.model, params, OPTIMISERS["adam"].init(params), memory, problem.window, rates)
     leaves, structure = jax.tree.flatten(arguments)
     leaves = [jnp.asarray(leaf) for leaf in leaves]
 

@@ -15,7 +15,9 @@ from small import student
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
 from connfit.learn import PRESETS, Windowed, preset
+from connfit.rates import parameter_sizes
 from connfit.train import fit
+from connfit.training_step import GROUP_OF
 
 # Sums of some hundred float64 products in another order.
 EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-12}
@@ -135,7 +137,9 @@ def test_only_trained_maps_have_factors() -> None:
 
 def test_a_fit_with_pp_prop_learns() -> None:
     small = student()
-    config = TrainConfig(epochs=6, learning_rate=0.01, warmup_frames=5, patience=None)
+    sizes = parameter_sizes(small.model, small.params, small.cohort)
+    even = {GROUP_OF.get(key, key): 1 / size for key, size in sizes.items()}  # the same step for every group
+    config = TrainConfig(epochs=6, learning_rate=0.01, warmup_frames=5, patience=None, rate_scale=even)
     losses = [
         row["train_loss"]
         for row in fit(small.model, small.params, small.cohort, preset("pp-prop", window=8), config).history

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from msgspec import to_builtins
+from msgspec.structs import replace as msgspec_replace
 from rich.console import Console
 from small import student, write_files
 from typer.testing import CliRunner
 
 from connfit import cli, run
 from connfit import config as configuration
-from connfit.config import TrainConfig
+from connfit.cohort import Cohort
+from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import ConfigError
+from connfit.evaluate.errors import prediction_errors
+from connfit.gradcheck import rules_to_fit
 from connfit.gradient_fidelity import (
     Rule,
     Segment,
@@ -28,9 +33,16 @@ from connfit.gradient_fidelity import (
     gradient_fidelity,
     rules_to_compare,
 )
-from connfit.learn import PRESETS, Windowed
-from connfit.learning_curves import learning_curves
-from connfit.report.gradient_figure import cost_figure, print_fidelity
+from connfit.learn import PRESETS, Windowed, preset
+from connfit.learning_curves import Contender, _Bench, _Trial, learning_curves
+from connfit.recording import Parts
+from connfit.report import gradient_section
+from connfit.report.gradient_figure import print_fidelity
+from connfit.report.learning_figure import learning_figure, learning_table
+from connfit.report.learning_verdict import verdict
+from connfit.report.limits import credit_limits
+from connfit.simulate import ModelForecaster
+from connfit.train import fit
 
 FRAMES = 24
 
@@ -119,7 +131,9 @@ def test_segments_lie_in_training_parts_and_alternate_between_recordings() -> No
 
 def test_rules_cover_all_names_and_refuse_windows_longer_than_a_segment() -> None:
     rules = rules_to_compare(40, trace_decay=0.5)
-    assert {rule.name for rule in rules} == {"d-rtrl", "d-rtrl, bf16", "pp-prop", "hybrid", "tbptt", "hybrid-pp"}
+    assert {rule.name for rule in rules} == {
+        "d-rtrl", "d-rtrl, bf16", "pp-prop", "immediate", "hybrid", "tbptt", "hybrid-pp"
+    }  # fmt: skip
     assert [rule.learner.window for rule in rules if rule.name == "tbptt"] == [1, 4, 16]
     assert all(rule.learner.trace_decay == 0.5 for rule in rules if rule.learner.carry == "factorised")
     with pytest.raises(ConfigError, match="windows of 64 steps: a window must have 1 to 40"):
@@ -135,23 +149,248 @@ def test_too_long_a_segment_says_what_fits() -> None:
         check_steps_fit(small.model, small.params, 10, 4, free=10**6)
 
 
-def test_learning_curves_compare_at_equal_steps_and_seconds() -> None:
+def contenders(**learners: Windowed) -> tuple[Contender, ...]:
+    return tuple(
+        Contender(name, name, one, "adam", credit=one.window > 1 and one.credit != "none")
+        for name, one in learners.items()
+    )
+
+
+LEARNING = TrainConfig(epochs=6, learning_rate=0.01, warmup_frames=5)
+HORIZONS = EvaluateConfig(horizons=(1, 2), horizon_starts=16)
+
+
+@pytest.fixture(scope="module")
+def curves() -> dict[str, Any]:
+    """Truncated BPTT twice, the second with RMSprop, and no credit through time, on the small brain."""
     small = student()
-    learners = {"tbptt": Windowed(8, *PRESETS["tbptt"]), "wild": Windowed(8, *PRESETS["tbptt"])}
-    config = TrainConfig(epochs=3, learning_rate=0.01, warmup_frames=5)
     before = {key: np.array(value) for key, value in small.params.items()}
-    found = learning_curves(small.model, small.params, small.cohort, learners, config)
+    rules = contenders(tbptt=Windowed(8, *PRESETS["tbptt"]), immediate=preset("immediate"))
+    plans: list[str] = []
+    found = learning_curves(
+        small.model, small.params, small.cohort,
+        (*rules, replace(rules[0], label="tbptt, RMSprop", optimiser="rmsprop")), "tbptt", LEARNING, HORIZONS,
+        on_plan=plans.append,
+    )  # fmt: skip
     for key, value in before.items():
         np.testing.assert_array_equal(small.params[key], value)
-    first, second = found["curves"]
-    assert first["train_loss"] == second["train_loss"] and first["train_loss"][-1] < first["train_loss"][0]
-    assert first["steps"] == [120, 240, 360] and np.all(np.diff(first["seconds"]) > 0)
-    shortest = min(first["seconds"][-1], second["seconds"][-1])
-    assert found["equal_seconds"]["seconds"] == shortest
-    assert {row["epochs"] for row in found["equal_steps"]["rules"].values()} == {3}
-    bad = {**small.params, "bias": jnp.full(small.model.neurons, jnp.nan)}
-    stopped = learning_curves(small.model, bad, small.cohort, {"wild": learners["wild"]}, config)
-    assert "not finite" in stopped["curves"][0]["diverged"] and stopped["equal_steps"] is None
+    assert len(plans) == 1 and "3 pairs of rule and optimiser" in plans[0] and "9 to 30 fits, about" in plans[0]
+    return found
+
+
+def test_learning_rates_and_epochs_are_chosen_on_validation(curves: dict[str, Any]) -> None:
+    small = student()
+    for curve in curves["curves"]:
+        rates = {one["learning_rate"]: one["validation_selection"] for one in curve["learning_rates"]}
+        assert 3 <= len(rates) <= 5 and all(pytest.approx(one) in list(rates) for one in (0.01 / 3, 0.01, 0.03))
+        row = curves["equal_steps"]["rules"][curve["label"]]
+        assert row["validation_selection"] == max(rates.values()) == rates[row["learning_rate"]]
+        inside = sorted(rates)[1:-1]
+        assert row["learning_rate"] in inside or (len(rates) == 5 and row["rate_at_edge"])
+    row = curves["equal_steps"]["rules"]["tbptt, RMSprop"]
+    again = TrainConfig(**{
+        **to_builtins(LEARNING), "optimiser": "rmsprop", "learning_rate": row["learning_rate"], "patience": None
+    })  # fmt: skip
+    fitted = fit(small.model, small.params, small.cohort, Windowed(8, *PRESETS["tbptt"]), again)
+    selection = [one["selection"] for one in fitted.history]
+    assert row["chosen_epoch"] == int(np.argmax(selection)) and row["validation_selection"] == max(selection)
+    errors = [prediction_errors(fitted.forecaster(), one, "test", HORIZONS) for one in small.cohort.recordings]
+    for h in (1, 2):
+        assert row["test"][str(h)] == pytest.approx(np.mean([one.skill(h) for one in errors]), rel=1e-6)
+
+
+def test_learning_curves_compare_after_equal_steps_and_equal_time(curves: dict[str, Any]) -> None:
+    assert curves["equal_steps"]["steps"] == 6 * 119 and curves["steps_per_epoch"] == 119
+    pace = {curve["label"]: curve["seconds_per_epoch"] for curve in curves["curves"]}
+    assert all(curve["median_over_fastest"] >= 1 for curve in curves["curves"])
+    assert {row["epochs"] for row in curves["equal_steps"]["rules"].values()} == {6}
+    seconds = curves["equal_seconds"]["seconds"]
+    assert seconds == pytest.approx(6 * min(pace.values()))
+    for label, row in curves["equal_seconds"]["rules"].items():
+        assert row["epochs"] == min(6, round(seconds / pace[label]))
+    first = curves["curves"][0]
+    assert first["steps"] == [119 * (k + 1) for k in range(6)] and np.all(np.diff(first["seconds"]) > 0)
+    assert first["train_loss"][-1] < first["train_loss"][0]
+    for axis in ("equal_steps", "equal_seconds"):
+        rules, credit = curves[axis]["rules"], curves[axis]["credit"]
+        assert "difference" not in rules["tbptt"]
+        for row in (rules["immediate"], rules["tbptt, RMSprop"]):
+            for h in ("1", "2"):
+                one = row["difference"][h]
+                assert one["value"] == pytest.approx(row["test"][h] - rules["tbptt"]["test"][h], abs=1e-9)
+                assert one["low"] <= one["value"] <= one["high"]
+        if not rules["immediate"]["epochs"]:  # windows of one step are slow on a brain as small as this
+            assert axis == "equal_seconds" and credit is None
+            continue
+        assert credit["without_credit"] == "immediate" and credit["with_credit"].startswith("tbptt")
+        expected = rules[credit["with_credit"]]["test"]["2"] - rules["immediate"]["test"]["2"]
+        assert credit["difference"]["2"]["value"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that diverges at every rate is named, without a part in the comparison."""
+    small = student()
+    real = _Bench.trial
+
+    def slow(self: Any, contender: Contender, factor: float, epochs: int) -> Any:
+        if contender.label == "wild":
+            return _Trial(factor, factor, epochs, diverged="the loss is not finite")
+        trial = real(self, contender, factor, epochs)
+        much = 1e6 if contender.rule == "immediate" else 1.0
+        rows = tuple({**row, "ms_per_step": much} for row in trial.history)
+        return replace(trial, history=rows)
+
+    monkeypatch.setattr(_Bench, "trial", slow)
+    rules = contenders(
+        tbptt=Windowed(8, *PRESETS["tbptt"]), immediate=preset("immediate"), wild=Windowed(8, *PRESETS["tbptt"])
+    )
+    config = msgspec_replace(LEARNING, epochs=1)
+    found = learning_curves(small.model, small.params, small.cohort, rules, "tbptt", config, HORIZONS)
+    row = found["equal_seconds"]["rules"]["immediate"]
+    assert row["epochs"] == 0 and row["trained"] is False and found["equal_steps"]["rules"]["immediate"]["epochs"] == 1
+    forecaster = ModelForecaster(small.model, small.params, small.cohort)
+    errors = [prediction_errors(forecaster, one, "test", HORIZONS) for one in small.cohort.recordings]
+    assert row["test"]["1"] == pytest.approx(np.mean([one.skill(1) for one in errors]), rel=1e-6)
+    assert found["equal_seconds"]["credit"] is None, "a rule that was not trained is not compared as one"
+    assert found["curves"][2]["diverged"] == "the loss is not finite"
+    assert found["equal_steps"]["rules"]["wild"] == {"epochs": 1, "diverged": "the loss is not finite"}
+    _, cells = learning_table(found["equal_seconds"])
+    assert cells[1][1] == "0 (start kept)" and cells[2][2] == "diverged"
+
+
+def test_rates_go_further_where_the_best_is_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = student()
+    bench = _Bench(small.model, small.params, small.cohort, LEARNING, HORIZONS, None, 0)
+    rule = contenders(tbptt=Windowed(8, *PRESETS["tbptt"]))[0]
+
+    def tried(value: Any) -> list[float]:
+        def trial(self: Any, one: Contender, factor: float, epochs: int) -> _Trial:
+            best = value(factor)
+            return _Trial(factor, factor, epochs, value=best, epoch=-1 if best == 0 else 0)
+
+        monkeypatch.setattr(_Bench, "trial", trial)
+        return [round(one.factor, 3) for one in bench.search(rule, 2, lambda _: None)]
+
+    assert tried(lambda factor: 2.0 - abs(factor - 1)) == [0.333, 1, 3]
+    assert tried(lambda factor: factor) == [0.333, 1, 3, 9, 27]
+    assert tried(lambda factor: 1 / factor) == [0.333, 1, 3, 0.111, 0.037]
+    assert tried(lambda factor: 5 - abs(factor - 9)) == [0.333, 1, 3, 9, 27]
+    assert tried(lambda factor: 0.0) == [0.333, 1, 3, 0.111, 0.037], "no rate improves on the start"
+
+
+def test_without_a_validation_part_there_is_nothing_to_choose_by() -> None:
+    small = student()
+    movies = [replace(one, parts=Parts((0, 120), (120, 120), (120, 200))) for one in small.cohort.recordings]
+    rules = contenders(tbptt=Windowed(8, *PRESETS["tbptt"]))
+    with pytest.raises(ConfigError, match=r"on the validation part, and there is none: set data\.validation"):
+        learning_curves(small.model, small.params, Cohort.of(movies), rules, "tbptt", LEARNING)
+
+
+def difference(value: float, low: float | None, high: float | None) -> dict[str, Any]:
+    excludes = None if low is None or high is None else low > 0 or high < 0
+    reason = None if low is not None else "40 frames are too few for two blocks of 30"
+    return {"value": value, "low": low, "high": high, "excludes_zero": excludes, "reason": reason}
+
+
+def made_curves(one: dict[str, Any]) -> dict[str, Any]:
+    """Learning curves of two rules whose difference is given."""
+    row = {"epochs": 20, "trained": True, "learning_rate": 0.01, "train_loss": 1.0, "validation_skill": 0.3,
+           "validation_selection": 0.3}  # fmt: skip
+    skill = {"1": 0.25, "10": None}
+    rules = {
+        "hybrid": {**row, "test": skill},
+        "immediate": {**row, "test": {"1": 0.25 - one["value"], "10": None}, "difference": {"1": {
+            **one, "value": -one["value"], "low": one["high"] and -one["high"], "high": one["low"] and -one["low"]}}},
+    }  # fmt: skip
+    credit = {"with_credit": "hybrid", "without_credit": "immediate", "difference": {"1": one}}
+    at = {"rules": rules, "credit": credit}
+    curve = {"steps": [4, 8], "train_loss": [2.0, 1.0], "window": 16, "optimiser": "adam"}
+    return {
+        "reference": "hybrid", "epochs": 20, "select_on": "one_step",
+        "left_out": [{"rule": "pp-prop", "reason": "states are forced"}],
+        "curves": [
+            {"rule": "hybrid", "label": "hybrid", "seconds": [1.0, 2.0], **curve},
+            {"rule": "immediate", "label": "immediate", "seconds": [3.0, 6.0], **curve},
+            {"rule": "tbptt", "label": "tbptt", "diverged": "the loss is not finite"},
+        ],
+        "equal_steps": {"steps": 8, **at}, "equal_seconds": {"seconds": 2.0, **at},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("one", "words", "best"),
+    [
+        (difference(0.02, 0.01, 0.03), "Temporal credit matters here", "hybrid with a skill of 0.250"),
+        (difference(-0.02, -0.03, -0.01), "The cheap rule wins", "immediate with a skill of 0.270; hybrid, which all "
+         "are compared with, has 0.250 (difference +0.020 [+0.010, +0.030])"),
+        (difference(0.005, -0.01, 0.02), "The cheap rule is as good", "hybrid with a skill of 0.250"),
+        (difference(0.005, None, None), "left open: 40 frames are too few", "hybrid with a skill of 0.250"),
+    ],
+)  # fmt: skip
+def test_the_verdict_says_who_wins_whoever_it_is(one: dict[str, Any], words: str, best: str) -> None:
+    curves = made_curves(one)
+    said = verdict(curves)
+    assert len(said) == 4 and sum(words in line for line in said) == 2
+    assert said[0] == f"After equal steps (20 epochs), one frame ahead: best on test is {best}."
+    assert said[2].startswith("After equal time (2 s of training), one frame ahead")
+    limits = " ".join(credit_limits(curves))
+    assert ("cheap rule" in limits) is ("cheap" in words)
+    if "cheap" in words:
+        assert f"{'wins' if 'wins' in words else 'is as good'} after equal steps 1 frame ahead" in limits
+    for ratio, warned in ((1.4, False), (3.0, True)):
+        curves["curves"][0]["median_over_fastest"] = ratio
+        assert ("3.0 times as long as the fastest" in verdict(curves)[-1]) is warned
+    nothing = {**curves, "equal_steps": None, "equal_seconds": None}
+    assert verdict(nothing) == [] and credit_limits(nothing) == []
+
+
+def test_learning_curves_are_drawn_and_printed() -> None:
+    curves = made_curves(difference(0.005, -0.01, 0.02))
+    curves["text"] = verdict(curves)
+    group = {"cosine": 0.5, "relative_norm": 1.0, "bias": 0.1}
+    cost = {"window": 4, "ms_per_step": 1.0, "carried_bytes": 10, "working_bytes": 20, "by_window": False}
+    record = {
+        "surrogate": True, "dataset": "toy", "phase": "teacher-forced", "segments": [{}], "steps": 8,
+        "parameters": {"start": [{"rule": "hybrid", "label": "hybrid", "groups": {"bias": group}, **cost}]},
+        "learning_curves": curves,
+    }  # fmt: skip
+    lines = [line.get_xydata().tolist() for axes in learning_figure(curves).axes[:2] for line in axes.lines]
+    assert lines == [[[4, 2], [8, 1]], [[4, 2], [8, 1]], [[1, 2], [2, 1]], [[3, 2], [6, 1]]]
+    shown = [axes.get_title(loc="left") for axes in learning_figure(curves).axes[2:]]
+    assert shown == ["after equal steps", "after equal time (2 s)"]
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_fidelity(record, console)
+    text = " ".join(console.export_text().split())
+    for expected in (
+        "SURROGATE toy", "tbptt: the loss is not finite", "after equal time (2 s)", "learning curves without pp-prop",
+        "The cheap rule is as good: with and without credit through time are not distinguishable",
+    ):  # fmt: skip
+        assert expected in text
+    blocks = "".join(gradient_section._curves(record))
+    assert "Does temporal credit matter?" in blocks and "The cheap rule is as good" in blocks
+    assert "−0.005 [-0.020, +0.010]" in blocks or "-0.005 [-0.020, +0.010]" in blocks
+
+
+def test_every_rule_is_fitted_and_what_is_undefined_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    config = configuration.read(write_files(tmp_path))
+    job = run.prepare(config)
+    rules, reference, left_out = rules_to_fit(job)
+    labels = ["hybrid", "d-rtrl", "tbptt", "pp-prop", "immediate", "immediate, K = 8", "bptt"]
+    assert [one.label for one in rules] == [*labels, *(f"{label}, RMSprop" for label in labels)]
+    assert (reference, left_out) == ("hybrid", [])
+    assert {one.label for one in rules if not one.credit} == {
+        "immediate", "immediate, K = 8", "immediate, RMSprop", "immediate, K = 8, RMSprop"
+    }  # fmt: skip
+    forced = run.prepare(configuration.override(config, ["model.state_forcing=0.5", "train.optimiser=rmsprop"]))
+    rules, reference, left_out = rules_to_fit(forced, ("rmsprop",))
+    assert [one.label for one in rules] == [label for label in labels if label != "pp-prop"]
+    assert left_out[0]["rule"] == "pp-prop" and "carry = 'factorised' does not know" in left_out[0]["reason"]
+    own = {"d-rtrl": "d-rtrl", "tbptt": "tbptt", "immediate": "immediate", "bptt": "bptt"}
+    for name, label in own.items():
+        job = run.prepare(configuration.override(config, [f"learner.preset={name}"]))
+        rules, reference, _ = rules_to_fit(job, ())
+        assert reference == label
+        assert next(one.learner for one in rules if one.label == label) == job.learner
 
 
 def test_the_command_measures_a_run_before_and_after_its_fit(tmp_path: Path) -> None:
@@ -164,7 +403,16 @@ def test_the_command_measures_a_run_before_and_after_its_fit(tmp_path: Path) -> 
     assert list(record["parameters"]) == ["start", "fitted"]
     assert (record["steps"], record["phase"], len(record["segments"])) == (24, "teacher-forced", 2)
     start, fitted = record["parameters"].values()
-    labels = ["bptt", "d-rtrl", "d-rtrl, bf16", "pp-prop", "hybrid, K = 4", "tbptt, K = 4", "hybrid-pp, K = 4"]
+    labels = [
+        "bptt",
+        "d-rtrl",
+        "d-rtrl, bf16",
+        "pp-prop",
+        "immediate",
+        "hybrid, K = 4",
+        "tbptt, K = 4",
+        "hybrid-pp, K = 4",
+    ]
     assert [row["label"] for row in start] == [row["label"] for row in fitted] == labels
     assert start[1]["groups"]["weights"] != fitted[1]["groups"]["weights"]
     assert {path.name for path in (tmp_path / "run" / "figures").iterdir()} == {
@@ -174,25 +422,3 @@ def test_the_command_measures_a_run_before_and_after_its_fit(tmp_path: Path) -> 
     assert max(map(len, ran.output.replace(str(tmp_path), "").splitlines())) <= 80
     refused = CliRunner().invoke(cli.app, ["gradcheck", str(tmp_path / "run"), "--set", "seed=1"])
     assert isinstance(refused.exception, ConfigError) and "--set changes nothing" in str(refused.exception)
-
-
-def test_learning_curves_are_drawn_and_printed() -> None:
-    group = {"cosine": 0.5, "relative_norm": 1.0, "bias": 0.1}
-    cost = {"window": 4, "ms_per_step": 1.0, "carried_bytes": 10, "working_bytes": 20, "by_window": False}
-    row = {"rule": "hybrid", "label": "hybrid", "groups": {"bias": group}, **cost}
-    curve = {"rule": "hybrid", "steps": [4, 8], "seconds": [1.0, 2.0], "train_loss": [2.0, 1.0]}
-    at = {"seconds": 2.0, "rules": {"hybrid": {"epochs": 2, "train_loss": 1.0, "validation_skill": None}}}
-    record = {
-        "surrogate": True, "dataset": "toy", "phase": "teacher-forced", "segments": [{}], "steps": 8,
-        "parameters": {"start": [row]},
-        "learning_curves": {
-            "curves": [curve, {"rule": "tbptt", "diverged": "the loss is not finite"}], "equal_seconds": at
-        },
-    }  # fmt: skip
-    figure = cost_figure(record)
-    lines = [line for axes in figure.axes for line in axes.lines]
-    assert [line.get_xydata().tolist() for line in lines] == [[[4, 2], [8, 1]], [[1, 2], [2, 1]]]
-    console = Console(width=80, record=True, file=io.StringIO())
-    print_fidelity(record, console)
-    text = console.export_text()
-    assert "SURROGATE toy" in text and "tbptt: the loss is not finite" in text and "learning curves, at 2 s" in text

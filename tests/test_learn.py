@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -104,6 +105,33 @@ def test_bptt_of_every_variant_of_the_model_in_two_windows(variant: str) -> None
     got = run(preset("tbptt", window=8), problem)
     assert_same(got, cut_autodiff(problem, 8), **EXACT)
     assert all(np.abs(value).max() > 0 for value in got.values())
+
+
+def one_step_autodiff(problem: Problem) -> dict[str, np.ndarray]:
+    """Autodiff of the loss of every single step, with the rates before it and what was fed back into it held fixed."""
+    rates, total = rest(problem), {}
+    for piece in pieces(problem.window, 1):
+        fed_back = np.asarray(dense_matrices(problem, problem.params)[2] @ rates)
+        fixed = piece._replace(
+            inputs=np.where(piece.forced, piece.inputs, fed_back), forced=np.ones_like(piece.forced), fed_back=None
+        )
+        (gradient, _), rates = autodiff(problem, problem.params, rates, fixed)
+        total = {key: total.get(key, 0) + np.asarray(value) for key, value in gradient.items()}
+    return total
+
+
+@pytest.mark.parametrize("problem", [base, mixed])
+def test_immediate_is_autodiff_of_one_step_with_the_state_held_fixed(problem: Any) -> None:
+    expected = one_step_autodiff(problem())
+    assert_same(run(preset("immediate"), problem()), expected, **EXACT)
+    for steps in (4, 16):  # without credit through time a window only says how often parameters move
+        assert_same(run(Windowed(steps, "none", "none"), problem()), expected, **EXACT)
+    assert all(np.abs(value).max() > 0 for value in expected.values())
+
+
+def test_immediate_remembers_nothing_but_the_rates() -> None:
+    memory = preset("immediate").start(base().model, 2, base().model.groups)
+    assert [leaf.shape for leaf in jax.tree.leaves(memory)] == [(60, 2)]
 
 
 def explicit_traces(problem: Problem, *, exact_inside: int | None) -> dict[str, np.ndarray]:
@@ -206,6 +234,8 @@ def test_history_differs_from_traces_by_no_more_than_the_stated_share(credit: st
 
 def test_rules_that_should_differ_do() -> None:
     gradients = {name: run(preset(name, window=4), base()) for name in ("d-rtrl", "hybrid", "tbptt")}
+    gradients["immediate"] = run(preset("immediate"), base())
+    gradients["own state only"] = run(Windowed(4, "neuron", "none"), base())
     gradients["bptt"] = run(preset("bptt", window=STEPS), base())
     names = list(gradients)
     for k, first in enumerate(names):
@@ -255,11 +285,22 @@ def test_only_the_groups_that_are_trained_have_a_gradient() -> None:
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"window": 0}, "window"), ({"credit": "neurons"}, "did you mean 'neuron'"), ({"history": 3}, "history")],
+    [
+        ({"window": 0}, "window"),
+        ({"credit": "neurons"}, "did you mean 'neuron'"),
+        ({"history": 3}, "history"),
+        ({"credit": "none"}, "use carry = 'none'"),
+    ],
 )
 def test_wrong_dials_are_named(options: dict, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         Windowed(**options)
+
+
+def test_the_window_of_immediate_is_its_own() -> None:
+    assert preset("immediate") == Windowed(1, "neuron", "none") and preset("hybrid").window == 16
+    with pytest.raises(ConfigError, match=r"windows of 1 step.* credit = 'none'"):
+        preset("immediate", window=16)
 
 
 def test_relu_conventions_agree() -> None:

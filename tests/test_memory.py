@@ -20,8 +20,9 @@ from connfit.learn import Windowed
 from connfit.learn.base import WindowArrays
 from connfit.memory import check_memory, estimate_memory
 from connfit.models import RateModel, Readout, share_strengths
+from connfit.optimiser import OPTIMISERS
 from connfit.recording import Parts, Recording
-from connfit.training_step import ADAM, StepOptions, training_step
+from connfit.training_step import StepOptions, training_step
 
 NEURONS, UNITS = 3000, 12
 
@@ -52,14 +53,15 @@ def sizes(model: RateModel) -> dict[str, Any]:
     return found if model.drive is None else {**found, "drive": model.drive.strengths_shape}
 
 
-def compiled_bytes(model: RateModel, params: dict, learner: Windowed, batch: int) -> int:
+def compiled_bytes(model: RateModel, params: dict, learner: Windowed, batch: int, optimiser: str = "adam") -> int:
     """What a step holds beside its arguments, and those of its arguments that the estimate counts."""
     zero = jnp.zeros((learner.window, UNITS, batch))
     window = WindowArrays(zero, zero > 0, zero, zero, jnp.zeros(0, jnp.int32))
     memory_before = learner.start(model, batch, model.groups)
     analysis = training_step.lower(
-        model, params, {}, None, ADAM.init(params), memory_before, window, jnp.float32(1.0),
-        learner=learner, groups=model.groups, options=StepOptions(),
+        model, params, {}, None, OPTIMISERS[optimiser].init(params), memory_before, window,
+        {key: jnp.float32(1.0) for key in params},
+        learner=learner, groups=model.groups, options=StepOptions(optimiser=optimiser),
     ).compile().memory_analysis()  # fmt: skip
     return analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
 
@@ -92,6 +94,20 @@ def test_the_estimate_is_what_a_compiled_step_holds(
     assert held + estimate.parts["wiring"] == pytest.approx(
         compiled_bytes(model, params, learner, recordings), rel=0.25
     )
+
+
+@pytest.mark.parametrize("learner", [Windowed(16), Windowed(1, "neuron", "none"), Windowed(16, "none", "none")])
+def test_rmsprop_remembers_half_as_much(learner: Windowed) -> None:
+    model, params, cohort = problem(1)
+    adam, rmsprop = (
+        estimate_memory(model, params, cohort, learner, TrainConfig(optimiser=name), model.groups)
+        for name in ("adam", "rmsprop")
+    )
+    assert rmsprop.parts["moments"] == adam.parts["moments"] / 2 == adam.parts["gradient"]
+    assert {**adam.parts, "moments": 0} == {**rmsprop.parts, "moments": 0}
+    saved = adam.total - rmsprop.total
+    held = compiled_bytes(model, params, learner, 1) - compiled_bytes(model, params, learner, 1, "rmsprop")
+    assert held == pytest.approx(saved, rel=0.05)
 
 
 def test_the_estimate_counts_what_is_trained_and_does_not_grow_with_frames() -> None:

@@ -10,11 +10,14 @@ from typing import Any
 import msgspec
 
 from connfit.checkpoint import write_json
+from connfit.config import LearnerConfig
+from connfit.errors import ConfigError
 from connfit.gradient_fidelity import check_steps_fit, choose_segments, gradient_fidelity, rules_to_compare
 from connfit.job import Job
-from connfit.learn import PRESETS, Windowed
-from connfit.learning_curves import learning_curves
+from connfit.learn import IMMEDIATE_WINDOW, PRESETS, Windowed, preset
+from connfit.learning_curves import Contender, check_can_choose, learning_curves
 from connfit.models.base import Params
+from connfit.optimiser import LABELS, OPTIMISERS
 from connfit.run import load_fit, load_job
 
 
@@ -30,6 +33,61 @@ def job_of_run(folder: Path) -> tuple[Job, Params | None]:
     return load_job(folder), load_fit(folder).params if finished else None
 
 
+def rules_to_fit(
+    job: Job, optimisers: Sequence[str] = tuple(OPTIMISERS)
+) -> tuple[tuple[Contender, ...], str, list[dict[str, str]]]:
+    """All rules with each optimiser, the label of the one that the others are compared with, and rules left out.
+
+    Rules have the K of the job's learner; immediate has 1, and beside it stands the same rule with the K of the others,
+    so that the frequency of changes is told from the credit. The rule to compare with is the job's own, or hybrid
+    where that has no name.
+
+    Returns
+    -------
+    contenders, reference
+    left_out
+        `rule` and `reason` of each rule that cannot be fitted to these data.
+    """
+    own = job.learner
+    longest = max(one.require_parts().train[1] for one in job.cohort.recordings) * job.cohort.substeps
+    k = own.window if IMMEDIATE_WINDOW < own.window < longest else LearnerConfig().window
+    dials = {name: PRESETS[name] for name in ("hybrid", "d-rtrl", "tbptt", "pp-prop")}
+    learners = {
+        name: Windowed(k, *dial, trace_dtype=own.trace_dtype, trace_decay=own.trace_decay)
+        for name, dial in dials.items()
+    }
+    learners |= {"immediate": preset("immediate"), f"immediate, K = {k}": Windowed(k, "none", "none")}
+    left_out = []
+    try:
+        learners["pp-prop"].start(job.model, 1, job.trained)
+    except ConfigError as error:
+        left_out.append({"rule": "pp-prop", "reason": str(error)})
+        del learners["pp-prop"]
+    try:
+        batch = min(job.config.train.batch or len(job.cohort.recordings), len(job.cohort.recordings))
+        check_steps_fit(job.model, job.params, longest * batch, 1)
+        if k < longest:
+            learners["bptt"] = preset("bptt", window=longest)
+    except ConfigError as error:
+        left_out.append({"rule": "bptt", "reason": str(error)})
+    first = job.config.train.optimiser
+    contenders = tuple(
+        Contender(
+            name.partition(",")[0],
+            name if optimiser == first else f"{name}, {LABELS[optimiser]}",
+            learner,
+            optimiser,
+            credit=not name.startswith("immediate"),
+        )
+        for optimiser in (first, *(one for one in optimisers if one != first))
+        for name, learner in learners.items()
+    )
+    same = [name for name, one in learners.items() if (one.credit, one.carry) == (own.credit, own.carry)]
+    # Truncated and full BPTT differ in K alone, as do both kinds of immediate.
+    nearest = [name for name in same if learners[name].window == own.window] or same or ["hybrid"]
+    return contenders, nearest[0], left_out
+
+
 def check_gradients(
     job: Job,
     out: str | Path,
@@ -41,6 +99,8 @@ def check_gradients(
     windows: Sequence[int] | None = None,
     free_run: bool = False,
     curve_epochs: int = 0,
+    optimisers: Sequence[str] = tuple(OPTIMISERS),
+    on_plan: Callable[[str], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measure on a job's model and recordings, and write `gradient_fidelity.json` and its figures.
@@ -58,7 +118,11 @@ def check_gradients(
     free_run
         Measure as the free-running phase of the fit trains, with stretches on the model's own predictions.
     curve_epochs
-        Epochs of a fit with each rule at the K of the job's learner; 0: none.
+        Epochs of the fits with each rule, see `connfit.learning_curves`; 0: none.
+    optimisers
+        Those that each rule is fitted with.
+    on_plan
+        Called with what the learning curves will take, before they begin.
 
     Returns
     -------
@@ -69,13 +133,13 @@ def check_gradients(
     from connfit.report.gradient_figure import write_figures
 
     say = on_progress or (lambda _: None)
+    if curve_epochs:
+        check_can_choose(job.cohort)
     steps = frames * job.cohort.substeps
     rules = rules_to_compare(steps, windows, trace_decay=job.learner.trace_decay)
-    names = ("d-rtrl", "pp-prop", "hybrid", "tbptt")
     # Factors per neuron do not know when a neuron's state was replaced.
     if job.model.state_forcing and job.model.correction is None:
         rules = tuple(rule for rule in rules if rule.learner.carry != "factorised")
-        names = tuple(name for name in names if name != "pp-prop")
     chosen = choose_segments(job.cohort, frames, segments)
     check_steps_fit(job.model, job.params, steps, segments)
     warmup = min(job.config.train.warmup_frames, frames // 2)
@@ -107,13 +171,16 @@ def check_gradients(
         },
     }  # fmt: skip
     if curve_epochs:
-        k, decay = job.learner.window, job.learner.trace_decay
         config = msgspec.structs.replace(job.config.train, epochs=curve_epochs, free_run_epochs=0, patience=None)
-        record["learning_curves"] = learning_curves(
-            job.model, job.params, job.cohort,
-            {name: Windowed(k, *PRESETS[name], trace_decay=decay) for name in names}, config,
-            trained=job.trained, seed=job.config.seed, on_progress=lambda label: say(f"learning curve: {label}"),
-        )  # fmt: skip
+        contenders, reference, left_out = rules_to_fit(job, optimisers)
+        record["learning_curves"] = {
+            "left_out": left_out,
+            **learning_curves(
+                job.model, job.params, job.cohort, contenders, reference, config, job.config.evaluate,
+                trained=job.trained, seed=job.config.seed, on_plan=on_plan,
+                on_progress=lambda label: say(f"learning curves: {label}"),
+            ),
+        }  # fmt: skip
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "gradient_fidelity.json", record)

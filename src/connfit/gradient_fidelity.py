@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from connfit.cohort import Cohort
 from connfit.errors import ConfigError, first_ten
-from connfit.learn import PRESETS, WindowArrays, Windowed
+from connfit.learn import PRESETS, WindowArrays, Windowed, preset
 from connfit.memory import LIBRARIES, WINDOW_ARRAYS, memory_limit
 from connfit.models.base import Params
 from connfit.models.rate import RateModel
@@ -61,7 +61,7 @@ class Segment:
 
 
 def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_decay: float = 0.9) -> tuple[Rule, ...]:
-    """D-RTRL, the same with traces in bfloat16, pp-prop, and for each K hybrid, truncated BPTT and hybrid with factors.
+    """D-RTRL (also bfloat16), pp-prop, immediate, and for each K hybrid, truncated BPTT and hybrid with factors.
 
     Parameters
     ----------
@@ -87,6 +87,7 @@ def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_
         Rule("d-rtrl", Windowed(some, *PRESETS["d-rtrl"]), by_window=False),
         Rule("d-rtrl, bf16", Windowed(some, *PRESETS["d-rtrl"], trace_dtype="bfloat16"), by_window=False),
         Rule("pp-prop", Windowed(some, *PRESETS["pp-prop"], trace_decay=trace_decay), by_window=False),
+        Rule("immediate", preset("immediate"), by_window=False),
     ]
     turning = [Rule(name, Windowed(k, *PRESETS[name])) for name in ("hybrid", "tbptt") for k in windows]
     light = [Rule("hybrid-pp", Windowed(k, "network", "factorised", trace_decay=trace_decay)) for k in windows]

@@ -18,6 +18,7 @@ from connfit.learn import Windowed
 from connfit.models.base import Params
 from connfit.models.maps import SynapticMap
 from connfit.models.rate import RateModel
+from connfit.optimiser import moments_per_parameter
 from connfit.training_step import KEY_OF
 
 LIBRARIES = 575_000_000
@@ -85,13 +86,13 @@ def estimate_memory(
     frames = sum(one.values.nbytes + one.mask.nbytes for one in cohort.recordings)
     # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
     of_branches = steps * _trace_size(model.recurrent) * batch * number if "gains" in trained else 0
-    validates = cohort.observations("validation") > 0
+    validates = any(one.require_parts().length("validation") for one in cohort.recordings)
     parts = {
         "libraries": LIBRARIES,
         "wiring": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(model.recurrent)),
         "parameters": sum(size.values()),
         "their start": sum(size.values()),
-        "moments": 2 * moving,
+        "moments": moments_per_parameter(config.optimiser) * moving,
         "gradient": moving,
         "best so far": moving if validates else 0,
         "traces": stored * traces * batch if learner.carry == "trace" else 0,

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from connfit import config as configuration
-from connfit.cli.console import Setting, dataset_config, err_console, out_console
-from connfit.errors import ConfigError
+from connfit.cli.console import Setting, dataset_config, draw_again, err_console, out_console
+from connfit.errors import ConfigError, one_of
 
 
 def gradcheck(
@@ -30,7 +30,17 @@ def gradcheck(
     free_run: Annotated[
         bool, typer.Option("--free-run", help="Segments as in the free-running phase of a fit.")
     ] = False,
-    curves: Annotated[int, typer.Option(help="Also fit with each rule for so many epochs: learning curves.")] = 0,
+    curves: Annotated[
+        int,
+        typer.Option(
+            help="Also fit with each rule and optimiser, at several learning rates, for so many epochs: which is best "
+            "on test after equal steps and equal time."
+        ),
+    ] = 0,
+    optimiser: Annotated[
+        list[str] | None,
+        typer.Option(help="Optimiser of --curves; may be repeated.", show_default="adam and rmsprop"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder to write to.", show_default="DIR or runs/gradcheck-<name>")
     ] = None,
@@ -39,8 +49,10 @@ def gradcheck(
     """Compare the gradients of all learning rules with backpropagation through time, on your model and data."""
     from connfit import gradcheck as checking
     from connfit import run
+    from connfit.optimiser import OPTIMISERS
     from connfit.report.gradient_figure import print_fidelity
 
+    optimisers = [one_of("--optimiser", one, OPTIMISERS) for one in optimiser or OPTIMISERS]
     folder = Path(source)
     with err_console.status("reading") as status:
         if (folder / "config.json").exists():
@@ -55,7 +67,10 @@ def gradcheck(
             folder = Path("runs", f"gradcheck-{folder.stem if folder.suffix else source}")
         record = checking.check_gradients(
             job, out or folder, fitted=fitted, epochs=epochs, frames=frames, segments=segments, windows=window,
-            free_run=free_run, curve_epochs=curves, on_progress=lambda text: status.update(text),
+            free_run=free_run, curve_epochs=curves, optimisers=optimisers,
+            on_plan=lambda text: err_console.print(text, highlight=False, soft_wrap=True),
+            on_progress=lambda text: status.update(text),
         )  # fmt: skip
     print_fidelity(record, out_console)
     out_console.print(f"\nwritten to {out or folder}", highlight=False, soft_wrap=True)
+    draw_again(out or folder)

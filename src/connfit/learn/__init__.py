@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connfit.errors import one_of
+from connfit.errors import ConfigError, one_of
 from connfit.learn.base import Learner, WindowArrays, WindowResult
 from connfit.learn.windowed import Windowed, history_error
 
@@ -11,22 +11,47 @@ PRESETS = {
     "hybrid": ("network", "trace"),
     "tbptt": ("network", "none"),
     "pp-prop": ("neuron", "factorised"),
+    "immediate": ("neuron", "none"),
     "bptt": ("network", "none"),
 }
 
+IMMEDIATE_WINDOW = 1
+"""K of `"immediate"`: in a longer window its credit would travel back through each neuron's own state."""
 
-def preset(name: str, *, window: int = 16) -> Windowed:
+
+def preset(name: str, *, window: int | None = None) -> Windowed:
     """A rule by its name.
 
     Parameters
     ----------
     name
-        `"d-rtrl"`, `"hybrid"`, `"tbptt"` (truncated to `window` steps), `"pp-prop"` or `"bptt"`.
+        `"d-rtrl"`, `"hybrid"`, `"tbptt"` (truncated to `window` steps), `"pp-prop"`, `"immediate"` (no credit through
+        time) or `"bptt"`.
     window
-        K; for `"bptt"` give the number of steps of the whole recording.
+        K, default 16; for `"bptt"` give the number of steps of the whole recording. That of `"immediate"` is 1.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such rule, or a window is given for one that has its own.
     """
     credit, carry = PRESETS[one_of("learner", name, PRESETS)]
-    return Windowed(window=window, credit=credit, carry=carry)
+    if name == "immediate" and window not in (None, IMMEDIATE_WINDOW):
+        raise ConfigError(
+            f"window = {window}: the rule 'immediate' has windows of 1 step; for longer ones without credit through "
+            "time use credit = 'none' and carry = 'none'"
+        )
+    steps = IMMEDIATE_WINDOW if name == "immediate" else window
+    return Windowed(window=16 if steps is None else steps, credit=credit, carry=carry)
 
 
-__all__ = ["PRESETS", "Learner", "WindowArrays", "WindowResult", "Windowed", "history_error", "preset"]
+__all__ = [
+    "IMMEDIATE_WINDOW",
+    "PRESETS",
+    "Learner",
+    "WindowArrays",
+    "WindowResult",
+    "Windowed",
+    "history_error",
+    "preset",
+]

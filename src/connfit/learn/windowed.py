@@ -9,6 +9,8 @@ credit        carry           K     what it is
 ``network``   ``none``        T     backpropagation through time
 ``neuron``    ``factorised``  any   pp-prop, the same gradient for every K
 ``network``   ``factorised``  K     exact inside the window, pp-prop's factors across windows
+``neuron``    ``none``        1     immediate: no credit through time at all
+``none``      ``none``        any   the same gradient for every K, so that parameters may move less often
 ============  ==============  ====  ==========================================================
 
 ``carry="factorised"`` keeps two numbers per neuron instead of one per connection (`connfit.learn.factorised`).
@@ -38,7 +40,7 @@ from connfit.models.base import Model, Params
 from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, kept_share, read_out, run_window
 from connfit.models.maps import SynapticMap
 
-CREDITS = ("neuron", "network")
+CREDITS = ("neuron", "network", "none")
 CARRIES = ("trace", "history", "factorised", "none")
 TRACE_DTYPES = ("float32", "bfloat16")
 
@@ -72,7 +74,8 @@ class Windowed:
         K, steps between two changes of the parameters.
     credit
         `"neuron"`: the adjoint decays along each neuron's own state. `"network"`: it also travels
-        back through the connections and, in free run, through read-out and drive.
+        back through the connections and, in free run, through read-out and drive. `"none"`: the error of a step
+        meets that step alone.
     carry
         What tells a window about the steps before it: `"trace"` (an eligibility trace per strength
         and recording), `"factorised"` (a factor per neuron at either end of the strengths),
@@ -97,8 +100,12 @@ class Windowed:
         one_of("credit", self.credit, CREDITS)
         one_of("carry", self.carry, CARRIES)
         one_of("trace_dtype", self.trace_dtype, TRACE_DTYPES)
-        if self.window < 1:
-            raise ConfigError(f"window = {self.window} must be 1 or more steps")
+        if self.credit == "none" and self.carry != "none":
+            raise ConfigError(
+                f"credit = 'none' gives nothing to what carry = {self.carry!r} remembers: use carry = 'none'"
+            )
+        if not isinstance(self.window, int) or self.window < 1:
+            raise ConfigError(f"window = {self.window} must be a whole number of steps, 1 or more")
         if self.history is not None and (self.carry != "history" or self.history < 1):
             raise ConfigError(f"history = {self.history} needs carry = 'history' and 1 or more steps")
         if not 0 <= self.trace_decay < 1:
@@ -196,7 +203,7 @@ class Windowed:
             unit_adjoint = error_t + to_prediction
             rate_adjoint = to_rates + model.readout.adjoint(strengths, unit_adjoint)
             driven = gain * rate_adjoint
-            to_rates = alpha * rate_adjoint
+            to_rates = jnp.zeros_like(rate_adjoint) if self.credit == "none" else alpha * rate_adjoint
             if network:
                 to_rates += model.outputs_adjoint(model.recurrent.adjoint(recurrent, driven))
             if kept_t is not None:

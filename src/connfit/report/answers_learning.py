@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from connfit.report.evidence import Answer, Evidence
 from connfit.report.gradient_section import main_group, telling
+from connfit.report.learning_verdict import AXES, ahead, horizons_spoken_of, outcome_of
 from connfit.report.run_files import GRADIENT
+from connfit.report.study_evidence import StudyEvidence
 
 CHECK = "connfit gradcheck DIR"
 CURVES = "connfit gradcheck DIR --curves 20"
+OUTCOMES = {
+    "matters": "temporal credit matters",
+    "cheap wins": "the cheap rule wins",
+    "cheap as good": "the cheap rule is as good",
+}
 STATES = {"start": "at the start of the fit", "fitted": "at the fitted parameters"}
 
 
@@ -36,7 +43,17 @@ def gradient_bias(e: Evidence) -> Answer:
 
 
 def lower_loss_on_test(e: Evidence) -> Answer:
-    """Learning curves of the rules, on training loss and on validation."""
+    """Fits with all rules and optimisers after equal steps and equal time, on test; rules of a study over seeds."""
+    contests = [axis for axis in AXES if e.get(f"{GRADIENT}#/learning_curves/{axis}/credit")]
+    study = StudyEvidence(e)
+    fitted = study.names("learning") if study.is_there else []
+    if contests or fitted:
+        said = [_contest(e, axis) for axis in contests]
+        if fitted:
+            said += [study.verdict(fitted, us="the rule of this fit"), study.differences(fitted)]
+        else:
+            said.append("One start of each: intervals are over blocks of time of the test part.")
+        return e.answer("answered", *said, section="gradient" if contests else "study")
     curves = e.get(f"{GRADIENT}#/learning_curves/equal_seconds/rules")
     if not curves:
         return e.answer(
@@ -55,8 +72,29 @@ def lower_loss_on_test(e: Evidence) -> Answer:
     return e.answer(
         "partly",
         f"After equal time of training, {'; '.join(parts)}.",
-        "Test parts are left alone by learning curves; a fit by full BPTT is `connfit fit ... --preset bptt`.",
+        f"They were made by a release that left the test part alone: run `{CURVES}` again.",
         section="gradient",
+    )
+
+
+def _contest(e: Evidence, axis: str) -> str:
+    """The best rule with credit through time minus the best without, chosen on validation, and what that says."""
+    at = f"{GRADIENT}#/learning_curves/{axis}/credit"
+    first, second = (e.name(e.get(f"{at}/{key}"), f"{at}/{key}") for key in ("with_credit", "without_credit"))
+    parts = []
+    for h in horizons_spoken_of(e.get(f"{GRADIENT}#/learning_curves/{axis}")):
+        one = f"{at}/difference/{h}"
+        outcome = e.get(one) and outcome_of(e.get(one))
+        if outcome is None:
+            continue
+        when = "one frame ahead" if h == "1" else f"{e.name(ahead(h), one)}"
+        interval = f"{e.say(f'{one}/value')} ({e.say(f'{one}/low')} to {e.say(f'{one}/high')})"
+        parts.append(f"{when} {interval}, so {OUTCOMES[outcome]}")
+    if not parts:
+        return ""
+    return (
+        f"After {AXES[axis]}, skill on test of the best rule with credit through time ({first}) minus that of the best "
+        f"without ({second}), both chosen on validation: {'; '.join(parts)}."
     )
 
 

@@ -14,17 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from connfit.report.style import DATA, MARKERS, SPARE, WIDTH, empty, look, new_figure, save_figure
+from connfit.report.learning_figure import COLOURS, label_of, learning_figure, learning_table
+from connfit.report.learning_verdict import AXES
+from connfit.report.style import MARKERS, SPARE, WIDTH, empty, look, new_figure, save_figure
 
-COLOURS = {
-    "hybrid": "#D55E00",
-    "hybrid-pp": "#E69F00",
-    "tbptt": "#0072B2",
-    "d-rtrl": "#009E73",
-    "d-rtrl, bf16": "#56B4E9",
-    "pp-prop": "#CC79A7",
-    "bptt": DATA,
-}
 STATES = {"start": "at the start", "fitted": "after the fit"}
 FLOOR = 1e-6
 """Distance 1 - cosine below which float32 cannot tell gradients apart."""
@@ -57,14 +50,11 @@ def fidelity_figure(record: Mapping[str, Any]) -> Figure:
 
 
 def cost_figure(record: Mapping[str, Any]) -> Figure:
-    """Milliseconds per step, memory between windows and within one, per rule; learning curves if there are any."""
+    """Milliseconds per step, memory between windows and within one, per rule."""
     rows = next(iter(record["parameters"].values()))
-    curves = (record.get("learning_curves") or {}).get("curves")
     with look():
-        heights = [0.24 * len(rows) + 0.9, *([2.4] if curves else [])]
-        figure = new_figure(sum(heights))
-        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-        bars = parts[0].subplots(1, 3, sharey=True)
+        figure = new_figure(0.24 * len(rows) + 0.9)
+        bars = figure.subplots(1, 3, sharey=True)
         columns = (
             ("ms_per_step", 1, "ms per step"),
             ("carried_bytes", 1e6, "kept (MB)"),
@@ -82,15 +72,15 @@ def cost_figure(record: Mapping[str, Any]) -> Figure:
             axes.set_xlabel(label)
         bars[0].set_yticks(position, [row["label"] for row in rows])
         bars[0].invert_yaxis()
-        if curves:
-            _learning_curves(parts[1].subplots(1, 2, sharey=True), curves)
         return figure
 
 
 def write_figures(record: Mapping[str, Any], folder: Path) -> None:
-    """Write `gradient_fidelity` and `gradient_cost` as PNG and SVG."""
+    """Write `gradient_fidelity`, `gradient_cost` and, where there are any, `learning_curves` as PNG and SVG."""
     save_figure(fidelity_figure(record), folder, "gradient_fidelity")
     save_figure(cost_figure(record), folder, "gradient_cost")
+    if (record.get("learning_curves") or {}).get("curves"):
+        save_figure(learning_figure(record["learning_curves"]), folder, "learning_curves")
 
 
 def print_fidelity(record: Mapping[str, Any], console: Console) -> None:
@@ -121,17 +111,33 @@ def print_fidelity(record: Mapping[str, Any], console: Console) -> None:
         "windows and working memory within one.",
         highlight=False,
     )
-    for curve in (record.get("learning_curves") or {}).get("curves") or []:
+    _print_curves(record.get("learning_curves") or {}, console)
+
+
+def _print_curves(curves: Mapping[str, Any], console: Console) -> None:
+    """What each rule ends with after equal steps and equal time, and what that says."""
+    for one in curves.get("left_out") or []:
+        console.print(escape(f"learning curves without {one['rule']}: {one['reason']}"), style="yellow")
+    for curve in curves.get("curves") or []:
         if "diverged" in curve:
-            console.print(escape(f"learning curve of {curve['rule']}: {curve['diverged']}"), style="yellow")
-    at = (record.get("learning_curves") or {}).get("equal_seconds")
-    if at:
-        table = _table(f"learning curves, at {at['seconds']:.3g} s")
-        for name in ("rule", "epochs", "train loss", "validation skill"):
-            table.add_column(name, justify="left" if name == "rule" else "right")
-        for rule, row in at["rules"].items():
-            table.add_row(rule, str(row["epochs"]), _digits(row["train_loss"]), _digits(row["validation_skill"]))
+            console.print(escape(f"learning curve of {label_of(curve)}: {curve['diverged']}"), style="yellow")
+    for axis, words in AXES.items():
+        at = curves.get(axis)
+        if not at:
+            continue
+        amount = f"{at['seconds']:.3g} s" if axis == "equal_seconds" else f"{at['steps']:,} steps"
+        table = _table(f"learning curves, after {words} ({amount})")
+        header, cells = learning_table(at)
+        # Differences need more than 80 characters: they are in the report.
+        shown = [number for number, name in enumerate(header) if not name.startswith("difference")]
+        for number in shown:
+            short = header[number].replace(" frames ahead", " ahead").replace("one frame", "1").replace("learning ", "")
+            table.add_column(short, justify="left" if number == 0 else "right", no_wrap=number == 0)
+        for row in cells:
+            table.add_row(*(escape(row[number]) for number in shown))
         console.print(table)
+    for line in curves.get("text") or []:
+        console.print(escape(line), highlight=False)
 
 
 def _table(title: str) -> Table:
@@ -155,7 +161,12 @@ def _cosines(axes: Axes, rows: list[Mapping[str, Any]], group: str) -> None:
         distance = [max(1 - row["groups"][group]["cosine"], FLOOR) for row in points]
         if points[0]["by_window"]:
             axes.plot(
-                [row["window"] for row in points], distance, color=colour, marker=MARKERS[number], ms=4, label=name
+                [row["window"] for row in points],
+                distance,
+                color=colour,
+                marker=MARKERS[number % len(MARKERS)],
+                ms=4,
+                label=name,
             )
         else:
             axes.axhline(distance[0], color=colour, ls="--" if name == "d-rtrl" else ":", label=name)
@@ -169,13 +180,3 @@ def _cosines(axes: Axes, rows: list[Mapping[str, Any]], group: str) -> None:
     cosines = (0, 0.9, 0.99, 0.999, 0.9999, 0.99999)
     axes.minorticks_off()
     axes.set_yticks([1 - one for one in cosines], [f"{one:g}" for one in cosines])
-
-
-def _learning_curves(panels: Any, curves: list[Mapping[str, Any]]) -> None:
-    for axes, key, label in zip(panels, ("steps", "seconds"), ("steps", "seconds of training"), strict=True):
-        for curve in curves:
-            if "diverged" not in curve:
-                axes.plot(curve[key], curve["train_loss"], color=COLOURS[curve["rule"]], label=curve["rule"])
-        axes.set_xlabel(label)
-    panels[0].set_ylabel("training loss")
-    panels[0].legend()

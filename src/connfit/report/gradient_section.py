@@ -9,10 +9,12 @@ from connfit.report import page
 from connfit.report.comparison import number
 from connfit.report.drawings import Drawing
 from connfit.report.gradient_figure import STATES, cost_figure, fidelity_figure
+from connfit.report.learning_figure import learning_figure, learning_table
+from connfit.report.learning_verdict import AXES
 
 
 def drawings(record: Mapping[str, Any]) -> Iterator[Drawing]:
-    """Cosines, then cost and learning curves, of a `gradient_fidelity.json`."""
+    """Cosines, cost, and learning curves, of a `gradient_fidelity.json`."""
     yield Drawing(
         "gradient_fidelity",
         f"Cosine of each rule's gradient with that of backpropagation through time (BPTT), by window K and group of "
@@ -20,15 +22,23 @@ def drawings(record: Mapping[str, Any]) -> Iterator[Drawing]:
         None,
         lambda: fidelity_figure(record),
     )
-    curves = (record.get("learning_curves") or {}).get("curves")
-    also = " Below: training loss of a fit with each rule, against steps and against seconds." if curves else ""
     yield Drawing(
         "gradient_cost",
-        "Time per model step, memory carried from window to window, and memory within one window, of each rule." + also,
+        "Time per model step, memory carried from window to window, and memory within one window, of each rule.",
         None,
         lambda: cost_figure(record),
-        "Time, memory and learning curves of each rule" if curves else "Time and memory of each rule",
+        "Time and memory of each rule",
     )
+    curves = record.get("learning_curves") or {}
+    if curves.get("curves"):
+        yield Drawing(
+            "learning_curves",
+            "Training loss of the fits with each rule and optimiser (dashed: the other one), each at the learning rate "
+            "that is best on validation. Below: skill on test minus that of the rule that all are compared with, after "
+            "equal steps and equal time, with 95 % intervals over blocks of time; filled where they leave out 0.",
+            None,
+            lambda: learning_figure(curves),
+        )
 
 
 def blocks(record: Mapping[str, Any]) -> list[str]:
@@ -97,15 +107,33 @@ def _all_groups(rows: list[Mapping[str, Any]]) -> str:
 
 
 def _curves(record: Mapping[str, Any]) -> list[str]:
-    at = (record.get("learning_curves") or {}).get("equal_seconds")
-    if not at:
-        return []
-    cells = [
-        [rule, str(row["epochs"]), number(row["train_loss"]), number(row["validation_skill"])]
-        for rule, row in at["rules"].items()
-    ]
-    caption = f"Fits with each rule after equal time ({at['seconds']:.3g} s of training)"
-    return [page.table(["rule", "epochs", "training loss", "skill, validation"], cells, caption=caption)]
+    """What the learning curves say, then a table after equal steps and one after equal time."""
+    curves = record.get("learning_curves") or {}
+    found = []
+    if curves.get("text"):
+        found.append(page.heading("Does temporal credit matter?"))
+        found.append(page.paragraph(curves_in_words(curves)))
+        found.append(page.bullets(curves["text"]))
+    for axis, words in AXES.items():
+        if at := curves.get(axis):
+            amount = f"{at['seconds']:.3g} s of training" if axis == "equal_seconds" else f"{at['steps']:,} steps"
+            table = page.table(*learning_table(at), caption=f"Fits with each rule after {words} ({amount})")
+            found.append(page.folded(f"Fits with each rule after {words}", table))
+    return found
+
+
+def curves_in_words(curves: Mapping[str, Any]) -> str:
+    """How the learning curves were made."""
+    left_out = "".join(f" Left out: {one['rule']} ({one['reason']})." for one in curves.get("left_out") or [])
+    horizon = "mean skill 1 to 10 frames ahead" if curves["select_on"] == "horizon" else "one-step skill"
+    return (
+        "Teacher-forced fits from one start with the same order of data. Each rule and optimiser has three learning "
+        "rates and more where the best is the smallest or the largest; rate and epoch are those that are best on "
+        f"validation ({horizon}). Equal time is what the fastest rule needs for {curves['epochs']} epochs; the others "
+        "were fitted again with as many as they have time for. Immediate gives no credit to earlier steps and moves "
+        "the parameters after every step; with a K of its own beside its name it moves them as often as the others do. "
+        f"Intervals are over blocks of time of the test part: they know nothing of other starts or animals.{left_out}"
+    )
 
 
 def _digits(value: float | None) -> str:
