@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from answers import answers_of, check_numbers
 from report_run import add_gradients, complete_run, results, run_directory, study_record
 
 from connfit.evaluate import write_metrics
+from connfit.report import gradient_section
 from connfit.report.evidence import Evidence
 from connfit.report.limits import all_limits
 from connfit.report.questions import QUESTIONS, answer_all
@@ -98,12 +100,12 @@ def test_keys_are_json_pointers() -> None:
         ({}, "One frame ahead the real wiring beats shuffle signs and Erdős–Rényi graph.", None),
         (
             {"shuffle_signs": "tie", "erdos_renyi": "worse"},
-            "the real wiring cannot be told from shuffle signs; loses to Erdős–Rényi graph.",
+            "the real wiring is not distinguishable from shuffle signs; loses to Erdős–Rényi graph.",
             "None of 2 null connectomes is worse than the real wiring at any horizon",
         ),
         (
             {"erdos_renyi": "tie"},
-            "beats shuffle signs; cannot be told from Erdős–Rényi graph.",
+            "beats shuffle signs; is not distinguishable from Erdős–Rényi graph.",
             "it beats 1 of 2 at 1 frame",
         ),
     ],
@@ -142,3 +144,38 @@ def test_a_rule_far_from_the_exact_gradient_is_a_limitation(tmp_path: Path) -> N
         rule["groups"]["weights"]["cosine"] = cosine
         documents = {"metrics.json": results()[0], GRADIENT: record, "config.json": config}
         assert any("d-rtrl, has a gradient of the weights" in line for line in all_limits(documents)) is stated
+
+
+def test_whether_temporal_credit_matters_is_answered_from_learning_curves(tmp_path: Path) -> None:
+    complete_run(tmp_path)
+    answer = check_numbers(tmp_path)["lower_loss_on_test"]
+    assert answer["status"] == "answered"
+    for text in (
+        "After equal steps", "After equal time", "(hybrid) minus that of the best without (immediate, K = 16)",
+        "one frame ahead 0.0125 (−0.0375 to 0.0625), so the cheap rule is as good",
+        "10 frames ahead −0.125 (−0.250 to −0.0625), so the cheap rule wins",
+    ):  # fmt: skip
+        assert text in answer["answer"]
+    documents = {"metrics.json": results()[0], GRADIENT: json.loads((tmp_path / GRADIENT).read_text())}
+    assert any(
+        "The cheap rule, without any credit through time, wins after equal steps 10 frames ahead; is as good" in line
+        for line in all_limits(documents)
+    )
+
+
+def test_learning_curves_of_earlier_releases_are_read(tmp_path: Path) -> None:
+    """They have rules without optimisers, and nothing of the test part."""
+    complete_run(tmp_path)
+    record = json.loads((tmp_path / GRADIENT).read_text())
+    curve = {"rule": "hybrid", "window": 16, "steps": [4, 8], "seconds": [1.0, 2.0], "train_loss": [2.0, 1.0]}
+    at = {"rules": {"hybrid": {"epochs": 2, "train_loss": 1.0, "validation_skill": -0.25}}}
+    record["learning_curves"] = {
+        "curves": [curve], "equal_steps": {"steps": 8} | at, "equal_seconds": {"seconds": 2.0} | at
+    }  # fmt: skip
+    (tmp_path / GRADIENT).write_text(json.dumps(record))
+    shutil.rmtree(tmp_path / "study")
+    answer = check_numbers(tmp_path)["lower_loss_on_test"]
+    assert answer["status"] == "partly" and "validation skill −0.250" in answer["answer"]
+    names = {one.name: one.draw() for one in gradient_section.drawings(record)}
+    assert set(names) == {"gradient_fidelity", "gradient_cost", "learning_curves"}
+    assert "after equal time" in "".join(gradient_section.blocks(record))

@@ -151,12 +151,12 @@ def test_winners_losers_and_ties_are_named() -> None:
         )
     )
     assert sentences[0] == (
-        "One frame ahead the connectome model beats the mean; cannot be told from null no recurrence; and loses to "
-        "ridge VAR."
+        "One frame ahead the connectome model beats the mean; is not distinguishable from null no recurrence; and "
+        "loses to ridge VAR."
     )
     assert sentences[1] == (
-        "10 frames ahead the connectome model beats null no recurrence (not after correction); cannot be told from "
-        "the mean; and loses to ridge VAR."
+        "10 frames ahead the connectome model beats null no recurrence (not after correction); is not distinguishable "
+        "from the mean; and loses to ridge VAR."
     )
 
 

@@ -19,12 +19,19 @@ from connfit.evaluate.metrics import diverged
 from connfit.evaluate.predictions import horizon_starts, predictions
 from connfit.recording import Recording
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 ONE_STEP = 1
 """The horizon at which the frames are all those of the part, not only those after a start."""
 
+MOST_UNIT_ERRORS = 200_000
+"""Errors of single units that are kept per horizon: with more, those of neighbouring frames are added up ..."""
+
+FEWEST_BINS = 16
+"""... into this many stretches of frames at least."""
+
 _ARRAYS = ("frames", "squared_error", "reference_error", "entries")
+_OF_UNITS = ("unit_squared_error", "unit_reference_error")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +55,9 @@ class PredictionErrors:
         By horizon: [S] number of units that are scored in that frame.
     reasons
         By horizon that has no errors: why.
+    unit_squared_error, unit_reference_error
+        By horizon: [B, P] the same of each unit by itself, added up over B consecutive stretches of frames whose edges
+        are those of `bin_edges`; B = S where S P is at most `MOST_UNIT_ERRORS`. Empty where they were not kept.
     """
 
     recording: str
@@ -57,6 +67,8 @@ class PredictionErrors:
     reference_error: Mapping[int, Float[np.ndarray, "S"]]
     entries: Mapping[int, Int[np.ndarray, "S"]]
     reasons: Mapping[int, str] = field(default_factory=dict)
+    unit_squared_error: Mapping[int, Float[np.ndarray, "B P"]] = field(default_factory=dict)
+    unit_reference_error: Mapping[int, Float[np.ndarray, "B P"]] = field(default_factory=dict)
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -68,6 +80,13 @@ class PredictionErrors:
         if horizon not in self.squared_error:
             return None
         return float(1.0 - self.squared_error[horizon].sum() / self.reference_error[horizon].sum())
+
+    def unit_skill(self, horizon: int) -> Float[np.ndarray, "P"] | None:
+        """Skill of each unit over persistence; NaN for a unit that does not change; None where none were kept."""
+        if horizon not in self.unit_squared_error:
+            return None
+        squared, reference = (getattr(self, key)[horizon].sum(axis=0) for key in _OF_UNITS)
+        return np.where(reference > 0, 1.0 - squared / np.where(reference > 0, reference, 1.0), np.nan)
 
     def to_arrays(self, prefix: str = "") -> dict[str, np.ndarray]:
         """Everything as arrays with names that start with `prefix`, for an NPZ file that holds several."""
@@ -81,6 +100,8 @@ class PredictionErrors:
         arrays = {f"{prefix}index": np.array(json.dumps(facts))}
         for key in _ARRAYS:
             arrays.update({f"{prefix}{key}.{h}": getattr(self, key)[h] for h in self.horizons})
+        for key in _OF_UNITS:
+            arrays.update({f"{prefix}{key}.{h}": one for h, one in getattr(self, key).items()})
         return arrays
 
     @classmethod
@@ -97,6 +118,10 @@ class PredictionErrors:
             if facts["connfit_errors"] != FORMAT_VERSION:
                 raise DataError(f"errors in format {facts['connfit_errors']}, this release reads {FORMAT_VERSION}")
             found = {key: {h: np.asarray(arrays[f"{prefix}{key}.{h}"]) for h in facts["horizons"]} for key in _ARRAYS}
+            found |= {
+                key: {h: np.asarray(arrays[at]) for h in facts["horizons"] if (at := f"{prefix}{key}.{h}") in arrays}
+                for key in _OF_UNITS
+            }
             reasons = {int(h): why for h, why in facts["reasons"].items()}
             return cls(facts["recording"], facts["part"], **found, reasons=reasons)
         except (KeyError, ValueError, TypeError) as error:
@@ -146,6 +171,16 @@ def prediction_errors(
     return errors_of(one_step, ahead[part], recording, part, config)
 
 
+def bin_edges(frames: int, bins: int) -> Int[np.ndarray, "B+1"]:
+    """Where each of B stretches of frames begins, and the end of the last."""
+    return np.round(np.linspace(0, frames, bins + 1)).astype(np.int64)
+
+
+def _bins(frames: int, units: int) -> int:
+    """Stretches of frames over which errors of units are added up."""
+    return frames if frames * units <= MOST_UNIT_ERRORS else min(frames, max(FEWEST_BINS, MOST_UNIT_ERRORS // units))
+
+
 def errors_of(
     one_step: Float[np.ndarray, "T P"],
     ahead: Float[np.ndarray, "S steps P"],
@@ -176,16 +211,15 @@ def errors_of(
             wanted[h] = (starts + h, ahead[:, h - 1], held)
             if diverged(np.swapaxes(ahead[:, :h], 0, 1)):
                 faults[h] = f"the prediction stops being finite within {h} steps"
-    found: dict[str, dict[int, np.ndarray]] = {key: {} for key in _ARRAYS}
+    found: dict[str, dict[int, np.ndarray]] = {key: {} for key in (*_ARRAYS, *_OF_UNITS)}
     for h, (frames, prediction, last) in wanted.items():
         if h in faults:
             continue
         values = recording.values[frames].astype(np.float64)
         scored = recording.mask[frames] & np.isfinite(prediction) & np.isfinite(last)
         with np.errstate(over="ignore", invalid="ignore"):
-            ours = np.where(scored, values - prediction, 0.0) ** 2
-            theirs = np.where(scored, values - last, 0.0) ** 2
-            ours, theirs = ours.sum(axis=1), theirs.sum(axis=1)
+            both = [np.where(scored, values - one, 0.0) ** 2 for one in (prediction, last)]
+            ours, theirs = (one.sum(axis=1) for one in both)
             total = ours.sum()
         if not scored.any():
             faults[h] = "no entry is observed, predicted and covered by the reference"
@@ -196,4 +230,7 @@ def errors_of(
         else:
             for key, one in zip(_ARRAYS, (frames, ours, theirs, scored.sum(axis=1)), strict=True):
                 found[key][h] = one
+            edges = bin_edges(len(frames), _bins(*values.shape))
+            for key, one in zip(_OF_UNITS, both, strict=True):
+                found[key][h] = one if len(edges) > len(one) else np.add.reduceat(one, edges[:-1], axis=0)
     return PredictionErrors(recording.name, part, **found, reasons=faults)

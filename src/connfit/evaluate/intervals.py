@@ -170,26 +170,20 @@ def _interval(
     seed: int,
     block_frames: int | None,
 ) -> Interval:
-    _check_options(repeats, level, block_frames)
-    errors = [[[one] if isinstance(one, PredictionErrors) else list(one) for one in seeds] for seeds in forecasters]
+    check_options(repeats, level, block_frames)
+    errors = prepared(forecasters)
     seeds = tuple(len(one) for one in errors)
-    if not all(seeds) or not errors[0][0]:
-        raise DataError("there are no errors to compare: at least one seed and one recording are needed")
-    recordings = _aligned(errors)
-    for one in errors:
-        for runs in one:
-            for run in runs:
-                if horizon not in run.squared_error:
-                    known = f"of horizons {', '.join(map(str, run.horizons))} only"
-                    reason = f"{run.recording}: {run.reasons.get(horizon, f'there are errors {known}')}"
-                    return Interval(None, None, None, level, 0, 0, seeds, reason)
+    recordings = errors[0][0]
+    reason = why_undefined(errors, horizon)
+    if reason is not None:
+        return Interval(None, None, None, level, 0, 0, seeds, reason)
     generator = np.random.default_rng(seed)
     sides = [[_side(one, number, horizon) for number in range(len(recordings))] for one in errors]
     signs = (1.0, -1.0)[: len(errors)]
     skills = [np.mean([side.skill for side in one], axis=0) for one in sides]
     value = float(sum(sign * one.mean() for sign, one in zip(signs, skills, strict=True)))
     # Seeds are drawn once for all recordings: a seed is one model, or one way to start in all of them.
-    drawn = [_draw_seeds(generator, count, repeats) for count in seeds]
+    drawn = [draw_seeds(generator, count, repeats) for count in seeds]
     # Terms of the variance with their degrees of freedom, and the resampled skills.
     terms: list[tuple[float, float]] = [(one.var(ddof=1) / len(one), len(one) - 1) for one in skills if len(one) > 1]
     resampled = np.zeros(repeats)
@@ -198,7 +192,7 @@ def _interval(
         here = [one[number] for one in sides]
         influence = sum(sign * side.influence for sign, side in zip(signs, here, strict=True))
         frames = first.frames[horizon]
-        length, spacing = _block(np.asarray(influence), frames, horizon, block_frames)
+        length, spacing = block_of(np.asarray(influence), frames, horizon, block_frames)
         count = len(frames) / length
         blocks, longest = blocks + int(count), max(longest, round(length * spacing))
         if count < 2:
@@ -213,12 +207,37 @@ def _interval(
         return Interval(value, None, None, level, blocks, longest, seeds, short)
     tail = (1 - level) / 2
     low, high = np.quantile(resampled, [tail, 1 - tail])
-    stretch = stats.t.ppf(1 - tail, _degrees_of_freedom(terms)) / stats.norm.ppf(1 - tail)
+    stretch = stats.t.ppf(1 - tail, degrees_of_freedom(terms)) / stats.norm.ppf(1 - tail)
     low, high = value + stretch * (low - value), value + stretch * (high - value)
     return Interval(value, float(low), float(high), level, blocks, longest, seeds)
 
 
-def _check_options(repeats: int, level: float, block_frames: int | None) -> None:
+def prepared(forecasters: Sequence[Sequence[SeedErrors]]) -> list[list[list[PredictionErrors]]]:
+    """By forecaster and seed, the errors on each recording.
+
+    Raises
+    ------
+    DataError
+        If there are none, or they are not of the same frames of the same recordings.
+    """
+    errors = [[[one] if isinstance(one, PredictionErrors) else list(one) for one in seeds] for seeds in forecasters]
+    if not all(errors) or not errors[0][0]:
+        raise DataError("there are no errors to compare: at least one seed and one recording are needed")
+    _aligned(errors)
+    return errors
+
+
+def why_undefined(errors: Sequence[Sequence[Sequence[PredictionErrors]]], horizon: int) -> str | None:
+    """Why there is no skill at a horizon; None where there is one."""
+    for run in (run for one in errors for runs in one for run in runs):
+        if horizon not in run.squared_error:
+            known = f"of horizons {', '.join(map(str, run.horizons))} only"
+            return f"{run.recording}: {run.reasons.get(horizon, f'there are errors {known}')}"
+    return None
+
+
+def check_options(repeats: int, level: float, block_frames: int | None) -> None:
+    """Refuse options of a bootstrap that mean nothing."""
     if repeats < 100:
         raise ConfigError(f"repeats = {repeats} must be 100 or more resamples")
     if not 0 < level < 1:
@@ -227,8 +246,8 @@ def _check_options(repeats: int, level: float, block_frames: int | None) -> None
         raise ConfigError(f"block_frames = {block_frames} must be 1 or more")
 
 
-def _aligned(errors: Sequence[Sequence[Sequence[PredictionErrors]]]) -> list[tuple[str, str]]:
-    """Recording and part of each column; a DataError unless they and their frames are the same everywhere."""
+def _aligned(errors: Sequence[Sequence[Sequence[PredictionErrors]]]) -> None:
+    """Raise a DataError unless recordings, parts and frames are the same everywhere."""
     first = errors[0][0]
     names = [(one.recording, one.part) for one in first]
     for seeds in errors:
@@ -246,7 +265,6 @@ def _aligned(errors: Sequence[Sequence[Sequence[PredictionErrors]]]) -> list[tup
                             "paired",
                             fix="Make them with the same parts and the same evaluate.horizon_starts",
                         )
-    return names
 
 
 def _side(seeds: Sequence[Sequence[PredictionErrors]], number: int, horizon: int) -> _Side:
@@ -256,7 +274,7 @@ def _side(seeds: Sequence[Sequence[PredictionErrors]], number: int, horizon: int
     )
 
 
-def _block(influence: np.ndarray, frames: np.ndarray, horizon: int, block_frames: int | None) -> tuple[int, float]:
+def block_of(influence: np.ndarray, frames: np.ndarray, horizon: int, block_frames: int | None) -> tuple[int, float]:
     """Entries per block, and frames per entry.
 
     At least as long as the horizon, for two predictions from starts less than that apart have steps in common.
@@ -269,7 +287,7 @@ def _block(influence: np.ndarray, frames: np.ndarray, horizon: int, block_frames
     return min(max(block_length(influence), overlap), longest), spacing
 
 
-def _draw_seeds(generator: np.random.Generator, count: int, repeats: int) -> Float[np.ndarray, "repeats K"]:
+def draw_seeds(generator: np.random.Generator, count: int, repeats: int) -> Float[np.ndarray, "repeats K"]:
     """Weights of the seeds in each resample; all 1 for a single one."""
     if count == 1:
         return np.ones((repeats, 1))
@@ -297,7 +315,7 @@ def _resampled_skill(
     return (skills * weights).sum(axis=1)
 
 
-def _degrees_of_freedom(terms: Sequence[tuple[float, float]]) -> float:
+def degrees_of_freedom(terms: Sequence[tuple[float, float]]) -> float:
     """Satterthwaite's, of a sum of independent variance estimates."""
     total = sum(variance for variance, _ in terms)
     if total == 0:

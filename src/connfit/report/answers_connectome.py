@@ -24,6 +24,13 @@ def _compared_runs(e: Evidence) -> Answer:
     skill = "one_step/skill_vs_persistence"
     scored = {name: f"#/nulls/{escaped(name)}/test/{skill}" for name in e.get("#/nulls") or {}}
     scored = {name: key for name, key in scored.items() if e.has(key)}
+    vacuous = [name for name in scored if e.get(f"#/nulls/{escaped(name)}/vacuous")]
+    scored = {name: key for name, key in scored.items() if name not in vacuous}
+    aside = listed([e.name(name.replace("_", " "), f"#/nulls/{escaped(name)}/vacuous") for name in vacuous])
+    if vacuous and not scored:
+        return e.answer(
+            "not answerable", f"No null connectome differs from the real wiring here: {aside}.", section="connectivity"
+        )
     if not scored or not e.has(f"{TEST}/{skill}"):
         return e.answer(
             "not answerable",
@@ -42,6 +49,7 @@ def _compared_runs(e: Evidence) -> Answer:
         "partly",
         f"One-step skill on test is {e.say(f'{TEST}/{skill}')} with the real wiring; with the same fit on null "
         f"connectomes: {'; '.join(parts)}. {outcome}",
+        f"Not counted, for it is the real wiring here: {aside}." if vacuous else "",
         f"One fit each says nothing about chance; for seeds and intervals {ask(FULL)}.",
         section="connectivity",
     )

@@ -8,9 +8,19 @@ from dataclasses import dataclass
 from connfit.report.evidence import Evidence
 from connfit.report.run_files import STUDY
 from connfit.report.study_names import row_name
+from connfit.report.wording import listed
 
 FULL = "connfit evaluate DIR --full"
 CONNECTOME = "connectome"
+STANDINGS = (
+    ("better", "beats {}", "all of them"),
+    ("ahead", "is ahead of {} in pooled skill but not in the median unit", "all of them"),
+    ("tie", "is not distinguishable from {}", "any of them"),
+    ("behind", "is behind {} in pooled skill but not in the median unit", "all of them"),
+    ("worse", "loses to {}", "all of them"),
+)
+"""How the model stands to rows, in words, and what stands for them where all stand alike."""
+
 MANY = 4
 """More rows than this are not all quoted one by one: the table has them."""
 
@@ -70,14 +80,24 @@ class StudyEvidence:
         key = f"{self.key(name)}/difference/{horizon}"
         if not self.evidence.has(f"{key}/value"):
             return ""
-        text = f"{self.label(name)} {self.evidence.say(f'{key}/value')}"
+        text = f"{self.label(name)} {self._interval(key)}"
+        if self.evidence.has(f"{key}/median_unit/value"):
+            text += f", median unit {self._interval(f'{key}/median_unit')}"
+        return text
+
+    def _interval(self, key: str) -> str:
+        text = self.evidence.say(f"{key}/value")
         if self.evidence.has(f"{key}/low", f"{key}/high"):
-            text += f" ({self.evidence.say(f'{key}/low')} to {self.evidence.say(f'{key}/high')})"
+            text += f" ({self.evidence.span([f'{key}/low'], [f'{key}/high'])})"
         return text
 
     def outcome(self, name: str, horizon: int) -> str | None:
-        """`"better"`, `"worse"` or `"tie"` of the connectome model."""
+        """`"better"`, `"worse"`, `"tie"` or `"mixed"` of the connectome model; None where nothing is won or lost."""
         return self.evidence.get(f"{self.key(name)}/difference/{horizon}/outcome")
+
+    def counts(self, name: str) -> bool:
+        """Whether wins and losses of a row count."""
+        return bool(self.evidence.get(f"{self.key(name)}/counts"))
 
     def differences(self, names: Sequence[str]) -> str:
         """A sentence on the differences at every horizon; empty if there are none.
@@ -85,6 +105,7 @@ class StudyEvidence:
         Of many rows, those that are not beaten are quoted; of many of these, or if there are none, the best.
         """
         found = []
+        names = [name for name in names if self.counts(name)]
         for horizon in self.horizons():
             values = {name: self.evidence.get(f"{self.key(name)}/difference/{horizon}/value") for name in names}
             known = [name for name in names if values[name] is not None]
@@ -99,41 +120,54 @@ class StudyEvidence:
             return ""
         level = self.evidence.say(f"{STUDY}#/comparisons/level", how="percent")
         return (
-            f"Skill of this model minus that of another, with {level} intervals over blocks of time and seeds: "
+            f"Pooled skill of this model minus that of another, with {level} intervals over blocks of time and seeds, "
+            "and the same of the median unit: "
             + ". ".join(f"{_capital(self.ahead(horizon))}: {text}" for horizon, text in found)
             + "."
         )
 
     def verdict(self, names: Sequence[str], *, us: str = "the model") -> str:
-        """Which rows are beaten, are not told apart, or do better, at every horizon, in one sentence each."""
-        said = []
+        """Which rows are beaten, are not distinguishable, or do better, at every horizon, and which do not count."""
+        aside = [name for name in names if not self.counts(name)]
+        names = [name for name in names if name not in aside]
+        said = [] if self.counts(CONNECTOME) else [f"The connectome model {self._note(CONNECTOME)}."]
         for horizon in self.horizons():
-            of = {
-                outcome: [name for name in names if self.outcome(name, horizon) == outcome]
-                for outcome in ("better", "tie", "worse")
-            }
-            parts = [
-                f"{verb} {every if len(of[outcome]) == len(names) > 2 else self.listed(of[outcome])}"
-                for outcome, verb, every in (
-                    ("better", "beats", "all of them"),
-                    ("tie", "cannot be told from", "any of them"),
-                    ("worse", "loses to", "all of them"),
-                )
-                if of[outcome]
-            ]
+            found = {name: self._standing(name, horizon) for name in names}
+            parts = []
+            for standing, text, every in STANDINGS:
+                of = [name for name in names if found[name] == standing]
+                if of:
+                    parts.append(text.format(every if len(of) == len(names) > 2 else self.listed(of)))
             if parts:
                 said.append(f"{_capital(self.ahead(horizon))} {us} {'; '.join(parts)}.")
-        return " ".join(said)
+        told = [f"{self.label(name)} {self._note(name)}" for name in aside if self._note(name)]
+        return " ".join([*said, *([f"Not counted: {'; '.join(told)}."] if told else [])])
+
+    def _standing(self, name: str, horizon: int) -> str | None:
+        """The outcome, with which side is ahead in pooled skill where the median unit contradicts it."""
+        outcome = self.outcome(name, horizon)
+        if outcome != "mixed":
+            return outcome
+        return "ahead" if self.evidence.get(f"{self.key(name)}/difference/{horizon}/value") > 0 else "behind"
+
+    def _note(self, name: str) -> str:
+        """What a row is, where it does not count; its numbers are seeds and epochs."""
+        note = self.evidence.get(f"{self.key(name)}/note")
+        return self.evidence.name(note, f"{self.key(name)}/note") if note else ""
 
     def listed(self, names: Sequence[str]) -> str:
         """Rows as people call them, with commas and "and"."""
-        labels = [self.label(name) for name in names]
-        return ", ".join(labels[:-1]) + (" and " if len(labels) > 1 else "") + labels[-1] if labels else ""
+        return listed([self.label(name) for name in names])
 
     def parameters(self, name: str) -> str:
-        """Number of trained parameters of a row; empty if it is not known."""
-        key = f"{self.key(name)}/parameters/all"
-        return self.evidence.say(key) if self.evidence.has(key) else ""
+        """Number of trained parameters of a row, with those that it could have learned; empty if it is not known."""
+        key, available = f"{self.key(name)}/parameters/all", f"{self.key(name)}/parameters_available/all"
+        if not self.evidence.has(key):
+            return ""
+        learned = self.evidence.say(key)
+        if self.evidence.get(key) == 0 and self.evidence.get(available):
+            return f"{learned} of {self.evidence.say(available)} learned"
+        return learned
 
     def seeds(self) -> str:
         """Number of seeds of the connectome model, with the noun."""

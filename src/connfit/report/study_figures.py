@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from connfit.report.style import INITIAL, MODEL, QUIET, WIDTH, look, new_figure
 
 MOST_PANELS = 5
-COLOURS = {"untrained": INITIAL, "ablation": "#009E73", "null": MODEL, "baseline": QUIET}
+COLOURS = {"untrained": INITIAL, "ablation": "#009E73", "learning": "#CC79A7", "null": MODEL, "baseline": QUIET}
 EDGE = 3.0
 """A difference this many times as large as the median of its panel is drawn at the edge."""
 
 
 def forest(study: Mapping[str, Any]) -> Figure:
-    """Differences in skill with intervals: a row per row of the study, a panel per horizon.
+    """Differences in skill with intervals, pooled and of the median unit: a row per row, a panel per horizon.
 
     Parameters
     ----------
@@ -28,13 +28,15 @@ def forest(study: Mapping[str, Any]) -> Figure:
     rows = [row for row in study["rows"] if row["difference"]]
     horizons = study["comparisons"]["horizons"][:MOST_PANELS]
     with look():
-        figure = new_figure(0.9 + 0.19 * len(rows), WIDTH)
+        figure = new_figure(0.9 + 0.27 * len(rows), WIDTH)
         panels = figure.subplots(1, len(horizons), sharey=True, squeeze=False)[0]
         for axes, h in zip(panels, horizons, strict=True):
             _panel(axes, rows, [row["difference"][str(h)] for row in rows])
             axes.set_title("1 frame" if h == 1 else f"{h} frames", loc="left")
         position = np.arange(len(rows))
-        panels[0].set_yticks(position, [row["name"].replace("_", " ") for row in rows])
+        names = [row["name"].replace("_", " ") for row in rows]
+        labels = [name if row["counts"] else f"({name})" for name, row in zip(names, rows, strict=True)]
+        panels[0].set_yticks(position, labels)
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         for row, label in zip(rows, panels[0].get_yticklabels(), strict=True):
             label.set_color(COLOURS.get(row["group"], "#000000"))
@@ -46,28 +48,37 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Any]], differences: Sequence[
     limit = _limit(differences)
     axes.axvline(0, color="#888888", lw=0.8, zorder=0)
     for at, (row, one) in enumerate(zip(rows, differences, strict=True)):
-        if one["value"] is None:
-            axes.text(0, at, "–", ha="center", va="center")
-            continue
         colour = COLOURS.get(row["group"], "#000000")
-        filled = colour if one["excludes_zero"] else "white"
-        if abs(one["value"]) > limit:
-            side = 1 if one["value"] > 0 else -1
-            axes.plot(side * limit, at, ">" if side > 0 else "<", ms=5, mfc=filled, mec=colour, mew=1)
-            axes.text(0.85 * side * limit, at, f"{one['value']:+.2g}", ha="right" if side > 0 else "left", va="center")
-            continue
-        if one["low"] is not None:
-            low, high = np.clip([one["low"], one["high"]], -1.1 * limit, 1.1 * limit)
-            axes.plot([low, high], [at, at], color=colour, lw=1.4, solid_capstyle="butt")
-        axes.plot(one["value"], at, "o", ms=4, mfc=filled, mec=colour, mew=1)
+        _point(axes, one, at - 0.18, limit, colour, "o")
+        _point(axes, one["median_unit"], at + 0.18, limit, colour, "D")
     axes.set_xlim(-1.1 * limit, 1.1 * limit)
     axes.locator_params(axis="x", nbins=3)
 
 
+def _point(axes: Axes, one: Mapping[str, Any], at: float, limit: float, colour: str, marker: str) -> None:
+    """A difference with its interval at height `at`."""
+    if one["value"] is None:
+        axes.text(0, at, "–", ha="center", va="center")
+        return
+    filled = colour if one["excludes_zero"] else "white"
+    size = 4 if marker == "o" else 3
+    if abs(one["value"]) > limit:
+        side = 1 if one["value"] > 0 else -1
+        axes.plot(side * limit, at, ">" if side > 0 else "<", ms=size + 1, mfc=filled, mec=colour, mew=1)
+        text = f"{one['value']:+.2g}"
+        axes.text(0.85 * side * limit, at, text, ha="right" if side > 0 else "left", va="center", fontsize="x-small")
+        return
+    if one["low"] is not None:
+        low, high = np.clip([one["low"], one["high"]], -1.1 * limit, 1.1 * limit)
+        axes.plot([low, high], [at, at], color=colour, lw=1.4 if marker == "o" else 0.8, solid_capstyle="butt")
+    axes.plot(one["value"], at, marker, ms=size, mfc=filled, mec=colour, mew=1)
+
+
 def _limit(differences: Sequence[Mapping[str, Any]]) -> float:
     """Half width of a panel: large enough for most rows, so that one that is far off does not hide the others."""
-    ends = [max(abs(one["low"]), abs(one["high"])) for one in differences if one["low"] is not None]
-    values = ends or [abs(one["value"]) for one in differences if one["value"] is not None]
+    both = [part for one in differences for part in (one, one["median_unit"])]
+    ends = [max(abs(one["low"]), abs(one["high"])) for one in both if one["low"] is not None]
+    values = ends or [abs(one["value"]) for one in both if one["value"] is not None]
     if not values or max(values) == 0:
         return 1.0
     return float(min(max(values), max(EDGE * np.median(values), 1e-6)))

@@ -7,6 +7,8 @@ NAMES = {
     "untrained": "the untrained model",
     "mean": "the mean",
     "var_ridge": "ridge VAR",
+    "var_around_ar": "VAR around each unit's own autoregression",
+    "reduced_rank": "reduced-rank regression",
     "ar": "autoregression of each unit",
     "lds": "linear dynamical system",
     "gru": "GRU",
@@ -16,6 +18,12 @@ NAMES = {
     "fixed_strengths": "strengths fixed to synapse counts",
     "gain_per_neuron": "counts with one gain per neuron",
     "gain_per_type_pair": "counts with one gain per pair of cell types",
+    "hybrid": "the hybrid rule",
+    "d_rtrl": "D-RTRL",
+    "tbptt": "truncated BPTT",
+    "pp_prop": "pp-prop",
+    "immediate": "the rule without credit through time",
+    "rmsprop": "RMSprop",
 }
 
 

@@ -14,7 +14,7 @@ from connfit.report import page
 from connfit.report.comparison import number
 from connfit.report.drawings import Drawing
 from connfit.report.study_figures import agreement_bars, forest
-from connfit.report.study_table import GROUPS
+from connfit.report.study_table import GROUPS, learned_in_words
 
 FILE = Path("study", "study.json")
 
@@ -54,12 +54,16 @@ def study_blocks(source: str | Path | Mapping[str, Any]) -> list[str]:
         page.bullets(study["verdict"]),
         _scores(study),
         page.paragraph(
-            "Mean over seeds ± standard deviation between seeds. Skill over persistence, of the test part. Seconds are "
-            "those of training. Rows without ± have one seed, or no chance in them.",
+            "Mean over seeds ± standard deviation between seeds; in brackets the 95 % interval of the median unit's "
+            "skill, over blocks of time, units and seeds. Skill over persistence, of the test part: pooled, where "
+            "units of large change decide, and of the median unit. Seconds are those of training. Rows without ± have "
+            "one seed, or no chance in them.",
             "soft small",
         ),
+        *_asides(study),
         _differences(study),
         page.paragraph(study["comparisons"]["text"], "soft small"),
+        page.folded("Unit by unit: in how many units the connectome model is ahead", _units(study)),
         page.folded("What each row keeps and changes", _rows_in_words(study)),
         *_reproducibility(study),
     ]
@@ -79,8 +83,10 @@ def study_drawings(source: str | Path | Mapping[str, Any]) -> list[Drawing]:
                 "study_differences",
                 f"Skill of the connectome model minus that of each row, {_listed(horizons)} frames ahead, on the test "
                 f"part: mean over seeds with {study['comparisons']['level']:.0%} intervals over blocks of time and "
-                "seeds. Right of 0 the connectome model is better. Filled: the interval leaves out 0; open: it does "
-                "not. A difference beyond the axis is a triangle at its edge, with its number.",
+                "seeds. Circles: pooled skill; diamonds below them: the median unit, whose interval is over units too. "
+                "Right of 0 the connectome model is better. Filled: the interval leaves out 0; open: it does not. A "
+                "difference beyond the axis is a triangle at its edge, with its number. Rows in brackets win and lose "
+                "nothing.",
                 None,
                 lambda: forest(study),
             )
@@ -126,13 +132,12 @@ def _scores(study: Mapping[str, Any]) -> str:
     columns = [one for one in study["measures"] if any(_value(row, one["key"]) is not None for row in study["rows"])]
     body, best = [], []
     for row in study["rows"]:
-        parameters = (row["parameters"] or {}).get("all")
         body.append(
             [
-                row["name"].replace("_", " "),
+                _marked(row),
                 GROUPS.get(row["group"], row["group"]),
-                *(_spread(row["scores"][one["key"]]) for one in columns),
-                "–" if parameters is None else f"{parameters:,}",
+                *(_spread(row["scores"][one["key"]], interval=one["unit"] == "median") for one in columns),
+                learned_in_words(row),
                 "–" if row["fit_seconds"] is None else f"{row['fit_seconds']:,.0f}",
             ]
         )
@@ -146,7 +151,7 @@ def _value(row: Mapping[str, Any], key: str) -> float | None:
 
 
 def _best(rows: Sequence[Mapping[str, Any]], column: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    known = [row for row in rows if _value(row, column["key"]) is not None]
+    known = [row for row in rows if row["counts"] and _value(row, column["key"]) is not None]
     if column["better"] == "none" or not known:
         return None
 
@@ -157,29 +162,82 @@ def _best(rows: Sequence[Mapping[str, Any]], column: Mapping[str, Any]) -> Mappi
     return max(known, key=goodness)
 
 
-def _spread(score: Mapping[str, Any]) -> str:
-    return number(score["mean"]) + ("" if score["std"] is None else f" ± {score['std']:.2g}")
+def _marked(row: Mapping[str, Any]) -> str:
+    """Name of a row with what it is, where that is something else than a row that counts."""
+    return row["name"].replace("_", " ") + (f" ({row['mark']})" if row["mark"] else "")
+
+
+def _asides(study: Mapping[str, Any]) -> list[str]:
+    """What marked rows are, and what was chosen for each row."""
+    notes = [f"{row['name'].replace('_', ' ')} {row['note']}." for row in study["rows"] if row["note"]]
+    recipes = [[row["name"].replace("_", " "), row["recipe"]] for row in study["rows"] if row["recipe"]]
+    chosen = page.table(["row", "chosen on validation for this row"], recipes, text=True)
+    return [page.bullets(notes), page.folded("What was chosen for each row", chosen)]
+
+
+def _spread(score: Mapping[str, Any], *, interval: bool = False) -> str:
+    text = number(score["mean"]) + ("" if score["std"] is None else f" ± {score['std']:.2g}")
+    if not interval or score["low"] is None:
+        return text
+    return f"{text} ({number(score['low'])} to {number(score['high'])})"
 
 
 def _differences(study: Mapping[str, Any]) -> str:
     horizons = study["comparisons"]["horizons"]
     body = [
-        [row["name"].replace("_", " "), *(_interval(row["difference"][str(h)]) for h in horizons)]
+        [
+            _marked(row),
+            *(
+                text
+                for one in (row["difference"][str(h)] for h in horizons)
+                for text in (
+                    _interval(one, corrected=one["excludes_zero_corrected"]),
+                    _interval(one["median_unit"], corrected=False),
+                )
+            ),
+        ]
         for row in study["rows"]
         if row["difference"]
     ]
-    header = ["connectome model minus", *("1 frame" if h == 1 else f"{h} frames" for h in horizons)]
+    header = [
+        "connectome model minus",
+        *(f"{_frames(h)}, {unit}" for h in horizons for unit in ("pooled", "median unit")),
+    ]
     caption = "Difference in skill with interval (° the interval leaves out 0; °° also after correction for all rows)"
     return page.table(header, body, caption=caption)
 
 
-def _interval(one: Mapping[str, Any]) -> str:
+def _interval(one: Mapping[str, Any], *, corrected: bool | None) -> str:
     if one["value"] is None:
         return "–"
     if one["low"] is None:
         return f"{one['value']:+.3f}"
-    mark = "°°" if one["excludes_zero_corrected"] else "°" if one["excludes_zero"] else ""
+    mark = "°°" if corrected else "°" if one["excludes_zero"] else ""
     return f"{one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f}){mark}"
+
+
+def _units(study: Mapping[str, Any]) -> str:
+    """Counts of units, p-values over units, and who carries the pooled difference."""
+    body = []
+    for row in study["rows"]:
+        for h in study["comparisons"]["horizons"] if row["difference"] else ():
+            one = row["difference"][str(h)]["median_unit"]
+            share = "–" if one["strongest_share"] is None else f"{one['strongest_share']:.0%}"
+            body.append(
+                [
+                    row["name"].replace("_", " "), _frames(h), f"{one['ahead']} of {one['units']}",
+                    number(one["sign_p"]), number(one["wilcoxon_p"]), f"{one['lead_units']} of {one['lead_of']}", share,
+                ]
+            )  # fmt: skip
+    header = [
+        "row", "ahead of it by", "units ahead", "p, sign test", "p, Wilcoxon", "units that carry the pooled difference",
+        "share of the five strongest",
+    ]  # fmt: skip
+    return page.table(header, body)
+
+
+def _frames(horizon: int) -> str:
+    return "1 frame" if horizon == 1 else f"{horizon} frames"
 
 
 def _rows_in_words(study: Mapping[str, Any]) -> str:

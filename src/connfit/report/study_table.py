@@ -16,11 +16,12 @@ GROUPS = {
     "connectome": "the fit",
     "untrained": "before training",
     "ablation": "ablations",
+    "learning": "learning rules, optimiser",
     "null": "null connectomes",
     "baseline": "baselines",
 }
-SHOWN = ("one_step_skill", "horizon_2_skill", "horizon_5_skill", "horizon_10_skill", "horizon_30_skill", "free_run_fc")
-SHORT = {"one_step_skill": "1 frame", "free_run_fc": "free FC"}
+ALSO = "free_run_fc"
+"""The measure that is shown beside skills."""
 
 
 def print_plan(
@@ -50,6 +51,8 @@ def print_plan(
 def print_study(study: Mapping[str, Any], console: Console) -> None:
     """Print means over seeds with their spread, differences with intervals, and what they say.
 
+    Skill has two lines: pooled over units, and of the median unit.
+
     Parameters
     ----------
     study
@@ -57,9 +60,13 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
     """
     surrogate = "SURROGATE " if study["surrogate"] else ""
     seeds = len(study["seeds"])
-    keys = [key for key in SHOWN if any(one["key"] == key for one in study["measures"])]
-    heads = [SHORT.get(key, key.split("_")[1] if key.startswith("horizon") else key) for key in keys]
-    title = f"{surrogate}{study['dataset']}, {study['part']} part: mean over {seeds} seeds (± standard deviation)"
+    pooled, median = ([one for one in study["measures"] if one["unit"] == unit] for unit in ("pooled", "median"))
+    others = [one["key"] for one in study["measures"] if one["key"] == ALSO]
+    heads = [_frames(one["horizon"]) for one in pooled] + ["free FC"] * len(others)
+    title = (
+        f"{surrogate}{study['dataset']}, {study['part']} part: skill pooled and of the median unit, mean over {seeds} "
+        "seeds (± standard deviation)"
+    )
     table = _table(title)
     table.add_column("", no_wrap=True)
     for name in (*heads, "parameters", "s"):
@@ -69,22 +76,42 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
         if row["group"] != group:
             group = row["group"]
             table.add_row(f"[bold]{GROUPS[group]}")
-        total = (row["parameters"] or {}).get("all")
-        cells = [_spread(row["scores"][key]) for key in keys]
         seconds = "–" if row["fit_seconds"] is None else f"{row['fit_seconds']:.0f}"
-        table.add_row(f"  {escape(row['name'])}", *cells, "–" if total is None else f"{total:,}", seconds)
+        cells = [_spread(row["scores"][key]) for key in (*(one["key"] for one in pooled), *others)]
+        table.add_row(f"  {escape(row['name'])}", *cells, learned_in_words(row), seconds)
+        second = f"    {row['mark']}" if row["mark"] else "    median unit"
+        table.add_row(f"[dim]{escape(second)}", *(f"[dim]{_spread(row['scores'][one['key']])}" for one in median))
     console.print(table)
-    differences = _table("skill of the connectome model minus that of the row, 95 % interval (* excludes 0)")
+    differences = _table(
+        "skill of the connectome model minus that of the row, 95 % interval (* excludes 0); below: of the median unit"
+    )
     differences.add_column("", no_wrap=True)
     horizons = [str(h) for h in study["comparisons"]["horizons"]]
     for h in horizons:
-        differences.add_column("1 frame" if h == "1" else h, justify="right", no_wrap=True)
+        differences.add_column(_frames(int(h)), justify="right", no_wrap=True)
     for row in study["rows"]:
         if row["difference"]:
             differences.add_row(escape(row["name"]), *(_interval(row["difference"][h]) for h in horizons))
+            units = [row["difference"][h]["median_unit"] for h in horizons]
+            differences.add_row(
+                f"[dim]  {escape(row['mark'] or 'median unit')}", *(f"[dim]{_interval(one)}" for one in units)
+            )
     console.print(differences)
     for line in [*study["verdict"], study["comparisons"]["text"], *(study["reproducibility"].get("text") or [])]:
         console.print(escape(line), highlight=False)
+
+
+def learned_in_words(row: Mapping[str, Any]) -> str:
+    """Learned parameters of a row; of one that was not trained, with those that it could have learned."""
+    learned = (row["parameters"] or {}).get("all")
+    if learned is None:
+        return "–"
+    available = (row["parameters_available"] or {}).get("all")
+    return f"0 ({available:,} available)" if learned == 0 and available else f"{learned:,}"
+
+
+def _frames(horizon: int) -> str:
+    return "1 frame" if horizon == 1 else str(horizon)
 
 
 def _table(title: str) -> Table:
@@ -97,7 +124,7 @@ def _spread(score: Mapping[str, Any]) -> str:
 
 
 def _interval(one: Mapping[str, Any]) -> str:
-    if one["low"] is None:
+    if one["value"] is None or one["low"] is None:
         return number(one["value"])
     star = "*" if one["excludes_zero"] else " "
     return f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]{star}"

@@ -16,6 +16,7 @@ from connfit import config as configuration
 from connfit.checkpoint import read_arrays
 from connfit.config import Config
 from connfit.connectome import Connectome
+from connfit.data.load import recording_names
 from connfit.errors import ConfigError, DataError
 from connfit.evaluate.baselines import BASELINES
 from connfit.evaluate.metrics_file import read_metrics, write_metrics
@@ -23,13 +24,15 @@ from connfit.job import Job
 from connfit.memory import memory_limit
 from connfit.run import load_job
 from connfit.study.reproducibility import agreement, by_part, flat_groups, prediction_agreement, stack_groups
-from connfit.study.rows import CONNECTOME, StudyRow, row_config, study_config, study_rows
+from connfit.study.rows import CONNECTOME, FITTED, StudyRow, row_config, study_config, study_rows
 from connfit.study.runner import ONE_THREAD, StudyProgress, run_tasks
+from connfit.study.short_form import compact
+from connfit.study.status import Failure
 from connfit.study.table import study_table
 from connfit.study.tasks import PART, Done, Task, read_json
 from connfit.study.verdict import verdict_sentences
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FOLDER = "study"
 ONE_JOB_NEURONS = 20_000
 """From so many neurons on the kernels use all cores: one job at a time, with all threads."""
@@ -133,13 +136,24 @@ def plan_study(folder: str | Path, options: StudyOptions | None = None) -> Study
         "neurons": job.connectome.n,
         "connections": job.connectome.m,
         "recordings": [one.name for one in job.cohort.recordings],
+        "recordings_available": _available(job.config),
         "units": len(job.cohort.units),
-        "observations": {part: job.cohort.observations(part) for part in ("train", "validation", PART)},
+        "observations": job.observations(),
     }
     return StudyPlan(folder, config, rows, tuple(tasks), jobs, threads, estimate, facts)
 
 
-DETERMINISTIC = frozenset({"mean", "persistence", "var_ridge", "ar", "lds"})
+def _available(config: Config) -> int | None:
+    """Recordings that the dataset of a run has, or files that it names; None where that is not known."""
+    if config.data.recording_files is not None:
+        return len(config.data.recording_files.files)
+    if config.data.dataset is None:
+        return None
+    source = recording_names(config.data.dataset, config.data.recordings)[0].partition("/")[0]
+    return len(recording_names(source, ("all",)))
+
+
+DETERMINISTIC = frozenset({"mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank", "lds"})
 """Baselines without chance: one seed is all of them."""
 
 
@@ -182,7 +196,7 @@ def _estimate(folder: Path, tasks: Sequence[Task], config: Config, jobs: int) ->
         return None
     per_epoch = sum(seconds) / len(seconds)
     epochs = min(config.train.epochs + config.train.free_run_epochs, int(1.2 * len(seconds)))
-    fits = [task for task in tasks if task.group in ("connectome", "ablation", "null") and not task.done()]
+    fits = [task for task in tasks if task.group in FITTED and not task.done()]
     # Compilation, validation, checkpoints and scores take about half as long again, and 5 s in any case.
     return len(fits) * (1.5 * per_epoch * epochs + 5) / jobs
 
@@ -222,34 +236,35 @@ def run_study(
     plan = plan_study(folder, options)
     began = time.perf_counter()
     out = plan.folder / FOLDER
-    reasons = run_tasks(plan.tasks, jobs=plan.jobs, logs=out / "logs", threads=plan.threads, on_progress=on_progress)
-    study = summarise(plan, reasons)
+    failures = run_tasks(plan.tasks, jobs=plan.jobs, logs=out / "logs", threads=plan.threads, on_progress=on_progress)
+    study = summarise(plan, failures)
     study["performance"] = {"seconds": time.perf_counter() - began, "jobs": plan.jobs, "threads": dict(plan.threads)}
     write_metrics(out / "study.json", study)
     write_metrics(plan.folder / "metrics.json", {**metrics, "study": compact(study)})
     return study
 
 
-def summarise(plan: StudyPlan, reasons: Mapping[str, str]) -> dict[str, Any]:
+def summarise(plan: StudyPlan, failures: Mapping[str, Failure]) -> dict[str, Any]:
     """Everything in `study.json` but the time it took, from the folders of the tasks.
 
     Parameters
     ----------
-    reasons
+    failures
         By name of a task that failed: why.
     """
     from connfit import __version__
 
     done: dict[str, dict[int, Done]] = {}
-    failed: dict[str, dict[int, str]] = {}
+    failed: dict[str, dict[int, Failure]] = {}
     for task in plan.tasks:
-        if task.name in reasons:
-            failed.setdefault(task.row, {})[task.seed] = reasons[task.name]
+        if task.name in failures:
+            failed.setdefault(task.row, {})[task.seed] = failures[task.name]
         elif task.done():
             done.setdefault(task.row, {})[task.seed] = Done.read(task.folder)
     table = study_table(plan.rows, done, failed)
     ours = done.get(CONNECTOME, {})
     model, train = plan.config.model, plan.config.train
+    model_facts = {key: getattr(model, key) for key in ("strengths", "drive")}
     return {
         "connfit": __version__,
         "format": FORMAT_VERSION,
@@ -263,7 +278,7 @@ def summarise(plan: StudyPlan, reasons: Mapping[str, str]) -> dict[str, Any]:
             for key in ("epochs", "free_run_epochs", "patience", "select_on", "learning_rate", "batch")
         },
         **table,
-        "verdict": verdict_sentences(table),
+        "verdict": verdict_sentences({**plan.facts, **table, "model": model_facts}),
         "reproducibility": reproducibility(
             {seed: Path(one.facts["run"]) for seed, one in sorted(ours.items())}, ours, plan.folder
         ),
@@ -334,34 +349,6 @@ def _prediction_agreements(done: Mapping[int, Done]) -> list[Any]:
             )
         )
     return found
-
-
-def compact(study: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a study that `metrics.json` holds: means, spread, differences, verdict."""
-    rows = [
-        {
-            "name": row["name"],
-            "group": row["group"],
-            "seeds": len(row["seeds"]),
-            "parameters": (row["parameters"] or {}).get("all"),
-            "fit_seconds": row["fit_seconds"],
-            "scores": {key: {part: score[part] for part in ("mean", "std")} for key, score in row["scores"].items()},
-            "difference": row["difference"]
-            and {
-                h: {key: one[key] for key in ("value", "low", "high", "excludes_zero", "outcome")}
-                for h, one in row["difference"].items()
-            },
-            **({"reason": row["reason"]} if row["reason"] else {}),
-        }
-        for row in study["rows"]
-    ]
-    kept = ("part", "seeds", "weight_spread", "budget", "verdict")
-    return {
-        **{key: study[key] for key in kept},
-        "rows": rows,
-        "comparisons": study["comparisons"]["text"],
-        "reproducibility": {key: study["reproducibility"].get(key) for key in ("groups", "predictions", "flat")},
-    }
 
 
 def read_study(folder: str | Path) -> dict[str, Any]:

@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 
 from connfit import config as configuration
-from connfit.config import Config
+from connfit.config import Config, LearnerConfig
 from connfit.errors import ConfigError, one_of
+from connfit.learn import IMMEDIATE_WINDOW, PRESETS
+from connfit.optimiser import LABELS
 
 CONNECTOME = "connectome"
 UNTRAINED = "untrained"
@@ -45,6 +47,8 @@ BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
         "mean": "predicts each unit's mean over the training part",
         "persistence": "predicts that nothing changes",
         "var_ridge": "linear autoregression of all units with a ridge penalty",
+        "var_around_ar": "linear autoregression of all units around each unit's own autoregression",
+        "reduced_rank": "reduced-rank regression of all units on all units' past",
         "ar": "autoregression of each unit on its own past",
         "lds": "low-rank linear dynamical system",
         "gru": "recurrent network of gated units, without a connectome",
@@ -52,6 +56,26 @@ BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Baselines in words; one that is not listed is described by its name."""
+
+
+FITTED = ("connectome", "ablation", "learning", "null")
+"""Groups of rows that are fits of the connectome model."""
+
+RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "hybrid": ("hybrid", "credit exact inside each window, traces of single neurons across windows"),
+        "d-rtrl": ("d_rtrl", "credit through each neuron's own state alone, by one trace per connection"),
+        "tbptt": ("tbptt", "credit exact inside each window, none from before it"),
+        "pp-prop": ("pp_prop", "credit by two traces per neuron in place of one per connection"),
+        "immediate": ("immediate", "no credit through time; parameters move after every step, at the run's own rate"),
+    }
+)
+"""Rows of learning rules by preset, and what each does."""
+
+OPTIMISER_ROWS: Mapping[str, str] = MappingProxyType(
+    {"adam": "gradients are averaged over steps too", "rmsprop": "gradients are not averaged over steps"}
+)
+"""Optimisers of a study, and what each does beside the other."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +87,11 @@ class StudyRow:
     name
         Also the name of its folders.
     group
-        `"connectome"`, `"untrained"`, `"ablation"`, `"null"` or `"baseline"`.
+        `"connectome"`, `"untrained"`, `"ablation"`, `"learning"`, `"null"` or `"baseline"`.
     keeps, changes
         In words, against the row `connectome`.
-    model
-        Options of section `model` that differ from the row `connectome`.
+    model, learner, train
+        Options of these sections that differ from the row `connectome`.
     null
         Null connectome that it is fitted to.
     frozen
@@ -79,13 +103,15 @@ class StudyRow:
     keeps: str
     changes: str
     model: Mapping[str, Any] = field(default_factory=dict)
+    learner: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
     null: str | None = None
     frozen: tuple[str, ...] = ()
 
     @property
     def fitted(self) -> bool:
         """Whether it is a fit of the connectome model, with a run directory of its own."""
-        return self.group in ("connectome", "ablation", "null")
+        return self.group in FITTED
 
 
 def study_rows(config: Config, baselines: Sequence[str], only: Sequence[str] = ()) -> tuple[StudyRow, ...]:
@@ -116,6 +142,7 @@ def study_rows(config: Config, baselines: Sequence[str], only: Sequence[str] = (
         StudyRow(CONNECTOME, "connectome", "everything: the fit that is studied, from other seeds", "nothing"),
         StudyRow(UNTRAINED, "untrained", "everything", "no training"),
         *_ablations(config, same),
+        *_learning(config),
         *(
             StudyRow(name, "null", keeps, f"{changes} (drawn anew for each seed)", null=name)
             for name, (keeps, changes) in NULL_ROWS.items()
@@ -140,7 +167,9 @@ def _ablations(config: Config, same: str) -> list[StudyRow]:
         "gain_per_type_pair": ("gain_per_type_pair", "synapse counts times one learned gain per pair of cell types"),
     }
     # Without a drive, time constants alone would carry on what goes beyond the recording, and much further.
-    at_most_1 = {"state_forcing": 1.0} if model.state_forcing > 1 else {}
+    # A row whose state forcing says "auto" finds its own.
+    forced = model.state_forcing != "auto" and model.state_forcing
+    at_most_1 = {"state_forcing": 1.0} if forced and forced > 1 else {}
     no_further = "; states are forced to it and no further" if at_most_1 else ""
     drives = {
         "none": ("no_drive", f"no drive: recorded activity is not an input{no_further}", at_most_1),
@@ -152,10 +181,10 @@ def _ablations(config: Config, same: str) -> list[StudyRow]:
         for drive, (name, changes, more) in drives.items()
         if drive != model.drive
     ]
-    unforced = {"state_forcing": 0.0} if model.state_forcing else {}
-    if unforced:
+    unforced = {"state_forcing": 0.0} if forced else {}
+    if model.state_forcing != 0:
         changes = "states are not moved to what was recorded: it acts through the drive alone"
-        rows.append(StudyRow("no_state_forcing", "ablation", same, changes, unforced))
+        rows.append(StudyRow("no_state_forcing", "ablation", same, changes, {"state_forcing": 0.0}))
     if not model.learned_readout:
         changes = "a learned linear read-out in place of the anatomical one"
         changes += ", and no state forcing, which needs a given one" if unforced else ""
@@ -168,6 +197,31 @@ def _ablations(config: Config, same: str) -> list[StudyRow]:
             # Fixed to the counts means without the factor by which the starts of seeds differ.
             spread = {"weight_spread": 0.0} if kind == "fixed" else {}
             rows.append(StudyRow(name, "ablation", same, changes, {"strengths": kind, **spread}))
+    return rows
+
+
+def _learning(config: Config) -> list[StudyRow]:
+    """The learning rules and the optimiser that the configuration does not have."""
+    options = config.learner
+    own = (options.credit or "network", options.carry or ("none" if options.credit == "none" else "trace"))
+    if options.preset is not None:
+        own = PRESETS[options.preset]
+    immediate = own == ("none", "none") or (own[1] == "none" and options.window == IMMEDIATE_WINDOW)
+    same = "model, wiring, signs, counts, start, epochs, learning rate"
+    rows = []
+    # A run without credit through time has windows of one step: the others get the usual ones.
+    window = LearnerConfig().window if immediate else options.window
+    for name, (row, does) in RULES.items():
+        if name == "immediate" if immediate else PRESETS[name] == own:
+            continue
+        credit, carry = PRESETS[name]
+        k = IMMEDIATE_WINDOW if name == "immediate" else window
+        dials = {"preset": None, "credit": credit, "carry": carry, "window": k, "history": None}
+        rows.append(StudyRow(row, "learning", same, f"learning rule: {does} (K = {k})", learner=dials))
+    for name, does in OPTIMISER_ROWS.items():
+        if name != config.train.optimiser:
+            changes = f"optimiser {LABELS[name]}: {does}"
+            rows.append(StudyRow(name, "learning", f"{same}, learning rule", changes, train={"optimiser": name}))
     return rows
 
 
@@ -208,7 +262,9 @@ def row_config(row: StudyRow, base: Config, seed: int) -> Config:
     elif row.frozen:
         everything = ("weights", "gains", "time_constants", "bias", "drive", "readout")
         model = _replace(model, learn=_present(model, [one for one in everything if one not in row.frozen]))
-    return _replace(base, data=_replace(base.data, null=row.null), model=model, seed=seed)
+    learner, train = _replace(base.learner, **row.learner), _replace(base.train, **row.train)
+    data = _replace(base.data, null=row.null)
+    return _replace(base, data=data, model=model, learner=learner, train=train, seed=seed)
 
 
 def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]:

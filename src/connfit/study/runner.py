@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+from connfit.study.status import Failure
 from connfit.study.tasks import Task
 
 ONE_THREAD: Mapping[str, str] = {
@@ -63,7 +64,7 @@ def run_tasks(
     logs: Path,
     threads: Mapping[str, str] = ONE_THREAD,
     on_progress: Callable[[StudyProgress], None] = lambda _: None,
-) -> dict[str, str]:
+) -> dict[str, Failure]:
     """Do all tasks that have not been done.
 
     Parameters
@@ -108,7 +109,7 @@ def _watch(
     total: int,
     workers: int,
     on_progress: Callable[[StudyProgress], None],
-) -> dict[str, str]:
+) -> dict[str, Failure]:
     began, failed, ended, running = time.perf_counter(), {}, 0, {}
     while ended < len(todo):
         try:
@@ -119,7 +120,10 @@ def _watch(
             ended += 1
             running.pop(event["task"], None)
             if event["event"] == "failed":
-                failed[event["task"]] = event["reason"]
+                epoch = event.get("epoch")
+                failed[event["task"]] = Failure(
+                    str(event["reason"]), bool(event.get("diverged")), None if epoch is None else int(epoch)
+                )
         elif event["event"] in ("started", "progress"):
             running[event["task"]] = event.get("fraction", 0.0)
         seconds = time.perf_counter() - began

@@ -13,18 +13,24 @@ import numpy as np
 
 from connfit import config as configuration
 from connfit.checkpoint import read_arrays, write_arrays, write_json
-from connfit.config import Config, EvaluateConfig
+from connfit.config import FALLBACK, Config, EvaluateConfig
+from connfit.connectome import Connectome
+from connfit.data.load import connectome_from_config
 from connfit.errors import ConfigError, DataError, first_ten
-from connfit.evaluate.baselines import baseline_factories, hold_last
+from connfit.evaluate.baselines import baseline_factories
 from connfit.evaluate.errors import PredictionErrors
 from connfit.evaluate.forecast import Forecaster
 from connfit.evaluate.pooling import pool
 from connfit.evaluate.predictions import horizon_starts
-from connfit.evaluate.scores import Scored, score_and_forecast
-from connfit.recording import Recording
+from connfit.evaluate.scores import score_and_forecast
+from connfit.recipe import Recipe
+from connfit.recording import Recording, hold_last
+from connfit.study.status import explosions, moved, why_identity, why_not_trained
 
 ASKED, SCORES, PREDICTIONS = "task.json", "scores.json", "predictions.npz"
 PART = "test"
+FORMAT_VERSION = 2
+"""Of `scores.json` and `predictions.npz`."""
 FAR = 10
 """Frames ahead, at most, at which predictions of several seeds are compared beside one frame."""
 
@@ -85,7 +91,10 @@ class Task:
                 f"{folder} was made with other options ({first_ten(different)}): give those again, or remove {study} "
                 "to start the study anew"
             )
-        return (folder / SCORES).exists() and (folder / PREDICTIONS).exists()
+        if not ((folder / SCORES).exists() and (folder / PREDICTIONS).exists()):
+            return False
+        # A fit that an earlier version has scored is there still: it is scored again, not fitted again.
+        return read_json(folder / SCORES).get("format") == FORMAT_VERSION
 
 
 def _differences(one: Any, other: Any, at: str = "") -> list[str]:
@@ -126,12 +135,16 @@ def do(task: Task, say: Callable[[float], None] = lambda _: None) -> None:
         score_and_forecast(forecaster, recording, config.evaluate, parts=(PART,), ahead_of=(PART,))
         for forecaster, recording in zip(forecasters, recordings, strict=True)
     ]
-    arrays = _errors(scored)
+    errors = [one.errors[PART] for one in scored]
+    arrays: dict[str, np.ndarray] = {"recordings": np.array(len(errors))}
+    for number, one in enumerate(errors):
+        arrays |= one.to_arrays(f"{number}.errors.")
     if task.group == "connectome":
         arrays |= _predictions(forecasters[0], recordings, config.evaluate)
     write_arrays(folder / PREDICTIONS, arrays)
-    scores = {**facts, "scores": pool([one.scores[PART] for one in scored])}
-    write_json(folder / SCORES, {"row": task.row, "seed": task.seed, **scores})
+    parts = [{**one.scores[PART], **_median_units(own)} for one, own in zip(scored, errors, strict=True)]
+    facts |= {"exploded": explosions(errors, recordings), "scores": pool(parts)}
+    write_json(folder / SCORES, {"format": FORMAT_VERSION, "row": task.row, "seed": task.seed, **facts})
 
 
 def _model(
@@ -144,8 +157,11 @@ def _model(
     if task.group == "untrained":
         job = run.prepare(config)
         forecaster = ModelForecaster(job.model, job.params, job.cohort, name="untrained")
-        none = dict.fromkeys(job.parameter_counts(), 0)
-        return forecaster, job.cohort.recordings, {"parameters": none, "fit_seconds": 0.0, "run": None}
+        counts = job.parameter_counts()
+        none = dict.fromkeys(counts, 0)
+        return forecaster, job.cohort.recordings, {
+            "parameters": none, "parameters_available": counts, "fit_seconds": 0.0, "run": None,
+        }  # fmt: skip
 
     def progress(now: Progress) -> None:
         done = (now.epoch + now.window / now.windows) / now.epochs
@@ -163,9 +179,17 @@ def _model(
     record = read_json(folder / "record.json")
     history = fitted.history
     chosen = max((row["selection"] for row in history if row["selection"] is not None), default=None)
+    trained = moved(*(read_arrays(folder / name)[0] for name in ("parameters_initial.npz", "parameters.npz")))
+    counts = record["parameters"]
     facts = {
-        "parameters": record["parameters"],
+        "parameters": counts if trained else dict.fromkeys(counts, 0),
+        "parameters_available": counts,
+        "trained": trained,
+        "untrained_reason": None if trained else why_not_trained(history, sum(counts.values())),
+        "best_epoch": _best_epoch(history) if trained else -1,
         "null": record["connectome"]["notes"].get("null"),
+        "vacuous": _identity(config, folder),
+        "recipe": (record.get("recipe") or {}).get("chosen"),
         # A fit that was interrupted is as long as its epochs; what it took beside them is not known any more.
         "fit_seconds": float(sum(row["seconds"] for row in history)),
         "wall_seconds": time.perf_counter() - began,
@@ -177,6 +201,23 @@ def _model(
     return fitted.forecaster(), fitted.cohort.recordings, facts
 
 
+def _best_epoch(history: Sequence[dict[str, Any]]) -> int:
+    """The epoch whose parameters a fit ends with: the first of the best by validation, the last without."""
+    known = [row for row in history if row["selection"] is not None]
+    return int(max(known, key=lambda row: row["selection"])["epoch"] if known else history[-1]["epoch"])
+
+
+def _identity(config: Config, folder: Path) -> str | None:
+    """Why the null connectome of a fit is the real one; None where it is not, or none was asked for."""
+    name = config.data.null
+    if name is None:
+        return None
+    config = configuration.read(folder / "config.json")  # with every choice that is made for this row
+    real = connectome_from_config(msgspec.structs.replace(config.data, null=None))
+    null = Connectome.load(folder / "connectome.h5")
+    return why_identity(real, null, name, config.model.weights, config.seed)
+
+
 def _baseline(
     task: Task, config: Config, began: float
 ) -> tuple[list[Forecaster], tuple[Recording, ...], dict[str, Any]]:
@@ -185,7 +226,7 @@ def _baseline(
 
     factory = baseline_factories([task.row])[task.row]
     evaluate = msgspec.structs.replace(config.evaluate, baselines=(task.row,), baseline_seed=task.seed)
-    recordings = prepare(config).cohort.recordings
+    recordings = prepare(config, Recipe(FALLBACK)).cohort.recordings  # no start is needed
     fitted = []
     seconds = time.perf_counter()
     for recording in recordings:
@@ -201,12 +242,17 @@ def _baseline(
     return fitted, recordings, facts
 
 
-def _errors(scored: Sequence[Scored]) -> dict[str, np.ndarray]:
-    """Errors of every frame of each recording."""
-    arrays: dict[str, np.ndarray] = {"recordings": np.array(len(scored))}
-    for number, one in enumerate(scored):
-        arrays |= one.errors[PART].to_arrays(f"{number}.errors.")
-    return arrays
+def _median_units(errors: PredictionErrors) -> dict[str, Any]:
+    """Skill of the median unit by horizon, beside the pooled one of the scores."""
+    medians: dict[str, Any] = {str(h): None for h in errors.reasons}
+    reasons = {str(h): why for h, why in errors.reasons.items()}
+    for h in errors.horizons:
+        skills = errors.unit_skill(h)
+        known = np.zeros(0) if skills is None else skills[np.isfinite(skills)]
+        medians[str(h)] = float(np.median(known)) if len(known) else None
+        if not len(known):
+            reasons[str(h)] = "no unit changes in the frames that are scored"
+    return {"median_unit_skill": {**medians, **({"reasons": reasons} if reasons else {})}}
 
 
 def _predictions(

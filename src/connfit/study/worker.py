@@ -10,7 +10,7 @@ import time
 from queue import Queue
 from typing import Any, TextIO
 
-from connfit.errors import ConnfitError
+from connfit.errors import ConnfitError, DivergedError
 from connfit.study.tasks import Task, do
 
 SAY_EVERY_S = 1.0
@@ -31,7 +31,8 @@ def main() -> None:
         try:
             do(task, _progress(task, out))
         except ConnfitError as error:
-            _say(out, {"event": "failed", "task": task.name, "reason": str(error)})
+            when = {"diverged": True, "epoch": error.epoch} if isinstance(error, DivergedError) else {}
+            _say(out, {"event": "failed", "task": task.name, "reason": str(error), **when})
         else:
             _say(out, {"event": "done", "task": task.name})
 
