@@ -17,6 +17,7 @@ from connfit.connectome import from_pairs
 from connfit.evaluate import Persistence, VarRidge, evaluate_all, write_metrics
 from connfit.learn import PRESETS
 from connfit.recording import Recording
+from connfit.report.learning_verdict import verdict
 
 NASTY = '<script>alert("x")</script> & "units"'
 UNITS, NEURONS = 5, 20
@@ -82,7 +83,7 @@ def add_gradients(folder: Path) -> None:
     """`gradient_fidelity.json` with learning curves, as `connfit gradcheck --curves` writes it."""
     rng = np.random.default_rng(1)
     measures = ("cosine", "cosine_min", "cosine_of_sum", "relative_norm", "relative_error", "bias", "spread")
-    rules = {"bptt": None, "d-rtrl": None, "pp-prop": None, "hybrid": (4, 16), "tbptt": (4, 16)}
+    rules = {"bptt": None, "d-rtrl": None, "pp-prop": None, "immediate": None, "hybrid": (4, 16), "tbptt": (4, 16)}
 
     def row(rule: str, window: int | None) -> dict[str, Any]:
         groups = {
@@ -97,14 +98,37 @@ def add_gradients(folder: Path) -> None:
         }  # fmt: skip
 
     rows = [row(rule, window) for rule, windows in rules.items() for window in windows or (None,)]
-    curve: dict[str, Any] = {"rule": "hybrid", "steps": [4, 8], "seconds": [1.0, 2.0], "train_loss": [2.0, 1.0]}
-    at = {"rules": {"hybrid": {"epochs": 2, "train_loss": 1.0, "validation_skill": -0.25}}}
+    curve: dict[str, Any] = {
+        "steps": [4, 8], "seconds": [1.0, 2.0], "train_loss": [2.0, 1.0], "window": 16, "optimiser": "adam"
+    }  # fmt: skip
+    one = {"value": 0.0125, "low": -0.0375, "high": 0.0625, "excludes_zero": False, "reason": None}
+    far = {"value": -0.125, "low": -0.25, "high": -0.0625, "excludes_zero": True, "reason": None}
+    ended = {
+        "epochs": 2, "trained": True, "learning_rate": 0.003, "train_loss": 1.0, "validation_skill": -0.25,
+        "validation_selection": -0.25,
+    }  # fmt: skip
+    at = {
+        "rules": {
+            "hybrid": {**ended, "test": {"1": 0.3125, "10": 0.125}},
+            "immediate, K = 16": {**ended, "test": {"1": 0.3, "10": 0.25}, "difference": {"1": one, "10": far}},
+        },
+        "credit": {
+            "with_credit": "hybrid", "without_credit": "immediate, K = 16", "difference": {"1": one, "10": far}
+        },
+    }  # fmt: skip
+    curves: dict[str, Any] = {
+        "reference": "hybrid", "epochs": 2, "select_on": "one_step", "left_out": [],
+        "curves": [
+            {"rule": "hybrid", "label": "hybrid", **curve},
+            {"rule": "immediate", "label": "immediate, K = 16", **curve},
+        ],
+        "equal_steps": {"steps": 8} | at, "equal_seconds": {"seconds": 2.0} | at,
+    }  # fmt: skip
+    curves["text"] = verdict(curves)
     record = {
         "dataset": "made", "surrogate": False, "phase": "teacher-forced", "steps": 200, "segments": [{}, {}],
         "parameters": {"start": rows, "fitted": rows},
-        "learning_curves": {
-            "curves": [curve], "equal_steps": {"steps": 8} | at, "equal_seconds": {"seconds": 2.0} | at
-        },
+        "learning_curves": curves,
     }  # fmt: skip
     write_json(folder / "gradient_fidelity.json", record)
 
@@ -116,6 +140,7 @@ def add_simulation(folder: Path, name: str) -> None:
         "dataset": "made", "surrogate": False, "drive": "own", "drive_in_words": "the model's own predictions",
         "sets": [{"kind": "silenced", "set": "id:n1", "rate": 0.0, "neurons": 1, "baseline": 2.5}],
         "value_units": "", "seconds": 2.0, "averaged_s": [1.0, 2.0], "neurons": NEURONS, "held_neurons": 1,
+        "cautions": [],
         "units": [{"name": NASTY, **changed}], "readouts": [{"name": "region:B", **changed}],
         "changed_neurons": [{"id": "12", "type": NASTY, "region": "", "sign": -1, **changed}],
     }  # fmt: skip
@@ -145,16 +170,30 @@ def study_record(outcomes: Mapping[str, str] | None = None) -> dict[str, Any]:
         return {
             "value": value, "low": low, "high": high, "level": 0.95, "blocks": 20, "block_frames": 4, "seeds": [2, 2],
             "reason": None, "outcome": outcome, "excludes_zero": outcome != "tie", "excludes_zero_corrected": False,
-            "low_corrected": low - 0.1, "high_corrected": high + 0.1,
+            "low_corrected": low - 0.1, "high_corrected": high + 0.1, "diverged": False, "pooled_outcome": outcome,
+            "median_unit": {
+                "value": value / 2, "low": low / 2, "high": high / 2, "reason": None, "excludes_zero": outcome != "tie",
+                "outcome": outcome, "units": 5, "ahead": 4, "behind": 1, "sign_p": 0.375, "wilcoxon_p": 0.3125,
+                "lead_units": 4, "lead_of": 5, "strongest_share": 1.0,
+            },
         }  # fmt: skip
 
-    keys = ("one_step_skill", "horizon_10_skill", "one_step_fc", "free_run_fc", "free_run_std_ratio")
+    keys = ("one_step_skill", "one_step_median_unit", "horizon_10_skill", "horizon_10_median_unit", "one_step_fc",
+            "free_run_fc", "free_run_std_ratio")  # fmt: skip
+    units = {"one_step_skill": ("pooled", 1), "one_step_median_unit": ("median", 1),
+             "horizon_10_skill": ("pooled", 10), "horizon_10_median_unit": ("median", 10)}  # fmt: skip
     rows: list[dict[str, Any]] = [
         {
             "name": name, "group": group, "keeps": "wiring & signs", "changes": NASTY, "seeds": [0, 1], "failed": {},
             "reason": None, "parameters": {"weights": 100, "all": 140}, "fit_seconds": 1.5, "epochs": [5, 5],
+            "parameters_available": {"weights": 100, "all": 140}, "counts": True, "mark": "", "note": None,
+            "trained": [True, True], "vacuous": None, "diverged": {}, "left_out": [], "recipe": None,
+            "best_epoch": [4, 4],
             "validation_selection": [0.1, 0.2], "runs": [],
-            "scores": {key: {"mean": float(rng.normal()), "std": 0.125, "seeds": [0.5, 0.75]} for key in keys},
+            "scores": {
+                key: {"mean": float(rng.normal()), "std": 0.125, "low": -0.5, "high": 0.5, "seeds": [0.5, 0.75]}
+                for key in keys
+            },
             "difference": None if name == "connectome" else {
                 h: difference((outcomes or {}).get(name, "better")) for h in ("1", "10")
             },
@@ -163,8 +202,9 @@ def study_record(outcomes: Mapping[str, str] | None = None) -> dict[str, Any]:
     ]  # fmt: skip
     rows.append({
         **rows[-1], "name": "gain_per_type_pair", "group": "ablation", "seeds": [], "difference": None,
-        "reason": "there are no cell types", "parameters": None, "fit_seconds": None,
-        "scores": {key: {"mean": None, "std": None, "seeds": []} for key in keys},
+        "reason": "there are no cell types", "parameters": None, "fit_seconds": None, "counts": False,
+        "mark": "no numbers", "parameters_available": None,
+        "scores": {key: {"mean": None, "std": None, "low": None, "high": None, "seeds": []} for key in keys},
     })  # fmt: skip
     agreement = {
         "count": 100, "seeds": 2, "start_pearson": 0.5, "start_spearman": 0.5, "pearson": 0.875, "spearman": 0.75,
@@ -172,13 +212,17 @@ def study_record(outcomes: Mapping[str, str] | None = None) -> dict[str, Any]:
         "change_high": 0.09, "moved": 0.5, "spread_ratio": 1.25, "reason": None,
     }  # fmt: skip
     return {
-        "connfit": "0.1.0", "format": 1, "run": "run", "dataset": "made", "surrogate": False, "part": "test",
+        "connfit": "0.1.0", "format": 2, "run": "run", "dataset": "made", "surrogate": False, "part": "test",
         "seeds": [0, 1], "weight_spread": 0.5,
         "recordings": ["a"], "neurons": NEURONS, "connections": 100, "units": UNITS,
         "observations": {"train": 900, "validation": 225, "test": 375},
         "budget": {"epochs": 5, "free_run_epochs": 0, "patience": None, "select_on": "horizon", "learning_rate": 0.01,
                    "batch": None},
-        "measures": [{"key": key, "label": key.replace("_", " "), "better": "high"} for key in keys],
+        "measures": [
+            {"key": key, "label": key.replace("_", " "), "better": "high",
+             **dict(zip(("unit", "horizon"), units.get(key, ("", None)), strict=True))} for key in keys
+        ],
+        "strongest": {"1": None, "10": None}, "recordings_available": 1,
         "rows": rows,
         "comparisons": {"rows": 10, "horizons": [1, 10], "count": 20, "level": 0.95, "text": "20 intervals."},
         "verdict": ["One frame ahead the connectome model beats them all."],

@@ -17,10 +17,12 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluate import Persistence, evaluate_all, read_metrics, write_metrics
 from connfit.report import page, print_table, write_report
-from connfit.report.comparison import Row, comparison, limitations, number, observations_in_words, verdict
+from connfit.report.comparison import Row, comparison, observations_in_words, verdict
 from connfit.report.drawings import Drawing
+from connfit.report.fit_limits import limitations
 from connfit.report.picture_budget import draw_all
 from connfit.report.style import new_figure, save_figure
+from connfit.report.wording import number
 
 VOID = {"meta", "img", "br", "hr", "link"}
 
@@ -76,8 +78,9 @@ def test_report_is_one_self_contained_file(report: Path) -> None:
     assert {link[1:] for link in links} <= set(html.anchors)
     assert len(set(html.anchors)) == len(html.anchors)
     assert not re.search(r"url\(|@import|<script|<iframe|<link", path.read_text())
-    assert html.tags.count("img") == 6
+    assert html.tags.count("img") == 7
     names = {"horizon_skill", "traces", "functional_connectivity", "loss_history", "weights", "time_constants"}
+    names.add("share_of_possible")
     assert {one.stem for one in (path.parent / "figures").glob("*.png")} == names
     assert {one.stem for one in (path.parent / "figures").glob("*.svg")} == names
 
@@ -94,7 +97,7 @@ def test_every_added_file_has_its_section(report: Path, complete_report: Path) -
     whole = parsed(complete_report)
     assert added <= set(whole.anchors)
     assert whole.anchors.index("summary") < whole.anchors.index("limitations") < whole.anchors.index("questions")
-    assert whole.tags.count("img") == 6 + 2 + 2 + 4
+    assert whole.tags.count("img") == 7 + 2 + 3 + 4
     assert whole.text.count(NASTY) > 3
 
 

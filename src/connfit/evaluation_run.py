@@ -10,6 +10,7 @@ from typing import Any
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.evaluate import evaluate_all, write_metrics
+from connfit.recording import PART_NAMES
 from connfit.train import Fit
 
 
@@ -52,19 +53,43 @@ def evaluate_run(
     except (OSError, ValueError) as error:
         raise DataError(f"damaged ({error})", path=out / "record.json") from error
     scores, forecasts = evaluate_fit(fitted, config.evaluate)
+    training = fitted.training_record()
     metrics = {
         "connfit": __version__,
         "dataset": config.data.dataset or record["connectome"]["name"],
         "seed": config.seed,
         "surrogate": bool(record["connectome"]["notes"].get("surrogate", False)),
-        "parameters": record["parameters"],
-        **scores,
+        "parameters": {
+            group: count if group in training["changed"] else 0 for group, count in record["parameters"].items()
+        },
+        "parameters_available": record["parameters"],
+        "training": training,
+        **_scored(fitted, config.train.warmup_frames, scores),
         **({} if nulls is None else {"nulls": nulls}),
         "performance": fitted.performance,
     }
     forecasts.save(out / "forecasts.npz")
     write_metrics(out / "metrics.json", metrics)
     return metrics
+
+
+def _scored(fitted: Fit, warmup_frames: int, scores: dict[str, Any]) -> dict[str, Any]:
+    """The scores, with `observations` that count what is scored, and all that was observed beside it as `observed`."""
+    cohort = fitted.cohort
+    counts = {part: cohort.scored(part, warmup_frames=warmup_frames) for part in PART_NAMES}
+    recordings = {
+        recording.name: {
+            **scores["recordings"][recording.name],
+            "observations": {part: counts[part][member] for part in PART_NAMES},
+        }
+        for member, recording in enumerate(cohort.recordings)
+    }
+    return {
+        **scores,
+        "observations": {part: sum(counts[part]) for part in PART_NAMES},
+        "observed": scores["observations"],
+        "recordings": recordings,
+    }
 
 
 def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> dict[str, Any]:
@@ -80,7 +105,8 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> dict
     Returns
     -------
     dict
-        What was written to `metrics.json`, with the key `nulls`: by name and seed, the scores of each.
+        What was written to `metrics.json`, with the key `nulls`: by name and seed, the scores of each; `vacuous` says
+        so where a null connectome is the real one (signs shuffled where all are equal).
 
     Raises
     ------
@@ -96,6 +122,7 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> dict
             f"{out} is itself a run on a null connectome ({config['data']['null']}): give the real one first"
         )
     nulls: dict[str, Any] = {}
+    fingerprint = _fingerprint(out)
     for folder in map(Path, null_runs):
         scores, other = _evaluated(folder)
         null = other["data"]["null"]
@@ -104,16 +131,26 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> dict
         different = _differences(config, other)
         if different:
             raise ConfigError(f"{folder} was not made like {out}: {first_ten(different)} differ")
-        notes = json.loads((folder / "record.json").read_text())["connectome"]["notes"].get("null", {})
+        record = json.loads((folder / "record.json").read_text())
+        notes = record["connectome"]["notes"].get("null", {})
+        # Fingerprints are of wiring, counts, signs and recordings: equal ones leave nothing to compare.
+        same = record.get("data_fingerprint") is not None and record["data_fingerprint"] == fingerprint
         nulls[f"{null}, seed {other['seed']}"] = {
             **scores["parts"],
             "what": f"preserves {notes.get('preserves', '?')}; destroys {notes.get('destroys', '?')}",
             "run": str(folder),
+            **({"vacuous": "its connectome is the real one"} if same else {}),
             **({"held_out": scores["held_out"]["parts"]} if "parts" in scores.get("held_out", {}) else {}),
         }
     metrics = {**metrics, "nulls": nulls}
     write_metrics(out / "metrics.json", metrics)
     return metrics
+
+
+def _fingerprint(folder: Path) -> str | None:
+    """Of the data of a run; None where that was not recorded."""
+    path = folder / "record.json"
+    return json.loads(path.read_text()).get("data_fingerprint") if path.exists() else None
 
 
 def _evaluated(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from connfit.cli.console import RunFolder, err_console, out_console
+from connfit.cli.console import RunFolder, draw_again, err_console, out_console
 
 
 def analyze(
@@ -23,14 +23,21 @@ def analyze(
         ),
     ] = None,
     repeats: Annotated[int, typer.Option(help="Bootstrap samples of each test and interval.")] = 100,
+    power_draws: Annotated[
+        int,
+        typer.Option(help="Simulated recordings by which power to see criticality is estimated; 0 for none."),
+    ] = 10,
     seed: Annotated[int, typer.Option(help="Of noise, surrogates, bootstraps and samples.")] = 0,
 ) -> None:
     """Analyse a fitted brain: avalanches, branching, stability, strengths and time constants, beside controls."""
     from connfit.brain_analysis import AnalysisOptions, analyze_run
     from connfit.report.analysis_section import print_analysis
 
-    options = AnalysisOptions(eigenvalues=eigenvalues, neurons=neurons, repeats=repeats, seed=seed)
+    options = AnalysisOptions(
+        eigenvalues=eigenvalues, neurons=neurons, repeats=repeats, power_draws=power_draws, seed=seed
+    )
     with err_console.status("analysing") as status:
         record, out = analyze_run(folder, options, on_stage=status.update)
     print_analysis(record, out_console)
     out_console.print(f"written to {out}", highlight=False, soft_wrap=True)
+    draw_again(folder)

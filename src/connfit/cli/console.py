@@ -34,6 +34,17 @@ Source = Annotated[
 ]
 
 
+def draw_again(folder: Path) -> None:
+    """Draw the report of a run directory after a command has added files to it; nothing where no run was evaluated."""
+    from connfit.report import write_report
+
+    if not (folder / "metrics.json").exists():
+        return
+    with err_console.status("drawing figures"):
+        path = write_report(folder)
+    out_console.print(f"report: {path}", highlight=False, soft_wrap=True)
+
+
 def dataset_config(name: str, recordings: list[str] | None = None) -> configuration.Config:
     """The default configuration of a named dataset, with the options that suit it.
 
@@ -89,7 +100,7 @@ def progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], Non
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         console=err_console, disable=not err_console.is_terminal,
     )  # fmt: skip
-    task = bar.add_task("preparing", total=None, state="")
+    task = bar.add_task("preparing, finding a start", total=None, state="")
     spoken: set[tuple[str, int]] = set()
 
     def show(now: Progress) -> None:
@@ -121,11 +132,18 @@ def progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], Non
             bar.console.print(f"{name}: {match.report()}", highlight=False, soft_wrap=True)
         for caution in job.cautions():
             bar.console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True)
+        if job.recipe.chosen:
+            found = ", ".join(f"{name} {value}" for name, value in job.recipe.chosen.items())
+            bar.console.print(
+                f"start found among {len(job.recipe.candidates)} on {job.recipe.tuned_on}: {found}",
+                highlight=False,
+                soft_wrap=True,
+            )
         bar.console.print(job.memory().report(), highlight=False, soft_wrap=True)
         total = sum(counts.values())
         bar.console.print(
             f"{total:,} parameters ({', '.join(f'{group} {count:,}' for group, count in counts.items() if count)}) for "
-            f"{job.cohort.observations('train'):,} training observations",
+            f"{job.observations()['train']:,} training observations (scored: after the warm-up)",
             highlight=False,
             soft_wrap=True,
         )

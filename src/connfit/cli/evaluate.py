@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connfit.cli.console import RunFolder, Setting, err_console, interruptible, out_console, study_progress
+from connfit.cli.console import RunFolder, Setting, draw_again, err_console, interruptible, out_console, study_progress
 from connfit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -78,11 +79,11 @@ def compare(
 ) -> None:
     """Put runs on null connectomes beside a run on the real one, in its table and report."""
     from connfit.evaluation_run import compare_with_nulls
-    from connfit.report import print_table, write_report
+    from connfit.report import print_table
 
     metrics = compare_with_nulls(folder, null)
-    print_table(metrics, out_console)
-    out_console.print(f"report: {write_report(folder)}", highlight=False, soft_wrap=True)
+    print_table(metrics, out_console, config=_options(folder))
+    draw_again(folder)
 
 
 def report(folder: RunFolder) -> None:
@@ -90,7 +91,7 @@ def report(folder: RunFolder) -> None:
     from connfit.report import write_report
 
     with err_console.status("drawing figures"):
-        path = write_report(folder)
+        path = write_report(folder, fresh=True)
     out_console.print(f"report: {path}", highlight=False, soft_wrap=True)
 
 
@@ -100,7 +101,15 @@ def evaluate_and_report(fitted: Fit, out: Path) -> None:
 
     with err_console.status("evaluating against baselines"):
         metrics = evaluate_run(fitted, out)
-    print_table(metrics, out_console)
+    print_table(metrics, out_console, config=_options(out))
+    unchanged = fitted.unchanged_warning()
+    if unchanged is not None:
+        out_console.print(f"caution: {unchanged}", style="yellow", highlight=False, soft_wrap=True)
     with err_console.status("drawing figures"):
         path = write_report(out)
     out_console.print(f"\nrun directory: {out}\nreport: {path}", highlight=False, soft_wrap=True)
+
+
+def _options(folder: Path) -> dict[str, Any]:
+    """The options of a run."""
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))

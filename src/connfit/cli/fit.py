@@ -35,9 +35,9 @@ def fit(
     epochs: Annotated[int | None, typer.Option(help="Passes through the training part, teacher-forced.")] = None,
     window: Annotated[int | None, typer.Option(help="K: steps between two changes of the parameters.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="d-rtrl, hybrid, tbptt, pp-prop or bptt: sets credit and carry.")
+        str | None, typer.Option(help="d-rtrl, hybrid, tbptt, pp-prop, immediate or bptt: sets credit and carry.")
     ] = None,
-    credit: Annotated[str | None, typer.Option(help="neuron or network.")] = None,
+    credit: Annotated[str | None, typer.Option(help="neuron, network or none.")] = None,
     carry: Annotated[str | None, typer.Option(help="trace, factorised, history or none.")] = None,
     drive: Annotated[str | None, typer.Option(help="dense, anatomical or none.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,

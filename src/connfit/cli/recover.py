@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from connfit.cli.console import err_console, out_console
+from connfit.cli.console import draw_again, err_console, out_console
 from connfit.errors import ConfigError
 
 
@@ -57,6 +57,7 @@ def recover(
     from connfit.recovery import recover as run
     from connfit.recovery.record import FILE
     from connfit.report.recovery_figure import in_words, print_recovery
+    from connfit.report.run_files import RECOVERY
 
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder to --out")
@@ -88,3 +89,5 @@ def recover(
         )  # fmt: skip
     print_recovery(record, out_console)
     out_console.print(f"\nwritten to {out / FILE}", highlight=False, soft_wrap=True)
+    if out / FILE == out.parent / RECOVERY:  # where the report of a run looks for it
+        draw_again(out.parent)

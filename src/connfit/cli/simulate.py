@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from connfit.cli.console import RunFolder, err_console, out_console
+from connfit.cli.console import RunFolder, draw_again, err_console, out_console
 
 
 def simulate(
@@ -19,7 +19,8 @@ def simulate(
         ),
     ] = None,
     silence: Annotated[
-        list[str] | None, typer.Option(help="Hold neurons at 0, as region:GNG_L; may be repeated.", metavar="SET")
+        list[str] | None,
+        typer.Option(help="Hold neurons where they are not active, as region:GNG_L; may be repeated.", metavar="SET"),
     ] = None,
     seconds: Annotated[float, typer.Option(help="Length of the simulation, from the onset on.")] = 30.0,
     readout: Annotated[
@@ -32,6 +33,13 @@ def simulate(
         str,
         typer.Option(help="own: the model sees its own predictions; mean: units show their training mean; none."),
     ] = "own",
+    silence_at: Annotated[
+        str,
+        typer.Option(
+            help="Rate of silenced neurons. floor: the lowest that their units showed during training; zero: 0 in the "
+            "units of the prepared recording."
+        ),
+    ] = "floor",
     name: Annotated[
         str | None, typer.Option(help="Folder within DIR/simulations.", show_default="what is done")
     ] = None,
@@ -43,8 +51,13 @@ def simulate(
     from connfit.perturbation_run import Experiment, run_experiment
     from connfit.report.perturbation_figure import print_perturbation
 
-    experiment = Experiment(tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive)
+    experiment = Experiment(
+        tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at
+    )
     with err_console.status("simulating"):
         record, out = run_experiment(folder, experiment, name=name)
     print_perturbation(record, out_console)
+    for caution in record["cautions"]:
+        out_console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True, markup=False)
     out_console.print(f"written to {out}", highlight=False, soft_wrap=True)
+    draw_again(folder)

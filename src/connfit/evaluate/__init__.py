@@ -9,6 +9,8 @@ from connfit.evaluate.forecast import Forecaster, Forecasts, PartForecast, Recor
 from connfit.evaluate.intervals import Interval, paired_difference, skill_interval
 from connfit.evaluate.metrics_file import read_metrics, write_metrics
 from connfit.evaluate.scores import score
+from connfit.evaluate.strongest import strongest_baseline
+from connfit.evaluate.unit_intervals import PairedUnits, median_unit_interval, paired_units
 
 __all__ = [
     "BASELINES",
@@ -16,17 +18,21 @@ __all__ = [
     "Forecasts",
     "Interval",
     "Mean",
+    "PairedUnits",
     "PartForecast",
     "Persistence",
     "PredictionErrors",
     "RecordingForecast",
     "VarRidge",
     "evaluate_all",
+    "median_unit_interval",
     "paired_difference",
+    "paired_units",
     "pooled_scores",
     "prediction_errors",
     "read_metrics",
     "score",
     "skill_interval",
+    "strongest_baseline",
     "write_metrics",
 ]

@@ -9,11 +9,15 @@ import numpy as np
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
+from connfit.evaluate.against_strongest import PartErrors, against_strongest
 from connfit.evaluate.baselines import BaselineFactory, baseline_factories
+from connfit.evaluate.ceiling import as_json, pool_ceilings, recording_ceilings, shares_of
+from connfit.evaluate.fc_ceiling import between_animals
 from connfit.evaluate.forecast import Forecaster, Forecasts, RecordingForecast
 from connfit.evaluate.held_out import INITIAL, MODEL, evaluate_held_out
+from connfit.evaluate.left_out_unit import left_out_scores, pool_left_out
 from connfit.evaluate.pooling import pool
-from connfit.evaluate.scores import data_against_itself, score, score_and_forecast
+from connfit.evaluate.scores import Scored, data_against_itself, score, score_and_forecast
 from connfit.recording import PART_NAMES, Recording
 
 
@@ -46,9 +50,9 @@ def evaluate_all(
     Returns
     -------
     metrics
-        The keys `observations`, `parts`, `data`, `at_initialisation`, `baselines` and `recordings`
-        of `metrics.json`, and `held_out` if there are such recordings. Numbers outside `recordings`
-        are means over recordings (counts: sums).
+        The keys `observations`, `parts`, `data`, `at_initialisation`, `baselines`, `against_strongest`, `ceiling`,
+        `left_out_unit` and `recordings` of `metrics.json`, and `held_out` if there are such recordings. Numbers
+        outside `recordings` are means over recordings (counts: sums).
     forecasts
         The model's predictions, for the figures.
     """
@@ -59,15 +63,41 @@ def evaluate_all(
         raise DataError("recordings to evaluate share a name", fix="Give each its own")
     factories = baseline_factories(config.baselines if baselines is None else baselines)
     details: dict[str, dict[str, Any]] = {}
+    ceilings: dict[str, dict[str, Any]] = {}
     forecasts: dict[str, RecordingForecast] = {}
     predicted: dict[str, dict[str, np.ndarray]] = {MODEL: {}, INITIAL: {}}
+    models: dict[str, PartErrors] = {}
+    others: dict[str, dict[str, PartErrors]] = {name: {} for name in factories}
     for recording in recordings:
         ours = score_and_forecast(model, recording, config)
         forecasts[recording.name], predicted[MODEL][recording.name] = ours.forecast, ours.one_step
+        models[recording.name] = PartErrors.of(ours)
         before = None
         if initial is not None:
             before = score_and_forecast(initial, recording, config, ahead_of=("test",))
             predicted[INITIAL][recording.name] = before.one_step
+        baseline_scores: dict[str, dict[str, Any]] = {}
+        predicted_by: dict[str, np.ndarray] = {}
+        for name, factory in factories.items():
+            baseline_scores[name], scored = _baseline_scores(factory, recording, config)
+            if scored is not None:
+                others[name][recording.name] = PartErrors.of(scored)
+                predicted_by[name] = scored.one_step
+        limit = recording_ceilings(recording, config)
+        ours_and_theirs = {
+            "model": (ours.scores["test"], ours.one_step),
+            "at_initialisation": None if before is None else (before.scores["test"], before.one_step),
+            **{name: (baseline_scores[name]["test"], one_step) for name, one_step in predicted_by.items()},
+        }
+        ceilings[recording.name] = {
+            **limit,
+            "shares": {
+                name: shares_of(limit, scored[0], recording, scored[1])
+                for name, scored in ours_and_theirs.items()
+                if scored is not None
+            },
+        }
+        here = {name: {recording.name: of[recording.name]} for name, of in others.items() if recording.name in of}
         details[recording.name] = {
             "units": len(recording.units),
             "frame_rate": recording.frame_rate,
@@ -75,15 +105,26 @@ def evaluate_all(
             "parts": ours.scores,
             "data": data_against_itself(recording),
             "at_initialisation": None if before is None else before.scores,
-            "baselines": {name: _baseline_scores(factory, recording, config) for name, factory in factories.items()},
+            "baselines": baseline_scores,
+            "against_strongest": {
+                "test": against_strongest(baseline_scores, {recording.name: models[recording.name]}, here)
+            },
+            "ceiling": as_json(ceilings[recording.name], recording),
+            "left_out_unit": left_out_scores(model, initial, recording, config),
         }
+    for name, animals in between_animals(recordings).items():
+        ceilings[name]["fc_between_animals"] = details[name]["ceiling"]["fc_between_animals"] = animals
     every = list(details.values())
+    baselines_pooled = {name: pool([one["baselines"][name] for one in every]) for name in factories}
     metrics: dict[str, Any] = {
         "observations": {part: sum(one["observations"][part] for one in every) for part in PART_NAMES},
         "parts": pool([one["parts"] for one in every]),
         "data": pool([one["data"] for one in every]),
         "at_initialisation": None if initial is None else pool([one["at_initialisation"] for one in every]),
-        "baselines": {name: pool([one["baselines"][name] for one in every]) for name in factories},
+        "baselines": baselines_pooled,
+        "against_strongest": {"test": against_strongest(baselines_pooled, models, others)},
+        "ceiling": pool_ceilings(list(ceilings.values())),
+        "left_out_unit": pool_left_out([one["left_out_unit"] for one in every]),
         "recordings": details,
     }
     if not held_out:
@@ -104,13 +145,17 @@ def pooled_scores(
     return pool([score(forecaster, recording, config, ahead_of=("test",)) for recording in recordings])
 
 
-def _baseline_scores(factory: BaselineFactory, recording: Recording, config: EvaluateConfig) -> dict[str, Any]:
+def _baseline_scores(
+    factory: BaselineFactory, recording: Recording, config: EvaluateConfig
+) -> tuple[dict[str, Any], Scored | None]:
+    """Scores of a baseline and what they were computed from; without the latter, why it could not be fitted."""
     try:
         baseline = factory(recording, config)
     except DataError as error:
-        return {"reason": str(error)}
-    result = score(baseline, recording, config)
+        return {"reason": str(error)}, None
+    scored = score_and_forecast(baseline, recording, config)
+    result = dict(scored.scores)
     for fact in ("parameters", "chosen"):
         if hasattr(baseline, fact):
             result[fact] = getattr(baseline, fact)
-    return result
+    return result, scored

@@ -1,4 +1,7 @@
-"""Scores of several recordings as one: means of measures, sums of counts, and a word wherever some are missing."""
+"""Scores of several recordings as one: means of measures, sums of counts, and a word wherever some are missing.
+
+Intervals are of stretches of time that recordings do not share: half widths of the mean add as squares.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,12 @@ _SUMMED = {
     "units",
     "excluded",
     "above_persistence",
+    "above_both",
     "parameters",
     "noise_frames",
 }
 _LARGEST = {"warmup_frames", "runs"}
+_INTERVAL = {"value", "low", "high"}
 
 
 def pool(items: Sequence[Any]) -> Any:
@@ -29,7 +34,7 @@ def pool(items: Sequence[Any]) -> Any:
     if not items:
         return None
     if all(isinstance(item, Mapping) for item in items):
-        return _pool_mappings(items)
+        return _pool_intervals(items) if all(item.keys() >= _INTERVAL for item in items) else _pool_mappings(items)
     if all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in items):
         return float(np.mean(items))
     return items[0] if all(item == items[0] for item in items) else None
@@ -61,6 +66,19 @@ def _pool_mappings(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if "horizon_skill" in result and "horizon" in result:
         _move_reasons(result)
     return {**result, "reasons": reasons} if reasons else result
+
+
+def _pool_intervals(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean of independent estimates with its interval; none where one of them lacks its own."""
+    result = _pool_mappings(items)
+    found = [item for item in items if item["value"] is not None]
+    for end in ("low", "high"):
+        if found and all(item[end] is not None for item in found):
+            half = np.sqrt(sum((item[end] - item["value"]) ** 2 for item in found)) / len(found)
+            result[end] = float(result["value"] + (half if end == "high" else -half))
+        else:
+            result[end] = None
+    return result
 
 
 def _move_reasons(part: dict[str, Any]) -> None:

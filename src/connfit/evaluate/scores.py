@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluate.baselines import Persistence
-from connfit.evaluate.calibration import OWN, Predictive, calibration_scores, training_spread
+from connfit.evaluate.calibration import MIN_ERRORS, OWN, Predictive, calibration_scores, training_spread
 from connfit.evaluate.dynamics import autocorrelation_scores, spectrum_scores
 from connfit.evaluate.errors import PredictionErrors, errors_of
 from connfit.evaluate.forecast import Forecaster, PartForecast, RecordingForecast
@@ -31,6 +31,7 @@ from connfit.evaluate.metrics import (
     unit_skill,
 )
 from connfit.evaluate.predictions import horizon_starts, predictions
+from connfit.evaluate.unit_scores import UnitErrors, median_unit_scores, skill_over_simple, unit_errors
 from connfit.recording import PART_NAMES, Recording
 
 
@@ -59,7 +60,8 @@ def score(
     dict
         By part: `one_step` (`mse`, `skill_vs_persistence`, `fc_corr`, `per_unit_skill` quartiles),
         `horizon_skill` (by horizon in frames, reference: persistence at the same horizon),
-        `horizon` (`starts`, `reasons`), `calibration` (see `connfit.evaluate.calibration`),
+        `horizon` (`starts`, `reasons`), `horizon_median_unit` (see `connfit.evaluate.unit_scores`),
+        `calibration` (see `connfit.evaluate.calibration`),
         `free_run` (`fc_corr`, `median_unit_r`, `std_ratio`, `spectrum` and `autocorrelation` of
         `connfit.evaluate.dynamics`,
         `warmup_frames`, `frames`, `noise`; with noise also `runs`, `noise_frames`, the training
@@ -85,12 +87,15 @@ class Scored:
     errors
         By part that was run ahead: squared errors of every frame, from which skill can be recomputed on a
         resample of them.
+    units
+        By part that was run ahead and by horizon: the same unit by unit.
     """
 
     scores: dict[str, Any]
     forecast: RecordingForecast
     one_step: Float[np.ndarray, "T P"]
     errors: Mapping[str, PredictionErrors]
+    units: Mapping[str, Mapping[int, UnitErrors]]
 
 
 def score_and_forecast(
@@ -125,6 +130,7 @@ def score_and_forecast(
         residuals = residuals_of(one_step, recording, config.free_run_warmup)
     scores: dict[str, Any] = {}
     forecasts: dict[str, PartForecast] = {}
+    units: dict[str, Mapping[int, UnitErrors]] = {}
     for part in parts:
         block = blocks[part]
         values, mask = recording.part(part)
@@ -132,12 +138,16 @@ def score_and_forecast(
             free, quiet = free_runs(forecaster, recording, part, residuals, config)
         else:
             free, quiet = no_free_runs(recording, part, residuals, config, not_run)
+        each, why = unit_errors(one_step, ahead.get(part, not_run), recording, part, config)
+        if part in ahead_of:
+            units[part] = each
         scores[part] = {
             "frames": len(values),
             "observed": int(mask.sum()),
             "one_step": _one_step_scores(values, mask, one_step[block], last_value[block]),
             "calibration": calibration_scores(values, mask, one_step[block], std[block], distribution),
             **_horizon_scores(ahead.get(part, not_run), reference, recording, part, config),
+            "horizon_median_unit": median_unit_scores(each, why, config),
             "free_run": free.scores,
         }
         if free is not quiet:
@@ -157,7 +167,7 @@ def score_and_forecast(
         )
     forecast = RecordingForecast(recording.units, recording.frame_rate, recording.value_units, forecasts)
     errors = {part: errors_of(one_step, ahead[part], recording, part, config) for part in ahead}
-    return Scored(scores, forecast, one_step, errors)
+    return Scored(scores, forecast, one_step, errors, units)
 
 
 def _spread(
@@ -173,7 +183,12 @@ def _spread(
     if residuals is None:
         spread, source = training_spread(one_step, recording, config.free_run_warmup), RESIDUALS
     elif len(residuals.frames) >= MIN_RESIDUALS:
-        spread, source = residuals.frames.std(axis=0), residuals.source
+        known = np.isfinite(residuals.frames)
+        count = known.sum(axis=0)
+        mean = np.where(known, residuals.frames, 0.0).sum(axis=0) / np.maximum(count, 1)
+        square = np.where(known, residuals.frames - mean, 0.0) ** 2
+        spread = np.sqrt(square.sum(axis=0) / np.maximum(count, 1))
+        spread, source = np.where(count >= MIN_ERRORS, spread, np.nan), residuals.source
     else:
         spread, source = np.full(len(recording.units), np.nan), residuals.source
     return np.broadcast_to(spread, recording.values.shape), source
@@ -191,7 +206,7 @@ def _one_step_scores(
         result = collect(mse=missing, skill_vs_persistence=missing, fc_corr=missing)
         return {
             **result,
-            "per_unit_skill": {**quartiles(np.full(values.shape[1], np.nan)), "above_persistence": 0},
+            "per_unit_skill": {**quartiles(np.full(values.shape[1], np.nan)), "above_persistence": 0, "above_both": 0},
             "scored": 0,
         }
     # The first frames of a recording have no past; skill and MSE are of the same entries everywhere else.
@@ -206,6 +221,7 @@ def _one_step_scores(
         "per_unit_skill": {
             **quartiles(per_unit),
             "above_persistence": int(np.sum(per_unit[np.isfinite(per_unit)] > 0)),
+            "above_both": int(np.sum(skill_over_simple(values, prediction, reference, scored) > 0)),
         },
         "scored": int(scored.sum()),
     }

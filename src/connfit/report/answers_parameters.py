@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from connfit.report.answers_prediction import ask, listed
+from connfit.report.answers_prediction import ask
 from connfit.report.evidence import Answer, Evidence
 from connfit.report.run_files import ANALYSIS, RECOVERY, STUDY
 from connfit.report.study_evidence import FULL, StudyEvidence
+from connfit.report.training import is_untrained
+from connfit.report.wording import joined_span, listed
 
 ANALYSE = "connfit analyze DIR"
 RECOVER = "connfit recover --out DIR/recovery"
@@ -19,9 +21,10 @@ def determined_directions(e: Evidence) -> Answer:
     seen = "#/observations/train"
     if not groups or not e.get(seen):
         return e.answer("not answerable", "Numbers of parameters and observations were not recorded.")
+    verb = "stand, as they started, against" if is_untrained(e.documents["metrics.json"]) else "were fitted to"
     more = sum(e.get(key) for key in groups) > e.get(seen)
     said = [
-        f"{e.say(*groups, how='sum')} parameters were fitted to {e.say(seen)} observed values, neighbouring frames of "
+        f"{e.say(*groups, how='sum')} parameters {verb} {e.say(seen)} observed values, neighbouring frames of "
         "which are much alike." + (" The data cannot determine all of them." if more else "")
     ]
     agreement = _agreement(e)
@@ -144,7 +147,8 @@ def plausible_time_constants(e: Evidence) -> Answer:
     after = {share: e.say(f"{found}/after_s/quantiles/{k}") for share, k in at.items()}
     said = [f"After the fit the median is {after[0.5]} s"]
     if len(after) == 3:
-        said[0] += f", nine in ten lie between {after[0.05]} and {after[0.95]} s"
+        ends = joined_span(after[0.05], after[0.95], " and ")
+        said[0] += f", nine in ten {'are' if ends == after[0.05] else 'lie between'} {ends} s"
     if e.has(f"{found}/before_s/quantiles/{at[0.5]}"):
         said[0] += f"; the start had a median of {e.say(f'{found}/before_s/quantiles/{at[0.5]}')} s"
     said[0] += "."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from connfit.report.comparison import is_driven, pretty
+from connfit.report.comparison import is_driven
 from connfit.report.evidence import Answer, Evidence, escaped
 from connfit.report.study_evidence import CONNECTOME, FULL, StudyEvidence
+from connfit.report.wording import listed as listed
+from connfit.report.wording import pretty
 
 TEST = "#/parts/test"
 
@@ -18,17 +20,23 @@ def unseen_frames(e: Evidence) -> Answer:
     if not e.has(one_step):
         reason = e.get(f"{TEST}/one_step/reasons/skill_vs_persistence") or "the test part was not scored"
         return e.answer("not answerable", f"Skill on the test part is not defined: {reason}.", section="scores")
-    said = [f"One frame ahead on the test part, skill over persistence is {e.say(one_step)}{_beside(e, one_step)}."]
+    said = [
+        f"One frame ahead on the test part, pooled skill over persistence is {e.say(one_step)}"
+        f"{_beside(e, one_step)}{_median_unit(e, 1)}."
+    ]
     ahead = _far_horizon(e)
     if ahead:
         key = f"{TEST}/horizon_skill/{ahead}"
-        said.append(f"{e.name(f'{ahead} frames', key)} ahead it is {e.say(key)}{_beside(e, key)}.")
+        said.append(
+            f"{e.name(f'{ahead} frames', key)} ahead it is {e.say(key)}{_beside(e, key)}{_median_unit(e, ahead)}."
+        )
     per_unit = f"{TEST}/one_step/per_unit_skill"
     if e.has(f"{per_unit}/above_persistence", f"{per_unit}/units", f"{per_unit}/median"):
         said.append(
             f"{e.say(f'{per_unit}/above_persistence')} of {e.say(f'{per_unit}/units')} units are predicted better than "
             f"by persistence, the median unit with skill {e.say(f'{per_unit}/median')}."
         )
+    said += [_of_the_ceiling(e), _from_the_others(e)]
     study = StudyEvidence(e)
     if not study.is_there:
         said.append(f"A recurrent network and intervals: {ask(FULL)}.")
@@ -115,8 +123,8 @@ def better_connectivity(e: Evidence) -> Answer:
         kept = [key for key in keys if e.has(key)]
         if len(kept) > 1:
             said.append(
-                f"Over the {e.name(str(len(kept)), *kept)} recordings it ranges from {e.say(*kept, how='lowest')} to "
-                f"{e.say(*kept, how='highest')}."
+                f"Over the {e.name(str(len(kept)), *kept)} recordings it ranges over "
+                f"{e.span(kept, kept, lowest='lowest', highest='highest')}."
             )
     study = StudyEvidence(e)
     if study.is_there and (over_seeds := study.score(CONNECTOME, "free_run_fc")):
@@ -178,18 +186,13 @@ def other_animals(e: Evidence) -> Answer:
     if len(kept) > 1:
         known += 1
         said.append(
-            f"Over the test parts of the {e.name(str(len(kept)), *kept)} fitted recordings one-step skill ranges from "
-            f"{e.say(*kept, how='lowest')} to {e.say(*kept, how='highest')}."
+            f"Over the test parts of the {e.name(str(len(kept)), *kept)} fitted recordings one-step skill ranges over "
+            f"{e.span(kept, kept, lowest='lowest', highest='highest')}."
         )
     else:
         said.append("One recording was fitted, with one training and one test part.")
     said.append("Other cuts and longer training parts are other fits (`data.train`): one run cannot tell.")
     return e.answer("partly" if known else "not answerable", *said, section="held-out" if e.has(held) else "scores")
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names with commas and "and"."""
-    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
 
 
 def ask(command: str) -> str:
@@ -207,6 +210,42 @@ def _beside(e: Evidence, key: str) -> str:
         return ""
     best = max(scored, key=lambda name: e.get(scored[name]))
     return f" (best other: {e.name(best, scored[best])}, {e.say(scored[best])})"
+
+
+def _median_unit(e: Evidence, horizon: int) -> str:
+    """The median unit's skill with its interval; empty where a run has none."""
+    key = f"{TEST}/horizon_median_unit/{horizon}"
+    if not e.has(f"{key}/value"):
+        return ""
+    text = f", that of the median unit {e.say(f'{key}/value')}"
+    if not e.has(f"{key}/low", f"{key}/high"):
+        return text
+    return f"{text} ({e.name('95 %')} interval {e.span([f'{key}/low'], [f'{key}/high'])})"
+
+
+def _of_the_ceiling(e: Evidence) -> str:
+    """One-step skill as a share of the largest that noise allows; empty where that is not known."""
+    limit, share = "#/ceiling/one_step", "#/ceiling/shares/model/one_step"
+    if not e.has(f"{limit}/value", f"{limit}/low", f"{limit}/high", f"{share}/value"):
+        return ""
+    return (
+        f"If what differs from frame to frame without memory is noise, no forecast can have more than "
+        f"{e.say(f'{limit}/value')} ({e.say(f'{limit}/low')} to {e.say(f'{limit}/high')}), of which this is "
+        f"{e.say(f'{share}/value', how='percent')}."
+    )
+
+
+def _from_the_others(e: Evidence) -> str:
+    """Units predicted from the others alone, beside a ridge regression; empty where that was not done."""
+    ours, ridge, test = (f"#/left_out_unit/{name}" for name in ("model", "ridge", "model_minus_ridge"))
+    if not e.has(f"{ours}/skill/median", f"{ridge}/skill/median", f"{test}/outcome"):
+        return ""
+    words = {"better": "beats", "worse": "loses to", "tie": "is not distinguishable from"}[e.get(f"{test}/outcome")]
+    return (
+        f"A unit that the model is never given is predicted from the others with a skill over its mean of "
+        f"{e.say(f'{ours}/skill/median')} (median unit): the model {words} a ridge regression on the others, "
+        f"{e.say(f'{ridge}/skill/median')}."
+    )
 
 
 def _far_horizon(e: Evidence) -> int | None:

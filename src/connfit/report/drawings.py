@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from connfit.evaluate.baselines import hold_last
 from connfit.evaluate.forecast import PartForecast, RecordingForecast
 from connfit.evaluate.held_out import HELD_OUT, mean_of_connectivities
-from connfit.evaluate.metrics import fc_corr, functional_connectivity, unit_correlations, unit_skill
+from connfit.evaluate.metrics import fc_corr, functional_connectivity, unit_correlations
+from connfit.evaluate.unit_scores import skill_over_simple
+from connfit.recording import hold_last
 from connfit.report import distributions, figures
-from connfit.report.comparison import comparison, number, pretty
+from connfit.report.comparison import comparison
 from connfit.report.run_files import RunFiles
+from connfit.report.wording import joined_span, number, pretty
+
+_FORECASTS, _PARAMETERS = ("forecasts.npz",), ("parameters.npz", "parameters_initial.npz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,9 @@ class Drawing:
         Makes the figure.
     fold
         Words on which a click shows it; empty: it is seen at once.
+    sources
+        Files of the run directory that it shows: while they are older than a picture of it, that is kept. Empty: it is
+        drawn each time.
     """
 
     name: str
@@ -41,6 +48,7 @@ class Drawing:
     recording: str | None
     draw: Callable[[], Figure]
     fold: str = ""
+    sources: tuple[str, ...] = ()
 
 
 def drawings(run: RunFiles) -> Iterator[Drawing]:
@@ -117,7 +125,7 @@ def _history(run: RunFiles) -> Drawing:
             f" The schedule had the phases {' and '.join(map(str, phases))}; the second is shaded, and its "
             "training loss is of another task."
         )
-    return Drawing("loss_history", caption, None, draw)
+    return Drawing("loss_history", caption, None, draw, sources=("history.csv",))
 
 
 def _traces(name: str, forecast: RecordingForecast, suffix: str, which: str = "test") -> Drawing:
@@ -133,7 +141,7 @@ def _traces(name: str, forecast: RecordingForecast, suffix: str, which: str = "t
             units=forecast.units,
             frame_rate=forecast.frame_rate,
             start=part.start,
-            skill=unit_skill(part.values, part.one_step, persistence_of(part), part.mask),
+            skill=skill_over_simple(part.values, part.one_step, persistence_of(part), part.mask),
             correlation=unit_correlations(part.values, part.free_run, part.mask),
             deterministic=part.free_run_deterministic,
             value_label=label,
@@ -142,11 +150,12 @@ def _traces(name: str, forecast: RecordingForecast, suffix: str, which: str = "t
     caption = (
         f"{_titled(name, which)}, test part: the data and what the model predicts. Left: predicted one frame ahead "
         f"(the first {min(len(part.values), figures.ONE_STEP_FRAMES)} frames), for the units of highest, "
-        "median and lowest one-step skill over persistence. Right: the same units over the whole test "
+        "median and lowest one-step skill over the better of persistence and the unit's own mean (for noise without "
+        "memory that is the mean, which nothing beats). Right: the same units over the whole test "
         f"part, {_free_run_panels(part)}. Gaps in the data are frames that were not observed. "
         "Time is counted from the start of the recording."
     )
-    return Drawing(f"traces{suffix}", caption, _titled(name, which), draw)
+    return Drawing(f"traces{suffix}", caption, _titled(name, which), draw, sources=_FORECASTS)
 
 
 def _titled(name: str, which: str) -> str:
@@ -193,7 +202,7 @@ def _connectivity(name: str, forecast: RecordingForecast, suffix: str) -> Drawin
         "training part; grey is undefined. "
         f"Correlation of upper triangles: data against itself {_words(itself)}, model against data {_words(ours)}."
     )
-    return Drawing(f"functional_connectivity{suffix}", caption, name, draw)
+    return Drawing(f"functional_connectivity{suffix}", caption, name, draw, sources=_FORECASTS)
 
 
 def _held_out_connectivity(
@@ -221,7 +230,7 @@ def _held_out_connectivity(
         "clustered on the test part; grey is undefined. Correlation of upper triangles with the data's test part: "
         f"training animals {_words(theirs)}, model {_words(ours)}."
     )
-    return Drawing(f"functional_connectivity{suffix}", caption, _titled(name, HELD_OUT), draw)
+    return Drawing(f"functional_connectivity{suffix}", caption, _titled(name, HELD_OUT), draw, sources=_FORECASTS)
 
 
 def _words(measured: Any) -> str:
@@ -236,13 +245,16 @@ def _weights(before: np.ndarray, after: np.ndarray) -> Drawing:
         f"logarithmic. Right: after against before, dashed where nothing changed. {pruned:,} connections were "
         "driven to 0 by the fit."
     )
-    return Drawing("weights", caption, None, lambda: distributions.weights(before, after))
+    return Drawing("weights", caption, None, lambda: distributions.weights(before, after), sources=_PARAMETERS)
 
 
 def _time_constants(before: np.ndarray, after: np.ndarray) -> Drawing:
     low, middle, high = np.percentile(after, [5, 50, 95])
     caption = (
         f"Time constants of {after.size:,} neurons before and after the fit. After: median {middle:.3g} s, "
-        f"5 to 95 % between {low:.3g} and {high:.3g} s."
+        f"5 to 95 % {'all ' if f'{low:.3g}' == f'{high:.3g}' else 'between '}"
+        f"{joined_span(f'{low:.3g}', f'{high:.3g}', ' and ')} s."
     )
-    return Drawing("time_constants", caption, None, lambda: distributions.time_constants(before, after))
+    return Drawing(
+        "time_constants", caption, None, lambda: distributions.time_constants(before, after), sources=_PARAMETERS
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from connfit.report.comparison import number
+from connfit.report.wording import joined_span, number
 
 Status = Literal["answered", "partly", "not answerable"]
 
@@ -24,6 +25,10 @@ HOW: dict[str, Callable[[Sequence[Any]], float]] = {
     "mebibytes": lambda given: sum(given) / 2**20,
 }
 """How a quoted number follows from the values under its keys."""
+
+
+_CUT = re.compile(r" and ([\d,]*\d) more\b")
+"""How a list that is cut says how many names it leaves out."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,13 @@ class Evidence:
         self.quotes.append(Quote(text, tuple(map(full_key, keys)), how))
         return text
 
+    def span(self, low: Sequence[str], high: Sequence[str], *, lowest: str = "value", highest: str = "value") -> str:
+        """A range between the values at two keys, or at many: once where both ends are written alike."""
+        ends = [(written(self, low, lowest), low, lowest), (written(self, high, highest), high, highest)]
+        text = joined_span(ends[0][0], ends[1][0])
+        self.quotes += [Quote(one, tuple(map(full_key, keys)), how) for one, keys, how in ends if one in text]
+        return text
+
     def name(self, text: str, *keys: str) -> str:
         """A name that comes from the run, or a label; recorded, so that its digits are not taken for a number."""
         self.quotes.append(Quote(text, tuple(map(full_key, keys)), "name"))
@@ -115,7 +127,11 @@ class Evidence:
 
     def answer(self, status: Status, *sentences: str, section: str = "") -> Answer:
         """An answer with everything that was quoted; empty sentences are left out."""
-        return Answer(status, " ".join(one for one in sentences if one), section, tuple(self.quotes))
+        text = " ".join(one for one in sentences if one)
+        # A long list is cut: names that it left out are not in the text, and how many they are is.
+        quotes = [one for one in self.quotes if one.how != "name" or one.text in text]
+        cut = [Quote(count, ("metrics.json#",), "name") for count in _CUT.findall(text)]
+        return Answer(status, text, section, (*quotes, *cut))
 
 
 def written(evidence: Evidence, keys: Sequence[str], how: str) -> str:

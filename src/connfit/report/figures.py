@@ -11,8 +11,20 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
-from connfit.report.comparison import pretty
-from connfit.report.style import DATA, INITIAL, MARKERS, MODEL, QUIET, WIDTH, colour_of, empty, look, new_figure
+from connfit.report.style import (
+    DATA,
+    INITIAL,
+    MARKERS,
+    MODEL,
+    QUIET,
+    WIDTH,
+    colour_of,
+    empty,
+    line_of,
+    look,
+    new_figure,
+)
+from connfit.report.wording import pretty
 
 ONE_STEP_FRAMES = 150
 """Frames of the test part in the one-step panels: with more, data and prediction cannot be told apart."""
@@ -59,7 +71,8 @@ def traces(
     frame_rate, start
         Hz, and the first frame of the part: time is counted from the start of the recording.
     skill
-        [P] one-step skill over persistence of each unit, by which they are ranked.
+        [P] one-step skill of each unit over the better of persistence and its mean, by which they are ranked
+        (`connfit.evaluate.unit_scores.skill_over_simple`).
     correlation
         [P] correlation of each unit's free run without noise with the data.
     deterministic
@@ -220,11 +233,12 @@ def horizon_skill(
                 colour, marker, line, width = _OWN_STYLE[name]
             else:
                 colour, marker, line, width = colour_of(name, names), MARKERS[number % len(MARKERS)], "-", 1.2
+                line = line_of(name, names)
             x, y = np.array([p[0] for p in points]), np.array([p[1] for p in points])
             axes.plot(
                 x,
                 np.maximum(y, floor),
-                line,
+                ls=line,
                 color=colour,
                 marker=marker,
                 ms=4.5,

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from connfit.evaluate.held_out import HELD_OUT, OWN
-from connfit.report.comparison import Row, comparison, number, pretty, verdict
+from connfit.report.comparison import Row, comparison, verdict
+from connfit.report.headline import contests, contests_in_words
+from connfit.report.wording import first_of, number, pretty
 
 
 def held_out_rows(metrics: Mapping[str, Any]) -> list[Row]:
@@ -21,9 +23,9 @@ def held_out_in_words(metrics: Mapping[str, Any]) -> list[str]:
     if not section:
         return []
     animals, trained = list(section.get("recordings") or {}), section.get("trained_on") or []
-    lines = [verdict(held_out_rows(metrics)), *_static_copies(section)]
+    lines = [verdict(held_out_rows(metrics)), *contests_in_words(contests(section, HELD_OUT)), *_static_copies(section)]
     lines.append(
-        f"Held out: {', '.join(animals)}. Nothing was fitted to {'it' if len(animals) == 1 else 'them'}; model, "
+        f"Held out: {first_of(animals)}. Nothing was fitted to {'it' if len(animals) == 1 else 'them'}; model, "
         f"baselines and noise come from the {len(trained)} training recording{'' if len(trained) == 1 else 's'}. Only "
         "the constants of preprocessing come from first frames of the animal itself, and only its test part is scored."
     )

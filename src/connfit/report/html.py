@@ -17,7 +17,7 @@ from connfit.report.sections import Section, sections
 from connfit.report.summary import head, where_next
 
 
-def write_report(run_dir: str | Path) -> Path:
+def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
     """Draw the figures of a run directory and write its `report.html`.
 
     Reads only files of that folder: `metrics.json` (required), `config.json`, `record.json`,
@@ -26,6 +26,11 @@ def write_report(run_dir: str | Path) -> Path:
     `gradient_fidelity.json`, `simulations/*/perturbation.json`. What is absent is left out, and the thirty questions
     name the command that makes it. Writes `figures/*.png`, `figures/*.svg`, `questions.json` and `report.html`; the
     page makes no request to anything outside itself.
+
+    Parameters
+    ----------
+    fresh
+        Draw every figure; otherwise those are kept whose files have not changed since they were drawn.
 
     Returns
     -------
@@ -39,11 +44,12 @@ def write_report(run_dir: str | Path) -> Path:
     """
     run = RunFiles.read(run_dir)
     name = str(run.metrics.get("dataset") or run.folder.name)
-    limits = all_limits(run.documents())
-    found = sections(run, limits)
-    figures = draw_all({one.anchor: one.drawings for one in found}, run.folder / "figures")
     measured = report_numbers(run)
-    answers = answer_all({**run.documents(), "questions.json": {"measured": measured}})
+    documents = {**run.documents(), "questions.json": {"measured": measured}}
+    limits = all_limits(documents)
+    found = sections(run, limits)
+    figures = draw_all({one.anchor: one.drawings for one in found}, run.folder / "figures", fresh=fresh)
+    answers = answer_all(documents)
     write_answers(run.folder / "questions.json", answers, measured)
     asked = Section("questions", "Thirty questions", questions_section.blocks(answers, {one.anchor for one in found}))
     ordered = [

@@ -27,7 +27,7 @@ def what_was_done(record: Mapping[str, Any]) -> str:
     """One line: data, sets, and what drives the model."""
     sets = []
     for one in record["sets"]:
-        what = "silenced" if one["kind"] == "silenced" else f"held at {one['rate']:g}"
+        what = f"silenced at {one['rate']:.3g}" if one["kind"] == "silenced" else f"held at {one['rate']:g}"
         count = f"{one['neurons']:,} {'neuron' if one['neurons'] == 1 else 'neurons'}"
         sets.append(f"{one['set']} {what} ({count}, unperturbed {one['baseline']:.3g})")
     surrogate = "SURROGATE " if record["surrogate"] else ""

@@ -10,6 +10,8 @@ from typing import Any
 from connfit.report import page
 from connfit.report.comparison import observations_in_words
 from connfit.report.run_files import RunFiles
+from connfit.report.training import is_untrained
+from connfit.report.wording import first_of
 
 _EVERYTHING_ELSE = {
     "recordings",
@@ -22,6 +24,7 @@ _EVERYTHING_ELSE = {
     "command",
     "data_fingerprint",
     "connfit",
+    "recipe",
 }
 
 
@@ -34,12 +37,7 @@ def fitted(run: RunFiles) -> list[str]:
     ]
     if summary.get("regions"):
         regions = summary["regions"]
-        facts.append(
-            (
-                "regions",
-                ", ".join(map(str, regions[:30])) + (f" and {len(regions) - 30} more" if len(regions) > 30 else ""),
-            )
-        )
+        facts.append(("regions", first_of([str(one) for one in regions])))
     blocks.append(page.table([], facts, caption="Connectome", text=True))
     recordings = []
     for name, detail in (run.metrics.get("recordings") or {}).items():
@@ -62,13 +60,14 @@ def counts(metrics: Mapping[str, Any]) -> list[str]:
     parameters, observations = metrics.get("parameters") or {}, metrics.get("observations") or {}
     observed = observations.get("train")
     rows = [[_words(group), f"{count:,}", _per(count, observed)] for group, count in parameters.items()]
+    fitted = "parameters, not trained" if is_untrained(metrics) else "fitted parameters"
     if parameters:
         total = sum(parameters.values())
         rows.append(["all", f"{total:,}", _per(total, observed)])
     seen = [[part, f"{count:,}"] for part, count in observations.items()]
     return [
         page.paragraph(observations_in_words(metrics)) if parameters else "",
-        page.table(["fitted parameters", "number", "per observation in train"], rows),
+        page.table([fitted, "number", "per observation in train"], rows),
         page.table(["observed values (frames × units)", "number"], seen),
     ]
 
@@ -87,7 +86,7 @@ def preprocessing(record: Mapping[str, Any]) -> list[str]:
     for steps, names in groups.items():
         lines = "".join(f"<li>{escape(step)}</li>" for step in steps) or "<li>none</li>"
         blocks.append(
-            f"<h3>{escape(', '.join(names))}</h3>\n<ol>{lines}</ol>" if len(groups) > 1 else f"<ol>{lines}</ol>"
+            f"<h3>{escape(first_of(names))}</h3>\n<ol>{lines}</ol>" if len(groups) > 1 else f"<ol>{lines}</ol>"
         )
     return blocks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from connfit.report import answers_learning as learning
 from connfit.report import answers_parameters as parameters
 from connfit.report import answers_prediction as prediction
 from connfit.report.evidence import Answer, Evidence
+from connfit.report.training import is_untrained
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,16 @@ QUESTIONS: tuple[Question, ...] = (
 
 def answer_all(documents: Mapping[str, Any]) -> list[tuple[Question, Answer]]:
     """Answer every question from the JSON files of a run, given by their path in the run directory."""
-    return [(question, question.answer(Evidence(documents))) for question in QUESTIONS]
+    answers = [(question, question.answer(Evidence(documents))) for question in QUESTIONS]
+    if not is_untrained(documents["metrics.json"]):
+        return answers
+    note = "The model was not trained, so its parameters are those of the start."
+    return [
+        (question, replace(answer, text=f"{note} {answer.text}"))
+        if question.group == PARAMETERS and answer.status != "not answerable"
+        else (question, answer)
+        for question, answer in answers
+    ]
 
 
 def write_answers(path: Path, answers: Sequence[tuple[Question, Answer]], measured: Mapping[str, Any]) -> None:

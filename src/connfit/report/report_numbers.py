@@ -8,13 +8,20 @@ import numpy as np
 
 from connfit.evaluate.metrics import fc_corr
 from connfit.report.run_files import RunFiles
+from connfit.report.value_ranges import time_constants_at_bounds, values_below_reach, values_outside_training
 
 Measured = dict[str, Any]
 
 
 def report_numbers(run: RunFiles) -> Measured:
     """By name: `value` (None where it is not defined), `what` it is, the files that it is `from`, and a `reason`."""
-    return {"model_fc_corr_train_vs_test": _model_connectivities(run), **_drive(run)}
+    return {
+        "model_fc_corr_train_vs_test": _model_connectivities(run),
+        **_drive(run),
+        **time_constants_at_bounds(run),
+        **values_outside_training(run),
+        **values_below_reach(run),
+    }
 
 
 def _model_connectivities(run: RunFiles) -> Measured:

@@ -28,6 +28,9 @@ SIMULATIONS = "simulations/*/perturbation.json"
 ADDED = (STUDY, ANALYSIS, GRADIENT, RECOVERY)
 
 
+STUDY_FORMAT = 2
+
+
 @dataclass(frozen=True, eq=False)
 class Simulation:
     """One folder that `connfit simulate` wrote.
@@ -112,7 +115,7 @@ class RunFiles:
             parameters=_read_arrays(folder / "parameters.npz"),
             initial_parameters=_read_arrays(folder / "parameters_initial.npz"),
             connectome=Connectome.load(connectome) if connectome.exists() else None,
-            added={name: content for name in ADDED if (content := _read_json(folder / name))},
+            added={name: content for name in ADDED if (content := _read_added(folder, name))},
             simulations={path.parent.name: _read_simulation(path) for path in sorted(folder.glob(SIMULATIONS))},
         )
 
@@ -132,6 +135,18 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise DataError(f"not valid JSON ({error})", path=path, fix="The run's own files must not be edited") from error
     if not isinstance(content, dict):
         raise DataError("not a JSON object", path=path, fix="The run's own files must not be edited")
+    return content
+
+
+def _read_added(folder: Path, name: str) -> dict[str, Any]:
+    """What another command left; a study only in the format that this release reads."""
+    content = _read_json(folder / name)
+    if name == STUDY and content and content.get("format") != STUDY_FORMAT:
+        raise DataError(
+            f"a study in format {content.get('format')}, this release reads {STUDY_FORMAT}",
+            path=folder / name,
+            fix=f"Run `connfit evaluate {folder} --full` again: fits are kept, they are only scored again",
+        )
     return content
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from connfit.evaluate.held_out import HELD_OUT
 from connfit.report import page
-from connfit.report.comparison import comparison, free_runs_in_words, number, pretty
+from connfit.report.comparison import comparison, free_runs_in_words
 from connfit.report.connectivity import COLUMNS, connectivity_in_words, connectivity_rows
 from connfit.report.held_out import held_out_in_words
+from connfit.report.training import model_label
+from connfit.report.wording import capital, first_of, number, pretty, with_interval
 
 
 def score_blocks(metrics: Mapping[str, Any]) -> list[str]:
@@ -19,8 +21,10 @@ def score_blocks(metrics: Mapping[str, Any]) -> list[str]:
         "Best of each row marked *. MSE in squared units of the preprocessed values; skill = 1 − MSE / MSE of "
         "persistence on the same entries; "
         "FC: correlation of functional connectivity with the data's. "
-        "Persistence copies the data, so its one-step FC is near 1 by construction. Baselines are fitted to "
-        "each recording on its own training part."
+        "The median unit's skill has its 95 % interval over blocks of time in brackets: a pooled lead that it does not "
+        "share is that of few units. "
+        "One-step FC carries no *: the last frame, repeated, has the data's FC by construction, and so nearly has "
+        "whatever is close to it. Baselines are fitted to each recording on its own training part."
     )
     several = len(metrics.get("recordings") or {}) > 1
     blocks = [
@@ -45,17 +49,17 @@ def score_blocks(metrics: Mapping[str, Any]) -> list[str]:
 def _score_table(metrics: Mapping[str, Any], part: str, caption: str) -> str:
     rows = comparison(metrics, part)
     columns = list(rows[0].values)
-    cells = [[row.label, *(number(row.values[name]) for name in columns)] for row in rows]
+    cells = [
+        [row.label, *(with_interval(row.values[name], row.intervals.get(name)) for name in columns)] for row in rows
+    ]
+    shown = [model_label(name, metrics) for name in columns]
     best = [[columns.index(name) + 1 for name in row.winners] for row in rows]
     grouped: dict[str, list[str]] = {}
     for row in rows:
         for name, reason in row.reasons.items():
             grouped.setdefault(reason, []).append(f"{name} ({row.label})")
-    why = page.bullets(
-        f"–: {', '.join(where[:4])}{f' and {len(where) - 4} more' if len(where) > 4 else ''}: {reason}"
-        for reason, where in grouped.items()
-    )
-    return page.table(["", *columns], cells, caption=caption, best=best) + (
+    why = page.bullets(f"–: {first_of(where)}: {reason}" for reason, where in grouped.items())
+    return page.table(["", *shown], cells, caption=caption, best=best) + (
         page.folded("Why some numbers are missing", why) if why else ""
     )
 
@@ -93,14 +97,22 @@ def _choices(baselines: Mapping[str, Any]) -> list[str]:
     """What the tuning of baselines chose."""
     blocks = []
     for name, scores in baselines.items():
-        if scores.get("chosen"):
-            text = ", ".join(
-                f"{key.replace('_', ' ')} {value:.4g}"
-                if isinstance(value, float)
-                else f"{key.replace('_', ' ')} {value}"
-                for key, value in scores["chosen"].items()
-                if key in ("lags", "alpha", "shrink_to", "tuned_on")
-            )
-            title = pretty(name)
-            blocks.append(page.paragraph(f"{title[0].upper()}{title[1:]}: {text}.", "soft small"))
+        told = [
+            f"{key.replace('_', ' ')} {_chosen(value)}"
+            for key, value in (scores.get("chosen") or {}).items()
+            if value is not None and not isinstance(value, Mapping) and not key.endswith("_at_edge")
+        ]
+        if told:
+            blocks.append(page.paragraph(f"{capital(pretty(name))}: {', '.join(told)}.", "soft small"))
     return blocks
+
+
+def _chosen(value: Any) -> str:
+    """A chosen option as a reader writes it; of many values, the first and a count."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return first_of([_chosen(one) for one in value])
+    return str(value)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from connfit.report import (
     analysis_section,
+    ceiling_section,
     gradient_section,
     page,
     perturbation_section,
@@ -15,9 +16,11 @@ from connfit.report import (
     study_section,
 )
 from connfit.report.drawings import Drawing, drawings
+from connfit.report.recipe import recipe_blocks
 from connfit.report.run_files import ANALYSIS, GRADIENT, RECOVERY, STUDY, RunFiles
 from connfit.report.score_tables import connectivity_blocks, held_out_blocks, score_blocks
 from connfit.report.summary import against_itself, summary
+from connfit.report.training import is_untrained, with_note
 
 _SECTION_OF = {
     "horizon_skill": "summary",
@@ -40,6 +43,10 @@ _FOLDED = {
     "time_constants_by_group": "Time constants by group of neurons",
 }
 """Figures of an analysis that a click shows."""
+
+
+_NOT_OF_THE_MODEL = {"study", "recovery"}
+"""Sections whose figures are of other fits."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,13 @@ class Section:
 
 def sections(run: RunFiles, limits: Sequence[str]) -> list[Section]:
     """All sections that a run allows, but for the questions, in the order in which a reader in a hurry wants them."""
-    return [one for one in _all(run, limits) if not one.is_empty]
+    return [
+        replace(one, drawings=[replace(each, caption=with_note(each.caption, run.metrics)) for each in one.drawings])
+        if one.anchor not in _NOT_OF_THE_MODEL
+        else one
+        for one in _all(run, limits)
+        if not one.is_empty
+    ]
 
 
 def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
@@ -88,6 +101,8 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         words, tables = _split(study_section.study_blocks(study), 2)
         title = "Against baselines, null connectomes and ablations, over seeds"
         yield Section("study", title, words, study_section.study_drawings(study), tables)
+    shown = ceiling_section.ceiling_blocks(metrics), list(ceiling_section.ceiling_drawings(metrics))
+    yield Section("possible", "A share of what is possible", *shown)
     yield Section("held-out", "Held-out animals", held_out_blocks(metrics), of.get("held-out", ()))
     connectivity = [page.paragraph(against_itself(metrics)), *connectivity_blocks(metrics)]
     yield Section("connectivity", "Functional connectivity", connectivity, of.get("connectivity", ()))
@@ -98,7 +113,8 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
             of.setdefault("parameters" if one.name in _OF_PARAMETERS else "analysis", []).append(folded)
         tables = [page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables)]
         yield Section("analysis", "What the fitted brain does", words, of.get("analysis", ()), tables)
-    yield Section("parameters", "Fitted parameters", provenance.counts(metrics), of.get("parameters", ()))
+    titled = "Parameters, as they started" if is_untrained(metrics) else "Fitted parameters"
+    yield Section("parameters", titled, provenance.counts(metrics), of.get("parameters", ()))
     if gradient := run.added.get(GRADIENT):
         words, tables = _split(gradient_section.blocks(gradient), 1)
         figures = list(gradient_section.drawings(gradient))
@@ -114,6 +130,7 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
     listed = page.bullets(limits) or page.paragraph("None of the checks of this report found any.")
     yield Section("limitations", "Limitations", [listed])
     made = [
+        *recipe_blocks(run.record),
         *provenance.fitted(run),
         *provenance.preprocessing(run.record),
         *provenance.unmatched(run.record),

@@ -69,6 +69,13 @@ def colour_of(name: str, among: tuple[str, ...]) -> str:
     return SPARE[others.index(name) % len(SPARE)]
 
 
+def line_of(name: str, among: tuple[str, ...]) -> str | tuple[int, tuple[float, ...]]:
+    """The line of a baseline: dashed where its colour is that of an earlier one."""
+    others = [one for one in among if one not in COLOURS]
+    repeated = name not in COLOURS and others.index(name) >= len(SPARE)
+    return (0, (4.0, 1.5)) if repeated else "-"
+
+
 def empty(axes: Axes, text: str) -> None:
     """Say why a panel is empty."""
     axes.set_axis_off()

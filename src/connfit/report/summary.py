@@ -7,13 +7,16 @@ from html import escape
 from typing import Any
 
 from connfit.report import page
-from connfit.report.comparison import INITIAL, MODEL, comparison, number, verdict
+from connfit.report.comparison import INITIAL, MODEL, comparison, verdict
 from connfit.report.evidence import Answer
 from connfit.report.gradient_section import main_group
+from connfit.report.headline import Contest, contests, headline, p_in_words
 from connfit.report.questions import Question
 from connfit.report.questions_section import STATUSES
 from connfit.report.run_files import GRADIENT, STUDY, RunFiles
 from connfit.report.study_names import row_name
+from connfit.report.training import UNTRAINED, is_untrained
+from connfit.report.wording import first_of, frames_ahead, number, pretty, span, with_interval
 
 Fact = tuple[str, str, str]
 """Name, number, and what to read it against."""
@@ -24,12 +27,13 @@ def head(run: RunFiles, name: str) -> str:
     metrics = run.metrics
     recordings = list(metrics.get("recordings") or {})
     what = "1 recording" if len(recordings) == 1 else f"{len(recordings)} recordings"
-    listed = ", ".join(recordings[:6]) + (f" and {len(recordings) - 6} more" if len(recordings) > 6 else "")
+    listed = first_of(recordings)
     text = f"<h1>connfit: {escape(name)}</h1>\n"
     if recordings:
         unseen = list((metrics.get("held_out") or {}).get("recordings") or {})
-        also = f" Held out and only predicted: {', '.join(unseen)}." if unseen else ""
-        text += page.paragraph(f"A brain model fitted to {what}: {listed}.{also}", "soft")
+        also = f" Held out and only predicted: {first_of(unseen)}." if unseen else ""
+        model = f"A brain model, {UNTRAINED}, for" if is_untrained(metrics) else "A brain model fitted to"
+        text += page.paragraph(f"{model} {what}: {listed}.{also}", "soft")
     if metrics.get("surrogate"):
         text += (
             '\n<p class="banner" role="note">SURROGATE: this brain and its activity were generated, not measured. '
@@ -39,13 +43,17 @@ def head(run: RunFiles, name: str) -> str:
 
 
 def summary(run: RunFiles) -> list[str]:
-    """Key numbers of the test part, and who is best in which row of its table."""
+    """Who wins, key numbers of the test part, and who is best in which row of its table."""
+    said = headline(run.metrics, config=run.config)
     return [
+        *(f"<p>{page.with_code(one)}</p>" for one in said),
         page.facts(key_facts(run)),
         page.paragraph(verdict(comparison(run.metrics))),
         page.paragraph(
             "Skill: 1 is perfect, 0 is as good as repeating the last frame (persistence). FC: functional connectivity, "
-            "the correlations between units over time; 1 is that of the data.",
+            "the correlations between units over time; 1 is that of the data. Pooled: over all units, so that those "
+            "that move most count most. Median unit: half of the units are predicted better, half worse; in brackets "
+            "its 95 % interval over stretches of time. Who wins is decided by the interval of the difference.",
             "soft small",
         ),
     ]
@@ -66,17 +74,11 @@ def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]
 def key_facts(run: RunFiles) -> list[Fact]:
     """The numbers of the first screen; those that a run lacks are left out."""
     rows = {row.key: row for row in comparison(run.metrics)}
-    found: list[Fact] = []
-    horizons = sorted((int(key[1]) for key in rows if key[0] == "horizon_skill" and int(key[1]) > 1), reverse=True)
-    ahead = next((h for h in horizons if h <= 10), None)
-    for key, title in (
-        (("one_step", "skill_vs_persistence"), "one step ahead: skill on test"),
-        (("horizon_skill", str(ahead)), f"{ahead} frames ahead: skill on test"),
-        (("free_run", "fc_corr"), "free run: FC correlation on test"),
-    ):
-        row = rows.get(key)
-        if row is None or row.values.get(MODEL) is None:
-            continue
+    each = contests(run.metrics)
+    found: list[Fact] = [_skill_fact(one) for one in each]
+    key = ("free_run", "fc_corr")
+    row = rows.get(key)
+    if row is not None and row.values.get(MODEL) is not None:
         merit = row.merit
         others = {name: value for name, value in row.values.items() if name not in (MODEL, *row.outside)}
         scored = {name: value for name, value in others.items() if value is not None}
@@ -84,13 +86,13 @@ def key_facts(run: RunFiles) -> list[Fact]:
         named = "untrained model" if best == INITIAL else best
         note = f"best other: {named} {number(scored[best])}" if best is not None else ""
         itself = (run.metrics.get("data") or {}).get("fc_corr_train_vs_test")
-        if key == ("free_run", "fc_corr") and itself is not None:
+        if itself is not None:
             note = "; ".join([*([note] if note else []), f"copy of the training FC {number(itself)}"])
-        found.append((title, number(row.values[MODEL]), note))
+        found.append(("free run: FC correlation on test", number(row.values[MODEL]), note))
     study = run.added.get(STUDY)
     return [
         *found,
-        *_units(run.metrics),
+        *_units(run.metrics, each),
         *_parameters(run.metrics),
         *(_wiring(study) + _seeds(study) if study else []),
         *_gradient(run.added.get(GRADIENT)),
@@ -112,12 +114,33 @@ def against_itself(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _units(metrics: Mapping[str, Any]) -> list[Fact]:
+def _skill_fact(one: Contest) -> Fact:
+    """Pooled skill at one horizon, with the median unit and the strongest baselines beside it."""
+    pooled, median = one.pooled, one.median
+    note = [] if median.ours is None else [f"median unit {with_interval(median.ours, median.our_interval)}"]
+    if pooled.baseline is not None:
+        theirs = f"strongest baseline: {pretty(pooled.baseline)} {number(pooled.theirs)}"
+        if median.baseline is not None:
+            name = "" if median.baseline == pooled.baseline else f" {pretty(median.baseline)}"
+            theirs += f", median unit{name} {number(median.theirs)}"
+        note.append(theirs)
+    return f"{frames_ahead(one.horizon)}: pooled skill on test", number(pooled.ours), "; ".join(note)
+
+
+def _units(metrics: Mapping[str, Any], each: Sequence[Contest]) -> list[Fact]:
+    """Units that the model predicts better than the strongest baseline, and than what needs no model."""
     per_unit = (((metrics.get("parts") or {}).get("test") or {}).get("one_step") or {}).get("per_unit_skill") or {}
+    found: list[Fact] = []
+    side = next((one.median for one in each if one.horizon == 1), None)
+    if side is not None and side.baseline is not None and side.better is not None:
+        name = f"units better than {pretty(side.baseline)}, one frame ahead"
+        found.append((name, f"{side.better:,}", f"of {side.units:,}{p_in_words(side.p)}"))
     if not per_unit.get("units"):
-        return []
+        return found
     of = f"of {per_unit['units']:,}; median skill {number(per_unit.get('median'))}"
-    return [("units better than persistence", f"{per_unit['above_persistence']:,}", of)]
+    if per_unit.get("above_both") is not None:
+        of += f"; {per_unit['above_both']:,} also better than their own mean"
+    return [*found, ("units better than persistence", f"{per_unit['above_persistence']:,}", of)]
 
 
 def _parameters(metrics: Mapping[str, Any]) -> list[Fact]:
@@ -125,12 +148,13 @@ def _parameters(metrics: Mapping[str, Any]) -> list[Fact]:
     observed = (metrics.get("observations") or {}).get("train")
     if not parameters or not observed:
         return []
-    return [("fitted parameters per observation", f"{parameters / observed:.3g}", f"{parameters:,} for {observed:,}")]
+    which = "parameters per observation, none trained" if is_untrained(metrics) else "fitted parameters per observation"
+    return [(which, f"{parameters / observed:.3g}", f"{parameters:,} for {observed:,}")]
 
 
 def _wiring(study: Mapping[str, Any]) -> list[Fact]:
     """The real wiring beside the best null connectome, one frame and some frames ahead."""
-    nulls = [row for row in study["rows"] if row["group"] == "null" and row["difference"]]
+    nulls = [row for row in study["rows"] if row["group"] == "null" and row["difference"] and row["counts"]]
     horizons = [h for h in study["comparisons"]["horizons"] if h <= 10]
     if not nulls or not horizons:
         return []
@@ -140,8 +164,10 @@ def _wiring(study: Mapping[str, Any]) -> list[Fact]:
         return []
     best = min(known, key=lambda row: row["difference"][h]["value"])
     one = best["difference"][h]
-    interval = f"95 %: {number(one['low'])} to {number(one['high'])}; " if one["low"] is not None else ""
+    interval = f"95 %: {span(one['low'], one['high'])}; " if one["low"] is not None else ""
     ahead = "1 frame" if h == "1" else f"{h} frames"
+    median = one["median_unit"]["value"]
+    interval += f"median unit {number(median)}; " if median is not None else ""
     note = f"{interval}best of {len(nulls)}: {row_name(best['name'])}"
     return [(f"real wiring minus best null: skill {ahead} ahead", number(one["value"]), note)]
 

@@ -17,22 +17,26 @@ from connfit.report.comparison import (
     comparison,
     fixed_point_in_words,
     free_runs_in_words,
-    number,
     observations_in_words,
     verdict,
 )
 from connfit.report.connectivity import COLUMNS, connectivity_in_words, connectivity_rows
+from connfit.report.headline import headline
 from connfit.report.held_out import held_out_in_words, held_out_rows
+from connfit.report.training import model_label
+from connfit.report.wording import number
 
 _SHORT = {"free run with residuals": "free run, residuals", "free run without noise": "free run, no noise"}
 """Headings that fit beside six columns of numbers on 80 characters."""
 
 _BROKEN = {"at initialisation": "un-\ntrained", "persistence": "persis-\ntence"}
-"""Headings of columns that are broken in two lines; others are where they have a space."""
+"""Headings of columns that are broken to fit; others are where they have a space."""
 
 
-def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "test") -> None:
-    """Print model, initialisation and baselines on one part, the best of each row in bold and starred.
+def print_table(
+    metrics: Mapping[str, Any], console: Console, *, part: str = "test", config: Mapping[str, Any] | None = None
+) -> None:
+    """Print who wins, then model, initialisation and baselines on one part, the best of each row in bold and starred.
 
     Parameters
     ----------
@@ -40,12 +44,17 @@ def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "te
         As written to `metrics.json`.
     console
         Where to print; `rich` adapts to its width and to plain output.
+    config
+        The run's options: advice leaves out what they have already.
     """
     rows = comparison(metrics, part)
     title = f"{metrics.get('dataset') or 'fit'}, {part} part" + (
         " (surrogate data)" if metrics.get("surrogate") else ""
     )
-    console.print(_scores(rows, title))
+    for table in _scores(rows, title, console.width, metrics):
+        console.print(table)
+    for line in headline(metrics, part, config=config):
+        console.print(escape(line), highlight=False)
     itself = (metrics.get("data") or {}).get("fc_corr_train_vs_test")
     lines = [verdict(rows)]
     if itself is not None:
@@ -61,13 +70,45 @@ def print_table(metrics: Mapping[str, Any], console: Console, *, part: str = "te
     _print_held_out(metrics, console)
 
 
-def _scores(rows: list[Row], title: str) -> Table:
-    """Without columns that do not compete: they are named in words, and seven would not fit on 80 characters."""
-    table = _table(title)
-    table.add_column("", no_wrap=True)
+def _scores(rows: list[Row], title: str, width: int, metrics: Mapping[str, Any]) -> list[Table]:
+    """Without columns that do not compete, which are named in words; more than fit go into another table."""
     columns = [name for name in rows[0].values if name not in rows[0].outside]
+    headings = {name: _heading(name, metrics) for name in columns}
+    room = width - 2 - max(len(_SHORT.get(one, one)) for row in rows for one in _label(row))
+    widths = {name: _width(headings[name], name, rows) for name in columns}
+    ours, others = columns[:1], columns[1:]
+    tables: list[Table] = []
+    while others or not tables:
+        taken = list(ours)
+        while others and (len(taken) < 2 or sum(widths[one] for one in [*taken, others[0]]) <= room):
+            taken.append(others.pop(0))
+        tables.append(_one_table(rows, taken, headings, f"{title}{', more baselines' if tables else ''}"))
+    return tables
+
+
+def _label(row: Row) -> tuple[str, str]:
+    """Heading and line of a row: what stands before and after its colon."""
+    if row.key[0] == "horizon_median_unit" and row.key[1] != "1":
+        return "", "  median unit"  # below the skill of the same horizon
+    before, colon, measure = row.label.partition(": ")
+    return (before, f"  {measure}") if colon else ("", row.label)
+
+
+def _heading(name: str, metrics: Mapping[str, Any]) -> str:
+    return _BROKEN.get(name, model_label(name, metrics).replace(" ", "\n"))
+
+
+def _width(heading: str, name: str, rows: list[Row]) -> int:
+    """Characters of a column, with its star and the blank before it."""
+    cells = [len(number(row.values[name])) + 1 for row in rows]
+    return max(*cells, *map(len, heading.split("\n"))) + 1
+
+
+def _one_table(rows: list[Row], columns: list[str], headings: Mapping[str, str], title: str) -> Table:
+    table = _table(title, padding=0)
+    table.add_column("", no_wrap=True)
     for name in columns:
-        table.add_column(escape(_BROKEN.get(name, name.replace(" ", "\n"))), justify="right", no_wrap=True)
+        table.add_column(escape(headings[name]), justify="right", no_wrap=True)
     group = ""
     for row in rows:
         cells = [
@@ -76,16 +117,17 @@ def _scores(rows: list[Row], title: str) -> Table:
             else Text(f"{number(row.values[name])} ")
             for name in columns
         ]
-        before, colon, measure = row.label.partition(": ")
-        if colon and before != group:
+        before, line = _label(row)
+        if before and before != group:
             table.add_row(Text(_SHORT.get(before, before), style="bold"))
-        group = before if colon else ""
-        table.add_row(f"  {measure}" if colon else row.label, *cells)
+        group = before
+        table.add_row(line, *cells)
     return table
 
 
-def _table(title: str) -> Table:
-    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+def _table(title: str, padding: int = 1) -> Table:
+    padded = (0, padding, 0, 0)
+    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=padded, pad_edge=False)
 
 
 def _missing(rows: list[Row]) -> list[str]:
@@ -122,7 +164,9 @@ def _print_held_out(metrics: Mapping[str, Any], console: Console) -> None:
     if not rows:
         return
     animals = len(metrics["held_out"].get("recordings") or {})
-    console.print(_scores(rows, f"{animals} held-out animal{'' if animals == 1 else 's'}, test part"))
+    title = f"{animals} held-out animal{'' if animals == 1 else 's'}, test part"
+    for scores in _scores(rows, title, console.width, metrics):
+        console.print(scores)
     noise = free_runs_in_words(metrics["held_out"], HELD_OUT)
     for line in [*held_out_in_words(metrics), *([noise] if noise else []), *_missing(rows)]:
         console.print(escape(line), highlight=False)

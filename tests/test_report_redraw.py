@@ -1,0 +1,124 @@
+"""Whatever adds files to a run directory draws its report again, and no picture twice for nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+from report_run import add_gradients, add_simulation, run_directory
+
+from connfit import brain_analysis, cli, evaluation_run, gradcheck, recovery, report, run
+from connfit.report import analysis_section, gradient_figure, perturbation_figure, recovery_figure
+from connfit.report.drawings import Drawing
+from connfit.report.picture_budget import draw_all
+from connfit.report.run_files import RunFiles
+from connfit.report.sections import sections
+from connfit.report.style import new_figure
+
+ADDING: dict[str, Callable[[Path], list[str]]] = {
+    "evaluate": lambda folder: ["evaluate", str(folder)],
+    "compare": lambda folder: ["compare", str(folder), str(folder)],
+    "report": lambda folder: ["report", str(folder)],
+    "gradcheck": lambda folder: ["gradcheck", str(folder)],
+    "recover": lambda folder: ["recover", "--quick", "--out", str(folder / "recovery")],
+    "simulate": lambda folder: ["simulate", str(folder), "--silence", "id:n1"],
+    "analyze": lambda folder: ["analyze", str(folder)],
+}
+NOT_HERE = {"demo", "fit", "resume"}
+"""Commands that make a run and end in the same function as `evaluate`."""
+
+
+def test_every_command_is_known_to_this_test() -> None:
+    """A new command belongs into one of the two sets above."""
+    names = {command.name or command.callback.__name__ for command in cli.app.registered_commands if command.callback}
+    assert names == set(ADDING) | NOT_HERE
+
+
+@pytest.mark.parametrize("command", ADDING)
+def test_every_command_that_adds_files_draws_the_report_again(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the commands compute is left out here: it takes minutes, and other tests look at it."""
+    folder = run_directory(tmp_path / "run")
+    drawn: list[Path] = []
+
+    def draw(out: Path, **_: Any) -> Path:
+        drawn.append(Path(out))
+        return Path(out) / "report.html"
+
+    def nothing(*_: Any, **__: Any) -> Any:
+        return {}
+
+    monkeypatch.setattr(report, "write_report", draw)
+    monkeypatch.setattr(report, "print_table", nothing)
+    for module, name, value in (
+        (run, "load_fit", nothing),
+        (evaluation_run, "evaluate_run", nothing),
+        (evaluation_run, "compare_with_nulls", nothing),
+        (gradcheck, "job_of_run", lambda _: (None, None)),
+        (gradcheck, "check_gradients", nothing),
+        (gradient_figure, "print_fidelity", nothing),
+        (recovery, "recover", nothing),
+        (recovery_figure, "print_recovery", nothing),
+        (brain_analysis, "analyze_run", lambda *_, **__: ({}, folder / "analysis")),
+        (analysis_section, "print_analysis", nothing),
+        (perturbation_figure, "print_perturbation", nothing),
+    ):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(
+        "connfit.perturbation_run.run_experiment", lambda *_, **__: ({"cautions": []}, folder / "simulations")
+    )
+    monkeypatch.setattr(sys, "argv", ["connfit", *ADDING[command](folder)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert not stop.value.code
+    assert drawn == [folder]
+
+
+def test_a_folder_that_is_no_evaluated_run_is_left_alone(tmp_path: Path) -> None:
+    from connfit.cli.console import draw_again
+
+    draw_again(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_added_is_in_the_report(tmp_path: Path) -> None:
+    folder = run_directory(tmp_path / "run")
+    add_gradients(folder)
+    add_simulation(folder, "silence-id-n1")
+    assert {"gradient", "perturbation"} <= {one.anchor for one in sections(RunFiles.read(folder), [])}
+
+
+def test_pictures_are_kept_until_what_they_show_changes(tmp_path: Path) -> None:
+    (tmp_path / "forecasts.npz").write_bytes(b"")
+    os.utime(tmp_path / "forecasts.npz", (0, 0))
+    drawn: list[str] = []
+
+    def drawing(name: str, caption: str = "It shows.", sources: tuple[str, ...] = ("forecasts.npz",)) -> Drawing:
+        def draw() -> Figure:
+            drawn.append(name)
+            return new_figure(1.0, 1.0)
+
+        return Drawing(name, caption, None, draw, sources=sources)
+
+    def made(*drawings: Drawing, fresh: bool = False) -> list[str]:
+        drawn.clear()
+        shown = draw_all({"scores": drawings}, tmp_path / "figures", fresh=fresh)["scores"]
+        assert all("<img" in html for _, html in shown)
+        return sorted(drawn)
+
+    a, b = drawing("a"), drawing("b", sources=())
+    assert made(a, b) == ["a", "b"]
+    assert made(a, b) == ["b"], "a figure without sources is drawn each time"
+    assert made(a, b, fresh=True) == ["a", "b"]
+    assert made(drawing("a", "It shows other numbers.")) == ["a"]
+    assert made(a) == ["a"] and made(a) == []
+    os.utime(tmp_path / "forecasts.npz")
+    assert made(a) == ["a"]
+    (tmp_path / "figures" / "drawn.json").write_text("damaged")
+    assert made(a) == ["a"]
