@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connfit import config as configuration
-from connfit.config import Config, DataConfig, EvaluateConfig, FileRecordings, TableConnectome
+from connfit.config import (
+    Config,
+    DataConfig,
+    EvaluateConfig,
+    FileRecordings,
+    LearnerConfig,
+    ModelConfig,
+    TableConnectome,
+    TrainConfig,
+)
 from connfit.errors import ConfigError
 
 SMALL = Config(data=DataConfig(dataset="demo"))
@@ -37,7 +47,8 @@ configs = st.builds(
     ),
     model=section(
         configuration.ModelConfig, drive=st.sampled_from(["dense", "anatomical", "none"]), spectral_radius=number,
-        hidden_time_constant_frames=st.tuples(number, number), learn=st.just(["weights", "bias"]),
+        hidden_time_constant_frames=st.tuples(number, number).map(lambda pair: tuple(sorted(pair))),
+        learn=st.just(["weights", "bias"]),
         learned_readout=st.booleans(),
     ),
     learner=section(configuration.LearnerConfig, preset=st.sampled_from(["hybrid", "bptt"]), window=st.integers(1, 99)),
@@ -45,7 +56,9 @@ configs = st.builds(
         configuration.TrainConfig, epochs=st.integers(0, 999), rate_scale=st.dictionaries(text, number, max_size=2),
         clip_norm=number, patience=st.integers(1, 9), learning_rate=number,
     ),
-    evaluate=section(EvaluateConfig, horizons=st.lists(st.integers(1, 50), max_size=4), var_lags=st.just([1, 3])),
+    evaluate=section(
+        EvaluateConfig, horizons=st.lists(st.integers(1, 50), max_size=4, unique=True), var_lags=st.just([1, 3])
+    ),
     seed=st.integers(0, 2**31),
 )  # fmt: skip
 
@@ -193,3 +206,46 @@ def test_as_json_is_what_override_reads(key: str, value: Any) -> None:
     for name in key.split("."):
         got = getattr(got, name)
     assert got == value
+
+
+@pytest.mark.parametrize(
+    ("section", "options", "message"),
+    [
+        (TrainConfig, {"learning_rate": -0.01}, r"train\.learning_rate = -0\.01: Expected `float` > 0"),
+        (TrainConfig, {"learning_rate": float("nan")}, r"train\.learning_rate = nan"),
+        (TrainConfig, {"learning_rate": float("inf")}, r"train\.learning_rate = inf: must be finite"),
+        (TrainConfig, {"select_on": "horizn"}, r"train\.select_on = 'horizn': .*did you mean 'horizon'\?"),
+        (TrainConfig, {"epochs": 2.5}, r"train\.epochs = 2\.5: Expected `int`"),
+        (TrainConfig, {"check_memory": 1}, r"train\.check_memory = 1: Expected `bool`"),
+        (TrainConfig, {"free_run_rate_fraction": 1.5}, r"train\.free_run_rate_fraction = 1\.5: Expected `float` <= 1"),
+        (TrainConfig, {"rate_scale": {"drive": float("nan")}}, r"train\.rate_scale"),
+        (LearnerConfig, {"preset": "hybrd"}, r"learner\.preset = 'hybrd': .*did you mean 'hybrid'\?"),
+        (ModelConfig, {"state_forcing": 2.0}, r"model\.state_forcing = 2\.0: Expected `float` < 2"),
+        (ModelConfig, {"time_constant_bounds_frames": (50.0, 0.2)}, r"bounds 0 < low < high"),
+        (ModelConfig, {"time_constant_bounds_frames": (0.0, 5.0)}, r"bounds 0 < low < high"),
+        (ModelConfig, {"hidden_time_constant_frames": (3.0, 1.0)}, r"range 0 < low <= high"),
+        (ModelConfig, {"learn": ("weight",)}, r"model\.learn\[0\] = .*did you mean 'weights'\?"),
+        (EvaluateConfig, {"horizons": (0, 1)}, r"evaluate\.horizons"),
+        (EvaluateConfig, {"horizons": (1, 1)}, r"evaluate\.horizons = \(1, 1\) names a value twice"),
+        (DataConfig, {"train": 0.9, "validation": 0.2}, r"data\.train = 0\.9 and data\.validation = 0\.2"),
+        (DataConfig, {"train": float("nan")}, r"data\.train = nan"),
+        (FileRecordings, {"files": ("a.csv",), "frame_rate": -3.0}, r"data\.recording_files\.frame_rate = -3\.0"),
+        (Config, {"data": DataConfig(), "seed": "one"}, r"seed = 'one': Expected `int`"),
+    ],
+    ids=str,
+)
+def test_python_refuses_what_a_file_may_not_say(section: Any, options: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        section(**options)
+    if section is not Config and section is not FileRecordings:
+        name = section.__name__.removesuffix("Config").lower()
+        with pytest.raises(ConfigError, match=r"^own\.toml: "):
+            configuration.from_dict({"data": {}, name: options}, source="own.toml")
+
+
+def test_replacing_an_option_is_checked_and_numbers_of_numpy_are_plain() -> None:
+    with pytest.raises(ConfigError, match=r"train\.epochs = -1"):
+        msgspec.structs.replace(TrainConfig(), epochs=-1)
+    made = EvaluateConfig(horizons=[1, 2], free_run_runs=np.int64(3))  # type: ignore[arg-type]
+    assert made.horizons == (1, 2) and type(made.free_run_runs) is int
+    assert made == EvaluateConfig(horizons=(1, 2), free_run_runs=3)

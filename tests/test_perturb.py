@@ -17,11 +17,14 @@ from typer.testing import CliRunner
 
 from connfit import cli, run
 from connfit import config as configuration
+from connfit.cohort import Cohort
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.models import RateModel, Readout
+from connfit.held_rates import TrainingRange, out_of_range, silent_rates
+from connfit.models import RateModel, Readout, initial_parameters
 from connfit.perturb import CHUNK, Perturbation, parse_neuron_set, settled_rates, simulate_perturbed
 from connfit.perturbation_run import Experiment
+from connfit.recording import Recording
 
 BIG = 720575940621234567  # above 2^53: neighbours are one number in double precision
 
@@ -295,14 +298,15 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_command_writes_what_it_did(fitted: Path) -> None:
     brain, movies = teacher()
-    options = ["--stimulate", "id:n1,n3=3", "--silence", "region:C", "--seconds", "12", "--readout", "region:A"]
+    options = ["--stimulate", "id:n1,n3=30", "--silence", "region:C", "--seconds", "12", "--readout", "region:A"]
+    options += ["--silence-at", "zero"]
     ran = CliRunner().invoke(cli.app, ["simulate", str(fitted), *options, "--name", "one"])
     assert ran.exit_code == 0, ran.output
     out = fitted / "simulations" / "one"
     record = json.loads((out / "perturbation.json").read_text())
     in_c = brain.neurons["region"].tolist().count("C")
     assert [(one["kind"], one["rate"], one["neurons"]) for one in record["sets"]] == [
-        ("stimulated", 3, 2),
+        ("stimulated", 30, 2),
         ("silenced", 0, in_c),
     ]
     assert (record["seconds"], record["steps"], record["averaged_s"]) == (12, 48, [6, 12])
@@ -317,7 +321,7 @@ def test_the_command_writes_what_it_did(fitted: Path) -> None:
     assert {row["id"] for row in rows if row["role"] == "stimulated"} == {"n1", "n3"}
     assert {row["region"] for row in rows if row["role"] == "silenced"} == {"C"}
     held = {(row["role"], float(row["perturbed"])) for row in rows if row["role"]}
-    assert held == {("stimulated", 3), ("silenced", 0)}
+    assert held == {("stimulated", 30), ("silenced", 0)}
     assert [row["id"] for row in rows[:3]] == [row["id"] for row in record["changed_neurons"][:3]]
     assert {path.name for path in out.iterdir()} == {
         "perturbation.json", "perturbation.npz", "perturbation_neurons.csv",
@@ -326,7 +330,62 @@ def test_the_command_writes_what_it_did(fitted: Path) -> None:
     with np.load(out / "perturbation.npz") as traces:
         assert traces["unit_perturbed"].shape == (24, len(movies[0].units)) and traces["set_baseline"].shape == (24, 1)
         assert traces["time_s"][-1] == 12
-    assert "SURROGATE" not in ran.output and "region:C silenced" in ran.output
+    assert record["sets"][0]["outside_training"]["above"] == 2 and len(record["cautions"]) == 2
+    assert "caution: id:n1,n3 stimulated: 2 above of 2 neurons held outside" in ran.output
+    assert "SURROGATE" not in ran.output and "region:C silenced at 0" in ran.output
+
+
+def test_silenced_neurons_are_held_where_their_units_were_lowest(fitted: Path) -> None:
+    """With recordings that never come near 0, 0 is no silence: the floor of the training values is."""
+    cohort = run.load_fit(fitted).cohort
+    floor = np.percentile(np.concatenate([one.part("train")[0][:, 1] for one in cohort.recordings]), 1)
+    options = ["--silence", "id:n1", "--silence", "id:n30", "--seconds", "6", "--name", "floor"]
+    ran = CliRunner().invoke(cli.app, ["simulate", str(fitted), *options])
+    assert ran.exit_code == 0, ran.output
+    record = json.loads((fitted / "simulations" / "floor" / "perturbation.json").read_text())
+    recorded, hidden = record["sets"]
+    assert record["silence_at"] == "floor" and "caution" not in ran.output
+    assert recorded["rate"] == pytest.approx(min(floor, recorded["held"]["highest"]), rel=1e-5)
+    assert 0 <= recorded["rate"] <= floor + 1e-6
+    assert hidden["rate"] == 0 and hidden["outside_training"]["unread"] == 1
+    with (fitted / "simulations" / "floor" / "perturbation_neurons.csv").open() as file:
+        assert {row["id"] for row in csv.DictReader(file) if row["role"] == "silenced"} == {"n1", "n30"}
+
+
+def shifted(values: np.ndarray) -> tuple[TrainingRange, np.ndarray, np.ndarray]:
+    """A recording of three neurons of six whose values end far above 0, as after `scale` with a margin."""
+    brain = random_connectome(np.random.default_rng(0), 6, 2)
+    movie = Recording("a", values, ("n0", "n1", "n2"), 2.0).split(train=0.6, validation=0.2)
+    readout = Readout.by_name(brain, movie.units)
+    model = RateModel.of(brain, readout, step_s=0.5)
+    params = initial_parameters(model, brain, readout)
+    train = values[: round(0.6 * len(values))]
+    return TrainingRange.of(model, params, Cohort.of([movie])), train, np.asarray(model.decay(params))
+
+
+def test_no_activity_is_the_floor_of_the_neurons_units() -> None:
+    values = 4 + np.random.default_rng(1).normal(0, 0.5, (200, 3)).astype(np.float32)
+    values[150:] = 0  # later parts do not count
+    seen, train, _ = shifted(values)
+    np.testing.assert_allclose(seen.floor[:3], np.percentile(train, 1, axis=0), rtol=1e-5)
+    assert np.isnan(seen.floor[3:]).all()
+    start = np.array([4.0, 4.0, 1.0, 2.0, 2.0, 2.0])
+    held = silent_rates(seen, start)
+    # The floor; the third neuron is lower than that already; hidden ones have no shifted units.
+    np.testing.assert_allclose(held, [*np.percentile(train[:, :2], 1, axis=0), 1, 0, 0, 0], rtol=1e-5)
+    np.testing.assert_array_equal(silent_rates(seen, start, "zero"), 0)
+    assert seen.distance(np.arange(2), held[:2]) == {"unread": 0, "below": 0, "above": 0, "farthest": 0.0}
+
+
+def test_rates_that_were_never_observed_are_counted_and_said() -> None:
+    values = 4 + np.random.default_rng(1).normal(0, 0.5, (200, 3)).astype(np.float32)
+    seen, train, _ = shifted(values)
+    far = seen.distance(np.array([0, 1, 2, 5]), np.array([0.0, 4.0, 9.0, 9.0]))
+    assert (far["below"], far["above"], far["unread"]) == (1, 1, 1)
+    expected = max(train[:, 0].min() / train[:, 0].std(), (9 - train[:, 2].max()) / train[:, 2].std())
+    assert far["farthest"] == pytest.approx(expected, rel=1e-4)
+    said = out_of_range("id:n0 silenced", far, 4)
+    assert said is not None and said.startswith("id:n0 silenced: 1 below and 1 above of 4 neurons held outside")
 
 
 def test_the_command_refuses_what_is_wrong(fitted: Path) -> None:
@@ -338,6 +397,7 @@ def test_the_command_refuses_what_is_wrong(fitted: Path) -> None:
         (["--silence", "id:n1", "--readout", "id:N1"], "--readout 'id:N1'.*did you mean 'n1'"),
         (["--silence", "id:n1", "--seconds", "0.2"], "--seconds is 0.2, but must be at least 1: two frames"),
         (["--silence", "id:n1", "--drive", "owm"], "drive is 'owm'.*did you mean 'own'"),
+        (["--silence", "id:n1", "--silence-at", "flor"], "--silence-at is 'flor'.*did you mean 'floor'"),
         (["--silence", "id:n1", "--name", "../x"], "--name is '../x', but must be"),
     ):
         ran = CliRunner().invoke(cli.app, ["simulate", str(fitted), *options])
@@ -356,7 +416,7 @@ def test_a_surrogate_says_so_and_an_unchanged_brain_can_be_drawn() -> None:
         "drive_in_words": "none", "value_units": "Hz", "averaged_s": [1, 2], "units": [row], "readouts": [],
         "changed_neurons": [],
     }  # fmt: skip
-    assert what_was_done(record) == "SURROGATE toy: id:n1 silenced (1 neuron, unperturbed 2.5); drive: none"
+    assert what_was_done(record) == "SURROGATE toy: id:n1 silenced at 0 (1 neuron, unperturbed 2.5); drive: none"
     trace = {"time_s": np.array([1.0, 2.0]), "unit_baseline": np.ones((2, 1)), "unit_perturbed": np.ones((2, 1))}
     figure = responses_figure(record, trace, {"unit": ["u"], "set": []})
     assert figure.axes[0].get_ylabel() == "activity (Hz)" and figure.axes[0].get_title(loc="left") == "u"

@@ -40,7 +40,19 @@ class NotAvailableError(ConnfitError):
 
 
 class DivergedError(ConnfitError):
-    """The loss or the parameters stopped being finite during a fit."""
+    """The loss or the parameters stopped being finite during a fit.
+
+    Parameters
+    ----------
+    problem
+        What stopped being finite and where.
+    epoch
+        In which epoch of the fit, as in `history.csv`; None where there are no epochs.
+    """
+
+    def __init__(self, problem: str, *, epoch: int | None = None) -> None:
+        super().__init__(problem)
+        self.epoch = epoch
 
 
 def one_of(name: str, value: str, allowed: Iterable[str]) -> str:

@@ -113,8 +113,8 @@ class Perturbation:
     neurons
         [k] positions of the neurons, each once.
     rates
-        [k] rate at which each is held, in the units of the recording, 0 or more. A silenced neuron is held at 0: it
-        has no output, chemical or electrical.
+        [k] rate at which each is held, in the units of the recording, 0 or more. For silenced neurons see
+        `connfit.held_rates.silent_rates`: at 0 a neuron has no output, chemical or electrical.
 
     Raises
     ------
@@ -138,7 +138,11 @@ class Perturbation:
 
     @classmethod
     def of(
-        cls, stimulated: Mapping[str, tuple[np.ndarray, float]], silenced: Mapping[str, np.ndarray] | None = None
+        cls,
+        stimulated: Mapping[str, tuple[np.ndarray, float]],
+        silenced: Mapping[str, np.ndarray] | None = None,
+        *,
+        silent: Float[np.ndarray, "N"] | None = None,
     ) -> Perturbation:
         """Put sets of neurons together.
 
@@ -148,20 +152,26 @@ class Perturbation:
             Name of each set to its neurons' positions and the rate at which they are held.
         silenced
             Name of each set to its neurons' positions.
+        silent
+            [N] rate at which each neuron is held where it is silenced; default 0.
 
         Raises
         ------
         ConfigError
             If two sets hold the same neuron at different rates.
         """
-        sets = {f"--stimulate {name}": entry for name, entry in stimulated.items()}
-        sets |= {f"--silence {name}": (neurons, 0.0) for name, neurons in (silenced or {}).items()}
-        held: dict[int, tuple[float, str]] = {}
-        for name, (neurons, rate) in sets.items():
+        sets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for name, (neurons, rate) in stimulated.items():
             if not (np.isfinite(rate) and rate >= 0):
-                raise ConfigError(f"{name}: its rate is {rate:g}, but must be finite and 0 or more")
-            for neuron in np.asarray(neurons).tolist():
-                before, other = held.setdefault(neuron, (float(rate), name))
+                raise ConfigError(f"--stimulate {name}: its rate is {rate:g}, but must be finite and 0 or more")
+            sets[f"--stimulate {name}"] = np.asarray(neurons, np.int64), np.full(len(neurons), float(rate))
+        for name, neurons in (silenced or {}).items():
+            where = np.asarray(neurons, np.int64)
+            sets[f"--silence {name}"] = where, np.zeros(len(where)) if silent is None else np.asarray(silent)[where]
+        held: dict[int, tuple[float, str]] = {}
+        for name, (neurons, rates) in sets.items():
+            for neuron, rate in zip(neurons.tolist(), rates.tolist(), strict=True):
+                before, other = held.setdefault(neuron, (rate, name))
                 if before != rate:
                     raise ConfigError(f"{other} and {name} share neurons: one is held at {before:g}, one at {rate:g}")
         order = sorted(held)

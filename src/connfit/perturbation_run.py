@@ -17,7 +17,8 @@ from jaxtyping import Float, Int
 from connfit import config as configuration
 from connfit.checkpoint import write_arrays, write_bytes, write_json
 from connfit.connectome import Connectome
-from connfit.errors import ConfigError
+from connfit.errors import ConfigError, one_of
+from connfit.held_rates import SILENCE_AT, TrainingRange, out_of_range, silent_rates
 from connfit.perturb import DRIVES, SETTLE, Perturbation, Responses, parse_neuron_set, settled_rates, simulate_perturbed
 from connfit.run import load_fit
 
@@ -39,6 +40,8 @@ class Experiment:
         Length of the simulation, from the onset on.
     drive
         One of `connfit.perturb.DRIVES`.
+    silence_at
+        One of `connfit.held_rates.SILENCE_AT`.
     """
 
     stimulate: tuple[str, ...] = ()
@@ -46,15 +49,24 @@ class Experiment:
     readout: tuple[str, ...] = ()
     seconds: float = 30.0
     drive: str = "own"
+    silence_at: str = "floor"
 
-    def perturbation(self, connectome: Connectome) -> tuple[Perturbation, list[dict[str, Any]]]:
-        """What is held, and per set its kind, name, rate and neurons.
+    def perturbation(
+        self, connectome: Connectome, silent: Float[np.ndarray, "N"] | None = None
+    ) -> tuple[Perturbation, list[dict[str, Any]]]:
+        """What is held, and per set its kind, name, neurons and the mean of the rates at which they are held.
+
+        Parameters
+        ----------
+        silent
+            [N] rate of each neuron where it is silenced; default 0.
 
         Raises
         ------
         ConnfitError
             If a set or a rate is wrong, or sets that contradict each other share neurons.
         """
+        one_of("--silence-at", self.silence_at, SILENCE_AT)
         if not self.stimulate and not self.silence:
             raise ConfigError("nothing is perturbed: give --stimulate SET=rate or --silence SET")
         stimulated: dict[str, tuple[np.ndarray, float]] = {}
@@ -67,14 +79,21 @@ class Experiment:
             for text, (neurons, rate) in stimulated.items()
         ]
         sets += [
-            {"kind": "silenced", "set": text, "rate": 0.0, "neurons": neurons} for text, neurons in silenced.items()
+            {
+                "kind": "silenced",
+                "set": text,
+                "rate": 0.0 if silent is None else float(np.mean(silent[neurons])),
+                "neurons": neurons,
+            }
+            for text, neurons in silenced.items()
         ]
-        return Perturbation.of(stimulated, silenced), sets
+        return Perturbation.of(stimulated, silenced, silent=silent), sets
 
     def folder_name(self) -> str:
         """A name that says what is done, fit for a folder."""
         parts = [*(f"stimulate-{one}" for one in self.stimulate), *(f"silence-{one}" for one in self.silence)]
         parts += [f"drive-{self.drive}"] if self.drive != "own" else []
+        parts += [f"silence-at-{self.silence_at}"] if self.silence and self.silence_at != "floor" else []
         name = re.sub(r"[^\w.=-]+", "-", "_".join(parts)).strip("-.")
         return name if len(name) <= 80 else f"{name[:71]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
@@ -121,7 +140,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         load_fit(folder)  # says what is not here
     # Before the fit is loaded, which takes long on a whole brain: a mistyped set is known at once.
     connectome = Connectome.load(wiring)
-    perturbation, sets, watched = _sets(experiment, connectome)
+    _, _, watched = _sets(experiment, connectome)
     fitted = load_fit(folder)
     cohort, recording = fitted.cohort, fitted.cohort.recordings[0]
     if not (np.isfinite(experiment.seconds) and round(experiment.seconds * cohort.frame_rate) >= 2):
@@ -131,6 +150,11 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     frames, every = round(experiment.seconds * cohort.frame_rate), cohort.substeps
     mean = cohort.mean_activity()
     start = settled_rates(fitted.model, fitted.params, mean, drive=experiment.drive)
+    seen = TrainingRange.of(fitted.model, fitted.params, cohort)
+    silent = silent_rates(seen, start, experiment.silence_at)
+    perturbation, sets = experiment.perturbation(connectome, silent)
+    rates = np.full(connectome.n, np.nan)
+    rates[perturbation.neurons] = perturbation.rates
     responses = simulate_perturbed(
         fitted.model, fitted.params, perturbation, frames * every, start,
         mean=mean, drive=experiment.drive, watched=list(watched.values()),
@@ -151,10 +175,9 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         "dataset": configuration.read(folder / "config.json").data.dataset or connectome.name,
         "surrogate": any(surrogate),
         # A set that is stimulated below its own rate is in truth suppressed: its own rate stands beside it.
-        "sets": [
-            {**one, "neurons": len(one["neurons"]), "baseline": float(responses.neuron_baseline[one["neurons"]].mean())}
-            for one in sets
-        ],
+        "sets": [_set_record(one, rates[one["neurons"]], responses, seen) for one in sets],
+        "silence_at": experiment.silence_at if experiment.silence else None,
+        "silence_at_in_words": SILENCE_AT[experiment.silence_at] if experiment.silence else None,
         "drive": experiment.drive if fitted.model.drive is not None else "none",
         "drive_in_words": DRIVES[experiment.drive] if fitted.model.drive is not None else "the model has no drive",
         "value_units": recording.value_units,
@@ -167,12 +190,17 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         "held_neurons": len(perturbation.neurons),
         "units": _ranked_responses(cohort.units, traces["unit_baseline"], traces["unit_perturbed"], time),
         "readouts": _ranked_responses(tuple(watched), traces["set_baseline"], traces["set_perturbed"], time),
+        "cautions": [],
         "changed_neurons": [_neuron_row(connectome, responses, k) for k in responses.ranked[:LISTED]],
     }
+    for one in record["sets"]:
+        caution = out_of_range(f"{one['set']} {one['kind']}", one["outside_training"], one["neurons"])
+        record["cautions"] += [] if caution is None else [caution]
+    silenced = np.concatenate([np.zeros(0, np.int64), *(one["neurons"] for one in sets if one["kind"] == "silenced")])
     out = folder / "simulations" / (name or experiment.folder_name())
     out.mkdir(parents=True, exist_ok=True)
     write_arrays(out / "perturbation.npz", traces, {"units": list(cohort.units), "sets": list(watched)})
-    write_bytes(out / "perturbation_neurons.csv", _csv(connectome, responses).encode())
+    write_bytes(out / "perturbation_neurons.csv", _csv(connectome, responses, silenced).encode())
     write_json(out / "perturbation.json", record)
     write_figures(record, traces, {"unit": cohort.units, "set": tuple(watched)}, out)
     return record, out
@@ -185,6 +213,20 @@ def _sets(
     perturbation, sets = experiment.perturbation(connectome)
     watched = {text: parse_neuron_set(text, connectome, option="--readout") for text in experiment.readout}
     return perturbation, sets, watched
+
+
+def _set_record(
+    one: Mapping[str, Any], rates: Float[np.ndarray, "k"], responses: Responses, seen: TrainingRange
+) -> dict[str, Any]:
+    """A set of the record: rates at which it is held, its own without the perturbation, and what training showed."""
+    neurons = one["neurons"]
+    return {
+        **one,
+        "neurons": len(neurons),
+        "baseline": float(responses.neuron_baseline[neurons].mean()),
+        "held": {"lowest": float(rates.min()), "mean": float(rates.mean()), "highest": float(rates.max())},
+        "outside_training": seen.distance(neurons, rates),
+    }
 
 
 def _ranked_responses(
@@ -222,10 +264,10 @@ def _neuron_row(connectome: Connectome, responses: Responses, neuron: int, role:
     }
 
 
-def _csv(connectome: Connectome, responses: Responses) -> str:
+def _csv(connectome: Connectome, responses: Responses, silenced: Int[np.ndarray, "k"]) -> str:
     """All neurons, the most changed first; those that were held come last, and their role says so."""
     order: Int[np.ndarray, "N"] = np.concatenate([responses.ranked, responses.perturbation.neurons])
-    held = np.where(responses.perturbation.rates > 0, "stimulated", "silenced")
+    held = np.where(np.isin(responses.perturbation.neurons, silenced), "silenced", "stimulated")
     roles = np.concatenate([np.full(len(responses.ranked), ""), held])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -14,6 +14,14 @@ from connfit.errors import ConfigError, DataError, first_ten
 PART_NAMES = ("train", "validation", "test")
 
 
+def hold_last(values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -> Float[np.ndarray, "T P"]:
+    """The last observed value of each unit at or before each frame; NaN before the first."""
+    frame = np.where(mask, np.arange(len(values))[:, None], -1)
+    last = np.maximum.accumulate(frame, axis=0)
+    held = np.take_along_axis(values, np.maximum(last, 0), axis=0).astype(np.float64)
+    return np.where(last >= 0, held, np.nan)
+
+
 @dataclass(frozen=True)
 class Parts:
     """Consecutive, disjoint blocks of frames, each half-open `(start, stop)`.
@@ -40,6 +48,11 @@ class Parts:
             raise ConfigError(f"there is no part {part!r}; the parts are {', '.join(PART_NAMES)}")
         return slice(*getattr(self, part))
 
+    def length(self, part: str) -> int:
+        """Frames of a part."""
+        block = self[part]
+        return block.stop - block.start
+
     @classmethod
     def of(cls, frames: int, *, train: float, validation: float, gap: int = 0) -> Parts:
         """Cut `frames` into fractions `train`, `validation` and the rest, `gap` unused frames between blocks."""
@@ -57,6 +70,11 @@ class Parts:
         if first < 2 or test_start >= frames:
             raise ConfigError(
                 f"{frames} frames are too few for train = {train}, validation = {validation}, gap = {gap}"
+            )
+        if validation and valid_start == second:
+            raise ConfigError(
+                f"validation = {validation} of {frames} frames with gap = {gap} leaves the validation part without a "
+                "frame: raise validation, lower gap, or set validation = 0 to fit without one"
             )
         return cls((0, first), (valid_start, second), (test_start, frames))
 

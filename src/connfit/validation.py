@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from connfit.cohort import Cohort
+from connfit.config import TrainConfig
 from connfit.errors import ConfigError
-from connfit.recording import Recording
+from connfit.recording import PART_NAMES, Recording
 from connfit.simulate import ModelForecaster
 
 SELECTION_HORIZONS = (1, 2, 5, 10)
@@ -28,14 +29,118 @@ class Validation(NamedTuple):
     skill: float
 
 
-def check_horizons_fit(cohort: Cohort) -> None:
-    """A ConfigError if no validation part is as long as the longest horizon."""
-    longest = max(stop - start for start, stop in (one.require_parts().validation for one in cohort.recordings))
-    if longest <= SELECTION_HORIZONS[-1]:
-        raise ConfigError(
-            f"train.select_on = 'horizon' needs more than {SELECTION_HORIZONS[-1]} validation frames, the longest "
-            f"validation part has {longest}; set it to 'one_step' or raise data.validation"
+def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
+    """Refuse a fit in which training or selection would score nothing.
+
+    Raises
+    ------
+    ConfigError
+        Names the option, the recording and what would be right.
+    """
+    if not config.epochs + config.free_run_epochs:
+        return
+    if not any(cohort.scored("train", warmup_frames=config.warmup_frames)):
+        longest = max(cohort.recordings, key=lambda one: one.require_parts().length("train"))
+        frames = longest.require_parts().length("train")
+        scorable = max(cohort.scored("train"))
+        what = (
+            f"train.warmup_frames = {config.warmup_frames} leaves nothing to train on: the longest training part "
+            f"(recording {longest.name!r}) has {frames} frames, the first {config.warmup_frames + 1} of which are not "
+            "scored"
         )
+        fix = (
+            f"Set train.warmup_frames to {max(frames // 4, 0)} or less, raise data.train, or give longer recordings"
+            if scorable
+            else "No unit is observed there after its first frame"
+        )
+        raise ConfigError(f"{what}. {fix}")
+    lengths = [one.require_parts().length("validation") for one in cohort.recordings]
+    if not any(lengths):
+        return
+    longest = cohort.recordings[int(np.argmax(lengths))].name
+    if config.select_on == "horizon":
+        if max(lengths) <= SELECTION_HORIZONS[-1]:
+            raise ConfigError(
+                f"train.select_on = 'horizon' needs more than {SELECTION_HORIZONS[-1]} validation frames, the longest "
+                f"validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or raise "
+                "data.validation"
+            )
+        counts = sum(_selection_pairs(cohort, member) for member in range(len(lengths)))
+        empty = [ahead for ahead, count in zip(SELECTION_HORIZONS, np.atleast_1d(counts), strict=True) if not count]
+        if empty:
+            raise ConfigError(
+                f"train.select_on = 'horizon' finds no unit of the validation parts that is observed at a start and "
+                f"{empty[0]} frames later; set it to 'one_step', or data.validation = 0 to fit without selection"
+            )
+    if not any(cohort.scored("validation")):
+        raise ConfigError(
+            f"data.validation leaves nothing to compare epochs by: the longest validation part (recording {longest!r}) "
+            f"has {max(lengths)} frames, and no unit is observed in two frames in a row; raise data.validation, or set "
+            "it to 0 to fit without selection"
+        )
+
+
+def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
+    """Recordings that take no part in training, in the selection of epochs or in the test scores, in words."""
+    found = []
+    trained = cohort.scored("train", warmup_frames=config.warmup_frames)
+    checked, tested = cohort.scored("validation"), cohort.scored("test")
+    for member, recording in enumerate(cohort.recordings):
+        parts = recording.require_parts()
+        train, validation, test = (parts.length(part) for part in PART_NAMES)
+        if not trained[member]:
+            found.append(
+                f"{recording.name}: contributes nothing to the loss: of its {train} training frames the first "
+                f"{min(config.warmup_frames + 1, train)} are not scored (train.warmup_frames = "
+                f"{config.warmup_frames}), and nothing is observed after them"
+            )
+        if validation and not checked[member]:
+            found.append(
+                f"{recording.name}: no unit is observed in two frames in a row in its {validation} validation frames: "
+                "it does not count when epochs are compared"
+            )
+        elif validation and config.select_on == "horizon" and not _selection_pairs(cohort, member).all():
+            found.append(
+                f"{recording.name}: its {validation} validation frames are too few for {SELECTION_HORIZONS[-1]} frames "
+                "ahead: it does not count in every horizon when epochs are compared"
+            )
+        if not tested[member]:
+            found.append(
+                f"{recording.name}: nothing is scored in its {test} test frames: no unit is observed in two frames in "
+                "a row"
+            )
+    return found
+
+
+def _selection_starts(start: int, stop: int) -> Int[np.ndarray, "S"]:
+    """Frames of a validation part that forecasts start from; none if it is shorter than the longest horizon."""
+    last = stop - 1 - SELECTION_HORIZONS[-1]
+    if last < start:
+        return np.zeros(0, int)
+    return np.unique(np.linspace(start, last, SELECTION_STARTS).astype(int))
+
+
+def _selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
+    """Values of a recording's validation part that are scored at each of `SELECTION_HORIZONS`."""
+    recording = cohort.recordings[member]
+    starts = _selection_starts(*recording.require_parts().validation)
+    at = starts[:, None] + np.array(SELECTION_HORIZONS)
+    return (recording.mask[at] & recording.mask[starts][:, None]).sum(axis=(0, 2))
+
+
+def horizons_fit(cohort: Cohort) -> bool:
+    """Whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
+    pairs = np.sum([_selection_pairs(cohort, member) for member in range(len(cohort.recordings))], axis=0)
+    return bool(pairs.all())
+
+
+def selection_measure(*, horizons: bool) -> str:
+    """What the value of a validation is, in words."""
+    if not horizons:
+        return "skill over persistence one frame ahead, units by their change from frame to frame"
+    *some, last = SELECTION_HORIZONS
+    ahead = f"{', '.join(map(str, some))} and {last}"
+    return f"mean skill over persistence {ahead} frames ahead, units by their change from frame to frame"
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -58,8 +163,7 @@ def validate(forecaster: ModelForecaster, unit_weights: Float[np.ndarray, "P R"]
         first = max(0, start - SELECTION_FRAMES_BEFORE)
         part = replace(recording, values=recording.values[first:stop], mask=recording.mask[first:stop], parts=None)
         start, stop = start - first, stop - first
-        starts = np.unique(np.linspace(start, stop - 1 - ahead[-1], SELECTION_STARTS).astype(int))
-        starts = starts[starts >= start] if horizons else starts[:0]
+        starts = _selection_starts(start, stop)[: None if horizons else 0]
         next_frame, forecast = forecaster.one_step_and_horizon(part, starts, int(ahead[-1]))
         weights = unit_weights[cohort.columns[member], member]
         frames = np.arange(max(start, 1), stop)

@@ -65,12 +65,16 @@ def segments(recording: Recording, *, longest_gap: int | None = None) -> list[sl
 
 
 def long_gaps(recording: Recording, longest: int) -> Bool[np.ndarray, "T"]:
-    """[T] True in stretches of more than `longest` frames in which no unit was observed."""
-    silent = np.concatenate([[False], ~recording.mask.any(axis=1), [False]])
-    edges = np.flatnonzero(np.diff(silent.astype(np.int8)))
+    """[T] True in stretches of more than `longest` frames in which no unit was observed.
+
+    A stretch ends at the edge of a part: what is missing in the test part must not lengthen one before it.
+    """
     gaps = np.zeros(recording.frames, bool)
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        gaps[start:stop] = stop - start > longest
+    for block in segments(recording):
+        silent = np.concatenate([[False], ~recording.mask[block].any(axis=1), [False]])
+        edges = np.flatnonzero(np.diff(silent.astype(np.int8))) + block.start
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            gaps[start:stop] = stop - start > longest
     return gaps
 
 

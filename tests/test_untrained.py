@@ -1,0 +1,69 @@
+"""A fit that ends where it began says so: in `Fit`, in metrics.json and on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import student, write_files
+
+from connfit import config as configuration
+from connfit import report, run
+from connfit.cli.evaluate import evaluate_and_report
+from connfit.config import TrainConfig
+from connfit.evaluate.metrics_file import read_metrics
+from connfit.learn import Windowed
+from connfit.train import Fit, fit
+
+SAID = "no epoch was better on validation than the start: parameters are those before training"
+
+
+def fit_small(**options: object) -> Fit:
+    one = student()
+    trained: tuple[str, ...] | None = options.pop("trained", None)  # type: ignore[assignment]
+    config = TrainConfig(**{"epochs": 2, "learning_rate": 0.01, "warmup_frames": 5, **options})  # type: ignore[arg-type]
+    return fit(one.model, one.params, one.cohort, Windowed(8), config, trained=trained)
+
+
+def test_a_fit_that_only_does_harm_is_not_called_trained() -> None:
+    fitted = fit_small(epochs=30, learning_rate=3.0, patience=2)
+    assert not fitted.trained and fitted.best_epoch is None and fitted.changed == ()
+    assert fitted.training_record() == {"trained": False, "best_epoch": None, "epochs": 2, "changed": []}
+    assert (fitted.unchanged_warning() or "").startswith(SAID)
+
+
+def test_a_fit_that_helps_names_its_epoch_and_the_groups_that_moved() -> None:
+    fitted = fit_small(epochs=4, trained=("weights", "bias"))
+    best = int(np.argmax([row["selection"] for row in fitted.history]))
+    assert fitted.training_record() == {
+        "trained": True,
+        "best_epoch": best,
+        "epochs": 4,
+        "changed": ["weights", "bias"],
+    }
+    assert fitted.unchanged_warning() is None
+
+
+def test_no_epoch_is_not_called_training() -> None:
+    fitted = fit_small(epochs=0)
+    assert fitted.training_record() == {"trained": False, "best_epoch": None, "epochs": 0, "changed": []}
+    assert "no epoch was run" in (fitted.unchanged_warning() or "")
+
+
+def test_the_run_and_its_metrics_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report, "write_report", lambda out: out / "report.html")
+    harm = ["train.learning_rate=3.0", "train.patience=1", "train.free_run_epochs=0", 'evaluate.baselines=["mean"]']
+    config = configuration.override(configuration.read(write_files(tmp_path)), harm)
+    out = tmp_path / "run"
+    fitted = run.start(config, out)
+    assert run.load_fit(out).training_record() == fitted.training_record()
+    evaluate_and_report(fitted, out)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "This model was not trained: no epoch was better on validation than the start." in said
+    metrics = read_metrics(out / "metrics.json")
+    assert metrics["training"] == {"trained": False, "best_epoch": None, "epochs": 1, "changed": []}
+    assert set(metrics["parameters"].values()) == {0}
+    assert metrics["parameters_available"]["weights"] == len(np.asarray(fitted.params["weights"]))
