@@ -54,12 +54,20 @@ def run(name: str, scale: float) -> dict[str, Any]:
         "validation": 0.04,
         **({"scale": scale} if options["dataset"] == "fly-surrogate" else {}),
     }
-    # What the dataset brings, as in `connfit fit`, then what is measured here.
+    # What the dataset brings, as in `connfit fit`, then what is measured here. The start is named, not found: what is
+    # measured is the fit, and `recipe.py` measures the search.
     config = configuration.override(
         configuration.from_dict({"data": data, "learner": options["learner"]}),
         [
             *(f"{key}={configuration.as_json(value)}" for key, value in get_dataset(options["dataset"]).fit.items()),
             f"model.drive={options['drive']}",
+            "model.drive_start=regression",
+            "model.state_forcing=1.5",
+            "model.time_constant_frames=1",
+            "model.weights=input_fraction",
+            "model.own_shrinkage=0",
+            "model.drive_ridge=0",
+            "train.learning_rate=0.03",
             f"train.epochs={4 * 500 // options['frames']}",
             f"train.batch={options['flies']}",
             "train.checkpoint_every=2",

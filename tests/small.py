@@ -145,6 +145,14 @@ region = "region"
 [data.recording_files]
 files = ["movie1.npz", "movie2.npz"]
 
+[model]
+drive_start = "persistence"
+state_forcing = 0
+time_constant_frames = 0.5
+weights = "counts"
+own_shrinkage = 0
+drive_ridge = 0
+
 [learner]
 window = 8
 

@@ -108,7 +108,7 @@ def test_fit_says_what_it_fits_and_where_the_report_is(finished: tuple[Path, str
     assert "40 neurons, 195 connections; 2 recordings, 8 units" in printed
     assert "8 of 8 units match" in printed
     assert (
-        "595 parameters (weights 195, time_constants 40, bias 40, drive 320) for 1,920 training observations" in printed
+        "595 parameters (weights 195, time_constants 40, bias 40, drive 320) for 1,824 training observations" in printed
     )
     assert "teacher-forced epoch 2/2" in printed and "free-running epoch 2/2" in printed
     assert f"report: {out / 'report.html'}" in printed
@@ -126,10 +126,11 @@ def test_the_run_directory_of_fit(finished: tuple[Path, str]) -> None:
     assert metrics["dataset"] == "edges" and metrics["seed"] == 3 and metrics["surrogate"] is False
     assert metrics["connfit"] == __version__
     assert metrics["parameters"] == {"weights": 195, "time_constants": 40, "bias": 40, "drive": 320}
-    assert metrics["observations"] == {"train": 1920, "validation": 640, "test": 640}
+    assert metrics["observations"] == {"train": 1824, "validation": 640, "test": 640}
+    assert metrics["observed"] == {"train": 1920, "validation": 640, "test": 640}
     assert set(metrics["parts"]) == set(metrics["at_initialisation"]) == {"train", "validation", "test"}
     assert {"mse", "skill_vs_persistence", "fc_corr"} <= set(metrics["parts"]["test"]["one_step"])
-    assert set(metrics["baselines"]) == {"mean", "persistence", "ar", "var_ridge"}
+    assert set(metrics["baselines"]) == {"mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank"}
     assert {"ms_per_step", "first_step_s", "peak_rss_bytes", "steps"} <= set(metrics["performance"])
     assert json.loads((out / "record.json").read_text())["command"].startswith("connfit fit ")
 

@@ -79,15 +79,21 @@ def test_windows_put_together_are_the_recordings(
                 assert not weight.any() and not forced.any() and not target.any() and not given_.any()
                 continue
             k = movie.units.index(unit)
+            shown = movie.values[: movie.require_parts().train[1], k][movie.mask[: movie.require_parts().train[1], k]]
+            low, high = (shown.min(), shown.max()) if len(shown) else (0, np.inf)
             for frame in range(first, stop):
                 # The last step before frame t + 1 predicts frame t; its inputs are frame t - 1 and nothing later.
                 block = slice((frame - first) * substeps, (frame - first + 1) * substeps)
                 scored = movie.mask[frame, k] and frame - first >= warmup
                 assert weight[block][:-1].tolist() == [0] * (substeps - 1)
                 assert weight[block][-1] == np.float32(scored * weights[u, member])
-                assert target[block][-1] == (movie.values[frame, k] if scored else 0)
+                # What the last value before the frame lies beyond the range of training is left out of its target.
+                before = movie.values[:frame, k][movie.mask[:frame, k]][-1:].astype(np.float64)
+                beyond = (before - np.clip(before, low, high)).sum()
+                assert target[block][-1] == (np.float32(movie.values[frame, k] - beyond) if scored else 0)
                 assert (forced[block] == movie.mask[frame - 1, k]).all()
-                assert (given_[block] == (movie.values[frame - 1, k] if movie.mask[frame - 1, k] else 0)).all()
+                inside = np.clip(movie.values[frame - 1, k], low, high)
+                assert (given_[block] == (inside if movie.mask[frame - 1, k] else 0)).all()
             seen[: (stop - first) * substeps, u] = True
         for array in got:
             assert not array[:, :, column][~seen].any(), "something after the end of a block, or for an absent unit"

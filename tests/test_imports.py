@@ -20,12 +20,12 @@ SOURCE = Path(connfit.__file__).parent
 ORDER = (
     {"errors", "_types", "huge_pages", "allocator"},
     {"region_synapses", "connectome_checks"},
-    {"config", "connectome", "recording", "checkpoint"},
-    {"anatomy", "matching", "preprocess", "ops"},
+    {"config", "connectome", "recording", "checkpoint", "optimiser"},
+    {"anatomy", "matching", "preprocess", "ops", "training_range"},
     {"data", "cohort", "models", "evaluate", "nulls"},
-    {"learn", "simulate", "perturb", "analyze", "report"},
-    {"training_step", "validation"},
-    {"train", "memory"},
+    {"learn", "simulate", "perturb", "analyze", "rates", "held_rates"},
+    {"training_step", "validation", "report"},
+    {"train", "memory", "recipe"},
     {"job"},
     {"run", "evaluation_run", "gradient_fidelity", "learning_curves"},
     {"gradcheck", "perturbation_run", "recovery", "study", "brain_analysis"},
@@ -41,7 +41,7 @@ ONLY = {
     "ops": {"errors", "_types"},
     "preprocess": {"errors", "_types", "recording"},
     "evaluate": {"errors", "_types", "config", "recording"},
-    "report": {"errors", "_types", "config", "connectome", "checkpoint", "evaluate"},
+    "report": {"errors", "_types", "config", "connectome", "checkpoint", "recording", "evaluate", "analyze"},
 }
 OUTSIDE = {"matplotlib": {"report"}, "typer": {"cli"}}
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from connfit.config import DataConfig, FileRecordings
 from connfit.data.frames import frame_times
-from connfit.data.load import read_recording, recordings_from_config
+from connfit.data.load import preprocessing_steps, read_recording, recordings_from_config
 from connfit.errors import ConfigError, ConnfitError, DataError
 from connfit.recording import Recording
 
@@ -410,7 +410,14 @@ def test_files_of_a_configuration_are_cut_and_then_preprocessed(tmp_path: Path) 
     assert [one.name for one in got] == ["r0", "r1"] and got[0].parts.train == (0, 20)
     # Constants come from the training part, which is the same in both.
     assert got[0].steps[0]["scale"] == got[1].steps[0]["scale"]
-    assert recordings_from_config(DataConfig(recording_files=files))[0].steps == ()
+    assert recordings_from_config(DataConfig(recording_files=files, preprocess=()))[0].steps == ()
+    own = DataConfig(recording_files=files)
+    usual, (step,) = recordings_from_config(own), preprocessing_steps(own)
+    assert step == {"step": "scale", "method": "std", "margin": 2.0}
+    explicit = recordings_from_config(DataConfig(recording_files=files, preprocess=(step,)))
+    for one, other in zip(usual, explicit, strict=True):
+        assert one.steps == other.steps and len(one.steps) == 1
+        np.testing.assert_array_equal(one.values, other.values)
     with pytest.raises(ConfigError, match="both set"):
         recordings_from_config(DataConfig(recording_files=files, recordings=("x",)))
     with pytest.raises(ConfigError, match="no recording"):

@@ -10,7 +10,7 @@ from networks import random_connectome
 
 from connfit import config as configuration
 from connfit.cohort import Cohort
-from connfit.config import Config, DataConfig
+from connfit.config import Config, DataConfig, ModelConfig
 from connfit.errors import ConfigError
 from connfit.job import prepare
 from connfit.models import RateModel, Readout, initial_parameters, regression_start
@@ -203,8 +203,11 @@ def test_rates_at_the_mean_are_read_out_as_it_and_stay_open_when_units_fall() ->
 
 
 def test_all_starts_of_the_demo_run() -> None:
+    fixed = {"state_forcing": 0.0, "time_constant_frames": 0.5, "weights": "counts", "own_shrinkage": 0.0}
+
     def job(*sets: str):
-        return prepare(configuration.override(Config(data=DataConfig(dataset="demo")), sets))
+        config = Config(data=DataConfig(dataset="demo"), model=ModelConfig(**fixed, drive_ridge=0.0))
+        return prepare(configuration.override(config, ["model.drive_start=persistence", *sets]))
 
     regressed = job("model.drive_start=regression", "model.state_forcing=1.0")
     facts = regressed.regression

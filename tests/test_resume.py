@@ -16,7 +16,7 @@ from small import write_files
 
 from connfit import config as configuration
 from connfit import run
-from connfit.checkpoint import read_arrays
+from connfit.checkpoint import read_arrays, write_arrays
 from connfit.errors import DataError
 from connfit.train import Fit, Progress
 
@@ -95,6 +95,9 @@ VARIANTS = {
     "one gain per pair of types": (
         ("model.strengths=gain_per_type_pair", "data.connectome.type=region", "model.weight_spread=0.3"), 2,
     ),
+    "RMSprop without credit through time": (
+        ("train.optimiser=rmsprop", "learner.credit=neuron", "learner.carry=none", "learner.window=1"), 1,
+    ),
 }  # fmt: skip
 
 
@@ -167,17 +170,33 @@ def test_the_state_in_a_checkpoint_is_the_state_of_the_fit(files: Path, tmp_path
     path = tmp_path / "state.npz"
     states = []
     run.prepare(own(files)).fit(
-        on_epoch=lambda state: (run._write_state(path, state), states.append(run._read_state(path)))
+        on_epoch=lambda state: (run._write_state(path, state, "adam"), states.append(run._read_state(path)))
     )
     middle = states[1]
     assert int(middle.optimiser.count) == 2 * 30 and not middle.finished  # 15 windows of each of two recordings
     assert all(np.abs(middle.optimiser.mu[key]).max() > 0 for key in middle.params)
     assert all(np.abs(middle.optimiser.nu[key]).max() > 0 for key in middle.params)
-    run._write_state(path, middle)
+    run._write_state(path, middle, "adam")
     again = run._read_state(path)
     arrays = ("params", "best_params", "optimiser")
     facts = [{key: value for key, value in vars(one).items() if key not in arrays} for one in (again, middle)]
     assert facts[0] == facts[1] and facts[0]["history"]
+
+
+def test_checkpoints_of_releases_that_knew_adam_alone_are_read(files: Path, tmp_path: Path) -> None:
+    """They hold `count`, `mu/...` and `nu/...`, and no name of the optimiser."""
+    whole = run.start(own(files), tmp_path / "whole")
+    with pytest.raises(Interruption):
+        run.start(own(files), tmp_path / "cut", on_progress=interrupt_after(2))
+    path = tmp_path / "cut" / "checkpoints" / "latest.npz"
+    arrays, meta = read_arrays(path)
+    assert meta.pop("optimiser") == "adam"
+    names = {key.partition("/")[0] for key in arrays}
+    assert names == {"params", "best", "mu", "nu", "count"}
+    write_arrays(path, arrays, meta)
+    again = run.resume(tmp_path / "cut")
+    for key, value in whole.params.items():
+        np.testing.assert_array_equal(again.params[key], value)
 
 
 # Killed from outside

@@ -56,8 +56,9 @@ def test_the_directory_holds_all_that_reads_and_repeats_a_run(finished: tuple[Pa
         "weights": brain.m, "time_constants": NEURONS, "bias": NEURONS, "drive": NEURONS * UNITS,
     }  # fmt: skip
     assert record["observations"] == {
-        "train": 2 * UNITS * 120, "validation": 2 * UNITS * 40, "test": 2 * UNITS * (FRAMES - 160)
+        "train": 2 * UNITS * (120 - 1 - 5), "validation": 2 * UNITS * 40, "test": 2 * UNITS * (FRAMES - 160)
     }  # fmt: skip
+    assert record["observed"] == {**record["observations"], "train": 2 * UNITS * 120}
     assert record["recordings"]["movie1"]["matched"] == list(movies[0].units)
     assert record["recordings"]["movie2"]["neurons_without_unit"] == NEURONS - UNITS
     stored = Connectome.load(out / "connectome.h5")
@@ -103,7 +104,7 @@ def test_the_configuration_is_resolved_and_repeats_the_run(folder: Path, finishe
     resolved = configuration.read(out / "config.json")
     assert resolved.model.readout == "names"
     assert resolved.model.learn == ("weights", "time_constants", "bias", "drive")
-    assert resolved.data.preprocess == ()
+    assert resolved.data.preprocess == ({"step": "scale", "method": "std", "margin": 2.0},)  # that of own files
     assert run.prepare(resolved).config == resolved, "resolving twice changes something"
     again = run.start(resolved, folder / "again")
     for key, value in fitted.params.items():
@@ -301,7 +302,11 @@ def test_a_fit_that_diverges_names_the_last_good_checkpoint(folder: Path) -> Non
     run.start(config, folder / "good")
     (out / "checkpoints" / "latest.npz").write_bytes((folder / "good" / "checkpoints" / "latest.npz").read_bytes())
     state = run._read_state(out / "checkpoints" / "latest.npz")
-    run._write_state(out / "checkpoints" / "latest.npz", replace(state, finished=False, epoch=0, phase=0))
+    assert state.rates is not None
+    rates = replace(state.rates, learning_rate=1e30)
+    run._write_state(
+        out / "checkpoints" / "latest.npz", replace(state, finished=False, epoch=0, phase=0, rates=rates), "adam"
+    )
     with pytest.raises(DivergedError, match=r"the last good checkpoint is .*diverged/checkpoints/latest.npz"):
         run.resume(out)
 

@@ -22,29 +22,52 @@ def forecaster(one: Student) -> ModelForecaster:
     return ModelForecaster(one.model, one.params, one.cohort)
 
 
+def observed(movie: Recording) -> np.ndarray:
+    return np.where(movie.mask, movie.values, np.nan).astype(np.float64)
+
+
+def training_range(movie: Recording) -> tuple[np.ndarray, np.ndarray]:
+    """Least, of those that rates can have, and greatest training value of each unit."""
+    shown = observed(movie)[: movie.require_parts().train[1]]
+    return np.maximum(np.nanmin(shown, axis=0), 0), np.nanmax(shown, axis=0)
+
+
+def lies_beyond(movie: Recording) -> np.ndarray:
+    """[T, P]: what the last observed value at or before a frame lies beyond the range of training, in a plain loop."""
+    (low, high), seen = training_range(movie), observed(movie)
+    last, out = np.zeros(seen.shape[1]), []
+    for frame in seen:
+        last = np.where(np.isnan(frame), last, frame - np.clip(frame, low, high))
+        out.append(last)
+    return np.array(out)
+
+
 def stepwise(
     one: Student, movie: Recording, stop: int, *, recorded_until: int, start: int = 1, settled: bool = False
 ) -> np.ndarray:
     """[stop, P]: predictions of frames `start` to `stop - 1`, on recorded frames up to `recorded_until`, then alone.
 
-    A value that is missing, or of a unit that the recording lacks, is replaced by the model's own. With
+    A value that is missing, or of a unit that the recording lacks, is replaced by the model's own. One that lies
+    beyond the range of the training part is given as the edge of that range, and the rest is added to all predictions
+    until the next recorded value. With
     `settled` the first frame has been there for CHUNK steps before, otherwise all is silent.
     """
     plain, substeps = one.plain(), one.cohort.substeps
     columns = [one.cohort.units.index(unit) for unit in movie.units]
+    inside, beyond = np.clip(observed(movie), *training_range(movie)), lies_beyond(movie)
     rates = np.zeros(one.model.neurons)
     out = np.full((stop, len(columns)), np.nan)
     given = np.full(one.model.units, np.nan)
-    given[columns] = np.where(movie.mask[0], movie.values[0], np.nan)
+    given[columns] = inside[0]
     for _ in range(CHUNK if settled else 0):
         rates = plain.step(rates, np.where(np.isnan(given), plain.c @ rates, given))
     for frame in range(start, stop):
         given = np.full(one.model.units, np.nan)
         if frame - 1 <= recorded_until:
-            given[columns] = np.where(movie.mask[frame - 1], movie.values[frame - 1], np.nan)
+            given[columns] = inside[frame - 1]
         for _ in range(substeps):
             rates = plain.step(rates, np.where(np.isnan(given), plain.c @ rates, given))
-        out[frame] = (plain.c @ rates)[columns]
+        out[frame] = (plain.c @ rates)[columns] + beyond[min(frame - 1, recorded_until)]
     return out
 
 
@@ -148,17 +171,21 @@ def test_noise_is_seen_in_the_next_frame_and_not_before(one: Student, gappy: Rec
     frames, start = CHUNK + 3, 60
     noise = 0.1 * np.random.default_rng(1).normal(size=(2, frames, len(columns)))
     got = forecaster(one).free_run(gappy, start, frames, 30, noise)
-    plain = one.plain()
+    plain, (low, high) = one.plain(), training_range(gappy)
+    inside = np.clip(observed(gappy), low, high)
     for run in range(2):
         rates, given = np.zeros(one.model.neurons), np.full(one.model.units, np.nan)
+        beyond = lies_beyond(gappy)[start - 1]
         for frame in range(30, start + frames):
             if frame <= start:
-                given[columns] = np.where(gappy.mask[frame - 1], gappy.values[frame - 1], np.nan)
+                given[columns] = inside[frame - 1]
             for _ in range(one.cohort.substeps):
                 rates = plain.step(rates, np.where(np.isnan(given), plain.c @ rates, given))
             if frame >= start:
-                given[columns] = (plain.c @ rates)[columns] + noise[run, frame - start]
-                np.testing.assert_allclose(got[run, frame - start], given[columns], err_msg=str(frame), **CLOSE)
+                z = (plain.c @ rates)[columns] + beyond + noise[run, frame - start]
+                np.testing.assert_allclose(got[run, frame - start], z, err_msg=str(frame), **CLOSE)
+                given[columns] = np.clip(z, low, high)
+                beyond = z - given[columns]
     with pytest.raises(ConfigError, match=r"noise of a free run has shape \(2, 3, 5\), but must have \(2, 4, 5\)"):
         forecaster(one).free_run(gappy, start, 4, 30, noise[:, :3])
 

@@ -12,14 +12,18 @@ import optax
 import pytest
 from small import FRAMES, student
 
+from connfit import ops
 from connfit.cohort import Cohort
 from connfit.config import TrainConfig
-from connfit.errors import ConfigError, DivergedError
-from connfit.learn import WindowArrays, Windowed
+from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.learn import WindowArrays, Windowed, preset
 from connfit.learn.base import WindowResult
+from connfit.ops import native
+from connfit.optimiser import OPTIMISERS, RMS_DECAY, state_arrays, state_from_arrays
+from connfit.rates import parameter_sizes
 from connfit.recording import Parts
 from connfit.train import Fit, FitState, Progress, fit
-from connfit.training_step import ADAM, GROUP_OF, StepOptions, training_step
+from connfit.training_step import GROUP_OF, StepOptions, training_step
 
 LEARNER = Windowed(8)
 window_gradient = jax.jit(Windowed.step, static_argnames=("self", "trained"))
@@ -31,7 +35,11 @@ def run(learner: Any = LEARNER, cohort: Cohort | None = None, params: dict | Non
     """A fit of the student; options of `fit` itself go in under their names."""
     one = student()
     own = {key: options.pop(key) for key in ("trained", "seed", "state", "on_progress", "on_epoch") if key in options}
-    config = TrainConfig(**{"epochs": 3, "learning_rate": 0.01, "warmup_frames": WARMUP, **options})
+    # What these tests expect of rates is absolute: the same step for every group.
+    sizes = parameter_sizes(one.model, one.params, one.cohort)
+    even = {GROUP_OF.get(key, key): 1 / size for key, size in sizes.items()}
+    usual = {"epochs": 3, "learning_rate": 0.01, "warmup_frames": WARMUP, "select_on": "one_step", "rate_scale": even}
+    config = TrainConfig(**{**usual, **options})
     return fit(one.model, params or one.params, cohort or one.cohort, learner, config, **own)
 
 
@@ -72,9 +80,18 @@ def test_the_learning_rate_falls_along_a_cosine() -> None:
     np.testing.assert_allclose(rates, 0.01 * (0.1 + 0.45 * (1 + np.cos(np.pi * progress))))
 
 
-def one_step(options: StepOptions, params: dict, adam: Any, rate: float, window: int = 0, start: dict | None = None):
+def one_step(
+    options: StepOptions,
+    params: dict,
+    adam: Any,
+    rate: float,
+    window: int = 0,
+    start: dict | None = None,
+    **scale: float,
+):
     """A training step from rest; what it consumes is copied."""
     one = student()
+    rates = {key: jnp.float32(rate * scale.get(GROUP_OF.get(key, key), 1.0)) for key in params}
     blocks = [movie.require_parts().train for movie in one.cohort.recordings]
     weights = np.ones((len(one.cohort.units), 2))
     arrays = WindowArrays(*map(jnp.asarray, list(one.cohort.windows(8, blocks, [0, 1], weights))[window]))
@@ -83,8 +100,7 @@ def one_step(options: StepOptions, params: dict, adam: Any, rate: float, window:
     gradient = window_gradient(LEARNER, one.model, params, memory, arrays, trained=groups)[0].gradient
     params, adam = jax.tree.map(jnp.array, (params, adam))
     result = training_step(
-        one.model, params, {}, start, adam, memory, arrays, jnp.float32(rate), learner=LEARNER, groups=groups,
-        options=options,
+        one.model, params, {}, start, adam, memory, arrays, rates, learner=LEARNER, groups=groups, options=options,
     )  # fmt: skip
     return result, {key: np.asarray(value) / 8 for key, value in gradient.items()}
 
@@ -96,13 +112,13 @@ def one_step(options: StepOptions, params: dict, adam: Any, rate: float, window:
 )
 def test_two_steps_are_those_of_optax_adam(clip: float | None, scale: dict) -> None:
     one, rate = student(), 0.02
-    options = StepOptions.of(TrainConfig(clip_norm=clip, rate_scale=scale))
+    options = StepOptions.of(TrainConfig(clip_norm=clip))
     clipping = optax.clip_by_global_norm(clip) if clip else optax.identity()
     optimiser = optax.chain(clipping, optax.adam(rate))
     params = expected = dict(one.params)
-    adam, state = ADAM.init(params), optimiser.init(expected)
+    adam, state = OPTIMISERS["adam"].init(params), optimiser.init(expected)
     for window in (0, 3):
-        (params, adam, _, _, norms), gradient = one_step(options, params, adam, rate, window)
+        (params, adam, _, _, norms), gradient = one_step(options, params, adam, rate, window, **scale)
         for key in norms:
             assert float(norms[key]) == pytest.approx(np.sqrt((gradient[key] ** 2).sum()), rel=1e-4)
         assert clip is None or np.sqrt(sum(float(norm) ** 2 for norm in norms.values())) > 2 * clip
@@ -117,6 +133,94 @@ def test_two_steps_are_those_of_optax_adam(clip: float | None, scale: dict) -> N
         np.testing.assert_array_equal(params["log_time_constants"], one.params["log_time_constants"])
 
 
+def test_two_steps_of_rmsprop_are_those_of_the_formula() -> None:
+    """ν ← 0.9 ν + 0.1 g², and a step of rate · g / √ν (Hinton et al. 2012), written out in double precision."""
+    one, rate = student(), 0.02
+    options = StepOptions.of(TrainConfig(clip_norm=None, optimiser="rmsprop"))
+    params, state = dict(one.params), OPTIMISERS["rmsprop"].init(one.params)
+    mean_square = {key: np.zeros(value.shape) for key, value in params.items()}
+    for window in (0, 3):
+        before = {key: np.asarray(value, np.float64) for key, value in params.items()}
+        (params, state, *_), gradient = one_step(options, params, state, rate, window)
+        for key, g in gradient.items():
+            mean_square[key] = 0.9 * mean_square[key] + 0.1 * g.astype(np.float64) ** 2
+            step = np.divide(g, np.sqrt(mean_square[key] + 1e-16), out=np.zeros(g.shape), where=g != 0)
+            before[key] -= rate * step
+        expected = one.model.project({key: jnp.asarray(value, jnp.float32) for key, value in before.items()})
+        for key in params:
+            # Gradients near 0 are divided by their own size, which magnifies their rounding, as in Adam.
+            np.testing.assert_allclose(params[key], expected[key], rtol=1e-4, atol=2e-2 * rate, err_msg=key)
+            assert np.abs(np.asarray(params[key]) - np.asarray(expected[key])).mean() < 1e-4 * rate
+            np.testing.assert_allclose(state.nu[key], mean_square[key], rtol=1e-3, atol=1e-9, err_msg=key)
+    assert RMS_DECAY == 0.9
+
+
+def test_small_gradients_are_no_slower_under_rmsprop() -> None:
+    """The gradient of one of millions of strengths is small: a constant beside its square must not eat its step."""
+    rms = OPTIMISERS["rmsprop"]
+    large, small = ({"weights": jnp.full(3, size, jnp.float32)} for size in (1.0, 1e-5))
+    steps = [rms.update(one, rms.init(one))[0]["weights"] for one in (large, small)]
+    np.testing.assert_allclose(steps[1], steps[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_states_of_optimisers_are_arrays_and_back(name: str) -> None:
+    optimiser, params = OPTIMISERS[name], dict(student().params)
+    _, state = optimiser.update(params, optimiser.init(params))
+    arrays = state_arrays(state)
+    again = state_from_arrays(name, {**arrays, "params/weights": np.zeros(2)})
+    assert jax.tree.structure(again) == jax.tree.structure(state)
+    for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(state), strict=True):
+        np.testing.assert_array_equal(one, other)
+    if name == "adam":
+        with pytest.raises(DataError, match="'count' of the optimiser 'adam' is not there"):
+            state_from_arrays(name, {key: value for key, value in arrays.items() if key != "count"})
+
+
+def test_a_state_of_another_optimiser_is_refused() -> None:
+    states: list[FitState] = []
+    run(epochs=1, on_epoch=lambda state: states.append(copied(state)))
+    with pytest.raises(ConfigError, match=r"not one of train\.optimiser = 'rmsprop'"):
+        run(epochs=2, optimiser="rmsprop", state=states[0])
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS)
+def test_immediate_learns_with_either_optimiser(optimiser: str) -> None:
+    fitted = run(preset("immediate"), epochs=4, learning_rate=0.001, optimiser=optimiser)
+    assert losses(fitted)[-1] < 0.95 * losses(fitted)[0]
+    assert fitted.performance["steps"] == 4 * 119, "windows of one step need no filling up"
+
+
+@pytest.mark.parametrize("path", ["native", "portable"])
+def test_both_kinds_of_operators_serve_windows_of_one_step(path: str) -> None:
+    if path == "native" and not native.available():
+        pytest.skip("no native operators here")
+    one, learner = student(), preset("immediate")
+    blocks = [movie.require_parts().train for movie in one.cohort.recordings]
+    weights = np.ones((len(one.cohort.units), 2))
+    window = WindowArrays(*map(jnp.asarray, list(one.cohort.windows(1, blocks, [0, 1], weights))[30]))
+    memory = learner.start(one.model, 2, one.model.groups)._replace(rates=jnp.full((one.model.neurons, 2), 0.4))
+    with ops.use(path):
+        result, _ = jax.jit(lambda params: learner.step(one.model, params, memory, window, one.model.groups))(
+            one.params
+        )
+    # y = C r', r' = α r + (1 - α) relu(W r + b + relu(E u)), and its gradient for the biases, in dense matrices.
+    plain = one.plain()
+    u, r = np.asarray(window.inputs[0], np.float64), np.full((one.model.neurons, 2), 0.4)
+    x = plain.w @ r + plain.bias[:, None] + np.maximum(plain.e @ u, 0)
+    after = plain.alpha[:, None] * r + (1 - plain.alpha)[:, None] * np.maximum(x, 0)
+    error = 2 * np.asarray(window.weights[0]) * (plain.c @ after - np.asarray(window.targets[0]))
+    driven = (1 - plain.alpha)[:, None] * (x >= 0) * (plain.c.T @ error)
+    brain = one.connectome
+    sides = {
+        "bias": driven.sum(axis=1),
+        "weights": ((driven @ r.T)[brain.posts, brain.indices]) * np.asarray(brain.connection_signs),
+        "drive": (driven * (plain.e @ u >= 0)) @ u.T,
+    }
+    for key, expected in sides.items():
+        np.testing.assert_allclose(result.gradient[key], expected, rtol=1e-4, atol=1e-5, err_msg=key)
+
+
 def test_penalties_have_the_slope_of_their_formula() -> None:
     one = student()
     l1, l2, distance = 3.0, 5.0, 7.0
@@ -128,7 +232,7 @@ def test_penalties_have_the_slope_of_their_formula() -> None:
         return l1 * jnp.mean(jnp.abs(w)) + l2 * jnp.mean(w**2) + distance * jnp.mean(away**2)
 
     options = StepOptions(clip_norm=None, l1_weights=l1, l2_weights=l2, drive_distance=distance)
-    (_, adam, *_), gradient = one_step(options, one.params, ADAM.init(one.params), 0.01, start=start)
+    (_, adam, *_), gradient = one_step(options, one.params, OPTIMISERS["adam"].init(one.params), 0.01, start=start)
     slope = jax.grad(formula)(one.params)
     for key in one.params:
         # After one step Adam's first moment is a tenth of the gradient.

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.preprocess import to_substeps
 from connfit.recording import Recording
+from connfit.training_range import TrainingRange
 
 
 class Window(NamedTuple):
@@ -136,9 +137,44 @@ class Cohort:
                 return k
         raise ConfigError(f"the cohort has no recording {name!r}")
 
+    def training_range(self, recording: Recording) -> TrainingRange:
+        """The range of values of a recording that rates explain: of its own training part, or of its namesake's here.
+
+        A recording without parts that the cohort does not know has no range but that of rates.
+        """
+        if recording.parts is not None:
+            return TrainingRange.of(recording)
+        for one in (*self.recordings, *self.held_out):
+            if one.name == recording.name and set(recording.units) <= set(one.units):
+                return TrainingRange.of(one.select_units(recording.units))
+        return TrainingRange.unlimited(len(recording.units))
+
     def observations(self, part: str) -> int:
         """Number of observed values in a part, over all recordings."""
         return int(sum(recording.part(part)[1].sum() for recording in self.recordings))
+
+    def scored(self, part: str, *, warmup_frames: int = 0) -> list[int]:
+        """Number of values of a part that are scored, for each recording.
+
+        Parameters
+        ----------
+        part
+            In `"train"`, what is in the loss of a fit: observed values after the warm-up (the first frame of a
+            recording has nothing before it). In `"validation"` and `"test"`, what skill one frame ahead is of:
+            observed values whose unit was also observed in the frame before.
+        warmup_frames
+            Frames at the start of the training part that are run but not scored.
+        """
+        counts = []
+        for recording in self.recordings:
+            block = recording.require_parts()[part]
+            start = max(block.start, 1)
+            if part == "train":
+                counts.append(int(recording.mask[start + warmup_frames : block.stop].sum()))
+            else:
+                both = recording.mask[start : block.stop] & recording.mask[start - 1 : max(block.stop - 1, 0)]
+                counts.append(int(both.sum()))
+        return counts
 
     def mean_activity(self) -> Float[np.ndarray, "P"]:
         """Mean of each unit over the observed training frames of all recordings that have it."""
@@ -214,7 +250,9 @@ class Cohort:
         Yields
         ------
         Window
-            The last window, and shorter blocks, are filled up with steps that are not scored.
+            Inputs are inside the range that training showed, and targets less what the input lay beyond it
+            (`connfit.training_range`). The last window, and shorter blocks, are filled up with steps that are not
+            scored.
         """
         p, b = len(self.units), len(members)
         tracks = [self._track(member, block, warmup_frames) for member, block in zip(members, blocks, strict=True)]
@@ -248,4 +286,7 @@ class Cohort:
         scored[: warmup_frames * self.substeps] = False
         # With substeps, steps between frames hold a value that counts as given though it is not scored.
         values = fine.values if self.substeps > 1 else np.where(fine.mask, fine.values, np.nan)
-        return values[first - 1 : last - 1], values[first:last], scored
+        within = self.training_range(recording)
+        past = values[: last - 1]
+        beyond = within.beyond(past, np.isfinite(past))[first - 1 :]
+        return within.inside(values[first - 1 : last - 1]), values[first:last] - beyond, scored

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
 from connfit.errors import ConfigError
@@ -21,10 +24,83 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 StateForcing = Annotated[float, msgspec.Meta(ge=0, lt=2)]
+Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Auto = Literal["auto"]
+
+AUTO = "auto"
+
+FALLBACK: Mapping[str, Any] = {
+    "drive_start": "persistence", "state_forcing": 0.0, "time_constant_frames": 0.5, "weights": "counts",
+    "own_shrinkage": 0.0, "drive_ridge": 0.0,
+}  # fmt: skip
+"""Options that may be found, and the value of each where nothing can be chosen."""
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all sections: immutable, keyword-only, unknown keys are errors."""
+    """Base of all sections: immutable, keyword-only, unknown keys are errors, values as valid as from a file.
+
+    Raises
+    ------
+    ConfigError
+        If a value is of the wrong type, out of range or not finite: also where a section is made in Python.
+    """
+
+    def __post_init__(self) -> None:
+        for name, hint in _hints(type(self)).items():
+            given = getattr(self, name)
+            value = given.item() if isinstance(given, np.generic) else given
+            try:
+                valid = msgspec.convert(value, hint)
+            except msgspec.ValidationError as error:
+                text, _, at = str(error).partition(" - at ")
+                where = f"{self._where()}{name}{at.strip('`').removeprefix('$')}"
+                allowed = _literals(hint) if "enum value" in text else ()
+                if allowed:
+                    text = f"must be one of {', '.join(map(repr, allowed))}{_did_you_mean(value, allowed)}"
+                raise ConfigError(f"{where} = {value!r}: {text}") from error
+            bad = _not_finite(valid)
+            if bad is not None:
+                raise ConfigError(f"{self._where()}{name} = {valid!r}: must be finite")
+            if valid is not given:
+                msgspec.structs.force_setattr(self, name, valid)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raise a ConfigError for values that are valid one by one and not together."""
+
+    def _where(self) -> str:
+        """What messages write before an option: the section that a file would have."""
+        section = _SECTION_NAMES.get(type(self).__name__, "")
+        return f"{section}." if section else ""
+
+
+_SECTION_NAMES = {
+    "TableConnectome": "data.connectome",
+    "FileRecordings": "data.recording_files",
+    "DataConfig": "data",
+    "ModelConfig": "model",
+    "LearnerConfig": "learner",
+    "TrainConfig": "train",
+    "EvaluateConfig": "evaluate",
+}
+
+
+@cache
+def _hints(section: type) -> dict[str, Any]:
+    return get_type_hints(section, include_extras=True)
+
+
+def _not_finite(value: Any) -> float | None:
+    """The first number in a value, or in what it holds, that is NaN or infinite."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else value
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return next((bad for bad in map(_not_finite, inside) if bad is not None), None)
+
+
+def _did_you_mean(value: Any, allowed: Iterable[Any]) -> str:
+    near = get_close_matches(str(value), [str(one) for one in allowed], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 class TableConnectome(_Section, frozen=True):
@@ -47,7 +123,7 @@ class FileRecordings(_Section, frozen=True):
     """Recordings of the user's own."""
 
     files: tuple[str, ...]
-    frame_rate: float | None = None
+    frame_rate: Positive | None = None
     kind: str = "dff"
     missing: Literal["error", "mask"] = "error"
 
@@ -71,10 +147,17 @@ class DataConfig(_Section, frozen=True):
     self_connections: Literal["keep", "drop"] = "keep"
     unmatched_units: Literal["report", "error"] = "report"
     preprocess: tuple[dict[str, Any], ...] | None = None
-    train: float = 0.6
-    validation: float = 0.15
+    train: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.6
+    validation: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.15
     gap: CountOrZero = 0
     substeps: Count = 1
+
+    def _check_together(self) -> None:
+        if self.train + self.validation >= 1:
+            raise ConfigError(
+                f"data.train = {self.train:g} and data.validation = {self.validation:g} must be fractions whose sum is "
+                "below 1, the rest is the test part"
+            )
 
 
 class ModelConfig(_Section, frozen=True):
@@ -84,27 +167,41 @@ class ModelConfig(_Section, frozen=True):
     readout: Literal["auto", "anatomical", "names"] = "auto"
     learned_readout: bool = False
     nonlinearity: Literal["relu", "softplus"] = "relu"
-    state_forcing: StateForcing = 0.0
+    state_forcing: StateForcing | Auto = "auto"
     strengths: Literal["free", "fixed", "gain_per_neuron", "gain_per_type_pair"] = "free"
     type_column: str = "type"
-    weights: Literal["counts", "input_fraction", "truncated_normal"] = "counts"
+    weights: Literal["auto", "counts", "input_fraction", "truncated_normal"] = "auto"
     weight_spread: NotNegative = 0.0
     spectral_radius: Positive | None = 0.1
-    time_constant_frames: Positive = 0.5
+    time_constant_frames: Positive | Auto = "auto"
     hidden_time_constant_frames: tuple[float, float] | None = (0.5, 10.0)
     time_constant_bounds_frames: tuple[float, float] = (0.2, 50.0)
-    drive_start: Literal["persistence", "regression", "zero"] = "persistence"
-    drive_ridge: Positive | None = None
+    drive_start: Literal["auto", "persistence", "regression", "zero"] = "auto"
+    own_shrinkage: Share | Auto = "auto"
+    drive_ridge: NotNegative | Auto | None = "auto"
     bias_start: Literal["balanced", "zero"] = "balanced"
     learn: tuple[Literal["weights", "gains", "time_constants", "bias", "drive", "readout"], ...] | None = None
+
+    def _check_together(self) -> None:
+        low, high = self.time_constant_bounds_frames
+        if not 0 < low < high:
+            raise ConfigError(
+                f"model.time_constant_bounds_frames = ({low:g}, {high:g}) must be bounds 0 < low < high in frames"
+            )
+        if self.hidden_time_constant_frames is not None:
+            low, high = self.hidden_time_constant_frames
+            if not 0 < low <= high:
+                raise ConfigError(
+                    f"model.hidden_time_constant_frames = ({low:g}, {high:g}) must be a range 0 < low <= high in frames"
+                )
 
 
 class LearnerConfig(_Section, frozen=True):
     """The two dials of the learner, see `connfit.learn`."""
 
-    preset: Literal["d-rtrl", "hybrid", "tbptt", "pp-prop", "bptt"] | None = None
+    preset: Literal["d-rtrl", "hybrid", "tbptt", "pp-prop", "immediate", "bptt"] | None = None
     window: Count = 16
-    credit: Literal["neuron", "network"] | None = None
+    credit: Literal["neuron", "network", "none"] | None = None
     carry: Literal["trace", "history", "factorised", "none"] | None = None
     history: Count | None = None
     trace_dtype: Literal["float32", "bfloat16"] = "float32"
@@ -120,7 +217,8 @@ class TrainConfig(_Section, frozen=True):
     forced_frames: Count = 20
     warmup_frames: CountOrZero = 20
     batch: Count | None = None
-    learning_rate: Positive = 1e-3
+    optimiser: Literal["adam", "rmsprop"] = "adam"
+    learning_rate: Positive | Auto = "auto"
     free_run_rate_fraction: Fraction = 0.1
     rate_scale: dict[str, NotNegative] = {}
     final_learning_rate_fraction: Fraction = 0.1
@@ -129,7 +227,7 @@ class TrainConfig(_Section, frozen=True):
     l2_weights: NotNegative = 0.0
     drive_distance: NotNegative = 0.0
     patience: Count | None = 20
-    select_on: Literal["one_step", "horizon"] = "one_step"
+    select_on: Literal["one_step", "horizon"] = "horizon"
     checkpoint_every: Count = 1
     check_memory: bool = True
 
@@ -146,16 +244,17 @@ class EvaluateConfig(_Section, frozen=True):
     ar_orders: tuple[Count, ...] = (1, 2, 3, 4, 6, 8, 12)
     latent_dimensions: tuple[Count, ...] = (2, 4, 8, 16, 24)
     baseline_seed: CountOrZero = 0
-    baselines: tuple[Literal["mean", "persistence", "ar", "var_ridge", "lds", "gru", "region_rnn"], ...] = (
-        "mean",
-        "persistence",
-        "ar",
-        "var_ridge",
-    )
+    left_out_units: CountOrZero = 128
+    baselines: tuple[
+        Literal["mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank", "lds", "gru", "region_rnn"],
+        ...,
+    ] = ("mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank")
 
-    def __post_init__(self) -> None:
-        if self.free_run_runs < 1:
-            raise ConfigError(f"evaluate.free_run_runs = {self.free_run_runs} must be 1 or more simulated runs")
+    def _check_together(self) -> None:
+        for name in ("horizons", "var_lags", "ar_orders", "latent_dimensions", "baselines"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ConfigError(f"evaluate.{name} = {values} names a value twice")
 
 
 class Config(_Section, frozen=True):
@@ -179,6 +278,8 @@ def from_dict(values: dict[str, Any], *, source: str | Path = "configuration") -
     """
     try:
         return msgspec.convert(values, Config)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {_explain(str(error))}") from error
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from connfit.allocator import return_freed_arrays
 from connfit.cohort import Cohort
-from connfit.config import Config
+from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
 from connfit.data.load import (
     connectome_from_config,
@@ -21,7 +21,7 @@ from connfit.data.load import (
     recordings_from_config,
 )
 from connfit.errors import ConfigError, DataError, first_ten
-from connfit.learn import PRESETS, Windowed
+from connfit.learn import IMMEDIATE_WINDOW, PRESETS, Windowed
 from connfit.matching import UnitMatch, match_units
 from connfit.memory import MemoryEstimate, estimate_memory
 from connfit.models import (
@@ -34,9 +34,20 @@ from connfit.models import (
 )
 from connfit.models.base import Params
 from connfit.models.gains import SHARED, untyped_neurons
+from connfit.models.rate import reads_several
 from connfit.nulls import make_null
-from connfit.recording import Recording
+from connfit.recipe import Recipe, StartOptions, automatic, find_recipe, tuning_cohort
+from connfit.recording import PART_NAMES, Recording
+from connfit.simulate import ModelForecaster
 from connfit.train import Fit, FitState, Progress, fit
+from connfit.validation import (
+    Validation,
+    check_parts_scored,
+    horizons_fit,
+    members_left_out,
+    selection_measure,
+    validate,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +57,12 @@ class Job:
     Attributes
     ----------
     config
-        Resolved: nothing in it is left to a default that could change.
+        Names of recordings and preprocessing are spelt out. What says `"auto"` stays so: a study finds it anew for each
+        of its rows.
+    options
+        Section `model` as it was built: what says `"auto"` in `config` has been found.
+    recipe
+        How that was found.
     matches
         For each recording, held-out ones included, which units are which neurons (of a region: those that lie in it).
     regression
@@ -55,6 +71,8 @@ class Job:
     """
 
     config: Config
+    options: ModelConfig
+    recipe: Recipe
     connectome: Connectome
     cohort: Cohort
     readout: Readout
@@ -98,6 +116,7 @@ class Job:
                 found.append(
                     f"{untyped:,} of {self.connectome.n:,} neurons have no {column}: they share gains as if of one type"
                 )
+        found += members_left_out(self.cohort, self.config.train)
         for recording in self.cohort.recordings:
             values, mask = recording.part("train")
             below = float((values[mask] < 0).mean())
@@ -113,6 +132,11 @@ class Job:
                     f"{first_ten(units)}"
                 )
         return found
+
+    def observations(self) -> dict[str, int]:
+        """Values of each part that are scored: in the loss, or one frame ahead; see `Cohort.scored`."""
+        warmup = self.config.train.warmup_frames
+        return {part: sum(self.cohort.scored(part, warmup_frames=warmup)) for part in PART_NAMES}
 
     def memory(self) -> MemoryEstimate:
         """What the fit will need; see `connfit.memory.estimate_memory`."""
@@ -133,8 +157,14 @@ class Job:
         return digest.hexdigest()
 
 
-def prepare(config: Config) -> Job:
+def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     """Load the data that a configuration names and build model, start and learner.
+
+    Parameters
+    ----------
+    recipe
+        What was found earlier for options that say `"auto"`; default: it is found now, from training and validation
+        frames (`connfit.recipe`).
 
     Raises
     ------
@@ -157,13 +187,18 @@ def prepare(config: Config) -> Job:
         held_out=[one.select_units(matches[one.name].matched) for one in held_out],
         substeps=config.data.substeps,
     )
-    cohort.change_variance()  # units that do not change are an error before anything is written
+    # What leaves nothing to fit is an error before anything is written.
+    cohort.change_variance()
+    check_parts_scored(cohort, config.train)
     if column == "region":
         readout = Readout.by_anatomy(connectome, cohort.units, learned=config.model.learned_readout)
     else:
         readout = Readout.by_name(connectome, cohort.units, column=column, learned=config.model.learned_readout)
-    model, params, regression = _model_and_start(config, connectome, cohort, readout)
     learner = _learner(config, cohort)
+    if recipe is None:
+        recipe = _find_recipe(config, connectome, cohort, readout, learner)
+    options = recipe.resolve(config.model)
+    model, params, regression = _model_and_start(options, config.seed, connectome, cohort, readout)
     trained = _trained(config, model)
     resolved = msgspec.structs.replace(
         config,
@@ -185,22 +220,49 @@ def prepare(config: Config) -> Job:
             history=learner.history,
         ),
     )
-    return Job(resolved, connectome, cohort, readout, model, params, learner, trained, matches, regression)
+    return Job(
+        resolved, options, recipe, connectome, cohort, readout, model, params, learner, trained, matches, regression
+    )
+
+
+def _find_recipe(config: Config, connectome: Connectome, cohort: Cohort, readout: Readout, learner: Windowed) -> Recipe:
+    """Find what says `"auto"` by the predictions of untrained models on validation frames."""
+    if not automatic(config.model):
+        return Recipe({})
+    tuned, tuned_on = tuning_cohort(cohort)
+    weights = np.nan_to_num(1 / tuned.change_variance())
+    horizons = horizons_fit(tuned)
+
+    def score(options: ModelConfig) -> Validation:
+        model, params, _ = _model_and_start(options, config.seed, connectome, tuned, readout)
+        return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons)
+
+    single_steps = cohort.substeps == 1
+    fades = learner.carry in ("trace", "none")  # else traces would not know when a single neuron's state was moved
+    return find_recipe(
+        config.model,
+        score,
+        forcible=single_steps and not readout.learned and (fades or reads_several(readout)),
+        regressible=single_steps,
+        tuned_on=tuned_on,
+        measure=selection_measure(horizons=horizons),
+    )
 
 
 def _model_and_start(
-    config: Config, connectome: Connectome, cohort: Cohort, readout: Readout
+    options: ModelConfig, seed: int, connectome: Connectome, cohort: Cohort, readout: Readout
 ) -> tuple[RateModel, Params, dict[str, Any] | None]:
     """The model, its parameters before training, and what a regression for them found."""
-    options, radius = config.model, config.model.spectral_radius
-    regressed = options.drive_start == "regression"
-    if options.drive_ridge is not None and not regressed:
+    radius = options.spectral_radius
+    start = StartOptions.of(options)
+    regressed = start.drive_start == "regression"
+    if start.drive_ridge and not regressed:
         raise ConfigError(
-            f"model.drive_ridge = {options.drive_ridge:g} is of a start by regression, but model.drive_start = "
+            f"model.drive_ridge = {start.drive_ridge:g} is of a start by regression, but model.drive_start = "
             f"{options.drive_start!r}: set one of the two to its default"
         )
     if cohort.substeps > 1:
-        for option, chosen in {"state_forcing": options.state_forcing, "drive_start": regressed}.items():
+        for option, chosen in {"state_forcing": start.state_forcing, "drive_start": regressed}.items():
             if chosen:
                 raise ConfigError(
                     f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
@@ -213,14 +275,14 @@ def _model_and_start(
         drive=options.drive,
         nonlinearity=options.nonlinearity,
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
-        state_forcing=options.state_forcing,
+        state_forcing=start.state_forcing,
     )
-    time_constant_s = options.time_constant_frames / cohort.frame_rate
+    time_constant_s = start.time_constant_frames / cohort.frame_rate
     hidden_time_constants_s = _seconds(options.hidden_time_constant_frames, cohort)
     shared, magnitudes, begin = options.strengths in SHARED, None, None
     if shared or regressed:
         radius = None if regressed else radius
-        magnitudes = start_magnitudes(model, connectome, options.weights, spectral_radius=radius, seed=config.seed)
+        magnitudes = start_magnitudes(model, connectome, start.weights, spectral_radius=radius, seed=seed)
     if regressed and magnitudes is not None:
         begin = regression_start(
             model,
@@ -230,8 +292,9 @@ def _model_and_start(
             cohort.training_frames(),
             time_constant_s=time_constant_s,
             hidden_time_constants_s=hidden_time_constants_s,
-            drive_ridge=options.drive_ridge,
-            seed=config.seed,
+            drive_ridge=start.drive_ridge,
+            own_shrinkage=start.own_shrinkage,
+            seed=seed,
         )
         magnitudes = begin.magnitudes
     if shared and magnitudes is not None:
@@ -240,15 +303,15 @@ def _model_and_start(
         model,
         connectome,
         readout,
-        weights=options.weights,
+        weights=start.weights,
         spectral_radius=radius,
         weight_spread=options.weight_spread,
         time_constant_s=time_constant_s,
         hidden_time_constants_s=hidden_time_constants_s,
-        drive_start=options.drive_start,
+        drive_start=start.drive_start,
         mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
         regression=begin,
-        seed=config.seed,
+        seed=seed,
     )
     return model, params, None if begin is None else begin.facts(cohort.units)
 
@@ -306,7 +369,8 @@ def _learner(config: Config, cohort: Cohort) -> Windowed:
     options = config.learner
     dtype = options.trace_dtype
     if options.preset is None:
-        credit, carry = options.credit or "network", options.carry or "trace"
+        credit = options.credit or "network"
+        carry = options.carry or ("none" if credit == "none" else "trace")
         return Windowed(options.window, credit, carry, options.history, dtype, options.trace_decay)
     for option in ("credit", "carry", "history"):
         if getattr(options, option) is not None:
@@ -316,5 +380,5 @@ def _learner(config: Config, cohort: Cohort) -> Windowed:
             )
     credit, carry = PRESETS[options.preset]
     longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
-    window = longest if options.preset == "bptt" else options.window
+    window = {"bptt": longest, "immediate": IMMEDIATE_WINDOW}.get(options.preset, options.window)
     return Windowed(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)

@@ -15,12 +15,11 @@ from typing import Any
 import jax.numpy as jnp
 import msgspec
 import numpy as np
-import optax
 
 from connfit import config as configuration
 from connfit.allocator import return_freed_pieces
 from connfit.checkpoint import read_arrays, write_arrays, write_bytes, write_json
-from connfit.config import Config
+from connfit.config import FALLBACK, Config
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.job import Job, prepare
 from connfit.matching import UnitMatch
@@ -28,7 +27,10 @@ from connfit.memory import check_memory
 from connfit.models import RateModel
 from connfit.models.base import Params
 from connfit.models.gains import SHARED, share_gains
-from connfit.recording import Recording
+from connfit.optimiser import state_arrays, state_from_arrays
+from connfit.rates import Rates
+from connfit.recipe import Recipe
+from connfit.recording import PART_NAMES, Recording
 from connfit.train import Fit, FitState, Progress
 
 PACKAGES = ("connfit", "jax", "jaxlib", "numpy", "scipy", "optax")
@@ -105,11 +107,14 @@ def load_job(out: Path) -> Job:
     """
     if not (out / "config.json").is_file():
         raise DataError("no run here", path=out, fix="Give the folder that `connfit fit --out` wrote")
-    job = prepare(configuration.read(out / "config.json"))
     try:
-        fingerprint = msgspec.json.decode((out / "record.json").read_bytes())["data_fingerprint"]
-    except (OSError, msgspec.DecodeError, KeyError) as error:
+        record = msgspec.json.decode((out / "record.json").read_bytes())
+        fingerprint = record["data_fingerprint"]
+        # Runs of versions without a recipe used what it falls back to.
+        recipe = Recipe.of_record(record["recipe"]) if "recipe" in record else Recipe(FALLBACK)
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
         raise DataError(f"damaged ({error})", path=out / "record.json") from error
+    job = prepare(configuration.read(out / "config.json"), recipe)
     if fingerprint != job.fingerprint():
         raise DataError(
             "the data, after preprocessing, are not those that this run was made from",
@@ -144,12 +149,13 @@ def _finished(job: Job, out: Path, state: FitState) -> Fit:
             path=out / "parameters.npz",
             fix="Fit it again",
         )
-    return Fit(job.model, params, job.params, job.cohort, state.history, meta["performance"])
+    performance, best = meta["performance"], state.kept_epoch()
+    return Fit(job.model, params, job.params, job.cohort, state.history, performance, state.rates, best)
 
 
 def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:
     def save(now: FitState) -> None:
-        _write_state(out / CHECKPOINT, now)
+        _write_state(out / CHECKPOINT, now, job.config.train.optimiser)
         if now.history:
             _write_history(out / "history.csv", now)
 
@@ -158,8 +164,11 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
     except DivergedError as error:
         kept = out / CHECKPOINT
         good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint before it"
-        raise DivergedError(f"{error}; {good}") from error
+        raise DivergedError(f"{error}; {good}", epoch=error.epoch) from error
     performance = {**result.performance, "peak_rss_bytes": peak_rss_bytes()}
+    if result.rates is not None:
+        record = msgspec.json.decode((out / "record.json").read_bytes())
+        write_json(out / "record.json", {**record, "learning_rates": result.rates.record()})
     if job.config.model.strengths in SHARED:
         options = job.config.model
         table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
@@ -201,13 +210,10 @@ def peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _write_state(path: Path, state: FitState) -> None:
-    adam: Any = state.optimiser
+def _write_state(path: Path, state: FitState, optimiser: str) -> None:
     arrays = {f"params/{key}": np.asarray(value) for key, value in state.params.items()}
     arrays |= {f"best/{key}": value for key, value in state.best_params.items()}
-    arrays |= {f"mu/{key}": np.asarray(value) for key, value in adam.mu.items()}
-    arrays |= {f"nu/{key}": np.asarray(value) for key, value in adam.nu.items()}
-    arrays["count"] = np.asarray(adam.count)
+    arrays |= state_arrays(state.optimiser)
     meta = {
         "phase": state.phase,
         "epoch": state.epoch,
@@ -216,6 +222,8 @@ def _write_state(path: Path, state: FitState) -> None:
         "since_best": state.since_best,
         "finished": state.finished,
         "history": state.history,
+        "rates": None if state.rates is None else state.rates.record(),
+        "optimiser": optimiser,
     }
     write_arrays(path, arrays, meta)
 
@@ -229,11 +237,14 @@ def _read_state(path: Path) -> FitState:
     def on_device(prefix: str) -> Params:
         return {key: jnp.asarray(value) for key, value in group(prefix).items()}
 
-    adam = optax.ScaleByAdamState(count=jnp.asarray(arrays["count"]), mu=on_device("mu/"), nu=on_device("nu/"))
+    # Checkpoints of releases that had Adam alone do not name it.
+    moments = state_from_arrays(meta.pop("optimiser", "adam"), arrays)
     if meta["best_value"] is None:
         meta["best_value"] = float("-inf")
     meta["history"] = tuple(meta["history"])
-    return FitState(params=on_device("params/"), optimiser=adam, best_params=group("best/"), **meta)
+    rates = meta.pop("rates", None)
+    meta["rates"] = None if rates is None else Rates.of_record(rates)
+    return FitState(params=on_device("params/"), optimiser=moments, best_params=group("best/"), **meta)
 
 
 def _write_history(path: Path, state: FitState) -> None:
@@ -262,8 +273,10 @@ def _record(job: Job, command: str) -> dict[str, Any]:
             for one in job.cohort.held_out
         },
         "cautions": job.cautions(),
+        "recipe": job.recipe.record(),
         "regression": job.regression,
-        "observations": {part: job.cohort.observations(part) for part in ("train", "validation", "test")},
+        "observations": job.observations(),
+        "observed": {part: job.cohort.observations(part) for part in PART_NAMES},
         "parameters": job.parameter_counts(),
         "memory_estimate_bytes": {**memory.parts, "total": memory.total},
     }

@@ -25,6 +25,9 @@ CHUNK = 64
 WIDTH = 16
 """Runs side by side are a multiple of this."""
 
+MOST_RATES = 2**21
+"""Rates of all runs without a unit that stand side by side: the more, the fewer passes through the recording."""
+
 
 @dataclass(frozen=True, eq=False)
 class ModelForecaster:
@@ -103,7 +106,10 @@ class ModelForecaster:
             ahead[held] = self._ahead(recording, starts[held], steps, kept)
         if predictions:
             one_step[1 : last + 1] = np.concatenate(predictions)[s - 1 :: s][:, columns]
-        return one_step, ahead
+        # What a recorded frame lies beyond the range that training showed stays until the next one.
+        beyond = self._beyond(recording)
+        one_step[1:] += beyond[:-1]
+        return one_step, ahead + beyond[starts][:, None].astype(np.float32)
 
     def _ahead(
         self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, kept: Float[Array, "R N"]
@@ -133,23 +139,67 @@ class ModelForecaster:
         frame in place of a recorded one; units that the recording lacks run on the model's own
         prediction. All runs share the warm-up.
         """
-        rates, given, forced = self._warmed_up(recording, start, warmup)
+        rates, given, forced, beyond = self._warmed_up(recording, start, warmup)
         if noise is None:
-            return self._run_alone(recording, rates, given, forced, frames)
-        return self._run_driven(recording, rates, given, forced, frames, noise)
+            return self._run_alone(recording, rates, given, forced, frames) + beyond
+        return self._run_driven(recording, rates, given, forced, beyond, frames, noise)
 
     def free_runs(
         self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
     ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
         """`free_run` with the noise and without, after one warm-up."""
-        rates, given, forced = self._warmed_up(recording, start, warmup)
-        driven = self._run_driven(recording, rates, given, forced, frames, noise)
-        return driven, self._run_alone(recording, rates, given, forced, frames)
+        rates, given, forced, beyond = self._warmed_up(recording, start, warmup)
+        driven = self._run_driven(recording, rates, given, forced, beyond, frames, noise)
+        return driven, self._run_alone(recording, rates, given, forced, frames) + beyond
+
+    def left_out(
+        self, recording: Recording, units: Int[np.ndarray, "K"], start: int, stop: int, warmup: int
+    ) -> Float[np.ndarray, "frames K"]:
+        """Prediction of frames `start` to `stop - 1` of units that the model is never given, each from all others.
+
+        Column k is of the unit in column `units[k]` of the recording: in a run of its own that unit counts as not
+        observed, so that the model's own prediction stands in for it, as for a unit that a recording lacks. Frame t is
+        predicted from the other units' frames before t, after `warmup` such frames.
+
+        Raises
+        ------
+        ConfigError
+            If the frames do not lie in the recording, or have no frame before them.
+        """
+        if not 1 <= start <= stop <= recording.frames:
+            raise ConfigError(f"frames {start} to {stop} must lie in 1 to {recording.frames}")
+        s, columns = self.cohort.substeps, self._columns(recording)
+        begin = max(start - warmup, 1)
+        inputs, forced = self._inputs(recording, begin * s, stop * s)
+        # The state comes to rest on the frame before the first, again without the unit.
+        rest, is_forced = (np.repeat(a[:1], CHUNK, axis=0) for a in (inputs, forced))
+        out = np.empty((stop - start, len(units)), np.float32)
+        width = min(len(units), max(1, MOST_RATES // self.model.neurons))
+        for first in range(0, len(units), max(width, 1)):
+            left = columns[units[first : first + width]]
+            # The last group is filled up, so that there is one program to compile.
+            each = np.concatenate([left, np.repeat(left[-1:], width - len(left))])
+
+            def without(given: np.ndarray, seen: np.ndarray, each: np.ndarray = each) -> tuple[np.ndarray, np.ndarray]:
+                own = np.zeros((given.shape[1], len(each)), bool)
+                own[each, np.arange(len(each))] = True
+                return np.where(own, 0, given), seen & ~own
+
+            rates, _ = predict(
+                self.model, self.params, jnp.zeros((self.model.neurons, width)), *without(rest, is_forced)
+            )  # fmt: skip
+            predicted = []
+            for block in _chunks(len(inputs)):
+                rates, y = predict(self.model, self.params, rates, *without(inputs[block], forced[block]))
+                predicted.append(np.asarray(y)[:, each[: len(left)], np.arange(len(left))])
+            frames = np.concatenate(predicted)[s - 1 :: s]
+            out[:, first : first + len(left)] = frames[start - begin :]
+        return out
 
     def _warmed_up(
         self, recording: Recording, start: int, warmup: int
-    ) -> tuple[Float[Array, "N 1"], Float[np.ndarray, "P 1"], Bool[np.ndarray, "P 1"]]:
-        """Rates before frame `start`, and the recorded frame before it, which the first step sees."""
+    ) -> tuple[Float[Array, "N 1"], Float[np.ndarray, "P 1"], Bool[np.ndarray, "P 1"], Float[np.ndarray, "p"]]:
+        """Rates before frame `start`, the recorded frame before it, which the first step sees, and what lies beyond."""
         if not 1 <= start <= recording.frames:
             raise ConfigError(f"a free run must start at frame 1 to {recording.frames}, not {start}")
         s, begin = self.cohort.substeps, max(start - warmup, 1)
@@ -157,7 +207,8 @@ class ModelForecaster:
         rates = jnp.zeros((self.model.neurons, 1))
         for block in _chunks(len(inputs)):
             rates, _ = predict(self.model, self.params, rates, inputs[block], forced[block])
-        return rates, *self._held(recording, np.array([start - 1]))
+        beyond = self._beyond(recording)[start - 1].astype(np.float32)
+        return rates, *self._held(recording, np.array([start - 1])), beyond
 
     def _run_alone(
         self, recording: Recording, rates: Array, given: np.ndarray, forced: np.ndarray, frames: int
@@ -170,7 +221,14 @@ class ModelForecaster:
         return np.concatenate(out)[s - 1 :: s][:, self._columns(recording)]
 
     def _run_driven(
-        self, recording: Recording, rates: Array, given: np.ndarray, forced: np.ndarray, frames: int, noise: np.ndarray
+        self,
+        recording: Recording,
+        rates: Array,
+        given: np.ndarray,
+        forced: np.ndarray,
+        beyond: np.ndarray,
+        frames: int,
+        noise: np.ndarray,
     ) -> Float[np.ndarray, "runs frames P"]:
         s, columns = self.cohort.substeps, self._columns(recording)
         expected = (len(noise), frames, len(columns))
@@ -179,13 +237,18 @@ class ModelForecaster:
         has = np.zeros((self.model.units, 1), bool)
         has[columns] = True
         out = np.zeros(noise.shape, np.float32)
-        state = tuple(jnp.repeat(a, len(noise), axis=1) for a in (rates, jnp.asarray(given), jnp.asarray(forced)))
+        within, limits = self.cohort.training_range(recording), np.zeros((2, self.model.units, 1), np.float32)
+        offset = np.zeros((self.model.units, 1), np.float32)
+        limits[1] = np.inf
+        limits[:, columns, 0], offset[columns, 0] = (within.low, within.high), beyond
+        start = (rates, *(jnp.asarray(a) for a in (given, forced, offset)))
+        state = tuple(jnp.repeat(a, len(noise), axis=1) for a in start)
         length = max(1, CHUNK // s)
         for first in range(0, frames, length):
             block = slice(first, first + length)
             spread = np.zeros((out[:, block].shape[1], self.model.units, len(noise)), np.float32)
             spread[:, columns] = noise[:, block].transpose(1, 2, 0)
-            state, z = _run_with_noise(self.model, self.params, *state, spread, has, held=s)
+            state, z = _run_with_noise(self.model, self.params, state, spread, has, limits, held=s)
             out[:, block] = np.asarray(z)[:, columns].transpose(2, 0, 1)
         return out
 
@@ -205,14 +268,20 @@ class ModelForecaster:
         s = self.cohort.substeps
         fine = recording if s == 1 else to_substeps(replace(recording, parts=None), s)
         values = fine.values if s > 1 else _observed(recording)
-        return self._spread(values[first - 1 : last - 1], self._columns(recording))
+        within = self.cohort.training_range(recording)
+        return self._spread(within.inside(values[first - 1 : last - 1]), self._columns(recording))
 
     def _held(
         self, recording: Recording, frames: Int[np.ndarray, "S"]
     ) -> tuple[Float[np.ndarray, "P S"], Bool[np.ndarray, "P S"]]:
         """Recorded activity at the given frames, one column each."""
-        given, forced = self._spread(_observed(recording)[frames], self._columns(recording))
+        within = self.cohort.training_range(recording)
+        given, forced = self._spread(within.inside(_observed(recording)[frames]), self._columns(recording))
         return given[:, :, 0].T, forced[:, :, 0].T
+
+    def _beyond(self, recording: Recording) -> Float[np.ndarray, "T p"]:
+        """What the last observed value at or before each frame lies beyond the range that training showed."""
+        return self.cohort.training_range(recording).beyond(recording.values, recording.mask)
 
     def _spread(self, values: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         there = np.isfinite(values)
@@ -274,22 +343,49 @@ def _run_and_keep(
 def _run_with_noise(
     model: RateModel,
     params: Params,
-    rates: Float[Array, "N B"],
-    given: Float[Array, "P B"],
-    forced: Bool[Array, "P B"],
+    state: DrivenState,
     noise: Float[Array, "F P B"],
     has: Bool[Array, "P 1"],
+    limits: Float[Array, "2 P 1"],
     *,
     held: int,
-) -> tuple[tuple[Float[Array, "N B"], Float[Array, "P B"], Bool[Array, "P B"]], Float[Array, "F P B"]]:
+) -> tuple[DrivenState, Float[Array, "F P B"]]:
     """Run F frames of `held` steps each; prediction plus noise is the next frame's input to the units in `has`."""
-    strengths = model.readout_strengths(params)
 
-    def one_frame(carry: tuple[Array, Array, Array], disturbance: Array) -> tuple[tuple[Array, Array, Array], Array]:
-        r, u, is_forced = carry
-        r = correct(model, r, u, is_forced)  # of a model with state forcing, whose frames are one step long
-        r = jax.lax.fori_loop(0, held, lambda _, now: step(model, params, now, u, is_forced)[0], r)
-        z = model.readout.apply(strengths, r) + disturbance
-        return (r, z, jnp.broadcast_to(has, z.shape)), z
+    def one_frame(carry: DrivenState, disturbance: Array) -> tuple[DrivenState, Array]:
+        carry, _, z = driven_frame(model, params, carry, disturbance, has, limits, held)
+        return carry, z
 
-    return jax.lax.scan(one_frame, (rates, given, forced), noise)
+    return jax.lax.scan(one_frame, state, noise)
+
+
+DrivenState = tuple[Float[Array, "N B"], Float[Array, "P B"], Bool[Array, "P B"], Float[Array, "P B"]]
+"""Rates, what each unit showed inside the range of training, where it did, and what lay beyond that range."""
+
+
+def driven_frame(
+    model: RateModel,
+    params: Params,
+    state: DrivenState,
+    noise: Float[Array, "P B"],
+    has: Bool[Array, "P 1"],
+    limits: Float[Array, "2 P 1"],
+    held: int,
+) -> tuple[DrivenState, Float[Array, "N B"], Float[Array, "P B"]]:
+    """Run one frame that feeds on the last one: the state after it, its rates, and prediction plus noise.
+
+    Parameters
+    ----------
+    has
+        Units that noise reaches, and whose simulated value the next frame sees; others run on the prediction.
+    limits
+        Least and greatest value of each unit that rates explain (`connfit.training_range`).
+    held
+        Model steps per frame.
+    """
+    r, u, is_forced, beyond = state
+    r = correct(model, r, u, is_forced)  # of a model with state forcing, whose frames are one step long
+    r = jax.lax.fori_loop(0, held, lambda _, now: step(model, params, now, u, is_forced)[0], r)
+    z = model.readout.apply(model.readout_strengths(params), r) + beyond + noise
+    inside = jnp.clip(z, limits[0], limits[1])
+    return (r, inside, jnp.broadcast_to(has, z.shape), jnp.where(has, z - inside, beyond)), r, z

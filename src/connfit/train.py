@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import optax
 from jaxtyping import Array
@@ -21,11 +22,16 @@ from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.learn.base import Learner, WindowArrays
 from connfit.models.base import Params
 from connfit.models.rate import GROUPS, RateModel
+from connfit.optimiser import OPTIMISERS, is_state_of
+from connfit.rates import SHORTEST, TRIALS, WITHOUT_VALIDATION, Rates, find_rates, parameter_sizes
 from connfit.simulate import ModelForecaster
-from connfit.training_step import ADAM, GROUP_OF, KEY_OF, StepOptions, training_step
-from connfit.validation import Validation, check_horizons_fit, validate
+from connfit.training_step import GROUP_OF, KEY_OF, StepOptions, training_step
+from connfit.validation import Validation, check_parts_scored, validate
 
 PHASES = ("teacher-forced", "free-running")
+TRIAL = "trial of learning rates"
+"""Phase of the epochs from which learning rates were found, those of the best trial alone."""
+
 CHECK_EVERY = 32
 """Windows between two looks at the losses: rarely enough not to wait for the device, often enough to stop early."""
 
@@ -37,7 +43,7 @@ class FitState:
     Attributes
     ----------
     params, optimiser
-        Trained groups and Adam's moments after `epoch` epochs of phase `phase`. The next epoch
+        Trained groups and the optimiser's moments after `epoch` epochs of phase `phase`. The next epoch
         consumes these buffers: copy what is to be kept.
     best_params
         Trained groups at the best validation so far, on the host; empty without a validation part.
@@ -46,6 +52,8 @@ class FitState:
         epochs since.
     history
         One row per epoch.
+    rates
+        Learning rates, given or found; None before the fit has them.
     """
 
     params: Params
@@ -58,10 +66,15 @@ class FitState:
     since_best: int = 0
     finished: bool = False
     history: tuple[dict[str, Any], ...] = ()
+    rates: Rates | None = None
 
     def chosen_params(self) -> Params:
         """Copies of the trained groups that a fit ends with: the best, or the last without a validation part."""
         return {key: jnp.array(value) for key, value in (self.best_params or self.params).items()}
+
+    def kept_epoch(self) -> int | None:
+        """Row of `history` that `chosen_params` are from; None: from before training."""
+        return self.best_epoch if self.best_epoch >= 0 else None
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,10 @@ class Fit:
         One row per epoch.
     performance
         `ms_per_step`, `first_step_s`, `steps`.
+    rates
+        Learning rates, given or found; None where nothing was trained.
+    best_epoch
+        Row of `history` that the parameters are from; None: they are those before training.
     """
 
     model: RateModel
@@ -100,6 +117,45 @@ class Fit:
     cohort: Cohort
     history: tuple[dict[str, Any], ...]
     performance: dict[str, float | int | None] = field(default_factory=dict)
+    rates: Rates | None = None
+    best_epoch: int | None = None
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """Groups in which at least one number differs from its start, in the order of `GROUPS`."""
+        moved = {
+            GROUP_OF.get(key, key)
+            for key, value in self.params.items()
+            if not np.array_equal(np.asarray(value), np.asarray(self.initial_params[key]))
+        }
+        return tuple(group for group in GROUPS if group in moved)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the fit changed any parameter: False where no epoch was better on validation than the start."""
+        return bool(self.changed)
+
+    def training_record(self) -> dict[str, Any]:
+        """The key `training` of `metrics.json`: `trained`, `best_epoch`, `epochs` and the groups that `changed`."""
+        return {
+            "trained": self.trained,
+            "best_epoch": self.best_epoch,
+            "epochs": len(self.history),
+            "changed": list(self.changed),
+        }
+
+    def unchanged_warning(self) -> str | None:
+        """What to say of a fit that ended where it began, and what to try; None of one that changed something."""
+        if self.trained:
+            return None
+        if not self.history:
+            return "no epoch was run: parameters are those before training"
+        if self.best_epoch is not None:
+            return "training moved no parameter: parameters are those before training"
+        return (
+            "no epoch was better on validation than the start: parameters are those before training. Try a lower "
+            "train.learning_rate, more train.epochs or a higher train.patience"
+        )
 
     def forecaster(self) -> ModelForecaster:
         """The fitted model as a forecaster of its cohort's recordings."""
@@ -155,6 +211,8 @@ def fit(
         raise ConfigError(f"the model has no group {absent[0]!r}; it has {', '.join(model.groups)}")
     for group in config.rate_scale:
         one_of("a group of train.rate_scale", group, GROUPS)
+    if state is not None and not is_state_of(config.optimiser, state.optimiser):
+        raise ConfigError(f"the state to go on from is not one of train.optimiser = {config.optimiser!r}")
     initial = params
     keys = [KEY_OF.get(group, group) for group in groups]
     frozen = {key: value for key, value in params.items() if key not in keys}
@@ -163,21 +221,66 @@ def fit(
     )
     if state is None:
         own = {key: jnp.array(params[key]) for key in keys}
-        state = FitState(own, ADAM.init(own), {}, phase=0 if config.epochs else 1)
+        state = FitState(own, OPTIMISERS[config.optimiser].init(own), {}, phase=0 if config.epochs else 1)
         if config.epochs + config.free_run_epochs == 0:
             state = replace(state, finished=True)
             if on_epoch is not None:
                 on_epoch(state)
-        elif trainer.validates:
-            untrained = {key: np.asarray(params[key]) for key in keys}
-            state = replace(state, best_params=untrained, best_value=trainer.validate(params).value)
-            return_freed_pieces()
+        else:
+            if trainer.validates:
+                untrained = {key: np.asarray(params[key]) for key in keys}
+                state = replace(state, best_params=untrained, best_value=trainer.validate(params).value)
+                return_freed_pieces()
+            state = _with_rates(trainer, state)
     while not state.finished:
         state = trainer.epoch(state)
         if on_epoch is not None and (state.finished or state.epoch % config.checkpoint_every == 0):
             on_epoch(state)
     performance = {"ms_per_step": trainer.ms_per_step(), "first_step_s": trainer.first_step_s, "steps": trainer.steps}
-    return Fit(model, {**frozen, **state.chosen_params()}, initial, cohort, state.history, performance)
+    params = {**frozen, **state.chosen_params()}
+    return Fit(model, params, initial, cohort, state.history, performance, state.rates, state.kept_epoch())
+
+
+def _with_rates(trainer: _Trainer, start: FitState) -> FitState:
+    """The start with learning rates as the configuration gives them, or found by short trainings from it.
+
+    A short training is a fit, too: where the best of them is better on validation than the start, its parameters are
+    the best so far, and its epochs the first of the history.
+    """
+    config = trainer.config
+    sizes = parameter_sizes(trainer.model, trainer.initial, trainer.cohort)
+    if config.learning_rate != "auto":
+        return replace(start, rates=Rates(config.learning_rate, dict(config.rate_scale), sizes))
+    if not trainer.validates:
+        return replace(start, rates=Rates(WITHOUT_VALIDATION, dict(config.rate_scale), sizes))
+    epochs = max(SHORTEST, round(config.epochs / TRIALS))
+    short = replace(
+        trainer, config=msgspec.structs.replace(config, epochs=epochs, free_run_epochs=0, patience=None),
+        on_progress=lambda now: trainer.on_progress(replace(now, phase=TRIAL)),
+    )  # fmt: skip
+
+    best = start
+
+    def train(rate: float, scale: Mapping[str, float]) -> float:
+        nonlocal best
+        own = {key: jnp.array(value) for key, value in start.params.items()}
+        state = FitState(own, OPTIMISERS[config.optimiser].init(own), {}, rates=Rates(rate, scale, sizes))
+        try:
+            while not state.finished:
+                state = short.epoch(state)
+        except DivergedError:
+            return float("-inf")
+        if state.best_value > best.best_value:
+            best = state
+        return state.best_value
+
+    found = find_rates(train, trainer.groups, config.rate_scale, sizes, epochs)
+    trainer.take_clock(short)
+    rows = () if best is start else tuple({**row, "phase": TRIAL} for row in best.history)
+    return replace(
+        start, rates=found, best_params=best.best_params, best_value=best.best_value, best_epoch=best.best_epoch,
+        history=rows,
+    )  # fmt: skip
 
 
 @dataclass(eq=False)
@@ -213,15 +316,18 @@ class _Trainer:
             else None
         )
         self._options = StepOptions.of(self.config)
-        self.validates = self.cohort.observations("validation") > 0
-        if self.validates and self.config.select_on == "horizon":
-            check_horizons_fit(self.cohort)
+        self.validates = any(one.require_parts().length("validation") for one in self.cohort.recordings)
+        check_parts_scored(self.cohort, self.config)
         self._fed_back = _fed_back_units(self.cohort, self._batch_size)
 
     @property
     def _batch_size(self) -> int:
         count = len(self.cohort.recordings)
         return min(self.config.batch or count, count)
+
+    def take_clock(self, other: _Trainer) -> None:
+        """Take over what another one has compiled, and the time of its first step."""
+        self.first_step_s, self._compiled, self._began = other.first_step_s, other._compiled, other._began
 
     def ms_per_step(self) -> float | None:
         """Mean time of a model step in milliseconds, compilation left out."""
@@ -235,6 +341,8 @@ class _Trainer:
         if self.validates:
             value, skill = self.validate({**self.frozen, **state.params})
             loss = 1 - skill
+            if value > state.best_value and not self._stays_finite({**self.frozen, **state.params}):
+                value = float("-inf")
         row = {
             "epoch": len(state.history),
             "phase": PHASES[state.phase],
@@ -266,7 +374,8 @@ class _Trainer:
     def _next_phase(self, state: FitState) -> FitState:
         """Start the free-running phase from the best of the teacher-forced one, with fresh moments."""
         params = state.chosen_params()
-        return replace(state, params=params, optimiser=ADAM.init(params), phase=1, epoch=0, since_best=0)
+        fresh = OPTIMISERS[self.config.optimiser].init(params)
+        return replace(state, params=params, optimiser=fresh, phase=1, epoch=0, since_best=0)
 
     def _epochs(self, phase: int) -> int:
         return self.config.epochs if phase == 0 else self.config.free_run_epochs
@@ -313,12 +422,13 @@ class _Trainer:
         Returns parameters, moments, the loss of each window, seconds and steps (without windows whose
         step is compiled first), and the last learning rate.
         """
-        params, adam = state.params, state.optimiser
+        params, moments = state.params, state.optimiser
         batches = self._batches(state)
         total = sum(self._window_count(members) for members in batches)
         pending: list[tuple[Array, dict[str, Array]]] = []
         losses: list[float] = []
         done, untimed, rate = 0, 0, 0.0
+        steps = self._step_sizes(state)
         began = time.perf_counter()
         for members in batches:
             memory = self.learner.start(self.model, len(members), self.groups)
@@ -328,10 +438,10 @@ class _Trainer:
                 if compiles:
                     jax.block_until_ready(pending)
                     before = time.perf_counter()
-                params, adam, memory, loss, norms = training_step(
-                    self.model, params, self.frozen, self._anchor, adam, memory, window,
-                    jnp.asarray(rate, jnp.result_type(float)), learner=self.learner, groups=self.groups,
-                    options=self._options,
+                params, moments, memory, loss, norms = training_step(
+                    self.model, params, self.frozen, self._anchor, moments, memory, window,
+                    {key: jnp.asarray(rate * size, jnp.result_type(float)) for key, size in steps.items()},
+                    learner=self.learner, groups=self.groups, options=self._options,
                 )  # fmt: skip
                 done += 1
                 pending.append((loss, norms))
@@ -353,19 +463,36 @@ class _Trainer:
         self._seconds += seconds
         self._timed_steps += timed
         self._report(state, done, total, float(np.mean(losses)), began, untimed)
-        return params, adam, np.array(losses), seconds, timed, rate
+        return params, moments, np.array(losses), seconds, timed, rate
 
     def validate(self, params: Params) -> Validation:
         """What epochs are compared by."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
         return validate(forecaster, self._unit_weights, horizons=self.config.select_on == "horizon")
 
+    def _stays_finite(self, params: Params) -> bool:
+        """Whether predictions stay finite through all training frames: validation sees too few to tell."""
+        forecaster = ModelForecaster(self.model, params, self.cohort)
+        for recording in self.cohort.recordings:
+            stop = recording.require_parts().train[1]
+            part = replace(recording, values=recording.values[:stop], mask=recording.mask[:stop], parts=None)
+            if not np.isfinite(forecaster.one_step(part)[1:]).all():
+                return False
+        return True
+
     def _learning_rate(self, state: FitState, fraction: float) -> float:
         """Cosine from the phase's learning rate to its final fraction."""
         progress = (state.epoch + fraction) / self._epochs(state.phase)
         low = self.config.final_learning_rate_fraction
-        start = self.config.learning_rate * (1.0 if state.phase == 0 else self.config.free_run_rate_fraction)
+        assert state.rates is not None
+        start = state.rates.learning_rate * (1.0 if state.phase == 0 else self.config.free_run_rate_fraction)
         return start * (low + (1 - low) * 0.5 * (1 + np.cos(np.pi * progress)))
+
+    def _step_sizes(self, state: FitState) -> dict[str, float]:
+        """What a learning rate of 1 moves each trained array by."""
+        assert state.rates is not None
+        factors = {KEY_OF.get(group, group): factor for group, factor in state.rates.rate_scale.items()}
+        return {key: state.rates.sizes[key] * factors.get(key, 1.0) for key in state.params}
 
     def _check(self, pending: list[tuple[Array, dict[str, Array]]], state: FitState, done: int) -> list[float]:
         """Losses of the pending windows, or a DivergedError that names the first bad one."""
@@ -378,7 +505,8 @@ class _Trainer:
                 raise DivergedError(
                     f"{what} is not finite in window {window} (model step {window * self.learner.window}) of epoch "
                     f"{len(state.history)}, {PHASES[state.phase]} phase. Lower train.learning_rate "
-                    f"({self.config.learning_rate:g}) or model.spectral_radius"
+                    f"({state.rates.learning_rate if state.rates else 0:g}) or model.spectral_radius",
+                    epoch=len(state.history),
                 )
         return losses
 
@@ -400,14 +528,16 @@ class _Trainer:
 
 
 def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:
-    """How to find, for the members of a batch, the units that at least one of them has not observed in full.
+    """How to find, for the members of a batch, the units that one of them has not observed in all training frames.
 
     The answer has the same length for every batch, so that all run the same program: where fewer units
     are fed back, others are listed too. None if that would be most of the units.
     """
     unobserved = [set(range(len(cohort.units))) for _ in cohort.recordings]
     for missing, recording, columns in zip(unobserved, cohort.recordings, cohort.columns, strict=True):
-        missing -= set(columns[recording.mask.all(axis=0)].tolist())
+        # Frames after the training part must not decide how it is computed: sums in another order round differently.
+        start, stop = recording.require_parts().train
+        missing -= set(columns[recording.mask[max(start - 1, 0) : stop].all(axis=0)].tolist())
     longest = sum(sorted((len(missing) for missing in unobserved), reverse=True)[:batch])
     longest = min(longest, len(set().union(*unobserved)))
     if 2 * longest > len(cohort.units):

@@ -1,4 +1,4 @@
-"""One training step: the gradient of a window, penalties, clipping, Adam, projection; compiled as one program."""
+"""One training step: gradient of a window, penalties, clipping, optimiser, projection; compiled as one program."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from connfit.config import TrainConfig
 from connfit.learn.base import Learner, WindowArrays
 from connfit.models.base import Params
 from connfit.models.rate import RateModel
+from connfit.optimiser import OPTIMISERS
 
 GROUP_OF = {"log_time_constants": "time_constants"}
 """Groups by the key of their array, where the two differ."""
 
 KEY_OF = {group: key for key, group in GROUP_OF.items()}
-
-ADAM = optax.scale_by_adam()
 
 
 @dataclass(frozen=True)
@@ -32,39 +31,43 @@ class StepOptions:
     l1_weights: float = 0.0
     l2_weights: float = 0.0
     drive_distance: float = 0.0
-    rate_scale: tuple[tuple[str, float], ...] = ()
+    optimiser: str = "adam"
 
     @classmethod
     def of(cls, config: TrainConfig) -> StepOptions:
         """Pick the options from a training configuration."""
-        scale = tuple(sorted((KEY_OF.get(group, group), factor) for group, factor in config.rate_scale.items()))
-        return cls(config.clip_norm, config.l1_weights, config.l2_weights, config.drive_distance, scale)
+        return cls(config.clip_norm, config.l1_weights, config.l2_weights, config.drive_distance, config.optimiser)
 
 
 @partial(
     jax.jit,
     static_argnames=("learner", "groups", "options"),
-    donate_argnames=("params", "adam", "memory"),
+    donate_argnames=("params", "moments", "memory"),
 )
 def training_step(
     model: RateModel,
     params: Params,
     frozen: Params,
     start: Params | None,
-    adam: optax.OptState,
+    moments: optax.OptState,
     memory: Any,
     window: WindowArrays,
-    learning_rate: Float[Array, ""],
+    rates: dict[str, Float[Array, ""]],
     *,
     learner: Learner,
     groups: tuple[str, ...],
     options: StepOptions,
 ) -> tuple[Params, optax.OptState, Any, Float[Array, ""], dict[str, Array]]:
-    """Gradient of one window, one Adam step, projection to allowed values.
+    """Gradient of one window, one step of the optimiser, projection to allowed values.
+
+    Parameters
+    ----------
+    rates
+        Learning rate of each group, by the key of its array.
 
     Returns
     -------
-    params, adam, memory
+    params, moments, memory
         After the window.
     loss
         Weighted squared error of the window per step.
@@ -81,10 +84,9 @@ def training_step(
         scale = jnp.minimum(1.0, options.clip_norm / jnp.maximum(total, 1e-30))
         gradient = {key: scale * value for key, value in gradient.items()}
     direction: Any
-    direction, adam = ADAM.update(gradient, adam)
-    factors = dict(options.rate_scale)
-    moved = {key: params[key] - learning_rate * factors.get(key, 1.0) * direction[key] for key in params}
-    return model.project(moved), adam, memory, result.loss / k, norms
+    direction, moments = OPTIMISERS[options.optimiser].update(gradient, moments)
+    moved = {key: params[key] - rates[key] * direction[key] for key in params}
+    return model.project(moved), moments, memory, result.loss / k, norms
 
 
 def _add_penalties(gradient: Params, params: Params, start: Params | None, options: StepOptions) -> Params:

@@ -59,16 +59,6 @@ _WORM = Dataset(
         MappingProxyType({"step": "high_pass", "cutoff_hz": 0.01}),
         MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),
     ),
-    fit=MappingProxyType(
-        {
-            "train.learning_rate": 3e-4,
-            "train.rate_scale": {"drive": 0.1},
-            "train.epochs": 300,
-            "train.free_run_epochs": 40,
-            "train.patience": 40,
-            "train.select_on": "horizon",
-        }
-    ),
 )
 
 _DEMO = Dataset(
@@ -81,16 +71,6 @@ _DEMO = Dataset(
     source="generated from a seed; no measured data",
     sizes=MappingProxyType({"neurons": 2000, "regions": 20, "recordings": 4, "frames": 600, "frame rate (Hz)": 1.2}),
     recordings=("1", "2", "3", "4"),
-    fit=MappingProxyType(
-        {
-            "model.state_forcing": 1.5,
-            "train.learning_rate": 0.01,
-            "train.epochs": 200,
-            "train.free_run_epochs": 20,
-            "train.patience": None,
-            "train.select_on": "horizon",
-        }
-    ),
 )
 
 _FLY = "Drosophila melanogaster"
@@ -99,24 +79,12 @@ _FLY_PREPROCESS = (
     MappingProxyType({"step": "high_pass", "cutoff_hz": 0.01}),
     MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),
 )
-# Chosen on validation parts of surrogate flies. Connections act on a frame only if states follow what was recorded
-# (state forcing): else they see a prediction of it that is a frame old, and no wiring predicts better than another.
-# They go beyond what was recorded (1.5), for calcium lags behind activity. Strengths learn faster than the drive: what
-# is learned through the wiring predicts new frames and their functional connectivity better. Logarithms of time
-# constants, of order 1, learn 100 times faster than strengths, of order 2e-4 in the whole fly: at one rate they
-# would stay where they start, and a brain of equal neurons forgets slow activity too soon.
+# What a machine of two cores can afford, and nothing that is chosen for these flies.
 _FLY_FIT = MappingProxyType(
     {
-        "model.drive_start": "regression",
-        "model.weights": "input_fraction",
-        "model.state_forcing": 1.5,
-        "model.time_constant_frames": 1.0,
-        "train.learning_rate": 3e-4,
-        "train.rate_scale": {"drive": 0.1, "time_constants": 100.0},
         "train.epochs": 15,
         "train.batch": 1,
         "train.patience": 10,
-        "train.select_on": "horizon",
         "train.checkpoint_every": 5,
         "evaluate.free_run_runs": 64,
         "evaluate.horizon_starts": 32,

@@ -34,6 +34,10 @@ _CONNECTOME_OPTIONS = (
 _ENDINGS = {".csv": "csv", ".csv.gz": "csv", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".nwb": "nwb"}
 
 
+OWN_FILES: Sequence[Mapping[str, Any]] = (MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),)
+"""Preprocessing of files of the user's own that say nothing of it: rates are never negative, and units vary alike."""
+
+
 def list_datasets() -> tuple[str, ...]:
     """Names of all datasets."""
     return tuple(DATASETS)
@@ -245,7 +249,7 @@ def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
     """The recordings that a configuration names to train on, cut into parts and then preprocessed.
 
     They are cut first, for the constants of preprocessing come from the training part only.
-    `preprocess=None` means the steps that suit the dataset (none for the user's own files).
+    `preprocess=None` means the steps that suit the dataset (`OWN_FILES` for the user's own files).
 
     Raises
     ------
@@ -333,11 +337,11 @@ def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Reco
 
 
 def preprocessing_steps(config: DataConfig) -> tuple[dict[str, Any], ...]:
-    """The steps that a configuration stands for: its own, or those that suit the dataset."""
+    """The steps that a configuration stands for: its own, those that suit the dataset, or `OWN_FILES`."""
     if config.preprocess is not None:
         return config.preprocess
     if config.recording_files is not None or config.dataset is None:
-        return ()
+        return tuple(dict(step) for step in OWN_FILES)
     source = recording_names(config.dataset, config.recordings)[0].partition("/")[0]
     return tuple(dict(step) for step in get_dataset(source).preprocess)
 

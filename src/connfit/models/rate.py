@@ -269,6 +269,11 @@ def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
     return np.stack([where[forward], where[backward]])[:, once]
 
 
+def reads_several(readout: Readout) -> bool:
+    """Whether units read several neurons, or share one, so that state forcing moves neurons together."""
+    return _read_neurons(readout) is None
+
+
 def _read_neurons(readout: Readout) -> Int[np.ndarray, "P"] | None:
     """The one neuron that each unit reads; None if a unit reads several or two units read the same."""
     neurons = readout.matrix.indices

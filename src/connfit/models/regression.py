@@ -85,7 +85,8 @@ def regression_start(
     *,
     time_constant_s: float,
     hidden_time_constants_s: tuple[float, float] | None = None,
-    drive_ridge: float | None = None,
+    drive_ridge: float = 0.0,
+    own_shrinkage: float = 0.0,
     seed: int = 0,
 ) -> RegressionStart:
     """Parameters with which the model predicts the training frames as well as P + F numbers can.
@@ -107,29 +108,33 @@ def regression_start(
         Time constant of all neurons if there is a drive, and of hidden neurons without `hidden_time_constants_s`.
     hidden_time_constants_s, seed
         See `connfit.models.initial_parameters`.
+    own_shrinkage
+        Share of the way from least squares to persistence by which each unit's own past is drawn, at least 0 and below
+        1. Recordings drift, and least squares takes the training mean for where all units return to.
     drive_ridge
         With a dense drive: frames with which a ridge draws the drive of each unit by all others towards zero, which is
-        to say, their coupling towards that of the wiring; P² more numbers. None for a drive by the unit itself alone.
+        to say, their coupling towards that of the wiring; P² more numbers. 0: a drive by the unit itself alone.
 
     Raises
     ------
     ConfigError
         If `drive_ridge` is given for a model without a dense drive.
     """
-    if drive_ridge is not None and not isinstance(model.drive, DenseMap):
+    if drive_ridge and not isinstance(model.drive, DenseMap):
         raise ConfigError("model.drive_ridge needs model.drive = 'dense', by which every unit can drive every neuron")
+    pull = own_shrinkage / (1 - own_shrinkage)
     brain = LinearBrain.of(model, readout, magnitudes, time_constant_s, hidden_time_constants_s, seed)
     centred = [_Centred.of(values, weights) for values, weights in training]
     found = Coefficients(np.full(model.units, 0.5), np.zeros(brain.classes.shape[1]))
     for _ in range(ROUNDS):
-        new = _regress(brain, found, centred)
+        new = _regress(brain, found, centred, pull)
         found = _between(found, new) if found.factors.any() else new
     growth, pattern = brain.growth(found)
     limit = _slowest(centred)
     if growth > limit:
-        found, growth = _weakened(brain, found, growth, pattern, centred, limit)
+        found, growth = _weakened(brain, found, growth, pattern, centred, limit, pull)
     across = None
-    if drive_ridge is not None:
+    if drive_ridge:
         across, growth = _across(brain, found, centred, drive_ridge, max(growth, limit))
     by_pre = jnp.asarray(brain.classes @ found.factors, magnitudes.dtype)
     return RegressionStart(
@@ -177,6 +182,7 @@ def _regress(
     brain: LinearBrain,
     found: Coefficients,
     training: Sequence[_Centred],
+    pull: float,
     factors: Float[np.ndarray, "F"] | None = None,
 ) -> Coefficients:
     """Least squares for all coefficients, or with given factors for the own past, with the response as it is found."""
@@ -197,6 +203,10 @@ def _regress(
         own_brought += np.einsum("tk,tk,tkf->kf", weight, last, each)
         brought += np.einsum("tk,tkf,tkg->fg", weight, each, each)
         brought_next += np.einsum("tk,tkf,tk->f", weight, each, left)
+    # Ridge towards persistence, in which what a unit keeps of its own past adds up to 1, whatever its variance.
+    target = np.ones(p) if not driven else np.maximum(1 - sum(np.diag(kept) for kept in response.kept), 0)
+    own_next = own_next + pull * own * target
+    own = (1 + pull) * own
     if factors is not None:
         alone = (own_next - own_brought @ factors) / np.maximum(own, np.finfo(float).tiny)
         return Coefficients(np.maximum(alone, 0), factors)
@@ -262,12 +272,13 @@ def _weakened(
     pattern: Float[Array, "N 1"],
     training: Sequence[_Centred],
     limit: float,
+    pull: float,
 ) -> tuple[Coefficients, float]:
     """Connections with which the model grows by `limit` at most, and some in any case: a fit is to see its wiring."""
     strongest, none = found.factors, 0 * found.factors
-    best = _regress(brain, Coefficients(found.own, none), training, none)
+    best = _regress(brain, Coefficients(found.own, none), training, pull, none)
     if brain.model.state_forcing != 1:  # else nothing is left of what a unit kept
-        best = _between(best, _regress(brain, best, training, none))
+        best = _between(best, _regress(brain, best, training, pull, none))
     slowest, pattern = brain.growth(best, pattern)
     limit = max(limit, slowest + ROOM * (1 - slowest))
     if growth <= limit:
@@ -276,7 +287,7 @@ def _weakened(
     for attempt in range(6):
         # Growth is about linear in the strengths; where it is not, halves are sure.
         share = low + (high - low) * ((limit - slowest) / (at_high - slowest) if attempt < 2 else 0.5)
-        tried = _regress(brain, Coefficients(best.own, share * strongest), training, share * strongest)
+        tried = _regress(brain, Coefficients(best.own, share * strongest), training, pull, share * strongest)
         now, pattern = brain.growth(tried, pattern)
         if now > limit:
             high, at_high = share, now

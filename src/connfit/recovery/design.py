@@ -48,8 +48,17 @@ class Condition:
 
     def __post_init__(self) -> None:
         one_of("strengths of a student", self.strengths, STRENGTHS)
+        one_of("strengths of a teacher", self.teacher_strengths, STRENGTHS)
         if self.frames < 50:
             raise ConfigError(f"frames = {self.frames} must be 50 or more")
+        if not 0 < self.recorded <= 1:
+            raise ConfigError(f"recorded = {self.recorded} must be a fraction of the neurons above 0 and at most 1")
+        for name in ("process_noise", "observation_noise"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"{name} = {value} must be finite and 0 or more")
+        if not 0 <= self.state_forcing < 2:
+            raise ConfigError(f"state_forcing = {self.state_forcing} must be 0 or more and below 2")
 
     @property
     def has_regression(self) -> bool:

@@ -18,9 +18,11 @@ from connfit.learn import Windowed
 from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
 from connfit.models.base import Params
 from connfit.models.forward import run_window
+from connfit.rates import parameter_sizes
 from connfit.recording import Parts, Recording
 from connfit.recovery.teacher import FRAME_RATE, KnownTeacher
 from connfit.train import Fit, fit
+from connfit.training_step import GROUP_OF
 
 VALIDATION_FRAMES = 250
 START_RADIUS = 0.5
@@ -54,6 +56,16 @@ class Training:
     window: int = 16
     learning_rate: float = 1e-2
     hidden_learning_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        for name in ("updates", "window"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ConfigError(f"{name} = {value!r} must be a whole number, 1 or more")
+        for name in ("learning_rate", "hidden_learning_rate"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise ConfigError(f"{name} = {value!r} must be finite and above 0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +104,14 @@ class Student:
         trials = self.cohort.recordings
         frames = max(one.require_parts().train[1] for one in trials)
         per_epoch = -(-(frames - 1) // training.window)
+        # Rates of these experiments are absolute: what is recovered must not depend on how students start.
+        sizes = parameter_sizes(self.model, self.params, self.cohort)
         config = TrainConfig(
             epochs=max(1, round(training.updates / per_epoch)),
             warmup_frames=5,
             learning_rate=training.learning_rate if self.recorded.all() else training.hidden_learning_rate,
+            rate_scale={GROUP_OF.get(key, key): 1 / size for key, size in sizes.items()},
+            select_on="one_step",
             final_learning_rate_fraction=0.01,
             clip_norm=None,
             patience=None,

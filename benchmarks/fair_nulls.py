@@ -1,0 +1,136 @@
+"""Can a null connectome lose by tuning, or win by luck? Studies of SURROGATE brains in which the wiring cannot matter.
+
+``python benchmarks/fair_nulls.py [--brains 10] [--kinds no-recurrence rewired]`` makes small brains and recordings, and
+fits and studies each as a user would (`connfit fit`, `connfit evaluate DIR --full`), every row with a recipe of its
+own. It counts the intervals of "real minus null" that leave zero out. In both kinds no wiring is better in truth
+than another, so 5 % of nominally 95 % intervals should:
+
+``no-recurrence``
+    Neurons of the teacher do not influence each other at all: each follows a slow input that all share, and its own.
+``rewired``
+    The teacher has recurrent connections, but the wiring that is called real is a degree-preserving rewiring of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+NEURONS, RECORDED, FRAMES, FRAME_RATE_HZ = 80, 30, 800, 2.0
+NULLS = ("shuffle_signs", "shuffle_counts", "rewire_degrees", "erdos_renyi")
+
+
+def make_brain(folder: Path, kind: str, seed: int) -> Path:
+    """Write tables, one recording and a configuration; the path of the configuration."""
+    random = np.random.default_rng([seed, 7])
+    names = np.array([f"n{k:03d}" for k in range(NEURONS)])
+    excitatory = random.random(NEURONS) < 0.7
+    pre, post = np.nonzero((random.random((NEURONS, NEURONS)) < 0.1) & ~np.eye(NEURONS, dtype=bool))
+    counts = 1 + random.geometric(0.3, len(pre))
+    weights = np.zeros((NEURONS, NEURONS))
+    if kind == "rewired":
+        weights[post, pre] = counts * np.where(excitatory[pre], 1.0, -1.0)
+        weights *= 0.6 / np.abs(np.linalg.eigvals(weights)).max()
+    values = simulate(weights, random)
+    if kind == "rewired":
+        pre, post = rewire(pre, post, random)
+    seen = np.sort(random.choice(NEURONS, RECORDED, replace=False))
+    pd.DataFrame({"id": names, "transmitter": np.where(excitatory, "ACH", "GABA")}).to_csv(
+        folder / "neurons.csv", index=False
+    )
+    pd.DataFrame({"pre": names[pre], "post": names[post], "synapses": counts}).to_csv(folder / "edges.csv", index=False)
+    np.savez(folder / "animal.npz", values=values[:, seen], units=names[seen], frame_rate=FRAME_RATE_HZ)
+    config = {
+        "data": {
+            "connectome": {"edges": "edges.csv", "neurons": "neurons.csv"},
+            "recording_files": {"files": ["animal.npz"]},
+            "sign_rule": "fly-paper",
+        },
+        "evaluate": {"free_run_warmup": 50, "free_run_runs": 2},
+        "seed": seed,
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder / "config.json"
+
+
+def simulate(weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """[frame, neuron] leaky rates under slow input, a part of which all share, with noise of the measurement."""
+    mixing, keep = 0.3 * random.normal(size=(NEURONS, 2)), random.uniform(0.5, 0.9, NEURONS)
+    shared, own, rates, frames = np.zeros(2), np.zeros(NEURONS), np.full(NEURONS, 1.0), []
+    for _ in range(100 + FRAMES):
+        shared = 0.9 * shared + 0.4 * random.normal(size=2)
+        own = 0.8 * own + 0.3 * random.normal(size=NEURONS)
+        drive = 1.0 + weights @ (rates - 1.0) + mixing @ shared + own
+        rates = keep * rates + (1 - keep) * np.maximum(drive, 0)
+        frames.append(rates + 0.02 * random.normal(size=NEURONS))
+    return np.array(frames[100:])
+
+
+def rewire(pre: np.ndarray, post: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Swap the ends of pairs of connections, which keeps every degree, ten times per connection."""
+    post = post.copy()
+    there = set(zip(pre.tolist(), post.tolist(), strict=True))
+    for a, b in random.integers(len(pre), size=(10 * len(pre), 2)):
+        one, two = (int(pre[a]), int(post[b])), (int(pre[b]), int(post[a]))
+        if a == b or one[0] == one[1] or two[0] == two[1] or one in there or two in there:
+            continue
+        there -= {(int(pre[a]), int(post[a])), (int(pre[b]), int(post[b]))}
+        there |= {one, two}
+        post[a], post[b] = post[b], post[a]
+    return pre, post
+
+
+def study(config: Path, folder: Path, seeds: int) -> dict[str, dict[str, dict]]:
+    """Fit and study one brain: differences by row and horizon."""
+    from connfit import config as configuration
+    from connfit import run
+    from connfit.evaluation_run import evaluate_run
+    from connfit.study import StudyOptions, run_study
+
+    fitted = run.start(configuration.read(config), folder)
+    evaluate_run(fitted, folder)
+    found = run_study(folder, StudyOptions(seeds=seeds, rows=NULLS))
+    return {row["name"]: row["difference"] for row in found["rows"] if row["group"] == "null" and row["difference"]}
+
+
+def main() -> None:
+    """Print a line per brain and one per kind, as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--brains", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--kinds", nargs="+", default=["no-recurrence", "rewired"], choices=["no-recurrence", "rewired"]
+    )
+    options = parser.parse_args()
+    for kind in options.kinds:
+        cases: list[tuple[float, bool]] = []
+        for seed in range(options.brains):
+            with tempfile.TemporaryDirectory() as place:
+                config = make_brain(Path(place), kind, 100 * seed)
+                rows = study(config, Path(place) / "run", options.seeds)
+            one = {name: difference["1"] for name, difference in rows.items()}
+            cases += [(entry["value"], bool(entry["excludes_zero"])) for entry in one.values()]
+            shown = {name: [round(entry[key], 4) for key in ("value", "low", "high")] for name, entry in one.items()}
+            print(
+                json.dumps({"benchmark": "fair_nulls", "kind": kind, "brain": seed, "real_minus_null": shown}),
+                flush=True,
+            )
+        out = [value for value, leaves_out in cases if leaves_out]
+        print(
+            json.dumps(
+                {
+                    "benchmark": "fair_nulls", "kind": kind, "intervals": len(cases), "exclude_zero": len(out),
+                    "share": round(len(out) / max(1, len(cases)), 3), "in_favour_of_real": sum(v > 0 for v in out),
+                }
+            ),
+            flush=True,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
