@@ -19,7 +19,7 @@ import time
 import numpy as np
 
 from connfit.analyze import make_surrogate
-from connfit.brain_analysis.judgement import JUDGED
+from connfit.analyze.judgement import JUDGED
 from connfit.brain_analysis.power import WORD, word_of
 
 BRANCHING = {

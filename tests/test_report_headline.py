@@ -15,6 +15,8 @@ from rich.console import Console
 
 from connfit.evaluate import Mean, evaluate_all, write_metrics
 from connfit.evaluate.ar import Ar
+from connfit.rates import Rates, RateTrial
+from connfit.recipe import Candidate, Recipe
 from connfit.recording import Recording
 from connfit.report import print_table
 from connfit.report.comparison import comparison
@@ -184,27 +186,34 @@ def test_a_run_that_was_not_trained_says_so_everywhere(tmp_path: Path) -> None:
         assert not any("not trained" in line for line in [*headline(trained), *limitations(trained)])
 
 
-RECIPE = {
-    "how": "A start by regression for each phi; the best on validation is kept.",
-    "chosen": {"model.state_forcing": 1.0, "model.drive_start": "regression"},
-    "candidates": [
-        {"model.state_forcing": phi, "model.drive_start": "regression", "validation_skill": {"1": 0.1 * phi, "10": 0.2}}
-        for phi in (0.0, 1.0, 1.5)
-    ],
-}
+RECIPE = Recipe(
+    {"state_forcing": 1.0, "drive_start": "regression"},
+    (
+        Candidate({"state_forcing": 0.0, "drive_start": "regression"}, 0.0, 0.2),
+        Candidate({"state_forcing": 1.0, "drive_start": "regression"}, 0.1, 0.2),
+        Candidate({"state_forcing": 1.5, "drive_start": "regression"}, reason="its predictions are not finite"),
+    ),
+    "validation",
+    "mean skill over persistence",
+)
+RATES = Rates(
+    0.01, {"drive": 0.03}, {}, (RateTrial(0.01, {"drive": 0.03}, 0.3), RateTrial(0.1, {"drive": 0.03}, None)), 10
+)
 
 
 def test_what_was_chosen_automatically_is_shown_with_what_it_was_chosen_from(tmp_path: Path) -> None:
+    """As `Recipe.record` and `Rates.record` write it, so that neither side can change alone."""
     assert recipe_blocks({}) == []
     folder = run_directory(tmp_path / "run")
     record = json.loads((folder / "record.json").read_text())
-    (folder / "record.json").write_text(json.dumps({**record, "recipe": RECIPE}))
+    found = {"recipe": RECIPE.record(), "learning_rates": RATES.record()}
+    (folder / "record.json").write_text(json.dumps({**record, **found}))
     made = "".join(next(one for one in sections(RunFiles.read(folder), []) if one.anchor == "made").blocks)
-    assert "A start by regression for each phi" in made and "skill, 10 frames ahead" in made
-    starred = re.findall(
-        r"<tr><th scope=\"row\">([^<]*)</th>(?:(?!</tr>).)*class=\"best\"", made.split("Candidates")[-1]
-    )
-    assert starred == ["1"]
+    assert "found among 3 untrained models by their predictions of the validation part" in made
+    assert "its predictions are not finite" in made and "mean skill over persistence" in made
+    assert "trainings of 10 epochs" in made and "diverged" in made
+    starred = re.findall(r"<tr><th scope=\"row\">([^<]*)</th>(?:(?!</tr>).)*class=\"best\"", made)
+    assert starred == ["1", "0.01"]
 
 
 def test_white_noise_is_not_the_best_unit(tmp_path: Path) -> None:

@@ -12,44 +12,59 @@ from connfit.report.wording import number
 SHOWN = 12
 """Candidates above which the table is folded."""
 
-_SKILL = "validation_skill"
-
 
 def recipe_blocks(record: Mapping[str, Any]) -> list[str]:
-    """How it was chosen, in words, and every candidate with its skill on validation; nothing where nothing was."""
-    recipe = record.get("recipe") or {}
-    chosen: Mapping[str, Any] = recipe.get("chosen") or {}
+    """What was found, how, and every candidate with its value on validation; nothing where nothing was found."""
+    blocks = [*_start(record.get("recipe") or {}), *_rates(record.get("learning_rates") or {})]
+    return [page.heading("Chosen automatically"), *blocks] if blocks else []
+
+
+def _start(recipe: Mapping[str, Any]) -> list[str]:
+    chosen, candidates = recipe.get("chosen") or {}, recipe.get("candidates") or []
     if not chosen:
         return []
-    blocks = [page.heading("Chosen automatically"), page.paragraph(str(recipe.get("how") or ""))]
-    blocks.append(page.table([], [[_words(key), _text(value)] for key, value in chosen.items()], text=True))
-    table = _candidates(list(recipe.get("candidates") or []), chosen)
-    many = len(recipe.get("candidates") or []) > SHOWN
-    return [*blocks, page.folded("What was compared on validation", table) if many else table]
-
-
-def _candidates(candidates: list[Mapping[str, Any]], chosen: Mapping[str, Any]) -> str:
-    """A row per candidate: its options, then its skill by frames ahead; the chosen one is marked."""
-    options = list(dict.fromkeys(key for one in candidates for key in one if key != _SKILL))
-    skills = list(dict.fromkeys(key for one in candidates for key in _skill(one)))
     rows, best = [], []
     for one in candidates:
-        shared = [key for key in options if key in chosen]
-        is_chosen = bool(shared) and all(one.get(key) == chosen[key] for key in shared)
-        rows.append([*(_text(one.get(key)) for key in options), *(number(_skill(one).get(key)) for key in skills)])
-        best.append([len(options) + k for k in range(len(skills))] if is_chosen else [])
-    header = [*map(_words, options), *(f"skill, {_ahead(key)}" for key in skills)]
-    return page.table(header, rows, caption="Candidates, skill on validation (the chosen one *)", best=best)
+        value = number(one["value"]) if one.get("reason") is None else one["reason"]
+        rows.append([*(_text(one["options"].get(key)) for key in chosen), number(one.get("skill")), value])
+        best.append([len(chosen) + 1] if one["options"] == chosen else [])
+    table = page.table(
+        [*map(_words, chosen), "skill, 1 frame", "value"], rows, caption="Candidates (the chosen one *)", best=best
+    )
+    how = (
+        f"The start was found among {len(candidates)} untrained models by their predictions of "
+        f"{_part(recipe.get('tuned_on'))}. Value: {recipe.get('measure')}."
+    )
+    found = page.table([], [[_words(key), _text(value)] for key, value in chosen.items()], text=True)
+    return [page.paragraph(how), found, page.folded("What was compared", table) if len(rows) > SHOWN else table]
 
 
-def _skill(candidate: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Skill by horizon; a single number is that of one frame."""
-    skill = candidate.get(_SKILL)
-    return skill if isinstance(skill, Mapping) else {"1": skill}
+def _rates(rates: Mapping[str, Any]) -> list[str]:
+    trials = rates.get("trials") or []
+    if not trials:
+        return []
+    chosen = (rates["learning_rate"], rates["rate_scale"])
+    rows, best = [], []
+    for one in trials:
+        value = "diverged" if one["value"] is None else number(one["value"])
+        rows.append([_text(one["learning_rate"]), _scale(one["rate_scale"]), value])
+        best.append([2] if (one["learning_rate"], one["rate_scale"]) == chosen else [])
+    table = page.table(
+        ["learning rate", "factors", "value"],
+        rows,
+        caption=f"Learning rates, as shares of each group's size, in trainings of {rates['trial_epochs']} epochs "
+        "(the chosen one *); value: the best epoch's on the validation part",
+        best=best,
+    )
+    return [table]
 
 
-def _ahead(key: str) -> str:
-    return f"{key} frame{'' if key == '1' else 's'} ahead" if key.isdigit() else _words(key)
+def _part(tuned_on: Any) -> str:
+    return "the validation part" if tuned_on == "validation" else str(tuned_on)
+
+
+def _scale(factors: Mapping[str, float]) -> str:
+    return ", ".join(f"{_words(group)} {factor:g}" for group, factor in factors.items()) or "–"
 
 
 def _words(key: str) -> str:
