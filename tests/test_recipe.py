@@ -181,6 +181,15 @@ def test_sizes_do_not_depend_on_the_unit_of_the_recording():
     assert {key: scaled[key] for key in scaled if key != "bias"} == {k: sizes[k] for k in sizes if k != "bias"}
 
 
+def test_a_brain_without_connections_is_fitted_with_rates_of_its_own(own, tmp_path):
+    """The null connectome without recurrence has no weights, whose size is then no number."""
+    null = msgspec.structs.replace(own.data, null="no_recurrence")
+    train = msgspec.structs.replace(own.train, learning_rate="auto")
+    fitted = start(msgspec.structs.replace(_auto(own), data=null, train=train), tmp_path / "run")
+    assert fitted.rates is not None and np.isfinite(list(fitted.rates.sizes.values())).all()
+    assert load_fit(tmp_path / "run").rates == fitted.rates
+
+
 def test_sizes_are_never_zero():
     made = student()
     zero = {key: jnp.zeros_like(value) for key, value in made.params.items()}

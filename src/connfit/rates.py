@@ -97,7 +97,10 @@ def parameter_sizes(model: RateModel, params: Params, cohort: Cohort) -> dict[st
     cohort
         Whose training frames say how much units vary.
     """
-    sizes = {key: float(np.sqrt(np.mean(np.square(np.asarray(value, np.float64))))) for key, value in params.items()}
+    sizes = {
+        key: float(np.sqrt(np.mean(np.square(np.asarray(value, np.float64))))) if value.size else 0.0
+        for key, value in params.items()
+    }
     sizes["log_time_constants"] = 1.0
     spread = []
     for recording in cohort.recordings:
