@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -57,7 +58,7 @@ def test_every_command_that_adds_files_draws_the_report_again(
     monkeypatch.setattr(report, "write_report", draw)
     monkeypatch.setattr(report, "print_table", nothing)
     for module, name, value in (
-        (run, "load_fit", nothing),
+        (run, "load_fit", lambda _: SimpleNamespace(unchanged_warning=lambda: None)),
         (evaluation_run, "evaluate_run", nothing),
         (evaluation_run, "compare_with_nulls", nothing),
         (gradcheck, "job_of_run", lambda _: (None, None)),
