@@ -44,11 +44,11 @@ def run(path: str, neurons: int, frames: int) -> dict[str, Any]:
     """Analyse and measure."""
     import numpy as np
 
-    from connfit.analyze import unit_fluctuations
-    from connfit.brain_analysis import AnalysisOptions
-    from connfit.brain_analysis.signs import Source, examine_source
-    from connfit.brain_analysis.subsampling import branching_by_sample
-    from connfit.run import peak_rss_bytes
+    from connfit.analysis.analysis_options import AnalysisOptions
+    from connfit.analysis.criticality.fluctuations import unit_fluctuations
+    from connfit.analysis.criticality.signature_table import Source, examine_source
+    from connfit.analysis.criticality.subsampling import branching_by_sample
+    from connfit.training.runs import peak_rss_bytes
 
     before = peak_rss_bytes()
     values = np.memmap(path, np.float32, "r", shape=(frames, neurons))

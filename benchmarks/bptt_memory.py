@@ -49,9 +49,9 @@ def run(brain_file: str, rule: str, steps: int) -> dict[str, Any]:
     import scipy.sparse as sp
 
     import connfit as cf
-    from connfit.learn import WindowArrays
     from connfit.models.forward import step as model_step
-    from connfit.run import peak_rss_bytes
+    from connfit.training.learners import WindowArrays
+    from connfit.training.runs import peak_rss_bytes
 
     brain = cf.Connectome.load(brain_file)
     rng = np.random.default_rng(1)
@@ -160,7 +160,7 @@ def draw(lines: list[dict[str, Any]], folder: Path) -> None:
     """Memory against steps, measured on the left, at the fly's size on the right (extrapolated)."""
     import numpy as np
 
-    from connfit.report.style import MODEL, QUIET, SPARE, look, new_figure, save_figure
+    from connfit.report.figures.style import MODEL, QUIET, SPARE, look, new_figure, save_figure
 
     colours = dict(zip(RULES, (QUIET, MODEL, SPARE[0], SPARE[3], SPARE[2]), strict=True))
     markers = dict(zip(RULES, ("o", "s", "^", "D", "v"), strict=True))

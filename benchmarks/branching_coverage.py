@@ -20,7 +20,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from connfit.analyze import branching_ratio
+from connfit.analysis.criticality.branching import branching_ratio
 from connfit.errors import DataError
 
 RATIOS, MEANS, FRAMES, OBSERVED = (0.8, 0.9, 0.99), (2, 20, 1000), (500, 2000), (1.0, 0.05)

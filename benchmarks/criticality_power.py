@@ -18,9 +18,9 @@ import time
 
 import numpy as np
 
-from connfit.analyze import make_surrogate
-from connfit.analyze.judgement import JUDGED
-from connfit.brain_analysis.power import WORD, word_of
+from connfit.analysis.criticality.judgement import JUDGED
+from connfit.analysis.criticality.power import WORD, word_of
+from connfit.analysis.criticality.surrogates import make_surrogate
 
 BRANCHING = {
     "critical": (1.0, 0.3),

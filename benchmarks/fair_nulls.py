@@ -88,11 +88,11 @@ def rewire(pre: np.ndarray, post: np.ndarray, random: np.random.Generator) -> tu
 def study(config: Path, folder: Path, seeds: int) -> dict[str, dict[str, dict]]:
     """Fit and study one brain: differences by row and horizon."""
     from connfit import config as configuration
-    from connfit import run
-    from connfit.evaluation_run import evaluate_run
-    from connfit.study import StudyOptions, run_study
+    from connfit.evaluation.evaluate_run import evaluate_run
+    from connfit.evaluation.study.run_study import StudyOptions, run_study
+    from connfit.training import runs
 
-    fitted = run.start(configuration.read(config), folder)
+    fitted = runs.start(configuration.read(config), folder)
     evaluate_run(fitted, folder)
     found = run_study(folder, StudyOptions(seeds=seeds, rows=NULLS))
     return {row["name"]: row["difference"] for row in found["rows"] if row["group"] == "null" and row["difference"]}

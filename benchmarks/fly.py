@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from connfit.huge_pages import with_huge_pages
+from connfit._system.pages import with_huge_pages
 
 LIMIT_OF_ESTIMATE, LIMIT_OF_GROWTH = 0.10, 0.02
 D_RTRL, HYBRID = {"preset": "d-rtrl"}, {"preset": "hybrid"}
@@ -42,8 +42,8 @@ FITS: dict[str, dict[str, Any]] = {
 def run(name: str, scale: float) -> dict[str, Any]:
     """Fit and measure, in this process."""
     from connfit import config as configuration
-    from connfit import run as runs
-    from connfit.data.registry import get_dataset
+    from connfit.datasets.registry import get_dataset
+    from connfit.training import runs
 
     began = float(os.environ["CONNFIT_BENCH_BEGAN"])
     options = {"frames": 500, "flies": 1, "drive": "dense", "dataset": "fly-surrogate", **FITS[name]}

@@ -30,14 +30,14 @@ from scipy.linalg import solve_discrete_lyapunov
 
 from connfit import config as configuration
 from connfit.config import EvaluateConfig
-from connfit.data.load import recordings_from_config
-from connfit.evaluate.free_run import draw_noise, residuals_of
+from connfit.datasets.loading import recordings_from_config
+from connfit.evaluation.free_run import draw_noise, residuals_of
 from connfit.models.base import Params
 from connfit.models.forward import predict
-from connfit.recording import PART_NAMES, Recording
-from connfit.run import load_fit
-from connfit.simulate import ModelForecaster
-from connfit.train import Fit
+from connfit.models.rollout import ModelForecaster
+from connfit.recordings import PART_NAMES, Recording
+from connfit.training.fit import Fit
+from connfit.training.runs import load_fit
 
 LAGS = 4
 SETS, SIZES = 256, (1, 8, 32, 256)

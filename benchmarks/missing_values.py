@@ -19,11 +19,11 @@ import numpy as np
 
 from connfit import config as configuration
 from connfit.config import EvaluateConfig
-from connfit.evaluate.baselines import BASELINES, hold_last
-from connfit.evaluate.scores import score
-from connfit.job import prepare
-from connfit.recipe import FALLBACK, Recipe
-from connfit.recording import Recording
+from connfit.evaluation.baselines.baselines import BASELINES, hold_last
+from connfit.evaluation.scores import score
+from connfit.recordings import Recording
+from connfit.training.problem import prepare
+from connfit.training.recipe import FALLBACK, Recipe
 
 PATTERNS = {"2 %": 0.80, "15 %": 0.65, "40 %": 0.40, "15 % in blocks": 0.65}
 """Share of the skill without gaps that has to be left."""

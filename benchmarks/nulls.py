@@ -40,8 +40,8 @@ def run(brain_file: str, name: str, seed: int) -> dict[str, Any]:
     import numpy as np
 
     import connfit as cf
-    from connfit.nulls import make_null
-    from connfit.run import peak_rss_bytes
+    from connfit.connectome.nulls import make_null
+    from connfit.training.runs import peak_rss_bytes
 
     brain = cf.Connectome.load(brain_file)
     if brain.notes.get("random"):
@@ -66,7 +66,7 @@ def run(brain_file: str, name: str, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     """Make every null that is asked for and print a JSON line for each."""
-    from connfit.nulls import NULLS
+    from connfit.connectome.nulls import NULLS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the fly's neurons and connections")

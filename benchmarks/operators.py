@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from connfit import ops
+from connfit.models import ops
 
 FULL = (138_639, 15_091_983)
 SMALL = (13_864, 150_920)

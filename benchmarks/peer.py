@@ -43,7 +43,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from training import CONNECTIONS, NEURONS, UNITS, WINDOW, write_brain
 
-from connfit.huge_pages import with_huge_pages
+from connfit._system.pages import with_huge_pages
 
 IMPLEMENTATIONS = ("native", "portable", "braintrace")
 STEP_S = 1 / 1.2
@@ -153,7 +153,7 @@ def compare_gradients(backend: str | None) -> dict[str, Any]:
 
     import connfit as cf
     from connfit.connectome import from_pairs
-    from connfit.learn import WindowArrays
+    from connfit.training.learners import WindowArrays
 
     rng, n, units = np.random.default_rng(0), 200, 7
     table = pd.DataFrame({"id": np.arange(n)}).assign(type="", region="", transmitter="", side="")
@@ -237,7 +237,7 @@ def in_process(*arguments: object) -> dict[str, Any]:
 
 def surrogate_file(scale: float) -> Path | None:
     """The fly surrogate's wiring, made first where it is not here; None without the fly's real connections."""
-    from connfit.data.fly_surrogate import make_fly_surrogate
+    from connfit.datasets.synthetic.fly.fly_surrogate import make_fly_surrogate
     from connfit.errors import NotAvailableError
 
     try:

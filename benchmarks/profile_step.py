@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from connfit.huge_pages import VARIABLE, with_huge_pages
+from connfit._system.pages import VARIABLE, with_huge_pages
 
 UNITS, WINDOW = 73, 16
 FLOAT = INDEX = 4
@@ -74,8 +74,8 @@ def pieces(pattern: Any) -> list[Piece]:
     import jax
     import jax.numpy as jnp
 
-    from connfit import ops
-    from connfit.optimiser import OPTIMISERS
+    from connfit.models import ops
+    from connfit.training.optimiser import OPTIMISERS
 
     n, m, k, p = pattern.rows, pattern.nnz, WINDOW, UNITS
     optimiser = OPTIMISERS["adam"]
@@ -137,13 +137,13 @@ def whole_step(pattern: Any, credit: str, windows: int) -> float:
     import numpy as np
     import scipy.sparse as sp
 
-    from connfit.learn import Windowed
-    from connfit.learn.base import WindowArrays
+    from connfit.models.cells.rate import RateModel
     from connfit.models.maps import DenseMap, SparseMap
-    from connfit.models.rate import RateModel
-    from connfit.ops import Pattern
-    from connfit.optimiser import OPTIMISERS
-    from connfit.training_step import StepOptions, training_step
+    from connfit.models.ops import Pattern
+    from connfit.training.learners import Windowed
+    from connfit.training.learners.learner import WindowArrays
+    from connfit.training.optimiser import OPTIMISERS
+    from connfit.training.step import StepOptions, training_step
 
     n, m = pattern.rows, pattern.nnz
     rng = np.random.default_rng(0)

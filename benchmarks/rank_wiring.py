@@ -9,7 +9,7 @@ null connectome, and are trained alike. With one gain per neuron the synapse cou
 how strong its connections are to each other; with free strengths they are just a start.
 
 One JSON object per line: skill over persistence on 600 test frames, and the true wiring's minus the null's with a 95 %
-interval from a paired bootstrap over blocks of time and seeds (`connfit.evaluate.paired_difference`).
+interval from a paired bootstrap over blocks of time and seeds (`connfit.evaluation.intervals.paired_difference`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import json
 
 import numpy as np
 
+from connfit.analysis.recovery.student import VALIDATION_FRAMES, Training, make_student
 from connfit.connectome import Connectome
+from connfit.connectome.nulls import NULLS, make_null
+from connfit.datasets.synthetic.known_teacher import KnownTeacher, TeacherSettings
 from connfit.errors import ConnfitError
-from connfit.evaluate import PredictionErrors, paired_difference
-from connfit.nulls import NULLS, make_null
-from connfit.recovery.student import VALIDATION_FRAMES, Training, make_student
-from connfit.recovery.teacher import KnownTeacher, TeacherSettings
+from connfit.evaluation.intervals import paired_difference
+from connfit.evaluation.squared_errors import PredictionErrors
 
 TEST_FRAMES, SETTLE_FRAMES = 600, 50
 

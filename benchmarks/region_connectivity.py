@@ -23,7 +23,7 @@ from region_coupling import load_fly
 from scipy.linalg import solve_discrete_lyapunov
 from scipy.optimize import nnls
 
-from connfit.nulls import make_null
+from connfit.connectome.nulls import make_null
 
 RIDGES = (30.0, 100.0, 300.0, 1000.0, 3000.0)
 LARGEST = 0.999

@@ -32,12 +32,12 @@ import scipy.sparse as sp
 
 from connfit.config import DataConfig
 from connfit.connectome import Connectome
-from connfit.data.fly_teacher import FlyTeacher
-from connfit.data.load import load_connectome, recordings_from_config
-from connfit.data.registry import cache_root, get_dataset
+from connfit.connectome.nulls import make_null
+from connfit.datasets.loading import load_connectome, recordings_from_config
+from connfit.datasets.registry import cache_root, get_dataset
+from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher
 from connfit.models import Readout, persistence_drive
-from connfit.nulls import make_null
-from connfit.recording import Recording
+from connfit.recordings import Recording
 
 HORIZONS = (1, 2, 5)
 HALF_INPUT = 100

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from connfit.huge_pages import with_huge_pages
+from connfit._system.pages import with_huge_pages
 
 NEURONS, CONNECTIONS, UNITS, WINDOW = 138_639, 15_091_983, 73, 16
 COMBINATIONS = ("native-neuron", "native-network", "portable-neuron")
@@ -64,9 +64,9 @@ def run(brain_file: str, implementation: str, credit: str, frames: int, steps: i
     import scipy.sparse as sp
 
     import connfit as cf
-    from connfit import ops
-    from connfit.recording import Parts
-    from connfit.run import peak_rss_bytes
+    from connfit.models import ops
+    from connfit.recordings import Parts
+    from connfit.training.runs import peak_rss_bytes
 
     brain = cf.Connectome.load(brain_file)
     rng = np.random.default_rng(1)

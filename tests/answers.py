@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from connfit.report.questions import answer_all, write_answers
-from connfit.report.report_numbers import report_numbers
+from connfit.report.questions.questions import answer_all, write_answers
+from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import RunFiles
 
 DIGITS = re.compile(r"\d")

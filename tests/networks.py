@@ -11,8 +11,8 @@ import pandas as pd
 import scipy.sparse as sp
 
 from connfit.connectome import Connectome, from_pairs
-from connfit.learn import WindowArrays
 from connfit.models import RateModel, Readout
+from connfit.training.learners import WindowArrays
 
 
 def random_connectome(rng: np.random.Generator, neurons: int, inputs: int, *, electrical: int = 0) -> Connectome:

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from connfit.checkpoint import write_arrays, write_json
+from connfit._io import write_arrays, write_json
+from connfit.analysis.gradients.learning_verdict import verdict
 from connfit.config import EvaluateConfig
 from connfit.connectome import from_pairs
-from connfit.evaluate import Persistence, VarRidge, evaluate_all, write_metrics
-from connfit.learn import PRESETS
-from connfit.recording import Recording
-from connfit.report.learning_verdict import verdict
+from connfit.evaluation.baselines.baselines import Persistence, VarRidge
+from connfit.evaluation.evaluate import evaluate_all
+from connfit.evaluation.metrics_file import write_metrics
+from connfit.recordings import Recording
+from connfit.training.learners import PRESETS
 
 NASTY = '<script>alert("x")</script> & "units"'
 UNITS, NEURONS = 5, 20

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from networks import Problem, dense_matrices, random_connectome
 
-from connfit.cohort import Cohort
 from connfit.connectome import Connectome
 from connfit.models import RateModel, Readout, initial_parameters
 from connfit.models.base import Params
-from connfit.recording import Recording
+from connfit.recordings import Recording
+from connfit.recordings.cohort import Cohort
 
 FRAME_RATE = 2.0
 NEURONS, REGIONS, UNITS, FRAMES = 40, 5, 8, 200

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connfit.anatomy import presynapses_by_region
 from connfit.connectome import Connectome, from_pairs
+from connfit.connectome.anatomy import presynapses_by_region
 from connfit.errors import DataError
 
 

@@ -11,29 +11,20 @@ import json
 import numpy as np
 import pytest
 
-from connfit.analyze import (
-    Avalanches,
-    EventCounts,
-    Settings,
-    count_events,
-    find_avalanches,
-    fit_power_law,
-    fluctuations,
-    fractional_noise,
-    make_surrogate,
-    scaling_relation,
-    sensitivity,
-    shape_collapse,
-    unit_fluctuations,
-)
-from connfit.analyze.avalanches import join_events
-from connfit.analyze.judgement import Signal, judge
-from connfit.analyze.linear_surrogates import noise_growth
-from connfit.analyze.threshold import Threshold
-from connfit.brain_analysis.findings import avalanche_finding
-from connfit.brain_analysis.options import AnalysisOptions
-from connfit.brain_analysis.power import criticality_power, sampling_of, simulate_recordings, word_of
-from connfit.brain_analysis.signs import Source, examine_source, stands
+from connfit.analysis.analysis_options import AnalysisOptions
+from connfit.analysis.criticality import fluctuations
+from connfit.analysis.criticality.avalanches import Avalanches, EventCounts, count_events, find_avalanches, join_events
+from connfit.analysis.criticality.crackling import scaling_relation, shape_collapse
+from connfit.analysis.criticality.fluctuations import unit_fluctuations
+from connfit.analysis.criticality.judgement import Signal, judge
+from connfit.analysis.criticality.linear_surrogates import noise_growth
+from connfit.analysis.criticality.power import criticality_power, sampling_of, simulate_recordings, word_of
+from connfit.analysis.criticality.power_law import fit_power_law
+from connfit.analysis.criticality.signature_table import Source, examine_source, stands
+from connfit.analysis.criticality.signatures import Settings, sensitivity
+from connfit.analysis.criticality.surrogates import fractional_noise, make_surrogate
+from connfit.analysis.criticality.threshold import Threshold
+from connfit.analysis.findings import avalanche_finding
 from connfit.errors import ConfigError, DataError
 
 

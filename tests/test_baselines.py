@@ -10,15 +10,15 @@ from statsmodels.tsa.ar_model import AutoReg
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
-from connfit.evaluate import around_ar, recurrent_training
-from connfit.evaluate.ar import Ar
-from connfit.evaluate.around_ar import LEVELS, Base, Choice
-from connfit.evaluate.baselines import BASELINES, Mean, Persistence, VarRidge, baseline_factories, hold_last
-from connfit.evaluate.forecast import Forecaster
-from connfit.evaluate.gap_moments import moments_without_gaps
-from connfit.evaluate.own_past import CHANGES
-from connfit.evaluate.scores import score
-from connfit.recording import Recording
+from connfit.evaluation.baselines import around_ar, recurrent_training
+from connfit.evaluation.baselines.ar import Ar
+from connfit.evaluation.baselines.around_ar import LEVELS, Base, Choice
+from connfit.evaluation.baselines.baselines import BASELINES, Mean, Persistence, VarRidge, baseline_factories, hold_last
+from connfit.evaluation.baselines.gap_moments import moments_without_gaps
+from connfit.evaluation.baselines.own_past import CHANGES
+from connfit.evaluation.forecasts import Forecaster
+from connfit.evaluation.scores import score
+from connfit.recordings import Recording
 
 CHEAP = ["mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank"]
 NETWORKS = ["gru", "region_rnn"]
@@ -221,14 +221,14 @@ def standardised_train(one: Recording) -> np.ndarray:
 def test_without_a_penalty_they_are_those_of_statsmodels(monkeypatch: pytest.MonkeyPatch) -> None:
     one = recording(3 + autoregression(np.array([[0.6, 0.3, 0], [0, 0.5, 0.3], [0.2, 0, 0.5]]), 500, seed=14))
     z = standardised_train(one)
-    monkeypatch.setattr("connfit.evaluate.var_ridge.ALPHAS", (1e-9,))
-    monkeypatch.setattr("connfit.evaluate.var_ridge.ALPHAS_OWN", (1e-9,))
+    monkeypatch.setattr("connfit.evaluation.baselines.var_ridge.ALPHAS", (1e-9,))
+    monkeypatch.setattr("connfit.evaluation.baselines.var_ridge.ALPHAS_OWN", (1e-9,))
     model = VarRidge.fit(one, EvaluateConfig(var_lags=(2,)))
     trend = "c" if model.chosen["intercept"] else "n"
     theirs = VAR(z).fit(2, trend=trend)
     expected = np.concatenate([theirs.coefs[0].T, theirs.coefs[1].T])
     np.testing.assert_allclose(model.coefficients, expected, atol=1e-8)
-    monkeypatch.setattr("connfit.evaluate.ar.PENALTIES", (1e-9,))
+    monkeypatch.setattr("connfit.evaluation.baselines.ar.PENALTIES", (1e-9,))
     ar = Ar.fit(one, EvaluateConfig(ar_orders=(3,)))
     for unit in range(3):
         trend = "c" if ar.chosen["intercept"] else "n"

@@ -14,21 +14,21 @@ from small import FRAMES, NEURONS, UNITS, student, write_files
 from typer.testing import CliRunner
 
 from connfit import config as configuration
-from connfit import run
-from connfit.brain_analysis import AnalysisOptions, analyze_run
-from connfit.brain_analysis.activity import driven_run
-from connfit.brain_analysis.findings import power_finding
-from connfit.brain_analysis.run import _kept
-from connfit.brain_analysis.stability import examine_stability, linear_controls
-from connfit.brain_analysis.subsampling import branching_by_sample
+from connfit.analysis.analysis_options import AnalysisOptions
+from connfit.analysis.criticality.subsampling import branching_by_sample
+from connfit.analysis.dynamics.fit_stability import examine_stability, linear_controls
+from connfit.analysis.dynamics.simulated_activity import driven_run
+from connfit.analysis.findings import power_finding
+from connfit.analysis.pipeline import _kept, analyze_run
 from connfit.cli import app
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.evaluate.metrics_file import write_metrics
-from connfit.recording import Recording
-from connfit.report import analysis_section
-from connfit.report.analysis_figures import cell_of, density, fitted_density
-from connfit.report.analysis_section import analysis_blocks, analysis_drawings, read_analysis
-from connfit.simulate import ModelForecaster
+from connfit.evaluation.metrics_file import write_metrics
+from connfit.models.rollout import ModelForecaster
+from connfit.recordings import Recording
+from connfit.report.figures.analysis_figures import cell_of, density, fitted_density
+from connfit.report.sections import analysis_section
+from connfit.report.sections.analysis_section import analysis_blocks, analysis_drawings, read_analysis
+from connfit.training import runs
 
 FEW = AnalysisOptions(repeats=20, lyapunov_steps=50, power_draws=2)
 
@@ -39,7 +39,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("files")
     write_files(folder)
     out = folder / "fitted"
-    run.start(configuration.read(folder / "own.toml"), out)
+    runs.start(configuration.read(folder / "own.toml"), out)
     write_metrics(out / "metrics.json", {"parts": {}})
     record, at = analyze_run(out, FEW)
     assert at == out / "analysis"

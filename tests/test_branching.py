@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_criticality import branching_process
 
-from connfit.analyze import branching_ratio
-from connfit.analyze.branching_simulation import residual_noise
+from connfit.analysis.criticality.branching import branching_ratio
+from connfit.analysis.criticality.branching_simulation import residual_noise
 from connfit.errors import ConfigError, DataError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from connfit.analyze import branching_ratio
+from connfit.analysis.criticality.branching import branching_ratio
 
 M, FRAMES, DRAWS, LAGS = 0.9, 500, 200, 15
 

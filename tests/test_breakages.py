@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from small import NEURONS, student
 
-from connfit.brain_analysis import AnalysisOptions
-from connfit.brain_analysis import run as analysis_run
-from connfit.brain_analysis.activity import driven_run
-from connfit.brain_analysis.stability import examine_stability
+from connfit.analysis import pipeline as analysis_run
+from connfit.analysis.analysis_options import AnalysisOptions
+from connfit.analysis.dynamics.fit_stability import examine_stability
+from connfit.analysis.dynamics.simulated_activity import driven_run
+from connfit.analysis.recovery.recovery_metrics import activity, agreement
 from connfit.config import Config, DataConfig, TrainConfig
-from connfit.learn import Windowed
-from connfit.recovery.metrics import activity, agreement
-from connfit.simulate import ModelForecaster
-from connfit.train import Fit, fit
+from connfit.models.rollout import ModelForecaster
+from connfit.training.fit import Fit, fit
+from connfit.training.learners import Windowed
 
 
 def test_the_free_running_phase_begins_at_its_fraction_of_the_learning_rate() -> None:

@@ -8,13 +8,14 @@ from scipy.signal import lfilter
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluate import Persistence, evaluate_all
-from connfit.evaluate.ceiling import recording_ceilings, shares_of
-from connfit.evaluate.fc_ceiling import between_animals, fc_ceiling, spearman_brown
-from connfit.evaluate.metrics import fc_corr, functional_connectivity, unit_skill
-from connfit.evaluate.noise_floor import MIN_CHANGES, noise_floor
-from connfit.evaluate.trials import trial_power
-from connfit.recording import Recording
+from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.ceiling import recording_ceilings, shares_of
+from connfit.evaluation.evaluate import evaluate_all
+from connfit.evaluation.fc_ceiling import between_animals, fc_ceiling, spearman_brown
+from connfit.evaluation.metrics import fc_corr, functional_connectivity, unit_skill
+from connfit.evaluation.noise_floor import MIN_CHANGES, noise_floor
+from connfit.evaluation.trials import trial_power
+from connfit.recordings import Recording
 
 CONFIG = EvaluateConfig(free_run_warmup=50, free_run_runs=2, horizons=(1, 5), baselines=("persistence", "ar"))
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from connfit import checkpoint
-from connfit.checkpoint import read_arrays, write_arrays, write_bytes, write_json
+from connfit import _io
+from connfit._io import read_arrays, write_arrays, write_bytes, write_json
 from connfit.errors import DataError
 
 dtypes = st.sampled_from([np.float32, np.float64, np.int32, np.uint8, np.bool_])
@@ -90,7 +90,7 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: 
     def crash(descriptor: int) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", crash)
+    monkeypatch.setattr(_io.os, "fsync", crash)
     with pytest.raises(OSError, match="no space"):
         write_arrays(path, {"a": np.ones(3)})
     with pytest.raises(OSError, match="no space"):

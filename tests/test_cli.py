@@ -12,8 +12,9 @@ import pytest
 from small import write_files
 from typer.testing import CliRunner
 
-from connfit import __version__, cli, report, run
-from connfit.checkpoint import read_arrays
+from connfit import __version__, cli, report
+from connfit._io import read_arrays
+from connfit.training import runs as run
 
 
 class Ran:

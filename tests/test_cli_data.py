@@ -14,8 +14,8 @@ import pytest
 from file_server import FileServer, Served, running
 
 from connfit import cli
-from connfit.data import download, fetch
-from connfit.data.registry import DataFile, get_dataset
+from connfit.datasets import download, fetch
+from connfit.datasets.registry import DataFile, get_dataset
 
 CONTENT = np.random.default_rng(0).bytes(30_000)
 

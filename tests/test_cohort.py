@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connfit.cohort import Cohort, Window
 from connfit.errors import ConfigError, DataError
-from connfit.recording import Parts, Recording
+from connfit.recordings import Parts, Recording
+from connfit.recordings.cohort import Cohort, Window
 
 
 def recording(name: str, units: str, frames: int = 30, *, seed: int = 0, missing: float = 0.0, **options) -> Recording:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from connfit.analyze import branching_ratio, count_events, find_avalanches, fit_power_law
+from connfit.analysis.criticality.avalanches import count_events, find_avalanches
+from connfit.analysis.criticality.branching import branching_ratio
+from connfit.analysis.criticality.power_law import fit_power_law
 from connfit.errors import DataError
 
 

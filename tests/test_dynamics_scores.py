@@ -8,12 +8,12 @@ from scipy import stats
 from scipy.integrate import quad
 
 from connfit.config import EvaluateConfig
-from connfit.evaluate.baselines import Ar, Mean, Persistence
-from connfit.evaluate.calibration import calibration_scores, training_spread
-from connfit.evaluate.dynamics import autocorrelation_scores, mean_autocorrelation, spectrum_scores
-from connfit.evaluate.lds import Lds
-from connfit.evaluate.scores import data_against_itself, score
-from connfit.recording import Recording
+from connfit.evaluation.activity_dynamics import autocorrelation_scores, mean_autocorrelation, spectrum_scores
+from connfit.evaluation.baselines.baselines import Ar, Mean, Persistence
+from connfit.evaluation.baselines.lds import Lds
+from connfit.evaluation.calibration import calibration_scores, training_spread
+from connfit.evaluation.scores import data_against_itself, score
+from connfit.recordings import Recording
 
 
 def autoregression(rng: np.random.Generator, phi: float, frames: int, units: int) -> np.ndarray:

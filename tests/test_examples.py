@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from connfit import config as configuration
-from connfit import run
-from connfit.data.registry import DATASETS
+from connfit.datasets.registry import DATASETS
 from connfit.errors import DataError
+from connfit.training import runs
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "own_data"
@@ -32,7 +32,7 @@ def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_own_data_fits_and_learns(own_data: Path, tmp_path: Path) -> None:
     config = configuration.override(configuration.read(own_data), ["train.epochs=8", "train.free_run_epochs=0"])
-    fitted = run.start(config, tmp_path / "run")
+    fitted = runs.start(config, tmp_path / "run")
     losses = [row["train_loss"] for row in fitted.history]
     assert losses[-1] < losses[0]
     assert len(fitted.cohort.units) == 50
@@ -40,7 +40,7 @@ def test_own_data_fits_and_learns(own_data: Path, tmp_path: Path) -> None:
 
 
 def test_own_data_keeps_ids_and_signs(own_data: Path) -> None:
-    job = run.prepare(configuration.read(own_data))
+    job = runs.prepare(configuration.read(own_data))
     table = pd.read_csv(own_data.parent / "data" / "neurons.csv")
     assert job.connectome.ids.tolist() == table.root_id.tolist()
     assert ((job.connectome.signs > 0) == (table.nt == "ACH")).all()
@@ -51,7 +51,7 @@ def test_a_typo_in_a_column_is_named(own_data: Path, tmp_path: Path) -> None:
     typo = own_data.with_name("typo.toml")
     typo.write_text(own_data.read_text().replace('"syn_count"', '"syncount"'))
     with pytest.raises(DataError, match=r"edges\.csv.*'syncount'.*Did you mean 'syn_count'"):
-        run.prepare(configuration.read(typo))
+        runs.prepare(configuration.read(typo))
 
 
 def test_documentation_shows_the_example_as_it_is() -> None:
@@ -84,7 +84,7 @@ def _as_written(value: Any) -> str:
 
 
 def test_documentation_names_every_step_and_dataset() -> None:
-    from connfit.preprocess import STEPS
+    from connfit.recordings.preprocess import STEPS
 
     text = (ROOT / "docs" / "data.md").read_text()
     assert [name for name in (*STEPS, *DATASETS) if f"`{name}`" not in text] == ["to_substeps"]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from networks import random_problem
 
-from connfit import ops
-from connfit.learn import preset
-from connfit.optimiser import OPTIMISERS
-from connfit.training_step import StepOptions, training_step
+from connfit.models import ops
+from connfit.training.learners import preset
+from connfit.training.optimiser import OPTIMISERS
+from connfit.training.step import StepOptions, training_step
 
 
 @pytest.mark.parametrize("rule", ["d-rtrl", "hybrid"])

@@ -18,10 +18,10 @@ from file_server import FileServer, Served, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connfit.data import checksums, download
-from connfit.data.download import NotReachedError, Watch, download_file
-from connfit.data.partial import Partial
-from connfit.data.registry import DataFile
+from connfit.datasets import checksums, download
+from connfit.datasets.download import NotReachedError, Watch, download_file
+from connfit.datasets.partial import Partial
+from connfit.datasets.registry import DataFile
 from connfit.errors import ConnfitError, DataError, NotAvailableError
 
 CONTENT = np.random.default_rng(0).bytes(50_000)

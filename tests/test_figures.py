@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from connfit.evaluate.metrics import functional_connectivity, unit_correlations, unit_skill
-from connfit.report import distributions, figures
-from connfit.report.style import save_figure
+from connfit.evaluation.metrics import functional_connectivity, unit_correlations, unit_skill
+from connfit.report.figures import distribution_figures, prediction_figures
+from connfit.report.figures.style import save_figure
 
 FRAME_RATE = 1.7
 
@@ -45,7 +45,7 @@ def saved(figure: Figure, folder: Path) -> Path:
 def test_traces_and_connectivity_for_any_number_of_units(units: int) -> None:
     values, mask, one_step, free_run = activity(units)
     names = [f"unit{k}" for k in range(units)]
-    figure = figures.traces(
+    figure = prediction_figures.traces(
         values,
         mask,
         one_step,
@@ -59,15 +59,15 @@ def test_traces_and_connectivity_for_any_number_of_units(units: int) -> None:
     assert len(figure.axes) == 2 * min(units, 3)
     drawn(figure)
     matrix = functional_connectivity(values, mask)
-    order = figures.unit_order(matrix)
+    order = prediction_figures.unit_order(matrix)
     assert sorted(order) == list(range(units))
-    drawn(figures.connectivities({"data": matrix, "model": matrix}, order=order, units=names))
+    drawn(prediction_figures.connectivities({"data": matrix, "model": matrix}, order=order, units=names))
 
 
 def test_traces_are_in_seconds_and_leave_gaps() -> None:
     values, mask, one_step, free_run = activity(1)
     skill, correlation = np.array([0.25]), np.array([np.nan])
-    figure = figures.traces(
+    figure = prediction_figures.traces(
         values,
         mask,
         one_step,
@@ -83,7 +83,7 @@ def test_traces_are_in_seconds_and_leave_gaps() -> None:
     assert np.allclose(data.get_xdata(), (600 + np.arange(200)) / FRAME_RATE)
     assert np.isnan(np.asarray(data.get_ydata())[60:70]).all()
     assert np.array_equal(model.get_ydata(), free_run[:, 0])
-    assert len(left.get_lines()[0].get_xdata()) == figures.ONE_STEP_FRAMES
+    assert len(left.get_lines()[0].get_xdata()) == prediction_figures.ONE_STEP_FRAMES
     assert "skill 0.25" in left.get_title("left")
     assert "not defined" in right.get_title("left")
     assert left.get_xlabel() == "time (s)"
@@ -93,7 +93,7 @@ def test_a_simulated_run_stands_below_the_data_on_their_scale() -> None:
     values, mask, one_step, simulated = activity(3)
     quiet = np.zeros(values.shape)
     skill = np.array([0.1, 0.2, 0.3])
-    figure = figures.traces(
+    figure = prediction_figures.traces(
         values,
         mask,
         one_step,
@@ -123,7 +123,7 @@ def test_a_diverged_free_run_does_not_hide_the_data() -> None:
     values, mask, one_step, free_run = activity(1)
     free_run = free_run * 1e6
     nan = np.array([np.nan])
-    figure = figures.traces(
+    figure = prediction_figures.traces(
         values, mask, one_step, free_run, units=["a"], frame_rate=1.0, start=0, skill=nan, correlation=nan
     )
     low, high = figure.axes[1].get_ylim()
@@ -141,7 +141,7 @@ def test_a_diverged_free_run_does_not_hide_the_data() -> None:
     ],
 )
 def test_best_median_worst(ranking: list[float], expected: list[tuple[str, int]]) -> None:
-    assert figures.best_median_worst(np.array(ranking)) == expected
+    assert prediction_figures.best_median_worst(np.array(ranking)) == expected
 
 
 def test_clustering_puts_groups_side_by_side_in_all_panels() -> None:
@@ -150,10 +150,10 @@ def test_clustering_puts_groups_side_by_side_in_all_panels() -> None:
     values = rng.normal(size=(300, 3))[:, group] + 0.2 * rng.normal(size=(300, 10))
     matrix = functional_connectivity(values)
     matrix[4, :] = matrix[:, 4] = np.nan
-    order = figures.unit_order(matrix)
+    order = prediction_figures.unit_order(matrix)
     ranks = [k for k in order if k != 4]
     assert np.count_nonzero(np.diff(group[ranks])) == 2
-    figure = figures.connectivities({"data": matrix, "model": -matrix}, order=order)
+    figure = prediction_figures.connectivities({"data": matrix, "model": -matrix}, order=order)
     first, second = (axes.images[0] for axes in figure.axes[:2])
     assert first.get_clim() == second.get_clim() == (-1, 1)
     assert np.allclose(first.get_array().filled(9), -second.get_array().filled(-9))
@@ -168,7 +168,7 @@ def test_horizon_skill_draws_the_numbers_and_marks_what_falls_off() -> None:
         "ar": {1: 0.0, 5: 0.0, 30: 0.0},
         "my_baseline": {1: 0.0, 5: 0.0, 30: 0.0},
     }
-    figure = figures.horizon_skill(curves, frame_rate=FRAME_RATE)
+    figure = prediction_figures.horizon_skill(curves, frame_rate=FRAME_RATE)
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
     assert list(lines["model"].get_ydata()) == [0.1, 0.3]
     assert list(lines["at initialisation"].get_ydata()) == [-1, -1, 0.1]
@@ -179,7 +179,7 @@ def test_horizon_skill_draws_the_numbers_and_marks_what_falls_off() -> None:
 
 
 def test_horizon_skill_where_nothing_could_be_scored() -> None:
-    figure = figures.horizon_skill({"model": {1: None, 2: None}}, frame_rate=None)
+    figure = prediction_figures.horizon_skill({"model": {1: None, 2: None}}, frame_rate=None)
     assert any("no horizon" in text.get_text() for text in figure.axes[0].texts)
     drawn(figure)
 
@@ -189,7 +189,7 @@ def test_loss_history(epochs: int) -> None:
     x = list(range(epochs))
     phases = ["teacher-forced"] * (epochs // 2) + ["free-running"] * (epochs - epochs // 2)
     loss = [10.0 / (1 + k) for k in x]
-    figure = figures.loss_history(x, loss, [1.1 * one for one in loss], [1 - one for one in loss], phases)
+    figure = prediction_figures.loss_history(x, loss, [1.1 * one for one in loss], [1 - one for one in loss], phases)
     if epochs == 30:
         assert list(figure.axes[0].get_lines()[0].get_ydata()) == loss
         assert len(figure.axes[0].patches) == 1
@@ -198,7 +198,7 @@ def test_loss_history(epochs: int) -> None:
 
 def test_loss_history_without_validation() -> None:
     nan = [float("nan")] * 5
-    drawn(figures.loss_history(range(5), [5, 4, 3, 2, 1], nan, nan, ["teacher-forced"] * 5))
+    drawn(prediction_figures.loss_history(range(5), [5, 4, 3, 2, 1], nan, nan, ["teacher-forced"] * 5))
 
 
 @pytest.mark.parametrize("kind", ["few", "many", "all alike", "all zero", "one", "none", "unchanged"])
@@ -213,8 +213,8 @@ def test_weights_and_time_constants(kind: str) -> None:
         before = after = np.zeros(count)
     elif kind == "unchanged":
         after = before = np.full(count, 0.3)
-    drawn(distributions.weights(before, after))
-    drawn(distributions.time_constants(before, after))
+    drawn(distribution_figures.weights(before, after))
+    drawn(distribution_figures.time_constants(before, after))
 
 
 def test_histogram_counts_every_weight() -> None:
@@ -222,7 +222,7 @@ def test_histogram_counts_every_weight() -> None:
     before = rng.lognormal(0, 1, 1000)
     after = before.copy()
     after[:50] = 0
-    patches = distributions.weights(before, after).axes[0].patches
+    patches = distribution_figures.weights(before, after).axes[0].patches
     counts = [np.round(patch.get_data().values - 0.25).sum() for patch in patches]
     assert counts == [1000, 950]
     assert "50 at 0" in patches[1].get_label()
@@ -230,7 +230,9 @@ def test_histogram_counts_every_weight() -> None:
 
 def test_a_long_legend_leaves_the_panels_their_places() -> None:
     before = np.concatenate([np.zeros(5_000_000, np.float32), np.geomspace(1e-4, 1, 500, dtype=np.float32)])
-    figure = distributions.weights(before, np.concatenate([np.zeros(1_000_000, np.float32), before[1_000_000:] + 1e-3]))
+    figure = distribution_figures.weights(
+        before, np.concatenate([np.zeros(1_000_000, np.float32), before[1_000_000:] + 1e-3])
+    )
     drawn(figure)
     left, right = (axes.get_position() for axes in figure.axes[:2])
     assert "5,000,000 at 0" in figure.legends[0].get_texts()[0].get_text()
@@ -238,10 +240,10 @@ def test_a_long_legend_leaves_the_panels_their_places() -> None:
 
 
 def test_millions_of_weights_are_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(distributions, "_DRAWN_CONNECTIONS", 300_000)
+    monkeypatch.setattr(distribution_figures, "_DRAWN_CONNECTIONS", 300_000)
     before = np.random.default_rng(4).lognormal(-3, 1, 2_000_000).astype(np.float32)
     started = time.perf_counter()
-    figure = distributions.weights(before, before * 1.1)
+    figure = distribution_figures.weights(before, before * 1.1)
     png = saved(figure, tmp_path)
     assert time.perf_counter() - started < 30
     assert "count in a sample of 300,000" in {axes.get_ylabel() for axes in figure.axes}
@@ -252,10 +254,11 @@ def test_millions_of_weights_are_quick(tmp_path: Path, monkeypatch: pytest.Monke
 def test_drawing_leaves_the_users_settings_alone_and_is_repeatable(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
     pictures = [
-        saved(distributions.weights(np.ones(50), np.linspace(0.5, 2, 50)), tmp_path).read_bytes() for _ in range(2)
+        saved(distribution_figures.weights(np.ones(50), np.linspace(0.5, 2, 50)), tmp_path).read_bytes()
+        for _ in range(2)
     ]
     svg = (tmp_path / "figure.svg").read_text()
-    saved(distributions.weights(np.ones(50), np.linspace(0.5, 2, 50)), tmp_path)
+    saved(distribution_figures.weights(np.ones(50), np.linspace(0.5, 2, 50)), tmp_path)
     assert pictures[0] == pictures[1]
     assert svg == (tmp_path / "figure.svg").read_text()
     assert dict(matplotlib.rcParams) == before

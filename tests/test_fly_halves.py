@@ -12,11 +12,11 @@ import pytest
 from fly_files import FlyBrain, fly_brain, write_codex
 
 from connfit.connectome import Connectome
-from connfit.data import wiring_cache
-from connfit.data.fly_halves import halves_connectome, load_fly_halves
-from connfit.data.fly_neurons import read_fly_neurons, region_notes
-from connfit.data.region_names import FLYWIRE_NEUROPILS
-from connfit.data.wiring_cache import cache_folder, cached
+from connfit.datasets import cache as wiring_cache
+from connfit.datasets.cache import cache_folder, cached
+from connfit.datasets.fly_halves import halves_connectome, load_fly_halves
+from connfit.datasets.fly_neurons import read_fly_neurons, region_notes
+from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS
 from connfit.errors import DataError
 
 UNPAIRED = {"EB", "FB", "GNG", "NO", "OCG", "PB", "PRW", "SAD"}

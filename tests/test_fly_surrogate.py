@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from test_fly_teacher import small_wiring
 
-from connfit.data import fly_surrogate as store
-from connfit.data.fly_surrogate import (
+from connfit.datasets.loading import load_connectome, load_recording
+from connfit.datasets.synthetic.fly import fly_surrogate as store
+from connfit.datasets.synthetic.fly.fly_surrogate import (
     FlySurrogate,
     find_fly_surrogate,
     load_fly_surrogate,
@@ -24,12 +25,11 @@ from connfit.data.fly_surrogate import (
     make_fly_surrogate,
     write_fly_surrogate,
 )
-from connfit.data.fly_surrogate_wiring import FlyWiring
-from connfit.data.fly_teacher import FlyTeacher, FlyTeacherConfig
-from connfit.data.load import load_connectome, load_recording
+from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig
+from connfit.datasets.synthetic.fly.fly_wiring import FlyWiring
 from connfit.errors import ConfigError, DataError
-from connfit.preprocess import apply_steps
-from connfit.recording import Recording
+from connfit.recordings import Recording
+from connfit.recordings.preprocess import apply_steps
 
 CONFIG = FlyTeacherConfig(burn_in_s=30.0)
 
@@ -187,7 +187,7 @@ def flies(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
     data = os.environ.get("CONNFIT_DATA")
     if not data or not (Path(data) / "flywire" / "connections_within_hemisphere.parquet").exists():
         pytest.skip("needs the fly's real connections: set CONNFIT_DATA to the folder that holds flywire/")
-    from connfit.data.fly_surrogate_wiring import make_fly_wiring
+    from connfit.datasets.synthetic.fly.fly_wiring import make_fly_wiring
 
     target = tmp_path_factory.mktemp("fly") / "0.05"
     made = write_fly_surrogate(make_fly_wiring(0.05, 0), target, scale=0.05, seed=0, frames=1200, animals=2)

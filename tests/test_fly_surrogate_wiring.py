@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connfit.connectome import from_pairs
-from connfit.data.fly_surrogate_draw import Pools, decreasing_counts, fill, kinds
-from connfit.data.fly_surrogate_generate import Totals
-from connfit.data.fly_surrogate_parts import SUB_BRAIN_ORDER, sub_brain
-from connfit.data.fly_surrogate_statistics import neuropil_pairs, statistics_table, wiring_statistics
-from connfit.data.fly_surrogate_wiring import FlyWiring, make_fly_wiring, wiring_from_real
-from connfit.data.region_names import FLYWIRE_NEUROPILS
+from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS
+from connfit.datasets.synthetic.fly.fly_draw import Pools, decreasing_counts, fill, kinds
+from connfit.datasets.synthetic.fly.fly_generate import Totals
+from connfit.datasets.synthetic.fly.fly_parts import SUB_BRAIN_ORDER, sub_brain
+from connfit.datasets.synthetic.fly.fly_statistics import neuropil_pairs, statistics_table, wiring_statistics
+from connfit.datasets.synthetic.fly.fly_wiring import FlyWiring, make_fly_wiring, wiring_from_real
 from connfit.errors import ConfigError, DataError
 
 GROUPS = ("EB", "PB", "NO", "BU", "GA", "FB", "EB.FB", "SMP", "SMP.SLP", "SLP", "ME", "ME.LO", "LO")

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from connfit.connectome import Connectome, from_pairs
-from connfit.data.fly_activity import measure, missing_units, simulate_flies
-from connfit.data.fly_teacher import FlyTeacher, FlyTeacherConfig, draw_teacher
-from connfit.data.region_names import RECORDED_73
-from connfit.data.surrogate_wiring import WiringConfig, make_wiring
+from connfit.datasets.fly_regions import RECORDED_73
+from connfit.datasets.synthetic.demo_wiring import WiringConfig, make_wiring
+from connfit.datasets.synthetic.fly.fly_activity import measure, missing_units, simulate_flies
+from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig, draw_teacher
 from connfit.errors import ConfigError, DataError
 
 FRAME_RATE = 1.2

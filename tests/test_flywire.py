@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connfit.connectome import Connectome
-from connfit.data.datasets import DATASETS
-from connfit.data.flywire import codex_connectome, load_flywire_783
-from connfit.data.load import load_connectome
-from connfit.data.malecns import malecns_connectome
-from connfit.data.shiu import shiu_connectome
+from connfit.datasets.flywire import codex_connectome, load_flywire_783
+from connfit.datasets.loading import load_connectome
+from connfit.datasets.malecns import malecns_connectome
+from connfit.datasets.named import DATASETS
+from connfit.datasets.shiu import shiu_connectome
 from connfit.errors import ConfigError, ConnfitError, DataError, NotAvailableError
 
 RULE = {"sign_rule": "shiu", "order": "source"}
@@ -248,7 +248,7 @@ def test_a_variant_that_does_not_exist_and_files_that_are_not_here(
     monkeypatch.setenv("CONNFIT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ConfigError, match=r"variant is 'threshold'.*did you mean"):
         load_flywire_783("threshold")
-    monkeypatch.setattr("connfit.data.flywire.locate", _nothing_here)
+    monkeypatch.setattr("connfit.datasets.flywire.locate", _nothing_here)
     with pytest.raises(NotAvailableError):
         load_connectome("flywire-630/no_threshold")
 
@@ -258,7 +258,7 @@ def _nothing_here(name: str, files: object, **options: object) -> object:
 
 
 def test_variants_are_those_of_the_registry() -> None:
-    from connfit.data.flywire import _FILES
+    from connfit.datasets.flywire import _FILES
 
     for name, variants in _FILES.items():
         assert tuple(variants) == DATASETS[name].variants

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from test_state_forcing import NEURONS, SHARED, SINGLE, UNITS, problem
 
-from connfit.analyze.linearised import Shown, tangent_step
-from connfit.analyze.lyapunov import lyapunov_exponent
-from connfit.analyze.stability import jacobian_spectrum
+from connfit.analysis.dynamics.linearised import Shown, tangent_step
+from connfit.analysis.dynamics.lyapunov import lyapunov_exponent
+from connfit.analysis.dynamics.stability import jacobian_spectrum
 from connfit.models import RateModel
 from connfit.models.forward import correct, predict, step
 
@@ -50,7 +50,9 @@ def dense(model: RateModel, params: dict, rates: np.ndarray, given: np.ndarray, 
 
 
 def dense_noisy(model: RateModel, params: dict, rates: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """The same of a step that is shown its own read-out plus noise, as in `connfit.brain_analysis.activity`."""
+    """The same of a step that is shown its own read-out plus noise, as in
+    `connfit.analysis.dynamics.simulated_activity`.
+    """
     return np.asarray(_of_noisy(model, params, jnp.asarray(rates), jnp.asarray(noise)))
 
 

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from connfit.config import EvaluateConfig
-from connfit.evaluate.ar import Ar
-from connfit.evaluate.baselines import BASELINES, hold_last
-from connfit.evaluate.carried_filter import carried_filter
-from connfit.evaluate.gap_filter import filtered_pasts
-from connfit.evaluate.gap_moments import Process, expected_moments, moments_without_gaps
-from connfit.evaluate.kalman import LinearSystem, kalman_filter
-from connfit.evaluate.own_gaps import OwnProcess, filtered_own_pasts, own_moments
-from connfit.evaluate.own_past import OwnMoments
-from connfit.evaluate.scores import score
-from connfit.recording import Recording
+from connfit.evaluation.baselines.ar import Ar
+from connfit.evaluation.baselines.baselines import BASELINES, hold_last
+from connfit.evaluation.baselines.carried_filter import carried_filter
+from connfit.evaluation.baselines.gap_filter import filtered_pasts
+from connfit.evaluation.baselines.gap_moments import Process, expected_moments, moments_without_gaps
+from connfit.evaluation.baselines.kalman import LinearSystem, kalman_filter
+from connfit.evaluation.baselines.own_gaps import OwnProcess, filtered_own_pasts, own_moments
+from connfit.evaluation.baselines.own_past import OwnMoments
+from connfit.evaluation.scores import score
+from connfit.recordings import Recording
 
 CONFIG = EvaluateConfig(
     var_lags=(1, 2), ar_orders=(1, 2, 4), latent_dimensions=(2,), free_run_runs=4, free_run_warmup=20, horizon_starts=16

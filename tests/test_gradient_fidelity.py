@@ -16,14 +16,10 @@ from rich.console import Console
 from small import student, write_files
 from typer.testing import CliRunner
 
-from connfit import cli, run
+from connfit import cli
 from connfit import config as configuration
-from connfit.cohort import Cohort
-from connfit.config import EvaluateConfig, TrainConfig
-from connfit.errors import ConfigError
-from connfit.evaluate.errors import prediction_errors
-from connfit.gradcheck import rules_to_fit
-from connfit.gradient_fidelity import (
+from connfit.analysis.gradients.gradcheck import rules_to_fit
+from connfit.analysis.gradients.gradient_fidelity import (
     Rule,
     Segment,
     _Comparison,
@@ -33,16 +29,21 @@ from connfit.gradient_fidelity import (
     gradient_fidelity,
     rules_to_compare,
 )
-from connfit.learn import PRESETS, Windowed, preset
-from connfit.learning_curves import Contender, _Bench, _Trial, learning_curves
-from connfit.recording import Parts
-from connfit.report import gradient_section
-from connfit.report.gradient_figure import print_fidelity
-from connfit.report.learning_figure import learning_figure, learning_table
-from connfit.report.learning_verdict import verdict
-from connfit.report.limits import credit_limits
-from connfit.simulate import ModelForecaster
-from connfit.train import fit
+from connfit.analysis.gradients.learning_curves import Contender, _Bench, _Trial, learning_curves
+from connfit.analysis.gradients.learning_verdict import verdict
+from connfit.config import EvaluateConfig, TrainConfig
+from connfit.errors import ConfigError
+from connfit.evaluation.squared_errors import prediction_errors
+from connfit.models.rollout import ModelForecaster
+from connfit.recordings import Parts
+from connfit.recordings.cohort import Cohort
+from connfit.report.figures.gradient_figure import print_fidelity
+from connfit.report.figures.learning_figure import learning_figure, learning_table
+from connfit.report.sections import gradient_section
+from connfit.report.sections.limits import credit_limits
+from connfit.training import runs
+from connfit.training.fit import fit
+from connfit.training.learners import PRESETS, Windowed, preset
 
 FRAMES = 24
 
@@ -373,7 +374,7 @@ def test_learning_curves_are_drawn_and_printed() -> None:
 
 def test_every_rule_is_fitted_and_what_is_undefined_is_left_out_with_its_reason(tmp_path: Path) -> None:
     config = configuration.read(write_files(tmp_path))
-    job = run.prepare(config)
+    job = runs.prepare(config)
     rules, reference, left_out = rules_to_fit(job)
     labels = ["hybrid", "d-rtrl", "tbptt", "pp-prop", "immediate", "immediate, K = 8", "bptt"]
     assert [one.label for one in rules] == [*labels, *(f"{label}, RMSprop" for label in labels)]
@@ -381,13 +382,13 @@ def test_every_rule_is_fitted_and_what_is_undefined_is_left_out_with_its_reason(
     assert {one.label for one in rules if not one.credit} == {
         "immediate", "immediate, K = 8", "immediate, RMSprop", "immediate, K = 8, RMSprop"
     }  # fmt: skip
-    forced = run.prepare(configuration.override(config, ["model.state_forcing=0.5", "train.optimiser=rmsprop"]))
+    forced = runs.prepare(configuration.override(config, ["model.state_forcing=0.5", "train.optimiser=rmsprop"]))
     rules, reference, left_out = rules_to_fit(forced, ("rmsprop",))
     assert [one.label for one in rules] == [label for label in labels if label != "pp-prop"]
     assert left_out[0]["rule"] == "pp-prop" and "carry = 'factorised' does not know" in left_out[0]["reason"]
     own = {"d-rtrl": "d-rtrl", "tbptt": "tbptt", "immediate": "immediate", "bptt": "bptt"}
     for name, label in own.items():
-        job = run.prepare(configuration.override(config, [f"learner.preset={name}"]))
+        job = runs.prepare(configuration.override(config, [f"learner.preset={name}"]))
         rules, reference, _ = rules_to_fit(job, ())
         assert reference == label
         assert next(one.learner for one in rules if one.label == label) == job.learner
@@ -395,7 +396,7 @@ def test_every_rule_is_fitted_and_what_is_undefined_is_left_out_with_its_reason(
 
 def test_the_command_measures_a_run_before_and_after_its_fit(tmp_path: Path) -> None:
     config = configuration.override(configuration.read(write_files(tmp_path)), ["train.epochs=1"])
-    run.start(configuration.override(config, ["train.free_run_epochs=0"]), tmp_path / "run")
+    runs.start(configuration.override(config, ["train.free_run_epochs=0"]), tmp_path / "run")
     options = ["--frames", "24", "--segments", "2", "--window", "4"]
     ran = CliRunner().invoke(cli.app, ["gradcheck", str(tmp_path / "run"), *options])
     assert ran.exit_code == 0, ran.output

@@ -14,21 +14,25 @@ from rich.console import Console
 from small import FRAMES, UNITS, write_files
 
 from connfit import config as configuration
-from connfit import run
-from connfit.cohort import Cohort
 from connfit.config import Config, DataConfig, EvaluateConfig
-from connfit.data.load import held_out_from_config, recordings_from_config
+from connfit.datasets.loading import held_out_from_config, recordings_from_config
 from connfit.errors import ConfigError, DataError
-from connfit.evaluate import Forecasts, Mean, Persistence, VarRidge, evaluate_all, pooled_scores, score, write_metrics
-from connfit.evaluate.free_run import OTHERS_RESIDUALS, residuals_of_others, training_residuals
-from connfit.evaluate.held_out import HELD_OUT, mean_connectivity
-from connfit.evaluate.metrics import functional_connectivity
-from connfit.evaluation_run import evaluate_run
-from connfit.recording import Recording
+from connfit.evaluation.baselines.baselines import Mean, Persistence, VarRidge
+from connfit.evaluation.evaluate import evaluate_all, pooled_scores
+from connfit.evaluation.evaluate_run import evaluate_run
+from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.free_run import OTHERS_RESIDUALS, residuals_of_others, training_residuals
+from connfit.evaluation.held_out import HELD_OUT, mean_connectivity
+from connfit.evaluation.metrics import functional_connectivity
+from connfit.evaluation.metrics_file import write_metrics
+from connfit.evaluation.scores import score
+from connfit.recordings import Recording
+from connfit.recordings.cohort import Cohort
 from connfit.report import print_table, write_report
-from connfit.report.comparison import comparison
-from connfit.report.held_out import held_out_limits
-from connfit.train import Fit
+from connfit.report.sections.comparison import comparison
+from connfit.report.sections.held_out_section import held_out_limits
+from connfit.training import runs
+from connfit.training.fit import Fit
 
 CONFIG = EvaluateConfig(free_run_warmup=30, horizon_starts=20, horizons=(1, 5), var_lags=(1,), free_run_runs=4)
 
@@ -280,7 +284,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(folder: Path) -> tuple[Path, Fit, dict]:
     """A run that holds out the second recording, evaluated."""
     out = folder / "run"
-    fitted = run.start(own(folder, 'data.held_out=["movie2"]', "train.epochs=2"), out)
+    fitted = runs.start(own(folder, 'data.held_out=["movie2"]', "train.epochs=2"), out)
     untrained = pooled_scores(fitted.initial_forecaster(), fitted.cohort.recordings, own(folder).evaluate)
     nulls = {"degree_preserving": {**untrained, "what": "the same degrees, partners drawn at random"}}
     return out, fitted, evaluate_run(fitted, out, nulls=nulls)
@@ -288,7 +292,7 @@ def finished(folder: Path) -> tuple[Path, Fit, dict]:
 
 def test_a_fit_is_the_same_whatever_is_held_out(folder: Path, finished: tuple[Path, Fit, dict]) -> None:
     alone = own(folder, "train.epochs=2", f'data.recording_files.files=["{folder}/movie1.npz"]')
-    expected = run.prepare(alone).fit()
+    expected = runs.prepare(alone).fit()
     for key, value in expected.params.items():
         np.testing.assert_array_equal(finished[1].params[key], value)
 
@@ -300,7 +304,7 @@ def test_the_record_says_what_was_held_out(folder: Path, finished: tuple[Path, F
     assert record["held_out"]["movie2"]["left_out"] == []
     assert record["observed"]["train"] == UNITS * 120
     assert configuration.read(out / "config.json").data.held_out == ("movie2",)
-    loaded = run.load_fit(out)
+    loaded = runs.load_fit(out)
     assert [one.name for one in loaded.cohort.held_out] == ["movie2"]
     movie = folder / "movie2.npz"
     kept = movie.read_bytes()
@@ -309,7 +313,7 @@ def test_the_record_says_what_was_held_out(folder: Path, finished: tuple[Path, F
     try:
         np.savez(movie, **{**arrays, "values": arrays["values"] + 1})
         with pytest.raises(DataError, match="not those that this run was made from"):
-            run.load_fit(out)
+            runs.load_fit(out)
     finally:
         movie.write_bytes(kept)
 

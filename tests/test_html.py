@@ -15,13 +15,15 @@ from rich.console import Console
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluate import Persistence, evaluate_all, read_metrics, write_metrics
+from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.evaluate import evaluate_all
+from connfit.evaluation.metrics_file import read_metrics, write_metrics
 from connfit.report import page, print_table, write_report
-from connfit.report.comparison import Row, comparison, observations_in_words, verdict
-from connfit.report.drawings import Drawing
-from connfit.report.fit_limits import limitations
-from connfit.report.picture_budget import draw_all
-from connfit.report.style import new_figure, save_figure
+from connfit.report.figures.drawings import Drawing
+from connfit.report.figures.picture_budget import draw_all
+from connfit.report.figures.style import new_figure, save_figure
+from connfit.report.sections.comparison import Row, comparison, observations_in_words, verdict
+from connfit.report.sections.fit_limits import limitations
 from connfit.report.wording import number
 
 VOID = {"meta", "img", "br", "hr", "link"}
@@ -107,7 +109,7 @@ def test_figures_beyond_the_size_limit_are_named(tmp_path: Path, monkeypatch: py
 
     given = {"scores": [drawing("a", "movie 1"), drawing("b", None)], "parameters": [drawing("c", None)]}
     size = len(save_figure(new_figure(1.0, 1.0), tmp_path, "one")[0].read_bytes())
-    monkeypatch.setattr("connfit.report.picture_budget.MAX_IMAGE_BYTES", 2.5 * size)
+    monkeypatch.setattr("connfit.report.figures.picture_budget.MAX_IMAGE_BYTES", 2.5 * size)
     made = draw_all(given, tmp_path)
     assert [one.name for one, _ in made["scores"]] == ["a", "b"]
     shown = {one.name: "<img" in html for section in made.values() for one, html in section}

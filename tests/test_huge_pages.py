@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connfit.huge_pages import SETTING, VARIABLE, with_huge_pages
+from connfit._system.pages import SETTING, VARIABLE, with_huge_pages
 
 linux = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc" or tuple(map(int, platform.libc_ver()[1].split("."))) < (2, 35),

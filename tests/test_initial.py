@@ -11,15 +11,15 @@ import scipy.sparse as sp
 from networks import random_connectome
 from small import FRAME_RATE, regional_connectome
 
-from connfit.cohort import Cohort
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError
-from connfit.evaluate import Persistence
+from connfit.evaluation.baselines.baselines import Persistence
 from connfit.models import RateModel, Readout, initial_parameters, persistence_drive, spectral_radius_of
 from connfit.models.forward import predict
-from connfit.models.initial import WEIGHTS, initial_magnitudes
-from connfit.recording import Recording
-from connfit.simulate import ModelForecaster
+from connfit.models.init.initial import WEIGHTS, initial_magnitudes
+from connfit.models.rollout import ModelForecaster
+from connfit.recordings import Recording
+from connfit.recordings.cohort import Cohort
 
 BRAIN = regional_connectome()
 BY_NAME = Readout.by_name(BRAIN, [f"n{k}" for k in range(6)])

@@ -11,11 +11,11 @@ from arch.bootstrap import CircularBlockBootstrap
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
-from connfit.evaluate.baselines import Mean, VarRidge
-from connfit.evaluate.errors import PredictionErrors, prediction_errors
-from connfit.evaluate.intervals import block_length, paired_difference, skill_interval
-from connfit.evaluate.scores import score, score_and_forecast
-from connfit.recording import Recording
+from connfit.evaluation.baselines.baselines import Mean, VarRidge
+from connfit.evaluation.intervals import block_length, paired_difference, skill_interval
+from connfit.evaluation.scores import score, score_and_forecast
+from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
+from connfit.recordings import Recording
 
 
 def autoregression(rng: np.random.Generator, phi: float, frames: int, units: int) -> np.ndarray:

@@ -10,11 +10,17 @@ from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluate.baselines import VarRidge
-from connfit.evaluate.kalman import LinearSystem, expectation_maximisation, kalman_filter, smoother, subspace_start
-from connfit.evaluate.lds import OWN_DECAY, Lds
-from connfit.evaluate.scores import score
-from connfit.recording import Recording
+from connfit.evaluation.baselines.baselines import VarRidge
+from connfit.evaluation.baselines.kalman import (
+    LinearSystem,
+    expectation_maximisation,
+    kalman_filter,
+    smoother,
+    subspace_start,
+)
+from connfit.evaluation.baselines.lds import OWN_DECAY, Lds
+from connfit.evaluation.scores import score
+from connfit.recordings import Recording
 
 
 def system(rng: np.random.Generator, units: int = 6, noise: float = 0.3) -> LinearSystem:

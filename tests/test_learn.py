@@ -16,7 +16,7 @@ import pytest
 from networks import Problem, dense_matrices, open_at_zero, pieces, plain_scan, random_problem
 
 from connfit.errors import ConfigError
-from connfit.learn import WindowArrays, Windowed, history_error, preset
+from connfit.training.learners import WindowArrays, Windowed, history_error, preset
 
 pytestmark = pytest.mark.usefixtures("float64")
 

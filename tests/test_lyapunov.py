@@ -10,9 +10,9 @@ import pytest
 from networks import Problem, dense_matrices, random_problem
 from small import student
 
-from connfit.analyze.linearised import settle
-from connfit.analyze.lyapunov import CHUNK, lyapunov_exponent, lyapunov_of
-from connfit.analyze.stability import jacobian_spectrum
+from connfit.analysis.dynamics.linearised import settle
+from connfit.analysis.dynamics.lyapunov import CHUNK, lyapunov_exponent, lyapunov_of
+from connfit.analysis.dynamics.stability import jacobian_spectrum
 from connfit.errors import ConfigError, ConnfitError
 
 

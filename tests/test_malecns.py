@@ -10,8 +10,8 @@ import pyarrow.feather as feather
 import pytest
 from fly_files import FlyBrain, fly_brain, write_malecns
 
-from connfit.data import malecns
-from connfit.data.malecns import load_malecns, malecns_connectome
+from connfit.datasets import malecns
+from connfit.datasets.malecns import load_malecns, malecns_connectome
 from connfit.errors import DataError
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connfit.connectome import Connectome, from_pairs
+from connfit.connectome.matching import match_units
 from connfit.errors import ConfigError, DataError
-from connfit.matching import match_units
 
 
 def brain(ids: object = ("AVAL", "AVAR", "VB2", "RIH", "rih")) -> Connectome:

@@ -12,17 +12,17 @@ import pytest
 import scipy.sparse as sp
 from networks import random_connectome
 
-from connfit import memory
-from connfit.cohort import Cohort
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
-from connfit.learn import Windowed
-from connfit.learn.base import WindowArrays
-from connfit.memory import check_memory, estimate_memory
 from connfit.models import RateModel, Readout, share_strengths
-from connfit.optimiser import OPTIMISERS
-from connfit.recording import Parts, Recording
-from connfit.training_step import StepOptions, training_step
+from connfit.recordings import Parts, Recording
+from connfit.recordings.cohort import Cohort
+from connfit.training import memory
+from connfit.training.learners import Windowed
+from connfit.training.learners.learner import WindowArrays
+from connfit.training.memory import check_memory, estimate_memory
+from connfit.training.optimiser import OPTIMISERS
+from connfit.training.step import StepOptions, training_step
 
 NEURONS, UNITS = 3000, 12
 
@@ -151,16 +151,16 @@ def test_a_fit_that_does_not_fit_stops_with_advice() -> None:
 
 
 def test_a_run_checks_before_it_makes_its_folder(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from connfit import run
     from connfit.cli.console import dataset_config
     from connfit.config import override
+    from connfit.training import runs
 
     monkeypatch.setattr(memory, "memory_limit", lambda: 10**6)
     config = override(dataset_config("demo", ["1"]), ["train.epochs=0", "train.free_run_epochs=0"])
     with pytest.raises(ConfigError, match=r"train\.check_memory = false"):
-        run.start(config, tmp_path / "out")
+        runs.start(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    run.start(override(config, ["train.check_memory=false"]), tmp_path / "out")
+    runs.start(override(config, ["train.check_memory=false"]), tmp_path / "out")
     assert (tmp_path / "out" / "parameters.npz").exists()
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connfit.evaluate.metrics import (
+from connfit.evaluation.metrics import (
     fc_corr,
     functional_connectivity,
     median_of,

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from connfit import cli, report
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation_run import compare_with_nulls
+from connfit.evaluation.evaluate_run import compare_with_nulls
 
 QUICK = ("--set", "train.epochs=1", "--set", "train.free_run_epochs=0")
 

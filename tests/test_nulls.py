@@ -17,10 +17,7 @@ from hypothesis import strategies as st
 from networks import random_connectome
 
 from connfit.connectome import Connectome, from_pairs
-from connfit.errors import ConfigError, DataError
-from connfit.learn import WindowArrays, Windowed
-from connfit.models import RateModel, Readout, initial_parameters
-from connfit.nulls import (
+from connfit.connectome.nulls import (
     NULLS,
     erdos_renyi,
     make_null,
@@ -30,8 +27,11 @@ from connfit.nulls import (
     shuffle_counts,
     shuffle_signs,
 )
-from connfit.nulls.swaps import rewired
-from connfit.region_synapses import RegionSynapses
+from connfit.connectome.nulls.swaps import rewired
+from connfit.connectome.regions import RegionSynapses
+from connfit.errors import ConfigError, DataError
+from connfit.models import RateModel, Readout, initial_parameters
+from connfit.training.learners import WindowArrays, Windowed
 
 NEURONS, INPUTS = 300, 10
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from connfit import ops
 from connfit.errors import ConfigError, DataError, NotAvailableError
-from connfit.ops import native
+from connfit.models import ops
+from connfit.models.ops import native
 
 ROWS, COLUMNS, BATCH, STEPS = 23, 17, 3, 5
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from jax import export
 
-from connfit import ops
-from connfit.ops import native
+from connfit.models import ops
+from connfit.models.ops import native
 
 PATTERN = ops.Pattern.of([0, 2, 2, 3], [1, 0, 1], 2)
 

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connfit import ops
 from connfit.errors import ConfigError
-from connfit.ops import native
+from connfit.models import ops
+from connfit.models.ops import native
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
 

@@ -15,16 +15,17 @@ from networks import Problem, dense_matrices, random_connectome
 from small import NEURONS, student, teacher, write_files
 from typer.testing import CliRunner
 
-from connfit import cli, run
+from connfit import cli
 from connfit import config as configuration
-from connfit.cohort import Cohort
+from connfit.analysis.perturbation import Experiment
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.held_rates import TrainingRange, out_of_range, silent_rates
 from connfit.models import RateModel, Readout, initial_parameters
-from connfit.perturb import CHUNK, Perturbation, parse_neuron_set, settled_rates, simulate_perturbed
-from connfit.perturbation_run import Experiment
-from connfit.recording import Recording
+from connfit.models.held_rates import TrainingRange, out_of_range, silent_rates
+from connfit.models.perturb import CHUNK, Perturbation, parse_neuron_set, settled_rates, simulate_perturbed
+from connfit.recordings import Recording
+from connfit.recordings.cohort import Cohort
+from connfit.training import runs
 
 BIG = 720575940621234567  # above 2^53: neighbours are one number in double precision
 
@@ -292,7 +293,7 @@ def test_names_of_folders_say_what_is_done_and_stay_short() -> None:
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("perturbed")
     config = configuration.override(configuration.read(write_files(folder)), ["train.epochs=1"])
-    run.start(configuration.override(config, ["train.free_run_epochs=0", "data.substeps=2"]), folder / "run")
+    runs.start(configuration.override(config, ["train.free_run_epochs=0", "data.substeps=2"]), folder / "run")
     return folder / "run"
 
 
@@ -337,7 +338,7 @@ def test_the_command_writes_what_it_did(fitted: Path) -> None:
 
 def test_silenced_neurons_are_held_where_their_units_were_lowest(fitted: Path) -> None:
     """With recordings that never come near 0, 0 is no silence: the floor of the training values is."""
-    cohort = run.load_fit(fitted).cohort
+    cohort = runs.load_fit(fitted).cohort
     floor = np.percentile(np.concatenate([one.part("train")[0][:, 1] for one in cohort.recordings]), 1)
     options = ["--silence", "id:n1", "--silence", "id:n30", "--seconds", "6", "--name", "floor"]
     ran = CliRunner().invoke(cli.app, ["simulate", str(fitted), *options])
@@ -407,7 +408,7 @@ def test_the_command_refuses_what_is_wrong(fitted: Path) -> None:
 
 
 def test_a_surrogate_says_so_and_an_unchanged_brain_can_be_drawn() -> None:
-    from connfit.report.perturbation_figure import neurons_figure, responses_figure, what_was_done
+    from connfit.report.figures.perturbation_figure import neurons_figure, responses_figure, what_was_done
 
     row = {"name": "u", "baseline": 1.0, "perturbed": 1.0, "change": 0.0}
     record = {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from connfit.analyze import compare, examine_power_law, fit_power_law, goodness_of_fit
-from connfit.analyze.continuous_tail import continuous_tail
-from connfit.analyze.power_law import sample_power_law
+from connfit.analysis.criticality.continuous_tail import continuous_tail
+from connfit.analysis.criticality.power_law import fit_power_law, sample_power_law
+from connfit.analysis.criticality.power_law_evidence import compare, examine_power_law, goodness_of_fit
 from connfit.errors import DataError
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connfit.errors import ConfigError, ConnfitError, DataError
-from connfit.preprocess import STEPS, apply_steps, scale, to_substeps, unscale, unscale_values
-from connfit.recording import Parts, Recording
+from connfit.recordings import Parts, Recording
+from connfit.recordings.preprocess import STEPS, apply_steps, scale, to_substeps, unscale, unscale_values
 
 RATE = 2.0
 # Every step with options that suit positive traces of 120 frames.

@@ -10,12 +10,12 @@ import pytest
 from answers import answers_of, check_numbers
 from report_run import add_gradients, complete_run, results, run_directory, study_record
 
-from connfit.evaluate import write_metrics
-from connfit.report import gradient_section
-from connfit.report.evidence import Evidence
-from connfit.report.limits import all_limits
-from connfit.report.questions import QUESTIONS, answer_all
+from connfit.evaluation.metrics_file import write_metrics
+from connfit.report.questions.evidence import Evidence
+from connfit.report.questions.questions import QUESTIONS, answer_all
 from connfit.report.run_files import GRADIENT, STUDY
+from connfit.report.sections import gradient_section
+from connfit.report.sections.limits import all_limits
 
 
 @pytest.fixture(scope="module", params=["complete", "fit", "metrics"])

@@ -13,14 +13,14 @@ from small import student, write_files
 
 from connfit import config as configuration
 from connfit.config import FALLBACK, ModelConfig
-from connfit.data.datasets import DATASETS
+from connfit.datasets.named import DATASETS
 from connfit.errors import ConfigError, DataError
-from connfit.job import prepare
-from connfit.rates import RATES, find_rates, parameter_sizes
-from connfit.recipe import BEGIN, GRID, Recipe, automatic, find_recipe
-from connfit.run import load_fit, load_job, start
-from connfit.simulate import ModelForecaster
-from connfit.validation import Validation, validate
+from connfit.models.rollout import ModelForecaster
+from connfit.training.learning_rates import RATES, find_rates, parameter_sizes
+from connfit.training.problem import prepare
+from connfit.training.recipe import BEGIN, GRID, Recipe, automatic, find_recipe
+from connfit.training.runs import load_fit, load_job, start
+from connfit.training.validation import Validation, validate
 
 FIXED = ("drive_start", "state_forcing", "time_constant_frames", "weights", "own_shrinkage", "drive_ridge")
 
@@ -226,8 +226,8 @@ def test_unknown_option_of_the_start_is_an_error():
 def test_the_best_trial_of_rates_is_not_lost():
     """A fit is never worse on validation than the best short training that its rates were found from."""
     from connfit.config import TrainConfig
-    from connfit.learn import Windowed
-    from connfit.train import TRIAL, fit
+    from connfit.training.fit import TRIAL, fit
+    from connfit.training.learners import Windowed
 
     made = student()
     fitted = fit(made.model, made.params, made.cohort, Windowed(8), TrainConfig(epochs=20, patience=1, warmup_frames=5))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connfit.errors import ConfigError, DataError
-from connfit.recording import Parts, Recording
+from connfit.recordings import Parts, Recording
 
 
 def recording(frames: int = 20, count: int = 3, **changes: object) -> Recording:

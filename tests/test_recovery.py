@@ -10,8 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from connfit import cli
-from connfit.errors import ConfigError, DataError
-from connfit.recovery import (
+from connfit.analysis.recovery import (
     Condition,
     Design,
     KnownTeacher,
@@ -24,7 +23,8 @@ from connfit.recovery import (
     regress,
     run_condition,
 )
-from connfit.report.recovery_section import recovery_blocks, recovery_drawings
+from connfit.errors import ConfigError, DataError
+from connfit.report.sections.recovery_section import recovery_blocks, recovery_drawings
 
 SMALL = Design(
     neurons=60,
@@ -109,7 +109,7 @@ def test_a_student_of_all_neurons_recovers_more_than_one_of_few(tmp_path: Path) 
 
 def test_wiring_that_is_wrong_recovers_nothing_of_the_strengths(teacher: KnownTeacher) -> None:
     """The control: believing in connections that are not there, a student predicts new activity less well."""
-    from connfit.nulls import make_null
+    from connfit.connectome.nulls import make_null
 
     measured = teacher.play(1250, process_noise=0.5)
     recorded = choose_recorded(teacher, 1.0)

@@ -11,12 +11,12 @@ import pytest
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluate import recurrent_training
-from connfit.evaluate.baselines import NOT_POOLED, POOLED, VarRidge
-from connfit.evaluate.recurrent import Gru, RateUnits
-from connfit.evaluate.recurrent_training import Setting, Trained, climb, fit_gru, fit_region_rnn
-from connfit.evaluate.scores import score
-from connfit.recording import Recording
+from connfit.evaluation.baselines import recurrent_training
+from connfit.evaluation.baselines.baselines import NOT_POOLED, POOLED, VarRidge
+from connfit.evaluation.baselines.recurrent import Gru, RateUnits
+from connfit.evaluation.baselines.recurrent_training import Setting, Trained, climb, fit_gru, fit_region_rnn
+from connfit.evaluation.scores import score
+from connfit.recordings import Recording
 
 
 def recording(values: np.ndarray, mask: np.ndarray | None = None) -> Recording:
@@ -116,7 +116,7 @@ def test_cells_compute_their_equations() -> None:
 
 
 def test_number_of_parameters() -> None:
-    from connfit.evaluate.recurrent import Network
+    from connfit.evaluation.baselines.recurrent import Network
 
     def count(cell: object) -> int:
         return Network(cell, np.zeros(7), np.ones(7), "", 0, {}).parameters  # type: ignore[arg-type]
@@ -152,7 +152,7 @@ def test_too_short_or_unobserved_recordings_are_refused() -> None:
 
 
 def test_every_baseline_is_pooled_or_says_why_not() -> None:
-    from connfit.evaluate.baselines import BASELINES
+    from connfit.evaluation.baselines.baselines import BASELINES
 
     assert set(BASELINES) == set(POOLED) | set(NOT_POOLED)
     assert not set(POOLED) & set(NOT_POOLED)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from file_server import FileServer, Served, running
 
-from connfit.data import download
-from connfit.data.fetch import fetch
-from connfit.data.registry import DATASETS, DataFile, Dataset, get_dataset, info, locate, search_folders, status
+from connfit.datasets import download
+from connfit.datasets.fetch import fetch
+from connfit.datasets.registry import DATASETS, DataFile, Dataset, get_dataset, info, locate, search_folders, status
 from connfit.errors import ConfigError, DataError, NotAvailableError
 
 CONTENT = b"neuron,sign\n" * 5000
@@ -252,7 +252,7 @@ def test_fly_files_have_the_registered_checksums(
 def test_importing_does_no_work(tmp_path: Path) -> None:
     """No folder is made, nothing is imported that reads data, plots or downloads."""
     code = (
-        "import sys, connfit.data, connfit.preprocess, connfit.matching; "
+        "import sys, connfit.datasets, connfit.recordings.preprocess, connfit.connectome.matching; "
         "print([m for m in ('pooch', 'pynwb', 'oasis', 'requests', 'matplotlib') if m in sys.modules])"
     )
     environment = {"HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin", "JAX_PLATFORMS": "cpu"}

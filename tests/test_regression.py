@@ -9,15 +9,15 @@ import scipy.sparse as sp
 from networks import random_connectome
 
 from connfit import config as configuration
-from connfit.cohort import Cohort
 from connfit.config import Config, DataConfig, ModelConfig
 from connfit.errors import ConfigError
-from connfit.job import prepare
 from connfit.models import RateModel, Readout, initial_parameters, regression_start
 from connfit.models.forward import predict
-from connfit.models.regression import OPEN, ROOM, RegressionStart, open_rates
-from connfit.models.response import LinearBrain
-from connfit.recording import Recording
+from connfit.models.init.regression_start import OPEN, ROOM, RegressionStart, open_rates
+from connfit.models.init.response import LinearBrain
+from connfit.recordings import Recording
+from connfit.recordings.cohort import Cohort
+from connfit.training.problem import prepare
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -77,7 +77,7 @@ def model_of(drive: str = "dense", state_forcing: float = 1.0) -> RateModel:
 @pytest.mark.parametrize("state_forcing", [1.0, 0.5, 1.5])
 def test_known_coefficients_come_back(state_forcing: float, monkeypatch: pytest.MonkeyPatch) -> None:
     # The largest eigenvalue of the simulation is just above the autocorrelation of its first component.
-    monkeypatch.setattr("connfit.models.regression._slowest", lambda _: 1.0)
+    monkeypatch.setattr("connfit.models.init.regression_start._slowest", lambda _: 1.0)
     found = begin(model_of(state_forcing=state_forcing), simulated(state_forcing=state_forcing))
     # 32,000 frames: standard errors are about 0.005 of a unit's own past, and 5 % of a factor that all units share.
     np.testing.assert_allclose(found.own, OWN, atol=0.02)
@@ -135,10 +135,10 @@ def test_a_ridge_draws_what_units_do_to_each_other_from_the_data_towards_the_wir
     unexplained = [error(start) - 0.01 for start in (none, loose, free)]
     assert unexplained[2] < 0.5 * unexplained[0] and unexplained[2] < unexplained[1] < unexplained[0], unexplained
     assert free.growth == pytest.approx(np.abs(np.linalg.eigvals(step)).max(), abs=0.05)
-    monkeypatch.setattr("connfit.models.regression._slowest", lambda _: 0.6)
+    monkeypatch.setattr("connfit.models.init.regression_start._slowest", lambda _: 0.6)
     assert begin(model, recording, 1.0).growth <= 0.6 + ROOM * 0.4 < free.growth
     # A start that grows whatever it is given ends all the same, with nothing across.
-    monkeypatch.setattr("connfit.models.regression._slowest", lambda _: 1.2)
+    monkeypatch.setattr("connfit.models.init.regression_start._slowest", lambda _: 1.2)
     monkeypatch.setattr(
         LinearBrain,
         "growth",
@@ -169,7 +169,7 @@ def test_connections_that_would_make_the_model_grow_are_weakened(monkeypatch: py
     believed = begin(model_of(), recording)
     limit = 0.8
     assert believed.growth > limit
-    monkeypatch.setattr("connfit.models.regression._slowest", lambda _: limit)
+    monkeypatch.setattr("connfit.models.init.regression_start._slowest", lambda _: limit)
     weaker = begin(model_of(), recording)
     assert weaker.growth <= limit
     assert (weaker.factors[0] < believed.factors[0]) and weaker.factors[0] > 0

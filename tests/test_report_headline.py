@@ -13,21 +13,23 @@ import pytest
 from report_run import results, run_directory
 from rich.console import Console
 
-from connfit.evaluate import Mean, evaluate_all, write_metrics
-from connfit.evaluate.ar import Ar
-from connfit.rates import Rates, RateTrial
-from connfit.recipe import Candidate, Recipe
-from connfit.recording import Recording
+from connfit.evaluation.baselines.ar import Ar
+from connfit.evaluation.baselines.baselines import Mean
+from connfit.evaluation.evaluate import evaluate_all
+from connfit.evaluation.metrics_file import write_metrics
+from connfit.recordings import Recording
 from connfit.report import print_table
-from connfit.report.comparison import comparison
-from connfit.report.drawings import drawings
-from connfit.report.fit_limits import limitations
-from connfit.report.headline import headline
-from connfit.report.questions import answer_all
-from connfit.report.recipe import recipe_blocks
+from connfit.report.figures.drawings import drawings
+from connfit.report.questions.questions import answer_all
 from connfit.report.run_files import RunFiles
-from connfit.report.sections import sections
+from connfit.report.sections.comparison import comparison
+from connfit.report.sections.fit_limits import limitations
+from connfit.report.sections.headline import headline
+from connfit.report.sections.order_of_sections import sections
+from connfit.report.sections.recipe_section import recipe_blocks
 from connfit.report.wording import first_of, listed, pretty, span, with_interval
+from connfit.training.learning_rates import Rates, RateTrial
+from connfit.training.recipe import Candidate, Recipe
 
 
 def side(pooled: float, median: float, spread: float = 0.01) -> dict[str, Any]:

@@ -13,16 +13,16 @@ from rich.console import Console
 from small import write_files
 
 from connfit import config as configuration
-from connfit import run
-from connfit.evaluation_run import evaluate_run
+from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.report import print_table
-from connfit.report.drawings import drawings
-from connfit.report.fit_limits import limitations
-from connfit.report.headline import headline
-from connfit.report.held_out import held_out_limits
+from connfit.report.figures.drawings import drawings
 from connfit.report.run_files import RunFiles
-from connfit.report.score_tables import connectivity_blocks, held_out_blocks, score_blocks
-from connfit.report.summary import against_itself, summary
+from connfit.report.sections.fit_limits import limitations
+from connfit.report.sections.headline import headline
+from connfit.report.sections.held_out_section import held_out_limits
+from connfit.report.sections.score_tables import connectivity_blocks, held_out_blocks, score_blocks
+from connfit.report.sections.summary import against_itself, summary
+from connfit.training import runs
 
 OPTIONAL = {
     "nulls": "connfit compare",
@@ -76,7 +76,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ['data.held_out=["movie2"]', "train.epochs=1", "train.free_run_epochs=0", "evaluate.horizons=[1,2,5]"],
     )
     out = folder / "run"
-    evaluate_run(run.start(config, out), out)
+    evaluate_run(runs.start(config, out), out)
     yield out
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from report_run import UNITS, add_gradients, add_simulation, results, run_directory, study_record
 
-from connfit.evaluate.forecast import Forecasts
-from connfit.report.limits import (
+from connfit.evaluation.forecasts import Forecasts
+from connfit.report.questions.report_numbers import report_numbers
+from connfit.report.run_files import GRADIENT, RunFiles
+from connfit.report.sections.limits import (
     all_limits,
     analysis_limits,
     array_limits,
@@ -20,8 +22,6 @@ from connfit.report.limits import (
     simulation_limits,
     study_limits,
 )
-from connfit.report.report_numbers import report_numbers
-from connfit.report.run_files import GRADIENT, RunFiles
 
 
 def with_bounds(folder: Path, at_low: int) -> Path:

@@ -13,13 +13,18 @@ import pytest
 from matplotlib.figure import Figure
 from report_run import add_gradients, add_simulation, run_directory
 
-from connfit import brain_analysis, cli, evaluation_run, gradcheck, recovery, report, run
-from connfit.report import analysis_section, gradient_figure, perturbation_figure, recovery_figure
-from connfit.report.drawings import Drawing
-from connfit.report.picture_budget import draw_all
+from connfit import cli, report
+from connfit.analysis import pipeline, recovery
+from connfit.analysis.gradients import gradcheck
+from connfit.evaluation import evaluate_run
+from connfit.report.figures import gradient_figure, perturbation_figure, recovery_figure
+from connfit.report.figures.drawings import Drawing
+from connfit.report.figures.picture_budget import draw_all
+from connfit.report.figures.style import new_figure
 from connfit.report.run_files import RunFiles
-from connfit.report.sections import sections
-from connfit.report.style import new_figure
+from connfit.report.sections import analysis_section
+from connfit.report.sections.order_of_sections import sections
+from connfit.training import runs
 
 ADDING: dict[str, Callable[[Path], list[str]]] = {
     "evaluate": lambda folder: ["evaluate", str(folder)],
@@ -58,21 +63,21 @@ def test_every_command_that_adds_files_draws_the_report_again(
     monkeypatch.setattr(report, "write_report", draw)
     monkeypatch.setattr(report, "print_table", nothing)
     for module, name, value in (
-        (run, "load_fit", lambda _: SimpleNamespace(unchanged_warning=lambda: None)),
-        (evaluation_run, "evaluate_run", nothing),
-        (evaluation_run, "compare_with_nulls", nothing),
+        (runs, "load_fit", lambda _: SimpleNamespace(unchanged_warning=lambda: None)),
+        (evaluate_run, "evaluate_run", nothing),
+        (evaluate_run, "compare_with_nulls", nothing),
         (gradcheck, "job_of_run", lambda _: (None, None)),
         (gradcheck, "check_gradients", nothing),
         (gradient_figure, "print_fidelity", nothing),
         (recovery, "recover", nothing),
         (recovery_figure, "print_recovery", nothing),
-        (brain_analysis, "analyze_run", lambda *_, **__: ({}, folder / "analysis")),
+        (pipeline, "analyze_run", lambda *_, **__: ({}, folder / "analysis")),
         (analysis_section, "print_analysis", nothing),
         (perturbation_figure, "print_perturbation", nothing),
     ):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(
-        "connfit.perturbation_run.run_experiment", lambda *_, **__: ({"cautions": []}, folder / "simulations")
+        "connfit.analysis.perturbation.run_experiment", lambda *_, **__: ({"cautions": []}, folder / "simulations")
     )
     monkeypatch.setattr(sys, "argv", ["connfit", *ADDING[command](folder)])
     with pytest.raises(SystemExit) as stop:

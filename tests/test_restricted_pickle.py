@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connfit.data import restricted_pickle
-from connfit.data.restricted_pickle import read_pickled_frame
+from connfit.datasets import restricted_pickle
+from connfit.datasets.restricted_pickle import read_pickled_frame
 from connfit.errors import DataError
 
 DTYPES = ("float64", "float32", "int64", "int16", "uint8", "bool", ">f8", ">i4")

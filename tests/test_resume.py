@@ -15,10 +15,10 @@ import pytest
 from small import write_files
 
 from connfit import config as configuration
-from connfit import run
-from connfit.checkpoint import read_arrays, write_arrays
+from connfit._io import read_arrays, write_arrays
 from connfit.errors import DataError
-from connfit.train import Fit, Progress
+from connfit.training import runs
+from connfit.training.fit import Fit, Progress
 
 TIMING = {"ms_per_step", "seconds"}
 
@@ -65,8 +65,8 @@ def fit_in_pieces(config: configuration.Config, out: Path, epochs: int) -> tuple
     while True:
         try:
             if not (out / "config.json").exists():
-                return run.start(config, out, on_progress=interrupt_after(epochs)), interruptions
-            return run.resume(out, on_progress=interrupt_after(epochs)), interruptions
+                return runs.start(config, out, on_progress=interrupt_after(epochs)), interruptions
+            return runs.resume(out, on_progress=interrupt_after(epochs)), interruptions
         except Interruption:
             interruptions += 1
             assert interruptions < 50, "no progress"
@@ -105,7 +105,7 @@ VARIANTS = {
 def test_interrupted_after_every_epoch(files: Path, tmp_path: Path, variant: str) -> None:
     assignments, epochs = VARIANTS[variant]
     config = own(files, *assignments)
-    whole = run.start(config, tmp_path / "whole")
+    whole = runs.start(config, tmp_path / "whole")
     assert (len(whole.history) < config.train.epochs + config.train.free_run_epochs) == ("early" in variant)
     _, interruptions = fit_in_pieces(config, tmp_path / "pieces", epochs)
     assert interruptions >= 2
@@ -114,18 +114,18 @@ def test_interrupted_after_every_epoch(files: Path, tmp_path: Path, variant: str
 
 def test_interrupted_before_the_first_checkpoint(files: Path, tmp_path: Path) -> None:
     config = own(files)
-    run.start(config, tmp_path / "whole")
+    runs.start(config, tmp_path / "whole")
     with pytest.raises(Interruption):
-        run.start(config, tmp_path / "cut", on_progress=interrupt_after(0))
+        runs.start(config, tmp_path / "cut", on_progress=interrupt_after(0))
     assert not (tmp_path / "cut" / "checkpoints" / "latest.npz").exists()
-    run.resume(tmp_path / "cut")
+    runs.resume(tmp_path / "cut")
     assert result(tmp_path / "cut") == result(tmp_path / "whole")
 
 
 def test_resuming_a_finished_run_changes_nothing(files: Path, tmp_path: Path) -> None:
-    first = run.start(own(files), tmp_path / "run")
+    first = runs.start(own(files), tmp_path / "run")
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
-    again = run.resume(tmp_path / "run")
+    again = runs.resume(tmp_path / "run")
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
     assert again.history == first.history and again.performance == first.performance
     for key, value in first.params.items():
@@ -133,51 +133,51 @@ def test_resuming_a_finished_run_changes_nothing(files: Path, tmp_path: Path) ->
 
 
 def test_a_run_killed_between_its_last_checkpoint_and_its_parameters(files: Path, tmp_path: Path) -> None:
-    run.start(own(files), tmp_path / "run")
+    runs.start(own(files), tmp_path / "run")
     whole = result(tmp_path / "run")
     (tmp_path / "run" / "parameters.npz").unlink()
-    run.resume(tmp_path / "run")
+    runs.resume(tmp_path / "run")
     assert result(tmp_path / "run") == whole
 
 
 def test_what_a_kill_leaves_half_written_is_not_used_and_cleared_away(files: Path, tmp_path: Path) -> None:
     config = own(files)
-    run.start(config, tmp_path / "whole")
+    runs.start(config, tmp_path / "whole")
     with pytest.raises(Interruption):
-        run.start(config, tmp_path / "cut", on_progress=interrupt_after(2))
+        runs.start(config, tmp_path / "cut", on_progress=interrupt_after(2))
     parts = [tmp_path / "cut" / name for name in ("checkpoints/.latest.npz.99999.part", ".history.csv.99999.part")]
     for part in parts:
         part.write_bytes(b"half a ")
-    run.resume(tmp_path / "cut")
+    runs.resume(tmp_path / "cut")
     assert result(tmp_path / "cut") == result(tmp_path / "whole")
     assert not any(part.exists() for part in parts)
 
 
 def test_a_damaged_checkpoint_is_named(files: Path, tmp_path: Path) -> None:
     with pytest.raises(Interruption):
-        run.start(own(files), tmp_path / "run", on_progress=interrupt_after(2))
+        runs.start(own(files), tmp_path / "run", on_progress=interrupt_after(2))
     path = tmp_path / "run" / "checkpoints" / "latest.npz"
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"latest.npz: damaged, or not written by connfit"):
-        run.resume(tmp_path / "run")
+        runs.resume(tmp_path / "run")
     path.unlink()
-    run.resume(tmp_path / "run")
+    runs.resume(tmp_path / "run")
 
 
 def test_the_state_in_a_checkpoint_is_the_state_of_the_fit(files: Path, tmp_path: Path) -> None:
     """Adam's moments and counter included, or the first steps after resuming would be others."""
     path = tmp_path / "state.npz"
     states = []
-    run.prepare(own(files)).fit(
-        on_epoch=lambda state: (run._write_state(path, state, "adam"), states.append(run._read_state(path)))
+    runs.prepare(own(files)).fit(
+        on_epoch=lambda state: (runs._write_state(path, state, "adam"), states.append(runs._read_state(path)))
     )
     middle = states[1]
     assert int(middle.optimiser.count) == 2 * 30 and not middle.finished  # 15 windows of each of two recordings
     assert all(np.abs(middle.optimiser.mu[key]).max() > 0 for key in middle.params)
     assert all(np.abs(middle.optimiser.nu[key]).max() > 0 for key in middle.params)
-    run._write_state(path, middle, "adam")
-    again = run._read_state(path)
+    runs._write_state(path, middle, "adam")
+    again = runs._read_state(path)
     arrays = ("params", "best_params", "optimiser")
     facts = [{key: value for key, value in vars(one).items() if key not in arrays} for one in (again, middle)]
     assert facts[0] == facts[1] and facts[0]["history"]
@@ -185,16 +185,16 @@ def test_the_state_in_a_checkpoint_is_the_state_of_the_fit(files: Path, tmp_path
 
 def test_checkpoints_of_releases_that_knew_adam_alone_are_read(files: Path, tmp_path: Path) -> None:
     """They hold `count`, `mu/...` and `nu/...`, and no name of the optimiser."""
-    whole = run.start(own(files), tmp_path / "whole")
+    whole = runs.start(own(files), tmp_path / "whole")
     with pytest.raises(Interruption):
-        run.start(own(files), tmp_path / "cut", on_progress=interrupt_after(2))
+        runs.start(own(files), tmp_path / "cut", on_progress=interrupt_after(2))
     path = tmp_path / "cut" / "checkpoints" / "latest.npz"
     arrays, meta = read_arrays(path)
     assert meta.pop("optimiser") == "adam"
     names = {key.partition("/")[0] for key in arrays}
     assert names == {"params", "best", "mu", "nu", "count"}
     write_arrays(path, arrays, meta)
-    again = run.resume(tmp_path / "cut")
+    again = runs.resume(tmp_path / "cut")
     for key, value in whole.params.items():
         np.testing.assert_array_equal(again.params[key], value)
 
@@ -239,7 +239,7 @@ class Killer:
     def kill_at_random(self, out: Path, rng: np.random.Generator, whole_s: float, training_s: float) -> bool:
         """Whether the process was killed (it may end before)."""
         process = self.start(out)
-        checkpoint = out / run.CHECKPOINT
+        checkpoint = out / runs.CHECKPOINT
         before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
         delay = rng.uniform(0, whole_s)
         if self.kills % 2:
@@ -251,7 +251,7 @@ class Killer:
         process.kill()
         process.wait()
         self.kills += 1
-        self.unfinished_checkpoints += checkpoint.exists() and not run._read_state(checkpoint).finished
+        self.unfinished_checkpoints += checkpoint.exists() and not runs._read_state(checkpoint).finished
         return True
 
 
@@ -266,7 +266,7 @@ def kill_and_resume(files: Path, work: Path, kills: int, *, epochs: int, by_comm
         assert killer.finish(killer.start(whole), 300)
         whole_s = time.perf_counter() - began
     else:
-        run.start(configuration.read(config), whole)  # in this process, which has compiled it already
+        runs.start(configuration.read(config), whole)  # in this process, which has compiled it already
     expected = result(whole)
     with (whole / "history.csv").open(newline="") as file:
         training_s = sum(float(row["seconds"]) for row in csv.DictReader(file))

@@ -14,12 +14,12 @@ import pytest
 from small import FRAMES, NEURONS, UNITS, teacher, write_files
 
 from connfit import config as configuration
-from connfit import run
-from connfit.checkpoint import read_arrays, write_arrays
+from connfit._io import read_arrays, write_arrays
 from connfit.config import Config
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.train import Fit
+from connfit.training import runs
+from connfit.training.fit import Fit
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(folder: Path) -> Iterator[tuple[Path, Fit]]:
     """A finished run."""
     out = folder / "finished"
-    yield out, run.start(own(folder), out, command="connfit fit own.toml")
+    yield out, runs.start(own(folder), out, command="connfit fit own.toml")
 
 
 def own(folder: Path, *assignments: str) -> Config:
@@ -77,7 +77,7 @@ def test_parameters_on_disk_are_those_of_the_fit(finished: tuple[Path, Fit]) -> 
     arrays, meta = read_arrays(out / "parameters.npz")
     assert {"ms_per_step", "first_step_s", "steps", "peak_rss_bytes"} == set(meta["performance"])
     assert meta["performance"]["peak_rss_bytes"] > 50e6
-    loaded = run.load_fit(out)
+    loaded = runs.load_fit(out)
     assert loaded.history == fitted.history and loaded.performance == fitted.performance
     for key, value in fitted.params.items():
         np.testing.assert_array_equal(loaded.params[key], value)
@@ -105,18 +105,18 @@ def test_the_configuration_is_resolved_and_repeats_the_run(folder: Path, finishe
     assert resolved.model.readout == "names"
     assert resolved.model.learn == ("weights", "time_constants", "bias", "drive")
     assert resolved.data.preprocess == ({"step": "scale", "method": "std", "margin": 2.0},)  # that of own files
-    assert run.prepare(resolved).config == resolved, "resolving twice changes something"
-    again = run.start(resolved, folder / "again")
+    assert runs.prepare(resolved).config == resolved, "resolving twice changes something"
+    again = runs.start(resolved, folder / "again")
     for key, value in fitted.params.items():
         np.testing.assert_array_equal(again.params[key], value)
 
 
 def test_presets_are_resolved_to_their_dials(folder: Path) -> None:
-    job = run.prepare(own(folder, "learner.preset=bptt", "data.substeps=2"))
+    job = runs.prepare(own(folder, "learner.preset=bptt", "data.substeps=2"))
     resolved = job.config.learner
     assert (resolved.preset, resolved.credit, resolved.carry) == (None, "network", "none")
     assert resolved.window >= (120 - 1) * 2, "one window must hold the whole training part"
-    rtrl = run.prepare(own(folder, "learner.preset=d-rtrl")).config.learner
+    rtrl = runs.prepare(own(folder, "learner.preset=d-rtrl")).config.learner
     assert (rtrl.window, rtrl.credit, rtrl.carry) == (8, "neuron", "trace")
 
 
@@ -145,7 +145,7 @@ def test_presets_are_resolved_to_their_dials(folder: Path) -> None:
     ],
 )
 def test_parameters_are_counted_by_group(folder: Path, assignments: list[str], expected: dict) -> None:
-    counts = run.prepare(own(folder, *assignments)).parameter_counts()
+    counts = runs.prepare(own(folder, *assignments)).parameter_counts()
     assert {key: value for key, value in counts.items() if value} == expected
     assert {"weights", "time_constants", "bias", "drive"} <= set(counts)
 
@@ -168,7 +168,7 @@ def test_groups_that_do_not_exist_stop_a_run_before_it_starts(
     folder: Path, tmp_path: Path, assignments: list[str], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
-        run.start(own(folder, *assignments), tmp_path / "out")
+        runs.start(own(folder, *assignments), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -177,7 +177,7 @@ def test_a_run_with_gains_keeps_gains_weights_and_what_each_gain_is(folder: Path
         folder, "model.strengths=gain_per_type_pair", "data.connectome.type=region", "model.weight_spread=0.4",
         "train.free_run_epochs=0",
     )  # fmt: skip
-    fitted = run.start(config, tmp_path / "out")
+    fitted = runs.start(config, tmp_path / "out")
     gains = pd.read_csv(tmp_path / "out" / "gains.csv")
     assert list(gains) == ["kind", "post", "pre", "connections", "synapses", "start", "fitted"]
     initial, _ = read_arrays(tmp_path / "out" / "parameters_initial.npz")
@@ -194,14 +194,14 @@ def test_a_run_with_gains_keeps_gains_weights_and_what_each_gain_is(folder: Path
     for arrays, ratio in ((initial, ratios[0]), (final, ratios[1])):
         scale = arrays["weights"] / (ratio * brain.counts)
         np.testing.assert_allclose(scale, scale[0], rtol=1e-5)  # synapse counts times the gain, and one scale
-    loaded = run.load_fit(tmp_path / "out")
+    loaded = runs.load_fit(tmp_path / "out")
     assert set(loaded.params) == set(fitted.params)
     np.testing.assert_array_equal(loaded.params["gains"], fitted.params["gains"])
     movie = fitted.cohort.recordings[0]
     np.testing.assert_array_equal(loaded.forecaster().one_step(movie), fitted.forecaster().one_step(movie))
     write_arrays(tmp_path / "out" / "parameters.npz", {**final, "weights": 2 * final["weights"]}, meta)
     with pytest.raises(DataError, match="magnitudes that its gains multiply are not those"):
-        run.load_fit(tmp_path / "out")
+        runs.load_fit(tmp_path / "out")
 
 
 def test_neurons_without_a_type_are_counted(folder: Path) -> None:
@@ -209,7 +209,7 @@ def test_neurons_without_a_type_are_counted(folder: Path) -> None:
     write_files(folder / "some")
     table = pd.read_csv(folder / "some" / "neurons.csv")
     table.assign(type=["T1"] * 30 + [None] * 10).to_csv(folder / "some" / "neurons.csv", index=False)
-    job = run.prepare(own(folder / "some", "model.strengths=gain_per_type_pair", "data.connectome.type=type"))
+    job = runs.prepare(own(folder / "some", "model.strengths=gain_per_type_pair", "data.connectome.type=type"))
     assert "10 of 40 neurons have no type" in "; ".join(job.cautions())
     assert job.parameter_counts()["gains"] == 4
 
@@ -219,12 +219,12 @@ def test_units_that_are_regions_are_read_by_anatomy(folder: Path, tmp_path: Path
     _, movies = teacher()
     np.savez(tmp_path / "regions.npz", values=movies[0].values[:, :3], units=np.array(["B", "A", "D"]), frame_rate=2.0)
     only = ('data.recording_files.files=["' + str(tmp_path / "regions.npz") + '"]', "model.readout=auto")
-    job = run.prepare(own(tmp_path, *only))
+    job = runs.prepare(own(tmp_path, *only))
     assert job.config.model.readout == "anatomical" and job.matches["regions"].column == "region"
     assert job.readout.unit_names == ("B", "A", "D")
     np.savez(tmp_path / "regions.npz", values=movies[0].values[:, :3], units=np.array(["x", "y", "z"]), frame_rate=2.0)
     with pytest.raises(DataError, match=r"no unit of recording 'regions' is a neuron id or a region .*x, y, z"):
-        run.prepare(own(tmp_path, *only))
+        runs.prepare(own(tmp_path, *only))
 
 
 def test_units_without_a_neuron_are_reported_or_an_error(tmp_path: Path) -> None:
@@ -232,15 +232,15 @@ def test_units_without_a_neuron_are_reported_or_an_error(tmp_path: Path) -> None
     _, movies = teacher()
     units = np.array([*movies[0].units[:-1], "stranger"])
     np.savez(tmp_path / "movie1.npz", values=movies[0].values, units=units, frame_rate=2.0)
-    job = run.prepare(own(tmp_path))
+    job = runs.prepare(own(tmp_path))
     assert job.matches["movie1"].unmatched == ("stranger",)
     assert job.cohort.recordings[0].units == movies[0].units[:-1]
     with pytest.raises(DataError, match="stranger"):
-        run.prepare(own(tmp_path, "data.unmatched_units=error"))
+        runs.prepare(own(tmp_path, "data.unmatched_units=error"))
 
 
 def test_every_part_of_the_data_counts_in_the_fingerprint(folder: Path) -> None:
-    job = run.prepare(own(folder))
+    job = runs.prepare(own(folder))
     brain, cohort = job.connectome, job.cohort
     first, second = cohort.recordings
 
@@ -276,63 +276,63 @@ def test_every_part_of_the_data_counts_in_the_fingerprint(folder: Path) -> None:
     hidden = [replace(first, values=np.where(mask, first.values, value), mask=mask) for value in (1.0, np.nan)]
     one, other = (replace(job, cohort=replace(cohort, recordings=(movie, second))) for movie in hidden)
     assert one.fingerprint() == other.fingerprint()
-    assert run.prepare(own(folder)).fingerprint() == job.fingerprint()
+    assert runs.prepare(own(folder)).fingerprint() == job.fingerprint()
 
 
 def test_a_folder_that_holds_a_run_or_is_a_file_is_refused(folder: Path, finished: tuple[Path, Fit]) -> None:
     before = (finished[0] / "parameters.npz").read_bytes()
     with pytest.raises(ConfigError, match="holds a run already: resume it, or give another --out"):
-        run.start(own(folder), finished[0])
+        runs.start(own(folder), finished[0])
     assert (finished[0] / "parameters.npz").read_bytes() == before
     with pytest.raises(ConfigError, match="is a file: give a folder"):
-        run.start(own(folder), folder / "own.toml")
+        runs.start(own(folder), folder / "own.toml")
 
 
 def test_wrong_data_leave_no_folder_behind(folder: Path) -> None:
     with pytest.raises(ConfigError, match="outside the bounds"):
-        run.start(own(folder, "model.time_constant_frames=1000"), folder / "nothing")
+        runs.start(own(folder, "model.time_constant_frames=1000"), folder / "nothing")
     assert not (folder / "nothing").exists()
 
 
 def test_a_fit_that_diverges_names_the_last_good_checkpoint(folder: Path) -> None:
     out = folder / "diverged"
     with pytest.raises(DivergedError, match=r"not finite in window .*; there is no checkpoint before it"):
-        run.start(own(folder, "train.learning_rate=1e30"), out)
+        runs.start(own(folder, "train.learning_rate=1e30"), out)
     config = own(folder)
-    run.start(config, folder / "good")
+    runs.start(config, folder / "good")
     (out / "checkpoints" / "latest.npz").write_bytes((folder / "good" / "checkpoints" / "latest.npz").read_bytes())
-    state = run._read_state(out / "checkpoints" / "latest.npz")
+    state = runs._read_state(out / "checkpoints" / "latest.npz")
     assert state.rates is not None
     rates = replace(state.rates, learning_rate=1e30)
-    run._write_state(
+    runs._write_state(
         out / "checkpoints" / "latest.npz", replace(state, finished=False, epoch=0, phase=0, rates=rates), "adam"
     )
     with pytest.raises(DivergedError, match=r"the last good checkpoint is .*diverged/checkpoints/latest.npz"):
-        run.resume(out)
+        runs.resume(out)
 
 
 def test_what_is_no_finished_run_is_named(folder: Path, tmp_path: Path) -> None:
-    for action in (run.resume, run.load_fit):
+    for action in (runs.resume, runs.load_fit):
         with pytest.raises(DataError, match=r"no run here. Give the folder that `connfit fit --out` wrote"):
             action(tmp_path)
-    run.start(own(folder), tmp_path / "half")
+    runs.start(own(folder), tmp_path / "half")
     (tmp_path / "half" / "parameters.npz").unlink()
     with pytest.raises(DataError, match=r"the fit has not finished. Go on with `connfit resume "):
-        run.load_fit(tmp_path / "half")
+        runs.load_fit(tmp_path / "half")
     (tmp_path / "half" / "record.json").write_text("{")
     with pytest.raises(DataError, match=r"record.json: damaged"):
-        run.resume(tmp_path / "half")
+        runs.resume(tmp_path / "half")
 
 
 def test_changed_data_are_noticed(tmp_path: Path) -> None:
     write_files(tmp_path)
-    run.start(own(tmp_path), tmp_path / "run")
+    runs.start(own(tmp_path), tmp_path / "run")
     edges = pd.read_csv(tmp_path / "edges.csv")
     edges.loc[5, "synapses"] += 1
     edges.to_csv(tmp_path / "edges.csv", index=False)
-    for action in (run.resume, run.load_fit):
+    for action in (runs.resume, runs.load_fit):
         with pytest.raises(DataError, match=r"are not those that this run was made from. Restore the files"):
             action(tmp_path / "run")
     (tmp_path / "edges.csv").unlink()
     with pytest.raises(DataError, match=r"edges\.csv"):
-        run.resume(tmp_path / "run")
+        runs.resume(tmp_path / "run")

@@ -11,17 +11,17 @@ import pytest
 from small import FRAME_RATE, UNITS, student, teacher, write_files
 
 from connfit import config as configuration
-from connfit import run
-from connfit.cohort import Cohort
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
-from connfit.evaluation_run import evaluate_run
-from connfit.job import prepare
-from connfit.learn import Windowed
-from connfit.preprocess.common import long_gaps
-from connfit.recording import Parts, Recording
-from connfit.train import Fit, fit
-from connfit.validation import members_left_out
+from connfit.evaluation.evaluate_run import evaluate_run
+from connfit.recordings import Parts, Recording
+from connfit.recordings.cohort import Cohort
+from connfit.recordings.preprocess.step_record import long_gaps
+from connfit.training import runs
+from connfit.training.fit import Fit, fit
+from connfit.training.learners import Windowed
+from connfit.training.problem import prepare
+from connfit.training.validation import members_left_out
 
 
 def fit_of(recordings: list[Recording], **options: object) -> Fit:
@@ -65,7 +65,7 @@ def test_a_run_of_short_recordings_leaves_no_folder(tmp_path: Path) -> None:
     config = configuration.read(write_files(tmp_path))
     config = configuration.override(config, ["train.warmup_frames=130"])
     with pytest.raises(ConfigError, match=r"train\.warmup_frames = 130"):
-        run.start(config, tmp_path / "out")
+        runs.start(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -79,7 +79,7 @@ def test_a_short_member_of_a_cohort_is_named_and_not_counted(tmp_path: Path) -> 
     said = [one for one in job.cautions() if "contributes nothing to the loss" in one]
     assert len(said) == 1 and said[0].startswith("movie2: ") and "18 training frames" in said[0]
     out = tmp_path / "out"
-    fitted = run.start(configuration.override(config, ["train.free_run_epochs=0", 'evaluate.baselines=["mean"]']), out)
+    fitted = runs.start(configuration.override(config, ["train.free_run_epochs=0", 'evaluate.baselines=["mean"]']), out)
     record = json.loads((out / "record.json").read_text())
     assert said[0] in record["cautions"]
     assert record["observations"]["train"] == (120 - 1 - 20) * UNITS

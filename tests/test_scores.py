@@ -10,18 +10,20 @@ import pytest
 import scipy.linalg
 from networks import dense_matrices, random_problem
 
-from connfit.cohort import Cohort
 from connfit.config import EvaluateConfig
 from connfit.config import from_dict as config_from_dict
 from connfit.errors import ConfigError, DataError
-from connfit.evaluate import Forecasts, Persistence, VarRidge, evaluate_all, read_metrics, score, write_metrics
-from connfit.evaluate.baselines import BASELINES
-from connfit.evaluate.free_run import MIN_RESIDUALS, draw_noise, fc_corr_error, free_run_block, training_residuals
-from connfit.evaluate.metrics import functional_connectivity
-from connfit.evaluate.predictions import MIN_STARTS, horizon_starts
-from connfit.evaluate.scores import score_and_forecast
-from connfit.recording import PART_NAMES, Parts, Recording
-from connfit.simulate import ModelForecaster
+from connfit.evaluation.baselines.baselines import BASELINES, Persistence, VarRidge
+from connfit.evaluation.evaluate import evaluate_all
+from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.free_run import MIN_RESIDUALS, draw_noise, fc_corr_error, free_run_block, training_residuals
+from connfit.evaluation.metrics import functional_connectivity
+from connfit.evaluation.metrics_file import read_metrics, write_metrics
+from connfit.evaluation.predictions import MIN_STARTS, horizon_starts
+from connfit.evaluation.scores import score, score_and_forecast
+from connfit.models.rollout import ModelForecaster
+from connfit.recordings import PART_NAMES, Parts, Recording
+from connfit.recordings.cohort import Cohort
 
 CONFIG = EvaluateConfig(free_run_warmup=50, horizon_starts=40)
 

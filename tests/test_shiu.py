@@ -14,8 +14,8 @@ import pytest
 from fly_files import FlyBrain, fly_brain, write_codex, write_shiu
 
 from connfit.connectome import Connectome
-from connfit.data import shiu
-from connfit.data.shiu import shiu_connectome
+from connfit.datasets import shiu
+from connfit.datasets.shiu import shiu_connectome
 from connfit.errors import ConfigError, DataError, NotAvailableError
 
 

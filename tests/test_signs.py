@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connfit.data.signs import ALIASES, RULES, UNKNOWN_POLICIES, assign_signs, canonical_transmitter
+from connfit.connectome.signs import ALIASES, RULES, UNKNOWN_POLICIES, assign_signs, canonical_transmitter
 from connfit.errors import ConfigError, DataError
 
 SIX = ["ACH", "DA", "GABA", "GLUT", "OCT", "SER"]

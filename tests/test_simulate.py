@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from small import FRAMES, UNITS, Student, student, teacher
 
-from connfit.cohort import Cohort
 from connfit.errors import ConfigError
-from connfit.evaluate import Forecaster
-from connfit.evaluate.forecast import SharingForecaster
-from connfit.recording import Recording
-from connfit.simulate import CHUNK, ModelForecaster
+from connfit.evaluation.forecasts import Forecaster, SharingForecaster
+from connfit.models.rollout import CHUNK, ModelForecaster
+from connfit.recordings import Recording
+from connfit.recordings.cohort import Cohort
 
 CLOSE = {"rtol": 2e-4, "atol": 2e-5}  # float32 against float64 over a few hundred steps of a contracting network
 

@@ -11,9 +11,9 @@ import scipy.sparse as sp
 from networks import Problem, dense_matrices, random_connectome, random_problem
 from small import student
 
-from connfit.analyze.linearised import settle
-from connfit.analyze.spectrum import Spectrum, arpack_bytes, leading_eigenvalues
-from connfit.analyze.stability import jacobian_spectrum, linear_model_spectrum, weight_spectrum
+from connfit.analysis.dynamics.linearised import settle
+from connfit.analysis.dynamics.spectrum import Spectrum, arpack_bytes, leading_eigenvalues
+from connfit.analysis.dynamics.stability import jacobian_spectrum, linear_model_spectrum, weight_spectrum
 from connfit.errors import ConfigError, ConnfitError, DataError
 from connfit.models import RateModel, Readout
 

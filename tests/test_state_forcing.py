@@ -11,14 +11,14 @@ import pytest
 import scipy.sparse as sp
 from networks import pieces, random_connectome
 
-from connfit.cohort import Cohort
 from connfit.errors import ConfigError, DataError
-from connfit.learn import WindowArrays, Windowed
 from connfit.models import RateModel, Readout
 from connfit.models.forward import correct, predict, run_window
 from connfit.models.maps import SparseMap
-from connfit.recording import Recording
-from connfit.simulate import ModelForecaster
+from connfit.models.rollout import ModelForecaster
+from connfit.recordings import Recording
+from connfit.recordings.cohort import Cohort
+from connfit.training.learners import WindowArrays, Windowed
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -13,11 +13,11 @@ from networks import Problem, pieces, plain_scan, random_problem
 
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
-from connfit.learn import Windowed, preset
 from connfit.models import RateModel, initial_parameters, share_strengths, spectral_radius_of, start_magnitudes
 from connfit.models.base import Params
 from connfit.models.gains import share_gains
 from connfit.models.maps import GainMap
+from connfit.training.learners import Windowed, preset
 
 SHARED = ("gain_per_neuron", "gain_per_type_pair")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from connfit.config import EvaluateConfig
-from connfit.evaluate import Persistence, evaluate_all, strongest_baseline
-from connfit.recording import Recording
+from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.evaluate import evaluate_all
+from connfit.evaluation.strongest import strongest_baseline
+from connfit.recordings import Recording
 
 
 def test_it_is_the_one_of_highest_skill_at_the_horizon_and_on_the_part() -> None:

@@ -23,24 +23,24 @@ from typer.testing import CliRunner
 from watched import watched
 
 from connfit import config as configuration
-from connfit import run
-from connfit.checkpoint import read_arrays
+from connfit._io import read_arrays
 from connfit.cli import app
 from connfit.config import Config
 from connfit.errors import ConfigError, DataError
-from connfit.evaluate.metrics_file import read_metrics
-from connfit.evaluate.scores import score
-from connfit.evaluation_run import evaluate_run
-from connfit.report.comparison import number
-from connfit.report.limits import study_limits
-from connfit.report.questions import answer_all
+from connfit.evaluation.evaluate_run import evaluate_run
+from connfit.evaluation.metrics_file import read_metrics
+from connfit.evaluation.scores import score
+from connfit.evaluation.study.rows import WEIGHT_SPREAD, row_config, study_config, study_rows
+from connfit.evaluation.study.run_study import StudyOptions, plan_study, read_study, run_study
+from connfit.evaluation.study.tasks import Task
+from connfit.evaluation.study.verdict import verdict_sentences
+from connfit.report.console_study import print_study
+from connfit.report.questions.questions import answer_all
 from connfit.report.run_files import STUDY as STUDY_FILE
-from connfit.report.study_section import study_blocks, study_drawings
-from connfit.report.study_table import print_study
-from connfit.study import StudyOptions, row_config, run_study, study_rows, verdict_sentences
-from connfit.study.full import plan_study, read_study
-from connfit.study.rows import WEIGHT_SPREAD, study_config
-from connfit.study.tasks import Task
+from connfit.report.sections.comparison import number
+from connfit.report.sections.limits import study_limits
+from connfit.report.sections.study_section import study_blocks, study_drawings
+from connfit.training import runs
 
 ROWS = ("shuffle_signs", "no_drive", "gain_per_type_pair", "mean", "var_ridge")
 OPTIONS = StudyOptions(seeds=2, rows=ROWS, jobs=2)
@@ -61,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         configuration.read(files / "own.toml"),
         ["train.epochs=12", "train.free_run_epochs=1", 'evaluate.baselines=["mean"]', "train.patience=null"],
     )
-    evaluate_run(run.start(config, files / "run"), files / "run")
+    evaluate_run(runs.start(config, files / "run"), files / "run")
     return files / "run"
 
 
@@ -70,7 +70,7 @@ def study(folder: Path) -> dict[str, Any]:
     """The study of it: killed in the middle of its first fits, and done again."""
     with (folder / "killed.txt").open("w") as log:
         process = subprocess.Popen([sys.executable, "-c", STUDY, str(folder), *ROWS], stderr=log, stdout=log)
-    checkpoint = folder / "study" / "runs" / "connectome-seed3" / run.CHECKPOINT
+    checkpoint = folder / "study" / "runs" / "connectome-seed3" / runs.CHECKPOINT
     while not checkpoint.exists():
         assert process.poll() is None, (folder / "killed.txt").read_text()
         time.sleep(0.01)
@@ -120,7 +120,7 @@ def test_a_row_that_cannot_be_computed_says_why_and_stops_no_other(study: dict[s
 
 def test_scores_are_those_of_the_run_directories(folder: Path, study: dict[str, Any]) -> None:
     """A row's numbers come again from its own run directory, by the code that scores any fit."""
-    fitted = run.load_fit(folder / "study" / "runs" / "shuffle_signs-seed4")
+    fitted = runs.load_fit(folder / "study" / "runs" / "shuffle_signs-seed4")
     config = configuration.read(folder / "config.json").evaluate
     parts = [score(fitted.forecaster(), one, config, ahead_of=("test",))["test"] for one in fitted.cohort.recordings]
     row = row_of(study, "shuffle_signs")
@@ -147,7 +147,7 @@ def test_a_study_that_was_killed_ends_where_one_that_was_not_does(folder: Path, 
     own = folder / "study" / "runs" / "connectome-seed3"
     base = study_config(configuration.read(folder / "config.json"))
     rows = study_rows(base, ("mean",))
-    whole = run.prepare(row_config(rows[0], base, 3)).fit()
+    whole = runs.prepare(row_config(rows[0], base, 3)).fit()
     arrays, _ = read_arrays(own / "parameters.npz")
     for key in ("weights", "bias", "drive"):
         np.testing.assert_allclose(arrays[key], whole.params[key], rtol=1e-4, atol=1e-6)
@@ -240,7 +240,7 @@ def test_a_worker_that_dies_fails_its_task_alone(folder: Path, tmp_path: Path) -
     """As where memory runs out: the process is gone, the others go on."""
     from queue import Queue
 
-    from connfit.study.runner import _Worker
+    from connfit.evaluation.study.runner import _Worker
 
     plan = plan_study(folder, OPTIONS)
     waiting: Queue[Task] = Queue()

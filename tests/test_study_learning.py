@@ -11,15 +11,15 @@ from report_run import results, study_record
 from small import write_files
 
 from connfit import config as configuration
-from connfit import run
 from connfit.config import Config
-from connfit.evaluation_run import evaluate_run
-from connfit.report.answers_learning import lower_loss_on_test
-from connfit.report.evidence import Evidence
-from connfit.report.limits import all_limits
+from connfit.evaluation.evaluate_run import evaluate_run
+from connfit.evaluation.study.rows import StudyRow, row_config, study_rows
+from connfit.evaluation.study.run_study import StudyOptions, run_study
+from connfit.report.questions.answers_learning import lower_loss_on_test
+from connfit.report.questions.evidence import Evidence
 from connfit.report.run_files import STUDY
-from connfit.study import StudyOptions, row_config, run_study, study_rows
-from connfit.study.rows import StudyRow
+from connfit.report.sections.limits import all_limits
+from connfit.training import runs
 
 RULES = {
     "hybrid": ("network", "trace", 8),
@@ -73,7 +73,7 @@ def test_they_are_fitted_and_a_rule_that_is_undefined_says_why(tmp_path: Path) -
         configuration.read(tmp_path / "own.toml"),
         ["train.epochs=2", "train.free_run_epochs=0", "model.state_forcing=0.5", 'evaluate.baselines=["mean"]'],
     )
-    evaluate_run(run.start(config, tmp_path / "run"), tmp_path / "run")
+    evaluate_run(runs.start(config, tmp_path / "run"), tmp_path / "run")
     study = run_study(tmp_path / "run", StudyOptions(seeds=1, rows=("pp_prop", "immediate", "rmsprop"), jobs=2))
     rows = {row["name"]: row for row in study["rows"]}
     assert [row["group"] for row in study["rows"]] == ["connectome", *["learning"] * 3]

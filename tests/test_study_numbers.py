@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from connfit.study import agreement, flat_groups, prediction_agreement, verdict_sentences
-from connfit.study.reproducibility import Agreement, PredictionAgreement, by_part
+from connfit.evaluation.study.reproducibility import (
+    Agreement,
+    PredictionAgreement,
+    agreement,
+    by_part,
+    flat_groups,
+    prediction_agreement,
+)
+from connfit.evaluation.study.verdict import verdict_sentences
 
 N = 20_000
 

@@ -15,24 +15,26 @@ from small import regional_connectome, write_files
 from test_intervals import errors
 
 from connfit import config as configuration
-from connfit import run
 from connfit.config import Config
 from connfit.connectome import Connectome, from_pairs
+from connfit.connectome.nulls import NULLS, make_null
 from connfit.errors import DataError, DivergedError
-from connfit.evaluate.errors import PredictionErrors
-from connfit.evaluate.metrics_file import read_metrics
-from connfit.evaluation_run import compare_with_nulls, evaluate_run
-from connfit.nulls import NULLS, make_null
-from connfit.recording import Recording
-from connfit.report.questions import answer_all
+from connfit.evaluation.evaluate_run import compare_with_nulls, evaluate_run
+from connfit.evaluation.metrics_file import read_metrics
+from connfit.evaluation.squared_errors import PredictionErrors
+from connfit.evaluation.study.advice import what_to_try
+from connfit.evaluation.study.row_status import Failure, explosions, moved, row_status, why_identity, why_not_trained
+from connfit.evaluation.study.rows import study_rows
+from connfit.evaluation.study.run_study import StudyOptions, run_study
+from connfit.evaluation.study.short_form import compact
+from connfit.evaluation.study.study_table import study_table
+from connfit.evaluation.study.tasks import Done
+from connfit.evaluation.study.verdict import verdict_sentences
+from connfit.recordings import Recording
+from connfit.report.questions.questions import answer_all
 from connfit.report.run_files import RunFiles
-from connfit.report.study_section import _best, study_blocks
-from connfit.study import StudyOptions, run_study, study_rows, verdict_sentences
-from connfit.study.advice import what_to_try
-from connfit.study.short_form import compact
-from connfit.study.status import Failure, explosions, moved, row_status, why_identity, why_not_trained
-from connfit.study.table import study_table
-from connfit.study.tasks import Done
+from connfit.report.sections.study_section import _best, study_blocks
+from connfit.training import runs
 
 FRAMES, UNITS = 160, 24
 HISTORY = [{"epoch": 0, "selection": 0.1}, {"epoch": 1, "selection": 0.05}]
@@ -407,7 +409,7 @@ def files_of(folder: Path, settings: list[str]) -> tuple[Path, Config]:
     neurons.assign(transmitter="acetylcholine").to_csv(folder / "neurons.csv", index=False)
     quick = ["train.epochs=2", "train.free_run_epochs=0", 'evaluate.baselines=["mean"]', *settings]
     config = configuration.override(configuration.read(folder / "own.toml"), quick)
-    evaluate_run(run.start(config, folder / "run"), folder / "run")
+    evaluate_run(runs.start(config, folder / "run"), folder / "run")
     return folder / "run", config
 
 
@@ -429,7 +431,7 @@ def test_fits_that_never_leave_their_start_say_so(tmp_path: Path) -> None:
 def test_a_fit_that_diverges_says_in_which_epoch(tmp_path: Path) -> None:
     folder, config = files_of(tmp_path, [])
     with pytest.raises(DivergedError) as raised:
-        run.start(configuration.override(config, ["train.learning_rate=1e30"]), tmp_path / "other")
+        runs.start(configuration.override(config, ["train.learning_rate=1e30"]), tmp_path / "other")
     assert raised.value.epoch == 0
     settings = ("train.learning_rate=1e30",)
     found = run_study(folder, StudyOptions(seeds=1, rows=("mean",), jobs=1, settings=settings))

@@ -12,13 +12,13 @@ from test_intervals import autoregression, errors, made
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluate import errors as errors_module
-from connfit.evaluate.baselines import Mean, VarRidge
-from connfit.evaluate.errors import PredictionErrors, bin_edges, prediction_errors
-from connfit.evaluate.intervals import paired_difference
-from connfit.evaluate.metrics import quartiles
-from connfit.evaluate.scores import score
-from connfit.evaluate.unit_intervals import median_unit_interval, paired_units
+from connfit.evaluation import squared_errors as errors_module
+from connfit.evaluation.baselines.baselines import Mean, VarRidge
+from connfit.evaluation.intervals import paired_difference
+from connfit.evaluation.metrics import quartiles
+from connfit.evaluation.scores import score
+from connfit.evaluation.squared_errors import PredictionErrors, bin_edges, prediction_errors
+from connfit.evaluation.unit_intervals import median_unit_interval, paired_units
 
 
 def of_units(squared: np.ndarray, reference: np.ndarray, name: str = "made") -> PredictionErrors:

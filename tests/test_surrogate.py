@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from connfit.anatomy import presynapses_by_region
 from connfit.connectome import Connectome
-from connfit.data.surrogate import Surrogate, SurrogateConfig, animal_seed, make_demo, make_surrogate
-from connfit.data.surrogate_wiring import TRANSMITTER_SIGNS, WiringConfig
-from connfit.data.teacher import Teacher, TeacherConfig
+from connfit.connectome.anatomy import presynapses_by_region
+from connfit.datasets.synthetic.demo import Surrogate, SurrogateConfig, animal_seed, make_demo, make_surrogate
+from connfit.datasets.synthetic.demo_teacher import Teacher, TeacherConfig
+from connfit.datasets.synthetic.demo_wiring import TRANSMITTER_SIGNS, WiringConfig
 from connfit.errors import ConfigError, DataError
-from connfit.recording import Recording
+from connfit.recordings import Recording
 
 SMALL = SurrogateConfig(wiring=WiringConfig(neurons=200, regions=8, mean_degree=8.0), frames=300, name="small")
 

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from connfit.config import DataConfig, TableConnectome
 from connfit.connectome import Connectome
-from connfit.data.load import (
+from connfit.connectome.tables import connectome_from_tables
+from connfit.datasets.loading import (
     connectome_from_config,
     load_connectome,
     load_recording,
     load_recordings,
     recordings_from_config,
 )
-from connfit.data.tables import connectome_from_tables
 from connfit.errors import ConfigError, ConnfitError, DataError
 
 BIG = 720575940596125868  # above 2^53: a float would change it

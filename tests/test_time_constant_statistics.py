@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from connfit.analyze.time_constants import time_constant_statistics
+from connfit.analysis.parameters.time_constants import time_constant_statistics
 from connfit.errors import ConfigError
 
 BOUNDS = (0.1, 25.0)

@@ -12,18 +12,18 @@ import optax
 import pytest
 from small import FRAMES, student
 
-from connfit import ops
-from connfit.cohort import Cohort
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.learn import WindowArrays, Windowed, preset
-from connfit.learn.base import WindowResult
-from connfit.ops import native
-from connfit.optimiser import OPTIMISERS, RMS_DECAY, state_arrays, state_from_arrays
-from connfit.rates import parameter_sizes
-from connfit.recording import Parts
-from connfit.train import Fit, FitState, Progress, fit
-from connfit.training_step import GROUP_OF, StepOptions, training_step
+from connfit.models import ops
+from connfit.models.ops import native
+from connfit.recordings import Parts
+from connfit.recordings.cohort import Cohort
+from connfit.training.fit import Fit, FitState, Progress, fit
+from connfit.training.learners import WindowArrays, Windowed, preset
+from connfit.training.learners.learner import WindowResult
+from connfit.training.learning_rates import parameter_sizes
+from connfit.training.optimiser import OPTIMISERS, RMS_DECAY, state_arrays, state_from_arrays
+from connfit.training.step import GROUP_OF, StepOptions, training_step
 
 LEARNER = Windowed(8)
 window_gradient = jax.jit(Windowed.step, static_argnames=("self", "trained"))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small import student
 
-from connfit.recording import Recording
-from connfit.simulate import ModelForecaster
-from connfit.training_range import TrainingRange
+from connfit.models.rollout import ModelForecaster
+from connfit.recordings import Recording
+from connfit.recordings.training_range import TrainingRange
 
 
 def _recording(values: np.ndarray, **more) -> Recording:

@@ -13,14 +13,20 @@ import pandas as pd
 import pytest
 from scipy import signal
 
-from connfit.data import turner_files
-from connfit.data.registry import get_dataset
-from connfit.data.turner import KEPT_FRAMES, TURNER_RECORDINGS, load_turner_recording, read_turner, turner_recordings
-from connfit.data.turner_fc import TURNER_REGIONS, turner_functional_connectivity
-from connfit.data.turner_files import ARCHIVE, LABELS, find_turner_files, read_archive, read_labels
+from connfit.datasets import turner_files
+from connfit.datasets.registry import get_dataset
+from connfit.datasets.turner import (
+    KEPT_FRAMES,
+    TURNER_RECORDINGS,
+    load_turner_recording,
+    read_turner,
+    turner_recordings,
+)
+from connfit.datasets.turner_fc import TURNER_REGIONS, turner_functional_connectivity
+from connfit.datasets.turner_files import ARCHIVE, LABELS, find_turner_files, read_archive, read_labels
 from connfit.errors import ConfigError, DataError, NotAvailableError
-from connfit.preprocess import apply_steps
-from connfit.recording import Recording
+from connfit.recordings import Recording
+from connfit.recordings.preprocess import apply_steps
 
 PLAIN, DROPOUTS, SHIFT, HALF = "2018-11-03_5", "2018-10-19_1", "2017-11-08_1", "2018-10-20_1"
 TABLE = "name,num\nAL_R,1\nIVLP_L,2\n,3\nEB,4\nMB_CA_L,5\nnan,6\nWED_R,7\n"

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 from connfit.config import EvaluateConfig
-from connfit.evaluate import Persistence, evaluate_all
-from connfit.evaluate.ar import Ar
-from connfit.evaluate.metrics import unit_skill
-from connfit.evaluate.pooling import pool
-from connfit.evaluate.scores import score_and_forecast
-from connfit.evaluate.strongest import strongest_baseline
-from connfit.evaluate.unit_scores import UnitErrors, compare_units, median_unit, skill_over_simple
-from connfit.recording import Recording
+from connfit.evaluation.baselines.ar import Ar
+from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.evaluate import evaluate_all
+from connfit.evaluation.metrics import unit_skill
+from connfit.evaluation.pooling import pool
+from connfit.evaluation.scores import score_and_forecast
+from connfit.evaluation.strongest import strongest_baseline
+from connfit.evaluation.unit_scores import UnitErrors, compare_units, median_unit, skill_over_simple
+from connfit.recordings import Recording
 
 CONFIG = EvaluateConfig(horizons=(1, 2, 5), free_run_warmup=20, free_run_runs=2, horizon_starts=64)
 

@@ -9,12 +9,13 @@ import pytest
 from small import student, write_files
 
 from connfit import config as configuration
-from connfit import report, run
+from connfit import report
 from connfit.cli.evaluate import evaluate_and_report
 from connfit.config import TrainConfig
-from connfit.evaluate.metrics_file import read_metrics
-from connfit.learn import Windowed
-from connfit.train import Fit, fit
+from connfit.evaluation.metrics_file import read_metrics
+from connfit.training import runs
+from connfit.training.fit import Fit, fit
+from connfit.training.learners import Windowed
 
 SAID = "no epoch was better on validation than the start: parameters are those before training"
 
@@ -58,8 +59,8 @@ def test_the_run_and_its_metrics_say_so(
     harm = ["train.learning_rate=3.0", "train.patience=1", "train.free_run_epochs=0", 'evaluate.baselines=["mean"]']
     config = configuration.override(configuration.read(write_files(tmp_path)), harm)
     out = tmp_path / "run"
-    fitted = run.start(config, out)
-    assert run.load_fit(out).training_record() == fitted.training_record()
+    fitted = runs.start(config, out)
+    assert runs.load_fit(out).training_record() == fitted.training_record()
     evaluate_and_report(fitted, out)
     said = " ".join(capsys.readouterr().out.split())
     assert "This model was not trained: no epoch was better on validation than the start." in said

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from networks import random_connectome
 from scipy import stats
 
-from connfit.analyze.distribution import PROBABILITIES, distribution
-from connfit.analyze.rank_correlation import RankCorrelation
-from connfit.analyze.weight_comparison import compare_weights
-from connfit.analyze.weights import by_count, positive_magnitudes, weight_statistics
+from connfit.analysis.parameters.distribution import PROBABILITIES, distribution
+from connfit.analysis.parameters.rank_correlation import RankCorrelation
+from connfit.analysis.parameters.weight_comparison import compare_weights
+from connfit.analysis.parameters.weights import by_count, positive_magnitudes, weight_statistics
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from connfit.config import DataConfig
-from connfit.data.load import (
+from connfit.connectome.matching import match_units
+from connfit.datasets.loading import (
     connectome_from_config,
     list_datasets,
     load_connectome,
@@ -17,9 +18,8 @@ from connfit.data.load import (
     load_recordings,
     recordings_from_config,
 )
-from connfit.data.worm import worm_connectome
+from connfit.datasets.worm import worm_connectome
 from connfit.errors import ConfigError, DataError
-from connfit.matching import match_units
 
 UIDS = ("2022-07-26-31", "2022-07-26-38", "2022-07-27-31", "2022-07-27-38", "2022-08-02-38")
 

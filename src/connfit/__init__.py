@@ -22,19 +22,19 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from connfit.cohort import Cohort
     from connfit.config import Config, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
     from connfit.connectome import Connectome
-    from connfit.data.load import list_datasets, load_connectome, load_recording, load_recordings, read_recording
-    from connfit.data.tables import connectome_from_tables
+    from connfit.connectome.matching import match_units
+    from connfit.connectome.tables import connectome_from_tables
+    from connfit.datasets.loading import list_datasets, load_connectome, load_recording, load_recordings, read_recording
     from connfit.errors import ConnfitError
-    from connfit.evaluation_run import evaluate_fit, evaluate_run
-    from connfit.learn import Windowed, preset
-    from connfit.matching import match_units
+    from connfit.evaluation.evaluate_run import evaluate_fit, evaluate_run
     from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
-    from connfit.preprocess import apply_steps
-    from connfit.recording import Recording
-    from connfit.train import Fit, fit
+    from connfit.recordings import Recording
+    from connfit.recordings.cohort import Cohort
+    from connfit.recordings.preprocess import apply_steps
+    from connfit.training.fit import Fit, fit
+    from connfit.training.learners import Windowed, preset
 
 __version__ = "0.1.0"
 
@@ -71,32 +71,32 @@ __all__ = [
 ]
 
 _HOME = {
-    "Cohort": "connfit.cohort",
+    "Cohort": "connfit.recordings.cohort",
     "Config": "connfit.config",
     "Connectome": "connfit.connectome",
     "ConnfitError": "connfit.errors",
     "EvaluateConfig": "connfit.config",
-    "Fit": "connfit.train",
+    "Fit": "connfit.training.fit",
     "LearnerConfig": "connfit.config",
     "ModelConfig": "connfit.config",
     "RateModel": "connfit.models",
     "Readout": "connfit.models",
-    "Recording": "connfit.recording",
+    "Recording": "connfit.recordings.recording",
     "TrainConfig": "connfit.config",
-    "Windowed": "connfit.learn",
-    "apply_steps": "connfit.preprocess",
-    "connectome_from_tables": "connfit.data.tables",
-    "evaluate_fit": "connfit.evaluation_run",
-    "evaluate_run": "connfit.evaluation_run",
-    "fit": "connfit.train",
+    "Windowed": "connfit.training.learners",
+    "apply_steps": "connfit.recordings.preprocess",
+    "connectome_from_tables": "connfit.connectome.tables",
+    "evaluate_fit": "connfit.evaluation.evaluate_run",
+    "evaluate_run": "connfit.evaluation.evaluate_run",
+    "fit": "connfit.training.fit",
     "initial_parameters": "connfit.models",
-    "list_datasets": "connfit.data.load",
-    "load_connectome": "connfit.data.load",
-    "load_recording": "connfit.data.load",
-    "load_recordings": "connfit.data.load",
-    "match_units": "connfit.matching",
-    "preset": "connfit.learn",
-    "read_recording": "connfit.data.load",
+    "list_datasets": "connfit.datasets.loading",
+    "load_connectome": "connfit.datasets.loading",
+    "load_recording": "connfit.datasets.loading",
+    "load_recordings": "connfit.datasets.loading",
+    "match_units": "connfit.connectome.matching",
+    "preset": "connfit.training.learners",
+    "read_recording": "connfit.datasets.loading",
     "share_strengths": "connfit.models",
     "start_magnitudes": "connfit.models",
 }

@@ -1,6 +1,6 @@
 """`connfit`, and `python -m connfit`: the command line."""
 
-from connfit.huge_pages import restart_with_huge_pages
+from connfit._system.pages import restart_with_huge_pages
 
 
 def main() -> None:

@@ -197,7 +197,7 @@ class ModelConfig(_Section, frozen=True):
 
 
 class LearnerConfig(_Section, frozen=True):
-    """The two dials of the learner, see `connfit.learn`."""
+    """The two dials of the learner, see `connfit.training.learners`."""
 
     preset: Literal["d-rtrl", "hybrid", "tbptt", "pp-prop", "immediate", "bptt"] | None = None
     window: Count = 16

@@ -30,8 +30,9 @@ def analyze(
     seed: Annotated[int, typer.Option(help="Of noise, surrogates, bootstraps and samples.")] = 0,
 ) -> None:
     """Analyse a fitted brain: avalanches, branching, stability, strengths and time constants, beside controls."""
-    from connfit.brain_analysis import AnalysisOptions, analyze_run
-    from connfit.report.analysis_section import print_analysis
+    from connfit.analysis.analysis_options import AnalysisOptions
+    from connfit.analysis.pipeline import analyze_run
+    from connfit.report.sections.analysis_section import print_analysis
 
     options = AnalysisOptions(
         eigenvalues=eigenvalues, neurons=neurons, repeats=repeats, power_draws=power_draws, seed=seed

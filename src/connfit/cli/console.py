@@ -13,9 +13,9 @@ from rich.console import Console
 from connfit import config as configuration
 
 if TYPE_CHECKING:
-    from connfit.job import Job
-    from connfit.study.runner import StudyProgress
-    from connfit.train import Progress
+    from connfit.evaluation.study.runner import StudyProgress
+    from connfit.training.fit import Progress
+    from connfit.training.problem import Job
 
 out_console = Console()
 err_console = Console(stderr=True)
@@ -53,7 +53,7 @@ def dataset_config(name: str, recordings: list[str] | None = None) -> configurat
     ConfigError
         If there is no such dataset; names the nearest.
     """
-    from connfit.data.registry import get_dataset
+    from connfit.datasets.registry import get_dataset
 
     dataset = get_dataset(name)
     config = configuration.from_dict({"data": {"dataset": name, "recordings": recordings or []}})

@@ -20,7 +20,7 @@ _WHERE = {"here": "yes", "partial": "in part", "absent": "no", "generated": "gen
 @data_app.command("list")
 def data_list() -> None:
     """Datasets by name."""
-    from connfit.data.registry import DATASETS, status
+    from connfit.datasets.registry import DATASETS, status
 
     table = Table("name", "organism", "here", "what it is", box=None, header_style="bold")
     for name, dataset in DATASETS.items():
@@ -31,7 +31,7 @@ def data_list() -> None:
 @data_app.command("info")
 def data_info(name: Annotated[str, typer.Argument(help="Name of a dataset.")]) -> None:
     """Organism, sizes, licence, citation, files, and whether they are here."""
-    from connfit.data.registry import info
+    from connfit.datasets.registry import info
 
     table = Table(show_header=False, box=None)
     table.add_column(style="bold", no_wrap=True)
@@ -62,9 +62,9 @@ def data_fetch(
     ] = False,
 ) -> None:
     """Download the absent files of a dataset, and verify those that are here. Interrupted downloads go on."""
-    from connfit.data.download_progress import shown
-    from connfit.data.fetch import fetch
-    from connfit.data.registry import search_folders
+    from connfit.datasets.download_progress import shown
+    from connfit.datasets.fetch import fetch
+    from connfit.datasets.registry import search_folders
 
     try:
         with shown(err_console) as watch:
@@ -109,9 +109,15 @@ def data_make(
     ] = None,
 ) -> None:
     """Make the SURROGATE fly brain: wiring, hidden teacher and recordings, beside the published statistics."""
-    from connfit.data.fly_surrogate import NAME, expected_time, find_fly_surrogate, make_fly_surrogate, making_progress
-    from connfit.data.fly_surrogate_statistics import statistics_table
-    from connfit.data.registry import search_folders
+    from connfit.datasets.registry import search_folders
+    from connfit.datasets.synthetic.fly.fly_statistics import statistics_table
+    from connfit.datasets.synthetic.fly.fly_surrogate import (
+        NAME,
+        expected_time,
+        find_fly_surrogate,
+        make_fly_surrogate,
+        making_progress,
+    )
     from connfit.errors import one_of
 
     one_of("dataset to make", name, [NAME])

@@ -12,7 +12,7 @@ from connfit.cli.console import RunFolder, Setting, draw_again, err_console, int
 from connfit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from connfit.train import Fit
+    from connfit.training.fit import Fit
 
 
 def evaluate(
@@ -32,7 +32,7 @@ def evaluate(
     setting: Setting = None,
 ) -> None:
     """Evaluate a finished fit again, against its baselines; with --full a study of whether it can be believed."""
-    from connfit import run
+    from connfit.training import runs
 
     if full:
         settings = [*([] if epochs is None else [f"train.epochs={epochs}"]), *(setting or [])]
@@ -43,14 +43,14 @@ def evaluate(
             raise ConfigError(f"{name} belongs to a study: give --full too (a fit keeps its own options)")
     if dry_run:
         raise ConfigError("--dry-run belongs to a study: give --full too")
-    evaluate_and_report(run.load_fit(folder), folder)
+    evaluate_and_report(runs.load_fit(folder), folder)
 
 
 def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings: list[str], dry_run: bool) -> None:
-    from connfit import run
+    from connfit.evaluation.study.run_study import StudyOptions, plan_study, run_study
     from connfit.report import write_report
-    from connfit.report.study_table import print_plan, print_study
-    from connfit.study.full import StudyOptions, plan_study, run_study
+    from connfit.report.console_study import print_plan, print_study
+    from connfit.training import runs
 
     options = StudyOptions(seeds, tuple(rows), jobs, tuple(settings))
     if dry_run:
@@ -62,7 +62,7 @@ def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings
         )  # fmt: skip
         return
     if not (folder / "metrics.json").exists():
-        evaluate_and_report(run.load_fit(folder), folder)
+        evaluate_and_report(runs.load_fit(folder), folder)
     with interruptible(folder, f"connfit evaluate {folder} --full"), study_progress() as show:
         study = run_study(folder, options, on_progress=show)
     print_study(study, out_console)
@@ -78,7 +78,7 @@ def compare(
     ],
 ) -> None:
     """Put runs on null connectomes beside a run on the real one, in its table and report."""
-    from connfit.evaluation_run import compare_with_nulls
+    from connfit.evaluation.evaluate_run import compare_with_nulls
     from connfit.report import print_table
 
     metrics = compare_with_nulls(folder, null)
@@ -96,7 +96,7 @@ def report(folder: RunFolder) -> None:
 
 
 def evaluate_and_report(fitted: Fit, out: Path) -> None:
-    from connfit.evaluation_run import evaluate_run
+    from connfit.evaluation.evaluate_run import evaluate_run
     from connfit.report import print_table, write_report
 
     with err_console.status("evaluating against baselines"):

@@ -63,17 +63,17 @@ def fit(
 
 def resume(folder: RunFolder) -> None:
     """Go on with an interrupted fit from its last checkpoint."""
-    from connfit import run
+    from connfit.training import runs
 
     with interruptible(folder), progress() as (show, announce):
-        fitted = run.resume(folder, on_progress=show, on_prepared=announce)
+        fitted = runs.resume(folder, on_progress=show, on_prepared=announce)
     evaluate_and_report(fitted, folder)
 
 
 def _fit_and_report(config: configuration.Config, out: Path) -> None:
-    from connfit import run
+    from connfit.training import runs
 
     with interruptible(out), progress() as (show, announce):
         command = shlex.join(["connfit", *sys.argv[1:]])
-        fitted = run.start(config, out, command=command, on_progress=show, on_prepared=announce)
+        fitted = runs.start(config, out, command=command, on_progress=show, on_prepared=announce)
     evaluate_and_report(fitted, out)

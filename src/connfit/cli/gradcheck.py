@@ -47,10 +47,10 @@ def gradcheck(
     setting: Setting = None,
 ) -> None:
     """Compare the gradients of all learning rules with backpropagation through time, on your model and data."""
-    from connfit import gradcheck as checking
-    from connfit import run
-    from connfit.optimiser import OPTIMISERS
-    from connfit.report.gradient_figure import print_fidelity
+    from connfit.analysis.gradients import gradcheck as checking
+    from connfit.report.figures.gradient_figure import print_fidelity
+    from connfit.training import runs
+    from connfit.training.optimiser import OPTIMISERS
 
     optimisers = [one_of("--optimiser", one, OPTIMISERS) for one in optimiser or OPTIMISERS]
     folder = Path(source)
@@ -63,7 +63,7 @@ def gradcheck(
             job, fitted = checking.job_of_run(folder)
         else:
             config = configuration.read(source) if folder.suffix in (".toml", ".json") else dataset_config(source)
-            job, fitted = run.prepare(configuration.override(config, setting or [])), None
+            job, fitted = runs.prepare(configuration.override(config, setting or [])), None
             folder = Path("runs", f"gradcheck-{folder.stem if folder.suffix else source}")
         record = checking.check_gradients(
             job, out or folder, fitted=fitted, epochs=epochs, frames=frames, segments=segments, windows=window,

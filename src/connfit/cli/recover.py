@@ -53,10 +53,10 @@ def recover(
     One thing is varied at a time about a base case: 4,000 frames (or the nearest number given), all neurons recorded,
     noise 0.5, no measurement noise, free weights.
     """
-    from connfit.recovery import Design, quick_design
-    from connfit.recovery import recover as run
-    from connfit.recovery.record import FILE
-    from connfit.report.recovery_figure import in_words, print_recovery
+    from connfit.analysis.recovery import Design, quick_design
+    from connfit.analysis.recovery import recover as run
+    from connfit.analysis.recovery.recover import FILE
+    from connfit.report.figures.recovery_figure import in_words, print_recovery
     from connfit.report.run_files import RECOVERY
 
     if out.exists() and not out.is_dir():

@@ -48,8 +48,8 @@ def simulate(
 
     A SET is id:ID, type:NAME, region:NAME, any other column of the neuron table, or file:PATH with a list of ids.
     """
-    from connfit.perturbation_run import Experiment, run_experiment
-    from connfit.report.perturbation_figure import print_perturbation
+    from connfit.analysis.perturbation import Experiment, run_experiment
+    from connfit.report.figures.perturbation_figure import print_perturbation
 
     experiment = Experiment(
         tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at

@@ -1,11 +1,11 @@
 """Dynamical models on a connectome."""
 
+from connfit.models.cells.rate import RateModel
 from connfit.models.gains import share_strengths
-from connfit.models.initial import initial_parameters, spectral_radius_of, start_magnitudes
-from connfit.models.persistence import persistence_drive
-from connfit.models.rate import RateModel
+from connfit.models.init.initial import initial_parameters, spectral_radius_of, start_magnitudes
+from connfit.models.init.persistence_drive import persistence_drive
+from connfit.models.init.regression_start import regression_start
 from connfit.models.readout import Readout
-from connfit.models.regression import regression_start
 
 __all__ = [
     "RateModel",

@@ -182,7 +182,7 @@ def run_window(
 ) -> tuple[Float[Array, "N B"], Trajectory]:
     """Run K steps and keep K numbers per neuron of each kind, nothing per connection.
 
-    Where only some units are fed back (`connfit.learn.base.WindowArrays`), the drive of all the others
+    Where only some units are fed back (`connfit.training.learners.learner.WindowArrays`), the drive of all the others
     is one product for all steps.
     """
     drives, part, is_forced = None, None, forced

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float, Int
 
-from connfit import ops
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
+from connfit.models import ops
+from connfit.models.cells.rate import RateModel
 from connfit.models.maps import GainMap
-from connfit.models.rate import RateModel
 
 SHARED = ("gain_per_neuron", "gain_per_type_pair")
 STRENGTHS = ("free", "fixed", *SHARED)

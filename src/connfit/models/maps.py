@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from connfit import ops
+from connfit.models import ops
 
 
 class SynapticMap(Protocol):

@@ -9,10 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float
 
-from connfit.anatomy import presynapses_by_region
 from connfit.connectome import Connectome
+from connfit.connectome.anatomy import presynapses_by_region
+from connfit.connectome.matching import match_units
 from connfit.errors import DataError, first_ten
-from connfit.matching import match_units
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class Readout:
         Raises
         ------
         DataError
-            If a unit matches no neuron: match and select units first (`connfit.matching`).
+            If a unit matches no neuron: match and select units first (`connfit.connectome.matching`).
         """
         match = match_units(units, connectome, column=column)
         if match.unmatched:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connfit.report.html import write_report
-from connfit.report.table import print_table
+from connfit.report.assemble import write_report
+from connfit.report.console import print_table
 
 __all__ = ["print_table", "write_report"]

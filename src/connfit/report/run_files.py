@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from connfit.checkpoint import read_arrays
+from connfit._io import read_arrays
 from connfit.connectome import Connectome
 from connfit.errors import DataError
-from connfit.evaluate.forecast import Forecasts
-from connfit.evaluate.metrics_file import read_metrics
+from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.metrics_file import read_metrics
 
 # What commands beside `fit` and `evaluate` leave in a run directory.
 STUDY = "study/study.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from connfit.evaluate.held_out import OWN
+from connfit.evaluation.held_out import OWN
 
 MOST = 6
 """Names that a sentence lists; of more it gives the first and a count."""

@@ -1,0 +1,1 @@
+"""Stability and chaos: eigenvalues, linearised dynamics, Lyapunov exponents, simulated activity."""

@@ -1,0 +1,312 @@
+"""Largest Lyapunov exponent: does a small difference grow or die out along a run of the model?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+from scipy import stats
+
+from connfit.analysis.dynamics.linearised import Shown, tangent_step
+from connfit.analysis.plain import finite
+from connfit.analysis.record import Result
+from connfit.errors import ConfigError, ConnfitError
+from connfit.models.base import Params
+from connfit.models.cells.rate import RateModel
+from connfit.models.forward import correct, step
+
+CHUNK = 64
+"""Model steps per call: what is held in memory does not depend on the length of the run."""
+
+CONFIDENCE = 0.95
+
+State = TypeVar("State")
+
+
+@dataclass(frozen=True, eq=False)
+class LyapunovExponent(Result):
+    """Mean logarithmic growth of a small difference.
+
+    Parameters
+    ----------
+    growth
+        [T] natural logarithm of the growth at each step after the transient.
+    blocks
+        [B] means over consecutive blocks of the run, per step.
+    step_s
+        Seconds per step.
+    transient
+        Steps before the first one that counts.
+    driven
+        Which input the run had: `"free"`, `"driven"`, `"mixed"`, or the caller's own name.
+    notes
+        Whatever restricts the result.
+    """
+
+    growth: Float[np.ndarray, "T"]
+    blocks: Float[np.ndarray, "B"]
+    step_s: float
+    transient: int
+    driven: str
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def per_step(self) -> float:
+        """Largest exponent per step: negative if differences die out, positive in chaos; -inf if at once."""
+        return float(self.growth.mean())
+
+    @property
+    def per_second(self) -> float:
+        """Largest exponent in 1/s."""
+        return self.per_step / self.step_s
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of `per_step` from the spread of the block means (Student's t with B - 1 degrees of freedom).
+
+        It covers what a longer run would give only if blocks are longer than the correlations of the growth.
+        """
+        count = len(self.blocks)
+        if not np.isfinite(self.blocks).all():
+            return (float("nan"), float("nan"))
+        error = self.blocks.std(ddof=1) / np.sqrt(count)
+        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error)
+        centre = float(self.blocks.mean())
+        return (centre - half, centre + half)
+
+    def record(self) -> dict[str, Any]:
+        """Everything but the single steps as plain values; numbers that JSON cannot hold are None."""
+        low, high = self.interval
+        return {
+            "per_step": finite(self.per_step),
+            "per_second": finite(self.per_second),
+            "interval_per_step": finite([low, high]),
+            "interval_per_second": finite([low / self.step_s, high / self.step_s]),
+            "confidence": CONFIDENCE,
+            "block_means_per_step": finite(self.blocks),
+            "steps": len(self.growth),
+            "transient_steps": self.transient,
+            "step_s": self.step_s,
+            "driven": self.driven,
+            "notes": list(self.notes),
+        }
+
+
+def lyapunov_of(
+    advance: Callable[[State, np.ndarray], tuple[State, np.ndarray]],
+    state: State,
+    tangent: Float[np.ndarray, "..."],
+    *,
+    steps: int,
+    transient: int = 0,
+    blocks: int = 10,
+    step_s: float = 1.0,
+) -> LyapunovExponent:
+    """Largest Lyapunov exponent of any map whose tangent is known.
+
+    A tangent vector is carried along and scaled back to length 1 after every step; the exponent is the mean of
+    the logarithms of these lengths (Benettin, Galgani, Giorgilli & Strelcyn 1980, doi 10.1007/BF02128236).
+
+    Parameters
+    ----------
+    advance
+        (state, tangent) before a step to (state, tangent) after it.
+    state
+        Where the run starts.
+    tangent
+        Any direction that is not zero; almost every one turns into the fastest growing direction.
+    steps, transient
+        Steps that count, after `transient` steps in which the state and the tangent settle.
+    blocks
+        Number of blocks for the interval, at least 2.
+    step_s
+        Seconds per step.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer steps than blocks, or the tangent is zero.
+    ConnfitError
+        If the tangent stops being finite.
+
+    Examples
+    --------
+    >>> doubling = lyapunov_of(lambda x, d: ((2 * x) % 1.0, 2 * d), 0.3, np.ones(1), steps=40)
+    >>> round(doubling.per_step, 4)
+    0.6931
+    """
+    _check(steps, transient, blocks)
+    tangent = np.asarray(tangent, np.float64)
+    length = float(np.linalg.norm(tangent))
+    if not length > 0:
+        raise ConfigError("the tangent must not be zero")
+    growth = np.empty(transient + steps)
+    for t in range(transient + steps):
+        state, tangent = advance(state, tangent / length)
+        length = float(np.linalg.norm(tangent))
+        if not np.isfinite(length):
+            raise ConnfitError(f"the tangent stops being finite at step {t}")
+        if length == 0:
+            growth[t:] = -np.inf
+            break
+        growth[t] = np.log(length)
+    return _result(growth, transient, blocks, step_s, "map", ())
+
+
+def lyapunov_exponent(
+    model: RateModel,
+    params: Params,
+    rates: Float[np.ndarray, "N"],
+    *,
+    steps: int | None = None,
+    inputs: Float[np.ndarray, "T P"] | None = None,
+    forced: Bool[np.ndarray, "T P"] | None = None,
+    transient: int = 100,
+    blocks: int = 10,
+    seed: int = 0,
+) -> LyapunovExponent:
+    """Largest Lyapunov exponent of a model along a free or a driven run, as in `lyapunov_of`.
+
+    The tangent is that of the step itself, through state forcing, neurons, connections, read-out and drive
+    (`connfit.analysis.dynamics.linearised.tangent_step`). State forcing with φ shrinks what given units show of a
+    difference to 1 - φ before each step. Along a run on given activity the exponent is that of the response:
+    negative means that the model forgets how it started. For networks see Sompolinsky, Crisanti & Sommers (1988,
+    doi 10.1103/PhysRevLett.61.259) and Engelken, Wolf & Abbott (2023, doi 10.1103/PhysRevResearch.5.043044).
+
+    Memory does not depend on the number of steps; a step costs two products with the connections.
+
+    Parameters
+    ----------
+    model, params
+        The model and its parameters.
+    rates
+        [N] where the run starts, in the recording's units.
+    steps
+        Steps that count; default: all of `inputs` after the transient.
+    inputs
+        [transient + steps, P] activity u(t-1) of the units before each model step, in the recording's units. None
+        for a free run, in which the model sees its own read-out.
+    forced
+        [transient + steps, P] where `inputs` stands in place of the model's own read-out; elsewhere it is added to
+        it, as noise, and shown to the model as a recorded frame would be; 0 for none, where nothing is shown.
+        Default: everywhere.
+    transient
+        Steps before the first one that counts.
+    blocks
+        Number of blocks for the interval, at least 2.
+    seed
+        Of the first tangent.
+
+    Raises
+    ------
+    ConfigError
+        If shapes or numbers contradict each other.
+    ConnfitError
+        If the rates stop being finite before there are as many steps as blocks.
+    """
+    if inputs is None and (steps is None or forced is not None):
+        raise ConfigError("without inputs, give the number of steps and no mask of forced units")
+    if steps is None:
+        steps = len(np.asarray(inputs)) - transient
+    _check(steps, transient, blocks)
+    total = transient + steps
+    given, is_forced = _given(model, inputs, forced, total)
+    kind = params["bias"].dtype
+    start = np.asarray(rates)
+    if start.shape != (model.neurons,) or not np.isfinite(start).all():
+        raise ConfigError(f"rates must be {model.neurons} finite numbers, got shape {start.shape}")
+    r = jnp.asarray(start, kind)[:, None]
+    direction = np.random.default_rng(seed).standard_normal((model.neurons, 1))
+    tangent = jnp.asarray(direction / np.linalg.norm(direction), kind)
+    growth, notes = [], []
+    for first in range(0, total, CHUNK):
+        block = slice(first, min(first + CHUNK, total))
+        length = block.stop - block.start
+        u = np.zeros((length, model.units), np.float32) if given is None else given[block]
+        mask = np.zeros((length, model.units), bool) if is_forced is None else is_forced[block]
+        r, tangent, logs, sound = _run(model, params, r, tangent, jnp.asarray(u, kind), jnp.asarray(mask))
+        growth.append(np.asarray(logs, np.float64))
+        if not bool(np.all(sound)):
+            broken = first + int(np.flatnonzero(~np.asarray(sound))[0])
+            growth[-1] = growth[-1][: broken - first]
+            notes.append(f"the run stops being finite at step {broken} of {total}; what comes before is used")
+            break
+    joined = np.concatenate(growth)
+    if len(joined) - transient < blocks:
+        raise ConnfitError(
+            f"the run stops being finite at step {len(joined)}, before there are {blocks} steps after the transient "
+            f"of {transient}: the model is unstable there"
+        )
+    if model.drive is None and not model.state_forcing:
+        driven = "free"
+        notes.append("the model has no drive: neither inputs nor its own read-out act on it")
+    else:
+        driven = "free" if is_forced is None else "driven" if is_forced.all() else "mixed"
+    return _result(joined, transient, blocks, model.step_s, driven, tuple(notes))
+
+
+def _check(steps: int, transient: int, blocks: int) -> None:
+    if blocks < 2 or steps < blocks or transient < 0:
+        raise ConfigError(
+            f"an interval needs at least 2 blocks of at least one step each after a transient of 0 or more, got "
+            f"{blocks} blocks, {steps} steps, transient {transient}"
+        )
+
+
+def _given(
+    model: RateModel, inputs: np.ndarray | None, forced: np.ndarray | None, total: int
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    if inputs is None:
+        return None, None
+    inputs = np.asarray(inputs)
+    forced = np.ones(inputs.shape, bool) if forced is None else np.asarray(forced, bool)
+    for name, array in (("inputs", inputs), ("forced", forced)):
+        if array.shape != (total, model.units):
+            raise ConfigError(f"{name} has shape {array.shape}, but must have ({total}, {model.units})")
+    if not np.isfinite(inputs).all():
+        at, unit = np.argwhere(~np.isfinite(inputs))[0]
+        raise ConfigError(f"inputs is not finite at step {at}, unit {unit}; give 0 there and leave it out of `forced`")
+    return inputs, forced
+
+
+def _result(
+    growth: np.ndarray, transient: int, blocks: int, step_s: float, driven: str, notes: tuple[str, ...]
+) -> LyapunovExponent:
+    counted = growth[transient:]
+    means = np.array([part.mean() for part in np.array_split(counted, blocks)])
+    if np.isneginf(counted).any():
+        notes += ("a difference vanishes within a single step: the exponent is minus infinity",)
+    return LyapunovExponent(counted, means, step_s, transient, driven, notes)
+
+
+@jax.jit
+def _run(
+    model: RateModel,
+    params: Params,
+    rates: Float[Array, "N 1"],
+    tangent: Float[Array, "N 1"],
+    inputs: Float[Array, "K P"],
+    forced: Bool[Array, "K P"],
+) -> tuple[Float[Array, "N 1"], Float[Array, "N 1"], Float[Array, "K"], Bool[Array, "K"]]:
+    """K steps: rates and tangent after them, logarithm of the growth at each, and whether the rates are finite."""
+    strengths = model.readout_strengths(params)
+
+    def one(carry: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        r, d = carry
+        u, is_given = now[0][:, None], now[1][:, None]
+        shown = Shown(is_given, ~is_given & (u != 0))
+        observed = shown.given | shown.noisy
+        u = jnp.where(is_given, u, u + model.readout.apply(strengths, r))
+        new, seen = step(model, params, correct(model, r, u, observed), u, observed)
+        d = tangent_step(model, params, seen, shown, d)
+        length = jnp.linalg.norm(d)
+        sound = jnp.isfinite(new).all() & jnp.isfinite(length)
+        return (new, d / jnp.where(length > 0, length, 1)), (jnp.log(length), sound)
+
+    (rates, tangent), (growth, sound) = jax.lax.scan(one, (rates, tangent), (inputs, forced))
+    return rates, tangent, growth, sound

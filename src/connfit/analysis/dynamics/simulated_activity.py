@@ -1,0 +1,168 @@
+"""Simulated activity of units and neurons: free runs driven by the model's own residuals, neurons on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from connfit.analysis.dynamics.linearised import settle
+from connfit.errors import DataError, DivergedError
+from connfit.evaluation.baselines.residual_gaps import fill_draws
+from connfit.evaluation.free_run import MIN_RESIDUALS, residuals_of
+from connfit.models.base import Params
+from connfit.models.cells.rate import RateModel
+from connfit.models.rollout import DrivenState, ModelForecaster, driven_frame
+from connfit.recordings import Recording
+
+CHUNK = 16
+"""Frames per call: [16, 138,639] rates are 9 MB."""
+
+BURN_IN = 250
+"""Frames before the first that counts, in which the state takes on the statistics of a driven run."""
+
+
+@dataclass(frozen=True, eq=False)
+class DrivenRun:
+    """A free run driven by residuals.
+
+    Parameters
+    ----------
+    units
+        [T, p] prediction plus noise of the recording's units: what stands beside the data.
+    neurons
+        [T, n] rates of the kept neurons, on disk; None if none are kept.
+    mean, deviation
+        [N] mean and standard deviation over time of every neuron's rate.
+    start
+        [N] rates before the first frame that counts.
+    noise
+        [T, P] what was added to the prediction of each of the model's units at each frame.
+    """
+
+    units: Float[np.ndarray, "T p"]
+    neurons: Float[np.ndarray, "T n"] | None
+    mean: Float[np.ndarray, "N"]
+    deviation: Float[np.ndarray, "N"]
+    start: Float[np.ndarray, "N"]
+    noise: Float[np.ndarray, "T P"]
+
+
+def driven_run(
+    forecaster: ModelForecaster,
+    recording: Recording,
+    *,
+    warmup: int,
+    seed: Sequence[int],
+    neurons: Int[np.ndarray, "n"] | None = None,
+    scratch: Path | None = None,
+) -> DrivenRun:
+    """As many frames as the recording has by the model alone, with its own one-step errors as noise.
+
+    Whole frames of the one-step residuals of the recording's training part are drawn with replacement, added to the
+    prediction of each frame and fed back, as in the evaluation (`connfit.evaluation.free_run`): a stable model without
+    noise comes to rest. The rates of neurons go to a file chunk by chunk, so that memory does not grow with the run.
+
+    Parameters
+    ----------
+    forecaster
+        The model with its parameters.
+    recording
+        Whose length, units and residuals to take.
+    warmup
+        Frames of the training part that give no residuals.
+    seed
+        Of the draws.
+    neurons, scratch
+        Neurons to keep, and the file for them.
+
+    Raises
+    ------
+    DataError
+        If there are too few residuals.
+    DivergedError
+        If rates stop being finite.
+    """
+    model, params, held = forecaster.model, forecaster.params, forecaster.cohort.substeps
+    position = {unit: k for k, unit in enumerate(forecaster.cohort.units)}
+    columns = np.array([position[unit] for unit in recording.units])
+    residuals = residuals_of(forecaster.one_step(recording), recording, warmup).frames
+    if len(residuals) < MIN_RESIDUALS or np.isinf(residuals).any():
+        raise DataError(
+            f"recording {recording.name!r}: {len(residuals)} training frames have a unit that is observed and "
+            f"predicted, {MIN_RESIDUALS} are needed to draw noise from"
+        )
+    frames = recording.frames
+    drawn = np.random.default_rng(tuple(seed)).integers(len(residuals), size=BURN_IN + frames)
+    noise = np.zeros((BURN_IN + frames, model.units), np.float32)
+    noise[:, columns] = fill_draws(residuals, drawn[None], np.random.default_rng((*seed, 1)))[0]
+    has = np.zeros((model.units, 1), bool)
+    has[columns] = True
+    mean = forecaster.cohort.mean_activity()
+    rates = jnp.asarray(settle(model, params, np.zeros(model.neurons), inputs=mean, steps=256).rates)[:, None]
+    within, limits = forecaster.cohort.training_range(recording), np.zeros((2, model.units, 1), np.float32)
+    limits[1] = np.inf
+    limits[:, columns, 0] = within.low, within.high
+    given = jnp.asarray(mean, rates.dtype)[:, None]
+    state = (rates, given, jnp.asarray(has), jnp.zeros_like(given))
+    watched = np.zeros(0, np.int64) if neurons is None else neurons
+    kept = None
+    if scratch is not None and len(watched):
+        kept = np.memmap(scratch, np.float32, "w+", shape=(frames, len(watched)))
+    units = np.empty((frames, len(columns)), np.float32)
+    total, squares = np.zeros(model.neurons), np.zeros(model.neurons)
+    start, origin = np.zeros(model.neurons), np.zeros(model.neurons)
+    for at in [*range(0, BURN_IN, CHUNK), *range(BURN_IN, BURN_IN + frames, CHUNK)]:
+        stop = min(at + CHUNK, BURN_IN if at < BURN_IN else BURN_IN + frames)
+        if at == BURN_IN:
+            start = np.asarray(state[0][:, 0])
+            origin = start.astype(np.float64)
+        state, (z, rates) = _run(
+            model, params, state, jnp.asarray(noise[at:stop, :, None]), jnp.asarray(has), jnp.asarray(limits), held=held
+        )
+        rates = np.asarray(rates)
+        if not np.isfinite(rates).all():
+            raise DivergedError(f"the free run of {forecaster.name} stops being finite near frame {at - BURN_IN}")
+        if at < BURN_IN:
+            continue
+        now = slice(at - BURN_IN, stop - BURN_IN)
+        units[now] = np.asarray(z)[:, columns, 0]
+        # Sums around the first state: rates that hardly vary keep their digits.
+        apart = rates - origin
+        total += apart.sum(axis=0)
+        squares += (apart * apart).sum(axis=0)
+        if kept is not None:
+            kept[now] = rates[:, watched]
+    if kept is not None and scratch is not None:
+        kept.flush()
+        # Opened anew, so that pages that were written need not stay in memory.
+        kept = np.memmap(scratch, np.float32, "r", shape=kept.shape)
+    mean_apart = total / frames
+    deviation = np.sqrt(np.maximum(squares / frames - mean_apart**2, 0))
+    return DrivenRun(units, kept, origin + mean_apart, deviation, start, noise[BURN_IN:])
+
+
+@partial(jax.jit, static_argnames=("held",))
+def _run(
+    model: RateModel,
+    params: Params,
+    state: DrivenState,
+    noise: Float[Array, "F P 1"],
+    has: Bool[Array, "P 1"],
+    limits: Float[Array, "2 P 1"],
+    *,
+    held: int,
+) -> tuple[DrivenState, tuple[Float[Array, "F P 1"], Float[Array, "F N"]]]:
+    """F frames of `held` steps each; prediction plus noise is the next frame's input to the units in `has`."""
+
+    def one_frame(carry: DrivenState, disturbance: Array) -> tuple[DrivenState, tuple[Array, Array]]:
+        carry, r, z = driven_frame(model, params, carry, disturbance, has, limits, held)
+        return carry, (z, r[:, 0])
+
+    return jax.lax.scan(one_frame, state, noise)

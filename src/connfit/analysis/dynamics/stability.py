@@ -1,0 +1,193 @@
+"""Stability of a fitted network: eigenvalues of its signed weights, and of its dynamics linearised at a state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from connfit.analysis.dynamics.linearised import Shown, inputs_of, tangent_step, vector_of
+from connfit.analysis.dynamics.spectrum import Spectrum, leading_eigenvalues
+from connfit.analysis.plain import finite
+from connfit.errors import ConfigError, DataError, one_of
+from connfit.models.base import Params
+from connfit.models.cells.rate import RateModel
+from connfit.models.forward import Trajectory, correct, step
+
+LOOPS = ("closed", "open")
+
+
+def weight_spectrum(model: RateModel, params: Params, *, k: int = 64, **options: Any) -> Spectrum:
+    """Leading eigenvalues of the signed matrix of recurrent weights (gap junctions included, without a sign).
+
+    It is not the matrix of a step in time: what a neuron adds to its own past, the activation and the loop through
+    read-out and drive are in `jacobian_spectrum` alone. A random matrix with independent entries of standard
+    deviation g/√N fills a disc of radius g (Girko 1985, doi 10.1137/1129095), for signed columns as in Rajan &
+    Abbott (2006, doi 10.1103/PhysRevLett.97.188104).
+
+    Parameters
+    ----------
+    model, params
+        The model and its parameters.
+    k, **options
+        As in `leading_eigenvalues`.
+    """
+    strengths = model.recurrent_strengths(params)
+
+    def apply(columns: np.ndarray) -> np.ndarray:
+        return np.asarray(_weights_times(model, strengths, jnp.asarray(columns, strengths.dtype)))
+
+    return leading_eigenvalues(apply, model.neurons, k=k, matrix="weights", **options)
+
+
+@jax.jit
+def _weights_times(model: RateModel, strengths: Array, columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
+    return model.recurrent.apply(strengths, model.outputs(columns))
+
+
+def jacobian_spectrum(
+    model: RateModel,
+    params: Params,
+    rates: Float[np.ndarray, "N"],
+    *,
+    inputs: Float[np.ndarray, "P"] | None = None,
+    observed: Bool[np.ndarray, "P"] | None = None,
+    loop: str = "closed",
+    k: int = 64,
+    **options: Any,
+) -> Spectrum:
+    """Leading eigenvalues of the derivative of one step, ∂r(t)/∂r(t-1), at a state.
+
+    At a fixed point they say whether it is stable (radius below 1) and how slowly the model returns to it
+    (`Spectrum.time_scales_s`). Elsewhere they are of the moment only, and `connfit.analysis.dynamics.lyapunov` is the
+    measure of stability; `state["change"]` tells which of the two it is.
+
+    A neuron that is silent (slope 0) keeps nothing but its own decay α. These decays are eigenvalues without any
+    computation and would crowd out the others, hence they are reported as `silent` and `silent_radius`; `values`
+    are the eigenvalues of the rest, exactly. With state forcing a recorded silent neuron keeps (1-φ)α; where units read
+    several neurons, state forcing couples silent ones too, and all eigenvalues are computed.
+
+    Parameters
+    ----------
+    rates
+        [N] r(t-1), in the recording's units.
+    inputs
+        [P] activity that the units show; default: the model's own read-out of `rates`.
+    observed
+        [P] which units show it; default: all. The others follow the model's own read-out.
+    loop
+        `"closed"`: what units show follows the read-out, as in a free run. `"open"`: it is given from outside, as in
+        teacher forcing: the drive does not follow, and state forcing moves the state to it before the step.
+    k, **options
+        As in `leading_eigenvalues`.
+
+    Raises
+    ------
+    ConfigError
+        If `loop` is unknown or a shape is wrong.
+    """
+    one_of("loop", loop, LOOPS)
+    r = jnp.asarray(vector_of("rates", rates, model.neurons), params["bias"].dtype)[:, None]
+    given, _ = inputs_of(model, r, inputs)
+    if inputs is None:
+        given = model.readout.apply(model.readout_strengths(params), r)
+    has = np.ones(model.units, bool) if observed is None else np.asarray(observed, bool)
+    if has.shape != (model.units,):
+        raise ConfigError(f"observed has shape {has.shape}, but must have ({model.units},)")
+    rows, none = jnp.asarray(has)[:, None], jnp.zeros((model.units, 1), bool)
+    shown = Shown(rows, none) if loop == "open" else Shown(none, none if inputs is None else rows)
+    new, seen = _one_step(model, params, r, given, shown.given | shown.noisy)
+    gain, steady = np.asarray(seen.gain[:, 0]), np.asarray(seen.steady[:, 0])
+    forced = loop == "open" and model.state_forcing > 0
+    decay = np.array(model.decay(params), np.float64)
+    if forced and model.read_neurons is not None:
+        decay[np.asarray(model.read_neurons)] *= 1 - model.state_forcing * has
+    active = np.arange(model.neurons) if forced and model.correction is not None else np.flatnonzero(gain)
+
+    def apply(columns: np.ndarray) -> np.ndarray:
+        whole = np.zeros((model.neurons, columns.shape[1]), r.dtype)
+        whole[active] = columns
+        return np.asarray(_tangent_step(model, params, seen, shown, jnp.asarray(whole)))[active]
+
+    found = leading_eigenvalues(apply, len(active), k=k, matrix="jacobian", step_s=model.step_s, **options)
+    silent = np.delete(decay, active)
+    return replace(
+        found,
+        size=model.neurons,
+        silent=len(silent),
+        silent_radius=float(np.abs(silent).max(initial=0.0)),
+        state={
+            "loop": loop if model.drive is not None or forced else "none: the model has no drive",
+            "state_forcing": model.state_forcing if loop == "open" else 0.0,
+            "inputs": "own read-out" if inputs is None else "given",
+            "change": finite(float(jnp.linalg.norm(new - r) / jnp.maximum(jnp.linalg.norm(new), 1e-30))),
+            "mean_rate": finite(float(r.mean())),
+            "silent_neurons": int((gain == 0).sum()),
+            "neurons_at_the_corner": int(((steady == 0) & (gain > 0)).sum()),
+            "neurons_with_closed_drive": int((np.asarray(seen.gate) == 0).sum()) if model.drive is not None else 0,
+        },
+    )
+
+
+_tangent_step = jax.jit(tangent_step)
+
+
+@jax.jit
+def _one_step(
+    model: RateModel, params: Params, rates: Float[Array, "N 1"], given: Float[Array, "P 1"], forced: Bool[Array, "P 1"]
+) -> tuple[Float[Array, "N 1"], Trajectory]:
+    return step(model, params, correct(model, rates, given, forced), given, forced)
+
+
+def linear_model_spectrum(
+    values: Float[np.ndarray, "T P"], *, step_s: float, ridge: float = 0.0, k: int | None = None
+) -> Spectrum:
+    """Eigenvalues of the linear model y(t) = A y(t-1) + c fitted to a recording by (ridge) regression.
+
+    A control for spectral radii near 1: a signal that is slow against the frame, whatever made it, is fitted by a
+    linear model whose eigenvalues approach exp(-Δt/τ). A radius near 1 is evidence for criticality only in so far
+    as it exceeds this one.
+
+    Parameters
+    ----------
+    values
+        [T, P] activity; pairs of frames with a missing value are left out and counted in `state`.
+    step_s
+        Seconds between frames.
+    ridge
+        Penalty relative to the mean variance of the units, at least 0.
+    k
+        How many eigenvalues to keep; default all P.
+
+    Raises
+    ------
+    DataError
+        If fewer pairs of frames remain than there are units.
+    """
+    values = np.asarray(values, np.float64)
+    whole: Bool[np.ndarray, "T"] = np.asarray(np.isfinite(values).all(axis=1))
+    pairs = np.flatnonzero(whole[:-1] & whole[1:])
+    units = values.shape[1]
+    if len(pairs) <= units:
+        raise DataError(
+            f"a linear model of {units} units needs more than {units} pairs of complete frames, there are {len(pairs)}"
+        )
+    before, after = values[pairs], values[pairs + 1]
+    before, after = before - before.mean(axis=0), after - after.mean(axis=0)
+    covariance = before.T @ before
+    covariance += ridge * np.trace(covariance) / units * np.eye(units)
+    a = np.linalg.lstsq(covariance, before.T @ after)[0].T
+    found = leading_eigenvalues(
+        lambda columns: a @ columns,
+        units,
+        k=units if k is None else k,
+        matrix="linear model of the recording",
+        step_s=step_s,
+        dense_up_to=units,
+    )
+    state = {"pairs_of_frames": len(pairs), "left_out": len(values) - 1 - len(pairs), "ridge": ridge}
+    return replace(found, state=state)

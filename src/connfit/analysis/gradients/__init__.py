@@ -1,0 +1,1 @@
+"""Gradients of the learning rules against backpropagation through time, and what each rule learns."""

@@ -1,0 +1,193 @@
+"""`connfit gradcheck`: gradients, cost and learning curves of all rules on one model and its recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from connfit._io import write_json
+from connfit.analysis.gradients.gradient_fidelity import (
+    check_steps_fit,
+    choose_segments,
+    gradient_fidelity,
+    rules_to_compare,
+)
+from connfit.analysis.gradients.learning_curves import Contender, check_can_choose, learning_curves
+from connfit.config import LearnerConfig
+from connfit.errors import ConfigError
+from connfit.models.base import Params
+from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, Windowed, preset
+from connfit.training.optimiser import LABELS, OPTIMISERS
+from connfit.training.problem import Job
+from connfit.training.runs import load_fit, load_job
+
+
+def job_of_run(folder: Path) -> tuple[Job, Params | None]:
+    """The job of a run directory, and its fitted parameters if the fit has finished.
+
+    Raises
+    ------
+    DataError
+        If the directory holds no run, or its data have changed since.
+    """
+    finished = (folder / "parameters.npz").exists()
+    return load_job(folder), load_fit(folder).params if finished else None
+
+
+def rules_to_fit(
+    job: Job, optimisers: Sequence[str] = tuple(OPTIMISERS)
+) -> tuple[tuple[Contender, ...], str, list[dict[str, str]]]:
+    """All rules with each optimiser, the label of the one that the others are compared with, and rules left out.
+
+    Rules have the K of the job's learner; immediate has 1, and beside it stands the same rule with the K of the others,
+    so that the frequency of changes is told from the credit. The rule to compare with is the job's own, or hybrid
+    where that has no name.
+
+    Returns
+    -------
+    contenders, reference
+    left_out
+        `rule` and `reason` of each rule that cannot be fitted to these data.
+    """
+    own = job.learner
+    longest = max(one.require_parts().train[1] for one in job.cohort.recordings) * job.cohort.substeps
+    k = own.window if IMMEDIATE_WINDOW < own.window < longest else LearnerConfig().window
+    dials = {name: PRESETS[name] for name in ("hybrid", "d-rtrl", "tbptt", "pp-prop")}
+    learners = {
+        name: Windowed(k, *dial, trace_dtype=own.trace_dtype, trace_decay=own.trace_decay)
+        for name, dial in dials.items()
+    }
+    learners |= {"immediate": preset("immediate"), f"immediate, K = {k}": Windowed(k, "none", "none")}
+    left_out = []
+    try:
+        learners["pp-prop"].start(job.model, 1, job.trained)
+    except ConfigError as error:
+        left_out.append({"rule": "pp-prop", "reason": str(error)})
+        del learners["pp-prop"]
+    try:
+        batch = min(job.config.train.batch or len(job.cohort.recordings), len(job.cohort.recordings))
+        check_steps_fit(job.model, job.params, longest * batch, 1)
+        if k < longest:
+            learners["bptt"] = preset("bptt", window=longest)
+    except ConfigError as error:
+        left_out.append({"rule": "bptt", "reason": str(error)})
+    first = job.config.train.optimiser
+    contenders = tuple(
+        Contender(
+            name.partition(",")[0],
+            name if optimiser == first else f"{name}, {LABELS[optimiser]}",
+            learner,
+            optimiser,
+            credit=not name.startswith("immediate"),
+        )
+        for optimiser in (first, *(one for one in optimisers if one != first))
+        for name, learner in learners.items()
+    )
+    same = [name for name, one in learners.items() if (one.credit, one.carry) == (own.credit, own.carry)]
+    # Truncated and full BPTT differ in K alone, as do both kinds of immediate.
+    nearest = [name for name in same if learners[name].window == own.window] or same or ["hybrid"]
+    return contenders, nearest[0], left_out
+
+
+def check_gradients(
+    job: Job,
+    out: str | Path,
+    *,
+    fitted: Params | None = None,
+    epochs: int = 0,
+    frames: int = 200,
+    segments: int = 8,
+    windows: Sequence[int] | None = None,
+    free_run: bool = False,
+    curve_epochs: int = 0,
+    optimisers: Sequence[str] = tuple(OPTIMISERS),
+    on_plan: Callable[[str], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Measure on a job's model and recordings, and write `gradient_fidelity.json` and its figures.
+
+    Parameters
+    ----------
+    out
+        Folder.
+    fitted
+        Parameters after a fit, at which everything is measured a second time.
+    epochs
+        Without `fitted`: teacher-forced epochs of a fit with the job's own learner, after which to measure; 0: none.
+    windows
+        K, see `rules_to_compare`.
+    free_run
+        Measure as the free-running phase of the fit trains, with stretches on the model's own predictions.
+    curve_epochs
+        Epochs of the fits with each rule, see `connfit.analysis.gradients.learning_curves`; 0: none.
+    optimisers
+        Those that each rule is fitted with.
+    on_plan
+        Called with what the learning curves will take, before they begin.
+
+    Returns
+    -------
+    dict
+        What was written.
+    """
+    from connfit import __version__
+    from connfit.report.figures.gradient_figure import write_figures
+
+    say = on_progress or (lambda _: None)
+    if curve_epochs:
+        check_can_choose(job.cohort)
+    steps = frames * job.cohort.substeps
+    rules = rules_to_compare(steps, windows, trace_decay=job.learner.trace_decay)
+    # Factors per neuron do not know when a neuron's state was replaced.
+    if job.model.state_forcing and job.model.correction is None:
+        rules = tuple(rule for rule in rules if rule.learner.carry != "factorised")
+    chosen = choose_segments(job.cohort, frames, segments)
+    check_steps_fit(job.model, job.params, steps, segments)
+    warmup = min(job.config.train.warmup_frames, frames // 2)
+    if fitted is None and epochs:
+        say(f"fitting {epochs} epochs")
+        short = msgspec.structs.replace(job.config.train, epochs=epochs, free_run_epochs=0)
+        fitted = replace(job, config=msgspec.structs.replace(job.config, train=short)).fit().params
+    train = job.config.train
+    phase = (train.forced_frames, train.free_run_frames) if free_run else None
+    at = {"start": job.params} if fitted is None else {"start": job.params, "fitted": fitted}
+    record: dict[str, Any] = {
+        "connfit": __version__,
+        "dataset": job.config.data.dataset or job.connectome.name,
+        "surrogate": bool(job.connectome.notes.get("surrogate", False)),
+        "seed": job.config.seed,
+        "neurons": job.model.neurons,
+        "connections": job.model.connections,
+        "steps": steps,
+        "warmup_frames": warmup,
+        "phase": "free-running" if free_run else "teacher-forced",
+        "segments": [{key: getattr(one, key) for key in ("recording", "start", "stop")} for one in chosen],
+        "trained": list(job.trained),
+        "parameters": {
+            state: gradient_fidelity(
+                job.model, params, job.cohort, rules, chosen, warmup_frames=warmup, free_run=phase,
+                trained=job.trained, on_progress=lambda label, state=state: say(f"{state}: {label}"),
+            )
+            for state, params in at.items()
+        },
+    }  # fmt: skip
+    if curve_epochs:
+        config = msgspec.structs.replace(job.config.train, epochs=curve_epochs, free_run_epochs=0, patience=None)
+        contenders, reference, left_out = rules_to_fit(job, optimisers)
+        record["learning_curves"] = {
+            "left_out": left_out,
+            **learning_curves(
+                job.model, job.params, job.cohort, contenders, reference, config, job.config.evaluate,
+                trained=job.trained, seed=job.config.seed, on_plan=on_plan,
+                on_progress=lambda label: say(f"learning curves: {label}"),
+            ),
+        }  # fmt: skip
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "gradient_fidelity.json", record)
+    write_figures(record, out / "figures")
+    return record

@@ -1,0 +1,361 @@
+"""How near the gradients of the learning rules come to those of backpropagation through time, and what each costs.
+
+Everything is measured on the user's own model and recordings, in segments short enough for backpropagation through
+time (BPTT). Every rule starts a segment from rest, as a fit starts an epoch, with parameters that do not move, and its
+gradient is the sum over its windows; BPTT's is the same sum in one window.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from connfit.errors import ConfigError, first_ten
+from connfit.models.base import Params
+from connfit.models.cells.rate import RateModel
+from connfit.recordings.cohort import Cohort
+from connfit.training.learners import PRESETS, WindowArrays, Windowed, preset
+from connfit.training.memory import LIBRARIES, WINDOW_ARRAYS, memory_limit
+from connfit.training.step import KEY_OF
+
+WINDOWS = (1, 4, 16, 64)
+ANY_WINDOW = 16
+"""K at which rules are run whose gradient does not depend on it."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A learning rule with a name.
+
+    Parameters
+    ----------
+    by_window
+        Whether its gradient depends on K.
+    """
+
+    name: str
+    learner: Windowed
+    by_window: bool = True
+
+    @property
+    def label(self) -> str:
+        """Name, and K where it matters."""
+        return f"{self.name}, K = {self.learner.window}" if self.by_window else self.name
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Frames `start` to `stop` of the recording number `member` of a cohort."""
+
+    recording: str
+    member: int
+    start: int
+    stop: int
+
+
+def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_decay: float = 0.9) -> tuple[Rule, ...]:
+    """D-RTRL (also bfloat16), pp-prop, immediate, and for each K hybrid, truncated BPTT and hybrid with factors.
+
+    Parameters
+    ----------
+    steps
+        Model steps T of a segment.
+    windows
+        K of the rules that depend on it; default: those of 1, 4, 16 and 64 that are below T.
+
+    Raises
+    ------
+    ConfigError
+        If a window is longer than a segment.
+    """
+    if windows is None:
+        windows = [k for k in WINDOWS if k < steps]
+    wrong = [k for k in windows if not 1 <= k <= steps]
+    if wrong:
+        raise ConfigError(
+            f"windows of {first_ten(wrong)} steps: a window must have 1 to {steps} steps, as a segment has"
+        )
+    some = min(ANY_WINDOW, steps)
+    fixed = [
+        Rule("d-rtrl", Windowed(some, *PRESETS["d-rtrl"]), by_window=False),
+        Rule("d-rtrl, bf16", Windowed(some, *PRESETS["d-rtrl"], trace_dtype="bfloat16"), by_window=False),
+        Rule("pp-prop", Windowed(some, *PRESETS["pp-prop"], trace_decay=trace_decay), by_window=False),
+        Rule("immediate", preset("immediate"), by_window=False),
+    ]
+    turning = [Rule(name, Windowed(k, *PRESETS[name])) for name in ("hybrid", "tbptt") for k in windows]
+    light = [Rule("hybrid-pp", Windowed(k, "network", "factorised", trace_decay=trace_decay)) for k in windows]
+    return (*fixed, *turning, *light)
+
+
+def choose_segments(cohort: Cohort, frames: int, segments: int) -> tuple[Segment, ...]:
+    """Segments spread evenly over the training parts, recording by recording in turn.
+
+    Raises
+    ------
+    ConfigError
+        If a training part is shorter than a segment.
+    """
+    if segments < 1 or frames < 2:
+        raise ConfigError(f"{segments} segments of {frames} frames: there must be 1 segment of 2 frames or more")
+    parts = [(max(r.require_parts().train[0], 1), r.require_parts().train[1]) for r in cohort.recordings]
+    short = [r.name for r, (a, b) in zip(cohort.recordings, parts, strict=True) if b - a < frames]
+    if short:
+        longest = min(b - a for a, b in parts)
+        raise ConfigError(
+            f"segments of {frames} frames are longer than the training part of {first_ten(short)}: "
+            f"--frames {longest} is the most"
+        )
+    chosen = []
+    members = len(cohort.recordings)
+    for member, (recording, (start, stop)) in enumerate(zip(cohort.recordings, parts, strict=True)):
+        count = len(range(member, segments, members))
+        for first in np.linspace(start, stop - frames, count).astype(int).tolist():
+            chosen.append(Segment(recording.name, member, first, first + frames))
+    return tuple(chosen)
+
+
+def check_steps_fit(model: RateModel, params: Params, steps: int, segments: int, *, free: int | None = None) -> None:
+    """Stop before BPTT takes more memory than there is.
+
+    Raises
+    ------
+    ConfigError
+        Says how many steps would fit.
+    """
+    free = memory_limit() if free is None else free
+    size = sum(value.size * value.dtype.itemsize for value in params.values())
+    fixed = LIBRARIES + 4 * model.connections + (segments + 6) * size
+    each = WINDOW_ARRAYS["none"][0] * model.neurons * params["bias"].dtype.itemsize
+    if fixed + steps * each > free:
+        fits = max((free - fixed) // each, 0)
+        advice = f"--frames for {fits} model steps would fit" if fits > 1 else "fewer --segments, or fewer neurons"
+        raise ConfigError(
+            f"BPTT over {steps} steps of {model.neurons:,} neurons needs about {(fixed + steps * each) / 1e9:.2f} GB "
+            f"with the gradients of {segments} segments, and {free / 1e9:.2f} GB are free: {advice}"
+        )
+
+
+def gradient_fidelity(
+    model: RateModel,
+    params: Params,
+    cohort: Cohort,
+    rules: Sequence[Rule],
+    segments: Sequence[Segment],
+    *,
+    warmup_frames: int = 20,
+    free_run: tuple[int, int] | None = None,
+    trained: tuple[str, ...] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Compare each rule's gradient with BPTT's, at fixed parameters.
+
+    Parameters
+    ----------
+    segments
+        Stretches of equal length; see `choose_segments`.
+    warmup_frames
+        Frames at the start of a segment that are not scored, as in a fit.
+    free_run
+        After the warm-up, so many recorded frames and then so many on the model's own predictions, in turn, as in the
+        free-running phase of a fit. None: teacher-forced.
+    trained
+        Groups whose gradients are compared; default: all.
+
+    Returns
+    -------
+    list of dict
+        One row per rule, BPTT first: `rule`, `window`, `credit`, `carry`, `groups` (see `_Comparison.row`),
+        `ms_per_step` (the faster of two passes over a segment, compilation left out), `carried_bytes` (what it keeps
+        from window to window) and `working_bytes` (what XLA allots to one window, beside arguments and results).
+    """
+    frames = segments[0].stop - segments[0].start
+    if not 0 <= warmup_frames < frames:
+        raise ConfigError(f"warmup_frames = {warmup_frames} must be below the {frames} frames of a segment")
+    groups = trained or model.groups
+    feeding = _Feeding.of(cohort, segments, warmup_frames, free_run)
+    bptt = Rule("bptt", Windowed(frames * cohort.substeps, *PRESETS["bptt"]), by_window=False)
+    exact: list[dict[str, np.ndarray]] = []
+    rows = []
+    for rule in (bptt, *rules):
+        if on_progress is not None:
+            on_progress(rule.label)
+        runner = _Runner.of(model, params, rule.learner, feeding, segments[0], groups)
+        comparisons: dict[str, _Comparison] = {}
+        for number, segment in enumerate(segments):
+            gradient = runner.gradient(feeding.windows(rule.learner.window, segment))
+            if rule is bptt:
+                exact.append(gradient)
+            for key, value in gradient.items():
+                comparisons.setdefault(key, _Comparison()).add(value, exact[number][key])
+        once = feeding.windows(rule.learner.window, segments[0])
+        rows.append(
+            {
+                "rule": rule.name,
+                "label": rule.label,
+                "by_window": rule.by_window,
+                **{key: getattr(rule.learner, key) for key in ("window", "credit", "carry", "trace_decay")},
+                "groups": {group: comparisons[KEY_OF.get(group, group)].row() for group in groups},
+                "ms_per_step": min(runner.milliseconds(once) for _ in range(2)) / (frames * cohort.substeps),
+                "carried_bytes": runner.carried_bytes,
+                "working_bytes": runner.working_bytes,
+            }
+        )
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class _Feeding:
+    """Windows of segments as a fit makes them, on the device."""
+
+    cohort: Cohort
+    unit_weights: Float[np.ndarray, "P B"]
+    warmup_frames: int
+    free_run: tuple[int, int] | None
+    fed_back: Int[Array, "W"] | None
+
+    @classmethod
+    def of(
+        cls, cohort: Cohort, segments: Sequence[Segment], warmup_frames: int, free_run: tuple[int, int] | None
+    ) -> _Feeding:
+        everything = set(range(len(cohort.units)))
+        unobserved: set[int] = set()
+        for member in {segment.member for segment in segments}:
+            observed = cohort.recordings[member].mask.all(axis=0)
+            unobserved |= everything - set(cohort.columns[member][observed].tolist())
+        # As in a fit: with few units that ever lack an input, only those feed the model's predictions back.
+        few = free_run is None and 2 * len(unobserved) <= len(everything)
+        fed_back = jnp.asarray(sorted(unobserved), jnp.int32) if few else None
+        return cls(cohort, np.nan_to_num(1 / cohort.change_variance()), warmup_frames, free_run, fed_back)
+
+    def windows(self, steps: int, segment: Segment) -> list[WindowArrays]:
+        block = (segment.start, segment.stop)
+        found = self.cohort.windows(
+            steps, [block], [segment.member], self.unit_weights, warmup_frames=self.warmup_frames
+        )
+        windows = []
+        for number, one in enumerate(found):
+            recorded = self._recorded(number * steps + np.arange(steps))
+            given = one._replace(forced=one.forced & recorded[:, None, None])
+            windows.append(WindowArrays(*map(jnp.asarray, given))._replace(fed_back=self.fed_back))
+        return windows
+
+    def _recorded(self, position: Int[np.ndarray, "K"]) -> Bool[np.ndarray, "K"]:
+        """Whether steps at these positions of a segment see the recording."""
+        if self.free_run is None:
+            return np.ones(len(position), bool)
+        after = position // self.cohort.substeps - self.warmup_frames
+        forced, free = self.free_run
+        return (after < 0) | (after % (forced + free) < forced)
+
+
+@dataclass(frozen=True, eq=False)
+class _Runner:
+    """A compiled rule."""
+
+    model: RateModel
+    params: Params
+    learner: Windowed
+    groups: tuple[str, ...]
+    step: Any
+
+    @classmethod
+    def of(
+        cls,
+        model: RateModel,
+        params: Params,
+        learner: Windowed,
+        feeding: _Feeding,
+        segment: Segment,
+        groups: tuple[str, ...],
+    ) -> _Runner:
+        def step(model: RateModel, params: Params, memory: Any, window: WindowArrays) -> Any:
+            result, memory = learner.step(model, params, memory, window, groups)
+            return result.gradient, memory
+
+        first = feeding.windows(learner.window, segment)[0]
+        lowered = jax.jit(step, donate_argnums=2).lower(model, params, learner.start(model, 1, groups), first)
+        return cls(model, params, learner, groups, lowered.compile())
+
+    def gradient(self, windows: list[WindowArrays]) -> dict[str, np.ndarray]:
+        memory = self.learner.start(self.model, 1, self.groups)
+        total: Params = {}
+        for window in windows:
+            gradient, memory = self.step(self.model, self.params, memory, window)
+            total = {key: total[key] + value for key, value in gradient.items()} if total else gradient
+        return {key: np.asarray(value) for key, value in total.items()}
+
+    def milliseconds(self, windows: list[WindowArrays]) -> float:
+        """Time of one pass over a segment, without summing gradients."""
+        memory = jax.block_until_ready(self.learner.start(self.model, 1, self.groups))
+        gradient: Params = {}
+        before = time.perf_counter()
+        for window in windows:
+            gradient, memory = self.step(self.model, self.params, memory, window)
+        jax.block_until_ready((gradient, memory))
+        return 1e3 * (time.perf_counter() - before)
+
+    @property
+    def carried_bytes(self) -> int:
+        memory = jax.eval_shape(lambda: self.learner.start(self.model, 1, self.groups))
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(memory))
+
+    @property
+    def working_bytes(self) -> int:
+        return int(self.step.memory_analysis().temp_size_in_bytes)
+
+
+class _Comparison:
+    """Gradients of one group beside the exact ones, segment by segment."""
+
+    def __init__(self) -> None:
+        self.dots: list[float] = []
+        self.squares: list[float] = []
+        self.exact_squares: list[float] = []
+        self.error_squares: list[float] = []
+        self.total: Float[np.ndarray, "n"] = np.zeros(0)
+        self.exact_total: Float[np.ndarray, "n"] = np.zeros(0)
+
+    def add(self, gradient: np.ndarray, exact: np.ndarray) -> None:
+        g, e = gradient.ravel().astype(np.float64), exact.ravel().astype(np.float64)
+        self.dots.append(float(g @ e))
+        self.squares.append(float(g @ g))
+        self.exact_squares.append(float(e @ e))
+        self.error_squares.append(float((g - e) @ (g - e)))
+        self.total = self.total + g if self.total.size else g
+        self.exact_total = self.exact_total + e if self.exact_total.size else e
+
+    @np.errstate(divide="ignore", invalid="ignore")
+    def row(self) -> dict[str, float | None]:
+        """What is said of one group.
+
+        `cosine` (mean over segments), `cosine_min`, `cosine_of_sum` (of the gradients summed over segments);
+        `relative_norm` and `relative_error` (means of ‖g‖/‖g*‖ and ‖g-g*‖/‖g*‖, g* being BPTT's); `bias`, the norm of
+        the mean error over that of the mean g*; `spread`, the standard deviation of the error around its mean on the
+        same scale; `variance_ratio`, variance of g over segments over that of g*. None where it is not defined.
+        `undefined_segments` have a gradient of 0, theirs or BPTT's, and no part in the first two.
+        """
+        squares, exact, errors = map(np.array, (self.squares, self.exact_squares, self.error_squares))
+        cosine = np.array(self.dots) / np.sqrt(squares * exact)
+        n, defined = len(cosine), np.isfinite(cosine)
+        mean, exact_mean = self.total / n, self.exact_total / n
+        bias, reference = mean - exact_mean, exact_mean @ exact_mean
+        around = max(errors.mean() - bias @ bias, 0.0) * n / max(n - 1, 1)
+        values = {
+            "cosine": cosine[defined].mean() if defined.any() else np.nan,
+            "cosine_min": cosine[defined].min() if defined.any() else np.nan,
+            "undefined_segments": n - defined.sum(),
+            "cosine_of_sum": mean @ exact_mean / np.sqrt((mean @ mean) * reference),
+            "relative_norm": np.sqrt(squares / exact).mean(),
+            "relative_error": np.sqrt(errors / exact).mean(),
+            "bias": np.sqrt((bias @ bias) / reference),
+            "spread": np.sqrt(around / reference) if n > 1 else np.nan,
+            "variance_ratio": (squares.mean() - mean @ mean) / (exact.mean() - reference) if n > 1 else np.nan,
+        }
+        return {key: float(value) if np.isfinite(value) else None for key, value in values.items()}

@@ -1,0 +1,1 @@
+"""Fitted weights and time constants: distributions, correlations, agreement between fits."""

@@ -1,0 +1,206 @@
+"""Rank correlations of millions of pairs of numbers, overall and within groups, in a few sorts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from connfit.analysis.plain import finite
+from connfit.analysis.record import Result
+from connfit.errors import ConfigError
+
+ROWS = 50
+"""Groups that a record lists one by one."""
+
+_BLOCK = 2**20
+"""Runs of ties, or pairs, that are worked on at a time, so that few arrays are as long as all pairs."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroupCorrelations(Result):
+    """Spearman's rank correlation within groups.
+
+    Parameters
+    ----------
+    grouped_by
+        What the groups are.
+    names
+        [G] names of the groups, largest first.
+    counts
+        [G] pairs in each.
+    correlations
+        [G]; NaN where one of the two is constant.
+    small_groups, small_pairs
+        Groups too small to be listed, and the pairs in them.
+    unnamed_pairs
+        Pairs that belong to no group.
+    """
+
+    grouped_by: str
+    names: tuple[str, ...]
+    counts: Int[np.ndarray, "G"]
+    correlations: Float[np.ndarray, "G"]
+    small_groups: int
+    small_pairs: int
+    unnamed_pairs: int
+
+    def record(self, rows: int = ROWS) -> dict[str, Any]:
+        """Summary of all groups and the `rows` largest one by one; undefined numbers are None."""
+        defined = self.correlations[np.isfinite(self.correlations)]
+        low, middle, high = np.percentile(defined, [25, 50, 75]) if len(defined) else (np.nan,) * 3
+        return {
+            "grouped_by": self.grouped_by,
+            "groups": len(self.names),
+            "defined": len(defined),
+            "median": finite(middle),
+            "quartiles": finite([low, high]),
+            "above_zero": int((defined > 0).sum()),
+            "small_groups": self.small_groups,
+            "small_pairs": self.small_pairs,
+            "unnamed_pairs": self.unnamed_pairs,
+            "largest": [
+                {"name": name, "count": int(count), "correlation": finite(correlation)}
+                for name, count, correlation in zip(
+                    self.names[:rows], self.counts[:rows], self.correlations[:rows], strict=True
+                )
+            ],
+            "not_listed": max(0, len(self.names) - rows),
+        }
+
+
+class RankCorrelation:
+    """Spearman's correlation of two arrays, which are sorted once for any number of groupings.
+
+    Ties share their mean rank (Kendall & Gibbons 1990, Rank Correlation Methods, chapter 3).
+
+    Parameters
+    ----------
+    x, y
+        [M] numbers without NaN.
+
+    Raises
+    ------
+    ConfigError
+        If lengths differ or numbers are not finite.
+
+    Examples
+    --------
+    >>> both = RankCorrelation(np.array([1.0, 2.0, 3.0, 9.0]), np.array([1, 2, 3, 0]))
+    >>> round(both.overall(), 6)
+    -0.2
+    """
+
+    def __init__(self, x: Float[np.ndarray, "M"], y: np.ndarray) -> None:
+        x, y = np.asarray(x), np.asarray(y)
+        if x.shape != y.shape or x.ndim != 1:
+            raise ConfigError(f"two arrays to be correlated have shapes {x.shape} and {y.shape}")
+        for values in (x, y):
+            if not np.isfinite(values).all():
+                raise ConfigError(f"entry {int(np.flatnonzero(~np.isfinite(values))[0])} is not finite")
+        self._values = x, y
+        self._orders = tuple(_order(values) for values in (x, y))
+
+    def overall(self) -> float:
+        """Correlation of all pairs; NaN if one of the arrays is constant or there are fewer than two pairs."""
+        if len(self._values[0]) < 2:
+            return float("nan")
+        everything = np.zeros(len(self._values[0]), np.uint16)
+        return float(self._within(everything, np.array([len(everything)]))[0])
+
+    def by_group(
+        self, codes: Int[np.ndarray, "M"], names: Sequence[str], *, grouped_by: str, minimum: int = 30
+    ) -> GroupCorrelations:
+        """Correlation within each group.
+
+        Parameters
+        ----------
+        codes
+            [M] position in `names` of each pair's group; -1 for pairs of no group.
+        names
+            Names of the groups.
+        grouped_by
+            What the groups are.
+        minimum
+            Smaller groups are counted but not listed.
+        """
+        codes = np.asarray(codes)
+        if codes.shape != self._values[0].shape:
+            raise ConfigError(f"groups of shape {codes.shape} for {len(self._values[0])} pairs")
+        # One more group for what has no name: nothing then needs to be cut out of the sorted arrays.
+        kind = np.uint16 if len(names) < np.iinfo(np.uint16).max else np.uint32
+        unnamed = len(names)
+        labelled = np.where(codes < 0, unnamed, codes).astype(kind)
+        sizes = np.bincount(labelled, minlength=unnamed + 1)
+        correlations = self._within(labelled, sizes)[:unnamed]
+        counts = sizes[:unnamed]
+        listed = np.flatnonzero(counts >= max(minimum, 2))
+        listed = listed[np.argsort(-counts[listed], kind="stable")]
+        small = (counts > 0) & (counts < max(minimum, 2))
+        return GroupCorrelations(
+            grouped_by,
+            tuple(names[int(k)] for k in listed),
+            counts[listed],
+            correlations[listed],
+            small_groups=int(small.sum()),
+            small_pairs=int(counts[small].sum()),
+            unnamed_pairs=int(sizes[unnamed]),
+        )
+
+    def _within(self, codes: np.ndarray, sizes: np.ndarray) -> Float[np.ndarray, "G"]:
+        (x, y), (order_x, order_y) = self._values, self._orders
+        a = _centred_ranks(x, order_x, codes, sizes)
+        b = _centred_ranks(y, order_y, codes, sizes)
+        sums = [_sum_of_products(codes, one, other, len(sizes)) for one, other in ((a, b), (a, a), (b, b))]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return sums[0] / np.sqrt(sums[1] * sums[2])
+
+
+def _order(values: np.ndarray) -> np.ndarray:
+    """Positions in ascending order of the values, by radix sorts of 16 bits where the values allow it."""
+    kind = np.int32 if len(values) < np.iinfo(np.int32).max else np.int64
+    if values.dtype.kind in "iu" and values.size and values.min() >= 0 and values.max() < 2**16:
+        return np.argsort(values.astype(np.uint16), kind="stable").astype(kind)
+    if values.dtype == np.float32:
+        # As unsigned integers, floats ascend once the sign bit is flipped, and all other bits of negative ones.
+        bits = np.ascontiguousarray(values).view(np.uint32)
+        bits = np.where(bits >> 31, ~bits, bits | np.uint32(2**31))
+        order = np.argsort((bits & np.uint32(0xFFFF)).astype(np.uint16), kind="stable").astype(kind)
+        return order[np.argsort((bits >> 16).astype(np.uint16)[order], kind="stable")]
+    return np.argsort(values, kind="stable").astype(kind)
+
+
+def _centred_ranks(
+    values: np.ndarray, order: np.ndarray, codes: np.ndarray, sizes: np.ndarray
+) -> Float[np.ndarray, "M"]:
+    """Mean rank of each entry within its group, less the mean of the group."""
+    if len(sizes) > 1:
+        order = order[np.argsort(codes[order], kind="stable")]
+    ordered, group = values[order], codes[order]
+    fresh = np.ones(len(values), bool)
+    fresh[1:] = (ordered[1:] != ordered[:-1]) | (group[1:] != group[:-1])
+    del ordered
+    first = np.append(np.flatnonzero(fresh), len(values))
+    del fresh
+    centre = np.cumsum(sizes) - sizes + (sizes - 1) / 2
+    ranks = np.empty(len(values))
+    for begin in range(0, len(first) - 1, _BLOCK):
+        starts = first[begin : begin + _BLOCK + 1]
+        lengths = np.diff(starts)
+        middle = starts[:-1] + (lengths - 1) / 2 - centre[group[starts[:-1]]]
+        ranks[order[starts[0] : starts[-1]]] = np.repeat(middle, lengths)
+    return ranks
+
+
+def _sum_of_products(codes: np.ndarray, a: np.ndarray, b: np.ndarray, groups: int) -> Float[np.ndarray, "G"]:
+    """Σ a b of each group."""
+    if groups == 1:
+        return np.array([a @ b])
+    total = np.zeros(groups)
+    for begin in range(0, len(a), _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        total += np.bincount(codes[block], a[block] * b[block], groups)
+    return total

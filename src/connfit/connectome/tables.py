@@ -1,0 +1,259 @@
+"""A Connectome from an edge table and a neuron table with named columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from connfit.connectome import TABLE_COLUMNS, Connectome, from_pairs
+from connfit.connectome.columns import IdArray, NamedTable, TableSource, read_table
+from connfit.connectome.signs import SignRule, assign_signs
+from connfit.errors import ConfigError, DataError, first_ten, one_of
+
+_ELECTRICAL_WORDS = {"electrical", "electric", "gap", "gap_junction", "gap junction", "gapjunction"}
+_CHEMICAL_WORDS = {"chemical", "chem", "chemical synapse", "synapse"}
+
+
+def connectome_from_tables(
+    name: str,
+    edges: TableSource,
+    neurons: TableSource,
+    *,
+    pre: str = "pre",
+    post: str = "post",
+    count: str | None = "synapses",
+    id: str = "id",
+    type: str | None = None,
+    region: str | None = None,
+    transmitter: str | None = None,
+    side: str | None = None,
+    connection_type: str | None = None,
+    sign_rule: SignRule,
+    unknown_transmitter: str = "error",
+    electrical: str = "drop",
+    self_connections: str = "keep",
+    min_synapses: int = 1,
+    notes: Mapping[str, Any] | None = None,
+) -> Connectome:
+    """Build a connectome from an edge table and a neuron table.
+
+    Parameters
+    ----------
+    name
+        Name of the dataset.
+    edges, neurons
+        CSV, CSV.gz, Parquet or Feather files, or DataFrames.
+    pre, post, count
+        Columns of the edge table: ids of the presynaptic and postsynaptic neuron, number of synapses.
+        Rows of one pair are summed. `count=None`: every row is one synapse.
+    id
+        Column of the neuron table with unique ids (whole numbers up to 64 bits, or text).
+    type, region, transmitter, side
+        Columns of the neuron table. `None`: the column of that very name where there is one, else empty.
+    connection_type
+        Column of the edge table that says `chemical` or `electrical`. `None`: all are chemical.
+    sign_rule, unknown_transmitter
+        See `connfit.connectome.signs.assign_signs`.
+    electrical
+        `"include"`: electrical synapses become undirected, unsigned connections. A source may list
+        each in one direction or, with the same count, in both. `"drop"`: they are left out and counted.
+    self_connections
+        `"keep"` or `"drop"`.
+    min_synapses
+        Chemical connections with fewer synapses in all are left out and counted.
+    notes
+        Facts about the source, kept beside what is counted here.
+
+    Returns
+    -------
+    Connectome
+        Neurons in the order of the neuron table; whatever was left out is counted in `notes`.
+
+    Raises
+    ------
+    DataError
+        If a table cannot be used: the message names the file, the column or row, and the fix.
+    ConfigError
+        If an option has no such value.
+    """
+    one_of("electrical", electrical, ("drop", "include"))
+    one_of("self_connections", self_connections, ("keep", "drop"))
+    if min_synapses < 1:
+        raise ConfigError(f"min_synapses = {min_synapses} must be at least 1")
+
+    neuron_table = read_table(neurons, "neurons")
+    named = {"type": type, "region": region, "transmitter": transmitter, "side": side}
+    table = _neuron_frame(neuron_table, id, named)
+    signs = assign_signs(table["transmitter"].to_list(), sign_rule, unknown=unknown_transmitter)
+
+    ids = table["id"].to_numpy()
+    columns = [pre, post, *([count] if count else []), *([connection_type] if connection_type else [])]
+    whole = ids.dtype.kind == "i"
+    integers = [pre, post, *([count] if count else [])] if whole else ([count] if count else [])
+    edge_table = read_table(edges, "edges", columns=columns, integers=integers)
+    at_pre, at_post = (_positions(edge_table, column, ids, neuron_table.path) for column in (pre, post))
+    counts = edge_table.counts(count) if count else np.ones(edge_table.rows, np.int64)
+    gap = electrical_rows(edge_table, connection_type)
+
+    left_out: dict[str, int] = {}
+    keep = np.ones(len(counts), bool)
+    if electrical == "drop" and gap.any():
+        left_out["electrical_rows_dropped"] = int(gap.sum())
+        keep &= ~gap
+    if self_connections == "drop":
+        loops = keep & (at_pre == at_post)
+        left_out["self_connection_rows_dropped"] = int(loops.sum())
+        keep &= ~loops
+    if signs.dropped.any():
+        silent = keep & ~gap & signs.dropped[at_pre]
+        left_out["unknown_transmitter_rows_dropped"] = int(silent.sum())
+        left_out["unknown_transmitter_synapses_dropped"] = int(counts[silent].sum())
+        keep &= ~silent
+    at_pre, at_post, counts, gap = at_pre[keep], at_post[keep], counts[keep], gap[keep]
+
+    if gap.any():
+        g_pre, g_post, g_counts = symmetrise(at_pre[gap], at_post[gap], counts[gap], ids, edge_table.path)
+        at_pre, at_post = np.concatenate([at_pre[~gap], g_pre]), np.concatenate([at_post[~gap], g_post])
+        counts = np.concatenate([counts[~gap], g_counts])
+        gap = np.arange(len(counts)) >= len(counts) - len(g_counts)
+    if min_synapses > 1:
+        weak = _weak(at_pre, at_post, counts, gap, len(ids), min_synapses)
+        left_out["weak_rows_dropped"] = int(weak.sum())
+        at_pre, at_post, counts, gap = at_pre[~weak], at_post[~weak], counts[~weak], gap[~weak]
+    return from_pairs(
+        name,
+        at_pre,
+        at_post,
+        counts,
+        signs.values,
+        table,
+        electrical=gap,
+        notes={
+            **(notes or {}),
+            **signs.notes(),
+            "electrical": electrical,
+            "self_connections": self_connections,
+            "min_synapses": min_synapses,
+            "edge_rows": edge_table.rows,
+            **left_out,
+        },
+    )
+
+
+def symmetrise(
+    pre: Int[np.ndarray, "R"], post: Int[np.ndarray, "R"], counts: Int[np.ndarray, "R"], ids: IdArray, path: str
+) -> tuple[Int[np.ndarray, "S"], Int[np.ndarray, "S"], Int[np.ndarray, "S"]]:
+    """Undirected gap junctions, each in both directions once, from rows that list one or both directions.
+
+    Parameters
+    ----------
+    pre, post, counts
+        [R] rows as listed; rows of one ordered pair are summed first.
+    ids, path
+        Ids by position and the file, for the message.
+
+    Raises
+    ------
+    DataError
+        If a pair is listed in both directions with different counts.
+    """
+    n = len(ids)
+    key, inverse = np.unique(pre.astype(np.int64) * n + post, return_inverse=True)
+    total = np.zeros(len(key), np.int64)
+    np.add.at(total, inverse, counts)
+    a, b = key // n, key % n
+    found = np.searchsorted(key, b * n + a)
+    found = np.minimum(found, len(key) - 1)
+    both = key[found] == b * n + a
+    unequal = both & (total != total[found])
+    if unequal.any():
+        k = int(np.flatnonzero(unequal)[0])
+        raise DataError(
+            f"electrical connection {ids[a[k]]} - {ids[b[k]]} has {total[k]} junctions in one direction "
+            f"and {total[found[k]]} in the other "
+            f"({int(unequal.sum()) // 2} such pairs)",
+            path=path,
+            fix="A gap junction has no direction: list it once, or in both directions with the same count",
+        )
+    single = ~both
+    return np.concatenate([a, b[single]]), np.concatenate([b, a[single]]), np.concatenate([total, total[single]])
+
+
+def _neuron_frame(source: NamedTable, id: str, named: Mapping[str, str | None]) -> pd.DataFrame:
+    """The neuron table with the standard columns first; further columns keep their names."""
+    source.require([id, *(column for column in named.values() if column)])
+    ids = source.ids(id)
+    series = pd.Series(ids)
+    repeated = ids[series.duplicated().to_numpy()].tolist()
+    if repeated:
+        raise DataError(
+            f"neuron ids repeat in column {id!r}: {first_ten(dict.fromkeys(repeated))}",
+            path=source.path,
+            fix="Keep one row per neuron",
+        )
+    used = {id: "id"}
+    frame: dict[str, Any] = {"id": series if ids.dtype.kind == "i" else series.astype("str")}
+    for standard in TABLE_COLUMNS[1:]:
+        column = named[standard] or (standard if standard in source.columns else None)
+        if column is not None:
+            used[column] = standard
+        frame[standard] = pd.Series(source.text(column) if column else [""] * len(ids), dtype="str")
+    for column in source.columns:
+        if column not in used:
+            frame[column if column not in frame else f"{column}_source"] = source.other(column)
+    return pd.DataFrame(frame)
+
+
+def _positions(table: NamedTable, column: str, ids: IdArray, neuron_path: str) -> Int[np.ndarray, "R"]:
+    listed = table.ids(column)
+    if ids.dtype.kind != "i" and listed.dtype.kind == "i":
+        # All ids of this column look like numbers, but among the neurons some do not: compare as text.
+        listed = listed.astype(str).astype(object)
+    if ids.dtype.kind == "i" and listed.dtype.kind != "i":
+        known = set(ids.tolist())
+        unknown = [one for one in dict.fromkeys(listed) if not (one.lstrip("-").isdigit() and int(one) in known)]
+    else:
+        at = pd.Index(ids).get_indexer(pd.Index(listed))
+        if (at >= 0).all():
+            return at.astype(np.int64)
+        unknown = list(dict.fromkeys(listed[at < 0].tolist()))
+    raise DataError(
+        f"{len(unknown)} ids in column {column!r} are not in the neuron table {neuron_path}: {first_ten(unknown)}",
+        path=table.path,
+        fix="Add these neurons to the neuron table, or remove their connections",
+    )
+
+
+def electrical_rows(table: NamedTable, column: str | None) -> Bool[np.ndarray, "R"]:
+    """[rows] True for electrical connections; a DataError names the first row that is of neither type."""
+    if column is None:
+        return np.zeros(table.rows, bool)
+    words = pd.Series(table.text(column), dtype="str").str.lower()
+    electrical = words.isin(_ELECTRICAL_WORDS).to_numpy()
+    neither = np.flatnonzero(~electrical & ~words.isin(_CHEMICAL_WORDS).to_numpy())
+    if len(neither):
+        raise DataError(
+            f"row {neither[0] + 1}: column {column!r} says {words[neither[0]]!r} ({len(neither)} rows of another type)",
+            path=table.path,
+            fix="The type of a connection must be 'chemical' or 'electrical'",
+        )
+    return electrical
+
+
+def _weak(
+    pre: Int[np.ndarray, "R"],
+    post: Int[np.ndarray, "R"],
+    counts: Int[np.ndarray, "R"],
+    gap: Bool[np.ndarray, "R"],
+    n: int,
+    least: int,
+) -> Bool[np.ndarray, "R"]:
+    """Chemical rows whose pair has fewer than `least` synapses over all its rows."""
+    _, inverse = np.unique(post * n + pre, return_inverse=True)
+    total = np.zeros(len(counts), np.int64)
+    np.add.at(total, inverse, np.where(gap, 0, counts))
+    return ~gap & (total[inverse] < least)

@@ -1,0 +1,110 @@
+"""Connectomes that were read once, kept as binary files that open at once.
+
+They lie in `connectomes/` of the cache (`$CONNFIT_CACHE`, or the user's cache folder). Every file can be deleted at any
+time; it is then made again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from connfit.connectome import FORMAT_VERSION, Connectome
+from connfit.connectome.signs import SignRule, sign_table
+from connfit.datasets.registry import CACHE_VARIABLE, cache_root
+from connfit.errors import DataError
+
+READER_VERSION = 1
+"""Counted up when a reader changes what it makes of the same file."""
+
+
+def cache_folder() -> Path:
+    """Folder of the cached connectomes; it need not exist."""
+    return cache_root() / "connectomes"
+
+
+def cached(
+    name: str, files: Mapping[str, Path | None], options: Mapping[str, Any], build: Callable[[], Connectome]
+) -> Connectome:
+    """The connectome that `build` makes of files with options, from the cache where it was made before.
+
+    Parameters
+    ----------
+    name
+        Name of the dataset, part of the file name.
+    files
+        What it is made of. A file counts as the same while its place, size and time of change are.
+    options
+        All options that decide what is made; a `sign_rule` counts by its content.
+    build
+        Reads the files.
+
+    Returns
+    -------
+    Connectome
+        Its large arrays are mapped from the cache. A damaged file in the cache is made again, and a cache that
+        cannot be written to is done without; both with a warning.
+    """
+    path = cache_folder() / f"{name}-{_key(name, files, options)}.h5"
+    if path.is_file():
+        try:
+            return Connectome.load(path)
+        except DataError as error:
+            warnings.warn(f"the cached connectome is made again: {error}", stacklevel=2)
+    brain = build()
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A name of its own, for two processes may build the same connectome at once.
+        handle, listed = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".h5")
+        os.close(handle)
+        temporary = Path(listed)
+        brain.save(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        warnings.warn(
+            f"the connectome {name!r} could not be kept in the cache {path.parent} ({error}); it will be read again "
+            f"the next time. Set {CACHE_VARIABLE} to a folder with space",
+            stacklevel=2,
+        )
+        return brain
+    finally:
+        if temporary is not None:
+            for left in (temporary, temporary.with_name(temporary.name + ".part")):
+                with contextlib.suppress(OSError):
+                    left.unlink(missing_ok=True)
+    # Read back, so that the first use and all later ones have the very same arrays, mapped instead of held.
+    return Connectome.load(path)
+
+
+def _key(name: str, files: Mapping[str, Path | None], options: Mapping[str, Any]) -> str:
+    parts = {
+        "name": name,
+        "reader": READER_VERSION,
+        "format": FORMAT_VERSION,
+        "files": {role: _identity(path) for role, path in files.items()},
+        "options": {key: _content(key, value) for key, value in options.items()},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+def _identity(path: Path | None) -> tuple[str, int, int] | None:
+    if path is None:
+        return None
+    found = path.stat()
+    return str(path.resolve()), found.st_size, found.st_mtime_ns
+
+
+def _content(key: str, value: SignRule | Any) -> Any:
+    """A sign rule by name and signs, for its file may change; anything else as it is."""
+    if key != "sign_rule" or value == "published":
+        return value
+    rule, signs = sign_table(value)
+    return [rule, dict(signs)]

@@ -1,0 +1,63 @@
+"""Downloads as a person sees them: a bar with size and speed, or lines where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from connfit.datasets.dataset import DataFile
+from connfit.datasets.download import Watch
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@contextmanager
+def shown(console: Console | None = None) -> Iterator[Watch]:
+    """Show downloads while this is entered.
+
+    Parameters
+    ----------
+    console
+        Where. Default: stderr.
+    """
+    from rich.console import Console as NewConsole
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = console or NewConsole(file=sys.stderr)
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def begin(file: DataFile, target: Path) -> None:
+        if console.is_terminal:
+            for task in bar.task_ids:
+                bar.stop_task(task)
+            bar.add_task(target.name, total=file.bytes)
+        else:
+            size = "size not known" if file.bytes is None else f"{file.bytes:,} bytes"
+            say(f"downloading {target.name} ({size}) from {file.url}")
+
+    def advance(done: int, total: int | None) -> None:
+        if console.is_terminal:
+            task = bar.task_ids[-1]
+            if not bar.tasks[-1].completed and done:
+                # Bytes of an earlier download are not speed.
+                bar.reset(task, total=total, completed=done)
+            else:
+                bar.update(task, completed=done, total=total)
+
+    with bar:
+        yield Watch(begin, advance, say)

@@ -1,0 +1,390 @@
+"""Connectomes and recordings by name, by path, or from a configuration."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from connfit.config import DataConfig
+from connfit.connectome import Connectome
+from connfit.connectome.tables import connectome_from_tables
+from connfit.datasets.registry import DATASETS, get_dataset
+from connfit.errors import ConfigError, DataError, one_of
+from connfit.recordings import Recording
+from connfit.recordings.preprocess import apply_steps
+from connfit.recordings.readers.hdf5 import read_hdf5_recording
+from connfit.recordings.readers.nwb import read_nwb_recording
+from connfit.recordings.readers.text import read_csv_recording, read_npz_recording
+
+READERS: Mapping[str, Callable[..., Recording]] = {
+    "csv": read_csv_recording,
+    "npz": read_npz_recording,
+    "hdf5": read_hdf5_recording,
+    "nwb": read_nwb_recording,
+}
+_CONNECTOME_OPTIONS = (
+    "variant", "scale", "order", "min_synapses", "sign_rule", "unknown_transmitter", "electrical", "self_connections",
+)  # fmt: skip
+_ENDINGS = {".csv": "csv", ".csv.gz": "csv", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".nwb": "nwb"}
+
+
+OWN_FILES: Sequence[Mapping[str, Any]] = (MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),)
+"""Preprocessing of files of the user's own that say nothing of it: rates are never negative, and units vary alike."""
+
+
+def list_datasets() -> tuple[str, ...]:
+    """Names of all datasets."""
+    return tuple(DATASETS)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Where a dataset's readers are, as `module:function`.
+
+    Parameters
+    ----------
+    connectome
+        Called with the options of the dataset; None for a dataset without a connectome.
+    recording
+        Called with the recording's name and options; None for a dataset without recordings.
+    recordings_of
+        Dataset whose recordings are fitted to this connectome by default, if it has none of its own.
+    """
+
+    connectome: str | None = None
+    recording: str | None = None
+    recordings_of: str | None = None
+
+
+LOADERS: Mapping[str, Loader] = MappingProxyType(
+    {
+        "worm": Loader("connfit.datasets.worm:load_worm_connectome", "connfit.datasets.worm:load_worm_recording"),
+        "demo": Loader(
+            "connfit.datasets.synthetic.demo:load_demo_connectome",
+            "connfit.datasets.synthetic.demo:load_demo_recording",
+        ),
+        "fly-783-halves": Loader("connfit.datasets.fly_halves:load_fly_halves", recordings_of="fly-surrogate"),
+        "fly-surrogate": Loader(
+            "connfit.datasets.synthetic.fly.fly_surrogate:load_fly_surrogate",
+            "connfit.datasets.synthetic.fly.fly_surrogate:load_fly_surrogate_recording",
+        ),
+        "flywire-783": Loader("connfit.datasets.flywire:load_flywire_783", recordings_of="turner-2021"),
+        "flywire-630": Loader("connfit.datasets.flywire:load_flywire_630", recordings_of="turner-2021"),
+        "shiu-783": Loader("connfit.datasets.shiu:load_shiu_783", recordings_of="turner-2021"),
+        "shiu-630": Loader("connfit.datasets.shiu:load_shiu_630", recordings_of="turner-2021"),
+        "malecns-1.0": Loader("connfit.datasets.malecns:load_malecns", recordings_of="turner-2021"),
+        "turner-2021": Loader(recording="connfit.datasets.turner:load_turner_recording"),
+    }
+)
+
+
+def load_connectome(name: str, **options: Any) -> Connectome:
+    """The connectome of a named dataset.
+
+    Parameters
+    ----------
+    name
+        `"worm"`, `"fly-783-halves"`, ... (`list_datasets`), or `"worm/<variant>"` to name one of several.
+    **options
+        Of the dataset: those of its function in `LOADERS`, for example `min_synapses`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such dataset or option.
+    NotAvailableError
+        If its files are not here and cannot be downloaded.
+    """
+    dataset, slash, variant = name.partition("/")
+    get_dataset(dataset)
+    reader = LOADERS[dataset].connectome
+    if reader is None:
+        raise ConfigError(f"dataset {dataset!r} has recordings only: name a connectome as data.dataset")
+    if slash:
+        options = {"variant": variant, **options}
+    load = _function(reader)
+    return load(**_checked(load, options, f"dataset {dataset}"))
+
+
+def load_recording(name: str, **options: Any) -> Recording:
+    """One recording of a named dataset, for example `"worm/2022-07-26-38"`.
+
+    Parameters
+    ----------
+    name
+        `<dataset>/<recording>`.
+    **options
+        Of the dataset: those of its function in `LOADERS`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such recording or option; the names that there are are listed.
+    NotAvailableError
+        If its file is not here and cannot be downloaded.
+    """
+    dataset, _, uid = name.partition("/")
+    known = get_dataset(dataset).recordings
+    reader = LOADERS[dataset].recording
+    if reader is None:
+        source = LOADERS[dataset].recordings_of
+        raise ConfigError(f"dataset {dataset!r} has no recordings{f'; those of {source!r} suit it' if source else ''}")
+    one_of("recording", name, [f"{dataset}/{one}" for one in known])
+    load = _function(reader)
+    return load(uid, **_checked(load, options, f"dataset {dataset}", without=("uid",)))
+
+
+def load_recordings(dataset: str, which: str | Sequence[str] = "all", **options: Any) -> tuple[Recording, ...]:
+    """Several recordings of a dataset.
+
+    Parameters
+    ----------
+    dataset
+        Name of the dataset. If it has no recordings of its own, those that suit it are meant
+        (`fly-783-halves`: those of `fly-surrogate`).
+    which
+        `"all"`, or names with or without a dataset's: `["2022-07-26-38", "worm/2022-07-26-31"]`.
+    **options
+        As for `load_recording`.
+    """
+    names = recording_names(dataset, [which] if isinstance(which, str) else which)
+    return tuple(load_recording(one, **options) for one in names)
+
+
+def recording_names(dataset: str, which: Sequence[str] = ()) -> tuple[str, ...]:
+    """Full names `<dataset>/<recording>` of recordings of a dataset, or of the one whose recordings suit it.
+
+    Parameters
+    ----------
+    which
+        `["all"]`, or names with or without the dataset's. Nothing: the first.
+
+    Raises
+    ------
+    ConfigError
+        If there are no recordings, or one is named twice.
+    """
+    get_dataset(dataset)
+    source = dataset if get_dataset(dataset).recordings else (LOADERS[dataset].recordings_of or dataset)
+    known = get_dataset(source).recordings
+    if not known:
+        raise ConfigError(f"dataset {dataset!r} has no recordings: name those of another dataset, or files")
+    names = list(known[:1] if not which else known if list(which) == ["all"] else which)
+    full = tuple(one if one.partition("/")[0] in DATASETS else f"{source}/{one}" for one in names)
+    if len(set(full)) != len(full):
+        raise ConfigError(f"a recording is named twice: {', '.join(full)}")
+    return full
+
+
+def read_recording(path: str | Path, format: str = "auto", **options: Any) -> Recording:
+    """Read a recording from a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    format
+        `"csv"`, `"npz"`, `"hdf5"`, `"nwb"`, or `"auto"`: by the file name's ending.
+    **options
+        Of the reader, for example `frame_rate` (Hz) or `missing`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be used.
+    ConfigError
+        If the reader has no such option.
+    """
+    path = Path(path)
+    if format == "auto":
+        ending = next((one for one in sorted(_ENDINGS, key=len, reverse=True) if path.name.lower().endswith(one)), None)
+        if ending is None:
+            raise DataError(
+                "the format is not known by this file name",
+                path=path,
+                fix=f"Name it with format = one of {', '.join(READERS)}",
+            )
+        format = _ENDINGS[ending]
+    reader = READERS[one_of("format", format, READERS)]
+    return reader(path, **_checked(reader, options, f"reader {format}", without=("path",)))
+
+
+def connectome_from_config(config: DataConfig) -> Connectome:
+    """The connectome that a configuration names: a dataset's, or one from the user's own tables.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration names neither or both, or lacks a sign rule for the user's own tables.
+    """
+    if config.connectome is None:
+        if config.dataset is None:
+            raise ConfigError(
+                "data.dataset is not set: name a dataset, or give data.connectome with an edge table and a neuron table"
+            )
+        return load_connectome(config.dataset, **_given(config, _CONNECTOME_OPTIONS))
+    if config.dataset is not None:
+        raise ConfigError(f"data.dataset = {config.dataset!r} and data.connectome are both set: keep one")
+    if config.sign_rule is None:
+        raise ConfigError(
+            "data.sign_rule is not set: for a connectome of your own choose 'fly-paper', 'shiu', 'worm' "
+            "or a CSV file transmitter,sign"
+        )
+    own = config.connectome
+    columns = {
+        key: getattr(own, key)
+        for key in ("pre", "post", "count", "id", "type", "region", "transmitter", "side", "connection_type")
+    }
+    name = Path(own.edges).name.split(".")[0]
+    common = _given(config, [option for option in _CONNECTOME_OPTIONS if option not in ("variant", "scale")])
+    for option in ("variant", "scale"):
+        if getattr(config, option) is not None:
+            raise ConfigError(f"data.{option} is an option of named datasets; remove it")
+    return connectome_from_tables(name, own.edges, own.neurons, **columns, **common)
+
+
+def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
+    """The recordings that a configuration names to train on, cut into parts and then preprocessed.
+
+    They are cut first, for the constants of preprocessing come from the training part only.
+    `preprocess=None` means the steps that suit the dataset (`OWN_FILES` for the user's own files).
+
+    Raises
+    ------
+    ConfigError
+        If the configuration names no recordings, or both a dataset's and files, or one that is held out as well.
+    """
+    if config.recording_files is not None:
+        files = _read_files(config)
+        recordings = tuple(one for one in files if one.name not in config.held_out)
+        if not recordings:
+            raise ConfigError("data.held_out names every file of data.recording_files: nothing is left to train on")
+    else:
+        names, held_out = _training_names(config), _held_out_names(config)
+        both = [one for one in names if one in held_out]
+        if both:
+            raise ConfigError(
+                f"recording {both[0]!r} is named in data.recordings (or is the first, which is the default) and in "
+                "data.held_out: it cannot be both trained on and held out"
+            )
+        recordings = tuple(load_recording(one, **_recording_options(config, one)) for one in names)
+    return _prepared(config, recordings)
+
+
+def held_out_from_config(config: DataConfig) -> tuple[Recording, ...]:
+    """The recordings of animals that are held out of the fit; empty if the configuration names none.
+
+    They are cut into parts and preprocessed like all others: the constants of preprocessing come from
+    their own first frames (the part called train, though nothing is trained on it), for without them
+    their values could not be put on the scale of the model. They are scored on their test part.
+
+    Raises
+    ------
+    ConfigError
+        If a name is unknown or repeats.
+    """
+    if not config.held_out:
+        return ()
+    if len(set(config.held_out)) != len(config.held_out):
+        raise ConfigError(f"data.held_out names a recording twice: {', '.join(config.held_out)}")
+    if config.recording_files is not None:
+        files = {one.name: one for one in _read_files(config)}
+        recordings = tuple(files[one_of("recording in data.held_out", name, files)] for name in config.held_out)
+    else:
+        recordings = tuple(load_recording(one, **_recording_options(config, one)) for one in _held_out_names(config))
+    return _prepared(config, recordings)
+
+
+def _training_names(config: DataConfig) -> tuple[str, ...]:
+    """Full names of the recordings of a dataset that are trained on: "all" means all that are not held out."""
+    if config.dataset is None:
+        raise ConfigError("there is no recording: set data.dataset or data.recording_files")
+    names = recording_names(config.dataset, config.recordings)
+    if list(config.recordings) != ["all"]:
+        return names
+    held_out = _held_out_names(config)
+    names = tuple(one for one in names if one not in held_out)
+    if not names:
+        raise ConfigError(f"data.held_out names every recording of {config.dataset!r}: nothing is left to train on")
+    return names
+
+
+def _held_out_names(config: DataConfig) -> tuple[str, ...]:
+    """Full names of the recordings of a dataset that are held out."""
+    if not config.held_out or config.dataset is None:
+        return ()
+    if list(config.held_out) == ["all"]:
+        raise ConfigError("data.held_out = ['all'] leaves nothing to train on: name recordings")
+    return recording_names(config.dataset, config.held_out)
+
+
+def _read_files(config: DataConfig) -> tuple[Recording, ...]:
+    """All recordings of the user's own files."""
+    files = config.recording_files
+    if files is None or config.recordings:
+        raise ConfigError("data.recordings and data.recording_files are both set: keep one")
+    if not files.files:
+        raise ConfigError("data.recording_files.files is empty: name at least one file")
+    return tuple(_read_with(path, files.frame_rate, files.kind, files.missing) for path in files.files)
+
+
+def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
+    """Recordings cut into parts and then preprocessed: constants come from the first part only."""
+    cut = [one.split(train=config.train, validation=config.validation, gap=config.gap) for one in recordings]
+    return tuple(apply_steps(one, preprocessing_steps(config)) for one in cut)
+
+
+def preprocessing_steps(config: DataConfig) -> tuple[dict[str, Any], ...]:
+    """The steps that a configuration stands for: its own, those that suit the dataset, or `OWN_FILES`."""
+    if config.preprocess is not None:
+        return config.preprocess
+    if config.recording_files is not None or config.dataset is None:
+        return tuple(dict(step) for step in OWN_FILES)
+    source = recording_names(config.dataset, config.recordings)[0].partition("/")[0]
+    return tuple(dict(step) for step in get_dataset(source).preprocess)
+
+
+def _given(config: DataConfig, options: Sequence[str]) -> dict[str, Any]:
+    """Those options of a configuration that differ from their defaults, so that a reader without them is not asked."""
+    defaults = DataConfig()
+    given = {option: getattr(config, option) for option in options}
+    return {option: value for option, value in given.items() if value != getattr(defaults, option)}
+
+
+def _recording_options(config: DataConfig, name: str) -> dict[str, Any]:
+    """Options that decide which recording a name stands for: the scale of a surrogate."""
+    return _given(config, ["scale"]) if name.startswith("fly-surrogate/") else {}
+
+
+def _read_with(path: str, frame_rate: float | None, kind: str, missing: str) -> Recording:
+    """Read a file with those of the options that its reader has."""
+    options = {"frame_rate": frame_rate, "kind": kind, "missing": missing}
+    ending = next((one for one in sorted(_ENDINGS, key=len, reverse=True) if path.lower().endswith(one)), None)
+    if ending is not None and _ENDINGS[ending] == "hdf5":
+        options = {"frame_rate": frame_rate, "missing": missing}
+    return read_recording(path, **options)
+
+
+def _function(reader: str) -> Callable[..., Any]:
+    """The function `module:name`, imported when it is needed."""
+    module, _, name = reader.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _checked(
+    function: Callable[..., Any], options: Mapping[str, Any], what: str, *, without: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The options, if the function has them all."""
+    allowed = [one for one in inspect.signature(function).parameters if one not in without]
+    for option in options:
+        if option not in allowed:
+            near = get_close_matches(option, allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{what} has no option {option!r}; its options are {', '.join(allowed)}{hint}")
+    return dict(options)

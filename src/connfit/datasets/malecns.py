@@ -1,0 +1,261 @@
+"""The central nervous system of an adult male fly: neurons, predicted transmitters and connections between bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int
+
+from connfit.connectome import Connectome
+from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.edges import PackedRows
+from connfit.connectome.order import ordered
+from connfit.connectome.signs import SignRule, assign_signs
+from connfit.connectome.streaming import IdPositions, feather_blocks, integers, refuse
+from connfit.datasets.cache import cached
+from connfit.datasets.registry import get_dataset, locate
+from connfit.errors import DataError, first_ten, one_of
+
+NAME = "malecns-1.0"
+WEIGHT_COLUMNS = ("body_pre", "body_post", "weight")
+
+_ANNOTATIONS = "body-annotations-male-cns-v1.0-minconf-0.5.feather"
+_TRANSMITTERS = "body-neurotransmitters-male-cns-v1.0.feather"
+_WEIGHTS = "connectome-weights-male-cns-v1.0-minconf-0.5.feather"
+
+# The layout of the two tables of bodies is documented only in part: spellings of each column, the best first.
+_BODY = ("bodyId", "body", "bodyid", "body_id")
+_SUPERCLASS = ("superclass", "super_class", "superClass")
+_TRANSMITTER = ("consensus_nt", "consensusNt", "predicted_nt", "predictedNt", "celltype_predicted_nt", "nt", "top_nt")
+_OPTIONAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "type": ("type", "cell_type", "cellType"),
+        "side": ("somaSide", "soma_side", "side"),
+        "class": ("class", "class_"),
+        "sub_class": ("subclass", "sub_class", "subClass"),
+    }
+)
+
+
+def load_malecns(
+    *,
+    min_synapses: int = 1,
+    sign_rule: SignRule = "fly-paper",
+    unknown_transmitter: str = "excitatory",
+    self_connections: str = "keep",
+    order: str = "local",
+) -> Connectome:
+    """The male CNS, version 1.0: all bodies with a superclass and the connections among them.
+
+    Parameters
+    ----------
+    min_synapses
+        Pairs with fewer synapses are left out.
+    sign_rule, unknown_transmitter
+        See `connfit.connectome.signs.assign_signs`.
+    self_connections
+        `"keep"` or `"drop"`.
+    order
+        `"local"` or `"source"`, see `connfit.connectome.order.ordered`.
+
+    Returns
+    -------
+    Connectome
+        Without regions: the table of connections has none. `notes` counts the bodies and rows left out.
+
+    Raises
+    ------
+    NotAvailableError
+        If the files are not here and cannot be downloaded.
+
+    References
+    ----------
+    doi:10.1016/j.cell.2026.08.015
+    """
+    files = (_WEIGHTS, _ANNOTATIONS, _TRANSMITTERS)
+    paths = locate(NAME, list(files))
+    options = {
+        "min_synapses": min_synapses,
+        "sign_rule": sign_rule,
+        "unknown_transmitter": unknown_transmitter,
+        "self_connections": self_connections,
+        "order": order,
+    }
+    facts = get_dataset(NAME)
+    notes = {"dataset": NAME, "licence": facts.licence, "citation": facts.citation}
+    weights, annotations, transmitters = (paths[one] for one in files)
+    return cached(
+        NAME, paths, options, lambda: malecns_connectome(weights, annotations, transmitters, notes=notes, **options)
+    )
+
+
+def malecns_connectome(
+    weights: Path,
+    annotations: Path,
+    transmitters: Path,
+    *,
+    name: str = NAME,
+    min_synapses: int = 1,
+    sign_rule: SignRule = "fly-paper",
+    unknown_transmitter: str = "excitatory",
+    self_connections: str = "keep",
+    order: str = "local",
+    notes: Mapping[str, Any] | None = None,
+) -> Connectome:
+    """As `load_malecns`, from files of this layout anywhere.
+
+    Parameters
+    ----------
+    weights
+        Feather with `body_pre`, `body_post`, `weight`: one row per ordered pair of segments, read in blocks.
+    annotations
+        Feather, one row per body: its id, `superclass` (empty for what is no neuron) and, where there, type, side,
+        class and subclass.
+    transmitters
+        Feather, one row per body: its id and its predicted transmitter. Bodies that it lacks have none.
+
+    Raises
+    ------
+    DataError
+        If a column is missing (those found are listed), ids repeat, no body has a superclass, a weight is below 1, or
+        a pair is there twice: the row is named.
+    """
+    one_of("self_connections", self_connections, ("keep", "drop"))
+    everything, counted = _bodies(annotations, transmitters)
+    table, position = ordered(everything, order)
+    signs = assign_signs(table["transmitter"].to_list(), sign_rule, unknown=unknown_transmitter)
+
+    rows, all_rows, all_synapses, kept_synapses = PackedRows(len(table)), 0, 0, 0
+    positions = IdPositions(everything["id"].to_numpy(), position)
+    for row, pre, post, counts, (listed, synapses) in _weight_rows(weights, positions, rows.most_synapses):
+        all_rows, all_synapses = row + listed - 1, all_synapses + synapses
+        kept_synapses += int(counts.sum())
+        rows.add(pre, post, counts)
+    if not len(rows):
+        raise DataError(
+            f"none of its {all_rows} rows connects two bodies with a superclass in {annotations}",
+            path=weights,
+            fix="Use tables of the same version",
+        )
+    if (twice := rows.repeated()) is not None:
+        a, b = (int(table["id"].iloc[k]) for k in twice[:2])
+        same = _rows_of_pair(weights, a, b)
+        raise DataError(
+            f"rows {first_ten(same)} are the same pair {a} -> {b}", path=weights, fix="Keep one row per pair"
+        )
+    wiring = rows.wiring(
+        min_synapses=min_synapses, self_connections=self_connections, silent=signs.dropped, all_neurons=True
+    )
+    return Connectome(
+        name=name,
+        indptr=wiring.indptr,
+        indices=wiring.indices,
+        counts=wiring.counts,
+        signs=signs.values,
+        neurons=table,
+        notes={
+            **(notes or {}),
+            **signs.notes(),
+            **counted,
+            "order": order,
+            "self_connections": self_connections,
+            "min_synapses": min_synapses,
+            "edge_rows": all_rows,
+            "rows_with_a_segment_that_is_no_neuron_removed": all_rows - len(rows),
+            "synapses_with_a_segment_that_is_no_neuron_removed": int(all_synapses - kept_synapses),
+            **{key: value for key, value in wiring.left_out.items() if not key.startswith("neurons_")},
+        },
+    )
+
+
+def _weight_rows(
+    weights: Path, positions: IdPositions, most: int
+) -> Iterator[tuple[int, Int[np.ndarray, "R"], Int[np.ndarray, "R"], Int[np.ndarray, "R"], tuple[int, int]]]:
+    """Blocks of rows between neurons: number of the first row, pre, post, synapses; (rows, synapses) of the block."""
+    for row, block in feather_blocks(weights, WEIGHT_COLUMNS):
+        pre, post, counts = (integers(block.column(key), key, row, weights) for key in WEIGHT_COLUMNS)
+        refuse(counts < 1, counts, "weight", row, weights, "is below 1", "Correct or delete the row")
+        refuse(counts > most, counts, "weight", row, weights, f"is above {most}", "Correct the row")
+        at_pre = positions(pre)
+        # Most rows have a segment that is no neuron; the second id is looked up only where the first is one.
+        kept = np.flatnonzero(at_pre >= 0)
+        at_post = positions(post[kept])
+        neuronal = at_post >= 0
+        kept = kept[neuronal]
+        yield row, at_pre[kept], at_post[neuronal], counts[kept], (block.num_rows, int(counts.sum()))
+
+
+def _rows_of_pair(weights: Path, pre: int, post: int) -> list[int]:
+    same = []
+    for row, block in feather_blocks(weights, WEIGHT_COLUMNS):
+        found = (block.column(0).to_numpy() == pre) & (block.column(1).to_numpy() == post)
+        same += (row + np.flatnonzero(found)).tolist()
+    return same
+
+
+def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Neuron table of the bodies with a superclass, in the order of the annotations, and what was left out."""
+    table = read_table(annotations, "annotations")
+    body, superclass = _column(table, _BODY, "body ids"), _column(table, _SUPERCLASS, "superclasses")
+    ids, classes = _body_ids(table, body), np.array(table.text(superclass), object)
+    neuronal = np.flatnonzero(classes != "")
+    if not len(neuronal):
+        raise DataError(f"no body has a value in column {superclass!r}", path=annotations, fix="Check the table")
+    found = {key: next((one for one in names if one in table.columns), None) for key, names in _OPTIONAL.items()}
+    columns = {
+        key: np.array(table.text(name), object)[neuronal] if name else np.full(len(neuronal), "", object)
+        for key, name in found.items()
+    }
+    predicted = read_table(transmitters, "transmitters")
+    body_of_prediction = _column(predicted, _BODY, "body ids")
+    transmitter = _column(predicted, _TRANSMITTER, "predicted transmitters")
+    at = pd.Index(_body_ids(predicted, body_of_prediction)).get_indexer(pd.Index(ids[neuronal]))
+    words = np.append(np.array(predicted.text(transmitter), object), "")
+    frame = {
+        "type": columns.pop("type"),
+        "region": np.full(len(neuronal), "", object),
+        "transmitter": words[at],
+        "side": columns.pop("side"),
+        "super_class": classes[neuronal],
+        **columns,
+    }
+    neurons = pd.DataFrame({"id": ids[neuronal], **{k: pd.Series(v, dtype="str") for k, v in frame.items()}})
+    return neurons, {
+        "regions": "none: the table of connections has no regions",
+        "bodies_without_superclass_removed": int(len(ids) - len(neuronal)),
+        "neurons_without_row_in_the_transmitter_table": int(np.sum(at < 0)),
+        "columns_used": {"id": body, "super_class": superclass, "transmitter": transmitter, **found},
+    }
+
+
+def _column(table: NamedTable, names: Sequence[str], what: str) -> str:
+    """The first of `names` that the table has."""
+    for name in names:
+        if name in table.columns:
+            table.require([name])
+            return name
+    raise DataError(
+        f"there is no column of {what} ({', '.join(names)}); the columns are "
+        f"{', '.join(map(repr, table.columns[:60]))}",
+        path=table.path,
+        fix="Rename the right column to the first of these names",
+    )
+
+
+def _body_ids(table: NamedTable, column: str) -> Int[np.ndarray, "N"]:
+    ids = table.ids(column)
+    if ids.dtype.kind != "i":
+        raise DataError(f"column {column!r} does not hold whole numbers", path=table.path, fix="Write ids as int64")
+    repeated = ids[pd.Series(ids).duplicated().to_numpy()]
+    if len(repeated):
+        raise DataError(
+            f"ids repeat in column {column!r}: {first_ten(dict.fromkeys(repeated.tolist()))}",
+            path=table.path,
+            fix="Keep one row per body",
+        )
+    return ids

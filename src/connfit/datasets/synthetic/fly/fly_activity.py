@@ -1,0 +1,233 @@
+"""Activity of the fly surrogate: all animals at once, and what a microscope makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from connfit.connectome import Connectome
+from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher
+from connfit.errors import ConfigError
+from connfit.models.ops import Pattern, matvec
+
+_LARGEST_RATE = 1e4
+"""Rates are of order 1; a unit that exceeds this has run away."""
+_ACTIVITY, _MEASUREMENT = 2, 3
+_SLOW, _FAST, _PRIVATE = 0, 1, 2
+
+
+class FlyActivity(NamedTuple):
+    """What one run of the teacher gave.
+
+    Attributes
+    ----------
+    calcium
+        [A, T, P] of A animals, read-out of the rates through the indicator, without noise and drift.
+    rates
+        [A, T, N] rates at every frame, or None if they were not asked for.
+    """
+
+    calcium: Float[np.ndarray, "A T P"]
+    rates: Float[np.ndarray, "A T N"] | None
+
+
+class _Constants(NamedTuple):
+    """Everything that does not change over time, on the device."""
+
+    pattern: Pattern
+    weights: Array
+    readers: Pattern
+    shares: Array
+    follow: Array
+    bias: Array
+    loadings: Array
+    region: Array
+    regional: Array
+    indicator: float
+    private: float
+
+
+def simulate_flies(
+    teacher: FlyTeacher,
+    connectome: Connectome,
+    frames: int,
+    frame_rate: float,
+    animals: Sequence[int],
+    *,
+    keep_rates: bool = False,
+    inputs: Sequence[str] = ("slow", "regional", "private"),
+    progress: Callable[[int, int], None] | None = None,
+) -> FlyActivity:
+    """Run the same teacher in several animals with independent input and noise.
+
+    All animals share each pass over the connections. What an animal receives depends on the teacher's
+    seed and the animal's number alone.
+
+    Parameters
+    ----------
+    teacher, connectome
+        The truth and its wiring.
+    frames, frame_rate
+        Frames T of each animal, and how many per second.
+    animals
+        Numbers of the animals, from 0.
+    keep_rates
+        Keep the rates of all neurons at every frame: 4 bytes for each.
+    inputs
+        Which inputs vary; leaving some out tells how much of the activity is due to them.
+    progress
+        Called with the frames done and all frames, burn-in included.
+
+    Raises
+    ------
+    ConfigError
+        If activity grows without bound.
+    """
+    config, n, batch = teacher.config, connectome.n, len(animals)
+    generators = [[_generator(teacher.seed, _ACTIVITY, animal, stream) for animal in animals] for stream in range(3)]
+    frame_s = 1 / frame_rate
+    slow = _OrnsteinUhlenbeck(teacher.source_time_constants, frame_s, generators[_SLOW])
+    regional_tau = np.full(len(teacher.units), config.regional_time_constant_s)
+    fast = _OrnsteinUhlenbeck(regional_tau, frame_s, generators[_FAST])
+    constants = _constants(teacher, connectome, frame_s / config.substeps, inputs)
+
+    rates = jnp.asarray(np.repeat(teacher.set_point[:, None], batch, axis=1))
+    seen = jnp.asarray(np.repeat(teacher.level.astype(np.float32)[:, None], batch, axis=1))
+    burn_in = int(np.ceil(config.burn_in_s * frame_rate))
+    calcium = np.empty((batch, frames, len(teacher.units)), np.float32)
+    kept = np.empty((batch, frames, n), np.float32) if keep_rates else None
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for frame in range(-burn_in, frames):
+            # A new array each time: the device may still be reading the last one.
+            private = np.empty((batch, n), np.float32)
+            list(pool.map(_fill, generators[_PRIVATE], private))
+            before = seen
+            rates, seen = _frame(
+                constants, rates, seen, slow.advance(), fast.advance(), private, substeps=config.substeps
+            )
+            if frame > 0:
+                calcium[:, frame - 1] = np.asarray(before).T
+            if kept is not None and frame >= 0:
+                kept[:, frame] = np.asarray(rates).T
+            if frame % 50 == 0 and not float(jnp.max(jnp.abs(before))) < _LARGEST_RATE:
+                raise ConfigError(
+                    f"the teacher's activity grew without bound by frame {frame}; lower spectral_radius = "
+                    f"{config.spectral_radius} or the strengths of its inputs"
+                )
+            if progress is not None:
+                progress(frame + burn_in + 1, burn_in + frames)
+    calcium[:, frames - 1] = np.asarray(seen).T
+    return FlyActivity(calcium, kept)
+
+
+def measure(
+    teacher: FlyTeacher, calcium: Float[np.ndarray, "T P"], frame_rate: float, animal: int
+) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "T P"]]:
+    """What is recorded of an animal: ΔF/F about each region's level, with bleaching, drift and measurement noise.
+
+    Returns
+    -------
+    values
+        [T, P] float32.
+    drift
+        [T, P] the part of the values that is bleaching and drift.
+    """
+    config = teacher.config
+    rng = np.random.default_rng((teacher.seed, _MEASUREMENT, animal))
+    frames, units = calcium.shape
+    seconds = np.arange(frames)[:, None] / frame_rate
+
+    def drawn(bounds: tuple[float, float]) -> Float[np.ndarray, "P"]:
+        low, high = np.log(bounds)
+        return np.exp(rng.uniform(low, high, units))
+
+    lost, lost_s = drawn(config.bleaching), drawn(config.bleaching_time_s)
+    wander, wander_s = drawn(config.drift), drawn(config.drift_time_s)
+    clean = config.contrast * (calcium / teacher.level - 1)
+    keep = np.exp(-1 / (frame_rate * wander_s))
+    kicks = rng.standard_normal((frames, units))
+    state, walk = kicks[0], np.empty((frames, units))
+    for t in range(frames):
+        state = state if t == 0 else keep * state + np.sqrt(1 - keep**2) * kicks[t]
+        walk[t] = state
+    drift = lost * np.expm1(-seconds / lost_s) + wander * walk
+    noise = config.observation_noise * clean.std(axis=0) * rng.standard_normal((frames, units))
+    return (clean + drift + noise).astype(np.float32), drift.astype(np.float32)
+
+
+def missing_units(teacher: FlyTeacher, animal: int) -> tuple[str, ...]:
+    """Regions that were not recorded in an animal: none up to `most_missing` of them, at random."""
+    rng = np.random.default_rng((teacher.seed, _MEASUREMENT, animal, 1))
+    count = int(rng.integers(0, round(teacher.config.most_missing * len(teacher.units)), endpoint=True))
+    chosen = rng.choice(len(teacher.units), count, replace=False)
+    return tuple(teacher.units[k] for k in sorted(chosen))
+
+
+def _constants(teacher: FlyTeacher, connectome: Connectome, step_s: float, inputs: Sequence[str]) -> _Constants:
+    config = teacher.config
+    readout = teacher.readout
+    return _Constants(
+        pattern=Pattern.of(connectome.indptr, connectome.indices, connectome.n),
+        weights=jnp.asarray(teacher.weights * connectome.connection_signs, jnp.float32),
+        readers=Pattern.of(readout.indptr, readout.indices, connectome.n),
+        shares=jnp.asarray(readout.data, jnp.float32),
+        follow=jnp.asarray(-np.expm1(-step_s / teacher.time_constants)[:, None], jnp.float32),
+        bias=jnp.asarray(teacher.bias[:, None]),
+        loadings=jnp.asarray(teacher.source_loadings * np.float32("slow" in inputs)),
+        region=jnp.asarray(np.maximum(teacher.region, 0)),
+        regional=jnp.asarray(teacher.regional_gain[:, None] * np.float32("regional" in inputs)),
+        indicator=float(-np.expm1(-step_s / config.indicator_s)),
+        private=config.private_strength * ("private" in inputs),
+    )
+
+
+@partial(jax.jit, static_argnames=("substeps",))
+def _frame(
+    c: _Constants,
+    rates: Float[Array, "N B"],
+    seen: Float[Array, "P B"],
+    slow: Float[Array, "S B"],
+    fast: Float[Array, "P B"],
+    private: Float[Array, "B N"],
+    *,
+    substeps: int,
+) -> tuple[Float[Array, "N B"], Float[Array, "P B"]]:
+    """One frame: the inputs are constant within it."""
+    given = c.bias + c.loadings @ slow + c.regional * fast[c.region] + c.private * private.T
+    for _ in range(substeps):
+        target = jnp.maximum(matvec(c.pattern, c.weights, rates) + given, 0)
+        rates = rates + c.follow * (target - rates)
+        seen = seen + c.indicator * (matvec(c.readers, c.shares, rates) - seen)
+    return rates, seen
+
+
+class _OrnsteinUhlenbeck:
+    """Stationary processes of unit variance with the time constants `tau` in seconds, one column per animal."""
+
+    def __init__(self, tau: Float[np.ndarray, "k"], step_s: float, generators: Sequence[np.random.Generator]) -> None:
+        self.keep = np.exp(-step_s / np.asarray(tau, np.float64))[:, None]
+        self.kick = np.sqrt(1 - self.keep**2)
+        self.generators = generators
+        self.state = self._noise()
+
+    def _noise(self) -> Float[np.ndarray, "k B"]:
+        return np.stack([one.standard_normal(len(self.keep)) for one in self.generators], axis=1)
+
+    def advance(self) -> Float[np.ndarray, "k B"]:
+        self.state = self.keep * self.state + self.kick * self._noise()
+        return self.state.astype(np.float32)
+
+
+def _generator(*seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
+
+
+def _fill(generator: np.random.Generator, row: Any) -> None:
+    generator.standard_normal(out=row, dtype=np.float32)

@@ -1,0 +1,359 @@
+"""The hidden teacher of the fly surrogate: known parameters on its wiring, near criticality, with regions that differ.
+
+Strengths follow the synapse counts, as a share of what the postsynaptic neuron receives. Alone, such a network is
+ruled by a handful of neurons that excite each other; so each neuron regulates its gain until no neuron's
+recurrent input varies more than another's by much. What is left are many slow modes that span regions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from jaxtyping import Float, Int
+
+from connfit.connectome import Connectome
+from connfit.connectome.anatomy import presynapses_by_region
+from connfit.datasets.fly_regions import RECORDED_73
+from connfit.errors import ConfigError, DataError
+
+_PARAMETERS, _GAINS = 0, 1
+_ARRAYS = (
+    "weights", "time_constants", "bias", "set_point", "gain", "source_loadings", "source_time_constants", "region",
+    "regional_gain",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FlyTeacherConfig:
+    """How the teacher is drawn, driven and recorded; rates are in units of the median neuron's mean.
+
+    Parameters
+    ----------
+    weight_spread
+        Standard deviation of the natural log of a connection's strength per synapse.
+    half_input
+        Synapses onto a neuron at which a synapse has half the strength that it would have if it were the only one.
+        Without it a neuron with a single input follows that input fully.
+    inhibition
+        Strength of an inhibitory synapse relative to an excitatory one. At 1 excitation and inhibition nearly cancel in
+        the mean of a region, and regions hardly see each other.
+    largest_gain, recurrent_variance
+        Largest gain of a neuron, and the variance that its recurrent input may have in units of the noise that every
+        neuron receives, while gains are found.
+    spectral_radius
+        Largest absolute eigenvalue of the signed weights; at 1 activity no longer decays. Every neuron is active at
+        its set point, so this is the radius of the active network.
+    set_point_spread
+        Standard deviation of the natural log of the neurons' rates without varying input, whose median is 1.
+    time_constant_median_s, time_constant_spread, time_constant_bounds_s
+        Median in seconds, standard deviation of the natural log, and bounds in seconds.
+    sources, source_time_constants_s, source_strength
+        Number of slow Ornstein-Uhlenbeck inputs shared between regions, the range of their time constants in
+        seconds, and the median standard deviation of their sum in a neuron.
+    regional_time_constant_s, regional_strength
+        The same for the input that each region has for itself: what a model that sees the other regions
+        cannot know.
+    private_strength
+        Standard deviation of the noise that each neuron has for itself, drawn anew in every frame.
+    indicator_s, contrast
+        Decay time of the calcium indicator in seconds, and the share of a region's fluorescence that follows its
+        activity.
+    observation_noise
+        Standard deviation of the measurement noise as a fraction of each unit's own.
+    bleaching, bleaching_time_s
+        Range of the fraction of a unit's level that is lost to bleaching, and of its time constant in seconds; each
+        unit of each fly draws its own, uniformly in the logarithm.
+    drift, drift_time_s
+        The same for the standard deviation and time constant of a slow Ornstein-Uhlenbeck drift.
+    substeps
+        Simulation steps per frame.
+    burn_in_s
+        Seconds that are simulated and dropped before the first frame.
+    least_neurons, least_synapses
+        A region is recorded if as many neurons have as many output synapses in it.
+    most_missing
+        Largest fraction of the recorded regions that a fly lacks: 6 of 73.
+    """
+
+    weight_spread: float = 0.5
+    half_input: float = 100.0
+    inhibition: float = 0.5
+    largest_gain: float = 4.0
+    recurrent_variance: float = 1.0
+    spectral_radius: float = 0.96
+    set_point_spread: float = 0.3
+    time_constant_median_s: float = 1.0
+    time_constant_spread: float = 0.7
+    time_constant_bounds_s: tuple[float, float] = (0.3, 5.0)
+    sources: int = 8
+    source_time_constants_s: tuple[float, float] = (5.0, 30.0)
+    source_strength: float = 0.035
+    regional_time_constant_s: float = 1.0
+    regional_strength: float = 0.2
+    private_strength: float = 0.5
+    indicator_s: float = 1.0
+    contrast: float = 0.15
+    observation_noise: float = 0.1
+    bleaching: tuple[float, float] = (0.03, 0.3)
+    bleaching_time_s: tuple[float, float] = (200.0, 1200.0)
+    drift: tuple[float, float] = (0.01, 0.04)
+    drift_time_s: tuple[float, float] = (100.0, 400.0)
+    substeps: int = 2
+    burn_in_s: float = 120.0
+    least_neurons: int = 3
+    least_synapses: int = 200
+    most_missing: float = 6 / 73
+
+    def __post_init__(self) -> None:
+        if not 0 < self.spectral_radius < 1:
+            raise ConfigError(
+                f"spectral_radius = {self.spectral_radius} of a teacher must lie between 0 and 1; "
+                "at 1 its activity can grow without bound"
+            )
+        if self.sources < 1 or self.substeps < 1:
+            raise ConfigError(f"sources = {self.sources} and substeps = {self.substeps} must be at least 1")
+        for name in ("time_constant_bounds_s", "bleaching", "bleaching_time_s", "drift", "drift_time_s"):
+            low, high = getattr(self, name)
+            if not 0 < low < high:
+                raise ConfigError(f"{name} = {(low, high)} must be 0 < low < high")
+
+
+@dataclass(frozen=True, eq=False)
+class FlyTeacher:
+    """True parameters of the fly surrogate, stored apart from what a fit sees.
+
+    Parameters
+    ----------
+    config
+        How it was drawn.
+    seed
+        Of parameters and animals.
+    weights
+        [M] magnitudes, in the order of the connectome's connections.
+    time_constants
+        [N] seconds.
+    bias
+        [N] background drive; negative where recurrent input would exceed the set point.
+    set_point
+        [N] rates without varying input.
+    gain
+        [N] factor on all inputs of a neuron, part of `weights`.
+    source_loadings
+        [N, S] standard deviation of each slow input in each neuron; negative where it inhibits.
+    source_time_constants
+        [S] seconds.
+    region
+        [N] position in `units` of the region in which the neuron has most of its output, -1 if it is not recorded.
+    regional_gain
+        [N] standard deviation, in each neuron, of its region's own input.
+    units
+        The P recorded regions.
+    readout
+        [P, N] shares of the neurons' output synapses in each region, rows sum to 1.
+    """
+
+    config: FlyTeacherConfig
+    seed: int
+    weights: Float[np.ndarray, "M"]
+    time_constants: Float[np.ndarray, "N"]
+    bias: Float[np.ndarray, "N"]
+    set_point: Float[np.ndarray, "N"]
+    gain: Float[np.ndarray, "N"]
+    source_loadings: Float[np.ndarray, "N S"]
+    source_time_constants: Float[np.ndarray, "S"]
+    region: Int[np.ndarray, "N"]
+    regional_gain: Float[np.ndarray, "N"]
+    units: tuple[str, ...]
+    readout: sp.csr_array
+
+    @property
+    def level(self) -> Float[np.ndarray, "P"]:
+        """[P] read-out at the set point, in which recordings are measured."""
+        return np.asarray(self.readout @ self.set_point)
+
+    def save(self, path: Path) -> None:
+        """Write one HDF5 file."""
+        with h5py.File(path, "w") as file:
+            file.attrs["connfit_fly_teacher"] = 1
+            file.attrs["drawn"] = json.dumps({"seed": self.seed, "config": asdict(self.config)})
+            file.create_dataset("units", data=list(self.units), dtype=h5py.string_dtype())
+            for name in _ARRAYS:
+                file.create_dataset(name, data=getattr(self, name))
+            for name in ("data", "indices", "indptr"):
+                file.create_dataset(f"readout/{name}", data=getattr(self.readout, name))
+
+    @classmethod
+    def load(cls, path: Path) -> FlyTeacher:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file is not a teacher or is damaged.
+        """
+        try:
+            with h5py.File(path) as file:
+                drawn: dict[str, Any] = json.loads(str(file.attrs["drawn"]))
+                options: dict[str, Any] = {
+                    key: tuple(value) if isinstance(value, list) else value for key, value in drawn["config"].items()
+                }
+                config = FlyTeacherConfig(**options)
+                arrays = {name: np.asarray(file[name]) for name in _ARRAYS}
+                units = tuple(one.decode() for one in np.asarray(file["units"]))
+                parts = tuple(np.asarray(file[f"readout/{name}"]) for name in ("data", "indices", "indptr"))
+                readout = sp.csr_array(parts, shape=(len(units), len(arrays["bias"])))
+                return cls(config=config, seed=drawn["seed"], units=units, readout=readout, **arrays)
+        except (OSError, KeyError, ValueError, TypeError) as error:
+            raise DataError(f"not a stored teacher of the fly surrogate ({error})", path=path) from error
+
+
+def draw_teacher(
+    connectome: Connectome,
+    config: FlyTeacherConfig | None = None,
+    seed: int = 0,
+    *,
+    regions: Sequence[str] = RECORDED_73,
+) -> FlyTeacher:
+    """Draw the hidden truth for a connectome; the same arguments give the same numbers.
+
+    Parameters
+    ----------
+    connectome
+        The wiring; its signs and counts are taken as they are.
+    regions
+        Those that may be recorded; the ones among them that have enough neurons and synapses are.
+
+    Raises
+    ------
+    DataError
+        If fewer than two regions can be recorded, or no loop of connections is there to be near critical.
+    """
+    config = config or FlyTeacherConfig()
+    rng = np.random.default_rng((seed, _PARAMETERS))
+    n = connectome.n
+    units, region, readout = _recorded(connectome, regions, config)
+
+    posts = connectome.posts
+    received = np.bincount(posts, connectome.counts, n)
+    base = connectome.counts * rng.lognormal(0.0, config.weight_spread, connectome.m)
+    base *= np.where(connectome.connection_signs < 0, config.inhibition, 1.0)
+    base = (base / (received[posts] + config.half_input)).astype(np.float32)
+    gain = _regulated_gain(connectome, base, config, np.random.default_rng((seed, _GAINS)))
+    weights = base * gain[posts]
+    radius = _spectral_radius(connectome.matrix(weights))
+    if radius < 1e-6:
+        raise DataError(f"connectome {connectome.name!r} has no loop of connections: its activity cannot be critical")
+    scale = config.spectral_radius / radius
+    weights, gain = (weights * np.float32(scale)).astype(np.float32), gain * scale
+
+    set_point = rng.lognormal(0.0, config.set_point_spread, n)
+    bias = set_point - connectome.matrix(weights) @ set_point
+    low, high = config.time_constant_bounds_s
+    taus = np.clip(rng.lognormal(np.log(config.time_constant_median_s), config.time_constant_spread, n), low, high)
+    # Each slow input reaches all regions to very different degrees, some with the opposite sign.
+    shape = (len(units), config.sources)
+    mixture = rng.standard_normal(shape) * rng.gamma(1.0, 1.0, shape)
+    mixture /= np.linalg.norm(mixture, axis=1, keepdims=True)
+    located = region >= 0
+    slow = config.source_strength * rng.lognormal(0.0, 0.5, n) * located
+    fast = config.regional_strength * rng.lognormal(0.0, 0.5, n) * located
+    fastest, slowest = np.log(config.source_time_constants_s)
+    real = np.float32
+    return FlyTeacher(
+        config=config,
+        seed=seed,
+        weights=weights,
+        time_constants=taus.astype(real),
+        bias=bias.astype(real),
+        set_point=set_point.astype(real),
+        gain=gain.astype(real),
+        source_loadings=(slow[:, None] * mixture[region]).astype(real),
+        source_time_constants=np.exp(rng.uniform(fastest, slowest, config.sources)).astype(real),
+        region=region.astype(np.int32),
+        regional_gain=fast.astype(real),
+        units=units,
+        readout=readout,
+    )
+
+
+def _recorded(
+    connectome: Connectome, regions: Sequence[str], config: FlyTeacherConfig
+) -> tuple[tuple[str, ...], Int[np.ndarray, "N"], sp.csr_array]:
+    """Regions that can be recorded, each neuron's region among them (-1: none), and the read-out."""
+    names, presynapses = presynapses_by_region(connectome)
+    presynapses = sp.csr_array(presynapses)
+    neurons = np.diff(presynapses.indptr)
+    synapses = np.asarray(presynapses.sum(axis=1)).ravel()
+    wanted = set(regions)
+    kept = [
+        k
+        for k, name in enumerate(names)
+        if name in wanted and neurons[k] >= config.least_neurons and synapses[k] >= config.least_synapses
+    ]
+    if len(kept) < 2:
+        raise DataError(
+            f"connectome {connectome.name!r} has {len(kept)} regions with at least {config.least_neurons} neurons and "
+            f"{config.least_synapses} synapses to record from; a recording needs 2"
+        )
+    by_neuron = sp.csc_array(presynapses)
+    owner = np.full(connectome.n, -1, np.int64)
+    column = np.repeat(np.arange(connectome.n), np.diff(by_neuron.indptr))
+    # The last entry of each column in this order is its largest, the first region among equals.
+    order = np.lexsort([-by_neuron.indices, by_neuron.data, column])
+    owner[column[order]] = by_neuron.indices[order]
+    position = np.full(len(names) + 1, -1, np.int64)
+    position[kept] = np.arange(len(kept))
+    shares = sp.diags_array(1 / synapses[kept]) @ presynapses[kept]
+    return tuple(names[k] for k in kept), position[owner], sp.csr_array(shares)
+
+
+def _regulated_gain(
+    connectome: Connectome,
+    base: Float[np.ndarray, "M"],
+    config: FlyTeacherConfig,
+    rng: np.random.Generator,
+    *,
+    sweeps: int = 150,
+    columns: int = 16,
+) -> Float[np.ndarray, "N"]:
+    """[N] gains at which no neuron's recurrent input varies more than allowed, in the linear network driven by noise.
+
+    A loop of neurons that would grow by itself makes its own input vary, and is turned down; where input
+    varies little, gains stay at their largest.
+    """
+    import jax
+
+    from connfit.models.ops import Pattern, matvec
+
+    pattern = Pattern.of(connectome.indptr, connectome.indices, connectome.n)
+    signed = jax.numpy.asarray(base * connectome.connection_signs)
+    step = jax.jit(matvec)
+    gain = np.full(connectome.n, config.largest_gain, np.float32)
+    activity = rng.standard_normal((connectome.n, columns), np.float32)
+    for sweep in range(sweeps):
+        recurrent = np.asarray(step(pattern, signed, activity)) * gain[:, None]
+        variance = np.einsum("nb,nb->n", recurrent, recurrent) / columns
+        # Smaller steps towards the end, so that the last noise drawn decides little.
+        rate = 0.1 if sweep < 2 * sweeps // 3 else 0.03
+        gain *= (config.recurrent_variance / np.maximum(variance, 1e-9)) ** rate
+        np.minimum(gain, config.largest_gain, out=gain)
+        activity = recurrent + rng.standard_normal(recurrent.shape, np.float32)
+    return gain
+
+
+def _spectral_radius(matrix: sp.csr_array) -> float:
+    """Largest absolute eigenvalue, rounded so that it does not depend on the order in which a machine sums."""
+    n = len(matrix.indptr) - 1
+    if n < 500:
+        return float(np.abs(np.linalg.eigvals(matrix.toarray())).max(initial=0.0))
+    start = np.random.default_rng(0).standard_normal(n)
+    values = spla.eigs(matrix, k=4, which="LM", v0=start, return_eigenvectors=False, tol=1e-4)  # pyright: ignore[reportArgumentType]
+    return float(f"{np.abs(values).max():.4g}")

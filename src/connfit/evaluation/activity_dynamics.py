@@ -1,0 +1,183 @@
+"""How free-running activity moves, beside the data: power spectrum and autocorrelation.
+
+A free run is not to follow the data in time, but what it does should have the data's rhythm and memory. Both
+are of the same frames, so that what their number does to an estimate, it does to both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.signal import welch
+
+from connfit.evaluation.metrics import CONSTANT, Measured, collect
+
+MIN_SPECTRUM_FRAMES = 48
+"""Consecutive observed frames without which there is no spectrum to speak of."""
+
+LONGEST_SEGMENT = 128
+"""Frames per segment of a spectrum, at most; at most a third of the frames, so that at least five are averaged."""
+
+MAX_LAG = 30
+"""Frames up to which autocorrelations are compared; at most a third of the frames."""
+
+
+def spectrum_scores(
+    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Float[np.ndarray, "runs t P"]
+) -> dict[str, Any]:
+    """Power spectrum of free runs against that of the data.
+
+    Welch (1967) IEEE Trans. Audio Electroacoust. 15:70: Hann windows that overlap by half, means removed. Each
+    unit's spectrum is divided by the variance of its data, and averaged over units, for the runs also over runs.
+
+    Parameters
+    ----------
+    values, mask
+        Data of the frames that run freely. Used is the longest stretch in which all units are observed, those left
+        out that never are.
+    runs
+        The free runs, finite.
+
+    Returns
+    -------
+    dict
+        `log_spectral_distance_db`, the root mean square over frequencies above 0 of 10 log10 of the ratio of the
+        two spectra (Gray & Markel 1976, IEEE Trans. Acoust. 24:380); `slope` and `slope_data`, of log power against
+        log frequency; `units` that vary. None with the reason where they are not defined.
+    """
+    shown = mask.any(axis=0)
+    first, stop = _longest(np.asarray(mask[:, shown].all(axis=1)) & shown.any())
+    scale, varies = _spread(np.where(mask, values, 0.0)[first:stop])
+    if stop - first < MIN_SPECTRUM_FRAMES or not varies.any():
+        reason = (
+            f"{stop - first} consecutive frames are observed in all units, {MIN_SPECTRUM_FRAMES} are needed"
+            if stop - first < MIN_SPECTRUM_FRAMES
+            else "the data do not vary"
+        )
+        return no_spectrum(reason)
+    data = (values[first:stop, varies] / scale[varies]).astype(np.float64)
+    free = (runs[:, first:stop][:, :, varies] / scale[varies]).astype(np.float64)
+    segment = min(LONGEST_SEGMENT, len(data) // 3)
+    frequency, power = welch(data, nperseg=segment, axis=0)
+    power, simulated = power[1:].mean(axis=1), welch(free, nperseg=segment, axis=1)[1][:, 1:].mean(axis=(0, 2))
+    frequency = frequency[1:]
+    if simulated.min() <= CONSTANT * power.min() or not np.isfinite(simulated).all():
+        result = no_spectrum("the free run does not move, or without bound")
+        return {**result, "slope_data": _slope(frequency, power), "units": int(varies.sum())}
+    distance = 10 * np.log10(simulated / power)
+    return {
+        "log_spectral_distance_db": float(np.sqrt(np.mean(distance**2))),
+        "slope": _slope(frequency, simulated),
+        "slope_data": _slope(frequency, power),
+        "units": int(varies.sum()),
+    }
+
+
+def no_spectrum(reason: str) -> dict[str, Any]:
+    """What stands in the place of a spectrum's scores."""
+    missing = Measured(None, 0, reason=reason)
+    return {**collect(log_spectral_distance_db=missing, slope=missing, slope_data=missing), "units": 0}
+
+
+def autocorrelation_scores(
+    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Float[np.ndarray, "runs t P"]
+) -> dict[str, Any]:
+    """Autocorrelation of free runs against that of the data, mean over units, and for the runs over runs.
+
+    Returns
+    -------
+    dict
+        `rms_difference` over lags 1 to `lags` frames; `timescale_frames` and `timescale_data_frames`, the lag at
+        which the autocorrelation falls to 1/e, interpolated, and their ratio `timescale_ratio`. None with the reason
+        where they are not defined.
+    """
+    lags = min(MAX_LAG, len(values) // 3)
+    if lags < 1:
+        return no_autocorrelation(f"{len(values)} frames are too few")
+    data = mean_autocorrelation(values, mask, lags)
+    if not np.isfinite(data).all():
+        return no_autocorrelation("the data do not vary, or too few frames are observed")
+    moving = [run for run in (mean_autocorrelation(one, mask, lags) for one in runs) if np.isfinite(run).all()]
+    if not moving:
+        return no_autocorrelation("the free run does not vary")
+    free = np.mean(moving, axis=0)
+    ours, theirs = _timescale(free), _timescale(data)
+    late = f"the autocorrelation stays above 1/e for {lags} frames"
+    return {
+        **collect(
+            rms_difference=Measured(float(np.sqrt(np.mean((free - data)[1:] ** 2))), lags),
+            timescale_frames=Measured(ours, 1, reason=None if ours else f"{late} in the free run"),
+            timescale_data_frames=Measured(theirs, 1, reason=None if theirs else f"{late} in the data"),
+            timescale_ratio=Measured(
+                ours / theirs if ours and theirs else None, 1, reason=None if ours and theirs else late
+            ),
+        ),
+        "lags": lags,
+    }
+
+
+def no_autocorrelation(reason: str) -> dict[str, Any]:
+    """What stands in the place of an autocorrelation's scores."""
+    missing = Measured(None, 0, reason=reason)
+    names = ("rms_difference", "timescale_frames", "timescale_data_frames", "timescale_ratio")
+    return {**collect(**dict.fromkeys(names, missing)), "lags": 0}
+
+
+def mean_autocorrelation(
+    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], lags: int
+) -> Float[np.ndarray, "lags1"]:
+    """Autocorrelation at lags 0 to `lags`, mean over the units that vary; pairs with a missing frame are left out.
+
+    The covariance at a lag is the sum over pairs divided by their number, over the variance of all frames: no taper
+    towards long lags. NaN where no unit varies or no pair is observed.
+    """
+    seen = mask & np.isfinite(values)
+    count = seen.sum(axis=0)
+    x = np.where(seen, values, 0.0).astype(np.float64)
+    x = np.where(seen, x - x.sum(axis=0) / np.maximum(count, 1), 0.0)
+    variance = (x**2).sum(axis=0) / np.maximum(count, 1)
+    varies = np.sqrt(variance) > CONSTANT * np.maximum(np.abs(np.where(seen, values, 0.0)).max(axis=0, initial=0.0), 1)
+    if not varies.any():
+        return np.full(lags + 1, np.nan)
+    x, seen, variance = x[:, varies], seen[:, varies], variance[varies]
+    result = np.empty(lags + 1)
+    for lag in range(lags + 1):
+        pairs = (seen[lag:] & seen[: len(seen) - lag]).sum(axis=0)
+        each = (x[lag:] * x[: len(x) - lag]).sum(axis=0) / np.maximum(pairs, 1) / variance
+        result[lag] = each[pairs > 0].mean() if (pairs > 0).any() else np.nan
+    return result
+
+
+def _timescale(autocorrelation: Float[np.ndarray, "lags1"]) -> float | None:
+    """Lag at which it falls to 1/e, interpolated between frames; None if it does not."""
+    below = np.flatnonzero(autocorrelation <= np.exp(-1))
+    if not len(below):
+        return None
+    after = int(below[0])
+    high, low = autocorrelation[after - 1], autocorrelation[after]
+    return float(after - 1 + (high - np.exp(-1)) / (high - low))
+
+
+def _slope(frequency: np.ndarray, power: np.ndarray) -> float:
+    return float(np.polyfit(np.log10(frequency), np.log10(power), 1)[0])
+
+
+def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviations, and which units vary."""
+    if not len(values):
+        return np.ones(values.shape[1]), np.zeros(values.shape[1], bool)
+    std = values.astype(np.float64).std(axis=0)
+    varies = std > CONSTANT * np.maximum(np.abs(values).max(axis=0), 1e-300)
+    return np.where(varies, std, 1.0), varies
+
+
+def _longest(observed: Bool[np.ndarray, "t"]) -> tuple[int, int]:
+    """First frame of the longest stretch of observed frames, and the one after its last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], observed.astype(np.int8), [0]])))
+    if not len(edges):
+        return 0, 0
+    starts, stops = edges[::2], edges[1::2]
+    best = int(np.argmax(stops - starts))
+    return int(starts[best]), int(stops[best])

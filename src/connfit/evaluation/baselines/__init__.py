@@ -1,0 +1,1 @@
+"""Baselines that a fit is compared with; each is a `connfit.evaluation.forecasts.Forecaster`."""

@@ -1,0 +1,96 @@
+"""Kalman filter of a linear dynamical system whose units carry over part of their last frame, where frames have gaps.
+
+    x(t) = A x(t-1) + w(t),                     latent state [d]
+    y(t) = D y(t-1) + C x(t) + c + v(t),        units [P], D diagonal
+
+Where y(t-1) was observed, y(t) - D y(t-1) is all that the state sees, and `connfit.evaluation.baselines.kalman` does.
+Where it was not, it is part of the state itself: here the state is x with the missing entries of the last frame, whose
+covariance with x says what a later value tells of both. Updates are in information form, as large as that state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from connfit.evaluation.baselines.kalman import LinearSystem
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """Result of the filter, by frame.
+
+    Parameters
+    ----------
+    mean, variance
+        [t, P] of each frame given the frames before it.
+    state
+        [t, d] of the latent state given the frame too.
+    filled
+        [t, P] the frame: observed values, and means given all frames up to it of those that are missing.
+    last
+        [d, d] covariance of the latent state after the last frame.
+    """
+
+    mean: Float[np.ndarray, "t P"]
+    variance: Float[np.ndarray, "t P"]
+    state: Float[np.ndarray, "t d"]
+    filled: Float[np.ndarray, "t P"]
+    last: Float[np.ndarray, "d d"]
+
+
+def carried_filter(
+    system: LinearSystem,
+    carried: Float[np.ndarray, "P"],
+    z: Float[np.ndarray, "t P"],
+    seen: Bool[np.ndarray, "t P"],
+) -> Carried:
+    """Filter frames with gaps; before the first frame, y has mean 0 and variance 1.
+
+    Parameters
+    ----------
+    system
+        With read-out, offset and noise on the scale of `z`.
+    carried
+        D.
+    """
+    frames, units = z.shape
+    d = len(system.a)
+    z = np.where(seen, z, 0.0)
+    mean, variance = np.empty((frames, units)), np.empty((frames, units))
+    states, filled = np.empty((frames, d)), np.empty((frames, units))
+    state, last = system.m0, np.zeros(units)
+    missing = np.arange(units)
+    covariance = np.zeros((d + units, d + units))
+    covariance[:d, :d], covariance[d:, d:] = system.v0, np.eye(units)
+    for t in range(frames):
+        if t:
+            state = system.a @ state
+            covariance[:d] = system.a @ covariance[:d]
+            covariance[:, :d] = covariance[:, :d] @ system.a.T
+            covariance[:d, :d] += system.q
+        design = np.zeros((units, d + len(missing)))
+        design[:, :d] = system.c
+        design[missing, d + np.arange(len(missing))] = carried[missing]
+        through = covariance @ design.T
+        mean[t] = carried * last + system.c @ state + system.offset
+        variance[t] = (design * through.T).sum(axis=1) + system.r
+        o, new = seen[t], np.flatnonzero(~seen[t])
+        weighted = design[o] / system.r[o][:, None]
+        # (V^-1 + J)^-1 = (1 + V J)^-1 V, which needs no inverse of V.
+        gain = np.eye(len(covariance)) + through[:, o] @ weighted
+        posterior = np.linalg.solve(gain, covariance)
+        posterior = (posterior + posterior.T) / 2
+        step = posterior @ (weighted.T @ (z[t, o] - mean[t, o]))
+        state = state + step[:d]
+        now = design[new]
+        filled[t] = z[t]
+        filled[t, new] = mean[t, new] + now @ step
+        across = posterior[:d] @ now.T
+        covariance = np.block(
+            [[posterior[:d, :d], across], [across.T, now @ posterior @ now.T + np.diag(system.r[new])]]
+        )
+        missing, last, states[t] = new, filled[t], state
+    return Carried(mean, variance, states, filled, covariance[:d, :d])

@@ -1,0 +1,319 @@
+"""Recurrent networks that know nothing of a connectome, as forecasters of one recording.
+
+Two cells: a GRU, and rate units that are as many as the recorded units, with the equation of connfit's own model.
+`connfit.evaluation.baselines.recurrent_training` trains them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, runtime_checkable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from connfit.recordings import Recording
+
+CHUNK = 64
+"""Frames per compiled call: recordings of any length share one program."""
+
+
+@runtime_checkable
+class Cell(Protocol):
+    """A recurrent network that sees one frame and predicts the next, on standardised values."""
+
+    def start(self) -> Float[Array, "H"]:
+        """The state before the first frame."""
+        ...
+
+    def anchor(self) -> Self:
+        """A cell of the same kind with the parameters that weight decay pulls towards."""
+        ...
+
+    def __call__(
+        self, state: Float[Array, "H"], now: Float[Array, "P"], keep: Float[Array, "H"]
+    ) -> tuple[Float[Array, "H"], Float[Array, "P"]]:
+        """State and prediction of the next frame; `keep` multiplies the hidden units that are read out (dropout)."""
+        ...
+
+
+class Gru(eqx.Module):
+    """A gated recurrent unit with a linear read-out, y(t+1) = carried u(t) + C h(t) + c.
+
+    Source: Cho et al. (2014) EMNLP, arXiv:1406.1078, as implemented in the library Equinox.
+
+    Parameters
+    ----------
+    cell, readout
+        Of Equinox. The read-out starts at 0: untrained, the network predicts `carried` times the last frame.
+    carried
+        1: the network predicts the change from the last frame; 0: the value itself.
+    """
+
+    cell: eqx.nn.GRUCell
+    readout: eqx.nn.Linear
+    carried: float
+
+    @classmethod
+    def of(cls, units: int, hidden: int, carried: float, key: PRNGKeyArray) -> Gru:
+        """Drawn at random from `key`."""
+        first, second = jax.random.split(key)
+        readout = eqx.nn.Linear(hidden, units, key=second)
+        readout = eqx.tree_at(lambda one: (one.weight, one.bias), readout, replace_fn=jnp.zeros_like)
+        return cls(eqx.nn.GRUCell(units, hidden, key=first), readout, carried)
+
+    def anchor(self) -> Gru:
+        """All parameters 0."""
+        return jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_array(leaf) else leaf, self)
+
+    def start(self) -> Float[Array, "H"]:
+        """Zero."""
+        return jnp.zeros(self.cell.hidden_size)
+
+    def __call__(
+        self, state: Float[Array, "H"], now: Float[Array, "P"], keep: Float[Array, "H"]
+    ) -> tuple[Float[Array, "H"], Float[Array, "P"]]:
+        """See `Cell`."""
+        state = self.cell(now, state)
+        return state, self.carried * now + self.readout(keep * state)
+
+
+class RateUnits(eqx.Module):
+    """Rate units that are the recorded units, wired all to all: connfit's model without a connectome.
+
+    r(t+1) = α r(t) + (1 - α) relu(W r(t) + b + relu(E u(t))), prediction y = r. Dense W and E without a
+    constraint on signs; α = exp(-Δt / τ) in (0, 1) for each unit. The values are shifted so that they are positive.
+
+    Parameters
+    ----------
+    weights, drive
+        [P, P] W and E. They start at 0 and at the identity.
+    bias
+        [P] b, 0 at the start.
+    decay
+        [P] logarithm of α / (1 - α). At the start τ is half a frame, as in connfit's model.
+    """
+
+    weights: Float[Array, "P P"]
+    drive: Float[Array, "P P"]
+    bias: Float[Array, "P"]
+    decay: Float[Array, "P"]
+
+    @classmethod
+    def of(cls, units: int, key: PRNGKeyArray, mean: Float[np.ndarray, "P"], radius: float = 0.1) -> RateUnits:
+        """A network that predicts about the last frame, from `key`.
+
+        W is drawn at random with spectral radius `radius`, and b cancels the recurrent input at the activity `mean`.
+        """
+        weights = radius / np.sqrt(units) * jax.random.normal(key, (units, units))
+        alpha = np.exp(-2.0)
+        decay = jnp.full(units, np.log(alpha / (1 - alpha)), jnp.float32)
+        return cls(weights, jnp.eye(units), -weights @ jnp.asarray(mean, jnp.float32), decay)
+
+    def anchor(self) -> RateUnits:
+        """No connections and no bias, each unit driven by itself alone: persistence."""
+        none = jnp.zeros_like(self.weights)
+        return RateUnits(none, jnp.eye(len(self.bias)), jnp.zeros_like(self.bias), self.decay)
+
+    def start(self) -> Float[Array, "H"]:
+        """At rest."""
+        return jnp.zeros(len(self.bias))
+
+    def __call__(
+        self, state: Float[Array, "H"], now: Float[Array, "P"], keep: Float[Array, "H"]
+    ) -> tuple[Float[Array, "H"], Float[Array, "P"]]:
+        """See `Cell`; dropout is of the presynaptic units."""
+        alpha = jax.nn.sigmoid(self.decay)
+        driven = jax.nn.relu(self.weights @ (keep * state) + self.bias + jax.nn.relu(self.drive @ now))
+        state = alpha * state + (1 - alpha) * driven
+        return state, state
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained cell as a forecaster. A value that was not observed is replaced by the network's own prediction.
+
+    Parameters
+    ----------
+    cell
+        Trained on values that are shifted by `shift` and divided by `scale`.
+    shift, scale
+        [P] in the recording's units; NaN shift for a unit that the training part never shows.
+    name
+        What tables call it.
+    seed
+        Of the start and of the order of training.
+    chosen
+        What the tuning chose, for the record.
+    """
+
+    cell: Cell
+    shift: Float[np.ndarray, "P"]
+    scale: Float[np.ndarray, "P"]
+    name: str
+    seed: int
+    chosen: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that were trained."""
+        leaves = jax.tree.leaves(eqx.filter(self.cell, eqx.is_array))
+        return int(sum(leaf.size for leaf in leaves))
+
+    def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
+        """Prediction of each frame from the frames before it; NaN for frame 0."""
+        predicted = self._forced(recording.values, recording.mask)[1]
+        return np.concatenate([np.full((1, len(self.shift)), np.nan), self._restore(predicted)[:-1]])
+
+    def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
+        """The network fed with its own predictions, after all frames up to each start."""
+        return self.one_step_and_horizon(recording, starts, steps)[1]
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
+    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+        """Both in one pass through the recording."""
+        states, predicted = self._forced(recording.values, recording.mask)
+        starts = np.asarray(starts)
+        one_step = np.concatenate([np.full((1, len(self.shift)), np.nan), self._restore(predicted)[:-1]])
+        if not len(starts) or not steps:
+            return one_step, np.zeros((len(starts), steps, len(self.shift)))
+        still = np.zeros((len(starts), steps, len(self.shift)), np.float32)
+        return one_step, self._restore(_free_in_chunks(self.cell, states[starts], predicted[starts], still))
+
+    def free_run(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Float[np.ndarray, "runs frames P"] | None = None,
+    ) -> Float[np.ndarray, "*runs frames P"]:
+        """Frames from `start` on, after `warmup` recorded frames; each prediction plus noise is the next input."""
+        given = slice(start - warmup, start)
+        if warmup:
+            states, predicted = self._forced(recording.values[given], recording.mask[given])
+            state, last = states[-1], predicted[-1]
+        else:
+            state, last = np.asarray(self.cell.start()), np.zeros(len(self.shift), np.float32)
+        runs = 1 if noise is None else len(noise)
+        added = np.zeros((1, frames, len(self.shift))) if noise is None else noise / self.scale
+        run = _free_in_chunks(
+            self.cell, np.tile(state, (runs, 1)), np.tile(last, (runs, 1)), added.astype(np.float32)
+        )  # fmt: skip
+        return self._restore(run[0] if noise is None else run)
+
+    def free_runs(
+        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
+    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
+        """`free_run` with the noise and without."""
+        still = np.zeros((1, frames, noise.shape[2]))
+        runs = np.asarray(self.free_run(recording, start, frames, warmup, np.concatenate([still, noise])))
+        return runs[1:], runs[0]
+
+    def _forced(
+        self, values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"]
+    ) -> tuple[Float[np.ndarray, "t H"], Float[np.ndarray, "t P"]]:
+        """State after each frame and prediction of the next one, from the start state; predictions start at 0."""
+        z, seen = standardised(values, mask, self.shift, self.scale)
+        state, last = self.cell.start(), jnp.zeros(len(self.shift))
+        states, predicted = [], []
+        for first in range(0, len(z), CHUNK):
+            block = slice(first, first + CHUNK)
+            lacking = max(0, first + CHUNK - len(z))
+            inputs = np.pad(z[block], ((0, lacking), (0, 0)))
+            observed = np.pad(seen[block], ((0, lacking), (0, 0)))
+            state, last, s, y = _forced_chunk(self.cell, state, last, jnp.asarray(inputs), jnp.asarray(observed))
+            states.append(np.asarray(s)[: CHUNK - lacking])
+            predicted.append(np.asarray(y)[: CHUNK - lacking])
+        return np.concatenate(states), np.concatenate(predicted)
+
+    def _restore(self, z: np.ndarray) -> np.ndarray:
+        return z.astype(np.float64) * self.scale + self.shift
+
+
+def standardised(
+    values: Float[np.ndarray, "t P"],
+    mask: Bool[np.ndarray, "t P"],
+    shift: Float[np.ndarray, "P"],
+    scale: Float[np.ndarray, "P"],
+) -> tuple[Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]:
+    """Values shifted and scaled (0 where there is none) as float32, and which of them were observed.
+
+    A unit without a shift, which the training part never shows, counts as observed at 0 throughout.
+    """
+    known = np.isfinite(shift)
+    seen = mask & known
+    z = np.where(seen, (np.where(seen, values, 0.0) - np.nan_to_num(shift)) / scale, 0.0)
+    return z.astype(np.float32), seen | ~known
+
+
+def forced(
+    cell: Cell,
+    state: Float[Array, "H"],
+    last: Float[Array, "P"],
+    inputs: Float[Array, "t P"],
+    seen: Bool[Array, "t P"],
+    keep: Float[Array, "H"],
+) -> tuple[Float[Array, "H"], Float[Array, "P"], Float[Array, "t H"], Float[Array, "t P"]]:
+    """Run through recorded frames: last state and prediction, and those after each frame.
+
+    Parameters
+    ----------
+    state, last
+        State, and prediction of the first frame of `inputs`.
+    inputs, seen
+        Frames and what was observed of them; the rest is replaced by the prediction.
+    """
+
+    def step(carry: Any, now: Any) -> Any:
+        state, last = carry
+        values, observed = now
+        state, last = cell(state, jnp.where(observed, values, last), keep)
+        return (state, last), (state, last)
+
+    (state, last), (states, predicted) = jax.lax.scan(step, (state, last), (inputs, seen))
+    return state, last, states, predicted
+
+
+@eqx.filter_jit
+def _forced_chunk(cell: Cell, state: Array, last: Array, inputs: Array, seen: Array) -> Any:
+    return forced(cell, state, last, inputs, seen, jnp.ones_like(state))
+
+
+@eqx.filter_jit
+def _free_chunk(cell: Cell, state: Array, last: Array, noise: Array) -> Any:
+    """Frames of several runs side by side, [runs, frames, P]: prediction plus noise, which is the next input."""
+
+    def step(carry: Any, added: Any) -> Any:
+        state, last = carry
+        shown = last + added
+        state, last = jax.vmap(lambda s, u: cell(s, u, jnp.ones_like(s)))(state, shown)
+        return (state, last), shown
+
+    (state, last), shown = jax.lax.scan(step, (state, last), jnp.swapaxes(noise, 0, 1))
+    return state, last, jnp.swapaxes(shown, 0, 1)
+
+
+def _free_in_chunks(
+    cell: Cell, state: Float[np.ndarray, "R H"], last: Float[np.ndarray, "R P"], noise: Float[np.ndarray, "R F P"]
+) -> Float[np.ndarray, "R F P"]:
+    """Chunks and numbers of runs of few sizes, so that there are few programs to compile."""
+    runs, frames, _ = noise.shape
+    width = 1 if runs == 1 else -(-runs // 16) * 16
+    more = ((0, width - runs), (0, 0))
+    now: Any = jnp.asarray(np.pad(state, more))
+    predicted: Any = jnp.asarray(np.pad(last, more))
+    out = []
+    for first in range(0, frames, CHUNK):
+        block = noise[:, first : first + CHUNK]
+        length = block.shape[1]
+        size = CHUNK if frames > CHUNK // 2 else CHUNK // 2
+        padded = np.pad(block, ((0, width - runs), (0, size - length), (0, 0)))
+        now, predicted, shown = _free_chunk(cell, now, predicted, jnp.asarray(padded))
+        out.append(np.asarray(shown)[:runs, :length])
+    return np.concatenate(out, axis=1) if out else np.zeros(noise.shape)

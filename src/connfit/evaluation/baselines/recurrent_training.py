@@ -1,0 +1,333 @@
+"""Training of recurrent baselines by backpropagation through time, every choice made on the validation part.
+
+Windows of consecutive frames are drawn from the training part; in each the network sees the recorded frames
+(teacher forcing), its first predictions, which come from a state at rest, are not scored, and the error goes back
+through the whole window. Some hundred steps on one animal are enough to overfit, so that of every setting
+that is tried the parameters are those of least error on validation, and the setting that is kept is the best of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float
+
+from connfit.config import EvaluateConfig
+from connfit.errors import DataError
+from connfit.evaluation.baselines.blocks import tuning_blocks
+from connfit.evaluation.baselines.recurrent import CHUNK, Cell, Gru, Network, RateUnits, forced, standardised
+from connfit.evaluation.baselines.var_ridge import moments
+from connfit.recordings import Recording
+
+HIDDEN = 256
+"""Units of the GRU."""
+
+WINDOW = 40
+"""Frames through which the error goes back."""
+
+SETTLE = 8
+"""Frames at the start of a window that are not scored."""
+
+BATCH = 16
+"""Windows per step of the optimiser."""
+
+CHECK = 10
+"""Steps between two looks at the tuning part."""
+
+PATIENCE = 8
+"""Looks without progress that end the training of one setting."""
+
+MAX_STEPS = 800
+"""Steps that a setting is given at most."""
+
+TRIALS = 6
+"""Settings that are tried at most."""
+
+PAD = 512
+"""Recordings are padded to a multiple of this many frames, so that few programs are compiled."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is tried.
+
+    Parameters
+    ----------
+    learning_rate
+        Of Adam.
+    decay
+        Pull of the parameters towards their anchor, per unit of learning rate and apart from the gradient's
+        moments (Loshchilov & Hutter 2019, arXiv:1711.05101). The anchor is 0, and for the drive of rate units
+        the identity: what is left then is persistence.
+    dropout
+        Share of hidden units that are left out of a window (Srivastava et al. 2014, J. Mach. Learn. Res. 15:1929).
+    noise
+        Standard deviation of noise on the inputs, in those of the units (Bishop 1995, Neural Comput. 7:108).
+    carried
+        1: the change from the last frame is predicted; 0: the value. Rate units have no such choice.
+    """
+
+    learning_rate: float
+    decay: float
+    dropout: float
+    noise: float
+    carried: float = 1.0
+
+
+GRIDS: Mapping[str, Mapping[str, tuple[float, ...]]] = {
+    "gru": {
+        "noise": (0.0, 0.25, 0.5, 1.0, 2.0),
+        "decay": (0.0, 2.0, 5.0, 10.0, 20.0),
+        "dropout": (0.0, 0.25, 0.5, 0.75),
+        "learning_rate": (2e-4, 5e-4, 1e-3),
+    },
+    "region_rnn": {
+        "noise": (0.0, 0.1, 0.2, 0.5, 1.0),
+        "decay": (0.0, 0.5, 1.0, 3.0, 10.0),
+        "dropout": (0.0, 0.2, 0.5),
+        "learning_rate": (5e-4, 1e-3, 2e-3, 4e-3),
+    },
+}
+"""Values among which the tuning moves, by kind of network."""
+
+STARTS: Mapping[str, tuple[Setting, ...]] = {
+    "gru": (Setting(5e-4, 10.0, 0.5, 1.0), Setting(5e-4, 10.0, 0.5, 1.0, carried=0.0)),
+    "region_rnn": (Setting(2e-3, 1.0, 0.2, 0.2),),
+}
+"""Settings that are tried first."""
+
+
+def fit_gru(recording: Recording, config: EvaluateConfig | None = None) -> Network:
+    """A GRU of 256 units, trained on the training part; `config.baseline_seed` decides start and order of windows.
+
+    Raises
+    ------
+    DataError
+        If the training part is too short, nothing was observed to tune on, or every setting diverged.
+    """
+    return _fit("gru", recording, config or EvaluateConfig())
+
+
+def fit_region_rnn(recording: Recording, config: EvaluateConfig | None = None) -> Network:
+    """Rate units that are the recorded units, trained on the training part; as `fit_gru`."""
+    return _fit("region_rnn", recording, config or EvaluateConfig())
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Standardised frames to train on, and what a network is tuned on.
+
+    Parameters
+    ----------
+    z, seen, weight
+        [T, P] frames, which were observed, and weights of their squared errors: the variance of the unit over the mean
+        variance, so that the loss is the pooled MSE of the scores; 0 where nothing was observed.
+    span
+        First frame of the training block and the one after the last.
+    tune
+        The block of frames on which settings are compared.
+    """
+
+    recording: Recording
+    z: Float[np.ndarray, "T P"]
+    seen: Bool[np.ndarray, "T P"]
+    weight: Float[np.ndarray, "T P"]
+    shift: Float[np.ndarray, "P"]
+    scale: Float[np.ndarray, "P"]
+    span: tuple[int, int]
+    tune: tuple[int, int]
+    tuned_on: str
+
+    @classmethod
+    def of(cls, recording: Recording, kind: str) -> Task:
+        """Cut and scale one recording."""
+        (train,), (tune,), tuned_on = tuning_blocks([recording])
+        values, mask = recording.values[slice(*train)], recording.mask[slice(*train)]
+        if len(values) < 2 * WINDOW:
+            raise DataError(
+                f"recording {recording.name!r}: {len(values)} training frames are too few for a recurrent network, "
+                f"which learns from windows of {WINDOW} frames: {2 * WINDOW} are needed"
+            )
+        if not recording.mask[slice(*tune)].any():
+            raise DataError(f"recording {recording.name!r}: nothing was observed on which a network could be tuned")
+        shift, scale, known = moments(values, mask)
+        if kind == "region_rnn":
+            # Rates are positive, and the values are to stay so: one standard deviation above zero at the least.
+            lowest = np.where(mask, values, np.inf).min(axis=0)
+            shift = np.where(known, lowest - scale, np.nan)
+        z, seen = standardised(recording.values, recording.mask, shift, scale)
+        weight = np.where(recording.mask & known, scale**2 / np.mean(scale[known] ** 2), 0.0).astype(np.float32)
+        lacking = ((0, -len(z) % PAD), (0, 0))
+        z, seen, weight = (np.pad(one, lacking) for one in (z, seen, weight))
+        return cls(recording, z, seen, weight, shift, scale, train, tune, tuned_on)
+
+    def error(self, cell: Cell) -> float:
+        """One-step MSE on the tuning block in squared units of the recording; infinite where it is not a number."""
+        start, stop = self.tune
+        first = max(0, start - CHUNK)
+        network = Network(cell, self.shift, self.scale, "", 0, {})
+        values, mask = self.recording.values[first:stop], self.recording.mask[first:stop]
+        predicted = network.one_step(replace(self.recording, values=values, mask=mask, parts=None))[start - first :]
+        values, mask = values[start - first :], mask[start - first :]
+        scored = mask & ~np.isnan(self.shift) & (np.arange(start, stop) > first)[:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = float(np.mean((values[scored] - predicted[scored]) ** 2)) if scored.any() else np.inf
+        return error if np.isfinite(error) else np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """The best parameters of one setting."""
+
+    setting: Setting
+    cell: Cell
+    error: float
+    steps: int
+
+
+def _fit(kind: str, recording: Recording, config: EvaluateConfig) -> Network:
+    task = Task.of(recording, kind)
+
+    def attempt(setting: Setting) -> Trained:
+        return _train(kind, task, setting, config.baseline_seed)
+
+    best, tried = climb(attempt, STARTS[kind], GRIDS[kind], TRIALS)
+    if not np.isfinite(best.error):
+        raise DataError(f"recording {recording.name!r}: {kind!r} diverged with each of {len(tried)} settings")
+    grid = GRIDS[kind]
+    at_edge = [name for name in grid if getattr(best.setting, name) in _open_ends(grid[name])]
+    setting = {key: value for key, value in asdict(best.setting).items() if key != "carried" or kind == "gru"}
+    chosen = {
+        **setting,
+        "steps": best.steps,
+        "steps_at_edge": best.steps >= MAX_STEPS,
+        "at_edge": at_edge,
+        "tuned_on": task.tuned_on,
+        "tuning_mse": best.error,
+        "settings_tried": len(tried),
+        "seed": config.baseline_seed,
+    }
+    return Network(best.cell, task.shift, task.scale, kind, config.baseline_seed, chosen)
+
+
+def _open_ends(values: Sequence[float]) -> tuple[float, ...]:
+    """Ends of a grid beyond which there would be more; 0 is no such end."""
+    return tuple(value for value in (values[0], values[-1]) if value != 0)
+
+
+def climb(
+    attempt: Callable[[Setting], Trained],
+    starts: Sequence[Setting],
+    grid: Mapping[str, Sequence[float]],
+    trials: int,
+) -> tuple[Trained, list[Trained]]:
+    """Best setting found by going uphill one option at a time, and all that were tried.
+
+    Goes on in a direction for as long as the error falls, then takes the next option; ends where no
+    neighbour is better, or after `trials` settings.
+    """
+    tried = [attempt(setting) for setting in starts]
+    best = min(tried, key=lambda one: one.error)
+
+    def better(name: str, direction: int) -> bool:
+        nonlocal best
+        values = grid[name]
+        place = values.index(getattr(best.setting, name)) + direction
+        if not 0 <= place < len(values) or len(tried) >= trials:
+            return False
+        setting = replace(best.setting, **{name: values[place]})
+        if any(one.setting == setting for one in tried):
+            return False
+        tried.append(attempt(setting))
+        if tried[-1].error >= best.error:
+            return False
+        best = tried[-1]
+        return True
+
+    moved = True
+    while moved and len(tried) < trials:
+        moved = False
+        for name in grid:
+            for direction in (1, -1):
+                went = False
+                while better(name, direction):
+                    went = moved = True
+                if went:
+                    break
+    return best, tried
+
+
+def _train(kind: str, task: Task, setting: Setting, seed: int) -> Trained:
+    units = task.z.shape[1]
+    start, order = jax.random.split(jax.random.key(seed))
+    if kind == "gru":
+        cell: Cell = Gru.of(units, HIDDEN, setting.carried, start)
+    else:
+        mean = task.z[slice(*task.span)].sum(axis=0) / np.maximum(task.seen[slice(*task.span)].sum(axis=0), 1)
+        cell = RateUnits.of(units, start, mean)
+    anchor = cell.anchor()
+    moments_of_adam = _optimiser().init(eqx.filter(cell, eqx.is_array))
+    dials = {key: jnp.float32(value) for key, value in asdict(setting).items() if key != "carried"}
+    data = tuple(jnp.asarray(one) for one in (task.z, task.seen, task.weight))
+    span = jnp.asarray(task.span)
+    best = Trained(setting, cell, task.error(cell), 0)
+    for steps in range(CHECK, MAX_STEPS + 1, CHECK):
+        order, now = jax.random.split(order)
+        cell, moments_of_adam = _steps(cell, anchor, moments_of_adam, data, span, dials, now)
+        error = task.error(cell)
+        if error < best.error:
+            best = Trained(setting, cell, error, steps)
+        elif steps - best.steps >= CHECK * PATIENCE:
+            break
+    return best
+
+
+def _optimiser() -> optax.GradientTransformation:
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())
+
+
+@eqx.filter_jit
+def _steps(cell: Cell, anchor: Cell, state: Any, data: Any, span: Array, dials: Mapping[str, Array], key: Array) -> Any:
+    """`CHECK` steps of the optimiser."""
+    arrays, rest = eqx.partition(cell, eqx.is_array)
+    towards = eqx.filter(anchor, eqx.is_array)
+
+    def step(carry: Any, key: Array) -> Any:
+        arrays, state = carry
+        gradient = jax.grad(lambda one: _loss(eqx.combine(one, rest), data, span, dials, key))(arrays)
+        update, state = _optimiser().update(gradient, state)
+        arrays = jax.tree.map(
+            lambda p, u, a: p - dials["learning_rate"] * (u + dials["decay"] * (p - a)), arrays, update, towards
+        )
+        return (arrays, state), None
+
+    (arrays, state), _ = jax.lax.scan(step, (arrays, state), jax.random.split(key, CHECK))
+    return eqx.combine(arrays, rest), state
+
+
+def _loss(cell: Cell, data: Any, span: Array, dials: Mapping[str, Array], key: Array) -> Float[Array, ""]:
+    """Weighted mean squared error of one-step predictions in windows drawn from the training block."""
+    z, seen, weight = data
+    where, left_out, jitter = jax.random.split(key, 3)
+    starts = jax.random.randint(where, (BATCH,), span[0], span[1] - WINDOW)
+    frames = starts[:, None] + jnp.arange(WINDOW + 1)
+    values = z[frames]
+    inputs = values[:, :-1] + dials["noise"] * jax.random.normal(jitter, (BATCH, WINDOW, z.shape[1]))
+    rest = cell.start()
+    kept = jax.random.bernoulli(left_out, 1 - dials["dropout"], (BATCH, len(rest))) / (1 - dials["dropout"])
+    first = jnp.where(seen[starts], values[:, 0], 0.0)
+
+    def window(inputs: Array, seen: Array, first: Array, keep: Array) -> Array:
+        return forced(cell, rest, first, inputs, seen, keep)[3]
+
+    predicted = jax.vmap(window)(inputs, seen[frames[:, :-1]], first, kept)
+    scored = weight[frames][:, 1 + SETTLE :]
+    error = scored * (predicted[:, SETTLE:] - values[:, 1 + SETTLE :]) ** 2
+    return error.sum() / jnp.maximum(scored.sum(), 1e-6)

@@ -1,0 +1,115 @@
+"""Ridge regression of all units on all units, with penalties of its own for a unit's own past, for many penalties.
+
+Coefficients of least Σ (y - B'x)² + α Σ_others B² + α_own Σ_own B². For one penalty α the inverse comes from one
+eigendecomposition; that of a unit whose own inputs have another penalty differs from it by as many ranks as there are
+such inputs (Woodbury 1950), so that no further inverse is needed. Source: Hoerl & Kennard (1970) Technometrics 12:55;
+other penalties for other lags as in the Minnesota prior, Litterman (1986) J. Bus. Econ. Stat. 4:25.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from connfit.evaluation.baselines.gap_moments import Moments
+
+
+@dataclass(frozen=True, eq=False)
+class RidgePath:
+    """The spectrum of one regression; `moments` as they are to be used: centred or not.
+
+    Parameters
+    ----------
+    lam, u
+        [k], [X, k] eigenvalues and eigenvectors of the Gram matrix; directions that are left out have eigenvalue 0.
+    projected
+        [k, P] U' Σ x y'.
+    units
+        P.
+    """
+
+    lam: Float[np.ndarray, "k"]
+    u: Float[np.ndarray, "X k"]
+    projected: Float[np.ndarray, "k P"]
+    units: int
+
+    @classmethod
+    def of(cls, moments: Moments) -> RidgePath:
+        """Decompose."""
+        if moments.inputs is not None:
+            _, s, vt = np.linalg.svd(moments.inputs, full_matrices=False)
+            lam, u = s**2, vt.T
+        else:
+            lam, u = np.linalg.eigh(moments.gram)
+            lam = np.maximum(lam, 0.0)
+        return cls(lam, u, u.T @ moments.cross, moments.units)
+
+    def target(self, moments: Moments) -> RidgePath:
+        """The same inputs for another target."""
+        return RidgePath(self.lam, self.u, self.u.T @ moments.cross, self.units)
+
+    @property
+    def _complete(self) -> bool:
+        return self.u.shape[0] == self.u.shape[1]
+
+    def _weights(self, alpha: float) -> np.ndarray:
+        return 1.0 / (self.lam + alpha)
+
+    def _own(self, alpha: float) -> tuple[Float[np.ndarray, "P L L"], Float[np.ndarray, "P L"]]:
+        """Of the solution for one penalty: inverse among a unit's own inputs, and their coefficients."""
+        lags = len(self.u) // self.units
+        u = self.u.reshape(lags, self.units, -1)
+        w = self._weights(alpha)
+        by_unit = u.transpose(1, 0, 2)
+        inverse = (by_unit * w) @ by_unit.transpose(0, 2, 1)
+        if not self._complete:
+            inverse += (np.eye(lags) - by_unit @ by_unit.transpose(0, 2, 1)) / alpha
+        solution = (by_unit @ (w[:, None] * self.projected).T[:, :, None])[:, :, 0]
+        return inverse, solution
+
+    def solve(self, alpha: float, alpha_own: float | None = None) -> Float[np.ndarray, "X P"]:
+        """Coefficients; one penalty for all inputs without `alpha_own`."""
+        w = self._weights(alpha)
+        b = self.u @ (w[:, None] * self.projected)
+        if alpha_own is None or alpha_own == alpha:
+            return b
+        lags = len(self.u) // self.units
+        taken = _taken(*self._own(alpha), alpha_own - alpha)
+        through = np.einsum("lpk,pl->kp", self.u.reshape(lags, self.units, -1), taken, optimize=True)
+        b -= self.u @ (w[:, None] * through)
+        if not self._complete:
+            direct = np.zeros((lags, self.units, self.units))
+            every = np.arange(self.units)
+            direct[:, every, every] = taken.T
+            b -= (direct.reshape(b.shape) - self.u @ through) / alpha
+        return b
+
+    def predictions(
+        self, x: Float[np.ndarray, "n X"], alphas: Sequence[float], alphas_own: Sequence[float] | None = None
+    ) -> Iterator[tuple[float, float, Float[np.ndarray, "n P"]]]:
+        """`x @ solve(alpha, alpha_own)` for all pairs of penalties, without the coefficients."""
+        lags = len(self.u) // self.units
+        along = x @ self.u
+        rest = None if self._complete else x - along @ self.u.T
+        for alpha in alphas:
+            w = self._weights(alpha)
+            base = along @ (w[:, None] * self.projected)
+            if alphas_own is None:
+                yield alpha, alpha, base
+                continue
+            through = (along * w) @ self.u.T
+            if rest is not None:
+                through += rest / alpha
+            through = through.reshape(len(x), lags, self.units)
+            own = self._own(alpha)
+            for alpha_own in alphas_own:
+                taken = _taken(*own, alpha_own - alpha)
+                yield alpha, alpha_own, base - sum(through[:, lag] * taken[:, lag] for lag in range(lags))
+
+
+def _taken(inverse: np.ndarray, solution: np.ndarray, more: float) -> Float[np.ndarray, "P L"]:
+    """What `more` penalty on its own inputs takes away from a unit's solution: the inverse's columns times this."""
+    return np.linalg.solve(np.eye(inverse.shape[1]) + more * inverse, more * solution[:, :, None])[:, :, 0]

@@ -1,0 +1,232 @@
+"""What a forecaster must offer, and the forecasts of one run as arrays on disk."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from connfit.errors import DataError
+from connfit.recordings import Recording
+
+FORMAT_VERSION = 2
+
+_FLOATS = ("values", "one_step", "free_run", "free_run_connectivity", "free_run_deterministic")
+_FACTS = ("start", "free_run_noise", "runs", "free_run_offset", "warmup_frames")
+
+
+@runtime_checkable
+class Forecaster(Protocol):
+    """Anything that predicts a recording: the fitted brain, a baseline, a model of the user's own.
+
+    All values are in the recording's own units. A forecaster never sees the frames that it is
+    asked to predict, nor any later one.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables and error messages."""
+        ...
+
+    def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
+        """Prediction of every frame t from the frames before t; NaN where there is none (frame 0)."""
+        ...
+
+    def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
+        """Iterated prediction: entry [s, h] predicts frame `starts[s] + h + 1` given the frames up to `starts[s]`."""
+        ...
+
+    def free_run(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Float[np.ndarray, "runs frames P"] | None = None,
+    ) -> Float[np.ndarray, "*runs frames P"]:
+        """Frames `start ... start + frames - 1` on its own, after the `warmup` recorded frames before `start`.
+
+        Without noise, each prediction is the input of the next. With noise, for each run, z(t) =
+        prediction(t) + noise(t) is the simulated observation: it is returned, and the next
+        prediction is made from it as if it had been recorded. The prediction of frame t must not
+        depend on the noise of t or later.
+        """
+        ...
+
+
+@runtime_checkable
+class SharingForecaster(Forecaster, Protocol):
+    """A forecaster that answers several questions at once for less than one by one; the answers are the same."""
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
+    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+        """`one_step` and `horizon`; `starts` ascend without repeats."""
+        ...
+
+    def free_runs(
+        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
+    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
+        """`free_run` with the noise and without."""
+        ...
+
+
+def check_shape(forecaster: Forecaster, method: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Stop where a forecaster returns an array of the wrong shape.
+
+    Raises
+    ------
+    DataError
+        Names the forecaster, the method and both shapes.
+    """
+    if shape != expected:
+        raise DataError(f"forecaster {forecaster.name!r}: {method} returned shape {shape}, but must return {expected}")
+
+
+@dataclass(frozen=True, eq=False)
+class PartForecast:
+    """Data and predictions of one part of one recording.
+
+    Parameters
+    ----------
+    start
+        First frame of the part in its recording.
+    values, mask
+        [t, unit] data, and where it was observed.
+    one_step
+        [t, unit] prediction of each frame from the frames before it.
+    free_run
+        [t, unit] the first free run; NaN for the first `free_run_offset` frames, which were its
+        warm-up, and everywhere if there was no noise to drive it with.
+    free_run_connectivity
+        [unit, unit] functional connectivity of the free run, mean over the runs.
+    free_run_deterministic
+        [t, unit] the free run without noise; None if that is what `free_run` is.
+    free_run_noise
+        What drove the free run: `"training residuals"` or `"none"`.
+    runs
+        Number of free runs behind the mean; 1 without noise.
+    free_run_offset
+        Frames of the part that were used as warm-up (not 0 only where nothing lies before the part).
+    warmup_frames
+        Recorded frames that the free run was given before it ran on its own.
+    """
+
+    start: int
+    values: Float[np.ndarray, "t P"]
+    mask: Bool[np.ndarray, "t P"]
+    one_step: Float[np.ndarray, "t P"]
+    free_run: Float[np.ndarray, "t P"]
+    free_run_connectivity: Float[np.ndarray, "P P"]
+    free_run_deterministic: Float[np.ndarray, "t P"] | None = None
+    free_run_noise: str = "none"
+    runs: int = 1
+    free_run_offset: int = 0
+    warmup_frames: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class RecordingForecast:
+    """Forecasts of all parts of one recording, with what is needed to draw them."""
+
+    units: tuple[str, ...]
+    frame_rate: float
+    value_units: str
+    parts: Mapping[str, PartForecast]
+
+
+@dataclass(frozen=True, eq=False)
+class Forecasts:
+    """What the fitted model predicted for every recording and part.
+
+    Parameters
+    ----------
+    recordings
+        By name of the recording, in the order of the fit.
+    held_out
+        The same of animals that were held out of the fit, with the one part `"held_out"`.
+    """
+
+    recordings: Mapping[str, RecordingForecast]
+    held_out: Mapping[str, RecordingForecast] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write one compressed NPZ file (float32), atomically."""
+        path = Path(path)
+        arrays: dict[str, np.ndarray] = {}
+        index: list[dict] = []
+        for number, (name, recording) in enumerate([*self.recordings.items(), *self.held_out.items()]):
+            parts = {}
+            for part, forecast in recording.parts.items():
+                for key in _FLOATS:
+                    if getattr(forecast, key) is not None:
+                        arrays[f"{number}.{part}.{key}"] = np.asarray(getattr(forecast, key), np.float32)
+                arrays[f"{number}.{part}.mask"] = forecast.mask
+                parts[part] = {fact: getattr(forecast, fact) for fact in _FACTS}
+            index.append(
+                {
+                    "name": name,
+                    "units": list(recording.units),
+                    "frame_rate": recording.frame_rate,
+                    "value_units": recording.value_units,
+                    "parts": parts,
+                    "held_out": number >= len(self.recordings),
+                }
+            )
+        header = json.dumps({"connfit_forecasts": FORMAT_VERSION, "recordings": index})
+        temporary = path.with_name(path.name + ".part")
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, index=np.array(header), **arrays)  # pyright: ignore[reportArgumentType]
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Forecasts:
+        """Read a file written by `save`.
+
+        Raises
+        ------
+        DataError
+            If the file is absent, damaged or of another version.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise DataError("no such file", path=path, fix="Run `connfit evaluate` on the run directory first")
+        try:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                header = json.loads(str(file["index"]))
+                version = header["connfit_forecasts"]
+                if version != FORMAT_VERSION:
+                    raise DataError(
+                        f"written in format {version}, this release reads format {FORMAT_VERSION}",
+                        path=path,
+                        fix="Run `connfit evaluate` again",
+                    )
+                recordings: dict[str, RecordingForecast] = {}
+                held_out: dict[str, RecordingForecast] = {}
+                for number, entry in enumerate(header["recordings"]):
+                    parts = {
+                        part: PartForecast(
+                            **{
+                                key: file[f"{number}.{part}.{key}"]
+                                for key in ("mask", *_FLOATS)
+                                if key != "free_run_deterministic" or f"{number}.{part}.{key}" in file
+                            },
+                            **facts,
+                        )
+                        for part, facts in entry["parts"].items()
+                    }
+                    among = held_out if entry.get("held_out") else recordings
+                    among[entry["name"]] = RecordingForecast(
+                        tuple(entry["units"]), float(entry["frame_rate"]), entry["value_units"], parts
+                    )
+        except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"not a forecasts file, or a damaged one ({error})", path=path, fix="Run `connfit evaluate` again"
+            ) from error
+        return cls(recordings, held_out)

@@ -1,0 +1,213 @@
+"""Scores on animals that were held out of a fit.
+
+Nothing is learned from such an animal. Its values are put on the scale of the model with constants of its
+own first frames (its training part, on which nothing is trained), and it is scored on its test part, after
+the frames before it as warm-up. What it is compared with is fitted to the other animals too: the same
+baselines, pooled over their training parts, and noise drawn from their residuals. One baseline, called
+`var_ridge_own`, has seen the animal: an autoregression fitted to its own training part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from connfit.config import EvaluateConfig
+from connfit.errors import DataError
+from connfit.evaluation.baselines.baselines import NOT_POOLED, POOLED, VarRidge
+from connfit.evaluation.forecasts import Forecaster, RecordingForecast
+from connfit.evaluation.free_run import Residuals, residuals_of_others
+from connfit.evaluation.metrics import collect, fc_corr, functional_connectivity
+from connfit.evaluation.pooling import pool
+from connfit.evaluation.scores import data_against_itself, score_and_forecast
+from connfit.recordings import Recording
+
+MODEL, INITIAL = "parts", "at_initialisation"
+"""Where the scores of the fitted and of the untrained model stand in `metrics.json`."""
+
+HELD_OUT = "held_out"
+"""Name of the part that is scored: the test part of an animal that was held out."""
+
+OWN = "var_ridge_own"
+"""The autoregression that has seen the animal."""
+
+PredictedByName = Mapping[str, Float[np.ndarray, "T P"]]
+
+
+def evaluate_held_out(
+    models: Mapping[str, Forecaster],
+    predicted: Mapping[str, PredictedByName],
+    baselines: Sequence[str],
+    recordings: Sequence[Recording],
+    held_out: Sequence[Recording],
+    config: EvaluateConfig,
+) -> tuple[dict[str, Any], dict[str, RecordingForecast]]:
+    """Score models and baselines on the test part of every held-out recording.
+
+    Parameters
+    ----------
+    models
+        The fitted model as `MODEL` and, if there is one, the untrained one as `INITIAL`.
+    predicted
+        For each of them, its one-step predictions of the recordings that it was fitted to, by name:
+        where the noise of free runs comes from.
+    baselines
+        Names; those without a version that is pooled over animals are reported as such.
+    recordings
+        Of the animals that the model was fitted to.
+    held_out
+        Of other animals, with units that the model has.
+
+    Returns
+    -------
+    metrics
+        `recordings` by name and, pooled over them, `parts`, `at_initialisation`, `baselines` and `data`
+        as for a fit, with the one part `held_out`; `trained_on`, `scored_part` and `observations`.
+    forecasts
+        The fitted model's predictions, with the one part `held_out`.
+    """
+    details: dict[str, dict[str, Any]] = {}
+    forecasts: dict[str, RecordingForecast] = {}
+    fitted: dict[tuple[str, tuple[str, ...]], Forecaster | str] = {}
+    for recording in held_out:
+        scores: dict[str, Any] = {INITIAL: None}
+        for key, model in models.items():
+            residuals = _residuals(predicted[key], recordings, recording, config)
+            scores[key], forecast = _scored(model, recording, config, residuals)
+            if key == MODEL:
+                forecasts[recording.name] = forecast
+        details[recording.name] = {
+            "units": len(recording.units),
+            "frame_rate": recording.frame_rate,
+            "observations": {HELD_OUT: scores[MODEL][HELD_OUT]["observed"]},
+            **scores,
+            "data": _connectivity_of_the_data(recording, recordings),
+            "baselines": _baselines(baselines, fitted, recording, recordings, config),
+        }
+    every = list(details.values())
+    metrics = {
+        "scored_part": "test",
+        "trained_on": [one.name for one in recordings],
+        "observations": {HELD_OUT: sum(one["observations"][HELD_OUT] for one in every)},
+        MODEL: pool([one[MODEL] for one in every]),
+        INITIAL: pool([one[INITIAL] for one in every]),
+        "baselines": {name: pool([one["baselines"][name] for one in every]) for name in every[0]["baselines"]},
+        "data": pool([one["data"] for one in every]),
+        "recordings": details,
+    }
+    return metrics, forecasts
+
+
+def mean_connectivity(recordings: Sequence[Recording], units: Sequence[str]) -> Float[np.ndarray, "P P"]:
+    """Functional connectivity of `units` on the training part, mean over the recordings that have the pair.
+
+    NaN for pairs that no recording has.
+    """
+    return mean_of_connectivities(
+        [(one.units, functional_connectivity(*one.part("train"))) for one in recordings], units
+    )
+
+
+def mean_of_connectivities(
+    matrices: Sequence[tuple[Sequence[str], Float[np.ndarray, "p p"]]], units: Sequence[str]
+) -> Float[np.ndarray, "P P"]:
+    """Mean over matrices that are each of units of their own; NaN for pairs that none has."""
+    total, count = np.zeros((len(units), len(units))), np.zeros((len(units), len(units)))
+    for names, matrix in matrices:
+        position = {unit: k for k, unit in enumerate(names)}
+        own = [k for k, unit in enumerate(units) if unit in position]
+        columns = [position[unit] for unit in units if unit in position]
+        aligned = np.full(total.shape, np.nan)
+        aligned[np.ix_(own, own)] = matrix[np.ix_(columns, columns)]
+        total += np.nan_to_num(aligned)
+        count += np.isfinite(aligned)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _connectivity_of_the_data(recording: Recording, others: Sequence[Recording]) -> dict[str, Any]:
+    """What static copies reach on the test part: of the animal's own training part, and of the other animals'."""
+    test = functional_connectivity(*recording.part("test"))
+    copied = collect(fc_corr_training_animals_vs_test=fc_corr(mean_connectivity(others, recording.units), test))
+    own = data_against_itself(recording)
+    reasons = {**own.pop("reasons", {}), **copied.pop("reasons", {})}
+    return {**own, **copied, **({"reasons": reasons} if reasons else {})}
+
+
+def _scored(
+    forecaster: Forecaster, recording: Recording, config: EvaluateConfig, residuals: Residuals | None
+) -> tuple[dict[str, Any], RecordingForecast]:
+    """Scores and forecast of the test part, called `held_out`."""
+    done = score_and_forecast(forecaster, recording, config, parts=("test",), residuals=residuals)
+    forecast = RecordingForecast(
+        recording.units, recording.frame_rate, recording.value_units, {HELD_OUT: done.forecast.parts["test"]}
+    )
+    return {HELD_OUT: done.scores["test"]}, forecast
+
+
+def _residuals(
+    one_step: PredictedByName, recordings: Sequence[Recording], recording: Recording, config: EvaluateConfig
+) -> Residuals:
+    return residuals_of_others(one_step, recordings, recording.units, config.free_run_warmup)
+
+
+def _baselines(
+    names: Sequence[str],
+    fitted: dict[tuple[str, tuple[str, ...]], Forecaster | str],
+    recording: Recording,
+    recordings: Sequence[Recording],
+    config: EvaluateConfig,
+) -> dict[str, dict[str, Any]]:
+    """Scores of the baselines; `fitted` remembers those of animals with the same units."""
+    result: dict[str, dict[str, Any]] = {}
+    for name in names:
+        key = (name, recording.units)
+        if key not in fitted:
+            fitted[key] = _fitted(name, recording, recordings, config)
+        baseline = fitted[key]
+        if isinstance(baseline, str):
+            result[name] = {"reason": baseline}
+            continue
+        predicted = {one.name: _for_its_units(baseline, one, recording.units) for one in recordings}
+        residuals = _residuals(predicted, recordings, recording, config)
+        result[name] = {**_scored(baseline, recording, config, residuals)[0], **_facts(baseline)}
+    if "var_ridge" in names:
+        try:
+            own = VarRidge.fit(recording, config)
+            result[OWN] = {**_scored(own, recording, config, None)[0], **_facts(own)}
+        except DataError as error:
+            result[OWN] = {"reason": str(error)}
+    return result
+
+
+def _fitted(
+    name: str, recording: Recording, recordings: Sequence[Recording], config: EvaluateConfig
+) -> Forecaster | str:
+    """The pooled baseline, or why there is none."""
+    if name not in POOLED:
+        return NOT_POOLED.get(name, f"there is no version of {name!r} that is fitted to other animals")
+    try:
+        return POOLED[name](recordings, recording.units, config)
+    except DataError as error:
+        return str(error)
+
+
+def _for_its_units(baseline: Forecaster, recording: Recording, units: Sequence[str]) -> Float[np.ndarray, "T p"]:
+    """One-step predictions, of a baseline of `units`, for a recording of others; NaN for those it does not know."""
+    position = {unit: k for k, unit in enumerate(recording.units)}
+    own = [k for k, unit in enumerate(units) if unit in position]
+    columns = [position[units[k]] for k in own]
+    values = np.full((recording.frames, len(units)), np.nan)
+    mask = np.zeros(values.shape, bool)
+    values[:, own], mask[:, own] = recording.values[:, columns], recording.mask[:, columns]
+    padded = Recording(recording.name, values, tuple(units), recording.frame_rate, mask=mask, parts=recording.parts)
+    predicted = np.full(recording.values.shape, np.nan)
+    predicted[:, columns] = baseline.one_step(padded)[:, own]
+    return predicted
+
+
+def _facts(baseline: Forecaster) -> dict[str, Any]:
+    chosen = getattr(baseline, "chosen", None)
+    return {} if chosen is None else {"chosen": chosen}

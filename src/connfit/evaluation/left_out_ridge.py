@@ -1,0 +1,180 @@
+"""Ridge regression of every unit on the past of all others: what a left-out unit is predicted by without a brain.
+
+u_k(t) = c_k + Σ_l Σ_{j ≠ k} a_kjl u_j(t - l), as the model is given the others: up to the frame before. The penalty and
+the number of lags are those of least one-step error on validation, one for all units, each scaled to its training
+standard deviation.
+
+Values that were not observed are missing, not replaced: moments are taken over the frames in which both were observed
+(with negative eigenvalues, which such moments can have, set to 0), and a frame that lacks inputs is predicted from
+those it has, by the coefficients that they alone would have. Leaving a unit out of a regression on all needs no second
+solution: with M = (G + α)⁻¹ and w = M c, the coefficients without inputs g are w - M_g (M_gg)⁻¹ w_g (block inverse, as
+in Golub & Van Loan 2013, Matrix Computations, 2.1.4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from connfit.config import EvaluateConfig
+from connfit.errors import DataError
+from connfit.evaluation.baselines.blocks import tuning_blocks
+from connfit.evaluation.baselines.var_ridge import ALPHAS, moments
+from connfit.recordings import Recording
+
+
+@dataclass(frozen=True, eq=False)
+class OthersRidge:
+    """A fitted regression of every unit on the others' past.
+
+    Parameters
+    ----------
+    gram, cross
+        [L P, L P] and [L P, P] moments of inputs with inputs and with targets, means over frames, both centred, inputs
+        of standard deviation 1; lag 1 first.
+    input_means, target_means, stds
+        Of the rows that were used, in units of the values.
+    lags, alpha
+        As chosen; the penalty is for sums over `rows` frames, as scikit-learn's.
+    """
+
+    gram: Float[np.ndarray, "LP LP"]
+    cross: Float[np.ndarray, "LP P"]
+    input_means: Float[np.ndarray, "LP"]
+    target_means: Float[np.ndarray, "P"]
+    stds: Float[np.ndarray, "P"]
+    lags: int
+    alpha: float
+    rows: int
+    chosen: dict[str, Any]
+
+    @classmethod
+    def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> OthersRidge:
+        """Fit to the training part, with lags of `config.var_lags` and the penalty that are best on validation.
+
+        Raises
+        ------
+        DataError
+            If there are too few units or frames.
+        """
+        config = config or EvaluateConfig()
+        if len(recording.units) < 2:
+            raise DataError(f"recording {recording.name!r} has one unit: there are no others to predict it from")
+        (train,), (tune,), tuned_on = tuning_blocks([recording])
+        best: tuple[float, int, float] | None = None
+        for lags in config.var_lags:
+            if train[1] - train[0] - lags < 2:
+                continue
+            found = _moments(recording, train, lags)
+            for alpha in ALPHAS:
+                error = _error(cls(*found, lags=lags, alpha=alpha, rows=_rows(train, lags), chosen={}), recording, tune)
+                if error is not None and (best is None or error < best[0]):
+                    best = (error, lags, alpha)
+        if best is None:
+            raise DataError(
+                f"recording {recording.name!r}: {train[1] - train[0]} training frames are too few for a regression on "
+                f"{min(config.var_lags)} frames of the other units, or there was nothing to choose its penalty on"
+            )
+        error, lags, alpha = best
+        chosen = {
+            "lags": lags,
+            "alpha": alpha,
+            "alpha_at_edge": alpha in (ALPHAS[0], ALPHAS[-1]),
+            "tuned_on": tuned_on,
+            "tuning_error": error,
+        }
+        whole = recording.require_parts().train
+        found = _moments(recording, whole, lags)
+        return cls(*found, lags=lags, alpha=alpha, rows=_rows(whole, lags), chosen=chosen)
+
+    def predict(self, recording: Recording, start: int, stop: int) -> Float[np.ndarray, "frames P"]:
+        """Frames `start` to `stop - 1` of every unit from the frames before each; NaN where no other was observed."""
+        return self._predict(recording.values, recording.mask, start, stop)
+
+    def _predict(self, values: np.ndarray, mask: np.ndarray, start: int, stop: int) -> np.ndarray:
+        units = len(self.target_means)
+        known = np.tile(np.isfinite(self.target_means), self.lags)
+        inputs, seen = _inputs(values, mask, start, stop, self.lags)
+        z = (inputs - np.nan_to_num(self.input_means)) / np.tile(self.stds, self.lags)
+        seen = seen & known
+        z = np.where(seen, z, 0.0)
+        out = np.full((stop - start, units), np.nan)
+        patterns, which = np.unique(seen, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            frames = np.flatnonzero(which.ravel() == number)
+            at = np.flatnonzero(pattern)
+            if len(at):
+                out[frames] = z[np.ix_(frames, at)] @ self._coefficients(at)
+                out[np.ix_(frames, ~_others_seen(at, units))] = np.nan
+        return self.target_means + out * self.stds
+
+    def _coefficients(self, at: np.ndarray) -> Float[np.ndarray, "I P"]:
+        """Coefficients of the inputs `at`, for every unit without those that are its own."""
+        inverse = np.linalg.inv(self.gram[np.ix_(at, at)] + self.alpha / self.rows * np.eye(len(at)))
+        full = inverse @ self.cross[at]
+        unit = at % len(self.target_means)
+        for k in np.unique(unit):
+            own = np.flatnonzero(unit == k)
+            full[:, k] -= inverse[:, own] @ np.linalg.solve(inverse[np.ix_(own, own)], full[own, k])
+            full[own, k] = 0.0
+        return full
+
+
+def _others_seen(at: np.ndarray, units: int) -> Bool[np.ndarray, "P"]:
+    """Units of which at least one other is among the inputs."""
+    count = np.bincount(at % units, minlength=units)
+    return count < len(at)
+
+
+def _rows(block: tuple[int, int], lags: int) -> int:
+    return block[1] - block[0] - lags
+
+
+def _inputs(
+    values: np.ndarray, mask: np.ndarray, start: int, stop: int, lags: int
+) -> tuple[Float[np.ndarray, "t LP"], Bool[np.ndarray, "t LP"]]:
+    """The frames 1 ... lags before each frame, newest first; not observed before the recording."""
+    first = start - lags
+    pad = max(0, -first)
+    x = np.where(mask, values, 0.0).astype(np.float64)[max(first, 0) : stop]
+    m = mask[max(first, 0) : stop]
+    x, m = (np.concatenate([np.zeros((pad, one.shape[1]), one.dtype), one]) for one in (x, m))
+    count = stop - start
+    back = range(1, lags + 1)
+    return tuple(np.concatenate([one[lags - k : lags - k + count] for k in back], axis=1) for one in (x, m))  # type: ignore[return-value]
+
+
+def _moments(recording: Recording, block: tuple[int, int], lags: int) -> tuple[np.ndarray, ...]:
+    start, stop = block[0] + lags, block[1]
+    values, mask = recording.values, recording.mask
+    stds = moments(values[slice(*block)], mask[slice(*block)])[1]
+    x, seen = _inputs(values, mask, start, stop, lags)
+    y = np.where(mask, values, 0.0).astype(np.float64)[start:stop]
+    there = mask[start:stop]
+    input_means = _means(x, seen)
+    target_means = _means(y, there)
+    x = np.where(seen, (x - np.nan_to_num(input_means)) / np.tile(stds, lags), 0.0)
+    y = np.where(there, (y - np.nan_to_num(target_means)) / stds, 0.0)
+    m, n = seen.astype(float), there.astype(float)
+    gram = x.T @ x / np.maximum(m.T @ m, 1)
+    if not seen.all():
+        value, vector = np.linalg.eigh(gram)
+        gram = (vector * np.maximum(value, 0)) @ vector.T
+    return gram, x.T @ y / np.maximum(m.T @ n, 1), input_means, target_means, stds
+
+
+def _means(x: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    count = seen.sum(axis=0)
+    return np.where(count > 0, x.sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def _error(model: OthersRidge, recording: Recording, block: tuple[int, int]) -> float | None:
+    """Mean squared error in training standard deviations over a block."""
+    predicted = model.predict(recording, *block)
+    values, mask = recording.values[slice(*block)], recording.mask[slice(*block)]
+    scored = mask & np.isfinite(predicted)
+    error = np.where(scored, (np.where(mask, values, 0.0) - predicted) / model.stds, 0.0)
+    return float((error**2).sum() / scored.sum()) if scored.any() else None

@@ -1,0 +1,236 @@
+"""Squared errors of every predicted frame: what skill is a ratio of, so that it can be resampled over time."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from connfit.config import EvaluateConfig
+from connfit.errors import DataError
+from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.forecasts import Forecaster
+from connfit.evaluation.metrics import diverged
+from connfit.evaluation.predictions import horizon_starts, predictions
+from connfit.recordings import Recording
+
+FORMAT_VERSION = 2
+
+ONE_STEP = 1
+"""The horizon at which the frames are all those of the part, not only those after a start."""
+
+MOST_UNIT_ERRORS = 200_000
+"""Errors of single units that are kept per horizon: with more, those of neighbouring frames are added up ..."""
+
+FEWEST_BINS = 16
+"""... into this many stretches of frames at least."""
+
+_ARRAYS = ("frames", "squared_error", "reference_error", "entries")
+_OF_UNITS = ("unit_squared_error", "unit_reference_error")
+
+
+@dataclass(frozen=True, eq=False)
+class PredictionErrors:
+    """Errors of one forecaster and of persistence on one part of one recording, frame by frame.
+
+    At every horizon, 1 - sum(`squared_error`) / sum(`reference_error`) is a skill of `metrics.json`:
+    `one_step.skill_vs_persistence` at horizon 1, for which every frame of the part is predicted from the
+    frames before it, and `horizon_skill` at the others, for which it is those after the common starts.
+
+    Parameters
+    ----------
+    recording, part
+        Where they were made.
+    frames
+        By horizon: [S] frame that is predicted, ascending.
+    squared_error, reference_error
+        By horizon: [S] squared error, summed over the units that are scored in that frame, of the
+        forecaster and of persistence, in squared units of the values; 0 where none is scored.
+    entries
+        By horizon: [S] number of units that are scored in that frame.
+    reasons
+        By horizon that has no errors: why.
+    unit_squared_error, unit_reference_error
+        By horizon: [B, P] the same of each unit by itself, added up over B consecutive stretches of frames whose edges
+        are those of `bin_edges`; B = S where S P is at most `MOST_UNIT_ERRORS`. Empty where they were not kept.
+    """
+
+    recording: str
+    part: str
+    frames: Mapping[int, Int[np.ndarray, "S"]]
+    squared_error: Mapping[int, Float[np.ndarray, "S"]]
+    reference_error: Mapping[int, Float[np.ndarray, "S"]]
+    entries: Mapping[int, Int[np.ndarray, "S"]]
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    unit_squared_error: Mapping[int, Float[np.ndarray, "B P"]] = field(default_factory=dict)
+    unit_reference_error: Mapping[int, Float[np.ndarray, "B P"]] = field(default_factory=dict)
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        """Horizons in frames that have errors, ascending."""
+        return tuple(sorted(self.squared_error))
+
+    def skill(self, horizon: int) -> float | None:
+        """Skill over persistence at one horizon; None where it has no errors."""
+        if horizon not in self.squared_error:
+            return None
+        return float(1.0 - self.squared_error[horizon].sum() / self.reference_error[horizon].sum())
+
+    def unit_skill(self, horizon: int) -> Float[np.ndarray, "P"] | None:
+        """Skill of each unit over persistence; NaN for a unit that does not change; None where none were kept."""
+        if horizon not in self.unit_squared_error:
+            return None
+        squared, reference = (getattr(self, key)[horizon].sum(axis=0) for key in _OF_UNITS)
+        return np.where(reference > 0, 1.0 - squared / np.where(reference > 0, reference, 1.0), np.nan)
+
+    def to_arrays(self, prefix: str = "") -> dict[str, np.ndarray]:
+        """Everything as arrays with names that start with `prefix`, for an NPZ file that holds several."""
+        facts = {
+            "connfit_errors": FORMAT_VERSION,
+            "recording": self.recording,
+            "part": self.part,
+            "horizons": list(self.horizons),
+            "reasons": {str(h): why for h, why in self.reasons.items()},
+        }
+        arrays = {f"{prefix}index": np.array(json.dumps(facts))}
+        for key in _ARRAYS:
+            arrays.update({f"{prefix}{key}.{h}": getattr(self, key)[h] for h in self.horizons})
+        for key in _OF_UNITS:
+            arrays.update({f"{prefix}{key}.{h}": one for h, one in getattr(self, key).items()})
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> PredictionErrors:
+        """The inverse of `to_arrays`.
+
+        Raises
+        ------
+        DataError
+            If the arrays are not there or of another version.
+        """
+        try:
+            facts = json.loads(str(arrays[f"{prefix}index"]))
+            if facts["connfit_errors"] != FORMAT_VERSION:
+                raise DataError(f"errors in format {facts['connfit_errors']}, this release reads {FORMAT_VERSION}")
+            found = {key: {h: np.asarray(arrays[f"{prefix}{key}.{h}"]) for h in facts["horizons"]} for key in _ARRAYS}
+            found |= {
+                key: {h: np.asarray(arrays[at]) for h in facts["horizons"] if (at := f"{prefix}{key}.{h}") in arrays}
+                for key in _OF_UNITS
+            }
+            reasons = {int(h): why for h, why in facts["reasons"].items()}
+            return cls(facts["recording"], facts["part"], **found, reasons=reasons)
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(f"not prediction errors ({error!r})", fix="Run the evaluation again") from error
+
+    def save(self, path: str | Path) -> None:
+        """Write one NPZ file, atomically."""
+        path = Path(path)
+        temporary = path.with_name(path.name + ".part")
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **self.to_arrays())  # pyright: ignore[reportArgumentType]
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> PredictionErrors:
+        """Read a file written by `save`.
+
+        Raises
+        ------
+        DataError
+            If the file is absent, damaged or of another version.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise DataError("no such file", path=path)
+        try:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                return cls.from_arrays(file)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"damaged ({error})", path=path, fix="Run the evaluation again") from error
+
+
+def prediction_errors(
+    forecaster: Forecaster, recording: Recording, part: str = "test", config: EvaluateConfig | None = None
+) -> PredictionErrors:
+    """Errors of a forecaster on one part, one step ahead and at the horizons of `config`.
+
+    Where `connfit.evaluation.scores.score_and_forecast` is called anyway, its result has them already.
+
+    Raises
+    ------
+    DataError
+        If the forecaster returns an array of the wrong shape.
+    """
+    config = config or EvaluateConfig()
+    one_step, ahead = predictions(forecaster, recording, [part], config)
+    return errors_of(one_step, ahead[part], recording, part, config)
+
+
+def bin_edges(frames: int, bins: int) -> Int[np.ndarray, "B+1"]:
+    """Where each of B stretches of frames begins, and the end of the last."""
+    return np.round(np.linspace(0, frames, bins + 1)).astype(np.int64)
+
+
+def _bins(frames: int, units: int) -> int:
+    """Stretches of frames over which errors of units are added up."""
+    return frames if frames * units <= MOST_UNIT_ERRORS else min(frames, max(FEWEST_BINS, MOST_UNIT_ERRORS // units))
+
+
+def errors_of(
+    one_step: Float[np.ndarray, "T P"],
+    ahead: Float[np.ndarray, "S steps P"],
+    recording: Recording,
+    part: str,
+    config: EvaluateConfig,
+) -> PredictionErrors:
+    """Errors of given predictions.
+
+    Parameters
+    ----------
+    one_step
+        Prediction of every frame of the recording from the frames before it.
+    ahead
+        Predictions from the starts of `connfit.evaluation.predictions.horizon_starts` on.
+    """
+    block = recording.require_parts()[part]
+    reference = Persistence()
+    starts, reasons = horizon_starts(recording, part, config)
+    held = reference.horizon(recording, starts, 1)[:, 0]
+    wanted = {ONE_STEP: (np.arange(block.start, block.stop), one_step[block], reference.one_step(recording)[block])}
+    faults = {h: why for h, why in reasons.items() if h != ONE_STEP}
+    fault = "the part has no frames" if block.stop == block.start else diverged(one_step[block])
+    if fault:
+        faults[ONE_STEP] = fault
+    for h in config.horizons:
+        if h != ONE_STEP and h not in faults:
+            wanted[h] = (starts + h, ahead[:, h - 1], held)
+            if diverged(np.swapaxes(ahead[:, :h], 0, 1)):
+                faults[h] = f"the prediction stops being finite within {h} steps"
+    found: dict[str, dict[int, np.ndarray]] = {key: {} for key in (*_ARRAYS, *_OF_UNITS)}
+    for h, (frames, prediction, last) in wanted.items():
+        if h in faults:
+            continue
+        values = recording.values[frames].astype(np.float64)
+        scored = recording.mask[frames] & np.isfinite(prediction) & np.isfinite(last)
+        with np.errstate(over="ignore", invalid="ignore"):
+            both = [np.where(scored, values - one, 0.0) ** 2 for one in (prediction, last)]
+            ours, theirs = (one.sum(axis=1) for one in both)
+            total = ours.sum()
+        if not scored.any():
+            faults[h] = "no entry is observed, predicted and covered by the reference"
+        elif not np.isfinite(total):
+            faults[h] = "the squared error overflows: the prediction diverged"
+        elif not theirs.any():
+            faults[h] = "the reference has no error: the data do not change"
+        else:
+            for key, one in zip(_ARRAYS, (frames, ours, theirs, scored.sum(axis=1)), strict=True):
+                found[key][h] = one
+            edges = bin_edges(len(frames), _bins(*values.shape))
+            for key, one in zip(_OF_UNITS, both, strict=True):
+                found[key][h] = one if len(edges) > len(one) else np.add.reduceat(one, edges[:-1], axis=0)
+    return PredictionErrors(recording.name, part, **found, reasons=faults)

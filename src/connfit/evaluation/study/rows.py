@@ -1,0 +1,293 @@
+"""The rows of a study, and the configuration that each stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from connfit import config as configuration
+from connfit.config import Config, LearnerConfig
+from connfit.errors import ConfigError, one_of
+from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS
+from connfit.training.optimiser import LABELS
+
+CONNECTOME = "connectome"
+UNTRAINED = "untrained"
+
+WEIGHT_SPREAD = 0.5
+"""Standard deviation of the log-normal factor on starting strengths where the fit itself has none.
+
+Synapse counts are the same for every seed: without it seeds start so much alike that their agreement says nothing.
+"""
+
+NULL_ROWS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "shuffle_signs": ("wiring, counts, number of inhibitory neurons", "which neurons are inhibitory"),
+        "shuffle_counts": ("wiring, signs, all synapse counts", "which connection has which count"),
+        "rewire_degrees": (
+            "in-degree, out-degree, sign and counts of every neuron's outputs",
+            "who is connected to whom",
+        ),
+        "rewire_within_regions": (
+            "the same within each pair of regions",
+            "who is connected to whom within a pair of regions",
+        ),
+        "erdos_renyi": ("number of connections, counts, signs", "degrees and who is connected to whom"),
+        "no_recurrence": ("drive, biases, time constants", "all connections"),
+    }
+)
+"""Null connectomes of a study: what each keeps and what it changes."""
+
+BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "mean": "predicts each unit's mean over the training part",
+        "persistence": "predicts that nothing changes",
+        "var_ridge": "linear autoregression of all units with a ridge penalty",
+        "var_around_ar": "linear autoregression of all units around each unit's own autoregression",
+        "reduced_rank": "reduced-rank regression of all units on all units' past",
+        "ar": "autoregression of each unit on its own past",
+        "lds": "low-rank linear dynamical system",
+        "gru": "recurrent network of gated units, without a connectome",
+        "region_rnn": "recurrent network with as many units as are recorded, without a connectome",
+    }
+)
+"""Baselines in words; one that is not listed is described by its name."""
+
+
+FITTED = ("connectome", "ablation", "learning", "null")
+"""Groups of rows that are fits of the connectome model."""
+
+RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "hybrid": ("hybrid", "credit exact inside each window, traces of single neurons across windows"),
+        "d-rtrl": ("d_rtrl", "credit through each neuron's own state alone, by one trace per connection"),
+        "tbptt": ("tbptt", "credit exact inside each window, none from before it"),
+        "pp-prop": ("pp_prop", "credit by two traces per neuron in place of one per connection"),
+        "immediate": ("immediate", "no credit through time; parameters move after every step, at the run's own rate"),
+    }
+)
+"""Rows of learning rules by preset, and what each does."""
+
+OPTIMISER_ROWS: Mapping[str, str] = MappingProxyType(
+    {"adam": "gradients are averaged over steps too", "rmsprop": "gradients are not averaged over steps"}
+)
+"""Optimisers of a study, and what each does beside the other."""
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name
+        Also the name of its folders.
+    group
+        `"connectome"`, `"untrained"`, `"ablation"`, `"learning"`, `"null"` or `"baseline"`.
+    keeps, changes
+        In words, against the row `connectome`.
+    model, learner, train
+        Options of these sections that differ from the row `connectome`.
+    null
+        Null connectome that it is fitted to.
+    frozen
+        Groups of parameters that stay at their start.
+    """
+
+    name: str
+    group: str
+    keeps: str
+    changes: str
+    model: Mapping[str, Any] = field(default_factory=dict)
+    learner: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+    null: str | None = None
+    frozen: tuple[str, ...] = ()
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it is a fit of the connectome model, with a run directory of its own."""
+        return self.group in FITTED
+
+
+def study_rows(config: Config, baselines: Sequence[str], only: Sequence[str] = ()) -> tuple[StudyRow, ...]:
+    """All rows of the study of a configuration, in the order of the table.
+
+    Ablations are of what the configuration has: an option that it has already is not a row.
+
+    Parameters
+    ----------
+    config
+        Of the row `connectome`.
+    baselines
+        Names of the baselines to compare with.
+    only
+        Rows that are wanted; the row `connectome`, which all others are compared with, is always there.
+
+    Raises
+    ------
+    ConfigError
+        If a row that is wanted does not exist, or the configuration is itself of a null connectome.
+    """
+    if config.data.null is not None:
+        raise ConfigError(
+            f"the run is itself on a null connectome (data.null = {config.data.null!r}): study the real one"
+        )
+    same = "wiring, signs, counts, budget"
+    rows = [
+        StudyRow(CONNECTOME, "connectome", "everything: the fit that is studied, from other seeds", "nothing"),
+        StudyRow(UNTRAINED, "untrained", "everything", "no training"),
+        *_ablations(config, same),
+        *_learning(config),
+        *(
+            StudyRow(name, "null", keeps, f"{changes} (drawn anew for each seed)", null=name)
+            for name, (keeps, changes) in NULL_ROWS.items()
+        ),
+        *(
+            StudyRow(name, "baseline", "recording and parts", BASELINE_WORDS.get(name, name.replace("_", " ")))
+            for name in baselines
+        ),
+    ]
+    if not only:
+        return tuple(rows)
+    wanted = {CONNECTOME, *(one_of("row of a study", name, [row.name for row in rows]) for name in only)}
+    return tuple(row for row in rows if row.name in wanted)
+
+
+def _ablations(config: Config, same: str) -> list[StudyRow]:
+    model = config.model
+    strengths = {
+        "free": ("free_strengths", "one free magnitude per connection"),
+        "fixed": ("fixed_strengths", "strengths stay at the synapse counts; biases, time constants, drive are learned"),
+        "gain_per_neuron": ("gain_per_neuron", "synapse counts times one learned gain per neuron"),
+        "gain_per_type_pair": ("gain_per_type_pair", "synapse counts times one learned gain per pair of cell types"),
+    }
+    # Without a drive, time constants alone would carry on what goes beyond the recording, and much further.
+    # A row whose state forcing says "auto" finds its own.
+    forced = model.state_forcing != "auto" and model.state_forcing
+    at_most_1 = {"state_forcing": 1.0} if forced and forced > 1 else {}
+    no_further = "; states are forced to it and no further" if at_most_1 else ""
+    drives = {
+        "none": ("no_drive", f"no drive: recorded activity is not an input{no_further}", at_most_1),
+        "anatomical": ("anatomical_drive", "units drive only the neurons that anatomy allows", {}),
+        "dense": ("dense_drive", "every unit may drive every neuron", {}),
+    }
+    rows = [
+        StudyRow(name, "ablation", same, changes, {"drive": drive, **more})
+        for drive, (name, changes, more) in drives.items()
+        if drive != model.drive
+    ]
+    unforced = {"state_forcing": 0.0} if forced else {}
+    if model.state_forcing != 0:
+        changes = "states are not moved to what was recorded: it acts through the drive alone"
+        rows.append(StudyRow("no_state_forcing", "ablation", same, changes, {"state_forcing": 0.0}))
+    if not model.learned_readout:
+        changes = "a learned linear read-out in place of the anatomical one"
+        changes += ", and no state forcing, which needs a given one" if unforced else ""
+        rows.append(StudyRow("learned_readout", "ablation", same, changes, {"learned_readout": True, **unforced}))
+    if model.learn is None or "time_constants" in model.learn:
+        changes = "time constants stay at their start"
+        rows.append(StudyRow("frozen_time_constants", "ablation", same, changes, frozen=("time_constants",)))
+    for kind, (name, changes) in strengths.items():
+        if kind != model.strengths:
+            # Fixed to the counts means without the factor by which the starts of seeds differ.
+            spread = {"weight_spread": 0.0} if kind == "fixed" else {}
+            rows.append(StudyRow(name, "ablation", same, changes, {"strengths": kind, **spread}))
+    return rows
+
+
+def _learning(config: Config) -> list[StudyRow]:
+    """The learning rules and the optimiser that the configuration does not have."""
+    options = config.learner
+    own = (options.credit or "network", options.carry or ("none" if options.credit == "none" else "trace"))
+    if options.preset is not None:
+        own = PRESETS[options.preset]
+    immediate = own == ("none", "none") or (own[1] == "none" and options.window == IMMEDIATE_WINDOW)
+    same = "model, wiring, signs, counts, start, epochs, learning rate"
+    rows = []
+    # A run without credit through time has windows of one step: the others get the usual ones.
+    window = LearnerConfig().window if immediate else options.window
+    for name, (row, does) in RULES.items():
+        if name == "immediate" if immediate else PRESETS[name] == own:
+            continue
+        credit, carry = PRESETS[name]
+        k = IMMEDIATE_WINDOW if name == "immediate" else window
+        dials = {"preset": None, "credit": credit, "carry": carry, "window": k, "history": None}
+        rows.append(StudyRow(row, "learning", same, f"learning rule: {does} (K = {k})", learner=dials))
+    for name, does in OPTIMISER_ROWS.items():
+        if name != config.train.optimiser:
+            changes = f"optimiser {LABELS[name]}: {does}"
+            rows.append(StudyRow(name, "learning", f"{same}, learning rule", changes, train={"optimiser": name}))
+    return rows
+
+
+def study_config(config: Config, settings: Sequence[str] = ()) -> Config:
+    """The configuration of the row `connectome`: that of the run, with what the study changes for all rows alike.
+
+    Starting strengths get a spread where they have none (`WEIGHT_SPREAD`), and checkpoints are written less often.
+
+    Parameters
+    ----------
+    settings
+        `section.key=value`, for all rows.
+    """
+    model = config.model if config.model.weight_spread else _replace(config.model, weight_spread=WEIGHT_SPREAD)
+    epochs = config.train.epochs + config.train.free_run_epochs
+    train = _replace(config.train, checkpoint_every=max(1, epochs // 20))
+    return configuration.override(_replace(config, model=model, train=train), settings)
+
+
+def row_config(row: StudyRow, base: Config, seed: int) -> Config:
+    """The configuration of one row and seed.
+
+    Parameters
+    ----------
+    base
+        Of the row `connectome`, see `study_config`.
+
+    Raises
+    ------
+    ConfigError
+        If the row is not a fit.
+    """
+    if not (row.fitted or row.group == "untrained"):
+        raise ConfigError(f"row {row.name!r} is not a fit of a connectome model")
+    model = _replace(base.model, **row.model)
+    if base.model.learn is not None:
+        model = _replace(model, learn=_learned(base, model, row.frozen))
+    elif row.frozen:
+        everything = ("weights", "gains", "time_constants", "bias", "drive", "readout")
+        model = _replace(model, learn=_present(model, [one for one in everything if one not in row.frozen]))
+    learner, train = _replace(base.learner, **row.learner), _replace(base.train, **row.train)
+    data = _replace(base.data, null=row.null)
+    return _replace(base, data=data, model=model, learner=learner, train=train, seed=seed)
+
+
+def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]:
+    """Groups to learn: those of the base that the row's model has, and those that only the row's model has."""
+    wanted = set(base.model.learn or ())
+    strengths = wanted & {"weights", "gains"}
+    if strengths or base.model.strengths == "fixed":
+        wanted |= {"weights", "gains"}
+    if base.model.drive == "none":
+        wanted.add("drive")
+    if not base.model.learned_readout:
+        wanted.add("readout")
+    order = ("weights", "gains", "time_constants", "bias", "drive", "readout")
+    return _present(model, [one for one in order if one in wanted and one not in frozen])
+
+
+def _present(model: Any, groups: Sequence[str]) -> tuple[str, ...]:
+    """Those of the groups that a model with these options has."""
+    absent = {"fixed": {"weights", "gains"}, "free": {"gains"}}.get(model.strengths, {"weights"})
+    absent = {*absent, *(["drive"] if model.drive == "none" else [])}
+    absent |= set() if model.learned_readout else {"readout"}
+    return tuple(one for one in groups if one not in absent)
+
+
+def _replace(section: Any, **changes: Any) -> Any:
+    return msgspec.structs.replace(section, **changes)

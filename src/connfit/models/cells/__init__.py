@@ -1,0 +1,1 @@
+"""Cells: what one neuron does with its input in one step; one file a cell."""

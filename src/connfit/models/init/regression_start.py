@@ -1,0 +1,309 @@
+"""A start by regression: how much of a unit's next frame its own last frame tells, and how much the wiring adds.
+
+Before anything is learned by gradient, the brain as its units see it is nearly linear about its mean activity. Each
+recorded frame moves the neurons that its units read, connections pass it on, and what arrives is read out. With
+the classes of connections c (excitatory, inhibitory) and what they receive, W_c r̃,
+
+    ``u_k(t) ≈ (α + (1-α) e_k) u_k(t-1) + Σ_c g_c [C (1-α) W_c r̃(t-1)]_k``
+
+holds in deviations from the mean, where r̃ is the model's own response to the recording so far, through all its
+connections. The P + F numbers e ≥ 0 and g ≥ 0 that predict the training frames best are found by non-negative least
+squares; as r̃ depends on them, it is computed anew `ROUNDS` times. Drive, time constants and strengths start there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.optimize
+from jaxtyping import Array, Float
+
+from connfit.connectome import Connectome
+from connfit.errors import ConfigError
+from connfit.models.cells.rate import RateModel
+from connfit.models.init.response import LAGS, Coefficients, LinearBrain
+from connfit.models.maps import DenseMap
+from connfit.models.readout import Readout, overlap
+
+ROUNDS = 3
+"""Regressions one after the other, each with the response of the one before."""
+
+ROOM = 0.25
+"""Share of the way from what units grow by themselves to 1 that connections may always go."""
+
+OPEN = 0.75
+"""Share of its mean that a unit may fall by before a neuron that is read by it alone falls silent."""
+
+Training = Sequence[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]
+"""Training frames of each recording, NaN where nothing was observed, and the weight of each unit's squared error."""
+
+
+@dataclass(frozen=True, eq=False)
+class RegressionStart:
+    """Where parameters start after a regression.
+
+    Attributes
+    ----------
+    magnitudes
+        [M] of free strengths.
+    drive
+        Strengths of the model's drive; None without one.
+    log_time_constants
+        [N] natural logarithm of seconds.
+    own
+        [P] what is left of a unit's deviation from its mean one frame later, without the connections.
+    factors
+        [F] by which the magnitudes of each class of connections were multiplied: excitatory and inhibitory, or all
+        alike where gap junctions tie strengths across the signs.
+    growth
+        Of the fastest growing pattern of rates, per frame, if the model feeds on its own read-out.
+    """
+
+    magnitudes: Float[Array, "M"]
+    drive: Array | None
+    log_time_constants: Float[np.ndarray, "N"]
+    own: Float[np.ndarray, "P"]
+    factors: Float[np.ndarray, "F"]
+    growth: float
+
+    def facts(self, units: Sequence[str]) -> dict[str, Any]:
+        """What was found, ready for JSON."""
+        own = dict(zip(units, self.own.tolist(), strict=True))
+        return {"own": own, "factors": self.factors.tolist(), "growth": self.growth}
+
+
+def regression_start(
+    model: RateModel,
+    connectome: Connectome,
+    readout: Readout,
+    magnitudes: Float[Array, "M"],
+    training: Training,
+    *,
+    time_constant_s: float,
+    hidden_time_constants_s: tuple[float, float] | None = None,
+    drive_ridge: float = 0.0,
+    own_shrinkage: float = 0.0,
+    seed: int = 0,
+) -> RegressionStart:
+    """Parameters with which the model predicts the training frames as well as P + F numbers can.
+
+    A unit's own past acts through the drive, if there is one, and all neurons have the same time constant; otherwise
+    through the time constants of the neurons that it reads. Where the model would not be stable when it feeds on its
+    own predictions, or would remember longer than the recording does, connections are weakened, all by the same
+    factor, and the units' own past is found again.
+
+    Parameters
+    ----------
+    model
+        With free strengths.
+    magnitudes
+        [M] up to a factor for excitatory and one for inhibitory connections.
+    training
+        Frames of which the model sees one per step.
+    time_constant_s
+        Time constant of all neurons if there is a drive, and of hidden neurons without `hidden_time_constants_s`.
+    hidden_time_constants_s, seed
+        See `connfit.models.initial_parameters`.
+    own_shrinkage
+        Share of the way from least squares to persistence by which each unit's own past is drawn, at least 0 and below
+        1. Recordings drift, and least squares takes the training mean for where all units return to.
+    drive_ridge
+        With a dense drive: frames with which a ridge draws the drive of each unit by all others towards zero, which is
+        to say, their coupling towards that of the wiring; P² more numbers. 0: a drive by the unit itself alone.
+
+    Raises
+    ------
+    ConfigError
+        If `drive_ridge` is given for a model without a dense drive.
+    """
+    if drive_ridge and not isinstance(model.drive, DenseMap):
+        raise ConfigError("model.drive_ridge needs model.drive = 'dense', by which every unit can drive every neuron")
+    pull = own_shrinkage / (1 - own_shrinkage)
+    brain = LinearBrain.of(model, readout, magnitudes, time_constant_s, hidden_time_constants_s, seed)
+    centred = [_Centred.of(values, weights) for values, weights in training]
+    found = Coefficients(np.full(model.units, 0.5), np.zeros(brain.classes.shape[1]))
+    for _ in range(ROUNDS):
+        new = _regress(brain, found, centred, pull)
+        found = _between(found, new) if found.factors.any() else new
+    growth, pattern = brain.growth(found)
+    limit = _slowest(centred)
+    if growth > limit:
+        found, growth = _weakened(brain, found, growth, pattern, centred, limit, pull)
+    across = None
+    if drive_ridge:
+        across, growth = _across(brain, found, centred, drive_ridge, max(growth, limit))
+    by_pre = jnp.asarray(brain.classes @ found.factors, magnitudes.dtype)
+    return RegressionStart(
+        magnitudes * by_pre[connectome.indices],
+        brain.drive(found, across),
+        np.log(brain.time_constants(found)),
+        found.own,
+        found.factors,
+        growth,
+    )
+
+
+def open_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarray, "N"]:
+    """Rates ≥ 0 that are read out as the mean, and from which neurons follow their units down without falling silent.
+
+    Where a unit weighs its neurons unevenly, those that weigh most take most of its changes, in drive and state
+    forcing. So they have as large a share of its mean, up to `OPEN`; the rest is as even as it can be, so that neurons
+    that weigh little are active too. What units do about the mean is then about linear in their inputs.
+    """
+    level = float(np.mean(mean))
+    shared = np.linalg.solve(overlap(readout), np.stack([mean, mean - level], axis=1))
+    in_proportion, evened = (readout.matrix.T @ shared).T
+    return np.maximum(OPEN * in_proportion + (1 - OPEN) * (level + evened), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Centred:
+    """One recording's training frames in deviations from their means, 0 where not observed, and weights [T, P]."""
+
+    deviation: Float[np.ndarray, "T P"]
+    weight: Float[np.ndarray, "T P"]
+
+    @classmethod
+    def of(cls, values: Float[np.ndarray, "T P"], weights: Float[np.ndarray, "P"]) -> _Centred:
+        seen = np.isfinite(values)
+        values = np.where(seen, values, 0).astype(np.float64)
+        deviation = np.where(seen, values - values.sum(axis=0) / np.maximum(seen.sum(axis=0), 1), 0)
+        # A frame counts for a unit if it and the unit's own frame before were observed.
+        both = seen.copy()
+        both[1:] &= seen[:-1]
+        return cls(deviation, np.nan_to_num(weights) * both)
+
+
+def _regress(
+    brain: LinearBrain,
+    found: Coefficients,
+    training: Sequence[_Centred],
+    pull: float,
+    factors: Float[np.ndarray, "F"] | None = None,
+) -> Coefficients:
+    """Least squares for all coefficients, or with given factors for the own past, with the response as it is found."""
+    response = brain.response(found)
+    p, f = len(found.own), len(found.factors)
+    driven = brain.model.drive is not None
+    # Without a drive a unit's own past is what its neurons keep, whose own share is to be found anew.
+    own_kept = np.zeros(p) if driven else np.diag(response.kept[0])
+    own, own_brought, own_next = np.zeros(p), np.zeros((p, f)), np.zeros(p)
+    brought, brought_next = np.zeros((f, f)), np.zeros(f)
+    for one in training:
+        past, weight = _past(one), one.weight[LAGS:]
+        last = past[0]
+        left = one.deviation[LAGS:] - sum(u @ k.T for u, k in zip(past, response.kept, strict=True)) + last * own_kept
+        each = np.stack([sum(u @ g.T for u, g in zip(past, g_f, strict=True)) for g_f in response.brought], axis=-1)
+        own += (weight * last**2).sum(axis=0)
+        own_next += (weight * last * left).sum(axis=0)
+        own_brought += np.einsum("tk,tk,tkf->kf", weight, last, each)
+        brought += np.einsum("tk,tkf,tkg->fg", weight, each, each)
+        brought_next += np.einsum("tk,tkf,tk->f", weight, each, left)
+    # Ridge towards persistence, in which what a unit keeps of its own past adds up to 1, whatever its variance.
+    target = np.ones(p) if not driven else np.maximum(1 - sum(np.diag(kept) for kept in response.kept), 0)
+    own_next = own_next + pull * own * target
+    own = (1 + pull) * own
+    if factors is not None:
+        alone = (own_next - own_brought @ factors) / np.maximum(own, np.finfo(float).tiny)
+        return Coefficients(np.maximum(alone, 0), factors)
+    normal = np.block([[np.diag(own), own_brought], [own_brought.T, brought]])
+    right = np.concatenate([own_next, brought_next])
+    # Columns of unit length, for units and classes differ in size by orders of magnitude; the ridge is for classes
+    # without connections.
+    size = np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
+    root = np.linalg.cholesky(normal / np.outer(size, size) + 1e-9 * np.eye(p + f))
+    solved = scipy.optimize.nnls(root.T, np.linalg.solve(root, right / size))[0] / size
+    return Coefficients(solved[:p], np.where(np.diag(brought) > 0, solved[p:], 0))
+
+
+def _across(
+    brain: LinearBrain, found: Coefficients, training: Sequence[_Centred], ridge: float, limit: float
+) -> tuple[Float[np.ndarray, "P P"], float]:
+    """Ridge regression of what the start leaves unexplained of each unit on the last frame of all, in deviations.
+
+    Units are scaled to their standard deviation, so that `ridge` counts frames; Hoerl & Kennard (1970). Halved until
+    growth is above `limit` by no more than `ROOM` of what is left below 1; also returns growth. None of it is kept
+    where a thirty-second is too much.
+    """
+    response, p = brain.response(found), len(found.own)
+    seen = [one.weight > 0 for one in training]
+    squares = sum((each * one.deviation**2).sum(axis=0) for each, one in zip(seen, training, strict=True))
+    size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(sum(each.sum(axis=0) for each in seen), 1))
+    by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
+    by_lag[0] += np.diag(found.own)
+    parts = []
+    for one, each in zip(training, seen, strict=True):
+        past = _past(one)
+        left = one.deviation[LAGS:] - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))
+        parts.append((past[0] / size, left / size, each[LAGS:]))
+    across = np.empty((p, p))
+    for k in range(p):  # each with the frames in which it was observed
+        z, left = (np.concatenate([part[i][part[2][:, k]] for part in parts]) for i in range(2))
+        across[k] = np.linalg.solve(z.T @ z + ridge * np.eye(p), z.T @ left[:, k])
+    across *= size[:, None] / size
+    highest = limit + ROOM * max(1 - limit, 0)
+    for _ in range(6):
+        growth = brain.growth(found, across=across)[0]
+        if growth <= highest:
+            return across, growth
+        across /= 2
+    return 0 * across, brain.growth(found)[0]
+
+
+def _past(one: _Centred) -> list[Float[np.ndarray, "t P"]]:
+    """The frame before each that is predicted, the one before that, and so on for `LAGS`."""
+    count = max(len(one.deviation) - LAGS, 0)
+    return [one.deviation[LAGS - 1 - lag :][:count] for lag in range(LAGS)]
+
+
+def _between(one: Coefficients, other: Coefficients) -> Coefficients:
+    """Half the way: what passes on more needs less strength, and what keeps more less drive, which swings otherwise."""
+    return Coefficients((one.own + other.own) / 2, (one.factors + other.factors) / 2)
+
+
+def _weakened(
+    brain: LinearBrain,
+    found: Coefficients,
+    growth: float,
+    pattern: Float[Array, "N 1"],
+    training: Sequence[_Centred],
+    limit: float,
+    pull: float,
+) -> tuple[Coefficients, float]:
+    """Connections with which the model grows by `limit` at most, and some in any case: a fit is to see its wiring."""
+    strongest, none = found.factors, 0 * found.factors
+    best = _regress(brain, Coefficients(found.own, none), training, pull, none)
+    if brain.model.state_forcing != 1:  # else nothing is left of what a unit kept
+        best = _between(best, _regress(brain, best, training, pull, none))
+    slowest, pattern = brain.growth(best, pattern)
+    limit = max(limit, slowest + ROOM * (1 - slowest))
+    if growth <= limit:
+        return found, growth
+    low, high, at_high = 0.0, 1.0, growth
+    for attempt in range(6):
+        # Growth is about linear in the strengths; where it is not, halves are sure.
+        share = low + (high - low) * ((limit - slowest) / (at_high - slowest) if attempt < 2 else 0.5)
+        tried = _regress(brain, Coefficients(best.own, share * strongest), training, pull, share * strongest)
+        now, pattern = brain.growth(tried, pattern)
+        if now > limit:
+            high, at_high = share, now
+            continue
+        low, slowest, best = share, now, tried
+        if limit - now < 3e-3:
+            break
+    return (best, slowest) if low else (tried, now)
+
+
+def _slowest(training: Sequence[_Centred]) -> float:
+    """Autocorrelation over one frame of the units' first principal component.
+
+    A start that remembers longer than what was recorded has taken what units share for what they do to each other.
+    """
+    scaled = [one.deviation * np.sqrt(one.weight.max(axis=0)) for one in training]
+    covariance, lagged = sum(x.T @ x for x in scaled), sum(x[:-1].T @ x[1:] for x in scaled)
+    first = np.linalg.eigh(covariance)[1][:, -1]
+    return float(np.clip((first @ lagged @ first) / (first @ covariance @ first), 0, 0.999))

@@ -1,0 +1,12 @@
+"""Sparse operators on a fixed pattern of connections, with derivative rules.
+
+`matvec` and `rmatvec` apply a connectome and its adjoint, `sampled_outer` and `window_outer` form
+the gradient of its weights. Each has a portable form in plain XLA and a native one in C++.
+"""
+
+from __future__ import annotations
+
+from connfit.models.ops.operators import dense_outer, matvec, rmatvec, sampled_outer, use, window_outer
+from connfit.models.ops.pattern import Pattern
+
+__all__ = ["Pattern", "dense_outer", "matvec", "rmatvec", "sampled_outer", "use", "window_outer"]

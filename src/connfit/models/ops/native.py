@@ -1,0 +1,165 @@
+"""The compiled operators: the only file that touches `jax.ffi`.
+
+The kernels are a plain shared library with a C interface, found beside this file and loaded by
+ctypes, so that one build serves every Python version and building needs no Python headers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import warnings
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from connfit.models.ops.pattern import Pattern
+
+LIBRARY = "connfit_kernels"
+_BLOCK = 8  # columns that rmatvec scatters at once: one AVX2 vector, and buffers no larger than the weights
+_HANDLERS = (
+    "connfit_matvec", "connfit_rmatvec", "connfit_sampled_outer", "connfit_window_outer", "connfit_window_outer_bf16",
+    "connfit_dense_outer", "connfit_dense_outer_bf16",
+)  # fmt: skip
+
+
+@cache
+def _load() -> str:
+    """Register the compiled handlers with XLA; return why that was not possible, or an empty string."""
+    import connfit.ops
+
+    # An editable install keeps the library and the sources in different folders of one package.
+    files = [file for folder in connfit.models.ops.__path__ for file in sorted(Path(folder).glob(f"*{LIBRARY}.*"))]
+    files = [file for file in files if file.suffix in (".so", ".dylib", ".dll", ".pyd")]
+    if not files:
+        return "this installation was built without a C++ compiler; install one and reinstall connfit"
+    try:
+        library = ctypes.CDLL(str(files[0]))
+        built = library.connfit_ffi_version()
+        if built > (here := _ffi_version()):
+            return (
+                f"they were compiled for version {built} of XLA's interface and jax {jax.__version__} has {here}; "
+                "reinstall connfit with `pip install --no-build-isolation`, or update jax"
+            )
+        for name in _HANDLERS:
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
+    except (OSError, AttributeError, RuntimeError, ValueError) as error:
+        return f"{files[0].name} does not load ({error}); reinstall connfit"
+    return ""
+
+
+def _ffi_version() -> int:
+    """Version of XLA's interface in the installed JAX, which says it only in its header."""
+    header = Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h"
+    parts = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header.read_text()))
+    return 1000 * int(parts.get("MAJOR", 0)) + int(parts.get("MINOR", 0))
+
+
+@cache
+def _warn() -> None:
+    warnings.warn(f"connfit runs on its portable operators, which are slower: {why_not()}", stacklevel=5)
+
+
+def available(*, warn: bool = False) -> bool:
+    """Whether the compiled kernels are here; with `warn`, say once per process if they are not."""
+    if _load() == "":
+        return True
+    if warn:
+        _warn()
+    return False
+
+
+def why_not() -> str:
+    """Why the compiled kernels are not available, and what to do; empty if they are."""
+    return _load()
+
+
+def _call(name: str, *results: tuple[tuple[int, ...], jnp.dtype], aliases: dict[int, int] | None = None) -> Callable:
+    shapes = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in results]
+    return jax.ffi.ffi_call(name, shapes, vmap_method="sequential", input_output_aliases=aliases)
+
+
+def _joining_columns(call: Callable[..., Array]) -> Callable[..., Array]:
+    """Give `call(indptr, indices, w, x)` a vmap rule that turns a batch of x into more columns of one call."""
+    mapped = jax.custom_batching.custom_vmap(call)
+
+    @mapped.def_vmap
+    def rule(size: int, batched: list[bool], *operands: Array) -> tuple[Array, bool]:
+        if batched == [False, False, False, True]:
+            x = operands[3]
+            columns = jnp.moveaxis(x, 0, 1).reshape(x.shape[1], -1)
+            out = mapped(*operands[:3], columns)
+            return jnp.moveaxis(out.reshape(out.shape[0], size, x.shape[2]), 1, 0), True
+        each = [x for x, is_mapped in zip(operands, batched, strict=True) if is_mapped]
+
+        def one(values: list[Array]) -> Array:
+            rest = iter(values)
+            return mapped(*(next(rest) if is_mapped else x for x, is_mapped in zip(operands, batched, strict=True)))
+
+        return jax.lax.map(one, each), True
+
+    return mapped
+
+
+def _matvec(indptr: Array, indices: Array, w: Array, x: Array) -> Array:
+    shape = (indptr.shape[0] - 1, x.shape[1])
+    return _call("connfit_matvec", (shape, x.dtype))(indptr, indices, w, x)[0]
+
+
+def _rmatvec(columns: int, indptr: Array, indices: Array, w: Array, v: Array) -> Array:
+    partitions, block = _partitions(indices.shape[0], columns), min(_BLOCK, max(1, v.shape[1]))
+    results = ((columns, v.shape[1]), v.dtype), ((partitions, columns, block), v.dtype)
+    return _call("connfit_rmatvec", *results)(indptr, indices, w, v)[0]
+
+
+def _partitions(nnz: int, columns: int) -> int:
+    """Number of buffers that rmatvec scatters into: fixed by the shape so that results are, and at most 16.
+
+    Each buffer is written and read once more, which costs about a tenth of the call at 8
+    connections per buffer element.
+    """
+    partitions = 1
+    while partitions < 16 and nnz >= 16 * partitions * max(columns, 1):
+        partitions *= 2
+    return partitions
+
+
+def matvec(pattern: Pattern, w: Array, x: Array) -> Array:
+    """As `portable.matvec`, float32."""
+    return _joining_columns(_matvec)(pattern.indptr, pattern.indices, w, x)
+
+
+def rmatvec(pattern: Pattern, w: Array, v: Array) -> Array:
+    """As `portable.rmatvec`, float32."""
+    return _joining_columns(partial(_rmatvec, pattern.columns))(pattern.indptr, pattern.indices, w, v)
+
+
+def sampled_outer(pattern: Pattern, left: Array, right: Array) -> Array:
+    """As `portable.sampled_outer`, float32."""
+    call = _call("connfit_sampled_outer", ((pattern.nnz,), left.dtype))
+    return call(pattern.indptr, pattern.indices, left, right)[0]
+
+
+def window_outer(
+    pattern: Pattern, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
+) -> tuple[Array, Array]:
+    """As `portable.window_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
+    name = "connfit_window_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_window_outer"
+    call = _call(name, ((pattern.nnz,), left.dtype), (trace.shape, trace.dtype), aliases={2: 1})
+    gradient, new_trace = call(pattern.indptr, pattern.indices, trace, carry, decay, left, trace_left, right)
+    return gradient, new_trace
+
+
+def dense_outer(
+    trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
+) -> tuple[Array, Array]:
+    """As `portable.dense_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
+    name = "connfit_dense_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_dense_outer"
+    gradient = (trace.shape[0], trace.shape[2]), left.dtype
+    call = _call(name, gradient, (trace.shape, trace.dtype), aliases={0: 1})
+    gradient, new_trace = call(trace, carry, decay, left, trace_left, right.transpose(1, 2, 0))
+    return gradient, new_trace

@@ -1,0 +1,381 @@
+"""The sparse operators: shapes, derivative rules and the choice between native and portable code.
+
+Every operator is linear in each of its operands, so each derivative is again one of the operators.
+The rules are `jax.custom_vjp`: reverse mode of any order works, forward mode (`jax.jvp`) does not.
+
+Under `jax.vmap`, more columns of `x` or `v` with a shared pattern and weights become columns of one
+call; anything else that is mapped over runs one call after the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from connfit.errors import ConfigError, NotAvailableError, one_of
+from connfit.models.ops import native, portable
+from connfit.models.ops.pattern import Pattern
+
+IMPLEMENTATIONS = ("auto", "native", "portable")
+ENVIRONMENT = "CONNFIT_OPS"
+
+_BY_PLATFORM = "by platform"
+_chosen: ContextVar[str | None] = ContextVar("connfit_ops", default=None)
+
+
+@contextmanager
+def use(implementation: str) -> Iterator[None]:
+    """Within the `with` block, operators called with `implementation="auto"` use this one.
+
+    The choice is made when a function is traced: a function that is already compiled keeps the
+    one that it was compiled with. For `jax.export` to several platforms use `"portable"`.
+
+    Parameters
+    ----------
+    implementation
+        `"native"` (C++, CPU, float32; an error where that is not possible), `"portable"` (plain
+        XLA), or `"auto"`: native where it is possible, else portable. Outside of any `use` the
+        environment variable CONNFIT_OPS decides, `auto` if it is not set.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such implementation.
+    """
+    token = _chosen.set(one_of("implementation", implementation, IMPLEMENTATIONS))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def _resolve(implementation: str, dtype: jnp.dtype) -> str:
+    """The code path: "native", "portable", or native on CPU and portable elsewhere."""
+    name = one_of("implementation", implementation, IMPLEMENTATIONS)
+    if name == "auto":
+        name = _chosen.get() or one_of(ENVIRONMENT, os.environ.get(ENVIRONMENT) or "auto", IMPLEMENTATIONS)
+    if name == "portable":
+        return name
+    if name == "native":
+        if dtype != jnp.float32:
+            raise ConfigError(
+                f"the native operators work in float32, the operands are {dtype}; use 'auto' or 'portable'"
+            )
+        if not native.available():
+            raise NotAvailableError(f"the native operators are not here: {native.why_not()}")
+        return name
+    if dtype != jnp.float32 or not native.available(warn=True):
+        return "portable"
+    return _BY_PLATFORM
+
+
+@partial(jax.jit, static_argnames=("operator", "path"), inline=True)
+def _run(operator: str, path: str, *operands: Any) -> Any:
+    """One operator without derivative rules."""
+    plain: Callable[..., Any] = getattr(portable, operator)
+    if path == "portable":
+        return plain(*operands)
+    compiled: Callable[..., Any] = getattr(native, operator)
+    if path == "native":
+        return compiled(*operands)
+    return jax.lax.platform_dependent(*operands, cpu=compiled, default=plain)
+
+
+def _matvec_backward(path: str, saved: tuple, g: Array) -> tuple:
+    pattern, w, x = saved
+    return None, _sampled_outer(path, pattern, g, x), _rmatvec(path, pattern, w, g)
+
+
+def _rmatvec_backward(path: str, saved: tuple, g: Array) -> tuple:
+    pattern, w, v = saved
+    return None, _sampled_outer(path, pattern, v, g), _matvec(path, pattern, w, g)
+
+
+def _sampled_outer_backward(path: str, saved: tuple, g: Array) -> tuple:
+    pattern, left, right = saved
+    return None, _matvec(path, pattern, g, right), _rmatvec(path, pattern, g, left)
+
+
+def _window_outer_backward(path: str, saved: tuple, g: tuple[Array, Array]) -> tuple:
+    pattern, trace, carry, decay, left, trace_left, right = saved
+    g_gradient, g_trace = g
+    row = pattern.row_of()
+
+    def by_row(values: Array) -> Array:
+        return jax.ops.segment_sum(values, row, pattern.rows, indices_are_sorted=True)
+
+    stored, trace, g_trace = trace.dtype, trace.astype(left.dtype), g_trace.astype(left.dtype)
+    d_trace = (g_gradient[:, None] * carry[row] + g_trace * decay[row]).astype(stored)
+    d_carry = by_row(g_gradient[:, None] * trace)
+    d_decay = by_row(g_trace * trace)
+    d_left = _matvec(path, pattern, g_gradient, right.reshape(pattern.columns, -1)).reshape(left.shape)
+    d_right = _rmatvec(path, pattern, g_gradient, left.reshape(pattern.rows, -1)).reshape(right.shape)
+    d_trace_left = jnp.zeros_like(trace_left)
+    for b in range(trace.shape[1]):
+        d_trace_left = d_trace_left.at[:, b].set(_matvec(path, pattern, g_trace[:, b], right[:, b]))
+        d_right = d_right.at[:, b].add(_rmatvec(path, pattern, g_trace[:, b], trace_left[:, b]))
+    return None, d_trace, d_carry, d_decay, d_left, d_trace_left, d_right
+
+
+def _differentiable(operator: str, backward: Callable[..., tuple]) -> Callable[..., Any]:
+    """The operator as a function of (path, pattern, *operands) with its reverse rule."""
+
+    @partial(jax.custom_vjp, nondiff_argnums=(0,))
+    def call(path: str, pattern: Pattern, *operands: Array) -> Any:
+        return _run(operator, path, pattern, *operands)
+
+    def forward(path: str, pattern: Pattern, *operands: Array) -> tuple[Any, tuple]:
+        return call(path, pattern, *operands), (pattern, *operands)
+
+    call.defvjp(forward, backward)
+    return call
+
+
+_matvec = _differentiable("matvec", _matvec_backward)
+_rmatvec = _differentiable("rmatvec", _rmatvec_backward)
+_sampled_outer = _differentiable("sampled_outer", _sampled_outer_backward)
+_window_outer = _differentiable("window_outer", _window_outer_backward)
+
+
+def _dense_outer_backward(path: str, saved: tuple, g: tuple[Array, Array]) -> tuple:
+    return jax.vjp(portable.dense_outer, *saved)[1](g)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _dense_outer(path: str, *operands: Array) -> Any:
+    return _run("dense_outer", path, *operands)
+
+
+_dense_outer.defvjp(lambda path, *operands: (_dense_outer(path, *operands), operands), _dense_outer_backward)
+
+
+def _common_beside_trace(trace: Array, *others: Array) -> tuple[Array, ...]:
+    """As `_common`, except that traces in bfloat16 stay so."""
+    return (trace, *_common(*others)) if trace.dtype == jnp.bfloat16 else tuple(_common(trace, *others))
+
+
+def _common(*operands: Array) -> list[Array]:
+    """The operands in their common float type."""
+    dtype = jnp.result_type(*operands)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ConfigError(f"operators need real floating point operands, got {dtype}")
+    return [jnp.asarray(x, dtype) for x in operands]
+
+
+def _expect(operator: str, **shapes: tuple[Array, tuple[int, ...]]) -> None:
+    """Raise a ConfigError that names the first operand whose shape is wrong."""
+    for name, (array, shape) in shapes.items():
+        if array.shape != shape:
+            raise ConfigError(f"{operator}: {name} has shape {array.shape}, but must have {shape}")
+
+
+def matvec(
+    pattern: Pattern, w: Float[Array, "M"], x: Float[Array, "C *B"], *, implementation: str = "auto"
+) -> Float[Array, "N *B"]:
+    """Weighted inputs of every row: ``y_i = sum_e w_e x[indices_e]`` over the connections e of row i.
+
+    Parameters
+    ----------
+    pattern
+        Connections of N rows to C columns.
+    w
+        [M] weight of each connection.
+    x
+        [C] or [C, B] values of the columns; B of them share one pass over the connections.
+    implementation
+        `"auto"`, `"native"` or `"portable"`, see `use`.
+
+    Returns
+    -------
+    Array
+        [N] or [N, B], in the common float type of `w` and `x`. Bit for bit the same for any
+        number of threads.
+
+    Raises
+    ------
+    ConfigError
+        If shapes contradict the pattern.
+    NotAvailableError
+        If native code is asked for and was not compiled.
+    """
+    w, x = _common(w, x)
+    _expect("matvec", w=(w, (pattern.nnz,)), x=(x, (pattern.columns, *x.shape[1:2])))
+    path = _resolve(implementation, x.dtype)
+    return _matvec(path, pattern, w, x) if x.ndim == 2 else _matvec(path, pattern, w, x[:, None])[:, 0]
+
+
+def rmatvec(
+    pattern: Pattern, w: Float[Array, "M"], v: Float[Array, "N *B"], *, implementation: str = "auto"
+) -> Float[Array, "C *B"]:
+    """Adjoint of `matvec`: ``g_j = sum_e w_e v[row of e]`` over the connections e with column j.
+
+    Parameters
+    ----------
+    pattern
+        Connections of N rows to C columns.
+    w
+        [M] weight of each connection.
+    v
+        [N] or [N, B] values of the rows.
+    implementation
+        `"auto"`, `"native"` or `"portable"`, see `use`.
+
+    Returns
+    -------
+    Array
+        [C] or [C, B]. Bit for bit the same for any number of threads.
+
+    Raises
+    ------
+    ConfigError, NotAvailableError
+        As `matvec`.
+    """
+    w, v = _common(w, v)
+    _expect("rmatvec", w=(w, (pattern.nnz,)), v=(v, (pattern.rows, *v.shape[1:2])))
+    path = _resolve(implementation, v.dtype)
+    return _rmatvec(path, pattern, w, v) if v.ndim == 2 else _rmatvec(path, pattern, w, v[:, None])[:, 0]
+
+
+def sampled_outer(
+    pattern: Pattern, left: Float[Array, "N K"], right: Float[Array, "C K"], *, implementation: str = "auto"
+) -> Float[Array, "M"]:
+    """Product ``left @ right.T`` only where there are connections: ``G_e = sum_k left[i, k] right[j, k]``.
+
+    This is the gradient of `matvec` with respect to its weights, summed over K columns or steps.
+
+    Parameters
+    ----------
+    pattern
+        Connections of N rows to C columns; connection e joins row i and column j.
+    left, right
+        [N, K] and [C, K].
+    implementation
+        `"auto"`, `"native"` or `"portable"`, see `use`.
+
+    Raises
+    ------
+    ConfigError, NotAvailableError
+        As `matvec`.
+    """
+    left, right = _common(left, right)
+    k = left.shape[-1] if left.ndim else 0
+    _expect("sampled_outer", left=(left, (pattern.rows, k)), right=(right, (pattern.columns, k)))
+    return _sampled_outer(_resolve(implementation, left.dtype), pattern, left, right)
+
+
+def window_outer(
+    pattern: Pattern,
+    trace: Float[Array, "M B"],
+    carry: Float[Array, "N B"],
+    decay: Float[Array, "N B"],
+    left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B K"],
+    right: Float[Array, "C B K"],
+    *,
+    implementation: str = "auto",
+) -> tuple[Float[Array, "M"], Float[Array, "M B"]]:
+    """Gradient of a window of K steps and the eligibility trace after it, in one pass over the connections.
+
+    For connection e from column j to row i, summed over B recordings and K steps::
+
+        G[e]            = sum_b ( carry[i,b] trace[e,b] + sum_k left[i,b,k] right[j,b,k] )
+        new_trace[e,b]  = decay[i,b] trace[e,b] + sum_k trace_left[i,b,k] right[j,b,k]
+
+    Native code overwrites `trace` where XLA may do so: under `jit` with the trace donated, or as
+    the carry of a `scan`. Otherwise XLA copies it first.
+
+    Parameters
+    ----------
+    pattern
+        Connections of N rows to C columns.
+    trace
+        [M, B] traces at the start of the window. In bfloat16 they are read as they are and the new ones
+        rounded to the nearest, while all sums are in the float type of the other operands.
+    carry
+        [N, B] adjoint of the state at the start of the window.
+    decay
+        [N, B] factor by which traces decay over the whole window.
+    left, trace_left
+        [N, B, K] postsynaptic factors of gradient and trace.
+    right
+        [C, B, K] presynaptic factor; with K = 16 and B = 1 a row is one cache line.
+    implementation
+        `"auto"`, `"native"` or `"portable"`, see `use`.
+
+    Returns
+    -------
+    gradient, new_trace
+        [M] and [M, B]. Bit for bit the same for any number of threads.
+
+    Raises
+    ------
+    ConfigError, NotAvailableError
+        As `matvec`.
+    """
+    trace, carry, decay, left, trace_left, right = _common_beside_trace(trace, carry, decay, left, trace_left, right)
+    batch = trace.shape[1] if trace.ndim == 2 else 0
+    steps = left.shape[2] if left.ndim == 3 else 0
+    _expect(
+        "window_outer",
+        trace=(trace, (pattern.nnz, batch)),
+        carry=(carry, (pattern.rows, batch)),
+        decay=(decay, (pattern.rows, batch)),
+        left=(left, (pattern.rows, batch, steps)),
+        trace_left=(trace_left, (pattern.rows, batch, steps)),
+        right=(right, (pattern.columns, batch, steps)),
+    )
+    path = _resolve(implementation, left.dtype)
+    return _window_outer(path, pattern, trace, carry, decay, left, trace_left, right)
+
+
+def dense_outer(
+    trace: Float[Array, "N B C"],
+    carry: Float[Array, "N B"],
+    decay: Float[Array, "N B"],
+    left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B K"],
+    right: Float[Array, "C B K"],
+    *,
+    implementation: str = "auto",
+) -> tuple[Float[Array, "N C"], Float[Array, "N B C"]]:
+    """`window_outer` where every column connects to every row, as in a dense drive.
+
+    Parameters
+    ----------
+    trace
+        [N, B, C] traces at the start of the window; may be bfloat16, as in `window_outer`.
+    carry, decay, left, trace_left, right
+        As in `window_outer`.
+    implementation
+        `"auto"`, `"native"` or `"portable"`, see `use`.
+
+    Returns
+    -------
+    gradient, new_trace
+        [N, C] and [N, B, C].
+
+    Raises
+    ------
+    ConfigError, NotAvailableError
+        As `matvec`.
+    """
+    trace, carry, decay, left, trace_left, right = _common_beside_trace(trace, carry, decay, left, trace_left, right)
+    rows, batch, columns = trace.shape
+    steps = left.shape[2] if left.ndim == 3 else 0
+    _expect(
+        "dense_outer",
+        carry=(carry, (rows, batch)),
+        decay=(decay, (rows, batch)),
+        left=(left, (rows, batch, steps)),
+        trace_left=(trace_left, (rows, batch, steps)),
+        right=(right, (columns, batch, steps)),
+    )
+    return _dense_outer(_resolve(implementation, left.dtype), trace, carry, decay, left, trace_left, right)

@@ -1,0 +1,105 @@
+"""The operators in plain XLA: they run wherever JAX does and are the oracle of the native kernels.
+
+Loops run over columns one at a time, so that nothing larger than a few arrays of M numbers is made.
+All shapes are two-dimensional here; `connfit.models.ops.operators` brings them into this form.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from connfit.models.ops.pattern import Pattern
+
+
+def _at(values: Array, index: Array) -> Array:
+    """values[index] without bounds checks: patterns are validated when they are made."""
+    return values.at[index].get(mode="promise_in_bounds")
+
+
+def matvec(pattern: Pattern, w: Float[Array, "M"], x: Float[Array, "C B"]) -> Float[Array, "N B"]:
+    """y[i, b] = sum over connections e of row i of w[e] x[indices[e], b]."""
+    if pattern.nnz == 0:
+        return jnp.zeros((pattern.rows, x.shape[1]), x.dtype)
+    row = pattern.row_of()
+
+    def column(values: Array) -> Array:
+        products = w * _at(values, pattern.indices)
+        return jax.ops.segment_sum(products, row, pattern.rows, indices_are_sorted=True, mode="promise_in_bounds")
+
+    return jax.lax.map(column, x.T).T
+
+
+def rmatvec(pattern: Pattern, w: Float[Array, "M"], v: Float[Array, "N B"]) -> Float[Array, "C B"]:
+    """g[j, b] = sum over connections e with indices[e] = j of w[e] v[row of e, b]."""
+    if pattern.nnz == 0:
+        return jnp.zeros((pattern.columns, v.shape[1]), v.dtype)
+    row = pattern.row_of()
+
+    def column(values: Array) -> Array:
+        products = w * _at(values, row)
+        return jax.ops.segment_sum(products, pattern.indices, pattern.columns, mode="promise_in_bounds")
+
+    return jax.lax.map(column, v.T).T
+
+
+def sampled_outer(pattern: Pattern, left: Float[Array, "N K"], right: Float[Array, "C K"]) -> Float[Array, "M"]:
+    """G[e] = sum over k of left[row of e, k] right[indices[e], k]."""
+    start = jnp.zeros(pattern.nnz, left.dtype)
+    if pattern.nnz == 0:
+        return start
+    row = pattern.row_of()
+
+    def add(total: Array, ends: tuple[Array, Array]) -> tuple[Array, None]:
+        return total + _at(ends[0], row) * _at(ends[1], pattern.indices), None
+
+    return jax.lax.scan(add, start, (left.T, right.T))[0]
+
+
+def window_outer(
+    pattern: Pattern,
+    trace: Float[Array, "M B"],
+    carry: Float[Array, "N B"],
+    decay: Float[Array, "N B"],
+    left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B K"],
+    right: Float[Array, "C B K"],
+) -> tuple[Float[Array, "M"], Float[Array, "M B"]]:
+    """Gradient with the trace's contribution, and the trace after the window (see
+    `connfit.models.ops.window_outer`).
+    """
+    gradient = jnp.zeros(pattern.nnz, left.dtype)
+    if pattern.nnz == 0:
+        return gradient, trace
+    stored, trace = trace.dtype, trace.astype(left.dtype)
+    row = pattern.row_of()
+
+    def recording(gradient: Array, part: tuple[Array, ...]) -> tuple[Array, Array]:
+        trace, carry, decay, *ends = part
+
+        def step(sums: tuple[Array, Array], ends: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
+            left, trace_left, right = ends
+            source = _at(right, pattern.indices)
+            return (sums[0] + _at(left, row) * source, sums[1] + _at(trace_left, row) * source), None
+
+        return jax.lax.scan(step, (gradient + _at(carry, row) * trace, _at(decay, row) * trace), tuple(ends))[0]
+
+    by_step = [jnp.transpose(x, (1, 2, 0)) for x in (left, trace_left, right)]
+    gradient, new_trace = jax.lax.scan(recording, gradient, (trace.T, carry.T, decay.T, *by_step))
+    return gradient, new_trace.T.astype(stored)
+
+
+def dense_outer(
+    trace: Float[Array, "N B C"],
+    carry: Float[Array, "N B"],
+    decay: Float[Array, "N B"],
+    left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B K"],
+    right: Float[Array, "C B K"],
+) -> tuple[Float[Array, "N C"], Float[Array, "N B C"]]:
+    """The sums of `window_outer` where every column connects to every row (see `connfit.models.ops.dense_outer`)."""
+    stored, trace = trace.dtype, trace.astype(left.dtype)
+    gradient = jnp.einsum("rb,rbc->rc", carry, trace) + jnp.einsum("rbk,cbk->rc", left, right)
+    kept = decay[:, :, None] * trace + jnp.einsum("rbk,cbk->rbc", trace_left, right)
+    return gradient, kept.astype(stored)

@@ -1,0 +1,348 @@
+"""What a fitted brain does when neurons are stimulated or silenced, beside what it does when they are not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from connfit.connectome import Connectome
+from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of
+from connfit.models import RateModel
+from connfit.models.base import Params
+from connfit.models.forward import predict, step
+
+CHUNK = 64
+"""Model steps per call: what is held in memory does not depend on how long is simulated."""
+
+SETTLE = 256
+"""Steps before the onset: five times the longest time constant that a fit allows by default."""
+
+DRIVES = {
+    "own": "the model's own predictions",
+    "mean": "the training mean, held",
+    "none": "no background drive",
+}
+"""What units show the background drive during a simulation."""
+
+
+def parse_neuron_set(text: str, connectome: Connectome, *, option: str = "set") -> Int[np.ndarray, "k"]:
+    """Positions of the neurons that a text names, ascending, each once.
+
+    Parameters
+    ----------
+    text
+        `KIND:NAME`. KIND is a column of the neuron table (`id`, `type`, `region`, `side`, a column of classes), NAME a
+        value of it, or several with commas between; or `file:PATH`, a text file of ids with white space or commas
+        between them, where `#` begins a comment. Ids are compared as text, so that those above 2^53 are safe.
+    option
+        What messages call the set.
+
+    Raises
+    ------
+    ConfigError
+        If the kind is unknown, a name is not in the connectome (names the nearest), or no neuron is named.
+    DataError
+        If a file cannot be read, is empty, or names an unknown id.
+    """
+    kind, colon, name = text.partition(":")
+    table = connectome.neurons
+    columns = [str(column) for column in table.columns if table[column].dtype.kind != "f"]
+    if not colon or not kind:
+        raise ConfigError(f"{option} {text!r} must be KIND:NAME, where KIND is one of {', '.join([*columns, 'file'])}")
+    one_of(f"{option} {text!r}: its kind", kind, [*columns, "file"])
+    if not name.strip():
+        raise ConfigError(f"{option} {text!r} is empty: give a name after the colon, as in type:LB3 or file:ids.txt")
+    values = table["id" if kind == "file" else kind]
+    values = values.astype(object).where(~values.isna().to_numpy(), "").map(str).to_numpy(str)
+    if kind == "file":
+        return _find(values, _ids_of(Path(name)), f"{option} {text!r}", connectome.name, "id", Path(name))
+    # A name may hold commas itself, as types of the fly do.
+    names = [name] if (values == name).any() else [one.strip() for one in name.split(",") if one.strip()]
+    return _find(values, names, f"{option} {text!r}", connectome.name, kind)
+
+
+def _ids_of(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read ({error})", path=path, fix="Give a text file of neuron ids") from error
+    ids = [one for line in lines for one in re.split(r"[\s,]+", line.partition("#")[0]) if one]
+    if not ids:
+        raise DataError("holds no ids", path=path, fix="Write one neuron id per line")
+    return ids
+
+
+def _find(
+    values: np.ndarray, names: Sequence[str], what: str, brain: str, kind: str, path: Path | None = None
+) -> Int[np.ndarray, "k"]:
+    """Positions of the entries of `values` [N] that are among the names, each of which must be there."""
+    unknown = sorted(set(names) - set(values.tolist()))
+    if unknown or not names:
+        problem = (
+            f"{what}: connectome {brain!r} has no {kind} {first_ten(repr(one) for one in unknown) or 'of no name'}"
+        )
+        near = _nearest(unknown[0], values) if unknown else []
+        problem += f"; did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
+        raise ConfigError(problem) if path is None else DataError(problem, path=path)
+    return np.flatnonzero(np.isin(values, list(names)))
+
+
+def _nearest(name: str, values: np.ndarray) -> list[str]:
+    """Up to three values that are like a name: that differ in case only, begin with it, or are spelt alike."""
+    choices = [one for one in np.unique(values).tolist() if one]
+    begin = [one for one in choices if one.lower().startswith(name.lower())]
+    # Ids share most of their digits: of many, only the best match is worth showing.
+    return begin[:3] or get_close_matches(name, choices, n=3, cutoff=0.6 if len(choices) < 20_000 else 0.9)
+
+
+@dataclass(frozen=True, eq=False)
+class Perturbation:
+    """Neurons whose rate is held from the onset on, whatever their input.
+
+    Parameters
+    ----------
+    neurons
+        [k] positions of the neurons, each once.
+    rates
+        [k] rate at which each is held, in the units of the recording, 0 or more. For silenced neurons see
+        `connfit.models.held_rates.silent_rates`: at 0 a neuron has no output, chemical or electrical.
+
+    Raises
+    ------
+    ConfigError
+        If a neuron is given twice, or a rate is negative or not finite.
+    """
+
+    neurons: Int[np.ndarray, "k"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    rates: Float[np.ndarray, "k"] = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        neurons, rates = np.asarray(self.neurons, np.int64), np.asarray(self.rates, np.float64)
+        if neurons.ndim != 1 or neurons.shape != rates.shape:
+            raise ConfigError(f"a perturbation has {neurons.shape} neurons, but {rates.shape} rates")
+        if len(np.unique(neurons)) != len(neurons):
+            raise ConfigError("a perturbation holds the same neuron twice")
+        if not (np.isfinite(rates) & (rates >= 0)).all():
+            raise ConfigError("rates at which neurons are held must be finite and 0 or more: 0 silences")
+        object.__setattr__(self, "neurons", neurons)
+        object.__setattr__(self, "rates", rates)
+
+    @classmethod
+    def of(
+        cls,
+        stimulated: Mapping[str, tuple[np.ndarray, float]],
+        silenced: Mapping[str, np.ndarray] | None = None,
+        *,
+        silent: Float[np.ndarray, "N"] | None = None,
+    ) -> Perturbation:
+        """Put sets of neurons together.
+
+        Parameters
+        ----------
+        stimulated
+            Name of each set to its neurons' positions and the rate at which they are held.
+        silenced
+            Name of each set to its neurons' positions.
+        silent
+            [N] rate at which each neuron is held where it is silenced; default 0.
+
+        Raises
+        ------
+        ConfigError
+            If two sets hold the same neuron at different rates.
+        """
+        sets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        for name, (neurons, rate) in stimulated.items():
+            if not (np.isfinite(rate) and rate >= 0):
+                raise ConfigError(f"--stimulate {name}: its rate is {rate:g}, but must be finite and 0 or more")
+            sets[f"--stimulate {name}"] = np.asarray(neurons, np.int64), np.full(len(neurons), float(rate))
+        for name, neurons in (silenced or {}).items():
+            where = np.asarray(neurons, np.int64)
+            sets[f"--silence {name}"] = where, np.zeros(len(where)) if silent is None else np.asarray(silent)[where]
+        held: dict[int, tuple[float, str]] = {}
+        for name, (neurons, rates) in sets.items():
+            for neuron, rate in zip(neurons.tolist(), rates.tolist(), strict=True):
+                before, other = held.setdefault(neuron, (rate, name))
+                if before != rate:
+                    raise ConfigError(f"{other} and {name} share neurons: one is held at {before:g}, one at {rate:g}")
+        order = sorted(held)
+        return cls(np.array(order, np.int64), np.array([held[neuron][0] for neuron in order]))
+
+
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """A simulation with a perturbation and, from the same start, without.
+
+    Attributes
+    ----------
+    baseline, perturbed
+        [T, P] read-out of each unit after each step, without and with the perturbation, in the units of the recording.
+    set_baseline, set_perturbed
+        [T, Q] mean rate of each watched set of neurons.
+    neuron_baseline, neuron_perturbed
+        [N] mean rate of each neuron over the last half of the steps.
+    perturbation
+        What was held.
+    """
+
+    baseline: Float[np.ndarray, "T P"]
+    perturbed: Float[np.ndarray, "T P"]
+    set_baseline: Float[np.ndarray, "T Q"]
+    set_perturbed: Float[np.ndarray, "T Q"]
+    neuron_baseline: Float[np.ndarray, "N"]
+    neuron_perturbed: Float[np.ndarray, "N"]
+    perturbation: Perturbation
+
+    @property
+    def change(self) -> Float[np.ndarray, "N"]:
+        """Change of each neuron's mean rate over the last half."""
+        return self.neuron_perturbed - self.neuron_baseline
+
+    @property
+    def ranked(self) -> Int[np.ndarray, "N-k"]:
+        """Neurons that were not held themselves, the most changed first, ties by position."""
+        order = np.argsort(-np.abs(self.change), kind="stable")
+        return order[~np.isin(order, self.perturbation.neurons)]
+
+
+def settled_rates(
+    model: RateModel, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int = SETTLE
+) -> Float[np.ndarray, "N"]:
+    """Rates after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
+
+    Parameters
+    ----------
+    mean
+        Training mean of each unit, in the units of the recording.
+    drive
+        One of `DRIVES`.
+    """
+    one_of("drive", drive, DRIVES)
+    given = np.zeros_like(mean) if drive == "none" else mean
+    inputs = jnp.broadcast_to(jnp.asarray(given, jnp.result_type(float))[:, None], (CHUNK, len(mean), 1))
+    rates = jnp.zeros((model.neurons, 1))
+    model = replace(model, state_forcing=0.0)  # what units show is to act as drive, not to replace rates
+    for begin in range(0, steps, CHUNK):
+        block = inputs[: min(CHUNK, steps - begin)]
+        rates, _ = predict(model, params, rates, block, jnp.ones(block.shape, bool))
+    return np.asarray(rates[:, 0])
+
+
+def simulate_perturbed(
+    model: RateModel,
+    params: Params,
+    perturbation: Perturbation,
+    steps: int,
+    start: Float[np.ndarray, "N"],
+    *,
+    mean: Float[np.ndarray, "P"] | None = None,
+    drive: str = "own",
+    watched: Sequence[Int[np.ndarray, "q"]] = (),
+) -> Responses:
+    """Run the model freely and without noise, with and without a perturbation, side by side.
+
+    What is held in memory is a few numbers per neuron, and the read-outs of each step.
+
+    Parameters
+    ----------
+    steps
+        Model steps from the onset on, at least 2.
+    start
+        [N] rates before the onset; see `settled_rates`.
+    mean
+        [P] what units show with `drive="mean"`.
+    drive
+        `"own"`: the model sees its own predictions, and a perturbation acts through them too. `"mean"`: units show
+        their mean throughout, so that it acts through connections alone. `"none"`: no background drive.
+    watched
+        Sets of neurons, by position, whose mean rate is returned over time.
+
+    Raises
+    ------
+    ConfigError
+        If an option or a neuron is out of range.
+    DivergedError
+        If activity grows without bound.
+    """
+    one_of("drive", drive, DRIVES)
+    if steps < 2:
+        raise ConfigError(f"a simulation must have 2 or more model steps, not {steps}")
+    if drive == "mean" and mean is None:
+        raise ConfigError("drive = 'mean' needs the mean of each unit")
+    for name, neurons in [("perturbation", perturbation.neurons), *(("watched set", one) for one in watched)]:
+        if len(neurons) and not 0 <= neurons.min() <= neurons.max() < model.neurons:
+            raise ConfigError(f"neurons of the {name} must lie in 0..{model.neurons - 1}")
+    real = jnp.result_type(float)
+    held, value = np.zeros((model.neurons, 2), bool), np.zeros((model.neurons, 1))
+    held[perturbation.neurons, 1], value[perturbation.neurons, 0] = True, perturbation.rates
+    given = np.zeros(model.units) if mean is None or drive != "mean" else np.asarray(mean)
+    group = np.repeat(np.arange(len(watched)), [len(one) for one in watched])
+    fixed = _Fixed(
+        jnp.asarray(held), jnp.asarray(value, real),
+        jnp.broadcast_to(jnp.asarray(given, real)[:, None], (model.units, 2)),
+        jnp.full((model.units, 2), drive != "own"),
+        jnp.asarray(np.concatenate([np.zeros(0, np.int64), *watched]), jnp.int32), jnp.asarray(group, jnp.int32),
+        jnp.asarray([1 / len(one) for one in watched], real),
+    )  # fmt: skip
+    # The first step already sees the held rates.
+    rates = jnp.where(fixed.held, fixed.value, jnp.asarray(start, real)[:, None])
+    total, units, sets = np.zeros((model.neurons, 2)), [], []
+    for begin in range(0, steps, CHUNK):
+        counted = np.arange(begin, min(begin + CHUNK, steps)) >= steps // 2
+        rates, sums, y, means = _run_chunk(model, params, rates, fixed, jnp.asarray(counted, real))
+        units.append(np.asarray(y))
+        sets.append(np.asarray(means))
+        total += np.asarray(sums, np.float64)
+        if not (np.isfinite(units[-1]).all() and np.isfinite(total).all()):
+            raise DivergedError(
+                f"activity grew without bound within {begin + len(counted)} model steps: simulate fewer --seconds, or "
+                "use --drive mean, which cuts the loop through the model's own predictions"
+            )
+    total /= steps - steps // 2
+    y, means = np.concatenate(units), np.concatenate(sets)
+    return Responses(y[..., 0], y[..., 1], means[..., 0], means[..., 1], total[:, 0], total[:, 1], perturbation)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["held", "value", "given", "forced", "members", "group", "share"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class _Fixed:
+    """What is the same in all steps: held neurons and rates, what units show, watched neurons and their sets."""
+
+    held: Bool[Array, "N 2"]
+    value: Float[Array, "N 1"]
+    given: Float[Array, "P 2"]
+    forced: Bool[Array, "P 2"]
+    members: Int[Array, "m"]
+    group: Int[Array, "m"]
+    share: Float[Array, "Q"]
+
+
+@jax.jit
+def _run_chunk(
+    model: RateModel, params: Params, rates: Float[Array, "N 2"], fixed: _Fixed, counted: Float[Array, "K"]
+) -> tuple[Float[Array, "N 2"], Float[Array, "N 2"], Float[Array, "K P 2"], Float[Array, "K Q 2"]]:
+    """Run K steps: rates after them, their sum over the counted steps, and per step read-outs and means of sets."""
+    strengths = model.readout_strengths(params)
+
+    def forward(carry: tuple[Array, Array], weight: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        r, total = carry
+        r, _ = step(model, params, r, fixed.given, fixed.forced)
+        r = jnp.where(fixed.held, fixed.value, r)
+        sums = jax.ops.segment_sum(r[fixed.members], fixed.group, num_segments=len(fixed.share))
+        return (r, total + weight * r), (model.readout.apply(strengths, r), sums * fixed.share[:, None])
+
+    (rates, total), (units, sets) = jax.lax.scan(forward, (rates, jnp.zeros_like(rates)), counted)
+    return rates, total, units, sets

@@ -1,0 +1,292 @@
+"""Several recordings of different animals in one space of units, cut into windows for a learner.
+
+Each animal has its own units. The cohort's units are their union; what one animal lacks is never
+scored in it, and the model's own prediction stands in for it as input. So recordings with different
+units are batched without any value being made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from connfit.errors import ConfigError, DataError, first_ten
+from connfit.recordings import Recording
+from connfit.recordings.preprocess import to_substeps
+from connfit.recordings.training_range import TrainingRange
+
+
+class Window(NamedTuple):
+    """K model steps of B recordings; step t goes from frame t - 1 to frame t.
+
+    Attributes
+    ----------
+    inputs
+        [K, P, B] recorded activity one step before; 0 where there is none.
+    forced
+        [K, P, B] True where `inputs` is to be used, False where the model's own prediction is.
+    targets
+        [K, P, B] recorded activity; 0 where it is not scored.
+    weights
+        [K, P, B] weight of each squared error in the loss, 0 where it is not scored.
+    """
+
+    inputs: Float[np.ndarray, "K P B"]
+    forced: Bool[np.ndarray, "K P B"]
+    targets: Float[np.ndarray, "K P B"]
+    weights: Float[np.ndarray, "K P B"]
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Recordings that are fitted together.
+
+    Parameters
+    ----------
+    recordings
+        At the frame rate of the data, all with parts.
+    units
+        Union of their units, in order of first appearance.
+    columns
+        For each recording, the positions of its units in `units`.
+    substeps
+        Model steps per frame.
+    held_out
+        Recordings of other animals, which are only ever predicted: nothing here (units, means, variances,
+        windows, numbers of observations) is taken from them. They hold only units of the cohort.
+    left_out
+        For each held-out recording, by name, its units that no other recording has.
+    """
+
+    recordings: tuple[Recording, ...]
+    units: tuple[str, ...]
+    columns: tuple[Int[np.ndarray, "p"], ...]
+    substeps: int = 1
+    held_out: tuple[Recording, ...] = ()
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recordings: Sequence[Recording], *, held_out: Sequence[Recording] = (), substeps: int = 1) -> Cohort:
+        """Pool recordings that share a frame rate (within 1 %) and a kind of values.
+
+        Parameters
+        ----------
+        recordings
+            To be fitted together.
+        held_out
+            To be predicted only. Units that no recording of the fit has are left out of them.
+        substeps
+            Model steps per frame.
+
+        Raises
+        ------
+        DataError
+            If there is no recording, or names repeat, or frame rates or kinds differ, or a held-out
+            recording shares no unit with the others.
+        """
+        recordings, held_out = tuple(recordings), tuple(held_out)
+        if not recordings:
+            raise DataError("there is no recording to fit")
+        if substeps < 1:
+            raise ConfigError(f"substeps = {substeps} must be 1 or more model steps per frame")
+        first = recordings[0]
+        names = [recording.name for recording in (*recordings, *held_out)]
+        if len(set(names)) != len(names):
+            raise DataError(f"recordings must have different names, got {', '.join(names)}")
+        for recording in (*recordings, *held_out):
+            if abs(recording.frame_rate / first.frame_rate - 1) > 0.01:
+                raise DataError(
+                    f"recording {recording.name!r} has {recording.frame_rate:.4g} frames/s, "
+                    f"{first.name!r} {first.frame_rate:.4g}",
+                    fix="Resample them to one frame rate before fitting them together",
+                )
+            if recording.kind != first.kind:
+                raise DataError(f"recording {recording.name!r} holds {recording.kind}, {first.name!r} {first.kind}")
+        units = tuple(dict.fromkeys(unit for recording in recordings for unit in recording.units))
+        position = {unit: k for k, unit in enumerate(units)}
+        columns = tuple(np.array([position[unit] for unit in recording.units]) for recording in recordings)
+        left_out = {one.name: tuple(unit for unit in one.units if unit not in position) for one in held_out}
+        for one in held_out:
+            if len(left_out[one.name]) == len(one.units):
+                raise DataError(
+                    f"held-out recording {one.name!r} has none of the units that are fitted "
+                    f"({first_ten(units)}), but {first_ten(one.units)}",
+                    fix="Hold out a recording that shares units with the others",
+                )
+        kept = tuple(one.select_units([unit for unit in one.units if unit in position]) for one in held_out)
+        return cls(recordings, units, columns, substeps, kept, left_out)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second (Hz): the mean over recordings."""
+        return float(np.mean([recording.frame_rate for recording in self.recordings]))
+
+    @property
+    def step_s(self) -> float:
+        """Length of a model step in seconds."""
+        return 1.0 / (self.frame_rate * self.substeps)
+
+    def index(self, name: str) -> int:
+        """Position of the recording `name`."""
+        for k, recording in enumerate(self.recordings):
+            if recording.name == name:
+                return k
+        raise ConfigError(f"the cohort has no recording {name!r}")
+
+    def training_range(self, recording: Recording) -> TrainingRange:
+        """The range of values of a recording that rates explain: of its own training part, or of its namesake's here.
+
+        A recording without parts that the cohort does not know has no range but that of rates.
+        """
+        if recording.parts is not None:
+            return TrainingRange.of(recording)
+        for one in (*self.recordings, *self.held_out):
+            if one.name == recording.name and set(recording.units) <= set(one.units):
+                return TrainingRange.of(one.select_units(recording.units))
+        return TrainingRange.unlimited(len(recording.units))
+
+    def observations(self, part: str) -> int:
+        """Number of observed values in a part, over all recordings."""
+        return int(sum(recording.part(part)[1].sum() for recording in self.recordings))
+
+    def scored(self, part: str, *, warmup_frames: int = 0) -> list[int]:
+        """Number of values of a part that are scored, for each recording.
+
+        Parameters
+        ----------
+        part
+            In `"train"`, what is in the loss of a fit: observed values after the warm-up (the first frame of a
+            recording has nothing before it). In `"validation"` and `"test"`, what skill one frame ahead is of:
+            observed values whose unit was also observed in the frame before.
+        warmup_frames
+            Frames at the start of the training part that are run but not scored.
+        """
+        counts = []
+        for recording in self.recordings:
+            block = recording.require_parts()[part]
+            start = max(block.start, 1)
+            if part == "train":
+                counts.append(int(recording.mask[start + warmup_frames : block.stop].sum()))
+            else:
+                both = recording.mask[start : block.stop] & recording.mask[start - 1 : max(block.stop - 1, 0)]
+                counts.append(int(both.sum()))
+        return counts
+
+    def mean_activity(self) -> Float[np.ndarray, "P"]:
+        """Mean of each unit over the observed training frames of all recordings that have it."""
+        total, count = np.zeros(len(self.units)), np.zeros(len(self.units))
+        for recording, columns in zip(self.recordings, self.columns, strict=True):
+            values, mask = recording.part("train")
+            total[columns] += np.where(mask, values, 0).sum(axis=0, dtype=np.float64)
+            count[columns] += mask.sum(axis=0)
+        return total / np.maximum(count, 1)
+
+    def training_frames(self) -> list[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]:
+        """Training frames of each recording, NaN where nothing was observed, and weights of its units.
+
+        A weight is one over `change_variance`, 0 where the recording lacks the unit.
+        """
+        variance, found = self.change_variance(), []
+        for b, (recording, columns) in enumerate(zip(self.recordings, self.columns, strict=True)):
+            values, mask = recording.part("train")
+            frames = np.full((len(values), len(self.units)), np.nan)
+            frames[:, columns] = np.where(mask, values, np.nan)
+            found.append((frames, np.nan_to_num(1 / variance[:, b])))
+        return found
+
+    def change_variance(self) -> Float[np.ndarray, "P B"]:
+        """Variance of the change between consecutive observed training frames, per unit and recording.
+
+        The squared error of a unit is divided by it: otherwise slow units of large amplitude drown
+        the others. NaN where the recording lacks the unit.
+
+        Raises
+        ------
+        DataError
+            If a unit does not change at all during training.
+        """
+        variance = np.full((len(self.units), len(self.recordings)), np.nan)
+        for b, (recording, columns) in enumerate(zip(self.recordings, self.columns, strict=True)):
+            values, mask = recording.part("train")
+            for k, column in enumerate(columns):
+                change = np.diff(values[mask[:, k], k].astype(np.float64))
+                if len(change) < 2 or not np.var(change) > 0:
+                    raise DataError(
+                        f"recording {recording.name!r}: unit {recording.units[k]!r} does not change over its "
+                        f"{mask[:, k].sum()} observed training frames",
+                        fix="Leave the unit out",
+                    )
+                variance[column, b] = np.mean(change**2)
+        return variance
+
+    def windows(
+        self,
+        steps: int,
+        blocks: Sequence[tuple[int, int]],
+        members: Sequence[int],
+        unit_weights: Float[np.ndarray, "P B"],
+        *,
+        warmup_frames: int = 0,
+    ) -> Iterator[Window]:
+        """Cut one block of frames of each member into windows of `steps` model steps.
+
+        Parameters
+        ----------
+        steps
+            Window length K in model steps.
+        blocks
+            Half-open block of frames to predict, one per member; blocks may differ in length.
+        members
+            Positions of the recordings that form the batch.
+        unit_weights
+            [P, all recordings] weight of a unit's squared error.
+        warmup_frames
+            Frames at the start of each block that are run but not scored.
+
+        Yields
+        ------
+        Window
+            Inputs are inside the range that training showed, and targets less what the input lay beyond it
+            (`connfit.recordings.training_range`). The last window, and shorter blocks, are filled up with steps that
+            are not scored.
+        """
+        p, b = len(self.units), len(members)
+        tracks = [self._track(member, block, warmup_frames) for member, block in zip(members, blocks, strict=True)]
+        longest = max(len(track[0]) for track in tracks)
+        for start in range(0, longest, steps):
+            window = Window(
+                np.zeros((steps, p, b), np.float32),
+                np.zeros((steps, p, b), bool),
+                np.zeros((steps, p, b), np.float32),
+                np.zeros((steps, p, b), np.float32),
+            )
+            for k, (member, (inputs, targets, scored)) in enumerate(zip(members, tracks, strict=True)):
+                columns = self.columns[member]
+                u, y, s = inputs[start : start + steps], targets[start : start + steps], scored[start : start + steps]
+                there = np.isfinite(u)
+                window.inputs[: len(u), columns, k] = np.where(there, u, 0)
+                window.forced[: len(u), columns, k] = there
+                window.targets[: len(u), columns, k] = np.where(s, y, 0)
+                window.weights[: len(u), columns, k] = s * unit_weights[columns, member]
+            yield window
+
+    def _track(
+        self, member: int, block: tuple[int, int], warmup_frames: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Inputs, targets and scoring mask of one recording's block, in model steps."""
+        start, stop = max(block[0], 1), block[1]
+        recording = self.recordings[member]
+        fine = recording if self.substeps == 1 else to_substeps(replace(recording, parts=None), self.substeps)
+        first, last = start * self.substeps, stop * self.substeps
+        scored = fine.mask[first:last].copy()
+        scored[: warmup_frames * self.substeps] = False
+        # With substeps, steps between frames hold a value that counts as given though it is not scored.
+        values = fine.values if self.substeps > 1 else np.where(fine.mask, fine.values, np.nan)
+        within = self.training_range(recording)
+        past = values[: last - 1]
+        beyond = within.beyond(past, np.isfinite(past))[first - 1 :]
+        return within.inside(values[first - 1 : last - 1]), values[first:last] - beyond, scored

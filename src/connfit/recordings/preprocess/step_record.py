@@ -1,0 +1,160 @@
+"""What the preprocessing steps share: the training values, the segments, and the record of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
+
+from connfit.errors import ConfigError, DataError, first_ten
+from connfit.recordings import Recording
+
+
+def observed_values(recording: Recording) -> Float[np.ndarray, "T P"]:
+    """[time, unit] float64, NaN where nothing was observed.
+
+    Raises
+    ------
+    ConfigError
+        If the recording was already resampled to substeps, where values are held and not observed.
+    """
+    if any(step.get("step") == "to_substeps" for step in recording.steps):
+        raise ConfigError(f"recording {recording.name!r} is already resampled: to_substeps must be the last step")
+    return np.where(recording.mask, recording.values.astype(np.float64), np.nan)
+
+
+def training_values(recording: Recording, values: Float[np.ndarray, "T P"]) -> Float[np.ndarray, "t P"]:
+    """The training part of `values`.
+
+    Raises
+    ------
+    ConfigError
+        If the recording is not cut into parts.
+    DataError
+        If a unit has no observed value there.
+    """
+    train = values[recording.require_parts()["train"]]
+    refuse_units(
+        recording,
+        ~np.isfinite(train).any(axis=0),
+        "have no observed value in the training part",
+        "Leave them out with the step 'select', or train on more frames",
+    )
+    return train
+
+
+def segments(recording: Recording, *, longest_gap: int | None = None) -> list[slice]:
+    """Consecutive blocks that cover all frames and are cut at every edge of a part.
+
+    With `longest_gap`, they are also cut around every stretch of more than that many frames in which no unit was
+    observed, for instance where the source leaves out an artefact.
+    """
+    edges = {0, recording.frames}
+    if recording.parts is not None:
+        for part in (recording.parts.train, recording.parts.validation, recording.parts.test):
+            edges.update(part)
+    if longest_gap is not None:
+        changes = np.diff(long_gaps(recording, longest_gap).astype(np.int8))
+        edges.update((np.flatnonzero(changes) + 1).tolist())
+    ordered = sorted(edges)
+    return [slice(a, b) for a, b in pairwise(ordered)]
+
+
+def long_gaps(recording: Recording, longest: int) -> Bool[np.ndarray, "T"]:
+    """[T] True in stretches of more than `longest` frames in which no unit was observed.
+
+    A stretch ends at the edge of a part: what is missing in the test part must not lengthen one before it.
+    """
+    gaps = np.zeros(recording.frames, bool)
+    for block in segments(recording):
+        silent = np.concatenate([[False], ~recording.mask[block].any(axis=1), [False]])
+        edges = np.flatnonzero(np.diff(silent.astype(np.int8))) + block.start
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            gaps[start:stop] = stop - start > longest
+    return gaps
+
+
+def hold_last(values: Float[np.ndarray, "T P"]) -> Float[np.ndarray, "T P"]:
+    """Fill NaN with the last observed value before it; before the first one, with the first; without any, with 0."""
+    there = np.isfinite(values)
+    at = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], -1), axis=0)
+    first = np.argmax(there, axis=0)
+    held = np.take_along_axis(values, np.where(at < 0, first[None, :], at), axis=0)
+    return np.where(there.any(axis=0), held, 0.0)
+
+
+def refuse_units(recording: Recording, bad: ArrayLike, problem: str, fix: str) -> None:
+    """Raise a DataError that names the units where `bad` [unit] is True."""
+    bad = np.asarray(bad, bool)
+    if bad.any():
+        names = [recording.units[k] for k in np.flatnonzero(bad)]
+        raise DataError(f"recording {recording.name!r}: {len(names)} units {problem}: {first_ten(names)}", fix=fix)
+
+
+def number(
+    name: str, value: object, *, above: float | None = None, least: float | None = None, most: float | None = None
+) -> float:
+    """An option as a float within its bounds, or a ConfigError."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.integer | np.floating)
+        or not np.isfinite(value)
+    ):
+        raise ConfigError(f"{name} = {value!r} must be a finite number")
+    result = float(value)
+    if (
+        (above is not None and result <= above)
+        or (least is not None and result < least)
+        or (most is not None and result > most)
+    ):
+        limits = [
+            f"above {above:g}" if above is not None else "",
+            f"at least {least:g}" if least is not None else "",
+            f"at most {most:g}" if most is not None else "",
+        ]
+        raise ConfigError(f"{name} = {result:g} must be {' and '.join(one for one in limits if one)}")
+    return result
+
+
+def whole(name: str, value: object, *, least: int) -> int:
+    """An option as an integer of at least `least`, or a ConfigError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ConfigError(f"{name} = {value!r} must be a whole number, {least} or more")
+    return int(value)
+
+
+def flag(name: str, value: object) -> bool:
+    """An option that is true or false, or a ConfigError."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} = {value!r} must be true or false")
+    return value
+
+
+def finish(
+    recording: Recording,
+    values: Float[np.ndarray, "T P"],
+    step: str,
+    options: Mapping[str, Any],
+    *,
+    constants: Mapping[str, np.ndarray] | None = None,
+    looks_ahead: bool = False,
+    **changes: Any,
+) -> Recording:
+    """The recording after a step, with the step's options and constants (one per unit) in its record."""
+    record = {"step": step, **options, "looks_ahead": looks_ahead}
+    if constants is not None:
+        record["units"] = list(recording.units)
+        record.update({key: np.asarray(value, np.float64).tolist() for key, value in constants.items()})
+    broken = recording.mask & ~np.isfinite(values)
+    refuse_units(
+        recording,
+        broken.any(axis=0),
+        f"are no longer finite after the step {step!r}",
+        "Check the values and the options of the step",
+    )
+    kept = np.where(recording.mask, values, np.nan).astype(recording.values.dtype)
+    return recording.with_step(kept, record, **changes)

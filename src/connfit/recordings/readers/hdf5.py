@@ -1,0 +1,163 @@
+"""Whole-brain recordings in HDF5 whose traces carry neuron names: one file per animal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from connfit.errors import DataError, one_of
+from connfit.recordings import Recording
+from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+
+# name of the dataset -> (kind, unit of the values)
+VALUES = {"dff": ("dff", "dimensionless"), "zscore": ("zscore", "standard deviations")}
+
+
+def unlabelled_name(column: int, recording: str) -> str:
+    """Placeholder for a trace without a name; holds the recording's name, so that no two animals share it."""
+    return f"unlabelled-{column:03d}@{recording}"
+
+
+def read_hdf5_recording(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    values: str = "dff",
+    frame_rate: float | None = None,
+    missing: str = "error",
+) -> Recording:
+    """Read one recording.
+
+    Parameters
+    ----------
+    path
+        HDF5 file with `time_s` [time] (seconds), `dff` and/or `zscore` [time, trace] and `neuron` [trace]
+        (name of the neuron, empty where not known); optionally `neuron_class`, `confidence` [trace] and the
+        attributes `uid`, `organism`, `strain`, `source`, `sampling_rate_hz`.
+    name
+        Name of the recording. Default: the attribute `uid`, else the file's name.
+    values
+        `"dff"` (F/F0 - 1) or `"zscore"`.
+    frame_rate
+        Frames per second (Hz) that the frame times must agree with.
+    missing
+        `"error"` or `"mask"`: what to do with values that are not finite.
+
+    Returns
+    -------
+    Recording
+        Every trace of the file. One without a name keeps a placeholder such as `unlabelled-017@<name>`;
+        `notes["unlabelled"]` lists them. `frame_rate` is 1 / mean frame interval; the notes hold the
+        median, shortest and longest interval, for frames are not exactly equally spaced.
+
+    Raises
+    ------
+    DataError
+        If the file is truncated, or is not of this layout.
+    """
+    path = require_file(path)
+    one_of("values", values, VALUES)
+    try:
+        with h5py.File(path, "r") as file:
+            absent = [key for key in (values, "neuron", "time_s") if not isinstance(file.get(key), h5py.Dataset)]
+            if absent:
+                raise DataError(
+                    f"lacks the datasets {', '.join(absent)}; it holds {', '.join(file) or 'nothing'}",
+                    path=path,
+                    fix="Write time_s, neuron, and dff or zscore",
+                )
+            traces, times = _array(file, values, path), _array(file, "time_s", path)
+            labels = _labels(file, "neuron", path)
+            classes = _labels(file, "neuron_class", path) if "neuron_class" in file else None
+            attributes = {
+                key: _plain(file.attrs[key])
+                for key in ("uid", "organism", "strain", "source", "sampling_rate_hz")
+                if key in file.attrs
+            }
+    except (OSError, RuntimeError, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"truncated, damaged or not an HDF5 file ({error})", path=path, fix="Copy or download it again"
+        ) from error
+    if traces.ndim != 2:
+        raise DataError(f"{values} has shape {traces.shape}", path=path, fix="It must be [time, trace]")
+    if times.shape != (len(traces),):
+        raise DataError(
+            f"time_s has shape {times.shape}, {values} {len(traces)} frames",
+            path=path,
+            fix="Every frame needs its time; traces must be [time, trace]",
+        )
+    if len(labels) != traces.shape[1] or (classes is not None and len(classes) != len(labels)):
+        raise DataError(
+            f"{len(labels)} neuron names for {traces.shape[1]} traces",
+            path=path,
+            fix="neuron needs one entry per trace, empty where not known",
+        )
+
+    stated = attributes.get("sampling_rate_hz")
+    intervals = frame_times(times, path, stated_rate=float(stated) if isinstance(stated, int | float) else None)
+    if frame_rate is not None:
+        frame_times(times, path, stated_rate=require_rate(frame_rate, path))
+    uid = str(attributes.get("uid", path.stem))
+    name = name or uid
+    units = [label or unlabelled_name(k, name) for k, label in enumerate(labels)]
+    unlabelled = [unit for unit, label in zip(units, labels, strict=True) if not label]
+    units = check_units(units, len(units), path)
+    settled, mask, absent_values = settle_missing(traces, units, path, missing=missing)
+    kind, value_units = VALUES[values]
+    notes: dict[str, Any] = {
+        **attributes,
+        "file": path.name,
+        "values": values,
+        **intervals.notes(),
+        "missing_values": absent_values,
+        "unlabelled": unlabelled,
+    }
+    if classes is not None:
+        notes["unlabelled_classes"] = {
+            unit: one for unit, label, one in zip(units, labels, classes, strict=True) if one and not label
+        }
+    return Recording(
+        name=name,
+        values=settled,
+        units=units,
+        frame_rate=intervals.frame_rate,
+        kind=kind,
+        value_units=value_units,
+        mask=mask,
+        notes=notes,
+    )
+
+
+def _dataset(file: h5py.File, key: str, path: Path) -> h5py.Dataset:
+    found = file[key]
+    if not isinstance(found, h5py.Dataset):
+        raise DataError(f"{key} is a group", path=path, fix="It must be a dataset")
+    return found
+
+
+def _array(file: h5py.File, key: str, path: Path) -> np.ndarray:
+    dataset = _dataset(file, key, path)
+    if dataset.dtype.kind not in "fiu":
+        raise DataError(f"{key} holds {dataset.dtype}", path=path, fix="It must hold numbers")
+    return np.asarray(dataset[()])
+
+
+def _labels(file: h5py.File, key: str, path: Path) -> list[str]:
+    dataset = _dataset(file, key, path)
+    if h5py.check_string_dtype(dataset.dtype) is None or dataset.ndim != 1:
+        raise DataError(
+            f"{key} holds {dataset.dtype} of shape {dataset.shape}",
+            path=path,
+            fix="It must be a list of text, one entry per trace",
+        )
+    return [str(one).strip() for one in dataset.asstr()[()]]
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as a plain Python value, so that it can be written to JSON."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.item() if isinstance(value, np.generic) else str(value) if isinstance(value, np.ndarray) else value

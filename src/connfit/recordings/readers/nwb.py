@@ -1,0 +1,188 @@
+"""Recordings in Neurodata Without Borders files (needs the extra `nwb`)."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from connfit.errors import ConnfitError, DataError, NotAvailableError
+from connfit.recordings import Recording
+from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+
+_KINDS = {"DfOverF": "dff", "Fluorescence": "fluorescence"}
+
+
+def read_nwb_recording(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    series: str | None = None,
+    unit_column: str | None = None,
+    frame_rate: float | None = None,
+    kind: str | None = None,
+    missing: str = "error",
+) -> Recording:
+    """Read one time series of an NWB file.
+
+    Parameters
+    ----------
+    path
+        NWB 2 file.
+    name
+        Name of the recording. Default: the file's identifier.
+    series
+        Name of the time series, or `Container/name` where a name is used twice. Default: the only
+        two-dimensional RoiResponseSeries, else the only two-dimensional time series.
+    unit_column
+        Column of the table of ROIs or electrodes with the unit names. Default: the row's id, as in
+        `roi-17` or `electrode-17`, or `column-17` for a series without such a table.
+    frame_rate
+        Frames per second (Hz), checked against the file's.
+    kind
+        What the values are, where the file does not say: DfOverF holds `"dff"`, Fluorescence `"fluorescence"`.
+        Default: `"rate"`.
+    missing
+        `"error"` or `"mask"`: what to do with values that are not finite.
+
+    Returns
+    -------
+    Recording
+        Values are `data * conversion + offset`, in the series' unit.
+
+    Raises
+    ------
+    NotAvailableError
+        If pynwb is not installed.
+    DataError
+        If the file or the series cannot be used.
+    """
+    path = require_file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pynwb
+    except ImportError as error:
+        raise NotAvailableError(f"{path}: reading NWB needs pynwb: pip install 'connfit[nwb]'") from error
+    try:
+        # pynwb warns of cached namespaces and of links between tables; neither concerns the values.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pynwb.NWBHDF5IO(path=str(path), mode="r") as io:
+                file = io.read()
+                return _recording(pynwb, file, path, name, series, unit_column, frame_rate, kind, missing)
+    except ConnfitError:
+        raise
+    # Damaged files make h5py, hdmf and pynwb raise exceptions of many unrelated types.
+    except Exception as error:
+        raise DataError(
+            f"truncated, damaged or not an NWB file ({' '.join(str(error).split())[:300]})",
+            path=path,
+            fix="Copy or download it again",
+        ) from error
+
+
+def _recording(
+    pynwb: Any,
+    file: Any,
+    path: Path,
+    name: str | None,
+    series: str | None,
+    unit_column: str | None,
+    frame_rate: float | None,
+    kind: str | None,
+    missing: str,
+) -> Recording:
+    chosen = _choose(pynwb, file, path, series)
+    container = getattr(chosen.parent, "neurodata_type", "")
+    data = np.asarray(chosen.data[:])
+    if data.dtype.kind not in "fiu":
+        raise DataError(f"series {chosen.name!r} holds {data.dtype}", path=path, fix="It must hold numbers")
+    values = data.astype(np.float64) * float(chosen.conversion) + float(chosen.offset)
+    units = check_units(_unit_names(chosen, values.shape[1], unit_column, path), values.shape[1], path)
+
+    notes: dict[str, Any] = {"file": path.name, "series": chosen.name, "container": container}
+    notes["session_description"] = str(file.session_description)
+    if file.subject is not None and file.subject.species:
+        notes["organism"] = str(file.subject.species)
+    if chosen.rate is not None:
+        rate = require_rate(chosen.rate, path)
+        if frame_rate is not None and abs(rate / frame_rate - 1) > 0.01:
+            raise DataError(
+                f"the file says {rate:g} Hz, the option frame_rate = {frame_rate:g} Hz",
+                path=path,
+                fix="Leave the option out",
+            )
+    else:
+        stamps = np.asarray(chosen.timestamps[:], np.float64)
+        if stamps.shape != (len(values),):
+            raise DataError(
+                f"series {chosen.name!r} has {stamps.size} timestamps for {len(values)} frames",
+                path=path,
+                fix="data must be [time, unit]",
+            )
+        times = frame_times(stamps, path, stated_rate=frame_rate)
+        rate = times.frame_rate
+        notes.update(times.notes())
+    settled, mask, absent = settle_missing(values, units, path, missing=missing)
+    return Recording(
+        name=name or str(file.identifier),
+        values=settled,
+        units=units,
+        frame_rate=rate,
+        kind=_KINDS.get(container, kind or "rate"),
+        value_units=str(chosen.unit) or "dimensionless",
+        mask=mask,
+        notes={**notes, "missing_values": absent},
+    )
+
+
+def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:
+    candidates = [
+        one
+        for one in file.objects.values()
+        if isinstance(one, pynwb.TimeSeries) and one.data is not None and np.ndim(one.data) == 2
+    ]
+    names = [f"{getattr(one.parent, 'name', '')}/{one.name}" for one in candidates]
+    listed = f"the two-dimensional time series are {', '.join(sorted(names)) or '(none)'}"
+    if wanted is not None:
+        found = [one for one, full in zip(candidates, names, strict=True) if wanted in (one.name, full)]
+        if len(found) != 1:
+            raise DataError(
+                f"{len(found) or 'no'} time series named {wanted!r}; {listed}",
+                path=path,
+                fix="Name one as Container/name",
+            )
+        return found[0]
+    rois = [one for one in candidates if one.neurodata_type == "RoiResponseSeries"]
+    for group in (rois, candidates):
+        if len(group) == 1:
+            return group[0]
+    raise DataError(
+        f"which time series to read is not clear: {listed}", path=path, fix="Name it with the option series"
+    )
+
+
+def _unit_names(series: Any, columns: int, unit_column: str | None, path: Path) -> list[str]:
+    region, prefix = getattr(series, "rois", None), "roi"
+    if region is None:
+        region, prefix = getattr(series, "electrodes", None), "electrode"
+    if region is None:
+        if unit_column is not None:
+            raise DataError(
+                f"series {series.name!r} has no table of ROIs or electrodes", path=path, fix="Leave unit_column out"
+            )
+        return [f"column-{k}" for k in range(columns)]
+    rows, table = np.asarray(region.data[:], int), region.table
+    if unit_column is None:
+        return [f"{prefix}-{table.id[int(row)]}" for row in rows]
+    if unit_column not in table.colnames:
+        raise DataError(
+            f"the table {table.name!r} has no column {unit_column!r}; its columns are {', '.join(table.colnames)}",
+            path=path,
+            fix="Name one of them as unit_column",
+        )
+    column = table[unit_column][:]
+    return [str(column[int(row)]) for row in rows]

@@ -1,0 +1,83 @@
+"""`report.html`: what a fit found, in one file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from connfit.report import page
+from connfit.report.figures.drawings import Drawing
+from connfit.report.figures.picture_budget import draw_all
+from connfit.report.questions.questions import answer_all, write_answers
+from connfit.report.questions.report_numbers import report_numbers
+from connfit.report.run_files import RunFiles
+from connfit.report.sections import questions_section
+from connfit.report.sections.limits import all_limits
+from connfit.report.sections.order_of_sections import Section, sections
+from connfit.report.sections.summary import head, where_next
+
+
+def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
+    """Draw the figures of a run directory and write its `report.html`.
+
+    Reads only files of that folder: `metrics.json` (required), `config.json`, `record.json`,
+    `history.csv`, `forecasts.npz`, `parameters.npz`, `parameters_initial.npz`, `connectome.h5`, and what other
+    commands have added: `study/study.json`, `analysis/analysis.json`, `recovery/recovery.json`,
+    `gradient_fidelity.json`, `simulations/*/perturbation.json`. What is absent is left out, and the thirty questions
+    name the command that makes it. Writes `figures/*.png`, `figures/*.svg`, `questions.json` and `report.html`; the
+    page makes no request to anything outside itself.
+
+    Parameters
+    ----------
+    fresh
+        Draw every figure; otherwise those are kept whose files have not changed since they were drawn.
+
+    Returns
+    -------
+    Path
+        Of `report.html`.
+
+    Raises
+    ------
+    DataError
+        If the folder or its `metrics.json` is absent, or a file is damaged.
+    """
+    run = RunFiles.read(run_dir)
+    name = str(run.metrics.get("dataset") or run.folder.name)
+    measured = report_numbers(run)
+    documents = {**run.documents(), "questions.json": {"measured": measured}}
+    limits = all_limits(documents)
+    found = sections(run, limits)
+    figures = draw_all({one.anchor: one.drawings for one in found}, run.folder / "figures", fresh=fresh)
+    answers = answer_all(documents)
+    write_answers(run.folder / "questions.json", answers, measured)
+    asked = Section("questions", "Thirty questions", questions_section.blocks(answers, {one.anchor for one in found}))
+    ordered = [
+        one for section in found for one in ((section, asked) if section.anchor == "limitations" else (section,))
+    ]
+    body = [
+        page.section(one.title, *one.blocks, *_figures(figures.get(one.anchor, [])), *one.after, anchor=one.anchor)
+        for one in ordered
+    ]
+    contents = page.contents((one.anchor, one.title) for one in ordered[1:])
+    main = "\n".join(["<main>", body[0], where_next(limits, answers), contents, *body[1:], "</main>"])
+    html = page.PAGE.substitute(
+        title=escape(f"connfit: {name}"), style=page.STYLE, body="\n".join([head(run, name), main])
+    )
+    path = run.folder / "report.html"
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(html, encoding="utf-8")
+    temporary.replace(path)
+    return path
+
+
+def _figures(made: Sequence[tuple[Drawing, str]]) -> list[str]:
+    """Figures of the whole fit, then those of the recordings: the first to be seen, the others folded."""
+    made = [(one, page.folded(one.fold, html) if one.fold else html) for one, html in made]
+    blocks = [html for drawing, html in made if drawing.recording is None]
+    names = list(dict.fromkeys(drawing.recording for drawing, _ in made if drawing.recording is not None))
+    for at, name in enumerate(names):
+        of = [html for drawing, html in made if drawing.recording == name]
+        blocks += of if at == 0 else [page.folded(f"Recording {name}", *of)]
+    return blocks

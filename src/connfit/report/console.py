@@ -1,0 +1,172 @@
+"""The table of a fit for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from connfit.evaluation.held_out import HELD_OUT
+from connfit.report.figures.connectivity_figure import COLUMNS, connectivity_in_words, connectivity_rows
+from connfit.report.sections.comparison import (
+    Row,
+    comparison,
+    fixed_point_in_words,
+    free_runs_in_words,
+    observations_in_words,
+    verdict,
+)
+from connfit.report.sections.headline import headline
+from connfit.report.sections.held_out_section import held_out_in_words, held_out_rows
+from connfit.report.sections.training_status import model_label
+from connfit.report.wording import number
+
+_SHORT = {"free run with residuals": "free run, residuals", "free run without noise": "free run, no noise"}
+"""Headings that fit beside six columns of numbers on 80 characters."""
+
+_BROKEN = {"at initialisation": "un-\ntrained", "persistence": "persis-\ntence"}
+"""Headings of columns that are broken to fit; others are where they have a space."""
+
+
+def print_table(
+    metrics: Mapping[str, Any], console: Console, *, part: str = "test", config: Mapping[str, Any] | None = None
+) -> None:
+    """Print who wins, then model, initialisation and baselines on one part, the best of each row in bold and starred.
+
+    Parameters
+    ----------
+    metrics
+        As written to `metrics.json`.
+    console
+        Where to print; `rich` adapts to its width and to plain output.
+    config
+        The run's options: advice leaves out what they have already.
+    """
+    rows = comparison(metrics, part)
+    title = f"{metrics.get('dataset') or 'fit'}, {part} part" + (
+        " (surrogate data)" if metrics.get("surrogate") else ""
+    )
+    for table in _scores(rows, title, console.width, metrics):
+        console.print(table)
+    for line in headline(metrics, part, config=config):
+        console.print(escape(line), highlight=False)
+    itself = (metrics.get("data") or {}).get("fc_corr_train_vs_test")
+    lines = [verdict(rows)]
+    if itself is not None:
+        lines.append(f"Data against itself: FC of train and of test correlate at {number(itself)}.")
+    scores = (metrics.get("parts") or {}).get(part) or {}
+    lines += [text for text in (fixed_point_in_words(scores), free_runs_in_words(metrics, part)) if text]
+    if metrics.get("parameters"):
+        lines.append(observations_in_words(metrics))
+    lines += _missing(rows)
+    for line in lines:
+        console.print(escape(line), highlight=False)
+    _print_connectivity(metrics, console)
+    _print_held_out(metrics, console)
+
+
+def _scores(rows: list[Row], title: str, width: int, metrics: Mapping[str, Any]) -> list[Table]:
+    """Without columns that do not compete, which are named in words; more than fit go into another table."""
+    columns = [name for name in rows[0].values if name not in rows[0].outside]
+    headings = {name: _heading(name, metrics) for name in columns}
+    room = width - 2 - max(len(_SHORT.get(one, one)) for row in rows for one in _label(row))
+    widths = {name: _width(headings[name], name, rows) for name in columns}
+    ours, others = columns[:1], columns[1:]
+    tables: list[Table] = []
+    while others or not tables:
+        taken = list(ours)
+        while others and (len(taken) < 2 or sum(widths[one] for one in [*taken, others[0]]) <= room):
+            taken.append(others.pop(0))
+        tables.append(_one_table(rows, taken, headings, f"{title}{', more baselines' if tables else ''}"))
+    return tables
+
+
+def _label(row: Row) -> tuple[str, str]:
+    """Heading and line of a row: what stands before and after its colon."""
+    if row.key[0] == "horizon_median_unit" and row.key[1] != "1":
+        return "", "  median unit"  # below the skill of the same horizon
+    before, colon, measure = row.label.partition(": ")
+    return (before, f"  {measure}") if colon else ("", row.label)
+
+
+def _heading(name: str, metrics: Mapping[str, Any]) -> str:
+    return _BROKEN.get(name, model_label(name, metrics).replace(" ", "\n"))
+
+
+def _width(heading: str, name: str, rows: list[Row]) -> int:
+    """Characters of a column, with its star and the blank before it."""
+    cells = [len(number(row.values[name])) + 1 for row in rows]
+    return max(*cells, *map(len, heading.split("\n"))) + 1
+
+
+def _one_table(rows: list[Row], columns: list[str], headings: Mapping[str, str], title: str) -> Table:
+    table = _table(title, padding=0)
+    table.add_column("", no_wrap=True)
+    for name in columns:
+        table.add_column(escape(headings[name]), justify="right", no_wrap=True)
+    group = ""
+    for row in rows:
+        cells = [
+            Text(f"{number(row.values[name])}*", style="bold green")
+            if name in row.winners
+            else Text(f"{number(row.values[name])} ")
+            for name in columns
+        ]
+        before, line = _label(row)
+        if before and before != group:
+            table.add_row(Text(_SHORT.get(before, before), style="bold"))
+        group = before
+        table.add_row(line, *cells)
+    return table
+
+
+def _table(title: str, padding: int = 1) -> Table:
+    padded = (0, padding, 0, 0)
+    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=padded, pad_edge=False)
+
+
+def _missing(rows: list[Row]) -> list[str]:
+    """Why there is no number, once for each reason."""
+    grouped: dict[str, list[str]] = {}
+    for row in rows:
+        for name, reason in row.reasons.items():
+            grouped.setdefault(reason, []).append(f"{name}, {row.label}")
+    return [
+        f"–: {wheres[0]}{f' and {len(wheres) - 1} more' if len(wheres) > 1 else ''}: {reason}"
+        for reason, wheres in grouped.items()
+    ]
+
+
+def _print_connectivity(metrics: Mapping[str, Any], console: Console) -> None:
+    """Functional connectivity beside that of null connectomes; without any, the table above says it all."""
+    if not metrics.get("nulls"):
+        return
+    table = _table("functional connectivity, correlation with the data's")
+    table.add_column("")
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    for row in connectivity_rows(metrics):
+        table.add_row(escape(row.name), *(number(value) for value in row.values))
+    console.print(table)
+    console.print(connectivity_in_words(metrics), highlight=False)
+    for row in connectivity_rows(metrics):
+        if row.what:
+            console.print(escape(f"{row.name}: {row.what}"), highlight=False)
+
+
+def _print_held_out(metrics: Mapping[str, Any], console: Console) -> None:
+    rows = held_out_rows(metrics)
+    if not rows:
+        return
+    animals = len(metrics["held_out"].get("recordings") or {})
+    title = f"{animals} held-out animal{'' if animals == 1 else 's'}, test part"
+    for scores in _scores(rows, title, console.width, metrics):
+        console.print(scores)
+    noise = free_runs_in_words(metrics["held_out"], HELD_OUT)
+    for line in [*held_out_in_words(metrics), *([noise] if noise else []), *_missing(rows)]:
+        console.print(escape(line), highlight=False)

@@ -1,0 +1,130 @@
+"""The table of a study for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from connfit.report.sections.comparison import number
+
+GROUPS = {
+    "connectome": "the fit",
+    "untrained": "before training",
+    "ablation": "ablations",
+    "learning": "learning rules, optimiser",
+    "null": "null connectomes",
+    "baseline": "baselines",
+}
+ALSO = "free_run_fc"
+"""The measure that is shown beside skills."""
+
+
+def print_plan(
+    rows: Sequence[tuple[str, str, str, str]], fits: int, done: int, jobs: int, seconds: float | None, console: Console
+) -> None:
+    """Print what a study would do.
+
+    Parameters
+    ----------
+    rows
+        Name, group, what it keeps and what it changes.
+    fits, done
+        Rows times seeds, and how many of them are finished.
+    jobs, seconds
+        Fits at once, and an estimate of the time for all that is left.
+    """
+    table = Table(title="rows of the study", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("row", "kind", "keeps", "changes"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    time = "not known" if seconds is None else f"about {seconds / 60:.0f} min, without the tuning of baselines"
+    console.print(f"{fits} fits, {done} of them done, {jobs} at once: {time}.", highlight=False, soft_wrap=True)
+
+
+def print_study(study: Mapping[str, Any], console: Console) -> None:
+    """Print means over seeds with their spread, differences with intervals, and what they say.
+
+    Skill has two lines: pooled over units, and of the median unit.
+
+    Parameters
+    ----------
+    study
+        As in `study.json`.
+    """
+    surrogate = "SURROGATE " if study["surrogate"] else ""
+    seeds = len(study["seeds"])
+    pooled, median = ([one for one in study["measures"] if one["unit"] == unit] for unit in ("pooled", "median"))
+    others = [one["key"] for one in study["measures"] if one["key"] == ALSO]
+    heads = [_frames(one["horizon"]) for one in pooled] + ["free FC"] * len(others)
+    title = (
+        f"{surrogate}{study['dataset']}, {study['part']} part: skill pooled and of the median unit, mean over {seeds} "
+        "seeds (± standard deviation)"
+    )
+    table = _table(title)
+    table.add_column("", no_wrap=True)
+    for name in (*heads, "parameters", "s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    group = ""
+    for row in study["rows"]:
+        if row["group"] != group:
+            group = row["group"]
+            table.add_row(f"[bold]{GROUPS[group]}")
+        seconds = "–" if row["fit_seconds"] is None else f"{row['fit_seconds']:.0f}"
+        cells = [_spread(row["scores"][key]) for key in (*(one["key"] for one in pooled), *others)]
+        table.add_row(f"  {escape(row['name'])}", *cells, learned_in_words(row), seconds)
+        second = f"    {row['mark']}" if row["mark"] else "    median unit"
+        table.add_row(f"[dim]{escape(second)}", *(f"[dim]{_spread(row['scores'][one['key']])}" for one in median))
+    console.print(table)
+    differences = _table(
+        "skill of the connectome model minus that of the row, 95 % interval (* excludes 0); below: of the median unit"
+    )
+    differences.add_column("", no_wrap=True)
+    horizons = [str(h) for h in study["comparisons"]["horizons"]]
+    for h in horizons:
+        differences.add_column(_frames(int(h)), justify="right", no_wrap=True)
+    for row in study["rows"]:
+        if row["difference"]:
+            differences.add_row(escape(row["name"]), *(_interval(row["difference"][h]) for h in horizons))
+            units = [row["difference"][h]["median_unit"] for h in horizons]
+            differences.add_row(
+                f"[dim]  {escape(row['mark'] or 'median unit')}", *(f"[dim]{_interval(one)}" for one in units)
+            )
+    console.print(differences)
+    for line in [*study["verdict"], study["comparisons"]["text"], *(study["reproducibility"].get("text") or [])]:
+        console.print(escape(line), highlight=False)
+
+
+def learned_in_words(row: Mapping[str, Any]) -> str:
+    """Learned parameters of a row; of one that was not trained, with those that it could have learned."""
+    learned = (row["parameters"] or {}).get("all")
+    if learned is None:
+        return "–"
+    available = (row["parameters_available"] or {}).get("all")
+    return f"0 ({available:,} available)" if learned == 0 and available else f"{learned:,}"
+
+
+def _frames(horizon: int) -> str:
+    return "1 frame" if horizon == 1 else str(horizon)
+
+
+def _table(title: str) -> Table:
+    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+
+
+def _spread(score: Mapping[str, Any]) -> str:
+    text = number(score["mean"])
+    return text if score["std"] is None else f"{text} ±{score['std']:.2g}"
+
+
+def _interval(one: Mapping[str, Any]) -> str:
+    if one["value"] is None or one["low"] is None:
+        return number(one["value"])
+    star = "*" if one["excludes_zero"] else " "
+    return f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]{star}"

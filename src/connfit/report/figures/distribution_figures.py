@@ -1,0 +1,164 @@
+"""Figures of parameters before and after the fit, for a handful or for millions of them."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from connfit.report.figures.style import INITIAL, MODEL, empty, look, new_figure
+
+MANY_POINTS = 3000
+"""Above this a cloud of points is drawn as hexagons."""
+
+_DRAWN_CONNECTIONS = 2_000_000
+
+
+def weights(before: Float[np.ndarray, "M"], after: Float[np.ndarray, "M"]) -> Figure:
+    """Connection strengths before and after the fit: distribution of magnitudes, and one against the other."""
+    before, after = np.abs(np.asarray(before).ravel()), np.abs(np.asarray(after).ravel())
+    return _before_after(before, after, quantity="|w|", unit="", things="connections")
+
+
+def time_constants(before: Float[np.ndarray, "N"], after: Float[np.ndarray, "N"]) -> Figure:
+    """Time constants (s) of all neurons before and after the fit."""
+    return _before_after(
+        np.asarray(before).ravel(), np.asarray(after).ravel(), quantity="τ", unit=" (s)", things="neurons"
+    )
+
+
+def _before_after(before: np.ndarray, after: np.ndarray, *, quantity: str, unit: str, things: str) -> Figure:
+    with look():
+        figure = new_figure(2.7)
+        left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.2, 1]})
+        seen = np.concatenate([before[before > 0], after[after > 0]])
+        if not len(seen):
+            empty(left, f"there are no {things} with {quantity} above 0")
+            empty(right, "")
+            return figure
+        low, high = float(seen.min()), float(seen.max())
+        # Seven decades hold everything that matters; a handful of near-zero weights must not squeeze the rest.
+        low = max(low, float(np.median(seen)) * 1e-4, high * 1e-7)
+        bins = int(np.clip(2 * np.sqrt(len(after)), 12, 60))
+        edges = (
+            np.geomspace(low * 0.999, high * 1.001, bins + 1)
+            if high > low * 1.01
+            else np.geomspace(low / 2, high * 2, bins + 2)
+        )
+        for values, colour, label, line in ((before, INITIAL, "before", "--"), (after, MODEL, "after", "-")):
+            if len(values) and values.min() == values.max() > 0:
+                left.axvline(
+                    values[0],
+                    color=colour,
+                    lw=1.4,
+                    ls=line,
+                    label=f"{label} (all {values[0]:.3g}{' s' if unit else ''})",
+                )
+                continue
+            counts, _ = np.histogram(values, edges)
+            # Half a count lies below the axis: empty bins then read as a line that drops out of the panel.
+            left.stairs(
+                np.maximum(counts, 0.5),
+                edges,
+                baseline=0.5,
+                color=colour,
+                lw=1.4,
+                ls=line,
+                label=_with_rest(label, values, low),
+            )
+        left.set_xscale("log")
+        left.set_yscale("log")
+        left.set_ylim(0.7, None)
+        left.set_xlabel(f"{quantity}{unit}")
+        left.set_ylabel(f"number of {things}")
+        # Above both panels: inside, it would lie on the bars of one run or another; as wide as its counts are, it would
+        # push the right panel away if it belonged to the left one.
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2)
+        if len(before) and before.max() <= 1.001 * before.min():
+            _cumulative(right, after, quantity, unit, things)
+        else:
+            _cloud(right, before, after, low, high)
+            right.set_xlabel(f"{quantity} before{unit}")
+            right.set_ylabel(f"{quantity} after{unit}")
+        for axis in (left.xaxis, right.xaxis, right.yaxis):
+            _readable_log_ticks(axis)
+    return figure
+
+
+def _cumulative(axes: Axes, after: np.ndarray, quantity: str, unit: str, things: str) -> None:
+    """Cumulative distribution: where all values start alike, a cloud would be one vertical line."""
+    x = np.sort(after)
+    x, fraction = x[x > 0], (np.arange(len(x)) + 1)[x > 0] / len(x)
+    if len(x) > MANY_POINTS:
+        keep = np.linspace(0, len(x) - 1, MANY_POINTS).astype(int)
+        x, fraction = x[keep], fraction[keep]
+    axes.step(x, fraction, where="post", color=MODEL)
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel(f"{quantity} after{unit}")
+    axes.set_ylabel(f"fraction of {things} below")
+
+
+def _readable_log_ticks(axis: Axis) -> None:
+    """Label 1, 2 and 5 in every decade where an axis spans few; powers of ten otherwise."""
+    if axis.get_scale() != "log":
+        return
+    low, high = axis.get_view_interval()
+    if low > 0 and high < 300 * low:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _with_rest(label: str, values: np.ndarray, low: float) -> str:
+    zero, below = int((values == 0).sum()), int(((values > 0) & (values < low)).sum())
+    notes = [f"{zero:,} at 0"] if zero else []
+    notes += [f"{below:,} smaller"] if below else []
+    return f"{label} ({', '.join(notes)})" if notes else label
+
+
+def _cloud(axes: Axes, before: np.ndarray, after: np.ndarray, low: float, high: float) -> None:
+    """Before against after on logarithmic axes: points if few, hexagons if many."""
+    shown = (before >= low * 0.99) & (after >= low * 0.99)
+    x, y = before[shown], after[shown]
+    if not len(x):
+        empty(axes, "nothing is above 0 both before and after")
+        return
+    label = "count"
+    if len(x) > _DRAWN_CONNECTIONS:
+        label = f"count in a sample of {_DRAWN_CONNECTIONS:,}"
+        pick = np.random.default_rng(0).choice(len(x), _DRAWN_CONNECTIONS, replace=False)
+        x, y = x[pick], y[pick]
+    # All the same before the fit (the usual start of time constants): then a cloud is a vertical line.
+    x_low, x_high = (
+        (float(x.min()), float(x.max())) if x.max() > 1.02 * x.min() else (float(x.min()) / 1.5, float(x.max()) * 1.5)
+    )
+    y_low, y_high = (
+        (float(y.min()), float(y.max())) if y.max() > 1.02 * y.min() else (float(y.min()) / 1.5, float(y.max()) * 1.5)
+    )
+    if len(x) > MANY_POINTS:
+        extent = (*np.log10([x_low, x_high]), *np.log10([y_low, y_high]))
+        image = axes.hexbin(
+            x,
+            y,
+            xscale="log",
+            yscale="log",
+            gridsize=45,
+            bins="log",
+            mincnt=1,
+            extent=extent,
+            cmap="viridis",
+            linewidths=0.1,
+        )
+        axes.figure.colorbar(image, ax=axes, label=label, shrink=0.85)
+    else:
+        axes.plot(x, y, ".", ms=3, color=MODEL, alpha=0.5, mew=0, rasterized=len(x) > 1000)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+    ends = [min(x_low, y_low), max(x_high, y_high)]
+    axes.plot(ends, ends, color="#555555", lw=0.8, ls="--")
+    axes.set_xlim(x_low * 0.8, x_high * 1.25)
+    axes.set_ylim(y_low * 0.8, y_high * 1.25)

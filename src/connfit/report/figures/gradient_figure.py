@@ -1,0 +1,182 @@
+"""How near each learning rule comes to the exact gradient, and at what cost: figures and the terminal's table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from connfit.analysis.gradients.learning_verdict import AXES
+from connfit.report.figures.learning_figure import COLOURS, label_of, learning_figure, learning_table
+from connfit.report.figures.style import MARKERS, SPARE, WIDTH, empty, look, new_figure, save_figure
+
+STATES = {"start": "at the start", "fitted": "after the fit"}
+FLOOR = 1e-6
+"""Distance 1 - cosine below which float32 cannot tell gradients apart."""
+
+
+def fidelity_figure(record: Mapping[str, Any]) -> Figure:
+    """Cosine of every rule's gradient to BPTT's against K: a panel per parameter group, a row per state of the fit.
+
+    Parameters
+    ----------
+    record
+        As `connfit.analysis.gradients.gradcheck.check_gradients` writes it.
+    """
+    tables = record["parameters"]
+    groups = list(next(iter(tables.values()))[0]["groups"])
+    with look():
+        figure = new_figure(0.5 + 2.1 * len(tables), max(WIDTH, 1.9 * len(groups)))
+        panels = figure.subplots(len(tables), len(groups), squeeze=False, sharex=True, sharey=True)
+        for axes, (state, rows) in zip(panels, tables.items(), strict=True):
+            for panel, group in zip(axes, groups, strict=True):
+                _cosines(panel, rows, group)
+                if state == next(iter(tables)):
+                    panel.set_title(group.replace("_", " "), loc="left")
+            axes[0].set_ylabel(f"cosine to BPTT,\n{STATES.get(state, state)}")
+        for panel in panels[-1]:
+            panel.set_xlabel("window K (steps)")
+        handles, labels = panels[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        return figure
+
+
+def cost_figure(record: Mapping[str, Any]) -> Figure:
+    """Milliseconds per step, memory between windows and within one, per rule."""
+    rows = next(iter(record["parameters"].values()))
+    with look():
+        figure = new_figure(0.24 * len(rows) + 0.9)
+        bars = figure.subplots(1, 3, sharey=True)
+        columns = (
+            ("ms_per_step", 1, "ms per step"),
+            ("carried_bytes", 1e6, "kept (MB)"),
+            ("working_bytes", 1e6, "working memory (MB)"),
+        )
+        position = np.arange(len(rows))
+        for axes, (key, unit, label) in zip(bars, columns, strict=True):
+            values = [row[key] / unit for row in rows]
+            axes.hlines(position, 0, values, color="#DDDDDD", lw=0.8)
+            axes.scatter(values, position, color=[COLOURS[row["rule"]] for row in rows], s=18, zorder=3)
+            if key == "ms_per_step":
+                axes.set_xlim(0)
+            else:
+                axes.set_xscale("log")
+            axes.set_xlabel(label)
+        bars[0].set_yticks(position, [row["label"] for row in rows])
+        bars[0].invert_yaxis()
+        return figure
+
+
+def write_figures(record: Mapping[str, Any], folder: Path) -> None:
+    """Write `gradient_fidelity`, `gradient_cost` and, where there are any, `learning_curves` as PNG and SVG."""
+    save_figure(fidelity_figure(record), folder, "gradient_fidelity")
+    save_figure(cost_figure(record), folder, "gradient_cost")
+    if (record.get("learning_curves") or {}).get("curves"):
+        save_figure(learning_figure(record["learning_curves"]), folder, "learning_curves")
+
+
+def print_fidelity(record: Mapping[str, Any], console: Console) -> None:
+    """Print one table per state of the fit: cosines of all groups, norm and error of the weights, cost."""
+    surrogate = "SURROGATE " if record["surrogate"] else ""
+    groups = list(next(iter(record["parameters"].values()))[0]["groups"])
+    main = "weights" if "weights" in groups else groups[0]
+    for state, rows in record["parameters"].items():
+        title = f"{surrogate}{record['dataset']}, {record['phase']}, {STATES.get(state, state)}: cosine to BPTT"
+        table = _table(title)
+        table.add_column("rule", no_wrap=True)
+        shown = ["tau" if group == "time_constants" else group for group in groups]
+        for name in (*shown, "norm", "error", "ms", "MB"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in rows:
+            of = row["groups"][main]
+            table.add_row(
+                row["label"],
+                *(_digits(row["groups"][group]["cosine"]) for group in groups),
+                *(_digits(of[key], 3) for key in ("relative_norm", "bias")),
+                f"{row['ms_per_step']:.3g}",
+                f"{(row['carried_bytes'] + row['working_bytes']) / 1e6:.3g}",
+            )
+        console.print(table)
+    console.print(
+        f"Means over {len(record['segments'])} segments of {record['steps']} steps. norm: of the {main} gradient over "
+        "that of BPTT's. error: norm of its mean error over that of BPTT's mean. ms: per step. MB: kept between "
+        "windows and working memory within one.",
+        highlight=False,
+    )
+    _print_curves(record.get("learning_curves") or {}, console)
+
+
+def _print_curves(curves: Mapping[str, Any], console: Console) -> None:
+    """What each rule ends with after equal steps and equal time, and what that says."""
+    for one in curves.get("left_out") or []:
+        console.print(escape(f"learning curves without {one['rule']}: {one['reason']}"), style="yellow")
+    for curve in curves.get("curves") or []:
+        if "diverged" in curve:
+            console.print(escape(f"learning curve of {label_of(curve)}: {curve['diverged']}"), style="yellow")
+    for axis, words in AXES.items():
+        at = curves.get(axis)
+        if not at:
+            continue
+        amount = f"{at['seconds']:.3g} s" if axis == "equal_seconds" else f"{at['steps']:,} steps"
+        table = _table(f"learning curves, after {words} ({amount})")
+        header, cells = learning_table(at)
+        # Differences need more than 80 characters: they are in the report.
+        shown = [number for number, name in enumerate(header) if not name.startswith("difference")]
+        for number in shown:
+            short = header[number].replace(" frames ahead", " ahead").replace("one frame", "1").replace("learning ", "")
+            table.add_column(short, justify="left" if number == 0 else "right", no_wrap=number == 0)
+        for row in cells:
+            table.add_row(*(escape(row[number]) for number in shown))
+        console.print(table)
+    for line in curves.get("text") or []:
+        console.print(escape(line), highlight=False)
+
+
+def _table(title: str) -> Table:
+    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+
+
+def _digits(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _cosines(axes: Axes, rows: list[Mapping[str, Any]], group: str) -> None:
+    """Distance 1 - cosine on a logarithmic axis, labelled by the cosine: 0.998 and 0.9999 are far apart."""
+    names = list(dict.fromkeys(row["rule"] for row in rows if row["rule"] != "bptt"))
+    drawn = False
+    for number, name in enumerate(names):
+        points = [row for row in rows if row["rule"] == name and row["groups"][group]["cosine"] is not None]
+        if not points:
+            continue
+        drawn = True
+        colour = COLOURS.get(name, SPARE[number % len(SPARE)])
+        distance = [max(1 - row["groups"][group]["cosine"], FLOOR) for row in points]
+        if points[0]["by_window"]:
+            axes.plot(
+                [row["window"] for row in points],
+                distance,
+                color=colour,
+                marker=MARKERS[number % len(MARKERS)],
+                ms=4,
+                label=name,
+            )
+        else:
+            axes.axhline(distance[0], color=colour, ls="--" if name == "d-rtrl" else ":", label=name)
+    if not drawn:
+        empty(axes, "gradient is 0")
+        return
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_yscale("log")
+    axes.set_ylim(3, FLOOR / 2)
+    cosines = (0, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+    axes.minorticks_off()
+    axes.set_yticks([1 - one for one in cosines], [f"{one:g}" for one in cosines])

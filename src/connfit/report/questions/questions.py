@@ -1,0 +1,269 @@
+"""Thirty questions that a sceptical reader asks of a fitted whole-brain model, and how a run answers each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from connfit._io import write_json
+from connfit.report.questions import answers_activity as activity
+from connfit.report.questions import answers_connectome as connectome
+from connfit.report.questions import answers_criticality as criticality
+from connfit.report.questions import answers_learning as learning
+from connfit.report.questions import answers_parameters as parameters
+from connfit.report.questions import answers_prediction as prediction
+from connfit.report.questions.evidence import Answer, Evidence
+from connfit.report.sections.training_status import is_untrained
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Parameters
+    ----------
+    name
+        By which `questions.json` knows it.
+    group
+        What it is about.
+    text
+        The question.
+    answer
+        Answers it from the files of a run.
+    """
+
+    name: str
+    group: str
+    text: str
+    answer: Callable[[Evidence], Answer]
+
+
+GENERATIVE = "Is it a good generative model?"
+WIRING = "Does the connectome matter?"
+PARAMETERS = "Are the parameters worth reading?"
+RULE = "Is the learning rule adequate?"
+CRITICAL = "Is it critical?"
+LEARNT = "What does one learn?"
+
+QUESTIONS: tuple[Question, ...] = (
+    Question(
+        "unseen_frames",
+        GENERATIVE,
+        "How well are unseen frames predicted, one step and many steps ahead, beside persistence, linear "
+        "models and a recurrent network, and for single units?",
+        prediction.unseen_frames,
+    ),
+    Question(
+        "more_than_the_level",
+        GENERATIVE,
+        "Does it predict activity, or only the level that units rest at? Is it calibrated?",
+        prediction.more_than_the_level,
+    ),
+    Question(
+        "better_connectivity",
+        GENERATIVE,
+        "Is free-run functional connectivity (FC) nearer to the test part's than a copy of the training "
+        "part's, and how sure is that?",
+        prediction.better_connectivity,
+    ),
+    Question(
+        "too_alike",
+        GENERATIVE,
+        "Are the model's own train and test FC more alike than the data's, and is it overfitted?",
+        prediction.too_alike,
+    ),
+    Question(
+        "other_animals",
+        GENERATIVE,
+        "Does it hold for other animals, other stretches of time, and longer training data?",
+        prediction.other_animals,
+    ),
+    Question(
+        "null_connectomes",
+        WIRING,
+        "Is the real wiring better than shuffled signs, shuffled strengths, rewired or random graphs, and no "
+        "recurrence, trained with the same budget?",
+        connectome.null_connectomes,
+    ),
+    Question(
+        "regions_alone",
+        WIRING,
+        "Is a model with every neuron better than one with one unit per recorded unit?",
+        connectome.regions_alone,
+    ),
+    Question(
+        "the_drive",
+        WIRING,
+        "How many parameters has the background drive, does it reach neurons where the unit has no synapse, "
+        "and what does removing it do?",
+        connectome.the_drive,
+    ),
+    Question(
+        "why_learn_strengths",
+        WIRING,
+        "Why learn strengths where synapses have been counted: fixed to counts, started from counts, or free?",
+        connectome.why_learn_strengths,
+    ),
+    Question(
+        "learned_readout",
+        WIRING,
+        "Is the connectome's read-out as good as a learned one, on train and on test, and with how many parameters?",
+        connectome.learned_readout,
+    ),
+    Question(
+        "determined_directions",
+        PARAMETERS,
+        "So many strengths against so few correlated observations: which directions are determined?",
+        parameters.determined_directions,
+    ),
+    Question(
+        "across_seeds",
+        PARAMETERS,
+        "Do fits from other seeds and starts find the same strengths, drive and time constants, one by one?",
+        parameters.across_seeds,
+    ),
+    Question(
+        "known_parameters",
+        PARAMETERS,
+        "Are the parameters of a brain that is known found again, and from how many units and frames?",
+        parameters.known_parameters,
+    ),
+    Question(
+        "plausible_time_constants",
+        PARAMETERS,
+        "Are time constants plausible, and do they move from where they started?",
+        parameters.plausible_time_constants,
+    ),
+    Question(
+        "strong_synapses",
+        PARAMETERS,
+        "Are there more strong synapses than in the connectome, and is a matching histogram evidence of anything?",
+        parameters.strong_synapses,
+    ),
+    Question(
+        "synapse_by_synapse",
+        PARAMETERS,
+        "Synapse by synapse, how does strength rank against synapse count?",
+        parameters.synapse_by_synapse,
+    ),
+    Question(
+        "gradient_bias",
+        RULE,
+        "How biased and how noisy is the gradient beside that of backpropagation through time (BPTT), and "
+        "beside truncated BPTT of the same cost?",
+        learning.gradient_bias,
+    ),
+    Question(
+        "lower_loss_on_test",
+        RULE,
+        "Where another rule reaches a lower loss, does it predict unseen frames better?",
+        learning.lower_loss_on_test,
+    ),
+    Question(
+        "time_and_memory",
+        RULE,
+        "What time and memory does each rule take, measured, and how does that grow with length, batch and size?",
+        learning.time_and_memory,
+    ),
+    Question(
+        "time_step",
+        RULE,
+        "What is the time step, how many steps are there per frame, and does it matter?",
+        learning.time_step,
+    ),
+    Question(
+        "longer_horizon",
+        RULE,
+        "Does training on several frames ahead help, and how is that measured?",
+        learning.longer_horizon,
+    ),
+    Question(
+        "power_laws",
+        CRITICAL,
+        "Is a power law of avalanches better than a log-normal, an exponential, a truncated power law, by "
+        "likelihood, and over how many decades and avalanches?",
+        criticality.power_laws,
+    ),
+    Question(
+        "other_thresholds",
+        CRITICAL,
+        "Do the largest and smallest avalanches carry the fit, and do other thresholds, bins, units and seeds agree?",
+        criticality.other_thresholds,
+    ),
+    Question(
+        "crackling_noise",
+        CRITICAL,
+        "Do sizes, durations and their relation fit together, and do shapes collapse?",
+        criticality.crackling_noise,
+    ),
+    Question(
+        "null_avalanches",
+        CRITICAL,
+        "Do null networks, shuffled time and phase-randomised data pass the same tests?",
+        criticality.null_avalanches,
+    ),
+    Question(
+        "subsampling",
+        CRITICAL,
+        "What does it mean that few units are seen of many neurons?",
+        criticality.subsampling,
+    ),
+    Question(
+        "spectral_radius",
+        CRITICAL,
+        "A spectral radius near 1: of which matrix, and does it follow from fitting slow signals with any "
+        "linear model?",
+        criticality.spectral_radius,
+    ),
+    Question(
+        "unseen_perturbations",
+        LEARNT,
+        "Does a model fitted at rest predict responses to stimulation and silencing that it never saw?",
+        activity.unseen_perturbations,
+    ),
+    Question(
+        "sustaining_neurons",
+        LEARNT,
+        "Which neurons and synapses sustain the activity, robustly over seeds?",
+        activity.sustaining_neurons,
+    ),
+    Question(
+        "stated_limitations",
+        LEARNT,
+        "What are the limitations, stated by the report itself?",
+        activity.stated_limitations,
+    ),
+)
+
+
+def answer_all(documents: Mapping[str, Any]) -> list[tuple[Question, Answer]]:
+    """Answer every question from the JSON files of a run, given by their path in the run directory."""
+    answers = [(question, question.answer(Evidence(documents))) for question in QUESTIONS]
+    if not is_untrained(documents["metrics.json"]):
+        return answers
+    note = "The model was not trained, so its parameters are those of the start."
+    return [
+        (question, replace(answer, text=f"{note} {answer.text}"))
+        if question.group == PARAMETERS and answer.status != "not answerable"
+        else (question, answer)
+        for question, answer in answers
+    ]
+
+
+def write_answers(path: Path, answers: Sequence[tuple[Question, Answer]], measured: Mapping[str, Any]) -> None:
+    """Write `questions.json`: every question, its answer, and where each number of it comes from."""
+    rows = [
+        {
+            "number": number,
+            "name": question.name,
+            "group": question.group,
+            "question": question.text,
+            "status": answer.status,
+            "answer": answer.text,
+            "numbers": [{"text": one.text, "keys": list(one.keys), "how": one.how} for one in answer.quotes],
+        }
+        for number, (question, answer) in enumerate(answers, start=1)
+    ]
+    write_json(path, {"questions": rows, "measured": measured})

@@ -1,0 +1,1 @@
+"""Sections of the report, each from the files of a run that it needs."""

@@ -1,0 +1,145 @@
+"""The sections of the report in their order, each from the files that it needs; absent files leave theirs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from connfit.report import page
+from connfit.report.figures.drawings import Drawing, drawings
+from connfit.report.run_files import ANALYSIS, GRADIENT, RECOVERY, STUDY, RunFiles
+from connfit.report.sections import (
+    analysis_section,
+    ceiling_section,
+    gradient_section,
+    perturbation_section,
+    provenance,
+    recovery_section,
+    study_section,
+)
+from connfit.report.sections.recipe_section import recipe_blocks
+from connfit.report.sections.score_tables import connectivity_blocks, held_out_blocks, score_blocks
+from connfit.report.sections.summary import against_itself, summary
+from connfit.report.sections.training_status import is_untrained, with_note
+
+_SECTION_OF = {
+    "horizon_skill": "summary",
+    "traces": "scores",
+    "traces_held_out": "held-out",
+    "functional_connectivity": "connectivity",
+    "functional_connectivity_held_out": "held-out",
+    "loss_history": "made",
+    "weights": "parameters",
+    "time_constants": "parameters",
+}
+"""Where the figures of the fit itself go, by their name without the number of a recording."""
+
+_OF_PARAMETERS = {"weights_and_counts", "time_constants_by_group"}
+"""Figures of an analysis that stand with the fitted parameters."""
+
+_FOLDED = {
+    "avalanche_scaling": "Mean size by duration, and shapes of avalanches",
+    "branching": "Branching ratio, of units and of samples of neurons",
+    "time_constants_by_group": "Time constants by group of neurons",
+}
+"""Figures of an analysis that a click shows."""
+
+
+_NOT_OF_THE_MODEL = {"study", "recovery"}
+"""Sections whose figures are of other fits."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page; nothing of it is there if all of its parts are empty.
+
+    Parameters
+    ----------
+    anchor
+        What links to it name.
+    title
+        Its heading.
+    blocks
+        HTML above its figures.
+    drawings
+        Its figures.
+    after
+        HTML below them.
+    """
+
+    anchor: str
+    title: str
+    blocks: Sequence[str] = ()
+    drawings: Sequence[Drawing] = ()
+    after: Sequence[str] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not (any(self.blocks) or self.drawings or any(self.after))
+
+
+def sections(run: RunFiles, limits: Sequence[str]) -> list[Section]:
+    """All sections that a run allows, but for the questions, in the order in which a reader in a hurry wants them."""
+    return [
+        replace(one, drawings=[replace(each, caption=with_note(each.caption, run.metrics)) for each in one.drawings])
+        if one.anchor not in _NOT_OF_THE_MODEL
+        else one
+        for one in _all(run, limits)
+        if not one.is_empty
+    ]
+
+
+def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
+    metrics = run.metrics
+    of: dict[str, list[Drawing]] = {}
+    for one in drawings(run):
+        of.setdefault(_SECTION_OF[one.name.rstrip("0123456789").rstrip("_")], []).append(one)
+    yield Section("summary", "In short", summary(run), of.get("summary", ()))
+    yield Section("scores", "How well unseen frames are predicted", score_blocks(metrics), of.get("scores", ()))
+    if study := run.added.get(STUDY):
+        words, tables = _split(study_section.study_blocks(study), 2)
+        title = "Against baselines, null connectomes and ablations, over seeds"
+        yield Section("study", title, words, study_section.study_drawings(study), tables)
+    shown = ceiling_section.ceiling_blocks(metrics), list(ceiling_section.ceiling_drawings(metrics))
+    yield Section("possible", "A share of what is possible", *shown)
+    yield Section("held-out", "Held-out animals", held_out_blocks(metrics), of.get("held-out", ()))
+    connectivity = [page.paragraph(against_itself(metrics)), *connectivity_blocks(metrics)]
+    yield Section("connectivity", "Functional connectivity", connectivity, of.get("connectivity", ()))
+    if ANALYSIS in run.added:
+        words, tables = _split(analysis_section.analysis_blocks(run.folder), 1)
+        for one in analysis_section.analysis_drawings(run.folder):
+            folded = replace(one, fold=_FOLDED[one.name]) if one.name in _FOLDED else one
+            of.setdefault("parameters" if one.name in _OF_PARAMETERS else "analysis", []).append(folded)
+        tables = [page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables)]
+        yield Section("analysis", "What the fitted brain does", words, of.get("analysis", ()), tables)
+    titled = "Parameters, as they started" if is_untrained(metrics) else "Fitted parameters"
+    yield Section("parameters", titled, provenance.counts(metrics), of.get("parameters", ()))
+    if gradient := run.added.get(GRADIENT):
+        words, tables = _split(gradient_section.blocks(gradient), 1)
+        figures = list(gradient_section.drawings(gradient))
+        yield Section("gradient", "How exact the learning rule is", words, figures, tables)
+    if RECOVERY in run.added:
+        folder = (run.folder / RECOVERY).parent
+        words = recovery_section.recovery_blocks(folder)
+        title = "Whether known parameters are found again"
+        yield Section("recovery", title, words[:-1], recovery_section.recovery_drawings(folder), words[-1:])
+    if run.simulations:
+        shown = perturbation_section.blocks(run.simulations), list(perturbation_section.drawings(run.simulations))
+        yield Section("perturbation", "Stimulation and silencing", *shown)
+    listed = page.bullets(limits) or page.paragraph("None of the checks of this report found any.")
+    yield Section("limitations", "Limitations", [listed])
+    made = [
+        *recipe_blocks(run.record),
+        *provenance.fitted(run),
+        *provenance.preprocessing(run.record),
+        *provenance.unmatched(run.record),
+        provenance.performance(metrics),
+    ]
+    yield Section("made", "How it was made", made, of.get("made", ()))
+    yield Section("provenance", "Provenance", provenance.provenance(run))
+
+
+def _split(blocks: Sequence[str], words: int) -> tuple[Sequence[str], Sequence[str]]:
+    """What stands above the figures, and the tables below them."""
+    return blocks[:words], blocks[words:]

@@ -1,0 +1,193 @@
+"""The first screen of the report: what was fitted, who predicts best, and the few numbers that say how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from connfit.report import page
+from connfit.report.questions.evidence import Answer
+from connfit.report.questions.questions import Question
+from connfit.report.row_labels import row_name
+from connfit.report.run_files import GRADIENT, STUDY, RunFiles
+from connfit.report.sections.comparison import INITIAL, MODEL, comparison, verdict
+from connfit.report.sections.gradient_section import main_group
+from connfit.report.sections.headline import Contest, contests, headline, p_in_words
+from connfit.report.sections.questions_section import STATUSES
+from connfit.report.sections.training_status import UNTRAINED, is_untrained
+from connfit.report.wording import first_of, frames_ahead, number, pretty, span, with_interval
+
+Fact = tuple[str, str, str]
+"""Name, number, and what to read it against."""
+
+
+def head(run: RunFiles, name: str) -> str:
+    """Title, recordings, and a banner where the data were generated."""
+    metrics = run.metrics
+    recordings = list(metrics.get("recordings") or {})
+    what = "1 recording" if len(recordings) == 1 else f"{len(recordings)} recordings"
+    listed = first_of(recordings)
+    text = f"<h1>connfit: {escape(name)}</h1>\n"
+    if recordings:
+        unseen = list((metrics.get("held_out") or {}).get("recordings") or {})
+        also = f" Held out and only predicted: {first_of(unseen)}." if unseen else ""
+        model = f"A brain model, {UNTRAINED}, for" if is_untrained(metrics) else "A brain model fitted to"
+        text += page.paragraph(f"{model} {what}: {listed}.{also}", "soft")
+    if metrics.get("surrogate"):
+        text += (
+            '\n<p class="banner" role="note">SURROGATE: this brain and its activity were generated, not measured. '
+            "Nothing here is a finding about an animal.</p>"
+        )
+    return f"<header>\n{text}\n</header>"
+
+
+def summary(run: RunFiles) -> list[str]:
+    """Who wins, key numbers of the test part, and who is best in which row of its table."""
+    said = headline(run.metrics, config=run.config)
+    return [
+        *(f"<p>{page.with_code(one)}</p>" for one in said),
+        page.facts(key_facts(run)),
+        page.paragraph(verdict(comparison(run.metrics))),
+        page.paragraph(
+            "Skill: 1 is perfect, 0 is as good as repeating the last frame (persistence). FC: functional connectivity, "
+            "the correlations between units over time; 1 is that of the data. Pooled: over all units, so that those "
+            "that move most count most. Median unit: half of the units are predicted better, half worse; in brackets "
+            "its 95 % interval over stretches of time. Who wins is decided by the interval of the difference.",
+            "soft small",
+        ),
+    ]
+
+
+def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]) -> str:
+    """One line under the first figure: what to read before anything is concluded."""
+    counts = {status: sum(answer.status == status for _, answer in answers) for status in STATUSES}
+    said = ", ".join(f"{counts[status]} {words}" for status, words in STATUSES.items() if counts[status])
+    limitations = page.link(f"{len(limits)} limitation{'' if len(limits) == 1 else 's'}", "limitations")
+    questions = page.link(f"{len(answers)} questions", "questions")
+    return (
+        f"<p>Before anything is concluded: {limitations} that follow from these numbers, and {questions} of "
+        f"sceptical readers ({escape(said)}).</p>"
+    )
+
+
+def key_facts(run: RunFiles) -> list[Fact]:
+    """The numbers of the first screen; those that a run lacks are left out."""
+    rows = {row.key: row for row in comparison(run.metrics)}
+    each = contests(run.metrics)
+    found: list[Fact] = [_skill_fact(one) for one in each]
+    key = ("free_run", "fc_corr")
+    row = rows.get(key)
+    if row is not None and row.values.get(MODEL) is not None:
+        merit = row.merit
+        others = {name: value for name, value in row.values.items() if name not in (MODEL, *row.outside)}
+        scored = {name: value for name, value in others.items() if value is not None}
+        best = max(scored, key=lambda name: merit(scored[name]), default=None)
+        named = "untrained model" if best == INITIAL else best
+        note = f"best other: {named} {number(scored[best])}" if best is not None else ""
+        itself = (run.metrics.get("data") or {}).get("fc_corr_train_vs_test")
+        if itself is not None:
+            note = "; ".join([*([note] if note else []), f"copy of the training FC {number(itself)}"])
+        found.append(("free run: FC correlation on test", number(row.values[MODEL]), note))
+    study = run.added.get(STUDY)
+    return [
+        *found,
+        *_units(run.metrics, each),
+        *_parameters(run.metrics),
+        *(_wiring(study) + _seeds(study) if study else []),
+        *_gradient(run.added.get(GRADIENT)),
+    ]
+
+
+def against_itself(metrics: Mapping[str, Any]) -> str:
+    """How alike the functional connectivities of the data's own parts are."""
+    data = metrics.get("data") or {}
+    value = data.get("fc_corr_train_vs_test")
+    if value is None:
+        reason = (data.get("reasons") or {}).get("fc_corr_train_vs_test", "it was not computed")
+        return f"Data against itself: not defined ({reason})."
+    return (
+        "Data against itself: functional connectivity (FC) of the training part and of the test part correlate at "
+        f"{number(value)}. "
+        "Any static copy of the training part reaches this; a model has to do better on the test part to have "
+        "learned more."
+    )
+
+
+def _skill_fact(one: Contest) -> Fact:
+    """Pooled skill at one horizon, with the median unit and the strongest baselines beside it."""
+    pooled, median = one.pooled, one.median
+    note = [] if median.ours is None else [f"median unit {with_interval(median.ours, median.our_interval)}"]
+    if pooled.baseline is not None:
+        theirs = f"strongest baseline: {pretty(pooled.baseline)} {number(pooled.theirs)}"
+        if median.baseline is not None:
+            name = "" if median.baseline == pooled.baseline else f" {pretty(median.baseline)}"
+            theirs += f", median unit{name} {number(median.theirs)}"
+        note.append(theirs)
+    return f"{frames_ahead(one.horizon)}: pooled skill on test", number(pooled.ours), "; ".join(note)
+
+
+def _units(metrics: Mapping[str, Any], each: Sequence[Contest]) -> list[Fact]:
+    """Units that the model predicts better than the strongest baseline, and than what needs no model."""
+    per_unit = (((metrics.get("parts") or {}).get("test") or {}).get("one_step") or {}).get("per_unit_skill") or {}
+    found: list[Fact] = []
+    side = next((one.median for one in each if one.horizon == 1), None)
+    if side is not None and side.baseline is not None and side.better is not None:
+        name = f"units better than {pretty(side.baseline)}, one frame ahead"
+        found.append((name, f"{side.better:,}", f"of {side.units:,}{p_in_words(side.p)}"))
+    if not per_unit.get("units"):
+        return found
+    of = f"of {per_unit['units']:,}; median skill {number(per_unit.get('median'))}"
+    if per_unit.get("above_both") is not None:
+        of += f"; {per_unit['above_both']:,} also better than their own mean"
+    return [*found, ("units better than persistence", f"{per_unit['above_persistence']:,}", of)]
+
+
+def _parameters(metrics: Mapping[str, Any]) -> list[Fact]:
+    parameters = sum((metrics.get("parameters") or {}).values())
+    observed = (metrics.get("observations") or {}).get("train")
+    if not parameters or not observed:
+        return []
+    which = "parameters per observation, none trained" if is_untrained(metrics) else "fitted parameters per observation"
+    return [(which, f"{parameters / observed:.3g}", f"{parameters:,} for {observed:,}")]
+
+
+def _wiring(study: Mapping[str, Any]) -> list[Fact]:
+    """The real wiring beside the best null connectome, one frame and some frames ahead."""
+    nulls = [row for row in study["rows"] if row["group"] == "null" and row["difference"] and row["counts"]]
+    horizons = [h for h in study["comparisons"]["horizons"] if h <= 10]
+    if not nulls or not horizons:
+        return []
+    h = str(max(horizons))
+    known = [row for row in nulls if row["difference"][h]["value"] is not None]
+    if not known:
+        return []
+    best = min(known, key=lambda row: row["difference"][h]["value"])
+    one = best["difference"][h]
+    interval = f"95 %: {span(one['low'], one['high'])}; " if one["low"] is not None else ""
+    ahead = "1 frame" if h == "1" else f"{h} frames"
+    median = one["median_unit"]["value"]
+    interval += f"median unit {number(median)}; " if median is not None else ""
+    note = f"{interval}best of {len(nulls)}: {row_name(best['name'])}"
+    return [(f"real wiring minus best null: skill {ahead} ahead", number(one["value"]), note)]
+
+
+def _seeds(study: Mapping[str, Any]) -> list[Fact]:
+    """How far seeds agree on what the fit did to the weights."""
+    groups = (study.get("reproducibility") or {}).get("groups") or []
+    weights = next((one for one in groups if one["group"] == "weights" and one["change_pearson"] is not None), None)
+    if weights is None:
+        return []
+    note = f"{weights['seeds']} seeds; 1 if they find the same"
+    return [("changes of weights: correlation between seeds", number(weights["change_pearson"]), note)]
+
+
+def _gradient(record: Mapping[str, Any] | None) -> list[Fact]:
+    if not record:
+        return []
+    group = main_group(record)
+    rows = list(record["parameters"].values())[-1]
+    cosines = {row["label"]: row["groups"][group]["cosine"] for row in rows}
+    note = f"D-RTRL {number(cosines.get('d-rtrl'))}; BPTT is 1"
+    hybrid = cosines.get("hybrid, K = 16")
+    return [(f"gradient of {group.replace('_', ' ')}: cosine, hybrid, K = 16", f"{hybrid:.4f}", note)] if hybrid else []

@@ -1,0 +1,155 @@
+"""Learning rates: relative to the size of what they move, and found on validation frames where nobody names them.
+
+Adam moves every number by about its learning rate, whatever the size of the number: one rate for weights of 2e-4 and
+for logarithms of time constants of order 1 freezes one of them or shakes the other. A rate here is a share of a group's
+size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from connfit.models.base import Params
+from connfit.models.cells.rate import RateModel
+from connfit.recordings.cohort import Cohort
+
+RATES = (1e-3, 1e-2, 1e-1)
+"""Learning rates that are tried."""
+
+BESIDE = ("bias", "drive")
+"""Groups through which activity is explained beside the wiring."""
+
+BESIDE_FACTORS = (1.0, 0.03)
+"""Factors that are tried for their rates, with each rate: they may overfit long before the weights do."""
+
+BETWEEN = 10**0.5
+"""Factor by which the best rate is at last tried to be higher and lower."""
+
+WITHOUT_VALIDATION = 1e-2
+"""The rate where there are no validation frames to find one on."""
+
+TRIALS = 10
+"""A trial has one of so many of the epochs of the first phase, at least `SHORTEST`, and a cosine of its own."""
+
+SHORTEST = 2
+
+
+@dataclass(frozen=True)
+class RateTrial:
+    """A short training from the start, and the best value of its epochs on validation (None: it diverged)."""
+
+    learning_rate: float
+    rate_scale: Mapping[str, float]
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates of a fit.
+
+    Parameters
+    ----------
+    learning_rate
+        At the start of the teacher-forced phase, as a share of each group's size.
+    rate_scale
+        Factor of a group; 1 for groups that are not in it.
+    sizes
+        Size of each group, by the key of its array (`parameter_sizes`).
+    trials
+        From what they were chosen; empty if they were given.
+    trial_epochs
+        Epochs of each trial.
+    """
+
+    learning_rate: float
+    rate_scale: Mapping[str, float]
+    sizes: Mapping[str, float]
+    trials: tuple[RateTrial, ...] = ()
+    trial_epochs: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        return msgspec.to_builtins(self)
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Rates:
+        """Inverse of `record`."""
+        return msgspec.convert(record, cls)
+
+
+def parameter_sizes(model: RateModel, params: Params, cohort: Cohort) -> dict[str, float]:
+    """Measure the size of each group of parameters before training, by the key of its array.
+
+    The root mean square of its starting values, but of logarithms 1, for they are relative already, and of biases the
+    standard deviation of what was recorded, for they are as large as the mean activity that they balance. Weights that
+    start near 0 count as even shares of their neuron's input, a drive that starts at 0 as one that would
+    be spread evenly.
+
+    Parameters
+    ----------
+    params
+        All groups before training.
+    cohort
+        Whose training frames say how much units vary.
+    """
+    sizes = {
+        key: float(np.sqrt(np.mean(np.square(np.asarray(value, np.float64))))) if value.size else 0.0
+        for key, value in params.items()
+    }
+    sizes["log_time_constants"] = 1.0
+    spread = []
+    for recording in cohort.recordings:
+        values, mask = recording.part("train")
+        spread.append(np.nanstd(np.where(mask, values, np.nan), axis=0))
+    sizes["bias"] = float(np.sqrt(np.nanmean(np.concatenate(spread) ** 2)))
+    if "weights" in sizes:
+        sizes["weights"] = max(sizes["weights"], model.neurons / max(model.connections, 1))
+    if "drive" in sizes:
+        sizes["drive"] = max(sizes["drive"], model.neurons**-0.5)
+    return sizes
+
+
+def find_rates(
+    train: Callable[[float, Mapping[str, float]], float],
+    groups: Sequence[str],
+    rate_scale: Mapping[str, float],
+    sizes: Mapping[str, float],
+    epochs: int,
+) -> Rates:
+    """Choose the learning rate, whether that of `BESIDE` is lower, and a rate in between, by trainings from the start.
+
+    Parameters
+    ----------
+    train
+        Trains a trial with a rate and factors, and returns its best value on validation, -inf if it diverges.
+    groups
+        That are trained.
+    rate_scale
+        Factors that are given; they are kept.
+    sizes, epochs
+        For the record.
+    """
+    trials: list[RateTrial] = []
+
+    def attempt(rate: float, scale: Mapping[str, float]) -> RateTrial:
+        value = train(rate, scale)
+        trials.append(RateTrial(rate, dict(scale), value if np.isfinite(value) else None))
+        return trials[-1]
+
+    beside = [group for group in groups if group in BESIDE and group not in rate_scale]
+    scales = [
+        {**rate_scale, **({} if factor == 1 else dict.fromkeys(beside, factor))} for factor in BESIDE_FACTORS
+    ] if beside else [rate_scale]  # fmt: skip
+    best = max((attempt(rate, scale) for rate in RATES for scale in scales), key=_value)
+    rates = best.learning_rate / BETWEEN, best.learning_rate * BETWEEN
+    best = max((best, *(attempt(rate, best.rate_scale) for rate in rates)), key=_value)
+    return Rates(best.learning_rate, best.rate_scale, sizes, tuple(trials), epochs)
+
+
+def _value(trial: RateTrial) -> float:
+    return float("-inf") if trial.value is None else trial.value

@@ -1,0 +1,377 @@
+"""A job: all the pieces that a configuration stands for, before anything is fitted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from connfit._system.heap import return_freed_arrays
+from connfit.config import Config, ModelConfig
+from connfit.connectome import Connectome
+from connfit.connectome.matching import UnitMatch, match_units
+from connfit.connectome.nulls import make_null
+from connfit.datasets.loading import (
+    connectome_from_config,
+    held_out_from_config,
+    preprocessing_steps,
+    recordings_from_config,
+)
+from connfit.errors import ConfigError, DataError, first_ten
+from connfit.models import RateModel, Readout, initial_parameters, regression_start, share_strengths, start_magnitudes
+from connfit.models.base import Params
+from connfit.models.cells.rate import reads_several
+from connfit.models.gains import SHARED, untyped_neurons
+from connfit.models.rollout import ModelForecaster
+from connfit.recordings import PART_NAMES, Recording
+from connfit.recordings.cohort import Cohort
+from connfit.training.fit import Fit, FitState, Progress, fit
+from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, Windowed
+from connfit.training.memory import MemoryEstimate, estimate_memory
+from connfit.training.recipe import Recipe, StartOptions, automatic, find_recipe, tuning_cohort
+from connfit.training.validation import (
+    Validation,
+    check_parts_scored,
+    horizons_fit,
+    members_left_out,
+    selection_measure,
+    validate,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """All the pieces that a configuration stands for.
+
+    Attributes
+    ----------
+    config
+        Names of recordings and preprocessing are spelt out. What says `"auto"` stays so: a study finds it anew for each
+        of its rows.
+    options
+        Section `model` as it was built: what says `"auto"` in `config` has been found.
+    recipe
+        How that was found.
+    matches
+        For each recording, held-out ones included, which units are which neurons (of a region: those that lie in it).
+    regression
+        What a start by regression found, ready for JSON: `own` past by unit, `factors` of excitatory and inhibitory
+        connections, `growth` of the fastest growing pattern per frame.
+    """
+
+    config: Config
+    options: ModelConfig
+    recipe: Recipe
+    connectome: Connectome
+    cohort: Cohort
+    readout: Readout
+    model: RateModel
+    params: Params
+    learner: Windowed
+    trained: tuple[str, ...]
+    matches: dict[str, UnitMatch]
+    regression: dict[str, Any] | None = None
+
+    def fit(
+        self,
+        *,
+        state: FitState | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_epoch: Callable[[FitState], None] | None = None,
+    ) -> Fit:
+        """Fit; see `connfit.training.fit.fit`."""
+        return fit(
+            self.model, self.params, self.cohort, self.learner, self.config.train,
+            trained=self.trained, seed=self.config.seed, state=state, on_progress=on_progress, on_epoch=on_epoch,
+        )  # fmt: skip
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trained numbers of each group (0 for a group that is fixed or absent)."""
+        sizes = {
+            ("time_constants" if key == "log_time_constants" else key): int(value.size)
+            for key, value in self.params.items()
+        }
+        always = ("weights", "time_constants", "bias", "drive")
+        groups = (*always, *(group for group in ("gains", "readout") if group in sizes))
+        return {group: sizes.get(group, 0) if group in self.trained else 0 for group in groups}
+
+    def cautions(self) -> list[str]:
+        """What in the data a rate model cannot follow, with what to do about it."""
+        found = []
+        if self.config.model.strengths == "gain_per_type_pair":
+            column = self.config.model.type_column
+            untyped = untyped_neurons(self.connectome, column)
+            if untyped:
+                found.append(
+                    f"{untyped:,} of {self.connectome.n:,} neurons have no {column}: they share gains as if of one type"
+                )
+        found += members_left_out(self.cohort, self.config.train)
+        for recording in self.cohort.recordings:
+            values, mask = recording.part("train")
+            below = float((values[mask] < 0).mean())
+            if below > 0.05:
+                found.append(
+                    f"{recording.name}: {below:.0%} of the observed training values are below 0, where rates cannot "
+                    "go: add the preprocessing step scale"
+                )
+        for name, units in self.cohort.left_out.items():
+            if units:
+                found.append(
+                    f"held-out {name}: {len(units)} units that no other recording has are left out of its scores: "
+                    f"{first_ten(units)}"
+                )
+        return found
+
+    def observations(self) -> dict[str, int]:
+        """Values of each part that are scored: in the loss, or one frame ahead; see `Cohort.scored`."""
+        warmup = self.config.train.warmup_frames
+        return {part: sum(self.cohort.scored(part, warmup_frames=warmup)) for part in PART_NAMES}
+
+    def memory(self) -> MemoryEstimate:
+        """What the fit will need; see `connfit.training.memory.estimate_memory`."""
+        return estimate_memory(self.model, self.params, self.cohort, self.learner, self.config.train, self.trained)
+
+    def fingerprint(self) -> str:
+        """SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
+        digest = hashlib.sha256()
+        brain = self.connectome
+        for array in (brain.indptr, brain.indices, brain.counts, brain.signs, brain.electrical):
+            digest.update(np.ascontiguousarray(array).data)
+        for column in ("id", "region"):
+            digest.update("\n".join(brain.neurons[column].astype(str)).encode())
+        for recording in (*self.cohort.recordings, *self.cohort.held_out):
+            digest.update("\n".join((recording.name, repr(recording.frame_rate), *recording.units)).encode())
+            digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)).data)
+            digest.update(np.ascontiguousarray(recording.mask).data)
+        return digest.hexdigest()
+
+
+def prepare(config: Config, recipe: Recipe | None = None) -> Job:
+    """Load the data that a configuration names and build model, start and learner.
+
+    Parameters
+    ----------
+    recipe
+        What was found earlier for options that say `"auto"`; default: it is found now, from training and validation
+        frames (`connfit.training.recipe`).
+
+    Raises
+    ------
+    ConnfitError
+        If data or options are wrong.
+    """
+    return_freed_arrays()
+    connectome = connectome_from_config(config.data)
+    if config.data.null is not None:
+        connectome = make_null(connectome, config.data.null, config.seed)
+    recordings, held_out = recordings_from_config(config.data), held_out_from_config(config.data)
+    column = _unit_column(config, connectome, recordings[0])
+    policy = config.data.unmatched_units
+    matches = {
+        one.name: match_units(one.units, connectome, column=column, unmatched=policy)
+        for one in (*recordings, *held_out)
+    }
+    cohort = Cohort.of(
+        [one.select_units(matches[one.name].matched) for one in recordings],
+        held_out=[one.select_units(matches[one.name].matched) for one in held_out],
+        substeps=config.data.substeps,
+    )
+    # What leaves nothing to fit is an error before anything is written.
+    cohort.change_variance()
+    check_parts_scored(cohort, config.train)
+    if column == "region":
+        readout = Readout.by_anatomy(connectome, cohort.units, learned=config.model.learned_readout)
+    else:
+        readout = Readout.by_name(connectome, cohort.units, column=column, learned=config.model.learned_readout)
+    learner = _learner(config, cohort)
+    if recipe is None:
+        recipe = _find_recipe(config, connectome, cohort, readout, learner)
+    options = recipe.resolve(config.model)
+    model, params, regression = _model_and_start(options, config.seed, connectome, cohort, readout)
+    trained = _trained(config, model)
+    resolved = msgspec.structs.replace(
+        config,
+        data=msgspec.structs.replace(
+            config.data,
+            recordings=_names(config, recordings),
+            held_out=tuple(one.name for one in held_out),
+            preprocess=preprocessing_steps(config.data),
+        ),
+        model=msgspec.structs.replace(
+            config.model, readout="anatomical" if column == "region" else "names", learn=trained
+        ),
+        learner=msgspec.structs.replace(
+            config.learner,
+            preset=None,
+            window=learner.window,
+            credit=learner.credit,
+            carry=learner.carry,
+            history=learner.history,
+        ),
+    )
+    return Job(
+        resolved, options, recipe, connectome, cohort, readout, model, params, learner, trained, matches, regression
+    )
+
+
+def _find_recipe(config: Config, connectome: Connectome, cohort: Cohort, readout: Readout, learner: Windowed) -> Recipe:
+    """Find what says `"auto"` by the predictions of untrained models on validation frames."""
+    if not automatic(config.model):
+        return Recipe({})
+    tuned, tuned_on = tuning_cohort(cohort)
+    weights = np.nan_to_num(1 / tuned.change_variance())
+    horizons = horizons_fit(tuned)
+
+    def score(options: ModelConfig) -> Validation:
+        model, params, _ = _model_and_start(options, config.seed, connectome, tuned, readout)
+        return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons)
+
+    single_steps = cohort.substeps == 1
+    fades = learner.carry in ("trace", "none")  # else traces would not know when a single neuron's state was moved
+    return find_recipe(
+        config.model,
+        score,
+        forcible=single_steps and not readout.learned and (fades or reads_several(readout)),
+        regressible=single_steps,
+        tuned_on=tuned_on,
+        measure=selection_measure(horizons=horizons),
+    )
+
+
+def _model_and_start(
+    options: ModelConfig, seed: int, connectome: Connectome, cohort: Cohort, readout: Readout
+) -> tuple[RateModel, Params, dict[str, Any] | None]:
+    """The model, its parameters before training, and what a regression for them found."""
+    radius = options.spectral_radius
+    start = StartOptions.of(options)
+    regressed = start.drive_start == "regression"
+    if start.drive_ridge and not regressed:
+        raise ConfigError(
+            f"model.drive_ridge = {start.drive_ridge:g} is of a start by regression, but model.drive_start = "
+            f"{options.drive_start!r}: set one of the two to its default"
+        )
+    if cohort.substeps > 1:
+        for option, chosen in {"state_forcing": start.state_forcing, "drive_start": regressed}.items():
+            if chosen:
+                raise ConfigError(
+                    f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
+                    f"data.substeps = {cohort.substeps}: set one of the two to its default"
+                )
+    model = RateModel.of(
+        connectome,
+        readout,
+        step_s=cohort.step_s,
+        drive=options.drive,
+        nonlinearity=options.nonlinearity,
+        bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
+        state_forcing=start.state_forcing,
+    )
+    time_constant_s = start.time_constant_frames / cohort.frame_rate
+    hidden_time_constants_s = _seconds(options.hidden_time_constant_frames, cohort)
+    shared, magnitudes, begin = options.strengths in SHARED, None, None
+    if shared or regressed:
+        radius = None if regressed else radius
+        magnitudes = start_magnitudes(model, connectome, start.weights, spectral_radius=radius, seed=seed)
+    if regressed and magnitudes is not None:
+        begin = regression_start(
+            model,
+            connectome,
+            readout,
+            magnitudes,
+            cohort.training_frames(),
+            time_constant_s=time_constant_s,
+            hidden_time_constants_s=hidden_time_constants_s,
+            drive_ridge=start.drive_ridge,
+            own_shrinkage=start.own_shrinkage,
+            seed=seed,
+        )
+        magnitudes = begin.magnitudes
+    if shared and magnitudes is not None:
+        model = share_strengths(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
+    params = initial_parameters(
+        model,
+        connectome,
+        readout,
+        weights=start.weights,
+        spectral_radius=radius,
+        weight_spread=options.weight_spread,
+        time_constant_s=time_constant_s,
+        hidden_time_constants_s=hidden_time_constants_s,
+        drive_start=start.drive_start,
+        mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
+        regression=begin,
+        seed=seed,
+    )
+    return model, params, None if begin is None else begin.facts(cohort.units)
+
+
+def _trained(config: Config, model: RateModel) -> tuple[str, ...]:
+    """Groups to train: those that are asked for, else all that are not fixed."""
+    learn, strengths = config.model.learn, config.model.strengths
+    present = tuple(group for group in model.groups if group != "weights" or strengths != "fixed")
+    if learn is None:
+        trained = present
+    else:
+        absent = [group for group in learn if group not in present]
+        if absent:
+            raise ConfigError(
+                f"model.learn: there is no group {absent[0]!r} with model.strengths = {strengths!r}, model.drive = "
+                f"{config.model.drive!r} and model.learned_readout = {str(config.model.learned_readout).lower()}; "
+                f"there are {', '.join(present)}"
+            )
+        trained = tuple(learn)
+    if (config.train.l1_weights or config.train.l2_weights) and "weights" not in trained:
+        raise ConfigError("train.l1_weights and train.l2_weights are penalties on weights, which are not trained here")
+    return trained
+
+
+def _seconds(frames: tuple[float, float] | None, cohort: Cohort) -> tuple[float, float] | None:
+    return None if frames is None else (frames[0] / cohort.frame_rate, frames[1] / cohort.frame_rate)
+
+
+def _names(config: Config, recordings: tuple[Recording, ...]) -> tuple[str, ...]:
+    """Names of a dataset's recordings, spelt out, so that "all" stays what it was."""
+    if config.data.dataset in (None, "demo") or config.data.recording_files is not None:
+        return config.data.recordings
+    return tuple(recording.name for recording in recordings)
+
+
+def _unit_column(config: Config, connectome: Connectome, recording: Recording) -> str:
+    """Column of the neuron table that unit names belong to: regions for anatomy, else ids."""
+    if config.model.readout != "auto":
+        return "region" if config.model.readout == "anatomical" else "id"
+    ids = set(connectome.neurons["id"].astype(str))
+    regions = set(connectome.neurons["region"]) - {""}
+    if connectome.regions is not None:
+        regions = set(connectome.regions.names)
+    by_id, by_region = sum(unit in ids for unit in recording.units), sum(unit in regions for unit in recording.units)
+    if not by_id and not by_region:
+        raise DataError(
+            f"no unit of recording {recording.name!r} is a neuron id or a region of connectome {connectome.name!r}: "
+            f"{', '.join(recording.units[:5])} ...",
+            fix="Rename the units, or choose other columns of the neuron table",
+        )
+    return "id" if by_id >= by_region else "region"
+
+
+def _learner(config: Config, cohort: Cohort) -> Windowed:
+    options = config.learner
+    dtype = options.trace_dtype
+    if options.preset is None:
+        credit = options.credit or "network"
+        carry = options.carry or ("none" if credit == "none" else "trace")
+        return Windowed(options.window, credit, carry, options.history, dtype, options.trace_decay)
+    for option in ("credit", "carry", "history"):
+        if getattr(options, option) is not None:
+            raise ConfigError(
+                f"learner.preset = {options.preset!r} and learner.{option} = {getattr(options, option)!r} are both "
+                "set: keep one"
+            )
+    credit, carry = PRESETS[options.preset]
+    longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
+    window = {"bptt": longest, "immediate": IMMEDIATE_WINDOW}.get(options.preset, options.window)
+    return Windowed(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)

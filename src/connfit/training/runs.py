@@ -1,0 +1,296 @@
+"""A run: from a configuration to a directory that holds all that is needed to read, resume and repeat it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import platform
+import resource
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import msgspec
+import numpy as np
+
+from connfit import config as configuration
+from connfit._io import read_arrays, write_arrays, write_bytes, write_json
+from connfit._system.heap import return_freed_pieces
+from connfit.config import FALLBACK, Config
+from connfit.connectome.matching import UnitMatch
+from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.models import RateModel
+from connfit.models.base import Params
+from connfit.models.gains import SHARED, share_gains
+from connfit.recordings import PART_NAMES, Recording
+from connfit.training.fit import Fit, FitState, Progress
+from connfit.training.learning_rates import Rates
+from connfit.training.memory import check_memory
+from connfit.training.optimiser import state_arrays, state_from_arrays
+from connfit.training.problem import Job, prepare
+from connfit.training.recipe import Recipe
+
+PACKAGES = ("connfit", "jax", "jaxlib", "numpy", "scipy", "optax")
+CHECKPOINT = Path("checkpoints", "latest.npz")
+
+
+def start(
+    config: Config,
+    out: str | Path,
+    *,
+    command: str = "",
+    on_progress: Callable[[Progress], None] | None = None,
+    on_prepared: Callable[[Job], None] | None = None,
+) -> Fit:
+    """Make a run directory and fit.
+
+    Raises
+    ------
+    ConfigError
+        If the directory holds a run already.
+    """
+    out = Path(out)
+    if (out / "config.json").exists():
+        raise ConfigError(f"{out} holds a run already: resume it, or give another --out")
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file: give a folder to --out")
+    job = prepare(config)
+    return_freed_pieces()
+    if config.train.check_memory:
+        check_memory(job.memory(), job.learner)
+    (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
+    job.connectome.save(out / "connectome.h5")
+    write_parameters(out / "parameters_initial.npz", job.model, job.params)
+    write_json(out / "record.json", _record(job, command))
+    write_json(out / "config.json", configuration.to_dict(job.config))
+    if on_prepared is not None:
+        on_prepared(job)
+    job.connectome.release_pages()
+    return _continue(job, out, None, on_progress)
+
+
+def resume(
+    out: str | Path,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_prepared: Callable[[Job], None] | None = None,
+) -> Fit:
+    """Go on with an interrupted run from its last checkpoint, to the numbers that it would have reached.
+
+    Raises
+    ------
+    DataError
+        If the directory holds no run, or its data have changed.
+    """
+    out = Path(out)
+    job = load_job(out)
+    state = _read_state(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
+    if on_prepared is not None:
+        on_prepared(job)
+    for left_over in out.rglob(".*.part"):
+        left_over.unlink()
+    if state is not None and state.finished and (out / "parameters.npz").exists():
+        return _finished(job, out, state)
+    return _continue(job, out, state, on_progress)
+
+
+def load_job(out: Path) -> Job:
+    """The job of a run directory, with the data it was made from.
+
+    Raises
+    ------
+    DataError
+        If the directory holds no run, or its data have changed since.
+    """
+    if not (out / "config.json").is_file():
+        raise DataError("no run here", path=out, fix="Give the folder that `connfit fit --out` wrote")
+    try:
+        record = msgspec.json.decode((out / "record.json").read_bytes())
+        fingerprint = record["data_fingerprint"]
+        # Runs of versions without a recipe used what it falls back to.
+        recipe = Recipe.of_record(record["recipe"]) if "recipe" in record else Recipe(FALLBACK)
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+        raise DataError(f"damaged ({error})", path=out / "record.json") from error
+    job = prepare(configuration.read(out / "config.json"), recipe)
+    if fingerprint != job.fingerprint():
+        raise DataError(
+            "the data, after preprocessing, are not those that this run was made from",
+            path=out,
+            fix="Restore the files, or start a new run",
+        )
+    return job
+
+
+def load_fit(out: str | Path) -> Fit:
+    """The fitted model of a run directory.
+
+    Raises
+    ------
+    DataError
+        If the directory holds no finished run.
+    """
+    out = Path(out)
+    job = load_job(out)
+    if not (out / "parameters.npz").exists():
+        raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
+    return _finished(job, out, _read_state(out / CHECKPOINT))
+
+
+def _finished(job: Job, out: Path, state: FitState) -> Fit:
+    arrays, meta = read_arrays(out / "parameters.npz")
+    params = from_arrays(arrays)
+    # What gains multiply is computed again from the connectome; ARPACK's scale of it is good to 1e-4.
+    if "gains" in params and not np.allclose(arrays["weights"], job.model.magnitudes(params), rtol=1e-3):
+        raise DataError(
+            "the magnitudes that its gains multiply are not those that this version of connfit computes",
+            path=out / "parameters.npz",
+            fix="Fit it again",
+        )
+    performance, best = meta["performance"], state.kept_epoch()
+    return Fit(job.model, params, job.params, job.cohort, state.history, performance, state.rates, best)
+
+
+def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:
+    def save(now: FitState) -> None:
+        _write_state(out / CHECKPOINT, now, job.config.train.optimiser)
+        if now.history:
+            _write_history(out / "history.csv", now)
+
+    try:
+        result = job.fit(state=state, on_progress=on_progress, on_epoch=save)
+    except DivergedError as error:
+        kept = out / CHECKPOINT
+        good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint before it"
+        raise DivergedError(f"{error}; {good}", epoch=error.epoch) from error
+    performance = {**result.performance, "peak_rss_bytes": peak_rss_bytes()}
+    if result.rates is not None:
+        record = msgspec.json.decode((out / "record.json").read_bytes())
+        write_json(out / "record.json", {**record, "learning_rates": result.rates.record()})
+    if job.config.model.strengths in SHARED:
+        options = job.config.model
+        table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
+        gains = {"start": np.asarray(job.params["gains"]), "fitted": np.asarray(result.params["gains"])}
+        write_bytes(out / "gains.csv", table.assign(**gains).to_csv(index=False).encode())
+    write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), {"performance": performance})
+    return replace(result, performance=performance)
+
+
+def to_arrays(model: RateModel, params: Params) -> dict[str, np.ndarray]:
+    """Parameters as they are stored: also time constants in seconds, and magnitudes of connections that share gains."""
+    arrays = {key: np.asarray(value) for key, value in params.items() if key != "log_time_constants"}
+    return {
+        **arrays,
+        "weights": np.asarray(model.magnitudes(params)),
+        "log_time_constants": np.asarray(params["log_time_constants"]),
+        "time_constants": np.exp(params["log_time_constants"]),
+    }
+
+
+def from_arrays(arrays: dict[str, np.ndarray]) -> Params:
+    """Inverse of `to_arrays`."""
+    derived = {"time_constants", *(["weights"] if "gains" in arrays else [])}
+    return {key: jnp.asarray(value) for key, value in arrays.items() if key not in derived}
+
+
+def write_parameters(path: Path, model: RateModel, params: Params) -> None:
+    """Write all groups to one NPZ file."""
+    write_arrays(path, to_arrays(model, params))
+
+
+def peak_rss_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss: on Linux a new program inherits that of the process that started it.
+        high_water = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(high_water.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _write_state(path: Path, state: FitState, optimiser: str) -> None:
+    arrays = {f"params/{key}": np.asarray(value) for key, value in state.params.items()}
+    arrays |= {f"best/{key}": value for key, value in state.best_params.items()}
+    arrays |= state_arrays(state.optimiser)
+    meta = {
+        "phase": state.phase,
+        "epoch": state.epoch,
+        "best_value": None if np.isinf(state.best_value) else state.best_value,
+        "best_epoch": state.best_epoch,
+        "since_best": state.since_best,
+        "finished": state.finished,
+        "history": state.history,
+        "rates": None if state.rates is None else state.rates.record(),
+        "optimiser": optimiser,
+    }
+    write_arrays(path, arrays, meta)
+
+
+def _read_state(path: Path) -> FitState:
+    arrays, meta = read_arrays(path)
+
+    def group(prefix: str) -> dict[str, np.ndarray]:
+        return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+    def on_device(prefix: str) -> Params:
+        return {key: jnp.asarray(value) for key, value in group(prefix).items()}
+
+    # Checkpoints of releases that had Adam alone do not name it.
+    moments = state_from_arrays(meta.pop("optimiser", "adam"), arrays)
+    if meta["best_value"] is None:
+        meta["best_value"] = float("-inf")
+    meta["history"] = tuple(meta["history"])
+    rates = meta.pop("rates", None)
+    meta["rates"] = None if rates is None else Rates.of_record(rates)
+    return FitState(params=on_device("params/"), optimiser=moments, best_params=group("best/"), **meta)
+
+
+def _write_history(path: Path, state: FitState) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(state.history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(state.history)
+    write_bytes(path, text.getvalue().encode())
+
+
+def _record(job: Job, command: str) -> dict[str, Any]:
+    memory = job.memory()
+    return {
+        "command": command,
+        "versions": {**{package: version(package) for package in PACKAGES}, "python": platform.python_version()},
+        "machine": platform.machine(),
+        "seed": job.config.seed,
+        "data_fingerprint": job.fingerprint(),
+        "connectome": {**job.connectome.summary(), "notes": dict(job.connectome.notes)},
+        "recordings": {one.name: _recording_record(one, job.matches[one.name]) for one in job.cohort.recordings},
+        "held_out": {
+            one.name: {
+                **_recording_record(one, job.matches[one.name]),
+                "left_out": list(job.cohort.left_out[one.name]),
+            }
+            for one in job.cohort.held_out
+        },
+        "cautions": job.cautions(),
+        "recipe": job.recipe.record(),
+        "regression": job.regression,
+        "observations": job.observations(),
+        "observed": {part: job.cohort.observations(part) for part in PART_NAMES},
+        "parameters": job.parameter_counts(),
+        "memory_estimate_bytes": {**memory.parts, "total": memory.total},
+    }
+
+
+def _recording_record(recording: Recording, match: UnitMatch) -> dict[str, Any]:
+    return {
+        "frames": recording.frames,
+        "frame_rate_hz": recording.frame_rate,
+        "units": len(recording.units),
+        "kind": recording.kind,
+        "value_units": recording.value_units,
+        "parts": msgspec.to_builtins(recording.require_parts()),
+        "steps": [dict(step) for step in recording.steps],
+        "notes": dict(recording.notes),
+        **match.record(),
+    }

@@ -1,0 +1,188 @@
+"""What epochs of a fit are compared by: predictions of the validation part, one frame and several frames ahead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from connfit.config import TrainConfig
+from connfit.errors import ConfigError
+from connfit.models.rollout import ModelForecaster
+from connfit.recordings import PART_NAMES, Recording
+from connfit.recordings.cohort import Cohort
+
+SELECTION_HORIZONS = (1, 2, 5, 10)
+SELECTION_STARTS = 32
+SELECTION_FRAMES_BEFORE = 100  # of the recording, after a settled start: enough for all but the slowest neurons
+
+
+class Validation(NamedTuple):
+    """Skill over persistence one frame ahead, and the value by which epochs are compared (higher is better).
+
+    The value is -inf where the prediction is not finite, so that such parameters are never the best.
+    """
+
+    value: float
+    skill: float
+
+
+def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
+    """Refuse a fit in which training or selection would score nothing.
+
+    Raises
+    ------
+    ConfigError
+        Names the option, the recording and what would be right.
+    """
+    if not config.epochs + config.free_run_epochs:
+        return
+    if not any(cohort.scored("train", warmup_frames=config.warmup_frames)):
+        longest = max(cohort.recordings, key=lambda one: one.require_parts().length("train"))
+        frames = longest.require_parts().length("train")
+        scorable = max(cohort.scored("train"))
+        what = (
+            f"train.warmup_frames = {config.warmup_frames} leaves nothing to train on: the longest training part "
+            f"(recording {longest.name!r}) has {frames} frames, the first {config.warmup_frames + 1} of which are not "
+            "scored"
+        )
+        fix = (
+            f"Set train.warmup_frames to {max(frames // 4, 0)} or less, raise data.train, or give longer recordings"
+            if scorable
+            else "No unit is observed there after its first frame"
+        )
+        raise ConfigError(f"{what}. {fix}")
+    lengths = [one.require_parts().length("validation") for one in cohort.recordings]
+    if not any(lengths):
+        return
+    longest = cohort.recordings[int(np.argmax(lengths))].name
+    if config.select_on == "horizon":
+        if max(lengths) <= SELECTION_HORIZONS[-1]:
+            raise ConfigError(
+                f"train.select_on = 'horizon' needs more than {SELECTION_HORIZONS[-1]} validation frames, the longest "
+                f"validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or raise "
+                "data.validation"
+            )
+        counts = sum(_selection_pairs(cohort, member) for member in range(len(lengths)))
+        empty = [ahead for ahead, count in zip(SELECTION_HORIZONS, np.atleast_1d(counts), strict=True) if not count]
+        if empty:
+            raise ConfigError(
+                f"train.select_on = 'horizon' finds no unit of the validation parts that is observed at a start and "
+                f"{empty[0]} frames later; set it to 'one_step', or data.validation = 0 to fit without selection"
+            )
+    if not any(cohort.scored("validation")):
+        raise ConfigError(
+            f"data.validation leaves nothing to compare epochs by: the longest validation part (recording {longest!r}) "
+            f"has {max(lengths)} frames, and no unit is observed in two frames in a row; raise data.validation, or set "
+            "it to 0 to fit without selection"
+        )
+
+
+def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
+    """Recordings that take no part in training, in the selection of epochs or in the test scores, in words."""
+    found = []
+    trained = cohort.scored("train", warmup_frames=config.warmup_frames)
+    checked, tested = cohort.scored("validation"), cohort.scored("test")
+    for member, recording in enumerate(cohort.recordings):
+        parts = recording.require_parts()
+        train, validation, test = (parts.length(part) for part in PART_NAMES)
+        if not trained[member]:
+            found.append(
+                f"{recording.name}: contributes nothing to the loss: of its {train} training frames the first "
+                f"{min(config.warmup_frames + 1, train)} are not scored (train.warmup_frames = "
+                f"{config.warmup_frames}), and nothing is observed after them"
+            )
+        if validation and not checked[member]:
+            found.append(
+                f"{recording.name}: no unit is observed in two frames in a row in its {validation} validation frames: "
+                "it does not count when epochs are compared"
+            )
+        elif validation and config.select_on == "horizon" and not _selection_pairs(cohort, member).all():
+            found.append(
+                f"{recording.name}: its {validation} validation frames are too few for {SELECTION_HORIZONS[-1]} frames "
+                "ahead: it does not count in every horizon when epochs are compared"
+            )
+        if not tested[member]:
+            found.append(
+                f"{recording.name}: nothing is scored in its {test} test frames: no unit is observed in two frames in "
+                "a row"
+            )
+    return found
+
+
+def _selection_starts(start: int, stop: int) -> Int[np.ndarray, "S"]:
+    """Frames of a validation part that forecasts start from; none if it is shorter than the longest horizon."""
+    last = stop - 1 - SELECTION_HORIZONS[-1]
+    if last < start:
+        return np.zeros(0, int)
+    return np.unique(np.linspace(start, last, SELECTION_STARTS).astype(int))
+
+
+def _selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
+    """Values of a recording's validation part that are scored at each of `SELECTION_HORIZONS`."""
+    recording = cohort.recordings[member]
+    starts = _selection_starts(*recording.require_parts().validation)
+    at = starts[:, None] + np.array(SELECTION_HORIZONS)
+    return (recording.mask[at] & recording.mask[starts][:, None]).sum(axis=(0, 2))
+
+
+def horizons_fit(cohort: Cohort) -> bool:
+    """Whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
+    pairs = np.sum([_selection_pairs(cohort, member) for member in range(len(cohort.recordings))], axis=0)
+    return bool(pairs.all())
+
+
+def selection_measure(*, horizons: bool) -> str:
+    """What the value of a validation is, in words."""
+    if not horizons:
+        return "skill over persistence one frame ahead, units by their change from frame to frame"
+    *some, last = SELECTION_HORIZONS
+    ahead = f"{', '.join(map(str, some))} and {last}"
+    return f"mean skill over persistence {ahead} frames ahead, units by their change from frame to frame"
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def validate(forecaster: ModelForecaster, unit_weights: Float[np.ndarray, "P R"], *, horizons: bool) -> Validation:
+    """Score a model on the validation parts of its cohort.
+
+    Parameters
+    ----------
+    unit_weights
+        Weight of a unit's squared error in each recording, as in the loss.
+    horizons
+        Compare by the mean skill over `SELECTION_HORIZONS` instead of that of one frame ahead.
+    """
+    cohort, ahead = forecaster.cohort, np.array(SELECTION_HORIZONS)
+    one_step, later = np.zeros((2, 1)), np.zeros((2, len(ahead)))
+    for member, recording in enumerate(cohort.recordings):
+        start, stop = recording.require_parts().validation
+        if start == stop:
+            continue
+        first = max(0, start - SELECTION_FRAMES_BEFORE)
+        part = replace(recording, values=recording.values[first:stop], mask=recording.mask[first:stop], parts=None)
+        start, stop = start - first, stop - first
+        starts = _selection_starts(start, stop)[: None if horizons else 0]
+        next_frame, forecast = forecaster.one_step_and_horizon(part, starts, int(ahead[-1]))
+        weights = unit_weights[cohort.columns[member], member]
+        frames = np.arange(max(start, 1), stop)
+        one_step += _squares(part, next_frame[frames, None], frames - 1, np.ones(1, int), weights)
+        later += _squares(part, forecast[:, ahead - 1], starts, ahead, weights)
+    skill = float(1 - one_step[0, 0] / one_step[1, 0])
+    value = float(np.mean(1 - later[0] / later[1])) if horizons else skill
+    return Validation(value if np.isfinite(value) else float("-inf"), skill)
+
+
+def _squares(
+    recording: Recording,
+    forecast: Float[np.ndarray, "S H P"],
+    starts: Int[np.ndarray, "S"],
+    ahead: Int[np.ndarray, "H"],
+    weights: Float[np.ndarray, "P"],
+) -> Float[np.ndarray, "2 H"]:
+    """Weighted squared errors of a forecast and of persistence, where start and target were observed."""
+    at = starts[:, None] + ahead
+    weighted = recording.mask[at] * recording.mask[starts][:, None] * weights
+    truth, now = np.nan_to_num(recording.values[at]), np.nan_to_num(recording.values[starts])[:, None]
+    return np.stack([(weighted * (predicted - truth) ** 2).sum(axis=(0, 2)) for predicted in (forecast, now)])
