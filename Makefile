@@ -32,6 +32,7 @@ bench-fly: $(STAMP)
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
+	$(BIN)/lint-imports
 
 lint: check
 	$(BIN)/ruff format --check .

@@ -26,6 +26,7 @@ from connfit.evaluation.metrics_file import write_metrics
 from connfit.models.rollout import ModelForecaster
 from connfit.recordings import Recording
 from connfit.report.figures.analysis_figures import cell_of, density, fitted_density
+from connfit.report.result_figures import draw_analysis
 from connfit.report.sections import analysis_section
 from connfit.report.sections.analysis_section import analysis_blocks, analysis_drawings, read_analysis
 from connfit.training import runs
@@ -190,6 +191,7 @@ def test_files_of_an_analysis(analysed: tuple[Path, dict]) -> None:
     assert radius == record["stability"]["after"]["jacobian_closed"]["radius"]
     # A start at synapse counts has their ranks, but for ties.
     assert record["weights"]["statistics"]["rank_correlation_with_counts"]["before"] == pytest.approx(1, abs=1e-6)
+    draw_analysis(out)
     for name in ("eigenvalues", "branching", "weights_and_counts", "time_constants_by_group"):
         assert (out / "analysis" / f"{name}.png").stat().st_size > 5000
 

@@ -12,8 +12,9 @@ import pytest
 from small import write_files
 from typer.testing import CliRunner
 
-from connfit import __version__, cli, report
+from connfit import cli, report
 from connfit._io import read_arrays
+from connfit._version import __version__
 from connfit.training import runs as run
 
 

@@ -111,7 +111,7 @@ def test_fetch_names_what_failed(server: FileServer, connfit, tmp_path: Path) ->
 def test_a_bar_is_shown_in_a_terminal(server: FileServer, connfit, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    monkeypatch.setattr("connfit.cli.data.err_console", Console(stderr=True, force_terminal=True, width=100))
+    monkeypatch.setattr("connfit.cli.data_command.err_console", Console(stderr=True, force_terminal=True, width=100))
     server.files["/one"].breaks = [10_000]
     code, _, err = connfit("data", "fetch", "worm")
     assert code == 0 and "30.0/30.0 kB" in err and "trying again" in err

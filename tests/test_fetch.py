@@ -297,8 +297,8 @@ def test_one_process_at_a_time(server: FileServer, tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from connfit.data import download
-from connfit.data.dataset import DataFile
+from connfit.datasets import download
+from connfit.datasets.dataset import DataFile
 download._CHUNK = 1000
 url, target, checksum, size = sys.argv[1:]
 download.download_file(DataFile("a.bin", int(size), checksum, url), Path(target))

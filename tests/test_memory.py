@@ -151,7 +151,7 @@ def test_a_fit_that_does_not_fit_stops_with_advice() -> None:
 
 
 def test_a_run_checks_before_it_makes_its_folder(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from connfit.cli.console import dataset_config
+    from connfit.cli.terminal import dataset_config
     from connfit.config import override
     from connfit.training import runs
 

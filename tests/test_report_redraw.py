@@ -17,6 +17,7 @@ from connfit import cli, report
 from connfit.analysis import pipeline, recovery
 from connfit.analysis.gradients import gradcheck
 from connfit.evaluation import evaluate_run
+from connfit.report import result_figures
 from connfit.report.figures import gradient_figure, perturbation_figure, recovery_figure
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.picture_budget import draw_all
@@ -74,6 +75,7 @@ def test_every_command_that_adds_files_draws_the_report_again(
         (pipeline, "analyze_run", lambda *_, **__: ({}, folder / "analysis")),
         (analysis_section, "print_analysis", nothing),
         (perturbation_figure, "print_perturbation", nothing),
+        *((result_figures, f"draw_{what}", nothing) for what in ("analysis", "gradients", "perturbation", "recovery")),
     ):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(
@@ -87,7 +89,7 @@ def test_every_command_that_adds_files_draws_the_report_again(
 
 
 def test_a_folder_that_is_no_evaluated_run_is_left_alone(tmp_path: Path) -> None:
-    from connfit.cli.console import draw_again
+    from connfit.cli.terminal import draw_again
 
     draw_again(tmp_path)
     assert list(tmp_path.iterdir()) == []

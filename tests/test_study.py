@@ -46,7 +46,7 @@ ROWS = ("shuffle_signs", "no_drive", "gain_per_type_pair", "mean", "var_ridge")
 OPTIONS = StudyOptions(seeds=2, rows=ROWS, jobs=2)
 STUDY = """
 import sys
-from connfit.study import StudyOptions, run_study
+from connfit.evaluation.study.run_study import StudyOptions, run_study
 if __name__ == "__main__":
     run_study(sys.argv[1], StudyOptions(seeds=2, rows=tuple(sys.argv[2:]), jobs=2))
 """

@@ -10,7 +10,7 @@ from small import student, write_files
 
 from connfit import config as configuration
 from connfit import report
-from connfit.cli.evaluate import evaluate_and_report
+from connfit.cli.evaluate_command import evaluate_and_report
 from connfit.config import TrainConfig
 from connfit.evaluation.metrics_file import read_metrics
 from connfit.training import runs

@@ -21,6 +21,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
+from connfit._version import __version__
+
 if TYPE_CHECKING:
     from connfit.config import Config, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
     from connfit.connectome import Connectome
@@ -35,8 +37,6 @@ if TYPE_CHECKING:
     from connfit.recordings.preprocess import apply_steps
     from connfit.training.fit import Fit, fit
     from connfit.training.learners import Windowed, preset
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Cohort",

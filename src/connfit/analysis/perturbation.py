@@ -117,7 +117,7 @@ def _set_and_rate(text: str) -> tuple[str, float]:
 
 
 def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | None = None) -> tuple[dict, Path]:
-    """Simulate on the fitted model of a run and write `perturbation.json`, `.npz`, `perturbation_neurons.csv`, figures.
+    """Simulate on the fitted model of a run and write `perturbation.json`, `.npz` and `perturbation_neurons.csv`.
 
     Parameters
     ----------
@@ -138,8 +138,6 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     ConnfitError
         If there is no finished fit, or a set or an option is wrong.
     """
-    from connfit.report.figures.perturbation_figure import write_figures
-
     folder = Path(folder)
     if name is not None and not re.fullmatch(r"\w[\w.=-]*", name):
         raise ConfigError(f"--name is {name!r}, but must be a name of letters, digits, '.', '=', '_' and '-'")
@@ -175,7 +173,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         "set_baseline": responses.set_baseline[every - 1 :: every],
         "set_perturbed": responses.set_perturbed[every - 1 :: every],
     }
-    from connfit import __version__
+    from connfit._version import __version__
 
     surrogate = [bool(one.notes.get("surrogate")) for one in (connectome, *cohort.recordings)]
     record: dict[str, Any] = {
@@ -210,7 +208,6 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     write_arrays(out / "perturbation.npz", traces, {"units": list(cohort.units), "sets": list(watched)})
     write_bytes(out / "perturbation_neurons.csv", _csv(connectome, responses, silenced).encode())
     write_json(out / "perturbation.json", record)
-    write_figures(record, traces, {"unit": cohort.units, "set": tuple(watched)}, out)
     return record, out
 
 

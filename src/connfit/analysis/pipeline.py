@@ -1,4 +1,4 @@
-"""`connfit analyze`: what the fitted brain of a run directory does, as `analysis/analysis.json` and figures."""
+"""`connfit analyze`: what the fitted brain of a run directory does, as `analysis/analysis.json`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def analyze_run(
     *,
     on_stage: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, Any], Path]:
-    """Analyse the fitted brain of a run and write its files and figures.
+    """Analyse the fitted brain of a run and write its files.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def analyze_run(
     record
         What `analysis.json` holds.
     out
-        Its folder, with `neurons.npz` and the figures. A short form is written to `metrics.json` of the run, if that
+        Its folder, with `neurons.npz`. A short form is written to `metrics.json` of the run, if that
         exists, as `analysis`.
 
     Raises
@@ -61,8 +61,6 @@ def analyze_run(
     ConnfitError
         If there is no finished fit.
     """
-    from connfit.report.sections.analysis_section import write_figures
-
     folder, options = Path(folder), options or AnalysisOptions()
     tell = on_stage or (lambda _: None)
     tell("reading the run")
@@ -74,8 +72,6 @@ def analyze_run(
     write_json(out / "analysis.json", record)
     if (folder / "metrics.json").exists():
         write_metrics(folder / "metrics.json", {**read_metrics(folder / "metrics.json"), "analysis": in_short(record)})
-    tell("drawing figures")
-    write_figures(folder)
     return record, out
 
 
@@ -88,7 +84,7 @@ def analyze_fit(
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """The record of an analysis; rates of neurons pass through files in `out`, and means stay in `neurons.npz`."""
-    from connfit import __version__
+    from connfit._version import __version__
 
     cohort, model = fitted.cohort, fitted.model
     data = [np.where(one.mask, one.values, np.float32(np.nan)) for one in cohort.recordings]

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from connfit import __version__
-from connfit.cli.analyze import analyze
-from connfit.cli.console import EXIT_MISTAKE, err_console, out_console
-from connfit.cli.data import data_app
-from connfit.cli.evaluate import compare, evaluate, report
-from connfit.cli.fit import demo, fit, resume
-from connfit.cli.gradcheck import gradcheck
-from connfit.cli.recover import recover
-from connfit.cli.simulate import simulate
+from connfit._version import __version__
+from connfit.cli.analyze_command import analyze
+from connfit.cli.data_command import data_app
+from connfit.cli.evaluate_command import compare, evaluate, report
+from connfit.cli.fit_command import demo, fit, resume
+from connfit.cli.gradcheck_command import gradcheck
+from connfit.cli.recover_command import recover
+from connfit.cli.simulate_command import simulate
+from connfit.cli.terminal import EXIT_MISTAKE, err_console, out_console
 from connfit.errors import ConnfitError
 
 app = typer.Typer(

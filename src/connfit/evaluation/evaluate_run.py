@@ -47,8 +47,8 @@ def evaluate_run(
     DataError
         If the directory is not a run.
     """
-    from connfit import __version__
     from connfit import config as configuration
+    from connfit._version import __version__
 
     out = Path(out)
     config = configuration.read(out / "config.json")

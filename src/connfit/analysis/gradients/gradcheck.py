@@ -108,7 +108,7 @@ def check_gradients(
     on_plan: Callable[[str], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure on a job's model and recordings, and write `gradient_fidelity.json` and its figures.
+    """Measure on a job's model and recordings, and write `gradient_fidelity.json`.
 
     Parameters
     ----------
@@ -134,8 +134,7 @@ def check_gradients(
     dict
         What was written.
     """
-    from connfit import __version__
-    from connfit.report.figures.gradient_figure import write_figures
+    from connfit._version import __version__
 
     say = on_progress or (lambda _: None)
     if curve_epochs:
@@ -189,5 +188,4 @@ def check_gradients(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "gradient_fidelity.json", record)
-    write_figures(record, out / "figures")
     return record

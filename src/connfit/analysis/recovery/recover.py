@@ -1,4 +1,4 @@
-"""Run a design, summarise it over seeds, and write `recovery.json` and its figures."""
+"""Run a design, summarise it over seeds, and write `recovery.json`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def recover(
     Parameters
     ----------
     out
-        Folder; `recovery.json` and `figures/` are written to it, the former after each condition, so that an
+        Folder; `recovery.json` is written to it after each condition, so that an
         interrupted run leaves what it has measured.
     on_progress
         Called before each condition with its number, how many there are, and the condition.
@@ -66,8 +66,7 @@ def recover(
     dict
         What was written.
     """
-    from connfit import __version__
-    from connfit.report.figures.recovery_figure import write_recovery_figures
+    from connfit._version import __version__
 
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -93,7 +92,6 @@ def recover(
         record["seconds"] = time.perf_counter() - began
         record["complete"] = number == len(conditions) - 1
         write_json(out / FILE, record)
-    write_recovery_figures(record, out / "figures")
     return record
 
 

@@ -252,7 +252,7 @@ def summarise(plan: StudyPlan, failures: Mapping[str, Failure]) -> dict[str, Any
     failures
         By name of a task that failed: why.
     """
-    from connfit import __version__
+    from connfit._version import __version__
 
     done: dict[str, dict[int, Done]] = {}
     failed: dict[str, dict[int, Failure]] = {}

@@ -30,7 +30,7 @@ _HANDLERS = (
 @cache
 def _load() -> str:
     """Register the compiled handlers with XLA; return why that was not possible, or an empty string."""
-    import connfit.ops
+    import connfit.models.ops
 
     # An editable install keeps the library and the sources in different folders of one package.
     files = [file for folder in connfit.models.ops.__path__ for file in sorted(Path(folder).glob(f"*{LIBRARY}.*"))]

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from connfit import __version__
 from connfit._io import write_json
+from connfit._version import __version__
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.style import save_figure

@@ -333,7 +333,7 @@ def _versions() -> dict[str, str]:
     import jax
     import scipy
 
-    from connfit import __version__
+    from connfit._version import __version__
 
     return {"connfit": __version__, "numpy": np.__version__, "scipy": scipy.__version__, "jax": jax.__version__}
 

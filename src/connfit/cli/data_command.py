@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from connfit.cli.console import EXIT_INTERRUPTED, EXIT_MISTAKE, err_console, out_console
+from connfit.cli.terminal import EXIT_INTERRUPTED, EXIT_MISTAKE, err_console, out_console
 
 data_app = typer.Typer(help="Named datasets: what there is, and whether it is here.", no_args_is_help=True)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from connfit.cli.console import RunFolder, draw_again, err_console, out_console
+from connfit.cli.terminal import RunFolder, draw_again, err_console, out_console
 
 
 def analyze(
@@ -32,6 +32,7 @@ def analyze(
     """Analyse a fitted brain: avalanches, branching, stability, strengths and time constants, beside controls."""
     from connfit.analysis.analysis_options import AnalysisOptions
     from connfit.analysis.pipeline import analyze_run
+    from connfit.report.result_figures import draw_analysis
     from connfit.report.sections.analysis_section import print_analysis
 
     options = AnalysisOptions(
@@ -39,6 +40,8 @@ def analyze(
     )
     with err_console.status("analysing") as status:
         record, out = analyze_run(folder, options, on_stage=status.update)
+    with err_console.status("drawing figures"):
+        draw_analysis(folder)
     print_analysis(record, out_console)
     out_console.print(f"written to {out}", highlight=False, soft_wrap=True)
     draw_again(folder)

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from connfit import config as configuration
-from connfit.cli.console import Out, RunFolder, Setting, Source, dataset_config, free_folder, interruptible, progress
-from connfit.cli.evaluate import evaluate_and_report
+from connfit.cli.evaluate_command import evaluate_and_report
+from connfit.cli.terminal import Out, RunFolder, Setting, Source, dataset_config, free_folder, interruptible, progress
 
 
 def demo(out: Out = None, setting: Setting = None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from connfit.cli.console import draw_again, err_console, out_console
+from connfit.cli.terminal import draw_again, err_console, out_console
 from connfit.errors import ConfigError
 
 
@@ -57,6 +57,7 @@ def recover(
     from connfit.analysis.recovery import recover as run
     from connfit.analysis.recovery.recover import FILE
     from connfit.report.figures.recovery_figure import in_words, print_recovery
+    from connfit.report.result_figures import draw_recovery
     from connfit.report.run_files import RECOVERY
 
     if out.exists() and not out.is_dir():
@@ -87,6 +88,7 @@ def recover(
                 f"{at + 1}/{of}: seed {one.seed}, {in_words(one.without_seed())}"
             ),
         )  # fmt: skip
+    draw_recovery(out)
     print_recovery(record, out_console)
     out_console.print(f"\nwritten to {out / FILE}", highlight=False, soft_wrap=True)
     if out / FILE == out.parent / RECOVERY:  # where the report of a run looks for it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connfit.cli.console import RunFolder, Setting, draw_again, err_console, interruptible, out_console, study_progress
+from connfit.cli.terminal import RunFolder, Setting, draw_again, err_console, interruptible, out_console, study_progress
 from connfit.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from connfit.cli.console import RunFolder, draw_again, err_console, out_console
+from connfit.cli.terminal import RunFolder, draw_again, err_console, out_console
 
 
 def simulate(
@@ -50,12 +50,14 @@ def simulate(
     """
     from connfit.analysis.perturbation import Experiment, run_experiment
     from connfit.report.figures.perturbation_figure import print_perturbation
+    from connfit.report.result_figures import draw_perturbation
 
     experiment = Experiment(
         tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at
     )
     with err_console.status("simulating"):
         record, out = run_experiment(folder, experiment, name=name)
+    draw_perturbation(out)
     print_perturbation(record, out_console)
     for caution in record["cautions"]:
         out_console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True, markup=False)

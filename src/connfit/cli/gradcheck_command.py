@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from connfit import config as configuration
-from connfit.cli.console import Setting, dataset_config, draw_again, err_console, out_console
+from connfit.cli.terminal import Setting, dataset_config, draw_again, err_console, out_console
 from connfit.errors import ConfigError, one_of
 
 
@@ -49,6 +49,7 @@ def gradcheck(
     """Compare the gradients of all learning rules with backpropagation through time, on your model and data."""
     from connfit.analysis.gradients import gradcheck as checking
     from connfit.report.figures.gradient_figure import print_fidelity
+    from connfit.report.result_figures import draw_gradients
     from connfit.training import runs
     from connfit.training.optimiser import OPTIMISERS
 
@@ -71,6 +72,7 @@ def gradcheck(
             on_plan=lambda text: err_console.print(text, highlight=False, soft_wrap=True),
             on_progress=lambda text: status.update(text),
         )  # fmt: skip
+    draw_gradients(Path(out or folder))
     print_fidelity(record, out_console)
     out_console.print(f"\nwritten to {out or folder}", highlight=False, soft_wrap=True)
     draw_again(out or folder)
