@@ -102,6 +102,7 @@ def main() -> None:
     """Print a line per brain and one per kind, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--brains", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="number of the first brain, to go on where a run ended")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument(
         "--kinds", nargs="+", default=["no-recurrence", "rewired"], choices=["no-recurrence", "rewired"]
@@ -109,7 +110,7 @@ def main() -> None:
     options = parser.parse_args()
     for kind in options.kinds:
         cases: list[tuple[float, bool]] = []
-        for seed in range(options.brains):
+        for seed in range(options.first, options.first + options.brains):
             with tempfile.TemporaryDirectory() as place:
                 config = make_brain(Path(place), kind, 100 * seed)
                 rows = study(config, Path(place) / "run", options.seeds)
