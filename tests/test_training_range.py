@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import student
 
@@ -37,6 +37,7 @@ def test_a_unit_that_training_never_shows_has_the_range_of_rates():
     assert np.isinf(found.high[0])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-50, 50), min_size=6, max_size=20))
 def test_inside_and_beyond_add_up_to_what_was_recorded(values):
     recording = _recording(np.array(values)[:, None])

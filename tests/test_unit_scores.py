@@ -7,6 +7,7 @@ import pytest
 
 from connfit.config import EvaluateConfig
 from connfit.evaluate import Persistence, evaluate_all
+from connfit.evaluate.against_strongest import PartErrors, against_strongest
 from connfit.evaluate.ar import Ar
 from connfit.evaluate.metrics import unit_skill
 from connfit.evaluate.pooling import pool
@@ -155,6 +156,34 @@ def test_metrics_compare_the_model_with_the_strongest_baselines() -> None:
     assert [one["units"] for one in each] == [9, 9] and each[0]["better"] + each[1]["better"] == found["1"]["pooled"][
         "better"
     ]
+
+
+def test_each_measure_has_a_strongest_baseline_of_its_own() -> None:
+    """One large unit is persistent, eight small ones are noise: who predicts the mean wins the median unit alone."""
+    rng = np.random.default_rng(11)
+    values = autoregressions(rng, 400, np.array([0.95, *np.zeros(8)])) * np.array([100.0, *np.ones(8)])
+
+    class Shrunk(Persistence):
+        """Nearly the mean: all that can be said of noise, and far off for the large unit."""
+
+        name = "shrunk"
+
+        def one_step(self, recording: Recording) -> np.ndarray:
+            return 0.05 * super().one_step(recording)
+
+        def horizon(self, recording: Recording, starts: np.ndarray, steps: int) -> np.ndarray:
+            return 0.05 * super().horizon(recording, starts, steps)
+
+    forecasters = {"shrunk": Shrunk(), "persistence": Persistence()}
+    scored = {name: score_and_forecast(one, recording(values), CONFIG) for name, one in forecasters.items()}
+    found = against_strongest(
+        {name: one.scores for name, one in scored.items()},
+        {"made": PartErrors.of(scored["persistence"])},
+        {name: {"made": PartErrors.of(one)} for name, one in scored.items()},
+    )["1"]
+    assert found["pooled"]["baseline"] == "persistence" and found["median_unit"]["baseline"] == "shrunk"
+    median = scored["shrunk"].scores["test"]["horizon_median_unit"]["1"]["value"]
+    assert median > 0.3 and found["median_unit"]["difference"] == pytest.approx(-median)
 
 
 def test_the_strongest_baseline_is_one_that_was_scored() -> None:
