@@ -125,7 +125,12 @@ def test_a_validation_part_in_which_nothing_is_scored_is_an_error() -> None:
         ConfigError, match=r"data\.validation leaves nothing to compare epochs by.*'movie 1'.*40 frames"
     ):
         fit_of(movies)
-    with pytest.raises(ConfigError, match=r"select_on = 'horizon' finds no unit"):
+    # What to do is not 'one_step', in which nothing is scored either.
+    with pytest.raises(ConfigError, match=r"data\.validation leaves nothing to compare epochs by"):
+        fit_of(movies, select_on="horizon")
+    for movie in movies:
+        movie.mask[movie.require_parts().validation[1] - 2 : movie.require_parts().validation[1]] = True
+    with pytest.raises(ConfigError, match=r"select_on = 'horizon' finds no unit .* 1 frame later"):
         fit_of(movies, select_on="horizon")
 
 

@@ -58,6 +58,12 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
     if not any(lengths):
         return
     longest = cohort.recordings[int(np.argmax(lengths))].name
+    if not any(cohort.scored("validation")):
+        raise ConfigError(
+            f"data.validation leaves nothing to compare epochs by: the longest validation part (recording {longest!r}) "
+            f"has {max(lengths)} frames, and no unit is observed in two frames in a row; raise data.validation, or set "
+            "it to 0 to fit without selection"
+        )
     if config.select_on == "horizon":
         if max(lengths) <= SELECTION_HORIZONS[-1]:
             raise ConfigError(
@@ -70,14 +76,8 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
         if empty:
             raise ConfigError(
                 f"train.select_on = 'horizon' finds no unit of the validation parts that is observed at a start and "
-                f"{empty[0]} frames later; set it to 'one_step', or data.validation = 0 to fit without selection"
+                f"{empty[0]} {'frame' if empty[0] == 1 else 'frames'} later; set it to 'one_step', or data.validation = 0 to fit without selection"
             )
-    if not any(cohort.scored("validation")):
-        raise ConfigError(
-            f"data.validation leaves nothing to compare epochs by: the longest validation part (recording {longest!r}) "
-            f"has {max(lengths)} frames, and no unit is observed in two frames in a row; raise data.validation, or set "
-            "it to 0 to fit without selection"
-        )
 
 
 def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:

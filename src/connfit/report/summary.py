@@ -15,7 +15,7 @@ from connfit.report.questions import Question
 from connfit.report.questions_section import STATUSES
 from connfit.report.run_files import GRADIENT, STUDY, RunFiles
 from connfit.report.study_names import row_name
-from connfit.report.training import UNTRAINED, is_untrained
+from connfit.report.training import UNTRAINED, counted_parameters, is_untrained
 from connfit.report.wording import first_of, frames_ahead, number, pretty, span, with_interval
 
 Fact = tuple[str, str, str]
@@ -144,7 +144,7 @@ def _units(metrics: Mapping[str, Any], each: Sequence[Contest]) -> list[Fact]:
 
 
 def _parameters(metrics: Mapping[str, Any]) -> list[Fact]:
-    parameters = sum((metrics.get("parameters") or {}).values())
+    parameters = sum((metrics.get(counted_parameters(metrics)) or {}).values())
     observed = (metrics.get("observations") or {}).get("train")
     if not parameters or not observed:
         return []
