@@ -76,7 +76,8 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
         if empty:
             raise ConfigError(
                 f"train.select_on = 'horizon' finds no unit of the validation parts that is observed at a start and "
-                f"{empty[0]} {'frame' if empty[0] == 1 else 'frames'} later; set it to 'one_step', or data.validation = 0 to fit without selection"
+                f"{empty[0]} {'frame' if empty[0] == 1 else 'frames'} later; set it to 'one_step', or "
+                "data.validation = 0 to fit without selection"
             )
 
 

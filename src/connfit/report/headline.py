@@ -135,7 +135,8 @@ def units_in_words(side: Side) -> str:
     """How many units the model predicts better than the baseline, with the test; empty where that is not known."""
     if side.units is None or side.better is None or side.baseline is None:
         return ""
-    return f"{side.better:,} of {side.units:,} {'unit' if side.units == 1 else 'units'} better than {pretty(side.baseline)}{p_in_words(side.p)}"
+    counted = f"{side.better:,} of {side.units:,} {'unit' if side.units == 1 else 'units'}"
+    return f"{counted} better than {pretty(side.baseline)}{p_in_words(side.p)}"
 
 
 def p_in_words(p: float | None) -> str:
