@@ -114,6 +114,9 @@ def test_what_to_try_is_said_where_a_baseline_is_ahead(ours: float) -> None:
         config["model"] |= {"strengths": "fixed", "drive": "anatomical", "state_forcing": "auto"}
         said = " ".join(headline(run((ours, ours), (0.2, 0.2)), config=config))
         assert "fewer free parameters" not in said and "by hand" not in said
+        assert "the step `high_pass`" in said
+        config["data"]["preprocess"] = [{"step": "high_pass", "cutoff_hz": 0.01}, {"step": "scale"}]
+        assert "high_pass" not in " ".join(headline(run((ours, ours), (0.2, 0.2)), config=config))
 
 
 def test_old_runs_have_no_median_unit_and_still_a_winner() -> None:

@@ -9,10 +9,12 @@ from connfit.config import EvaluateConfig
 from connfit.evaluate import Persistence, evaluate_all
 from connfit.evaluate.against_strongest import PartErrors, against_strongest
 from connfit.evaluate.ar import Ar
+from connfit.evaluate.errors import PredictionErrors
 from connfit.evaluate.metrics import unit_skill
 from connfit.evaluate.pooling import pool
 from connfit.evaluate.scores import score_and_forecast
 from connfit.evaluate.strongest import strongest_baseline
+from connfit.evaluate.unit_intervals import median_unit_interval
 from connfit.evaluate.unit_scores import UnitErrors, compare_units, median_unit, skill_over_simple
 from connfit.recording import Recording
 
@@ -111,6 +113,21 @@ def test_too_few_frames_have_a_median_and_no_interval() -> None:
     assert "too few for two blocks" in found["reasons"]["low"]
     still = median_unit([errors(last, 0 * last)])
     assert still["value"] is None and "do not change" in still["reasons"]["value"]
+
+
+def test_no_interval_of_a_skill_ends_above_1() -> None:
+    """Few blocks stretch an interval; no skill is above 1, a difference between two may be."""
+    rng = np.random.default_rng(0)
+    squared = rng.uniform(0, 0.2, (30, 5))
+    squared[:6] = 2.0
+    one = UnitErrors(squared, np.ones((30, 5)), 1.0, 1)
+    assert median_unit([one])["high"] == 1.0
+    ones = np.ones((30, 5))
+    whole = PredictionErrors(
+        "made", "test", {1: np.arange(30)}, {1: squared.sum(axis=1)}, {1: ones.sum(axis=1)}, {1: np.full(30, 5)},
+        unit_squared_error={1: squared}, unit_reference_error={1: ones},
+    )  # fmt: skip
+    assert median_unit_interval([whole], 1).high == 1.0
 
 
 def test_intervals_of_recordings_add_as_independent_ones() -> None:

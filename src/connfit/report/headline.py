@@ -19,6 +19,10 @@ FAR = 10
 """The horizon that headlines name beside one frame, or the longest below it that was scored."""
 
 
+DRIFT_STEPS = frozenset({"high_pass", "running_baseline", "remove_bleaching"})
+"""Steps of preprocessing that remove drift."""
+
+
 @dataclass(frozen=True)
 class Side:
     """The model beside the strongest baseline by one measure.
@@ -120,6 +124,9 @@ def advice(config: Mapping[str, Any] | None = None) -> str:
         tries = ["more animals (`--recording all`) or more frames"]
     if fewer:
         tries.append(f"fewer free parameters ({', '.join(fewer)})")
+    steps = {step.get("step") for step in data.get("preprocess") or []}
+    if data and not steps & DRIFT_STEPS:
+        tries.append("the step `high_pass`, where recordings drift out of the range of their training part")
     by_hand = [f"`model.{name}`" for name in FALLBACK if model.get(name, AUTO) != AUTO]
     if (config or {}).get("train", {}).get("learning_rate", AUTO) != AUTO:
         by_hand.append("`train.learning_rate`")
