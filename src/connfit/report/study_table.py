@@ -114,13 +114,14 @@ def _frames(horizon: int) -> str:
 def _tables(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[Table]:
     """One table below the other, each with the first column and as many others as fit: no number is cut."""
     full = [[*row, *[""] * (len(heads) - len(row))] for row in rows]
+    # Two for padding and the space between columns, two for the edges of the table.
     widths = [
-        max(cell_len(Text.from_markup(one).plain) for one in column) + 1 for column in zip(heads, *full, strict=True)
+        2 + max(cell_len(Text.from_markup(one).plain) for one in column) for column in zip(heads, *full, strict=True)
     ]
     at = 1
     while at < len(heads):
         until = at + 1
-        while until < len(heads) and widths[0] + sum(widths[at : until + 1]) <= width:
+        while until < len(heads) and 2 + widths[0] + sum(widths[at : until + 1]) <= width:
             until += 1
         shown = title if at == 1 else "the same, further columns"
         table = Table(
