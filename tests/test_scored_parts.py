@@ -18,7 +18,7 @@ from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.preprocess.step_record import long_gaps
 from connfit.training import runs
-from connfit.training.fit import Fit, fit
+from connfit.training.fit import Fit, _fed_back_units, fit
 from connfit.training.learners import Windowed
 from connfit.training.problem import prepare
 from connfit.training.validation import members_left_out
@@ -125,7 +125,12 @@ def test_a_validation_part_in_which_nothing_is_scored_is_an_error() -> None:
         ConfigError, match=r"data\.validation leaves nothing to compare epochs by.*'movie 1'.*40 frames"
     ):
         fit_of(movies)
-    with pytest.raises(ConfigError, match=r"select_on = 'horizon' finds no unit"):
+    # What to do is not 'one_step', in which nothing is scored either.
+    with pytest.raises(ConfigError, match=r"data\.validation leaves nothing to compare epochs by"):
+        fit_of(movies, select_on="horizon")
+    for movie in movies:
+        movie.mask[movie.require_parts().validation[1] - 2 : movie.require_parts().validation[1]] = True
+    with pytest.raises(ConfigError, match=r"select_on = 'horizon' finds no unit .* 1 frame later"):
         fit_of(movies, select_on="horizon")
 
 
@@ -141,6 +146,20 @@ def test_members_too_short_for_the_horizons_and_tests_without_values_are_named()
     assert said[1].startswith("movie 2: its 8 validation frames are too few for 10 frames ahead")
     # Such a member does not stop the others from being compared by their horizons.
     assert np.isfinite(fit_of([long, short], epochs=1, select_on="horizon").history[0]["selection"])
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_units_that_a_part_does_not_score_are_named(part: str) -> None:
+    """One unit is missing in a part: the rest is scored, and the user is told which one is not."""
+    movie = teacher()[1][0]
+    mask = movie.mask.copy()
+    block = movie.require_parts()[part]
+    mask[block.start + (6 if part == "train" else 0) : block.stop, 2] = False
+    mask[block.start : block.stop : 2, 1] &= part == "train"  # never in two frames in a row
+    said = members_left_out(Cohort.of([replace(movie, mask=mask)]), TrainConfig(warmup_frames=5))
+    names = movie.units[2] if part == "train" else f"{movie.units[1]}, {movie.units[2]}"
+    assert len(said) == 1 and f"not scored in the {part} part" in said[0] and said[0].endswith(f": {names}")
+    assert members_left_out(Cohort.of([movie]), TrainConfig(warmup_frames=5)) == []
 
 
 def test_a_fit_does_not_depend_on_the_test_part() -> None:
@@ -165,6 +184,23 @@ def test_a_fit_does_not_depend_on_the_test_part() -> None:
             assert {k: one[k] for k in ("train_loss", "selection")} == {
                 k: other[k] for k in ("train_loss", "selection")
             }
+
+
+def test_which_units_are_fed_back_is_decided_by_training_frames_alone() -> None:
+    """Units of the model's own prediction enter sums apart, which rounds differently: in long fits that is seen."""
+    movies = [replace(one, mask=one.mask.copy()) for one in teacher()[1]]
+    movies[0].mask[10, 1] = False  # in the training part
+
+    def listed() -> list[list[int]]:
+        units = _fed_back_units(Cohort.of(movies), 1)
+        assert units is not None
+        return [np.asarray(units([member])).tolist() for member in range(len(movies))]
+
+    before = listed()
+    assert 1 in before[0]
+    for one in movies:
+        one.mask[one.require_parts().validation[0] :, ::2] = False
+    assert listed() == before
 
 
 def test_gaps_of_preprocessing_end_with_their_part() -> None:

@@ -255,6 +255,8 @@ class EvaluateConfig(_Section, frozen=True):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ConfigError(f"evaluate.{name} = {values} names a value twice")
+            if not values and name in ("var_lags", "ar_orders", "latent_dimensions"):
+                raise ConfigError(f"evaluate.{name} is empty: name one value at least for baselines to choose from")
 
 
 class Config(_Section, frozen=True):

@@ -104,8 +104,9 @@ def progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], Non
     spoken: set[tuple[str, int]] = set()
 
     def show(now: Progress) -> None:
-        skill = "–" if now.validation_skill is None else f"{now.validation_skill:+.3f}"
-        state = f"loss {now.loss:.4g}  validation skill {skill}  {now.ms_per_step:.3g} ms/step"
+        skill = now.validation_skill
+        before = "" if skill is None else f"  validation skill {skill:+.3f} after the epoch before"
+        state = f"loss {now.loss:.4g}{before}  {now.ms_per_step:.3g} ms/step"
         done = now.epoch + now.window / now.windows
         bar.update(
             task,
@@ -117,14 +118,16 @@ def progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], Non
         tenth = (now.phase, 10 * now.epoch // max(now.epochs, 1))
         if not err_console.is_terminal and tenth not in spoken and now.window == now.windows:
             spoken.add(tenth)
-            err_console.print(f"{now.phase} epoch {now.epoch + 1}/{now.epochs}  {state}", highlight=False)
+            err_console.print(
+                f"{now.phase} epoch {now.epoch + 1}/{now.epochs}  {state}", highlight=False, soft_wrap=True
+            )
 
     def announce(job: Job) -> None:
         brain, counts = job.connectome, job.parameter_counts()
         surrogate = "SURROGATE " if brain.notes.get("surrogate") else ""
         bar.console.print(
             f"{surrogate}{brain.name}: {brain.n:,} neurons, {brain.m:,} connections; "
-            f"{len(job.cohort.recordings)} recordings, {len(job.cohort.units)} units",
+            f"{_counted(len(job.cohort.recordings), 'recording')}, {_counted(len(job.cohort.units), 'unit')}",
             highlight=False,
             soft_wrap=True,
         )
@@ -182,3 +185,7 @@ def study_progress() -> Iterator[Callable[[StudyProgress], None]]:
 
     with bar:
         yield show
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -215,10 +215,12 @@ class Cohort:
             for k, column in enumerate(columns):
                 change = np.diff(values[mask[:, k], k].astype(np.float64))
                 if len(change) < 2 or not np.var(change) > 0:
+                    seen = int(mask[:, k].sum())
+                    what = f"does not change over its {seen} observed training frames"
                     raise DataError(
-                        f"recording {recording.name!r}: unit {recording.units[k]!r} does not change over its "
-                        f"{mask[:, k].sum()} observed training frames",
-                        fix="Leave the unit out",
+                        f"recording {recording.name!r}: unit {recording.units[k]!r} "
+                        f"{what if seen else 'is not observed in the training part'}",
+                        fix="Leave the unit out with the step 'select' (data.preprocess)",
                     )
                 variance[column, b] = np.mean(change**2)
         return variance
