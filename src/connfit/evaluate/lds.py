@@ -12,6 +12,7 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluate.blocks import tuning_blocks
 from connfit.evaluate.carried_filter import carried_filter
+from connfit.evaluate.carried_moments import carried_expectation_maximisation
 from connfit.evaluate.kalman import (
     LinearSystem,
     expectation_maximisation,
@@ -19,6 +20,7 @@ from connfit.evaluate.kalman import (
     smoother,
     subspace_start,
 )
+from connfit.evaluate.lag_one import lag_one
 from connfit.evaluate.var_ridge import moments
 from connfit.recording import Recording
 
@@ -41,8 +43,9 @@ class Lds:
     as in a dynamic factor model (Stock & Watson 2011, Oxford Handbook of Economic Forecasting, chapter 2). Which
     of the two, and the number of dimensions, are those of least one-step error on validation. Fitted by
     expectation maximisation from a subspace start: see `connfit.evaluate.kalman`. Values that were not observed are
-    left out of every sum; with D, the fit uses the frames before which the unit was observed too, and the filter
-    takes missing values into its state (`connfit.evaluate.carried_filter`), so that predictions are exact means.
+    left out of every sum; with D, missing values are part of the state, in the fit
+    (`connfit.evaluate.carried_moments`) and in the filter (`connfit.evaluate.carried_filter`), so that predictions
+    are exact means.
 
     Parameters
     ----------
@@ -90,8 +93,9 @@ class Lds:
         best: tuple[float, int, str] | None = None
         for kind in (NOTHING, OWN_DECAY):
             last, worse = np.inf, 0
+            scaled = cls._scaled(recording, train, kind)
             for dimension in dimensions:
-                error = cls._estimated(recording, train, dimension, kind)._mse(recording, tune)
+                error = scaled._estimated(recording, train, dimension)._mse(recording, tune)
                 if error is None:
                     continue
                 if best is None or error < best[0]:
@@ -104,7 +108,7 @@ class Lds:
             raise DataError(f"recording {recording.name!r}: nothing was observed on which the system could be tuned")
         error, dimension, kind = best
         whole = recording.require_parts().train
-        model = cls._estimated(recording, whole, dimension, kind)
+        model = cls._scaled(recording, whole, kind)._estimated(recording, whole, dimension)
         facts = {
             "dimensions": dimension,
             "dimensions_at_edge": len(dimensions) > 1 and dimension in (dimensions[0], dimensions[-1]),
@@ -116,27 +120,32 @@ class Lds:
         return replace(model, chosen=facts)
 
     @classmethod
-    def _estimated(cls, recording: Recording, train: tuple[int, int], dimension: int, kind: str) -> Lds:
+    def _scaled(cls, recording: Recording, train: tuple[int, int], kind: str) -> Lds:
+        """With scales and D, and no system yet."""
         values, mask = recording.values[slice(*train)], recording.mask[slice(*train)]
         means, stds, _ = moments(values, mask)
-        units = len(means)
         none = np.zeros(0)
         empty = LinearSystem(none, none, none, none, none, none, none)
-        model = cls(empty, np.zeros(units), np.ones(units), means, stds, {})
+        model = cls(empty, np.zeros(len(means)), np.ones(len(means)), means, stds, {})
+        z, seen = model._standardise(values, mask)
         if kind == OWN_DECAY:
-            z, seen = model._standardise(values, mask)
-            both = seen[1:] & seen[:-1]
-            product, square = np.where(both, z[1:] * z[:-1], 0.0), np.where(both, z[:-1] ** 2, 0.0)
-            decay = product.sum(axis=0) / np.maximum(square.sum(axis=0), 1e-12)
-            model = replace(model, carried=np.clip(decay, -1.0, 1.0))
-        left, seen = model._left(*model._standardise(values, mask))
-        model = replace(model, spread=moments(left, seen)[1])
-        left = left / model.spread
-        system, _ = expectation_maximisation(subspace_start(left, seen, dimension), left, seen, ITERATIONS)
+            decay, spread = lag_one(z, seen)
+            return replace(model, carried=decay, spread=spread)
+        return replace(model, spread=moments(z, seen)[1])
+
+    def _estimated(self, recording: Recording, train: tuple[int, int], dimension: int) -> Lds:
+        z, seen = self._standardise(recording.values[slice(*train)], recording.mask[slice(*train)])
+        left, usable = self._left(z, seen)
+        left = left / self.spread
+        system = subspace_start(left, usable, dimension)
+        if self.carried.any() and not (seen | ~np.isfinite(self.means)).all():
+            system, smoothed = carried_expectation_maximisation(system, self.carried, z / self.spread, seen, ITERATIONS)
+        else:
+            system, _ = expectation_maximisation(system, left, usable, ITERATIONS)
+            smoothed = smoother(system, kalman_filter(system, left, usable))
         # Runs start anywhere in the recording: the first state is any state of the training part.
-        smoothed = smoother(system, kalman_filter(system, left, seen))
         anywhere = smoothed.mean.T @ smoothed.mean / len(left) + smoothed.covariance.mean(axis=0)
-        return replace(model, system=replace(system, m0=np.zeros(dimension), v0=anywhere))
+        return replace(self, system=replace(system, m0=np.zeros(dimension), v0=anywhere))
 
     @property
     def parameters(self) -> int:
