@@ -12,7 +12,14 @@ from statsmodels.tsa.statespace.sarimax import SARIMAX
 from connfit.config import EvaluateConfig
 from connfit.evaluate.carried_filter import carried_filter
 from connfit.evaluate.carried_moments import carried_expectation_maximisation, expected, informative
-from connfit.evaluate.kalman import LinearSystem, expectation_maximisation, kalman_filter, smoother, subspace_start
+from connfit.evaluate.kalman import (
+    LinearSystem,
+    expectation_maximisation,
+    kalman_filter,
+    maximise,
+    smoother,
+    subspace_start,
+)
 from connfit.evaluate.lag_one import lag_one
 from connfit.evaluate.lds import OWN_DECAY, Lds
 from connfit.recording import Recording
@@ -100,6 +107,7 @@ def test_expected_states_and_values_are_those_of_the_joint_normal_distribution()
     np.testing.assert_allclose(got.smoothed.covariance, covariance[t, :d, t, :d], atol=1e-9)
     np.testing.assert_allclose(got.smoothed.lagged, covariance[t[1:], :d, t[:-1], :d], atol=1e-9)
     np.testing.assert_allclose(got.filled[missing], mean[:, d:][missing], atol=1e-9)
+    found = maximise(got.smoothed, got.left, got.used, got.cross, got.variance)
     for p in range(units):
         cross, variance = np.zeros(d), 0.0
         for now in np.flatnonzero(used[:, p]):
@@ -110,6 +118,18 @@ def test_expected_states_and_values_are_those_of_the_joint_normal_distribution()
             variance += own**2 * covariance[last, d + p, last, d + p]
         np.testing.assert_allclose(got.cross[p], cross, atol=1e-9)
         assert got.variance[p] == pytest.approx(variance, abs=1e-9)
+        if p in (1, 2):
+            continue
+        # The M step: least squares of the differences on states and 1, in expectation.
+        now = np.flatnonzero(used[:, p])
+        inputs = np.concatenate([mean[now, :d], np.ones((len(now), 1))], axis=1)
+        difference = mean[now, d + p] - carried[p] * mean[now - 1, d + p]
+        gram, right = inputs.T @ inputs, inputs.T @ difference
+        gram[:d, :d] += covariance[now, :d, now, :d].sum(axis=0)
+        right[:d] += cross
+        solved = np.linalg.solve(gram, right)
+        np.testing.assert_allclose(np.append(found.c[p], found.offset[p]), solved, atol=1e-6)  # a ridge of 1e-9
+        assert found.r[p] == pytest.approx((difference @ difference + variance - solved @ right) / len(now), abs=1e-6)
 
 
 def test_the_likelihood_of_what_was_observed_never_falls() -> None:
