@@ -14,7 +14,6 @@ from connfit.evaluate.carried_filter import carried_filter
 from connfit.evaluate.carried_moments import carried_expectation_maximisation, expected, informative
 from connfit.evaluate.kalman import (
     LinearSystem,
-    expectation_maximisation,
     kalman_filter,
     maximise,
     smoother,
@@ -107,17 +106,18 @@ def test_expected_states_and_values_are_those_of_the_joint_normal_distribution()
     np.testing.assert_allclose(got.smoothed.covariance, covariance[t, :d, t, :d], atol=1e-9)
     np.testing.assert_allclose(got.smoothed.lagged, covariance[t[1:], :d, t[:-1], :d], atol=1e-9)
     np.testing.assert_allclose(got.filled[missing], mean[:, d:][missing], atol=1e-9)
-    found = maximise(got.smoothed, got.left, got.used, got.cross, got.variance)
+    left, left_cross, left_variance = got.left(carried)
+    found = maximise(got.smoothed, left, used, left_cross, left_variance)
     for p in range(units):
         cross, variance = np.zeros(d), 0.0
         for now in np.flatnonzero(used[:, p]):
             last, own = now - 1, carried[p]
-            assert got.left[now, p] == pytest.approx(mean[now, d + p] - own * mean[last, d + p], abs=1e-9)
+            assert left[now, p] == pytest.approx(mean[now, d + p] - own * mean[last, d + p], abs=1e-9)
             cross += covariance[now, d + p, now, :d] - own * covariance[last, d + p, now, :d]
             variance += covariance[now, d + p, now, d + p] - 2 * own * covariance[now, d + p, last, d + p]
             variance += own**2 * covariance[last, d + p, last, d + p]
-        np.testing.assert_allclose(got.cross[p], cross, atol=1e-9)
-        assert got.variance[p] == pytest.approx(variance, abs=1e-9)
+        np.testing.assert_allclose(left_cross[p], cross, atol=1e-9)
+        assert left_variance[p] == pytest.approx(variance, abs=1e-9)
         if p in (1, 2):
             continue
         # The M step: least squares of the differences on states and 1, in expectation.
@@ -140,22 +140,30 @@ def test_the_likelihood_of_what_was_observed_never_falls() -> None:
     s, trace = replace(s, a=0.3 * np.eye(2), c=rng.normal(size=(units, 2)), r=np.ones(units)), []
     for _ in range(12):
         trace.append(dense(s, carried, z, seen)[2])
-        s, _ = carried_expectation_maximisation(s, carried, z, seen, 1)
+        s, carried, _ = carried_expectation_maximisation(s, carried, z, seen, 1)
     assert np.all(np.diff(trace) > -1e-6) and trace[-1] > trace[0] + 10
 
 
-def test_without_gaps_it_is_expectation_maximisation_of_the_differences() -> None:
+def test_without_gaps_an_iteration_is_that_of_the_differences_and_regression_on_the_last_frame() -> None:
     rng = np.random.default_rng(2)
     s, carried = system(rng, 5), rng.uniform(0.3, 0.9, 5)
     z, seen = draw(rng, s, carried, 80), np.ones((80, 5), bool)
-    left = np.concatenate([np.zeros((1, 5)), z[1:] - carried * z[:-1]])
     usable = seen & (np.arange(80) > 0)[:, None]
-    plain, _ = expectation_maximisation(s, left, usable, 5)
-    got, smoothed = carried_expectation_maximisation(s, carried, z, seen, 5)
-    # The two invert other matrices; five steps let rounding grow.
-    for one, other in zip(vars(got).values(), vars(plain).values(), strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-8)
-    np.testing.assert_allclose(smoothed.mean, smoother(plain, kalman_filter(plain, left, usable)).mean, atol=1e-8)
+    before = np.concatenate([np.zeros((1, 5)), z[:-1]])
+    left = np.where(usable, z - carried * before, 0.0)
+    smoothed = smoother(s, kalman_filter(s, left, usable))
+    e = expected(s, carried, z, seen)
+    # One by the inverse of the precision matrix, one by the filter.
+    np.testing.assert_allclose(e.smoothed.mean, smoothed.mean, atol=1e-9)
+    np.testing.assert_allclose(e.smoothed.lagged, smoothed.lagged, atol=1e-9)
+    got, decay, _ = carried_expectation_maximisation(s, carried, z, seen, 1)
+    x, v = smoothed.mean[1:], smoothed.covariance[1:].sum(axis=0)
+    for p in range(5):
+        inputs = np.column_stack([x, np.ones(79), z[:-1, p]])
+        gram = inputs.T @ inputs
+        gram[:2, :2] += v
+        expected_ = np.linalg.solve(gram, inputs.T @ z[1:, p])
+        np.testing.assert_allclose(np.r_[got.c[p], got.offset[p], decay[p]], expected_, atol=1e-6)  # a ridge of 1e-9
 
 
 @pytest.mark.parametrize("share", [0.15, 0.4])

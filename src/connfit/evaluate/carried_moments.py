@@ -1,7 +1,7 @@
 """Expectation maximisation of a linear dynamical system whose units carry over part of their last frame, with gaps.
 
     x(t) = A x(t-1) + w(t),   w ~ N(0, Q)                        latent state [d]
-    y(t) = D y(t-1) + C x(t) + c + v(t),   v ~ N(0, diag(R))     units [P], D diagonal and given
+    y(t) = D y(t-1) + C x(t) + c + v(t),   v ~ N(0, diag(R))     units [P], D diagonal
 
 Without gaps y(t) - D y(t-1) is a linear dynamical system by itself: `connfit.evaluate.kalman`. A missing value leaves
 two such differences unknown, so that a fit to those that are known would lose most of the data: with 40 % missing at
@@ -33,20 +33,54 @@ class Expected:
         States.
     filled
         [T, P] observed values, and means of missing ones between a unit's first and last observed frame; 0 outside.
-    left
-        [T, P] mean of y(t) - D y(t-1) where `used`.
-    cross, variance
-        [P, d], [P] covariance of that with x(t), and its variance, summed over the frames where `used`.
     used
         [T, P] the terms of the likelihood: see `informative`.
+    cross, cross_before
+        [P, d] covariances of y(t) and of y(t-1) with x(t), summed over the frames where `used`.
+    variance, variance_before, covariance
+        [P] variances of y(t) and y(t-1), and covariance of the two, summed likewise.
     """
 
     smoothed: Smoothed
     filled: Float[np.ndarray, "T P"]
-    left: Float[np.ndarray, "T P"]
-    cross: Float[np.ndarray, "P d"]
-    variance: Float[np.ndarray, "P"]
     used: Bool[np.ndarray, "T P"]
+    cross: Float[np.ndarray, "P d"]
+    cross_before: Float[np.ndarray, "P d"]
+    variance: Float[np.ndarray, "P"]
+    variance_before: Float[np.ndarray, "P"]
+    covariance: Float[np.ndarray, "P"]
+
+    @property
+    def before(self) -> Float[np.ndarray, "T P"]:
+        """The frame before each."""
+        return np.concatenate([np.zeros((1, self.filled.shape[1])), self.filled[:-1]])
+
+    def left(
+        self, carried: Float[np.ndarray, "P"]
+    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P d"], Float[np.ndarray, "P"]]:
+        """Mean of y(t) - D y(t-1) where `used`, its covariance with x(t) and its variance, both summed."""
+        mean = np.where(self.used, self.filled - carried * self.before, 0.0)
+        cross = self.cross - carried[:, None] * self.cross_before
+        return mean, cross, self.variance - 2 * carried * self.covariance + carried**2 * self.variance_before
+
+    def decay(self, carried: Float[np.ndarray, "P"]) -> Float[np.ndarray, "P"]:
+        """D of the joint regression of y(t) on y(t-1), x(t) and 1; as `carried` where nothing says more."""
+        x, v = self.smoothed.mean, self.smoothed.covariance
+        d, used = x.shape[1], self.used.astype(np.float64)
+        extended = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+        moments = np.einsum("ti,tj->tij", extended, extended)
+        moments[:, :d, :d] += v
+        gram = np.einsum("tp,tij->pij", used, moments, optimize=True) + 1e-9 * np.eye(d + 1)
+        now, before = used * self.filled, used * self.before
+        right = np.stack([now.T @ extended, before.T @ extended], axis=2)
+        right[:, :d, 0] += self.cross
+        right[:, :d, 1] += self.cross_before
+        along = np.linalg.solve(gram, right[:, :, 1:])[:, :, 0]
+        # What is left of y(t-1) by states and constant: Frisch & Waugh (1933) Econometrica 1:387.
+        square = (before**2).sum(axis=0) + self.variance_before - (along * right[:, :, 1]).sum(axis=1)
+        product = (now * before).sum(axis=0) + self.covariance - (along * right[:, :, 0]).sum(axis=1)
+        known = square > 1e-6 * np.maximum(self.used.sum(axis=0), 1)
+        return np.where(known, np.clip(product / np.where(known, square, 1.0), -1.0, 1.0), carried)
 
 
 def informative(seen: Bool[np.ndarray, "T P"]) -> tuple[Bool[np.ndarray, "T P"], Bool[np.ndarray, "T P"]]:
@@ -118,20 +152,19 @@ def expected(
         np.stack([one[:d, :d] for one in within]),
         np.stack([one[:d, :d].T for one in across]) if across else np.zeros((0, d, d)),
     )
-    filled, cross, variance = z.copy(), np.zeros((units, d)), np.zeros(units)
+    filled, cross, cross_before = z.copy(), np.zeros((units, d)), np.zeros((units, d))
+    variance, variance_before, covariance = np.zeros((3, units))
     for t, new in enumerate(entries):
         filled[t, new] = means[t][d:]
         # Missing values lie between observed ones, so that the terms of their frame and of the next are used.
         cross[new] += within[t][d:, :d]
         variance[new] += np.diagonal(within[t])[d:]
+        variance_before[new] += np.diagonal(within[t])[d:]
         if t + 1 < frames:
-            later = entries[t + 1]
-            cross[new] -= carried[new][:, None] * across[t][d:, :d]
-            variance[new] += carried[new] ** 2 * np.diagonal(within[t])[d:]
-            i, j = np.nonzero(new[:, None] == later)
-            variance[new[i]] -= 2 * carried[new[i]] * across[t][d + i, d + j]
-    before = np.concatenate([np.zeros((1, units)), filled[:-1]])
-    return Expected(smoothed, filled, np.where(used, filled - carried * before, 0.0), cross, variance, used)
+            cross_before[new] += across[t][d:, :d]
+            i, j = np.nonzero(new[:, None] == entries[t + 1])
+            covariance[new[i]] += across[t][d + i, d + j]
+    return Expected(smoothed, filled, used, cross, cross_before, variance, variance_before, covariance)
 
 
 def carried_expectation_maximisation(
@@ -140,12 +173,11 @@ def carried_expectation_maximisation(
     z: Float[np.ndarray, "T P"],
     seen: Bool[np.ndarray, "T P"],
     iterations: int,
-) -> tuple[LinearSystem, Smoothed]:
-    """Fit by `iterations` of E and M steps, with D as it is given; and the states under the result.
-
-    Without gaps the same as `connfit.evaluate.kalman.expectation_maximisation` of y(t) - D y(t-1).
-    """
+) -> tuple[LinearSystem, Float[np.ndarray, "P"], Smoothed]:
+    """Fit by `iterations` of E and M steps from a system and D; also D and the states under the result."""
     for _ in range(iterations):
         e = expected(system, carried, z, seen)
-        system = stable(maximise(e.smoothed, e.left, e.used, e.cross, e.variance))
-    return system, expected(system, carried, z, seen).smoothed
+        carried = e.decay(carried)
+        left, cross, variance = e.left(carried)
+        system = stable(maximise(e.smoothed, left, e.used, cross, variance))
+    return system, carried, expected(system, carried, z, seen).smoothed

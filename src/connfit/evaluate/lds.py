@@ -43,9 +43,9 @@ class Lds:
     as in a dynamic factor model (Stock & Watson 2011, Oxford Handbook of Economic Forecasting, chapter 2). Which
     of the two, and the number of dimensions, are those of least one-step error on validation. Fitted by
     expectation maximisation from a subspace start: see `connfit.evaluate.kalman`. Values that were not observed are
-    left out of every sum; with D, missing values are part of the state, in the fit
-    (`connfit.evaluate.carried_moments`) and in the filter (`connfit.evaluate.carried_filter`), so that predictions
-    are exact means.
+    left out of every sum; with D, missing values are part of the state, in the fit, which then estimates D with
+    the rest (`connfit.evaluate.carried_moments`), and in the filter (`connfit.evaluate.carried_filter`), so that
+    predictions are exact means.
 
     Parameters
     ----------
@@ -138,14 +138,17 @@ class Lds:
         left, usable = self._left(z, seen)
         left = left / self.spread
         system = subspace_start(left, usable, dimension)
-        if self.carried.any() and not (seen | ~np.isfinite(self.means)).all():
-            system, smoothed = carried_expectation_maximisation(system, self.carried, z / self.spread, seen, ITERATIONS)
+        carried = self.carried
+        if carried.any() and not (seen | ~np.isfinite(self.means)).all():
+            system, carried, smoothed = carried_expectation_maximisation(
+                system, carried, z / self.spread, seen, ITERATIONS
+            )
         else:
             system, _ = expectation_maximisation(system, left, usable, ITERATIONS)
             smoothed = smoother(system, kalman_filter(system, left, usable))
         # Runs start anywhere in the recording: the first state is any state of the training part.
         anywhere = smoothed.mean.T @ smoothed.mean / len(left) + smoothed.covariance.mean(axis=0)
-        return replace(self, system=replace(system, m0=np.zeros(dimension), v0=anywhere))
+        return replace(self, carried=carried, system=replace(system, m0=np.zeros(dimension), v0=anywhere))
 
     @property
     def parameters(self) -> int:
