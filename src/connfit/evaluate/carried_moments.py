@@ -173,11 +173,16 @@ def carried_expectation_maximisation(
     z: Float[np.ndarray, "T P"],
     seen: Bool[np.ndarray, "T P"],
     iterations: int,
+    *,
+    with_decay: bool = True,
 ) -> tuple[LinearSystem, Float[np.ndarray, "P"], Smoothed]:
-    """Fit by `iterations` of E and M steps from a system and D; also D and the states under the result."""
+    """Fit by `iterations` of E and M steps from a system and D; also D and the states under the result.
+
+    D is estimated too, or stays as it is (not `with_decay`).
+    """
     for _ in range(iterations):
         e = expected(system, carried, z, seen)
-        carried = e.decay(carried)
+        carried = e.decay(carried) if with_decay else carried
         left, cross, variance = e.left(carried)
         system = stable(maximise(e.smoothed, left, e.used, cross, variance))
     return system, carried, expected(system, carried, z, seen).smoothed

@@ -30,8 +30,8 @@ ITERATIONS = 15
 MIN_FRAMES_PER_DIMENSION = 4
 """Training frames that a latent dimension needs."""
 
-NOTHING, OWN_DECAY = "nothing", "own decay"
-"""What a unit carries over from its last frame besides the latent state."""
+NOTHING, OWN_DECAY, JOINT_DECAY = "nothing", "own decay", "own decay, estimated with the system"
+"""What a unit carries over from its last frame besides the latent state; the last is tried where there are gaps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +43,9 @@ class Lds:
     as in a dynamic factor model (Stock & Watson 2011, Oxford Handbook of Economic Forecasting, chapter 2). Which
     of the two, and the number of dimensions, are those of least one-step error on validation. Fitted by
     expectation maximisation from a subspace start: see `connfit.evaluate.kalman`. Values that were not observed are
-    left out of every sum; with D, missing values are part of the state, in the fit, which then estimates D with
-    the rest (`connfit.evaluate.carried_moments`), and in the filter (`connfit.evaluate.carried_filter`), so that
-    predictions are exact means.
+    left out of every sum; with D, missing values are part of the state, in the fit
+    (`connfit.evaluate.carried_moments`; there D may be estimated with the rest, if validation prefers it) and in the
+    filter (`connfit.evaluate.carried_filter`), so that predictions are exact means.
 
     Parameters
     ----------
@@ -91,11 +91,12 @@ class Lds:
                 f"dynamical system of {min(config.latent_dimensions)} dimensions"
             )
         best: tuple[float, int, str] | None = None
-        for kind in (NOTHING, OWN_DECAY):
+        gaps = not recording.mask[slice(*train)].all()
+        for kind in (NOTHING, OWN_DECAY, JOINT_DECAY) if gaps else (NOTHING, OWN_DECAY):
             last, worse = np.inf, 0
             scaled = cls._scaled(recording, train, kind)
             for dimension in dimensions:
-                error = scaled._estimated(recording, train, dimension)._mse(recording, tune)
+                error = scaled._estimated(recording, train, dimension, kind)._mse(recording, tune)
                 if error is None:
                     continue
                 if best is None or error < best[0]:
@@ -108,7 +109,7 @@ class Lds:
             raise DataError(f"recording {recording.name!r}: nothing was observed on which the system could be tuned")
         error, dimension, kind = best
         whole = recording.require_parts().train
-        model = cls._scaled(recording, whole, kind)._estimated(recording, whole, dimension)
+        model = cls._scaled(recording, whole, kind)._estimated(recording, whole, dimension, kind)
         facts = {
             "dimensions": dimension,
             "dimensions_at_edge": len(dimensions) > 1 and dimension in (dimensions[0], dimensions[-1]),
@@ -128,12 +129,12 @@ class Lds:
         empty = LinearSystem(none, none, none, none, none, none, none)
         model = cls(empty, np.zeros(len(means)), np.ones(len(means)), means, stds, {})
         z, seen = model._standardise(values, mask)
-        if kind == OWN_DECAY:
+        if kind != NOTHING:
             decay, spread = lag_one(z, seen)
             return replace(model, carried=decay, spread=spread)
         return replace(model, spread=moments(z, seen)[1])
 
-    def _estimated(self, recording: Recording, train: tuple[int, int], dimension: int) -> Lds:
+    def _estimated(self, recording: Recording, train: tuple[int, int], dimension: int, kind: str) -> Lds:
         z, seen = self._standardise(recording.values[slice(*train)], recording.mask[slice(*train)])
         left, usable = self._left(z, seen)
         left = left / self.spread
@@ -141,7 +142,7 @@ class Lds:
         carried = self.carried
         if carried.any() and not (seen | ~np.isfinite(self.means)).all():
             system, carried, smoothed = carried_expectation_maximisation(
-                system, carried, z / self.spread, seen, ITERATIONS
+                system, carried, z / self.spread, seen, ITERATIONS, with_decay=kind == JOINT_DECAY
             )
         else:
             system, _ = expectation_maximisation(system, left, usable, ITERATIONS)
