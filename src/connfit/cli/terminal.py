@@ -143,9 +143,9 @@ def progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], Non
                 soft_wrap=True,
             )
         bar.console.print(job.memory().report(), highlight=False, soft_wrap=True)
-        total = sum(counts.values())
+        groups = ", ".join(f"{group} {count:,}" for group, count in counts.items() if count)
         bar.console.print(
-            f"{total:,} parameters ({', '.join(f'{group} {count:,}' for group, count in counts.items() if count)}) for "
+            f"{sum(counts.values()):,} parameters ({groups or 'nothing is trained'}) for "
             f"{job.observations()['train']:,} training observations (scored: after the warm-up)",
             highlight=False,
             soft_wrap=True,

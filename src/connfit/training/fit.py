@@ -222,7 +222,7 @@ def fit(
     if state is None:
         own = {key: jnp.array(params[key]) for key in keys}
         state = FitState(own, OPTIMISERS[config.optimiser].init(own), {}, phase=0 if config.epochs else 1)
-        if config.epochs + config.free_run_epochs == 0:
+        if config.epochs + config.free_run_epochs == 0 or not keys:
             state = replace(state, finished=True)
             if on_epoch is not None:
                 on_epoch(state)
