@@ -10,7 +10,7 @@ A connectome and recordings go in; a fitted, evaluated and reported model comes 
 >>> recording.frames, len(recording.units), recording.frame_rate
 (600, 20, 1.2)
 
-From there: `Cohort`, `Readout`, `RateModel.of`, `initial_parameters`, `fit` and `evaluate_fit`, as in the
+From there: `Cohort`, `Readout`, `RateModel.from_connectome`, `init_params`, `fit` and `evaluate_fit`, as in the
 README; or the command `connfit fit`. Arrays are [time, unit], connectivity is [post, pre], time
 constants are in seconds. Every mistake in data or options is a `ConnfitError` that names it.
 """
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from connfit.datasets.loading import list_datasets, load_connectome, load_recording, load_recordings, read_recording
     from connfit.errors import ConnfitError
     from connfit.evaluation.evaluate_run import evaluate_fit, evaluate_run
-    from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
+    from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
     from connfit.recordings import Recording
     from connfit.recordings.cohort import Cohort
-    from connfit.recordings.preprocess import apply_steps
-    from connfit.training.fit import Fit, fit
-    from connfit.training.learners import Windowed, preset
+    from connfit.recordings.preprocess import preprocess
+    from connfit.training.fit import Fit, train
+    from connfit.training.learners import WindowedLearner, preset
 
 __all__ = [
     "Cohort",
@@ -51,23 +51,23 @@ __all__ = [
     "Readout",
     "Recording",
     "TrainConfig",
-    "Windowed",
+    "WindowedLearner",
     "__version__",
-    "apply_steps",
     "connectome_from_tables",
     "evaluate_fit",
     "evaluate_run",
-    "fit",
-    "initial_parameters",
+    "init_params",
     "list_datasets",
     "load_connectome",
     "load_recording",
     "load_recordings",
     "match_units",
+    "preprocess",
     "preset",
     "read_recording",
-    "share_strengths",
     "start_magnitudes",
+    "tie_weights",
+    "train",
 ]
 
 _HOME = {
@@ -83,22 +83,22 @@ _HOME = {
     "Readout": "connfit.models",
     "Recording": "connfit.recordings.recording",
     "TrainConfig": "connfit.config",
-    "Windowed": "connfit.training.learners",
-    "apply_steps": "connfit.recordings.preprocess",
+    "WindowedLearner": "connfit.training.learners",
     "connectome_from_tables": "connfit.connectome.tables",
     "evaluate_fit": "connfit.evaluation.evaluate_run",
     "evaluate_run": "connfit.evaluation.evaluate_run",
-    "fit": "connfit.training.fit",
-    "initial_parameters": "connfit.models",
+    "init_params": "connfit.models",
     "list_datasets": "connfit.datasets.loading",
     "load_connectome": "connfit.datasets.loading",
     "load_recording": "connfit.datasets.loading",
     "load_recordings": "connfit.datasets.loading",
     "match_units": "connfit.connectome.matching",
+    "preprocess": "connfit.recordings.preprocess",
     "preset": "connfit.training.learners",
     "read_recording": "connfit.datasets.loading",
-    "share_strengths": "connfit.models",
     "start_magnitudes": "connfit.models",
+    "tie_weights": "connfit.models",
+    "train": "connfit.training.fit",
 }
 """Module of each public name. They are imported when they are first used, so that the command line starts at once."""
 

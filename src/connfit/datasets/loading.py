@@ -17,7 +17,7 @@ from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.registry import DATASETS, get_dataset
 from connfit.errors import ConfigError, DataError, one_of
 from connfit.recordings import Recording
-from connfit.recordings.preprocess import apply_steps
+from connfit.recordings.preprocess import preprocess
 from connfit.recordings.readers.hdf5 import read_hdf5_recording
 from connfit.recordings.readers.nwb import read_nwb_recording
 from connfit.recordings.readers.text import read_csv_recording, read_npz_recording
@@ -337,7 +337,7 @@ def _read_files(config: DataConfig) -> tuple[Recording, ...]:
 def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
     """Recordings cut into parts and then preprocessed: constants come from the first part only."""
     cut = [one.split(train=config.train, validation=config.validation, gap=config.gap) for one in recordings]
-    return tuple(apply_steps(one, preprocessing_steps(config)) for one in cut)
+    return tuple(preprocess(one, preprocessing_steps(config)) for one in cut)
 
 
 def preprocessing_steps(config: DataConfig) -> tuple[dict[str, Any], ...]:

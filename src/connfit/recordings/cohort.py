@@ -70,7 +70,9 @@ class Cohort:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, recordings: Sequence[Recording], *, held_out: Sequence[Recording] = (), substeps: int = 1) -> Cohort:
+    def from_recordings(
+        cls, recordings: Sequence[Recording], *, held_out: Sequence[Recording] = (), substeps: int = 1
+    ) -> Cohort:
         """Pool recordings that share a frame rate (within 1 %) and a kind of values.
 
         Parameters

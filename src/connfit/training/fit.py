@@ -166,7 +166,7 @@ class Fit:
         return ModelForecaster(self.model, self.initial_params, self.cohort, name="at initialisation")
 
 
-def fit(
+def train(
     model: RateModel,
     params: Params,
     cohort: Cohort,
@@ -188,7 +188,7 @@ def fit(
     cohort
         Recordings with parts; those of one batch are run side by side.
     learner
-        Where gradients come from, for example `connfit.training.learners.Windowed`.
+        Where gradients come from, for example `connfit.training.learners.WindowedLearner`.
     trained
         Groups to train; default: all that the model has.
     state

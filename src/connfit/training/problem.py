@@ -22,15 +22,15 @@ from connfit.datasets.loading import (
     recordings_from_config,
 )
 from connfit.errors import ConfigError, DataError, first_ten
-from connfit.models import RateModel, Readout, initial_parameters, regression_start, share_strengths, start_magnitudes
+from connfit.models import RateModel, Readout, init_params, regression_start, start_magnitudes, tie_weights
 from connfit.models.base import Params
 from connfit.models.cells.rate import reads_several
 from connfit.models.gains import SHARED, untyped_neurons
 from connfit.models.rollout import ModelForecaster
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
-from connfit.training.fit import Fit, FitState, Progress, fit
-from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, Windowed
+from connfit.training.fit import Fit, FitState, Progress, train
+from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, WindowedLearner
 from connfit.training.memory import MemoryEstimate, estimate_memory
 from connfit.training.recipe import Recipe, StartOptions, automatic, find_recipe, tuning_cohort
 from connfit.training.validation import (
@@ -71,7 +71,7 @@ class Job:
     readout: Readout
     model: RateModel
     params: Params
-    learner: Windowed
+    learner: WindowedLearner
     trained: tuple[str, ...]
     matches: dict[str, UnitMatch]
     regression: dict[str, Any] | None = None
@@ -83,8 +83,8 @@ class Job:
         on_progress: Callable[[Progress], None] | None = None,
         on_epoch: Callable[[FitState], None] | None = None,
     ) -> Fit:
-        """Fit; see `connfit.training.fit.fit`."""
-        return fit(
+        """Fit; see `connfit.training.fit.train`."""
+        return train(
             self.model, self.params, self.cohort, self.learner, self.config.train,
             trained=self.trained, seed=self.config.seed, state=state, on_progress=on_progress, on_epoch=on_epoch,
         )  # fmt: skip
@@ -175,7 +175,7 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
         one.name: match_units(one.units, connectome, column=column, unmatched=policy)
         for one in (*recordings, *held_out)
     }
-    cohort = Cohort.of(
+    cohort = Cohort.from_recordings(
         [one.select_units(matches[one.name].matched) for one in recordings],
         held_out=[one.select_units(matches[one.name].matched) for one in held_out],
         substeps=config.data.substeps,
@@ -218,7 +218,9 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     )
 
 
-def _find_recipe(config: Config, connectome: Connectome, cohort: Cohort, readout: Readout, learner: Windowed) -> Recipe:
+def _find_recipe(
+    config: Config, connectome: Connectome, cohort: Cohort, readout: Readout, learner: WindowedLearner
+) -> Recipe:
     """Find what says `"auto"` by the predictions of untrained models on validation frames."""
     if not automatic(config.model):
         return Recipe({})
@@ -261,7 +263,7 @@ def _model_and_start(
                     f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
                     f"data.substeps = {cohort.substeps}: set one of the two to its default"
                 )
-    model = RateModel.of(
+    model = RateModel.from_connectome(
         connectome,
         readout,
         step_s=cohort.step_s,
@@ -291,8 +293,8 @@ def _model_and_start(
         )
         magnitudes = begin.magnitudes
     if shared and magnitudes is not None:
-        model = share_strengths(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
-    params = initial_parameters(
+        model = tie_weights(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
+    params = init_params(
         model,
         connectome,
         readout,
@@ -358,13 +360,13 @@ def _unit_column(config: Config, connectome: Connectome, recording: Recording) -
     return "id" if by_id >= by_region else "region"
 
 
-def _learner(config: Config, cohort: Cohort) -> Windowed:
+def _learner(config: Config, cohort: Cohort) -> WindowedLearner:
     options = config.learner
     dtype = options.trace_dtype
     if options.preset is None:
         credit = options.credit or "network"
         carry = options.carry or ("none" if credit == "none" else "trace")
-        return Windowed(options.window, credit, carry, options.history, dtype, options.trace_decay)
+        return WindowedLearner(options.window, credit, carry, options.history, dtype, options.trace_decay)
     for option in ("credit", "carry", "history"):
         if getattr(options, option) is not None:
             raise ConfigError(
@@ -374,4 +376,4 @@ def _learner(config: Config, cohort: Cohort) -> Windowed:
     credit, carry = PRESETS[options.preset]
     longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
     window = {"bptt": longest, "immediate": IMMEDIATE_WINDOW}.get(options.preset, options.window)
-    return Windowed(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)
+    return WindowedLearner(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)

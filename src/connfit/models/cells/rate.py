@@ -36,8 +36,8 @@ class RateModel:
     ``r_i(t) = α_i r_i(t-1) + (1-α_i) f(x_i(t))``, ``α_i = exp(-Δt/τ_i)``,
     ``x_i(t) = Σ_j s_ij |w_ij| r_j(t-1) + b_i + relu(Σ_k E_ik u_k(t-1))``, ``y_k(t) = Σ_j C_kj r_j(t)``.
 
-    Build it with `RateModel.of`. Parameters are separate (`connfit.models.init.initial`): a dictionary of
-    `weights` [M] (magnitudes, ≥ 0) or, after `connfit.models.share_strengths`, `gains` [G] (≥ 0),
+    Build it with `RateModel.from_connectome`. Parameters are separate (`connfit.models.init.initial`): a dictionary of
+    `weights` [M] (magnitudes, ≥ 0) or, after `connfit.models.tie_weights`, `gains` [G] (≥ 0),
     `log_time_constants` [N] (natural log of seconds), `bias` [N],
     `drive` ([N, P] dense or one per anatomical pair) and, if learned, `readout` [P, N].
 
@@ -77,7 +77,7 @@ class RateModel:
     state_forcing: float = 0.0
 
     @classmethod
-    def of(
+    def from_connectome(
         cls,
         connectome: Connectome,
         readout: Readout,
