@@ -15,7 +15,8 @@ from connfit.analysis.dynamics.simulated_activity import driven_run
 from connfit.analysis.recovery.recovery_metrics import activity, agreement
 from connfit.config import Config, DataConfig, TrainConfig
 from connfit.models.rollout import ModelForecaster
-from connfit.training.fit import Fit, train
+from connfit.training.fit import train
+from connfit.training.fitted import Fit
 from connfit.training.learners import WindowedLearner
 
 

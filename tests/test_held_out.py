@@ -32,7 +32,7 @@ from connfit.report import print_table, write_report
 from connfit.report.sections.comparison import comparison
 from connfit.report.sections.held_out_section import held_out_limits
 from connfit.training import runs
-from connfit.training.fit import Fit
+from connfit.training.fitted import Fit
 
 CONFIG = EvaluateConfig(free_run_warmup=30, horizon_starts=20, horizons=(1, 5), var_lags=(1,), free_run_runs=4)
 

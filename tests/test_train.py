@@ -18,7 +18,8 @@ from connfit.models import ops
 from connfit.models.ops import native
 from connfit.recordings import Parts
 from connfit.recordings.cohort import Cohort
-from connfit.training.fit import Fit, FitState, Progress, train
+from connfit.training.fit import FitState, Progress, train
+from connfit.training.fitted import Fit
 from connfit.training.learners import WindowArrays, WindowedLearner, preset
 from connfit.training.learners.learner import WindowResult
 from connfit.training.learning_rates import parameter_sizes

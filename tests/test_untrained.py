@@ -14,7 +14,8 @@ from connfit.cli.evaluate_command import evaluate_and_report
 from connfit.config import TrainConfig
 from connfit.evaluation.metrics_file import read_metrics
 from connfit.training import runs
-from connfit.training.fit import Fit, train
+from connfit.training.fit import train
+from connfit.training.fitted import Fit
 from connfit.training.learners import WindowedLearner
 
 SAID = "no epoch was better on validation than the start: parameters are those before training"

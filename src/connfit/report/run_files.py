@@ -58,7 +58,7 @@ class RunFiles:
     ----------
     history
         Column to values, one per epoch; NaN for empty numbers.
-    parameters, init_params
+    parameters, initial_parameters
         Group to array; `time_constants` in seconds.
     added
         Content of the files of `ADDED` that are there, by their path in the run directory.
@@ -113,7 +113,7 @@ class RunFiles:
             history=_read_history(folder / "history.csv"),
             forecasts=Forecasts.load(forecasts) if forecasts.exists() else None,
             parameters=_read_arrays(folder / "parameters.npz"),
-            init_params=_read_arrays(folder / "parameters_initial.npz"),
+            initial_parameters=_read_arrays(folder / "parameters_initial.npz"),
             connectome=Connectome.load(connectome) if connectome.exists() else None,
             added={name: content for name in ADDED if (content := _read_added(folder, name))},
             simulations={path.parent.name: _read_simulation(path) for path in sorted(folder.glob(SIMULATIONS))},

@@ -19,7 +19,8 @@ from connfit.models.base import Params
 from connfit.models.forward import run_window
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
-from connfit.training.fit import Fit, train
+from connfit.training.fit import train
+from connfit.training.fitted import Fit
 from connfit.training.learners import WindowedLearner
 from connfit.training.learning_rates import parameter_sizes
 from connfit.training.step import GROUP_OF

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
+from connfit._display import Displayed
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import postsynapses_by_region
 from connfit.errors import ConfigError, one_of
@@ -29,8 +31,8 @@ GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "readout")
     data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout", "junctions", "read_neurons", "correction"],
     meta_fields=["nonlinearity", "electrical", "step_s", "bounds_s", "state_forcing"],
 )
-@dataclass(frozen=True)
-class RateModel:
+@dataclass(frozen=True, repr=False)
+class RateModel(Displayed):
     """Leaky rate neurons on a connectome.
 
     ``r_i(t) = α_i r_i(t-1) + (1-α_i) f(x_i(t))``, ``α_i = exp(-Δt/τ_i)``,
@@ -171,6 +173,19 @@ class RateModel:
             correction=correction,
             state_forcing=float(state_forcing),
         )
+
+    def _display(self) -> tuple[str, Mapping[str, str]]:
+        drive = "none" if self.drive is None else "dense" if isinstance(self.drive, DenseMap) else "anatomical"
+        return "RateModel", {
+            "neurons": f"{self.neurons:,}",
+            "connections": f"{self.connections:,}",
+            "units": str(self.units),
+            "learned": ", ".join(self.groups),
+            "drive": drive,
+            "nonlinearity": self.nonlinearity,
+            "step": f"{self.step_s:.4g} s",
+            "state forcing": f"{self.state_forcing:g}",
+        }
 
     @property
     def neurons(self) -> int:
