@@ -135,6 +135,7 @@ class DataConfig(_Section, frozen=True):
     recordings: tuple[str, ...] = ()
     connectome: TableConnectome | None = None
     recording_files: FileRecordings | None = None
+    saved: str | None = None
     held_out: tuple[str, ...] = ()
     scale: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     variant: str | None = None
@@ -359,6 +360,8 @@ def _anchor_paths(config: Config, folder: Path) -> Config:
     if data.recording_files is not None:
         files = tuple(absolute(name) for name in data.recording_files.files)
         data = replace(data, recording_files=replace(data.recording_files, files=files))
+    if data.saved is not None:
+        data = replace(data, saved=absolute(data.saved))
     if data.sign_rule is not None and data.sign_rule.endswith(".csv"):
         data = replace(data, sign_rule=absolute(data.sign_rule))
     return replace(config, data=data)

@@ -25,7 +25,7 @@ from connfit.connectome import Connectome
 from connfit.errors import ConnfitError
 from connfit.evaluation.metrics_file import read_metrics, write_metrics
 from connfit.models.rollout import ModelForecaster
-from connfit.training.fit import Fit
+from connfit.training.fitted import Fit
 from connfit.training.runs import load_fit
 
 FOLDER = "analysis"

@@ -37,7 +37,7 @@ TRUNCATED_NORMAL_STD = 0.87962566103423978
 """Standard deviation of a unit normal truncated at ±2, which the initial scale is divided by."""
 
 
-def initial_parameters(
+def init_params(
     model: RateModel,
     connectome: Connectome,
     readout: Readout,
@@ -60,7 +60,7 @@ def initial_parameters(
         `"counts"`: magnitudes proportional to synapse counts. `"input_fraction"`: to a connection's
         share of the synapses onto its postsynaptic neuron. `"truncated_normal"`: |x| of a normal
         truncated at two standard deviations of sqrt(2 / mean inputs per neuron) / 0.8796. Not used if the model has
-        gains (`connfit.models.share_strengths`): these start at 1.
+        gains (`connfit.models.tie_weights`): these start at 1.
     spectral_radius
         Scale the signed matrix to this largest absolute eigenvalue; None leaves it unscaled.
     weight_spread
@@ -223,7 +223,7 @@ def start_magnitudes(
     model
         A model with free magnitudes, of this connectome.
     weights, spectral_radius, seed
-        As in `initial_parameters`.
+        As in `init_params`.
     """
     one_of("weights", weights, WEIGHTS)
     magnitudes = jnp.asarray(initial_magnitudes(connectome, weights, seed=seed), jnp.result_type(float))
@@ -245,7 +245,7 @@ def _spread(model: RateModel, deviation: float, seed: int) -> Array:
 
 
 def initial_magnitudes(connectome: Connectome, weights: str, *, seed: int = 0) -> Float[np.ndarray, "M"]:
-    """Magnitudes [M] before scaling; see `initial_parameters`."""
+    """Magnitudes [M] before scaling; see `init_params`."""
     counts = connectome.counts
     if weights == "counts":
         return counts.astype(jnp.result_type(float))

@@ -37,7 +37,7 @@ STEPS: Mapping[str, Callable[..., Recording]] = MappingProxyType(
 )
 
 
-def apply_steps(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Recording:
+def preprocess(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Recording:
     """Apply preprocessing steps in order.
 
     Parameters
@@ -81,10 +81,10 @@ def apply_steps(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Rec
 
 __all__ = [
     "STEPS",
-    "apply_steps",
     "deconvolve",
     "delta_f_over_f",
     "high_pass",
+    "preprocess",
     "remove_bleaching",
     "running_baseline",
     "scale",
