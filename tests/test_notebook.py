@@ -1,4 +1,4 @@
-"""The path of a notebook: fit, tables, predictions, evaluation, comparison, saving; and the same run on the command line."""
+"""The path of a notebook: fit, tables, predictions, evaluation, comparison, saving, and the same run on a command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small import FRAME_RATE, FRAMES, NEURONS, UNITS, regional_connectome, teacher, write_files
+from small import FRAME_RATE, FRAMES, NEURONS, OPTIONS, UNITS, raw_movies, regional_connectome, teacher, write_files
 from typer.testing import CliRunner
 
 import connfit as cf
@@ -24,26 +24,10 @@ from connfit.recordings import Recording
 from connfit.training import runs
 from connfit.training.fit import Progress
 
-START = {
-    "drive_start": "persistence", "time_constant_frames": 0.5, "weights": "counts", "own_shrinkage": 0, "drive_ridge": 0,
-    "state_forcing": 0,
-}  # fmt: skip
-OPTIONS = {
-    **START, "window": 8, "epochs": 3, "learning_rate": 0.01, "warmup_frames": 5, "train": 0.6, "validation": 0.2,
-    "batch": 1, "seed": 3, "forced_frames": 6, "free_run_frames": 5, "free_run_warmup": 10, "free_run_runs": 2, "horizon_starts": 16, "horizons": [1, 2],
-    "var_lags": [1], "baselines": ["mean", "persistence", "ar"], "left_out_units": 0,
-}  # fmt: skip
-"""What tests/small.py writes into its configuration, and little of everything else."""
-
-
-def raw() -> list[Recording]:
-    """The teacher's recordings as they were made, with the names of their files."""
-    return [replace(movie, name=movie.name.replace(" ", ""), parts=None) for movie in teacher()[1]]
-
 
 @pytest.fixture(scope="module")
 def fit() -> cf.Fit:
-    return cf.fit(teacher()[0], raw(), **OPTIONS)
+    return cf.fit(teacher()[0], raw_movies(), **OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +67,8 @@ def test_one_call_makes_the_fit_that_the_command_line_makes_from_files(fit: cf.F
 
 
 def test_recordings_keep_the_parts_and_steps_that_they_have() -> None:
-    brain, movies = teacher()
-    one = raw()[0]
+    brain, _ = teacher()
+    one = raw_movies()[0]
     cut = one.split(train=0.5, validation=0.3)
     done = cf.preprocess(cut, [{"step": "scale", "method": "std", "margin": 3.0}])
     job = cf.prepare_fit(brain, done, **{**OPTIONS, "train": 0.7})
@@ -99,13 +83,13 @@ def test_recordings_keep_the_parts_and_steps_that_they_have() -> None:
     ):  # fmt: skip
         job = cf.prepare_fit(brain, recording, **OPTIONS, **options)
         assert [step["step"] for step in job.cohort.recordings[0].steps] == steps
-    held_out = cf.prepare_fit(brain, raw()[:1], held_out=raw()[1:], **OPTIONS).cohort.held_out
+    held_out = cf.prepare_fit(brain, raw_movies()[:1], held_out=raw_movies()[1:], **OPTIONS).cohort.held_out
     assert [recording.name for recording in held_out] == ["movie2"] and held_out[0].steps
 
 
 def test_auto_options_are_found_by_the_recipe_of_the_command_line(tmp_path: Path) -> None:
     brain, _ = teacher()
-    job = cf.prepare_fit(brain, raw(), **{**OPTIONS, "state_forcing": "auto"})
+    job = cf.prepare_fit(brain, raw_movies(), **{**OPTIONS, "state_forcing": "auto"})
     assert len(job.recipe.candidates) == 5 and set(job.recipe.chosen) == {"state_forcing"}
     write_files(tmp_path)
     config = configuration.override(configuration.read(tmp_path / "own.toml"), ["model.state_forcing=auto"])
@@ -157,7 +141,7 @@ def test_the_command_line_evaluates_reports_and_repeats_a_saved_fit(fit: cf.Fit,
 def test_a_run_that_is_written_while_it_goes_on_is_that_of_save(fit: cf.Fit, tmp_path: Path) -> None:
     seen: list[Progress] = []
     options = {**OPTIONS, "null": "shuffle_signs"}
-    there = cf.fit(teacher()[0], raw(), out=tmp_path / "null", on_progress=seen.append, **options)
+    there = cf.fit(teacher()[0], raw_movies(), out=tmp_path / "null", on_progress=seen.append, **options)
     assert seen and {now.epochs for now in seen} == {3}
     assert (tmp_path / "null" / "checkpoints" / "latest.npz").exists()
     assert not np.array_equal(there.connectome.signs, teacher()[0].signs)
@@ -166,14 +150,14 @@ def test_a_run_that_is_written_while_it_goes_on_is_that_of_save(fit: cf.Fit, tmp
     np.testing.assert_array_equal(loaded.connectome.signs, there.connectome.signs)
     assert_same_fit(loaded, there)
     with pytest.raises(ConfigError, match="holds a run already"):
-        cf.fit(teacher()[0], raw(), out=tmp_path / "null", **OPTIONS)
+        cf.fit(teacher()[0], raw_movies(), out=tmp_path / "null", **OPTIONS)
 
 
 def test_progress_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     short = {**OPTIONS, "epochs": 1}
-    cf.fit(teacher()[0], raw()[0], **short)
+    cf.fit(teacher()[0], raw_movies()[0], **short)
     assert capsys.readouterr() == ("", "")
-    cf.fit(teacher()[0], raw()[0], progress=True, **short)
+    cf.fit(teacher()[0], raw_movies()[0], progress=True, **short)
     shown = capsys.readouterr().err
     assert f"{NEURONS} neurons" in shown and "teacher-forced epoch 1/1" in shown
 
@@ -191,13 +175,13 @@ def test_progress_is_shown_where_it_is_asked_for(capsys: pytest.CaptureFixture[s
 )
 def test_wrong_options_are_named(options: dict, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        cf.prepare_fit(teacher()[0], raw(), **options)
+        cf.prepare_fit(teacher()[0], raw_movies(), **options)
 
 
 def test_data_that_do_not_go_together_are_named() -> None:
     with pytest.raises(DataError, match="there is no recording to fit"):
         cf.fit(teacher()[0], [])
-    strange = replace(raw()[0], units=tuple(f"x{k}" for k in range(UNITS)))
+    strange = replace(raw_movies()[0], units=tuple(f"x{k}" for k in range(UNITS)))
     with pytest.raises(DataError, match="no unit of recording 'movie1' is a neuron id or a region"):
         cf.fit(teacher()[0], strange)
 
@@ -210,8 +194,8 @@ def hand_made() -> cf.Fit:
         {"id": ["a", "b", "c"], "type": ["T", "", "U"], "region": ["R", "S", "S"], "transmitter": "", "side": ""}
     )
     brain = from_pairs(
-        "hand made", np.array([1, 2, 0, 0, 1]), np.array([0, 0, 2, 1, 0]), np.array([4, 1, 3, 2, 2]), np.array([1, -1, 1]),
-        table, electrical=np.array([False, False, False, True, True]),
+        "hand made", np.array([1, 2, 0, 0, 1]), np.array([0, 0, 2, 1, 0]), np.array([4, 1, 3, 2, 2]),
+        np.array([1, -1, 1]), table, electrical=np.array([False, False, False, True, True]),
     )  # fmt: skip
     values = np.random.default_rng(1).random((80, 2))
     recording = Recording("r", values, ("a", "c"), 2.0, value_units="ΔF/F").split(train=0.6, validation=0.2)
@@ -288,7 +272,7 @@ def test_activity_has_named_axes(fit: cf.Fit) -> None:
 
 def test_fits_are_compared_on_the_frames_and_units_that_they_share(fit: cf.Fit) -> None:
     brain, _ = teacher()
-    fewer = [one.select_units(one.units[:-2]) for one in raw()]
+    fewer = [one.select_units(one.units[:-2]) for one in raw_movies()]
     other = cf.fit(brain, fewer, **{**OPTIONS, "drive": "none", "epochs": 1})
     table = cf.compare(fit, fit, other, names=["real", "itself", "no drive"], horizons=[1, 2])
     assert list(table.index) == [("itself", 1), ("itself", 2), ("no drive", 1), ("no drive", 2)]
@@ -309,9 +293,9 @@ def test_fits_are_compared_on_the_frames_and_units_that_they_share(fit: cf.Fit) 
     for fits, names, error, words in (
         ([fit], None, ConfigError, "two fits or more"),
         ([fit, fit], ["one"], ConfigError, "1 names for 2 fits"),
-        ([fit, cf.fit(brain, raw()[:1], **{**OPTIONS, "epochs": 0})], None, DataError, "Compare fits to the same"),
+        ([fit, cf.fit(brain, raw_movies()[:1], **{**OPTIONS, "epochs": 0})], None, DataError, "fits to the same"),
         (
-            [fit, cf.fit(brain, raw(), **{**OPTIONS, "epochs": 0, "train": 0.5})], None, DataError,
+            [fit, cf.fit(brain, raw_movies(), **{**OPTIONS, "epochs": 0, "train": 0.5})], None, DataError,
             "recording 'movie1' is not the same in fit 1 and fit 2",
         ),
     ):  # fmt: skip

@@ -247,14 +247,10 @@ def build(
             config.model, readout="anatomical" if column == "region" else "names", learn=trained
         ),
         learner=msgspec.structs.replace(
-            config.learner,
-            preset=None,
-            window=learner.window,
-            credit=learner.credit,
-            carry=learner.carry,
+            config.learner, preset=None, window=learner.window, credit=learner.credit, carry=learner.carry,
             history=learner.history,
         ),
-    )
+    )  # fmt: skip
     return Job(
         resolved, options, recipe, connectome, cohort, readout, model, params, learner, trained, matches, regression
     )
