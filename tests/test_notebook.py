@@ -1,4 +1,4 @@
-"""The path of a notebook: fit, tables, predictions, evaluation, comparison, saving, and the same run on a command line."""
+"""The path of a notebook: fit, tables, predictions, evaluation, comparison, saving, and the command line on it."""
 
 from __future__ import annotations
 
