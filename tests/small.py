@@ -128,6 +128,20 @@ def write_files(folder: Path) -> Path:
     return path
 
 
+def raw_movies() -> list[Recording]:
+    """The teacher's recordings before they were cut, with the names of their files."""
+    return [replace(movie, name=movie.name.replace(" ", ""), parts=None) for movie in teacher()[1]]
+
+
+OPTIONS = {
+    "drive_start": "persistence", "time_constant_frames": 0.5, "weights": "counts", "own_shrinkage": 0,
+    "drive_ridge": 0, "state_forcing": 0, "window": 8, "epochs": 3, "learning_rate": 0.01, "warmup_frames": 5,
+    "train": 0.6, "validation": 0.2, "batch": 1, "seed": 3, "forced_frames": 6, "free_run_frames": 5,
+    "free_run_warmup": 10, "free_run_runs": 2, "horizon_starts": 16, "horizons": [1, 2], "var_lags": [1],
+    "baselines": ["mean", "persistence", "ar"], "left_out_units": 0,
+}  # fmt: skip
+"""For `connfit.fit`: what `CONFIG` says, and less of what takes time."""
+
 CONFIG = """\
 seed = 3
 

@@ -9,6 +9,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 import connfit
 
 SOURCE = Path(connfit.__file__).parent
@@ -62,6 +64,14 @@ def test_importing_makes_no_files_and_touches_no_device(tmp_path: Path) -> None:
     assert [
         path.name for path in tmp_path.rglob("*") if "matplotlib" not in str(path) and "fontlist" not in path.name
     ] == []
+
+
+@pytest.mark.parametrize("module", ["connfit", "connfit.cli"])
+def test_the_command_line_and_the_package_start_without_what_takes_long_to_import(module: str) -> None:
+    slow = "asyncio", "h5py", "jax", "numpy", "pandas", "scipy", "xarray"
+    probe = f"import sys, {module}; print([name for name in {slow} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 def test_public_names_exist() -> None:

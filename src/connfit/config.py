@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
-import numpy as np
 from msgspec.structs import replace
 
 from connfit.errors import ConfigError
@@ -48,7 +48,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():
             given = getattr(self, name)
-            value = given.item() if isinstance(given, np.generic) else given
+            value = _plain(given)
             try:
                 valid = msgspec.convert(value, hint)
             except msgspec.ValidationError as error:
@@ -88,6 +88,12 @@ _SECTION_NAMES = {
 @cache
 def _hints(section: type) -> dict[str, Any]:
     return get_type_hints(section, include_extras=True)
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy number as Python's; NumPy is not imported for it, so that the command line starts at once."""
+    numpy = sys.modules.get("numpy")
+    return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
 
 
 def _not_finite(value: Any) -> float | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from connfit._display import Displayed
 from connfit._system.heap import return_freed_arrays
 from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
@@ -45,8 +46,8 @@ from connfit.training.validation import (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
+@dataclass(frozen=True, eq=False, repr=False)
+class Job(Displayed):
     """All the pieces that a configuration stands for.
 
     Attributes
@@ -80,6 +81,10 @@ class Job:
     matches: dict[str, UnitMatch]
     regression: dict[str, Any] | None = None
     given: GivenData | None = None
+
+    def _display(self) -> tuple[str, Mapping[str, str]]:
+        parts = {"connectome": self.connectome, "cohort": self.cohort, "model": self.model}
+        return "Job", {name: repr(part) for name, part in parts.items()}
 
     def fit(
         self,
@@ -242,14 +247,10 @@ def build(
             config.model, readout="anatomical" if column == "region" else "names", learn=trained
         ),
         learner=msgspec.structs.replace(
-            config.learner,
-            preset=None,
-            window=learner.window,
-            credit=learner.credit,
-            carry=learner.carry,
+            config.learner, preset=None, window=learner.window, credit=learner.credit, carry=learner.carry,
             history=learner.history,
         ),
-    )
+    )  # fmt: skip
     return Job(
         resolved, options, recipe, connectome, cohort, readout, model, params, learner, trained, matches, regression
     )
