@@ -34,7 +34,7 @@ from connfit.analysis.gradients.learning_verdict import verdict
 from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import ConfigError
 from connfit.evaluation.squared_errors import prediction_errors
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Parts
 from connfit.recordings.cohort import Cohort
 from connfit.report.figures.gradient_figure import print_fidelity

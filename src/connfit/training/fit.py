@@ -20,7 +20,7 @@ from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.models.base import Params
 from connfit.models.cells.rate import GROUPS, RateModel
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import SHORTEST, TRIALS, WITHOUT_VALIDATION, Rates, find_rates, parameter_sizes

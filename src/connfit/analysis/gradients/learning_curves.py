@@ -22,7 +22,7 @@ from connfit.evaluation.intervals import Interval, paired_difference
 from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
 from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, fit
 from connfit.training.learners import Windowed
