@@ -29,12 +29,13 @@ from connfit.analysis.gradients.gradient_fidelity import (
     gradient_fidelity,
     rules_to_compare,
 )
-from connfit.analysis.gradients.learning_curves import Contender, _Bench, _Trial, learning_curves
+from connfit.analysis.gradients.learning_curves import learning_curves
+from connfit.analysis.gradients.learning_trials import Bench, Contender, Trial
 from connfit.analysis.gradients.learning_verdict import verdict
 from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import ConfigError
 from connfit.evaluation.squared_errors import prediction_errors
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Parts
 from connfit.recordings.cohort import Cohort
 from connfit.report.figures.gradient_figure import print_fidelity
@@ -231,17 +232,17 @@ def test_learning_curves_compare_after_equal_steps_and_equal_time(curves: dict[s
 def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """And one that diverges at every rate is named, without a part in the comparison."""
     small = student()
-    real = _Bench.trial
+    real = Bench.trial
 
     def slow(self: Any, contender: Contender, factor: float, epochs: int) -> Any:
         if contender.label == "wild":
-            return _Trial(factor, factor, epochs, diverged="the loss is not finite")
+            return Trial(factor, factor, epochs, diverged="the loss is not finite")
         trial = real(self, contender, factor, epochs)
         much = 1e6 if contender.rule == "immediate" else 1.0
         rows = tuple({**row, "ms_per_step": much} for row in trial.history)
         return replace(trial, history=rows)
 
-    monkeypatch.setattr(_Bench, "trial", slow)
+    monkeypatch.setattr(Bench, "trial", slow)
     rules = contenders(
         tbptt=WindowedLearner(8, *PRESETS["tbptt"]),
         immediate=preset("immediate"),
@@ -263,15 +264,15 @@ def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pyte
 
 def test_rates_go_further_where_the_best_is_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     small = student()
-    bench = _Bench(small.model, small.params, small.cohort, LEARNING, HORIZONS, None, 0)
+    bench = Bench(small.model, small.params, small.cohort, LEARNING, HORIZONS, None, 0)
     rule = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]))[0]
 
     def tried(value: Any) -> list[float]:
-        def trial(self: Any, one: Contender, factor: float, epochs: int) -> _Trial:
+        def trial(self: Any, one: Contender, factor: float, epochs: int) -> Trial:
             best = value(factor)
-            return _Trial(factor, factor, epochs, value=best, epoch=-1 if best == 0 else 0)
+            return Trial(factor, factor, epochs, value=best, epoch=-1 if best == 0 else 0)
 
-        monkeypatch.setattr(_Bench, "trial", trial)
+        monkeypatch.setattr(Bench, "trial", trial)
         return [round(one.factor, 3) for one in bench.search(rule, 2, lambda _: None)]
 
     assert tried(lambda factor: 2.0 - abs(factor - 1)) == [0.333, 1, 3]

@@ -32,6 +32,11 @@ def test_no_two_modules_have_one_name() -> None:
     assert {name for name, count in names.items() if count > 1} == set()
 
 
+def test_no_module_is_long() -> None:
+    lines = {str(path.relative_to(SOURCE)): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {name: count for name, count in lines.items() if count > 400} == {}
+
+
 def test_every_room_says_what_lives_there() -> None:
     for path in MODULES:
         assert path.read_text(encoding="utf-8").startswith('"""'), path

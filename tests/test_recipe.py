@@ -15,7 +15,7 @@ from connfit import config as configuration
 from connfit.config import FALLBACK, ModelConfig
 from connfit.datasets.named import DATASETS
 from connfit.errors import ConfigError, DataError
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.training.learning_rates import RATES, find_rates, parameter_sizes
 from connfit.training.problem import prepare
 from connfit.training.recipe import BEGIN, GRID, Recipe, automatic, find_recipe

@@ -21,7 +21,7 @@ from connfit.evaluation.metrics import functional_connectivity
 from connfit.evaluation.metrics_file import read_metrics, write_metrics
 from connfit.evaluation.predictions import MIN_STARTS, horizon_starts
 from connfit.evaluation.scores import score, score_and_forecast
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import PART_NAMES, Parts, Recording
 from connfit.recordings.cohort import Cohort
 

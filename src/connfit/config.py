@@ -385,17 +385,11 @@ def _explain(message: str) -> str:
     unknown = re.search(r"unknown field `(.+?)`", text)
     hint = ""
     if unknown:
-        section: Any = Config
-        for part in filter(None, where.split(".")):
-            section = _section_type(section, part)
-        hint = _nearest(unknown.group(1), section.__struct_fields__)
+        hint = _nearest(unknown.group(1), _section_at(filter(None, where.split("."))).__struct_fields__)
         text = f"there is no option {unknown.group(1)!r}"
     elif "enum value" in text and where:
         *sections, last = re.sub(r"\[.*?\]", "", where).split(".")
-        section = Config
-        for part in sections:
-            section = _section_type(section, part)
-        allowed = _literals(get_type_hints(section)[last])
+        allowed = _literals(get_type_hints(_section_at(sections))[last])
         text = f"must be one of {', '.join(map(repr, allowed))}"
     return f"{where + ': ' if where else ''}{text}{hint}"
 
@@ -407,10 +401,11 @@ def _literals(hint: Any) -> tuple[Any, ...]:
     return tuple(choice for inner in get_args(hint) for choice in _literals(inner))
 
 
-def _section_type(section: Any, field: str) -> Any:
-    """Struct type of a section's field, the inside of `X | None` included."""
-    hint = get_type_hints(section)[field]
-    for one in (hint, *get_args(hint)):
-        if isinstance(one, type) and issubclass(one, msgspec.Struct):
-            return one
+def _section_at(path: Iterable[str]) -> Any:
+    """Struct type of the section at a path, the inside of `X | None` included."""
+    section: Any = Config
+    for field in path:
+        hint = get_type_hints(section)[field]
+        inside = [one for one in (hint, *get_args(hint)) if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+        section = inside[0] if inside else section
     return section

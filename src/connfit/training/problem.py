@@ -27,8 +27,8 @@ from connfit.errors import ConfigError, first_ten
 from connfit.models import RateModel, Readout, init_params, regression_start, start_magnitudes, tie_weights
 from connfit.models.base import Params
 from connfit.models.cells.rate import reads_several
+from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import SHARED, untyped_neurons
-from connfit.models.rollout import ModelForecaster
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, Progress, train

@@ -16,7 +16,8 @@ from connfit.analysis.gradients.gradient_fidelity import (
     gradient_fidelity,
     rules_to_compare,
 )
-from connfit.analysis.gradients.learning_curves import Contender, check_can_choose, learning_curves
+from connfit.analysis.gradients.learning_curves import check_can_choose, learning_curves
+from connfit.analysis.gradients.learning_trials import Contender
 from connfit.config import LearnerConfig
 from connfit.errors import ConfigError
 from connfit.models.base import Params

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.blocks import named, tuning_blocks
-from connfit.evaluation.baselines.linear import edges, own_decay, standardise, unit_moments
+from connfit.evaluation.baselines.linear_problem import edges, own_decay, standardise, unit_moments
 from connfit.evaluation.baselines.own_gaps import Block, OwnFilter, OwnProcess, filtered_own_pasts, own_moments
 from connfit.evaluation.baselines.own_past import (
     PENALTIES,

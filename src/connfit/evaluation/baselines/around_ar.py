@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines.gap_moments import Moments
-from connfit.evaluation.baselines.linear import LinearForecaster, Problem, edges
+from connfit.evaluation.baselines.linear import LinearForecaster
+from connfit.evaluation.baselines.linear_problem import Problem, edges
 from connfit.evaluation.baselines.own_past import (
     CHANGES,
     TO_MEAN,

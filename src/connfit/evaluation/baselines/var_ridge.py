@@ -10,9 +10,10 @@ from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines.gap_moments import Moments
-from connfit.evaluation.baselines.linear import LinearForecaster, Problem, edges
-from connfit.evaluation.baselines.linear import pooled_means as pooled_means
-from connfit.evaluation.baselines.linear import unit_moments as moments
+from connfit.evaluation.baselines.linear import LinearForecaster
+from connfit.evaluation.baselines.linear_problem import Problem, edges
+from connfit.evaluation.baselines.linear_problem import pooled_means as pooled_means
+from connfit.evaluation.baselines.linear_problem import unit_moments as moments
 from connfit.evaluation.baselines.own_past import TO_MEAN, TO_PERSISTENCE
 from connfit.evaluation.baselines.ridge_path import RidgePath
 from connfit.recordings import Recording

@@ -151,8 +151,9 @@ def _model(
     task: Task, config: Config, say: Callable[[float], None], began: float
 ) -> tuple[Forecaster, tuple[Recording, ...], dict[str, Any]]:
     """Fit, go on with a fit, or read one; without training for the untrained row."""
+    from connfit.models.forecaster import ModelForecaster
     from connfit.training import runs as run
-    from connfit.training.fit import ModelForecaster, Progress
+    from connfit.training.fit import Progress
 
     if task.group == "untrained":
         job = run.prepare(config)
