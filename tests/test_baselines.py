@@ -10,15 +10,17 @@ from statsmodels.tsa.ar_model import AutoReg
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.baselines import around_ar, recurrent_training
+from connfit.evaluation.baselines import BASELINES, around_ar, chosen_baselines, gru, recurrent_training
 from connfit.evaluation.baselines.ar import Ar
 from connfit.evaluation.baselines.around_ar import LEVELS, Base, Choice
-from connfit.evaluation.baselines.baselines import BASELINES, Mean, Persistence, VarRidge, baseline_factories, hold_last
 from connfit.evaluation.baselines.gap_moments import moments_without_gaps
+from connfit.evaluation.baselines.mean import Mean
 from connfit.evaluation.baselines.own_past import CHANGES
+from connfit.evaluation.baselines.persistence import Persistence
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.scores import score
-from connfit.recordings import Recording
+from connfit.recordings import Recording, hold_last
 
 CHEAP = ["mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank"]
 NETWORKS = ["gru", "region_rnn"]
@@ -28,7 +30,7 @@ ALL = list(BASELINES)
 @pytest.fixture
 def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that are barely trained: for tests of what holds whatever they have learned."""
-    monkeypatch.setattr(recurrent_training, "HIDDEN", 8)
+    monkeypatch.setattr(gru, "HIDDEN", 8)
     monkeypatch.setattr(recurrent_training, "MAX_STEPS", 20)
     monkeypatch.setattr(recurrent_training, "TRIALS", 1)
 
@@ -275,4 +277,4 @@ def test_what_is_around_each_units_own_autoregression_finds_coupling() -> None:
 
 def test_unknown_baseline_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="persistence"):
-        baseline_factories(["persistance"])
+        chosen_baselines(["persistance"], EvaluateConfig())

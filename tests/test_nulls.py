@@ -17,16 +17,13 @@ from hypothesis import strategies as st
 from networks import random_connectome
 
 from connfit.connectome import Connectome, from_pairs
-from connfit.connectome.nulls import (
-    NULLS,
-    erdos_renyi,
-    make_null,
-    no_recurrence,
-    rewire_degrees,
-    rewire_within_regions,
-    shuffle_counts,
-    shuffle_signs,
-)
+from connfit.connectome.nulls import NULLS, make_null
+from connfit.connectome.nulls.erdos_renyi import erdos_renyi
+from connfit.connectome.nulls.no_recurrence import no_recurrence
+from connfit.connectome.nulls.rewire_degrees import rewire_degrees
+from connfit.connectome.nulls.rewire_within_regions import rewire_within_regions
+from connfit.connectome.nulls.shuffle_counts import shuffle_counts
+from connfit.connectome.nulls.shuffle_signs import shuffle_signs
 from connfit.connectome.nulls.swaps import rewired
 from connfit.connectome.regions import RegionSynapses
 from connfit.errors import ConfigError, DataError

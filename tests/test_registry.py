@@ -60,13 +60,15 @@ def test_options_are_validated_where_they_are_defined() -> None:
         read_options(Nail, {"heads": "two"}, where="tools.nail")
 
 
-def plug_in(folder: Path, package: str, code: str, points: dict[str, str], group: str) -> None:
+def plug_in(folder: Path, package: str, code: str, groups: dict[str, dict[str, str]]) -> None:
     """A package that is installed in `folder`: a module and the record of its entry points."""
     (folder / f"{package}.py").write_text(code, encoding="utf-8")
     record = folder / f"{package}-1.0.dist-info"
     record.mkdir()
     (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n", encoding="utf-8")
-    lines = [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+    lines = []
+    for group, points in groups.items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
     (record / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -80,8 +82,8 @@ SAW = Entry(name="saw", label="saw")
 HAMMER = Entry(name="hammer", label="another hammer")
 """
     points = {"saw": "fine_tools:SAW", "hammer": "fine_tools:HAMMER", "drill": "fine_tools:SAW"}
-    plug_in(tmp_path, "fine_tools", code, points, group)
-    plug_in(tmp_path, "broken_tools", "raise RuntimeError('out of order')", {"axe": "broken_tools:AXE"}, group)
+    plug_in(tmp_path, "fine_tools", code, {group: points})
+    plug_in(tmp_path, "broken_tools", "raise RuntimeError('out of order')", {group: {"axe": "broken_tools:AXE"}})
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = Registry("tool", Entry, group=group)
     registry.register(piece("hammer"))

@@ -38,6 +38,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Toy(decay=0.5)
     """
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options by name."""
+        return msgspec.structs.asdict(self)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Return the default of each option; of one that must be given, None."""
+        return {
+            field.name: None if field.default is msgspec.NODEFAULT else field.default
+            for field in msgspec.structs.fields(cls)
+        }
+
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from connfit._system.heap import return_freed_arrays
 from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
 from connfit.connectome.matching import UnitMatch, match_units
-from connfit.connectome.nulls import make_null
+from connfit.connectome.nulls import check_null, make_null
 from connfit.datasets.loading import (
     connectome_from_config,
     held_out_from_config,
@@ -30,7 +30,7 @@ from connfit.models.rollout import ModelForecaster
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import Fit, FitState, Progress, fit
-from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, Windowed
+from connfit.training.learners import RULES, Windowed
 from connfit.training.memory import MemoryEstimate, estimate_memory
 from connfit.training.recipe import Recipe, StartOptions, automatic, find_recipe, tuning_cohort
 from connfit.training.validation import (
@@ -164,10 +164,11 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     ConnfitError
         If data or options are wrong.
     """
+    check_pieces(config)
     return_freed_arrays()
     connectome = connectome_from_config(config.data)
     if config.data.null is not None:
-        connectome = make_null(connectome, config.data.null, config.seed)
+        connectome = make_null(connectome, config.data.null, config.seed, config.data.null_options)
     recordings, held_out = recordings_from_config(config.data), held_out_from_config(config.data)
     column = _unit_column(config, connectome, recordings[0])
     policy = config.data.unmatched_units
@@ -216,6 +217,23 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     return Job(
         resolved, options, recipe, connectome, cohort, readout, model, params, learner, trained, matches, regression
     )
+
+
+def check_pieces(config: Config) -> None:
+    """Stop before anything is computed where a configuration names a null connectome or a learning rule wrongly.
+
+    Raises
+    ------
+    ConfigError
+        Names the option, and the nearest name that exists.
+    """
+    data = config.data
+    if data.null is not None:
+        check_null(data.null, data.null_options)
+    elif data.null_options:
+        raise ConfigError(f"data.null_options = {data.null_options} belong to a null connectome: set data.null too")
+    if config.learner.preset is not None:
+        RULES.find(config.learner.preset, "learner.preset")
 
 
 def _find_recipe(config: Config, connectome: Connectome, cohort: Cohort, readout: Readout, learner: Windowed) -> Recipe:
@@ -371,7 +389,6 @@ def _learner(config: Config, cohort: Cohort) -> Windowed:
                 f"learner.preset = {options.preset!r} and learner.{option} = {getattr(options, option)!r} are both "
                 "set: keep one"
             )
-    credit, carry = PRESETS[options.preset]
     longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
-    window = {"bptt": longest, "immediate": IMMEDIATE_WINDOW}.get(options.preset, options.window)
-    return Windowed(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)
+    learner = RULES.find(options.preset, "learner.preset").learner(window=options.window, steps=longest)
+    return replace(learner, trace_dtype=dtype, trace_decay=options.trace_decay)
