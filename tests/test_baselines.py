@@ -134,11 +134,15 @@ def test_contract(name: str, small_networks: None) -> None:
     baseline = BASELINES[name](one, EvaluateConfig())
     assert isinstance(baseline, Forecaster)
     assert baseline.name == name
+    entry = BASELINES[name]
+    assert entry.label and entry.does and entry.parameters and (entry.pooled is not None or entry.not_pooled)
+    assert set(entry.uses) <= set(EvaluateConfig.__struct_fields__)
+    assert isinstance(baseline.parameters, int) and baseline.parameters >= (name != "persistence")
     step = baseline.one_step(one)
     starts = np.array([0, 20, 298])
     ahead = baseline.horizon(one, starts, 6)
     run = baseline.free_run(one, 21, 6, 21)
-    assert step.shape == values.shape
+    assert step.shape == values.shape and np.isfinite(step[10:]).all() and np.isfinite(ahead[1:]).all()
     assert ahead.shape == (3, 6, 3)
     assert run.shape == (6, 3)
     # Networks compute in float32, and XLA may order a sum differently for one run and for several.
@@ -153,6 +157,41 @@ def test_contract(name: str, small_networks: None) -> None:
     assert np.array_equal(baseline.one_step(after)[:22], step[:22], equal_nan=True)
     assert np.array_equal(baseline.horizon(after, starts[:2], 6), ahead[:2], equal_nan=True)
     assert np.array_equal(baseline.free_run(after, 21, 6, 21), run)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_is_learned_from_the_test_part_and_the_seed_matters_where_it_is_said_to(
+    name: str, small_networks: None
+) -> None:
+    values = autoregression(0.9 * np.eye(3), 300, seed=8)
+    other = values.copy()
+    first = recording(values).require_parts().test[0]
+    other[first:] += 1e3
+    entry, config = BASELINES[name], EvaluateConfig()
+    one, moved, seeded = (
+        entry(recording(movie), EvaluateConfig(baseline_seed=seed)).one_step(recording(values))
+        for movie, seed in ((values, 0), (other, 0), (values, 1))
+    )
+    assert np.array_equal(one, moved, equal_nan=True)
+    assert np.array_equal(one, seeded, equal_nan=True) != entry.seeded
+    assert entry.seeded == ("baseline_seed" in entry.uses)
+    if entry.pooled is not None:
+        animals = [recording(values, name="a"), recording(values[::-1].copy(), name="b")]
+        pooled = entry.pooled(animals, animals[0].units, config)
+        assert pooled.name == name and np.isfinite(pooled.one_step(animals[0])[15:]).all()
+
+
+def test_an_option_that_a_baseline_does_not_use_changes_nothing() -> None:
+    one = recording(autoregression(0.9 * np.eye(3), 300, seed=8))
+    changed = {"var_lags": (3,), "ar_orders": (5,), "latent_dimensions": (1,)}
+    for name in (*CHEAP, "lds"):
+        usual = BASELINES[name](one, EvaluateConfig()).one_step(one)
+        matter = {
+            option
+            for option, value in changed.items()
+            if not np.array_equal(BASELINES[name](one, EvaluateConfig(**{option: value})).one_step(one), usual, True)
+        }
+        assert matter <= set(BASELINES[name].uses) and bool(matter) == bool(BASELINES[name].uses), name
 
 
 @pytest.mark.parametrize("name", ALL)

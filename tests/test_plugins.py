@@ -161,8 +161,8 @@ def test_toys_are_fitted_studied_and_reported(folder: Path) -> None:
     real, null = folder / "real", folder / "null"
     own = str(folder / "own.toml")
     share = ("--baseline", "mean", "--baseline", "toy_share", "--set", "evaluate.baseline_options.toy_share.share=0.25")
-    flip = ("--null", "toy_flip", "--set", "data.null_options.every=2", "--preset", "toy-rule", "--baseline", "mean")
-    rows = ("--rows", "toy_share", "--rows", "toy_flip", "--rows", "toy_rule")
+    flip = ("--null", "toy_flip", "--set", "data.null_options.every=2", "--baseline", "mean")
+    rows = ("--rows", "toy_share", "--rows", "toy_rule")
     study = ("evaluate", str(real), "--full", "--seeds", "1")
     done = connfit(
         folder,
@@ -179,15 +179,15 @@ def test_toys_are_fitted_studied_and_reported(folder: Path) -> None:
     recordings = len(metrics["recordings"])
     assert baseline["parameters"] == recordings and baseline["test"]["one_step"]["mse"] > 0
     assert "toy_flip, seed 3" in metrics["nulls"]
-    drawn, options = read(null / "record.json"), read(null / "config.json")
-    assert drawn["connectome"]["notes"]["null"] == {
+    assert read(null / "record.json")["connectome"]["notes"]["null"] == {
         "name": "toy_flip", "seed": 3, "preserves": "wiring", "destroys": "signs", "every": 2,
     }  # fmt: skip
-    assert (options["learner"]["credit"], options["learner"]["carry"]) == ("network", "history")
     table = {row["name"]: row for row in read(real / "study" / "study.json")["rows"]}
-    assert list(table) == ["connectome", "toy_rule", "toy_flip", "toy_share"]
-    assert [row["group"] for row in table.values()] == ["connectome", "learning", "null", "baseline"]
+    assert list(table) == ["connectome", "toy_rule", "toy_share"]
+    assert [row["group"] for row in table.values()] == ["connectome", "learning", "baseline"]
     assert all(row["seeds"] and not row["failed"] for row in table.values()), table
+    learner = read(Path(table["toy_rule"]["runs"][0]) / "config.json")["learner"]
+    assert (learner["credit"], learner["carry"]) == ("network", "history")
     assert table["toy_share"]["changes"] == "predicts a share of the last value"
     assert table["toy_share"]["parameters"] == {"all": recordings}
     page = (real / "report.html").read_text(encoding="utf-8")

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
 import pytest
 
-from connfit._registry import Entry, Options, PluginWarning, Registry, read_options
+import connfit
+from connfit._registry import LAST, Entry, Options, PluginWarning, Registry, read_options
+from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError
+from connfit.evaluation.baselines import BASELINES
+from connfit.evaluation.study.row_names import row_name
+from connfit.training.learners import RULES, WHOLE, LearningRule, preset
 
 
 def piece(name: str, place: int = 1000) -> Entry:
@@ -98,3 +104,43 @@ HAMMER = Entry(name="hammer", label="another hammer")
         registry.find("axe", "tools.first")
     with pytest.raises(ConfigError, match="its name is 'saw', and that of its entry point must be the same"):
         registry["drill"]
+
+
+def test_no_module_has_a_second_table_of_registered_names() -> None:
+    """A dictionary, set or Literal of several names of baselines, nulls or rules is a table without plug-ins."""
+    names = [set(BASELINES) - {"mean"}, set(NULLS), set(RULES)]
+    found = []
+    for path in Path(connfit.__file__).parent.rglob("*.py"):
+        if path.parent.name in ("baselines", "nulls", "learners"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Dict):
+                listed = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+            elif isinstance(node, ast.Set):
+                listed = [one.value for one in node.elts if isinstance(one, ast.Constant)]
+            elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
+                listed = [one.value for one in node.slice.elts if isinstance(one, ast.Constant)]
+            else:
+                continue
+            found += [(path.name, node.lineno) for known in names if len(known.intersection(listed)) > 1]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_is_a_learner_and_says_what_it_does(name: str) -> None:
+    rule = RULES[name]
+    learner = rule.learner(8, steps=100)
+    assert (learner.credit, learner.carry) == rule.dials and rule.label and rule.does and rule.place < LAST
+    assert learner.window == {None: 8, WHOLE: 100}.get(rule.window, rule.window)
+    assert preset(name) == rule.learner() and row_name(rule.row) == RULES.phrase(name)
+
+
+def test_a_rule_with_dials_that_do_not_exist_is_an_error_where_it_is_defined() -> None:
+    with pytest.raises(ConfigError, match=r"credit is 'neurons', .* did you mean 'neuron'"):
+        LearningRule(name="wrong", label="wrong", credit="neurons", carry="trace", does="nothing")
+
+
+def test_rows_of_pieces_that_are_not_installed_have_names_in_words() -> None:
+    assert [row_name(name) for name in ("gone_plug_in", "gru", "erdos_renyi", "d_rtrl", "fixed_strengths")] == [
+        "gone plug in", "the GRU", "Erdős–Rényi graph", "D-RTRL", "strengths fixed to synapse counts",
+    ]  # fmt: skip
