@@ -28,7 +28,7 @@ from connfit.evaluation.study.rows import study_rows
 from connfit.evaluation.study.run_study import StudyOptions, run_study
 from connfit.evaluation.study.short_form import compact
 from connfit.evaluation.study.study_table import study_table
-from connfit.evaluation.study.tasks import Done
+from connfit.evaluation.study.tasks import Done, _differences
 from connfit.evaluation.study.verdict import verdict_sentences
 from connfit.recordings import Recording
 from connfit.report.questions.questions import answer_all
@@ -448,3 +448,9 @@ def test_advice_follows_what_the_fit_has() -> None:
         "A linear baseline that predicts better leaves room: try more recordings or the automatic recipe, if an option "
         "was set by hand."
     )
+
+
+def test_a_study_of_a_version_without_an_option_goes_on_where_that_option_is_not_used() -> None:
+    before, now = {"data": {"scale": None}}, {"data": {"scale": None, "null_options": {}}}
+    assert _differences(before, now) == []
+    assert _differences(before, {"data": {"scale": None, "null_options": {"every": 2}}}) == ["data.null_options"]

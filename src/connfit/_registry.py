@@ -132,6 +132,7 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         self._entries: dict[str, EntryT] = {}
         self._failures: dict[str, str] = {}
         self._complete = room is None and group is None
+        self._loading = False
         self._lock = RLock()
 
     def register(self, entry: EntryT) -> EntryT:
@@ -214,16 +215,16 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         if self._complete:
             return
         with self._lock:
-            if self._complete:
+            if self._complete or self._loading:
                 return
-            self._complete = True
+            self._loading = True
             try:
                 self._import_room()
-            except BaseException:
-                self._complete = False
-                raise
-            for point in entry_points(group=self._group) if self._group is not None else ():
-                self._load_point(point)
+                for point in entry_points(group=self._group) if self._group is not None else ():
+                    self._load_point(point)
+                self._complete = True
+            finally:
+                self._loading = False
 
     def _import_room(self) -> None:
         if self._room is not None:

@@ -105,6 +105,9 @@ def _differences(one: Any, other: Any, at: str = "") -> list[str]:
 
 
 def _plain(value: Any) -> Any:
+    """Lists for tuples, and None for a table without entries, which an earlier version may not have written."""
+    if value == {}:
+        return None
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
