@@ -44,7 +44,7 @@ from connfit.report.sections import gradient_section
 from connfit.report.sections.limits import credit_limits
 from connfit.training import runs
 from connfit.training.fit import train
-from connfit.training.learners import PRESETS, WindowedLearner, preset
+from connfit.training.learners import RULES, WindowedLearner, preset
 
 FRAMES = 24
 
@@ -87,9 +87,9 @@ def test_a_gradient_of_zero_has_no_cosine_and_is_counted() -> None:
 def table(**options: Any) -> dict[str, dict[str, Any]]:
     small = student()
     rules = [
-        Rule("hybrid", WindowedLearner(FRAMES, *PRESETS["hybrid"])),
-        Rule("hybrid", WindowedLearner(4, *PRESETS["hybrid"])),
-        Rule("d-rtrl", WindowedLearner(8, *PRESETS["d-rtrl"]), by_window=False),
+        Rule("hybrid", WindowedLearner(FRAMES, *RULES["hybrid"].dials)),
+        Rule("hybrid", WindowedLearner(4, *RULES["hybrid"].dials)),
+        Rule("d-rtrl", WindowedLearner(8, *RULES["d-rtrl"].dials), by_window=False),
     ]
     segments = choose_segments(small.cohort, FRAMES, 3)
     rows = gradient_fidelity(small.model, small.params, small.cohort, rules, segments, warmup_frames=5, **options)
@@ -167,7 +167,7 @@ def curves() -> dict[str, Any]:
     """Truncated BPTT twice, the second with RMSprop, and no credit through time, on the small brain."""
     small = student()
     before = {key: np.array(value) for key, value in small.params.items()}
-    rules = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]), immediate=preset("immediate"))
+    rules = contenders(tbptt=WindowedLearner(8, *RULES["tbptt"].dials), immediate=preset("immediate"))
     plans: list[str] = []
     found = learning_curves(
         small.model, small.params, small.cohort,
@@ -193,7 +193,7 @@ def test_learning_rates_and_epochs_are_chosen_on_validation(curves: dict[str, An
     again = TrainConfig(**{
         **to_builtins(LEARNING), "optimiser": "rmsprop", "learning_rate": row["learning_rate"], "patience": None
     })  # fmt: skip
-    fitted = train(small.model, small.params, small.cohort, WindowedLearner(8, *PRESETS["tbptt"]), again)
+    fitted = train(small.model, small.params, small.cohort, WindowedLearner(8, *RULES["tbptt"].dials), again)
     selection = [one["selection"] for one in fitted.history]
     assert row["chosen_epoch"] == int(np.argmax(selection)) and row["validation_selection"] == max(selection)
     errors = [prediction_errors(fitted.forecaster(), one, "test", HORIZONS) for one in small.cohort.recordings]
@@ -244,9 +244,9 @@ def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pyte
 
     monkeypatch.setattr(Bench, "trial", slow)
     rules = contenders(
-        tbptt=WindowedLearner(8, *PRESETS["tbptt"]),
+        tbptt=WindowedLearner(8, *RULES["tbptt"].dials),
         immediate=preset("immediate"),
-        wild=WindowedLearner(8, *PRESETS["tbptt"]),
+        wild=WindowedLearner(8, *RULES["tbptt"].dials),
     )
     config = msgspec_replace(LEARNING, epochs=1)
     found = learning_curves(small.model, small.params, small.cohort, rules, "tbptt", config, HORIZONS)
@@ -265,7 +265,7 @@ def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pyte
 def test_rates_go_further_where_the_best_is_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     small = student()
     bench = Bench(small.model, small.params, small.cohort, LEARNING, HORIZONS, None, 0)
-    rule = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]))[0]
+    rule = contenders(tbptt=WindowedLearner(8, *RULES["tbptt"].dials))[0]
 
     def tried(value: Any) -> list[float]:
         def trial(self: Any, one: Contender, factor: float, epochs: int) -> Trial:
@@ -285,7 +285,7 @@ def test_rates_go_further_where_the_best_is_at_the_edge(monkeypatch: pytest.Monk
 def test_without_a_validation_part_there_is_nothing_to_choose_by() -> None:
     small = student()
     movies = [replace(one, parts=Parts((0, 120), (120, 120), (120, 200))) for one in small.cohort.recordings]
-    rules = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]))
+    rules = contenders(tbptt=WindowedLearner(8, *RULES["tbptt"].dials))
     with pytest.raises(ConfigError, match=r"on the validation part, and there is none: set data\.validation"):
         learning_curves(small.model, small.params, Cohort.from_recordings(movies), rules, "tbptt", LEARNING)
 

@@ -13,7 +13,7 @@ from small import FRAME_RATE, regional_connectome
 
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.models import RateModel, Readout, init_params, persistence_drive, spectral_radius_of
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.init.initial import WEIGHTS, initial_magnitudes

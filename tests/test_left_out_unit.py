@@ -15,7 +15,7 @@ from small import FRAMES, UNITS, student
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation import left_out_unit as module
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.left_out_ridge import OthersRidge
 from connfit.evaluation.left_out_unit import left_out_scores, paired, sampled_units

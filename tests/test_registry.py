@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
 import pytest
 
-from connfit._registry import Entry, Options, PluginWarning, Registry, read_options
+import connfit
+from connfit._registry import LAST, Entry, Options, PluginWarning, Registry, read_options
+from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError
+from connfit.evaluation.baselines import BASELINES
+from connfit.evaluation.study.row_names import row_name
+from connfit.training.learners import RULES, WHOLE, LearningRule, preset
 
 
 def piece(name: str, place: int = 1000) -> Entry:
@@ -60,13 +66,15 @@ def test_options_are_validated_where_they_are_defined() -> None:
         read_options(Nail, {"heads": "two"}, where="tools.nail")
 
 
-def plug_in(folder: Path, package: str, code: str, points: dict[str, str], group: str) -> None:
+def plug_in(folder: Path, package: str, code: str, groups: dict[str, dict[str, str]]) -> None:
     """A package that is installed in `folder`: a module and the record of its entry points."""
     (folder / f"{package}.py").write_text(code, encoding="utf-8")
     record = folder / f"{package}-1.0.dist-info"
     record.mkdir()
     (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n", encoding="utf-8")
-    lines = [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+    lines = []
+    for group, points in groups.items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
     (record / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -80,8 +88,8 @@ SAW = Entry(name="saw", label="saw")
 HAMMER = Entry(name="hammer", label="another hammer")
 """
     points = {"saw": "fine_tools:SAW", "hammer": "fine_tools:HAMMER", "drill": "fine_tools:SAW"}
-    plug_in(tmp_path, "fine_tools", code, points, group)
-    plug_in(tmp_path, "broken_tools", "raise RuntimeError('out of order')", {"axe": "broken_tools:AXE"}, group)
+    plug_in(tmp_path, "fine_tools", code, {group: points})
+    plug_in(tmp_path, "broken_tools", "raise RuntimeError('out of order')", {group: {"axe": "broken_tools:AXE"}})
     monkeypatch.syspath_prepend(str(tmp_path))
     registry = Registry("tool", Entry, group=group)
     registry.register(piece("hammer"))
@@ -96,3 +104,43 @@ HAMMER = Entry(name="hammer", label="another hammer")
         registry.find("axe", "tools.first")
     with pytest.raises(ConfigError, match="its name is 'saw', and that of its entry point must be the same"):
         registry["drill"]
+
+
+def test_no_module_has_a_second_table_of_registered_names() -> None:
+    """A dictionary, set or Literal of several names of baselines, nulls or rules is a table without plug-ins."""
+    names = [set(BASELINES) - {"mean"}, set(NULLS), set(RULES)]
+    found = []
+    for path in Path(connfit.__file__).parent.rglob("*.py"):
+        if path.parent.name in ("baselines", "nulls", "learners"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Dict):
+                listed = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+            elif isinstance(node, ast.Set):
+                listed = [one.value for one in node.elts if isinstance(one, ast.Constant)]
+            elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
+                listed = [one.value for one in node.slice.elts if isinstance(one, ast.Constant)]
+            else:
+                continue
+            found += [(path.name, node.lineno) for known in names if len(known.intersection(listed)) > 1]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_is_a_learner_and_says_what_it_does(name: str) -> None:
+    rule = RULES[name]
+    learner = rule.learner(8, steps=100)
+    assert (learner.credit, learner.carry) == rule.dials and rule.label and rule.does and rule.place < LAST
+    assert learner.window == {None: 8, WHOLE: 100}.get(rule.window, rule.window)
+    assert preset(name) == rule.learner() and row_name(rule.row) == RULES.phrase(name)
+
+
+def test_a_rule_with_dials_that_do_not_exist_is_an_error_where_it_is_defined() -> None:
+    with pytest.raises(ConfigError, match=r"credit is 'neurons', .* did you mean 'neuron'"):
+        LearningRule(name="wrong", label="wrong", credit="neurons", carry="trace", does="nothing")
+
+
+def test_rows_of_pieces_that_are_not_installed_have_names_in_words() -> None:
+    assert [row_name(name) for name in ("gone_plug_in", "gru", "erdos_renyi", "d_rtrl", "fixed_strengths")] == [
+        "gone plug in", "the GRU", "Erdős–Rényi graph", "D-RTRL", "strengths fixed to synapse counts",
+    ]  # fmt: skip

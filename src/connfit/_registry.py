@@ -38,6 +38,18 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Toy(decay=0.5)
     """
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options by name."""
+        return msgspec.structs.asdict(self)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Return the default of each option; of one that must be given, None."""
+        return {
+            field.name: None if field.default is msgspec.NODEFAULT else field.default
+            for field in msgspec.structs.fields(cls)
+        }
+
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 
@@ -120,6 +132,7 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         self._entries: dict[str, EntryT] = {}
         self._failures: dict[str, str] = {}
         self._complete = room is None and group is None
+        self._loading = False
         self._lock = RLock()
 
     def register(self, entry: EntryT) -> EntryT:
@@ -202,16 +215,16 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         if self._complete:
             return
         with self._lock:
-            if self._complete:
+            if self._complete or self._loading:
                 return
-            self._complete = True
+            self._loading = True
             try:
                 self._import_room()
-            except BaseException:
-                self._complete = False
-                raise
-            for point in entry_points(group=self._group) if self._group is not None else ():
-                self._load_point(point)
+                for point in entry_points(group=self._group) if self._group is not None else ():
+                    self._load_point(point)
+                self._complete = True
+            finally:
+                self._loading = False
 
     def _import_room(self) -> None:
         if self._room is not None:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
+from connfit.evaluation.baselines import BASELINES, Baseline
 from connfit.evaluation.baselines.gap_moments import Moments
 from connfit.evaluation.baselines.linear import LinearForecaster
 from connfit.evaluation.baselines.linear_problem import Problem, edges
@@ -164,3 +165,19 @@ def solve(moments: Moments, choice: VarChoice) -> tuple[Float[np.ndarray, "LP P"
     if choice.shrink_to == TO_PERSISTENCE:
         b[: moments.units] += np.eye(moments.units)
     return b, intercept
+
+
+BASELINES.register(
+    Baseline(
+        name="var_ridge",
+        label="ridge VAR",
+        place=4,
+        fit=VarRidge.fit,
+        pooled=VarRidge.pooled,
+        does="linear autoregression of all units with a ridge penalty",
+        parameters="coefficients of all pairs of units and lags, and constants",
+        uses=("var_lags",),
+        linear=True,
+        colour="#009E73",
+    )
+)
