@@ -184,7 +184,7 @@ def test_sizes_do_not_depend_on_the_unit_of_the_recording():
 def test_a_brain_without_connections_is_fitted_with_rates_of_its_own(own, tmp_path):
     """The null connectome without recurrence has no weights, whose size is then no number."""
     null = msgspec.structs.replace(own.data, null="no_recurrence")
-    train = msgspec.structs.replace(own.train, learning_rate="auto")
+    train = msgspec.structs.replace(own.train, learning_rate="auto", epochs=1, free_run_epochs=0)
     fitted = start(msgspec.structs.replace(_auto(own), data=null, train=train), tmp_path / "run")
     assert fitted.rates is not None and np.isfinite(list(fitted.rates.sizes.values())).all()
     assert load_fit(tmp_path / "run").rates == fitted.rates
