@@ -161,13 +161,13 @@ def test_toys_are_fitted_studied_and_reported(folder: Path) -> None:
     real, null = folder / "real", folder / "null"
     own = str(folder / "own.toml")
     share = ("--baseline", "mean", "--baseline", "toy_share", "--set", "evaluate.baseline_options.toy_share.share=0.25")
-    flip = ("--null", "toy_flip", "--set", "data.null_options.every=2", "--baseline", "mean")
+    flip = ("--null", "toy_flip", "--set", "data.null_options.every=2")
     rows = ("--rows", "toy_share", "--rows", "toy_rule")
     study = ("evaluate", str(real), "--full", "--seeds", "1")
     done = connfit(
         folder,
         ("fit", own, "--out", str(real), *share, *QUICK),
-        ("fit", own, "--out", str(null), *flip, *QUICK),
+        ("fit", own, "--out", str(null), *flip, *share, *QUICK),
         ("compare", str(real), str(null)),
         (*study, "--dry-run"),
         (*study, "--jobs", "1", *rows),

@@ -159,11 +159,14 @@ def _evaluated(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Options in which two configurations differ, those left out that two comparable runs may differ in."""
-    free = {("data", "null"), ("train", "checkpoint_every"), ("train", "check_memory")}
+    """Options in which two configurations differ, those left out that two comparable runs may differ in.
+
+    Tables without entries are in no file of an earlier version.
+    """
+    free = {("data", "null"), ("data", "null_options"), ("train", "checkpoint_every"), ("train", "check_memory")}
     return [
         f"{section}.{key}"
         for section in ("data", "model", "learner", "train", "evaluate")
         for key in one[section]
-        if (section, key) not in free and one[section][key] != other[section].get(key)
+        if (section, key) not in free and one[section][key] != other[section].get(key, {})
     ]
