@@ -16,7 +16,7 @@ from connfit.errors import ConfigError
 from connfit.evaluation.baselines.baselines import Persistence
 from connfit.models import RateModel, Readout, initial_parameters, persistence_drive, spectral_radius_of
 from connfit.models.forward import predict
-from connfit.models.init.initial import WEIGHTS, initial_magnitudes
+from connfit.models.init.starting_weights import WEIGHTS, initial_magnitudes
 from connfit.models.rollout import ModelForecaster
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort

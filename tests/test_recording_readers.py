@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connfit.config import DataConfig, FileRecordings
-from connfit.datasets.loading import preprocessing_steps, read_recording, recordings_from_config
+from connfit.datasets.loading import preprocessing_steps, recordings_from_config
 from connfit.errors import ConfigError, ConnfitError, DataError
 from connfit.recordings import Recording
+from connfit.recordings.readers import read_recording
 from connfit.recordings.readers.frames import frame_times
 
 FRAMES, RATE = 40, 2.0

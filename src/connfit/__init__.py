@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from connfit.connectome import Connectome
     from connfit.connectome.matching import match_units
     from connfit.connectome.tables import connectome_from_tables
-    from connfit.datasets.loading import list_datasets, load_connectome, load_recording, load_recordings, read_recording
+    from connfit.datasets.loading import list_datasets, load_connectome, load_recording, load_recordings
     from connfit.errors import ConnfitError
     from connfit.evaluation.evaluate_run import evaluate_fit, evaluate_run
     from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
     from connfit.recordings import Recording
     from connfit.recordings.cohort import Cohort
     from connfit.recordings.preprocess import apply_steps
+    from connfit.recordings.readers import read_recording
     from connfit.training.fit import Fit, fit
     from connfit.training.learners import Windowed, preset
 
@@ -96,7 +97,7 @@ _HOME = {
     "load_recordings": "connfit.datasets.loading",
     "match_units": "connfit.connectome.matching",
     "preset": "connfit.training.learners",
-    "read_recording": "connfit.datasets.loading",
+    "read_recording": "connfit.recordings.readers",
     "share_strengths": "connfit.models",
     "start_magnitudes": "connfit.models",
 }

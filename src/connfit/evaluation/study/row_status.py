@@ -14,7 +14,7 @@ import numpy as np
 
 from connfit.connectome import Connectome
 from connfit.evaluation.squared_errors import ONE_STEP, PredictionErrors
-from connfit.models.init.initial import initial_magnitudes
+from connfit.models.init.starting_weights import WEIGHTS, initial_magnitudes
 from connfit.recordings import Recording
 
 EXPLODED = 10.0
@@ -130,8 +130,8 @@ def why_identity(real: Connectome, null: Connectome, name: str, weights: str, se
         return "all signs are equal"
     if "counts" in name and len(np.unique(real.counts[chemical])) < 2:
         return "all synapse counts are equal"
-    if "counts" in name and weights == "truncated_normal":
-        return "strengths do not start from counts (model.weights = truncated_normal)"
+    if "counts" in name and not WEIGHTS[weights].from_counts:
+        return f"strengths do not start from counts (model.weights = {weights})"
     if name.startswith("rewire"):
         return "no swap of connections is possible"
     loops = int((real.indices == real.posts)[chemical].sum())

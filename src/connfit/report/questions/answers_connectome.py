@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connfit.models.init.starting_weights import WEIGHTS
 from connfit.report.questions.answers_prediction import TEST, ask, listed
 from connfit.report.questions.evidence import Answer, Evidence, escaped
 from connfit.report.questions.study_evidence import CONNECTOME, FULL, StudyEvidence
@@ -101,11 +102,10 @@ def the_drive(e: Evidence) -> Answer:
 def why_learn_strengths(e: Evidence) -> Answer:
     """Strengths fixed to counts, started from counts, and free."""
     start = e.get("config.json#/model/weights")
-    words = {"counts": "proportional to synapse counts", "input_fraction": "as shares of each neuron's input synapses"}
     said = []
     if start is not None:
         learned = "were learned" if (e.get("#/parameters/weights") or 0) > 0 else "stayed there"
-        said.append(f"The strengths of this fit started {words.get(start, 'at random')} and {learned}.")
+        said.append(f"The strengths of this fit started {WEIGHTS.label(start)} and {learned}.")
     study = StudyEvidence(e)
     kinds = ("fixed_strengths", "gain_per_neuron", "gain_per_type_pair", "free_strengths")
     rows = [name for name in kinds if study.key(name)]
