@@ -33,7 +33,7 @@ from connfit.recordings.readers import Reader
 from connfit.recordings.readers.frames import check_units, require_file, require_rate, settle_missing
 
 
-def read_toy(path, *, frame_rate=None, missing="error", factor=1.0):
+def read_toy(path, *, missing="error", factor=1.0):
     path = require_file(path)
     try:
         head, *rows = path.read_text("ascii").splitlines()
@@ -109,7 +109,8 @@ for name, sets in {
     "format": ["data.recording_files.format=toyy"],
     "reader": ["data.recording_files.options={\\"factors\\": 1}"],
     "step": ["data.preprocess=[{\\"step\\": \\"nothing\\"}]"],
-    "kind": ["data.recording_files.kind=rate"],
+    "rate": ["data.recording_files.frame_rate=2"],
+    "both": ["data.recording_files.options={\\"missing\\": \\"mask\\"}"],
 }.items():
     try:
         prepare(configuration.override(config, sets))
@@ -186,7 +187,8 @@ def test_a_configuration_fits_with_pieces_of_another_package(outcome: dict) -> N
         ("format", ("is 'toyy'", "nwb, toy; did you mean 'toy'?")),
         ("reader", ("reader toy has no option 'factors'", "did you mean 'factor'?")),
         ("step", ("preprocess[0].step is 'nothing'", "toy_centre")),
-        ("kind", ("reader toy has no option 'kind'",)),
+        ("rate", ("reader toy has no option 'frame_rate'; its options are missing, factor",)),
+        ("both", ("data.recording_files.options.missing: give it as data.recording_files.missing",)),
     ],
 )
 def test_names_and_options_of_another_package_are_listed(outcome: dict, piece: str, parts: tuple[str, ...]) -> None:

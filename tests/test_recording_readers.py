@@ -348,6 +348,18 @@ def test_hdf5_stated_rate_must_agree(tmp_path: Path) -> None:
         read(path)
 
 
+def test_options_of_a_reader_and_its_format_reach_it_from_a_configuration(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "r.data")
+    files = FileRecordings(files=(str(path),), format="hdf5", options={"values": "zscore"})
+    (got,) = recordings_from_config(DataConfig(recording_files=files, preprocess=()))
+    assert got.kind == "zscore"
+    np.testing.assert_allclose(got.values, 2 * VALUES)
+    with pytest.warns(UserWarning, match=r"r\.data: data\.recording_files\.kind = 'rate' is not used"):
+        recordings_from_config(
+            DataConfig(recording_files=FileRecordings(files=(str(path),), format="hdf5", kind="rate"))
+        )
+
+
 def test_nwb_series_and_units(tmp_path: Path) -> None:
     path = write_nwb(tmp_path / "r.nwb", times=None, more=True)
     with pytest.raises(DataError, match=r"r\.nwb: which time series.*DfOverF/traces, Fluorescence/traces.*position"):

@@ -15,6 +15,7 @@ from test_recording_readers import OPTIONS, UNITS, WRITERS
 import connfit
 from connfit.config import AUTO, FALLBACK, from_dict
 from connfit.errors import ConfigError
+from connfit.evaluation.noise_floor import coloured_by
 from connfit.models.init.start import STARTS
 from connfit.models.init.starting_weights import WEIGHTS
 from connfit.recordings.preprocess import STEPS
@@ -67,6 +68,12 @@ def test_defaults_and_what_a_recipe_may_choose_are_registered() -> None:
     for start in STARTS.values():
         searched = {option for stage in start.searched for option in stage}
         assert searched <= set(FALLBACK) and set(start.only_here) <= set(start.options.__struct_fields__)
+
+
+def test_noise_is_white_unless_a_step_says_that_it_colours_it() -> None:
+    coloured = {name for name in STEPS if coloured_by([{"step": name}]) == name}
+    assert coloured == {"deconvolve", "smooth", "to_substeps"}
+    assert coloured_by([{"step": "of a dataset"}, {"step": "scale"}]) is None
 
 
 def row(text: str, first: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -319,15 +320,22 @@ def _recording_options(config: DataConfig, name: str) -> dict[str, Any]:
 
 
 def _read_file(path: str, config: FileRecordings) -> Recording:
-    """Read a file with the options of a configuration; one that its reader lacks is an error where it is set."""
+    """Read a file with the options of a configuration; one that is set and that its reader lacks is an error.
+
+    Except for what the values are: a reader without the option `kind` is told that by the file.
+    """
     reader, defaults = find_reader(path, config.format), FileRecordings(files=())
     options = dict(config.options)
     for name in ("frame_rate", "kind", "missing"):
         value = getattr(config, name)
         if name in options:
             raise ConfigError(f"data.recording_files.options.{name}: give it as data.recording_files.{name}")
-        if name in reader.options or value != getattr(defaults, name):
+        if name in reader.options:
             options[name] = value
+        elif value != getattr(defaults, name) and name == "kind":
+            warnings.warn(f"{path}: data.recording_files.kind = {value!r} is not used; the file says it", stacklevel=2)
+        elif value != getattr(defaults, name):
+            options[name] = value  # Which the reader refuses.
     return reader(path, **options)
 
 
