@@ -60,7 +60,7 @@ def run(brain_file: str, rule: str, steps: int) -> dict[str, Any]:
     readout = cf.Readout(
         sp.csr_array((np.ones(2 * n), units), shape=(UNITS, n)), tuple(f"unit {k}" for k in range(UNITS))
     )
-    model = cf.RateModel.of(brain, readout, step_s=1 / 1.2, drive="dense")
+    model = cf.RateModel.from_connectome(brain, readout, step_s=1 / 1.2, drive="dense")
     pre, post, signs = (jnp.asarray(one) for one in (brain.indices, brain.posts, brain.signs))
     del brain
     params = {
@@ -99,7 +99,7 @@ def run(brain_file: str, rule: str, steps: int) -> dict[str, Any]:
         jax.block_until_ready(jax.jit(jax.grad(scanned_loss))(params, values[:-1], values[1:]))
     else:
         length = steps if rule == "bptt (connfit)" else WINDOW
-        learner = cf.Windowed(
+        learner = cf.WindowedLearner(
             length, "neuron" if rule == "d-rtrl" else "network", "none" if length == steps else "trace"
         )
         advance = jax.jit(learner.step, static_argnums=4, donate_argnums=2)

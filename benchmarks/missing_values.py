@@ -5,7 +5,8 @@ units, and of whole frames). Each baseline is fitted to the recording with gaps 
 part: on the entries that are left, over persistence on the same entries, which is the last observed value there. The
 share is that skill over the skill on the recording without gaps, over persistence without gaps; both are means over the
 recordings. With gaps persistence is weaker too, so that a share can exceed 1; so the mean squared error on the entries
-that are left, over that of the same baseline without gaps on the same entries, stands beside it.
+that are left, over that of the same baseline without gaps on the same entries, stands beside it. A baseline that loses
+to persistence without gaps has no skill to keep: no share is given, and it must not become worse.
 
     python benchmarks/missing_values.py [--quick] [--dataset worm] [--baselines ar var_ridge]
 """
@@ -76,11 +77,12 @@ def measure(recordings: list[Recording], name: str, free_runs: bool) -> None:
             ratios.append(ours / errors(whole[one.name], one, gappy.mask)[0])
             if free_runs:
                 correlations.append(score(model, gappy, config, ahead_of=("test",))["test"]["free_run"]["fc_corr"])
-        kept = np.mean(skills) / full
+        share = f"{np.mean(skills) / full:7.0%}" if full > 0 else f"{'none':>7}"
+        enough = np.mean(skills) >= (floor * full if full > 0 else full)
         fc = f"{np.mean([np.nan if one is None else one for one in correlations]):8.3f}" if free_runs else ""
         print(
-            f"{name:14} {pattern:16} {full:7.3f} {np.mean(skills):7.3f} {kept:7.0%} (floor {floor:.0%}) "
-            f"{np.mean(ratios):8.3f}{fc}{'' if kept >= floor else '   BELOW'}",
+            f"{name:14} {pattern:16} {full:7.3f} {np.mean(skills):7.3f} {share} (floor {floor:.0%}) "
+            f"{np.mean(ratios):8.3f}{fc}{'' if enough else '   BELOW'}",
             flush=True,
         )
 

@@ -163,10 +163,10 @@ def compare_gradients(backend: str | None) -> dict[str, Any]:
     peer = Braintrace(of, backend)
     shares = sp.csr_array((np.ones(2 * n), of.readout), shape=(units, n))
     readout = cf.Readout(shares, tuple(f"unit {k}" for k in range(units)))
-    model = cf.RateModel.of(brain, readout, step_s=STEP_S, drive="dense")
+    model = cf.RateModel.from_connectome(brain, readout, step_s=STEP_S, drive="dense")
     groups = ("weights", "log_time_constants", "bias", "drive")
     params = {group: jnp.asarray(getattr(of, group)) for group in groups}
-    learner = cf.Windowed(WINDOW, "neuron", "trace")
+    learner = cf.WindowedLearner(WINDOW, "neuron", "trace")
     memory = learner.start(model, 1, model.groups)
     differences = dict.fromkeys(groups, 0.0)
     for start in (0, WINDOW):

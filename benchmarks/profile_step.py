@@ -140,7 +140,7 @@ def whole_step(pattern: Any, credit: str, windows: int) -> float:
     from connfit.models.cells.rate import RateModel
     from connfit.models.maps import DenseMap, SparseMap
     from connfit.models.ops import Pattern
-    from connfit.training.learners import Windowed
+    from connfit.training.learners import WindowedLearner
     from connfit.training.learners.learner import WindowArrays
     from connfit.training.optimiser import OPTIMISERS
     from connfit.training.step import StepOptions, training_step
@@ -167,7 +167,7 @@ def whole_step(pattern: Any, credit: str, windows: int) -> float:
         "bias": jnp.zeros(n),
         "drive": jnp.asarray(rng.random((n, UNITS), np.float32) / UNITS),
     }
-    learner = Windowed(WINDOW, credit, "trace")
+    learner = WindowedLearner(WINDOW, credit, "trace")
     groups = ("weights", "time_constants", "bias", "drive")
     adam, memory = OPTIMISERS["adam"].init(params), learner.start(model, 1, groups)
     shape = (WINDOW, UNITS, 1)

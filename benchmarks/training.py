@@ -76,8 +76,8 @@ def run(brain_file: str, implementation: str, credit: str, frames: int, steps: i
     readout = cf.Readout(shares, names)
     values = rng.random((frames + 4, units), np.float32)
     parts = Parts((0, frames + 1), (frames + 1, frames + 1), (frames + 1, frames + 4))
-    cohort = cf.Cohort.of([cf.Recording("random", values, names, 1.2, parts=parts)])
-    model = cf.RateModel.of(brain, readout, step_s=cohort.step_s, drive="dense")
+    cohort = cf.Cohort.from_recordings([cf.Recording("random", values, names, 1.2, parts=parts)])
+    model = cf.RateModel.from_connectome(brain, readout, step_s=cohort.step_s, drive="dense")
     params = {
         "weights": jnp.asarray(rng.random(brain.m, np.float32) * (0.1 / brain.m * brain.n)),
         "log_time_constants": jnp.zeros(brain.n),
@@ -88,8 +88,8 @@ def run(brain_file: str, implementation: str, credit: str, frames: int, steps: i
     del brain
     start = time.time()
     with ops.use(implementation):
-        learner = cf.Windowed(WINDOW, credit, "trace")
-        fitted = cf.fit(
+        learner = cf.WindowedLearner(WINDOW, credit, "trace")
+        fitted = cf.train(
             model,
             params,
             cohort,

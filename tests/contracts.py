@@ -103,7 +103,7 @@ def check_start(
     start = STARTS[name]
     readout = Readout.by_name(brain, recording.units)
     values = np.asarray(recording.values[recording.require_parts()["train"]], np.float64)
-    model = RateModel.of(brain, readout, step_s=1 / recording.frame_rate, drive=drive)
+    model = RateModel.from_connectome(brain, readout, step_s=1 / recording.frame_rate, drive=drive)
     given = StartConditions(
         connectome=brain, readout=readout, time_constant_s=model.step_s, mean_activity=values.mean(axis=0), seed=3,
         options=read_options(start.options, options, where="model.start_options"),

@@ -62,7 +62,7 @@ def random_problem(
     shares = np.where(rng.random((units, neurons)) < 0.5, rng.random((units, neurons)), 0)
     shares[np.arange(units), np.arange(units)] = 0.5
     readout = Readout(sp.csr_array(shares), tuple(f"u{k}" for k in range(units)), learned=learned_readout)
-    model = RateModel.of(connectome, readout, step_s=0.6, drive=drive, nonlinearity=nonlinearity)
+    model = RateModel.from_connectome(connectome, readout, step_s=0.6, drive=drive, nonlinearity=nonlinearity)
     drive_shape = None if model.drive is None else model.drive.strengths_shape
     params = {
         "weights": jnp.asarray(rng.random(connectome.m) * 0.8),

@@ -12,7 +12,7 @@ import pandas as pd
 from networks import Problem, dense_matrices, random_connectome
 
 from connfit.connectome import Connectome
-from connfit.models import RateModel, Readout, initial_parameters
+from connfit.models import RateModel, Readout, init_params
 from connfit.models.base import Params
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -67,8 +67,8 @@ def teacher() -> tuple[Connectome, tuple[Recording, ...]]:
     brain = regional_connectome()
     names = tuple(f"n{k}" for k in range(UNITS))
     readout = Readout.by_name(brain, names)
-    model = RateModel.of(brain, readout, step_s=1 / FRAME_RATE)
-    params = initial_parameters(model, brain, readout, spectral_radius=0.6)
+    model = RateModel.from_connectome(brain, readout, step_s=1 / FRAME_RATE)
+    params = init_params(model, brain, readout, spectral_radius=0.6)
     rng = np.random.default_rng(5)
     drive = 0.6 * np.asarray(params["drive"]) + 0.35 * rng.random((NEURONS, UNITS)) * (
         rng.random((NEURONS, UNITS)) < 0.2
@@ -100,10 +100,10 @@ class Student:
 def student(*, substeps: int = 1, drive: str = "dense") -> Student:
     """The student of the teacher's two recordings."""
     brain, movies = teacher()
-    cohort = Cohort.of(movies, substeps=substeps)
+    cohort = Cohort.from_recordings(movies, substeps=substeps)
     readout = Readout.by_name(brain, cohort.units)
-    model = RateModel.of(brain, readout, step_s=cohort.step_s, drive=drive)
-    params = initial_parameters(model, brain, readout, mean_activity=cohort.mean_activity())
+    model = RateModel.from_connectome(brain, readout, step_s=cohort.step_s, drive=drive)
+    params = init_params(model, brain, readout, mean_activity=cohort.mean_activity())
     return Student(brain, readout, model, params, cohort)
 
 

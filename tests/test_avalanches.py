@@ -201,7 +201,7 @@ def test_power_simulations_see_what_the_recording_sees() -> None:
     rng = np.random.default_rng(1)
     counts = rng.poisson([0.02, 0.1, 0.4], (1500, 3)).astype(float)
     seen = sampling_of([counts])
-    assert seen.rates is not None and seen.frames == (1500,) and seen.units == 3
+    assert seen.rates is not None and seen.frames == (1500,) and seen.units == (3,)
     drawn = simulate_recordings(seen, 1.0, 0.3, rng)[0]
     np.testing.assert_allclose(drawn.mean(axis=0), counts.mean(axis=0), rtol=0.3)
     noisy = rng.normal(size=(1500, 1)) + 2 * rng.normal(size=(1500, 10))
@@ -213,6 +213,24 @@ def test_power_simulations_see_what_the_recording_sees() -> None:
     for values in (noisy, drawn):
         record = examine_source(Source("a", "a", [values], ("median",), ("shuffle",)), AnalysisOptions(repeats=20), 1.0)
         assert judge(record["verdict"]["median"]) == word_of([values], "median")
+
+
+def test_power_simulations_have_the_units_and_gaps_of_each_recording() -> None:
+    """Animals rarely have the same units; shared variance and gaps are their own, however few frames are complete."""
+    rng = np.random.default_rng(2)
+    noisy = rng.normal(size=(2000, 1)) + 2 * rng.normal(size=(2000, 12))
+    whole = sampling_of([noisy[:, :10]])
+    gaps = np.where(rng.random(noisy.shape) < 0.3, np.nan, noisy)
+    gaps[100:130] = np.nan
+    seen = sampling_of([gaps[:, :10], gaps[:600]])
+    assert seen.units == (10, 12) and seen.frames == (2000, 600)
+    # Hardly a frame is complete (0.7^10 = 3 %); the shared variance of 12 units is 0.267, that of 10 is 0.28.
+    assert seen.shared == pytest.approx(whole.shared, abs=0.04)
+    drawn = simulate_recordings(seen, 1.0, 0.3, rng)
+    for one, other in zip(drawn, (gaps[:, :10], gaps[:600]), strict=True):
+        np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
+    found = criticality_power([gaps[:300, :10], gaps[:200]], "median", 1)
+    assert found["units"] == 12 and found["frames"] == 500 and sum(found["critical"]["words"].values()) == 1
 
 
 def test_power_is_counted_over_draws() -> None:

@@ -18,7 +18,7 @@ from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.analysis.criticality.subsampling import branching_by_sample
 from connfit.analysis.dynamics.fit_stability import examine_stability, linear_controls
 from connfit.analysis.dynamics.simulated_activity import driven_run
-from connfit.analysis.findings import power_finding
+from connfit.analysis.findings import _stability, power_finding
 from connfit.analysis.pipeline import _kept, analyze_run
 from connfit.cli import app
 from connfit.errors import ConfigError, DataError, DivergedError
@@ -130,6 +130,25 @@ def test_radii_are_of_the_matrix_that_they_name() -> None:
         radius = np.abs(np.linalg.eigvals(jacobian)).max()
         assert found[f"jacobian_{loop}"]["radius"] == pytest.approx(radius, rel=1e-3)
     assert found["lyapunov_driven"] is None and "no driven run" in found["reasons"]["lyapunov_driven"]
+
+
+def test_a_run_that_grows_without_bound_is_unstable_and_not_chaotic() -> None:
+    """A loop through read-out and drive above 1 has a positive exponent, without any chaos in it."""
+    one = student()
+    recording = one.cohort.recordings[0]
+    params = {**one.params, "drive": one.params["drive"] * 1.2}
+    run = driven_run(ModelForecaster(one.model, params, one.cohort), recording, warmup=10, seed=(0,))
+    found = examine_stability(one.model, params, run, one.cohort.mean_activity(), FEW)
+    rest = found["rest"]
+    assert found["jacobian_closed"]["radius"] > 1 and found["lyapunov_free"]["interval_per_step"][0] > 0
+    assert not rest["reached"] and rest["mean_rate"] > 100 * rest["mean_rate_at_first"] > 0
+    record = {"stability": {"before": found, "after": found, "linear_model": {"data": None}}}
+    said = [line for line in _stability(record) if line.startswith("Largest Lyapunov exponent")]
+    assert said and "an instability, and no chaos" in said[0]
+    assert not any(line.endswith("; chaos.") for line in said)
+    # A run that stays near where it began, and in which differences grow, is chaotic.
+    near = {**found, "rest": {**rest, "mean_rate": 1.5 * rest["mean_rate_at_first"]}}
+    assert _stability({"stability": {**record["stability"], "after": near}})[1].endswith("; chaos.")
 
 
 def test_the_linear_control_of_a_slow_signal_is_near_1() -> None:

@@ -15,8 +15,9 @@ from connfit.analysis.dynamics.simulated_activity import driven_run
 from connfit.analysis.recovery.recovery_metrics import activity, agreement
 from connfit.config import Config, DataConfig, TrainConfig
 from connfit.models.rollout import ModelForecaster
-from connfit.training.fit import Fit, fit
-from connfit.training.learners import Windowed
+from connfit.training.fit import train
+from connfit.training.fitted import Fit
+from connfit.training.learners import WindowedLearner
 
 
 def test_the_free_running_phase_begins_at_its_fraction_of_the_learning_rate() -> None:
@@ -28,7 +29,7 @@ def test_the_free_running_phase_begins_at_its_fraction_of_the_learning_rate() ->
             epochs=1, free_run_epochs=2, learning_rate=0.01, warmup_frames=5, forced_frames=4, free_run_frames=4,
             free_run_rate_fraction=fraction, final_learning_rate_fraction=0.1, patience=None,
         )  # fmt: skip
-        history = fit(one.model, one.params, one.cohort, Windowed(60), config).history
+        history = train(one.model, one.params, one.cohort, WindowedLearner(60), config).history
         rates[fraction] = [row["learning_rate"] for row in history]
     # The last window of an epoch begins half an epoch before its end: there are two.
     progress = (np.arange(2) + 0.5) / 2

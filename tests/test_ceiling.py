@@ -16,6 +16,7 @@ from connfit.evaluation.metrics import fc_corr, functional_connectivity, unit_sk
 from connfit.evaluation.noise_floor import MIN_CHANGES, noise_floor
 from connfit.evaluation.trials import trial_power
 from connfit.recordings import Recording
+from connfit.report.sections.ceiling_section import ceiling_blocks
 
 CONFIG = EvaluateConfig(free_run_warmup=50, free_run_runs=2, horizons=(1, 5), baselines=("persistence", "ar"))
 
@@ -207,3 +208,31 @@ def test_metrics_have_ceilings_and_shares_of_everybody() -> None:
     assert limit["per_unit"]["units"] == list("abcde") and len(limit["per_unit"]["value"]) == 5
     assert limit["trials"]["trials"] == 3 and ceiling["fc_between_animals"]["others"] is not None
     assert 0.5 <= ceiling["one_step"]["low"] <= ceiling["one_step"]["value"] <= ceiling["one_step"]["high"] <= 1
+
+
+def test_a_short_recording_of_several_is_named_and_no_horizon() -> None:
+    """Of a cohort with one member too short for a ceiling the table has the other's, and says whose it lacks."""
+    rng = np.random.default_rng(10)
+
+    def made(name: str, frames: int) -> Recording:
+        values = autoregression(rng, frames, 5, 0.9) @ np.linalg.qr(rng.normal(size=(5, 5)))[0]
+        return Recording(name, values + 0.4 * rng.normal(size=values.shape), tuple("abcde"), 1.0).split()
+
+    metrics, _ = evaluate_all(Persistence(), None, ["mean", "ar"], [made("long", 500), made("short", 120)], CONFIG)
+    ceiling = metrics["ceiling"]
+    assert "reason" not in ceiling and list(ceiling["lacking"]) == ["short"]
+    horizons = metrics["recordings"]["long"]["ceiling"]["horizon"]
+    assert ceiling["horizon"] == horizons
+    for share in (one for one in ceiling["shares"].values() if one):
+        assert set(share["horizon"]) == set(horizons)
+    text = "".join(ceiling_blocks(metrics))
+    assert "reasons frames" not in text and "There is no ceiling" not in text
+    assert "short: no unit has 60 observed changes" in text
+    none, _ = evaluate_all(Persistence(), None, ["mean"], [made("one", 120), made("two", 120)], CONFIG)
+    assert "observed changes" in none["ceiling"]["reason"] and "lacking" not in none["ceiling"]
+
+
+def test_the_lower_end_of_the_ceiling_of_connectivity_is_never_above_it() -> None:
+    ceiling = {"fc": {"ceiling": 0.8, "ceiling_in_order": 0.9}, "shares": {"mean": {"fc": {"value": -30.0}}}}
+    text = "".join(ceiling_blocks({"ceiling": ceiling}))
+    assert "0.80 (0.80 to 0.80)" in text and "below −1000 %" in text

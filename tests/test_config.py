@@ -227,6 +227,7 @@ def test_as_json_is_what_override_reads(key: str, value: Any) -> None:
         (ModelConfig, {"learn": ("weight",)}, r"model\.learn\[0\] = .*did you mean 'weights'\?"),
         (EvaluateConfig, {"horizons": (0, 1)}, r"evaluate\.horizons"),
         (EvaluateConfig, {"horizons": (1, 1)}, r"evaluate\.horizons = \(1, 1\) names a value twice"),
+        (EvaluateConfig, {"ar_orders": ()}, r"evaluate\.ar_orders is empty"),
         (DataConfig, {"train": 0.9, "validation": 0.2}, r"data\.train = 0\.9 and data\.validation = 0\.2"),
         (DataConfig, {"train": float("nan")}, r"data\.train = nan"),
         (FileRecordings, {"files": ("a.csv",), "frame_rate": -3.0}, r"data\.recording_files\.frame_rate = -3\.0"),

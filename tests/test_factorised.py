@@ -14,18 +14,18 @@ from small import student
 
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
-from connfit.training.fit import fit
-from connfit.training.learners import PRESETS, Windowed, preset
+from connfit.training.fit import train
+from connfit.training.learners import PRESETS, WindowedLearner, preset
 from connfit.training.learning_rates import parameter_sizes
 from connfit.training.step import GROUP_OF
 
 # Sums of some hundred float64 products in another order.
 EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-12}
 
-step = jax.jit(Windowed.step, static_argnames=("self", "trained"))
+step = jax.jit(WindowedLearner.step, static_argnames=("self", "trained"))
 
 
-def run(learner: Windowed, problem: Problem) -> dict[str, np.ndarray]:
+def run(learner: WindowedLearner, problem: Problem) -> dict[str, np.ndarray]:
     """Gradient summed over the windows of the problem, parameters fixed."""
     groups = problem.model.groups
     memory = learner.start(problem.model, problem.window.inputs.shape[2], groups)
@@ -85,13 +85,16 @@ def test_pp_prop_is_the_published_update_for_every_window_length(drive: str, win
 def test_without_memory_the_last_step_counts_and_that_is_all_that_fast_neurons_remember() -> None:
     problem = random_problem(4)
     fast = replace(problem, params={**problem.params, "log_time_constants": jnp.full(14, -40.0)})  # α = 0
-    got, exact = run(Windowed(4, "neuron", "factorised", trace_decay=0.0), fast), run(preset("d-rtrl", window=4), fast)
+    got, exact = (
+        run(WindowedLearner(4, "neuron", "factorised", trace_decay=0.0), fast),
+        run(preset("d-rtrl", window=4), fast),
+    )
     for key in ("weights", "drive"):
         np.testing.assert_allclose(got[key], exact[key], err_msg=key, **EXACT)
         assert np.abs(exact[key]).max() > 0
     # With credit through the network, λ⁰ meets the trace of the step before the window: the same one-step factors.
     got, hybrid = (
-        run(Windowed(4, "network", "factorised", trace_decay=0.0), fast),
+        run(WindowedLearner(4, "network", "factorised", trace_decay=0.0), fast),
         run(preset("hybrid", window=4), fast),
     )
     for key in exact:
@@ -104,7 +107,7 @@ def test_with_constant_inputs_the_factors_become_the_trace() -> None:
     problem = random_problem(4)
     ones = np.ones_like(problem.window.inputs)
     constant = replace(problem, window=problem.window._replace(inputs=0.4 * ones, forced=ones.astype(bool)))
-    learner = Windowed(4, "neuron", "factorised", trace_decay=0.999999)
+    learner = WindowedLearner(4, "neuron", "factorised", trace_decay=0.999999)
 
     def error(case: Problem, key: str) -> float:
         got, exact = run(learner, case), run(preset("d-rtrl", window=4), case)
@@ -118,7 +121,7 @@ def test_with_constant_inputs_the_factors_become_the_trace() -> None:
 @pytest.mark.parametrize("credit", ["neuron", "network"])
 def test_memory_has_nothing_per_connection_and_does_not_grow(credit: str) -> None:
     problem = random_problem(1, neurons=30, electrical=5)
-    learner, groups = Windowed(4, credit, "factorised"), problem.model.groups
+    learner, groups = WindowedLearner(4, credit, "factorised"), problem.model.groups
     memory = learner.start(problem.model, 2, groups)
     assert problem.connectome.m > 2 * 30
     assert all(leaf.size <= 2 * 2 * 30 for leaf in jax.tree.leaves(memory)), "2 recordings, N or 2 N numbers each"
@@ -142,7 +145,7 @@ def test_a_fit_with_pp_prop_learns() -> None:
     config = TrainConfig(epochs=6, learning_rate=0.01, warmup_frames=5, patience=None, rate_scale=even)
     losses = [
         row["train_loss"]
-        for row in fit(small.model, small.params, small.cohort, preset("pp-prop", window=8), config).history
+        for row in train(small.model, small.params, small.cohort, preset("pp-prop", window=8), config).history
     ]
     assert losses[-1] < 0.9 * losses[0]
 
@@ -150,4 +153,4 @@ def test_a_fit_with_pp_prop_learns() -> None:
 @pytest.mark.parametrize("decay", [1.0, -0.1])
 def test_a_decay_outside_its_bounds_is_named(decay: float) -> None:
     with pytest.raises(ConfigError, match="trace_decay"):
-        Windowed(4, *PRESETS["pp-prop"], trace_decay=decay)
+        WindowedLearner(4, *PRESETS["pp-prop"], trace_decay=decay)

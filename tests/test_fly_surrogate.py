@@ -29,7 +29,7 @@ from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherCon
 from connfit.datasets.synthetic.fly.fly_wiring import FlyWiring
 from connfit.errors import ConfigError, DataError
 from connfit.recordings import Recording
-from connfit.recordings.preprocess import apply_steps
+from connfit.recordings.preprocess import preprocess
 
 CONFIG = FlyTeacherConfig(burn_in_s=30.0)
 
@@ -195,7 +195,7 @@ def flies(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
 
 
 def detrended(recording: Recording) -> np.ndarray:
-    values = apply_steps(recording.split(), [{"step": "high_pass", "cutoff_hz": 0.01}]).values.astype(np.float64)
+    values = preprocess(recording.split(), [{"step": "high_pass", "cutoff_hz": 0.01}]).values.astype(np.float64)
     return (values - values.mean(axis=0)) / values.std(axis=0)
 
 

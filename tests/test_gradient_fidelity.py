@@ -42,8 +42,8 @@ from connfit.report.figures.learning_figure import learning_figure, learning_tab
 from connfit.report.sections import gradient_section
 from connfit.report.sections.limits import credit_limits
 from connfit.training import runs
-from connfit.training.fit import fit
-from connfit.training.learners import PRESETS, Windowed, preset
+from connfit.training.fit import train
+from connfit.training.learners import PRESETS, WindowedLearner, preset
 
 FRAMES = 24
 
@@ -86,9 +86,9 @@ def test_a_gradient_of_zero_has_no_cosine_and_is_counted() -> None:
 def table(**options: Any) -> dict[str, dict[str, Any]]:
     small = student()
     rules = [
-        Rule("hybrid", Windowed(FRAMES, *PRESETS["hybrid"])),
-        Rule("hybrid", Windowed(4, *PRESETS["hybrid"])),
-        Rule("d-rtrl", Windowed(8, *PRESETS["d-rtrl"]), by_window=False),
+        Rule("hybrid", WindowedLearner(FRAMES, *PRESETS["hybrid"])),
+        Rule("hybrid", WindowedLearner(4, *PRESETS["hybrid"])),
+        Rule("d-rtrl", WindowedLearner(8, *PRESETS["d-rtrl"]), by_window=False),
     ]
     segments = choose_segments(small.cohort, FRAMES, 3)
     rows = gradient_fidelity(small.model, small.params, small.cohort, rules, segments, warmup_frames=5, **options)
@@ -150,7 +150,7 @@ def test_too_long_a_segment_says_what_fits() -> None:
         check_steps_fit(small.model, small.params, 10, 4, free=10**6)
 
 
-def contenders(**learners: Windowed) -> tuple[Contender, ...]:
+def contenders(**learners: WindowedLearner) -> tuple[Contender, ...]:
     return tuple(
         Contender(name, name, one, "adam", credit=one.window > 1 and one.credit != "none")
         for name, one in learners.items()
@@ -166,7 +166,7 @@ def curves() -> dict[str, Any]:
     """Truncated BPTT twice, the second with RMSprop, and no credit through time, on the small brain."""
     small = student()
     before = {key: np.array(value) for key, value in small.params.items()}
-    rules = contenders(tbptt=Windowed(8, *PRESETS["tbptt"]), immediate=preset("immediate"))
+    rules = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]), immediate=preset("immediate"))
     plans: list[str] = []
     found = learning_curves(
         small.model, small.params, small.cohort,
@@ -192,7 +192,7 @@ def test_learning_rates_and_epochs_are_chosen_on_validation(curves: dict[str, An
     again = TrainConfig(**{
         **to_builtins(LEARNING), "optimiser": "rmsprop", "learning_rate": row["learning_rate"], "patience": None
     })  # fmt: skip
-    fitted = fit(small.model, small.params, small.cohort, Windowed(8, *PRESETS["tbptt"]), again)
+    fitted = train(small.model, small.params, small.cohort, WindowedLearner(8, *PRESETS["tbptt"]), again)
     selection = [one["selection"] for one in fitted.history]
     assert row["chosen_epoch"] == int(np.argmax(selection)) and row["validation_selection"] == max(selection)
     errors = [prediction_errors(fitted.forecaster(), one, "test", HORIZONS) for one in small.cohort.recordings]
@@ -243,7 +243,9 @@ def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pyte
 
     monkeypatch.setattr(_Bench, "trial", slow)
     rules = contenders(
-        tbptt=Windowed(8, *PRESETS["tbptt"]), immediate=preset("immediate"), wild=Windowed(8, *PRESETS["tbptt"])
+        tbptt=WindowedLearner(8, *PRESETS["tbptt"]),
+        immediate=preset("immediate"),
+        wild=WindowedLearner(8, *PRESETS["tbptt"]),
     )
     config = msgspec_replace(LEARNING, epochs=1)
     found = learning_curves(small.model, small.params, small.cohort, rules, "tbptt", config, HORIZONS)
@@ -262,7 +264,7 @@ def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pyte
 def test_rates_go_further_where_the_best_is_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     small = student()
     bench = _Bench(small.model, small.params, small.cohort, LEARNING, HORIZONS, None, 0)
-    rule = contenders(tbptt=Windowed(8, *PRESETS["tbptt"]))[0]
+    rule = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]))[0]
 
     def tried(value: Any) -> list[float]:
         def trial(self: Any, one: Contender, factor: float, epochs: int) -> _Trial:
@@ -282,9 +284,9 @@ def test_rates_go_further_where_the_best_is_at_the_edge(monkeypatch: pytest.Monk
 def test_without_a_validation_part_there_is_nothing_to_choose_by() -> None:
     small = student()
     movies = [replace(one, parts=Parts((0, 120), (120, 120), (120, 200))) for one in small.cohort.recordings]
-    rules = contenders(tbptt=Windowed(8, *PRESETS["tbptt"]))
+    rules = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]))
     with pytest.raises(ConfigError, match=r"on the validation part, and there is none: set data\.validation"):
-        learning_curves(small.model, small.params, Cohort.of(movies), rules, "tbptt", LEARNING)
+        learning_curves(small.model, small.params, Cohort.from_recordings(movies), rules, "tbptt", LEARNING)
 
 
 def difference(value: float, low: float | None, high: float | None) -> dict[str, Any]:

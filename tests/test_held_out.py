@@ -32,7 +32,7 @@ from connfit.report import print_table, write_report
 from connfit.report.sections.comparison import comparison
 from connfit.report.sections.held_out_section import held_out_limits
 from connfit.training import runs
-from connfit.training.fit import Fit
+from connfit.training.fitted import Fit
 
 CONFIG = EvaluateConfig(free_run_warmup=30, horizon_starts=20, horizons=(1, 5), var_lags=(1,), free_run_runs=4)
 
@@ -61,7 +61,7 @@ TRAINING = (animal("one", 1), animal("two", 2))
 def test_a_cohort_takes_nothing_from_held_out_recordings() -> None:
     first, second = animal("one", 1, "abc"), animal("two", 2, "bcd")
     other = animal("other", 3, "fdab")
-    cohort, without = Cohort.of([first, second], held_out=[other]), Cohort.of([first, second])
+    cohort, without = Cohort.from_recordings([first, second], held_out=[other]), Cohort.from_recordings([first, second])
     assert cohort.units == without.units == ("a", "b", "c", "d")
     assert [one.name for one in cohort.recordings] == ["one", "two"]
     assert cohort.held_out[0].units == ("d", "a", "b")
@@ -74,11 +74,11 @@ def test_a_cohort_takes_nothing_from_held_out_recordings() -> None:
 def test_a_held_out_recording_must_suit_the_others() -> None:
     first = animal("one", 1, "abc")
     with pytest.raises(DataError, match=r"'far' has none of the units that are fitted \(a, b, c\), but d, e"):
-        Cohort.of([first], held_out=[animal("far", 2, "de")])
+        Cohort.from_recordings([first], held_out=[animal("far", 2, "de")])
     with pytest.raises(DataError, match="different names, got one, one"):
-        Cohort.of([first], held_out=[animal("one", 2, "abc")])
+        Cohort.from_recordings([first], held_out=[animal("one", 2, "abc")])
     with pytest.raises(DataError, match=r"'fast' has 3 frames/s, 'one' 1\.5"):
-        Cohort.of([first], held_out=[replace(animal("fast", 2, "abc"), frame_rate=3.0)])
+        Cohort.from_recordings([first], held_out=[replace(animal("fast", 2, "abc"), frame_rate=3.0)])
 
 
 def test_a_pooled_autoregression_of_one_animal_is_its_own() -> None:

@@ -14,7 +14,7 @@ from small import FRAME_RATE, regional_connectome
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError
 from connfit.evaluation.baselines.baselines import Persistence
-from connfit.models import RateModel, Readout, initial_parameters, persistence_drive, spectral_radius_of
+from connfit.models import RateModel, Readout, init_params, persistence_drive, spectral_radius_of
 from connfit.models.forward import predict
 from connfit.models.init.starting_weights import WEIGHTS, initial_magnitudes
 from connfit.models.rollout import ModelForecaster
@@ -26,8 +26,8 @@ BY_NAME = Readout.by_name(BRAIN, [f"n{k}" for k in range(6)])
 
 
 def start(connectome: Connectome = BRAIN, readout: Readout = BY_NAME, drive: str = "dense", **options) -> dict:
-    model = RateModel.of(connectome, readout, step_s=0.5, drive=drive)
-    return initial_parameters(model, connectome, readout, **options)
+    model = RateModel.from_connectome(connectome, readout, step_s=0.5, drive=drive)
+    return init_params(model, connectome, readout, **options)
 
 
 def dense_radius(connectome: Connectome, weights: np.ndarray) -> float:
@@ -49,7 +49,7 @@ def test_the_spectral_radius_counts_gap_junctions_and_large_brains() -> None:
     magnitudes = np.asarray(start(electrical, Readout.by_name(electrical, ["n1"]), spectral_radius=0.4)["weights"])
     assert dense_radius(electrical, magnitudes) == pytest.approx(0.4, rel=1e-4)
     large = random_connectome(np.random.default_rng(3), 520, 6)  # beyond the size that is solved densely
-    model = RateModel.of(large, Readout.by_name(large, ["n1"]), step_s=0.5)
+    model = RateModel.from_connectome(large, Readout.by_name(large, ["n1"]), step_s=0.5)
     radius = spectral_radius_of(model, jnp.asarray(large.counts, jnp.float32))
     assert radius == pytest.approx(dense_radius(large, large.counts.astype(float)), rel=1e-3)
 
@@ -156,9 +156,9 @@ def test_untrained_it_predicts_about_the_previous_frame_and_runs_without_explodi
     else:
         readout = Readout.by_anatomy(brain, ["A", "B", "C", "D", "E"])
     walk = slow_walk(readout.unit_names)
-    cohort = Cohort.of([walk])
-    model = RateModel.of(brain, readout, step_s=cohort.step_s, drive=drive)
-    params = initial_parameters(model, brain, readout, mean_activity=cohort.mean_activity())
+    cohort = Cohort.from_recordings([walk])
+    model = RateModel.from_connectome(brain, readout, step_s=cohort.step_s, drive=drive)
+    params = init_params(model, brain, readout, mean_activity=cohort.mean_activity())
     untrained = ModelForecaster(model, params, cohort)
     test = slice(*walk.require_parts().test)
     truth = walk.values[test]
@@ -172,8 +172,8 @@ def test_untrained_it_predicts_about_the_previous_frame_and_runs_without_explodi
 
 def test_the_mean_is_a_fixed_point_of_the_balanced_start() -> None:
     mean = np.linspace(0.5, 1.5, 6)
-    model = RateModel.of(BRAIN, BY_NAME, step_s=0.5)
-    params = initial_parameters(model, BRAIN, BY_NAME, mean_activity=mean, spectral_radius=0.5)
+    model = RateModel.from_connectome(BRAIN, BY_NAME, step_s=0.5)
+    params = init_params(model, BRAIN, BY_NAME, mean_activity=mean, spectral_radius=0.5)
     drive = np.asarray(params["drive"])
     weights = np.zeros((BRAIN.n, BRAIN.n))
     np.add.at(weights, (BRAIN.posts, BRAIN.indices), np.asarray(params["weights"]) * BRAIN.connection_signs)
@@ -187,8 +187,8 @@ def test_the_mean_is_a_fixed_point_of_the_balanced_start() -> None:
 
 def test_without_a_drive_the_start_predicts_the_mean_and_stays_there() -> None:
     mean = np.linspace(0.5, 1.5, 6)
-    model = RateModel.of(BRAIN, BY_NAME, step_s=0.5, drive="none")
-    params = initial_parameters(model, BRAIN, BY_NAME, mean_activity=mean, spectral_radius=0.5)
+    model = RateModel.from_connectome(BRAIN, BY_NAME, step_s=0.5, drive="none")
+    params = init_params(model, BRAIN, BY_NAME, mean_activity=mean, spectral_radius=0.5)
     nothing = jnp.zeros((200, 6, 1))
     _, y = predict(model, params, jnp.zeros((BRAIN.n, 1)), nothing, nothing > 0)
     np.testing.assert_allclose(y[-1, :, 0], mean, rtol=1e-4)  # from rest, 200 steps of half a step's memory later

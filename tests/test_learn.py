@@ -16,7 +16,7 @@ import pytest
 from networks import Problem, dense_matrices, open_at_zero, pieces, plain_scan, random_problem
 
 from connfit.errors import ConfigError
-from connfit.training.learners import WindowArrays, Windowed, history_error, preset
+from connfit.training.learners import WindowArrays, WindowedLearner, history_error, preset
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -37,7 +37,7 @@ VARIANTS = {
     "one recording": {"batch": 1},
 }
 
-step = jax.jit(Windowed.step, static_argnames=("self", "trained"))
+step = jax.jit(WindowedLearner.step, static_argnames=("self", "trained"))
 
 autodiff = jax.jit(jax.grad(plain_scan, argnums=(1, 2), has_aux=True), static_argnums=0)
 """((gradient of the parameters, adjoint of the start), rates at the end) of one window."""
@@ -55,7 +55,7 @@ def mixed() -> Problem:
     return random_problem(2, drive="anatomical", electrical=6, nonlinearity="softplus")
 
 
-def run(learner: Windowed, problem: Problem) -> dict[str, np.ndarray]:
+def run(learner: WindowedLearner, problem: Problem) -> dict[str, np.ndarray]:
     """Gradient of a learner summed over the windows of the problem, parameters fixed."""
     groups = problem.model.groups
     memory = learner.start(problem.model, problem.window.inputs.shape[2], groups)
@@ -125,7 +125,7 @@ def test_immediate_is_autodiff_of_one_step_with_the_state_held_fixed(problem: An
     expected = one_step_autodiff(problem())
     assert_same(run(preset("immediate"), problem()), expected, **EXACT)
     for steps in (4, 16):  # without credit through time a window only says how often parameters move
-        assert_same(run(Windowed(steps, "none", "none"), problem()), expected, **EXACT)
+        assert_same(run(WindowedLearner(steps, "none", "none"), problem()), expected, **EXACT)
     assert all(np.abs(value).max() > 0 for value in expected.values())
 
 
@@ -218,13 +218,13 @@ def test_traces_of_sparse_drive_gap_junctions_and_softplus(rule: str, exact_insi
 
 @pytest.mark.parametrize("credit", ["neuron", "network"])
 def test_history_differs_from_traces_by_no_more_than_the_stated_share(credit: str) -> None:
-    traced = run(Windowed(4, credit, "trace"), base())
+    traced = run(WindowedLearner(4, credit, "trace"), base())
     alpha = base().model.decay(base().params)
-    complete = run(Windowed(4, credit, "history", history=STEPS), base())
+    complete = run(WindowedLearner(4, credit, "history", history=STEPS), base())
     assert_same(complete, traced, **EXACT)
     errors = []
     for history in (1, 8, 24):
-        cut = run(Windowed(4, credit, "history", history=history), base())
+        cut = run(WindowedLearner(4, credit, "history", history=history), base())
         errors.append(max(np.abs(cut[key] - traced[key]).max() / np.abs(traced[key]).max() for key in traced))
         # Each step of the trace that is left out has at most the weight alpha^H of a recent one; the
         # geometric tail behind it adds 1 / (1 - alpha).
@@ -235,7 +235,7 @@ def test_history_differs_from_traces_by_no_more_than_the_stated_share(credit: st
 def test_rules_that_should_differ_do() -> None:
     gradients = {name: run(preset(name, window=4), base()) for name in ("d-rtrl", "hybrid", "tbptt")}
     gradients["immediate"] = run(preset("immediate"), base())
-    gradients["own state only"] = run(Windowed(4, "neuron", "none"), base())
+    gradients["own state only"] = run(WindowedLearner(4, "neuron", "none"), base())
     gradients["bptt"] = run(preset("bptt", window=STEPS), base())
     names = list(gradients)
     for k, first in enumerate(names):
@@ -294,11 +294,11 @@ def test_only_the_groups_that_are_trained_have_a_gradient() -> None:
 )
 def test_wrong_dials_are_named(options: dict, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
-        Windowed(**options)
+        WindowedLearner(**options)
 
 
 def test_the_window_of_immediate_is_its_own() -> None:
-    assert preset("immediate") == Windowed(1, "neuron", "none") and preset("hybrid").window == 16
+    assert preset("immediate") == WindowedLearner(1, "neuron", "none") and preset("hybrid").window == 16
     with pytest.raises(ConfigError, match=r"windows of 1 step.* credit = 'none'"):
         preset("immediate", window=16)
 

@@ -19,7 +19,7 @@ from connfit.evaluation.baselines.baselines import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.left_out_ridge import OthersRidge
 from connfit.evaluation.left_out_unit import left_out_scores, paired, sampled_units
-from connfit.models import RateModel, initial_parameters
+from connfit.models import RateModel, init_params
 from connfit.models.rollout import ModelForecaster
 from connfit.recordings import Recording
 
@@ -31,8 +31,8 @@ def forecaster(*, substeps: int = 1, forcing: float = 0.0) -> ModelForecaster:
     one = student(substeps=substeps)
     if not forcing:
         return ModelForecaster(one.model, one.params, one.cohort)
-    model = RateModel.of(one.connectome, one.readout, step_s=one.cohort.step_s, state_forcing=forcing)
-    params = initial_parameters(model, one.connectome, one.readout, mean_activity=one.cohort.mean_activity())
+    model = RateModel.from_connectome(one.connectome, one.readout, step_s=one.cohort.step_s, state_forcing=forcing)
+    params = init_params(model, one.connectome, one.readout, mean_activity=one.cohort.mean_activity())
     return ModelForecaster(model, params, one.cohort)
 
 

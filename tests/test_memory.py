@@ -14,11 +14,11 @@ from networks import random_connectome
 
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
-from connfit.models import RateModel, Readout, share_strengths
+from connfit.models import RateModel, Readout, tie_weights
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training import memory
-from connfit.training.learners import Windowed
+from connfit.training.learners import WindowedLearner
 from connfit.training.learners.learner import WindowArrays
 from connfit.training.memory import check_memory, estimate_memory
 from connfit.training.optimiser import OPTIMISERS
@@ -40,11 +40,11 @@ def problem(
     movies = [
         Recording(f"movie {k}", rng.random((50, UNITS), np.float32), names, 1.0, parts=parts) for k in range(recordings)
     ]
-    model = RateModel.of(brain, readout, step_s=1.0, drive=drive, state_forcing=state_forcing)
+    model = RateModel.from_connectome(brain, readout, step_s=1.0, drive=drive, state_forcing=state_forcing)
     if strengths != "free":
-        model = share_strengths(model, brain, strengths, jnp.ones(brain.m))
+        model = tie_weights(model, brain, strengths, jnp.ones(brain.m))
     params = {key: jnp.zeros(size) for key, size in sizes(model).items()}
-    return model, params, Cohort.of(movies)
+    return model, params, Cohort.from_recordings(movies)
 
 
 def sizes(model: RateModel) -> dict[str, Any]:
@@ -53,7 +53,9 @@ def sizes(model: RateModel) -> dict[str, Any]:
     return found if model.drive is None else {**found, "drive": model.drive.strengths_shape}
 
 
-def compiled_bytes(model: RateModel, params: dict, learner: Windowed, batch: int, optimiser: str = "adam") -> int:
+def compiled_bytes(
+    model: RateModel, params: dict, learner: WindowedLearner, batch: int, optimiser: str = "adam"
+) -> int:
     """What a step holds beside its arguments, and those of its arguments that the estimate counts."""
     zero = jnp.zeros((learner.window, UNITS, batch))
     window = WindowArrays(zero, zero > 0, zero, zero, jnp.zeros(0, jnp.int32))
@@ -86,7 +88,7 @@ def test_the_estimate_is_what_a_compiled_step_holds(
     recordings: int, drive: str, options: dict, strengths: str, state_forcing: float
 ) -> None:
     model, params, cohort = problem(recordings, drive, strengths, state_forcing)
-    learner = Windowed(16, **options)
+    learner = WindowedLearner(16, **options)
     estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
     held = sum(estimate.parts[part] for part in ("parameters", "moments", "gradient", "traces", "window"))
     # Also among the arguments: the wiring on the device, the window's data, signs and read-out.
@@ -96,8 +98,10 @@ def test_the_estimate_is_what_a_compiled_step_holds(
     )
 
 
-@pytest.mark.parametrize("learner", [Windowed(16), Windowed(1, "neuron", "none"), Windowed(16, "none", "none")])
-def test_rmsprop_remembers_half_as_much(learner: Windowed) -> None:
+@pytest.mark.parametrize(
+    "learner", [WindowedLearner(16), WindowedLearner(1, "neuron", "none"), WindowedLearner(16, "none", "none")]
+)
+def test_rmsprop_remembers_half_as_much(learner: WindowedLearner) -> None:
     model, params, cohort = problem(1)
     adam, rmsprop = (
         estimate_memory(model, params, cohort, learner, TrainConfig(optimiser=name), model.groups)
@@ -112,9 +116,9 @@ def test_rmsprop_remembers_half_as_much(learner: Windowed) -> None:
 
 def test_the_estimate_counts_what_is_trained_and_does_not_grow_with_frames() -> None:
     model, params, cohort = problem(1)
-    learner = Windowed(16)
+    learner = WindowedLearner(16)
 
-    def parts(groups: tuple = model.groups, learner: Windowed = learner) -> dict:
+    def parts(groups: tuple = model.groups, learner: WindowedLearner = learner) -> dict:
         return dict(estimate_memory(model, params, cohort, learner, TrainConfig(), groups).parts)
 
     m = model.connections
@@ -122,10 +126,10 @@ def test_the_estimate_counts_what_is_trained_and_does_not_grow_with_frames() -> 
     assert parts(groups=("bias",))["moments"] == 2 * 4 * NEURONS
     assert parts(groups=("bias",))["traces"] == 0
     assert parts()["traces"] == 4 * (m + NEURONS * UNITS)
-    assert parts(learner=Windowed(16, trace_dtype="bfloat16"))["traces"] == 2 * (m + NEURONS * UNITS)
-    assert parts(learner=Windowed(16, carry="none"))["traces"] == 0
-    assert parts(learner=Windowed(32))["window"] == 2 * parts()["window"]
-    longer = Cohort.of([
+    assert parts(learner=WindowedLearner(16, trace_dtype="bfloat16"))["traces"] == 2 * (m + NEURONS * UNITS)
+    assert parts(learner=WindowedLearner(16, carry="none"))["traces"] == 0
+    assert parts(learner=WindowedLearner(32))["window"] == 2 * parts()["window"]
+    longer = Cohort.from_recordings([
         Recording("long", np.tile(cohort.recordings[0].values, (40, 1)), cohort.units, 1.0,
                   parts=Parts((0, 1200), (1200, 1600), (1600, 2000)))
     ])  # fmt: skip
@@ -137,16 +141,18 @@ def test_the_estimate_counts_what_is_trained_and_does_not_grow_with_frames() -> 
 
 def test_a_fit_that_does_not_fit_stops_with_advice() -> None:
     model, params, cohort = problem(4)
-    learner = Windowed(16)
+    learner = WindowedLearner(16)
     estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
     check_memory(estimate, learner, free=estimate.total)
     with pytest.raises(
         ConfigError, match=r"needs about .* GB and the machine has .*train.batch = 1 \(saves .*bfloat16"
     ):
         check_memory(estimate, learner, free=estimate.total - 1)
-    alone = estimate_memory(model, params, cohort, Windowed(16, carry="none"), TrainConfig(batch=1), model.groups)
+    alone = estimate_memory(
+        model, params, cohort, WindowedLearner(16, carry="none"), TrainConfig(batch=1), model.groups
+    )
     with pytest.raises(ConfigError) as stopped:
-        check_memory(alone, Windowed(16, carry="none"), free=0)
+        check_memory(alone, WindowedLearner(16, carry="none"), free=0)
     assert "train.batch = 1" not in str(stopped.value) and "bfloat16" not in str(stopped.value)
 
 

@@ -36,7 +36,7 @@ def signed(weights: np.ndarray) -> np.ndarray:
 def test_recurrent_input_and_its_adjoint_with_gap_junctions() -> None:
     assert BRAIN.electrical.any() and (BRAIN.signs < 0).any()
     rng = np.random.default_rng(2)
-    model = RateModel.of(BRAIN, READOUT, step_s=0.5)
+    model = RateModel.from_connectome(BRAIN, READOUT, step_s=0.5)
     weights = rng.random(BRAIN.m).astype(np.float32)
     r, v = rng.normal(size=(2, BRAIN.n, 4)).astype(np.float32)
     w = signed(weights)
@@ -76,7 +76,7 @@ def test_decay_and_its_slope() -> None:
 
 @pytest.mark.parametrize("nonlinearity", ["relu", "softplus"])
 def test_activation_and_its_slope(nonlinearity: str) -> None:
-    model = RateModel.of(BRAIN, READOUT, step_s=0.5, nonlinearity=nonlinearity)
+    model = RateModel.from_connectome(BRAIN, READOUT, step_s=0.5, nonlinearity=nonlinearity)
     x = jnp.asarray([-40.0, -1.0, -0.01, 0.01, 2.0, 40.0])
     value, slope = model.activation(x)
     np.testing.assert_allclose(value, np.maximum(x, 0) if nonlinearity == "relu" else np.logaddexp(x, 0), rtol=1e-6)
@@ -87,7 +87,7 @@ def test_activation_and_its_slope(nonlinearity: str) -> None:
 @given(hnp.arrays(np.float32, BRAIN.m, elements=st.floats(-10, 10, width=32, allow_subnormal=False)))
 @settings(max_examples=30, deadline=None)
 def test_projection_keeps_magnitudes_so_that_no_sign_can_flip(moved: np.ndarray) -> None:
-    model = RateModel.of(BRAIN, READOUT, step_s=0.5, bounds_s=(0.2, 9.0))
+    model = RateModel.from_connectome(BRAIN, READOUT, step_s=0.5, bounds_s=(0.2, 9.0))
     log_tau = jnp.linspace(-9, 9, BRAIN.n)
     projected = model.project({"weights": jnp.asarray(moved), "log_time_constants": log_tau, "bias": log_tau})
     weights = np.asarray(projected["weights"])
@@ -113,7 +113,9 @@ def test_projection_keeps_magnitudes_so_that_no_sign_can_flip(moved: np.ndarray)
 def test_groups_and_their_sizes(drive: str, learned: bool, shape: tuple | None, groups: tuple) -> None:
     shares = np.zeros((3, 12))
     shares[0, :4], shares[1, 3:7], shares[2, 11] = 1, 2, 3
-    model = RateModel.of(BRAIN, Readout(sp.csr_array(shares), ("a", "b", "c"), learned), step_s=0.5, drive=drive)
+    model = RateModel.from_connectome(
+        BRAIN, Readout(sp.csr_array(shares), ("a", "b", "c"), learned), step_s=0.5, drive=drive
+    )
     assert (model.drive and model.drive.strengths_shape) == shape
     assert model.groups == groups
     assert (model.neurons, model.units) == (12, 3)
@@ -131,12 +133,12 @@ def test_groups_and_their_sizes(drive: str, learned: bool, shape: tuple | None, 
 )
 def test_options_that_are_wrong_are_named(options: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        RateModel.of(BRAIN, READOUT, **{"step_s": 0.5, **options})
+        RateModel.from_connectome(BRAIN, READOUT, **{"step_s": 0.5, **options})
 
 
 def test_a_readout_for_another_brain_is_refused() -> None:
     with pytest.raises(ConfigError, match="12 neurons, the connectome has 40"):
-        RateModel.of(regional_connectome(), READOUT, step_s=0.5)
+        RateModel.from_connectome(regional_connectome(), READOUT, step_s=0.5)
 
 
 @given(hnp.arrays(np.float64, (3, 5), elements=st.floats(0, 1e6)))
@@ -186,7 +188,7 @@ def test_readout_by_anatomy_counts_synapses_onto_each_region() -> None:
 
 
 def test_a_gap_junction_stays_as_strong_in_both_directions() -> None:
-    model = RateModel.of(BRAIN, READOUT, step_s=0.5)
+    model = RateModel.from_connectome(BRAIN, READOUT, step_s=0.5)
     moved = np.random.default_rng(0).normal(size=BRAIN.m).astype(np.float32)
     weights = np.asarray(model.project({"weights": jnp.asarray(moved)})["weights"])
     gaps = np.zeros((BRAIN.n, BRAIN.n), np.float32)

@@ -30,8 +30,8 @@ from connfit.connectome.nulls import (
 from connfit.connectome.nulls.swaps import rewired
 from connfit.connectome.regions import RegionSynapses
 from connfit.errors import ConfigError, DataError
-from connfit.models import RateModel, Readout, initial_parameters
-from connfit.training.learners import WindowArrays, Windowed
+from connfit.models import RateModel, Readout, init_params
+from connfit.training.learners import WindowArrays, WindowedLearner
 
 NEURONS, INPUTS = 300, 10
 
@@ -306,15 +306,15 @@ def test_unknown_null() -> None:
 def test_a_model_without_recurrence_learns_the_rest() -> None:
     null = no_recurrence(brain())
     readout = Readout.by_anatomy(null, ("A", "B", "C"))
-    model = RateModel.of(null, readout, step_s=0.5)
-    params = initial_parameters(model, null, readout)
+    model = RateModel.from_connectome(null, readout, step_s=0.5)
+    params = init_params(model, null, readout)
     assert params["weights"].shape == (0,)
     rng = np.random.default_rng(0)
     shape = (4, 3, 1)
     inputs, targets = (jnp.asarray(rng.random(shape), jnp.float32) for _ in range(2))
     window = WindowArrays(inputs, jnp.ones(shape, bool), targets, jnp.ones(shape))
     for credit in ("neuron", "network"):
-        learner = Windowed(4, credit, "trace")
+        learner = WindowedLearner(4, credit, "trace")
         result, memory = learner.step(model, params, learner.start(model, 1, model.groups), window, model.groups)
         assert result.gradient["weights"].shape == (0,) and memory.traces["weights"].shape == (0, 1)
         assert float(jnp.abs(result.gradient["drive"]).sum()) > 0

@@ -20,7 +20,7 @@ from connfit import config as configuration
 from connfit.analysis.perturbation import Experiment
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.models import RateModel, Readout, initial_parameters
+from connfit.models import RateModel, Readout, init_params
 from connfit.models.held_rates import TrainingRange, out_of_range, silent_rates
 from connfit.models.perturb import CHUNK, Perturbation, parse_neuron_set, settled_rates, simulate_perturbed
 from connfit.recordings import Recording
@@ -37,7 +37,7 @@ def linear_brain(drive: str = "dense") -> tuple[Connectome, Readout, RateModel, 
     shares = np.where(rng.random((3, 10)) < 0.4, rng.random((3, 10)), 0)
     shares[np.arange(3), np.arange(3)] = 0.5
     readout = Readout(sp.csr_array(shares), ("a", "b", "c"))
-    model = RateModel.of(brain, readout, step_s=1.0, drive=drive)
+    model = RateModel.from_connectome(brain, readout, step_s=1.0, drive=drive)
     params = {
         "weights": jnp.asarray(rng.random(brain.m) * 0.15),
         "log_time_constants": jnp.asarray(rng.normal(0, 0.3, 10)),
@@ -125,7 +125,7 @@ def test_silencing_is_the_brain_without_the_neurons_outputs(electrical: int, flo
     shares = np.zeros((3, 20))
     shares[:, 8:] = rng.random((3, 12))  # no unit reads the silenced neurons, whose rates differ
     readout = Readout(sp.csr_array(shares), ("a", "b", "c"))
-    model = RateModel.of(brain, readout, step_s=0.5)
+    model = RateModel.from_connectome(brain, readout, step_s=0.5)
     weights = 0.2 * rng.random(brain.m)
     params = {
         "weights": jnp.asarray(weights),
@@ -142,7 +142,7 @@ def test_silencing_is_the_brain_without_the_neurons_outputs(electrical: int, flo
         cut, kept = brain, np.where(keep, weights, 0)
     else:
         kept = weights[keep]
-    without = RateModel.of(cut, readout, step_s=0.5)
+    without = RateModel.from_connectome(cut, readout, step_s=0.5)
     start = rng.random(20)
     got = simulate_perturbed(model, params, Perturbation(gone, np.zeros(2)), 50, start)
     other = simulate_perturbed(without, {**params, "weights": jnp.asarray(kept)}, Perturbation(), 50, start)
@@ -358,10 +358,10 @@ def shifted(values: np.ndarray) -> tuple[TrainingRange, np.ndarray, np.ndarray]:
     brain = random_connectome(np.random.default_rng(0), 6, 2)
     movie = Recording("a", values, ("n0", "n1", "n2"), 2.0).split(train=0.6, validation=0.2)
     readout = Readout.by_name(brain, movie.units)
-    model = RateModel.of(brain, readout, step_s=0.5)
-    params = initial_parameters(model, brain, readout)
+    model = RateModel.from_connectome(brain, readout, step_s=0.5)
+    params = init_params(model, brain, readout)
     train = values[: round(0.6 * len(values))]
-    return TrainingRange.of(model, params, Cohort.of([movie])), train, np.asarray(model.decay(params))
+    return TrainingRange.of(model, params, Cohort.from_recordings([movie])), train, np.asarray(model.decay(params))
 
 
 def test_no_activity_is_the_floor_of_the_neurons_units() -> None:

@@ -226,11 +226,13 @@ def test_unknown_option_of_the_start_is_an_error():
 def test_the_best_trial_of_rates_is_not_lost():
     """A fit is never worse on validation than the best short training that its rates were found from."""
     from connfit.config import TrainConfig
-    from connfit.training.fit import TRIAL, fit
-    from connfit.training.learners import Windowed
+    from connfit.training.fit import TRIAL, train
+    from connfit.training.learners import WindowedLearner
 
     made = student()
-    fitted = fit(made.model, made.params, made.cohort, Windowed(8), TrainConfig(epochs=20, patience=1, warmup_frames=5))
+    fitted = train(
+        made.model, made.params, made.cohort, WindowedLearner(8), TrainConfig(epochs=20, patience=1, warmup_frames=5)
+    )
     assert fitted.rates is not None and fitted.rates.trial_epochs == 2
     best = max(trial.value for trial in fitted.rates.trials if trial.value is not None)
     weights = np.nan_to_num(1 / made.cohort.change_variance())

@@ -127,7 +127,7 @@ def test_missing_values_are_an_error_or_masked(tmp_path: Path, name: str) -> Non
     with pytest.raises(ConfigError, match="missing is 'drop'"):
         read(path, missing="drop")
     values[:, 0] = np.nan
-    with pytest.raises(DataError, match=f"{name}.*no observed value: AVAL"):
+    with pytest.raises(DataError, match=f"{name}.*without any observed value: AVAL"):
         read(WRITERS[name](tmp_path / name, values=values), missing="mask")
 
 

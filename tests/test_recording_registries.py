@@ -122,4 +122,4 @@ def test_unknown_names_are_an_error_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"model\.start_options are of one start"):
         prepare(from_dict({"data": {}, "model": {"start_options": {"level": 1}}}))
     with pytest.raises(ConfigError, match=r"preprocess\[0\]\.step is 'high_pas', .*did you mean 'high_pass'\?"):
-        connfit.apply_steps(made(), [{"step": "high_pas"}])
+        connfit.preprocess(made(), [{"step": "high_pas"}])

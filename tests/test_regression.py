@@ -11,7 +11,7 @@ from networks import random_connectome
 from connfit import config as configuration
 from connfit.config import Config, DataConfig, ModelConfig
 from connfit.errors import ConfigError
-from connfit.models import RateModel, Readout, initial_parameters, regression_start
+from connfit.models import RateModel, Readout, init_params, regression_start
 from connfit.models.forward import predict
 from connfit.models.init.regression_start import OPEN, ROOM, RegressionStart, open_rates
 from connfit.models.init.response import LinearBrain
@@ -65,13 +65,13 @@ RECORDING = simulated()
 
 def begin(model: RateModel, recording: Recording = RECORDING, ridge: float | None = None) -> RegressionStart:
     return regression_start(
-        model, BRAIN, READOUT, jnp.asarray(BRAIN.counts, float), Cohort.of([recording]).training_frames(),
+        model, BRAIN, READOUT, jnp.asarray(BRAIN.counts, float), Cohort.from_recordings([recording]).training_frames(),
         time_constant_s=0.2, drive_ridge=ridge,
     )  # fmt: skip
 
 
 def model_of(drive: str = "dense", state_forcing: float = 1.0) -> RateModel:
-    return RateModel.of(BRAIN, READOUT, step_s=1.0, drive=drive, state_forcing=state_forcing)
+    return RateModel.from_connectome(BRAIN, READOUT, step_s=1.0, drive=drive, state_forcing=state_forcing)
 
 
 @pytest.mark.parametrize("state_forcing", [1.0, 0.5, 1.5])
@@ -90,9 +90,9 @@ def test_known_coefficients_come_back(state_forcing: float, monkeypatch: pytest.
 @pytest.mark.parametrize("drive", ["dense", "anatomical", "none"])
 def test_the_untrained_model_beats_units_by_themselves(drive: str) -> None:
     model = model_of(drive)
-    start, cohort = begin(model), Cohort.of([RECORDING])
+    start, cohort = begin(model), Cohort.from_recordings([RECORDING])
     mean = cohort.mean_activity()
-    params = initial_parameters(model, BRAIN, READOUT, drive_start="regression", regression=start, mean_activity=mean)
+    params = init_params(model, BRAIN, READOUT, drive_start="regression", regression=start, mean_activity=mean)
     frames = slice(30_000, 31_000)
     given = RECORDING.values[frames, :, None]
     settled = np.asarray(open_rates(READOUT, mean))[:, None]
@@ -118,12 +118,10 @@ def test_a_ridge_draws_what_units_do_to_each_other_from_the_data_towards_the_wir
     for t in range(1, len(values)):
         values[t] = step @ values[t - 1] + rng.normal(0, 0.1, UNITS)
     recording = Recording("across", LEVEL + values, READOUT.unit_names, 1.0).split(train=0.8, validation=0.1)
-    model, mean = model_of(), Cohort.of([recording]).mean_activity()
+    model, mean = model_of(), Cohort.from_recordings([recording]).mean_activity()
 
     def error(start: RegressionStart) -> float:
-        params = initial_parameters(
-            model, BRAIN, READOUT, drive_start="regression", regression=start, mean_activity=mean
-        )
+        params = init_params(model, BRAIN, READOUT, drive_start="regression", regression=start, mean_activity=mean)
         given = recording.values[16_000:18_000, :, None]
         rates = open_rates(READOUT, mean)[:, None]
         y = np.asarray(predict(model, params, jnp.asarray(rates), given, jnp.ones(given.shape, bool))[1])
@@ -222,4 +220,4 @@ def test_all_starts_of_the_demo_run() -> None:
     with pytest.raises(ConfigError, match=r"data\.substeps"):
         job("model.drive_start=regression", "data.substeps=2")
     with pytest.raises(ConfigError, match="regression_start"):
-        initial_parameters(model_of(), BRAIN, READOUT, drive_start="regression")
+        init_params(model_of(), BRAIN, READOUT, drive_start="regression")

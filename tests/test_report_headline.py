@@ -22,7 +22,7 @@ from connfit.report import print_table
 from connfit.report.figures.drawings import drawings
 from connfit.report.questions.questions import answer_all
 from connfit.report.run_files import RunFiles
-from connfit.report.sections.comparison import comparison
+from connfit.report.sections.comparison import comparison, observations_in_words
 from connfit.report.sections.fit_limits import limitations
 from connfit.report.sections.headline import headline
 from connfit.report.sections.order_of_sections import sections
@@ -116,6 +116,9 @@ def test_what_to_try_is_said_where_a_baseline_is_ahead(ours: float) -> None:
         config["model"] |= {"strengths": "fixed", "drive": "anatomical", "state_forcing": "auto"}
         said = " ".join(headline(run((ours, ours), (0.2, 0.2)), config=config))
         assert "fewer free parameters" not in said and "by hand" not in said
+        assert "the step `high_pass`" in said
+        config["data"]["preprocess"] = [{"step": "high_pass", "cutoff_hz": 0.01}, {"step": "scale"}]
+        assert "high_pass" not in " ".join(headline(run((ours, ours), (0.2, 0.2)), config=config))
 
 
 def test_old_runs_have_no_median_unit_and_still_a_winner() -> None:
@@ -164,7 +167,14 @@ def test_nobody_wins_one_step_connectivity() -> None:
 
 def test_a_run_that_was_not_trained_says_so_everywhere(tmp_path: Path) -> None:
     folder = run_directory(tmp_path / "run")
-    metrics = {**results()[0], "training": {"trained": False, "best_epoch": None, "epochs": 2, "changed": []}}
+    # As a run writes them: nothing was learned of what could have been.
+    counts = results()[0]["parameters"]
+    metrics = {
+        **results()[0],
+        "training": {"trained": False, "best_epoch": None, "epochs": 2, "changed": []},
+        "parameters": dict.fromkeys(counts, 0),
+        "parameters_available": counts,
+    }
     write_metrics(folder / "metrics.json", metrics)
     assert headline(metrics)[0].startswith("This model was not trained: no epoch was better on validation")
     assert any(line.startswith("The model was not trained: no epoch of 2") for line in limitations(metrics))
@@ -182,10 +192,26 @@ def test_a_run_that_was_not_trained_says_so_everywhere(tmp_path: Path) -> None:
     assert "Fitted parameters" not in html and "fitted parameters" not in html
     answers = {question.name: answer.text for question, answer in answer_all({"metrics.json": metrics})}
     assert answers["determined_directions"].startswith("The model was not trained")
-    assert "were fitted to" not in answers["determined_directions"]
+    assert "12,365 parameters stand, as they started, against" in answers["determined_directions"]
+    assert "12,365 parameters, none of them trained, for" in observations_in_words(metrics)
+    assert "12,365" in html and "not recorded" not in html
+    assert any("more parameters (12,365) than observations" in line for line in limitations(metrics))
+    nothing = {**metrics, "parameters_available": {}, "parameters": {}}
+    assert observations_in_words(nothing).startswith("The fit had no parameter to learn")
     for training in ({"trained": True, "best_epoch": 3, "epochs": 5, "changed": ["drive"]}, None):
         trained = {**results()[0], **({"training": training} if training else {})}
         assert not any("not trained" in line for line in [*headline(trained), *limitations(trained)])
+
+
+def test_strengths_of_the_recipe_are_said_as_what_was_found() -> None:
+    """`model.weights` = `auto` is no start at random."""
+    documents = {
+        "metrics.json": results()[0],
+        "config.json": {"model": {"weights": "auto"}},
+        "record.json": {"recipe": {"chosen": {"weights": "input_fraction"}}},
+    }
+    answers = {question.name: answer.text for question, answer in answer_all(documents)}
+    assert "started as shares of each neuron's input synapses" in answers["why_learn_strengths"]
 
 
 RECIPE = Recipe(

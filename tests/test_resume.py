@@ -18,7 +18,8 @@ from connfit import config as configuration
 from connfit._io import read_arrays, write_arrays
 from connfit.errors import DataError
 from connfit.training import runs
-from connfit.training.fit import Fit, Progress
+from connfit.training.fit import Progress
+from connfit.training.fitted import Fit
 
 TIMING = {"ms_per_step", "seconds"}
 

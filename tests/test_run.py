@@ -19,7 +19,7 @@ from connfit.config import Config
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.training import runs
-from connfit.training.fit import Fit
+from connfit.training.fitted import Fit
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,9 @@ from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.preprocess.step_record import long_gaps
 from connfit.training import runs
-from connfit.training.fit import Fit, fit
-from connfit.training.learners import Windowed
+from connfit.training.fit import _fed_back_units, train
+from connfit.training.fitted import Fit
+from connfit.training.learners import WindowedLearner
 from connfit.training.problem import prepare
 from connfit.training.validation import members_left_out
 
@@ -30,7 +31,7 @@ def fit_of(recordings: list[Recording], **options: object) -> Fit:
     start = {**one.params, "bias": one.params["bias"] + 0.3}
     usual = {"epochs": 2, "learning_rate": 0.01, "warmup_frames": 5, "select_on": "one_step"}
     config = TrainConfig(**{**usual, **options})  # type: ignore[arg-type]
-    return fit(one.model, start, Cohort.of(recordings), Windowed(8), config)
+    return train(one.model, start, Cohort.from_recordings(recordings), WindowedLearner(8), config)
 
 
 def cut(movie: Recording, frames: int, *, name: str | None = None, validation: float = 0.2) -> Recording:
@@ -53,7 +54,7 @@ def test_short_recordings_with_the_default_warm_up_are_an_error() -> None:
 @pytest.mark.parametrize(("warmup", "scored"), [(18, 0), (17, 0), (16, 1)])
 def test_the_last_warm_up_that_leaves_a_frame(warmup: int, scored: int) -> None:
     movies = [cut(movie, 30) for movie in teacher()[1]]
-    assert Cohort.of(movies).scored("train", warmup_frames=warmup) == [scored * UNITS] * 2
+    assert Cohort.from_recordings(movies).scored("train", warmup_frames=warmup) == [scored * UNITS] * 2
     if scored:
         assert len(fit_of(movies, warmup_frames=warmup).history) == 2
     else:
@@ -97,7 +98,7 @@ def test_observations_are_the_values_in_the_loss() -> None:
     """Entries of the windows with a weight, missing ones left out."""
     rng = np.random.default_rng(3)
     movies = [replace(movie, mask=rng.random(movie.mask.shape) < 0.8) for movie in teacher()[1]]
-    cohort = Cohort.of(movies)
+    cohort = Cohort.from_recordings(movies)
     blocks = [one.require_parts().train for one in movies]
     windows = cohort.windows(8, blocks, [0, 1], np.ones((UNITS, 2)), warmup_frames=7)
     assert sum(cohort.scored("train", warmup_frames=7)) == sum(int((one.weights > 0).sum()) for one in windows)
@@ -125,7 +126,12 @@ def test_a_validation_part_in_which_nothing_is_scored_is_an_error() -> None:
         ConfigError, match=r"data\.validation leaves nothing to compare epochs by.*'movie 1'.*40 frames"
     ):
         fit_of(movies)
-    with pytest.raises(ConfigError, match=r"select_on = 'horizon' finds no unit"):
+    # What to do is not 'one_step', in which nothing is scored either.
+    with pytest.raises(ConfigError, match=r"data\.validation leaves nothing to compare epochs by"):
+        fit_of(movies, select_on="horizon")
+    for movie in movies:
+        movie.mask[movie.require_parts().validation[1] - 2 : movie.require_parts().validation[1]] = True
+    with pytest.raises(ConfigError, match=r"select_on = 'horizon' finds no unit .* 1 frame later"):
         fit_of(movies, select_on="horizon")
 
 
@@ -134,13 +140,27 @@ def test_members_too_short_for_the_horizons_and_tests_without_values_are_named()
     short = cut(other, 40)
     mask = long.mask.copy()
     mask[long.require_parts()["test"]] = False
-    cohort = Cohort.of([replace(long, mask=mask), short])
+    cohort = Cohort.from_recordings([replace(long, mask=mask), short])
     said = members_left_out(cohort, TrainConfig(select_on="horizon", warmup_frames=5))
     assert len(said) == 2
     assert said[0].startswith("movie 1: nothing is scored in its 40 test frames")
     assert said[1].startswith("movie 2: its 8 validation frames are too few for 10 frames ahead")
     # Such a member does not stop the others from being compared by their horizons.
     assert np.isfinite(fit_of([long, short], epochs=1, select_on="horizon").history[0]["selection"])
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_units_that_a_part_does_not_score_are_named(part: str) -> None:
+    """One unit is missing in a part: the rest is scored, and the user is told which one is not."""
+    movie = teacher()[1][0]
+    mask = movie.mask.copy()
+    block = movie.require_parts()[part]
+    mask[block.start + (6 if part == "train" else 0) : block.stop, 2] = False
+    mask[block.start : block.stop : 2, 1] &= part == "train"  # never in two frames in a row
+    said = members_left_out(Cohort.from_recordings([replace(movie, mask=mask)]), TrainConfig(warmup_frames=5))
+    names = movie.units[2] if part == "train" else f"{movie.units[1]}, {movie.units[2]}"
+    assert len(said) == 1 and f"not scored in the {part} part" in said[0] and said[0].endswith(f": {names}")
+    assert members_left_out(Cohort.from_recordings([movie]), TrainConfig(warmup_frames=5)) == []
 
 
 def test_a_fit_does_not_depend_on_the_test_part() -> None:
@@ -165,6 +185,23 @@ def test_a_fit_does_not_depend_on_the_test_part() -> None:
             assert {k: one[k] for k in ("train_loss", "selection")} == {
                 k: other[k] for k in ("train_loss", "selection")
             }
+
+
+def test_which_units_are_fed_back_is_decided_by_training_frames_alone() -> None:
+    """Units of the model's own prediction enter sums apart, which rounds differently: in long fits that is seen."""
+    movies = [replace(one, mask=one.mask.copy()) for one in teacher()[1]]
+    movies[0].mask[10, 1] = False  # in the training part
+
+    def listed() -> list[list[int]]:
+        units = _fed_back_units(Cohort.from_recordings(movies), 1)
+        assert units is not None
+        return [np.asarray(units([member])).tolist() for member in range(len(movies))]
+
+    before = listed()
+    assert 1 in before[0]
+    for one in movies:
+        one.mask[one.require_parts().validation[0] :, ::2] = False
+    assert listed() == before
 
 
 def test_gaps_of_preprocessing_end_with_their_part() -> None:

@@ -257,7 +257,7 @@ def test_the_model_with_noise_is_its_equations(drive: str, substeps: int, chosen
     mask[29, 0] = False
     values = np.where(mask, rng.random(mask.shape), np.nan)
     part = Recording("part", values, tuple(f"u{k}" for k in chosen), 1.5, mask=mask, parts=whole.parts)
-    forecaster = ModelForecaster(problem.model, params, Cohort.of([whole, part], substeps=substeps))
+    forecaster = ModelForecaster(problem.model, params, Cohort.from_recordings([whole, part], substeps=substeps))
     # More frames than one chunk of model steps holds.
     start, frames, warmup, runs = 30, 80, 12, 3
     noise = 0.3 * rng.normal(size=(runs, frames, len(chosen)))

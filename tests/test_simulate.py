@@ -221,7 +221,7 @@ def test_a_value_under_the_mask_is_never_used_even_if_it_is_there(gappy: Recordi
 def test_recordings_that_share_no_unit_are_each_forecast_by_their_own_columns() -> None:
     one = student()
     first, second = one.cohort.recordings
-    cohort = Cohort.of([first.select_units(first.units[:3]), second.select_units(first.units[3:])])
+    cohort = Cohort.from_recordings([first.select_units(first.units[:3]), second.select_units(first.units[3:])])
     assert cohort.units == one.cohort.units
     pooled = ModelForecaster(one.model, one.params, cohort)
     for movie in cohort.recordings:

@@ -77,7 +77,7 @@ def test_signed_columns_fill_the_same_disc() -> None:
     rng = np.random.default_rng(2)
     brain = random_connectome(rng, n, inputs)
     readout = Readout(sp.csr_array(np.ones((1, n))), ("all",))
-    model = RateModel.of(brain, readout, step_s=1.0, drive="none")
+    model = RateModel.from_connectome(brain, readout, step_s=1.0, drive="none")
     weights = np.full(brain.m, 1 / np.sqrt(inputs), np.float32)
     found = weight_spectrum(model, {"weights": jnp.asarray(weights)}, k=20, dense_up_to=0)
     signed = brain.matrix(weights).toarray()

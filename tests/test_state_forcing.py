@@ -18,13 +18,13 @@ from connfit.models.maps import SparseMap
 from connfit.models.rollout import ModelForecaster
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
-from connfit.training.learners import WindowArrays, Windowed
+from connfit.training.learners import WindowArrays, WindowedLearner
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 # Sums of some thousand float64 products in another order.
 EXACT = {"rtol": 1e-11, "atol": 1e-13}
-step = jax.jit(Windowed.step, static_argnames=("self", "trained"))
+step = jax.jit(WindowedLearner.step, static_argnames=("self", "trained"))
 
 STEPS, NEURONS, UNITS, BATCH = 24, 14, 6, 2
 RECORDED = np.array([11, 2, 7, 0, 13, 5])
@@ -46,7 +46,7 @@ def problem(
     rng = np.random.default_rng(seed)
     brain = random_connectome(rng, NEURONS, 4)
     readout = Readout(sp.csr_array(reads), tuple(f"u{k}" for k in range(UNITS)))
-    model = RateModel.of(brain, readout, step_s=0.6, drive=drive, state_forcing=phi)
+    model = RateModel.from_connectome(brain, readout, step_s=0.6, drive=drive, state_forcing=phi)
     params = {
         "weights": jnp.asarray(rng.random(brain.m) * 0.8),
         "log_time_constants": jnp.asarray(rng.normal(0, 0.7, NEURONS)),
@@ -89,7 +89,7 @@ def signed(model: RateModel) -> np.ndarray:
     )
 
 
-def summed(learner: Windowed, model: RateModel, params: dict, window: WindowArrays) -> tuple[float, dict]:
+def summed(learner: WindowedLearner, model: RateModel, params: dict, window: WindowArrays) -> tuple[float, dict]:
     memory, loss, total = learner.start(model, BATCH, model.groups), 0.0, {}
     for part in pieces(window, learner.window):
         result, memory = step(learner, model, params, memory, part, model.groups)
@@ -103,7 +103,7 @@ def summed(learner: Windowed, model: RateModel, params: dict, window: WindowArra
 def test_backpropagation_through_all_steps_is_autodiff(phi: float, drive: str, reads: np.ndarray) -> None:
     model, params, window = problem(phi, drive, reads=reads)
     assert (model.correction is None) == (reads is SINGLE)
-    loss, gradient = summed(Windowed(STEPS, "network", "none"), model, params, window)
+    loss, gradient = summed(WindowedLearner(STEPS, "network", "none"), model, params, window)
     wired = signed(model)
     truth, slope = jax.jit(jax.value_and_grad(lambda p: plain(model, p, window, wired, phi, reads)))(params)
     np.testing.assert_allclose(loss, truth, **EXACT)
@@ -116,9 +116,9 @@ def test_backpropagation_through_all_steps_is_autodiff(phi: float, drive: str, r
 def test_traces_fade_by_what_was_observed(phi: float) -> None:
     """D-RTRL has one gradient for every K, so a trace that crosses windows is right if it equals one long window."""
     model, params, window = problem(phi)
-    whole = summed(Windowed(STEPS, "neuron", "none"), model, params, window)[1]
-    cut = summed(Windowed(4, "neuron", "trace"), model, params, window)[1]
-    forgetful = summed(Windowed(4, "neuron", "none"), model, params, window)[1]
+    whole = summed(WindowedLearner(STEPS, "neuron", "none"), model, params, window)[1]
+    cut = summed(WindowedLearner(4, "neuron", "trace"), model, params, window)[1]
+    forgetful = summed(WindowedLearner(4, "neuron", "none"), model, params, window)[1]
     for key, value in whole.items():
         np.testing.assert_allclose(cut[key], value, **EXACT, err_msg=key)
         assert np.abs(forgetful[key] - value).max() > 1e-4, key
@@ -129,7 +129,7 @@ def test_traces_of_a_network_of_recorded_neurons_are_exact_without_windows() -> 
     rng = np.random.default_rng(5)
     brain = random_connectome(rng, 8, 3)
     readout = Readout(sp.eye_array(8).tocsr(), tuple(f"u{k}" for k in range(8)))
-    model = RateModel.of(brain, readout, step_s=0.6, drive="none", state_forcing=1.0)
+    model = RateModel.from_connectome(brain, readout, step_s=0.6, drive="none", state_forcing=1.0)
     params = {
         "weights": jnp.asarray(rng.random(brain.m)),
         "log_time_constants": jnp.asarray(rng.normal(0, 0.7, 8)),
@@ -137,16 +137,16 @@ def test_traces_of_a_network_of_recorded_neurons_are_exact_without_windows() -> 
     }
     shape = (12, 8, BATCH)
     window = WindowArrays(rng.random(shape), np.ones(shape, bool), rng.random(shape), rng.random(shape))
-    whole = summed(Windowed(12, "network", "none"), model, params, window)[1]
-    single = summed(Windowed(1, "neuron", "none"), model, params, window)[1]
+    whole = summed(WindowedLearner(12, "network", "none"), model, params, window)[1]
+    single = summed(WindowedLearner(1, "neuron", "none"), model, params, window)[1]
     for key, value in whole.items():
         np.testing.assert_allclose(single[key], value, **EXACT, err_msg=key)
 
 
 def test_traces_of_regions_have_one_gradient_for_every_window() -> None:
     model, params, window = problem(0.6, reads=SHARED)
-    whole = summed(Windowed(STEPS, "neuron", "none"), model, params, window)[1]
-    cut = summed(Windowed(4, "neuron", "trace"), model, params, window)[1]
+    whole = summed(WindowedLearner(STEPS, "neuron", "none"), model, params, window)[1]
+    cut = summed(WindowedLearner(4, "neuron", "trace"), model, params, window)[1]
     for key, value in whole.items():
         np.testing.assert_allclose(cut[key], value, **EXACT, err_msg=key)
 
@@ -154,9 +154,9 @@ def test_traces_of_regions_have_one_gradient_for_every_window() -> None:
 def test_traces_of_regions_beat_forgetting() -> None:
     """Units here read three to five neurons and share most of them: far from where the traces are exact."""
     model, params, window = problem(0.6, reads=SHARED)
-    whole = summed(Windowed(STEPS, "network", "none"), model, params, window)[1]
-    hybrid = summed(Windowed(8, "network", "trace"), model, params, window)[1]
-    cut = summed(Windowed(8, "network", "none"), model, params, window)[1]
+    whole = summed(WindowedLearner(STEPS, "network", "none"), model, params, window)[1]
+    hybrid = summed(WindowedLearner(8, "network", "trace"), model, params, window)[1]
+    cut = summed(WindowedLearner(8, "network", "none"), model, params, window)[1]
     for key, value in whole.items():
         error, without = (np.linalg.norm(one[key] - value) / np.linalg.norm(value) for one in (hybrid, cut))
         assert error < without, key
@@ -173,7 +173,9 @@ def test_what_neurons_of_a_unit_keep_together_is_exact_without_connections(phi: 
     reads[1, 8:] = 1 / 6
     rng = np.random.default_rng(4)
     brain = random_connectome(rng, NEURONS, 4)
-    model = RateModel.of(brain, Readout(sp.csr_array(reads), ("a", "b")), step_s=0.6, drive="dense", state_forcing=phi)
+    model = RateModel.from_connectome(
+        brain, Readout(sp.csr_array(reads), ("a", "b")), step_s=0.6, drive="dense", state_forcing=phi
+    )
     params = {
         "weights": jnp.zeros(brain.m),
         "log_time_constants": jnp.full(NEURONS, 0.3),
@@ -182,8 +184,8 @@ def test_what_neurons_of_a_unit_keep_together_is_exact_without_connections(phi: 
     }
     shape = (STEPS, 2, BATCH)
     window = WindowArrays(rng.random(shape), np.ones(shape, bool), rng.random(shape), rng.random(shape))
-    whole = summed(Windowed(STEPS, "network", "none"), model, params, window)[1]
-    single = summed(Windowed(1, "neuron", "trace"), model, params, window)[1]
+    whole = summed(WindowedLearner(STEPS, "network", "none"), model, params, window)[1]
+    single = summed(WindowedLearner(1, "neuron", "trace"), model, params, window)[1]
     for key in ("weights", "bias", "log_time_constants", "drive"):
         assert np.abs(whole[key]).max() > 1e-4, key
         np.testing.assert_allclose(single[key], whole[key], **EXACT, err_msg=key)
@@ -233,7 +235,7 @@ def test_predictions_and_forecasts_agree_with_a_window() -> None:
     values = rng.random((40, UNITS))
     recording = Recording("r", values, tuple(f"u{k}" for k in range(UNITS)), 1 / 0.6)
     recording = recording.split(train=0.94, validation=0.03)  # no value lies beyond the range of training
-    cohort = Cohort.of([recording])
+    cohort = Cohort.from_recordings([recording])
     inputs, forced = jnp.asarray(values[:, :, None]), jnp.ones((40, UNITS, 1), bool)
     start = jnp.zeros((NEURONS, 1))
     _, y = predict(model, params, start, inputs, forced)
@@ -255,12 +257,12 @@ def test_bad_options_are_named() -> None:
     single = Readout(sp.eye_array(6).tocsr(), tuple("abcdef"))
     same = Readout(sp.csr_array(np.ones((2, 6))), ("a", "b"))
     with pytest.raises(DataError, match=r"the units a, b read the same neurons"):
-        RateModel.of(brain, same, step_s=1.0, state_forcing=1.0)
+        RateModel.from_connectome(brain, same, step_s=1.0, state_forcing=1.0)
     with pytest.raises(ConfigError, match="is learned here"):
-        RateModel.of(brain, replace(single, learned=True), step_s=1.0, state_forcing=0.5)
+        RateModel.from_connectome(brain, replace(single, learned=True), step_s=1.0, state_forcing=0.5)
     with pytest.raises(ConfigError, match="below 2"):
-        RateModel.of(brain, single, step_s=1.0, state_forcing=2.0)
-    model = RateModel.of(brain, single, step_s=1.0, state_forcing=1.0)
+        RateModel.from_connectome(brain, single, step_s=1.0, state_forcing=2.0)
+    model = RateModel.from_connectome(brain, single, step_s=1.0, state_forcing=1.0)
     for carry in ("history", "factorised"):
         with pytest.raises(ConfigError, match=f"carry = '{carry}'"):
-            Windowed(4, "network", carry).start(model, 1, model.groups)
+            WindowedLearner(4, "network", carry).start(model, 1, model.groups)

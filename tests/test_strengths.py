@@ -13,18 +13,18 @@ from networks import Problem, pieces, plain_scan, random_problem
 
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
-from connfit.models import RateModel, initial_parameters, share_strengths, spectral_radius_of, start_magnitudes
+from connfit.models import RateModel, init_params, spectral_radius_of, start_magnitudes, tie_weights
 from connfit.models.base import Params
 from connfit.models.gains import share_gains
 from connfit.models.maps import GainMap
-from connfit.training.learners import Windowed, preset
+from connfit.training.learners import WindowedLearner, preset
 
 SHARED = ("gain_per_neuron", "gain_per_type_pair")
 
 STEPS = 12
 TYPES = ("a", "b", "", "c")
 
-step = jax.jit(Windowed.step, static_argnames=("self", "trained"))
+step = jax.jit(WindowedLearner.step, static_argnames=("self", "trained"))
 
 
 def typed(connectome: Connectome) -> Connectome:
@@ -57,7 +57,7 @@ def problems(strengths: str) -> tuple[Problem, Problem, np.ndarray, np.ndarray]:
     brain = typed(free.connectome)
     rng = np.random.default_rng(1)
     magnitudes = np.array(free.model.project({"weights": jnp.asarray(rng.random(brain.m))})["weights"])
-    model = share_strengths(free.model, brain, strengths, jnp.asarray(magnitudes))
+    model = tie_weights(free.model, brain, strengths, jnp.asarray(magnitudes))
     names = shared_by(brain, strengths)
     table = share_gains(brain, strengths).table
     of_neurons = strengths == "gain_per_neuron"
@@ -75,7 +75,7 @@ def problems(strengths: str) -> tuple[Problem, Problem, np.ndarray, np.ndarray]:
     return with_gains, replace(free, connectome=brain, params={"weights": weights, **others}), magnitudes, gain_of
 
 
-def run(learner: Windowed, problem: Problem) -> dict[str, np.ndarray]:
+def run(learner: WindowedLearner, problem: Problem) -> dict[str, np.ndarray]:
     """Gradient of a learner summed over the windows of the problem, parameters fixed."""
     groups = problem.model.groups
     memory = learner.start(problem.model, problem.window.inputs.shape[2], groups)
@@ -130,17 +130,19 @@ def test_every_connection_has_the_gain_of_its_group_and_its_own_magnitude(streng
 @pytest.mark.parametrize(
     ("strengths", "learner"),
     [
-        ("gain_per_neuron", Windowed(4, "network", "trace")),
-        ("gain_per_type_pair", Windowed(4, "network", "trace")),
-        ("gain_per_type_pair", Windowed(4, "neuron", "trace")),
-        ("gain_per_neuron", Windowed(4, "network", "none")),
-        ("gain_per_type_pair", Windowed(4, "neuron", "history", history=6)),
-        ("gain_per_neuron", Windowed(4, "network", "factorised")),
-        ("gain_per_type_pair", Windowed(4, "neuron", "factorised")),
+        ("gain_per_neuron", WindowedLearner(4, "network", "trace")),
+        ("gain_per_type_pair", WindowedLearner(4, "network", "trace")),
+        ("gain_per_type_pair", WindowedLearner(4, "neuron", "trace")),
+        ("gain_per_neuron", WindowedLearner(4, "network", "none")),
+        ("gain_per_type_pair", WindowedLearner(4, "neuron", "history", history=6)),
+        ("gain_per_neuron", WindowedLearner(4, "network", "factorised")),
+        ("gain_per_type_pair", WindowedLearner(4, "neuron", "factorised")),
     ],
     ids=lambda one: one if isinstance(one, str) else f"{one.credit}-{one.carry}",
 )
-def test_gradients_of_gains_are_those_of_free_strengths_summed_by_gain(strengths: str, learner: Windowed) -> None:
+def test_gradients_of_gains_are_those_of_free_strengths_summed_by_gain(
+    strengths: str, learner: WindowedLearner
+) -> None:
     shared, free, magnitudes, gain_of = problems(strengths)
     got = run(learner, shared)
     assert_same(got, reduced(run(learner, free), magnitudes, gain_of))
@@ -175,17 +177,19 @@ def test_there_is_a_trace_per_neuron_or_per_neuron_and_type_not_per_connection(s
         brain, indptr=np.arange(25) * 24, indices=np.tile(np.arange(24), 24), counts=np.ones(576, int), electrical=None
     )
     one = random_problem(4, neurons=24, units=5)
-    model = share_strengths(RateModel.of(brain, one.readout, step_s=0.6), brain, strengths, jnp.ones(brain.m))
-    memory = Windowed(4).start(model, 3, model.groups)
+    model = tie_weights(RateModel.from_connectome(brain, one.readout, step_s=0.6), brain, strengths, jnp.ones(brain.m))
+    memory = WindowedLearner(4).start(model, 3, model.groups)
     assert memory.traces["gains"].shape == (traces, 3) and brain.m == 576
-    assert Windowed(4, trace_dtype="bfloat16").start(model, 1, model.groups).traces["gains"].dtype == jnp.bfloat16
+    assert (
+        WindowedLearner(4, trace_dtype="bfloat16").start(model, 1, model.groups).traces["gains"].dtype == jnp.bfloat16
+    )
 
 
 @pytest.mark.parametrize("strengths", SHARED)
 def test_a_trace_fades_with_the_neuron_of_its_branch(strengths: str) -> None:
     problem = random_problem(4, electrical=6)
     brain = typed(problem.connectome)
-    synapses = share_strengths(problem.model, brain, strengths, jnp.ones(brain.m)).recurrent
+    synapses = tie_weights(problem.model, brain, strengths, jnp.ones(brain.m)).recurrent
     branches = share_gains(brain, strengths).neuron_of
     decay = np.random.default_rng(0).random((brain.n, 2)).astype(np.float32)
     traces, still = jnp.ones_like(synapses.zero_trace(2, jnp.float32)), jnp.zeros((brain.n, 2, 3))
@@ -197,7 +201,7 @@ def test_a_trace_fades_with_the_neuron_of_its_branch(strengths: str) -> None:
 def test_gains_stay_at_or_above_0() -> None:
     problem = random_problem(4)
     brain = problem.connectome
-    model = share_strengths(problem.model, brain, "gain_per_neuron", jnp.ones(brain.m))
+    model = tie_weights(problem.model, brain, "gain_per_neuron", jnp.ones(brain.m))
     projected = model.project({"gains": jnp.asarray([-1.0, 0.5])})
     np.testing.assert_array_equal(projected["gains"], [0.0, 0.5])
 
@@ -205,17 +209,17 @@ def test_gains_stay_at_or_above_0() -> None:
 def test_gains_start_at_1_where_free_strengths_would_start() -> None:
     problem = random_problem(4, electrical=6)
     brain, readout = problem.connectome, problem.readout
-    free = initial_parameters(problem.model, brain, readout, mean_activity=np.full(4, 0.3))
+    free = init_params(problem.model, brain, readout, mean_activity=np.full(4, 0.3))
     magnitudes = start_magnitudes(problem.model, brain)
-    model = share_strengths(problem.model, brain, "gain_per_neuron", magnitudes)
-    shared = initial_parameters(model, brain, readout, mean_activity=np.full(4, 0.3))
+    model = tie_weights(problem.model, brain, "gain_per_neuron", magnitudes)
+    shared = init_params(model, brain, readout, mean_activity=np.full(4, 0.3))
     # float32 eigenvalues of a 14-neuron matrix: 1e-6.
     np.testing.assert_allclose(shared["gains"], 1, rtol=1e-5)
     np.testing.assert_allclose(model.magnitudes(shared), free["weights"], rtol=1e-5)
     for key in ("bias", "drive", "log_time_constants"):
         np.testing.assert_allclose(shared[key], free[key], rtol=1e-4, atol=1e-6, err_msg=key)
     with pytest.raises(ConfigError, match="has gains already"):
-        share_strengths(model, brain, "gain_per_neuron", magnitudes)
+        tie_weights(model, brain, "gain_per_neuron", magnitudes)
 
 
 def test_a_brain_without_types_has_no_gain_per_type_pair() -> None:
@@ -238,11 +242,11 @@ def test_a_brain_without_connections_has_no_gains() -> None:
     n = problem.connectome.n
     none = np.zeros(0, int)
     brain = replace(problem.connectome, indptr=np.zeros(n + 1, int), indices=none, counts=none, electrical=None)
-    model = RateModel.of(brain, problem.readout, step_s=0.6)
-    model = share_strengths(model, brain, "gain_per_neuron", start_magnitudes(model, brain))
-    params = initial_parameters(model, brain, problem.readout)
+    model = RateModel.from_connectome(brain, problem.readout, step_s=0.6)
+    model = tie_weights(model, brain, "gain_per_neuron", start_magnitudes(model, brain))
+    params = init_params(model, brain, problem.readout)
     assert params["gains"].shape == (0,)
-    learner = Windowed(4)
+    learner = WindowedLearner(4)
     window = pieces(problem.window, 4)[0]
     result, _ = step(learner, model, params, learner.start(model, 2, model.groups), window, trained=model.groups)
     assert result.gradient["gains"].shape == (0,)
@@ -254,10 +258,10 @@ def test_seeds_start_from_strengths_that_differ_by_the_stated_spread(strengths: 
     brain = typed(problem.connectome)
     model = problem.model
     if strengths != "free":
-        model = share_strengths(model, brain, strengths, start_magnitudes(model, brain))
+        model = tie_weights(model, brain, strengths, start_magnitudes(model, brain))
 
     def start(seed: int, spread: float) -> Params:
-        return initial_parameters(model, brain, problem.readout, weight_spread=spread, seed=seed)
+        return init_params(model, brain, problem.readout, weight_spread=spread, seed=seed)
 
     same, one, again, other = start(0, 0.0), start(0, 0.7), start(0, 0.7), start(1, 0.7)
     group = model.recurrent_group
@@ -279,14 +283,14 @@ def test_seeds_start_from_strengths_that_differ_by_the_stated_spread(strengths: 
 def test_a_negative_spread_is_named() -> None:
     problem = random_problem(4)
     with pytest.raises(ConfigError, match="weight_spread = -1"):
-        initial_parameters(problem.model, problem.connectome, problem.readout, weight_spread=-1.0)
+        init_params(problem.model, problem.connectome, problem.readout, weight_spread=-1.0)
 
 
 def test_a_gain_map_of_the_connectomes_own_order_keeps_no_order() -> None:
     problem = random_problem(4, electrical=6)
     brain = typed(problem.connectome)
     per_neuron, per_pair = (
-        share_strengths(problem.model, brain, strengths, jnp.ones(brain.m)).recurrent for strengths in SHARED
+        tie_weights(problem.model, brain, strengths, jnp.ones(brain.m)).recurrent for strengths in SHARED
     )
     assert isinstance(per_neuron, GainMap) and per_neuron.order is None
     assert isinstance(per_pair, GainMap) and per_pair.order is not None

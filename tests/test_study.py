@@ -325,7 +325,19 @@ def test_the_terminal_shows_rows_and_differences(study: dict[str, Any]) -> None:
     median = difference["median_unit"]
     assert f"{median['value']:+.3f} [{median['low']:+.3f}, {median['high']:+.3f}]" in text and "median unit" in text
     assert number(row_of(study, "no_drive")["scores"]["one_step_median_unit"]["mean"]) in text
-    assert "gain_per_type_pair" in text and "Predictions one frame ahead" in text
+    assert "gain_per_type_pair" in text and "predictions one frame ahead" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_terminal_cuts_no_number_of_a_study(width: int, study: dict[str, Any]) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    print_study(study, console)
+    text = console.export_text()
+    assert "…" not in text
+    for row in study["rows"]:
+        for one in row["difference"].values() if row["difference"] else ():
+            if one["low"] is not None:
+                assert f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]" in text
 
 
 # Rows

@@ -80,7 +80,7 @@ def test_what_is_not_defined_says_why() -> None:
     assert "2 are needed" in str(agreement("weights", np.ones((1, 50)), np.ones((1, 50))).reason)
     assert "10 are needed" in str(agreement("weights", np.ones((2, 5)), np.ones((2, 5))).reason)
     fixed = agreement("weights", parts(7, 2), parts(7, 2))
-    assert fixed.reason == "it was not changed by the fit" and fixed.change_pearson is None
+    assert fixed.reason == "not changed by the fit" and fixed.change_pearson is None
     shifted = agreement("bias", parts(7, 2), parts(7, 2) + 1.0)
     assert shifted.reason == "the change does not vary over parameters"
 

@@ -18,21 +18,22 @@ from connfit.models import ops
 from connfit.models.ops import native
 from connfit.recordings import Parts
 from connfit.recordings.cohort import Cohort
-from connfit.training.fit import Fit, FitState, Progress, fit
-from connfit.training.learners import WindowArrays, Windowed, preset
+from connfit.training.fit import FitState, Progress, train
+from connfit.training.fitted import Fit
+from connfit.training.learners import WindowArrays, WindowedLearner, preset
 from connfit.training.learners.learner import WindowResult
 from connfit.training.learning_rates import parameter_sizes
 from connfit.training.optimiser import OPTIMISERS, RMS_DECAY, state_arrays, state_from_arrays
 from connfit.training.step import GROUP_OF, StepOptions, training_step
 
-LEARNER = Windowed(8)
-window_gradient = jax.jit(Windowed.step, static_argnames=("self", "trained"))
+LEARNER = WindowedLearner(8)
+window_gradient = jax.jit(WindowedLearner.step, static_argnames=("self", "trained"))
 WARMUP = 5
 TRAIN = round(0.6 * FRAMES)
 
 
 def run(learner: Any = LEARNER, cohort: Cohort | None = None, params: dict | None = None, **options: Any) -> Fit:
-    """A fit of the student; options of `fit` itself go in under their names."""
+    """A fit of the student; options of `train` itself go in under their names."""
     one = student()
     own = {key: options.pop(key) for key in ("trained", "seed", "state", "on_progress", "on_epoch") if key in options}
     # What these tests expect of rates is absolute: the same step for every group.
@@ -40,7 +41,7 @@ def run(learner: Any = LEARNER, cohort: Cohort | None = None, params: dict | Non
     even = {GROUP_OF.get(key, key): 1 / size for key, size in sizes.items()}
     usual = {"epochs": 3, "learning_rate": 0.01, "warmup_frames": WARMUP, "select_on": "one_step", "rate_scale": even}
     config = TrainConfig(**{**usual, **options})
-    return fit(one.model, params or one.params, cohort or one.cohort, learner, config, **own)
+    return train(one.model, params or one.params, cohort or one.cohort, learner, config, **own)
 
 
 def same(a: dict, b: dict) -> bool:
@@ -284,7 +285,7 @@ def test_without_a_validation_part_the_last_epoch_counts() -> None:
     movies = [replace(movie, parts=Parts((0, TRAIN), (TRAIN, TRAIN), (TRAIN, FRAMES))) for movie in
               student().cohort.recordings]  # fmt: skip
     states: list[FitState] = []
-    fitted = run(cohort=Cohort.of(movies), patience=1, on_epoch=states.append)
+    fitted = run(cohort=Cohort.from_recordings(movies), patience=1, on_epoch=states.append)
     assert [row["validation_skill"] for row in fitted.history] == [None] * 3
     assert same(fitted.params, states[-1].params)
 
@@ -353,7 +354,7 @@ def test_inputs_are_withheld_in_the_free_running_phase_and_warm_up_is_not_scored
 def test_batches_hold_every_recording_once_per_epoch_in_an_order_of_the_seed() -> None:
     one = student()
     third = replace(one.cohort.recordings[0], name="movie 3", values=one.cohort.recordings[0].values + 1)
-    cohort = Cohort.of([*one.cohort.recordings, third])
+    cohort = Cohort.from_recordings([*one.cohort.recordings, third])
     first_frames = [movie.values[0] for movie in cohort.recordings]
 
     def order(seed: int) -> list[list[list[int]]]:
@@ -464,4 +465,4 @@ def test_groups_that_the_model_lacks_are_named(options: dict, message: str) -> N
 def test_a_validation_part_too_short_for_the_horizons_is_named() -> None:
     short = [replace(movie, parts=Parts((0, 120), (120, 130), (130, FRAMES))) for movie in student().cohort.recordings]
     with pytest.raises(ConfigError, match="more than 10 validation frames, the longest validation part has 10"):
-        run(cohort=Cohort.of(short), select_on="horizon")
+        run(cohort=Cohort.from_recordings(short), select_on="horizon")

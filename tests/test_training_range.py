@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import student
 
@@ -37,6 +37,7 @@ def test_a_unit_that_training_never_shows_has_the_range_of_rates():
     assert np.isinf(found.high[0])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-50, 50), min_size=6, max_size=20))
 def test_inside_and_beyond_add_up_to_what_was_recorded(values):
     recording = _recording(np.array(values)[:, None])
@@ -79,6 +80,22 @@ def test_drift_beyond_the_training_range_costs_nothing(fitted, drift):
     ahead = forecaster.horizon(replace(recording, values=far), starts, 3)
     there = forecaster.horizon(replace(recording, values=edge), starts, 3)
     assert np.allclose(ahead[0, :, 0], there[0, :, 0] + drift, atol=1e-4)
+
+
+def test_a_free_run_begins_from_the_offset_of_the_last_recorded_frame(fitted):
+    """Two recordings whose last frame before the run differs in what lies beyond the range alone: so do their runs."""
+    forecaster, recording = fitted
+    start = recording.require_parts().test[0] + 2
+    edge, far = recording.values.copy(), recording.values.copy()
+    edge[start - 1, 0] = TrainingRange.of(recording).high[0]
+    far[start - 1, 0] = edge[start - 1, 0] + 30
+    there, away = (forecaster.free_run(replace(recording, values=one), start, 5, 10) for one in (edge, far))
+    assert np.allclose(away[:, 0], there[:, 0] + 30, atol=1e-3)  # float32
+    assert np.allclose(away[:, 1:], there[:, 1:], atol=1e-4)
+    # Driven by noise, too, the first frame begins there.
+    noise = np.zeros((1, 1, len(recording.units)), np.float32)
+    there, away = (forecaster.free_run(replace(recording, values=one), start, 1, 10, noise) for one in (edge, far))
+    assert np.allclose(away[0, 0, 0], there[0, 0, 0] + 30, atol=1e-3)
 
 
 def test_values_of_a_frame_never_reach_earlier_predictions(fitted):

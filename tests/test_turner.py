@@ -26,7 +26,7 @@ from connfit.datasets.turner_fc import TURNER_REGIONS, turner_functional_connect
 from connfit.datasets.turner_files import ARCHIVE, LABELS, find_turner_files, read_archive, read_labels
 from connfit.errors import ConfigError, DataError, NotAvailableError
 from connfit.recordings import Recording
-from connfit.recordings.preprocess import apply_steps
+from connfit.recordings.preprocess import preprocess
 
 PLAIN, DROPOUTS, SHIFT, HALF = "2018-11-03_5", "2018-10-19_1", "2017-11-08_1", "2018-10-20_1"
 TABLE = "name,num\nAL_R,1\nIVLP_L,2\n,3\nEB,4\nMB_CA_L,5\nnan,6\nWED_R,7\n"
@@ -354,7 +354,7 @@ def test_functional_connectivity_needs_raw_untrimmed_recordings(tmp_path: Path) 
     with pytest.raises(DataError, match=r"is trimmed.*trim=False"):
         turner_functional_connectivity([read(tmp_path, responses())], regions)
     with pytest.raises(DataError, match="holds dff, not raw fluorescence"):
-        turner_functional_connectivity([apply_steps(whole.split(), [{"step": "delta_f_over_f"}])], regions)
+        turner_functional_connectivity([preprocess(whole.split(), [{"step": "delta_f_over_f"}])], regions)
     with pytest.raises(DataError, match="no recording has the regions EB"):
         turner_functional_connectivity([whole], ("AL_R", "EB"))
     with pytest.raises(DataError, match="regions repeat: AL_R"):
@@ -381,14 +381,14 @@ def test_deconvolution_does_not_cross_a_gap(tmp_path: Path) -> None:
     recording = read(tmp_path, table, SHIFT).split()
     gap = np.flatnonzero(~recording.mask[:, 0])
     assert gap.tolist() == list(range(1800, 1900))
-    active = apply_steps(recording, steps[:2])
+    active = preprocess(recording, steps[:2])
     after = active.values[1900:1902]
     assert (after[0] == 0).all() and np.isnan(active.values[gap]).all()
     assert active.kind == "rate" and (active.values[recording.mask] >= 0).all()
     usual = np.nanquantile(active.values[:1800], 0.99, axis=0)
     joined = replace(recording, mask=np.ones_like(recording.mask), values=held(recording))
-    assert (apply_steps(joined, steps[:2]).values[1899:1901].max(axis=0) > 3 * usual).all()
-    assert np.isfinite(apply_steps(recording, steps).values[recording.mask]).all()
+    assert (preprocess(joined, steps[:2]).values[1899:1901].max(axis=0) > 3 * usual).all()
+    assert np.isfinite(preprocess(recording, steps).values[recording.mask]).all()
 
 
 def held(recording: Recording) -> np.ndarray:

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from connfit.config import EvaluateConfig
+from connfit.evaluation.against_strongest import PartErrors, against_strongest
 from connfit.evaluation.baselines.ar import Ar
 from connfit.evaluation.baselines.baselines import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.metrics import unit_skill
 from connfit.evaluation.pooling import pool
 from connfit.evaluation.scores import score_and_forecast
+from connfit.evaluation.squared_errors import PredictionErrors
 from connfit.evaluation.strongest import strongest_baseline
+from connfit.evaluation.unit_intervals import median_unit_interval
 from connfit.evaluation.unit_scores import UnitErrors, compare_units, median_unit, skill_over_simple
 from connfit.recordings import Recording
 
@@ -113,6 +116,21 @@ def test_too_few_frames_have_a_median_and_no_interval() -> None:
     assert still["value"] is None and "do not change" in still["reasons"]["value"]
 
 
+def test_no_interval_of_a_skill_ends_above_1() -> None:
+    """Few blocks stretch an interval; no skill is above 1, a difference between two may be."""
+    rng = np.random.default_rng(0)
+    squared = rng.uniform(0, 0.2, (30, 5))
+    squared[:6] = 2.0
+    one = UnitErrors(squared, np.ones((30, 5)), 1.0, 1)
+    assert median_unit([one])["high"] == 1.0
+    ones = np.ones((30, 5))
+    whole = PredictionErrors(
+        "made", "test", {1: np.arange(30)}, {1: squared.sum(axis=1)}, {1: ones.sum(axis=1)}, {1: np.full(30, 5)},
+        unit_squared_error={1: squared}, unit_reference_error={1: ones},
+    )  # fmt: skip
+    assert median_unit_interval([whole], 1).high == 1.0
+
+
 def test_intervals_of_recordings_add_as_independent_ones() -> None:
     one, other = {"value": 0.2, "low": 0.1, "high": 0.3}, {"value": 0.4, "low": 0.3, "high": 0.6}
     found = pool([{"1": one}, {"1": other}])["1"]
@@ -156,6 +174,34 @@ def test_metrics_compare_the_model_with_the_strongest_baselines() -> None:
     assert [one["units"] for one in each] == [9, 9] and each[0]["better"] + each[1]["better"] == found["1"]["pooled"][
         "better"
     ]
+
+
+def test_each_measure_has_a_strongest_baseline_of_its_own() -> None:
+    """One large unit is persistent, eight small ones are noise: who predicts the mean wins the median unit alone."""
+    rng = np.random.default_rng(11)
+    values = autoregressions(rng, 400, np.array([0.95, *np.zeros(8)])) * np.array([100.0, *np.ones(8)])
+
+    class Shrunk(Persistence):
+        """Nearly the mean: all that can be said of noise, and far off for the large unit."""
+
+        name = "shrunk"
+
+        def one_step(self, recording: Recording) -> np.ndarray:
+            return 0.05 * super().one_step(recording)
+
+        def horizon(self, recording: Recording, starts: np.ndarray, steps: int) -> np.ndarray:
+            return 0.05 * super().horizon(recording, starts, steps)
+
+    forecasters = {"shrunk": Shrunk(), "persistence": Persistence()}
+    scored = {name: score_and_forecast(one, recording(values), CONFIG) for name, one in forecasters.items()}
+    found = against_strongest(
+        {name: one.scores for name, one in scored.items()},
+        {"made": PartErrors.of(scored["persistence"])},
+        {name: {"made": PartErrors.of(one)} for name, one in scored.items()},
+    )["1"]
+    assert found["pooled"]["baseline"] == "persistence" and found["median_unit"]["baseline"] == "shrunk"
+    median = scored["shrunk"].scores["test"]["horizon_median_unit"]["1"]["value"]
+    assert median > 0.3 and found["median_unit"]["difference"] == pytest.approx(-median)
 
 
 def test_the_strongest_baseline_is_one_that_was_scored() -> None:

@@ -14,8 +14,9 @@ from connfit.cli.evaluate_command import evaluate_and_report
 from connfit.config import TrainConfig
 from connfit.evaluation.metrics_file import read_metrics
 from connfit.training import runs
-from connfit.training.fit import Fit, fit
-from connfit.training.learners import Windowed
+from connfit.training.fit import train
+from connfit.training.fitted import Fit
+from connfit.training.learners import WindowedLearner
 
 SAID = "no epoch was better on validation than the start: parameters are those before training"
 
@@ -24,7 +25,7 @@ def fit_small(**options: object) -> Fit:
     one = student()
     trained: tuple[str, ...] | None = options.pop("trained", None)  # type: ignore[assignment]
     config = TrainConfig(**{"epochs": 2, "learning_rate": 0.01, "warmup_frames": 5, **options})  # type: ignore[arg-type]
-    return fit(one.model, one.params, one.cohort, Windowed(8), config, trained=trained)
+    return train(one.model, one.params, one.cohort, WindowedLearner(8), config, trained=trained)
 
 
 def test_a_fit_that_only_does_harm_is_not_called_trained() -> None:
@@ -49,6 +50,12 @@ def test_a_fit_that_helps_names_its_epoch_and_the_groups_that_moved() -> None:
 def test_no_epoch_is_not_called_training() -> None:
     fitted = fit_small(epochs=0)
     assert fitted.training_record() == {"trained": False, "best_epoch": None, "epochs": 0, "changed": []}
+    assert "no epoch was run" in (fitted.unchanged_warning() or "")
+
+
+def test_with_nothing_to_learn_no_learning_rate_is_searched() -> None:
+    fitted = fit_small(epochs=2, learning_rate="auto", trained=())
+    assert not fitted.trained and fitted.rates is None and fitted.history == ()
     assert "no epoch was run" in (fitted.unchanged_warning() or "")
 
 

@@ -4,71 +4,92 @@ A connectome and recordings go in; a fitted, evaluated and reported model comes 
 
 >>> import connfit as cf
 >>> brain = cf.load_connectome("demo")  # or cf.connectome_from_tables(...)
->>> brain.n, brain.m
-(2000, 60449)
->>> recording = cf.load_recording("demo/1").split(train=0.6, validation=0.15)  # or cf.read_recording(...)
+>>> brain
+<Connectome 'demo': neurons 2,000 (65% excitatory), connections 60,449, synapses 209,655, regions 20, data SURROGATE>
+>>> recording = cf.load_recording("demo/1")  # or cf.read_recording(...)
 >>> recording.frames, len(recording.units), recording.frame_rate
 (600, 20, 1.2)
+>>> fit = cf.fit(brain, recording, epochs=10)  # doctest: +SKIP
+>>> cf.evaluate(fit)  # doctest: +SKIP
 
-From there: `Cohort`, `Readout`, `RateModel.of`, `initial_parameters`, `fit` and `evaluate_fit`, as in the
-README; or the command `connfit fit`. Arrays are [time, unit], connectivity is [post, pre], time
-constants are in seconds. Every mistake in data or options is a `ConnfitError` that names it.
+`Fit` has tables of its parameters, predictions and `save`; `compare` sets fits side by side, `plot` draws. The stages
+of `fit` are there by themselves: `preprocess`, `match_units`, `Cohort.from_recordings`, `Readout`,
+`RateModel.from_connectome`, `init_params`, `tie_weights`, `WindowedLearner`, `train`. Arrays are [time, unit],
+connectivity is [post, pre], time constants are in seconds. Every mistake in data or options is a `ConnfitError` that
+names it.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from connfit._version import __version__
 
 if TYPE_CHECKING:
-    from connfit.config import Config, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
+    from connfit.config import Config, DataConfig, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
     from connfit.connectome import Connectome
     from connfit.connectome.matching import match_units
+    from connfit.connectome.nulls import make_null
     from connfit.connectome.tables import connectome_from_tables
     from connfit.datasets.loading import list_datasets, load_connectome, load_recording, load_recordings
     from connfit.errors import ConnfitError
-    from connfit.evaluation.evaluate_run import evaluate_fit, evaluate_run
-    from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
-    from connfit.recordings import Recording
+    from connfit.evaluation.compare_fits import compare
+    from connfit.evaluation.evaluate_run import evaluate_run
+    from connfit.evaluation.fit_evaluation import Evaluation, evaluate
+    from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
     from connfit.recordings.cohort import Cohort
-    from connfit.recordings.preprocess import apply_steps
+    from connfit.recordings.preprocess import preprocess
     from connfit.recordings.readers import read_recording
-    from connfit.training.fit import Fit, fit
-    from connfit.training.learners import Windowed, preset
+    from connfit.recordings.recording import Parts, Recording
+    from connfit.report import plot, write_report
+    from connfit.training.fit import train
+    from connfit.training.fit_brain import fit, prepare_fit
+    from connfit.training.fitted import Fit
+    from connfit.training.learners import WindowedLearner, preset
+    from connfit.training.runs import load_fit, resume
 
 __all__ = [
     "Cohort",
     "Config",
     "Connectome",
     "ConnfitError",
+    "DataConfig",
     "EvaluateConfig",
+    "Evaluation",
     "Fit",
     "LearnerConfig",
     "ModelConfig",
+    "Parts",
     "RateModel",
     "Readout",
     "Recording",
     "TrainConfig",
-    "Windowed",
+    "WindowedLearner",
     "__version__",
-    "apply_steps",
+    "compare",
     "connectome_from_tables",
-    "evaluate_fit",
+    "evaluate",
     "evaluate_run",
     "fit",
-    "initial_parameters",
+    "init_params",
     "list_datasets",
     "load_connectome",
+    "load_fit",
     "load_recording",
     "load_recordings",
+    "make_null",
     "match_units",
+    "plot",
+    "prepare_fit",
+    "preprocess",
     "preset",
     "read_recording",
-    "share_strengths",
+    "resume",
     "start_magnitudes",
+    "tie_weights",
+    "train",
+    "write_report",
 ]
 
 _HOME = {
@@ -76,30 +97,40 @@ _HOME = {
     "Config": "connfit.config",
     "Connectome": "connfit.connectome",
     "ConnfitError": "connfit.errors",
+    "DataConfig": "connfit.config",
     "EvaluateConfig": "connfit.config",
-    "Fit": "connfit.training.fit",
+    "Evaluation": "connfit.evaluation.fit_evaluation",
+    "Fit": "connfit.training.fitted",
     "LearnerConfig": "connfit.config",
     "ModelConfig": "connfit.config",
+    "Parts": "connfit.recordings.recording",
     "RateModel": "connfit.models",
     "Readout": "connfit.models",
     "Recording": "connfit.recordings.recording",
     "TrainConfig": "connfit.config",
-    "Windowed": "connfit.training.learners",
-    "apply_steps": "connfit.recordings.preprocess",
+    "WindowedLearner": "connfit.training.learners",
+    "compare": "connfit.evaluation.compare_fits",
     "connectome_from_tables": "connfit.connectome.tables",
-    "evaluate_fit": "connfit.evaluation.evaluate_run",
+    "evaluate": "connfit.evaluation.fit_evaluation",
     "evaluate_run": "connfit.evaluation.evaluate_run",
-    "fit": "connfit.training.fit",
-    "initial_parameters": "connfit.models",
+    "fit": "connfit.training.fit_brain",
+    "init_params": "connfit.models",
     "list_datasets": "connfit.datasets.loading",
     "load_connectome": "connfit.datasets.loading",
+    "load_fit": "connfit.training.runs",
     "load_recording": "connfit.datasets.loading",
     "load_recordings": "connfit.datasets.loading",
+    "make_null": "connfit.connectome.nulls",
     "match_units": "connfit.connectome.matching",
+    "prepare_fit": "connfit.training.fit_brain",
+    "preprocess": "connfit.recordings.preprocess",
     "preset": "connfit.training.learners",
     "read_recording": "connfit.recordings.readers",
-    "share_strengths": "connfit.models",
+    "resume": "connfit.training.runs",
     "start_magnitudes": "connfit.models",
+    "tie_weights": "connfit.models",
+    "train": "connfit.training.fit",
+    "write_report": "connfit.report",
 }
 """Module of each public name. They are imported when they are first used, so that the command line starts at once."""
 
@@ -107,11 +138,17 @@ _HOME = {
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
-        globals()[name] = value
-        return value
-    if any(module.name == name for module in iter_modules(__path__)):
-        return import_module(f"connfit.{name}")
-    raise AttributeError(f"module 'connfit' has no attribute {name!r}")
+    elif name == "plot":
+        value = import_module("connfit.report.plot")
+    else:
+        try:
+            return import_module(f"connfit.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"connfit.{name}":
+                raise
+            raise AttributeError(f"module 'connfit' has no attribute {name!r}") from None
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

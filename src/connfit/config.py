@@ -137,6 +137,7 @@ class DataConfig(_Section, frozen=True):
     recordings: tuple[str, ...] = ()
     connectome: TableConnectome | None = None
     recording_files: FileRecordings | None = None
+    saved: str | None = None
     held_out: tuple[str, ...] = ()
     scale: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     variant: str | None = None
@@ -258,6 +259,8 @@ class EvaluateConfig(_Section, frozen=True):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ConfigError(f"evaluate.{name} = {values} names a value twice")
+            if not values and name in ("var_lags", "ar_orders", "latent_dimensions"):
+                raise ConfigError(f"evaluate.{name} is empty: name one value at least for baselines to choose from")
 
 
 class Config(_Section, frozen=True):
@@ -360,6 +363,8 @@ def _anchor_paths(config: Config, folder: Path) -> Config:
     if data.recording_files is not None:
         files = tuple(absolute(name) for name in data.recording_files.files)
         data = replace(data, recording_files=replace(data.recording_files, files=files))
+    if data.saved is not None:
+        data = replace(data, saved=absolute(data.saved))
     if data.sign_rule is not None and data.sign_rule.endswith(".csv"):
         data = replace(data, sign_rule=absolute(data.sign_rule))
     return replace(config, data=data)

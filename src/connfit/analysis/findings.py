@@ -7,6 +7,9 @@ from typing import Any
 
 from connfit.analysis.criticality.judgement import JUDGED, LEVEL, best_floor, judge, signal_in
 
+FAR = 10.0
+"""Times its first mean rate beyond which a free run without noise counts as one that grows."""
+
 SURROGATE_WORDS = {"shuffle": "time-shuffled", "phase_together": "phase-randomised"}
 
 
@@ -82,7 +85,7 @@ def _branching(record: Mapping[str, Any]) -> list[str]:
         if found["interval"]:
             low, high = found["interval"]
             text += f" (95 % {_span(f'{low:.3f}', f'{high:.3f}')})"
-            text += ", below 1" if high < 0.9995 else ", not told from 1"
+            text += ", below 1" if high < 0.9995 else ", not distinguishable from 1"
         elif found["m"] > 1:
             text += ", above 1: activity grows over the run"
         if found["amplitude"] > 1.1:
@@ -125,14 +128,29 @@ def _stability(record: Mapping[str, Any]) -> list[str]:
             "2,000 steps: there the Jacobians are of one moment only."
         )
     lines.append(text)
+    grows = _grows(stability["after"]["rest"])
     for name, words in (("lyapunov_free", "without noise"), ("lyapunov_driven", "driven by residuals")):
         found = stability["after"].get(name)
         if found and found["per_second"] is not None:
             low, high = found["interval_per_second"]
-            sign = "differences die out" if (high or 0) < 0 else "chaos" if (low or 0) > 0 else "not told from 0"
+            sign = "differences die out" if (high or 0) < 0 else "not distinguishable from 0"
+            if (low or 0) > 0:
+                sign = f"differences grow, {grows}" if grows else "chaos"
             interval = f", 95 % {_span(f'{low:.3g}', f'{high:.3g}')}" if low is not None else ""
             lines.append(f"Largest Lyapunov exponent, {words}: {found['per_second']:.3g} per second{interval}; {sign}.")
     return lines
+
+
+def _grows(rest: Mapping[str, Any]) -> str:
+    """How far the free run without noise went from its start; empty where it came to rest or stayed near.
+
+    A run that grows without bound has a positive exponent too. Chaos is of runs that stay.
+    """
+    first, last = rest.get("mean_rate_at_first"), rest["mean_rate"]
+    if rest["reached"] or first is None or (last is not None and last <= FAR * first):
+        return ""
+    to = "beyond all bounds" if last is None else f"from a mean rate of {first:.3g} to {last:.3g}"
+    return f"as the free run without noise itself does ({to}): that is an instability, and no chaos"
 
 
 def _weights(record: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from connfit.analysis.analysis_options import BINS, ENTRIES, REFERENCE, Analysis
 from connfit.analysis.criticality.judgement import best_floor, judge, signal_in, signal_of
 from connfit.analysis.criticality.power import criticality_power
 from connfit.analysis.criticality.signature_table import FLOORS, LEAST, Source, examine_source
-from connfit.analysis.criticality.subsampling import branching_by_sample, mean_over
+from connfit.analysis.criticality.subsampling import branching_by_sample, mean_of_observed
 from connfit.analysis.dynamics.fit_stability import MATRICES, examine_stability, linear_controls
 from connfit.analysis.dynamics.simulated_activity import DrivenRun, driven_run
 from connfit.analysis.findings import findings
@@ -25,7 +25,7 @@ from connfit.connectome import Connectome
 from connfit.errors import ConnfitError
 from connfit.evaluation.metrics_file import read_metrics, write_metrics
 from connfit.models.rollout import ModelForecaster
-from connfit.training.fit import Fit
+from connfit.training.fitted import Fit
 from connfit.training.runs import load_fit
 
 FOLDER = "analysis"
@@ -210,7 +210,7 @@ def _examined(source: Source, options: AnalysisOptions, rate: float) -> dict[str
     signal = None
     if first is not None:
         branching = first["branching_signal"]
-        courses = [_course(one) for one in source.arrays]
+        courses = [mean_of_observed(one) for one in source.arrays]
         linear = signal_of(branching["interval"] if branching else None, courses, options.seed)
         tested = {"p": linear.p, "correlation": linear.correlation, "reason": linear.reason}
         signal = {"branching": branching, "memory": first["memory"], "linear": tested}
@@ -219,15 +219,6 @@ def _examined(source: Source, options: AnalysisOptions, rate: float) -> dict[str
             if kind == "data":
                 del one["branching_signal"], one["memory"]
     return {**found, "signal": signal}
-
-
-def _course(values: np.ndarray) -> np.ndarray:
-    """Mean over observed units in each frame; NaN where none was observed."""
-    course = mean_over(values)
-    gaps = np.flatnonzero(np.isnan(course))
-    there = gaps[np.isfinite(values[gaps]).any(axis=1)]
-    course[there] = np.nanmean(values[there], axis=1, dtype=np.float64)
-    return course
 
 
 def _power(source: dict[str, Any], data: Sequence[np.ndarray], options: AnalysisOptions) -> dict[str, Any]:

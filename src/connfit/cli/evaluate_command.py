@@ -12,7 +12,7 @@ from connfit.cli.terminal import RunFolder, Setting, draw_again, err_console, in
 from connfit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from connfit.training.fit import Fit
+    from connfit.training.fitted import Fit
 
 
 def evaluate(

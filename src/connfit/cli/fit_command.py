@@ -11,7 +11,16 @@ import typer
 
 from connfit import config as configuration
 from connfit.cli.evaluate_command import evaluate_and_report
-from connfit.cli.terminal import Out, RunFolder, Setting, Source, dataset_config, free_folder, interruptible, progress
+from connfit.cli.terminal import (
+    Out,
+    RunFolder,
+    Setting,
+    Source,
+    dataset_config,
+    err_console,
+    free_folder,
+    interruptible,
+)
 
 
 def demo(out: Out = None, setting: Setting = None) -> None:
@@ -64,16 +73,18 @@ def fit(
 def resume(folder: RunFolder) -> None:
     """Go on with an interrupted fit from its last checkpoint."""
     from connfit.training import runs
+    from connfit.training.progress_display import show_progress
 
-    with interruptible(folder), progress() as (show, announce):
+    with interruptible(folder), show_progress(err_console) as (show, announce):
         fitted = runs.resume(folder, on_progress=show, on_prepared=announce)
     evaluate_and_report(fitted, folder)
 
 
 def _fit_and_report(config: configuration.Config, out: Path) -> None:
     from connfit.training import runs
+    from connfit.training.progress_display import show_progress
 
-    with interruptible(out), progress() as (show, announce):
+    with interruptible(out), show_progress(err_console) as (show, announce):
         command = shlex.join(["connfit", *sys.argv[1:]])
         fitted = runs.start(config, out, command=command, on_progress=show, on_prepared=announce)
     evaluate_and_report(fitted, out)

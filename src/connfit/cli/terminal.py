@@ -14,8 +14,6 @@ from connfit import config as configuration
 
 if TYPE_CHECKING:
     from connfit.evaluation.study.runner import StudyProgress
-    from connfit.training.fit import Progress
-    from connfit.training.problem import Job
 
 out_console = Console()
 err_console = Console(stderr=True)
@@ -87,69 +85,6 @@ def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
         hint = f"; go on with `{command}`" if (folder / "config.json").exists() else ""
         err_console.print(f"connfit: interrupted{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
-
-
-@contextmanager
-def progress() -> Iterator[tuple[Callable[[Progress], None], Callable[[Job], None]]]:
-    """A bar with loss, validation skill, ms per step and time left; without a terminal, a line now and then."""
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    bar = Bar(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-        console=err_console, disable=not err_console.is_terminal,
-    )  # fmt: skip
-    task = bar.add_task("preparing, finding a start", total=None, state="")
-    spoken: set[tuple[str, int]] = set()
-
-    def show(now: Progress) -> None:
-        skill = "–" if now.validation_skill is None else f"{now.validation_skill:+.3f}"
-        state = f"loss {now.loss:.4g}  validation skill {skill}  {now.ms_per_step:.3g} ms/step"
-        done = now.epoch + now.window / now.windows
-        bar.update(
-            task,
-            description=f"{now.phase} epoch {now.epoch + 1}/{now.epochs}",
-            total=now.epochs,
-            completed=done,
-            state=state,
-        )
-        tenth = (now.phase, 10 * now.epoch // max(now.epochs, 1))
-        if not err_console.is_terminal and tenth not in spoken and now.window == now.windows:
-            spoken.add(tenth)
-            err_console.print(f"{now.phase} epoch {now.epoch + 1}/{now.epochs}  {state}", highlight=False)
-
-    def announce(job: Job) -> None:
-        brain, counts = job.connectome, job.parameter_counts()
-        surrogate = "SURROGATE " if brain.notes.get("surrogate") else ""
-        bar.console.print(
-            f"{surrogate}{brain.name}: {brain.n:,} neurons, {brain.m:,} connections; "
-            f"{len(job.cohort.recordings)} recordings, {len(job.cohort.units)} units",
-            highlight=False,
-            soft_wrap=True,
-        )
-        for name, match in job.matches.items():
-            bar.console.print(f"{name}: {match.report()}", highlight=False, soft_wrap=True)
-        for caution in job.cautions():
-            bar.console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True)
-        if job.recipe.chosen:
-            found = ", ".join(f"{name} {value}" for name, value in job.recipe.chosen.items())
-            bar.console.print(
-                f"start found among {len(job.recipe.candidates)} on {job.recipe.tuned_on}: {found}",
-                highlight=False,
-                soft_wrap=True,
-            )
-        bar.console.print(job.memory().report(), highlight=False, soft_wrap=True)
-        total = sum(counts.values())
-        bar.console.print(
-            f"{total:,} parameters ({', '.join(f'{group} {count:,}' for group, count in counts.items() if count)}) for "
-            f"{job.observations()['train']:,} training observations (scored: after the warm-up)",
-            highlight=False,
-            soft_wrap=True,
-        )
-
-    with bar:
-        yield show, announce
 
 
 @contextmanager

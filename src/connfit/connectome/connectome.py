@@ -19,6 +19,7 @@ import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
+from connfit._display import Displayed
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
 from connfit.errors import ConfigError, DataError, first_ten
@@ -28,8 +29,8 @@ __all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "from_pairs"]
 FORMAT_VERSION = 2
 
 
-@dataclass(frozen=True, eq=False)
-class Connectome:
+@dataclass(frozen=True, eq=False, repr=False)
+class Connectome(Displayed):
     """A frozen, validated wiring diagram of N neurons and M connections.
 
     Parameters
@@ -93,6 +94,19 @@ class Connectome:
                 f"connectome {self.name!r}: synapses by region are of {self.regions.neurons} neurons, there are "
                 f"{len(self.signs)}"
             )
+
+    def _display(self) -> tuple[str, Mapping[str, str]]:
+        facts = {
+            "neurons": f"{self.n:,} ({np.mean(self.signs > 0) if self.n else 0:.0%} excitatory)",
+            "connections": f"{self.m:,}",
+            "synapses": f"{int(self.counts[~self.electrical].sum(dtype=np.int64)):,}",
+        }
+        if self.electrical.any():
+            facts["electrical connections"] = f"{int(self.electrical.sum()):,}"
+        facts["regions"] = str(len(set(self.neurons["region"]) - {""}))
+        if self.notes.get("surrogate"):
+            facts["data"] = "SURROGATE"
+        return f"Connectome {self.name!r}", facts
 
     @property
     def n(self) -> int:
@@ -233,7 +247,7 @@ class Connectome:
                     table.create_dataset(f"{k} words", data=distinct, dtype=h5py.string_dtype())
                 data.attrs["column"] = str(column)
             if self.regions is not None:
-                _write_regions(file.create_group("regions"), self.regions)
+                self.regions.write(file.create_group("regions"))
         temporary.replace(path)
 
     @classmethod
@@ -312,14 +326,6 @@ def _stored(file: h5py.File, key: str) -> h5py.Dataset:
     if not isinstance(data, h5py.Dataset):
         raise KeyError(f"{key} is not a dataset")
     return data
-
-
-def _write_regions(group: h5py.Group, regions: RegionSynapses) -> None:
-    group.create_dataset("names", data=list(regions.names), dtype=h5py.string_dtype())
-    for key in ("outputs", "inputs"):
-        counts: sp.csr_array = getattr(regions, key)
-        for part in ("data", "indices", "indptr"):
-            group.create_dataset(f"{key}/{part}", data=getattr(counts, part))
 
 
 def _read_regions(file: h5py.File) -> RegionSynapses:

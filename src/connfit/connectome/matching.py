@@ -182,6 +182,33 @@ def match_units(
     return result
 
 
+def find_column(units: Sequence[str], connectome: Connectome, *, name: str) -> str:
+    """Column of the neuron table that units belong to: `"id"` or `"region"`, whichever more of them are in.
+
+    Parameters
+    ----------
+    name
+        Of the recording, for messages.
+
+    Raises
+    ------
+    DataError
+        If no unit is in either.
+    """
+    ids = set(connectome.neurons["id"].astype(str))
+    regions = set(connectome.neurons["region"]) - {""}
+    if connectome.regions is not None:
+        regions = set(connectome.regions.names)
+    by_id, by_region = sum(unit in ids for unit in units), sum(unit in regions for unit in units)
+    if not by_id and not by_region:
+        raise DataError(
+            f"no unit of recording {name!r} is a neuron id or a region of connectome {connectome.name!r}: "
+            f"{', '.join(units[:5])} ...",
+            fix="Rename the units, or choose other columns of the neuron table",
+        )
+    return "id" if by_id >= by_region else "region"
+
+
 def _suggest(absent: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Names that become equal without case, punctuation and leading zeros of numbers (VB02, vb-2 -> VB2)."""
 

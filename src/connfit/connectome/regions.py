@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import h5py
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Int
@@ -68,3 +69,11 @@ class RegionSynapses:
     def of_neurons(self, keep: Int[np.ndarray, "k"]) -> RegionSynapses:
         """The same counts for the neurons `keep`, in this order."""
         return RegionSynapses(self.names, sp.csr_array(self.outputs[:, keep]), sp.csr_array(self.inputs[:, keep]))
+
+    def write(self, group: h5py.Group) -> None:
+        """Write everything into a group of a connectome file."""
+        group.create_dataset("names", data=list(self.names), dtype=h5py.string_dtype())
+        for key in ("outputs", "inputs"):
+            counts: sp.csr_array = getattr(self, key)
+            for part in ("data", "indices", "indptr"):
+                group.create_dataset(f"{key}/{part}", data=getattr(counts, part))

@@ -57,7 +57,7 @@ class Dataset:
     variants
         Names of its connectomes, the default first.
     preprocess
-        Preprocessing steps that suit its recordings, see `connfit.recordings.preprocess.apply_steps`.
+        Preprocessing steps that suit its recordings, see `connfit.recordings.preprocess.preprocess`.
     fit
         Options of a fit that suit it, as `section.option` to value; chosen on the validation parts.
     folder

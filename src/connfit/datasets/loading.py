@@ -13,19 +13,17 @@ from typing import Any
 from connfit.config import DataConfig, FileRecordings
 from connfit.connectome import Connectome
 from connfit.connectome.tables import connectome_from_tables
+from connfit.datasets.given_data import OWN_FILES, prepare_recordings, saved_connectome, saved_recordings
 from connfit.datasets.registry import DATASETS, get_dataset
 from connfit.errors import ConfigError, one_of
 from connfit.recordings import Recording
 from connfit.recordings.keyword_options import checked_options
-from connfit.recordings.preprocess import apply_steps
+from connfit.recordings.preprocess import preprocess
 from connfit.recordings.readers import find_reader
 
 _CONNECTOME_OPTIONS = (
     "variant", "scale", "order", "min_synapses", "sign_rule", "unknown_transmitter", "electrical", "self_connections",
 )  # fmt: skip
-
-OWN_FILES: Sequence[Mapping[str, Any]] = (MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),)
-"""Preprocessing of files of the user's own that say nothing of it: rates are never negative, and units vary alike."""
 
 
 def list_datasets() -> tuple[str, ...]:
@@ -180,6 +178,8 @@ def connectome_from_config(config: DataConfig) -> Connectome:
     ConfigError
         If the configuration names neither or both, or lacks a sign rule for the user's own tables.
     """
+    if config.saved is not None:
+        return saved_connectome(config)
     if config.connectome is None:
         if config.dataset is None:
             raise ConfigError(
@@ -217,6 +217,8 @@ def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
     ConfigError
         If the configuration names no recordings, or both a dataset's and files, or one that is held out as well.
     """
+    if config.saved is not None:
+        return prepare_recordings(config, saved_recordings(config, held_out=False))
     if config.recording_files is not None:
         files = _read_files(config)
         recordings = tuple(one for one in files if one.name not in config.held_out)
@@ -250,6 +252,8 @@ def held_out_from_config(config: DataConfig) -> tuple[Recording, ...]:
         return ()
     if len(set(config.held_out)) != len(config.held_out):
         raise ConfigError(f"data.held_out names a recording twice: {', '.join(config.held_out)}")
+    if config.saved is not None:
+        return prepare_recordings(config, saved_recordings(config, held_out=True))
     if config.recording_files is not None:
         files = {one.name: one for one in _read_files(config)}
         recordings = tuple(files[one_of("recording in data.held_out", name, files)] for name in config.held_out)
@@ -294,13 +298,15 @@ def _read_files(config: DataConfig) -> tuple[Recording, ...]:
 def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
     """Recordings cut into parts and then preprocessed: constants come from the first part only."""
     cut = [one.split(train=config.train, validation=config.validation, gap=config.gap) for one in recordings]
-    return tuple(apply_steps(one, preprocessing_steps(config)) for one in cut)
+    return tuple(preprocess(one, preprocessing_steps(config)) for one in cut)
 
 
 def preprocessing_steps(config: DataConfig) -> tuple[dict[str, Any], ...]:
     """The steps that a configuration stands for: its own, those that suit the dataset, or `OWN_FILES`."""
     if config.preprocess is not None:
         return config.preprocess
+    if config.saved is not None:
+        return ()
     if config.recording_files is not None or config.dataset is None:
         return tuple(dict(step) for step in OWN_FILES)
     source = recording_names(config.dataset, config.recordings)[0].partition("/")[0]

@@ -12,7 +12,7 @@ The best forecaster that is known is no ceiling; it stands beside them in the ta
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -181,10 +181,27 @@ def _plain(numbers: Float[np.ndarray, "P"]) -> list[float | None]:
     return [float(one) if np.isfinite(one) else None for one in numbers]
 
 
-def pool_ceilings(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over recordings of ceilings (without those of single units), and of the shares of each forecaster."""
-    alike = [{key: value for key, value in one.items() if key not in ("per_unit", "noise_variance")} for one in each]
-    return pool(alike)
+def pool_ceilings(each: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over recordings of ceilings (without those of single units), and of the shares of each forecaster.
+
+    Recordings without a ceiling of skill are named under `lacking`, with the reason; `reason` is there where none has
+    one.
+
+    Parameters
+    ----------
+    each
+        By name of the recording.
+    """
+    left_out = ("per_unit", "noise_variance", "reason")
+    pooled = pool([{key: value for key, value in one.items() if key not in left_out} for one in each.values()])
+    lacking = {name: one["reason"] for name, one in each.items() if one.get("reason")}
+    if len(lacking) == len(each):
+        pooled["reason"] = "; ".join(dict.fromkeys(lacking.values()))
+    elif lacking:
+        pooled["lacking"] = lacking
+    for one in (pooled, *(share for share in (pooled.get("shares") or {}).values() if share)):
+        one["horizon"] = {h: found for h, found in (one["horizon"] or {}).items() if h != "reasons"}
+    return pooled
 
 
 def _trials(recording: Recording) -> dict[str, Any]:

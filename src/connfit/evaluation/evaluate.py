@@ -123,7 +123,7 @@ def evaluate_all(
         "at_initialisation": None if initial is None else pool([one["at_initialisation"] for one in every]),
         "baselines": baselines_pooled,
         "against_strongest": {"test": against_strongest(baselines_pooled, models, others)},
-        "ceiling": pool_ceilings(list(ceilings.values())),
+        "ceiling": pool_ceilings(ceilings),
         "left_out_unit": pool_left_out([one["left_out_unit"] for one in every]),
         "recordings": details,
     }

@@ -7,22 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError, first_ten
-from connfit.evaluation.evaluate import evaluate_all
+from connfit.evaluation.fit_evaluation import evaluate
 from connfit.evaluation.metrics_file import write_metrics
 from connfit.recordings import PART_NAMES
-from connfit.training.fit import Fit
-
-
-def evaluate_fit(fitted: Fit, config: EvaluateConfig | None = None) -> tuple[dict[str, Any], Any]:
-    """Scores of the fitted model, the untrained one and the baselines; see
-    `connfit.evaluation.evaluate.evaluate_all`.
-    """
-    return evaluate_all(
-        fitted.forecaster(), fitted.initial_forecaster(), None, fitted.cohort.recordings, config,
-        held_out=fitted.cohort.held_out,
-    )  # fmt: skip
+from connfit.training.fitted import Fit
 
 
 def evaluate_run(
@@ -56,7 +45,7 @@ def evaluate_run(
         record = json.loads((out / "record.json").read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"damaged ({error})", path=out / "record.json") from error
-    scores, forecasts = evaluate_fit(fitted, config.evaluate)
+    evaluation = evaluate(fitted, config.evaluate)
     training = fitted.training_record()
     metrics = {
         "connfit": __version__,
@@ -68,16 +57,16 @@ def evaluate_run(
         },
         "parameters_available": record["parameters"],
         "training": training,
-        **_scored(fitted, config.train.warmup_frames, scores),
+        **_scored(fitted, config.train.warmup_frames, evaluation.metrics),
         **({} if nulls is None else {"nulls": nulls}),
         "performance": fitted.performance,
     }
-    forecasts.save(out / "forecasts.npz")
+    evaluation.forecasts.save(out / "forecasts.npz")
     write_metrics(out / "metrics.json", metrics)
     return metrics
 
 
-def _scored(fitted: Fit, warmup_frames: int, scores: dict[str, Any]) -> dict[str, Any]:
+def _scored(fitted: Fit, warmup_frames: int, scores: Mapping[str, Any]) -> dict[str, Any]:
     """The scores, with `observations` that count what is scored, and all that was observed beside it as `observed`."""
     cohort = fitted.cohort
     counts = {part: cohort.scored(part, warmup_frames=warmup_frames) for part in PART_NAMES}

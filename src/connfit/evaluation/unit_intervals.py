@@ -272,6 +272,9 @@ def _median(
     low, high = np.quantile(resampled, [tail, 1 - tail])
     stretch = stats.t.ppf(1 - tail, degrees_of_freedom(terms)) / stats.norm.ppf(1 - tail)
     low, high = value + stretch * (low - value), value + stretch * (high - value)
+    if len(errors) == 1:
+        # No skill is above 1; the stretch for few blocks does not know it.
+        high = min(high, 1.0)
     return Interval(value, float(low), float(high), level, blocks, longest, seeds)
 
 

@@ -255,6 +255,9 @@ def _interval(forecasters: Sequence[Sequence[UnitErrors]], repeats: int, seed: i
     tail = (1 - LEVEL) / 2
     stretch = stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
     low, high = (float(value + stretch * (end - value)) for end in np.quantile(drawn, [tail, 1 - tail]))
+    if len(forecasters) == 1:
+        # No skill is above 1; the stretch for few blocks does not know it.
+        high = min(high, 1.0)
     return {"value": value, "low": min(low, value), "high": max(high, value)}
 
 

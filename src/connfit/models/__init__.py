@@ -1,8 +1,8 @@
 """Dynamical models on a connectome."""
 
 from connfit.models.cells.rate import RateModel
-from connfit.models.gains import share_strengths
-from connfit.models.init.initial import initial_parameters
+from connfit.models.gains import tie_weights
+from connfit.models.init.initial import init_params
 from connfit.models.init.persistence_drive import persistence_drive
 from connfit.models.init.regression_start import regression_start
 from connfit.models.init.starting_weights import spectral_radius_of, start_magnitudes
@@ -11,10 +11,10 @@ from connfit.models.readout import Readout
 __all__ = [
     "RateModel",
     "Readout",
-    "initial_parameters",
+    "init_params",
     "persistence_drive",
     "regression_start",
-    "share_strengths",
     "spectral_radius_of",
     "start_magnitudes",
+    "tie_weights",
 ]

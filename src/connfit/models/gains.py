@@ -138,7 +138,7 @@ def _types(connectome: Connectome, column: str) -> np.ndarray:
     return types
 
 
-def share_strengths(
+def tie_weights(
     model: RateModel,
     connectome: Connectome,
     strengths: str,
@@ -166,7 +166,7 @@ def share_strengths(
         If types are needed and not there, or the model has gains already.
     """
     if isinstance(model.recurrent, GainMap):
-        raise ConfigError("the model has gains already: give the one that RateModel.of made")
+        raise ConfigError("the model has gains already: give the one that RateModel.from_connectome made")
     sharing = share_gains(connectome, strengths, type_column=type_column)
     fixed = model.project({"weights": jnp.asarray(magnitudes)})["weights"]
     columns = np.asarray(model.recurrent.pattern.indices)

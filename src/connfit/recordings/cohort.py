@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from connfit._display import Displayed
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.recordings import Recording
 from connfit.recordings.preprocess import to_substeps
@@ -41,8 +42,8 @@ class Window(NamedTuple):
     weights: Float[np.ndarray, "K P B"]
 
 
-@dataclass(frozen=True, eq=False)
-class Cohort:
+@dataclass(frozen=True, eq=False, repr=False)
+class Cohort(Displayed):
     """Recordings that are fitted together.
 
     Parameters
@@ -70,7 +71,9 @@ class Cohort:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, recordings: Sequence[Recording], *, held_out: Sequence[Recording] = (), substeps: int = 1) -> Cohort:
+    def from_recordings(
+        cls, recordings: Sequence[Recording], *, held_out: Sequence[Recording] = (), substeps: int = 1
+    ) -> Cohort:
         """Pool recordings that share a frame rate (within 1 %) and a kind of values.
 
         Parameters
@@ -119,6 +122,17 @@ class Cohort:
                 )
         kept = tuple(one.select_units([unit for unit in one.units if unit in position]) for one in held_out)
         return cls(recordings, units, columns, substeps, kept, left_out)
+
+    def _display(self) -> tuple[str, Mapping[str, str]]:
+        facts = {
+            "recordings": first_ten(one.name for one in self.recordings),
+            "units": str(len(self.units)),
+            "frame rate": f"{self.frame_rate:.4g} Hz",
+            "model steps per frame": str(self.substeps),
+        }
+        if self.held_out:
+            facts["held out"] = first_ten(one.name for one in self.held_out)
+        return "Cohort", facts
 
     @property
     def frame_rate(self) -> float:
@@ -215,10 +229,12 @@ class Cohort:
             for k, column in enumerate(columns):
                 change = np.diff(values[mask[:, k], k].astype(np.float64))
                 if len(change) < 2 or not np.var(change) > 0:
+                    seen = int(mask[:, k].sum())
+                    what = f"does not change over its {seen} observed training frames"
                     raise DataError(
-                        f"recording {recording.name!r}: unit {recording.units[k]!r} does not change over its "
-                        f"{mask[:, k].sum()} observed training frames",
-                        fix="Leave the unit out",
+                        f"recording {recording.name!r}: unit {recording.units[k]!r} "
+                        f"{what if seen else 'is not observed in the training part'}",
+                        fix="Leave the unit out with the step 'select' (data.preprocess)",
                     )
                 variance[column, b] = np.mean(change**2)
         return variance

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from connfit._display import Displayed
 from connfit.errors import ConfigError, DataError, first_ten
 
 PART_NAMES = ("train", "validation", "test")
@@ -79,8 +80,8 @@ class Parts:
         return cls((0, first), (valid_start, second), (test_start, frames))
 
 
-@dataclass(frozen=True, eq=False)
-class Recording:
+@dataclass(frozen=True, eq=False, repr=False)
+class Recording(Displayed):
     """Activity of named units over time in one animal.
 
     Parameters
@@ -162,6 +163,23 @@ class Recording:
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "units", tuple(self.units))
+
+    def _display(self) -> tuple[str, Mapping[str, str]]:
+        facts = {
+            "frames": f"{self.frames:,} at {self.frame_rate:.4g} Hz ({self.duration_s:,.0f} s)",
+            "units": str(len(self.units)),
+            "values": f"{self.kind} ({self.value_units})",
+        }
+        missing = 1 - self.mask.mean()
+        if missing:
+            facts["missing"] = f"{missing:.2%}"
+        if self.parts is not None:
+            facts["parts"] = ", ".join(f"{part} {self.parts.length(part):,}" for part in PART_NAMES)
+        if self.steps:
+            facts["steps"] = ", ".join(str(step.get("step")) for step in self.steps)
+        if self.notes.get("surrogate"):
+            facts["data"] = "SURROGATE"
+        return f"Recording {self.name!r}", facts
 
     @property
     def frames(self) -> int:

@@ -2,7 +2,7 @@
 
 A rate model has a floor, and neither it nor any autoregression knows how a unit behaves where it never was during
 training; recordings drift there all the same. So a recorded value is taken apart into what lies inside the range, which
-rates explain, and what lies beyond it, which stays until the next recorded value: drift costs nothing.
+rates explain, and what lies beyond it, which stays until the next recorded value, as under persistence.
 """
 
 from __future__ import annotations

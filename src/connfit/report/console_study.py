@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from connfit.report.sections.comparison import number
 
@@ -67,36 +69,31 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
         f"{surrogate}{study['dataset']}, {study['part']} part: skill pooled and of the median unit, mean over {seeds} "
         "seeds (± standard deviation)"
     )
-    table = _table(title)
-    table.add_column("", no_wrap=True)
-    for name in (*heads, "parameters", "s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    group = ""
+    rows, group = [], ""
     for row in study["rows"]:
         if row["group"] != group:
             group = row["group"]
-            table.add_row(f"[bold]{GROUPS[group]}")
+            rows.append([f"[bold]{GROUPS[group]}"])
         seconds = "–" if row["fit_seconds"] is None else f"{row['fit_seconds']:.0f}"
         cells = [_spread(row["scores"][key]) for key in (*(one["key"] for one in pooled), *others)]
-        table.add_row(f"  {escape(row['name'])}", *cells, learned_in_words(row), seconds)
+        rows.append([f"  {escape(row['name'])}", *cells, learned_in_words(row), seconds])
         second = f"    {row['mark']}" if row["mark"] else "    median unit"
-        table.add_row(f"[dim]{escape(second)}", *(f"[dim]{_spread(row['scores'][one['key']])}" for one in median))
-    console.print(table)
-    differences = _table(
+        rows.append([f"[dim]{escape(second)}", *(f"[dim]{_spread(row['scores'][one['key']])}" for one in median)])
+    for table in _tables(title, ["", *heads, "parameters", "s"], rows, console.width):
+        console.print(table)
+    title = (
         "skill of the connectome model minus that of the row, 95 % interval (* excludes 0); below: of the median unit"
     )
-    differences.add_column("", no_wrap=True)
     horizons = [str(h) for h in study["comparisons"]["horizons"]]
-    for h in horizons:
-        differences.add_column(_frames(int(h)), justify="right", no_wrap=True)
+    rows = []
     for row in study["rows"]:
         if row["difference"]:
-            differences.add_row(escape(row["name"]), *(_interval(row["difference"][h]) for h in horizons))
+            rows.append([escape(row["name"]), *(_interval(row["difference"][h], row) for h in horizons)])
             units = [row["difference"][h]["median_unit"] for h in horizons]
-            differences.add_row(
-                f"[dim]  {escape(row['mark'] or 'median unit')}", *(f"[dim]{_interval(one)}" for one in units)
-            )
-    console.print(differences)
+            second = f"  {row['mark'] or 'median unit'}"
+            rows.append([f"[dim]{escape(second)}", *(f"[dim]{_interval(one, row)}" for one in units)])
+    for table in _tables(title, ["", *(_frames(int(h)) for h in horizons)], rows, console.width):
+        console.print(table)
     for line in [*study["verdict"], study["comparisons"]["text"], *(study["reproducibility"].get("text") or [])]:
         console.print(escape(line), highlight=False)
 
@@ -114,8 +111,29 @@ def _frames(horizon: int) -> str:
     return "1 frame" if horizon == 1 else str(horizon)
 
 
-def _table(title: str) -> Table:
-    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+def _tables(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[Table]:
+    """One table below the other, each with the first column and as many others as fit: no number is cut."""
+    full = [[*row, *[""] * (len(heads) - len(row))] for row in rows]
+    # Two for padding and the space between columns, two for the edges of the table.
+    widths = [
+        2 + max(cell_len(Text.from_markup(one).plain) for one in column) for column in zip(heads, *full, strict=True)
+    ]
+    at = 1
+    while at < len(heads):
+        until = at + 1
+        while until < len(heads) and 2 + widths[0] + sum(widths[at : until + 1]) <= width:
+            until += 1
+        shown = title if at == 1 else "the same, further columns"
+        table = Table(
+            title=escape(shown), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+        )
+        table.add_column("", no_wrap=True)
+        for head in heads[at:until]:
+            table.add_column(head, justify="right", no_wrap=True)
+        for row in full:
+            table.add_row(row[0], *row[at:until])
+        yield table
+        at = until
 
 
 def _spread(score: Mapping[str, Any]) -> str:
@@ -123,8 +141,8 @@ def _spread(score: Mapping[str, Any]) -> str:
     return text if score["std"] is None else f"{text} ±{score['std']:.2g}"
 
 
-def _interval(one: Mapping[str, Any]) -> str:
+def _interval(one: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     if one["value"] is None or one["low"] is None:
         return number(one["value"])
-    star = "*" if one["excludes_zero"] else " "
+    star = "*" if one["excludes_zero"] and row.get("counts", True) else " "
     return f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]{star}"

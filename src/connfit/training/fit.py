@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -22,6 +22,7 @@ from connfit.models.base import Params
 from connfit.models.cells.rate import GROUPS, RateModel
 from connfit.models.rollout import ModelForecaster
 from connfit.recordings.cohort import Cohort
+from connfit.training.fitted import Fit
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import SHORTEST, TRIALS, WITHOUT_VALIDATION, Rates, find_rates, parameter_sizes
 from connfit.training.optimiser import OPTIMISERS, is_state_of
@@ -91,82 +92,7 @@ class Progress:
     ms_per_step: float | None
 
 
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A fitted model.
-
-    Attributes
-    ----------
-    params
-        All groups, at the best validation, before training included (at the last epoch without a validation part).
-    initial_params
-        All groups before training.
-    history
-        One row per epoch.
-    performance
-        `ms_per_step`, `first_step_s`, `steps`.
-    rates
-        Learning rates, given or found; None where nothing was trained.
-    best_epoch
-        Row of `history` that the parameters are from; None: they are those before training.
-    """
-
-    model: RateModel
-    params: Params
-    initial_params: Params
-    cohort: Cohort
-    history: tuple[dict[str, Any], ...]
-    performance: dict[str, float | int | None] = field(default_factory=dict)
-    rates: Rates | None = None
-    best_epoch: int | None = None
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """Groups in which at least one number differs from its start, in the order of `GROUPS`."""
-        moved = {
-            GROUP_OF.get(key, key)
-            for key, value in self.params.items()
-            if not np.array_equal(np.asarray(value), np.asarray(self.initial_params[key]))
-        }
-        return tuple(group for group in GROUPS if group in moved)
-
-    @property
-    def trained(self) -> bool:
-        """Whether the fit changed any parameter: False where no epoch was better on validation than the start."""
-        return bool(self.changed)
-
-    def training_record(self) -> dict[str, Any]:
-        """The key `training` of `metrics.json`: `trained`, `best_epoch`, `epochs` and the groups that `changed`."""
-        return {
-            "trained": self.trained,
-            "best_epoch": self.best_epoch,
-            "epochs": len(self.history),
-            "changed": list(self.changed),
-        }
-
-    def unchanged_warning(self) -> str | None:
-        """What to say of a fit that ended where it began, and what to try; None of one that changed something."""
-        if self.trained:
-            return None
-        if not self.history:
-            return "no epoch was run: parameters are those before training"
-        if self.best_epoch is not None:
-            return "training moved no parameter: parameters are those before training"
-        return (
-            "no epoch was better on validation than the start: parameters are those before training. Try a lower "
-            "train.learning_rate, more train.epochs or a higher train.patience"
-        )
-
-    def forecaster(self) -> ModelForecaster:
-        """The fitted model as a forecaster of its cohort's recordings."""
-        return ModelForecaster(self.model, self.params, self.cohort, name="connfit")
-
-    def initial_forecaster(self) -> ModelForecaster:
-        """The untrained model."""
-        return ModelForecaster(self.model, self.initial_params, self.cohort, name="at initialisation")
-
-
-def fit(
+def train(
     model: RateModel,
     params: Params,
     cohort: Cohort,
@@ -188,7 +114,7 @@ def fit(
     cohort
         Recordings with parts; those of one batch are run side by side.
     learner
-        Where gradients come from, for example `connfit.training.learners.Windowed`.
+        Where gradients come from, for example `connfit.training.learners.WindowedLearner`.
     trained
         Groups to train; default: all that the model has.
     state
@@ -222,7 +148,7 @@ def fit(
     if state is None:
         own = {key: jnp.array(params[key]) for key in keys}
         state = FitState(own, OPTIMISERS[config.optimiser].init(own), {}, phase=0 if config.epochs else 1)
-        if config.epochs + config.free_run_epochs == 0:
+        if config.epochs + config.free_run_epochs == 0 or not keys:
             state = replace(state, finished=True)
             if on_epoch is not None:
                 on_epoch(state)

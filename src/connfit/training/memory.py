@@ -17,7 +17,7 @@ from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
 from connfit.models.maps import SynapticMap
 from connfit.recordings.cohort import Cohort
-from connfit.training.learners import Windowed
+from connfit.training.learners import WindowedLearner
 from connfit.training.optimiser import moments_per_parameter
 from connfit.training.step import KEY_OF
 
@@ -59,7 +59,12 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    model: RateModel, params: Params, cohort: Cohort, learner: Windowed, config: TrainConfig, trained: tuple[str, ...]
+    model: RateModel,
+    params: Params,
+    cohort: Cohort,
+    learner: WindowedLearner,
+    config: TrainConfig,
+    trained: tuple[str, ...],
 ) -> MemoryEstimate:
     """What a fit will take at its peak, from shapes alone.
 
@@ -107,7 +112,7 @@ def _trace_size(synapses: SynapticMap) -> int:
     return jax.eval_shape(lambda: synapses.zero_trace(1, jnp.float32)).size
 
 
-def check_memory(estimate: MemoryEstimate, learner: Windowed, *, free: int | None = None) -> None:
+def check_memory(estimate: MemoryEstimate, learner: WindowedLearner, *, free: int | None = None) -> None:
     """Stop before a fit that the machine cannot hold.
 
     Parameters

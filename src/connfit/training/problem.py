@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,16 +14,17 @@ from connfit._registry import read_options
 from connfit._system.heap import return_freed_arrays
 from connfit.config import AUTO, Config, ModelConfig
 from connfit.connectome import Connectome
-from connfit.connectome.matching import UnitMatch, match_units
+from connfit.connectome.matching import UnitMatch, find_column, match_units
 from connfit.connectome.nulls import make_null
+from connfit.datasets.given_data import GivenData
 from connfit.datasets.loading import (
     connectome_from_config,
     held_out_from_config,
     preprocessing_steps,
     recordings_from_config,
 )
-from connfit.errors import ConfigError, DataError, first_ten, one_of
-from connfit.models import RateModel, Readout, share_strengths, start_magnitudes
+from connfit.errors import ConfigError, first_ten, one_of
+from connfit.models import RateModel, Readout, start_magnitudes, tie_weights
 from connfit.models.base import Params
 from connfit.models.cells.rate import reads_several
 from connfit.models.gains import SHARED, untyped_neurons
@@ -32,8 +33,9 @@ from connfit.models.init.start import STARTS, Start, StartConditions
 from connfit.models.rollout import ModelForecaster
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
-from connfit.training.fit import Fit, FitState, Progress, fit
-from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, Windowed
+from connfit.training.fit import FitState, Progress, train
+from connfit.training.fitted import Fit
+from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, WindowedLearner
 from connfit.training.memory import MemoryEstimate, estimate_memory
 from connfit.training.recipe import NAMES, Recipe, StartOptions, automatic, find_recipe, tuning_cohort
 from connfit.training.validation import (
@@ -64,6 +66,8 @@ class Job:
     regression
         What a start by regression found, ready for JSON: `own` past by unit, `factors` of excitatory and inhibitory
         connections, `growth` of the fastest growing pattern per frame.
+    given
+        Data that were given in Python; None where `config` says where they are.
     """
 
     config: Config
@@ -74,10 +78,11 @@ class Job:
     readout: Readout
     model: RateModel
     params: Params
-    learner: Windowed
+    learner: WindowedLearner
     trained: tuple[str, ...]
     matches: dict[str, UnitMatch]
     regression: dict[str, Any] | None = None
+    given: GivenData | None = None
 
     def fit(
         self,
@@ -86,11 +91,12 @@ class Job:
         on_progress: Callable[[Progress], None] | None = None,
         on_epoch: Callable[[FitState], None] | None = None,
     ) -> Fit:
-        """Fit; see `connfit.training.fit.fit`."""
-        return fit(
+        """Fit; see `connfit.training.fit.train`."""
+        trained = train(
             self.model, self.params, self.cohort, self.learner, self.config.train,
             trained=self.trained, seed=self.config.seed, state=state, on_progress=on_progress, on_epoch=on_epoch,
         )  # fmt: skip
+        return replace(trained, job=self)
 
     def parameter_counts(self) -> dict[str, int]:
         """Trained numbers of each group (0 for a group that is fixed or absent)."""
@@ -169,17 +175,49 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     """
     return_freed_arrays()
     _check_names(config.model)
-    connectome = connectome_from_config(config.data)
+    # Passed on without a name of its own, so that a null connectome takes its place in memory.
+    return build(
+        config, connectome_from_config(config.data), recordings_from_config(config.data),
+        held_out_from_config(config.data), recipe,
+    )  # fmt: skip
+
+
+def build(
+    config: Config,
+    connectome: Connectome,
+    recordings: Sequence[Recording],
+    held_out: Sequence[Recording] = (),
+    recipe: Recipe | None = None,
+) -> Job:
+    """Build model, start and learner for data that are here.
+
+    Parameters
+    ----------
+    connectome
+        The one that `config.data.null` changes, if that is set.
+    recordings, held_out
+        Cut into parts and preprocessed.
+    recipe
+        As of `prepare`.
+
+    Raises
+    ------
+    ConnfitError
+        If data or options are wrong.
+    """
+    _check_names(config.model)
     if config.data.null is not None:
         connectome = make_null(connectome, config.data.null, config.seed)
-    recordings, held_out = recordings_from_config(config.data), held_out_from_config(config.data)
-    column = _unit_column(config, connectome, recordings[0])
+    if config.model.readout == "auto":
+        column = find_column(recordings[0].units, connectome, name=recordings[0].name)
+    else:
+        column = "region" if config.model.readout == "anatomical" else "id"
     policy = config.data.unmatched_units
     matches = {
         one.name: match_units(one.units, connectome, column=column, unmatched=policy)
         for one in (*recordings, *held_out)
     }
-    cohort = Cohort.of(
+    cohort = Cohort.from_recordings(
         [one.select_units(matches[one.name].matched) for one in recordings],
         held_out=[one.select_units(matches[one.name].matched) for one in held_out],
         substeps=config.data.substeps,
@@ -222,7 +260,9 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     )
 
 
-def _find_recipe(config: Config, connectome: Connectome, cohort: Cohort, readout: Readout, learner: Windowed) -> Recipe:
+def _find_recipe(
+    config: Config, connectome: Connectome, cohort: Cohort, readout: Readout, learner: WindowedLearner
+) -> Recipe:
     """Find what says `"auto"` by the predictions of untrained models on validation frames."""
     if not automatic(config.model):
         return Recipe({})
@@ -266,7 +306,7 @@ def _model_and_start(
                     f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
                     f"data.substeps = {cohort.substeps}: set one of the two to its default"
                 )
-    model = RateModel.of(
+    model = RateModel.from_connectome(
         connectome,
         readout,
         step_s=cohort.step_s,
@@ -294,7 +334,7 @@ def _model_and_start(
             magnitudes = start_magnitudes(model, connectome, begun.weights, spectral_radius=radius, seed=seed)
         else:
             magnitudes = found.magnitudes
-        model = share_strengths(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
+        model = tie_weights(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
     params = begin(model, start.name, replace(given, fitted=found))
     return model, params, None if found is None else found.facts(cohort.units)
 
@@ -341,38 +381,20 @@ def _seconds(frames: tuple[float, float] | None, cohort: Cohort) -> tuple[float,
     return None if frames is None else (frames[0] / cohort.frame_rate, frames[1] / cohort.frame_rate)
 
 
-def _names(config: Config, recordings: tuple[Recording, ...]) -> tuple[str, ...]:
+def _names(config: Config, recordings: Sequence[Recording]) -> tuple[str, ...]:
     """Names of a dataset's recordings, spelt out, so that "all" stays what it was."""
     if config.data.dataset in (None, "demo") or config.data.recording_files is not None:
         return config.data.recordings
     return tuple(recording.name for recording in recordings)
 
 
-def _unit_column(config: Config, connectome: Connectome, recording: Recording) -> str:
-    """Column of the neuron table that unit names belong to: regions for anatomy, else ids."""
-    if config.model.readout != "auto":
-        return "region" if config.model.readout == "anatomical" else "id"
-    ids = set(connectome.neurons["id"].astype(str))
-    regions = set(connectome.neurons["region"]) - {""}
-    if connectome.regions is not None:
-        regions = set(connectome.regions.names)
-    by_id, by_region = sum(unit in ids for unit in recording.units), sum(unit in regions for unit in recording.units)
-    if not by_id and not by_region:
-        raise DataError(
-            f"no unit of recording {recording.name!r} is a neuron id or a region of connectome {connectome.name!r}: "
-            f"{', '.join(recording.units[:5])} ...",
-            fix="Rename the units, or choose other columns of the neuron table",
-        )
-    return "id" if by_id >= by_region else "region"
-
-
-def _learner(config: Config, cohort: Cohort) -> Windowed:
+def _learner(config: Config, cohort: Cohort) -> WindowedLearner:
     options = config.learner
     dtype = options.trace_dtype
     if options.preset is None:
         credit = options.credit or "network"
         carry = options.carry or ("none" if credit == "none" else "trace")
-        return Windowed(options.window, credit, carry, options.history, dtype, options.trace_decay)
+        return WindowedLearner(options.window, credit, carry, options.history, dtype, options.trace_decay)
     for option in ("credit", "carry", "history"):
         if getattr(options, option) is not None:
             raise ConfigError(
@@ -382,4 +404,4 @@ def _learner(config: Config, cohort: Cohort) -> Windowed:
     credit, carry = PRESETS[options.preset]
     longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
     window = {"bptt": longest, "immediate": IMMEDIATE_WINDOW}.get(options.preset, options.window)
-    return Windowed(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)
+    return WindowedLearner(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)

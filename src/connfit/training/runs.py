@@ -6,10 +6,11 @@ import csv
 import io
 import platform
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import jax.numpy as jnp
@@ -26,7 +27,8 @@ from connfit.models import RateModel
 from connfit.models.base import Params
 from connfit.models.gains import SHARED, share_gains
 from connfit.recordings import PART_NAMES, Recording
-from connfit.training.fit import Fit, FitState, Progress
+from connfit.training.fit import FitState, Progress
+from connfit.training.fitted import Fit
 from connfit.training.learning_rates import Rates
 from connfit.training.memory import check_memory
 from connfit.training.optimiser import state_arrays, state_from_arrays
@@ -35,6 +37,8 @@ from connfit.training.recipe import Recipe
 
 PACKAGES = ("connfit", "jax", "jaxlib", "numpy", "scipy", "optax")
 CHECKPOINT = Path("checkpoints", "latest.npz")
+DATA = "data"
+"""Folder of a run for data that were given in Python."""
 
 
 def start(
@@ -52,24 +56,71 @@ def start(
     ConfigError
         If the directory holds a run already.
     """
+    out = check_free(out)
+    return start_job(prepare(config), out, command=command, on_progress=on_progress, on_prepared=on_prepared)
+
+
+def start_job(
+    job: Job,
+    out: Path,
+    *,
+    command: str = "",
+    on_progress: Callable[[Progress], None] | None = None,
+    on_prepared: Callable[[Job], None] | None = None,
+) -> Fit:
+    """Make a run directory for what is built already, and fit; `out` as `check_free` returns it."""
+    return_freed_pieces()
+    if job.config.train.check_memory:
+        check_memory(job.memory(), job.learner)
+    (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
+    _write_start(job, out, command)
+    if on_prepared is not None:
+        on_prepared(job)
+    job.connectome.release_pages()
+    return _continue(job, out, None, on_progress)
+
+
+def save_fit(fitted: Fit, out: str | Path) -> Path:
+    """Write the run directory of a finished fit; see `connfit.training.fitted.Fit.save`."""
+    job, out = fitted.require_job(), check_free(out)
+    out.mkdir(parents=True, exist_ok=True)
+    _write_start(job, out, "connfit.Fit.save")
+    if fitted.history:
+        _write_history(out / "history.csv", fitted.history)
+    _write_end(job, out, fitted)
+    return out
+
+
+def check_free(out: str | Path) -> Path:
+    """A folder for a new run.
+
+    Raises
+    ------
+    ConfigError
+        If it holds a run already, or is a file.
+    """
     out = Path(out)
     if (out / "config.json").exists():
         raise ConfigError(f"{out} holds a run already: resume it, or give another --out")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder to --out")
-    job = prepare(config)
-    return_freed_pieces()
-    if config.train.check_memory:
-        check_memory(job.memory(), job.learner)
-    (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
+    return out
+
+
+def _write_start(job: Job, out: Path, command: str) -> None:
+    """What a run directory holds before anything is trained; `config.json` last, for it makes the folder a run."""
     job.connectome.save(out / "connectome.h5")
     write_parameters(out / "parameters_initial.npz", job.model, job.params)
     write_json(out / "record.json", _record(job, command))
-    write_json(out / "config.json", configuration.to_dict(job.config))
-    if on_prepared is not None:
-        on_prepared(job)
-    job.connectome.release_pages()
-    return _continue(job, out, None, on_progress)
+    config = job.config
+    if job.given is not None:
+        job.given.save(out / DATA)
+    elif config.data.saved is not None:
+        copytree(config.data.saved, out / DATA)
+    if job.given is not None or config.data.saved is not None:
+        # Relative to the file, so that a run directory can be moved.
+        config = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, saved=DATA))
+    write_json(out / "config.json", configuration.to_dict(config))
 
 
 def resume(
@@ -92,8 +143,8 @@ def resume(
         on_prepared(job)
     for left_over in out.rglob(".*.part"):
         left_over.unlink()
-    if state is not None and state.finished and (out / "parameters.npz").exists():
-        return _finished(job, out, state)
+    if (state is None or state.finished) and (out / "parameters.npz").exists():
+        return _finished(job, out)
     return _continue(job, out, state, on_progress)
 
 
@@ -136,10 +187,10 @@ def load_fit(out: str | Path) -> Fit:
     job = load_job(out)
     if not (out / "parameters.npz").exists():
         raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
-    return _finished(job, out, _read_state(out / CHECKPOINT))
+    return _finished(job, out)
 
 
-def _finished(job: Job, out: Path, state: FitState) -> Fit:
+def _finished(job: Job, out: Path) -> Fit:
     arrays, meta = read_arrays(out / "parameters.npz")
     params = from_arrays(arrays)
     # What gains multiply is computed again from the connectome; ARPACK's scale of it is good to 1e-4.
@@ -149,15 +200,21 @@ def _finished(job: Job, out: Path, state: FitState) -> Fit:
             path=out / "parameters.npz",
             fix="Fit it again",
         )
-    performance, best = meta["performance"], state.kept_epoch()
-    return Fit(job.model, params, job.params, job.cohort, state.history, performance, state.rates, best)
+    if "history" in meta:
+        history, best = tuple(meta["history"]), meta["best_epoch"]
+        rates = None if meta["rates"] is None else Rates.of_record(meta["rates"])
+    else:
+        # Older run directories keep these in the checkpoint alone.
+        state = _read_state(out / CHECKPOINT)
+        history, best, rates = state.history, state.kept_epoch(), state.rates
+    return Fit(job.model, params, job.params, job.cohort, history, meta["performance"], rates, best, job)
 
 
 def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:
     def save(now: FitState) -> None:
         _write_state(out / CHECKPOINT, now, job.config.train.optimiser)
         if now.history:
-            _write_history(out / "history.csv", now)
+            _write_history(out / "history.csv", now.history)
 
     try:
         result = job.fit(state=state, on_progress=on_progress, on_epoch=save)
@@ -165,7 +222,18 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
         kept = out / CHECKPOINT
         good = f"the last good checkpoint is {kept}" if kept.exists() else "there is no checkpoint before it"
         raise DivergedError(f"{error}; {good}", epoch=error.epoch) from error
-    performance = {**result.performance, "peak_rss_bytes": peak_rss_bytes()}
+    result = with_peak_memory(result)
+    _write_end(job, out, result)
+    return result
+
+
+def with_peak_memory(fitted: Fit) -> Fit:
+    """The fit, with the largest resident memory of this process so far in its `performance`."""
+    return replace(fitted, performance={**fitted.performance, "peak_rss_bytes": peak_rss_bytes()})
+
+
+def _write_end(job: Job, out: Path, result: Fit) -> None:
+    """What a run directory holds once a fit has finished."""
     if result.rates is not None:
         record = msgspec.json.decode((out / "record.json").read_bytes())
         write_json(out / "record.json", {**record, "learning_rates": result.rates.record()})
@@ -174,8 +242,13 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
         table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
         gains = {"start": np.asarray(job.params["gains"]), "fitted": np.asarray(result.params["gains"])}
         write_bytes(out / "gains.csv", table.assign(**gains).to_csv(index=False).encode())
-    write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), {"performance": performance})
-    return replace(result, performance=performance)
+    training = {
+        "history": result.history,
+        "best_epoch": result.best_epoch,
+        "rates": None if result.rates is None else result.rates.record(),
+    }
+    meta = {"performance": result.performance, **training}
+    write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), meta)
 
 
 def to_arrays(model: RateModel, params: Params) -> dict[str, np.ndarray]:
@@ -247,11 +320,11 @@ def _read_state(path: Path) -> FitState:
     return FitState(params=on_device("params/"), optimiser=moments, best_params=group("best/"), **meta)
 
 
-def _write_history(path: Path, state: FitState) -> None:
+def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(state.history[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(state.history)
+    writer.writerows(history)
     write_bytes(path, text.getvalue().encode())
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from connfit.config import TrainConfig
-from connfit.errors import ConfigError
+from connfit.errors import ConfigError, first_ten
 from connfit.models.rollout import ModelForecaster
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
@@ -58,6 +58,12 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
     if not any(lengths):
         return
     longest = cohort.recordings[int(np.argmax(lengths))].name
+    if not any(cohort.scored("validation")):
+        raise ConfigError(
+            f"data.validation leaves nothing to compare epochs by: the longest validation part (recording {longest!r}) "
+            f"has {max(lengths)} frames, and no unit is observed in two frames in a row; raise data.validation, or set "
+            "it to 0 to fit without selection"
+        )
     if config.select_on == "horizon":
         if max(lengths) <= SELECTION_HORIZONS[-1]:
             raise ConfigError(
@@ -70,18 +76,13 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
         if empty:
             raise ConfigError(
                 f"train.select_on = 'horizon' finds no unit of the validation parts that is observed at a start and "
-                f"{empty[0]} frames later; set it to 'one_step', or data.validation = 0 to fit without selection"
+                f"{empty[0]} {'frame' if empty[0] == 1 else 'frames'} later; set it to 'one_step', or "
+                "data.validation = 0 to fit without selection"
             )
-    if not any(cohort.scored("validation")):
-        raise ConfigError(
-            f"data.validation leaves nothing to compare epochs by: the longest validation part (recording {longest!r}) "
-            f"has {max(lengths)} frames, and no unit is observed in two frames in a row; raise data.validation, or set "
-            "it to 0 to fit without selection"
-        )
 
 
 def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
-    """Recordings that take no part in training, in the selection of epochs or in the test scores, in words."""
+    """Recordings and units that take no part in training, selection of epochs or test scores, in words."""
     found = []
     trained = cohort.scored("train", warmup_frames=config.warmup_frames)
     checked, tested = cohort.scored("validation"), cohort.scored("test")
@@ -109,7 +110,25 @@ def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
                 f"{recording.name}: nothing is scored in its {test} test frames: no unit is observed in two frames in "
                 "a row"
             )
+        counted = {"train": trained[member], "validation": checked[member], "test": tested[member]}
+        found += [unit for part in PART_NAMES if counted[part] for unit in _units_left_out(recording, part, config)]
     return found
+
+
+def _units_left_out(recording: Recording, part: str, config: TrainConfig) -> list[str]:
+    """Units of which nothing is scored in a part, where others are, in words."""
+    block = recording.require_parts()[part]
+    start = max(block.start, 1)
+    if part == "train":
+        scored, why = recording.mask[start + config.warmup_frames : block.stop], "not observed after the warm-up"
+    else:
+        scored = recording.mask[start : block.stop] & recording.mask[start - 1 : block.stop - 1]
+        why = "not observed in two frames in a row"
+    names = [recording.units[k] for k in np.flatnonzero(~scored.any(axis=0))]
+    if not names:
+        return []
+    units = f"{len(names)} of {len(recording.units)} units {'is' if len(names) == 1 else 'are'}"
+    return [f"{recording.name}: {units} not scored in the {part} part ({why}): {first_ten(names)}"]
 
 
 def _selection_starts(start: int, stop: int) -> Int[np.ndarray, "S"]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.stats
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from threadpoolctl import threadpool_limits
 
 from connfit.analysis.analysis_options import BINS, THRESHOLDS
@@ -19,6 +19,7 @@ from connfit.analysis.criticality.power_law import fit_power_law
 from connfit.analysis.criticality.power_law_evidence import ALTERNATIVES, compare
 from connfit.analysis.criticality.signature_table import DECADES, FLOORS, LEAST, floor_settings, verdict
 from connfit.analysis.criticality.signatures import Settings, branching_of
+from connfit.analysis.criticality.subsampling import mean_of_observed
 from connfit.errors import DataError
 
 CRITICAL, CONTROL = 1.0, 0.9
@@ -45,41 +46,60 @@ class Sampling:
 
     Parameters
     ----------
-    frames
+    frames, units
         Of each recording.
-    units
-        Units.
     rates
-        [unit] mean events per frame, for recordings of events; None for others.
+        [unit] mean events per frame of each recording, for recordings of events; None for others.
     shared
         Variance of the mean over units over the mean variance of units: 1 where all are alike, 1/units where they are
-        independent.
+        independent. Mean over recordings, by frames.
+    observed
+        [time, unit] of each recording: where it was observed.
     """
 
     frames: tuple[int, ...]
-    units: int
-    rates: Float[np.ndarray, "N"] | None
+    units: tuple[int, ...]
+    rates: tuple[Float[np.ndarray, "N"], ...] | None
     shared: float
+    observed: tuple[Bool[np.ndarray, "t n"], ...]
 
 
 def sampling_of(arrays: Sequence[Shaped[np.ndarray, "t n"]]) -> Sampling:
-    """Frames, units, and event rates or shared variance of recordings, at most `MOST_UNITS` and `MOST_FRAMES`."""
+    """Frames, units, and event rates or shared variance of recordings, at most `MOST_UNITS` and `MOST_FRAMES`.
+
+    Units may differ between recordings; values may be missing (NaN).
+    """
     frames = [len(one) for one in arrays]
     while sum(frames) > MOST_FRAMES and len(frames) > 1:
         frames.pop()
     frames[0] = min(frames[0], MOST_FRAMES)
-    units = min(arrays[0].shape[1], MOST_UNITS)
-    chosen = np.linspace(0, arrays[0].shape[1] - 1, units).round().astype(int)
-    values = np.concatenate([np.asarray(one[:, chosen], np.float64) for one in arrays[: len(frames)]])
-    there = np.isfinite(values)
-    values = values[:, there.any(axis=0)]
-    finite = values[np.isfinite(values)]
+    each = []
+    for one in arrays[: len(frames)]:
+        chosen = np.linspace(0, one.shape[1] - 1, min(one.shape[1], MOST_UNITS)).round().astype(int)
+        values = np.asarray(one[:MOST_FRAMES, chosen], np.float64)
+        each.append(values[:, np.isfinite(values).any(axis=0)])
+    finite = np.concatenate([values[np.isfinite(values)] for values in each])
     events = bool(len(finite)) and bool((finite >= 0).all()) and bool((finite == np.floor(finite)).all())
-    variance = float(np.nanvar(values, axis=0).mean()) if len(finite) else 0.0
-    course = values[np.isfinite(values).all(axis=1)].mean(axis=1)
-    shared = float(course.var() / variance) if variance > 0 and len(course) > 1 else 1.0
-    rates = np.nanmean(values, axis=0) if events else None
-    return Sampling(tuple(frames), values.shape[1], rates, float(np.clip(shared, 1 / max(units, 1), 1.0)))
+    known = [(one, length) for values, length in zip(each, frames, strict=True) if (one := _shared(values)) is not None]
+    weights = [length for _, length in known]
+    shared = float(np.average([one for one, _ in known], weights=weights)) if known else 1.0
+    units = tuple(values.shape[1] for values in each)
+    shared = float(np.clip(shared, 1 / max(units), 1.0))
+    observed = tuple(np.isfinite(values) for values in each)
+    rates = tuple(np.nanmean(values, axis=0) for values in each) if events else None
+    return Sampling(tuple(frames), units, rates, shared, observed)
+
+
+def _shared(values: Float[np.ndarray, "t n"]) -> float | None:
+    """Variance of the mean over units over the mean variance of units, from pairs of values that were observed."""
+    there = np.isfinite(values)
+    if not there.any():
+        return None
+    x = np.where(there, values - np.nanmean(values, axis=0), 0.0)
+    pairs = there.T.astype(np.float64) @ there
+    covariance = np.divide(x.T @ x, pairs, out=np.zeros_like(pairs), where=pairs > 0)
+    variance = float(np.diag(covariance).mean())
+    return float(covariance[pairs > 0].mean()) / variance if variance > 0 else None
 
 
 def simulate_recordings(
@@ -89,10 +109,10 @@ def simulate_recordings(
 
     Recordings of events see each event of the process with the probability, and in the units, that give the event
     rates of the recording. In others every unit shows the activity of the whole through noise of its own, as much as
-    leaves the shared variance of the recording.
+    leaves the shared variance of the recording. What was not observed is missing there too.
     """
     out = []
-    for frames in sampling.frames:
+    for number, (frames, units) in enumerate(zip(sampling.frames, sampling.units, strict=True)):
         now, course = 0, np.empty(frames)
         for t in range(-BURN_IN, frames):
             now = int(rng.poisson(ratio * now + drive))
@@ -100,12 +120,14 @@ def simulate_recordings(
                 course[t] = now
         mean = max(float(course.mean()), 1e-9)
         if sampling.rates is not None:
-            out.append(rng.poisson(course[:, None] * (sampling.rates / mean)).astype(np.float64))
+            drawn = rng.poisson(course[:, None] * (sampling.rates[number] / mean)).astype(np.float64)
+            out.append(np.where(sampling.observed[number], drawn, np.nan))
             continue
         # shared = (s² + n / units) / (s² + n), for the variance s² of the activity and n of the noise.
-        excess = max(sampling.shared - 1 / sampling.units, 1e-3)
+        excess = max(sampling.shared - 1 / units, 1e-3)
         noise = float(course.var()) * (1 - sampling.shared) / excess
-        out.append(course[:, None] + rng.normal(0, max(noise, 1e-12) ** 0.5, (frames, sampling.units)))
+        drawn = course[:, None] + rng.normal(0, max(noise, 1e-12) ** 0.5, (frames, units))
+        out.append(np.where(sampling.observed[number], drawn, np.nan))
     return out
 
 
@@ -142,7 +164,7 @@ def word_of(arrays: Sequence[Shaped[np.ndarray, "t n"]], floor: str | None = Non
     counts = {"data": own, "shuffle": shuffled}
     if judge(counts) != WORD:
         return judge(counts)
-    return judge(counts, _signal([np.asarray(one, np.float64).mean(axis=1) for one in arrays], settings))
+    return judge(counts, _signal([mean_of_observed(one) for one in arrays], settings))
 
 
 def _signal(courses: Sequence[np.ndarray], settings: Settings) -> Signal:
@@ -208,7 +230,8 @@ def criticality_power(
     Returns
     -------
     dict
-        `draws`, `frames`, `units`, `floor`, `shared_variance` or `events_per_frame`; `critical` and `control`, each
+        `draws`, `frames` (of all recordings), `units` (the most that a recording has), `floor`, `shared_variance` or
+        `events_per_frame`; `critical` and `control`, each
         `m`, `drive`, `called` of the draws, their `share` and its 95 % `interval` (Clopper & Pearson 1934), and the
         `words` that were found.
     """
@@ -216,9 +239,9 @@ def criticality_power(
     out: dict[str, Any] = {
         "draws": draws,
         "frames": int(sum(sampling.frames)),
-        "units": sampling.units,
+        "units": max(sampling.units),
         "floor": floor,
-        "events_per_frame": None if sampling.rates is None else float(sampling.rates.sum()),
+        "events_per_frame": None if sampling.rates is None else float(np.mean([one.sum() for one in sampling.rates])),
         "shared_variance": sampling.shared,
     }
     for name, ratio, drive in (("critical", CRITICAL, DRIVE), ("control", CONTROL, CONTROL_DRIVE)):

@@ -65,3 +65,12 @@ def mean_over(values: np.ndarray, columns: np.ndarray | None = None) -> np.ndarr
         block = values[at : at + step]
         out[at : at + step] = (block if ordered is None else block[:, ordered]).mean(axis=1, dtype=np.float64)
     return out
+
+
+def mean_of_observed(values: np.ndarray) -> np.ndarray:
+    """Mean over observed units in each frame; NaN where none was observed."""
+    course = mean_over(values)
+    gaps = np.flatnonzero(np.isnan(course))
+    there = gaps[np.isfinite(values[gaps]).any(axis=1)]
+    course[there] = np.nanmean(values[there], axis=1, dtype=np.float64)
+    return course

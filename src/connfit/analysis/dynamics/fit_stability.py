@@ -48,6 +48,7 @@ def examine_stability(
         "change_per_step": rest.change if np.isfinite(rest.change) else None,
         "steps": rest.steps,
         "mean_rate": float(rest.rates.mean()) if sound else None,
+        "mean_rate_at_first": float(np.mean(begin)),
         "silent": int((rest.rates <= 0).sum()) if sound else None,
     }
 

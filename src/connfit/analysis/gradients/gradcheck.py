@@ -20,7 +20,7 @@ from connfit.analysis.gradients.learning_curves import Contender, check_can_choo
 from connfit.config import LearnerConfig
 from connfit.errors import ConfigError
 from connfit.models.base import Params
-from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, Windowed, preset
+from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, WindowedLearner, preset
 from connfit.training.optimiser import LABELS, OPTIMISERS
 from connfit.training.problem import Job
 from connfit.training.runs import load_fit, load_job
@@ -58,10 +58,10 @@ def rules_to_fit(
     k = own.window if IMMEDIATE_WINDOW < own.window < longest else LearnerConfig().window
     dials = {name: PRESETS[name] for name in ("hybrid", "d-rtrl", "tbptt", "pp-prop")}
     learners = {
-        name: Windowed(k, *dial, trace_dtype=own.trace_dtype, trace_decay=own.trace_decay)
+        name: WindowedLearner(k, *dial, trace_dtype=own.trace_dtype, trace_decay=own.trace_decay)
         for name, dial in dials.items()
     }
-    learners |= {"immediate": preset("immediate"), f"immediate, K = {k}": Windowed(k, "none", "none")}
+    learners |= {"immediate": preset("immediate"), f"immediate, K = {k}": WindowedLearner(k, "none", "none")}
     left_out = []
     try:
         learners["pp-prop"].start(job.model, 1, job.trained)

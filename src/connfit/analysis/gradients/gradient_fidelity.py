@@ -21,7 +21,7 @@ from connfit.errors import ConfigError, first_ten
 from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
 from connfit.recordings.cohort import Cohort
-from connfit.training.learners import PRESETS, WindowArrays, Windowed, preset
+from connfit.training.learners import PRESETS, WindowArrays, WindowedLearner, preset
 from connfit.training.memory import LIBRARIES, WINDOW_ARRAYS, memory_limit
 from connfit.training.step import KEY_OF
 
@@ -41,7 +41,7 @@ class Rule:
     """
 
     name: str
-    learner: Windowed
+    learner: WindowedLearner
     by_window: bool = True
 
     @property
@@ -84,13 +84,13 @@ def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_
         )
     some = min(ANY_WINDOW, steps)
     fixed = [
-        Rule("d-rtrl", Windowed(some, *PRESETS["d-rtrl"]), by_window=False),
-        Rule("d-rtrl, bf16", Windowed(some, *PRESETS["d-rtrl"], trace_dtype="bfloat16"), by_window=False),
-        Rule("pp-prop", Windowed(some, *PRESETS["pp-prop"], trace_decay=trace_decay), by_window=False),
+        Rule("d-rtrl", WindowedLearner(some, *PRESETS["d-rtrl"]), by_window=False),
+        Rule("d-rtrl, bf16", WindowedLearner(some, *PRESETS["d-rtrl"], trace_dtype="bfloat16"), by_window=False),
+        Rule("pp-prop", WindowedLearner(some, *PRESETS["pp-prop"], trace_decay=trace_decay), by_window=False),
         Rule("immediate", preset("immediate"), by_window=False),
     ]
-    turning = [Rule(name, Windowed(k, *PRESETS[name])) for name in ("hybrid", "tbptt") for k in windows]
-    light = [Rule("hybrid-pp", Windowed(k, "network", "factorised", trace_decay=trace_decay)) for k in windows]
+    turning = [Rule(name, WindowedLearner(k, *PRESETS[name])) for name in ("hybrid", "tbptt") for k in windows]
+    light = [Rule("hybrid-pp", WindowedLearner(k, "network", "factorised", trace_decay=trace_decay)) for k in windows]
     return (*fixed, *turning, *light)
 
 
@@ -180,7 +180,7 @@ def gradient_fidelity(
         raise ConfigError(f"warmup_frames = {warmup_frames} must be below the {frames} frames of a segment")
     groups = trained or model.groups
     feeding = _Feeding.of(cohort, segments, warmup_frames, free_run)
-    bptt = Rule("bptt", Windowed(frames * cohort.substeps, *PRESETS["bptt"]), by_window=False)
+    bptt = Rule("bptt", WindowedLearner(frames * cohort.substeps, *PRESETS["bptt"]), by_window=False)
     exact: list[dict[str, np.ndarray]] = []
     rows = []
     for rule in (bptt, *rules):
@@ -261,7 +261,7 @@ class _Runner:
 
     model: RateModel
     params: Params
-    learner: Windowed
+    learner: WindowedLearner
     groups: tuple[str, ...]
     step: Any
 
@@ -270,7 +270,7 @@ class _Runner:
         cls,
         model: RateModel,
         params: Params,
-        learner: Windowed,
+        learner: WindowedLearner,
         feeding: _Feeding,
         segment: Segment,
         groups: tuple[str, ...],

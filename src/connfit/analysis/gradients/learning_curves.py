@@ -24,8 +24,8 @@ from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
 from connfit.models.rollout import ModelForecaster
 from connfit.recordings.cohort import Cohort
-from connfit.training.fit import FitState, fit
-from connfit.training.learners import Windowed
+from connfit.training.fit import FitState, train
+from connfit.training.learners import WindowedLearner
 from connfit.training.learning_rates import WITHOUT_VALIDATION
 
 MEASURES = ("train_loss", "validation_loss", "validation_skill")
@@ -53,7 +53,7 @@ class Contender:
 
     rule: str
     label: str
-    learner: Windowed
+    learner: WindowedLearner
     optimiser: str
     credit: bool = True
 
@@ -117,7 +117,7 @@ class _Bench:
         )  # fmt: skip
         states: list[FitState] = []
         try:
-            fitted = fit(
+            fitted = train(
                 self.model, self.params, self.cohort, contender.learner, config,
                 trained=self.trained, seed=self.seed, on_epoch=states.append,
             )  # fmt: skip

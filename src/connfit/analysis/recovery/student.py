@@ -14,13 +14,14 @@ from connfit.config import TrainConfig
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.known_teacher import FRAME_RATE, KnownTeacher
 from connfit.errors import ConfigError
-from connfit.models import RateModel, Readout, initial_parameters, share_strengths, start_magnitudes
+from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
 from connfit.models.base import Params
 from connfit.models.forward import run_window
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
-from connfit.training.fit import Fit, fit
-from connfit.training.learners import Windowed
+from connfit.training.fit import train
+from connfit.training.fitted import Fit
+from connfit.training.learners import WindowedLearner
 from connfit.training.learning_rates import parameter_sizes
 from connfit.training.step import GROUP_OF
 
@@ -117,8 +118,8 @@ class Student:
             patience=None,
             check_memory=False,
         )
-        learner = Windowed(training.window, "network", "trace")
-        return fit(self.model, self.params, self.cohort, learner, config, trained=trained, seed=seed)
+        learner = WindowedLearner(training.window, "network", "trace")
+        return train(self.model, self.params, self.cohort, learner, config, trained=trained, seed=seed)
 
     def predict(self, params: Params, given: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "T-1 N"]:
         """Rates of all neurons at frames 1 to T - 1, each from what was recorded up to the frame before.
@@ -187,16 +188,16 @@ def make_student(
     ids = brain.neurons["id"].astype(str).to_numpy()
     neurons = np.flatnonzero(recorded)
     recordings = _trials(measured[:, neurons], tuple(ids[neurons]), int(teacher.sensory[neurons].sum()))
-    cohort = Cohort.of(recordings)
+    cohort = Cohort.from_recordings(recordings)
     shares = sp.csr_array((np.ones(len(neurons)), (np.arange(len(neurons)), neurons)), shape=(len(neurons), brain.n))
     readout = Readout(shares, cohort.units)
-    model = RateModel.of(
+    model = RateModel.from_connectome(
         brain, readout, step_s=cohort.step_s, drive="none", state_forcing=state_forcing,
         bounds_s=(BOUNDS_FRAMES[0] / FRAME_RATE, BOUNDS_FRAMES[1] / FRAME_RATE),
     )  # fmt: skip
     if strengths != "free":
-        model = share_strengths(model, brain, strengths, start_magnitudes(model, brain, spectral_radius=START_RADIUS))
-    params = initial_parameters(
+        model = tie_weights(model, brain, strengths, start_magnitudes(model, brain, spectral_radius=START_RADIUS))
+    params = init_params(
         model, brain, readout, spectral_radius=START_RADIUS, time_constant_s=TIME_CONSTANT_FRAMES / FRAME_RATE,
         drive_start="zero",
     )  # fmt: skip

@@ -12,6 +12,7 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.blocks import tuning_blocks
 from connfit.evaluation.baselines.carried_filter import carried_filter
+from connfit.evaluation.baselines.carried_moments import carried_expectation_maximisation
 from connfit.evaluation.baselines.kalman import (
     LinearSystem,
     expectation_maximisation,
@@ -19,6 +20,7 @@ from connfit.evaluation.baselines.kalman import (
     smoother,
     subspace_start,
 )
+from connfit.evaluation.baselines.lag_one import lag_one
 from connfit.evaluation.baselines.var_ridge import moments
 from connfit.recordings import Recording
 
@@ -28,8 +30,8 @@ ITERATIONS = 15
 MIN_FRAMES_PER_DIMENSION = 4
 """Training frames that a latent dimension needs."""
 
-NOTHING, OWN_DECAY = "nothing", "own decay"
-"""What a unit carries over from its last frame besides the latent state."""
+NOTHING, OWN_DECAY, JOINT_DECAY = "nothing", "own decay", "own decay, estimated with the system"
+"""What a unit carries over from its last frame besides the latent state; the last is tried where there are gaps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +43,9 @@ class Lds:
     as in a dynamic factor model (Stock & Watson 2011, Oxford Handbook of Economic Forecasting, chapter 2). Which
     of the two, and the number of dimensions, are those of least one-step error on validation. Fitted by
     expectation maximisation from a subspace start: see `connfit.evaluation.baselines.kalman`. Values that were not
-    observed are left out of every sum; with D, the fit uses the frames before which the unit was observed too, and the
-    filter takes missing values into its state (`connfit.evaluation.baselines.carried_filter`), so that predictions are
-    exact means.
+    observed are left out of every sum; with D, missing values are part of the state, in the fit
+    (`connfit.evaluation.baselines.carried_moments`; there D may be estimated with the rest, if validation prefers it)
+    and in the filter (`connfit.evaluation.baselines.carried_filter`), so that predictions are exact means.
 
     Parameters
     ----------
@@ -89,10 +91,12 @@ class Lds:
                 f"dynamical system of {min(config.latent_dimensions)} dimensions"
             )
         best: tuple[float, int, str] | None = None
-        for kind in (NOTHING, OWN_DECAY):
+        gaps = not recording.mask[slice(*train)].all()
+        for kind in (NOTHING, OWN_DECAY, JOINT_DECAY) if gaps else (NOTHING, OWN_DECAY):
             last, worse = np.inf, 0
+            scaled = cls._scaled(recording, train, kind)
             for dimension in dimensions:
-                error = cls._estimated(recording, train, dimension, kind)._mse(recording, tune)
+                error = scaled._estimated(recording, train, dimension, kind)._mse(recording, tune)
                 if error is None:
                     continue
                 if best is None or error < best[0]:
@@ -105,7 +109,7 @@ class Lds:
             raise DataError(f"recording {recording.name!r}: nothing was observed on which the system could be tuned")
         error, dimension, kind = best
         whole = recording.require_parts().train
-        model = cls._estimated(recording, whole, dimension, kind)
+        model = cls._scaled(recording, whole, kind)._estimated(recording, whole, dimension, kind)
         facts = {
             "dimensions": dimension,
             "dimensions_at_edge": len(dimensions) > 1 and dimension in (dimensions[0], dimensions[-1]),
@@ -117,27 +121,35 @@ class Lds:
         return replace(model, chosen=facts)
 
     @classmethod
-    def _estimated(cls, recording: Recording, train: tuple[int, int], dimension: int, kind: str) -> Lds:
+    def _scaled(cls, recording: Recording, train: tuple[int, int], kind: str) -> Lds:
+        """With scales and D, and no system yet."""
         values, mask = recording.values[slice(*train)], recording.mask[slice(*train)]
         means, stds, _ = moments(values, mask)
-        units = len(means)
         none = np.zeros(0)
         empty = LinearSystem(none, none, none, none, none, none, none)
-        model = cls(empty, np.zeros(units), np.ones(units), means, stds, {})
-        if kind == OWN_DECAY:
-            z, seen = model._standardise(values, mask)
-            both = seen[1:] & seen[:-1]
-            product, square = np.where(both, z[1:] * z[:-1], 0.0), np.where(both, z[:-1] ** 2, 0.0)
-            decay = product.sum(axis=0) / np.maximum(square.sum(axis=0), 1e-12)
-            model = replace(model, carried=np.clip(decay, -1.0, 1.0))
-        left, seen = model._left(*model._standardise(values, mask))
-        model = replace(model, spread=moments(left, seen)[1])
-        left = left / model.spread
-        system, _ = expectation_maximisation(subspace_start(left, seen, dimension), left, seen, ITERATIONS)
+        model = cls(empty, np.zeros(len(means)), np.ones(len(means)), means, stds, {})
+        z, seen = model._standardise(values, mask)
+        if kind != NOTHING:
+            decay, spread = lag_one(z, seen)
+            return replace(model, carried=decay, spread=spread)
+        return replace(model, spread=moments(z, seen)[1])
+
+    def _estimated(self, recording: Recording, train: tuple[int, int], dimension: int, kind: str) -> Lds:
+        z, seen = self._standardise(recording.values[slice(*train)], recording.mask[slice(*train)])
+        left, usable = self._left(z, seen)
+        left = left / self.spread
+        system = subspace_start(left, usable, dimension)
+        carried = self.carried
+        if carried.any() and not (seen | ~np.isfinite(self.means)).all():
+            system, carried, smoothed = carried_expectation_maximisation(
+                system, carried, z / self.spread, seen, ITERATIONS, with_decay=kind == JOINT_DECAY
+            )
+        else:
+            system, _ = expectation_maximisation(system, left, usable, ITERATIONS)
+            smoothed = smoother(system, kalman_filter(system, left, usable))
         # Runs start anywhere in the recording: the first state is any state of the training part.
-        smoothed = smoother(system, kalman_filter(system, left, seen))
         anywhere = smoothed.mean.T @ smoothed.mean / len(left) + smoothed.covariance.mean(axis=0)
-        return replace(model, system=replace(system, m0=np.zeros(dimension), v0=anywhere))
+        return replace(self, carried=carried, system=replace(system, m0=np.zeros(dimension), v0=anywhere))
 
     @property
     def parameters(self) -> int:

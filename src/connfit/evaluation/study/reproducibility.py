@@ -126,7 +126,7 @@ def agreement(group: str, starts: Float[np.ndarray, "K n"], ends: Float[np.ndarr
     if not changes.any():
         return Agreement(
             group, count, seeds, _mean(_pairs(starts)), _ranked(starts), _mean(_pairs(ends)), _ranked(ends),
-            reason="it was not changed by the fit",
+            reason="not changed by the fit",
         )  # fmt: skip
     log, positive = _log_agreement(starts, ends)
     change = _pairs(changes)
@@ -225,8 +225,8 @@ def flat_groups(
         if one.pearson is not None and one.change_pearson is not None:
             ahead = "one frame" if one.frames_ahead == 1 else f"{one.frames_ahead} frames"
             sentences.append(
-                f"Predictions {ahead} ahead correlate {one.pearson:.3f} between seeds, what they predict to change "
-                f"{one.change_pearson:.3f}."
+                f"Between seeds predictions {ahead} ahead correlate at {one.pearson:.3f}, and the changes that they "
+                f"predict at {one.change_pearson:.3f}."
             )
     for one in groups:
         words = one.group.replace("_", " ")

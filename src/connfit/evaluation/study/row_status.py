@@ -113,7 +113,7 @@ def why_identity(real: Connectome, null: Connectome, name: str, weights: str, se
     name
         Of the null.
     weights, seed
-        How strengths start, as in `connfit.models.initial_parameters`.
+        How strengths start, as in `connfit.models.init_params`.
     """
     for key in ("indptr", "indices", "electrical"):
         if not np.array_equal(getattr(real, key), getattr(null, key)):

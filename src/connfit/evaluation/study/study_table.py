@@ -279,16 +279,21 @@ def _why_none(done: Mapping[int, Done], failed: Mapping[int, Failure], status: S
 def _said(family: int, horizons: Sequence[int]) -> dict[str, Any]:
     """How many comparisons there are and how they are allowed for."""
     count = family * len(horizons)
+    allowed = "No row counts here, so that there is no number of comparisons to allow for."
+    if family:
+        allowed = (
+            f"{count} intervals ({family} {'row' if family == 1 else 'rows'} at {len(horizons)} "
+            f"{'horizon' if len(horizons) == 1 else 'horizons'}) at {LEVEL:.0%} each: about {(1 - LEVEL) * count:.1f} "
+            "of them would exclude zero by chance if nothing differed. 'Corrected' intervals have the level "
+            f"{1 - (1 - LEVEL) / family:.2%}, so that those of all rows at one horizon hold together (Bonferroni)."
+        )
     return {
         "rows": family,
         "horizons": list(horizons),
         "count": count,
         "level": LEVEL,
         "text": (
-            f"{count} intervals ({family} rows at {len(horizons)} horizons) at {LEVEL:.0%} each: of so many, about "
-            f"{(1 - LEVEL) * count:.1f} would leave zero out by chance if nothing differed. 'Corrected' intervals have "
-            f"the level {1 - (1 - LEVEL) / max(family, 1):.2%}, so that all {family} rows at one horizon hold together "
-            "(Bonferroni). Intervals are over blocks of time of the test part and over seeds, those of the median unit "
+            f"{allowed} Intervals are over blocks of time of the test part and over seeds, those of the median unit "
             "over units too: they say nothing about other animals. Tests over units take the units of an animal for "
             "independent, which they are not: their p-values are too small to that degree."
         ),

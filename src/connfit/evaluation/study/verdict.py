@@ -51,7 +51,7 @@ def verdict_sentences(table: Mapping[str, Any]) -> list[str]:
     sentences += _recordings(table)
     if len(ours["seeds"]) - len(ours.get("left_out") or ()) < 2:
         sentences.append("One seed only: intervals know nothing of the spread between seeds.")
-    sentences += _bar(table, horizons)
+    sentences += _bar(table, horizons, "the connectome model" if ours.get("counts", True) else "its start")
     sentences += [sentence for h in horizons if (sentence := _at(rows, h))]
     sentences += _disagreements(rows, horizons)
     sentences += _nulls(rows, horizons)
@@ -70,7 +70,7 @@ def _recordings(table: Mapping[str, Any]) -> list[str]:
     return [f"This is a study of {few} of {available} recordings: it says nothing about the rest."]
 
 
-def _bar(table: Mapping[str, Any], horizons: Sequence[int]) -> list[str]:
+def _bar(table: Mapping[str, Any], horizons: Sequence[int], subject: str) -> list[str]:
     """The strongest baseline at each horizon, and how the model stands to it."""
     strongest: Mapping[str, Any] = table.get("strongest") or {}
     sentences, beaten_by = [], False
@@ -89,7 +89,7 @@ def _bar(table: Mapping[str, Any], horizons: Sequence[int]) -> list[str]:
         standing = _standing(difference.get("pooled_outcome"), units.get("outcome"))
         name = _name(_row(table, best["name"]))
         sentences.append(
-            f"{_ahead(h)} the strongest baseline is {name} ({skills}); the connectome model is {standing}: "
+            f"{_ahead(h)} the strongest baseline is {name} ({skills}); {subject} is {standing}: "
             f"{', '.join(said)}."
         )
         beaten_by |= difference.get("pooled_outcome") == "worse" and best["name"] not in NOT_LINEAR

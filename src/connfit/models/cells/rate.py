@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
+from connfit._display import Displayed
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import postsynapses_by_region
 from connfit.errors import ConfigError, one_of
@@ -29,15 +31,15 @@ GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "readout")
     data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout", "junctions", "read_neurons", "correction"],
     meta_fields=["nonlinearity", "electrical", "step_s", "bounds_s", "state_forcing"],
 )
-@dataclass(frozen=True)
-class RateModel:
+@dataclass(frozen=True, repr=False)
+class RateModel(Displayed):
     """Leaky rate neurons on a connectome.
 
     ``r_i(t) = α_i r_i(t-1) + (1-α_i) f(x_i(t))``, ``α_i = exp(-Δt/τ_i)``,
     ``x_i(t) = Σ_j s_ij |w_ij| r_j(t-1) + b_i + relu(Σ_k E_ik u_k(t-1))``, ``y_k(t) = Σ_j C_kj r_j(t)``.
 
-    Build it with `RateModel.of`. Parameters are separate (`connfit.models.init.initial`): a dictionary of
-    `weights` [M] (magnitudes, ≥ 0) or, after `connfit.models.share_strengths`, `gains` [G] (≥ 0),
+    Build it with `RateModel.from_connectome`. Parameters are separate (`connfit.models.init.initial`): a dictionary of
+    `weights` [M] (magnitudes, ≥ 0) or, after `connfit.models.tie_weights`, `gains` [G] (≥ 0),
     `log_time_constants` [N] (natural log of seconds), `bias` [N],
     `drive` ([N, P] dense or one per anatomical pair) and, if learned, `readout` [P, N].
 
@@ -77,7 +79,7 @@ class RateModel:
     state_forcing: float = 0.0
 
     @classmethod
-    def of(
+    def from_connectome(
         cls,
         connectome: Connectome,
         readout: Readout,
@@ -171,6 +173,19 @@ class RateModel:
             correction=correction,
             state_forcing=float(state_forcing),
         )
+
+    def _display(self) -> tuple[str, Mapping[str, str]]:
+        drive = "none" if self.drive is None else "dense" if isinstance(self.drive, DenseMap) else "anatomical"
+        return "RateModel", {
+            "neurons": f"{self.neurons:,}",
+            "connections": f"{self.connections:,}",
+            "units": str(self.units),
+            "learned": ", ".join(self.groups),
+            "drive": drive,
+            "nonlinearity": self.nonlinearity,
+            "step": f"{self.step_s:.4g} s",
+            "state forcing": f"{self.state_forcing:g}",
+        }
 
     @property
     def neurons(self) -> int:

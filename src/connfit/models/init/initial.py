@@ -15,7 +15,7 @@ from connfit.models.init.starting_weights import WEIGHTS
 from connfit.models.readout import Readout
 
 
-def initial_parameters(
+def init_params(
     model: RateModel,
     connectome: Connectome,
     readout: Readout,
@@ -38,7 +38,7 @@ def initial_parameters(
         `"counts"`: magnitudes proportional to synapse counts. `"input_fraction"`: to a connection's
         share of the synapses onto its postsynaptic neuron. `"truncated_normal"`: |x| of a normal
         truncated at two standard deviations of sqrt(2 / mean inputs per neuron) / 0.8796. Not used if the model has
-        gains (`connfit.models.share_strengths`): these start at 1.
+        gains (`connfit.models.tie_weights`): these start at 1.
     spectral_radius
         Scale the signed matrix to this largest absolute eigenvalue; None leaves it unscaled.
     weight_spread
@@ -86,7 +86,7 @@ def initial_parameters(
 
 
 def begin(model: RateModel, drive_start: str, given: StartConditions) -> Params:
-    """Return parameters before training under conditions that are checked here; see `initial_parameters`.
+    """Return parameters before training under conditions that are checked here; see `init_params`.
 
     Raises
     ------

@@ -109,7 +109,7 @@ def regression_start(
     time_constant_s
         Time constant of all neurons if there is a drive, and of hidden neurons without `hidden_time_constants_s`.
     hidden_time_constants_s, seed
-        See `connfit.models.initial_parameters`.
+        See `connfit.models.init_params`.
     own_shrinkage
         Share of the way from least squares to persistence by which each unit's own past is drawn, at least 0 and below
         1. Recordings drift, and least squares takes the training mean for where all units return to.

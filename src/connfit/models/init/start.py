@@ -43,7 +43,7 @@ class StartConditions:
     time_constant_s
         In seconds, within the bounds of the model.
     weights, spectral_radius, weight_spread, hidden_time_constants_s, mean_activity, seed
-        See `connfit.models.initial_parameters`.
+        See `connfit.models.init_params`.
     options
         Of the start, of its class of options; None: their defaults.
     fitted

@@ -54,7 +54,7 @@ WEIGHTS: Registry[StartingWeights] = Registry(
 
 
 def initial_magnitudes(connectome: Connectome, weights: str, *, seed: int = 0) -> Float[np.ndarray, "M"]:
-    """Return magnitudes [M] before scaling, in the default float type of JAX; see `initial_parameters`."""
+    """Return magnitudes [M] before scaling, in the default float type of JAX; see `init_params`."""
     return WEIGHTS.find(weights).magnitudes(connectome, seed).astype(jnp.result_type(float))
 
 
@@ -101,7 +101,7 @@ def start_magnitudes(
     model
         A model with free magnitudes, of this connectome.
     weights, spectral_radius, seed
-        As in `initial_parameters`.
+        As in `init_params`.
     """
     magnitudes = jnp.asarray(initial_magnitudes(connectome, weights, seed=seed), jnp.result_type(float))
     magnitudes = model.project({"weights": magnitudes})["weights"]

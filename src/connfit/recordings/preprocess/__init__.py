@@ -24,7 +24,7 @@ from connfit.recordings.preprocess.sampling import select, to_substeps
 from connfit.recordings.preprocess.scaling import scale, unscale, unscale_values
 
 
-def apply_steps(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Recording:
+def preprocess(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Recording:
     """Apply preprocessing steps in order.
 
     Parameters
@@ -54,10 +54,10 @@ def apply_steps(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Rec
 __all__ = [
     "STEPS",
     "Step",
-    "apply_steps",
     "deconvolve",
     "delta_f_over_f",
     "high_pass",
+    "preprocess",
     "remove_bleaching",
     "running_baseline",
     "scale",

@@ -92,7 +92,10 @@ def refuse_units(recording: Recording, bad: ArrayLike, problem: str, fix: str) -
     bad = np.asarray(bad, bool)
     if bad.any():
         names = [recording.units[k] for k in np.flatnonzero(bad)]
-        raise DataError(f"recording {recording.name!r}: {len(names)} units {problem}: {first_ten(names)}", fix=fix)
+        raise DataError(
+            f"recording {recording.name!r}: units that {problem}: {first_ten(names)} ({len(names)} of {len(bad)})",
+            fix=fix,
+        )
 
 
 def number(

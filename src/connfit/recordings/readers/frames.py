@@ -163,7 +163,7 @@ def settle_missing(
     silent = [units[int(k)] for k in np.flatnonzero(~observed.any(axis=0))]
     if silent:
         raise DataError(
-            f"{len(silent)} units have no observed value: {first_ten(silent)}",
+            f"units without any observed value: {first_ten(silent)} ({len(silent)} of {len(units)})",
             path=path,
             fix="Remove these units from the file",
         )

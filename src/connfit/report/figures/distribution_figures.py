@@ -80,7 +80,7 @@ def _before_after(before: np.ndarray, after: np.ndarray, *, quantity: str, unit:
         if len(before) and before.max() <= 1.001 * before.min():
             _cumulative(right, after, quantity, unit, things)
         else:
-            _cloud(right, before, after, low, high)
+            cloud(right, before, after, low, high)
             right.set_xlabel(f"{quantity} before{unit}")
             right.set_ylabel(f"{quantity} after{unit}")
         for axis in (left.xaxis, right.xaxis, right.yaxis):
@@ -120,7 +120,7 @@ def _with_rest(label: str, values: np.ndarray, low: float) -> str:
     return f"{label} ({', '.join(notes)})" if notes else label
 
 
-def _cloud(axes: Axes, before: np.ndarray, after: np.ndarray, low: float, high: float) -> None:
+def cloud(axes: Axes, before: np.ndarray, after: np.ndarray, low: float, high: float) -> None:
     """Before against after on logarithmic axes: points if few, hexagons if many."""
     shown = (before >= low * 0.99) & (after >= low * 0.99)
     x, y = before[shown], after[shown]

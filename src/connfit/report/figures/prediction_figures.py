@@ -87,12 +87,12 @@ def traces(
         for row, (rank, unit) in enumerate(picks):
             data = np.where(mask[:, unit], values[:, unit], np.nan)
             left, right = grid[row]
-            _overlay(left, seconds[shown], data[shown], one_step[shown, unit])
+            overlay(left, seconds[shown], data[shown], one_step[shown, unit])
             name = str(units[unit])
             name = name if len(name) <= 14 else name[:13] + "…"
             left.set_title(f"{rank}: {name}, one step, skill {_number(skill[unit])}", loc="left")
             if deterministic is None:
-                _overlay(right, seconds, data, free_run[:, unit])
+                overlay(right, seconds, data, free_run[:, unit])
                 right.set_title(f"{name}, free run, no noise, r = {_number(correlation[unit])}", loc="left")
             else:
                 _above_simulated(right, seconds, data, free_run[:, unit], deterministic[:, unit])
@@ -106,7 +106,7 @@ def traces(
     return figure
 
 
-def _overlay(axes: Axes, seconds: np.ndarray, data: np.ndarray, prediction: np.ndarray) -> None:
+def overlay(axes: Axes, seconds: np.ndarray, data: np.ndarray, prediction: np.ndarray) -> None:
     """A prediction over the data that it is of."""
     axes.plot(seconds, data, color=DATA, lw=1.0, label="data")
     axes.plot(seconds, prediction, color=MODEL, lw=1.0, alpha=0.9, label="model")
@@ -209,7 +209,19 @@ def connectivities(
 def horizon_skill(
     curves: Mapping[str, Mapping[int, float | None]], *, frame_rate: float | None, floor: float = -1.0
 ) -> Figure:
-    """Skill over persistence against how far ahead is predicted, model and baselines.
+    """Skill over persistence against how far ahead is predicted; arguments as of `draw_horizons`."""
+    with look():
+        figure = new_figure(3.0, 5.6)
+        axes = figure.subplots()
+        if draw_horizons(axes, curves, frame_rate=frame_rate, floor=floor):
+            figure.legend(loc="outside right upper")
+    return figure
+
+
+def draw_horizons(
+    axes: Axes, curves: Mapping[str, Mapping[int, float | None]], *, frame_rate: float | None, floor: float = -1.0
+) -> bool:
+    """Draw skill over persistence against how far ahead is predicted; False where there is nothing to draw.
 
     Parameters
     ----------
@@ -219,58 +231,54 @@ def horizon_skill(
     frame_rate
         Hz; None where recordings differ, then the axis is in frames.
     """
-    with look():
-        figure = new_figure(3.0, 5.6)
-        axes = figure.subplots()
-        names = tuple(name for name in curves if name not in ("model", "at initialisation"))
-        horizons = sorted({h for curve in curves.values() for h in curve})
-        low, clipped = 0.0, 0
-        for number, (name, curve) in enumerate(curves.items()):
-            points = [(h, value) for h, value in sorted(curve.items()) if value is not None]
-            if not points:
-                continue
-            if name in _OWN_STYLE:
-                colour, marker, line, width = _OWN_STYLE[name]
-            else:
-                colour, marker, line, width = colour_of(name, names), MARKERS[number % len(MARKERS)], "-", 1.2
-                line = line_of(name, names)
-            x, y = np.array([p[0] for p in points]), np.array([p[1] for p in points])
-            axes.plot(
-                x,
-                np.maximum(y, floor),
-                ls=line,
-                color=colour,
-                marker=marker,
-                ms=4.5,
-                lw=width,
-                label=pretty(name),
-                clip_on=False,
-                zorder=3,
-            )
-            low = min(low, float(np.maximum(y, floor).min()))
-            for at, value in points:
-                if value < floor:
-                    # One row of numbers for each curve, or they would cover each other.
-                    offset = (0, -5 - 9 * clipped)
-                    text = f"{value:.3g}".replace("-", "−")
-                    style = {"ha": "center", "va": "top", "color": colour, "fontsize": 7}
-                    axes.annotate(text, (at, floor), offset, textcoords="offset points", **style)
-            clipped += any(value < floor for _, value in points)
-        axes.axhline(0, color="#555555", lw=0.8, zorder=1)
-        if len(axes.get_lines()) > 1:
-            figure.legend(loc="outside right upper")
+    names = tuple(name for name in curves if name not in ("model", "at initialisation"))
+    horizons = sorted({h for curve in curves.values() for h in curve})
+    low, clipped = 0.0, 0
+    for number, (name, curve) in enumerate(curves.items()):
+        points = [(h, value) for h, value in sorted(curve.items()) if value is not None]
+        if not points:
+            continue
+        if name in _OWN_STYLE:
+            colour, marker, line, width = _OWN_STYLE[name]
         else:
-            axes.text(0.5, 0.6, "no horizon could be scored", transform=axes.transAxes, ha="center", color="#555555")
-        axes.set_xscale("log")
-        axes.set_xticks(horizons, [str(h) for h in horizons])
-        axes.minorticks_off()
-        axes.set_xlabel("frames ahead")
-        axes.set_ylabel("skill over persistence")
-        top = max(0.05, *(y for curve in curves.values() for y in curve.values() if y is not None), 0.0)
-        axes.set_ylim(low - (0.03 + 0.055 * clipped) * (top - low), top + 0.05 * (top - low))
-        if frame_rate:
-            axes.set_xlabel(f"frames ahead (one frame is {1 / frame_rate:.3g} s)")
-    return figure
+            colour, marker, line, width = colour_of(name, names), MARKERS[number % len(MARKERS)], "-", 1.2
+            line = line_of(name, names)
+        x, y = np.array([p[0] for p in points]), np.array([p[1] for p in points])
+        axes.plot(
+            x,
+            np.maximum(y, floor),
+            ls=line,
+            color=colour,
+            marker=marker,
+            ms=4.5,
+            lw=width,
+            label=pretty(name),
+            clip_on=False,
+            zorder=3,
+        )
+        low = min(low, float(np.maximum(y, floor).min()))
+        for at, value in points:
+            if value < floor:
+                # One row of numbers for each curve, or they would cover each other.
+                offset = (0, -5 - 9 * clipped)
+                text = f"{value:.3g}".replace("-", "−")
+                style = {"ha": "center", "va": "top", "color": colour, "fontsize": 7}
+                axes.annotate(text, (at, floor), offset, textcoords="offset points", **style)
+        clipped += any(value < floor for _, value in points)
+    axes.axhline(0, color="#555555", lw=0.8, zorder=1)
+    drawn = len(axes.get_lines()) > 1
+    if not drawn:
+        axes.text(0.5, 0.6, "no horizon could be scored", transform=axes.transAxes, ha="center", color="#555555")
+    axes.set_xscale("log")
+    axes.set_xticks(horizons, [str(h) for h in horizons])
+    axes.minorticks_off()
+    axes.set_xlabel("frames ahead")
+    axes.set_ylabel("skill over persistence")
+    top = max(0.05, *(y for curve in curves.values() for y in curve.values() if y is not None), 0.0)
+    axes.set_ylim(low - (0.03 + 0.055 * clipped) * (top - low), top + 0.05 * (top - low))
+    if frame_rate:
+        axes.set_xlabel(f"frames ahead (one frame is {1 / frame_rate:.3g} s)")
+    return drawn
 
 
 def loss_history(

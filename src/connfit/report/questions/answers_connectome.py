@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from connfit.config import AUTO
 from connfit.models.init.starting_weights import WEIGHTS
 from connfit.report.questions.answers_prediction import TEST, ask, listed
 from connfit.report.questions.evidence import Answer, Evidence, escaped
 from connfit.report.questions.study_evidence import CONNECTOME, FULL, StudyEvidence
+from connfit.report.sections.training_status import counted_parameters, is_untrained
 
 MEASURED = "questions.json#/measured"
 
@@ -74,13 +76,15 @@ def regions_alone(e: Evidence) -> Answer:
 
 def the_drive(e: Evidence) -> Answer:
     """Parameters of the drive, how often it goes where the unit has no neuron, and its removal."""
-    drive, every = "#/parameters/drive", [f"#/parameters/{group}" for group in e.get("#/parameters") or {}]
+    of = f"#/{counted_parameters(e.documents['metrics.json'])}"
+    drive, every = f"{of}/drive", [f"{of}/{group}" for group in e.get(of) or {}]
+    fitted = "parameters, none of them trained" if is_untrained(e.documents["metrics.json"]) else "fitted parameters"
     if not e.has(drive):
         return e.answer("not answerable", "Numbers of parameters were not recorded.")
     study = StudyEvidence(e)
     rows = [name for name in ("no_drive", "anatomical_drive", "dense_drive") if study.key(name)]
     said = [
-        f"The drive has {e.say(drive)} of the {e.say(*every, how='sum')} fitted parameters."
+        f"The drive has {e.say(drive)} of the {e.say(*every, how='sum')} {fitted}."
         if e.get(drive)
         else "The model has no fitted drive."
     ]
@@ -102,6 +106,8 @@ def the_drive(e: Evidence) -> Answer:
 def why_learn_strengths(e: Evidence) -> Answer:
     """Strengths fixed to counts, started from counts, and free."""
     start = e.get("config.json#/model/weights")
+    if start == AUTO:
+        start = e.get("record.json#/recipe/chosen/weights")
     said = []
     if start is not None:
         learned = "were learned" if (e.get("#/parameters/weights") or 0) > 0 else "stayed there"

@@ -8,7 +8,7 @@ from connfit.report.questions.answers_prediction import ask
 from connfit.report.questions.evidence import Answer, Evidence
 from connfit.report.questions.study_evidence import FULL, StudyEvidence
 from connfit.report.run_files import ANALYSIS, RECOVERY, STUDY
-from connfit.report.sections.training_status import is_untrained
+from connfit.report.sections.training_status import counted_parameters, is_untrained
 from connfit.report.wording import joined_span, listed
 
 ANALYSE = "connfit analyze DIR"
@@ -17,7 +17,8 @@ RECOVER = "connfit recover --out DIR/recovery"
 
 def determined_directions(e: Evidence) -> Answer:
     """Parameters against observations."""
-    groups = [f"#/parameters/{group}" for group in e.get("#/parameters") or {}]
+    of = f"#/{counted_parameters(e.documents['metrics.json'])}"
+    groups = [f"{of}/{group}" for group in e.get(of) or {}]
     seen = "#/observations/train"
     if not groups or not e.get(seen):
         return e.answer("not answerable", "Numbers of parameters and observations were not recorded.")

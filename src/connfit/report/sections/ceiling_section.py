@@ -17,6 +17,9 @@ from connfit.report.sections.comparison import number, pretty
 LIMIT = -1.0
 """Skill below which a unit is drawn at the edge."""
 
+LEAST_SHARE = -10.0
+"""Share of a ceiling below which how far below says nothing."""
+
 _NAMES = {"model": "model", "at_initialisation": "at initialisation"}
 
 
@@ -112,10 +115,16 @@ def _ceilings(ceiling: Mapping[str, Any]) -> list[str]:
         limits.update({_frames(h): one for h, one in (ceiling.get("horizon") or {}).items() if h != "1"})
     fc = ceiling.get("fc") or {}
     if fc.get("ceiling") is not None:
-        limits["FC of free runs"] = {"value": fc["ceiling"], "low": fc.get("ceiling_in_order"), "high": fc["ceiling"]}
+        # The ceiling from dealt blocks is the upper one; drift that halves share by chance does not raise it.
+        low = fc.get("ceiling_in_order")
+        low = None if low is None else min(low, fc["ceiling"])
+        limits["FC of free runs"] = {"value": fc["ceiling"], "low": low, "high": fc["ceiling"]}
     blocks: list[str] = []
     if ceiling.get("reason"):
         blocks.append(page.paragraph(f"There is no ceiling of skill: {ceiling['reason']}."))
+    if ceiling.get("lacking"):
+        told = "; ".join(f"{name}: {why}" for name, why in ceiling["lacking"].items())
+        blocks.append(page.paragraph(f"Recordings without a ceiling of skill, and not in its mean: {told}."))
     for key, text in (fc.get("reasons") or {}).items():
         if key == "ceiling":
             blocks.append(page.paragraph(f"Ceiling of FC: {text}."))
@@ -233,6 +242,8 @@ def _range(one: Mapping[str, Any]) -> str:
 
 
 def _percent(share: float | None) -> str:
+    if share is not None and share < LEAST_SHARE:
+        return f"below {100 * LEAST_SHARE:.0f} %".replace("-", "−")
     return number(None) if share is None else f"{100 * share:.0f} %".replace("-", "−")
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from connfit.evaluation.free_run import OTHERS_RESIDUALS
 from connfit.evaluation.held_out import OWN
-from connfit.report.sections.training_status import is_untrained
+from connfit.report.sections.training_status import counted_parameters, is_untrained
 from connfit.report.wording import capital, first_of, listed, number, pretty
 
 MODEL = "model"
@@ -230,10 +230,12 @@ def shortly(rows: list[Row]) -> str:
 
 def observations_in_words(metrics: Mapping[str, Any]) -> str:
     """How many parameters stand against how many observations, with the ratio in words."""
-    parameters = sum((metrics.get("parameters") or {}).values())
-    observed = (metrics.get("observations") or {}).get("train")
-    if not parameters or not observed:
+    groups = metrics.get(counted_parameters(metrics))
+    parameters, observed = sum((groups or {}).values()), (metrics.get("observations") or {}).get("train")
+    if groups is None or not observed:
         return "Numbers of parameters and observations were not recorded."
+    if not parameters:
+        return f"The fit had no parameter to learn, and {observed:,} observations in the training part."
     none = ", none of them trained," if is_untrained(metrics) else ""
     text = f"{parameters:,} parameters{none} for {observed:,} observations in the training part"
     ratio = parameters / observed

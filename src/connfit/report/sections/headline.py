@@ -19,6 +19,10 @@ FAR = 10
 """The horizon that headlines name beside one frame, or the longest below it that was scored."""
 
 
+DRIFT_STEPS = frozenset({"high_pass", "running_baseline", "remove_bleaching"})
+"""Steps of preprocessing that remove drift."""
+
+
 @dataclass(frozen=True)
 class Side:
     """The model beside the strongest baseline by one measure.
@@ -120,6 +124,9 @@ def advice(config: Mapping[str, Any] | None = None) -> str:
         tries = ["more animals (`--recording all`) or more frames"]
     if fewer:
         tries.append(f"fewer free parameters ({', '.join(fewer)})")
+    steps = {step.get("step") for step in data.get("preprocess") or []}
+    if data and not steps & DRIFT_STEPS:
+        tries.append("the step `high_pass`, where recordings drift out of the range of their training part")
     by_hand = [f"`model.{name}`" for name in FALLBACK if model.get(name, AUTO) != AUTO]
     if (config or {}).get("train", {}).get("learning_rate", AUTO) != AUTO:
         by_hand.append("`train.learning_rate`")
@@ -135,7 +142,8 @@ def units_in_words(side: Side) -> str:
     """How many units the model predicts better than the baseline, with the test; empty where that is not known."""
     if side.units is None or side.better is None or side.baseline is None:
         return ""
-    return f"{side.better:,} of {side.units:,} units better than {pretty(side.baseline)}{p_in_words(side.p)}"
+    counted = f"{side.better:,} of {side.units:,} {'unit' if side.units == 1 else 'units'}"
+    return f"{counted} better than {pretty(side.baseline)}{p_in_words(side.p)}"
 
 
 def p_in_words(p: float | None) -> str:

@@ -64,8 +64,9 @@ def array_limits(measured: Mapping[str, Any]) -> list[str]:
     if outside and outside["value"] >= MANY_OUTSIDE:
         told = _shares(outside["recordings"], MANY_OUTSIDE)
         found.append(
-            f"Values outside the range that their units had in training: {told}. There the model was fitted to nothing "
-            "alike."
+            f"Values outside the range that their units had in training: {told}. The model was fitted to nothing like "
+            "them: what goes beyond the range is predicted to stay, as by persistence. Where that is drift and no "
+            "signal, remove it with the step `high_pass` of `data.preprocess`."
         )
     reach = measured.get("values_below_reach")
     if reach and reach["value"] >= 0.01:

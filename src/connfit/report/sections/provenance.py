@@ -10,7 +10,7 @@ from typing import Any
 from connfit.report import page
 from connfit.report.run_files import RunFiles
 from connfit.report.sections.comparison import observations_in_words
-from connfit.report.sections.training_status import is_untrained
+from connfit.report.sections.training_status import counted_parameters, is_untrained
 from connfit.report.wording import first_of
 
 _EVERYTHING_ELSE = {
@@ -57,7 +57,7 @@ def fitted(run: RunFiles) -> list[str]:
 
 def counts(metrics: Mapping[str, Any]) -> list[str]:
     """Fitted parameters by group beside observed values by part."""
-    parameters, observations = metrics.get("parameters") or {}, metrics.get("observations") or {}
+    parameters, observations = metrics.get(counted_parameters(metrics)) or {}, metrics.get("observations") or {}
     observed = observations.get("train")
     rows = [[_words(group), f"{count:,}", _per(count, observed)] for group, count in parameters.items()]
     fitted = "parameters, not trained" if is_untrained(metrics) else "fitted parameters"

@@ -15,7 +15,7 @@ from connfit.report.sections.comparison import INITIAL, MODEL, comparison, verdi
 from connfit.report.sections.gradient_section import main_group
 from connfit.report.sections.headline import Contest, contests, headline, p_in_words
 from connfit.report.sections.questions_section import STATUSES
-from connfit.report.sections.training_status import UNTRAINED, is_untrained
+from connfit.report.sections.training_status import UNTRAINED, counted_parameters, is_untrained
 from connfit.report.wording import first_of, frames_ahead, number, pretty, span, with_interval
 
 Fact = tuple[str, str, str]
@@ -144,7 +144,7 @@ def _units(metrics: Mapping[str, Any], each: Sequence[Contest]) -> list[Fact]:
 
 
 def _parameters(metrics: Mapping[str, Any]) -> list[Fact]:
-    parameters = sum((metrics.get("parameters") or {}).values())
+    parameters = sum((metrics.get(counted_parameters(metrics)) or {}).values())
     observed = (metrics.get("observations") or {}).get("train")
     if not parameters or not observed:
         return []

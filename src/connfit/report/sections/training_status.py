@@ -13,6 +13,14 @@ def is_untrained(metrics: Mapping[str, Any]) -> bool:
     return (metrics.get("training") or {}).get("trained") is False
 
 
+def counted_parameters(metrics: Mapping[str, Any]) -> str:
+    """Key of the numbers of parameters that stand against observations: fitted ones, or those a fit could have moved.
+
+    Of a model that was not trained none is fitted, but the question how many there are stays.
+    """
+    return "parameters_available" if is_untrained(metrics) and metrics.get("parameters_available") else "parameters"
+
+
 def model_label(column: str, metrics: Mapping[str, Any]) -> str:
     """Heading of a column of scores; that of the model says where it was not trained."""
     return "model (not trained)" if column == "model" and is_untrained(metrics) else column

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from connfit.errors import ConfigError, one_of
 from connfit.training.learners.learner import Learner, WindowArrays, WindowResult
-from connfit.training.learners.windowed import Windowed, history_error
+from connfit.training.learners.windowed import WindowedLearner, history_error
 
 PRESETS = {
     "d-rtrl": ("neuron", "trace"),
@@ -19,7 +19,7 @@ IMMEDIATE_WINDOW = 1
 """K of `"immediate"`: in a longer window its credit would travel back through each neuron's own state."""
 
 
-def preset(name: str, *, window: int | None = None) -> Windowed:
+def preset(name: str, *, window: int | None = None) -> WindowedLearner:
     """A rule by its name.
 
     Parameters
@@ -42,7 +42,7 @@ def preset(name: str, *, window: int | None = None) -> Windowed:
             "time use credit = 'none' and carry = 'none'"
         )
     steps = IMMEDIATE_WINDOW if name == "immediate" else window
-    return Windowed(window=16 if steps is None else steps, credit=credit, carry=carry)
+    return WindowedLearner(window=16 if steps is None else steps, credit=credit, carry=carry)
 
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
     "Learner",
     "WindowArrays",
     "WindowResult",
-    "Windowed",
+    "WindowedLearner",
     "history_error",
     "preset",
 ]

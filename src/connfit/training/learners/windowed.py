@@ -65,7 +65,7 @@ class WindowedMemory(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Windowed:
+class WindowedLearner:
     """Gradient of the loss of each window of `window` steps.
 
     Parameters

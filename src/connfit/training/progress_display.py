@@ -1,0 +1,108 @@
+"""Progress of a fit in terminals and notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from rich.console import Console
+
+from connfit.training.fit import Progress
+from connfit.training.problem import Job
+
+OnProgress = Callable[[Progress], None]
+OnPrepared = Callable[[Job], None]
+
+
+@contextmanager
+def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
+    """Show a bar with loss, validation skill, ms per step and time left; where nothing can be redrawn, lines.
+
+    Yields
+    ------
+    tuple
+        What is to be called after every window, and once with what is fitted.
+    """
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    # In notebooks a bar is a widget.
+    live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+    bar = Bar(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        console=console, disable=not live,
+    )  # fmt: skip
+    task = bar.add_task("preparing, finding a start", total=None, state="")
+    spoken: set[tuple[str, int]] = set()
+
+    def show(now: Progress) -> None:
+        skill = now.validation_skill
+        before = "" if skill is None else f"  validation skill {skill:+.3f} after the epoch before"
+        state = f"loss {now.loss:.4g}{before}  {now.ms_per_step:.3g} ms/step"
+        done = now.epoch + now.window / now.windows
+        bar.update(
+            task,
+            description=f"{now.phase} epoch {now.epoch + 1}/{now.epochs}",
+            total=now.epochs,
+            completed=done,
+            state=state,
+        )
+        tenth = (now.phase, 10 * now.epoch // max(now.epochs, 1))
+        if not live and tenth not in spoken and now.window == now.windows:
+            spoken.add(tenth)
+            console.print(f"{now.phase} epoch {now.epoch + 1}/{now.epochs}  {state}", highlight=False, soft_wrap=True)
+
+    def announce(job: Job) -> None:
+        brain, counts = job.connectome, job.parameter_counts()
+        surrogate = "SURROGATE " if brain.notes.get("surrogate") else ""
+        console.print(
+            f"{surrogate}{brain.name}: {brain.n:,} neurons, {brain.m:,} connections; "
+            f"{_counted(len(job.cohort.recordings), 'recording')}, {_counted(len(job.cohort.units), 'unit')}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        for name, match in job.matches.items():
+            console.print(f"{name}: {match.report()}", highlight=False, soft_wrap=True)
+        for caution in job.cautions():
+            console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True)
+        if job.recipe.chosen:
+            found = ", ".join(f"{name} {value}" for name, value in job.recipe.chosen.items())
+            console.print(
+                f"start found among {len(job.recipe.candidates)} on {job.recipe.tuned_on}: {found}",
+                highlight=False,
+                soft_wrap=True,
+            )
+        console.print(job.memory().report(), highlight=False, soft_wrap=True)
+        groups = ", ".join(f"{group} {count:,}" for group, count in counts.items() if count)
+        console.print(
+            f"{sum(counts.values()):,} parameters ({groups or 'nothing is trained'}) for "
+            f"{job.observations()['train']:,} training observations (scored: after the warm-up)",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    with bar:
+        yield show, announce
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+@contextmanager
+def default_progress(shown: bool | None = None) -> Iterator[tuple[OnProgress, OnPrepared]]:
+    """Show progress on the error stream.
+
+    Parameters
+    ----------
+    shown
+        Default: in terminals and notebooks, and nowhere else.
+    """
+    console = Console(stderr=True)
+    if shown or (shown is None and (console.is_terminal or console.is_jupyter)):
+        with show_progress(console) as show:
+            yield show
+    else:
+        yield (lambda now: None), (lambda job: None)
