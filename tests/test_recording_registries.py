@@ -70,10 +70,15 @@ def test_defaults_and_what_a_recipe_may_choose_are_registered() -> None:
         assert searched <= set(FALLBACK) and set(start.only_here) <= set(start.options.__struct_fields__)
 
 
-def test_noise_is_white_unless_a_step_says_that_it_colours_it() -> None:
+def test_steps_say_whether_they_colour_noise_or_remove_drift() -> None:
     coloured = {name for name in STEPS if coloured_by([{"step": name}]) == name}
     assert coloured == {"deconvolve", "smooth", "to_substeps"}
     assert coloured_by([{"step": "of a dataset"}, {"step": "scale"}]) is None
+    assert {name for name in STEPS if STEPS[name].removes_drift} == {
+        "high_pass",
+        "running_baseline",
+        "remove_bleaching",
+    }
 
 
 def row(text: str, first: str) -> str:

@@ -67,7 +67,9 @@ def high_pass(
     return finish(recording, filtered, "high_pass", options, looks_ahead=True)
 
 
-STEPS.register(Step(name="high_pass", label="Butterworth filter that removes drift", apply=high_pass))
+STEPS.register(
+    Step(name="high_pass", label="Butterworth filter that removes drift", apply=high_pass, removes_drift=True)
+)
 
 
 def smooth(

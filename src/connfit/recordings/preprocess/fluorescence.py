@@ -77,7 +77,11 @@ def running_baseline(recording: Recording, *, window_s: float, percentile: float
     return finish(recording, values - base, "running_baseline", {"window_s": window_s, "percentile": percentile})
 
 
-STEPS.register(Step(name="running_baseline", label="subtraction of a running percentile", apply=running_baseline))
+STEPS.register(
+    Step(
+        name="running_baseline", label="subtraction of a running percentile", apply=running_baseline, removes_drift=True
+    )
+)
 
 
 def remove_bleaching(recording: Recording, *, mode: str = "subtract") -> Recording:
@@ -128,7 +132,9 @@ def remove_bleaching(recording: Recording, *, mode: str = "subtract") -> Recordi
     )
 
 
-STEPS.register(Step(name="remove_bleaching", label="removal of an exponential decline", apply=remove_bleaching))
+STEPS.register(
+    Step(name="remove_bleaching", label="removal of an exponential decline", apply=remove_bleaching, removes_drift=True)
+)
 
 
 def _running_percentile(

@@ -26,10 +26,13 @@ class Step(Entry):
         options, and it refuses wrong values with a ConfigError.
     colours_noise
         Whether noise that was white in time no longer is.
+    removes_drift
+        Whether slow changes of a recording are gone.
     """
 
     apply: Callable[..., Recording]
     colours_noise: bool = False
+    removes_drift: bool = False
 
     def __call__(self, recording: Recording, options: Mapping[str, Any], *, where: str = "") -> Recording:
         """Apply the step with options that may come from a configuration; `where` they stand is for messages."""
