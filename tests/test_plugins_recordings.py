@@ -102,12 +102,12 @@ first = job.cohort.recordings[0]
 weights, counts = np.asarray(job.params["weights"]) ** 2, job.connectome.counts
 said = {}
 for name, sets in {
-    "level": ["model.start_options={\\"level\\": -1}"],
+    "level": ["model.start_options.level=-1"],
     "option": ["model.start_options={\\"levels\\": 1}"],
     "start": ["model.drive_start=toy_leven"],
     "weights": ["model.weights=nothing"],
     "format": ["data.recording_files.format=toyy"],
-    "reader": ["data.recording_files.options={\\"factors\\": 1}"],
+    "reader": ["data.recording_files.options.factors=1"],
     "step": ["data.preprocess=[{\\"step\\": \\"nothing\\"}]"],
     "rate": ["data.recording_files.frame_rate=2"],
     "both": ["data.recording_files.options={\\"missing\\": \\"mask\\"}"],

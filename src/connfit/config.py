@@ -330,12 +330,15 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         if not equals:
             raise ConfigError(f"--set {assignment}: write it as section.key=value, for example train.epochs=20")
         *sections, last = key.strip().split(".")
-        place = values
+        place, is_open = values, False
         for section in sections:
+            if is_open:
+                place.setdefault(section, {})
+            is_open |= section in _OPEN
             if not isinstance(place.get(section), dict):
                 raise ConfigError(f"--set {assignment}: there is no section {section!r}{_nearest(section, place)}")
             place = place[section]
-        if last not in place and "rate_scale" not in sections:
+        if last not in place and not is_open:
             raise ConfigError(f"--set {assignment}: there is no option {last!r}{_nearest(last, place)}")
         try:
             place[last] = json.loads(text)
@@ -343,6 +346,10 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
             place[last] = text
         config = from_dict(values, source=f"--set {assignment}")
     return config
+
+
+_OPEN = ("rate_scale", "start_options", "options")
+"""Options whose keys are not known here: whoever reads them checks them."""
 
 
 def as_json(value: Any) -> str:

@@ -89,8 +89,7 @@ def _bar(table: Mapping[str, Any], horizons: Sequence[int], subject: str) -> lis
         standing = _standing(difference.get("pooled_outcome"), units.get("outcome"))
         name = _name(_row(table, best["name"]))
         sentences.append(
-            f"{_ahead(h)} the strongest baseline is {name} ({skills}); {subject} is {standing}: "
-            f"{', '.join(said)}."
+            f"{_ahead(h)} the strongest baseline is {name} ({skills}); {subject} is {standing}: {', '.join(said)}."
         )
         beaten_by |= difference.get("pooled_outcome") == "worse" and best["name"] not in NOT_LINEAR
     if beaten_by:
