@@ -12,7 +12,7 @@ import numpy as np
 
 from connfit._registry import read_options
 from connfit._system.heap import return_freed_arrays
-from connfit.config import AUTO, Config, ModelConfig
+from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
 from connfit.connectome.matching import UnitMatch, find_column, match_units
 from connfit.connectome.nulls import make_null
@@ -23,7 +23,7 @@ from connfit.datasets.loading import (
     preprocessing_steps,
     recordings_from_config,
 )
-from connfit.errors import ConfigError, first_ten, one_of
+from connfit.errors import ConfigError, first_ten
 from connfit.models import RateModel, Readout, start_magnitudes, tie_weights
 from connfit.models.base import Params
 from connfit.models.cells.rate import reads_several
@@ -37,7 +37,7 @@ from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
 from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, WindowedLearner
 from connfit.training.memory import MemoryEstimate, estimate_memory
-from connfit.training.recipe import NAMES, Recipe, StartOptions, automatic, find_recipe, tuning_cohort
+from connfit.training.recipe import Recipe, StartOptions, automatic, check_names, find_recipe, tuning_cohort
 from connfit.training.validation import (
     Validation,
     check_parts_scored,
@@ -174,7 +174,7 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
         If data or options are wrong.
     """
     return_freed_arrays()
-    _check_names(config.model)
+    check_names(config.model)
     # Passed on without a name of its own, so that a null connectome takes its place in memory.
     return build(
         config, connectome_from_config(config.data), recordings_from_config(config.data),
@@ -205,7 +205,7 @@ def build(
     ConnfitError
         If data or options are wrong.
     """
-    _check_names(config.model)
+    check_names(config.model)
     if config.data.null is not None:
         connectome = make_null(connectome, config.data.null, config.seed)
     if config.model.readout == "auto":
@@ -346,15 +346,6 @@ def _options_of(start: Start, begun: StartOptions, options: ModelConfig) -> dict
         if name in options.start_options:
             raise ConfigError(f"model.start_options.{name}: give it as model.{name}")
     return {**own, **options.start_options}
-
-
-def _check_names(options: ModelConfig) -> None:
-    """Refuse starts and weights that there are not, before any data is read."""
-    for option, names in NAMES.items():
-        if (name := getattr(options, option)) != AUTO:
-            one_of(f"model.{option}", name, (*names, AUTO))
-    if options.start_options and options.drive_start == AUTO:
-        raise ConfigError("model.start_options are of one start: name it as model.drive_start")
 
 
 def _trained(config: Config, model: RateModel) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from connfit.config import AUTO, FALLBACK, ModelConfig
-from connfit.errors import ConnfitError, DataError
+from connfit.errors import ConfigError, ConnfitError, DataError, one_of
 from connfit.models.init.start import STARTS, Start
 from connfit.models.init.starting_weights import WEIGHTS, StartingWeights
 from connfit.recordings import Parts, Recording
@@ -128,6 +128,15 @@ class Recipe:
 def automatic(options: ModelConfig) -> tuple[str, ...]:
     """Names of the options that say `"auto"`."""
     return tuple(name for name in FALLBACK if getattr(options, name) == AUTO)
+
+
+def check_names(options: ModelConfig) -> None:
+    """Refuse starts and weights that there are not, before any data is read."""
+    for option, names in NAMES.items():
+        if (name := getattr(options, option)) != AUTO:
+            one_of(f"model.{option}", name, (*names, AUTO))
+    if options.start_options and options.drive_start == AUTO:
+        raise ConfigError("model.start_options are of one start: name it as model.drive_start")
 
 
 def find_recipe(
