@@ -220,6 +220,33 @@ def test_without_a_checksum_the_first_download_is_recorded(server: FileServer, t
         checksums.verify(target, file)
 
 
+@pytest.mark.parametrize("content", [CONTENT, OTHER])
+def test_a_file_system_without_links(
+    server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("os.link", refused)
+    file, target = registered(server.serve("a", Served(content))), tmp_path / "a.bin"
+    if content == CONTENT:
+        assert download_file(file, target).read_bytes() == CONTENT and names(tmp_path) == ["a.bin"]
+    else:
+        with pytest.raises(DataError, match="kept as"):
+            download_file(file, target)
+        assert names(tmp_path) == ["a.bin.changed"] and (tmp_path / "a.bin.changed").read_bytes() == OTHER
+
+
+def test_a_damaged_part_never_gets_the_name(server: FileServer, tmp_path: Path) -> None:
+    served = Served(CONTENT)
+    file, target = registered(server.serve("a", served)), tmp_path / "a.bin"
+    with pytest.raises(KeyboardInterrupt):
+        download_file(file, target, watch=Said(interrupt_at=7_000).watch)
+    (tmp_path / "a.bin.part").write_bytes(b"?" + CONTENT[1:7_000])
+    download_file(file, target)
+    assert target.read_bytes() == CONTENT and served.requests == ["", "bytes=7000-", ""]
+
+
 def test_an_md5_counts_where_there_is_no_sha256(server: FileServer, tmp_path: Path) -> None:
     url, md5 = server.serve("a", Served(OTHER)), hashlib.md5(CONTENT).hexdigest()
     with pytest.raises(DataError, match=rf"{md5} \(md5\)"):
@@ -319,10 +346,11 @@ def test_a_killed_process_goes_on(server: FileServer, tmp_path: Path) -> None:
     process.kill()
     process.communicate()
     size = part.stat().st_size
-    assert process.returncode and 0 < size < len(CONTENT) and not target.exists()
+    assert process.returncode and 0 < size < len(CONTENT) and names(tmp_path) == ["a.bin.part", "a.bin.part.json"]
     served.pace_s = 0.0
     download_file(registered(url), target)
     assert target.read_bytes() == CONTENT and served.requests == ["", f"bytes={size}-"]
+    assert names(tmp_path) == ["a.bin"]
 
 
 EVENTS = st.one_of(

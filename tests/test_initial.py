@@ -16,7 +16,7 @@ from connfit.errors import ConfigError
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.models import RateModel, Readout, init_params, persistence_drive, spectral_radius_of
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.init.initial import WEIGHTS, initial_magnitudes
+from connfit.models.init.starting_weights import WEIGHTS, initial_magnitudes
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 

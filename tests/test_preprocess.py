@@ -398,7 +398,7 @@ def test_wrong_steps_say_what_is_right(step: object, message: str) -> None:
 
 
 def test_steps_apply_in_order_and_names_are_those_of_the_functions() -> None:
-    assert all(name == function.__name__ for name, function in STEPS.items())
+    assert all(name == step.name == step.apply.__name__ for name, step in STEPS.items())
     got = preprocess(
         made(), [{"step": "high_pass", "cutoff_hz": 0.05}, {"step": "scale"}, {"step": "to_substeps", "substeps": 2}]
     )

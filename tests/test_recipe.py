@@ -18,7 +18,7 @@ from connfit.errors import ConfigError, DataError
 from connfit.models.forecaster import ModelForecaster
 from connfit.training.learning_rates import RATES, find_rates, parameter_sizes
 from connfit.training.problem import prepare
-from connfit.training.recipe import BEGIN, GRID, Recipe, automatic, find_recipe
+from connfit.training.recipe import BEGIN, GRID, NAMES, Recipe, automatic, find_recipe
 from connfit.training.runs import load_fit, load_job, start
 from connfit.training.validation import Validation, validate
 
@@ -43,7 +43,7 @@ def job(own):
 
 
 def test_defaults_leave_the_start_to_the_recipe():
-    assert set(automatic(ModelConfig())) == set(FALLBACK) == set(GRID) == set(FIXED)
+    assert set(automatic(ModelConfig())) == set(FALLBACK) == {*GRID, *NAMES} == set(FIXED)
 
 
 def test_no_dataset_brings_options_of_the_model_or_rates():

@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connfit.config import DataConfig, FileRecordings
-from connfit.datasets.loading import preprocessing_steps, read_recording, recordings_from_config
+from connfit.datasets.loading import preprocessing_steps, recordings_from_config
 from connfit.errors import ConfigError, ConnfitError, DataError
 from connfit.recordings import Recording
+from connfit.recordings.readers import read_recording
 from connfit.recordings.readers.frames import frame_times
 
 FRAMES, RATE = 40, 2.0
@@ -345,6 +346,18 @@ def test_hdf5_stated_rate_must_agree(tmp_path: Path) -> None:
         file.attrs["sampling_rate_hz"] = 3.0
     with pytest.raises(DataError, match=r"r\.h5.*frame times give 2 Hz"):
         read(path)
+
+
+def test_options_of_a_reader_and_its_format_reach_it_from_a_configuration(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "r.data")
+    files = FileRecordings(files=(str(path),), format="hdf5", options={"values": "zscore"})
+    (got,) = recordings_from_config(DataConfig(recording_files=files, preprocess=()))
+    assert got.kind == "zscore"
+    np.testing.assert_allclose(got.values, 2 * VALUES)
+    with pytest.warns(UserWarning, match=r"r\.data: data\.recording_files\.kind = 'rate' is not used"):
+        recordings_from_config(
+            DataConfig(recording_files=FileRecordings(files=(str(path),), format="hdf5", kind="rate"))
+        )
 
 
 def test_nwb_series_and_units(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from connfit.connectome.matching import match_units
     from connfit.connectome.nulls import make_null
     from connfit.connectome.tables import connectome_from_tables
-    from connfit.datasets.loading import list_datasets, load_connectome, load_recording, load_recordings, read_recording
+    from connfit.datasets.loading import list_datasets, load_connectome, load_recording, load_recordings
     from connfit.errors import ConnfitError
     from connfit.evaluation.compare_fits import compare
     from connfit.evaluation.evaluate_run import evaluate_run
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
     from connfit.recordings.cohort import Cohort
     from connfit.recordings.preprocess import preprocess
+    from connfit.recordings.readers import read_recording
     from connfit.recordings.recording import Parts, Recording
     from connfit.report import plot, write_report
     from connfit.training.fit import train
@@ -124,7 +125,7 @@ _HOME = {
     "prepare_fit": "connfit.training.fit_brain",
     "preprocess": "connfit.recordings.preprocess",
     "preset": "connfit.training.learners",
-    "read_recording": "connfit.datasets.loading",
+    "read_recording": "connfit.recordings.readers",
     "resume": "connfit.training.runs",
     "start_magnitudes": "connfit.models",
     "tie_weights": "connfit.models",

@@ -126,12 +126,14 @@ class TableConnectome(_Section, frozen=True):
 
 
 class FileRecordings(_Section, frozen=True):
-    """Recordings of the user's own."""
+    """Recordings of the user's own; `format` and `options` are a reader's (`connfit.recordings.readers`)."""
 
     files: tuple[str, ...]
+    format: str = "auto"
     frame_rate: Positive | None = None
     kind: str = "dff"
     missing: Literal["error", "mask"] = "error"
+    options: dict[str, Any] = {}
 
 
 class DataConfig(_Section, frozen=True):
@@ -178,13 +180,14 @@ class ModelConfig(_Section, frozen=True):
     state_forcing: StateForcing | Auto = "auto"
     strengths: Literal["free", "fixed", "gain_per_neuron", "gain_per_type_pair"] = "free"
     type_column: str = "type"
-    weights: Literal["auto", "counts", "input_fraction", "truncated_normal"] = "auto"
+    weights: str = AUTO
     weight_spread: NotNegative = 0.0
     spectral_radius: Positive | None = 0.1
     time_constant_frames: Positive | Auto = "auto"
     hidden_time_constant_frames: tuple[float, float] | None = (0.5, 10.0)
     time_constant_bounds_frames: tuple[float, float] = (0.2, 50.0)
-    drive_start: Literal["auto", "persistence", "regression", "zero"] = "auto"
+    drive_start: str = AUTO
+    start_options: dict[str, Any] = {}
     own_shrinkage: Share | Auto = "auto"
     drive_ridge: NotNegative | Auto | None = "auto"
     bias_start: Literal["balanced", "zero"] = "balanced"
@@ -350,7 +353,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     return config
 
 
-_OPEN = ("rate_scale", "null_options", "baseline_options")
+_OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "options")
 """Options whose keys are not known here: whoever reads them checks them."""
 
 

@@ -135,6 +135,7 @@ class Resumer:
         """Request until everything is here, and put it at `output_file`."""
         import requests
 
+        Path(output_file).unlink()  # Made by pooch, and left behind by a process that is killed.
         failures, most, answered = 0, self.part.size, False
         with requests.Session() as session:
             while True:

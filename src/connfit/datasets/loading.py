@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from connfit.config import DataConfig
+from connfit.config import DataConfig, FileRecordings
 from connfit.connectome import Connectome
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.given_data import OWN_FILES, prepare_recordings, saved_connectome, saved_recordings
 from connfit.datasets.registry import DATASETS, get_dataset
-from connfit.errors import ConfigError, DataError, one_of
+from connfit.errors import ConfigError, one_of
 from connfit.recordings import Recording
+from connfit.recordings.keyword_options import checked_options
 from connfit.recordings.preprocess import preprocess
-from connfit.recordings.readers.hdf5 import read_hdf5_recording
-from connfit.recordings.readers.nwb import read_nwb_recording
-from connfit.recordings.readers.text import read_csv_recording, read_npz_recording
+from connfit.recordings.readers import find_reader
 
-READERS: Mapping[str, Callable[..., Recording]] = {
-    "csv": read_csv_recording,
-    "npz": read_npz_recording,
-    "hdf5": read_hdf5_recording,
-    "nwb": read_nwb_recording,
-}
 _CONNECTOME_OPTIONS = (
     "variant", "scale", "order", "min_synapses", "sign_rule", "unknown_transmitter", "electrical", "self_connections",
 )  # fmt: skip
-_ENDINGS = {".csv": "csv", ".csv.gz": "csv", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5", ".nwb": "nwb"}
 
 
 def list_datasets() -> tuple[str, ...]:
@@ -106,7 +97,7 @@ def load_connectome(name: str, **options: Any) -> Connectome:
     if slash:
         options = {"variant": variant, **options}
     load = _function(reader)
-    return load(**_checked(load, options, f"dataset {dataset}"))
+    return load(**checked_options(load, options, f"dataset {dataset}", skip=0))
 
 
 def load_recording(name: str, **options: Any) -> Recording:
@@ -134,7 +125,7 @@ def load_recording(name: str, **options: Any) -> Recording:
         raise ConfigError(f"dataset {dataset!r} has no recordings{f'; those of {source!r} suit it' if source else ''}")
     one_of("recording", name, [f"{dataset}/{one}" for one in known])
     load = _function(reader)
-    return load(uid, **_checked(load, options, f"dataset {dataset}", without=("uid",)))
+    return load(uid, **checked_options(load, options, f"dataset {dataset}"))
 
 
 def load_recordings(dataset: str, which: str | Sequence[str] = "all", **options: Any) -> tuple[Recording, ...]:
@@ -177,39 +168,6 @@ def recording_names(dataset: str, which: Sequence[str] = ()) -> tuple[str, ...]:
     if len(set(full)) != len(full):
         raise ConfigError(f"a recording is named twice: {', '.join(full)}")
     return full
-
-
-def read_recording(path: str | Path, format: str = "auto", **options: Any) -> Recording:
-    """Read a recording from a file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    format
-        `"csv"`, `"npz"`, `"hdf5"`, `"nwb"`, or `"auto"`: by the file name's ending.
-    **options
-        Of the reader, for example `frame_rate` (Hz) or `missing`.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be used.
-    ConfigError
-        If the reader has no such option.
-    """
-    path = Path(path)
-    if format == "auto":
-        ending = next((one for one in sorted(_ENDINGS, key=len, reverse=True) if path.name.lower().endswith(one)), None)
-        if ending is None:
-            raise DataError(
-                "the format is not known by this file name",
-                path=path,
-                fix=f"Name it with format = one of {', '.join(READERS)}",
-            )
-        format = _ENDINGS[ending]
-    reader = READERS[one_of("format", format, READERS)]
-    return reader(path, **_checked(reader, options, f"reader {format}", without=("path",)))
 
 
 def connectome_from_config(config: DataConfig) -> Connectome:
@@ -334,7 +292,7 @@ def _read_files(config: DataConfig) -> tuple[Recording, ...]:
         raise ConfigError("data.recordings and data.recording_files are both set: keep one")
     if not files.files:
         raise ConfigError("data.recording_files.files is empty: name at least one file")
-    return tuple(_read_with(path, files.frame_rate, files.kind, files.missing) for path in files.files)
+    return tuple(_read_file(path, files) for path in files.files)
 
 
 def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
@@ -367,29 +325,27 @@ def _recording_options(config: DataConfig, name: str) -> dict[str, Any]:
     return _given(config, ["scale"]) if name.startswith("fly-surrogate/") else {}
 
 
-def _read_with(path: str, frame_rate: float | None, kind: str, missing: str) -> Recording:
-    """Read a file with those of the options that its reader has."""
-    options = {"frame_rate": frame_rate, "kind": kind, "missing": missing}
-    ending = next((one for one in sorted(_ENDINGS, key=len, reverse=True) if path.lower().endswith(one)), None)
-    if ending is not None and _ENDINGS[ending] == "hdf5":
-        options = {"frame_rate": frame_rate, "missing": missing}
-    return read_recording(path, **options)
+def _read_file(path: str, config: FileRecordings) -> Recording:
+    """Read a file with the options of a configuration; one that is set and that its reader lacks is an error.
+
+    Except for what the values are: a reader without the option `kind` is told that by the file.
+    """
+    reader, defaults = find_reader(path, config.format), FileRecordings(files=())
+    options = dict(config.options)
+    for name in ("frame_rate", "kind", "missing"):
+        value = getattr(config, name)
+        if name in options:
+            raise ConfigError(f"data.recording_files.options.{name}: give it as data.recording_files.{name}")
+        if name in reader.options:
+            options[name] = value
+        elif value != getattr(defaults, name) and name == "kind":
+            warnings.warn(f"{path}: data.recording_files.kind = {value!r} is not used; the file says it", stacklevel=2)
+        elif value != getattr(defaults, name):
+            options[name] = value  # Which the reader refuses.
+    return reader(path, **options)
 
 
 def _function(reader: str) -> Callable[..., Any]:
     """The function `module:name`, imported when it is needed."""
     module, _, name = reader.partition(":")
     return getattr(import_module(module), name)
-
-
-def _checked(
-    function: Callable[..., Any], options: Mapping[str, Any], what: str, *, without: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The options, if the function has them all."""
-    allowed = [one for one in inspect.signature(function).parameters if one not in without]
-    for option in options:
-        if option not in allowed:
-            near = get_close_matches(option, allowed, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{what} has no option {option!r}; its options are {', '.join(allowed)}{hint}")
-    return dict(options)

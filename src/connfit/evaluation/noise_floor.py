@@ -27,6 +27,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from connfit.recordings.preprocess import STEPS
+
 MIN_CHANGES = 60
 """Observed changes from one frame to the next below which nothing is estimated for a unit."""
 
@@ -39,9 +41,6 @@ WEIGHTS = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 
 SHARES = np.linspace(0.0, 1.0, 26)
 """Shares of noise in the mean square of changes that are tried."""
-
-COLOURED = ("smooth", "deconvolve", "to_substeps")
-"""Steps of preprocessing after which noise is no longer white in time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +107,8 @@ def noise_floor(values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"],
 
 def coloured_by(steps: Sequence[Mapping[str, Any]]) -> str | None:
     """The first step of a recording's preprocessing after which noise is not white in time; None if there is none."""
-    return next((str(one["step"]) for one in steps if str(one.get("step", "")).startswith(COLOURED)), None)
+    names = (str(record.get("step", "")) for record in steps)
+    return next((name for name in names if name in STEPS and STEPS[name].colours_noise), None)
 
 
 def _profile(changes: Float[np.ndarray, "n p"], seen: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "S p"]:

@@ -2,9 +2,10 @@
 
 from connfit.models.cells.rate import RateModel
 from connfit.models.gains import tie_weights
-from connfit.models.init.initial import init_params, spectral_radius_of, start_magnitudes
+from connfit.models.init.initial import init_params
 from connfit.models.init.persistence_drive import persistence_drive
 from connfit.models.init.regression_start import regression_start
+from connfit.models.init.starting_weights import spectral_radius_of, start_magnitudes
 from connfit.models.readout import Readout
 
 __all__ = [

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from connfit._display import Displayed
+from connfit._registry import read_options
 from connfit._system.heap import return_freed_arrays
 from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
@@ -24,18 +25,20 @@ from connfit.datasets.loading import (
     recordings_from_config,
 )
 from connfit.errors import ConfigError, first_ten
-from connfit.models import RateModel, Readout, init_params, regression_start, start_magnitudes, tie_weights
+from connfit.models import RateModel, Readout, start_magnitudes, tie_weights
 from connfit.models.base import Params
 from connfit.models.cells.rate import reads_several
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import SHARED, untyped_neurons
+from connfit.models.init.initial import begin
+from connfit.models.init.start import STARTS, Start, StartConditions
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
 from connfit.training.learners import RULES, WindowedLearner
 from connfit.training.memory import MemoryEstimate, estimate_memory
-from connfit.training.recipe import Recipe, StartOptions, automatic, find_recipe, tuning_cohort
+from connfit.training.recipe import Recipe, StartOptions, automatic, check_names, find_recipe, tuning_cohort
 from connfit.training.validation import (
     Validation,
     check_parts_scored,
@@ -177,6 +180,7 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     """
     check_pieces(config)
     return_freed_arrays()
+    check_names(config.model)
     # Passed on without a name of its own, so that a null connectome takes its place in memory.
     return build(
         config, connectome_from_config(config.data), recordings_from_config(config.data),
@@ -207,6 +211,7 @@ def build(
     ConnfitError
         If data or options are wrong.
     """
+    check_names(config.model)
     if config.data.null is not None:
         connectome = make_null(connectome, config.data.null, config.seed, config.data.null_options)
     if config.model.readout == "auto":
@@ -304,16 +309,17 @@ def _model_and_start(
     options: ModelConfig, seed: int, connectome: Connectome, cohort: Cohort, readout: Readout
 ) -> tuple[RateModel, Params, dict[str, Any] | None]:
     """The model, its parameters before training, and what a regression for them found."""
-    radius = options.spectral_radius
-    start = StartOptions.of(options)
-    regressed = start.drive_start == "regression"
-    if start.drive_ridge and not regressed:
-        raise ConfigError(
-            f"model.drive_ridge = {start.drive_ridge:g} is of a start by regression, but model.drive_start = "
-            f"{options.drive_start!r}: set one of the two to its default"
-        )
+    begun = StartOptions.of(options)
+    start = STARTS.find(begun.drive_start, "model.drive_start")
+    for other in STARTS.values():
+        for option in other.only_here if other is not start else ():
+            if getattr(options, option):
+                raise ConfigError(
+                    f"model.{option} = {getattr(options, option)!r} is of the start {other.name!r}, but "
+                    f"model.drive_start = {options.drive_start!r}: set one of the two to its default"
+                )
     if cohort.substeps > 1:
-        for option, chosen in {"state_forcing": start.state_forcing, "drive_start": regressed}.items():
+        for option, chosen in {"state_forcing": begun.state_forcing, "drive_start": start.single_steps}.items():
             if chosen:
                 raise ConfigError(
                     f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
@@ -326,45 +332,39 @@ def _model_and_start(
         drive=options.drive,
         nonlinearity=options.nonlinearity,
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
-        state_forcing=start.state_forcing,
+        state_forcing=begun.state_forcing,
     )
-    time_constant_s = start.time_constant_frames / cohort.frame_rate
-    hidden_time_constants_s = _seconds(options.hidden_time_constant_frames, cohort)
-    shared, magnitudes, begin = options.strengths in SHARED, None, None
-    if shared or regressed:
-        radius = None if regressed else radius
-        magnitudes = start_magnitudes(model, connectome, start.weights, spectral_radius=radius, seed=seed)
-    if regressed and magnitudes is not None:
-        begin = regression_start(
-            model,
-            connectome,
-            readout,
-            magnitudes,
-            cohort.training_frames(),
-            time_constant_s=time_constant_s,
-            hidden_time_constants_s=hidden_time_constants_s,
-            drive_ridge=start.drive_ridge,
-            own_shrinkage=start.own_shrinkage,
-            seed=seed,
-        )
-        magnitudes = begin.magnitudes
-    if shared and magnitudes is not None:
-        model = tie_weights(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
-    params = init_params(
-        model,
-        connectome,
-        readout,
-        weights=start.weights,
-        spectral_radius=radius,
+    given = StartConditions(
+        connectome=connectome,
+        readout=readout,
+        weights=begun.weights,
+        spectral_radius=options.spectral_radius,
         weight_spread=options.weight_spread,
-        time_constant_s=time_constant_s,
-        hidden_time_constants_s=hidden_time_constants_s,
-        drive_start=start.drive_start,
+        time_constant_s=begun.time_constant_frames / cohort.frame_rate,
+        hidden_time_constants_s=_seconds(options.hidden_time_constant_frames, cohort),
         mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
-        regression=begin,
         seed=seed,
+        options=read_options(start.options, _options_of(start, begun, options), where="model.start_options"),
     )
-    return model, params, None if begin is None else begin.facts(cohort.units)
+    found = None if start.fit is None else start.fit(model, given, cohort.training_frames())
+    if options.strengths in SHARED:
+        if found is None:
+            radius = options.spectral_radius
+            magnitudes = start_magnitudes(model, connectome, begun.weights, spectral_radius=radius, seed=seed)
+        else:
+            magnitudes = found.magnitudes
+        model = tie_weights(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
+    params = begin(model, start.name, replace(given, fitted=found))
+    return model, params, None if found is None else found.facts(cohort.units)
+
+
+def _options_of(start: Start, begun: StartOptions, options: ModelConfig) -> dict[str, Any]:
+    """Options of a start: those that section `model` has, and the others from `model.start_options`."""
+    own = {name: getattr(begun, name) for name in start.options.__struct_fields__ if hasattr(begun, name)}
+    for name in own:
+        if name in options.start_options:
+            raise ConfigError(f"model.start_options.{name}: give it as model.{name}")
+    return {**own, **options.start_options}
 
 
 def _trained(config: Config, model: RateModel) -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 How states follow what was recorded, what units keep of their own past, and how much of the coupling between units goes
 through the wiring decide more about a fit than training does, and differ between recordings. Options of a configuration
-that say `"auto"` are therefore searched, one or two at a time in the order of `STAGES`, each with the best of those
-before it; a candidate is an untrained model, and its value is what epochs of a fit are compared by
+that say `"auto"` are therefore searched, one or two at a time in the order in which each start wants it (`searched` of
+`connfit.models.init.start.Start`; some again, for what is best of one option depends on the others), each with the best
+of those before it; a candidate is an untrained model, and its value is what epochs of a fit are compared by
 (`connfit.training.validation`).
 """
 
@@ -17,46 +18,31 @@ from typing import Any
 import msgspec
 
 from connfit.config import AUTO, FALLBACK, ModelConfig
-from connfit.errors import ConnfitError, DataError
+from connfit.errors import ConfigError, ConnfitError, DataError, one_of
+from connfit.models.init.start import STARTS, Start
+from connfit.models.init.starting_weights import WEIGHTS, StartingWeights
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.validation import Validation
-
-OF_REGRESSION = ("own_shrinkage", "drive_ridge")
-"""Options of which only a start by regression knows."""
 
 STATE_FORCING = (0.0, 0.5, 1.0, 1.5, 1.75)
 TIME_CONSTANT_FRAMES = (0.5, 1.0, 2.0, 4.0)
 OWN_SHRINKAGE = (0.0, 0.25, 0.5, 0.75)
 DRIVE_RIDGE = (0.0, 300.0, 1000.0, 3000.0, 10000.0)
-WEIGHTS = ("counts", "input_fraction")
 
-GRID: Mapping[str, Sequence[Any]] = {
-    "drive_start": ("persistence", "regression"),
+GRID: Mapping[str, Sequence[float]] = {
     "state_forcing": STATE_FORCING,
     "time_constant_frames": TIME_CONSTANT_FRAMES,
     "own_shrinkage": OWN_SHRINKAGE,
-    "weights": WEIGHTS,
     "drive_ridge": DRIVE_RIDGE,
 }
-"""What each option may be found to be."""
+"""What each number may be found to be."""
 
-STAGES: Sequence[tuple[str, ...]] = (
-    ("state_forcing", "time_constant_frames"),
-    ("own_shrinkage",),
-    ("weights",),
-    ("drive_ridge",),
-    ("state_forcing",),
-    ("time_constant_frames",),
-    ("own_shrinkage",),
-)
-"""What is searched, in this order; some again, for what is best of one option depends on the others."""
-
-OTHER_STAGES: Sequence[tuple[str, ...]] = (("state_forcing",), ("time_constant_frames",), ("weights",))
-"""The same for starts that regress nothing: they are there for what regression cannot do."""
+NAMES: Mapping[str, Mapping[str, Start] | Mapping[str, StartingWeights]] = {"drive_start": STARTS, "weights": WEIGHTS}
+"""Where each name is found, among those that may be chosen automatically."""
 
 BEGIN: Mapping[str, Any] = {
-    "time_constant_frames": 0.5, "own_shrinkage": 0.25, "weights": "counts", "drive_ridge": 0.0,
+    "time_constant_frames": 0.5, "own_shrinkage": 0.25, "weights": FALLBACK["weights"], "drive_ridge": 0.0,
 }  # fmt: skip
 """Values of the options whose stage has not come yet."""
 
@@ -144,6 +130,15 @@ def automatic(options: ModelConfig) -> tuple[str, ...]:
     return tuple(name for name in FALLBACK if getattr(options, name) == AUTO)
 
 
+def check_names(options: ModelConfig) -> None:
+    """Refuse starts and weights that there are not, before any data is read."""
+    for option, names in NAMES.items():
+        if (name := getattr(options, option)) != AUTO:
+            one_of(f"model.{option}", name, (*names, AUTO))
+    if options.start_options and options.drive_start == AUTO:
+        raise ConfigError("model.start_options are of one start: name it as model.drive_start")
+
+
 def find_recipe(
     options: ModelConfig,
     score: Callable[[ModelConfig], Validation],
@@ -162,7 +157,8 @@ def find_recipe(
     score
         Builds the untrained model of options without `"auto"` and scores it.
     forcible, regressible
-        Whether state forcing, and a start by regression, are possible at all with the other options.
+        Whether state forcing, and starts that need a frame for every model step, are possible at all with the other
+        options.
     tuned_on, measure
         For the record.
 
@@ -178,7 +174,7 @@ def find_recipe(
     if not forcible and "state_forcing" in free:
         allowed["state_forcing"] = [0.0]
     if not regressible and "drive_start" in free:
-        allowed["drive_start"] = ["persistence"]
+        allowed["drive_start"] = [name for name in allowed["drive_start"] if not STARTS[name].single_steps]
     tried: dict[tuple[Any, ...], Candidate] = {}
 
     def attempt(values: Mapping[str, Any]) -> Candidate:
@@ -200,7 +196,7 @@ def find_recipe(
     for start in allowed["drive_start"]:
         now = {name: BEGIN[name] if BEGIN.get(name) in choice else choice[0] for name, choice in allowed.items()}
         now["drive_start"] = start
-        for names in STAGES if start == "regression" else OTHER_STAGES:
+        for names in STARTS.find(start, "model.drive_start").searched:
             choices = product(*(allowed[name] for name in names))
             here = [{**now, **dict(zip(names, values, strict=True))} for values in choices]
             now = max(here, key=lambda values: _value(attempt(values)))
@@ -234,15 +230,18 @@ def _choices(name: str, options: ModelConfig) -> list[Any]:
     if name == "time_constant_frames":
         low, high = options.time_constant_bounds_frames
         return [one for one in GRID[name] if low <= one <= high] or [low]
+    if name in NAMES:
+        return [piece.name for piece in NAMES[name].values() if piece.automatic]
     return list(GRID[name])
 
 
 def _complete(values: Mapping[str, Any]) -> dict[str, Any]:
     """Options that differ only in what does not act are the same candidate."""
     complete = {name: values[name] for name in FALLBACK}
-    if complete["drive_start"] != "regression":
-        complete |= {name: FALLBACK[name] for name in OF_REGRESSION if values[name] in (BEGIN[name], FALLBACK[name])}
-    return complete
+    own = STARTS[complete["drive_start"]].options.__struct_fields__
+    foreign = {name for start in STARTS.values() for name in start.options.__struct_fields__} - set(own)
+    idle = [name for name in FALLBACK if name in foreign and values[name] in (BEGIN.get(name), FALLBACK[name])]
+    return complete | {name: FALLBACK[name] for name in idle}
 
 
 def _value(candidate: Candidate) -> float:

@@ -22,7 +22,7 @@ OPTION = "data.null"
 """Where a configuration names one."""
 
 
-def _nothing(real: Connectome, weights: str) -> str | None:
+def _nothing(real: Connectome, ignoring_counts: str | None) -> str | None:
     return None
 
 
@@ -39,8 +39,8 @@ class Null(Entry):
     seeded
         Whether anything is drawn.
     why_same
-        Why a null that came out like the real connectome must: from the real one and `model.weights`; None where it is
-        chance.
+        Why a null that came out like the real connectome must: from the real one, and the name of the starting weights
+        where these ignore synapse counts; None where it is chance.
     in_studies
         Whether it is a row of every study.
     options
@@ -51,7 +51,7 @@ class Null(Entry):
     keeps: str
     changes: str
     seeded: bool = True
-    why_same: Callable[[Connectome, str], str | None] = _nothing
+    why_same: Callable[[Connectome, str | None], str | None] = _nothing
     in_studies: bool = True
     options: type[Options] = Options
 

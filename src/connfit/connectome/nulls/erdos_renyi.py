@@ -77,7 +77,7 @@ def _distinct(among: int, many: int, rng: np.random.Generator) -> Int[np.ndarray
     return drawn
 
 
-def _why_same(real: Connectome, weights: str) -> str | None:
+def _why_same(real: Connectome, ignoring_counts: str | None) -> str | None:
     chemical = ~real.electrical
     loops = int((real.indices == real.posts)[chemical].sum())
     full = int(chemical.sum()) - loops == real.n * (real.n - 1)

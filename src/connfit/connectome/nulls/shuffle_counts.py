@@ -64,11 +64,11 @@ def _shuffled_by(ends: Int[np.ndarray, "M"], rng: np.random.Generator) -> Int[np
     return np.argsort(key)
 
 
-def _why_same(real: Connectome, weights: str) -> str | None:
+def _why_same(real: Connectome, ignoring_counts: str | None) -> str | None:
     if len(np.unique(real.counts[~real.electrical])) < 2:
         return "all synapse counts are equal"
-    if weights == "truncated_normal":
-        return "strengths do not start from counts (model.weights = truncated_normal)"
+    if ignoring_counts is not None:
+        return f"strengths do not start from counts (model.weights = {ignoring_counts})"
     return None
 
 

@@ -40,7 +40,7 @@ def shuffle_signs(connectome: Connectome, *, seed: int = 0) -> Connectome:
     return as_null(connectome, replace(connectome, signs=signs), "shuffle_signs", said)
 
 
-def _why_same(real: Connectome, weights: str) -> str | None:
+def _why_same(real: Connectome, ignoring_counts: str | None) -> str | None:
     alike = len(np.unique(real.connection_signs[~real.electrical])) < 2
     return "all signs are equal" if alike else None
 

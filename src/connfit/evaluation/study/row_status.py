@@ -15,7 +15,7 @@ import numpy as np
 from connfit.connectome import Connectome
 from connfit.connectome.nulls import NULLS
 from connfit.evaluation.squared_errors import ONE_STEP, PredictionErrors
-from connfit.models.init.initial import initial_magnitudes
+from connfit.models.init.starting_weights import WEIGHTS, initial_magnitudes
 from connfit.recordings import Recording
 
 EXPLODED = 10.0
@@ -126,7 +126,8 @@ def why_identity(real: Connectome, null: Connectome, name: str, weights: str, se
     start, other = (initial_magnitudes(one, weights, seed=seed) for one in (real, null))
     if not np.array_equal(start, other):
         return None
-    return NULLS[name].why_same(real, weights) or "what was drawn is the real wiring"
+    ignoring_counts = None if WEIGHTS[weights].from_counts else weights
+    return NULLS[name].why_same(real, ignoring_counts) or "what was drawn is the real wiring"
 
 
 def explosions(errors: Sequence[PredictionErrors], recordings: Sequence[Recording]) -> dict[str, float | None]:

@@ -15,18 +15,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import scipy.optimize
 from jaxtyping import Array, Float
 
+from connfit._registry import Options
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
+from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
 from connfit.models.init.response import LAGS, Coefficients, LinearBrain
-from connfit.models.maps import DenseMap
+from connfit.models.init.start import STARTS, Start, StartConditions, Training
+from connfit.models.init.starting_weights import recurrent_input, spread_factors, start_magnitudes
+from connfit.models.maps import DenseMap, GainMap
 from connfit.models.readout import Readout, overlap
 
 ROUNDS = 3
@@ -37,9 +42,6 @@ ROOM = 0.25
 
 OPEN = 0.75
 """Share of its mean that a unit may fall by before a neuron that is read by it alone falls silent."""
-
-Training = Sequence[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]
-"""Training frames of each recording, NaN where nothing was observed, and the weight of each unit's squared error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +160,86 @@ def open_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarr
     shared = np.linalg.solve(overlap(readout), np.stack([mean, mean - level], axis=1))
     in_proportion, evened = (readout.matrix.T @ shared).T
     return np.maximum(OPEN * in_proportion + (1 - OPEN) * (level + evened), 0)
+
+
+class RegressionOptions(Options, frozen=True):
+    """See `regression_start`."""
+
+    own_shrinkage: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    drive_ridge: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
+def fit_to_frames(model: RateModel, given: StartConditions, training: Training) -> RegressionStart:
+    """Regress from magnitudes by name, whose scale the regression finds."""
+    options = given.options if isinstance(given.options, RegressionOptions) else RegressionOptions()
+    magnitudes = start_magnitudes(model, given.connectome, given.weights, spectral_radius=None, seed=given.seed)
+    return regression_start(
+        model,
+        given.connectome,
+        given.readout,
+        magnitudes,
+        training,
+        time_constant_s=given.time_constant_s,
+        hidden_time_constants_s=given.hidden_time_constants_s,
+        drive_ridge=options.drive_ridge,
+        own_shrinkage=options.own_shrinkage,
+        seed=given.seed,
+    )
+
+
+def regressed_parameters(model: RateModel, given: StartConditions) -> Params:
+    """Return the parameters that a regression found, with the biases for which the mean activity is a fixed point."""
+    start = given.fitted
+    if not isinstance(start, RegressionStart):
+        raise TypeError(f"{start!r} is not what a regression found")
+    real = jnp.result_type(float)
+    gains = isinstance(model.recurrent, GainMap)
+    strengths = jnp.ones(model.recurrent.strengths_shape, real) if gains else start.magnitudes
+    if given.weight_spread:  # of mean 1, so that sums over many connections stay what they were
+        factors = spread_factors(model, given.weight_spread, given.seed)
+        strengths = strengths * factors * np.exp(-(given.weight_spread**2) / 2)
+    bias = np.zeros(model.neurons)
+    if given.mean_activity is not None:
+        mean = np.asarray(given.mean_activity, np.float64)
+        rates = open_rates(given.readout, mean)
+        bias = rates - np.asarray(recurrent_input(model, strengths, rates))
+        if model.drive is not None and start.drive is not None:
+            driven = model.drive.apply(start.drive, jnp.asarray(mean, real)[:, None])[:, 0]
+            bias -= np.maximum(np.asarray(driven), 0)
+    params: Params = {
+        model.recurrent_group: strengths,
+        "log_time_constants": jnp.asarray(start.log_time_constants, real),
+        "bias": jnp.asarray(bias, real),
+    }
+    if start.drive is not None:
+        params["drive"] = start.drive
+    if given.readout.learned:
+        params["readout"] = jnp.asarray(given.readout.matrix.toarray(), real)
+    return model.project(params)
+
+
+STARTS.register(
+    Start(
+        name="regression",
+        label="drive, strengths and time constants by least squares on the training frames",
+        parameters=regressed_parameters,
+        fit=fit_to_frames,
+        options=RegressionOptions,
+        only_here=("drive_ridge",),
+        single_steps=True,
+        automatic=True,
+        searched=(
+            ("state_forcing", "time_constant_frames"),
+            ("own_shrinkage",),
+            ("weights",),
+            ("drive_ridge",),
+            ("state_forcing",),
+            ("time_constant_frames",),
+            ("own_shrinkage",),
+        ),
+        place=20,
+    )
+)
 
 
 @dataclass(frozen=True, eq=False)

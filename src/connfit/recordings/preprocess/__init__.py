@@ -4,37 +4,24 @@ Three rules hold for all of them. Constants come from the training part alone, s
 into parts first. A step that looks ahead of a frame is applied to each part by itself, so that no
 frame of one part changes another part; such a step says `looks_ahead` in its record. Values that
 were not observed influence nothing and are NaN afterwards.
+
+To add a step, put a function of a recording and its options into a module of this folder, with the help of
+`step_record`, and register it there; other packages name theirs under the entry points `connfit.preprocess`.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connfit.errors import ConfigError, one_of
+from connfit.errors import ConfigError
 from connfit.recordings import Recording
 from connfit.recordings.preprocess.deconvolution import deconvolve
 from connfit.recordings.preprocess.filters import high_pass, smooth
 from connfit.recordings.preprocess.fluorescence import delta_f_over_f, remove_bleaching, running_baseline
+from connfit.recordings.preprocess.preprocessing_step import STEPS, Step
 from connfit.recordings.preprocess.sampling import select, to_substeps
 from connfit.recordings.preprocess.scaling import scale, unscale, unscale_values
-
-STEPS: Mapping[str, Callable[..., Recording]] = MappingProxyType(
-    {
-        "delta_f_over_f": delta_f_over_f,
-        "running_baseline": running_baseline,
-        "high_pass": high_pass,
-        "remove_bleaching": remove_bleaching,
-        "scale": scale,
-        "deconvolve": deconvolve,
-        "smooth": smooth,
-        "select": select,
-        "to_substeps": to_substeps,
-    }
-)
 
 
 def preprocess(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Recording:
@@ -59,28 +46,14 @@ def preprocess(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Reco
         where = f"preprocess[{position}]"
         if not isinstance(step, Mapping) or "step" not in step:
             raise ConfigError(f"{where} = {step!r} must be a table with the key 'step', one of {', '.join(STEPS)}")
-        function = STEPS[one_of(f"{where}.step", str(step["step"]), STEPS)]
         options = {key: value for key, value in step.items() if key != "step"}
-        parameters = dict(list(inspect.signature(function).parameters.items())[1:])
-        for option in options:
-            if option not in parameters:
-                near = get_close_matches(option, parameters, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ConfigError(
-                    f"{where}: step {step['step']!r} has no option {option!r}; its options are "
-                    f"{', '.join(parameters)}{hint}"
-                )
-        absent = [
-            name for name, one in parameters.items() if one.default is inspect.Parameter.empty and name not in options
-        ]
-        if absent:
-            raise ConfigError(f"{where}: step {step['step']!r} needs {', '.join(absent)}")
-        recording = function(recording, **options)
+        recording = STEPS.find(str(step["step"]), f"{where}.step")(recording, options, where=where)
     return recording
 
 
 __all__ = [
     "STEPS",
+    "Step",
     "deconvolve",
     "delta_f_over_f",
     "high_pass",

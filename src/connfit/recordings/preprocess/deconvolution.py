@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from connfit.errors import DataError, NotAvailableError
 from connfit.recordings import Recording
+from connfit.recordings.preprocess.preprocessing_step import STEPS, Step
 from connfit.recordings.preprocess.step_record import (
     finish,
     hold_last,
@@ -127,6 +128,11 @@ def deconvolve(recording: Recording, *, tau_s: float | None = None) -> Recording
         kind="rate",
         value_units=f"{recording.value_units} per frame",
     )
+
+
+STEPS.register(
+    Step(name="deconvolve", label="sparse activity from calcium (OASIS)", apply=deconvolve, colours_noise=True)
+)
 
 
 def _decay(trace: Float[np.ndarray, "t"], noise: float, lags: int = 10) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 
 from connfit.errors import ConfigError, one_of
 from connfit.recordings import Recording
+from connfit.recordings.preprocess.preprocessing_step import STEPS, Step
 from connfit.recordings.preprocess.step_record import finish, hold_last, number, observed_values, segments, whole
 
 
@@ -66,6 +67,11 @@ def high_pass(
     return finish(recording, filtered, "high_pass", options, looks_ahead=True)
 
 
+STEPS.register(
+    Step(name="high_pass", label="Butterworth filter that removes drift", apply=high_pass, removes_drift=True)
+)
+
+
 def smooth(
     recording: Recording, *, method: str = "exponential", tau_s: float | None = None, sigma_s: float | None = None
 ) -> Recording:
@@ -104,6 +110,9 @@ def smooth(
         weight = gaussian_filter1d(seen.astype(np.float64), sigma, axis=0, mode="constant")
         smoothed[block] = np.where(seen, total / np.where(weight > 0, weight, 1.0), np.nan)
     return finish(recording, smoothed, "smooth", {"method": method, "sigma_s": width}, looks_ahead=True)
+
+
+STEPS.register(Step(name="smooth", label="running mean", apply=smooth, colours_noise=True))
 
 
 def _exponential(values: np.ndarray, tau_frames: float) -> np.ndarray:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from connfit.errors import one_of
 from connfit.recordings import Recording
+from connfit.recordings.preprocess.preprocessing_step import STEPS, Step
 from connfit.recordings.preprocess.step_record import finish, number, observed_values, refuse_units, training_values
 
 
@@ -54,6 +55,9 @@ def delta_f_over_f(recording: Recording, *, percentile: float = 20.0, window_s: 
     )
 
 
+STEPS.register(Step(name="delta_f_over_f", label="relative change of fluorescence", apply=delta_f_over_f))
+
+
 def running_baseline(recording: Recording, *, window_s: float, percentile: float = 20.0) -> Recording:
     """Subtract a percentile of the last `window_s` seconds up to each frame: removes drift without looking ahead.
 
@@ -71,6 +75,13 @@ def running_baseline(recording: Recording, *, window_s: float, percentile: float
     values = observed_values(recording)
     base = _running_percentile(recording, values, percentile, window_s)
     return finish(recording, values - base, "running_baseline", {"window_s": window_s, "percentile": percentile})
+
+
+STEPS.register(
+    Step(
+        name="running_baseline", label="subtraction of a running percentile", apply=running_baseline, removes_drift=True
+    )
+)
 
 
 def remove_bleaching(recording: Recording, *, mode: str = "subtract") -> Recording:
@@ -119,6 +130,11 @@ def remove_bleaching(recording: Recording, *, mode: str = "subtract") -> Recordi
         {"mode": mode},
         constants={"amplitude": amplitude, "time_constant_s": tau, "offset": offset},
     )
+
+
+STEPS.register(
+    Step(name="remove_bleaching", label="removal of an exponential decline", apply=remove_bleaching, removes_drift=True)
+)
 
 
 def _running_percentile(

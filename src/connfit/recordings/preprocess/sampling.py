@@ -9,6 +9,7 @@ import numpy as np
 
 from connfit.errors import ConfigError
 from connfit.recordings import Parts, Recording
+from connfit.recordings.preprocess.preprocessing_step import STEPS, Step
 from connfit.recordings.preprocess.step_record import whole
 
 
@@ -37,6 +38,9 @@ def select(recording: Recording, *, units: Sequence[str] | None = None, drop: Se
     held = any(step["step"] == "to_substeps" for step in recording.steps)
     values = chosen.values if held else np.where(chosen.mask, chosen.values, np.nan).astype(chosen.values.dtype)
     return chosen.with_step(values, {"step": "select", "units": list(units), "drop": left_out, "looks_ahead": False})
+
+
+STEPS.register(Step(name="select", label="choice of units", apply=select))
 
 
 def to_substeps(recording: Recording, substeps: int) -> Recording:
@@ -81,3 +85,6 @@ def to_substeps(recording: Recording, substeps: int) -> Recording:
         frame_rate=recording.frame_rate * substeps,
         steps=(*recording.steps, {"step": "to_substeps", "substeps": substeps, "looks_ahead": False}),
     )
+
+
+STEPS.register(Step(name="to_substeps", label="several time steps per frame", apply=to_substeps, colours_noise=True))

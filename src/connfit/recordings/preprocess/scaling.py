@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from connfit.errors import ConfigError, one_of
 from connfit.recordings import Recording
+from connfit.recordings.preprocess.preprocessing_step import STEPS, Step
 from connfit.recordings.preprocess.step_record import (
     finish,
     flag,
@@ -103,6 +104,9 @@ def scale(
         constants={"offset": offset, "scale": size},
         value_units=f"{recording.value_units}, scaled",
     )
+
+
+STEPS.register(Step(name="scale", label="scaling of each unit", apply=scale))
 
 
 def unscale(recording: Recording) -> Recording:

@@ -11,6 +11,7 @@ import numpy as np
 from connfit.errors import DataError, one_of
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+from connfit.recordings.readers.reader import READERS, Reader
 
 # name of the dataset -> (kind, unit of the values)
 VALUES = {"dff": ("dff", "dimensionless"), "zscore": ("zscore", "standard deviations")}
@@ -129,6 +130,9 @@ def read_hdf5_recording(
         mask=mask,
         notes=notes,
     )
+
+
+READERS.register(Reader(name="hdf5", label="HDF5", suffixes=(".h5", ".hdf5"), read=read_hdf5_recording))
 
 
 def _dataset(file: h5py.File, key: str, path: Path) -> h5py.Dataset:

@@ -11,6 +11,7 @@ import numpy as np
 from connfit.errors import ConnfitError, DataError, NotAvailableError
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+from connfit.recordings.readers.reader import READERS, Reader
 
 _KINDS = {"DfOverF": "dff", "Fluorescence": "fluorescence"}
 
@@ -82,6 +83,9 @@ def read_nwb_recording(
             path=path,
             fix="Copy or download it again",
         ) from error
+
+
+READERS.register(Reader(name="nwb", label="NWB 2", suffixes=(".nwb",), read=read_nwb_recording))
 
 
 def _recording(

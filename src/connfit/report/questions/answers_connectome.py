@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from connfit.config import AUTO
+from connfit.models.init.starting_weights import WEIGHTS
 from connfit.report.questions.answers_prediction import TEST, ask, listed
 from connfit.report.questions.evidence import Answer, Evidence, escaped
 from connfit.report.questions.study_evidence import CONNECTOME, FULL, StudyEvidence
@@ -107,11 +108,10 @@ def why_learn_strengths(e: Evidence) -> Answer:
     start = e.get("config.json#/model/weights")
     if start == AUTO:
         start = e.get("record.json#/recipe/chosen/weights")
-    words = {"counts": "proportional to synapse counts", "input_fraction": "as shares of each neuron's input synapses"}
     said = []
     if start is not None:
         learned = "were learned" if (e.get("#/parameters/weights") or 0) > 0 else "stayed there"
-        said.append(f"The strengths of this fit started {words.get(start, 'at random')} and {learned}.")
+        said.append(f"The strengths of this fit started {WEIGHTS.label(start)} and {learned}.")
     study = StudyEvidence(e)
     kinds = ("fixed_strengths", "gain_per_neuron", "gain_per_type_pair", "free_strengths")
     rows = [name for name in kinds if study.key(name)]

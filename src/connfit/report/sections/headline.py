@@ -10,6 +10,7 @@ from connfit.config import AUTO, FALLBACK
 from connfit.evaluation.against_strongest import strongest_median
 from connfit.evaluation.held_out import HELD_OUT, OWN
 from connfit.evaluation.strongest import pooled_skill, strongest_baseline
+from connfit.recordings.preprocess import STEPS
 from connfit.report.sections.training_status import UNTRAINED, is_untrained
 from connfit.report.wording import capital, frames_ahead, listed, number, pretty, with_interval
 
@@ -17,10 +18,6 @@ Outcome = Literal["model", "baseline", "neither"]
 
 FAR = 10
 """The horizon that headlines name beside one frame, or the longest below it that was scored."""
-
-
-DRIFT_STEPS = frozenset({"high_pass", "running_baseline", "remove_bleaching"})
-"""Steps of preprocessing that remove drift."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +121,8 @@ def advice(config: Mapping[str, Any] | None = None) -> str:
         tries = ["more animals (`--recording all`) or more frames"]
     if fewer:
         tries.append(f"fewer free parameters ({', '.join(fewer)})")
-    steps = {step.get("step") for step in data.get("preprocess") or []}
-    if data and not steps & DRIFT_STEPS:
+    steps = [STEPS.get(str(step.get("step"))) for step in data.get("preprocess") or []]
+    if data and not any(step is not None and step.removes_drift for step in steps):
         tries.append("the step `high_pass`, where recordings drift out of the range of their training part")
     by_hand = [f"`model.{name}`" for name in FALLBACK if model.get(name, AUTO) != AUTO]
     if (config or {}).get("train", {}).get("learning_rate", AUTO) != AUTO:

@@ -1,4 +1,4 @@
-"""Recordings in CSV and NPZ files."""
+"""Recordings in archives of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -8,82 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from connfit.connectome.columns import NamedTable, read_table
 from connfit.errors import DataError
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+from connfit.recordings.readers.reader import READERS, Reader, stem
 
 _HOW_TO_WRITE = "Write it with numpy.savez(path, values=..., units=..., frame_rate=...), unit names as an array of text"
 # Damaged archives make zipfile and NumPy's header parser raise all of these.
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-_MISSING_WORDS = ("", "na", "nan", "null", "none")
-
-
-def read_csv_recording(
-    path: str | Path,
-    *,
-    name: str | None = None,
-    frame_rate: float | None = None,
-    time_column: str = "time_s",
-    kind: str = "dff",
-    value_units: str = "dimensionless",
-    missing: str = "error",
-) -> Recording:
-    """Read a CSV (or `.csv.gz`) file with one row per frame and one column per unit.
-
-    Parameters
-    ----------
-    path
-        The header holds the unit names.
-    name
-        Name of the recording. Default: the file's name without its ending.
-    frame_rate
-        Frames per second (Hz). Needed unless there is a time column; checked against it if there is.
-    time_column
-        Column with the time of each frame in seconds, if the file has one.
-    kind, value_units
-        What the values are, see Recording.
-    missing
-        `"error"` or `"mask"`: what to do with empty cells, `NaN` and infinite values.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be used: the message names row and column.
-    """
-    path = require_file(path)
-    table = read_table(path, "recording", as_csv=True)
-    header = [one.strip() for one in table.columns]
-    numbers = np.column_stack([_numbers(table, column, path) for column in table.columns])
-
-    notes: dict[str, Any] = {"file": path.name}
-    columns = [k for k, one in enumerate(header) if one != time_column]
-    if len(columns) < len(header):
-        times = frame_times(numbers[:, header.index(time_column)], path, stated_rate=frame_rate)
-        notes.update(times.notes())
-        rate = times.frame_rate if frame_rate is None else frame_rate
-    elif frame_rate is None:
-        raise DataError(
-            "the frame rate is not known",
-            path=path,
-            fix=f"Give frame_rate in Hz, or add a column {time_column!r} with the time of each frame in seconds",
-        )
-    else:
-        rate = frame_rate
-    units = check_units([header[k] for k in columns], len(columns), path)
-    values, mask, absent = settle_missing(numbers[:, columns], units, path, missing=missing)
-    return Recording(
-        name=name or _stem(path),
-        values=values,
-        units=units,
-        frame_rate=require_rate(rate, path),
-        kind=kind,
-        value_units=value_units,
-        mask=mask,
-        notes={**notes, "missing_values": absent},
-    )
 
 
 def read_npz_recording(
@@ -180,7 +113,7 @@ def read_npz_recording(
         )
     settled, observed, missing_values = settle_missing(values, units, path, missing=missing, mask=mask)
     return Recording(
-        name=name or (str(arrays["name"]) if "name" in arrays else _stem(path)),
+        name=name or (str(arrays["name"]) if "name" in arrays else stem(path)),
         values=settled,
         units=units,
         frame_rate=require_rate(rate, path),
@@ -191,20 +124,4 @@ def read_npz_recording(
     )
 
 
-def _numbers(table: NamedTable, name: str, path: Path) -> np.ndarray:
-    """One CSV column as float64, NaN where a cell is empty or says so."""
-    text = table.data.column(name).to_pandas().fillna("").str.strip()
-    numbers = np.asarray(pd.to_numeric(text, errors="coerce"), np.float64)
-    odd = np.isnan(numbers) & ~text.str.lower().isin(_MISSING_WORDS).to_numpy()
-    if odd.any():
-        row = int(np.flatnonzero(odd)[0])
-        raise DataError(
-            f"row {row + 1}, column {name!r}: {text.iloc[row]!r} is not a number ({int(odd.sum())} such cells)",
-            path=path,
-            fix="Correct the cell; rows count from 1 below the header",
-        )
-    return numbers
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
+READERS.register(Reader(name="npz", label="NPZ", suffixes=(".npz",), read=read_npz_recording))

@@ -1,0 +1,160 @@
+"""How strengths start before they are learned: magnitudes by name, their spread, and their scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse.linalg as spla
+from jaxtyping import Array, Float
+
+from connfit._registry import Entry, Registry
+from connfit.connectome import Connectome
+from connfit.errors import ConfigError
+from connfit.models.cells.rate import RateModel
+
+_SPREAD = 1
+"""Second part of the seed from which the spread of weights is drawn."""
+
+TRUNCATED_NORMAL_STD = 0.87962566103423978
+"""Standard deviation of a unit normal truncated at ±2, which the initial scale is divided by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartingWeights(Entry):
+    """Registered magnitudes of strengths before training.
+
+    Parameters
+    ----------
+    name
+        `model.weights` in configurations.
+    label
+        How weights start, as the end of a sentence.
+    magnitudes
+        Function of a connectome and a seed that returns magnitudes [M] ≥ 0 before scaling.
+    from_counts
+        Whether they depend on synapse counts.
+    automatic
+        Whether a recipe may choose them.
+    """
+
+    magnitudes: Callable[[Connectome, int], Float[np.ndarray, "M"]]
+    from_counts: bool = True
+    automatic: bool = False
+
+
+WEIGHTS: Registry[StartingWeights] = Registry(
+    "weights", StartingWeights, room="connfit.models.init", group="connfit.weights"
+)
+"""Magnitudes of strengths before training, by name."""
+
+
+def initial_magnitudes(connectome: Connectome, weights: str, *, seed: int = 0) -> Float[np.ndarray, "M"]:
+    """Return magnitudes [M] before scaling, in the default float type of JAX; see `init_params`."""
+    return WEIGHTS.find(weights).magnitudes(connectome, seed).astype(jnp.result_type(float))
+
+
+def _counts(connectome: Connectome, seed: int) -> Float[np.ndarray, "M"]:
+    return connectome.counts
+
+
+def _input_fraction(connectome: Connectome, seed: int) -> Float[np.ndarray, "M"]:
+    total = np.bincount(connectome.posts, connectome.counts, connectome.n)
+    return connectome.counts / total[connectome.posts]
+
+
+def _truncated_normal(connectome: Connectome, seed: int) -> Float[np.ndarray, "M"]:
+    scale = np.sqrt(2 / max(1.0, connectome.m / max(1, connectome.n))) / TRUNCATED_NORMAL_STD
+    draw = jax.random.truncated_normal(jax.random.key(seed), -2.0, 2.0, (connectome.m,))
+    return scale * np.abs(np.asarray(draw))
+
+
+for _entry in (
+    StartingWeights(name="counts", label="proportional to synapse counts", magnitudes=_counts, automatic=True),
+    StartingWeights(
+        name="input_fraction",
+        label="as shares of each neuron's input synapses",
+        magnitudes=_input_fraction,
+        automatic=True,
+    ),
+    StartingWeights(name="truncated_normal", label="at random", magnitudes=_truncated_normal, from_counts=False),
+):
+    WEIGHTS.register(_entry)
+
+
+def start_magnitudes(
+    model: RateModel,
+    connectome: Connectome,
+    weights: str = "counts",
+    *,
+    spectral_radius: float | None = 0.1,
+    seed: int = 0,
+) -> Float[Array, "M"]:
+    """Return magnitudes at which free strengths start (without a spread), for gains to multiply.
+
+    Parameters
+    ----------
+    model
+        A model with free magnitudes, of this connectome.
+    weights, spectral_radius, seed
+        As in `init_params`.
+    """
+    magnitudes = jnp.asarray(initial_magnitudes(connectome, weights, seed=seed), jnp.result_type(float))
+    magnitudes = model.project({"weights": magnitudes})["weights"]
+    if spectral_radius is not None and connectome.m:
+        magnitudes *= radius_factor(model, connectome, magnitudes, spectral_radius)
+    return magnitudes
+
+
+def spread_factors(model: RateModel, deviation: float, seed: int) -> Array:
+    """Draw log-normal factors of median 1, one per strength, from a stream of their own."""
+    if deviation < 0:
+        raise ConfigError(f"weight_spread = {deviation} must not be negative")
+    draw = np.random.default_rng([seed, _SPREAD]).standard_normal(model.recurrent.strengths_shape, np.float32)
+    if model.junctions is not None and model.recurrent_group == "weights":
+        forward, backward = np.asarray(model.junctions)
+        draw[backward] = draw[forward]
+    return jnp.asarray(np.exp(deviation * draw), jnp.result_type(float))
+
+
+def spectral_radius_of(model: RateModel, strengths: Array) -> float:
+    """Compute the largest absolute eigenvalue of the signed recurrent matrix: dense up to 500 neurons, else by ARPACK.
+
+    The strengths are those of `model.recurrent`: magnitudes, or gains. ARPACK sees the matrix only through the
+    operators, so that no copy of the connections is made.
+    """
+    n = model.neurons
+    if n <= 500:
+        columns = model.recurrent.apply(strengths, model.outputs(jnp.eye(n, dtype=strengths.dtype)))
+        return float(np.abs(np.linalg.eigvals(np.asarray(columns, np.float64))).max(initial=0.0))
+
+    def apply(rates: np.ndarray) -> np.ndarray:
+        return np.asarray(recurrent_input(model, strengths, np.ravel(rates)), np.float64)
+
+    recurrent: Any = spla.LinearOperator((n, n), matvec=apply, dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    start = np.random.default_rng(0).standard_normal(n)
+    values = spla.eigs(recurrent, k=4, which="LM", v0=start, return_eigenvectors=False, tol=1e-4, maxiter=50 * n)  # pyright: ignore[reportArgumentType]
+    return float(np.abs(values).max())
+
+
+def radius_factor(model: RateModel, connectome: Connectome, strengths: Array, target: float) -> float:
+    """Factor that gives the signed recurrent matrix the spectral radius `target`."""
+    if target < 0:
+        raise ConfigError(f"spectral_radius = {target} must not be negative")
+    radius = spectral_radius_of(model, strengths)
+    if radius < 1e-12 * max(1.0, float(strengths.max())):
+        raise ConfigError(
+            f"connectome {connectome.name!r} has no recurrent loop (spectral radius 0), "
+            f"so it cannot be scaled to {target}; set spectral_radius to null"
+        )
+    return target / radius
+
+
+@jax.jit
+def recurrent_input(model: RateModel, strengths: Array, rates: Float[Array, "N"]) -> Float[Array, "N"]:
+    """What neurons receive from each other at the given rates."""
+    return model.recurrent.apply(strengths, model.outputs(jnp.asarray(rates, strengths.dtype)[:, None]))[:, 0]

@@ -1,0 +1,44 @@
+"""Options of a function that a configuration or a caller gives by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from connfit.errors import ConfigError
+
+
+def option_names(function: Callable[..., Any], *, skip: int = 1) -> tuple[str, ...]:
+    """Name the parameters of a function behind the first `skip`, which its caller gives itself."""
+    return tuple(inspect.signature(function).parameters)[skip:]
+
+
+def checked_options(
+    function: Callable[..., Any], options: Mapping[str, Any], what: str, *, skip: int = 1
+) -> dict[str, Any]:
+    """Return the options if the function has them all and gets all that it needs; their values it checks itself.
+
+    Parameters
+    ----------
+    what
+        What the function is, for messages, as `"reader csv"`.
+    skip
+        Parameters that are no options: the first ones.
+
+    Raises
+    ------
+    ConfigError
+        Names the option, and the nearest that there is.
+    """
+    names, parameters = option_names(function, skip=skip), inspect.signature(function).parameters
+    for option in options:
+        if option not in names:
+            near = get_close_matches(option, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{what} has no option {option!r}; its options are {', '.join(names)}{hint}")
+    absent = [name for name in names if parameters[name].default is inspect.Parameter.empty and name not in options]
+    if absent:
+        raise ConfigError(f"{what} needs {', '.join(absent)}")
+    return dict(options)

@@ -1,0 +1,106 @@
+"""What a reader of recordings is, and the table of all readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connfit._registry import Entry, Registry
+from connfit.errors import DataError
+from connfit.recordings import Recording
+from connfit.recordings.keyword_options import checked_options, option_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader(Entry):
+    """A registered file format of recordings.
+
+    Parameters
+    ----------
+    name
+        The format's, in configurations.
+    label
+        The same in tables.
+    suffixes
+        Ends of file names in lower case, with their dots; the longest that fits decides.
+    read
+        Function of a path that returns a `Recording`. Its further parameters are the reader's options, among them
+        `missing` (see `connfit.recordings.readers.frames.settle_missing`); it refuses wrong values and files.
+
+    Raises
+    ------
+    ValueError
+        If there is no suffix, or one is not of this form.
+    """
+
+    suffixes: tuple[str, ...]
+    read: Callable[..., Recording]
+
+    def __post_init__(self) -> None:
+        if not self.suffixes or any(not end.startswith(".") or end != end.lower() for end in self.suffixes):
+            raise ValueError(f"reader {self.name!r}: {self.suffixes} must be ends of file names such as '.csv'")
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Names of its options."""
+        return option_names(self.read)
+
+    def __call__(self, path: str | Path, **options: Any) -> Recording:
+        """Read a file, or raise a ConfigError for an option that there is not."""
+        return self.read(path, **checked_options(self.read, options, f"reader {self.name}"))
+
+
+READERS: Registry[Reader] = Registry("format", Reader, room="connfit.recordings.readers", group="connfit.readers")
+"""Readers by the name of their format."""
+
+
+def find_reader(path: str | Path, format: str = "auto") -> Reader:
+    """Return the reader of a format, or the one that a file's name says.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such format.
+    DataError
+        If the name of the file says none.
+    """
+    if format != "auto":
+        return READERS.find(format)
+    file = Path(path).name.lower()
+    fits = [(end, reader) for reader in READERS.values() for end in reader.suffixes if file.endswith(end)]
+    if not fits:
+        raise DataError(
+            "the format is not known by this file name",
+            path=path,
+            fix=f"Name it with format = one of {', '.join(READERS)}",
+        )
+    return max(fits, key=lambda fit: len(fit[0]))[1]
+
+
+def read_recording(path: str | Path, format: str = "auto", **options: Any) -> Recording:
+    """Read a recording from a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    format
+        One of `READERS`, or `"auto"`: by the file name's ending.
+    **options
+        Of the reader, for example `frame_rate` (Hz) or `missing`.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be used.
+    ConfigError
+        If there is no such format, or its reader has no such option.
+    """
+    return find_reader(path, format)(path, **options)
+
+
+def stem(path: Path) -> str:
+    """Name a recording after its file, without the ending."""
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0]

@@ -1,0 +1,135 @@
+"""What every reader, preprocessing step, start and set of starting weights promises, whoever wrote it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from connfit._registry import read_options
+from connfit.connectome import Connectome
+from connfit.errors import ConfigError, DataError
+from connfit.models import RateModel, Readout
+from connfit.models.init.initial import begin
+from connfit.models.init.start import STARTS, StartConditions
+from connfit.models.init.starting_weights import WEIGHTS
+from connfit.recordings import Recording
+from connfit.recordings.preprocess import STEPS
+from connfit.recordings.readers import READERS, find_reader
+
+
+def check_reader(
+    name: str, write: Callable[[Path, np.ndarray], object], folder: Path, options: Mapping[str, Any], units: tuple
+) -> None:
+    """Values come back as written, what is missing is masked or refused, and wrong files are refused by name."""
+    reader = READERS[name]
+    assert reader.label and "missing" in reader.options
+    for end in reader.suffixes:
+        assert find_reader(f"Some.File{end.upper()}") is reader
+    path = folder / f"r{reader.suffixes[0]}"
+    values = np.random.default_rng(0).normal(size=(30, len(units)))
+    values[4, 1] = np.nan
+    write(path, values)
+    got = reader(path, missing="mask", **options)
+    np.testing.assert_allclose(got.values, values, rtol=1e-6)
+    np.testing.assert_array_equal(got.mask, np.isfinite(values))
+    assert got.units == units and got.frame_rate == pytest.approx(2.0) and got.notes["file"] == path.name
+    with pytest.raises(DataError, match=rf"{path.name}.*1 values are missing.*frame 4, unit"):
+        reader(path, **options)
+    with pytest.raises(ConfigError, match=rf"reader {name} has no option 'mising'.*did you mean 'missing'"):
+        reader(path, mising="mask")
+    content = path.read_bytes()
+    for foreign in (b"", content[:7], b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4):
+        path.write_bytes(foreign)
+        with pytest.raises(DataError, match=path.name):
+            reader(path, missing="mask", **options)
+    path.unlink()
+    with pytest.raises(DataError, match=f"{path.name}: no such file"):
+        reader(path, **options)
+
+
+def check_step(recording: Recording, step: dict[str, Any]) -> None:
+    """The mask stays, the record repeats options and constants, and nothing flows from later parts to training."""
+    apply, options = STEPS[step["step"]], {key: value for key, value in step.items() if key != "step"}
+    assert apply.label
+    before = recording.values.copy()
+    got = apply(recording, options)
+    np.testing.assert_array_equal(recording.values, before)
+    (record,) = got.steps
+    assert record["step"] == apply.name and isinstance(record["looks_ahead"], bool)
+    assert json.loads(json.dumps(record)) == record and all(record[key] == value for key, value in options.items())
+    kept = [recording.units.index(unit) for unit in got.units]
+    fine = got.frames // recording.frames
+    np.testing.assert_array_equal(got.mask[fine - 1 :: fine], recording.mask[:, kept])
+    assert got.mask.sum() == recording.mask[:, kept].sum() and np.isfinite(got.values[got.mask]).all()
+    assert np.isnan(got.values[fine - 1 :: fine][~recording.mask[:, kept]]).all()
+    stop = recording.require_parts().train[1]
+    altered = recording.values.copy()
+    altered[stop:] = 7 + 3 * altered[stop:]
+    altered[~recording.mask] = 1e9
+    other = apply(replace(recording, values=altered), options)
+    assert json.dumps(other.steps) == json.dumps(got.steps)
+    np.testing.assert_array_equal(other.values[: stop * fine], got.values[: stop * fine])
+    with pytest.raises(ConfigError, match=rf"step '{apply.name}' has no option 'nonsense'; its options are"):
+        apply(recording, {"nonsense": 1})
+
+
+def check_weights(name: str, brain: Connectome) -> None:
+    """Magnitudes are one number of at least 0 per connection, of a seed, and of counts only where they say so."""
+    weights = WEIGHTS[name]
+    got = np.asarray(weights.magnitudes(brain, 3))
+    assert weights.label and got.shape == (brain.m,) and np.isfinite(got).all() and (got >= 0).all() and got.any()
+    np.testing.assert_array_equal(got, weights.magnitudes(brain, 3))
+    order = np.random.default_rng(0).permutation(brain.m)
+    moved = np.asarray(weights.magnitudes(replace(brain, counts=brain.counts[order]), 3))
+    assert np.array_equal(moved, got) != weights.from_counts
+
+
+def check_start(
+    name: str,
+    brain: Connectome,
+    recording: Recording,
+    *,
+    drive: str = "dense",
+    options: Mapping[str, Any] | None = None,
+) -> None:
+    """Parameters are complete, finite, within their bounds, and the same again from the same seed and frames."""
+    start = STARTS[name]
+    readout = Readout.by_name(brain, recording.units)
+    values = np.asarray(recording.values[recording.require_parts()["train"]], np.float64)
+    model = RateModel.from_connectome(brain, readout, step_s=1 / recording.frame_rate, drive=drive)
+    given = StartConditions(
+        connectome=brain, readout=readout, time_constant_s=model.step_s, mean_activity=values.mean(axis=0), seed=3,
+        options=read_options(start.options, options, where="model.start_options"),
+    )  # fmt: skip
+    training = [(values, 1 / np.diff(values, axis=0).var(axis=0))]
+
+    def made() -> dict[str, Any]:
+        found = None if start.fit is None else start.fit(model, given, training)
+        if found is not None:
+            assert found.magnitudes.shape == (brain.m,)
+            assert json.dumps(found.facts(recording.units))
+        return begin(model, name, replace(given, fitted=found))
+
+    params = made()
+    assert start.label and set(params) == {"weights", "log_time_constants", "bias", "drive"} - (
+        {"drive"} if drive == "none" else set()
+    )
+    assert params["weights"].shape == (brain.m,) and params["bias"].shape == (brain.n,)
+    assert all(bool(jnp.isfinite(value).all()) for value in params.values())
+    for (group, value), again, bounded in zip(
+        params.items(), made().values(), model.project(params).values(), strict=True
+    ):
+        np.testing.assert_array_equal(value, again, err_msg=group)
+        np.testing.assert_allclose(value, bounded, rtol=1e-6, err_msg=group)
+    if start.fit is not None:
+        with pytest.raises(ConfigError, match="finds in the training frames"):
+            begin(model, name, given)
+    with pytest.raises(ConfigError, match=r"option of model\.start_options is 'nonsense'"):
+        read_options(start.options, {"nonsense": 1}, where="model.start_options")
