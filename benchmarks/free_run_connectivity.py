@@ -33,10 +33,10 @@ from connfit.config import EvaluateConfig
 from connfit.datasets.loading import recordings_from_config
 from connfit.evaluation.free_run import draw_noise, residuals_of
 from connfit.models.base import Params
-from connfit.models.forward import predict
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
+from connfit.models.rollout import Shown, State, readings, rollout
 from connfit.recordings import PART_NAMES, Recording
-from connfit.training.fit import Fit
+from connfit.training.fitted import Fit
 from connfit.training.runs import load_fit
 
 LAGS = 4
@@ -50,12 +50,14 @@ STILL = 64
 def response(fit: Fit, params: Params, mean: np.ndarray, size: np.ndarray) -> np.ndarray:
     """[LAGS, P, P]: what half a standard deviation of unit j in a frame adds to unit i in the frames after it."""
     model, p = fit.model, len(mean)
-    at_mean = jnp.tile(jnp.asarray(mean, jnp.float32)[:, None], (STILL, 1, 1))
-    rates = jnp.zeros((model.neurons, 1))
-    rates, still = predict(model, params, rates, at_mean, jnp.ones((STILL, p, 1), bool))
-    moved = jnp.repeat(at_mean[:LAGS], p, axis=2).at[0].add(jnp.diag(jnp.asarray(size / 2, jnp.float32)))
-    _, y = predict(model, params, jnp.repeat(rates, p, axis=1), moved, jnp.ones(moved.shape, bool))
-    return np.asarray((y - still[-1]) / (size / 2), np.float64)
+    at_mean = Shown.constant(mean.astype(np.float32), STILL)
+    settled = rollout(model, params, State.at_rest(model), at_mean, readings)
+    state = State.of(model, jnp.repeat(settled.state.rates, p, axis=1))
+    moved = Shown.constant(mean.astype(np.float32), LAGS, p)
+    values = moved.values.copy()
+    values[0] += np.diag(size / 2).astype(np.float32)
+    run = rollout(model, params, state, moved._replace(values=values), readings)
+    return np.asarray((run.each - settled.each[-1]) / (size / 2), np.float64)
 
 
 def in_the_long_run(by_lag: np.ndarray, noise: np.ndarray) -> np.ndarray:

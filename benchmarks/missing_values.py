@@ -20,9 +20,9 @@ import numpy as np
 
 from connfit import config as configuration
 from connfit.config import EvaluateConfig
-from connfit.evaluation.baselines.baselines import BASELINES, hold_last
+from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.scores import score
-from connfit.recordings import Recording
+from connfit.recordings import Recording, hold_last
 from connfit.training.problem import prepare
 from connfit.training.recipe import FALLBACK, Recipe
 

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from connfit.connectome import Connectome, from_pairs
 from connfit.models import RateModel, Readout
+from connfit.models.rollout import Shown, State, readings, rollout
 from connfit.training.learners import WindowArrays
 
 
@@ -86,6 +87,12 @@ def random_problem(
         own,
     )
     return Problem(connectome, readout, model, params, window)
+
+
+def predict(model: RateModel, params: dict, rates: jax.Array, inputs: jax.Array, forced: jax.Array) -> tuple:
+    """Rates [N, B] after K steps that are given `inputs` [K, P, B] where `forced`, and predictions [K, P, B]."""
+    run = rollout(model, params, State.of(model, rates), Shown(inputs, forced), readings)
+    return run.state.rates, run.each
 
 
 def dense_matrices(problem: Problem, params: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -15,11 +15,12 @@ from connfit._io import write_arrays, write_json
 from connfit.analysis.gradients.learning_verdict import verdict
 from connfit.config import EvaluateConfig
 from connfit.connectome import from_pairs
-from connfit.evaluation.baselines.baselines import Persistence, VarRidge
+from connfit.evaluation.baselines.persistence import Persistence
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.metrics_file import write_metrics
 from connfit.recordings import Recording
-from connfit.training.learners import PRESETS
+from connfit.training.learners import RULES
 
 NASTY = '<script>alert("x")</script> & "units"'
 UNITS, NEURONS = 5, 20
@@ -95,8 +96,8 @@ def add_gradients(folder: Path) -> None:
         label = rule if window is None else f"{rule}, K = {window}"
         return {
             "rule": rule, "label": label, "by_window": window is not None, "window": window or 16, "groups": groups,
-            "credit": PRESETS[rule][0],
-            "carry": PRESETS[rule][1], "ms_per_step": 0.5, "carried_bytes": 1000, "working_bytes": 2_000_000,
+            "credit": RULES[rule].credit,
+            "carry": RULES[rule].carry, "ms_per_step": 0.5, "carried_bytes": 1000, "working_bytes": 2_000_000,
         }  # fmt: skip
 
     rows = [row(rule, window) for rule, windows in rules.items() for window in windows or (None,)]

@@ -13,8 +13,9 @@ import pytest
 
 from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.analysis.criticality import fluctuations
-from connfit.analysis.criticality.avalanches import Avalanches, EventCounts, count_events, find_avalanches, join_events
+from connfit.analysis.criticality.avalanches import Avalanches, find_avalanches
 from connfit.analysis.criticality.crackling import scaling_relation, shape_collapse
+from connfit.analysis.criticality.events import EventCounts, count_events, join_events
 from connfit.analysis.criticality.fluctuations import unit_fluctuations
 from connfit.analysis.criticality.judgement import Signal, judge
 from connfit.analysis.criticality.linear_surrogates import noise_growth

@@ -10,15 +10,17 @@ from statsmodels.tsa.ar_model import AutoReg
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.baselines import around_ar, recurrent_training
+from connfit.evaluation.baselines import BASELINES, around_ar, chosen_baselines, gru, recurrent_training
 from connfit.evaluation.baselines.ar import Ar
 from connfit.evaluation.baselines.around_ar import LEVELS, Base, Choice
-from connfit.evaluation.baselines.baselines import BASELINES, Mean, Persistence, VarRidge, baseline_factories, hold_last
 from connfit.evaluation.baselines.gap_moments import moments_without_gaps
+from connfit.evaluation.baselines.mean import Mean
 from connfit.evaluation.baselines.own_past import CHANGES
+from connfit.evaluation.baselines.persistence import Persistence
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.scores import score
-from connfit.recordings import Recording
+from connfit.recordings import Recording, hold_last
 
 CHEAP = ["mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank"]
 NETWORKS = ["gru", "region_rnn"]
@@ -28,7 +30,7 @@ ALL = list(BASELINES)
 @pytest.fixture
 def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that are barely trained: for tests of what holds whatever they have learned."""
-    monkeypatch.setattr(recurrent_training, "HIDDEN", 8)
+    monkeypatch.setattr(gru, "HIDDEN", 8)
     monkeypatch.setattr(recurrent_training, "MAX_STEPS", 20)
     monkeypatch.setattr(recurrent_training, "TRIALS", 1)
 
@@ -132,11 +134,15 @@ def test_contract(name: str, small_networks: None) -> None:
     baseline = BASELINES[name](one, EvaluateConfig())
     assert isinstance(baseline, Forecaster)
     assert baseline.name == name
+    entry = BASELINES[name]
+    assert entry.label and entry.does and entry.parameters and (entry.pooled is not None or entry.not_pooled)
+    assert set(entry.uses) <= set(EvaluateConfig.__struct_fields__)
+    assert isinstance(baseline.parameters, int) and baseline.parameters >= (name != "persistence")
     step = baseline.one_step(one)
     starts = np.array([0, 20, 298])
     ahead = baseline.horizon(one, starts, 6)
     run = baseline.free_run(one, 21, 6, 21)
-    assert step.shape == values.shape
+    assert step.shape == values.shape and np.isfinite(step[10:]).all() and np.isfinite(ahead[1:]).all()
     assert ahead.shape == (3, 6, 3)
     assert run.shape == (6, 3)
     # Networks compute in float32, and XLA may order a sum differently for one run and for several.
@@ -151,6 +157,41 @@ def test_contract(name: str, small_networks: None) -> None:
     assert np.array_equal(baseline.one_step(after)[:22], step[:22], equal_nan=True)
     assert np.array_equal(baseline.horizon(after, starts[:2], 6), ahead[:2], equal_nan=True)
     assert np.array_equal(baseline.free_run(after, 21, 6, 21), run)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_is_learned_from_the_test_part_and_the_seed_matters_where_it_is_said_to(
+    name: str, small_networks: None
+) -> None:
+    values = autoregression(0.9 * np.eye(3), 300, seed=8)
+    other = values.copy()
+    first = recording(values).require_parts().test[0]
+    other[first:] += 1e3
+    entry, config = BASELINES[name], EvaluateConfig()
+    one, moved, seeded = (
+        entry(recording(movie), EvaluateConfig(baseline_seed=seed)).one_step(recording(values))
+        for movie, seed in ((values, 0), (other, 0), (values, 1))
+    )
+    assert np.array_equal(one, moved, equal_nan=True)
+    assert np.array_equal(one, seeded, equal_nan=True) != entry.seeded
+    assert entry.seeded == ("baseline_seed" in entry.uses)
+    if entry.pooled is not None:
+        animals = [recording(values, name="a"), recording(values[::-1].copy(), name="b")]
+        pooled = entry.pooled(animals, animals[0].units, config)
+        assert pooled.name == name and np.isfinite(pooled.one_step(animals[0])[15:]).all()
+
+
+def test_an_option_that_a_baseline_does_not_use_changes_nothing() -> None:
+    one = recording(autoregression(0.9 * np.eye(3), 300, seed=8))
+    changed = {"var_lags": (3,), "ar_orders": (5,), "latent_dimensions": (1,)}
+    for name in (*CHEAP, "lds"):
+        usual = BASELINES[name](one, EvaluateConfig()).one_step(one)
+        matter = {
+            option
+            for option, value in changed.items()
+            if not np.array_equal(BASELINES[name](one, EvaluateConfig(**{option: value})).one_step(one), usual, True)
+        }
+        assert matter <= set(BASELINES[name].uses) and bool(matter) == bool(BASELINES[name].uses), name
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -275,4 +316,4 @@ def test_what_is_around_each_units_own_autoregression_finds_coupling() -> None:
 
 def test_unknown_baseline_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="persistence"):
-        baseline_factories(["persistance"])
+        chosen_baselines(["persistance"], EvaluateConfig())

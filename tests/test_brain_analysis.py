@@ -23,7 +23,7 @@ from connfit.analysis.pipeline import _kept, analyze_run
 from connfit.cli import app
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.evaluation.metrics_file import write_metrics
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.report.figures.analysis_figures import cell_of, density, fitted_density
 from connfit.report.result_figures import draw_analysis

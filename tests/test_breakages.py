@@ -14,7 +14,7 @@ from connfit.analysis.dynamics.fit_stability import examine_stability
 from connfit.analysis.dynamics.simulated_activity import driven_run
 from connfit.analysis.recovery.recovery_metrics import activity, agreement
 from connfit.config import Config, DataConfig, TrainConfig
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.training.fit import train
 from connfit.training.fitted import Fit
 from connfit.training.learners import WindowedLearner

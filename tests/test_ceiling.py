@@ -8,7 +8,7 @@ from scipy.signal import lfilter
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.ceiling import recording_ceilings, shares_of
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.fc_ceiling import between_animals, fc_ceiling, spearman_brown

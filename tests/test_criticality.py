@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from connfit.analysis.criticality.avalanches import count_events, find_avalanches
+from connfit.analysis.criticality.avalanches import find_avalanches
 from connfit.analysis.criticality.branching import branching_ratio
+from connfit.analysis.criticality.events import count_events
 from connfit.analysis.criticality.power_law import fit_power_law
 from connfit.errors import DataError
 

@@ -9,8 +9,10 @@ from scipy.integrate import quad
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.activity_dynamics import autocorrelation_scores, mean_autocorrelation, spectrum_scores
-from connfit.evaluation.baselines.baselines import Ar, Mean, Persistence
+from connfit.evaluation.baselines.ar import Ar
 from connfit.evaluation.baselines.lds import Lds
+from connfit.evaluation.baselines.mean import Mean
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.calibration import calibration_scores, training_spread
 from connfit.evaluation.scores import data_against_itself, score
 from connfit.recordings import Recording

@@ -15,7 +15,7 @@ from small import student
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
 from connfit.training.fit import train
-from connfit.training.learners import PRESETS, WindowedLearner, preset
+from connfit.training.learners import RULES, WindowedLearner, preset
 from connfit.training.learning_rates import parameter_sizes
 from connfit.training.step import GROUP_OF
 
@@ -153,4 +153,4 @@ def test_a_fit_with_pp_prop_learns() -> None:
 @pytest.mark.parametrize("decay", [1.0, -0.1])
 def test_a_decay_outside_its_bounds_is_named(decay: float) -> None:
     with pytest.raises(ConfigError, match="trace_decay"):
-        WindowedLearner(4, *PRESETS["pp-prop"], trace_decay=decay)
+        WindowedLearner(4, *RULES["pp-prop"].dials, trace_decay=decay)

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from networks import predict
 from test_state_forcing import NEURONS, SHARED, SINGLE, UNITS, problem
 
-from connfit.analysis.dynamics.linearised import Shown, tangent_step
 from connfit.analysis.dynamics.lyapunov import lyapunov_exponent
 from connfit.analysis.dynamics.stability import jacobian_spectrum
 from connfit.models import RateModel
-from connfit.models.forward import correct, predict, step
+from connfit.models.forward import correct, step, tangent_step
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -146,9 +146,9 @@ def test_uncoupled_recorded_neurons_have_the_exponent_of_their_decay(phi: float)
 
 
 def test_with_phi_1_and_all_neurons_recorded_a_difference_vanishes_at_once() -> None:
-    shown = Shown(jnp.ones((UNITS, 1), bool), jnp.zeros((UNITS, 1), bool))
+    given, noisy = jnp.ones((UNITS, 1), bool), jnp.zeros((UNITS, 1), bool)
     model, params, _ = problem(1.0, "none", reads=SINGLE)
     r = jnp.full((NEURONS, 1), 0.3)
     _, seen = step(model, params, r, jnp.full((UNITS, 1), 0.3), None)
     recorded = jnp.zeros((NEURONS, 1)).at[np.asarray(model.read_neurons)].set(1.0)
-    np.testing.assert_array_equal(tangent_step(model, params, seen, shown, recorded), 0)
+    np.testing.assert_array_equal(tangent_step(model, params, seen, given, noisy, recorded), 0)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from connfit.config import EvaluateConfig
+from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.ar import Ar
-from connfit.evaluation.baselines.baselines import BASELINES, hold_last
 from connfit.evaluation.baselines.carried_filter import carried_filter
 from connfit.evaluation.baselines.gap_filter import filtered_pasts
 from connfit.evaluation.baselines.gap_moments import Process, expected_moments, moments_without_gaps
@@ -20,7 +20,7 @@ from connfit.evaluation.baselines.kalman import LinearSystem, kalman_filter
 from connfit.evaluation.baselines.own_gaps import OwnProcess, filtered_own_pasts, own_moments
 from connfit.evaluation.baselines.own_past import OwnMoments
 from connfit.evaluation.scores import score
-from connfit.recordings import Recording
+from connfit.recordings import Recording, hold_last
 
 CONFIG = EvaluateConfig(
     var_lags=(1, 2), ar_orders=(1, 2, 4), latent_dimensions=(2,), free_run_runs=4, free_run_warmup=20, horizon_starts=16

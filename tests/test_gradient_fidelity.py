@@ -29,12 +29,13 @@ from connfit.analysis.gradients.gradient_fidelity import (
     gradient_fidelity,
     rules_to_compare,
 )
-from connfit.analysis.gradients.learning_curves import Contender, _Bench, _Trial, learning_curves
+from connfit.analysis.gradients.learning_curves import learning_curves
+from connfit.analysis.gradients.learning_trials import Bench, Contender, Trial
 from connfit.analysis.gradients.learning_verdict import verdict
 from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import ConfigError
 from connfit.evaluation.squared_errors import prediction_errors
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Parts
 from connfit.recordings.cohort import Cohort
 from connfit.report.figures.gradient_figure import print_fidelity
@@ -43,7 +44,7 @@ from connfit.report.sections import gradient_section
 from connfit.report.sections.limits import credit_limits
 from connfit.training import runs
 from connfit.training.fit import train
-from connfit.training.learners import PRESETS, WindowedLearner, preset
+from connfit.training.learners import RULES, WindowedLearner, preset
 
 FRAMES = 24
 
@@ -86,9 +87,9 @@ def test_a_gradient_of_zero_has_no_cosine_and_is_counted() -> None:
 def table(**options: Any) -> dict[str, dict[str, Any]]:
     small = student()
     rules = [
-        Rule("hybrid", WindowedLearner(FRAMES, *PRESETS["hybrid"])),
-        Rule("hybrid", WindowedLearner(4, *PRESETS["hybrid"])),
-        Rule("d-rtrl", WindowedLearner(8, *PRESETS["d-rtrl"]), by_window=False),
+        Rule("hybrid", WindowedLearner(FRAMES, *RULES["hybrid"].dials)),
+        Rule("hybrid", WindowedLearner(4, *RULES["hybrid"].dials)),
+        Rule("d-rtrl", WindowedLearner(8, *RULES["d-rtrl"].dials), by_window=False),
     ]
     segments = choose_segments(small.cohort, FRAMES, 3)
     rows = gradient_fidelity(small.model, small.params, small.cohort, rules, segments, warmup_frames=5, **options)
@@ -166,7 +167,7 @@ def curves() -> dict[str, Any]:
     """Truncated BPTT twice, the second with RMSprop, and no credit through time, on the small brain."""
     small = student()
     before = {key: np.array(value) for key, value in small.params.items()}
-    rules = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]), immediate=preset("immediate"))
+    rules = contenders(tbptt=WindowedLearner(8, *RULES["tbptt"].dials), immediate=preset("immediate"))
     plans: list[str] = []
     found = learning_curves(
         small.model, small.params, small.cohort,
@@ -192,7 +193,7 @@ def test_learning_rates_and_epochs_are_chosen_on_validation(curves: dict[str, An
     again = TrainConfig(**{
         **to_builtins(LEARNING), "optimiser": "rmsprop", "learning_rate": row["learning_rate"], "patience": None
     })  # fmt: skip
-    fitted = train(small.model, small.params, small.cohort, WindowedLearner(8, *PRESETS["tbptt"]), again)
+    fitted = train(small.model, small.params, small.cohort, WindowedLearner(8, *RULES["tbptt"].dials), again)
     selection = [one["selection"] for one in fitted.history]
     assert row["chosen_epoch"] == int(np.argmax(selection)) and row["validation_selection"] == max(selection)
     errors = [prediction_errors(fitted.forecaster(), one, "test", HORIZONS) for one in small.cohort.recordings]
@@ -231,21 +232,21 @@ def test_learning_curves_compare_after_equal_steps_and_equal_time(curves: dict[s
 def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """And one that diverges at every rate is named, without a part in the comparison."""
     small = student()
-    real = _Bench.trial
+    real = Bench.trial
 
     def slow(self: Any, contender: Contender, factor: float, epochs: int) -> Any:
         if contender.label == "wild":
-            return _Trial(factor, factor, epochs, diverged="the loss is not finite")
+            return Trial(factor, factor, epochs, diverged="the loss is not finite")
         trial = real(self, contender, factor, epochs)
         much = 1e6 if contender.rule == "immediate" else 1.0
         rows = tuple({**row, "ms_per_step": much} for row in trial.history)
         return replace(trial, history=rows)
 
-    monkeypatch.setattr(_Bench, "trial", slow)
+    monkeypatch.setattr(Bench, "trial", slow)
     rules = contenders(
-        tbptt=WindowedLearner(8, *PRESETS["tbptt"]),
+        tbptt=WindowedLearner(8, *RULES["tbptt"].dials),
         immediate=preset("immediate"),
-        wild=WindowedLearner(8, *PRESETS["tbptt"]),
+        wild=WindowedLearner(8, *RULES["tbptt"].dials),
     )
     config = msgspec_replace(LEARNING, epochs=1)
     found = learning_curves(small.model, small.params, small.cohort, rules, "tbptt", config, HORIZONS)
@@ -263,15 +264,15 @@ def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pyte
 
 def test_rates_go_further_where_the_best_is_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
     small = student()
-    bench = _Bench(small.model, small.params, small.cohort, LEARNING, HORIZONS, None, 0)
-    rule = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]))[0]
+    bench = Bench(small.model, small.params, small.cohort, LEARNING, HORIZONS, None, 0)
+    rule = contenders(tbptt=WindowedLearner(8, *RULES["tbptt"].dials))[0]
 
     def tried(value: Any) -> list[float]:
-        def trial(self: Any, one: Contender, factor: float, epochs: int) -> _Trial:
+        def trial(self: Any, one: Contender, factor: float, epochs: int) -> Trial:
             best = value(factor)
-            return _Trial(factor, factor, epochs, value=best, epoch=-1 if best == 0 else 0)
+            return Trial(factor, factor, epochs, value=best, epoch=-1 if best == 0 else 0)
 
-        monkeypatch.setattr(_Bench, "trial", trial)
+        monkeypatch.setattr(Bench, "trial", trial)
         return [round(one.factor, 3) for one in bench.search(rule, 2, lambda _: None)]
 
     assert tried(lambda factor: 2.0 - abs(factor - 1)) == [0.333, 1, 3]
@@ -284,7 +285,7 @@ def test_rates_go_further_where_the_best_is_at_the_edge(monkeypatch: pytest.Monk
 def test_without_a_validation_part_there_is_nothing_to_choose_by() -> None:
     small = student()
     movies = [replace(one, parts=Parts((0, 120), (120, 120), (120, 200))) for one in small.cohort.recordings]
-    rules = contenders(tbptt=WindowedLearner(8, *PRESETS["tbptt"]))
+    rules = contenders(tbptt=WindowedLearner(8, *RULES["tbptt"].dials))
     with pytest.raises(ConfigError, match=r"on the validation part, and there is none: set data\.validation"):
         learning_curves(small.model, small.params, Cohort.from_recordings(movies), rules, "tbptt", LEARNING)
 

@@ -17,7 +17,9 @@ from connfit import config as configuration
 from connfit.config import Config, DataConfig, EvaluateConfig
 from connfit.datasets.loading import held_out_from_config, recordings_from_config
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.baselines.baselines import Mean, Persistence, VarRidge
+from connfit.evaluation.baselines.mean import Mean
+from connfit.evaluation.baselines.persistence import Persistence
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.evaluate import evaluate_all, pooled_scores
 from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.evaluation.forecasts import Forecasts

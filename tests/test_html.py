@@ -15,7 +15,7 @@ from rich.console import Console
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.metrics_file import read_metrics, write_metrics
 from connfit.report import page, print_table, write_report

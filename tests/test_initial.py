@@ -8,16 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from networks import random_connectome
+from networks import predict, random_connectome
 from small import FRAME_RATE, regional_connectome
 
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.models import RateModel, Readout, init_params, persistence_drive, spectral_radius_of
-from connfit.models.forward import predict
+from connfit.models.forecaster import ModelForecaster
 from connfit.models.init.initial import WEIGHTS, initial_magnitudes
-from connfit.models.rollout import ModelForecaster
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 

@@ -11,7 +11,8 @@ from arch.bootstrap import CircularBlockBootstrap
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.baselines.baselines import Mean, VarRidge
+from connfit.evaluation.baselines.mean import Mean
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.intervals import block_length, paired_difference, skill_interval
 from connfit.evaluation.scores import score, score_and_forecast
 from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors

@@ -10,7 +10,6 @@ from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.baselines import VarRidge
 from connfit.evaluation.baselines.kalman import (
     LinearSystem,
     expectation_maximisation,
@@ -19,6 +18,7 @@ from connfit.evaluation.baselines.kalman import (
     subspace_start,
 )
 from connfit.evaluation.baselines.lds import OWN_DECAY, Lds
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording
 

@@ -15,12 +15,12 @@ from small import FRAMES, UNITS, student
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation import left_out_unit as module
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.left_out_ridge import OthersRidge
 from connfit.evaluation.left_out_unit import left_out_scores, paired, sampled_units
 from connfit.models import RateModel, init_params
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 
 CONFIG = EvaluateConfig(free_run_warmup=20, free_run_runs=2, horizons=(1, 2), baselines=("mean",), var_lags=(1, 2))
@@ -67,7 +67,7 @@ def test_chunks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model = forecaster()
     one = model.cohort.recordings[1]
     whole = model.left_out(one, np.arange(UNITS), *TEST, warmup=10)
-    monkeypatch.setattr("connfit.models.rollout.MOST_RATES", 3 * model.model.neurons)
+    monkeypatch.setattr("connfit.models.forecaster.MOST_RATES", 3 * model.model.neurons)
     np.testing.assert_allclose(model.left_out(one, np.arange(UNITS), *TEST, warmup=10), whole, rtol=1e-5, atol=1e-6)
 
 

@@ -10,10 +10,11 @@ import pytest
 from networks import Problem, dense_matrices, random_problem
 from small import student
 
-from connfit.analysis.dynamics.linearised import settle
-from connfit.analysis.dynamics.lyapunov import CHUNK, lyapunov_exponent, lyapunov_of
+from connfit.analysis.dynamics.lyapunov import lyapunov_exponent, lyapunov_of
 from connfit.analysis.dynamics.stability import jacobian_spectrum
 from connfit.errors import ConfigError, ConnfitError
+from connfit.models.rest import settle
+from connfit.models.rollout import CHUNK
 
 
 def logistic(r: float):

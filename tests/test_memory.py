@@ -157,12 +157,13 @@ def test_a_fit_that_does_not_fit_stops_with_advice() -> None:
 
 
 def test_a_run_checks_before_it_makes_its_folder(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from connfit.cli.terminal import dataset_config
-    from connfit.config import override
+    from small import write_files
+
+    from connfit.config import override, read
     from connfit.training import runs
 
-    monkeypatch.setattr(memory, "memory_limit", lambda: 10**6)
-    config = override(dataset_config("demo", ["1"]), ["train.epochs=0", "train.free_run_epochs=0"])
+    monkeypatch.setattr(memory, "memory_limit", lambda: 10**4)
+    config = override(read(write_files(tmp_path)), ["train.epochs=0", "train.free_run_epochs=0"])
     with pytest.raises(ConfigError, match=r"train\.check_memory = false"):
         runs.start(config, tmp_path / "out")
     assert not (tmp_path / "out").exists()

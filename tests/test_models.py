@@ -12,12 +12,12 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from networks import random_connectome
+from networks import predict, random_connectome
 from small import regional_connectome, student
 
 from connfit.errors import ConfigError, DataError
 from connfit.models import RateModel, Readout
-from connfit.models.forward import predict, step
+from connfit.models.forward import step
 
 BRAIN = random_connectome(np.random.default_rng(1), 12, 3, electrical=5)
 READOUT = Readout(sp.csr_array(np.eye(3, 12) + 0.1), ("a", "b", "c"))

@@ -16,17 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import random_connectome
 
+from connfit._registry import LAST
 from connfit.connectome import Connectome, from_pairs
-from connfit.connectome.nulls import (
-    NULLS,
-    erdos_renyi,
-    make_null,
-    no_recurrence,
-    rewire_degrees,
-    rewire_within_regions,
-    shuffle_counts,
-    shuffle_signs,
-)
+from connfit.connectome.nulls import NULLS, make_null
+from connfit.connectome.nulls.erdos_renyi import erdos_renyi
+from connfit.connectome.nulls.no_recurrence import no_recurrence
+from connfit.connectome.nulls.rewire_degrees import rewire_degrees
+from connfit.connectome.nulls.rewire_within_regions import rewire_within_regions
+from connfit.connectome.nulls.shuffle_counts import shuffle_counts
+from connfit.connectome.nulls.shuffle_signs import shuffle_signs
 from connfit.connectome.nulls.swaps import rewired
 from connfit.connectome.regions import RegionSynapses
 from connfit.errors import ConfigError, DataError
@@ -114,6 +112,8 @@ def same_regions(one: RegionSynapses, other: RegionSynapses) -> bool:
 def test_every_null_keeps_neurons_and_says_what_it_is(name: str) -> None:
     null = make_null(brain(), name, seed=4)
     said = null.notes["null"]
+    entry = NULLS[name]
+    assert entry.label and entry.keeps and entry.changes and entry.place < LAST
     assert null.name == f"brain-{name}" == f"brain-{said['name']}"
     assert said["seed"] == 4 and said["preserves"] and said["destroys"]
     assert null.notes["source"] == "a test"
@@ -126,7 +126,7 @@ def test_equal_seeds_give_equal_nulls(name: str) -> None:
     one, same, other = (make_null(brain(), name, seed=seed) for seed in (1, 1, 2))
     keys = ("indptr", "indices", "counts", "signs", "electrical")
     assert all(np.array_equal(getattr(one, key), getattr(same, key)) for key in keys)
-    assert all(np.array_equal(getattr(one, key), getattr(other, key)) for key in keys) == (name == "no_recurrence")
+    assert all(np.array_equal(getattr(one, key), getattr(other, key)) for key in keys) != NULLS[name].seeded
 
 
 @pytest.mark.parametrize("name", NULLS)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -153,32 +149,3 @@ def test_a_wrong_shape_is_named():
     operands[5] = operands[5][:, :1]
     with pytest.raises(ConfigError, match="dense_outer: right has shape"):
         ops.dense_outer(*operands)
-
-
-def results_in_a_new_process(path: Path, **environment: str) -> list[np.ndarray]:
-    script = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
-import numpy as np
-from test_ops_traces import all_operands, dense, dense_operands, random_pattern, sparse
-rng = np.random.default_rng(6)
-pattern = random_pattern(rng, 700, 900, 0.4)
-results = []
-for dtype in ("float32", "bfloat16"):
-    results += dense(dense_operands(rng, 3000, 73, 2, 16, dtype), "native")
-    trace, *rest = all_operands(rng, pattern, 1, 16)["window_outer"]
-    results += sparse(pattern, (trace.astype(dtype), *rest), "native")
-np.savez({str(path)!r}, *(np.asarray(one, np.float32) for one in results))
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120, env={**os.environ, **environment})
-    with np.load(path) as file:
-        return [file[name] for name in file.files]
-
-
-def test_results_depend_neither_on_threads_nor_much_on_the_instruction_set(tmp_path):
-    alone = results_in_a_new_process(tmp_path / "1.npz", CONNFIT_THREADS="1")
-    many = results_in_a_new_process(tmp_path / "8.npz", NPROC="8")
-    plain = results_in_a_new_process(tmp_path / "plain.npz", CONNFIT_ISA="portable")
-    for one, other, portable in zip(alone, many, plain, strict=True):
-        np.testing.assert_array_equal(one, other)
-        # A sum near the middle of two bfloat16 may round either way.
-        np.testing.assert_allclose(portable, one, rtol=2.0**-7, atol=2e-5 * np.abs(one).max())

@@ -22,7 +22,8 @@ from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models import RateModel, Readout, init_params
 from connfit.models.held_rates import TrainingRange, out_of_range, silent_rates
-from connfit.models.perturb import CHUNK, Perturbation, parse_neuron_set, settled_rates, simulate_perturbed
+from connfit.models.perturb import Perturbation, parse_neuron_set, settled_rates, simulate_perturbed
+from connfit.models.rollout import CHUNK
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training import runs

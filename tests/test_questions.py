@@ -125,8 +125,8 @@ def test_what_wins_without_a_connectome_or_learning_is_a_limitation() -> None:
     documents = {"metrics.json": results()[0], STUDY: study_record({"gru": "worse", "fixed_strengths": "tie"})}
     found = " ".join(all_limits(documents))
     assert (
-        "Some models without a connectome do better than this one over seeds and blocks of time: GRU, 1 and 10 frames"
-        in found
+        "Some models without a connectome do better than this one over seeds and blocks of time: the GRU, 1 and 10 "
+        "frames" in found
     )
     assert "Strengths that stay at the synapse counts predict as well as learned ones" in found
     assert "what the fit changed in weights does not agree between them" in found

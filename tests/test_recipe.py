@@ -15,7 +15,7 @@ from connfit import config as configuration
 from connfit.config import FALLBACK, ModelConfig
 from connfit.datasets.named import DATASETS
 from connfit.errors import ConfigError, DataError
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.training.learning_rates import RATES, find_rates, parameter_sizes
 from connfit.training.problem import prepare
 from connfit.training.recipe import BEGIN, GRID, Recipe, automatic, find_recipe
@@ -184,7 +184,7 @@ def test_sizes_do_not_depend_on_the_unit_of_the_recording():
 def test_a_brain_without_connections_is_fitted_with_rates_of_its_own(own, tmp_path):
     """The null connectome without recurrence has no weights, whose size is then no number."""
     null = msgspec.structs.replace(own.data, null="no_recurrence")
-    train = msgspec.structs.replace(own.train, learning_rate="auto")
+    train = msgspec.structs.replace(own.train, learning_rate="auto", epochs=1, free_run_epochs=0)
     fitted = start(msgspec.structs.replace(_auto(own), data=null, train=train), tmp_path / "run")
     assert fitted.rates is not None and np.isfinite(list(fitted.rates.sizes.values())).all()
     assert load_fit(tmp_path / "run").rates == fitted.rates

@@ -11,10 +11,11 @@ import pytest
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines import recurrent_training
-from connfit.evaluation.baselines.baselines import NOT_POOLED, POOLED, VarRidge
-from connfit.evaluation.baselines.recurrent import Gru, RateUnits
-from connfit.evaluation.baselines.recurrent_training import Setting, Trained, climb, fit_gru, fit_region_rnn
+from connfit.evaluation.baselines import gru, recurrent_training, region_rnn
+from connfit.evaluation.baselines.gru import Gru, fit_gru
+from connfit.evaluation.baselines.recurrent_training import Setting, Trained, climb
+from connfit.evaluation.baselines.region_rnn import RateUnits, fit_region_rnn
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording
 
@@ -34,13 +35,18 @@ def maps(frames: int = 700, noise: float = 0.0) -> Recording:
     return recording(x + noise * rng.normal(size=x.shape))
 
 
+@pytest.fixture(autouse=True)
+def few_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gru, "HIDDEN", 8)
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurrent_training, "HIDDEN", 32)
+    monkeypatch.setattr(gru, "HIDDEN", 32)
     monkeypatch.setattr(recurrent_training, "MAX_STEPS", 400)
     monkeypatch.setattr(recurrent_training, "TRIALS", 1)
-    unhindered = {"gru": (Setting(1e-2, 0.0, 0.0, 0.0, 0.0),), "region_rnn": (Setting(1e-2, 0.0, 0.0, 0.0),)}
-    monkeypatch.setattr(recurrent_training, "STARTS", unhindered)
+    monkeypatch.setattr(gru, "STARTS", (Setting(1e-2, 0.0, 0.0, 0.0, 0.0),))
+    monkeypatch.setattr(region_rnn, "STARTS", (Setting(1e-2, 0.0, 0.0, 0.0),))
 
 
 def test_the_gru_learns_what_a_linear_model_cannot(quick: None) -> None:
@@ -73,7 +79,7 @@ def test_rate_units_learn_a_network_of_their_own_kind(quick: None) -> None:
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"HIDDEN": 8, "MAX_STEPS": 20, "TRIALS": 1}.items():
+    for name, value in {"MAX_STEPS": 20, "TRIALS": 1}.items():
         monkeypatch.setattr(recurrent_training, name, value)
     one = maps(300, 0.01)
     for fit in (fit_gru, fit_region_rnn):
@@ -85,7 +91,7 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(monkeypat
 
 
 def test_training_reads_no_frame_of_the_test_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"HIDDEN": 8, "MAX_STEPS": 20, "TRIALS": 2}.items():
+    for name, value in {"MAX_STEPS": 20, "TRIALS": 2}.items():
         monkeypatch.setattr(recurrent_training, name, value)
     one = maps(300, 0.01)
     values = one.values.copy()
@@ -149,10 +155,3 @@ def test_too_short_or_unobserved_recordings_are_refused() -> None:
     silent = replace(one, mask=mask).split(train=0.6, validation=0)
     with pytest.raises(DataError, match="nothing was observed on which a network could be tuned"):
         fit_region_rnn(silent)
-
-
-def test_every_baseline_is_pooled_or_says_why_not() -> None:
-    from connfit.evaluation.baselines.baselines import BASELINES
-
-    assert set(BASELINES) == set(POOLED) | set(NOT_POOLED)
-    assert not set(POOLED) & set(NOT_POOLED)

@@ -1,262 +1,146 @@
-"""The registry of named datasets: lookup order, checksums, and downloads from a server on this machine."""
+"""Registries: lookups, errors that help, and pieces of other packages."""
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
+import ast
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from file_server import FileServer, Served, running
 
-from connfit.datasets import download
-from connfit.datasets.fetch import fetch
-from connfit.datasets.registry import DATASETS, DataFile, Dataset, get_dataset, info, locate, search_folders, status
-from connfit.errors import ConfigError, DataError, NotAvailableError
-
-CONTENT = b"neuron,sign\n" * 5000
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    """Serves /good; /short, half of what it announces; /other with other bytes; anything else is absent."""
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "PAUSE_S", 0.0)
-    with running() as one:
-        one.serve("good", Served(CONTENT))
-        one.serve("short", Served(CONTENT, breaks=[len(CONTENT) // 2, *[0] * 9]))
-        one.serve("other", Served(CONTENT[::-1]))
-        yield one
+import connfit
+from connfit._registry import LAST, Entry, Options, PluginWarning, Registry, read_options
+from connfit.connectome.nulls import NULLS
+from connfit.errors import ConfigError
+from connfit.evaluation.baselines import BASELINES
+from connfit.evaluation.study.row_names import row_name
+from connfit.training.learners import RULES, WHOLE, LearningRule, preset
 
 
-@pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The dataset's folders under $CONNFIT_DATA and in the cache, both empty."""
-    monkeypatch.delenv("CONNFIT_CACHE", raising=False)
-    monkeypatch.setenv("CONNFIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache" / name)
-    return tmp_path / "data" / "test", tmp_path / "cache" / "connfit" / "test"
+def piece(name: str, place: int = 1000) -> Entry:
+    return Entry(name=name, label=name.upper(), place=place)
 
 
-def table(url: str | None, *, sha256: str | None = None, **changes: object) -> dict[str, Dataset]:
-    file = DataFile("sub/a.csv", len(CONTENT), sha256 or hashlib.sha256(CONTENT).hexdigest(), url)
-    one = Dataset(
-        name="test", title="t", organism="o", licence="CC0", citation="c", doi=(), source="the originals",
-        sizes={"neurons": 3}, files=(file,), recordings=("r",),
-    )  # fmt: skip
-    return {"test": replace(one, **changes)}  # type: ignore[arg-type]
+def test_pieces_stand_by_place_and_then_as_they_were_registered() -> None:
+    registry = Registry("piece", Entry)
+    for entry in (piece("late"), piece("second", 2), piece("later"), piece("first", 1)):
+        assert registry.register(entry) is entry
+    assert list(registry) == ["first", "second", "late", "later"] and len(registry) == 4
+    assert registry["late"].label == registry.label("late") == "LATE"
+    assert "absent" not in registry and registry.get("absent") is None
+    assert registry.label("not_here") == registry.phrase("not_here") == "not here"
+    registry.register(Entry(name="nail", label="nail", phrase="the nail"))
+    assert (registry.phrase("nail"), registry.phrase("late")) == ("the nail", "LATE")
 
 
-def put(folder: Path, content: bytes = CONTENT) -> Path:
-    path = folder / "sub" / "a.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
+def test_an_unknown_name_is_an_error_with_the_option_and_the_nearest_name() -> None:
+    registry = Registry("piece", Entry)
+    registry.register(piece("hammer"))
+    with pytest.raises(ConfigError, match=r"tools\.first is 'hamer', .* did you mean 'hammer'\?"):
+        registry.find("hamer", "tools.first")
+    with pytest.raises(ConfigError, match="piece is 'hamer'"):
+        registry["hamer"]
 
 
-def names(folder: Path) -> list[str]:
-    return sorted(one.name for one in folder.rglob("*") if one.is_file())
+def test_no_two_pieces_of_one_name_and_no_piece_of_another_kind() -> None:
+    registry = Registry("piece", Entry)
+    registry.register(piece("hammer"))
+    with pytest.raises(ValueError, match="two pieces of the name 'hammer'"):
+        registry.register(piece("hammer"))
+    with pytest.raises(TypeError, match="no Entry"):
+        registry.register("saw")  # pyright: ignore[reportArgumentType]
+    assert not hasattr(registry, "__setitem__") and not hasattr(registry, "__delitem__")
 
 
-def test_lookup_order(folders: tuple[Path, Path], server: FileServer, capfd: pytest.CaptureFixture[str]) -> None:
-    registry, served = table(server.address("good")), server.files["/good"]
-    assert status("test", registry=registry).state == "absent" and status("test", registry=registry).downloadable
-    downloaded = locate("test", registry=registry)["sub/a.csv"]
-    assert downloaded == folders[1] / "sub" / "a.csv" and downloaded.read_bytes() == CONTENT
-    assert len(served.requests) == 1 and "downloading a.csv (60,000 bytes) from http" in capfd.readouterr().err
-    assert locate("test", registry=registry)["sub/a.csv"] == downloaded and len(served.requests) == 1
-    own = put(folders[0])
-    assert locate("test", registry=registry)["sub/a.csv"] == own
-    here = status("test", registry=registry)
-    assert here.state == "here" and here.found["sub/a.csv"] == own and here.missing == ()
-    assert here.downloadable is None, "there is nothing to download"
+class Nail(Options, frozen=True):
+    length: float = 1.0
+    heads: int = 1
 
 
-def test_the_cache_can_be_elsewhere(
-    folders: tuple[Path, Path], server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_options_are_validated_where_they_are_defined() -> None:
+    assert read_options(Nail, {"length": 2}, where="tools.nail") == Nail(length=2.0)
+    assert read_options(Nail, None, where="tools.nail") == Nail()
+    with pytest.raises(ConfigError, match=r"option of tools\.nail is 'lenght', .* did you mean 'length'\?"):
+        read_options(Nail, {"lenght": 2}, where="tools.nail")
+    with pytest.raises(ConfigError, match=r"tools\.nail\.heads: Expected `int`, got `str`"):
+        read_options(Nail, {"heads": "two"}, where="tools.nail")
+
+
+def plug_in(folder: Path, package: str, code: str, groups: dict[str, dict[str, str]]) -> None:
+    """A package that is installed in `folder`: a module and the record of its entry points."""
+    (folder / f"{package}.py").write_text(code, encoding="utf-8")
+    record = folder / f"{package}-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n", encoding="utf-8")
+    lines = []
+    for group, points in groups.items():
+        lines += [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+    (record / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_other_packages_register_through_entry_points_and_break_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CONNFIT_CACHE", str(tmp_path / "big"))
-    found = locate("test", registry=table(server.address("good"), folder="shared"))["sub/a.csv"]
-    assert found == tmp_path / "big" / "shared" / "sub" / "a.csv"
+    group = "connfit_tests.tools"
+    code = """
+from connfit._registry import Entry
+SAW = Entry(name="saw", label="saw")
+HAMMER = Entry(name="hammer", label="another hammer")
+"""
+    points = {"saw": "fine_tools:SAW", "hammer": "fine_tools:HAMMER", "drill": "fine_tools:SAW"}
+    plug_in(tmp_path, "fine_tools", code, {group: points})
+    plug_in(tmp_path, "broken_tools", "raise RuntimeError('out of order')", {group: {"axe": "broken_tools:AXE"}})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = Registry("tool", Entry, group=group)
+    registry.register(piece("hammer"))
+    assert "fine_tools" not in sys.modules, "nothing is loaded before someone looks"
+    with pytest.warns(PluginWarning) as seen:
+        assert list(registry) == ["hammer", "saw"]
+    said = sorted(str(warning.message) for warning in seen)
+    assert len(said) == 3 and "'broken_tools'" in said[0] and "RuntimeError: out of order" in said[0]
+    assert "two tools of the name 'hammer'" in said[2], "connfit's own stays"
+    assert registry["hammer"].label == "HAMMER"
+    with pytest.raises(ConfigError, match=r"tools\.first is 'axe': this tool of the package 'broken_tools'"):
+        registry.find("axe", "tools.first")
+    with pytest.raises(ConfigError, match="its name is 'saw', and that of its entry point must be the same"):
+        registry["drill"]
 
 
-def test_wrong_checksum_of_a_download_is_never_used(folders: tuple[Path, Path], server: FileServer) -> None:
-    with pytest.raises(DataError, match=r"a\.csv.*wrong checksum.*kept as .*a\.csv\.changed"):
-        locate("test", registry=table(server.address("other")))
-    assert names(folders[1]) == ["a.csv.changed"]
+def test_no_module_has_a_second_table_of_registered_names() -> None:
+    """A dictionary, set or Literal of several names of baselines, nulls or rules is a table without plug-ins."""
+    names = [set(BASELINES) - {"mean"}, set(NULLS), set(RULES)]
+    found = []
+    for path in Path(connfit.__file__).parent.rglob("*.py"):
+        if path.parent.name in ("baselines", "nulls", "learners"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Dict):
+                listed = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+            elif isinstance(node, ast.Set):
+                listed = [one.value for one in node.elts if isinstance(one, ast.Constant)]
+            elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple):
+                listed = [one.value for one in node.slice.elts if isinstance(one, ast.Constant)]
+            else:
+                continue
+            found += [(path.name, node.lineno) for known in names if len(known.intersection(listed)) > 1]
+    assert found == []
 
 
-def test_truncated_transfer_is_never_used(folders: tuple[Path, Path], server: FileServer) -> None:
-    with pytest.raises(NotAvailableError, match=r"could not be downloaded.*/short.*30,000 of 60,000 bytes are missing"):
-        locate("test", registry=table(server.address("short")))
-    assert names(folders[1]) == ["a.csv.part", "a.csv.part.json"]
+@pytest.mark.parametrize("name", RULES)
+def test_every_rule_is_a_learner_and_says_what_it_does(name: str) -> None:
+    rule = RULES[name]
+    learner = rule.learner(8, steps=100)
+    assert (learner.credit, learner.carry) == rule.dials and rule.label and rule.does and rule.place < LAST
+    assert learner.window == {None: 8, WHOLE: 100}.get(rule.window, rule.window)
+    assert preset(name) == rule.learner() and row_name(rule.row) == RULES.phrase(name)
 
 
-def test_absent_addresses_and_servers(folders: tuple[Path, Path], server: FileServer) -> None:
-    with pytest.raises(NotAvailableError, match=r"sub/a\.csv could not be downloaded.*404"):
-        locate("test", registry=table(server.address("nothing")))
-    with pytest.raises(NotAvailableError, match="downloading was not allowed"):
-        locate("test", registry=table(server.address("good")), download=False)
-    assert server.files["/good"].requests == []
+def test_a_rule_with_dials_that_do_not_exist_is_an_error_where_it_is_defined() -> None:
+    with pytest.raises(ConfigError, match=r"credit is 'neurons', .* did you mean 'neuron'"):
+        LearningRule(name="wrong", label="wrong", credit="neurons", carry="trace", does="nothing")
 
 
-def test_offline_says_which_file_goes_where(folders: tuple[Path, Path], server: FileServer) -> None:
-    registry = table("http://127.0.0.1:9/good")
-    with pytest.raises(NotAvailableError) as caught:
-        locate("test", registry=registry)
-    (fetched,) = fetch("test", registry=registry)
-    for text in (str(caught.value), str(fetched.error)):
-        for part in (
-            "no server answers", str(folders[0]), str(folders[1]), "sub/a.csv", "60,000 bytes",
-            hashlib.sha256(CONTENT).hexdigest(), "http://127.0.0.1:9/good",
-        ):  # fmt: skip
-            assert part in text
-
-
-def test_files_without_an_address_say_where_to_put_them(
-    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(NotAvailableError) as caught:
-        locate("test", registry=table(None))
-    lines = [line.strip() for line in str(caught.value).splitlines()]
-    assert lines[1:3] == [str(one) for one in folders] and lines[-1].startswith("sub/a.csv: 60,000 bytes, sha256 ")
-    assert "CONNFIT_DATA" in str(caught.value) and "the originals" in str(caught.value)
-    assert status("test", registry=table(None)).downloadable is False
-    monkeypatch.delenv("CONNFIT_DATA")
-    with pytest.raises(NotAvailableError) as caught:
-        locate("test", registry=table(None))
-    assert str(folders[1]) in str(caught.value) and str(folders[0]) not in str(caught.value)
-
-
-def test_the_same_table_in_another_form(folders: tuple[Path, Path]) -> None:
-    packed = DataFile("sub/a.csv.gz", 4, hashlib.sha256(b"pack").hexdigest())
-    file = replace(get_dataset("test", registry=table(None)).files[0], also_at=(packed,))
-    registry = table(None, files=(file,))
-    path = put(folders[0]).rename(folders[0] / "sub" / "a.csv.gz")
-    with pytest.raises(DataError, match=r"a\.csv\.gz: 60,000 bytes instead of 4"):
-        locate("test", registry=registry)
-    path.write_bytes(b"pack")
-    assert locate("test", registry=registry) == {"sub/a.csv": path}
-    assert locate("test", registry=registry) == status("test", registry=registry).found
-    plain = put(folders[1])
-    assert locate("test", registry=registry) == {"sub/a.csv": plain}, "the file itself comes before another form"
-
-
-def test_optional_files_are_left_out_and_named(folders: tuple[Path, Path], server: FileServer) -> None:
-    needed = get_dataset("test", registry=table(server.address("good"))).files[0]
-    registry = table(None, files=(needed, replace(needed, path="extra.csv", optional=True)))
-    assert list(locate("test", registry=registry)) == ["sub/a.csv"]
-    here = status("test", registry=registry)
-    assert (here.state, here.missing, here.optional) == ("here", (), ("extra.csv",))
-    assert [one.state for one in fetch("test", registry=registry)] == ["here", "optional"]
-    assert [one.state for one in fetch("test", ["extra.csv"], registry=registry)] == ["downloaded"]
-    (folders[1] / "extra.csv").unlink()
-    assert [one.state for one in fetch("test", everything=True, registry=registry)] == ["here", "downloaded"]
-
-
-def test_one_failure_does_not_keep_others_away(folders: tuple[Path, Path], server: FileServer, tmp_path: Path) -> None:
-    good = get_dataset("test", registry=table(server.address("good"))).files[0]
-    files = (
-        replace(good, path="gone", url=server.address("nothing")), good, replace(good, path="by-hand-1", url=None),
-        replace(good, path="by-hand-2", url=None), replace(good, path="damaged"),
-    )  # fmt: skip
-    (tmp_path / "to" / "test").mkdir(parents=True)
-    (tmp_path / "to" / "test" / "damaged").write_bytes(CONTENT[:-1])
-    done = {one.path: one for one in fetch("test", to=tmp_path / "to", registry=table(None, files=files))}
-    assert [one.state for one in done.values()] == ["failed", "downloaded", "failed", "failed", "failed"]
-    assert done["sub/a.csv"].where == tmp_path / "to" / "test" / "sub" / "a.csv"
-    assert "404" in str(done["gone"].error) and "truncated" in str(done["damaged"].error)
-    assert "2 files are not here" in str(done["by-hand-1"].error) and done["by-hand-2"].error is None
-    assert (tmp_path / "to" / "test" / "damaged").stat().st_size == len(CONTENT) - 1, "left as it was"
-
-
-def test_files_put_in_place_without_a_checksum_are_recorded(folders: tuple[Path, Path]) -> None:
-    file = replace(get_dataset("test", registry=table(None)).files[0], sha256=None)
-    registry, path = table(None, files=(file,)), put(folders[0])
-    assert locate("test", registry=registry) == {"sub/a.csv": path}
-    assert [one.state for one in fetch("test", registry=registry)] == ["here"]
-    path.write_bytes(CONTENT[::-1])
-    with pytest.raises(DataError, match="recorded at the first download"):
-        locate("test", registry=registry)
-
-
-def test_generated_datasets_have_nothing_to_fetch() -> None:
-    with pytest.raises(ConfigError, match="'demo' has no files to download: it is generated"):
-        fetch("demo")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(CONTENT[:-5], "truncated"), (CONTENT + b"x", "another version"), (CONTENT[::-1], "checksum"), (b"", "truncated")],
-)
-def test_changed_files_are_refused_by_name(folders: tuple[Path, Path], content: bytes, message: str) -> None:
-    path = put(folders[0])
-    locate("test", registry=table(None))
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=message) as caught:
-        locate("test", registry=table(None))
-    assert str(path) in str(caught.value)
-
-
-def test_unknown_names() -> None:
-    with pytest.raises(ConfigError, match=r"dataset is 'wrm'.*did you mean 'worm'"):
-        locate("wrm")
-    with pytest.raises(ConfigError, match="file of dataset worm"):
-        locate("worm", ["neuron.csv"])
-
-
-@pytest.mark.parametrize("name", list(DATASETS))
-def test_entries_are_complete(name: str, folders: tuple[Path, Path]) -> None:
-    facts = info(name)
-    for key in ("title", "organism", "licence", "citation", "sizes", "source"):
-        assert facts[key], key
-    assert facts["status"] in ("absent", "generated") and facts["searched"] == [
-        str(one) for one in search_folders(name)
-    ]
-    files = DATASETS[name].files
-    assert len({one.path for one in files}) == len(files)
-    assert all(one.bytes is None or one.bytes > 0 for one in files)
-    assert all(one.sha256 is None or len(one.sha256) == 64 for one in files)
-    assert all(one.sha256 or one.md5 or one.bytes for one in files), "something by which a file is known"
-    assert facts["bytes"] == sum(one.bytes or 0 for one in files if not one.optional)
-    if "surrogate" in name or name == "demo":
-        assert facts["title"].startswith("SURROGATE")
-
-
-def test_datasets_of_one_folder_agree_about_shared_files() -> None:
-    seen: dict[tuple[str, str], DataFile] = {}
-    for dataset in DATASETS.values():
-        for file in dataset.files:
-            assert seen.setdefault((dataset.folder or dataset.name, file.path), file) == file
-
-
-def test_worm_files_have_the_registered_checksums(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CONNFIT_DATA", str(data_dir))
-    assert status("worm").state == "here"
-    assert set(locate("worm")) == {one.path for one in DATASETS["worm"].files}
-
-
-@pytest.mark.parametrize(("name", "files"), [("fly-783-halves", None), ("shiu-783", ["Completeness_783.csv"])])
-def test_fly_files_have_the_registered_checksums(
-    name: str, files: list[str] | None, data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not (data_dir / "flywire").is_dir():
-        pytest.skip("needs the fly's tables in $CONNFIT_DATA/flywire")
-    monkeypatch.setenv("CONNFIT_DATA", str(data_dir))
-    assert all(path.parent == data_dir / "flywire" for path in locate(name, files, download=False).values())
-
-
-def test_importing_does_no_work(tmp_path: Path) -> None:
-    """No folder is made, nothing is imported that reads data, plots or downloads."""
-    code = (
-        "import sys, connfit.datasets, connfit.recordings.preprocess, connfit.connectome.matching; "
-        "print([m for m in ('pooch', 'pynwb', 'oasis', 'requests', 'matplotlib') if m in sys.modules])"
-    )
-    environment = {"HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path, check=True
-    )
-    assert done.stdout.strip() == "[]" and list(tmp_path.iterdir()) == []
+def test_rows_of_pieces_that_are_not_installed_have_names_in_words() -> None:
+    assert [row_name(name) for name in ("gone_plug_in", "gru", "erdos_renyi", "d_rtrl", "fixed_strengths")] == [
+        "gone plug in", "the GRU", "Erdős–Rényi graph", "D-RTRL", "strengths fixed to synapse counts",
+    ]  # fmt: skip

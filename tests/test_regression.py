@@ -6,13 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from networks import random_connectome
+from networks import predict, random_connectome
 
 from connfit import config as configuration
 from connfit.config import Config, DataConfig, ModelConfig
 from connfit.errors import ConfigError
 from connfit.models import RateModel, Readout, init_params, regression_start
-from connfit.models.forward import predict
 from connfit.models.init.regression_start import OPEN, ROOM, RegressionStart, open_rates
 from connfit.models.init.response import LinearBrain
 from connfit.recordings import Recording

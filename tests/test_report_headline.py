@@ -14,7 +14,7 @@ from report_run import results, run_directory
 from rich.console import Console
 
 from connfit.evaluation.baselines.ar import Ar
-from connfit.evaluation.baselines.baselines import Mean
+from connfit.evaluation.baselines.mean import Mean
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.metrics_file import write_metrics
 from connfit.recordings import Recording

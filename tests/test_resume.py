@@ -202,11 +202,9 @@ def test_checkpoints_of_releases_that_knew_adam_alone_are_read(files: Path, tmp_
 
 # Killed from outside
 
-FIT = """import sys
-from connfit import config
-from connfit.training import runs
-runs.start(config.read(sys.argv[1]), sys.argv[2])"""
-RESUME = "import sys; from connfit.training import runs; runs.resume(sys.argv[2])"
+IMPORTS = "import sys; from connfit import config; from connfit.training import runs; "
+FIT = IMPORTS + "runs.start(config.read(sys.argv[1]), sys.argv[2])"
+RESUME = IMPORTS + "runs.resume(sys.argv[2])"
 
 
 class Killer:

@@ -18,10 +18,11 @@ from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.preprocess.step_record import long_gaps
 from connfit.training import runs
-from connfit.training.fit import _fed_back_units, train
+from connfit.training.fit import train
 from connfit.training.fitted import Fit
 from connfit.training.learners import WindowedLearner
 from connfit.training.problem import prepare
+from connfit.training.trainer import _fed_back_units
 from connfit.training.validation import members_left_out
 
 

@@ -13,7 +13,9 @@ from networks import dense_matrices, random_problem
 from connfit.config import EvaluateConfig
 from connfit.config import from_dict as config_from_dict
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.baselines.baselines import BASELINES, Persistence, VarRidge
+from connfit.evaluation.baselines import BASELINES
+from connfit.evaluation.baselines.persistence import Persistence
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.free_run import MIN_RESIDUALS, draw_noise, fc_corr_error, free_run_block, training_residuals
@@ -21,7 +23,7 @@ from connfit.evaluation.metrics import functional_connectivity
 from connfit.evaluation.metrics_file import read_metrics, write_metrics
 from connfit.evaluation.predictions import MIN_STARTS, horizon_starts
 from connfit.evaluation.scores import score, score_and_forecast
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import PART_NAMES, Parts, Recording
 from connfit.recordings.cohort import Cohort
 

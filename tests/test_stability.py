@@ -11,11 +11,11 @@ import scipy.sparse as sp
 from networks import Problem, dense_matrices, random_connectome, random_problem
 from small import student
 
-from connfit.analysis.dynamics.linearised import settle
 from connfit.analysis.dynamics.spectrum import Spectrum, arpack_bytes, leading_eigenvalues
 from connfit.analysis.dynamics.stability import jacobian_spectrum, linear_model_spectrum, weight_spectrum
 from connfit.errors import ConfigError, ConnfitError, DataError
 from connfit.models import RateModel, Readout
+from connfit.models.rest import settle
 
 
 def assert_same_values(got: Spectrum, expected: np.ndarray, *, atol: float) -> None:

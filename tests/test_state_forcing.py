@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from networks import pieces, random_connectome
+from networks import pieces, predict, random_connectome
 
 from connfit.errors import ConfigError, DataError
 from connfit.models import RateModel, Readout
-from connfit.models.forward import correct, predict, run_window
+from connfit.models.forecaster import ModelForecaster
+from connfit.models.forward import correct
 from connfit.models.maps import SparseMap
-from connfit.models.rollout import ModelForecaster
+from connfit.models.rollout import run_window
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.learners import WindowArrays, WindowedLearner

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from connfit.config import EvaluateConfig
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.strongest import strongest_baseline
 from connfit.recordings import Recording

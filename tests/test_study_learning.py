@@ -74,7 +74,7 @@ def test_they_are_fitted_and_a_rule_that_is_undefined_says_why(tmp_path: Path) -
         ["train.epochs=2", "train.free_run_epochs=0", "model.state_forcing=0.5", 'evaluate.baselines=["mean"]'],
     )
     evaluate_run(runs.start(config, tmp_path / "run"), tmp_path / "run")
-    study = run_study(tmp_path / "run", StudyOptions(seeds=1, rows=("pp_prop", "immediate", "rmsprop"), jobs=2))
+    study = run_study(tmp_path / "run", StudyOptions(seeds=1, rows=("pp_prop", "immediate", "rmsprop"), jobs=1))
     rows = {row["name"]: row for row in study["rows"]}
     assert [row["group"] for row in study["rows"]] == ["connectome", *["learning"] * 3]
     assert rows["immediate"]["difference"]["1"]["value"] != 0 and rows["rmsprop"]["difference"]["1"]["value"] != 0

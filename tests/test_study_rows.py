@@ -28,7 +28,7 @@ from connfit.evaluation.study.rows import study_rows
 from connfit.evaluation.study.run_study import StudyOptions, run_study
 from connfit.evaluation.study.short_form import compact
 from connfit.evaluation.study.study_table import study_table
-from connfit.evaluation.study.tasks import Done
+from connfit.evaluation.study.tasks import Done, _differences
 from connfit.evaluation.study.verdict import verdict_sentences
 from connfit.recordings import Recording
 from connfit.report.questions.questions import answer_all
@@ -148,7 +148,7 @@ def test_the_verdict_reads_right_to_the_word(study: dict[str, Any]) -> None:
         "parameters (model.strengths = fixed, model.drive = anatomical) or the automatic recipe, if an option was set "
         "by hand.",
         *(
-            f"{ahead} the connectome model beats null rewire degrees and null Erdős–Rényi wiring; is ahead of AR of "
+            f"{ahead} the connectome model beats null rewire degrees and null Erdős–Rényi graph; is ahead of AR of "
             "each unit in pooled skill but not in the median unit; and loses to ridge VAR."
             for ahead in ("One frame ahead", "10 frames ahead")
         ),
@@ -156,10 +156,11 @@ def test_the_verdict_reads_right_to_the_word(study: dict[str, Any]) -> None:
         f"frames ahead {contradiction}.",
         "Null connectomes that the real wiring beats: 2 of 2 at 1 frame, 2 of 2 at 10 frames.",
         "The real wiring beats every null connectome at 1 frame and 10 frames.",
-        "Learned readout was not trained: no epoch was better on validation than the start. It wins and loses nothing.",
+        "Learned read-out was not trained: no epoch was better on validation than the start. It wins and loses "
+        "nothing.",
         "Null shuffle signs is the real wiring here (all signs are equal). It wins and loses nothing.",
         "Null rewire degrees has numbers of 2 of 3 seeds: seed 2 diverged in epoch 3.",
-        "Null Erdős–Rényi wiring has numbers of 2 of 3 seeds: seed 2 diverges on the test part: one frame ahead its "
+        "Null Erdős–Rényi graph has numbers of 2 of 3 seeds: seed 2 diverges on the test part: one frame ahead its "
         "squared error is 40 times that of persistence or of the mean, whichever is larger.",
         "The linear dynamical system has no numbers: recording 'movie': there are fewer frames than units.",
     ]
@@ -246,6 +247,7 @@ def test_a_connectome_model_that_was_not_trained_is_said_first_and_wins_nothing(
         "So nothing is won or lost here: numbers are those of its start.",
     ]
     assert found[2].startswith("One frame ahead the strongest baseline is AR of each unit")
+    assert "; its start is " in found[2] and "the connectome model is" not in found[2]
     assert not any("beats" in one for one in found)
     assert all(row["difference"][h]["outcome"] is None for row in table["rows"][1:] for h in ("1", "10"))
 
@@ -447,3 +449,9 @@ def test_advice_follows_what_the_fit_has() -> None:
         "A linear baseline that predicts better leaves room: try more recordings or the automatic recipe, if an option "
         "was set by hand."
     )
+
+
+def test_a_study_of_a_version_without_an_option_goes_on_where_that_option_is_not_used() -> None:
+    before, now = {"data": {"scale": None}}, {"data": {"scale": None, "null_options": {}}}
+    assert _differences(before, now) == []
+    assert _differences(before, {"data": {"scale": None, "null_options": {"every": 2}}}) == ["data.null_options"]

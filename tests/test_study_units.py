@@ -13,7 +13,8 @@ from test_intervals import autoregression, errors, made
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation import squared_errors as errors_module
-from connfit.evaluation.baselines.baselines import Mean, VarRidge
+from connfit.evaluation.baselines.mean import Mean
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.intervals import paired_difference
 from connfit.evaluation.metrics import quartiles
 from connfit.evaluation.scores import score

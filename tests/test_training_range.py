@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import student
 
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.recordings.training_range import TrainingRange
 

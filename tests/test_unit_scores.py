@@ -8,7 +8,7 @@ import pytest
 from connfit.config import EvaluateConfig
 from connfit.evaluation.against_strongest import PartErrors, against_strongest
 from connfit.evaluation.baselines.ar import Ar
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.metrics import unit_skill
 from connfit.evaluation.pooling import pool

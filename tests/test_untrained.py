@@ -53,6 +53,12 @@ def test_no_epoch_is_not_called_training() -> None:
     assert "no epoch was run" in (fitted.unchanged_warning() or "")
 
 
+def test_with_nothing_to_learn_no_learning_rate_is_searched() -> None:
+    fitted = fit_small(epochs=2, learning_rate="auto", trained=())
+    assert not fitted.trained and fitted.rates is None and fitted.history == ()
+    assert "no epoch was run" in (fitted.unchanged_warning() or "")
+
+
 def test_the_run_and_its_metrics_say_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

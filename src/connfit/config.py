@@ -146,6 +146,7 @@ class DataConfig(_Section, frozen=True):
     scale: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     variant: str | None = None
     null: str | None = None
+    null_options: dict[str, Any] = {}
     order: Literal["source", "local"] | None = None
     min_synapses: Count | None = None
     sign_rule: str | None = None
@@ -206,7 +207,7 @@ class ModelConfig(_Section, frozen=True):
 class LearnerConfig(_Section, frozen=True):
     """The two dials of the learner, see `connfit.training.learners`."""
 
-    preset: Literal["d-rtrl", "hybrid", "tbptt", "pp-prop", "immediate", "bptt"] | None = None
+    preset: str | None = None
     window: Count = 16
     credit: Literal["neuron", "network", "none"] | None = None
     carry: Literal["trace", "history", "factorised", "none"] | None = None
@@ -252,10 +253,8 @@ class EvaluateConfig(_Section, frozen=True):
     latent_dimensions: tuple[Count, ...] = (2, 4, 8, 16, 24)
     baseline_seed: CountOrZero = 0
     left_out_units: CountOrZero = 128
-    baselines: tuple[
-        Literal["mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank", "lds", "gru", "region_rnn"],
-        ...,
-    ] = ("mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank")
+    baselines: tuple[str, ...] = ("mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank")
+    baseline_options: dict[str, dict[str, Any]] = {}
 
     def _check_together(self) -> None:
         for name in ("horizons", "var_lags", "ar_orders", "latent_dimensions", "baselines"):
@@ -333,12 +332,15 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         if not equals:
             raise ConfigError(f"--set {assignment}: write it as section.key=value, for example train.epochs=20")
         *sections, last = key.strip().split(".")
-        place = values
+        place, is_open = values, False
         for section in sections:
+            if is_open:
+                place.setdefault(section, {})
+            is_open |= section in _OPEN
             if not isinstance(place.get(section), dict):
                 raise ConfigError(f"--set {assignment}: there is no section {section!r}{_nearest(section, place)}")
             place = place[section]
-        if last not in place and "rate_scale" not in sections:
+        if last not in place and not is_open:
             raise ConfigError(f"--set {assignment}: there is no option {last!r}{_nearest(last, place)}")
         try:
             place[last] = json.loads(text)
@@ -346,6 +348,10 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
             place[last] = text
         config = from_dict(values, source=f"--set {assignment}")
     return config
+
+
+_OPEN = ("rate_scale", "null_options", "baseline_options")
+"""Options whose keys are not known here: whoever reads them checks them."""
 
 
 def as_json(value: Any) -> str:
@@ -385,17 +391,11 @@ def _explain(message: str) -> str:
     unknown = re.search(r"unknown field `(.+?)`", text)
     hint = ""
     if unknown:
-        section: Any = Config
-        for part in filter(None, where.split(".")):
-            section = _section_type(section, part)
-        hint = _nearest(unknown.group(1), section.__struct_fields__)
+        hint = _nearest(unknown.group(1), _section_at(filter(None, where.split("."))).__struct_fields__)
         text = f"there is no option {unknown.group(1)!r}"
     elif "enum value" in text and where:
         *sections, last = re.sub(r"\[.*?\]", "", where).split(".")
-        section = Config
-        for part in sections:
-            section = _section_type(section, part)
-        allowed = _literals(get_type_hints(section)[last])
+        allowed = _literals(get_type_hints(_section_at(sections))[last])
         text = f"must be one of {', '.join(map(repr, allowed))}"
     return f"{where + ': ' if where else ''}{text}{hint}"
 
@@ -407,10 +407,11 @@ def _literals(hint: Any) -> tuple[Any, ...]:
     return tuple(choice for inner in get_args(hint) for choice in _literals(inner))
 
 
-def _section_type(section: Any, field: str) -> Any:
-    """Struct type of a section's field, the inside of `X | None` included."""
-    hint = get_type_hints(section)[field]
-    for one in (hint, *get_args(hint)):
-        if isinstance(one, type) and issubclass(one, msgspec.Struct):
-            return one
+def _section_at(path: Iterable[str]) -> Any:
+    """Struct type of the section at a path, the inside of `X | None` included."""
+    section: Any = Config
+    for field in path:
+        hint = get_type_hints(section)[field]
+        inside = [one for one in (hint, *get_args(hint)) if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+        section = inside[0] if inside else section
     return section

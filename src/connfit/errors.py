@@ -60,9 +60,15 @@ def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
     choices = tuple(allowed)
     if value in choices:
         return value
+    raise unknown(name, value, choices)
+
+
+def unknown(name: str, value: str, allowed: Iterable[str]) -> ConfigError:
+    """Return the error of a value that is not allowed, with the nearest that is."""
+    choices = tuple(allowed)
     near = get_close_matches(str(value), choices, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ConfigError(f"{name} is {value!r}, but must be one of {', '.join(choices)}{hint}")
+    return ConfigError(f"{name} is {value!r}, but must be one of {', '.join(choices)}{hint}")
 
 
 def first_ten(items: Iterable[object]) -> str:

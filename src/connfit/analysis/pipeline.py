@@ -24,7 +24,7 @@ from connfit.analysis.parameters.parameter_summary import examine_time_constants
 from connfit.connectome import Connectome
 from connfit.errors import ConnfitError
 from connfit.evaluation.metrics_file import read_metrics, write_metrics
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.training.fitted import Fit
 from connfit.training.runs import load_fit
 

@@ -21,7 +21,10 @@ def evaluate(
         bool, typer.Option("--full", help="Also fit null connectomes, ablations and baselines over several seeds.")
     ] = False,
     seeds: Annotated[int, typer.Option(help="With --full: seeds of each row.")] = 3,
-    rows: Annotated[list[str] | None, typer.Option(help="With --full: only this row; may be repeated.")] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(help="With --full: only this row; may be repeated. Beside ablations there are {rows}."),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option(help="With --full: fits at once.", show_default="one per core, as memory allows")
     ] = None,
@@ -74,7 +77,7 @@ def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings
 def compare(
     folder: RunFolder,
     null: Annotated[
-        list[Path], typer.Argument(help="Runs of the same fit with --set data.null=NAME.", metavar="NULL...")
+        list[Path], typer.Argument(help="Runs of the same fit with --null NAME: {nulls}.", metavar="NULL...")
     ],
 ) -> None:
     """Put runs on null connectomes beside a run on the real one, in its table and report."""

@@ -44,11 +44,18 @@ def fit(
     epochs: Annotated[int | None, typer.Option(help="Passes through the training part, teacher-forced.")] = None,
     window: Annotated[int | None, typer.Option(help="K: steps between two changes of the parameters.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="d-rtrl, hybrid, tbptt, pp-prop, immediate or bptt: sets credit and carry.")
+        str | None, typer.Option(help="Learning rule, sets credit and carry: {rules}.", metavar="RULE")
     ] = None,
     credit: Annotated[str | None, typer.Option(help="neuron, network or none.")] = None,
     carry: Annotated[str | None, typer.Option(help="trace, factorised, history or none.")] = None,
     drive: Annotated[str | None, typer.Option(help="dense, anatomical or none.")] = None,
+    null: Annotated[
+        str | None, typer.Option(help="Fit on a null connectome instead of the real one: {nulls}.", metavar="NULL")
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(help="Baseline to compare with, in place of the usual ones; may be repeated: {baselines}."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
     setting: Setting = None,
 ) -> None:
@@ -59,13 +66,16 @@ def fit(
         config, name = dataset_config(source), source
     options: dict[str, Any] = {
         "train.epochs": epochs, "learner.window": window, "learner.preset": preset, "learner.credit": credit,
-        "learner.carry": carry, "model.drive": drive, "seed": seed, "data.scale": scale,
+        "learner.carry": carry, "model.drive": drive, "data.null": null, "seed": seed,
+        "data.scale": scale,
     }  # fmt: skip
     assignments = [f"{key}={value}" for key, value in options.items() if value is not None]
     if recording:
         assignments.append(f"data.recordings={configuration.as_json(recording)}")
     if held_out:
         assignments.append(f"data.held_out={configuration.as_json(held_out)}")
+    if baseline:
+        assignments.append(f"evaluate.baselines={configuration.as_json(baseline)}")
     config = configuration.override(config, [*assignments, *(setting or [])])
     _fit_and_report(config, out or free_folder(name))
 
@@ -81,9 +91,11 @@ def resume(folder: RunFolder) -> None:
 
 
 def _fit_and_report(config: configuration.Config, out: Path) -> None:
+    from connfit.evaluation.baselines import check_baselines
     from connfit.training import runs
     from connfit.training.progress_display import show_progress
 
+    check_baselines(config.evaluate)
     with interruptible(out), show_progress(err_console) as (show, announce):
         command = shlex.join(["connfit", *sys.argv[1:]])
         fitted = runs.start(config, out, command=command, on_progress=show, on_prepared=announce)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 
+from connfit._io import write_bytes
 from connfit.datasets.dataset import DataFile
 from connfit.errors import DataError
 
@@ -23,156 +22,72 @@ REPLACED = (
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the right content of a file.
-
-    Parameters
-    ----------
-    bytes
-        Size, or None.
-    checksums
-        Algorithm (`sha256`, `md5`) to hexadecimal checksum; empty if none is known.
-    where
-        Where that is from, in words.
-    """
+    """What is known of a file's content: size, checksum as pooch writes it (`sha256:...`), and where that is from."""
 
     bytes: int | None
-    checksums: Mapping[str, str]
-    where: str
+    checksum: str | None
+    where: str = "registered"
 
 
 def known(path: Path, file: DataFile) -> Known:
-    """The registered size and checksum of a file, or those that its first download left beside it.
-
-    Parameters
-    ----------
-    path
-        Where the file is, or will be.
-    file
-        What is registered.
+    """Return what is registered of the file at `path`, or what its first download left beside it.
 
     Raises
     ------
     DataError
         If the record beside the file cannot be read.
     """
-    if file.sha256 is not None:
-        return Known(file.bytes, MappingProxyType({"sha256": file.sha256}), "registered")
-    if file.md5 is not None:
-        return Known(file.bytes, MappingProxyType({"md5": file.md5}), "registered")
     note = record_of(path)
-    if not note.is_file():
-        return Known(file.bytes, MappingProxyType({}), "registered")
+    if file.sha256 or file.md5 or not note.is_file():
+        return Known(file.bytes, f"sha256:{file.sha256}" if file.sha256 else file.md5 and f"md5:{file.md5}")
     text = note.read_text(encoding="utf-8", errors="replace")
     found = re.search(r"^# (\d+) bytes.*\n([0-9a-f]{64}) [ *]", text, re.MULTILINE)
     if found is None:
         raise DataError("is not a record of a download", path=note, fix="Delete it to trust the file as it is now")
-    return Known(int(found[1]), MappingProxyType({"sha256": found[2]}), f"recorded at the first download in {note}")
+    return Known(int(found[1]), f"sha256:{found[2]}", f"recorded at the first download in {note}")
 
 
 def record_of(path: Path) -> Path:
-    """Where the checksum of the first download is kept: `<file>.sha256`, readable by `sha256sum --check`."""
+    """Name the record of a file's first download: `<file>.sha256`, readable by `sha256sum --check`."""
     return path.with_name(f"{path.name}.sha256")
 
 
 def record(path: Path, content: Path, url: str | None) -> str:
-    """Keep the checksum of a file for which none is registered; later copies are checked against it.
-
-    Parameters
-    ----------
-    path
-        The file's final place.
-    content
-        Where its content is now.
-    url
-        Where it is from.
-
-    Returns
-    -------
-    str
-        The sha256.
-    """
+    """Keep and return the sha256 of `content`, against which later copies of the file at `path` are checked."""
     checksum = digest(content)
     text = f"# {content.stat().st_size} bytes, first seen at {url or 'a place unknown'}\n{checksum}  {path.name}\n"
-    temporary = record_of(path).with_name(f"{path.name}.sha256.new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, record_of(path))
+    write_bytes(record_of(path), text.encode())
     return checksum
 
 
-def difference(path: Path, right: Known, *, compute: Callable[[Path, str], str] | None = None) -> str | None:
-    """How a file differs from what is known of it, or None.
-
-    Parameters
-    ----------
-    path
-        The file.
-    right
-        What it should be.
-    compute
-        Gives the checksum. Default: `digest`.
-    """
-    size = path.stat().st_size
-    if right.bytes is not None and size != right.bytes:
-        return f"{size:,} bytes instead of {right.bytes:,}"
-    for algorithm, expected in right.checksums.items():
-        if (found := (compute or digest)(path, algorithm)) != expected:
-            return f"checksum {found} instead of {expected} ({algorithm})"
-    return None
-
-
-def verify(path: Path, file: DataFile) -> None:
-    """Refuse a file that is not the registered one.
-
-    A file without a registered checksum is compared with the record of its first download, if there is one.
-
-    Parameters
-    ----------
-    path
-        The file.
-    file
-        What is registered.
-
-    Raises
-    ------
-    DataError
-        If size or checksum differ.
-    """
-    right = known(path, file)
-    problem = difference(path, right, compute=_digest_once)
-    if problem is None:
-        return
-    size = path.stat().st_size
-    if right.bytes is not None and size < right.bytes:
-        raise DataError(
-            f"{problem} ({right.where}): the file is truncated",
-            path=path,
-            fix="Delete it and copy or download it again",
-        )
-    raise DataError(
-        f"{problem} ({right.where}): the file is another version or damaged. {REPLACED}",
-        path=path,
-        fix=f"Delete it and copy or download it again; {READ_BY_PATH}",
-    )
-
-
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """Checksum of a file in hexadecimal.
-
-    Parameters
-    ----------
-    path
-        The file.
-    algorithm
-        Name of a hash, as in `hashlib`.
-    """
+    """Compute the checksum of a file in hexadecimal, by a hash of `hashlib`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def _digest_once(path: Path, algorithm: str) -> str:
-    """The same, but not computed again while size and time of change stay: datasets are located many times."""
-    status = path.stat()
-    return _remembered(path, algorithm, status.st_size, status.st_mtime_ns)
+def difference(path: Path, right: Known, compute: Callable[[Path, str], str] = digest) -> str | None:
+    """Say how a file differs from what is known of it; None if it does not."""
+    size = path.stat().st_size
+    if right.bytes is not None and size != right.bytes:
+        return f"{size:,} bytes instead of {right.bytes:,}"
+    algorithm, _, expected = (right.checksum or "").partition(":")
+    if expected and (found := compute(path, algorithm)) != expected:
+        return f"checksum {found} instead of {expected} ({algorithm})"
+    return None
+
+
+def verify(path: Path, file: DataFile) -> None:
+    """Refuse a file whose size or checksum is not the registered one, or that of its first download, by a DataError."""
+    right, status = known(path, file), path.stat()
+    # Datasets are located many times; a checksum holds while size and time of change stay.
+    problem = difference(path, right, lambda *at: _remembered(*at, status.st_size, status.st_mtime_ns))
+    if problem is None:
+        return
+    truncated = status.st_size < (right.bytes or 0)
+    what = "the file is truncated" if truncated else f"the file is another version or damaged. {REPLACED}"
+    fix = f"Delete it and copy or download it again{'' if truncated else f'; {READ_BY_PATH}'}"
+    raise DataError(f"{problem} ({right.where}): {what}", path=path, fix=fix)
 
 
 @lru_cache(maxsize=256)

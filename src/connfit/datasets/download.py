@@ -1,10 +1,8 @@
-"""Downloads that go on where they were interrupted.
+"""Downloads by pooch that go on where they were interrupted.
 
-The bytes received are kept in `<file>.part`, and the file gets its name only when its checksum is right. A restart asks
-for the rest on the condition that the original has not changed (`Range` with `If-Range`, RFC 9110, section 14).
-
-pooch, which decides where the cache is, cannot do this: it gives its downloaders a new temporary file each time and
-deletes it after an error.
+pooch verifies checksums and gives a file its name only when it is right, but hands its downloaders a new temporary file
+each time. `Resumer` is a downloader that collects the bytes in `<file>.part` and asks a server for the rest on the
+condition that the original has not changed (`Range` with `If-Range`, RFC 9110, section 14).
 """
 
 from __future__ import annotations
@@ -15,21 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http import HTTPStatus
+from http.client import responses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from connfit.datasets.checksums import (
-    READ_BY_PATH,
-    REPLACED,
-    Known,
-    difference,
-    digest,
-    known,
-    record,
-    record_of,
-    verify,
-)
+from connfit.datasets import checksums
+from connfit.datasets.checksums import Known, difference, known
 from connfit.datasets.dataset import DataFile
 from connfit.datasets.partial import Partial, Version
 from connfit.errors import DataError, NotAvailableError
@@ -37,18 +26,13 @@ from connfit.errors import DataError, NotAvailableError
 if TYPE_CHECKING:
     import requests
 
-TRIES = 5
-"""Failures in a row, without new bytes between them, after which a download ends."""
-TRIES_WITHOUT_ANSWER = 2
-"""The same where no server has answered yet: most often this machine is offline."""
-PAUSE_S = 1.0
-"""Before the second try; doubled for each one after it."""
-LONGEST_PAUSE_S = 60.0
+TRIES, TRIES_WITHOUT_ANSWER = 5, 2
+"""Failures in a row, without new bytes between them, after which a download ends; the latter most often offline."""
+PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+"""Before the second try, doubled for each one after it."""
 TIMEOUT_S = (20.0, 60.0)
 """To connect, and between two bytes."""
-_CHUNK = 1 << 16
-_NEW_BYTES = 1 << 20
-_SPARE = 1 << 24
+_CHUNK, _NEW_BYTES, _SPARE = 1 << 16, 1 << 20, 1 << 24
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -57,12 +41,11 @@ class NotReachedError(NotAvailableError):
 
 
 class _TransientError(Exception):
-    """Worth another try."""
+    """Worth another try, after `wait_s` seconds if the server asked for that."""
 
     def __init__(self, why: str, *, wait_s: float | None = None, answered: bool = True) -> None:
         super().__init__(why)
-        self.wait_s = wait_s
-        self.answered = answered
+        self.wait_s, self.answered = wait_s, answered
 
 
 def _silent(*_: object) -> None:
@@ -89,22 +72,9 @@ class Watch:
 
 
 def download_file(file: DataFile, target: Path, *, watch: Watch | None = None) -> Path:
-    """Download a file, or go on with a download that was interrupted.
+    """Download a registered file to `target`, or go on with a download that was interrupted, and return `target`.
 
-    Parameters
-    ----------
-    file
-        What is registered; its `url` is not None.
-    target
-        Where it goes.
-    watch
-        Who is told about it.
-
-    Returns
-    -------
-    Path
-        `target`, with the registered checksum. Where none is registered, that of the first download is kept in
-        `<file>.sha256`, and later ones are compared with it.
+    Where no checksum is registered, that of the first download is kept in `<file>.sha256`.
 
     Raises
     ------
@@ -115,192 +85,208 @@ def download_file(file: DataFile, target: Path, *, watch: Watch | None = None) -
     DataError
         If the file at the address is not the registered one; it is kept as `<file>.changed`.
     """
-    watch = watch or Watch()
+    import pooch
+
     if file.url is None:
         raise NotAvailableError(f"{file.path} has no public address")
-    right = known(target, file)
+    right, watch = known(target, file), watch or Watch()
+    pooch.get_logger().setLevel("WARNING")  # The watch is told instead.
     with _disk(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with Partial.opened(target) as part:
             if target.is_file():  # Another process was faster.
-                verify(target, file)
-                return target
-            watch.begin(file, target)
-            resumed = _transfer(file, file.url, right, part, watch)
-            problem = difference(part.path, right)
-            if problem is not None and resumed:
-                watch.say(f"{file.path}: {problem} after going on with an interrupted download; starting again")
-                part.discard()
-                _transfer(file, file.url, right, part, watch)
-                problem = difference(part.path, right)
-            if problem is not None:
-                raise _changed(file, target, part, problem)
-            if not right.checksums:
-                checksum = record(target, part.path, file.url)
-                watch.say(
-                    f"{file.path}: no checksum is published; recorded {part.size:,} bytes, sha256 {checksum} in "
-                    f"{record_of(target).name}, against which later copies are checked"
-                )
-            part.move(target)
+                checksums.verify(target, file)
+            else:
+                watch.begin(file, target)
+            resumer = Resumer(file, target, right, part, watch)
+            while not target.is_file():
+                try:
+                    pooch.retrieve(file.url, right.checksum, target.name, target.parent, downloader=resumer)  # pyright: ignore[reportArgumentType]
+                except ValueError as error:
+                    problem = difference(part.path, right)
+                    if problem is None:
+                        raise
+                    if not resumer.joined:
+                        raise _changed(resumer, problem) from error
+                    watch.say(f"{file.path}: {problem} after going on with an interrupted download; starting again")
+                    part.discard()
+                    resumer = Resumer(file, target, right, part, watch, again=True)
+            part.remove()
     return target
 
 
-def _transfer(file: DataFile, url: str, right: Known, part: Partial, watch: Watch) -> bool:
-    """Request until everything is here; returns whether it came in several pieces."""
-    import requests
+@dataclass
+class Resumer:
+    """A downloader of pooch's that goes on with what is in `part`, and tries again where a connection breaks.
 
-    failures, most, answered, pieces = 0, part.size, False, False
-    with requests.Session() as session:
-        while True:
-            pieces = pieces or part.size > 0
-            try:
-                _request(session, file, url, right, part, watch)
-                return pieces
-            except _TransientError as error:
-                answered = answered or error.answered
-                # Bytes count once: a server that cannot go on and always breaks at one place is not waited for.
-                failures = 1 if part.size >= most + _NEW_BYTES else failures + 1
-                most = max(most, part.size)
-                if failures >= (TRIES if answered else TRIES_WITHOUT_ANSWER):
-                    kind = NotAvailableError if answered else NotReachedError
-                    raise kind(_ended(file, url, part, str(error))) from error
-                wait_s = min(error.wait_s or PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
-                watch.say(f"{file.path}: {error}; trying again in {wait_s:.3g} s")
-                time.sleep(wait_s)
-
-
-def _request(session: requests.Session, file: DataFile, url: str, right: Known, part: Partial, watch: Watch) -> None:
-    """One request; returns when all bytes are here."""
-    import requests
-
-    headers = {"User-Agent": "connfit", "Accept-Encoding": _encoding(file)}
-    have, before = part.size, part.version()
-    if have and not _can_go_on(before, url, right):
-        watch.say(f"{file.path}: what was received belongs to an unknown version; starting again")
-        part.discard()
-        have = 0
-    if have and before is not None:
-        if have == before.total:
-            return
-        headers["Range"] = f"bytes={have}-"
-        if before.condition is not None:
-            headers["If-Range"] = before.condition
-    try:
-        with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
-            total = _start(response, file, url, right, part, before, watch)
-            if total != part.size or total is None:
-                _receive(response, part, total, watch)
-    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
-        raise NotAvailableError(f"{file.path} could not be downloaded from {url} ({_brief(error)})") from error
-    except requests.RequestException as error:
-        raise _TransientError(_brief(error), answered=not _is_unreachable(error)) from error
-    whole = total if total is not None else right.bytes
-    if whole is not None and part.size < whole:
-        raise _TransientError(f"the connection broke after {part.size:,} of {whole:,} bytes")
-
-
-def _can_go_on(before: Version | None, url: str, right: Known) -> bool:
-    """Whether the rest can be told to belong to what is here: by the server, or else by the checksum at the end."""
-    return before is not None and before.url == url and (before.condition is not None or bool(right.checksums))
-
-
-def _start(
-    response: requests.Response, file: DataFile, url: str, right: Known, part: Partial, before: Version | None,
-    watch: Watch,
-) -> int | None:  # fmt: skip
-    """Judge an answer by its headers and get the part ready for its body; returns the size of the whole."""
-    have, code = part.size, response.status_code
-    if code in _AGAIN:
-        raise _TransientError(f"HTTP {code} ({_phrase(code)})", wait_s=_asked_wait(response))
-    if code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-        part.discard()
-        raise _TransientError(f"HTTP {code}: the file at the address is not longer than what is here; starting again")
-    if code not in (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT):
-        raise NotAvailableError(f"{file.path} could not be downloaded from {url}: HTTP {code} ({_phrase(code)})")
-    header = response.headers.get
-    if _encoding(file) == "identity" and header("Content-Encoding", "identity") != "identity":
-        raise NotAvailableError(
-            f"{file.path} could not be downloaded from {url}: the server compresses it ({header('Content-Encoding')})"
-        )
-    if code == HTTPStatus.PARTIAL_CONTENT:
-        given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header("Content-Range", "").strip())
-        total = int(given[2]) if given and given[2] != "*" else None
-        now = Version(url, header("ETag"), header("Last-Modified"), total)
-        if given is None or int(given[1]) != have or before is None or before.differs(now):
-            part.discard()
-            raise _TransientError("the file at the address changed since the download began; starting again")
-        _check_space(file, part, (total or before.total or have) - have)
-        return total if total is not None else before.total
-    length = header("Content-Length")
-    total = int(length) if length is not None and length.isdigit() else None
-    if total is None and right.bytes is None and not right.checksums:
-        raise NotAvailableError(
-            f"{file.path} could not be downloaded from {url}: neither the server nor the registry says how long it is, "
-            "so that a broken transfer could not be told from a whole one"
-        )
-    now = Version(url, header("ETag"), header("Last-Modified"), total)
-    if have:
-        why = "changed since the download began" if before and before.differs(now) else "is sent only as a whole"
-        watch.say(f"{file.path}: the file at the address {why}; starting again")
-    part.begin(now)
-    _check_space(file, part, total or right.bytes or 0)
-    return total
-
-
-def _receive(response: requests.Response, part: Partial, total: int | None, watch: Watch) -> None:
-    """Append the body of an answer. Ends early without an error if the connection breaks."""
-    from urllib3.exceptions import HTTPError
-
-    while True:
-        try:
-            # As it was sent: a .gz file is meant to stay one.
-            data = response.raw.read(_CHUNK, decode_content=False)
-        except (HTTPError, OSError) as error:
-            if total is None:
-                raise _TransientError(f"the connection broke after {part.size:,} bytes ({_brief(error)})") from error
-            return
-        if not data:
-            return
-        if total is not None and part.size + len(data) > total:
-            part.discard()
-            raise _TransientError(f"the server sent more than the {total:,} bytes that it announced; starting again")
-        part.append(data)
-        watch.advance(part.size, total)
-
-
-def _encoding(file: DataFile) -> str:
-    """Accept-Encoding: storage services unpack .gz files for those who do not take gzip, and others pack what is not.
-
-    Google Cloud Storage does the first ("decompressive transcoding"), and the checksum would be that of another file.
+    `joined` says whether bytes of several answers were joined, which may be of different originals; never of a download
+    `again`, after which no third one helps.
     """
-    return "gzip" if file.path.endswith(".gz") else "identity"
+
+    file: DataFile
+    target: Path
+    right: Known
+    part: Partial
+    watch: Watch
+    again: bool = False
+    joined: bool = False
+
+    def __call__(self, url: str, output_file: str, pooch: object, check_only: bool = False) -> None:
+        """Request until everything is here, and put it at `output_file`."""
+        import requests
+
+        failures, most, answered = 0, self.part.size, False
+        with requests.Session() as session:
+            while True:
+                self.joined = not self.again and (self.joined or self.part.size > 0)
+                try:
+                    self._request(session, url)
+                    break
+                except _TransientError as error:
+                    answered = answered or error.answered
+                    # Bytes count once: a server that cannot go on and always breaks at one place is not waited for.
+                    failures = 1 if self.part.size >= most + _NEW_BYTES else failures + 1
+                    most = max(most, self.part.size)
+                    if failures >= (TRIES if answered else TRIES_WITHOUT_ANSWER):
+                        kind = NotAvailableError if answered else NotReachedError
+                        raise kind(self._ended(url, str(error))) from error
+                    wait_s = min(error.wait_s or PAUSE_S * 2 ** (failures - 1), LONGEST_PAUSE_S)
+                    self._say(f"{error}; trying again in {wait_s:.3g} s")
+                    time.sleep(wait_s)
+        if self.right.bytes not in (None, self.part.size):
+            raise ValueError("a wrong size, which pooch does not look at")
+        if self.right.checksum is None:
+            checksum = checksums.record(self.target, self.part.path, url)
+            kept = f"recorded {self.part.size:,} bytes, sha256 {checksum} in {checksums.record_of(self.target).name}"
+            self._say(f"no checksum is published; {kept}, against which later copies are checked")
+        self.part.give(Path(output_file))
+
+    def _request(self, session: requests.Session, url: str) -> None:
+        """Request once; returns when all bytes are here."""
+        import requests
+
+        headers = {"User-Agent": "connfit", "Accept-Encoding": self._encoding}
+        before = self.part.version()
+        # The rest can be told to belong to what is here by the server, or else by the checksum at the end.
+        if before is None or before.url != url or not (before.condition or self.right.checksum):
+            if self.part.size:
+                self._restart("what was received belongs to an unknown version")
+            before = Version(url)
+        elif self.part.size == before.total:
+            return
+        elif self.part.size:
+            headers |= {"Range": f"bytes={self.part.size}-"}
+            headers |= {"If-Range": before.condition} if before.condition else {}
+        try:
+            with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+                total = self._start(response, before)
+                self._receive(response, total)
+        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+            raise self._refused(url, _brief(error)) from error
+        except requests.RequestException as error:
+            raise _TransientError(_brief(error), answered=not _is_unreachable(error)) from error
+        whole = total if total is not None else self.right.bytes
+        if whole is not None and self.part.size < whole:
+            raise _TransientError(f"the connection broke after {self.part.size:,} of {whole:,} bytes")
+
+    def _start(self, response: requests.Response, before: Version) -> int | None:
+        """Judge an answer by its headers and get the part ready for its body; returns the size of the whole."""
+        have, code, header = self.part.size, response.status_code, response.headers.get
+        status = f"HTTP {code} ({responses.get(code, 'not a known status')})"
+        if code in _AGAIN:
+            asked = header("Retry-After", "")
+            raise _TransientError(status, wait_s=float(asked) if asked.isdigit() else None)
+        if code == 416 and have:
+            raise self._anew(f"{status}: the file at the address is not longer than what is here")
+        if code not in (200, 206):
+            raise self._refused(before.url, status)
+        if self._encoding == "identity" != header("Content-Encoding", "identity"):
+            raise self._refused(before.url, f"the server compresses it ({header('Content-Encoding')})")
+        given = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", header("Content-Range", "").strip())
+        length = given[2] if given else header("Content-Length", "")
+        now = Version(before.url, header("ETag"), header("Last-Modified"), int(length) if length.isdigit() else None)
+        total = now.total
+        if code == 206:
+            if given is None or int(given[1]) != have or before.differs(now):
+                raise self._anew("the file at the address changed since the download began")
+            total = before.total if total is None else total
+        elif total is None and self.right.bytes is None and self.right.checksum is None:
+            why = "neither the server nor the registry says how long it is, and a broken transfer would look whole"
+            raise self._refused(before.url, why)
+        else:
+            if have:
+                why = "changed since the download began" if before.differs(now) else "is sent only as a whole"
+                self._restart(f"the file at the address {why}")
+            self.part.begin(now)
+        folder, needed = self.target.parent, (total or self.right.bytes or 0) - self.part.size
+        if needed + _SPARE > (free := shutil.disk_usage(folder).free):
+            raise NotAvailableError(
+                f"{self.file.path} needs {needed:,} bytes more in {folder}, where {free:,} are free: make room, or "
+                "choose another folder"
+            )
+        return total
+
+    def _receive(self, response: requests.Response, total: int | None) -> None:
+        """Append the body of an answer. Ends early without an error if the connection breaks."""
+        from urllib3.exceptions import HTTPError
+
+        while True:
+            try:
+                # As it was sent: a .gz file is meant to stay one.
+                data = response.raw.read(_CHUNK, decode_content=False)
+            except (HTTPError, OSError) as error:
+                if total is None:
+                    why = f"the connection broke after {self.part.size:,} bytes ({_brief(error)})"
+                    raise _TransientError(why) from error
+                return
+            if not data:
+                return
+            if total is not None and self.part.size + len(data) > total:
+                raise self._anew(f"the server sent more than the {total:,} bytes that it announced")
+            self.part.append(data)
+            self.watch.advance(self.part.size, total)
+
+    @property
+    def _encoding(self) -> str:
+        """Accept-Encoding: Google Cloud Storage unpacks .gz files for who does not take gzip, other servers pack."""
+        return "gzip" if self.file.path.endswith(".gz") else "identity"
+
+    def _say(self, text: str) -> None:
+        self.watch.say(f"{self.file.path}: {text}")
+
+    def _restart(self, why: str) -> None:
+        self._say(f"{why}; starting again")
+        self.part.discard()
+
+    def _anew(self, why: str) -> _TransientError:
+        self.part.discard()
+        return _TransientError(f"{why}; starting again")
+
+    def _refused(self, url: str, why: str) -> NotAvailableError:
+        return NotAvailableError(f"{self.file.path} could not be downloaded from {url}: {why}")
+
+    def _ended(self, url: str, why: str) -> str:
+        text, have = f"{self.file.path} could not be downloaded from {url} ({why})", self.part.size
+        total = (self.part.version() or Version(url)).total or self.file.bytes
+        missing = "" if total is None else f", {total - have:,} of {total:,} bytes are missing"
+        kept = f". {have:,} bytes are kept in {self.part.path}{missing}: the same command goes on from there"
+        return text + kept if have else text
 
 
-def _changed(file: DataFile, target: Path, part: Partial, problem: str) -> DataError:
+def _changed(resumer: Resumer, problem: str) -> DataError:
     """The error about a whole file that is not the registered one, after putting it aside."""
-    right, found = known(target, file), digest(part.path)
-    aside = target.with_name(f"{target.name}.changed")
-    size = part.size
-    part.move(aside)
-    expected = ", ".join(f"{algorithm} {one}" for algorithm, one in right.checksums.items()) or "no checksum"
-    size_expected = "a size not known" if right.bytes is None else f"{right.bytes:,} bytes"
+    target, right, part = resumer.target, resumer.right, resumer.part
+    aside, size, found = target.with_name(f"{target.name}.changed"), part.size, checksums.digest(part.path)
+    part.give(aside)
+    part.remove()
+    expected = "a size not known" if right.bytes is None else f"{right.bytes:,} bytes"
     return DataError(
-        f"the file at {file.url} has the wrong checksum or size: {problem}. Expected ({right.where}): {size_expected}, "
-        f"{expected}; found: {size:,} bytes, sha256 {found}. {REPLACED}",
+        f"the file at {resumer.file.url} has the wrong checksum or size: {problem}. Expected ({right.where}): "
+        f"{expected}, {(right.checksum or 'no checksum').replace(':', ' ')}; found: {size:,} bytes, sha256 {found}. "
+        f"{checksums.REPLACED}",
         path=target,
-        fix=f"What was received is kept as {aside}; {READ_BY_PATH}, or delete it and try again",
+        fix=f"What was received is kept as {aside}; {checksums.READ_BY_PATH}, or delete it and try again",
     )
-
-
-def _ended(file: DataFile, url: str, part: Partial, why: str) -> str:
-    """What to say about a download that could not be finished."""
-    text = f"{file.path} could not be downloaded from {url} ({why})"
-    if not part.size:
-        return text
-    version = part.version()
-    total = version.total if version is not None and version.total is not None else file.bytes
-    missing = "" if total is None else f", {total - part.size:,} of {total:,} bytes are missing"
-    return f"{text}. {part.size:,} bytes are kept in {part.path}{missing}: the same command goes on from there"
 
 
 @contextmanager
@@ -315,39 +301,19 @@ def _disk(target: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_space(file: DataFile, part: Partial, needed: int) -> None:
-    folder = part.path.parent
-    free = shutil.disk_usage(folder).free
-    if needed + _SPARE > free:
-        raise NotAvailableError(
-            f"{file.path} needs {needed:,} bytes more in {folder}, where {free:,} are free: make room, or choose "
-            "another folder"
-        )
-
-
-def _asked_wait(response: requests.Response) -> float | None:
-    """Seconds for which the server asks to wait, if it says so in seconds."""
-    asked = response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdigit() else None
-
-
-def _phrase(code: int) -> str:
-    try:
-        return HTTPStatus(code).phrase
-    except ValueError:
-        return "not a known status"
+def _reason(error: Exception) -> object:
+    """What urllib3 says inside an error of requests."""
+    return getattr(error.args[0] if error.args else None, "reason", None)
 
 
 def _is_unreachable(error: Exception) -> bool:
     """Whether no connection came about, as without a network."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
 
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    return isinstance(reason, ConnectTimeoutError | NewConnectionError | ProxyError)
+    return isinstance(_reason(error), ConnectTimeoutError | NewConnectionError | ProxyError)
 
 
 def _brief(error: Exception) -> str:
     """What went wrong, without the names of the objects to which it did."""
-    reason = getattr(error.args[0] if error.args else None, "reason", None) or error
-    text = " ".join(str(reason).split())
+    text = " ".join(str(_reason(error) or error).split())
     return re.sub(r"^\S*Connection\S*\([^)]*\): ", "", text)[:200] or type(error).__name__

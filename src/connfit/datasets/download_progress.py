@@ -17,26 +17,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown(console: Console | None = None) -> Iterator[Watch]:
-    """Show downloads while this is entered.
-
-    Parameters
-    ----------
-    console
-        Where. Default: stderr.
-    """
+    """Show downloads on a console, or stderr, while this is entered."""
     from rich.console import Console as NewConsole
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     console = console or NewConsole(file=sys.stderr)
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    title = TextColumn("{task.description}", markup=False)
+    bar = Progress(title, *columns, console=console, disable=not console.is_terminal)
 
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -29,7 +29,7 @@ class Fetched:
     bytes
         Its size, or the registered one if it is not here; None if neither is known.
     error
-        Why it failed.
+        Why it failed; files that failed for the same reason have it once.
     """
 
     path: str
@@ -70,71 +70,61 @@ def fetch(
     Returns
     -------
     tuple[Fetched, ...]
-        One per file, in the dataset's order. Files without a public address that are absent have failed; the first of
-        them has the error for all.
+        One per file, in the dataset's order. Absent files without a public address have failed.
 
     Raises
     ------
     ConfigError
         If there is no such dataset or file, or the dataset is generated.
     """
-    dataset = get_dataset(name, registry=registry)
+    dataset, watch = get_dataset(name, registry=registry), watch or Watch()
     if not dataset.files:
         raise ConfigError(f"dataset {name!r} has no files to download: it is {dataset.source}")
-    named = [dataset.file(one) for one in files]
+    named = [dataset.file(path) for path in files]
     folders = search_folders(name, registry=registry)
     if to is not None:
         folders = (to.expanduser() / (dataset.folder or name), *folders)
     target = folders[0] if to is not None else folders[-1]
-    wanted = named or [one for one in dataset.files if everything or not one.optional]
-    done: dict[str, Fetched] = {
-        one.path: Fetched(one.path, "optional", None, one.bytes)
-        for one in dataset.files
-        if not named and one not in wanted
-    }
+    done: dict[str, Fetched] = {}
+
+    def fail(failed: Sequence[DataFile], error: ConnfitError) -> None:
+        for file in failed:
+            done[file.path] = Fetched(file.path, "failed", None, file.bytes, error if file is failed[0] else None)
+
     absent: list[DataFile] = []
-    for one in wanted:
-        place = where_is(one, folders)
-        if place is None:
-            absent.append(one)
+    for file in named or dataset.files:
+        if file.optional and not (named or everything):
+            done[file.path] = Fetched(file.path, "optional", None, file.bytes)
+        elif (place := where_is(file, folders)) is None:
+            absent.append(file)
         else:
-            done[one.path] = _present(one, *place, watch or Watch())
-    by_hand = [one for one in absent if one.url is None]
+            try:
+                _confirm(file, *place, watch)
+                done[file.path] = Fetched(file.path, "here", place[0], place[0].stat().st_size)
+            except ConnfitError as error:
+                fail([file], error)
+    by_hand, rest = ([file for file in absent if (file.url is None) is alone] for alone in (True, False))
     if by_hand:
-        done |= _failed(
-            by_hand, put_by_hand(dataset, by_hand, folders, f"there is no public address ({dataset.source})")
-        )
-    rest = [one for one in absent if one.url is not None]
-    for position, one in enumerate(rest):
+        fail(by_hand, put_by_hand(dataset, by_hand, folders, f"there is no public address ({dataset.source})"))
+    while rest:
+        file = rest[0]
         try:
-            path = download_file(one, target / one.path, watch=watch)
-            done[one.path] = Fetched(one.path, "downloaded", path, path.stat().st_size)
+            path = download_file(file, target / file.path, watch=watch)
+            done[file.path] = Fetched(file.path, "downloaded", path, path.stat().st_size)
         except NotReachedError as error:
-            unreached = rest[position:]
-            done |= _failed(unreached, put_by_hand(dataset, unreached, folders, f"no server answers: {error}"))
+            fail(rest, put_by_hand(dataset, rest, folders, f"no server answers: {error}"))
             break
         except ConnfitError as error:
-            done |= _failed([one], error)
-    return tuple(done[one.path] for one in dataset.files if one.path in done)
+            fail([file], error)
+        rest = rest[1:]
+    return tuple(done[file.path] for file in dataset.files if file.path in done)
 
 
-def _present(file: DataFile, path: Path, form: DataFile, watch: Watch) -> Fetched:
+def _confirm(file: DataFile, path: Path, form: DataFile, watch: Watch) -> None:
     """Verify a file that is here; one without any checksum gets a record of what it is now, where that can be kept."""
-    try:
-        verify(path, form)
-        if not known(path, form).checksums:
-            try:
-                watch.say(f"{file.path}: no checksum is published; recorded sha256 {record(path, path, form.url)}")
-            except OSError as error:
-                watch.say(f"{file.path}: no checksum is published, and none could be recorded ({error})")
-    except ConnfitError as error:
-        return Fetched(file.path, "failed", None, file.bytes, error)
-    return Fetched(file.path, "here", path, path.stat().st_size)
-
-
-def _failed(files: Sequence[DataFile], error: ConnfitError) -> dict[str, Fetched]:
-    """One error for several files, told with the first of them."""
-    return {
-        one.path: Fetched(one.path, "failed", None, one.bytes, error if position == 0 else None)
-        for position, one in enumerate(files)
-    }
+    verify(path, form)
+    if known(path, form).checksum is None:
+        try:
+            watch.say(f"{file.path}: no checksum is published; recorded sha256 {record(path, path, form.url)}")
+        except OSError as error:
+            watch.say(f"{file.path}: no checksum is published, and none could be recorded ({error})")

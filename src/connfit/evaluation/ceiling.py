@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.fc_ceiling import fc_ceiling
 from connfit.evaluation.metrics import quartiles, unit_skill
 from connfit.evaluation.noise_floor import MIN_CHANGES, NoiseFloor, coloured_by, noise_floor

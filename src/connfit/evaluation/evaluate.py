@@ -10,7 +10,7 @@ import numpy as np
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.against_strongest import PartErrors, against_strongest
-from connfit.evaluation.baselines.baselines import BaselineFactory, baseline_factories
+from connfit.evaluation.baselines import BaselineFactory, chosen_baselines
 from connfit.evaluation.ceiling import as_json, pool_ceilings, recording_ceilings, shares_of
 from connfit.evaluation.fc_ceiling import between_animals
 from connfit.evaluation.forecasts import Forecaster, Forecasts, RecordingForecast
@@ -38,7 +38,7 @@ def evaluate_all(
         Predict each of the recordings. `initial` None leaves out `at_initialisation`. The untrained
         model is run ahead (horizons, free runs) on the test part alone.
     baselines
-        Names from `connfit.evaluation.baselines.baselines.BASELINES`, or a mapping of name to factory; None for
+        Names from `connfit.evaluation.baselines.BASELINES`, or a mapping of name to factory; None for
         those of `config`. Each is fitted to each recording by itself, on its training part.
     recordings
         With parts; names must differ.
@@ -61,7 +61,7 @@ def evaluate_all(
         raise DataError("there is no recording to evaluate")
     if len({recording.name for recording in (*recordings, *held_out)}) != len(recordings) + len(held_out):
         raise DataError("recordings to evaluate share a name", fix="Give each its own")
-    factories = baseline_factories(config.baselines if baselines is None else baselines)
+    factories = chosen_baselines(config.baselines if baselines is None else baselines, config)
     details: dict[str, dict[str, Any]] = {}
     ceilings: dict[str, dict[str, Any]] = {}
     forecasts: dict[str, RecordingForecast] = {}

@@ -17,7 +17,8 @@ from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.baselines import NOT_POOLED, POOLED, VarRidge
+from connfit.evaluation.baselines import BASELINES
+from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.forecasts import Forecaster, RecordingForecast
 from connfit.evaluation.free_run import Residuals, residuals_of_others
 from connfit.evaluation.metrics import collect, fc_corr, functional_connectivity
@@ -33,6 +34,9 @@ HELD_OUT = "held_out"
 
 OWN = "var_ridge_own"
 """The autoregression that has seen the animal."""
+
+OWN_LABEL = "own VAR"
+"""The same in tables and figures."""
 
 PredictedByName = Mapping[str, Float[np.ndarray, "T P"]]
 
@@ -186,10 +190,13 @@ def _fitted(
     name: str, recording: Recording, recordings: Sequence[Recording], config: EvaluateConfig
 ) -> Forecaster | str:
     """The pooled baseline, or why there is none."""
-    if name not in POOLED:
-        return NOT_POOLED.get(name, f"there is no version of {name!r} that is fitted to other animals")
+    if name not in BASELINES:
+        return f"there is no version of {name!r} that is fitted to other animals"
+    baseline = BASELINES[name]
+    if baseline.pooled is None:
+        return baseline.not_pooled
     try:
-        return POOLED[name](recordings, recording.units, config)
+        return baseline.pooled(recordings, recording.units, config)
     except DataError as error:
         return str(error)
 

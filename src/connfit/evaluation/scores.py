@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.activity_dynamics import autocorrelation_scores, spectrum_scores
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.calibration import MIN_ERRORS, OWN, Predictive, calibration_scores, training_spread
 from connfit.evaluation.forecasts import Forecaster, PartForecast, RecordingForecast
 from connfit.evaluation.free_run import MIN_RESIDUALS, RESIDUALS, Residuals, free_runs, no_free_runs, residuals_of

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.metrics import diverged
 from connfit.evaluation.predictions import horizon_starts, predictions

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from connfit.config import EvaluateConfig
-from connfit.evaluation.baselines.baselines import Persistence
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.intervals import MIN_BLOCKS, block_length
 from connfit.evaluation.metrics import diverged, unit_skill
 from connfit.evaluation.predictions import horizon_starts

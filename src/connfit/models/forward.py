@@ -1,4 +1,7 @@
-"""Running a model forward: one step, a window with all that an adjoint needs, or predictions alone."""
+"""One step of a model: state forcing, the step itself, its tangent, and what its adjoint needs.
+
+Who runs a model does so through `connfit.models.rollout`, which knows in what order these come.
+"""
 
 from __future__ import annotations
 
@@ -85,11 +88,11 @@ def correct(
 def _smallest_change(k: Correction, error: Float[Array, "P B"], forced: Bool[Array, "P B"]) -> Float[Array, "N B"]:
     """Dᵀ (D Dᵀ)⁻¹ times the errors of the units that were observed, of each recording its own; others' are 0."""
 
-    def one(e: Float[Array, "P"], seen: Bool[Array, "P"]) -> Float[Array, "P"]:
+    def of_units(e: Float[Array, "P"], seen: Bool[Array, "P"]) -> Float[Array, "P"]:
         among = jnp.where(seen[:, None] & seen, k.overlap, jnp.diag(jnp.where(seen, 0, 1).astype(e.dtype)))
         return jax.scipy.linalg.solve(among, e, assume_a="pos")
 
-    return k.readout.adjoint(k.shares, jax.vmap(one, in_axes=1, out_axes=1)(error, forced))
+    return k.readout.adjoint(k.shares, jax.vmap(of_units, in_axes=1, out_axes=1)(error, forced))
 
 
 def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Array, "P B"]) -> Float[Array, "N B"]:
@@ -172,56 +175,54 @@ def fed_back_part(model: Model, params: Params, units: Int[Array, "W"] | None) -
     return FedBack(units, params["drive"][:, units])
 
 
-def run_window(
+def tangent_step(
     model: Model,
     params: Params,
-    rates: Float[Array, "N B"],
-    inputs: Float[Array, "K P B"],
-    forced: Bool[Array, "K P B"],
-    fed_back: Int[Array, "W"] | None = None,
-) -> tuple[Float[Array, "N B"], Trajectory]:
-    """Run K steps and keep K numbers per neuron of each kind, nothing per connection.
+    seen: Trajectory,
+    given: Bool[Array, "P 1"],
+    noisy: Bool[Array, "P 1"],
+    tangent: Float[Array, "N B"],
+) -> Float[Array, "N B"]:
+    """One step of the linearised model: how a small difference in r(t-1) goes on into r(t), state forcing included.
 
-    Where only some units are fed back (`connfit.training.learners.learner.WindowArrays`), the drive of all the others
-    is one product for all steps.
+    ``δr(t) = α δr̃ + (1-α) f'(x(t)) (W out(δr̃) + gate · E δu)`` with ``δr̃ = δr + φ Dᵀ(D Dᵀ)⁻¹ (δu - D δr)``,
+    D the rows of C that are shown (`correct`). δu is 0 for units that are given. Those that show the model's own
+    read-out plus noise follow it, δu = C δr, and take nothing from δr; others follow C δr̃.
+
+    Parameters
+    ----------
+    seen
+        What the step itself left behind; at the corner of a relu its slope is 1.
+    given
+        True where activity comes from outside, whatever the model does.
+    noisy
+        True where the model is shown its own read-out plus noise. Elsewhere nothing is shown.
+    tangent
+        [N, B] the difference before the step; B are carried along one trajectory.
     """
-    drives, part, is_forced = None, None, forced
-    if model.drive is not None and fed_back is not None:
-        part = fed_back_part(model, params, fed_back) if len(fed_back) else None
-        if part is not None or not len(fed_back):
-            k, p, b = inputs.shape
-            known = inputs.at[:, fed_back].set(0)
-            flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
-            drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
-            is_forced = forced if part is not None else None
-
-    def forward(r: Array, now: tuple[Array, Array, Array | None, Array | None]) -> tuple[Array, Trajectory]:
-        given, observed, used, drive = now
-        return step(model, params, correct(model, r, given, observed), given, used, drive, part)
-
-    return jax.lax.scan(forward, rates, (inputs, forced, is_forced, drives))
-
-
-def read_out(model: Model, params: Params, rates: Float[Array, "K N B"]) -> Float[Array, "K P B"]:
-    """Predictions y = C r of K steps."""
-    k, n, b = rates.shape
-    flat = model.readout.apply(model.readout_strengths(params), rates.transpose(1, 0, 2).reshape(n, k * b))
-    return flat.reshape(-1, k, b).transpose(1, 0, 2)
-
-
-@jax.jit
-def predict(
-    model: Model,
-    params: Params,
-    rates: Float[Array, "N B"],
-    inputs: Float[Array, "K P B"],
-    forced: Bool[Array, "K P B"],
-) -> tuple[Float[Array, "N B"], Float[Array, "K P B"]]:
-    """Predictions of K steps, and the rates after them."""
     strengths = model.readout_strengths(params)
+    moved = _corrected_tangent(model, tangent, given, noisy)
+    through = model.recurrent.apply(model.recurrent_strengths(params), model.outputs(moved))
+    if model.drive is not None:
+        units = model.readout.apply(strengths, moved)
+        if model.state_forcing:
+            units = jnp.where(noisy, model.readout.apply(strengths, tangent), units)
+        units = jnp.where(given, 0, units)
+        through += seen.gate * model.drive.apply(params["drive"], units)
+    return model.decay(params)[:, None] * moved + seen.gain * through
 
-    def forward(r: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
-        r, _ = step(model, params, correct(model, r, *now), *now)
-        return r, model.readout.apply(strengths, r)
 
-    return jax.lax.scan(forward, rates, (inputs, forced))
+def _corrected_tangent(
+    model: Model, tangent: Float[Array, "N B"], given: Bool[Array, "P 1"], noisy: Bool[Array, "P 1"]
+) -> Float[Array, "N B"]:
+    """A difference of rates after state forcing has moved both states to what is shown."""
+    if not model.state_forcing:
+        return tangent
+    phi = jnp.where(given, model.state_forcing, 0).astype(tangent.dtype)
+    if model.correction is None:
+        return tangent.at[model.read_neurons].multiply(1 - phi)
+    k = model.correction
+    rows = (given | noisy)[:, 0]
+    among = jnp.where(rows[:, None] & rows, k.overlap, jnp.diag(jnp.where(rows, 0, 1).astype(k.overlap.dtype)))
+    error = phi * k.readout.apply(k.shares, tangent)
+    return tangent - k.readout.adjoint(k.shares, jax.scipy.linalg.solve(among, error, assume_a="pos"))

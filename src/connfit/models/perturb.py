@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of
 from connfit.models import RateModel
-from connfit.models.base import Params
-from connfit.models.forward import predict, step
-
-CHUNK = 64
-"""Model steps per call: what is held in memory does not depend on how long is simulated."""
+from connfit.models.base import Model, Params
+from connfit.models.rest import settle
+from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
 
 SETTLE = 256
 """Steps before the onset: five times the longest time constant that a fit allows by default."""
@@ -227,14 +225,8 @@ def settled_rates(
         One of `DRIVES`.
     """
     one_of("drive", drive, DRIVES)
-    given = np.zeros_like(mean) if drive == "none" else mean
-    inputs = jnp.broadcast_to(jnp.asarray(given, jnp.result_type(float))[:, None], (CHUNK, len(mean), 1))
-    rates = jnp.zeros((model.neurons, 1))
-    model = replace(model, state_forcing=0.0)  # what units show is to act as drive, not to replace rates
-    for begin in range(0, steps, CHUNK):
-        block = inputs[: min(CHUNK, steps - begin)]
-        rates, _ = predict(model, params, rates, block, jnp.ones(block.shape, bool))
-    return np.asarray(rates[:, 0])
+    shown = np.zeros_like(mean) if drive == "none" else mean
+    return settle(model, params, np.zeros(model.neurons), inputs=shown, steps=steps, tolerance=0.0).rates
 
 
 def simulate_perturbed(
@@ -282,26 +274,29 @@ def simulate_perturbed(
         if len(neurons) and not 0 <= neurons.min() <= neurons.max() < model.neurons:
             raise ConfigError(f"neurons of the {name} must lie in 0..{model.neurons - 1}")
     real = jnp.result_type(float)
-    held, value = np.zeros((model.neurons, 2), bool), np.zeros((model.neurons, 1))
-    held[perturbation.neurons, 1], value[perturbation.neurons, 0] = True, perturbation.rates
-    given = np.zeros(model.units) if mean is None or drive != "mean" else np.asarray(mean)
+    neurons, value = np.zeros((model.neurons, 2), bool), np.zeros((model.neurons, 1))
+    neurons[perturbation.neurons, 1], value[perturbation.neurons, 0] = True, perturbation.rates
+    held = Held(jnp.asarray(neurons), jnp.asarray(value, real))
+    given = np.zeros(model.units) if mean is None or drive != "mean" else np.asarray(mean, real)
     group = np.repeat(np.arange(len(watched)), [len(one) for one in watched])
-    fixed = _Fixed(
-        jnp.asarray(held), jnp.asarray(value, real),
-        jnp.broadcast_to(jnp.asarray(given, real)[:, None], (model.units, 2)),
-        jnp.full((model.units, 2), drive != "own"),
-        jnp.asarray(np.concatenate([np.zeros(0, np.int64), *watched]), jnp.int32), jnp.asarray(group, jnp.int32),
-        jnp.asarray([1 / len(one) for one in watched], real),
-    )  # fmt: skip
-    # The first step already sees the held rates.
-    rates = jnp.where(fixed.held, fixed.value, jnp.asarray(start, real)[:, None])
+    state = State.of(model, jnp.repeat(jnp.asarray(start, real)[:, None], 2, axis=1))
     total, units, sets = np.zeros((model.neurons, 2)), [], []
     for begin in range(0, steps, CHUNK):
         counted = np.arange(begin, min(begin + CHUNK, steps)) >= steps // 2
-        rates, sums, y, means = _run_chunk(model, params, rates, fixed, jnp.asarray(counted, real))
+        shown = Shown.nothing(model, len(counted), 2) if drive == "own" else Shown.constant(given, len(counted), 2)
+        watching = _Watching(
+            jnp.zeros((model.neurons, 2), real),
+            jnp.asarray(np.concatenate([np.zeros(0, np.int64), *watched]), jnp.int32), jnp.asarray(group, jnp.int32),
+            jnp.asarray([1 / len(one) for one in watched], real),
+        )  # fmt: skip
+        # What units show is a background: it acts through the drive alone.
+        run = rollout(
+            model, params, state, shown, _watch, watching, jnp.asarray(counted, real), held=held, forcing=False
+        )
+        state, (y, means) = run.state, run.each
         units.append(np.asarray(y))
         sets.append(np.asarray(means))
-        total += np.asarray(sums, np.float64)
+        total += np.asarray(run.kept.total, np.float64)
         if not (np.isfinite(units[-1]).all() and np.isfinite(total).all()):
             raise DivergedError(
                 f"activity grew without bound within {begin + len(counted)} model steps: simulate fewer --seconds, or "
@@ -312,37 +307,18 @@ def simulate_perturbed(
     return Responses(y[..., 0], y[..., 1], means[..., 0], means[..., 1], total[:, 0], total[:, 1], perturbation)
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["held", "value", "given", "forced", "members", "group", "share"],
-    meta_fields=[],
-)
-@dataclass(frozen=True)
-class _Fixed:
-    """What is the same in all steps: held neurons and rates, what units show, watched neurons and their sets."""
+class _Watching(NamedTuple):
+    """Sum of rates over the counted steps, and watched neurons with the set that each is in."""
 
-    held: Bool[Array, "N 2"]
-    value: Float[Array, "N 1"]
-    given: Float[Array, "P 2"]
-    forced: Bool[Array, "P 2"]
+    total: Float[Array, "N 2"]
     members: Int[Array, "m"]
     group: Int[Array, "m"]
     share: Float[Array, "Q"]
 
 
-@jax.jit
-def _run_chunk(
-    model: RateModel, params: Params, rates: Float[Array, "N 2"], fixed: _Fixed, counted: Float[Array, "K"]
-) -> tuple[Float[Array, "N 2"], Float[Array, "N 2"], Float[Array, "K P 2"], Float[Array, "K Q 2"]]:
-    """Run K steps: rates after them, their sum over the counted steps, and per step read-outs and means of sets."""
-    strengths = model.readout_strengths(params)
-
-    def forward(carry: tuple[Array, Array], weight: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        r, total = carry
-        r, _ = step(model, params, r, fixed.given, fixed.forced)
-        r = jnp.where(fixed.held, fixed.value, r)
-        sums = jax.ops.segment_sum(r[fixed.members], fixed.group, num_segments=len(fixed.share))
-        return (r, total + weight * r), (model.readout.apply(strengths, r), sums * fixed.share[:, None])
-
-    (rates, total), (units, sets) = jax.lax.scan(forward, (rates, jnp.zeros_like(rates)), counted)
-    return rates, total, units, sets
+def _watch(
+    model: Model, params: Params, kept: _Watching, now: Stepped, counted: Float[Array, ""]
+) -> tuple[_Watching, tuple[Float[Array, "P 2"], Float[Array, "Q 2"]]]:
+    """Keep read-outs and means of sets, and add rates up over the counted steps."""
+    sums = jax.ops.segment_sum(now.rates[kept.members], kept.group, num_segments=len(kept.share))
+    return kept._replace(total=kept.total + counted * now.rates), (now.reading, sums * kept.share[:, None])

@@ -5,27 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from connfit.evaluation.held_out import OWN
+from connfit.evaluation.baselines import BASELINES
+from connfit.evaluation.held_out import OWN, OWN_LABEL
 
 MOST = 6
 """Names that a sentence lists; of more it gives the first and a count."""
 
-LABELS = {
-    "ar": "AR",
-    "gru": "GRU",
-    "lds": "LDS",
-    "reduced_rank": "reduced-rank regression",
-    "region_rnn": "region RNN",
-    "var_around_ar": "VAR around AR",
-    "var_ridge": "ridge VAR",
-    OWN: "own VAR",
-}
-"""Baselines whose name does not say by itself how people call them; any other is written as it is."""
-
 
 def pretty(name: str) -> str:
     """Name of a column as people say it."""
-    return LABELS.get(name, name.replace("_", " "))
+    return OWN_LABEL if name == OWN else BASELINES.label(name)
 
 
 def number(value: float | None) -> str:

@@ -1,95 +1,29 @@
-"""Fit a model to recordings: windows through time, two phases, early stopping, states that resume exactly."""
+"""Fit a model to recordings: two phases, learning rates, early stopping, states that resume exactly."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-import jax
 import jax.numpy as jnp
 import msgspec
 import numpy as np
-import optax
-from jaxtyping import Array
 
 from connfit._system.heap import return_freed_pieces
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.models.base import Params
 from connfit.models.cells.rate import GROUPS, RateModel
-from connfit.models.rollout import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.fitted import Fit
-from connfit.training.learners.learner import Learner, WindowArrays
+from connfit.training.learners.learner import Learner
 from connfit.training.learning_rates import SHORTEST, TRIALS, WITHOUT_VALIDATION, Rates, find_rates, parameter_sizes
 from connfit.training.optimiser import OPTIMISERS, is_state_of
-from connfit.training.step import GROUP_OF, KEY_OF, StepOptions, training_step
-from connfit.training.validation import Validation, check_parts_scored, validate
+from connfit.training.step import KEY_OF
+from connfit.training.trainer import FitState, Progress, Trainer
 
-PHASES = ("teacher-forced", "free-running")
 TRIAL = "trial of learning rates"
 """Phase of the epochs from which learning rates were found, those of the best trial alone."""
-
-CHECK_EVERY = 32
-"""Windows between two looks at the losses: rarely enough not to wait for the device, often enough to stop early."""
-
-
-@dataclass(frozen=True, eq=False)
-class FitState:
-    """Everything that decides how a fit goes on. Written by checkpoints, read by resume.
-
-    Attributes
-    ----------
-    params, optimiser
-        Trained groups and the optimiser's moments after `epoch` epochs of phase `phase`. The next epoch
-        consumes these buffers: copy what is to be kept.
-    best_params
-        Trained groups at the best validation so far, on the host; empty without a validation part.
-    best_value, best_epoch, since_best
-        That validation's value (higher is better), the row of `history` (-1: before training) and the
-        epochs since.
-    history
-        One row per epoch.
-    rates
-        Learning rates, given or found; None before the fit has them.
-    """
-
-    params: Params
-    optimiser: optax.OptState
-    best_params: dict[str, np.ndarray]
-    phase: int = 0
-    epoch: int = 0
-    best_value: float = float("-inf")
-    best_epoch: int = -1
-    since_best: int = 0
-    finished: bool = False
-    history: tuple[dict[str, Any], ...] = ()
-    rates: Rates | None = None
-
-    def chosen_params(self) -> Params:
-        """Copies of the trained groups that a fit ends with: the best, or the last without a validation part."""
-        return {key: jnp.array(value) for key, value in (self.best_params or self.params).items()}
-
-    def kept_epoch(self) -> int | None:
-        """Row of `history` that `chosen_params` are from; None: from before training."""
-        return self.best_epoch if self.best_epoch >= 0 else None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a progress display needs, after a window or at the end of an epoch."""
-
-    phase: str
-    epoch: int
-    epochs: int
-    window: int
-    windows: int
-    loss: float | None
-    validation_skill: float | None
-    ms_per_step: float | None
 
 
 def train(
@@ -142,13 +76,13 @@ def train(
     initial = params
     keys = [KEY_OF.get(group, group) for group in groups]
     frozen = {key: value for key, value in params.items() if key not in keys}
-    trainer = _Trainer(
+    trainer = Trainer(
         model, cohort, learner, config, tuple(groups), frozen, initial, seed, on_progress or (lambda _: None)
     )
     if state is None:
         own = {key: jnp.array(params[key]) for key in keys}
         state = FitState(own, OPTIMISERS[config.optimiser].init(own), {}, phase=0 if config.epochs else 1)
-        if config.epochs + config.free_run_epochs == 0:
+        if config.epochs + config.free_run_epochs == 0 or not keys:
             state = replace(state, finished=True)
             if on_epoch is not None:
                 on_epoch(state)
@@ -167,7 +101,7 @@ def train(
     return Fit(model, params, initial, cohort, state.history, performance, state.rates, state.kept_epoch())
 
 
-def _with_rates(trainer: _Trainer, start: FitState) -> FitState:
+def _with_rates(trainer: Trainer, start: FitState) -> FitState:
     """The start with learning rates as the configuration gives them, or found by short trainings from it.
 
     A short training is a fit, too: where the best of them is better on validation than the start, its parameters are
@@ -207,271 +141,3 @@ def _with_rates(trainer: _Trainer, start: FitState) -> FitState:
         start, rates=found, best_params=best.best_params, best_value=best.best_value, best_epoch=best.best_epoch,
         history=rows,
     )  # fmt: skip
-
-
-@dataclass(eq=False)
-class _Trainer:
-    """Runs epochs; holds what does not change between them, and the clock."""
-
-    model: RateModel
-    cohort: Cohort
-    learner: Learner
-    config: TrainConfig
-    groups: tuple[str, ...]
-    frozen: Params
-    initial: Params
-    seed: int
-    on_progress: Callable[[Progress], None]
-    first_step_s: float | None = None
-    steps: int = 0
-
-    def __post_init__(self) -> None:
-        self._began = time.perf_counter()
-        self._seconds = 0.0
-        self._timed_steps = 0
-        self._compiled: set[tuple[int, int]] = set()
-        # Errors are counted in units of the change from frame to frame, and per frame on average, so
-        # that the loss of persistence is about 1 whatever the number of units and recordings.
-        variance = self.cohort.change_variance()
-        frames = max(recording.require_parts().train[1] for recording in self.cohort.recordings)
-        scored = self.cohort.observations("train") / (frames * self.cohort.substeps)
-        self._unit_weights = np.nan_to_num(1 / variance) / scored
-        self._anchor = (
-            {"drive": jnp.array(self.initial["drive"])}
-            if self.config.drive_distance and "drive" in self.groups
-            else None
-        )
-        self._options = StepOptions.of(self.config)
-        self.validates = any(one.require_parts().length("validation") for one in self.cohort.recordings)
-        check_parts_scored(self.cohort, self.config)
-        self._fed_back = _fed_back_units(self.cohort, self._batch_size)
-
-    @property
-    def _batch_size(self) -> int:
-        count = len(self.cohort.recordings)
-        return min(self.config.batch or count, count)
-
-    def take_clock(self, other: _Trainer) -> None:
-        """Take over what another one has compiled, and the time of its first step."""
-        self.first_step_s, self._compiled, self._began = other.first_step_s, other._compiled, other._began
-
-    def ms_per_step(self) -> float | None:
-        """Mean time of a model step in milliseconds, compilation left out."""
-        return 1e3 * self._seconds / self._timed_steps if self._timed_steps else None
-
-    def epoch(self, state: FitState) -> FitState:
-        """One pass through the training part of every recording, then validation."""
-        params, optimiser, losses, seconds, timed, rate = self._pass(state)
-        state = replace(state, params=params, optimiser=optimiser)
-        value = skill = loss = None
-        if self.validates:
-            value, skill = self.validate({**self.frozen, **state.params})
-            loss = 1 - skill
-            if value > state.best_value and not self._stays_finite({**self.frozen, **state.params}):
-                value = float("-inf")
-        row = {
-            "epoch": len(state.history),
-            "phase": PHASES[state.phase],
-            "train_loss": float(np.mean(losses)),
-            "validation_loss": loss,
-            "validation_skill": skill,
-            "selection": value,
-            "learning_rate": rate,
-            "ms_per_step": 1e3 * seconds / timed if timed else None,
-            "seconds": seconds,
-        }
-        epoch = state.epoch + 1
-        state = replace(state, epoch=epoch, history=(*state.history, row))
-        if value is None:
-            state = replace(state, best_epoch=row["epoch"])
-        elif value > state.best_value:
-            best = {key: np.array(array) for key, array in state.params.items()}
-            state = replace(state, best_params=best, best_value=value, best_epoch=row["epoch"], since_best=0)
-        else:
-            state = replace(state, since_best=state.since_best + 1)
-        patience = self.config.patience
-        stop = self.validates and patience is not None and state.since_best >= patience
-        if not stop and epoch < self._epochs(state.phase):
-            return state
-        if state.phase == 0 and self.config.free_run_epochs:
-            return self._next_phase(state)
-        return replace(state, finished=True)
-
-    def _next_phase(self, state: FitState) -> FitState:
-        """Start the free-running phase from the best of the teacher-forced one, with fresh moments."""
-        params = state.chosen_params()
-        fresh = OPTIMISERS[self.config.optimiser].init(params)
-        return replace(state, params=params, optimiser=fresh, phase=1, epoch=0, since_best=0)
-
-    def _epochs(self, phase: int) -> int:
-        return self.config.epochs if phase == 0 else self.config.free_run_epochs
-
-    def _batches(self, state: FitState) -> list[list[int]]:
-        """Members of each batch; their order is shuffled by seed and epoch alone, so that resuming repeats it."""
-        count = len(self.cohort.recordings)
-        size = self._batch_size
-        order = self._random(state).permutation(count)
-        return [sorted(order[k : k + size].tolist()) for k in range(0, count, size)]
-
-    def _random(self, state: FitState) -> np.random.Generator:
-        return np.random.default_rng([self.seed, state.phase, state.epoch])
-
-    def _windows(self, state: FitState, members: list[int]) -> Iterator[WindowArrays]:
-        """Windows of the members' training parts; in the free-running phase most inputs are withheld."""
-        blocks = [self.cohort.recordings[member].require_parts().train for member in members]
-        config, substeps, k = self.config, self.cohort.substeps, self.learner.window
-        cycle = (config.forced_frames + config.free_run_frames) * substeps
-        shift = int(self._random(state).integers(cycle)) if state.phase == 1 else 0
-        weights = self._unit_weights * (len(self.cohort.recordings) / len(members))
-        fed_back = self._fed_back(members) if state.phase == 0 and self._fed_back else None
-        windows = self.cohort.windows(k, blocks, members, weights, warmup_frames=config.warmup_frames)
-        for number, window in enumerate(windows):
-            forced = window.forced
-            if state.phase == 1:
-                position = (number * k + np.arange(k) + shift) % cycle
-                free = (position >= config.forced_frames * substeps) & (
-                    number * k + np.arange(k) >= config.warmup_frames * substeps
-                )
-                forced = forced & ~free[:, None, None]
-            inputs, given, targets, scored = map(jnp.asarray, (window.inputs, forced, window.targets, window.weights))
-            yield WindowArrays(inputs, given, targets, scored, fed_back)
-
-    def _window_count(self, members: list[int]) -> int:
-        """Windows of a batch: as many as its longest training part fills (frame 0 has nothing before it)."""
-        blocks = [self.cohort.recordings[member].require_parts().train for member in members]
-        frames = max(stop - max(start, 1) for start, stop in blocks)
-        return -(-frames * self.cohort.substeps // self.learner.window)
-
-    def _pass(self, state: FitState) -> tuple[Params, optax.OptState, np.ndarray, float, int, float]:
-        """Train on every window once.
-
-        Returns parameters, moments, the loss of each window, seconds and steps (without windows whose
-        step is compiled first), and the last learning rate.
-        """
-        params, moments = state.params, state.optimiser
-        batches = self._batches(state)
-        total = sum(self._window_count(members) for members in batches)
-        pending: list[tuple[Array, dict[str, Array]]] = []
-        losses: list[float] = []
-        done, untimed, rate = 0, 0, 0.0
-        steps = self._step_sizes(state)
-        began = time.perf_counter()
-        for members in batches:
-            memory = self.learner.start(self.model, len(members), self.groups)
-            for window in self._windows(state, members):
-                rate = self._learning_rate(state, done / total)
-                compiles = (state.phase, len(members)) not in self._compiled
-                if compiles:
-                    jax.block_until_ready(pending)
-                    before = time.perf_counter()
-                params, moments, memory, loss, norms = training_step(
-                    self.model, params, self.frozen, self._anchor, moments, memory, window,
-                    {key: jnp.asarray(rate * size, jnp.result_type(float)) for key, size in steps.items()},
-                    learner=self.learner, groups=self.groups, options=self._options,
-                )  # fmt: skip
-                done += 1
-                pending.append((loss, norms))
-                if compiles:
-                    jax.block_until_ready(loss)
-                    return_freed_pieces()
-                    now, untimed = time.perf_counter(), untimed + 1
-                    began += now - before
-                    self.first_step_s = self.first_step_s or now - self._began
-                    self._compiled.add((state.phase, len(members)))
-                if len(pending) >= CHECK_EVERY:
-                    losses += self._check(pending, state, done)
-                    pending = []
-                    self._report(state, done, total, float(np.mean(losses)), began, untimed)
-        losses += self._check(pending, state, done)
-        jax.block_until_ready(params)
-        seconds, timed = time.perf_counter() - began, (done - untimed) * self.learner.window
-        self.steps += done * self.learner.window
-        self._seconds += seconds
-        self._timed_steps += timed
-        self._report(state, done, total, float(np.mean(losses)), began, untimed)
-        return params, moments, np.array(losses), seconds, timed, rate
-
-    def validate(self, params: Params) -> Validation:
-        """What epochs are compared by."""
-        forecaster = ModelForecaster(self.model, params, self.cohort)
-        return validate(forecaster, self._unit_weights, horizons=self.config.select_on == "horizon")
-
-    def _stays_finite(self, params: Params) -> bool:
-        """Whether predictions stay finite through all training frames: validation sees too few to tell."""
-        forecaster = ModelForecaster(self.model, params, self.cohort)
-        for recording in self.cohort.recordings:
-            stop = recording.require_parts().train[1]
-            part = replace(recording, values=recording.values[:stop], mask=recording.mask[:stop], parts=None)
-            if not np.isfinite(forecaster.one_step(part)[1:]).all():
-                return False
-        return True
-
-    def _learning_rate(self, state: FitState, fraction: float) -> float:
-        """Cosine from the phase's learning rate to its final fraction."""
-        progress = (state.epoch + fraction) / self._epochs(state.phase)
-        low = self.config.final_learning_rate_fraction
-        assert state.rates is not None
-        start = state.rates.learning_rate * (1.0 if state.phase == 0 else self.config.free_run_rate_fraction)
-        return start * (low + (1 - low) * 0.5 * (1 + np.cos(np.pi * progress)))
-
-    def _step_sizes(self, state: FitState) -> dict[str, float]:
-        """What a learning rate of 1 moves each trained array by."""
-        assert state.rates is not None
-        factors = {KEY_OF.get(group, group): factor for group, factor in state.rates.rate_scale.items()}
-        return {key: state.rates.sizes[key] * factors.get(key, 1.0) for key in state.params}
-
-    def _check(self, pending: list[tuple[Array, dict[str, Array]]], state: FitState, done: int) -> list[float]:
-        """Losses of the pending windows, or a DivergedError that names the first bad one."""
-        losses = [float(loss) for loss, _ in pending]
-        for number, (loss, (_, norms)) in enumerate(zip(losses, pending, strict=True)):
-            bad = [GROUP_OF.get(key, key) for key, norm in norms.items() if not np.isfinite(float(norm))]
-            if not np.isfinite(loss) or bad:
-                window = done - len(pending) + number
-                what = f"the gradient of {', '.join(bad)}" if bad else "the loss"
-                raise DivergedError(
-                    f"{what} is not finite in window {window} (model step {window * self.learner.window}) of epoch "
-                    f"{len(state.history)}, {PHASES[state.phase]} phase. Lower train.learning_rate "
-                    f"({state.rates.learning_rate if state.rates else 0:g}) or model.spectral_radius",
-                    epoch=len(state.history),
-                )
-        return losses
-
-    def _report(self, state: FitState, done: int, total: int, loss: float, began: float, untimed: int) -> None:
-        last = state.history[-1] if state.history else {}
-        seconds = time.perf_counter() - began
-        self.on_progress(
-            Progress(
-                phase=PHASES[state.phase],
-                epoch=state.epoch,
-                epochs=self._epochs(state.phase),
-                window=done,
-                windows=total,
-                loss=loss,
-                validation_skill=last.get("validation_skill"),
-                ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
-            )
-        )
-
-
-def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:
-    """How to find, for the members of a batch, the units that one of them has not observed in all training frames.
-
-    The answer has the same length for every batch, so that all run the same program: where fewer units
-    are fed back, others are listed too. None if that would be most of the units.
-    """
-    unobserved = [set(range(len(cohort.units))) for _ in cohort.recordings]
-    for missing, recording, columns in zip(unobserved, cohort.recordings, cohort.columns, strict=True):
-        # Frames after the training part must not decide how it is computed: sums in another order round differently.
-        start, stop = recording.require_parts().train
-        missing -= set(columns[recording.mask[max(start - 1, 0) : stop].all(axis=0)].tolist())
-    longest = sum(sorted((len(missing) for missing in unobserved), reverse=True)[:batch])
-    longest = min(longest, len(set().union(*unobserved)))
-    if 2 * longest > len(cohort.units):
-        return None
-
-    def units(members: list[int]) -> Array:
-        needed = sorted(set().union(*(unobserved[member] for member in members)))
-        others = (unit for unit in range(len(cohort.units)) if unit not in needed)
-        return jnp.asarray([*needed, *islice(others, longest - len(needed))], jnp.int32)
-
-    return units

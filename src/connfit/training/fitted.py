@@ -15,7 +15,7 @@ from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Params
 from connfit.models.cells.rate import GROUPS, RateModel
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.learning_rates import Rates

@@ -15,7 +15,7 @@ from connfit._system.heap import return_freed_arrays
 from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
 from connfit.connectome.matching import UnitMatch, find_column, match_units
-from connfit.connectome.nulls import make_null
+from connfit.connectome.nulls import check_null, make_null
 from connfit.datasets.given_data import GivenData
 from connfit.datasets.loading import (
     connectome_from_config,
@@ -27,13 +27,13 @@ from connfit.errors import ConfigError, first_ten
 from connfit.models import RateModel, Readout, init_params, regression_start, start_magnitudes, tie_weights
 from connfit.models.base import Params
 from connfit.models.cells.rate import reads_several
+from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import SHARED, untyped_neurons
-from connfit.models.rollout import ModelForecaster
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
-from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, WindowedLearner
+from connfit.training.learners import RULES, WindowedLearner
 from connfit.training.memory import MemoryEstimate, estimate_memory
 from connfit.training.recipe import Recipe, StartOptions, automatic, find_recipe, tuning_cohort
 from connfit.training.validation import (
@@ -175,6 +175,7 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     ConnfitError
         If data or options are wrong.
     """
+    check_pieces(config)
     return_freed_arrays()
     # Passed on without a name of its own, so that a null connectome takes its place in memory.
     return build(
@@ -207,7 +208,7 @@ def build(
         If data or options are wrong.
     """
     if config.data.null is not None:
-        connectome = make_null(connectome, config.data.null, config.seed)
+        connectome = make_null(connectome, config.data.null, config.seed, config.data.null_options)
     if config.model.readout == "auto":
         column = find_column(recordings[0].units, connectome, name=recordings[0].name)
     else:
@@ -254,6 +255,23 @@ def build(
     return Job(
         resolved, options, recipe, connectome, cohort, readout, model, params, learner, trained, matches, regression
     )
+
+
+def check_pieces(config: Config) -> None:
+    """Stop before anything is computed where a configuration names a null connectome or a learning rule wrongly.
+
+    Raises
+    ------
+    ConfigError
+        Names the option, and the nearest name that exists.
+    """
+    data = config.data
+    if data.null is not None:
+        check_null(data.null, data.null_options)
+    elif data.null_options:
+        raise ConfigError(f"data.null_options = {data.null_options} belong to a null connectome: set data.null too")
+    if config.learner.preset is not None:
+        RULES.find(config.learner.preset, "learner.preset")
 
 
 def _find_recipe(
@@ -393,7 +411,6 @@ def _learner(config: Config, cohort: Cohort) -> WindowedLearner:
                 f"learner.preset = {options.preset!r} and learner.{option} = {getattr(options, option)!r} are both "
                 "set: keep one"
             )
-    credit, carry = PRESETS[options.preset]
     longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
-    window = {"bptt": longest, "immediate": IMMEDIATE_WINDOW}.get(options.preset, options.window)
-    return WindowedLearner(window, credit, carry, trace_dtype=dtype, trace_decay=options.trace_decay)
+    learner = RULES.find(options.preset, "learner.preset").learner(window=options.window, steps=longest)
+    return replace(learner, trace_dtype=dtype, trace_decay=options.trace_decay)

@@ -75,9 +75,9 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
                 soft_wrap=True,
             )
         console.print(job.memory().report(), highlight=False, soft_wrap=True)
-        total = sum(counts.values())
+        groups = ", ".join(f"{group} {count:,}" for group, count in counts.items() if count)
         console.print(
-            f"{total:,} parameters ({', '.join(f'{group} {count:,}' for group, count in counts.items() if count)}) for "
+            f"{sum(counts.values()):,} parameters ({groups or 'nothing is trained'}) for "
             f"{job.observations()['train']:,} training observations (scored: after the warm-up)",
             highlight=False,
             soft_wrap=True,

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, first_ten
-from connfit.models.rollout import ModelForecaster
+from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 

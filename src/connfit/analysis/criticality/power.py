@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Shaped
 from threadpoolctl import threadpool_limits
 
 from connfit.analysis.analysis_options import BINS, THRESHOLDS
-from connfit.analysis.criticality.avalanches import count_events, find_avalanches, join_events
+from connfit.analysis.criticality.avalanches import find_avalanches
 from connfit.analysis.criticality.crackling import scaling_relation
+from connfit.analysis.criticality.events import count_events, join_events
 from connfit.analysis.criticality.judgement import Signal, judge, signal_of
 from connfit.analysis.criticality.power_law import fit_power_law
 from connfit.analysis.criticality.power_law_evidence import ALTERNATIVES, compare

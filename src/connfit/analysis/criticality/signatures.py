@@ -13,19 +13,14 @@ from typing import Any, TypeVar
 import numpy as np
 from jaxtyping import Int, Shaped
 
-from connfit.analysis.criticality.avalanches import (
-    Avalanches,
-    EventCounts,
-    Threshold,
-    count_events,
-    find_avalanches,
-    join_events,
-)
+from connfit.analysis.criticality.avalanches import Avalanches, find_avalanches
 from connfit.analysis.criticality.branching import Branching, branching_ratio
 from connfit.analysis.criticality.crackling import ScalingRelation, ShapeCollapse, scaling_relation, shape_collapse
+from connfit.analysis.criticality.events import EventCounts, count_events, join_events
 from connfit.analysis.criticality.fluctuations import Fluctuations, fluctuations
 from connfit.analysis.criticality.power_law_evidence import PowerLawTest, examine_power_law
 from connfit.analysis.criticality.surrogates import SURROGATES, Surrogate
+from connfit.analysis.criticality.threshold import Threshold
 from connfit.analysis.record import Result
 from connfit.errors import ConfigError, DataError, one_of
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from connfit.analysis.analysis_options import AnalysisOptions
-from connfit.analysis.dynamics.linearised import settle
 from connfit.analysis.dynamics.lyapunov import lyapunov_exponent
 from connfit.analysis.dynamics.simulated_activity import DrivenRun
 from connfit.analysis.dynamics.stability import jacobian_spectrum, linear_model_spectrum, weight_spectrum
 from connfit.errors import ConnfitError
 from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
+from connfit.models.rest import settle
 
 MATRICES = {
     "weights": "the signed recurrent weights W alone",

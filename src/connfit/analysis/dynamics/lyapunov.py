@@ -6,26 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy import stats
 
-from connfit.analysis.dynamics.linearised import Shown, tangent_step
 from connfit.analysis.plain import finite
 from connfit.analysis.record import Result
 from connfit.errors import ConfigError, ConnfitError
-from connfit.models.base import Params
+from connfit.models.base import Model, Params
 from connfit.models.cells.rate import RateModel
-from connfit.models.forward import correct, step
-
-CHUNK = 64
-"""Model steps per call: what is held in memory does not depend on the length of the run."""
+from connfit.models.forward import tangent_step
+from connfit.models.rollout import CHUNK, Noise, Shown, State, Stepped, rollout
 
 CONFIDENCE = 0.95
 
-State = TypeVar("State")
+Point = TypeVar("Point")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +94,8 @@ class LyapunovExponent(Result):
 
 
 def lyapunov_of(
-    advance: Callable[[State, np.ndarray], tuple[State, np.ndarray]],
-    state: State,
+    advance: Callable[[Point, np.ndarray], tuple[Point, np.ndarray]],
+    state: Point,
     tangent: Float[np.ndarray, "..."],
     *,
     steps: int,
@@ -173,7 +169,7 @@ def lyapunov_exponent(
     """Largest Lyapunov exponent of a model along a free or a driven run, as in `lyapunov_of`.
 
     The tangent is that of the step itself, through state forcing, neurons, connections, read-out and drive
-    (`connfit.analysis.dynamics.linearised.tangent_step`). State forcing with φ shrinks what given units show of a
+    (`connfit.models.forward.tangent_step`). State forcing with φ shrinks what given units show of a
     difference to 1 - φ before each step. Along a run on given activity the exponent is that of the response:
     negative means that the model forgets how it started. For networks see Sompolinsky, Crisanti & Sommers (1988,
     doi 10.1103/PhysRevLett.61.259) and Engelken, Wolf & Abbott (2023, doi 10.1103/PhysRevResearch.5.043044).
@@ -215,21 +211,27 @@ def lyapunov_exponent(
         steps = len(np.asarray(inputs)) - transient
     _check(steps, transient, blocks)
     total = transient + steps
-    given, is_forced = _given(model, inputs, forced, total)
+    given = None if inputs is None else _given(model, inputs, forced, total)
     kind = params["bias"].dtype
     start = np.asarray(rates)
     if start.shape != (model.neurons,) or not np.isfinite(start).all():
         raise ConfigError(f"rates must be {model.neurons} finite numbers, got shape {start.shape}")
-    r = jnp.asarray(start, kind)[:, None]
     direction = np.random.default_rng(seed).standard_normal((model.neurons, 1))
     tangent = jnp.asarray(direction / np.linalg.norm(direction), kind)
+    state = State.of(model, jnp.asarray(start, kind)[:, None])
+    noise = None if given is None or given.given.all() else _noise(given)
+    if noise is not None:
+        reading = model.readout.apply(model.readout_strengths(params), state.rates) + jnp.asarray(noise.values[0], kind)
+        state = state._replace(reading=reading, shown=jnp.asarray(noise.units[0]))
     growth, notes = [], []
     for first in range(0, total, CHUNK):
         block = slice(first, min(first + CHUNK, total))
-        length = block.stop - block.start
-        u = np.zeros((length, model.units), np.float32) if given is None else given[block]
-        mask = np.zeros((length, model.units), bool) if is_forced is None else is_forced[block]
-        r, tangent, logs, sound = _run(model, params, r, tangent, jnp.asarray(u, kind), jnp.asarray(mask))
+        shown = Shown.nothing(model, block.stop - block.start) if given is None else given.part(block)
+        # Noise comes after a step, and the next is shown it.
+        later = slice(block.start + 1, block.stop + 1)
+        added = None if noise is None else Noise(jnp.asarray(noise.values[later], kind), noise.units[later])
+        run = rollout(model, params, state, shown, _growth, tangent, noise=added)
+        state, tangent, (logs, sound) = run
         growth.append(np.asarray(logs, np.float64))
         if not bool(np.all(sound)):
             broken = first + int(np.flatnonzero(~np.asarray(sound))[0])
@@ -246,7 +248,7 @@ def lyapunov_exponent(
         driven = "free"
         notes.append("the model has no drive: neither inputs nor its own read-out act on it")
     else:
-        driven = "free" if is_forced is None else "driven" if is_forced.all() else "mixed"
+        driven = "free" if given is None else "mixed" if noise is not None else "driven"
     return _result(joined, transient, blocks, model.step_s, driven, tuple(notes))
 
 
@@ -258,11 +260,7 @@ def _check(steps: int, transient: int, blocks: int) -> None:
         )
 
 
-def _given(
-    model: RateModel, inputs: np.ndarray | None, forced: np.ndarray | None, total: int
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    if inputs is None:
-        return None, None
+def _given(model: RateModel, inputs: np.ndarray, forced: np.ndarray | None, total: int) -> Shown:
     inputs = np.asarray(inputs)
     forced = np.ones(inputs.shape, bool) if forced is None else np.asarray(forced, bool)
     for name, array in (("inputs", inputs), ("forced", forced)):
@@ -271,7 +269,7 @@ def _given(
     if not np.isfinite(inputs).all():
         at, unit = np.argwhere(~np.isfinite(inputs))[0]
         raise ConfigError(f"inputs is not finite at step {at}, unit {unit}; give 0 there and leave it out of `forced`")
-    return inputs, forced
+    return Shown(inputs[:, :, None], forced[:, :, None])
 
 
 def _result(
@@ -284,29 +282,18 @@ def _result(
     return LyapunovExponent(counted, means, step_s, transient, driven, notes)
 
 
-@jax.jit
-def _run(
-    model: RateModel,
-    params: Params,
-    rates: Float[Array, "N 1"],
-    tangent: Float[Array, "N 1"],
-    inputs: Float[Array, "K P"],
-    forced: Bool[Array, "K P"],
-) -> tuple[Float[Array, "N 1"], Float[Array, "N 1"], Float[Array, "K"], Bool[Array, "K"]]:
-    """K steps: rates and tangent after them, logarithm of the growth at each, and whether the rates are finite."""
-    strengths = model.readout_strengths(params)
+def _noise(given: Shown) -> Noise:
+    """What is added to the read-out before each step, and nothing after the last; where it is 0, nothing is shown."""
+    values = np.where(given.given, 0, given.values)
+    values = np.concatenate([values, np.zeros_like(values[:1])])
+    return Noise(values, values != 0)
 
-    def one(carry: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        r, d = carry
-        u, is_given = now[0][:, None], now[1][:, None]
-        shown = Shown(is_given, ~is_given & (u != 0))
-        observed = shown.given | shown.noisy
-        u = jnp.where(is_given, u, u + model.readout.apply(strengths, r))
-        new, seen = step(model, params, correct(model, r, u, observed), u, observed)
-        d = tangent_step(model, params, seen, shown, d)
-        length = jnp.linalg.norm(d)
-        sound = jnp.isfinite(new).all() & jnp.isfinite(length)
-        return (new, d / jnp.where(length > 0, length, 1)), (jnp.log(length), sound)
 
-    (rates, tangent), (growth, sound) = jax.lax.scan(one, (rates, tangent), (inputs, forced))
-    return rates, tangent, growth, sound
+def _growth(
+    model: Model, params: Params, tangent: Float[Array, "N 1"], now: Stepped, also: None
+) -> tuple[Float[Array, "N 1"], tuple[Float[Array, ""], Bool[Array, ""]]]:
+    """Carry a difference of length 1 along; keep the logarithm of its growth, and whether the rates are finite."""
+    tangent = tangent_step(model, params, now.seen, now.given, now.noisy, tangent)
+    length = jnp.linalg.norm(tangent)
+    sound = jnp.isfinite(now.rates).all() & jnp.isfinite(length)
+    return tangent / jnp.where(length > 0, length, 1), (jnp.log(length), sound)

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from connfit.analysis.dynamics.linearised import settle
 from connfit.errors import DataError, DivergedError
 from connfit.evaluation.baselines.residual_gaps import fill_draws
 from connfit.evaluation.free_run import MIN_RESIDUALS, residuals_of
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
-from connfit.models.rollout import DrivenState, ModelForecaster, driven_frame
+from connfit.models.base import Model, Params
+from connfit.models.forecaster import ModelForecaster
+from connfit.models.rest import settle
+from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.recordings import Recording
 
 CHUNK = 16
@@ -90,8 +88,7 @@ def driven_run(
         If rates stop being finite.
     """
     model, params, held = forecaster.model, forecaster.params, forecaster.cohort.substeps
-    position = {unit: k for k, unit in enumerate(forecaster.cohort.units)}
-    columns = np.array([position[unit] for unit in recording.units])
+    columns, limits = forecaster.columns(recording), forecaster.limits(recording)
     residuals = residuals_of(forecaster.one_step(recording), recording, warmup).frames
     if len(residuals) < MIN_RESIDUALS or np.isinf(residuals).any():
         raise DataError(
@@ -100,17 +97,13 @@ def driven_run(
         )
     frames = recording.frames
     drawn = np.random.default_rng(tuple(seed)).integers(len(residuals), size=BURN_IN + frames)
-    noise = np.zeros((BURN_IN + frames, model.units), np.float32)
-    noise[:, columns] = fill_draws(residuals, drawn[None], np.random.default_rng((*seed, 1)))[0]
-    has = np.zeros((model.units, 1), bool)
-    has[columns] = True
+    drawn_noise = fill_draws(residuals, drawn[None], np.random.default_rng((*seed, 1)))[0]
+    noise = forecaster.noise(recording, drawn_noise[:, :, None])
+    # As if the units of the recording had shown their mean for long, and showed it once more.
     mean = forecaster.cohort.mean_activity()
-    rates = jnp.asarray(settle(model, params, np.zeros(model.neurons), inputs=mean, steps=256).rates)[:, None]
-    within, limits = forecaster.cohort.training_range(recording), np.zeros((2, model.units, 1), np.float32)
-    limits[1] = np.inf
-    limits[:, columns, 0] = within.low, within.high
-    given = jnp.asarray(mean, rates.dtype)[:, None]
-    state = (rates, given, jnp.asarray(has), jnp.zeros_like(given))
+    rates = settle(model, params, np.zeros(model.neurons), inputs=mean, steps=256).rates
+    state = State.of(model, jnp.asarray(rates)[:, None])
+    state = state._replace(reading=jnp.asarray(mean, state.rates.dtype)[:, None], shown=jnp.asarray(noise.units[0]))
     watched = np.zeros(0, np.int64) if neurons is None else neurons
     kept = None
     if scratch is not None and len(watched):
@@ -121,18 +114,20 @@ def driven_run(
     for at in [*range(0, BURN_IN, CHUNK), *range(BURN_IN, BURN_IN + frames, CHUNK)]:
         stop = min(at + CHUNK, BURN_IN if at < BURN_IN else BURN_IN + frames)
         if at == BURN_IN:
-            start = np.asarray(state[0][:, 0])
+            start = np.asarray(state.rates[:, 0])
             origin = start.astype(np.float64)
-        state, (z, rates) = _run(
-            model, params, state, jnp.asarray(noise[at:stop, :, None]), jnp.asarray(has), jnp.asarray(limits), held=held
-        )
+        run = rollout(
+            model, params, state, Shown.nothing(model, stop - at), _reading_and_rates,
+            noise=noise.part(slice(at, stop)), limits=limits, substeps=held,
+        )  # fmt: skip
+        state, (reading, rates) = run.state, run.each
         rates = np.asarray(rates)
         if not np.isfinite(rates).all():
             raise DivergedError(f"the free run of {forecaster.name} stops being finite near frame {at - BURN_IN}")
         if at < BURN_IN:
             continue
         now = slice(at - BURN_IN, stop - BURN_IN)
-        units[now] = np.asarray(z)[:, columns, 0]
+        units[now] = np.asarray(reading)[:, columns, 0]
         # Sums around the first state: rates that hardly vary keep their digits.
         apart = rates - origin
         total += apart.sum(axis=0)
@@ -145,24 +140,10 @@ def driven_run(
         kept = np.memmap(scratch, np.float32, "r", shape=kept.shape)
     mean_apart = total / frames
     deviation = np.sqrt(np.maximum(squares / frames - mean_apart**2, 0))
-    return DrivenRun(units, kept, origin + mean_apart, deviation, start, noise[BURN_IN:])
+    return DrivenRun(units, kept, origin + mean_apart, deviation, start, np.asarray(noise.values[BURN_IN:, :, 0]))
 
 
-@partial(jax.jit, static_argnames=("held",))
-def _run(
-    model: RateModel,
-    params: Params,
-    state: DrivenState,
-    noise: Float[Array, "F P 1"],
-    has: Bool[Array, "P 1"],
-    limits: Float[Array, "2 P 1"],
-    *,
-    held: int,
-) -> tuple[DrivenState, tuple[Float[Array, "F P 1"], Float[Array, "F N"]]]:
-    """F frames of `held` steps each; prediction plus noise is the next frame's input to the units in `has`."""
-
-    def one_frame(carry: DrivenState, disturbance: Array) -> tuple[DrivenState, tuple[Array, Array]]:
-        carry, r, z = driven_frame(model, params, carry, disturbance, has, limits, held)
-        return carry, (z, r[:, 0])
-
-    return jax.lax.scan(one_frame, state, noise)
+def _reading_and_rates(
+    model: Model, params: Params, kept: None, now: Stepped, also: None
+) -> tuple[None, tuple[Float[Array, "P 1"], Float[Array, "N"]]]:
+    return None, (now.reading, now.rates[:, 0])

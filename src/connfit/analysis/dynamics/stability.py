@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from connfit.analysis.dynamics.linearised import Shown, inputs_of, tangent_step, vector_of
 from connfit.analysis.dynamics.spectrum import Spectrum, leading_eigenvalues
 from connfit.analysis.plain import finite
 from connfit.errors import ConfigError, DataError, one_of
-from connfit.models.base import Params
+from connfit.models.base import Model, Params
 from connfit.models.cells.rate import RateModel
-from connfit.models.forward import Trajectory, correct, step
+from connfit.models.forward import Trajectory, tangent_step
+from connfit.models.rest import vector_of
+from connfit.models.rollout import Shown, State, Stepped, rollout
 
 LOOPS = ("closed", "open")
 
@@ -92,15 +93,18 @@ def jacobian_spectrum(
     """
     one_of("loop", loop, LOOPS)
     r = jnp.asarray(vector_of("rates", rates, model.neurons), params["bias"].dtype)[:, None]
-    given, _ = inputs_of(model, r, inputs)
     if inputs is None:
-        given = model.readout.apply(model.readout_strengths(params), r)
+        show = model.readout.apply(model.readout_strengths(params), r)
+    else:
+        show = jnp.asarray(vector_of("inputs", inputs, model.units), r.dtype)[:, None]
     has = np.ones(model.units, bool) if observed is None else np.asarray(observed, bool)
     if has.shape != (model.units,):
         raise ConfigError(f"observed has shape {has.shape}, but must have ({model.units},)")
     rows, none = jnp.asarray(has)[:, None], jnp.zeros((model.units, 1), bool)
-    shown = Shown(rows, none) if loop == "open" else Shown(none, none if inputs is None else rows)
-    new, seen = _one_step(model, params, r, given, shown.given | shown.noisy)
+    given, noisy = (rows, none) if loop == "open" else (none, none if inputs is None else rows)
+    state = State.of(model, r)._replace(reading=show, shown=noisy)
+    run = rollout(model, params, state, Shown(show[None], given[None]), _trajectory)
+    new, seen = run.state.rates, Trajectory(*(one[0] for one in run.each))
     gain, steady = np.asarray(seen.gain[:, 0]), np.asarray(seen.steady[:, 0])
     forced = loop == "open" and model.state_forcing > 0
     decay = np.array(model.decay(params), np.float64)
@@ -111,7 +115,7 @@ def jacobian_spectrum(
     def apply(columns: np.ndarray) -> np.ndarray:
         whole = np.zeros((model.neurons, columns.shape[1]), r.dtype)
         whole[active] = columns
-        return np.asarray(_tangent_step(model, params, seen, shown, jnp.asarray(whole)))[active]
+        return np.asarray(_tangent_step(model, params, seen, given, noisy, jnp.asarray(whole)))[active]
 
     found = leading_eigenvalues(apply, len(active), k=k, matrix="jacobian", step_s=model.step_s, **options)
     silent = np.delete(decay, active)
@@ -136,11 +140,8 @@ def jacobian_spectrum(
 _tangent_step = jax.jit(tangent_step)
 
 
-@jax.jit
-def _one_step(
-    model: RateModel, params: Params, rates: Float[Array, "N 1"], given: Float[Array, "P 1"], forced: Bool[Array, "P 1"]
-) -> tuple[Float[Array, "N 1"], Trajectory]:
-    return step(model, params, correct(model, rates, given, forced), given, forced)
+def _trajectory(model: Model, params: Params, kept: None, now: Stepped, also: None) -> tuple[None, Trajectory]:
+    return None, now.seen
 
 
 def linear_model_spectrum(

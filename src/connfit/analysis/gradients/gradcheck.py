@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import msgspec
 
 from connfit._io import write_json
@@ -16,11 +18,12 @@ from connfit.analysis.gradients.gradient_fidelity import (
     gradient_fidelity,
     rules_to_compare,
 )
-from connfit.analysis.gradients.learning_curves import Contender, check_can_choose, learning_curves
+from connfit.analysis.gradients.learning_curves import check_can_choose, learning_curves
+from connfit.analysis.gradients.learning_trials import Contender
 from connfit.config import LearnerConfig
 from connfit.errors import ConfigError
 from connfit.models.base import Params
-from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS, WindowedLearner, preset
+from connfit.training.learners import IMMEDIATE_WINDOW, RULES, WindowedLearner, preset
 from connfit.training.optimiser import LABELS, OPTIMISERS
 from connfit.training.problem import Job
 from connfit.training.runs import load_fit, load_job
@@ -56,18 +59,19 @@ def rules_to_fit(
     own = job.learner
     longest = max(one.require_parts().train[1] for one in job.cohort.recordings) * job.cohort.substeps
     k = own.window if IMMEDIATE_WINDOW < own.window < longest else LearnerConfig().window
-    dials = {name: PRESETS[name] for name in ("hybrid", "d-rtrl", "tbptt", "pp-prop")}
     learners = {
-        name: WindowedLearner(k, *dial, trace_dtype=own.trace_dtype, trace_decay=own.trace_decay)
-        for name, dial in dials.items()
+        name: replace(rule.learner(k), trace_dtype=own.trace_dtype, trace_decay=own.trace_decay)
+        for name, rule in RULES.items()
+        if rule.window is None
     }
     learners |= {"immediate": preset("immediate"), f"immediate, K = {k}": WindowedLearner(k, "none", "none")}
     left_out = []
-    try:
-        learners["pp-prop"].start(job.model, 1, job.trained)
-    except ConfigError as error:
-        left_out.append({"rule": "pp-prop", "reason": str(error)})
-        del learners["pp-prop"]
+    for name in [*learners]:
+        try:
+            jax.eval_shape(partial(learners[name].start, job.model, 1, job.trained))
+        except ConfigError as error:
+            left_out.append({"rule": name, "reason": str(error)})
+            del learners[name]
     try:
         batch = min(job.config.train.batch or len(job.cohort.recordings), len(job.cohort.recordings))
         check_steps_fit(job.model, job.params, longest * batch, 1)
@@ -82,14 +86,14 @@ def rules_to_fit(
             name if optimiser == first else f"{name}, {LABELS[optimiser]}",
             learner,
             optimiser,
-            credit=not name.startswith("immediate"),
+            credit=not (learner.carry == "none" and (learner.window == IMMEDIATE_WINDOW or learner.credit == "none")),
         )
         for optimiser in (first, *(one for one in optimisers if one != first))
         for name, learner in learners.items()
     )
     same = [name for name, one in learners.items() if (one.credit, one.carry) == (own.credit, own.carry)]
     # Truncated and full BPTT differ in K alone, as do both kinds of immediate.
-    nearest = [name for name in same if learners[name].window == own.window] or same or ["hybrid"]
+    nearest = [name for name in same if learners[name].window == own.window] or same or [*learners]
     return contenders, nearest[0], left_out
 
 

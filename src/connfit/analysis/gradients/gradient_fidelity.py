@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ from connfit.errors import ConfigError, first_ten
 from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
 from connfit.recordings.cohort import Cohort
-from connfit.training.learners import PRESETS, WindowArrays, WindowedLearner, preset
+from connfit.training.learners import RULES, WHOLE, WindowArrays, WindowedLearner, preset
 from connfit.training.memory import LIBRARIES, WINDOW_ARRAYS, memory_limit
 from connfit.training.step import KEY_OF
 
@@ -61,7 +61,7 @@ class Segment:
 
 
 def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_decay: float = 0.9) -> tuple[Rule, ...]:
-    """D-RTRL (also bfloat16), pp-prop, immediate, and for each K hybrid, truncated BPTT and hybrid with factors.
+    """Every registered rule, once or for each K; traces in bfloat16 too, and for each K hybrid with factors.
 
     Parameters
     ----------
@@ -83,13 +83,18 @@ def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_
             f"windows of {first_ten(wrong)} steps: a window must have 1 to {steps} steps, as a segment has"
         )
     some = min(ANY_WINDOW, steps)
-    fixed = [
-        Rule("d-rtrl", WindowedLearner(some, *PRESETS["d-rtrl"]), by_window=False),
-        Rule("d-rtrl, bf16", WindowedLearner(some, *PRESETS["d-rtrl"], trace_dtype="bfloat16"), by_window=False),
-        Rule("pp-prop", WindowedLearner(some, *PRESETS["pp-prop"], trace_decay=trace_decay), by_window=False),
-        Rule("immediate", preset("immediate"), by_window=False),
-    ]
-    turning = [Rule(name, WindowedLearner(k, *PRESETS[name])) for name in ("hybrid", "tbptt") for k in windows]
+    fixed: list[Rule] = []
+    turning: list[Rule] = []
+    for rule in RULES.values():
+        if rule.window == WHOLE:
+            continue
+        if rule.by_window:
+            turning += [Rule(rule.name, replace(rule.learner(k), trace_decay=trace_decay)) for k in windows]
+            continue
+        learner = replace(rule.learner(some), trace_decay=trace_decay)
+        fixed.append(Rule(rule.name, learner, by_window=False))
+        if rule.carry == "trace":
+            fixed.append(Rule(f"{rule.name}, bf16", replace(learner, trace_dtype="bfloat16"), by_window=False))
     light = [Rule("hybrid-pp", WindowedLearner(k, "network", "factorised", trace_decay=trace_decay)) for k in windows]
     return (*fixed, *turning, *light)
 
@@ -180,7 +185,7 @@ def gradient_fidelity(
         raise ConfigError(f"warmup_frames = {warmup_frames} must be below the {frames} frames of a segment")
     groups = trained or model.groups
     feeding = _Feeding.of(cohort, segments, warmup_frames, free_run)
-    bptt = Rule("bptt", WindowedLearner(frames * cohort.substeps, *PRESETS["bptt"]), by_window=False)
+    bptt = Rule("bptt", preset("bptt", window=frames * cohort.substeps), by_window=False)
     exact: list[dict[str, np.ndarray]] = []
     rows = []
     for rule in (bptt, *rules):

@@ -9,154 +9,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any
 
-import msgspec
 import numpy as np
 
+from connfit.analysis.gradients.learning_trials import FACTORS, FURTHER, Bench, Contender, Trial, best_of
 from connfit.analysis.gradients.learning_verdict import Contest, verdict
 from connfit.config import EvaluateConfig, TrainConfig
-from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.errors import ConfigError, DataError
 from connfit.evaluation.intervals import Interval, paired_difference
-from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
+from connfit.evaluation.squared_errors import PredictionErrors
 from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
-from connfit.models.rollout import ModelForecaster
 from connfit.recordings.cohort import Cohort
-from connfit.training.fit import FitState, train
-from connfit.training.learners import WindowedLearner
-from connfit.training.learning_rates import WITHOUT_VALIDATION
 
 MEASURES = ("train_loss", "validation_loss", "validation_skill")
-FACTORS = (1 / 3, 1.0, 3.0)
-"""Learning rates that every rule is fitted with, over that of the configuration (0.01 where it says auto) ..."""
-STEP = 3.0
-"""... and by how much the next one is smaller or larger where the best so far is the smallest or largest ..."""
-FURTHER = 2
-"""... at most so many times. Where no rate improves on the start, the next one is smaller."""
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A learning rule with an optimiser.
-
-    Parameters
-    ----------
-    rule
-        Name of the rule.
-    label
-        Name in tables and figures.
-    credit
-        Whether errors give credit to earlier steps.
-    """
-
-    rule: str
-    label: str
-    learner: WindowedLearner
-    optimiser: str
-    credit: bool = True
-
-
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    """A fit of a contender with one learning rate.
-
-    `params` are the best on validation, kept as long as no other trial is better; `errors` are theirs on the test part,
-    of the best trial alone.
-    """
-
-    factor: float
-    learning_rate: float
-    epochs: int
-    history: tuple[dict[str, Any], ...] = ()
-    params: Params | None = None
-    value: float = float("-inf")
-    epoch: int | None = None
-    diverged: str | None = None
-    errors: tuple[PredictionErrors, ...] | None = None
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "learning_rate": self.learning_rate,
-            "validation_selection": self.value if np.isfinite(self.value) else None,
-            "epoch": self.epoch,
-            **({"diverged": self.diverged} if self.diverged else {}),
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class _Bench:
-    """Everything that all contenders share."""
-
-    model: RateModel
-    params: Params
-    cohort: Cohort
-    config: TrainConfig
-    evaluate: EvaluateConfig
-    trained: tuple[str, ...] | None
-    seed: int
-
-    @property
-    def rate(self) -> float:
-        """The learning rate in the middle of those that are tried."""
-        given = self.config.learning_rate
-        return WITHOUT_VALIDATION if given == "auto" else given
-
-    @property
-    def steps(self) -> int:
-        """Model steps of an epoch."""
-        parts = [recording.require_parts().train for recording in self.cohort.recordings]
-        return max(stop - max(start, 1) for start, stop in parts) * self.cohort.substeps
-
-    def trial(self, contender: Contender, factor: float, epochs: int) -> _Trial:
-        rate = factor * self.rate
-        config = msgspec.structs.replace(
-            self.config, epochs=epochs, free_run_epochs=0, patience=None, learning_rate=rate,
-            optimiser=contender.optimiser, checkpoint_every=epochs,
-        )  # fmt: skip
-        states: list[FitState] = []
-        try:
-            fitted = train(
-                self.model, self.params, self.cohort, contender.learner, config,
-                trained=self.trained, seed=self.seed, on_epoch=states.append,
-            )  # fmt: skip
-        except DivergedError as error:
-            return _Trial(factor, rate, epochs, diverged=str(error))
-        last = states[-1]
-        return _Trial(factor, rate, epochs, fitted.history, fitted.params, last.best_value, last.best_epoch)
-
-    def search(self, contender: Contender, epochs: int, say: Callable[[str], None]) -> list[_Trial]:
-        """Trials at `FACTORS` and, as far as needed, beyond; with the errors of the best."""
-        trials: list[_Trial] = []
-
-        def at(factor: float) -> None:
-            say(f"{contender.label}, learning rate {factor * self.rate:.3g}, {epochs} epochs")
-            trials.append(self.trial(contender, factor, epochs))
-            best = _best(trials)
-            trials[:] = [one if one is best else replace(one, params=None) for one in trials]
-
-        for factor in FACTORS:
-            at(factor)
-        for _ in range(FURTHER):
-            factors = [one.factor for one in trials]
-            best = _best(trials)
-            if best.epoch in (None, -1) or best.factor == min(factors):
-                at(min(factors) / STEP)
-            elif best.factor == max(factors):
-                at(max(factors) * STEP)
-            else:
-                break
-        best = _best(trials)
-        if best.params is None:
-            return trials
-        scored = replace(best, params=None, errors=self.errors(best.params))
-        return [scored if one is best else one for one in trials]
-
-    def errors(self, params: Params) -> tuple[PredictionErrors, ...]:
-        """On the test part of each recording."""
-        forecaster = ModelForecaster(self.model, params, self.cohort)
-        return tuple(prediction_errors(forecaster, one, "test", self.evaluate) for one in self.cohort.recordings)
 
 
 def learning_curves(
@@ -204,12 +72,12 @@ def learning_curves(
     """
     check_can_choose(cohort)
     say, epochs = on_progress or (lambda _: None), config.epochs
-    bench = _Bench(model, params, cohort, config, evaluate or EvaluateConfig(), trained, seed)
+    bench = Bench(model, params, cohort, config, evaluate or EvaluateConfig(), trained, seed)
     if on_plan is not None:
         on_plan(plan(len(contenders), epochs, _tried(bench, contenders, say)))
     steps = {one.label: bench.search(one, epochs, say) for one in contenders}
     pace = {label: _seconds_per_epoch(bench, trials) for label, trials in steps.items()}
-    ended = [label for label, trials in steps.items() if np.isfinite(_best(trials).value)]
+    ended = [label for label, trials in steps.items() if np.isfinite(best_of(trials).value)]
     known = [seconds for label in ended if (seconds := pace[label]) is not None]
     budget = epochs * min(known, default=float("nan"))
     timed = {}
@@ -276,7 +144,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _tried(bench: _Bench, contenders: Sequence[Contender], say: Callable[[str], None]) -> dict[str, float]:
+def _tried(bench: Bench, contenders: Sequence[Contender], say: Callable[[str], None]) -> dict[str, float]:
     """Seconds that a fit of one epoch takes with each, its validation included; the one before it compiles."""
     found = {}
     for one in contenders:
@@ -288,25 +156,20 @@ def _tried(bench: _Bench, contenders: Sequence[Contender], say: Callable[[str], 
     return found
 
 
-def _seconds_per_epoch(bench: _Bench, trials: Sequence[_Trial]) -> float | None:
+def _seconds_per_epoch(bench: Bench, trials: Sequence[Trial]) -> float | None:
     """Of training alone, in the fastest epoch: the rest is other work on the machine. None: no epoch was timed."""
     milliseconds = _milliseconds(trials)
     return 1e-3 * min(milliseconds) * bench.steps if milliseconds else None
 
 
-def _milliseconds(trials: Sequence[_Trial]) -> list[float]:
+def _milliseconds(trials: Sequence[Trial]) -> list[float]:
     """Per step, of each epoch that was timed."""
     return [row["ms_per_step"] for one in trials for row in one.history if row["ms_per_step"] is not None]
 
 
-def _best(trials: Sequence[_Trial]) -> _Trial:
-    """The best on validation; of equals, as where no epoch improved on the start, that with the middle rate."""
-    return max(trials, key=lambda one: (one.value, -abs(np.log(one.factor))))
-
-
-def _curve(bench: _Bench, contender: Contender, trials: Sequence[_Trial], seconds: float | None) -> dict[str, Any]:
+def _curve(bench: Bench, contender: Contender, trials: Sequence[Trial], seconds: float | None) -> dict[str, Any]:
     """The fit for equal steps with the chosen learning rate, epoch by epoch, and all learning rates."""
-    best = _best(trials)
+    best = best_of(trials)
     about = {
         "rule": contender.rule,
         "label": contender.label,
@@ -332,7 +195,7 @@ def _curve(bench: _Bench, contender: Contender, trials: Sequence[_Trial], second
 def _compared(
     contenders: Sequence[Contender],
     reference: str,
-    trials: Mapping[str, Sequence[_Trial]],
+    trials: Mapping[str, Sequence[Trial]],
     untrained: tuple[PredictionErrors, ...],
 ) -> dict[str, Any]:
     """What each contender ends with, on validation and on test, and its difference to the reference."""
@@ -348,7 +211,7 @@ def _compared(
                 **dict.fromkeys(MEASURES), "test": _skills(untrained),
             }  # fmt: skip
             continue
-        best = _best(tried)
+        best = best_of(tried)
         if best.errors is None or best.epoch is None:
             rules[one.label] = {"epochs": best.epochs, "diverged": best.diverged}
             continue

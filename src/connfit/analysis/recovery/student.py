@@ -8,15 +8,15 @@ from itertools import pairwise
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from connfit.config import TrainConfig
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.known_teacher import FRAME_RATE, KnownTeacher
 from connfit.errors import ConfigError
 from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
-from connfit.models.base import Params
-from connfit.models.forward import run_window
+from connfit.models.base import Model, Params
+from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import train
@@ -133,9 +133,13 @@ class Student:
         """
         inputs = jnp.asarray(given[:-1, self.recorded, None], jnp.result_type(float))
         start = jnp.asarray(_mean_rates(given, self.recorded), inputs.dtype)[:, None]
-        _, forward = run_window(self.model, params, start, inputs, jnp.ones(inputs.shape, bool))
-        alpha = self.model.decay(params)[:, None]
-        return np.asarray(alpha * forward.rates + (1 - alpha) * forward.steady, np.float64)[:, :, 0]
+        shown = Shown(inputs, jnp.ones(inputs.shape, bool))
+        run = rollout(self.model, params, State.of(self.model, start), shown, _rates)
+        return np.asarray(run.each, np.float64)
+
+
+def _rates(model: Model, params: Params, kept: None, now: Stepped, also: None) -> tuple[None, Float[Array, "N"]]:
+    return None, now.rates[:, 0]
 
 
 def choose_recorded(teacher: KnownTeacher, fraction: float) -> Bool[np.ndarray, "N"]:

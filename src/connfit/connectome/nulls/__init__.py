@@ -4,47 +4,76 @@ What a fit on the real wiring does better than a fit on a null is due to what th
 null keeps neurons, signs per neuron and synapses by region, so that read-out and drive stay the same and only the
 recurrent connections differ; `notes["null"]` says what it preserves, what it destroys, and what was measured.
 Gap junctions, which a swap of directed connections would tear apart, stay in all but `no_recurrence`.
+
+A null is one module here, or in another package behind an entry point of the group `connfit.nulls`, that registers a
+`Null` in `NULLS`; configurations, `--help`, studies and reports know it then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
-from types import MappingProxyType
+from dataclasses import dataclass
+from typing import Any
 
+from connfit._registry import Entry, Options, Registry, read_options
 from connfit.connectome import Connectome
-from connfit.connectome.nulls.rewire import erdos_renyi, no_recurrence, rewire_degrees, rewire_within_regions
-from connfit.connectome.nulls.shuffle import shuffle_counts, shuffle_signs
-from connfit.errors import one_of
 
-__all__ = [
-    "NULLS",
-    "erdos_renyi",
-    "make_null",
-    "no_recurrence",
-    "rewire_degrees",
-    "rewire_within_regions",
-    "shuffle_counts",
-    "shuffle_signs",
-]
-
-NULLS: Mapping[str, Callable[..., Connectome]] = MappingProxyType(
-    {
-        "shuffle_signs": shuffle_signs,
-        "shuffle_counts": shuffle_counts,
-        "shuffle_input_counts": partial(shuffle_counts, within="inputs"),
-        "shuffle_output_counts": partial(shuffle_counts, within="outputs"),
-        "rewire_degrees": rewire_degrees,
-        "rewire_within_regions": rewire_within_regions,
-        "erdos_renyi": erdos_renyi,
-        "no_recurrence": no_recurrence,
-    }
-)
-"""Null connectomes by name: functions of a connectome and `seed=`."""
+OPTION = "data.null"
+"""Where a configuration names one."""
 
 
-def make_null(connectome: Connectome, name: str, seed: int = 0) -> Connectome:
-    """The null connectome `name` of a connectome.
+def _nothing(real: Connectome, weights: str) -> str | None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Null(Entry):
+    """A null connectome.
+
+    Parameters
+    ----------
+    make
+        Draws it, as `make(connectome, seed=0)`, with the fields of `options` as further keywords.
+    keeps, changes
+        What it preserves and destroys, in a few words for tables.
+    seeded
+        Whether anything is drawn.
+    why_same
+        Why a null that came out like the real connectome must: from the real one and `model.weights`; None where it is
+        chance.
+    in_studies
+        Whether it is a row of every study.
+    options
+        Its own options, for `data.null_options`.
+    """
+
+    make: Callable[..., Connectome]
+    keeps: str
+    changes: str
+    seeded: bool = True
+    why_same: Callable[[Connectome, str], str | None] = _nothing
+    in_studies: bool = True
+    options: type[Options] = Options
+
+
+NULLS: Registry[Null] = Registry("null", Null, room=__name__, group="connfit.nulls")
+"""Null connectomes by name."""
+
+
+def check_null(name: str, options: Mapping[str, Any] | None = None) -> tuple[Null, dict[str, Any]]:
+    """Return a null and all of its options, before anything is computed.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such null, or an option is not one of its own.
+    """
+    null = NULLS.find(name, OPTION)
+    return null, read_options(null.options, options, where=f"{OPTION}_options").as_dict()
+
+
+def make_null(connectome: Connectome, name: str, seed: int = 0, options: Mapping[str, Any] | None = None) -> Connectome:
+    """Draw the null connectome `name` of a connectome.
 
     Parameters
     ----------
@@ -52,11 +81,13 @@ def make_null(connectome: Connectome, name: str, seed: int = 0) -> Connectome:
         One of `NULLS`.
     seed
         Equal seeds give equal nulls.
+    options
+        Of this null, see `Null`.
 
     Raises
     ------
     ConfigError
-        If there is no such null.
+        If there is no such null, or an option is not one of its own.
     DataError
         If the connectome lacks what the null needs (regions).
 
@@ -70,4 +101,5 @@ def make_null(connectome: Connectome, name: str, seed: int = 0) -> Connectome:
     >>> null.name, null.m, null.notes["null"]["destroys"]
     ('tiny-no_recurrence', 0, 'all connections')
     """
-    return NULLS[one_of("null", name, NULLS)](connectome, seed=seed)
+    null, own = check_null(name, options)
+    return null.make(connectome, seed=seed, **own)

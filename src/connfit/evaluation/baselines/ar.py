@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
+from connfit.evaluation.baselines import BASELINES, Baseline
 from connfit.evaluation.baselines.blocks import named, tuning_blocks
-from connfit.evaluation.baselines.linear import edges, own_decay, standardise, unit_moments
+from connfit.evaluation.baselines.linear_problem import edges, own_decay, standardise, unit_moments
 from connfit.evaluation.baselines.own_gaps import Block, OwnFilter, OwnProcess, filtered_own_pasts, own_moments
 from connfit.evaluation.baselines.own_past import (
     PENALTIES,
@@ -313,3 +314,19 @@ def _tuning_frames(
     at = slice(block[0] - start, len(z))
     known = observed[at] & (np.arange(block[0], block[1]) >= lags)[:, None]
     return rows[:-1][at], z[at], known
+
+
+BASELINES.register(
+    Baseline(
+        name="ar",
+        label="AR",
+        phrase="AR of each unit",
+        place=3,
+        fit=Ar.fit,
+        pooled=Ar.pooled,
+        does="autoregression of each unit on its own past",
+        parameters="coefficients and constant of each unit",
+        uses=("ar_orders",),
+        linear=True,
+    )
+)

@@ -1,4 +1,4 @@
-"""Vector autoregressions of what is left around each unit's own: with a ridge penalty, or of low rank."""
+"""Vector autoregressions of what is left around each unit's own: what the ridge and the low-rank kind share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines.gap_moments import Moments
-from connfit.evaluation.baselines.linear import LinearForecaster, Problem, edges
+from connfit.evaluation.baselines.linear import LinearForecaster
+from connfit.evaluation.baselines.linear_problem import Problem, edges
 from connfit.evaluation.baselines.own_past import (
     CHANGES,
     TO_MEAN,
@@ -23,9 +24,6 @@ from connfit.evaluation.baselines.own_past import (
 )
 from connfit.evaluation.baselines.ridge_path import RidgePath
 from connfit.recordings import Recording
-
-SHARES = (0.25, 0.5, 0.75, 1.0)
-"""Shares of a unit's own autoregression; the rest is persistence."""
 
 ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-1.0, 6.5, 0.5))
 """Ridge penalties that are tried."""
@@ -141,7 +139,7 @@ def _directions(path: RidgePath, alpha: float) -> Float[np.ndarray, "P P"]:
 
 
 @dataclass(frozen=True, eq=False)
-class _AroundOwn(LinearForecaster):
+class AroundOwn(LinearForecaster):
     """What the two kinds share; lags of levels and changes, order of the own past: of `config.var_lags` the largest."""
 
     @classmethod
@@ -262,7 +260,7 @@ def _record(choice: Choice, problem: Problem, error: float, units: int) -> dict[
     return {**facts, "tuned_on": problem.tuned_on, "tuning_mse": error}
 
 
-def _own_bases(problem: Problem, moments: Moments, orders: Sequence[int], shares: Sequence[float]) -> Iterator[Base]:
+def own_bases(problem: Problem, moments: Moments, orders: Sequence[int], shares: Sequence[float]) -> Iterator[Base]:
     """The best autoregression by itself, of each thing that it can shrink to, in several shares."""
     x = problem.x.reshape(len(problem.x), moments.window, moments.units)
     own_only = OwnMoments.of(moments)
@@ -278,55 +276,3 @@ def _own_bases(problem: Problem, moments: Moments, orders: Sequence[int], shares
     for _, choice in best.values():
         for share in shares:
             yield Base(choice, share)
-
-
-@dataclass(frozen=True, eq=False)
-class VarAroundAr(_AroundOwn):
-    """A ridge vector autoregression of what is left around each unit's own, shrunken autoregression.
-
-    y(t) = [share AR(y)(t) + (1 - share) y(t - 1)] + c + Σ_l B_l u(t - l), with u the levels of all units or their
-    changes from frame to frame. AR is each unit's own ridge autoregression, of levels or of changes, shrunken towards
-    persistence; for both, order and penalty are those of its least error on validation; its share, u, lags and
-    penalty are chosen together, and last the intercept. Missing values as in `VarRidge`.
-    """
-
-    name: str = "var_around_ar"
-
-    @classmethod
-    def _bases(cls, problem: Problem, moments: Moments, orders: Sequence[int]) -> Iterator[Base]:
-        yield from _own_bases(problem, moments, orders, SHARES)
-
-    @classmethod
-    def _ranks(cls, units: int) -> Sequence[int | None]:
-        return (None,)
-
-    @classmethod
-    def _what(cls) -> str:
-        return "a vector autoregression around each unit's own"
-
-
-@dataclass(frozen=True, eq=False)
-class ReducedRank(_AroundOwn):
-    """Reduced-rank regression of all units on all units' past: few combinations of the past predict all.
-
-    As `VarAroundAr`, with coefficients of low rank and a ridge penalty, around the mean, around persistence or around
-    each unit's own autoregression, whichever is best on validation. Source: Izenman (1975) J. Multivar. Anal. 5:248
-    (identity as weight, on units of variance 1); with a ridge penalty, Mukherjee & Zhu (2011) Stat. Anal. Data Min.
-    4:612. Missing values as in `VarRidge`.
-    """
-
-    name: str = "reduced_rank"
-
-    @classmethod
-    def _bases(cls, problem: Problem, moments: Moments, orders: Sequence[int]) -> Iterator[Base]:
-        yield Base(None, 0.0)
-        yield Base(None, 1.0)
-        yield from _own_bases(problem, moments, orders, (0.5, 1.0))
-
-    @classmethod
-    def _ranks(cls, units: int) -> Sequence[int | None]:
-        return [rank for rank in RANKS if rank < units] or [1]
-
-    @classmethod
-    def _what(cls) -> str:
-        return "a reduced-rank regression"

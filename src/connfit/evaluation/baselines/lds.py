@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
+from connfit.evaluation.baselines import BASELINES, Baseline, one_animal
 from connfit.evaluation.baselines.blocks import tuning_blocks
 from connfit.evaluation.baselines.carried_filter import carried_filter
 from connfit.evaluation.baselines.carried_moments import carried_expectation_maximisation
@@ -277,3 +278,19 @@ class _Run:
     state: Float[np.ndarray, "t d"]
     filled: Float[np.ndarray, "t P"]
     last: Float[np.ndarray, "d d"]
+
+
+BASELINES.register(
+    Baseline(
+        name="lds",
+        label="LDS",
+        phrase="the linear dynamical system",
+        place=7,
+        fit=Lds.fit,
+        not_pooled=one_animal("a linear dynamical system"),
+        does="low-rank linear dynamical system",
+        parameters="A, Q, C, c, R and D",
+        uses=("latent_dimensions",),
+        linear=True,
+    )
+)

@@ -1,6 +1,5 @@
 """Recurrent networks that know nothing of a connectome, as forecasters of one recording.
 
-Two cells: a GRU, and rate units that are as many as the recorded units, with the equation of connfit's own model.
 `connfit.evaluation.baselines.recurrent_training` trains them.
 """
 
@@ -14,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int
 
 from connfit.recordings import Recording
 
@@ -39,98 +38,6 @@ class Cell(Protocol):
     ) -> tuple[Float[Array, "H"], Float[Array, "P"]]:
         """State and prediction of the next frame; `keep` multiplies the hidden units that are read out (dropout)."""
         ...
-
-
-class Gru(eqx.Module):
-    """A gated recurrent unit with a linear read-out, y(t+1) = carried u(t) + C h(t) + c.
-
-    Source: Cho et al. (2014) EMNLP, arXiv:1406.1078, as implemented in the library Equinox.
-
-    Parameters
-    ----------
-    cell, readout
-        Of Equinox. The read-out starts at 0: untrained, the network predicts `carried` times the last frame.
-    carried
-        1: the network predicts the change from the last frame; 0: the value itself.
-    """
-
-    cell: eqx.nn.GRUCell
-    readout: eqx.nn.Linear
-    carried: float
-
-    @classmethod
-    def of(cls, units: int, hidden: int, carried: float, key: PRNGKeyArray) -> Gru:
-        """Drawn at random from `key`."""
-        first, second = jax.random.split(key)
-        readout = eqx.nn.Linear(hidden, units, key=second)
-        readout = eqx.tree_at(lambda one: (one.weight, one.bias), readout, replace_fn=jnp.zeros_like)
-        return cls(eqx.nn.GRUCell(units, hidden, key=first), readout, carried)
-
-    def anchor(self) -> Gru:
-        """All parameters 0."""
-        return jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_array(leaf) else leaf, self)
-
-    def start(self) -> Float[Array, "H"]:
-        """Zero."""
-        return jnp.zeros(self.cell.hidden_size)
-
-    def __call__(
-        self, state: Float[Array, "H"], now: Float[Array, "P"], keep: Float[Array, "H"]
-    ) -> tuple[Float[Array, "H"], Float[Array, "P"]]:
-        """See `Cell`."""
-        state = self.cell(now, state)
-        return state, self.carried * now + self.readout(keep * state)
-
-
-class RateUnits(eqx.Module):
-    """Rate units that are the recorded units, wired all to all: connfit's model without a connectome.
-
-    r(t+1) = α r(t) + (1 - α) relu(W r(t) + b + relu(E u(t))), prediction y = r. Dense W and E without a
-    constraint on signs; α = exp(-Δt / τ) in (0, 1) for each unit. The values are shifted so that they are positive.
-
-    Parameters
-    ----------
-    weights, drive
-        [P, P] W and E. They start at 0 and at the identity.
-    bias
-        [P] b, 0 at the start.
-    decay
-        [P] logarithm of α / (1 - α). At the start τ is half a frame, as in connfit's model.
-    """
-
-    weights: Float[Array, "P P"]
-    drive: Float[Array, "P P"]
-    bias: Float[Array, "P"]
-    decay: Float[Array, "P"]
-
-    @classmethod
-    def of(cls, units: int, key: PRNGKeyArray, mean: Float[np.ndarray, "P"], radius: float = 0.1) -> RateUnits:
-        """A network that predicts about the last frame, from `key`.
-
-        W is drawn at random with spectral radius `radius`, and b cancels the recurrent input at the activity `mean`.
-        """
-        weights = radius / np.sqrt(units) * jax.random.normal(key, (units, units))
-        alpha = np.exp(-2.0)
-        decay = jnp.full(units, np.log(alpha / (1 - alpha)), jnp.float32)
-        return cls(weights, jnp.eye(units), -weights @ jnp.asarray(mean, jnp.float32), decay)
-
-    def anchor(self) -> RateUnits:
-        """No connections and no bias, each unit driven by itself alone: persistence."""
-        none = jnp.zeros_like(self.weights)
-        return RateUnits(none, jnp.eye(len(self.bias)), jnp.zeros_like(self.bias), self.decay)
-
-    def start(self) -> Float[Array, "H"]:
-        """At rest."""
-        return jnp.zeros(len(self.bias))
-
-    def __call__(
-        self, state: Float[Array, "H"], now: Float[Array, "P"], keep: Float[Array, "H"]
-    ) -> tuple[Float[Array, "H"], Float[Array, "P"]]:
-        """See `Cell`; dropout is of the presynaptic units."""
-        alpha = jax.nn.sigmoid(self.decay)
-        driven = jax.nn.relu(self.weights @ (keep * state) + self.bias + jax.nn.relu(self.drive @ now))
-        state = alpha * state + (1 - alpha) * driven
-        return state, state
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,17 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.blocks import tuning_blocks
-from connfit.evaluation.baselines.recurrent import CHUNK, Cell, Gru, Network, RateUnits, forced, standardised
+from connfit.evaluation.baselines.recurrent import CHUNK, Cell, Network, forced, standardised
 from connfit.evaluation.baselines.var_ridge import moments
 from connfit.recordings import Recording
-
-HIDDEN = 256
-"""Units of the GRU."""
 
 WINDOW = 40
 """Frames through which the error goes back."""
@@ -81,45 +78,6 @@ class Setting:
     carried: float = 1.0
 
 
-GRIDS: Mapping[str, Mapping[str, tuple[float, ...]]] = {
-    "gru": {
-        "noise": (0.0, 0.25, 0.5, 1.0, 2.0),
-        "decay": (0.0, 2.0, 5.0, 10.0, 20.0),
-        "dropout": (0.0, 0.25, 0.5, 0.75),
-        "learning_rate": (2e-4, 5e-4, 1e-3),
-    },
-    "region_rnn": {
-        "noise": (0.0, 0.1, 0.2, 0.5, 1.0),
-        "decay": (0.0, 0.5, 1.0, 3.0, 10.0),
-        "dropout": (0.0, 0.2, 0.5),
-        "learning_rate": (5e-4, 1e-3, 2e-3, 4e-3),
-    },
-}
-"""Values among which the tuning moves, by kind of network."""
-
-STARTS: Mapping[str, tuple[Setting, ...]] = {
-    "gru": (Setting(5e-4, 10.0, 0.5, 1.0), Setting(5e-4, 10.0, 0.5, 1.0, carried=0.0)),
-    "region_rnn": (Setting(2e-3, 1.0, 0.2, 0.2),),
-}
-"""Settings that are tried first."""
-
-
-def fit_gru(recording: Recording, config: EvaluateConfig | None = None) -> Network:
-    """A GRU of 256 units, trained on the training part; `config.baseline_seed` decides start and order of windows.
-
-    Raises
-    ------
-    DataError
-        If the training part is too short, nothing was observed to tune on, or every setting diverged.
-    """
-    return _fit("gru", recording, config or EvaluateConfig())
-
-
-def fit_region_rnn(recording: Recording, config: EvaluateConfig | None = None) -> Network:
-    """Rate units that are the recorded units, trained on the training part; as `fit_gru`."""
-    return _fit("region_rnn", recording, config or EvaluateConfig())
-
-
 @dataclass(frozen=True, eq=False)
 class Task:
     """Standardised frames to train on, and what a network is tuned on.
@@ -146,8 +104,8 @@ class Task:
     tuned_on: str
 
     @classmethod
-    def of(cls, recording: Recording, kind: str) -> Task:
-        """Cut and scale one recording."""
+    def of(cls, recording: Recording, positive: bool) -> Task:
+        """Cut and scale one recording, if wanted so that the values are positive."""
         (train,), (tune,), tuned_on = tuning_blocks([recording])
         values, mask = recording.values[slice(*train)], recording.mask[slice(*train)]
         if len(values) < 2 * WINDOW:
@@ -158,7 +116,7 @@ class Task:
         if not recording.mask[slice(*tune)].any():
             raise DataError(f"recording {recording.name!r}: nothing was observed on which a network could be tuned")
         shift, scale, known = moments(values, mask)
-        if kind == "region_rnn":
+        if positive:
             # Rates are positive, and the values are to stay so: one standard deviation above zero at the least.
             lowest = np.where(mask, values, np.inf).min(axis=0)
             shift = np.where(known, lowest - scale, np.nan)
@@ -192,18 +150,46 @@ class Trained:
     steps: int
 
 
-def _fit(kind: str, recording: Recording, config: EvaluateConfig) -> Network:
-    task = Task.of(recording, kind)
+MakeCell = Callable[[Task, Setting, PRNGKeyArray], Cell]
+
+
+def fit_network(
+    name: str,
+    recording: Recording,
+    config: EvaluateConfig,
+    *,
+    make: MakeCell,
+    starts: Sequence[Setting],
+    grid: Mapping[str, Sequence[float]],
+    positive: bool = False,
+) -> Network:
+    """Train a network on the training part; `config.baseline_seed` decides its start and the order of windows.
+
+    Parameters
+    ----------
+    make
+        Draws an untrained cell.
+    starts, grid
+        Settings that are tried first, and values among which the tuning moves.
+    positive
+        Whether the network's values, and so the recording's, are positive; such a network predicts no changes, and
+        what was `carried` is not recorded.
+
+    Raises
+    ------
+    DataError
+        If the training part is too short, nothing was observed to tune on, or every setting diverged.
+    """
+    task = Task.of(recording, positive)
 
     def attempt(setting: Setting) -> Trained:
-        return _train(kind, task, setting, config.baseline_seed)
+        return _train(make, task, setting, config.baseline_seed)
 
-    best, tried = climb(attempt, STARTS[kind], GRIDS[kind], TRIALS)
+    best, tried = climb(attempt, starts, grid, TRIALS)
     if not np.isfinite(best.error):
-        raise DataError(f"recording {recording.name!r}: {kind!r} diverged with each of {len(tried)} settings")
-    grid = GRIDS[kind]
-    at_edge = [name for name in grid if getattr(best.setting, name) in _open_ends(grid[name])]
-    setting = {key: value for key, value in asdict(best.setting).items() if key != "carried" or kind == "gru"}
+        raise DataError(f"recording {recording.name!r}: {name!r} diverged with each of {len(tried)} settings")
+    at_edge = [key for key in grid if getattr(best.setting, key) in _open_ends(grid[key])]
+    setting = {key: value for key, value in asdict(best.setting).items() if key != "carried" or not positive}
     chosen = {
         **setting,
         "steps": best.steps,
@@ -214,7 +200,7 @@ def _fit(kind: str, recording: Recording, config: EvaluateConfig) -> Network:
         "settings_tried": len(tried),
         "seed": config.baseline_seed,
     }
-    return Network(best.cell, task.shift, task.scale, kind, config.baseline_seed, chosen)
+    return Network(best.cell, task.shift, task.scale, name, config.baseline_seed, chosen)
 
 
 def _open_ends(values: Sequence[float]) -> tuple[float, ...]:
@@ -264,14 +250,9 @@ def climb(
     return best, tried
 
 
-def _train(kind: str, task: Task, setting: Setting, seed: int) -> Trained:
-    units = task.z.shape[1]
+def _train(make: MakeCell, task: Task, setting: Setting, seed: int) -> Trained:
     start, order = jax.random.split(jax.random.key(seed))
-    if kind == "gru":
-        cell: Cell = Gru.of(units, HIDDEN, setting.carried, start)
-    else:
-        mean = task.z[slice(*task.span)].sum(axis=0) / np.maximum(task.seen[slice(*task.span)].sum(axis=0), 1)
-        cell = RateUnits.of(units, start, mean)
+    cell = make(task, setting, start)
     anchor = cell.anchor()
     moments_of_adam = _optimiser().init(eqx.filter(cell, eqx.is_array))
     dials = {key: jnp.float32(value) for key, value in asdict(setting).items() if key != "carried"}

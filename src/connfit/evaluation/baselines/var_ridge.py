@@ -9,10 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
+from connfit.evaluation.baselines import BASELINES, Baseline
 from connfit.evaluation.baselines.gap_moments import Moments
-from connfit.evaluation.baselines.linear import LinearForecaster, Problem, edges
-from connfit.evaluation.baselines.linear import pooled_means as pooled_means
-from connfit.evaluation.baselines.linear import unit_moments as moments
+from connfit.evaluation.baselines.linear import LinearForecaster
+from connfit.evaluation.baselines.linear_problem import Problem, edges
+from connfit.evaluation.baselines.linear_problem import pooled_means as pooled_means
+from connfit.evaluation.baselines.linear_problem import unit_moments as moments
 from connfit.evaluation.baselines.own_past import TO_MEAN, TO_PERSISTENCE
 from connfit.evaluation.baselines.ridge_path import RidgePath
 from connfit.recordings import Recording
@@ -163,3 +165,19 @@ def solve(moments: Moments, choice: VarChoice) -> tuple[Float[np.ndarray, "LP P"
     if choice.shrink_to == TO_PERSISTENCE:
         b[: moments.units] += np.eye(moments.units)
     return b, intercept
+
+
+BASELINES.register(
+    Baseline(
+        name="var_ridge",
+        label="ridge VAR",
+        place=4,
+        fit=VarRidge.fit,
+        pooled=VarRidge.pooled,
+        does="linear autoregression of all units with a ridge penalty",
+        parameters="coefficients of all pairs of units and lags, and constants",
+        uses=("var_lags",),
+        linear=True,
+        colour="#009E73",
+    )
+)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NOT_LINEAR = frozenset({"gru", "region_rnn"})
-"""Baselines that are no linear models of the past."""
-
 
 def what_to_try(model: Mapping[str, Any], recordings: int | None = None, available: int | None = None) -> str:
     """One sentence for the user of a model that a linear baseline beats, from what the fit has and has not used.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from connfit.connectome import Connectome
+from connfit.connectome.nulls import NULLS
 from connfit.evaluation.squared_errors import ONE_STEP, PredictionErrors
 from connfit.models.init.initial import initial_magnitudes
 from connfit.recordings import Recording
@@ -125,19 +126,7 @@ def why_identity(real: Connectome, null: Connectome, name: str, weights: str, se
     start, other = (initial_magnitudes(one, weights, seed=seed) for one in (real, null))
     if not np.array_equal(start, other):
         return None
-    chemical = ~real.electrical
-    if name == "shuffle_signs" and len(np.unique(real.connection_signs[chemical])) < 2:
-        return "all signs are equal"
-    if "counts" in name and len(np.unique(real.counts[chemical])) < 2:
-        return "all synapse counts are equal"
-    if "counts" in name and weights == "truncated_normal":
-        return "strengths do not start from counts (model.weights = truncated_normal)"
-    if name.startswith("rewire"):
-        return "no swap of connections is possible"
-    loops = int((real.indices == real.posts)[chemical].sum())
-    if name == "erdos_renyi" and int(chemical.sum()) - loops == real.n * (real.n - 1):
-        return "every neuron is connected to every other"
-    return "what was drawn is the real wiring"
+    return NULLS[name].why_same(real, weights) or "what was drawn is the real wiring"
 
 
 def explosions(errors: Sequence[PredictionErrors], recordings: Sequence[Recording]) -> dict[str, float | None]:

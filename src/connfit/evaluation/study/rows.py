@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -11,8 +12,10 @@ import msgspec
 
 from connfit import config as configuration
 from connfit.config import Config, LearnerConfig
+from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError, one_of
-from connfit.training.learners import IMMEDIATE_WINDOW, PRESETS
+from connfit.evaluation.baselines import BASELINES
+from connfit.training.learners import IMMEDIATE_WINDOW, RULES
 from connfit.training.optimiser import LABELS
 
 CONNECTOME = "connectome"
@@ -24,53 +27,8 @@ WEIGHT_SPREAD = 0.5
 Synapse counts are the same for every seed: without it seeds start so much alike that their agreement says nothing.
 """
 
-NULL_ROWS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "shuffle_signs": ("wiring, counts, number of inhibitory neurons", "which neurons are inhibitory"),
-        "shuffle_counts": ("wiring, signs, all synapse counts", "which connection has which count"),
-        "rewire_degrees": (
-            "in-degree, out-degree, sign and counts of every neuron's outputs",
-            "who is connected to whom",
-        ),
-        "rewire_within_regions": (
-            "the same within each pair of regions",
-            "who is connected to whom within a pair of regions",
-        ),
-        "erdos_renyi": ("number of connections, counts, signs", "degrees and who is connected to whom"),
-        "no_recurrence": ("drive, biases, time constants", "all connections"),
-    }
-)
-"""Null connectomes of a study: what each keeps and what it changes."""
-
-BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "mean": "predicts each unit's mean over the training part",
-        "persistence": "predicts that nothing changes",
-        "var_ridge": "linear autoregression of all units with a ridge penalty",
-        "var_around_ar": "linear autoregression of all units around each unit's own autoregression",
-        "reduced_rank": "reduced-rank regression of all units on all units' past",
-        "ar": "autoregression of each unit on its own past",
-        "lds": "low-rank linear dynamical system",
-        "gru": "recurrent network of gated units, without a connectome",
-        "region_rnn": "recurrent network with as many units as are recorded, without a connectome",
-    }
-)
-"""Baselines in words; one that is not listed is described by its name."""
-
-
 FITTED = ("connectome", "ablation", "learning", "null")
 """Groups of rows that are fits of the connectome model."""
-
-RULES: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "hybrid": ("hybrid", "credit exact inside each window, traces of single neurons across windows"),
-        "d-rtrl": ("d_rtrl", "credit through each neuron's own state alone, by one trace per connection"),
-        "tbptt": ("tbptt", "credit exact inside each window, none from before it"),
-        "pp-prop": ("pp_prop", "credit by two traces per neuron in place of one per connection"),
-        "immediate": ("immediate", "no credit through time; parameters move after every step, at the run's own rate"),
-    }
-)
-"""Rows of learning rules by preset, and what each does."""
 
 OPTIMISER_ROWS: Mapping[str, str] = MappingProxyType(
     {"adam": "gradients are averaged over steps too", "rmsprop": "gradients are not averaged over steps"}
@@ -144,14 +102,18 @@ def study_rows(config: Config, baselines: Sequence[str], only: Sequence[str] = (
         *_ablations(config, same),
         *_learning(config),
         *(
-            StudyRow(name, "null", keeps, f"{changes} (drawn anew for each seed)", null=name)
-            for name, (keeps, changes) in NULL_ROWS.items()
+            StudyRow(null.name, "null", null.keeps, f"{null.changes} (drawn anew for each seed)", null=null.name)
+            for null in NULLS.values()
+            if null.in_studies
         ),
         *(
-            StudyRow(name, "baseline", "recording and parts", BASELINE_WORDS.get(name, name.replace("_", " ")))
+            StudyRow(name, "baseline", "recording and parts", BASELINES.find(name, "row of a study").does)
             for name in baselines
         ),
     ]
+    twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
+    if twice:
+        raise ConfigError(f"two rows of the study have the name {twice[0]!r}: one of the pieces needs another name")
     if not only:
         return tuple(rows)
     wanted = {CONNECTOME, *(one_of("row of a study", name, [row.name for row in rows]) for name in only)}
@@ -205,19 +167,19 @@ def _learning(config: Config) -> list[StudyRow]:
     options = config.learner
     own = (options.credit or "network", options.carry or ("none" if options.credit == "none" else "trace"))
     if options.preset is not None:
-        own = PRESETS[options.preset]
+        own = RULES.find(options.preset, "learner.preset").dials
     immediate = own == ("none", "none") or (own[1] == "none" and options.window == IMMEDIATE_WINDOW)
     same = "model, wiring, signs, counts, start, epochs, learning rate"
     rows = []
     # A run without credit through time has windows of one step: the others get the usual ones.
     window = LearnerConfig().window if immediate else options.window
-    for name, (row, does) in RULES.items():
-        if name == "immediate" if immediate else PRESETS[name] == own:
+    for rule in RULES.values():
+        is_own = rule.own_window == IMMEDIATE_WINDOW and rule.carry == "none" if immediate else rule.dials == own
+        if is_own or not rule.in_studies:
             continue
-        credit, carry = PRESETS[name]
-        k = IMMEDIATE_WINDOW if name == "immediate" else window
-        dials = {"preset": None, "credit": credit, "carry": carry, "window": k, "history": None}
-        rows.append(StudyRow(row, "learning", same, f"learning rule: {does} (K = {k})", learner=dials))
+        k = rule.own_window or window
+        dials = {"preset": None, "credit": rule.credit, "carry": rule.carry, "window": k, "history": None}
+        rows.append(StudyRow(rule.row, "learning", same, f"learning rule: {rule.does} (K = {k})", learner=dials))
     for name, does in OPTIMISER_ROWS.items():
         if name != config.train.optimiser:
             changes = f"optimiser {LABELS[name]}: {does}"

@@ -18,7 +18,7 @@ from connfit.config import Config
 from connfit.connectome import Connectome
 from connfit.datasets.loading import recording_names
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.baselines.baselines import BASELINES
+from connfit.evaluation.baselines import BASELINES, check_baselines
 from connfit.evaluation.metrics_file import read_metrics, write_metrics
 from connfit.evaluation.study.reproducibility import agreement, by_part, flat_groups, prediction_agreement, stack_groups
 from connfit.evaluation.study.row_status import Failure
@@ -118,6 +118,7 @@ def plan_study(folder: str | Path, options: StudyOptions | None = None) -> Study
     config = study_config(job.config, options.settings)
     if config.data != job.config.data:
         raise ConfigError("the data of a study are those of its run: fit another run to study other data")
+    check_baselines(config.evaluate)
     rows = study_rows(config, tuple(BASELINES), options.rows)
     seeds = range(config.seed, config.seed + options.seeds)
     fingerprint = job.fingerprint()
@@ -153,12 +154,8 @@ def _available(config: Config) -> int | None:
     return len(recording_names(source, ("all",)))
 
 
-DETERMINISTIC = frozenset({"mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank", "lds"})
-"""Baselines without chance: one seed is all of them."""
-
-
 def _seeds(row: StudyRow, seeds: Sequence[int]) -> Sequence[int]:
-    return seeds[:1] if row.group == "baseline" and row.name in DETERMINISTIC else seeds
+    return seeds[:1] if row.group == "baseline" and not BASELINES[row.name].seeded else seeds
 
 
 def _task(folder: Path, row: StudyRow, base: Config, of_run: Config, seed: int, fingerprint: str) -> Task:

@@ -17,7 +17,7 @@ from connfit.config import FALLBACK, Config, EvaluateConfig
 from connfit.connectome import Connectome
 from connfit.datasets.loading import connectome_from_config
 from connfit.errors import ConfigError, DataError, first_ten
-from connfit.evaluation.baselines.baselines import baseline_factories
+from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.pooling import pool
 from connfit.evaluation.predictions import horizon_starts
@@ -105,6 +105,9 @@ def _differences(one: Any, other: Any, at: str = "") -> list[str]:
 
 
 def _plain(value: Any) -> Any:
+    """Lists for tuples, and None for a table without entries, which an earlier version may not have written."""
+    if value == {}:
+        return None
     return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
@@ -151,8 +154,9 @@ def _model(
     task: Task, config: Config, say: Callable[[float], None], began: float
 ) -> tuple[Forecaster, tuple[Recording, ...], dict[str, Any]]:
     """Fit, go on with a fit, or read one; without training for the untrained row."""
+    from connfit.models.forecaster import ModelForecaster
     from connfit.training import runs as run
-    from connfit.training.fit import ModelForecaster, Progress
+    from connfit.training.fit import Progress
 
     if task.group == "untrained":
         job = run.prepare(config)
@@ -224,7 +228,7 @@ def _baseline(
     """A baseline of each recording, fitted to its training part."""
     from connfit.training.problem import prepare
 
-    factory = baseline_factories([task.row])[task.row]
+    factory = BASELINES[task.row]
     evaluate = msgspec.structs.replace(config.evaluate, baselines=(task.row,), baseline_seed=task.seed)
     recordings = prepare(config, Recipe(FALLBACK)).cohort.recordings  # no start is needed
     fitted = []

@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connfit.evaluation.study.advice import NOT_LINEAR, what_to_try
-
-NAMES = {
-    "untrained": "the untrained model",
-    "mean": "the mean",
-    "persistence": "persistence",
-    "ar": "AR of each unit",
-    "var_ridge": "ridge VAR",
-    "var_around_ar": "the VAR around each unit's AR",
-    "reduced_rank": "reduced-rank regression",
-    "lds": "the linear dynamical system",
-    "gru": "the GRU",
-    "region_rnn": "the region-level RNN",
-}
+from connfit.evaluation.baselines import BASELINES
+from connfit.evaluation.study.advice import what_to_try
+from connfit.evaluation.study.row_names import row_name
 
 SMALL = 0.005
 """Differences in skill below this, of which neither interval excludes zero, are named and not quoted."""
@@ -51,7 +40,7 @@ def verdict_sentences(table: Mapping[str, Any]) -> list[str]:
     sentences += _recordings(table)
     if len(ours["seeds"]) - len(ours.get("left_out") or ()) < 2:
         sentences.append("One seed only: intervals know nothing of the spread between seeds.")
-    sentences += _bar(table, horizons)
+    sentences += _bar(table, horizons, "the connectome model" if ours.get("counts", True) else "its start")
     sentences += [sentence for h in horizons if (sentence := _at(rows, h))]
     sentences += _disagreements(rows, horizons)
     sentences += _nulls(rows, horizons)
@@ -70,7 +59,7 @@ def _recordings(table: Mapping[str, Any]) -> list[str]:
     return [f"This is a study of {few} of {available} recordings: it says nothing about the rest."]
 
 
-def _bar(table: Mapping[str, Any], horizons: Sequence[int]) -> list[str]:
+def _bar(table: Mapping[str, Any], horizons: Sequence[int], subject: str) -> list[str]:
     """The strongest baseline at each horizon, and how the model stands to it."""
     strongest: Mapping[str, Any] = table.get("strongest") or {}
     sentences, beaten_by = [], False
@@ -89,14 +78,17 @@ def _bar(table: Mapping[str, Any], horizons: Sequence[int]) -> list[str]:
         standing = _standing(difference.get("pooled_outcome"), units.get("outcome"))
         name = _name(_row(table, best["name"]))
         sentences.append(
-            f"{_ahead(h)} the strongest baseline is {name} ({skills}); the connectome model is {standing}: "
-            f"{', '.join(said)}."
+            f"{_ahead(h)} the strongest baseline is {name} ({skills}); {subject} is {standing}: {', '.join(said)}."
         )
-        beaten_by |= difference.get("pooled_outcome") == "worse" and best["name"] not in NOT_LINEAR
+        beaten_by |= difference.get("pooled_outcome") == "worse" and _is_linear(best["name"])
     if beaten_by:
         used = len(table.get("recordings") or ()) or None
         sentences.append(what_to_try(table.get("model") or {}, used, table.get("recordings_available")))
     return sentences
+
+
+def _is_linear(name: str) -> bool:
+    return name in BASELINES and BASELINES[name].linear
 
 
 def _standing(pooled: str | None, median: str | None) -> str:
@@ -200,12 +192,8 @@ def _row(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    known = NAMES.get(row["name"])
-    if known is not None:
-        return known
-    words = row["name"].replace("_", " ").replace("erdos renyi", "Erdős–Rényi wiring")
-    kinds = {"null": "null ", "baseline": "baseline "}
-    return kinds.get(row["group"], "") + words
+    kinds = {"null": "null ", "baseline": "" if row["name"] in BASELINES else "baseline "}
+    return kinds.get(row["group"], "") + row_name(row["name"])
 
 
 def _capital(text: str) -> str:

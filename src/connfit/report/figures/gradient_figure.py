@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from connfit.analysis.gradients.learning_verdict import AXES
-from connfit.report.figures.learning_figure import COLOURS, label_of, learning_figure, learning_table
+from connfit.report.figures.learning_figure import label_of, learning_figure, learning_table, rule_colour
 from connfit.report.figures.style import MARKERS, SPARE, WIDTH, empty, look, new_figure, save_figure
 
 STATES = {"start": "at the start", "fitted": "after the fit"}
@@ -64,7 +64,7 @@ def cost_figure(record: Mapping[str, Any]) -> Figure:
         for axes, (key, unit, label) in zip(bars, columns, strict=True):
             values = [row[key] / unit for row in rows]
             axes.hlines(position, 0, values, color="#DDDDDD", lw=0.8)
-            axes.scatter(values, position, color=[COLOURS[row["rule"]] for row in rows], s=18, zorder=3)
+            axes.scatter(values, position, color=[rule_colour(row["rule"]) for row in rows], s=18, zorder=3)
             if key == "ms_per_step":
                 axes.set_xlim(0)
             else:
@@ -157,7 +157,7 @@ def _cosines(axes: Axes, rows: list[Mapping[str, Any]], group: str) -> None:
         if not points:
             continue
         drawn = True
-        colour = COLOURS.get(name, SPARE[number % len(SPARE)])
+        colour = rule_colour(name, SPARE[number % len(SPARE)])
         distance = [max(1 - row["groups"][group]["cosine"], FLOOR) for row in points]
         if points[0]["by_window"]:
             axes.plot(

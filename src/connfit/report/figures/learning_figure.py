@@ -14,23 +14,20 @@ from connfit.analysis.gradients.learning_verdict import AXES, ahead, horizons_sp
 from connfit.report.figures.study_figures import EDGE
 from connfit.report.figures.style import DATA, WIDTH, empty, look, new_figure
 from connfit.report.sections.comparison import number
+from connfit.training.learners import RULES
 
-COLOURS = {
-    "hybrid": "#D55E00",
-    "hybrid-pp": "#E69F00",
-    "tbptt": "#0072B2",
-    "d-rtrl": "#009E73",
-    "d-rtrl, bf16": "#56B4E9",
-    "pp-prop": "#CC79A7",
-    "immediate": "#8C6D1F",
-    "bptt": DATA,
-}
-"""Of rules, in all figures on gradients and learning."""
+VARIANTS = {"hybrid-pp": "#E69F00", "d-rtrl, bf16": "#56B4E9"}
+"""Colours of what gradients are compared of beside the registered rules."""
 
 AHEAD = ("#000000", "#0072B2")
 """Colours of one frame, and of some frames ahead."""
 
 HEADER = ("rule", "epochs", "learning rate", "training loss", "validation")
+
+
+def rule_colour(name: str, default: str = DATA) -> str:
+    """The colour of a learning rule, the same in all figures on gradients and learning."""
+    return VARIANTS.get(name) or (RULES[name].colour if name in RULES else None) or default
 
 
 def label_of(curve: Mapping[str, Any]) -> str:
@@ -64,7 +61,7 @@ def learning_figure(curves: Mapping[str, Any]) -> Figure:
                 _differences(axes, at, rows, limit)
                 seconds = "" if axis == "equal_steps" else f" ({at['seconds']:.3g} s)"
                 axes.set_title(f"after {AXES[axis]}{seconds}", loc="left")
-            colours = {label_of(curve): COLOURS.get(curve["rule"], DATA) for curve in curves["curves"]}
+            colours = {label_of(curve): rule_colour(curve["rule"]) for curve in curves["curves"]}
             panels[0].set_yticks(np.arange(len(rows)), rows)
             panels[0].set_ylim(len(rows) - 0.5, -0.5)
             for label, text in zip(rows, panels[0].get_yticklabels(), strict=True):
@@ -89,7 +86,7 @@ def _losses(part: Any, curves: list[Mapping[str, Any]]) -> None:
             plain = not curve["label"].startswith("immediate, K") if "label" in curve else True
             style = "-" if curve.get("optimiser") == first else "--"
             axes.plot(
-                curve[key], curve["train_loss"], color=COLOURS.get(curve["rule"], DATA), ls=style,
+                curve[key], curve["train_loss"], color=rule_colour(curve["rule"]), ls=style,
                 lw=1.2 if plain else 2.4, alpha=1 if plain else 0.45, label=label_of(curve),
             )  # fmt: skip
         axes.set_xlabel(label)

@@ -12,12 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from connfit.evaluation.baselines import BASELINES
+
 # Okabe & Ito (2008), "Color Universal Design": distinguishable with any common colour blindness.
 DATA = "#000000"
 MODEL = "#D55E00"
 INITIAL = "#999999"
 QUIET = "#0072B2"
-COLOURS = {"mean": "#E69F00", "persistence": "#0072B2", "var_ridge": "#009E73"}
 SPARE = ("#CC79A7", "#56B4E9", "#8C6D1F", "#5B4A8A")
 MARKERS = ("s", "^", "D", "v", "P", "X")
 
@@ -63,17 +64,21 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
 
 def colour_of(name: str, among: tuple[str, ...]) -> str:
     """The colour of a baseline; the same in every figure."""
-    if name in COLOURS:
-        return COLOURS[name]
-    others = [one for one in among if one not in COLOURS]
-    return SPARE[others.index(name) % len(SPARE)]
+    return _own_colour(name) or SPARE[_without_colour(among).index(name) % len(SPARE)]
 
 
 def line_of(name: str, among: tuple[str, ...]) -> str | tuple[int, tuple[float, ...]]:
     """The line of a baseline: dashed where its colour is that of an earlier one."""
-    others = [one for one in among if one not in COLOURS]
-    repeated = name not in COLOURS and others.index(name) >= len(SPARE)
+    repeated = _own_colour(name) is None and _without_colour(among).index(name) >= len(SPARE)
     return (0, (4.0, 1.5)) if repeated else "-"
+
+
+def _own_colour(name: str) -> str | None:
+    return BASELINES[name].colour if name in BASELINES else None
+
+
+def _without_colour(among: tuple[str, ...]) -> list[str]:
+    return [name for name in among if _own_colour(name) is None]
 
 
 def empty(axes: Axes, text: str) -> None:

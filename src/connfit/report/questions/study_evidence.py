@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from connfit.evaluation.study.row_names import row_name
 from connfit.report.questions.evidence import Evidence
-from connfit.report.row_labels import row_name
 from connfit.report.run_files import STUDY
 from connfit.report.wording import listed
 

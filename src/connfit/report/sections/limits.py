@@ -7,7 +7,7 @@ from typing import Any
 
 from connfit.analysis.criticality.judgement import JUDGED, best_floor, judge, signal_in
 from connfit.analysis.gradients.learning_verdict import AXES, FAR, outcome_of
-from connfit.report.row_labels import row_name
+from connfit.evaluation.study.row_names import row_name
 from connfit.report.run_files import ANALYSIS, GRADIENT, RECOVERY, STUDY
 from connfit.report.sections.fit_limits import limitations
 from connfit.report.sections.gradient_section import main_group

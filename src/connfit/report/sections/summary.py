@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from connfit.evaluation.study.row_names import row_name
 from connfit.report import page
 from connfit.report.questions.evidence import Answer
 from connfit.report.questions.questions import Question
-from connfit.report.row_labels import row_name
 from connfit.report.run_files import GRADIENT, STUDY, RunFiles
 from connfit.report.sections.comparison import INITIAL, MODEL, comparison, verdict
 from connfit.report.sections.gradient_section import main_group

@@ -35,8 +35,9 @@ from jaxtyping import Array, Float
 
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Model, Params
-from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, kept_share, read_out, run_window
+from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, kept_share
 from connfit.models.maps import SynapticMap
+from connfit.models.rollout import read_out, run_window
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.learner import WindowArrays, WindowResult
 

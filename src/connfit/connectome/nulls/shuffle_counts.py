@@ -1,46 +1,19 @@
-"""Null connectomes whose wiring is the original's: signs or synapse counts change places."""
+"""Null connectomes whose connections exchange their synapse counts: all of them, or within a neuron."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int
 
 from connfit.connectome import Connectome
+from connfit.connectome.nulls import NULLS, Null
 from connfit.connectome.nulls.redraw import as_null
 from connfit.errors import one_of
 
 WITHIN = ("all", "inputs", "outputs")
-
-
-def shuffle_signs(connectome: Connectome, *, seed: int = 0) -> Connectome:
-    """Permute the signs over the neurons.
-
-    Preserves every connection and its synapse count, the number of excitatory and of inhibitory neurons, and that a
-    neuron has one sign. Destroys which neurons excite and which inhibit (and with it the share of excitatory
-    connections and synapses). The table's column `transmitter` stays and no longer says the sign. Gap junctions
-    have no sign and stay.
-
-    Parameters
-    ----------
-    seed
-        Seed of the permutation.
-
-    Returns
-    -------
-    Connectome
-        Synapses by region, and with them an anatomical read-out, are the original's, as for every null.
-    """
-    signs = np.random.default_rng(seed).permutation(connectome.signs)
-    said = {
-        "seed": seed,
-        "preserves": "connections, synapse counts, number of neurons of each sign, one sign per neuron, "
-        "gap junctions, synapses by region",
-        "destroys": "which neurons are excitatory or inhibitory",
-        "neurons_with_their_sign": int((signs == connectome.signs).sum()),
-    }
-    return as_null(connectome, replace(connectome, signs=signs), "shuffle_signs", said)
 
 
 def shuffle_counts(connectome: Connectome, *, within: str = "all", seed: int = 0) -> Connectome:
@@ -89,3 +62,38 @@ def _shuffled_by(ends: Int[np.ndarray, "M"], rng: np.random.Generator) -> Int[np
     key = ends.astype(np.int64) << 31
     key |= rng.integers(1 << 31, size=len(ends), dtype=np.int64)
     return np.argsort(key)
+
+
+def _why_same(real: Connectome, weights: str) -> str | None:
+    if len(np.unique(real.counts[~real.electrical])) < 2:
+        return "all synapse counts are equal"
+    if weights == "truncated_normal":
+        return "strengths do not start from counts (model.weights = truncated_normal)"
+    return None
+
+
+NULLS.register(
+    Null(
+        name="shuffle_counts",
+        label="shuffle counts",
+        place=2,
+        make=shuffle_counts,
+        keeps="wiring, signs, all synapse counts",
+        changes="which connection has which count",
+        why_same=_why_same,
+    )
+)
+
+for _place, (_within, _end) in enumerate({"inputs": "input", "outputs": "output"}.items(), 3):
+    NULLS.register(
+        Null(
+            name=f"shuffle_{_end}_counts",
+            label=f"shuffle {_end} counts",
+            place=_place,
+            make=partial(shuffle_counts, within=_within),
+            keeps=f"wiring, signs, the synapse counts of each neuron's {_within}",
+            changes=f"which of a neuron's {_within} has which count",
+            why_same=_why_same,
+            in_studies=False,
+        )
+    )

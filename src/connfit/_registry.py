@@ -1,0 +1,248 @@
+"""Open tables of pieces by name: one file a piece, one registration that owns its name, label and options.
+
+The modules of the room that holds a registry register their pieces when they are imported; other packages register
+through entry points. Both happen when the registry is first looked into, so that importing connfit does no work.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import iter_modules
+from threading import RLock
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from connfit.errors import ConfigError, unknown
+
+LAST = 1000
+"""Place of a piece that gives none."""
+
+
+class PluginWarning(UserWarning):
+    """A piece of another package could not be registered; everything else works."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Options of one piece, each with its type, bounds (`msgspec.Meta`) and default.
+
+    Examples
+    --------
+    >>> class Toy(Options, frozen=True):
+    ...     decay: float = 0.9
+    >>> read_options(Toy, {"decay": 0.5}, where="evaluate.options.toy")
+    Toy(decay=0.5)
+    """
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the options by name."""
+        return msgspec.structs.asdict(self)
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Return the default of each option; of one that must be given, None."""
+        return {
+            field.name: None if field.default is msgspec.NODEFAULT else field.default
+            for field in msgspec.structs.fields(cls)
+        }
+
+
+OptionsT = TypeVar("OptionsT", bound=Options)
+
+
+def read_options(kind: type[OptionsT], values: Mapping[str, Any] | None, *, where: str) -> OptionsT:
+    """Validate the options of a piece as they stand in a configuration.
+
+    Parameters
+    ----------
+    where
+        Their place in the configuration, for messages.
+
+    Raises
+    ------
+    ConfigError
+        Names the option, and the nearest that exists.
+    """
+    given = dict(values or {})
+    for name in given:
+        if name not in kind.__struct_fields__:
+            raise unknown(f"option of {where}", name, kind.__struct_fields__)
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        text, _, at = str(error).partition(" - at ")
+        raise ConfigError(f"{where}{at.strip('`').removeprefix('$')}: {text}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What every registered piece says of itself; each kind of piece adds its own.
+
+    Parameters
+    ----------
+    name
+        In configurations, on the command line and in files.
+    label
+        In tables and figures.
+    phrase
+        In sentences, with its article; default: the label.
+    place
+        Position among its kind; pieces of one place stand in the order of registration.
+    """
+
+    name: str
+    label: str
+    phrase: str = ""
+    place: int = LAST
+
+
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
+class Registry(Mapping[str, EntryT], Generic[EntryT]):
+    """The pieces of one kind by name, ordered by place; they can be added and never taken away.
+
+    Parameters
+    ----------
+    kind
+        What a piece is called in messages, as "baseline".
+    entry
+        Class of the entries.
+    room
+        Package whose modules register the pieces of connfit itself, as `"connfit.evaluation.baselines"`.
+    group
+        Entry points of other packages, as `"connfit.baselines"`: each loads to an entry and bears its name.
+
+    Examples
+    --------
+    >>> registry = Registry("piece", Entry)
+    >>> registry.register(Entry(name="hammer", label="hammer")).label
+    'hammer'
+    >>> registry["hamer"]
+    Traceback (most recent call last):
+    connfit.errors.ConfigError: piece is 'hamer', but must be one of hammer; did you mean 'hammer'?
+    """
+
+    def __init__(self, kind: str, entry: type[EntryT], *, room: str | None = None, group: str | None = None) -> None:
+        self._kind, self._entry, self._room, self._group = kind, entry, room, group
+        self._entries: dict[str, EntryT] = {}
+        self._failures: dict[str, str] = {}
+        self._complete = room is None and group is None
+        self._loading = False
+        self._lock = RLock()
+
+    def register(self, entry: EntryT) -> EntryT:
+        """Add a piece and return it.
+
+        Raises
+        ------
+        TypeError
+            If it is not an entry of this kind.
+        ValueError
+            If its name is empty or taken.
+        """
+        if not isinstance(entry, self._entry):
+            raise TypeError(f"{entry!r} is no {self._entry.__name__}, as each {self._kind} must be")
+        if not entry.name:
+            raise ValueError(f"a {self._kind} must have a name")
+        if entry.name in self._entries:
+            raise ValueError(f"there are two {self._kind}s of the name {entry.name!r}")
+        self._entries[entry.name] = entry
+        return entry
+
+    def find(self, name: str, option: str | None = None) -> EntryT:
+        """Return the piece of a name.
+
+        Parameters
+        ----------
+        option
+            What the name was given for, as `"data.null"`, for the message.
+
+        Raises
+        ------
+        ConfigError
+            If there is none; names the nearest, or the package whose piece could not be loaded.
+        """
+        self._load()
+        if name in self._entries:
+            return self._entries[name]
+        if name in self._failures:
+            raise ConfigError(f"{option or self._kind} is {name!r}: {self._failures[name]}")
+        raise unknown(option or self._kind, name, self)
+
+    def label(self, name: str) -> str:
+        """Return the label of a name; of one that is not registered here, the name in words."""
+        return self[name].label if name in self else name.replace("_", " ")
+
+    def phrase(self, name: str) -> str:
+        """Return what a name is called in sentences; of one that is not registered here, the name in words."""
+        return (self[name].phrase if name in self else "") or self.label(name)
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Pieces of other packages that could not be registered, and why."""
+        self._load()
+        return dict(self._failures)
+
+    def __getitem__(self, name: str) -> EntryT:
+        return self.find(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._load()
+        return name in self._entries
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return the piece of a name, or `default`."""
+        return self[name] if name in self else default
+
+    def __iter__(self) -> Iterator[str]:
+        self._load()
+        return iter(sorted(self._entries, key=lambda name: self._entries[name].place))
+
+    def __len__(self) -> int:
+        self._load()
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<registry of {self._kind}s: {', '.join(self)}>"
+
+    def _load(self) -> None:
+        """Register everything that there is, once; a piece that looks in while it is loaded sees those before it."""
+        if self._complete:
+            return
+        with self._lock:
+            if self._complete or self._loading:
+                return
+            self._loading = True
+            try:
+                self._import_room()
+                for point in entry_points(group=self._group) if self._group is not None else ():
+                    self._load_point(point)
+                self._complete = True
+            finally:
+                self._loading = False
+
+    def _import_room(self) -> None:
+        if self._room is not None:
+            for module in iter_modules(import_module(self._room).__path__):
+                import_module(f"{self._room}.{module.name}")
+
+    def _load_point(self, point: EntryPoint) -> None:
+        """Register the piece of another package; what goes wrong there is kept for whoever asks for it."""
+        package = point.dist.name if point.dist is not None else point.value.partition(":")[0]
+        try:
+            entry = point.load()
+            if isinstance(entry, self._entry) and entry.name != point.name:
+                raise ValueError(f"its name is {entry.name!r}, and that of its entry point must be the same")
+            if self._entries.get(point.name) is not entry:
+                self.register(entry)
+        # Whatever a stranger's module raises when it is imported.
+        except Exception as error:
+            problem = f"this {self._kind} of the package {package!r} cannot be used ({type(error).__name__}: {error})"
+            if point.name not in self._entries:
+                self._failures[point.name] = problem
+            warnings.warn(f"{point.name!r}: {problem}", PluginWarning, stacklevel=5)

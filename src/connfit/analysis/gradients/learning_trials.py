@@ -1,0 +1,155 @@
+"""Trials of learning rules: each is fitted with several learning rates, by one procedure for all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from connfit.config import EvaluateConfig, TrainConfig
+from connfit.errors import DivergedError
+from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
+from connfit.models.base import Params
+from connfit.models.cells.rate import RateModel
+from connfit.models.forecaster import ModelForecaster
+from connfit.recordings.cohort import Cohort
+from connfit.training.fit import FitState, train
+from connfit.training.learners import WindowedLearner
+from connfit.training.learning_rates import WITHOUT_VALIDATION
+
+FACTORS = (1 / 3, 1.0, 3.0)
+"""Learning rates that every rule is fitted with, over that of the configuration (0.01 where it says auto) ..."""
+STEP = 3.0
+"""... and by how much the next one is smaller or larger where the best so far is the smallest or largest ..."""
+FURTHER = 2
+"""... at most so many times. Where no rate improves on the start, the next one is smaller."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A learning rule with an optimiser.
+
+    Parameters
+    ----------
+    rule
+        Name of the rule.
+    label
+        Name in tables and figures.
+    credit
+        Whether errors give credit to earlier steps.
+    """
+
+    rule: str
+    label: str
+    learner: WindowedLearner
+    optimiser: str
+    credit: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A fit of a contender with one learning rate.
+
+    `params` are the best on validation, kept as long as no other trial is better; `errors` are theirs on the test part,
+    of the best trial alone.
+    """
+
+    factor: float
+    learning_rate: float
+    epochs: int
+    history: tuple[dict[str, Any], ...] = ()
+    params: Params | None = None
+    value: float = float("-inf")
+    epoch: int | None = None
+    diverged: str | None = None
+    errors: tuple[PredictionErrors, ...] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "learning_rate": self.learning_rate,
+            "validation_selection": self.value if np.isfinite(self.value) else None,
+            "epoch": self.epoch,
+            **({"diverged": self.diverged} if self.diverged else {}),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Everything that all contenders share."""
+
+    model: RateModel
+    params: Params
+    cohort: Cohort
+    config: TrainConfig
+    evaluate: EvaluateConfig
+    trained: tuple[str, ...] | None
+    seed: int
+
+    @property
+    def rate(self) -> float:
+        """The learning rate in the middle of those that are tried."""
+        given = self.config.learning_rate
+        return WITHOUT_VALIDATION if given == "auto" else given
+
+    @property
+    def steps(self) -> int:
+        """Model steps of an epoch."""
+        parts = [recording.require_parts().train for recording in self.cohort.recordings]
+        return max(stop - max(start, 1) for start, stop in parts) * self.cohort.substeps
+
+    def trial(self, contender: Contender, factor: float, epochs: int) -> Trial:
+        rate = factor * self.rate
+        config = msgspec.structs.replace(
+            self.config, epochs=epochs, free_run_epochs=0, patience=None, learning_rate=rate,
+            optimiser=contender.optimiser, checkpoint_every=epochs,
+        )  # fmt: skip
+        states: list[FitState] = []
+        try:
+            fitted = train(
+                self.model, self.params, self.cohort, contender.learner, config,
+                trained=self.trained, seed=self.seed, on_epoch=states.append,
+            )  # fmt: skip
+        except DivergedError as error:
+            return Trial(factor, rate, epochs, diverged=str(error))
+        last = states[-1]
+        return Trial(factor, rate, epochs, fitted.history, fitted.params, last.best_value, last.best_epoch)
+
+    def search(self, contender: Contender, epochs: int, say: Callable[[str], None]) -> list[Trial]:
+        """Trials at `FACTORS` and, as far as needed, beyond; with the errors of the best."""
+        trials: list[Trial] = []
+
+        def at(factor: float) -> None:
+            say(f"{contender.label}, learning rate {factor * self.rate:.3g}, {epochs} epochs")
+            trials.append(self.trial(contender, factor, epochs))
+            best = best_of(trials)
+            trials[:] = [one if one is best else replace(one, params=None) for one in trials]
+
+        for factor in FACTORS:
+            at(factor)
+        for _ in range(FURTHER):
+            factors = [one.factor for one in trials]
+            best = best_of(trials)
+            if best.epoch in (None, -1) or best.factor == min(factors):
+                at(min(factors) / STEP)
+            elif best.factor == max(factors):
+                at(max(factors) * STEP)
+            else:
+                break
+        best = best_of(trials)
+        if best.params is None:
+            return trials
+        scored = replace(best, params=None, errors=self.errors(best.params))
+        return [scored if one is best else one for one in trials]
+
+    def errors(self, params: Params) -> tuple[PredictionErrors, ...]:
+        """On the test part of each recording."""
+        forecaster = ModelForecaster(self.model, params, self.cohort)
+        return tuple(prediction_errors(forecaster, one, "test", self.evaluate) for one in self.cohort.recordings)
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The best on validation; of equals, as where no epoch improved on the start, that with the middle rate."""
+    return max(trials, key=lambda one: (one.value, -abs(np.log(one.factor))))

@@ -1,0 +1,70 @@
+"""Help that lists what is registered, pieces of other packages included; it is looked up only where it is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _rules() -> str:
+    from connfit.training.learners import RULES
+
+    return _names(RULES)
+
+
+def _nulls() -> str:
+    from connfit.connectome.nulls import NULLS
+
+    return _names(NULLS) + _options("data.null_options", NULLS)
+
+
+def _baselines() -> str:
+    from connfit.evaluation.baselines import BASELINES
+
+    return _names(BASELINES) + _options("evaluate.baseline_options", BASELINES, by_name=True)
+
+
+def _rows() -> str:
+    from connfit.connectome.nulls import NULLS
+    from connfit.evaluation.baselines import BASELINES
+    from connfit.training.learners import RULES
+
+    rules = (rule.row for rule in RULES.values() if rule.in_studies)
+    nulls = (null.name for null in NULLS.values() if null.in_studies)
+    return f"learning rules ({_names(rules)}), null connectomes ({_names(nulls)}) and baselines ({_names(BASELINES)})"
+
+
+def _options(where: str, registry: Any, *, by_name: bool = False) -> str:
+    """Own options of pieces with their defaults, as they are set."""
+    found = [
+        f"--set {where}{f'.{name}' if by_name else ''}.{option}={value!r}" + ("" if by_name else f" of {name}")
+        for name, piece in registry.items()
+        for option, value in piece.options.defaults().items()
+    ]
+    return f"; with the options {_names(found)}" if found else ""
+
+
+LISTS: dict[str, Callable[[], str]] = {
+    "{rules}": _rules, "{nulls}": _nulls, "{baselines}": _baselines, "{rows}": _rows,
+}  # fmt: skip
+"""What stands in help texts for a list of names."""
+
+
+class PieceCommand(TyperCommand):
+    """A command whose help says which pieces there are."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help with all lists filled in."""
+        for parameter in self.params:
+            text = getattr(parameter, "help", None)
+            if text:
+                filled = re.sub(r"{\w+}", lambda found: LISTS[found.group()](), text)
+                parameter.help = filled  # pyright: ignore[reportAttributeAccessIssue]
+        super().format_help(ctx, formatter)

@@ -1,0 +1,29 @@
+"""What the rows of a study are called in tables, figures and sentences: as the pieces that they stand for say."""
+
+from __future__ import annotations
+
+from connfit.connectome.nulls import NULLS
+from connfit.evaluation.baselines import BASELINES
+from connfit.training.learners import RULES
+from connfit.training.optimiser import LABELS
+
+OWN_ROWS = {
+    "connectome": "the connectome model",
+    "untrained": "the untrained model",
+    "learned_readout": "learned read-out",
+    "fixed_strengths": "strengths fixed to synapse counts",
+    "gain_per_neuron": "counts with one gain per neuron",
+    "gain_per_type_pair": "counts with one gain per pair of cell types",
+}
+"""Rows that are no registered piece, where their name does not say by itself what they are."""
+
+
+def row_name(name: str) -> str:
+    """A row by its name in `study.json`, in a sentence; of a piece that is not installed, the name in words."""
+    for registry in (BASELINES, NULLS):
+        if name in registry:
+            return registry.phrase(name)
+    rule = next((rule.name for rule in RULES.values() if rule.row == name), None)
+    if rule is not None:
+        return RULES.phrase(rule)
+    return OWN_ROWS.get(name) or LABELS.get(name) or name.replace("_", " ")

@@ -1,0 +1,331 @@
+"""A model with given parameters as a forecaster: predictions one step and many steps ahead, and free runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from connfit.errors import ConfigError
+from connfit.models.base import Model, Params
+from connfit.models.cells.rate import RateModel
+from connfit.models.rollout import (
+    CHUNK,
+    Keep,
+    Kept,
+    Limits,
+    Noise,
+    Run,
+    Shown,
+    State,
+    Stepped,
+    readings,
+    rollout,
+)
+from connfit.recordings import Recording
+from connfit.recordings.cohort import Cohort
+
+WIDTH = 16
+"""Runs side by side are a multiple of this."""
+
+MOST_RATES = 2**21
+"""Rates of all runs without a unit that stand side by side: the more, the fewer passes through the recording."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelForecaster:
+    """A model with parameters as a forecaster of recordings, of animals that it was fitted to or not.
+
+    Parameters
+    ----------
+    model, params
+        The model and all its parameters.
+    cohort
+        Says which units the model has; those of a recording are found by name. Units that a recording
+        lacks run on the model's own prediction.
+    name
+        What tables call it.
+    """
+
+    model: RateModel
+    params: Params
+    cohort: Cohort
+    name: str = "connfit"
+
+    def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
+        """Prediction of each frame from the frames before it; NaN for frame 0, which has none."""
+        return self._forward(recording, np.zeros(0, np.int64), 0, recording.frames - 1)[0]
+
+    def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
+        """Predictions of `steps` frames after each start, given all frames up to and including it."""
+        starts = np.asarray(starts)
+        if len(starts) == 0:
+            return np.zeros((0, steps, len(self.columns(recording))), np.float32)
+        unique, place = np.unique(starts, return_inverse=True)
+        return self._forward(recording, unique, steps, int(unique[-1]))[1][place]
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
+    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+        """`one_step` and `horizon` in one pass through the recording; `starts` ascend without repeats."""
+        return self._forward(recording, np.asarray(starts), steps, recording.frames - 1)
+
+    def _forward(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int
+    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+        """Run through the recorded frames up to `last`, and from each start ahead.
+
+        The states at the starts are kept until there are about CHUNK of them, which then run ahead side by
+        side: however many starts there are, no more than that many states are held.
+        """
+        if len(starts) and (starts.min() < 0 or starts.max() >= recording.frames):
+            raise ConfigError(f"horizon starts must lie in 0..{recording.frames - 1}")
+        columns, limits = self.columns(recording), self.limits(recording)
+        one_step = np.full(recording.values.shape, np.nan, np.float32)
+        ahead = np.zeros((len(starts), steps, len(columns)), np.float32)
+        state = self._settled(self._shown(recording, slice(0, 1)), limits)
+        shelf, held = None, list[int]()
+        if len(starts):
+            shelf = Shelf(jnp.zeros((CHUNK + 1, self.model.neurons)), jnp.zeros((CHUNK + 1, self.model.units)))
+            if starts[0] == 0:
+                shelf, held = shelf.put(0, state), [0]
+        shown = self._shown(recording, slice(0, last))
+        # Entry k is what follows the k-th frame that is shown.
+        after = starts - 1
+        for block in self._chunks(last):
+            if shelf is None:
+                run = self._run(state, shown.part(block), limits, readings, None)
+            else:
+                now = np.flatnonzero((after >= block.start) & (after < block.stop))
+                if len(held) + len(now) > CHUNK:
+                    ahead[held] = self._ahead(recording, starts[held], steps, shelf)
+                    held = []
+                place = np.full(block.stop - block.start, CHUNK)
+                place[after[now] - block.start] = len(held) + np.arange(len(now))
+                held += now.tolist()
+                run = self._run(state, shown.part(block), limits, _shelve, shelf, place)
+                shelf = run.kept
+            state = run.state
+            one_step[block.start + 1 : block.stop + 1] = np.asarray(run.each)[:, columns, 0]
+        if shelf is not None and held:
+            ahead[held] = self._ahead(recording, starts[held], steps, shelf)
+        return one_step, ahead
+
+    def _ahead(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, shelf: Shelf
+    ) -> Float[np.ndarray, "S steps P"]:
+        """Predictions of `steps` frames after each start; place k of the shelf holds the state at start k."""
+        count = len(starts)
+        # Few batch sizes, so that there are few programs to compile.
+        width = min(-(-count // WIDTH) * WIDTH, CHUNK)
+        frames = np.concatenate([starts, np.repeat(starts[-1:], width - count)])
+        before = State.of(self.model, shelf.rates[:width].T)._replace(beyond=shelf.beyond[:width].T)
+        state, limits = self._about_to_show(before, recording, frames), self.limits(recording)
+        run = self._run(state, Shown.nothing(self.model, steps, width), limits, readings, None)
+        return np.asarray(run.each)[:, self.columns(recording), :count].transpose(2, 0, 1)
+
+    def free_run(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Float[np.ndarray, "runs frames P"] | None = None,
+    ) -> Float[np.ndarray, "*runs frames P"]:
+        """Frames `start` to `start + frames - 1` by the model alone, after `warmup` recorded frames before them.
+
+        The first of them still sees the recorded frame before it. With `noise`, in the recording's
+        own units, z(t) = y(t) + noise(t) is what is returned, and what the model sees in the next
+        frame in place of a recorded one; units that the recording lacks run on the model's own
+        prediction. All runs share the warm-up.
+        """
+        state = self._warmed_up(recording, start, warmup)
+        if noise is None:
+            return self._run_alone(recording, state, frames)
+        return self._run_driven(recording, state, frames, noise)
+
+    def free_runs(
+        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
+    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
+        """`free_run` with the noise and without, after one warm-up."""
+        state = self._warmed_up(recording, start, warmup)
+        return self._run_driven(recording, state, frames, noise), self._run_alone(recording, state, frames)
+
+    def left_out(
+        self, recording: Recording, units: Int[np.ndarray, "K"], start: int, stop: int, warmup: int
+    ) -> Float[np.ndarray, "frames K"]:
+        """Prediction of frames `start` to `stop - 1` of units that the model is never given, each from all others.
+
+        Column k is of the unit in column `units[k]` of the recording: in a run of its own that unit counts as not
+        observed, so that the model's own prediction stands in for it, as for a unit that a recording lacks. Frame t is
+        predicted from the other units' frames before t, after `warmup` such frames.
+
+        Raises
+        ------
+        ConfigError
+            If the frames do not lie in the recording, or have no frame before them.
+        """
+        if not 1 <= start <= stop <= recording.frames:
+            raise ConfigError(f"frames {start} to {stop} must lie in 1 to {recording.frames}")
+        columns, limits = self.columns(recording), self.limits(recording)
+        begin = max(start - warmup, 1)
+        shown = self._shown(recording, slice(begin - 1, stop - 1))
+        out = np.empty((stop - start, len(units)), np.float32)
+        width = min(len(units), max(1, MOST_RATES // self.model.neurons))
+        for first in range(0, len(units), max(width, 1)):
+            left = columns[units[first : first + width]]
+            # The last group is filled up, so that there is one program to compile.
+            each = np.concatenate([left, np.repeat(left[-1:], width - len(left))])
+            own = np.zeros((self.model.units, width), bool)
+            own[each, np.arange(width)] = True
+            # The state comes to rest on the frame before the first, again without the unit.
+            state = self._settled(_without(own, shown.part(slice(0, 1))), limits)
+            predicted = []
+            for block in self._chunks(len(shown.values)):
+                run = self._run(state, _without(own, shown.part(block)), limits, readings, None)
+                state = run.state
+                predicted.append(np.asarray(run.each)[:, each[: len(left)], np.arange(len(left))])
+            out[:, first : first + len(left)] = np.concatenate(predicted)[start - begin :]
+        return out
+
+    def columns(self, recording: Recording) -> Int[np.ndarray, "p"]:
+        """Positions of a recording's units among those of the model.
+
+        Raises
+        ------
+        ConfigError
+            If the model was not fitted to one of them.
+        """
+        position = {unit: k for k, unit in enumerate(self.cohort.units)}
+        absent = [unit for unit in recording.units if unit not in position]
+        if absent:
+            raise ConfigError(
+                f"recording {recording.name!r} has the unit {absent[0]!r}, which the model was not fitted to"
+            )
+        return np.array([position[unit] for unit in recording.units])
+
+    def limits(self, recording: Recording) -> Limits:
+        """Range of values of each of the model's units that rates explain, in one recording."""
+        within, columns = self.cohort.training_range(recording), self.columns(recording)
+        low, high = np.zeros((self.model.units, 1), np.float32), np.full((self.model.units, 1), np.inf, np.float32)
+        low[columns, 0], high[columns, 0] = within.low, within.high
+        return Limits(low, high)
+
+    def _warmed_up(self, recording: Recording, start: int, warmup: int) -> State:
+        """Before frame `start`, about to show the recorded frame before it."""
+        if not 1 <= start <= recording.frames:
+            raise ConfigError(f"a free run must start at frame 1 to {recording.frames}, not {start}")
+        begin, limits = max(start - warmup, 1), self.limits(recording)
+        # What was last recorded of a unit before the warm-up may lie beyond the range, too.
+        beyond = np.zeros((self.model.units, 1), np.float32)
+        within = self.cohort.training_range(recording)
+        beyond[self.columns(recording), 0] = within.beyond(recording.values[:begin], recording.mask[:begin])[-1]
+        state = State.at_rest(self.model)._replace(beyond=jnp.asarray(beyond))
+        shown = self._shown(recording, slice(begin - 1, start - 1))
+        for block in self._chunks(len(shown.values)):
+            state = self._run(state, shown.part(block), limits, readings, None).state
+        return self._about_to_show(state, recording, np.array([start - 1]))
+
+    def _run_alone(self, recording: Recording, state: State, frames: int) -> Float[np.ndarray, "frames P"]:
+        columns, limits = self.columns(recording), self.limits(recording)
+        out = np.zeros((frames, len(columns)), np.float32)
+        for block in self._chunks(frames):
+            shown = Shown.nothing(self.model, block.stop - block.start)
+            run = self._run(state, shown, limits, readings, None)
+            state, out[block] = run.state, np.asarray(run.each)[:, columns, 0]
+        return out
+
+    def _run_driven(
+        self, recording: Recording, state: State, frames: int, noise: np.ndarray
+    ) -> Float[np.ndarray, "runs frames P"]:
+        columns, limits, runs = self.columns(recording), self.limits(recording), len(noise)
+        expected = (runs, frames, len(columns))
+        if noise.shape != expected:
+            raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
+        out = np.zeros(noise.shape, np.float32)
+        state = State(*(jnp.repeat(one, runs, axis=1) for one in state))
+        for block in self._chunks(frames):
+            added = self.noise(recording, noise[:, block].transpose(1, 2, 0))
+            shown = Shown.nothing(self.model, len(added.values), runs)
+            run = self._run(state, shown, limits, readings, None, noise=added)
+            state, out[:, block] = run.state, np.asarray(run.each)[:, columns].transpose(2, 0, 1)
+        return out
+
+    def noise(self, recording: Recording, values: Float[np.ndarray, "K p B"]) -> Noise:
+        """Noise on the units of a recording; the model's other units run on its own prediction."""
+        columns, frames = self.columns(recording), len(values)
+        spread = np.zeros((frames, self.model.units, values.shape[2]), np.float32)
+        reached = np.zeros((frames, self.model.units, 1), bool)
+        spread[:, columns], reached[:, columns] = values, True
+        return Noise(spread, reached)
+
+    def _run(
+        self,
+        state: State,
+        shown: Shown,
+        limits: Limits,
+        keep: Keep[Kept, Array],
+        kept: Kept,
+        also: Int[np.ndarray, "K"] | None = None,
+        *,
+        noise: Noise | None = None,
+    ) -> Run[Kept, Array]:
+        return rollout(
+            self.model, self.params, state, shown, keep, kept, also,
+            noise=noise, limits=limits, substeps=self.cohort.substeps,
+        )  # fmt: skip
+
+    def _settled(self, first: Shown, limits: Limits) -> State:
+        """As if one frame had been there for long, so that no transient from silence is scored."""
+        shown = Shown(np.repeat(first.values, CHUNK, axis=0), np.repeat(first.given, CHUNK, axis=0))
+        start = State.at_rest(self.model, first.values.shape[2])
+        return rollout(self.model, self.params, start, shown, readings, limits=limits).state
+
+    def _about_to_show(self, state: State, recording: Recording, frames: Int[np.ndarray, "B"]) -> State:
+        """Runs that are to show a recorded frame each."""
+        shown = self._shown(recording, frames)
+        return state._replace(
+            reading=jnp.asarray(shown.values[:, :, 0].T), shown=jnp.asarray(shown.given[:, :, 0].T)
+        )  # fmt: skip
+
+    def _shown(self, recording: Recording, frames: slice | Int[np.ndarray, "K"]) -> Shown:
+        """Recorded activity of some frames."""
+        values, columns = recording.values[frames], self.columns(recording)
+        there = recording.mask[frames] & np.isfinite(values)
+        shown = np.zeros((len(values), self.model.units, 1), np.float32)
+        given = np.zeros(shown.shape, bool)
+        shown[:, columns, 0], given[:, columns, 0] = np.where(there, values, 0), there
+        return Shown(shown, given)
+
+    def _chunks(self, frames: int) -> Iterator[slice]:
+        length = max(1, CHUNK // self.cohort.substeps)
+        for begin in range(0, frames, length):
+            yield slice(begin, min(begin + length, frames))
+
+
+class Shelf(NamedTuple):
+    """States that forecasts start from, one in each of R places."""
+
+    rates: Float[Array, "R N"]
+    beyond: Float[Array, "R P"]
+
+    def put(self, place: int | Int[Array, ""], state: State | Stepped) -> Shelf:
+        """Put the first run's state into one of the places."""
+        rates, beyond = state.rates[:, 0], state.beyond[:, 0]
+        return Shelf(self.rates.at[place].set(rates), self.beyond.at[place].set(beyond))
+
+
+def _shelve(
+    model: Model, params: Params, shelf: Shelf, now: Stepped, place: Int[Array, ""]
+) -> tuple[Shelf, Float[Array, "P 1"]]:
+    """Keep readings, and the states that forecasts need, each in its place (the last place is scrap)."""
+    return shelf.put(place, now), now.reading
+
+
+def _without(own: np.ndarray, shown: Shown) -> Shown:
+    """What is shown to runs that each are not given some units [P, B]."""
+    return Shown(np.where(own, 0, shown.values), np.asarray(shown.given) & ~own)
