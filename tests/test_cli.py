@@ -187,11 +187,11 @@ def test_a_finished_run_is_evaluated_and_resumed_again(connfit, finished: tuple[
 
 def test_a_run_directory_of_its_own_where_none_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.console.free_folder("worm") == Path("runs/worm")
+    assert cli.terminal.free_folder("worm") == Path("runs/worm")
     for name in ("worm", "worm-2"):
         (tmp_path / "runs" / name).mkdir(parents=True)
         (tmp_path / "runs" / name / "config.json").touch()
-    assert cli.console.free_folder("worm") == Path("runs/worm-3")
+    assert cli.terminal.free_folder("worm") == Path("runs/worm-3")
 
 
 @pytest.mark.parametrize(
