@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="setti
 ARRAYS = """
 import sys
 import numpy as np, psutil
-from connfit.allocator import return_freed_arrays
+from connfit._system.heap import return_freed_arrays
 
 if sys.argv[1] == "with":
     return_freed_arrays()
@@ -30,7 +30,7 @@ print(full - psutil.Process().memory_info().rss)
 PIECES = """
 import sys
 import numpy as np, psutil
-from connfit.allocator import return_freed_pieces
+from connfit._system.heap import return_freed_pieces
 
 held, pins = [], []
 for _ in range(2_000):

@@ -22,6 +22,7 @@ from connfit.config import (
     TableConnectome,
     TrainConfig,
 )
+from connfit.config.config_files import anchor_paths
 from connfit.errors import ConfigError
 
 SMALL = Config(data=DataConfig(dataset="demo"))
@@ -89,7 +90,7 @@ def test_json_and_toml_give_back_what_was_written(tmp_path_factory: pytest.TempP
     values = configuration.to_dict(config)
     assert configuration.from_dict(values) == config
     # Relative file names become absolute when a file is read; written out again they stay what they are.
-    config = configuration._anchor_paths(config, folder)
+    config = anchor_paths(config, folder)
     values = configuration.to_dict(config)
     (folder / "one.json").write_text(json.dumps(values), encoding="utf-8")
     assert configuration.read(folder / "one.json") == config

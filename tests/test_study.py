@@ -115,7 +115,9 @@ def test_a_row_that_cannot_be_computed_says_why_and_stops_no_other(study: dict[s
     row = row_of(study, "gain_per_type_pair")
     assert "'gain_per_type_pair' needs" in row["reason"] and set(row["failed"]) == {"3", "4"}
     assert row["scores"]["one_step_skill"]["mean"] is None and row["difference"] is None
-    assert any("Gain per type pair has no numbers" in sentence for sentence in study["verdict"])
+    assert any(
+        "Counts with one gain per pair of cell types has no numbers" in sentence for sentence in study["verdict"]
+    )
 
 
 def test_scores_are_those_of_the_run_directories(folder: Path, study: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 
 from connfit._display import Displayed
-from connfit._registry import read_options
 from connfit._system.heap import return_freed_arrays
 from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
@@ -25,20 +24,19 @@ from connfit.datasets.loading import (
     recordings_from_config,
 )
 from connfit.errors import ConfigError, first_ten
-from connfit.models import RateModel, Readout, start_magnitudes, tie_weights
+from connfit.models import RateModel, Readout
 from connfit.models.base import Params
 from connfit.models.cells.rate import reads_several
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.gains import SHARED, untyped_neurons
-from connfit.models.init.initial import begin
-from connfit.models.init.start import STARTS, Start, StartConditions
+from connfit.models.gains import untyped_neurons
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
 from connfit.training.learners import RULES, WindowedLearner
 from connfit.training.memory import MemoryEstimate, estimate_memory
-from connfit.training.recipe import Recipe, StartOptions, automatic, check_names, find_recipe, tuning_cohort
+from connfit.training.recipe import Recipe, automatic, check_names, find_recipe, tuning_cohort
+from connfit.training.untrained_model import untrained_model
 from connfit.training.validation import (
     Validation,
     check_parts_scored,
@@ -239,7 +237,7 @@ def build(
     if recipe is None:
         recipe = _find_recipe(config, connectome, cohort, readout, learner)
     options = recipe.resolve(config.model)
-    model, params, regression = _model_and_start(options, config.seed, connectome, cohort, readout)
+    model, params, regression = untrained_model(options, config.seed, connectome, cohort, readout)
     trained = _trained(config, model)
     resolved = msgspec.structs.replace(
         config,
@@ -290,7 +288,7 @@ def _find_recipe(
     horizons = horizons_fit(tuned)
 
     def score(options: ModelConfig) -> Validation:
-        model, params, _ = _model_and_start(options, config.seed, connectome, tuned, readout)
+        model, params, _ = untrained_model(options, config.seed, connectome, tuned, readout)
         return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons)
 
     single_steps = cohort.substeps == 1
@@ -303,68 +301,6 @@ def _find_recipe(
         tuned_on=tuned_on,
         measure=selection_measure(horizons=horizons),
     )
-
-
-def _model_and_start(
-    options: ModelConfig, seed: int, connectome: Connectome, cohort: Cohort, readout: Readout
-) -> tuple[RateModel, Params, dict[str, Any] | None]:
-    """The model, its parameters before training, and what a regression for them found."""
-    begun = StartOptions.of(options)
-    start = STARTS.find(begun.drive_start, "model.drive_start")
-    for other in STARTS.values():
-        for option in other.only_here if other is not start else ():
-            if getattr(options, option):
-                raise ConfigError(
-                    f"model.{option} = {getattr(options, option)!r} is of the start {other.name!r}, but "
-                    f"model.drive_start = {options.drive_start!r}: set one of the two to its default"
-                )
-    if cohort.substeps > 1:
-        for option, chosen in {"state_forcing": begun.state_forcing, "drive_start": start.single_steps}.items():
-            if chosen:
-                raise ConfigError(
-                    f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
-                    f"data.substeps = {cohort.substeps}: set one of the two to its default"
-                )
-    model = RateModel.from_connectome(
-        connectome,
-        readout,
-        step_s=cohort.step_s,
-        drive=options.drive,
-        nonlinearity=options.nonlinearity,
-        bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
-        state_forcing=begun.state_forcing,
-    )
-    given = StartConditions(
-        connectome=connectome,
-        readout=readout,
-        weights=begun.weights,
-        spectral_radius=options.spectral_radius,
-        weight_spread=options.weight_spread,
-        time_constant_s=begun.time_constant_frames / cohort.frame_rate,
-        hidden_time_constants_s=_seconds(options.hidden_time_constant_frames, cohort),
-        mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
-        seed=seed,
-        options=read_options(start.options, _options_of(start, begun, options), where="model.start_options"),
-    )
-    found = None if start.fit is None else start.fit(model, given, cohort.training_frames())
-    if options.strengths in SHARED:
-        if found is None:
-            radius = options.spectral_radius
-            magnitudes = start_magnitudes(model, connectome, begun.weights, spectral_radius=radius, seed=seed)
-        else:
-            magnitudes = found.magnitudes
-        model = tie_weights(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
-    params = begin(model, start.name, replace(given, fitted=found))
-    return model, params, None if found is None else found.facts(cohort.units)
-
-
-def _options_of(start: Start, begun: StartOptions, options: ModelConfig) -> dict[str, Any]:
-    """Options of a start: those that section `model` has, and the others from `model.start_options`."""
-    own = {name: getattr(begun, name) for name in start.options.__struct_fields__ if hasattr(begun, name)}
-    for name in own:
-        if name in options.start_options:
-            raise ConfigError(f"model.start_options.{name}: give it as model.{name}")
-    return {**own, **options.start_options}
 
 
 def _trained(config: Config, model: RateModel) -> tuple[str, ...]:
@@ -385,10 +321,6 @@ def _trained(config: Config, model: RateModel) -> tuple[str, ...]:
     if (config.train.l1_weights or config.train.l2_weights) and "weights" not in trained:
         raise ConfigError("train.l1_weights and train.l2_weights are penalties on weights, which are not trained here")
     return trained
-
-
-def _seconds(frames: tuple[float, float] | None, cohort: Cohort) -> tuple[float, float] | None:
-    return None if frames is None else (frames[0] / cohort.frame_rate, frames[1] / cohort.frame_rate)
 
 
 def _names(config: Config, recordings: Sequence[Recording]) -> tuple[str, ...]:

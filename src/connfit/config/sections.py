@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec.structs import replace
 
 from connfit.errors import ConfigError
 
@@ -300,89 +297,8 @@ def to_dict(config: Config) -> dict[str, Any]:
     return msgspec.to_builtins(config)
 
 
-def read(path: str | Path) -> Config:
-    """Read a TOML or JSON file; relative paths in it are relative to its folder.
-
-    Raises
-    ------
-    ConfigError
-        If the file is absent, not TOML or JSON, or has an unknown or wrong option.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such configuration file")
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid {'JSON' if path.suffix == '.json' else 'TOML'} ({error})") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold a table of options")
-    return _anchor_paths(from_dict(values, source=path), path.parent)
-
-
-def override(config: Config, assignments: Iterable[str]) -> Config:
-    """Apply `section.key=value` assignments; values are JSON, or text where they are not.
-
-    Raises
-    ------
-    ConfigError
-        Names the assignment and the nearest option that exists.
-    """
-    values = to_dict(config)
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {assignment}: write it as section.key=value, for example train.epochs=20")
-        *sections, last = key.strip().split(".")
-        place, is_open = values, False
-        for section in sections:
-            if is_open:
-                place.setdefault(section, {})
-            is_open |= section in _OPEN
-            if not isinstance(place.get(section), dict):
-                raise ConfigError(f"--set {assignment}: there is no section {section!r}{_nearest(section, place)}")
-            place = place[section]
-        if last not in place and not is_open:
-            raise ConfigError(f"--set {assignment}: there is no option {last!r}{_nearest(last, place)}")
-        try:
-            place[last] = json.loads(text)
-        except ValueError:
-            place[last] = text
-        config = from_dict(values, source=f"--set {assignment}")
-    return config
-
-
-_OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "options")
-"""Options whose keys are not known here: whoever reads them checks them."""
-
-
-def as_json(value: Any) -> str:
-    """A value in the form that `override` reads."""
-    return json.dumps(value)
-
-
-def _anchor_paths(config: Config, folder: Path) -> Config:
-    """Make relative file names absolute, so that a run does not depend on where it was started."""
-
-    def absolute(name: str) -> str:
-        return str((folder / name).resolve())
-
-    data = config.data
-    if data.connectome is not None:
-        own = data.connectome
-        data = replace(data, connectome=replace(own, edges=absolute(own.edges), neurons=absolute(own.neurons)))
-    if data.recording_files is not None:
-        files = tuple(absolute(name) for name in data.recording_files.files)
-        data = replace(data, recording_files=replace(data.recording_files, files=files))
-    if data.saved is not None:
-        data = replace(data, saved=absolute(data.saved))
-    if data.sign_rule is not None and data.sign_rule.endswith(".csv"):
-        data = replace(data, sign_rule=absolute(data.sign_rule))
-    return replace(config, data=data)
-
-
-def _nearest(name: str, among: Iterable[str]) -> str:
+def nearest(name: str, among: Iterable[str]) -> str:
+    """Say which of some names is meant by a wrong one, or what there is."""
     near = get_close_matches(name, list(among), n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(among)}"
 
@@ -394,7 +310,7 @@ def _explain(message: str) -> str:
     unknown = re.search(r"unknown field `(.+?)`", text)
     hint = ""
     if unknown:
-        hint = _nearest(unknown.group(1), _section_at(filter(None, where.split("."))).__struct_fields__)
+        hint = nearest(unknown.group(1), _section_at(filter(None, where.split("."))).__struct_fields__)
         text = f"there is no option {unknown.group(1)!r}"
     elif "enum value" in text and where:
         *sections, last = re.sub(r"\[.*?\]", "", where).split(".")

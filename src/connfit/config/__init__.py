@@ -1,0 +1,40 @@
+"""Everything that decides a run, as frozen values that read and write TOML and JSON.
+
+`sections` has the options with their types, defaults and checks; `config_files` reads and overrides them.
+"""
+
+from __future__ import annotations
+
+from connfit.config.config_files import as_json, override, read
+from connfit.config.sections import (
+    AUTO,
+    FALLBACK,
+    Config,
+    DataConfig,
+    EvaluateConfig,
+    FileRecordings,
+    LearnerConfig,
+    ModelConfig,
+    TableConnectome,
+    TrainConfig,
+    from_dict,
+    to_dict,
+)
+
+__all__ = [
+    "AUTO",
+    "FALLBACK",
+    "Config",
+    "DataConfig",
+    "EvaluateConfig",
+    "FileRecordings",
+    "LearnerConfig",
+    "ModelConfig",
+    "TableConnectome",
+    "TrainConfig",
+    "as_json",
+    "from_dict",
+    "override",
+    "read",
+    "to_dict",
+]

@@ -1,0 +1,96 @@
+"""Configurations as files and as assignments on a command line."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from connfit.config.sections import Config, from_dict, nearest, to_dict
+from connfit.errors import ConfigError
+
+
+def read(path: str | Path) -> Config:
+    """Read a TOML or JSON file; relative paths in it are relative to its folder.
+
+    Raises
+    ------
+    ConfigError
+        If the file is absent, not TOML or JSON, or has an unknown or wrong option.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such configuration file")
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid {'JSON' if path.suffix == '.json' else 'TOML'} ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must hold a table of options")
+    return anchor_paths(from_dict(values, source=path), path.parent)
+
+
+def override(config: Config, assignments: Iterable[str]) -> Config:
+    """Apply `section.key=value` assignments; values are JSON, or text where they are not.
+
+    Raises
+    ------
+    ConfigError
+        Names the assignment and the nearest option that exists.
+    """
+    values = to_dict(config)
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: write it as section.key=value, for example train.epochs=20")
+        *sections, last = key.strip().split(".")
+        place, is_open = values, False
+        for section in sections:
+            if is_open:
+                place.setdefault(section, {})
+            is_open |= section in _OPEN
+            if not isinstance(place.get(section), dict):
+                raise ConfigError(f"--set {assignment}: there is no section {section!r}{nearest(section, place)}")
+            place = place[section]
+        if last not in place and not is_open:
+            raise ConfigError(f"--set {assignment}: there is no option {last!r}{nearest(last, place)}")
+        try:
+            place[last] = json.loads(text)
+        except ValueError:
+            place[last] = text
+        config = from_dict(values, source=f"--set {assignment}")
+    return config
+
+
+_OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "options")
+"""Options whose keys are not known here: whoever reads them checks them."""
+
+
+def as_json(value: Any) -> str:
+    """A value in the form that `override` reads."""
+    return json.dumps(value)
+
+
+def anchor_paths(config: Config, folder: Path) -> Config:
+    """Make relative file names absolute, so that a run does not depend on where it was started."""
+
+    def absolute(name: str) -> str:
+        return str((folder / name).resolve())
+
+    data = config.data
+    if data.connectome is not None:
+        own = data.connectome
+        data = replace(data, connectome=replace(own, edges=absolute(own.edges), neurons=absolute(own.neurons)))
+    if data.recording_files is not None:
+        files = tuple(absolute(name) for name in data.recording_files.files)
+        data = replace(data, recording_files=replace(data.recording_files, files=files))
+    if data.saved is not None:
+        data = replace(data, saved=absolute(data.saved))
+    if data.sign_rule is not None and data.sign_rule.endswith(".csv"):
+        data = replace(data, sign_rule=absolute(data.sign_rule))
+    return replace(config, data=data)

@@ -1,0 +1,84 @@
+"""The model of a configuration before training: its wiring, its start, and what a regression for it found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from connfit._registry import read_options
+from connfit.config import ModelConfig
+from connfit.connectome import Connectome
+from connfit.errors import ConfigError
+from connfit.models import RateModel, Readout, start_magnitudes, tie_weights
+from connfit.models.base import Params
+from connfit.models.gains import SHARED
+from connfit.models.init.initial import begin
+from connfit.models.init.start import STARTS, Start, StartConditions
+from connfit.recordings.cohort import Cohort
+from connfit.training.recipe import StartOptions
+
+
+def untrained_model(
+    options: ModelConfig, seed: int, connectome: Connectome, cohort: Cohort, readout: Readout
+) -> tuple[RateModel, Params, dict[str, Any] | None]:
+    """The model, its parameters before training, and what a regression for them found."""
+    begun = StartOptions.of(options)
+    start = STARTS.find(begun.drive_start, "model.drive_start")
+    for other in STARTS.values():
+        for option in other.only_here if other is not start else ():
+            if getattr(options, option):
+                raise ConfigError(
+                    f"model.{option} = {getattr(options, option)!r} is of the start {other.name!r}, but "
+                    f"model.drive_start = {options.drive_start!r}: set one of the two to its default"
+                )
+    if cohort.substeps > 1:
+        for option, chosen in {"state_forcing": begun.state_forcing, "drive_start": start.single_steps}.items():
+            if chosen:
+                raise ConfigError(
+                    f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
+                    f"data.substeps = {cohort.substeps}: set one of the two to its default"
+                )
+    model = RateModel.from_connectome(
+        connectome,
+        readout,
+        step_s=cohort.step_s,
+        drive=options.drive,
+        nonlinearity=options.nonlinearity,
+        bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
+        state_forcing=begun.state_forcing,
+    )
+    given = StartConditions(
+        connectome=connectome,
+        readout=readout,
+        weights=begun.weights,
+        spectral_radius=options.spectral_radius,
+        weight_spread=options.weight_spread,
+        time_constant_s=begun.time_constant_frames / cohort.frame_rate,
+        hidden_time_constants_s=_seconds(options.hidden_time_constant_frames, cohort),
+        mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
+        seed=seed,
+        options=read_options(start.options, _options_of(start, begun, options), where="model.start_options"),
+    )
+    found = None if start.fit is None else start.fit(model, given, cohort.training_frames())
+    if options.strengths in SHARED:
+        if found is None:
+            radius = options.spectral_radius
+            magnitudes = start_magnitudes(model, connectome, begun.weights, spectral_radius=radius, seed=seed)
+        else:
+            magnitudes = found.magnitudes
+        model = tie_weights(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
+    params = begin(model, start.name, replace(given, fitted=found))
+    return model, params, None if found is None else found.facts(cohort.units)
+
+
+def _options_of(start: Start, begun: StartOptions, options: ModelConfig) -> dict[str, Any]:
+    """Options of a start: those that section `model` has, and the others from `model.start_options`."""
+    own = {name: getattr(begun, name) for name in start.options.__struct_fields__ if hasattr(begun, name)}
+    for name in own:
+        if name in options.start_options:
+            raise ConfigError(f"model.start_options.{name}: give it as model.{name}")
+    return {**own, **options.start_options}
+
+
+def _seconds(frames: tuple[float, float] | None, cohort: Cohort) -> tuple[float, float] | None:
+    return None if frames is None else (frames[0] / cohort.frame_rate, frames[1] / cohort.frame_rate)
