@@ -112,7 +112,7 @@ def smooth(
     return finish(recording, smoothed, "smooth", {"method": method, "sigma_s": width}, looks_ahead=True)
 
 
-STEPS.register(Step(name="smooth", label="running mean", apply=smooth, colours_noise=True))
+STEPS.register(Step(name="smooth", label="smoothing", apply=smooth, colours_noise=True))
 
 
 def _exponential(values: np.ndarray, tau_frames: float) -> np.ndarray:
