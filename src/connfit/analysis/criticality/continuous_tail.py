@@ -103,7 +103,7 @@ def continuous_tail(
     Examples
     --------
     >>> tail = continuous_tail(np.random.default_rng(0).pareto(1.5, 20_000) + 1, xmin=1.0)
-    >>> 2.45 < tail.exponent < 2.55
+    >>> bool(2.45 < tail.exponent < 2.55)
     True
     """
     ordered = np.sort(np.asarray(values, np.float64).ravel())[::-1]
