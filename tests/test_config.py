@@ -190,6 +190,7 @@ def test_options_are_overridden_by_their_path(assignments: list[str], expected: 
         ("train.epochs=three", r"--set train.epochs=three: train.epochs: Expected `int`, got `str`"),
         ("model.drive=denze", "must be one of .*'dense'"),
         ("=3", "no option ''"),
+        ('data.preprocess=[{step="scale"}]', "lists and tables are JSON here, and this is none"),
     ],
 )
 def test_wrong_overrides_are_named(assignment: str, message: str) -> None:
