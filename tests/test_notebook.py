@@ -268,6 +268,9 @@ def test_activity_has_named_axes(fit: cf.Fit) -> None:
         fit.predict("movie3")
     with pytest.raises(ConfigError, match="frames = 0"):
         fit.simulate(frames=0)
+    other = replace(movie, steps=(*movie.steps, {"step": "smooth"}))
+    with pytest.raises(ConfigError, match=r"'movie2' went through the steps .*'smooth'.*give the name"):
+        fit.predict(other)
 
 
 def test_fits_are_compared_on_the_frames_and_units_that_they_share(fit: cf.Fit) -> None:

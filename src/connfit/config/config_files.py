@@ -61,7 +61,12 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
             raise ConfigError(f"--set {assignment}: there is no option {last!r}{nearest(last, place)}")
         try:
             place[last] = json.loads(text)
-        except ValueError:
+        except ValueError as error:
+            if text.lstrip().startswith(("[", "{")):
+                raise ConfigError(
+                    f"--set {assignment}: lists and tables are JSON here, and this is none ({error}); for example "
+                    """'evaluate.horizons=[1, 5]' or 'data.preprocess=[{"step": "scale"}]', quoted for the shell"""
+                ) from error
             place[last] = text
         config = from_dict(values, source=f"--set {assignment}")
     return config

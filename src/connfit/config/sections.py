@@ -315,6 +315,8 @@ def _explain(message: str) -> str:
     elif "enum value" in text and where:
         *sections, last = re.sub(r"\[.*?\]", "", where).split(".")
         allowed = _literals(get_type_hints(_section_at(sections))[last])
+        given = re.search(r"enum value '(.*)'", text)
+        hint = _did_you_mean(given.group(1), allowed) if given else ""
         text = f"must be one of {', '.join(map(repr, allowed))}"
     return f"{where + ': ' if where else ''}{text}{hint}"
 

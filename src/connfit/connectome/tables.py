@@ -56,8 +56,11 @@ def connectome_from_tables(
         Columns of the neuron table. `None`: the column of that very name where there is one, else empty.
     connection_type
         Column of the edge table that says `chemical` or `electrical`. `None`: all are chemical.
-    sign_rule, unknown_transmitter
-        See `connfit.connectome.signs.assign_signs`.
+    sign_rule
+        Which sign a transmitter has: `"fly-paper"`, `"shiu"`, `"worm"`, a CSV file with the columns
+        `transmitter,sign`, or a mapping; see `connfit.connectome.signs.sign_table`.
+    unknown_transmitter
+        For neurons whose transmitter the rule does not cover: `"error"`, `"excitatory"`, `"inhibitory"`, `"drop"`.
     electrical
         `"include"`: electrical synapses become undirected, unsigned connections. A source may list
         each in one direction or, with the same count, in both. `"drop"`: they are left out and counted.

@@ -177,11 +177,17 @@ class Fit(Displayed):
         Raises
         ------
         ConfigError
-            If there is no such recording.
+            If there is no such recording, or if one that is given went through other preprocessing steps.
         """
-        if isinstance(which, Recording):
-            return which
         known = {one.name: one for one in (*self.cohort.recordings, *self.cohort.held_out)}
+        if isinstance(which, Recording):
+            done, steps = _step_names(which), [_step_names(one) for one in known.values()]
+            if done not in steps:
+                raise ConfigError(
+                    f"recording {which.name!r} went through the steps {done}, those of the fit through {steps[0]}: "
+                    f"give the name of one of the fit ({', '.join(known)}), or preprocess it in the same way"
+                )
+            return which
         return next(iter(known.values())) if which is None else known[one_of("recording", which, known)]
 
     def predict(self, recording: str | Recording | None = None) -> xr.DataArray:
@@ -261,3 +267,7 @@ class Fit(Displayed):
         from connfit.training.runs import save_fit
 
         return save_fit(self, out)
+
+
+def _step_names(recording: Recording) -> list[str]:
+    return [str(step.get("step")) for step in recording.steps]
