@@ -55,6 +55,10 @@ class DivergedError(ConnfitError):
         self.epoch = epoch
 
 
+LONG_LIST = 30
+"""Names beyond which a message gives the nearest alone."""
+
+
 def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
     """Return `value` if it is allowed; otherwise raise a ConfigError with the nearest valid name."""
     choices = tuple(allowed)
@@ -67,6 +71,8 @@ def unknown(name: str, value: str, allowed: Iterable[str]) -> ConfigError:
     """Return the error of a value that is not allowed, with the nearest that is."""
     choices = tuple(allowed)
     near = get_close_matches(str(value), choices, n=1)
+    if near and len(choices) > LONG_LIST:
+        return ConfigError(f"{name} is {value!r}, which there is not; did you mean {near[0]!r}?")
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ConfigError(f"{name} is {value!r}, but must be one of {', '.join(choices)}{hint}")
 
