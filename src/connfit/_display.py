@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from html import escape
 
 
-class Displayed:
+class Displayed(ABC):
     """Base of classes that say in a line what they are; they define `_display`."""
 
+    @abstractmethod
     def _display(self) -> tuple[str, Mapping[str, str]]:
         """Name of the object, and its facts by label."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         name, facts = self._display()

@@ -70,11 +70,16 @@ def one_of(name: str, value: str, allowed: Iterable[str]) -> str:
 def unknown(name: str, value: str, allowed: Iterable[str]) -> ConfigError:
     """Return the error of a value that is not allowed, with the nearest that is."""
     choices = tuple(allowed)
-    near = get_close_matches(str(value), choices, n=1)
-    if near and len(choices) > LONG_LIST:
-        return ConfigError(f"{name} is {value!r}, which there is not; did you mean {near[0]!r}?")
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(value, choices)
+    if hint and len(choices) > LONG_LIST:
+        return ConfigError(f"{name} is {value!r}, which there is not{hint}")
     return ConfigError(f"{name} is {value!r}, but must be one of {', '.join(choices)}{hint}")
+
+
+def did_you_mean(value: object, allowed: Iterable[object]) -> str:
+    """Return the end of a message that names the nearest of what is allowed; empty where nothing is near."""
+    near = get_close_matches(str(value), [str(choice) for choice in allowed], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def first_ten(items: Iterable[object]) -> str:

@@ -6,14 +6,13 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from connfit.errors import ConfigError
+from connfit.errors import ConfigError, did_you_mean
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 CountOrZero = Annotated[int, msgspec.Meta(ge=0)]
@@ -53,7 +52,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 where = f"{self._where()}{name}{at.strip('`').removeprefix('$')}"
                 allowed = _literals(hint) if "enum value" in text else ()
                 if allowed:
-                    text = f"must be one of {', '.join(map(repr, allowed))}{_did_you_mean(value, allowed)}"
+                    text = f"must be one of {', '.join(map(repr, allowed))}{did_you_mean(value, allowed)}"
                 raise ConfigError(f"{where} = {value!r}: {text}") from error
             bad = _not_finite(valid)
             if bad is not None:
@@ -99,11 +98,6 @@ def _not_finite(value: Any) -> float | None:
         return None if math.isfinite(value) else value
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
     return next((bad for bad in map(_not_finite, inside) if bad is not None), None)
-
-
-def _did_you_mean(value: Any, allowed: Iterable[Any]) -> str:
-    near = get_close_matches(str(value), [str(one) for one in allowed], n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 class TableConnectome(_Section, frozen=True):
@@ -299,8 +293,8 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 def nearest(name: str, among: Iterable[str]) -> str:
     """Say which of some names is meant by a wrong one, or what there is."""
-    near = get_close_matches(name, list(among), n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(among)}"
+    names = list(among)
+    return did_you_mean(name, names) or f"; there are {', '.join(names)}"
 
 
 def _explain(message: str) -> str:
@@ -316,7 +310,7 @@ def _explain(message: str) -> str:
         *sections, last = re.sub(r"\[.*?\]", "", where).split(".")
         allowed = _literals(get_type_hints(_section_at(sections))[last])
         given = re.search(r"enum value '(.*)'", text)
-        hint = _did_you_mean(given.group(1), allowed) if given else ""
+        hint = did_you_mean(given.group(1), allowed) if given else ""
         text = f"must be one of {', '.join(map(repr, allowed))}"
     return f"{where + ': ' if where else ''}{text}{hint}"
 

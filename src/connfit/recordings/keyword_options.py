@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from connfit.errors import ConfigError
+from connfit.errors import ConfigError, did_you_mean
 
 
 def option_names(function: Callable[..., Any], *, skip: int = 1) -> tuple[str, ...]:
@@ -35,8 +34,7 @@ def checked_options(
     names, parameters = option_names(function, skip=skip), inspect.signature(function).parameters
     for option in options:
         if option not in names:
-            near = get_close_matches(option, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(option, names)
             raise ConfigError(f"{what} has no option {option!r}; its options are {', '.join(names)}{hint}")
     absent = [name for name in names if parameters[name].default is inspect.Parameter.empty and name not in options]
     if absent:

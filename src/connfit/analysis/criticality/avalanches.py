@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int
 
 from connfit.analysis.criticality.events import EventCounts
 from connfit.analysis.record import Result
-from connfit.errors import ConfigError, DataError, first_ten
+from connfit.errors import ConfigError
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,25 +120,4 @@ def find_avalanches(
         floor=floor,
         active=float(active.mean()),
         frames_left_out=frames - bins * bin_frames,
-    )
-
-
-def pool_avalanches(parts: Sequence[Avalanches]) -> Avalanches:
-    """Avalanches of several recordings or stretches as one sample; bin widths must agree, floors need not."""
-    if not parts:
-        raise DataError("there are no avalanches to pool")
-    if len({one.bin_frames for one in parts}) > 1:
-        raise ConfigError(f"bin widths differ: {first_ten(one.bin_frames for one in parts)} frames")
-    offsets = np.cumsum([0, *(len(one.profile) for one in parts[:-1])])
-    bins = np.array([len(one.profile) for one in parts], np.float64)
-    return replace(
-        parts[0],
-        sizes=np.concatenate([one.sizes for one in parts]),
-        durations=np.concatenate([one.durations for one in parts]),
-        starts=np.concatenate([one.starts + start for one, start in zip(parts, offsets, strict=True)]),
-        profile=np.concatenate([one.profile for one in parts]),
-        cut=sum(one.cut for one in parts),
-        floor=float(np.mean([one.floor for one in parts])),
-        active=float(np.average([one.active for one in parts], weights=bins)),
-        frames_left_out=sum(one.frames_left_out for one in parts),
     )

@@ -64,12 +64,6 @@ class EventCounts(Result):
     grain: float | None = None
     surrogate: str | None = None
 
-    @property
-    def mean_interval(self) -> float:
-        """Mean number of frames from one event of the population to the next: a customary bin width."""
-        total = int(self.counts.sum())
-        return float(self.observed.sum() / total) if total else float("inf")
-
 
 def count_events(
     values: Shaped[np.ndarray, "T N"],
