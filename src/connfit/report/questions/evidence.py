@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from connfit.report.wording import joined_span, number
+from connfit.report.traced import HOW, Quote
+from connfit.report.traced import written as written_as
+from connfit.report.wording import joined_span
 
 Status = Literal["answered", "partly", "not answerable"]
 
-HOW: dict[str, Callable[[Sequence[Any]], float]] = {
-    "value": lambda given: given[0],
-    "cosine": lambda given: given[0],
-    "percent": lambda given: 100 * given[0],
-    "size": lambda given: abs(given[0]),
-    "sum": sum,
-    "difference": lambda given: given[0] - given[1],
-    "ratio": lambda given: given[0] / given[1],
-    "lowest": min,
-    "highest": max,
-    "count": lambda given: len(given[0]),
-    "mebibytes": lambda given: sum(given) / 2**20,
-}
-"""How a quoted number follows from the values under its keys."""
-
-
 _CUT = re.compile(r" and ([\d,]*\d) more\b")
 """How a list that is cut says how many names it leaves out."""
-
-
-@dataclass(frozen=True)
-class Quote:
-    """One number in a text.
-
-    Parameters
-    ----------
-    text
-        As it is written.
-    keys
-        Where its values are: file and JSON pointer (RFC 6901), as in `metrics.json#/parts/test/one_step/mse`.
-    how
-        What of `HOW` makes the number of the values; `"name"`: the text is a name or a label that has digits.
-    """
-
-    text: str
-    keys: tuple[str, ...]
-    how: str = "value"
 
 
 @dataclass(frozen=True)
@@ -140,12 +107,7 @@ def written(evidence: Evidence, keys: Sequence[str], how: str) -> str:
     for key, value in zip(keys, values, strict=True):
         if value is None or isinstance(value, str) or isinstance(value, (Mapping, list)) != (how == "count"):
             raise KeyError(f"{key} is {value!r}, no number")
-    made = HOW[how](values)
-    if how == "cosine":
-        return f"{made:.4f}".replace("-", "−")
-    if how == "percent":
-        return f"{made:.3g} %".replace("-", "−")
-    return f"{made:,}".replace("-", "−") if isinstance(made, int) else number(made)
+    return written_as(HOW[how](values), how)
 
 
 def full_key(key: str) -> str:

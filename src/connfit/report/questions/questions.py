@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from connfit._io import write_json
-from connfit.report.questions import answers_activity as activity
+from connfit.report.prose import write_prose
 from connfit.report.questions import answers_connectome as connectome
 from connfit.report.questions import answers_criticality as criticality
 from connfit.report.questions import answers_learning as learning
 from connfit.report.questions import answers_parameters as parameters
 from connfit.report.questions import answers_prediction as prediction
 from connfit.report.questions.evidence import Answer, Evidence
+from connfit.report.sections.limits import all_limits
 from connfit.report.sections.training_status import is_untrained
 
 
@@ -31,13 +32,20 @@ class Question:
     text
         The question.
     answer
-        Answers it from the files of a run.
+        Answers it from the files of a run; default: the template `questions/NAME.j2`.
     """
 
     name: str
     group: str
     text: str
-    answer: Callable[[Evidence], Answer]
+    answer: Callable[[Evidence], Answer] | None = None
+
+    def answer_from(self, documents: Mapping[str, Any]) -> Answer:
+        """Answer from the files of a run."""
+        if self.answer is not None:
+            return self.answer(Evidence(documents))
+        prose = write_prose(f"questions/{self.name}.j2", documents, limits=all_limits(documents))
+        return Answer(prose.settings["status"], prose.text, prose.settings.get("section", ""), prose.quotes)
 
 
 GENERATIVE = "Is it a good generative model?"
@@ -221,26 +229,23 @@ QUESTIONS: tuple[Question, ...] = (
         "unseen_perturbations",
         LEARNT,
         "Does a model fitted at rest predict responses to stimulation and silencing that it never saw?",
-        activity.unseen_perturbations,
     ),
     Question(
         "sustaining_neurons",
         LEARNT,
         "Which neurons and synapses sustain the activity, robustly over seeds?",
-        activity.sustaining_neurons,
     ),
     Question(
         "stated_limitations",
         LEARNT,
         "What are the limitations, stated by the report itself?",
-        activity.stated_limitations,
     ),
 )
 
 
 def answer_all(documents: Mapping[str, Any]) -> list[tuple[Question, Answer]]:
     """Answer every question from the JSON files of a run, given by their path in the run directory."""
-    answers = [(question, question.answer(Evidence(documents))) for question in QUESTIONS]
+    answers = [(question, question.answer_from(documents)) for question in QUESTIONS]
     if not is_untrained(documents["metrics.json"]):
         return answers
     note = "The model was not trained, so its parameters are those of the start."

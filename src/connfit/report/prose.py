@@ -1,0 +1,115 @@
+"""Texts of the report: Jinja templates over the typed results of a run, in which every number is traced to its key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jinja2
+
+from connfit.report import wording
+from connfit.report.traced import NAME, Quote, Traced, derived, known, untraced
+
+_CUT = re.compile(r" and ([\d,]*\d) more\b")
+"""How a list that is cut says how many names it leaves out."""
+
+
+@dataclass(frozen=True)
+class Prose:
+    """A text with where its numbers come from.
+
+    Parameters
+    ----------
+    paragraphs
+        Plain words; a blank line of the template separates two. Each number is one of `quotes`.
+    quotes
+        The numbers, and names that have digits.
+    settings
+        What the template set with `{% set NAME = ... %}`.
+    """
+
+    paragraphs: tuple[str, ...]
+    quotes: tuple[Quote, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        """All paragraphs as one."""
+        return " ".join(self.paragraphs)
+
+
+def write_prose(template: str, documents: Mapping[str, object], **given: object) -> Prose:
+    """Render a template of `report/templates`.
+
+    Parameters
+    ----------
+    template
+        Its file, as `"questions/unseen_frames.j2"`.
+    documents
+        Contents of the files of a run, typed or plain, by their path in the run directory. In templates
+        `metrics` is `metrics.json`, and `file("study/study.json")` any of them.
+    given
+        Further values by name; those that are not `Traced` must not be numbers of the run.
+    """
+    quotes: list[Quote] = []
+
+    def file(name: str) -> Traced:
+        return Traced(documents.get(name), (f"{name}#",), quotes)
+
+    def named(text: object, *of: Traced) -> str:
+        """A name or a label, recorded so that its digits are not taken for a number."""
+        words = " ".join(str(text).split())
+        quotes.append(Quote(words, tuple(key for value in of for key in value._keys), NAME))
+        return words
+
+    def span(low: Traced, high: Traced) -> str:
+        """A range between two values; once where both ends are written alike."""
+        ends = low.write(), high.write()
+        return wording.joined_span(*ends)
+
+    variables = {
+        "file": file, "metrics": file("metrics.json"), "documents": tuple(documents), "named": named, "span": span,
+        **given,
+    }  # fmt: skip
+    module = environment().get_template(template).make_module(variables)
+    paragraphs = tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", str(module)) if block.strip())
+    text = " ".join(paragraphs)
+    kept = [quote for quote in quotes if quote.text in text]
+    cut = [Quote(count, ("metrics.json#",), NAME) for count in _CUT.findall(text)]
+    settings = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    return Prose(paragraphs, (*dict.fromkeys(kept), *cut), settings)
+
+
+@cache
+def environment() -> jinja2.Environment:
+    """Return the environment of the templates: names that are not defined are errors, HTML is escaped in `.html.j2`."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("connfit.report"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=lambda name: bool(name) and ".html" in str(name),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value.write() if isinstance(value, Traced) else value,
+    )
+    for how in ("percent", "cosine", "size", "count"):
+        made.filters[how] = lambda value, how=how: derived(how, value)
+    for how in ("lowest", "highest", "sum", "mebibytes"):
+        made.filters[how] = lambda values, how=how: derived(how, *values)
+    made.filters |= {
+        "plain": untraced,
+        "known": lambda values: [value for value in values if known(value)],
+        "listed": _listed,
+        "pretty": lambda name: wording.pretty(str(name)),
+        "capital": wording.capital,
+        "plural": lambda count, many="s", single="": single if untraced(count) == 1 else many,
+    }
+    made.tests |= {"known": known, "match": lambda text, pattern: re.fullmatch(pattern, str(text)) is not None}
+    made.globals |= {"frames_ahead": wording.frames_ahead}
+    return made
+
+
+def _listed(names: Sequence[object]) -> str:
+    return wording.listed([name.write() if isinstance(name, Traced) else str(name) for name in names])
