@@ -1,4 +1,4 @@
-"""Measure how often intervals of the branching ratio cover it: the table of docs/methods.md.
+"""Measure how often intervals of the branching ratio cover it: the table of branching_coverage.md.
 
     python benchmarks/branching_coverage.py            # about an hour on one core
     python benchmarks/branching_coverage.py --quick    # the most telling cells, about 5 minutes

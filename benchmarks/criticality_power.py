@@ -1,4 +1,4 @@
-"""Measure false alarms and power of the verdict "consistent with criticality": the table of docs/methods.md.
+"""Measure false alarms and power of the verdict "consistent with criticality": the table of criticality_power.md.
 
     python benchmarks/criticality_power.py            # half an hour on one core
     python benchmarks/criticality_power.py --quick    # 2,000 frames, 3 draws of each kind: a minute
