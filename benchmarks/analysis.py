@@ -1,13 +1,13 @@
-"""Time and memory of the analyses of activity and of connections, at the adult fly's size.
+"""Measure time and memory of the analyses of activity and connections at the adult fly's size.
 
     python benchmarks/analysis.py                # 138,639 neurons, 2,000 frames: two minutes
     python benchmarks/analysis.py --scale 0.05   # a twentieth of the neurons
 
-One process, one JSON line. Activity is made first and is not measured: an autoregression of all neurons with common
-and private noise, in a file of single-precision numbers that is mapped into memory, as `connfit analyze` maps the
-rates that it simulates. Measured is what that command does with them: events at nine thresholds per neuron and three
-on the population, of the activity and of two surrogates, avalanches in three bins each with all their fits, branching
-ratios with intervals, and fluctuations; and beside it fluctuations of each neuron. The aim is 120 s and 4 GB.
+One process, one JSON line. The activity is made first, unmeasured: an autoregression of all neurons with common and
+private noise, in a memory-mapped file of float32, as `connfit analyze` maps the rates that it simulates. The benchmark
+measures what that command does with them: events at nine thresholds per neuron and three on the population, of the
+activity and of two surrogates; avalanches in three bins each with all their fits; branching ratios with intervals;
+fluctuations of the mean and of each neuron. The target is 120 s and 4 GB.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIMIT_SECONDS, LIMIT_BYTES = 120, 4_000_000_000
 
 
 def make(path: Path, neurons: int, frames: int) -> None:
-    """Activity of neurons with time constants around 10 frames that share a part of their noise."""
+    """Write activity of neurons with time constants around 10 frames that share a part of their noise."""
     import numpy as np
 
     rng = np.random.default_rng(0)

@@ -1,27 +1,26 @@
-"""Memory of training against the length of the recording: backpropagation through time and connfit's rules.
+"""Compare memory against the length of the recording: backpropagation through time and connfit's rules.
 
     python benchmarks/bptt_memory.py                   # a tenth of the adult fly's size
     python benchmarks/bptt_memory.py --scale 0.05 --steps 64 256 1024
     python benchmarks/bptt_memory.py --figure docs     # also draws docs/bptt_memory.svg and .png
 
-Each line is one process, one after the other: the gradient of all parameters for a recording of T steps, and the
-peak resident memory beyond that of the same process before its first step (imports, wiring and parameters).
+Each line is one process, one after the other: the gradient of all parameters for a recording of T steps, and the peak
+resident memory beyond that of the same process before its first step (imports, wiring and parameters).
 
 d-rtrl, hybrid
     connfit, windows of 16 steps: the gradient of every window is at hand when the window ends.
 bptt (connfit)
-    connfit's own window of T steps: it keeps the activity of neurons and units at every step, nothing per
-    connection.
+    connfit's own window of T steps: it keeps the activity of neurons and units at every step, nothing per connection.
 bptt (autodiff)
     `jax.grad` through a `lax.scan` of connfit's model and sparse products.
 bptt (plain JAX)
-    `jax.grad` through a `lax.scan` of the model as one would write it: the sparse product gathers rates and sums
-    by segments, of which autodiff keeps a number per connection and step.
+    `jax.grad` through a `lax.scan` of the model as one would write it: the sparse product gathers rates and sums by
+    segments, of which autodiff keeps a number per connection and step.
 
-The straight line through the two longest runs of a rule is drawn on to the fly's size and 2,000 frames. What a rule
-needs besides grows with the connections and has a part that does not (compilation); a run at a tenth
-of the size tells the two apart, to some 0.2 GB (a few per cent of small peaks, times ten; a larger --scale narrows
-it). That half of the figure is an extrapolation, dashed and labelled as such.
+The line through the two longest runs of a rule is extrapolated to the fly's size and 2,000 frames. A rule's remaining
+memory has a part that grows with the connections and one that does not (compilation); a run at a tenth of the size
+separates them, to some 0.2 GB (a few per cent of small peaks, times ten; a larger --scale narrows it). That half of
+the figure is dashed and labelled as an extrapolation.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ FRAMES = 2_000
 
 
 def run(brain_file: str, rule: str, steps: int) -> dict[str, Any]:
-    """Gradient of a recording of `steps` steps by one rule, and peak memory."""
+    """Compute the gradient of a recording of `steps` steps by one rule, and measure peak memory."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -121,7 +120,7 @@ def run(brain_file: str, rule: str, steps: int) -> dict[str, Any]:
 
 
 def training_bytes(line: dict[str, Any]) -> int:
-    """Peak memory beyond what was there before the first step."""
+    """Return the peak memory beyond what was there before the first step."""
     return line["peak_rss_bytes"] - line["before_bytes"]
 
 
@@ -157,7 +156,7 @@ def extrapolated(lines: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def draw(lines: list[dict[str, Any]], folder: Path) -> None:
-    """Memory against steps, measured on the left, at the fly's size on the right (extrapolated)."""
+    """Draw memory against steps: measured on the left, extrapolated to the fly's size on the right."""
     import numpy as np
 
     from connfit.report.figures.style import MODEL, QUIET, SPARE, look, new_figure, save_figure

@@ -1,14 +1,14 @@
-"""How often intervals of the branching ratio hold it: the table of docs/methods.md.
+"""Measure how often intervals of the branching ratio cover it: the table of branching_coverage.md.
 
     python benchmarks/branching_coverage.py            # about an hour on one core
     python benchmarks/branching_coverage.py --quick    # the most telling cells, about 5 minutes
 
-A line per cell: draws in which an interval was given, the share of them that hold m, the mean width, and the draws
-without an interval, in which the slope at lag 1 does not stand out. `branching`: Poisson offspring and Poisson drive,
-of which every event is observed with the probability `observed`; the mean activity is that of the whole process.
-`normal`, `heavy`, `skewed`: an autoregression whose noise does not grow with its level (Gaussian, Student's t of 3
-degrees, exponential), as of signals without a true zero; with `observed` below 1, seen through as much Gaussian noise
-as makes b = 0.5. Processes run for 10 time constants before the first frame that counts.
+A line per cell: draws with an interval, the share of them that cover m, the mean width, and the draws without an
+interval, in which the slope at lag 1 does not stand out. `branching`: Poisson offspring and Poisson drive, of which
+every event is observed with the probability `observed`; the mean activity is that of the whole process. `normal`,
+`heavy`, `skewed`: an autoregression whose noise does not grow with its level (Gaussian, Student's t of 3 degrees,
+exponential), as of signals without a true zero; with `observed` below 1, seen through as much Gaussian noise as makes
+b = 0.5. Processes run for 10 time constants before the first frame that counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Cell = tuple[str, float, float, int, float]
 
 
 def branching(m: float, mean: float, frames: int, observed: float, rng: np.random.Generator) -> np.ndarray:
-    """Events in each frame of a stationary branching process, or of a sample of it."""
+    """Draw events in each frame of a stationary branching process, or of a sample of it."""
     drive, now = mean * (1 - m), round(mean)
     burn_in = int(10 / (1 - m))
     out = np.empty(frames, np.int64)
@@ -40,7 +40,7 @@ def branching(m: float, mean: float, frames: int, observed: float, rng: np.rando
 
 
 def autoregression(kind: str, m: float, frames: int, observed: float, rng: np.random.Generator) -> np.ndarray:
-    """A signal whose noise does not grow with its level."""
+    """Draw a signal whose noise does not grow with its level."""
     burn_in = int(10 / (1 - m))
     size = burn_in + frames
     noise = {
@@ -56,7 +56,7 @@ def autoregression(kind: str, m: float, frames: int, observed: float, rng: np.ra
 
 
 def cells(quick: bool) -> Iterator[Cell]:
-    """Kind, m, mean activity, frames and observed share."""
+    """List kind, m, mean activity, frames and observed share."""
     if quick:
         yield from (("branching", 0.99, 2, 2000, 1.0), ("branching", 0.9, 2, 500, 1.0))
         yield from (("branching", 0.99, 20, 500, 1.0), ("normal", 0.9, 0, 500, 1.0))
@@ -68,7 +68,7 @@ def cells(quick: bool) -> Iterator[Cell]:
 
 
 def measure(cell: Cell, draws: int, repeats: int) -> str:
-    """A row of the table, in Markdown."""
+    """Return a row of the table, in Markdown."""
     kind, m, mean, frames, observed = cell
     held, widths, none, start = 0, [], 0, time.perf_counter()
     for seed in range(draws):

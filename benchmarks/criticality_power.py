@@ -1,14 +1,14 @@
-"""False alarms and power of the verdict "consistent with criticality": the table of docs/methods.md.
+"""Measure false alarms and power of the verdict "consistent with criticality": the table of criticality_power.md.
 
     python benchmarks/criticality_power.py            # half an hour on one core
     python benchmarks/criticality_power.py --quick    # 2,000 frames, 3 draws of each kind: a minute
 
-A line per kind of activity and length: draws that are called consistent with criticality, and what the others are
-called. `critical`: branching with m = 1 and 0.3 events per frame that begin by themselves, each event in a random unit;
-`nearly critical`: m = 0.999; `subcritical`: m = 0.98, 0.95 or 0.9 with a mean of 20 events; `counts`: events of the
-units as they are; `noise`: each unit shows its events in Gaussian noise of 0.3 deviations. `phase`: critical draws with
-noise, phases randomised alike in all units; `shuffle`: critical draws, each unit's frames shuffled; `poisson`:
-independent events; `network`: a linear network with spectral radius 0.98 and common noise.
+A line per kind of activity and length: draws called consistent with criticality, and what the others are called.
+`critical`: branching with m = 1 and 0.3 spontaneous events per frame, each event in a random unit; `nearly critical`:
+m = 0.999; `subcritical`: m = 0.98, 0.95 or 0.9 with a mean of 20 events; `counts`: events of the units as they are;
+`noise`: each unit shows its events in Gaussian noise of 0.3 standard deviations. `phase`: critical draws with noise,
+phases randomised alike in all units; `shuffle`: critical draws, each unit's frames shuffled; `poisson`: independent
+events; `network`: a linear network with spectral radius 0.98 and common noise.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ KINDS = (
 
 
 def events(m: float, drive: float, frames: int, units: int, rng: np.random.Generator) -> np.ndarray:
-    """Events of a branching process after 1,000 frames, each in a random unit."""
+    """Draw events of a branching process after 1,000 frames, each in a random unit."""
     share = rng.gamma(4, 1, units)
     share, now, out = share / share.sum(), 0, np.empty((frames, units))
     for t in range(-1000, frames):
@@ -50,12 +50,12 @@ def events(m: float, drive: float, frames: int, units: int, rng: np.random.Gener
 
 
 def noisy(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Values in Gaussian noise of 0.3 of their deviation."""
+    """Add Gaussian noise of 0.3 standard deviations."""
     return values + rng.normal(0, 0.3 * max(float(values.std()), 1e-3), values.shape)
 
 
 def draw(kind: str, frames: int, units: int, seed: int) -> np.ndarray:
-    """A recording [time, unit] of one of `KINDS`."""
+    """Draw a recording [time, unit] of one of `KINDS`."""
     rng = np.random.default_rng((seed, frames, units, sum(kind.encode())))
     if kind == "poisson":
         return rng.poisson(0.1, (frames, units)).astype(np.float64)

@@ -1,14 +1,14 @@
-"""Can a null connectome lose by tuning, or win by luck? Studies of SURROGATE brains in which the wiring cannot matter.
+"""Test whether a null connectome can lose by tuning or win by luck, on SURROGATE brains in which wiring cannot matter.
 
 ``python benchmarks/fair_nulls.py [--brains 10] [--kinds no-recurrence rewired]`` makes small brains and recordings, and
 fits and studies each as a user would (`connfit fit`, `connfit evaluate DIR --full`), every row with a recipe of its
-own. It counts the intervals of "real minus null" that leave zero out. In both kinds no wiring is better in truth
-than another, so 5 % of nominally 95 % intervals should:
+own. It counts the intervals of "real minus null" that exclude zero. In both kinds no wiring is better in truth than
+another, so 5 % of nominal 95 % intervals should:
 
 ``no-recurrence``
-    Neurons of the teacher do not influence each other at all: each follows a slow input that all share, and its own.
+    The teacher's neurons do not influence each other: each follows a slow input that all share, and its own.
 ``rewired``
-    The teacher has recurrent connections, but the wiring that is called real is a degree-preserving rewiring of them.
+    The teacher has recurrent connections, but the wiring called real is a degree-preserving rewiring of them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NULLS = ("shuffle_signs", "shuffle_counts", "rewire_degrees", "erdos_renyi")
 
 
 def make_brain(folder: Path, kind: str, seed: int) -> Path:
-    """Write tables, one recording and a configuration; the path of the configuration."""
+    """Write tables, one recording and a configuration; return the path of the configuration."""
     random = np.random.default_rng([seed, 7])
     names = np.array([f"n{k:03d}" for k in range(NEURONS)])
     excitatory = random.random(NEURONS) < 0.7
@@ -59,7 +59,7 @@ def make_brain(folder: Path, kind: str, seed: int) -> Path:
 
 
 def simulate(weights: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """[frame, neuron] leaky rates under slow input, a part of which all share, with noise of the measurement."""
+    """Simulate [frame, neuron] leaky rates under slow input, partly shared, with measurement noise."""
     mixing, keep = 0.3 * random.normal(size=(NEURONS, 2)), random.uniform(0.5, 0.9, NEURONS)
     shared, own, rates, frames = np.zeros(2), np.zeros(NEURONS), np.full(NEURONS, 1.0), []
     for _ in range(100 + FRAMES):
@@ -86,7 +86,7 @@ def rewire(pre: np.ndarray, post: np.ndarray, random: np.random.Generator) -> tu
 
 
 def study(config: Path, folder: Path, seeds: int) -> dict[str, dict[str, dict]]:
-    """Fit and study one brain: differences by row and horizon."""
+    """Fit and study one brain; return differences by row and horizon."""
     from connfit import config as configuration
     from connfit.evaluation.evaluate_run import evaluate_run
     from connfit.evaluation.study.run_study import StudyOptions, run_study

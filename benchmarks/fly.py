@@ -1,13 +1,13 @@
-"""Time and memory of fits of the adult fly's whole brain, each in a process of its own.
+"""Measure time and memory of fits of the adult fly's whole brain, each in a process of its own.
 
     connfit data make fly-surrogate                # once: about 5 minutes
     python benchmarks/fly.py                       # scale 1: about 10 minutes
     python benchmarks/fly.py --scale 0.05 --only one-fly long-recording
 
 Each line is one fit as `connfit fit` runs it, from the start of the process: seconds until the data are read and
-matched and the parameters have their start, and until their first change; ms per model step and fly after that; peak
-resident memory, checkpoints included, and what `connfit fit` said that it would be. A fit of one fly makes about 120
-windows, as passes of 500 frames or as one of 1,900. The benchmark fails if memory is off its estimate by more than
+matched and the parameters have their start, and until the first parameter update; ms per model step and fly after
+that; peak resident memory, checkpoints included, and the estimate that `connfit fit` gave. A fit of one fly makes about
+120 windows, as passes of 500 frames or as one of 1,900. The benchmark fails if memory is off its estimate by more than
 10 %, or grows by more than 2 % with the number of frames.
 """
 
@@ -54,8 +54,8 @@ def run(name: str, scale: float) -> dict[str, Any]:
         "validation": 0.04,
         **({"scale": scale} if options["dataset"] == "fly-surrogate" else {}),
     }
-    # What the dataset brings, as in `connfit fit`, then what is measured here. The start is named, not found: what is
-    # measured is the fit, and `recipe.py` measures the search.
+    # Dataset defaults, as in `connfit fit`, then what is measured here. The start is set, not searched: the benchmark
+    # measures the fit.
     config = configuration.override(
         configuration.from_dict({"data": data, "learner": options["learner"]}),
         [

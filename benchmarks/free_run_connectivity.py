@@ -1,19 +1,20 @@
-"""What holds down the functional connectivity of a fit's free runs: its dynamics, its noise, or the number of runs?
+"""Find what limits the functional connectivity of a fit's free runs: its dynamics, its noise, or the number of runs.
 
     python benchmarks/free_run_connectivity.py runs/fly
 
-About its mean a rate model is nearly linear: each recorded frame acts on the next `LAGS` predictions by a matrix each,
-found here by moving one unit at a time. With noise of a given covariance such an autoregression has a functional
-connectivity in the long run, without sampling error. Dynamics of the fit and of its start are combined with the
-covariance of either's one-step errors in each part. Errors on test frames are no noise that a fit could know: they say
-what perfect knowledge of the noise would be worth. Then the linear model itself is run freely, by sets of a few runs
-as long as the test part: how far the score depends on their number.
+Results and what follows from them: free_run_connectivity.md. About its mean a rate model is nearly linear: each
+recorded frame acts on the next `LAGS` predictions by a matrix each, found here by moving one unit at a time. Under
+noise of a given covariance such an autoregression has a long-run functional connectivity without sampling error. The
+dynamics of the fit and of its start are combined with the covariance of either's one-step errors in each part. Errors
+on test frames are no noise that a fit could know: they show what perfect knowledge of the noise would be worth. Then
+the linear model itself runs freely, in sets of a few runs as long as the test part: how far the score depends on their
+number.
 
 One JSON object per line; `fc_corr` is with the functional connectivity of the test part of the first recording, `line`
-that of the training part with it. All other animals of the SURROGATE have the same hidden teacher, so that the mean of
-their connectivities, over whole recordings, is nearer to what it has in the long run than any test part is:
-`fc_corr_others` is with it, and the line too, and that of the test part itself. `minus_line` is a 95 % interval of the
-difference to the line on the test part, over blocks of its frames.
+that of the training part with it. All other animals of the SURROGATE have the same hidden teacher, so the mean of their
+connectivities over whole recordings is nearer to the long run than any test part: `fc_corr_others` is with it, and so
+are its line and that of the test part itself. `minus_line` is a 95 % interval of the difference to the line on the test
+part, over blocks of its frames.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ STILL = 64
 
 
 def response(fit: Fit, params: Params, mean: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """[LAGS, P, P]: what half a standard deviation of unit j in a frame adds to unit i in the frames after it."""
+    """Return [LAGS, P, P]: what half a standard deviation of unit j in a frame adds to unit i in later frames."""
     model, p = fit.model, len(mean)
     at_mean = Shown.constant(mean.astype(np.float32), STILL)
     settled = rollout(model, params, State.at_rest(model), at_mean, readings)
@@ -61,7 +62,7 @@ def response(fit: Fit, params: Params, mean: np.ndarray, size: np.ndarray) -> np
 
 
 def in_the_long_run(by_lag: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Covariance of an autoregression."""
+    """Return the stationary covariance of an autoregression."""
     lags, p, _ = by_lag.shape
     step = np.eye(lags * p, k=-p)
     step[:p] = np.concatenate(list(by_lag), axis=1)
@@ -71,7 +72,7 @@ def in_the_long_run(by_lag: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def run_freely(by_lag: np.ndarray, errors: np.ndarray, runs: int, frames: int) -> np.ndarray:
-    """[runs, P, P] connectivity of runs of the autoregression, driven by errors drawn as those of free runs are."""
+    """Return [runs, P, P] connectivity of runs of the autoregression, driven by errors drawn as in free runs."""
     noise = draw_noise(errors, runs, frames, "test")
     past = [np.zeros((runs, errors.shape[1]))] * len(by_lag)
     z = np.empty_like(noise)
@@ -82,7 +83,7 @@ def run_freely(by_lag: np.ndarray, errors: np.ndarray, runs: int, frames: int) -
 
 
 def of_other_animals(run: Path, recording: Recording) -> np.ndarray:
-    """[P, P] mean over the other animals of the dataset, of those that have both units."""
+    """Return [P, P]: the mean over the other animals of the dataset that have both units."""
     data = msgspec.structs.replace(configuration.read(run / "config.json").data, recordings=("all",), held_out=())
     place = {unit: k for k, unit in enumerate(recording.units)}
     total, count = (np.zeros((len(place), len(place))) for _ in range(2))
@@ -109,6 +110,7 @@ def difference(one: np.ndarray, other: np.ndarray, test: np.ndarray) -> list[flo
 
 
 def main() -> None:
+    """Print one JSON object per line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a fit with state forcing to one recording")
     options = parser.parse_args()
@@ -150,7 +152,7 @@ def main() -> None:
 
 
 def errors_by_part(forecaster: ModelForecaster) -> dict[str, np.ndarray]:
-    """One-step errors of the first recording: on the training part those that free runs draw from."""
+    """Return one-step errors of the first recording: on the training part those that free runs draw from."""
     recording = forecaster.cohort.recordings[0]
     one_step = forecaster.one_step(recording)
     wrong = {part: (recording.values - one_step)[recording.require_parts()[part]] for part in PART_NAMES}

@@ -1,14 +1,14 @@
-"""How much of their skill baselines keep where values are missing.
+"""Measure how much of their skill baselines keep where values are missing.
+
+    python benchmarks/missing_values.py [--quick] [--dataset worm] [--baselines ar var_ridge]
 
 Entries of every recording are blanked: 2, 15 and 40 % at random, and 15 % in blocks of consecutive frames (of single
 units, and of whole frames). Each baseline is fitted to the recording with gaps and scored one step ahead on the test
-part: on the entries that are left, over persistence on the same entries, which is the last observed value there. The
-share is that skill over the skill on the recording without gaps, over persistence without gaps; both are means over the
-recordings. With gaps persistence is weaker too, so that a share can exceed 1; so the mean squared error on the entries
-that are left, over that of the same baseline without gaps on the same entries, stands beside it. A baseline that loses
-to persistence without gaps has no skill to keep: no share is given, and it must not become worse.
-
-    python benchmarks/missing_values.py [--quick] [--dataset worm] [--baselines ar var_ridge]
+part: on the remaining entries, over persistence on the same entries, which is the last observed value there. The share
+is that skill over the skill without gaps; both are means over the recordings. With gaps persistence is weaker too, so a
+share can exceed 1; the mean squared error on the remaining entries, over that of the same baseline without gaps on the
+same entries, stands beside it. A baseline that loses to persistence without gaps has no skill to keep: it gets no
+share, and must not become worse. Results: missing_values.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LINEAR = ("ar", "var_ridge", "var_around_ar", "reduced_rank", "lds")
 
 
 def blanked(recording: Recording, pattern: str, seed: int = 0) -> Recording:
-    """The recording with gaps that depend on the pattern and the seed alone."""
+    """Blank entries of a recording, depending on the pattern and the seed alone."""
     rng = np.random.default_rng(seed)
     frames, units = recording.values.shape
     share = float(pattern.split(" ")[0]) / 100
@@ -51,7 +51,7 @@ def blanked(recording: Recording, pattern: str, seed: int = 0) -> Recording:
 
 
 def errors(predicted: np.ndarray, recording: Recording, mask: np.ndarray) -> tuple[float, float]:
-    """Sums of squared errors of a prediction and of persistence over the entries of `mask` in the test part."""
+    """Sum squared errors of a prediction and of persistence over the entries of `mask` in the test part."""
     held = np.concatenate(
         [np.full((1, len(recording.units)), np.nan), hold_last(recording.values, recording.mask)[:-1]]
     )

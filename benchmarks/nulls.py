@@ -1,13 +1,12 @@
-"""Time and memory of making null connectomes, and how well the rewired ones are mixed.
+"""Measure time and memory of making null connectomes, and how well the rewired ones are mixed.
 
     python benchmarks/nulls.py                 # the adult fly's size: 138,639 neurons, 15,091,983 connections
     python benchmarks/nulls.py --scale 0.01    # a hundredth of it
     python benchmarks/nulls.py --brain FILE    # a connectome written by Connectome.save
 
-Each line is one null in a process of its own: seconds without opening the connectome, peak resident memory,
-and the share of the original connections that are still there (of rewired ones also half way: the same if
-they are mixed), beside about what chance would leave.
-Random wiring gets 78 random regions, as many as the fly has neuropils.
+Each line is one null in a process of its own: seconds without opening the connectome, peak resident memory, and the
+share of the original connections that remain (of rewired ones also half way: the same if they are mixed), beside
+about what chance would leave. Random wiring gets 78 random regions, as many as the fly has neuropils.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def run(brain_file: str, name: str, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Make every null that is asked for and print a JSON line for each."""
+    """Make every requested null and print a JSON line for each."""
     from connfit.connectome.nulls import NULLS
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

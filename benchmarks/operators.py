@@ -1,14 +1,13 @@
-"""Time the sparse operators, native against portable, on random wiring of the adult fly's size or on given wiring.
-
-Prints one JSON object per line and operator: milliseconds of one call within a compiled loop (best
-and median of several loops), and how many times slower the portable operators are.
+"""Time the sparse operators, native against portable, on random wiring of the fly's size or a given connectome.
 
     python benchmarks/operators.py            # N = 138,639, M = 15,091,983
     python benchmarks/operators.py --small    # a hundredth of it
     python benchmarks/operators.py --brain FILE --native-only                    # a connectome of Connectome.save
     python benchmarks/operators.py --brain FILE --order shuffled --native-only   # its neurons in random order
 
-What neuron order is worth shows in the last two: the same connections, near each other in memory or not.
+Prints one JSON object per line and operator: milliseconds per call within a compiled loop (best and median of several
+loops), and how many times slower the portable operators are. The last two lines show what neuron order is worth: the
+same connections, near each other in memory or not.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Step: TypeAlias = Callable[[Callable, Any, Any], Any]
 
 
 def random_pattern(n: int, m: int, seed: int = 0) -> ops.Pattern:
-    """Random wiring with log-normal numbers of inputs and outputs."""
+    """Draw random wiring with log-normal numbers of inputs and outputs."""
     rng = np.random.default_rng(seed)
     share = np.cumsum(rng.lognormal(size=n))
     indptr = np.concatenate([[0], np.round(share / share[-1] * m).astype(np.int64)])
@@ -46,7 +45,7 @@ def random_pattern(n: int, m: int, seed: int = 0) -> ops.Pattern:
 
 
 def pattern_of(path: Path, order: str) -> ops.Pattern:
-    """Wiring of a connectome file, its neurons as stored, by id, or shuffled."""
+    """Return the wiring of a connectome file, its neurons as stored, by id, or shuffled."""
     from connfit.connectome import Connectome
 
     brain = Connectome.load(path)
@@ -61,7 +60,7 @@ def pattern_of(path: Path, order: str) -> ops.Pattern:
 
 
 def cases(pattern: ops.Pattern) -> Iterator[tuple[str, dict, Step, Any, Any]]:
-    """Name, settings, one step of a loop, what stays the same in it, and its state at the start."""
+    """Yield name, settings, one step of a loop, what stays the same in it, and its state at the start."""
     keys = iter(jax.random.split(jax.random.key(0), 64))
     n, m = pattern.rows, pattern.nnz
 
@@ -96,7 +95,7 @@ def cases(pattern: ops.Pattern) -> Iterator[tuple[str, dict, Step, Any, Any]]:
 def times(
     name: str, implementation: str, step: Step, pattern: ops.Pattern, fixed: Any, state: Any, repeats: int
 ) -> list:
-    """Milliseconds per call, `repeats` times, of LOOP calls in a compiled loop as in training."""
+    """Time calls within a compiled loop of LOOP, as in training: milliseconds per call, `repeats` times."""
     operator = getattr(ops, name)
 
     @partial(jax.jit, donate_argnums=2)
@@ -114,6 +113,7 @@ def times(
 
 
 def main() -> None:
+    """Print one JSON object per line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a hundredth of the connections")
     parser.add_argument("--repeats", type=int, default=5, help="timed loops of each native operator")

@@ -1,4 +1,4 @@
-"""Side by side with braintrace: D-RTRL on the same wiring and recording, in processes of their own.
+"""Compare with braintrace: D-RTRL on the same wiring and recording, in processes of their own.
 
     pip install "connfit[bench]"
     python benchmarks/peer.py                      # 5 %, 20 % and all of the fly surrogate
@@ -6,20 +6,20 @@
     python benchmarks/peer.py --scale 0.05         # a twentieth of it: about a minute
     python benchmarks/peer.py --brain FILE         # a connectome written by Connectome.save
 
-The fly surrogate is made first where it is not here; without the fly's real connections the wiring is random, and
-each line says so.
+The fly surrogate is made first if it is missing; without the fly's real connections the wiring is random, and each line
+says so.
 
-First both compute the gradient of the same window of a small network, all four groups of
-parameters; the benchmark stops if they differ. Then each line is one process: ms per model step after the first
-window, seconds from the start of the process to the end of the first window, and peak resident memory.
+First both compute the gradient of the same window of a small network, all four groups of parameters; the benchmark
+stops if they differ. Then each line is one process: ms per model step after the first window, seconds from the start of
+the process to the end of the first window, and peak resident memory.
 
-What differs between the two, and in whose favour it is:
+What differs between the two, and in whose favour:
 
 - braintrace returns the gradient summed over a window of 16 steps and stops there. connfit goes on with clipping,
-  Adam over all parameters and projection, all of which is inside its time and its memory.
+  Adam over all parameters and projection, all inside its time and its memory.
 - braintrace updates the traces of all connections at every step, as its D-RTRL is formulated; connfit once per
   window, which gives the same gradient (this is what is compared first).
-- connfit's time per step holds half a second that a fit spends once after its first window, divided by all steps.
+- connfit's time per step includes half a second that a fit spends once after its first window, divided by all steps.
 - braintrace may work for any model that it can trace. connfit knows the derivatives of this one.
 - braintrace's sparse products are brainevent's, by numba where that is installed (the extra `bench` does) or with
   `--backend`; connfit's are C++ ("native") or plain XLA ("portable").
@@ -141,12 +141,12 @@ class Braintrace:
         self._ready = jax.block_until_ready
 
     def gradient(self, inputs: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """Gradient of the next window, by group, waited for."""
+        """Compute the gradient of the next window, by group, and wait for it."""
         return {path[0]: value for path, value in self._ready(self._run(inputs, targets)).items()}
 
 
 def compare_gradients(backend: str | None) -> dict[str, Any]:
-    """Largest relative difference of each group's gradient over two windows of a small network."""
+    """Return the largest relative difference of each group's gradient over two windows of a small network."""
     import jax.numpy as jnp
     import pandas as pd
     import scipy.sparse as sp
@@ -184,7 +184,7 @@ def compare_gradients(backend: str | None) -> dict[str, Any]:
 
 
 def run_braintrace(brain_file: str, backend: str | None, steps: int) -> dict[str, Any]:
-    """Gradients of a recording, window by window, and measure; nothing of connfit is imported."""
+    """Compute gradients of a recording, window by window, and measure; nothing of connfit is imported."""
     import h5py
 
     with h5py.File(brain_file) as file:
@@ -215,20 +215,20 @@ def run_braintrace(brain_file: str, backend: str | None, steps: int) -> dict[str
 
 
 def _peak_rss_bytes() -> int:
-    """Highest resident memory of this process so far (Linux)."""
+    """Return the highest resident memory of this process so far (Linux)."""
     status = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 
 def run_connfit(brain_file: str, implementation: str, steps: int) -> dict[str, Any]:
-    """The same wiring through whole training steps of connfit, D-RTRL and Adam."""
+    """Run the same wiring through whole training steps of connfit, D-RTRL and Adam."""
     from training import run
 
     return {**run(brain_file, implementation, "neuron", min(steps, 1024), steps), "optimiser": "adam"}
 
 
 def in_process(*arguments: object) -> dict[str, Any]:
-    """What this script prints when it is called with `--run` in a process of its own."""
+    """Return what this script prints when called with `--run` in a process of its own."""
     environment = {**(with_huge_pages(os.environ) or os.environ), "CONNFIT_BENCH_BEGAN": str(time.time())}
     command = [sys.executable, __file__, "--run", *map(str, arguments)]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
@@ -236,7 +236,7 @@ def in_process(*arguments: object) -> dict[str, Any]:
 
 
 def surrogate_file(scale: float) -> Path | None:
-    """The fly surrogate's wiring, made first where it is not here; None without the fly's real connections."""
+    """Return the fly surrogate's wiring, made first if missing; None without the fly's real connections."""
     from connfit.datasets.synthetic.fly.fly_surrogate import make_fly_surrogate
     from connfit.errors import NotAvailableError
 

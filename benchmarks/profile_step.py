@@ -1,4 +1,4 @@
-"""Where a whole-brain training step goes, piece by piece, and how far each piece is from the memory's bandwidth.
+"""Profile a whole-brain training step piece by piece against the memory's bandwidth.
 
     python benchmarks/profile_step.py --brain FILE                    # a connectome of Connectome.save
     python benchmarks/profile_step.py --brain FILE --order shuffled   # its neurons in random order
@@ -7,7 +7,8 @@
 Prints one JSON object per line. First the bandwidth of this machine: bytes that a compiled sum of two long arrays reads
 and writes per second. Then each piece by itself: milliseconds per call (best of several), its share of one model step
 of D-RTRL and of the hybrid rule with Adam and a dense drive, and its floor: the fewest bytes that it has to move
-through memory, divided by the bandwidth. Last the whole step, and what no piece explains.
+through memory, divided by the bandwidth. Last the whole step, and what no piece explains. profile_step.md lists what
+was tried to make the step faster.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Piece(NamedTuple):
 
 
 def bandwidth(repeats: int) -> float:
-    """Bytes per second of `z = x + y` on arrays of 256 MB, both cores at work."""
+    """Measure bytes per second of `z = x + y` on arrays of 256 MB, both cores at work."""
     import jax
     import jax.numpy as jnp
 
@@ -52,7 +53,7 @@ def bandwidth(repeats: int) -> float:
 
 
 def best(function: Callable[..., Any], operands: tuple[Any, ...], donated: tuple[int, ...], repeats: int) -> float:
-    """Seconds of the fastest call. Donated operands are replaced by the first results, which take their memory."""
+    """Time the fastest call. Donated operands are replaced by the first results, which take their memory."""
     import jax
 
     operands = tuple(operands)
@@ -70,7 +71,7 @@ def best(function: Callable[..., Any], operands: tuple[Any, ...], donated: tuple
 
 
 def pieces(pattern: Any) -> list[Piece]:
-    """The parts of a step for this wiring."""
+    """List the parts of a step for this wiring."""
     import jax
     import jax.numpy as jnp
 
@@ -131,7 +132,7 @@ def pieces(pattern: Any) -> list[Piece]:
 
 
 def whole_step(pattern: Any, credit: str, windows: int) -> float:
-    """Seconds of one model step of the compiled training step on random numbers."""
+    """Time one model step of the compiled training step on random numbers."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -188,6 +189,7 @@ def whole_step(pattern: Any, credit: str, windows: int) -> float:
 
 
 def main() -> None:
+    """Print one JSON object per line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--brain", type=Path, help="a connectome file, in place of random wiring")
     parser.add_argument("--order", choices=("stored", "id", "shuffled"), default="stored", help="of its neurons")

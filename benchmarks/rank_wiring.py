@@ -1,12 +1,12 @@
-"""Can a fit tell the real wiring from null connectomes, if every neuron is recorded? A teacher whose wiring is known.
+"""Test whether a fit ranks the real wiring above null connectomes when every neuron of a known teacher is recorded.
 
     python benchmarks/rank_wiring.py                 # 500 neurons, 1,000 frames, 3 seeds: some minutes
     python benchmarks/rank_wiring.py --strengths free --frames 4000
 
-Recordings of regions cannot show what averages out within a region (benchmarks/region_coupling.py). Here nothing
-averages: students of `connfit recover` are given all neurons of a teacher (SURROGATE) and either the true wiring or a
-null connectome, and are trained alike. With one gain per neuron the synapse counts stay a student's only knowledge of
-how strong its connections are to each other; with free strengths they are just a start.
+Recordings of regions cannot show what averages out within a region (region_coupling.py). Here nothing averages:
+students of `connfit recover` are given all neurons of a teacher (SURROGATE) and either the true wiring or a null
+connectome, and are trained alike. With one gain per neuron the synapse counts remain a student's only knowledge of
+its relative weights; with free weights they are only a start.
 
 One JSON object per line: skill over persistence on 600 test frames, and the true wiring's minus the null's with a 95 %
 interval from a paired bootstrap over blocks of time and seeds (`connfit.evaluation.intervals.paired_difference`).
@@ -31,7 +31,7 @@ TEST_FRAMES, SETTLE_FRAMES = 600, 50
 
 
 def errors_of(teacher: KnownTeacher, wired: Connectome, frames: int, strengths: str, updates: int) -> PredictionErrors:
-    """Fit a student that believes in a wiring; its errors one frame ahead, over all neurons that it predicts."""
+    """Fit a student that believes in a wiring; return its errors one frame ahead over all predicted neurons."""
     rates = teacher.play(frames + VALIDATION_FRAMES + TEST_FRAMES, process_noise=0.3)
     learned, test = rates[: frames + VALIDATION_FRAMES], rates[frames + VALIDATION_FRAMES :]
     recorded = np.ones(teacher.connectome.n, bool)
@@ -52,6 +52,7 @@ def errors_of(teacher: KnownTeacher, wired: Connectome, frames: int, strengths: 
 
 
 def main() -> None:
+    """Print one JSON object per line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--neurons", type=int, default=500)
     parser.add_argument("--frames", type=int, default=1000)

@@ -1,15 +1,15 @@
-"""Can held-out functional connectivity be predicted better than by copying it? Regressions between regions, no fit.
+"""Test whether regressions between regions predict held-out functional connectivity better than copying it; no fit.
 
     python benchmarks/region_connectivity.py              # the fly surrogate at scale 1, nine flies by themselves
     python benchmarks/region_connectivity.py --scale 0.05
 
-Of each fly, 500 frames are for training. A vector autoregression of one frame is drawn by a ridge towards zero, or
-towards the coupling C W E of a wiring, with a number of its own per region and one factor each for excitation and
-inhibition (benchmarks/region_coupling.py). Its stationary covariance, driven by noise with the covariance of its
-training residuals, gives a functional connectivity without sampling error, which is compared with that of 1,200 test
-frames. The line to pass is the correlation between the connectivities of the training and the test frames themselves.
+500 frames of each fly are for training. A ridge shrinks a vector autoregression of one frame to zero, or to the
+coupling C W E of a wiring, with a number of its own per region and one factor each for excitation and inhibition
+(region_coupling.py). Its stationary covariance, driven by noise with the covariance of its training residuals, gives a
+functional connectivity without sampling error, which is compared with that of 1,200 test frames. The line to pass is
+the correlation between the connectivities of the training and the test frames themselves.
 
-One JSON object per line: mean over flies. Nothing is chosen here; the line says all ridges.
+One JSON object per line: mean over flies, for all ridges; nothing is chosen here. Results: free_run_connectivity.md.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ LARGEST = 0.999
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Correlation of the upper triangles of two connectivities."""
+    """Correlate the upper triangles of two connectivities."""
     upper = np.triu_indices(len(one), 1)
     return float(np.corrcoef(one[upper], other[upper])[0, 1])
 
 
 def stationary(step: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Correlations of an autoregression in the long run."""
+    """Return the long-run correlations of an autoregression."""
     step = step * min(1, LARGEST / np.abs(np.linalg.eigvals(step)).max())
     return correlations(solve_discrete_lyapunov(step, np.cov(residuals.T, bias=True)))
 
 
 def correlations(covariance: np.ndarray) -> np.ndarray:
-    """Functional connectivity of a covariance."""
+    """Return the functional connectivity of a covariance."""
     size = np.sqrt(np.diag(covariance))
     return covariance / np.outer(size, size)
 
 
 def prior_of(coupling: list[np.ndarray], z: np.ndarray) -> np.ndarray:
-    """A number of its own per region and a factor per class of connections, all ≥ 0, by least squares."""
+    """Fit a number per region and a factor per class of connections, all ≥ 0, by least squares."""
     x, y, p = z[:-1], z[1:], z.shape[1]
     brought = np.stack([x @ g.T for g in coupling], axis=-1)
     own = np.diag((x**2).sum(axis=0))
@@ -62,6 +62,7 @@ def prior_of(coupling: list[np.ndarray], z: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
+    """Print one JSON object per line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--flies", type=int, default=9)

@@ -1,20 +1,20 @@
-"""What of a wiring can be seen in recordings of regions: regression on its coupling between them, without any fit.
+"""Regress region recordings on a wiring's coupling between regions, without any fit: what of a wiring can they show?
 
     python benchmarks/region_coupling.py                  # the fly surrogate at scale 0.05, all 18 flies
     python benchmarks/region_coupling.py --flies 3
     python benchmarks/region_coupling.py --own 1 --delay 1  # one own frame, and coupling that is a frame late
 
 A model of neurons that is read out and driven by region couples region l to region k by G = C W E: W the wiring, C the
-read-out, E the drive that makes the neurons of a region show its activity. So before anything is fitted one can ask how
-well G of a wiring predicts: each region's activity h frames ahead is regressed on its own last two frames (two numbers
-per region; `--own 1`: one) and on G u of the same two frames (`--delay 0` or `1`: of the last or the one before it), of
-excitatory and inhibitory connections apart. Fitted on the training parts of all flies, scored as skill over persistence
-on their validation parts; test parts are not read.
+read-out, E the drive that makes the neurons of a region show its activity. So before any fit one can ask how well the G
+of a wiring predicts: each region's activity h frames ahead is regressed on its own last two frames (two numbers per
+region; `--own 1`: one) and on G u of the same two frames (`--delay 0` or `1`: of the last or the one before it), of
+excitatory and inhibitory connections separately. Fitted on the training parts of all flies, scored as skill over
+persistence on their validation parts; test parts are not read.
 
-Rows: no coupling; the real wiring; the same with the hidden teacher's own strengths; null connectomes; and all regions
-on all regions, a vector autoregression of two frames, which is the best that any coupling could do here. Where a null
-predicts as well as the teacher's own strengths, recordings of regions hardly tell it from the real wiring: what it
-shuffles averages out.
+Rows: no coupling; the real wiring; the same with the hidden teacher's own weights; null connectomes; and all regions on
+all regions, a vector autoregression of two frames, the best that any coupling could do here. Where a null predicts as
+well as the teacher's own weights, recordings of regions hardly distinguish it from the real wiring: what it shuffles
+averages out.
 
 One JSON object per line.
 """
@@ -66,7 +66,7 @@ class Moments(NamedTuple):
 
 
 def standardised(recordings: Sequence[Recording], units: Sequence[str], part: str) -> list[np.ndarray]:
-    """[T, P] of each fly, by mean and standard deviation of its training part; NaN for units that it lacks."""
+    """Standardise [T, P] of each fly by its training part; NaN for units that it lacks."""
     found = []
     for recording in recordings:
         columns = [units.index(unit) for unit in recording.units]
@@ -78,7 +78,7 @@ def standardised(recordings: Sequence[Recording], units: Sequence[str], part: st
 
 
 def moments(flies: Sequence[np.ndarray], ahead: int) -> Moments:
-    """Sums over all flies; a unit that a fly lacks counts as 0 among its regressors."""
+    """Sum over all flies; a unit that a fly lacks counts as 0 among its regressors."""
     p = flies[0].shape[1]
     inputs, products = np.zeros((p, 2 * p, 2 * p)), np.zeros((p, 2 * p))
     square, change = np.zeros(p), np.zeros(p)
@@ -93,7 +93,7 @@ def moments(flies: Sequence[np.ndarray], ahead: int) -> Moments:
 
 
 def couplings(brain: Connectome, readout: sp.csr_array, drive: sp.csr_array, weights: np.ndarray) -> list[np.ndarray]:
-    """G [P, P] of excitatory and of inhibitory connections."""
+    """Return G [P, P] of excitatory and of inhibitory connections."""
     found = []
     for sign in (1, -1):
         signed = weights * (brain.connection_signs == sign) * sign
@@ -105,7 +105,7 @@ def couplings(brain: Connectome, readout: sp.csr_array, drive: sp.csr_array, wei
 def skill(
     train: Moments, test: Moments, coupling: Sequence[np.ndarray], own: int = 2, delays: Sequence[int] = (0, 1)
 ) -> float:
-    """Skill over persistence of own frames and of coupled input, whose factors all units share."""
+    """Return the skill over persistence of own frames and of coupled input, whose factors all units share."""
     p, shared = len(train.square), len(delays) * len(coupling)
     designs = np.zeros((p, 2 * p, own * p + shared))
     for k in range(p):
@@ -119,7 +119,7 @@ def skill(
 
 
 def full_skill(train: Moments, test: Moments) -> float:
-    """The same of all units on all units."""
+    """Return the same of all units on all units."""
     ridge = RIDGE * np.eye(train.inputs.shape[1])
     return _skill(test, np.linalg.solve(train.inputs + ridge, train.products[:, :, None])[:, :, 0])
 
@@ -140,14 +140,14 @@ class Fly(NamedTuple):
     drive: sp.csr_array
 
     def counted(self, wired: Connectome) -> list[np.ndarray]:
-        """Coupling of a wiring whose strengths follow from synapse counts."""
+        """Return the coupling of a wiring whose weights follow from synapse counts."""
         received = np.bincount(wired.posts, wired.counts, wired.n)
         weights = wired.counts / (received[wired.posts] + HALF_INPUT)
         return couplings(wired, self.readout, self.drive, weights)
 
 
 def load_fly(scale: float, flies: int, **parts: float) -> Fly:
-    """The first flies of the surrogate, preprocessed as for a fit."""
+    """Load the first flies of the surrogate, preprocessed as for a fit."""
     names = tuple(str(k) for k in range(1, flies + 1))
     steps = tuple(dict(step) for step in get_dataset("fly-surrogate").preprocess)
     config = DataConfig(dataset="fly-surrogate", scale=scale, recordings=names, preprocess=steps, **parts)
@@ -158,6 +158,7 @@ def load_fly(scale: float, flies: int, **parts: float) -> Fly:
 
 
 def main() -> None:
+    """Print one JSON object per line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=0.05)
     parser.add_argument("--flies", type=int, default=18)

@@ -1,12 +1,11 @@
-"""Time and memory of whole training steps on a random brain: native against portable, short against long recordings.
+"""Measure time and memory of training steps on a random brain: native against portable, short against long recordings.
 
     python benchmarks/training.py                 # the adult fly's size: 138,639 neurons, 15,091,983 connections
     python benchmarks/training.py --scale 0.01    # a hundredth of it
 
-Each line is one run in a process of its own, always of the same number of steps: ms per model step
-after the first window, seconds from the start of the process to the end of the first window, and peak
-resident memory. Credit "neuron" is D-RTRL, "network" the hybrid rule. The recording and
-the wiring are random numbers; nothing is fitted that means anything.
+Each line is one run in a process of its own, always of the same number of steps: ms per model step after the first
+window, seconds from the start of the process to the end of the first window, and peak resident memory. Credit
+"neuron" is D-RTRL, "network" the hybrid rule. Recording and wiring are random numbers; the fit means nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ TOLERANCE = 0.02
 
 
 def write_brain(path: Path, neurons: int, connections: int) -> None:
-    """Random wiring with log-normal in-degrees, as a connectome file."""
+    """Write random wiring with log-normal in-degrees as a connectome file."""
     import numpy as np
     import pandas as pd
 
