@@ -39,6 +39,10 @@ class NotAvailableError(ConnfitError):
     """A dataset, an optional package or a compiled kernel that was asked for is not here."""
 
 
+class BusyError(ConnfitError):
+    """Another process writes to the same folder."""
+
+
 class DivergedError(ConnfitError):
     """The loss or the parameters stopped being finite during a fit.
 
