@@ -250,3 +250,35 @@ def test_replacing_an_option_is_checked_and_numbers_of_numpy_are_plain() -> None
     made = EvaluateConfig(horizons=[1, 2], free_run_runs=np.int64(3))  # type: ignore[arg-type]
     assert made.horizons == (1, 2) and type(made.free_run_runs) is int
     assert made == EvaluateConfig(horizons=(1, 2), free_run_runs=3)
+
+
+@pytest.mark.parametrize("name", ["~/a.npz", "$HOME/a.npz", "${HOME}/a.npz"])
+def test_paths_may_have_a_home_and_variables(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert configuration.FileRecordings(files=(name,)).files == ("/home/somebody/a.npz",)
+    assert configuration.TableConnectome(edges=name, neurons=name).edges == "/home/somebody/a.npz"
+
+
+@pytest.mark.parametrize("name", ["a\0b.npz", "x" * 5000, "/" + "y" * 300, "~nobody-of-this-name/x"])
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError):
+        configuration.FileRecordings(files=(name,))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, True, 1.5])
+def test_a_seed_is_a_whole_number_from_0(seed: object) -> None:
+    with pytest.raises(ConfigError, match="seed"):
+        configuration.from_dict({"seed": seed, "data": {"dataset": "demo"}})
+
+
+@pytest.mark.parametrize("suffix", ["toml", "json"])
+def test_a_deeply_nested_file_is_one_line(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"deep.{suffix}"
+    nested = "[" * 10_000 + "]" * 10_000
+    path.write_text(f"a = {nested}" if suffix == "toml" else f'{{"a": {nested}}}')
+    with pytest.raises(ConfigError, match="too deep"):
+        configuration.read(path)
+
+
+def test_a_quoted_cell_of_many_letters_is_cut() -> None:
+    assert len(str(ConfigError("A" * 70_000 + "\nB"))) < 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from html import escape
@@ -22,3 +23,25 @@ class Displayed(ABC):
         name, facts = self._display()
         rows = "".join(f"<tr><th>{escape(label)}</th><td>{escape(fact)}</td></tr>" for label, fact in facts.items())
         return f"<table><caption>{escape(name)}</caption><tbody>{rows}</tbody></table>"
+
+
+def visible(text: str) -> str:
+    r"""Return a name as it can be shown: control characters, bidirectional marks and halves of pairs as escapes.
+
+    They would move a terminal's cursor, turn a line around or end the writing of a file.
+
+    Examples
+    --------
+    >>> print(visible("\x1b[31mAVA"))
+    \x1b[31mAVA
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escape(letter) if unicodedata.category(letter) in _HIDDEN else letter for letter in text)
+
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")

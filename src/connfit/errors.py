@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
 
 class ConnfitError(Exception):
-    """A mistake in a user's input: shown as one line by the command line, never as a traceback."""
+    """A mistake in a user's input: shown as one line by the command line, never as a traceback.
+
+    What a file holds is quoted in it: line breaks become spaces, and a word of hundreds of letters is cut.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(_LONG_WORD.sub(_cut, " ".join(problem.splitlines())))
+
+
+_LONG_WORD = re.compile(r"\S{300,}")
+
+
+def _cut(word: re.Match[str]) -> str:
+    return f"{word[0][:120]}... ({len(word[0]):,} letters)"
 
 
 class DataError(ConnfitError):
@@ -37,6 +51,10 @@ class ConfigError(ConnfitError):
 
 class NotAvailableError(ConnfitError):
     """A dataset, an optional package or a compiled kernel that was asked for is not here."""
+
+
+class BusyError(ConnfitError):
+    """Another process writes to the same folder."""
 
 
 class DivergedError(ConnfitError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -15,7 +18,7 @@ from connfit.cli.gradcheck_command import gradcheck
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
-from connfit.cli.terminal import EXIT_MISTAKE, err_console, out_console
+from connfit.cli.terminal import EXIT_MISTAKE, out_console, refuse, system_error
 from connfit.errors import ConnfitError
 
 app = typer.Typer(
@@ -31,11 +34,25 @@ app.add_typer(data_app, name="data")
 
 def main() -> None:
     """Entry point: one line instead of a traceback for a user's mistake."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A letter that the terminal's encoding lacks is no reason to end a run.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except ConnfitError as error:
-        err_console.print(f"connfit: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough, as in `connfit ... | head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_MISTAKE) from None
+    except ConnfitError as error:
+        refuse(str(error))
+    except (OSError, MemoryError, ImportError) as error:
+        refuse(system_error(error))
+    except RuntimeError as error:
+        # XLA has no class of its own for what it cannot allocate.
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        refuse(system_error(MemoryError()))
 
 
 def _version(wanted: bool) -> None:

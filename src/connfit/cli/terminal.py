@@ -2,25 +2,91 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from connfit import config as configuration
+from connfit._display import visible
 
 if TYPE_CHECKING:
     from connfit.evaluation.study.runner import StudyProgress
 
-out_console = Console()
-err_console = Console(stderr=True)
+UNLIMITED = 10_000
+"""Columns of a file or a pipe."""
+
+
+class Output(Console):
+    """A console that cuts no number and lets no name steer the terminal.
+
+    Columns of numbers keep their width where the window is too narrow for a table: its lines go on below, as any long
+    line does. Without a terminal, as in a batch job, lines have the length they need, unless `COLUMNS` says another.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr)
+        if not self.is_terminal and "COLUMNS" not in os.environ:
+            self.width = UNLIMITED
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as `rich` does, tables at least as wide as their numbers need."""
+        needed = max((self._needed(table) for table in objects if isinstance(table, Table)), default=0)
+        given = self.width
+        try:
+            self.width = max(given, needed)
+            super().print(*objects, **options)
+        finally:
+            self.width = given
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Turn text into what is shown: control characters are escaped."""
+        return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
+
+    def _needed(self, table: Table) -> int:
+        """Width at which no number is cut and no word of the other columns."""
+        wide, needed = self.options.update(max_width=UNLIMITED), table._extra_width
+        for column in table.columns:
+            column.no_wrap = column.no_wrap or column.justify == "right"
+            measured = table._measure_column(self, wide, column)
+            needed += measured.maximum if column.no_wrap else measured.minimum
+        return needed
+
+
+out_console = Output()
+err_console = Output(stderr=True)
 
 EXIT_MISTAKE = 2
-"""A user's mistake: wrong option, file or value."""
+"""A user's mistake: wrong option, file or value; or what the machine refused."""
 EXIT_INTERRUPTED = 130
+
+
+def refuse(problem: str) -> NoReturn:
+    """End with one line that says why."""
+    err_console.print(f"connfit: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise SystemExit(EXIT_MISTAKE)
+
+
+def system_error(error: BaseException) -> str:
+    """Say what the machine refused, what is safe, and how to go on."""
+    if isinstance(error, MemoryError):
+        what = "out of memory"
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        what = f"{where}{error.strerror or error}"
+    else:
+        what = f"a library could not be loaded ({error})"
+    return (
+        f"{what}. Finished files are whole: once that is mended, `connfit resume DIR` goes on with a fit, any other "
+        "command can be given again"
+    )
+
 
 Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run.", show_default="runs/<dataset>")]
 Setting = Annotated[

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from connfit._system.paths import user_path
 from connfit.config.sections import Config, from_dict, nearest, to_dict
 from connfit.errors import ConfigError
 
@@ -22,13 +23,15 @@ def read(path: str | Path) -> Config:
     ConfigError
         If the file is absent, not TOML or JSON, or has an unknown or wrong option.
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: no such configuration file")
     try:
         text = path.read_text(encoding="utf-8")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (ValueError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path}: tables or lists lie too deep in each other") from error
+    except ValueError as error:
         raise ConfigError(f"{path}: not valid {'JSON' if path.suffix == '.json' else 'TOML'} ({error})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a table of options")
@@ -61,6 +64,8 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
             raise ConfigError(f"--set {assignment}: there is no option {last!r}{nearest(last, place)}")
         try:
             place[last] = json.loads(text)
+        except RecursionError as error:
+            raise ConfigError(f"--set {key}: lists lie too deep in each other") from error
         except ValueError as error:
             if text.lstrip().startswith(("[", "{")):
                 raise ConfigError(
@@ -85,7 +90,7 @@ def anchor_paths(config: Config, folder: Path) -> Config:
     """Make relative file names absolute, so that a run does not depend on where it was started."""
 
     def absolute(name: str) -> str:
-        return str((folder / name).resolve())
+        return str((folder / name).resolve()) if name else name
 
     data = config.data
     if data.connectome is not None:

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NewType, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from connfit._system.paths import user_path
 from connfit.errors import ConfigError, did_you_mean
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -21,7 +22,10 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 StateForcing = Annotated[float, msgspec.Meta(ge=0, lt=2)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Auto = Literal["auto"]
+FilePath = NewType("FilePath", str)
+"""A path as a user writes it; `~` and environment variables are put in."""
 
 AUTO = "auto"
 
@@ -44,7 +48,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():
             given = getattr(self, name)
-            value = _plain(given)
+            value = _with_paths(_plain(given), hint)
             try:
                 valid = msgspec.convert(value, hint)
             except msgspec.ValidationError as error:
@@ -92,6 +96,17 @@ def _plain(value: Any) -> Any:
     return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
 
 
+def _with_paths(value: Any, hint: Any) -> Any:
+    """A value in which paths are those that the user means."""
+    if FilePath is not hint and FilePath not in get_args(hint):
+        return value
+    return tuple(map(_expanded, value)) if isinstance(value, tuple | list) else _expanded(value)
+
+
+def _expanded(name: Any) -> Any:
+    return str(user_path(name)) if isinstance(name, str) and name else name
+
+
 def _not_finite(value: Any) -> float | None:
     """The first number in a value, or in what it holds, that is NaN or infinite."""
     if isinstance(value, float):
@@ -103,8 +118,8 @@ def _not_finite(value: Any) -> float | None:
 class TableConnectome(_Section, frozen=True):
     """A connectome of the user's own, from an edge table and a neuron table."""
 
-    edges: str
-    neurons: str
+    edges: FilePath
+    neurons: FilePath
     pre: str = "pre"
     post: str = "post"
     count: str = "synapses"
@@ -119,7 +134,7 @@ class TableConnectome(_Section, frozen=True):
 class FileRecordings(_Section, frozen=True):
     """Recordings of the user's own; `format` and `options` are a reader's (`connfit.recordings.readers`)."""
 
-    files: tuple[str, ...]
+    files: tuple[FilePath, ...]
     format: str = "auto"
     frame_rate: Positive | None = None
     kind: str = "dff"
@@ -134,7 +149,7 @@ class DataConfig(_Section, frozen=True):
     recordings: tuple[str, ...] = ()
     connectome: TableConnectome | None = None
     recording_files: FileRecordings | None = None
-    saved: str | None = None
+    saved: FilePath | None = None
     held_out: tuple[str, ...] = ()
     scale: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     variant: str | None = None
@@ -267,7 +282,7 @@ class Config(_Section, frozen=True):
     learner: LearnerConfig = LearnerConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
-    seed: int = 0
+    seed: Seed = 0
 
 
 def from_dict(values: dict[str, Any], *, source: str | Path = "configuration") -> Config:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from connfit._system.backend import usable_backend
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.squared_errors import PredictionErrors
 
@@ -133,6 +134,7 @@ def block_length(series: Float[np.ndarray, "S"]) -> int:
     small for one that is steadier, and an interval with Student's quantiles does better with longer blocks
     (compare Shao & Politis 2013, J. R. Stat. Soc. B 75:161).
     """
+    usable_backend()  # arch imports matplotlib
     from arch.bootstrap import optimal_block_length
 
     longest = max(1, len(series) // MIN_BLOCKS)

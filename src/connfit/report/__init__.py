@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from connfit.report.assemble import write_report
-from connfit.report.console import print_table
+from connfit._system.backend import usable_backend
+
+usable_backend()
+
+from connfit.report.assemble import write_report  # noqa: E402  (imports matplotlib)
+from connfit.report.console import print_table  # noqa: E402
 
 __all__ = ["print_table", "write_report"]

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from connfit._display import Displayed
+from connfit._system.devices import check_device
 from connfit._system.heap import return_freed_arrays
 from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
@@ -176,6 +177,7 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     ConnfitError
         If data or options are wrong.
     """
+    check_device()
     check_pieces(config)
     return_freed_arrays()
     check_names(config.model)

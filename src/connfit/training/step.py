@@ -84,7 +84,8 @@ def training_step(
         scale = jnp.minimum(1.0, options.clip_norm / jnp.maximum(total, 1e-30))
         gradient = {key: scale * value for key, value in gradient.items()}
     direction: Any
-    direction, moments = OPTIMISERS[options.optimiser].update(gradient, moments)
+    with jax.numpy_dtype_promotion("standard"):  # optax counts steps in integers
+        direction, moments = OPTIMISERS[options.optimiser].update(gradient, moments)
     moved = {key: params[key] - rates[key] * direction[key] for key in params}
     return model.project(moved), moments, memory, result.loss / k, norms
 

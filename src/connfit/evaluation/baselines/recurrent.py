@@ -177,6 +177,9 @@ def forced(
         Frames and what was observed of them; the rest is replaced by the prediction.
     """
 
+    # What is recorded comes in single precision; the network may be in double.
+    inputs, last = inputs.astype(state.dtype), last.astype(state.dtype)
+
     def step(carry: Any, now: Any) -> Any:
         state, last = carry
         values, observed = now
@@ -195,6 +198,8 @@ def _forced_chunk(cell: Cell, state: Array, last: Array, inputs: Array, seen: Ar
 @eqx.filter_jit
 def _free_chunk(cell: Cell, state: Array, last: Array, noise: Array) -> Any:
     """Frames of several runs side by side, [runs, frames, P]: prediction plus noise, which is the next input."""
+
+    noise, last = noise.astype(state.dtype), last.astype(state.dtype)
 
     def step(carry: Any, added: Any) -> Any:
         state, last = carry

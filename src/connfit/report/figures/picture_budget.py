@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -49,7 +50,11 @@ def draw_all(
     for anchor, at, drawing in sorted(given, key=lambda one: one[2].recording is not None):
         png = None if fresh else _kept(drawing, folder, drawn.get(drawing.name))
         if png is None:
-            png = save_figure(drawing.draw(), folder, drawing.name)[0].read_bytes()
+            try:
+                png = save_figure(drawing.draw(), folder, drawing.name)[0].read_bytes()
+            except Exception as error:  # whatever matplotlib raises costs this figure, never the page
+                shown.setdefault(anchor, {})[at] = drawing, _not_drawn(drawing, error)
+                continue
         fits = used + len(png) <= MAX_IMAGE_BYTES
         used += len(png) if fits else 0
         html = page.picture(png, drawing.caption, narrow=drawing.name in NARROW) if fits else _left_out(drawing)
@@ -81,6 +86,13 @@ def _read_drawn(path: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _not_drawn(drawing: Drawing, error: Exception) -> str:
+    """Say in the page, and on the terminal, that a figure is missing and why."""
+    warnings.warn(f"figure {drawing.name} could not be drawn ({type(error).__name__}: {error})", stacklevel=3)
+    text = f"This figure could not be drawn ({type(error).__name__}: {error}): {drawing.caption}"
+    return page.paragraph(text, "soft")
 
 
 def _left_out(drawing: Drawing) -> str:

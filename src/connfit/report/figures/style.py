@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,10 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter, LogFormatterMathtext, LogFormatterSciNotation
 
+from connfit._display import visible
 from connfit.evaluation.baselines import BASELINES
 
 # Okabe & Ito (2008), "Color Universal Design": distinguishable with any common colour blindness.
@@ -45,7 +50,12 @@ _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "connfit",
     "image.interpolation": "nearest",
+    # Names of units and regions are shown as they are: "$" is a letter.
+    "text.parse_math": False,
+    "text.usetex": False,
 }
+
+_SUPERSCRIPTS = str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
 
 
 @contextmanager
@@ -81,6 +91,45 @@ def _without_colour(among: tuple[str, ...]) -> list[str]:
     return [name for name in among if _own_colour(name) is None]
 
 
+class PlainPowers(LogFormatterSciNotation):
+    """Labels of logarithmic axes as text, 10⁻³, for mathtext is not parsed."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Label one tick."""
+        text = super().__call__(x, pos).replace(r"\mathdefault", "").replace(r"\times", "×").replace("$", "")
+        return re.sub(r"\^\{([^}]*)\}", lambda power: power[1].translate(_SUPERSCRIPTS), text).strip("{}")
+
+
+class _Visible(Formatter):
+    """Labels of another formatter, as they can be shown."""
+
+    def __init__(self, labels: Formatter) -> None:
+        self.labels = labels
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return visible(self.labels(x, pos))
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        return [visible(label) for label in self.labels.format_ticks(values)]
+
+
+def without_mathtext(figure: Figure) -> None:
+    """Have every text of a figure drawn as it is, and letters that cannot be drawn as escapes."""
+    for axes in figure.axes:
+        for ticks in (axes.xaxis.major, axes.xaxis.minor, axes.yaxis.major, axes.yaxis.minor):
+            formatter = ticks.formatter
+            if isinstance(formatter, LogFormatterMathtext) and not isinstance(formatter, PlainPowers):
+                ticks.formatter = PlainPowers(base=formatter._base, labelOnlyBase=formatter.labelOnlyBase)  # pyright: ignore[reportAttributeAccessIssue]
+                ticks.formatter.set_axis(formatter.axis)
+            elif isinstance(formatter, FuncFormatter | FixedFormatter):
+                ticks.formatter = _Visible(formatter)
+                ticks.formatter.set_axis(formatter.axis)
+    for text in figure.findobj(Text):
+        if not text.get_text().isprintable():
+            text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
+        text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def empty(axes: Axes, text: str) -> None:
     """Say why a panel is empty."""
     axes.set_axis_off()
@@ -91,7 +140,10 @@ def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
     """Write `name.png` (200 dpi) and `name.svg` into a folder; the same figure gives the same files."""
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    with look():
+    with look(), warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        without_mathtext(figure)
         figure.savefig(png, dpi=200, metadata={"Software": None})
         # What was laid out for the PNG stays: doing it again takes a third of all drawing.
         figure.set_layout_engine("none")

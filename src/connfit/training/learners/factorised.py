@@ -131,9 +131,9 @@ class FactorisedSums:
 
     def _correction(self, later: Int[Array, "*K"]) -> Float[Array, "*K"]:
         """1 - γ^t of the steps `later` than the window's start; 1 before the first step, where the factors are 0."""
-        t = self.before.steps + later
+        t = (self.before.steps + later).astype(self.alpha.dtype)
         log = math.log(self.trace_decay) if self.trace_decay else -math.inf
-        return jnp.where(t > 0, -jnp.expm1(jnp.maximum(t, 1) * log), 1).astype(self.alpha.dtype)
+        return jnp.where(t > 0, -jnp.expm1(jnp.maximum(t, 1) * log), 1)
 
 
 def _flat(values: Float[Array, "K R B"]) -> Float[Array, "R KB"]:

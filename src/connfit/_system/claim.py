@@ -1,0 +1,97 @@
+"""One process at a time in a run directory: two that write there would mix their files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from connfit.errors import BusyError, DataError
+
+LOCK = ".lock"
+"""File of a folder that is in use; its content says by whom."""
+
+
+@contextmanager
+def claimed(folder: str | Path) -> Iterator[Path]:
+    """Hold a folder for this process while it writes there.
+
+    The folder is made if it is absent, and is tried: a command learns before it computes anything that it could not
+    keep the result. What processes that ended early left behind (`.NAME.PID.part`) is removed. A process may claim a
+    folder that it holds already. A folder that was made here and is still empty at the end is removed again.
+
+    Raises
+    ------
+    BusyError
+        If another process holds the folder; the message says which.
+    DataError
+        If the folder cannot be made or written to.
+    """
+    folder = Path(folder)
+    made = _make(folder)
+    lock = filelock.FileLock(folder / LOCK, timeout=0, is_singleton=True, thread_local=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise BusyError(f"{folder} is in use by {_holder(folder)}: wait for it, or give another folder") from None
+    except (OSError, NotImplementedError) as error:
+        raise _unusable(folder, error) from error
+    try:
+        if lock.lock_counter == 1:
+            _try_out(folder)
+            sweep(folder)
+        yield folder
+    finally:
+        if lock.lock_counter == 1:
+            # Before the release: whoever waits for the file sees that it is gone, and makes another.
+            with contextlib.suppress(OSError):
+                (folder / LOCK).unlink(missing_ok=True)
+                for empty in reversed(made):
+                    empty.rmdir()
+        lock.release()
+
+
+def sweep(folder: Path) -> None:
+    """Remove the unfinished files of processes that ended; only for who holds the folder."""
+    for left_over in folder.rglob(".*.part"):
+        with contextlib.suppress(OSError):
+            left_over.unlink()
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder; returns what had to be made, from the outside in."""
+    absent = [one for one in (folder, *folder.parents) if not one.exists()][::-1]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    return absent
+
+
+def _try_out(folder: Path) -> None:
+    """Write who holds the folder, which also shows that it can be written to."""
+    text = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    try:
+        (folder / LOCK).write_text(f"{text} ({shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})", "utf-8")
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def _holder(folder: Path) -> str:
+    try:
+        return (folder / LOCK).read_text(encoding="utf-8", errors="replace") or "another process"
+    except OSError:
+        return "another process"
+
+
+def _unusable(folder: Path, error: BaseException) -> DataError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return DataError(f"cannot be written to ({reason})", path=folder, fix="Give a folder that can, with free space")
