@@ -30,13 +30,17 @@ HOW: dict[str, Callable[[list[Any]], float]] = {
 
 
 def answers_of(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Content of `questions.json`, and the files that its keys point into, read again from disk."""
+    """Content of `questions.json`, and the files that its keys point into, read again from disk without their types."""
     run = RunFiles.read(folder)
     measured = report_numbers(run)
     answers = answer_all({**run.documents(), "questions.json": {"measured": measured}})
     write_answers(folder / "questions.json", answers, measured)
     content = json.loads((folder / "questions.json").read_text())
-    return content["questions"], {**RunFiles.read(folder).documents(), "questions.json": content}
+    files = {
+        name: json.loads((folder / name).read_text()) if name.endswith(".json") else found
+        for name, found in RunFiles.read(folder).documents().items()
+    }
+    return content["questions"], {**files, "questions.json": content}
 
 
 def at(documents: dict[str, Any], key: str) -> Any:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from connfit._io import write_arrays, write_json
-from connfit.analysis.gradients.learning_verdict import verdict
 from connfit.config import EvaluateConfig
 from connfit.connectome import from_pairs
 from connfit.evaluation.baselines.persistence import Persistence
@@ -127,7 +126,6 @@ def add_gradients(folder: Path) -> None:
         ],
         "equal_steps": {"steps": 8} | at, "equal_seconds": {"seconds": 2.0} | at,
     }  # fmt: skip
-    curves["text"] = verdict(curves)
     record = {
         "dataset": "made", "surrogate": False, "phase": "teacher-forced", "steps": 200, "segments": [{}, {}],
         "parameters": {"start": rows, "fitted": rows},

@@ -10,6 +10,8 @@ import pytest
 from answers import answers_of, check_numbers
 from report_run import add_gradients, complete_run, results, run_directory, study_record
 
+from connfit._io import as_result, read_json
+from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.metrics_file import write_metrics
 from connfit.report.questions.evidence import Evidence
 from connfit.report.questions.questions import QUESTIONS, answer_all
@@ -142,7 +144,8 @@ def test_a_rule_far_from_the_exact_gradient_is_a_limitation(tmp_path: Path) -> N
     rule = next(row for row in rows if row["label"] == "d-rtrl")
     for cosine, stated in ((0.99, False), (0.5, True)):
         rule["groups"]["weights"]["cosine"] = cosine
-        documents = {"metrics.json": results()[0], GRADIENT: record, "config.json": config}
+        fidelity = as_result(record, GradientFidelity)
+        documents = {"metrics.json": results()[0], GRADIENT: fidelity, "config.json": config}
         assert any("d-rtrl, has a gradient of the weights" in line for line in all_limits(documents)) is stated
 
 
@@ -156,7 +159,7 @@ def test_whether_temporal_credit_matters_is_answered_from_learning_curves(tmp_pa
         "10 frames ahead −0.125 (−0.250 to −0.0625), so the cheap rule wins",
     ):  # fmt: skip
         assert text in answer["answer"]
-    documents = {"metrics.json": results()[0], GRADIENT: json.loads((tmp_path / GRADIENT).read_text())}
+    documents = {"metrics.json": results()[0], GRADIENT: read_json(tmp_path / GRADIENT, GradientFidelity)}
     assert any(
         "The cheap rule, without any credit through time, wins after equal steps 10 frames ahead; is as good" in line
         for line in all_limits(documents)
@@ -176,6 +179,7 @@ def test_learning_curves_of_earlier_releases_are_read(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "study")
     answer = check_numbers(tmp_path)["lower_loss_on_test"]
     assert answer["status"] == "partly" and "validation skill −0.250" in answer["answer"]
-    names = {one.name: one.draw() for one in gradient_section.drawings(record)}
+    fidelity = read_json(tmp_path / GRADIENT, GradientFidelity)
+    names = {one.name: one.draw() for one in gradient_section.drawings(fidelity)}
     assert set(names) == {"gradient_fidelity", "gradient_cost", "learning_curves"}
-    assert "after equal time" in "".join(gradient_section.blocks(record))
+    assert "after equal time" in "".join(gradient_section.blocks(fidelity))

@@ -66,13 +66,13 @@ def gradcheck(
             config = configuration.read(source) if folder.suffix in (".toml", ".json") else dataset_config(source)
             job, fitted = runs.prepare(configuration.override(config, setting or [])), None
             folder = Path("runs", f"gradcheck-{folder.stem if folder.suffix else source}")
-        record = checking.check_gradients(
+        fidelity = checking.check_gradients(
             job, out or folder, fitted=fitted, epochs=epochs, frames=frames, segments=segments, windows=window,
             free_run=free_run, curve_epochs=curves, optimisers=optimisers,
             on_plan=lambda text: err_console.print(text, highlight=False, soft_wrap=True),
             on_progress=lambda text: status.update(text),
         )  # fmt: skip
     draw_gradients(Path(out or folder))
-    print_fidelity(record, out_console)
+    print_fidelity(fidelity, out_console)
     out_console.print(f"\nwritten to {out or folder}", highlight=False, soft_wrap=True)
     draw_again(out or folder)

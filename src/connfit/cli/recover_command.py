@@ -82,14 +82,12 @@ def recover(
         highlight=False,
     )
     with err_console.status("drawing teachers") as status:
-        record = run(
+        recovery = run(
             design, out,
-            on_progress=lambda at, of, one: status.update(
-                f"{at + 1}/{of}: seed {one.seed}, {in_words(one.without_seed())}"
-            ),
+            on_progress=lambda at, of, each: status.update(f"{at + 1}/{of}: seed {each.seed}, {in_words(each)}"),
         )  # fmt: skip
     draw_recovery(out)
-    print_recovery(record, out_console)
+    print_recovery(recovery, out_console)
     out_console.print(f"\nwritten to {out / FILE}", highlight=False, soft_wrap=True)
     if out / FILE == out.parent / RECOVERY:  # where the report of a run looks for it
         draw_again(out.parent)

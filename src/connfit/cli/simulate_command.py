@@ -56,10 +56,10 @@ def simulate(
         tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at
     )
     with err_console.status("simulating"):
-        record, out = run_experiment(folder, experiment, name=name)
+        perturbation, out = run_experiment(folder, experiment, name=name)
     draw_perturbation(out)
-    print_perturbation(record, out_console)
-    for caution in record["cautions"]:
+    print_perturbation(perturbation, out_console)
+    for caution in perturbation.cautions:
         out_console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True, markup=False)
     out_console.print(f"written to {out}", highlight=False, soft_wrap=True)
     draw_again(folder)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from connfit.analysis.gradients.gradient_results import TriedRate, finite_or_none
 from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import DivergedError
 from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
@@ -67,13 +68,9 @@ class Trial:
     diverged: str | None = None
     errors: tuple[PredictionErrors, ...] | None = None
 
-    def facts(self) -> dict[str, Any]:
-        return {
-            "learning_rate": self.learning_rate,
-            "validation_selection": self.value if np.isfinite(self.value) else None,
-            "epoch": self.epoch,
-            **({"diverged": self.diverged} if self.diverged else {}),
-        }
+    @property
+    def tried(self) -> TriedRate:
+        return TriedRate(self.learning_rate, finite_or_none(self.value), self.epoch, self.diverged)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +122,12 @@ class Bench:
             say(f"{contender.label}, learning rate {factor * self.rate:.3g}, {epochs} epochs")
             trials.append(self.trial(contender, factor, epochs))
             best = best_of(trials)
-            trials[:] = [one if one is best else replace(one, params=None) for one in trials]
+            trials[:] = [trial if trial is best else replace(trial, params=None) for trial in trials]
 
         for factor in FACTORS:
             at(factor)
         for _ in range(FURTHER):
-            factors = [one.factor for one in trials]
+            factors = [trial.factor for trial in trials]
             best = best_of(trials)
             if best.epoch in (None, -1) or best.factor == min(factors):
                 at(min(factors) / STEP)
@@ -142,14 +139,14 @@ class Bench:
         if best.params is None:
             return trials
         scored = replace(best, params=None, errors=self.errors(best.params))
-        return [scored if one is best else one for one in trials]
+        return [scored if trial is best else trial for trial in trials]
 
     def errors(self, params: Params) -> tuple[PredictionErrors, ...]:
         """On the test part of each recording."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
-        return tuple(prediction_errors(forecaster, one, "test", self.evaluate) for one in self.cohort.recordings)
+        return tuple(prediction_errors(forecaster, each, "test", self.evaluate) for each in self.cohort.recordings)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
-    """The best on validation; of equals, as where no epoch improved on the start, that with the middle rate."""
-    return max(trials, key=lambda one: (one.value, -abs(np.log(one.factor))))
+    """Return the best on validation; of equals, as where no epoch improved on the start, that with the middle rate."""
+    return max(trials, key=lambda trial: (trial.value, -abs(np.log(trial.factor))))

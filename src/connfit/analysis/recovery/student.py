@@ -44,7 +44,7 @@ class Training:
     Parameters
     ----------
     updates
-        Changes of the parameters, whatever the number of frames.
+        Parameter updates, whatever the number of frames.
     window
         Steps between two of them.
     learning_rate, hidden_learning_rate
@@ -90,20 +90,20 @@ class Student:
 
     @property
     def observations(self) -> int:
-        """Observed numbers in the training part, the stimulus not counted."""
+        """Number of observed values in the training part, the stimulus not counted."""
         sensory = int(self.cohort.recordings[0].notes["sensory_units"])
-        frames = sum(one.require_parts().train[1] for one in self.cohort.recordings)
+        frames = sum(trial.require_parts().train[1] for trial in self.cohort.recordings)
         return frames * (len(self.cohort.units) - sensory)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Trained numbers of each group."""
+        """Count the trained numbers of each group."""
         names = {"log_time_constants": "time_constants"}
         return {names.get(key, key): int(value.size) for key, value in self.params.items()}
 
     def fit(self, training: Training, *, trained: tuple[str, ...] | None = None, seed: int = 0) -> Fit:
         """Train some groups (default: all) on all trials side by side, and keep what is best on the validation part."""
         trials = self.cohort.recordings
-        frames = max(one.require_parts().train[1] for one in trials)
+        frames = max(trial.require_parts().train[1] for trial in trials)
         per_epoch = -(-(frames - 1) // training.window)
         # Rates of these experiments are absolute: what is recovered must not depend on how students start.
         sizes = parameter_sizes(self.model, self.params, self.cohort)
@@ -122,7 +122,7 @@ class Student:
         return train(self.model, self.params, self.cohort, learner, config, trained=trained, seed=seed)
 
     def predict(self, params: Params, given: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "T-1 N"]:
-        """Rates of all neurons at frames 1 to T - 1, each from what was recorded up to the frame before.
+        """Predict the rates of all neurons at frames 1 to T - 1, each from what was recorded up to the frame before.
 
         Recorded neurons are predicted one step ahead; the others run on what the recorded ones send them.
 
@@ -143,7 +143,7 @@ def _rates(model: Model, params: Params, kept: None, now: Stepped, also: None) -
 
 
 def choose_recorded(teacher: KnownTeacher, fraction: float) -> Bool[np.ndarray, "N"]:
-    """All sensory neurons and a fraction of the others, drawn once per teacher: larger fractions contain smaller ones.
+    """Choose the sensory neurons and a fraction of the others; larger fractions of a teacher contain smaller ones.
 
     Raises
     ------
@@ -182,11 +182,11 @@ def make_student(
     strengths
         `"free"`, `"gain_per_neuron"` or `"gain_per_type_pair"`.
     state_forcing
-        See `connfit.models.forward.correct`.
+        See `RateModel`.
     weights
-        [M] magnitudes to start from; default: synapse counts.
+        [M] absolute weights to start from; default: synapse counts.
     connectome
-        Wiring to believe in, in the order of the teacher's neurons; default: the teacher's own.
+        Wiring that the student assumes, in the order of the teacher's neurons; default: the teacher's own.
     """
     brain = teacher.connectome if connectome is None else connectome
     ids = brain.neurons["id"].astype(str).to_numpy()
