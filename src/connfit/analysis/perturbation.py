@@ -232,15 +232,23 @@ def _ranked_responses(
     found = []
     for k in np.argsort(-np.abs(after - before), kind="stable"):
         at = int(np.argmax(np.abs(difference[:, k])))
-        changes = before[k], after[k], after[k] - before[k], difference[at, k], time[at]
-        found.append(Response(names[k], *map(float, changes)))
+        found.append(
+            Response(
+                names[k], float(before[k]), float(after[k]), change=float(after[k] - before[k]),
+                largest_change=float(difference[at, k]), largest_change_at_s=float(time[at]),
+            )
+        )  # fmt: skip
     return tuple(found)
 
 
 def _response_of(connectome: Connectome, responses: Responses, neuron: int) -> NeuronResponse:
-    entries = (str(connectome.neurons[key].iat[neuron]) for key in ("id", "type", "region"))
-    rates = (responses.neuron_baseline, responses.neuron_perturbed, responses.change)
-    return NeuronResponse(*entries, int(connectome.signs[neuron]), *(float(of[neuron]) for of in rates))
+    return NeuronResponse(
+        **{key: str(connectome.neurons[key].iat[neuron]) for key in ("id", "type", "region")},
+        sign=int(connectome.signs[neuron]),
+        baseline=float(responses.neuron_baseline[neuron]),
+        perturbed=float(responses.neuron_perturbed[neuron]),
+        change=float(responses.change[neuron]),
+    )
 
 
 def _csv(connectome: Connectome, responses: Responses, silenced: Int[np.ndarray, "k"]) -> str:

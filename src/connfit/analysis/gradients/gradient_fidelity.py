@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from connfit.analysis.gradients.gradient_results import GroupFidelity, RuleFidelity, Segment, finite_or_none
+from connfit._io import finite
+from connfit.analysis.gradients.gradient_results import GroupFidelity, RuleFidelity, Segment
 from connfit.errors import ConfigError, first_ten
 from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
@@ -340,4 +341,4 @@ class _Comparison:
             "spread": np.sqrt(around / reference) if n > 1 else np.nan,
             "variance_ratio": (squares.mean() - mean @ mean) / (exact.mean() - reference) if n > 1 else np.nan,
         }
-        return GroupFidelity(**{key: finite_or_none(value) for key, value in values.items()})
+        return GroupFidelity(**{key: finite(float(value)) for key, value in values.items()})

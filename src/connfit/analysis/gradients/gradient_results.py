@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-import numpy as np
-
 from connfit._io import optional
 from connfit.evaluation.intervals import Interval
 
@@ -397,8 +395,3 @@ class GradientFidelity:
         rows = self.parameters[self.state]
         found = [(at, rows[at].groups[self.main_group]) for at in self.telling if rows[at].label != "bptt"]
         return tuple(at for at, group in found if group.cosine is not None and group.bias is not None)
-
-
-def finite_or_none(value: float) -> float | None:
-    """Return a number, or None where it is not defined."""
-    return float(value) if np.isfinite(value) else None

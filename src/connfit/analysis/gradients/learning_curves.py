@@ -231,7 +231,7 @@ def _with_and_without(
         if not known:
             return None
         chosen.append(max(known, key=lambda label: known[label]))
-    return Contest(*chosen, _differences(*(errors[label] for label in chosen)))
+    return Contest(chosen[0], chosen[1], _differences(errors[chosen[0]], errors[chosen[1]]))
 
 
 def _skills(errors: Sequence[PredictionErrors]) -> dict[int, float | None]:

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from connfit.analysis.gradients.gradient_results import TriedRate, finite_or_none
+from connfit._io import finite
+from connfit.analysis.gradients.gradient_results import TriedRate
 from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import DivergedError
 from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
@@ -70,7 +71,7 @@ class Trial:
 
     @property
     def tried(self) -> TriedRate:
-        return TriedRate(self.learning_rate, finite_or_none(self.value), self.epoch, self.diverged)
+        return TriedRate(self.learning_rate, finite(self.value), self.epoch, self.diverged)
 
 
 @dataclass(frozen=True, eq=False)

@@ -191,7 +191,7 @@ class Point(Setting):
     def of(cls, results: Sequence[ConditionResult]) -> Point:
         """Pool the results of one condition over its seeds."""
         first = results[0]
-        numbers = {
+        numbers: dict[str, Any] = {
             declared.name: OverSeeds.of([_reached(result, declared.metadata["from"]) for result in results])
             for declared in fields(cls)
             if "from" in declared.metadata

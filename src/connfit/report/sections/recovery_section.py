@@ -23,7 +23,7 @@ def blocks(recovery: Recovery) -> list[str]:
     rows = [[in_words(point), *(digits(getattr(point, key)) for _, key in TABLE)] for point in recovery.points]
     said = [*verdict(recovery), *write_prose("sections/recovery_caution.j2", {}).paragraphs]
     header = ["student", *(name for name, _ in TABLE)]
-    caption = f"{title(recovery)}: means. {LEGEND}"
+    caption = f"Means over {title(recovery)}. {LEGEND}"
     return [*map(page.paragraph, said), page.table(header, rows, caption=caption)]
 
 
