@@ -180,9 +180,8 @@ def curves() -> LearningCurves:
     rules = contenders(tbptt=WindowedLearner(8, *RULES["tbptt"].dials), immediate=preset("immediate"))
     plans: list[str] = []
     found = learning_curves(
-        small.model, small.params, small.cohort,
-        (*rules, replace(rules[0], label="tbptt, RMSprop", optimiser="rmsprop")), "tbptt", LEARNING, HORIZONS,
-        on_plan=plans.append,
+        Bench(small.model, small.params, small.cohort, LEARNING, HORIZONS),
+        (*rules, replace(rules[0], label="tbptt, RMSprop", optimiser="rmsprop")), "tbptt", on_plan=plans.append,
     )  # fmt: skip
     for key, value in before.items():
         np.testing.assert_array_equal(small.params[key], value)
@@ -263,7 +262,7 @@ def test_a_rule_that_has_no_time_for_one_epoch_keeps_the_start(monkeypatch: pyte
         wild=WindowedLearner(8, *RULES["tbptt"].dials),
     )
     config = msgspec_replace(LEARNING, epochs=1)
-    found = learning_curves(small.model, small.params, small.cohort, rules, "tbptt", config, HORIZONS)
+    found = learning_curves(Bench(small.model, small.params, small.cohort, config, HORIZONS), rules, "tbptt")
     assert found.equal_steps is not None and found.equal_seconds is not None
     row = found.equal_seconds.rules["immediate"]
     assert row.epochs == 0 and row.trained is False and found.equal_steps.rules["immediate"].epochs == 1
@@ -302,7 +301,7 @@ def test_without_a_validation_part_there_is_nothing_to_choose_by() -> None:
     movies = [replace(one, parts=Parts((0, 120), (120, 120), (120, 200))) for one in small.cohort.recordings]
     rules = contenders(tbptt=WindowedLearner(8, *RULES["tbptt"].dials))
     with pytest.raises(ConfigError, match=r"on the validation part, and there is none: set data\.validation"):
-        learning_curves(small.model, small.params, Cohort.from_recordings(movies), rules, "tbptt", LEARNING)
+        learning_curves(Bench(small.model, small.params, Cohort.from_recordings(movies), LEARNING), rules, "tbptt")
 
 
 def difference(value: float, low: float | None, high: float | None) -> SkillDifference:

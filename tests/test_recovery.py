@@ -78,7 +78,7 @@ def test_the_teacher_is_the_model_with_its_own_parameters(teacher: KnownTeacher)
     followed = teacher.follow(rates, recorded, 1.0)
     others = ~teacher.sensory
     np.testing.assert_allclose(followed[:, others], rates[1:, others], rtol=1e-10)
-    student = make_student(teacher, rates, recorded, weights=teacher.weights)
+    student = make_student(teacher, rates, recorded, strengths="known")
     params = {
         **student.params,
         "log_time_constants": np.log(teacher.time_constants).astype(np.float32),

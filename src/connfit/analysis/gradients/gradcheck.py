@@ -19,7 +19,7 @@ from connfit.analysis.gradients.gradient_fidelity import (
 )
 from connfit.analysis.gradients.gradient_results import GradientFidelity, RuleLeftOut
 from connfit.analysis.gradients.learning_curves import check_can_choose, learning_curves
-from connfit.analysis.gradients.learning_trials import Contender
+from connfit.analysis.gradients.learning_trials import Bench, Contender
 from connfit.config import LearnerConfig
 from connfit.errors import ConfigError
 from connfit.models.base import Params
@@ -170,11 +170,10 @@ def check_gradients(
     if curve_epochs:
         config = msgspec.structs.replace(job.config.train, epochs=curve_epochs, free_run_epochs=0, patience=None)
         contenders, reference, left_out = rules_to_fit(job, optimisers)
+        bench = Bench(job.model, job.params, job.cohort, config, job.config.evaluate, job.trained, job.config.seed)
         curves = learning_curves(
-            job.model, job.params, job.cohort, contenders, reference, config, job.config.evaluate,
-            trained=job.trained, seed=job.config.seed, on_plan=on_plan,
-            on_progress=lambda label: say(f"learning curves: {label}"),
-        )  # fmt: skip
+            bench, contenders, reference, on_plan=on_plan, on_progress=lambda label: say(f"learning curves: {label}")
+        )
         fidelity = replace(fidelity, learning_curves=replace(curves, left_out=left_out))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

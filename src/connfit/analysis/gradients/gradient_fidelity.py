@@ -188,21 +188,13 @@ def gradient_fidelity(
             for key, value in gradient.items():
                 comparisons.setdefault(key, _Comparison()).add(value, exact[number][key])
         once = feeding.windows(rule.learner.window, segments[0])
-        rows.append(
-            RuleFidelity(
-                rule.name,
-                rule.label,
-                rule.by_window,
-                rule.learner.window,
-                rule.learner.credit,
-                rule.learner.carry,
-                rule.learner.trace_decay,
-                {group: comparisons[KEY_OF.get(group, group)].fidelity() for group in groups},
-                ms_per_step=min(runner.milliseconds(once) for _ in range(2)) / (frames * cohort.substeps),
-                carried_bytes=runner.carried_bytes,
-                working_bytes=runner.working_bytes,
-            )
-        )
+        dials = rule.learner.window, rule.learner.credit, rule.learner.carry, rule.learner.trace_decay
+        rows.append(RuleFidelity(
+            rule.name, rule.label, rule.by_window, *dials,
+            groups={group: comparisons[KEY_OF.get(group, group)].fidelity() for group in groups},
+            ms_per_step=min(runner.milliseconds(once) for _ in range(2)) / (frames * cohort.substeps),
+            carried_bytes=runner.carried_bytes, working_bytes=runner.working_bytes,
+        ))  # fmt: skip
     return tuple(rows)
 
 

@@ -22,47 +22,33 @@ from connfit.analysis.gradients.gradient_results import (
     SkillDifference,
 )
 from connfit.analysis.gradients.learning_trials import FACTORS, FURTHER, Bench, Contender, Trial, best_of
-from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.intervals import Interval, paired_difference
 from connfit.evaluation.squared_errors import PredictionErrors
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
 from connfit.recordings.cohort import Cohort
 
 MEASURES = ("train_loss", "validation_loss", "validation_skill")
 
 
 def learning_curves(
-    model: RateModel,
-    params: Params,
-    cohort: Cohort,
+    bench: Bench,
     contenders: Sequence[Contender],
     reference: str,
-    config: TrainConfig,
-    evaluate: EvaluateConfig | None = None,
     *,
-    trained: tuple[str, ...] | None = None,
-    seed: int = 0,
     on_progress: Callable[[str], None] | None = None,
     on_plan: Callable[[str], None] | None = None,
 ) -> LearningCurves:
     """Fit with each contender from the same start, with the same order of data, and score the fits on the test part.
 
-    After equal steps: every contender has `config.epochs` teacher-forced passes. After equal time: the contender with
-    the fastest passes sets the time, the others are fitted again, with as many passes as they have time for, to the
-    nearest one, so that each comes to the end of its schedule. Seconds are those of training, compilation and
-    validation left out.
+    After equal steps: every contender has as many teacher-forced passes as the configuration has epochs. After equal
+    time: the contender with the fastest passes sets the time, the others are fitted again, with as many passes as they
+    have time for, to the nearest one, so that each comes to the end of its schedule. Seconds are those of training,
+    compilation and validation left out.
 
     Parameters
     ----------
     reference
         Label of the contender that all are compared with.
-    config
-        `epochs` of the teacher-forced phase are run; nothing stops them early, and nothing follows them. Its learning
-        rate is the middle of those that are tried, see `FACTORS`.
-    evaluate
-        Horizons that are scored.
     on_plan
         Called with the number of fits and the time that they will take, before they begin.
 
@@ -71,9 +57,8 @@ def learning_curves(
     ConfigError
         If there are no validation frames to choose by, or a validation part too short for `select_on`.
     """
-    check_can_choose(cohort)
-    say, epochs = on_progress or (lambda _: None), config.epochs
-    bench = Bench(model, params, cohort, config, evaluate or EvaluateConfig(), trained, seed)
+    check_can_choose(bench.cohort)
+    say, epochs = on_progress or (lambda _: None), bench.config.epochs
     if on_plan is not None:
         on_plan(plan(len(contenders), epochs, _tried(bench, contenders, say)))
     steps = {contender.label: bench.search(contender, epochs, say) for contender in contenders}
@@ -88,12 +73,13 @@ def learning_curves(
             fitting = min(epochs, round(budget / seconds))
         timed[label] = steps[label] if fitting == epochs else bench.search(contender, fitting, say) if fitting else []
     curves = LearningCurves(
-        reference=reference, epochs=epochs, steps_per_epoch=bench.steps, select_on=config.select_on, seed=seed,
+        reference=reference, epochs=epochs, steps_per_epoch=bench.steps, seed=bench.seed,
+        select_on=bench.config.select_on,
         curves=tuple(_curve(bench, each, steps[each.label], pace[each.label]) for each in contenders),
     )  # fmt: skip
     if not known:
         return curves
-    untrained = bench.errors(params)
+    untrained = bench.errors(bench.params)
     at_steps, at_seconds = (_compared(contenders, reference, trials, untrained) for trials in (steps, timed))
     return replace(
         curves,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -76,15 +76,26 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Everything that all contenders share."""
+    """Everything that all contenders share.
+
+    Parameters
+    ----------
+    config
+        `epochs` of the teacher-forced phase are run; nothing stops them early, and nothing follows them. Its learning
+        rate is the middle of those that are tried, see `FACTORS`.
+    evaluate
+        Horizons that are scored.
+    trained
+        Groups of parameters; default: all.
+    """
 
     model: RateModel
     params: Params
     cohort: Cohort
     config: TrainConfig
-    evaluate: EvaluateConfig
-    trained: tuple[str, ...] | None
-    seed: int
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    trained: tuple[str, ...] | None = None
+    seed: int = 0
 
     @property
     def rate(self) -> float:

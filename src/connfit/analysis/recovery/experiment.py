@@ -42,9 +42,10 @@ def run_condition(condition: Condition, design: Design) -> ConditionResult:
     recorded = choose_recorded(teacher, condition.recorded)
     learned = slice(longest - condition.frames, longest + VALIDATION_FRAMES)
     test = slice(longest + VALIDATION_FRAMES, None)
-    student = _student(condition, teacher, measured[learned], recorded)
-    trained = tuple(group for group in student.model.groups if group != "weights" or condition.strengths != "known")
-    fitted = student.fit(design.training, trained=trained, seed=condition.seed)
+    student = make_student(
+        teacher, measured[learned], recorded, strengths=condition.strengths, state_forcing=condition.state_forcing
+    )
+    fitted = student.fit(design.training, seed=condition.seed)
     at_start, after = fitted.initial_params, fitted.params
     predictions = {
         "fitted": student.predict(after, measured[test]),
@@ -61,7 +62,7 @@ def run_condition(condition: Condition, design: Design) -> ConditionResult:
         recorded_neurons=int((recorded & ~teacher.sensory).sum()),
         connections=teacher.connectome.m,
         observations=student.observations,
-        parameters={key: size for key, size in student.parameter_counts().items() if key in trained},
+        parameters=student.parameter_counts(),
         recovered=_parameters(teacher, student, after),
         at_start=_parameters(teacher, student, at_start),
         regression=regression,
@@ -81,18 +82,6 @@ def _teacher(neurons: int, strengths: str, seed: int) -> KnownTeacher:
 @lru_cache(maxsize=1)
 def _rates(teacher: KnownTeacher, process_noise: float, frames: int) -> Float[np.ndarray, "T N"]:
     return teacher.play(frames, process_noise=process_noise)
-
-
-def _student(
-    condition: Condition, teacher: KnownTeacher, measured: Float[np.ndarray, "T N"], recorded: Bool[np.ndarray, "N"]
-) -> Student:
-    """The student before training; one that is given the weights has them from the start."""
-    known = condition.strengths == "known"
-    return make_student(
-        teacher, measured, recorded,
-        strengths="free" if known else condition.strengths, state_forcing=condition.state_forcing,
-        weights=teacher.weights if known else None,
-    )  # fmt: skip
 
 
 def _parameters(teacher: KnownTeacher, student: Student, params: Params) -> ParameterAgreement:

@@ -81,12 +81,15 @@ class Student:
         The recording, cut into trials; the last ends with a validation part.
     model, params
         Before training.
+    trained
+        Groups of parameters that a fit changes.
     """
 
     recorded: Bool[np.ndarray, "N"]
     cohort: Cohort
     model: RateModel
     params: Params
+    trained: tuple[str, ...]
 
     @property
     def observations(self) -> int:
@@ -97,11 +100,11 @@ class Student:
 
     def parameter_counts(self) -> dict[str, int]:
         """Count the trained numbers of each group."""
-        names = {"log_time_constants": "time_constants"}
-        return {names.get(key, key): int(value.size) for key, value in self.params.items()}
+        sizes = {GROUP_OF.get(key, key): int(value.size) for key, value in self.params.items()}
+        return {group: size for group, size in sizes.items() if group in self.trained}
 
-    def fit(self, training: Training, *, trained: tuple[str, ...] | None = None, seed: int = 0) -> Fit:
-        """Train some groups (default: all) on all trials side by side, and keep what is best on the validation part."""
+    def fit(self, training: Training, *, seed: int = 0) -> Fit:
+        """Train on all trials side by side, and keep what is best on the validation part."""
         trials = self.cohort.recordings
         frames = max(trial.require_parts().train[1] for trial in trials)
         per_epoch = -(-(frames - 1) // training.window)
@@ -119,7 +122,7 @@ class Student:
             check_memory=False,
         )
         learner = WindowedLearner(training.window, "network", "trace")
-        return train(self.model, self.params, self.cohort, learner, config, trained=trained, seed=seed)
+        return train(self.model, self.params, self.cohort, learner, config, trained=self.trained, seed=seed)
 
     def predict(self, params: Params, given: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "T-1 N"]:
         """Predict the rates of all neurons at frames 1 to T - 1, each from what was recorded up to the frame before.
@@ -168,7 +171,6 @@ def make_student(
     *,
     strengths: str = "free",
     state_forcing: float = 1.0,
-    weights: Float[np.ndarray, "M"] | None = None,
     connectome: Connectome | None = None,
 ) -> Student:
     """Build the student: synapse counts at a guessed scale, one time constant, biases for the mean rates.
@@ -180,11 +182,9 @@ def make_student(
     recorded
         Which of it the student sees.
     strengths
-        `"free"`, `"gain_per_neuron"` or `"gain_per_type_pair"`.
+        One of `connfit.analysis.recovery.design.STRENGTHS`; a student that is given the weights has the teacher's.
     state_forcing
         See `RateModel`.
-    weights
-        [M] absolute weights to start from; default: synapse counts.
     connectome
         Wiring that the student assumes, in the order of the teacher's neurons; default: the teacher's own.
     """
@@ -199,17 +199,20 @@ def make_student(
         brain, readout, step_s=cohort.step_s, drive="none", state_forcing=state_forcing,
         bounds_s=(BOUNDS_FRAMES[0] / FRAME_RATE, BOUNDS_FRAMES[1] / FRAME_RATE),
     )  # fmt: skip
-    if strengths != "free":
+    known = strengths == "known"
+    if strengths != "free" and not known:
         model = tie_weights(model, brain, strengths, start_magnitudes(model, brain, spectral_radius=START_RADIUS))
     params = init_params(
         model, brain, readout, spectral_radius=START_RADIUS, time_constant_s=TIME_CONSTANT_FRAMES / FRAME_RATE,
         drive_start="zero",
     )  # fmt: skip
-    if weights is not None:
-        params["weights"] = jnp.asarray(weights, params["weights"].dtype)
+    if known:
+        params["weights"] = jnp.asarray(teacher.weights, params["weights"].dtype)
     mean = _mean_rates(measured[:-VALIDATION_FRAMES], recorded)
     recurrent = brain.matrix(np.asarray(model.magnitudes(params), np.float64)) @ mean
-    return Student(recorded, cohort, model, {**params, "bias": jnp.asarray(mean - recurrent, jnp.result_type(float))})
+    params["bias"] = jnp.asarray(mean - recurrent, jnp.result_type(float))
+    trained = tuple(group for group in model.groups if not (known and group == "weights"))
+    return Student(recorded, cohort, model, params, trained)
 
 
 def _mean_rates(measured: Float[np.ndarray, "T N"], recorded: Bool[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,12 +15,11 @@ from rich.table import Table
 from connfit.analysis.gradients.gradient_results import AXES, GradientFidelity, LearningCurves, RuleFidelity
 from connfit.report.figures.learning_figure import (
     amount,
-    learning_figure,
     learning_table,
     learning_verdict,
     rule_colour,
 )
-from connfit.report.figures.style import MARKERS, SPARE, WIDTH, empty, look, new_figure, save_figure
+from connfit.report.figures.style import MARKERS, SPARE, WIDTH, empty, look, new_figure
 
 STATES = {"start": "at the start", "fitted": "after the fit"}
 FLOOR = 1e-6
@@ -71,14 +69,6 @@ def cost_figure(record: GradientFidelity) -> Figure:
         bars[0].set_yticks(position, [row.label for row in rows])
         bars[0].invert_yaxis()
         return figure
-
-
-def write_figures(record: GradientFidelity, folder: Path) -> None:
-    """Write `gradient_fidelity`, `gradient_cost` and, where there are any, `learning_curves` as PNG and SVG."""
-    save_figure(fidelity_figure(record), folder, "gradient_fidelity")
-    save_figure(cost_figure(record), folder, "gradient_cost")
-    if record.learning_curves is not None and record.learning_curves.curves:
-        save_figure(learning_figure(record.learning_curves), folder, "learning_curves")
 
 
 def print_fidelity(record: GradientFidelity, console: Console) -> None:

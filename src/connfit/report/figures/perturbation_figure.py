@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from connfit.analysis.perturbation_results import Perturbation
-from connfit.report.figures.style import INITIAL, MODEL, QUIET, empty, look, new_figure, save_figure
+from connfit.report.figures.style import INITIAL, MODEL, QUIET, empty, look, new_figure
 
 PANELS = 6
 """Responses that are drawn; watched sets of neurons come first."""
@@ -96,14 +95,6 @@ def neurons_figure(done: Perturbation) -> Figure:
         axes.set_xlabel(_label(f"mean rate, {start:g} to {stop:g} s after onset", done))
         figure.legend(loc="outside lower center", ncols=3)
         return figure
-
-
-def write_figures(
-    done: Perturbation, traces: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]], folder: Path
-) -> None:
-    """Write `perturbation_responses` and `perturbation_neurons` as PNG and SVG."""
-    save_figure(responses_figure(done, traces, names), folder, "perturbation_responses")
-    save_figure(neurons_figure(done), folder, "perturbation_neurons")
 
 
 def print_perturbation(done: Perturbation, console: Console) -> None:

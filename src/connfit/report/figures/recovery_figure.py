@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +13,7 @@ from rich.table import Table
 
 from connfit.analysis.recovery.design import Setting
 from connfit.analysis.recovery.recovery_results import OverSeeds, Point, Recovery
-from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, empty, look, new_figure, save_figure
+from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, empty, look, new_figure
 from connfit.report.prose import write_prose
 from connfit.report.run_files import RECOVERY
 
@@ -96,12 +95,6 @@ def in_words(condition: Setting) -> str:
     if condition.teacher_strengths != "free" and condition.strengths == "free":
         student += f" ({STUDENTS[condition.teacher_strengths]} in truth)"
     return ", ".join([student, *parts])
-
-
-def write_figures(recovery: Recovery, folder: Path) -> None:
-    """Write `recovery_curves` and `recovery_conditions` as PNG and SVG."""
-    save_figure(curves_figure(recovery), folder, "recovery_curves")
-    save_figure(conditions_figure(recovery), folder, "recovery_conditions")
 
 
 TABLE = (
