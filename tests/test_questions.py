@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from answers import answers_of, check_numbers
+from answers import answers_of, check_numbers, check_text
 from report_run import add_gradients, complete_run, results, run_directory, study_record
 
 from connfit._io import as_result, read_json
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.metrics_file import write_metrics
+from connfit.report.prose import write_prose
 from connfit.report.questions.evidence import Evidence
 from connfit.report.questions.questions import QUESTIONS, answer_all
-from connfit.report.run_files import GRADIENT, STUDY
+from connfit.report.run_files import GRADIENT, STUDY, RunFiles
 from connfit.report.sections import gradient_section
 from connfit.report.sections.limits import all_limits
 
@@ -36,6 +38,27 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def test_every_number_of_an_answer_is_in_the_files(run: Path) -> None:
     rows = check_numbers(run).values()
     assert sum(number["how"] != "name" for row in rows for number in row["numbers"]) >= 5
+
+
+@pytest.mark.parametrize(
+    ("template", "given", "numbers"),
+    [
+        ("sections/learning_verdict.j2", {}, 24),
+        ("sections/recovery.j2", {}, 13),
+        ("limits/gradients.j2", {"far": (1, "weights", "bias")}, 6),
+        ("limits/recovery.j2", {"few": 0.5}, 4),
+        ("limits/simulations.j2", {}, 2),
+    ],
+)
+def test_every_number_of_a_text_is_in_the_files(
+    template: str, given: dict[str, Any], numbers: int, tmp_path: Path
+) -> None:
+    run = complete_run(tmp_path / "run")
+    prose = write_prose(template, RunFiles.read(run).documents(), **given)
+    quotes = [{"text": one.text, "keys": one.keys, "how": one.how} for one in prose.quotes]
+    assert len(quotes) >= numbers
+    # Quotes are listed once; a sentence per horizon repeats some.
+    check_text(prose.text, quotes * 4, answers_of(run)[1], template)
 
 
 def test_all_questions_are_there_and_what_is_open_says_why(run: Path) -> None:
