@@ -223,7 +223,7 @@ def window() -> np.ndarray:
 def student() -> np.ndarray:
     _, fit = fitted("none")
     recorded = np.isin(np.arange(NEURONS), RECORDED)
-    one = Student(recorded, fit.cohort, fit.model, fit.params)
+    one = Student(recorded, fit.cohort, fit.model, fit.params, fit.model.groups)
     return one.predict(fit.params, np.random.default_rng(5).random((10, NEURONS)))
 
 

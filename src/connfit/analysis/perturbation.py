@@ -173,8 +173,8 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     from connfit._version import __version__
 
     has_drive = fitted.model.drive is not None
-    compared = [_compared(one, neurons, rates[neurons], responses, seen) for one, neurons in sets]
-    cautions = (one.outside_training.caution(f"{one.set} {one.kind}", one.neurons) for one in compared)
+    compared = [_compared(held_set, neurons, rates[neurons], responses, seen) for held_set, neurons in sets]
+    cautions = (each.outside_training.caution(f"{each.set} {each.kind}", each.neurons) for each in compared)
     perturbation = Perturbation(
         connfit=__version__,
         dataset=configuration.read(folder / "config.json").data.dataset or connectome.name,
@@ -197,7 +197,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         cautions=tuple(caution for caution in cautions if caution is not None),
         changed_neurons=tuple(_response_of(connectome, responses, k) for k in responses.ranked[:LISTED]),
     )
-    silenced = np.concatenate([np.zeros(0, np.int64), *(neurons for one, neurons in sets if one.kind == "silenced")])
+    silenced = np.concatenate([np.zeros(0, np.int64), *(where for of, where in sets if of.kind == "silenced")])
     out = folder / "simulations" / (name or experiment.folder_name())
     out.mkdir(parents=True, exist_ok=True)
     write_arrays(out / "perturbation.npz", traces, {"units": list(cohort.units), "sets": list(watched)})

@@ -14,24 +14,24 @@ def simulate(
     stimulate: Annotated[
         list[str] | None,
         typer.Option(
-            help="Hold neurons at a rate in units of the recording, as type:LB3=1.5; may be repeated.",
+            help="Hold neurons at a rate in units of the recording, as in type:LB3=1.5; may be repeated.",
             metavar="SET=RATE",
         ),
     ] = None,
     silence: Annotated[
         list[str] | None,
-        typer.Option(help="Hold neurons where they are not active, as region:GNG_L; may be repeated.", metavar="SET"),
+        typer.Option(help="Silence these neurons, as in region:GNG_L; may be repeated.", metavar="SET"),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Length of the simulation, from the onset on.")] = 30.0,
+    seconds: Annotated[float, typer.Option(help="Seconds to simulate, from the onset on.")] = 30.0,
     readout: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Also follow the mean rate of these neurons, beside all units; may be repeated.", metavar="SET"
-        ),
+        typer.Option(help="Also record the mean rate of these neurons; may be repeated.", metavar="SET"),
     ] = None,
     drive: Annotated[
         str,
-        typer.Option(help="own: the model sees its own predictions; mean: units show their training mean; none."),
+        typer.Option(
+            help="What drives the model. own: its own predictions; mean: the units' training means; none: nothing."
+        ),
     ] = "own",
     silence_at: Annotated[
         str,

@@ -103,8 +103,8 @@ def print_fidelity(record: GradientFidelity, console: Console) -> None:
 
 def _print_curves(curves: LearningCurves, console: Console) -> None:
     """What each rule ends with after equal steps and equal time, and what that says."""
-    for one in curves.left_out:
-        console.print(escape(f"learning curves without {one.rule}: {one.reason}"), style="yellow")
+    for rule in curves.left_out:
+        console.print(escape(f"learning curves without {rule.rule}: {rule.reason}"), style="yellow")
     for curve in curves.curves:
         if curve.diverged:
             console.print(escape(f"learning curve of {curve.name}: {curve.diverged}"), style="yellow")

@@ -110,10 +110,10 @@ def _losses(part: SubFigure, curves: Sequence[Curve]) -> None:
 def _limit(rows: Iterable[RuleScores]) -> float:
     """Half width of the panels: one rule that is far off must not hide the others."""
     sizes = [
-        abs(one.value) if one.low is None or one.high is None else max(abs(one.low), abs(one.high))
+        abs(gap.value) if gap.low is None or gap.high is None else max(abs(gap.low), abs(gap.high))
         for row in rows
-        for one in row.difference.values()
-        if one.value is not None
+        for gap in row.difference.values()
+        if gap.value is not None
     ]
     if not sizes or max(sizes) == 0:
         return 1.0
@@ -128,21 +128,21 @@ def _differences(axes: Axes, at: RulesCompared, rows: Sequence[str], limit: floa
             axes.text(0, place, "diverged" if found.diverged else "–", ha="center", va="center")
             continue
         for nth, (h, marker) in enumerate(zip(at.horizons, "os", strict=False)):
-            one = found.difference.get(h)
-            if one is None or one.value is None:
+            gap = found.difference.get(h)
+            if gap is None or gap.value is None:
                 continue
             where, colour = place + 0.3 * (nth - 0.5), AHEAD[nth]
-            filled = colour if one.excludes_zero else "white"
-            if abs(one.value) > limit:
-                side = 1 if one.value > 0 else -1
+            filled = colour if gap.excludes_zero else "white"
+            if abs(gap.value) > limit:
+                side = 1 if gap.value > 0 else -1
                 axes.plot(side * limit, where, ">" if side > 0 else "<", ms=4, mfc=filled, mec=colour, mew=1)
-                axes.text(0.9 * side * limit, where, number(one.value), ha="right" if side > 0 else "left",
+                axes.text(0.9 * side * limit, where, number(gap.value), ha="right" if side > 0 else "left",
                           va="center", fontsize=6.5)  # fmt: skip
                 continue
-            if one.low is not None and one.high is not None:
-                low, high = np.clip([one.low, one.high], -1.1 * limit, 1.1 * limit)
+            if gap.low is not None and gap.high is not None:
+                low, high = np.clip([gap.low, gap.high], -1.1 * limit, 1.1 * limit)
                 axes.plot([low, high], [where, where], color=colour, lw=1.2, solid_capstyle="butt")
-            axes.plot(one.value, where, marker, ms=3.5, mfc=filled, mec=colour, mew=1)
+            axes.plot(gap.value, where, marker, ms=3.5, mfc=filled, mec=colour, mew=1)
     axes.set_xlim(-1.1 * limit, 1.1 * limit)
     axes.locator_params(axis="x", nbins=5)
 
@@ -172,9 +172,9 @@ def learning_table(at: RulesCompared) -> tuple[list[str], list[list[str]]]:
     return header, cells
 
 
-def _interval(one: SkillDifference | None) -> str:
-    if one is None or one.value is None:
+def _interval(gap: SkillDifference | None) -> str:
+    if gap is None or gap.value is None:
         return "–"
-    if one.low is None or one.high is None:
-        return f"{one.value:+.3f}"
-    return f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]{'*' if one.excludes_zero else ''}"
+    if gap.low is None or gap.high is None:
+        return f"{gap.value:+.3f}"
+    return f"{gap.value:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]{'*' if gap.excludes_zero else ''}"

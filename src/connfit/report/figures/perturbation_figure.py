@@ -25,10 +25,10 @@ ROWS = 10
 def what_was_done(done: Perturbation) -> str:
     """Name data, sets, and what drives the model, in one line."""
     sets = []
-    for one in done.sets:
-        what = f"silenced at {one.rate:.3g}" if one.kind == "silenced" else f"held at {one.rate:g}"
-        count = f"{one.neurons:,} {'neuron' if one.neurons == 1 else 'neurons'}"
-        sets.append(f"{one.set} {what} ({count}, unperturbed {one.baseline:.3g})")
+    for held in done.sets:
+        what = f"silenced at {held.rate:.3g}" if held.kind == "silenced" else f"held at {held.rate:g}"
+        count = f"{held.neurons:,} {'neuron' if held.neurons == 1 else 'neurons'}"
+        sets.append(f"{held.set} {what} ({count}, unperturbed {held.baseline:.3g})")
     surrogate = "SURROGATE " if done.surrogate else ""
     return f"{surrogate}{done.dataset}: {'; '.join(sets)}; drive: {done.drive_in_words}"
 

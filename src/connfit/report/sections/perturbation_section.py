@@ -58,11 +58,11 @@ def _tables(done: Perturbation) -> list[str]:
     )
     made = [page.paragraph(f"{what_was_done(done)}.")]
     for title, responses in (("read-out", (*done.readouts, *done.units)), ("neuron", done.changed_neurons)):
-        changed = [one for one in responses if one.change][:ROWS]
+        changed = [response for response in responses if response.change][:ROWS]
         if not changed:
             made.append(page.paragraph(f"No {title} changed."))
             continue
-        cells = [[one.name, number(one.baseline), number(one.perturbed), number(one.change)] for one in changed]
+        cells = [[row.name, number(row.baseline), number(row.perturbed), number(row.change)] for row in changed]
         table = page.table([title, "unperturbed", "perturbed", "change"], cells, caption=f"{title}: {caption}")
         made.append(table if title == "read-out" else page.folded(f"The {len(cells)} most changed neurons", table))
     return made
