@@ -162,10 +162,7 @@ def test_too_long_a_segment_says_what_fits() -> None:
 
 
 def contenders(**learners: WindowedLearner) -> tuple[Contender, ...]:
-    return tuple(
-        Contender(name, name, one, "adam", credit=one.window > 1 and one.credit != "none")
-        for name, one in learners.items()
-    )
+    return tuple(Contender(name, name, one, "adam") for name, one in learners.items())
 
 
 LEARNING = TrainConfig(epochs=6, learning_rate=0.01, warmup_frames=5)

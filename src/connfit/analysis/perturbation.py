@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +61,8 @@ class Experiment:
 
     def held(
         self, connectome: Connectome, silent: Float[np.ndarray, "N"] | None = None
-    ) -> tuple[HeldNeurons, list[tuple[HeldSet, Int[np.ndarray, "k"]]]]:
-        """Find what is held, and each set (its kind, name and mean rate) with its neurons' positions.
+    ) -> tuple[HeldNeurons, list[tuple[str, str, Int[np.ndarray, "k"]]]]:
+        """Find what is held, and of each set its kind, its name and its neurons' positions.
 
         Parameters
         ----------
@@ -77,20 +77,14 @@ class Experiment:
         one_of("--silence-at", self.silence_at, SILENCE_AT)
         if not self.stimulate and not self.silence:
             raise ConfigError("nothing is perturbed: give --stimulate SET=rate or --silence SET")
-        stimulated: dict[str, tuple[np.ndarray, float]] = {}
-        for text in self.stimulate:
-            name, rate = _set_and_rate(text)
-            stimulated[text] = parse_neuron_set(name, connectome, option="--stimulate"), rate
+        names = {text: _set_and_rate(text) for text in self.stimulate}
+        stimulated = {
+            text: (parse_neuron_set(name, connectome, option="--stimulate"), rate)
+            for text, (name, rate) in names.items()
+        }
         silenced = {text: parse_neuron_set(text, connectome, option="--silence") for text in self.silence}
-        sets = [
-            (HeldSet("stimulated", _set_and_rate(text)[0], rate, len(neurons)), neurons)
-            for text, (neurons, rate) in stimulated.items()
-        ]
-        rates = np.zeros(connectome.n) if silent is None else silent
-        sets += [
-            (HeldSet("silenced", text, float(np.mean(rates[neurons])), len(neurons)), neurons)
-            for text, neurons in silenced.items()
-        ]
+        sets = [("stimulated", names[text][0], neurons) for text, (neurons, _) in stimulated.items()]
+        sets += [("silenced", text, neurons) for text, neurons in silenced.items()]
         return HeldNeurons.of(stimulated, silenced, silent=silent), sets
 
     def folder_name(self) -> str:
@@ -173,13 +167,13 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     from connfit._version import __version__
 
     has_drive = fitted.model.drive is not None
-    compared = [_compared(held_set, neurons, rates[neurons], responses, seen) for held_set, neurons in sets]
-    cautions = (each.outside_training.caution(f"{each.set} {each.kind}", each.neurons) for each in compared)
+    held_sets = [_held_set(kind, of, where, rates[where], responses, seen) for kind, of, where in sets]
+    cautions = (each.outside_training.caution(f"{each.set} {each.kind}", each.neurons) for each in held_sets)
     perturbation = Perturbation(
         connfit=__version__,
         dataset=configuration.read(folder / "config.json").data.dataset or connectome.name,
         surrogate=any(bool(source.notes.get("surrogate")) for source in (connectome, *cohort.recordings)),
-        sets=tuple(compared),
+        sets=tuple(held_sets),
         silence_at=experiment.silence_at if experiment.silence else None,
         silence_at_in_words=SILENCE_AT[experiment.silence_at] if experiment.silence else None,
         drive=experiment.drive if has_drive else "none",
@@ -197,7 +191,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         cautions=tuple(caution for caution in cautions if caution is not None),
         changed_neurons=tuple(_response_of(connectome, responses, k) for k in responses.ranked[:LISTED]),
     )
-    silenced = np.concatenate([np.zeros(0, np.int64), *(where for of, where in sets if of.kind == "silenced")])
+    silenced = np.concatenate([np.zeros(0, np.int64), *(where for kind, _, where in sets if kind == "silenced")])
     out = folder / "simulations" / (name or experiment.folder_name())
     out.mkdir(parents=True, exist_ok=True)
     write_arrays(out / "perturbation.npz", traces, {"units": list(cohort.units), "sets": list(watched)})
@@ -206,20 +200,15 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     return perturbation, out
 
 
-def _compared(
-    held: HeldSet,
-    neurons: Int[np.ndarray, "k"],
-    rates: Float[np.ndarray, "k"],
-    responses: Responses,
-    seen: TrainingRange,
+def _held_set(
+    kind: str, name: str, neurons: Int[np.ndarray, "k"], rates: np.ndarray, responses: Responses, seen: TrainingRange
 ) -> HeldSet:
-    """Add to a set its rates without the perturbation, those at which it is held, and what training showed."""
-    return replace(
-        held,
-        baseline=float(responses.neuron_baseline[neurons].mean()),
-        held=RateRange(float(rates.min()), float(rates.mean()), float(rates.max())),
-        outside_training=seen.distance(neurons, rates),
-    )
+    """A set with the rates at which it is held, its own without the perturbation, and what training showed."""
+    mean, baseline = float(rates.mean()), float(responses.neuron_baseline[neurons].mean())
+    return HeldSet(
+        kind, name, float(rates[0]) if kind == "stimulated" else mean, len(neurons), baseline,
+        RateRange(float(rates.min()), mean, float(rates.max())), seen.distance(neurons, rates),
+    )  # fmt: skip
 
 
 def _ranked_responses(

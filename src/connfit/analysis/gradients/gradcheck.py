@@ -80,7 +80,6 @@ def rules_to_fit(
             name if optimiser == first else f"{name}, {LABELS[optimiser]}",
             learner,
             optimiser,
-            credit=not (learner.carry == "none" and (learner.window == IMMEDIATE_WINDOW or learner.credit == "none")),
         )
         for optimiser in (first, *(name for name in optimisers if name != first))
         for name, learner in learners.items()

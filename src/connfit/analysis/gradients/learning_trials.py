@@ -19,7 +19,7 @@ from connfit.models.cells.rate import RateModel
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, train
-from connfit.training.learners import WindowedLearner
+from connfit.training.learners import IMMEDIATE_WINDOW, WindowedLearner
 from connfit.training.learning_rates import WITHOUT_VALIDATION
 
 FACTORS = (1 / 3, 1.0, 3.0)
@@ -40,15 +40,18 @@ class Contender:
         Name of the rule.
     label
         Name in tables and figures.
-    credit
-        Whether errors give credit to earlier steps.
     """
 
     rule: str
     label: str
     learner: WindowedLearner
     optimiser: str
-    credit: bool = True
+
+    @property
+    def credit(self) -> bool:
+        """Whether errors give credit to earlier steps."""
+        learner = self.learner
+        return learner.carry != "none" or (learner.window > IMMEDIATE_WINDOW and learner.credit != "none")
 
 
 @dataclass(frozen=True, eq=False)
