@@ -47,7 +47,7 @@ def test_every_number_of_an_answer_is_in_the_files(run: Path) -> None:
         ("sections/recovery.j2", {}, 13),
         ("limits/gradients.j2", {"far": (1, "weights", "bias")}, 6),
         ("limits/recovery.j2", {"few": 0.5}, 4),
-        ("limits/simulations.j2", {}, 2),
+        ("limits/simulations.j2", {"names": ["silence-id-n1", "silence-id-n2"], "still": ["silence-id-n2"]}, 3),
     ],
 )
 def test_every_number_of_a_text_is_in_the_files(
@@ -206,3 +206,27 @@ def test_learning_curves_of_earlier_releases_are_read(tmp_path: Path) -> None:
     names = {one.name: one.draw() for one in gradient_section.drawings(fidelity)}
     assert set(names) == {"gradient_fidelity", "gradient_cost", "learning_curves"}
     assert "after equal time" in "".join(gradient_section.blocks(fidelity))
+
+
+def test_phases_and_steps_of_a_fit_are_answered_from_its_best_epochs(tmp_path: Path) -> None:
+    run_directory(tmp_path)
+    config = {"train": {"free_run_frames": 8, "select_on": "horizon"}, "data": {"substeps": 2}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "record.json").write_text(json.dumps({"recordings": {"a/b": {"frame_rate_hz": 1.5}}}))
+    rows = [
+        "teacher-forced,",
+        "teacher-forced,0.125",
+        "teacher-forced,0.0625",
+        "free-running,0.25",
+        "free-running,0.1875",
+    ]
+    for last, best in ((0.375, "0.375"), (-0.5, "0.250")):
+        (tmp_path / "history.csv").write_text("\n".join(["phase,selection", *rows, f"free-running,{last}"]) + "\n")
+        answers = check_numbers(tmp_path)
+        expected = f"mean skill some frames ahead on validation went from 0.125 to {best}: it helped."
+        assert expected in answers["longer_horizon"]["answer"]
+        assert "stretches of 8 frames" in answers["longer_horizon"]["answer"]
+    (tmp_path / "history.csv").write_text("phase,selection\nteacher-forced,0.5\nfree-running,0.25\n")
+    answers = check_numbers(tmp_path)
+    assert "0.500 to 0.250: it did not help" in answers["longer_horizon"]["answer"]
+    assert answers["time_step"]["answer"].startswith("2 steps per frame, at 1.50 frames per second.")

@@ -16,7 +16,7 @@ from connfit.report.wording import number
 
 
 def drawings(record: GradientFidelity) -> Iterator[Drawing]:
-    """Cosines, cost, and learning curves."""
+    """Draw cosines, cost, and learning curves."""
     count = len(record.segments)
     yield Drawing(
         "gradient_fidelity",
@@ -46,7 +46,7 @@ def drawings(record: GradientFidelity) -> Iterator[Drawing]:
 
 
 def blocks(record: GradientFidelity) -> list[str]:
-    """What was compared, one row per rule at the most relevant state, and all rows folded away."""
+    """Write what was compared, a row per telling rule in the last state, and all rows folded away."""
     rows = record.parameters[record.state]
     compared, *fitted = write_prose("sections/gradients.j2", {GRADIENT: record}, states=STATES).paragraphs
     return [

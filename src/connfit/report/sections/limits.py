@@ -217,7 +217,9 @@ def recovery_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
 
 def simulation_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
     """Say that simulated experiments are answers of the model, and name those in which nothing answered."""
-    return write_prose("limits/simulations.j2", documents).paragraphs
+    done = {path.split("/")[1]: found for path, found in documents.items() if path.startswith("simulations/")}
+    still = [name for name, found in done.items() if not any(unit.change for unit in found.units)]
+    return write_prose("limits/simulations.j2", documents, names=list(done), still=still).paragraphs
 
 
 def _outcome(row: Mapping[str, Any], horizon: str) -> str | None:

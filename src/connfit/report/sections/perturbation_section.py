@@ -18,7 +18,7 @@ ROWS = 10
 
 
 def drawings(simulations: Mapping[str, Simulation]) -> Iterator[Drawing]:
-    """Responses over time and the most changed neurons of the first experiments."""
+    """Draw responses over time and the most changed neurons of the first experiments."""
     for at, (name, simulation) in enumerate(list(simulations.items())[:SHOWN]):
         suffix, done = f"_{at}" if len(simulations) > 1 else "", simulation.perturbation
         if simulation.traces:
@@ -42,7 +42,7 @@ def drawings(simulations: Mapping[str, Simulation]) -> Iterator[Drawing]:
 
 
 def blocks(simulations: Mapping[str, Simulation]) -> list[str]:
-    """What was done and what changed most, experiment by experiment."""
+    """Write what was done and what changed most, experiment by experiment."""
     made = [*map(page.paragraph, write_prose("sections/perturbation.j2", {}).paragraphs)]
     for at, (name, simulation) in enumerate(simulations.items()):
         tables = _tables(simulation.perturbation)

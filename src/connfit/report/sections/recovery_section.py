@@ -19,7 +19,7 @@ from connfit.report.prose import write_prose
 
 
 def blocks(recovery: Recovery) -> list[str]:
-    """What the numbers say, the caution, and the table."""
+    """Write what the numbers say, a caution, and the table."""
     rows = [[in_words(point), *(digits(getattr(point, key)) for _, key in TABLE)] for point in recovery.points]
     said = [*verdict(recovery), *write_prose("sections/recovery_caution.j2", {}).paragraphs]
     header = ["student", *(name for name, _ in TABLE)]
@@ -28,7 +28,7 @@ def blocks(recovery: Recovery) -> list[str]:
 
 
 def drawings(recovery: Recovery) -> list[Drawing]:
-    """Curves over frames and recorded fraction, and all conditions side by side."""
+    """Draw curves over frames and recorded fraction, and all conditions side by side."""
     return [
         Drawing(
             "recovery_curves",
