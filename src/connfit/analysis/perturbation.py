@@ -219,7 +219,7 @@ def _ranked_responses(
     before, after = (values[half:].mean(axis=0, dtype=np.float64) for values in (baseline, perturbed))
     difference = perturbed.astype(np.float64) - baseline
     found = []
-    for k in np.argsort(-np.abs(after - before), kind="stable"):
+    for k in map(int, np.argsort(-np.abs(after - before), kind="stable")):
         at = int(np.argmax(np.abs(difference[:, k])))
         found.append(
             Response(
