@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from connfit._io import write_arrays, write_json
-from connfit.analysis.gradients.learning_verdict import verdict
 from connfit.config import EvaluateConfig
 from connfit.connectome import from_pairs
 from connfit.evaluation.baselines.persistence import Persistence
@@ -127,13 +126,30 @@ def add_gradients(folder: Path) -> None:
         ],
         "equal_steps": {"steps": 8} | at, "equal_seconds": {"seconds": 2.0} | at,
     }  # fmt: skip
-    curves["text"] = verdict(curves)
     record = {
         "dataset": "made", "surrogate": False, "phase": "teacher-forced", "steps": 200, "segments": [{}, {}],
         "parameters": {"start": rows, "fitted": rows},
         "learning_curves": curves,
     }  # fmt: skip
     write_json(folder / "gradient_fidelity.json", record)
+
+
+def add_recovery(folder: Path) -> None:
+    """`recovery/recovery.json`, as `connfit recover` writes it."""
+    keys = (
+        "weights_r2", "weights_r2_at_start", "time_constants_r2", "recorded_r", "recorded_r_teacher", "unrecorded_r",
+        "unrecorded_r_teacher", "unrecorded_r_at_start",
+    )  # fmt: skip
+    numbers = {key: {"mean": (k + 1) / 16, "low": k / 16, "high": 0.75, "seeds": 2} for k, key in enumerate(keys)}
+    whole = {"seeds": 2, "observations": 9000, "parameters": 700, **dict(list(numbers.items())[:5])}
+    few = {**whole, "recorded": 0.1, **numbers}
+    curves = {
+        "frames": [{"frames": frames, "recorded": 1.0, **whole} for frames in (4000, 1000)],
+        "recorded": [{"frames": 4000, "recorded": 1.0, **whole}, {"frames": 4000, **few}],
+    }
+    (folder / "recovery").mkdir()
+    record = {"surrogate": True, "design": {"neurons": 500, "seeds": 2}, "complete": True, "curves": curves}
+    write_json(folder / "recovery" / "recovery.json", record)
 
 
 def add_simulation(folder: Path, name: str) -> None:
@@ -252,6 +268,7 @@ def complete_run(folder: Path) -> Path:
     """A run directory to which every other command has added its files."""
     run_directory(folder)
     add_gradients(folder)
+    add_recovery(folder)
     add_study(folder)
     for name in ("silence-id-n1", "silence-id-n2"):
         add_simulation(folder, name)

@@ -95,16 +95,16 @@ def test_r2_counts_an_offset_and_a_scale() -> None:
     truth = np.random.default_rng(0).normal(2, 1.5, 200)
     for offset in (0.5, -3.0):
         found = agreement(truth, truth + offset)
-        assert found["r"] == pytest.approx(1)
-        assert found["r2"] == pytest.approx(1 - offset**2 / truth.var())
-    assert agreement(truth, truth.mean() + 2 * (truth - truth.mean()))["r2"] == pytest.approx(0)
+        assert found.r == pytest.approx(1)
+        assert found.r2 == pytest.approx(1 - offset**2 / truth.var())
+    assert agreement(truth, truth.mean() + 2 * (truth - truth.mean())).r2 == pytest.approx(0)
     logs = agreement(np.exp(truth), np.exp(truth + 0.7), log=True)
-    assert logs["r2"] == pytest.approx(1 - 0.7**2 / truth.var())
+    assert logs.r2 == pytest.approx(1 - 0.7**2 / truth.var())
 
 
 def test_r2_of_activity_counts_an_offset() -> None:
     truth = np.random.default_rng(1).normal(1, 0.5, (300, 4))
     found = activity(truth, truth + 0.4, np.ones(4, bool))
-    np.testing.assert_allclose(found["r"], 1)
+    np.testing.assert_allclose(found.r, 1)
     expected = 1 - 0.4**2 / truth.var(axis=0)
-    np.testing.assert_allclose(found["r2"], np.quantile(expected, (0.25, 0.5, 0.75)))
+    np.testing.assert_allclose(found.r2, np.quantile(expected, (0.25, 0.5, 0.75)))

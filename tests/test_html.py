@@ -94,12 +94,12 @@ def test_headings_go_down_one_level_at_a_time(complete_report: Path) -> None:
 
 
 def test_every_added_file_has_its_section(report: Path, complete_report: Path) -> None:
-    added = {"study", "gradient", "perturbation"}
+    added = {"study", "gradient", "recovery", "perturbation"}
     assert not added & set(parsed(report).anchors)
     whole = parsed(complete_report)
     assert added <= set(whole.anchors)
     assert whole.anchors.index("summary") < whole.anchors.index("limitations") < whole.anchors.index("questions")
-    assert whole.tags.count("img") == 7 + 2 + 3 + 4
+    assert whole.tags.count("img") == 7 + 2 + 3 + 2 + 4
     assert whole.text.count(NASTY) > 3
 
 

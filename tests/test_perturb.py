@@ -17,12 +17,14 @@ from typer.testing import CliRunner
 
 from connfit import cli
 from connfit import config as configuration
+from connfit._io import plain, read_json
 from connfit.analysis.perturbation import Experiment
+from connfit.analysis.perturbation_results import HeldSet, Perturbation, Response
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models import RateModel, Readout, init_params
-from connfit.models.held_rates import TrainingRange, out_of_range, silent_rates
-from connfit.models.perturb import Perturbation, parse_neuron_set, settled_rates, simulate_perturbed
+from connfit.models.held_rates import OutsideTraining, TrainingRange, silent_rates
+from connfit.models.perturb import HeldNeurons, parse_neuron_set, settled_rates, simulate_perturbed
 from connfit.models.rollout import CHUNK
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -69,7 +71,7 @@ def fixed_point(
 def test_rates_settle_where_the_equations_say(drive: str, float64: None) -> None:
     brain, readout, model, params = linear_brain()
     mean, held = np.array([0.5, 1.0, 2.0]), {1: 3.0, 6: 0.0, 7: 0.4}
-    perturbation = Perturbation(np.array([7, 1, 6]), np.array([0.4, 3.0, 0.0]))
+    perturbation = HeldNeurons(np.array([7, 1, 6]), np.array([0.4, 3.0, 0.0]))
     start = settled_rates(model, params, mean, drive=drive)
     watched = [np.array([0, 1, 6]), np.array([9])]
     # Time constants of at most 2 steps and loops below 0.6 leave less than 1e-16 of any transient after 200 steps:
@@ -92,7 +94,7 @@ def test_the_course_of_a_response_is_that_of_the_equations() -> None:
     one, steps = student(), CHUNK + 9
     plain, mean = one.plain(), one.cohort.mean_activity()
     start = settled_rates(one.model, one.params, mean)
-    perturbation = Perturbation(np.array([3, 11]), np.array([2.0, 0.0]))
+    perturbation = HeldNeurons(np.array([3, 11]), np.array([2.0, 0.0]))
     got = simulate_perturbed(one.model, one.params, perturbation, steps, start)
     for held, units, neurons in (
         (True, got.perturbed, got.neuron_perturbed),
@@ -145,8 +147,8 @@ def test_silencing_is_the_brain_without_the_neurons_outputs(electrical: int, flo
         kept = weights[keep]
     without = RateModel.from_connectome(cut, readout, step_s=0.5)
     start = rng.random(20)
-    got = simulate_perturbed(model, params, Perturbation(gone, np.zeros(2)), 50, start)
-    other = simulate_perturbed(without, {**params, "weights": jnp.asarray(kept)}, Perturbation(), 50, start)
+    got = simulate_perturbed(model, params, HeldNeurons(gone, np.zeros(2)), 50, start)
+    other = simulate_perturbed(without, {**params, "weights": jnp.asarray(kept)}, HeldNeurons(), 50, start)
     rest = np.setdiff1d(np.arange(20), gone)
     np.testing.assert_allclose(got.neuron_perturbed[rest], other.neuron_baseline[rest], rtol=1e-12)
     np.testing.assert_allclose(got.perturbed, other.baseline, rtol=1e-12)
@@ -156,7 +158,7 @@ def test_silencing_is_the_brain_without_the_neurons_outputs(electrical: int, flo
 def test_no_perturbation_changes_nothing() -> None:
     one = student(substeps=3)
     start = settled_rates(one.model, one.params, one.cohort.mean_activity())
-    got = simulate_perturbed(one.model, one.params, Perturbation(), 100, start, watched=[np.arange(4)])
+    got = simulate_perturbed(one.model, one.params, HeldNeurons(), 100, start, watched=[np.arange(4)])
     np.testing.assert_array_equal(got.perturbed, got.baseline)
     np.testing.assert_array_equal(got.set_perturbed, got.set_baseline)
     assert not got.change.any() and got.ranked.tolist() == list(range(NEURONS))
@@ -169,7 +171,7 @@ def test_with_drive_held_only_what_is_downstream_changes() -> None:
     order = sp.csgraph.breadth_first_order(graph, 5, return_predecessors=False)
     start = settled_rates(one.model, one.params, one.cohort.mean_activity(), drive="mean")
     options = {"mean": one.cohort.mean_activity(), "drive": "mean"}
-    got = simulate_perturbed(one.model, one.params, Perturbation(np.array([5]), np.array([4.0])), 80, start, **options)
+    got = simulate_perturbed(one.model, one.params, HeldNeurons(np.array([5]), np.array([4.0])), 80, start, **options)
     assert set(np.flatnonzero(got.change)) <= set(order.tolist())
     assert got.change[5] == pytest.approx(4 - got.neuron_baseline[5])
 
@@ -181,7 +183,7 @@ def test_with_drive_held_only_what_is_downstream_changes() -> None:
         ({"drive": "men"}, "drive is 'men'.*did you mean 'mean'"),
         ({"drive": "mean"}, "needs the mean"),
         (
-            {"perturbation": Perturbation(np.array([NEURONS]), np.zeros(1))},
+            {"perturbation": HeldNeurons(np.array([NEURONS]), np.zeros(1))},
             f"perturbation must lie in 0..{NEURONS - 1}",
         ),
         ({"watched": [np.array([-1])]}, "watched set must lie"),
@@ -189,7 +191,7 @@ def test_with_drive_held_only_what_is_downstream_changes() -> None:
 )
 def test_wrong_options_are_named(change: dict, message: str) -> None:
     one = student()
-    options = {"perturbation": Perturbation(), "steps": 4, "start": np.zeros(NEURONS), **change}
+    options = {"perturbation": HeldNeurons(), "steps": 4, "start": np.zeros(NEURONS), **change}
     with pytest.raises(ConfigError, match=message):
         simulate_perturbed(one.model, one.params, **options)
 
@@ -198,24 +200,24 @@ def test_activity_that_explodes_is_an_error() -> None:
     one = student()
     wild = {**one.params, "drive": jnp.full_like(one.params["drive"], 50.0)}
     with pytest.raises(DivergedError, match=r"grew without bound within .* use --drive mean"):
-        simulate_perturbed(one.model, wild, Perturbation(), 2000, np.ones(NEURONS))
+        simulate_perturbed(one.model, wild, HeldNeurons(), 2000, np.ones(NEURONS))
 
 
 def test_perturbations_are_checked() -> None:
     with pytest.raises(ConfigError, match="the same neuron twice"):
-        Perturbation(np.array([1, 1]), np.zeros(2))
+        HeldNeurons(np.array([1, 1]), np.zeros(2))
     with pytest.raises(ConfigError, match="0 or more"):
-        Perturbation(np.array([1]), np.array([-1.0]))
+        HeldNeurons(np.array([1]), np.array([-1.0]))
     with pytest.raises(ConfigError, match=r"\(2,\) neurons, but \(1,\) rates"):
-        Perturbation(np.array([1, 2]), np.zeros(1))
-    both = Perturbation.of(
+        HeldNeurons(np.array([1, 2]), np.zeros(1))
+    both = HeldNeurons.of(
         {"type:A=2": (np.array([4, 1]), 2.0), "id:n4=2": (np.array([4]), 2.0)}, {"id:n0": np.zeros(1)}
     )
     assert both.neurons.tolist() == [0, 1, 4] and both.rates.tolist() == [0, 2, 2]
     with pytest.raises(ConfigError, match="--stimulate a and --silence b share neurons: one is held at 2, one at 0"):
-        Perturbation.of({"a": (np.array([1]), 2.0)}, {"b": np.array([1])})
+        HeldNeurons.of({"a": (np.array([1]), 2.0)}, {"b": np.array([1])})
     with pytest.raises(ConfigError, match="--stimulate a: its rate is -1"):
-        Perturbation.of({"a": (np.array([1]), -1.0)})
+        HeldNeurons.of({"a": (np.array([1]), -1.0)})
 
 
 def named_brain() -> Connectome:
@@ -306,6 +308,7 @@ def test_the_command_writes_what_it_did(fitted: Path) -> None:
     assert ran.exit_code == 0, ran.output
     out = fitted / "simulations" / "one"
     record = json.loads((out / "perturbation.json").read_text())
+    assert plain(read_json(out / "perturbation.json", Perturbation)) == record
     in_c = brain.neurons["region"].tolist().count("C")
     assert [(one["kind"], one["rate"], one["neurons"]) for one in record["sets"]] == [
         ("stimulated", 30, 2),
@@ -376,17 +379,17 @@ def test_no_activity_is_the_floor_of_the_neurons_units() -> None:
     # The floor; the third neuron is lower than that already; hidden ones have no shifted units.
     np.testing.assert_allclose(held, [*np.percentile(train[:, :2], 1, axis=0), 1, 0, 0, 0], rtol=1e-5)
     np.testing.assert_array_equal(silent_rates(seen, start, "zero"), 0)
-    assert seen.distance(np.arange(2), held[:2]) == {"unread": 0, "below": 0, "above": 0, "farthest": 0.0}
+    assert seen.distance(np.arange(2), held[:2]) == OutsideTraining()
 
 
 def test_rates_that_were_never_observed_are_counted_and_said() -> None:
     values = 4 + np.random.default_rng(1).normal(0, 0.5, (200, 3)).astype(np.float32)
     seen, train, _ = shifted(values)
     far = seen.distance(np.array([0, 1, 2, 5]), np.array([0.0, 4.0, 9.0, 9.0]))
-    assert (far["below"], far["above"], far["unread"]) == (1, 1, 1)
+    assert (far.below, far.above, far.unread) == (1, 1, 1)
     expected = max(train[:, 0].min() / train[:, 0].std(), (9 - train[:, 2].max()) / train[:, 2].std())
-    assert far["farthest"] == pytest.approx(expected, rel=1e-4)
-    said = out_of_range("id:n0 silenced", far, 4)
+    assert far.farthest == pytest.approx(expected, rel=1e-4)
+    said = far.caution("id:n0 silenced", 4)
     assert said is not None and said.startswith("id:n0 silenced: 1 below and 1 above of 4 neurons held outside")
 
 
@@ -411,13 +414,10 @@ def test_the_command_refuses_what_is_wrong(fitted: Path) -> None:
 def test_a_surrogate_says_so_and_an_unchanged_brain_can_be_drawn() -> None:
     from connfit.report.figures.perturbation_figure import neurons_figure, responses_figure, what_was_done
 
-    row = {"name": "u", "baseline": 1.0, "perturbed": 1.0, "change": 0.0}
-    record = {
-        "surrogate": True, "dataset": "toy",
-        "sets": [{"kind": "silenced", "set": "id:n1", "rate": 0, "neurons": 1, "baseline": 2.5}],
-        "drive_in_words": "none", "value_units": "Hz", "averaged_s": [1, 2], "units": [row], "readouts": [],
-        "changed_neurons": [],
-    }  # fmt: skip
+    record = Perturbation(
+        surrogate=True, dataset="toy", sets=(HeldSet("silenced", "id:n1", 0, 1, 2.5),), drive_in_words="none",
+        value_units="Hz", averaged_s=(1, 2), units=(Response("u", 1.0, 1.0, 0.0),),
+    )  # fmt: skip
     assert what_was_done(record) == "SURROGATE toy: id:n1 silenced at 0 (1 neuron, unperturbed 2.5); drive: none"
     trace = {"time_s": np.array([1.0, 2.0]), "unit_baseline": np.ones((2, 1)), "unit_perturbed": np.ones((2, 1))}
     figure = responses_figure(record, trace, {"unit": ["u"], "set": []})

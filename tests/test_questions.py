@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from answers import answers_of, check_numbers
+from answers import answers_of, check_numbers, check_text
 from report_run import add_gradients, complete_run, results, run_directory, study_record
 
+from connfit._io import as_result, read_json
+from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.metrics_file import write_metrics
+from connfit.report.prose import write_prose
 from connfit.report.questions.evidence import Evidence
 from connfit.report.questions.questions import QUESTIONS, answer_all
-from connfit.report.run_files import GRADIENT, STUDY
+from connfit.report.run_files import GRADIENT, STUDY, RunFiles
 from connfit.report.sections import gradient_section
 from connfit.report.sections.limits import all_limits
 
@@ -34,6 +38,27 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def test_every_number_of_an_answer_is_in_the_files(run: Path) -> None:
     rows = check_numbers(run).values()
     assert sum(number["how"] != "name" for row in rows for number in row["numbers"]) >= 5
+
+
+@pytest.mark.parametrize(
+    ("template", "given", "numbers"),
+    [
+        ("sections/learning_verdict.j2", {}, 24),
+        ("sections/recovery.j2", {}, 13),
+        ("limits/gradients.j2", {"far": (1, "weights", "bias")}, 6),
+        ("limits/recovery.j2", {"few": 0.5}, 4),
+        ("limits/simulations.j2", {"names": ["silence-id-n1", "silence-id-n2"], "still": ["silence-id-n2"]}, 3),
+    ],
+)
+def test_every_number_of_a_text_is_in_the_files(
+    template: str, given: dict[str, Any], numbers: int, tmp_path: Path
+) -> None:
+    run = complete_run(tmp_path / "run")
+    prose = write_prose(template, RunFiles.read(run).documents(), **given)
+    quotes = [{"text": one.text, "keys": one.keys, "how": one.how} for one in prose.quotes]
+    assert len(quotes) >= numbers
+    # Quotes are listed once; a sentence per horizon repeats some.
+    check_text(prose.text, quotes * 4, answers_of(run)[1], template)
 
 
 def test_all_questions_are_there_and_what_is_open_says_why(run: Path) -> None:
@@ -142,7 +167,8 @@ def test_a_rule_far_from_the_exact_gradient_is_a_limitation(tmp_path: Path) -> N
     rule = next(row for row in rows if row["label"] == "d-rtrl")
     for cosine, stated in ((0.99, False), (0.5, True)):
         rule["groups"]["weights"]["cosine"] = cosine
-        documents = {"metrics.json": results()[0], GRADIENT: record, "config.json": config}
+        fidelity = as_result(record, GradientFidelity)
+        documents = {"metrics.json": results()[0], GRADIENT: fidelity, "config.json": config}
         assert any("d-rtrl, has a gradient of the weights" in line for line in all_limits(documents)) is stated
 
 
@@ -156,7 +182,7 @@ def test_whether_temporal_credit_matters_is_answered_from_learning_curves(tmp_pa
         "10 frames ahead −0.125 (−0.250 to −0.0625), so the cheap rule wins",
     ):  # fmt: skip
         assert text in answer["answer"]
-    documents = {"metrics.json": results()[0], GRADIENT: json.loads((tmp_path / GRADIENT).read_text())}
+    documents = {"metrics.json": results()[0], GRADIENT: read_json(tmp_path / GRADIENT, GradientFidelity)}
     assert any(
         "The cheap rule, without any credit through time, wins after equal steps 10 frames ahead; is as good" in line
         for line in all_limits(documents)
@@ -176,6 +202,31 @@ def test_learning_curves_of_earlier_releases_are_read(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "study")
     answer = check_numbers(tmp_path)["lower_loss_on_test"]
     assert answer["status"] == "partly" and "validation skill −0.250" in answer["answer"]
-    names = {one.name: one.draw() for one in gradient_section.drawings(record)}
+    fidelity = read_json(tmp_path / GRADIENT, GradientFidelity)
+    names = {one.name: one.draw() for one in gradient_section.drawings(fidelity)}
     assert set(names) == {"gradient_fidelity", "gradient_cost", "learning_curves"}
-    assert "after equal time" in "".join(gradient_section.blocks(record))
+    assert "after equal time" in "".join(gradient_section.blocks(fidelity))
+
+
+def test_phases_and_steps_of_a_fit_are_answered_from_its_best_epochs(tmp_path: Path) -> None:
+    run_directory(tmp_path)
+    config = {"train": {"free_run_frames": 8, "select_on": "horizon"}, "data": {"substeps": 2}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "record.json").write_text(json.dumps({"recordings": {"a/b": {"frame_rate_hz": 1.5}}}))
+    rows = [
+        "teacher-forced,",
+        "teacher-forced,0.125",
+        "teacher-forced,0.0625",
+        "free-running,0.25",
+        "free-running,0.1875",
+    ]
+    for last, best in ((0.375, "0.375"), (-0.5, "0.250")):
+        (tmp_path / "history.csv").write_text("\n".join(["phase,selection", *rows, f"free-running,{last}"]) + "\n")
+        answers = check_numbers(tmp_path)
+        expected = f"mean skill some frames ahead on validation went from 0.125 to {best}: it helped."
+        assert expected in answers["longer_horizon"]["answer"]
+        assert "stretches of 8 frames" in answers["longer_horizon"]["answer"]
+    (tmp_path / "history.csv").write_text("phase,selection\nteacher-forced,0.5\nfree-running,0.25\n")
+    answers = check_numbers(tmp_path)
+    assert "0.500 to 0.250: it did not help" in answers["longer_horizon"]["answer"]
+    assert answers["time_step"]["answer"].startswith("2 steps per frame, at 1.50 frames per second.")

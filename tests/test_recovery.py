@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from connfit import cli
+from connfit._io import plain, read_json
 from connfit.analysis.recovery import (
     Condition,
     Design,
     KnownTeacher,
+    Recovery,
     TeacherSettings,
     Training,
     activity,
@@ -23,8 +27,9 @@ from connfit.analysis.recovery import (
     regress,
     run_condition,
 )
+from connfit.analysis.recovery.recovery_results import Agreement, OverSeeds, ParameterAgreement
 from connfit.errors import ConfigError, DataError
-from connfit.report.sections.recovery_section import recovery_blocks, recovery_drawings
+from connfit.report.sections import recovery_section
 
 SMALL = Design(
     neurons=60,
@@ -46,14 +51,14 @@ def teacher() -> KnownTeacher:
 
 def test_agreement_of_numbers_with_known_answers() -> None:
     truth = np.array([1.0, 2.0, 3.0, 4.0])
-    assert agreement(truth, truth)["r2"] == 1
-    assert agreement(truth, truth[::-1])["r2"] == pytest.approx(1 - 20 / 5)
+    assert agreement(truth, truth).r2 == 1
+    assert agreement(truth, truth[::-1]).r2 == pytest.approx(1 - 20 / 5)
     scaled = agreement(truth, 10 * truth)
-    assert scaled["r"] == pytest.approx(1) and scaled["r2"] < 0  # a wrong scale is an error
+    assert scaled.r == pytest.approx(1) and scaled.r2 < 0  # a wrong scale is an error
     logs = agreement(truth, np.array([1.0, 0.0, 3.0, 4.0]), log=True)
-    assert logs["left_out"] == 1 and logs["n"] == 3 and logs["r2"] == pytest.approx(1)
-    assert agreement(truth[:2], truth[:2])["reason"] == "2 pairs are too few"
-    assert agreement(np.ones(4), truth)["reason"] == "the truth is the same everywhere"
+    assert logs.left_out == 1 and logs.n == 3 and logs.r2 == pytest.approx(1)
+    assert agreement(truth[:2], truth[:2]).reason == "2 pairs are too few"
+    assert agreement(np.ones(4), truth).reason == "the truth is the same everywhere"
 
 
 def test_activity_of_neurons_that_do_not_vary_is_counted() -> None:
@@ -62,8 +67,8 @@ def test_activity_of_neurons_that_do_not_vary_is_counted() -> None:
     predicted = truth.copy()
     predicted[:, 2] = 5.0
     found = activity(truth, predicted, np.array([True, True, True]))
-    assert found["undefined"] == 1 and found["r"] == pytest.approx([1, 1, 1])
-    assert activity(truth, predicted, np.zeros(3, bool))["reason"] == "there are no such neurons"
+    assert found.undefined == 1 and found.r == pytest.approx([1, 1, 1])
+    assert activity(truth, predicted, np.zeros(3, bool)).reason == "there are no such neurons"
 
 
 def test_the_teacher_is_the_model_with_its_own_parameters(teacher: KnownTeacher) -> None:
@@ -73,7 +78,7 @@ def test_the_teacher_is_the_model_with_its_own_parameters(teacher: KnownTeacher)
     followed = teacher.follow(rates, recorded, 1.0)
     others = ~teacher.sensory
     np.testing.assert_allclose(followed[:, others], rates[1:, others], rtol=1e-10)
-    student = make_student(teacher, rates, recorded, weights=teacher.weights)
+    student = make_student(teacher, rates, recorded, strengths="known")
     params = {
         **student.params,
         "log_time_constants": np.log(teacher.time_constants).astype(np.float32),
@@ -87,24 +92,31 @@ def test_the_regression_finds_a_teacher_whose_expectation_it_is_given(teacher: K
     """With little private noise the least-squares answer is near the truth: its error is the noise over the drive."""
     weights, time_constants, bias = regress(teacher, teacher.play(4000, process_noise=0.5))
     others = ~teacher.sensory
-    assert agreement(teacher.weights, weights)["r2"] > 0.9
-    assert agreement(teacher.time_constants[others], time_constants[others], log=True)["r2"] > 0.9
-    assert agreement(teacher.bias[others], bias[others])["r2"] > 0.6
+    assert agreement(teacher.weights, weights).r2 > 0.9
+    assert agreement(teacher.time_constants[others], time_constants[others], log=True).r2 > 0.9
+    assert agreement(teacher.bias[others], bias[others]).r2 > 0.6
     short = regress(teacher, teacher.play(200, process_noise=0.5))[0]
-    assert agreement(teacher.weights, short)["r2"] < agreement(teacher.weights, weights)["r2"] - 0.05
+    assert agreement(teacher.weights, short).r2 < agreement(teacher.weights, weights).r2 - 0.05
+
+
+def parameters(found: ParameterAgreement | None) -> Mapping[str, Agreement]:
+    assert found is not None
+    return found.weights
 
 
 def test_a_student_of_all_neurons_recovers_more_than_one_of_few(tmp_path: Path) -> None:
     whole = run_condition(Condition(1000), SMALL)
     few = run_condition(Condition(1000, recorded=0.2), SMALL)
-    found = [one["recovered"]["weights"]["all"]["r2"] for one in (whole, few)]
-    at_start = whole["at_start"]["weights"]["all"]["r2"]
+    found = [parameters(each.recovered)["all"].r2 or 0 for each in (whole, few)]
+    at_start = parameters(whole.at_start)["all"].r2 or 0
     # The direct solution is the most that the loss allows; training comes near it, and leaves the start behind.
-    assert found[0] > whole["regression"]["weights"]["all"]["r2"] - 0.15
+    assert found[0] > (parameters(whole.regression)["all"].r2 or 0) - 0.15
     assert found[0] > at_start + 0.2 and found[0] > found[1] + 0.2
-    assert few["regression"] is None and whole["activity"]["unrecorded"]["fitted"]["neurons"] == 0
-    assert few["activity"]["unrecorded"]["teacher"]["r"][1] > few["activity"]["unrecorded"]["shuffled"]["r"][1]
-    assert whole["observations"] == 1000 * whole["recorded_neurons"]
+    assert few.regression is None and whole.activity is not None and few.activity is not None
+    assert whole.activity.unrecorded["fitted"].neurons == 0
+    teachers, shuffled = (few.activity.unrecorded[name].r for name in ("teacher", "shuffled"))
+    assert teachers is not None and shuffled is not None and teachers[1] > shuffled[1]
+    assert whole.observations == 1000 * whole.recorded_neurons
 
 
 def test_wiring_that_is_wrong_recovers_nothing_of_the_strengths(teacher: KnownTeacher) -> None:
@@ -157,8 +169,17 @@ def test_the_command_writes_what_the_report_reads(tmp_path: Path) -> None:
     record = json.loads((out / "recovery.json").read_text())
     assert record["surrogate"] is True and record["complete"] is True and len(record["conditions"]) == 2
     assert {path.name for path in (out / "figures").iterdir()} >= {"recovery_curves.png", "recovery_conditions.png"}
-    assert recovery_blocks(out) and len(recovery_drawings(out)) == 2
-    assert recovery_blocks(tmp_path) == []
-    (out / "recovery.json").write_text("{}")
-    with pytest.raises(DataError, match="lacks conditions, curves, design"):
-        recovery_blocks(out)
+    recovery = read_json(out / "recovery.json", Recovery)
+    assert plain(recovery) == record and len(recovery.points) == 2
+    assert recovery_section.blocks(recovery) and len(recovery_section.drawings(recovery)) == 2
+    point, result = recovery.curves["frames"][0], recovery.conditions[0]
+    assert result.recovered is not None and result.activity is not None
+    assert point.weights_r2 == OverSeeds.of([result.recovered.weights["all"].r2])
+    quartiles = result.activity.recorded["fitted"].r
+    assert quartiles is not None and point.recorded_r is not None and point.recorded_r.mean == quartiles[1]
+    unfinished = replace(recovery, complete=False)
+    assert "The run was interrupted" in recovery_section.blocks(unfinished)[0]
+    assert "interrupted" not in recovery_section.blocks(recovery)[0]
+    (out / "recovery.json").write_text(json.dumps({**record, "conditions": [{"frames": "many"}]}))
+    with pytest.raises(DataError, match=r"recovery\.json: .*conditions\[0\]\.frames"):
+        read_json(out / "recovery.json", Recovery)

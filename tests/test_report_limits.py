@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 from report_run import UNITS, add_gradients, add_simulation, results, run_directory, study_record
 
+from connfit._io import as_result
+from connfit.analysis.gradients.gradient_results import GradientFidelity
+from connfit.analysis.recovery import Recovery
 from connfit.evaluation.forecasts import Forecasts
 from connfit.report.questions.report_numbers import report_numbers
-from connfit.report.run_files import GRADIENT, RunFiles
+from connfit.report.run_files import GRADIENT, RECOVERY, RunFiles
 from connfit.report.sections.limits import (
     all_limits,
     analysis_limits,
@@ -140,7 +144,8 @@ def test_every_group_of_parameters_with_a_far_gradient_is_named(tmp_path: Path) 
     record = json.loads((tmp_path / GRADIENT).read_text())
     rule = next(row for row in record["parameters"]["fitted"] if row["label"] == "d-rtrl")
     rule["groups"]["weights"]["cosine"], rule["groups"]["bias"]["cosine"] = 0.99, 0.25
-    found = gradient_limits(record, {"learner": {"credit": "neuron", "carry": "trace", "window": 16}})
+    config = {"learner": {"credit": "neuron", "carry": "trace", "window": 16}}
+    found = gradient_limits({GRADIENT: as_result(record, GradientFidelity), "config.json": config})
     (limit,) = [one for one in found if "has a gradient of" in one]
     assert "has a gradient of the bias whose cosine with the exact one is 0.250" in limit
 
@@ -151,15 +156,15 @@ def test_parameters_that_are_not_recovered_are_a_limitation(r2: float, said: boo
         {"frames": frames, "recorded": 1.0, "weights_r2": {"mean": value}, "time_constants_r2": {"mean": 0.9}}
         for frames, value in ((100, 0.0), (4000, r2))
     ]
-    found = recovery_limits({"curves": {"frames": points}})
+    found = recovery_limits({RECOVERY: as_result({"curves": {"frames": points}}, Recovery)})
     assert bool(found) is said
     if said:
-        assert "100% of the neurons recorded for 4,000 frames, weights (R² 0.200) were not found again" in found[0]
+        assert "100 % of the neurons recorded for 4,000 frames, weights (R² 0.200) were not found again" in found[0]
 
 
 def test_simulations_are_answers_of_the_model_alone(tmp_path: Path) -> None:
     folder = run_directory(tmp_path / "run")
-    assert simulation_limits(RunFiles.read(folder).documents()) == []
+    assert not simulation_limits(RunFiles.read(folder).documents())
     for k in range(8):
         add_simulation(folder, f"silence-{k}")
     documents = RunFiles.read(folder).documents()
@@ -167,7 +172,7 @@ def test_simulations_are_answers_of_the_model_alone(tmp_path: Path) -> None:
     assert limit.startswith("8 simulated experiments (silence-0, ") and "and 2 more" in limit
     for name in documents:
         if name.startswith("simulations/silence-3"):
-            documents[name] = {**documents[name], "units": [{**documents[name]["units"][0], "change": 0.0}]}
+            documents[name] = replace(documents[name], units=(replace(documents[name].units[0], change=0.0),))
     assert simulation_limits(documents)[1] == "No unit answers in silence-3."
     assert set(simulation_limits(documents)) <= set(all_limits(documents))
 

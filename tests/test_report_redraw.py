@@ -16,6 +16,7 @@ from report_run import add_gradients, add_simulation, run_directory
 from connfit import cli, report
 from connfit.analysis import pipeline, recovery
 from connfit.analysis.gradients import gradcheck
+from connfit.analysis.perturbation_results import Perturbation
 from connfit.evaluation import evaluate_run
 from connfit.report import result_figures
 from connfit.report.figures import gradient_figure, perturbation_figure, recovery_figure
@@ -79,7 +80,7 @@ def test_every_command_that_adds_files_draws_the_report_again(
     ):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(
-        "connfit.analysis.perturbation.run_experiment", lambda *_, **__: ({"cautions": []}, folder / "simulations")
+        "connfit.analysis.perturbation.run_experiment", lambda *_, **__: (Perturbation(), folder / "simulations")
     )
     monkeypatch.setattr(sys, "argv", ["connfit", *ADDING[command](folder)])
     with pytest.raises(SystemExit) as stop:

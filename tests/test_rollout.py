@@ -29,7 +29,7 @@ from connfit.evaluation.squared_errors import prediction_errors
 from connfit.models import RateModel, Readout
 from connfit.models import rollout as rollout_module
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.perturb import Perturbation, settled_rates, simulate_perturbed
+from connfit.models.perturb import HeldNeurons, settled_rates, simulate_perturbed
 from connfit.models.rest import settle
 from connfit.models.rollout import (
     Held,
@@ -201,7 +201,7 @@ def jacobian(loop: str) -> object:
 
 def perturbed(drive: str) -> np.ndarray:
     fit = fitted()[1]
-    held = Perturbation(np.array([2, 7]), np.array([3.0, 0.0]))
+    held = HeldNeurons(np.array([2, 7]), np.array([3.0, 0.0]))
     found = simulate_perturbed(
         fit.model, fit.params, held, 12, np.full(NEURONS, 0.5), mean=np.ones(UNITS), drive=drive
     )  # fmt: skip
@@ -223,7 +223,7 @@ def window() -> np.ndarray:
 def student() -> np.ndarray:
     _, fit = fitted("none")
     recorded = np.isin(np.arange(NEURONS), RECORDED)
-    one = Student(recorded, fit.cohort, fit.model, fit.params)
+    one = Student(recorded, fit.cohort, fit.model, fit.params, fit.model.groups)
     return one.predict(fit.params, np.random.default_rng(5).random((10, NEURONS)))
 
 

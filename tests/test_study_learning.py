@@ -15,8 +15,7 @@ from connfit.config import Config
 from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.evaluation.study.rows import StudyRow, row_config, study_rows
 from connfit.evaluation.study.run_study import StudyOptions, run_study
-from connfit.report.questions.answers_learning import lower_loss_on_test
-from connfit.report.questions.evidence import Evidence
+from connfit.report.questions.questions import QUESTIONS
 from connfit.report.run_files import STUDY
 from connfit.report.sections.limits import all_limits
 from connfit.training import runs
@@ -104,5 +103,6 @@ def test_a_cheap_rule_that_wins_is_a_limitation_and_answers_the_question() -> No
             )
             is stated
         )
-    answer = lower_loss_on_test(Evidence({STUDY: with_learning("worse")}))
+    question = next(one for one in QUESTIONS if one.name == "lower_loss_on_test")
+    answer = question.answer_from({"metrics.json": results()[0], STUDY: with_learning("worse")})
     assert answer.status == "answered" and "loses to the rule without credit through time" in answer.text

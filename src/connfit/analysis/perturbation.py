@@ -6,23 +6,23 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from connfit import config as configuration
 from connfit._io import write_arrays, write_bytes, write_json
+from connfit.analysis.perturbation_results import HeldSet, NeuronResponse, Perturbation, RateRange, Response
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
-from connfit.models.held_rates import SILENCE_AT, TrainingRange, out_of_range, silent_rates
+from connfit.models.held_rates import SILENCE_AT, TrainingRange, silent_rates
 from connfit.models.perturb import (
     DRIVES,
     SETTLE,
-    Perturbation,
+    HeldNeurons,
     Responses,
     parse_neuron_set,
     settled_rates,
@@ -59,10 +59,10 @@ class Experiment:
     drive: str = "own"
     silence_at: str = "floor"
 
-    def perturbation(
+    def held(
         self, connectome: Connectome, silent: Float[np.ndarray, "N"] | None = None
-    ) -> tuple[Perturbation, list[dict[str, Any]]]:
-        """What is held, and per set its kind, name, neurons and the mean of the rates at which they are held.
+    ) -> tuple[HeldNeurons, list[tuple[str, str, Int[np.ndarray, "k"]]]]:
+        """Find what is held, and of each set its kind, its name and its neurons' positions.
 
         Parameters
         ----------
@@ -77,29 +77,19 @@ class Experiment:
         one_of("--silence-at", self.silence_at, SILENCE_AT)
         if not self.stimulate and not self.silence:
             raise ConfigError("nothing is perturbed: give --stimulate SET=rate or --silence SET")
-        stimulated: dict[str, tuple[np.ndarray, float]] = {}
-        for text in self.stimulate:
-            name, rate = _set_and_rate(text)
-            stimulated[text] = parse_neuron_set(name, connectome, option="--stimulate"), rate
+        names = {text: _set_and_rate(text) for text in self.stimulate}
+        stimulated = {
+            text: (parse_neuron_set(name, connectome, option="--stimulate"), rate)
+            for text, (name, rate) in names.items()
+        }
         silenced = {text: parse_neuron_set(text, connectome, option="--silence") for text in self.silence}
-        sets = [
-            {"kind": "stimulated", "set": _set_and_rate(text)[0], "rate": rate, "neurons": neurons}
-            for text, (neurons, rate) in stimulated.items()
-        ]
-        sets += [
-            {
-                "kind": "silenced",
-                "set": text,
-                "rate": 0.0 if silent is None else float(np.mean(silent[neurons])),
-                "neurons": neurons,
-            }
-            for text, neurons in silenced.items()
-        ]
-        return Perturbation.of(stimulated, silenced, silent=silent), sets
+        sets = [("stimulated", names[text][0], neurons) for text, (neurons, _) in stimulated.items()]
+        sets += [("silenced", text, neurons) for text, neurons in silenced.items()]
+        return HeldNeurons.of(stimulated, silenced, silent=silent), sets
 
     def folder_name(self) -> str:
-        """A name that says what is done, fit for a folder."""
-        parts = [*(f"stimulate-{one}" for one in self.stimulate), *(f"silence-{one}" for one in self.silence)]
+        """Name a folder by what is done."""
+        parts = [*(f"stimulate-{text}" for text in self.stimulate), *(f"silence-{text}" for text in self.silence)]
         parts += [f"drive-{self.drive}"] if self.drive != "own" else []
         parts += [f"silence-at-{self.silence_at}"] if self.silence and self.silence_at != "floor" else []
         name = re.sub(r"[^\w.=-]+", "-", "_".join(parts)).strip("-.")
@@ -116,7 +106,7 @@ def _set_and_rate(text: str) -> tuple[str, float]:
     raise ConfigError(f"--stimulate {text!r} must be SET=rate, as in type:LB3=1.5 (rate in units of the recording)")
 
 
-def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | None = None) -> tuple[dict, Path]:
+def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | None = None) -> tuple[Perturbation, Path]:
     """Simulate on the fitted model of a run and write `perturbation.json`, `.npz` and `perturbation_neurons.csv`.
 
     Parameters
@@ -128,7 +118,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
 
     Returns
     -------
-    record
+    perturbation
         What `perturbation.json` holds.
     out
         Where the files are.
@@ -146,7 +136,8 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         load_fit(folder)  # says what is not here
     # Before the fit is loaded, which takes long on a whole brain: a mistyped set is known at once.
     connectome = Connectome.load(wiring)
-    _, _, watched = _sets(experiment, connectome)
+    experiment.held(connectome)
+    watched = {text: parse_neuron_set(text, connectome, option="--readout") for text in experiment.readout}
     fitted = load_fit(folder)
     cohort, recording = fitted.cohort, fitted.cohort.recordings[0]
     if not (np.isfinite(experiment.seconds) and round(experiment.seconds * cohort.frame_rate) >= 2):
@@ -158,11 +149,11 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     start = settled_rates(fitted.model, fitted.params, mean, drive=experiment.drive)
     seen = TrainingRange.of(fitted.model, fitted.params, cohort)
     silent = silent_rates(seen, start, experiment.silence_at)
-    perturbation, sets = experiment.perturbation(connectome, silent)
+    held, sets = experiment.held(connectome, silent)
     rates = np.full(connectome.n, np.nan)
-    rates[perturbation.neurons] = perturbation.rates
+    rates[held.neurons] = held.rates
     responses = simulate_perturbed(
-        fitted.model, fitted.params, perturbation, frames * every, start,
+        fitted.model, fitted.params, held, frames * every, start,
         mean=mean, drive=experiment.drive, watched=list(watched.values()),
     )  # fmt: skip
     time = np.arange(1, frames + 1) / cohort.frame_rate
@@ -175,104 +166,84 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     }
     from connfit._version import __version__
 
-    surrogate = [bool(one.notes.get("surrogate")) for one in (connectome, *cohort.recordings)]
-    record: dict[str, Any] = {
-        "connfit": __version__,
-        "dataset": configuration.read(folder / "config.json").data.dataset or connectome.name,
-        "surrogate": any(surrogate),
-        # A set that is stimulated below its own rate is in truth suppressed: its own rate stands beside it.
-        "sets": [_set_record(one, rates[one["neurons"]], responses, seen) for one in sets],
-        "silence_at": experiment.silence_at if experiment.silence else None,
-        "silence_at_in_words": SILENCE_AT[experiment.silence_at] if experiment.silence else None,
-        "drive": experiment.drive if fitted.model.drive is not None else "none",
-        "drive_in_words": DRIVES[experiment.drive] if fitted.model.drive is not None else "the model has no drive",
-        "value_units": recording.value_units,
-        "seconds": frames / cohort.frame_rate,
-        "frame_rate_hz": cohort.frame_rate,
-        "steps": frames * every,
-        "settle_steps": SETTLE,
-        "averaged_s": [frames * every // 2 * cohort.step_s, frames / cohort.frame_rate],
-        "neurons": connectome.n,
-        "held_neurons": len(perturbation.neurons),
-        "units": _ranked_responses(cohort.units, traces["unit_baseline"], traces["unit_perturbed"], time),
-        "readouts": _ranked_responses(tuple(watched), traces["set_baseline"], traces["set_perturbed"], time),
-        "cautions": [],
-        "changed_neurons": [_neuron_row(connectome, responses, k) for k in responses.ranked[:LISTED]],
-    }
-    for one in record["sets"]:
-        caution = out_of_range(f"{one['set']} {one['kind']}", one["outside_training"], one["neurons"])
-        record["cautions"] += [] if caution is None else [caution]
-    silenced = np.concatenate([np.zeros(0, np.int64), *(one["neurons"] for one in sets if one["kind"] == "silenced")])
+    has_drive = fitted.model.drive is not None
+    held_sets = [_held_set(kind, of, where, rates[where], responses, seen) for kind, of, where in sets]
+    cautions = (each.outside_training.caution(f"{each.set} {each.kind}", each.neurons) for each in held_sets)
+    perturbation = Perturbation(
+        connfit=__version__,
+        dataset=configuration.read(folder / "config.json").data.dataset or connectome.name,
+        surrogate=any(bool(source.notes.get("surrogate")) for source in (connectome, *cohort.recordings)),
+        sets=tuple(held_sets),
+        silence_at=experiment.silence_at if experiment.silence else None,
+        silence_at_in_words=SILENCE_AT[experiment.silence_at] if experiment.silence else None,
+        drive=experiment.drive if has_drive else "none",
+        drive_in_words=DRIVES[experiment.drive] if has_drive else "the model has no drive",
+        value_units=recording.value_units,
+        seconds=frames / cohort.frame_rate,
+        frame_rate_hz=cohort.frame_rate,
+        steps=frames * every,
+        settle_steps=SETTLE,
+        averaged_s=(frames * every // 2 * cohort.step_s, frames / cohort.frame_rate),
+        neurons=connectome.n,
+        held_neurons=len(held.neurons),
+        units=_ranked_responses(cohort.units, traces["unit_baseline"], traces["unit_perturbed"], time),
+        readouts=_ranked_responses(tuple(watched), traces["set_baseline"], traces["set_perturbed"], time),
+        cautions=tuple(caution for caution in cautions if caution is not None),
+        changed_neurons=tuple(_response_of(connectome, responses, k) for k in responses.ranked[:LISTED]),
+    )
+    silenced = np.concatenate([np.zeros(0, np.int64), *(where for kind, _, where in sets if kind == "silenced")])
     out = folder / "simulations" / (name or experiment.folder_name())
     out.mkdir(parents=True, exist_ok=True)
     write_arrays(out / "perturbation.npz", traces, {"units": list(cohort.units), "sets": list(watched)})
     write_bytes(out / "perturbation_neurons.csv", _csv(connectome, responses, silenced).encode())
-    write_json(out / "perturbation.json", record)
-    return record, out
+    write_json(out / "perturbation.json", perturbation)
+    return perturbation, out
 
 
-def _sets(
-    experiment: Experiment, connectome: Connectome
-) -> tuple[Perturbation, list[dict[str, Any]], dict[str, Int[np.ndarray, "k"]]]:
-    """What is held, its sets, and the neurons of each set that is read out."""
-    perturbation, sets = experiment.perturbation(connectome)
-    watched = {text: parse_neuron_set(text, connectome, option="--readout") for text in experiment.readout}
-    return perturbation, sets, watched
-
-
-def _set_record(
-    one: Mapping[str, Any], rates: Float[np.ndarray, "k"], responses: Responses, seen: TrainingRange
-) -> dict[str, Any]:
-    """A set of the record: rates at which it is held, its own without the perturbation, and what training showed."""
-    neurons = one["neurons"]
-    return {
-        **one,
-        "neurons": len(neurons),
-        "baseline": float(responses.neuron_baseline[neurons].mean()),
-        "held": {"lowest": float(rates.min()), "mean": float(rates.mean()), "highest": float(rates.max())},
-        "outside_training": seen.distance(neurons, rates),
-    }
+def _held_set(
+    kind: str, name: str, neurons: Int[np.ndarray, "k"], rates: np.ndarray, responses: Responses, seen: TrainingRange
+) -> HeldSet:
+    """A set with the rates at which it is held, its own without the perturbation, and what training showed."""
+    mean, baseline = float(rates.mean()), float(responses.neuron_baseline[neurons].mean())
+    return HeldSet(
+        kind, name, float(rates[0]) if kind == "stimulated" else mean, len(neurons), baseline,
+        RateRange(float(rates.min()), mean, float(rates.max())), seen.distance(neurons, rates),
+    )  # fmt: skip
 
 
 def _ranked_responses(
     names: Sequence[str], baseline: Float[np.ndarray, "T P"], perturbed: Float[np.ndarray, "T P"], time: np.ndarray
-) -> list[dict[str, Any]]:
-    """A row per read-out, the most changed first: means over the last half, and the largest change at any time."""
+) -> tuple[Response, ...]:
+    """Each read-out, the most changed first: means over the last half, and the largest change at any time."""
     half = len(time) // 2
     before, after = (values[half:].mean(axis=0, dtype=np.float64) for values in (baseline, perturbed))
     difference = perturbed.astype(np.float64) - baseline
-    rows = []
-    for k in np.argsort(-np.abs(after - before), kind="stable"):
+    found = []
+    for k in map(int, np.argsort(-np.abs(after - before), kind="stable")):
         at = int(np.argmax(np.abs(difference[:, k])))
-        rows.append(
-            {
-                "name": names[k],
-                "baseline": float(before[k]),
-                "perturbed": float(after[k]),
-                "change": float(after[k] - before[k]),
-                "largest_change": float(difference[at, k]),
-                "largest_change_at_s": float(time[at]),
-            }
-        )
-    return rows
+        found.append(
+            Response(
+                names[k], float(before[k]), float(after[k]), change=float(after[k] - before[k]),
+                largest_change=float(difference[at, k]), largest_change_at_s=float(time[at]),
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
-def _neuron_row(connectome: Connectome, responses: Responses, neuron: int, role: str = "") -> dict[str, Any]:
-    entry: Mapping[str, Any] = {key: str(connectome.neurons[key].iat[neuron]) for key in ("id", "type", "region")}
-    return {
-        **entry,
-        "sign": int(connectome.signs[neuron]),
-        "baseline": float(responses.neuron_baseline[neuron]),
-        "perturbed": float(responses.neuron_perturbed[neuron]),
-        "change": float(responses.change[neuron]),
-        "role": role,
-    }
+def _response_of(connectome: Connectome, responses: Responses, neuron: int) -> NeuronResponse:
+    return NeuronResponse(
+        **{key: str(connectome.neurons[key].iat[neuron]) for key in ("id", "type", "region")},
+        sign=int(connectome.signs[neuron]),
+        baseline=float(responses.neuron_baseline[neuron]),
+        perturbed=float(responses.neuron_perturbed[neuron]),
+        change=float(responses.change[neuron]),
+    )
 
 
 def _csv(connectome: Connectome, responses: Responses, silenced: Int[np.ndarray, "k"]) -> str:
     """All neurons, the most changed first; those that were held come last, and their role says so."""
-    order: Int[np.ndarray, "N"] = np.concatenate([responses.ranked, responses.perturbation.neurons])
-    held = np.where(np.isin(responses.perturbation.neurons, silenced), "silenced", "stimulated")
+    order: Int[np.ndarray, "N"] = np.concatenate([responses.ranked, responses.held.neurons])
+    held = np.where(np.isin(responses.held.neurons, silenced), "silenced", "stimulated")
     roles = np.concatenate([np.full(len(responses.ranked), ""), held])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -280,6 +251,6 @@ def _csv(connectome: Connectome, responses: Responses, silenced: Int[np.ndarray,
     table = (connectome.neurons[key].to_numpy()[order] for key in ("id", "type", "region"))
     numbers = (responses.neuron_baseline, responses.neuron_perturbed, responses.change)
     writer.writerows(
-        zip(*table, connectome.signs[order].tolist(), *(one[order].tolist() for one in numbers), roles, strict=True)
+        zip(*table, connectome.signs[order].tolist(), *(of[order].tolist() for of in numbers), roles, strict=True)
     )
     return text.getvalue()

@@ -12,14 +12,14 @@ from rich.table import Table
 
 from connfit.cli.terminal import EXIT_INTERRUPTED, EXIT_MISTAKE, err_console, out_console
 
-data_app = typer.Typer(help="Named datasets: what there is, and whether it is here.", no_args_is_help=True)
+data_app = typer.Typer(help="List, describe, download and generate named datasets.", no_args_is_help=True)
 
 _WHERE = {"here": "yes", "partial": "in part", "absent": "no", "generated": "generated"}
 
 
 @data_app.command("list")
 def data_list() -> None:
-    """Datasets by name."""
+    """List the named datasets."""
     from connfit.datasets.registry import DATASETS, status
 
     table = Table("name", "organism", "here", "what it is", box=None, header_style="bold")
@@ -30,7 +30,7 @@ def data_list() -> None:
 
 @data_app.command("info")
 def data_info(name: Annotated[str, typer.Argument(help="Name of a dataset.")]) -> None:
-    """Organism, sizes, licence, citation, files, and whether they are here."""
+    """Show the organism, sizes, licence, citation and files of a dataset, and which of these are here."""
     from connfit.datasets.registry import info
 
     table = Table(show_header=False, box=None)
@@ -50,18 +50,16 @@ def data_info(name: Annotated[str, typer.Argument(help="Name of a dataset.")]) -
 @data_app.command("fetch")
 def data_fetch(
     name: Annotated[str, typer.Argument(help="Name of a dataset.")],
-    file: Annotated[
-        list[str] | None, typer.Option("--file", help="Only this file of the dataset; may be repeated.")
-    ] = None,
+    file: Annotated[list[str] | None, typer.Option("--file", help="Download this file only; may be repeated.")] = None,
     to: Annotated[
         Path | None,
         typer.Option("--to", help="Folder like $CONNFIT_DATA, with one folder per dataset.", show_default="the cache"),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also optional files, which connfit does not read.")
+        bool, typer.Option("--all", help="Include optional files, which connfit does not read.")
     ] = False,
 ) -> None:
-    """Download the absent files of a dataset, and verify those that are here. Interrupted downloads go on."""
+    """Download the missing files of a dataset and verify those that are here. Interrupted downloads resume."""
     from connfit.datasets.download_progress import shown
     from connfit.datasets.fetch import fetch
     from connfit.datasets.registry import search_folders
@@ -100,7 +98,7 @@ def data_fetch(
 
 @data_app.command("make")
 def data_make(
-    name: Annotated[str, typer.Argument(help="Name of a dataset that is generated: fly-surrogate.")],
+    name: Annotated[str, typer.Argument(help="Dataset to generate: fly-surrogate.")],
     scale: Annotated[float, typer.Option(help="Fraction of the fly's neurons, 0.01 to 1.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of everything that is generated.")] = 0,
     out: Annotated[
@@ -108,7 +106,7 @@ def data_make(
         typer.Option("--out", help="Folder like $CONNFIT_DATA, with one folder per dataset.", show_default="the cache"),
     ] = None,
 ) -> None:
-    """Make the SURROGATE fly brain: wiring, hidden teacher and recordings, beside the published statistics."""
+    """Generate the SURROGATE fly (wiring, hidden teacher, recordings), and compare it with published statistics."""
     from connfit.datasets.registry import search_folders
     from connfit.datasets.synthetic.fly.fly_statistics import statistics_table
     from connfit.datasets.synthetic.fly.fly_surrogate import (

@@ -35,26 +35,30 @@ def fit(
         list[str] | None, typer.Option(help="Recording of the dataset, or all; may be repeated.")
     ] = None,
     held_out: Annotated[
-        list[str] | None, typer.Option(help="Recording that is not trained on, only scored; may be repeated.")
+        list[str] | None, typer.Option(help="Recording to score without training on it; may be repeated.")
     ] = None,
     scale: Annotated[
         float | None, typer.Option(help="Share of the surrogate's neurons, 0 to 1 (fly-surrogate).")
     ] = None,
     out: Out = None,
     epochs: Annotated[int | None, typer.Option(help="Passes through the training part, teacher-forced.")] = None,
-    window: Annotated[int | None, typer.Option(help="K: steps between two changes of the parameters.")] = None,
+    window: Annotated[int | None, typer.Option(help="K: steps between two parameter updates.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Learning rule, sets credit and carry: {rules}.", metavar="RULE")
+        str | None, typer.Option(help="Learning rule, which sets credit and carry: {rules}.", metavar="RULE")
     ] = None,
-    credit: Annotated[str | None, typer.Option(help="neuron, network or none.")] = None,
-    carry: Annotated[str | None, typer.Option(help="trace, factorised, history or none.")] = None,
-    drive: Annotated[str | None, typer.Option(help="dense, anatomical or none.")] = None,
+    credit: Annotated[
+        str | None, typer.Option(help="How far credit travels within a window: neuron, network or none.")
+    ] = None,
+    carry: Annotated[
+        str | None, typer.Option(help="What crosses to the next window: trace, factorised, history or none.")
+    ] = None,
+    drive: Annotated[str | None, typer.Option(help="Background drive of the units: dense, anatomical or none.")] = None,
     null: Annotated[
         str | None, typer.Option(help="Fit on a null connectome instead of the real one: {nulls}.", metavar="NULL")
     ] = None,
     baseline: Annotated[
         list[str] | None,
-        typer.Option(help="Baseline to compare with, in place of the usual ones; may be repeated: {baselines}."),
+        typer.Option(help="Baseline to compare with, instead of the default ones; may be repeated: {baselines}."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
     setting: Setting = None,
@@ -81,7 +85,7 @@ def fit(
 
 
 def resume(folder: RunFolder) -> None:
-    """Go on with an interrupted fit from its last checkpoint."""
+    """Continue an interrupted fit from its last checkpoint."""
     from connfit.training import runs
     from connfit.training.progress_display import show_progress
 

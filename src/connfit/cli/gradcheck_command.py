@@ -19,22 +19,22 @@ def gradcheck(
             help="Folder of a run, name of a dataset, or a configuration file.", metavar="DIR|DATASET|CONFIG"
         ),
     ],
-    frames: Annotated[int, typer.Option(help="Length of a segment; BPTT keeps all of it in memory.")] = 200,
+    frames: Annotated[int, typer.Option(help="Frames of a segment; BPTT keeps all of them in memory.")] = 200,
     segments: Annotated[int, typer.Option(help="Segments of the training parts to average over.")] = 8,
     window: Annotated[
-        list[int] | None, typer.Option(help="K to compare; may be repeated.", show_default="1, 4, 16, 64")
+        list[int] | None, typer.Option(help="Window K to compare; may be repeated.", show_default="1, 4, 16, 64")
     ] = None,
     epochs: Annotated[
-        int, typer.Option(help="Epochs of a fit before the second measurement, where DIR holds none; 0: only one.")
+        int, typer.Option(help="Epochs to fit before measuring again, where DIR holds no fit; 0: measure once.")
     ] = 20,
     free_run: Annotated[
-        bool, typer.Option("--free-run", help="Segments as in the free-running phase of a fit.")
+        bool, typer.Option("--free-run", help="Run segments as in the free-running phase of a fit.")
     ] = False,
     curves: Annotated[
         int,
         typer.Option(
-            help="Also fit with each rule and optimiser, at several learning rates, for so many epochs: which is best "
-            "on test after equal steps and equal time."
+            help="Also fit with each rule and optimiser, at several learning rates, for this many epochs, and compare "
+            "them on test after equal steps and equal time."
         ),
     ] = 0,
     optimiser: Annotated[
@@ -53,26 +53,24 @@ def gradcheck(
     from connfit.training import runs
     from connfit.training.optimiser import OPTIMISERS
 
-    optimisers = [one_of("--optimiser", one, OPTIMISERS) for one in optimiser or OPTIMISERS]
+    optimisers = [one_of("--optimiser", name, OPTIMISERS) for name in optimiser or OPTIMISERS]
     folder = Path(source)
     with err_console.status("reading") as status:
         if (folder / "config.json").exists():
             if setting:
-                raise ConfigError(
-                    "--set changes nothing in a run that has been made: leave it out, or give its dataset"
-                )
+                raise ConfigError("--set changes nothing in a finished run: leave it out, or give its dataset")
             job, fitted = checking.job_of_run(folder)
         else:
             config = configuration.read(source) if folder.suffix in (".toml", ".json") else dataset_config(source)
             job, fitted = runs.prepare(configuration.override(config, setting or [])), None
             folder = Path("runs", f"gradcheck-{folder.stem if folder.suffix else source}")
-        record = checking.check_gradients(
+        fidelity = checking.check_gradients(
             job, out or folder, fitted=fitted, epochs=epochs, frames=frames, segments=segments, windows=window,
             free_run=free_run, curve_epochs=curves, optimisers=optimisers,
             on_plan=lambda text: err_console.print(text, highlight=False, soft_wrap=True),
             on_progress=lambda text: status.update(text),
         )  # fmt: skip
     draw_gradients(Path(out or folder))
-    print_fidelity(record, out_console)
+    print_fidelity(fidelity, out_console)
     out_console.print(f"\nwritten to {out or folder}", highlight=False, soft_wrap=True)
     draw_again(out or folder)

@@ -22,15 +22,15 @@ def recover(
     ] = None,
     recorded: Annotated[
         list[float] | None,
-        typer.Option(help="Fraction of the neurons that is recorded; may be repeated.", show_default="1, 0.5, 0.1"),
+        typer.Option(help="Fraction of the neurons to record; may be repeated.", show_default="1, 0.5, 0.1"),
     ] = None,
     noise: Annotated[
         list[float] | None,
-        typer.Option(help="Private noise of the teacher's neurons; may be repeated.", show_default="0.1, 0.5"),
+        typer.Option(help="Private noise of each teacher neuron; may be repeated.", show_default="0.1, 0.5"),
     ] = None,
     observation_noise: Annotated[
         list[float] | None,
-        typer.Option(help="Noise of the measurement, in standard deviations; may be repeated.", show_default="0, 0.3"),
+        typer.Option(help="Measurement noise, in standard deviations; may be repeated.", show_default="0, 0.3"),
     ] = None,
     strengths: Annotated[
         list[str] | None,
@@ -39,16 +39,16 @@ def recover(
             show_default="free, gain_per_neuron, gain_per_type_pair, known",
         ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Teachers.", show_default="2; quick: 1")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Number of teachers.", show_default="2; quick: 1")] = None,
     updates: Annotated[
-        int | None, typer.Option(help="Changes of a student's parameters.", show_default="1500; quick: 500")
+        int | None, typer.Option(help="Parameter updates of each student.", show_default="1500; quick: 500")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller brain and fewer conditions: about a minute.")
     ] = False,
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs", "recovery"),
 ) -> None:
-    """Fit SURROGATE teachers whose weights, time constants and hidden activity are known, and say what is recovered.
+    """Fit students to SURROGATE teachers with known weights, time constants and hidden activity: what do they recover?
 
     One thing is varied at a time about a base case: 4,000 frames (or the nearest number given), all neurons recorded,
     noise 0.5, no measurement noise, free weights.
@@ -82,14 +82,12 @@ def recover(
         highlight=False,
     )
     with err_console.status("drawing teachers") as status:
-        record = run(
+        recovery = run(
             design, out,
-            on_progress=lambda at, of, one: status.update(
-                f"{at + 1}/{of}: seed {one.seed}, {in_words(one.without_seed())}"
-            ),
+            on_progress=lambda at, of, each: status.update(f"{at + 1}/{of}: seed {each.seed}, {in_words(each)}"),
         )  # fmt: skip
     draw_recovery(out)
-    print_recovery(record, out_console)
+    print_recovery(recovery, out_console)
     out_console.print(f"\nwritten to {out / FILE}", highlight=False, soft_wrap=True)
     if out / FILE == out.parent / RECOVERY:  # where the report of a run looks for it
         draw_again(out.parent)

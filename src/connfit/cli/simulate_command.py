@@ -14,24 +14,24 @@ def simulate(
     stimulate: Annotated[
         list[str] | None,
         typer.Option(
-            help="Hold neurons at a rate in units of the recording, as type:LB3=1.5; may be repeated.",
+            help="Hold neurons at a rate in units of the recording, as in type:LB3=1.5; may be repeated.",
             metavar="SET=RATE",
         ),
     ] = None,
     silence: Annotated[
         list[str] | None,
-        typer.Option(help="Hold neurons where they are not active, as region:GNG_L; may be repeated.", metavar="SET"),
+        typer.Option(help="Silence these neurons, as in region:GNG_L; may be repeated.", metavar="SET"),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Length of the simulation, from the onset on.")] = 30.0,
+    seconds: Annotated[float, typer.Option(help="Seconds to simulate, from the onset on.")] = 30.0,
     readout: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Also follow the mean rate of these neurons, beside all units; may be repeated.", metavar="SET"
-        ),
+        typer.Option(help="Also record the mean rate of these neurons; may be repeated.", metavar="SET"),
     ] = None,
     drive: Annotated[
         str,
-        typer.Option(help="own: the model sees its own predictions; mean: units show their training mean; none."),
+        typer.Option(
+            help="What drives the model. own: its own predictions; mean: the units' training means; none: nothing."
+        ),
     ] = "own",
     silence_at: Annotated[
         str,
@@ -56,10 +56,10 @@ def simulate(
         tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at
     )
     with err_console.status("simulating"):
-        record, out = run_experiment(folder, experiment, name=name)
+        perturbation, out = run_experiment(folder, experiment, name=name)
     draw_perturbation(out)
-    print_perturbation(record, out_console)
-    for caution in record["cautions"]:
+    print_perturbation(perturbation, out_console)
+    for caution in perturbation.cautions:
         out_console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True, markup=False)
     out_console.print(f"written to {out}", highlight=False, soft_wrap=True)
     draw_again(folder)

@@ -99,7 +99,7 @@ Source = Annotated[
 
 
 def draw_again(folder: Path) -> None:
-    """Draw the report of a run directory after a command has added files to it; nothing where no run was evaluated."""
+    """Draw the report of a run directory to which a command has added files; do nothing where no run was evaluated."""
     from connfit.report import write_report
 
     if not (folder / "metrics.json").exists():
@@ -110,7 +110,7 @@ def draw_again(folder: Path) -> None:
 
 
 def dataset_config(name: str, recordings: list[str] | None = None) -> configuration.Config:
-    """The default configuration of a named dataset, with the options that suit it.
+    """Return the default configuration of a named dataset, with the options that suit it.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def dataset_config(name: str, recordings: list[str] | None = None) -> configurat
 
 
 def free_folder(name: str) -> Path:
-    """`runs/<name>`, or the first of `runs/<name>-2`, `-3`, ... that holds no run yet."""
+    """Return `runs/<name>`, or the first of `runs/<name>-2`, `-3`, ... that holds no run yet."""
     folder, number = Path("runs", name), 1
     while (folder / "config.json").exists():
         number += 1
@@ -155,7 +155,7 @@ def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def study_progress() -> Iterator[Callable[[StudyProgress], None]]:
-    """A bar over all fits of a study with the time left; without a terminal, a line for every tenth."""
+    """Show a bar over all fits of a study with the time left; without a terminal, a line for every tenth."""
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 

@@ -33,7 +33,7 @@ DRIVES = {
 
 
 def parse_neuron_set(text: str, connectome: Connectome, *, option: str = "set") -> Int[np.ndarray, "k"]:
-    """Positions of the neurons that a text names, ascending, each once.
+    """Find the positions of the neurons that a text names, ascending, each once.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def parse_neuron_set(text: str, connectome: Connectome, *, option: str = "set") 
     if kind == "file":
         return _find(values, _ids_of(Path(name)), f"{option} {text!r}", connectome.name, "id", Path(name))
     # A name may hold commas itself, as types of the fly do.
-    names = [name] if (values == name).any() else [one.strip() for one in name.split(",") if one.strip()]
+    names = [name] if (values == name).any() else [part.strip() for part in name.split(",") if part.strip()]
     return _find(values, names, f"{option} {text!r}", connectome.name, kind)
 
 
@@ -73,7 +73,7 @@ def _ids_of(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read ({error})", path=path, fix="Give a text file of neuron ids") from error
-    ids = [one for line in lines for one in re.split(r"[\s,]+", line.partition("#")[0]) if one]
+    ids = [part for line in lines for part in re.split(r"[\s,]+", line.partition("#")[0]) if part]
     if not ids:
         raise DataError("holds no ids", path=path, fix="Write one neuron id per line")
     return ids
@@ -85,25 +85,23 @@ def _find(
     """Positions of the entries of `values` [N] that are among the names, each of which must be there."""
     unknown = sorted(set(names) - set(values.tolist()))
     if unknown or not names:
-        problem = (
-            f"{what}: connectome {brain!r} has no {kind} {first_ten(repr(one) for one in unknown) or 'of no name'}"
-        )
+        problem = f"{what}: connectome {brain!r} has no {kind} {first_ten(map(repr, unknown)) or 'of no name'}"
         near = _nearest(unknown[0], values) if unknown else []
-        problem += f"; did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
+        problem += f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise ConfigError(problem) if path is None else DataError(problem, path=path)
     return np.flatnonzero(np.isin(values, list(names)))
 
 
 def _nearest(name: str, values: np.ndarray) -> list[str]:
     """Up to three values that are like a name: that differ in case only, begin with it, or are spelt alike."""
-    choices = [one for one in np.unique(values).tolist() if one]
-    begin = [one for one in choices if one.lower().startswith(name.lower())]
+    choices = [value for value in np.unique(values).tolist() if value]
+    begin = [value for value in choices if value.lower().startswith(name.lower())]
     # Ids share most of their digits: of many, only the best match is worth showing.
     return begin[:3] or get_close_matches(name, choices, n=3, cutoff=0.6 if len(choices) < 20_000 else 0.9)
 
 
 @dataclass(frozen=True, eq=False)
-class Perturbation:
+class HeldNeurons:
     """Neurons whose rate is held from the onset on, whatever their input.
 
     Parameters
@@ -141,7 +139,7 @@ class Perturbation:
         silenced: Mapping[str, np.ndarray] | None = None,
         *,
         silent: Float[np.ndarray, "N"] | None = None,
-    ) -> Perturbation:
+    ) -> HeldNeurons:
         """Put sets of neurons together.
 
         Parameters
@@ -188,7 +186,7 @@ class Responses:
         [T, Q] mean rate of each watched set of neurons.
     neuron_baseline, neuron_perturbed
         [N] mean rate of each neuron over the last half of the steps.
-    perturbation
+    held
         What was held.
     """
 
@@ -198,7 +196,7 @@ class Responses:
     set_perturbed: Float[np.ndarray, "T Q"]
     neuron_baseline: Float[np.ndarray, "N"]
     neuron_perturbed: Float[np.ndarray, "N"]
-    perturbation: Perturbation
+    held: HeldNeurons
 
     @property
     def change(self) -> Float[np.ndarray, "N"]:
@@ -209,13 +207,13 @@ class Responses:
     def ranked(self) -> Int[np.ndarray, "N-k"]:
         """Neurons that were not held themselves, the most changed first, ties by position."""
         order = np.argsort(-np.abs(self.change), kind="stable")
-        return order[~np.isin(order, self.perturbation.neurons)]
+        return order[~np.isin(order, self.held.neurons)]
 
 
 def settled_rates(
     model: RateModel, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int = SETTLE
 ) -> Float[np.ndarray, "N"]:
-    """Rates after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
+    """Compute rates after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
 
     Parameters
     ----------
@@ -232,7 +230,7 @@ def settled_rates(
 def simulate_perturbed(
     model: RateModel,
     params: Params,
-    perturbation: Perturbation,
+    perturbation: HeldNeurons,
     steps: int,
     start: Float[np.ndarray, "N"],
     *,
@@ -270,7 +268,7 @@ def simulate_perturbed(
         raise ConfigError(f"a simulation must have 2 or more model steps, not {steps}")
     if drive == "mean" and mean is None:
         raise ConfigError("drive = 'mean' needs the mean of each unit")
-    for name, neurons in [("perturbation", perturbation.neurons), *(("watched set", one) for one in watched)]:
+    for name, neurons in [("perturbation", perturbation.neurons), *(("watched set", neurons) for neurons in watched)]:
         if len(neurons) and not 0 <= neurons.min() <= neurons.max() < model.neurons:
             raise ConfigError(f"neurons of the {name} must lie in 0..{model.neurons - 1}")
     real = jnp.result_type(float)
@@ -278,7 +276,7 @@ def simulate_perturbed(
     neurons[perturbation.neurons, 1], value[perturbation.neurons, 0] = True, perturbation.rates
     held = Held(jnp.asarray(neurons), jnp.asarray(value, real))
     given = np.zeros(model.units) if mean is None or drive != "mean" else np.asarray(mean, real)
-    group = np.repeat(np.arange(len(watched)), [len(one) for one in watched])
+    group = np.repeat(np.arange(len(watched)), [len(members) for members in watched])
     state = State.of(model, jnp.repeat(jnp.asarray(start, real)[:, None], 2, axis=1))
     total, units, sets = np.zeros((model.neurons, 2)), [], []
     for begin in range(0, steps, CHUNK):
@@ -287,7 +285,7 @@ def simulate_perturbed(
         watching = _Watching(
             jnp.zeros((model.neurons, 2), real),
             jnp.asarray(np.concatenate([np.zeros(0, np.int64), *watched]), jnp.int32), jnp.asarray(group, jnp.int32),
-            jnp.asarray([1 / len(one) for one in watched], real),
+            jnp.asarray([1 / len(members) for members in watched], real),
         )  # fmt: skip
         # What units show is a background: it acts through the drive alone.
         run = rollout(

@@ -102,6 +102,7 @@ def environment() -> jinja2.Environment:
         "plain": untraced,
         "known": lambda values: [value for value in values if known(value)],
         "listed": _listed,
+        "first_of": lambda names, between=", ": wording.first_of(list(names), between=between),
         "pretty": lambda name: wording.pretty(str(name)),
         "capital": wording.capital,
         "plural": lambda count, many="s", single="": single if untraced(count) == 1 else many,

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from connfit._io import read_arrays
+from connfit._io import ResultT, read_arrays, read_json
+from connfit.analysis.gradients.gradient_results import GradientFidelity
+from connfit.analysis.perturbation_results import Perturbation
+from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.connectome import Connectome
 from connfit.errors import DataError
 from connfit.evaluation.forecasts import Forecasts
@@ -25,10 +28,13 @@ ANALYSIS = "analysis/analysis.json"
 GRADIENT = "gradient_fidelity.json"
 RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
-ADDED = (STUDY, ANALYSIS, GRADIENT, RECOVERY)
+ADDED = (STUDY, ANALYSIS)
 
+RESULTS: Mapping[str, type] = {GRADIENT: GradientFidelity, RECOVERY: Recovery, SIMULATIONS: Perturbation}
+"""Typed results by their place in a run directory."""
 
 STUDY_FORMAT = 2
+UNEDITED = "The run's own files must not be edited"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +43,7 @@ class Simulation:
 
     Parameters
     ----------
-    record
+    perturbation
         Content of `perturbation.json`.
     traces
         Responses over time, as in `perturbation.npz`; empty if that is absent.
@@ -45,9 +51,16 @@ class Simulation:
         Names of their columns: `units` and `sets`.
     """
 
-    record: Mapping[str, Any]
+    perturbation: Perturbation
     traces: Mapping[str, np.ndarray]
     names: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> Simulation:
+        """Read a `perturbation.json`, and the traces beside it."""
+        arrays = path.with_suffix(".npz")
+        traces, names = read_arrays(arrays) if arrays.exists() else ({}, {})
+        return cls(read_json(path, Perturbation, fix=UNEDITED), traces, names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +75,8 @@ class RunFiles:
         Group to array; `time_constants` in seconds.
     added
         Content of the files of `ADDED` that are there, by their path in the run directory.
+    gradients, recovery
+        What `connfit gradcheck` and `connfit recover` left.
     simulations
         By the name of their folder.
     """
@@ -76,6 +91,8 @@ class RunFiles:
     initial_parameters: Mapping[str, np.ndarray]
     connectome: Connectome | None
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    gradients: GradientFidelity | None = None
+    recovery: Recovery | None = None
     simulations: Mapping[str, Simulation] = field(default_factory=dict)
 
     def documents(self) -> dict[str, Any]:
@@ -85,11 +102,13 @@ class RunFiles:
             ("config.json", self.config),
             ("record.json", self.record),
             ("history.csv", self.history),
+            (GRADIENT, self.gradients),
+            (RECOVERY, self.recovery),
         ):
             if content:
                 found[name] = content
         for name, simulation in self.simulations.items():
-            found[SIMULATIONS.replace("*", name)] = simulation.record
+            found[SIMULATIONS.replace("*", name)] = simulation.perturbation
         return found
 
     @classmethod
@@ -116,14 +135,14 @@ class RunFiles:
             initial_parameters=_read_arrays(folder / "parameters_initial.npz"),
             connectome=Connectome.load(connectome) if connectome.exists() else None,
             added={name: content for name in ADDED if (content := _read_added(folder, name))},
-            simulations={path.parent.name: _read_simulation(path) for path in sorted(folder.glob(SIMULATIONS))},
+            gradients=_read_result(folder / GRADIENT, GradientFidelity),
+            recovery=_read_result(folder / RECOVERY, Recovery),
+            simulations={path.parent.name: Simulation.read(path) for path in sorted(folder.glob(SIMULATIONS))},
         )
 
 
-def _read_simulation(path: Path) -> Simulation:
-    arrays = path.with_suffix(".npz")
-    traces, names = read_arrays(arrays) if arrays.exists() else ({}, {})
-    return Simulation(_read_json(path), traces, names)
+def _read_result(path: Path, kind: type[ResultT]) -> ResultT | None:
+    return read_json(path, kind, fix=UNEDITED) if path.exists() else None
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import msgspec
@@ -18,8 +17,9 @@ from connfit.analysis.gradients.gradient_fidelity import (
     gradient_fidelity,
     rules_to_compare,
 )
+from connfit.analysis.gradients.gradient_results import GradientFidelity, RuleLeftOut
 from connfit.analysis.gradients.learning_curves import check_can_choose, learning_curves
-from connfit.analysis.gradients.learning_trials import Contender
+from connfit.analysis.gradients.learning_trials import Bench, Contender
 from connfit.config import LearnerConfig
 from connfit.errors import ConfigError
 from connfit.models.base import Params
@@ -30,7 +30,7 @@ from connfit.training.runs import load_fit, load_job
 
 
 def job_of_run(folder: Path) -> tuple[Job, Params | None]:
-    """The job of a run directory, and its fitted parameters if the fit has finished.
+    """Load the job of a run directory, and its fitted parameters if the fit has finished.
 
     Raises
     ------
@@ -43,21 +43,15 @@ def job_of_run(folder: Path) -> tuple[Job, Params | None]:
 
 def rules_to_fit(
     job: Job, optimisers: Sequence[str] = tuple(OPTIMISERS)
-) -> tuple[tuple[Contender, ...], str, list[dict[str, str]]]:
-    """All rules with each optimiser, the label of the one that the others are compared with, and rules left out.
+) -> tuple[tuple[Contender, ...], str, tuple[RuleLeftOut, ...]]:
+    """List all rules with each optimiser, the label of the one that the others are compared with, and rules left out.
 
     Rules have the K of the job's learner; immediate has 1, and beside it stands the same rule with the K of the others,
-    so that the frequency of changes is told from the credit. The rule to compare with is the job's own, or hybrid
-    where that has no name.
-
-    Returns
-    -------
-    contenders, reference
-    left_out
-        `rule` and `reason` of each rule that cannot be fitted to these data.
+    to separate how often parameters are updated from which steps get credit. The rule to compare with is the job's
+    own, or hybrid where that has no name.
     """
     own = job.learner
-    longest = max(one.require_parts().train[1] for one in job.cohort.recordings) * job.cohort.substeps
+    longest = max(each.require_parts().train[1] for each in job.cohort.recordings) * job.cohort.substeps
     k = own.window if IMMEDIATE_WINDOW < own.window < longest else LearnerConfig().window
     learners = {
         name: replace(rule.learner(k), trace_dtype=own.trace_dtype, trace_decay=own.trace_decay)
@@ -65,12 +59,12 @@ def rules_to_fit(
         if rule.window is None
     }
     learners |= {"immediate": preset("immediate"), f"immediate, K = {k}": WindowedLearner(k, "none", "none")}
-    left_out = []
+    left_out: list[RuleLeftOut] = []
     for name in [*learners]:
         try:
             jax.eval_shape(partial(learners[name].start, job.model, 1, job.trained))
         except ConfigError as error:
-            left_out.append({"rule": name, "reason": str(error)})
+            left_out.append(RuleLeftOut(name, str(error)))
             del learners[name]
     try:
         batch = min(job.config.train.batch or len(job.cohort.recordings), len(job.cohort.recordings))
@@ -78,7 +72,7 @@ def rules_to_fit(
         if k < longest:
             learners["bptt"] = preset("bptt", window=longest)
     except ConfigError as error:
-        left_out.append({"rule": "bptt", "reason": str(error)})
+        left_out.append(RuleLeftOut("bptt", str(error)))
     first = job.config.train.optimiser
     contenders = tuple(
         Contender(
@@ -86,15 +80,14 @@ def rules_to_fit(
             name if optimiser == first else f"{name}, {LABELS[optimiser]}",
             learner,
             optimiser,
-            credit=not (learner.carry == "none" and (learner.window == IMMEDIATE_WINDOW or learner.credit == "none")),
         )
-        for optimiser in (first, *(one for one in optimisers if one != first))
+        for optimiser in (first, *(name for name in optimisers if name != first))
         for name, learner in learners.items()
     )
-    same = [name for name, one in learners.items() if (one.credit, one.carry) == (own.credit, own.carry)]
+    same = [name for name, rule in learners.items() if (rule.credit, rule.carry) == (own.credit, own.carry)]
     # Truncated and full BPTT differ in K alone, as do both kinds of immediate.
     nearest = [name for name in same if learners[name].window == own.window] or same or [*learners]
-    return contenders, nearest[0], left_out
+    return contenders, nearest[0], tuple(left_out)
 
 
 def check_gradients(
@@ -111,7 +104,7 @@ def check_gradients(
     optimisers: Sequence[str] = tuple(OPTIMISERS),
     on_plan: Callable[[str], None] | None = None,
     on_progress: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> GradientFidelity:
     """Measure on a job's model and recordings, and write `gradient_fidelity.json`.
 
     Parameters
@@ -132,11 +125,6 @@ def check_gradients(
         Those that each rule is fitted with.
     on_plan
         Called with what the learning curves will take, before they begin.
-
-    Returns
-    -------
-    dict
-        What was written.
     """
     from connfit._version import __version__
 
@@ -158,38 +146,35 @@ def check_gradients(
     train = job.config.train
     phase = (train.forced_frames, train.free_run_frames) if free_run else None
     at = {"start": job.params} if fitted is None else {"start": job.params, "fitted": fitted}
-    record: dict[str, Any] = {
-        "connfit": __version__,
-        "dataset": job.config.data.dataset or job.connectome.name,
-        "surrogate": bool(job.connectome.notes.get("surrogate", False)),
-        "seed": job.config.seed,
-        "neurons": job.model.neurons,
-        "connections": job.model.connections,
-        "steps": steps,
-        "warmup_frames": warmup,
-        "phase": "free-running" if free_run else "teacher-forced",
-        "segments": [{key: getattr(one, key) for key in ("recording", "start", "stop")} for one in chosen],
-        "trained": list(job.trained),
-        "parameters": {
+    fidelity = GradientFidelity(
+        connfit=__version__,
+        dataset=job.config.data.dataset or job.connectome.name,
+        surrogate=bool(job.connectome.notes.get("surrogate", False)),
+        seed=job.config.seed,
+        neurons=job.model.neurons,
+        connections=job.model.connections,
+        steps=steps,
+        warmup_frames=warmup,
+        phase="free-running" if free_run else "teacher-forced",
+        segments=chosen,
+        trained=tuple(job.trained),
+        parameters={
             state: gradient_fidelity(
                 job.model, params, job.cohort, rules, chosen, warmup_frames=warmup, free_run=phase,
                 trained=job.trained, on_progress=lambda label, state=state: say(f"{state}: {label}"),
             )
             for state, params in at.items()
         },
-    }  # fmt: skip
+    )  # fmt: skip
     if curve_epochs:
         config = msgspec.structs.replace(job.config.train, epochs=curve_epochs, free_run_epochs=0, patience=None)
         contenders, reference, left_out = rules_to_fit(job, optimisers)
-        record["learning_curves"] = {
-            "left_out": left_out,
-            **learning_curves(
-                job.model, job.params, job.cohort, contenders, reference, config, job.config.evaluate,
-                trained=job.trained, seed=job.config.seed, on_plan=on_plan,
-                on_progress=lambda label: say(f"learning curves: {label}"),
-            ),
-        }  # fmt: skip
+        bench = Bench(job.model, job.params, job.cohort, config, job.config.evaluate, job.trained, job.config.seed)
+        curves = learning_curves(
+            bench, contenders, reference, on_plan=on_plan, on_progress=lambda label: say(f"learning curves: {label}")
+        )
+        fidelity = replace(fidelity, learning_curves=replace(curves, left_out=left_out))
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "gradient_fidelity.json", record)
-    return record
+    write_json(out / "gradient_fidelity.json", fidelity)
+    return fidelity

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from connfit._io import finite
+from connfit.analysis.gradients.gradient_results import GroupFidelity, RuleFidelity, Segment
 from connfit.errors import ConfigError, first_ten
 from connfit.models.base import Params
 from connfit.models.cells.rate import RateModel
@@ -50,18 +52,8 @@ class Rule:
         return f"{self.name}, K = {self.learner.window}" if self.by_window else self.name
 
 
-@dataclass(frozen=True)
-class Segment:
-    """Frames `start` to `stop` of the recording number `member` of a cohort."""
-
-    recording: str
-    member: int
-    start: int
-    stop: int
-
-
 def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_decay: float = 0.9) -> tuple[Rule, ...]:
-    """Every registered rule, once or for each K; traces in bfloat16 too, and for each K hybrid with factors.
+    """List every registered rule, once or for each K; traces in bfloat16 too, and for each K hybrid with factors.
 
     Parameters
     ----------
@@ -100,7 +92,7 @@ def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_
 
 
 def choose_segments(cohort: Cohort, frames: int, segments: int) -> tuple[Segment, ...]:
-    """Segments spread evenly over the training parts, recording by recording in turn.
+    """Spread segments evenly over the training parts, recording by recording in turn.
 
     Raises
     ------
@@ -117,13 +109,11 @@ def choose_segments(cohort: Cohort, frames: int, segments: int) -> tuple[Segment
             f"segments of {frames} frames are longer than the training part of {first_ten(short)}: "
             f"--frames {longest} is the most"
         )
-    chosen = []
-    members = len(cohort.recordings)
-    for member, (recording, (start, stop)) in enumerate(zip(cohort.recordings, parts, strict=True)):
-        count = len(range(member, segments, members))
-        for first in np.linspace(start, stop - frames, count).astype(int).tolist():
-            chosen.append(Segment(recording.name, member, first, first + frames))
-    return tuple(chosen)
+    return tuple(
+        Segment(recording.name, first, first + frames)
+        for member, (recording, (start, stop)) in enumerate(zip(cohort.recordings, parts, strict=True))
+        for first in np.linspace(start, stop - frames, len(range(member, segments, len(parts)))).astype(int).tolist()
+    )
 
 
 def check_steps_fit(model: RateModel, params: Params, steps: int, segments: int, *, free: int | None = None) -> None:
@@ -158,7 +148,7 @@ def gradient_fidelity(
     free_run: tuple[int, int] | None = None,
     trained: tuple[str, ...] | None = None,
     on_progress: Callable[[str], None] | None = None,
-) -> list[dict[str, Any]]:
+) -> tuple[RuleFidelity, ...]:
     """Compare each rule's gradient with BPTT's, at fixed parameters.
 
     Parameters
@@ -175,10 +165,8 @@ def gradient_fidelity(
 
     Returns
     -------
-    list of dict
-        One row per rule, BPTT first: `rule`, `window`, `credit`, `carry`, `groups` (see `_Comparison.row`),
-        `ms_per_step` (the faster of two passes over a segment, compilation left out), `carried_bytes` (what it keeps
-        from window to window) and `working_bytes` (what XLA allots to one window, beside arguments and results).
+    tuple of RuleFidelity
+        One per rule, BPTT first.
     """
     frames = segments[0].stop - segments[0].start
     if not 0 <= warmup_frames < frames:
@@ -200,19 +188,14 @@ def gradient_fidelity(
             for key, value in gradient.items():
                 comparisons.setdefault(key, _Comparison()).add(value, exact[number][key])
         once = feeding.windows(rule.learner.window, segments[0])
-        rows.append(
-            {
-                "rule": rule.name,
-                "label": rule.label,
-                "by_window": rule.by_window,
-                **{key: getattr(rule.learner, key) for key in ("window", "credit", "carry", "trace_decay")},
-                "groups": {group: comparisons[KEY_OF.get(group, group)].row() for group in groups},
-                "ms_per_step": min(runner.milliseconds(once) for _ in range(2)) / (frames * cohort.substeps),
-                "carried_bytes": runner.carried_bytes,
-                "working_bytes": runner.working_bytes,
-            }
-        )
-    return rows
+        dials = rule.learner.window, rule.learner.credit, rule.learner.carry, rule.learner.trace_decay
+        rows.append(RuleFidelity(
+            rule.name, rule.label, rule.by_window, *dials,
+            groups={group: comparisons[KEY_OF.get(group, group)].fidelity() for group in groups},
+            ms_per_step=min(runner.milliseconds(once) for _ in range(2)) / (frames * cohort.substeps),
+            carried_bytes=runner.carried_bytes, working_bytes=runner.working_bytes,
+        ))  # fmt: skip
+    return tuple(rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,30 +207,31 @@ class _Feeding:
     warmup_frames: int
     free_run: tuple[int, int] | None
     fed_back: Int[Array, "W"] | None
+    members: dict[str, int]
 
     @classmethod
     def of(
         cls, cohort: Cohort, segments: Sequence[Segment], warmup_frames: int, free_run: tuple[int, int] | None
     ) -> _Feeding:
-        everything = set(range(len(cohort.units)))
-        unobserved: set[int] = set()
-        for member in {segment.member for segment in segments}:
+        everything, unobserved = set(range(len(cohort.units))), set[int]()
+        members = {recording.name: member for member, recording in enumerate(cohort.recordings)}
+        for member in {members[segment.recording] for segment in segments}:
             observed = cohort.recordings[member].mask.all(axis=0)
             unobserved |= everything - set(cohort.columns[member][observed].tolist())
         # As in a fit: with few units that ever lack an input, only those feed the model's predictions back.
         few = free_run is None and 2 * len(unobserved) <= len(everything)
         fed_back = jnp.asarray(sorted(unobserved), jnp.int32) if few else None
-        return cls(cohort, np.nan_to_num(1 / cohort.change_variance()), warmup_frames, free_run, fed_back)
+        return cls(cohort, np.nan_to_num(1 / cohort.change_variance()), warmup_frames, free_run, fed_back, members)
 
     def windows(self, steps: int, segment: Segment) -> list[WindowArrays]:
-        block = (segment.start, segment.stop)
         found = self.cohort.windows(
-            steps, [block], [segment.member], self.unit_weights, warmup_frames=self.warmup_frames
-        )
+            steps, [(segment.start, segment.stop)], [self.members[segment.recording]], self.unit_weights,
+            warmup_frames=self.warmup_frames,
+        )  # fmt: skip
         windows = []
-        for number, one in enumerate(found):
+        for number, window in enumerate(found):
             recorded = self._recorded(number * steps + np.arange(steps))
-            given = one._replace(forced=one.forced & recorded[:, None, None])
+            given = window._replace(forced=window.forced & recorded[:, None, None])
             windows.append(WindowArrays(*map(jnp.asarray, given))._replace(fed_back=self.fed_back))
         return windows
 
@@ -316,38 +300,24 @@ class _Runner:
         return int(self.step.memory_analysis().temp_size_in_bytes)
 
 
+@dataclass
 class _Comparison:
     """Gradients of one group beside the exact ones, segment by segment."""
 
-    def __init__(self) -> None:
-        self.dots: list[float] = []
-        self.squares: list[float] = []
-        self.exact_squares: list[float] = []
-        self.error_squares: list[float] = []
-        self.total: Float[np.ndarray, "n"] = np.zeros(0)
-        self.exact_total: Float[np.ndarray, "n"] = np.zeros(0)
+    products: list[tuple[float, float, float, float]] = field(default_factory=list)
+    total: Float[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(0))
+    exact_total: Float[np.ndarray, "n"] = field(default_factory=lambda: np.zeros(0))
 
     def add(self, gradient: np.ndarray, exact: np.ndarray) -> None:
         g, e = gradient.ravel().astype(np.float64), exact.ravel().astype(np.float64)
-        self.dots.append(float(g @ e))
-        self.squares.append(float(g @ g))
-        self.exact_squares.append(float(e @ e))
-        self.error_squares.append(float((g - e) @ (g - e)))
+        self.products.append((float(g @ e), float(g @ g), float(e @ e), float((g - e) @ (g - e))))
         self.total = self.total + g if self.total.size else g
         self.exact_total = self.exact_total + e if self.exact_total.size else e
 
     @np.errstate(divide="ignore", invalid="ignore")
-    def row(self) -> dict[str, float | None]:
-        """What is said of one group.
-
-        `cosine` (mean over segments), `cosine_min`, `cosine_of_sum` (of the gradients summed over segments);
-        `relative_norm` and `relative_error` (means of ‖g‖/‖g*‖ and ‖g-g*‖/‖g*‖, g* being BPTT's); `bias`, the norm of
-        the mean error over that of the mean g*; `spread`, the standard deviation of the error around its mean on the
-        same scale; `variance_ratio`, variance of g over segments over that of g*. None where it is not defined.
-        `undefined_segments` have a gradient of 0, theirs or BPTT's, and no part in the first two.
-        """
-        squares, exact, errors = map(np.array, (self.squares, self.exact_squares, self.error_squares))
-        cosine = np.array(self.dots) / np.sqrt(squares * exact)
+    def fidelity(self) -> GroupFidelity:
+        dots, squares, exact, errors = map(np.array, zip(*self.products, strict=True))
+        cosine = dots / np.sqrt(squares * exact)
         n, defined = len(cosine), np.isfinite(cosine)
         mean, exact_mean = self.total / n, self.exact_total / n
         bias, reference = mean - exact_mean, exact_mean @ exact_mean
@@ -363,4 +333,4 @@ class _Comparison:
             "spread": np.sqrt(around / reference) if n > 1 else np.nan,
             "variance_ratio": (squares.mean() - mean @ mean) / (exact.mean() - reference) if n > 1 else np.nan,
         }
-        return {key: float(value) if np.isfinite(value) else None for key, value in values.items()}
+        return GroupFidelity(**{key: finite(float(value)) for key, value in values.items()})

@@ -9,102 +9,83 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
+from connfit.analysis.gradients.gradient_results import (
+    Contest,
+    Curve,
+    LearningCurves,
+    RulesCompared,
+    RuleScores,
+    SkillDifference,
+)
 from connfit.analysis.gradients.learning_trials import FACTORS, FURTHER, Bench, Contender, Trial, best_of
-from connfit.analysis.gradients.learning_verdict import Contest, verdict
-from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.intervals import Interval, paired_difference
 from connfit.evaluation.squared_errors import PredictionErrors
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
 from connfit.recordings.cohort import Cohort
 
 MEASURES = ("train_loss", "validation_loss", "validation_skill")
 
 
 def learning_curves(
-    model: RateModel,
-    params: Params,
-    cohort: Cohort,
+    bench: Bench,
     contenders: Sequence[Contender],
     reference: str,
-    config: TrainConfig,
-    evaluate: EvaluateConfig | None = None,
     *,
-    trained: tuple[str, ...] | None = None,
-    seed: int = 0,
     on_progress: Callable[[str], None] | None = None,
     on_plan: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> LearningCurves:
     """Fit with each contender from the same start, with the same order of data, and score the fits on the test part.
 
-    After equal steps: every contender has `config.epochs` teacher-forced passes. After equal time: the contender with
-    the fastest passes sets the time, the others are fitted again, with as many passes as they have time for, to the
-    nearest one, so that each comes to the end of its schedule. Seconds are those of training, compilation and
-    validation left out.
+    After equal steps: every contender has as many teacher-forced passes as the configuration has epochs. After equal
+    time: the contender with the fastest passes sets the time, the others are fitted again, with as many passes as they
+    have time for, to the nearest one, so that each comes to the end of its schedule. Seconds are those of training,
+    compilation and validation left out.
 
     Parameters
     ----------
     reference
         Label of the contender that all are compared with.
-    config
-        `epochs` of the teacher-forced phase are run; nothing stops them early, and nothing follows them. Its learning
-        rate is the middle of those that are tried, see `FACTORS`.
-    evaluate
-        Horizons that are scored.
     on_plan
         Called with the number of fits and the time that they will take, before they begin.
-
-    Returns
-    -------
-    dict
-        See docs/runs.md.
 
     Raises
     ------
     ConfigError
         If there are no validation frames to choose by, or a validation part too short for `select_on`.
     """
-    check_can_choose(cohort)
-    say, epochs = on_progress or (lambda _: None), config.epochs
-    bench = Bench(model, params, cohort, config, evaluate or EvaluateConfig(), trained, seed)
+    check_can_choose(bench.cohort)
+    say, epochs = on_progress or (lambda _: None), bench.config.epochs
     if on_plan is not None:
         on_plan(plan(len(contenders), epochs, _tried(bench, contenders, say)))
-    steps = {one.label: bench.search(one, epochs, say) for one in contenders}
+    steps = {contender.label: bench.search(contender, epochs, say) for contender in contenders}
     pace = {label: _seconds_per_epoch(bench, trials) for label, trials in steps.items()}
     ended = [label for label, trials in steps.items() if np.isfinite(best_of(trials).value)]
     known = [seconds for label in ended if (seconds := pace[label]) is not None]
     budget = epochs * min(known, default=float("nan"))
-    timed = {}
-    for one in contenders:
-        seconds, fitting = pace[one.label], epochs
-        if one.label in ended and seconds is not None:
+    timed: dict[str, list[Trial]] = {}
+    for contender in contenders:
+        label, seconds, fitting = contender.label, pace[contender.label], epochs
+        if label in ended and seconds is not None:
             fitting = min(epochs, round(budget / seconds))
-        timed[one.label] = steps[one.label] if fitting == epochs else bench.search(one, fitting, say) if fitting else []
-    found: dict[str, Any] = {
-        "reference": reference,
-        "epochs": epochs,
-        "steps_per_epoch": bench.steps,
-        "select_on": config.select_on,
-        "seed": seed,
-        "curves": [_curve(bench, one, steps[one.label], pace[one.label]) for one in contenders],
-        "equal_steps": None,
-        "equal_seconds": None,
-    }
-    if known:
-        untrained = bench.errors(params)
-        found["equal_steps"] = {
-            "steps": epochs * bench.steps,
-            **_compared(contenders, reference, steps, untrained),
-        }
-        found["equal_seconds"] = {"seconds": budget, **_compared(contenders, reference, timed, untrained)}
-    found["text"] = verdict(found)
-    return found
+        timed[label] = steps[label] if fitting == epochs else bench.search(contender, fitting, say) if fitting else []
+    curves = LearningCurves(
+        reference=reference, epochs=epochs, steps_per_epoch=bench.steps, seed=bench.seed,
+        select_on=bench.config.select_on,
+        curves=tuple(_curve(bench, each, steps[each.label], pace[each.label]) for each in contenders),
+    )  # fmt: skip
+    if not known:
+        return curves
+    untrained = bench.errors(bench.params)
+    at_steps, at_seconds = (_compared(contenders, reference, trials, untrained) for trials in (steps, timed))
+    return replace(
+        curves,
+        equal_steps=replace(at_steps, steps=epochs * bench.steps),
+        equal_seconds=replace(at_seconds, seconds=budget),
+    )
 
 
 def check_can_choose(cohort: Cohort) -> None:
@@ -122,7 +103,7 @@ def check_can_choose(cohort: Cohort) -> None:
 
 
 def plan(contenders: int, epochs: int, seconds: Mapping[str, float]) -> str:
-    """What the fits will take, in a sentence.
+    """Say what the fits will take, in a sentence.
 
     Parameters
     ----------
@@ -147,12 +128,12 @@ def _duration(seconds: float) -> str:
 def _tried(bench: Bench, contenders: Sequence[Contender], say: Callable[[str], None]) -> dict[str, float]:
     """Seconds that a fit of one epoch takes with each, its validation included; the one before it compiles."""
     found = {}
-    for one in contenders:
-        say(f"{one.label}: how long does it take")
-        bench.trial(one, 1.0, 1)
+    for contender in contenders:
+        say(f"{contender.label}: how long does it take")
+        bench.trial(contender, 1.0, 1)
         began = time.perf_counter()
-        bench.trial(one, 1.0, 1)
-        found[one.label] = time.perf_counter() - began
+        bench.trial(contender, 1.0, 1)
+        found[contender.label] = time.perf_counter() - began
     return found
 
 
@@ -164,32 +145,28 @@ def _seconds_per_epoch(bench: Bench, trials: Sequence[Trial]) -> float | None:
 
 def _milliseconds(trials: Sequence[Trial]) -> list[float]:
     """Per step, of each epoch that was timed."""
-    return [row["ms_per_step"] for one in trials for row in one.history if row["ms_per_step"] is not None]
+    return [row["ms_per_step"] for trial in trials for row in trial.history if row["ms_per_step"] is not None]
 
 
-def _curve(bench: Bench, contender: Contender, trials: Sequence[Trial], seconds: float | None) -> dict[str, Any]:
+def _curve(bench: Bench, contender: Contender, trials: Sequence[Trial], seconds: float | None) -> Curve:
     """The fit for equal steps with the chosen learning rate, epoch by epoch, and all learning rates."""
-    best = best_of(trials)
-    about = {
-        "rule": contender.rule,
-        "label": contender.label,
-        "window": contender.learner.window,
-        "optimiser": contender.optimiser,
-        "credit": contender.credit,
-        "seconds_per_epoch": seconds,
-        "median_over_fastest": float(np.median(timed) / min(timed)) if (timed := _milliseconds(trials)) else None,
-        "learning_rates": [one.facts() for one in sorted(trials, key=lambda one: one.factor)],
-    }
+    best, timed = best_of(trials), _milliseconds(trials)
+    curve = Curve(
+        contender.rule, contender.label, contender.learner.window, contender.optimiser, contender.credit, seconds,
+        float(np.median(timed) / min(timed)) if timed else None,
+        tuple(trial.tried for trial in sorted(trials, key=lambda trial: trial.factor)),
+        best.diverged or None,
+    )  # fmt: skip
     if best.diverged:
-        return {**about, "diverged": best.diverged}
+        return curve
     passed = np.arange(1, len(best.history) + 1)
-    return {
-        **about,
-        "learning_rate": best.learning_rate,
-        "steps": (passed * bench.steps).tolist(),
-        "seconds": None if seconds is None else (passed * seconds).tolist(),
-        **{key: [row[key] for row in best.history] for key in MEASURES},
-    }
+    return replace(
+        curve,
+        learning_rate=best.learning_rate,
+        steps=tuple((passed * bench.steps).tolist()),
+        seconds=None if seconds is None else tuple((passed * seconds).tolist()),
+        **{key: tuple(row[key] for row in best.history) for key in MEASURES},
+    )
 
 
 def _compared(
@@ -197,77 +174,68 @@ def _compared(
     reference: str,
     trials: Mapping[str, Sequence[Trial]],
     untrained: tuple[PredictionErrors, ...],
-) -> dict[str, Any]:
+) -> RulesCompared:
     """What each contender ends with, on validation and on test, and its difference to the reference."""
-    rules: dict[str, Any] = {}
+    rules: dict[str, RuleScores] = {}
     errors: dict[str, tuple[PredictionErrors, ...]] = {}
-    for one in contenders:
-        tried = trials[one.label]
-        if not tried:
+    for label in (contender.label for contender in contenders):
+        if not trials[label]:
             # Not one epoch in the time: what it has is the start.
-            errors[one.label] = untrained
-            rules[one.label] = {
-                "epochs": 0, "trained": False, "learning_rate": None, "validation_selection": None,
-                **dict.fromkeys(MEASURES), "test": _skills(untrained),
-            }  # fmt: skip
+            errors[label] = untrained
+            rules[label] = RuleScores(epochs=0, trained=False, test=_skills(untrained))
             continue
-        best = best_of(tried)
+        best = best_of(trials[label])
         if best.errors is None or best.epoch is None:
-            rules[one.label] = {"epochs": best.epochs, "diverged": best.diverged}
+            rules[label] = RuleScores(epochs=best.epochs, diverged=best.diverged)
             continue
-        errors[one.label] = best.errors
-        row = best.history[max(best.epoch, 0)]
-        rates = [trial.learning_rate for trial in tried]
-        rules[one.label] = {
-            "epochs": best.epochs,
-            "trained": best.epoch >= 0,
-            "chosen_epoch": best.epoch,
-            "learning_rate": best.learning_rate,
-            "rate_at_edge": best.epoch >= 0 and best.learning_rate in (min(rates), max(rates)),
-            "validation_selection": best.value,
-            **{key: row[key] if best.epoch >= 0 else None for key in MEASURES},
-            "test": _skills(errors[one.label]),
-        }
+        errors[label] = best.errors
+        trained, rates = best.epoch >= 0, [trial.learning_rate for trial in trials[label]]
+        rules[label] = RuleScores(
+            epochs=best.epochs, trained=trained, chosen_epoch=best.epoch, learning_rate=best.learning_rate,
+            rate_at_edge=trained and best.learning_rate in (min(rates), max(rates)), validation_selection=best.value,
+            test=_skills(best.errors), **({key: best.history[best.epoch][key] for key in MEASURES} if trained else {}),
+        )  # fmt: skip
     for label, own in errors.items():
         if label != reference and reference in errors:
-            rules[label]["difference"] = _differences(own, errors[reference])
-    return {"rules": rules, "credit": _with_and_without(contenders, rules, errors)}
+            rules[label] = replace(rules[label], difference=_differences(own, errors[reference]))
+    return RulesCompared(rules=rules, credit=_with_and_without(contenders, rules, errors))
 
 
 def _with_and_without(
     contenders: Sequence[Contender],
-    rules: Mapping[str, Mapping[str, Any]],
+    rules: Mapping[str, RuleScores],
     errors: Mapping[str, tuple[PredictionErrors, ...]],
-) -> dict[str, Any] | None:
+) -> Contest | None:
     """The best contender with and the best without credit through time, chosen on validation, and their difference."""
-    chosen: dict[bool, str] = {}
+    chosen: list[str] = []
     for credit in (True, False):
         known = {
-            one.label: rules[one.label]["validation_selection"]
-            for one in contenders
-            if one.credit is credit and rules[one.label].get("validation_selection") is not None
+            contender.label: value
+            for contender in contenders
+            if contender.credit is credit and (value := rules[contender.label].validation_selection) is not None
         }
         if not known:
             return None
-        chosen[credit] = max(known, key=lambda label: known[label])
-    found = Contest(chosen[True], chosen[False], _differences(errors[chosen[True]], errors[chosen[False]]))
-    return asdict(found)
+        chosen.append(max(known, key=lambda label: known[label]))
+    return Contest(chosen[0], chosen[1], _differences(errors[chosen[0]], errors[chosen[1]]))
 
 
-def _skills(errors: Sequence[PredictionErrors]) -> dict[str, float | None]:
+def _skills(errors: Sequence[PredictionErrors]) -> dict[int, float | None]:
     """By horizon: skill over persistence, mean over recordings."""
-    horizons = sorted({h for one in errors for h in (*one.horizons, *one.reasons)})
-    skills = {h: [one.skill(h) for one in errors] for h in horizons}
-    return {str(h): None if None in values else float(np.mean(np.array(values))) for h, values in skills.items()}
+    horizons = sorted({h for each in errors for h in (*each.horizons, *each.reasons)})
+    skills = {h: [each.skill(h) for each in errors] for h in horizons}
+    return {h: None if None in values else float(np.mean(np.array(values))) for h, values in skills.items()}
 
 
-def _differences(ours: tuple[PredictionErrors, ...], theirs: tuple[PredictionErrors, ...]) -> dict[str, Any]:
+def _differences(
+    ours: tuple[PredictionErrors, ...], theirs: tuple[PredictionErrors, ...]
+) -> dict[int, SkillDifference]:
     """By horizon: skill of one minus that of another with its 95 % interval over blocks of time."""
     found = {}
-    for h in sorted(set.intersection(*(set(one.horizons) for one in (*ours, *theirs)))):
+    for h in sorted(set.intersection(*(set(each.horizons) for each in (*ours, *theirs)))):
         try:
-            one = paired_difference([ours], [theirs], h)
+            interval = paired_difference([ours], [theirs], h)
         except DataError as error:
-            one = Interval(None, None, None, 0.95, 0, 0, (1, 1), str(error))
-        found[str(h)] = {**asdict(one), "seeds": list(one.seeds), "excludes_zero": one.excludes_zero}
+            interval = Interval(None, None, None, 0.95, 0, 0, (1, 1), str(error))
+        found[h] = SkillDifference.of(interval)
     return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from connfit._io import finite
+from connfit.analysis.gradients.gradient_results import TriedRate
 from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import DivergedError
 from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
@@ -17,7 +19,7 @@ from connfit.models.cells.rate import RateModel
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, train
-from connfit.training.learners import WindowedLearner
+from connfit.training.learners import IMMEDIATE_WINDOW, WindowedLearner
 from connfit.training.learning_rates import WITHOUT_VALIDATION
 
 FACTORS = (1 / 3, 1.0, 3.0)
@@ -38,15 +40,18 @@ class Contender:
         Name of the rule.
     label
         Name in tables and figures.
-    credit
-        Whether errors give credit to earlier steps.
     """
 
     rule: str
     label: str
     learner: WindowedLearner
     optimiser: str
-    credit: bool = True
+
+    @property
+    def credit(self) -> bool:
+        """Whether errors give credit to earlier steps."""
+        learner = self.learner
+        return learner.carry != "none" or (learner.window > IMMEDIATE_WINDOW and learner.credit != "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,26 +72,33 @@ class Trial:
     diverged: str | None = None
     errors: tuple[PredictionErrors, ...] | None = None
 
-    def facts(self) -> dict[str, Any]:
-        return {
-            "learning_rate": self.learning_rate,
-            "validation_selection": self.value if np.isfinite(self.value) else None,
-            "epoch": self.epoch,
-            **({"diverged": self.diverged} if self.diverged else {}),
-        }
+    @property
+    def tried(self) -> TriedRate:
+        return TriedRate(self.learning_rate, finite(self.value), self.epoch, self.diverged)
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Everything that all contenders share."""
+    """Everything that all contenders share.
+
+    Parameters
+    ----------
+    config
+        `epochs` of the teacher-forced phase are run; nothing stops them early, and nothing follows them. Its learning
+        rate is the middle of those that are tried, see `FACTORS`.
+    evaluate
+        Horizons that are scored.
+    trained
+        Groups of parameters; default: all.
+    """
 
     model: RateModel
     params: Params
     cohort: Cohort
     config: TrainConfig
-    evaluate: EvaluateConfig
-    trained: tuple[str, ...] | None
-    seed: int
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    trained: tuple[str, ...] | None = None
+    seed: int = 0
 
     @property
     def rate(self) -> float:
@@ -125,12 +137,12 @@ class Bench:
             say(f"{contender.label}, learning rate {factor * self.rate:.3g}, {epochs} epochs")
             trials.append(self.trial(contender, factor, epochs))
             best = best_of(trials)
-            trials[:] = [one if one is best else replace(one, params=None) for one in trials]
+            trials[:] = [trial if trial is best else replace(trial, params=None) for trial in trials]
 
         for factor in FACTORS:
             at(factor)
         for _ in range(FURTHER):
-            factors = [one.factor for one in trials]
+            factors = [trial.factor for trial in trials]
             best = best_of(trials)
             if best.epoch in (None, -1) or best.factor == min(factors):
                 at(min(factors) / STEP)
@@ -142,14 +154,14 @@ class Bench:
         if best.params is None:
             return trials
         scored = replace(best, params=None, errors=self.errors(best.params))
-        return [scored if one is best else one for one in trials]
+        return [scored if trial is best else trial for trial in trials]
 
     def errors(self, params: Params) -> tuple[PredictionErrors, ...]:
         """On the test part of each recording."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
-        return tuple(prediction_errors(forecaster, one, "test", self.evaluate) for one in self.cohort.recordings)
+        return tuple(prediction_errors(forecaster, each, "test", self.evaluate) for each in self.cohort.recordings)
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
-    """The best on validation; of equals, as where no epoch improved on the start, that with the middle rate."""
-    return max(trials, key=lambda one: (one.value, -abs(np.log(one.factor))))
+    """Return the best on validation; of equals, as where no epoch improved on the start, that with the middle rate."""
+    return max(trials, key=lambda trial: (trial.value, -abs(np.log(trial.factor))))

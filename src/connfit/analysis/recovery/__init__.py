@@ -8,13 +8,16 @@ from connfit.analysis.recovery.experiment import run_condition
 from connfit.analysis.recovery.neuron_regression import regress
 from connfit.analysis.recovery.recover import recover
 from connfit.analysis.recovery.recovery_metrics import activity, agreement
+from connfit.analysis.recovery.recovery_results import ConditionResult, Recovery
 from connfit.analysis.recovery.student import Student, Training, choose_recorded, make_student
 from connfit.datasets.synthetic.known_teacher import KnownTeacher, TeacherSettings
 
 __all__ = [
     "Condition",
+    "ConditionResult",
     "Design",
     "KnownTeacher",
+    "Recovery",
     "Student",
     "TeacherSettings",
     "Training",

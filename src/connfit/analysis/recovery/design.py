@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from connfit.analysis.recovery.student import Training
 from connfit.errors import ConfigError, one_of
@@ -14,8 +13,8 @@ STRENGTHS = ("free", "gain_per_neuron", "gain_per_type_pair", "known")
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One teacher and one student.
+class Setting:
+    """What teachers and students are like.
 
     Parameters
     ----------
@@ -32,19 +31,16 @@ class Condition:
     teacher_strengths
         See `TeacherSettings`.
     state_forcing
-        φ; see `connfit.models.forward.correct`.
-    seed
-        Of the teacher's wiring, parameters and noise, and of the student.
+        φ; see `RateModel`.
     """
 
-    frames: int
+    frames: int = 4000
     recorded: float = 1.0
     process_noise: float = 0.5
     observation_noise: float = 0.0
     strengths: str = "free"
     teacher_strengths: str = "free"
     state_forcing: float = 1.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
         one_of("strengths of a student", self.strengths, STRENGTHS)
@@ -65,11 +61,18 @@ class Condition:
         """Whether the student is a regression of each neuron on recorded activity, which can be solved directly."""
         return self.recorded == 1 and self.strengths == "free" and self.state_forcing == 1
 
-    def without_seed(self) -> dict[str, Any]:
-        """All but the seed, ready for JSON."""
-        values = asdict(self)
-        del values["seed"]
-        return values
+
+@dataclass(frozen=True)
+class Condition(Setting):
+    """One teacher and one student.
+
+    Parameters
+    ----------
+    seed
+        Of the teacher's wiring, parameters and noise, and of the student.
+    """
+
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,44 +113,45 @@ class Design:
             one_of("strengths of a student", strengths, STRENGTHS)
 
     def with_base(self) -> Design:
-        """The same with a base case that is among the values: the nearest in frames (by ratio) and in noise."""
-        frames = min(self.frames, key=lambda one: abs(math.log(max(one, 1) / self.base_frames)))
-        noise = min(self.process_noise, key=lambda one: abs(one - self.base_noise))
+        """Move the base case to the nearest of the values, in frames (by ratio) and in noise."""
+        frames = min(self.frames, key=lambda value: abs(math.log(max(value, 1) / self.base_frames)))
+        noise = min(self.process_noise, key=lambda value: abs(value - self.base_noise))
         return replace(self, base_frames=frames, base_noise=noise)
 
     def curves(self) -> dict[str, tuple[Condition, ...]]:
-        """Conditions of each curve in their order, with seed 0. The base case is part of most."""
+        """List the conditions of each curve in their order, with seed 0. The base case is part of most."""
         base = Condition(self.base_frames, process_noise=self.base_noise)
         few = replace(base, recorded=min(self.recorded))
-        curves = {
-            "frames": [replace(base, frames=frames) for frames in sorted(self.frames)],
-            "recorded": [replace(base, recorded=one) for one in sorted(self.recorded)],
-            "process_noise": [replace(base, process_noise=one) for one in sorted(self.process_noise)],
-            "observation_noise": [replace(base, observation_noise=one) for one in sorted(self.observation_noise)],
-        }
+
+        def over(name: str, base: Condition = base) -> list[Condition]:
+            return [replace(base, **{name: value}) for value in sorted(getattr(self, name))]
+
+        curves = {name: over(name) for name in ("frames", "recorded", "process_noise", "observation_noise")}
         if few.recorded < 1:
-            curves["process_noise_few_recorded"] = [
-                replace(few, process_noise=one) for one in sorted(self.process_noise)
-            ]
+            curves["process_noise_few_recorded"] = over("process_noise", few)
         if max(self.observation_noise) > 0:
             half = replace(base, observation_noise=max(self.observation_noise), state_forcing=0.5)
             curves["observation_noise_half_forced"] = [half]
-        curves["strengths"] = [replace(base, **_teacher_of(one)) for one in self.strengths]
+        # Gains are recovered from a teacher that has them.
+        teachers = {name: name if name.startswith("gain") else "free" for name in self.strengths}
+        curves["strengths"] = [replace(base, strengths=own, teacher_strengths=of) for own, of in teachers.items()]
         if few.recorded < 1:
-            curves["strengths_few_recorded"] = [replace(few, **_teacher_of(one)) for one in self.strengths]
-            shared = [one for one in self.strengths if one.startswith("gain")]
+            curves["strengths_few_recorded"] = [
+                replace(few, strengths=own, teacher_strengths=of) for own, of in teachers.items()
+            ]
             # The same teachers with more parameters than they need.
-            curves["free_student_of_gains"] = [replace(few, teacher_strengths=one) for one in shared]
+            gains = [name for name in teachers if name.startswith("gain")]
+            curves["free_student_of_gains"] = [replace(few, teacher_strengths=name) for name in gains]
         return {name: tuple(dict.fromkeys(conditions)) for name, conditions in curves.items() if conditions}
 
     def conditions(self) -> tuple[Condition, ...]:
-        """All conditions, each once, one seed after the other."""
+        """List all conditions, each once, one seed after the other."""
         curves = self.curves().values()
         distinct = dict.fromkeys(condition for curve in curves for condition in curve)
         return tuple(replace(condition, seed=seed) for seed in range(self.seeds) for condition in distinct)
 
     def seconds(self) -> float:
-        """About how long it will take on two cores of the year 2026: the fits, and compiling one program per shape."""
+        """Estimate the time on two cores of the year 2026: the fits, and compiling one program per shape."""
         conditions = self.conditions()
         shapes = {(c.recorded, c.strengths, c.state_forcing, c.seed, min(c.frames // 500, 8)) for c in conditions}
         share = self.neurons / 500
@@ -158,14 +162,8 @@ class Design:
         return 15 + fits + 4 * len(shapes) + regressions
 
 
-def _teacher_of(strengths: str) -> dict[str, Any]:
-    """Student and teacher of one kind: gains are recovered from a teacher that has them."""
-    shared = strengths if strengths.startswith("gain") else "free"
-    return {"strengths": strengths, "teacher_strengths": shared}
-
-
 def quick_design() -> Design:
-    """About a minute: a smaller brain, fewer conditions, one seed."""
+    """Return a design that takes about a minute: a smaller brain, fewer conditions, one seed."""
     return Design(
         neurons=200,
         frames=(250, 1000, 4000),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -13,6 +12,13 @@ from jaxtyping import Bool, Float
 from connfit.analysis.recovery.design import Condition, Design
 from connfit.analysis.recovery.neuron_regression import regress
 from connfit.analysis.recovery.recovery_metrics import activity, agreement, skill_over_persistence
+from connfit.analysis.recovery.recovery_results import (
+    ActivityAgreement,
+    Agreement,
+    ConditionResult,
+    ParameterAgreement,
+    PredictedActivity,
+)
 from connfit.analysis.recovery.student import VALIDATION_FRAMES, Student, choose_recorded, make_student
 from connfit.datasets.synthetic.known_teacher import KnownTeacher, TeacherSettings
 from connfit.models.base import Params
@@ -22,16 +28,11 @@ SETTLE_FRAMES = 50
 """First frames of the test that are run but not scored: unrecorded neurons start from a guess."""
 
 
-def run_condition(condition: Condition, design: Design) -> dict[str, Any]:
+def run_condition(condition: Condition, design: Design) -> ConditionResult:
     """Fit one student and measure what it recovered, before and after training, beside the teacher's own parameters.
 
     Everything is scored on `TEST_FRAMES` frames that are the same for all conditions of one teacher and noise, and that
     nothing was trained or chosen on. Activity is compared with the teacher's rates, not with their noisy measurement.
-
-    Returns
-    -------
-    dict
-        Ready for JSON; see docs/runs.md.
     """
     began = time.perf_counter()
     teacher = _teacher(design.neurons, condition.teacher_strengths, condition.seed)
@@ -41,36 +42,36 @@ def run_condition(condition: Condition, design: Design) -> dict[str, Any]:
     recorded = choose_recorded(teacher, condition.recorded)
     learned = slice(longest - condition.frames, longest + VALIDATION_FRAMES)
     test = slice(longest + VALIDATION_FRAMES, None)
-    student = _student(condition, teacher, measured[learned], recorded)
-    trained = tuple(group for group in student.model.groups if group != "weights" or condition.strengths != "known")
-    fitted = student.fit(design.training, trained=trained, seed=condition.seed)
+    student = make_student(
+        teacher, measured[learned], recorded, strengths=condition.strengths, state_forcing=condition.state_forcing
+    )
+    fitted = student.fit(design.training, seed=condition.seed)
     at_start, after = fitted.initial_params, fitted.params
     predictions = {
         "fitted": student.predict(after, measured[test]),
         "at_start": student.predict(at_start, measured[test]),
         "teacher": teacher.follow(measured[test], recorded, condition.state_forcing),
     }
-    record: dict[str, Any] = {
-        **asdict(condition),
-        "neurons": teacher.connectome.n,
-        "sensory_neurons": int(teacher.sensory.sum()),
-        "recorded_neurons": int((recorded & ~teacher.sensory).sum()),
-        "connections": teacher.connectome.m,
-        "observations": student.observations,
-        "parameters": {key: size for key, size in student.parameter_counts().items() if key in trained},
-        "recovered": _parameters(teacher, student, after),
-        "at_start": _parameters(teacher, student, at_start),
-        "regression": None,
-        "activity": _activity(teacher, recorded, rates[test], predictions),
-        "chosen_epoch": _chosen(fitted.history),
-        "epochs": len(fitted.history),
-        "updates": round((fitted.performance["steps"] or 0) / design.training.window),
-    }  # fmt: skip
+    regression = None
     if condition.has_regression:
-        weights, time_constants, bias = regress(teacher, measured[learned][:-VALIDATION_FRAMES])
-        record["regression"] = _compare(teacher, recorded, weights, time_constants, bias)
-    record["seconds"] = time.perf_counter() - began
-    return record
+        regression = _compare(teacher, recorded, *regress(teacher, measured[learned][:-VALIDATION_FRAMES]))
+    return ConditionResult(
+        **vars(condition),
+        neurons=teacher.connectome.n,
+        sensory_neurons=int(teacher.sensory.sum()),
+        recorded_neurons=int((recorded & ~teacher.sensory).sum()),
+        connections=teacher.connectome.m,
+        observations=student.observations,
+        parameters=student.parameter_counts(),
+        recovered=_parameters(teacher, student, after),
+        at_start=_parameters(teacher, student, at_start),
+        regression=regression,
+        activity=_activity(teacher, recorded, rates[test], predictions),
+        chosen_epoch=1 + int(np.argmax([row["validation_skill"] for row in fitted.history])),
+        epochs=len(fitted.history),
+        updates=round((fitted.performance["steps"] or 0) / design.training.window),
+        seconds=time.perf_counter() - began,
+    )
 
 
 @lru_cache(maxsize=4)
@@ -83,19 +84,7 @@ def _rates(teacher: KnownTeacher, process_noise: float, frames: int) -> Float[np
     return teacher.play(frames, process_noise=process_noise)
 
 
-def _student(
-    condition: Condition, teacher: KnownTeacher, measured: Float[np.ndarray, "T N"], recorded: Bool[np.ndarray, "N"]
-) -> Student:
-    """The student before training; one that is given the weights has them from the start."""
-    known = condition.strengths == "known"
-    return make_student(
-        teacher, measured, recorded,
-        strengths="free" if known else condition.strengths, state_forcing=condition.state_forcing,
-        weights=teacher.weights if known else None,
-    )  # fmt: skip
-
-
-def _parameters(teacher: KnownTeacher, student: Student, params: Params) -> dict[str, Any]:
+def _parameters(teacher: KnownTeacher, student: Student, params: Params) -> ParameterAgreement:
     weights = np.asarray(student.model.magnitudes(params), np.float64)
     time_constants = np.exp(np.asarray(params["log_time_constants"], np.float64))
     return _compare(teacher, student.recorded, weights, time_constants, np.asarray(params["bias"], np.float64))
@@ -107,20 +96,21 @@ def _compare(
     weights: Float[np.ndarray, "M"],
     time_constants: Float[np.ndarray, "N"],
     bias: Float[np.ndarray, "N"],
-) -> dict[str, Any]:
-    """Agreement of each group with the truth, and apart for what is between, or of, recorded neurons and the rest."""
+) -> ParameterAgreement:
     brain, neurons = teacher.connectome, ~teacher.sensory
     seen = recorded[brain.posts] & recorded[brain.indices]
-    found: dict[str, Any] = {}
-    for name, chosen in {"all": np.ones(brain.m, bool), "recorded": seen, "unrecorded": ~seen}.items():
-        found.setdefault("weights", {})[name] = agreement(teacher.weights[chosen], weights[chosen])
-        found.setdefault("log_weights", {})[name] = agreement(teacher.weights[chosen], weights[chosen], log=True)
-    for name, chosen in {"all": neurons, "recorded": neurons & recorded, "unrecorded": ~recorded}.items():
-        found.setdefault("log_time_constants", {})[name] = agreement(
-            teacher.time_constants[chosen], time_constants[chosen], log=True
-        )
-        found.setdefault("bias", {})[name] = agreement(teacher.bias[chosen], bias[chosen])
-    return found
+    connections = {"all": np.ones(brain.m, bool), "recorded": seen, "unrecorded": ~seen}
+    of_neurons = {"all": neurons, "recorded": neurons & recorded, "unrecorded": ~recorded}
+
+    def of(truth: np.ndarray, found: np.ndarray, chosen: dict[str, np.ndarray], log: bool) -> dict[str, Agreement]:
+        return {name: agreement(truth[which], found[which], log=log) for name, which in chosen.items()}
+
+    return ParameterAgreement(
+        of(teacher.weights, weights, connections, log=False),
+        of(teacher.weights, weights, connections, log=True),
+        of(teacher.time_constants, time_constants, of_neurons, log=True),
+        of(teacher.bias, bias, of_neurons, log=False),
+    )
 
 
 def _activity(
@@ -128,27 +118,21 @@ def _activity(
     recorded: Bool[np.ndarray, "N"],
     rates: Float[np.ndarray, "T N"],
     predictions: dict[str, Float[np.ndarray, "T-1 N"]],
-) -> dict[str, Any]:
+) -> PredictedActivity:
     """Of recorded neurons one step ahead, of the others while those are given; a shuffled assignment as the floor."""
     seen, unseen = recorded & ~teacher.sensory, ~recorded
     scale = np.sqrt(np.mean(np.diff(rates, axis=0) ** 2, axis=0))
     truth = rates[SETTLE_FRAMES + 1 :]
-    found: dict[str, Any] = {"recorded": {}, "unrecorded": {}}
+    of_recorded: dict[str, ActivityAgreement] = {}
+    of_others: dict[str, ActivityAgreement] = {}
     for name, predicted in predictions.items():
         settled = predicted[SETTLE_FRAMES:]
-        found["recorded"][name] = {
-            **activity(truth, settled, seen),
-            "skill_vs_persistence": skill_over_persistence(rates[SETTLE_FRAMES:], settled, seen, scale),
-        }
-        found["unrecorded"][name] = activity(truth, settled, unseen)
+        skill = skill_over_persistence(rates[SETTLE_FRAMES:], settled, seen, scale)
+        of_recorded[name] = replace(activity(truth, settled, seen), skill_vs_persistence=skill)
+        of_others[name] = activity(truth, settled, unseen)
     # Which unrecorded neuron is which is forgotten: what is left is what all of them share.
     places = np.flatnonzero(unseen)
     shuffled = predictions["fitted"][SETTLE_FRAMES:].copy()
     shuffled[:, places] = shuffled[:, np.random.default_rng(teacher.seed).permutation(places)]
-    found["unrecorded"]["shuffled"] = activity(truth, shuffled, unseen)
-    return found
-
-
-def _chosen(history: tuple[dict[str, Any], ...]) -> int:
-    """Number of the epoch whose parameters were kept, from 1 on."""
-    return 1 + int(np.argmax([row["validation_skill"] for row in history]))
+    of_others["shuffled"] = activity(truth, shuffled, unseen)
+    return PredictedActivity(of_recorded, of_others)

@@ -24,7 +24,7 @@ ROUNDS = 8
 def regress(
     teacher: KnownTeacher, measured: Float[np.ndarray, "T N"]
 ) -> tuple[Float[np.ndarray, "M"], Float[np.ndarray, "N"], Float[np.ndarray, "N"]]:
-    """Weights, time constants in seconds and biases that minimise the one-step error of the recorded activity.
+    """Find the weights, time constants in seconds and biases that minimise the one-step error of recorded activity.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ class Training:
     Parameters
     ----------
     updates
-        Changes of the parameters, whatever the number of frames.
+        Parameter updates, whatever the number of frames.
     window
         Steps between two of them.
     learning_rate, hidden_learning_rate
@@ -81,29 +81,32 @@ class Student:
         The recording, cut into trials; the last ends with a validation part.
     model, params
         Before training.
+    trained
+        Groups of parameters that a fit changes.
     """
 
     recorded: Bool[np.ndarray, "N"]
     cohort: Cohort
     model: RateModel
     params: Params
+    trained: tuple[str, ...]
 
     @property
     def observations(self) -> int:
-        """Observed numbers in the training part, the stimulus not counted."""
+        """Number of observed values in the training part, the stimulus not counted."""
         sensory = int(self.cohort.recordings[0].notes["sensory_units"])
-        frames = sum(one.require_parts().train[1] for one in self.cohort.recordings)
+        frames = sum(trial.require_parts().train[1] for trial in self.cohort.recordings)
         return frames * (len(self.cohort.units) - sensory)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Trained numbers of each group."""
-        names = {"log_time_constants": "time_constants"}
-        return {names.get(key, key): int(value.size) for key, value in self.params.items()}
+        """Count the trained numbers of each group."""
+        sizes = {GROUP_OF.get(key, key): int(value.size) for key, value in self.params.items()}
+        return {group: size for group, size in sizes.items() if group in self.trained}
 
-    def fit(self, training: Training, *, trained: tuple[str, ...] | None = None, seed: int = 0) -> Fit:
-        """Train some groups (default: all) on all trials side by side, and keep what is best on the validation part."""
+    def fit(self, training: Training, *, seed: int = 0) -> Fit:
+        """Train on all trials side by side, and keep what is best on the validation part."""
         trials = self.cohort.recordings
-        frames = max(one.require_parts().train[1] for one in trials)
+        frames = max(trial.require_parts().train[1] for trial in trials)
         per_epoch = -(-(frames - 1) // training.window)
         # Rates of these experiments are absolute: what is recovered must not depend on how students start.
         sizes = parameter_sizes(self.model, self.params, self.cohort)
@@ -119,10 +122,10 @@ class Student:
             check_memory=False,
         )
         learner = WindowedLearner(training.window, "network", "trace")
-        return train(self.model, self.params, self.cohort, learner, config, trained=trained, seed=seed)
+        return train(self.model, self.params, self.cohort, learner, config, trained=self.trained, seed=seed)
 
     def predict(self, params: Params, given: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "T-1 N"]:
-        """Rates of all neurons at frames 1 to T - 1, each from what was recorded up to the frame before.
+        """Predict the rates of all neurons at frames 1 to T - 1, each from what was recorded up to the frame before.
 
         Recorded neurons are predicted one step ahead; the others run on what the recorded ones send them.
 
@@ -143,7 +146,7 @@ def _rates(model: Model, params: Params, kept: None, now: Stepped, also: None) -
 
 
 def choose_recorded(teacher: KnownTeacher, fraction: float) -> Bool[np.ndarray, "N"]:
-    """All sensory neurons and a fraction of the others, drawn once per teacher: larger fractions contain smaller ones.
+    """Choose the sensory neurons and a fraction of the others; larger fractions of a teacher contain smaller ones.
 
     Raises
     ------
@@ -168,7 +171,6 @@ def make_student(
     *,
     strengths: str = "free",
     state_forcing: float = 1.0,
-    weights: Float[np.ndarray, "M"] | None = None,
     connectome: Connectome | None = None,
 ) -> Student:
     """Build the student: synapse counts at a guessed scale, one time constant, biases for the mean rates.
@@ -180,13 +182,11 @@ def make_student(
     recorded
         Which of it the student sees.
     strengths
-        `"free"`, `"gain_per_neuron"` or `"gain_per_type_pair"`.
+        One of `connfit.analysis.recovery.design.STRENGTHS`; a student that is given the weights has the teacher's.
     state_forcing
-        See `connfit.models.forward.correct`.
-    weights
-        [M] magnitudes to start from; default: synapse counts.
+        See `RateModel`.
     connectome
-        Wiring to believe in, in the order of the teacher's neurons; default: the teacher's own.
+        Wiring that the student assumes, in the order of the teacher's neurons; default: the teacher's own.
     """
     brain = teacher.connectome if connectome is None else connectome
     ids = brain.neurons["id"].astype(str).to_numpy()
@@ -199,17 +199,20 @@ def make_student(
         brain, readout, step_s=cohort.step_s, drive="none", state_forcing=state_forcing,
         bounds_s=(BOUNDS_FRAMES[0] / FRAME_RATE, BOUNDS_FRAMES[1] / FRAME_RATE),
     )  # fmt: skip
-    if strengths != "free":
+    known = strengths == "known"
+    if strengths != "free" and not known:
         model = tie_weights(model, brain, strengths, start_magnitudes(model, brain, spectral_radius=START_RADIUS))
     params = init_params(
         model, brain, readout, spectral_radius=START_RADIUS, time_constant_s=TIME_CONSTANT_FRAMES / FRAME_RATE,
         drive_start="zero",
     )  # fmt: skip
-    if weights is not None:
-        params["weights"] = jnp.asarray(weights, params["weights"].dtype)
+    if known:
+        params["weights"] = jnp.asarray(teacher.weights, params["weights"].dtype)
     mean = _mean_rates(measured[:-VALIDATION_FRAMES], recorded)
     recurrent = brain.matrix(np.asarray(model.magnitudes(params), np.float64)) @ mean
-    return Student(recorded, cohort, model, {**params, "bias": jnp.asarray(mean - recurrent, jnp.result_type(float))})
+    params["bias"] = jnp.asarray(mean - recurrent, jnp.result_type(float))
+    trained = tuple(group for group in model.groups if not (known and group == "weights"))
+    return Student(recorded, cohort, model, params, trained)
 
 
 def _mean_rates(measured: Float[np.ndarray, "T N"], recorded: Bool[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,25 +12,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from connfit.analysis.gradients.learning_verdict import AXES
-from connfit.report.figures.learning_figure import label_of, learning_figure, learning_table, rule_colour
-from connfit.report.figures.style import MARKERS, SPARE, WIDTH, empty, look, new_figure, save_figure
+from connfit.analysis.gradients.gradient_results import AXES, GradientFidelity, LearningCurves, RuleFidelity
+from connfit.report.figures.learning_figure import (
+    amount,
+    learning_table,
+    learning_verdict,
+    rule_colour,
+)
+from connfit.report.figures.style import MARKERS, SPARE, WIDTH, empty, look, new_figure
 
 STATES = {"start": "at the start", "fitted": "after the fit"}
 FLOOR = 1e-6
 """Distance 1 - cosine below which float32 cannot tell gradients apart."""
 
 
-def fidelity_figure(record: Mapping[str, Any]) -> Figure:
-    """Cosine of every rule's gradient to BPTT's against K: a panel per parameter group, a row per state of the fit.
-
-    Parameters
-    ----------
-    record
-        As `connfit.analysis.gradients.gradcheck.check_gradients` writes it.
-    """
-    tables = record["parameters"]
-    groups = list(next(iter(tables.values()))[0]["groups"])
+def fidelity_figure(record: GradientFidelity) -> Figure:
+    """Draw cosines to BPTT's gradient against K: a panel per parameter group, a row per state of the fit."""
+    tables, groups = record.parameters, record.groups
     with look():
         figure = new_figure(0.5 + 2.1 * len(tables), max(WIDTH, 1.9 * len(groups)))
         panels = figure.subplots(len(tables), len(groups), squeeze=False, sharex=True, sharey=True)
@@ -49,9 +45,9 @@ def fidelity_figure(record: Mapping[str, Any]) -> Figure:
         return figure
 
 
-def cost_figure(record: Mapping[str, Any]) -> Figure:
-    """Milliseconds per step, memory between windows and within one, per rule."""
-    rows = next(iter(record["parameters"].values()))
+def cost_figure(record: GradientFidelity) -> Figure:
+    """Draw milliseconds per step, memory between windows and within one, per rule."""
+    rows = next(iter(record.parameters.values()))
     with look():
         figure = new_figure(0.24 * len(rows) + 0.9)
         bars = figure.subplots(1, 3, sharey=True)
@@ -62,71 +58,58 @@ def cost_figure(record: Mapping[str, Any]) -> Figure:
         )
         position = np.arange(len(rows))
         for axes, (key, unit, label) in zip(bars, columns, strict=True):
-            values = [row[key] / unit for row in rows]
+            values = [getattr(row, key) / unit for row in rows]
             axes.hlines(position, 0, values, color="#DDDDDD", lw=0.8)
-            axes.scatter(values, position, color=[rule_colour(row["rule"]) for row in rows], s=18, zorder=3)
+            axes.scatter(values, position, color=[rule_colour(row.rule) for row in rows], s=18, zorder=3)
             if key == "ms_per_step":
                 axes.set_xlim(0)
             else:
                 axes.set_xscale("log")
             axes.set_xlabel(label)
-        bars[0].set_yticks(position, [row["label"] for row in rows])
+        bars[0].set_yticks(position, [row.label for row in rows])
         bars[0].invert_yaxis()
         return figure
 
 
-def write_figures(record: Mapping[str, Any], folder: Path) -> None:
-    """Write `gradient_fidelity`, `gradient_cost` and, where there are any, `learning_curves` as PNG and SVG."""
-    save_figure(fidelity_figure(record), folder, "gradient_fidelity")
-    save_figure(cost_figure(record), folder, "gradient_cost")
-    if (record.get("learning_curves") or {}).get("curves"):
-        save_figure(learning_figure(record["learning_curves"]), folder, "learning_curves")
-
-
-def print_fidelity(record: Mapping[str, Any], console: Console) -> None:
+def print_fidelity(record: GradientFidelity, console: Console) -> None:
     """Print one table per state of the fit: cosines of all groups, norm and error of the weights, cost."""
-    surrogate = "SURROGATE " if record["surrogate"] else ""
-    groups = list(next(iter(record["parameters"].values()))[0]["groups"])
-    main = "weights" if "weights" in groups else groups[0]
-    for state, rows in record["parameters"].items():
-        title = f"{surrogate}{record['dataset']}, {record['phase']}, {STATES.get(state, state)}: cosine to BPTT"
+    surrogate = "SURROGATE " if record.surrogate else ""
+    groups, main = record.groups, record.main_group
+    for state, rows in record.parameters.items():
+        title = f"{surrogate}{record.dataset}, {record.phase}, {STATES.get(state, state)}: cosine to BPTT"
         table = _table(title)
         table.add_column("rule", no_wrap=True)
         shown = ["tau" if group == "time_constants" else group for group in groups]
         for name in (*shown, "norm", "error", "ms", "MB"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
-            of = row["groups"][main]
             table.add_row(
-                row["label"],
-                *(_digits(row["groups"][group]["cosine"]) for group in groups),
-                *(_digits(of[key], 3) for key in ("relative_norm", "bias")),
-                f"{row['ms_per_step']:.3g}",
-                f"{(row['carried_bytes'] + row['working_bytes']) / 1e6:.3g}",
+                row.label,
+                *(_digits(row.groups[group].cosine) for group in groups),
+                *(_digits(value, 3) for value in (row.groups[main].relative_norm, row.groups[main].bias)),
+                f"{row.ms_per_step:.3g}",
+                f"{(row.carried_bytes + row.working_bytes) / 1e6:.3g}",
             )
         console.print(table)
     console.print(
-        f"Means over {len(record['segments'])} segments of {record['steps']} steps. norm: of the {main} gradient over "
+        f"Means over {len(record.segments)} segments of {record.steps} steps. norm: of the {main} gradient over "
         "that of BPTT's. error: norm of its mean error over that of BPTT's mean. ms: per step. MB: kept between "
         "windows and working memory within one.",
         highlight=False,
     )
-    _print_curves(record.get("learning_curves") or {}, console)
+    if record.learning_curves is not None:
+        _print_curves(record.learning_curves, console)
 
 
-def _print_curves(curves: Mapping[str, Any], console: Console) -> None:
+def _print_curves(curves: LearningCurves, console: Console) -> None:
     """What each rule ends with after equal steps and equal time, and what that says."""
-    for one in curves.get("left_out") or []:
-        console.print(escape(f"learning curves without {one['rule']}: {one['reason']}"), style="yellow")
-    for curve in curves.get("curves") or []:
-        if "diverged" in curve:
-            console.print(escape(f"learning curve of {label_of(curve)}: {curve['diverged']}"), style="yellow")
-    for axis, words in AXES.items():
-        at = curves.get(axis)
-        if not at:
-            continue
-        amount = f"{at['seconds']:.3g} s" if axis == "equal_seconds" else f"{at['steps']:,} steps"
-        table = _table(f"learning curves, after {words} ({amount})")
+    for rule in curves.left_out:
+        console.print(escape(f"learning curves without {rule.rule}: {rule.reason}"), style="yellow")
+    for curve in curves.curves:
+        if curve.diverged:
+            console.print(escape(f"learning curve of {curve.name}: {curve.diverged}"), style="yellow")
+    for axis, at in curves.compared.items():
+        table = _table(f"learning curves, after {AXES[axis]} ({amount(at)})")
         header, cells = learning_table(at)
         # Differences need more than 80 characters: they are in the report.
         shown = [number for number, name in enumerate(header) if not name.startswith("difference")]
@@ -136,7 +119,7 @@ def _print_curves(curves: Mapping[str, Any], console: Console) -> None:
         for row in cells:
             table.add_row(*(escape(row[number]) for number in shown))
         console.print(table)
-    for line in curves.get("text") or []:
+    for line in learning_verdict(curves):
         console.print(escape(line), highlight=False)
 
 
@@ -148,28 +131,21 @@ def _digits(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def _cosines(axes: Axes, rows: list[Mapping[str, Any]], group: str) -> None:
+def _cosines(axes: Axes, rows: Sequence[RuleFidelity], group: str) -> None:
     """Distance 1 - cosine on a logarithmic axis, labelled by the cosine: 0.998 and 0.9999 are far apart."""
-    names = list(dict.fromkeys(row["rule"] for row in rows if row["rule"] != "bptt"))
+    names = list(dict.fromkeys(row.rule for row in rows if row.rule != "bptt"))
     drawn = False
     for number, name in enumerate(names):
-        points = [row for row in rows if row["rule"] == name and row["groups"][group]["cosine"] is not None]
-        if not points:
+        points = [(row, row.groups[group].cosine) for row in rows if row.rule == name]
+        known = [(row.window, max(1 - cosine, FLOOR)) for row, cosine in points if cosine is not None]
+        if not known:
             continue
         drawn = True
         colour = rule_colour(name, SPARE[number % len(SPARE)])
-        distance = [max(1 - row["groups"][group]["cosine"], FLOOR) for row in points]
-        if points[0]["by_window"]:
-            axes.plot(
-                [row["window"] for row in points],
-                distance,
-                color=colour,
-                marker=MARKERS[number % len(MARKERS)],
-                ms=4,
-                label=name,
-            )
+        if points[0][0].by_window:
+            axes.plot(*zip(*known, strict=True), color=colour, marker=MARKERS[number % len(MARKERS)], ms=4, label=name)
         else:
-            axes.axhline(distance[0], color=colour, ls="--" if name == "d-rtrl" else ":", label=name)
+            axes.axhline(known[0][1], color=colour, ls="--" if name == "d-rtrl" else ":", label=name)
     if not drawn:
         empty(axes, "gradient is 0")
         return
@@ -179,4 +155,4 @@ def _cosines(axes: Axes, rows: list[Mapping[str, Any]], group: str) -> None:
     axes.set_ylim(3, FLOOR / 2)
     cosines = (0, 0.9, 0.99, 0.999, 0.9999, 0.99999)
     axes.minorticks_off()
-    axes.set_yticks([1 - one for one in cosines], [f"{one:g}" for one in cosines])
+    axes.set_yticks([1 - cosine for cosine in cosines], [f"{cosine:g}" for cosine in cosines])

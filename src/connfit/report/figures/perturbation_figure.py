@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from connfit.report.figures.style import INITIAL, MODEL, QUIET, empty, look, new_figure, save_figure
+from connfit.analysis.perturbation_results import Perturbation
+from connfit.report.figures.style import INITIAL, MODEL, QUIET, empty, look, new_figure
 
 PANELS = 6
 """Responses that are drawn; watched sets of neurons come first."""
@@ -23,124 +22,104 @@ ROWS = 10
 """Neurons that are drawn, and rows of each table that is printed."""
 
 
-def what_was_done(record: Mapping[str, Any]) -> str:
-    """One line: data, sets, and what drives the model."""
+def what_was_done(done: Perturbation) -> str:
+    """Name data, sets, and what drives the model, in one line."""
     sets = []
-    for one in record["sets"]:
-        what = f"silenced at {one['rate']:.3g}" if one["kind"] == "silenced" else f"held at {one['rate']:g}"
-        count = f"{one['neurons']:,} {'neuron' if one['neurons'] == 1 else 'neurons'}"
-        sets.append(f"{one['set']} {what} ({count}, unperturbed {one['baseline']:.3g})")
-    surrogate = "SURROGATE " if record["surrogate"] else ""
-    return f"{surrogate}{record['dataset']}: {'; '.join(sets)}; drive: {record['drive_in_words']}"
+    for held in done.sets:
+        what = f"silenced at {held.rate:.3g}" if held.kind == "silenced" else f"held at {held.rate:g}"
+        count = f"{held.neurons:,} {'neuron' if held.neurons == 1 else 'neurons'}"
+        sets.append(f"{held.set} {what} ({count}, unperturbed {held.baseline:.3g})")
+    surrogate = "SURROGATE " if done.surrogate else ""
+    return f"{surrogate}{done.dataset}: {'; '.join(sets)}; drive: {done.drive_in_words}"
 
 
 def responses_figure(
-    record: Mapping[str, Any], traces: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
+    done: Perturbation, traces: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]]
 ) -> Figure:
-    """Watched sets of neurons, then the most changed units, over time with and without the perturbation.
+    """Draw watched sets of neurons, then the most changed units, over time with and without the perturbation.
 
     Parameters
     ----------
-    record
-        As `perturbation.json`.
     traces
         `time_s` [T], and `<kind>_baseline`, `<kind>_perturbed` [T, names] of the kinds `unit` and `set`.
     names
         Names of the columns by kind.
     """
-    chosen = [("set", row) for row in record["readouts"]] + [("unit", row) for row in record["units"]]
+    chosen = [("set", response) for response in done.readouts] + [("unit", response) for response in done.units]
     chosen = chosen[:PANELS]
     rows = -(-len(chosen) // 2)
     with look():
         figure = new_figure(0.8 + 1.5 * rows)
         panels = figure.subplots(rows, 2, squeeze=False, sharex=True)
-        for axes, (kind, row) in zip(panels.ravel(), chosen, strict=False):
-            column = list(names[kind]).index(row["name"])
-            axes.axvspan(*record["averaged_s"], color="#F2F2F2", lw=0)
+        for axes, (kind, response) in zip(panels.ravel(), chosen, strict=False):
+            column = list(names[kind]).index(response.name)
+            axes.axvspan(*done.averaged_s, color="#F2F2F2", lw=0)
             for key, colour, label in (("baseline", INITIAL, "unperturbed"), ("perturbed", MODEL, "perturbed")):
                 axes.plot(traces["time_s"], traces[f"{kind}_{key}"][:, column], color=colour, label=label)
-            axes.set_title(row["name"], loc="left")
-            axes.set_ylabel(_label("mean rate" if kind == "set" else "activity", record))
+            axes.set_title(response.name, loc="left")
+            axes.set_ylabel(_label("mean rate" if kind == "set" else "activity", done))
         for axes in panels.ravel()[len(chosen) :]:
             axes.set_axis_off()
         for axes in panels[-1]:
             axes.set_xlabel("time from onset (s)")
-        figure.suptitle(_wrapped(what_was_done(record)), x=0.01, ha="left", fontsize=8.5)
+        figure.suptitle(_wrapped(what_was_done(done)), x=0.01, ha="left", fontsize=8.5)
         handles, labels = panels[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
         return figure
 
 
-def neurons_figure(record: Mapping[str, Any]) -> Figure:
-    """Mean rates over the last half of the most changed neurons: from unperturbed to perturbed."""
-    rows = [row for row in record["changed_neurons"] if row["change"]][:NEURONS]
+def neurons_figure(done: Perturbation) -> Figure:
+    """Draw mean rates over the last half of the most changed neurons: from unperturbed to perturbed."""
+    rows = [neuron for neuron in done.changed_neurons if neuron.change][:NEURONS]
     with look():
         figure = new_figure(1.1 + 0.18 * max(len(rows), 4))
         axes: Axes = figure.subplots()
-        figure.suptitle(_wrapped(what_was_done(record)), x=0.01, ha="left", fontsize=8.5)
+        figure.suptitle(_wrapped(what_was_done(done)), x=0.01, ha="left", fontsize=8.5)
         if not rows:
             empty(axes, "no neuron changed")
             return figure
         position = np.arange(len(rows))
-        before, after = ([row[key] for row in rows] for key in ("baseline", "perturbed"))
+        before, after = [neuron.baseline for neuron in rows], [neuron.perturbed for neuron in rows]
         axes.hlines(position, before, after, color="#BBBBBB", lw=1)
         axes.scatter(before, position, color=INITIAL, s=16, zorder=3, label="unperturbed")
         for sign, marker, colour, label in (
             (1, "o", MODEL, "perturbed, excitatory neuron"),
             (-1, "D", QUIET, "perturbed, inhibitory neuron"),
         ):
-            of = [k for k, row in enumerate(rows) if row["sign"] == sign]
+            of = [k for k, neuron in enumerate(rows) if neuron.sign == sign]
             if of:
                 axes.scatter([after[k] for k in of], of, color=colour, marker=marker, s=16, zorder=4, label=label)
-        axes.set_yticks(position, [_neuron(row) for row in rows], fontsize=7)
+        axes.set_yticks(position, [neuron.name for neuron in rows], fontsize=7)
         axes.invert_yaxis()
-        start, stop = record["averaged_s"]
-        axes.set_xlabel(_label(f"mean rate, {start:g} to {stop:g} s after onset", record))
+        start, stop = done.averaged_s
+        axes.set_xlabel(_label(f"mean rate, {start:g} to {stop:g} s after onset", done))
         figure.legend(loc="outside lower center", ncols=3)
         return figure
 
 
-def write_figures(
-    record: Mapping[str, Any], traces: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]], folder: Path
-) -> None:
-    """Write `perturbation_responses` and `perturbation_neurons` as PNG and SVG."""
-    save_figure(responses_figure(record, traces, names), folder, "perturbation_responses")
-    save_figure(neurons_figure(record), folder, "perturbation_neurons")
-
-
-def print_perturbation(record: Mapping[str, Any], console: Console) -> None:
+def print_perturbation(done: Perturbation, console: Console) -> None:
     """Print the most changed read-outs and neurons."""
-    console.print(escape(what_was_done(record)), highlight=False, soft_wrap=True)
-    start, stop = record["averaged_s"]
+    console.print(escape(what_was_done(done)), highlight=False, soft_wrap=True)
+    start, stop = done.averaged_s
     console.print(f"mean rates {start:g} to {stop:g} s after the onset, unperturbed and perturbed", highlight=False)
-    for title, rows in (
-        ("set of neurons", record["readouts"]),
-        ("unit", record["units"]),
-        ("neuron", record["changed_neurons"]),
-    ):
-        changed = [row for row in rows if row["change"]]
-        if rows and not changed:
-            console.print(f"no {title} changed", highlight=False)
-            continue
-        if not rows:
+    for title, rows in (("set of neurons", done.readouts), ("unit", done.units), ("neuron", done.changed_neurons)):
+        changed = [response for response in rows if response.change]
+        if not changed:
+            if rows:
+                console.print(f"no {title} changed", highlight=False)
             continue
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
         table.add_column(title, overflow="fold")
         for name in ("unperturbed", "perturbed", "change"):
             table.add_column(name, justify="right", no_wrap=True)
-        for row in changed[:ROWS]:
-            numbers = (f"{row['baseline']:.4g}", f"{row['perturbed']:.4g}", f"{row['change']:+.3g}")
-            table.add_row(escape(row["name"] if "name" in row else _neuron(row)), *numbers)
+        for response in changed[:ROWS]:
+            numbers = (f"{response.baseline:.4g}", f"{response.perturbed:.4g}", f"{response.change:+.3g}")
+            table.add_row(escape(response.name), *numbers)
         console.print(table)
 
 
-def _neuron(row: Mapping[str, Any]) -> str:
-    return " ".join(part for part in (row["type"], row["region"], row["id"]) if part)
-
-
-def _label(what: str, record: Mapping[str, Any]) -> str:
-    units = record["value_units"]
-    return f"{what} (dimensionless)" if units in ("", "dimensionless") else f"{what} ({units})"
+def _label(what: str, done: Perturbation) -> str:
+    return f"{what} ({done.value_units or 'dimensionless'})"
 
 
 def _wrapped(text: str, width: int = 105) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +11,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, empty, look, new_figure, save_figure
+from connfit.analysis.recovery.design import Setting
+from connfit.analysis.recovery.recovery_results import OverSeeds, Point, Recovery
+from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, empty, look, new_figure
+from connfit.report.prose import write_prose
+from connfit.report.run_files import RECOVERY
 
 WEIGHTS, TIME_CONSTANTS, BIAS = MODEL, QUIET, "#009E73"
 LEAST = -0.6
@@ -27,15 +29,15 @@ STUDENTS = {
 }
 
 
-def curves_figure(record: Mapping[str, Any]) -> Figure:
-    """R² of each group of parameters over frames and over the recorded fraction, and correlation of activity."""
-    curves = record["curves"]
+def curves_figure(recovery: Recovery) -> Figure:
+    """Draw R² of each group of parameters over frames and the recorded fraction, and correlation of activity."""
+    frames, recorded = (recovery.curves.get(name, ()) for name in ("frames", "recorded"))
     with look():
         figure = new_figure(3.1)
         by_frames, by_recorded, active = figure.subplots(1, 3)
-        _parameters(by_frames, curves.get("frames", []), "frames", "training frames, all neurons recorded")
-        _parameters(by_recorded, curves.get("recorded", []), "recorded", "fraction of neurons recorded")
-        _activity(active, curves.get("recorded", []))
+        _parameters(by_frames, frames, "frames", "training frames, all neurons recorded")
+        _parameters(by_recorded, recorded, "recorded", "fraction of neurons recorded")
+        _activity(active, recorded)
         by_frames.set_ylabel("R² with the truth")
         for panel in (by_frames, active):
             if panel.get_legend_handles_labels()[0]:
@@ -43,9 +45,9 @@ def curves_figure(record: Mapping[str, Any]) -> Figure:
         return figure
 
 
-def conditions_figure(record: Mapping[str, Any]) -> Figure:
-    """Every condition: parameters on the left, activity on the right, each beside its start and its best."""
-    rows = distinct_points(record)
+def conditions_figure(recovery: Recovery) -> Figure:
+    """Draw every condition: parameters on the left, activity on the right, each beside its start and its best."""
+    rows = recovery.points
     with look():
         figure = new_figure(1.2 + 0.22 * max(len(rows), 3))
         panels = figure.subplots(1, 4, sharey=True)
@@ -82,36 +84,17 @@ _KINDS = {
 }
 
 
-def distinct_points(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Points of all curves, each condition once, in the order of the curves."""
-    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
-    for point in _all_points(record):
-        found.setdefault(tuple(value for value in point.values() if not isinstance(value, dict)), point)
-    return list(found.values())
-
-
-def _all_points(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for points in record.get("curves", {}).values():
-        yield from points
-
-
-def in_words(point: Mapping[str, Any]) -> str:
-    """A condition in one line."""
-    parts = [f"{point['recorded']:.0%}", f"{point['frames']:,} frames", f"noise {point['process_noise']:g}"]
-    if point["observation_noise"]:
-        parts.append(f"measured ±{point['observation_noise']:g}")
-    if point["state_forcing"] != 1:
-        parts.append(f"φ {point['state_forcing']:g}")
-    student = STUDENTS[point["strengths"]]
-    if point["teacher_strengths"] != "free" and point["strengths"] == "free":
-        student += f" ({STUDENTS[point['teacher_strengths']]} in truth)"
+def in_words(condition: Setting) -> str:
+    """Write a condition in one line."""
+    parts = [f"{condition.recorded:.0%}", f"{condition.frames:,} frames", f"noise {condition.process_noise:g}"]
+    if condition.observation_noise:
+        parts.append(f"measured ±{condition.observation_noise:g}")
+    if condition.state_forcing != 1:
+        parts.append(f"φ {condition.state_forcing:g}")
+    student = STUDENTS[condition.strengths]
+    if condition.teacher_strengths != "free" and condition.strengths == "free":
+        student += f" ({STUDENTS[condition.teacher_strengths]} in truth)"
     return ", ".join([student, *parts])
-
-
-def write_recovery_figures(record: Mapping[str, Any], folder: Path) -> None:
-    """Write `recovery_curves` and `recovery_conditions` as PNG and SVG."""
-    save_figure(curves_figure(record), folder, "recovery_curves")
-    save_figure(conditions_figure(record), folder, "recovery_conditions")
 
 
 TABLE = (
@@ -140,68 +123,46 @@ LEGEND = (
 )
 
 
-def print_recovery(record: Mapping[str, Any], console: Console) -> None:
+def title(recovery: Recovery) -> str:
+    """Name the teachers and their number."""
+    design = recovery.design
+    return f"SURROGATE teachers of {design.neurons} neurons, {design.seeds} seed{'s' * (design.seeds > 1)}"
+
+
+def print_recovery(recovery: Recovery, console: Console) -> None:
     """Print the tables of all conditions, means over seeds."""
-    seeds = record["design"]["seeds"]
-    title = f"SURROGATE teachers of {record['design']['neurons']} neurons, {seeds} seed{'s' * (seeds > 1)}"
     # Two tables, for one would lose its first column in a terminal of 80 characters.
     for subject, columns in (("parameters", TABLE[:PARAMETER_COLUMNS]), ("activity", TABLE[PARAMETER_COLUMNS:])):
         table = Table(
-            title=f"{title}: {subject}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
-        )
+            title=f"{title(recovery)}: {subject}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )  # fmt: skip
         table.add_column("student")
         for name, _ in columns:
             table.add_column(name, justify="right", no_wrap=True)
-        for point in distinct_points(record):
-            table.add_row(in_words(point), *(digits(point.get(key)) for _, key in columns))
+        for point in recovery.points:
+            table.add_row(in_words(point), *(digits(getattr(point, key)) for _, key in columns))
         console.print(table)
     console.print(LEGEND, highlight=False)
-    for sentence in verdict(record):
+    for sentence in verdict(recovery):
         console.print(sentence, highlight=False)
 
 
-def digits(value: Mapping[str, Any] | None) -> str:
-    """Mean over seeds, or a dash where there is no such number."""
-    return "–" if value is None else f"{value['mean']:.2f}"
+def digits(value: OverSeeds | None) -> str:
+    """Write a mean over seeds, or a dash where there is no such number."""
+    return "–" if value is None else f"{value.mean:.2f}"
 
 
-def verdict(record: Mapping[str, Any]) -> list[str]:
-    """What the numbers say, in sentences."""
-    curves, made = record.get("curves", {}), []
-    frames = curves.get("frames", [])
-    if frames:
-        most = max(frames, key=lambda point: point["frames"])
-        made.append(
-            f"With all neurons recorded for {most['frames']:,} frames, R² is {digits(most.get('weights_r2'))} for "
-            f"weights ({digits(most.get('weights_r2_at_start'))} at the start) and "
-            f"{digits(most.get('time_constants_r2'))} for time constants."
-        )
-    few = [point for point in curves.get("recorded", []) if point["recorded"] < 1]
-    if few:
-        least = min(few, key=lambda point: point["recorded"])
-        of = {key: digits(value) for key, value in least.items() if isinstance(value, dict)}
-        made.append(
-            f"With {least['recorded']:.0%} recorded, recorded neurons are predicted with r = {of['recorded_r']} (by "
-            f"the teacher's own parameters: {of['recorded_r_teacher']}), others with {of['unrecorded_r']} "
-            f"({of['unrecorded_r_teacher']}; before training {of['unrecorded_r_at_start']}); R² is {of['weights_r2']} "
-            f"for weights ({of['weights_r2_at_start']} at the start) and {of['time_constants_r2']} for time constants."
-        )
-        if _activity_alone(least):
-            made.append("There recorded activity is as right as the truth makes it, while weights are not the truth's.")
-    return made
+def verdict(recovery: Recovery) -> tuple[str, ...]:
+    """Say what the numbers amount to, in sentences."""
+    return write_prose("sections/recovery.j2", {RECOVERY: recovery}).paragraphs
 
 
-def _activity_alone(point: Mapping[str, Any]) -> bool:
-    """Whether recorded activity is predicted nearly as well as by the truth (0.03), with weights far from it (0.9)."""
-    close = point["recorded_r"]["mean"] > point["recorded_r_teacher"]["mean"] - 0.03
-    return close and point["weights_r2"]["mean"] < 0.9
-
-
-def _parameters(axes: Axes, points: Sequence[Mapping[str, Any]], over: str, label: str) -> None:
+def _parameters(axes: Axes, points: Sequence[Point], over: str, label: str) -> None:
     if not points:
         empty(axes, "not varied")
         return
-    x = [point[over] for point in points]
+    x = [getattr(point, over) for point in points]
     for key, colour, name in (
         ("weights_r2", WEIGHTS, "weights"),
         ("time_constants_r2", TIME_CONSTANTS, "time constants (log)"),
@@ -212,70 +173,66 @@ def _parameters(axes: Axes, points: Sequence[Mapping[str, Any]], over: str, labe
     _band(axes, x, points, "weights_r2_at_start", INITIAL, "weights at the start", ":", "")
     if over == "recorded":
         _band(axes, x, points, "weights_r2_between_recorded", SPARE[2], "", "-", "s")
-        between = points[0].get("weights_r2_between_recorded")
+        between = points[0].weights_r2_between_recorded
         if between is not None:
             axes.annotate(
-                "weights between\nrecorded neurons", (x[0], between["mean"]), (0, -6), textcoords="offset points",
+                "weights between\nrecorded neurons", (x[0], between.mean), (0, -6), textcoords="offset points",
                 va="top", color=SPARE[2], fontsize=7,
             )  # fmt: skip
     axes.axhline(0, color="#CCCCCC", lw=0.6, zorder=0)
-    axes.set_xscale("log")
-    axes.set_xticks(x, [f"{one:g}" for one in x])
-    axes.minorticks_off()
-    axes.set_ylim(max(min(axes.get_ylim()[0], -0.02), LEAST), 1.05)
-    axes.set_xlabel(label)
+    _logarithmic(axes, x, label, LEAST)
 
 
-def _activity(axes: Axes, points: Sequence[Mapping[str, Any]]) -> None:
+def _activity(axes: Axes, points: Sequence[Point]) -> None:
     if not points:
         empty(axes, "not varied")
         return
-    x = [point["recorded"] for point in points]
+    x = [point.recorded for point in points]
     _band(axes, x, points, "recorded_r", MODEL, "recorded, fitted", "-", "o")
     _band(axes, x, points, "recorded_r_teacher", DATA, "recorded, truth", ":", "")
     _band(axes, x, points, "unrecorded_r", QUIET, "unrecorded, fitted", "-", "s")
     _band(axes, x, points, "unrecorded_r_teacher", DATA, "unrecorded, truth", "--", "")
     _band(axes, x, points, "unrecorded_r_at_start", INITIAL, "unrecorded, at the start", "--", "")
-    axes.set_xscale("log")
-    axes.set_xticks(x, [f"{one:g}" for one in x])
-    axes.minorticks_off()
-    axes.set_ylim(min(-0.02, axes.get_ylim()[0]), 1.05)
-    axes.set_xlabel("fraction of neurons recorded")
+    _logarithmic(axes, x, "fraction of neurons recorded", -1.0)
     axes.set_ylabel("median r over time (test)")
 
 
+def _logarithmic(axes: Axes, x: Sequence[float], label: str, least: float) -> None:
+    axes.set_xscale("log")
+    axes.set_xticks(x, [f"{value:g}" for value in x])
+    axes.minorticks_off()
+    axes.set_ylim(max(min(axes.get_ylim()[0], -0.02), least), 1.05)
+    axes.set_xlabel(label)
+
+
 def _band(
-    axes: Axes, x: Sequence[float], points: Sequence[Mapping[str, Any]], key: str, colour: str, name: str, line: str,
+    axes: Axes, x: Sequence[float], points: Sequence[Point], key: str, colour: str, name: str, line: str,
     marker: str,
 ) -> None:  # fmt: skip
     """Mean over seeds, and the range between them."""
-    there = [(at, point[key]) for at, point in zip(x, points, strict=True) if key in point]
-    if not there:
+    shown = [(at, value) for at, point in zip(x, points, strict=True) if (value := _number(point, key)) is not None]
+    if not shown:
         return
-    at = [one for one, _ in there]
-    axes.plot(
-        at, [value["mean"] for _, value in there], color=colour, ls=line, marker=marker, ms=3.5, label=name or None
-    )
-    if any(value["seeds"] > 1 for _, value in there):
-        low, high = [value["low"] for _, value in there], [value["high"] for _, value in there]
-        axes.fill_between(at, low, high, color=colour, alpha=0.15, lw=0)
+    at, values = zip(*shown, strict=True)
+    means = [value.mean for value in values]
+    axes.plot(at, means, color=colour, ls=line, marker=marker, ms=3.5, label=name or None)
+    if any(value.seeds > 1 for value in values):
+        axes.fill_between(
+            at, [value.low for value in values], [value.high for value in values], color=colour, alpha=0.15, lw=0
+        )
+
+
+def _number(point: Point, key: str) -> OverSeeds | None:
+    return getattr(point, key)
 
 
 def _points(
-    axes: Axes, rows: Sequence[Mapping[str, Any]], place: np.ndarray, key: str, colour: str, marker: str, label: str
+    axes: Axes, rows: Sequence[Point], place: np.ndarray, key: str, colour: str, marker: str, label: str
 ) -> None:
     least = LEAST if "r2" in key else -0.1
-    shown = [(at, row[key]["mean"]) for at, row in zip(place, rows, strict=True) if key in row]
-    inside = [(at, value) for at, value in shown if value >= least]
-    below = [at for at, value in shown if value < least]
+    shown = [(found.mean, at) for at, row in zip(place, rows, strict=True) if (found := _number(row, key)) is not None]
+    inside = np.array([pair for pair in shown if pair[0] >= least]).reshape(-1, 2)
+    below = [at for value, at in shown if value < least]
     size = 60 if marker == "|" else 20
-    axes.scatter(
-        [value for _, value in inside],
-        [at for at, _ in inside],
-        color=colour,
-        marker=marker,
-        s=size,
-        label=label,
-        zorder=3,
-    )
+    axes.scatter(*inside.T, color=colour, marker=marker, s=size, label=label, zorder=3)
     axes.scatter([least] * len(below), below, color=colour, marker="<", s=20, zorder=3)

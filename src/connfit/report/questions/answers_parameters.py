@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.report.questions.answers_prediction import ask
 from connfit.report.questions.evidence import Answer, Evidence
 from connfit.report.questions.study_evidence import FULL, StudyEvidence
@@ -91,16 +90,12 @@ def _frames(e: Evidence, key: str) -> str:
 
 def known_parameters(e: Evidence) -> Answer:
     """Recovery on a brain whose parameters are known."""
-    curves: dict[str, list[dict[str, Any]]] = e.get(f"{RECOVERY}#/curves") or {}
+    recovery: Recovery = e.get(f"{RECOVERY}#") or Recovery()
     said = []
-    frames = list(enumerate(curves.get("frames") or []))
-    if frames:
-        at, _ = max(frames, key=lambda one: one[1]["frames"])
-        said += _recovered(e, f"{RECOVERY}#/curves/frames/{at}")
-    few = [(at, point) for at, point in enumerate(curves.get("recorded") or []) if point["recorded"] < 1]
-    if few:
-        at, _ = min(few, key=lambda one: one[1]["recorded"])
-        said += _recovered(e, f"{RECOVERY}#/curves/recorded/{at}")
+    if recovery.longest is not None:
+        said += _recovered(e, f"{RECOVERY}#/curves/frames/{recovery.longest}")
+    if recovery.sparsest is not None:
+        said += _recovered(e, f"{RECOVERY}#/curves/recorded/{recovery.sparsest}")
     if not said:
         return e.answer(
             "not answerable",

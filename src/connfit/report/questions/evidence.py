@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal
 
 from connfit.report.traced import HOW, Quote
@@ -58,8 +58,10 @@ class Evidence:
             step = step.replace("~1", "/").replace("~0", "~")
             if isinstance(value, Mapping):
                 value = value.get(step)
-            elif isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            elif isinstance(value, list | tuple) and step.isdigit() and int(step) < len(value):
                 value = value[int(step)]
+            elif is_dataclass(value):
+                value = getattr(value, step, None)
             else:
                 return None
         return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,10 @@ from connfit._io import write_json
 from connfit.report.prose import write_prose
 from connfit.report.questions import answers_connectome as connectome
 from connfit.report.questions import answers_criticality as criticality
-from connfit.report.questions import answers_learning as learning
 from connfit.report.questions import answers_parameters as parameters
 from connfit.report.questions import answers_prediction as prediction
 from connfit.report.questions.evidence import Answer, Evidence
+from connfit.report.questions.study_evidence import StudyEvidence
 from connfit.report.sections.limits import all_limits
 from connfit.report.sections.training_status import is_untrained
 
@@ -44,8 +45,13 @@ class Question:
         """Answer from the files of a run."""
         if self.answer is not None:
             return self.answer(Evidence(documents))
-        prose = write_prose(f"questions/{self.name}.j2", documents, limits=all_limits(documents))
-        return Answer(prose.settings["status"], prose.text, prose.settings.get("section", ""), prose.quotes)
+        evidence = Evidence(documents)
+        prose = write_prose(
+            f"questions/{self.name}.j2", documents, limits=all_limits(documents), study=StudyEvidence(evidence),
+            best_epochs=best_epochs,
+        )  # fmt: skip
+        answer = evidence.answer(prose.settings["status"], prose.text, section=prose.settings.get("section", ""))
+        return replace(answer, quotes=tuple(dict.fromkeys((*answer.quotes, *prose.quotes))))
 
 
 GENERATIVE = "Is it a good generative model?"
@@ -161,31 +167,26 @@ QUESTIONS: tuple[Question, ...] = (
         RULE,
         "How biased and how noisy is the gradient beside that of backpropagation through time (BPTT), and "
         "beside truncated BPTT of the same cost?",
-        learning.gradient_bias,
     ),
     Question(
         "lower_loss_on_test",
         RULE,
         "Where another rule reaches a lower loss, does it predict unseen frames better?",
-        learning.lower_loss_on_test,
     ),
     Question(
         "time_and_memory",
         RULE,
         "What time and memory does each rule take, measured, and how does that grow with length, batch and size?",
-        learning.time_and_memory,
     ),
     Question(
         "time_step",
         RULE,
         "What is the time step, how many steps are there per frame, and does it matter?",
-        learning.time_step,
     ),
     Question(
         "longer_horizon",
         RULE,
         "Does training on several frames ahead help, and how is that measured?",
-        learning.longer_horizon,
     ),
     Question(
         "power_laws",
@@ -241,6 +242,22 @@ QUESTIONS: tuple[Question, ...] = (
         "What are the limitations, stated by the report itself?",
     ),
 )
+
+
+def best_epochs(history: Mapping[str, Sequence[Any]]) -> dict[str, int]:
+    """Find the epoch of each phase of a fit, in their order, with the highest value on validation.
+
+    Parameters
+    ----------
+    history
+        Columns of `history.csv`.
+    """
+    best: dict[str, int] = {}
+    chosen = history.get("selection", ())
+    for epoch, (phase, value) in enumerate(zip(history.get("phase", ()), chosen, strict=False)):
+        if not math.isnan(value) and (phase not in best or value >= chosen[best[phase]]):
+            best[phase] = epoch
+    return best
 
 
 def answer_all(documents: Mapping[str, Any]) -> list[tuple[Question, Answer]]:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from connfit.analysis.criticality.judgement import JUDGED, best_floor, judge, signal_in
-from connfit.analysis.gradients.learning_verdict import AXES, FAR, outcome_of
+from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.study.row_names import row_name
-from connfit.report.run_files import ANALYSIS, GRADIENT, RECOVERY, STUDY
+from connfit.report.prose import write_prose
+from connfit.report.run_files import ANALYSIS, GRADIENT, STUDY
 from connfit.report.sections.fit_limits import limitations
-from connfit.report.sections.gradient_section import main_group
 from connfit.report.sections.held_out_section import held_out_limits
-from connfit.report.wording import first_of, listed, number
+from connfit.report.wording import first_of, listed
 
 FAR_FROM_EXACT = 0.9
 """Cosine to the exact gradient below which it is a limitation."""
@@ -37,13 +37,10 @@ def all_limits(documents: Mapping[str, Any]) -> list[str]:
     found = [*limitations(metrics, documents.get("record.json")), *held_out_limits(metrics), *array_limits(measured)]
     if STUDY in documents:
         found += study_limits(documents[STUDY])
-    if GRADIENT in documents:
-        found += gradient_limits(documents[GRADIENT], documents.get("config.json") or {})
+    found += gradient_limits(documents)
     if ANALYSIS in documents:
         found += analysis_limits(documents[ANALYSIS], bounds_are_known="time_constants_at_bounds" in measured)
-    if RECOVERY in documents:
-        found += recovery_limits(documents[RECOVERY])
-    return found + simulation_limits(documents)
+    return [*found, *recovery_limits(documents), *simulation_limits(documents)]
 
 
 def array_limits(measured: Mapping[str, Any]) -> list[str]:
@@ -143,52 +140,26 @@ def study_limits(study: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def gradient_limits(record: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
-    """Where the rule that made the fit has a gradient far from the exact one, in any group of parameters."""
-    learner = config.get("learner") or {}
-    state, rows = list(record["parameters"].items())[-1]
-    main = main_group(record)
-    found = credit_limits(record.get("learning_curves") or {})
-    for row in rows:
-        same = all(learner.get(key) == row.get(key) for key in ("credit", "carry"))
+def gradient_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say where the rule of the fit is far from the exact gradient, or one without credit does as well."""
+    record, learner = documents.get(GRADIENT), (documents.get("config.json") or {}).get("learner") or {}
+    return write_prose("limits/gradients.j2", documents, far=_far(record, learner) if record else ()).paragraphs
+
+
+def _far(record: GradientFidelity, learner: Mapping[str, Any]) -> tuple[int | str, ...]:
+    """The row of the rule of the fit, and its groups of parameters with a gradient far from the exact one."""
+    for at, row in enumerate(record.parameters[record.state]):
+        same = (row.credit, row.carry) == (learner.get("credit"), learner.get("carry"))
         # Of immediate the gradient is the same for every K without credit; a run with other dials has another rule.
-        fixed = row["by_window"] or row["rule"] == "immediate"
-        if not same or "bf16" in row["rule"] or (fixed and row["window"] != learner.get("window")):
+        fixed = row.by_window or row.rule == "immediate"
+        if not same or "bf16" in row.rule or (fixed and row.window != learner.get("window")):
             continue
-        groups = sorted(row["groups"], key=lambda name: name != main)
-        cosines = {name: row["groups"][name]["cosine"] for name in groups}
-        far = [name for name, one in cosines.items() if one is not None and one < FAR_FROM_EXACT]
+        groups = sorted(row.groups, key=lambda name: name != record.main_group)
+        cosines = {name: row.groups[name].cosine for name in groups}
+        far = [name for name, cosine in cosines.items() if cosine is not None and cosine < FAR_FROM_EXACT]
         if far:
-            first, *others = far
-            when = "after the fit" if state == "fitted" else "at the start"
-            also = first_of([f"{name.replace('_', ' ')} {number(cosines[name])}" for name in others])
-            found.append(
-                f"The rule of this fit, {row['label']}, has a gradient of the {first.replace('_', ' ')} whose cosine "
-                f"with the exact one is {number(cosines[first])} ({when}{'; ' if also else ''}{also}): the exact "
-                "gradient may lead elsewhere."
-            )
-            break
-    return found
-
-
-def credit_limits(curves: Mapping[str, Any]) -> list[str]:
-    """Where a rule without credit through time predicts the test part as well as the best rule with it."""
-    told = []
-    for axis, words in AXES.items():
-        contest = (curves.get(axis) or {}).get("credit")
-        if contest is None:
-            continue
-        outcomes = {h: outcome_of(contest["difference"][h]) for h in contest["difference"] if int(h) <= FAR}
-        for outcome, verb in (("cheap wins", "wins"), ("cheap as good", "is as good")):
-            at = [h for h, one in outcomes.items() if one == outcome]
-            if at:
-                told.append(f"{verb} after {words} {listed(at)} frame{'' if at == ['1'] else 's'} ahead")
-    if not told:
-        return []
-    return [
-        f"The cheap rule, without any credit through time, {'; '.join(told)}: these data give no evidence there that "
-        "credit through time is needed."
-    ]
+            return at, *far
+    return ()
 
 
 def analysis_limits(record: Mapping[str, Any], *, bounds_are_known: bool = False) -> list[str]:
@@ -239,38 +210,16 @@ def analysis_limits(record: Mapping[str, Any], *, bounds_are_known: bool = False
     return found
 
 
-def recovery_limits(record: Mapping[str, Any]) -> list[str]:
-    """Parameters that were not found again where they are known."""
-    points = record["curves"].get("frames") or []
-    if not points:
-        return []
-    point = max(points, key=lambda one: one["frames"])
-    lost = [
-        f"{words} (R² {number(point[key]['mean'])})"
-        for key, words in (("weights_r2", "weights"), ("time_constants_r2", "time constants"))
-        if (point.get(key) or {}).get("mean") is not None and point[key]["mean"] < FEW_RECOVERED
-    ]
-    if not lost:
-        return []
-    return [
-        f"On teachers whose parameters are known, {point['recorded']:.0%} of the neurons recorded for "
-        f"{point['frames']:,} frames, {listed(lost)} were not found again: single fitted values are no measurements."
-    ]
+def recovery_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name parameters that were not found again where they are known."""
+    return write_prose("limits/recovery.j2", documents, few=FEW_RECOVERED).paragraphs
 
 
-def simulation_limits(documents: Mapping[str, Any]) -> list[str]:
-    """That simulated experiments are answers of the model, and those in which nothing answered."""
-    records = {name.split("/")[1]: one for name, one in documents.items() if name.startswith("simulations/")}
-    if not records:
-        return []
-    found = [
-        f"{len(records):,} simulated experiment{'' if len(records) == 1 else 's'} "
-        f"({first_of(list(records))}): no recording of this run holds a measured response to compare with."
-    ]
-    still = [name for name, one in records.items() if not any(row["change"] for row in one["units"])]
-    if still:
-        found.append(f"No unit answers in {first_of(still)}.")
-    return found
+def simulation_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say that simulated experiments are answers of the model, and name those in which nothing answered."""
+    done = {path.split("/")[1]: found for path, found in documents.items() if path.startswith("simulations/")}
+    still = [name for name, found in done.items() if not any(unit.change for unit in found.units)]
+    return write_prose("limits/simulations.j2", documents, names=list(done), still=still).paragraphs
 
 
 def _outcome(row: Mapping[str, Any], horizon: str) -> str | None:

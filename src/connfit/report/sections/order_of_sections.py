@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing, drawings
-from connfit.report.run_files import ANALYSIS, GRADIENT, RECOVERY, STUDY, RunFiles
+from connfit.report.run_files import ANALYSIS, STUDY, RunFiles
 from connfit.report.sections import (
     analysis_section,
     ceiling_section,
@@ -115,15 +115,14 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         yield Section("analysis", "What the fitted brain does", words, of.get("analysis", ()), tables)
     titled = "Parameters, as they started" if is_untrained(metrics) else "Fitted parameters"
     yield Section("parameters", titled, provenance.counts(metrics), of.get("parameters", ()))
-    if gradient := run.added.get(GRADIENT):
-        words, tables = _split(gradient_section.blocks(gradient), 1)
-        figures = list(gradient_section.drawings(gradient))
+    if run.gradients is not None:
+        words, tables = _split(gradient_section.blocks(run.gradients), 1)
+        figures = list(gradient_section.drawings(run.gradients))
         yield Section("gradient", "How exact the learning rule is", words, figures, tables)
-    if RECOVERY in run.added:
-        folder = (run.folder / RECOVERY).parent
-        words = recovery_section.recovery_blocks(folder)
+    if run.recovery is not None:
+        words = recovery_section.blocks(run.recovery)
         title = "Whether known parameters are found again"
-        yield Section("recovery", title, words[:-1], recovery_section.recovery_drawings(folder), words[-1:])
+        yield Section("recovery", title, words[:-1], recovery_section.drawings(run.recovery), words[-1:])
     if run.simulations:
         shown = perturbation_section.blocks(run.simulations), list(perturbation_section.drawings(run.simulations))
         yield Section("perturbation", "Stimulation and silencing", *shown)

@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+from connfit.analysis.perturbation_results import Perturbation
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.perturbation_figure import neurons_figure, responses_figure, what_was_done
+from connfit.report.prose import write_prose
 from connfit.report.run_files import Simulation
-from connfit.report.sections.comparison import number
+from connfit.report.wording import number
 
 SHOWN = 3
 """Experiments with figures; others have tables only, and all but the first are folded."""
 ROWS = 10
 
-CAUTION = (
-    "These are answers of the fitted model: the same model, from the same state, with and without the perturbation, "
-    "without noise. No recording here shows such an experiment, so nothing says how near they are to the animal's, and "
-    "another fit of the same recording may answer differently."
-)
-
 
 def drawings(simulations: Mapping[str, Simulation]) -> Iterator[Drawing]:
-    """Responses over time and the most changed neurons of the first experiments."""
-    for at, (name, one) in enumerate(list(simulations.items())[:SHOWN]):
-        suffix, done = f"_{at}" if len(simulations) > 1 else "", what_was_done(one.record)
-        if one.traces:
+    """Draw responses over time and the most changed neurons of the first experiments."""
+    for at, (name, simulation) in enumerate(list(simulations.items())[:SHOWN]):
+        suffix, done = f"_{at}" if len(simulations) > 1 else "", simulation.perturbation
+        if simulation.traces:
+            names = {"unit": simulation.names["units"], "set": simulation.names["sets"]}
             yield Drawing(
                 f"perturbation_responses{suffix}",
-                f"{name}: the most changed read-outs over time, with the perturbation and without it. {done}. Grey: "
-                "the time over which changes are averaged.",
+                f"{name}: the most changed read-outs over time, with the perturbation and without it. "
+                f"{what_was_done(done)}. Grey: the time over which changes are averaged.",
                 None,
-                lambda one=one: responses_figure(
-                    one.record, one.traces, {"unit": one.names["units"], "set": one.names["sets"]}
-                ),
+                lambda done=done, traces=simulation.traces, names=names: responses_figure(done, traces, names),
                 f"Responses over time, {name}" if at else "",
             )
         yield Drawing(
@@ -42,40 +36,33 @@ def drawings(simulations: Mapping[str, Simulation]) -> Iterator[Drawing]:
             f"{name}: the most changed neurons, from their mean rate without the perturbation to that with it. Neurons "
             "that were held are left out.",
             None,
-            lambda one=one: neurons_figure(one.record),
+            lambda done=done: neurons_figure(done),
             f"The most changed neurons, {name}",
         )
 
 
 def blocks(simulations: Mapping[str, Simulation]) -> list[str]:
-    """What was done and what changed most, experiment by experiment."""
-    made = [page.paragraph(CAUTION)]
-    for at, (name, one) in enumerate(simulations.items()):
-        tables = _tables(one.record)
+    """Write what was done and what changed most, experiment by experiment."""
+    made = [*map(page.paragraph, write_prose("sections/perturbation.j2", {}).paragraphs)]
+    for at, (name, simulation) in enumerate(simulations.items()):
+        tables = _tables(simulation.perturbation)
         made += [page.heading(name), *tables] if at == 0 else [page.folded(name, *tables)]
     return made
 
 
-def _tables(record: Mapping[str, Any]) -> list[str]:
-    start, stop = record["averaged_s"]
-    unit = record["value_units"] or "dimensionless"
-    caption = f"mean from {start:.3g} to {stop:.3g} s after the onset ({unit}), most changed first"
-    made = [page.paragraph(f"{what_was_done(record)}.")]
-    for title, rows in (
-        ("read-out", [*record["readouts"], *record["units"]]),
-        ("neuron", record["changed_neurons"]),
-    ):
-        changed = [row for row in rows if row["change"]][:ROWS]
+def _tables(done: Perturbation) -> list[str]:
+    start, stop = done.averaged_s
+    caption = (
+        f"mean from {start:.3g} to {stop:.3g} s after the onset ({done.value_units or 'dimensionless'}), most changed "
+        "first"
+    )
+    made = [page.paragraph(f"{what_was_done(done)}.")]
+    for title, responses in (("read-out", (*done.readouts, *done.units)), ("neuron", done.changed_neurons)):
+        changed = [response for response in responses if response.change][:ROWS]
         if not changed:
             made.append(page.paragraph(f"No {title} changed."))
             continue
-        cells = [
-            [
-                str(row.get("name") or " ".join(one for one in (row["type"], row["region"], row["id"]) if one)),
-                *(number(row[key]) for key in ("baseline", "perturbed", "change")),
-            ]
-            for row in changed
-        ]
+        cells = [[row.name, number(row.baseline), number(row.perturbed), number(row.change)] for row in changed]
         table = page.table([title, "unperturbed", "perturbed", "change"], cells, caption=f"{title}: {caption}")
         made.append(table if title == "read-out" else page.folded(f"The {len(cells)} most changed neurons", table))
     return made

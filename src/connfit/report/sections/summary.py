@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.study.row_names import row_name
 from connfit.report import page
 from connfit.report.questions.evidence import Answer
 from connfit.report.questions.questions import Question
-from connfit.report.run_files import GRADIENT, STUDY, RunFiles
+from connfit.report.run_files import STUDY, RunFiles
 from connfit.report.sections.comparison import INITIAL, MODEL, comparison, verdict
-from connfit.report.sections.gradient_section import main_group
 from connfit.report.sections.headline import Contest, contests, headline, p_in_words
 from connfit.report.sections.questions_section import STATUSES
 from connfit.report.sections.training_status import UNTRAINED, counted_parameters, is_untrained
@@ -95,7 +95,7 @@ def key_facts(run: RunFiles) -> list[Fact]:
         *_units(run.metrics, each),
         *_parameters(run.metrics),
         *(_wiring(study) + _seeds(study) if study else []),
-        *_gradient(run.added.get(GRADIENT)),
+        *_gradient(run.gradients),
     ]
 
 
@@ -182,12 +182,11 @@ def _seeds(study: Mapping[str, Any]) -> list[Fact]:
     return [("changes of weights: correlation between seeds", number(weights["change_pearson"]), note)]
 
 
-def _gradient(record: Mapping[str, Any] | None) -> list[Fact]:
-    if not record:
+def _gradient(record: GradientFidelity | None) -> list[Fact]:
+    if record is None:
         return []
-    group = main_group(record)
-    rows = list(record["parameters"].values())[-1]
-    cosines = {row["label"]: row["groups"][group]["cosine"] for row in rows}
+    group = record.main_group
+    cosines = {row.label: row.groups[group].cosine for row in record.parameters[record.state]}
     note = f"D-RTRL {number(cosines.get('d-rtrl'))}; BPTT is 1"
     hybrid = cosines.get("hybrid, K = 16")
     return [(f"gradient of {group.replace('_', ' ')}: cosine, hybrid, K = 16", f"{hybrid:.4f}", note)] if hybrid else []
