@@ -78,7 +78,7 @@ FLIP = Null(
     name="toy_flip", label="toy flip", make=flip, keeps="wiring", changes="every sign", options=FlipOptions,
     seeded=False,
 )
-RULE = LearningRule(name="toy-rule", label="toy rule", credit="network", carry="history", does="a toy", by_window=True)
+RULE = LearningRule.windowed(name="toy-rule", label="toy rule", credit="network", carry="history", does="a toy", by_window=True)
 '''
 
 GROUPS = {

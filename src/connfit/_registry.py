@@ -78,6 +78,30 @@ def read_options(kind: type[OptionsT], values: Mapping[str, Any] | None, *, wher
         raise ConfigError(f"{where}{at.strip('`').removeprefix('$')}: {text}") from error
 
 
+def section_options(kind: type[OptionsT], section: object, others: Mapping[str, Any], *, where: str) -> OptionsT:
+    """Validate the options of a piece, some of which a section of the configuration has itself.
+
+    Parameters
+    ----------
+    section
+        Whose fields of the same names are taken.
+    others
+        The options that it does not have.
+    where
+        Place of `others` in the configuration, as `"model.cell_options"`.
+
+    Raises
+    ------
+    ConfigError
+        As of `read_options`, and if `others` has what belongs into the section.
+    """
+    own = {name: getattr(section, name) for name in kind.__struct_fields__ if hasattr(section, name)}
+    for name in own:
+        if name in others:
+            raise ConfigError(f"{where}.{name}: give it as {where.partition('.')[0]}.{name}")
+    return read_options(kind, {**own, **others}, where=where)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """What every registered piece says of itself; each kind of piece adds its own.

@@ -72,7 +72,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     return config
 
 
-_OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "options")
+_OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "cell_options", "rule_options", "options")
 """Options whose keys are not known here: whoever reads them checks them."""
 
 

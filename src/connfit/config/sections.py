@@ -162,8 +162,10 @@ class DataConfig(_Section, frozen=True):
 
 
 class ModelConfig(_Section, frozen=True):
-    """The rate model and how its parameters start."""
+    """The model and how its parameters start."""
 
+    cell: str = "rate"
+    cell_options: dict[str, Any] = {}
     drive: Literal["dense", "anatomical", "none"] = "dense"
     readout: Literal["auto", "anatomical", "names"] = "auto"
     learned_readout: bool = False
@@ -182,7 +184,7 @@ class ModelConfig(_Section, frozen=True):
     own_shrinkage: Share | Auto = "auto"
     drive_ridge: NotNegative | Auto | None = "auto"
     bias_start: Literal["balanced", "zero"] = "balanced"
-    learn: tuple[Literal["weights", "gains", "time_constants", "bias", "drive", "readout"], ...] | None = None
+    learn: tuple[str, ...] | None = None
 
     def _check_together(self) -> None:
         low, high = self.time_constant_bounds_frames
@@ -199,9 +201,10 @@ class ModelConfig(_Section, frozen=True):
 
 
 class LearnerConfig(_Section, frozen=True):
-    """The two dials of the learner, see `connfit.training.learners`."""
+    """The learning rule by name, or the two dials of one, see `connfit.training.learners`."""
 
     preset: str | None = None
+    rule_options: dict[str, Any] = {}
     window: Count = 16
     credit: Literal["neuron", "network", "none"] | None = None
     carry: Literal["trace", "history", "factorised", "none"] | None = None

@@ -12,7 +12,6 @@ from jaxtyping import Array, Float, Int
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
-from connfit.models.cells.rate import RateModel
 from connfit.models.rollout import (
     CHUNK,
     Keep,
@@ -51,7 +50,7 @@ class ModelForecaster:
         What tables call it.
     """
 
-    model: RateModel
+    model: Model
     params: Params
     cohort: Cohort
     name: str = "connfit"

@@ -16,7 +16,6 @@ from jaxtyping import Array, Float, Int
 
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of
-from connfit.models import RateModel
 from connfit.models.base import Model, Params
 from connfit.models.rest import settle
 from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
@@ -213,7 +212,7 @@ class Responses:
 
 
 def settled_rates(
-    model: RateModel, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int = SETTLE
+    model: Model, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int = SETTLE
 ) -> Float[np.ndarray, "N"]:
     """Rates after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
 
@@ -230,7 +229,7 @@ def settled_rates(
 
 
 def simulate_perturbed(
-    model: RateModel,
+    model: Model,
     params: Params,
     perturbation: Perturbation,
     steps: int,

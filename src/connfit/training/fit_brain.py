@@ -88,7 +88,7 @@ def fit(
             return runs.start_job(job, folder, command="connfit.fit", on_progress=watch, on_prepared=announce)
         return_freed_pieces()
         if job.config.train.check_memory:
-            check_memory(job.memory(), job.learner)
+            check_memory(job.memory())
         announce(job)
         return runs.with_peak_memory(job.fit(on_progress=watch))
 

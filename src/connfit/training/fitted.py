@@ -13,13 +13,11 @@ from jaxtyping import Float
 from connfit._display import Displayed
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
-from connfit.models.base import Params
-from connfit.models.cells.rate import GROUPS, RateModel
+from connfit.models.base import GROUP_OF, Model, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.learning_rates import Rates
-from connfit.training.step import GROUP_OF
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +49,7 @@ class Fit(Displayed):
         hand and trained with `connfit.train`; what needs it then says so.
     """
 
-    model: RateModel
+    model: Model
     params: Params
     initial_params: Params
     cohort: Cohort
@@ -100,13 +98,13 @@ class Fit(Displayed):
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """Groups in which at least one number differs from its start, in the order of `GROUPS`."""
+        """Groups in which at least one number differs from its start, in the order of tables."""
         moved = {
             GROUP_OF.get(key, key)
             for key, value in self.params.items()
             if not np.array_equal(np.asarray(value), np.asarray(self.initial_params[key]))
         }
-        return tuple(group for group in GROUPS if group in moved)
+        return tuple(group for group in self.model.groups if group in moved)
 
     @property
     def trained(self) -> bool:

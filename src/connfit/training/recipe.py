@@ -19,6 +19,7 @@ import msgspec
 
 from connfit.config import AUTO, FALLBACK, ModelConfig
 from connfit.errors import ConfigError, ConnfitError, DataError, one_of
+from connfit.models.cells import CELLS
 from connfit.models.init.start import STARTS, Start
 from connfit.models.init.starting_weights import WEIGHTS, StartingWeights
 from connfit.recordings import Parts, Recording
@@ -131,7 +132,10 @@ def automatic(options: ModelConfig) -> tuple[str, ...]:
 
 
 def check_names(options: ModelConfig) -> None:
-    """Refuse starts and weights that there are not, before any data is read."""
+    """Refuse cells, groups of parameters, starts and weights that there are not, before any data is read."""
+    groups = CELLS.find(options.cell, "model.cell").groups
+    for group in options.learn or ():
+        one_of("model.learn", group, groups)
     for option, names in NAMES.items():
         if (name := getattr(options, option)) != AUTO:
             one_of(f"model.{option}", name, (*names, AUTO))

@@ -23,8 +23,7 @@ from connfit._system.heap import return_freed_pieces
 from connfit.config import FALLBACK, Config
 from connfit.connectome.matching import UnitMatch
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.models import RateModel
-from connfit.models.base import Params
+from connfit.models.base import Model, Params
 from connfit.models.gains import SHARED, share_gains
 from connfit.recordings import PART_NAMES, Recording
 from connfit.training.fit import FitState, Progress
@@ -71,7 +70,7 @@ def start_job(
     """Make a run directory for what is built already, and fit; `out` as `check_free` returns it."""
     return_freed_pieces()
     if job.config.train.check_memory:
-        check_memory(job.memory(), job.learner)
+        check_memory(job.memory())
     (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
     _write_start(job, out, command)
     if on_prepared is not None:
@@ -251,7 +250,7 @@ def _write_end(job: Job, out: Path, result: Fit) -> None:
     write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), meta)
 
 
-def to_arrays(model: RateModel, params: Params) -> dict[str, np.ndarray]:
+def to_arrays(model: Model, params: Params) -> dict[str, np.ndarray]:
     """Parameters as they are stored: also time constants in seconds, and magnitudes of connections that share gains."""
     arrays = {key: np.asarray(value) for key, value in params.items() if key != "log_time_constants"}
     return {
@@ -268,7 +267,7 @@ def from_arrays(arrays: dict[str, np.ndarray]) -> Params:
     return {key: jnp.asarray(value) for key, value in arrays.items() if key not in derived}
 
 
-def write_parameters(path: Path, model: RateModel, params: Params) -> None:
+def write_parameters(path: Path, model: Model, params: Params) -> None:
     """Write all groups to one NPZ file."""
     write_arrays(path, to_arrays(model, params))
 

@@ -12,8 +12,7 @@ import optax
 from jaxtyping import Array, Float
 
 from connfit.config import TrainConfig
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.optimiser import OPTIMISERS
 
@@ -45,7 +44,7 @@ class StepOptions:
     donate_argnames=("params", "moments", "memory"),
 )
 def training_step(
-    model: RateModel,
+    model: Model,
     params: Params,
     frozen: Params,
     start: Params | None,

@@ -17,14 +17,13 @@ from jaxtyping import Array
 from connfit._system.heap import return_freed_pieces
 from connfit.config import TrainConfig
 from connfit.errors import DivergedError
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import GROUP_OF, KEY_OF, Model, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import Rates
 from connfit.training.optimiser import OPTIMISERS
-from connfit.training.step import GROUP_OF, KEY_OF, StepOptions, training_step
+from connfit.training.step import StepOptions, training_step
 from connfit.training.validation import Validation, check_parts_scored, validate
 
 PHASES = ("teacher-forced", "free-running")
@@ -92,7 +91,7 @@ class Progress:
 class Trainer:
     """Runs epochs; holds what does not change between them, and the clock."""
 
-    model: RateModel
+    model: Model
     cohort: Cohort
     learner: Learner
     config: TrainConfig

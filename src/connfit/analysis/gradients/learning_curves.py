@@ -20,15 +20,14 @@ from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.intervals import Interval, paired_difference
 from connfit.evaluation.squared_errors import PredictionErrors
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.recordings.cohort import Cohort
 
 MEASURES = ("train_loss", "validation_loss", "validation_skill")
 
 
 def learning_curves(
-    model: RateModel,
+    model: Model,
     params: Params,
     cohort: Cohort,
     contenders: Sequence[Contender],

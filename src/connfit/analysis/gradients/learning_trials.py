@@ -12,12 +12,11 @@ import numpy as np
 from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import DivergedError
 from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, train
-from connfit.training.learners import WindowedLearner
+from connfit.training.learners.learner import Learner
 from connfit.training.learning_rates import WITHOUT_VALIDATION
 
 FACTORS = (1 / 3, 1.0, 3.0)
@@ -44,7 +43,7 @@ class Contender:
 
     rule: str
     label: str
-    learner: WindowedLearner
+    learner: Learner[Any]
     optimiser: str
     credit: bool = True
 
@@ -80,7 +79,7 @@ class Trial:
 class Bench:
     """Everything that all contenders share."""
 
-    model: RateModel
+    model: Model
     params: Params
     cohort: Cohort
     config: TrainConfig

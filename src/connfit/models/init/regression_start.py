@@ -26,8 +26,7 @@ from jaxtyping import Array, Float
 from connfit._registry import Options
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.models.init.response import LAGS, Coefficients, LinearBrain
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
 from connfit.models.init.starting_weights import recurrent_input, spread_factors, start_magnitudes
@@ -79,7 +78,7 @@ class RegressionStart:
 
 
 def regression_start(
-    model: RateModel,
+    model: Model,
     connectome: Connectome,
     readout: Readout,
     magnitudes: Float[Array, "M"],
@@ -169,7 +168,7 @@ class RegressionOptions(Options, frozen=True):
     drive_ridge: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
-def fit_to_frames(model: RateModel, given: StartConditions, training: Training) -> RegressionStart:
+def fit_to_frames(model: Model, given: StartConditions, training: Training) -> RegressionStart:
     """Regress from magnitudes by name, whose scale the regression finds."""
     options = given.options if isinstance(given.options, RegressionOptions) else RegressionOptions()
     magnitudes = start_magnitudes(model, given.connectome, given.weights, spectral_radius=None, seed=given.seed)
@@ -187,7 +186,7 @@ def fit_to_frames(model: RateModel, given: StartConditions, training: Training) 
     )
 
 
-def regressed_parameters(model: RateModel, given: StartConditions) -> Params:
+def regressed_parameters(model: Model, given: StartConditions) -> Params:
     """Return the parameters that a regression found, with the biases for which the mean activity is a fixed point."""
     start = given.fitted
     if not isinstance(start, RegressionStart):

@@ -11,8 +11,7 @@ from jaxtyping import Array, Float
 
 from connfit._registry import Entry, Options, Registry
 from connfit.connectome import Connectome
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.models.readout import Readout
 
 Training = Sequence[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]
@@ -90,8 +89,8 @@ class Start(Entry):
         Options of section `model` that a recipe searches for this start, one stage after the other.
     """
 
-    parameters: Callable[[RateModel, StartConditions], Params]
-    fit: Callable[[RateModel, StartConditions, Training], FittedStart] | None = None
+    parameters: Callable[[Model, StartConditions], Params]
+    fit: Callable[[Model, StartConditions, Training], FittedStart] | None = None
     options: type[Options] = Options
     only_here: tuple[str, ...] = ()
     single_steps: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connfit.training.learners import IMMEDIATE_WINDOW, RULES, WHOLE, LearningRule
 
 RULES.register(
-    LearningRule(
+    LearningRule.windowed(
         name="hybrid",
         label="hybrid",
         phrase="the hybrid rule",
@@ -18,7 +18,7 @@ RULES.register(
     )
 )
 RULES.register(
-    LearningRule(
+    LearningRule.windowed(
         name="d-rtrl",
         label="D-RTRL",
         place=2,
@@ -29,7 +29,7 @@ RULES.register(
     )
 )
 RULES.register(
-    LearningRule(
+    LearningRule.windowed(
         name="tbptt",
         label="truncated BPTT",
         place=3,
@@ -41,7 +41,7 @@ RULES.register(
     )
 )
 RULES.register(
-    LearningRule(
+    LearningRule.windowed(
         name="pp-prop",
         label="pp-prop",
         place=4,
@@ -52,7 +52,7 @@ RULES.register(
     )
 )
 RULES.register(
-    LearningRule(
+    LearningRule.windowed(
         name="immediate",
         label="immediate",
         phrase="the rule without credit through time",
@@ -65,7 +65,7 @@ RULES.register(
     )
 )
 RULES.register(
-    LearningRule(
+    LearningRule.windowed(
         name="bptt",
         label="BPTT",
         place=6,
