@@ -130,9 +130,8 @@ def test_no_module_has_a_second_table_of_registered_names() -> None:
 def test_every_rule_is_a_learner_and_says_what_it_does(name: str) -> None:
     rule = RULES[name]
     learner = rule.learner(8, steps=100)
-    assert (
-        isinstance(learner, Learner) and learner.dials == rule.dials and rule.label and rule.does and rule.place < LAST
-    )
+    assert isinstance(learner, Learner) and learner.dials == rule.dials
+    assert rule.label and rule.does and rule.place < LAST
     assert learner.window == {None: 8, WHOLE: 100}.get(rule.window, rule.window)
     assert preset(name) == rule.learner() and row_name(rule.row) == RULES.phrase(name)
 

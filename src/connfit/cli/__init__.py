@@ -12,6 +12,7 @@ from connfit.cli.data_command import data_app
 from connfit.cli.evaluate_command import compare, evaluate, report
 from connfit.cli.fit_command import demo, fit, resume
 from connfit.cli.gradcheck_command import gradcheck
+from connfit.cli.list_command import list_pieces
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for command in (demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze):
     app.command(cls=PieceCommand)(command)
+app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 
 

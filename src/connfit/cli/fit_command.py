@@ -42,13 +42,14 @@ def fit(
     ] = None,
     out: Out = None,
     epochs: Annotated[int | None, typer.Option(help="Passes through the training part, teacher-forced.")] = None,
-    window: Annotated[int | None, typer.Option(help="K: steps between two changes of the parameters.")] = None,
+    window: Annotated[int | None, typer.Option(help="K: steps between two updates of the parameters.")] = None,
     preset: Annotated[
         str | None, typer.Option(help="Learning rule, sets credit and carry: {rules}.", metavar="RULE")
     ] = None,
     credit: Annotated[str | None, typer.Option(help="neuron, network or none.")] = None,
     carry: Annotated[str | None, typer.Option(help="trace, factorised, history or none.")] = None,
     drive: Annotated[str | None, typer.Option(help="dense, anatomical or none.")] = None,
+    cell: Annotated[str | None, typer.Option(help="What a neuron does: {cells}.", metavar="CELL")] = None,
     null: Annotated[
         str | None, typer.Option(help="Fit on a null connectome instead of the real one: {nulls}.", metavar="NULL")
     ] = None,
@@ -66,8 +67,8 @@ def fit(
         config, name = dataset_config(source), source
     options: dict[str, Any] = {
         "train.epochs": epochs, "learner.window": window, "learner.preset": preset, "learner.credit": credit,
-        "learner.carry": carry, "model.drive": drive, "data.null": null, "seed": seed,
-        "data.scale": scale,
+        "learner.carry": carry, "model.drive": drive, "model.cell": cell, "data.null": null,
+        "seed": seed, "data.scale": scale,
     }  # fmt: skip
     assignments = [f"{key}={value}" for key, value in options.items() if value is not None]
     if recording:

@@ -206,7 +206,7 @@ def gradient_fidelity(
                 "rule": rule.name,
                 "label": rule.label,
                 "by_window": rule.by_window,
-                **{key: getattr(rule.learner, key) for key in ("window", "credit", "carry", "trace_decay")},
+                **{key: getattr(rule.learner, key, None) for key in ("window", "credit", "carry", "trace_decay")},
                 "groups": {group: comparisons[KEY_OF.get(group, group)].row() for group in groups},
                 "ms_per_step": min(runner.milliseconds(once) for _ in range(2)) / (frames * cohort.substeps),
                 "carried_bytes": runner.carried_bytes,

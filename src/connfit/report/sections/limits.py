@@ -150,7 +150,8 @@ def gradient_limits(record: Mapping[str, Any], config: Mapping[str, Any]) -> lis
     main = main_group(record)
     found = credit_limits(record.get("learning_curves") or {})
     for row in rows:
-        same = all(learner.get(key) == row.get(key) for key in ("credit", "carry"))
+        named = learner.get("preset") in (None, row["rule"])
+        same = named and all(learner.get(key) == row.get(key) for key in ("credit", "carry"))
         # Of immediate the gradient is the same for every K without credit; a run with other dials has another rule.
         fixed = row["by_window"] or row["rule"] == "immediate"
         if not same or "bf16" in row["rule"] or (fixed and row["window"] != learner.get("window")):

@@ -48,7 +48,7 @@ def fading_shares(alpha: Float[Array, "N"], steps: int) -> Float[Array, "K N 1"]
 
 
 def fading_by_step(decay: Float[Array, "K N B"]) -> tuple[Float[Array, "K N B"], Float[Array, "N B"]]:
-    """Return `fading_shares` where the decay differs from step to step, and the share that is left of what was before."""
+    """Return `fading_shares` where the decay differs from step to step, and what is left of what was before."""
     end, fading = jax.lax.scan(lambda left, now: (left * now, left), jnp.ones_like(decay[0]), decay, reverse=True)
     return fading, end
 
