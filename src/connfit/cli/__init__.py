@@ -19,7 +19,7 @@ from connfit.cli.simulate_command import simulate
 from connfit.cli.terminal import EXIT_MISTAKE, err_console, out_console
 from connfit.errors import ConnfitError
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Fit whole-brain models whose wiring is a connectome to recorded activity.",
     no_args_is_help=True,
     add_completion=False,

@@ -93,7 +93,7 @@ class Trainer:
 
     model: Model
     cohort: Cohort
-    learner: Learner
+    learner: Learner[Any]
     config: TrainConfig
     groups: tuple[str, ...]
     frozen: Params
@@ -120,7 +120,7 @@ class Trainer:
             else None
         )
         self._options = StepOptions.of(self.config)
-        self.validates = any(one.require_parts().length("validation") for one in self.cohort.recordings)
+        self.validates: bool = any(one.require_parts().length("validation") for one in self.cohort.recordings)
         check_parts_scored(self.cohort, self.config)
         self._fed_back = _fed_back_units(self.cohort, self._batch_size)
 
