@@ -21,7 +21,7 @@ from connfit.analysis.perturbation import Experiment
 from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models import RateModel, Readout, init_params
-from connfit.models.held_rates import TrainingRange, out_of_range, silent_rates
+from connfit.models.held_rates import OutsideTraining, TrainingRange, out_of_range, silent_rates
 from connfit.models.perturb import Perturbation, parse_neuron_set, settled_rates, simulate_perturbed
 from connfit.models.rollout import CHUNK
 from connfit.recordings import Recording
@@ -197,7 +197,7 @@ def test_wrong_options_are_named(change: dict, message: str) -> None:
 def test_activity_that_explodes_is_an_error() -> None:
     one = student()
     wild = {**one.params, "drive": jnp.full_like(one.params["drive"], 50.0)}
-    with pytest.raises(DivergedError, match=r"grew without bound within .* use --drive mean"):
+    with pytest.raises(DivergedError, match=r"grew without bound within .* use drive = 'mean'"):
         simulate_perturbed(one.model, wild, Perturbation(), 2000, np.ones(NEURONS))
 
 
@@ -376,16 +376,16 @@ def test_no_activity_is_the_floor_of_the_neurons_units() -> None:
     # The floor; the third neuron is lower than that already; hidden ones have no shifted units.
     np.testing.assert_allclose(held, [*np.percentile(train[:, :2], 1, axis=0), 1, 0, 0, 0], rtol=1e-5)
     np.testing.assert_array_equal(silent_rates(seen, start, "zero"), 0)
-    assert seen.distance(np.arange(2), held[:2]) == {"unread": 0, "below": 0, "above": 0, "farthest": 0.0}
+    assert seen.distance(np.arange(2), held[:2]) == OutsideTraining(unread=0, below=0, above=0, farthest=0.0)
 
 
 def test_rates_that_were_never_observed_are_counted_and_said() -> None:
     values = 4 + np.random.default_rng(1).normal(0, 0.5, (200, 3)).astype(np.float32)
     seen, train, _ = shifted(values)
     far = seen.distance(np.array([0, 1, 2, 5]), np.array([0.0, 4.0, 9.0, 9.0]))
-    assert (far["below"], far["above"], far["unread"]) == (1, 1, 1)
+    assert (far.below, far.above, far.unread) == (1, 1, 1)
     expected = max(train[:, 0].min() / train[:, 0].std(), (9 - train[:, 2].max()) / train[:, 2].std())
-    assert far["farthest"] == pytest.approx(expected, rel=1e-4)
+    assert far.farthest == pytest.approx(expected, rel=1e-4)
     said = out_of_range("id:n0 silenced", far, 4)
     assert said is not None and said.startswith("id:n0 silenced: 1 below and 1 above of 4 neurons held outside")
 

@@ -53,12 +53,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Toy(decay=0.5)
     """
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the options by name."""
         return msgspec.structs.asdict(self)
 
     @classmethod
-    def defaults(cls) -> dict[str, Any]:
+    def defaults(cls) -> dict[str, object]:
         """Return the default of each option; of one that must be given, None."""
         return {
             field.name: None if field.default is msgspec.NODEFAULT else field.default
@@ -138,7 +138,7 @@ class Entry:
     phrase: str = ""
     place: int = LAST
 
-    def option_defaults(self) -> dict[str, Any]:
+    def option_defaults(self) -> dict[str, object]:
         """Return the piece's own options with their defaults; of one that must be given, None."""
         kind = getattr(self, "options", None)
         return kind.defaults() if isinstance(kind, type) and issubclass(kind, Options) else {}
@@ -246,7 +246,7 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         self._load()
         return name in self._entries
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: EntryT | None = None) -> EntryT | None:
         """Return the piece of a name, or `default`."""
         return self[name] if name in self else default
 

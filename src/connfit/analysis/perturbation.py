@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from connfit import config as configuration
 from connfit._io import write_arrays, write_bytes, write_json
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
-from connfit.models.held_rates import SILENCE_AT, TrainingRange, out_of_range, silent_rates
+from connfit.models.held_rates import SILENCE_AT, OutsideTraining, TrainingRange, out_of_range, silent_rates
 from connfit.models.perturb import (
     DRIVES,
     SETTLE,
@@ -200,7 +200,9 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         "changed_neurons": [_neuron_row(connectome, responses, k) for k in responses.ranked[:LISTED]],
     }
     for one in record["sets"]:
-        caution = out_of_range(f"{one['set']} {one['kind']}", one["outside_training"], one["neurons"])
+        caution = out_of_range(
+            f"{one['set']} {one['kind']}", OutsideTraining(**one["outside_training"]), one["neurons"]
+        )
         record["cautions"] += [] if caution is None else [caution]
     silenced = np.concatenate([np.zeros(0, np.int64), *(one["neurons"] for one in sets if one["kind"] == "silenced")])
     out = folder / "simulations" / (name or experiment.folder_name())
@@ -230,7 +232,7 @@ def _set_record(
         "neurons": len(neurons),
         "baseline": float(responses.neuron_baseline[neurons].mean()),
         "held": {"lowest": float(rates.min()), "mean": float(rates.mean()), "highest": float(rates.max())},
-        "outside_training": seen.distance(neurons, rates),
+        "outside_training": asdict(seen.distance(neurons, rates)),
     }
 
 

@@ -49,7 +49,8 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         if not equals:
             raise ConfigError(f"--set {assignment}: write it as section.key=value, for example train.epochs=20")
         *sections, last = key.strip().split(".")
-        place, is_open = values, False
+        place: dict[str, Any] = values
+        is_open = False
         for section in sections:
             if is_open:
                 place.setdefault(section, {})

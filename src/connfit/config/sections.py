@@ -289,8 +289,8 @@ def from_dict(values: dict[str, Any], *, source: str | Path = "configuration") -
         raise ConfigError(f"{source}: {_explain(str(error))}") from error
 
 
-def to_dict(config: Config) -> dict[str, Any]:
-    """Plain values, ready for JSON."""
+def to_dict(config: Config) -> dict[str, object]:
+    """Return plain values, ready for JSON."""
     return msgspec.to_builtins(config)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +20,26 @@ SILENCE_AT = {
 
 FLOOR_PERCENTILE = 1.0
 """Of the observed training values of a unit: its lowest value without single frames that an artefact made."""
+
+
+@dataclass(frozen=True)
+class OutsideTraining:
+    """Held rates beside what units showed during training.
+
+    Attributes
+    ----------
+    unread
+        Neurons that no unit reads, of which nothing is known.
+    below, above
+        Neurons held outside the range.
+    farthest
+        The largest distance from it, in standard deviations of the training values.
+    """
+
+    unread: int
+    below: int
+    above: int
+    farthest: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,38 +66,33 @@ class TrainingRange:
             values, mask = recording.part("train")
             for k, column in enumerate(columns):
                 shown[column].append(values[mask[:, k], k].astype(np.float64))
-        pooled = [np.concatenate(one) for one in shown]
-        by_unit = np.array([[np.percentile(one, FLOOR_PERCENTILE), one.min(), one.max(), one.std()] for one in pooled])
+        pooled = [np.concatenate(values) for values in shown]
+        by_unit = np.array(
+            [[np.percentile(unit, FLOOR_PERCENTILE), unit.min(), unit.max(), unit.std()] for unit in pooled]
+        )
         shares = jnp.maximum(model.readout_strengths(params), 0)
         total = np.asarray(model.readout.adjoint(shares, jnp.ones((model.units, 1), shares.dtype)), np.float64)
         sums = np.asarray(model.readout.adjoint(shares, jnp.asarray(by_unit, shares.dtype)), np.float64)
         return cls(*np.where(total > 0, sums / np.where(total > 0, total, 1), np.nan).T)
 
-    def distance(self, neurons: Int[np.ndarray, "k"], rates: Float[np.ndarray, "k"]) -> dict[str, Any]:
-        """How far held rates lie outside the range of training, ready for JSON.
-
-        Returns
-        -------
-        dict
-            `unread`: neurons that no unit reads, of which nothing is known; `below` and `above`: neurons held outside
-            the range; `farthest`: the largest distance from it, in standard deviations of the training values.
-        """
+    def distance(self, neurons: Int[np.ndarray, "k"], rates: Float[np.ndarray, "k"]) -> OutsideTraining:
+        """Measure how far held rates lie outside the range of training."""
         low, high, deviation = self.low[neurons], self.high[neurons], self.deviation[neurons]
         beyond = np.maximum(np.maximum(low - rates, rates - high), 0) / np.maximum(deviation, 1e-12)
         # Rates are of single precision: what equals the lowest value up to its rounding is not below it.
         outside = beyond > 1e-5
-        return {
-            "unread": int(np.isnan(low).sum()),
-            "below": int((outside & (rates < low)).sum()),
-            "above": int((outside & (rates > high)).sum()),
-            "farthest": float(np.nanmax(np.where(outside, beyond, 0.0), initial=0.0)),
-        }
+        return OutsideTraining(
+            unread=int(np.isnan(low).sum()),
+            below=int((outside & (rates < low)).sum()),
+            above=int((outside & (rates > high)).sum()),
+            farthest=float(np.nanmax(np.where(outside, beyond, 0.0), initial=0.0)),
+        )
 
 
 def silent_rates(
     seen: TrainingRange, start: Float[np.ndarray, "N"], silence_at: str = "floor"
 ) -> Float[np.ndarray, "N"]:
-    """The rate of each neuron that stands for no activity, in the units of the recording.
+    """Return the rate of each neuron that stands for no activity, in the units of the recording.
 
     A recording whose units are shifted, as by the step `scale`, has no zero of its own: 0 may lie far below all that
     was observed. The floor of the units that read a neuron takes its place, though never more than the neuron's rate
@@ -98,13 +112,13 @@ def silent_rates(
     return np.maximum(np.minimum(np.nan_to_num(seen.floor, nan=0.0), np.asarray(start, np.float64)), 0)
 
 
-def out_of_range(what: str, distance: dict[str, Any], count: int) -> str | None:
-    """A caution about a set that is held where its units never were during training; None where there is none."""
-    sides = [f"{distance[side]:,} {side}" for side in ("below", "above") if distance[side]]
+def out_of_range(what: str, held: OutsideTraining, count: int) -> str | None:
+    """Caution about a set that is held where its units never were during training; None where there is no need."""
+    sides = [f"{number:,} {side}" for side, number in (("below", held.below), ("above", held.above)) if number]
     if not sides:
         return None
     return (
         f"{what}: {' and '.join(sides)} of {count:,} {'neuron' if count == 1 else 'neurons'} held outside what their "
-        f"units showed during training, by up to {distance['farthest']:.2g} standard deviations: the model was never "
+        f"units showed during training, by up to {held.farthest:.2g} standard deviations: the model was never "
         "fitted there"
     )

@@ -298,8 +298,8 @@ def simulate_perturbed(
         total += np.asarray(run.kept.total, np.float64)
         if not (np.isfinite(units[-1]).all() and np.isfinite(total).all()):
             raise DivergedError(
-                f"activity grew without bound within {begin + len(counted)} model steps: simulate fewer --seconds, or "
-                "use --drive mean, which cuts the loop through the model's own predictions"
+                f"activity grew without bound within {begin + len(counted)} model steps: simulate a shorter time, "
+                "or use drive = 'mean', which cuts the loop through the model's own predictions"
             )
     total /= steps - steps // 2
     y, means = np.concatenate(units), np.concatenate(sets)

@@ -26,6 +26,16 @@ if TYPE_CHECKING:
     from connfit.training.problem import Job
 
 
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What training did: the row of the history that was kept, the epochs run, and the groups that changed."""
+
+    trained: bool
+    best_epoch: int | None
+    epochs: int
+    changed: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Displayed):
     """A fitted model.
@@ -111,14 +121,9 @@ class Fit(Displayed):
         """Whether the fit changed any parameter: False where no epoch was better on validation than the start."""
         return bool(self.changed)
 
-    def training_record(self) -> dict[str, Any]:
-        """The key `training` of `metrics.json`: `trained`, `best_epoch`, `epochs` and the groups that `changed`."""
-        return {
-            "trained": self.trained,
-            "best_epoch": self.best_epoch,
-            "epochs": len(self.history),
-            "changed": list(self.changed),
-        }
+    def training_record(self) -> TrainingRecord:
+        """Say what training did, for the key `training` of `metrics.json`."""
+        return TrainingRecord(self.trained, self.best_epoch, len(self.history), self.changed)
 
     def unchanged_warning(self) -> str | None:
         """What to say of a fit that ended where it began, and what to try; None of one that changed something."""

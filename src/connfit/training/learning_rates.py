@@ -71,13 +71,9 @@ class Rates:
     trials: tuple[RateTrial, ...] = ()
     trial_epochs: int = 0
 
-    def record(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        return msgspec.to_builtins(self)
-
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Rates:
-        """Inverse of `record`."""
+        """Read it from `record.json`."""
         return msgspec.convert(record, cls)
 
 

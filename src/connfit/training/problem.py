@@ -84,7 +84,7 @@ class Job(Displayed):
     learner: Learner[Any]
     trained: tuple[str, ...]
     matches: dict[str, UnitMatch]
-    regression: dict[str, Any] | None = None
+    regression: Mapping[str, object] | None = None
     given: GivenData | None = None
 
     def _display(self) -> tuple[str, Mapping[str, str]]:

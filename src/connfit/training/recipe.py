@@ -112,13 +112,9 @@ class Recipe:
     tuned_on: str = "validation"
     measure: str = ""
 
-    def record(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        return msgspec.to_builtins(self)
-
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Recipe:
-        """Inverse of `record`."""
+        """Read it from `record.json`."""
         return msgspec.convert(record, cls)
 
     def resolve(self, options: ModelConfig) -> ModelConfig:

@@ -100,9 +100,9 @@ def check_free(out: str | Path) -> Path:
     """
     out = Path(out)
     if (out / "config.json").exists():
-        raise ConfigError(f"{out} holds a run already: resume it, or give another --out")
+        raise ConfigError(f"{out} holds a run already: resume it, or give another folder")
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file: give a folder to --out")
+        raise ConfigError(f"{out} is a file: give a folder")
     return out
 
 
@@ -235,7 +235,7 @@ def _write_end(job: Job, out: Path, result: Fit) -> None:
     """What a run directory holds once a fit has finished."""
     if result.rates is not None:
         record = msgspec.json.decode((out / "record.json").read_bytes())
-        write_json(out / "record.json", {**record, "learning_rates": result.rates.record()})
+        write_json(out / "record.json", {**record, "learning_rates": msgspec.to_builtins(result.rates)})
     if job.config.model.strengths in SHARED:
         options = job.config.model
         table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
@@ -244,7 +244,7 @@ def _write_end(job: Job, out: Path, result: Fit) -> None:
     training = {
         "history": result.history,
         "best_epoch": result.best_epoch,
-        "rates": None if result.rates is None else result.rates.record(),
+        "rates": msgspec.to_builtins(result.rates),
     }
     meta = {"performance": result.performance, **training}
     write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), meta)
@@ -294,7 +294,7 @@ def _write_state(path: Path, state: FitState, optimiser: str) -> None:
         "since_best": state.since_best,
         "finished": state.finished,
         "history": state.history,
-        "rates": None if state.rates is None else state.rates.record(),
+        "rates": msgspec.to_builtins(state.rates),
         "optimiser": optimiser,
     }
     write_arrays(path, arrays, meta)
@@ -345,7 +345,7 @@ def _record(job: Job, command: str) -> dict[str, Any]:
             for one in job.cohort.held_out
         },
         "cautions": job.cautions(),
-        "recipe": job.recipe.record(),
+        "recipe": msgspec.to_builtins(job.recipe),
         "regression": job.regression,
         "observations": job.observations(),
         "observed": {part: job.cohort.observations(part) for part in PART_NAMES},

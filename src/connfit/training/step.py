@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from connfit.config import TrainConfig
 from connfit.models.base import Model, Params
-from connfit.training.learners.learner import Learner, WindowArrays
+from connfit.training.learners.learner import Learner, Memory, WindowArrays
 from connfit.training.optimiser import OPTIMISERS
 
 GROUP_OF = {"log_time_constants": "time_constants"}
@@ -49,14 +49,14 @@ def training_step(
     frozen: Params,
     start: Params | None,
     moments: optax.OptState,
-    memory: Any,
+    memory: Memory,
     window: WindowArrays,
     rates: dict[str, Float[Array, ""]],
     *,
-    learner: Learner,
+    learner: Learner[Memory],
     groups: tuple[str, ...],
     options: StepOptions,
-) -> tuple[Params, optax.OptState, Any, Float[Array, ""], dict[str, Array]]:
+) -> tuple[Params, optax.OptState, Memory, Float[Array, ""], dict[str, Array]]:
     """Gradient of one window, one step of the optimiser, projection to allowed values.
 
     Parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from connfit._registry import Options, section_options
 from connfit.config import ModelConfig
@@ -22,7 +21,7 @@ from connfit.training.recipe import StartOptions
 
 def untrained_model(
     options: ModelConfig, seed: int, connectome: Connectome, cohort: Cohort, readout: Readout
-) -> tuple[Model, Params, dict[str, Any] | None]:
+) -> tuple[Model, Params, dict[str, object] | None]:
     """Build the model, its parameters before training, and what a regression for them found."""
     cell, begun = CELLS.find(options.cell, "model.cell"), StartOptions.of(options)
     start = STARTS.find(begun.drive_start, "model.drive_start")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax.numpy as jnp
 import msgspec
@@ -71,8 +71,8 @@ class RegressionStart:
     factors: Float[np.ndarray, "F"]
     growth: float
 
-    def facts(self, units: Sequence[str]) -> dict[str, Any]:
-        """What was found, ready for JSON."""
+    def facts(self, units: Sequence[str]) -> dict[str, object]:
+        """Return what was found, ready for JSON."""
         own = dict(zip(units, self.own.tolist(), strict=True))
         return {"own": own, "factors": self.factors.tolist(), "growth": self.growth}
 

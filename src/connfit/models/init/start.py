@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -26,7 +26,7 @@ class FittedStart(Protocol):
         """Of free strengths, for gains to multiply."""
         ...
 
-    def facts(self, units: Sequence[str]) -> dict[str, Any]:
+    def facts(self, units: Sequence[str]) -> dict[str, object]:
         """Return what was found, ready for JSON."""
         ...
 

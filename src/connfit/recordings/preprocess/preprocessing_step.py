@@ -34,7 +34,7 @@ class Step(Entry):
     colours_noise: bool = False
     removes_drift: bool = False
 
-    def option_defaults(self) -> dict[str, Any]:
+    def option_defaults(self) -> dict[str, object]:
         """Return its options with their defaults."""
         return option_defaults(self.apply)
 

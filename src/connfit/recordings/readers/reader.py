@@ -47,7 +47,7 @@ class Reader(Entry):
         """Names of its options."""
         return option_names(self.read)
 
-    def option_defaults(self) -> dict[str, Any]:
+    def option_defaults(self) -> dict[str, object]:
         """Return its options with their defaults."""
         return option_defaults(self.read)
 

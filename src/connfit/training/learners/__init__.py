@@ -121,7 +121,7 @@ class LearningRule(Entry):
         own = section_options(self.options, given, others, where="learner.rule_options")
         return self.make(window=16 if k is None else k, **own.as_dict())
 
-    def settings(self, window: int) -> dict[str, Any]:
+    def settings(self, window: int) -> dict[str, object]:
         """Return the options of section `learner` that choose this rule in place of any other."""
         chosen = {"preset": self.name, **dict.fromkeys(DIALS), "rule_options": {}}
         return chosen | self.learner(window).spelt_out()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -117,7 +117,7 @@ class Learner(ABC, Generic[Memory]):
         """Whether it knows when the state of a single neuron was moved to what was recorded."""
         return False
 
-    def spelt_out(self) -> dict[str, Any]:
+    def spelt_out(self) -> dict[str, object]:
         """Return the options of section `learner` that it was found to have."""
         return {"window": self.window}
 

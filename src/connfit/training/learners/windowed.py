@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +134,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         """Whether traces fade by what was observed; a history or factors would not know of it."""
         return self.carry in ("trace", "none")
 
-    def spelt_out(self) -> dict[str, Any]:
+    def spelt_out(self) -> dict[str, object]:
         """Return the dials, with which no name of a rule is needed."""
         kept = ("window", "credit", "carry", "history")
         return {"preset": None, **{option: getattr(self, option) for option in kept}}
