@@ -5,7 +5,7 @@ faults per window of the adult fly; where Linux leaves the choice to programs, a
 can ask for pages of 2 MB instead, but it reads this setting (`GLIBC_TUNABLES`) only when a program starts. The command
 line therefore starts itself anew. From Python the variable is set before Python starts: nothing that a running program
 can do is as good. XLA takes its arrays from that library, which has no function for it; keeping freed arrays instead
-(`mallopt`, no memory maps) avoids the faults too, at 1.5 to 2 times the memory (docs/performance.md).
+(`mallopt`, no memory maps) avoids the faults too, at twice the memory (docs/performance.md).
 """
 
 from __future__ import annotations
