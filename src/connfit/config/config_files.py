@@ -78,7 +78,7 @@ _OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "cel
 
 
 def as_json(value: Any) -> str:
-    """A value in the form that `override` reads."""
+    """Write a value in the form that `override` reads."""
     return json.dumps(value)
 
 

@@ -274,7 +274,7 @@ class Config(_Section, frozen=True):
 
 
 def from_dict(values: dict[str, Any], *, source: str | Path = "configuration") -> Config:
-    """Validate plain values.
+    """Make a configuration from plain values, which are validated.
 
     Raises
     ------
@@ -330,6 +330,7 @@ def _section_at(path: Iterable[str]) -> Any:
     section: Any = Config
     for field in path:
         hint = get_type_hints(section)[field]
-        inside = [one for one in (hint, *get_args(hint)) if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+        kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type)]
+        inside = [kind for kind in kinds if issubclass(kind, msgspec.Struct)]
         section = inside[0] if inside else section
     return section

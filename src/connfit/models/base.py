@@ -133,39 +133,39 @@ class Model(Protocol):
         ...
 
     def decay(self, params: Params) -> Float[Array, "N"]:
-        """α of each neuron, between 0 and 1."""
+        """Return α of each neuron, between 0 and 1."""
         ...
 
     def decay_slope(self, params: Params) -> Float[Array, "N"]:
-        """dα / d log τ of each neuron."""
+        """Return dα / d log τ of each neuron."""
         ...
 
     def activation(self, x: Float[Array, "N B"]) -> tuple[Float[Array, "N B"], Float[Array, "N B"]]:
-        """f(x) and f'(x)."""
+        """Return f(x) and f'(x)."""
         ...
 
     def outputs(self, r: Float[Array, "N B"]) -> Float[Array, "C B"]:
-        """Signed output of each channel: what the connection magnitudes multiply."""
+        """Return the signed output of each channel: what the connection magnitudes multiply."""
         ...
 
     def outputs_adjoint(self, v: Float[Array, "C B"]) -> Float[Array, "N B"]:
-        """Adjoint of `outputs`."""
+        """Apply the adjoint of `outputs`."""
         ...
 
     def recurrent_strengths(self, params: Params) -> Array:
-        """Strengths of W: magnitudes of connections, or gains."""
+        """Return the strengths of W: magnitudes of connections, or gains."""
         ...
 
     def readout_strengths(self, params: Params) -> Array:
-        """Strengths of C: fixed by anatomy, or learned."""
+        """Return the strengths of C: fixed by anatomy, or learned."""
         ...
 
     def magnitudes(self, params: Params) -> Float[Array, "M"]:
-        """|w| of every connection in the connectome's order, however strengths are parametrised."""
+        """Return |w| of every connection in the connectome's order, however strengths are parametrised."""
         ...
 
     def project(self, params: Params) -> Params:
-        """Nearest allowed parameters."""
+        """Return the nearest allowed parameters."""
         ...
 
     def with_recurrent(self, recurrent: SparseMap | GainMap) -> Self:

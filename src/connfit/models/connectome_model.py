@@ -228,35 +228,35 @@ class ConnectomeModel(Displayed):
         return tuple(group for group in GROUPS if group not in absent)
 
     def decay(self, params: Params) -> Float[Array, "N"]:
-        """α = exp(-Δt/τ) of each neuron."""
+        """Return α = exp(-Δt/τ) of each neuron."""
         return jnp.exp(-self.step_s / jnp.exp(params["log_time_constants"]))
 
     def decay_slope(self, params: Params) -> Float[Array, "N"]:
-        """dα / d log τ = α Δt/τ."""
+        """Return dα / d log τ = α Δt/τ."""
         tau = jnp.exp(params["log_time_constants"])
         return self.decay(params) * self.step_s / tau
 
     def outputs(self, r: Float[Array, "N B"]) -> Float[Array, "C B"]:
-        """Signed chemical output of each neuron, then its electrical output if there are gap junctions."""
+        """Return the signed chemical output of each neuron, then its electrical output if there are gap junctions."""
         chemical = self.signs[:, None] * r
         return jnp.concatenate([chemical, r]) if self.electrical else chemical
 
     def outputs_adjoint(self, v: Float[Array, "C B"]) -> Float[Array, "N B"]:
-        """Adjoint of `outputs`."""
+        """Apply the adjoint of `outputs`."""
         n = self.neurons
         chemical = self.signs[:, None] * v[:n]
         return chemical + v[n:] if self.electrical else chemical
 
     def recurrent_strengths(self, params: Params) -> Array:
-        """What `recurrent` takes: magnitudes [M] or gains [G]."""
+        """Return what `recurrent` takes: magnitudes [M] or gains [G]."""
         return params[self.recurrent_group]
 
     def magnitudes(self, params: Params) -> Float[Array, "M"]:
-        """|w| of every connection in the connectome's order, however strengths are parametrised."""
+        """Return |w| of every connection in the connectome's order, however strengths are parametrised."""
         return self.recurrent.connection_strengths(self.recurrent_strengths(params))
 
     def readout_strengths(self, params: Params) -> Array:
-        """C: the anatomical fractions, or the learned matrix."""
+        """Return C: the anatomical fractions, or the learned matrix."""
         return params["readout"] if self.fixed_readout is None else self.fixed_readout
 
     def with_recurrent(self, recurrent: SparseMap | GainMap) -> Self:
@@ -264,7 +264,7 @@ class ConnectomeModel(Displayed):
         return replace(self, recurrent=recurrent)
 
     def project(self, params: Params) -> Params:
-        """Nearest allowed parameters.
+        """Return the nearest allowed parameters.
 
         Magnitudes and gains are ≥ 0, so that no sign can flip; a gap junction is as strong in one direction as in
         the other; time constants lie within their bounds.
@@ -293,7 +293,7 @@ def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
 
 
 def reads_several(readout: Readout) -> bool:
-    """Whether units read several neurons, or share one, so that state forcing moves neurons together."""
+    """Say whether units read several neurons, or share one, so that state forcing moves neurons together."""
     return _read_neurons(readout) is None
 
 

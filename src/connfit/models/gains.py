@@ -123,7 +123,7 @@ def share_gains(connectome: Connectome, strengths: str, *, type_column: str = "t
 
 
 def untyped_neurons(connectome: Connectome, type_column: str = "type") -> int:
-    """Number of neurons that are of no type."""
+    """Count the neurons that are of no type."""
     return int(np.count_nonzero(_types(connectome, type_column) == ""))
 
 

@@ -32,7 +32,7 @@ DRIVES = {
 
 
 def parse_neuron_set(text: str, connectome: Connectome, *, option: str = "set") -> Int[np.ndarray, "k"]:
-    """Positions of the neurons that a text names, ascending, each once.
+    """Parse a text that names neurons; return their positions, ascending, each once.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class Responses:
 def settled_rates(
     model: Model, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int = SETTLE
 ) -> Float[np.ndarray, "N"]:
-    """Rates after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
+    """Return the rates after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
 
     Parameters
     ----------

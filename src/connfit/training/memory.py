@@ -46,7 +46,7 @@ class MemoryEstimate:
         return sum(self.parts.values())
 
     def report(self) -> str:
-        """One line: total and parts, the largest first."""
+        """Say total and parts in a line, the largest first."""
         ordered = sorted(self.parts.items(), key=lambda item: -item[1])
         listed = ", ".join(f"{what} {_gigabytes(size)}" for what, size in ordered if size >= 0.005e9)
         return f"memory: about {_gigabytes(self.total)} GB at peak ({listed})"
@@ -75,8 +75,8 @@ def estimate_memory(
     size = {key: value.size * value.dtype.itemsize for key, value in params.items()}
     moving = sum(size[KEY_OF.get(group, group)] for group in trained)
     learning = learner.memory_bytes(model, batch, trained)
-    frames = sum(one.values.nbytes + one.mask.nbytes for one in cohort.recordings)
-    validates = any(one.require_parts().length("validation") for one in cohort.recordings)
+    frames = sum(recording.values.nbytes + recording.mask.nbytes for recording in cohort.recordings)
+    validates = any(recording.require_parts().length("validation") for recording in cohort.recordings)
     parts = {
         "libraries": LIBRARIES,
         "wiring": sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(model.recurrent)),
@@ -122,7 +122,7 @@ def check_memory(estimate: MemoryEstimate, *, free: int | None = None) -> None:
 
 
 def memory_limit() -> int:
-    """Bytes of resident memory that this process can grow to: what it holds now and what is left to take."""
+    """Return the bytes of resident memory that this process can grow to: what it holds now and what is left to take."""
     left = psutil.virtual_memory().available
     group = Path("/sys/fs/cgroup")
     try:

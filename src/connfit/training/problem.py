@@ -98,7 +98,7 @@ class Job(Displayed):
         on_progress: Callable[[Progress], None] | None = None,
         on_epoch: Callable[[FitState], None] | None = None,
     ) -> Fit:
-        """Fit; see `connfit.training.fit.train`."""
+        """Fit the model; see `connfit.training.fit.train`."""
         trained = train(
             self.model, self.params, self.cohort, self.learner, self.config.train,
             trained=self.trained, seed=self.config.seed, state=state, on_progress=on_progress, on_epoch=on_epoch,
@@ -106,12 +106,12 @@ class Job(Displayed):
         return replace(trained, job=self)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Trained numbers of each group (0 for a group that is fixed or absent)."""
+        """Count the trained numbers of each group (0 for a group that is fixed or absent)."""
         sizes = parameter_counts(self.params)
         return {group: sizes.get(group, 0) if group in self.trained else 0 for group in {**ALWAYS_COUNTED, **sizes}}
 
     def cautions(self) -> list[str]:
-        """What in the data a rate model cannot follow, with what to do about it."""
+        """Say what in the data a rate model cannot follow, and what to do about it."""
         found = []
         if self.config.model.strengths == "gain_per_type_pair":
             column = self.config.model.type_column
@@ -138,16 +138,16 @@ class Job(Displayed):
         return found
 
     def observations(self) -> dict[str, int]:
-        """Values of each part that are scored: in the loss, or one frame ahead; see `Cohort.scored`."""
+        """Count the values of each part that are scored: in the loss, or one frame ahead; see `Cohort.scored`."""
         warmup = self.config.train.warmup_frames
         return {part: sum(self.cohort.scored(part, warmup_frames=warmup)) for part in PART_NAMES}
 
     def memory(self) -> MemoryEstimate:
-        """What the fit will need; see `connfit.training.memory.estimate_memory`."""
+        """Estimate what the fit will need; see `connfit.training.memory.estimate_memory`."""
         return estimate_memory(self.model, self.params, self.cohort, self.learner, self.config.train, self.trained)
 
     def fingerprint(self) -> str:
-        """SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
+        """Compute the SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
         digest = hashlib.sha256()
         brain = self.connectome
         for array in (brain.indptr, brain.indices, brain.counts, brain.signs, brain.electrical):
@@ -217,12 +217,12 @@ def build(
         column = "region" if config.model.readout == "anatomical" else "id"
     policy = config.data.unmatched_units
     matches = {
-        one.name: match_units(one.units, connectome, column=column, unmatched=policy)
-        for one in (*recordings, *held_out)
+        recording.name: match_units(recording.units, connectome, column=column, unmatched=policy)
+        for recording in (*recordings, *held_out)
     }
     cohort = Cohort.from_recordings(
-        [one.select_units(matches[one.name].matched) for one in recordings],
-        held_out=[one.select_units(matches[one.name].matched) for one in held_out],
+        [recording.select_units(matches[recording.name].matched) for recording in recordings],
+        held_out=[recording.select_units(matches[recording.name].matched) for recording in held_out],
         substeps=config.data.substeps,
     )
     # What leaves nothing to fit is an error before anything is written.
@@ -244,7 +244,7 @@ def build(
         data=msgspec.structs.replace(
             config.data,
             recordings=_names(config, recordings),
-            held_out=tuple(one.name for one in held_out),
+            held_out=tuple(recording.name for recording in held_out),
             preprocess=preprocessing_steps(config.data),
         ),
         model=msgspec.structs.replace(

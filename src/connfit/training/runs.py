@@ -91,7 +91,7 @@ def save_fit(fitted: Fit, out: str | Path) -> Path:
 
 
 def check_free(out: str | Path) -> Path:
-    """A folder for a new run.
+    """Check that a folder is free for a new run.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def resume(
 
 
 def load_job(out: Path) -> Job:
-    """The job of a run directory, with the data it was made from.
+    """Load the job of a run directory, with the data it was made from.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def load_job(out: Path) -> Job:
 
 
 def load_fit(out: str | Path) -> Fit:
-    """The fitted model of a run directory.
+    """Load the fitted model of a run directory.
 
     Raises
     ------
@@ -227,7 +227,7 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
 
 
 def with_peak_memory(fitted: Fit) -> Fit:
-    """The fit, with the largest resident memory of this process so far in its `performance`."""
+    """Return the fit with the largest resident memory of this process so far in its `performance`."""
     return replace(fitted, performance={**fitted.performance, "peak_rss_bytes": peak_rss_bytes()})
 
 
@@ -251,7 +251,7 @@ def _write_end(job: Job, out: Path, result: Fit) -> None:
 
 
 def to_arrays(model: Model, params: Params) -> dict[str, np.ndarray]:
-    """Parameters as they are stored: also time constants in seconds, and magnitudes of connections that share gains."""
+    """Return parameters as they are stored, with time constants in seconds and magnitudes of all connections."""
     arrays = {key: np.asarray(value) for key, value in params.items() if key != "log_time_constants"}
     return {
         **arrays,
@@ -262,7 +262,7 @@ def to_arrays(model: Model, params: Params) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: dict[str, np.ndarray]) -> Params:
-    """Inverse of `to_arrays`."""
+    """Restore parameters from `to_arrays`."""
     derived = {"time_constants", *(["weights"] if "gains" in arrays else [])}
     return {key: jnp.asarray(value) for key, value in arrays.items() if key not in derived}
 
@@ -273,7 +273,7 @@ def write_parameters(path: Path, model: Model, params: Params) -> None:
 
 
 def peak_rss_bytes() -> int:
-    """Largest resident memory of this process so far."""
+    """Measure the largest resident memory of this process so far."""
     status = Path("/proc/self/status")
     if status.exists():
         # Not ru_maxrss: on Linux a new program inherits that of the process that started it.
@@ -336,13 +336,16 @@ def _record(job: Job, command: str) -> dict[str, Any]:
         "seed": job.config.seed,
         "data_fingerprint": job.fingerprint(),
         "connectome": {**job.connectome.summary(), "notes": dict(job.connectome.notes)},
-        "recordings": {one.name: _recording_record(one, job.matches[one.name]) for one in job.cohort.recordings},
+        "recordings": {
+            recording.name: _recording_record(recording, job.matches[recording.name])
+            for recording in job.cohort.recordings
+        },
         "held_out": {
-            one.name: {
-                **_recording_record(one, job.matches[one.name]),
-                "left_out": list(job.cohort.left_out[one.name]),
+            recording.name: {
+                **_recording_record(recording, job.matches[recording.name]),
+                "left_out": list(job.cohort.left_out[recording.name]),
             }
-            for one in job.cohort.held_out
+            for recording in job.cohort.held_out
         },
         "cautions": job.cautions(),
         "recipe": msgspec.to_builtins(job.recipe),

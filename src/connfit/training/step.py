@@ -57,7 +57,7 @@ def training_step(
     groups: tuple[str, ...],
     options: StepOptions,
 ) -> tuple[Params, optax.OptState, Memory, Float[Array, ""], dict[str, Array]]:
-    """Gradient of one window, one step of the optimiser, projection to allowed values.
+    """Take one training step: gradient of a window, optimiser, projection to allowed values.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ class RateModel(ConnectomeModel):
         return cls.wire(given, nonlinearity=one_of("nonlinearity", nonlinearity, NONLINEARITIES))
 
     def activation(self, x: Float[Array, "N B"]) -> tuple[Float[Array, "N B"], Float[Array, "N B"]]:
-        """Rate at steady state and its slope (1 at the corner of relu, so that a silent neuron can learn to fire)."""
+        """Return the steady rate and its slope (1 at the corner of relu, so that a silent neuron can learn to fire)."""
         if self.nonlinearity == "relu":
             return jnp.maximum(x, 0), (x >= 0).astype(x.dtype)
         return jax.nn.softplus(x), jax.nn.sigmoid(x)

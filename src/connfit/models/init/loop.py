@@ -43,7 +43,7 @@ class Loop(NamedTuple):
 def growth_by_sweep(
     model: Model, loop: Loop, start: Float[Array, "N 1"], sweeps: int = 40
 ) -> tuple[Float[Array, "sweeps"], Float[Array, "N 1"]]:
-    """Growth of the norm of a pattern of rates in each step of ``α + (1-α) (W + E C)``, and the pattern in the end."""
+    """Measure how the norm of rates grows in each step of ``α + (1-α) (W + E C)``; return the last rates too."""
     decay = loop.decay[:, None]
 
     def sweep(rates: Array, _: None) -> tuple[Array, Array]:

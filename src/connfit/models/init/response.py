@@ -263,7 +263,7 @@ def _classes(model: Model) -> Float[np.ndarray, "N F"]:
 
 
 def drive_support(model: Model) -> sp.csr_array | None:
-    """Which unit may drive which neuron, as a [N, P] matrix of ones; None if every unit may drive every neuron."""
+    """Return which unit may drive which neuron, as a [N, P] matrix of ones; None if each may drive all."""
     if not isinstance(model.drive, SparseMap):
         return None
     pattern = model.drive.pattern

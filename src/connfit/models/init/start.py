@@ -23,7 +23,7 @@ class FittedStart(Protocol):
 
     @property
     def magnitudes(self) -> Float[Array, "M"]:
-        """Of free strengths, for gains to multiply."""
+        """Magnitudes of free strengths, for gains to multiply."""
         ...
 
     def facts(self, units: Sequence[str]) -> dict[str, object]:

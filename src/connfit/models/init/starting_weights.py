@@ -142,7 +142,7 @@ def spectral_radius_of(model: Model, strengths: Array) -> float:
 
 
 def radius_factor(model: Model, connectome: Connectome, strengths: Array, target: float) -> float:
-    """Factor that gives the signed recurrent matrix the spectral radius `target`."""
+    """Return the factor that gives the signed recurrent matrix the spectral radius `target`."""
     if target < 0:
         raise ConfigError(f"spectral_radius = {target} must not be negative")
     radius = spectral_radius_of(model, strengths)
@@ -156,5 +156,5 @@ def radius_factor(model: Model, connectome: Connectome, strengths: Array, target
 
 @jax.jit
 def recurrent_input(model: Model, strengths: Array, rates: Float[Array, "N"]) -> Float[Array, "N"]:
-    """What neurons receive from each other at the given rates."""
+    """Return what neurons receive from each other at the given rates."""
     return model.recurrent.apply(strengths, model.outputs(jnp.asarray(rates, strengths.dtype)[:, None]))[:, 0]

@@ -41,7 +41,7 @@ class WindowSums:
 
 
 def fading_shares(alpha: Float[Array, "N"], steps: int) -> Float[Array, "K N 1"]:
-    """α^(K-t): what is left of step t = 1..K at the end (by repeated products, which are cheaper than powers)."""
+    """Return α^(K-t), what is left of step t = 1..K at the end (by products, which are cheaper than powers)."""
     return jax.lax.scan(lambda left, _: (left * alpha, left), jnp.ones_like(alpha), length=steps, reverse=True)[1][
         ..., None
     ]
@@ -64,5 +64,5 @@ def side_by_side(values: Float[Array, "K R B"]) -> Float[Array, "R B K"]:
 
 
 def history_error(alpha: Float[Array, "N"], history: int) -> Float[Array, ""]:
-    """Largest share α^H of a trace that `carry="history"` leaves out."""
+    """Return the largest share α^H of a trace that `carry="history"` leaves out."""
     return jnp.max(alpha) ** history
