@@ -212,9 +212,9 @@ def test_perturbations_are_checked() -> None:
         {"type:A=2": (np.array([4, 1]), 2.0), "id:n4=2": (np.array([4]), 2.0)}, {"id:n0": np.zeros(1)}
     )
     assert both.neurons.tolist() == [0, 1, 4] and both.rates.tolist() == [0, 2, 2]
-    with pytest.raises(ConfigError, match="--stimulate a and --silence b share neurons: one is held at 2, one at 0"):
+    with pytest.raises(ConfigError, match="stimulated a and silenced b share neurons: one is held at 2, one at 0"):
         Perturbation.of({"a": (np.array([1]), 2.0)}, {"b": np.array([1])})
-    with pytest.raises(ConfigError, match="--stimulate a: its rate is -1"):
+    with pytest.raises(ConfigError, match="stimulated a: its rate is -1"):
         Perturbation.of({"a": (np.array([1]), -1.0)})
 
 

@@ -12,19 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
-from connfit.models.rollout import (
-    CHUNK,
-    Keep,
-    Kept,
-    Limits,
-    Noise,
-    Run,
-    Shown,
-    State,
-    Stepped,
-    readings,
-    rollout,
-)
+from connfit.models.rollout import CHUNK, Keep, Kept, Limits, Noise, Run, Shown, State, Stepped, readings, rollout
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 

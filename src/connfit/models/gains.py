@@ -142,12 +142,7 @@ def _types(connectome: Connectome, column: str) -> np.ndarray:
 
 
 def tie_weights(
-    model: ModelT,
-    connectome: Connectome,
-    strengths: str,
-    magnitudes: Float[Array, "M"],
-    *,
-    type_column: str = "type",
+    model: ModelT, connectome: Connectome, strengths: str, magnitudes: Float[Array, "M"], *, type_column: str = "type"
 ) -> ModelT:
     """Return the model with fixed magnitudes and gains on them in place of free magnitudes.
 

@@ -23,11 +23,7 @@ from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
 SETTLE = 256
 """Steps before the onset: five times the longest time constant that a fit allows by default."""
 
-DRIVES = {
-    "own": "the model's own predictions",
-    "mean": "the training mean, held",
-    "none": "no background drive",
-}
+DRIVES = {"own": "the model's own predictions", "mean": "the training mean, held", "none": "no background drive"}
 """What units show the background drive during a simulation."""
 
 
@@ -160,11 +156,11 @@ class Perturbation:
         sets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for name, (neurons, rate) in stimulated.items():
             if not (np.isfinite(rate) and rate >= 0):
-                raise ConfigError(f"--stimulate {name}: its rate is {rate:g}, but must be finite and 0 or more")
-            sets[f"--stimulate {name}"] = np.asarray(neurons, np.int64), np.full(len(neurons), float(rate))
+                raise ConfigError(f"stimulated {name}: its rate is {rate:g}, but must be finite and 0 or more")
+            sets[f"stimulated {name}"] = np.asarray(neurons, np.int64), np.full(len(neurons), float(rate))
         for name, neurons in (silenced or {}).items():
             where = np.asarray(neurons, np.int64)
-            sets[f"--silence {name}"] = where, np.zeros(len(where)) if silent is None else np.asarray(silent)[where]
+            sets[f"silenced {name}"] = where, np.zeros(len(where)) if silent is None else np.asarray(silent)[where]
         held: dict[int, tuple[float, str]] = {}
         for name, (neurons, rates) in sets.items():
             for neuron, rate in zip(neurons.tolist(), rates.tolist(), strict=True):

@@ -53,12 +53,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    model: Model,
-    params: Params,
-    cohort: Cohort,
-    learner: Learner[Any],
-    config: TrainConfig,
-    trained: tuple[str, ...],
+    model: Model, params: Params, cohort: Cohort, learner: Learner[Any], config: TrainConfig, trained: tuple[str, ...]
 ) -> MemoryEstimate:
     """Estimate what a fit takes at its peak, from shapes alone.
 

@@ -241,11 +241,7 @@ def _write_end(job: Job, out: Path, result: Fit) -> None:
         table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
         gains = {"start": np.asarray(job.params["gains"]), "fitted": np.asarray(result.params["gains"])}
         write_bytes(out / "gains.csv", table.assign(**gains).to_csv(index=False).encode())
-    training = {
-        "history": result.history,
-        "best_epoch": result.best_epoch,
-        "rates": msgspec.to_builtins(result.rates),
-    }
+    training = {"history": result.history, "best_epoch": result.best_epoch, "rates": msgspec.to_builtins(result.rates)}
     meta = {"performance": result.performance, **training}
     write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), meta)
 

@@ -38,11 +38,7 @@ class StepOptions:
         return cls(config.clip_norm, config.l1_weights, config.l2_weights, config.drive_distance, config.optimiser)
 
 
-@partial(
-    jax.jit,
-    static_argnames=("learner", "groups", "options"),
-    donate_argnames=("params", "moments", "memory"),
-)
+@partial(jax.jit, static_argnames=("learner", "groups", "options"), donate_argnames=("params", "moments", "memory"))
 def training_step(
     model: Model,
     params: Params,

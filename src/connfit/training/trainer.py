@@ -318,18 +318,12 @@ class Trainer:
     def _report(self, state: FitState, done: int, total: int, loss: float, began: float, untimed: int) -> None:
         last = state.history[-1] if state.history else {}
         seconds = time.perf_counter() - began
-        self.on_progress(
-            Progress(
-                phase=PHASES[state.phase],
-                epoch=state.epoch,
-                epochs=self._epochs(state.phase),
-                window=done,
-                windows=total,
-                loss=loss,
-                validation_skill=last.get("validation_skill"),
-                ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
-            )
-        )
+        now = Progress(
+            phase=PHASES[state.phase], epoch=state.epoch, epochs=self._epochs(state.phase), window=done, windows=total,
+            loss=loss, validation_skill=last.get("validation_skill"),
+            ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
+        )  # fmt: skip
+        self.on_progress(now)
 
 
 def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:

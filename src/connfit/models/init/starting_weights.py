@@ -87,12 +87,7 @@ for _entry in (
 
 
 def start_magnitudes(
-    model: Model,
-    connectome: Connectome,
-    weights: str = "counts",
-    *,
-    spectral_radius: float | None = 0.1,
-    seed: int = 0,
+    model: Model, connectome: Connectome, weights: str = "counts", *, spectral_radius: float | None = 0.1, seed: int = 0
 ) -> Float[Array, "M"]:
     """Return magnitudes at which free strengths start (without a spread), for gains to multiply.
 

@@ -93,12 +93,7 @@ class Learner(ABC, Generic[Memory]):
 
     @abstractmethod
     def step(
-        self,
-        model: Model,
-        params: Params,
-        memory: Memory,
-        window: WindowArrays,
-        trained: tuple[str, ...],
+        self, model: Model, params: Params, memory: Memory, window: WindowArrays, trained: tuple[str, ...]
     ) -> tuple[WindowResult, Memory]:
         """Return the gradient of one window for the `trained` groups, and the memory after it."""
 

@@ -182,12 +182,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         return WindowedMemory(rates, traces, past, factors)
 
     def step(
-        self,
-        model: Model,
-        params: Params,
-        memory: WindowedMemory,
-        window: WindowArrays,
-        trained: tuple[str, ...],
+        self, model: Model, params: Params, memory: WindowedMemory, window: WindowArrays, trained: tuple[str, ...]
     ) -> tuple[WindowResult, WindowedMemory]:
         """Run one window forward, its adjoint backward, and collect the gradient.
 
