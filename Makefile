@@ -32,6 +32,7 @@ bench-fly: $(STAMP)
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
+	$(BIN)/python tests/public_types.py
 	$(BIN)/lint-imports
 
 lint: check

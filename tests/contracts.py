@@ -1,4 +1,4 @@
-"""What every reader, preprocessing step, start and set of starting weights promises, whoever wrote it."""
+"""What every cell, reader, preprocessing step, start and set of starting weights promises, whoever wrote it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,13 +16,18 @@ import pytest
 from connfit._registry import read_options
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError
-from connfit.models import RateModel, Readout
+from connfit.models import RateModel, Readout, init_params
+from connfit.models.base import Model, Params, parameter_counts
+from connfit.models.cells import CELLS
+from connfit.models.connectome_model import ModelConditions
 from connfit.models.init.initial import begin
 from connfit.models.init.start import STARTS, StartConditions
 from connfit.models.init.starting_weights import WEIGHTS
+from connfit.models.rollout import Shown, State, Stepped, advance, read_out, rollout, run_window
 from connfit.recordings import Recording
 from connfit.recordings.preprocess import STEPS
 from connfit.recordings.readers import READERS, find_reader
+from connfit.training.learners import WindowArrays, WindowedLearner
 
 
 def check_reader(
@@ -133,3 +139,83 @@ def check_start(
             begin(model, name, given)
     with pytest.raises(ConfigError, match=r"option of model\.start_options is 'nonsense'"):
         read_options(start.options, {"nonsense": 1}, where="model.start_options")
+
+
+def check_cell(
+    name: str, brain: Connectome, recordings: tuple[Recording, ...], *, options: Mapping[str, Any] | None = None
+) -> None:
+    """One step is the rollout's, declared derivatives are those of autodiff, parameters are counted and bounded."""
+    cell = CELLS[name]
+    own = read_options(cell.options, options, where="model.cell_options")
+    with pytest.raises(ConfigError, match=r"option of model\.cell_options is 'nonsense'"):
+        read_options(cell.options, {"nonsense": 1}, where="model.cell_options")
+    readout = Readout.by_name(brain, recordings[0].units)
+    model = cell.build(ModelConditions(connectome=brain, readout=readout, step_s=0.5), **own.as_dict())
+    assert cell.label and cell.does and set(model.groups) <= set(cell.groups)
+    assert all(str(value) in repr(model) for value in own.as_dict().values())
+    params = init_params(model, brain, readout, spectral_radius=0.6)
+    n, p = brain.n, readout.units
+    counts = parameter_counts(params)
+    assert set(counts) == set(model.groups)
+    expected = {"weights": brain.m, "time_constants": n, "bias": n, "drive": n * p}
+    assert {group: counts[group] for group in expected} == expected
+    rng = np.random.default_rng(0)
+    params = {
+        key: model.project({key: value + 0.1 * jnp.asarray(rng.random(value.shape), value.dtype)})[key]
+        for key, value in params.items()
+    }
+    for key, value in model.project({key: -100 * (1 + abs(value)) for key, value in params.items()}).items():
+        np.testing.assert_array_equal(value, model.project({key: value})[key], err_msg=key)
+    rates, x = jnp.asarray(rng.random((n, 2))), jnp.asarray(rng.normal(size=(n, 2)))
+    u = jnp.asarray(rng.random((3, p, 2)), rates.dtype)
+    given = jnp.ones(u.shape, bool)
+    _check_derivatives(model, params, x, rates)
+    after = rates
+    for k in range(3):
+        after, _ = advance(model, params, after, u[k], given[k])
+    run = rollout(model, params, State.of(model, rates), Shown(u, given), _rates)
+    np.testing.assert_allclose(run.state.rates, after, rtol=1e-5)
+    np.testing.assert_allclose(run.each[-1], after, rtol=1e-5)
+    assert np.abs(np.diff(run.each, axis=0)).max() > 1e-3, "a model that stays where it is shows nothing"
+    _check_gradient(model, params, rates, u, given, rng)
+
+
+def _rates(model: Model, params: Params, kept: None, now: Stepped, also: object) -> tuple[None, jax.Array]:
+    return kept, now.rates
+
+
+def _check_derivatives(model: Model, params: Params, x: jax.Array, rates: jax.Array) -> None:
+    value, slope = model.activation(x)
+    moved, tangent = jax.jvp(lambda x: model.activation(x)[0], (x,), (jnp.ones_like(x),))
+    np.testing.assert_allclose(slope, tangent, atol=1e-5)
+    assert value.shape == moved.shape == x.shape and float(jnp.abs(slope).max()) > 0.1
+    log_tau = params["log_time_constants"]
+    _, by_log = jax.jvp(lambda log: model.decay({"log_time_constants": log}), (log_tau,), (jnp.ones_like(log_tau),))
+    np.testing.assert_allclose(model.decay_slope(params), by_log, rtol=1e-4)
+    out = model.outputs(rates)
+    np.testing.assert_allclose((out * out).sum(), (rates * model.outputs_adjoint(out)).sum(), rtol=1e-5)
+    decay = np.asarray(model.decay(params))
+    assert ((decay > 0) & (decay < 1)).all()
+
+
+def _check_gradient(
+    model: Model, params: Params, rates: jax.Array, u: jax.Array, given: jax.Array, rng: np.random.Generator
+) -> None:
+    """The exact rule on one window, against reverse-mode differentiation of the same window."""
+    targets = jnp.asarray(rng.random(u.shape), rates.dtype)
+    window = WindowArrays(u, given, targets, jnp.ones(u.shape, rates.dtype))
+
+    def loss(params: Params) -> jax.Array:
+        end, seen = run_window(model, params, rates, u, given)
+        y = read_out(model, params, jnp.concatenate([seen.rates[1:], end[None]]))
+        return ((y - targets) ** 2).sum()
+
+    learner = WindowedLearner(len(u), "network", "none")
+    memory = learner.start(model, rates.shape[1], model.groups)._replace(rates=rates)
+    result, _ = learner.step(model, params, memory, window, model.groups)
+    value, gradient = jax.value_and_grad(loss)(params)
+    np.testing.assert_allclose(result.loss, value, rtol=1e-5)
+    for key, expected in gradient.items():
+        np.testing.assert_allclose(
+            result.gradient[key], expected, rtol=2e-4, atol=2e-4 * float(jnp.abs(expected).max()), err_msg=key
+        )

@@ -95,8 +95,8 @@ def add_gradients(folder: Path) -> None:
         label = rule if window is None else f"{rule}, K = {window}"
         return {
             "rule": rule, "label": label, "by_window": window is not None, "window": window or 16, "groups": groups,
-            "credit": RULES[rule].credit,
-            "carry": RULES[rule].carry, "ms_per_step": 0.5, "carried_bytes": 1000, "working_bytes": 2_000_000,
+            "credit": RULES[rule].dials[0],
+            "carry": RULES[rule].dials[1], "ms_per_step": 0.5, "carried_bytes": 1000, "working_bytes": 2_000_000,
         }  # fmt: skip
 
     rows = [row(rule, window) for rule, windows in rules.items() for window in windows or (None,)]

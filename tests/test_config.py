@@ -224,7 +224,6 @@ def test_as_json_is_what_override_reads(key: str, value: Any) -> None:
         (ModelConfig, {"time_constant_bounds_frames": (50.0, 0.2)}, r"bounds 0 < low < high"),
         (ModelConfig, {"time_constant_bounds_frames": (0.0, 5.0)}, r"bounds 0 < low < high"),
         (ModelConfig, {"hidden_time_constant_frames": (3.0, 1.0)}, r"range 0 < low <= high"),
-        (ModelConfig, {"learn": ("weight",)}, r"model\.learn\[0\] = .*did you mean 'weights'\?"),
         (EvaluateConfig, {"horizons": (0, 1)}, r"evaluate\.horizons"),
         (EvaluateConfig, {"horizons": (1, 1)}, r"evaluate\.horizons = \(1, 1\) names a value twice"),
         (EvaluateConfig, {"ar_orders": ()}, r"evaluate\.ar_orders is empty"),

@@ -14,10 +14,10 @@ from small import student
 
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
+from connfit.models.base import GROUP_OF
 from connfit.training.fit import train
 from connfit.training.learners import RULES, WindowedLearner, preset
 from connfit.training.learning_rates import parameter_sizes
-from connfit.training.step import GROUP_OF
 
 # Sums of some hundred float64 products in another order.
 EXACT: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-12}

@@ -143,16 +143,16 @@ def test_a_fit_that_does_not_fit_stops_with_advice() -> None:
     model, params, cohort = problem(4)
     learner = WindowedLearner(16)
     estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
-    check_memory(estimate, learner, free=estimate.total)
+    check_memory(estimate, free=estimate.total)
     with pytest.raises(
         ConfigError, match=r"needs about .* GB and the machine has .*train.batch = 1 \(saves .*bfloat16"
     ):
-        check_memory(estimate, learner, free=estimate.total - 1)
+        check_memory(estimate, free=estimate.total - 1)
     alone = estimate_memory(
         model, params, cohort, WindowedLearner(16, carry="none"), TrainConfig(batch=1), model.groups
     )
     with pytest.raises(ConfigError) as stopped:
-        check_memory(alone, WindowedLearner(16, carry="none"), free=0)
+        check_memory(alone, free=0)
     assert "train.batch = 1" not in str(stopped.value) and "bfloat16" not in str(stopped.value)
 
 

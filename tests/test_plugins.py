@@ -1,4 +1,4 @@
-"""A baseline, a null connectome and a learning rule of another package: one file and its entry points, nothing else."""
+"""Baselines, nulls, cells and learning rules of another package: one file and its entry points, nothing else."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from small import write_files
 from test_registry import plug_in
 
 TOYS = '''
-"""Three toys: what a package needs to add pieces to connfit."""
-from dataclasses import dataclass, replace
+"""Five toys: what a package needs to add pieces to connfit."""
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
+import jax
+import jax.numpy as jnp
 import msgspec
 import numpy as np
 
@@ -25,7 +27,11 @@ from connfit._registry import Options
 from connfit.connectome.nulls import Null
 from connfit.connectome.nulls.redraw import as_null
 from connfit.evaluation.baselines import Baseline
-from connfit.training.learners import LearningRule
+from connfit.models.base import KEY_OF
+from connfit.models.cells import Cell
+from connfit.models.connectome_model import STATIC, ConnectomeModel
+from connfit.models.rollout import read_out, run_window
+from connfit.training.learners import Learner, LearningRule, WindowResult
 
 
 @dataclass(frozen=True)
@@ -78,19 +84,76 @@ FLIP = Null(
     name="toy_flip", label="toy flip", make=flip, keeps="wiring", changes="every sign", options=FlipOptions,
     seeded=False,
 )
-RULE = LearningRule(name="toy-rule", label="toy rule", credit="network", carry="history", does="a toy", by_window=True)
+RULE = LearningRule.windowed(
+    name="toy-rule", label="toy rule", credit="network", carry="history", does="a toy", by_window=True
+)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, repr=False, kw_only=True)
+class CeilingModel(ConnectomeModel):
+    """Rates that cannot exceed a ceiling."""
+
+    ceiling: float = field(metadata=STATIC)
+
+    def activation(self, x):
+        rate = self.ceiling * jnp.tanh(jnp.maximum(x, 0) / self.ceiling)
+        return rate, jnp.where(x >= 0, 1 - (rate / self.ceiling) ** 2, 0)
+
+
+class CeilingOptions(Options, frozen=True):
+    ceiling: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+
+
+CEILING = Cell(
+    name="toy-cell", label="toy cell", phrase="the toy cell", does="rates below a ceiling", build=CeilingModel.wire,
+    options=CeilingOptions,
+)
+
+
+@dataclass(frozen=True)
+class Autodiff(Learner):
+    """The gradient of each window by itself, by reverse-mode differentiation."""
+
+    window: int
+    pace: float
+
+    def start(self, model, batch, trained):
+        return jnp.zeros((model.neurons, batch))
+
+    def step(self, model, params, memory, window, trained):
+        def loss(moving):
+            everything = {**params, **moving}
+            end, seen = run_window(model, everything, memory, window.inputs, window.forced)
+            y = read_out(model, everything, jnp.concatenate([seen.rates[1:], end[None]]))
+            return (window.weights * (y - window.targets) ** 2).sum(), (y, end)
+
+        moving = {key: params[key] for key in (KEY_OF.get(group, group) for group in trained)}
+        (value, (y, end)), gradient = jax.value_and_grad(loss, has_aux=True)(moving)
+        return WindowResult(value, {key: self.pace * one for key, one in gradient.items()}, y), end
+
+
+class PaceOptions(Options, frozen=True):
+    pace: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+
+
+OWN = LearningRule(
+    name="toy-own", label="toy own", phrase="the toy of its own", make=Autodiff, does="differentiates each window",
+    by_window=True, options=PaceOptions,
+)
 '''
 
 GROUPS = {
     "connfit.baselines": {"toy_share": "connfit_toys:SHARE", "absent": "connfit_toys:ABSENT"},
     "connfit.nulls": {"toy_flip": "connfit_toys:FLIP"},
-    "connfit.rules": {"toy-rule": "connfit_toys:RULE"},
+    "connfit.rules": {"toy-rule": "connfit_toys:RULE", "toy-own": "connfit_toys:OWN"},
+    "connfit.cells": {"toy-cell": "connfit_toys:CEILING"},
 }
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a package with three toys is installed, beside data of the user's own."""
+    """Where a package with five toys is installed, beside data of the user's own."""
     folder = tmp_path_factory.mktemp("plugins")
     plug_in(folder, "connfit_toys", TOYS, GROUPS)
     write_files(folder)
@@ -134,6 +197,14 @@ def test_toys_are_in_the_help_and_wrong_names_are_errors_before_anything_is_fitt
     wrong = {
         ("--null", "toy_flop"): "data.null is 'toy_flop', but must be one of",
         ("--preset", "toy-role"): "did you mean 'toy-rule'?",
+        ("--preset", "toy-own", "--set", "learner.rule_options.pace=0"): "rule_options.pace: Expected `float` > 0",
+        ("--preset", "toy-own", "--credit", "neuron"): "are both set: keep one",
+        ("--set", "learner.rule_options.pace=1"): "name it as learner.preset",
+        ("--cell", "toy-cel"): "model.cell is 'toy-cel', but must be one of rate, toy-cell; did you mean 'toy-cell'?",
+        ("--cell", "toy-cell", "--set", "model.cell_options.ceiling=0"): "cell_options.ceiling: Expected `float` > 0",
+        ("--cell", "toy-cell", "--set", "model.nonlinearity=softplus"): "is of the cell 'rate', but model.cell = 'toy",
+        ("--set", "model.cell_options.nonlinearity=softplus"): "give it as model.nonlinearity",
+        ("--set", 'model.learn=["weight"]'): "did you mean 'weights'?",
         ("--baseline", "toy_shar"): "evaluate.baselines is 'toy_shar', but must be one of",
         ("--baseline", "absent"): "this baseline of the package 'connfit_toys' cannot be used",
         ("--null", "toy_flip", "--set", "data.null_options.every=0"): "data.null_options.every: Expected `int` >= 1",
@@ -147,22 +218,25 @@ def test_toys_are_in_the_help_and_wrong_names_are_errors_before_anything_is_fitt
         [("fit", own, "--out", str(out), *arguments) for arguments in wrong],
     )
     (_, fit), (_, evaluate), (_, compare), *refused = connfit(folder, *helped, *errors)
-    assert "bptt, toy-rule." in fit and "no_recurrence, toy_flip; with" in fit and "region_rnn, toy_share; with" in fit
+    assert "bptt, toy-rule, toy-own; with the options --set learner.rule_options.pace=1.0 of toy-own." in fit
+    assert "rate, toy-cell; with the options --set model.cell_options.ceiling=10.0 of toy-cell." in fit
+    assert "no_recurrence, toy_flip; with" in fit and "region_rnn, toy_share; with" in fit
     assert "--set data.null_options.every=1 of toy_flip" in fit
     assert "--set evaluate.baseline_options.toy_share.share=0.5" in fit
     assert "PluginWarning: 'absent': this baseline of the package 'connfit_toys' cannot be used" in fit
-    assert all(name in evaluate for name in ("toy_rule)", "toy_flip)", "toy_share)")) and "toy_flip" in compare
+    assert all(name in evaluate for name in ("toy_rule, toy_own)", "toy_flip)", "toy_share)")) and "toy_flip" in compare
     for (code, said), message in zip(refused, wrong.values(), strict=True):
         assert code and message in said, said
     assert not out.exists(), "nothing was begun"
 
 
 def test_toys_are_fitted_studied_and_reported(folder: Path) -> None:
-    real, null = folder / "real", folder / "null"
+    real, null, own_class = folder / "real", folder / "null", folder / "own_class"
     own = str(folder / "own.toml")
     share = ("--baseline", "mean", "--baseline", "toy_share", "--set", "evaluate.baseline_options.toy_share.share=0.25")
     flip = ("--null", "toy_flip", "--set", "data.null_options.every=2")
-    rows = ("--rows", "toy_share", "--rows", "toy_rule")
+    rows = tuple(word for row in ("toy_share", "toy_rule", "toy_own", "toy_cell") for word in ("--rows", row))
+    pieces = ("--cell", "toy-cell", "--preset", "toy-own", "--set", "model.cell_options.ceiling=5", "--window", "4")
     study = ("evaluate", str(real), "--full", "--seeds", "1")
     done = connfit(
         folder,
@@ -171,9 +245,23 @@ def test_toys_are_fitted_studied_and_reported(folder: Path) -> None:
         ("compare", str(real), str(null)),
         (*study, "--dry-run"),
         (*study, "--jobs", "1", *rows),
+        ("fit", own, "--out", str(own_class), *pieces, *share, *QUICK, "--set", "learner.rule_options.pace=0.5"),
+        ("resume", str(own_class)),
+        ("gradcheck", str(real), "--frames", "20", "--segments", "1"),
+        ("list", "--json"),
     )
-    assert [code for code, _ in done] == [0] * 5, done
-    assert all(name in done[3][1] for name in ("toy_share", "toy_flip", "toy_rule"))
+    assert [code for code, _ in done] == [0] * 9, done
+    assert all(name in done[3][1] for name in ("toy_share", "toy_flip", "toy_rule", "toy_own", "toy_cell"))
+    check_list(json.loads(done[8][1]))
+    kept = read(own_class / "config.json")
+    assert (kept["model"]["cell"], kept["model"]["cell_options"]) == ("toy-cell", {"ceiling": 5})
+    assert (kept["learner"]["preset"], kept["learner"]["credit"], kept["learner"]["window"]) == ("toy-own", None, 4)
+    assert read(own_class / "metrics.json")["training"]["epochs"] == 1
+    weights = {
+        row["label"]: row["groups"]["weights"]["cosine"]
+        for row in read(real / "gradient_fidelity.json")["parameters"]["start"]
+    }
+    assert abs(weights["toy-own, K = 4"] - weights["tbptt, K = 4"]) < 1e-3
     metrics = read(real / "metrics.json")
     baseline = metrics["baselines"]["toy_share"]
     recordings = len(metrics["recordings"])
@@ -183,15 +271,49 @@ def test_toys_are_fitted_studied_and_reported(folder: Path) -> None:
         "name": "toy_flip", "seed": 3, "preserves": "wiring", "destroys": "signs", "every": 2,
     }  # fmt: skip
     table = {row["name"]: row for row in read(real / "study" / "study.json")["rows"]}
-    assert list(table) == ["connectome", "toy_rule", "toy_share"]
-    assert [row["group"] for row in table.values()] == ["connectome", "learning", "baseline"]
+    assert {name: row["group"] for name, row in table.items()} == {
+        "connectome": "connectome", "toy_cell": "ablation", "toy_rule": "learning", "toy_own": "learning",
+        "toy_share": "baseline",
+    }  # fmt: skip
     assert all(row["seeds"] and not row["failed"] for row in table.values()), table
     learner = read(Path(table["toy_rule"]["runs"][0]) / "config.json")["learner"]
     assert (learner["credit"], learner["carry"]) == ("network", "history")
     assert table["toy_share"]["changes"] == "predicts a share of the last value"
     assert table["toy_share"]["parameters"] == {"all": recordings}
     page = (real / "report.html").read_text(encoding="utf-8")
-    assert all(label in page for label in ("toy share", "the toy share", "toy flip", "toy rule"))
+    labels = ("toy share", "the toy share", "toy flip", "toy rule", "the toy cell", "the toy of its own")
+    assert [label for label in labels if label not in page] == []
+
+
+def check_list(kinds: dict[str, list[dict[str, Any]]]) -> None:
+    """`connfit list` has the toys, with their options and their package, beside connfit's own."""
+    listed = {(kind, piece["name"]): piece for kind, pieces in kinds.items() for piece in pieces}
+    toys = {key: piece["options"] for key, piece in listed.items() if piece["package"] == "connfit_toys"}
+    assert toys == {
+        ("null connectomes", "toy_flip"): {"every": 1},
+        ("cells", "toy-cell"): {"ceiling": 10.0},
+        ("learning rules", "toy-rule"): {"trace_dtype": "float32", "trace_decay": 0.9},
+        ("learning rules", "toy-own"): {"pace": 1.0},
+        ("baselines", "toy_share"): {"share": 0.5},
+    }
+    assert listed["cells", "rate"]["options"] == {"nonlinearity": "relu"}
+    assert {piece["package"] for piece in listed.values()} == {"connfit", "connfit_toys"}
+
+
+CONTRACT = """
+from contracts import check_cell
+from small import teacher
+
+check_cell("toy-cell", *teacher(), options={"ceiling": 0.8})
+"""
+
+
+def test_the_cell_keeps_the_contract(folder: Path) -> None:
+    path = os.pathsep.join([str(folder), str(Path(__file__).parent)])
+    ran = subprocess.run(
+        [sys.executable, "-c", CONTRACT], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError
 from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.study.row_names import row_name
-from connfit.training.learners import RULES, WHOLE, LearningRule, preset
+from connfit.training.learners import RULES, WHOLE, Learner, LearningRule, preset
 
 
 def piece(name: str, place: int = 1000) -> Entry:
@@ -130,14 +130,15 @@ def test_no_module_has_a_second_table_of_registered_names() -> None:
 def test_every_rule_is_a_learner_and_says_what_it_does(name: str) -> None:
     rule = RULES[name]
     learner = rule.learner(8, steps=100)
-    assert (learner.credit, learner.carry) == rule.dials and rule.label and rule.does and rule.place < LAST
+    assert isinstance(learner, Learner) and learner.dials == rule.dials
+    assert rule.label and rule.does and rule.place < LAST
     assert learner.window == {None: 8, WHOLE: 100}.get(rule.window, rule.window)
     assert preset(name) == rule.learner() and row_name(rule.row) == RULES.phrase(name)
 
 
 def test_a_rule_with_dials_that_do_not_exist_is_an_error_where_it_is_defined() -> None:
     with pytest.raises(ConfigError, match=r"credit is 'neurons', .* did you mean 'neuron'"):
-        LearningRule(name="wrong", label="wrong", credit="neurons", carry="trace", does="nothing")
+        LearningRule.windowed(name="wrong", label="wrong", credit="neurons", carry="trace", does="nothing")
 
 
 def test_rows_of_pieces_that_are_not_installed_have_names_in_words() -> None:

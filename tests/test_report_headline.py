@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from report_run import results, run_directory
@@ -234,7 +235,7 @@ def test_what_was_chosen_automatically_is_shown_with_what_it_was_chosen_from(tmp
     assert recipe_blocks({}) == []
     folder = run_directory(tmp_path / "run")
     record = json.loads((folder / "record.json").read_text())
-    found = {"recipe": RECIPE.record(), "learning_rates": RATES.record()}
+    found = {"recipe": msgspec.to_builtins(RECIPE), "learning_rates": msgspec.to_builtins(RATES)}
     (folder / "record.json").write_text(json.dumps({**record, **found}))
     made = "".join(next(one for one in sections(RunFiles.read(folder), []) if one.anchor == "made").blocks)
     assert "found among 3 untrained models by their predictions of the validation part" in made

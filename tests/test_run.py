@@ -281,7 +281,7 @@ def test_every_part_of_the_data_counts_in_the_fingerprint(folder: Path) -> None:
 
 def test_a_folder_that_holds_a_run_or_is_a_file_is_refused(folder: Path, finished: tuple[Path, Fit]) -> None:
     before = (finished[0] / "parameters.npz").read_bytes()
-    with pytest.raises(ConfigError, match="holds a run already: resume it, or give another --out"):
+    with pytest.raises(ConfigError, match="holds a run already: resume it, or give another folder"):
         runs.start(own(folder), finished[0])
     assert (finished[0] / "parameters.npz").read_bytes() == before
     with pytest.raises(ConfigError, match="is a file: give a folder"):

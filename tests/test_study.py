@@ -193,6 +193,24 @@ def test_other_options_are_refused(folder: Path, study: dict[str, Any]) -> None:
         run_study(folder, options)
 
 
+def test_a_study_of_a_version_with_fewer_options_goes_on(folder: Path, study: dict[str, Any]) -> None:
+    task = plan_study(folder, OPTIONS).tasks[0]
+    path = Path(task.folder) / "task.json"
+    content = path.read_text()
+    asked = json.loads(content)
+    for section, option in (("model", "cell"), ("learner", "rule_options")):
+        del asked["config"][section][option]
+    try:
+        path.write_text(json.dumps(asked))
+        assert task.done()
+        asked["config"]["model"]["cell"] = "another"
+        path.write_text(json.dumps(asked))
+        with pytest.raises(ConfigError, match=r"made with other options \(model\.cell\)"):
+            task.done()
+    finally:
+        path.write_text(content)
+
+
 def test_changed_data_are_refused(folder: Path, study: dict[str, Any]) -> None:
     plan = plan_study(folder, OPTIONS)
     task = plan.tasks[0]

@@ -15,6 +15,7 @@ from small import FRAMES, student
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models import ops
+from connfit.models.base import GROUP_OF
 from connfit.models.ops import native
 from connfit.recordings import Parts
 from connfit.recordings.cohort import Cohort
@@ -24,7 +25,7 @@ from connfit.training.learners import WindowArrays, WindowedLearner, preset
 from connfit.training.learners.learner import WindowResult
 from connfit.training.learning_rates import parameter_sizes
 from connfit.training.optimiser import OPTIMISERS, RMS_DECAY, state_arrays, state_from_arrays
-from connfit.training.step import GROUP_OF, StepOptions, training_step
+from connfit.training.step import StepOptions, training_step
 
 LEARNER = WindowedLearner(8)
 window_gradient = jax.jit(WindowedLearner.step, static_argnames=("self", "trained"))

@@ -15,7 +15,7 @@ from connfit.config import TrainConfig
 from connfit.evaluation.metrics_file import read_metrics
 from connfit.training import runs
 from connfit.training.fit import train
-from connfit.training.fitted import Fit
+from connfit.training.fitted import Fit, TrainingRecord
 from connfit.training.learners import WindowedLearner
 
 SAID = "no epoch was better on validation than the start: parameters are those before training"
@@ -31,25 +31,21 @@ def fit_small(**options: object) -> Fit:
 def test_a_fit_that_only_does_harm_is_not_called_trained() -> None:
     fitted = fit_small(epochs=30, learning_rate=3.0, patience=2)
     assert not fitted.trained and fitted.best_epoch is None and fitted.changed == ()
-    assert fitted.training_record() == {"trained": False, "best_epoch": None, "epochs": 2, "changed": []}
+    assert fitted.training_record() == TrainingRecord(trained=False, best_epoch=None, epochs=2, changed=())
     assert (fitted.unchanged_warning() or "").startswith(SAID)
 
 
 def test_a_fit_that_helps_names_its_epoch_and_the_groups_that_moved() -> None:
     fitted = fit_small(epochs=4, trained=("weights", "bias"))
     best = int(np.argmax([row["selection"] for row in fitted.history]))
-    assert fitted.training_record() == {
-        "trained": True,
-        "best_epoch": best,
-        "epochs": 4,
-        "changed": ["weights", "bias"],
-    }
+    expected = TrainingRecord(trained=True, best_epoch=best, epochs=4, changed=("weights", "bias"))
+    assert fitted.training_record() == expected
     assert fitted.unchanged_warning() is None
 
 
 def test_no_epoch_is_not_called_training() -> None:
     fitted = fit_small(epochs=0)
-    assert fitted.training_record() == {"trained": False, "best_epoch": None, "epochs": 0, "changed": []}
+    assert fitted.training_record() == TrainingRecord(trained=False, best_epoch=None, epochs=0, changed=())
     assert "no epoch was run" in (fitted.unchanged_warning() or "")
 
 

@@ -6,6 +6,7 @@ through entry points. Both happen when the registry is first looked into, so tha
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,20 @@ from connfit.errors import ConfigError, unknown
 
 LAST = 1000
 """Place of a piece that gives none."""
+
+REGISTRIES: Mapping[str, str] = {
+    "datasets": "connfit.datasets:DATASETS",
+    "readers": "connfit.recordings.readers:READERS",
+    "preprocessing steps": "connfit.recordings.preprocess:STEPS",
+    "null connectomes": "connfit.connectome.nulls:NULLS",
+    "cells": "connfit.models.cells:CELLS",
+    "starts": "connfit.models.init.start:STARTS",
+    "starting weights": "connfit.models.init.starting_weights:WEIGHTS",
+    "learning rules": "connfit.training.learners:RULES",
+    "baselines": "connfit.evaluation.baselines:BASELINES",
+    "analyses": "connfit.analysis:ANALYSES",
+}
+"""Where each kind of piece is registered."""
 
 
 class PluginWarning(UserWarning):
@@ -38,12 +53,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Toy(decay=0.5)
     """
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Return the options by name."""
         return msgspec.structs.asdict(self)
 
     @classmethod
-    def defaults(cls) -> dict[str, Any]:
+    def defaults(cls) -> dict[str, object]:
         """Return the default of each option; of one that must be given, None."""
         return {
             field.name: None if field.default is msgspec.NODEFAULT else field.default
@@ -78,6 +93,30 @@ def read_options(kind: type[OptionsT], values: Mapping[str, Any] | None, *, wher
         raise ConfigError(f"{where}{at.strip('`').removeprefix('$')}: {text}") from error
 
 
+def section_options(kind: type[OptionsT], section: object, others: Mapping[str, Any], *, where: str) -> OptionsT:
+    """Validate the options of a piece, some of which a section of the configuration has itself.
+
+    Parameters
+    ----------
+    section
+        Whose fields of the same names are taken.
+    others
+        The options that it does not have.
+    where
+        Place of `others` in the configuration, as `"model.cell_options"`.
+
+    Raises
+    ------
+    ConfigError
+        As of `read_options`, and if `others` has what belongs into the section.
+    """
+    own = {name: getattr(section, name) for name in kind.__struct_fields__ if hasattr(section, name)}
+    for name in own:
+        if name in others:
+            raise ConfigError(f"{where}.{name}: give it as {where.partition('.')[0]}.{name}")
+    return read_options(kind, {**own, **others}, where=where)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """What every registered piece says of itself; each kind of piece adds its own.
@@ -98,6 +137,11 @@ class Entry:
     label: str
     phrase: str = ""
     place: int = LAST
+
+    def option_defaults(self) -> dict[str, object]:
+        """Return the piece's own options with their defaults; of one that must be given, None."""
+        kind = getattr(self, "options", None)
+        return kind.defaults() if isinstance(kind, type) and issubclass(kind, Options) else {}
 
 
 EntryT = TypeVar("EntryT", bound=Entry)
@@ -130,6 +174,7 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
     def __init__(self, kind: str, entry: type[EntryT], *, room: str | None = None, group: str | None = None) -> None:
         self._kind, self._entry, self._room, self._group = kind, entry, room, group
         self._entries: dict[str, EntryT] = {}
+        self._packages: dict[str, str] = {}
         self._failures: dict[str, str] = {}
         self._complete = room is None and group is None
         self._loading = False
@@ -152,6 +197,7 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         if entry.name in self._entries:
             raise ValueError(f"there are two {self._kind}s of the name {entry.name!r}")
         self._entries[entry.name] = entry
+        self._packages[entry.name] = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
         return entry
 
     def find(self, name: str, option: str | None = None) -> EntryT:
@@ -182,6 +228,11 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         """Return what a name is called in sentences; of one that is not registered here, the name in words."""
         return (self[name].phrase if name in self else "") or self.label(name)
 
+    def package(self, name: str) -> str:
+        """Return the package that registered a piece."""
+        self.find(name)
+        return self._packages[name]
+
     @property
     def failures(self) -> Mapping[str, str]:
         """Pieces of other packages that could not be registered, and why."""
@@ -195,7 +246,7 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         self._load()
         return name in self._entries
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: EntryT | None = None) -> EntryT | None:
         """Return the piece of a name, or `default`."""
         return self[name] if name in self else default
 
@@ -240,9 +291,21 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
                 raise ValueError(f"its name is {entry.name!r}, and that of its entry point must be the same")
             if self._entries.get(point.name) is not entry:
                 self.register(entry)
+            self._packages[point.name] = package
         # Whatever a stranger's module raises when it is imported.
         except Exception as error:
             problem = f"this {self._kind} of the package {package!r} cannot be used ({type(error).__name__}: {error})"
             if point.name not in self._entries:
                 self._failures[point.name] = problem
             warnings.warn(f"{point.name!r}: {problem}", PluginWarning, stacklevel=5)
+
+
+def registries() -> dict[str, Registry[Any]]:
+    """Return every registry by the kind of its pieces."""
+    found = {}
+    for kind, place in REGISTRIES.items():
+        module, _, name = place.partition(":")
+        registry = getattr(import_module(module), name, None)
+        if isinstance(registry, Registry):
+            found[kind] = registry
+    return found

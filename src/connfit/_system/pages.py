@@ -2,7 +2,10 @@
 
 A training step of a whole brain takes and returns over 100 MB of temporary arrays. In pages of 4 KB that is 31,000 page
 faults per window of the adult fly; where Linux leaves the choice to programs, as it does by default, the GNU C library
-can ask for pages of 2 MB instead, but only if it is told when the program starts.
+can ask for pages of 2 MB instead, but it reads this setting (`GLIBC_TUNABLES`) only when a program starts. The command
+line therefore starts itself anew. From Python the variable is set before Python starts: nothing that a running program
+can do is as good. XLA takes its arrays from that library, which has no function for it; keeping freed arrays instead
+(`mallopt`, no memory maps) avoids the faults too, at twice the memory (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ _FIRST_RELEASE = (2, 35)
 
 
 def with_huge_pages(environment: Mapping[str, str], choice: Path = _CHOICE) -> dict[str, str] | None:
-    """The environment in which a new process uses huge pages; None where it would change nothing.
+    """Return the environment in which a new process uses huge pages; None where it would change nothing.
 
     A setting of the user's own, for or against, is left as it is.
     """

@@ -15,13 +15,14 @@ from connfit.cli.data_command import data_app
 from connfit.cli.evaluate_command import compare, evaluate, report
 from connfit.cli.fit_command import demo, fit, resume
 from connfit.cli.gradcheck_command import gradcheck
+from connfit.cli.list_command import list_pieces
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
 from connfit.cli.terminal import EXIT_MISTAKE, out_console, refuse, system_error
 from connfit.errors import ConnfitError
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Fit whole-brain models whose wiring is a connectome to recorded activity.",
     no_args_is_help=True,
     add_completion=False,
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze):
     app.command(cls=PieceCommand)(command)
+app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 
 

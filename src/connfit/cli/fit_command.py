@@ -53,6 +53,7 @@ def fit(
         str | None, typer.Option(help="What crosses to the next window: trace, factorised, history or none.")
     ] = None,
     drive: Annotated[str | None, typer.Option(help="Background drive of the units: dense, anatomical or none.")] = None,
+    cell: Annotated[str | None, typer.Option(help="What a neuron does: {cells}.", metavar="CELL")] = None,
     null: Annotated[
         str | None, typer.Option(help="Fit on a null connectome instead of the real one: {nulls}.", metavar="NULL")
     ] = None,
@@ -70,8 +71,8 @@ def fit(
         config, name = dataset_config(source), source
     options: dict[str, Any] = {
         "train.epochs": epochs, "learner.window": window, "learner.preset": preset, "learner.credit": credit,
-        "learner.carry": carry, "model.drive": drive, "data.null": null, "seed": seed,
-        "data.scale": scale,
+        "learner.carry": carry, "model.drive": drive, "model.cell": cell, "data.null": null,
+        "seed": seed, "data.scale": scale,
     }  # fmt: skip
     assignments = [f"{key}={value}" for key, value in options.items() if value is not None]
     if recording:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from typer.core import TyperCommand
+
+from connfit.config import LearnerConfig, ModelConfig
+
+if TYPE_CHECKING:
+    from connfit._registry import Registry
 
 
 def _names(names: Iterable[str]) -> str:
@@ -16,7 +22,13 @@ def _names(names: Iterable[str]) -> str:
 def _rules() -> str:
     from connfit.training.learners import RULES
 
-    return _names(RULES)
+    return _names(RULES) + _options("learner.rule_options", RULES, LearnerConfig)
+
+
+def _cells() -> str:
+    from connfit.models.cells import CELLS
+
+    return _names(CELLS) + _options("model.cell_options", CELLS, ModelConfig)
 
 
 def _nulls() -> str:
@@ -41,18 +53,22 @@ def _rows() -> str:
     return f"learning rules ({_names(rules)}), null connectomes ({_names(nulls)}) and baselines ({_names(BASELINES)})"
 
 
-def _options(where: str, registry: Any, *, by_name: bool = False) -> str:
-    """Own options of pieces with their defaults, as they are set."""
+def _options(
+    where: str, registry: Registry[Any], section: type[msgspec.Struct] | None = None, *, by_name: bool = False
+) -> str:
+    """Own options of pieces with their defaults, as they are set, but those that a section has for all of them."""
+    shared = () if section is None else section.__struct_fields__
     found = [
         f"--set {where}{f'.{name}' if by_name else ''}.{option}={value!r}" + ("" if by_name else f" of {name}")
         for name, piece in registry.items()
-        for option, value in piece.options.defaults().items()
+        for option, value in piece.option_defaults().items()
+        if option not in shared
     ]
     return f"; with the options {_names(found)}" if found else ""
 
 
 LISTS: dict[str, Callable[[], str]] = {
-    "{rules}": _rules, "{nulls}": _nulls, "{baselines}": _baselines, "{rows}": _rows,
+    "{cells}": _cells, "{rules}": _rules, "{nulls}": _nulls, "{baselines}": _baselines, "{rows}": _rows,
 }  # fmt: skip
 """What stands in help texts for a list of names."""
 

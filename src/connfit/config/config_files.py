@@ -52,7 +52,8 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
         if not equals:
             raise ConfigError(f"--set {assignment}: write it as section.key=value, for example train.epochs=20")
         *sections, last = key.strip().split(".")
-        place, is_open = values, False
+        place: dict[str, Any] = values
+        is_open = False
         for section in sections:
             if is_open:
                 place.setdefault(section, {})
@@ -77,12 +78,12 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     return config
 
 
-_OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "options")
+_OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "cell_options", "rule_options", "options")
 """Options whose keys are not known here: whoever reads them checks them."""
 
 
 def as_json(value: Any) -> str:
-    """A value in the form that `override` reads."""
+    """Write a value in the form that `override` reads."""
     return json.dumps(value)
 
 

@@ -177,8 +177,10 @@ class DataConfig(_Section, frozen=True):
 
 
 class ModelConfig(_Section, frozen=True):
-    """The rate model and how its parameters start."""
+    """The model and how its parameters start."""
 
+    cell: str = "rate"
+    cell_options: dict[str, Any] = {}
     drive: Literal["dense", "anatomical", "none"] = "dense"
     readout: Literal["auto", "anatomical", "names"] = "auto"
     learned_readout: bool = False
@@ -197,7 +199,7 @@ class ModelConfig(_Section, frozen=True):
     own_shrinkage: Share | Auto = "auto"
     drive_ridge: NotNegative | Auto | None = "auto"
     bias_start: Literal["balanced", "zero"] = "balanced"
-    learn: tuple[Literal["weights", "gains", "time_constants", "bias", "drive", "readout"], ...] | None = None
+    learn: tuple[str, ...] | None = None
 
     def _check_together(self) -> None:
         low, high = self.time_constant_bounds_frames
@@ -214,9 +216,10 @@ class ModelConfig(_Section, frozen=True):
 
 
 class LearnerConfig(_Section, frozen=True):
-    """The two dials of the learner, see `connfit.training.learners`."""
+    """The learning rule by name, or the two dials of one, see `connfit.training.learners`."""
 
     preset: str | None = None
+    rule_options: dict[str, Any] = {}
     window: Count = 16
     credit: Literal["neuron", "network", "none"] | None = None
     carry: Literal["trace", "history", "factorised", "none"] | None = None
@@ -286,7 +289,7 @@ class Config(_Section, frozen=True):
 
 
 def from_dict(values: dict[str, Any], *, source: str | Path = "configuration") -> Config:
-    """Validate plain values.
+    """Make a configuration from plain values, which are validated.
 
     Raises
     ------
@@ -301,8 +304,8 @@ def from_dict(values: dict[str, Any], *, source: str | Path = "configuration") -
         raise ConfigError(f"{source}: {_explain(str(error))}") from error
 
 
-def to_dict(config: Config) -> dict[str, Any]:
-    """Plain values, ready for JSON."""
+def to_dict(config: Config) -> dict[str, object]:
+    """Return plain values, ready for JSON."""
     return msgspec.to_builtins(config)
 
 
@@ -342,6 +345,7 @@ def _section_at(path: Iterable[str]) -> Any:
     section: Any = Config
     for field in path:
         hint = get_type_hints(section)[field]
-        inside = [one for one in (hint, *get_args(hint)) if isinstance(one, type) and issubclass(one, msgspec.Struct)]
+        kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type)]
+        inside = [kind for kind in kinds if issubclass(kind, msgspec.Struct)]
         section = inside[0] if inside else section
     return section

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,10 @@ def evaluate_run(
         "seed": config.seed,
         "surrogate": bool(record["connectome"]["notes"].get("surrogate", False)),
         "parameters": {
-            group: count if group in training["changed"] else 0 for group, count in record["parameters"].items()
+            group: count if group in training.changed else 0 for group, count in record["parameters"].items()
         },
         "parameters_available": record["parameters"],
-        "training": training,
+        "training": asdict(training),
         **_scored(fitted, config.train.warmup_frames, evaluation.metrics),
         **({} if nulls is None else {"nulls": nulls}),
         "performance": fitted.performance,

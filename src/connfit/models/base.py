@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple, Protocol, Self
 
 from jaxtyping import Array, Float, Int
 
-from connfit.models.maps import SparseMap, SynapticMap
+from connfit.models.maps import DenseMap, GainMap, SparseMap
 
 Params = dict[str, Array]
-"""Parameters by group: `weights` or `gains`, `log_time_constants`, `bias`, `drive`, `readout`."""
+"""Parameters by the key of their array: `weights` or `gains`, `log_time_constants`, `bias`, `drive`, `readout`."""
+
+GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "readout")
+"""Groups of parameters in the order of tables."""
+
+GROUP_OF: Mapping[str, str] = MappingProxyType({"log_time_constants": "time_constants"})
+"""Groups by the key of their array, where the two differ."""
+
+KEY_OF: Mapping[str, str] = MappingProxyType({group: key for key, group in GROUP_OF.items()})
+
+
+def parameter_counts(params: Params) -> dict[str, int]:
+    """Count the numbers of each group."""
+    return {GROUP_OF.get(key, key): int(value.size) for key, value in params.items()}
 
 
 class Correction(NamedTuple):
@@ -43,12 +58,47 @@ class Model(Protocol):
         ...
 
     @property
+    def connections(self) -> int:
+        """Number of connections M."""
+        ...
+
+    @property
     def units(self) -> int:
         """Number of recorded units P."""
         ...
 
     @property
-    def recurrent(self) -> SynapticMap:
+    def groups(self) -> tuple[str, ...]:
+        """Groups of parameters that this model has, in the order of tables."""
+        ...
+
+    @property
+    def step_s(self) -> float:
+        """Length Δt of a step in seconds."""
+        ...
+
+    @property
+    def bounds_s(self) -> tuple[float, float]:
+        """Smallest and largest time constant in seconds."""
+        ...
+
+    @property
+    def signs(self) -> Float[Array, "N"]:
+        """Sign of each neuron's chemical output."""
+        ...
+
+    @property
+    def electrical(self) -> bool:
+        """Whether there are gap junctions, and so an unsigned output of each neuron beside the signed one."""
+        ...
+
+    @property
+    def junctions(self) -> Int[Array, "2 G"] | None:
+        """The two connections that each gap junction consists of; None without gap junctions."""
+        ...
+
+    @property
+    def recurrent(self) -> SparseMap | GainMap:
         """W, from output channels to neurons."""
         ...
 
@@ -58,12 +108,12 @@ class Model(Protocol):
         ...
 
     @property
-    def drive(self) -> SynapticMap | None:
+    def drive(self) -> SparseMap | DenseMap | None:
         """E, from units to neurons; None without background drive."""
         ...
 
     @property
-    def readout(self) -> SynapticMap:
+    def readout(self) -> SparseMap | DenseMap:
         """C, from neurons to units."""
         ...
 
@@ -83,29 +133,41 @@ class Model(Protocol):
         ...
 
     def decay(self, params: Params) -> Float[Array, "N"]:
-        """α of each neuron, between 0 and 1."""
+        """Return α of each neuron, between 0 and 1."""
         ...
 
     def decay_slope(self, params: Params) -> Float[Array, "N"]:
-        """dα / d log τ of each neuron."""
+        """Return dα / d log τ of each neuron."""
         ...
 
     def activation(self, x: Float[Array, "N B"]) -> tuple[Float[Array, "N B"], Float[Array, "N B"]]:
-        """f(x) and f'(x)."""
+        """Return f(x) and f'(x)."""
         ...
 
     def outputs(self, r: Float[Array, "N B"]) -> Float[Array, "C B"]:
-        """Signed output of each channel: what the connection magnitudes multiply."""
+        """Return the signed output of each channel: what the connection magnitudes multiply."""
         ...
 
     def outputs_adjoint(self, v: Float[Array, "C B"]) -> Float[Array, "N B"]:
-        """Adjoint of `outputs`."""
+        """Apply the adjoint of `outputs`."""
         ...
 
     def recurrent_strengths(self, params: Params) -> Array:
-        """Strengths of W: magnitudes of connections, or gains."""
+        """Return the strengths of W: magnitudes of connections, or gains."""
         ...
 
     def readout_strengths(self, params: Params) -> Array:
-        """Strengths of C: fixed by anatomy, or learned."""
+        """Return the strengths of C: fixed by anatomy, or learned."""
+        ...
+
+    def magnitudes(self, params: Params) -> Float[Array, "M"]:
+        """Return |w| of every connection in the connectome's order, however strengths are parametrised."""
+        ...
+
+    def project(self, params: Params) -> Params:
+        """Return the nearest allowed parameters."""
+        ...
+
+    def with_recurrent(self, recurrent: SparseMap | GainMap) -> Self:
+        """Return the same model with other recurrent connections."""
         ...

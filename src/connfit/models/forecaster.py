@@ -12,20 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
-from connfit.models.cells.rate import RateModel
-from connfit.models.rollout import (
-    CHUNK,
-    Keep,
-    Kept,
-    Limits,
-    Noise,
-    Run,
-    Shown,
-    State,
-    Stepped,
-    readings,
-    rollout,
-)
+from connfit.models.rollout import CHUNK, Keep, Kept, Limits, Noise, Run, Shown, State, Stepped, readings, rollout
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 
@@ -51,17 +38,17 @@ class ModelForecaster:
         What tables call it.
     """
 
-    model: RateModel
+    model: Model
     params: Params
     cohort: Cohort
     name: str = "connfit"
 
     def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
-        """Prediction of each frame from the frames before it; NaN for frame 0, which has none."""
+        """Predict each frame from the frames before it; NaN for frame 0, which has none."""
         return self._forward(recording, np.zeros(0, np.int64), 0, recording.frames - 1)[0]
 
     def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
-        """Predictions of `steps` frames after each start, given all frames up to and including it."""
+        """Predict `steps` frames after each start, given all frames up to and including it."""
         starts = np.asarray(starts)
         if len(starts) == 0:
             return np.zeros((0, steps, len(self.columns(recording))), np.float32)
@@ -118,7 +105,7 @@ class ModelForecaster:
     def _ahead(
         self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, shelf: Shelf
     ) -> Float[np.ndarray, "S steps P"]:
-        """Predictions of `steps` frames after each start; place k of the shelf holds the state at start k."""
+        """Predict `steps` frames after each start; place k of the shelf holds the state at start k."""
         count = len(starts)
         # Few batch sizes, so that there are few programs to compile.
         width = min(-(-count // WIDTH) * WIDTH, CHUNK)
@@ -136,7 +123,7 @@ class ModelForecaster:
         warmup: int,
         noise: Float[np.ndarray, "runs frames P"] | None = None,
     ) -> Float[np.ndarray, "*runs frames P"]:
-        """Frames `start` to `start + frames - 1` by the model alone, after `warmup` recorded frames before them.
+        """Run the model alone for frames `start` to `start + frames - 1`, after `warmup` recorded frames before them.
 
         The first of them still sees the recorded frame before it. With `noise`, in the recording's
         own units, z(t) = y(t) + noise(t) is what is returned, and what the model sees in the next
@@ -193,7 +180,7 @@ class ModelForecaster:
         return out
 
     def columns(self, recording: Recording) -> Int[np.ndarray, "p"]:
-        """Positions of a recording's units among those of the model.
+        """Return the positions of a recording's units among those of the model.
 
         Raises
         ------
@@ -209,7 +196,7 @@ class ModelForecaster:
         return np.array([position[unit] for unit in recording.units])
 
     def limits(self, recording: Recording) -> Limits:
-        """Range of values of each of the model's units that rates explain, in one recording."""
+        """Return the range of values of each of the model's units that rates explain, in one recording."""
         within, columns = self.cohort.training_range(recording), self.columns(recording)
         low, high = np.zeros((self.model.units, 1), np.float32), np.full((self.model.units, 1), np.inf, np.float32)
         low[columns, 0], high[columns, 0] = within.low, within.high
@@ -256,7 +243,7 @@ class ModelForecaster:
         return out
 
     def noise(self, recording: Recording, values: Float[np.ndarray, "K p B"]) -> Noise:
-        """Noise on the units of a recording; the model's other units run on its own prediction."""
+        """Make noise on the units of a recording; the model's other units run on its own prediction."""
         columns, frames = self.columns(recording), len(values)
         spread = np.zeros((frames, self.model.units, values.shape[2]), np.float32)
         reached = np.zeros((frames, self.model.units, 1), bool)

@@ -59,7 +59,7 @@ class FedBack(NamedTuple):
 def correct(
     model: Model, rates: Float[Array, "N B"], given: Float[Array, "P B"], forced: Bool[Array, "P B"]
 ) -> Float[Array, "N B"]:
-    """State forcing: move the state to what was recorded of it, where it was observed, before a step.
+    """Move the state to what was recorded of it, where it was observed, before a step: state forcing.
 
     A recorded neuron: ``r̃ = r + φ (u - r)``. Units that read several neurons: ``r̃ = r + φ Dᵀ (D Dᵀ)⁻¹ (u - D r)``,
     where D holds the rows of C that were observed: the smallest change of rates that brings these units by φ to what
@@ -96,7 +96,7 @@ def _smallest_change(k: Correction, error: Float[Array, "P B"], forced: Bool[Arr
 
 
 def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Array, "P B"]) -> Float[Array, "N B"]:
-    """Adjoint of `correct` with respect to the rates, where units read several neurons."""
+    """Apply the adjoint of `correct` with respect to the rates, where units read several neurons."""
     if model.correction is None:
         return adjoint
     k = model.correction
@@ -105,7 +105,7 @@ def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Arr
 
 
 def kept_share(model: Model, forced: Bool[Array, "K P B"]) -> Float[Array, "K N B"] | None:
-    """How much of what a neuron's state adds to predictions is left by state forcing, at each step; None without it.
+    """Return how much of what a neuron's state adds to predictions state forcing leaves at each step; None without it.
 
     A recorded neuron: ∂r̃/∂r = 1 - φ where it was observed, else 1. Where units read several neurons, one of them is
     hardly moved by its own state, but all of a unit are moved together until reading shows 1 - φ of it: a neuron keeps
@@ -134,7 +134,7 @@ def step(
     drive: Float[Array, "N B"] | None = None,
     fed_back: FedBack | None = None,
 ) -> tuple[Float[Array, "N B"], Trajectory]:
-    """One step of the model, from rates that are corrected already where the model asks for it (`correct`).
+    """Take one step of the model, from rates that are corrected already where the model asks for it (`correct`).
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def step(
 
 
 def fed_back_part(model: Model, params: Params, units: Int[Array, "W"] | None) -> FedBack | None:
-    """Strengths of the drive of some units; None where the whole drive has to be computed at every step."""
+    """Return the strengths of the drive of some units; None where the whole drive has to be computed at every step."""
     if units is None or not isinstance(model.drive, DenseMap):
         return None
     return FedBack(units, params["drive"][:, units])
@@ -183,7 +183,7 @@ def tangent_step(
     noisy: Bool[Array, "P 1"],
     tangent: Float[Array, "N B"],
 ) -> Float[Array, "N B"]:
-    """One step of the linearised model: how a small difference in r(t-1) goes on into r(t), state forcing included.
+    """Step the linearised model: how a small difference in r(t-1) goes on into r(t), state forcing included.
 
     ``δr(t) = α δr̃ + (1-α) f'(x(t)) (W out(δr̃) + gate · E δu)`` with ``δr̃ = δr + φ Dᵀ(D Dᵀ)⁻¹ (δu - D δr)``,
     D the rows of C that are shown (`correct`). δu is 0 for units that are given. Those that show the model's own

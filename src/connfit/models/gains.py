@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,10 +21,12 @@ from jaxtyping import Array, Float, Int
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models import ops
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model
 from connfit.models.maps import GainMap
 
 SHARED = ("gain_per_neuron", "gain_per_type_pair")
+ModelT = TypeVar("ModelT", bound=Model)
+
 STRENGTHS = ("free", "fixed", *SHARED)
 
 
@@ -120,7 +123,7 @@ def share_gains(connectome: Connectome, strengths: str, *, type_column: str = "t
 
 
 def untyped_neurons(connectome: Connectome, type_column: str = "type") -> int:
-    """Number of neurons that are of no type."""
+    """Count the neurons that are of no type."""
     return int(np.count_nonzero(_types(connectome, type_column) == ""))
 
 
@@ -139,14 +142,9 @@ def _types(connectome: Connectome, column: str) -> np.ndarray:
 
 
 def tie_weights(
-    model: RateModel,
-    connectome: Connectome,
-    strengths: str,
-    magnitudes: Float[Array, "M"],
-    *,
-    type_column: str = "type",
-) -> RateModel:
-    """The model with fixed magnitudes and gains on them in place of free magnitudes.
+    model: ModelT, connectome: Connectome, strengths: str, magnitudes: Float[Array, "M"], *, type_column: str = "type"
+) -> ModelT:
+    """Return the model with fixed magnitudes and gains on them in place of free magnitudes.
 
     Its parameters have `gains` [G] where those of the given model have `weights` [M]; with all gains 1 both are the
     same model. Gains have no scale of their own: give magnitudes at the scale at which gains of 1 are to be.
@@ -166,7 +164,7 @@ def tie_weights(
         If types are needed and not there, or the model has gains already.
     """
     if isinstance(model.recurrent, GainMap):
-        raise ConfigError("the model has gains already: give the one that RateModel.from_connectome made")
+        raise ConfigError("the model has gains already: give it as it was built")
     sharing = share_gains(connectome, strengths, type_column=type_column)
     fixed = model.project({"weights": jnp.asarray(magnitudes)})["weights"]
     columns = np.asarray(model.recurrent.pattern.indices)
@@ -181,4 +179,4 @@ def tie_weights(
         order=None if sharing.order is None else jnp.asarray(sharing.order, jnp.int32),
         gains=sharing.gains,
     )
-    return replace(model, recurrent=recurrent)
+    return model.with_recurrent(recurrent)

@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from connfit.errors import one_of
-from connfit.models import RateModel
-from connfit.models.base import Params
+from connfit.models.base import Model, Params
 from connfit.recordings.cohort import Cohort
 
 SILENCE_AT = {
@@ -71,7 +70,7 @@ class TrainingRange:
     deviation: Float[np.ndarray, "N"]
 
     @classmethod
-    def of(cls, model: RateModel, params: Params, cohort: Cohort) -> TrainingRange:
+    def of(cls, model: Model, params: Params, cohort: Cohort) -> TrainingRange:
         """Pool the training parts of a cohort and spread what units showed over the neurons that they read."""
         shown: list[list[np.ndarray]] = [[] for _ in cohort.units]
         for recording, columns in zip(cohort.recordings, cohort.columns, strict=True):

@@ -28,19 +28,19 @@ class SynapticMap(Protocol):
         ...
 
     def apply(self, strengths: Array, sources: Float[Array, "C B"]) -> Float[Array, "R B"]:
-        """Strengths times sources."""
+        """Multiply strengths and sources."""
         ...
 
     def adjoint(self, strengths: Array, targets: Float[Array, "R B"]) -> Float[Array, "C B"]:
-        """Transposed strengths times targets."""
+        """Multiply transposed strengths and targets."""
         ...
 
     def outer(self, left: Float[Array, "R K"], right: Float[Array, "C K"]) -> Array:
-        """Gradient of the strengths: the sum over k of left times right, where there is a strength."""
+        """Return the gradient of the strengths: the sum over k of left times right, where there is a strength."""
         ...
 
     def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
-        """Eligibility traces of `batch` recordings at rest."""
+        """Return the eligibility traces of `batch` recordings at rest."""
         ...
 
     def outer_with_trace(
@@ -52,7 +52,7 @@ class SynapticMap(Protocol):
         trace_left: Float[Array, "R B K"],
         right: Float[Array, "C B K"],
     ) -> tuple[Array, Array]:
-        """Gradient with the contribution of the trace, and the trace after the window (DESIGN: window_outer)."""
+        """Return the gradient, the trace's part included, and the trace after the window (`ops.window_outer`)."""
         ...
 
 

@@ -16,7 +16,6 @@ from jaxtyping import Array, Float, Int
 
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of
-from connfit.models import RateModel
 from connfit.models.base import Model, Params
 from connfit.models.rest import settle
 from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
@@ -24,11 +23,7 @@ from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
 SETTLE = 256
 """Steps before the onset: five times the longest time constant that a fit allows by default."""
 
-DRIVES = {
-    "own": "the model's own predictions",
-    "mean": "the training mean, held",
-    "none": "no background drive",
-}
+DRIVES = {"own": "the model's own predictions", "mean": "the training mean, held", "none": "no background drive"}
 """What units show the background drive during a simulation."""
 
 
@@ -159,11 +154,11 @@ class HeldNeurons:
         sets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for name, (neurons, rate) in stimulated.items():
             if not (np.isfinite(rate) and rate >= 0):
-                raise ConfigError(f"--stimulate {name}: its rate is {rate:g}, but must be finite and 0 or more")
-            sets[f"--stimulate {name}"] = np.asarray(neurons, np.int64), np.full(len(neurons), float(rate))
+                raise ConfigError(f"stimulated {name}: its rate is {rate:g}, but must be finite and 0 or more")
+            sets[f"stimulated {name}"] = np.asarray(neurons, np.int64), np.full(len(neurons), float(rate))
         for name, neurons in (silenced or {}).items():
             where = np.asarray(neurons, np.int64)
-            sets[f"--silence {name}"] = where, np.zeros(len(where)) if silent is None else np.asarray(silent)[where]
+            sets[f"silenced {name}"] = where, np.zeros(len(where)) if silent is None else np.asarray(silent)[where]
         held: dict[int, tuple[float, str]] = {}
         for name, (neurons, rates) in sets.items():
             for neuron, rate in zip(neurons.tolist(), rates.tolist(), strict=True):
@@ -211,9 +206,9 @@ class Responses:
 
 
 def settled_rates(
-    model: RateModel, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int = SETTLE
+    model: Model, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int = SETTLE
 ) -> Float[np.ndarray, "N"]:
-    """Compute rates after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
+    """Return the rates after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
 
     Parameters
     ----------
@@ -228,7 +223,7 @@ def settled_rates(
 
 
 def simulate_perturbed(
-    model: RateModel,
+    model: Model,
     params: Params,
     perturbation: HeldNeurons,
     steps: int,
@@ -297,8 +292,8 @@ def simulate_perturbed(
         total += np.asarray(run.kept.total, np.float64)
         if not (np.isfinite(units[-1]).all() and np.isfinite(total).all()):
             raise DivergedError(
-                f"activity grew without bound within {begin + len(counted)} model steps: simulate fewer --seconds, or "
-                "use --drive mean, which cuts the loop through the model's own predictions"
+                f"activity grew without bound within {begin + len(counted)} model steps: simulate a shorter time, "
+                "or use drive = 'mean', which cuts the loop through the model's own predictions"
             )
     total /= steps - steps // 2
     y, means = np.concatenate(units), np.concatenate(sets)

@@ -14,7 +14,7 @@ from connfit.models.rollout import CHUNK, Shown, State, Stepped, rollout
 
 
 class Settled(NamedTuple):
-    """Rates after a run on a constant input.
+    """Return the rates after a run on a constant input.
 
     Attributes
     ----------

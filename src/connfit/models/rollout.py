@@ -57,13 +57,13 @@ class State(NamedTuple):
 
     @classmethod
     def of(cls, model: Model, rates: Float[Array, "N B"]) -> State:
-        """Rates whose units are about to show nothing."""
+        """Start from rates whose units are about to show nothing."""
         nothing = jnp.zeros((model.units, rates.shape[1]), rates.dtype)
         return cls(rates, nothing, nothing > 0, nothing)
 
     @classmethod
     def at_rest(cls, model: Model, runs: int = 1) -> State:
-        """Silence."""
+        """Start from silence."""
         return cls.of(model, jnp.zeros((model.neurons, runs)))
 
 
@@ -82,18 +82,18 @@ class Shown(NamedTuple):
     given: Bool[Array, "K P B"] | Bool[np.ndarray, "K P B"]
 
     def part(self, steps: slice) -> Shown:
-        """Some of the steps."""
+        """Return some of the steps."""
         return Shown(self.values[steps], self.given[steps])
 
     @classmethod
     def nothing(cls, model: Model, steps: int, runs: int = 1) -> Shown:
-        """K steps of the model by itself."""
+        """Show nothing for K steps: the model by itself."""
         shape = (steps, model.units, runs)
         return cls(np.zeros(shape, np.float32), np.zeros(shape, bool))
 
     @classmethod
     def constant(cls, values: Float[np.ndarray, "P"], steps: int, runs: int = 1) -> Shown:
-        """The same values of all units before each of K steps."""
+        """Show the same values of all units before each of K steps."""
         shape = (steps, len(values), runs)
         return cls(np.broadcast_to(np.asarray(values)[:, None], shape), np.ones(shape, bool))
 
@@ -111,7 +111,7 @@ class Noise(NamedTuple):
     units: Bool[Array, "K P #B"] | Bool[np.ndarray, "K P #B"]
 
     def part(self, steps: slice) -> Noise:
-        """Some of the steps."""
+        """Return some of the steps."""
         return Noise(self.values[steps], self.units[steps])
 
 
@@ -328,7 +328,7 @@ def run_window(
 
 
 def read_out(model: Model, params: Params, rates: Float[Array, "K N B"]) -> Float[Array, "K P B"]:
-    """Predictions y = C r of K steps."""
+    """Read out the predictions y = C r of K steps."""
     k, n, b = rates.shape
     flat = model.readout.apply(model.readout_strengths(params), rates.transpose(1, 0, 2).reshape(n, k * b))
     return flat.reshape(-1, k, b).transpose(1, 0, 2)

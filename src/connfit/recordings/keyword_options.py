@@ -14,6 +14,12 @@ def option_names(function: Callable[..., Any], *, skip: int = 1) -> tuple[str, .
     return tuple(inspect.signature(function).parameters)[skip:]
 
 
+def option_defaults(function: Callable[..., Any], *, skip: int = 1) -> dict[str, object]:
+    """Return these parameters with their defaults; of one that must be given, None."""
+    given = list(inspect.signature(function).parameters.values())[skip:]
+    return {one.name: None if one.default is inspect.Parameter.empty else one.default for one in given}
+
+
 def checked_options(
     function: Callable[..., Any], options: Mapping[str, Any], what: str, *, skip: int = 1
 ) -> dict[str, Any]:

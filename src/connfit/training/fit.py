@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import jax.numpy as jnp
 import msgspec
@@ -12,14 +13,12 @@ import numpy as np
 from connfit._system.heap import return_freed_pieces
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DivergedError, one_of
-from connfit.models.base import Params
-from connfit.models.cells.rate import GROUPS, RateModel
+from connfit.models.base import GROUPS, KEY_OF, Model, Params
 from connfit.recordings.cohort import Cohort
 from connfit.training.fitted import Fit
 from connfit.training.learners.learner import Learner
 from connfit.training.learning_rates import SHORTEST, TRIALS, WITHOUT_VALIDATION, Rates, find_rates, parameter_sizes
 from connfit.training.optimiser import OPTIMISERS, is_state_of
-from connfit.training.step import KEY_OF
 from connfit.training.trainer import FitState, Progress, Trainer
 
 TRIAL = "trial of learning rates"
@@ -27,10 +26,10 @@ TRIAL = "trial of learning rates"
 
 
 def train(
-    model: RateModel,
+    model: Model,
     params: Params,
     cohort: Cohort,
-    learner: Learner,
+    learner: Learner[Any],
     config: TrainConfig | None = None,
     *,
     trained: tuple[str, ...] | None = None,
@@ -70,7 +69,7 @@ def train(
     if absent:
         raise ConfigError(f"the model has no group {absent[0]!r}; it has {', '.join(model.groups)}")
     for group in config.rate_scale:
-        one_of("a group of train.rate_scale", group, GROUPS)
+        one_of("a group of train.rate_scale", group, {**dict.fromkeys(GROUPS), **dict.fromkeys(model.groups)})
     if state is not None and not is_state_of(config.optimiser, state.optimiser):
         raise ConfigError(f"the state to go on from is not one of train.optimiser = {config.optimiser!r}")
     initial = params

@@ -88,7 +88,7 @@ def fit(
             return runs.start_job(job, folder, command="connfit.fit", on_progress=watch, on_prepared=announce)
         return_freed_pieces()
         if job.config.train.check_memory:
-            check_memory(job.memory(), job.learner)
+            check_memory(job.memory())
         announce(job)
         return runs.with_peak_memory(job.fit(on_progress=watch))
 
@@ -126,14 +126,14 @@ def prepare_fit(
     config = msgspec.structs.replace(
         config,
         data=msgspec.structs.replace(
-            config.data, preprocess=(), held_out=tuple(one.name for one in data.held_out), **done
+            config.data, preprocess=(), held_out=tuple(recording.name for recording in data.held_out), **done
         ),
     )
     return replace(build(config, data.connectome, data.recordings, data.held_out), given=data)
 
 
 def with_options(config: Config, options: Mapping[str, object]) -> Config:
-    """A configuration with options set by their names alone, in whichever section they are.
+    """Set options of a configuration by their names alone, in whichever section they are.
 
     Raises
     ------

@@ -13,19 +13,27 @@ from jaxtyping import Float
 from connfit._display import Displayed
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
-from connfit.models.base import Params
-from connfit.models.cells.rate import GROUPS, RateModel
+from connfit.models.base import GROUP_OF, Model, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.learning_rates import Rates
-from connfit.training.step import GROUP_OF
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
     from connfit.training.problem import Job
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What training did: the row of the history that was kept, the epochs run, and the groups that changed."""
+
+    trained: bool
+    best_epoch: int | None
+    epochs: int
+    changed: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,7 +59,7 @@ class Fit(Displayed):
         hand and trained with `connfit.train`; what needs it then says so.
     """
 
-    model: RateModel
+    model: Model
     params: Params
     initial_params: Params
     cohort: Cohort
@@ -79,7 +87,7 @@ class Fit(Displayed):
         return "Fit" if self.job is None else f"Fit of {self.job.connectome.name!r}", facts
 
     def require_job(self) -> Job:
-        """What was fitted.
+        """Return what was fitted.
 
         Raises
         ------
@@ -100,30 +108,25 @@ class Fit(Displayed):
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """Groups in which at least one number differs from its start, in the order of `GROUPS`."""
+        """Groups in which at least one number differs from its start, in the order of tables."""
         moved = {
             GROUP_OF.get(key, key)
             for key, value in self.params.items()
             if not np.array_equal(np.asarray(value), np.asarray(self.initial_params[key]))
         }
-        return tuple(group for group in GROUPS if group in moved)
+        return tuple(group for group in self.model.groups if group in moved)
 
     @property
     def trained(self) -> bool:
         """Whether the fit changed any parameter: False where no epoch was better on validation than the start."""
         return bool(self.changed)
 
-    def training_record(self) -> dict[str, Any]:
-        """The key `training` of `metrics.json`: `trained`, `best_epoch`, `epochs` and the groups that `changed`."""
-        return {
-            "trained": self.trained,
-            "best_epoch": self.best_epoch,
-            "epochs": len(self.history),
-            "changed": list(self.changed),
-        }
+    def training_record(self) -> TrainingRecord:
+        """Say what training did, for the key `training` of `metrics.json`."""
+        return TrainingRecord(self.trained, self.best_epoch, len(self.history), self.changed)
 
     def unchanged_warning(self) -> str | None:
-        """What to say of a fit that ended where it began, and what to try; None of one that changed something."""
+        """Say what to think of a fit that ended where it began, and what to try; None of one that changed something."""
         if self.trained:
             return None
         if not self.history:
@@ -136,11 +139,11 @@ class Fit(Displayed):
         )
 
     def forecaster(self) -> ModelForecaster:
-        """The fitted model as a forecaster of its cohort's recordings."""
+        """Return the fitted model as a forecaster of its cohort's recordings."""
         return ModelForecaster(self.model, self.params, self.cohort, name="connfit")
 
     def initial_forecaster(self) -> ModelForecaster:
-        """The untrained model."""
+        """Return the untrained model as a forecaster."""
         return ModelForecaster(self.model, self.initial_params, self.cohort, name="at initialisation")
 
     def weights_table(self) -> pd.DataFrame:
@@ -179,9 +182,9 @@ class Fit(Displayed):
         ConfigError
             If there is no such recording, or if one that is given went through other preprocessing steps.
         """
-        known = {one.name: one for one in (*self.cohort.recordings, *self.cohort.held_out)}
+        known = {member.name: member for member in (*self.cohort.recordings, *self.cohort.held_out)}
         if isinstance(which, Recording):
-            done, steps = _step_names(which), [_step_names(one) for one in known.values()]
+            done, steps = _step_names(which), [_step_names(fitted) for fitted in known.values()]
             if done not in steps:
                 raise ConfigError(
                     f"recording {which.name!r} went through the steps {done}, those of the fit through {steps[0]}: "
@@ -206,8 +209,8 @@ class Fit(Displayed):
         """
         from connfit.training.activity_arrays import activity_array
 
-        one = self.recording(recording)
-        return activity_array(self.forecaster().one_step(one), one, name="prediction")
+        found = self.recording(recording)
+        return activity_array(self.forecaster().one_step(found), found, name="prediction")
 
     def simulate(
         self,
@@ -246,13 +249,13 @@ class Fit(Displayed):
         """
         from connfit.training.activity_arrays import activity_array
 
-        one = self.recording(recording)
-        first = one.require_parts().test[0] if start is None else start
-        count = one.frames - first if frames is None else frames
+        found = self.recording(recording)
+        first = found.require_parts().test[0] if start is None else start
+        count = found.frames - first if frames is None else frames
         if count < 1:
             raise ConfigError(f"frames = {count} to simulate from frame {first} on must be 1 or more")
-        values = self.forecaster().free_run(one, first, count, warmup, noise)
-        return activity_array(values, one, name="simulation", start=first)
+        values = self.forecaster().free_run(found, first, count, warmup, noise)
+        return activity_array(values, found, name="simulation", start=first)
 
     def save(self, out: str | Path) -> Path:
         """Write a run directory, as `connfit fit` does: `connfit.load_fit` and the command line open it.

@@ -14,8 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.recordings.cohort import Cohort
 
 RATES = (1e-3, 1e-2, 1e-1)
@@ -72,17 +71,13 @@ class Rates:
     trials: tuple[RateTrial, ...] = ()
     trial_epochs: int = 0
 
-    def record(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        return msgspec.to_builtins(self)
-
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Rates:
-        """Inverse of `record`."""
+        """Read it from `record.json`."""
         return msgspec.convert(record, cls)
 
 
-def parameter_sizes(model: RateModel, params: Params, cohort: Cohort) -> dict[str, float]:
+def parameter_sizes(model: Model, params: Params, cohort: Cohort) -> dict[str, float]:
     """Measure the size of each group of parameters before training, by the key of its array.
 
     The root mean square of its starting values, but of logarithms 1, for they are relative already, and of biases the

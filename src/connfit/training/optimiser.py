@@ -42,12 +42,12 @@ LABELS: Mapping[str, str] = MappingProxyType({"adam": "Adam", "rmsprop": "RMSpro
 
 
 def moments_per_parameter(name: str) -> int:
-    """Numbers that an optimiser remembers for each parameter."""
+    """Count the numbers that an optimiser remembers for each parameter."""
     return sum(isinstance(part, dict) for part in _parts(OPTIMISERS[name].init({})).values())
 
 
 def state_arrays(state: optax.OptState) -> dict[str, np.ndarray]:
-    """The state as named arrays: `mu/weights` for a part that has one array per group, `count` for a single one."""
+    """Return the state as named arrays: `mu/weights` of a part with one array per group, `count` of a single one."""
     arrays: dict[str, np.ndarray] = {}
     for part, value in _parts(state).items():
         if isinstance(value, dict):
@@ -58,7 +58,7 @@ def state_arrays(state: optax.OptState) -> dict[str, np.ndarray]:
 
 
 def state_from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> optax.OptState:
-    """Inverse of `state_arrays`; arrays of other names are left alone.
+    """Restore the state from `state_arrays`; arrays of other names are left alone.
 
     Raises
     ------
@@ -69,8 +69,8 @@ def state_from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> optax.OptS
     parts: dict[str, Any] = {}
     for part, value in _parts(empty).items():
         if isinstance(value, dict):
-            named = {key.removeprefix(f"{part}/"): one for key, one in arrays.items() if key.startswith(f"{part}/")}
-            parts[part] = {key: jnp.asarray(one) for key, one in named.items()}
+            named = {key.removeprefix(f"{part}/"): array for key, array in arrays.items() if key.startswith(f"{part}/")}
+            parts[part] = {key: jnp.asarray(array) for key, array in named.items()}
         elif part in arrays:
             parts[part] = jnp.asarray(arrays[part])
         else:
@@ -79,7 +79,7 @@ def state_from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> optax.OptS
 
 
 def is_state_of(name: str, state: optax.OptState) -> bool:
-    """Whether a state is one of this optimiser."""
+    """Say whether a state is one of this optimiser."""
     return type(state) is type(OPTIMISERS[name].init({}))
 
 

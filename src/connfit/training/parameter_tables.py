@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 
 from connfit.connectome import Connectome
-from connfit.models import RateModel
-from connfit.models.base import Params
+from connfit.models.base import Model, Params
 
 if TYPE_CHECKING:
     from connfit.training.problem import Job
 
 
-def weights_table(connectome: Connectome, model: RateModel, start: Params, fitted: Params) -> pd.DataFrame:
+def weights_table(connectome: Connectome, model: Model, start: Params, fitted: Params) -> pd.DataFrame:
     """Tabulate connections; see `connfit.training.fitted.Fit.weights_table`."""
     pre, post = connectome.indices, connectome.posts
     ids, types = connectome.ids, connectome.neurons["type"].to_numpy()

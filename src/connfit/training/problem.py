@@ -25,16 +25,17 @@ from connfit.datasets.loading import (
     recordings_from_config,
 )
 from connfit.errors import ConfigError, first_ten
-from connfit.models import RateModel, Readout
-from connfit.models.base import Params
-from connfit.models.cells.rate import reads_several
+from connfit.models import Readout
+from connfit.models.base import Model, Params, parameter_counts
+from connfit.models.connectome_model import reads_several
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import untyped_neurons
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
-from connfit.training.learners import RULES, WindowedLearner
+from connfit.training.learners import RULES, configured_learner
+from connfit.training.learners.learner import Learner
 from connfit.training.memory import MemoryEstimate, estimate_memory
 from connfit.training.recipe import Recipe, automatic, check_names, find_recipe, tuning_cohort
 from connfit.training.untrained_model import untrained_model
@@ -46,6 +47,9 @@ from connfit.training.validation import (
     selection_measure,
     validate,
 )
+
+ALWAYS_COUNTED = dict.fromkeys(("weights", "time_constants", "bias", "drive"), 0)
+"""Groups whose number of parameters is given even where a model lacks them."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,12 +80,12 @@ class Job(Displayed):
     connectome: Connectome
     cohort: Cohort
     readout: Readout
-    model: RateModel
+    model: Model
     params: Params
-    learner: WindowedLearner
+    learner: Learner[Any]
     trained: tuple[str, ...]
     matches: dict[str, UnitMatch]
-    regression: dict[str, Any] | None = None
+    regression: Mapping[str, object] | None = None
     given: GivenData | None = None
 
     def _display(self) -> tuple[str, Mapping[str, str]]:
@@ -95,7 +99,7 @@ class Job(Displayed):
         on_progress: Callable[[Progress], None] | None = None,
         on_epoch: Callable[[FitState], None] | None = None,
     ) -> Fit:
-        """Fit; see `connfit.training.fit.train`."""
+        """Fit the model; see `connfit.training.fit.train`."""
         trained = train(
             self.model, self.params, self.cohort, self.learner, self.config.train,
             trained=self.trained, seed=self.config.seed, state=state, on_progress=on_progress, on_epoch=on_epoch,
@@ -103,17 +107,12 @@ class Job(Displayed):
         return replace(trained, job=self)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Trained numbers of each group (0 for a group that is fixed or absent)."""
-        sizes = {
-            ("time_constants" if key == "log_time_constants" else key): int(value.size)
-            for key, value in self.params.items()
-        }
-        always = ("weights", "time_constants", "bias", "drive")
-        groups = (*always, *(group for group in ("gains", "readout") if group in sizes))
-        return {group: sizes.get(group, 0) if group in self.trained else 0 for group in groups}
+        """Count the trained numbers of each group (0 for a group that is fixed or absent)."""
+        sizes = parameter_counts(self.params)
+        return {group: sizes.get(group, 0) if group in self.trained else 0 for group in {**ALWAYS_COUNTED, **sizes}}
 
     def cautions(self) -> list[str]:
-        """What in the data a rate model cannot follow, with what to do about it."""
+        """Say what in the data a rate model cannot follow, and what to do about it."""
         found = []
         if self.config.model.strengths == "gain_per_type_pair":
             column = self.config.model.type_column
@@ -140,16 +139,16 @@ class Job(Displayed):
         return found
 
     def observations(self) -> dict[str, int]:
-        """Values of each part that are scored: in the loss, or one frame ahead; see `Cohort.scored`."""
+        """Count the values of each part that are scored: in the loss, or one frame ahead; see `Cohort.scored`."""
         warmup = self.config.train.warmup_frames
         return {part: sum(self.cohort.scored(part, warmup_frames=warmup)) for part in PART_NAMES}
 
     def memory(self) -> MemoryEstimate:
-        """What the fit will need; see `connfit.training.memory.estimate_memory`."""
+        """Estimate what the fit will need; see `connfit.training.memory.estimate_memory`."""
         return estimate_memory(self.model, self.params, self.cohort, self.learner, self.config.train, self.trained)
 
     def fingerprint(self) -> str:
-        """SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
+        """Compute the SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
         digest = hashlib.sha256()
         brain = self.connectome
         for array in (brain.indptr, brain.indices, brain.counts, brain.signs, brain.electrical):
@@ -220,12 +219,12 @@ def build(
         column = "region" if config.model.readout == "anatomical" else "id"
     policy = config.data.unmatched_units
     matches = {
-        one.name: match_units(one.units, connectome, column=column, unmatched=policy)
-        for one in (*recordings, *held_out)
+        recording.name: match_units(recording.units, connectome, column=column, unmatched=policy)
+        for recording in (*recordings, *held_out)
     }
     cohort = Cohort.from_recordings(
-        [one.select_units(matches[one.name].matched) for one in recordings],
-        held_out=[one.select_units(matches[one.name].matched) for one in held_out],
+        [recording.select_units(matches[recording.name].matched) for recording in recordings],
+        held_out=[recording.select_units(matches[recording.name].matched) for recording in held_out],
         substeps=config.data.substeps,
     )
     # What leaves nothing to fit is an error before anything is written.
@@ -235,7 +234,8 @@ def build(
         readout = Readout.by_anatomy(connectome, cohort.units, learned=config.model.learned_readout)
     else:
         readout = Readout.by_name(connectome, cohort.units, column=column, learned=config.model.learned_readout)
-    learner = _learner(config, cohort)
+    longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
+    learner = configured_learner(config.learner, longest)
     if recipe is None:
         recipe = _find_recipe(config, connectome, cohort, readout, learner)
     options = recipe.resolve(config.model)
@@ -246,17 +246,14 @@ def build(
         data=msgspec.structs.replace(
             config.data,
             recordings=_names(config, recordings),
-            held_out=tuple(one.name for one in held_out),
+            held_out=tuple(recording.name for recording in held_out),
             preprocess=preprocessing_steps(config.data),
         ),
         model=msgspec.structs.replace(
             config.model, readout="anatomical" if column == "region" else "names", learn=trained
         ),
-        learner=msgspec.structs.replace(
-            config.learner, preset=None, window=learner.window, credit=learner.credit, carry=learner.carry,
-            history=learner.history,
-        ),
-    )  # fmt: skip
+        learner=msgspec.structs.replace(config.learner, **learner.spelt_out()),
+    )
     return Job(
         resolved, options, recipe, connectome, cohort, readout, model, params, learner, trained, matches, regression
     )
@@ -280,7 +277,7 @@ def check_pieces(config: Config) -> None:
 
 
 def _find_recipe(
-    config: Config, connectome: Connectome, cohort: Cohort, readout: Readout, learner: WindowedLearner
+    config: Config, connectome: Connectome, cohort: Cohort, readout: Readout, learner: Learner[Any]
 ) -> Recipe:
     """Find what says `"auto"` by the predictions of untrained models on validation frames."""
     if not automatic(config.model):
@@ -294,18 +291,17 @@ def _find_recipe(
         return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons)
 
     single_steps = cohort.substeps == 1
-    fades = learner.carry in ("trace", "none")  # else traces would not know when a single neuron's state was moved
     return find_recipe(
         config.model,
         score,
-        forcible=single_steps and not readout.learned and (fades or reads_several(readout)),
+        forcible=single_steps and not readout.learned and (learner.follows_state_forcing or reads_several(readout)),
         regressible=single_steps,
         tuned_on=tuned_on,
         measure=selection_measure(horizons=horizons),
     )
 
 
-def _trained(config: Config, model: RateModel) -> tuple[str, ...]:
+def _trained(config: Config, model: Model) -> tuple[str, ...]:
     """Groups to train: those that are asked for, else all that are not fixed."""
     learn, strengths = config.model.learn, config.model.strengths
     present = tuple(group for group in model.groups if group != "weights" or strengths != "fixed")
@@ -330,21 +326,3 @@ def _names(config: Config, recordings: Sequence[Recording]) -> tuple[str, ...]:
     if config.data.dataset in (None, "demo") or config.data.recording_files is not None:
         return config.data.recordings
     return tuple(recording.name for recording in recordings)
-
-
-def _learner(config: Config, cohort: Cohort) -> WindowedLearner:
-    options = config.learner
-    dtype = options.trace_dtype
-    if options.preset is None:
-        credit = options.credit or "network"
-        carry = options.carry or ("none" if credit == "none" else "trace")
-        return WindowedLearner(options.window, credit, carry, options.history, dtype, options.trace_decay)
-    for option in ("credit", "carry", "history"):
-        if getattr(options, option) is not None:
-            raise ConfigError(
-                f"learner.preset = {options.preset!r} and learner.{option} = {getattr(options, option)!r} are both "
-                "set: keep one"
-            )
-    longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
-    learner = RULES.find(options.preset, "learner.preset").learner(window=options.window, steps=longest)
-    return replace(learner, trace_dtype=dtype, trace_decay=options.trace_decay)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 
 from rich.console import Console
@@ -29,6 +30,7 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
 
     # In notebooks a bar is a widget.
     live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+    say = partial(console.print, highlight=False, soft_wrap=True)
     bar = Bar(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
@@ -38,13 +40,13 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
     spoken: set[tuple[str, int]] = set()
 
     def show(now: Progress) -> None:
-        skill = now.validation_skill
+        skill, where = now.validation_skill, f"{now.phase} epoch {now.epoch + 1}/{now.epochs}"
         before = "" if skill is None else f"  validation skill {skill:+.3f} after the epoch before"
         state = f"loss {now.loss:.4g}{before}  {now.ms_per_step:.3g} ms/step"
         done = now.epoch + now.window / now.windows
         bar.update(
             task,
-            description=f"{now.phase} epoch {now.epoch + 1}/{now.epochs}",
+            description=where,
             total=now.epochs,
             completed=done,
             state=state,
@@ -52,35 +54,27 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
         tenth = (now.phase, 10 * now.epoch // max(now.epochs, 1))
         if not live and tenth not in spoken and now.window == now.windows:
             spoken.add(tenth)
-            console.print(f"{now.phase} epoch {now.epoch + 1}/{now.epochs}  {state}", highlight=False, soft_wrap=True)
+            say(f"{where}  {state}")
 
     def announce(job: Job) -> None:
         brain, counts = job.connectome, job.parameter_counts()
         surrogate = "SURROGATE " if brain.notes.get("surrogate") else ""
-        console.print(
+        say(
             f"{surrogate}{brain.name}: {brain.n:,} neurons, {brain.m:,} connections; "
-            f"{_counted(len(job.cohort.recordings), 'recording')}, {_counted(len(job.cohort.units), 'unit')}",
-            highlight=False,
-            soft_wrap=True,
+            f"{_counted(len(job.cohort.recordings), 'recording')}, {_counted(len(job.cohort.units), 'unit')}"
         )
         for name, match in job.matches.items():
-            console.print(f"{name}: {match.report()}", highlight=False, soft_wrap=True)
+            say(f"{name}: {match.report()}")
         for caution in job.cautions():
-            console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True)
+            say(f"caution: {caution}", style="yellow")
         if job.recipe.chosen:
             found = ", ".join(f"{name} {value}" for name, value in job.recipe.chosen.items())
-            console.print(
-                f"start found among {len(job.recipe.candidates)} on {job.recipe.tuned_on}: {found}",
-                highlight=False,
-                soft_wrap=True,
-            )
-        console.print(job.memory().report(), highlight=False, soft_wrap=True)
+            say(f"start found among {len(job.recipe.candidates)} on {job.recipe.tuned_on}: {found}")
+        say(job.memory().report())
         groups = ", ".join(f"{group} {count:,}" for group, count in counts.items() if count)
-        console.print(
+        say(
             f"{sum(counts.values()):,} parameters ({groups or 'nothing is trained'}) for "
-            f"{job.observations()['train']:,} training observations (scored: after the warm-up)",
-            highlight=False,
-            soft_wrap=True,
+            f"{job.observations()['train']:,} training observations (scored: after the warm-up)"
         )
 
     with bar:

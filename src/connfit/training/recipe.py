@@ -19,6 +19,7 @@ import msgspec
 
 from connfit.config import AUTO, FALLBACK, ModelConfig
 from connfit.errors import ConfigError, ConnfitError, DataError, one_of
+from connfit.models.cells import CELLS
 from connfit.models.init.start import STARTS, Start
 from connfit.models.init.starting_weights import WEIGHTS, StartingWeights
 from connfit.recordings import Parts, Recording
@@ -111,27 +112,26 @@ class Recipe:
     tuned_on: str = "validation"
     measure: str = ""
 
-    def record(self) -> dict[str, Any]:
-        """Everything, ready for JSON."""
-        return msgspec.to_builtins(self)
-
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Recipe:
-        """Inverse of `record`."""
+        """Read it from `record.json`."""
         return msgspec.convert(record, cls)
 
     def resolve(self, options: ModelConfig) -> ModelConfig:
-        """The options with what was chosen in place of `"auto"`."""
+        """Return the options with what was chosen in place of `"auto"`."""
         return msgspec.structs.replace(options, **{name: self.chosen[name] for name in automatic(options)})
 
 
 def automatic(options: ModelConfig) -> tuple[str, ...]:
-    """Names of the options that say `"auto"`."""
+    """Return the names of the options that say `"auto"`."""
     return tuple(name for name in FALLBACK if getattr(options, name) == AUTO)
 
 
 def check_names(options: ModelConfig) -> None:
-    """Refuse starts and weights that there are not, before any data is read."""
+    """Refuse cells, groups of parameters, starts and weights that there are not, before any data is read."""
+    groups = CELLS.find(options.cell, "model.cell").groups
+    for group in options.learn or ():
+        one_of("model.learn", group, groups)
     for option, names in NAMES.items():
         if (name := getattr(options, option)) != AUTO:
             one_of(f"model.{option}", name, (*names, AUTO))
@@ -210,7 +210,7 @@ def find_recipe(
 
 
 def tuning_cohort(cohort: Cohort) -> tuple[Cohort, str]:
-    """The cohort whose validation parts candidates are scored on: itself, or with training parts cut at four fifths."""
+    """Return the cohort whose validation parts score candidates: itself, or with training parts cut at four fifths."""
     if cohort.observations("validation"):
         return cohort, "validation"
     return replace(cohort, recordings=tuple(_cut(one) for one in cohort.recordings)), "the last fifth of train"
@@ -229,7 +229,7 @@ def _choices(name: str, options: ModelConfig) -> list[Any]:
         return [0.0]
     if name == "time_constant_frames":
         low, high = options.time_constant_bounds_frames
-        return [one for one in GRID[name] if low <= one <= high] or [low]
+        return [value for value in GRID[name] if low <= value <= high] or [low]
     if name in NAMES:
         return [piece.name for piece in NAMES[name].values() if piece.automatic]
     return list(GRID[name])

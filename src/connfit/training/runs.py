@@ -23,8 +23,7 @@ from connfit._system.heap import return_freed_pieces
 from connfit.config import FALLBACK, Config
 from connfit.connectome.matching import UnitMatch
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.models import RateModel
-from connfit.models.base import Params
+from connfit.models.base import Model, Params
 from connfit.models.gains import SHARED, share_gains
 from connfit.recordings import PART_NAMES, Recording
 from connfit.training.fit import FitState, Progress
@@ -71,7 +70,7 @@ def start_job(
     """Make a run directory for what is built already, and fit; `out` as `check_free` returns it."""
     return_freed_pieces()
     if job.config.train.check_memory:
-        check_memory(job.memory(), job.learner)
+        check_memory(job.memory())
     (out / CHECKPOINT.parent).mkdir(parents=True, exist_ok=True)
     _write_start(job, out, command)
     if on_prepared is not None:
@@ -92,7 +91,7 @@ def save_fit(fitted: Fit, out: str | Path) -> Path:
 
 
 def check_free(out: str | Path) -> Path:
-    """A folder for a new run.
+    """Check that a folder is free for a new run.
 
     Raises
     ------
@@ -101,9 +100,9 @@ def check_free(out: str | Path) -> Path:
     """
     out = Path(out)
     if (out / "config.json").exists():
-        raise ConfigError(f"{out} holds a run already: resume it, or give another --out")
+        raise ConfigError(f"{out} holds a run already: resume it, or give another folder")
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file: give a folder to --out")
+        raise ConfigError(f"{out} is a file: give a folder")
     return out
 
 
@@ -149,7 +148,7 @@ def resume(
 
 
 def load_job(out: Path) -> Job:
-    """The job of a run directory, with the data it was made from.
+    """Load the job of a run directory, with the data it was made from.
 
     Raises
     ------
@@ -176,7 +175,7 @@ def load_job(out: Path) -> Job:
 
 
 def load_fit(out: str | Path) -> Fit:
-    """The fitted model of a run directory.
+    """Load the fitted model of a run directory.
 
     Raises
     ------
@@ -228,7 +227,7 @@ def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable
 
 
 def with_peak_memory(fitted: Fit) -> Fit:
-    """The fit, with the largest resident memory of this process so far in its `performance`."""
+    """Return the fit with the largest resident memory of this process so far in its `performance`."""
     return replace(fitted, performance={**fitted.performance, "peak_rss_bytes": peak_rss_bytes()})
 
 
@@ -236,23 +235,19 @@ def _write_end(job: Job, out: Path, result: Fit) -> None:
     """What a run directory holds once a fit has finished."""
     if result.rates is not None:
         record = msgspec.json.decode((out / "record.json").read_bytes())
-        write_json(out / "record.json", {**record, "learning_rates": result.rates.record()})
+        write_json(out / "record.json", {**record, "learning_rates": msgspec.to_builtins(result.rates)})
     if job.config.model.strengths in SHARED:
         options = job.config.model
         table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
         gains = {"start": np.asarray(job.params["gains"]), "fitted": np.asarray(result.params["gains"])}
         write_bytes(out / "gains.csv", table.assign(**gains).to_csv(index=False).encode())
-    training = {
-        "history": result.history,
-        "best_epoch": result.best_epoch,
-        "rates": None if result.rates is None else result.rates.record(),
-    }
+    training = {"history": result.history, "best_epoch": result.best_epoch, "rates": msgspec.to_builtins(result.rates)}
     meta = {"performance": result.performance, **training}
     write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), meta)
 
 
-def to_arrays(model: RateModel, params: Params) -> dict[str, np.ndarray]:
-    """Parameters as they are stored: also time constants in seconds, and magnitudes of connections that share gains."""
+def to_arrays(model: Model, params: Params) -> dict[str, np.ndarray]:
+    """Return parameters as they are stored, with time constants in seconds and magnitudes of all connections."""
     arrays = {key: np.asarray(value) for key, value in params.items() if key != "log_time_constants"}
     return {
         **arrays,
@@ -263,18 +258,18 @@ def to_arrays(model: RateModel, params: Params) -> dict[str, np.ndarray]:
 
 
 def from_arrays(arrays: dict[str, np.ndarray]) -> Params:
-    """Inverse of `to_arrays`."""
+    """Restore parameters from `to_arrays`."""
     derived = {"time_constants", *(["weights"] if "gains" in arrays else [])}
     return {key: jnp.asarray(value) for key, value in arrays.items() if key not in derived}
 
 
-def write_parameters(path: Path, model: RateModel, params: Params) -> None:
+def write_parameters(path: Path, model: Model, params: Params) -> None:
     """Write all groups to one NPZ file."""
     write_arrays(path, to_arrays(model, params))
 
 
 def peak_rss_bytes() -> int:
-    """Largest resident memory of this process so far."""
+    """Measure the largest resident memory of this process so far."""
     status = Path("/proc/self/status")
     if status.exists():
         # Not ru_maxrss: on Linux a new program inherits that of the process that started it.
@@ -295,7 +290,7 @@ def _write_state(path: Path, state: FitState, optimiser: str) -> None:
         "since_best": state.since_best,
         "finished": state.finished,
         "history": state.history,
-        "rates": None if state.rates is None else state.rates.record(),
+        "rates": msgspec.to_builtins(state.rates),
         "optimiser": optimiser,
     }
     write_arrays(path, arrays, meta)
@@ -337,16 +332,19 @@ def _record(job: Job, command: str) -> dict[str, Any]:
         "seed": job.config.seed,
         "data_fingerprint": job.fingerprint(),
         "connectome": {**job.connectome.summary(), "notes": dict(job.connectome.notes)},
-        "recordings": {one.name: _recording_record(one, job.matches[one.name]) for one in job.cohort.recordings},
+        "recordings": {
+            recording.name: _recording_record(recording, job.matches[recording.name])
+            for recording in job.cohort.recordings
+        },
         "held_out": {
-            one.name: {
-                **_recording_record(one, job.matches[one.name]),
-                "left_out": list(job.cohort.left_out[one.name]),
+            recording.name: {
+                **_recording_record(recording, job.matches[recording.name]),
+                "left_out": list(job.cohort.left_out[recording.name]),
             }
-            for one in job.cohort.held_out
+            for recording in job.cohort.held_out
         },
         "cautions": job.cautions(),
-        "recipe": job.recipe.record(),
+        "recipe": msgspec.to_builtins(job.recipe),
         "regression": job.regression,
         "observations": job.observations(),
         "observed": {part: job.cohort.observations(part) for part in PART_NAMES},

@@ -12,9 +12,8 @@ import optax
 from jaxtyping import Array, Float
 
 from connfit.config import TrainConfig
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
-from connfit.training.learners.learner import Learner, WindowArrays
+from connfit.models.base import Model, Params
+from connfit.training.learners.learner import Learner, Memory, WindowArrays
 from connfit.training.optimiser import OPTIMISERS
 
 GROUP_OF = {"log_time_constants": "time_constants"}
@@ -39,26 +38,22 @@ class StepOptions:
         return cls(config.clip_norm, config.l1_weights, config.l2_weights, config.drive_distance, config.optimiser)
 
 
-@partial(
-    jax.jit,
-    static_argnames=("learner", "groups", "options"),
-    donate_argnames=("params", "moments", "memory"),
-)
+@partial(jax.jit, static_argnames=("learner", "groups", "options"), donate_argnames=("params", "moments", "memory"))
 def training_step(
-    model: RateModel,
+    model: Model,
     params: Params,
     frozen: Params,
     start: Params | None,
     moments: optax.OptState,
-    memory: Any,
+    memory: Memory,
     window: WindowArrays,
     rates: dict[str, Float[Array, ""]],
     *,
-    learner: Learner,
+    learner: Learner[Memory],
     groups: tuple[str, ...],
     options: StepOptions,
-) -> tuple[Params, optax.OptState, Any, Float[Array, ""], dict[str, Array]]:
-    """Gradient of one window, one step of the optimiser, projection to allowed values.
+) -> tuple[Params, optax.OptState, Memory, Float[Array, ""], dict[str, Array]]:
+    """Take one training step: gradient of a window, optimiser, projection to allowed values.
 
     Parameters
     ----------

@@ -17,14 +17,13 @@ from jaxtyping import Array
 from connfit._system.heap import return_freed_pieces
 from connfit.config import TrainConfig
 from connfit.errors import DivergedError
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import GROUP_OF, KEY_OF, Model, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import Rates
 from connfit.training.optimiser import OPTIMISERS
-from connfit.training.step import GROUP_OF, KEY_OF, StepOptions, training_step
+from connfit.training.step import StepOptions, training_step
 from connfit.training.validation import Validation, check_parts_scored, validate
 
 PHASES = ("teacher-forced", "free-running")
@@ -66,11 +65,11 @@ class FitState:
     rates: Rates | None = None
 
     def chosen_params(self) -> Params:
-        """Copies of the trained groups that a fit ends with: the best, or the last without a validation part."""
+        """Copy the trained groups that a fit ends with: the best, or the last without a validation part."""
         return {key: jnp.array(value) for key, value in (self.best_params or self.params).items()}
 
     def kept_epoch(self) -> int | None:
-        """Row of `history` that `chosen_params` are from; None: from before training."""
+        """Return the row of `history` that `chosen_params` are from; None: from before training."""
         return self.best_epoch if self.best_epoch >= 0 else None
 
 
@@ -92,9 +91,9 @@ class Progress:
 class Trainer:
     """Runs epochs; holds what does not change between them, and the clock."""
 
-    model: RateModel
+    model: Model
     cohort: Cohort
-    learner: Learner
+    learner: Learner[Any]
     config: TrainConfig
     groups: tuple[str, ...]
     frozen: Params
@@ -121,7 +120,8 @@ class Trainer:
             else None
         )
         self._options = StepOptions.of(self.config)
-        self.validates = any(one.require_parts().length("validation") for one in self.cohort.recordings)
+        recordings = self.cohort.recordings
+        self.validates: bool = any(recording.require_parts().length("validation") for recording in recordings)
         check_parts_scored(self.cohort, self.config)
         self._fed_back = _fed_back_units(self.cohort, self._batch_size)
 
@@ -135,11 +135,11 @@ class Trainer:
         self.first_step_s, self._compiled, self._began = other.first_step_s, other._compiled, other._began
 
     def ms_per_step(self) -> float | None:
-        """Mean time of a model step in milliseconds, compilation left out."""
+        """Return the mean time of a model step in milliseconds, compilation left out."""
         return 1e3 * self._seconds / self._timed_steps if self._timed_steps else None
 
     def epoch(self, state: FitState) -> FitState:
-        """One pass through the training part of every recording, then validation."""
+        """Pass once through the training part of every recording, then validate."""
         params, optimiser, losses, seconds, timed, rate = self._pass(state)
         state = replace(state, params=params, optimiser=optimiser)
         value = skill = loss = None
@@ -271,7 +271,7 @@ class Trainer:
         return params, moments, np.array(losses), seconds, timed, rate
 
     def validate(self, params: Params) -> Validation:
-        """What epochs are compared by."""
+        """Score parameters by what epochs are compared by."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
         return validate(forecaster, self._unit_weights, horizons=self.config.select_on == "horizon")
 
@@ -318,18 +318,12 @@ class Trainer:
     def _report(self, state: FitState, done: int, total: int, loss: float, began: float, untimed: int) -> None:
         last = state.history[-1] if state.history else {}
         seconds = time.perf_counter() - began
-        self.on_progress(
-            Progress(
-                phase=PHASES[state.phase],
-                epoch=state.epoch,
-                epochs=self._epochs(state.phase),
-                window=done,
-                windows=total,
-                loss=loss,
-                validation_skill=last.get("validation_skill"),
-                ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
-            )
-        )
+        now = Progress(
+            phase=PHASES[state.phase], epoch=state.epoch, epochs=self._epochs(state.phase), window=done, windows=total,
+            loss=loss, validation_skill=last.get("validation_skill"),
+            ms_per_step=1e3 * seconds / (max(done - untimed, 1) * self.learner.window),
+        )  # fmt: skip
+        self.on_progress(now)
 
 
 def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] | None:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from connfit._registry import read_options
+from connfit._registry import Options, section_options
 from connfit.config import ModelConfig
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
-from connfit.models import RateModel, Readout, start_magnitudes, tie_weights
-from connfit.models.base import Params
+from connfit.models import Readout, start_magnitudes, tie_weights
+from connfit.models.base import Model, Params
+from connfit.models.cells import CELLS, Cell
+from connfit.models.connectome_model import ModelConditions
 from connfit.models.gains import SHARED
 from connfit.models.init.initial import begin
-from connfit.models.init.start import STARTS, Start, StartConditions
+from connfit.models.init.start import STARTS, StartConditions
 from connfit.recordings.cohort import Cohort
 from connfit.training.recipe import StartOptions
 
 
 def untrained_model(
     options: ModelConfig, seed: int, connectome: Connectome, cohort: Cohort, readout: Readout
-) -> tuple[RateModel, Params, dict[str, Any] | None]:
-    """The model, its parameters before training, and what a regression for them found."""
-    begun = StartOptions.of(options)
+) -> tuple[Model, Params, dict[str, object] | None]:
+    """Build the model, its parameters before training, and what a regression for them found."""
+    cell, begun = CELLS.find(options.cell, "model.cell"), StartOptions.of(options)
     start = STARTS.find(begun.drive_start, "model.drive_start")
     for other in STARTS.values():
         for option in other.only_here if other is not start else ():
@@ -38,15 +39,11 @@ def untrained_model(
                     f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
                     f"data.substeps = {cohort.substeps}: set one of the two to its default"
                 )
-    model = RateModel.from_connectome(
-        connectome,
-        readout,
-        step_s=cohort.step_s,
-        drive=options.drive,
-        nonlinearity=options.nonlinearity,
-        bounds_s=_seconds(options.time_constant_bounds_frames, cohort),
-        state_forcing=begun.state_forcing,
-    )
+    conditions = ModelConditions(
+        connectome=connectome, readout=readout, step_s=cohort.step_s, drive=options.drive,
+        bounds_s=_seconds(options.time_constant_bounds_frames, cohort), state_forcing=begun.state_forcing,
+    )  # fmt: skip
+    model = cell.build(conditions, **cell_options(cell, options).as_dict())
     given = StartConditions(
         connectome=connectome,
         readout=readout,
@@ -57,7 +54,7 @@ def untrained_model(
         hidden_time_constants_s=_seconds(options.hidden_time_constant_frames, cohort),
         mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
         seed=seed,
-        options=read_options(start.options, _options_of(start, begun, options), where="model.start_options"),
+        options=section_options(start.options, begun, options.start_options, where="model.start_options"),
     )
     found = None if start.fit is None else start.fit(model, given, cohort.training_frames())
     if options.strengths in SHARED:
@@ -71,13 +68,23 @@ def untrained_model(
     return model, params, None if found is None else found.facts(cohort.units)
 
 
-def _options_of(start: Start, begun: StartOptions, options: ModelConfig) -> dict[str, Any]:
-    """Options of a start: those that section `model` has, and the others from `model.start_options`."""
-    own = {name: getattr(begun, name) for name in start.options.__struct_fields__ if hasattr(begun, name)}
-    for name in own:
-        if name in options.start_options:
-            raise ConfigError(f"model.start_options.{name}: give it as model.{name}")
-    return {**own, **options.start_options}
+def cell_options(cell: Cell, options: ModelConfig) -> Options:
+    """Validate the options of a cell: those that section `model` has, and the others from `model.cell_options`.
+
+    Raises
+    ------
+    ConfigError
+        If one is unknown or wrong, or section `model` sets one of another cell.
+    """
+    default = ModelConfig()
+    for other in CELLS.values():
+        for name in set(other.options.__struct_fields__) - set(cell.options.__struct_fields__):
+            if getattr(options, name, None) != getattr(default, name, None):
+                raise ConfigError(
+                    f"model.{name} = {getattr(options, name)!r} is of the cell {other.name!r}, but model.cell = "
+                    f"{cell.name!r}: set one of the two to its default"
+                )
+    return section_options(cell.options, options, options.cell_options, where="model.cell_options")
 
 
 def _seconds(frames: tuple[float, float] | None, cohort: Cohort) -> tuple[float, float] | None:

@@ -40,7 +40,7 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
     if not config.epochs + config.free_run_epochs:
         return
     if not any(cohort.scored("train", warmup_frames=config.warmup_frames)):
-        longest = max(cohort.recordings, key=lambda one: one.require_parts().length("train"))
+        longest = max(cohort.recordings, key=lambda recording: recording.require_parts().length("train"))
         frames = longest.require_parts().length("train")
         scorable = max(cohort.scored("train"))
         what = (
@@ -54,7 +54,7 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
             else "No unit is observed there after its first frame"
         )
         raise ConfigError(f"{what}. {fix}")
-    lengths = [one.require_parts().length("validation") for one in cohort.recordings]
+    lengths = [recording.require_parts().length("validation") for recording in cohort.recordings]
     if not any(lengths):
         return
     longest = cohort.recordings[int(np.argmax(lengths))].name
@@ -82,7 +82,7 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
 
 
 def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
-    """Recordings and units that take no part in training, selection of epochs or test scores, in words."""
+    """Name recordings and units that take no part in training, selection of epochs or test scores."""
     found = []
     trained = cohort.scored("train", warmup_frames=config.warmup_frames)
     checked, tested = cohort.scored("validation"), cohort.scored("test")
@@ -148,13 +148,13 @@ def _selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
 
 
 def horizons_fit(cohort: Cohort) -> bool:
-    """Whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
+    """Say whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
     pairs = np.sum([_selection_pairs(cohort, member) for member in range(len(cohort.recordings))], axis=0)
     return bool(pairs.all())
 
 
 def selection_measure(*, horizons: bool) -> str:
-    """What the value of a validation is, in words."""
+    """Say what the value of a validation is."""
     if not horizons:
         return "skill over persistence one frame ahead, units by their change from frame to frame"
     *some, last = SELECTION_HORIZONS

@@ -12,8 +12,7 @@ from connfit.analysis.dynamics.lyapunov import lyapunov_exponent
 from connfit.analysis.dynamics.simulated_activity import DrivenRun
 from connfit.analysis.dynamics.stability import jacobian_spectrum, linear_model_spectrum, weight_spectrum
 from connfit.errors import ConnfitError
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.models.rest import settle
 
 MATRICES = {
@@ -28,7 +27,7 @@ AT_REST = 1e-4
 
 
 def examine_stability(
-    model: RateModel, params: Params, run: DrivenRun | None, mean: np.ndarray, options: AnalysisOptions
+    model: Model, params: Params, run: DrivenRun | None, mean: np.ndarray, options: AnalysisOptions
 ) -> dict[str, Any]:
     """Leading eigenvalues of the three matrices, and the largest Lyapunov exponent of free and driven runs.
 

@@ -15,7 +15,6 @@ from connfit.analysis.plain import finite
 from connfit.analysis.record import Result
 from connfit.errors import ConfigError, ConnfitError
 from connfit.models.base import Model, Params
-from connfit.models.cells.rate import RateModel
 from connfit.models.forward import tangent_step
 from connfit.models.rollout import CHUNK, Noise, Shown, State, Stepped, rollout
 
@@ -155,7 +154,7 @@ def lyapunov_of(
 
 
 def lyapunov_exponent(
-    model: RateModel,
+    model: Model,
     params: Params,
     rates: Float[np.ndarray, "N"],
     *,
@@ -260,7 +259,7 @@ def _check(steps: int, transient: int, blocks: int) -> None:
         )
 
 
-def _given(model: RateModel, inputs: np.ndarray, forced: np.ndarray | None, total: int) -> Shown:
+def _given(model: Model, inputs: np.ndarray, forced: np.ndarray | None, total: int) -> Shown:
     inputs = np.asarray(inputs)
     forced = np.ones(inputs.shape, bool) if forced is None else np.asarray(forced, bool)
     for name, array in (("inputs", inputs), ("forced", forced)):

@@ -14,7 +14,6 @@ from connfit.analysis.dynamics.spectrum import Spectrum, leading_eigenvalues
 from connfit.analysis.plain import finite
 from connfit.errors import ConfigError, DataError, one_of
 from connfit.models.base import Model, Params
-from connfit.models.cells.rate import RateModel
 from connfit.models.forward import Trajectory, tangent_step
 from connfit.models.rest import vector_of
 from connfit.models.rollout import Shown, State, Stepped, rollout
@@ -22,7 +21,7 @@ from connfit.models.rollout import Shown, State, Stepped, rollout
 LOOPS = ("closed", "open")
 
 
-def weight_spectrum(model: RateModel, params: Params, *, k: int = 64, **options: Any) -> Spectrum:
+def weight_spectrum(model: Model, params: Params, *, k: int = 64, **options: Any) -> Spectrum:
     """Leading eigenvalues of the signed matrix of recurrent weights (gap junctions included, without a sign).
 
     It is not the matrix of a step in time: what a neuron adds to its own past, the activation and the loop through
@@ -46,12 +45,12 @@ def weight_spectrum(model: RateModel, params: Params, *, k: int = 64, **options:
 
 
 @jax.jit
-def _weights_times(model: RateModel, strengths: Array, columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
+def _weights_times(model: Model, strengths: Array, columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
     return model.recurrent.apply(strengths, model.outputs(columns))
 
 
 def jacobian_spectrum(
-    model: RateModel,
+    model: Model,
     params: Params,
     rates: Float[np.ndarray, "N"],
     *,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import msgspec
@@ -23,7 +24,7 @@ from connfit.analysis.gradients.learning_trials import Bench, Contender
 from connfit.config import LearnerConfig
 from connfit.errors import ConfigError
 from connfit.models.base import Params
-from connfit.training.learners import IMMEDIATE_WINDOW, RULES, WindowedLearner, preset
+from connfit.training.learners import IMMEDIATE_WINDOW, RULES, Learner, WindowedLearner, preset
 from connfit.training.optimiser import LABELS, OPTIMISERS
 from connfit.training.problem import Job
 from connfit.training.runs import load_fit, load_job
@@ -53,10 +54,8 @@ def rules_to_fit(
     own = job.learner
     longest = max(each.require_parts().train[1] for each in job.cohort.recordings) * job.cohort.substeps
     k = own.window if IMMEDIATE_WINDOW < own.window < longest else LearnerConfig().window
-    learners = {
-        name: replace(rule.learner(k), trace_dtype=own.trace_dtype, trace_decay=own.trace_decay)
-        for name, rule in RULES.items()
-        if rule.window is None
+    learners: dict[str, Learner[Any]] = {
+        name: rule.learner(k, given=job.config.learner) for name, rule in RULES.items() if rule.window is None
     }
     learners |= {"immediate": preset("immediate"), f"immediate, K = {k}": WindowedLearner(k, "none", "none")}
     left_out: list[RuleLeftOut] = []
@@ -84,7 +83,7 @@ def rules_to_fit(
         for optimiser in (first, *(name for name in optimisers if name != first))
         for name, learner in learners.items()
     )
-    same = [name for name, rule in learners.items() if (rule.credit, rule.carry) == (own.credit, own.carry)]
+    same = [name for name, one in learners.items() if (type(one), one.dials) == (type(own), own.dials)]
     # Truncated and full BPTT differ in K alone, as do both kinds of immediate.
     nearest = [name for name in same if learners[name].window == own.window] or same or [*learners]
     return contenders, nearest[0], tuple(left_out)
@@ -132,10 +131,10 @@ def check_gradients(
     if curve_epochs:
         check_can_choose(job.cohort)
     steps = frames * job.cohort.substeps
-    rules = rules_to_compare(steps, windows, trace_decay=job.learner.trace_decay)
-    # Factors per neuron do not know when a neuron's state was replaced.
+    rules = rules_to_compare(steps, windows, trace_decay=job.config.learner.trace_decay)
+    # Factors per neuron do not know when a neuron's state was moved.
     if job.model.state_forcing and job.model.correction is None:
-        rules = tuple(rule for rule in rules if rule.learner.carry != "factorised")
+        rules = tuple(rule for rule in rules if rule.learner.follows_state_forcing)
     chosen = choose_segments(job.cohort, frames, segments)
     check_steps_fit(job.model, job.params, steps, segments)
     warmup = min(job.config.train.warmup_frames, frames // 2)

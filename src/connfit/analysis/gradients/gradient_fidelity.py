@@ -19,13 +19,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from connfit._io import finite
 from connfit.analysis.gradients.gradient_results import GroupFidelity, RuleFidelity, Segment
+from connfit.config import LearnerConfig
 from connfit.errors import ConfigError, first_ten
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import KEY_OF, Model, Params
 from connfit.recordings.cohort import Cohort
-from connfit.training.learners import RULES, WHOLE, WindowArrays, WindowedLearner, preset
-from connfit.training.memory import LIBRARIES, WINDOW_ARRAYS, memory_limit
-from connfit.training.step import KEY_OF
+from connfit.training.learners import RULES, WHOLE, Learner, WindowArrays, WindowedLearner, preset
+from connfit.training.learners.window_memory import WINDOW_ARRAYS
+from connfit.training.memory import LIBRARIES, memory_limit
 
 WINDOWS = (1, 4, 16, 64)
 ANY_WINDOW = 16
@@ -43,7 +43,7 @@ class Rule:
     """
 
     name: str
-    learner: WindowedLearner
+    learner: Learner[Any]
     by_window: bool = True
 
     @property
@@ -75,17 +75,18 @@ def rules_to_compare(steps: int, windows: Sequence[int] | None = None, *, trace_
             f"windows of {first_ten(wrong)} steps: a window must have 1 to {steps} steps, as a segment has"
         )
     some = min(ANY_WINDOW, steps)
+    given = LearnerConfig(trace_decay=trace_decay)
     fixed: list[Rule] = []
     turning: list[Rule] = []
     for rule in RULES.values():
         if rule.window == WHOLE:
             continue
         if rule.by_window:
-            turning += [Rule(rule.name, replace(rule.learner(k), trace_decay=trace_decay)) for k in windows]
+            turning += [Rule(rule.name, rule.learner(k, given=given)) for k in windows]
             continue
-        learner = replace(rule.learner(some), trace_decay=trace_decay)
+        learner = rule.learner(some, given=given)
         fixed.append(Rule(rule.name, learner, by_window=False))
-        if rule.carry == "trace":
+        if isinstance(learner, WindowedLearner) and learner.carry == "trace":
             fixed.append(Rule(f"{rule.name}, bf16", replace(learner, trace_dtype="bfloat16"), by_window=False))
     light = [Rule("hybrid-pp", WindowedLearner(k, "network", "factorised", trace_decay=trace_decay)) for k in windows]
     return (*fixed, *turning, *light)
@@ -116,7 +117,7 @@ def choose_segments(cohort: Cohort, frames: int, segments: int) -> tuple[Segment
     )
 
 
-def check_steps_fit(model: RateModel, params: Params, steps: int, segments: int, *, free: int | None = None) -> None:
+def check_steps_fit(model: Model, params: Params, steps: int, segments: int, *, free: int | None = None) -> None:
     """Stop before BPTT takes more memory than there is.
 
     Raises
@@ -138,7 +139,7 @@ def check_steps_fit(model: RateModel, params: Params, steps: int, segments: int,
 
 
 def gradient_fidelity(
-    model: RateModel,
+    model: Model,
     params: Params,
     cohort: Cohort,
     rules: Sequence[Rule],
@@ -188,7 +189,7 @@ def gradient_fidelity(
             for key, value in gradient.items():
                 comparisons.setdefault(key, _Comparison()).add(value, exact[number][key])
         once = feeding.windows(rule.learner.window, segments[0])
-        dials = rule.learner.window, rule.learner.credit, rule.learner.carry, rule.learner.trace_decay
+        dials = (getattr(rule.learner, key, None) for key in ("window", "credit", "carry", "trace_decay"))
         rows.append(RuleFidelity(
             rule.name, rule.label, rule.by_window, *dials,
             groups={group: comparisons[KEY_OF.get(group, group)].fidelity() for group in groups},
@@ -248,23 +249,23 @@ class _Feeding:
 class _Runner:
     """A compiled rule."""
 
-    model: RateModel
+    model: Model
     params: Params
-    learner: WindowedLearner
+    learner: Learner[Any]
     groups: tuple[str, ...]
     step: Any
 
     @classmethod
     def of(
         cls,
-        model: RateModel,
+        model: Model,
         params: Params,
-        learner: WindowedLearner,
+        learner: Learner[Any],
         feeding: _Feeding,
         segment: Segment,
         groups: tuple[str, ...],
     ) -> _Runner:
-        def step(model: RateModel, params: Params, memory: Any, window: WindowArrays) -> Any:
+        def step(model: Model, params: Params, memory: Any, window: WindowArrays) -> Any:
             result, memory = learner.step(model, params, memory, window, groups)
             return result.gradient, memory
 

@@ -65,7 +65,7 @@ class RuleFidelity:
     by_window
         Whether its gradient depends on K.
     window, credit, carry, trace_decay
-        See `connfit.training.learners.windowed.WindowedLearner`.
+        See `connfit.training.learners.windowed.WindowedLearner`; None for a learner that has none.
     ms_per_step
         The faster of two passes over a segment, compilation left out.
     carried_bytes
@@ -77,9 +77,9 @@ class RuleFidelity:
     rule: str = ""
     label: str = ""
     by_window: bool = False
-    window: int = 0
-    credit: str = ""
-    carry: str = ""
+    window: int | None = None
+    credit: str | None = None
+    carry: str | None = None
     trace_decay: float | None = None
     groups: Mapping[str, GroupFidelity] = field(default_factory=dict)
     ms_per_step: float = 0.0

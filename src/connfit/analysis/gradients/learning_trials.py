@@ -14,12 +14,11 @@ from connfit.analysis.gradients.gradient_results import TriedRate
 from connfit.config import EvaluateConfig, TrainConfig
 from connfit.errors import DivergedError
 from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.fit import FitState, train
-from connfit.training.learners import IMMEDIATE_WINDOW, WindowedLearner
+from connfit.training.learners.learner import Learner
 from connfit.training.learning_rates import WITHOUT_VALIDATION
 
 FACTORS = (1 / 3, 1.0, 3.0)
@@ -44,14 +43,13 @@ class Contender:
 
     rule: str
     label: str
-    learner: WindowedLearner
+    learner: Learner[Any]
     optimiser: str
 
     @property
     def credit(self) -> bool:
         """Whether errors give credit to earlier steps."""
-        learner = self.learner
-        return learner.carry != "none" or (learner.window > IMMEDIATE_WINDOW and learner.credit != "none")
+        return self.learner.through_time
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ class Bench:
         Groups of parameters; default: all.
     """
 
-    model: RateModel
+    model: Model
     params: Params
     cohort: Cohort
     config: TrainConfig

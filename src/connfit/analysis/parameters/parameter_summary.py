@@ -12,11 +12,10 @@ from connfit.analysis.parameters.time_constants import time_constant_statistics
 from connfit.analysis.parameters.weights import positive_magnitudes, weight_statistics
 from connfit.connectome import Connectome
 from connfit.errors import DataError
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 
 
-def examine_weights(connectome: Connectome, model: RateModel, before: Params, after: Params) -> dict[str, Any]:
+def examine_weights(connectome: Connectome, model: Model, before: Params, after: Params) -> dict[str, Any]:
     """Statistics of strengths (`connfit.analysis.parameters.weights`) and tails of counts and strengths, with
     alternatives.
     """
@@ -43,7 +42,7 @@ def examine_weights(connectome: Connectome, model: RateModel, before: Params, af
     }
 
 
-def examine_time_constants(connectome: Connectome, model: RateModel, before: Params, after: Params) -> dict[str, Any]:
+def examine_time_constants(connectome: Connectome, model: Model, before: Params, after: Params) -> dict[str, Any]:
     """Statistics of time constants; see `connfit.analysis.parameters.time_constants`."""
     first, last = (np.exp(np.asarray(one["log_time_constants"], np.float64)) for one in (before, after))
     return time_constant_statistics(

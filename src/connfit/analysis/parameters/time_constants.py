@@ -162,7 +162,7 @@ def time_constant_statistics(
     step_s
         Seconds per model step.
     bounds_s
-        The model's bounds (`RateModel.bounds_s`).
+        The model's bounds (`bounds_s`).
     neurons
         Neuron table of the connectome, for groups.
     columns

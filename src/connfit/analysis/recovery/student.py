@@ -15,7 +15,7 @@ from connfit.connectome import Connectome
 from connfit.datasets.synthetic.known_teacher import FRAME_RATE, KnownTeacher
 from connfit.errors import ConfigError
 from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
-from connfit.models.base import Model, Params
+from connfit.models.base import GROUP_OF, Model, Params
 from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
@@ -23,7 +23,6 @@ from connfit.training.fit import train
 from connfit.training.fitted import Fit
 from connfit.training.learners import WindowedLearner
 from connfit.training.learning_rates import parameter_sizes
-from connfit.training.step import GROUP_OF
 
 VALIDATION_FRAMES = 250
 START_RADIUS = 0.5
@@ -87,7 +86,7 @@ class Student:
 
     recorded: Bool[np.ndarray, "N"]
     cohort: Cohort
-    model: RateModel
+    model: Model
     params: Params
     trained: tuple[str, ...]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from connfit.connectome.nulls import NULLS
 from connfit.evaluation.baselines import BASELINES
+from connfit.models.cells import CELLS
 from connfit.training.learners import RULES
 from connfit.training.optimiser import LABELS
 
@@ -23,7 +24,8 @@ def row_name(name: str) -> str:
     for registry in (BASELINES, NULLS):
         if name in registry:
             return registry.phrase(name)
-    rule = next((rule.name for rule in RULES.values() if rule.row == name), None)
-    if rule is not None:
-        return RULES.phrase(rule)
+    for registry in (RULES, CELLS):
+        for piece in registry.values():
+            if piece.row == name:
+                return registry.phrase(piece.name)
     return OWN_ROWS.get(name) or LABELS.get(name) or name.replace("_", " ")

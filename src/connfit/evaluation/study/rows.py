@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from connfit import config as configuration
-from connfit.config import Config, LearnerConfig
+from connfit.config import Config, LearnerConfig, ModelConfig
 from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError, one_of
 from connfit.evaluation.baselines import BASELINES
-from connfit.training.learners import IMMEDIATE_WINDOW, RULES
+from connfit.models.cells import CELLS
+from connfit.training.learners import RULES, configured_learner
 from connfit.training.optimiser import LABELS
 
 CONNECTOME = "connectome"
@@ -154,6 +155,15 @@ def _ablations(config: Config, same: str) -> list[StudyRow]:
     if model.learn is None or "time_constants" in model.learn:
         changes = "time constants stay at their start"
         rows.append(StudyRow("frozen_time_constants", "ablation", same, changes, frozen=("time_constants",)))
+    for cell in CELLS.values():
+        if cell.in_studies and cell.name != model.cell:
+            default = {name: getattr(ModelConfig(), name) for name in _own_options(model.cell)}
+            rows.append(
+                StudyRow(
+                    cell.row, "ablation", same, f"neurons of another kind: {cell.does}",
+                    {**default, "cell": cell.name, "cell_options": {}},
+                )
+            )  # fmt: skip
     for kind, (name, changes) in strengths.items():
         if kind != model.strengths:
             # Fixed to the counts means without the factor by which the starts of seeds differ.
@@ -162,24 +172,26 @@ def _ablations(config: Config, same: str) -> list[StudyRow]:
     return rows
 
 
+def _own_options(cell: str) -> list[str]:
+    """Options of section `model` that belong to a cell."""
+    return [name for name in CELLS.find(cell, "model.cell").options.__struct_fields__ if hasattr(ModelConfig, name)]
+
+
 def _learning(config: Config) -> list[StudyRow]:
     """The learning rules and the optimiser that the configuration does not have."""
     options = config.learner
-    own = (options.credit or "network", options.carry or ("none" if options.credit == "none" else "trace"))
-    if options.preset is not None:
-        own = RULES.find(options.preset, "learner.preset").dials
-    immediate = own == ("none", "none") or (own[1] == "none" and options.window == IMMEDIATE_WINDOW)
+    own = configured_learner(options)
     same = "model, wiring, signs, counts, start, epochs, learning rate"
     rows = []
     # A run without credit through time has windows of one step: the others get the usual ones.
-    window = LearnerConfig().window if immediate else options.window
+    window = options.window if own.through_time else LearnerConfig().window
     for rule in RULES.values():
-        is_own = rule.own_window == IMMEDIATE_WINDOW and rule.carry == "none" if immediate else rule.dials == own
-        if is_own or not rule.in_studies:
+        learner = rule.learner(window)
+        alike = (type(learner), learner.dials) == (type(own), own.dials)
+        if not rule.in_studies or (alike if own.through_time else not learner.through_time):
             continue
-        k = rule.own_window or window
-        dials = {"preset": None, "credit": rule.credit, "carry": rule.carry, "window": k, "history": None}
-        rows.append(StudyRow(rule.row, "learning", same, f"learning rule: {rule.does} (K = {k})", learner=dials))
+        changes = f"learning rule: {rule.does} (K = {learner.window})"
+        rows.append(StudyRow(rule.row, "learning", same, changes, learner=rule.settings(window)))
     for name, does in OPTIMISER_ROWS.items():
         if name != config.train.optimiser:
             changes = f"optimiser {LABELS[name]}: {does}"
@@ -222,8 +234,7 @@ def row_config(row: StudyRow, base: Config, seed: int) -> Config:
     if base.model.learn is not None:
         model = _replace(model, learn=_learned(base, model, row.frozen))
     elif row.frozen:
-        everything = ("weights", "gains", "time_constants", "bias", "drive", "readout")
-        model = _replace(model, learn=_present(model, [one for one in everything if one not in row.frozen]))
+        model = _replace(model, learn=_present(model, [one for one in _groups(model) if one not in row.frozen]))
     learner, train = _replace(base.learner, **row.learner), _replace(base.train, **row.train)
     data = _replace(base.data, null=row.null)
     return _replace(base, data=data, model=model, learner=learner, train=train, seed=seed)
@@ -239,8 +250,11 @@ def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]
         wanted.add("drive")
     if not base.model.learned_readout:
         wanted.add("readout")
-    order = ("weights", "gains", "time_constants", "bias", "drive", "readout")
-    return _present(model, [one for one in order if one in wanted and one not in frozen])
+    return _present(model, [one for one in _groups(model) if one in wanted and one not in frozen])
+
+
+def _groups(model: Any) -> tuple[str, ...]:
+    return CELLS.find(model.cell, "model.cell").groups
 
 
 def _present(model: Any, groups: Sequence[str]) -> tuple[str, ...]:

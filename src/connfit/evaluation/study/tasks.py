@@ -85,7 +85,9 @@ class Task:
             raise DataError(
                 "made from other data than the run has now", path=folder, fix=f"Remove {study} to start the study anew"
             )
-        different = _differences(asked.get("config", {}), self.config)
+        # Options that an earlier version did not have are at their defaults.
+        before = configuration.to_dict(configuration.from_dict(asked["config"])) if asked.get("config") else {}
+        different = _differences(before, self.config)
         if different:
             raise ConfigError(
                 f"{folder} was made with other options ({first_ten(different)}): give those again, or remove {study} "

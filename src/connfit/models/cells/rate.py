@@ -1,38 +1,27 @@
-"""The rate model: wiring and signs from the connectome; magnitudes, time constants, biases and drive are learned."""
+"""The rate cell: one leaky state per neuron, whose steady state is a rectified or soft function of the input."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from typing import Literal, Self
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import scipy.sparse as sp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-from connfit._display import Displayed
+from connfit._registry import Options
 from connfit.connectome import Connectome
-from connfit.connectome.anatomy import postsynapses_by_region
-from connfit.errors import ConfigError, one_of
-from connfit.models import ops
-from connfit.models.base import Correction, Params
-from connfit.models.maps import DenseMap, GainMap, SparseMap
-from connfit.models.readout import Readout, overlap
+from connfit.errors import one_of
+from connfit.models.cells import CELLS, Cell
+from connfit.models.connectome_model import STATIC, ConnectomeModel, ModelConditions
+from connfit.models.readout import Readout
 
 NONLINEARITIES = ("relu", "softplus")
-DRIVES = ("dense", "anatomical", "none")
-GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "readout")
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["recurrent", "signs", "drive", "readout", "fixed_readout", "junctions", "read_neurons", "correction"],
-    meta_fields=["nonlinearity", "electrical", "step_s", "bounds_s", "state_forcing"],
-)
-@dataclass(frozen=True, repr=False)
-class RateModel(Displayed):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, repr=False, kw_only=True)
+class RateModel(ConnectomeModel):
     """Leaky rate neurons on a connectome.
 
     ``r_i(t) = α_i r_i(t-1) + (1-α_i) f(x_i(t))``, ``α_i = exp(-Δt/τ_i)``,
@@ -45,38 +34,11 @@ class RateModel(Displayed):
 
     Attributes
     ----------
-    recurrent
-        Map of the magnitudes or gains, from output channels to neurons. Channel j < N is the chemical output
-        of neuron j with its sign; with gap junctions, channel N + j is its unsigned electrical output.
-    signs
-        [N] sign of each neuron's chemical output.
-    junctions
-        [2, G] the two connections that each gap junction consists of; None without gap junctions.
-    step_s
-        Length Δt of a step in seconds.
-    bounds_s
-        Smallest and largest time constant in seconds.
-    read_neurons
-        [P] the neuron that each unit reads, where each reads one and no two the same; else None.
-    correction
-        How state forcing moves neurons where units read several.
-    state_forcing
-        φ of `connfit.models.forward.correct`.
+    nonlinearity
+        f: `"relu"` or `"softplus"`. The others are those of `connfit.models.connectome_model.ConnectomeModel`.
     """
 
-    recurrent: SparseMap | GainMap
-    signs: Float[Array, "N"]
-    drive: SparseMap | DenseMap | None
-    readout: SparseMap | DenseMap
-    fixed_readout: Float[Array, "R"] | None
-    junctions: Int[Array, "2 G"] | None
-    nonlinearity: str
-    electrical: bool
-    step_s: float
-    bounds_s: tuple[float, float]
-    read_neurons: Int[Array, "P"] | None = None
-    correction: Correction | None = None
-    state_forcing: float = 0.0
+    nonlinearity: str = field(metadata=STATIC)
 
     @classmethod
     def from_connectome(
@@ -89,219 +51,48 @@ class RateModel(Displayed):
         nonlinearity: str = "relu",
         bounds_s: tuple[float, float] | None = None,
         state_forcing: float = 0.0,
-    ) -> RateModel:
+    ) -> Self:
         """Build the model.
 
         Parameters
         ----------
-        connectome
-            Wiring and signs.
-        readout
-            Which neurons each unit reads; see `connfit.models.readout`.
-        step_s
-            Length of a step in seconds.
-        drive
-            `"dense"`: every unit may drive every neuron. `"anatomical"`: a region drives only the neurons
-            with input synapses in it, where the source counts them (`Connectome.regions`); otherwise a
-            unit drives only the neurons that it reads. `"none"`.
         nonlinearity
             `"relu"` or `"softplus"`.
-        bounds_s
-            Smallest and largest time constant in seconds; default 0.2 and 50 steps.
-        state_forcing
-            Share φ of the way by which states are moved to what was recorded before each step: 0 not at all, 1 until
-            the read-out of the state is what was recorded, more (below 2) beyond it. See
-            `connfit.models.forward.correct`.
+        connectome, readout, step_s, drive, bounds_s, state_forcing
+            See `connfit.models.connectome_model.ModelConditions`.
 
         Raises
         ------
         ConfigError
             If a name or a bound is not valid.
         """
-        one_of("drive", drive, DRIVES)
-        one_of("nonlinearity", nonlinearity, NONLINEARITIES)
-        bounds_s = bounds_s or (0.2 * step_s, 50 * step_s)
-        if not 0 < bounds_s[0] < bounds_s[1] or step_s <= 0:
-            raise ConfigError(
-                f"time constants must have bounds 0 < low < high and a positive step, got {bounds_s} s and {step_s} s"
-            )
-        if readout.neurons != connectome.n:
-            raise ConfigError(f"the read-out is for {readout.neurons} neurons, the connectome has {connectome.n}")
-        read_neurons = _read_neurons(readout)
-        if not 0 <= state_forcing < 2:
-            raise ConfigError(f"state_forcing = {state_forcing} must be 0 or more and below 2, from where errors grow")
-        if state_forcing and readout.learned:
-            raise ConfigError(
-                f"state_forcing = {state_forcing} moves neurons to what was recorded of them, but which neurons a unit "
-                "reads is learned here; set one of the two to its default"
-            )
-        electrical = bool(connectome.electrical.any())
-        n = connectome.n
-        columns = connectome.indices
-        if electrical:
-            columns = columns + np.where(connectome.electrical, np.int32(n), np.int32(0))
-        recurrent = SparseMap(ops.Pattern.of(connectome.indptr, columns, (1 + electrical) * n))
-        by_unit = readout.matrix
-        if drive == "dense":
-            drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)
-        elif drive == "anatomical":
-            by_neuron = _driven_neurons(connectome, readout)
-            drive_map = SparseMap(ops.Pattern.of(by_neuron.indptr, by_neuron.indices, readout.units))
-        else:
-            drive_map = None
-        if readout.learned:
-            readout_map: SparseMap | DenseMap = DenseMap(readout.units, n)
-            fixed = None
-        else:
-            readout_map = SparseMap(ops.Pattern.of(by_unit.indptr, by_unit.indices, n))
-            fixed = jnp.asarray(by_unit.data, jnp.result_type(float))
-        correction = None
-        if state_forcing and read_neurons is None and isinstance(readout_map, SparseMap) and fixed is not None:
-            correction = Correction(readout_map, fixed, jnp.asarray(overlap(readout), fixed.dtype))
-        return cls(
-            recurrent=recurrent,
-            signs=jnp.asarray(connectome.signs, jnp.result_type(float)),
-            drive=drive_map,
-            readout=readout_map,
-            fixed_readout=fixed,
-            junctions=jnp.asarray(_junctions(connectome)) if electrical else None,
-            nonlinearity=nonlinearity,
-            electrical=electrical,
-            step_s=float(step_s),
-            bounds_s=(float(bounds_s[0]), float(bounds_s[1])),
-            read_neurons=None if read_neurons is None else jnp.asarray(read_neurons, jnp.int32),
-            correction=correction,
-            state_forcing=float(state_forcing),
-        )
-
-    def _display(self) -> tuple[str, Mapping[str, str]]:
-        drive = "none" if self.drive is None else "dense" if isinstance(self.drive, DenseMap) else "anatomical"
-        return "RateModel", {
-            "neurons": f"{self.neurons:,}",
-            "connections": f"{self.connections:,}",
-            "units": str(self.units),
-            "learned": ", ".join(self.groups),
-            "drive": drive,
-            "nonlinearity": self.nonlinearity,
-            "step": f"{self.step_s:.4g} s",
-            "state forcing": f"{self.state_forcing:g}",
-        }
-
-    @property
-    def neurons(self) -> int:
-        """Number of neurons N."""
-        return self.signs.shape[0]
-
-    @property
-    def connections(self) -> int:
-        """Number of connections M."""
-        return self.recurrent.connections
-
-    @property
-    def recurrent_group(self) -> str:
-        """Group of the recurrent strengths: `"weights"`, one per connection, or `"gains"`, which connections share."""
-        return "gains" if isinstance(self.recurrent, GainMap) else "weights"
-
-    @property
-    def units(self) -> int:
-        """Number of recorded units P."""
-        return self.readout.rows if isinstance(self.readout, DenseMap) else self.readout.pattern.rows
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """Parameter groups that this model has."""
-        absent = {"weights", "gains"} - {self.recurrent_group}
-        if self.drive is None:
-            absent.add("drive")
-        if self.fixed_readout is not None:
-            absent.add("readout")
-        return tuple(group for group in GROUPS if group not in absent)
-
-    def decay(self, params: Params) -> Float[Array, "N"]:
-        """α = exp(-Δt/τ) of each neuron."""
-        return jnp.exp(-self.step_s / jnp.exp(params["log_time_constants"]))
-
-    def decay_slope(self, params: Params) -> Float[Array, "N"]:
-        """dα / d log τ = α Δt/τ."""
-        tau = jnp.exp(params["log_time_constants"])
-        return self.decay(params) * self.step_s / tau
+        given = ModelConditions(
+            connectome=connectome, readout=readout, step_s=step_s, drive=drive, bounds_s=bounds_s,
+            state_forcing=state_forcing,
+        )  # fmt: skip
+        return cls.wire(given, nonlinearity=one_of("nonlinearity", nonlinearity, NONLINEARITIES))
 
     def activation(self, x: Float[Array, "N B"]) -> tuple[Float[Array, "N B"], Float[Array, "N B"]]:
-        """Rate at steady state and its slope (1 at the corner of relu, so that a silent neuron can learn to fire)."""
+        """Return the steady rate and its slope (1 at the corner of relu, so that a silent neuron can learn to fire)."""
         if self.nonlinearity == "relu":
             return jnp.maximum(x, 0), (x >= 0).astype(x.dtype)
         return jax.nn.softplus(x), jax.nn.sigmoid(x)
 
-    def outputs(self, r: Float[Array, "N B"]) -> Float[Array, "C B"]:
-        """Signed chemical output of each neuron, then its electrical output if there are gap junctions."""
-        chemical = self.signs[:, None] * r
-        return jnp.concatenate([chemical, r]) if self.electrical else chemical
 
-    def outputs_adjoint(self, v: Float[Array, "C B"]) -> Float[Array, "N B"]:
-        """Adjoint of `outputs`."""
-        n = self.neurons
-        chemical = self.signs[:, None] * v[:n]
-        return chemical + v[n:] if self.electrical else chemical
+class RateOptions(Options, frozen=True):
+    """Options of the rate cell."""
 
-    def recurrent_strengths(self, params: Params) -> Array:
-        """What `recurrent` takes: magnitudes [M] or gains [G]."""
-        return params[self.recurrent_group]
-
-    def magnitudes(self, params: Params) -> Float[Array, "M"]:
-        """|w| of every connection in the connectome's order, however strengths are parametrised."""
-        return self.recurrent.connection_strengths(self.recurrent_strengths(params))
-
-    def readout_strengths(self, params: Params) -> Array:
-        """C: the anatomical fractions, or the learned matrix."""
-        return params["readout"] if self.fixed_readout is None else self.fixed_readout
-
-    def project(self, params: Params) -> Params:
-        """Nearest allowed parameters.
-
-        Magnitudes and gains are ≥ 0, so that no sign can flip; a gap junction is as strong in one direction as in
-        the other; time constants lie within their bounds.
-        """
-        projected = dict(params)
-        if "gains" in params:
-            projected["gains"] = jnp.maximum(params["gains"], 0)
-        if "weights" in params:
-            weights = jnp.maximum(params["weights"], 0)
-            if self.junctions is not None:
-                weights = weights.at[self.junctions].set(weights[self.junctions].mean(axis=0))
-            projected["weights"] = weights
-        if "log_time_constants" in params:
-            low, high = self.bounds_s
-            projected["log_time_constants"] = jnp.clip(params["log_time_constants"], jnp.log(low), jnp.log(high))
-        return projected
+    nonlinearity: Literal["relu", "softplus"] = "relu"
 
 
-def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
-    """Positions of the connections i → j and j → i of every gap junction (twice the same within one neuron)."""
-    where = np.flatnonzero(connectome.electrical)
-    post, pre = connectome.posts[where].astype(np.int64), connectome.indices[where].astype(np.int64)
-    forward, backward = np.argsort(post * connectome.n + pre), np.argsort(pre * connectome.n + post)
-    once = post[forward] <= pre[forward]
-    return np.stack([where[forward], where[backward]])[:, once]
-
-
-def reads_several(readout: Readout) -> bool:
-    """Whether units read several neurons, or share one, so that state forcing moves neurons together."""
-    return _read_neurons(readout) is None
-
-
-def _read_neurons(readout: Readout) -> Int[np.ndarray, "P"] | None:
-    """The one neuron that each unit reads; None if a unit reads several or two units read the same."""
-    neurons = readout.matrix.indices
-    single = np.diff(readout.matrix.indptr) == 1
-    return neurons if single.all() and len(np.unique(neurons)) == len(neurons) else None
-
-
-def _driven_neurons(connectome: Connectome, readout: Readout) -> sp.csr_array:
-    """[N, P] pattern of an anatomical drive."""
-    dendrites = postsynapses_by_region(connectome)
-    if dendrites is None or not set(readout.unit_names) <= set(dendrites[0]):
-        return sp.csr_array(readout.matrix.T)
-    row = {region: k for k, region in enumerate(dendrites[0])}
-    driven = sp.csr_array(dendrites[1][[row[unit] for unit in readout.unit_names]].T)
-    driven.sort_indices()
-    return driven
+CELLS.register(
+    Cell(
+        name="rate",
+        label="rate",
+        phrase="the leaky rate neuron",
+        place=1,
+        does="one leaky state per neuron, its rate",
+        build=RateModel.wire,
+        options=RateOptions,
+    )
+)

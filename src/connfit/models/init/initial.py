@@ -7,8 +7,7 @@ from jaxtyping import Float
 
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.models.init.regression_start import RegressionStart
 from connfit.models.init.start import STARTS, StartConditions
 from connfit.models.init.starting_weights import WEIGHTS
@@ -16,7 +15,7 @@ from connfit.models.readout import Readout
 
 
 def init_params(
-    model: RateModel,
+    model: Model,
     connectome: Connectome,
     readout: Readout,
     *,
@@ -85,7 +84,7 @@ def init_params(
     return begin(model, drive_start, given)
 
 
-def begin(model: RateModel, drive_start: str, given: StartConditions) -> Params:
+def begin(model: Model, drive_start: str, given: StartConditions) -> Params:
     """Return parameters before training under conditions that are checked here; see `init_params`.
 
     Raises

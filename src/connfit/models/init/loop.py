@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model
 from connfit.models.maps import DenseMap, SparseMap
 
 
@@ -41,9 +41,9 @@ class Loop(NamedTuple):
 
 @partial(jax.jit, static_argnames="sweeps")
 def growth_by_sweep(
-    model: RateModel, loop: Loop, start: Float[Array, "N 1"], sweeps: int = 40
+    model: Model, loop: Loop, start: Float[Array, "N 1"], sweeps: int = 40
 ) -> tuple[Float[Array, "sweeps"], Float[Array, "N 1"]]:
-    """Growth of the norm of a pattern of rates in each step of ``α + (1-α) (W + E C)``, and the pattern in the end."""
+    """Measure how the norm of rates grows in each step of ``α + (1-α) (W + E C)``; return the last rates too."""
     decay = loop.decay[:, None]
 
     def sweep(rates: Array, _: None) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from connfit.models.readout import Readout
 
 
 def persistence_drive(readout: Readout, allowed: sp.csr_array | None = None, *, sweeps: int = 300) -> sp.csr_array:
-    """Drive E ≥ 0 [N, P], only where a unit reads a neuron, for which reading it out gives the unit back.
+    """Find a drive E ≥ 0 [N, P], only where a unit reads a neuron, for which reading it out gives the unit back.
 
     Minimises ``‖C E − 1‖²`` over E ≥ 0 on the support of Cᵀ by accelerated projected gradient
     (Beck & Teboulle 2009), from a start that favours neurons read by one unit alone. Where units

@@ -10,8 +10,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from connfit.models import ops
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.models.init.loop import Loop, growth_by_sweep
 from connfit.models.init.persistence_drive import persistence_drive
 from connfit.models.init.response import drive_support
@@ -20,7 +19,7 @@ from connfit.models.init.starting_weights import initial_magnitudes, radius_fact
 from connfit.models.maps import DenseMap, GainMap, SparseMap
 
 
-def plain_start(model: RateModel, given: StartConditions, *, driven: bool) -> Params:
+def plain_start(model: Model, given: StartConditions, *, driven: bool) -> Params:
     """Return parameters with strengths from the wiring and, if it is to be `driven`, a drive of persistence.
 
     A model without a drive, which nothing recorded enters, starts by predicting the mean activity in both cases.
@@ -67,9 +66,7 @@ def plain_start(model: RateModel, given: StartConditions, *, driven: bool) -> Pa
     return model.project(params)
 
 
-def _loop_gain(
-    model: RateModel, strengths: Array, drive: sp.csr_array, readout: sp.csr_array, *, rounds: int = 4
-) -> float:
+def _loop_gain(model: Model, strengths: Array, drive: sp.csr_array, readout: sp.csr_array, *, rounds: int = 4) -> float:
     """Factor by which the drive must shrink for activity fed back through the read-out neither to grow nor to fade.
 
     That is the s for which ``W + E C / s`` has the largest eigenvalue 1, by power iteration. Where the

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import jax.numpy as jnp
 import msgspec
@@ -26,8 +26,7 @@ from jaxtyping import Array, Float
 from connfit._registry import Options
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.models.init.response import LAGS, Coefficients, LinearBrain
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
 from connfit.models.init.starting_weights import recurrent_input, spread_factors, start_magnitudes
@@ -72,14 +71,14 @@ class RegressionStart:
     factors: Float[np.ndarray, "F"]
     growth: float
 
-    def facts(self, units: Sequence[str]) -> dict[str, Any]:
-        """What was found, ready for JSON."""
+    def facts(self, units: Sequence[str]) -> dict[str, object]:
+        """Return what was found, ready for JSON."""
         own = dict(zip(units, self.own.tolist(), strict=True))
         return {"own": own, "factors": self.factors.tolist(), "growth": self.growth}
 
 
 def regression_start(
-    model: RateModel,
+    model: Model,
     connectome: Connectome,
     readout: Readout,
     magnitudes: Float[Array, "M"],
@@ -91,7 +90,7 @@ def regression_start(
     own_shrinkage: float = 0.0,
     seed: int = 0,
 ) -> RegressionStart:
-    """Parameters with which the model predicts the training frames as well as P + F numbers can.
+    """Find parameters with which the model predicts the training frames as well as P + F numbers can.
 
     A unit's own past acts through the drive, if there is one, and all neurons have the same time constant; otherwise
     through the time constants of the neurons that it reads. Where the model would not be stable when it feeds on its
@@ -163,13 +162,13 @@ def open_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarr
 
 
 class RegressionOptions(Options, frozen=True):
-    """See `regression_start`."""
+    """Return parameters; see `regression_start`."""
 
     own_shrinkage: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
     drive_ridge: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
-def fit_to_frames(model: RateModel, given: StartConditions, training: Training) -> RegressionStart:
+def fit_to_frames(model: Model, given: StartConditions, training: Training) -> RegressionStart:
     """Regress from magnitudes by name, whose scale the regression finds."""
     options = given.options if isinstance(given.options, RegressionOptions) else RegressionOptions()
     magnitudes = start_magnitudes(model, given.connectome, given.weights, spectral_radius=None, seed=given.seed)
@@ -187,7 +186,7 @@ def fit_to_frames(model: RateModel, given: StartConditions, training: Training) 
     )
 
 
-def regressed_parameters(model: RateModel, given: StartConditions) -> Params:
+def regressed_parameters(model: Model, given: StartConditions) -> Params:
     """Return the parameters that a regression found, with the biases for which the mean activity is a fixed point."""
     start = given.fitted
     if not isinstance(start, RegressionStart):
@@ -275,10 +274,14 @@ def _regress(
     own_kept = np.zeros(p) if driven else np.diag(response.kept[0])
     own, own_brought, own_next = np.zeros(p), np.zeros((p, f)), np.zeros(p)
     brought, brought_next = np.zeros((f, f)), np.zeros(f)
-    for one in training:
-        past, weight = _past(one), one.weight[LAGS:]
+    for recording in training:
+        past, weight = _past(recording), recording.weight[LAGS:]
         last = past[0]
-        left = one.deviation[LAGS:] - sum(u @ k.T for u, k in zip(past, response.kept, strict=True)) + last * own_kept
+        left = (
+            recording.deviation[LAGS:]
+            - sum(u @ k.T for u, k in zip(past, response.kept, strict=True))
+            + last * own_kept
+        )
         each = np.stack([sum(u @ g.T for u, g in zip(past, g_f, strict=True)) for g_f in response.brought], axis=-1)
         own += (weight * last**2).sum(axis=0)
         own_next += (weight * last * left).sum(axis=0)
@@ -313,14 +316,14 @@ def _across(
     """
     response, p = brain.response(found), len(found.own)
     seen = [one.weight > 0 for one in training]
-    squares = sum((each * one.deviation**2).sum(axis=0) for each, one in zip(seen, training, strict=True))
+    squares = sum((each * part.deviation**2).sum(axis=0) for each, part in zip(seen, training, strict=True))
     size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(sum(each.sum(axis=0) for each in seen), 1))
     by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
     by_lag[0] += np.diag(found.own)
     parts = []
-    for one, each in zip(training, seen, strict=True):
-        past = _past(one)
-        left = one.deviation[LAGS:] - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))
+    for part, each in zip(training, seen, strict=True):
+        past = _past(part)
+        left = part.deviation[LAGS:] - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))
         parts.append((past[0] / size, left / size, each[LAGS:]))
     across = np.empty((p, p))
     for k in range(p):  # each with the frames in which it was observed
@@ -336,15 +339,15 @@ def _across(
     return 0 * across, brain.growth(found)[0]
 
 
-def _past(one: _Centred) -> list[Float[np.ndarray, "t P"]]:
+def _past(part: _Centred) -> list[Float[np.ndarray, "t P"]]:
     """The frame before each that is predicted, the one before that, and so on for `LAGS`."""
-    count = max(len(one.deviation) - LAGS, 0)
-    return [one.deviation[LAGS - 1 - lag :][:count] for lag in range(LAGS)]
+    count = max(len(part.deviation) - LAGS, 0)
+    return [part.deviation[LAGS - 1 - lag :][:count] for lag in range(LAGS)]
 
 
-def _between(one: Coefficients, other: Coefficients) -> Coefficients:
+def _between(first: Coefficients, second: Coefficients) -> Coefficients:
     """Half the way: what passes on more needs less strength, and what keeps more less drive, which swings otherwise."""
-    return Coefficients((one.own + other.own) / 2, (one.factors + other.factors) / 2)
+    return Coefficients((first.own + second.own) / 2, (first.factors + second.factors) / 2)
 
 
 def _weakened(

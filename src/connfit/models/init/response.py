@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from connfit.models import ops
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model
 from connfit.models.init.loop import Loop, growth_by_sweep
 from connfit.models.init.persistence_drive import persistence_drive
 from connfit.models.maps import SparseMap
@@ -64,7 +64,7 @@ class LinearBrain:
         Time constant of neurons that are read, and of all [N], in seconds, before anything is known.
     """
 
-    model: RateModel
+    model: Model
     readout: Readout
     strengths: Array
     classes: Float[np.ndarray, "N F"]
@@ -77,7 +77,7 @@ class LinearBrain:
     @classmethod
     def of(
         cls,
-        model: RateModel,
+        model: Model,
         readout: Readout,
         strengths: Array,
         time_constant_s: float,
@@ -209,7 +209,7 @@ def _in_blocks(columns: Float[Array, "R P"]) -> Float[Array, "k R W"]:
 
 
 @jax.jit
-def _reached(model: RateModel, read: SparseMap, wired: _Wired, units: Float[Array, "k P W"]) -> Float[Array, "kW N"]:
+def _reached(model: Model, read: SparseMap, wired: _Wired, units: Float[Array, "k P W"]) -> Float[Array, "kW N"]:
     def one(block: Float[Array, "P W"]) -> Float[Array, "W N"]:
         targets = (1 - wired.decay[:, None]) * read.adjoint(wired.shares, block)
         return model.outputs_adjoint(model.recurrent.adjoint(wired.strengths, targets)).T
@@ -219,7 +219,7 @@ def _reached(model: RateModel, read: SparseMap, wired: _Wired, units: Float[Arra
 
 @jax.jit
 def _follow(
-    model: RateModel,
+    model: Model,
     read: SparseMap,
     wired: _Wired,
     inverse: Float[Array, "P P"],
@@ -253,7 +253,7 @@ def _follow(
     return jax.lax.map(one, columns)
 
 
-def _classes(model: RateModel) -> Float[np.ndarray, "N F"]:
+def _classes(model: Model) -> Float[np.ndarray, "N F"]:
     """Excitatory and inhibitory neurons; all in one where gap junctions tie strengths across the signs."""
     signs = np.asarray(model.signs)
     if model.electrical:
@@ -262,8 +262,8 @@ def _classes(model: RateModel) -> Float[np.ndarray, "N F"]:
     return each[:, each.any(axis=0)]
 
 
-def drive_support(model: RateModel) -> sp.csr_array | None:
-    """Which unit may drive which neuron, as a [N, P] matrix of ones; None if every unit may drive every neuron."""
+def drive_support(model: Model) -> sp.csr_array | None:
+    """Return which unit may drive which neuron, as a [N, P] matrix of ones; None if each may drive all."""
     if not isinstance(model.drive, SparseMap):
         return None
     pattern = model.drive.pattern

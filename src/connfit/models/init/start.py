@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Array, Float
 
 from connfit._registry import Entry, Options, Registry
 from connfit.connectome import Connectome
-from connfit.models.base import Params
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model, Params
 from connfit.models.readout import Readout
 
 Training = Sequence[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]
@@ -24,10 +23,10 @@ class FittedStart(Protocol):
 
     @property
     def magnitudes(self) -> Float[Array, "M"]:
-        """Of free strengths, for gains to multiply."""
+        """Magnitudes of free strengths, for gains to multiply."""
         ...
 
-    def facts(self, units: Sequence[str]) -> dict[str, Any]:
+    def facts(self, units: Sequence[str]) -> dict[str, object]:
         """Return what was found, ready for JSON."""
         ...
 
@@ -90,8 +89,8 @@ class Start(Entry):
         Options of section `model` that a recipe searches for this start, one stage after the other.
     """
 
-    parameters: Callable[[RateModel, StartConditions], Params]
-    fit: Callable[[RateModel, StartConditions, Training], FittedStart] | None = None
+    parameters: Callable[[Model, StartConditions], Params]
+    fit: Callable[[Model, StartConditions, Training], FittedStart] | None = None
     options: type[Options] = Options
     only_here: tuple[str, ...] = ()
     single_steps: bool = False

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from connfit._registry import Entry, Registry
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
-from connfit.models.cells.rate import RateModel
+from connfit.models.base import Model
 
 _SPREAD = 1
 """Second part of the seed from which the spread of weights is drawn."""
@@ -87,12 +87,7 @@ for _entry in (
 
 
 def start_magnitudes(
-    model: RateModel,
-    connectome: Connectome,
-    weights: str = "counts",
-    *,
-    spectral_radius: float | None = 0.1,
-    seed: int = 0,
+    model: Model, connectome: Connectome, weights: str = "counts", *, spectral_radius: float | None = 0.1, seed: int = 0
 ) -> Float[Array, "M"]:
     """Return magnitudes at which free strengths start (without a spread), for gains to multiply.
 
@@ -110,7 +105,7 @@ def start_magnitudes(
     return magnitudes
 
 
-def spread_factors(model: RateModel, deviation: float, seed: int) -> Array:
+def spread_factors(model: Model, deviation: float, seed: int) -> Array:
     """Draw log-normal factors of median 1, one per strength, from a stream of their own."""
     if deviation < 0:
         raise ConfigError(f"weight_spread = {deviation} must not be negative")
@@ -121,7 +116,7 @@ def spread_factors(model: RateModel, deviation: float, seed: int) -> Array:
     return jnp.asarray(np.exp(deviation * draw), jnp.result_type(float))
 
 
-def spectral_radius_of(model: RateModel, strengths: Array) -> float:
+def spectral_radius_of(model: Model, strengths: Array) -> float:
     """Compute the largest absolute eigenvalue of the signed recurrent matrix: dense up to 500 neurons, else by ARPACK.
 
     The strengths are those of `model.recurrent`: magnitudes, or gains. ARPACK sees the matrix only through the
@@ -141,8 +136,8 @@ def spectral_radius_of(model: RateModel, strengths: Array) -> float:
     return float(np.abs(values).max())
 
 
-def radius_factor(model: RateModel, connectome: Connectome, strengths: Array, target: float) -> float:
-    """Factor that gives the signed recurrent matrix the spectral radius `target`."""
+def radius_factor(model: Model, connectome: Connectome, strengths: Array, target: float) -> float:
+    """Return the factor that gives the signed recurrent matrix the spectral radius `target`."""
     if target < 0:
         raise ConfigError(f"spectral_radius = {target} must not be negative")
     radius = spectral_radius_of(model, strengths)
@@ -155,6 +150,6 @@ def radius_factor(model: RateModel, connectome: Connectome, strengths: Array, ta
 
 
 @jax.jit
-def recurrent_input(model: RateModel, strengths: Array, rates: Float[Array, "N"]) -> Float[Array, "N"]:
-    """What neurons receive from each other at the given rates."""
+def recurrent_input(model: Model, strengths: Array, rates: Float[Array, "N"]) -> Float[Array, "N"]:
+    """Return what neurons receive from each other at the given rates."""
     return model.recurrent.apply(strengths, model.outputs(jnp.asarray(rates, strengths.dtype)[:, None]))[:, 0]

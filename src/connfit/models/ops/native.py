@@ -65,7 +65,7 @@ def _warn() -> None:
 
 
 def available(*, warn: bool = False) -> bool:
-    """Whether the compiled kernels are here; with `warn`, say once per process if they are not."""
+    """Say whether the compiled kernels are here; with `warn`, say once per process if they are not."""
     if _load() == "":
         return True
     if warn:
@@ -74,7 +74,7 @@ def available(*, warn: bool = False) -> bool:
 
 
 def why_not() -> str:
-    """Why the compiled kernels are not available, and what to do; empty if they are."""
+    """Say why the compiled kernels are not available, and what to do; empty if they are."""
     return _load()
 
 

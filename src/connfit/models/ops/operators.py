@@ -180,7 +180,7 @@ def _expect(operator: str, **shapes: tuple[Array, tuple[int, ...]]) -> None:
 def matvec(
     pattern: Pattern, w: Float[Array, "M"], x: Float[Array, "C *B"], *, implementation: str = "auto"
 ) -> Float[Array, "N *B"]:
-    """Weighted inputs of every row: ``y_i = sum_e w_e x[indices_e]`` over the connections e of row i.
+    """Sum the weighted inputs of every row: ``y_i = sum_e w_e x[indices_e]`` over the connections e of row i.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def matvec(
 def rmatvec(
     pattern: Pattern, w: Float[Array, "M"], v: Float[Array, "N *B"], *, implementation: str = "auto"
 ) -> Float[Array, "C *B"]:
-    """Adjoint of `matvec`: ``g_j = sum_e w_e v[row of e]`` over the connections e with column j.
+    """Apply the adjoint of `matvec`: ``g_j = sum_e w_e v[row of e]`` over the connections e with column j.
 
     Parameters
     ----------
@@ -247,7 +247,7 @@ def rmatvec(
 def sampled_outer(
     pattern: Pattern, left: Float[Array, "N K"], right: Float[Array, "C K"], *, implementation: str = "auto"
 ) -> Float[Array, "M"]:
-    """Product ``left @ right.T`` only where there are connections: ``G_e = sum_k left[i, k] right[j, k]``.
+    """Multiply ``left @ right.T`` only where there are connections: ``G_e = sum_k left[i, k] right[j, k]``.
 
     This is the gradient of `matvec` with respect to its weights, summed over K columns or steps.
 
@@ -282,7 +282,7 @@ def window_outer(
     *,
     implementation: str = "auto",
 ) -> tuple[Float[Array, "M"], Float[Array, "M B"]]:
-    """Gradient of a window of K steps and the eligibility trace after it, in one pass over the connections.
+    """Return the gradient of a window of K steps and the eligibility trace after it, in one pass over the connections.
 
     For connection e from column j to row i, summed over B recordings and K steps::
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from connfit._registry import Entry, Registry
 from connfit.recordings import Recording
-from connfit.recordings.keyword_options import checked_options
+from connfit.recordings.keyword_options import checked_options, option_defaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +33,10 @@ class Step(Entry):
     apply: Callable[..., Recording]
     colours_noise: bool = False
     removes_drift: bool = False
+
+    def option_defaults(self) -> dict[str, object]:
+        """Return its options with their defaults."""
+        return option_defaults(self.apply)
 
     def __call__(self, recording: Recording, options: Mapping[str, Any], *, where: str = "") -> Recording:
         """Apply the step with options that may come from a configuration; `where` they stand is for messages."""

@@ -10,7 +10,7 @@ from typing import Any
 from connfit._registry import Entry, Registry
 from connfit.errors import DataError
 from connfit.recordings import Recording
-from connfit.recordings.keyword_options import checked_options, option_names
+from connfit.recordings.keyword_options import checked_options, option_defaults, option_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,10 @@ class Reader(Entry):
     def options(self) -> tuple[str, ...]:
         """Names of its options."""
         return option_names(self.read)
+
+    def option_defaults(self) -> dict[str, object]:
+        """Return its options with their defaults."""
+        return option_defaults(self.read)
 
     def __call__(self, path: str | Path, **options: Any) -> Recording:
         """Read a file, or raise a ConfigError for an option that there is not."""

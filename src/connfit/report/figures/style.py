@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,21 +109,23 @@ class _Visible(Formatter):
     def __call__(self, x: float, pos: int | None = None) -> str:
         return visible(self.labels(x, pos))
 
-    def format_ticks(self, values: Sequence[float]) -> list[str]:
+    def format_ticks(self, values: list[float]) -> list[str]:
         return [visible(label) for label in self.labels.format_ticks(values)]
 
 
 def without_mathtext(figure: Figure) -> None:
     """Have every text of a figure drawn as it is, and letters that cannot be drawn as escapes."""
-    for axes in figure.axes:
-        for ticks in (axes.xaxis.major, axes.xaxis.minor, axes.yaxis.major, axes.yaxis.minor):
-            formatter = ticks.formatter
-            if isinstance(formatter, LogFormatterMathtext) and not isinstance(formatter, PlainPowers):
-                ticks.formatter = PlainPowers(base=formatter._base, labelOnlyBase=formatter.labelOnlyBase)  # pyright: ignore[reportAttributeAccessIssue]
-                ticks.formatter.set_axis(formatter.axis)
-            elif isinstance(formatter, FuncFormatter | FixedFormatter):
-                ticks.formatter = _Visible(formatter)
-                ticks.formatter.set_axis(formatter.axis)
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        for ticks in (axis.major, axis.minor):
+            given = ticks.formatter
+            if isinstance(given, LogFormatterMathtext) and not isinstance(given, PlainPowers):
+                plain = PlainPowers(base=given._base, labelOnlyBase=given.labelOnlyBase)  # pyright: ignore[reportAttributeAccessIssue]
+            elif isinstance(given, FuncFormatter | FixedFormatter):
+                plain = _Visible(given)
+            else:
+                continue
+            plain.set_axis(axis)
+            ticks.formatter = plain
     for text in figure.findobj(Text):
         if not text.get_text().isprintable():
             text.set_text("\n".join(map(visible, text.get_text().split("\n"))))

@@ -149,7 +149,8 @@ def gradient_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
 def _far(record: GradientFidelity, learner: Mapping[str, Any]) -> tuple[int | str, ...]:
     """The row of the rule of the fit, and its groups of parameters with a gradient far from the exact one."""
     for at, row in enumerate(record.parameters[record.state]):
-        same = (row.credit, row.carry) == (learner.get("credit"), learner.get("carry"))
+        named = learner.get("preset") in (None, row.rule)
+        same = named and (row.credit, row.carry) == (learner.get("credit"), learner.get("carry"))
         # Of immediate the gradient is the same for every K without credit; a run with other dials has another rule.
         fixed = row.by_window or row.rule == "immediate"
         if not same or "bf16" in row.rule or (fixed and row.window != learner.get("window")):

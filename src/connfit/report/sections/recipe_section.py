@@ -14,7 +14,7 @@ SHOWN = 12
 
 
 def recipe_blocks(record: Mapping[str, Any]) -> list[str]:
-    """What was found, how, and every candidate with its value on validation; nothing where nothing was found."""
+    """Show what was found, how, and every candidate with its value on validation; nothing where nothing was found."""
     blocks = [*_start(record.get("recipe") or {}), *_rates(record.get("learning_rates") or {})]
     return [page.heading("Chosen automatically"), *blocks] if blocks else []
 
@@ -24,10 +24,10 @@ def _start(recipe: Mapping[str, Any]) -> list[str]:
     if not chosen:
         return []
     rows, best = [], []
-    for one in candidates:
-        value = number(one["value"]) if one.get("reason") is None else one["reason"]
-        rows.append([*(_text(one["options"].get(key)) for key in chosen), number(one.get("skill")), value])
-        best.append([len(chosen) + 1] if one["options"] == chosen else [])
+    for candidate in candidates:
+        value = number(candidate["value"]) if candidate.get("reason") is None else candidate["reason"]
+        rows.append([*(_text(candidate["options"].get(key)) for key in chosen), number(candidate.get("skill")), value])
+        best.append([len(chosen) + 1] if candidate["options"] == chosen else [])
     table = page.table(
         [*map(_words, chosen), "skill, 1 frame", "value"], rows, caption="Candidates (the chosen one *)", best=best
     )
@@ -45,10 +45,10 @@ def _rates(rates: Mapping[str, Any]) -> list[str]:
         return []
     chosen = (rates["learning_rate"], rates["rate_scale"])
     rows, best = [], []
-    for one in trials:
-        value = "diverged" if one["value"] is None else number(one["value"])
-        rows.append([_text(one["learning_rate"]), _scale(one["rate_scale"]), value])
-        best.append([2] if (one["learning_rate"], one["rate_scale"]) == chosen else [])
+    for trial in trials:
+        value = "diverged" if trial["value"] is None else number(trial["value"])
+        rows.append([_text(trial["learning_rate"]), _scale(trial["rate_scale"]), value])
+        best.append([2] if (trial["learning_rate"], trial["rate_scale"]) == chosen else [])
     table = page.table(
         ["learning rate", "factors", "value"],
         rows,

@@ -1,25 +1,42 @@
 """Learning rules that go forward in time.
 
 A rule is one registration of a `LearningRule` in `RULES`, in a module here or in another package behind an entry point
-of the group `connfit.rules`: a name for credit, carry and window of
+of the group `connfit.rules`. It makes a `Learner`, of a class of its own or, with `LearningRule.windowed`, of
 `connfit.training.learners.windowed.WindowedLearner`. Configurations, `--help`, studies, gradient checks and reports
 know it then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal, Self
 
-from connfit._registry import Entry, Registry
+import msgspec
+
+from connfit._registry import Entry, Options, Registry, section_options
+from connfit.config import LearnerConfig
 from connfit.errors import ConfigError
-from connfit.training.learners.learner import Learner, WindowArrays, WindowResult
-from connfit.training.learners.windowed import WindowedLearner, history_error
+from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult
+from connfit.training.learners.window_sums import history_error
+from connfit.training.learners.windowed import WindowedLearner
 
 WHOLE = "whole"
 """Window of a rule that goes through a recording at once."""
 
 IMMEDIATE_WINDOW = 1
 """K of `"immediate"`: in a longer window its credit would travel back through each neuron's own state."""
+
+DIALS = ("credit", "carry", "history")
+"""Options of section `learner` that a named rule takes the place of."""
+
+
+class WindowedOptions(Options, frozen=True):
+    """Options of every rule of the windowed learner."""
+
+    trace_dtype: Literal["float32", "bfloat16"] = "float32"
+    trace_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +45,8 @@ class LearningRule(Entry):
 
     Parameters
     ----------
-    credit, carry
-        See `connfit.training.learners.windowed.WindowedLearner`.
+    make
+        Makes the learner, as `make(window=K)` with the fields of `options` as further keywords.
     does
         What it does, in words for tables.
     window
@@ -40,18 +57,29 @@ class LearningRule(Entry):
         Whether it is a row of every study whose run has another rule.
     colour
         In figures; None: the next that is free.
+    options
+        Their class. Those that section `learner` has are taken from there, others from `learner.rule_options`.
     """
 
-    credit: str
-    carry: str
+    make: Callable[..., Learner[Any]]
     does: str
     window: int | str | None = None
     by_window: bool = False
     in_studies: bool = True
     colour: str | None = None
+    options: type[Options] = Options
 
-    def __post_init__(self) -> None:
-        self.learner()
+    @classmethod
+    def windowed(cls, *, credit: str, carry: str, **about: Any) -> Self:
+        """Define a rule by two dials of `WindowedLearner`; the other arguments are those of the class.
+
+        Raises
+        ------
+        ConfigError
+            If there are no such dials.
+        """
+        WindowedLearner(credit=credit, carry=carry)
+        return cls(make=partial(WindowedLearner, credit=credit, carry=carry), options=WindowedOptions, **about)
 
     @property
     def row(self) -> str:
@@ -59,16 +87,18 @@ class LearningRule(Entry):
         return self.name.replace("-", "_")
 
     @property
-    def dials(self) -> tuple[str, str]:
-        """Credit and carry."""
-        return self.credit, self.carry
+    def dials(self) -> tuple[str, ...]:
+        """What tells its learner from others of the same class: of a windowed one, credit and carry."""
+        return self.learner().dials
 
     @property
     def own_window(self) -> int | None:
         """K of a rule that has its own; None where the user or the recording decides."""
         return self.window if isinstance(self.window, int) else None
 
-    def learner(self, window: int | None = None, steps: int | None = None) -> WindowedLearner:
+    def learner(
+        self, window: int | None = None, steps: int | None = None, given: LearnerConfig | None = None
+    ) -> Learner[Any]:
         """Return the learner.
 
         Parameters
@@ -77,16 +107,59 @@ class LearningRule(Entry):
             K of a rule that has none of its own; default 16.
         steps
             Of the longest recording, K of a rule that goes through it at once; default `window`.
+        given
+            Section `learner`, for the rule's options; default: their defaults.
+
+        Raises
+        ------
+        ConfigError
+            If an option is unknown or wrong.
         """
         k = (steps or window) if self.window == WHOLE else self.own_window or window
-        return WindowedLearner(16 if k is None else k, self.credit, self.carry)
+        given = given or LearnerConfig()
+        others = given.rule_options if given.preset == self.name else {}
+        own = section_options(self.options, given, others, where="learner.rule_options")
+        return self.make(window=16 if k is None else k, **own.as_dict())
+
+    def settings(self, window: int) -> dict[str, object]:
+        """Return the options of section `learner` that choose this rule in place of any other."""
+        chosen = {"preset": self.name, **dict.fromkeys(DIALS), "rule_options": {}}
+        return chosen | self.learner(window).spelt_out()
 
 
 RULES: Registry[LearningRule] = Registry("rule", LearningRule, room=__name__, group="connfit.rules")
 """Learning rules by name."""
 
 
-def preset(name: str, *, window: int | None = None) -> WindowedLearner:
+def configured_learner(options: LearnerConfig, steps: int | None = None) -> Learner[Any]:
+    """Return the learner of section `learner`: a rule by name, or the windowed one with its dials.
+
+    Parameters
+    ----------
+    steps
+        As of `LearningRule.learner`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such rule, an option is wrong, or options contradict each other.
+    """
+    if options.preset is not None:
+        for option in DIALS:
+            if getattr(options, option) is not None:
+                raise ConfigError(
+                    f"learner.preset = {options.preset!r} and learner.{option} = {getattr(options, option)!r} are both "
+                    "set: keep one"
+                )
+        return RULES.find(options.preset, "learner.preset").learner(options.window, steps, options)
+    if options.rule_options:
+        raise ConfigError(f"learner.rule_options = {options.rule_options} belong to a rule: name it as learner.preset")
+    credit = options.credit or "network"
+    carry = options.carry or ("none" if credit == "none" else "trace")
+    return WindowedLearner(options.window, credit, carry, options.history, options.trace_dtype, options.trace_decay)
+
+
+def preset(name: str, *, window: int | None = None) -> Learner[Any]:
     """Return a rule by its name.
 
     Parameters
@@ -117,10 +190,12 @@ __all__ = [
     "RULES",
     "WHOLE",
     "Learner",
+    "LearnerMemory",
     "LearningRule",
     "WindowArrays",
     "WindowResult",
     "WindowedLearner",
+    "configured_learner",
     "history_error",
     "preset",
 ]

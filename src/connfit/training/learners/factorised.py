@@ -50,7 +50,7 @@ class FactorisedTraces(NamedTuple):
 
     @classmethod
     def at_rest(cls, neurons: int, sources: Mapping[str, int], batch: int) -> FactorisedTraces:
-        """Before the first step.
+        """Start before the first step.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class FactorisedSums:
         gain: Float[Array, "K R B"],
         sources: Float[Array, "K C B"],
     ) -> tuple[Array, Factors]:
-        """Gradient of one map's strengths, and its factors after the window.
+        """Return the gradient of one map's strengths, and its factors after the window.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class FactorisedSums:
         return synapses.outer(_flat(left), _flat(right)), end
 
     def after(self, maps: dict[str, Factors], steps: int) -> FactorisedTraces:
-        """What the next window starts from."""
+        """Return what the next window starts from."""
         return FactorisedTraces(self.before.steps + steps, maps)
 
     def _each_step(self, before: Factors, gain: Array, sources: Array) -> Factors:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import Model, Params
@@ -46,25 +50,74 @@ class WindowResult(NamedTuple):
     predictions: Float[Array, "K P B"]
 
 
-class Learner(Protocol[Memory]):
-    """A rule that goes strictly forward in time; what it remembers has a size that no recording changes."""
+class LearnerMemory(NamedTuple):
+    """What a learner needs beside parameters and their gradient, at most.
+
+    Attributes
+    ----------
+    traces
+        Bytes that are kept from window to window.
+    window
+        Bytes of the arrays of one window.
+    savings
+        Options that would need less, and how much, in words.
+    """
+
+    traces: int
+    window: int
+    savings: tuple[str, ...] = ()
+
+
+class Learner(ABC, Generic[Memory]):
+    """A rule that goes strictly forward in time; what it remembers has a size that no recording changes.
+
+    Learners are compiled into a training step, so they are hashable: frozen dataclasses.
+
+    Attributes
+    ----------
+    window
+        Steps K between two updates of the parameters.
+    """
+
+    window: int
+
+    @abstractmethod
+    def start(self, model: Model, batch: int, trained: tuple[str, ...]) -> Memory:
+        """Return the memory before the first window of `batch` recordings.
+
+        Raises
+        ------
+        ConfigError
+            If the rule cannot train this model.
+        """
+
+    @abstractmethod
+    def step(
+        self, model: Model, params: Params, memory: Memory, window: WindowArrays, trained: tuple[str, ...]
+    ) -> tuple[WindowResult, Memory]:
+        """Return the gradient of one window for the `trained` groups, and the memory after it."""
 
     @property
-    def window(self) -> int:
-        """Steps K between two changes of the parameters."""
-        ...
+    def dials(self) -> tuple[str, ...]:
+        """What tells rules of one class apart, whatever their window."""
+        return ()
 
-    def start(self, model: Model, batch: int, trained: tuple[str, ...]) -> Memory:
-        """Memory before the first window of `batch` recordings."""
-        ...
+    @property
+    def through_time(self) -> bool:
+        """Whether errors give credit to earlier steps."""
+        return True
 
-    def step(
-        self,
-        model: Model,
-        params: Params,
-        memory: Memory,
-        window: WindowArrays,
-        trained: tuple[str, ...],
-    ) -> tuple[WindowResult, Memory]:
-        """Gradient of one window and the memory after it."""
-        ...
+    @property
+    def follows_state_forcing(self) -> bool:
+        """Whether it knows when the state of a single neuron was moved to what was recorded."""
+        return False
+
+    def spelt_out(self) -> dict[str, object]:
+        """Return the options of section `learner` that it was found to have."""
+        return {"window": self.window}
+
+    def memory_bytes(self, model: Model, batch: int, trained: tuple[str, ...]) -> LearnerMemory:
+        """Estimate what it needs, from shapes alone; here, ten numbers per neuron for each step of a window."""
+        memory = jax.eval_shape(partial(self.start, model, batch, trained))
+        kept = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(memory))
+        return LearnerMemory(kept, 10 * self.window * model.neurons * batch * jnp.result_type(float).itemsize)

@@ -39,7 +39,9 @@ from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, k
 from connfit.models.maps import SynapticMap
 from connfit.models.rollout import read_out, run_window
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
-from connfit.training.learners.learner import WindowArrays, WindowResult
+from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult
+from connfit.training.learners.window_memory import window_memory
+from connfit.training.learners.window_sums import WindowSums, fading_by_step, fading_shares, side_by_side
 
 CREDITS = ("neuron", "network", "none")
 CARRIES = ("trace", "history", "factorised", "none")
@@ -66,7 +68,7 @@ class WindowedMemory(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WindowedLearner:
+class WindowedLearner(Learner[WindowedMemory]):
     """Gradient of the loss of each window of `window` steps.
 
     Parameters
@@ -117,15 +119,39 @@ class WindowedLearner:
         """H, 0 unless a history is carried."""
         return (self.history or self.window) if self.carry == "history" else 0
 
+    @property
+    def dials(self) -> tuple[str, str]:
+        """Credit and carry."""
+        return self.credit, self.carry
+
+    @property
+    def through_time(self) -> bool:
+        """Whether errors give credit to earlier steps."""
+        return self.carry != "none" or (self.window > 1 and self.credit != "none")
+
+    @property
+    def follows_state_forcing(self) -> bool:
+        """Whether traces fade by what was observed; a history or factors would not know of it."""
+        return self.carry in ("trace", "none")
+
+    def spelt_out(self) -> dict[str, object]:
+        """Return the dials, with which no name of a rule is needed."""
+        kept = ("window", "credit", "carry", "history")
+        return {"preset": None, **{option: getattr(self, option) for option in kept}}
+
+    def memory_bytes(self, model: Model, batch: int, trained: tuple[str, ...]) -> LearnerMemory:
+        """Estimate what it needs; see `connfit.training.learners.window_memory`."""
+        return window_memory(self, model, batch, trained)
+
     def start(self, model: Model, batch: int, trained: tuple[str, ...]) -> WindowedMemory:
-        """Rates and memory at rest.
+        """Return rates and memory at rest.
 
         Raises
         ------
         ConfigError
             If the model forces states and traces would have to fade by what was observed.
         """
-        if model.state_forcing and model.correction is None and self.carry not in ("trace", "none"):
+        if model.state_forcing and model.correction is None and not self.follows_state_forcing:
             raise ConfigError(
                 f"carry = {self.carry!r} does not know when a state was replaced: with model.state_forcing and "
                 "single neurons use carry = 'trace' or 'none'"
@@ -156,12 +182,7 @@ class WindowedLearner:
         return WindowedMemory(rates, traces, past, factors)
 
     def step(
-        self,
-        model: Model,
-        params: Params,
-        memory: WindowedMemory,
-        window: WindowArrays,
-        trained: tuple[str, ...],
+        self, model: Model, params: Params, memory: WindowedMemory, window: WindowArrays, trained: tuple[str, ...]
     ) -> tuple[WindowResult, WindowedMemory]:
         """Run one window forward, its adjoint backward, and collect the gradient.
 
@@ -241,17 +262,12 @@ class WindowedLearner:
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
         alpha = model.decay(params)
         leak = forward.rates - forward.steady
-        rate_adjoint, gain, rates, gate, inputs = (
-            adjoint.rates,
-            forward.gain,
-            forward.rates,
-            forward.gate,
-            forward.inputs,
-        )
+        rate_adjoint, rates, gain, gate = adjoint.rates, forward.rates, forward.gain, forward.gate
+        inputs = forward.inputs
         past = memory.past
         if past is not None:
             h = len(past.rates)
-            before = _fading(alpha, h) * adjoint.start
+            before = fading_shares(alpha, h) * adjoint.start
             rate_adjoint = jnp.concatenate([before, rate_adjoint])
             gain, gate = jnp.concatenate([past.gain, gain]), jnp.concatenate([past.gate, gate])
             rates, inputs = jnp.concatenate([past.rates, rates]), jnp.concatenate([past.inputs, inputs])
@@ -262,11 +278,11 @@ class WindowedLearner:
         traces: dict[str, Array | None] = {}
         factors: dict[str, Factors] = {}
         if adjoint.kept is None:
-            fading = _fading(alpha, len(gain))
-            sums = _Sums(adjoint.start, fading, jnp.broadcast_to(fading[0] * alpha[:, None], adjoint.start.shape))
+            fading = fading_shares(alpha, len(gain))
+            sums = WindowSums(adjoint.start, fading, jnp.broadcast_to(fading[0] * alpha[:, None], adjoint.start.shape))
         else:
-            fading, decay = _fading_by_step(alpha[:, None] * adjoint.kept)
-            sums = _Sums(adjoint.start, fading, decay)
+            fading, decay = fading_by_step(alpha[:, None] * adjoint.kept)
+            sums = WindowSums(adjoint.start, fading, decay)
         factorised = self._factorised(model, params, memory, adjoint)
 
         def strengths(group: str, synapses: SynapticMap, left: Array, trace_left: Array, right: Array) -> None:
@@ -274,7 +290,7 @@ class WindowedLearner:
                 gradient[group], factors[group] = factorised.strengths(group, synapses, left, trace_left, right)
             else:
                 trace = memory.traces.get(group)
-                gradient[group], traces[group] = sums.strengths(synapses, trace, left, trace_left, _columns(right))
+                gradient[group], traces[group] = sums.strengths(synapses, trace, left, trace_left, side_by_side(right))
 
         if model.recurrent_group in trained:
             strengths(model.recurrent_group, model.recurrent, driven, gain, jax.vmap(model.outputs)(rates))
@@ -312,35 +328,6 @@ class _Adjoint(NamedTuple):
     kept: Float[Array, "K N B"] | None
 
 
-@dataclass(frozen=True)
-class _Sums:
-    """The window's sums Σ_t left(t) right(t), plus λ⁰ ε where a trace ε is carried."""
-
-    start: Float[Array, "N B"]
-    fading: Float[Array, "K N b"]
-    decay: Float[Array, "N B"]
-
-    def strengths(
-        self, synapses: SynapticMap, trace: Array | None, left: Array, trace_left: Array, right: Float[Array, "C B K"]
-    ) -> tuple[Array, Array | None]:
-        if trace is None:
-            flat = (left.shape[1], -1)
-            return synapses.outer(_columns(left).reshape(flat), right.reshape(right.shape[0], -1)), None
-        columns = (_columns(left), _columns(self._faded(trace_left)), right)
-        return synapses.outer_with_trace(trace, self.start, self.decay, *columns)
-
-    def per_neuron(self, trace: Array | None, left: Array, trace_left: Array) -> tuple[Array, Array | None]:
-        gradient = _over_steps(left).sum(axis=1)
-        if trace is None:
-            return gradient, None
-        faded = _over_steps(self._faded(trace_left))
-        return gradient + (self.start * trace).sum(axis=1), self.decay * trace + faded
-
-    def _faded(self, values: Float[Array, "K N B"]) -> Float[Array, "K N B"]:
-        """α^(K-t) times the value of step t: what is left of it at the window's end."""
-        return self.fading * values
-
-
 def _score(
     model: Model, params: Params, forward: Trajectory, end_rates: Array, window: WindowArrays
 ) -> tuple[Array, Array, Array]:
@@ -358,37 +345,9 @@ def _readout_gradient(
     return before + jnp.einsum("kpb,knb->pn", adjoint.units, _after(model, params, forward, end_rates))
 
 
-def _fading(alpha: Float[Array, "N"], steps: int) -> Float[Array, "K N 1"]:
-    """α^(K-t): what is left of step t = 1..K at the end (by repeated products, which are cheaper than powers)."""
-    return jax.lax.scan(lambda left, _: (left * alpha, left), jnp.ones_like(alpha), length=steps, reverse=True)[1][
-        ..., None
-    ]
-
-
-def _fading_by_step(decay: Float[Array, "K N B"]) -> tuple[Float[Array, "K N B"], Float[Array, "N B"]]:
-    """`_fading` where the decay differs from step to step, and what is left at the end of what was there before."""
-    end, fading = jax.lax.scan(lambda left, now: (left * now, left), jnp.ones_like(decay[0]), decay, reverse=True)
-    return fading, end
-
-
 def _after(model: Model, params: Params, forward: Trajectory, end_rates: Float[Array, "N B"]) -> Float[Array, "K N B"]:
     """r(t), after each step and before the correction by what was recorded then."""
     if model.state_forcing:
         alpha = model.decay(params)[:, None]
         return alpha * forward.rates + (1 - alpha) * forward.steady
     return jnp.concatenate([forward.rates[1:], end_rates[None]])
-
-
-def _over_steps(values: Float[Array, "K N B"]) -> Float[Array, "N B"]:
-    """Sum over a window's steps, as a product: XLA's reduction over a leading axis strides through memory."""
-    return jnp.tensordot(jnp.ones(len(values), values.dtype), values, 1)
-
-
-def _columns(values: Float[Array, "K R B"]) -> Float[Array, "R B K"]:
-    """Put the window's steps side by side, so that a neuron's window is one stretch of memory."""
-    return values.transpose(1, 2, 0)
-
-
-def history_error(alpha: Float[Array, "N"], history: int) -> Float[Array, ""]:
-    """Largest share α^H of a trace that `carry="history"` leaves out."""
-    return jnp.max(alpha) ** history

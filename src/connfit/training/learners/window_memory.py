@@ -1,0 +1,47 @@
+"""Memory of the windowed learner, from shapes alone."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+
+from connfit.models.base import Model
+from connfit.models.maps import SynapticMap
+from connfit.training.learners.learner import LearnerMemory
+
+if TYPE_CHECKING:
+    from connfit.training.learners.windowed import WindowedLearner
+
+WINDOW_ARRAYS = MappingProxyType({"trace": (7, 10), "history": (7, 7), "factorised": (10, 13), "none": (4, 6)})
+"""Arrays of [steps, N, B] that a compiled step holds at once, for one recording and for several.
+
+Read off XLA's own account of its buffers (`memory_analysis`), which the tests compare with the estimate.
+"""
+
+
+def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: tuple[str, ...]) -> LearnerMemory:
+    """Estimate what a windowed learner needs for `batch` recordings side by side."""
+    number, row = jnp.result_type(float).itemsize, model.neurons * batch
+    steps = learner.window + learner.history_steps
+    traces = 0
+    if learner.carry == "trace":
+        maps = {model.recurrent_group: model.recurrent, **({} if model.drive is None else {"drive": model.drive})}
+        stored = 2 if learner.trace_dtype == "bfloat16" else number
+        traces = stored * batch * sum(_trace_size(synapses) for group, synapses in maps.items() if group in trained)
+    # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
+    of_branches = steps * _trace_size(model.recurrent) * batch if "gains" in trained else 0
+    arrays = WINDOW_ARRAYS[learner.carry][batch > 1] * steps + 4 * learner.history_steps
+    savings = []
+    if traces and learner.trace_dtype == "float32":
+        savings.append(f"learner.trace_dtype = 'bfloat16' (saves {traces // 2 / 1e9:.2f} GB)")
+    if traces:
+        savings.append(f"learner.carry = 'history' (saves about {traces / 1e9:.2f} GB of traces)")
+    return LearnerMemory(traces, number * (arrays * row + of_branches), tuple(savings))
+
+
+def _trace_size(synapses: SynapticMap) -> int:
+    """Numbers in the traces of one recording."""
+    return jax.eval_shape(lambda: synapses.zero_trace(1, jnp.float32)).size

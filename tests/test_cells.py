@@ -1,0 +1,46 @@
+"""Cells: all of them keep their contract, their options are their own, and every table of pieces is listed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from contracts import check_cell
+from small import teacher
+
+import connfit
+from connfit._registry import REGISTRIES, registries
+from connfit.config import ModelConfig
+from connfit.models.cells import CELLS
+
+SOURCE = Path(connfit.__file__).parent
+
+
+@pytest.mark.parametrize("name", list(CELLS))
+def test_every_cell_keeps_its_contract(name: str) -> None:
+    check_cell(name, *teacher())
+
+
+def test_a_wrong_slope_breaks_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = connfit.RateModel
+    right = model.activation
+    monkeypatch.setattr(model, "activation", lambda self, x: (right(self, x)[0], 0.9 * right(self, x)[1]))
+    with pytest.raises(AssertionError):
+        check_cell("rate", *teacher())
+
+
+def test_the_default_is_registered_and_a_cell_does_not_change_its_options_unseen() -> None:
+    assert ModelConfig().cell in CELLS
+    rate = CELLS["rate"]
+    for option, value in rate.options.defaults().items():
+        assert getattr(ModelConfig(), option) == value, "the section and the cell have one default"
+    assert replace(rate, name="other").row == "other"
+
+
+def test_every_registry_is_listed() -> None:
+    table = re.compile(r"^([A-Z_]+): Registry\[.*\] = Registry\(", re.MULTILINE)
+    made = {name for path in SOURCE.rglob("*.py") for name in table.findall(path.read_text(encoding="utf-8"))}
+    assert "CELLS" in made and made <= {place.partition(":")[2] for place in REGISTRIES.values()}
+    assert made == {REGISTRIES[kind].partition(":")[2] for kind in registries()}
