@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from connfit.datasets.turner_fc import TURNER_REGIONS
 
 from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS, NAMINGS, RECORDED_73, map_regions, region_table
-from connfit.datasets.turner_fc import TURNER_REGIONS
 from connfit.errors import ConfigError, DataError
 
 

@@ -6,6 +6,7 @@ seconds, rates in hertz unless a docstring says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import jax
@@ -13,3 +14,6 @@ import numpy as np
 
 ArrayLike: TypeAlias = jax.Array | np.ndarray
 """An array on the host or on the device."""
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+"""A value that JSON has, as in notes that files keep."""

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from connfit.config import DataConfig, FileRecordings
 from connfit.connectome import Connectome
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.given_data import OWN_FILES, prepare_recordings, saved_connectome, saved_recordings
-from connfit.datasets.registry import DATASETS, get_dataset
+from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, one_of
 from connfit.recordings import Recording
-from connfit.recordings.keyword_options import checked_options
+from connfit.recordings.keyword_options import checked_options, option_names
 from connfit.recordings.preprocess import preprocess
 from connfit.recordings.readers import find_reader
 
@@ -27,60 +24,19 @@ _CONNECTOME_OPTIONS = (
 
 
 def list_datasets() -> tuple[str, ...]:
-    """Names of all datasets."""
+    """List the names of all datasets."""
     return tuple(DATASETS)
 
 
-@dataclass(frozen=True)
-class Loader:
-    """Where a dataset's readers are, as `module:function`.
-
-    Parameters
-    ----------
-    connectome
-        Called with the options of the dataset; None for a dataset without a connectome.
-    recording
-        Called with the recording's name and options; None for a dataset without recordings.
-    recordings_of
-        Dataset whose recordings are fitted to this connectome by default, if it has none of its own.
-    """
-
-    connectome: str | None = None
-    recording: str | None = None
-    recordings_of: str | None = None
-
-
-LOADERS: Mapping[str, Loader] = MappingProxyType(
-    {
-        "worm": Loader("connfit.datasets.worm:load_worm_connectome", "connfit.datasets.worm:load_worm_recording"),
-        "demo": Loader(
-            "connfit.datasets.synthetic.demo:load_demo_connectome",
-            "connfit.datasets.synthetic.demo:load_demo_recording",
-        ),
-        "fly-783-halves": Loader("connfit.datasets.fly_halves:load_fly_halves", recordings_of="fly-surrogate"),
-        "fly-surrogate": Loader(
-            "connfit.datasets.synthetic.fly.fly_surrogate:load_fly_surrogate",
-            "connfit.datasets.synthetic.fly.fly_surrogate:load_fly_surrogate_recording",
-        ),
-        "flywire-783": Loader("connfit.datasets.flywire:load_flywire_783", recordings_of="turner-2021"),
-        "flywire-630": Loader("connfit.datasets.flywire:load_flywire_630", recordings_of="turner-2021"),
-        "shiu-783": Loader("connfit.datasets.shiu:load_shiu_783", recordings_of="turner-2021"),
-        "shiu-630": Loader("connfit.datasets.shiu:load_shiu_630", recordings_of="turner-2021"),
-        "malecns-1.0": Loader("connfit.datasets.malecns:load_malecns", recordings_of="turner-2021"),
-        "turner-2021": Loader(recording="connfit.datasets.turner:load_turner_recording"),
-    }
-)
-
-
 def load_connectome(name: str, **options: Any) -> Connectome:
-    """The connectome of a named dataset.
+    """Load the connectome of a named dataset.
 
     Parameters
     ----------
     name
         `"worm"`, `"fly-783-halves"`, ... (`list_datasets`), or `"worm/<variant>"` to name one of several.
     **options
-        Of the dataset: those of its function in `LOADERS`, for example `min_synapses`.
+        Of the dataset: the parameters of its function in `DATASETS`, for example `min_synapses`.
 
     Raises
     ------
@@ -90,25 +46,23 @@ def load_connectome(name: str, **options: Any) -> Connectome:
         If its files are not here and cannot be downloaded.
     """
     dataset, slash, variant = name.partition("/")
-    get_dataset(dataset)
-    reader = LOADERS[dataset].connectome
-    if reader is None:
+    load = DATASETS[dataset].connectome
+    if load is None:
         raise ConfigError(f"dataset {dataset!r} has recordings only: name a connectome as data.dataset")
     if slash:
         options = {"variant": variant, **options}
-    load = _function(reader)
     return load(**checked_options(load, options, f"dataset {dataset}", skip=0))
 
 
 def load_recording(name: str, **options: Any) -> Recording:
-    """One recording of a named dataset, for example `"worm/2022-07-26-38"`.
+    """Load one recording of a named dataset, for example `"worm/2022-07-26-38"`.
 
     Parameters
     ----------
     name
         `<dataset>/<recording>`.
     **options
-        Of the dataset: those of its function in `LOADERS`.
+        Of the dataset: the further parameters of its function in `DATASETS`.
 
     Raises
     ------
@@ -117,15 +71,13 @@ def load_recording(name: str, **options: Any) -> Recording:
     NotAvailableError
         If its file is not here and cannot be downloaded.
     """
-    dataset, _, uid = name.partition("/")
-    known = get_dataset(dataset).recordings
-    reader = LOADERS[dataset].recording
-    if reader is None:
-        source = LOADERS[dataset].recordings_of
-        raise ConfigError(f"dataset {dataset!r} has no recordings{f'; those of {source!r} suit it' if source else ''}")
-    one_of("recording", name, [f"{dataset}/{one}" for one in known])
-    load = _function(reader)
-    return load(uid, **checked_options(load, options, f"dataset {dataset}"))
+    name_of_dataset, _, uid = name.partition("/")
+    dataset = DATASETS[name_of_dataset]
+    if dataset.recording is None:
+        suited = f"; those of {dataset.recordings_of!r} suit it" if dataset.recordings_of else ""
+        raise ConfigError(f"dataset {dataset.name!r} has no recordings{suited}")
+    one_of("recording", name, [f"{dataset.name}/{known}" for known in dataset.recordings])
+    return dataset.recording(uid, **checked_options(dataset.recording, options, f"dataset {dataset.name}"))
 
 
 def load_recordings(dataset: str, which: str | Sequence[str] = "all", **options: Any) -> tuple[Recording, ...]:
@@ -158,13 +110,13 @@ def recording_names(dataset: str, which: Sequence[str] = ()) -> tuple[str, ...]:
     ConfigError
         If there are no recordings, or one is named twice.
     """
-    get_dataset(dataset)
-    source = dataset if get_dataset(dataset).recordings else (LOADERS[dataset].recordings_of or dataset)
-    known = get_dataset(source).recordings
+    facts = DATASETS[dataset]
+    source = facts if facts.recordings or facts.recordings_of is None else DATASETS[facts.recordings_of]
+    known = source.recordings
     if not known:
         raise ConfigError(f"dataset {dataset!r} has no recordings: name those of another dataset, or files")
     names = list(known[:1] if not which else known if list(which) == ["all"] else which)
-    full = tuple(one if one.partition("/")[0] in DATASETS else f"{source}/{one}" for one in names)
+    full = tuple(name if name.partition("/")[0] in DATASETS else f"{source.name}/{name}" for name in names)
     if len(set(full)) != len(full):
         raise ConfigError(f"a recording is named twice: {', '.join(full)}")
     return full
@@ -310,7 +262,7 @@ def preprocessing_steps(config: DataConfig) -> tuple[dict[str, Any], ...]:
     if config.recording_files is not None or config.dataset is None:
         return tuple(dict(step) for step in OWN_FILES)
     source = recording_names(config.dataset, config.recordings)[0].partition("/")[0]
-    return tuple(dict(step) for step in get_dataset(source).preprocess)
+    return tuple(dict(step) for step in DATASETS[source].preprocess)
 
 
 def _given(config: DataConfig, options: Sequence[str]) -> dict[str, Any]:
@@ -321,8 +273,9 @@ def _given(config: DataConfig, options: Sequence[str]) -> dict[str, Any]:
 
 
 def _recording_options(config: DataConfig, name: str) -> dict[str, Any]:
-    """Options that decide which recording a name stands for: the scale of a surrogate."""
-    return _given(config, ["scale"]) if name.startswith("fly-surrogate/") else {}
+    """Options that decide which recording a name stands for, where its dataset has them: the scale of a surrogate."""
+    load = DATASETS[name.partition("/")[0]].recording
+    return _given(config, [option for option in ("scale",) if load is not None and option in option_names(load)])
 
 
 def _read_file(path: str, config: FileRecordings) -> Recording:
@@ -343,9 +296,3 @@ def _read_file(path: str, config: FileRecordings) -> Recording:
         elif value != getattr(defaults, name):
             options[name] = value  # Which the reader refuses.
     return reader(path, **options)
-
-
-def _function(reader: str) -> Callable[..., Any]:
-    """The function `module:name`, imported when it is needed."""
-    module, _, name = reader.partition(":")
-    return getattr(import_module(module), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,15 @@ from connfit.connectome.edges import PackedRows
 from connfit.connectome.order import ordered
 from connfit.connectome.signs import SignRule, assign_signs
 from connfit.connectome.streaming import IdPositions, feather_blocks, integers, refuse
+from connfit.datasets import fly_facts as fly
 from connfit.datasets.cache import cached
-from connfit.datasets.registry import get_dataset, locate
+from connfit.datasets.fetch import locate
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import DataError, first_ten, one_of
+from connfit.recordings.keyword_options import takes_options_of
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 NAME = "malecns-1.0"
 WEIGHT_COLUMNS = ("body_pre", "body_post", "weight")
@@ -42,7 +48,12 @@ _OPTIONAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def load_malecns(
+def malecns_connectome(
+    weights: Path,
+    annotations: Path,
+    transmitters: Path,
+    name: str = NAME,
+    notes: Mapping[str, JSON] | None = None,
     *,
     min_synapses: int = 1,
     sign_rule: SignRule = "fly-paper",
@@ -50,10 +61,19 @@ def load_malecns(
     self_connections: str = "keep",
     order: str = "local",
 ) -> Connectome:
-    """The male CNS, version 1.0: all bodies with a superclass and the connections among them.
+    """Read tables of this layout: all bodies with a superclass and the connections among them.
 
     Parameters
     ----------
+    weights
+        Feather with `body_pre`, `body_post`, `weight`: one row per ordered pair of segments, read in blocks.
+    annotations
+        Feather, one row per body: its id, `superclass` (empty for what is no neuron) and, where there, type, side,
+        class and subclass.
+    transmitters
+        Feather, one row per body: its id and its predicted transmitter. Bodies that it lacks have none.
+    name, notes
+        Of the connectome; notes are kept beside what is counted here.
     min_synapses
         Pairs with fewer synapses are left out.
     sign_rule, unknown_transmitter
@@ -67,57 +87,6 @@ def load_malecns(
     -------
     Connectome
         Without regions: the table of connections has none. `notes` counts the bodies and rows left out.
-
-    Raises
-    ------
-    NotAvailableError
-        If the files are not here and cannot be downloaded.
-
-    References
-    ----------
-    doi:10.1016/j.cell.2026.08.015
-    """
-    files = (_WEIGHTS, _ANNOTATIONS, _TRANSMITTERS)
-    paths = locate(NAME, list(files))
-    options = {
-        "min_synapses": min_synapses,
-        "sign_rule": sign_rule,
-        "unknown_transmitter": unknown_transmitter,
-        "self_connections": self_connections,
-        "order": order,
-    }
-    facts = get_dataset(NAME)
-    notes = {"dataset": NAME, "licence": facts.licence, "citation": facts.citation}
-    weights, annotations, transmitters = (paths[one] for one in files)
-    return cached(
-        NAME, paths, options, lambda: malecns_connectome(weights, annotations, transmitters, notes=notes, **options)
-    )
-
-
-def malecns_connectome(
-    weights: Path,
-    annotations: Path,
-    transmitters: Path,
-    *,
-    name: str = NAME,
-    min_synapses: int = 1,
-    sign_rule: SignRule = "fly-paper",
-    unknown_transmitter: str = "excitatory",
-    self_connections: str = "keep",
-    order: str = "local",
-    notes: Mapping[str, Any] | None = None,
-) -> Connectome:
-    """As `load_malecns`, from files of this layout anywhere.
-
-    Parameters
-    ----------
-    weights
-        Feather with `body_pre`, `body_post`, `weight`: one row per ordered pair of segments, read in blocks.
-    annotations
-        Feather, one row per body: its id, `superclass` (empty for what is no neuron) and, where there, type, side,
-        class and subclass.
-    transmitters
-        Feather, one row per body: its id and its predicted transmitter. Bodies that it lacks have none.
 
     Raises
     ------
@@ -151,24 +120,19 @@ def malecns_connectome(
     wiring = rows.wiring(
         min_synapses=min_synapses, self_connections=self_connections, silent=signs.dropped, all_neurons=True
     )
-    return Connectome(
-        name=name,
-        indptr=wiring.indptr,
-        indices=wiring.indices,
-        counts=wiring.counts,
-        signs=signs.values,
-        neurons=table,
-        notes={
+    return wiring.connectome(
+        name,
+        signs.values,
+        table,
+        None,
+        {
             **(notes or {}),
             **signs.notes(),
             **counted,
             "order": order,
-            "self_connections": self_connections,
-            "min_synapses": min_synapses,
             "edge_rows": all_rows,
             "rows_with_a_segment_that_is_no_neuron_removed": all_rows - len(rows),
             "synapses_with_a_segment_that_is_no_neuron_removed": int(all_synapses - kept_synapses),
-            **{key: value for key, value in wiring.left_out.items() if not key.startswith("neurons_")},
         },
     )
 
@@ -259,3 +223,59 @@ def _body_ids(table: NamedTable, column: str) -> Int[np.ndarray, "N"]:
             fix="Keep one row per body",
         )
     return ids
+
+
+@takes_options_of(malecns_connectome)
+def load_malecns(**options: Any) -> Connectome:
+    """Read the male CNS, version 1.0 (doi:10.1016/j.cell.2026.08.015); options are those of `malecns_connectome`.
+
+    Raises
+    ------
+    NotAvailableError
+        If the files are not here and cannot be downloaded.
+    """
+    facts = DATASETS[NAME]
+    roles = {"weights": _WEIGHTS, "annotations": _ANNOTATIONS, "transmitters": _TRANSMITTERS}
+    paths = locate(NAME, list(roles.values()))
+    files = {role: paths[file] for role, file in roles.items()}
+    return cached(NAME, malecns_connectome, files, options, notes=facts.notes())
+
+
+def _file(path: str, size: int, sha256: str | None, *, md5: str | None = None, optional: bool = False) -> DataFile:
+    address = "https://storage.googleapis.com/flyem-male-cns/v1.0/connectome-data/flat-connectome"
+    return DataFile(path, size, sha256, f"{address}/{path}", md5=md5, optional=optional)
+
+
+DATASETS.register(
+    Dataset(
+        name=NAME,
+        label="Connectome of the central nervous system of an adult male fly, version 1.0",
+        place=9,
+        organism=fly.ORGANISM,
+        licence="CC-BY-4.0",
+        citation="Male CNS connectome 1.0, Cell 2026",
+        doi=("10.1016/j.cell.2026.08.015",),
+        source="https://male-cns.janelia.org/",
+        sizes=MappingProxyType({"neurons": 166700, "rows of the connection table, all segments": 151856684}),
+        connectome=load_malecns,
+        recordings_of="turner-2021",
+        files=(
+            _file(_ANNOTATIONS, 14483314, "2177e246113e4cfbf1e7772ec37c6da1955ff22e8063d0b1f833101f99a9a3b2"),
+            _file(_TRANSMITTERS, 43282834, "95c9289220663abeb3409f3ad9e5a7f8a53f8093f5139d15502cd08da8879621"),
+            _file(_WEIGHTS, 1051241946, "e35da783d1c686b2b58b3b87cd6a403ae43bfcfba8bff28e08ef752c1a56afc1"),
+            _file(
+                "tbar-neurotransmitters-male-cns-v1.0.feather", 2651680218,
+                "bade84c9eab431dd537ff644aaf3d203d639a819c739ecedb338e7d109064f4d", optional=True,
+            ),
+            _file(
+                "syn-partners-male-cns-v1.0-minconf-0.5.feather", 6777179098, None,
+                md5="58efcf712f8c4d4de5f2ad51e97def76", optional=True,
+            ),
+            _file(
+                "syn-points-male-cns-v1.0-minconf-0.5.feather", 13061489098, None,
+                md5="c69d08758de07582035cc8843574493a", optional=True,
+            ),
+        ),
+        fit=fly.FLY_FIT,
+    )
+)  # fmt: skip

@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from connfit.datasets.fly_facts import ORGANISM
 from connfit.datasets.fly_regions import map_regions
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.datasets.restricted_pickle import read_pickled_frame
 from connfit.datasets.turner_files import (
+    ARCHIVE,
     DATASET,
     LABELS,
     TURNER_RECORDINGS,
     Labels,
     find_turner_files,
-    read_archive,
     read_labels,
-    turner_recordings,
 )
 from connfit.errors import DataError, first_ten, one_of
 from connfit.recordings import Recording
@@ -51,7 +53,7 @@ def load_turner_recording(uid: str, *, trim: bool = True, names: str = "flywire"
     Parameters
     ----------
     uid
-        For example `"2017-10-26_1"`; `turner_recordings` lists all.
+        For example `"2017-10-26_1"`.
     trim
         Whether only the frames that the authors keep are observed. Where they keep two stretches, the frames between
         stay in their place but are marked as not observed, so that time is not cut: no value from before the gap
@@ -209,13 +211,32 @@ def _signals(
     return values, units, notes
 
 
-__all__ = [
-    "FRAME_RATE_HZ",
-    "KEPT_FRAMES",
-    "TURNER_RECORDINGS",
-    "kept_frames",
-    "load_turner_recording",
-    "read_archive",
-    "read_turner",
-    "turner_recordings",
-]
+DATASETS.register(
+    Dataset(
+        name=DATASET,
+        label="Regional calcium signals of 20 resting flies, one per region of the Ito atlas (raw fluorescence)",
+        place=10,
+        organism=ORGANISM,
+        licence="MIT",
+        citation="Turner, Mann and Clandinin 2021, Current Biology",
+        doi=("10.1016/j.cub.2021.03.004", "10.6084/m9.figshare.13349282"),
+        source="https://doi.org/10.6084/m9.figshare.13349282",
+        sizes=MappingProxyType({"flies": 20, "regions": "72-75", "frames": "2000-4000", "frame rate (Hz)": 1.2}),
+        recording=load_turner_recording,
+        recordings=TURNER_RECORDINGS,
+        files=(
+            DataFile(
+                ARCHIVE, None, "b6b0ea42da2d728e76ff3c646b56e7d32ecf0fcabb63eba585725cf1f0835f77",
+                "https://ndownloader.figshare.com/files/26356327",
+            ),
+        ),
+        # A window of 120 s, about one period of the authors' 0.01 Hz filter, follows bleaching and shifts of the
+        # baseline without looking ahead. 0.8 s is the decay of a fast GCaMP6; estimating it would take the slowness
+        # of the activity for that of the indicator.
+        preprocess=(
+            MappingProxyType({"step": "delta_f_over_f", "percentile": 20.0, "window_s": 120.0}),
+            MappingProxyType({"step": "deconvolve", "tau_s": 0.8}),
+            MappingProxyType({"step": "scale", "method": "std"}),
+        ),
+    )
+)  # fmt: skip

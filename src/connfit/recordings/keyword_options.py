@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from connfit.errors import ConfigError, did_you_mean
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def takes_options_of(other: Callable[..., Any]) -> Callable[[FunctionT], FunctionT]:
+    """Show in the signature of a function that passes `**options` on the keyword-only parameters of the other."""
+
+    def decorated(function: FunctionT) -> FunctionT:
+        own = dict(list(inspect.signature(function).parameters.items())[:-1])
+        passed = {key: one for key, one in inspect.signature(other).parameters.items() if one.kind is one.KEYWORD_ONLY}
+        function.__signature__ = inspect.Signature((own | passed | own).values())  # pyright: ignore[reportFunctionMemberAccess]
+        return function
+
+    return decorated
 
 
 def option_names(function: Callable[..., Any], *, skip: int = 1) -> tuple[str, ...]:

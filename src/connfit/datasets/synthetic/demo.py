@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 import scipy.sparse as sp
 
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
+from connfit.datasets.registry import DATASETS, Dataset
 from connfit.datasets.synthetic.demo_teacher import Teacher, TeacherConfig
 from connfit.datasets.synthetic.demo_wiring import WiringConfig, make_wiring
 from connfit.errors import ConfigError, one_of
@@ -120,13 +122,13 @@ def _demo(seed: int) -> tuple[Connectome, tuple[Recording, ...]]:
 
 
 def load_demo_connectome(*, seed: int = 0) -> Connectome:
-    """The demo's connectome."""
+    """Make the demo's connectome."""
     return _demo(seed)[0]
 
 
 def load_demo_recording(uid: str, *, seed: int = 0) -> Recording:
-    """The demo's recording `uid`: "1" to "4"."""
-    recordings = {one.name.removeprefix("demo/"): one for one in _demo(seed)[1]}
+    """Make the demo's recording `uid`: "1" to "4"."""
+    recordings = {recording.name.removeprefix("demo/"): recording for recording in _demo(seed)[1]}
     return recordings[one_of("recording", uid, recordings)]
 
 
@@ -146,3 +148,22 @@ def _record(config: SurrogateConfig, teacher: Teacher, seed: int, animal: int) -
             "animal": animal + 1,
         },
     )
+
+
+DATASETS.register(
+    Dataset(
+        name="demo",
+        label="SURROGATE: a generated brain with a hidden teacher, for demonstrations and tests",
+        place=2,
+        organism="none (generated)",
+        licence="Apache-2.0",
+        citation="connfit",
+        source="generated from a seed; no measured data",
+        sizes=MappingProxyType(
+            {"neurons": 2000, "regions": 20, "recordings": 4, "frames": 600, "frame rate (Hz)": 1.2}
+        ),
+        connectome=load_demo_connectome,
+        recording=load_demo_recording,
+        recordings=("1", "2", "3", "4"),
+    )
+)

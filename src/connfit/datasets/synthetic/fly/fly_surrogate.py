@@ -17,14 +17,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
 from connfit.connectome import Connectome
+from connfit.datasets import fly_facts as fly
 from connfit.datasets.checksums import digest
-from connfit.datasets.registry import ENVIRONMENT_VARIABLE, cache_root
+from connfit.datasets.fetch import search_folders
+from connfit.datasets.registry import DATASETS, Dataset
 from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig, draw_teacher
 from connfit.datasets.synthetic.fly.fly_wiring import FlyWiring, make_fly_wiring, source_files
 from connfit.errors import ConfigError, DataError, one_of
@@ -323,10 +326,9 @@ def making_progress() -> Iterator[Step]:
 
 
 def _folders(scale: float, seed: int, root: Path | None = None) -> tuple[Path, ...]:
-    """Where a surrogate is looked for; it is made in the last."""
-    named = os.environ.get(ENVIRONMENT_VARIABLE)
-    roots = [root] if root is not None else [*([Path(named).expanduser()] if named else []), cache_root()]
-    return tuple(one / NAME / f"{scale:.10g}-{seed}-v{STORE_VERSION}" for one in roots)
+    """List where a surrogate is looked for; it is made in the last."""
+    folders = search_folders(NAME) if root is None else (root / NAME,)
+    return tuple(folder / f"{scale:.10g}-{seed}-v{STORE_VERSION}" for folder in folders)
 
 
 def _versions() -> dict[str, str]:
@@ -350,3 +352,41 @@ def _peak_memory() -> int:
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+DATASETS.register(
+    Dataset(
+        name=NAME,
+        label=(
+            "SURROGATE: real neurons and within-hemisphere connections of the adult fly, generated connections for "
+            "what is missing, and generated recordings of a hidden teacher"
+        ),
+        place=4,
+        organism="partly generated; wiring in part Drosophila melanogaster",
+        licence="Apache-2.0; the real neurons and connections in it CC-BY-4.0",
+        citation=(
+            f"connfit; real part: {fly.FLYWIRE_CITATION}; totals: Lin et al. 2024, Nature; Shiu et al. 2024, Nature"
+        ),
+        doi=(fly.DORKENWALD, fly.SCHLEGEL, fly.ECKSTEIN, fly.LIN, fly.SHIU),
+        source="generated from a seed and from the files of fly-783-halves; no measured activity",
+        sizes=MappingProxyType(
+            {
+                "neurons": 138639,
+                "connections": 15091983,
+                "recordings": ANIMALS,
+                "frames": FRAMES,
+                "frame rate (Hz)": FRAME_RATE,
+            }
+        ),
+        connectome=load_fly_surrogate,
+        recording=load_fly_surrogate_recording,
+        recordings=RECORDINGS,
+        # The filter takes away drift that is slower than 100 s, the margin leaves rates room below the training part's
+        # floor.
+        preprocess=(
+            MappingProxyType({"step": "high_pass", "cutoff_hz": 0.01}),
+            MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),
+        ),
+        fit=fly.FLY_FIT_UNTYPED,
+    )
+)

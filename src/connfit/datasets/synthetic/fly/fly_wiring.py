@@ -21,9 +21,10 @@ from connfit.connectome import Connectome
 from connfit.connectome.order import ordered
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.signs import assign_signs
+from connfit.datasets.fetch import locate
+from connfit.datasets.fly_facts import CLASSIFICATION, NEURONS
 from connfit.datasets.fly_neurons import read_fly_neurons, region_notes
 from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS
-from connfit.datasets.registry import locate
 from connfit.datasets.synthetic.fly.fly_draw import contains
 from connfit.datasets.synthetic.fly.fly_generate import Pairs, Totals, kinds_of, missing_strong, missing_weak
 from connfit.datasets.synthetic.fly.fly_parts import sub_brain
@@ -33,7 +34,6 @@ from connfit.errors import ConfigError, DataError, first_ten
 
 NAME = "fly-surrogate"
 SOURCE = "fly-783-halves"
-NEURONS, CLASSIFICATION = "neurons.csv.gz", "classification.csv.gz"
 CONNECTIONS = "connections_within_hemisphere.parquet"
 COMPLETENESS_SOURCE, COMPLETENESS = "shiu-783", "Completeness_783.csv"
 
