@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
 from connfit.datasets.registry import DATASETS, Dataset
-from connfit.datasets.synthetic.demo_teacher import Teacher, TeacherConfig
+from connfit.datasets.synthetic.demo_teacher import DemoTeacher, DemoTeacherConfig
 from connfit.datasets.synthetic.demo_wiring import WiringConfig, make_wiring
 from connfit.errors import ConfigError, one_of
 from connfit.recordings import Recording
@@ -33,7 +33,7 @@ class SurrogateConfig:
     wiring
         Neurons, regions, degrees, signs; see `connfit.datasets.synthetic.demo_wiring.WiringConfig`.
     teacher
-        Parameters and noise; see `connfit.datasets.synthetic.demo_teacher.TeacherConfig`.
+        Parameters and noise; see `connfit.datasets.synthetic.demo_teacher.DemoTeacherConfig`.
     frames
         Frames T of each recording.
     frame_rate
@@ -45,7 +45,7 @@ class SurrogateConfig:
     """
 
     wiring: WiringConfig = field(default_factory=WiringConfig)
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    teacher: DemoTeacherConfig = field(default_factory=DemoTeacherConfig)
     frames: int = 1800
     frame_rate: float = 1.2
     animals: int = 1
@@ -79,7 +79,7 @@ class Surrogate:
 
     connectome: Connectome
     recordings: tuple[Recording, ...]
-    teacher: Teacher
+    teacher: DemoTeacher
     presynapses: sp.csr_array
     config: SurrogateConfig
     seed: int
@@ -100,13 +100,13 @@ def make_surrogate(config: SurrogateConfig | None = None, seed: int = 0) -> Surr
     if seed < 0:
         raise ConfigError(f"seed = {seed} must not be negative")
     connectome = make_wiring(config.wiring, np.random.default_rng((seed, _WIRING)), name=config.name)
-    teacher = Teacher.draw(connectome, config.teacher, np.random.default_rng((seed, _TEACHER)))
+    teacher = DemoTeacher.draw(connectome, config.teacher, np.random.default_rng((seed, _TEACHER)))
     recordings = tuple(_record(config, teacher, seed, animal) for animal in range(config.animals))
     return Surrogate(connectome, recordings, teacher, presynapses_by_region(connectome)[1], config, seed)
 
 
 def animal_seed(seed: int, animal: int) -> tuple[int, int, int]:
-    """Seed of `Teacher.simulate` for the recording of animal 0, 1, ... of the surrogate `seed`."""
+    """Seed of `DemoTeacher.simulate` for the recording of animal 0, 1, ... of the surrogate `seed`."""
     return (seed, _ANIMAL, animal)
 
 
@@ -132,7 +132,7 @@ def load_demo_recording(uid: str, *, seed: int = 0) -> Recording:
     return recordings[one_of("recording", uid, recordings)]
 
 
-def _record(config: SurrogateConfig, teacher: Teacher, seed: int, animal: int) -> Recording:
+def _record(config: SurrogateConfig, teacher: DemoTeacher, seed: int, animal: int) -> Recording:
     simulation = teacher.simulate(config.frames, config.frame_rate, animal_seed(seed, animal))
     return Recording(
         name=f"{config.name}/{animal + 1}",
