@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import platform
-import resource
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -19,7 +18,7 @@ import numpy as np
 
 from connfit import config as configuration
 from connfit._io import read_arrays, write_arrays, write_bytes, write_json
-from connfit._system.heap import return_freed_pieces
+from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit.config import FALLBACK, Config
 from connfit.connectome.matching import UnitMatch
 from connfit.errors import ConfigError, DataError, DivergedError
@@ -271,16 +270,6 @@ def from_arrays(arrays: dict[str, np.ndarray]) -> Params:
 def write_parameters(path: Path, model: RateModel, params: Params) -> None:
     """Write all groups to one NPZ file."""
     write_arrays(path, to_arrays(model, params))
-
-
-def peak_rss_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not ru_maxrss: on Linux a new program inherits that of the process that started it.
-        high_water = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(high_water.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _write_state(path: Path, state: FitState, optimiser: str) -> None:

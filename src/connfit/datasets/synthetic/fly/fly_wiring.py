@@ -7,10 +7,8 @@ Which is which is known for every connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +27,7 @@ from connfit.datasets.synthetic.fly.fly_draw import contains
 from connfit.datasets.synthetic.fly.fly_generate import Pairs, Totals, kinds_of, missing_strong, missing_weak
 from connfit.datasets.synthetic.fly.fly_parts import sub_brain
 from connfit.datasets.synthetic.fly.fly_places import label_codes, regions_by_side, side_codes
-from connfit.datasets.synthetic.fly.fly_statistics import wiring_statistics
+from connfit.datasets.synthetic.fly.fly_statistics import WiringStatistics, wiring_statistics
 from connfit.errors import ConfigError, DataError, first_ten
 
 NAME = "fly-surrogate"
@@ -51,13 +49,12 @@ class FlyWiring:
     real
         [M] True for real connections, False for generated ones, in the connectome's order.
     statistics
-        Statistics of the real part, the generated part and the whole as plain values, see
-        `connfit.datasets.synthetic.fly.fly_statistics`.
+        Of the real part, the generated part and the whole.
     """
 
     connectome: Connectome
     real: Bool[np.ndarray, "M"]
-    statistics: Mapping[str, Any]
+    statistics: WiringStatistics
 
 
 def make_fly_wiring(scale: float = 1.0, seed: int = 0) -> FlyWiring:
@@ -181,7 +178,7 @@ def wiring_from_real(
     }
     connectome = Connectome(NAME, indptr, indices, synapses, signs.values, table, notes=notes, regions=regions)
     statistics = wiring_statistics(connectome, is_real, threshold=totals.threshold)
-    return FlyWiring(connectome, is_real, {"scale": scale, "seed": seed, "sub_brain": part, **statistics})
+    return FlyWiring(connectome, is_real, replace(statistics, scale=scale, seed=seed, sub_brain=part))
 
 
 def _stream(seed: int, step: int) -> np.random.Generator:
