@@ -46,8 +46,8 @@ def real(fly_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connectome
 
 def test_sizes_are_those_of_the_source(real: Connectome) -> None:
     summary = real.summary()
-    assert (real.n, real.m, summary["synapses"]) == (133_436, 2_309_630, 28_363_450)
-    assert summary["self_connections"] == 308 and summary["reciprocity"] == pytest.approx(0.138, abs=5e-4)
+    assert (real.n, real.m, summary.synapses) == (133_436, 2_309_630, 28_363_450)
+    assert summary.self_connections == 308 and summary.reciprocity == pytest.approx(0.138, abs=5e-4)
     assert real.ids.dtype == np.int64 and real.ids.min() > 2**53
     half = real.neurons["half"].to_numpy(str)
     assert dict(zip(*np.unique(half, return_counts=True), strict=True)) == {"left": 66_778, "right": 66_658}

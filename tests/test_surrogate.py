@@ -103,8 +103,8 @@ def test_reciprocity_is_as_asked_for(reciprocity: float) -> None:
     connectome = make_surrogate(
         replace(SMALL, wiring=replace(SMALL.wiring, reciprocity=reciprocity), frames=2), seed=1
     ).connectome
-    assert connectome.summary()["reciprocity"] == pytest.approx(reciprocity, abs=0.005)
-    assert connectome.summary()["self_connections"] == 0
+    assert connectome.summary().reciprocity == pytest.approx(reciprocity, abs=0.005)
+    assert connectome.summary().self_connections == 0
 
 
 def test_most_connections_are_local(demo: Surrogate) -> None:
@@ -382,5 +382,5 @@ def test_a_larger_brain_keeps_its_statistics() -> None:
     ).connectome
     assert connectome.n == 6000
     assert connectome.m == pytest.approx(240_000, rel=0.05)
-    assert connectome.summary()["reciprocity"] == pytest.approx(0.14, abs=0.002)
+    assert connectome.summary().reciprocity == pytest.approx(0.14, abs=0.002)
     assert isinstance(connectome.neurons, pd.DataFrame)

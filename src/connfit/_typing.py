@@ -16,4 +16,4 @@ ArrayLike: TypeAlias = jax.Array | np.ndarray
 """An array on the host or on the device."""
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
-"""A value that JSON has, as in notes that files keep."""
+"""What a JSON file holds."""

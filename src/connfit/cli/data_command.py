@@ -89,7 +89,7 @@ def data_fetch(
 
     try:
         with shown(err_console) as watch:
-            files = fetch(name, file or (), to=to, everything=everything, watch=watch)
+            fetched = fetch(name, file or (), to=to, everything=everything, watch=watch)
     except KeyboardInterrupt:
         err_console.print(
             f"connfit: interrupted; what was received is kept, go on with `{shlex.join(['connfit', *sys.argv[1:]])}`",
@@ -97,14 +97,15 @@ def data_fetch(
         )  # fmt: skip
         raise typer.Exit(EXIT_INTERRUPTED) from None
     elsewhere = {"optional": "left out: --all or --file takes it", "failed": "see below"}
-    for file in files:
-        _say(f"{file.path}: {file.state}, {size_in_words(file.bytes)}, {elsewhere.get(file.state, file.where)}")
-    here = [file.bytes or 0 for file in files if file.where is not None]
+    for result in fetched:
+        where = elsewhere.get(result.state, result.where)
+        _say(f"{result.path}: {result.state}, {size_in_words(result.bytes)}, {where}")
+    here = [result.bytes or 0 for result in fetched if result.where is not None]
     _say(f"{len(here)} {'file' if len(here) == 1 else 'files'} here, {sum(here):,} bytes")
-    failed = [file for file in files if file.state == "failed"]
-    for file in failed:
-        if file.error is not None:
-            err_console.print(f"connfit: {file.error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    failed = [result for result in fetched if result.state == "failed"]
+    for result in failed:
+        if result.error is not None:
+            err_console.print(f"connfit: {result.error}", style="red", markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(EXIT_MISTAKE)
     _say_where(to, search_folders(name))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from connfit.connectome import FORMAT_VERSION, Connectome
-from connfit.connectome.signs import SignRule, sign_table
+from connfit.connectome.signs import sign_table
 from connfit.datasets.fetch import CACHE_VARIABLE, cache_root
 from connfit.errors import DataError
 
@@ -113,9 +113,9 @@ def _identity(path: Path | None) -> tuple[str, int, int] | None:
     return str(path.resolve()), found.st_size, found.st_mtime_ns
 
 
-def _content(key: str, value: SignRule | Any) -> Any:
+def _content(key: str, value: object) -> object:
     """A sign rule by name and signs, for its file may change; anything else as it is."""
     if key != "sign_rule" or value == "published":
         return value
-    rule, signs = sign_table(value)
+    rule, signs = sign_table(value)  # pyright: ignore[reportArgumentType]
     return [rule, dict(signs)]

@@ -167,8 +167,9 @@ def load_fly_halves(min_synapses: int = 5, **options: Any) -> Connectome:
     ----------
     Dorkenwald et al. 2024, doi:10.1038/s41586-024-07558-y; Schlegel et al. 2024, doi:10.1038/s41586-024-07686-5.
     """
-    roles = ("neurons", "classification", "connections")
-    files = dict(zip(roles, locate(NAME, [fly.NEURONS, fly.CLASSIFICATION, CONNECTIONS]).values(), strict=True))
+    roles = {"neurons": fly.NEURONS, "classification": fly.CLASSIFICATION, "connections": CONNECTIONS}
+    paths = locate(NAME, list(roles.values()))
+    files = {role: paths[file] for role, file in roles.items()}
     return cached(NAME, halves_connectome, files, {"min_synapses": min_synapses, **options})
 
 

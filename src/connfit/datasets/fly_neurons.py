@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from connfit.connectome.regions import RegionSynapses
 from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS
 from connfit.errors import DataError, first_ten
 
+if TYPE_CHECKING:
+    from connfit._typing import JSON
+
 CLASSES = ("flow", "super_class", "class", "sub_class", "hemilineage")
 _SUFFIX = {"left": "_L", "right": "_R"}
 _NOT_A_REGION = ("", "NO_CONS", "UNASGD")
@@ -26,7 +29,7 @@ _TYPE_COLUMNS = ("primary_type", "type", "cell_type", "hemibrain_type")
 
 
 def read_fly_neurons(neurons: Path, classification: Path, types: Path | None = None) -> pd.DataFrame:
-    """One table of the neurons of FlyWire.
+    """Read one table of the neurons of FlyWire.
 
     A neuron's region is the neuropil of its outputs: the second of the two labels of `group`, or its only one, with
     the hemisphere of the neuron's `side`. Eight neuropils lie on the midline and have no hemisphere (EB, FB, GNG, NO,
@@ -89,8 +92,8 @@ def read_fly_neurons(neurons: Path, classification: Path, types: Path | None = N
     return pd.DataFrame({key: column.reset_index(drop=True) for key, column in frame.items()})
 
 
-def region_notes(neurons: pd.DataFrame) -> dict[str, Any]:
-    """Why neurons of such a table have no region.
+def region_notes(neurons: pd.DataFrame) -> dict[str, JSON]:
+    """Count why neurons of such a table have no region.
 
     Parameters
     ----------
@@ -99,7 +102,7 @@ def region_notes(neurons: pd.DataFrame) -> dict[str, Any]:
 
     Returns
     -------
-    dict[str, Any]
+    dict[str, JSON]
         Numbers of neurons without a region: by label, and of paired neuropils without a side; and of those that the
         table of classes did not have.
     """
@@ -120,7 +123,7 @@ def region_notes(neurons: pd.DataFrame) -> dict[str, Any]:
 def regions_by_label(
     neurons: pd.DataFrame, indptr: Int[np.ndarray, "N+1"], indices: Int[np.ndarray, "M"], counts: Int[np.ndarray, "M"]
 ) -> RegionSynapses:
-    """Synapses by region where the source has none: every synapse at the label of its neuron.
+    """Place synapses in regions where the source does not: every synapse at the label of its neuron.
 
     All output synapses of a neuron count for its `group_output`, all its input synapses for its `group_input`; those
     of neurons without a label count nowhere. An approximation: neurons have synapses in several neuropils.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -17,6 +18,9 @@ from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError, one_of
 from connfit.recordings import Parts, Recording
 from connfit.recordings.preprocess import preprocess
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 CONNECTOME, RECORDINGS = "connectome.h5", "recordings.npz"
 
@@ -30,7 +34,7 @@ CUT_OPTIONS = ("train", "validation", "gap")
 """Options that say how recordings without parts are cut."""
 
 
-OWN_FILES: Sequence[Mapping[str, object]] = (MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),)
+OWN_FILES: Sequence[Mapping[str, JSON]] = (MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),)
 """Preprocessing of files of the user's own that say nothing of it: rates are never negative, and units vary alike."""
 
 

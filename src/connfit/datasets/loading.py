@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connfit.config import DataConfig, FileRecordings
 from connfit.connectome import Connectome
@@ -17,6 +17,9 @@ from connfit.recordings import Recording
 from connfit.recordings.keyword_options import checked_options, option_names
 from connfit.recordings.preprocess import preprocess
 from connfit.recordings.readers import find_reader
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 _CONNECTOME_OPTIONS = (
     "variant", "scale", "order", "min_synapses", "sign_rule", "unknown_transmitter", "electrical", "self_connections",
@@ -253,8 +256,8 @@ def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Reco
     return tuple(preprocess(one, preprocessing_steps(config)) for one in cut)
 
 
-def preprocessing_steps(config: DataConfig) -> tuple[dict[str, Any], ...]:
-    """The steps that a configuration stands for: its own, those that suit the dataset, or `OWN_FILES`."""
+def preprocessing_steps(config: DataConfig) -> tuple[Mapping[str, JSON], ...]:
+    """Return the steps that a configuration stands for: its own, those that suit the dataset, or `OWN_FILES`."""
     if config.preprocess is not None:
         return config.preprocess
     if config.saved is not None:

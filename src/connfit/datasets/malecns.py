@@ -162,7 +162,7 @@ def _rows_of_pair(weights: Path, pre: int, post: int) -> list[int]:
     return same
 
 
-def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[str, JSON]]:
     """Neuron table of the bodies with a superclass, in the order of the annotations, and what was left out."""
     table = read_table(annotations, "annotations")
     body, superclass = _column(table, _BODY, "body ids"), _column(table, _SUPERCLASS, "superclasses")

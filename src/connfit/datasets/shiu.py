@@ -97,7 +97,7 @@ def shiu_connectome(
     rows, signs = _read_rows(connectivity, completeness, ids, position)
     if (twice := rows.repeated()) is not None:
         _name_repeated(connectivity, np.argsort(position)[list(twice[:2])], ids)
-    sign_notes: dict[str, Any] = {
+    sign_notes: dict[str, JSON] = {
         "sign_rule": "published",
         "sign_table": "column Excitatory of the file: GABA and glutamate -1, all others +1",
         "neurons_without_outputs_taken_as_excitatory": int(np.sum(signs == 0)),
@@ -176,7 +176,7 @@ def _read_completeness(path: Path) -> tuple[Int[np.ndarray, "N"], np.ndarray]:
 
 def _neuron_table(
     ids: Int[np.ndarray, "N"], neurons: Path | None, classification: Path | None
-) -> tuple[pd.DataFrame, dict[str, Any] | None]:
+) -> tuple[pd.DataFrame, dict[str, JSON] | None]:
     """Neurons in the order of the indices, with FlyWire's columns where its tables are given; notes on these."""
     if neurons is None or classification is None:
         empty = pd.Series([""] * len(ids), dtype="str")

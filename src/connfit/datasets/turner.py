@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -30,6 +30,9 @@ from connfit.datasets.turner_files import (
 )
 from connfit.errors import DataError, first_ten, one_of
 from connfit.recordings import Recording
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 FRAME_RATE_HZ = 1.2
 OUTSIDE = 0
@@ -165,7 +168,7 @@ def _recording(content: bytes, labels: Labels, uid: str, path: Path, *, trim: bo
 
 def _signals(
     content: bytes, labels: Labels, path: Path
-) -> tuple[Float[np.ndarray, "T P"], tuple[str, ...], dict[str, Any]]:
+) -> tuple[Float[np.ndarray, "T P"], tuple[str, ...], dict[str, JSON]]:
     """Signals [frame, region] of all frames, the regions' names, and notes on what was left out."""
     table = read_pickled_frame(content, path)
     numbers = np.asarray(table.index)
@@ -200,7 +203,7 @@ def _signals(
             path=path,
             fix="Copy or download it again",
         )
-    notes: dict[str, Any] = {
+    notes: dict[str, JSON] = {
         "label_outside_atlas_dropped": OUTSIDE in known,
         "labels_without_name_dropped": nameless,
         "labels_corrected": {old: new for old, new in labels.corrected.items() if new in units},

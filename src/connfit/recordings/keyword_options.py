@@ -17,7 +17,7 @@ def takes_options_of(other: Callable[..., Any]) -> Callable[[FunctionT], Functio
     def decorated(function: FunctionT) -> FunctionT:
         own = dict(list(inspect.signature(function).parameters.items())[:-1])
         passed = {key: one for key, one in inspect.signature(other).parameters.items() if one.kind is one.KEYWORD_ONLY}
-        function.__signature__ = inspect.Signature((own | passed | own).values())  # pyright: ignore[reportFunctionMemberAccess]
+        function.__signature__ = inspect.Signature([*(own | passed | own).values()])  # pyright: ignore[reportFunctionMemberAccess]
         return function
 
     return decorated
@@ -30,7 +30,7 @@ def option_names(function: Callable[..., Any], *, skip: int = 1) -> tuple[str, .
 
 def checked_options(
     function: Callable[..., Any], options: Mapping[str, Any], what: str, *, skip: int = 1
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the options if the function has them all and gets all that it needs; their values it checks itself.
 
     Parameters

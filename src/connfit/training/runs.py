@@ -6,7 +6,7 @@ import csv
 import io
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from shutil import copytree
@@ -325,7 +325,7 @@ def _record(job: Job, command: str) -> dict[str, Any]:
         "machine": platform.machine(),
         "seed": job.config.seed,
         "data_fingerprint": job.fingerprint(),
-        "connectome": {**job.connectome.summary(), "notes": dict(job.connectome.notes)},
+        "connectome": {**asdict(job.connectome.summary()), "notes": dict(job.connectome.notes)},
         "recordings": {one.name: _recording_record(one, job.matches[one.name]) for one in job.cohort.recordings},
         "held_out": {
             one.name: {

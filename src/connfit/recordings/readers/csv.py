@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +53,7 @@ def read_csv_recording(
     header = [one.strip() for one in table.columns]
     numbers = np.column_stack([_numbers(table, column, path) for column in table.columns])
 
-    notes: dict[str, Any] = {"file": path.name}
+    notes: dict[str, object] = {"file": path.name}
     columns = [k for k, one in enumerate(header) if one != time_column]
     if len(columns) < len(header):
         times = frame_times(numbers[:, header.index(time_column)], path, stated_rate=frame_rate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -108,7 +107,7 @@ def read_hdf5_recording(
     units = check_units(units, len(units), path)
     settled, mask, absent_values = settle_missing(traces, units, path, missing=missing)
     kind, value_units = VALUES[values]
-    notes: dict[str, Any] = {
+    notes: dict[str, object] = {
         **attributes,
         "file": path.name,
         "values": values,
@@ -160,7 +159,7 @@ def _labels(file: h5py.File, key: str, path: Path) -> list[str]:
     return [str(one).strip() for one in dataset.asstr()[()]]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """An attribute as a plain Python value, so that it can be written to JSON."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -79,7 +78,7 @@ def read_npz_recording(
         )
     units = check_units(names.tolist(), values.shape[1], path)
 
-    notes: dict[str, Any] = {"file": path.name}
+    notes: dict[str, object] = {"file": path.name}
     stated = require_rate(arrays["frame_rate"], path) if "frame_rate" in arrays else None
     if stated is not None and frame_rate is not None and abs(stated / frame_rate - 1) > 0.01:
         raise DataError(

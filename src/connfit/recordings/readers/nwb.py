@@ -107,7 +107,7 @@ def _recording(
     values = data.astype(np.float64) * float(chosen.conversion) + float(chosen.offset)
     units = check_units(_unit_names(chosen, values.shape[1], unit_column, path), values.shape[1], path)
 
-    notes: dict[str, Any] = {"file": path.name, "series": chosen.name, "container": container}
+    notes: dict[str, object] = {"file": path.name, "series": chosen.name, "container": container}
     notes["session_description"] = str(file.session_description)
     if file.subject is not None and file.subject.species:
         notes["organism"] = str(file.subject.species)

@@ -136,8 +136,9 @@ def wiring_statistics(connectome: Connectome, real: Bool[np.ndarray, "M"], *, th
     """
     facts = _facts(connectome)
     strong = connectome.counts >= threshold
-    parts = (real, ~real, np.ones(connectome.m, bool))
-    of_real, generated, whole = (_of_part(connectome, facts, part, strong, threshold) for part in parts)
+    of_real, generated, whole = (
+        _of_part(connectome, facts, part, strong, threshold) for part in (real, ~real, np.ones(connectome.m, bool))
+    )
     return WiringStatistics(
         threshold=threshold,
         real=of_real,
@@ -172,8 +173,9 @@ def statistics_table(statistics: WiringStatistics) -> list[StatisticsRow]:
     for words, key in named:
         published, source = LITERATURE.get(key, (None, ""))
         parts = (statistics.real, statistics.generated, statistics.whole)
+        real, generated, whole = (_text(getattr(part, key)) for part in parts)
         literature = "" if published is None else _text(published)
-        rows.append(StatisticsRow(words, *(_text(getattr(part, key)) for part in parts), literature, source))
+        rows.append(StatisticsRow(words, real, generated, whole, literature, source))
     return rows
 
 
@@ -266,8 +268,10 @@ def _agreement(connectome: Connectome, facts: _Facts, real: Bool[np.ndarray, "M"
     first, second = (neuropil_pairs(connectome, part & ~facts.crosses) for part in (real, ~real))
     # Only neuropils that have neurons count; among the others nothing can differ.
     used = np.ix_((first + second).any(axis=1), (first + second).any(axis=0))
-    degrees = (_correlation(*(np.bincount(end[part], minlength=n) for part in (real, ~real))) for end in (pre, post))
-    return Agreement(*degrees, _correlation(first[used], second[used]))
+    made, received = (
+        _correlation(*(np.bincount(end[part], minlength=n) for part in (real, ~real))) for end in (pre, post)
+    )
+    return Agreement(made, received, _correlation(first[used], second[used]))
 
 
 def neuropil_pairs(connectome: Connectome, part: Bool[np.ndarray, "M"]) -> Float[np.ndarray, "Q Q"]:
