@@ -22,11 +22,9 @@ from connfit.datasets.synthetic.fly.fly_surrogate import (
     find_fly_surrogate,
     load_fly_surrogate,
     load_fly_surrogate_recording,
-    load_fly_teacher,
-    load_real_flags,
     make_fly_surrogate,
 )
-from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig
+from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacherConfig
 from connfit.datasets.synthetic.fly.fly_wiring import FlyWiring
 from connfit.errors import ConfigError, DataError
 from connfit.recordings import Recording
@@ -93,7 +91,7 @@ def test_each_fly_lacks_the_regions_that_it_names(tmp_path: Path) -> None:
 
 def test_the_teacher_lies_apart_from_what_a_fit_sees(tmp_path: Path) -> None:
     made = small_store(tmp_path)
-    teacher = FlyTeacher.load(made.folder / "teacher.h5")
+    teacher = made.teacher()
     brain = made.connectome()
     assert len(teacher.weights) == brain.m and len(teacher.bias) == brain.n
     assert list(brain.neurons.columns) == list(small_fly().connectome.neurons.columns)
@@ -151,7 +149,7 @@ def test_a_finished_store_is_found_by_name(
     monkeypatch.setattr(store, "make_fly_wiring", fail)
     assert load_connectome("fly-surrogate", scale=0.02).m == made.made.connections
     assert load_recording("fly-surrogate/3", scale=0.02).name == "fly-surrogate/3"
-    assert len(load_real_flags(0.02)) == len(load_fly_teacher(0.02).weights) == load_fly_surrogate(scale=0.02).m
+    assert len(made.real()) == len(made.teacher().weights) == load_fly_surrogate(scale=0.02).m
     assert make_fly_surrogate(0.02).folder == made.folder
 
 

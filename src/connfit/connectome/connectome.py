@@ -20,8 +20,8 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
-from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.connectome_summary import ConnectomeSummary
+from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
 from connfit.errors import ConfigError, DataError, first_ten
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from connfit._typing import JSON
 
 SignRule: TypeAlias = str | Path | Mapping[str, int]
-UnknownPolicy: TypeAlias = Literal["error", "excitatory", "inhibitory", "drop"]
 UNKNOWN_POLICIES = ("error", "excitatory", "inhibitory", "drop")
 
 _SPELLINGS = {

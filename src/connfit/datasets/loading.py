@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ def load_recording(name: str, **options: Any) -> Recording:
 
 
 def load_recordings(dataset: str, which: str | Sequence[str] = "all", **options: Any) -> tuple[Recording, ...]:
-    """Several recordings of a dataset.
+    """Load several recordings of a dataset.
 
     Parameters
     ----------
@@ -97,11 +97,11 @@ def load_recordings(dataset: str, which: str | Sequence[str] = "all", **options:
         As for `load_recording`.
     """
     names = recording_names(dataset, [which] if isinstance(which, str) else which)
-    return tuple(load_recording(one, **options) for one in names)
+    return tuple(load_recording(name, **options) for name in names)
 
 
 def recording_names(dataset: str, which: Sequence[str] = ()) -> tuple[str, ...]:
-    """Full names `<dataset>/<recording>` of recordings of a dataset, or of the one whose recordings suit it.
+    """List the full names `<dataset>/<recording>` of recordings of a dataset, or of the one whose recordings suit it.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def recording_names(dataset: str, which: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def connectome_from_config(config: DataConfig) -> Connectome:
-    """The connectome that a configuration names: a dataset's, or one from the user's own tables.
+    """Read the connectome that a configuration names: a dataset's, or one from the user's own tables.
 
     Raises
     ------
@@ -149,10 +149,7 @@ def connectome_from_config(config: DataConfig) -> Connectome:
             "or a CSV file transmitter,sign"
         )
     own = config.connectome
-    columns = {
-        key: getattr(own, key)
-        for key in ("pre", "post", "count", "id", "type", "region", "transmitter", "side", "connection_type")
-    }
+    columns = {key: getattr(own, key) for key in own.__struct_fields__ if key not in ("edges", "neurons")}
     name = Path(own.edges).name.split(".")[0]
     common = _given(config, [option for option in _CONNECTOME_OPTIONS if option not in ("variant", "scale")])
     for option in ("variant", "scale"):
@@ -162,7 +159,7 @@ def connectome_from_config(config: DataConfig) -> Connectome:
 
 
 def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
-    """The recordings that a configuration names to train on, cut into parts and then preprocessed.
+    """Read the recordings that a configuration names to train on, cut into parts and then preprocessed.
 
     They are cut first, for the constants of preprocessing come from the training part only.
     `preprocess=None` means the steps that suit the dataset (`OWN_FILES` for the user's own files).
@@ -174,25 +171,16 @@ def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
     """
     if config.saved is not None:
         return prepare_recordings(config, saved_recordings(config, held_out=False))
-    if config.recording_files is not None:
-        files = _read_files(config)
-        recordings = tuple(one for one in files if one.name not in config.held_out)
-        if not recordings:
-            raise ConfigError("data.held_out names every file of data.recording_files: nothing is left to train on")
-    else:
-        names, held_out = _training_names(config), _held_out_names(config)
-        both = [one for one in names if one in held_out]
-        if both:
-            raise ConfigError(
-                f"recording {both[0]!r} is named in data.recordings (or is the first, which is the default) and in "
-                "data.held_out: it cannot be both trained on and held out"
-            )
-        recordings = tuple(load_recording(one, **_recording_options(config, one)) for one in names)
+    if config.recording_files is None:
+        return _prepared(config, _load(config, _training_names(config)))
+    recordings = [recording for recording in _read_files(config) if recording.name not in config.held_out]
+    if not recordings:
+        raise ConfigError("data.held_out names every file of data.recording_files: nothing is left to train on")
     return _prepared(config, recordings)
 
 
 def held_out_from_config(config: DataConfig) -> tuple[Recording, ...]:
-    """The recordings of animals that are held out of the fit; empty if the configuration names none.
+    """Read the recordings of animals that are held out of the fit; none if the configuration names none.
 
     They are cut into parts and preprocessed like all others: the constants of preprocessing come from
     their own first frames (the part called train, though nothing is trained on it), for without them
@@ -209,25 +197,28 @@ def held_out_from_config(config: DataConfig) -> tuple[Recording, ...]:
         raise ConfigError(f"data.held_out names a recording twice: {', '.join(config.held_out)}")
     if config.saved is not None:
         return prepare_recordings(config, saved_recordings(config, held_out=True))
-    if config.recording_files is not None:
-        files = {one.name: one for one in _read_files(config)}
-        recordings = tuple(files[one_of("recording in data.held_out", name, files)] for name in config.held_out)
-    else:
-        recordings = tuple(load_recording(one, **_recording_options(config, one)) for one in _held_out_names(config))
-    return _prepared(config, recordings)
+    if config.recording_files is None:
+        return _prepared(config, _load(config, _held_out_names(config)))
+    files = {recording.name: recording for recording in _read_files(config)}
+    return _prepared(config, [files[one_of("recording in data.held_out", name, files)] for name in config.held_out])
 
 
 def _training_names(config: DataConfig) -> tuple[str, ...]:
     """Full names of the recordings of a dataset that are trained on: "all" means all that are not held out."""
     if config.dataset is None:
         raise ConfigError("there is no recording: set data.dataset or data.recording_files")
-    names = recording_names(config.dataset, config.recordings)
-    if list(config.recordings) != ["all"]:
-        return names
-    held_out = _held_out_names(config)
-    names = tuple(one for one in names if one not in held_out)
-    if not names:
-        raise ConfigError(f"data.held_out names every recording of {config.dataset!r}: nothing is left to train on")
+    names, held_out = recording_names(config.dataset, config.recordings), _held_out_names(config)
+    kept = tuple(name for name in names if name not in held_out)
+    if list(config.recordings) == ["all"]:
+        if not kept:
+            raise ConfigError(f"data.held_out names every recording of {config.dataset!r}: nothing is left to train on")
+        return kept
+    for name in names:
+        if name in held_out:
+            raise ConfigError(
+                f"recording {name!r} is named in data.recordings (or is the first, which is the default) and in "
+                "data.held_out: it cannot be both trained on and held out"
+            )
     return names
 
 
@@ -238,6 +229,16 @@ def _held_out_names(config: DataConfig) -> tuple[str, ...]:
     if list(config.held_out) == ["all"]:
         raise ConfigError("data.held_out = ['all'] leaves nothing to train on: name recordings")
     return recording_names(config.dataset, config.held_out)
+
+
+def _load(config: DataConfig, names: Sequence[str]) -> list[Recording]:
+    """Recordings of datasets, with the option that decides which one a name stands for: the scale of a surrogate."""
+    loaded = []
+    for name in names:
+        load = DATASETS[name.partition("/")[0]].recording
+        options = [option for option in ("scale",) if load is not None and option in option_names(load)]
+        loaded.append(load_recording(name, **_given(config, options)))
+    return loaded
 
 
 def _read_files(config: DataConfig) -> tuple[Recording, ...]:
@@ -252,11 +253,12 @@ def _read_files(config: DataConfig) -> tuple[Recording, ...]:
 
 def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
     """Recordings cut into parts and then preprocessed: constants come from the first part only."""
-    cut = [one.split(train=config.train, validation=config.validation, gap=config.gap) for one in recordings]
-    return tuple(preprocess(one, preprocessing_steps(config)) for one in cut)
+    steps = preprocessing_steps(config)
+    cut = {"train": config.train, "validation": config.validation, "gap": config.gap}
+    return tuple(preprocess(recording.split(**cut), steps) for recording in recordings)
 
 
-def preprocessing_steps(config: DataConfig) -> tuple[Mapping[str, JSON], ...]:
+def preprocessing_steps(config: DataConfig) -> tuple[dict[str, JSON], ...]:
     """Return the steps that a configuration stands for: its own, those that suit the dataset, or `OWN_FILES`."""
     if config.preprocess is not None:
         return config.preprocess
@@ -273,12 +275,6 @@ def _given(config: DataConfig, options: Sequence[str]) -> dict[str, Any]:
     defaults = DataConfig()
     given = {option: getattr(config, option) for option in options}
     return {option: value for option, value in given.items() if value != getattr(defaults, option)}
-
-
-def _recording_options(config: DataConfig, name: str) -> dict[str, Any]:
-    """Options that decide which recording a name stands for, where its dataset has them: the scale of a surrogate."""
-    load = DATASETS[name.partition("/")[0]].recording
-    return _given(config, [option for option in ("scale",) if load is not None and option in option_names(load)])
 
 
 def _read_file(path: str, config: FileRecordings) -> Recording:

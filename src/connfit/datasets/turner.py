@@ -132,10 +132,9 @@ def _recording(content: bytes, labels: Labels, uid: str, path: Path, *, trim: bo
     values, units, notes = _signals(content, labels, path)
     notes = {"dataset": DATASET, "uid": uid, "file": path.name, "indicator": "GCaMP6s", **notes}
     if names == "flywire":
-        mapping = map_regions(units, "ito", "flywire")
-        renamed = mapping.one_to_one()
-        notes["regions_without_flywire_name"] = [*mapping.unmapped, *mapping.unknown]
-        if not renamed:
+        renamed = {name: others[0] for name, others in map_regions("ito", "flywire").items() if len(others) == 1}
+        notes["regions_without_flywire_name"] = [unit for unit in units if unit not in renamed]
+        if not renamed.keys() & set(units):
             raise DataError("no region has a name in FlyWire", path=path, fix="Read it with names='ito'")
         values = values[:, [k for k, unit in enumerate(units) if unit in renamed]]
         units = tuple(renamed[unit] for unit in units if unit in renamed)

@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-import numpy as np
-from jaxtyping import Bool
-
 from connfit.connectome import Connectome
 from connfit.datasets import fly_facts as fly
 from connfit.datasets.checksums import digest
@@ -29,7 +26,6 @@ from connfit.datasets.synthetic.fly.fly_store import (
     Step,
     write_fly_surrogate,
 )
-from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher
 from connfit.datasets.synthetic.fly.fly_wiring import NAME, make_fly_wiring, source_files
 from connfit.errors import ConfigError, DataError, one_of
 from connfit.recordings import Recording
@@ -55,16 +51,6 @@ def load_fly_surrogate_recording(uid: str, *, scale: float = 1.0, seed: int = 0)
     """Load one of the 18 generated recordings, "1" to "18"; parameters as for `load_fly_surrogate`."""
     one_of("recording", uid, RECORDINGS)
     return _here_or_made(scale, seed).recording(uid)
-
-
-def load_fly_teacher(scale: float = 1.0, seed: int = 0) -> FlyTeacher:
-    """Load the hidden truth behind the recordings: for tests of recovery, never for a fit."""
-    return _here_or_made(scale, seed).teacher()
-
-
-def load_real_flags(scale: float = 1.0, seed: int = 0) -> Bool[np.ndarray, "M"]:
-    """Load which connections of the surrogate are real: [M], in the order of its connectome."""
-    return _here_or_made(scale, seed).real()
 
 
 def find_fly_surrogate(scale: float = 1.0, seed: int = 0, root: Path | None = None) -> FlySurrogate | None:
