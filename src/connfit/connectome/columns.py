@@ -122,6 +122,24 @@ class NamedTable:
                 )
         return np.array(numbers, np.int64)
 
+    def unique_ids(self, column: str, *, whole: bool = False, fix: str = "Keep one row per neuron") -> IdArray:
+        """[rows] ids as of `ids`, each there once.
+
+        Raises
+        ------
+        DataError
+            If an id repeats, or with `whole` one is not a whole number.
+        """
+        ids = self.ids(column)
+        if whole and ids.dtype.kind != "i":
+            row, odd = next((row, name) for row, name in enumerate(ids, 1) if not _INTEGER.fullmatch(name))
+            raise DataError(f"row {row}: {column} {odd!r} is not a whole number", path=self.path, fix="Correct the row")
+        repeated = ids[pd.Series(ids).duplicated().to_numpy()].tolist()
+        if repeated:
+            listed = first_ten(dict.fromkeys(repeated))
+            raise DataError(f"ids repeat in column {column!r}: {listed}", path=self.path, fix=fix)
+        return ids
+
     def counts(self, column: str) -> np.ndarray:
         """[rows] int64 counts, each at least 1.
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 from jaxtyping import Int
 
-from connfit.errors import DataError
+from connfit.errors import DataError, first_ten
 
 _BLOCK_BYTES = 8 << 20
 _AGAIN = "The file is truncated or damaged: delete it and download or copy it again"
@@ -169,6 +170,26 @@ def refuse(bad: np.ndarray, values: np.ndarray, name: str, row: int, path: Path,
     if bad.any():
         k = int(np.argmax(bad))
         raise DataError(f"row {row + k}: {name} = {values[k]} {problem}", path=path, fix=fix)
+
+
+def refuse_pair(
+    blocks: Iterable[tuple[int, pa.RecordBatch]], pair: Int[np.ndarray, "2"], ids: Int[np.ndarray, "2"], path: Path
+) -> NoReturn:
+    """Raise a DataError that names all rows of a pair that is listed twice.
+
+    Parameters
+    ----------
+    blocks
+        The file, whose first two columns are the presynaptic and the postsynaptic neuron.
+    pair, ids
+        The pair as these columns have it, and its ids.
+    """
+    same = []
+    for row, block in blocks:
+        found = (block.column(0).to_numpy() == pair[0]) & (block.column(1).to_numpy() == pair[1])
+        same += (row + np.flatnonzero(found)).tolist()
+    problem = f"rows {first_ten(same)} are the same pair {ids[0]} -> {ids[1]}"
+    raise DataError(problem, path=path, fix="Keep one row per pair")
 
 
 def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -47,14 +47,8 @@ def halves_connectome(
         See `connfit.datasets.fly_neurons.read_fly_neurons`.
     connections
         Parquet with `pre`, `post`, `syn_count`, `half`, one row per pair.
-    sign_rule, unknown_transmitter
-        See `connfit.connectome.signs.assign_signs`.
-    self_connections
-        `"keep"` or `"drop"`.
-    min_synapses
-        Pairs with fewer synapses are left out.
-    order
-        `"local"` or `"source"`, see `connfit.connectome.order.ordered`.
+    sign_rule, unknown_transmitter, self_connections, min_synapses, order
+        As of `connfit.datasets.flywire.codex_connectome`.
 
     Returns
     -------
@@ -70,7 +64,7 @@ def halves_connectome(
     edges = read_table(connections, "connections", columns=_EDGE_COLUMNS)
     everything = read_fly_neurons(neurons, classification)
     known = everything["id"].to_numpy()
-    pre, post = (_rows(edges, column, known, neurons) for column in ("pre", "post"))
+    pre, post = (rows_of(edges, column, known, neurons) for column in ("pre", "post"))
     counts = edges.counts("syn_count")
     half = _half_of(edges, pre, post, known)
     in_file = np.flatnonzero(half != "")
@@ -116,7 +110,8 @@ def halves_connectome(
     )
 
 
-def _rows(edges: NamedTable, column: str, known: Int[np.ndarray, "N"], neurons: Path) -> Int[np.ndarray, "M"]:
+def rows_of(edges: NamedTable, column: str, known: Int[np.ndarray, "N"], neurons: Path) -> Int[np.ndarray, "M"]:
+    """Look up the rows, among the known ids, of a column of an edge table; `neurons` is their table, for messages."""
     ids = edges.ids(column)
     at = pd.Index(known).get_indexer(pd.Index(ids))
     if (at < 0).any():

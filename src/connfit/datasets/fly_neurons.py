@@ -63,8 +63,8 @@ def read_fly_neurons(neurons: Path, classification: Path, types: Path | None = N
     """
     table = read_table(neurons, "neurons", columns=("root_id", "group", "nt_type"), integers=("root_id",))
     classes = read_table(classification, "classification", columns=("root_id", *CLASSES, "side"), integers=("root_id",))
-    ids = _unique_ids(table)
-    row = _rows_of(ids, _unique_ids(classes))
+    ids = table.unique_ids("root_id", whole=True)
+    row = _rows_of(ids, classes.unique_ids("root_id", whole=True))
     if np.mean(row < 0) > _LACKING:
         raise DataError(
             f"{int(np.sum(row < 0))} of the {len(ids)} neurons of {neurons} are not in it: "
@@ -154,23 +154,6 @@ def regions_by_label(
     return RegionSynapses(names, *matrices)
 
 
-def _unique_ids(table: NamedTable) -> Int[np.ndarray, "N"]:
-    ids = table.ids("root_id")
-    if ids.dtype.kind != "i":
-        bad = next((k for k, one in enumerate(ids, 1) if not str(one).isdigit()), 1)
-        raise DataError(
-            f"row {bad}: root_id {ids[bad - 1]!r} is not a whole number", path=table.path, fix="Correct the row"
-        )
-    repeated = pd.Series(ids).duplicated().to_numpy()
-    if repeated.any():
-        raise DataError(
-            f"root_id repeats: {first_ten(dict.fromkeys(ids[repeated].tolist()))}",
-            path=table.path,
-            fix="Keep one row per neuron",
-        )
-    return ids
-
-
 def _rows_of(ids: Int[np.ndarray, "N"], listed: Int[np.ndarray, "K"]) -> Int[np.ndarray, "N"]:
     """[N] row of each id among `listed`, -1 where it is not there."""
     return np.asarray(pd.Index(listed).get_indexer(pd.Index(ids)))
@@ -222,7 +205,7 @@ def _cell_types(path: Path, ids: Int[np.ndarray, "N"]) -> pd.Series:
             fix=f"Name it {_TYPE_COLUMNS[0]!r}",
         )
     table.require(["root_id", column])
-    row = _rows_of(ids, _unique_ids(table))
+    row = _rows_of(ids, table.unique_ids("root_id", whole=True))
     return _text_at(table, column, row)
 
 

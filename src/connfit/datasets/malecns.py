@@ -16,12 +16,12 @@ from connfit.connectome.columns import NamedTable, read_table
 from connfit.connectome.edges import PackedRows
 from connfit.connectome.order import ordered
 from connfit.connectome.signs import SignRule, assign_signs
-from connfit.connectome.streaming import IdPositions, feather_blocks, integers, refuse
+from connfit.connectome.streaming import IdPositions, feather_blocks, integers, refuse, refuse_pair
 from connfit.datasets import fly_facts as fly
 from connfit.datasets.cache import cached
 from connfit.datasets.fetch import locate
 from connfit.datasets.registry import DATASETS, DataFile, Dataset
-from connfit.errors import DataError, first_ten, one_of
+from connfit.errors import DataError, one_of
 from connfit.recordings.keyword_options import takes_options_of
 
 if TYPE_CHECKING:
@@ -72,16 +72,8 @@ def malecns_connectome(
         class and subclass.
     transmitters
         Feather, one row per body: its id and its predicted transmitter. Bodies that it lacks have none.
-    name, notes
-        Of the connectome; notes are kept beside what is counted here.
-    min_synapses
-        Pairs with fewer synapses are left out.
-    sign_rule, unknown_transmitter
-        See `connfit.connectome.signs.assign_signs`.
-    self_connections
-        `"keep"` or `"drop"`.
-    order
-        `"local"` or `"source"`, see `connfit.connectome.order.ordered`.
+    name, notes, min_synapses, sign_rule, unknown_transmitter, self_connections, order
+        As of `connfit.datasets.flywire.codex_connectome`.
 
     Returns
     -------
@@ -112,11 +104,8 @@ def malecns_connectome(
             fix="Use tables of the same version",
         )
     if (twice := rows.repeated()) is not None:
-        a, b = (int(table["id"].iloc[k]) for k in twice[:2])
-        same = _rows_of_pair(weights, a, b)
-        raise DataError(
-            f"rows {first_ten(same)} are the same pair {a} -> {b}", path=weights, fix="Keep one row per pair"
-        )
+        pair = table["id"].to_numpy()[list(twice[:2])]
+        refuse_pair(feather_blocks(weights, WEIGHT_COLUMNS), pair, pair, weights)
     wiring = rows.wiring(
         min_synapses=min_synapses, self_connections=self_connections, silent=signs.dropped, all_neurons=True
     )
@@ -154,19 +143,14 @@ def _weight_rows(
         yield row, at_pre[kept], at_post[neuronal], counts[kept], (block.num_rows, int(counts.sum()))
 
 
-def _rows_of_pair(weights: Path, pre: int, post: int) -> list[int]:
-    same = []
-    for row, block in feather_blocks(weights, WEIGHT_COLUMNS):
-        found = (block.column(0).to_numpy() == pre) & (block.column(1).to_numpy() == post)
-        same += (row + np.flatnonzero(found)).tolist()
-    return same
-
-
 def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[str, JSON]]:
     """Neuron table of the bodies with a superclass, in the order of the annotations, and what was left out."""
     table = read_table(annotations, "annotations")
     body, superclass = _column(table, _BODY, "body ids"), _column(table, _SUPERCLASS, "superclasses")
-    ids, classes = _body_ids(table, body), np.array(table.text(superclass), object)
+    ids, classes = (
+        table.unique_ids(body, whole=True, fix="Keep one row per body"),
+        np.array(table.text(superclass), object),
+    )
     neuronal = np.flatnonzero(classes != "")
     if not len(neuronal):
         raise DataError(f"no body has a value in column {superclass!r}", path=annotations, fix="Check the table")
@@ -178,7 +162,7 @@ def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[s
     predicted = read_table(transmitters, "transmitters")
     body_of_prediction = _column(predicted, _BODY, "body ids")
     transmitter = _column(predicted, _TRANSMITTER, "predicted transmitters")
-    at = pd.Index(_body_ids(predicted, body_of_prediction)).get_indexer(pd.Index(ids[neuronal]))
+    at = pd.Index(_ids(predicted, body_of_prediction)).get_indexer(pd.Index(ids[neuronal]))
     words = np.append(np.array(predicted.text(transmitter), object), "")
     frame = {
         "type": columns.pop("type"),
@@ -197,6 +181,10 @@ def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[s
     }
 
 
+def _ids(table: NamedTable, column: str) -> Int[np.ndarray, "N"]:
+    return table.unique_ids(column, whole=True, fix="Keep one row per body")
+
+
 def _column(table: NamedTable, names: Sequence[str], what: str) -> str:
     """The first of `names` that the table has."""
     for name in names:
@@ -209,20 +197,6 @@ def _column(table: NamedTable, names: Sequence[str], what: str) -> str:
         path=table.path,
         fix="Rename the right column to the first of these names",
     )
-
-
-def _body_ids(table: NamedTable, column: str) -> Int[np.ndarray, "N"]:
-    ids = table.ids(column)
-    if ids.dtype.kind != "i":
-        raise DataError(f"column {column!r} does not hold whole numbers", path=table.path, fix="Write ids as int64")
-    repeated = ids[pd.Series(ids).duplicated().to_numpy()]
-    if len(repeated):
-        raise DataError(
-            f"ids repeat in column {column!r}: {first_ten(dict.fromkeys(repeated.tolist()))}",
-            path=table.path,
-            fix="Keep one row per body",
-        )
-    return ids
 
 
 @takes_options_of(malecns_connectome)

@@ -17,7 +17,7 @@ from connfit.connectome import Connectome
 from connfit.connectome.edges import PackedRows
 from connfit.connectome.order import ordered
 from connfit.connectome.signs import SignRule, assign_signs
-from connfit.connectome.streaming import csv_blocks, first_line, integers, parquet_blocks, refuse, require
+from connfit.connectome.streaming import csv_blocks, first_line, integers, parquet_blocks, refuse, refuse_pair, require
 from connfit.datasets import fly_facts as fly
 from connfit.datasets.cache import cached
 from connfit.datasets.fetch import locate
@@ -58,17 +58,13 @@ def shiu_connectome(
         CSV, compressed or not: the first column holds the neuron ids, whose row numbers are the indices.
     neurons, classification
         FlyWire's tables, both or none, see `connfit.datasets.fly_neurons.read_fly_neurons`.
-    name, notes
-        Of the connectome; notes are kept beside what is counted here.
-    min_synapses
-        Pairs with fewer synapses are left out.
+    name, notes, min_synapses, self_connections
+        As of `connfit.datasets.flywire.codex_connectome`.
     sign_rule
         `"published"`: the signs of the file. Or a rule by transmitter, see `connfit.connectome.signs.sign_table`, which
         needs FlyWire's neuron tables.
     unknown_transmitter
         Only for a rule by transmitter (default there: `"excitatory"`), see `connfit.connectome.signs.assign_signs`.
-    self_connections
-        `"keep"` or `"drop"`.
     order
         `"local"` or `"source"`, see `connfit.connectome.order.ordered`. Without FlyWire's neuron tables there is
         nothing to sort by, and both are the same.
@@ -90,13 +86,14 @@ def shiu_connectome(
             f"sign_rule = {sign_rule!r} needs transmitters, which are in FlyWire's {fly.NEURONS} and "
             f"{fly.CLASSIFICATION}; they are not here. Fetch them, or keep sign_rule = 'published'"
         )
-    ids, completed = _read_completeness(completeness)
+    ids, completed = read_completeness(completeness)
     listed, tables = _neuron_table(ids, neurons, classification)
     table, position = ordered(listed, order)
 
     rows, signs = _read_rows(connectivity, completeness, ids, position)
     if (twice := rows.repeated()) is not None:
-        _name_repeated(connectivity, np.argsort(position)[list(twice[:2])], ids)
+        pair = np.argsort(position)[list(twice[:2])]
+        refuse_pair(parquet_blocks(connectivity, (_PRE, _POST)), pair, ids[pair], connectivity)
     sign_notes: dict[str, JSON] = {
         "sign_rule": "published",
         "sign_table": "column Excitatory of the file: GABA and glutamate -1, all others +1",
@@ -158,8 +155,8 @@ def _read_rows(
     return rows, signs
 
 
-def _read_completeness(path: Path) -> tuple[Int[np.ndarray, "N"], np.ndarray]:
-    """Ids in the order of their indices, and whether each neuron is said to be complete."""
+def read_completeness(path: Path) -> tuple[Int[np.ndarray, "N"], np.ndarray]:
+    """Read ids in the order of their indices, and whether each neuron is said to be complete."""
     header = first_line(path)
     require(["Completed"], header, path)
     ids, completed = [np.zeros(0, np.int64)], [np.zeros(0, bool)]
@@ -192,18 +189,6 @@ def _neuron_table(
         **region_notes(table),
     }
     return table, notes
-
-
-def _name_repeated(path: Path, pair: Int[np.ndarray, "2"], ids: Int[np.ndarray, "N"]) -> None:
-    same = []
-    for row, block in parquet_blocks(path, (_PRE, _POST)):
-        found = (block.column(0).to_numpy() == pair[0]) & (block.column(1).to_numpy() == pair[1])
-        same += (row + np.flatnonzero(found)).tolist()
-    raise DataError(
-        f"rows {first_ten(same)} are the same pair {ids[pair[0]]} -> {ids[pair[1]]}",
-        path=path,
-        fix="Keep one row per pair",
-    )
 
 
 @takes_options_of(shiu_connectome)

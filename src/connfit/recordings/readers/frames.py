@@ -119,6 +119,15 @@ def require_rate(frame_rate: object, path: Path) -> float:
     return rate
 
 
+def agreed_rate(stated: object, frame_rate: float | None, path: Path) -> float:
+    """Return the frame rate that a file states, or raise a DataError where the option contradicts it."""
+    rate = require_rate(stated, path)
+    if frame_rate is not None and abs(rate / frame_rate - 1) > RATE_TOLERANCE:
+        problem = f"the file says {rate:g} Hz, the option frame_rate = {frame_rate:g} Hz"
+        raise DataError(problem, path=path, fix="Leave the option out or correct the file")
+    return rate
+
+
 def settle_missing(
     values: Float[np.ndarray, "T P"],
     units: Sequence[str],

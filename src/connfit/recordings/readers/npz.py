@@ -10,7 +10,14 @@ import numpy as np
 
 from connfit.errors import DataError
 from connfit.recordings import Recording
-from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+from connfit.recordings.readers.frames import (
+    agreed_rate,
+    check_units,
+    frame_times,
+    require_file,
+    require_rate,
+    settle_missing,
+)
 from connfit.recordings.readers.reader import READERS, Reader, stem
 
 _HOW_TO_WRITE = "Write it with numpy.savez(path, values=..., units=..., frame_rate=...), unit names as an array of text"
@@ -79,14 +86,7 @@ def read_npz_recording(
     units = check_units(names.tolist(), values.shape[1], path)
 
     notes: dict[str, object] = {"file": path.name}
-    stated = require_rate(arrays["frame_rate"], path) if "frame_rate" in arrays else None
-    if stated is not None and frame_rate is not None and abs(stated / frame_rate - 1) > 0.01:
-        raise DataError(
-            f"the file says {stated:g} Hz, the option frame_rate = {frame_rate:g} Hz",
-            path=path,
-            fix="Leave the option out or correct the file",
-        )
-    rate = stated or frame_rate
+    rate = agreed_rate(arrays["frame_rate"], frame_rate, path) if "frame_rate" in arrays else frame_rate
     if "time_s" in arrays:
         if arrays["time_s"].shape != (len(values),) or arrays["time_s"].dtype.kind not in "fiu":
             raise DataError(

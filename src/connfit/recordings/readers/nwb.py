@@ -10,7 +10,7 @@ import numpy as np
 
 from connfit.errors import ConnfitError, DataError, NotAvailableError
 from connfit.recordings import Recording
-from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+from connfit.recordings.readers.frames import agreed_rate, check_units, frame_times, require_file, settle_missing
 from connfit.recordings.readers.reader import READERS, Reader
 
 _KINDS = {"DfOverF": "dff", "Fluorescence": "fluorescence"}
@@ -112,13 +112,7 @@ def _recording(
     if file.subject is not None and file.subject.species:
         notes["organism"] = str(file.subject.species)
     if chosen.rate is not None:
-        rate = require_rate(chosen.rate, path)
-        if frame_rate is not None and abs(rate / frame_rate - 1) > 0.01:
-            raise DataError(
-                f"the file says {rate:g} Hz, the option frame_rate = {frame_rate:g} Hz",
-                path=path,
-                fix="Leave the option out",
-            )
+        rate = agreed_rate(chosen.rate, frame_rate, path)
     else:
         stamps = np.asarray(chosen.timestamps[:], np.float64)
         if stamps.shape != (len(values),):
