@@ -134,7 +134,7 @@ class PackedRows:
         self._used, self._sorted = end, False
 
     def repeated(self) -> tuple[int, int, int] | None:
-        """(pre, post, region) of the first row that is there twice; None if there is none."""
+        """Return (pre, post, region) of the first row that is there twice; None if there is none."""
         keys = self._ordered()
         for start in range(0, len(keys), _CHUNK):
             rows = keys[start : start + _CHUNK + 1] >> self._count_bits
@@ -153,7 +153,7 @@ class PackedRows:
         silent: Bool[np.ndarray, "N"] | None = None,
         all_neurons: bool = False,
     ) -> Wiring:
-        """The connections: rows of a pair summed, sorted by postsynaptic and then presynaptic neuron.
+        """Make the connections: rows of a pair summed, sorted by postsynaptic and then presynaptic neuron.
 
         Parameters
         ----------
@@ -264,9 +264,9 @@ class PackedRows:
                 found = np.bincount(at - base, weights=counts)
                 part = total[base : base + len(found)]
                 np.add(part, found, out=part, casting="unsafe")
-        made, received = (one.reshape(self.neurons, places)[present] for one in totals)
+        made, received = (total.reshape(self.neurons, places)[present] for total in totals)
         del totals
         nowhere = int(made[:, 0].sum())
         used = 1 + np.flatnonzero(made[:, 1:].any(0))
-        outputs, inputs = (sp.csr_array(sp.csr_array(one)[:, used].T) for one in (made, received))
+        outputs, inputs = (sp.csr_array(sp.csr_array(total)[:, used].T) for total in (made, received))
         return RegionSynapses(tuple(self.regions[k - 1] for k in used), outputs, inputs), nowhere

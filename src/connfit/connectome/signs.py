@@ -137,10 +137,10 @@ def assign_signs(transmitters: Sequence[object], rule: SignRule, *, unknown: str
     one_of("unknown_transmitter", unknown, UNKNOWN_POLICIES)
     name, table = sign_table(rule)
     canonical = [canonical_transmitter(name) for name in transmitters]
-    known = np.array([one in table for one in canonical], bool)
-    uncovered = Counter(one for one in canonical if one not in table)
+    known = np.array([transmitter in table for transmitter in canonical], bool)
+    uncovered = Counter(transmitter for transmitter in canonical if transmitter not in table)
     if uncovered and unknown == "error":
-        listed = first_ten(f"{one or '(empty)'} ({count})" for one, count in uncovered.most_common())
+        listed = first_ten(f"{transmitter or '(empty)'} ({count})" for transmitter, count in uncovered.most_common())
         raise DataError(
             f"sign rule {name!r} says nothing about the transmitter of {sum(uncovered.values())} of "
             f"{len(canonical)} neurons: {listed}",
@@ -151,7 +151,7 @@ def assign_signs(transmitters: Sequence[object], rule: SignRule, *, unknown: str
         )
     filled = -1 if unknown == "inhibitory" else 1
     return Signs(
-        values=np.array([table.get(one, filled) for one in canonical], np.int8),
+        values=np.array([table.get(transmitter, filled) for transmitter in canonical], np.int8),
         dropped=~known if unknown == "drop" else np.zeros(len(canonical), bool),
         rule=name,
         table=table,

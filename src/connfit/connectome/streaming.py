@@ -47,7 +47,7 @@ class IdPositions:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, only where that is a terminal; called with how far reading has come."""
+    """Show a progress bar on standard error, only where that is a terminal; gives what is called with the progress."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -68,7 +68,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def first_line(path: Path) -> list[str]:
-    """Fields of the first line of a CSV file, compressed or not.
+    """Read the fields of the first line of a CSV file, compressed or not.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def csv_blocks(
     names: Sequence[str] | None = None,
     show: bool = True,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Blocks of a CSV file, compressed or not, with the number of the first row of each.
+    """Read blocks of a CSV file, compressed or not, with the number of the first row of each.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def csv_blocks(
 
 
 def integers(column: pa.Array, name: str, row: int, path: Path) -> Int[np.ndarray, "R"]:
-    """A column of a block without missing values; `row` is the number of its first row."""
+    """Return a column of a block without missing values; `row` is the number of its first row."""
     if column.null_count:
         missing = row + int(np.argmax(np.asarray(column.is_null())))
         raise DataError(f"row {missing}: {name} is empty", path=path, fix="Fill it in or delete the row")
@@ -193,7 +193,7 @@ def refuse_pair(
 
 
 def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Blocks of a Parquet file with the number of the first row of each, from 1."""
+    """Read blocks of a Parquet file with the number of the first row of each, from 1."""
     import pyarrow.parquet as pq
 
     if not path.is_file():
@@ -209,7 +209,7 @@ def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
 
 
 def feather_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Blocks of a Feather (Arrow IPC) file with the number of the first row of each, from 1."""
+    """Read blocks of a Feather (Arrow IPC) file with the number of the first row of each, from 1."""
     if not path.is_file():
         raise DataError("no such file", path=path)
     with reading(path), pa.OSFile(str(path), "rb") as raw, pa.ipc.open_file(raw) as file:

@@ -210,7 +210,7 @@ def _positions(table: NamedTable, column: str, ids: IdArray, neuron_path: str) -
         listed = listed.astype(str).astype(object)
     if ids.dtype.kind == "i" and listed.dtype.kind != "i":
         known = set(ids.tolist())
-        unknown = [one for one in dict.fromkeys(listed) if not (one.lstrip("-").isdigit() and int(one) in known)]
+        unknown = [name for name in dict.fromkeys(listed) if not (name.lstrip("-").isdigit() and int(name) in known)]
     else:
         at = pd.Index(ids).get_indexer(pd.Index(listed))
         if (at >= 0).all():
@@ -224,7 +224,7 @@ def _positions(table: NamedTable, column: str, ids: IdArray, neuron_path: str) -
 
 
 def electrical_rows(table: NamedTable, column: str | None) -> Bool[np.ndarray, "R"]:
-    """[rows] True for electrical connections; a DataError names the first row that is of neither type."""
+    """Find electrical connections: [rows] True; a DataError names the first row that is of neither type."""
     if column is None:
         return np.zeros(table.rows, bool)
     words = pd.Series(table.text(column), dtype="str").str.lower()

@@ -62,7 +62,7 @@ def cached(
         cannot be written to is done without; both with a warning.
     """
     parameters = inspect.signature(read).parameters.values()
-    options = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY} | dict(options)
+    options = {known.name: known.default for known in parameters if known.kind is known.KEYWORD_ONLY} | dict(options)
     path = cache_folder() / f"{name}-{_key(name, files, options)}.h5"
     if path.is_file():
         try:

@@ -184,7 +184,7 @@ def _with_side(label: pd.Series, side: pd.Series) -> pd.Series:
     """Names of regions from labels without a hemisphere and the sides of their neurons; empty where there is none."""
     pairs = pd.MultiIndex.from_arrays([label.to_numpy(object), side.to_numpy(object)])
     codes, distinct = pairs.factorize()
-    names = ["" if one in _NOT_A_REGION else _region(one, where) for one, where in distinct]
+    names = ["" if label in _NOT_A_REGION else _region(label, where) for label, where in distinct]
     return pd.Series(np.array(names, object)[codes] if len(codes) else [], dtype="str")
 
 
@@ -197,7 +197,7 @@ def _region(label: str, side: str) -> str:
 def _cell_types(path: Path, ids: Int[np.ndarray, "N"]) -> pd.Series:
     """[N] cell type of each neuron, empty for those that the table does not have."""
     table = read_table(path, "cell types")
-    column = next((one for one in _TYPE_COLUMNS if one in table.columns), None)
+    column = next((name for name in _TYPE_COLUMNS if name in table.columns), None)
     if column is None:
         raise DataError(
             f"there is no column of cell types; the columns are {', '.join(map(repr, table.columns))}",

@@ -69,7 +69,7 @@ def region_table() -> tuple[Region, ...]:
         rows = list(csv.DictReader(file))
     return tuple(
         Region(
-            MappingProxyType({naming: tuple(one for one in row[naming].split(";") if one) for naming in NAMINGS}),
+            MappingProxyType({naming: tuple(name for name in row[naming].split(";") if name) for naming in NAMINGS}),
             row["full_name"],
             row["note"],
         )

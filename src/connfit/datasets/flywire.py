@@ -133,7 +133,7 @@ def codex_connectome(
 
 
 def has_header(connections: Path) -> bool:
-    """Whether a table of connections has a header row.
+    """Say whether a table of connections has a header row.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def has_header(connections: Path) -> bool:
         return True
     in_order = (
         len(fields) == len(_HEADERLESS)
-        and all(INTEGER.fullmatch(one) and len(one) == 18 for one in fields[:2])
+        and all(INTEGER.fullmatch(field) and len(field) == 18 for field in fields[:2])
         and not INTEGER.fullmatch(fields[2])
         and INTEGER.fullmatch(fields[3]) is not None
         and len(fields[3]) < 7
@@ -164,7 +164,7 @@ def has_header(connections: Path) -> bool:
 def codex_rows(
     connections: Path, positions: IdPositions, neurons: Path
 ) -> Iterator[tuple[int, Int[np.ndarray, "R"], Int[np.ndarray, "R"], Int[np.ndarray, "R"], Int[np.ndarray, "R"]]]:
-    """Checked blocks of a table of connections: number of the first row, pre, post, place of the neuropil, synapses.
+    """Read checked blocks of connections: number of the first row, pre, post, place of the neuropil, synapses.
 
     Parameters
     ----------

@@ -154,7 +154,7 @@ def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[s
     neuronal = np.flatnonzero(classes != "")
     if not len(neuronal):
         raise DataError(f"no body has a value in column {superclass!r}", path=annotations, fix="Check the table")
-    found = {key: next((one for one in names if one in table.columns), None) for key, names in _OPTIONAL.items()}
+    found = {key: next((name for name in names if name in table.columns), None) for key, names in _OPTIONAL.items()}
     columns = {
         key: np.array(table.text(name), object)[neuronal] if name else np.full(len(neuronal), "", object)
         for key, name in found.items()

@@ -51,7 +51,7 @@ KEPT_FRAMES: Mapping[str, tuple[tuple[int, int], ...]] = {
 
 
 def load_turner_recording(uid: str, *, trim: bool = True, names: str = "flywire") -> Recording:
-    """The regional signals of one fly: raw fluorescence.
+    """Load the regional signals of one fly: raw fluorescence.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def load_turner_recording(uid: str, *, trim: bool = True, names: str = "flywire"
 def read_turner(
     responses: str | Path, labels: str | Path, uid: str, *, trim: bool = True, names: str = "flywire"
 ) -> Recording:
-    """As `load_turner_recording`, from files anywhere.
+    """Read files anywhere as `load_turner_recording` does.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def read_turner(
 
 
 def kept_frames(uid: str, frames: int, path: str | Path) -> tuple[tuple[int, int], ...]:
-    """The frames to keep of a recording with `frames` frames: half-open stretches, from 0.
+    """List the frames to keep of a recording with `frames` frames: half-open stretches, from 0.
 
     Raises
     ------

@@ -72,7 +72,7 @@ class Labels:
 
 
 def find_turner_files() -> TurnerFiles:
-    """The files: an extracted folder if there is one, otherwise the archive, downloaded if need be.
+    """Find the files: an extracted folder if there is one, otherwise the archive, downloaded if need be.
 
     A folder is recognised by `ito_responses/` and `ito_68_atlas/`, in the folder of the dataset or in `data/` there.
 

@@ -83,9 +83,9 @@ def worm_connectome(
     partnered = {*pre[kept], *post[kept]}
     present = np.array([name in cells for name in table.text("name")], bool)
     # The source writes the side of a neuron without a partner as a word; here an unpaired neuron has no side.
-    side = pa.array(["" if one == "unpaired" else one for one in table.text("side")])
+    side = pa.array(["" if word == "unpaired" else word for word in table.text("side")])
     columns = table.data.set_column(table.columns.index("side"), "side", side)
-    columns = columns.rename_columns(["sign_in_source" if one == "sign" else one for one in columns.column_names])
+    columns = columns.rename_columns(["sign_in_source" if name == "sign" else name for name in columns.column_names])
     return connectome_from_tables(
         f"worm/{variant}",
         NamedTable(edges.data.filter(pa.array(kept)), edges.path),

@@ -16,7 +16,8 @@ def takes_options_of(other: Callable[..., Any]) -> Callable[[FunctionT], Functio
 
     def decorated(function: FunctionT) -> FunctionT:
         own = dict(list(inspect.signature(function).parameters.items())[:-1])
-        passed = {key: one for key, one in inspect.signature(other).parameters.items() if one.kind is one.KEYWORD_ONLY}
+        others = inspect.signature(other).parameters
+        passed = {key: option for key, option in others.items() if option.kind is option.KEYWORD_ONLY}
         function.__signature__ = inspect.Signature([*(own | passed | own).values()])  # pyright: ignore[reportFunctionMemberAccess]
         return function
 

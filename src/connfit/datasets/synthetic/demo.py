@@ -106,12 +106,12 @@ def make_surrogate(config: SurrogateConfig | None = None, seed: int = 0) -> Surr
 
 
 def animal_seed(seed: int, animal: int) -> tuple[int, int, int]:
-    """Seed of `DemoTeacher.simulate` for the recording of animal 0, 1, ... of the surrogate `seed`."""
+    """Return the seed of `DemoTeacher.simulate` for the recording of animal 0, 1, ... of the surrogate `seed`."""
     return (seed, _ANIMAL, animal)
 
 
 def make_demo(seed: int = 0) -> tuple[Connectome, tuple[Recording, ...]]:
-    """The demo's brain and recordings, without the teacher: 2,000 neurons, 20 regions, 4 animals, 8 minutes each."""
+    """Make the demo's brain and recordings: 2,000 neurons, 20 regions, 4 animals, 8 minutes each."""
     surrogate = make_surrogate(SurrogateConfig(name="demo", frames=600, animals=4), seed)
     return surrogate.connectome, surrogate.recordings
 

@@ -114,7 +114,7 @@ class KnownTeacher:
         return cls(settings, brain, sensory, scale * weights, np.clip(frames, low, high) / FRAME_RATE, bias, seed)
 
     def play(self, frames: int, *, process_noise: float, burn_in: int = 100) -> Float[np.ndarray, "T N"]:
-        """Rates over time; a longer call continues a shorter one.
+        """Simulate rates over time; a longer call continues a shorter one.
 
         ``r_i(t) = α_i r_i(t-1) + (1-α_i) relu(x_i(t)) η_i(t)``, where η is log-normal with mean 1 and standard
         deviation `process_noise`, independent between neurons and steps. Its mean of 1 is what keeps the teacher in
@@ -150,7 +150,7 @@ class KnownTeacher:
     def follow(
         self, given: Float[np.ndarray, "T N"], recorded: Bool[np.ndarray, "N"], state_forcing: float
     ) -> Float[np.ndarray, "T-1 N"]:
-        """What a student with the teacher's own parameters predicts for frames 1 to T - 1: the best that there is.
+        """Predict frames 1 to T - 1 as a student with the teacher's own parameters would: the best that there is.
 
         Parameters
         ----------
@@ -170,7 +170,7 @@ class KnownTeacher:
         return predicted
 
     def measure(self, rates: Float[np.ndarray, "T N"], noise: float) -> Float[np.ndarray, "T N"]:
-        """What a measurement of the rates shows: noise of `noise` times each neuron's standard deviation is added.
+        """Measure the rates: noise of `noise` times each neuron's standard deviation is added.
 
         The stimulus is known without noise. Values may fall below 0, as measurements do.
         """

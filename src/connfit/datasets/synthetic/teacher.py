@@ -184,7 +184,7 @@ def measurement_noise(
 
 
 def spectral_radius(matrix: sp.csr_array, *, digits: int | None = None, tol: float = 0.0) -> float:
-    """Largest absolute eigenvalue.
+    """Compute the largest absolute eigenvalue.
 
     Parameters
     ----------

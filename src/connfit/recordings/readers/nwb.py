@@ -139,14 +139,15 @@ def _recording(
 
 def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:
     candidates = [
-        one
-        for one in file.objects.values()
-        if isinstance(one, pynwb.TimeSeries) and one.data is not None and np.ndim(one.data) == 2
+        candidate
+        for candidate in file.objects.values()
+        if isinstance(candidate, pynwb.TimeSeries) and candidate.data is not None and np.ndim(candidate.data) == 2
     ]
-    names = [f"{getattr(one.parent, 'name', '')}/{one.name}" for one in candidates]
+    names = [f"{getattr(candidate.parent, 'name', '')}/{candidate.name}" for candidate in candidates]
     listed = f"the two-dimensional time series are {', '.join(sorted(names)) or '(none)'}"
     if wanted is not None:
-        found = [one for one, full in zip(candidates, names, strict=True) if wanted in (one.name, full)]
+        full = zip(candidates, names, strict=True)
+        found = [candidate for candidate, name in full if wanted in (candidate.name, name)]
         if len(found) != 1:
             raise DataError(
                 f"{len(found) or 'no'} time series named {wanted!r}; {listed}",
@@ -154,7 +155,7 @@ def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:
                 fix="Name one as Container/name",
             )
         return found[0]
-    rois = [one for one in candidates if one.neurodata_type == "RoiResponseSeries"]
+    rois = [candidate for candidate in candidates if candidate.neurodata_type == "RoiResponseSeries"]
     for group in (rois, candidates):
         if len(group) == 1:
             return group[0]

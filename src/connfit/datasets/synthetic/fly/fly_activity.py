@@ -130,7 +130,7 @@ def simulate_flies(
 def measure(
     teacher: FlyTeacher, calcium: Float[np.ndarray, "T P"], frame_rate: float, animal: int
 ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "T P"]]:
-    """What is recorded of an animal: ΔF/F about each region's level, with bleaching, drift and measurement noise.
+    """Record an animal: ΔF/F about each region's level, with bleaching, drift and measurement noise.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def measure(
 
 
 def missing_units(teacher: FlyTeacher, animal: int) -> tuple[str, ...]:
-    """Regions that were not recorded in an animal: none up to `most_missing` of them, at random."""
+    """Draw the regions that were not recorded in an animal: none up to `most_missing` of them, at random."""
     rng = np.random.default_rng((teacher.seed, _MEASUREMENT, animal, 1))
     count = int(rng.integers(0, round(teacher.config.most_missing * len(teacher.units)), endpoint=True))
     chosen = rng.choice(len(teacher.units), count, replace=False)

@@ -275,7 +275,7 @@ def _agreement(connectome: Connectome, facts: _Facts, real: Bool[np.ndarray, "M"
 
 
 def neuropil_pairs(connectome: Connectome, part: Bool[np.ndarray, "M"]) -> Float[np.ndarray, "Q Q"]:
-    """Connections of a part by output neuropil of the origin (rows) and input neuropil of the target, without sides."""
+    """Count connections of a part by output neuropil of the origin (rows) and input neuropil of the target."""
     target, output = label_codes(connectome.neurons)
     row, column = output[connectome.indices[part]].astype(np.int64), target[connectome.posts[part]]
     placed = (row >= 0) & (column >= 0)
@@ -296,12 +296,12 @@ def _quantiles(degree: Int[np.ndarray, "N"]) -> tuple[float, ...]:
 
 
 def _quantile_names() -> str:
-    return ", ".join("max" if one == 1 else f"{one:.0%}" for one in QUANTILES)
+    return ", ".join("max" if quantile == 1 else f"{quantile:.0%}" for quantile in QUANTILES)
 
 
 def _text(value: float | tuple[float, ...]) -> str:
     if isinstance(value, tuple):
-        return ", ".join(_text(one) for one in value)
+        return ", ".join(_text(number) for number in value)
     if isinstance(value, float) and not float(value).is_integer():
         return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
     return f"{int(value):,}"

@@ -147,7 +147,7 @@ class FlyTeacher(Teacher):
                 }
                 config = FlyTeacherConfig(**options)
                 arrays = {name: np.asarray(file[name]) for name in _ARRAYS}
-                units = tuple(one.decode() for one in np.asarray(file["units"]))
+                units = tuple(unit.decode() for unit in np.asarray(file["units"]))
                 parts = tuple(np.asarray(file[f"readout/{name}"]) for name in ("data", "indices", "indptr"))
                 readout = sp.csr_array(parts, shape=(len(units), len(arrays["bias"])))
                 return cls(config=config, seed=drawn["seed"], units=units, readout=readout, **arrays)

@@ -198,10 +198,10 @@ def _sorted_pairs(keys: Int[np.ndarray, "R"], counts: Int[np.ndarray, "R"], thre
     return Pairs(keys, counts)
 
 
-def _merged(one: Pairs, other: Pairs) -> Pairs:
-    keys = np.concatenate([one.keys, other.keys])
+def _merged(first: Pairs, other: Pairs) -> Pairs:
+    keys = np.concatenate([first.keys, other.keys])
     order = np.argsort(keys, kind="stable")
-    return Pairs(keys[order], np.concatenate([one.counts, other.counts])[order])
+    return Pairs(keys[order], np.concatenate([first.counts, other.counts])[order])
 
 
 def _rows(
