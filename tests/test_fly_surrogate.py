@@ -141,6 +141,13 @@ def test_a_store_that_lost_a_file_is_an_error(folders: SimpleNamespace) -> None:
         find_fly_surrogate(0.02, 0)
 
 
+def test_a_damaged_record_of_a_store_is_an_error(folders: SimpleNamespace) -> None:
+    path = small_store(folders.cache).folder / "made.json"
+    path.write_text(path.read_text(encoding="utf-8")[:-100], encoding="utf-8")
+    with pytest.raises(DataError, match=r"made\.json: the surrogate is damaged .*Delete"):
+        find_fly_surrogate(0.02, 0)
+
+
 @pytest.mark.parametrize("where", ["data", "cache"])
 def test_a_finished_store_is_found_by_name(
     folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, where: str
