@@ -42,7 +42,7 @@ FITS: dict[str, dict[str, Any]] = {
 def run(name: str, scale: float) -> dict[str, Any]:
     """Fit and measure, in this process."""
     from connfit import config as configuration
-    from connfit.datasets.registry import get_dataset
+    from connfit.datasets.registry import DATASETS
     from connfit.training import runs
 
     began = float(os.environ["CONNFIT_BENCH_BEGAN"])
@@ -59,7 +59,7 @@ def run(name: str, scale: float) -> dict[str, Any]:
     config = configuration.override(
         configuration.from_dict({"data": data, "learner": options["learner"]}),
         [
-            *(f"{key}={configuration.as_json(value)}" for key, value in get_dataset(options["dataset"]).fit.items()),
+            *(f"{key}={configuration.as_json(value)}" for key, value in DATASETS[options["dataset"]].fit.items()),
             f"model.drive={options['drive']}",
             "model.drive_start=regression",
             "model.state_forcing=1.5",

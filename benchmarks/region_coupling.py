@@ -33,8 +33,9 @@ import scipy.sparse as sp
 from connfit.config import DataConfig
 from connfit.connectome import Connectome
 from connfit.connectome.nulls import make_null
+from connfit.datasets.fetch import cache_root
 from connfit.datasets.loading import load_connectome, recordings_from_config
-from connfit.datasets.registry import cache_root, get_dataset
+from connfit.datasets.registry import DATASETS
 from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher
 from connfit.models import Readout, persistence_drive
 from connfit.recordings import Recording
@@ -149,7 +150,7 @@ class Fly(NamedTuple):
 def load_fly(scale: float, flies: int, **parts: float) -> Fly:
     """Load the first flies of the surrogate, preprocessed as for a fit."""
     names = tuple(str(k) for k in range(1, flies + 1))
-    steps = tuple(dict(step) for step in get_dataset("fly-surrogate").preprocess)
+    steps = tuple(dict(step) for step in DATASETS["fly-surrogate"].preprocess)
     config = DataConfig(dataset="fly-surrogate", scale=scale, recordings=names, preprocess=steps, **parts)
     recordings, brain = recordings_from_config(config), load_connectome("fly-surrogate", scale=scale)
     units = tuple(sorted({unit for recording in recordings for unit in recording.units}))

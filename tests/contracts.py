@@ -1,4 +1,4 @@
-"""What every cell, reader, preprocessing step, start and set of starting weights promises, whoever wrote it."""
+"""What every cell, dataset, reader, preprocessing step, start and set of starting weights promises."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from connfit import config as configuration
 from connfit._registry import read_options
 from connfit.connectome import Connectome
+from connfit.datasets.loading import load_connectome, load_recording
+from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError
 from connfit.models import RateModel, Readout, init_params
 from connfit.models.base import Model, Params, parameter_counts
@@ -25,9 +28,53 @@ from connfit.models.init.start import STARTS, StartConditions
 from connfit.models.init.starting_weights import WEIGHTS
 from connfit.models.rollout import Shown, State, Stepped, advance, read_out, rollout, run_window
 from connfit.recordings import Recording
+from connfit.recordings.keyword_options import option_names
 from connfit.recordings.preprocess import STEPS
 from connfit.recordings.readers import READERS, find_reader
 from connfit.training.learners import WindowArrays, WindowedLearner
+
+
+def check_dataset(name: str) -> None:
+    """It says what it is and whose, its files are known by something, and it loads by name but by no wrong one.
+
+    A dataset without files is generated: its default connectome and first recording are made, where that is quick.
+    """
+    dataset = DATASETS[name]
+    for fact in ("label", "organism", "licence", "citation", "source", "sizes", "folder"):
+        assert getattr(dataset, fact), fact
+    assert all(isinstance(size, int | float | str) for size in dataset.sizes.values())
+    assert len({file.path for file in dataset.files}) == len(dataset.files)
+    for file in dataset.files:
+        assert file.sha256 or file.md5 or file.bytes, "something by which a file is known"
+        assert file.bytes is None or file.bytes > 0
+        assert file.sha256 is None or len(file.sha256) == 64
+        assert file.md5 is None or len(file.md5) == 32
+    assert (dataset.recording is None) == (not dataset.recordings)
+    assert dataset.connectome is not None or dataset.recording is not None
+    assert all(step["step"] in STEPS for step in dataset.preprocess)
+    if dataset.connectome is None:
+        with pytest.raises(ConfigError, match="has recordings only"):
+            load_connectome(name)
+    else:
+        assert dataset.recordings or DATASETS[dataset.recordings_of or ""].recordings, "something to fit it to"
+        assert bool(dataset.variants) == ("variant" in option_names(dataset.connectome, skip=0))
+        with pytest.raises(ConfigError, match=f"dataset {name} has no option 'nonsense'; its options are"):
+            load_connectome(name, nonsense=1)
+        if dataset.variants:
+            with pytest.raises(ConfigError, match="variant is 'nonsense', but must be one of"):
+                load_connectome(f"{name}/nonsense")
+    for uid in dataset.recordings[:1]:
+        with pytest.raises(ConfigError, match=f"recording is '{name}/{uid}x'.*did you mean '{name}/"):
+            load_recording(f"{name}/{uid}x")
+        with pytest.raises(ConfigError, match=f"dataset {name} has no option 'nonsense'"):
+            load_recording(f"{name}/{uid}", nonsense=1)
+    for option, value in dataset.fit.items():
+        configuration.override(configuration.from_dict({"data": {}}), [f"{option}={configuration.as_json(value)}"])
+    neurons = dataset.sizes.get("neurons")
+    if not dataset.files and isinstance(neurons, int) and neurons <= 10_000:
+        assert load_connectome(name).n == neurons
+        recording = load_recording(f"{name}/{dataset.recordings[0]}")
+        assert recording.name == f"{name}/{dataset.recordings[0]}" and recording.units
 
 
 def check_reader(

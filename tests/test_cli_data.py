@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
@@ -14,8 +13,8 @@ import pytest
 from file_server import FileServer, Served, running
 
 from connfit import cli
-from connfit.datasets import download, fetch
-from connfit.datasets.registry import DataFile, get_dataset
+from connfit.datasets import download
+from connfit.datasets.registry import DATASETS, DataFile
 
 CONTENT = np.random.default_rng(0).bytes(30_000)
 
@@ -34,8 +33,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServ
             DataFile(name, len(CONTENT), checksum if name == "one" else None, one.serve(name, Served(CONTENT)))
             for name in ("one", "two")
         )
-        registry = {"worm": replace(get_dataset("worm"), files=files)}
-        monkeypatch.setattr(fetch, "fetch", functools.partial(fetch.fetch, registry=registry))
+        monkeypatch.setitem(DATASETS._entries, "worm", replace(DATASETS["worm"], files=files))
         yield one
 
 

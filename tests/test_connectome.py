@@ -182,12 +182,12 @@ def test_summary_counts_by_hand() -> None:
         signs=[1, -1, 1, 1], electrical=[False] * 4 + [True] * 3, region=["b", "a", "", ""],
     )  # fmt: skip
     summary = brain.summary()
-    assert summary["neurons"] == 4 and summary["connections"] == 4 and summary["synapses"] == 10
-    assert summary["electrical_connections"] == 2
-    assert summary["excitatory_neurons"] == 3 and summary["inhibitory_neurons"] == 1
-    assert summary["reciprocity"] == pytest.approx(2 / 3)
-    assert summary["neurons_without_input"] == 1
-    assert summary["regions"] == ["a", "b"]
+    assert summary.neurons == 4 and summary.connections == 4 and summary.synapses == 10
+    assert summary.electrical_connections == 2
+    assert summary.excitatory_neurons == 3 and summary.inhibitory_neurons == 1
+    assert summary.reciprocity == pytest.approx(2 / 3)
+    assert summary.neurons_without_input == 1
+    assert summary.regions == ("a", "b")
     assert brain.connection_signs[brain.electrical].min() == 1
 
 
@@ -214,7 +214,7 @@ def test_empty_brains(tmp_path: Path) -> None:
         brain = build([], [], [], n)
         brain.save(tmp_path / f"{n}.h5")
         assert same(brain, Connectome.load(tmp_path / f"{n}.h5"))
-        assert brain.summary()["connections"] == 0 and brain.matrix().shape == (n, n)
+        assert brain.summary().connections == 0 and brain.matrix().shape == (n, n)
 
 
 def test_from_pairs_refuses_counts_that_are_not_whole_and_positions_outside() -> None:

@@ -325,7 +325,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from connfit.datasets import download
-from connfit.datasets.dataset import DataFile
+from connfit.datasets.registry import DataFile
 download._CHUNK = 1000
 url, target, checksum, size = sys.argv[1:]
 download.download_file(DataFile("a.bin", int(size), checksum, url), Path(target))

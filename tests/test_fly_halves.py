@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,8 +46,8 @@ def real(fly_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connectome
 
 def test_sizes_are_those_of_the_source(real: Connectome) -> None:
     summary = real.summary()
-    assert (real.n, real.m, summary["synapses"]) == (133_436, 2_309_630, 28_363_450)
-    assert summary["self_connections"] == 308 and summary["reciprocity"] == pytest.approx(0.138, abs=5e-4)
+    assert (real.n, real.m, summary.synapses) == (133_436, 2_309_630, 28_363_450)
+    assert summary.self_connections == 308 and summary.reciprocity == pytest.approx(0.138, abs=5e-4)
     assert real.ids.dtype == np.int64 and real.ids.min() > 2**53
     half = real.neurons["half"].to_numpy(str)
     assert dict(zip(*np.unique(half, return_counts=True), strict=True)) == {"left": 66_778, "right": 66_658}
@@ -166,29 +167,29 @@ class Build:
     def __init__(self, brain: FlyBrain, folder: Path) -> None:
         self.paths, self.times = write_halves(brain, folder), 0
 
-    def __call__(self) -> Connectome:
+    def __call__(self, **given: Any) -> Connectome:
         self.times += 1
-        return halves_connectome(**self.paths)
+        return halves_connectome(**given)
 
 
 def test_files_are_read_once(brain: FlyBrain, tmp_path: Path, cache: Path) -> None:
     build = Build(brain, tmp_path)
-    first = cached("x", build.paths, {"sign_rule": "shiu"}, build)
-    second = cached("x", build.paths, {"sign_rule": "shiu"}, build)
+    first = cached("x", build, build.paths, {"sign_rule": "shiu"})
+    second = cached("x", build, build.paths, {"sign_rule": "shiu"})
     assert build.times == 1 and cache_folder() == cache
     np.testing.assert_array_equal(first.matrix().toarray(), second.matrix().toarray())
     pd.testing.assert_frame_equal(first.neurons, second.neurons)
-    cached("x", build.paths, {"sign_rule": "fly-paper"}, build)
-    cached("y", build.paths, {"sign_rule": "shiu"}, build)
+    cached("x", build, build.paths, {"sign_rule": "fly-paper"})
+    cached("y", build, build.paths, {"sign_rule": "shiu"})
     assert build.times == 3
     # A file that has changed is read again, and so is one whose rule has.
     stamp = build.paths["neurons"].stat().st_mtime_ns
     os.utime(build.paths["neurons"], ns=(stamp, stamp + 1))
-    cached("x", build.paths, {"sign_rule": "shiu"}, build)
+    cached("x", build, build.paths, {"sign_rule": "shiu"})
     rule = tmp_path / "rule.csv"
     for text in ("transmitter,sign\nACH,1\n", "transmitter,sign\nACH,-1\n"):
         rule.write_text(text)
-        cached("x", build.paths, {"sign_rule": rule}, build)
+        cached("x", build, build.paths, {"sign_rule": rule})
     assert build.times == 6
 
 
@@ -196,20 +197,20 @@ def test_a_new_version_of_the_reader_reads_again(
     brain: FlyBrain, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = Build(brain, tmp_path)
-    cached("x", build.paths, {}, build)
+    cached("x", build, build.paths, {})
     monkeypatch.setattr(wiring_cache, "READER_VERSION", -1)
-    cached("x", build.paths, {}, build)
+    cached("x", build, build.paths, {})
     assert build.times == 2
 
 
 @pytest.mark.parametrize("keep", [0, 100, -5000, -1])
 def test_a_damaged_file_is_made_again_with_a_notice(brain: FlyBrain, tmp_path: Path, cache: Path, keep: int) -> None:
     build = Build(brain, tmp_path)
-    whole = cached("x", build.paths, {}, build).matrix().toarray()
+    whole = cached("x", build, build.paths, {}).matrix().toarray()
     (path,) = cache.iterdir()
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.warns(UserWarning, match="made again"):
-        again = cached("x", build.paths, {}, build)
+        again = cached("x", build, build.paths, {})
     np.testing.assert_array_equal(again.matrix().toarray(), whole)
     assert [one.name for one in cache.iterdir()] == [path.name] and build.times == 2
 
@@ -218,13 +219,13 @@ def test_a_cache_that_cannot_be_written_is_done_without(brain: FlyBrain, tmp_pat
     cache.parent.write_text("a file where the folder should be")
     build = Build(brain, tmp_path)
     with pytest.warns(UserWarning, match="could not be kept in the cache"):
-        assert cached("x", build.paths, {}, build).n == 200
+        assert cached("x", build, build.paths, {}).n == 200
 
 
 def test_two_at_once(brain: FlyBrain, tmp_path: Path, cache: Path) -> None:
     build = Build(brain, tmp_path)
     read: list[Connectome] = []
-    threads = [threading.Thread(target=lambda: read.append(cached("x", build.paths, {}, build))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: read.append(cached("x", build, build.paths, {}))) for _ in range(4)]
     for one in threads:
         one.start()
     for one in threads:

@@ -14,18 +14,17 @@ import pytest
 from test_fly_teacher import small_wiring
 
 from connfit.datasets.loading import load_connectome, load_recording
+from connfit.datasets.synthetic.fly import fly_store
 from connfit.datasets.synthetic.fly import fly_surrogate as store
+from connfit.datasets.synthetic.fly.fly_statistics import wiring_statistics
+from connfit.datasets.synthetic.fly.fly_store import FlySurrogate, write_fly_surrogate
 from connfit.datasets.synthetic.fly.fly_surrogate import (
-    FlySurrogate,
     find_fly_surrogate,
     load_fly_surrogate,
     load_fly_surrogate_recording,
-    load_fly_teacher,
-    load_real_flags,
     make_fly_surrogate,
-    write_fly_surrogate,
 )
-from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig
+from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacherConfig
 from connfit.datasets.synthetic.fly.fly_wiring import FlyWiring
 from connfit.errors import ConfigError, DataError
 from connfit.recordings import Recording
@@ -37,11 +36,13 @@ CONFIG = FlyTeacherConfig(burn_in_s=30.0)
 def small_fly() -> FlyWiring:
     brain = small_wiring()
     brain = replace(brain, notes={**brain.notes, "surrogate": True})
-    return FlyWiring(brain, np.random.default_rng(0).random(brain.m) < 0.15, {"threshold": 5})
+    brain = replace(brain, neurons=brain.neurons.assign(group="SMP"))
+    real = np.random.default_rng(0).random(brain.m) < 0.15
+    return FlyWiring(brain, real, replace(wiring_statistics(brain, real), scale=0.02))
 
 
 def small_store(root: Path, *, seed: int = 0, animals: int = 3) -> FlySurrogate:
-    target = root / "fly-surrogate" / f"0.02-{seed}-v{store.STORE_VERSION}"
+    target = root / "fly-surrogate" / f"0.02-{seed}-v{fly_store.STORE_VERSION}"
     return write_fly_surrogate(small_fly(), target, scale=0.02, seed=seed, config=CONFIG, frames=60, animals=animals)
 
 
@@ -67,20 +68,20 @@ def test_what_was_made_is_read_back(tmp_path: Path) -> None:
     for key in ("indptr", "indices", "counts", "signs"):
         assert np.array_equal(getattr(brain, key), getattr(wiring.connectome, key))
     assert np.array_equal(made.real(), wiring.real)
-    assert made.statistics() == {"threshold": 5}
+    assert made.statistics() == wiring.statistics and made.statistics().whole.pairs == brain.m
     assert brain.notes["surrogate"] is True
     first = made.recording("1")
     assert (first.name, first.frames, first.frame_rate, first.kind) == ("fly-surrogate/1", 60, 1.2, "dff")
     assert first.values.dtype == np.float32 and first.mask.all()
     assert first.notes["surrogate"] is True and "SURROGATE" in first.notes["source"]
-    for key in ("scale", "seed", "teacher", "versions", "seconds", "peak_memory_bytes", "inputs_sha256"):
-        assert key in made.made
-    assert made.made["surrogate"] is True
+    assert (made.made.surrogate, made.made.scale, made.made.seed, made.made.teacher) == (True, 0.02, 0, CONFIG)
+    assert made.made.peak_memory_bytes > 0 and set(made.made.seconds) == {"wiring", "teacher", "activity"}
+    assert "connfit" in made.made.versions and made.made.inputs_sha256 == {}
 
 
 def test_each_fly_lacks_the_regions_that_it_names(tmp_path: Path) -> None:
     made = small_store(tmp_path, animals=18)
-    units = set(made.made["units"])
+    units = set(made.made.units)
     recordings = [made.recording(str(k + 1)) for k in range(18)]
     for one in recordings:
         assert set(one.units) | set(one.notes["regions_missing"]) == units
@@ -90,7 +91,7 @@ def test_each_fly_lacks_the_regions_that_it_names(tmp_path: Path) -> None:
 
 def test_the_teacher_lies_apart_from_what_a_fit_sees(tmp_path: Path) -> None:
     made = small_store(tmp_path)
-    teacher = FlyTeacher.load(made.folder / "teacher.h5")
+    teacher = made.teacher()
     brain = made.connectome()
     assert len(teacher.weights) == brain.m and len(teacher.bias) == brain.n
     assert list(brain.neurons.columns) == list(small_fly().connectome.neurons.columns)
@@ -111,7 +112,7 @@ def test_an_interrupted_build_leaves_nothing(folders: SimpleNamespace, monkeypat
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "_record", interrupted)
+    monkeypatch.setattr(fly_store, "_record", interrupted)
     with pytest.raises(KeyboardInterrupt):
         small_store(folders.cache)
     assert list((folders.cache / "fly-surrogate").iterdir()) == []
@@ -140,15 +141,22 @@ def test_a_store_that_lost_a_file_is_an_error(folders: SimpleNamespace) -> None:
         find_fly_surrogate(0.02, 0)
 
 
+def test_a_damaged_record_of_a_store_is_an_error(folders: SimpleNamespace) -> None:
+    path = small_store(folders.cache).folder / "made.json"
+    path.write_text(path.read_text(encoding="utf-8")[:-100], encoding="utf-8")
+    with pytest.raises(DataError, match=r"made\.json: the surrogate is damaged .*Delete"):
+        find_fly_surrogate(0.02, 0)
+
+
 @pytest.mark.parametrize("where", ["data", "cache"])
 def test_a_finished_store_is_found_by_name(
     folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     made = small_store(getattr(folders, where))
     monkeypatch.setattr(store, "make_fly_wiring", fail)
-    assert load_connectome("fly-surrogate", scale=0.02).m == made.made["connections"]
+    assert load_connectome("fly-surrogate", scale=0.02).m == made.made.connections
     assert load_recording("fly-surrogate/3", scale=0.02).name == "fly-surrogate/3"
-    assert len(load_real_flags(0.02)) == len(load_fly_teacher(0.02).weights) == load_fly_surrogate(scale=0.02).m
+    assert len(made.real()) == len(made.teacher().weights) == load_fly_surrogate(scale=0.02).m
     assert make_fly_surrogate(0.02).folder == made.folder
 
 
@@ -164,7 +172,7 @@ def test_an_absent_store_is_made_after_saying_so(
     assert "SURROGATE" in said.err and "scale 0.05" in said.err and "on two cores" in said.err
     assert said.out == ""
     assert recording.frames == 20
-    assert [one.name for one in (folders.cache / "fly-surrogate").iterdir()] == [f"0.05-0-v{store.STORE_VERSION}"]
+    assert [one.name for one in (folders.cache / "fly-surrogate").iterdir()] == [f"0.05-0-v{fly_store.STORE_VERSION}"]
     load_fly_surrogate(scale=0.05)
     assert capsys.readouterr().err == ""
 

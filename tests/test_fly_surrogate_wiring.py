@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +20,12 @@ from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS
 from connfit.datasets.synthetic.fly.fly_draw import Pools, decreasing_counts, fill, kinds
 from connfit.datasets.synthetic.fly.fly_generate import Totals
 from connfit.datasets.synthetic.fly.fly_parts import SUB_BRAIN_ORDER, sub_brain
-from connfit.datasets.synthetic.fly.fly_statistics import neuropil_pairs, statistics_table, wiring_statistics
+from connfit.datasets.synthetic.fly.fly_statistics import (
+    WiringStatistics,
+    neuropil_pairs,
+    statistics_table,
+    wiring_statistics,
+)
 from connfit.datasets.synthetic.fly.fly_wiring import FlyWiring, make_fly_wiring, wiring_from_real
 from connfit.errors import ConfigError, DataError
 
@@ -139,24 +146,24 @@ def test_missing_strong_connections_cross_or_belong_to_neurons_without_real_ones
     sideless = (side == "center") | ((side == "") & (group != "NO_CONS"))
     assert all((made & ((pre == one) | (post == one))).any() for one in np.flatnonzero(sideless))
     # Every neuron has a connection, also those that get weak ones only.
-    assert wiring.statistics["whole"]["neurons"] == brain.n
+    assert wiring.statistics.whole.neurons == brain.n
     assert brain.notes["neurons_with_weak_connections_only"] == 12
 
 
 def test_reciprocity_degrees_places_and_signs_follow_the_real_part(wiring: FlyWiring) -> None:
-    part = {name: wiring.statistics[name] for name in ("real", "generated", "whole")}
-    target = part["real"]["reciprocity"]
+    part = wiring.statistics
+    target = part.real.reciprocity
     assert 0.1 < target < 0.25
-    assert part["whole"]["reciprocity_strong"] == pytest.approx(target, abs=0.005)
-    assert part["generated"]["reverse_in_whole"] == pytest.approx(target, abs=0.03)
-    assert part["generated"]["from_excitatory"] == pytest.approx(part["real"]["from_excitatory"], abs=0.06)
-    assert part["real"]["across_midline"] == 0 < part["generated"]["across_midline"] < 0.5
-    agreement = wiring.statistics["agreement"]
-    assert agreement["out_degree_correlation"] > 0.65 and agreement["in_degree_correlation"] > 0.65
-    assert agreement["neuropil_pairs_correlation"] > 0.9
-    rate = part["real"]["self_connections"] / part["real"]["pairs"]
+    assert part.whole.reciprocity_strong == pytest.approx(target, abs=0.005)
+    assert part.generated.reverse_in_whole == pytest.approx(target, abs=0.03)
+    assert part.generated.from_excitatory == pytest.approx(part.real.from_excitatory, abs=0.06)
+    assert part.real.across_midline == 0 < part.generated.across_midline < 0.5
+    agreement = wiring.statistics.agreement
+    assert agreement.out_degree_correlation > 0.65 and agreement.in_degree_correlation > 0.65
+    assert agreement.neuropil_pairs_correlation > 0.9
+    rate = part.real.self_connections / part.real.pairs
     made = TOTALS.pairs - TOTALS.strong_pairs
-    assert part["generated"]["self_connections"] == round(rate * made) > 0
+    assert part.generated.self_connections == round(rate * made) > 0
 
 
 def test_a_flat_law_would_fail_the_agreement(wiring: FlyWiring) -> None:
@@ -211,7 +218,7 @@ def test_a_sub_brain_has_the_strong_connections_of_the_whole(
     assert pairs_by_id(part, part.connectome.counts >= 5) == expected
     share = len(expected) / TOTALS.strong_pairs
     assert part.connectome.m - len(expected) == round(share * (TOTALS.pairs - TOTALS.strong_pairs))
-    assert part.connectome.notes["sub_brain"] == part.statistics["sub_brain"] != "whole brain"
+    assert part.connectome.notes["sub_brain"] == part.statistics.sub_brain != "whole brain"
 
 
 def test_sub_brains_are_nested_and_made_of_whole_neuropils(table: pd.DataFrame) -> None:
@@ -314,18 +321,18 @@ def test_statistics_by_hand() -> None:
     brain = from_pairs("hand", pre, post, counts, signs, table)
     real = np.isin(brain.indices * 10 + brain.posts, [1, 33])
     statistics = wiring_statistics(brain, real)
-    whole, part = statistics["whole"], statistics["real"]
-    assert (whole["neurons"], whole["pairs"], whole["pairs_strong"], whole["synapses"]) == (4, 5, 3, 21)
-    assert whole["reciprocity"] == pytest.approx(2 / 3) and whole["reciprocity_strong"] == 1
-    assert part["reciprocity"] == 0 and part["reverse_in_whole"] == 1
-    assert whole["across_midline"] == pytest.approx(1 / 5) and whole["self_connections"] == 2
-    assert whole["within_neuropil"] == pytest.approx(3 / 5)  # 2 -> 1, 3 -> 3, 4 -> 4
-    assert whole["from_excitatory"] == pytest.approx(4 / 5)
-    assert whole["synapse_distribution"] == pytest.approx([0.2, 0.2, 0, 0, 0.6])
+    whole, part = statistics.whole, statistics.real
+    assert (whole.neurons, whole.pairs, whole.pairs_strong, whole.synapses) == (4, 5, 3, 21)
+    assert whole.reciprocity == pytest.approx(2 / 3) and whole.reciprocity_strong == 1
+    assert part.reciprocity == 0 and part.reverse_in_whole == 1
+    assert whole.across_midline == pytest.approx(1 / 5) and whole.self_connections == 2
+    assert whole.within_neuropil == pytest.approx(3 / 5)  # 2 -> 1, 3 -> 3, 4 -> 4
+    assert whole.from_excitatory == pytest.approx(4 / 5)
+    assert whole.synapse_distribution == pytest.approx([0.2, 0.2, 0, 0, 0.6])
     rows = {row.quantity: row for row in statistics_table(statistics)}
     assert rows["connected pairs"].whole == "5" and rows["connected pairs"].literature == "15,091,983"
     assert "doi:10.1038/s41586-024-07968-y" in rows["reciprocity, >= 5 synapses"].source
-    assert json.loads(json.dumps(statistics)) == statistics
+    assert msgspec.json.decode(json.dumps(asdict(statistics)), type=WiringStatistics) == statistics
 
 
 @pytest.fixture(scope="module")
@@ -339,14 +346,14 @@ def fly() -> FlyWiring:
 
 
 def test_the_fly_at_small_scale(fly: FlyWiring) -> None:
-    brain, whole, real = fly.connectome, fly.statistics["whole"], fly.statistics["real"]
+    brain, whole, real = fly.connectome, fly.statistics.whole, fly.statistics.real
     assert 1200 < brain.n <= 1386 and brain.name == "fly-surrogate"
-    assert real["pairs_strong"] == real["pairs"] == int(fly.real.sum()) > 10_000
+    assert real.pairs_strong == real.pairs == int(fly.real.sum()) > 10_000
     assert brain.regions is not None and (np.asarray(brain.regions.outputs.sum(axis=1)) > 0).sum() >= 6
     ratio = (15_091_983 - 2_701_601) / 2_701_601
-    assert whole["pairs"] / whole["pairs_strong"] - 1 == pytest.approx(ratio, rel=1e-3)
-    assert whole["reciprocity_strong"] == pytest.approx(real["reciprocity"], abs=0.03)
-    assert fly.statistics["agreement"]["neuropil_pairs_correlation"] > 0.9
+    assert whole.pairs / whole.pairs_strong - 1 == pytest.approx(ratio, rel=1e-3)
+    assert whole.reciprocity_strong == pytest.approx(real.reciprocity, abs=0.03)
+    assert fly.statistics.agreement.neuropil_pairs_correlation > 0.9
     numbers = brain.notes["missing_strong_connections"]
     missing = numbers["of_neurons_without_real_connections"] + numbers["across_the_midline"]
     assert missing == 2_701_601 - 2_309_630

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connfit.connectome import Connectome
-from connfit.datasets.flywire import codex_connectome, load_flywire_783
+from connfit.datasets.flywire import codex_connectome
 from connfit.datasets.loading import load_connectome
 from connfit.datasets.malecns import malecns_connectome
-from connfit.datasets.named import DATASETS
+from connfit.datasets.registry import DATASETS
 from connfit.datasets.shiu import shiu_connectome
 from connfit.errors import ConfigError, ConnfitError, DataError, NotAvailableError
 
@@ -247,22 +247,22 @@ def test_a_variant_that_does_not_exist_and_files_that_are_not_here(
     monkeypatch.setenv("CONNFIT_DATA", str(tmp_path))
     monkeypatch.setenv("CONNFIT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(ConfigError, match=r"variant is 'threshold'.*did you mean"):
-        load_flywire_783("threshold")
+        load_connectome("flywire-783", variant="threshold")
     monkeypatch.setattr("connfit.datasets.flywire.locate", _nothing_here)
     with pytest.raises(NotAvailableError):
         load_connectome("flywire-630/no_threshold")
 
 
-def _nothing_here(name: str, files: object, **options: object) -> object:
-    raise NotAvailableError(name)
+def _nothing_here(dataset: object, files: object, **options: object) -> object:
+    raise NotAvailableError(str(dataset))
 
 
 def test_variants_are_those_of_the_registry() -> None:
-    from connfit.datasets.flywire import _FILES
+    from connfit.datasets.flywire import _VARIANTS
 
-    for name, variants in _FILES.items():
+    for name, variants in _VARIANTS.items():
         assert tuple(variants) == DATASETS[name].variants
-        assert set(variants.values()) <= {one.path for one in DATASETS[name].files}
+        assert set(variants.values()) <= {file.path for file in DATASETS[name].files}
 
 
 def test_errors_are_never_tracebacks(few: FlyBrain, tmp_path: Path) -> None:

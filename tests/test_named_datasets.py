@@ -1,4 +1,4 @@
-"""The registry of named datasets: lookup order, checksums, and downloads from a server on this machine."""
+"""Named datasets: what each says of itself, lookup order, checksums, and downloads from a server on this machine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from contracts import check_dataset
 from file_server import FileServer, Served, running
 
 from connfit.datasets import download
-from connfit.datasets.fetch import fetch
-from connfit.datasets.registry import DATASETS, DataFile, Dataset, get_dataset, info, locate, search_folders, status
+from connfit.datasets.fetch import fetch, locate, search_folders, status
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import ConfigError, DataError, NotAvailableError
 
 CONTENT = b"neuron,sign\n" * 5000
@@ -41,13 +42,13 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     return tmp_path / "data" / "test", tmp_path / "cache" / "connfit" / "test"
 
 
-def table(url: str | None, *, sha256: str | None = None, **changes: object) -> dict[str, Dataset]:
+def table(url: str | None, *, sha256: str | None = None, **changes: object) -> Dataset:
     file = DataFile("sub/a.csv", len(CONTENT), sha256 or hashlib.sha256(CONTENT).hexdigest(), url)
     one = Dataset(
-        name="test", title="t", organism="o", licence="CC0", citation="c", doi=(), source="the originals",
+        name="test", label="t", organism="o", licence="CC0", citation="c", source="the originals",
         sizes={"neurons": 3}, files=(file,), recordings=("r",),
     )  # fmt: skip
-    return {"test": replace(one, **changes)}  # type: ignore[arg-type]
+    return replace(one, **changes)  # type: ignore[arg-type]
 
 
 def put(folder: Path, content: bytes = CONTENT) -> Path:
@@ -62,15 +63,15 @@ def names(folder: Path) -> list[str]:
 
 
 def test_lookup_order(folders: tuple[Path, Path], server: FileServer, capfd: pytest.CaptureFixture[str]) -> None:
-    registry, served = table(server.address("good")), server.files["/good"]
-    assert status("test", registry=registry).state == "absent" and status("test", registry=registry).downloadable
-    downloaded = locate("test", registry=registry)["sub/a.csv"]
+    dataset, served = table(server.address("good")), server.files["/good"]
+    assert status(dataset).state == "absent" and status(dataset).downloadable
+    downloaded = locate(dataset)["sub/a.csv"]
     assert downloaded == folders[1] / "sub" / "a.csv" and downloaded.read_bytes() == CONTENT
     assert len(served.requests) == 1 and "downloading a.csv (60,000 bytes) from http" in capfd.readouterr().err
-    assert locate("test", registry=registry)["sub/a.csv"] == downloaded and len(served.requests) == 1
+    assert locate(dataset)["sub/a.csv"] == downloaded and len(served.requests) == 1
     own = put(folders[0])
-    assert locate("test", registry=registry)["sub/a.csv"] == own
-    here = status("test", registry=registry)
+    assert locate(dataset)["sub/a.csv"] == own
+    here = status(dataset)
     assert here.state == "here" and here.found["sub/a.csv"] == own and here.missing == ()
     assert here.downloadable is None, "there is nothing to download"
 
@@ -79,35 +80,35 @@ def test_the_cache_can_be_elsewhere(
     folders: tuple[Path, Path], server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONNFIT_CACHE", str(tmp_path / "big"))
-    found = locate("test", registry=table(server.address("good"), folder="shared"))["sub/a.csv"]
+    found = locate(table(server.address("good"), folder="shared"))["sub/a.csv"]
     assert found == tmp_path / "big" / "shared" / "sub" / "a.csv"
 
 
 def test_wrong_checksum_of_a_download_is_never_used(folders: tuple[Path, Path], server: FileServer) -> None:
     with pytest.raises(DataError, match=r"a\.csv.*wrong checksum.*kept as .*a\.csv\.changed"):
-        locate("test", registry=table(server.address("other")))
+        locate(table(server.address("other")))
     assert names(folders[1]) == ["a.csv.changed"]
 
 
 def test_truncated_transfer_is_never_used(folders: tuple[Path, Path], server: FileServer) -> None:
     with pytest.raises(NotAvailableError, match=r"could not be downloaded.*/short.*30,000 of 60,000 bytes are missing"):
-        locate("test", registry=table(server.address("short")))
+        locate(table(server.address("short")))
     assert names(folders[1]) == ["a.csv.part", "a.csv.part.json"]
 
 
 def test_absent_addresses_and_servers(folders: tuple[Path, Path], server: FileServer) -> None:
     with pytest.raises(NotAvailableError, match=r"sub/a\.csv could not be downloaded.*404"):
-        locate("test", registry=table(server.address("nothing")))
+        locate(table(server.address("nothing")))
     with pytest.raises(NotAvailableError, match="downloading was not allowed"):
-        locate("test", registry=table(server.address("good")), download=False)
+        locate(table(server.address("good")), download=False)
     assert server.files["/good"].requests == []
 
 
 def test_offline_says_which_file_goes_where(folders: tuple[Path, Path], server: FileServer) -> None:
-    registry = table("http://127.0.0.1:9/good")
+    dataset = table("http://127.0.0.1:9/good")
     with pytest.raises(NotAvailableError) as caught:
-        locate("test", registry=registry)
-    (fetched,) = fetch("test", registry=registry)
+        locate(dataset)
+    (fetched,) = fetch(dataset)
     for text in (str(caught.value), str(fetched.error)):
         for part in (
             "no server answers", str(folders[0]), str(folders[1]), "sub/a.csv", "60,000 bytes",
@@ -120,52 +121,52 @@ def test_files_without_an_address_say_where_to_put_them(
     folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(NotAvailableError) as caught:
-        locate("test", registry=table(None))
+        locate(table(None))
     lines = [line.strip() for line in str(caught.value).splitlines()]
     assert lines[1:3] == [str(one) for one in folders] and lines[-1].startswith("sub/a.csv: 60,000 bytes, sha256 ")
     assert "CONNFIT_DATA" in str(caught.value) and "the originals" in str(caught.value)
-    assert status("test", registry=table(None)).downloadable is False
+    assert status(table(None)).downloadable is False
     monkeypatch.delenv("CONNFIT_DATA")
     with pytest.raises(NotAvailableError) as caught:
-        locate("test", registry=table(None))
+        locate(table(None))
     assert str(folders[1]) in str(caught.value) and str(folders[0]) not in str(caught.value)
 
 
 def test_the_same_table_in_another_form(folders: tuple[Path, Path]) -> None:
     packed = DataFile("sub/a.csv.gz", 4, hashlib.sha256(b"pack").hexdigest())
-    file = replace(get_dataset("test", registry=table(None)).files[0], also_at=(packed,))
-    registry = table(None, files=(file,))
+    file = replace(table(None).files[0], also_at=(packed,))
+    dataset = table(None, files=(file,))
     path = put(folders[0]).rename(folders[0] / "sub" / "a.csv.gz")
     with pytest.raises(DataError, match=r"a\.csv\.gz: 60,000 bytes instead of 4"):
-        locate("test", registry=registry)
+        locate(dataset)
     path.write_bytes(b"pack")
-    assert locate("test", registry=registry) == {"sub/a.csv": path}
-    assert locate("test", registry=registry) == status("test", registry=registry).found
+    assert locate(dataset) == {"sub/a.csv": path}
+    assert locate(dataset) == status(dataset).found
     plain = put(folders[1])
-    assert locate("test", registry=registry) == {"sub/a.csv": plain}, "the file itself comes before another form"
+    assert locate(dataset) == {"sub/a.csv": plain}, "the file itself comes before another form"
 
 
 def test_optional_files_are_left_out_and_named(folders: tuple[Path, Path], server: FileServer) -> None:
-    needed = get_dataset("test", registry=table(server.address("good"))).files[0]
-    registry = table(None, files=(needed, replace(needed, path="extra.csv", optional=True)))
-    assert list(locate("test", registry=registry)) == ["sub/a.csv"]
-    here = status("test", registry=registry)
+    needed = table(server.address("good")).files[0]
+    dataset = table(None, files=(needed, replace(needed, path="extra.csv", optional=True)))
+    assert list(locate(dataset)) == ["sub/a.csv"]
+    here = status(dataset)
     assert (here.state, here.missing, here.optional) == ("here", (), ("extra.csv",))
-    assert [one.state for one in fetch("test", registry=registry)] == ["here", "optional"]
-    assert [one.state for one in fetch("test", ["extra.csv"], registry=registry)] == ["downloaded"]
+    assert [one.state for one in fetch(dataset)] == ["here", "optional"]
+    assert [one.state for one in fetch(dataset, ["extra.csv"])] == ["downloaded"]
     (folders[1] / "extra.csv").unlink()
-    assert [one.state for one in fetch("test", everything=True, registry=registry)] == ["here", "downloaded"]
+    assert [one.state for one in fetch(dataset, everything=True)] == ["here", "downloaded"]
 
 
 def test_one_failure_does_not_keep_others_away(folders: tuple[Path, Path], server: FileServer, tmp_path: Path) -> None:
-    good = get_dataset("test", registry=table(server.address("good"))).files[0]
+    good = table(server.address("good")).files[0]
     files = (
         replace(good, path="gone", url=server.address("nothing")), good, replace(good, path="by-hand-1", url=None),
         replace(good, path="by-hand-2", url=None), replace(good, path="damaged"),
     )  # fmt: skip
     (tmp_path / "to" / "test").mkdir(parents=True)
     (tmp_path / "to" / "test" / "damaged").write_bytes(CONTENT[:-1])
-    done = {one.path: one for one in fetch("test", to=tmp_path / "to", registry=table(None, files=files))}
+    done = {one.path: one for one in fetch(table(None, files=files), to=tmp_path / "to")}
     assert [one.state for one in done.values()] == ["failed", "downloaded", "failed", "failed", "failed"]
     assert done["sub/a.csv"].where == tmp_path / "to" / "test" / "sub" / "a.csv"
     assert "404" in str(done["gone"].error) and "truncated" in str(done["damaged"].error)
@@ -174,13 +175,13 @@ def test_one_failure_does_not_keep_others_away(folders: tuple[Path, Path], serve
 
 
 def test_files_put_in_place_without_a_checksum_are_recorded(folders: tuple[Path, Path]) -> None:
-    file = replace(get_dataset("test", registry=table(None)).files[0], sha256=None)
-    registry, path = table(None, files=(file,)), put(folders[0])
-    assert locate("test", registry=registry) == {"sub/a.csv": path}
-    assert [one.state for one in fetch("test", registry=registry)] == ["here"]
+    file = replace(table(None).files[0], sha256=None)
+    dataset, path = table(None, files=(file,)), put(folders[0])
+    assert locate(dataset) == {"sub/a.csv": path}
+    assert [one.state for one in fetch(dataset)] == ["here"]
     path.write_bytes(CONTENT[::-1])
     with pytest.raises(DataError, match="recorded at the first download"):
-        locate("test", registry=registry)
+        locate(dataset)
 
 
 def test_generated_datasets_have_nothing_to_fetch() -> None:
@@ -194,10 +195,10 @@ def test_generated_datasets_have_nothing_to_fetch() -> None:
 )
 def test_changed_files_are_refused_by_name(folders: tuple[Path, Path], content: bytes, message: str) -> None:
     path = put(folders[0])
-    locate("test", registry=table(None))
+    locate(table(None))
     path.write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
-        locate("test", registry=table(None))
+        locate(table(None))
     assert str(path) in str(caught.value)
 
 
@@ -209,21 +210,13 @@ def test_unknown_names() -> None:
 
 
 @pytest.mark.parametrize("name", list(DATASETS))
-def test_entries_are_complete(name: str, folders: tuple[Path, Path]) -> None:
-    facts = info(name)
-    for key in ("title", "organism", "licence", "citation", "sizes", "source"):
-        assert facts[key], key
-    assert facts["status"] in ("absent", "generated") and facts["searched"] == [
-        str(one) for one in search_folders(name)
-    ]
-    files = DATASETS[name].files
-    assert len({one.path for one in files}) == len(files)
-    assert all(one.bytes is None or one.bytes > 0 for one in files)
-    assert all(one.sha256 is None or len(one.sha256) == 64 for one in files)
-    assert all(one.sha256 or one.md5 or one.bytes for one in files), "something by which a file is known"
-    assert facts["bytes"] == sum(one.bytes or 0 for one in files if not one.optional)
+def test_every_dataset_says_what_it_is_and_how_it_is_loaded(name: str, folders: tuple[Path, Path]) -> None:
+    check_dataset(name)
+    dataset = DATASETS[name]
+    assert status(dataset).state == ("absent" if dataset.files else "generated")
+    assert search_folders(name)[0].parent == folders[0].parent
     if "surrogate" in name or name == "demo":
-        assert facts["title"].startswith("SURROGATE")
+        assert dataset.label.startswith("SURROGATE")
 
 
 def test_datasets_of_one_folder_agree_about_shared_files() -> None:

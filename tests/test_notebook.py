@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import connfit as cf
 from connfit import cli
 from connfit import config as configuration
-from connfit.datasets.registry import get_dataset
+from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.intervals import paired_difference
 from connfit.evaluation.squared_errors import prediction_errors
@@ -76,7 +76,7 @@ def test_recordings_keep_the_parts_and_steps_that_they_have() -> None:
     np.testing.assert_array_equal(job.cohort.recordings[0].values, done.values)
     # Raw recordings of a named dataset get its steps, all others a scaling; what is asked for wins.
     worm = replace(one, name="worm/2022-07-26-38")
-    wanted = [step["step"] for step in get_dataset("worm").preprocess]
+    wanted = [step["step"] for step in DATASETS["worm"].preprocess]
     for recording, options, steps in (
         (worm, {}, wanted), (one, {}, ["scale"]), (replace(one, name="worm/none"), {}, ["scale"]),
         (worm, {"preprocess": []}, []), (done, {"preprocess": [{"step": "smooth", "tau_s": 1.0}]}, ["scale", "smooth"]),

@@ -318,3 +318,8 @@ def test_a_model_without_recurrence_learns_the_rest() -> None:
         result, memory = learner.step(model, params, learner.start(model, 1, model.groups), window, model.groups)
         assert result.gradient["weights"].shape == (0,) and memory.traces["weights"].shape == (0, 1)
         assert float(jnp.abs(result.gradient["drive"]).sum()) > 0
+
+
+def test_a_name_in_the_place_of_the_connectome_is_named() -> None:
+    with pytest.raises(ConfigError, match="takes the connectome first and the name of the null second"):
+        make_null("no_recurrence", brain())  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from small import student, write_files
 
 from connfit import config as configuration
 from connfit.config import FALLBACK, ModelConfig
-from connfit.datasets.named import DATASETS
+from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError
 from connfit.models.forecaster import ModelForecaster
 from connfit.training.learning_rates import RATES, find_rates, parameter_sizes

@@ -15,6 +15,7 @@ from fly_files import FlyBrain, fly_brain, write_codex, write_shiu
 
 from connfit.connectome import Connectome
 from connfit.datasets import shiu
+from connfit.datasets.loading import load_connectome
 from connfit.datasets.shiu import shiu_connectome
 from connfit.errors import ConfigError, DataError, NotAvailableError
 
@@ -187,9 +188,9 @@ def test_the_named_dataset_joins_only_what_is_here(
         return {one: here[one] for one in wanted}
 
     monkeypatch.setattr(shiu, "locate", locate)
-    assert shiu.load_shiu_783().regions is None
+    assert load_connectome("shiu-783").regions is None
     here["neurons.csv.gz"], here["classification.csv.gz"] = tables["neurons"], tables["classification"]
-    read: Connectome = shiu.load_shiu_783()
+    read: Connectome = load_connectome("shiu-783")
     # The cached file without the tables is not used once they are here.
     assert read.regions is not None and read.name == "shiu-783"
 

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
 from connfit.datasets.synthetic.demo import Surrogate, SurrogateConfig, animal_seed, make_demo, make_surrogate
-from connfit.datasets.synthetic.demo_teacher import Teacher, TeacherConfig
+from connfit.datasets.synthetic.demo_teacher import DemoTeacher, DemoTeacherConfig
 from connfit.datasets.synthetic.demo_wiring import TRANSMITTER_SIGNS, WiringConfig
 from connfit.errors import ConfigError, DataError
 from connfit.recordings import Recording
@@ -103,8 +103,8 @@ def test_reciprocity_is_as_asked_for(reciprocity: float) -> None:
     connectome = make_surrogate(
         replace(SMALL, wiring=replace(SMALL.wiring, reciprocity=reciprocity), frames=2), seed=1
     ).connectome
-    assert connectome.summary()["reciprocity"] == pytest.approx(reciprocity, abs=0.005)
-    assert connectome.summary()["self_connections"] == 0
+    assert connectome.summary().reciprocity == pytest.approx(reciprocity, abs=0.005)
+    assert connectome.summary().self_connections == 0
 
 
 def test_most_connections_are_local(demo: Surrogate) -> None:
@@ -184,7 +184,7 @@ def test_activity_is_just_subcritical(small: Surrogate) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_activity_settles_without_input_even_near_criticality(seed: int) -> None:
-    config = TeacherConfig(
+    config = DemoTeacherConfig(
         spectral_radius=0.97, source_strength=0, regional_strength=0, private_strength=0, observation_noise=0
     )
     teacher = make_surrogate(replace(SMALL, teacher=config, frames=2), seed).teacher
@@ -213,19 +213,19 @@ def test_neurons_without_a_region_get_no_shared_input_and_empty_regions_are_name
     region = small.connectome.neurons["region"].to_numpy(dtype=object)
     unplaced = np.arange(200) % 7 == 0
     brain = replace(small.connectome, neurons=small.connectome.neurons.assign(region=np.where(unplaced, "", region)))
-    teacher = Teacher.draw(brain, TeacherConfig(), np.random.default_rng(0))
+    teacher = DemoTeacher.draw(brain, DemoTeacherConfig(), np.random.default_rng(0))
     assert np.array_equal(teacher.regional_gain == 0, unplaced)
     assert np.array_equal((teacher.source_loadings == 0).all(axis=1), unplaced)
     silent = int(np.flatnonzero(np.diff(small.connectome.indptr) == 0)[0])
     region[silent] = "nowhere"
     brain = replace(small.connectome, neurons=small.connectome.neurons.assign(region=region))
     with pytest.raises(DataError, match="nowhere"):
-        Teacher.draw(brain, TeacherConfig(), np.random.default_rng(0))
+        DemoTeacher.draw(brain, DemoTeacherConfig(), np.random.default_rng(0))
 
 
 def test_a_step_is_the_rate_model() -> None:
     """Without noise, indicator or slow input, a frame is the model's equation applied to the frame before."""
-    quiet = TeacherConfig(
+    quiet = DemoTeacherConfig(
         source_strength=0,
         regional_strength=0,
         private_strength=0,
@@ -327,7 +327,7 @@ def contents(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def test_nothing_of_the_teacher_is_in_the_recording_or_the_connectome(small: Surrogate) -> None:
     for recording in small.recordings:
         held = dict(contents(recording))
-        assert not any(isinstance(value, Teacher | TeacherConfig) for value in held.values())
+        assert not any(isinstance(value, DemoTeacher | DemoTeacherConfig) for value in held.values())
         assert {path for path, value in held.items() if isinstance(value, np.ndarray) or sp.issparse(value)} == {
             ".values",
             ".mask",
@@ -335,7 +335,7 @@ def test_nothing_of_the_teacher_is_in_the_recording_or_the_connectome(small: Sur
         assert recording.values.shape == (300, 8)
         assert recording.notes["surrogate"] is True
     held = dict(contents(small.connectome))
-    assert not any(isinstance(value, Teacher | TeacherConfig) or sp.issparse(value) for value in held.values())
+    assert not any(isinstance(value, DemoTeacher | DemoTeacherConfig) or sp.issparse(value) for value in held.values())
     assert {path for path, value in held.items() if isinstance(value, np.ndarray)} == {
         ".indptr",
         ".indices",
@@ -348,7 +348,7 @@ def test_nothing_of_the_teacher_is_in_the_recording_or_the_connectome(small: Sur
 
 
 def test_rates_and_indicator_are_named_for_what_they_are(small: Surrogate) -> None:
-    rates = make_surrogate(replace(SMALL, teacher=TeacherConfig(indicator_s=None)), seed=3).recordings[0]
+    rates = make_surrogate(replace(SMALL, teacher=DemoTeacherConfig(indicator_s=None)), seed=3).recordings[0]
     assert (rates.kind, small.recordings[0].kind) == ("rate", "dff")
     assert autocorrelation(rates.values).mean() < autocorrelation(small.recordings[0].values).mean()
 
@@ -363,9 +363,9 @@ def test_rates_and_indicator_are_named_for_what_they_are(small: Surrogate) -> No
         (lambda: WiringConfig(neurons=200, regions=8, mean_degree=20), "mean_degree = 20"),
         (lambda: WiringConfig(reciprocity=0.7), "reciprocity = 0.7"),
         (lambda: WiringConfig(transmitter_fractions=(0.5, 0.2, 0.2)), "transmitter_fractions"),
-        (lambda: TeacherConfig(spectral_radius=1.2), "spectral_radius = 1.2"),
-        (lambda: TeacherConfig(substeps=0), "substeps = 0"),
-        (lambda: TeacherConfig(time_constant_bounds_s=(2.0, 1.0)), "time_constant_bounds_s"),
+        (lambda: DemoTeacherConfig(spectral_radius=1.2), "spectral_radius = 1.2"),
+        (lambda: DemoTeacherConfig(substeps=0), "substeps = 0"),
+        (lambda: DemoTeacherConfig(time_constant_bounds_s=(2.0, 1.0)), "time_constant_bounds_s"),
         (lambda: SurrogateConfig(frames=0), "frames = 0"),
         (lambda: make_surrogate(seed=-1), "seed = -1"),
     ],
@@ -378,9 +378,9 @@ def test_impossible_options_are_named(build: Any, message: str) -> None:
 def test_a_larger_brain_keeps_its_statistics() -> None:
     wiring = WiringConfig(neurons=6000, regions=40, mean_degree=40.0)
     connectome = make_surrogate(
-        SurrogateConfig(wiring=wiring, frames=4, teacher=TeacherConfig(burn_in_s=1.0)), seed=2
+        SurrogateConfig(wiring=wiring, frames=4, teacher=DemoTeacherConfig(burn_in_s=1.0)), seed=2
     ).connectome
     assert connectome.n == 6000
     assert connectome.m == pytest.approx(240_000, rel=0.05)
-    assert connectome.summary()["reciprocity"] == pytest.approx(0.14, abs=0.002)
+    assert connectome.summary().reciprocity == pytest.approx(0.14, abs=0.002)
     assert isinstance(connectome.neurons, pd.DataFrame)

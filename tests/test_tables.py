@@ -163,7 +163,7 @@ def test_gap_junctions_listed_once_or_twice_are_the_same(rows: list) -> None:
     expected[2, 2] = 1
     got = sp.csr_array((brain.counts * brain.electrical, brain.indices, brain.indptr), shape=(4, 4)).toarray()
     np.testing.assert_array_equal(got, expected)
-    assert brain.summary()["electrical_connections"] == 2
+    assert brain.summary().electrical_connections == 2
     dropped = build(gaps(rows), neurons(), connection_type="kind")
     np.testing.assert_array_equal(dense(dropped), EXPECTED)
     assert dropped.notes["electrical_rows_dropped"] == len(rows)

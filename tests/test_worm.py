@@ -43,14 +43,14 @@ def test_connectomes_have_the_published_sizes(
 ) -> None:
     brain = load_connectome("worm", variant=variant)
     summary = brain.summary()
-    assert (brain.n, brain.m, summary["synapses"]) == (neurons, rows, synapses)
+    assert (brain.n, brain.m, summary.synapses) == (neurons, rows, synapses)
     assert brain.notes["electrical_rows_dropped"] == junction_rows
     both = load_connectome(f"worm/{variant}", electrical="include")
     assert both.m == rows + junction_rows and int(both.electrical.sum()) == junction_rows
     if loops is not None:
         assert (
-            both.summary()["self_connections"] == loops
-            and both.summary()["electrical_connections"] == (junction_rows + loops) // 2
+            both.summary().self_connections == loops
+            and both.summary().electrical_connections == (junction_rows + loops) // 2
         )
 
 

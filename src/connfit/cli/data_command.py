@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,30 +21,51 @@ _WHERE = {"here": "yes", "partial": "in part", "absent": "no", "generated": "gen
 @data_app.command("list")
 def data_list() -> None:
     """List the named datasets."""
-    from connfit.datasets.registry import DATASETS, status
+    from connfit.datasets.fetch import status
+    from connfit.datasets.registry import DATASETS
 
     table = Table("name", "organism", "here", "what it is", box=None, header_style="bold")
     for name, dataset in DATASETS.items():
-        table.add_row(name, dataset.organism, _WHERE[status(name).state], dataset.title)
+        table.add_row(name, dataset.organism, _WHERE[status(dataset).state], dataset.label)
     out_console.print(table)
 
 
 @data_app.command("info")
 def data_info(name: Annotated[str, typer.Argument(help="Name of a dataset.")]) -> None:
     """Show the organism, sizes, licence, citation and files of a dataset, and which of these are here."""
-    from connfit.datasets.registry import info
+    from connfit.datasets.fetch import search_folders, size_in_words, status
+    from connfit.datasets.registry import DATASETS
 
+    dataset, here = DATASETS[name], status(name)
+    downloadable = {None: "nothing is missing", True: f"yes: connfit data fetch {name}", False: "not all"}
+    rows: dict[str, str | Mapping[str, object] | Sequence[object]] = {
+        "name": name,
+        "title": dataset.label,
+        "organism": dataset.organism,
+        "sizes": dataset.sizes,
+        "variants": dataset.variants,
+        "recordings": [f"{name}/{recording}" for recording in dataset.recordings],
+        "licence": dataset.licence,
+        "citation": dataset.citation,
+        "doi": dataset.doi,
+        "source": dataset.source,
+        "bytes": str(sum(file.bytes or 0 for file in dataset.files if not file.optional)),
+        "files": {
+            file.path: f"{size_in_words(file.bytes)}, {file.url or 'no public address'}{', optional' * file.optional}"
+            for file in dataset.files
+        },
+        "status": here.state,
+        "found": here.found,
+        "missing": here.missing,
+        "downloadable": downloadable[here.downloadable],
+        "searched": search_folders(name),
+    }
     table = Table(show_header=False, box=None)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for key, value in info(name).items():
-        if isinstance(value, (list, tuple)):
-            value = "\n".join(str(one) for one in value)
-        elif isinstance(value, dict):
-            value = "\n".join(f"{inner}: {one}" for inner, one in value.items())
-        elif key == "downloadable":
-            value = {None: "nothing is missing", True: f"yes: connfit data fetch {name}", False: "not all"}[value]
-        table.add_row(key.replace("_", " "), str(value))
+    for key, value in rows.items():
+        lines = [f"{inner}: {fact}" for inner, fact in value.items()] if isinstance(value, Mapping) else value
+        table.add_row(key, lines if isinstance(lines, str) else "\n".join(map(str, lines)))
     out_console.print(table)
 
 
@@ -61,39 +83,30 @@ def data_fetch(
 ) -> None:
     """Download the missing files of a dataset and verify those that are here. Interrupted downloads resume."""
     from connfit.datasets.download_progress import shown
-    from connfit.datasets.fetch import fetch
-    from connfit.datasets.registry import search_folders
+    from connfit.datasets.fetch import fetch, search_folders, size_in_words
 
     try:
         with shown(err_console) as watch:
-            files = fetch(name, file or (), to=to, everything=everything, watch=watch)
+            fetched = fetch(name, file or (), to=to, everything=everything, watch=watch)
     except KeyboardInterrupt:
         err_console.print(
             f"connfit: interrupted; what was received is kept, go on with `{shlex.join(['connfit', *sys.argv[1:]])}`",
             style="red", markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    for one in files:
-        size = "size not known" if one.bytes is None else f"{one.bytes:,} bytes"
-        where = (
-            "left out: --all or --file takes it"
-            if one.state == "optional"
-            else one.where or ("see below" if one.state == "failed" else "not here")
-        )
-        out_console.print(f"{one.path}: {one.state}, {size}, {where}", markup=False, highlight=False, soft_wrap=True)
-    here = [one for one in files if one.where is not None]
-    out_console.print(
-        f"{len(here)} {'file' if len(here) == 1 else 'files'} here, {sum(one.bytes or 0 for one in here):,} bytes",
-        highlight=False,
-    )
-    failed = [one for one in files if one.state == "failed"]
-    for one in failed:
-        if one.error is not None:
-            err_console.print(f"connfit: {one.error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    elsewhere = {"optional": "left out: --all or --file takes it", "failed": "see below"}
+    for result in fetched:
+        where = elsewhere.get(result.state, result.where)
+        _say(f"{result.path}: {result.state}, {size_in_words(result.bytes)}, {where}")
+    here = [result.bytes or 0 for result in fetched if result.where is not None]
+    _say(f"{len(here)} {'file' if len(here) == 1 else 'files'} here, {sum(here):,} bytes")
+    failed = [result for result in fetched if result.state == "failed"]
+    for result in failed:
+        if result.error is not None:
+            err_console.print(f"connfit: {result.error}", style="red", markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(EXIT_MISTAKE)
-    if to is not None and not any(folder.is_relative_to(to.expanduser()) for folder in search_folders(name)):
-        out_console.print(f"set CONNFIT_DATA={to} so that connfit looks there", highlight=False, soft_wrap=True)
+    _say_where(to, search_folders(name))
 
 
 @data_app.command("make")
@@ -107,7 +120,7 @@ def data_make(
     ] = None,
 ) -> None:
     """Generate the SURROGATE fly (wiring, hidden teacher, recordings), and compare it with published statistics."""
-    from connfit.datasets.registry import search_folders
+    from connfit.datasets.fetch import search_folders
     from connfit.datasets.synthetic.fly.fly_statistics import statistics_table
     from connfit.datasets.synthetic.fly.fly_surrogate import (
         NAME,
@@ -135,16 +148,25 @@ def data_make(
         table.add_row(row.quantity, row.real, row.generated, row.whole, published)
     out_console.print(table)
     for number, source in enumerate(sources, 1):
-        out_console.print(f"({number}) {source}", highlight=False, soft_wrap=True)
-    seconds = ", ".join(f"{what} {took:g} s" for what, took in made["seconds"].items())
+        _say(f"({number}) {source}")
+    seconds = ", ".join(f"{what} {took:g} s" for what, took in made.seconds.items())
     for line in (
-        f"SURROGATE: {made['neurons']:,} real neurons; {made['connections_real']:,} of {made['connections']:,} "
+        f"SURROGATE: {made.neurons:,} real neurons; {made.connections_real:,} of {made.connections:,} "
         f"connections are real, the others generated",
-        f"SURROGATE recordings: {len(made['recordings'])} flies, {made['frames']:,} frames at "
-        f"{made['frame_rate']:g} Hz, {len(made['units'])} regions, generated by a hidden teacher",
-        f"made in {seconds}; peak memory {made['peak_memory_bytes'] / 1e9:.2f} GB",
+        f"SURROGATE recordings: {len(made.recordings)} flies, {made.frames:,} frames at "
+        f"{made.frame_rate:g} Hz, {len(made.units)} regions, generated by a hidden teacher",
+        f"made in {seconds}; peak memory {made.peak_memory_bytes / 1e9:.2f} GB",
         f"folder: {surrogate.folder}",
     ):
-        out_console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if out is not None and not any(folder.is_relative_to(out.expanduser()) for folder in search_folders(NAME)):
-        out_console.print(f"set CONNFIT_DATA={out} so that connfit looks there", highlight=False, soft_wrap=True)
+        _say(line)
+    _say_where(out, search_folders(NAME))
+
+
+def _say(line: str) -> None:
+    out_console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_where(root: Path | None, searched: Sequence[Path]) -> None:
+    """Name the variable to set where files went into a folder that is not looked into."""
+    if root is not None and not any(folder.is_relative_to(root.expanduser()) for folder in searched):
+        _say(f"set CONNFIT_DATA={root} so that connfit looks there")

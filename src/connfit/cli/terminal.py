@@ -117,9 +117,9 @@ def dataset_config(name: str, recordings: list[str] | None = None) -> configurat
     ConfigError
         If there is no such dataset; names the nearest.
     """
-    from connfit.datasets.registry import get_dataset
+    from connfit.datasets.registry import DATASETS
 
-    dataset = get_dataset(name)
+    dataset = DATASETS[name]
     config = configuration.from_dict({"data": {"dataset": name, "recordings": recordings or []}})
     return configuration.override(
         config, [f"{key}={configuration.as_json(value)}" for key, value in dataset.fit.items()]

@@ -10,7 +10,7 @@ from connfit.errors import DataError
 
 
 def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.csr_array]:
-    """Output synapses of each neuron in each region.
+    """Count the output synapses of each neuron in each region.
 
     Counted by the source where it has synapses by region (`Connectome.regions`). Otherwise a synapse is
     placed in the region of its postsynaptic neuron; gap junctions are then not counted, nor are
@@ -66,7 +66,7 @@ def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.c
 
 
 def postsynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.csr_array] | None:
-    """Input synapses of each neuron in each region, as counted by the source; None where it does not say.
+    """Return the input synapses of each neuron in each region, as counted by the source; None where it does not say.
 
     Returns
     -------

@@ -71,7 +71,7 @@ class NamedTable:
             )
 
     def ids(self, column: str) -> IdArray:
-        """[rows] ids as int64, or as text where at least one is not a whole number.
+        """Read ids: [rows] int64, or text where at least one is not a whole number.
 
         Raises
         ------
@@ -92,16 +92,16 @@ class NamedTable:
             raise DataError(
                 f"column {column!r} holds {values.type}", path=self.path, fix="Ids must be integers or text"
             )
-        text = [str(one).strip() for one in values.to_pylist()]
-        for row, one in enumerate(text, 1):
-            if not one:
+        text = [str(value).strip() for value in values.to_pylist()]
+        for row, word in enumerate(text, 1):
+            if not word:
                 raise DataError(
                     f"row {row}: the id in column {column!r} is empty",
                     path=self.path,
                     fix="Fill it in or delete the row",
                 )
-        whole = [_INTEGER.fullmatch(one) is not None for one in text]
-        broken = [row for row, one in enumerate(text, 1) if _FLOAT.fullmatch(one)]
+        whole = [_INTEGER.fullmatch(word) is not None for word in text]
+        broken = [row for row, word in enumerate(text, 1) if _FLOAT.fullmatch(word)]
         # A name such as "3e5" among other names is a name; among numbers it is an id that went through a float.
         if broken and sum(whole) + len(broken) == len(text):
             raise DataError(
@@ -112,18 +112,36 @@ class NamedTable:
             )
         if not all(whole):
             return np.array(text, dtype=object)
-        numbers = [int(one) for one in text]
-        for row, one in enumerate(numbers, 1):
-            if not _INT64.min <= one <= _INT64.max:
+        numbers = [int(word) for word in text]
+        for row, number in enumerate(numbers, 1):
+            if not _INT64.min <= number <= _INT64.max:
                 raise DataError(
-                    f"row {row}: id {one} in column {column!r} does not fit into 64 bits",
+                    f"row {row}: id {number} in column {column!r} does not fit into 64 bits",
                     path=self.path,
                     fix="Correct the id",
                 )
         return np.array(numbers, np.int64)
 
+    def unique_ids(self, column: str, *, whole: bool = False, fix: str = "Keep one row per neuron") -> IdArray:
+        """Read ids as `ids` does, each of which must be there once.
+
+        Raises
+        ------
+        DataError
+            If an id repeats, or with `whole` one is not a whole number.
+        """
+        ids = self.ids(column)
+        if whole and ids.dtype.kind != "i":
+            row, odd = next((row, name) for row, name in enumerate(ids, 1) if not _INTEGER.fullmatch(name))
+            raise DataError(f"row {row}: {column} {odd!r} is not a whole number", path=self.path, fix="Correct the row")
+        repeated = ids[pd.Series(ids).duplicated().to_numpy()].tolist()
+        if repeated:
+            listed = first_ten(dict.fromkeys(repeated))
+            raise DataError(f"ids repeat in column {column!r}: {listed}", path=self.path, fix=fix)
+        return ids
+
     def counts(self, column: str) -> np.ndarray:
-        """[rows] int64 counts, each at least 1.
+        """Read counts: [rows] int64, each at least 1.
 
         Raises
         ------
@@ -152,23 +170,23 @@ class NamedTable:
         return numbers.astype(np.int64)
 
     def text(self, column: str) -> list[str]:
-        """[rows] text, empty where missing."""
+        """Read text: [rows], empty where missing."""
         values = self._column(column)
-        return ["" if one is None or one != one else str(one).strip() for one in values.to_pylist()]
+        return ["" if value is None or value != value else str(value).strip() for value in values.to_pylist()]
 
     def other(self, column: str) -> pd.Series:
-        """A column that nothing depends on: numbers where that loses nothing, text otherwise."""
+        """Read a column that nothing depends on: numbers where that loses nothing, text otherwise."""
         values = self._column(column)
         if pa.types.is_boolean(values.type) and not values.null_count:
             return values.to_pandas()
         if pa.types.is_floating(values.type) or (pa.types.is_integer(values.type) and not values.null_count):
             return values.to_pandas()
         text = self.text(column)
-        filled = [one for one in text if one]
-        if filled and len(filled) == len(text) and all(_INTEGER.fullmatch(one) and len(one) < 19 for one in filled):
-            return pd.Series(np.array([int(one) for one in text], np.int64))
-        if filled and all(_FLOAT.fullmatch(one) for one in filled):
-            return pd.Series([float(one) if one else np.nan for one in text])
+        filled = [word for word in text if word]
+        if filled and len(filled) == len(text) and all(_INTEGER.fullmatch(word) and len(word) < 19 for word in filled):
+            return pd.Series(np.array([int(word) for word in text], np.int64))
+        if filled and all(_FLOAT.fullmatch(word) for word in filled):
+            return pd.Series([float(word) if word else np.nan for word in text])
         return pd.Series(text, dtype="str")
 
     def _column(self, column: str) -> pa.ChunkedArray:
@@ -263,7 +281,7 @@ def _from_frame(frame: pd.DataFrame, what: str) -> pa.Table:
             ) from error
         names.append(str(name))
     return pa.Table.from_arrays(
-        [one if isinstance(one, pa.ChunkedArray) else pa.chunked_array([one]) for one in arrays], names=names
+        [array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array]) for array in arrays], names=names
     )
 
 
@@ -306,7 +324,7 @@ def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]
     with opener(path, "rb") as file:
         header = pacsv.read_csv(pa.BufferReader(file.readline()), parse_options=parse).column_names
     _check_header(header, columns, path)
-    repeated = [one for one, times in Counter(header).items() if times > 1]
+    repeated = [name for name, times in Counter(header).items() if times > 1]
     if repeated:
         raise DataError(
             f"columns are there more than once: {', '.join(map(repr, repeated))}",
@@ -330,7 +348,7 @@ def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]
     text = dict.fromkeys(wanted, pa.string())
     if integers:
         try:
-            return read({**text, **{one: pa.int64() for one in integers if one in wanted}})
+            return read({**text, **{name: pa.int64() for name in integers if name in wanted}})
         except pa.ArrowInvalid:
             # Read as text, the offending row can be named.
             pass

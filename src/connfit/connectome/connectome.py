@@ -1,7 +1,7 @@
 """The wiring: who connects to whom, with how many synapses and which sign.
 
 Connections are stored as compressed rows by postsynaptic neuron, so that a neuron's inputs, their
-strengths, traces and gradients lie side by side.
+weights, traces and gradients lie side by side.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
+from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
 from connfit.errors import ConfigError, DataError, first_ten
 
-__all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "from_pairs"]
+__all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "ConnectomeSummary", "from_pairs"]
 
 FORMAT_VERSION = 2
 
@@ -84,10 +85,8 @@ class Connectome(Displayed):
             if array.size and (array.max() > np.iinfo(dtype).max or array.min() < np.iinfo(dtype).min):
                 raise DataError(f"connectome {self.name!r}: {name} does not fit into {np.dtype(dtype).name}")
             object.__setattr__(self, name, _frozen(array.astype(dtype, copy=False)))
-        if self.electrical is None:
-            object.__setattr__(self, "electrical", _frozen(np.zeros(len(self.indices), bool)))
-        else:
-            object.__setattr__(self, "electrical", _frozen(np.asarray(self.electrical, bool)))
+        electrical = np.zeros(len(self.indices), bool) if self.electrical is None else np.asarray(self.electrical, bool)
+        object.__setattr__(self, "electrical", _frozen(electrical))
         check_connectome(self.name, self.indptr, self.indices, self.counts, self.signs, self.neurons, self.electrical)
         if self.regions is not None and self.regions.neurons != len(self.signs):
             raise DataError(
@@ -134,7 +133,7 @@ class Connectome(Displayed):
         return np.where(self.electrical, np.int8(1), self.signs[self.indices])
 
     def index_of(self, ids: Sequence[object]) -> Int[np.ndarray, "k"]:
-        """Positions of the neurons `ids`.
+        """Return the positions of the neurons `ids`.
 
         Raises
         ------
@@ -142,25 +141,25 @@ class Connectome(Displayed):
             If ids are unknown; the first ten are listed.
         """
         ids = list(ids)
-        if any(isinstance(one, float | np.floating) for one in ids):
+        if any(isinstance(given, float | np.floating) for given in ids):
             raise DataError(
                 "ids were given as floating point numbers, which cannot hold ids above 2^53",
                 fix="Give them as integers or text",
             )
         index = pd.Index(self.neurons["id"]).get_indexer(pd.Index(ids)) if ids else np.zeros(0, np.int64)
         if (index < 0).any():
-            unknown = [one for one, at in zip(ids, index, strict=True) if at < 0]
+            unknown = [given for given, at in zip(ids, index, strict=True) if at < 0]
             raise DataError(f"connectome {self.name!r} has no neurons {first_ten(unknown)}")
         return index
 
-    def matrix(self, strengths: Float[np.ndarray, "M"] | None = None) -> sp.csr_array:
-        """Signed [post, pre] matrix with the given magnitudes (default: synapse counts)."""
-        magnitudes = self.counts if strengths is None else np.asarray(strengths)
+    def matrix(self, weights: Float[np.ndarray, "M"] | None = None) -> sp.csr_array:
+        """Return the signed [post, pre] matrix with the given magnitudes (default: synapse counts)."""
+        magnitudes = self.counts if weights is None else np.asarray(weights)
         signed = (magnitudes * self.connection_signs).astype(np.float64)
         return sp.csr_array((signed, self.indices, self.indptr), shape=(self.n, self.n))
 
     def subset(self, keep: Bool[np.ndarray, "N"] | Sequence[int], *, name: str | None = None) -> Connectome:
-        """The sub-brain of the neurons `keep` (a boolean mask, or indices whose order becomes the new order)."""
+        """Return the sub-brain of the neurons `keep` (a boolean mask, or indices whose order becomes the new order)."""
         keep = np.asarray(keep)
         if keep.dtype == bool:
             if keep.shape != (self.n,):
@@ -189,34 +188,9 @@ class Connectome(Displayed):
             regions=None if self.regions is None else self.regions.of_neurons(keep),
         )
 
-    def summary(self) -> dict[str, Any]:
-        """Counts that identify the connectome: neurons, connections, synapses, signs, degrees, reciprocity."""
-        chemical = ~self.electrical
-        posts = self.posts
-        loops = self.indices == posts
-        kept = chemical & ~loops
-        forward = sp.csr_array(
-            sp.coo_array((np.ones(int(kept.sum()), np.int8), (posts[kept], self.indices[kept])), shape=(self.n, self.n))
-        )
-        mutual = forward.multiply(sp.csr_array(forward.T)).nnz
-        in_degree = np.diff(self.indptr)
-        out_degree = np.bincount(self.indices, minlength=self.n)
-        return {
-            "name": self.name,
-            "neurons": self.n,
-            "connections": int(chemical.sum()),
-            "synapses": int(self.counts[chemical].sum()),
-            # Between two neurons a gap junction is stored twice, within one neuron once.
-            "electrical_connections": int(self.electrical.sum() + (self.electrical & loops).sum()) // 2,
-            "self_connections": int(loops.sum()),
-            "excitatory_neurons": int((self.signs > 0).sum()),
-            "inhibitory_neurons": int((self.signs < 0).sum()),
-            "reciprocity": mutual / max(1, forward.nnz),
-            "median_in_degree": float(np.median(in_degree)) if self.n else 0.0,
-            "median_out_degree": float(np.median(out_degree)) if self.n else 0.0,
-            "neurons_without_input": int((in_degree == 0).sum()),
-            "regions": sorted(set(self.neurons["region"]) - {""}),
-        }
+    def summary(self) -> ConnectomeSummary:
+        """Count what identifies the connectome: neurons, connections, synapses, signs, degrees, reciprocity."""
+        return ConnectomeSummary.of(self)
 
     def save(self, path: str | Path) -> None:
         """Write one HDF5 file whose arrays `load` maps into memory without reading them."""
@@ -312,7 +286,7 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     return view
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """NumPy values in notes as plain ones; anything else as text."""
     if isinstance(value, np.generic):
         return value.item()
@@ -339,7 +313,7 @@ def _read_regions(file: h5py.File) -> RegionSynapses:
     return RegionSynapses(names, counts("outputs"), counts("inputs"))
 
 
-def _words(file: h5py.File, key: str, values: np.ndarray) -> Any:
+def _words(file: h5py.File, key: str, values: np.ndarray) -> np.ndarray | pd.Series:
     """The values of a column of the neuron table: as stored, or the words that they are codes of."""
     if f"{key} words" not in file["neurons"]:  # pyright: ignore[reportOperatorIssue]
         return values

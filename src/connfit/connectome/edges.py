@@ -7,14 +7,21 @@ write compressed rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Int
 
+from connfit.connectome import Connectome
 from connfit.connectome.regions import RegionSynapses
 from connfit.errors import ConfigError, DataError, one_of
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 _BITS = 63
 _LEAST_COUNT_BITS = 16
@@ -34,8 +41,8 @@ class Wiring:
         Connections among these N'.
     regions
         Their synapses by region; None where rows name none.
-    left_out
-        What was left out and summed, for notes.
+    notes
+        By which options they were chosen, and what was left out.
     """
 
     neurons: Int[np.ndarray, "N_kept"]
@@ -43,7 +50,20 @@ class Wiring:
     indices: Int[np.ndarray, "M"]
     counts: Int[np.ndarray, "M"]
     regions: RegionSynapses | None
-    left_out: dict[str, int]
+    notes: Mapping[str, int | str]
+
+    def connectome(
+        self,
+        name: str,
+        signs: Int[np.ndarray, "N_kept"],
+        neurons: pd.DataFrame,
+        regions: RegionSynapses | None,
+        notes: Mapping[str, JSON],
+    ) -> Connectome:
+        """Build the connectome of these connections; notes are followed by those on the connections."""
+        return Connectome(
+            name, self.indptr, self.indices, self.counts, signs, neurons, regions=regions, notes={**notes, **self.notes}
+        )
 
 
 class PackedRows:
@@ -114,7 +134,7 @@ class PackedRows:
         self._used, self._sorted = end, False
 
     def repeated(self) -> tuple[int, int, int] | None:
-        """(pre, post, region) of the first row that is there twice; None if there is none."""
+        """Return (pre, post, region) of the first row that is there twice; None if there is none."""
         keys = self._ordered()
         for start in range(0, len(keys), _CHUNK):
             rows = keys[start : start + _CHUNK + 1] >> self._count_bits
@@ -133,7 +153,7 @@ class PackedRows:
         silent: Bool[np.ndarray, "N"] | None = None,
         all_neurons: bool = False,
     ) -> Wiring:
-        """The connections: rows of a pair summed, sorted by postsynaptic and then presynaptic neuron.
+        """Make the connections: rows of a pair summed, sorted by postsynaptic and then presynaptic neuron.
 
         Parameters
         ----------
@@ -171,7 +191,9 @@ class PackedRows:
         present = np.ones(self.neurons, bool)
         if not all_neurons:
             present = np.bincount(pre, minlength=self.neurons) + np.bincount(post, minlength=self.neurons) > 0
-        left_out = {"neurons_without_connections_removed": int(self.neurons - present.sum())}
+        notes: dict[str, int | str] = {"self_connections": self_connections, "min_synapses": min_synapses}
+        if not all_neurons:
+            notes["neurons_without_connections_removed"] = int(self.neurons - present.sum())
         keep = np.ones(len(pre), bool)
         reasons = {
             "self_connections": (pre == post) if self_connections == "drop" else None,
@@ -181,13 +203,13 @@ class PackedRows:
         for name, bad in reasons.items():
             if bad is not None:
                 bad = bad & keep
-                left_out[f"{name}_dropped"] = int(bad.sum())
-                left_out[f"synapses_of_{name}_dropped"] = int(counts[bad].sum())
+                notes[f"{name}_dropped"] = int(bad.sum())
+                notes[f"synapses_of_{name}_dropped"] = int(counts[bad].sum())
                 keep &= ~bad
         regions = None
         if self.regions:
             regions, nowhere = self._by_region(keys, first, keep, present)
-            left_out["synapses_without_region"] = nowhere
+            notes["synapses_without_region"] = nowhere
         new = np.cumsum(present, dtype=np.int32) - 1
         if not keep.all():
             pre, post, counts = pre[keep], post[keep], counts[keep]
@@ -197,7 +219,7 @@ class PackedRows:
             indices=new[pre],
             counts=counts,
             regions=regions,
-            left_out=left_out,
+            notes=notes,
         )
 
     def _ordered(self) -> Int[np.ndarray, "R"]:
@@ -242,9 +264,9 @@ class PackedRows:
                 found = np.bincount(at - base, weights=counts)
                 part = total[base : base + len(found)]
                 np.add(part, found, out=part, casting="unsafe")
-        made, received = (one.reshape(self.neurons, places)[present] for one in totals)
+        made, received = (total.reshape(self.neurons, places)[present] for total in totals)
         del totals
         nowhere = int(made[:, 0].sum())
         used = 1 + np.flatnonzero(made[:, 1:].any(0))
-        outputs, inputs = (sp.csr_array(sp.csr_array(one)[:, used].T) for one in (made, received))
+        outputs, inputs = (sp.csr_array(sp.csr_array(total)[:, used].T) for total in (made, received))
         return RegionSynapses(tuple(self.regions[k - 1] for k in used), outputs, inputs), nowhere

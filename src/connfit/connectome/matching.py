@@ -55,7 +55,7 @@ class UnitMatch:
     total_neurons: int
 
     def report(self) -> str:
-        """A few lines of text: how many matched, which units did not, how many neurons are not recorded."""
+        """Write a few lines: how many units matched, which did not, how many neurons are not recorded."""
         covered = self.total_neurons - len(self.neurons_without_unit)
         lines = [
             f"{len(self.matched)} of {len(self.matched) + len(self.unmatched)} units match the neuron "
@@ -73,12 +73,12 @@ class UnitMatch:
         return "\n".join(lines)
 
     def record(self) -> dict[str, object]:
-        """The same as plain values, for a run's record."""
+        """Return the same as plain values, for a run's record."""
         return {
             "column": self.column,
             "case": self.case,
             "matched": list(self.matched),
-            "neurons_per_unit": [len(one) for one in self.neurons],
+            "neurons_per_unit": [len(members) for members in self.neurons],
             "unmatched": list(self.unmatched),
             "suggestions": {unit: list(names) for unit, names in self.suggestions.items()},
             "neurons_without_unit": len(self.neurons_without_unit),
@@ -120,7 +120,7 @@ def match_units(
     one_of("column", column, COLUMNS)
     one_of("case", case, ("exact", "ignore"))
     one_of("unmatched", unmatched, ("report", "error"))
-    names = [str(one) for one in connectome.neurons[column].to_list()]
+    names = [str(name) for name in connectome.neurons[column].to_list()]
 
     def key(name: str) -> str:
         return name.casefold() if case == "ignore" else name
@@ -157,8 +157,8 @@ def match_units(
     suggestions = _suggest(absent, names)
     neurons = tuple(np.unique(positions[key(units[k])]) for k in columns)
     recorded = np.zeros(connectome.n, bool)
-    for one in neurons:
-        recorded[one] = True
+    for members in neurons:
+        recorded[members] = True
     result = UnitMatch(
         column=column,
         case=case,
@@ -183,7 +183,7 @@ def match_units(
 
 
 def find_column(units: Sequence[str], connectome: Connectome, *, name: str) -> str:
-    """Column of the neuron table that units belong to: `"id"` or `"region"`, whichever more of them are in.
+    """Find the column of the neuron table that more of the units are in: `"id"` or `"region"`.
 
     Parameters
     ----------
@@ -215,9 +215,9 @@ def _suggest(absent: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str
     def loose(name: str) -> str:
         return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold()))
 
-    wanted = {loose(one) for one in absent}
+    wanted = {loose(unit) for unit in absent}
     near: dict[str, set[str]] = {}
     for name in names:
         if name and loose(name) in wanted:
             near.setdefault(loose(name), set()).add(name)
-    return {one: tuple(sorted(near[loose(one)])[:3]) for one in absent if loose(one) in near}
+    return {unit: tuple(sorted(near[loose(unit)])[:3]) for unit in absent if loose(unit) in near}

@@ -67,7 +67,7 @@ class RegionSynapses:
         return self._shape[1]
 
     def of_neurons(self, keep: Int[np.ndarray, "k"]) -> RegionSynapses:
-        """The same counts for the neurons `keep`, in this order."""
+        """Return the same counts for the neurons `keep`, in this order."""
         return RegionSynapses(self.names, sp.csr_array(self.outputs[:, keep]), sp.csr_array(self.inputs[:, keep]))
 
     def write(self, group: h5py.Group) -> None:

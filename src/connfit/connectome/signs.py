@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from connfit.errors import ConfigError, DataError, first_ten, one_of
 
+if TYPE_CHECKING:
+    from connfit._typing import JSON
+
 SignRule: TypeAlias = str | Path | Mapping[str, int]
-UnknownPolicy: TypeAlias = Literal["error", "excitatory", "inhibitory", "drop"]
 UNKNOWN_POLICIES = ("error", "excitatory", "inhibitory", "drop")
 
 _SPELLINGS = {
@@ -72,8 +74,8 @@ class Signs:
     policy: str
     unknown: Mapping[str, int]
 
-    def notes(self) -> dict[str, Any]:
-        """What a connectome's notes say about its signs."""
+    def notes(self) -> dict[str, JSON]:
+        """Return what a connectome's notes say about its signs."""
         return {
             "sign_rule": self.rule,
             "sign_table": dict(self.table),
@@ -84,13 +86,13 @@ class Signs:
 
 
 def canonical_transmitter(name: object) -> str:
-    """The common name of a transmitter (`"ACH"` -> `"acetylcholine"`); other words in lower case."""
+    """Return the common name of a transmitter (`"ACH"` -> `"acetylcholine"`); other words in lower case."""
     word = str(name).strip().lower()
     return ALIASES.get(word, word)
 
 
 def sign_table(rule: SignRule) -> tuple[str, Mapping[str, int]]:
-    """Name and transmitter-to-sign table of a rule.
+    """Return the name and the transmitter-to-sign table of a rule.
 
     Parameters
     ----------
@@ -134,11 +136,11 @@ def assign_signs(transmitters: Sequence[object], rule: SignRule, *, unknown: str
     """
     one_of("unknown_transmitter", unknown, UNKNOWN_POLICIES)
     name, table = sign_table(rule)
-    canonical = [canonical_transmitter(one) for one in transmitters]
-    known = np.array([one in table for one in canonical], bool)
-    uncovered = Counter(one for one in canonical if one not in table)
+    canonical = [canonical_transmitter(name) for name in transmitters]
+    known = np.array([transmitter in table for transmitter in canonical], bool)
+    uncovered = Counter(transmitter for transmitter in canonical if transmitter not in table)
     if uncovered and unknown == "error":
-        listed = first_ten(f"{one or '(empty)'} ({count})" for one, count in uncovered.most_common())
+        listed = first_ten(f"{transmitter or '(empty)'} ({count})" for transmitter, count in uncovered.most_common())
         raise DataError(
             f"sign rule {name!r} says nothing about the transmitter of {sum(uncovered.values())} of "
             f"{len(canonical)} neurons: {listed}",
@@ -149,7 +151,7 @@ def assign_signs(transmitters: Sequence[object], rule: SignRule, *, unknown: str
         )
     filled = -1 if unknown == "inhibitory" else 1
     return Signs(
-        values=np.array([table.get(one, filled) for one in canonical], np.int8),
+        values=np.array([table.get(transmitter, filled) for transmitter in canonical], np.int8),
         dropped=~known if unknown == "drop" else np.zeros(len(canonical), bool),
         rule=name,
         table=table,
@@ -171,7 +173,7 @@ def _read_sign_csv(path: Path) -> Mapping[str, int]:
     return _checked(((row["transmitter"], row["sign"]) for row in rows), path)
 
 
-def _checked(items: Any, path: Path | None) -> Mapping[str, int]:
+def _checked(items: Iterable[tuple[object, object]], path: Path | None) -> Mapping[str, int]:
     """Canonical names and signs +1 or -1, each transmitter with one sign only."""
     table: dict[str, int] = {}
     for transmitter, sign in items:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 from jaxtyping import Int
 
-from connfit.errors import DataError
+from connfit.errors import DataError, first_ten
 
 _BLOCK_BYTES = 8 << 20
 _AGAIN = "The file is truncated or damaged: delete it and download or copy it again"
@@ -46,7 +47,7 @@ class IdPositions:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error, only where that is a terminal; called with how far reading has come."""
+    """Show a progress bar on standard error, only where that is a terminal; gives what is called with the progress."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -67,7 +68,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def first_line(path: Path) -> list[str]:
-    """Fields of the first line of a CSV file, compressed or not.
+    """Read the fields of the first line of a CSV file, compressed or not.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def csv_blocks(
     names: Sequence[str] | None = None,
     show: bool = True,
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Blocks of a CSV file, compressed or not, with the number of the first row of each.
+    """Read blocks of a CSV file, compressed or not, with the number of the first row of each.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ def csv_blocks(
 
 
 def integers(column: pa.Array, name: str, row: int, path: Path) -> Int[np.ndarray, "R"]:
-    """A column of a block without missing values; `row` is the number of its first row."""
+    """Return a column of a block without missing values; `row` is the number of its first row."""
     if column.null_count:
         missing = row + int(np.argmax(np.asarray(column.is_null())))
         raise DataError(f"row {missing}: {name} is empty", path=path, fix="Fill it in or delete the row")
@@ -171,8 +172,28 @@ def refuse(bad: np.ndarray, values: np.ndarray, name: str, row: int, path: Path,
         raise DataError(f"row {row + k}: {name} = {values[k]} {problem}", path=path, fix=fix)
 
 
+def refuse_pair(
+    blocks: Iterable[tuple[int, pa.RecordBatch]], pair: Int[np.ndarray, "2"], ids: Int[np.ndarray, "2"], path: Path
+) -> NoReturn:
+    """Raise a DataError that names all rows of a pair that is listed twice.
+
+    Parameters
+    ----------
+    blocks
+        The file, whose first two columns are the presynaptic and the postsynaptic neuron.
+    pair, ids
+        The pair as these columns have it, and its ids.
+    """
+    same = []
+    for row, block in blocks:
+        found = (block.column(0).to_numpy() == pair[0]) & (block.column(1).to_numpy() == pair[1])
+        same += (row + np.flatnonzero(found)).tolist()
+    problem = f"rows {first_ten(same)} are the same pair {ids[0]} -> {ids[1]}"
+    raise DataError(problem, path=path, fix="Keep one row per pair")
+
+
 def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Blocks of a Parquet file with the number of the first row of each, from 1."""
+    """Read blocks of a Parquet file with the number of the first row of each, from 1."""
     import pyarrow.parquet as pq
 
     if not path.is_file():
@@ -188,7 +209,7 @@ def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
 
 
 def feather_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Blocks of a Feather (Arrow IPC) file with the number of the first row of each, from 1."""
+    """Read blocks of a Feather (Arrow IPC) file with the number of the first row of each, from 1."""
     if not path.is_file():
         raise DataError("no such file", path=path)
     with reading(path), pa.OSFile(str(path), "rb") as raw, pa.ipc.open_file(raw) as file:

@@ -65,7 +65,7 @@ def connectome_from_tables(
         `"include"`: electrical synapses become undirected, unsigned connections. A source may list
         each in one direction or, with the same count, in both. `"drop"`: they are left out and counted.
     self_connections
-        `"keep"` or `"drop"`.
+        `"keep"` (default) or `"drop"`: connections of a neuron to itself.
     min_synapses
         Chemical connections with fewer synapses in all are left out and counted.
     notes
@@ -150,7 +150,7 @@ def connectome_from_tables(
 def symmetrise(
     pre: Int[np.ndarray, "R"], post: Int[np.ndarray, "R"], counts: Int[np.ndarray, "R"], ids: IdArray, path: str
 ) -> tuple[Int[np.ndarray, "S"], Int[np.ndarray, "S"], Int[np.ndarray, "S"]]:
-    """Undirected gap junctions, each in both directions once, from rows that list one or both directions.
+    """Make gap junctions undirected, each in both directions once, from rows that list one or both directions.
 
     Parameters
     ----------
@@ -189,17 +189,9 @@ def symmetrise(
 def _neuron_frame(source: NamedTable, id: str, named: Mapping[str, str | None]) -> pd.DataFrame:
     """The neuron table with the standard columns first; further columns keep their names."""
     source.require([id, *(column for column in named.values() if column)])
-    ids = source.ids(id)
-    series = pd.Series(ids)
-    repeated = ids[series.duplicated().to_numpy()].tolist()
-    if repeated:
-        raise DataError(
-            f"neuron ids repeat in column {id!r}: {first_ten(dict.fromkeys(repeated))}",
-            path=source.path,
-            fix="Keep one row per neuron",
-        )
+    ids = source.unique_ids(id)
     used = {id: "id"}
-    frame: dict[str, Any] = {"id": series if ids.dtype.kind == "i" else series.astype("str")}
+    frame = {"id": pd.Series(ids) if ids.dtype.kind == "i" else pd.Series(ids).astype("str")}
     for standard in TABLE_COLUMNS[1:]:
         column = named[standard] or (standard if standard in source.columns else None)
         if column is not None:
@@ -218,7 +210,7 @@ def _positions(table: NamedTable, column: str, ids: IdArray, neuron_path: str) -
         listed = listed.astype(str).astype(object)
     if ids.dtype.kind == "i" and listed.dtype.kind != "i":
         known = set(ids.tolist())
-        unknown = [one for one in dict.fromkeys(listed) if not (one.lstrip("-").isdigit() and int(one) in known)]
+        unknown = [name for name in dict.fromkeys(listed) if not (name.lstrip("-").isdigit() and int(name) in known)]
     else:
         at = pd.Index(ids).get_indexer(pd.Index(listed))
         if (at >= 0).all():
@@ -232,7 +224,7 @@ def _positions(table: NamedTable, column: str, ids: IdArray, neuron_path: str) -
 
 
 def electrical_rows(table: NamedTable, column: str | None) -> Bool[np.ndarray, "R"]:
-    """[rows] True for electrical connections; a DataError names the first row that is of neither type."""
+    """Find electrical connections: [rows] True; a DataError names the first row that is of neither type."""
     if column is None:
         return np.zeros(table.rows, bool)
     words = pd.Series(table.text(column), dtype="str").str.lower()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import json
 import os
 import tempfile
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from connfit.connectome import FORMAT_VERSION, Connectome
-from connfit.connectome.signs import SignRule, sign_table
-from connfit.datasets.registry import CACHE_VARIABLE, cache_root
+from connfit.connectome.signs import sign_table
+from connfit.datasets.fetch import CACHE_VARIABLE, cache_root
 from connfit.errors import DataError
 
 READER_VERSION = 1
@@ -26,25 +27,33 @@ READER_VERSION = 1
 
 
 def cache_folder() -> Path:
-    """Folder of the cached connectomes; it need not exist."""
+    """Return the folder of the cached connectomes; it need not exist."""
     return cache_root() / "connectomes"
 
 
 def cached(
-    name: str, files: Mapping[str, Path | None], options: Mapping[str, Any], build: Callable[[], Connectome]
+    name: str,
+    read: Callable[..., Connectome],
+    files: Mapping[str, Path | None],
+    options: Mapping[str, Any],
+    /,
+    **about: Any,
 ) -> Connectome:
-    """The connectome that `build` makes of files with options, from the cache where it was made before.
+    """Open the connectome that `read` makes of files with options from the cache, or make it and keep it there.
 
     Parameters
     ----------
     name
-        Name of the dataset, part of the file name.
+        Part of the file name.
+    read
+        Called with files, options and `about` by name.
     files
         What it is made of. A file counts as the same while its place, size and time of change are.
     options
-        All options that decide what is made; a `sign_rule` counts by its content.
-    build
-        Reads the files.
+        Those of the keyword-only parameters of `read` that differ from their defaults; a `sign_rule` counts by its
+        content.
+    **about
+        Name and notes, which follow from the name above.
 
     Returns
     -------
@@ -52,13 +61,15 @@ def cached(
         Its large arrays are mapped from the cache. A damaged file in the cache is made again, and a cache that
         cannot be written to is done without; both with a warning.
     """
+    parameters = inspect.signature(read).parameters.values()
+    options = {known.name: known.default for known in parameters if known.kind is known.KEYWORD_ONLY} | dict(options)
     path = cache_folder() / f"{name}-{_key(name, files, options)}.h5"
     if path.is_file():
         try:
             return Connectome.load(path)
         except DataError as error:
             warnings.warn(f"the cached connectome is made again: {error}", stacklevel=2)
-    brain = build()
+    brain = read(**files, **options, **about)
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,9 +113,9 @@ def _identity(path: Path | None) -> tuple[str, int, int] | None:
     return str(path.resolve()), found.st_size, found.st_mtime_ns
 
 
-def _content(key: str, value: SignRule | Any) -> Any:
+def _content(key: str, value: object) -> object:
     """A sign rule by name and signs, for its file may change; anything else as it is."""
     if key != "sign_rule" or value == "published":
         return value
-    rule, signs = sign_table(value)
+    rule, signs = sign_table(value)  # pyright: ignore[reportArgumentType]
     return [rule, dict(signs)]

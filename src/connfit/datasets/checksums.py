@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from connfit._io import write_bytes
-from connfit.datasets.dataset import DataFile
+from connfit.datasets.registry import DataFile
 from connfit.errors import DataError
 
 READ_BY_PATH = "to use a changed file, read it by path instead of by the dataset's name"

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from connfit.datasets import checksums
 from connfit.datasets.checksums import Known, difference, known
-from connfit.datasets.dataset import DataFile
 from connfit.datasets.partial import Partial, Version
+from connfit.datasets.registry import DataFile
 from connfit.errors import DataError, NotAvailableError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from connfit.datasets.dataset import DataFile
 from connfit.datasets.download import Watch
+from connfit.datasets.registry import DataFile
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,17 +1,53 @@
-"""`connfit data fetch`: every absent file of a dataset, downloaded, and every present one verified."""
+"""Files of datasets: where they are on this machine, and downloads of those that are absent.
+
+A file is looked for in the dataset's folder under `$CONNFIT_DATA`, then in the cache (`$CONNFIT_CACHE`, or the user's
+cache folder), and is then downloaded into the cache where it has a public address. It is used only if its checksum is
+right.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from connfit.datasets.checksums import known, record, verify
-from connfit.datasets.dataset import DataFile, Dataset
 from connfit.datasets.download import NotReachedError, Watch, download_file
-from connfit.datasets.registry import DATASETS, get_dataset, put_by_hand, search_folders, where_is
-from connfit.errors import ConfigError, ConnfitError
+from connfit.datasets.download_progress import shown
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
+from connfit.errors import ConfigError, ConnfitError, NotAvailableError
+
+DATA_VARIABLE, CACHE_VARIABLE = "CONNFIT_DATA", "CONNFIT_CACHE"
+
+
+@dataclass(frozen=True)
+class DatasetStatus:
+    """Whether a dataset is here.
+
+    Parameters
+    ----------
+    name
+        The dataset.
+    state
+        `"here"`, `"partial"`, `"absent"`, or `"generated"` for one without files. Optional files do not count.
+    found, missing
+        Files that are here with their paths, and those that are not.
+    downloadable
+        Whether all missing files have a public address; None if nothing is missing.
+    optional
+        Files that are not here and that connfit does not need.
+    """
+
+    name: str
+    state: Literal["here", "partial", "absent", "generated"]
+    found: Mapping[str, Path]
+    missing: tuple[str, ...]
+    downloadable: bool | None
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,23 +75,101 @@ class Fetched:
     error: ConnfitError | None = None
 
 
+def find_dataset(dataset: str | Dataset) -> Dataset:
+    """Return the dataset of a name, or raise a ConfigError that lists all names; a dataset is returned as it is."""
+    return DATASETS[dataset] if isinstance(dataset, str) else dataset
+
+
+def cache_root() -> Path:
+    """Return the folder of what can be downloaded or made again: `$CONNFIT_CACHE`, or `connfit` in the user's cache."""
+    import pooch
+
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named).expanduser() if named else Path(pooch.os_cache("connfit"))
+
+
+def search_folders(dataset: str | Dataset) -> tuple[Path, ...]:
+    """List the folders in which files of a dataset are looked for, in this order; the last is that of downloads."""
+    folder, named = find_dataset(dataset).folder, os.environ.get(DATA_VARIABLE)
+    return (*([Path(named).expanduser() / folder] if named else []), cache_root() / folder)
+
+
+def status(dataset: str | Dataset) -> DatasetStatus:
+    """Say which files of a dataset are here. Reads no file and opens no connection.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such dataset.
+    """
+    dataset, folders = find_dataset(dataset), search_folders(dataset)
+    found = {file.path: place[0] for file in dataset.files if (place := _where_is(file, folders)) is not None}
+    absent = [file for file in dataset.files if file.path not in found]
+    missing = [file for file in absent if not file.optional]
+    return DatasetStatus(
+        dataset.name,
+        "generated" if not dataset.files else "here" if not missing else "partial" if found else "absent",
+        MappingProxyType(found),
+        tuple(file.path for file in missing),
+        all(file.url for file in missing) if missing else None,
+        tuple(file.path for file in absent if file.optional),
+    )
+
+
+def locate(dataset: str | Dataset, files: Sequence[str] | None = None, *, download: bool = True) -> dict[str, Path]:
+    """Find a dataset's files, downloaded if need be, with the right checksums.
+
+    Parameters
+    ----------
+    dataset
+        The dataset, or its name.
+    files
+        Paths inside the dataset. Default: all that are not optional.
+    download
+        Whether absent files may be downloaded into the cache; a download shows its progress on stderr.
+
+    Returns
+    -------
+    dict[str, Path]
+        Path inside the dataset -> path on this machine, which has another name if the same table is here in another
+        form, for example compressed.
+
+    Raises
+    ------
+    NotAvailableError
+        If a file is absent and cannot be downloaded: says which file to put where.
+    DataError
+        If a file's checksum is wrong.
+    """
+    dataset, folders = find_dataset(dataset), search_folders(dataset)
+    wanted = _needed(dataset) if files is None else [dataset.file(path) for path in files]
+    found: dict[str, Path] = {}
+    with closing(_obtain(dataset, wanted, folders, folders[-1], shown, download=download)) as results:
+        for result in results:
+            if result.error is not None:
+                raise result.error
+            if result.where is not None:
+                found[result.path] = result.where
+    return {file.path: found[file.path] for file in wanted}
+
+
 def fetch(
-    name: str,
+    dataset: str | Dataset,
     files: Sequence[str] = (),
     *,
     to: Path | None = None,
     everything: bool = False,
     watch: Watch | None = None,
-    registry: Mapping[str, Dataset] = DATASETS,
 ) -> tuple[Fetched, ...]:
     """Download the absent files of a dataset and verify those that are here.
 
-    One file's failure does not keep others from being downloaded, except when no server can be reached.
+    One file's failure does not keep others from being downloaded, except when no server can be reached. A file without
+    any checksum gets a record of what it is now, where that can be kept.
 
     Parameters
     ----------
-    name
-        The dataset.
+    dataset
+        The dataset, or its name.
     files
         Paths inside the dataset. Default: all that are not optional.
     to
@@ -64,8 +178,6 @@ def fetch(
         Whether optional files are meant, too.
     watch
         Who is told about downloads.
-    registry
-        Table of datasets.
 
     Returns
     -------
@@ -77,54 +189,119 @@ def fetch(
     ConfigError
         If there is no such dataset or file, or the dataset is generated.
     """
-    dataset, watch = get_dataset(name, registry=registry), watch or Watch()
+    dataset, watch = find_dataset(dataset), watch or Watch()
     if not dataset.files:
-        raise ConfigError(f"dataset {name!r} has no files to download: it is {dataset.source}")
-    named = [dataset.file(path) for path in files]
-    folders = search_folders(name, registry=registry)
-    if to is not None:
-        folders = (to.expanduser() / (dataset.folder or name), *folders)
-    target = folders[0] if to is not None else folders[-1]
-    done: dict[str, Fetched] = {}
+        raise ConfigError(f"dataset {dataset.name!r} has no files to download: it is {dataset.source}")
+    wanted = [dataset.file(path) for path in files] or (dataset.files if everything else _needed(dataset))
+    folders = search_folders(dataset)
+    target = folders[-1] if to is None else to.expanduser() / dataset.folder
+    folders = folders if to is None else (target, *folders)
+    results = _obtain(dataset, wanted, folders, target, lambda: nullcontext(watch), watch.say)
+    done = {result.path: result for result in results}
+    left_out = {file.path: Fetched(file.path, "optional", None, file.bytes) for file in dataset.files if not files}
+    return tuple((left_out | done)[file.path] for file in dataset.files if file.path in left_out | done)
 
-    def fail(failed: Sequence[DataFile], error: ConnfitError) -> None:
-        for file in failed:
-            done[file.path] = Fetched(file.path, "failed", None, file.bytes, error if file is failed[0] else None)
+
+def _needed(dataset: Dataset) -> list[DataFile]:
+    return [file for file in dataset.files if not file.optional]
+
+
+def _where_is(file: DataFile, folders: Sequence[Path]) -> tuple[Path, DataFile] | None:
+    """Find the first place of a file in some folders, and the form that it has there; None if it is nowhere."""
+    forms = (file, *file.also_at)
+    return next(((path, form) for form in forms for folder in folders if (path := folder / form.path).is_file()), None)
+
+
+def _obtain(
+    dataset: Dataset,
+    wanted: Sequence[DataFile],
+    folders: Sequence[Path],
+    target: Path,
+    watching: Callable[[], AbstractContextManager[Watch]],
+    note: Callable[[str], None] | None = None,
+    *,
+    download: bool = True,
+) -> Generator[Fetched, None, None]:
+    """Verify the files that are here, refuse those that cannot be downloaded, and then download the others.
+
+    Parameters
+    ----------
+    watching
+        Shows downloads; entered only where there are some.
+    note
+        Told what is recorded of files without a checksum; None: nothing is.
+    """
+
+    def failed(files: Sequence[DataFile], error: ConnfitError) -> Iterator[Fetched]:
+        for file in files:
+            yield Fetched(file.path, "failed", None, file.bytes, error if file is files[0] else None)
 
     absent: list[DataFile] = []
-    for file in named or dataset.files:
-        if file.optional and not (named or everything):
-            done[file.path] = Fetched(file.path, "optional", None, file.bytes)
-        elif (place := where_is(file, folders)) is None:
+    for file in wanted:
+        if (place := _where_is(file, folders)) is None:
             absent.append(file)
-        else:
-            try:
-                _confirm(file, *place, watch)
-                done[file.path] = Fetched(file.path, "here", place[0], place[0].stat().st_size)
-            except ConnfitError as error:
-                fail([file], error)
-    by_hand, rest = ([file for file in absent if (file.url is None) is alone] for alone in (True, False))
-    if by_hand:
-        fail(by_hand, put_by_hand(dataset, by_hand, folders, f"there is no public address ({dataset.source})"))
-    while rest:
-        file = rest[0]
+            continue
+        path, form = place
         try:
-            path = download_file(file, target / file.path, watch=watch)
-            done[file.path] = Fetched(file.path, "downloaded", path, path.stat().st_size)
-        except NotReachedError as error:
-            fail(rest, put_by_hand(dataset, rest, folders, f"no server answers: {error}"))
-            break
+            verify(path, form)
+            if note is not None and known(path, form).checksum is None:
+                note(f"{file.path}: no checksum is published{_recorded(path, form)}")
+            yield Fetched(file.path, "here", path, path.stat().st_size)
         except ConnfitError as error:
-            fail([file], error)
-        rest = rest[1:]
-    return tuple(done[file.path] for file in dataset.files if file.path in done)
+            yield from failed([file], error)
+    by_hand = [file for file in absent if file.url is None or not download]
+    if by_hand:
+        nowhere = all(file.url is None for file in by_hand)
+        why = f"there is no public address ({dataset.source})" if nowhere else "downloading was not allowed"
+        yield from failed(by_hand, _put_by_hand(dataset, by_hand, folders, why))
+    rest = [file for file in absent if file not in by_hand]
+    if not rest:
+        return
+    with watching() as watch:
+        for position, file in enumerate(rest):
+            try:
+                path = download_file(file, target / file.path, watch=watch)
+                yield Fetched(file.path, "downloaded", path, path.stat().st_size)
+            except NotReachedError as error:
+                unreached = _put_by_hand(dataset, rest[position:], folders, f"no server answers: {error}")
+                yield from failed(rest[position:], unreached)
+                return
+            except ConnfitError as error:
+                yield from failed([file], error)
 
 
-def _confirm(file: DataFile, path: Path, form: DataFile, watch: Watch) -> None:
-    """Verify a file that is here; one without any checksum gets a record of what it is now, where that can be kept."""
-    verify(path, form)
-    if known(path, form).checksum is None:
-        try:
-            watch.say(f"{file.path}: no checksum is published; recorded sha256 {record(path, path, form.url)}")
-        except OSError as error:
-            watch.say(f"{file.path}: no checksum is published, and none could be recorded ({error})")
+def _recorded(path: Path, form: DataFile) -> str:
+    try:
+        return f"; recorded sha256 {record(path, path, form.url)}"
+    except OSError as error:
+        return f", and none could be recorded ({error})"
+
+
+def _put_by_hand(dataset: Dataset, files: Sequence[DataFile], folders: Sequence[Path], why: str) -> NotAvailableError:
+    """Return the error that says which absent files to put where, and why they are not here."""
+    those, them = ("1 file is", "it") if len(files) == 1 else (f"{len(files)} files are", "them")
+    return NotAvailableError(
+        "\n".join(
+            [
+                f"dataset {dataset.name!r}: {those} not here and {why}. Put {them} into one of these folders, or set "
+                f"{DATA_VARIABLE} to a folder that holds {dataset.folder}/:",
+                *(f"  {folder}" for folder in folders),
+                "with these names:",
+                *(
+                    f"  {file.path}: {size_in_words(file.bytes)}, {_checksum(file)}, {file.url or 'no public address'}"
+                    for file in files
+                ),
+            ]
+        )
+    )
+
+
+def size_in_words(size: int | None) -> str:
+    """Say how large a file is."""
+    return "size not known" if size is None else f"{size:,} bytes"
+
+
+def _checksum(file: DataFile) -> str:
+    if file.sha256 is not None:
+        return f"sha256 {file.sha256}"
+    return "no checksum published" if file.md5 is None else f"md5 {file.md5}"

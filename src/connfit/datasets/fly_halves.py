@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,62 +15,17 @@ from connfit.connectome.columns import NamedTable, read_table
 from connfit.connectome.edges import PackedRows
 from connfit.connectome.order import ordered
 from connfit.connectome.signs import SignRule, assign_signs
+from connfit.datasets import fly_facts as fly
 from connfit.datasets.cache import cached
+from connfit.datasets.fetch import locate
 from connfit.datasets.fly_neurons import read_fly_neurons, region_notes, regions_by_label
-from connfit.datasets.registry import get_dataset, locate
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import DataError, first_ten
+from connfit.recordings.keyword_options import takes_options_of
 
 NAME = "fly-783-halves"
 _EDGE_COLUMNS = ("pre", "post", "syn_count", "half")
-_FILES = ("neurons.csv.gz", "classification.csv.gz", "connections_within_hemisphere.parquet")
-
-
-def load_fly_halves(
-    *,
-    sign_rule: SignRule = "fly-paper",
-    unknown_transmitter: str = "excitatory",
-    self_connections: str = "keep",
-    min_synapses: int = 5,
-    order: str = "local",
-) -> Connectome:
-    """Connections of at least 5 synapses whose neurons lie in the same hemisphere: 85.5 % of all such pairs.
-
-    Parameters
-    ----------
-    sign_rule, unknown_transmitter
-        See `connfit.connectome.signs.assign_signs`. Of 133,436 neurons 14,364 have no predicted transmitter.
-    self_connections
-        `"keep"` or `"drop"`.
-    min_synapses
-        Pairs with fewer synapses are left out; the file itself has none below 5.
-    order
-        `"local"` or `"source"`, see `connfit.connectome.order.ordered`.
-
-    Returns
-    -------
-    Connectome
-        133,436 neurons and 2,309,630 connections. `regions` places all output synapses of a neuron at its output
-        label and all its input synapses at its input label: an approximation, for the file has no neuropils.
-
-    Raises
-    ------
-    NotAvailableError
-        If the files are not here.
-
-    References
-    ----------
-    Dorkenwald et al. 2024, doi:10.1038/s41586-024-07558-y; Schlegel et al. 2024, doi:10.1038/s41586-024-07686-5.
-    """
-    paths = locate(NAME, list(_FILES))
-    options = {
-        "sign_rule": sign_rule,
-        "unknown_transmitter": unknown_transmitter,
-        "self_connections": self_connections,
-        "min_synapses": min_synapses,
-        "order": order,
-    }
-    neurons, classification, connections = (paths[one] for one in _FILES)
-    return cached(NAME, paths, options, lambda: halves_connectome(neurons, classification, connections, **options))
+CONNECTIONS = "connections_within_hemisphere.parquet"
 
 
 def halves_connectome(
@@ -82,7 +39,7 @@ def halves_connectome(
     min_synapses: int = 1,
     order: str = "local",
 ) -> Connectome:
-    """As `load_fly_halves`, from files of this layout anywhere.
+    """Read tables of this layout: connections whose neurons lie in the same hemisphere.
 
     Parameters
     ----------
@@ -90,6 +47,14 @@ def halves_connectome(
         See `connfit.datasets.fly_neurons.read_fly_neurons`.
     connections
         Parquet with `pre`, `post`, `syn_count`, `half`, one row per pair.
+    sign_rule, unknown_transmitter, self_connections, min_synapses, order
+        As of `connfit.datasets.flywire.codex_connectome`.
+
+    Returns
+    -------
+    Connectome
+        `regions` places all output synapses of a neuron at its output label and all its input synapses at its input
+        label: an approximation, for the file has no neuropils.
 
     Raises
     ------
@@ -99,7 +64,7 @@ def halves_connectome(
     edges = read_table(connections, "connections", columns=_EDGE_COLUMNS)
     everything = read_fly_neurons(neurons, classification)
     known = everything["id"].to_numpy()
-    pre, post = (_rows(edges, column, known, neurons) for column in ("pre", "post"))
+    pre, post = (rows_of(edges, column, known, neurons) for column in ("pre", "post"))
     counts = edges.counts("syn_count")
     half = _half_of(edges, pre, post, known)
     in_file = np.flatnonzero(half != "")
@@ -120,19 +85,14 @@ def halves_connectome(
     wiring = rows.wiring(
         min_synapses=min_synapses, self_connections=self_connections, silent=signs.dropped, all_neurons=True
     )
-    facts = get_dataset(NAME)
-    return Connectome(
-        name=NAME,
-        indptr=wiring.indptr,
-        indices=wiring.indices,
-        counts=wiring.counts,
-        signs=signs.values,
-        neurons=table,
-        regions=regions_by_label(table, wiring.indptr, wiring.indices, wiring.counts),
-        notes={
-            "dataset": NAME,
-            "licence": facts.licence,
-            "citation": facts.citation,
+    facts = DATASETS[NAME]
+    return wiring.connectome(
+        NAME,
+        signs.values,
+        table,
+        regions_by_label(table, wiring.indptr, wiring.indices, wiring.counts),
+        {
+            **facts.notes(),
             "source": facts.source,
             "absent": "pairs across the midline, pairs below 5 synapses",
             "regions": (
@@ -142,18 +102,16 @@ def halves_connectome(
             **signs.notes(),
             **region_notes(table),
             "order": order,
-            "self_connections": self_connections,
-            "min_synapses": min_synapses,
             "edge_rows": edges.rows,
             "neurons_of_the_tables_without_connections_removed": int(len(known) - len(in_file)),
             # The half is that of the edge file; side and region keep to the classification.
             "neurons_whose_half_is_not_their_side": elsewhere,
-            **{key: value for key, value in wiring.left_out.items() if not key.startswith("neurons_")},
         },
     )
 
 
-def _rows(edges: NamedTable, column: str, known: Int[np.ndarray, "N"], neurons: Path) -> Int[np.ndarray, "M"]:
+def rows_of(edges: NamedTable, column: str, known: Int[np.ndarray, "N"], neurons: Path) -> Int[np.ndarray, "M"]:
+    """Look up the rows, among the known ids, of a column of an edge table; `neurons` is their table, for messages."""
     ids = edges.ids(column)
     at = pd.Index(known).get_indexer(pd.Index(ids))
     if (at < 0).any():
@@ -186,3 +144,52 @@ def _half_of(
             fix="Both neurons of a pair must lie in the same half",
         )
     return np.append(np.array(names, object), "")[half]
+
+
+@takes_options_of(halves_connectome)
+def load_fly_halves(min_synapses: int = 5, **options: Any) -> Connectome:
+    """Read the connections of at least 5 synapses within a hemisphere: 85.5 % of all such pairs.
+
+    Options are those of `halves_connectome`; the file has no pairs of fewer synapses. Of the 133,436 neurons (2,309,630
+    connections), 14,364 have no predicted transmitter.
+
+    Raises
+    ------
+    NotAvailableError
+        If the files are not here.
+
+    References
+    ----------
+    Dorkenwald et al. 2024, doi:10.1038/s41586-024-07558-y; Schlegel et al. 2024, doi:10.1038/s41586-024-07686-5.
+    """
+    roles = {"neurons": fly.NEURONS, "classification": fly.CLASSIFICATION, "connections": CONNECTIONS}
+    paths = locate(NAME, list(roles.values()))
+    files = {role: paths[file] for role, file in roles.items()}
+    return cached(NAME, halves_connectome, files, {"min_synapses": min_synapses, **options})
+
+
+DATASETS.register(
+    Dataset(
+        name=NAME,
+        label="Adult fly brain (FlyWire 783): the connections of at least 5 synapses within a hemisphere",
+        place=3,
+        organism=fly.ORGANISM,
+        licence="CC-BY-4.0",
+        citation=f"{fly.FLYWIRE_CITATION}. Image volume: Zheng et al. 2018, Cell",
+        doi=(fly.DORKENWALD, fly.SCHLEGEL, fly.ECKSTEIN, fly.ZHENG),
+        source=(
+            "originals: FlyWire Codex, snapshot 783; the connections were summed over neuropils and restricted to a "
+            "hemisphere in https://github.com/eudald-seeslab/connectome (commit 006b5ffe), a conversion without a "
+            "public address"
+        ),
+        sizes=MappingProxyType({"neurons": 133436, "connections": 2309630, "synapses": 28363450}),
+        connectome=load_fly_halves,
+        recordings_of="fly-surrogate",
+        files=(
+            *fly.TABLES_783,
+            DataFile(CONNECTIONS, 8554294, "e8a5239a1a7c363109251b8db4136bb1020ce51d6c4a7f09df597555cbff27ae"),
+        ),
+        folder="flywire",
+        fit=fly.FLY_FIT_UNTYPED,
+    )
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from connfit.connectome.regions import RegionSynapses
 from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS
 from connfit.errors import DataError, first_ten
 
+if TYPE_CHECKING:
+    from connfit._typing import JSON
+
 CLASSES = ("flow", "super_class", "class", "sub_class", "hemilineage")
 _SUFFIX = {"left": "_L", "right": "_R"}
 _NOT_A_REGION = ("", "NO_CONS", "UNASGD")
@@ -26,7 +29,7 @@ _TYPE_COLUMNS = ("primary_type", "type", "cell_type", "hemibrain_type")
 
 
 def read_fly_neurons(neurons: Path, classification: Path, types: Path | None = None) -> pd.DataFrame:
-    """One table of the neurons of FlyWire.
+    """Read one table of the neurons of FlyWire.
 
     A neuron's region is the neuropil of its outputs: the second of the two labels of `group`, or its only one, with
     the hemisphere of the neuron's `side`. Eight neuropils lie on the midline and have no hemisphere (EB, FB, GNG, NO,
@@ -60,8 +63,8 @@ def read_fly_neurons(neurons: Path, classification: Path, types: Path | None = N
     """
     table = read_table(neurons, "neurons", columns=("root_id", "group", "nt_type"), integers=("root_id",))
     classes = read_table(classification, "classification", columns=("root_id", *CLASSES, "side"), integers=("root_id",))
-    ids = _unique_ids(table)
-    row = _rows_of(ids, _unique_ids(classes))
+    ids = table.unique_ids("root_id", whole=True)
+    row = _rows_of(ids, classes.unique_ids("root_id", whole=True))
     if np.mean(row < 0) > _LACKING:
         raise DataError(
             f"{int(np.sum(row < 0))} of the {len(ids)} neurons of {neurons} are not in it: "
@@ -89,8 +92,8 @@ def read_fly_neurons(neurons: Path, classification: Path, types: Path | None = N
     return pd.DataFrame({key: column.reset_index(drop=True) for key, column in frame.items()})
 
 
-def region_notes(neurons: pd.DataFrame) -> dict[str, Any]:
-    """Why neurons of such a table have no region.
+def region_notes(neurons: pd.DataFrame) -> dict[str, JSON]:
+    """Count why neurons of such a table have no region.
 
     Parameters
     ----------
@@ -99,7 +102,7 @@ def region_notes(neurons: pd.DataFrame) -> dict[str, Any]:
 
     Returns
     -------
-    dict[str, Any]
+    dict[str, JSON]
         Numbers of neurons without a region: by label, and of paired neuropils without a side; and of those that the
         table of classes did not have.
     """
@@ -120,7 +123,7 @@ def region_notes(neurons: pd.DataFrame) -> dict[str, Any]:
 def regions_by_label(
     neurons: pd.DataFrame, indptr: Int[np.ndarray, "N+1"], indices: Int[np.ndarray, "M"], counts: Int[np.ndarray, "M"]
 ) -> RegionSynapses:
-    """Synapses by region where the source has none: every synapse at the label of its neuron.
+    """Place synapses in regions where the source does not: every synapse at the label of its neuron.
 
     All output synapses of a neuron count for its `group_output`, all its input synapses for its `group_input`; those
     of neurons without a label count nowhere. An approximation: neurons have synapses in several neuropils.
@@ -149,23 +152,6 @@ def regions_by_label(
         at = np.flatnonzero(row >= 0)
         matrices.append(sp.csr_array((totals[at], (row[at], at)), shape=(len(names), len(neurons))))
     return RegionSynapses(names, *matrices)
-
-
-def _unique_ids(table: NamedTable) -> Int[np.ndarray, "N"]:
-    ids = table.ids("root_id")
-    if ids.dtype.kind != "i":
-        bad = next((k for k, one in enumerate(ids, 1) if not str(one).isdigit()), 1)
-        raise DataError(
-            f"row {bad}: root_id {ids[bad - 1]!r} is not a whole number", path=table.path, fix="Correct the row"
-        )
-    repeated = pd.Series(ids).duplicated().to_numpy()
-    if repeated.any():
-        raise DataError(
-            f"root_id repeats: {first_ten(dict.fromkeys(ids[repeated].tolist()))}",
-            path=table.path,
-            fix="Keep one row per neuron",
-        )
-    return ids
 
 
 def _rows_of(ids: Int[np.ndarray, "N"], listed: Int[np.ndarray, "K"]) -> Int[np.ndarray, "N"]:
@@ -198,7 +184,7 @@ def _with_side(label: pd.Series, side: pd.Series) -> pd.Series:
     """Names of regions from labels without a hemisphere and the sides of their neurons; empty where there is none."""
     pairs = pd.MultiIndex.from_arrays([label.to_numpy(object), side.to_numpy(object)])
     codes, distinct = pairs.factorize()
-    names = ["" if one in _NOT_A_REGION else _region(one, where) for one, where in distinct]
+    names = ["" if label in _NOT_A_REGION else _region(label, where) for label, where in distinct]
     return pd.Series(np.array(names, object)[codes] if len(codes) else [], dtype="str")
 
 
@@ -211,7 +197,7 @@ def _region(label: str, side: str) -> str:
 def _cell_types(path: Path, ids: Int[np.ndarray, "N"]) -> pd.Series:
     """[N] cell type of each neuron, empty for those that the table does not have."""
     table = read_table(path, "cell types")
-    column = next((one for one in _TYPE_COLUMNS if one in table.columns), None)
+    column = next((name for name in _TYPE_COLUMNS if name in table.columns), None)
     if column is None:
         raise DataError(
             f"there is no column of cell types; the columns are {', '.join(map(repr, table.columns))}",
@@ -219,7 +205,7 @@ def _cell_types(path: Path, ids: Int[np.ndarray, "N"]) -> pd.Series:
             fix=f"Name it {_TYPE_COLUMNS[0]!r}",
         )
     table.require(["root_id", column])
-    row = _rows_of(ids, _unique_ids(table))
+    row = _rows_of(ids, table.unique_ids("root_id", whole=True))
     return _text_at(table, column, row)
 
 

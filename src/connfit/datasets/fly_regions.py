@@ -9,14 +9,13 @@ its parts are listed and separated by semicolons. An empty cell: there is no cou
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from connfit.errors import DataError, first_ten, one_of
+from connfit.errors import one_of
 
 _PAIRED = (
     "AL", "AME", "AMMC", "AOTU", "ATL", "AVLP", "BU", "CAN", "CRE", "EPA", "FLA", "GA", "GOR", "IB", "ICL", "IPS",
@@ -62,87 +61,15 @@ class Region:
     note: str
 
 
-@dataclass(frozen=True)
-class RegionMapping:
-    """Which names of one naming are which in another.
-
-    Parameters
-    ----------
-    source, target
-        The namings.
-    mapped
-        Name in `source` -> names in `target`, in the order asked for: one name, or several where the target divides
-        the region.
-    unmapped
-        Names that are known but have no counterpart.
-    unknown
-        Names that `source` does not have, with the nearest that it has (or an empty text).
-    notes
-        Name in `source` -> what to know about its correspondence.
-    """
-
-    source: str
-    target: str
-    mapped: Mapping[str, tuple[str, ...]]
-    unmapped: tuple[str, ...]
-    unknown: Mapping[str, str]
-    notes: Mapping[str, str]
-
-    @property
-    def merged(self) -> dict[str, tuple[str, ...]]:
-        """Names in `target` that several of the names in `source` map to: their values have to be added up."""
-        members: dict[str, list[str]] = {}
-        for name, others in self.mapped.items():
-            for other in others:
-                members.setdefault(other, []).append(name)
-        return {other: tuple(names) for other, names in members.items() if len(names) > 1}
-
-    @property
-    def divided(self) -> dict[str, tuple[str, ...]]:
-        """Names in `source` that are several regions in `target`."""
-        return {name: others for name, others in self.mapped.items() if len(others) > 1}
-
-    def one_to_one(self) -> dict[str, str]:
-        """Name in `source` -> its only name in `target`.
-
-        Raises
-        ------
-        DataError
-            If a region is divided, or several are merged.
-        """
-        for what, names in (("divided", self.divided), ("merged", self.merged)):
-            if names:
-                listed = first_ten(f"{name} = {' + '.join(others)}" for name, others in names.items())
-                raise DataError(
-                    f"{len(names)} regions are {what} between {self.source!r} and {self.target!r}: {listed}",
-                    fix="Leave them out, or add up their parts",
-                )
-        return {name: others[0] for name, others in self.mapped.items()}
-
-    def report(self) -> str:
-        """A few lines of text: how many regions were mapped, and which were not or not one to one."""
-        total = len(self.mapped) + len(self.unmapped) + len(self.unknown)
-        lines = [f"{len(self.mapped)} of {total} regions of {self.source!r} have a counterpart in {self.target!r}"]
-        if self.unmapped:
-            lines.append(f"without a counterpart: {', '.join(self.unmapped)}")
-        if self.unknown:
-            lines.append(f"not names of {self.source!r}: {', '.join(self.unknown)}")
-            lines += [f"  {name!r}: did you mean {near!r}?" for name, near in self.unknown.items() if near]
-        lines += [f"{name} is divided into {', '.join(others)}" for name, others in self.divided.items()]
-        lines += [f"{', '.join(names)} are merged into {other}" for other, names in self.merged.items()]
-        lines += [f"{name}: {note}" for name, note in self.notes.items()]
-        return "\n".join(lines)
-
-
 @lru_cache(maxsize=1)
 def region_table() -> tuple[Region, ...]:
-    """All regions, in the order of `FLYWIRE_NEUROPILS`."""
+    """Read all regions, in the order of `FLYWIRE_NEUROPILS`."""
     path = Path(__file__).with_suffix(".csv")
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return tuple(
         Region(
-            MappingProxyType({naming: tuple(one for one in row[naming].split(";") if one) for naming in NAMINGS}),
+            MappingProxyType({naming: tuple(name for name in row[naming].split(";") if name) for naming in NAMINGS}),
             row["full_name"],
             row["note"],
         )
@@ -150,15 +77,18 @@ def region_table() -> tuple[Region, ...]:
     )
 
 
-def map_regions(names: Sequence[str], source: str = "ito", target: str = "flywire") -> RegionMapping:
-    """What regions are called in another source.
+def map_regions(source: str = "ito", target: str = "flywire") -> dict[str, tuple[str, ...]]:
+    """Find what the regions of one source are called in another.
 
     Parameters
     ----------
-    names
-        Names of regions, for example the units of a recording.
     source, target
         Namings: `"flywire"`, `"ito"` or `"malecns"`.
+
+    Returns
+    -------
+    dict[str, tuple[str, ...]]
+        Name in `source` -> names in `target`: none without a counterpart, several where the target divides the region.
 
     Notes
     -----
@@ -172,28 +102,9 @@ def map_regions(names: Sequence[str], source: str = "ito", target: str = "flywir
     """
     one_of("source", source, NAMINGS)
     one_of("target", target, NAMINGS)
-    rows: dict[str, list[Region]] = {}
+    found: dict[str, dict[str, None]] = {}
     for region in region_table():
         for name in region.names[source]:
-            rows.setdefault(name, []).append(region)
-    mapped: dict[str, tuple[str, ...]] = {}
-    unmapped: list[str] = []
-    unknown: dict[str, str] = {}
-    notes: dict[str, str] = {}
-    for name in dict.fromkeys(names):
-        if name not in rows:
-            unknown[name] = next(iter(get_close_matches(name, rows, n=1)), "")
-            continue
-        if source == target:
-            mapped[name] = (name,)
-            continue
-        others = tuple(dict.fromkeys(other for region in rows[name] for other in region.names[target]))
-        if not others:
-            unmapped.append(name)
-            continue
-        mapped[name] = others
-        if "malecns" in (source, target) and (note := rows[name][0].note):
-            notes[name] = note
-    return RegionMapping(
-        source, target, MappingProxyType(mapped), tuple(unmapped), MappingProxyType(unknown), MappingProxyType(notes)
-    )
+            others = (name,) if source == target else region.names[target]
+            found.setdefault(name, {}).update(dict.fromkeys(others))
+    return {name: tuple(others) for name, others in found.items()}

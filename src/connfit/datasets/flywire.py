@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,18 +18,24 @@ from connfit.connectome.edges import PackedRows
 from connfit.connectome.order import ordered
 from connfit.connectome.signs import SignRule, assign_signs
 from connfit.connectome.streaming import INTEGER, IdPositions, csv_blocks, first_line, integers, refuse, require
+from connfit.datasets import fly_facts as fly
 from connfit.datasets.cache import cached
+from connfit.datasets.fetch import locate
 from connfit.datasets.fly_neurons import read_fly_neurons, region_notes
 from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS
-from connfit.datasets.registry import get_dataset, locate
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import DataError, NotAvailableError, first_ten, one_of
+from connfit.recordings.keyword_options import takes_options_of
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 COLUMNS = ("pre_root_id", "post_root_id", "neuropil", "syn_count")
 UNASSIGNED = ("UNASGD", "")
 """What the column of neuropils says of a synapse that lies in none."""
 
 _HEADERLESS = (*COLUMNS, "nt_type")
-_FILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+_VARIANTS = MappingProxyType(
     {
         "flywire-783": MappingProxyType(
             {
@@ -45,100 +52,21 @@ _FILES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 _TYPES = "consolidated_cell_types.csv.gz"
 
 
-def load_flywire_783(
-    variant: str | None = None,
-    *,
-    min_synapses: int = 1,
-    sign_rule: SignRule = "fly-paper",
-    unknown_transmitter: str = "excitatory",
-    self_connections: str = "keep",
-    order: str = "local",
-) -> Connectome:
-    """Snapshot 783 of FlyWire.
-
-    Parameters
-    ----------
-    variant
-        `"threshold5"` (default; pairs of at least 5 synapses, and the table with a published checksum),
-        `"no_threshold"` (all pairs) or `"princeton"` (a newer detection of synapses; do not mix it with the others).
-    min_synapses
-        Pairs with fewer synapses over all neuropils are left out.
-    sign_rule, unknown_transmitter
-        See `connfit.connectome.signs.assign_signs`. The transmitter is the neuron's, not that of the row.
-    self_connections
-        `"keep"` or `"drop"`.
-    order
-        `"local"` or `"source"`, see `connfit.connectome.order.ordered`.
-
-    Returns
-    -------
-    Connectome
-        Of the neurons that have a connection in the file. `regions` counts its synapses by neuropil. Cell types are
-        filled in if their table is here; it is not downloaded for them.
-
-    Raises
-    ------
-    NotAvailableError
-        If the files are not here and cannot be downloaded.
-
-    References
-    ----------
-    Dorkenwald et al. 2024, doi:10.1038/s41586-024-07558-y; Schlegel et al. 2024, doi:10.1038/s41586-024-07686-5.
-    """
-    return _load(
-        "flywire-783",
-        variant,
-        {
-            "min_synapses": min_synapses,
-            "sign_rule": sign_rule,
-            "unknown_transmitter": unknown_transmitter,
-            "self_connections": self_connections,
-            "order": order,
-        },
-    )
-
-
-def load_flywire_630(
-    variant: str | None = None,
-    *,
-    min_synapses: int = 1,
-    sign_rule: SignRule = "fly-paper",
-    unknown_transmitter: str = "excitatory",
-    self_connections: str = "keep",
-    order: str = "local",
-) -> Connectome:
-    """Snapshot 630 of FlyWire: variants `"threshold5"` (default) and `"no_threshold"`.
-
-    Options as in `load_flywire_783`; doi:10.1038/s41586-024-07558-y.
-    """
-    return _load(
-        "flywire-630",
-        variant,
-        {
-            "min_synapses": min_synapses,
-            "sign_rule": sign_rule,
-            "unknown_transmitter": unknown_transmitter,
-            "self_connections": self_connections,
-            "order": order,
-        },
-    )
-
-
 def codex_connectome(
     connections: Path,
     neurons: Path,
     classification: Path,
-    *,
-    name: str = "flywire",
     types: Path | None = None,
+    name: str = "flywire",
+    notes: Mapping[str, JSON] | None = None,
+    *,
     min_synapses: int = 1,
     sign_rule: SignRule = "fly-paper",
     unknown_transmitter: str = "excitatory",
     self_connections: str = "keep",
     order: str = "local",
-    notes: Mapping[str, Any] | None = None,
 ) -> Connectome:
-    """A connectome from tables in the layout of FlyWire Codex, read in blocks.
+    """Read tables in the layout of FlyWire Codex, in blocks.
 
     Parameters
     ----------
@@ -150,8 +78,14 @@ def codex_connectome(
         See `connfit.datasets.fly_neurons.read_fly_neurons`.
     name, notes
         Of the connectome; notes are kept beside what is counted here.
-    min_synapses, sign_rule, unknown_transmitter, self_connections, order
-        See `load_flywire_783`.
+    min_synapses
+        Pairs with fewer synapses over all neuropils are left out.
+    sign_rule, unknown_transmitter
+        See `connfit.connectome.signs.assign_signs`. The transmitter is the neuron's, not that of the row.
+    self_connections
+        `"keep"` or `"drop"`.
+    order
+        `"local"` or `"source"`, see `connfit.connectome.order.ordered`.
 
     Returns
     -------
@@ -182,30 +116,24 @@ def codex_connectome(
     wiring = rows.wiring(min_synapses=min_synapses, self_connections=self_connections, silent=signs.dropped)
     kept = table.iloc[wiring.neurons].reset_index(drop=True)
     present = assign_signs(kept["transmitter"].to_list(), sign_rule, unknown=unknown_transmitter)
-    return Connectome(
-        name=name,
-        indptr=wiring.indptr,
-        indices=wiring.indices,
-        counts=wiring.counts,
-        signs=present.values,
-        neurons=kept,
-        regions=wiring.regions,
-        notes={
+    return wiring.connectome(
+        name,
+        present.values,
+        kept,
+        wiring.regions,
+        {
             **(notes or {}),
             **present.notes(),
             **region_notes(kept),
             "order": order,
-            "self_connections": self_connections,
-            "min_synapses": min_synapses,
             "edge_rows": len(rows),
             "header_row": header,
-            **wiring.left_out,
         },
     )
 
 
 def has_header(connections: Path) -> bool:
-    """Whether a table of connections has a header row.
+    """Say whether a table of connections has a header row.
 
     Raises
     ------
@@ -218,7 +146,7 @@ def has_header(connections: Path) -> bool:
         return True
     in_order = (
         len(fields) == len(_HEADERLESS)
-        and all(INTEGER.fullmatch(one) and len(one) == 18 for one in fields[:2])
+        and all(INTEGER.fullmatch(field) and len(field) == 18 for field in fields[:2])
         and not INTEGER.fullmatch(fields[2])
         and INTEGER.fullmatch(fields[3]) is not None
         and len(fields[3]) < 7
@@ -236,7 +164,7 @@ def has_header(connections: Path) -> bool:
 def codex_rows(
     connections: Path, positions: IdPositions, neurons: Path
 ) -> Iterator[tuple[int, Int[np.ndarray, "R"], Int[np.ndarray, "R"], Int[np.ndarray, "R"], Int[np.ndarray, "R"]]]:
-    """Checked blocks of a table of connections: number of the first row, pre, post, place of the neuropil, synapses.
+    """Read checked blocks of connections: number of the first row, pre, post, place of the neuropil, synapses.
 
     Parameters
     ----------
@@ -302,35 +230,127 @@ def _name_repeated(path: Path, ids: Int[np.ndarray, "N"], key: tuple[int, int, i
     )
 
 
-def _load(name: str, variant: str | None, options: Mapping[str, Any]) -> Connectome:
-    facts = get_dataset(name)
-    variant = one_of("variant", variant or facts.variants[0], _FILES[name])
-    wanted = ["neurons.csv.gz", "classification.csv.gz", _FILES[name][variant]]
-    paths = locate(name, wanted)
-    neurons, classification, connections = (paths[one] for one in wanted)
-    types = _cell_types(name)
-    notes = {
-        "dataset": name,
-        "variant": variant,
-        "licence": facts.licence,
-        "citation": facts.citation,
-        "cell_types": _TYPES if types else "not filled in: their table is not here",
-    }
+@takes_options_of(codex_connectome)
+def load_flywire(dataset: str, variant: str | None = None, **options: Any) -> Connectome:
+    """Read a snapshot of FlyWire; options are those of `codex_connectome`.
+
+    Parameters
+    ----------
+    dataset
+        `"flywire-783"` or `"flywire-630"`.
+    variant
+        `"threshold5"` (default; pairs of at least 5 synapses, and the table with a published checksum),
+        `"no_threshold"` (all pairs) or, of snapshot 783, `"princeton"` (a newer detection of synapses; do not mix it
+        with the others).
+
+    Returns
+    -------
+    Connectome
+        Of the neurons that have a connection in the file. `regions` counts its synapses by neuropil. Cell types are
+        filled in if their table is here; it is not downloaded for them.
+
+    Raises
+    ------
+    NotAvailableError
+        If the files are not here and cannot be downloaded.
+
+    References
+    ----------
+    Dorkenwald et al. 2024, doi:10.1038/s41586-024-07558-y; Schlegel et al. 2024, doi:10.1038/s41586-024-07686-5.
+    """
+    facts, variants = DATASETS[dataset], _VARIANTS[dataset]
+    variant = one_of("variant", variant or facts.variants[0], variants)
+    wanted = {"connections": variants[variant], "neurons": fly.NEURONS, "classification": fly.CLASSIFICATION}
+    paths, types = locate(facts, list(wanted.values())), _cell_types(facts)
     return cached(
-        f"{name}-{variant}",
-        {**paths, _TYPES: types},
+        f"{dataset}-{variant}",
+        codex_connectome,
+        {**{role: paths[file] for role, file in wanted.items()}, "types": types},
         options,
-        lambda: codex_connectome(
-            connections, neurons, classification, name=f"{name}/{variant}", types=types, notes=notes, **options
-        ),
+        name=f"{dataset}/{variant}",
+        notes={
+            **facts.notes(),
+            "variant": variant,
+            "cell_types": _TYPES if types else "not filled in: their table is not here",
+        },
     )
 
 
-def _cell_types(name: str) -> Path | None:
-    """The table of cell types, if it is here."""
-    if _TYPES not in [one.path for one in get_dataset(name).files]:
+def _cell_types(dataset: Dataset) -> Path | None:
+    """Find the table of cell types, if it is here."""
+    if _TYPES not in [file.path for file in dataset.files]:
         return None
     try:
-        return locate(name, [_TYPES], download=False)[_TYPES]
+        return locate(dataset, [_TYPES], download=False)[_TYPES]
     except NotAvailableError:
         return None
+
+
+DATASETS.register(
+    Dataset(
+        name="flywire-783",
+        label="FlyWire adult female fly brain, snapshot 783, Codex exports",
+        place=5,
+        organism=fly.ORGANISM,
+        licence="CC-BY-4.0",
+        citation=(
+            f"{fly.FLYWIRE_CITATION}. Synapses: Buhmann et al. 2021, Nat Methods. Image volume: Zheng et al. 2018, Cell"
+        ),
+        doi=(fly.DORKENWALD, fly.SCHLEGEL, fly.ECKSTEIN, fly.BUHMANN, fly.ZHENG),
+        source="https://codex.flywire.ai/",
+        sizes=MappingProxyType({"neurons": 139255, "connections of at least 5 synapses": 2700513}),
+        connectome=partial(load_flywire, "flywire-783"),
+        recordings_of="turner-2021",
+        variants=tuple(_VARIANTS["flywire-783"]),
+        files=(
+            *fly.TABLES_783,
+            *(
+                DataFile(path, size, sha256, f"{fly.CODEX}/783/{path}")
+                for path, size, sha256 in (
+                    (
+                        "fw_and_hemibrain_types.csv.gz", 1043857,
+                        "193f266279f20cfd816e3631a9225cf887d3424d337454a20f09d10916472bd0",
+                    ),
+                    (_TYPES, 901707, "8aba246d71dc40361677493629972ce3883048c3d02010adc42bda22962a1a2d"),
+                    (
+                        "connections.csv.gz", 50289304,
+                        "d49dd692e59e153aa3c83f5257bfc0eff51247b86d7bb183386c6d1622c70fc9",
+                    ),
+                    (
+                        "connections_princeton.csv.gz", 68456801,
+                        "445f996bf6c4b1803b9ba186189138a3061ff8623aa94c0abcf38af30a5bd48b",
+                    ),
+                    ("connections_no_threshold.csv.gz", 212093967, None),
+                )
+            ),
+        ),
+        folder="flywire",
+        fit=fly.FLY_FIT,
+    )
+)  # fmt: skip
+DATASETS.register(
+    Dataset(
+        name="flywire-630",
+        label="FlyWire adult female fly brain, snapshot 630, Codex exports",
+        place=6,
+        organism=fly.ORGANISM,
+        licence="CC-BY-4.0",
+        citation=f"{fly.FLYWIRE_CITATION}. Network statistics: Lin et al. 2024, Nature",
+        doi=(fly.DORKENWALD, fly.SCHLEGEL, fly.LIN, fly.ECKSTEIN),
+        source="https://codex.flywire.ai/",
+        sizes=MappingProxyType({"connections of at least 5 synapses": 2613129}),
+        connectome=partial(load_flywire, "flywire-630"),
+        recordings_of="turner-2021",
+        variants=tuple(_VARIANTS["flywire-630"]),
+        files=tuple(
+            DataFile(path, size, sha256, f"{fly.CODEX}/630/{path}")
+            for path, size, sha256 in (
+                (fly.NEURONS, 1572661, "a0be4670993d86cea0a4724ba24f874c9d867a24f4e248ff30dcf9b6565d81bb"),
+                (fly.CLASSIFICATION, 1011550, "b2cf34ef76f5750e647334b56c73ae7f49c96f0fee3371e8a52d26c835a3b499"),
+                ("connections.csv.gz", 26124953, "68144490b8585fb6b1bf5979d923a3b1081b435cd52b7f82daed1beb6b84781a"),
+                ("no_threshold_connections.csv.gz", 116904594, None),
+            )
+        ),
+        fit=fly.FLY_FIT,
+    )
+)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -17,6 +18,9 @@ from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError, one_of
 from connfit.recordings import Parts, Recording
 from connfit.recordings.preprocess import preprocess
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 CONNECTOME, RECORDINGS = "connectome.h5", "recordings.npz"
 
@@ -30,7 +34,7 @@ CUT_OPTIONS = ("train", "validation", "gap")
 """Options that say how recordings without parts are cut."""
 
 
-OWN_FILES: Sequence[Mapping[str, object]] = (MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),)
+OWN_FILES: Sequence[Mapping[str, JSON]] = (MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),)
 """Preprocessing of files of the user's own that say nothing of it: rates are never negative, and units vary alike."""
 
 
@@ -73,19 +77,19 @@ class GivenData:
 
 
 def prepare_recordings(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
-    """Recordings that were given in Python, cut and preprocessed where that has not been done.
+    """Cut and preprocess recordings that were given in Python, where that has not been done.
 
     A recording with parts keeps them. Without `preprocess`, one that was preprocessed is left as it is; any other gets
     the steps that suit its dataset (`OWN_FILES` if it is of none), as a run of the command line does.
     """
     prepared = []
-    for one in recordings:
-        cut = one
-        if one.parts is None:
-            cut = one.split(train=config.train, validation=config.validation, gap=config.gap)
+    for recording in recordings:
+        cut = recording
+        if recording.parts is None:
+            cut = recording.split(train=config.train, validation=config.validation, gap=config.gap)
         steps = config.preprocess
         if steps is None:
-            steps = () if one.steps else _steps_of_its_dataset(one)
+            steps = () if recording.steps else _steps_of_its_dataset(recording)
         prepared.append(preprocess(cut, steps))
     return tuple(prepared)
 
@@ -97,7 +101,7 @@ def _steps_of_its_dataset(recording: Recording) -> Sequence[Mapping[str, object]
 
 
 def saved_connectome(config: DataConfig) -> Connectome:
-    """The connectome in the folder `data.saved`.
+    """Read the connectome in the folder `data.saved`.
 
     Raises
     ------
@@ -116,7 +120,7 @@ def saved_connectome(config: DataConfig) -> Connectome:
 
 
 def saved_recordings(config: DataConfig, *, held_out: bool) -> tuple[Recording, ...]:
-    """Recordings in the folder `data.saved`: those that `data.held_out` names, or all others.
+    """Read recordings in the folder `data.saved`: those that `data.held_out` names, or all others.
 
     Raises
     ------

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connfit.config import DataConfig, FileRecordings
 from connfit.connectome import Connectome
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.given_data import OWN_FILES, prepare_recordings, saved_connectome, saved_recordings
-from connfit.datasets.registry import DATASETS, get_dataset
+from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, one_of
 from connfit.recordings import Recording
-from connfit.recordings.keyword_options import checked_options
+from connfit.recordings.keyword_options import checked_options, option_names
 from connfit.recordings.preprocess import preprocess
 from connfit.recordings.readers import find_reader
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 _CONNECTOME_OPTIONS = (
     "variant", "scale", "order", "min_synapses", "sign_rule", "unknown_transmitter", "electrical", "self_connections",
@@ -27,60 +27,19 @@ _CONNECTOME_OPTIONS = (
 
 
 def list_datasets() -> tuple[str, ...]:
-    """Names of all datasets."""
+    """List the names of all datasets."""
     return tuple(DATASETS)
 
 
-@dataclass(frozen=True)
-class Loader:
-    """Where a dataset's readers are, as `module:function`.
-
-    Parameters
-    ----------
-    connectome
-        Called with the options of the dataset; None for a dataset without a connectome.
-    recording
-        Called with the recording's name and options; None for a dataset without recordings.
-    recordings_of
-        Dataset whose recordings are fitted to this connectome by default, if it has none of its own.
-    """
-
-    connectome: str | None = None
-    recording: str | None = None
-    recordings_of: str | None = None
-
-
-LOADERS: Mapping[str, Loader] = MappingProxyType(
-    {
-        "worm": Loader("connfit.datasets.worm:load_worm_connectome", "connfit.datasets.worm:load_worm_recording"),
-        "demo": Loader(
-            "connfit.datasets.synthetic.demo:load_demo_connectome",
-            "connfit.datasets.synthetic.demo:load_demo_recording",
-        ),
-        "fly-783-halves": Loader("connfit.datasets.fly_halves:load_fly_halves", recordings_of="fly-surrogate"),
-        "fly-surrogate": Loader(
-            "connfit.datasets.synthetic.fly.fly_surrogate:load_fly_surrogate",
-            "connfit.datasets.synthetic.fly.fly_surrogate:load_fly_surrogate_recording",
-        ),
-        "flywire-783": Loader("connfit.datasets.flywire:load_flywire_783", recordings_of="turner-2021"),
-        "flywire-630": Loader("connfit.datasets.flywire:load_flywire_630", recordings_of="turner-2021"),
-        "shiu-783": Loader("connfit.datasets.shiu:load_shiu_783", recordings_of="turner-2021"),
-        "shiu-630": Loader("connfit.datasets.shiu:load_shiu_630", recordings_of="turner-2021"),
-        "malecns-1.0": Loader("connfit.datasets.malecns:load_malecns", recordings_of="turner-2021"),
-        "turner-2021": Loader(recording="connfit.datasets.turner:load_turner_recording"),
-    }
-)
-
-
 def load_connectome(name: str, **options: Any) -> Connectome:
-    """The connectome of a named dataset.
+    """Load the connectome of a named dataset.
 
     Parameters
     ----------
     name
         `"worm"`, `"fly-783-halves"`, ... (`list_datasets`), or `"worm/<variant>"` to name one of several.
     **options
-        Of the dataset: those of its function in `LOADERS`, for example `min_synapses`.
+        Of the dataset: the parameters of its function in `DATASETS`, for example `min_synapses`.
 
     Raises
     ------
@@ -90,25 +49,23 @@ def load_connectome(name: str, **options: Any) -> Connectome:
         If its files are not here and cannot be downloaded.
     """
     dataset, slash, variant = name.partition("/")
-    get_dataset(dataset)
-    reader = LOADERS[dataset].connectome
-    if reader is None:
+    load = DATASETS[dataset].connectome
+    if load is None:
         raise ConfigError(f"dataset {dataset!r} has recordings only: name a connectome as data.dataset")
     if slash:
         options = {"variant": variant, **options}
-    load = _function(reader)
     return load(**checked_options(load, options, f"dataset {dataset}", skip=0))
 
 
 def load_recording(name: str, **options: Any) -> Recording:
-    """One recording of a named dataset, for example `"worm/2022-07-26-38"`.
+    """Load one recording of a named dataset, for example `"worm/2022-07-26-38"`.
 
     Parameters
     ----------
     name
         `<dataset>/<recording>`.
     **options
-        Of the dataset: those of its function in `LOADERS`.
+        Of the dataset: the further parameters of its function in `DATASETS`.
 
     Raises
     ------
@@ -117,19 +74,17 @@ def load_recording(name: str, **options: Any) -> Recording:
     NotAvailableError
         If its file is not here and cannot be downloaded.
     """
-    dataset, _, uid = name.partition("/")
-    known = get_dataset(dataset).recordings
-    reader = LOADERS[dataset].recording
-    if reader is None:
-        source = LOADERS[dataset].recordings_of
-        raise ConfigError(f"dataset {dataset!r} has no recordings{f'; those of {source!r} suit it' if source else ''}")
-    one_of("recording", name, [f"{dataset}/{one}" for one in known])
-    load = _function(reader)
-    return load(uid, **checked_options(load, options, f"dataset {dataset}"))
+    name_of_dataset, _, uid = name.partition("/")
+    dataset = DATASETS[name_of_dataset]
+    if dataset.recording is None:
+        suited = f"; those of {dataset.recordings_of!r} suit it" if dataset.recordings_of else ""
+        raise ConfigError(f"dataset {dataset.name!r} has no recordings{suited}")
+    one_of("recording", name, [f"{dataset.name}/{known}" for known in dataset.recordings])
+    return dataset.recording(uid, **checked_options(dataset.recording, options, f"dataset {dataset.name}"))
 
 
 def load_recordings(dataset: str, which: str | Sequence[str] = "all", **options: Any) -> tuple[Recording, ...]:
-    """Several recordings of a dataset.
+    """Load several recordings of a dataset.
 
     Parameters
     ----------
@@ -142,11 +97,11 @@ def load_recordings(dataset: str, which: str | Sequence[str] = "all", **options:
         As for `load_recording`.
     """
     names = recording_names(dataset, [which] if isinstance(which, str) else which)
-    return tuple(load_recording(one, **options) for one in names)
+    return tuple(load_recording(name, **options) for name in names)
 
 
 def recording_names(dataset: str, which: Sequence[str] = ()) -> tuple[str, ...]:
-    """Full names `<dataset>/<recording>` of recordings of a dataset, or of the one whose recordings suit it.
+    """List the full names `<dataset>/<recording>` of recordings of a dataset, or of the one whose recordings suit it.
 
     Parameters
     ----------
@@ -158,20 +113,20 @@ def recording_names(dataset: str, which: Sequence[str] = ()) -> tuple[str, ...]:
     ConfigError
         If there are no recordings, or one is named twice.
     """
-    get_dataset(dataset)
-    source = dataset if get_dataset(dataset).recordings else (LOADERS[dataset].recordings_of or dataset)
-    known = get_dataset(source).recordings
+    facts = DATASETS[dataset]
+    source = facts if facts.recordings or facts.recordings_of is None else DATASETS[facts.recordings_of]
+    known = source.recordings
     if not known:
         raise ConfigError(f"dataset {dataset!r} has no recordings: name those of another dataset, or files")
     names = list(known[:1] if not which else known if list(which) == ["all"] else which)
-    full = tuple(one if one.partition("/")[0] in DATASETS else f"{source}/{one}" for one in names)
+    full = tuple(name if name.partition("/")[0] in DATASETS else f"{source.name}/{name}" for name in names)
     if len(set(full)) != len(full):
         raise ConfigError(f"a recording is named twice: {', '.join(full)}")
     return full
 
 
 def connectome_from_config(config: DataConfig) -> Connectome:
-    """The connectome that a configuration names: a dataset's, or one from the user's own tables.
+    """Read the connectome that a configuration names: a dataset's, or one from the user's own tables.
 
     Raises
     ------
@@ -194,10 +149,7 @@ def connectome_from_config(config: DataConfig) -> Connectome:
             "or a CSV file transmitter,sign"
         )
     own = config.connectome
-    columns = {
-        key: getattr(own, key)
-        for key in ("pre", "post", "count", "id", "type", "region", "transmitter", "side", "connection_type")
-    }
+    columns = {key: getattr(own, key) for key in own.__struct_fields__ if key not in ("edges", "neurons")}
     name = Path(own.edges).name.split(".")[0]
     common = _given(config, [option for option in _CONNECTOME_OPTIONS if option not in ("variant", "scale")])
     for option in ("variant", "scale"):
@@ -207,7 +159,7 @@ def connectome_from_config(config: DataConfig) -> Connectome:
 
 
 def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
-    """The recordings that a configuration names to train on, cut into parts and then preprocessed.
+    """Read the recordings that a configuration names to train on, cut into parts and then preprocessed.
 
     They are cut first, for the constants of preprocessing come from the training part only.
     `preprocess=None` means the steps that suit the dataset (`OWN_FILES` for the user's own files).
@@ -219,25 +171,16 @@ def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
     """
     if config.saved is not None:
         return prepare_recordings(config, saved_recordings(config, held_out=False))
-    if config.recording_files is not None:
-        files = _read_files(config)
-        recordings = tuple(one for one in files if one.name not in config.held_out)
-        if not recordings:
-            raise ConfigError("data.held_out names every file of data.recording_files: nothing is left to train on")
-    else:
-        names, held_out = _training_names(config), _held_out_names(config)
-        both = [one for one in names if one in held_out]
-        if both:
-            raise ConfigError(
-                f"recording {both[0]!r} is named in data.recordings (or is the first, which is the default) and in "
-                "data.held_out: it cannot be both trained on and held out"
-            )
-        recordings = tuple(load_recording(one, **_recording_options(config, one)) for one in names)
+    if config.recording_files is None:
+        return _prepared(config, _load(config, _training_names(config)))
+    recordings = [recording for recording in _read_files(config) if recording.name not in config.held_out]
+    if not recordings:
+        raise ConfigError("data.held_out names every file of data.recording_files: nothing is left to train on")
     return _prepared(config, recordings)
 
 
 def held_out_from_config(config: DataConfig) -> tuple[Recording, ...]:
-    """The recordings of animals that are held out of the fit; empty if the configuration names none.
+    """Read the recordings of animals that are held out of the fit; none if the configuration names none.
 
     They are cut into parts and preprocessed like all others: the constants of preprocessing come from
     their own first frames (the part called train, though nothing is trained on it), for without them
@@ -254,25 +197,28 @@ def held_out_from_config(config: DataConfig) -> tuple[Recording, ...]:
         raise ConfigError(f"data.held_out names a recording twice: {', '.join(config.held_out)}")
     if config.saved is not None:
         return prepare_recordings(config, saved_recordings(config, held_out=True))
-    if config.recording_files is not None:
-        files = {one.name: one for one in _read_files(config)}
-        recordings = tuple(files[one_of("recording in data.held_out", name, files)] for name in config.held_out)
-    else:
-        recordings = tuple(load_recording(one, **_recording_options(config, one)) for one in _held_out_names(config))
-    return _prepared(config, recordings)
+    if config.recording_files is None:
+        return _prepared(config, _load(config, _held_out_names(config)))
+    files = {recording.name: recording for recording in _read_files(config)}
+    return _prepared(config, [files[one_of("recording in data.held_out", name, files)] for name in config.held_out])
 
 
 def _training_names(config: DataConfig) -> tuple[str, ...]:
     """Full names of the recordings of a dataset that are trained on: "all" means all that are not held out."""
     if config.dataset is None:
         raise ConfigError("there is no recording: set data.dataset or data.recording_files")
-    names = recording_names(config.dataset, config.recordings)
-    if list(config.recordings) != ["all"]:
-        return names
-    held_out = _held_out_names(config)
-    names = tuple(one for one in names if one not in held_out)
-    if not names:
-        raise ConfigError(f"data.held_out names every recording of {config.dataset!r}: nothing is left to train on")
+    names, held_out = recording_names(config.dataset, config.recordings), _held_out_names(config)
+    kept = tuple(name for name in names if name not in held_out)
+    if list(config.recordings) == ["all"]:
+        if not kept:
+            raise ConfigError(f"data.held_out names every recording of {config.dataset!r}: nothing is left to train on")
+        return kept
+    for name in names:
+        if name in held_out:
+            raise ConfigError(
+                f"recording {name!r} is named in data.recordings (or is the first, which is the default) and in "
+                "data.held_out: it cannot be both trained on and held out"
+            )
     return names
 
 
@@ -283,6 +229,16 @@ def _held_out_names(config: DataConfig) -> tuple[str, ...]:
     if list(config.held_out) == ["all"]:
         raise ConfigError("data.held_out = ['all'] leaves nothing to train on: name recordings")
     return recording_names(config.dataset, config.held_out)
+
+
+def _load(config: DataConfig, names: Sequence[str]) -> list[Recording]:
+    """Recordings of datasets, with the option that decides which one a name stands for: the scale of a surrogate."""
+    loaded = []
+    for name in names:
+        load = DATASETS[name.partition("/")[0]].recording
+        options = [option for option in ("scale",) if load is not None and option in option_names(load)]
+        loaded.append(load_recording(name, **_given(config, options)))
+    return loaded
 
 
 def _read_files(config: DataConfig) -> tuple[Recording, ...]:
@@ -297,12 +253,13 @@ def _read_files(config: DataConfig) -> tuple[Recording, ...]:
 
 def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
     """Recordings cut into parts and then preprocessed: constants come from the first part only."""
-    cut = [one.split(train=config.train, validation=config.validation, gap=config.gap) for one in recordings]
-    return tuple(preprocess(one, preprocessing_steps(config)) for one in cut)
+    steps = preprocessing_steps(config)
+    cut = {"train": config.train, "validation": config.validation, "gap": config.gap}
+    return tuple(preprocess(recording.split(**cut), steps) for recording in recordings)
 
 
-def preprocessing_steps(config: DataConfig) -> tuple[dict[str, Any], ...]:
-    """The steps that a configuration stands for: its own, those that suit the dataset, or `OWN_FILES`."""
+def preprocessing_steps(config: DataConfig) -> tuple[dict[str, JSON], ...]:
+    """Return the steps that a configuration stands for: its own, those that suit the dataset, or `OWN_FILES`."""
     if config.preprocess is not None:
         return config.preprocess
     if config.saved is not None:
@@ -310,7 +267,7 @@ def preprocessing_steps(config: DataConfig) -> tuple[dict[str, Any], ...]:
     if config.recording_files is not None or config.dataset is None:
         return tuple(dict(step) for step in OWN_FILES)
     source = recording_names(config.dataset, config.recordings)[0].partition("/")[0]
-    return tuple(dict(step) for step in get_dataset(source).preprocess)
+    return tuple(dict(step) for step in DATASETS[source].preprocess)
 
 
 def _given(config: DataConfig, options: Sequence[str]) -> dict[str, Any]:
@@ -318,11 +275,6 @@ def _given(config: DataConfig, options: Sequence[str]) -> dict[str, Any]:
     defaults = DataConfig()
     given = {option: getattr(config, option) for option in options}
     return {option: value for option, value in given.items() if value != getattr(defaults, option)}
-
-
-def _recording_options(config: DataConfig, name: str) -> dict[str, Any]:
-    """Options that decide which recording a name stands for: the scale of a surrogate."""
-    return _given(config, ["scale"]) if name.startswith("fly-surrogate/") else {}
 
 
 def _read_file(path: str, config: FileRecordings) -> Recording:
@@ -343,9 +295,3 @@ def _read_file(path: str, config: FileRecordings) -> Recording:
         elif value != getattr(defaults, name):
             options[name] = value  # Which the reader refuses.
     return reader(path, **options)
-
-
-def _function(reader: str) -> Callable[..., Any]:
-    """The function `module:name`, imported when it is needed."""
-    module, _, name = reader.partition(":")
-    return getattr(import_module(module), name)

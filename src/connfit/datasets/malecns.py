@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,16 @@ from connfit.connectome.columns import NamedTable, read_table
 from connfit.connectome.edges import PackedRows
 from connfit.connectome.order import ordered
 from connfit.connectome.signs import SignRule, assign_signs
-from connfit.connectome.streaming import IdPositions, feather_blocks, integers, refuse
+from connfit.connectome.streaming import IdPositions, feather_blocks, integers, refuse, refuse_pair
+from connfit.datasets import fly_facts as fly
 from connfit.datasets.cache import cached
-from connfit.datasets.registry import get_dataset, locate
-from connfit.errors import DataError, first_ten, one_of
+from connfit.datasets.fetch import locate
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
+from connfit.errors import DataError, one_of
+from connfit.recordings.keyword_options import takes_options_of
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 NAME = "malecns-1.0"
 WEIGHT_COLUMNS = ("body_pre", "body_post", "weight")
@@ -42,72 +48,20 @@ _OPTIONAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
-def load_malecns(
-    *,
-    min_synapses: int = 1,
-    sign_rule: SignRule = "fly-paper",
-    unknown_transmitter: str = "excitatory",
-    self_connections: str = "keep",
-    order: str = "local",
-) -> Connectome:
-    """The male CNS, version 1.0: all bodies with a superclass and the connections among them.
-
-    Parameters
-    ----------
-    min_synapses
-        Pairs with fewer synapses are left out.
-    sign_rule, unknown_transmitter
-        See `connfit.connectome.signs.assign_signs`.
-    self_connections
-        `"keep"` or `"drop"`.
-    order
-        `"local"` or `"source"`, see `connfit.connectome.order.ordered`.
-
-    Returns
-    -------
-    Connectome
-        Without regions: the table of connections has none. `notes` counts the bodies and rows left out.
-
-    Raises
-    ------
-    NotAvailableError
-        If the files are not here and cannot be downloaded.
-
-    References
-    ----------
-    doi:10.1016/j.cell.2026.08.015
-    """
-    files = (_WEIGHTS, _ANNOTATIONS, _TRANSMITTERS)
-    paths = locate(NAME, list(files))
-    options = {
-        "min_synapses": min_synapses,
-        "sign_rule": sign_rule,
-        "unknown_transmitter": unknown_transmitter,
-        "self_connections": self_connections,
-        "order": order,
-    }
-    facts = get_dataset(NAME)
-    notes = {"dataset": NAME, "licence": facts.licence, "citation": facts.citation}
-    weights, annotations, transmitters = (paths[one] for one in files)
-    return cached(
-        NAME, paths, options, lambda: malecns_connectome(weights, annotations, transmitters, notes=notes, **options)
-    )
-
-
 def malecns_connectome(
     weights: Path,
     annotations: Path,
     transmitters: Path,
-    *,
     name: str = NAME,
+    notes: Mapping[str, JSON] | None = None,
+    *,
     min_synapses: int = 1,
     sign_rule: SignRule = "fly-paper",
     unknown_transmitter: str = "excitatory",
     self_connections: str = "keep",
     order: str = "local",
-    notes: Mapping[str, Any] | None = None,
 ) -> Connectome:
-    """As `load_malecns`, from files of this layout anywhere.
+    """Read tables of this layout: all bodies with a superclass and the connections among them.
 
     Parameters
     ----------
@@ -118,6 +72,13 @@ def malecns_connectome(
         class and subclass.
     transmitters
         Feather, one row per body: its id and its predicted transmitter. Bodies that it lacks have none.
+    name, notes, min_synapses, sign_rule, unknown_transmitter, self_connections, order
+        As of `connfit.datasets.flywire.codex_connectome`.
+
+    Returns
+    -------
+    Connectome
+        Without regions: the table of connections has none. `notes` counts the bodies and rows left out.
 
     Raises
     ------
@@ -143,32 +104,24 @@ def malecns_connectome(
             fix="Use tables of the same version",
         )
     if (twice := rows.repeated()) is not None:
-        a, b = (int(table["id"].iloc[k]) for k in twice[:2])
-        same = _rows_of_pair(weights, a, b)
-        raise DataError(
-            f"rows {first_ten(same)} are the same pair {a} -> {b}", path=weights, fix="Keep one row per pair"
-        )
+        pair = table["id"].to_numpy()[list(twice[:2])]
+        refuse_pair(feather_blocks(weights, WEIGHT_COLUMNS), pair, pair, weights)
     wiring = rows.wiring(
         min_synapses=min_synapses, self_connections=self_connections, silent=signs.dropped, all_neurons=True
     )
-    return Connectome(
-        name=name,
-        indptr=wiring.indptr,
-        indices=wiring.indices,
-        counts=wiring.counts,
-        signs=signs.values,
-        neurons=table,
-        notes={
+    return wiring.connectome(
+        name,
+        signs.values,
+        table,
+        None,
+        {
             **(notes or {}),
             **signs.notes(),
             **counted,
             "order": order,
-            "self_connections": self_connections,
-            "min_synapses": min_synapses,
             "edge_rows": all_rows,
             "rows_with_a_segment_that_is_no_neuron_removed": all_rows - len(rows),
             "synapses_with_a_segment_that_is_no_neuron_removed": int(all_synapses - kept_synapses),
-            **{key: value for key, value in wiring.left_out.items() if not key.startswith("neurons_")},
         },
     )
 
@@ -190,23 +143,18 @@ def _weight_rows(
         yield row, at_pre[kept], at_post[neuronal], counts[kept], (block.num_rows, int(counts.sum()))
 
 
-def _rows_of_pair(weights: Path, pre: int, post: int) -> list[int]:
-    same = []
-    for row, block in feather_blocks(weights, WEIGHT_COLUMNS):
-        found = (block.column(0).to_numpy() == pre) & (block.column(1).to_numpy() == post)
-        same += (row + np.flatnonzero(found)).tolist()
-    return same
-
-
-def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[str, JSON]]:
     """Neuron table of the bodies with a superclass, in the order of the annotations, and what was left out."""
     table = read_table(annotations, "annotations")
     body, superclass = _column(table, _BODY, "body ids"), _column(table, _SUPERCLASS, "superclasses")
-    ids, classes = _body_ids(table, body), np.array(table.text(superclass), object)
+    ids, classes = (
+        table.unique_ids(body, whole=True, fix="Keep one row per body"),
+        np.array(table.text(superclass), object),
+    )
     neuronal = np.flatnonzero(classes != "")
     if not len(neuronal):
         raise DataError(f"no body has a value in column {superclass!r}", path=annotations, fix="Check the table")
-    found = {key: next((one for one in names if one in table.columns), None) for key, names in _OPTIONAL.items()}
+    found = {key: next((name for name in names if name in table.columns), None) for key, names in _OPTIONAL.items()}
     columns = {
         key: np.array(table.text(name), object)[neuronal] if name else np.full(len(neuronal), "", object)
         for key, name in found.items()
@@ -214,7 +162,7 @@ def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[s
     predicted = read_table(transmitters, "transmitters")
     body_of_prediction = _column(predicted, _BODY, "body ids")
     transmitter = _column(predicted, _TRANSMITTER, "predicted transmitters")
-    at = pd.Index(_body_ids(predicted, body_of_prediction)).get_indexer(pd.Index(ids[neuronal]))
+    at = pd.Index(_ids(predicted, body_of_prediction)).get_indexer(pd.Index(ids[neuronal]))
     words = np.append(np.array(predicted.text(transmitter), object), "")
     frame = {
         "type": columns.pop("type"),
@@ -233,6 +181,10 @@ def _bodies(annotations: Path, transmitters: Path) -> tuple[pd.DataFrame, dict[s
     }
 
 
+def _ids(table: NamedTable, column: str) -> Int[np.ndarray, "N"]:
+    return table.unique_ids(column, whole=True, fix="Keep one row per body")
+
+
 def _column(table: NamedTable, names: Sequence[str], what: str) -> str:
     """The first of `names` that the table has."""
     for name in names:
@@ -247,15 +199,57 @@ def _column(table: NamedTable, names: Sequence[str], what: str) -> str:
     )
 
 
-def _body_ids(table: NamedTable, column: str) -> Int[np.ndarray, "N"]:
-    ids = table.ids(column)
-    if ids.dtype.kind != "i":
-        raise DataError(f"column {column!r} does not hold whole numbers", path=table.path, fix="Write ids as int64")
-    repeated = ids[pd.Series(ids).duplicated().to_numpy()]
-    if len(repeated):
-        raise DataError(
-            f"ids repeat in column {column!r}: {first_ten(dict.fromkeys(repeated.tolist()))}",
-            path=table.path,
-            fix="Keep one row per body",
-        )
-    return ids
+@takes_options_of(malecns_connectome)
+def load_malecns(**options: Any) -> Connectome:
+    """Read the male CNS, version 1.0 (doi:10.1016/j.cell.2026.08.015); options are those of `malecns_connectome`.
+
+    Raises
+    ------
+    NotAvailableError
+        If the files are not here and cannot be downloaded.
+    """
+    facts = DATASETS[NAME]
+    roles = {"weights": _WEIGHTS, "annotations": _ANNOTATIONS, "transmitters": _TRANSMITTERS}
+    paths = locate(NAME, list(roles.values()))
+    files = {role: paths[file] for role, file in roles.items()}
+    return cached(NAME, malecns_connectome, files, options, notes=facts.notes())
+
+
+def _file(path: str, size: int, sha256: str | None, *, md5: str | None = None, optional: bool = False) -> DataFile:
+    address = "https://storage.googleapis.com/flyem-male-cns/v1.0/connectome-data/flat-connectome"
+    return DataFile(path, size, sha256, f"{address}/{path}", md5=md5, optional=optional)
+
+
+DATASETS.register(
+    Dataset(
+        name=NAME,
+        label="Connectome of the central nervous system of an adult male fly, version 1.0",
+        place=9,
+        organism=fly.ORGANISM,
+        licence="CC-BY-4.0",
+        citation="Male CNS connectome 1.0, Cell 2026",
+        doi=("10.1016/j.cell.2026.08.015",),
+        source="https://male-cns.janelia.org/",
+        sizes=MappingProxyType({"neurons": 166700, "rows of the connection table, all segments": 151856684}),
+        connectome=load_malecns,
+        recordings_of="turner-2021",
+        files=(
+            _file(_ANNOTATIONS, 14483314, "2177e246113e4cfbf1e7772ec37c6da1955ff22e8063d0b1f833101f99a9a3b2"),
+            _file(_TRANSMITTERS, 43282834, "95c9289220663abeb3409f3ad9e5a7f8a53f8093f5139d15502cd08da8879621"),
+            _file(_WEIGHTS, 1051241946, "e35da783d1c686b2b58b3b87cd6a403ae43bfcfba8bff28e08ef752c1a56afc1"),
+            _file(
+                "tbar-neurotransmitters-male-cns-v1.0.feather", 2651680218,
+                "bade84c9eab431dd537ff644aaf3d203d639a819c739ecedb338e7d109064f4d", optional=True,
+            ),
+            _file(
+                "syn-partners-male-cns-v1.0-minconf-0.5.feather", 6777179098, None,
+                md5="58efcf712f8c4d4de5f2ad51e97def76", optional=True,
+            ),
+            _file(
+                "syn-points-male-cns-v1.0-minconf-0.5.feather", 13061489098, None,
+                md5="c69d08758de07582035cc8843574493a", optional=True,
+            ),
+        ),
+        fit=fly.FLY_FIT,
+    )
+)  # fmt: skip

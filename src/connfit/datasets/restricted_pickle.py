@@ -39,7 +39,7 @@ class _Dtype:
 
     def __setstate__(self, state: Any) -> None:
         _version, order, *rest = state
-        if order not in ("<", ">", "|", "=") or any(one is not None for one in rest[:3]):
+        if order not in ("<", ">", "|", "=") or any(part is not None for part in rest[:3]):
             raise _Refused("values of a compound type")
         self.order = order
 
@@ -78,10 +78,10 @@ class _Array:
         listed = self.content
         if not isinstance(listed, list) or self.shape != (len(listed),):
             raise _Refused("an array of objects that is not a list of labels")
-        for one in listed:
-            if one is not None and type(one) not in (str, int, float):
+        for label in listed:
+            if label is not None and type(label) not in (str, int, float):
                 raise _Refused(
-                    f"an array of objects that holds {type(one).__name__.lstrip('_')}, neither text nor number"
+                    f"an array of objects that holds {type(label).__name__.lstrip('_')}, neither text nor number"
                 )
         result = np.empty(len(listed), object)
         result[:] = listed
@@ -117,7 +117,7 @@ class _Slice(_Stored):
     """A range of columns."""
 
     def numpy(self, length: int) -> np.ndarray:
-        if len(self.arguments) != 3 or any(one is not None and type(one) is not int for one in self.arguments):
+        if len(self.arguments) != 3 or any(part is not None and type(part) is not int for part in self.arguments):
             raise _Refused("a range of columns that is not made of whole numbers")
         return np.arange(length)[slice(*self.arguments)]
 
@@ -146,7 +146,7 @@ class _Index(_Stored):
             raise _Refused("an index whose name is neither text nor a number")
         if kind is _RANGE_INDEX:
             edges = [stored.get("start", 0), stored.get("stop"), stored.get("step", 1)]
-            if any(type(one) is not int for one in edges):
+            if any(type(edge) is not int for edge in edges):
                 raise _Refused("an evenly spaced index that is not made of whole numbers")
             return pd.RangeIndex(*edges, name=name)
         if kind is not _ANY_INDEX or not isinstance(stored.get("data"), _Array):
@@ -247,7 +247,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_pickled_frame(content: bytes, path: str | Path) -> pd.DataFrame:
-    """The table in a pickled DataFrame of numbers. Nothing that the pickle names is imported or called.
+    """Read the table in a pickled DataFrame of numbers. Nothing that the pickle names is imported or called.
 
     Parameters
     ----------
@@ -293,9 +293,9 @@ def _assemble(manager: Any) -> pd.DataFrame:
     if not isinstance(manager, _Manager):
         raise _Refused("a table of an unknown layout")
     axes, blocks = _axes_and_blocks(manager)
-    if len(axes) != 2 or not all(isinstance(one, _Index) for one in axes):
+    if len(axes) != 2 or not all(isinstance(axis, _Index) for axis in axes):
         raise _Refused("a table without two axes")
-    columns, rows = (one.pandas() for one in axes)
+    columns, rows = (axis.pandas() for axis in axes)
     if max(len(columns), len(rows)) > _LONGEST:
         raise _Refused(f"{len(columns)} columns and {len(rows)} rows")
     pieces, places = [], []
@@ -323,12 +323,12 @@ def _axes_and_blocks(manager: _Manager) -> tuple[list[Any], list[tuple[Any, Any]
     """Axes (columns, rows) and (values, columns) of each block, from the layouts of pandas since 1.3 or before."""
     if manager.state is None and len(manager.arguments) == 2:
         blocks, axes = manager.arguments
-        if isinstance(blocks, tuple) and isinstance(axes, list) and all(isinstance(one, _Block) for one in blocks):
-            return axes, [_arguments(one) for one in blocks]
+        if isinstance(blocks, tuple) and isinstance(axes, list) and all(isinstance(block, _Block) for block in blocks):
+            return axes, [_arguments(block) for block in blocks]
     elif isinstance(manager.state, tuple) and len(manager.state) >= 4 and isinstance(manager.state[3], dict):
         stored = manager.state[3].get("0.14.1")
         if isinstance(stored, dict) and isinstance(stored.get("axes"), list):
-            return stored["axes"], [(one["values"], one["mgr_locs"]) for one in stored["blocks"]]
+            return stored["axes"], [(block["values"], block["mgr_locs"]) for block in stored["blocks"]]
     raise _Refused("a table of an unknown layout")
 
 
@@ -352,4 +352,4 @@ def _positions(place: Any, length: int) -> np.ndarray:
 
 
 def _is_shape(shape: Any) -> bool:
-    return isinstance(shape, tuple) and all(type(one) is int and one >= 0 for one in shape)
+    return isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)

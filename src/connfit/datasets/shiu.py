@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,116 +17,38 @@ from connfit.connectome import Connectome
 from connfit.connectome.edges import PackedRows
 from connfit.connectome.order import ordered
 from connfit.connectome.signs import SignRule, assign_signs
-from connfit.connectome.streaming import csv_blocks, first_line, integers, parquet_blocks, refuse, require
+from connfit.connectome.streaming import csv_blocks, first_line, integers, parquet_blocks, refuse, refuse_pair, require
+from connfit.datasets import fly_facts as fly
 from connfit.datasets.cache import cached
+from connfit.datasets.fetch import locate
 from connfit.datasets.fly_neurons import read_fly_neurons, region_notes, regions_by_label
-from connfit.datasets.registry import get_dataset, locate
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import ConfigError, DataError, NotAvailableError, first_ten, one_of
+from connfit.recordings.keyword_options import takes_options_of
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 _PRE, _POST, _COUNT, _SIGN = "Presynaptic_Index", "Postsynaptic_Index", "Connectivity", "Excitatory"
 _PRE_ID, _POST_ID, _PRODUCT = "Presynaptic_ID", "Postsynaptic_ID", "Excitatory x Connectivity"
 COLUMNS = (_PRE_ID, _POST_ID, _PRE, _POST, _COUNT, _SIGN, _PRODUCT)
 
-_FILES: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "shiu-783": ("Connectivity_783.parquet", "Completeness_783.csv"),
-        "shiu-630": ("2023_03_23_connectivity_630_final.parquet", "2023_03_23_completeness_630_final.csv"),
-    }
-)
-_TABLES = ("neurons.csv.gz", "classification.csv.gz")
-
-
-def load_shiu_783(
-    *,
-    min_synapses: int = 1,
-    sign_rule: SignRule = "published",
-    unknown_transmitter: str | None = None,
-    self_connections: str = "keep",
-    order: str = "local",
-) -> Connectome:
-    """The 138,639 neurons of snapshot 783 with all their connections, no threshold.
-
-    Parameters
-    ----------
-    min_synapses
-        Pairs with fewer synapses are left out.
-    sign_rule
-        `"published"`: the signs of the file. Or a rule by transmitter, see `connfit.connectome.signs.sign_table`, which
-        needs FlyWire's neuron tables.
-    unknown_transmitter
-        Only for a rule by transmitter (default there: `"excitatory"`), see `connfit.connectome.signs.assign_signs`.
-    self_connections
-        `"keep"` or `"drop"`.
-    order
-        `"local"` or `"source"`, see `connfit.connectome.order.ordered`. Without FlyWire's neuron tables there is
-        nothing to sort by, and both are the same.
-
-    Returns
-    -------
-    Connectome
-        Region, side, transmitter and class of the neurons come from FlyWire's neuron tables if these are here (they
-        are not downloaded for it), and so do synapses by region, approximately: see
-        `connfit.datasets.fly_neurons.regions_by_label`. `notes["neuron_tables"]` says which it was.
-
-    Raises
-    ------
-    NotAvailableError
-        If the files are not here and cannot be downloaded.
-
-    References
-    ----------
-    Shiu et al. 2024, doi:10.1038/s41586-024-07763-9.
-    """
-    return _load(
-        "shiu-783",
-        "flywire-783",
-        {
-            "min_synapses": min_synapses,
-            "sign_rule": sign_rule,
-            "unknown_transmitter": unknown_transmitter,
-            "self_connections": self_connections,
-            "order": order,
-        },
-    )
-
-
-def load_shiu_630(
-    *,
-    min_synapses: int = 1,
-    sign_rule: SignRule = "published",
-    unknown_transmitter: str | None = None,
-    self_connections: str = "keep",
-    order: str = "local",
-) -> Connectome:
-    """The 127,400 neurons of snapshot 630; options as in `load_shiu_783`. doi:10.1038/s41586-024-07763-9."""
-    return _load(
-        "shiu-630",
-        "flywire-630",
-        {
-            "min_synapses": min_synapses,
-            "sign_rule": sign_rule,
-            "unknown_transmitter": unknown_transmitter,
-            "self_connections": self_connections,
-            "order": order,
-        },
-    )
-
 
 def shiu_connectome(
     connectivity: Path,
     completeness: Path,
-    *,
     neurons: Path | None = None,
     classification: Path | None = None,
     name: str = "shiu",
+    notes: Mapping[str, JSON] | None = None,
+    *,
     min_synapses: int = 1,
     sign_rule: SignRule = "published",
     unknown_transmitter: str | None = None,
     self_connections: str = "keep",
     order: str = "local",
-    notes: Mapping[str, Any] | None = None,
 ) -> Connectome:
-    """As `load_shiu_783`, from files of this layout anywhere.
+    """Read tables of this layout.
 
     Parameters
     ----------
@@ -135,6 +58,16 @@ def shiu_connectome(
         CSV, compressed or not: the first column holds the neuron ids, whose row numbers are the indices.
     neurons, classification
         FlyWire's tables, both or none, see `connfit.datasets.fly_neurons.read_fly_neurons`.
+    name, notes, min_synapses, self_connections
+        As of `connfit.datasets.flywire.codex_connectome`.
+    sign_rule
+        `"published"`: the signs of the file. Or a rule by transmitter, see `connfit.connectome.signs.sign_table`, which
+        needs FlyWire's neuron tables.
+    unknown_transmitter
+        Only for a rule by transmitter (default there: `"excitatory"`), see `connfit.connectome.signs.assign_signs`.
+    order
+        `"local"` or `"source"`, see `connfit.connectome.order.ordered`. Without FlyWire's neuron tables there is
+        nothing to sort by, and both are the same.
 
     Raises
     ------
@@ -150,17 +83,18 @@ def shiu_connectome(
         raise ConfigError("unknown_transmitter is for a sign_rule by transmitter; the published signs need none")
     if not published and (neurons is None or classification is None):
         raise ConfigError(
-            f"sign_rule = {sign_rule!r} needs transmitters, which are in FlyWire's {' and '.join(_TABLES)}; they are "
-            "not here. Fetch them, or keep sign_rule = 'published'"
+            f"sign_rule = {sign_rule!r} needs transmitters, which are in FlyWire's {fly.NEURONS} and "
+            f"{fly.CLASSIFICATION}; they are not here. Fetch them, or keep sign_rule = 'published'"
         )
-    ids, completed = _read_completeness(completeness)
+    ids, completed = read_completeness(completeness)
     listed, tables = _neuron_table(ids, neurons, classification)
     table, position = ordered(listed, order)
 
     rows, signs = _read_rows(connectivity, completeness, ids, position)
     if (twice := rows.repeated()) is not None:
-        _name_repeated(connectivity, np.argsort(position)[list(twice[:2])], ids)
-    sign_notes: dict[str, Any] = {
+        pair = np.argsort(position)[list(twice[:2])]
+        refuse_pair(parquet_blocks(connectivity, (_PRE, _POST)), pair, ids[pair], connectivity)
+    sign_notes: dict[str, JSON] = {
         "sign_rule": "published",
         "sign_table": "column Excitatory of the file: GABA and glutamate -1, all others +1",
         "neurons_without_outputs_taken_as_excitatory": int(np.sum(signs == 0)),
@@ -173,24 +107,18 @@ def shiu_connectome(
         values, silent = by_rule.values, by_rule.dropped
     wiring = rows.wiring(min_synapses=min_synapses, self_connections=self_connections, silent=silent, all_neurons=True)
     regions = regions_by_label(table, wiring.indptr, wiring.indices, wiring.counts) if tables else None
-    return Connectome(
-        name=name,
-        indptr=wiring.indptr,
-        indices=wiring.indices,
-        counts=wiring.counts,
-        signs=values,
-        neurons=table,
-        regions=regions,
-        notes={
+    return wiring.connectome(
+        name,
+        values,
+        table,
+        regions,
+        {
             **(notes or {}),
             **sign_notes,
             **(tables or {"neuron_tables": "not here: region, side, transmitter and class are empty"}),
             "order": order,
-            "self_connections": self_connections,
-            "min_synapses": min_synapses,
             "edge_rows": len(rows),
             "neurons_not_completed": int(np.sum(~completed)),
-            **{key: value for key, value in wiring.left_out.items() if not key.startswith("neurons_")},
         },
     )
 
@@ -227,8 +155,8 @@ def _read_rows(
     return rows, signs
 
 
-def _read_completeness(path: Path) -> tuple[Int[np.ndarray, "N"], np.ndarray]:
-    """Ids in the order of their indices, and whether each neuron is said to be complete."""
+def read_completeness(path: Path) -> tuple[Int[np.ndarray, "N"], np.ndarray]:
+    """Read ids in the order of their indices, and whether each neuron is said to be complete."""
     header = first_line(path)
     require(["Completed"], header, path)
     ids, completed = [np.zeros(0, np.int64)], [np.zeros(0, bool)]
@@ -245,7 +173,7 @@ def _read_completeness(path: Path) -> tuple[Int[np.ndarray, "N"], np.ndarray]:
 
 def _neuron_table(
     ids: Int[np.ndarray, "N"], neurons: Path | None, classification: Path | None
-) -> tuple[pd.DataFrame, dict[str, Any] | None]:
+) -> tuple[pd.DataFrame, dict[str, JSON] | None]:
     """Neurons in the order of the indices, with FlyWire's columns where its tables are given; notes on these."""
     if neurons is None or classification is None:
         empty = pd.Series([""] * len(ids), dtype="str")
@@ -263,39 +191,99 @@ def _neuron_table(
     return table, notes
 
 
-def _name_repeated(path: Path, pair: Int[np.ndarray, "2"], ids: Int[np.ndarray, "N"]) -> None:
-    same = []
-    for row, block in parquet_blocks(path, (_PRE, _POST)):
-        found = (block.column(0).to_numpy() == pair[0]) & (block.column(1).to_numpy() == pair[1])
-        same += (row + np.flatnonzero(found)).tolist()
-    raise DataError(
-        f"rows {first_ten(same)} are the same pair {ids[pair[0]]} -> {ids[pair[1]]}",
-        path=path,
-        fix="Keep one row per pair",
+@takes_options_of(shiu_connectome)
+def load_shiu(dataset: str, tables: str, **options: Any) -> Connectome:
+    """Read all connections of a snapshot, without a threshold; options are those of `shiu_connectome`.
+
+    Parameters
+    ----------
+    dataset
+        `"shiu-783"` (138,639 neurons) or `"shiu-630"` (127,400).
+    tables
+        Dataset with FlyWire's neuron tables of this snapshot.
+
+    Returns
+    -------
+    Connectome
+        Region, side, transmitter and class of the neurons come from FlyWire's neuron tables if these are here (they
+        are not downloaded for it), and so do synapses by region, approximately: see
+        `connfit.datasets.fly_neurons.regions_by_label`. `notes["neuron_tables"]` says which it was.
+
+    Raises
+    ------
+    NotAvailableError
+        If the files are not here and cannot be downloaded.
+
+    References
+    ----------
+    Shiu et al. 2024, doi:10.1038/s41586-024-07763-9.
+    """
+    facts = DATASETS[dataset]
+    connectivity, completeness = locate(dataset, [file.path for file in facts.files]).values()
+    files: dict[str, Path | None] = {"connectivity": connectivity, "completeness": completeness}
+    try:
+        found = locate(tables, [fly.NEURONS, fly.CLASSIFICATION], download=False)
+        files |= {"neurons": found[fly.NEURONS], "classification": found[fly.CLASSIFICATION]}
+    except NotAvailableError:
+        files |= dict.fromkeys(("neurons", "classification"))
+    return cached(dataset, shiu_connectome, files, options, name=dataset, notes=facts.notes())
+
+
+def _register(
+    snapshot: str, place: int, neurons: int, connections: int, files: tuple[DataFile, ...], folder: str
+) -> None:
+    title = f"signed whole-brain connections of the adult fly, FlyWire snapshot {snapshot}, no threshold"
+    DATASETS.register(
+        Dataset(
+            name=f"shiu-{snapshot}",
+            label=f"Shiu et al. 2024: {title}",
+            place=place,
+            organism=fly.ORGANISM,
+            licence="MIT",
+            citation="Shiu et al. 2024, Nature; wiring: Dorkenwald et al. 2024, Nature",
+            doi=(fly.SHIU, fly.DORKENWALD),
+            source="https://github.com/philshiu/Drosophila_brain_model",
+            sizes=MappingProxyType({"neurons": neurons, "connections": connections}),
+            connectome=partial(load_shiu, f"shiu-{snapshot}", f"flywire-{snapshot}"),
+            recordings_of="turner-2021",
+            files=files,
+            folder=folder,
+            fit=fly.FLY_FIT,
+        )
     )
 
 
-def _load(name: str, tables: str, options: Mapping[str, Any]) -> Connectome:
-    facts = get_dataset(name)
-    connectivity, completeness = _FILES[name]
-    paths: dict[str, Path | None] = dict(locate(name, [connectivity, completeness]))
-    try:
-        paths |= locate(tables, list(_TABLES), download=False)
-    except NotAvailableError:
-        paths |= dict.fromkeys(_TABLES)
-    notes = {"dataset": name, "licence": facts.licence, "citation": facts.citation}
+def _file(path: str, size: int, sha256: str, *also_at: DataFile) -> DataFile:
+    address = "https://raw.githubusercontent.com/philshiu/Drosophila_brain_model/main"
+    return DataFile(path, size, sha256, f"{address}/{path}", also_at=also_at)
 
-    def build() -> Connectome:
-        rows, complete = paths[connectivity], paths[completeness]
-        assert rows is not None and complete is not None
-        return shiu_connectome(
-            rows,
-            complete,
-            neurons=paths[_TABLES[0]],
-            classification=paths[_TABLES[1]],
-            name=name,
-            notes=notes,
-            **options,
-        )
 
-    return cached(name, paths, options, build)
+_register(
+    "783", 7, 138639, 15091983,
+    (
+        _file(
+            "Connectivity_783.parquet", 100804642, "efeb23fb99098e9c390f6869969b2a121a2ee92c833cfc45ecb2c1d8e1af0347"
+        ),
+        _file(
+            "Completeness_783.csv", 3327347, "bbb847a4cc2caaa7a16349722d220c087317b946d148d4d592d94d250617a311",
+            DataFile(
+                "Completeness_783.csv.gz", 483572, "3803af4875081fc64656fd8149154985b77d2987d59835fbb29bf0a213e0dbbe"
+            ),
+        ),
+    ),
+    "flywire",
+)  # fmt: skip
+_register(
+    "630", 8, 127400, 14687178,
+    (
+        _file(
+            "2023_03_23_connectivity_630_final.parquet", 86630944,
+            "94db8c650533bc36ffa3223f2e62325d5648b8d6bd31c3a4e1c804628c7557b3",
+        ),
+        _file(
+            "2023_03_23_completeness_630_final.csv", 3057611,
+            "e6b71e17671a9bdb05f55e4bc6774640a1418cb7a05125e0fc994ad40f9bfdfb",
+        ),
+    ),
+    "",
+)  # fmt: skip

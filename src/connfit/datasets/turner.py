@@ -9,25 +9,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from connfit.datasets.fly_facts import ORGANISM
 from connfit.datasets.fly_regions import map_regions
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.datasets.restricted_pickle import read_pickled_frame
 from connfit.datasets.turner_files import (
+    ARCHIVE,
     DATASET,
     LABELS,
     TURNER_RECORDINGS,
     Labels,
     find_turner_files,
-    read_archive,
     read_labels,
-    turner_recordings,
 )
 from connfit.errors import DataError, first_ten, one_of
 from connfit.recordings import Recording
+
+if TYPE_CHECKING:
+    from connfit._typing import JSON
 
 FRAME_RATE_HZ = 1.2
 OUTSIDE = 0
@@ -46,12 +51,12 @@ KEPT_FRAMES: Mapping[str, tuple[tuple[int, int], ...]] = {
 
 
 def load_turner_recording(uid: str, *, trim: bool = True, names: str = "flywire") -> Recording:
-    """The regional signals of one fly: raw fluorescence.
+    """Load the regional signals of one fly: raw fluorescence.
 
     Parameters
     ----------
     uid
-        For example `"2017-10-26_1"`; `turner_recordings` lists all.
+        For example `"2017-10-26_1"`.
     trim
         Whether only the frames that the authors keep are observed. Where they keep two stretches, the frames between
         stay in their place but are marked as not observed, so that time is not cut: no value from before the gap
@@ -82,7 +87,7 @@ def load_turner_recording(uid: str, *, trim: bool = True, names: str = "flywire"
 def read_turner(
     responses: str | Path, labels: str | Path, uid: str, *, trim: bool = True, names: str = "flywire"
 ) -> Recording:
-    """As `load_turner_recording`, from files anywhere.
+    """Read files anywhere as `load_turner_recording` does.
 
     Parameters
     ----------
@@ -104,7 +109,7 @@ def read_turner(
 
 
 def kept_frames(uid: str, frames: int, path: str | Path) -> tuple[tuple[int, int], ...]:
-    """The frames to keep of a recording with `frames` frames: half-open stretches, from 0.
+    """List the frames to keep of a recording with `frames` frames: half-open stretches, from 0.
 
     Raises
     ------
@@ -127,10 +132,9 @@ def _recording(content: bytes, labels: Labels, uid: str, path: Path, *, trim: bo
     values, units, notes = _signals(content, labels, path)
     notes = {"dataset": DATASET, "uid": uid, "file": path.name, "indicator": "GCaMP6s", **notes}
     if names == "flywire":
-        mapping = map_regions(units, "ito", "flywire")
-        renamed = mapping.one_to_one()
-        notes["regions_without_flywire_name"] = [*mapping.unmapped, *mapping.unknown]
-        if not renamed:
+        renamed = {name: others[0] for name, others in map_regions("ito", "flywire").items() if len(others) == 1}
+        notes["regions_without_flywire_name"] = [unit for unit in units if unit not in renamed]
+        if not renamed.keys() & set(units):
             raise DataError("no region has a name in FlyWire", path=path, fix="Read it with names='ito'")
         values = values[:, [k for k, unit in enumerate(units) if unit in renamed]]
         units = tuple(renamed[unit] for unit in units if unit in renamed)
@@ -163,7 +167,7 @@ def _recording(content: bytes, labels: Labels, uid: str, path: Path, *, trim: bo
 
 def _signals(
     content: bytes, labels: Labels, path: Path
-) -> tuple[Float[np.ndarray, "T P"], tuple[str, ...], dict[str, Any]]:
+) -> tuple[Float[np.ndarray, "T P"], tuple[str, ...], dict[str, JSON]]:
     """Signals [frame, region] of all frames, the regions' names, and notes on what was left out."""
     table = read_pickled_frame(content, path)
     numbers = np.asarray(table.index)
@@ -198,7 +202,7 @@ def _signals(
             path=path,
             fix="Copy or download it again",
         )
-    notes: dict[str, Any] = {
+    notes: dict[str, JSON] = {
         "label_outside_atlas_dropped": OUTSIDE in known,
         "labels_without_name_dropped": nameless,
         "labels_corrected": {old: new for old, new in labels.corrected.items() if new in units},
@@ -209,13 +213,32 @@ def _signals(
     return values, units, notes
 
 
-__all__ = [
-    "FRAME_RATE_HZ",
-    "KEPT_FRAMES",
-    "TURNER_RECORDINGS",
-    "kept_frames",
-    "load_turner_recording",
-    "read_archive",
-    "read_turner",
-    "turner_recordings",
-]
+DATASETS.register(
+    Dataset(
+        name=DATASET,
+        label="Regional calcium signals of 20 resting flies, one per region of the Ito atlas (raw fluorescence)",
+        place=10,
+        organism=ORGANISM,
+        licence="MIT",
+        citation="Turner, Mann and Clandinin 2021, Current Biology",
+        doi=("10.1016/j.cub.2021.03.004", "10.6084/m9.figshare.13349282"),
+        source="https://doi.org/10.6084/m9.figshare.13349282",
+        sizes=MappingProxyType({"flies": 20, "regions": "72-75", "frames": "2000-4000", "frame rate (Hz)": 1.2}),
+        recording=load_turner_recording,
+        recordings=TURNER_RECORDINGS,
+        files=(
+            DataFile(
+                ARCHIVE, None, "b6b0ea42da2d728e76ff3c646b56e7d32ecf0fcabb63eba585725cf1f0835f77",
+                "https://ndownloader.figshare.com/files/26356327",
+            ),
+        ),
+        # A window of 120 s, about one period of the authors' 0.01 Hz filter, follows bleaching and shifts of the
+        # baseline without looking ahead. 0.8 s is the decay of a fast GCaMP6; estimating it would take the slowness
+        # of the activity for that of the indicator.
+        preprocess=(
+            MappingProxyType({"step": "delta_f_over_f", "percentile": 20.0, "window_s": 120.0}),
+            MappingProxyType({"step": "deconvolve", "tau_s": 0.8}),
+            MappingProxyType({"step": "scale", "method": "std"}),
+        ),
+    )
+)  # fmt: skip

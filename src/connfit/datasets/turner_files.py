@@ -12,14 +12,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from connfit.datasets.registry import get_dataset, locate, search_folders
-from connfit.errors import DataError, NotAvailableError, first_ten
+from connfit.datasets.fetch import locate, search_folders
+from connfit.errors import DataError, first_ten
 
 DATASET = "turner-2021"
 ARCHIVE = "data_TurnerMannClandinin.tar.gz"
 LABELS = "ito_68_atlas/Original_Index_panda_full.csv"
 
-TURNER_RECORDINGS = get_dataset("turner-2021").recordings
+# As the authors' program listed them when it made the regional signals
+# (job_outputs/get_region_responses.3003299.out of github.com/mhturner/SC-FC).
+TURNER_RECORDINGS = (
+    "2017-10-26_1", "2017-10-30_1", "2017-10-30_2", "2017-11-08_1", "2017-11-08_2", "2017-11-16_1", "2018-10-19_1",
+    "2018-10-19_2", "2018-10-20_1", "2018-10-31_1", "2018-11-03_2", "2018-11-03_3", "2018-11-03_4", "2018-11-03_5",
+    "2018-12-12_2", "2018-12-12_3", "2018-12-12_4", "2018-12-14_1", "2018-12-14_2", "2018-12-14_3",
+)  # fmt: skip
 
 # Leading folders are allowed, other files of the archive (4 GB of volumes) are passed over.
 _RESPONSES = re.compile(r"(?:^|/)ito_responses/ito_([0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]+)\.pkl$")
@@ -65,8 +71,8 @@ class Labels:
     corrected: Mapping[str, str] = field(default_factory=dict)
 
 
-def find_turner_files(*, download: bool = True) -> TurnerFiles:
-    """The files: an extracted folder if there is one, otherwise the archive, downloaded if need be.
+def find_turner_files() -> TurnerFiles:
+    """Find the files: an extracted folder if there is one, otherwise the archive, downloaded if need be.
 
     A folder is recognised by `ito_responses/` and `ito_68_atlas/`, in the folder of the dataset or in `data/` there.
 
@@ -81,19 +87,8 @@ def find_turner_files(*, download: bool = True) -> TurnerFiles:
         for base in (folder / "data", folder):
             if (base / "ito_responses").is_dir():
                 return _from_folder(base)
-    path = locate(DATASET, [ARCHIVE], download=download)[ARCHIVE]
+    path = locate(DATASET, [ARCHIVE])[ARCHIVE]
     return read_archive(path)
-
-
-def turner_recordings() -> tuple[str, ...]:
-    """Names of the recordings in the archive or folder on this machine; the published ones where there is neither.
-
-    Reading an archive takes as long as unpacking it up to the last of these files, once per process.
-    """
-    try:
-        return tuple(sorted(find_turner_files(download=False).responses))
-    except NotAvailableError:
-        return TURNER_RECORDINGS
 
 
 def read_archive(path: str | Path) -> TurnerFiles:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,30 +14,38 @@ from connfit.connectome import Connectome
 from connfit.connectome.columns import NamedTable, read_table
 from connfit.connectome.signs import SignRule
 from connfit.connectome.tables import connectome_from_tables, electrical_rows
-from connfit.datasets.registry import get_dataset, locate
+from connfit.datasets.fetch import locate
+from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import DataError, one_of
 from connfit.recordings import Recording
+from connfit.recordings.keyword_options import takes_options_of
 from connfit.recordings.readers.hdf5 import read_hdf5_recording
 
+NEURONS, CONNECTIONS = "neurons.csv", "connections.csv.gz"
 _EDGE_COLUMNS = ("dataset", "pre", "post", "type", "synapses")
 
 
-def load_worm_connectome(
+def worm_connectome(
+    neurons: Path,
+    connections: Path,
+    variant: str,
     *,
-    variant: str | None = None,
     sign_rule: SignRule = "worm",
     unknown_transmitter: str = "excitatory",
     electrical: str = "drop",
     self_connections: str = "keep",
     min_synapses: int = 1,
 ) -> Connectome:
-    """The connectome of one of three data sets of adult hermaphrodites.
+    """Read tables of this layout.
 
     Parameters
     ----------
+    neurons
+        CSV with `name,neuron_class,side,neurotransmitter` and more.
+    connections
+        CSV with `dataset,pre,post,type,synapses`.
     variant
-        `"white1986_whole"` (default: whole animal, a composite of several), `"witvliet2020_7"` or
-        `"witvliet2020_8"` (nerve ring of one animal).
+        Rows of which `dataset`.
     sign_rule
         Default `"worm"`, a modelling convention: acetylcholine and glutamate +1, GABA -1. The true sign
         depends on the postsynaptic receptor.
@@ -50,45 +60,6 @@ def load_worm_connectome(
     Connectome
         Only neurons, and only those with a connection in the variant (to whatever cell). `notes` counts
         the rows and names the cells that were left out.
-
-    Raises
-    ------
-    NotAvailableError
-        If the files are not here.
-    """
-    variant = one_of("variant", variant or get_dataset("worm").variants[0], get_dataset("worm").variants)
-    paths = locate("worm", ["neurons.csv", "connections.csv.gz"])
-    return worm_connectome(
-        paths["neurons.csv"],
-        paths["connections.csv.gz"],
-        variant=variant,
-        sign_rule=sign_rule,
-        unknown_transmitter=unknown_transmitter,
-        electrical=electrical,
-        self_connections=self_connections,
-        min_synapses=min_synapses,
-    )
-
-
-def worm_connectome(
-    neurons: Path,
-    connections: Path,
-    *,
-    variant: str,
-    sign_rule: SignRule,
-    unknown_transmitter: str,
-    electrical: str,
-    self_connections: str = "keep",
-    min_synapses: int = 1,
-) -> Connectome:
-    """As `load_worm_connectome`, from files of this layout anywhere.
-
-    Parameters
-    ----------
-    neurons
-        CSV with `name,neuron_class,side,neurotransmitter` and more.
-    connections
-        CSV with `dataset,pre,post,type,synapses`.
     """
     edges = read_table(connections, "connections", columns=_EDGE_COLUMNS)
     table = read_table(neurons, "neurons")
@@ -112,9 +83,9 @@ def worm_connectome(
     partnered = {*pre[kept], *post[kept]}
     present = np.array([name in cells for name in table.text("name")], bool)
     # The source writes the side of a neuron without a partner as a word; here an unpaired neuron has no side.
-    side = pa.array(["" if one == "unpaired" else one for one in table.text("side")])
+    side = pa.array(["" if word == "unpaired" else word for word in table.text("side")])
     columns = table.data.set_column(table.columns.index("side"), "side", side)
-    columns = columns.rename_columns(["sign_in_source" if one == "sign" else one for one in columns.column_names])
+    columns = columns.rename_columns(["sign_in_source" if name == "sign" else name for name in columns.column_names])
     return connectome_from_tables(
         f"worm/{variant}",
         NamedTable(edges.data.filter(pa.array(kept)), edges.path),
@@ -130,11 +101,9 @@ def worm_connectome(
         self_connections=self_connections,
         min_synapses=min_synapses,
         notes={
-            "dataset": "worm",
+            **WORM.notes(),
             "variant": variant,
-            "organism": get_dataset("worm").organism,
-            "licence": get_dataset("worm").licence,
-            "citation": get_dataset("worm").citation,
+            "organism": WORM.organism,
             "non_neuron_cells_removed": sorted(cells - names),
             "non_neuron_chemical_rows_removed": int(np.sum(others & (kind == "chemical"))),
             "non_neuron_electrical_rows_removed": int(np.sum(others & (kind == "electrical"))),
@@ -146,8 +115,28 @@ def worm_connectome(
     )
 
 
+@takes_options_of(worm_connectome)
+def load_worm_connectome(variant: str | None = None, **options: Any) -> Connectome:
+    """Read the connectome of one of three data sets of adult hermaphrodites; options are those of `worm_connectome`.
+
+    Parameters
+    ----------
+    variant
+        `"white1986_whole"` (default: whole animal, a composite of several), `"witvliet2020_7"` or
+        `"witvliet2020_8"` (nerve ring of one animal).
+
+    Raises
+    ------
+    NotAvailableError
+        If the files are not here.
+    """
+    variant = one_of("variant", variant or WORM.variants[0], WORM.variants)
+    paths = locate(WORM, [NEURONS, CONNECTIONS])
+    return worm_connectome(paths[NEURONS], paths[CONNECTIONS], variant, **options)
+
+
 def load_worm_recording(uid: str, *, values: str = "dff", missing: str = "error") -> Recording:
-    """One animal's recording, with units named like the neurons of the connectome.
+    """Read one animal's recording, with units named like the neurons of the connectome.
 
     The source's F0 is a percentile over the whole recording; a scaling with constants from the training part
     takes it out again, for it only stretches and shifts each trace.
@@ -164,8 +153,63 @@ def load_worm_recording(uid: str, *, values: str = "dff", missing: str = "error"
     NotAvailableError
         If the file is not here.
     """
-    dataset = get_dataset("worm")
-    one_of("recording", uid, dataset.recordings)
+    one_of("recording", uid, WORM.recordings)
     file = f"recordings/{uid}.h5"
-    recording = read_hdf5_recording(locate("worm", [file])[file], name=f"worm/{uid}", values=values, missing=missing)
-    return replace(recording, notes={**recording.notes, "sha256": dataset.file(file).sha256})
+    recording = read_hdf5_recording(locate(WORM, [file])[file], name=f"worm/{uid}", values=values, missing=missing)
+    return replace(recording, notes={**recording.notes, "sha256": WORM.file(file).sha256})
+
+
+_RECORDINGS = {
+    "2022-07-26-31": (876094, "6abd662c07039919d1d1e188d58ae28022bb52e1bd9b5fb20f7d996caf3735c9"),
+    "2022-07-26-38": (852582, "a5261dc87d0e21d1f4a4cb77b2bd42a990da56a7fcec62c76ca493fedbe777b2"),
+    "2022-07-27-31": (871410, "66dd151c928201a0eb3b84a37d19b4f93edf72455468d371948983dca493ce45"),
+    "2022-07-27-38": (804577, "b493c6a2db4a8766050d3dcbaa147fbcc95c141e045a73a3a8db9d1eaa630554"),
+    "2022-08-02-38": (840096, "25c5f8a9c7be00e9e314861391af77c3da39f2172692f5f7f0fb656ecae9b441"),
+}
+
+WORM = DATASETS.register(
+    Dataset(
+        name="worm",
+        label="C. elegans: three connectomes and whole-brain calcium recordings with neuron names",
+        place=1,
+        organism="Caenorhabditis elegans",
+        licence="none stated; published with Dag et al. 2023. Transmitters: MIT (openworm/ConnectomeToolbox)",
+        citation=(
+            "Recordings: Dag et al. 2023, Cell. Connectomes: White et al. 1986, Phil Trans R Soc B (white1986_whole); "
+            "Witvliet et al. 2021, Nature (witvliet2020_7, witvliet2020_8). Transmitters: Wang et al. 2024, eLife"
+        ),
+        doi=(
+            "10.1016/j.cell.2023.04.023", "10.1098/rstb.1986.0056", "10.1038/s41586-021-03778-8", "10.7554/eLife.95402",
+        ),
+        source=(
+            "originals: https://github.com/flavell-lab/NSM_5HTR_analysis (commit 47bc3704), nemanode.org, "
+            "https://github.com/openworm/ConnectomeToolbox; the tables and HDF5 files used here are "
+            "conversions without a public address"
+        ),
+        sizes=MappingProxyType(
+            {
+                "neurons": 300,
+                "chemical connections": 2266,
+                "chemical synapses": 6509,
+                "gap junction pairs": 569,
+                "recordings": 5,
+                "frames": 800,
+                "frame rate (Hz)": 1.66,
+                "traces": "135-146",
+            }
+        ),
+        connectome=load_worm_connectome,
+        recording=load_worm_recording,
+        recordings=tuple(_RECORDINGS),
+        variants=("white1986_whole", "witvliet2020_7", "witvliet2020_8"),
+        files=(
+            DataFile(NEURONS, 13776, "80bdb6a7da19df807754694b2e68b2a9949b3471945f2fa5cbfdee810f82b63a"),
+            DataFile(CONNECTIONS, 36193, "76ff72423b8029cfea529268e34b0993a6a4cef1e73d864a870a378aa108fe47"),
+            *(DataFile(f"recordings/{uid}.h5", *known) for uid, known in _RECORDINGS.items()),
+        ),
+        preprocess=(
+            MappingProxyType({"step": "high_pass", "cutoff_hz": 0.01}),
+            MappingProxyType({"step": "scale", "method": "std", "margin": 2.0}),
+        ),
+    )
+)  # fmt: skip

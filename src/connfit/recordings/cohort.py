@@ -112,26 +112,30 @@ class Cohort(Displayed):
         units = tuple(dict.fromkeys(unit for recording in recordings for unit in recording.units))
         position = {unit: k for k, unit in enumerate(units)}
         columns = tuple(np.array([position[unit] for unit in recording.units]) for recording in recordings)
-        left_out = {one.name: tuple(unit for unit in one.units if unit not in position) for one in held_out}
-        for one in held_out:
-            if len(left_out[one.name]) == len(one.units):
+        left_out = {
+            recording.name: tuple(unit for unit in recording.units if unit not in position) for recording in held_out
+        }
+        for recording in held_out:
+            if len(left_out[recording.name]) == len(recording.units):
                 raise DataError(
-                    f"held-out recording {one.name!r} has none of the units that are fitted "
-                    f"({first_ten(units)}), but {first_ten(one.units)}",
+                    f"held-out recording {recording.name!r} has none of the units that are fitted "
+                    f"({first_ten(units)}), but {first_ten(recording.units)}",
                     fix="Hold out a recording that shares units with the others",
                 )
-        kept = tuple(one.select_units([unit for unit in one.units if unit in position]) for one in held_out)
+        kept = tuple(
+            recording.select_units([unit for unit in recording.units if unit in position]) for recording in held_out
+        )
         return cls(recordings, units, columns, substeps, kept, left_out)
 
     def _display(self) -> tuple[str, Mapping[str, str]]:
         facts = {
-            "recordings": first_ten(one.name for one in self.recordings),
+            "recordings": first_ten(recording.name for recording in self.recordings),
             "units": str(len(self.units)),
             "frame rate": f"{self.frame_rate:.4g} Hz",
             "model steps per frame": str(self.substeps),
         }
         if self.held_out:
-            facts["held out"] = first_ten(one.name for one in self.held_out)
+            facts["held out"] = first_ten(recording.name for recording in self.held_out)
         return "Cohort", facts
 
     @property
@@ -145,30 +149,30 @@ class Cohort(Displayed):
         return 1.0 / (self.frame_rate * self.substeps)
 
     def index(self, name: str) -> int:
-        """Position of the recording `name`."""
+        """Return the position of the recording `name`."""
         for k, recording in enumerate(self.recordings):
             if recording.name == name:
                 return k
         raise ConfigError(f"the cohort has no recording {name!r}")
 
     def training_range(self, recording: Recording) -> TrainingRange:
-        """The range of values of a recording that rates explain: of its own training part, or of its namesake's here.
+        """Find the values of a recording that rates explain: those of its training part, or of its namesake's here.
 
         A recording without parts that the cohort does not know has no range but that of rates.
         """
         if recording.parts is not None:
             return TrainingRange.of(recording)
-        for one in (*self.recordings, *self.held_out):
-            if one.name == recording.name and set(recording.units) <= set(one.units):
-                return TrainingRange.of(one.select_units(recording.units))
+        for other in (*self.recordings, *self.held_out):
+            if other.name == recording.name and set(recording.units) <= set(other.units):
+                return TrainingRange.of(other.select_units(recording.units))
         return TrainingRange.unlimited(len(recording.units))
 
     def observations(self, part: str) -> int:
-        """Number of observed values in a part, over all recordings."""
+        """Count the observed values in a part, over all recordings."""
         return int(sum(recording.part(part)[1].sum() for recording in self.recordings))
 
     def scored(self, part: str, *, warmup_frames: int = 0) -> list[int]:
-        """Number of values of a part that are scored, for each recording.
+        """Count the values of a part that are scored, for each recording.
 
         Parameters
         ----------
@@ -191,7 +195,7 @@ class Cohort(Displayed):
         return counts
 
     def mean_activity(self) -> Float[np.ndarray, "P"]:
-        """Mean of each unit over the observed training frames of all recordings that have it."""
+        """Compute the mean of each unit over the observed training frames of all recordings that have it."""
         total, count = np.zeros(len(self.units)), np.zeros(len(self.units))
         for recording, columns in zip(self.recordings, self.columns, strict=True):
             values, mask = recording.part("train")
@@ -200,7 +204,7 @@ class Cohort(Displayed):
         return total / np.maximum(count, 1)
 
     def training_frames(self) -> list[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]:
-        """Training frames of each recording, NaN where nothing was observed, and weights of its units.
+        """Return the training frames of each recording, NaN where nothing was observed, and weights of its units.
 
         A weight is one over `change_variance`, 0 where the recording lacks the unit.
         """
@@ -213,7 +217,7 @@ class Cohort(Displayed):
         return found
 
     def change_variance(self) -> Float[np.ndarray, "P B"]:
-        """Variance of the change between consecutive observed training frames, per unit and recording.
+        """Compute the variance of the change between consecutive observed training frames, per unit and recording.
 
         The squared error of a unit is divided by it: otherwise slow units of large amplitude drown
         the others. NaN where the recording lacks the unit.

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from connfit.errors import ConfigError, did_you_mean
+
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+
+
+def takes_options_of(other: Callable[..., Any]) -> Callable[[FunctionT], FunctionT]:
+    """Show in the signature of a function that passes `**options` on the keyword-only parameters of the other."""
+
+    def decorated(function: FunctionT) -> FunctionT:
+        own = dict(list(inspect.signature(function).parameters.items())[:-1])
+        others = inspect.signature(other).parameters
+        passed = {key: option for key, option in others.items() if option.kind is option.KEYWORD_ONLY}
+        function.__signature__ = inspect.Signature([*(own | passed | own).values()])  # pyright: ignore[reportFunctionMemberAccess]
+        return function
+
+    return decorated
 
 
 def option_names(function: Callable[..., Any], *, skip: int = 1) -> tuple[str, ...]:
@@ -22,7 +37,7 @@ def option_defaults(function: Callable[..., Any], *, skip: int = 1) -> dict[str,
 
 def checked_options(
     function: Callable[..., Any], options: Mapping[str, Any], what: str, *, skip: int = 1
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the options if the function has them all and gets all that it needs; their values it checks itself.
 
     Parameters

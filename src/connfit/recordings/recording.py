@@ -16,7 +16,7 @@ PART_NAMES = ("train", "validation", "test")
 
 
 def hold_last(values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -> Float[np.ndarray, "T P"]:
-    """The last observed value of each unit at or before each frame; NaN before the first."""
+    """Hold the last observed value of each unit at or before each frame; NaN before the first."""
     frame = np.where(mask, np.arange(len(values))[:, None], -1)
     last = np.maximum.accumulate(frame, axis=0)
     held = np.take_along_axis(values, np.maximum(last, 0), axis=0).astype(np.float64)
@@ -50,7 +50,7 @@ class Parts:
         return slice(*getattr(self, part))
 
     def length(self, part: str) -> int:
-        """Frames of a part."""
+        """Count the frames of a part."""
         block = self[part]
         return block.stop - block.start
 
@@ -196,12 +196,12 @@ class Recording(Displayed):
         return replace(self, parts=Parts.of(self.frames, train=train, validation=validation, gap=gap))
 
     def part(self, name: str) -> tuple[Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]:
-        """Values and mask of the part `"train"`, `"validation"` or `"test"`."""
+        """Return values and mask of the part `"train"`, `"validation"` or `"test"`."""
         block = self.require_parts()[name]
         return self.values[block], self.mask[block]
 
     def require_parts(self) -> Parts:
-        """The parts, or a ConfigError that says how to cut them."""
+        """Return the parts, or raise a ConfigError that says how to cut them."""
         if self.parts is None:
             raise ConfigError(
                 f"recording {self.name!r} has no parts yet: call recording.split(train=..., validation=...)"
@@ -209,7 +209,7 @@ class Recording(Displayed):
         return self.parts
 
     def select_units(self, names: Sequence[str]) -> Recording:
-        """The same recording with only the units `names`, in that order."""
+        """Return the same recording with only the units `names`, in that order."""
         position = {unit: k for k, unit in enumerate(self.units)}
         absent = [unit for unit in names if unit not in position]
         if absent:
@@ -218,5 +218,5 @@ class Recording(Displayed):
         return replace(self, values=self.values[:, columns], mask=self.mask[:, columns], units=tuple(names))
 
     def with_step(self, values: np.ndarray, step: Mapping[str, Any], **changes: Any) -> Recording:
-        """The recording after one preprocessing step, with the step and its constants added to `steps`."""
+        """Return the recording after one preprocessing step, with the step and its constants added to `steps`."""
         return replace(self, values=values, steps=(*self.steps, dict(step)), **changes)

@@ -40,14 +40,14 @@ class TrainingRange:
 
     @classmethod
     def unlimited(cls, units: int) -> TrainingRange:
-        """The range of units of which no training part is known: all values that rates can have."""
+        """Return the range of units of which no training part is known: all values that rates can have."""
         return cls(np.zeros(units), np.full(units, np.inf))
 
     def inside(self, values: Float[np.ndarray, "*t P"]) -> Float[np.ndarray, "*t P"]:
-        """The nearest values inside the range; NaN stays NaN."""
+        """Return the nearest values inside the range; NaN stays NaN."""
         return np.clip(values, self.low, self.high)
 
     def beyond(self, values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -> Float[np.ndarray, "T P"]:
-        """What the last observed value of each unit lies beyond the range, at each frame; 0 before the first."""
+        """Return what the last observed value of each unit lies beyond the range, at each frame; 0 before the first."""
         held = hold_last(values, mask)
         return np.nan_to_num(held - self.inside(held))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import platform
-import resource
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from shutil import copytree
@@ -19,7 +18,7 @@ import numpy as np
 
 from connfit import config as configuration
 from connfit._io import read_arrays, write_arrays, write_bytes, write_json
-from connfit._system.heap import return_freed_pieces
+from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit.config import FALLBACK, Config
 from connfit.connectome.matching import UnitMatch
 from connfit.errors import ConfigError, DataError, DivergedError
@@ -268,16 +267,6 @@ def write_parameters(path: Path, model: Model, params: Params) -> None:
     write_arrays(path, to_arrays(model, params))
 
 
-def peak_rss_bytes() -> int:
-    """Measure the largest resident memory of this process so far."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not ru_maxrss: on Linux a new program inherits that of the process that started it.
-        high_water = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(high_water.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def _write_state(path: Path, state: FitState, optimiser: str) -> None:
     arrays = {f"params/{key}": np.asarray(value) for key, value in state.params.items()}
     arrays |= {f"best/{key}": value for key, value in state.best_params.items()}
@@ -331,7 +320,7 @@ def _record(job: Job, command: str) -> dict[str, Any]:
         "machine": platform.machine(),
         "seed": job.config.seed,
         "data_fingerprint": job.fingerprint(),
-        "connectome": {**job.connectome.summary(), "notes": dict(job.connectome.notes)},
+        "connectome": {**asdict(job.connectome.summary()), "notes": dict(job.connectome.notes)},
         "recordings": {
             recording.name: _recording_record(recording, job.matches[recording.name])
             for recording in job.cohort.recordings

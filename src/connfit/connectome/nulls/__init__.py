@@ -17,6 +17,7 @@ from typing import Any
 
 from connfit._registry import Entry, Options, Registry, read_options
 from connfit.connectome import Connectome
+from connfit.errors import ConfigError
 
 OPTION = "data.null"
 """Where a configuration names one."""
@@ -60,7 +61,7 @@ NULLS: Registry[Null] = Registry("null", Null, room=__name__, group="connfit.nul
 """Null connectomes by name."""
 
 
-def check_null(name: str, options: Mapping[str, Any] | None = None) -> tuple[Null, dict[str, Any]]:
+def check_null(name: str, options: Mapping[str, Any] | None = None) -> tuple[Null, Options]:
     """Return a null and all of its options, before anything is computed.
 
     Raises
@@ -69,7 +70,7 @@ def check_null(name: str, options: Mapping[str, Any] | None = None) -> tuple[Nul
         If there is no such null, or an option is not one of its own.
     """
     null = NULLS.find(name, OPTION)
-    return null, read_options(null.options, options, where=f"{OPTION}_options").as_dict()
+    return null, read_options(null.options, options, where=f"{OPTION}_options")
 
 
 def make_null(connectome: Connectome, name: str, seed: int = 0, options: Mapping[str, Any] | None = None) -> Connectome:
@@ -87,7 +88,7 @@ def make_null(connectome: Connectome, name: str, seed: int = 0, options: Mapping
     Raises
     ------
     ConfigError
-        If there is no such null, or an option is not one of its own.
+        If there is no such null, an option is not one of its own, or name and connectome are swapped.
     DataError
         If the connectome lacks what the null needs (regions).
 
@@ -101,5 +102,10 @@ def make_null(connectome: Connectome, name: str, seed: int = 0, options: Mapping
     >>> null.name, null.m, null.notes["null"]["destroys"]
     ('tiny-no_recurrence', 0, 'all connections')
     """
+    if not isinstance(connectome, Connectome):
+        raise ConfigError(
+            f"make_null takes the connectome first and the name of the null second, as in "
+            f"make_null(brain, 'no_recurrence'); the first is a {type(connectome).__name__}"
+        )
     null, own = check_null(name, options)
-    return null.make(connectome, seed=seed, **own)
+    return null.make(connectome, seed=seed, **own.as_dict())

@@ -24,7 +24,7 @@ class Chemical(NamedTuple):
 
 
 def chemical_of(connectome: Connectome) -> Chemical:
-    """The chemical connections, in the connectome's order."""
+    """Return the chemical connections, in the connectome's order."""
     if not connectome.electrical.any():
         return Chemical(connectome.indices, connectome.posts, connectome.counts)
     chemical = ~connectome.electrical
@@ -32,7 +32,7 @@ def chemical_of(connectome: Connectome) -> Chemical:
 
 
 def with_chemical(connectome: Connectome, drawn: Chemical) -> Connectome:
-    """The same neurons and gap junctions with other chemical connections (no pair twice)."""
+    """Give the same neurons and gap junctions other chemical connections (no pair twice)."""
     n = connectome.n
     gaps = np.flatnonzero(connectome.electrical)
     if len(gaps):

@@ -15,7 +15,7 @@ from connfit.errors import DataError
 def rewire_within_regions(
     connectome: Connectome, *, seed: int = 0, swaps: float = SWAPS, tries: float = TRIES
 ) -> Connectome:
-    """As `rewire_degrees`, with swaps only among connections from the same region to the same region.
+    """Rewire as `rewire_degrees` does, with swaps only among connections from the same region to the same region.
 
     Preserves, besides what `rewire_degrees` does, the number of connections from each region to each, and each
     neuron's numbers of outputs to and inputs from every region. Destroys who connects to whom within

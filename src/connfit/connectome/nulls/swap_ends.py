@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -22,8 +22,8 @@ def swap_ends(
     seed: int,
     swaps: float,
     tries: float,
-) -> tuple[Chemical, dict[str, Any]]:
-    """The free connections with swapped ends, the others as they are; and what was measured."""
+) -> tuple[Chemical, Mapping[str, int | float]]:
+    """Swap ends of the free connections and keep the others as they are; also return what was measured."""
     n = connectome.n
     pre, before = chemical.pre[free], chemical.post[free]
     found = rewired(pre, before, n, np.random.default_rng(seed), group=group, swaps=swaps, tries=tries)

@@ -170,7 +170,7 @@ def _among(keys: Int[np.ndarray, "k"], few: Int[np.ndarray, "f"]) -> Bool[np.nda
 
 
 def still_there(pre: np.ndarray, post: np.ndarray, new_pre: np.ndarray, new_post: np.ndarray, neurons: int) -> int:
-    """Number of connections of one wiring that are in the other."""
+    """Count the connections of one wiring that are in the other."""
     old = post.astype(np.int64) * neurons + pre
     new = new_post.astype(np.int64) * neurons + new_pre
     return len(np.intersect1d(old, new, assume_unique=True))
@@ -179,7 +179,7 @@ def still_there(pre: np.ndarray, post: np.ndarray, new_pre: np.ndarray, new_post
 def expected_share(
     out_class: Int[np.ndarray, "M"], in_class: Int[np.ndarray, "M"], group: Int[np.ndarray, "M"] | None
 ) -> float:
-    """About the share of the connections that random wiring with the same degrees has in common with this one.
+    """Estimate the share of the connections that random wiring with the same degrees has in common with this one.
 
     Σ k_out k_in / (m + k_out k_in) over connections, divided by M, with m the connections of the group. It comes out
     too low, by up to a third, where hubs are connected to most of the neurons that they could be.

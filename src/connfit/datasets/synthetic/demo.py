@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 import scipy.sparse as sp
 
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
-from connfit.datasets.synthetic.demo_teacher import Teacher, TeacherConfig
+from connfit.datasets.registry import DATASETS, Dataset
+from connfit.datasets.synthetic.demo_teacher import DemoTeacher, DemoTeacherConfig
 from connfit.datasets.synthetic.demo_wiring import WiringConfig, make_wiring
 from connfit.errors import ConfigError, one_of
 from connfit.recordings import Recording
@@ -31,7 +33,7 @@ class SurrogateConfig:
     wiring
         Neurons, regions, degrees, signs; see `connfit.datasets.synthetic.demo_wiring.WiringConfig`.
     teacher
-        Parameters and noise; see `connfit.datasets.synthetic.demo_teacher.TeacherConfig`.
+        Parameters and noise; see `connfit.datasets.synthetic.demo_teacher.DemoTeacherConfig`.
     frames
         Frames T of each recording.
     frame_rate
@@ -43,7 +45,7 @@ class SurrogateConfig:
     """
 
     wiring: WiringConfig = field(default_factory=WiringConfig)
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    teacher: DemoTeacherConfig = field(default_factory=DemoTeacherConfig)
     frames: int = 1800
     frame_rate: float = 1.2
     animals: int = 1
@@ -77,7 +79,7 @@ class Surrogate:
 
     connectome: Connectome
     recordings: tuple[Recording, ...]
-    teacher: Teacher
+    teacher: DemoTeacher
     presynapses: sp.csr_array
     config: SurrogateConfig
     seed: int
@@ -98,18 +100,18 @@ def make_surrogate(config: SurrogateConfig | None = None, seed: int = 0) -> Surr
     if seed < 0:
         raise ConfigError(f"seed = {seed} must not be negative")
     connectome = make_wiring(config.wiring, np.random.default_rng((seed, _WIRING)), name=config.name)
-    teacher = Teacher.draw(connectome, config.teacher, np.random.default_rng((seed, _TEACHER)))
+    teacher = DemoTeacher.draw(connectome, config.teacher, np.random.default_rng((seed, _TEACHER)))
     recordings = tuple(_record(config, teacher, seed, animal) for animal in range(config.animals))
     return Surrogate(connectome, recordings, teacher, presynapses_by_region(connectome)[1], config, seed)
 
 
 def animal_seed(seed: int, animal: int) -> tuple[int, int, int]:
-    """Seed of `Teacher.simulate` for the recording of animal 0, 1, ... of the surrogate `seed`."""
+    """Return the seed of `DemoTeacher.simulate` for the recording of animal 0, 1, ... of the surrogate `seed`."""
     return (seed, _ANIMAL, animal)
 
 
 def make_demo(seed: int = 0) -> tuple[Connectome, tuple[Recording, ...]]:
-    """The demo's brain and recordings, without the teacher: 2,000 neurons, 20 regions, 4 animals, 8 minutes each."""
+    """Make the demo's brain and recordings: 2,000 neurons, 20 regions, 4 animals, 8 minutes each."""
     surrogate = make_surrogate(SurrogateConfig(name="demo", frames=600, animals=4), seed)
     return surrogate.connectome, surrogate.recordings
 
@@ -120,17 +122,17 @@ def _demo(seed: int) -> tuple[Connectome, tuple[Recording, ...]]:
 
 
 def load_demo_connectome(*, seed: int = 0) -> Connectome:
-    """The demo's connectome."""
+    """Make the demo's connectome."""
     return _demo(seed)[0]
 
 
 def load_demo_recording(uid: str, *, seed: int = 0) -> Recording:
-    """The demo's recording `uid`: "1" to "4"."""
-    recordings = {one.name.removeprefix("demo/"): one for one in _demo(seed)[1]}
+    """Make the demo's recording `uid`: "1" to "4"."""
+    recordings = {recording.name.removeprefix("demo/"): recording for recording in _demo(seed)[1]}
     return recordings[one_of("recording", uid, recordings)]
 
 
-def _record(config: SurrogateConfig, teacher: Teacher, seed: int, animal: int) -> Recording:
+def _record(config: SurrogateConfig, teacher: DemoTeacher, seed: int, animal: int) -> Recording:
     simulation = teacher.simulate(config.frames, config.frame_rate, animal_seed(seed, animal))
     return Recording(
         name=f"{config.name}/{animal + 1}",
@@ -146,3 +148,22 @@ def _record(config: SurrogateConfig, teacher: Teacher, seed: int, animal: int) -
             "animal": animal + 1,
         },
     )
+
+
+DATASETS.register(
+    Dataset(
+        name="demo",
+        label="SURROGATE: a generated brain with a hidden teacher, for demonstrations and tests",
+        place=2,
+        organism="none (generated)",
+        licence="Apache-2.0",
+        citation="connfit",
+        source="generated from a seed; no measured data",
+        sizes=MappingProxyType(
+            {"neurons": 2000, "regions": 20, "recordings": 4, "frames": 600, "frame rate (Hz)": 1.2}
+        ),
+        connectome=load_demo_connectome,
+        recording=load_demo_recording,
+        recordings=("1", "2", "3", "4"),
+    )
+)

@@ -97,7 +97,7 @@ def make_wiring(config: WiringConfig, rng: np.random.Generator, *, name: str) ->
             "side": np.where(positions[region_of, 0] < 0, "left", "right"),
         }
     )
-    signs = np.array([TRANSMITTER_SIGNS[one] for one in transmitter], dtype=np.int8)
+    signs = np.array([TRANSMITTER_SIGNS[word] for word in transmitter], dtype=np.int8)
     notes = {
         "surrogate": True,
         "source": "generated, not measured",

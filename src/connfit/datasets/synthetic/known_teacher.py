@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 from jaxtyping import Bool, Float
 
 from connfit.connectome import Connectome, from_pairs
 from connfit.datasets.synthetic.demo_wiring import WiringConfig, make_wiring
+from connfit.datasets.synthetic.teacher import OrnsteinUhlenbeck, check_radius, measurement_noise, spectral_radius
 from connfit.errors import ConfigError, one_of
 
 TEACHER_STRENGTHS = ("free", "gain_per_neuron", "gain_per_type_pair")
@@ -65,8 +64,7 @@ class TeacherSettings:
         one_of("strengths of the teacher", self.strengths, TEACHER_STRENGTHS)
         if self.neurons < 30:
             raise ConfigError(f"neurons = {self.neurons} must be 30 or more")
-        if not 0 < self.spectral_radius < 1:
-            raise ConfigError(f"spectral_radius = {self.spectral_radius} of a teacher must lie between 0 and 1")
+        check_radius(self.spectral_radius)
         if not 0 < self.sensory_fraction < 1:
             raise ConfigError(f"sensory_fraction = {self.sensory_fraction} must lie between 0 and 1")
 
@@ -108,7 +106,7 @@ class KnownTeacher:
         brain, sensory = _wiring(settings, seed)
         weights = brain.counts * _factors(settings, brain, rng)
         matrix = brain.matrix(weights)
-        scale = settings.spectral_radius / _spectral_radius(matrix)
+        scale = settings.spectral_radius / spectral_radius(matrix)
         low, high = settings.time_constant_bounds_frames
         frames = settings.time_constant_frames * rng.lognormal(0.0, settings.time_constant_spread, brain.n)
         target = rng.lognormal(0.0, settings.rate_spread, brain.n)
@@ -116,7 +114,7 @@ class KnownTeacher:
         return cls(settings, brain, sensory, scale * weights, np.clip(frames, low, high) / FRAME_RATE, bias, seed)
 
     def play(self, frames: int, *, process_noise: float, burn_in: int = 100) -> Float[np.ndarray, "T N"]:
-        """Rates over time; a longer call continues a shorter one.
+        """Simulate rates over time; a longer call continues a shorter one.
 
         ``r_i(t) = α_i r_i(t-1) + (1-α_i) relu(x_i(t)) η_i(t)``, where η is log-normal with mean 1 and standard
         deviation `process_noise`, independent between neurons and steps. Its mean of 1 is what keeps the teacher in
@@ -133,19 +131,18 @@ class KnownTeacher:
         if process_noise < 0:
             raise ConfigError(f"process_noise = {process_noise} must be 0 or more")
         settings, n = self.settings, self.connectome.n
-        private, stimulus = (np.random.default_rng((self.seed, _ACTIVITY, k)) for k in range(2))
-        sigma = np.sqrt(np.log1p(process_noise**2))
-        keep, spread = np.exp(-1 / settings.stimulus_frames), settings.stimulus_spread
+        private, rng = (np.random.default_rng((self.seed, _ACTIVITY, k)) for k in range(2))
+        sensory = int(self.sensory.sum())
+        stimulus = OrnsteinUhlenbeck(settings.stimulus_frames, 1.0, lambda: rng.standard_normal(sensory))
+        sigma, spread = np.sqrt(np.log1p(process_noise**2)), settings.stimulus_spread
         alpha = np.exp(-1 / (self.time_constants * FRAME_RATE))
         matrix = self.connectome.matrix(self.weights)
-        level = stimulus.standard_normal(int(self.sensory.sum()))
         rates, kept = np.ones(n), np.empty((frames, n))
         for step in range(burn_in + frames):
             x = np.maximum(matrix @ rates + self.bias, 0)
             x *= np.exp(sigma * private.standard_normal(n) - sigma**2 / 2)
             rates = alpha * rates + (1 - alpha) * x
-            level = keep * level + np.sqrt(1 - keep**2) * stimulus.standard_normal(len(level))
-            rates[self.sensory] = np.exp(spread * level - spread**2 / 2)
+            rates[self.sensory] = np.exp(spread * stimulus.advance() - spread**2 / 2)
             if step >= burn_in:
                 kept[step - burn_in] = rates
         return kept
@@ -153,7 +150,7 @@ class KnownTeacher:
     def follow(
         self, given: Float[np.ndarray, "T N"], recorded: Bool[np.ndarray, "N"], state_forcing: float
     ) -> Float[np.ndarray, "T-1 N"]:
-        """What a student with the teacher's own parameters predicts for frames 1 to T - 1: the best that there is.
+        """Predict frames 1 to T - 1 as a student with the teacher's own parameters would: the best that there is.
 
         Parameters
         ----------
@@ -173,15 +170,14 @@ class KnownTeacher:
         return predicted
 
     def measure(self, rates: Float[np.ndarray, "T N"], noise: float) -> Float[np.ndarray, "T N"]:
-        """What a measurement of the rates shows: noise of `noise` times each neuron's standard deviation is added.
+        """Measure the rates: noise of `noise` times each neuron's standard deviation is added.
 
         The stimulus is known without noise. Values may fall below 0, as measurements do.
         """
         if noise < 0:
             raise ConfigError(f"observation noise = {noise} must be 0 or more")
         rng = np.random.default_rng((self.seed, _MEASUREMENT))
-        scale = np.where(self.sensory, 0.0, noise * rates.std(axis=0))
-        return rates + scale * rng.standard_normal(rates.shape)
+        return rates + measurement_noise(rates, np.where(self.sensory, 0.0, noise), rng)
 
 
 def _wiring(settings: TeacherSettings, seed: int) -> tuple[Connectome, Bool[np.ndarray, "N"]]:
@@ -223,9 +219,3 @@ def _factors(settings: TeacherSettings, brain: Connectome, rng: np.random.Genera
     pair = types[posts] * len(names) + types[brain.indices]
     gains = rng.lognormal(0.0, settings.weight_spread, len(names) ** 2)
     return gains[pair] / mean[types[posts]]
-
-
-def _spectral_radius(matrix: sp.csr_array) -> float:
-    start = np.random.default_rng(0).standard_normal(matrix.shape[0])  # pyright: ignore[reportOptionalSubscript]
-    values = spla.eigs(matrix, k=4, which="LM", v0=start, return_eigenvectors=False)
-    return float(np.abs(values).max())

@@ -27,7 +27,7 @@ LONGEST_GAP_FRAMES = 10
 
 
 def deconvolve(recording: Recording, *, tau_s: float | None = None) -> Recording:
-    """Activity per frame from calcium, by OASIS: sparse, non-negative, first-order decay.
+    """Estimate activity per frame from calcium, by OASIS: sparse, non-negative, first-order decay.
 
     Parameters
     ----------

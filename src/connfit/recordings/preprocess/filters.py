@@ -13,7 +13,7 @@ from connfit.recordings.preprocess.step_record import finish, hold_last, number,
 def high_pass(
     recording: Recording, *, cutoff_hz: float, order: int = 1, direction: str = "causal", start: str = "steady"
 ) -> Recording:
-    """Butterworth high-pass filter: removes drift slower than `cutoff_hz`.
+    """Remove drift slower than `cutoff_hz` by a Butterworth high-pass filter.
 
     Parameters
     ----------

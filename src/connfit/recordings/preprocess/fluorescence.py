@@ -13,7 +13,7 @@ from connfit.recordings.preprocess.step_record import finish, number, observed_v
 
 
 def delta_f_over_f(recording: Recording, *, percentile: float = 20.0, window_s: float | None = None) -> Recording:
-    """Relative change of fluorescence, (F - F0) / F0.
+    """Compute the relative change of fluorescence, (F - F0) / F0.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ STEPS.register(Step(name="select", label="choice of units", apply=select))
 
 
 def to_substeps(recording: Recording, substeps: int) -> Recording:
-    """`substeps` time steps per frame: the value of a frame is held until the next frame is there.
+    """Take `substeps` time steps per frame: the value of a frame is held until the next frame is there.
 
     Nothing is interpolated, for that would show a step the frame that it is to predict.
 

@@ -136,7 +136,7 @@ def unscale(recording: Recording) -> Recording:
 def unscale_values(
     values: Float[np.ndarray, "... P"], step: Mapping[str, Any], units: Sequence[str]
 ) -> Float[np.ndarray, "... P"]:
-    """Values in the units before the scaling that `step` records.
+    """Return values in the units before the scaling that `step` records.
 
     Parameters
     ----------

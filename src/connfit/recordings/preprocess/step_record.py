@@ -15,7 +15,7 @@ from connfit.recordings import Recording
 
 
 def observed_values(recording: Recording) -> Float[np.ndarray, "T P"]:
-    """[time, unit] float64, NaN where nothing was observed.
+    """Return [time, unit] float64, NaN where nothing was observed.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def observed_values(recording: Recording) -> Float[np.ndarray, "T P"]:
 
 
 def training_values(recording: Recording, values: Float[np.ndarray, "T P"]) -> Float[np.ndarray, "t P"]:
-    """The training part of `values`.
+    """Return the training part of `values`.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def training_values(recording: Recording, values: Float[np.ndarray, "T P"]) -> F
 
 
 def segments(recording: Recording, *, longest_gap: int | None = None) -> list[slice]:
-    """Consecutive blocks that cover all frames and are cut at every edge of a part.
+    """List consecutive blocks that cover all frames and are cut at every edge of a part.
 
     With `longest_gap`, they are also cut around every stretch of more than that many frames in which no unit was
     observed, for instance where the source leaves out an artefact.
@@ -65,7 +65,7 @@ def segments(recording: Recording, *, longest_gap: int | None = None) -> list[sl
 
 
 def long_gaps(recording: Recording, longest: int) -> Bool[np.ndarray, "T"]:
-    """[T] True in stretches of more than `longest` frames in which no unit was observed.
+    """Find gaps: [T] True in stretches of more than `longest` frames in which no unit was observed.
 
     A stretch ends at the edge of a part: what is missing in the test part must not lengthen one before it.
     """
@@ -101,7 +101,7 @@ def refuse_units(recording: Recording, bad: ArrayLike, problem: str, fix: str) -
 def number(
     name: str, value: object, *, above: float | None = None, least: float | None = None, most: float | None = None
 ) -> float:
-    """An option as a float within its bounds, or a ConfigError."""
+    """Return an option as a float within its bounds, or raise a ConfigError."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float | np.integer | np.floating)
@@ -119,19 +119,19 @@ def number(
             f"at least {least:g}" if least is not None else "",
             f"at most {most:g}" if most is not None else "",
         ]
-        raise ConfigError(f"{name} = {result:g} must be {' and '.join(one for one in limits if one)}")
+        raise ConfigError(f"{name} = {result:g} must be {' and '.join(limit for limit in limits if limit)}")
     return result
 
 
 def whole(name: str, value: object, *, least: int) -> int:
-    """An option as an integer of at least `least`, or a ConfigError."""
+    """Return an option as an integer of at least `least`, or raise a ConfigError."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise ConfigError(f"{name} = {value!r} must be a whole number, {least} or more")
     return int(value)
 
 
 def flag(name: str, value: object) -> bool:
-    """An option that is true or false, or a ConfigError."""
+    """Return an option that is true or false, or raise a ConfigError."""
     if not isinstance(value, bool):
         raise ConfigError(f"{name} = {value!r} must be true or false")
     return value
@@ -147,7 +147,7 @@ def finish(
     looks_ahead: bool = False,
     **changes: Any,
 ) -> Recording:
-    """The recording after a step, with the step's options and constants (one per unit) in its record."""
+    """Return the recording after a step, with the step's options and constants (one per unit) in its record."""
     record = {"step": step, **options, "looks_ahead": looks_ahead}
     if constants is not None:
         record["units"] = list(recording.units)

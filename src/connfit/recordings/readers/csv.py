@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,11 +50,11 @@ def read_csv_recording(
     """
     path = require_file(path)
     table = read_table(path, "recording", as_csv=True)
-    header = [one.strip() for one in table.columns]
+    header = [title.strip() for title in table.columns]
     numbers = np.column_stack([_numbers(table, column, path) for column in table.columns])
 
-    notes: dict[str, Any] = {"file": path.name}
-    columns = [k for k, one in enumerate(header) if one != time_column]
+    notes: dict[str, object] = {"file": path.name}
+    columns = [k for k, title in enumerate(header) if title != time_column]
     if len(columns) < len(header):
         times = frame_times(numbers[:, header.index(time_column)], path, stated_rate=frame_rate)
         notes.update(times.notes())

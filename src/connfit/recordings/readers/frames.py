@@ -35,7 +35,7 @@ class FrameTimes:
     longest_interval_s: float
 
     def notes(self) -> dict[str, float]:
-        """The intervals, for a recording's notes."""
+        """Return the intervals, for a recording's notes."""
         return {
             "mean_interval_s": self.mean_interval_s,
             "median_interval_s": self.median_interval_s,
@@ -45,7 +45,7 @@ class FrameTimes:
 
 
 def frame_times(times: Float[np.ndarray, "T"], path: Path, *, stated_rate: float | None = None) -> FrameTimes:
-    """Frame rate from the times of the frames.
+    """Find the frame rate from the times of the frames.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def frame_times(times: Float[np.ndarray, "T"], path: Path, *, stated_rate: float
 
 
 def require_rate(frame_rate: object, path: Path) -> float:
-    """A positive frame rate in Hz, or a DataError."""
+    """Return a positive frame rate in Hz, or raise a DataError."""
     try:
         rate = float(np.asarray(frame_rate).item())  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -119,6 +119,15 @@ def require_rate(frame_rate: object, path: Path) -> float:
     return rate
 
 
+def agreed_rate(stated: object, frame_rate: float | None, path: Path) -> float:
+    """Return the frame rate that a file states, or raise a DataError where the option contradicts it."""
+    rate = require_rate(stated, path)
+    if frame_rate is not None and abs(rate / frame_rate - 1) > RATE_TOLERANCE:
+        problem = f"the file says {rate:g} Hz, the option frame_rate = {frame_rate:g} Hz"
+        raise DataError(problem, path=path, fix="Leave the option out or correct the file")
+    return rate
+
+
 def settle_missing(
     values: Float[np.ndarray, "T P"],
     units: Sequence[str],
@@ -127,7 +136,7 @@ def settle_missing(
     missing: str,
     mask: Bool[np.ndarray, "T P"] | None = None,
 ) -> tuple[Float[np.ndarray, "T P"], Bool[np.ndarray, "T P"], int]:
-    """Values with NaN wherever nothing was observed, the mask, and the number of missing values.
+    """Return values with NaN wherever nothing was observed, the mask, and the number of missing values.
 
     Parameters
     ----------
@@ -174,21 +183,21 @@ def settle_missing(
 
 
 def check_units(units: Sequence[object], columns: int, path: Path) -> tuple[str, ...]:
-    """Unit names as text: one per column, none empty, none twice."""
-    names = tuple(str(one).strip() for one in units)
+    """Check unit names and return them as text: one per column, none empty, none twice."""
+    names = tuple(str(unit).strip() for unit in units)
     if len(names) != columns:
         raise DataError(
             f"{len(names)} unit names for {columns} columns of values",
             path=path,
             fix="values must be [time, unit] with one name per unit",
         )
-    empty = [k for k, one in enumerate(names) if not one]
+    empty = [k for k, unit in enumerate(names) if not unit]
     if empty:
         raise DataError(
             f"units without a name in columns {first_ten(empty)} (counted from 0)", path=path, fix="Name every unit"
         )
     seen: set[str] = set()
-    repeated = [one for one in names if one in seen or seen.add(one)]
+    repeated = [unit for unit in names if unit in seen or seen.add(unit)]
     if repeated:
         raise DataError(
             f"unit names repeat: {first_ten(dict.fromkeys(repeated))}",
@@ -199,7 +208,7 @@ def check_units(units: Sequence[object], columns: int, path: Path) -> tuple[str,
 
 
 def require_file(path: str | Path) -> Path:
-    """The path of a file that is there and not empty."""
+    """Return the path of a file that is there and not empty, or raise a DataError."""
     path = Path(path)
     if not path.is_file():
         raise DataError("no such file", path=path, fix="Check the path")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -18,7 +17,7 @@ VALUES = {"dff": ("dff", "dimensionless"), "zscore": ("zscore", "standard deviat
 
 
 def unlabelled_name(column: int, recording: str) -> str:
-    """Placeholder for a trace without a name; holds the recording's name, so that no two animals share it."""
+    """Name a trace without a name; holds the name of the recording, so that no two animals share it."""
     return f"unlabelled-{column:03d}@{recording}"
 
 
@@ -108,7 +107,7 @@ def read_hdf5_recording(
     units = check_units(units, len(units), path)
     settled, mask, absent_values = settle_missing(traces, units, path, missing=missing)
     kind, value_units = VALUES[values]
-    notes: dict[str, Any] = {
+    notes: dict[str, object] = {
         **attributes,
         "file": path.name,
         "values": values,
@@ -118,7 +117,7 @@ def read_hdf5_recording(
     }
     if classes is not None:
         notes["unlabelled_classes"] = {
-            unit: one for unit, label, one in zip(units, labels, classes, strict=True) if one and not label
+            unit: known for unit, label, known in zip(units, labels, classes, strict=True) if known and not label
         }
     return Recording(
         name=name,
@@ -157,10 +156,10 @@ def _labels(file: h5py.File, key: str, path: Path) -> list[str]:
             path=path,
             fix="It must be a list of text, one entry per trace",
         )
-    return [str(one).strip() for one in dataset.asstr()[()]]
+    return [str(label).strip() for label in dataset.asstr()[()]]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """An attribute as a plain Python value, so that it can be written to JSON."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

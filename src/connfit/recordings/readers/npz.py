@@ -5,13 +5,19 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from connfit.errors import DataError
 from connfit.recordings import Recording
-from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+from connfit.recordings.readers.frames import (
+    agreed_rate,
+    check_units,
+    frame_times,
+    require_file,
+    require_rate,
+    settle_missing,
+)
 from connfit.recordings.readers.reader import READERS, Reader, stem
 
 _HOW_TO_WRITE = "Write it with numpy.savez(path, values=..., units=..., frame_rate=...), unit names as an array of text"
@@ -79,15 +85,8 @@ def read_npz_recording(
         )
     units = check_units(names.tolist(), values.shape[1], path)
 
-    notes: dict[str, Any] = {"file": path.name}
-    stated = require_rate(arrays["frame_rate"], path) if "frame_rate" in arrays else None
-    if stated is not None and frame_rate is not None and abs(stated / frame_rate - 1) > 0.01:
-        raise DataError(
-            f"the file says {stated:g} Hz, the option frame_rate = {frame_rate:g} Hz",
-            path=path,
-            fix="Leave the option out or correct the file",
-        )
-    rate = stated or frame_rate
+    notes: dict[str, object] = {"file": path.name}
+    rate = agreed_rate(arrays["frame_rate"], frame_rate, path) if "frame_rate" in arrays else frame_rate
     if "time_s" in arrays:
         if arrays["time_s"].shape != (len(values),) or arrays["time_s"].dtype.kind not in "fiu":
             raise DataError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from connfit.errors import ConnfitError, DataError, NotAvailableError
 from connfit.recordings import Recording
-from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+from connfit.recordings.readers.frames import agreed_rate, check_units, frame_times, require_file, settle_missing
 from connfit.recordings.readers.reader import READERS, Reader
 
 _KINDS = {"DfOverF": "dff", "Fluorescence": "fluorescence"}
@@ -107,18 +107,12 @@ def _recording(
     values = data.astype(np.float64) * float(chosen.conversion) + float(chosen.offset)
     units = check_units(_unit_names(chosen, values.shape[1], unit_column, path), values.shape[1], path)
 
-    notes: dict[str, Any] = {"file": path.name, "series": chosen.name, "container": container}
+    notes: dict[str, object] = {"file": path.name, "series": chosen.name, "container": container}
     notes["session_description"] = str(file.session_description)
     if file.subject is not None and file.subject.species:
         notes["organism"] = str(file.subject.species)
     if chosen.rate is not None:
-        rate = require_rate(chosen.rate, path)
-        if frame_rate is not None and abs(rate / frame_rate - 1) > 0.01:
-            raise DataError(
-                f"the file says {rate:g} Hz, the option frame_rate = {frame_rate:g} Hz",
-                path=path,
-                fix="Leave the option out",
-            )
+        rate = agreed_rate(chosen.rate, frame_rate, path)
     else:
         stamps = np.asarray(chosen.timestamps[:], np.float64)
         if stamps.shape != (len(values),):
@@ -145,14 +139,15 @@ def _recording(
 
 def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:
     candidates = [
-        one
-        for one in file.objects.values()
-        if isinstance(one, pynwb.TimeSeries) and one.data is not None and np.ndim(one.data) == 2
+        candidate
+        for candidate in file.objects.values()
+        if isinstance(candidate, pynwb.TimeSeries) and candidate.data is not None and np.ndim(candidate.data) == 2
     ]
-    names = [f"{getattr(one.parent, 'name', '')}/{one.name}" for one in candidates]
+    names = [f"{getattr(candidate.parent, 'name', '')}/{candidate.name}" for candidate in candidates]
     listed = f"the two-dimensional time series are {', '.join(sorted(names)) or '(none)'}"
     if wanted is not None:
-        found = [one for one, full in zip(candidates, names, strict=True) if wanted in (one.name, full)]
+        full = zip(candidates, names, strict=True)
+        found = [candidate for candidate, name in full if wanted in (candidate.name, name)]
         if len(found) != 1:
             raise DataError(
                 f"{len(found) or 'no'} time series named {wanted!r}; {listed}",
@@ -160,7 +155,7 @@ def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:
                 fix="Name one as Container/name",
             )
         return found[0]
-    rois = [one for one in candidates if one.neurodata_type == "RoiResponseSeries"]
+    rois = [candidate for candidate in candidates if candidate.neurodata_type == "RoiResponseSeries"]
     for group in (rois, candidates):
         if len(group) == 1:
             return group[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from html import escape
 from typing import Any
 
@@ -31,7 +32,7 @@ _EVERYTHING_ELSE = {
 def fitted(run: RunFiles) -> list[str]:
     """Connectome, recordings and options."""
     blocks: list[str] = []
-    summary = run.connectome.summary() if run.connectome is not None else run.record.get("connectome") or {}
+    summary = asdict(run.connectome.summary()) if run.connectome is not None else run.record.get("connectome") or {}
     facts = [
         (_words(key), _text(value)) for key, value in summary.items() if key != "regions" and value not in (None, "")
     ]

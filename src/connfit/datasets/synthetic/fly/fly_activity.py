@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher
-from connfit.errors import ConfigError
+from connfit.datasets.synthetic.teacher import OrnsteinUhlenbeck, measurement_noise
 from connfit.models.ops import Pattern, matvec
 
 _LARGEST_RATE = 1e4
@@ -93,9 +93,13 @@ def simulate_flies(
     config, n, batch = teacher.config, connectome.n, len(animals)
     generators = [[_generator(teacher.seed, _ACTIVITY, animal, stream) for animal in animals] for stream in range(3)]
     frame_s = 1 / frame_rate
-    slow = _OrnsteinUhlenbeck(teacher.source_time_constants, frame_s, generators[_SLOW])
-    regional_tau = np.full(len(teacher.units), config.regional_time_constant_s)
-    fast = _OrnsteinUhlenbeck(regional_tau, frame_s, generators[_FAST])
+    slow, fast = (
+        OrnsteinUhlenbeck(tau, frame_s, partial(_normal, generators[stream], size))
+        for tau, stream, size in (
+            (teacher.source_time_constants.astype(np.float64)[:, None], _SLOW, config.sources),
+            (config.regional_time_constant_s, _FAST, len(teacher.units)),
+        )
+    )
     constants = _constants(teacher, connectome, frame_s / config.substeps, inputs)
 
     rates = jnp.asarray(np.repeat(teacher.set_point[:, None], batch, axis=1))
@@ -109,18 +113,14 @@ def simulate_flies(
             private = np.empty((batch, n), np.float32)
             list(pool.map(_fill, generators[_PRIVATE], private))
             before = seen
-            rates, seen = _frame(
-                constants, rates, seen, slow.advance(), fast.advance(), private, substeps=config.substeps
-            )
+            shared = (process.advance().astype(np.float32) for process in (slow, fast))
+            rates, seen = _frame(constants, rates, seen, *shared, private, substeps=config.substeps)
             if frame > 0:
                 calcium[:, frame - 1] = np.asarray(before).T
             if kept is not None and frame >= 0:
                 kept[:, frame] = np.asarray(rates).T
-            if frame % 50 == 0 and not float(jnp.max(jnp.abs(before))) < _LARGEST_RATE:
-                raise ConfigError(
-                    f"the teacher's activity grew without bound by frame {frame}; lower spectral_radius = "
-                    f"{config.spectral_radius} or the strengths of its inputs"
-                )
+            if frame % 50 == 0:
+                config.check_bounded(float(jnp.max(jnp.abs(before))), _LARGEST_RATE, frame)
             if progress is not None:
                 progress(frame + burn_in + 1, burn_in + frames)
     calcium[:, frames - 1] = np.asarray(seen).T
@@ -130,7 +130,7 @@ def simulate_flies(
 def measure(
     teacher: FlyTeacher, calcium: Float[np.ndarray, "T P"], frame_rate: float, animal: int
 ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "T P"]]:
-    """What is recorded of an animal: ΔF/F about each region's level, with bleaching, drift and measurement noise.
+    """Record an animal: ΔF/F about each region's level, with bleaching, drift and measurement noise.
 
     Returns
     -------
@@ -151,19 +151,15 @@ def measure(
     lost, lost_s = drawn(config.bleaching), drawn(config.bleaching_time_s)
     wander, wander_s = drawn(config.drift), drawn(config.drift_time_s)
     clean = config.contrast * (calcium / teacher.level - 1)
-    keep = np.exp(-1 / (frame_rate * wander_s))
-    kicks = rng.standard_normal((frames, units))
-    state, walk = kicks[0], np.empty((frames, units))
-    for t in range(frames):
-        state = state if t == 0 else keep * state + np.sqrt(1 - keep**2) * kicks[t]
-        walk[t] = state
-    drift = lost * np.expm1(-seconds / lost_s) + wander * walk
-    noise = config.observation_noise * clean.std(axis=0) * rng.standard_normal((frames, units))
+    walk = OrnsteinUhlenbeck(frame_rate * wander_s, 1.0, iter(rng.standard_normal((frames, units))).__next__)
+    walked = np.stack([walk.state, *(walk.advance() for _ in range(frames - 1))])
+    drift = lost * np.expm1(-seconds / lost_s) + wander * walked
+    noise = measurement_noise(clean, config.observation_noise, rng)
     return (clean + drift + noise).astype(np.float32), drift.astype(np.float32)
 
 
 def missing_units(teacher: FlyTeacher, animal: int) -> tuple[str, ...]:
-    """Regions that were not recorded in an animal: none up to `most_missing` of them, at random."""
+    """Draw the regions that were not recorded in an animal: none up to `most_missing` of them, at random."""
     rng = np.random.default_rng((teacher.seed, _MEASUREMENT, animal, 1))
     count = int(rng.integers(0, round(teacher.config.most_missing * len(teacher.units)), endpoint=True))
     chosen = rng.choice(len(teacher.units), count, replace=False)
@@ -208,21 +204,8 @@ def _frame(
     return rates, seen
 
 
-class _OrnsteinUhlenbeck:
-    """Stationary processes of unit variance with the time constants `tau` in seconds, one column per animal."""
-
-    def __init__(self, tau: Float[np.ndarray, "k"], step_s: float, generators: Sequence[np.random.Generator]) -> None:
-        self.keep = np.exp(-step_s / np.asarray(tau, np.float64))[:, None]
-        self.kick = np.sqrt(1 - self.keep**2)
-        self.generators = generators
-        self.state = self._noise()
-
-    def _noise(self) -> Float[np.ndarray, "k B"]:
-        return np.stack([one.standard_normal(len(self.keep)) for one in self.generators], axis=1)
-
-    def advance(self) -> Float[np.ndarray, "k B"]:
-        self.state = self.keep * self.state + self.kick * self._noise()
-        return self.state.astype(np.float32)
+def _normal(generators: Sequence[np.random.Generator], size: int) -> Float[np.ndarray, "k B"]:
+    return np.stack([generator.standard_normal(size) for generator in generators], axis=1)
 
 
 def _generator(*seed: int) -> np.random.Generator:

@@ -42,14 +42,14 @@ class Pools:
 
     @classmethod
     def of(cls, pool: Int[np.ndarray, "N"], weights: Float[np.ndarray, "N"], pools: int) -> Pools:
-        """Pools from the pool of each neuron; neurons with weight 0 are never drawn."""
+        """Make pools from the pool of each neuron; neurons with weight 0 are never drawn."""
         members = np.flatnonzero(weights > 0)
         members = members[np.argsort(pool[members], kind="stable")]
         starts = np.searchsorted(pool[members], np.arange(pools + 1))
         return cls(members.astype(np.int32), np.concatenate([[0.0], np.cumsum(weights[members])]), starts)
 
     def draw(self, pool: Int[np.ndarray, "K"], rng: np.random.Generator) -> Int[np.ndarray, "K"]:
-        """One neuron from each of the given pools, `NO_PARTNER` where a pool is empty."""
+        """Draw one neuron from each of the given pools, `NO_PARTNER` where a pool is empty."""
         low, high = self.cumulated[self.starts[pool]], self.cumulated[self.starts[pool + 1]]
         at = np.searchsorted(self.cumulated, low + rng.random(len(pool)) * (high - low), side="right") - 1
         # Rounding may carry a draw past the last member of its pool.
@@ -59,7 +59,7 @@ class Pools:
 
 
 def kinds(levels: Sequence[Int[np.ndarray, "N"]], smallest: int) -> Int[np.ndarray, "N"]:
-    """Kind of each neuron at the finest level where the kind has enough members.
+    """Find the kind of each neuron at the finest level where the kind has enough members.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def kinds(levels: Sequence[Int[np.ndarray, "N"]], smallest: int) -> Int[np.ndarr
 
 
 def codes_of(neurons: pd.DataFrame, columns: Sequence[str]) -> Int[np.ndarray, "N"]:
-    """[N] number of each neuron's combination of the given columns."""
+    """Number the combinations of the given columns: [N], one for each neuron."""
     return neurons.groupby(list(columns), sort=True).ngroup().to_numpy(np.int64)
 
 
 def contains(sorted_keys: Int[np.ndarray, "K"], keys: Int[np.ndarray, "L"]) -> Bool[np.ndarray, "L"]:
-    """Which of `keys` are among `sorted_keys`; fast where `keys` are nearly sorted."""
+    """Find which of `keys` are among `sorted_keys`; fast where `keys` are nearly sorted."""
     if not len(sorted_keys):
         return np.zeros(len(keys), bool)
     at = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
@@ -96,7 +96,7 @@ def contains(sorted_keys: Int[np.ndarray, "K"], keys: Int[np.ndarray, "L"]) -> B
 
 
 def reversed_keys(keys: Int[np.ndarray, "K"], n: int) -> Int[np.ndarray, "K"]:
-    """Keys post * n + pre of keys pre * n + post."""
+    """Turn keys pre * n + post into post * n + pre."""
     pre, post = np.divmod(keys, n)
     return post * n + pre
 
@@ -195,7 +195,7 @@ def _some(values: Int[np.ndarray, "K"], number: int, rng: np.random.Generator) -
 
 
 def decreasing_counts(pairs: int, total: int, largest: int) -> Int[np.ndarray, "largest"]:
-    """How many of `pairs` have 1, 2, ... synapses: a truncated geometric law with a given total.
+    """Compute how many of `pairs` have 1, 2, ... synapses: a truncated geometric law with a given total.
 
     Parameters
     ----------

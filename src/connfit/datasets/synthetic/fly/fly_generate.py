@@ -109,7 +109,7 @@ class Kinds:
 
 
 def kinds_of(neurons: pd.DataFrame, real: Pairs, rng: np.random.Generator) -> Kinds:
-    """Kinds and donors of all neurons.
+    """Find kinds and donors of all neurons.
 
     Parameters
     ----------
@@ -210,10 +210,10 @@ def missing_strong(real: Pairs, kinds: Kinds, totals: Totals, rng: np.random.Gen
         template = np.empty(number, np.int64)
         for chosen, templates in ((in_midline, midline), (~in_midline, central)):
             template[chosen] = templates[rng.integers(max(1, len(templates)), size=int(chosen.sum()))]
-        one, other = pre[template], post[template]
+        origin, other = pre[template], post[template]
         return (
-            out_pools.draw(kinds.output[one] * _SIDES + kinds.side[one], rng),
-            in_pools.draw(kinds.input[other] * _SIDES + _opposite(kinds.side[one]), rng),
+            out_pools.draw(kinds.output[origin] * _SIDES + kinds.side[origin], rng),
+            in_pools.draw(kinds.input[other] * _SIDES + _opposite(kinds.side[origin]), rng),
             tends[template],
         )
 
@@ -298,7 +298,7 @@ def missing_weak(
 
 
 def reciprocity_of(keys: Int[np.ndarray, "K"], n: int) -> float:
-    """Fraction of connections between different neurons whose reverse exists."""
+    """Compute the fraction of connections between different neurons whose reverse exists."""
     pre, post = np.divmod(keys, n)
     between = pre != post
     return float(contains(keys, (post * n + pre)[between]).mean()) if between.any() else 0.0

@@ -36,7 +36,7 @@ FEWEST_NEUROPILS = 6
 
 
 def sub_brain(neurons: pd.DataFrame, scale: float) -> tuple[str, Bool[np.ndarray, "N"]]:
-    """The largest sub-brain of at most `scale` N neurons.
+    """Choose the largest sub-brain of at most `scale` N neurons.
 
     Neuropils are taken in the order of `SUB_BRAIN_ORDER` until the next one would exceed `scale` N neurons. A neuron
     belongs to the sub-brain if its input and its output neuropil were both taken, so that its wiring lies mostly
@@ -69,7 +69,7 @@ def sub_brain(neurons: pd.DataFrame, scale: float) -> tuple[str, Bool[np.ndarray
     never = len(SUB_BRAIN_ORDER)
     rank = pd.Index(SUB_BRAIN_ORDER)
     at = [rank.get_indexer(pd.Index(neurons[column])) for column in ("group_input", "group_output")]
-    joins = np.maximum(*(np.where(one < 0, never, one) for one in at))
+    joins = np.maximum(*(np.where(places < 0, never, places) for places in at))
     size_after = np.cumsum(np.bincount(joins, minlength=never + 1))[:never]
     taken = int(np.searchsorted(size_after, scale * len(neurons), side="right"))
     if taken < FEWEST_NEUROPILS:

@@ -18,23 +18,23 @@ OPTIC = np.array([label in ("AME", "LA", "LO", "LOP", "ME") for label in LABELS]
 
 
 def side_codes(neurons: pd.DataFrame) -> Int[np.ndarray, "N"]:
-    """[N] 0 left, 1 right, -1 where the side is neither."""
+    """Code the sides of neurons: [N] 0 left, 1 right, -1 where the side is neither."""
     return pd.Index(SIDES).get_indexer(pd.Index(neurons["side"])).astype(np.int8)
 
 
 def label_codes(neurons: pd.DataFrame) -> tuple[Int[np.ndarray, "N"], Int[np.ndarray, "N"]]:
-    """[N] input and [N] output neuropil of each neuron as positions in `LABELS`, -1 where there is none.
+    """Find the input and the output neuropil of each neuron: [N] positions in `LABELS`, -1 where there is none.
 
     They are the first and the second label of the column `group`, or its only one.
     """
     labels = neurons["group"].str.split(".", n=1)
     index = pd.Index(LABELS)
-    first, last = (index.get_indexer(pd.Index(one)).astype(np.int8) for one in (labels.str[0], labels.str[-1]))
+    first, last = (index.get_indexer(pd.Index(label)).astype(np.int8) for label in (labels.str[0], labels.str[-1]))
     return first, last
 
 
 def regions_by_side(labels: Int[np.ndarray, "N"]) -> Int[np.ndarray, "N 3"]:
-    """[N, 3] positions in `FLYWIRE_NEUROPILS` of neuropils on the left, on the right and without a side; -1: none."""
+    """Find neuropils on the left, right and without a side: [N, 3] positions in `FLYWIRE_NEUROPILS`, -1: none."""
     row = {name: k for k, name in enumerate(FLYWIRE_NEUROPILS)}
     table = [[row.get(label + suffix, row.get(label, -1)) for suffix in ("_L", "_R", "")] for label in LABELS]
     # The last row serves the neurons without a neuropil, whose code is -1.

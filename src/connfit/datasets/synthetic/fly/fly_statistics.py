@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -51,8 +50,80 @@ class StatisticsRow:
     source: str
 
 
-def wiring_statistics(connectome: Connectome, real: Bool[np.ndarray, "M"], *, threshold: int = 5) -> dict[str, Any]:
-    """Statistics of the real part, the generated part and the whole.
+@dataclass(frozen=True)
+class PartStatistics:
+    """Statistics of some of the connections; `strong` are those of `threshold` synapses or more.
+
+    Parameters
+    ----------
+    neurons, pairs, pairs_strong, synapses
+        Numbers; neurons are those with connections in the part, and so are degrees.
+    reciprocity, reciprocity_strong, reverse_in_whole
+        Fraction of connections between different neurons whose reverse is in the part, in its strong connections,
+        anywhere.
+    mean_degree, mean_degree_strong, out_degree, in_degree
+        Means, and quantiles (`QUANTILES`) over neurons that have any.
+    within_neuropil, across_midline, from_excitatory
+        Fractions of connections.
+    synapse_distribution
+        Fractions of connections with 1, 2, ..., at least `threshold` synapses.
+    self_connections
+        Their number.
+    """
+
+    neurons: int
+    pairs: int
+    pairs_strong: int
+    synapses: int
+    reciprocity: float
+    reciprocity_strong: float
+    reverse_in_whole: float
+    mean_degree: float
+    mean_degree_strong: float
+    out_degree: tuple[float, ...]
+    in_degree: tuple[float, ...]
+    within_neuropil: float
+    across_midline: float
+    from_excitatory: float
+    synapse_distribution: tuple[float, ...]
+    self_connections: int
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Correlations of log(1 + connections) of the real and the generated part, over neurons and pairs of neuropils."""
+
+    out_degree_correlation: float
+    in_degree_correlation: float
+    neuropil_pairs_correlation: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WiringStatistics:
+    """Statistics of a surrogate's wiring.
+
+    Parameters
+    ----------
+    scale, seed, sub_brain
+        What the wiring was made from.
+    threshold
+        Synapses that make a connection strong.
+    real, generated, whole, agreement
+        Of the parts, and between the first two.
+    """
+
+    scale: float = 1.0
+    seed: int = 0
+    sub_brain: str = ""
+    threshold: int
+    real: PartStatistics
+    generated: PartStatistics
+    whole: PartStatistics
+    agreement: Agreement
+
+
+def wiring_statistics(connectome: Connectome, real: Bool[np.ndarray, "M"], *, threshold: int = 5) -> WiringStatistics:
+    """Compute statistics of the real part, the generated part and the whole.
 
     Parameters
     ----------
@@ -62,28 +133,24 @@ def wiring_statistics(connectome: Connectome, real: Bool[np.ndarray, "M"], *, th
         [M] which connections are real.
     threshold
         Synapses that make a connection strong.
-
-    Returns
-    -------
-    dict[str, Any]
-        Plain values. `real`, `generated`, `whole`: statistics of that part, as listed by `statistics_table`;
-        reciprocity is within the part, `reverse_in_whole` also counts reverses outside it, degrees are those of neurons
-        with connections in the part. `agreement`: correlations, over neurons and over pairs of neuropils on one side,
-        between log(1 + connections) of the real and the generated part. `threshold`.
     """
     facts = _facts(connectome)
     strong = connectome.counts >= threshold
-    parts = {"real": real, "generated": ~real, "whole": np.ones(connectome.m, bool)}
-    return {
-        "threshold": threshold,
-        **{name: _of_part(connectome, facts, part, strong, threshold) for name, part in parts.items()},
-        "agreement": _agreement(connectome, facts, real),
-    }
+    of_real, generated, whole = (
+        _of_part(connectome, facts, part, strong, threshold) for part in (real, ~real, np.ones(connectome.m, bool))
+    )
+    return WiringStatistics(
+        threshold=threshold,
+        real=of_real,
+        generated=generated,
+        whole=whole,
+        agreement=_agreement(connectome, facts, real),
+    )
 
 
-def statistics_table(statistics: Mapping[str, Any]) -> list[StatisticsRow]:
-    """The statistics of `wiring_statistics` as rows to print."""
-    threshold = statistics["threshold"]
+def statistics_table(statistics: WiringStatistics) -> list[StatisticsRow]:
+    """Write the statistics of `wiring_statistics` as rows to print."""
+    threshold = statistics.threshold
     named = (
         ("neurons with connections", "neurons"),
         ("connected pairs", "pairs"),
@@ -105,7 +172,8 @@ def statistics_table(statistics: Mapping[str, Any]) -> list[StatisticsRow]:
     rows = []
     for words, key in named:
         published, source = LITERATURE.get(key, (None, ""))
-        real, generated, whole = (_text(statistics[part][key]) for part in ("real", "generated", "whole"))
+        parts = (statistics.real, statistics.generated, statistics.whole)
+        real, generated, whole = (_text(getattr(part, key)) for part in parts)
         literature = "" if published is None else _text(published)
         rows.append(StatisticsRow(words, real, generated, whole, literature, source))
     return rows
@@ -150,8 +218,7 @@ def _facts(connectome: Connectome) -> _Facts:
 
 def _of_part(
     connectome: Connectome, facts: _Facts, part: Bool[np.ndarray, "M"], strong: Bool[np.ndarray, "M"], threshold: int
-) -> dict[str, Any]:
-    """Statistics of some of the connections; degrees are those of neurons that have any in this part."""
+) -> PartStatistics:
     pairs = int(part.sum())
     pre, post, counts = connectome.indices[part], facts.post[part], connectome.counts[part]
     out_degree = np.bincount(pre, minlength=connectome.n)
@@ -163,26 +230,26 @@ def _of_part(
     within = (facts.output[pre] >= 0) & (facts.output[pre] == facts.input[post])
     within &= ~(facts.paired[pre] & facts.crosses[part])
     share = max(1, pairs)
-    return {
-        "neurons": neurons,
-        "pairs": pairs,
-        "pairs_strong": int(both.sum()),
-        "synapses": int(counts.sum(dtype=np.int64)),
-        "reciprocity": _reciprocity(facts, part, part),
-        "reciprocity_strong": _reciprocity(facts, both, both),
-        "reverse_in_whole": _reciprocity(facts, part, None),
-        "mean_degree": pairs / max(1, neurons),
-        "mean_degree_strong": int(both.sum()) / max(1, neurons_strong),
-        "out_degree": _quantiles(out_degree),
-        "in_degree": _quantiles(in_degree),
-        "within_neuropil": float(within.sum()) / share,
-        "across_midline": float(facts.crosses[part].sum()) / share,
-        "from_excitatory": float((connectome.signs[pre] > 0).sum()) / share,
-        "synapse_distribution": (
-            np.bincount(np.minimum(counts, threshold), minlength=threshold + 1)[1:] / share
-        ).tolist(),
-        "self_connections": int(facts.loop[part].sum()),
-    }
+    return PartStatistics(
+        neurons=neurons,
+        pairs=pairs,
+        pairs_strong=int(both.sum()),
+        synapses=int(counts.sum(dtype=np.int64)),
+        reciprocity=_reciprocity(facts, part, part),
+        reciprocity_strong=_reciprocity(facts, both, both),
+        reverse_in_whole=_reciprocity(facts, part, None),
+        mean_degree=pairs / max(1, neurons),
+        mean_degree_strong=int(both.sum()) / max(1, neurons_strong),
+        out_degree=_quantiles(out_degree),
+        in_degree=_quantiles(in_degree),
+        within_neuropil=float(within.sum()) / share,
+        across_midline=float(facts.crosses[part].sum()) / share,
+        from_excitatory=float((connectome.signs[pre] > 0).sum()) / share,
+        synapse_distribution=tuple(
+            (np.bincount(np.minimum(counts, threshold), minlength=threshold + 1)[1:] / share).tolist()
+        ),
+        self_connections=int(facts.loop[part].sum()),
+    )
 
 
 def _reciprocity(facts: _Facts, part: Bool[np.ndarray, "M"], among: Bool[np.ndarray, "M"] | None) -> float:
@@ -196,20 +263,19 @@ def _reciprocity(facts: _Facts, part: Bool[np.ndarray, "M"], among: Bool[np.ndar
     return float(found.mean())
 
 
-def _agreement(connectome: Connectome, facts: _Facts, real: Bool[np.ndarray, "M"]) -> dict[str, float]:
+def _agreement(connectome: Connectome, facts: _Facts, real: Bool[np.ndarray, "M"]) -> Agreement:
     pre, post, n = connectome.indices, facts.post, connectome.n
-    one, other = (neuropil_pairs(connectome, part & ~facts.crosses) for part in (real, ~real))
+    first, second = (neuropil_pairs(connectome, part & ~facts.crosses) for part in (real, ~real))
     # Only neuropils that have neurons count; among the others nothing can differ.
-    used = np.ix_((one + other).any(axis=1), (one + other).any(axis=0))
-    return {
-        "out_degree_correlation": _correlation(*(np.bincount(pre[part], minlength=n) for part in (real, ~real))),
-        "in_degree_correlation": _correlation(*(np.bincount(post[part], minlength=n) for part in (real, ~real))),
-        "neuropil_pairs_correlation": _correlation(one[used], other[used]),
-    }
+    used = np.ix_((first + second).any(axis=1), (first + second).any(axis=0))
+    made, received = (
+        _correlation(*(np.bincount(end[part], minlength=n) for part in (real, ~real))) for end in (pre, post)
+    )
+    return Agreement(made, received, _correlation(first[used], second[used]))
 
 
 def neuropil_pairs(connectome: Connectome, part: Bool[np.ndarray, "M"]) -> Float[np.ndarray, "Q Q"]:
-    """Connections of a part by output neuropil of the origin (rows) and input neuropil of the target, without sides."""
+    """Count connections of a part by output neuropil of the origin (rows) and input neuropil of the target."""
     target, output = label_codes(connectome.neurons)
     row, column = output[connectome.indices[part]].astype(np.int64), target[connectome.posts[part]]
     placed = (row >= 0) & (column >= 0)
@@ -217,26 +283,25 @@ def neuropil_pairs(connectome: Connectome, part: Bool[np.ndarray, "M"]) -> Float
     return np.bincount(row[placed] * size + column[placed], minlength=size * size).reshape(size, size).astype(float)
 
 
-def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Correlation of log(1 + x), which the few largest do not rule; 0 where one does not vary."""
-    one, other = np.log1p(one.ravel()), np.log1p(other.ravel())
-    if not one.size or np.ptp(one) == 0 or np.ptp(other) == 0:
-        return 0.0
-    return float(np.corrcoef(one, other)[0, 1])
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Correlation of log(1 + x), which the few largest do not rule; 0 where either does not vary."""
+    logs = np.log1p(first.ravel()), np.log1p(second.ravel())
+    varies = first.size and all(np.ptp(log) > 0 for log in logs)
+    return float(np.corrcoef(*logs)[0, 1]) if varies else 0.0
 
 
-def _quantiles(degree: Int[np.ndarray, "N"]) -> list[float]:
+def _quantiles(degree: Int[np.ndarray, "N"]) -> tuple[float, ...]:
     present = degree[degree > 0]
-    return np.quantile(present, QUANTILES).tolist() if len(present) else [0.0] * len(QUANTILES)
+    return tuple(np.quantile(present, QUANTILES).tolist()) if len(present) else (0.0,) * len(QUANTILES)
 
 
 def _quantile_names() -> str:
-    return ", ".join("max" if one == 1 else f"{one:.0%}" for one in QUANTILES)
+    return ", ".join("max" if quantile == 1 else f"{quantile:.0%}" for quantile in QUANTILES)
 
 
-def _text(value: float | list[float]) -> str:
-    if isinstance(value, list):
-        return ", ".join(_text(one) for one in value)
+def _text(value: float | tuple[float, ...]) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(_text(number) for number in value)
     if isinstance(value, float) and not float(value).is_integer():
         return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}"
     return f"{int(value):,}"

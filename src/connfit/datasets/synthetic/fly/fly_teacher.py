@@ -16,13 +16,13 @@ from typing import Any
 import h5py
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 from jaxtyping import Float, Int
 
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
 from connfit.datasets.fly_regions import RECORDED_73
-from connfit.errors import ConfigError, DataError
+from connfit.datasets.synthetic.teacher import Inputs, Teacher, TeacherConfig, spectral_radius
+from connfit.errors import DataError
 
 _PARAMETERS, _GAINS = 0, 1
 _ARRAYS = (
@@ -31,14 +31,15 @@ _ARRAYS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class FlyTeacherConfig:
+@dataclass(frozen=True, kw_only=True)
+class FlyTeacherConfig(TeacherConfig):
     """How the teacher is drawn, driven and recorded; rates are in units of the median neuron's mean.
+
+    Every neuron is active at its set point, so the spectral radius is that of the active network. Private noise is
+    drawn anew in every frame.
 
     Parameters
     ----------
-    weight_spread
-        Standard deviation of the natural log of a connection's strength per synapse.
     half_input
         Synapses onto a neuron at which a synapse has half the strength that it would have if it were the only one.
         Without it a neuron with a single input follows that input fully.
@@ -48,35 +49,15 @@ class FlyTeacherConfig:
     largest_gain, recurrent_variance
         Largest gain of a neuron, and the variance that its recurrent input may have in units of the noise that every
         neuron receives, while gains are found.
-    spectral_radius
-        Largest absolute eigenvalue of the signed weights; at 1 activity no longer decays. Every neuron is active at
-        its set point, so this is the radius of the active network.
     set_point_spread
         Standard deviation of the natural log of the neurons' rates without varying input, whose median is 1.
-    time_constant_median_s, time_constant_spread, time_constant_bounds_s
-        Median in seconds, standard deviation of the natural log, and bounds in seconds.
-    sources, source_time_constants_s, source_strength
-        Number of slow Ornstein-Uhlenbeck inputs shared between regions, the range of their time constants in
-        seconds, and the median standard deviation of their sum in a neuron.
-    regional_time_constant_s, regional_strength
-        The same for the input that each region has for itself: what a model that sees the other regions
-        cannot know.
-    private_strength
-        Standard deviation of the noise that each neuron has for itself, drawn anew in every frame.
-    indicator_s, contrast
-        Decay time of the calcium indicator in seconds, and the share of a region's fluorescence that follows its
-        activity.
-    observation_noise
-        Standard deviation of the measurement noise as a fraction of each unit's own.
+    contrast
+        Share of a region's fluorescence that follows its activity.
     bleaching, bleaching_time_s
         Range of the fraction of a unit's level that is lost to bleaching, and of its time constant in seconds; each
         unit of each fly draws its own, uniformly in the logarithm.
     drift, drift_time_s
         The same for the standard deviation and time constant of a slow Ornstein-Uhlenbeck drift.
-    substeps
-        Simulation steps per frame.
-    burn_in_s
-        Seconds that are simulated and dropped before the first frame.
     least_neurons, least_synapses
         A region is recorded if as many neurons have as many output synapses in it.
     most_missing
@@ -90,13 +71,7 @@ class FlyTeacherConfig:
     recurrent_variance: float = 1.0
     spectral_radius: float = 0.96
     set_point_spread: float = 0.3
-    time_constant_median_s: float = 1.0
-    time_constant_spread: float = 0.7
-    time_constant_bounds_s: tuple[float, float] = (0.3, 5.0)
-    sources: int = 8
-    source_time_constants_s: tuple[float, float] = (5.0, 30.0)
     source_strength: float = 0.035
-    regional_time_constant_s: float = 1.0
     regional_strength: float = 0.2
     private_strength: float = 0.5
     indicator_s: float = 1.0
@@ -107,72 +82,37 @@ class FlyTeacherConfig:
     drift: tuple[float, float] = (0.01, 0.04)
     drift_time_s: tuple[float, float] = (100.0, 400.0)
     substeps: int = 2
-    burn_in_s: float = 120.0
     least_neurons: int = 3
     least_synapses: int = 200
     most_missing: float = 6 / 73
 
     def __post_init__(self) -> None:
-        if not 0 < self.spectral_radius < 1:
-            raise ConfigError(
-                f"spectral_radius = {self.spectral_radius} of a teacher must lie between 0 and 1; "
-                "at 1 its activity can grow without bound"
-            )
-        if self.sources < 1 or self.substeps < 1:
-            raise ConfigError(f"sources = {self.sources} and substeps = {self.substeps} must be at least 1")
-        for name in ("time_constant_bounds_s", "bleaching", "bleaching_time_s", "drift", "drift_time_s"):
-            low, high = getattr(self, name)
-            if not 0 < low < high:
-                raise ConfigError(f"{name} = {(low, high)} must be 0 < low < high")
+        super().__post_init__()
+        for name in ("bleaching", "bleaching_time_s", "drift", "drift_time_s"):
+            self.check_range(name)
 
 
-@dataclass(frozen=True, eq=False)
-class FlyTeacher:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FlyTeacher(Teacher):
     """True parameters of the fly surrogate, stored apart from what a fit sees.
+
+    The bias is negative where recurrent input would exceed the set point. A neuron's region is that in which it has
+    most of its output, -1 if it is not recorded.
 
     Parameters
     ----------
-    config
-        How it was drawn.
     seed
         Of parameters and animals.
-    weights
-        [M] magnitudes, in the order of the connectome's connections.
-    time_constants
-        [N] seconds.
-    bias
-        [N] background drive; negative where recurrent input would exceed the set point.
     set_point
         [N] rates without varying input.
     gain
         [N] factor on all inputs of a neuron, part of `weights`.
-    source_loadings
-        [N, S] standard deviation of each slow input in each neuron; negative where it inhibits.
-    source_time_constants
-        [S] seconds.
-    region
-        [N] position in `units` of the region in which the neuron has most of its output, -1 if it is not recorded.
-    regional_gain
-        [N] standard deviation, in each neuron, of its region's own input.
-    units
-        The P recorded regions.
-    readout
-        [P, N] shares of the neurons' output synapses in each region, rows sum to 1.
     """
 
     config: FlyTeacherConfig
     seed: int
-    weights: Float[np.ndarray, "M"]
-    time_constants: Float[np.ndarray, "N"]
-    bias: Float[np.ndarray, "N"]
     set_point: Float[np.ndarray, "N"]
     gain: Float[np.ndarray, "N"]
-    source_loadings: Float[np.ndarray, "N S"]
-    source_time_constants: Float[np.ndarray, "S"]
-    region: Int[np.ndarray, "N"]
-    regional_gain: Float[np.ndarray, "N"]
-    units: tuple[str, ...]
-    readout: sp.csr_array
 
     @property
     def level(self) -> Float[np.ndarray, "P"]:
@@ -207,7 +147,7 @@ class FlyTeacher:
                 }
                 config = FlyTeacherConfig(**options)
                 arrays = {name: np.asarray(file[name]) for name in _ARRAYS}
-                units = tuple(one.decode() for one in np.asarray(file["units"]))
+                units = tuple(unit.decode() for unit in np.asarray(file["units"]))
                 parts = tuple(np.asarray(file[f"readout/{name}"]) for name in ("data", "indices", "indptr"))
                 readout = sp.csr_array(parts, shape=(len(units), len(arrays["bias"])))
                 return cls(config=config, seed=drawn["seed"], units=units, readout=readout, **arrays)
@@ -248,7 +188,7 @@ def draw_teacher(
     base = (base / (received[posts] + config.half_input)).astype(np.float32)
     gain = _regulated_gain(connectome, base, config, np.random.default_rng((seed, _GAINS)))
     weights = base * gain[posts]
-    radius = _spectral_radius(connectome.matrix(weights))
+    radius = _radius(connectome.matrix(weights))
     if radius < 1e-6:
         raise DataError(f"connectome {connectome.name!r} has no loop of connections: its activity cannot be critical")
     scale = config.spectral_radius / radius
@@ -256,29 +196,20 @@ def draw_teacher(
 
     set_point = rng.lognormal(0.0, config.set_point_spread, n)
     bias = set_point - connectome.matrix(weights) @ set_point
-    low, high = config.time_constant_bounds_s
-    taus = np.clip(rng.lognormal(np.log(config.time_constant_median_s), config.time_constant_spread, n), low, high)
-    # Each slow input reaches all regions to very different degrees, some with the opposite sign.
-    shape = (len(units), config.sources)
-    mixture = rng.standard_normal(shape) * rng.gamma(1.0, 1.0, shape)
-    mixture /= np.linalg.norm(mixture, axis=1, keepdims=True)
-    located = region >= 0
-    slow = config.source_strength * rng.lognormal(0.0, 0.5, n) * located
-    fast = config.regional_strength * rng.lognormal(0.0, 0.5, n) * located
-    fastest, slowest = np.log(config.source_time_constants_s)
+    inputs = Inputs.draw(config, region, len(units), rng)
     real = np.float32
     return FlyTeacher(
         config=config,
         seed=seed,
         weights=weights,
-        time_constants=taus.astype(real),
+        time_constants=inputs.time_constants.astype(real),
         bias=bias.astype(real),
         set_point=set_point.astype(real),
         gain=gain.astype(real),
-        source_loadings=(slow[:, None] * mixture[region]).astype(real),
-        source_time_constants=np.exp(rng.uniform(fastest, slowest, config.sources)).astype(real),
+        source_loadings=inputs.source_loadings.astype(real),
+        source_time_constants=inputs.source_time_constants.astype(real),
         region=region.astype(np.int32),
-        regional_gain=fast.astype(real),
+        regional_gain=inputs.regional_gain.astype(real),
         units=units,
         readout=readout,
     )
@@ -349,11 +280,7 @@ def _regulated_gain(
     return gain
 
 
-def _spectral_radius(matrix: sp.csr_array) -> float:
-    """Largest absolute eigenvalue, rounded so that it does not depend on the order in which a machine sums."""
-    n = len(matrix.indptr) - 1
-    if n < 500:
+def _radius(matrix: sp.csr_array) -> float:
+    if len(matrix.indptr) <= 500:
         return float(np.abs(np.linalg.eigvals(matrix.toarray())).max(initial=0.0))
-    start = np.random.default_rng(0).standard_normal(n)
-    values = spla.eigs(matrix, k=4, which="LM", v0=start, return_eigenvectors=False, tol=1e-4)  # pyright: ignore[reportArgumentType]
-    return float(f"{np.abs(values).max():.4g}")
+    return spectral_radius(matrix, digits=4, tol=1e-4)

@@ -7,10 +7,8 @@ Which is which is known for every connection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,23 +16,25 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Int
 
 from connfit.connectome import Connectome
+from connfit.connectome.columns import read_table
 from connfit.connectome.order import ordered
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.signs import assign_signs
+from connfit.datasets.fetch import locate
+from connfit.datasets.fly_facts import CLASSIFICATION, NEURONS
+from connfit.datasets.fly_halves import CONNECTIONS, rows_of
+from connfit.datasets.fly_halves import NAME as SOURCE
 from connfit.datasets.fly_neurons import read_fly_neurons, region_notes
 from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS
-from connfit.datasets.registry import locate
+from connfit.datasets.shiu import read_completeness
 from connfit.datasets.synthetic.fly.fly_draw import contains
 from connfit.datasets.synthetic.fly.fly_generate import Pairs, Totals, kinds_of, missing_strong, missing_weak
 from connfit.datasets.synthetic.fly.fly_parts import sub_brain
 from connfit.datasets.synthetic.fly.fly_places import label_codes, regions_by_side, side_codes
-from connfit.datasets.synthetic.fly.fly_statistics import wiring_statistics
+from connfit.datasets.synthetic.fly.fly_statistics import WiringStatistics, wiring_statistics
 from connfit.errors import ConfigError, DataError, first_ten
 
 NAME = "fly-surrogate"
-SOURCE = "fly-783-halves"
-NEURONS, CLASSIFICATION = "neurons.csv.gz", "classification.csv.gz"
-CONNECTIONS = "connections_within_hemisphere.parquet"
 COMPLETENESS_SOURCE, COMPLETENESS = "shiu-783", "Completeness_783.csv"
 
 _NEURONS, _STRONG, _WEAK = range(3)
@@ -51,13 +51,12 @@ class FlyWiring:
     real
         [M] True for real connections, False for generated ones, in the connectome's order.
     statistics
-        Statistics of the real part, the generated part and the whole as plain values, see
-        `connfit.datasets.synthetic.fly.fly_statistics`.
+        Of the real part, the generated part and the whole.
     """
 
     connectome: Connectome
     real: Bool[np.ndarray, "M"]
-    statistics: Mapping[str, Any]
+    statistics: WiringStatistics
 
 
 def make_fly_wiring(scale: float = 1.0, seed: int = 0) -> FlyWiring:
@@ -82,7 +81,7 @@ def make_fly_wiring(scale: float = 1.0, seed: int = 0) -> FlyWiring:
     """
     paths = source_files()
     neurons = read_fly_neurons(paths[NEURONS], paths[CLASSIFICATION])
-    complete = _complete_ids(paths[COMPLETENESS])
+    complete = read_completeness(paths[COMPLETENESS])[0]
     row = pd.Index(neurons["id"]).get_indexer(pd.Index(complete))
     if (row < 0).any():
         raise DataError(
@@ -91,12 +90,13 @@ def make_fly_wiring(scale: float = 1.0, seed: int = 0) -> FlyWiring:
             fix="Use both tables of the same snapshot",
         )
     neurons = neurons.iloc[row].reset_index(drop=True)
-    pre, post, counts = _real_connections(paths[CONNECTIONS], neurons["id"].to_numpy())
-    return wiring_from_real(neurons, pre, post, counts, Totals(), scale=scale, seed=seed)
+    edges = read_table(paths[CONNECTIONS], "connections", columns=("pre", "post", "syn_count"))
+    pre, post = (rows_of(edges, end, neurons["id"].to_numpy(), paths[NEURONS]) for end in ("pre", "post"))
+    return wiring_from_real(neurons, pre, post, edges.counts("syn_count"), Totals(), scale=scale, seed=seed)
 
 
 def source_files() -> dict[str, Path]:
-    """The real data that the surrogate is made from: path inside its dataset -> path on this machine.
+    """Locate the real data that the surrogate is made from: path inside its dataset -> path on this machine.
 
     Raises
     ------
@@ -181,44 +181,11 @@ def wiring_from_real(
     }
     connectome = Connectome(NAME, indptr, indices, synapses, signs.values, table, notes=notes, regions=regions)
     statistics = wiring_statistics(connectome, is_real, threshold=totals.threshold)
-    return FlyWiring(connectome, is_real, {"scale": scale, "seed": seed, "sub_brain": part, **statistics})
+    return FlyWiring(connectome, is_real, replace(statistics, scale=scale, seed=seed, sub_brain=part))
 
 
 def _stream(seed: int, step: int) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence((seed, step))))
-
-
-def _complete_ids(path: Path) -> Int[np.ndarray, "N"]:
-    try:
-        return pd.read_csv(path, index_col=0).index.to_numpy(np.int64)
-    except (OSError, EOFError, ValueError, TypeError) as error:
-        raise DataError(
-            f"cannot be read as a table of neuron ids ({error})", path=path, fix="Copy or download it again"
-        ) from error
-
-
-def _real_connections(
-    path: Path, ids: Int[np.ndarray, "N"]
-) -> tuple[Int[np.ndarray, "R"], Int[np.ndarray, "R"], Int[np.ndarray, "R"]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path, columns=["pre", "post", "syn_count"])
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"cannot be read ({error})", path=path, fix="Copy or download it again") from error
-    index = pd.Index(ids)
-    ends = [index.get_indexer(pd.Index(table[column].to_numpy())) for column in ("pre", "post")]
-    for column, at in zip(("pre", "post"), ends, strict=True):
-        if (at < 0).any():
-            row = int(np.argmin(at))
-            raise DataError(
-                f"row {row + 1}: column {column!r} names neuron {table[column][row].as_py()}, which is not in the "
-                f"neuron tables ({int((at < 0).sum())} such rows)",
-                path=path,
-                fix="Use tables of the same snapshot",
-            )
-    return ends[0], ends[1], table["syn_count"].to_numpy()
 
 
 def _sorted_pairs(keys: Int[np.ndarray, "R"], counts: Int[np.ndarray, "R"], threshold: int) -> Pairs:
@@ -231,10 +198,10 @@ def _sorted_pairs(keys: Int[np.ndarray, "R"], counts: Int[np.ndarray, "R"], thre
     return Pairs(keys, counts)
 
 
-def _merged(one: Pairs, other: Pairs) -> Pairs:
-    keys = np.concatenate([one.keys, other.keys])
+def _merged(first: Pairs, other: Pairs) -> Pairs:
+    keys = np.concatenate([first.keys, other.keys])
     order = np.argsort(keys, kind="stable")
-    return Pairs(keys[order], np.concatenate([one.counts, other.counts])[order])
+    return Pairs(keys[order], np.concatenate([first.counts, other.counts])[order])
 
 
 def _rows(
