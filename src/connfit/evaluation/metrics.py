@@ -6,11 +6,13 @@ defined is `None` and comes with the reason; arrays use NaN for undefined units,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+from connfit.evaluation.pooling import Result, mean, total
 
 MIN_FRAMES = 3
 """Frames that two units must share for their correlation to mean anything."""
@@ -42,6 +44,35 @@ class Measured:
     count: int
     excluded: int = 0
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Quartiles(Result):
+    """Quartiles of a number over units.
+
+    Parameters
+    ----------
+    q25, median, q75
+        None where no unit has the number.
+    units, excluded
+        Units that have it, and that do not.
+    """
+
+    q25: float | None = mean()
+    median: float | None = mean()
+    q75: float | None = mean()
+    units: int = total()
+    excluded: int = total()
+
+
+ResultT = TypeVar("ResultT", bound=Result)
+
+
+def with_measures(result: ResultT, **given: object) -> ResultT:
+    """Return a result with measures under their names, and what has to be said about them as `reasons`."""
+    reasons = {name: value.reason for name, value in given.items() if isinstance(value, Measured) and value.reason}
+    values = {name: value.value if isinstance(value, Measured) else value for name, value in given.items()}
+    return replace(result, **values, reasons=reasons)
 
 
 def _scored(values: np.ndarray, mask: np.ndarray | None, *predictions: np.ndarray) -> np.ndarray:
@@ -220,17 +251,13 @@ def _centred(values: np.ndarray, scored: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.where(varies, x / np.where(varies, std, 1.0), 0.0), np.where(varies, std * unit, np.nan)
 
 
-def quartiles(numbers: Float[np.ndarray, "P"]) -> dict[str, float | int | None]:
-    """The quartiles of the finite numbers, how many there are and how many were not defined."""
-    finite = numbers[np.isfinite(numbers)]
-    low, middle, high = np.percentile(finite, [25, 50, 75]) if len(finite) else (None, None, None)
-    return {
-        "q25": None if low is None else float(low),
-        "median": None if middle is None else float(middle),
-        "q75": None if high is None else float(high),
-        "units": len(finite),
-        "excluded": len(numbers) - len(finite),
-    }
+def quartiles(numbers: Float[np.ndarray, "P"]) -> Quartiles:
+    """Return the quartiles of the finite numbers, how many there are and how many are not defined."""
+    known = numbers[np.isfinite(numbers)]
+    if not len(known):
+        return Quartiles(excluded=len(numbers))
+    low, middle, high = map(float, np.percentile(known, [25, 50, 75]))
+    return Quartiles(low, middle, high, len(known), len(numbers) - len(known))
 
 
 def median_of(numbers: Float[np.ndarray, "*K P"], undefined: str, *, of: str = "units") -> Measured:
@@ -241,13 +268,6 @@ def median_of(numbers: Float[np.ndarray, "*K P"], undefined: str, *, of: str = "
     if not len(finite):
         return Measured(None, 0, excluded, f"not defined for any of {numbers.size} {of}: {undefined}")
     return Measured(float(np.median(finite)), len(finite), excluded, note)
-
-
-def collect(**measured: Measured) -> dict[str, Any]:
-    """The values under their names, and under `reasons` whatever has to be said about them."""
-    result: dict[str, Any] = {name: one.value for name, one in measured.items()}
-    reasons = {name: one.reason for name, one in measured.items() if one.reason}
-    return {**result, "reasons": reasons} if reasons else result
 
 
 def diverged(prediction: Float[np.ndarray, "t *rest"]) -> str | None:
