@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from connfit.report.questions.answer import Questions
 from connfit.report.questions.questions import answer_all, write_answers
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import RunFiles
@@ -33,10 +34,11 @@ def answers_of(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Content of `questions.json`, and the files that its keys point into, read again from disk."""
     run = RunFiles.read(folder)
     measured = report_numbers(run)
-    answers = answer_all({**run.documents(), "questions.json": {"measured": measured}})
+    answers = answer_all({**run.documents(), "questions.json": Questions(measured=measured)})
     write_answers(folder / "questions.json", answers, measured)
     content = json.loads((folder / "questions.json").read_text())
-    return content["questions"], {**RunFiles.read(folder).documents(), "questions.json": content}
+    documents = {name: json.loads((folder / name).read_text()) for name in run.documents() if name != "history.csv"}
+    return content["questions"], {**documents, "history.csv": run.history, "questions.json": content}
 
 
 def at(documents: dict[str, Any], key: str) -> Any:

@@ -13,7 +13,8 @@ from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.baselines.mean import Mean
 from connfit.evaluation.baselines.var_ridge import VarRidge
-from connfit.evaluation.intervals import block_length, paired_difference, skill_interval
+from connfit.evaluation.block_bootstrap import block_length
+from connfit.evaluation.intervals import paired_difference, skill_interval
 from connfit.evaluation.scores import score, score_and_forecast
 from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
 from connfit.recordings import Recording
@@ -163,12 +164,12 @@ def test_skill_of_the_errors_is_that_of_the_scores(tmp_path: Path) -> None:
     found = prediction_errors(baseline, one, "test", config)
     scores = score(baseline, one, config)["test"]
     assert found.horizons == (1, 5, 10)
-    assert found.skill(1) == pytest.approx(scores["one_step"]["skill_vs_persistence"], abs=1e-12)
+    assert found.skill(1) == pytest.approx(scores.one_step.skill_vs_persistence, abs=1e-12)
     for h in (5, 10):
-        assert found.skill(h) == pytest.approx(scores["horizon_skill"][str(h)], abs=1e-12)
+        assert found.skill(h) == pytest.approx(scores.horizon_skill[h], abs=1e-12)
         assert skill_interval([found], h).value == pytest.approx(found.skill(h))
     assert found.skill(200) is None and "200" in found.reasons[200]
-    assert found.entries[1].sum() == scores["one_step"]["scored"]
+    assert found.entries[1].sum() == scores.one_step.scored
     in_passing = score_and_forecast(baseline, one, config).errors["test"]
     assert np.array_equal(in_passing.squared_error[5], found.squared_error[5])
     undefined = paired_difference([found], [found], 200)

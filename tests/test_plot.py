@@ -69,7 +69,7 @@ def test_horizons_are_those_of_the_evaluation(fit: cf.Fit) -> None:
     axes = cf.plot.horizons(scored)
     drawn = {line.get_label(): dict(zip(*line.get_data(), strict=True)) for line in axes.get_lines()}
     assert drawn["model"] == scored.skills()["model"]
-    assert {"at initialisation", "AR"} <= set(drawn) and "persistence" not in drawn
+    assert {"untrained", "AR"} <= set(drawn) and "persistence" not in drawn
     assert axes.get_legend() is not None
 
 

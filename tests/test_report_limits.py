@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_run import UNITS, add_gradients, add_simulation, results, run_directory, study_record
+from report_run import UNITS, add_gradients, add_simulation, changed, run_directory, study_record
 
 from connfit.evaluation.forecasts import Forecasts
+from connfit.report.questions.answer import Questions
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import GRADIENT, RunFiles
 from connfit.report.sections.limits import (
@@ -22,6 +23,7 @@ from connfit.report.sections.limits import (
     simulation_limits,
     study_limits,
 )
+from connfit.report.sections.value_ranges import ReportNumbers
 
 
 def with_bounds(folder: Path, at_low: int) -> Path:
@@ -45,10 +47,10 @@ def test_time_constants_at_bounds_are_a_limitation_without_any_analysis(
     folder = with_bounds(tmp_path / "run", at_low)
     run = RunFiles.read(folder)
     measured = report_numbers(run)
-    found = " ".join(all_limits({**run.documents(), "questions.json": {"measured": measured}}))
+    found = " ".join(all_limits({**run.documents(), "questions.json": Questions(measured=measured)}))
     text = "60% of 20 time constants are at a bound (12 at the lowest of 0.133 s)"
     assert (text in found) is said
-    assert measured["time_constants_at_bounds"]["value"] == pytest.approx(at_low / 20)
+    assert measured.time_constants_at_bounds.value == pytest.approx(at_low / 20)
 
 
 def shifted(folder: Path, by: float, part: str = "test") -> Path:
@@ -63,25 +65,25 @@ def shifted(folder: Path, by: float, part: str = "test") -> Path:
 
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_values_outside_the_range_of_training_are_counted_in_every_part(part: str, tmp_path: Path) -> None:
-    before = report_numbers(RunFiles.read(run_directory(tmp_path / "as it was")))["values_outside_training"]
-    assert before["value"] < 0.05 and array_limits({"values_outside_training": before}) == []
+    before = report_numbers(RunFiles.read(run_directory(tmp_path / "as it was"))).values_outside_training
+    assert before.value < 0.05 and array_limits(ReportNumbers(values_outside_training=before)) == []
     folder = shifted(tmp_path / "run", 1e3, part)
     run = RunFiles.read(folder)
-    measured = report_numbers(run)["values_outside_training"]
-    assert measured["recordings"]["a"][part] == 1.0
-    (limit,) = array_limits({"values_outside_training": measured})
+    measured = report_numbers(run).values_outside_training
+    assert measured.recordings["a"][part] == 1.0
+    (limit,) = array_limits(ReportNumbers(values_outside_training=measured))
     assert f"a, 100% of the {part} part" in limit
 
 
 def test_a_floor_that_values_cross_and_predictions_do_not_is_said(tmp_path: Path) -> None:
     folder = run_directory(tmp_path / "run")
-    assert "values_below_reach" not in report_numbers(RunFiles.read(folder))
+    assert report_numbers(RunFiles.read(folder)).values_below_reach is None
     forecasts = Forecasts.load(folder / "forecasts.npz")
     for part in forecasts.recordings["a"].parts.values():
         np.maximum(part.one_step, 0, out=part.one_step)
     forecasts.save(folder / "forecasts.npz")
     measured = report_numbers(RunFiles.read(folder))
-    (limit,) = array_limits({"values_below_reach": measured["values_below_reach"]})
+    (limit,) = array_limits(ReportNumbers(values_below_reach=measured.values_below_reach))
     test = forecasts.recordings["a"].parts["test"]
     share = (test.values[test.mask] < 0).mean()
     assert f"a, {share:.0%} of the test part" in limit and test.values.shape[1] == UNITS
@@ -173,11 +175,11 @@ def test_simulations_are_answers_of_the_model_alone(tmp_path: Path) -> None:
 
 
 def test_units_that_gain_only_over_persistence_are_said() -> None:
-    metrics = json.loads(json.dumps(results()[0]))
-    per_unit = metrics["parts"]["test"]["one_step"]["per_unit_skill"]
-    metrics["parts"]["test"]["one_step"]["skill_vs_persistence"] = 0.4
-    per_unit |= {"units": 10, "above_persistence": 9, "above_both": 2}
-    found = " ".join(all_limits({"metrics.json": metrics}))
+    def limits(above_both: int) -> str:
+        units = {"units": 10, "above_persistence": 9, "above_both": above_both}
+        test = {"one_step": {"skill_vs_persistence": 0.4, "per_unit_skill": units}}
+        return " ".join(all_limits({"metrics.json": changed(parts={"test": test})}))
+
+    found = limits(2)
     assert "Only 2 of 10 units are predicted better than by both persistence and their own mean, though 9" in found
-    per_unit["above_both"] = 8
-    assert "their own mean" not in " ".join(all_limits({"metrics.json": metrics}))
+    assert "their own mean" not in limits(8)

@@ -1,10 +1,11 @@
 """The circular block bootstrap: blocks of consecutive frames are drawn with replacement.
 
-Politis & Romano 1992, in Exploring the Limits of Bootstrap, p. 263. Errors of neighbouring frames are alike, the more so the further ahead they are predicted: an interval must keep them
-together. Of B blocks and of K seeds, B - 1 and K - 1 are drawn, which makes the bootstrap variance of a mean unbiased
-(Rao & Wu 1988, J. Am. Stat. Assoc. 83:231). The ends are percentiles of the resampled values, whose distances from the
-estimate are multiplied by t / z, quantiles of Student's and of the normal distribution, because the spread is itself
-estimated from few blocks and seeds (compare Hesterberg 2015, Am. Stat. 69:371).
+Politis & Romano 1992, in Exploring the Limits of Bootstrap, p. 263. Errors of neighbouring frames are alike, the more
+so the further ahead they are predicted: an interval must keep them together. Of B blocks and of K seeds, B - 1 and
+K - 1 are drawn, which makes the bootstrap variance of a mean unbiased (Rao & Wu 1988, J. Am. Stat. Assoc. 83:231). The
+ends are percentiles of the resampled values, whose distances from the estimate are multiplied by t / z, quantiles of
+Student's and of the normal distribution, because the spread is itself estimated from few blocks and seeds (compare
+Hesterberg 2015, Am. Stat. 69:371).
 """
 
 from __future__ import annotations

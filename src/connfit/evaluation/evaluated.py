@@ -150,8 +150,8 @@ class Evaluation(RecordingScores, Displayed):
     dataset: str | None = None
     seed: int | None = None
     surrogate: bool = False
-    parameters: Mapping[str, int] = field(default_factory=dict)
-    parameters_available: Mapping[str, int] = field(default_factory=dict)
+    parameters: Mapping[str, int] | None = None
+    parameters_available: Mapping[str, int] | None = None
     training: Training = field(default_factory=Training)
     observed: Mapping[str, int] = field(default_factory=dict)
     recordings: Mapping[str, OneRecording] = field(default_factory=dict)

@@ -103,8 +103,8 @@ def paired_difference(
 
     Notes
     -----
-    See `connfit.evaluation.block_bootstrap`. Blocks are at the same frames for both forecasters and all seeds; seeds are
-    drawn with replacement from those of each forecaster, independently. Degrees of freedom are Satterthwaite's for
+    See `connfit.evaluation.block_bootstrap`. Blocks are at the same frames for both forecasters and all seeds; seeds
+    are drawn with replacement from those of each forecaster, independently. Degrees of freedom are Satterthwaite's for
     B - 1, K - 1 and so on. The interval is about other stretches of time and other seeds of the same animals, not
     about others.
     """

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -194,8 +194,7 @@ def left_out_scores(
 
 def summary(per_unit: Sequence[LeftOutUnits]) -> LeftOut:
     """Return quartiles over the units of all recordings, and paired comparisons of the model with the others."""
-    found: dict[str, LeftOutScores] = {}
-    tests: dict[str, LeftOutTest] = {}
+    found: dict[str, Any] = {}
     for name in (MODEL, UNTRAINED, RIDGE):
         there = [scores for units in per_unit if (scores := _of(units, name))]
         if there:
@@ -205,8 +204,8 @@ def summary(per_unit: Sequence[LeftOutUnits]) -> LeftOut:
         pairs = [(_of(units, MODEL), _of(units, name)) for units in per_unit]
         both = [(ours.skill, theirs.skill) for ours, theirs in pairs if ours and theirs]
         if both:
-            tests[f"model_minus_{name}"] = paired(*map(_numbers, zip(*both, strict=True)))
-    return LeftOut(**found, **tests)
+            found[f"model_minus_{name}"] = paired(*map(_numbers, zip(*both, strict=True)))
+    return LeftOut(**found)
 
 
 def _of(units: LeftOutUnits, name: str) -> UnitScores | None:

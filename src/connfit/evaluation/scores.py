@@ -198,8 +198,7 @@ def _one_step_scores(
     fault = "the part has no frames" if not len(values) else diverged(prediction)
     if fault:
         nothing = UnitSkill(excluded=values.shape[1], above_both=0)
-        reasons = dict.fromkeys(("mse", "skill_vs_persistence", "fc_corr"), fault)
-        return OneStep(per_unit_skill=nothing, reasons=reasons)
+        return OneStep(per_unit_skill=nothing, reasons=dict.fromkeys(("mse", "skill_vs_persistence", "fc_corr"), fault))
     # The first frames of a recording have no past; skill and MSE are of the same entries everywhere else.
     scored = mask & np.isfinite(prediction) & np.isfinite(reference)
     per_unit = unit_skill(values, prediction, reference, scored)
@@ -229,7 +228,7 @@ def _horizon_scores(
         return skills, Horizons(reasons={str(h): prediction for h in skills})
     reasons = {str(h): reason for h, reason in too_long.items()}
     fitting = [h for h in config.horizons if h not in too_long]
-    held = reference.horizon(recording, starts, 1)[:, 0] if fitting else None
+    held = reference.horizon(recording, starts, 1)[:, 0]
     for h in fitting:
         if diverged(np.swapaxes(prediction[:, :h], 0, 1)):
             reasons[str(h)] = f"the prediction stops being finite within {h} steps"

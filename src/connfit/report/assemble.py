@@ -9,6 +9,7 @@ from pathlib import Path
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.picture_budget import draw_all
+from connfit.report.questions.answer import Questions
 from connfit.report.questions.questions import answer_all, write_answers
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import RunFiles
@@ -44,9 +45,9 @@ def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
         If the folder or its `metrics.json` is absent, or a file is damaged.
     """
     run = RunFiles.read(run_dir)
-    name = str(run.metrics.get("dataset") or run.folder.name)
+    name = run.evaluation.dataset or run.folder.name
     measured = report_numbers(run)
-    documents = {**run.documents(), "questions.json": {"measured": measured}}
+    documents = {**run.documents(), "questions.json": Questions(measured=measured)}
     limits = all_limits(documents)
     found = sections(run, limits)
     figures = draw_all({one.anchor: one.drawings for one in found}, run.folder / "figures", fresh=fresh)

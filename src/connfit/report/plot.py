@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, one_of
-from connfit.evaluation.fit_evaluation import UNTRAINED, Evaluation, evaluate
+from connfit.evaluation.evaluate_run import evaluate
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.free_run import free_runs, residuals_of
 from connfit.evaluation.metrics import functional_connectivity as correlations
 from connfit.recordings import PART_NAMES, Recording
@@ -142,8 +143,7 @@ def horizons(
         rate, scores = scores.cohort.frame_rate, evaluate(scores)
     if isinstance(scores, Evaluation):
         skills = scores.skills(part)
-        names = {UNTRAINED: "at initialisation"}
-        scores = {names.get(who, who): of for who, of in skills.items() if who != "persistence"}
+        scores = {who: of for who, of in skills.items() if who != "persistence"}
     with look():
         ax = _axes(ax)
         if draw_horizons(ax, scores, frame_rate=rate):

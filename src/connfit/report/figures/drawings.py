@@ -53,7 +53,7 @@ class Drawing:
 
 def drawings(run: RunFiles) -> Iterator[Drawing]:
     """All figures that the files of a run allow."""
-    if any(row.key[0] == "horizon_skill" for row in comparison(run.metrics)):
+    if any(row.key[0] == "horizon_skill" for row in comparison(run.evaluation)):
         yield _horizon(run)
     if run.history:
         yield _history(run)
@@ -83,16 +83,16 @@ def persistence_of(part: PartForecast) -> np.ndarray:
 
 def _horizon(run: RunFiles) -> Drawing:
     curves: dict[str, dict[int, float | None]] = {}
-    for row in comparison(run.metrics):
+    for row in comparison(run.evaluation):
         if row.key[0] == "horizon_skill":
             for name, value in row.values.items():
                 curves.setdefault(name, {})[int(row.key[1])] = value
     # Colours belong to the names of the baselines, not to how they are written.
-    names = {pretty(name): name for name in run.metrics.get("baselines") or {}}
+    names = {pretty(name): name for name in run.evaluation.baselines}
     curves = {names.get(name, name): curve for name, curve in curves.items()}
-    rates = [one["frame_rate"] for one in (run.metrics.get("recordings") or {}).values() if one.get("frame_rate")]
+    rates = [scores.frame_rate for scores in run.evaluation.recordings.values() if scores.frame_rate]
     rate = float(np.mean(rates)) if rates and max(rates) <= 1.01 * min(rates) else None
-    starts = ((run.metrics.get("parts") or {}).get("test") or {}).get("horizon", {}).get("starts")
+    starts = run.evaluation.part("test").horizon.starts
     caption = (
         "Skill over persistence on the test part against how many frames ahead is predicted"
         + (f", from {starts:,} start frames that are the same for all" if starts else "")

@@ -29,7 +29,7 @@ from connfit.report.wording import pretty
 ONE_STEP_FRAMES = 150
 """Frames of the test part in the one-step panels: with more, data and prediction cannot be told apart."""
 
-_OWN_STYLE = {"model": (MODEL, "o", "-", 2.0), "at initialisation": (INITIAL, "o", "--", 1.2)}
+_OWN_STYLE = {"model": (MODEL, "o", "-", 2.0), "untrained": (INITIAL, "o", "--", 1.2)}
 _OPTIMAL_ORDER_UNITS = 300
 
 
@@ -226,12 +226,12 @@ def draw_horizons(
     Parameters
     ----------
     curves
-        Name to {horizon in frames: skill}. `"model"` and `"at initialisation"` have colours of
+        Name to {horizon in frames: skill}. `"model"` and `"untrained"` have colours of
         their own. Skills below `floor` are drawn at the floor, with their number.
     frame_rate
         Hz; None where recordings differ, then the axis is in frames.
     """
-    names = tuple(name for name in curves if name not in ("model", "at initialisation"))
+    names = tuple(name for name in curves if name not in ("model", "untrained"))
     horizons = sorted({h for curve in curves.values() for h in curve})
     low, clipped = 0.0, 0
     for number, (name, curve) in enumerate(curves.items()):

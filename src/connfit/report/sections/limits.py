@@ -7,11 +7,14 @@ from typing import Any
 
 from connfit.analysis.criticality.judgement import JUDGED, best_floor, judge, signal_in
 from connfit.analysis.gradients.learning_verdict import AXES, FAR, outcome_of
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.row_names import row_name
+from connfit.report.questions.answer import Questions
 from connfit.report.run_files import ANALYSIS, GRADIENT, RECOVERY, STUDY
 from connfit.report.sections.fit_limits import limitations
 from connfit.report.sections.gradient_section import main_group
 from connfit.report.sections.held_out_section import held_out_limits
+from connfit.report.sections.value_ranges import PartShares, ReportNumbers
 from connfit.report.wording import first_of, listed, number
 
 FAR_FROM_EXACT = 0.9
@@ -31,59 +34,55 @@ PARTS = {"validation": "validation", "test": "test", "held_out": "held-out test"
 
 
 def all_limits(documents: Mapping[str, Any]) -> list[str]:
-    """One sentence each, from the JSON files of a run by their path."""
-    metrics = documents["metrics.json"]
-    measured = (documents.get("questions.json") or {}).get("measured") or {}
-    found = [*limitations(metrics, documents.get("record.json")), *held_out_limits(metrics), *array_limits(measured)]
+    """Return one sentence each, from the results of a run by their path."""
+    evaluation: Evaluation = documents["metrics.json"]
+    measured: ReportNumbers = documents.get("questions.json", Questions()).measured
+    found = [*limitations(evaluation, documents.get("record.json")), *held_out_limits(evaluation)]
+    found += array_limits(measured)
     if STUDY in documents:
         found += study_limits(documents[STUDY])
     if GRADIENT in documents:
         found += gradient_limits(documents[GRADIENT], documents.get("config.json") or {})
     if ANALYSIS in documents:
-        found += analysis_limits(documents[ANALYSIS], bounds_are_known="time_constants_at_bounds" in measured)
+        found += analysis_limits(documents[ANALYSIS], bounds_are_known=measured.time_constants_at_bounds is not None)
     if RECOVERY in documents:
         found += recovery_limits(documents[RECOVERY])
     return found + simulation_limits(documents)
 
 
-def array_limits(measured: Mapping[str, Any]) -> list[str]:
-    """Time constants at their bounds, and values that training did not show or the model cannot reach."""
+def array_limits(measured: ReportNumbers) -> list[str]:
+    """Return time constants at their bounds, and values that training did not show or the model cannot reach."""
     found = []
-    bounds = measured.get("time_constants_at_bounds")
-    if bounds and bounds["value"] >= MANY_AT_BOUNDS:
-        ends = [
-            f"{bounds[count]:,} at the {end} of {bounds[key]:.3g} s"
-            for count, end, key in (("at_low", "lowest", "low_s"), ("at_high", "highest", "high_s"))
-            if bounds[count]
-        ]
+    bounds, outside, reach = (
+        measured.time_constants_at_bounds, measured.values_outside_training, measured.values_below_reach
+    )  # fmt: skip
+    if bounds and (bounds.value or 0) >= MANY_AT_BOUNDS:
+        ends = (bounds.at_low, "lowest", bounds.low_s), (bounds.at_high, "highest", bounds.high_s)
+        told = [f"{count:,} at the {end} of {seconds:.3g} s" for count, end, seconds in ends if count]
         found.append(
-            f"{bounds['value']:.0%} of {bounds['neurons']:,} time constants are at a bound ({listed(ends)}): these say "
+            f"{bounds.value:.0%} of {bounds.neurons:,} time constants are at a bound ({listed(told)}): these say "
             "where the bound was set, not how fast the neurons are."
         )
-    outside = measured.get("values_outside_training")
-    if outside and outside["value"] >= MANY_OUTSIDE:
-        told = _shares(outside["recordings"], MANY_OUTSIDE)
+    if outside and (outside.value or 0) >= MANY_OUTSIDE:
         found.append(
-            f"Values outside the range that their units had in training: {told}. The model was fitted to nothing like "
-            "them: what goes beyond the range is predicted to stay, as by persistence. Where that is drift and no "
-            "signal, remove it with the step `high_pass` of `data.preprocess`."
+            f"Values outside the range that their units had in training: {_shares(outside, MANY_OUTSIDE)}. The model "
+            "was fitted to nothing like them: what goes beyond the range is predicted to stay, as by persistence. "
+            "Where that is drift and no signal, remove it with the step `high_pass` of `data.preprocess`."
         )
-    reach = measured.get("values_below_reach")
-    if reach and reach["value"] >= 0.01:
-        told = _shares(reach["recordings"], 0.01)
-        found.append(f"Values below 0, where no prediction of this model goes: {told}.")
+    if reach and (reach.value or 0) >= 0.01:
+        found.append(f"Values below 0, where no prediction of this model goes: {_shares(reach, 0.01)}.")
     return found
 
 
-def _shares(recordings: Mapping[str, Mapping[str, float]], least: float) -> str:
+def _shares(shares: PartShares, least: float) -> str:
     """Shares of the parts of each recording, the largest first."""
     every = [
         (share, f"{name}, {share:.0%} of the {PARTS[part]} part")
-        for name, parts in recordings.items()
+        for name, parts in shares.recordings.items()
         for part, share in parts.items()
         if share >= least
     ]
-    return first_of([text for _, text in sorted(every, key=lambda one: -one[0])], between="; ")
+    return first_of([text for _, text in sorted(every, key=lambda item: -item[0])], between="; ")
 
 
 def study_limits(study: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from connfit.evaluation.evaluated import Evaluation
+from connfit.recordings import PART_NAMES
 from connfit.report import page
 from connfit.report.run_files import RunFiles
 from connfit.report.sections.comparison import observations_in_words
@@ -40,12 +42,9 @@ def fitted(run: RunFiles) -> list[str]:
         facts.append(("regions", first_of([str(one) for one in regions])))
     blocks.append(page.table([], facts, caption="Connectome", text=True))
     recordings = []
-    for name, detail in (run.metrics.get("recordings") or {}).items():
-        rate, frames = (
-            detail.get("frame_rate"),
-            {part: (detail["parts"].get(part) or {}).get("frames", 0) for part in ("train", "validation", "test")},
-        )
-        recordings.append([name, _text(detail.get("units")), _text(rate), *(_text(count) for count in frames.values())])
+    for name, scores in run.evaluation.recordings.items():
+        frames = [_text(scores.part(part).frames) for part in PART_NAMES]
+        recordings.append([name, _text(scores.units), _text(scores.frame_rate), *frames])
     header = ["recording", "units", "frame rate (Hz)", "train (frames)", "validation (frames)", "test (frames)"]
     blocks.append(page.table(header, recordings, caption="Recordings"))
     for name, title in (("model", "Model"), ("learner", "Learner"), ("train", "Training"), ("evaluate", "Evaluation")):
@@ -55,18 +54,18 @@ def fitted(run: RunFiles) -> list[str]:
     return blocks
 
 
-def counts(metrics: Mapping[str, Any]) -> list[str]:
-    """Fitted parameters by group beside observed values by part."""
-    parameters, observations = metrics.get(counted_parameters(metrics)) or {}, metrics.get("observations") or {}
+def counts(evaluation: Evaluation) -> list[str]:
+    """Return fitted parameters by group beside observed values by part."""
+    parameters, observations = counted_parameters(evaluation) or {}, evaluation.observations
     observed = observations.get("train")
     rows = [[_words(group), f"{count:,}", _per(count, observed)] for group, count in parameters.items()]
-    fitted = "parameters, not trained" if is_untrained(metrics) else "fitted parameters"
+    fitted = "parameters, not trained" if is_untrained(evaluation) else "fitted parameters"
     if parameters:
         total = sum(parameters.values())
         rows.append(["all", f"{total:,}", _per(total, observed)])
     seen = [[part, f"{count:,}"] for part, count in observations.items()]
     return [
-        page.paragraph(observations_in_words(metrics)) if parameters else "",
+        page.paragraph(observations_in_words(evaluation)) if parameters else "",
         page.table([fitted, "number", "per observation in train"], rows),
         page.table(["observed values (frames × units)", "number"], seen),
     ]
@@ -123,11 +122,10 @@ def unmatched(record: Mapping[str, Any]) -> list[str]:
     return blocks
 
 
-def performance(metrics: Mapping[str, Any]) -> str:
-    """Time and memory of the fit."""
-    known = metrics.get("performance") or {}
+def performance(evaluation: Evaluation) -> str:
+    """Return time and memory of the fit."""
     rows = []
-    for key, value in known.items():
+    for key, value in evaluation.performance.items():
         if value is None:
             continue
         if key.endswith("_bytes"):
@@ -145,12 +143,12 @@ def performance(metrics: Mapping[str, Any]) -> str:
 
 def provenance(run: RunFiles) -> list[str]:
     """Command, versions, seed, fingerprint and configuration."""
-    record, metrics = run.record, run.metrics
+    record, evaluation = run.record, run.evaluation
     command = record.get("command")
     command = " ".join(map(str, command)) if isinstance(command, list) else command
     facts = [
-        ("connfit", _text(metrics.get("connfit") or record.get("connfit"))),
-        ("seed", _text(metrics.get("seed", record.get("seed")))),
+        ("connfit", _text(evaluation.connfit or record.get("connfit"))),
+        ("seed", _text(record.get("seed") if evaluation.seed is None else evaluation.seed)),
         ("data fingerprint", _text(record.get("data_fingerprint"))),
     ]
     facts += [

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from html import escape
 
 from connfit.report import page
-from connfit.report.questions.evidence import Answer
+from connfit.report.questions.answer import Answer
 from connfit.report.questions.questions import Question
 
 STATUSES = {"answered": "answered", "partly": "answered in part", "not answerable": "not answerable from this run"}

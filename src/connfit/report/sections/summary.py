@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.row_names import row_name
 from connfit.report import page
-from connfit.report.questions.evidence import Answer
+from connfit.report.questions.answer import Answer
 from connfit.report.questions.questions import Question
 from connfit.report.run_files import GRADIENT, STUDY, RunFiles
 from connfit.report.sections.comparison import INITIAL, MODEL, comparison, verdict
 from connfit.report.sections.gradient_section import main_group
 from connfit.report.sections.headline import Contest, contests, headline, p_in_words
 from connfit.report.sections.questions_section import STATUSES
-from connfit.report.sections.training_status import UNTRAINED, counted_parameters, is_untrained
+from connfit.report.sections.training_status import NOT_TRAINED, counted_parameters, is_untrained
 from connfit.report.wording import first_of, frames_ahead, number, pretty, span, with_interval
 
 Fact = tuple[str, str, str]
@@ -24,17 +25,17 @@ Fact = tuple[str, str, str]
 
 def head(run: RunFiles, name: str) -> str:
     """Title, recordings, and a banner where the data were generated."""
-    metrics = run.metrics
-    recordings = list(metrics.get("recordings") or {})
+    evaluation = run.evaluation
+    recordings = list(evaluation.recordings)
     what = "1 recording" if len(recordings) == 1 else f"{len(recordings)} recordings"
     listed = first_of(recordings)
     text = f"<h1>connfit: {escape(name)}</h1>\n"
     if recordings:
-        unseen = list((metrics.get("held_out") or {}).get("recordings") or {})
+        unseen = list(evaluation.held_out.recordings) if evaluation.held_out else []
         also = f" Held out and only predicted: {first_of(unseen)}." if unseen else ""
-        model = f"A brain model, {UNTRAINED}, for" if is_untrained(metrics) else "A brain model fitted to"
+        model = f"A brain model, {NOT_TRAINED}, for" if is_untrained(evaluation) else "A brain model fitted to"
         text += page.paragraph(f"{model} {what}: {listed}.{also}", "soft")
-    if metrics.get("surrogate"):
+    if evaluation.surrogate:
         text += (
             '\n<p class="banner" role="note">SURROGATE: this brain and its activity were generated, not measured. '
             "Nothing here is a finding about an animal.</p>"
@@ -44,11 +45,11 @@ def head(run: RunFiles, name: str) -> str:
 
 def summary(run: RunFiles) -> list[str]:
     """Who wins, key numbers of the test part, and who is best in which row of its table."""
-    said = headline(run.metrics, config=run.config)
+    said = headline(run.evaluation, config=run.config)
     return [
-        *(f"<p>{page.with_code(one)}</p>" for one in said),
+        *(f"<p>{page.with_code(line)}</p>" for line in said),
         page.facts(key_facts(run)),
-        page.paragraph(verdict(comparison(run.metrics))),
+        page.paragraph(verdict(comparison(run.evaluation))),
         page.paragraph(
             "Skill: 1 is perfect, 0 is as good as repeating the last frame (persistence). FC: functional connectivity, "
             "the correlations between units over time; 1 is that of the data. Pooled: over all units, so that those "
@@ -73,9 +74,9 @@ def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]
 
 def key_facts(run: RunFiles) -> list[Fact]:
     """The numbers of the first screen; those that a run lacks are left out."""
-    rows = {row.key: row for row in comparison(run.metrics)}
-    each = contests(run.metrics)
-    found: list[Fact] = [_skill_fact(one) for one in each]
+    rows = {row.key: row for row in comparison(run.evaluation)}
+    each = contests(run.evaluation)
+    found: list[Fact] = [_skill_fact(contest) for contest in each]
     key = ("free_run", "fc_corr")
     row = rows.get(key)
     if row is not None and row.values.get(MODEL) is not None:
@@ -85,26 +86,25 @@ def key_facts(run: RunFiles) -> list[Fact]:
         best = max(scored, key=lambda name: merit(scored[name]), default=None)
         named = "untrained model" if best == INITIAL else best
         note = f"best other: {named} {number(scored[best])}" if best is not None else ""
-        itself = (run.metrics.get("data") or {}).get("fc_corr_train_vs_test")
+        itself = run.evaluation.data.fc_corr_train_vs_test
         if itself is not None:
             note = "; ".join([*([note] if note else []), f"copy of the training FC {number(itself)}"])
         found.append(("free run: FC correlation on test", number(row.values[MODEL]), note))
     study = run.added.get(STUDY)
     return [
         *found,
-        *_units(run.metrics, each),
-        *_parameters(run.metrics),
+        *_units(run.evaluation, each),
+        *_parameters(run.evaluation),
         *(_wiring(study) + _seeds(study) if study else []),
         *_gradient(run.added.get(GRADIENT)),
     ]
 
 
-def against_itself(metrics: Mapping[str, Any]) -> str:
-    """How alike the functional connectivities of the data's own parts are."""
-    data = metrics.get("data") or {}
-    value = data.get("fc_corr_train_vs_test")
+def against_itself(evaluation: Evaluation) -> str:
+    """Say how alike the functional connectivities of the data's own parts are."""
+    value = evaluation.data.fc_corr_train_vs_test
     if value is None:
-        reason = (data.get("reasons") or {}).get("fc_corr_train_vs_test", "it was not computed")
+        reason = evaluation.data.reasons.get("fc_corr_train_vs_test", "it was not computed")
         return f"Data against itself: not defined ({reason})."
     return (
         "Data against itself: functional connectivity (FC) of the training part and of the test part correlate at "
@@ -114,9 +114,9 @@ def against_itself(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _skill_fact(one: Contest) -> Fact:
+def _skill_fact(contest: Contest) -> Fact:
     """Pooled skill at one horizon, with the median unit and the strongest baselines beside it."""
-    pooled, median = one.pooled, one.median
+    pooled, median = contest.pooled, contest.median
     note = [] if median.ours is None else [f"median unit {with_interval(median.ours, median.our_interval)}"]
     if pooled.baseline is not None:
         theirs = f"strongest baseline: {pretty(pooled.baseline)} {number(pooled.theirs)}"
@@ -124,31 +124,32 @@ def _skill_fact(one: Contest) -> Fact:
             name = "" if median.baseline == pooled.baseline else f" {pretty(median.baseline)}"
             theirs += f", median unit{name} {number(median.theirs)}"
         note.append(theirs)
-    return f"{frames_ahead(one.horizon)}: pooled skill on test", number(pooled.ours), "; ".join(note)
+    return f"{frames_ahead(contest.horizon)}: pooled skill on test", number(pooled.ours), "; ".join(note)
 
 
-def _units(metrics: Mapping[str, Any], each: Sequence[Contest]) -> list[Fact]:
+def _units(evaluation: Evaluation, each: Sequence[Contest]) -> list[Fact]:
     """Units that the model predicts better than the strongest baseline, and than what needs no model."""
-    per_unit = (((metrics.get("parts") or {}).get("test") or {}).get("one_step") or {}).get("per_unit_skill") or {}
+    per_unit = evaluation.part("test").one_step.per_unit_skill
     found: list[Fact] = []
-    side = next((one.median for one in each if one.horizon == 1), None)
+    side = next((contest.median for contest in each if contest.horizon == 1), None)
     if side is not None and side.baseline is not None and side.better is not None:
         name = f"units better than {pretty(side.baseline)}, one frame ahead"
         found.append((name, f"{side.better:,}", f"of {side.units:,}{p_in_words(side.p)}"))
-    if not per_unit.get("units"):
+    if not per_unit.units:
         return found
-    of = f"of {per_unit['units']:,}; median skill {number(per_unit.get('median'))}"
-    if per_unit.get("above_both") is not None:
-        of += f"; {per_unit['above_both']:,} also better than their own mean"
-    return [*found, ("units better than persistence", f"{per_unit['above_persistence']:,}", of)]
+    of = f"of {per_unit.units:,}; median skill {number(per_unit.median)}"
+    if per_unit.above_both is not None:
+        of += f"; {per_unit.above_both:,} also better than their own mean"
+    return [*found, ("units better than persistence", f"{per_unit.above_persistence:,}", of)]
 
 
-def _parameters(metrics: Mapping[str, Any]) -> list[Fact]:
-    parameters = sum((metrics.get(counted_parameters(metrics)) or {}).values())
-    observed = (metrics.get("observations") or {}).get("train")
+def _parameters(evaluation: Evaluation) -> list[Fact]:
+    parameters = sum((counted_parameters(evaluation) or {}).values())
+    observed = evaluation.observations.get("train")
     if not parameters or not observed:
         return []
-    which = "parameters per observation, none trained" if is_untrained(metrics) else "fitted parameters per observation"
+    trained = not is_untrained(evaluation)
+    which = "fitted parameters per observation" if trained else "parameters per observation, none trained"
     return [(which, f"{parameters / observed:.3g}", f"{parameters:,} for {observed:,}")]
 
 
