@@ -70,7 +70,7 @@ def test_var_ridge_recovers_a_known_autoregression() -> None:
     units = np.array([1, 2, 0.1, 10, 1, 1])
     assert np.abs(scaled * units[None, :] / units[:, None] - matrix).max() < 0.05
     # The best possible one-step error is the noise; persistence has E|x(t) - x(t-1)|^2 = |(A - 1) x|^2 + noise.
-    scores = score(model, one)["test"]["one_step"]
+    scores = score(model, one)["test"].one_step
     residual = one.values[1:] - model.one_step(one)[1:]
     assert np.allclose((residual / units).std(axis=0), 1.0, atol=0.04)
     assert scores.skill_vs_persistence > 0.3
@@ -307,7 +307,7 @@ def test_what_is_around_each_units_own_autoregression_finds_coupling() -> None:
         x[t] = 0.5 * x[t - 1] + 0.35 * x[t - 2] + weak @ x[t - 1] * 0.5 + rng.normal(size=12)
     one = recording(x)
     skill = {
-        name: score(BASELINES[name](one, EvaluateConfig()), one)["test"]["one_step"]["skill_vs_persistence"]
+        name: score(BASELINES[name](one, EvaluateConfig()), one)["test"].one_step.skill_vs_persistence
         for name in ("ar", "var_around_ar", "reduced_rank")
     }
     assert skill["var_around_ar"] > skill["ar"] + 0.005

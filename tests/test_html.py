@@ -303,9 +303,9 @@ def test_rows_say_which_free_run_they_are_of() -> None:
         "free run with residuals: std over data's",
         "free run without noise: median unit r",
     }
-    alone = {"test": {**parts["test"], "free_run": quiet}}
+    alone = {"test": replace(results()[0].part("test"), free_run=quiet)}
     del alone["test"]["free_run_deterministic"]
-    labels = [row.label for row in comparison({**results()[0], "parts": alone})]
+    labels = [row.label for row in comparison(replace(results()[0], parts=alone))]
     assert labels[-3:] == [
         f"free run without noise: {what}" for what in ("FC correlation", "median unit r", "std over data's")
     ]
@@ -313,7 +313,7 @@ def test_rows_say_which_free_run_they_are_of() -> None:
 
 def test_parameters_and_observations_in_words() -> None:
     def words(parameters: int, observed: int) -> str:
-        return observations_in_words({"parameters": {"weights": parameters}, "observations": {"train": observed}})
+        return observations_in_words(Evaluation(parameters={"weights": parameters}, observations={"train": observed}))
 
     assert words(42_300, 41_760).startswith("42,300 parameters for 41,760 observations")
     assert "1.01 parameters for every observation" in words(42_300, 41_760)

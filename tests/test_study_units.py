@@ -144,7 +144,7 @@ def test_errors_of_units_are_those_of_the_scores(tmp_path: Path) -> None:
     for h in (1, 5):
         np.testing.assert_allclose(found.unit_squared_error[h].sum(axis=1), found.squared_error[h])
         np.testing.assert_allclose(found.unit_reference_error[h].sum(axis=1), found.reference_error[h])
-    median = score(baseline, one, config)["test"]["one_step"]["per_unit_skill"]["median"]
+    median = score(baseline, one, config)["test"].one_step.per_unit_skill.median
     assert quartiles(found.unit_skill(1)).median == pytest.approx(median, abs=1e-12)
     assert found.unit_skill(200) is None
     found.save(tmp_path / "errors.npz")

@@ -141,4 +141,4 @@ def _baseline_scores(
         return BaselineScores(reason=str(error)), None
     scored = score_and_forecast(baseline, recording, config)
     parameters = getattr(baseline, "parameters", None)
-    return BaselineScores(**scored.scores, parameters=parameters, chosen=chosen_by(baseline)), scored
+    return replace(BaselineScores(parameters=parameters, chosen=chosen_by(baseline)), **scored.scores), scored

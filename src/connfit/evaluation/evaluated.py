@@ -119,7 +119,7 @@ class NullScores:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(RecordingScores, Displayed):
+class Evaluation(Displayed, RecordingScores):
     """What a fit scored, means over its recordings.
 
     Parameters

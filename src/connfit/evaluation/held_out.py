@@ -237,14 +237,21 @@ def _baselines(
             continue
         predicted = {other.name: _for_its_units(baseline, other, recording.units) for other in recordings}
         residuals = _residuals(predicted, recordings, recording, config)
-        result[name] = BaselineScores(**_scored(baseline, recording, config, residuals)[0], chosen=chosen_by(baseline))
+        result[name] = _baseline(baseline, recording, config, residuals)
     if "var_ridge" in names:
         try:
             own = VarRidge.fit(recording, config)
-            result[OWN] = BaselineScores(**_scored(own, recording, config, None)[0], chosen=chosen_by(own))
+            result[OWN] = _baseline(own, recording, config, None)
         except DataError as error:
             result[OWN] = BaselineScores(reason=str(error))
     return result
+
+
+def _baseline(
+    baseline: Forecaster, recording: Recording, config: EvaluateConfig, residuals: Residuals | None
+) -> BaselineScores:
+    scores = _scored(baseline, recording, config, residuals)[0]
+    return BaselineScores(held_out=scores[HELD_OUT], chosen=chosen_by(baseline))
 
 
 def _fitted(

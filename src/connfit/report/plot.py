@@ -5,13 +5,14 @@ Add one: a function with `ax: Axes | None = None` that draws on `_axes(ax)` with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, one_of
@@ -27,6 +28,9 @@ from connfit.training.activity_arrays import activity_array
 from connfit.training.fitted import Fit
 
 __all__ = ["functional_connectivity", "horizons", "raster", "traces", "weights"]
+
+MOST_NAMES = 45
+"""Units whose names are legible side by side."""
 
 Activity = Fit | xr.DataArray | Float[np.ndarray, "t P"]
 """A fit, or activity [time, unit]: an array, or what `Fit.predict` returns, which has names and seconds."""
@@ -113,13 +117,8 @@ def functional_connectivity(
         image = ax.imshow(matrix[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r")
         ax.set_facecolor("#bbbbbb")
         ax.set_title(title)
-        if len(order) <= 20:
-            ax.set_xticks(range(len(order)), [names[k] for k in order], rotation=90)
-            ax.set_yticks(range(len(order)), [names[k] for k in order])
-        else:
-            ax.set_xlabel(f"{len(order)} units")
-            ax.set_xticks([])
-            ax.set_yticks([])
+        _name_units(ax.xaxis, [names[k] for k in order], rotation=90)
+        _name_units(ax.yaxis, [names[k] for k in order])
         ax.figure.colorbar(image, ax=ax, label="Pearson r", shrink=0.8)
     return ax
 
@@ -142,8 +141,7 @@ def horizons(
     if isinstance(scores, Fit):
         rate, scores = scores.cohort.frame_rate, evaluate(scores)
     if isinstance(scores, Evaluation):
-        skills = scores.skills(part)
-        scores = {who: of for who, of in skills.items() if who != "persistence"}
+        scores = {who: of for who, of in scores.skills(part).items() if who != "persistence"}
     with look():
         ax = _axes(ax)
         if draw_horizons(ax, scores, frame_rate=rate):
@@ -179,8 +177,8 @@ def weights(parameters: Fit | tuple[Float[np.ndarray, "M"], Float[np.ndarray, "M
         positive = before[shown], after[shown]
         low, high = (min(map(np.min, positive)), max(map(np.max, positive))) if shown.any() else (1.0, 1.0)
         cloud(ax, before, after, float(low), float(high))
-        ax.set_xlabel("|w| before")
-        ax.set_ylabel("|w| after")
+        ax.set_xlabel("weight before the fit (magnitude)")
+        ax.set_ylabel("weight after the fit (magnitude)")
         ax.set_title(
             f"{shown.sum():,} connections" + (f", {(~shown).sum():,} at 0" if not shown.all() else ""), loc="left"
         )
@@ -228,15 +226,23 @@ def raster(
         image = ax.imshow(values.T, aspect="auto", vmin=low, vmax=high, cmap="viridis", extent=extent)
         ax.set_facecolor("#bbbbbb")
         ax.set_xlabel(_time_label(named))
-        ax.set_ylabel("unit")
-        if values.shape[1] <= 20:
-            ax.set_yticks(range(values.shape[1]), [str(name) for name in named["unit"].values])
+        _name_units(ax.yaxis, [str(name) for name in named["unit"].values])
         ax.figure.colorbar(image, ax=ax, label=_value_label(named))
     return ax
 
 
 def _axes(ax: Axes | None) -> Axes:
     return plt.subplots(layout="constrained")[1] if ax is None else ax
+
+
+def _name_units(axis: Axis, names: Sequence[str], rotation: int = 0) -> None:
+    """Write the names of units at an axis, smaller the more there are; of many, their number."""
+    if len(names) > MOST_NAMES:
+        axis.set_ticks([])
+        axis.set_label_text(f"{len(names)} units")
+        return
+    size = 8.0 if len(names) <= 20 else 5.5
+    axis.set_ticks(range(len(names)), list(names), fontsize=size, rotation=rotation)
 
 
 def _recorded(recording: Recording) -> xr.DataArray:

@@ -77,10 +77,18 @@ def write_prose(template: str, documents: Mapping[str, object], **given: object)
     module = environment().get_template(template).make_module(variables)
     paragraphs = tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", str(module)) if block.strip())
     text = " ".join(paragraphs)
-    kept = [quote for quote in quotes if quote.text in text]
     cut = [Quote(count, ("metrics.json#",), NAME) for count in _CUT.findall(text)]
     settings = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    return Prose(paragraphs, (*dict.fromkeys(kept), *cut), settings)
+    return Prose(paragraphs, (*quoted(quotes, text), *cut), settings)
+
+
+def quoted(quotes: Sequence[Quote], text: str) -> list[Quote]:
+    """Return the quotes that a text has, each at most as often as it is there."""
+    kept: list[Quote] = []
+    for quote in quotes:
+        if kept.count(quote) < text.count(quote.text):
+            kept.append(quote)
+    return kept
 
 
 @cache

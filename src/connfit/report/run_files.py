@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from connfit._io import read_arrays, read_json
+from connfit._io import json_schema, read_arrays, read_json, write_json
 from connfit.connectome import Connectome
 from connfit.errors import DataError
 from connfit.evaluation.evaluate_run import read_evaluation
@@ -191,3 +191,9 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if "log_time_constants" in arrays:
         arrays.setdefault("time_constants", np.exp(arrays.pop("log_time_constants")))
     return arrays
+
+
+def write_schemas(folder: str | Path) -> None:
+    """Write the JSON Schema of every type of `RESULTS` under the name of its file."""
+    for path, kind in RESULTS.items():
+        write_json(Path(folder) / Path(path).name, json_schema(kind))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from connfit._io import plain, write_json
-from connfit.report.prose import write_prose
+from connfit.report.prose import quoted, write_prose
 from connfit.report.questions import answers_connectome as connectome
 from connfit.report.questions import answers_criticality as criticality
 from connfit.report.questions import answers_learning as learning
@@ -59,9 +59,8 @@ class Question:
             return self.answer(Evidence(plain_documents))
         study = StudyEvidence(Evidence(plain_documents))
         prose = write_prose(f"questions/{self.name}.j2", documents, study=study, **given)
-        quotes = [quote for quote in study.evidence.quotes if quote.text in prose.text]
-        settings = prose.settings
-        return Answer(settings["status"], prose.text, settings.get("section", ""), (*prose.quotes, *quotes))
+        quotes = (*prose.quotes, *quoted(study.evidence.quotes, prose.text))
+        return Answer(prose.settings["status"], prose.text, prose.settings.get("section", ""), quotes)
 
 
 GENERATIVE = "Is it a good generative model?"
@@ -256,7 +255,9 @@ QUESTIONS: tuple[Question, ...] = (
 
 def answer_all(documents: Mapping[str, object]) -> list[tuple[Question, Answer]]:
     """Answer every question from the results of a run, given by their path in the run directory."""
-    plain_documents = {name: plain(content, name) for name, content in documents.items()}
+    plain_documents = {
+        name: plain(content) if is_dataclass(content) else content for name, content in documents.items()
+    }
     given = {"limits": all_limits(documents), "best_other": best_other, "far_horizon": far_horizon}
     answers = [(question, question.answer_from(documents, plain_documents, **given)) for question in QUESTIONS]
     if not is_untrained(documents["metrics.json"]):

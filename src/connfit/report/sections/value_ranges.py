@@ -139,7 +139,7 @@ def values_outside_training(run: RunFiles) -> PartShares | None:
 
 
 def values_below_reach(run: RunFiles) -> PartShares | None:
-    """Return the share of values below 0 in a model none of whose predictions is; None where predictions go there too."""
+    """Return the share of values below 0 if no prediction of the model is; None where predictions go there too."""
     if run.forecasts is None:
         return None
     parts = [
