@@ -58,7 +58,7 @@ def test_persistence_on_an_ar1_process_has_the_analytic_skill_against_the_mean(p
     # Skill of the mean over persistence: 1 - var / E(x(t) - x(t-1))^2 = 1 - 1 / (2 (1 - phi)).
     mean = score(Mean.fit(one), one)["test"].one_step
     assert mean.mse == pytest.approx(variance, rel=0.08)
-    assert mean["skill_vs_persistence"] == pytest.approx(1 - 1 / (2 * (1 - phi)), abs=0.08 / (1 - phi))
+    assert mean.skill_vs_persistence == pytest.approx(1 - 1 / (2 * (1 - phi)), abs=0.08 / (1 - phi))
 
 
 def test_var_ridge_recovers_a_known_autoregression() -> None:

@@ -380,6 +380,6 @@ def test_limits_of_what_holds_for_other_animals() -> None:
     here = Evaluation(parts={"test": PartScores(one_step=OneStep(skill_vs_persistence=0.3))})
     assert limits(0.29, 0.7) == []
     worse = " ".join(limits(-0.1, 0.5))
-    for words in ("persistence is not beaten", "0.40 lower on held-out", "at 0.500, below the 0.600"):
+    for words in ("persistence is not beaten", "0.400 lower on held-out", "at 0.500, below the 0.600"):
         assert words in worse
     assert held_out_limits(here) == []

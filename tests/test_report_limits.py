@@ -48,7 +48,7 @@ def test_time_constants_at_bounds_are_a_limitation_without_any_analysis(
     run = RunFiles.read(folder)
     measured = report_numbers(run)
     found = " ".join(all_limits({**run.documents(), "questions.json": Questions(measured=measured)}))
-    text = "60% of 20 time constants are at a bound (12 at the lowest of 0.133 s)"
+    text = "60 % of 20 time constants are at a bound (12 at the lowest of 0.133 s)"
     assert (text in found) is said
     assert measured.time_constants_at_bounds.value == pytest.approx(at_low / 20)
 

@@ -125,9 +125,9 @@ def test_scores_are_those_of_the_run_directories(folder: Path, study: dict[str, 
     config = configuration.read(folder / "config.json").evaluate
     parts = [score(fitted.forecaster(), one, config, ahead_of=("test",))["test"] for one in fitted.cohort.recordings]
     row = row_of(study, "shuffle_signs")
-    expected = np.mean([part["horizon_skill"]["2"] for part in parts])
+    expected = np.mean([part.horizon_skill[2] for part in parts])
     assert row["scores"]["horizon_2_skill"]["seeds"][1] == pytest.approx(expected, rel=1e-5)
-    expected = np.mean([part["free_run"]["fc_corr"] for part in parts])
+    expected = np.mean([part.free_run.fc_corr for part in parts])
     assert row["scores"]["free_run_fc"]["seeds"][1] == pytest.approx(expected, rel=1e-4)
 
 

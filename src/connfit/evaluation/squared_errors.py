@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -164,32 +162,6 @@ class PredictionErrors:
             return cls(facts["recording"], facts["part"], **found, reasons=reasons)
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(f"not prediction errors ({error!r})", fix="Run the evaluation again") from error
-
-    def save(self, path: str | Path) -> None:
-        """Write one NPZ file, atomically."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".part")
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **self.to_arrays())  # pyright: ignore[reportArgumentType]
-        temporary.replace(path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> PredictionErrors:
-        """Read a file written by `save`.
-
-        Raises
-        ------
-        DataError
-            If the file is absent, damaged or of another version.
-        """
-        path = Path(path)
-        if not path.exists():
-            raise DataError("no such file", path=path)
-        try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return cls.from_arrays(file)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"damaged ({error})", path=path, fix="Run the evaluation again") from error
 
 
 def prediction_errors(

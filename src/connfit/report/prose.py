@@ -115,8 +115,18 @@ def environment() -> jinja2.Environment:
         "plural": lambda count, many="s", single="": single if untraced(count) == 1 else many,
     }
     made.tests |= {"known": known, "match": lambda text, pattern: re.fullmatch(pattern, str(text)) is not None}
-    made.globals |= {"frames_ahead": wording.frames_ahead}
+    made.globals |= {"frames_ahead": wording.frames_ahead, "number": wording.number, "half": _half, "why": _why}
     return made
+
+
+def _half(count: Traced) -> float:
+    return untraced(count) / 2
+
+
+def _why(result: Traced, name: str) -> str:
+    """Why a number of a result is not defined."""
+    reason = result.reasons[name]
+    return reason.write() if reason else "it was not computed"
 
 
 def _listed(names: Sequence[object]) -> str:

@@ -206,7 +206,8 @@ def verdict(rows: Sequence[Row]) -> str:
     lost: dict[str, list[Row]] = {}
     for row in decided:
         if MODEL not in row.winners:
-            lost.setdefault(listed(row.winners), []).append(row)
+            winners = ["the untrained model" if name == INITIAL else name for name in row.winners]
+            lost.setdefault(listed(winners), []).append(row)
     sentences = [f"The model is best in {len(won)} of {len(decided)} rows" + (f": {shortly(won)}." if won else ".")]
     if tied:
         sentences.append(f"It ties in {shortly(tied)}.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from connfit.evaluation.evaluated import Evaluation
+from connfit.evaluation.evaluated import FILE, Evaluation
 from connfit.evaluation.held_out import HELD_OUT, OWN, HeldOutData
-from connfit.evaluation.part_scores import PartScores
+from connfit.report.prose import write_prose
 from connfit.report.sections.comparison import Row, comparison, verdict
 from connfit.report.sections.headline import contests, contests_in_words
-from connfit.report.wording import first_of, number, pretty
+from connfit.report.wording import first_of, number
 
 
 def held_out_rows(evaluation: Evaluation) -> list[Row]:
@@ -40,30 +40,7 @@ def held_out_in_words(evaluation: Evaluation) -> list[str]:
 
 def held_out_limits(evaluation: Evaluation) -> list[str]:
     """Return what the reader must not conclude about other animals."""
-    held_out = evaluation.held_out
-    if held_out is None:
-        return []
-    found: list[str] = []
-    scores = held_out.parts.get(HELD_OUT, PartScores())
-    skill, here = scores.one_step.skill_vs_persistence, evaluation.part("test").one_step.skill_vs_persistence
-    if skill is not None and skill <= 0:
-        found.append(f"On held-out animals persistence is not beaten one step ahead (skill {number(skill)}).")
-    if skill is not None and here is not None and here - skill > 0.1:
-        found.append(
-            f"One-step skill is {here - skill:.2f} lower on held-out animals than on the test parts of the animals "
-            "that were fitted: part of the fit is particular to them."
-        )
-    ours, copied = scores.free_run.fc_corr, held_out.data.fc_corr_training_animals_vs_test
-    if ours is not None and copied is not None and ours < copied:
-        found.append(
-            f"In free run the model's functional connectivity agrees with that of held-out animals at {number(ours)}, "
-            f"below the {number(copied)} that the mean of the training animals' reaches."
-        )
-    return found + [
-        f"On held-out animals there is no {pretty(name)}: {baseline.reason}."
-        for name, baseline in held_out.baselines.items()
-        if baseline.reason
-    ]
+    return list(write_prose("limits/held_out.j2", {FILE: evaluation}).paragraphs) if evaluation.held_out else []
 
 
 def _static_copies(data: HeldOutData) -> str:

@@ -9,12 +9,14 @@ from connfit.analysis.criticality.judgement import JUDGED, best_floor, judge, si
 from connfit.analysis.gradients.learning_verdict import AXES, FAR, outcome_of
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.row_names import row_name
+from connfit.report.prose import write_prose
 from connfit.report.questions.answer import Questions
 from connfit.report.run_files import ANALYSIS, GRADIENT, RECOVERY, STUDY
 from connfit.report.sections.fit_limits import limitations
 from connfit.report.sections.gradient_section import main_group
 from connfit.report.sections.held_out_section import held_out_limits
 from connfit.report.sections.value_ranges import PartShares, ReportNumbers
+from connfit.report.traced import untraced
 from connfit.report.wording import first_of, listed, number
 
 FAR_FROM_EXACT = 0.9
@@ -52,26 +54,14 @@ def all_limits(documents: Mapping[str, Any]) -> list[str]:
 
 def array_limits(measured: ReportNumbers) -> list[str]:
     """Return time constants at their bounds, and values that training did not show or the model cannot reach."""
-    found = []
-    bounds, outside, reach = (
-        measured.time_constants_at_bounds, measured.values_outside_training, measured.values_below_reach
-    )  # fmt: skip
-    if bounds and (bounds.value or 0) >= MANY_AT_BOUNDS:
-        ends = (bounds.at_low, "lowest", bounds.low_s), (bounds.at_high, "highest", bounds.high_s)
-        told = [f"{count:,} at the {end} of {seconds:.3g} s" for count, end, seconds in ends if count]
-        found.append(
-            f"{bounds.value:.0%} of {bounds.neurons:,} time constants are at a bound ({listed(told)}): these say "
-            "where the bound was set, not how fast the neurons are."
-        )
-    if outside and (outside.value or 0) >= MANY_OUTSIDE:
-        found.append(
-            f"Values outside the range that their units had in training: {_shares(outside, MANY_OUTSIDE)}. The model "
-            "was fitted to nothing like them: what goes beyond the range is predicted to stay, as by persistence. "
-            "Where that is drift and no signal, remove it with the step `high_pass` of `data.preprocess`."
-        )
-    if reach and (reach.value or 0) >= 0.01:
-        found.append(f"Values below 0, where no prediction of this model goes: {_shares(reach, 0.01)}.")
-    return found
+    prose = write_prose(
+        "limits/arrays.j2",
+        {"questions.json": Questions(measured=measured)},
+        many_at_bounds=MANY_AT_BOUNDS,
+        many_outside=MANY_OUTSIDE,
+        shares=lambda shares, least: _shares(untraced(shares), least),
+    )
+    return list(prose.paragraphs)
 
 
 def _shares(shares: PartShares, least: float) -> str:

@@ -32,15 +32,3 @@ def with_note(caption: str, evaluation: Evaluation) -> str:
     """Return a caption that says where the model that it shows was not trained."""
     note = "The model was not trained: its parameters are those of the start."
     return f"{caption} {note}" if is_untrained(evaluation) else caption
-
-
-def untrained_limits(evaluation: Evaluation) -> list[str]:
-    """Return the sentence for a run that never left its start; none for one that was trained or does not say."""
-    if not is_untrained(evaluation):
-        return []
-    epochs = evaluation.training.epochs
-    tried = "" if epochs is None else f" of {epochs:,}"
-    return [
-        f"The model was not trained: no epoch{tried} was better on validation than the start, whose parameters are "
-        "kept. Its scores are those of the start, and none of its parameters was learned."
-    ]
