@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connfit._io import read_json
 from connfit.cli.terminal import RunFolder, Setting, draw_again, err_console, interruptible, out_console, study_progress
 from connfit.errors import ConfigError
 
@@ -114,4 +113,6 @@ def evaluate_and_report(fitted: Fit, out: Path) -> None:
 
 def _options(folder: Path) -> dict[str, Any]:
     """The options of a run."""
+    from connfit._io import read_json
+
     return read_json(folder / "config.json", dict[str, Any])

@@ -145,7 +145,7 @@ def autocorrelation_scores(
     data = mean_autocorrelation(values, mask, lags)
     if not np.isfinite(data).all():
         return _no_autocorrelation("the data do not vary, or too few frames are observed")
-    moving = [run for run in (mean_autocorrelation(one, mask, lags) for one in runs) if np.isfinite(run).all()]
+    moving = [run for run in (mean_autocorrelation(run, mask, lags) for run in runs) if np.isfinite(run).all()]
     if not moving:
         return _no_autocorrelation("the free run does not vary")
     free = np.mean(moving, axis=0)

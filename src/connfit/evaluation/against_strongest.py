@@ -31,7 +31,7 @@ class PartErrors:
 
     @classmethod
     def of(cls, scored: Scored, part: str = "test") -> PartErrors:
-        """Those of a part that was run ahead."""
+        """Take those of a part that was run ahead."""
         return cls(scored.errors[part], scored.units[part])
 
 

@@ -55,7 +55,7 @@ class Blocks:
     def sums(self, series: Float[np.ndarray, "K S"]) -> Float[np.ndarray, "K R"]:
         """Return the sum of each series over the blocks of each resample."""
         by_start = block_sums(series, self.length)
-        return np.stack([one[self.starts].sum(axis=1) for one in by_start])
+        return np.stack([sums[self.starts].sum(axis=1) for sums in by_start])
 
 
 def draw_blocks(generator: np.random.Generator, entries: int, length: int, repeats: int) -> Blocks | None:

@@ -66,7 +66,7 @@ class Predictive(Protocol):
 def training_spread(
     one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int = 0
 ) -> Float[np.ndarray, "P"]:
-    """Root mean square of each unit's one-step errors on the training part; NaN for a unit with too few.
+    """Return the root mean square of each unit's one-step errors on the training part; NaN for a unit with too few.
 
     Parameters
     ----------

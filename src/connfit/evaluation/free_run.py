@@ -124,7 +124,7 @@ class Residuals:
 
 
 def free_run_block(recording: Recording, part: str, warmup: int) -> tuple[int, int, int]:
-    """First frame, number of frames and warm-up frames of the free run of a part.
+    """Return first frame, number of frames and warm-up frames of the free run of a part.
 
     The warm-up lies before the part. The training part has nothing before it: there its own first
     frames are the warm-up, at most half of the part.
@@ -142,7 +142,7 @@ def free_run_block(recording: Recording, part: str, warmup: int) -> tuple[int, i
 def training_residuals(
     one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int = 0
 ) -> Float[np.ndarray, "R P"]:
-    """One-step errors, data - prediction, of the frames of the training part, centred; NaN where there is none.
+    """Return one-step errors, data - prediction, of the frames of the training part, centred; NaN where there is none.
 
     Frames in which no unit has one are left out.
 
@@ -173,7 +173,7 @@ def training_residuals(
 
 
 def residuals_of(one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int) -> Residuals:
-    """Those of the recording's own training part."""
+    """Return those of the recording's own training part."""
     train = recording.require_parts().train
     return Residuals(training_residuals(one_step, recording, warmup), RESIDUALS, train[1] - train[0])
 
@@ -184,7 +184,7 @@ def residuals_of_others(
     units: Sequence[str],
     warmup: int,
 ) -> Residuals:
-    """Training residuals of other animals, pooled, for an animal from which nothing is learned.
+    """Return training residuals of other animals, pooled, for an animal from which nothing is learned.
 
     A frame is one animal's. For units that this animal lacks, the errors of a whole frame of another
     animal, drawn at random, stand beside it: correlations within an animal are kept, none is made up
@@ -232,7 +232,7 @@ def residuals_of_others(
 def draw_noise(
     residuals: Float[np.ndarray, "R P"], runs: int, frames: int, part: str
 ) -> Float[np.ndarray, "runs frames P"]:
-    """Whole frames of residuals, drawn with replacement; which ones depends on their number and the part alone.
+    """Draw whole frames of residuals with replacement; which ones depends on their number and the part alone.
 
     What a frame lacks is drawn from the normal distribution that is conditional on what it has, anew for each draw: see
     `connfit.evaluation.baselines.residual_gaps`. Keeping frames whole keeps the correlations between units at the same
@@ -248,7 +248,7 @@ def draw_noise(
 def free_runs(
     forecaster: Forecaster, recording: Recording, part: str, residuals: Residuals | None, config: EvaluateConfig
 ) -> tuple[FreeRun, FreeRun]:
-    """The free run of a part that noise drives, and the one in which each prediction is fed back as it is.
+    """Run a part freely, driven by noise and with each prediction fed back as it is.
 
     Without residuals both are the latter. The noise is drawn from them and added to each prediction. Each
     run is as long as the part and scored where the part was observed, so that its functional connectivity
@@ -324,7 +324,7 @@ def _driven(
 
 
 def fc_corr_error(data: Float[np.ndarray, "P P"], by_run: Float[np.ndarray, "runs P P"]) -> float | None:
-    """Standard error, over the runs that were drawn, of `fc_corr` between the data and the mean over runs.
+    """Return the standard error, over the drawn runs, of `fc_corr` between the data and the mean over runs.
 
     By the jackknife over runs (Efron & Tibshirani 1993, chapter 11). It says how far other noise would have moved the
     score, not how well the data's own connectivity is known. None for a single run, or where FC is not defined.
@@ -332,7 +332,7 @@ def fc_corr_error(data: Float[np.ndarray, "P P"], by_run: Float[np.ndarray, "run
     runs = len(by_run)
     if runs < 2:
         return None
-    left_out = [fc_corr(data, (by_run.sum(axis=0) - one) / (runs - 1)).value for one in by_run]
+    left_out = [fc_corr(data, (by_run.sum(axis=0) - run) / (runs - 1)).value for run in by_run]
     if any(value is None for value in left_out):
         return None
     return float(np.sqrt((runs - 1) * np.var(np.array(left_out, float))))

@@ -168,7 +168,7 @@ def evaluate_held_out(
 
 
 def mean_connectivity(recordings: Sequence[Recording], units: Sequence[str]) -> Float[np.ndarray, "P P"]:
-    """Functional connectivity of `units` on the training part, mean over the recordings that have the pair.
+    """Return the FC of `units` on the training part, mean over the recordings that have the pair.
 
     NaN for pairs that no recording has.
     """
@@ -180,7 +180,7 @@ def mean_connectivity(recordings: Sequence[Recording], units: Sequence[str]) -> 
 def mean_of_connectivities(
     matrices: Sequence[tuple[Sequence[str], Float[np.ndarray, "p p"]]], units: Sequence[str]
 ) -> Float[np.ndarray, "P P"]:
-    """Mean over matrices that are each of units of their own; NaN for pairs that none has."""
+    """Return the mean over matrices that are each of units of their own; NaN for pairs that none has."""
     total, count = np.zeros((len(units), len(units))), np.zeros((len(units), len(units)))
     for names, matrix in matrices:
         position = {unit: k for k, unit in enumerate(names)}

@@ -76,7 +76,7 @@ def paired_difference(
     seed: int = 0,
     block_frames: int | None = None,
 ) -> Interval:
-    """Skill of one forecaster minus skill of another, with a paired block bootstrap over time and seeds.
+    """Compare the skill of two forecasters, with a paired block bootstrap over time and seeds.
 
     Skill is that over persistence, mean over recordings and seeds. Above zero `ours` is better.
 
@@ -120,7 +120,7 @@ def skill_interval(
     seed: int = 0,
     block_frames: int | None = None,
 ) -> Interval:
-    """Skill over persistence with a block bootstrap over time and seeds; arguments as in `paired_difference`."""
+    """Return skill over persistence with a block bootstrap over time and seeds; arguments as in `paired_difference`."""
     return _interval([errors], horizon, repeats, level, seed, block_frames)
 
 
@@ -153,24 +153,26 @@ def _interval(
 ) -> Interval:
     check_options(repeats, level, block_frames)
     errors = prepared(forecasters)
-    seeds = tuple(len(one) for one in errors)
+    seeds = tuple(len(side) for side in errors)
     recordings = errors[0][0]
     reason = why_undefined(errors, horizon)
     if reason is not None:
         return Interval(None, None, None, level, 0, 0, seeds, reason)
     generator = np.random.default_rng(seed)
-    sides = [[_side(one, number, horizon) for number in range(len(recordings))] for one in errors]
+    sides = [[_side(side, number, horizon) for number in range(len(recordings))] for side in errors]
     signs = (1.0, -1.0)[: len(errors)]
-    skills = [np.mean([side.skill for side in one], axis=0) for one in sides]
-    value = float(sum(sign * one.mean() for sign, one in zip(signs, skills, strict=True)))
+    skills = [np.mean([side.skill for side in side], axis=0) for side in sides]
+    value = float(sum(sign * skill.mean() for sign, skill in zip(signs, skills, strict=True)))
     # Seeds are drawn once for all recordings: a seed is one model, or one way to start in all of them.
     drawn = [draw_seeds(generator, count, repeats) for count in seeds]
     # Terms of the variance with their degrees of freedom, and the resampled skills.
-    terms: list[tuple[float, float]] = [(one.var(ddof=1) / len(one), len(one) - 1) for one in skills if len(one) > 1]
+    terms: list[tuple[float, float]] = [
+        (skill.var(ddof=1) / len(skill), len(skill) - 1) for skill in skills if len(skill) > 1
+    ]
     resampled = np.zeros(repeats)
     total, longest, short = 0, 0, None
     for number, first in enumerate(errors[0][0]):
-        here = [one[number] for one in sides]
+        here = [side[number] for side in sides]
         influence = sum(sign * side.influence for sign, side in zip(signs, here, strict=True))
         frames = first.frames[horizon]
         length, between = block_of(np.asarray(influence), frames, horizon, block_frames)
@@ -191,14 +193,14 @@ def _interval(
 
 
 def prepared(forecasters: Sequence[Sequence[SeedErrors]]) -> list[list[list[PredictionErrors]]]:
-    """By forecaster and seed, the errors on each recording.
+    """Return, by forecaster and seed, the errors on each recording.
 
     Raises
     ------
     DataError
         If there are none, or they are not of the same frames of the same recordings.
     """
-    errors = [[[one] if isinstance(one, PredictionErrors) else list(one) for one in seeds] for seeds in forecasters]
+    errors = [[[run] if isinstance(run, PredictionErrors) else list(run) for run in seeds] for seeds in forecasters]
     if not all(errors) or not errors[0][0]:
         raise DataError("there are no errors to compare: at least one seed and one recording are needed")
     _aligned(errors)
@@ -206,8 +208,8 @@ def prepared(forecasters: Sequence[Sequence[SeedErrors]]) -> list[list[list[Pred
 
 
 def why_undefined(errors: Sequence[Sequence[Sequence[PredictionErrors]]], horizon: int) -> str | None:
-    """Why there is no skill at a horizon; None where there is one."""
-    for run in (run for one in errors for runs in one for run in runs):
+    """Say why there is no skill at a horizon; None where there is one."""
+    for run in (run for side in errors for runs in side for run in runs):
         if horizon not in run.squared_error:
             known = f"of horizons {', '.join(map(str, run.horizons))} only"
             return f"{run.recording}: {run.reasons.get(horizon, f'there are errors {known}')}"
@@ -237,8 +239,8 @@ def _aligned(errors: Sequence[Sequence[Sequence[PredictionErrors]]]) -> None:
 
 def _side(seeds: Sequence[Sequence[PredictionErrors]], number: int, horizon: int) -> _Side:
     return _Side(
-        np.stack([one[number].squared_error[horizon] for one in seeds]),
-        np.stack([one[number].reference_error[horizon] for one in seeds]),
+        np.stack([runs[number].squared_error[horizon] for runs in seeds]),
+        np.stack([runs[number].reference_error[horizon] for runs in seeds]),
     )
 
 

@@ -54,7 +54,7 @@ class LeavesOut(Protocol):
 
 
 def sampled_units(units: int, neurons: int, most: int) -> Int[np.ndarray, "K"]:
-    """Columns that are left out in turn: all, or evenly spaced ones if there are more than can be afforded."""
+    """Return columns that are left out in turn: all, or evenly spaced ones if there are more than can be afforded."""
     count = min(units, most, max(MIN_SAMPLE, WORK // max(neurons, 1)))
     return np.unique(np.round(np.linspace(0, units - 1, count)).astype(int))
 

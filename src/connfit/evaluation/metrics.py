@@ -86,7 +86,7 @@ def _scored(values: np.ndarray, mask: np.ndarray | None, *predictions: np.ndarra
 def mse(
     values: Float[np.ndarray, "*a"], prediction: Float[np.ndarray, "*a"], mask: Bool[np.ndarray, "*a"] | None = None
 ) -> Measured:
-    """Mean squared error over the entries that are observed and predicted, all units pooled.
+    """Return the mean squared error over the entries that are observed and predicted, all units pooled.
 
     MSE = mean (y - ŷ)², in squared units of the values.
     """
@@ -107,7 +107,7 @@ def skill(
     reference: Float[np.ndarray, "*a"],
     mask: Bool[np.ndarray, "*a"] | None = None,
 ) -> Measured:
-    """Skill of a prediction over a reference: 1 - MSE(prediction) / MSE(reference), all units pooled.
+    """Return the skill of a prediction over a reference: 1 - MSE(prediction) / MSE(reference), all units pooled.
 
     Both errors are taken over the same entries: observed, predicted and covered by the reference.
     1 is perfect, 0 is no better than the reference (DESIGN: persistence), below 0 is worse.
@@ -130,7 +130,7 @@ def unit_skill(
     reference: Float[np.ndarray, "t P"],
     mask: Bool[np.ndarray, "t P"] | None = None,
 ) -> Float[np.ndarray, "P"]:
-    """Skill over the reference of every unit by itself; NaN where it is not defined (see `skill`)."""
+    """Return the skill over the reference of every unit by itself; NaN where it is not defined (see `skill`)."""
     scored = _scored(values, mask, prediction, reference)
     with np.errstate(over="ignore", invalid="ignore"):
         ours = np.where(scored, values - prediction.astype(np.float64), 0.0)
@@ -146,7 +146,7 @@ def unit_skill(
 def functional_connectivity(
     values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"] | None = None
 ) -> Float[np.ndarray, "P P"]:
-    """Pearson correlation of all pairs of units over time, each pair over the frames in which both are observed.
+    """Return Pearson correlations of all pairs of units over time, each over the frames in which both are observed.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def functional_connectivity(
 
 
 def fc_corr(first: Float[np.ndarray, "P P"], second: Float[np.ndarray, "P P"]) -> Measured:
-    """Agreement of two functional connectivities: Pearson correlation of their upper triangles.
+    """Compare two functional connectivities: Pearson correlation of their upper triangles.
 
     Only pairs that are defined in both take part; units without any defined pair are counted as
     excluded. Source: DESIGN "What a fit must report", as in the fly whole-brain fits that it cites.
@@ -214,7 +214,7 @@ def fc_corr(first: Float[np.ndarray, "P P"], second: Float[np.ndarray, "P P"]) -
 def unit_correlations(
     values: Float[np.ndarray, "t P"], prediction: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"] | None = None
 ) -> Float[np.ndarray, "P"]:
-    """Pearson correlation over time of each unit's data with its prediction; NaN where one of them does not vary."""
+    """Return each unit's Pearson correlation over time of data and prediction; NaN where one of them does not vary."""
     scored = _scored(values, mask, prediction)
     x, y = _centred(values, scored), _centred(prediction, scored)
     defined = np.isfinite(x[1]) & np.isfinite(y[1]) & (scored.sum(axis=0) >= MIN_FRAMES)
@@ -225,7 +225,7 @@ def unit_correlations(
 def std_ratios(
     values: Float[np.ndarray, "t P"], prediction: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"] | None = None
 ) -> Float[np.ndarray, "P"]:
-    """Standard deviation of each unit's prediction over that of its data, over the same frames.
+    """Return the standard deviation of each unit's prediction over that of its data, over the same frames.
 
     0 for a prediction that does not move; NaN for units whose data do not vary.
     """
@@ -261,7 +261,7 @@ def quartiles(numbers: Float[np.ndarray, "P"]) -> Quartiles:
 
 
 def median_of(numbers: Float[np.ndarray, "*K P"], undefined: str, *, of: str = "units") -> Measured:
-    """Median over the units for which the number is defined; `undefined` says what is wrong with the others."""
+    """Return the median over units that have the number; `undefined` says what is wrong with the others."""
     finite = numbers[np.isfinite(numbers)]
     excluded = numbers.size - len(finite)
     note = f"{excluded} of {numbers.size} {of} were left out: {undefined}" if excluded else None

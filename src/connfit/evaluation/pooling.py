@@ -155,25 +155,27 @@ def pool(results: Sequence[ResultT]) -> ResultT:
         return results[0]
     values: dict[str, Any] = {}
     reasons: dict[str, str] = {}
-    declared = [one for one in fields(results[0]) if one.name != "reasons"]
-    for one in declared:
-        reduce: Reduce | None = one.metadata.get("pool")
+    each_field = [declared for declared in fields(results[0]) if declared.name != "reasons"]
+    for declared in each_field:
+        reduce: Reduce | None = declared.metadata.get("pool")
         if reduce is None:
-            raise TypeError(f"{type(results[0]).__name__}.{one.name} does not declare how it is pooled")
-        found = [value for result in results if (value := getattr(result, one.name)) is not None]
-        if reduce is _apart or (not found and one.metadata["optional"]):
+            raise TypeError(f"{type(results[0]).__name__}.{declared.name} does not declare how it is pooled")
+        found = [value for result in results if (value := getattr(result, declared.name)) is not None]
+        if reduce is _apart or (not found and declared.metadata["optional"]):
             continue
-        values[one.name] = reduce(found, results)
-        if len(found) < len(results) and one.name != "reason":
-            why = next((result.reasons[one.name] for result in results if one.name in result.reasons), NOT_DEFINED)
-            reasons[one.name] = f"mean over {len(found)} of {len(results)} recordings" if found else why
+        values[declared.name] = reduce(found, results)
+        if len(found) < len(results) and declared.name != "reason":
+            why = next(
+                (result.reasons[declared.name] for result in results if declared.name in result.reasons), NOT_DEFINED
+            )
+            reasons[declared.name] = f"mean over {len(found)} of {len(results)} recordings" if found else why
     for result in results:
         for name, text in result.reasons.items():
-            reasons.setdefault(name, f"in at least one recording: {text}")
-    for one in declared:
-        if about := one.metadata.get("reasons_in"):
+            reasons.setdefault(name, f"in at least declared recording: {text}")
+    for declared in each_field:
+        if about := declared.metadata.get("reasons_in"):
             values[about] = _with_reasons(
-                values[about], values[one.name], [getattr(each, one.name) for each in results]
+                values[about], values[declared.name], [getattr(each, declared.name) for each in results]
             )
     return type(results[0])(**values, reasons=reasons)
 

@@ -113,19 +113,19 @@ class PredictionErrors:
         return tuple(sorted(self.squared_error))
 
     def skill(self, horizon: int) -> float | None:
-        """Skill over persistence at one horizon; None where it has no errors."""
+        """Return skill over persistence at one horizon; None where it has no errors."""
         if horizon not in self.squared_error:
             return None
         return float(1.0 - self.squared_error[horizon].sum() / self.reference_error[horizon].sum())
 
     def unit_skill(self, horizon: int) -> Float[np.ndarray, "P"] | None:
-        """Skill of each unit over persistence; NaN for a unit that does not change; None where none were kept."""
+        """Return the skill of each unit; NaN for a unit that does not change, None where none were kept."""
         if horizon not in self.unit_squared_error:
             return None
         return ratio_skill(*(getattr(self, key)[horizon].sum(axis=0) for key in _OF_UNITS))
 
     def to_arrays(self, prefix: str = "") -> dict[str, np.ndarray]:
-        """Everything as arrays with names that start with `prefix`, for an NPZ file that holds several."""
+        """Return everything as arrays with names that start with `prefix`, for an NPZ file that holds several."""
         facts = {
             "connfit_errors": FORMAT_VERSION,
             "recording": self.recording,
@@ -137,12 +137,12 @@ class PredictionErrors:
         for key in _ARRAYS:
             arrays.update({f"{prefix}{key}.{h}": getattr(self, key)[h] for h in self.horizons})
         for key in _OF_UNITS:
-            arrays.update({f"{prefix}{key}.{h}": one for h, one in getattr(self, key).items()})
+            arrays.update({f"{prefix}{key}.{h}": values for h, values in getattr(self, key).items()})
         return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> PredictionErrors:
-        """The inverse of `to_arrays`.
+        """Read what `to_arrays` made.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class PredictionErrors:
 def prediction_errors(
     forecaster: Forecaster, recording: Recording, part: str = "test", config: EvaluateConfig | None = None
 ) -> PredictionErrors:
-    """Errors of a forecaster on one part, one step ahead and at the horizons of `config`.
+    """Compute errors of a forecaster on one part, one step ahead and at the horizons of `config`.
 
     Where `connfit.evaluation.scores.score_and_forecast` is called anyway, its result has them already.
 
@@ -182,7 +182,7 @@ def prediction_errors(
 
 
 def bin_edges(frames: int, bins: int) -> Int[np.ndarray, "B+1"]:
-    """Where each of B stretches of frames begins, and the end of the last."""
+    """Return where each of B stretches of frames begins, and the end of the last."""
     return np.round(np.linspace(0, frames, bins + 1)).astype(np.int64)
 
 

@@ -111,7 +111,7 @@ def median_unit_interval(
     seed: int = 0,
     block_frames: int | None = None,
 ) -> Interval:
-    """Skill over persistence of the median unit, with an interval; arguments as in `paired_units`."""
+    """Return skill over persistence of the median unit, with an interval; arguments as in `paired_units`."""
     return _median([errors], horizon, repeats, level, seed, block_frames)
 
 
@@ -181,21 +181,21 @@ def _signed_rank_p(differences: Float[np.ndarray, "n"]) -> float:
 
 
 def _both(*sides: _Side) -> Bool[np.ndarray, "P"]:
-    return np.logical_and.reduce([one.defined for one in sides])
+    return np.logical_and.reduce([side.defined for side in sides])
 
 
 def _sides(forecasters: Sequence[Sequence[SeedErrors]], horizon: int) -> list[list[_Side]] | None:
     """By recording, each forecaster; None where the errors of units were not kept."""
     errors = prepared(forecasters)
-    if not all(horizon in run.unit_squared_error for one in errors for runs in one for run in runs):
+    if not all(horizon in run.unit_squared_error for side in errors for runs in side for run in runs):
         return None
     return [
         [
             _Side(
-                np.stack([seed[number].unit_squared_error[horizon] for seed in one]),
-                np.stack([seed[number].unit_reference_error[horizon] for seed in one]),
+                np.stack([seed[number].unit_squared_error[horizon] for seed in side]),
+                np.stack([seed[number].unit_reference_error[horizon] for seed in side]),
             )
-            for one in errors
+            for side in errors
         ]
         for number in range(len(errors[0][0]))
     ]
@@ -211,11 +211,11 @@ def _median(
 ) -> Interval:
     check_options(repeats, level, block_frames)
     errors = prepared(forecasters)
-    seeds = tuple(len(one) for one in errors)
+    seeds = tuple(len(side) for side in errors)
     reason, sides = why_undefined(errors, horizon), _sides(forecasters, horizon)
     if reason is None and sides is None:
         reason = "errors of single units were not kept"
-    if reason is None and sides is not None and not all(_both(*one).any() for one in sides):
+    if reason is None and sides is not None and not all(_both(*side).any() for side in sides):
         reason = "no unit changes in the frames that are scored"
     if reason is not None or sides is None:
         return Interval(None, None, None, level, 0, 0, seeds, reason)
@@ -227,9 +227,9 @@ def _median(
     total, longest, short = 0, 0, None
     for first, here in zip(errors[0][0], sides, strict=True):
         share = 1 / len(sides)
-        here = [one.of(_both(*here)) for one in here]
-        whole = [one.skill for one in here]
-        difference = _signed([one.mean(axis=0) for one in whole], signs)
+        here = [side.of(_both(*here)) for side in here]
+        whole = [side.skill for side in here]
+        difference = _signed([skill.mean(axis=0) for skill in whole], signs)
         value += share * float(np.median(difference))
         bins, units = here[0].squared.shape[1:]
         frames = first.frames[horizon][bin_edges(len(first.frames[horizon]), bins)[:-1]]
@@ -246,14 +246,14 @@ def _median(
             some = slice(at, at + step)
             weights = blocks.weights(some)
             skills = [side.resampled(weights) for side in here]
-            fixed = _signed([one.mean(axis=0) for one in skills], signs)
+            fixed = _signed([skill.mean(axis=0) for skill in skills], signs)
             drawn_here = zip(drawn, skills, strict=True)
-            free = _signed([np.einsum("rk,krp->rp", chosen[some], one) for chosen, one in drawn_here], signs)
+            free = _signed([np.einsum("rk,krp->rp", chosen[some], skill) for chosen, skill in drawn_here], signs)
             of_time[some] = np.median(fixed, axis=1)
             of_units[some] = np.median(difference[places[some]], axis=1)
-            for side, (sign, one, chosen) in enumerate(zip(signs, whole, drawn, strict=True)):
-                others = difference - sign * one.mean(axis=0)
-                of_seeds[side, some] += share * np.median(others + sign * chosen[some] @ one, axis=1)
+            for side, (sign, skill, chosen) in enumerate(zip(signs, whole, drawn, strict=True)):
+                others = difference - sign * skill.mean(axis=0)
+                of_seeds[side, some] += share * np.median(others + sign * chosen[some] @ skill, axis=1)
             of_all[some] = np.median(np.take_along_axis(free, places[some], axis=1), axis=1)
         resampled += share * of_all
         terms += [(share**2 * of_time.var(), count - 1), (share**2 * of_units.var(), max(units - 1, 1))]
@@ -267,7 +267,7 @@ def _median(
 
 def _common_influence(sides: Sequence[_Side], signs: Sequence[float]) -> Float[np.ndarray, "B"]:
     """Mean over units of how each stretch of frames moves the difference, each unit over its standard deviation."""
-    influence = _signed([one.influence() for one in sides], signs)
+    influence = _signed([side.influence() for side in sides], signs)
     spread = influence.std(axis=0)
     return (influence / np.where(spread > 0, spread, 1.0)).mean(axis=1)
 

@@ -72,13 +72,13 @@ def _scores(rows: Sequence[Row], title: str, width: int, evaluation: Evaluation)
     """Without columns that do not compete, which are named in words; more than fit go into another table."""
     columns = [name for name in rows[0].values if name not in rows[0].outside]
     headings = {name: _heading(name, evaluation) for name in columns}
-    room = width - 2 - max(len(_SHORT.get(one, one)) for row in rows for one in _label(row))
+    room = width - 2 - max(len(_SHORT.get(text, text)) for row in rows for text in _label(row))
     widths = {name: _width(headings[name], name, rows) for name in columns}
     ours, others = columns[:1], columns[1:]
     tables: list[Table] = []
     while others or not tables:
         taken = list(ours)
-        while others and (len(taken) < 2 or sum(widths[one] for one in [*taken, others[0]]) <= room):
+        while others and (len(taken) < 2 or sum(widths[name] for name in [*taken, others[0]]) <= room):
             taken.append(others.pop(0))
         tables.append(_one_table(rows, taken, headings, f"{title}{', more baselines' if tables else ''}"))
     return tables

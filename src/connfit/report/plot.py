@@ -59,9 +59,9 @@ def traces(
         Default: axes of a new figure.
     """
     if isinstance(data, Fit):
-        one = data.recording(recording)
-        prediction = _part(data.predict(one), part)
-        data = _part(_recorded(one), part)
+        chosen = data.recording(recording)
+        prediction = _part(data.predict(chosen), part)
+        data = _part(_recorded(chosen), part)
     data = _named(data)
     column = _unit(data, unit)
     predicted = np.full(len(data), np.nan) if prediction is None else _named(prediction).values[:, column]
@@ -104,10 +104,10 @@ def functional_connectivity(
     """
     if isinstance(activity, Fit):
         one_of("which", which, ("model", "data"))
-        one = activity.recording(recording)
-        order = unit_order(correlations(*one.part("train")))
-        matrix = correlations(*one.part(part)) if which == "data" else _free_run_connectivity(activity, one, part)
-        names, title = one.units, f"{which}, {part}"
+        chosen = activity.recording(recording)
+        order = unit_order(correlations(*chosen.part("train")))
+        matrix = correlations(*chosen.part(part)) if which == "data" else _free_run_connectivity(activity, chosen, part)
+        names, title = chosen.units, f"{which}, {part}"
     else:
         named = _named(activity)
         matrix = correlations(np.nan_to_num(named.values), np.isfinite(named.values))
@@ -166,7 +166,7 @@ def weights(parameters: Fit | tuple[Float[np.ndarray, "M"], Float[np.ndarray, "M
             np.asarray(model.magnitudes(parameters.initial_params)),
             np.asarray(model.magnitudes(parameters.params)),
         )
-    before, after = (np.abs(np.asarray(one)) for one in parameters)
+    before, after = (np.abs(np.asarray(each)) for each in parameters)
     if before.shape != after.shape or before.ndim != 1:
         raise ConfigError(
             f"weights before and after have shapes {before.shape} and {after.shape}: give two of one length"
@@ -212,8 +212,8 @@ def raster(
     """
     if isinstance(activity, Fit):
         one_of("which", which, ("data", "prediction"))
-        one = activity.recording(recording)
-        activity = _recorded(one) if which == "data" else activity.predict(one)
+        chosen = activity.recording(recording)
+        activity = _recorded(chosen) if which == "data" else activity.predict(chosen)
         activity = activity if part is None else _part(activity, part)
     named = _named(activity)
     values, time = named.values, named["time"].values

@@ -52,7 +52,7 @@ class Drawing:
 
 
 def drawings(run: RunFiles) -> Iterator[Drawing]:
-    """All figures that the files of a run allow."""
+    """Return all figures that the files of a run allow."""
     if any(row.key[0] == "horizon_skill" for row in comparison(run.evaluation)):
         yield _horizon(run)
     if run.history:
@@ -211,7 +211,7 @@ def _held_out_connectivity(
     name: str, forecast: RecordingForecast, others: Mapping[str, RecordingForecast], suffix: str
 ) -> Drawing:
     part = forecast.parts[HELD_OUT]
-    trained = [(one.units, one.parts["train"]) for one in others.values()]
+    trained = [(recording.units, recording.parts["train"]) for recording in others.values()]
     copied = mean_of_connectivities(
         [(units, functional_connectivity(train.values, train.mask)) for units, train in trained], forecast.units
     )

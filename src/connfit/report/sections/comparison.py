@@ -71,7 +71,7 @@ class Row:
         return tuple(name for name, merit in scored.items() if merit >= best - 1e-12 * abs(best))
 
     def merit(self, value: float) -> float:
-        """How good a value is: higher is better, whatever the measure."""
+        """Return how good a value is: higher is better, whatever the measure."""
         if self.better == "near 1":
             # Half the spread is as wrong as twice the spread, and no spread at all is no contender.
             return -abs(math.log(value)) if value > 0 else -math.inf
@@ -197,7 +197,7 @@ def _row(columns: Mapping[str, _Column], key: tuple[str, str], label: str, bette
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """One or two sentences that say where the model is best and which other column is better where it is not."""
+    """Say in one or two sentences where the model is best and which other column is better where it is not."""
     decided = [row for row in rows if row.winners]
     if not decided:
         return "Nothing could be scored on this part."
@@ -218,7 +218,7 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def shortly(rows: Sequence[Row]) -> str:
-    """The labels of rows in a sentence; horizons together."""
+    """Return the labels of rows in a sentence; horizons together."""
     ahead = {("horizon_skill", row.key[1]) for row in rows} | {("horizon_median_unit", row.key[1]) for row in rows}
     ahead -= {("horizon_median_unit", "1")}
     names = [row.label.replace(": ", " ") for row in rows if row.key not in ahead]

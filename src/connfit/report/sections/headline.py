@@ -106,12 +106,12 @@ def headline(evaluation: Evaluation, part: str = "test", *, config: Mapping[str,
 
 
 def contests_in_words(each: Sequence[Contest]) -> list[str]:
-    """A sentence or three for each horizon: both sides' numbers, who wins, and how many units agree."""
+    """Return a sentence or three for each horizon: both sides' numbers, who wins, and how many units agree."""
     return [_in_words(contest) for contest in each]
 
 
 def advice(config: Mapping[str, Any] | None = None) -> str:
-    """What to try where a baseline is ahead."""
+    """Say what to try where a baseline is ahead."""
     model, data = ((config or {}).get(section) or {} for section in ("model", "data"))
     fewer = []
     if model.get("strengths") != "fixed":
@@ -139,7 +139,7 @@ def advice(config: Mapping[str, Any] | None = None) -> str:
 
 
 def units_in_words(side: Side) -> str:
-    """How many units the model predicts better than the baseline, with the test; empty where that is not known."""
+    """Say how many units the model predicts better than the baseline, with the test; empty where that is not known."""
     if side.units is None or side.better is None or side.baseline is None:
         return ""
     counted = f"{side.better:,} of {side.units:,} {'unit' if side.units == 1 else 'units'}"
@@ -147,7 +147,7 @@ def units_in_words(side: Side) -> str:
 
 
 def p_in_words(p: float | None) -> str:
-    """The test over units in brackets; empty where there is none."""
+    """Return the test over units in brackets; empty where there is none."""
     if p is None:
         return ""
     return f" (Wilcoxon signed-rank {'p < 0.001' if p < 0.001 else f'p = {p:.2g}'})"

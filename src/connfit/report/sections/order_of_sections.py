@@ -80,21 +80,24 @@ class Section:
 
 
 def sections(run: RunFiles, limits: Sequence[str]) -> list[Section]:
-    """All sections that a run allows, but for the questions, in the order in which a reader in a hurry wants them."""
+    """Return all sections that a run allows, but for the questions, in the order that a reader in a hurry wants."""
     return [
-        replace(one, drawings=[replace(each, caption=with_note(each.caption, run.evaluation)) for each in one.drawings])
-        if one.anchor not in _NOT_OF_THE_MODEL
-        else one
-        for one in _all(run, limits)
-        if not one.is_empty
+        replace(
+            section,
+            drawings=[replace(each, caption=with_note(each.caption, run.evaluation)) for each in section.drawings],
+        )
+        if section.anchor not in _NOT_OF_THE_MODEL
+        else section
+        for section in _all(run, limits)
+        if not section.is_empty
     ]
 
 
 def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
     evaluation = run.evaluation
     of: dict[str, list[Drawing]] = {}
-    for one in drawings(run):
-        of.setdefault(_SECTION_OF[one.name.rstrip("0123456789").rstrip("_")], []).append(one)
+    for drawing in drawings(run):
+        of.setdefault(_SECTION_OF[drawing.name.rstrip("0123456789").rstrip("_")], []).append(drawing)
     yield Section("summary", "In short", summary(run), of.get("summary", ()))
     yield Section("scores", "How well unseen frames are predicted", score_blocks(evaluation), of.get("scores", ()))
     if study := run.added.get(STUDY):
@@ -108,9 +111,9 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
     yield Section("connectivity", "Functional connectivity", connectivity, of.get("connectivity", ()))
     if ANALYSIS in run.added:
         words, tables = _split(analysis_section.analysis_blocks(run.folder), 1)
-        for one in analysis_section.analysis_drawings(run.folder):
-            folded = replace(one, fold=_FOLDED[one.name]) if one.name in _FOLDED else one
-            of.setdefault("parameters" if one.name in _OF_PARAMETERS else "analysis", []).append(folded)
+        for drawing in analysis_section.analysis_drawings(run.folder):
+            folded = replace(drawing, fold=_FOLDED[drawing.name]) if drawing.name in _FOLDED else drawing
+            of.setdefault("parameters" if drawing.name in _OF_PARAMETERS else "analysis", []).append(folded)
         tables = [page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables)]
         yield Section("analysis", "What the fitted brain does", words, of.get("analysis", ()), tables)
     titled = "Parameters, as they started" if is_untrained(evaluation) else "Fitted parameters"

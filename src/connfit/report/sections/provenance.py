@@ -31,7 +31,7 @@ _EVERYTHING_ELSE = {
 
 
 def fitted(run: RunFiles) -> list[str]:
-    """Connectome, recordings and options."""
+    """Return connectome, recordings and options."""
     blocks: list[str] = []
     summary = run.connectome.summary() if run.connectome is not None else run.record.get("connectome") or {}
     facts = [
@@ -39,7 +39,7 @@ def fitted(run: RunFiles) -> list[str]:
     ]
     if summary.get("regions"):
         regions = summary["regions"]
-        facts.append(("regions", first_of([str(one) for one in regions])))
+        facts.append(("regions", first_of([str(region) for region in regions])))
     blocks.append(page.table([], facts, caption="Connectome", text=True))
     recordings = []
     for name, scores in run.evaluation.recordings.items():
@@ -76,7 +76,7 @@ def _per(count: int, observed: int | None) -> str:
 
 
 def preprocessing(record: Mapping[str, Any]) -> list[str]:
-    """The steps of every recording; recordings with the same steps share a list."""
+    """Return the steps of every recording; recordings with the same steps share a list."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, recording in {**(record.get("recordings") or {}), **(record.get("held_out") or {})}.items():
         steps = tuple(_step(step) for step in recording.get("steps") or [])
@@ -103,7 +103,7 @@ def _step(step: Mapping[str, Any]) -> str:
 
 
 def unmatched(record: Mapping[str, Any]) -> list[str]:
-    """Recorded units that have no neuron, recording by recording."""
+    """Return recorded units that have no neuron, recording by recording."""
     blocks = []
     for name, recording in {**(record.get("recordings") or {}), **(record.get("held_out") or {})}.items():
         left_out = [str(unit) for unit in recording.get("left_out") or []]
@@ -142,7 +142,7 @@ def performance(evaluation: Evaluation) -> str:
 
 
 def provenance(run: RunFiles) -> list[str]:
-    """Command, versions, seed, fingerprint and configuration."""
+    """Return command, versions, seed, fingerprint and configuration."""
     record, evaluation = run.record, run.evaluation
     command = record.get("command")
     command = " ".join(map(str, command)) if isinstance(command, list) else command
@@ -179,7 +179,7 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{_words(str(key))} {_text(one)}" for key, one in value.items()) or "none"
+        return ", ".join(f"{_words(str(key))} {_text(item)}" for key, item in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_text(one) for one in value) or "none"
+        return ", ".join(_text(item) for item in value) or "none"
     return str(value)

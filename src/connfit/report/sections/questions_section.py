@@ -13,7 +13,7 @@ STATUSES = {"answered": "answered", "partly": "answered in part", "not answerabl
 
 
 def blocks(answers: Sequence[tuple[Question, Answer]], anchors: Collection[str]) -> list[str]:
-    """Questions by group, each with its answer and a link to the section that shows it.
+    """Return questions by group, each with its answer and a link to the section that shows it.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ Fact = tuple[str, str, str]
 
 
 def head(run: RunFiles, name: str) -> str:
-    """Title, recordings, and a banner where the data were generated."""
+    """Return title, recordings, and a banner where the data were generated."""
     evaluation = run.evaluation
     recordings = list(evaluation.recordings)
     what = "1 recording" if len(recordings) == 1 else f"{len(recordings)} recordings"
@@ -44,7 +44,7 @@ def head(run: RunFiles, name: str) -> str:
 
 
 def summary(run: RunFiles) -> list[str]:
-    """Who wins, key numbers of the test part, and who is best in which row of its table."""
+    """Say who wins, with key numbers of the test part and who is best in which row of its table."""
     said = headline(run.evaluation, config=run.config)
     return [
         *(f"<p>{page.with_code(line)}</p>" for line in said),
@@ -61,7 +61,7 @@ def summary(run: RunFiles) -> list[str]:
 
 
 def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]) -> str:
-    """One line under the first figure: what to read before anything is concluded."""
+    """Return the line under the first figure: what to read before anything is concluded."""
     counts = {status: sum(answer.status == status for _, answer in answers) for status in STATUSES}
     said = ", ".join(f"{counts[status]} {words}" for status, words in STATUSES.items() if counts[status])
     limitations = page.link(f"{len(limits)} limitation{'' if len(limits) == 1 else 's'}", "limitations")
@@ -73,7 +73,7 @@ def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]
 
 
 def key_facts(run: RunFiles) -> list[Fact]:
-    """The numbers of the first screen; those that a run lacks are left out."""
+    """Return the numbers of the first screen; those that a run lacks are left out."""
     rows = {row.key: row for row in comparison(run.evaluation)}
     each = contests(run.evaluation)
     found: list[Fact] = [_skill_fact(contest) for contest in each]
@@ -164,19 +164,22 @@ def _wiring(study: Mapping[str, Any]) -> list[Fact]:
     if not known:
         return []
     best = min(known, key=lambda row: row["difference"][h]["value"])
-    one = best["difference"][h]
-    interval = f"95 %: {span(one['low'], one['high'])}; " if one["low"] is not None else ""
+    difference = best["difference"][h]
+    interval = f"95 %: {span(difference['low'], difference['high'])}; " if difference["low"] is not None else ""
     ahead = "1 frame" if h == "1" else f"{h} frames"
-    median = one["median_unit"]["value"]
+    median = difference["median_unit"]["value"]
     interval += f"median unit {number(median)}; " if median is not None else ""
     note = f"{interval}best of {len(nulls)}: {row_name(best['name'])}"
-    return [(f"real wiring minus best null: skill {ahead} ahead", number(one["value"]), note)]
+    return [(f"real wiring minus best null: skill {ahead} ahead", number(difference["value"]), note)]
 
 
 def _seeds(study: Mapping[str, Any]) -> list[Fact]:
     """How far seeds agree on what the fit did to the weights."""
     groups = (study.get("reproducibility") or {}).get("groups") or []
-    weights = next((one for one in groups if one["group"] == "weights" and one["change_pearson"] is not None), None)
+    weights = next(
+        (difference for one in groups if difference["group"] == "weights" and difference["change_pearson"] is not None),
+        None,
+    )
     if weights is None:
         return []
     note = f"{weights['seeds']} seeds; 1 if they find the same"

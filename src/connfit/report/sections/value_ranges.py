@@ -119,19 +119,19 @@ def values_outside_training(run: RunFiles) -> PartShares | None:
         return None
     shares: dict[str, dict[str, float]] = {}
     ranges: dict[str, tuple[float, float]] = {}
-    for name, one in run.forecasts.recordings.items():
-        low, high = _range(one.parts["train"])
-        for unit, a, b in zip(one.units, low, high, strict=True):
+    for name, recording in run.forecasts.recordings.items():
+        low, high = _range(recording.parts["train"])
+        for unit, a, b in zip(recording.units, low, high, strict=True):
             before = ranges.get(unit, (np.inf, -np.inf))
             ranges[unit] = min(before[0], a), max(before[1], b)
         shares[name] = {
             part: share
             for part in ("validation", "test")
-            if part in one.parts and (share := _outside(one.parts[part], low, high)) is not None
+            if part in recording.parts and (share := _outside(recording.parts[part], low, high)) is not None
         }
-    for name, one in run.forecasts.held_out.items():
-        ends = np.array([ranges.get(unit, (np.inf, -np.inf)) for unit in one.units])
-        share = _outside(one.parts[HELD_OUT], ends[:, 0], ends[:, 1])
+    for name, recording in run.forecasts.held_out.items():
+        ends = np.array([ranges.get(unit, (np.inf, -np.inf)) for unit in recording.units])
+        share = _outside(recording.parts[HELD_OUT], ends[:, 0], ends[:, 1])
         if share is not None:
             shares[name] = {HELD_OUT: share}
     what = "largest share, over recordings and parts, of values outside the range of their unit's training values"
@@ -143,15 +143,15 @@ def values_below_reach(run: RunFiles) -> PartShares | None:
     if run.forecasts is None:
         return None
     parts = [
-        (name, part, one.parts[part])
-        for name, one in (*run.forecasts.recordings.items(), *run.forecasts.held_out.items())
-        for part in one.parts
+        (name, part, recording.parts[part])
+        for name, recording in (*run.forecasts.recordings.items(), *run.forecasts.held_out.items())
+        for part in recording.parts
     ]
-    if any((one.one_step[np.isfinite(one.one_step)] < 0).any() for _, _, one in parts):
+    if any((of.one_step[np.isfinite(of.one_step)] < 0).any() for _, _, of in parts):
         return None
     shares: dict[str, dict[str, float]] = {}
-    for name, part, one in parts:
-        if one.mask.any() and (share := float((one.values[one.mask] < 0).mean())) > 0:
+    for name, part, of in parts:
+        if of.mask.any() and (share := float((of.values[of.mask] < 0).mean())) > 0:
             shares.setdefault(name, {})[part] = share
     return _largest_of(shares, "largest share, over recordings and parts, of values below 0, where no prediction goes")
 
