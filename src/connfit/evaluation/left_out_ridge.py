@@ -91,7 +91,7 @@ class OthersRidge:
         return cls(*found, lags=lags, alpha=alpha, rows=_rows(whole, lags), chosen=chosen)
 
     def predict(self, recording: Recording, start: int, stop: int) -> Float[np.ndarray, "frames P"]:
-        """Predict frames `start` to `stop - 1` of every unit from those before; NaN where no other unit was observed."""
+        """Predict frames `start` to `stop - 1` of every unit from those before; NaN where no other was observed."""
         return self._predict(recording.values, recording.mask, start, stop)
 
     def _predict(self, values: np.ndarray, mask: np.ndarray, start: int, stop: int) -> np.ndarray:
