@@ -14,7 +14,6 @@ in Golub & Van Loan 2013, Matrix Computations, 2.1.4).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -23,6 +22,7 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.blocks import tuning_blocks
 from connfit.evaluation.baselines.var_ridge import ALPHAS, moments
+from connfit.evaluation.part_scores import Chosen
 from connfit.recordings import Recording
 
 
@@ -49,7 +49,7 @@ class OthersRidge:
     lags: int
     alpha: float
     rows: int
-    chosen: dict[str, Any]
+    chosen: Chosen
 
     @classmethod
     def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> OthersRidge:

@@ -176,11 +176,8 @@ def _wiring(study: Mapping[str, Any]) -> list[Fact]:
 def _seeds(study: Mapping[str, Any]) -> list[Fact]:
     """How far seeds agree on what the fit did to the weights."""
     groups = (study.get("reproducibility") or {}).get("groups") or []
-    weights = next(
-        (difference for one in groups if difference["group"] == "weights" and difference["change_pearson"] is not None),
-        None,
-    )
-    if weights is None:
+    weights = next((group for group in groups if group["group"] == "weights"), None)
+    if weights is None or weights["change_pearson"] is None:
         return []
     note = f"{weights['seeds']} seeds; 1 if they find the same"
     return [("changes of weights: correlation between seeds", number(weights["change_pearson"]), note)]
