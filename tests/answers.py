@@ -21,6 +21,7 @@ HOW: dict[str, Callable[[list[Any]], float]] = {
     "cosine": lambda given: given[0],
     "percent": lambda given: 100 * given[0],
     "sum": sum,
+    "difference": lambda given: given[0] - given[1],
     "ratio": lambda given: given[0] / given[1],
     "lowest": min,
     "highest": max,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from answers import DIGITS, HOW, at, number_of
 from report_run import UNITS, add_gradients, add_simulation, changed, run_directory, study_record
 
+from connfit._io import plain
 from connfit.evaluation.forecasts import Forecasts
 from connfit.report.questions.answer import Questions
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import GRADIENT, RunFiles
+from connfit.report.sections.fit_limits import fit_prose
 from connfit.report.sections.limits import (
     all_limits,
     analysis_limits,
@@ -183,3 +187,64 @@ def test_units_that_gain_only_over_persistence_are_said() -> None:
     found = limits(2)
     assert "Only 2 of 10 units are predicted better than by both persistence and their own mean, though 9" in found
     assert "their own mean" not in limits(8)
+
+
+MANY_LIMITS = {
+    "surrogate": True,
+    "training": {"trained": False, "epochs": 3},
+    "parameters_available": {"weights": 12_345, "bias": 20},
+    "parts": {
+        "train": {"one_step": {"skill_vs_persistence": 0.9}},
+        "test": {
+            "one_step": {
+                "skill_vs_persistence": 0.4,
+                "per_unit_skill": {"units": 10, "above_persistence": 9, "above_both": 2},
+            },
+            "horizon_median_unit": {"1": {"value": 0.1}},
+            "free_run": {"fc_corr": 0.2, "std_ratio": 3.0},
+        },
+    },
+    "baselines": {
+        "ar": {
+            "test": {"one_step": {"skill_vs_persistence": 0.3}, "horizon_median_unit": {"1": {"value": 0.2}}},
+            "chosen": {"alpha_at_edge": True},
+        },
+        "lds": {"reason": "3 frames are too few"},
+    },
+    "against_strongest": {
+        "test": {
+            "1": {
+                "pooled": {"baseline": "ar", "low": 0.05, "high": 0.15},
+                "median_unit": {"baseline": "ar", "low": -0.15, "high": -0.05},
+            }
+        }
+    },
+}
+"""A run about which much has to be said."""
+
+
+def test_every_number_of_a_limit_is_one_of_the_files() -> None:
+    evaluation = changed(**MANY_LIMITS)
+    evaluation = replace(evaluation, baselines={name: evaluation.baselines[name] for name in ("ar", "lds")})
+    prose = fit_prose(evaluation)
+    text = " ".join(prose.paragraphs)
+    for words in (
+        "The data are a surrogate",
+        "no epoch of 3",
+        "(12,365) than observations (",
+        "Only 2 of 10 units are predicted better than by both",
+        "is 0.500 lower on test",
+        "swings too widely: its standard deviation is 3.00 times",
+        "skill is 0.400 against 0.300 of AR, the median unit's 0.100 against 0.200 of AR",
+        "The baseline LDS could not be fitted: 3 frames are too few.",
+        "The penalty of AR lies at the edge",
+    ):
+        assert words in text, words
+    documents = {"metrics.json": json.loads(json.dumps(plain(evaluation)))}
+    left = text
+    for quote in sorted(prose.quotes, key=lambda quote: -len(quote.text)):
+        left = left.replace(quote.text, "", 1)
+        if quote.how != "name":
+            given = [at(documents, key) for key in quote.keys]
+            assert number_of(quote.text) == pytest.approx(HOW[quote.how](given), rel=5.1e-3), quote
+    assert not DIGITS.search(left), left

@@ -171,7 +171,7 @@ def pool(results: Sequence[ResultT]) -> ResultT:
             reasons[declared.name] = f"mean over {len(found)} of {len(results)} recordings" if found else why
     for result in results:
         for name, text in result.reasons.items():
-            reasons.setdefault(name, f"in at least declared recording: {text}")
+            reasons.setdefault(name, f"in at least one recording: {text}")
     for declared in each_field:
         if about := declared.metadata.get("reasons_in"):
             values[about] = _with_reasons(

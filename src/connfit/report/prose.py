@@ -115,7 +115,7 @@ def environment() -> jinja2.Environment:
         "plural": lambda count, many="s", single="": single if untraced(count) == 1 else many,
     }
     made.tests |= {"known": known, "match": lambda text, pattern: re.fullmatch(pattern, str(text)) is not None}
-    made.globals |= {"frames_ahead": wording.frames_ahead, "number": wording.number, "half": _half, "why": _why}
+    made.globals |= {"frames_ahead": wording.frames_ahead, "half": _half, "why": _why}
     return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connfit.evaluation.evaluated import FILE, Evaluation
-from connfit.report.prose import write_prose
+from connfit.report.prose import Prose, write_prose
 from connfit.report.sections.comparison import INITIAL, MODEL, Row, comparison, fixed_point_in_words, shortly
 from connfit.report.sections.headline import Contest, contests
 from connfit.report.sections.training_status import is_untrained
@@ -15,7 +15,12 @@ from connfit.report.wording import MOST
 
 def limitations(evaluation: Evaluation, record: Mapping[str, Any] | None = None) -> list[str]:
     """Return what the reader must not conclude from this fit, from its own numbers. Empty where nothing was found."""
-    prose = write_prose(
+    return [*fit_prose(evaluation).paragraphs, *_unit_limits(record or {})]
+
+
+def fit_prose(evaluation: Evaluation) -> Prose:
+    """Write the limitations that follow from scores, one paragraph each."""
+    return write_prose(
         "limits/fit.j2",
         {FILE: evaluation},
         untrained=is_untrained(evaluation),
@@ -24,7 +29,6 @@ def limitations(evaluation: Evaluation, record: Mapping[str, Any] | None = None)
         better=_one_step_better(evaluation),
         few_units=[contest for contest in contests(evaluation) if _is_of_few_units(contest)],
     )
-    return [*prose.paragraphs, *_unit_limits(record or {})]
 
 
 def _unit_limits(record: Mapping[str, Any]) -> list[str]:
