@@ -16,7 +16,7 @@ from connfit.evaluation.ceiling import Ceiling
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.held_out import HeldOut
 from connfit.evaluation.left_out_unit import LeftOut
-from connfit.evaluation.part_scores import BaselineScores, DataScores, PartScores
+from connfit.evaluation.part_scores import DataScores, ModelScores, PartScores
 from connfit.recordings import PART_NAMES
 
 FILE = "metrics.json"
@@ -48,19 +48,13 @@ class Training:
 
 
 @dataclass(frozen=True)
-class RecordingScores:
+class RecordingScores(ModelScores):
     """Scores on one recording, or means over several.
 
     Parameters
     ----------
-    observations
-        By part: observed values that are scored.
-    parts, at_initialisation
-        By part, of the model and of the untrained one.
     data
         The data against themselves.
-    baselines
-        By name.
     against_strongest
         By part and horizon in frames: the model beside the strongest baselines.
     ceiling
@@ -69,18 +63,10 @@ class RecordingScores:
         Units predicted from all others.
     """
 
-    observations: Mapping[str, int] = field(default_factory=dict)
-    parts: Mapping[str, PartScores] = field(default_factory=dict)
     data: DataScores = field(default_factory=DataScores)
-    at_initialisation: Mapping[str, PartScores] | None = None
-    baselines: Mapping[str, BaselineScores] = field(default_factory=dict)
     against_strongest: Mapping[str, Mapping[int, AgainstStrongest]] = field(default_factory=dict)
     ceiling: Ceiling = field(default_factory=Ceiling)
     left_out_unit: LeftOut = field(default_factory=LeftOut)
-
-    def part(self, name: str) -> PartScores:
-        """Scores of the model on a part; empty where there are none."""
-        return self.parts.get(name, PartScores())
 
 
 @dataclass(frozen=True)
@@ -175,7 +161,7 @@ class Evaluation(Displayed, RecordingScores):
         defined, or were not computed, are left out.
         """
         one_of("part", part, PART_NAMES)
-        scores = {MODEL: self.part(part), UNTRAINED: (self.at_initialisation or {}).get(part, PartScores())}
+        scores = {MODEL: self.part(part), UNTRAINED: self.untrained(part)}
         scores |= {name: baseline.part(part) for name, baseline in self.baselines.items()}
         found = {}
         for who, of in scores.items():

@@ -22,7 +22,7 @@ from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.forecasts import Forecaster, RecordingForecast
 from connfit.evaluation.free_run import Residuals, residuals_of_others
 from connfit.evaluation.metrics import fc_corr, functional_connectivity, with_measures
-from connfit.evaluation.part_scores import BaselineScores, DataScores, PartScores
+from connfit.evaluation.part_scores import BaselineScores, DataScores, ModelScores, PartScores
 from connfit.evaluation.pooling import mean, pool, pool_each
 from connfit.evaluation.scores import chosen_by, data_against_itself, score_and_forecast
 from connfit.recordings import Recording
@@ -56,23 +56,9 @@ class HeldOutData(DataScores):
 
 
 @dataclass(frozen=True)
-class HeldOutScores:
-    """Scores on animals that were held out of a fit, by part: the one part `held_out`.
+class HeldOutScores(ModelScores):
+    """Scores on animals that were held out of a fit, on the one part `held_out`, and the data against themselves."""
 
-    Parameters
-    ----------
-    observations
-        Observed values.
-    parts, at_initialisation, baselines
-        Of the model, the untrained one and, by name, the baselines.
-    data
-        The data against themselves.
-    """
-
-    observations: Mapping[str, int] = field(default_factory=dict)
-    parts: Mapping[str, PartScores] = field(default_factory=dict)
-    at_initialisation: Mapping[str, PartScores] | None = None
-    baselines: Mapping[str, BaselineScores] = field(default_factory=dict)
     data: HeldOutData = field(default_factory=HeldOutData)
 
 

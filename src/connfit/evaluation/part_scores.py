@@ -6,7 +6,7 @@ Everything that is not defined is None, with the reason beside it; nothing is Na
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from connfit.evaluation.activity_dynamics import Dynamics
@@ -141,6 +141,34 @@ class BaselineScores(Result):
     def part(self, name: str) -> PartScores:
         """Scores of a part; empty where there are none."""
         return getattr(self, name) or PartScores()
+
+
+@dataclass(frozen=True)
+class ModelScores:
+    """Scores of the model, the untrained one and baselines.
+
+    Parameters
+    ----------
+    observations
+        By part: observed values that are scored.
+    parts, at_initialisation
+        By part, of the model and of the untrained one.
+    baselines
+        By name.
+    """
+
+    observations: Mapping[str, int] = field(default_factory=dict)
+    parts: Mapping[str, PartScores] = field(default_factory=dict)
+    at_initialisation: Mapping[str, PartScores] | None = None
+    baselines: Mapping[str, BaselineScores] = field(default_factory=dict)
+
+    def part(self, name: str) -> PartScores:
+        """Scores of the model on a part; empty where there are none."""
+        return self.parts.get(name, PartScores())
+
+    def untrained(self, part: str) -> PartScores:
+        """Scores of the untrained model on a part; empty where there are none."""
+        return (self.at_initialisation or {}).get(part, PartScores())
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Results of several recordings as one. Each field of a result declares beside its type how it is pooled.
 
+>>> from dataclasses import dataclass
 >>> @dataclass(frozen=True)
 ... class Scores(Result):
 ...     mse: float | None = mean()
 ...     frames: int = total()
 >>> pool([Scores(mse=1.0, frames=10), Scores(mse=2.0, frames=30)])
-Scores(mse=1.5, frames=40, reasons={})
+Scores(reasons={}, mse=1.5, frames=40)
 
 Where a measure is not defined in some of the recordings, `reasons` says of how many the mean is.
 """

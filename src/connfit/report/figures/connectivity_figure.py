@@ -32,10 +32,10 @@ class ConnectivityRow:
 
 def connectivity_rows(evaluation: Evaluation) -> list[ConnectivityRow]:
     """Return a row each for the fit, the untrained model, every null connectome and the data against themselves."""
-    before = evaluation.at_initialisation or {}
     rows = [ConnectivityRow("model", "", _values(evaluation.part("train"), evaluation.part("test")))]
-    if before:
-        rows.append(ConnectivityRow("untrained", "", _values(before.get("train"), before.get("test"))))
+    if evaluation.at_initialisation:
+        values = _values(evaluation.untrained("train"), evaluation.untrained("test"))
+        rows.append(ConnectivityRow("untrained", "", values))
     for name, scores in evaluation.nulls.items():
         values = _values(scores.train, scores.test)
         rows.append(ConnectivityRow(f"null: {name.replace('_', ' ')}", scores.what, values))

@@ -12,7 +12,6 @@ from connfit.evaluation.ceiling import Ceiling, Share
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.left_out_unit import LeftOut
 from connfit.evaluation.metrics import Quartiles
-from connfit.evaluation.part_scores import PartScores
 from connfit.evaluation.unit_scores import Estimate
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing
@@ -79,8 +78,10 @@ def _skill_below_ceiling(axes: Axes, evaluation: Evaluation) -> None:
         mew=1.6,
         label="ceiling",
     )
-    before = (evaluation.at_initialisation or {}).get("test", PartScores())
-    for name, scores, colour in (("untrained", before, INITIAL), ("model", evaluation.part("test"), MODEL)):
+    for name, scores, colour in (
+        ("untrained", evaluation.untrained("test"), INITIAL),
+        ("model", evaluation.part("test"), MODEL),
+    ):
         values = np.array([scores.horizon_skill.get(h) for h in ceilings], float)
         if np.isfinite(values).any():
             axes.plot(at, np.maximum(values, LIMIT), "o-", color=colour, ms=4, label=name)

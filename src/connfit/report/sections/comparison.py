@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from connfit.evaluation.evaluated import Evaluation, RecordingScores
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.free_run import OTHERS_RESIDUALS, FreeRunScores
-from connfit.evaluation.held_out import OWN, HeldOutScores
-from connfit.evaluation.part_scores import PartScores
+from connfit.evaluation.held_out import OWN
+from connfit.evaluation.part_scores import ModelScores, PartScores
 from connfit.report.sections.training_status import counted_parameters, is_untrained
 from connfit.report.wording import capital, first_of, listed, number, pretty
 
@@ -78,10 +78,6 @@ class Row:
         return value if self.better == "higher" else -value
 
 
-AllScores = RecordingScores | HeldOutScores
-"""Scores of the model, the untrained one and baselines."""
-
-
 @dataclass(frozen=True)
 class _Column:
     """Scores of one model on a part, or why there are none."""
@@ -103,11 +99,11 @@ class _Column:
         return value, reasons.get(name) or self.reason
 
 
-def comparison(scores: AllScores, part: str = "test") -> list[Row]:
+def comparison(scores: ModelScores, part: str = "test") -> list[Row]:
     """Return the rows of the table that compares model, untrained model and baselines on one part."""
-    columns = {MODEL: _Column(scores.parts.get(part, PartScores()))}
+    columns = {MODEL: _Column(scores.part(part))}
     if scores.at_initialisation:
-        columns[INITIAL] = _Column(scores.at_initialisation.get(part, PartScores()))
+        columns[INITIAL] = _Column(scores.untrained(part))
     for name, baseline in scores.baselines.items():
         columns[pretty(name)] = _Column(baseline.part(part), baseline.reason or "not computed")
     horizons = sorted({h for column in columns.values() for h in column.scores.horizon_skill})
@@ -153,7 +149,7 @@ def _free_run_rows(columns: Mapping[str, _Column]) -> list[Row]:
     ]
 
 
-def free_runs_in_words(scores: AllScores, part: str = "test") -> str:
+def free_runs_in_words(scores: ModelScores, part: str = "test") -> str:
     """Say what the free runs of a part are and what their rows can be read for."""
     if part not in scores.parts:
         return ""

@@ -9,11 +9,10 @@ from typing import Any, Literal
 from connfit.config import AUTO, FALLBACK
 from connfit.evaluation.evaluated import Evaluation, RecordingScores
 from connfit.evaluation.held_out import HELD_OUT
-from connfit.evaluation.part_scores import PartScores
+from connfit.evaluation.part_scores import ModelScores
 from connfit.evaluation.strongest import strongest_baseline, strongest_median
 from connfit.evaluation.unit_scores import UnitComparison
 from connfit.recordings.preprocess import STEPS
-from connfit.report.sections.comparison import AllScores
 from connfit.report.sections.training_status import NOT_TRAINED, is_untrained
 from connfit.report.wording import capital, frames_ahead, listed, number, pretty, with_interval
 
@@ -81,9 +80,9 @@ class Contest:
     median: Side
 
 
-def contests(scores: AllScores, part: str = "test") -> list[Contest]:
+def contests(scores: ModelScores, part: str = "test") -> list[Contest]:
     """Return one frame ahead and `FAR` frames ahead, without those at which the model has no skill."""
-    ahead = [h for h, skill in scores.parts.get(part, PartScores()).horizon_skill.items() if skill is not None]
+    ahead = [h for h, skill in scores.part(part).horizon_skill.items() if skill is not None]
     far = max((h for h in ahead if 1 < h <= FAR), default=None)
     found = [_contest(scores, part, h) for h in (1, far) if h is not None]
     return [contest for contest in found if contest is not None]
@@ -190,8 +189,8 @@ def _who_wins(contest: Contest) -> str:
     return f"{capital(parts[0])}, {parts[1]}.{few}"
 
 
-def _contest(scores: AllScores, part: str, horizon: int) -> Contest | None:
-    ours = scores.parts.get(part, PartScores())
+def _contest(scores: ModelScores, part: str, horizon: int) -> Contest | None:
+    ours = scores.part(part)
     skill, median = ours.skill(horizon), ours.median_unit(horizon)
     if skill is None:
         return None

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.held_out import HELD_OUT
-from connfit.evaluation.part_scores import BaselineScores
+from connfit.evaluation.part_scores import BaselineScores, ModelScores
 from connfit.report import page
 from connfit.report.figures.connectivity_figure import COLUMNS, connectivity_in_words, connectivity_rows
-from connfit.report.sections.comparison import AllScores, comparison, free_runs_in_words
+from connfit.report.sections.comparison import comparison, free_runs_in_words
 from connfit.report.sections.held_out_section import held_out_in_words
 from connfit.report.sections.training_status import model_label
 from connfit.report.wording import capital, first_of, number, pretty, with_interval
@@ -46,7 +46,7 @@ def score_blocks(evaluation: Evaluation) -> list[str]:
     return [*blocks, *_choices(evaluation.baselines)]
 
 
-def _score_table(scores: AllScores, part: str, caption: str) -> str:
+def _score_table(scores: ModelScores, part: str, caption: str) -> str:
     rows = comparison(scores, part)
     columns = list(rows[0].values)
     cells = [
