@@ -16,6 +16,7 @@ from connfit.evaluation.held_out import HELD_OUT
 from connfit.report.figures.connectivity_figure import COLUMNS, connectivity_in_words, connectivity_rows
 from connfit.report.sections.comparison import (
     Row,
+    by_reason,
     comparison,
     fixed_point_in_words,
     free_runs_in_words,
@@ -130,13 +131,9 @@ def _table(title: str, padding: int = 1) -> Table:
 
 def _missing(rows: Sequence[Row]) -> list[str]:
     """Why there is no number, once for each reason."""
-    grouped: dict[str, list[str]] = {}
-    for row in rows:
-        for name, reason in row.reasons.items():
-            grouped.setdefault(reason, []).append(f"{name}, {row.label}")
     return [
-        f"–: {wheres[0]}{f' and {len(wheres) - 1} more' if len(wheres) > 1 else ''}: {reason}"
-        for reason, wheres in grouped.items()
+        f"–: {', '.join(places[0])}{f' and {len(places) - 1} more' if len(places) > 1 else ''}: {reason}"
+        for reason, places in by_reason(rows).items()
     ]
 
 

@@ -244,7 +244,7 @@ def _words(measured: Any) -> str:
 def _weights(before: np.ndarray, after: np.ndarray) -> Drawing:
     pruned = int(((after == 0) & (before != 0)).sum())
     caption = (
-        f"Strengths of {after.size:,} connections before and after the fit (magnitudes; signs are fixed). Left: "
+        f"Weights of {after.size:,} connections before and after the fit (magnitudes; signs are fixed). Left: "
         "distribution, both axes "
         f"logarithmic. Right: after against before, dashed where nothing changed. {pruned:,} connections were "
         "driven to 0 by the fit."

@@ -192,6 +192,15 @@ def _row(columns: Mapping[str, _Column], key: tuple[str, str], label: str, bette
     return Row(key, label, better, values, reasons, (pretty(OWN),))
 
 
+def by_reason(rows: Sequence[Row]) -> dict[str, list[tuple[str, str]]]:
+    """Return columns and labels of rows that have no number, by the reason."""
+    grouped: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        for name, reason in row.reasons.items():
+            grouped.setdefault(reason, []).append((name, row.label))
+    return grouped
+
+
 def verdict(rows: Sequence[Row]) -> str:
     """Say in one or two sentences where the model is best and which other column is better where it is not."""
     decided = [row for row in rows if row.winners]

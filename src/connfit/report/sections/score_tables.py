@@ -9,7 +9,7 @@ from connfit.evaluation.held_out import HELD_OUT
 from connfit.evaluation.part_scores import BaselineScores, ModelScores
 from connfit.report import page
 from connfit.report.figures.connectivity_figure import COLUMNS, connectivity_in_words, connectivity_rows
-from connfit.report.sections.comparison import comparison, free_runs_in_words
+from connfit.report.sections.comparison import by_reason, comparison, free_runs_in_words
 from connfit.report.sections.held_out_section import held_out_in_words
 from connfit.report.sections.training_status import model_label
 from connfit.report.wording import capital, first_of, number, pretty, with_interval
@@ -54,11 +54,10 @@ def _score_table(scores: ModelScores, part: str, caption: str) -> str:
     ]
     shown = [model_label(name, scores) for name in columns]
     best = [[columns.index(name) + 1 for name in row.winners] for row in rows]
-    grouped: dict[str, list[str]] = {}
-    for row in rows:
-        for name, reason in row.reasons.items():
-            grouped.setdefault(reason, []).append(f"{name} ({row.label})")
-    why = page.bullets(f"–: {first_of(where)}: {reason}" for reason, where in grouped.items())
+    why = page.bullets(
+        f"–: {first_of([f'{name} ({label})' for name, label in places])}: {reason}"
+        for reason, places in by_reason(rows).items()
+    )
     return page.table(["", *shown], cells, caption=caption, best=best) + (
         page.folded("Why some numbers are missing", why) if why else ""
     )
