@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow bench bench-fly check lint format clean
+.PHONY: demo test test-slow bench bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -43,6 +43,10 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i cpp/*.h cpp/*.cc
+
+# JSON Schemas of the results in a run directory.
+schema: $(STAMP)
+	$(BIN)/python -c "from connfit.report.run_files import write_schemas; write_schemas('docs/schema')"
 
 # Editable: edits of Python sources count at once, edits of cpp/ rebuild here.
 $(STAMP): pyproject.toml CMakeLists.txt $(wildcard cpp/*)

@@ -76,7 +76,7 @@ def measure(recordings: list[Recording], name: str, free_runs: bool) -> None:
             skills.append(1 - ours / theirs)
             ratios.append(ours / errors(whole[one.name], one, gappy.mask)[0])
             if free_runs:
-                correlations.append(score(model, gappy, config, ahead_of=("test",))["test"]["free_run"]["fc_corr"])
+                correlations.append(score(model, gappy, config, ahead_of=("test",))["test"].free_run.fc_corr)
         share = f"{np.mean(skills) / full:7.0%}" if full > 0 else f"{'none':>7}"
         enough = np.mean(skills) >= (floor * full if full > 0 else full)
         fc = f"{np.mean([np.nan if one is None else one for one in correlations]):8.3f}" if free_runs else ""

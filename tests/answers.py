@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from connfit.report.questions.answer import Questions
 from connfit.report.questions.questions import answer_all, write_answers
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import RunFiles
@@ -20,6 +21,7 @@ HOW: dict[str, Callable[[list[Any]], float]] = {
     "cosine": lambda given: given[0],
     "percent": lambda given: 100 * given[0],
     "sum": sum,
+    "difference": lambda given: given[0] - given[1],
     "ratio": lambda given: given[0] / given[1],
     "lowest": min,
     "highest": max,
@@ -33,14 +35,11 @@ def answers_of(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Content of `questions.json`, and the files that its keys point into, read again from disk without their types."""
     run = RunFiles.read(folder)
     measured = report_numbers(run)
-    answers = answer_all({**run.documents(), "questions.json": {"measured": measured}})
+    answers = answer_all({**run.documents(), "questions.json": Questions(measured=measured)})
     write_answers(folder / "questions.json", answers, measured)
     content = json.loads((folder / "questions.json").read_text())
-    files = {
-        name: json.loads((folder / name).read_text()) if name.endswith(".json") else found
-        for name, found in RunFiles.read(folder).documents().items()
-    }
-    return content["questions"], {**files, "questions.json": content}
+    documents = {name: json.loads((folder / name).read_text()) for name in run.documents() if name != "history.csv"}
+    return content["questions"], {**documents, "history.csv": run.history, "questions.json": content}
 
 
 def at(documents: dict[str, Any], key: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from connfit._io import write_arrays, write_json
+from connfit._io import as_result, plain, write_arrays, write_json
 from connfit.config import EvaluateConfig
 from connfit.connectome import from_pairs
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.evaluate import evaluate_all
-from connfit.evaluation.metrics_file import write_metrics
+from connfit.evaluation.evaluated import Evaluation
+from connfit.evaluation.forecasts import Forecasts
 from connfit.recordings import Recording
 from connfit.training.learners import RULES
 
@@ -36,25 +38,35 @@ def recording(name: str, seed: int, frames: int = 300) -> Recording:
 
 
 @lru_cache(maxsize=1)
-def results() -> tuple[dict[str, Any], Any]:
+def results() -> tuple[Evaluation, Forecasts]:
     """Metrics and forecasts of an autoregression that plays the model, for one recording."""
     one = recording("a", 1)
-    metrics, forecasts = evaluate_all(VarRidge.fit(one), Persistence(), None, [one], EvaluateConfig(free_run_warmup=50))
-    header = {"connfit": "0.1.0", "dataset": "made", "seed": 7, "surrogate": False}
+    evaluation, forecasts = evaluate_all(
+        VarRidge.fit(one), Persistence(), None, [one], EvaluateConfig(free_run_warmup=50)
+    )
+    performance = {"ms_per_step": 1.5, "first_step_s": None}
     counts = {"weights": 12_345, "bias": 20}
-    return {
-        **header,
-        **metrics,
-        "parameters": counts,
-        "performance": {"ms_per_step": 1.5, "first_step_s": None},
-    }, forecasts
+    return replace(
+        evaluation, connfit="0.1.0", dataset="made", seed=7, parameters=counts, performance=performance
+    ), forecasts
+
+
+def changed(**changes: Any) -> Evaluation:
+    """The metrics of `results` with other values at some keys."""
+
+    def updated(old: Any, new: Any) -> Any:
+        if not isinstance(new, dict) or not isinstance(old, dict):
+            return new
+        return old | {key: updated(old.get(key), value) for key, value in new.items()}
+
+    return as_result(updated(plain(results()[0]), changes), Evaluation)
 
 
 def run_directory(folder: Path) -> Path:
     """A run directory with every file that a report reads."""
-    metrics, forecasts = results()
+    evaluation, forecasts = results()
     folder.mkdir(exist_ok=True)
-    write_metrics(folder / "metrics.json", metrics)
+    write_json(folder / "metrics.json", evaluation)
     forecasts.save(folder / "forecasts.npz")
     rng = np.random.default_rng(0)
     text = pd.Series([""] * NEURONS)

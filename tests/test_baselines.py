@@ -52,13 +52,13 @@ def autoregression(matrix: np.ndarray, frames: int, seed: int, noise: float = 1.
 def test_persistence_on_an_ar1_process_has_the_analytic_skill_against_the_mean(phi: float) -> None:
     one = recording(autoregression(phi * np.eye(20), 4000, seed=0))
     variance, step = 1 / (1 - phi**2), 2 / (1 + phi)
-    scores = score(Persistence(), one)["test"]["one_step"]
-    assert scores["mse"] == pytest.approx(step, rel=0.05)
-    assert scores["skill_vs_persistence"] == 0.0
+    scores = score(Persistence(), one)["test"].one_step
+    assert scores.mse == pytest.approx(step, rel=0.05)
+    assert scores.skill_vs_persistence == 0.0
     # Skill of the mean over persistence: 1 - var / E(x(t) - x(t-1))^2 = 1 - 1 / (2 (1 - phi)).
-    mean = score(Mean.fit(one), one)["test"]["one_step"]
-    assert mean["mse"] == pytest.approx(variance, rel=0.08)
-    assert mean["skill_vs_persistence"] == pytest.approx(1 - 1 / (2 * (1 - phi)), abs=0.08 / (1 - phi))
+    mean = score(Mean.fit(one), one)["test"].one_step
+    assert mean.mse == pytest.approx(variance, rel=0.08)
+    assert mean.skill_vs_persistence == pytest.approx(1 - 1 / (2 * (1 - phi)), abs=0.08 / (1 - phi))
 
 
 def test_var_ridge_recovers_a_known_autoregression() -> None:
@@ -70,10 +70,10 @@ def test_var_ridge_recovers_a_known_autoregression() -> None:
     units = np.array([1, 2, 0.1, 10, 1, 1])
     assert np.abs(scaled * units[None, :] / units[:, None] - matrix).max() < 0.05
     # The best possible one-step error is the noise; persistence has E|x(t) - x(t-1)|^2 = |(A - 1) x|^2 + noise.
-    scores = score(model, one)["test"]["one_step"]
+    scores = score(model, one)["test"].one_step
     residual = one.values[1:] - model.one_step(one)[1:]
     assert np.allclose((residual / units).std(axis=0), 1.0, atol=0.04)
-    assert scores["skill_vs_persistence"] > 0.3
+    assert scores.skill_vs_persistence > 0.3
 
 
 def test_var_ridge_chooses_the_lag_of_a_process_that_needs_two() -> None:
@@ -90,8 +90,8 @@ def test_nothing_beats_persistence_on_a_random_walk() -> None:
     one = recording(np.cumsum(np.random.default_rng(4).normal(size=(3000, 8)), axis=0))
     for name in CHEAP:
         scores = score(BASELINES[name](one, EvaluateConfig()), one)["test"]
-        assert scores["one_step"]["skill_vs_persistence"] <= 1e-3, name
-        assert all(value <= 0.05 for value in scores["horizon_skill"].values()), name
+        assert scores.one_step.skill_vs_persistence <= 1e-3, name
+        assert all(value <= 0.05 for value in scores.horizon_skill.values()), name
 
 
 def test_var_ridge_equals_scikit_learn_for_the_chosen_penalty() -> None:
@@ -243,7 +243,7 @@ def test_no_frame_needs_to_be_complete() -> None:
     one = recording(values, mask)
     for name in ("ar", "var_ridge", "var_around_ar", "reduced_rank", "lds"):
         scores = score(BASELINES[name](one, EvaluateConfig()), one)["test"]
-        assert scores["one_step"]["skill_vs_persistence"] > 0.02, name
+        assert scores.one_step.skill_vs_persistence > 0.02, name
 
 
 def test_too_few_frames_are_said() -> None:
@@ -307,7 +307,7 @@ def test_what_is_around_each_units_own_autoregression_finds_coupling() -> None:
         x[t] = 0.5 * x[t - 1] + 0.35 * x[t - 2] + weak @ x[t - 1] * 0.5 + rng.normal(size=12)
     one = recording(x)
     skill = {
-        name: score(BASELINES[name](one, EvaluateConfig()), one)["test"]["one_step"]["skill_vs_persistence"]
+        name: score(BASELINES[name](one, EvaluateConfig()), one)["test"].one_step.skill_vs_persistence
         for name in ("ar", "var_around_ar", "reduced_rank")
     }
     assert skill["var_around_ar"] > skill["ar"] + 0.005

@@ -14,6 +14,7 @@ from small import FRAMES, NEURONS, UNITS, student, write_files
 from typer.testing import CliRunner
 
 from connfit import config as configuration
+from connfit._io import write_json
 from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.analysis.criticality.subsampling import branching_by_sample
 from connfit.analysis.dynamics.fit_stability import examine_stability, linear_controls
@@ -22,7 +23,7 @@ from connfit.analysis.findings import _stability, power_finding
 from connfit.analysis.pipeline import _kept, analyze_run
 from connfit.cli import app
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.evaluation.metrics_file import write_metrics
+from connfit.evaluation.evaluated import Evaluation
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.report.figures.analysis_figures import cell_of, density, fitted_density
@@ -41,7 +42,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     write_files(folder)
     out = folder / "fitted"
     runs.start(configuration.read(folder / "own.toml"), out)
-    write_metrics(out / "metrics.json", {"parts": {}})
+    write_json(out / "metrics.json", Evaluation())
     record, at = analyze_run(out, FEW)
     assert at == out / "analysis"
     return out, record

@@ -9,12 +9,15 @@ from scipy.signal import lfilter
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.persistence import Persistence
-from connfit.evaluation.ceiling import recording_ceilings, shares_of
+from connfit.evaluation.ceiling import Ceiling, Share, recording_ceilings, shares_of
 from connfit.evaluation.evaluate import evaluate_all
-from connfit.evaluation.fc_ceiling import between_animals, fc_ceiling, spearman_brown
+from connfit.evaluation.evaluated import Evaluation
+from connfit.evaluation.fc_ceiling import FcCeiling, between_animals, fc_ceiling, spearman_brown
 from connfit.evaluation.metrics import fc_corr, functional_connectivity, unit_skill
 from connfit.evaluation.noise_floor import MIN_CHANGES, noise_floor
+from connfit.evaluation.part_scores import OneStep, PartScores
 from connfit.evaluation.trials import trial_power
+from connfit.evaluation.unit_scores import Estimate
 from connfit.recordings import Recording
 from connfit.report.sections.ceiling_section import ceiling_blocks
 
@@ -77,24 +80,24 @@ def test_no_forecast_beats_the_ceiling_and_the_best_one_has_the_share_that_theor
     one = Recording("made", values, tuple(f"u{k}" for k in range(12)), 1.0).split(train=0.5, validation=0.1)
     ceilings = recording_ceilings(one, CONFIG)
     true = 1 - 1 / (2 + 0.09)
-    assert ceilings["one_step"]["low"] <= true <= ceilings["one_step"]["high"]
-    assert ceilings["one_step"]["value"] == pytest.approx(true, abs=0.03)
+    assert ceilings.one_step.low <= true <= ceilings.one_step.high
+    assert ceilings.one_step.value == pytest.approx(true, abs=0.03)
     # Ahead by 5 frames persistence misses five steps of the walk and two noises. Its error rests on 128 starts
     # of 12 units: a standard error of 4 % (0.015 of the ceiling), of which 4.
-    assert ceilings["horizon"]["5"]["value"] == pytest.approx(1 - 1 / (2 + 5 * 0.09), abs=0.06)
+    assert ceilings.horizon[5].value == pytest.approx(1 - 1 / (2 + 5 * 0.09), abs=0.06)
     values, mask = one.part("test")
     last = Persistence().one_step(one)[one.require_parts()["test"]]
     oracle = np.full(one.values.shape, np.nan)
     oracle[:] = signal
     best = unit_skill(values, signal[one.require_parts()["test"]], last, mask)
-    scores = {"one_step": {"skill_vs_persistence": float(best.mean())}, "horizon_skill": {}, "free_run": {}}
+    scores = PartScores(one_step=OneStep(skill_vs_persistence=float(best.mean())))
     shares = shares_of(ceilings, scores, one, oracle)
-    assert shares["one_step"]["value"] == pytest.approx(1.0, abs=0.05)
-    assert shares["unit_share"]["median"] == pytest.approx(1.0, abs=0.08)
+    assert shares.one_step.value == pytest.approx(1.0, abs=0.05)
+    assert shares.unit_share.median == pytest.approx(1.0, abs=0.08)
     # The interval's low end is missed by one unit in 40; twelve units hardly have more than two such.
-    assert shares["below_floor"] <= 2
+    assert shares.below_floor <= 2
     exact = shares_of(ceilings, scores, one, one.values.astype(float))
-    assert exact["below_floor"] == np.sum(ceilings["noise_variance"][1] > 0)
+    assert exact.below_floor == np.sum(np.array(ceilings.noise_variance.low) > 0)
 
 
 def test_a_ceiling_that_does_not_hold_is_not_given() -> None:
@@ -102,11 +105,11 @@ def test_a_ceiling_that_does_not_hold_is_not_given() -> None:
     names = ("a", "b", "c", "d")
     one = Recording("made", rng.normal(size=(400, 4)), names, 1.0, steps=({"step": "smooth"},)).split()
     found = recording_ceilings(one, CONFIG)
-    assert found["one_step"]["value"] is None and "smooth" in found["reason"]
+    assert found.one_step.value is None and "smooth" in found.reason
     short = Recording("made", rng.normal(size=(120, 4)), names, 1.0).split()
-    assert "observed changes" in recording_ceilings(short, CONFIG)["reason"]
-    shares = shares_of(found, {"one_step": {"skill_vs_persistence": 0.3}}, one, None)
-    assert shares["one_step"] == {"value": None, "low": None, "high": None}
+    assert "observed changes" in recording_ceilings(short, CONFIG).reason
+    shares = shares_of(found, PartScores(one_step=OneStep(skill_vs_persistence=0.3)), one, None)
+    assert shares.one_step == Estimate()
 
 
 @pytest.mark.parametrize("phi", [0.3, 0.8])
@@ -119,8 +122,8 @@ def test_the_ceilings_of_connectivity_bracket_what_the_true_one_reaches(phi: flo
         values = autoregression(rng, 300, 20, phi) @ np.linalg.cholesky(covariance).T
         scale = np.sqrt(np.diag(covariance))
         found = fc_ceiling(values, np.ones(values.shape, bool))
-        dealt.append(found["ceiling"])
-        ordered.append(found["ceiling_in_order"])
+        dealt.append(found.ceiling)
+        ordered.append(found.ceiling_in_order)
         truth.append(fc_corr(covariance / scale / scale[:, None], functional_connectivity(values)).value)
     # Within the spread of single draws (0.02) over the root of 12; blocks that share an edge err upwards.
     assert np.mean(ordered) - 0.015 <= np.mean(truth) <= np.mean(dealt) + 0.005
@@ -130,7 +133,7 @@ def test_the_ceilings_of_connectivity_bracket_what_the_true_one_reaches(phi: flo
 def test_connectivity_that_cannot_be_split_says_why() -> None:
     rng = np.random.default_rng(6)
     few = fc_ceiling(rng.normal(size=(15, 6)), np.ones((15, 6), bool))
-    assert few["ceiling"] is None and "4 are needed" in few["reasons"]["ceiling"]
+    assert few.ceiling is None and "4 are needed" in few.reasons["ceiling"]
     assert spearman_brown(0.5) == pytest.approx(2 / 3)
 
 
@@ -146,14 +149,14 @@ def test_between_animals_bounds_enclose_and_need_shared_units() -> None:
     animals = [animal("a", range(6)), animal("b", range(6)), animal("c", range(1, 6))]
     found = between_animals(animals)
     for one in found.values():
-        assert one["others"] < one["all"] <= 1
-    assert found["a"]["units"] == 6 and found["c"]["units"] == 5
+        assert one.others < one.all <= 1
+    assert found["a"].units == 6 and found["c"].units == 5
     alone = [animal("a", range(0, 3)), animal("b", range(3, 6))]
-    assert between_animals(alone)["a"]["others"] is None
+    assert between_animals(alone)["a"].others is None
     assert between_animals(animals[:1]) == {}
     fc_b = functional_connectivity(*animals[1].part("test"))
     pair = between_animals(animals[:2])
-    assert pair["a"]["others"] == pytest.approx(fc_corr(functional_connectivity(*animals[0].part("test")), fc_b).value)
+    assert pair["a"].others == pytest.approx(fc_corr(functional_connectivity(*animals[0].part("test")), fc_b).value)
 
 
 def test_signal_power_is_unbiased_and_normed_correlation_of_the_signal_is_one() -> None:
@@ -198,16 +201,14 @@ def test_metrics_have_ceilings_and_shares_of_everybody() -> None:
 
     animals = [made("x"), made("y")]
     metrics, _ = evaluate_all(Persistence(), None, None, animals, CONFIG)
-    ceiling = metrics["ceiling"]
-    assert set(ceiling["shares"]) == {"model", "persistence", "ar"}
-    ar, limit = metrics["recordings"]["x"]["baselines"]["ar"]["test"], metrics["recordings"]["x"]["ceiling"]
-    assert limit["shares"]["ar"]["one_step"]["value"] == pytest.approx(
-        ar["one_step"]["skill_vs_persistence"] / limit["one_step"]["value"]
-    )
-    assert limit["shares"]["ar"]["fc"]["value"] == pytest.approx(ar["free_run"]["fc_corr"] / limit["fc"]["ceiling"])
-    assert limit["per_unit"]["units"] == list("abcde") and len(limit["per_unit"]["value"]) == 5
-    assert limit["trials"]["trials"] == 3 and ceiling["fc_between_animals"]["others"] is not None
-    assert 0.5 <= ceiling["one_step"]["low"] <= ceiling["one_step"]["value"] <= ceiling["one_step"]["high"] <= 1
+    ceiling = metrics.ceiling
+    assert set(ceiling.shares) == {"model", "persistence", "ar"}
+    ar, limit = metrics.recordings["x"].baselines["ar"].part("test"), metrics.recordings["x"].ceiling
+    assert limit.shares["ar"].one_step.value == pytest.approx(ar.one_step.skill_vs_persistence / limit.one_step.value)
+    assert limit.shares["ar"].fc.value == pytest.approx(ar.free_run.fc_corr / limit.fc.ceiling)
+    assert limit.per_unit.units == tuple("abcde") and len(limit.per_unit.value) == 5
+    assert limit.trials.trials == 3 and ceiling.fc_between_animals.others is not None
+    assert 0.5 <= ceiling.one_step.low <= ceiling.one_step.value <= ceiling.one_step.high <= 1
 
 
 def test_a_short_recording_of_several_is_named_and_no_horizon() -> None:
@@ -219,20 +220,20 @@ def test_a_short_recording_of_several_is_named_and_no_horizon() -> None:
         return Recording(name, values + 0.4 * rng.normal(size=values.shape), tuple("abcde"), 1.0).split()
 
     metrics, _ = evaluate_all(Persistence(), None, ["mean", "ar"], [made("long", 500), made("short", 120)], CONFIG)
-    ceiling = metrics["ceiling"]
-    assert "reason" not in ceiling and list(ceiling["lacking"]) == ["short"]
-    horizons = metrics["recordings"]["long"]["ceiling"]["horizon"]
-    assert ceiling["horizon"] == horizons
-    for share in (one for one in ceiling["shares"].values() if one):
-        assert set(share["horizon"]) == set(horizons)
+    ceiling = metrics.ceiling
+    assert ceiling.reason is None and list(ceiling.lacking) == ["short"]
+    horizons = metrics.recordings["long"].ceiling.horizon
+    assert ceiling.horizon == horizons
+    for share in ceiling.shares.values():
+        assert set(share.horizon) == set(horizons)
     text = "".join(ceiling_blocks(metrics))
     assert "reasons frames" not in text and "There is no ceiling" not in text
     assert "short: no unit has 60 observed changes" in text
     none, _ = evaluate_all(Persistence(), None, ["mean"], [made("one", 120), made("two", 120)], CONFIG)
-    assert "observed changes" in none["ceiling"]["reason"] and "lacking" not in none["ceiling"]
+    assert "observed changes" in none.ceiling.reason and not none.ceiling.lacking
 
 
 def test_the_lower_end_of_the_ceiling_of_connectivity_is_never_above_it() -> None:
-    ceiling = {"fc": {"ceiling": 0.8, "ceiling_in_order": 0.9}, "shares": {"mean": {"fc": {"value": -30.0}}}}
-    text = "".join(ceiling_blocks({"ceiling": ceiling}))
+    fc, shares = FcCeiling(ceiling=0.8, ceiling_in_order=0.9), {"mean": Share(fc=Estimate(-30.0))}
+    text = "".join(ceiling_blocks(Evaluation(ceiling=Ceiling(fc=fc, shares=shares))))
     assert "0.80 (0.80 to 0.80)" in text and "below −1000 %" in text

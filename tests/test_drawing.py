@@ -71,7 +71,7 @@ def test_a_figure_that_cannot_be_drawn_costs_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no such backend", "svg"])
 def test_no_backend_is_asked_for(backend: str) -> None:
     code = """
-from connfit.evaluation.intervals import block_length
+from connfit.evaluation.block_bootstrap import block_length
 import numpy as np
 block_length(np.random.default_rng(0).normal(size=(200, 1)))
 import connfit.report, matplotlib

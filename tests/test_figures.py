@@ -163,7 +163,7 @@ def test_clustering_puts_groups_side_by_side_in_all_panels() -> None:
 def test_horizon_skill_draws_the_numbers_and_marks_what_falls_off() -> None:
     curves = {
         "model": {1: 0.1, 5: 0.3, 30: None},
-        "at initialisation": {1: -100.0, 5: -20.0, 30: 0.1},
+        "untrained": {1: -100.0, 5: -20.0, 30: 0.1},
         "mean": {1: -7.0, 5: 0.2, 30: 0.4},
         "ar": {1: 0.0, 5: 0.0, 30: 0.0},
         "my_baseline": {1: 0.0, 5: 0.0, 30: 0.0},
@@ -171,7 +171,7 @@ def test_horizon_skill_draws_the_numbers_and_marks_what_falls_off() -> None:
     figure = prediction_figures.horizon_skill(curves, frame_rate=FRAME_RATE)
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
     assert list(lines["model"].get_ydata()) == [0.1, 0.3]
-    assert list(lines["at initialisation"].get_ydata()) == [-1, -1, 0.1]
+    assert list(lines["untrained"].get_ydata()) == [-1, -1, 0.1]
     assert {text.get_text() for text in figure.axes[0].texts} == {"−100", "−20", "−7"}
     assert {"AR", "my baseline"} <= set(lines)
     assert "0.588 s" in figure.axes[0].get_xlabel()

@@ -197,13 +197,13 @@ def skill(name: str, one: Recording) -> dict:
 def test_baselines_keep_most_of_their_skill_where_values_are_missing(name: str) -> None:
     """The floors of the issue; today a mean in the place of a missing value, or no fit at all, loses more."""
     whole = recording()
-    full = skill(name, whole)["one_step"]["skill_vs_persistence"]
+    full = skill(name, whole).one_step.skill_vs_persistence
     assert full > 0.05
     for kind, share in (("0.02", 0.8), ("0.15", 0.65), ("0.4", 0.4), ("blocks", 0.65)):
         got = skill(name, blanked(whole, kind))
-        assert got["one_step"]["skill_vs_persistence"] >= share * full, kind
-        assert np.isfinite(got["free_run"]["fc_corr"]), kind
-        assert all(np.isfinite(value) for value in got["horizon_skill"].values()), kind
+        assert got.one_step.skill_vs_persistence >= share * full, kind
+        assert np.isfinite(got.free_run.fc_corr), kind
+        assert all(np.isfinite(value) for value in got.horizon_skill.values()), kind
 
 
 @pytest.mark.parametrize("name", LINEAR)

@@ -14,6 +14,7 @@ from rich.console import Console
 from small import FRAMES, UNITS, write_files
 
 from connfit import config as configuration
+from connfit._io import as_result, plain, write_json
 from connfit.config import Config, DataConfig, EvaluateConfig
 from connfit.datasets.loading import held_out_from_config, recordings_from_config
 from connfit.errors import ConfigError, DataError
@@ -22,11 +23,12 @@ from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.evaluate import evaluate_all, pooled_scores
 from connfit.evaluation.evaluate_run import evaluate_run
+from connfit.evaluation.evaluated import Evaluation, NullScores
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.free_run import OTHERS_RESIDUALS, residuals_of_others, training_residuals
-from connfit.evaluation.held_out import HELD_OUT, mean_connectivity
+from connfit.evaluation.held_out import HELD_OUT, HeldOut, mean_connectivity
 from connfit.evaluation.metrics import functional_connectivity
-from connfit.evaluation.metrics_file import write_metrics
+from connfit.evaluation.part_scores import BaselineScores, OneStep, PartScores
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -96,7 +98,7 @@ def test_a_pooled_autoregression_learns_from_all_animals() -> None:
     unseen = animal("unseen", 7)
     few = [replace(one, mask=one.mask & (np.arange(500) > 240)[:, None]) for one in TRAINING]
     errors = [
-        score(VarRidge.pooled(animals, unseen.units, CONFIG), unseen, CONFIG)["test"]["one_step"]["mse"]
+        score(VarRidge.pooled(animals, unseen.units, CONFIG), unseen, CONFIG)["test"].one_step.mse
         for animals in ([few[0]], [few[1]], few)
     ]
     assert errors[2] < min(errors[:2])
@@ -165,30 +167,30 @@ def test_scores_of_held_out_animals() -> None:
             return VarRidge.pooled(TRAINING, recording.units, CONFIG).free_run(recording, start, frames, warmup, noise)
 
     metrics, forecasts = evaluate_all(Model(), Persistence(), None, TRAINING, CONFIG, held_out=unseen)
-    section = metrics["held_out"]
-    assert section["trained_on"] == ["one", "two"] and section["scored_part"] == "test"
-    assert list(section["recordings"]) == list(forecasts.held_out) == ["unseen", "other"]
-    detail = section["recordings"]["unseen"]
+    section = metrics.held_out
+    assert section.trained_on == ("one", "two") and section.scored_part == "test"
+    assert list(section.recordings) == list(forecasts.held_out) == ["unseen", "other"]
+    detail = section.recordings["unseen"]
     expected = score(model, unseen[0], CONFIG)["test"]
-    got = detail["parts"][HELD_OUT]
-    assert got["one_step"] == expected["one_step"]
-    assert got["horizon_skill"] == expected["horizon_skill"]
-    assert got["free_run_deterministic"] == expected["free_run_deterministic"]
-    assert got["free_run"]["noise"] == OTHERS_RESIDUALS
-    assert got["free_run"]["noise_frames"] == 2 * (300 - 30)
+    got = detail.parts[HELD_OUT]
+    assert got.one_step == expected.one_step
+    assert got.horizon_skill == expected.horizon_skill
+    assert got.free_run_deterministic == expected.free_run_deterministic
+    assert got.free_run.noise == OTHERS_RESIDUALS
+    assert got.free_run.noise_frames == 2 * (300 - 30)
     # The model is the pooled baseline: they see the same noise.
-    assert detail["baselines"]["var_ridge"][HELD_OUT] == got
-    assert detail["baselines"]["var_ridge_own"][HELD_OUT]["free_run"]["noise"] == "training residuals"
-    assert set(section["baselines"]) == {*CONFIG.baselines, "var_ridge_own"}
-    assert section["observations"] == {HELD_OUT: 125 * (6 + 3)}
-    mse = [one["parts"][HELD_OUT]["one_step"]["mse"] for one in section["recordings"].values()]
-    assert section["parts"][HELD_OUT]["one_step"]["mse"] == pytest.approx(np.mean(mse))
+    assert detail.baselines["var_ridge"].part(HELD_OUT) == got
+    assert detail.baselines["var_ridge_own"].part(HELD_OUT).free_run.noise == "training residuals"
+    assert set(section.baselines) == {*CONFIG.baselines, "var_ridge_own"}
+    assert section.observations == {HELD_OUT: 125 * (6 + 3)}
+    mse = [one.parts[HELD_OUT].one_step.mse for one in section.recordings.values()]
+    assert section.parts[HELD_OUT].one_step.mse == pytest.approx(np.mean(mse))
     test = functional_connectivity(*unseen[0].part("test"))[np.triu_indices(6, 1)]
     mean = np.mean([functional_connectivity(*one.part("train")) for one in TRAINING], axis=0)[np.triu_indices(6, 1)]
-    assert detail["data"]["fc_corr_training_animals_vs_test"] == pytest.approx(np.corrcoef(mean, test)[0, 1])
-    assert section["at_initialisation"][HELD_OUT]["one_step"]["skill_vs_persistence"] == 0
+    assert detail.data.fc_corr_training_animals_vs_test == pytest.approx(np.corrcoef(mean, test)[0, 1])
+    assert section.at_initialisation[HELD_OUT].one_step.skill_vs_persistence == 0
     without, _ = evaluate_all(Model(), Persistence(), None, TRAINING, CONFIG)
-    assert {key: value for key, value in metrics.items() if key != "held_out"} == without
+    assert plain(replace(metrics, held_out=None)) == plain(without)
 
 
 def test_nothing_is_learned_from_a_held_out_animal() -> None:
@@ -196,17 +198,17 @@ def test_nothing_is_learned_from_a_held_out_animal() -> None:
     unseen = animal("unseen", 7)
     model = VarRidge.pooled(TRAINING, unseen.units, CONFIG)
 
-    def section(one: Recording) -> tuple[dict, Forecasts]:
+    def section(one: Recording) -> tuple[HeldOut, Forecasts]:
         metrics, forecasts = evaluate_all(model, None, None, TRAINING, CONFIG, held_out=[one])
-        return metrics["held_out"], forecasts
+        return metrics.held_out, forecasts
 
     before, forecast = section(unseen)
     # Frames that neither the warm-up of the test part nor the lags reach.
     early, _ = section(with_values(unseen, slice(0, 300)))
     for name in CONFIG.baselines:
-        assert before["baselines"][name] == early["baselines"][name], name
-    assert before["parts"] == early["parts"]
-    assert before["baselines"]["var_ridge_own"] != early["baselines"]["var_ridge_own"]
+        assert before.baselines[name] == early.baselines[name], name
+    assert before.parts == early.parts
+    assert before.baselines["var_ridge_own"] != early.baselines["var_ridge_own"]
     _, changed = section(with_values(unseen, slice(400, 500)))
     ours, theirs = (one.held_out["unseen"].parts[HELD_OUT] for one in (forecast, changed))
     np.testing.assert_array_equal(ours.free_run, theirs.free_run)
@@ -217,7 +219,7 @@ def test_a_baseline_of_the_users_own_says_why_it_is_not_there() -> None:
     metrics, _ = evaluate_all(
         Persistence(), None, {"mine": lambda *_: Persistence()}, TRAINING, CONFIG, held_out=[animal("unseen", 7)]
     )
-    assert "'mine'" in metrics["held_out"]["baselines"]["mine"]["reason"]
+    assert "'mine'" in metrics.held_out.baselines["mine"].reason
     assert "there is no mine" in held_out_limits(metrics)[-1]
 
 
@@ -283,23 +285,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(folder: Path) -> tuple[Path, Fit, dict]:
+def finished(folder: Path) -> tuple[Path, Fit, Evaluation]:
     """A run that holds out the second recording, evaluated."""
     out = folder / "run"
     fitted = runs.start(own(folder, 'data.held_out=["movie2"]', "train.epochs=2"), out)
     untrained = pooled_scores(fitted.initial_forecaster(), fitted.cohort.recordings, own(folder).evaluate)
-    nulls = {"degree_preserving": {**untrained, "what": "the same degrees, partners drawn at random"}}
+    nulls = {"degree_preserving": NullScores(**untrained, what="the same degrees, partners drawn at random")}
     return out, fitted, evaluate_run(fitted, out, nulls=nulls)
 
 
-def test_a_fit_is_the_same_whatever_is_held_out(folder: Path, finished: tuple[Path, Fit, dict]) -> None:
+def test_a_fit_is_the_same_whatever_is_held_out(folder: Path, finished: tuple[Path, Fit, Evaluation]) -> None:
     alone = own(folder, "train.epochs=2", f'data.recording_files.files=["{folder}/movie1.npz"]')
     expected = runs.prepare(alone).fit()
     for key, value in expected.params.items():
         np.testing.assert_array_equal(finished[1].params[key], value)
 
 
-def test_the_record_says_what_was_held_out(folder: Path, finished: tuple[Path, Fit, dict]) -> None:
+def test_the_record_says_what_was_held_out(folder: Path, finished: tuple[Path, Fit, Evaluation]) -> None:
     out, _, _ = finished
     record = json.loads((out / "record.json").read_text())
     assert list(record["recordings"]) == ["movie1"] and list(record["held_out"]) == ["movie2"]
@@ -320,17 +322,17 @@ def test_the_record_says_what_was_held_out(folder: Path, finished: tuple[Path, F
         movie.write_bytes(kept)
 
 
-def test_the_model_predicts_an_animal_that_it_was_not_fitted_to(finished: tuple[Path, Fit, dict]) -> None:
+def test_the_model_predicts_an_animal_that_it_was_not_fitted_to(finished: tuple[Path, Fit, Evaluation]) -> None:
     _, fitted, metrics = finished
-    scores = metrics["held_out"]["parts"][HELD_OUT]
-    assert scores["frames"] == FRAMES - 160
+    scores = metrics.held_out.parts[HELD_OUT]
+    assert scores.frames == FRAMES - 160
     prediction = fitted.forecaster().one_step(fitted.cohort.held_out[0])
     test = fitted.cohort.held_out[0].values[160:]
-    assert scores["one_step"]["mse"] == pytest.approx(np.mean((prediction[160:] - test) ** 2), rel=1e-4)
-    assert "held_out" not in metrics["parts"] and set(metrics["parts"]) == {"train", "validation", "test"}
+    assert scores.one_step.mse == pytest.approx(np.mean((prediction[160:] - test) ** 2), rel=1e-4)
+    assert "held_out" not in metrics.parts and set(metrics.parts) == {"train", "validation", "test"}
 
 
-def test_the_table_shows_held_out_animals_and_null_connectomes(finished: tuple[Path, Fit, dict]) -> None:
+def test_the_table_shows_held_out_animals_and_null_connectomes(finished: tuple[Path, Fit, Evaluation]) -> None:
     text = io.StringIO()
     print_table(finished[2], Console(file=text, width=80, color_system=None))
     shown = text.getvalue()
@@ -347,37 +349,37 @@ def test_the_table_shows_held_out_animals_and_null_connectomes(finished: tuple[P
 
 
 def test_what_has_seen_the_animal_does_not_win() -> None:
-    scores = {HELD_OUT: {"one_step": {"mse": 1.0}}}
-    better = {HELD_OUT: {"one_step": {"mse": 0.5}}}
-    row = comparison({"parts": scores, "baselines": {"var_ridge_own": better}}, HELD_OUT)[0]
+    ours, better = (PartScores(one_step=OneStep(mse=mse)) for mse in (1.0, 0.5))
+    scores = HeldOut(parts={HELD_OUT: ours}, baselines={"var_ridge_own": BaselineScores(held_out=better)})
+    row = comparison(scores, HELD_OUT)[0]
     assert row.values == {"model": 1.0, "own VAR": 0.5}
     assert row.winners == ("model",)
 
 
-def test_the_report_has_a_section_for_them(tmp_path: Path, finished: tuple[Path, Fit, dict]) -> None:
+def test_the_report_has_a_section_for_them(tmp_path: Path, finished: tuple[Path, Fit, Evaluation]) -> None:
     out, _, metrics = finished
     shutil.copy(out / "forecasts.npz", tmp_path)
-    write_metrics(tmp_path / "metrics.json", metrics)
+    write_json(tmp_path / "metrics.json", metrics)
     html = write_report(tmp_path).read_text()
     for words in ("Held-out animals", "Held out: movie2.", "own VAR", "null: degree preserving", "drawn at random"):
         assert words in html, words
     assert (tmp_path / "figures" / "functional_connectivity_held_out.png").exists()
     (tmp_path / "forecasts.npz").unlink()
-    rest = {key: value for key, value in metrics.items() if key not in ("held_out", "nulls")}
-    write_metrics(tmp_path / "metrics.json", rest)
+    write_json(tmp_path / "metrics.json", replace(metrics, held_out=None, nulls={}))
     assert "Held-out animals</h2>" not in write_report(tmp_path).read_text()
 
 
 def test_limits_of_what_holds_for_other_animals() -> None:
-    def section(skill: float, fc: float) -> dict:
-        return {
+    def limits(skill: float, fc: float) -> list[str]:
+        scores = {
             "parts": {HELD_OUT: {"one_step": {"skill_vs_persistence": skill}, "free_run": {"fc_corr": fc}}},
             "data": {"fc_corr_training_animals_vs_test": 0.6},
         }
+        return held_out_limits(replace(here, held_out=as_result(scores, HeldOut)))
 
-    here = {"test": {"one_step": {"skill_vs_persistence": 0.3}}}
-    assert held_out_limits({"parts": here, "held_out": section(0.29, 0.7)}) == []
-    worse = " ".join(held_out_limits({"parts": here, "held_out": section(-0.1, 0.5)}))
-    for words in ("persistence is not beaten", "0.40 lower on held-out", "at 0.500, below the 0.600"):
+    here = Evaluation(parts={"test": PartScores(one_step=OneStep(skill_vs_persistence=0.3))})
+    assert limits(0.29, 0.7) == []
+    worse = " ".join(limits(-0.1, 0.5))
+    for words in ("persistence is not beaten", "0.400 lower on held-out", "at 0.500, below the 0.600"):
         assert words in worse
-    assert held_out_limits({"parts": here}) == []
+    assert held_out_limits(here) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,8 @@ from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.baselines.mean import Mean
 from connfit.evaluation.baselines.var_ridge import VarRidge
-from connfit.evaluation.intervals import block_length, paired_difference, skill_interval
+from connfit.evaluation.block_bootstrap import block_length
+from connfit.evaluation.intervals import paired_difference, skill_interval
 from connfit.evaluation.scores import score, score_and_forecast
 from connfit.evaluation.squared_errors import PredictionErrors, prediction_errors
 from connfit.recordings import Recording
@@ -157,29 +157,27 @@ def made(frames: int = 400, name: str = "made") -> Recording:
     return Recording(name, np.where(mask, x, np.nan), tuple("abcde"), 2.0, mask=mask).split(train=0.6, validation=0.15)
 
 
-def test_skill_of_the_errors_is_that_of_the_scores(tmp_path: Path) -> None:
+def test_skill_of_the_errors_is_that_of_the_scores() -> None:
     one, config = made(), EvaluateConfig(free_run_warmup=20, free_run_runs=2, horizons=(1, 5, 10, 200))
     baseline = VarRidge.fit(one, config)
     found = prediction_errors(baseline, one, "test", config)
     scores = score(baseline, one, config)["test"]
     assert found.horizons == (1, 5, 10)
-    assert found.skill(1) == pytest.approx(scores["one_step"]["skill_vs_persistence"], abs=1e-12)
+    assert found.skill(1) == pytest.approx(scores.one_step.skill_vs_persistence, abs=1e-12)
     for h in (5, 10):
-        assert found.skill(h) == pytest.approx(scores["horizon_skill"][str(h)], abs=1e-12)
+        assert found.skill(h) == pytest.approx(scores.horizon_skill[h], abs=1e-12)
         assert skill_interval([found], h).value == pytest.approx(found.skill(h))
     assert found.skill(200) is None and "200" in found.reasons[200]
-    assert found.entries[1].sum() == scores["one_step"]["scored"]
+    assert found.entries[1].sum() == scores.one_step.scored
     in_passing = score_and_forecast(baseline, one, config).errors["test"]
     assert np.array_equal(in_passing.squared_error[5], found.squared_error[5])
     undefined = paired_difference([found], [found], 200)
     assert undefined.value is None and undefined.reason.startswith("made: the part has 100 frames")
-    found.save(tmp_path / "errors.npz")
-    again = PredictionErrors.load(tmp_path / "errors.npz")
+    again = PredictionErrors.from_arrays(found.to_arrays("0."), "0.")
     assert again.horizons == found.horizons and again.reasons == found.reasons
     assert np.array_equal(again.reference_error[10], found.reference_error[10])
-    (tmp_path / "errors.npz").write_bytes(b"nothing")
-    with pytest.raises(DataError, match="damaged"):
-        PredictionErrors.load(tmp_path / "errors.npz")
+    with pytest.raises(DataError, match="not prediction errors"):
+        PredictionErrors.from_arrays({})
 
 
 def test_errors_of_different_frames_are_not_paired() -> None:

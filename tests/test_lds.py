@@ -98,7 +98,7 @@ def test_it_finds_the_dimension_and_beats_the_full_autoregression_on_its_own_gro
     config = EvaluateConfig(latent_dimensions=(1, 2, 4), free_run_noise="none", horizons=(1, 5))
     lds, var = Lds.fit(one, config), VarRidge.fit(one, config)
     assert lds.chosen["dimensions"] in (2, 4)
-    skill = {m.name: score(m, one, config)["test"]["one_step"]["skill_vs_persistence"] for m in (lds, var)}
+    skill = {m.name: score(m, one, config)["test"].one_step.skill_vs_persistence for m in (lds, var)}
     best = kalman_filter(s, one.values, one.mask)
     predicted = best.predicted_mean @ s.c.T + s.offset
     block = one.require_parts()["test"]

@@ -85,8 +85,8 @@ def test_a_unit_without_connections_to_the_others_is_not_predicted() -> None:
     params = {**one.params, "drive": jnp.asarray(drive), "weights": jnp.asarray(weights), "bias": jnp.asarray(bias)}
     scores = left_out_scores(ModelForecaster(one.model, params, one.cohort), None, recording, CONFIG)
     # It rests at its mean, whatever the others do; in float32.
-    assert scores["per_unit"]["model"]["skill"][2] == pytest.approx(0.0, abs=1e-3)
-    assert abs(scores["per_unit"]["model"]["skill"][1]) > 1e-2
+    assert scores.per_unit.model.skill[2] == pytest.approx(0.0, abs=1e-3)
+    assert abs(scores.per_unit.model.skill[1]) > 1e-2
 
 
 def linear(frames: int = 400, units: int = 7) -> Recording:
@@ -157,19 +157,19 @@ def test_neither_sees_the_test_frames_of_the_unit_nor_any_later_frame() -> None:
 def test_metrics_compare_over_units_and_say_what_is_lacking() -> None:
     model = forecaster()
     metrics, _ = evaluate_all(model, model, None, model.cohort.recordings, CONFIG)
-    found = metrics["left_out_unit"]
-    assert found["units"] == found["of"] == 2 * UNITS
-    each = [one["left_out_unit"]["per_unit"] for one in metrics["recordings"].values()]
-    ours, ridge = (np.concatenate([one[name]["skill"] for one in each]) for name in ("model", "ridge"))
-    assert found["model"]["skill"]["median"] == pytest.approx(np.median(ours))
-    test = found["model_minus_ridge"]
-    assert test["p_value"] == pytest.approx(stats.wilcoxon(ours, ridge).pvalue)
-    assert test["better"] == np.sum(ours > ridge) and test["better"] + test["worse"] == 2 * UNITS
+    found = metrics.left_out_unit
+    assert found.units == found.of == 2 * UNITS
+    each = [one.left_out_unit.per_unit for one in metrics.recordings.values()]
+    ours, ridge = (np.concatenate([getattr(one, name).skill for one in each]) for name in ("model", "ridge"))
+    assert found.model.skill.median == pytest.approx(np.median(ours))
+    test = found.model_minus_ridge
+    assert test.p_value == pytest.approx(stats.wilcoxon(ours, ridge).pvalue)
+    assert test.better == np.sum(ours > ridge) and test.better + test.worse == 2 * UNITS
     # The untrained model is the model here.
-    assert found["model_minus_untrained"]["outcome"] is None
+    assert found.model_minus_untrained.outcome is None
     off = left_out_scores(model, None, model.cohort.recordings[0], EvaluateConfig(left_out_units=0))
-    assert "left_out_units = 0" in off["reason"]
-    assert "cannot be run" in left_out_scores(Persistence(), None, model.cohort.recordings[0], CONFIG)["reason"]
+    assert "left_out_units = 0" in off.reason
+    assert "cannot be run" in left_out_scores(Persistence(), None, model.cohort.recordings[0], CONFIG).reason
 
 
 def test_large_brains_leave_out_a_sample() -> None:
@@ -182,7 +182,7 @@ def test_large_brains_leave_out_a_sample() -> None:
 def test_the_outcome_follows_the_signs() -> None:
     rng = np.random.default_rng(2)
     base = rng.normal(size=40)
-    assert paired(base + 0.2, base)["outcome"] == "better"
-    assert paired(base - 0.2, base)["outcome"] == "worse"
-    assert paired(base + rng.normal(size=40), base)["outcome"] == "tie"
-    assert "6 are needed" in paired(base[:5] + 1, base[:5])["reasons"]["p_value"]
+    assert paired(base + 0.2, base).outcome == "better"
+    assert paired(base - 0.2, base).outcome == "worse"
+    assert paired(base + rng.normal(size=40), base).outcome == "tie"
+    assert "6 are needed" in paired(base[:5] + 1, base[:5]).reasons["p_value"]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connfit.evaluation.metrics import (
+    Quartiles,
     fc_corr,
     functional_connectivity,
     median_of,
@@ -65,7 +66,7 @@ def test_undefined_is_none_with_a_reason() -> None:
     ):
         assert measured.value is None
         assert measured.reason
-    assert quartiles(np.full(3, np.nan)) == {"q25": None, "median": None, "q75": None, "units": 0, "excluded": 3}
+    assert quartiles(np.full(3, np.nan)) == Quartiles(excluded=3)
 
 
 def test_fc_is_numpy_corrcoef_where_nothing_is_missing() -> None:

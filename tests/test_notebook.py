@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import connfit as cf
 from connfit import cli
 from connfit import config as configuration
+from connfit._io import plain
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.intervals import paired_difference
@@ -124,7 +125,8 @@ def test_the_command_line_evaluates_reports_and_repeats_a_saved_fit(fit: cf.Fit,
     assert ran.exit_code == 0, ran.output
     metrics = json.loads((saved / "metrics.json").read_text())
     scored = cf.evaluate(fit)
-    assert metrics["parts"]["test"]["one_step"] == json.loads(json.dumps(scored.metrics["parts"]["test"]["one_step"]))
+    assert metrics["parts"]["test"]["one_step"] == plain(scored.parts["test"].one_step)
+    assert scored.forecasts is not None and len(scored.forecasts.recordings) == len(scored.recordings)
     assert (saved / "report.html").exists()
     assert metrics["training"]["best_epoch"] == fit.best_epoch and metrics["performance"] == fit.performance
     repeated = runs.start(configuration.read(saved / "config.json"), tmp_path / "again")

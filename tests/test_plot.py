@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import matplotlib
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from small import FRAME_RATE, OPTIONS, UNITS, raw_movies, teacher
@@ -69,7 +70,7 @@ def test_horizons_are_those_of_the_evaluation(fit: cf.Fit) -> None:
     axes = cf.plot.horizons(scored)
     drawn = {line.get_label(): dict(zip(*line.get_data(), strict=True)) for line in axes.get_lines()}
     assert drawn["model"] == scored.skills()["model"]
-    assert {"at initialisation", "AR"} <= set(drawn) and "persistence" not in drawn
+    assert {"untrained", "AR"} <= set(drawn) and "persistence" not in drawn
     assert axes.get_legend() is not None
 
 
@@ -80,6 +81,7 @@ def test_weights_are_fitted_against_start(fit: cf.Fit) -> None:
     table = fit.weights_table()
     points = cf.plot.weights(fit).get_lines()[0].get_xydata()
     assert len(points) == ((table["weight_start"] != 0) & (table["weight_fitted"] != 0)).sum()
+    assert axes.get_xlabel() == "weight before the fit (magnitude)"
     with pytest.raises(ConfigError, match=r"shapes \(2,\) and \(3,\)"):
         cf.plot.weights((np.ones(2), np.ones(3)))
 
@@ -92,6 +94,20 @@ def test_a_raster_has_a_row_per_unit(fit: cf.Fit) -> None:
     assert image.get_extent()[:2] == [160 / FRAME_RATE - 0.25, 166 / FRAME_RATE + 0.25]
     with pytest.raises(ConfigError, match=r"\[time, unit\]"):
         cf.plot.raster(np.ones(3))
+
+
+@pytest.mark.parametrize("units", [UNITS, 30, 60])
+def test_units_are_named_where_names_can_be_read_and_counted_otherwise(units: int) -> None:
+    names = [f"N{k:02}" for k in range(units)]
+    activity = xr.DataArray(
+        np.random.default_rng(1).normal(size=(50, units)),
+        dims=("time", "unit"), coords={"time": np.arange(50), "unit": names},
+    )  # fmt: skip
+    connectivity, raster = cf.plot.functional_connectivity(activity), cf.plot.raster(activity)
+    for axis in (connectivity.xaxis, connectivity.yaxis, raster.yaxis):
+        shown = [label.get_text() for label in axis.get_ticklabels()]
+        assert shown == (names if units < 60 else [])
+        assert axis.get_label_text() == ("" if units < 60 else "60 units")
 
 
 def test_drawing_leaves_the_settings_of_the_user_and_is_imported_when_it_is_asked_for() -> None:

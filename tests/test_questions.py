@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from answers import answers_of, check_numbers, check_text
-from report_run import add_gradients, complete_run, results, run_directory, study_record
+from report_run import add_gradients, changed, complete_run, results, run_directory, study_record
 
-from connfit._io import as_result, read_json
+from connfit._io import as_result, read_json, write_json
 from connfit.analysis.gradients.gradient_results import GradientFidelity
-from connfit.evaluation.metrics_file import write_metrics
+from connfit.evaluation.evaluated import Evaluation
 from connfit.report.prose import write_prose
 from connfit.report.questions.evidence import Evidence
 from connfit.report.questions.questions import QUESTIONS, answer_all
@@ -31,7 +31,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     if request.param == "fit":
         return run_directory(folder)
     folder.mkdir()
-    write_metrics(folder / "metrics.json", {key: results()[0][key] for key in ("parts", "baselines")})
+    write_json(folder / "metrics.json", Evaluation(parts=results()[0].parts, baselines=results()[0].baselines))
     return folder
 
 
@@ -85,10 +85,8 @@ def test_a_run_with_more_files_answers_more(tmp_path: Path) -> None:
 
 
 def test_an_answer_follows_the_numbers() -> None:
-    metrics = json.loads(json.dumps(results()[0]))
     for fc, expected in ((0.9, "Yes: in free run"), (0.1, "No: in free run")):
-        metrics["parts"]["test"]["free_run"]["fc_corr"] = fc
-        metrics["data"]["fc_corr_train_vs_test"] = 0.5
+        metrics = changed(parts={"test": {"free_run": {"fc_corr": fc}}}, data={"fc_corr_train_vs_test": 0.5})
         (answer,) = [
             one for question, one in answer_all({"metrics.json": metrics}) if question.name == "better_connectivity"
         ]
@@ -97,10 +95,8 @@ def test_an_answer_follows_the_numbers() -> None:
 
 
 def test_what_is_not_defined_is_said_with_its_reason() -> None:
-    metrics = json.loads(json.dumps(results()[0]))
-    metrics["parts"]["test"]["one_step"].update(
-        skill_vs_persistence=None, reasons={"skill_vs_persistence": "it diverged"}
-    )
+    one_step = {"skill_vs_persistence": None, "reasons": {"skill_vs_persistence": "it diverged"}}
+    metrics = changed(parts={"test": {"one_step": one_step}})
     answers = {question.name: one for question, one in answer_all({"metrics.json": metrics})}
     assert answers["unseen_frames"].status == "not answerable"
     assert "it diverged" in answers["unseen_frames"].text

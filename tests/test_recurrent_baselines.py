@@ -55,10 +55,10 @@ def test_the_gru_learns_what_a_linear_model_cannot(quick: None) -> None:
     network, linear = fit_gru(one, config), VarRidge.fit(one, config)
     skill = {name: score(model, one, config)["test"] for name, model in (("gru", network), ("var", linear))}
     # A linear model can do no better than the mean: 1 - var / (2 var) = 0.5.
-    assert skill["var"]["one_step"]["skill_vs_persistence"] == pytest.approx(0.5, abs=0.05)
-    assert skill["gru"]["one_step"]["skill_vs_persistence"] > 0.95
+    assert skill["var"].one_step.skill_vs_persistence == pytest.approx(0.5, abs=0.05)
+    assert skill["gru"].one_step.skill_vs_persistence > 0.95
     # Errors double with every step of this map.
-    assert skill["gru"]["horizon_skill"]["2"] > 0.8
+    assert skill["gru"].horizon_skill[2] > 0.8
     assert network.chosen["carried"] == 0.0
 
 
@@ -73,9 +73,9 @@ def test_rate_units_learn_a_network_of_their_own_kind(quick: None) -> None:
         u = r + 0.1 * rng.normal(size=2)
         out.append(u)
     one = recording(np.array(out))
-    error = score(fit_region_rnn(one), one, EvaluateConfig(free_run_noise="none"))["test"]["one_step"]
-    assert error["mse"] < 1.25 * 0.1**2
-    assert error["skill_vs_persistence"] > 0.3
+    error = score(fit_region_rnn(one), one, EvaluateConfig(free_run_noise="none"))["test"].one_step
+    assert error.mse < 1.25 * 0.1**2
+    assert error.skill_vs_persistence > 0.3
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(monkeypatch: pytest.MonkeyPatch) -> None:

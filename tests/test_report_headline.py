@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import pytest
 from report_run import results, run_directory
 from rich.console import Console
 
+from connfit._io import as_result, write_json
 from connfit.evaluation.baselines.ar import Ar
 from connfit.evaluation.baselines.mean import Mean
 from connfit.evaluation.evaluate import evaluate_all
-from connfit.evaluation.metrics_file import write_metrics
+from connfit.evaluation.evaluated import Evaluation, Training
+from connfit.evaluation.part_scores import BaselineScores, PartScores
 from connfit.recordings import Recording
 from connfit.report import print_table
 from connfit.report.figures.drawings import drawings
@@ -49,12 +52,11 @@ def compared(name: str, difference: float, spread: float = 0.01, p: float | None
     }  # fmt: skip
 
 
-def run(ours: tuple[float, float], theirs: tuple[float, float], **paired: Any) -> dict[str, Any]:
-    return {
-        "parts": {"test": side(*ours)},
-        "baselines": {"var_around_ar": {"test": side(*theirs)}, "mean": {"test": side(-3.0, -2.0)}},
-        **({"against_strongest": {"test": {"1": paired}}} if paired else {}),
-    }
+def run(ours: tuple[float, float], theirs: tuple[float, float], **paired: Any) -> Evaluation:
+    baselines = {"var_around_ar": {"test": side(*theirs)}, "mean": {"test": side(-3.0, -2.0)}}
+    against = {"test": {1: paired}} if paired else {}
+    given = {"parts": {"test": side(*ours)}, "baselines": baselines, "against_strongest": against}
+    return as_result(given, Evaluation)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,8 @@ def test_who_wins_is_decided_by_the_interval_of_the_difference(pooled: float, me
 
 def test_a_baseline_that_wins_only_by_the_median_unit_is_named() -> None:
     metrics = run((0.15, 0.09), (0.1, 0.05))
-    metrics["baselines"]["lds"] = {"test": side(0.05, 0.116)}
+    lds = BaselineScores(test=as_result(side(0.05, 0.116), PartScores))
+    metrics = replace(metrics, baselines={**metrics.baselines, "lds": lds})
     text = headline(metrics)[0]
     assert "the strongest baseline is VAR around AR, with 0.100 pooled, and by the median unit LDS, with 0.116" in text
     assert "Pooled over units the model wins, by the median unit LDS wins." in text
@@ -123,13 +126,11 @@ def test_what_to_try_is_said_where_a_baseline_is_ahead(ours: float) -> None:
 
 
 def test_old_runs_have_no_median_unit_and_still_a_winner() -> None:
-    metrics = run((0.1, 0.1), (0.2, 0.2))
-    for scores in (metrics["parts"]["test"], metrics["baselines"]["var_around_ar"]["test"]):
-        del scores["horizon_median_unit"]
-    del metrics["baselines"]["mean"]
+    ours, theirs = (replace(as_result(side(skill, skill), PartScores), horizon_median_unit={}) for skill in (0.1, 0.2))
+    metrics = Evaluation(parts={"test": ours}, baselines={"var_around_ar": BaselineScores(test=theirs)})
     assert "VAR around AR wins." in headline(metrics)[0] and "median" not in headline(metrics)[0]
     assert not any(row.key[0] == "horizon_median_unit" for row in comparison(metrics))
-    alone = headline({"parts": metrics["parts"], "baselines": {}})
+    alone = headline(replace(metrics, baselines={}))
     assert "No baseline was scored." in alone[0]
 
 
@@ -149,9 +150,8 @@ def test_the_report_and_the_terminal_begin_with_who_wins(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("baselines", [1, 5, 12])
 def test_the_terminal_table_cuts_no_number_however_many_baselines(baselines: int) -> None:
-    metrics = json.loads(json.dumps(results()[0]))
-    one = metrics["baselines"]["var_ridge"]
-    metrics["baselines"] = {f"my_long_baseline_{k}": one for k in range(baselines)}
+    var_ridge = results()[0].baselines["var_ridge"]
+    metrics = replace(results()[0], baselines={f"my_long_baseline_{k}": var_ridge for k in range(baselines)})
     console = Console(width=80, record=True, file=io.StringIO())
     print_table(metrics, console)
     table = console.export_text().split("One frame ahead")[0]
@@ -169,14 +169,14 @@ def test_nobody_wins_one_step_connectivity() -> None:
 def test_a_run_that_was_not_trained_says_so_everywhere(tmp_path: Path) -> None:
     folder = run_directory(tmp_path / "run")
     # As a run writes them: nothing was learned of what could have been.
-    counts = results()[0]["parameters"]
-    metrics = {
-        **results()[0],
-        "training": {"trained": False, "best_epoch": None, "epochs": 2, "changed": []},
-        "parameters": dict.fromkeys(counts, 0),
-        "parameters_available": counts,
-    }
-    write_metrics(folder / "metrics.json", metrics)
+    counts = results()[0].parameters or {}
+    metrics = replace(
+        results()[0],
+        training=Training(trained=False, epochs=2),
+        parameters=dict.fromkeys(counts, 0),
+        parameters_available=counts,
+    )
+    write_json(folder / "metrics.json", metrics)
     assert headline(metrics)[0].startswith("This model was not trained: no epoch was better on validation")
     assert any(line.startswith("The model was not trained: no epoch of 2") for line in limitations(metrics))
     found = {one.anchor: one for one in sections(RunFiles.read(folder), [])}
@@ -197,10 +197,10 @@ def test_a_run_that_was_not_trained_says_so_everywhere(tmp_path: Path) -> None:
     assert "12,365 parameters, none of them trained, for" in observations_in_words(metrics)
     assert "12,365" in html and "not recorded" not in html
     assert any("more parameters (12,365) than observations" in line for line in limitations(metrics))
-    nothing = {**metrics, "parameters_available": {}, "parameters": {}}
+    nothing = replace(metrics, parameters_available={}, parameters={})
     assert observations_in_words(nothing).startswith("The fit had no parameter to learn")
-    for training in ({"trained": True, "best_epoch": 3, "epochs": 5, "changed": ["drive"]}, None):
-        trained = {**results()[0], **({"training": training} if training else {})}
+    for training in (Training(trained=True, best_epoch=3, epochs=5, changed=("drive",)), Training()):
+        trained = replace(results()[0], training=training)
         assert not any("not trained" in line for line in [*headline(trained), *limitations(trained)])
 
 
@@ -254,7 +254,7 @@ def test_white_noise_is_not_the_best_unit(tmp_path: Path) -> None:
             values[t, k] += phi * 1.6 * values[t - 1, k] - 0.7 * values[t - 2, k]
     one = Recording("a", values, ("noise", "p", "q", "r"), 2.0).split(train=0.6, validation=0.15)
     metrics, forecasts = evaluate_all(Ar.fit(one), Mean.fit(one), ["mean"], [one])
-    write_metrics(tmp_path / "metrics.json", metrics)
+    write_json(tmp_path / "metrics.json", metrics)
     forecasts.save(tmp_path / "forecasts.npz")
     drawing = next(one for one in drawings(RunFiles.read(tmp_path)) if one.name == "traces")
     titles = [axes.get_title("left") for axes in drawing.draw().axes]

@@ -1,70 +1,71 @@
-"""Every key that the report's tables and sentences ask `metrics.json` for is written by a real run."""
+"""Every field of `Evaluation`, which is all that tables and sentences can ask for, is filled by a real run."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 from small import write_files
 
 from connfit import config as configuration
-from connfit.evaluation.evaluate_run import evaluate_run
-from connfit.report import print_table
-from connfit.report.figures.drawings import drawings
-from connfit.report.run_files import RunFiles
-from connfit.report.sections.fit_limits import limitations
-from connfit.report.sections.headline import headline
-from connfit.report.sections.held_out_section import held_out_limits
-from connfit.report.sections.score_tables import connectivity_blocks, held_out_blocks, score_blocks
-from connfit.report.sections.summary import against_itself, summary
+from connfit._io import as_result
+from connfit.evaluation.evaluate_run import evaluate_run, read_evaluation
+from connfit.evaluation.evaluated import Evaluation
+from connfit.evaluation.part_scores import PartScores
 from connfit.training import runs
 
 OPTIONAL = {
-    "nulls": "connfit compare",
-    "training": "runs that say whether they were trained",
-    "reason": "a baseline that could not be fitted",
-    "reasons": "what is not defined, with why",
+    "analysis": "connfit analyze",
     "chosen": "baselines that choose something",
+    "fc_between_animals": "several recordings",
+    "fc_corr_error": "runs with noise",
+    "held_out": "a baseline on animals that were not held out",
+    "lacking": "recordings without a ceiling among others",
+    "noise_frames": "runs with noise",
+    "nulls": "connfit compare",
+    "parameters": "a baseline on its own recording",
+    "per_unit": "one recording, not several",
+    "noise_variance": "one recording, not several",
+    "reason": "what could not be computed",
+    "reasons": "what is not defined, with why",
+    "runs": "runs with noise",
+    "std_ratio_second_half": "runs without noise",
+    "study": "connfit evaluate --full",
+    "test": "a baseline on its own recording",
+    "train": "a baseline on its own recording",
+    "trials": "recordings with repeated trials",
+    "units_without_noise": "units with too few errors",
+    "validation": "a baseline on its own recording",
 }
-"""Keys that a good run may lack, and who writes them."""
+"""Fields that a good run may lack, and who or what fills them."""
 
 
-class Asked(dict[str, Any]):
-    """A mapping that notes which keys were asked for where it lacks them, each with the keys that led to it."""
+def unset(result: object, path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+    """Paths of all that is None or empty without a reason beside it."""
+    if isinstance(result, Mapping):
+        return set().union(*(unset(value, (*path, str(name))) for name, value in result.items()))
+    if not is_dataclass(result) or isinstance(result, type):
+        return set()
+    if getattr(result, "reason", None):
+        return set()
+    found: set[tuple[str, ...]] = set()
+    reasons = getattr(result, "reasons", {})
+    for field in fields(result):
+        value = getattr(result, field.name)
+        if field.name in reasons or (field.name == "horizon_skill" and isinstance(result, PartScores)):
+            continue
+        if value is None or value in ((), {}):
+            found.add((*path, field.name))
+        found |= unset(value, (*path, field.name))
+    return found
 
-    def __init__(self, content: dict[str, Any], path: tuple[str, ...], lacking: set[tuple[str, ...]]) -> None:
-        super().__init__({key: _wrapped(value, (*path, key), lacking) for key, value in content.items()})
-        self.path, self.lacking = path, lacking
 
-    def get(self, key: str, default: Any = None) -> Any:
-        if key not in self:
-            self.lacking.add((*self.path, key))
-        return super().get(key, default)
-
-
-def _wrapped(value: Any, path: tuple[str, ...], lacking: set[tuple[str, ...]]) -> Any:
-    return Asked(value, path, lacking) if isinstance(value, dict) else value
-
-
-def lacking_keys(metrics: dict[str, Any], folder: Path) -> set[tuple[str, ...]]:
-    """Keys that all that is made of `metrics.json` asks for and does not find."""
-    lacking: set[tuple[str, ...]] = set()
-    asked = Asked(metrics, (), lacking)
-    made = RunFiles.read(folder)
-    object.__setattr__(made, "metrics", asked)
-    print_table(asked, Console(file=io.StringIO(), width=80), config=made.config)
-    headline(asked)
-    for blocks in (score_blocks, held_out_blocks, connectivity_blocks, held_out_limits, against_itself):
-        blocks(asked)
-    limitations(asked, made.record)
-    summary(made)
-    list(drawings(made))
-    return lacking
+def lacking(evaluation: Evaluation) -> set[str]:
+    return {"/".join(path) for path in unset(evaluation) if path[-1] not in OPTIONAL}
 
 
 @pytest.fixture(scope="module")
@@ -80,32 +81,32 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield out
 
 
-def test_every_key_that_is_asked_for_is_written(made: Path) -> None:
-    metrics = json.loads((made / "metrics.json").read_text())
-    assert metrics["held_out"]["recordings"], "a run without held-out animals asks for less"
-    lacking = {path for path in lacking_keys(metrics, made) if not set(path) & set(OPTIONAL)}
-    assert not lacking, f"nobody writes {sorted('/'.join(path) for path in lacking)}"
+def test_every_field_is_filled_by_a_real_run(made: Path) -> None:
+    evaluation = read_evaluation(made)
+    assert evaluation.held_out is not None and evaluation.held_out.recordings
+    assert list(evaluation.part("test").horizon_skill) == [1, 2, 5]
+    assert not lacking(evaluation), "nobody fills these"
 
 
 @pytest.mark.parametrize(
     "path",
     [
-        ("parts", "test", "one_step", "skill_vs_persistence"),
-        ("parts", "test", "horizon_median_unit", "2", "low"),
-        ("baselines", "ar", "test", "horizon_median_unit", "1"),
-        ("parts", "test", "one_step", "per_unit_skill", "above_both"),
-        ("against_strongest", "test", "1"),
-        ("against_strongest", "test", "1", "pooled", "baseline"),
-        ("held_out", "parts", "held_out", "free_run", "fc_corr"),
-        ("held_out", "baselines", "ar", "held_out", "horizon_median_unit"),
-        ("data", "fc_corr_train_vs_test"),
+        "parts/test/one_step/skill_vs_persistence",
+        "parts/test/horizon_median_unit/2/low",
+        "baselines/ar/test/horizon_median_unit",
+        "parts/test/one_step/per_unit_skill/above_both",
+        "against_strongest",
+        "held_out/parts/held_out/free_run/fc_corr",
+        "held_out/baselines/ar/held_out/horizon_median_unit",
+        "data/fc_corr_train_vs_test",
+        "training/best_epoch",
     ],
 )
-def test_a_key_that_nobody_writes_is_found(path: tuple[str, ...], made: Path) -> None:
+def test_a_field_that_nobody_fills_is_found(path: str, made: Path) -> None:
     metrics = json.loads((made / "metrics.json").read_text())
     parent: Any = metrics
-    for key in path[:-1]:
-        parent = parent[key]
-    del parent[path[-1]]
-    lacking = lacking_keys(metrics, made)
-    assert any(one[-1] == path[-1] and not set(one) & set(OPTIONAL) for one in lacking), lacking
+    *steps, last = path.split("/")
+    for step in steps:
+        parent = parent[step]
+    del parent[last]
+    assert path in lacking(as_result(metrics, Evaluation))

@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from report_run import UNITS, add_gradients, add_simulation, results, run_directory, study_record
+from answers import DIGITS, HOW, at, number_of
+from report_run import UNITS, add_gradients, add_simulation, changed, run_directory, study_record
 
-from connfit._io import as_result
+from connfit._io import as_result, plain
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.recovery import Recovery
 from connfit.evaluation.forecasts import Forecasts
+from connfit.report.questions.answer import Questions
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import GRADIENT, RECOVERY, RunFiles
+from connfit.report.sections.fit_limits import fit_prose
 from connfit.report.sections.limits import (
     all_limits,
     analysis_limits,
@@ -26,6 +29,7 @@ from connfit.report.sections.limits import (
     simulation_limits,
     study_limits,
 )
+from connfit.report.sections.value_ranges import ReportNumbers
 
 
 def with_bounds(folder: Path, at_low: int) -> Path:
@@ -49,10 +53,10 @@ def test_time_constants_at_bounds_are_a_limitation_without_any_analysis(
     folder = with_bounds(tmp_path / "run", at_low)
     run = RunFiles.read(folder)
     measured = report_numbers(run)
-    found = " ".join(all_limits({**run.documents(), "questions.json": {"measured": measured}}))
-    text = "60% of 20 time constants are at a bound (12 at the lowest of 0.133 s)"
+    found = " ".join(all_limits({**run.documents(), "questions.json": Questions(measured=measured)}))
+    text = "60 % of 20 time constants are at a bound (12 at the lowest of 0.133 s)"
     assert (text in found) is said
-    assert measured["time_constants_at_bounds"]["value"] == pytest.approx(at_low / 20)
+    assert measured.time_constants_at_bounds.value == pytest.approx(at_low / 20)
 
 
 def shifted(folder: Path, by: float, part: str = "test") -> Path:
@@ -67,25 +71,25 @@ def shifted(folder: Path, by: float, part: str = "test") -> Path:
 
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_values_outside_the_range_of_training_are_counted_in_every_part(part: str, tmp_path: Path) -> None:
-    before = report_numbers(RunFiles.read(run_directory(tmp_path / "as it was")))["values_outside_training"]
-    assert before["value"] < 0.05 and array_limits({"values_outside_training": before}) == []
+    before = report_numbers(RunFiles.read(run_directory(tmp_path / "as it was"))).values_outside_training
+    assert before.value < 0.05 and array_limits(ReportNumbers(values_outside_training=before)) == []
     folder = shifted(tmp_path / "run", 1e3, part)
     run = RunFiles.read(folder)
-    measured = report_numbers(run)["values_outside_training"]
-    assert measured["recordings"]["a"][part] == 1.0
-    (limit,) = array_limits({"values_outside_training": measured})
+    measured = report_numbers(run).values_outside_training
+    assert measured.recordings["a"][part] == 1.0
+    (limit,) = array_limits(ReportNumbers(values_outside_training=measured))
     assert f"a, 100% of the {part} part" in limit
 
 
 def test_a_floor_that_values_cross_and_predictions_do_not_is_said(tmp_path: Path) -> None:
     folder = run_directory(tmp_path / "run")
-    assert "values_below_reach" not in report_numbers(RunFiles.read(folder))
+    assert report_numbers(RunFiles.read(folder)).values_below_reach is None
     forecasts = Forecasts.load(folder / "forecasts.npz")
     for part in forecasts.recordings["a"].parts.values():
         np.maximum(part.one_step, 0, out=part.one_step)
     forecasts.save(folder / "forecasts.npz")
     measured = report_numbers(RunFiles.read(folder))
-    (limit,) = array_limits({"values_below_reach": measured["values_below_reach"]})
+    (limit,) = array_limits(ReportNumbers(values_below_reach=measured.values_below_reach))
     test = forecasts.recordings["a"].parts["test"]
     share = (test.values[test.mask] < 0).mean()
     assert f"a, {share:.0%} of the test part" in limit and test.values.shape[1] == UNITS
@@ -178,11 +182,72 @@ def test_simulations_are_answers_of_the_model_alone(tmp_path: Path) -> None:
 
 
 def test_units_that_gain_only_over_persistence_are_said() -> None:
-    metrics = json.loads(json.dumps(results()[0]))
-    per_unit = metrics["parts"]["test"]["one_step"]["per_unit_skill"]
-    metrics["parts"]["test"]["one_step"]["skill_vs_persistence"] = 0.4
-    per_unit |= {"units": 10, "above_persistence": 9, "above_both": 2}
-    found = " ".join(all_limits({"metrics.json": metrics}))
+    def limits(above_both: int) -> str:
+        units = {"units": 10, "above_persistence": 9, "above_both": above_both}
+        test = {"one_step": {"skill_vs_persistence": 0.4, "per_unit_skill": units}}
+        return " ".join(all_limits({"metrics.json": changed(parts={"test": test})}))
+
+    found = limits(2)
     assert "Only 2 of 10 units are predicted better than by both persistence and their own mean, though 9" in found
-    per_unit["above_both"] = 8
-    assert "their own mean" not in " ".join(all_limits({"metrics.json": metrics}))
+    assert "their own mean" not in limits(8)
+
+
+MANY_LIMITS = {
+    "surrogate": True,
+    "training": {"trained": False, "epochs": 3},
+    "parameters_available": {"weights": 12_345, "bias": 20},
+    "parts": {
+        "train": {"one_step": {"skill_vs_persistence": 0.9}},
+        "test": {
+            "one_step": {
+                "skill_vs_persistence": 0.4,
+                "per_unit_skill": {"units": 10, "above_persistence": 9, "above_both": 2},
+            },
+            "horizon_median_unit": {"1": {"value": 0.1}},
+            "free_run": {"fc_corr": 0.2, "std_ratio": 3.0},
+        },
+    },
+    "baselines": {
+        "ar": {
+            "test": {"one_step": {"skill_vs_persistence": 0.3}, "horizon_median_unit": {"1": {"value": 0.2}}},
+            "chosen": {"alpha_at_edge": True},
+        },
+        "lds": {"reason": "3 frames are too few"},
+    },
+    "against_strongest": {
+        "test": {
+            "1": {
+                "pooled": {"baseline": "ar", "low": 0.05, "high": 0.15},
+                "median_unit": {"baseline": "ar", "low": -0.15, "high": -0.05},
+            }
+        }
+    },
+}
+"""A run about which much has to be said."""
+
+
+def test_every_number_of_a_limit_is_one_of_the_files() -> None:
+    evaluation = changed(**MANY_LIMITS)
+    evaluation = replace(evaluation, baselines={name: evaluation.baselines[name] for name in ("ar", "lds")})
+    prose = fit_prose(evaluation)
+    text = " ".join(prose.paragraphs)
+    for words in (
+        "The data are a surrogate",
+        "no epoch of 3",
+        "(12,365) than observations (",
+        "Only 2 of 10 units are predicted better than by both",
+        "is 0.500 lower on test",
+        "swings too widely: its standard deviation is 3.00 times",
+        "skill is 0.400 against 0.300 of AR, the median unit's 0.100 against 0.200 of AR",
+        "The baseline LDS could not be fitted: 3 frames are too few.",
+        "The penalty of AR lies at the edge",
+    ):
+        assert words in text, words
+    documents = {"metrics.json": json.loads(json.dumps(plain(evaluation)))}
+    left = text
+    for quote in sorted(prose.quotes, key=lambda quote: -len(quote.text)):
+        left = left.replace(quote.text, "", 1)
+        if quote.how != "name":
+            given = [at(documents, key) for key in quote.keys]
+            assert number_of(quote.text) == pytest.approx(HOW[quote.how](given), rel=5.1e-3), quote
+    assert not DIGITS.search(left), left

@@ -232,7 +232,7 @@ def evaluated_free_run() -> object:
 
 
 def scored_left_out() -> object:
-    return left_out_scores(forecaster(), None, recording(), EvaluateConfig(free_run_warmup=4))["per_unit"]["model"]
+    return left_out_scores(forecaster(), None, recording(), EvaluateConfig(free_run_warmup=4)).per_unit.model.skill
 
 
 FORCING, DRIVE, HELD = "state forcing", "the drive", "held rates"

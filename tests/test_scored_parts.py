@@ -87,12 +87,12 @@ def test_a_short_member_of_a_cohort_is_named_and_not_counted(tmp_path: Path) -> 
     assert record["observations"]["train"] == (120 - 1 - 20) * UNITS
     assert record["observed"]["train"] == (120 + 18) * UNITS
     metrics = evaluate_run(fitted, out)
-    assert metrics["observations"] == record["observations"]
-    assert metrics["recordings"]["movie2"]["observations"]["train"] == 0
-    assert metrics["observed"]["train"] == (120 + 18) * UNITS
+    assert metrics.observations == record["observations"]
+    assert metrics.recordings["movie2"].observations["train"] == 0
+    assert metrics.observed["train"] == (120 + 18) * UNITS
     # What is counted is what the evaluation scores one frame ahead.
     for part in ("validation", "test"):
-        assert metrics["observations"][part] == metrics["parts"][part]["one_step"]["scored"]
+        assert metrics.observations[part] == metrics.parts[part].one_step.scored
 
 
 def test_observations_are_the_values_in_the_loss() -> None:

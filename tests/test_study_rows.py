@@ -19,8 +19,7 @@ from connfit.config import Config
 from connfit.connectome import Connectome, from_pairs
 from connfit.connectome.nulls import NULLS, make_null
 from connfit.errors import DataError, DivergedError
-from connfit.evaluation.evaluate_run import compare_with_nulls, evaluate_run
-from connfit.evaluation.metrics_file import read_metrics
+from connfit.evaluation.evaluate_run import compare_with_nulls, evaluate_run, read_evaluation
 from connfit.evaluation.squared_errors import PredictionErrors
 from connfit.evaluation.study.advice import what_to_try
 from connfit.evaluation.study.row_status import Failure, explosions, moved, row_status, why_identity, why_not_trained
@@ -372,10 +371,9 @@ def test_runs_on_a_null_that_is_the_real_wiring_are_not_compared(tmp_path: Path)
         record = {"data_fingerprint": "b" if name == "rewired" else "a", "connectome": {"notes": {"null": {}}}}
         for file, content in (("metrics", {"parts": scores}), ("config", options), ("record", record)):
             (tmp_path / name / f"{file}.json").write_text(json.dumps(content))
-    found = compare_with_nulls(tmp_path / "real", [tmp_path / "signs", tmp_path / "rewired"])["nulls"]
-    assert found["shuffle_signs, seed 1"]["vacuous"] and "vacuous" not in found["rewire_degrees, seed 1"]
-    metrics = {"parts": scores, "nulls": found}
-    (answer,) = [one for question, one in answer_all({"metrics.json": metrics}) if question.name == "null_connectomes"]
+    found = compare_with_nulls(tmp_path / "real", [tmp_path / "signs", tmp_path / "rewired"])
+    assert found.nulls["shuffle_signs, seed 1"].vacuous and not found.nulls["rewire_degrees, seed 1"].vacuous
+    (answer,) = [one for question, one in answer_all({"metrics.json": found}) if question.name == "null_connectomes"]
     assert "on null connectomes: rewire degrees, seed 1 0.250. At least as good" in answer.text
     assert "Not counted, for it is the real wiring here: shuffle signs, seed 1." in answer.text
 
@@ -426,7 +424,7 @@ def test_fits_that_never_leave_their_start_say_so(tmp_path: Path) -> None:
     assert rows["connectome"]["trained"] == [False] and rows["connectome"]["parameters"]["all"] == 0
     assert rows["connectome"]["parameters_available"]["all"] > 500 and rows["connectome"]["best_epoch"] == [-1]
     assert rows["shuffle_signs"]["vacuous"] == "all signs are equal"
-    kept = {row["name"]: row for row in read_metrics(folder / "metrics.json")["study"]["rows"]}
+    kept = {row["name"]: row for row in (read_evaluation(folder).study or {})["rows"]}
     assert kept["connectome"]["parameters"] == 0 and kept["shuffle_signs"]["vacuous"] == "all signs are equal"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,18 +136,17 @@ def test_seeds_and_recordings_are_averaged() -> None:
         paired_units(ours, [one[::-1] for one in theirs], 1)
 
 
-def test_errors_of_units_are_those_of_the_scores(tmp_path: Path) -> None:
+def test_errors_of_units_are_those_of_the_scores() -> None:
     one, config = made(), EvaluateConfig(free_run_warmup=20, free_run_runs=2, horizons=(1, 5, 200))
     baseline = VarRidge.fit(one, config)
     found = prediction_errors(baseline, one, "test", config)
     for h in (1, 5):
         np.testing.assert_allclose(found.unit_squared_error[h].sum(axis=1), found.squared_error[h])
         np.testing.assert_allclose(found.unit_reference_error[h].sum(axis=1), found.reference_error[h])
-    median = score(baseline, one, config)["test"]["one_step"]["per_unit_skill"]["median"]
-    assert quartiles(found.unit_skill(1))["median"] == pytest.approx(median, abs=1e-12)
+    median = score(baseline, one, config)["test"].one_step.per_unit_skill.median
+    assert quartiles(found.unit_skill(1)).median == pytest.approx(median, abs=1e-12)
     assert found.unit_skill(200) is None
-    found.save(tmp_path / "errors.npz")
-    again = PredictionErrors.load(tmp_path / "errors.npz")
+    again = PredictionErrors.from_arrays(found.to_arrays())
     np.testing.assert_array_equal(again.unit_squared_error[5], found.unit_squared_error[5])
     few = replace(found, unit_squared_error={}, unit_reference_error={})
     assert "were not kept" in str(paired_units([few], [few], 1).median.reason)

@@ -12,7 +12,8 @@ from connfit import config as configuration
 from connfit import report
 from connfit.cli.evaluate_command import evaluate_and_report
 from connfit.config import TrainConfig
-from connfit.evaluation.metrics_file import read_metrics
+from connfit.evaluation.evaluate_run import read_evaluation
+from connfit.evaluation.evaluated import Training
 from connfit.training import runs
 from connfit.training.fit import train
 from connfit.training.fitted import Fit, TrainingRecord
@@ -67,7 +68,7 @@ def test_the_run_and_its_metrics_say_so(
     evaluate_and_report(fitted, out)
     said = " ".join(capsys.readouterr().out.split())
     assert "This model was not trained: no epoch was better on validation than the start." in said
-    metrics = read_metrics(out / "metrics.json")
-    assert metrics["training"] == {"trained": False, "best_epoch": None, "epochs": 1, "changed": []}
-    assert set(metrics["parameters"].values()) == {0}
-    assert metrics["parameters_available"]["weights"] == len(np.asarray(fitted.params["weights"]))
+    metrics = read_evaluation(out)
+    assert metrics.training == Training(trained=False, epochs=1)
+    assert set((metrics.parameters or {}).values()) == {0}
+    assert (metrics.parameters_available or {})["weights"] == len(np.asarray(fitted.params["weights"]))

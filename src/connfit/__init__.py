@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from connfit.datasets.loading import list_datasets, load_connectome, load_recording, load_recordings
     from connfit.errors import ConnfitError
     from connfit.evaluation.compare_fits import compare
-    from connfit.evaluation.evaluate_run import evaluate_run
-    from connfit.evaluation.fit_evaluation import Evaluation, evaluate
+    from connfit.evaluation.evaluate_run import evaluate, evaluate_run
+    from connfit.evaluation.evaluated import Evaluation
     from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
     from connfit.recordings.cohort import Cohort
     from connfit.recordings.preprocess import preprocess
@@ -99,7 +99,7 @@ _HOME = {
     "ConnfitError": "connfit.errors",
     "DataConfig": "connfit.config",
     "EvaluateConfig": "connfit.config",
-    "Evaluation": "connfit.evaluation.fit_evaluation",
+    "Evaluation": "connfit.evaluation.evaluated",
     "Fit": "connfit.training.fitted",
     "LearnerConfig": "connfit.config",
     "ModelConfig": "connfit.config",
@@ -111,7 +111,7 @@ _HOME = {
     "WindowedLearner": "connfit.training.learners",
     "compare": "connfit.evaluation.compare_fits",
     "connectome_from_tables": "connfit.connectome.tables",
-    "evaluate": "connfit.evaluation.fit_evaluation",
+    "evaluate": "connfit.evaluation.evaluate_run",
     "evaluate_run": "connfit.evaluation.evaluate_run",
     "fit": "connfit.training.fit_brain",
     "init_params": "connfit.models",

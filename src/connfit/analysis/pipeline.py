@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from connfit.analysis.findings import findings
 from connfit.analysis.parameters.parameter_summary import examine_time_constants, examine_weights
 from connfit.connectome import Connectome
 from connfit.errors import ConnfitError
-from connfit.evaluation.metrics_file import read_metrics, write_metrics
+from connfit.evaluation.evaluate_run import read_evaluation
 from connfit.models.forecaster import ModelForecaster
 from connfit.training.fitted import Fit
 from connfit.training.runs import load_fit
@@ -71,7 +71,7 @@ def analyze_run(
     record = analyze_fit(fitted, connectome, out, options, configuration.read(folder / "config.json"), tell)
     write_json(out / "analysis.json", record)
     if (folder / "metrics.json").exists():
-        write_metrics(folder / "metrics.json", {**read_metrics(folder / "metrics.json"), "analysis": in_short(record)})
+        write_json(folder / "metrics.json", replace(read_evaluation(folder), analysis=in_short(record)))
     return record, out
 
 

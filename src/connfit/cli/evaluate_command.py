@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,8 +83,7 @@ def compare(
     from connfit.evaluation.evaluate_run import compare_with_nulls
     from connfit.report import print_table
 
-    metrics = compare_with_nulls(folder, null)
-    print_table(metrics, out_console, config=_options(folder))
+    print_table(compare_with_nulls(folder, null), out_console, config=_options(folder))
     draw_again(folder)
 
 
@@ -103,8 +101,8 @@ def evaluate_and_report(fitted: Fit, out: Path) -> None:
     from connfit.report import print_table, write_report
 
     with err_console.status("evaluating against baselines"):
-        metrics = evaluate_run(fitted, out)
-    print_table(metrics, out_console, config=_options(out))
+        evaluation = evaluate_run(fitted, out)
+    print_table(evaluation, out_console, config=_options(out))
     unchanged = fitted.unchanged_warning()
     if unchanged is not None:
         out_console.print(f"caution: {unchanged}", style="yellow", highlight=False, soft_wrap=True)
@@ -115,4 +113,6 @@ def evaluate_and_report(fitted: Fit, out: Path) -> None:
 
 def _options(folder: Path) -> dict[str, Any]:
     """The options of a run."""
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    from connfit._io import read_json
+
+    return read_json(folder / "config.json", dict[str, Any])

@@ -6,13 +6,14 @@ are of the same frames, so that what their number does to an estimate, it does t
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.signal import welch
 
-from connfit.evaluation.metrics import CONSTANT, Measured, collect
+from connfit.evaluation.metrics import CONSTANT, Measured, with_measures
+from connfit.evaluation.pooling import Result, mean, nested, total
 
 MIN_SPECTRUM_FRAMES = 48
 """Consecutive observed frames without which there is no spectrum to speak of."""
@@ -24,10 +25,72 @@ MAX_LAG = 30
 """Frames up to which autocorrelations are compared; at most a third of the frames."""
 
 
+@dataclass(frozen=True)
+class Spectrum(Result):
+    """Power spectrum of free runs against that of the data.
+
+    Parameters
+    ----------
+    log_spectral_distance_db
+        Root mean square over frequencies above 0 of 10 log10 of the ratio of the two spectra (Gray & Markel 1976, IEEE
+        Trans. Acoust. 24:380).
+    slope, slope_data
+        Of log power against log frequency, of the free runs and of the data.
+    units
+        Units that vary.
+    """
+
+    log_spectral_distance_db: float | None = mean()
+    slope: float | None = mean()
+    slope_data: float | None = mean()
+    units: int = total()
+
+
+@dataclass(frozen=True)
+class Autocorrelation(Result):
+    """Autocorrelation of free runs against that of the data.
+
+    Parameters
+    ----------
+    rms_difference
+        Root mean square over lags 1 to `lags` frames.
+    timescale_frames, timescale_data_frames
+        Lag at which the autocorrelation falls to 1/e, interpolated, of the free runs and of the data.
+    timescale_ratio
+        The first over the second.
+    """
+
+    rms_difference: float | None = mean()
+    timescale_frames: float | None = mean()
+    timescale_data_frames: float | None = mean()
+    timescale_ratio: float | None = mean()
+    lags: int | float | None = mean()
+
+
+@dataclass(frozen=True)
+class Dynamics(Result):
+    """How activity moves beside the data."""
+
+    spectrum: Spectrum = nested(Spectrum)
+    autocorrelation: Autocorrelation = nested(Autocorrelation)
+
+
+def dynamics(
+    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Float[np.ndarray, "runs t P"]
+) -> Dynamics:
+    """Score how free runs move, by `spectrum_scores` and `autocorrelation_scores`."""
+    return Dynamics(spectrum_scores(values, mask, runs), autocorrelation_scores(values, mask, runs))
+
+
+def no_dynamics(reason: str) -> Dynamics:
+    """Return what stands in the place of scores that are not defined."""
+    return Dynamics(_no_spectrum(reason), _no_autocorrelation(reason))
+
+
 def spectrum_scores(
     values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Float[np.ndarray, "runs t P"]
-) -> dict[str, Any]:
-    """Power spectrum of free runs against that of the data.
+) -> Spectrum:
+    """Score the power spectrum of free runs against that of the data.
 
     Welch (1967) IEEE Trans. Audio Electroacoust. 15:70: Hann windows that overlap by half, means removed. Each
     unit's spectrum is divided by the variance of its data, and averaged over units, for the runs also over runs.
@@ -39,13 +102,6 @@ def spectrum_scores(
         out that never are.
     runs
         The free runs, finite.
-
-    Returns
-    -------
-    dict
-        `log_spectral_distance_db`, the root mean square over frequencies above 0 of 10 log10 of the ratio of the
-        two spectra (Gray & Markel 1976, IEEE Trans. Acoust. 24:380); `slope` and `slope_data`, of log power against
-        log frequency; `units` that vary. None with the reason where they are not defined.
     """
     shown = mask.any(axis=0)
     first, stop = _longest(np.asarray(mask[:, shown].all(axis=1)) & shown.any())
@@ -56,7 +112,7 @@ def spectrum_scores(
             if stop - first < MIN_SPECTRUM_FRAMES
             else "the data do not vary"
         )
-        return no_spectrum(reason)
+        return _no_spectrum(reason)
     data = (values[first:stop, varies] / scale[varies]).astype(np.float64)
     free = (runs[:, first:stop][:, :, varies] / scale[varies]).astype(np.float64)
     segment = min(LONGEST_SEGMENT, len(data) // 3)
@@ -64,65 +120,50 @@ def spectrum_scores(
     power, simulated = power[1:].mean(axis=1), welch(free, nperseg=segment, axis=1)[1][:, 1:].mean(axis=(0, 2))
     frequency = frequency[1:]
     if simulated.min() <= CONSTANT * power.min() or not np.isfinite(simulated).all():
-        result = no_spectrum("the free run does not move, or without bound")
-        return {**result, "slope_data": _slope(frequency, power), "units": int(varies.sum())}
+        nothing = _no_spectrum("the free run does not move, or without bound")
+        return replace(nothing, slope_data=_slope(frequency, power), units=int(varies.sum()))
     distance = 10 * np.log10(simulated / power)
-    return {
-        "log_spectral_distance_db": float(np.sqrt(np.mean(distance**2))),
-        "slope": _slope(frequency, simulated),
-        "slope_data": _slope(frequency, power),
-        "units": int(varies.sum()),
-    }
+    return Spectrum(
+        log_spectral_distance_db=float(np.sqrt(np.mean(distance**2))),
+        slope=_slope(frequency, simulated),
+        slope_data=_slope(frequency, power),
+        units=int(varies.sum()),
+    )
 
 
-def no_spectrum(reason: str) -> dict[str, Any]:
-    """What stands in the place of a spectrum's scores."""
-    missing = Measured(None, 0, reason=reason)
-    return {**collect(log_spectral_distance_db=missing, slope=missing, slope_data=missing), "units": 0}
+def _no_spectrum(reason: str) -> Spectrum:
+    return Spectrum(reasons=dict.fromkeys(("log_spectral_distance_db", "slope", "slope_data"), reason))
 
 
 def autocorrelation_scores(
     values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Float[np.ndarray, "runs t P"]
-) -> dict[str, Any]:
-    """Autocorrelation of free runs against that of the data, mean over units, and for the runs over runs.
-
-    Returns
-    -------
-    dict
-        `rms_difference` over lags 1 to `lags` frames; `timescale_frames` and `timescale_data_frames`, the lag at
-        which the autocorrelation falls to 1/e, interpolated, and their ratio `timescale_ratio`. None with the reason
-        where they are not defined.
-    """
+) -> Autocorrelation:
+    """Score the autocorrelation of free runs against that of the data, mean over units, and for the runs over runs."""
     lags = min(MAX_LAG, len(values) // 3)
     if lags < 1:
-        return no_autocorrelation(f"{len(values)} frames are too few")
+        return _no_autocorrelation(f"{len(values)} frames are too few")
     data = mean_autocorrelation(values, mask, lags)
     if not np.isfinite(data).all():
-        return no_autocorrelation("the data do not vary, or too few frames are observed")
-    moving = [run for run in (mean_autocorrelation(one, mask, lags) for one in runs) if np.isfinite(run).all()]
+        return _no_autocorrelation("the data do not vary, or too few frames are observed")
+    moving = [run for run in (mean_autocorrelation(run, mask, lags) for run in runs) if np.isfinite(run).all()]
     if not moving:
-        return no_autocorrelation("the free run does not vary")
+        return _no_autocorrelation("the free run does not vary")
     free = np.mean(moving, axis=0)
     ours, theirs = _timescale(free), _timescale(data)
     late = f"the autocorrelation stays above 1/e for {lags} frames"
-    return {
-        **collect(
-            rms_difference=Measured(float(np.sqrt(np.mean((free - data)[1:] ** 2))), lags),
-            timescale_frames=Measured(ours, 1, reason=None if ours else f"{late} in the free run"),
-            timescale_data_frames=Measured(theirs, 1, reason=None if theirs else f"{late} in the data"),
-            timescale_ratio=Measured(
-                ours / theirs if ours and theirs else None, 1, reason=None if ours and theirs else late
-            ),
-        ),
-        "lags": lags,
-    }
+    ratio = ours / theirs if ours and theirs else None
+    return with_measures(
+        Autocorrelation(lags=lags),
+        rms_difference=float(np.sqrt(np.mean((free - data)[1:] ** 2))),
+        timescale_frames=Measured(ours, 1, reason=None if ours else f"{late} in the free run"),
+        timescale_data_frames=Measured(theirs, 1, reason=None if theirs else f"{late} in the data"),
+        timescale_ratio=Measured(ratio, 1, reason=None if ratio else late),
+    )
 
 
-def no_autocorrelation(reason: str) -> dict[str, Any]:
-    """What stands in the place of an autocorrelation's scores."""
-    missing = Measured(None, 0, reason=reason)
+def _no_autocorrelation(reason: str) -> Autocorrelation:
     names = ("rms_difference", "timescale_frames", "timescale_data_frames", "timescale_ratio")
-    return {**collect(**dict.fromkeys(names, missing)), "lags": 0}
+    return Autocorrelation(lags=0, reasons=dict.fromkeys(names, reason))
 
 
 def mean_autocorrelation(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
+from connfit._io import optional
 from connfit.evaluation.intervals import paired_difference
+from connfit.evaluation.part_scores import BaselineScores
 from connfit.evaluation.scores import Scored
-from connfit.evaluation.squared_errors import PredictionErrors
-from connfit.evaluation.strongest import strongest_baseline
-from connfit.evaluation.unit_scores import UnitErrors, compare_units
+from connfit.evaluation.squared_errors import PredictionErrors, UnitErrors
+from connfit.evaluation.strongest import strongest_baseline, strongest_median
+from connfit.evaluation.unit_scores import UnitComparison, compare_units
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +31,32 @@ class PartErrors:
 
     @classmethod
     def of(cls, scored: Scored, part: str = "test") -> PartErrors:
-        """Those of a part that was run ahead."""
+        """Take those of a part that was run ahead."""
         return cls(scored.errors[part], scored.units[part])
 
 
+@dataclass(frozen=True)
+class AgainstStrongest:
+    """The model beside the strongest baselines at one horizon; an absent comparison is None.
+
+    Parameters
+    ----------
+    pooled
+        With the baseline of highest pooled skill, in pooled skill.
+    median_unit
+        With the baseline whose median unit has the highest skill, in that of the median unit.
+    """
+
+    pooled: UnitComparison | None = optional()
+    median_unit: UnitComparison | None = optional()
+
+
 def against_strongest(
-    scores: Mapping[str, Mapping[str, Any]],
+    scores: Mapping[str, BaselineScores],
     model: Mapping[str, PartErrors],
     baselines: Mapping[str, Mapping[str, PartErrors]],
     part: str = "test",
-) -> dict[str, dict[str, Any]]:
+) -> dict[int, AgainstStrongest]:
     """Compare the model at every horizon with the baseline of highest pooled skill and with that of the best median.
 
     Parameters
@@ -56,55 +73,43 @@ def against_strongest(
     Returns
     -------
     dict
-        By horizon as text: `pooled` and `median_unit`, each with `baseline`, the name of the strongest by that
-        measure; `difference`, `low` and `high`, the measure of the model minus that of the baseline with its 95 %
-        interval (`connfit.evaluation.intervals.paired_difference`, `connfit.evaluation.unit_scores.compare_units`); and
-        `units`, `better` and `p`, the units that both have a skill for, those that the model predicts better, and p of
-        Wilcoxon's signed-rank test. With several recordings differences are means over those that both were scored
-        on, counts and p are of all their units. Horizons at which no baseline has a skill are left out.
+        By horizon. With several recordings differences are means over those that both were scored on, counts and p are
+        of all their units. Horizons at which no baseline has a skill are left out.
     """
-    found: dict[str, dict[str, Any]] = {}
-    for h in sorted({h for one in model.values() for h in one.units}):
-        strongest = {"pooled": strongest_baseline(scores, part, h), "median_unit": strongest_median(scores, part, h)}
-        compared = {
-            measure: _compared(measure, one[0], model, baselines.get(one[0], {}), h)
-            for measure, one in strongest.items()
-            if one is not None
-        }
-        if any(compared.values()):
-            found[str(h)] = {measure: one for measure, one in compared.items() if one}
+    found: dict[int, AgainstStrongest] = {}
+    for h in sorted({h for of in model.values() for h in of.units}):
+        pooled, median = strongest_baseline(scores, part, h), strongest_median(scores, part, h)
+        at = AgainstStrongest(
+            pooled=None if pooled is None else _compared(pooled[0], model, baselines, h, pooled=True),
+            median_unit=None if median is None else _compared(median[0], model, baselines, h, pooled=False),
+        )
+        if at.pooled or at.median_unit:
+            found[h] = at
     return found
 
 
-def strongest_median(
-    baselines: Mapping[str, Mapping[str, Any]], part: str = "test", horizon: int = 1
-) -> tuple[str, float] | None:
-    """Name of the baseline whose median unit has the highest skill, and that skill; None if none has one.
-
-    Parameters and units as in `connfit.evaluation.strongest.strongest_baseline`.
-    """
-    scored: dict[str, float] = {}
-    for name, scores in baselines.items():
-        median = ((scores.get(part) or {}).get("horizon_median_unit") or {}).get(str(horizon)) or {}
-        if median.get("value") is not None and not scores.get("reason"):
-            scored[name] = median["value"]
-    best = max(scored, key=lambda name: scored[name], default=None)
-    return None if best is None else (best, scored[best])
-
-
 def _compared(
-    measure: str, name: str, model: Mapping[str, PartErrors], theirs: Mapping[str, PartErrors], h: int
-) -> dict[str, Any]:
-    """Model and one baseline on the recordings that both were scored on; empty if there are none."""
-    both = [one for one in model if one in theirs and all(h in of[one].units for of in (model, theirs))]
+    name: str,
+    model: Mapping[str, PartErrors],
+    baselines: Mapping[str, Mapping[str, PartErrors]],
+    h: int,
+    *,
+    pooled: bool,
+) -> UnitComparison | None:
+    """Model and one baseline on the recordings that both were scored on; None if there are none."""
+    theirs = baselines.get(name, {})
+    both = [recording for recording in model if recording in theirs]
+    both = [recording for recording in both if all(h in of[recording].units for of in (model, theirs))]
     if not both:
-        return {}
-    units = compare_units([model[one].units[h] for one in both], [theirs[one].units[h] for one in both])
-    if measure == "pooled":
-        found = paired_difference([[model[one].pooled for one in both]], [[theirs[one].pooled for one in both]], h)
-        reasons = {key: why for key, why in units.pop("reasons", {}).items() if key == "p"}
-        if found.reason:
-            reasons |= dict.fromkeys(("low", "high") if found.value is not None else ("difference",), found.reason)
-        units |= {"difference": found.value, "low": found.low, "high": found.high}
-        units |= {"reasons": reasons} if reasons else {}
-    return {"baseline": name, **units}
+        return None
+    found = replace(
+        compare_units([model[at].units[h] for at in both], [theirs[at].units[h] for at in both]), baseline=name
+    )
+    if not pooled:
+        return found
+    between = paired_difference([[model[at].pooled for at in both]], [[theirs[at].pooled for at in both]], h)
+    reasons = {key: why for key, why in found.reasons.items() if key == "p"}
+    if between.reason:
+        lacking = ("difference",) if between.value is None else ("low", "high")
+        reasons |= dict.fromkeys(lacking, between.reason)
+    return replace(found, difference=between.value, low=between.low, high=between.high, reasons=reasons)

@@ -7,13 +7,16 @@ scored on that.
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
 from connfit.evaluation.metrics import CONSTANT
+from connfit.evaluation.pooling import Result, by_key, mean, same, total
 from connfit.recordings import Recording
 
 LEVELS = (50, 80, 95)
@@ -23,6 +26,32 @@ OWN = "own"
 
 MIN_ERRORS = 10
 """Training frames in which a unit must be predicted for its spread to be known."""
+
+
+@dataclass(frozen=True)
+class Calibration(Result):
+    """Coverage and proper scores of normal predictive distributions, one step ahead.
+
+    Parameters
+    ----------
+    coverage
+        By nominal per cent: the share of entries inside the central interval.
+    crps
+        Mean continuous ranked probability score in the values' unit (Gneiting & Raftery 2007, J. Am. Stat. Assoc.
+        102:359, eq. 21); less is better.
+    negative_log_likelihood
+        In nats per entry; less is better.
+    scored
+        Entries.
+    distribution
+        Where the standard deviation comes from.
+    """
+
+    coverage: Mapping[int, float] | None = by_key(of="mean", default=None)
+    crps: float | None = mean()
+    negative_log_likelihood: float | None = mean()
+    scored: int = total()
+    distribution: str | None = same()
 
 
 @runtime_checkable
@@ -37,7 +66,7 @@ class Predictive(Protocol):
 def training_spread(
     one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int = 0
 ) -> Float[np.ndarray, "P"]:
-    """Root mean square of each unit's one-step errors on the training part; NaN for a unit with too few.
+    """Return the root mean square of each unit's one-step errors on the training part; NaN for a unit with too few.
 
     Parameters
     ----------
@@ -60,8 +89,8 @@ def calibration_scores(
     prediction: Float[np.ndarray, "t P"],
     std: Float[np.ndarray, "t P"],
     distribution: str,
-) -> dict[str, Any]:
-    """Coverage and proper scores of normal predictive distributions.
+) -> Calibration:
+    """Score normal predictive distributions.
 
     Parameters
     ----------
@@ -69,39 +98,23 @@ def calibration_scores(
         Mean and standard deviation of each entry. Entries without either are left out.
     distribution
         Where the standard deviation comes from.
-
-    Returns
-    -------
-    dict
-        `coverage`: by nominal per cent, the share of entries inside the central interval; `crps`, the mean continuous
-        ranked probability score in the values' unit; `negative_log_likelihood` in nats per entry (Gneiting &
-        Raftery 2007, J. Am. Stat. Assoc. 102:359, eq. 21 and section 4.1; less is better in both); `scored` entries;
-        `distribution`. None with the reason where they are not defined.
     """
     size = np.abs(np.where(mask, values, 0.0)).max(axis=0, initial=0.0)
     with np.errstate(invalid="ignore"):
         scored = mask & np.isfinite(prediction) & np.isfinite(std) & (std > CONSTANT * size)
     if not scored.any():
-        reason = "no entry is observed and has a prediction with a spread above 0"
-        names = ("coverage", "crps", "negative_log_likelihood")
-        return _undefined(names, reason, distribution)
+        return _undefined("no entry is observed and has a prediction with a spread above 0", distribution)
     sigma = std[scored]
     with np.errstate(over="ignore", invalid="ignore"):
         z = (values[scored].astype(np.float64) - prediction[scored]) / sigma
         crps = np.mean(sigma * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)))
         likelihood = np.mean(0.5 * z**2 + np.log(sigma) + 0.5 * np.log(2 * np.pi))
     if not (np.isfinite(crps) and np.isfinite(likelihood)):
-        return _undefined(("coverage", "crps", "negative_log_likelihood"), "the prediction diverged", distribution)
-    inside = {str(level): float(np.mean(np.abs(z) <= stats.norm.ppf(0.5 + level / 200))) for level in LEVELS}
-    return {
-        "coverage": inside,
-        "crps": float(crps),
-        "negative_log_likelihood": float(likelihood),
-        "scored": int(scored.sum()),
-        "distribution": distribution,
-    }
+        return _undefined("the prediction diverged", distribution)
+    inside = {level: float(np.mean(np.abs(z) <= stats.norm.ppf(0.5 + level / 200))) for level in LEVELS}
+    return Calibration(inside, float(crps), float(likelihood), int(scored.sum()), distribution)
 
 
-def _undefined(names: tuple[str, ...], reason: str, distribution: str) -> dict[str, Any]:
-    nothing: dict[str, Any] = {**dict.fromkeys(names), "scored": 0, "distribution": distribution}
-    return {**nothing, "reasons": dict.fromkeys(names, reason)}
+def _undefined(reason: str, distribution: str) -> Calibration:
+    names = ("coverage", "crps", "negative_log_likelihood")
+    return Calibration(distribution=distribution, reasons=dict.fromkeys(names, reason))

@@ -13,62 +13,152 @@ The best forecaster that is known is no ceiling; it stands beside them in the ta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
+from connfit._io import finite
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.persistence import Persistence
-from connfit.evaluation.fc_ceiling import fc_ceiling
-from connfit.evaluation.metrics import quartiles, unit_skill
+from connfit.evaluation.fc_ceiling import BetweenAnimals, FcCeiling, fc_ceiling
+from connfit.evaluation.metrics import Quartiles, quartiles, unit_skill
 from connfit.evaluation.noise_floor import MIN_CHANGES, NoiseFloor, coloured_by, noise_floor
-from connfit.evaluation.pooling import pool
+from connfit.evaluation.part_scores import PartScores
+from connfit.evaluation.pooling import Result, apart, by_key, mean, nested, pool, same, total
 from connfit.evaluation.predictions import horizon_starts
 from connfit.evaluation.trials import trial_power
+from connfit.evaluation.unit_scores import Estimate
 from connfit.recordings import Recording
 
 PART = "test"
-ENDS = ("value", "low", "high")
 
 
-def recording_ceilings(recording: Recording, config: EvaluateConfig | None = None) -> dict[str, Any]:
-    """Ceilings of the test part of a recording, from its data alone.
+@dataclass(frozen=True)
+class OfUnits:
+    """A number of each unit with the ends of its interval; None where it is not known."""
 
-    Returns
-    -------
-    dict
-        `one_step` and `horizon` (by frames ahead): largest skill over persistence as `value`, `low`, `high`, all units
-        pooled as in the score; `per_unit`: the same for single units one step ahead (NumPy arrays, NaN where unknown),
-        with `noise_variance`; `noise_share`: quartiles of noise in the mean square of changes; `units`, `excluded`;
-        `fc`, see `fc_ceiling`; `trials`, if the recording has them. Where there is no number, `reason` or `reasons`.
+    units: tuple[str, ...] = ()
+    value: tuple[float | None, ...] = ()
+    low: tuple[float | None, ...] = ()
+    high: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Share(Result):
+    """What a forecaster reaches of the ceilings: score over ceiling, None where the ceiling is not known.
+
+    Parameters
+    ----------
+    one_step, horizon, fc
+        Of skill one step and, by frames, more ahead, and of the FC of free runs.
+    unit_share
+        Of the skill of single units, one step ahead.
+    below_floor
+        Units whose error is below the low end of the noise, where the assumption fails (1 in 40 is expected where it is
+        as large as the error).
     """
-    config = config or EvaluateConfig()
-    values, mask = recording.part(PART)
-    found: dict[str, Any] = {"part": PART, **_skill_ceilings(recording, config)}
-    found["fc"] = fc_ceiling(values, mask) if len(values) else {"ceiling": None, "reason": "the part has no frames"}
-    if recording.notes.get("trials"):
-        found["trials"] = _trials(recording)
-    return found
+
+    one_step: Estimate = nested(Estimate)
+    horizon: Mapping[int, Estimate] = by_key()
+    fc: Estimate = nested(Estimate)
+    unit_share: Quartiles | None = nested()
+    below_floor: int | float | None = mean(optional=True)
 
 
-def _skill_ceilings(recording: Recording, config: EvaluateConfig) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TrialCeiling(Result):
+    """What repeated trials share, or why it cannot be told.
+
+    Parameters
+    ----------
+    trials
+        Their number.
+    explainable, cc_max
+        Over units, see `connfit.evaluation.trials.TrialPower`.
+    """
+
+    trials: int | float | None = mean(optional=True)
+    explainable: Quartiles | None = nested()
+    cc_max: Quartiles | None = nested()
+    reason: str | None = same(optional=True)
+
+
+@dataclass(frozen=True)
+class Ceiling(Result):
+    """Ceilings of one part, from its data alone, and what forecasters reach of them.
+
+    Parameters
+    ----------
+    part
+        Its name.
+    one_step, horizon
+        Largest skill over persistence, one step and, by frames, more ahead, all units pooled as in the score.
+    per_unit, noise_variance
+        Largest skill of single units one step ahead, and variance of their noise in squared units of the values.
+    noise_share
+        Noise in the mean square of changes, over units.
+    units, excluded
+        Units with and without an estimate of their noise.
+    reason
+        Why there is no ceiling of skill.
+    lacking
+        Of several recordings: those that have no ceiling of skill, with the reason.
+    fc
+        Ceiling of the FC of free runs.
+    fc_between_animals
+        FC of this animal against that of the others.
+    trials
+        Of recordings with repeated trials.
+    shares
+        By forecaster.
+    """
+
+    part: str | None = same()
+    one_step: Estimate = nested(Estimate)
+    horizon: Mapping[int, Estimate] = by_key()
+    per_unit: OfUnits | None = apart()
+    noise_variance: OfUnits | None = apart()
+    noise_share: Quartiles | None = nested()
+    units: int | None = total(optional=True)
+    excluded: int | None = total(optional=True)
+    reason: str | None = apart()
+    lacking: Mapping[str, str] = apart(dict)
+    fc: FcCeiling = nested(FcCeiling)
+    trials: TrialCeiling | None = nested()
+    shares: Mapping[str, Share] = by_key()
+    fc_between_animals: BetweenAnimals | None = nested()
+
+
+def recording_ceilings(recording: Recording, config: EvaluateConfig | None = None) -> Ceiling:
+    """Estimate the ceilings of the test part of a recording, from its data alone."""
+    return replace(
+        _skill_ceilings(recording, config or EvaluateConfig()),
+        part=PART,
+        fc=fc_ceiling(*recording.part(PART)),
+        trials=_trials(recording) if recording.notes.get("trials") else None,
+    )
+
+
+def _skill_ceilings(recording: Recording, config: EvaluateConfig) -> Ceiling:
     values, mask = recording.part(PART)
     block = recording.require_parts()[PART]
-    units = len(recording.units)
-    unknown = np.full((3, units), np.nan)
-    nothing = {"one_step": dict.fromkeys(ENDS), "horizon": {}, "per_unit": unknown, "noise_variance": unknown}
+    unknown = np.full((3, len(recording.units)), np.nan)
+
+    def of_units(rows: Float[np.ndarray, "3 P"]) -> OfUnits:
+        return OfUnits(recording.units, *(tuple(finite(row)) for row in rows))
+
+    nothing = Ceiling(per_unit=of_units(unknown), noise_variance=of_units(unknown))
     coloured = coloured_by(recording.steps)
     if coloured:
-        return {
-            **nothing,
-            "reason": f"after the preprocessing step {coloured} noise is not independent from frame to frame",
-        }
+        reason = f"after the preprocessing step {coloured} noise is not independent from frame to frame"
+        return replace(nothing, reason=reason)
     floor = noise_floor(values, mask)
     known = np.isfinite(floor.share)
     if not known.any():
-        return {**nothing, "reason": f"no unit has {MIN_CHANGES} observed changes in the {PART} part, and varies"}
+        reason = f"no unit has {MIN_CHANGES} observed changes in the {PART} part, and varies"
+        return replace(nothing, reason=reason)
     reference = Persistence()
     last = reference.one_step(recording)[block]
     one_step = mask & np.isfinite(last)
@@ -79,134 +169,101 @@ def _skill_ceilings(recording: Recording, config: EvaluateConfig) -> dict[str, A
         if len(starts) and starts.max() + h < block.stop:
             ahead = recording.values[starts + h]
             seen = recording.mask[starts + h] & np.isfinite(held)
-            horizon[str(h)] = _pooled(floor, np.where(seen, ahead - held, 0.0), seen)
-    per_unit = np.full((3, units), np.nan)
+            horizon[h] = _pooled(floor, np.where(seen, ahead - held, 0.0), seen)
+    per_unit = unknown.copy()
     error = np.where(one_step, values - last, 0.0).astype(np.float64)
-    mean = (error**2).sum(axis=0) / np.maximum(one_step.sum(axis=0), 1)
-    per_unit[:, known] = 1 - floor.variance[:, known] / mean[known]
-    return {
-        "one_step": _pooled(floor, error, one_step),
-        "horizon": horizon,
-        "per_unit": per_unit[[0, 2, 1]],
-        "noise_variance": floor.variance,
-        "noise_share": quartiles(floor.share),
-        "units": int(known.sum()),
-        "excluded": int((~known).sum()),
-    }
+    square = (error**2).sum(axis=0) / np.maximum(one_step.sum(axis=0), 1)
+    per_unit[:, known] = 1 - floor.variance[:, known] / square[known]
+    return Ceiling(
+        one_step=_pooled(floor, error, one_step),
+        horizon=horizon,
+        # Much noise leaves little to explain: the ends change places.
+        per_unit=of_units(per_unit[[0, 2, 1]]),
+        noise_variance=of_units(floor.variance),
+        noise_share=quartiles(floor.share),
+        units=int(known.sum()),
+        excluded=int((~known).sum()),
+    )
 
 
-def _pooled(floor: NoiseFloor, error: np.ndarray, seen: np.ndarray) -> dict[str, float | None]:
+def _pooled(floor: NoiseFloor, error: np.ndarray, seen: np.ndarray) -> Estimate:
     """Largest pooled skill: units without an estimate count as noiseless, ends are as if all units erred together."""
     noise = np.nan_to_num(floor.variance) @ seen.sum(axis=0)
-    total = float((error.astype(np.float64) ** 2).sum())
-    if not total > 0:
-        return dict.fromkeys(ENDS)
-    value, high, low = (float(1 - one / total) for one in noise)
-    return {"value": value, "low": low, "high": high}
+    square = float((error.astype(np.float64) ** 2).sum())
+    if not square > 0:
+        return Estimate()
+    value, high, low = (float(1 - variance / square) for variance in noise)
+    return Estimate(value, low, high)
 
 
 def shares_of(
-    ceilings: Mapping[str, Any],
-    scores: Mapping[str, Any],
-    recording: Recording,
-    one_step: Float[np.ndarray, "T P"] | None,
-) -> dict[str, Any]:
-    """What a forecaster reaches of the ceilings.
+    ceilings: Ceiling, scores: PartScores, recording: Recording, one_step: Float[np.ndarray, "T P"] | None
+) -> Share:
+    """Compute what a forecaster reaches of the ceilings.
 
     Parameters
     ----------
     ceilings
         Of `recording_ceilings`.
     scores
-        Of the test part, as `connfit.evaluation.scores.score` makes them.
+        Of the test part.
     one_step
         Prediction of all frames of the recording, for shares of single units.
-
-    Returns
-    -------
-    dict
-        `one_step`, `horizon` (by frames ahead), `fc`: score over ceiling as `value`, `low`, `high`; `unit_share`:
-        quartiles over units; `below_floor`: units whose error is below the low end of the noise, where the assumption
-        fails (1 in 40 is expected where it is as large as the error). A share is None where its ceiling is.
     """
-    found: dict[str, Any] = {
-        "one_step": _share((scores.get("one_step") or {}).get("skill_vs_persistence"), ceilings["one_step"])
-    }
-    skills = scores.get("horizon_skill") or {}
-    found["horizon"] = {h: _share(skills.get(h), one) for h, one in ceilings["horizon"].items()}
-    fc = ceilings["fc"]
+    fc = ceilings.fc
     # The ceiling from dealt blocks is the higher one.
-    bounds = {"value": fc.get("ceiling"), "low": fc.get("ceiling_in_order"), "high": fc.get("ceiling")}
-    if bounds["low"] is not None and bounds["high"] is not None:
-        bounds["low"] = min(bounds["low"], bounds["high"])
-    found["fc"] = _share((scores.get("free_run") or {}).get("fc_corr"), bounds)
-    if one_step is not None:
-        block = recording.require_parts()[PART]
-        values, mask = recording.part(PART)
-        predicted = one_step[block]
-        last = Persistence().one_step(recording)[block]
-        scored = mask & np.isfinite(predicted) & np.isfinite(last)
-        skill = unit_skill(values, predicted, last, scored)
-        limit = ceilings["per_unit"][0]
-        found["unit_share"] = quartiles(np.where(limit > 0, skill / np.where(limit > 0, limit, 1.0), np.nan))
-        with np.errstate(over="ignore", invalid="ignore"):
-            error = np.where(scored, values - predicted.astype(np.float64), 0.0) ** 2
-            mean = error.sum(axis=0) / np.maximum(scored.sum(axis=0), 1)
-        least = ceilings["noise_variance"][1]
-        found["below_floor"] = int((np.isfinite(least) & (scored.sum(axis=0) > 0) & (mean < least)).sum())
-    return found
+    low = None if fc.ceiling_in_order is None or fc.ceiling is None else min(fc.ceiling_in_order, fc.ceiling)
+    found = Share(
+        one_step=_share(scores.one_step.skill_vs_persistence, ceilings.one_step),
+        horizon={h: _share(scores.horizon_skill.get(h), limit) for h, limit in ceilings.horizon.items()},
+        fc=_share(scores.free_run.fc_corr, Estimate(fc.ceiling, low, fc.ceiling)),
+    )
+    if one_step is None or ceilings.per_unit is None or ceilings.noise_variance is None:
+        return found
+    block = recording.require_parts()[PART]
+    values, mask = recording.part(PART)
+    predicted = one_step[block]
+    last = Persistence().one_step(recording)[block]
+    scored = mask & np.isfinite(predicted) & np.isfinite(last)
+    skill = unit_skill(values, predicted, last, scored)
+    limit, least = (np.array(ends, float) for ends in (ceilings.per_unit.value, ceilings.noise_variance.low))
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = np.where(scored, values - predicted.astype(np.float64), 0.0) ** 2
+        square = error.sum(axis=0) / np.maximum(scored.sum(axis=0), 1)
+    return replace(
+        found,
+        unit_share=quartiles(np.where(limit > 0, skill / np.where(limit > 0, limit, 1.0), np.nan)),
+        below_floor=int((np.isfinite(least) & (scored.sum(axis=0) > 0) & (square < least)).sum()),
+    )
 
 
-def _share(score: float | None, ceiling: Mapping[str, float | None]) -> dict[str, float | None]:
+def _share(score: float | None, ceiling: Estimate) -> Estimate:
     """Score over ceiling; the interval is that of the ceiling alone. Undefined where the ceiling may be 0."""
-    value, low, high = (ceiling.get(end) for end in ENDS)
-    if score is None or value is None or value <= 0 or (low is not None and low <= 0):
-        return dict.fromkeys(ENDS)
-    ends = sorted(score / one for one in (low, high) if one is not None)
-    return {"value": score / value, "low": ends[0] if ends else None, "high": ends[-1] if len(ends) > 1 else None}
+    if score is None or ceiling.value is None or ceiling.value <= 0:
+        return Estimate()
+    if ceiling.low is not None and ceiling.low <= 0:
+        return Estimate()
+    ends = sorted(score / limit for limit in (ceiling.low, ceiling.high) if limit is not None)
+    return Estimate(score / ceiling.value, ends[0] if ends else None, ends[-1] if len(ends) > 1 else None)
 
 
-def as_json(ceilings: Mapping[str, Any], recording: Recording) -> dict[str, Any]:
-    """The ceilings of a recording without NumPy arrays, and with those of single units by name."""
-    plain = {key: value for key, value in ceilings.items() if key not in ("per_unit", "noise_variance")}
-    for key in ("per_unit", "noise_variance"):
-        plain[key] = {
-            "units": list(recording.units),
-            **{end: _plain(row) for end, row in zip(ENDS, ceilings[key], strict=True)},
-        }
-    return plain
+def pool_ceilings(each: Mapping[str, Ceiling]) -> Ceiling:
+    """Pool the ceilings of recordings, by their name, without those of single units."""
+    pooled = pool(list(each.values()))
+    lacking = {name: ceiling.reason for name, ceiling in each.items() if ceiling.reason}
+    none = len(lacking) == len(each)
+    return replace(
+        pooled,
+        per_unit=None,
+        noise_variance=None,
+        reason="; ".join(dict.fromkeys(lacking.values())) if none else None,
+        lacking={} if none else lacking,
+    )
 
 
-def _plain(numbers: Float[np.ndarray, "P"]) -> list[float | None]:
-    return [float(one) if np.isfinite(one) else None for one in numbers]
-
-
-def pool_ceilings(each: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over recordings of ceilings (without those of single units), and of the shares of each forecaster.
-
-    Recordings without a ceiling of skill are named under `lacking`, with the reason; `reason` is there where none has
-    one.
-
-    Parameters
-    ----------
-    each
-        By name of the recording.
-    """
-    left_out = ("per_unit", "noise_variance", "reason")
-    pooled = pool([{key: value for key, value in one.items() if key not in left_out} for one in each.values()])
-    lacking = {name: one["reason"] for name, one in each.items() if one.get("reason")}
-    if len(lacking) == len(each):
-        pooled["reason"] = "; ".join(dict.fromkeys(lacking.values()))
-    elif lacking:
-        pooled["lacking"] = lacking
-    for one in (pooled, *(share for share in (pooled.get("shares") or {}).values() if share)):
-        one["horizon"] = {h: found for h, found in (one["horizon"] or {}).items() if h != "reasons"}
-    return pooled
-
-
-def _trials(recording: Recording) -> dict[str, Any]:
+def _trials(recording: Recording) -> TrialCeiling:
     try:
         power = trial_power(recording.values, recording.mask, recording.notes["trials"])
     except DataError as error:
-        return {"reason": f"recording {recording.name!r}: {error}"}
-    return {"trials": power.trials, "explainable": quartiles(power.explainable), "cc_max": quartiles(power.cc_max)}
+        return TrialCeiling(reason=f"recording {recording.name!r}: {error}")
+    return TrialCeiling(power.trials, quartiles(power.explainable), quartiles(power.cc_max))

@@ -89,7 +89,7 @@ def _errors(fit: Fit, name: str, units: Sequence[str], part: str, config: Evalua
 
 
 def _mean_skill(errors: Sequence[PredictionErrors], horizon: int) -> float:
-    skills = [one.skill(horizon) for one in errors]
+    skills = [recording.skill(horizon) for recording in errors]
     return float(np.mean([np.nan if skill is None else skill for skill in skills]))
 
 
@@ -102,7 +102,7 @@ def _shared_units(fits: Sequence[Fit], names: Sequence[str]) -> dict[str, list[s
         If the fits are not to the same recordings.
     """
     found = {}
-    recordings = [{one.name: one for one in fit.cohort.recordings} for fit in fits]
+    recordings = [{recording.name: recording for recording in fit.cohort.recordings} for fit in fits]
     for name, others in zip(names[1:], recordings[1:], strict=True):
         if set(others) != set(recordings[0]):
             raise DataError(
@@ -121,10 +121,10 @@ def _shared_units(fits: Sequence[Fit], names: Sequence[str]) -> dict[str, list[s
     return found
 
 
-def _alike(one: Recording, other: Recording, units: Sequence[str]) -> bool:
-    if one.require_parts() != other.require_parts() or one.frames != other.frames:
+def _alike(first: Recording, other: Recording, units: Sequence[str]) -> bool:
+    if first.require_parts() != other.require_parts() or first.frames != other.frames:
         return False
-    values, others = one.select_units(units), other.select_units(units)
+    values, others = first.select_units(units), other.select_units(units)
     return bool(
         np.array_equal(values.mask, others.mask)
         and np.array_equal(np.where(values.mask, values.values, 0), np.where(others.mask, others.values, 0))

@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from connfit import config as configuration
+from connfit._io import as_result, read_json, write_json
+from connfit._version import __version__
+from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError, first_ten
-from connfit.evaluation.fit_evaluation import evaluate
-from connfit.evaluation.metrics_file import write_metrics
+from connfit.evaluation.evaluate import evaluate_all
+from connfit.evaluation.evaluated import FILE, Evaluation, NullScores, Training
 from connfit.recordings import PART_NAMES
 from connfit.training.fitted import Fit
 
+NOT_EVALUATED = "Run `connfit evaluate` on the run directory first"
 
-def evaluate_run(
-    fitted: Fit, out: str | Path, *, nulls: Mapping[str, Mapping[str, Any]] | None = None
-) -> dict[str, Any]:
+
+def evaluate(fit: Fit, config: EvaluateConfig | None = None) -> Evaluation:
+    """Score a fitted model, the untrained one and the baselines on every part of every recording.
+
+    Parameters
+    ----------
+    config
+        Default: section `evaluate` of the options of the fit.
+    """
+    if config is None and fit.job is not None:
+        config = fit.job.config.evaluate
+    evaluation, forecasts = evaluate_all(
+        fit.forecaster(), fit.initial_forecaster(), None, fit.cohort.recordings, config, held_out=fit.cohort.held_out
+    )
+    object.__setattr__(evaluation, "forecasts", forecasts)
+    return evaluation
+
+
+def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] | None = None) -> Evaluation:
     """Evaluate the fit of a run directory with the options of its configuration.
 
     Parameters
     ----------
     nulls
         By name: scores of models that were fitted to null connectomes
-        (`connfit.evaluation.evaluate.pooled_scores`), each with what it is, in words, as `what`. Written as the key
-        `nulls`.
+        (`connfit.evaluation.evaluate.pooled_scores`), each with what it is, in words.
 
     Returns
     -------
-    dict
+    Evaluation
         What was written to `metrics.json`.
 
     Raises
@@ -37,56 +56,55 @@ def evaluate_run(
     DataError
         If the directory is not a run.
     """
-    from connfit import config as configuration
-    from connfit._version import __version__
-
     out = Path(out)
     config = configuration.read(out / "config.json")
-    try:
-        record = json.loads((out / "record.json").read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(f"damaged ({error})", path=out / "record.json") from error
-    evaluation = evaluate(fitted, config.evaluate)
-    training = fitted.training_record()
-    metrics = {
-        "connfit": __version__,
-        "dataset": config.data.dataset or record["connectome"]["name"],
-        "seed": config.seed,
-        "surrogate": bool(record["connectome"]["notes"].get("surrogate", False)),
-        "parameters": {
-            group: count if group in training.changed else 0 for group, count in record["parameters"].items()
-        },
-        "parameters_available": record["parameters"],
-        "training": asdict(training),
-        **_scored(fitted, config.train.warmup_frames, evaluation.metrics),
-        **({} if nulls is None else {"nulls": nulls}),
-        "performance": fitted.performance,
-    }
-    evaluation.forecasts.save(out / "forecasts.npz")
-    write_metrics(out / "metrics.json", metrics)
-    return metrics
+    record = read_json(out / "record.json", dict[str, Any])
+    evaluation = evaluate(fit, config.evaluate)
+    if evaluation.forecasts is not None:
+        evaluation.forecasts.save(out / "forecasts.npz")
+    training, connectome = as_result(asdict(fit.training_record()), Training), record["connectome"]
+    evaluation = replace(
+        _scored(fit, config.train.warmup_frames, evaluation),
+        connfit=__version__,
+        dataset=config.data.dataset or connectome["name"],
+        seed=config.seed,
+        surrogate=bool(connectome["notes"].get("surrogate", False)),
+        parameters={name: count if name in training.changed else 0 for name, count in record["parameters"].items()},
+        parameters_available=record["parameters"],
+        training=training,
+        nulls=nulls or {},
+        performance=fit.performance,
+    )
+    write_json(out / FILE, evaluation)
+    return evaluation
 
 
-def _scored(fitted: Fit, warmup_frames: int, scores: Mapping[str, Any]) -> dict[str, Any]:
+def _scored(fit: Fit, warmup_frames: int, evaluation: Evaluation) -> Evaluation:
     """The scores, with `observations` that count what is scored, and all that was observed beside it as `observed`."""
-    cohort = fitted.cohort
-    counts = {part: cohort.scored(part, warmup_frames=warmup_frames) for part in PART_NAMES}
+    counts = {part: fit.cohort.scored(part, warmup_frames=warmup_frames) for part in PART_NAMES}
     recordings = {
-        recording.name: {
-            **scores["recordings"][recording.name],
-            "observations": {part: counts[part][member] for part in PART_NAMES},
-        }
-        for member, recording in enumerate(cohort.recordings)
+        recording.name: replace(
+            evaluation.recordings[recording.name],
+            observations={part: counts[part][member] for part in PART_NAMES},
+        )
+        for member, recording in enumerate(fit.cohort.recordings)
     }
-    return {
-        **scores,
-        "observations": {part: sum(counts[part]) for part in PART_NAMES},
-        "observed": scores["observations"],
-        "recordings": recordings,
-    }
+    observations = {part: sum(counts[part]) for part in PART_NAMES}
+    return replace(evaluation, observations=observations, observed=evaluation.observations, recordings=recordings)
 
 
-def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> dict[str, Any]:
+def read_evaluation(folder: str | Path) -> Evaluation:
+    """Read the scores of an evaluated run.
+
+    Raises
+    ------
+    DataError
+        If there are none, or the file is damaged.
+    """
+    return read_json(Path(folder) / FILE, Evaluation, fix=NOT_EVALUATED)
+
+
+def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> Evaluation:
     """Put the scores of runs on null connectomes beside those of a run on the real one.
 
     Parameters
@@ -98,9 +116,9 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> dict
 
     Returns
     -------
-    dict
-        What was written to `metrics.json`, with the key `nulls`: by name and seed, the scores of each; `vacuous` says
-        so where a null connectome is the real one (signs shuffled where all are equal).
+    Evaluation
+        What was written to `metrics.json`, with `nulls` by name and seed. `vacuous` says so where a null connectome is
+        the real one (signs shuffled where all are equal).
 
     Raises
     ------
@@ -110,13 +128,13 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> dict
         If a run is not of a null connectome, or was fitted or scored in another way.
     """
     out = Path(out)
-    metrics, config = _evaluated(out)
+    evaluation, config = _evaluated(out)
     if config["data"]["null"] is not None:
         raise ConfigError(
             f"{out} is itself a run on a null connectome ({config['data']['null']}): give the real one first"
         )
-    nulls: dict[str, Any] = {}
-    fingerprint = _fingerprint(out)
+    nulls: dict[str, NullScores] = {}
+    fingerprint = _record(out).get("data_fingerprint")
     for folder in map(Path, null_runs):
         scores, other = _evaluated(folder)
         null = other["data"]["null"]
@@ -125,41 +143,38 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> dict
         different = _differences(config, other)
         if different:
             raise ConfigError(f"{folder} was not made like {out}: {first_ten(different)} differ")
-        record = json.loads((folder / "record.json").read_text())
+        record = _record(folder)
         notes = record["connectome"]["notes"].get("null", {})
         # Fingerprints are of wiring, counts, signs and recordings: equal ones leave nothing to compare.
         same = record.get("data_fingerprint") is not None and record["data_fingerprint"] == fingerprint
-        nulls[f"{null}, seed {other['seed']}"] = {
-            **scores["parts"],
-            "what": f"preserves {notes.get('preserves', '?')}; destroys {notes.get('destroys', '?')}",
-            "run": str(folder),
-            **({"vacuous": "its connectome is the real one"} if same else {}),
-            **({"held_out": scores["held_out"]["parts"]} if "parts" in scores.get("held_out", {}) else {}),
-        }
-    metrics = {**metrics, "nulls": nulls}
-    write_metrics(out / "metrics.json", metrics)
-    return metrics
+        nulls[f"{null}, seed {other['seed']}"] = NullScores(
+            **scores.parts,
+            held_out=scores.held_out.parts if scores.held_out else {},
+            what=f"preserves {notes.get('preserves', '?')}; destroys {notes.get('destroys', '?')}",
+            run=str(folder),
+            vacuous="its connectome is the real one" if same else None,
+        )
+    evaluation = replace(evaluation, nulls=nulls)
+    write_json(out / FILE, evaluation)
+    return evaluation
 
 
-def _fingerprint(folder: Path) -> str | None:
-    """Of the data of a run; None where that was not recorded."""
+def _record(folder: Path) -> dict[str, Any]:
+    """How a run was made; empty where that was not recorded."""
     path = folder / "record.json"
-    return json.loads(path.read_text()).get("data_fingerprint") if path.exists() else None
+    return read_json(path, dict[str, Any]) if path.exists() else {}
 
 
-def _evaluated(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _evaluated(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
     """Scores and configuration of an evaluated run."""
+    fix = f"Fit and evaluate it first: `connfit evaluate {folder}`"
     try:
-        return json.loads((folder / "metrics.json").read_text()), json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"not an evaluated run ({error})",
-            path=folder,
-            fix=f"Fit and evaluate it first: `connfit evaluate {folder}`",
-        ) from error
+        return read_json(folder / FILE, Evaluation), read_json(folder / "config.json", dict[str, Any])
+    except DataError as error:
+        raise DataError(f"not an evaluated run ({error})", path=folder, fix=fix) from error
 
 
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def _differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Options in which two configurations differ, those left out that two comparable runs may differ in.
 
     Tables without entries are in no file of an earlier version.
@@ -168,6 +183,6 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return [
         f"{section}.{key}"
         for section in ("data", "model", "learner", "train", "evaluate")
-        for key in one[section]
-        if (section, key) not in free and one[section][key] != other[section].get(key, {})
+        for key in config[section]
+        if (section, key) not in free and config[section][key] != other[section].get(key, {})
     ]

@@ -17,12 +17,13 @@ mean of the others', which a predictor that knows no more than the others reache
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from connfit.evaluation.metrics import Measured, collect, fc_corr, functional_connectivity
+from connfit.evaluation.metrics import Measured, fc_corr, functional_connectivity, with_measures
+from connfit.evaluation.pooling import Result, mean, same, total
 from connfit.recordings import Recording
 
 SPLITS = 40
@@ -33,26 +34,62 @@ MIN_BLOCK_FRAMES = 5
 _SEED = 1910
 
 
+@dataclass(frozen=True)
+class FcCeiling(Result):
+    """How well any functional connectivity can agree with that of some frames.
+
+    Parameters
+    ----------
+    blocks, block_frames
+        Blocks of frames that are dealt to halves, and their length.
+    half_correlation, reliability, ceiling
+        From dealt blocks: correlation of the halves' FCs, the same at full length, and its root.
+    half_correlation_in_order, ceiling_in_order
+        From the first half against the second.
+    reason
+        Why nothing was computed.
+    """
+
+    blocks: int | float | None = mean()
+    block_frames: int | float | None = mean()
+    half_correlation: float | None = mean()
+    reliability: float | None = mean()
+    ceiling: float | None = mean()
+    half_correlation_in_order: float | None = mean()
+    ceiling_in_order: float | None = mean()
+    reason: str | None = same(optional=True)
+
+
+@dataclass(frozen=True)
+class BetweenAnimals(Result):
+    """Correlation of an animal's functional connectivity with the mean of others, on shared units.
+
+    Parameters
+    ----------
+    units
+        Shared with at least one other recording.
+    others, all
+        With the mean of the others (lower bound), and of all (upper bound).
+    """
+
+    units: int = total()
+    others: float | None = mean()
+    all: float | None = mean()
+
+
 def spearman_brown(half: float) -> float:
     """Reliability of the whole from the correlation of its halves: 2 r / (1 + r)."""
     return 2 * half / (1 + half)
 
 
-def fc_ceiling(values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"]) -> dict[str, Any]:
-    """Ceiling of the agreement of any FC with that of these frames.
-
-    Returns
-    -------
-    dict
-        `ceiling`, `reliability` and `half_correlation` from dealt blocks; `ceiling_in_order` and
-        `half_correlation_in_order` from the first half against the second; `blocks`, `block_frames`. None comes with
-        its reason under `reasons`.
-    """
+def fc_ceiling(values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"]) -> FcCeiling:
+    """Estimate the ceiling of the agreement of any FC with that of these frames."""
+    if not len(values):
+        return FcCeiling(reason="the part has no frames")
     frames = len(values)
     length = max(MIN_BLOCK_FRAMES, 2 * _correlation_time(values, mask))
     blocks = 2 * (frames // (2 * length))
     order = _halves(values, mask, np.arange(frames) < frames // 2)
-    facts = {"blocks": blocks, "block_frames": length}
     if blocks < MIN_BLOCKS:
         dealt = Measured(
             None,
@@ -67,50 +104,48 @@ def fc_ceiling(values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"]) 
         for _ in range(SPLITS):
             first = np.isin(block, rng.permutation(blocks)[: blocks // 2])
             found.append(_halves(values, mask, first))
-        known = [one.value for one in found if one.value is not None]
+        known = [half.value for half in found if half.value is not None]
         dealt = Measured(float(np.mean(known)), len(known)) if known else found[0]
-    return {
-        **facts,
-        **collect(
-            half_correlation=dealt,
-            reliability=_stepped_up(dealt, root=False),
-            ceiling=_stepped_up(dealt, root=True),
-            half_correlation_in_order=order,
-            ceiling_in_order=_stepped_up(order, root=True),
-        ),
-    }
+    return with_measures(
+        FcCeiling(blocks=blocks, block_frames=length),
+        half_correlation=dealt,
+        reliability=_stepped_up(dealt, root=False),
+        ceiling=_stepped_up(dealt, root=True),
+        half_correlation_in_order=order,
+        ceiling_in_order=_stepped_up(order, root=True),
+    )
 
 
-def between_animals(recordings: Sequence[Recording], part: str = "test") -> dict[str, dict[str, Any]]:
-    """For each recording, its FC against the mean FC of the others, and against the mean of all, on shared units.
+def between_animals(recordings: Sequence[Recording], part: str = "test") -> dict[str, BetweenAnimals]:
+    """Compare the FC of each recording with the mean FC of the others, and of all, on shared units.
 
     Returns
     -------
     dict
-        By name: `others` (lower bound), `all` (upper bound), `units` shared with at least one other recording. Empty
-        for a single recording.
+        By name; empty for a single recording.
     """
     if len(recordings) < 2:
         return {}
-    every = sorted({unit for one in recordings for unit in one.units})
+    every = sorted({unit for recording in recordings for unit in recording.units})
     place = {unit: k for k, unit in enumerate(every)}
     aligned = np.full((len(recordings), len(every), len(every)), np.nan)
-    for k, one in enumerate(recordings):
-        at = [place[unit] for unit in one.units]
-        aligned[k][np.ix_(at, at)] = functional_connectivity(*one.part(part))
+    for k, recording in enumerate(recordings):
+        at = [place[unit] for unit in recording.units]
+        aligned[k][np.ix_(at, at)] = functional_connectivity(*recording.part(part))
     known = np.isfinite(aligned)
-    total, count = np.where(known, aligned, 0.0).sum(axis=0), known.sum(axis=0)
-    found: dict[str, dict[str, Any]] = {}
-    for k, one in enumerate(recordings):
+    summed, count = np.where(known, aligned, 0.0).sum(axis=0), known.sum(axis=0)
+    found: dict[str, BetweenAnimals] = {}
+    for k, recording in enumerate(recordings):
         rest = count - known[k]
         shared = known[k] & (rest > 0)
-        others = np.where(shared, (total - np.where(known[k], aligned[k], 0.0)) / np.maximum(rest, 1), np.nan)
-        mean = np.where(shared, total / np.maximum(count, 1), np.nan)
+        others = np.where(shared, (summed - np.where(known[k], aligned[k], 0.0)) / np.maximum(rest, 1), np.nan)
+        mean_fc = np.where(shared, summed / np.maximum(count, 1), np.nan)
         units = int((shared.sum(axis=0) > 1).sum())
         # `fc_corr` counts units without a pair as left out; that most are not shared is said by the number of units.
         of_pair = np.where(shared, aligned[k], np.nan)
-        measured = {"others": _quiet(fc_corr(of_pair, others)), "all": _quiet(fc_corr(of_pair, mean))}
-        found[one.name] = {"units": units, **collect(**measured)}
+        found[recording.name] = with_measures(
+            BetweenAnimals(units), others=_quiet(fc_corr(of_pair, others)), all=_quiet(fc_corr(of_pair, mean_fc))
+        )
     return found
 
 
@@ -119,8 +154,7 @@ def _quiet(measured: Measured) -> Measured:
 
 
 def _halves(values: np.ndarray, mask: np.ndarray, first: np.ndarray) -> Measured:
-    one, other = (functional_connectivity(values[half], mask[half]) for half in (first, ~first))
-    return fc_corr(one, other)
+    return fc_corr(*(functional_connectivity(values[half], mask[half]) for half in (first, ~first)))
 
 
 def _stepped_up(half: Measured, *, root: bool) -> Measured:

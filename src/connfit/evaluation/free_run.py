@@ -8,31 +8,25 @@ predict: its own one-step errors on the training part, drawn anew.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from connfit.config import EvaluateConfig
-from connfit.evaluation.activity_dynamics import (
-    autocorrelation_scores,
-    no_autocorrelation,
-    no_spectrum,
-    spectrum_scores,
-)
+from connfit.evaluation.activity_dynamics import Dynamics, dynamics, no_dynamics
 from connfit.evaluation.baselines.residual_gaps import MIN_OF_UNIT, fill_draws
 from connfit.evaluation.forecasts import Forecaster, SharingForecaster, check_shape
 from connfit.evaluation.metrics import (
-    Measured,
-    collect,
     diverged,
     fc_corr,
     functional_connectivity,
     median_of,
     std_ratios,
     unit_correlations,
+    with_measures,
 )
+from connfit.evaluation.pooling import largest, mean, same, total
 from connfit.recordings import PART_NAMES, Recording
 
 MIN_RESIDUALS = 30
@@ -42,6 +36,53 @@ RESIDUALS = "training residuals"
 OTHERS_RESIDUALS = "training residuals of other animals"
 NO_NOISE = "none"
 _SEED = 2005
+
+
+@dataclass(frozen=True)
+class FreeRunScores(Dynamics):
+    """Scores of the free runs of one part.
+
+    Parameters
+    ----------
+    fc_corr
+        Correlation of functional connectivity, mean over runs, with the data's.
+    fc_corr_error
+        Its standard error over the runs that were drawn, see `fc_corr_error`.
+    median_unit_r
+        Median over units of the correlation over time with the data.
+    std_ratio, std_ratio_second_half
+        Standard deviation over that of the data, median over units. In the second half of the frames alone, of a run
+        without noise, it is near 0 where the run has come to rest.
+    warmup_frames
+        Recorded frames before the run.
+    frames
+        Frames that run freely.
+    noise
+        What drives them: `RESIDUALS`, `OTHERS_RESIDUALS` or `NO_NOISE`.
+    runs
+        Runs with noise.
+    noise_frames
+        Training frames that noise is drawn from.
+    units_without_noise
+        Units of which too few errors are known; no free run of theirs is scored.
+    """
+
+    fc_corr: float | None = mean()
+    median_unit_r: float | None = mean()
+    std_ratio: float | None = mean()
+    warmup_frames: int | None = largest()
+    frames: int = total()
+    noise: str | None = same()
+    runs: int | None = largest(optional=True)
+    noise_frames: int | None = total(optional=True)
+    fc_corr_error: float | None = mean(optional=True)
+    std_ratio_second_half: float | None = mean(optional=True)
+    units_without_noise: int | float | None = mean(optional=True)
+
+    @property
+    def is_driven(self) -> bool:
+        """Whether noise drives it."""
+        return self.noise not in (None, NO_NOISE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +99,7 @@ class FreeRun:
         [unit, unit] functional connectivity, mean over the runs; NaN where it is not defined.
     """
 
-    scores: dict[str, Any]
+    scores: FreeRunScores
     run: Float[np.ndarray, "t P"]
     connectivity: Float[np.ndarray, "P P"]
 
@@ -83,7 +124,7 @@ class Residuals:
 
 
 def free_run_block(recording: Recording, part: str, warmup: int) -> tuple[int, int, int]:
-    """First frame, number of frames and warm-up frames of the free run of a part.
+    """Return first frame, number of frames and warm-up frames of the free run of a part.
 
     The warm-up lies before the part. The training part has nothing before it: there its own first
     frames are the warm-up, at most half of the part.
@@ -101,7 +142,7 @@ def free_run_block(recording: Recording, part: str, warmup: int) -> tuple[int, i
 def training_residuals(
     one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int = 0
 ) -> Float[np.ndarray, "R P"]:
-    """One-step errors, data - prediction, of the frames of the training part, centred; NaN where there is none.
+    """Return one-step errors, data - prediction, of the frames of the training part, centred; NaN where there is none.
 
     Frames in which no unit has one are left out.
 
@@ -132,7 +173,7 @@ def training_residuals(
 
 
 def residuals_of(one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int) -> Residuals:
-    """Those of the recording's own training part."""
+    """Return those of the recording's own training part."""
     train = recording.require_parts().train
     return Residuals(training_residuals(one_step, recording, warmup), RESIDUALS, train[1] - train[0])
 
@@ -143,7 +184,7 @@ def residuals_of_others(
     units: Sequence[str],
     warmup: int,
 ) -> Residuals:
-    """Training residuals of other animals, pooled, for an animal from which nothing is learned.
+    """Return training residuals of other animals, pooled, for an animal from which nothing is learned.
 
     A frame is one animal's. For units that this animal lacks, the errors of a whole frame of another
     animal, drawn at random, stand beside it: correlations within an animal are kept, none is made up
@@ -191,7 +232,7 @@ def residuals_of_others(
 def draw_noise(
     residuals: Float[np.ndarray, "R P"], runs: int, frames: int, part: str
 ) -> Float[np.ndarray, "runs frames P"]:
-    """Whole frames of residuals, drawn with replacement; which ones depends on their number and the part alone.
+    """Draw whole frames of residuals with replacement; which ones depends on their number and the part alone.
 
     What a frame lacks is drawn from the normal distribution that is conditional on what it has, anew for each draw: see
     `connfit.evaluation.baselines.residual_gaps`. Keeping frames whole keeps the correlations between units at the same
@@ -207,45 +248,41 @@ def draw_noise(
 def free_runs(
     forecaster: Forecaster, recording: Recording, part: str, residuals: Residuals | None, config: EvaluateConfig
 ) -> tuple[FreeRun, FreeRun]:
-    """The free run of a part that noise drives, and the one in which each prediction is fed back as it is.
+    """Run a part freely, driven by noise and with each prediction fed back as it is.
 
     Without residuals both are the latter. The noise is drawn from them and added to each prediction. Each
     run is as long as the part and scored where the part was observed, so that its functional connectivity
     is estimated like that of the data.
     """
     start, frames, warmup = free_run_block(recording, part, config.free_run_warmup)
-    quiet_facts = {"warmup_frames": warmup, "frames": frames, "noise": NO_NOISE}
-    values, mask, offset = _scored_frames(recording, part, start)
     if frames == 0:
-        quiet = _none("the part has no frames", quiet_facts, offset, frames, values.shape[1])
-        if residuals is None:
-            return quiet, quiet
-        facts = _driven_facts(residuals, config, warmup, frames)
-        return _none("the part has no frames", facts, offset, frames, values.shape[1]), quiet
+        return no_free_runs(recording, part, residuals, config, "the part has no frames")
+    values, mask, offset = _scored_frames(recording, part, start)
+    nothing = FreeRunScores(warmup_frames=warmup, frames=frames, noise=NO_NOISE)
     noise = None
     if residuals is not None and len(residuals.frames) >= MIN_RESIDUALS:
         noise = draw_noise(residuals.frames, config.free_run_runs, frames, part)
     if noise is not None and isinstance(forecaster, SharingForecaster):
-        runs, run = (np.asarray(one) for one in forecaster.free_runs(recording, start, frames, warmup, noise))
+        runs, run = map(np.asarray, forecaster.free_runs(recording, start, frames, warmup, noise))
     else:
         run = np.asarray(forecaster.free_run(recording, start, frames, warmup))
         runs = None if noise is None else np.asarray(forecaster.free_run(recording, start, frames, warmup, noise))
     check_shape(forecaster, "free_run", run.shape, values.shape)
-    quiet = _quiet(values, mask, run, offset, quiet_facts)
+    quiet = _quiet(values, mask, run, offset, nothing)
     if residuals is None:
         return quiet, quiet
-    facts = _driven_facts(residuals, config, warmup, frames)
+    facts = _driven_by(residuals, config, nothing)
     if noise is None or runs is None:
         reason = (
             f"{len(residuals.frames)} of {residuals.training_frames} training frames have a unit that is observed and "
             f"predicted, {MIN_RESIDUALS} are needed to draw noise from"
         )
-        return _none(reason, facts, offset, frames, values.shape[1]), quiet
+        return _none(reason, facts, offset, values.shape[1]), quiet
     check_shape(forecaster, "free_run", runs.shape, noise.shape)
     silent = np.isfinite(residuals.frames).sum(axis=0) < MIN_OF_UNIT
     if silent.any():
-        # Without noise of their own they would settle: no free run of theirs is scored.
-        facts["units_without_noise"] = int(silent.sum())
+        # Without noise of their own they would settle.
+        facts = replace(facts, units_without_noise=int(silent.sum()))
         runs = np.where(silent, np.nan, runs)
     return _driven(values, mask, runs, offset, facts), quiet
 
@@ -253,47 +290,41 @@ def free_runs(
 def no_free_runs(
     recording: Recording, part: str, residuals: Residuals | None, config: EvaluateConfig, reason: str
 ) -> tuple[FreeRun, FreeRun]:
-    """What stands in the place of free runs that are not made, with the reason."""
+    """Return what stands in the place of free runs that are not made, with the reason."""
     start, frames, warmup = free_run_block(recording, part, config.free_run_warmup)
     values, _, offset = _scored_frames(recording, part, start)
-    quiet_facts = {"warmup_frames": warmup, "frames": frames, "noise": NO_NOISE}
-    quiet = _none(reason, quiet_facts, offset, frames, values.shape[1])
+    nothing = FreeRunScores(warmup_frames=warmup, frames=frames, noise=NO_NOISE)
+    quiet = _none(reason, nothing, offset, values.shape[1])
     if residuals is None:
         return quiet, quiet
-    facts = _driven_facts(residuals, config, warmup, frames)
-    return _none(reason, facts, offset, frames, values.shape[1]), quiet
+    return _none(reason, _driven_by(residuals, config, nothing), offset, values.shape[1]), quiet
 
 
-def _driven_facts(residuals: Residuals, config: EvaluateConfig, warmup: int, frames: int) -> dict[str, Any]:
-    return {
-        "warmup_frames": warmup,
-        "frames": frames,
-        "noise": residuals.source,
-        "runs": config.free_run_runs,
-        "noise_frames": len(residuals.frames),
-    }
+def _driven_by(residuals: Residuals, config: EvaluateConfig, nothing: FreeRunScores) -> FreeRunScores:
+    return replace(
+        nothing, noise=residuals.source, runs=config.free_run_runs, noise_frames=len(residuals.frames)
+    )  # fmt: skip
 
 
 def _driven(
-    values: np.ndarray, mask: np.ndarray, runs: Float[np.ndarray, "runs t P"], offset: int, facts: dict[str, Any]
+    values: np.ndarray, mask: np.ndarray, runs: Float[np.ndarray, "runs t P"], offset: int, facts: FreeRunScores
 ) -> FreeRun:
     shown = _in_part(runs[0], offset)
     fault = diverged(np.swapaxes(runs, 0, 1))
     if fault:
-        nothing = _none(fault, facts, offset, len(values), values.shape[1])
-        return FreeRun(nothing.scores, shown, nothing.connectivity)
+        return replace(_none(fault, facts, offset, values.shape[1]), run=shown)
     scored = mask & np.isfinite(runs).all(axis=0)
     by_run = np.stack([functional_connectivity(run, scored) for run in runs])
     connectivity = by_run.mean(axis=0)
     correlations = np.stack([unit_correlations(values, run, scored) for run in runs])
     ratios = np.mean([std_ratios(values, run, scored) for run in runs], axis=0)
     error = fc_corr_error(functional_connectivity(values, scored), by_run)
-    scores = _scores(values, scored, connectivity, correlations, ratios, {"fc_corr_error": error, **facts}, runs)
-    return FreeRun(scores, shown, connectivity)
+    facts = replace(facts, fc_corr_error=error)
+    return FreeRun(_scores(values, scored, connectivity, correlations, ratios, facts, runs), shown, connectivity)
 
 
 def fc_corr_error(data: Float[np.ndarray, "P P"], by_run: Float[np.ndarray, "runs P P"]) -> float | None:
-    """Standard error, over the runs that were drawn, of `fc_corr` between the data and the mean over runs.
+    """Return the standard error, over the drawn runs, of `fc_corr` between the data and the mean over runs.
 
     By the jackknife over runs (Efron & Tibshirani 1993, chapter 11). It says how far other noise would have moved the
     score, not how well the data's own connectivity is known. None for a single run, or where FC is not defined.
@@ -301,27 +332,26 @@ def fc_corr_error(data: Float[np.ndarray, "P P"], by_run: Float[np.ndarray, "run
     runs = len(by_run)
     if runs < 2:
         return None
-    left_out = [fc_corr(data, (by_run.sum(axis=0) - one) / (runs - 1)).value for one in by_run]
+    left_out = [fc_corr(data, (by_run.sum(axis=0) - run) / (runs - 1)).value for run in by_run]
     if any(value is None for value in left_out):
         return None
     return float(np.sqrt((runs - 1) * np.var(np.array(left_out, float))))
 
 
 def _quiet(
-    values: np.ndarray, mask: np.ndarray, run: Float[np.ndarray, "t P"], offset: int, facts: dict[str, Any]
+    values: np.ndarray, mask: np.ndarray, run: Float[np.ndarray, "t P"], offset: int, facts: FreeRunScores
 ) -> FreeRun:
-    """`std_ratio_second_half` is of the second half of the frames alone: near 0 where the run has come to rest."""
     fault = diverged(run)
     if fault:
-        nothing = _none(fault, facts, offset, len(values), values.shape[1])
-        return FreeRun(nothing.scores, _in_part(run, offset), nothing.connectivity)
+        return replace(_none(fault, facts, offset, values.shape[1]), run=_in_part(run, offset))
     scored = mask & np.isfinite(run)
     connectivity = functional_connectivity(run, scored)
     correlations, ratios = unit_correlations(values, run, scored), std_ratios(values, run, scored)
-    scores = _scores(values, scored, connectivity, correlations, ratios, facts, run[None])
     late = slice(len(values) // 2, None)
     rest = median_of(std_ratios(values[late], run[late], scored[late]), "the data do not vary").value
-    return FreeRun({**scores, "std_ratio_second_half": rest}, _in_part(run, offset), connectivity)
+    facts = replace(facts, std_ratio_second_half=rest)
+    scores = _scores(values, scored, connectivity, correlations, ratios, facts, run[None])
+    return FreeRun(scores, _in_part(run, offset), connectivity)
 
 
 def _scored_frames(recording: Recording, part: str, start: int) -> tuple[np.ndarray, np.ndarray, int]:
@@ -336,14 +366,11 @@ def _in_part(run: np.ndarray, offset: int) -> np.ndarray:
     return np.concatenate([np.full((offset, run.shape[1]), np.nan), run])
 
 
-def _none(reason: str, facts: dict[str, Any], offset: int, frames: int, units: int) -> FreeRun:
-    missing = Measured(None, 0, reason=reason)
-    scores = {
-        **collect(fc_corr=missing, median_unit_r=missing, std_ratio=missing),
-        "spectrum": no_spectrum(reason),
-        "autocorrelation": no_autocorrelation(reason),
-    }
-    return FreeRun({**scores, **facts}, np.full((offset + frames, units), np.nan), np.full((units, units), np.nan))
+def _none(reason: str, facts: FreeRunScores, offset: int, units: int) -> FreeRun:
+    none = no_dynamics(reason)
+    reasons = dict.fromkeys(("fc_corr", "median_unit_r", "std_ratio"), reason)
+    scores = replace(facts, spectrum=none.spectrum, autocorrelation=none.autocorrelation, reasons=reasons)
+    return FreeRun(scores, np.full((offset + facts.frames, units), np.nan), np.full((units, units), np.nan))
 
 
 def _scores(
@@ -352,17 +379,14 @@ def _scores(
     connectivity: Float[np.ndarray, "P P"],
     correlations: Float[np.ndarray, "*runs P"],
     ratios: Float[np.ndarray, "P"],
-    facts: dict[str, Any],
+    facts: FreeRunScores,
     runs: Float[np.ndarray, "runs t P"],
-) -> dict[str, Any]:
+) -> FreeRunScores:
     several = "pairs of unit and run" if correlations.ndim > 1 else "units"
-    return {
-        **collect(
-            fc_corr=fc_corr(functional_connectivity(values, scored), connectivity),
-            median_unit_r=median_of(correlations, "the data or the free run do not vary", of=several),
-            std_ratio=median_of(ratios, "the data do not vary"),
-        ),
-        "spectrum": spectrum_scores(values, scored, runs),
-        "autocorrelation": autocorrelation_scores(values, scored, runs),
-        **facts,
-    }
+    moves = dynamics(values, scored, runs)
+    return with_measures(
+        replace(facts, spectrum=moves.spectrum, autocorrelation=moves.autocorrelation),
+        fc_corr=fc_corr(functional_connectivity(values, scored), connectivity),
+        median_unit_r=median_of(correlations, "the data or the free run do not vary", of=several),
+        std_ratio=median_of(ratios, "the data do not vary"),
+    )

@@ -10,7 +10,7 @@ baselines, pooled over their training parts, and noise drawn from their residual
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -21,9 +21,10 @@ from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.forecasts import Forecaster, RecordingForecast
 from connfit.evaluation.free_run import Residuals, residuals_of_others
-from connfit.evaluation.metrics import collect, fc_corr, functional_connectivity
-from connfit.evaluation.pooling import pool
-from connfit.evaluation.scores import data_against_itself, score_and_forecast
+from connfit.evaluation.metrics import fc_corr, functional_connectivity, with_measures
+from connfit.evaluation.part_scores import BaselineScores, DataScores, ModelScores, PartScores
+from connfit.evaluation.pooling import mean, pool, pool_each
+from connfit.evaluation.scores import chosen_by, data_against_itself, score_and_forecast
 from connfit.recordings import Recording
 
 MODEL, INITIAL = "parts", "at_initialisation"
@@ -41,6 +42,53 @@ OWN_LABEL = "own VAR"
 PredictedByName = Mapping[str, Float[np.ndarray, "T P"]]
 
 
+@dataclass(frozen=True)
+class HeldOutData(DataScores):
+    """What static copies reach on the test part: of the animal's own training part, and of the other animals'.
+
+    Parameters
+    ----------
+    fc_corr_training_animals_vs_test
+        Correlation of the mean functional connectivity of the training animals with that of the test part.
+    """
+
+    fc_corr_training_animals_vs_test: float | None = mean()
+
+
+@dataclass(frozen=True)
+class HeldOutScores(ModelScores):
+    """Scores on animals that were held out of a fit, on the one part `held_out`, and the data against themselves."""
+
+    data: HeldOutData = field(default_factory=HeldOutData)
+
+
+@dataclass(frozen=True)
+class HeldOutRecording(HeldOutScores):
+    """Scores on one animal, with its number of units and its frame rate in Hz."""
+
+    units: int = 0
+    frame_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class HeldOut(HeldOutScores):
+    """Scores on all animals that were held out, means over them.
+
+    Parameters
+    ----------
+    scored_part
+        The part of the recordings that is scored.
+    trained_on
+        Recordings that the model was fitted to.
+    recordings
+        Each animal by itself.
+    """
+
+    scored_part: str = "test"
+    trained_on: tuple[str, ...] = ()
+    recordings: Mapping[str, HeldOutRecording] = field(default_factory=dict)
+
+
 def evaluate_held_out(
     models: Mapping[str, Forecaster],
     predicted: Mapping[str, PredictedByName],
@@ -48,7 +96,7 @@ def evaluate_held_out(
     recordings: Sequence[Recording],
     held_out: Sequence[Recording],
     config: EvaluateConfig,
-) -> tuple[dict[str, Any], dict[str, RecordingForecast]]:
+) -> tuple[HeldOut, dict[str, RecordingForecast]]:
     """Score models and baselines on the test part of every held-out recording.
 
     Parameters
@@ -67,58 +115,58 @@ def evaluate_held_out(
 
     Returns
     -------
-    metrics
-        `recordings` by name and, pooled over them, `parts`, `at_initialisation`, `baselines` and `data`
-        as for a fit, with the one part `held_out`; `trained_on`, `scored_part` and `observations`.
+    scores
+        Of all animals.
     forecasts
         The fitted model's predictions, with the one part `held_out`.
     """
-    details: dict[str, dict[str, Any]] = {}
+    details: dict[str, HeldOutRecording] = {}
     forecasts: dict[str, RecordingForecast] = {}
     fitted: dict[tuple[str, tuple[str, ...]], Forecaster | str] = {}
     for recording in held_out:
-        scores: dict[str, Any] = {INITIAL: None}
+        scores: dict[str, dict[str, PartScores]] = {}
         for key, model in models.items():
             residuals = _residuals(predicted[key], recordings, recording, config)
             scores[key], forecast = _scored(model, recording, config, residuals)
             if key == MODEL:
                 forecasts[recording.name] = forecast
-        details[recording.name] = {
-            "units": len(recording.units),
-            "frame_rate": recording.frame_rate,
-            "observations": {HELD_OUT: scores[MODEL][HELD_OUT]["observed"]},
-            **scores,
-            "data": _connectivity_of_the_data(recording, recordings),
-            "baselines": _baselines(baselines, fitted, recording, recordings, config),
-        }
+        details[recording.name] = HeldOutRecording(
+            observations={HELD_OUT: scores[MODEL][HELD_OUT].observed},
+            parts=scores[MODEL],
+            at_initialisation=scores.get(INITIAL),
+            baselines=_baselines(baselines, fitted, recording, recordings, config),
+            data=_connectivity_of_the_data(recording, recordings),
+            units=len(recording.units),
+            frame_rate=recording.frame_rate,
+        )
     every = list(details.values())
-    metrics = {
-        "scored_part": "test",
-        "trained_on": [one.name for one in recordings],
-        "observations": {HELD_OUT: sum(one["observations"][HELD_OUT] for one in every)},
-        MODEL: pool([one[MODEL] for one in every]),
-        INITIAL: pool([one[INITIAL] for one in every]),
-        "baselines": {name: pool([one["baselines"][name] for one in every]) for name in every[0]["baselines"]},
-        "data": pool([one["data"] for one in every]),
-        "recordings": details,
-    }
-    return metrics, forecasts
+    before = [detail.at_initialisation for detail in every if detail.at_initialisation]
+    pooled = HeldOut(
+        observations={HELD_OUT: sum(detail.observations[HELD_OUT] for detail in every)},
+        parts=pool_each([detail.parts for detail in every]),
+        at_initialisation=pool_each(before) if before else None,
+        baselines=pool_each([detail.baselines for detail in every]),
+        data=pool([detail.data for detail in every]),
+        trained_on=tuple(recording.name for recording in recordings),
+        recordings=details,
+    )
+    return pooled, forecasts
 
 
 def mean_connectivity(recordings: Sequence[Recording], units: Sequence[str]) -> Float[np.ndarray, "P P"]:
-    """Functional connectivity of `units` on the training part, mean over the recordings that have the pair.
+    """Return the FC of `units` on the training part, mean over the recordings that have the pair.
 
     NaN for pairs that no recording has.
     """
     return mean_of_connectivities(
-        [(one.units, functional_connectivity(*one.part("train"))) for one in recordings], units
+        [(recording.units, functional_connectivity(*recording.part("train"))) for recording in recordings], units
     )
 
 
 def mean_of_connectivities(
     matrices: Sequence[tuple[Sequence[str], Float[np.ndarray, "p p"]]], units: Sequence[str]
 ) -> Float[np.ndarray, "P P"]:
-    """Mean over matrices that are each of units of their own; NaN for pairs that none has."""
+    """Return the mean over matrices that are each of units of their own; NaN for pairs that none has."""
     total, count = np.zeros((len(units), len(units))), np.zeros((len(units), len(units)))
     for names, matrix in matrices:
         position = {unit: k for k, unit in enumerate(names)}
@@ -131,18 +179,17 @@ def mean_of_connectivities(
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _connectivity_of_the_data(recording: Recording, others: Sequence[Recording]) -> dict[str, Any]:
-    """What static copies reach on the test part: of the animal's own training part, and of the other animals'."""
+def _connectivity_of_the_data(recording: Recording, others: Sequence[Recording]) -> HeldOutData:
     test = functional_connectivity(*recording.part("test"))
-    copied = collect(fc_corr_training_animals_vs_test=fc_corr(mean_connectivity(others, recording.units), test))
     own = data_against_itself(recording)
-    reasons = {**own.pop("reasons", {}), **copied.pop("reasons", {})}
-    return {**own, **copied, **({"reasons": reasons} if reasons else {})}
+    copied = fc_corr(mean_connectivity(others, recording.units), test)
+    found = with_measures(HeldOutData(**vars(own)), fc_corr_training_animals_vs_test=copied)
+    return replace(found, reasons={**own.reasons, **found.reasons})
 
 
 def _scored(
     forecaster: Forecaster, recording: Recording, config: EvaluateConfig, residuals: Residuals | None
-) -> tuple[dict[str, Any], RecordingForecast]:
+) -> tuple[dict[str, PartScores], RecordingForecast]:
     """Scores and forecast of the test part, called `held_out`."""
     done = score_and_forecast(forecaster, recording, config, parts=("test",), residuals=residuals)
     forecast = RecordingForecast(
@@ -163,27 +210,34 @@ def _baselines(
     recording: Recording,
     recordings: Sequence[Recording],
     config: EvaluateConfig,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, BaselineScores]:
     """Scores of the baselines; `fitted` remembers those of animals with the same units."""
-    result: dict[str, dict[str, Any]] = {}
+    result: dict[str, BaselineScores] = {}
     for name in names:
         key = (name, recording.units)
         if key not in fitted:
             fitted[key] = _fitted(name, recording, recordings, config)
         baseline = fitted[key]
         if isinstance(baseline, str):
-            result[name] = {"reason": baseline}
+            result[name] = BaselineScores(reason=baseline)
             continue
-        predicted = {one.name: _for_its_units(baseline, one, recording.units) for one in recordings}
+        predicted = {other.name: _for_its_units(baseline, other, recording.units) for other in recordings}
         residuals = _residuals(predicted, recordings, recording, config)
-        result[name] = {**_scored(baseline, recording, config, residuals)[0], **_facts(baseline)}
+        result[name] = _baseline(baseline, recording, config, residuals)
     if "var_ridge" in names:
         try:
             own = VarRidge.fit(recording, config)
-            result[OWN] = {**_scored(own, recording, config, None)[0], **_facts(own)}
+            result[OWN] = _baseline(own, recording, config, None)
         except DataError as error:
-            result[OWN] = {"reason": str(error)}
+            result[OWN] = BaselineScores(reason=str(error))
     return result
+
+
+def _baseline(
+    baseline: Forecaster, recording: Recording, config: EvaluateConfig, residuals: Residuals | None
+) -> BaselineScores:
+    scores = _scored(baseline, recording, config, residuals)[0]
+    return BaselineScores(held_out=scores[HELD_OUT], chosen=chosen_by(baseline))
 
 
 def _fitted(
@@ -213,8 +267,3 @@ def _for_its_units(baseline: Forecaster, recording: Recording, units: Sequence[s
     predicted = np.full(recording.values.shape, np.nan)
     predicted[:, columns] = baseline.one_step(padded)[:, own]
     return predicted
-
-
-def _facts(baseline: Forecaster) -> dict[str, Any]:
-    chosen = getattr(baseline, "chosen", None)
-    return {} if chosen is None else {"chosen": chosen}

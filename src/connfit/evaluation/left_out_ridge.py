@@ -14,7 +14,6 @@ in Golub & Van Loan 2013, Matrix Computations, 2.1.4).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -23,6 +22,7 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.blocks import tuning_blocks
 from connfit.evaluation.baselines.var_ridge import ALPHAS, moments
+from connfit.evaluation.part_scores import Chosen
 from connfit.recordings import Recording
 
 
@@ -49,7 +49,7 @@ class OthersRidge:
     lags: int
     alpha: float
     rows: int
-    chosen: dict[str, Any]
+    chosen: Chosen
 
     @classmethod
     def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> OthersRidge:
@@ -91,7 +91,7 @@ class OthersRidge:
         return cls(*found, lags=lags, alpha=alpha, rows=_rows(whole, lags), chosen=chosen)
 
     def predict(self, recording: Recording, start: int, stop: int) -> Float[np.ndarray, "frames P"]:
-        """Frames `start` to `stop - 1` of every unit from the frames before each; NaN where no other was observed."""
+        """Predict frames `start` to `stop - 1` of every unit from those before; NaN where no other was observed."""
         return self._predict(recording.values, recording.mask, start, stop)
 
     def _predict(self, values: np.ndarray, mask: np.ndarray, start: int, stop: int) -> np.ndarray:
@@ -141,10 +141,10 @@ def _inputs(
     pad = max(0, -first)
     x = np.where(mask, values, 0.0).astype(np.float64)[max(first, 0) : stop]
     m = mask[max(first, 0) : stop]
-    x, m = (np.concatenate([np.zeros((pad, one.shape[1]), one.dtype), one]) for one in (x, m))
+    x, m = (np.concatenate([np.zeros((pad, part.shape[1]), part.dtype), part]) for part in (x, m))
     count = stop - start
     back = range(1, lags + 1)
-    return tuple(np.concatenate([one[lags - k : lags - k + count] for k in back], axis=1) for one in (x, m))  # type: ignore[return-value]
+    return tuple(np.concatenate([part[lags - k : lags - k + count] for k in back], axis=1) for part in (x, m))  # type: ignore[return-value]
 
 
 def _moments(recording: Recording, block: tuple[int, int], lags: int) -> tuple[np.ndarray, ...]:

@@ -11,19 +11,23 @@ and the Pearson correlation over time, which forgives a wrong level and scale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
+from connfit._io import finite, optional
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.var_ridge import moments
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.left_out_ridge import OthersRidge
-from connfit.evaluation.metrics import diverged, quartiles, unit_correlations, unit_skill
+from connfit.evaluation.metrics import Quartiles, diverged, quartiles, unit_correlations, unit_skill
+from connfit.evaluation.part_scores import Chosen
+from connfit.evaluation.pooling import Result
 from connfit.recordings import Recording
 
 MODEL, UNTRAINED, RIDGE = "model", "untrained", "ridge"
@@ -50,9 +54,95 @@ class LeavesOut(Protocol):
 
 
 def sampled_units(units: int, neurons: int, most: int) -> Int[np.ndarray, "K"]:
-    """Columns that are left out in turn: all, or evenly spaced ones if there are more than can be afforded."""
+    """Return columns that are left out in turn: all, or evenly spaced ones if there are more than can be afforded."""
     count = min(units, most, max(MIN_SAMPLE, WORK // max(neurons, 1)))
     return np.unique(np.round(np.linspace(0, units - 1, count)).astype(int))
+
+
+@dataclass(frozen=True)
+class LeftOutScores:
+    """Scores of units that are predicted from the others, over units: skill over the training mean, and correlation."""
+
+    skill: Quartiles = field(default_factory=Quartiles)
+    r: Quartiles = field(default_factory=Quartiles)
+
+
+@dataclass(frozen=True)
+class UnitScores:
+    """The same of each unit, None where it is not defined."""
+
+    skill: tuple[float | None, ...] = ()
+    r: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftOutUnits:
+    """Units by name, with the scores of each forecaster that could predict them."""
+
+    units: tuple[str, ...] = ()
+    model: UnitScores | None = optional()
+    untrained: UnitScores | None = optional()
+    ridge: UnitScores | None = optional()
+
+
+@dataclass(frozen=True)
+class LeftOutTest(Result):
+    """The model compared with another forecaster unit by unit.
+
+    Parameters
+    ----------
+    median
+        Of the differences in skill.
+    p_value
+        Of a two-sided signed-rank test (Wilcoxon 1945, Biom. Bull. 1:80). Units of one animal are not independent, so
+        that it is smaller than it should be.
+    better, worse, units
+        Units that the model predicts better, worse, and all.
+    outcome
+        `"better"`, `"worse"` or `"tie"` at the level 0.05; None without a test.
+    """
+
+    median: float | None = None
+    p_value: float | None = None
+    better: int = 0
+    worse: int = 0
+    units: int = 0
+    outcome: str | None = None
+
+
+@dataclass(frozen=True)
+class LeftOut(Result):
+    """Scores of units that are predicted from all others.
+
+    Parameters
+    ----------
+    part
+        The part that is scored.
+    units, of
+        Units that were left out in turn, of how many.
+    model, untrained, ridge
+        By the model, the untrained one and a ridge regression on the others.
+    model_minus_untrained, model_minus_ridge
+        The model compared with the other two.
+    per_unit
+        Single units, of one recording.
+    chosen
+        What the tuning of the ridge regression chose, of one recording.
+    reason
+        Why nothing was computed.
+    """
+
+    part: str | None = optional()
+    units: int | None = optional()
+    of: int | None = optional()
+    model: LeftOutScores | None = optional()
+    untrained: LeftOutScores | None = optional()
+    ridge: LeftOutScores | None = optional()
+    model_minus_untrained: LeftOutTest | None = optional()
+    model_minus_ridge: LeftOutTest | None = optional()
+    per_unit: LeftOutUnits | None = optional()
+    chosen: Chosen | None = optional()
+    reason: str | None = optional()
 
 
 def left_out_scores(
@@ -61,139 +151,106 @@ def left_out_scores(
     recording: Recording,
     config: EvaluateConfig | None = None,
     part: str = "test",
-) -> dict[str, Any]:
-    """Scores of every unit predicted from the others: model, untrained model and ridge regression.
-
-    Returns
-    -------
-    dict
-        `part`, `units` (scored), `of` (units of the recording), `per_unit` (`units`: names; by forecaster `skill` and
-        `r`, None where undefined), `chosen` of the ridge, and what `summary` makes of it; or a `reason`.
-    """
+) -> LeftOut:
+    """Score every unit predicted from the others: by model, untrained model and ridge regression."""
     config = config or EvaluateConfig()
     if config.left_out_units == 0:
-        return {"reason": "evaluate.left_out_units = 0: not asked for"}
+        return LeftOut(reason="evaluate.left_out_units = 0: not asked for")
     if not isinstance(model, LeavesOut):
-        return {"reason": f"{model.name!r} cannot be run without a unit"}
+        return LeftOut(reason=f"{model.name!r} cannot be run without a unit")
     units = len(recording.units)
     if units < 2:
-        return {"reason": "one unit was recorded: there are no others to predict it from"}
+        return LeftOut(reason="one unit was recorded: there are no others to predict it from")
     block = recording.require_parts()[part]
     start, stop = max(block.start, 1), block.stop
     if stop - start < 3:
-        return {"reason": f"the {part} part has {stop - start} frames to predict, 3 are needed"}
+        return LeftOut(reason=f"the {part} part has {stop - start} frames to predict, 3 are needed")
     neurons = getattr(getattr(model, "model", None), "neurons", 1)
     at = sampled_units(units, neurons, config.left_out_units)
     values, mask = recording.values[start:stop][:, at], recording.mask[start:stop][:, at]
     means = moments(*recording.part("train"))[0][at]
     reference = np.broadcast_to(means, values.shape)
-    per_unit: dict[str, Any] = {"units": [recording.units[k] for k in at]}
+    each: dict[str, UnitScores] = {}
     reasons: dict[str, str] = {}
     chosen = None
-    for name, one in ((MODEL, model), (UNTRAINED, initial)):
-        if isinstance(one, LeavesOut):
-            predicted = one.left_out(recording, at, start, stop, config.free_run_warmup)
+    for name, forecaster in ((MODEL, model), (UNTRAINED, initial)):
+        if isinstance(forecaster, LeavesOut):
+            predicted = forecaster.left_out(recording, at, start, stop, config.free_run_warmup)
             fault = diverged(predicted)
             if fault:
                 reasons[name] = fault
             else:
-                per_unit[name] = _scores(values, predicted, reference, mask)
+                each[name] = _scores(values, predicted, reference, mask)
     try:
         ridge = OthersRidge.fit(recording, config)
         chosen = ridge.chosen
-        per_unit[RIDGE] = _scores(values, ridge.predict(recording, start, stop)[:, at], reference, mask)
+        each[RIDGE] = _scores(values, ridge.predict(recording, start, stop)[:, at], reference, mask)
     except DataError as error:
         reasons[RIDGE] = str(error)
-    return {
-        "part": part,
-        "units": len(at),
-        "of": units,
-        **summary([per_unit]),
-        "per_unit": per_unit,
-        **({} if chosen is None else {"chosen": chosen}),
-        **({"reasons": reasons} if reasons else {}),
-    }
+    per_unit = LeftOutUnits(tuple(recording.units[k] for k in at), **each)
+    return replace(summary([per_unit]), part=part, units=len(at), of=units, per_unit=per_unit, chosen=chosen,
+                   reasons=reasons)  # fmt: skip
 
 
-def summary(per_unit: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Quartiles over the units of all recordings, and paired comparisons of the model with the others.
-
-    Returns
-    -------
-    dict
-        By forecaster `skill` and `r` (quartiles); `model_minus_ridge` and `model_minus_untrained` (see `paired`).
-    """
+def summary(per_unit: Sequence[LeftOutUnits]) -> LeftOut:
+    """Return quartiles over the units of all recordings, and paired comparisons of the model with the others."""
     found: dict[str, Any] = {}
     for name in (MODEL, UNTRAINED, RIDGE):
-        there = [one[name] for one in per_unit if name in one]
+        there = [scores for units in per_unit if (scores := _of(units, name))]
         if there:
-            found[name] = {key: quartiles(_numbers(there, key)) for key in ("skill", "r")}
+            skill, r = _numbers([scores.skill for scores in there]), _numbers([scores.r for scores in there])
+            found[name] = LeftOutScores(quartiles(skill), quartiles(r))
     for name in (UNTRAINED, RIDGE):
-        both = [one for one in per_unit if MODEL in one and name in one]
+        pairs = [(_of(units, MODEL), _of(units, name)) for units in per_unit]
+        both = [(ours.skill, theirs.skill) for ours, theirs in pairs if ours and theirs]
         if both:
-            found[f"model_minus_{name}"] = paired(
-                _numbers([one[MODEL] for one in both], "skill"), _numbers([one[name] for one in both], "skill")
-            )
-    return found
+            found[f"model_minus_{name}"] = paired(*map(_numbers, zip(*both, strict=True)))
+    return LeftOut(**found)
 
 
-def paired(ours: Float[np.ndarray, "K"], theirs: Float[np.ndarray, "K"]) -> dict[str, Any]:
-    """Compare two forecasters unit by unit: median difference and signed-rank test (Wilcoxon 1945, Biom. Bull. 1:80).
+def _of(units: LeftOutUnits, name: str) -> UnitScores | None:
+    return getattr(units, name)
 
-    Returns
-    -------
-    dict
-        `median` difference, `p_value` (two-sided), `better` and `worse` (units), `units`, `outcome`: `better`, `worse`
-        or `tie` at the level 0.05. Units of one animal are not independent, so that p is smaller than it should be.
-    """
+
+def paired(ours: Float[np.ndarray, "K"], theirs: Float[np.ndarray, "K"]) -> LeftOutTest:
+    """Compare two forecasters unit by unit: median difference and signed-rank test."""
     difference = (ours - theirs)[np.isfinite(ours) & np.isfinite(theirs)]
-    found: dict[str, Any] = {
-        "median": float(np.median(difference)) if len(difference) else None,
-        "p_value": None,
-        "better": int((difference > 0).sum()),
-        "worse": int((difference < 0).sum()),
-        "units": len(difference),
-        "outcome": None,
-    }
-    if np.count_nonzero(difference) < MIN_PAIRS:
-        return {
-            **found,
-            "reasons": {"p_value": f"{np.count_nonzero(difference)} units differ, {MIN_PAIRS} are needed for a test"},
-        }
+    found = LeftOutTest(
+        median=float(np.median(difference)) if len(difference) else None,
+        better=int((difference > 0).sum()),
+        worse=int((difference < 0).sum()),
+        units=len(difference),
+    )
+    differ = np.count_nonzero(difference)
+    if differ < MIN_PAIRS:
+        return replace(found, reasons={"p_value": f"{differ} units differ, {MIN_PAIRS} are needed for a test"})
     p = float(np.asarray(stats.wilcoxon(difference))[1])
     outcome = "tie" if p >= LEVEL else ("better" if np.median(difference) > 0 else "worse")
-    return {**found, "p_value": p, "outcome": outcome}
+    return replace(found, p_value=p, outcome=outcome)
 
 
-def pool_left_out(details: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Scores over the units of all recordings; single units stand with their recording."""
-    scored = [one for one in details if "per_unit" in one]
+def pool_left_out(each: Sequence[LeftOut]) -> LeftOut:
+    """Pool scores over the units of all recordings; single units stand with their recording."""
+    scored = [(recording, recording.per_unit) for recording in each if recording.per_unit is not None]
     if not scored:
-        return {"reason": details[0]["reason"]} if details else {"reason": "there is no recording"}
-    reasons = {key: text for one in scored for key, text in one.get("reasons", {}).items()}
-    lacking = len(details) - len(scored)
+        return LeftOut(reason=each[0].reason if each else "there is no recording")
+    reasons = {key: text for recording, _ in scored for key, text in recording.reasons.items()}
+    lacking = [recording.reason for recording in each if recording.per_unit is None]
     if lacking:
-        first = next(one["reason"] for one in details if "reason" in one)
-        reasons["recordings"] = f"{lacking} of {len(details)} recordings are left out: {first}"
-    return {
-        "part": scored[0]["part"],
-        "units": sum(one["units"] for one in scored),
-        "of": sum(one["of"] for one in scored),
-        **summary([one["per_unit"] for one in scored]),
-        **({"reasons": reasons} if reasons else {}),
-    }
+        reasons["recordings"] = f"{len(lacking)} of {len(each)} recordings are left out: {lacking[0]}"
+    return replace(
+        summary([per_unit for _, per_unit in scored]),
+        part=scored[0][0].part,
+        units=sum(recording.units or 0 for recording, _ in scored),
+        of=sum(recording.of or 0 for recording, _ in scored),
+        reasons=reasons,
+    )
 
 
-def _scores(values: np.ndarray, predicted: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
-    return {
-        "skill": _plain(unit_skill(values, predicted, reference, mask)),
-        "r": _plain(unit_correlations(values, predicted, mask)),
-    }
+def _scores(values: np.ndarray, predicted: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> UnitScores:
+    skill, r = unit_skill(values, predicted, reference, mask), unit_correlations(values, predicted, mask)
+    return UnitScores(tuple(finite(skill)), tuple(finite(r)))
 
 
-def _plain(numbers: Float[np.ndarray, "K"]) -> list[float | None]:
-    return [float(one) if np.isfinite(one) else None for one in numbers]
-
-
-def _numbers(each: Sequence[Mapping[str, Any]], key: str) -> Float[np.ndarray, "K"]:
-    return np.array([np.nan if one is None else one for scores in each for one in scores[key]], float)
+def _numbers(each: Sequence[Sequence[float | None]]) -> Float[np.ndarray, "K"]:
+    return np.array([number for numbers in each for number in numbers], float)

@@ -6,11 +6,13 @@ defined is `None` and comes with the reason; arrays use NaN for undefined units,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+from connfit.evaluation.pooling import Result, mean, total
 
 MIN_FRAMES = 3
 """Frames that two units must share for their correlation to mean anything."""
@@ -44,6 +46,35 @@ class Measured:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class Quartiles(Result):
+    """Quartiles of a number over units.
+
+    Parameters
+    ----------
+    q25, median, q75
+        None where no unit has the number.
+    units, excluded
+        Units that have it, and that do not.
+    """
+
+    q25: float | None = mean()
+    median: float | None = mean()
+    q75: float | None = mean()
+    units: int = total()
+    excluded: int = total()
+
+
+ResultT = TypeVar("ResultT", bound=Result)
+
+
+def with_measures(result: ResultT, **given: object) -> ResultT:
+    """Return a result with measures under their names, and what has to be said about them as `reasons`."""
+    reasons = {name: value.reason for name, value in given.items() if isinstance(value, Measured) and value.reason}
+    values = {name: value.value if isinstance(value, Measured) else value for name, value in given.items()}
+    return replace(result, **values, reasons=reasons)
+
+
 def _scored(values: np.ndarray, mask: np.ndarray | None, *predictions: np.ndarray) -> np.ndarray:
     """Entries that are observed and that all predictions cover."""
     scored = np.isfinite(values) if mask is None else mask & np.isfinite(values)
@@ -55,7 +86,7 @@ def _scored(values: np.ndarray, mask: np.ndarray | None, *predictions: np.ndarra
 def mse(
     values: Float[np.ndarray, "*a"], prediction: Float[np.ndarray, "*a"], mask: Bool[np.ndarray, "*a"] | None = None
 ) -> Measured:
-    """Mean squared error over the entries that are observed and predicted, all units pooled.
+    """Return the mean squared error over the entries that are observed and predicted, all units pooled.
 
     MSE = mean (y - ŷ)², in squared units of the values.
     """
@@ -76,7 +107,7 @@ def skill(
     reference: Float[np.ndarray, "*a"],
     mask: Bool[np.ndarray, "*a"] | None = None,
 ) -> Measured:
-    """Skill of a prediction over a reference: 1 - MSE(prediction) / MSE(reference), all units pooled.
+    """Return the skill of a prediction over a reference: 1 - MSE(prediction) / MSE(reference), all units pooled.
 
     Both errors are taken over the same entries: observed, predicted and covered by the reference.
     1 is perfect, 0 is no better than the reference (DESIGN: persistence), below 0 is worse.
@@ -99,7 +130,7 @@ def unit_skill(
     reference: Float[np.ndarray, "t P"],
     mask: Bool[np.ndarray, "t P"] | None = None,
 ) -> Float[np.ndarray, "P"]:
-    """Skill over the reference of every unit by itself; NaN where it is not defined (see `skill`)."""
+    """Return the skill over the reference of every unit by itself; NaN where it is not defined (see `skill`)."""
     scored = _scored(values, mask, prediction, reference)
     with np.errstate(over="ignore", invalid="ignore"):
         ours = np.where(scored, values - prediction.astype(np.float64), 0.0)
@@ -115,7 +146,7 @@ def unit_skill(
 def functional_connectivity(
     values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"] | None = None
 ) -> Float[np.ndarray, "P P"]:
-    """Pearson correlation of all pairs of units over time, each pair over the frames in which both are observed.
+    """Return Pearson correlations of all pairs of units over time, each over the frames in which both are observed.
 
     Parameters
     ----------
@@ -159,7 +190,7 @@ def functional_connectivity(
 
 
 def fc_corr(first: Float[np.ndarray, "P P"], second: Float[np.ndarray, "P P"]) -> Measured:
-    """Agreement of two functional connectivities: Pearson correlation of their upper triangles.
+    """Compare two functional connectivities: Pearson correlation of their upper triangles.
 
     Only pairs that are defined in both take part; units without any defined pair are counted as
     excluded. Source: DESIGN "What a fit must report", as in the fly whole-brain fits that it cites.
@@ -183,7 +214,7 @@ def fc_corr(first: Float[np.ndarray, "P P"], second: Float[np.ndarray, "P P"]) -
 def unit_correlations(
     values: Float[np.ndarray, "t P"], prediction: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"] | None = None
 ) -> Float[np.ndarray, "P"]:
-    """Pearson correlation over time of each unit's data with its prediction; NaN where one of them does not vary."""
+    """Return each unit's Pearson correlation over time of data and prediction; NaN where one of them does not vary."""
     scored = _scored(values, mask, prediction)
     x, y = _centred(values, scored), _centred(prediction, scored)
     defined = np.isfinite(x[1]) & np.isfinite(y[1]) & (scored.sum(axis=0) >= MIN_FRAMES)
@@ -194,7 +225,7 @@ def unit_correlations(
 def std_ratios(
     values: Float[np.ndarray, "t P"], prediction: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"] | None = None
 ) -> Float[np.ndarray, "P"]:
-    """Standard deviation of each unit's prediction over that of its data, over the same frames.
+    """Return the standard deviation of each unit's prediction over that of its data, over the same frames.
 
     0 for a prediction that does not move; NaN for units whose data do not vary.
     """
@@ -220,34 +251,23 @@ def _centred(values: np.ndarray, scored: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.where(varies, x / np.where(varies, std, 1.0), 0.0), np.where(varies, std * unit, np.nan)
 
 
-def quartiles(numbers: Float[np.ndarray, "P"]) -> dict[str, float | int | None]:
-    """The quartiles of the finite numbers, how many there are and how many were not defined."""
-    finite = numbers[np.isfinite(numbers)]
-    low, middle, high = np.percentile(finite, [25, 50, 75]) if len(finite) else (None, None, None)
-    return {
-        "q25": None if low is None else float(low),
-        "median": None if middle is None else float(middle),
-        "q75": None if high is None else float(high),
-        "units": len(finite),
-        "excluded": len(numbers) - len(finite),
-    }
+def quartiles(numbers: Float[np.ndarray, "P"]) -> Quartiles:
+    """Return the quartiles of the finite numbers, how many there are and how many are not defined."""
+    known = numbers[np.isfinite(numbers)]
+    if not len(known):
+        return Quartiles(excluded=len(numbers))
+    low, middle, high = map(float, np.percentile(known, [25, 50, 75]))
+    return Quartiles(low, middle, high, len(known), len(numbers) - len(known))
 
 
 def median_of(numbers: Float[np.ndarray, "*K P"], undefined: str, *, of: str = "units") -> Measured:
-    """Median over the units for which the number is defined; `undefined` says what is wrong with the others."""
+    """Return the median over units that have the number; `undefined` says what is wrong with the others."""
     finite = numbers[np.isfinite(numbers)]
     excluded = numbers.size - len(finite)
     note = f"{excluded} of {numbers.size} {of} were left out: {undefined}" if excluded else None
     if not len(finite):
         return Measured(None, 0, excluded, f"not defined for any of {numbers.size} {of}: {undefined}")
     return Measured(float(np.median(finite)), len(finite), excluded, note)
-
-
-def collect(**measured: Measured) -> dict[str, Any]:
-    """The values under their names, and under `reasons` whatever has to be said about them."""
-    result: dict[str, Any] = {name: one.value for name, one in measured.items()}
-    reasons = {name: one.reason for name, one in measured.items() if one.reason}
-    return {**result, "reasons": reasons} if reasons else result
 
 
 def diverged(prediction: Float[np.ndarray, "t *rest"]) -> str | None:

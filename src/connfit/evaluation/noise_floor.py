@@ -106,7 +106,7 @@ def noise_floor(values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"],
 
 
 def coloured_by(steps: Sequence[Mapping[str, Any]]) -> str | None:
-    """The first step of a recording's preprocessing after which noise is not white in time; None if there is none."""
+    """Return the first preprocessing step after which noise is not white in time; None if there is none."""
     names = (str(record.get("step", "")) for record in steps)
     return next((name for name in names if name in STEPS and STEPS[name].colours_noise), None)
 

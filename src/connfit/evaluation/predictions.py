@@ -18,7 +18,7 @@ MIN_STARTS = 8
 def horizon_starts(
     recording: Recording, part: str, config: EvaluateConfig
 ) -> tuple[Int[np.ndarray, "S"], dict[int, str]]:
-    """Start frames of the horizon scores in a part, the same for every forecaster.
+    """Return start frames of the horizon scores in a part, the same for every forecaster.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def horizon_starts(
 
 
 def longest_horizon(recording: Recording, part: str, config: EvaluateConfig) -> int:
-    """The longest horizon that fits into a part; 0 if none does."""
+    """Return the longest horizon that fits into a part; 0 if none does."""
     too_long = horizon_starts(recording, part, config)[1]
     return max((h for h in config.horizons if h not in too_long), default=0)
 
@@ -52,7 +52,7 @@ def longest_horizon(recording: Recording, part: str, config: EvaluateConfig) -> 
 def predictions(
     forecaster: Forecaster, recording: Recording, parts: Sequence[str], config: EvaluateConfig
 ) -> tuple[Float[np.ndarray, "T P"], dict[str, Float[np.ndarray, "S steps P"]]]:
-    """One-step predictions of the whole recording, and predictions from the horizon starts of each part.
+    """Make one-step predictions of the whole recording, and predictions from the horizon starts of each part.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def predictions(
         each = [starts[part] for part in parts]
         longest = max(steps.values(), default=0)
         one_step, ahead = forecaster.one_step_and_horizon(recording, np.concatenate(each), longest)
-        cut = np.split(np.asarray(ahead), np.cumsum([len(one) for one in each])[:-1])
-        predicted = {part: one[:, : steps[part]] for part, one in zip(parts, cut, strict=True)}
+        cut = np.split(np.asarray(ahead), np.cumsum([len(of) for of in each])[:-1])
+        predicted = {part: of[:, : steps[part]] for part, of in zip(parts, cut, strict=True)}
     else:
         one_step = forecaster.one_step(recording)
         predicted = {

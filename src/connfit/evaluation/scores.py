@@ -7,20 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from connfit._io import plain
 from connfit.config import EvaluateConfig
-from connfit.evaluation.activity_dynamics import autocorrelation_scores, spectrum_scores
+from connfit.evaluation.activity_dynamics import Dynamics, dynamics
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.calibration import MIN_ERRORS, OWN, Predictive, calibration_scores, training_spread
 from connfit.evaluation.forecasts import Forecaster, PartForecast, RecordingForecast
-from connfit.evaluation.free_run import MIN_RESIDUALS, RESIDUALS, Residuals, free_runs, no_free_runs, residuals_of
+from connfit.evaluation.free_run import (
+    MIN_RESIDUALS,
+    NO_NOISE,
+    RESIDUALS,
+    Residuals,
+    free_runs,
+    no_free_runs,
+    residuals_of,
+)
 from connfit.evaluation.metrics import (
-    Measured,
-    collect,
     diverged,
     fc_corr,
     functional_connectivity,
@@ -28,10 +35,12 @@ from connfit.evaluation.metrics import (
     quartiles,
     skill,
     unit_skill,
+    with_measures,
 )
+from connfit.evaluation.part_scores import Chosen, DataScores, Horizons, OneStep, PartScores, UnitSkill
 from connfit.evaluation.predictions import horizon_starts, predictions
-from connfit.evaluation.squared_errors import PredictionErrors, errors_of
-from connfit.evaluation.unit_scores import UnitErrors, median_unit_scores, skill_over_simple, unit_errors
+from connfit.evaluation.squared_errors import PredictionErrors, UnitErrors, pooled_errors, unit_errors
+from connfit.evaluation.unit_scores import median_unit_scores, skill_over_simple
 from connfit.recordings import PART_NAMES, Recording
 
 
@@ -41,7 +50,7 @@ def score(
     config: EvaluateConfig | None = None,
     *,
     ahead_of: Sequence[str] = PART_NAMES,
-) -> dict[str, Any]:
+) -> dict[str, PartScores]:
     """Score one forecaster on all parts of one recording.
 
     Parameters
@@ -54,20 +63,6 @@ def score(
         Horizons, number of start frames, free-run warm-up, noise and number of runs.
     ahead_of
         Parts of which horizons and free runs are scored; they are most of the work.
-
-    Returns
-    -------
-    dict
-        By part: `one_step` (`mse`, `skill_vs_persistence`, `fc_corr`, `per_unit_skill` quartiles),
-        `horizon_skill` (by horizon in frames, reference: persistence at the same horizon),
-        `horizon` (`starts`, `reasons`), `horizon_median_unit` (see `connfit.evaluation.unit_scores`),
-        `calibration` (see `connfit.evaluation.calibration`),
-        `free_run` (`fc_corr`, `median_unit_r`, `std_ratio`, `spectrum` and `autocorrelation` of
-        `connfit.evaluation.activity_dynamics`,
-        `warmup_frames`, `frames`, `noise`; with noise also `runs`, `noise_frames`, the training
-        frames that it is drawn from, and `fc_corr_error`, the standard error over runs; without also
-        `std_ratio_second_half`) and, if that has noise, `free_run_deterministic`. Where a number is
-        None, `reasons` beside it says why.
     """
     return score_and_forecast(forecaster, recording, config, ahead_of=ahead_of).scores
 
@@ -79,7 +74,7 @@ class Scored:
     Parameters
     ----------
     scores
-        By part, see `score`.
+        By part.
     forecast
         The predictions that they were computed from.
     one_step
@@ -91,7 +86,7 @@ class Scored:
         By part that was run ahead and by horizon: the same unit by unit.
     """
 
-    scores: dict[str, Any]
+    scores: dict[str, PartScores]
     forecast: RecordingForecast
     one_step: Float[np.ndarray, "T P"]
     errors: Mapping[str, PredictionErrors]
@@ -107,7 +102,7 @@ def score_and_forecast(
     ahead_of: Sequence[str] = PART_NAMES,
     residuals: Residuals | None = None,
 ) -> Scored:
-    """The scores of `score`, and the predictions that they were computed from.
+    """Score one forecaster on parts of one recording, and keep the predictions.
 
     Parameters
     ----------
@@ -128,30 +123,31 @@ def score_and_forecast(
         residuals = None
     elif residuals is None:
         residuals = residuals_of(one_step, recording, config.free_run_warmup)
-    scores: dict[str, Any] = {}
+    scores: dict[str, PartScores] = {}
     forecasts: dict[str, PartForecast] = {}
     units: dict[str, Mapping[int, UnitErrors]] = {}
+    errors: dict[str, PredictionErrors] = {}
     for part in parts:
         block = blocks[part]
         values, mask = recording.part(part)
-        if part in ahead_of:
-            free, quiet = free_runs(forecaster, recording, part, residuals, config)
-        else:
-            free, quiet = no_free_runs(recording, part, residuals, config, not_run)
         each, why = unit_errors(one_step, ahead.get(part, not_run), recording, part, config)
         if part in ahead_of:
-            units[part] = each
-        scores[part] = {
-            "frames": len(values),
-            "observed": int(mask.sum()),
-            "one_step": _one_step_scores(values, mask, one_step[block], last_value[block]),
-            "calibration": calibration_scores(values, mask, one_step[block], std[block], distribution),
-            **_horizon_scores(ahead.get(part, not_run), reference, recording, part, config),
-            "horizon_median_unit": median_unit_scores(each, why, config),
-            "free_run": free.scores,
-        }
-        if free is not quiet:
-            scores[part]["free_run_deterministic"] = quiet.scores
+            free, quiet = free_runs(forecaster, recording, part, residuals, config)
+            units[part], errors[part] = each, pooled_errors(each, why, recording.name, part)
+        else:
+            free, quiet = no_free_runs(recording, part, residuals, config, not_run)
+        skills, horizon = _horizon_scores(ahead.get(part, not_run), reference, recording, part, config)
+        scores[part] = PartScores(
+            frames=len(values),
+            observed=int(mask.sum()),
+            one_step=_one_step_scores(values, mask, one_step[block], last_value[block]),
+            calibration=calibration_scores(values, mask, one_step[block], std[block], distribution),
+            horizon_skill=skills,
+            horizon=horizon,
+            horizon_median_unit=median_unit_scores(each, why, config),
+            free_run=free.scores,
+            free_run_deterministic=None if free is quiet else quiet.scores,
+        )
         forecasts[part] = PartForecast(
             start=block.start,
             values=values,
@@ -160,13 +156,12 @@ def score_and_forecast(
             free_run=free.run,
             free_run_connectivity=free.connectivity,
             free_run_deterministic=None if free is quiet else quiet.run,
-            free_run_noise=free.scores["noise"],
-            runs=free.scores.get("runs", 1),
-            free_run_offset=len(values) - free.scores["frames"],
-            warmup_frames=free.scores["warmup_frames"],
+            free_run_noise=free.scores.noise or NO_NOISE,
+            runs=free.scores.runs or 1,
+            free_run_offset=len(values) - free.scores.frames,
+            warmup_frames=free.scores.warmup_frames or 0,
         )
     forecast = RecordingForecast(recording.units, recording.frame_rate, recording.value_units, forecasts)
-    errors = {part: errors_of(one_step, ahead[part], recording, part, config) for part in ahead}
     return Scored(scores, forecast, one_step, errors, units)
 
 
@@ -199,32 +194,25 @@ def _one_step_scores(
     mask: Bool[np.ndarray, "t P"],
     prediction: Float[np.ndarray, "t P"],
     reference: np.ndarray,
-) -> dict[str, Any]:
+) -> OneStep:
     fault = "the part has no frames" if not len(values) else diverged(prediction)
     if fault:
-        missing = Measured(None, 0, reason=fault)
-        result = collect(mse=missing, skill_vs_persistence=missing, fc_corr=missing)
-        return {
-            **result,
-            "per_unit_skill": {**quartiles(np.full(values.shape[1], np.nan)), "above_persistence": 0, "above_both": 0},
-            "scored": 0,
-        }
+        nothing = UnitSkill(excluded=values.shape[1], above_both=0)
+        return OneStep(per_unit_skill=nothing, reasons=dict.fromkeys(("mse", "skill_vs_persistence", "fc_corr"), fault))
     # The first frames of a recording have no past; skill and MSE are of the same entries everywhere else.
     scored = mask & np.isfinite(prediction) & np.isfinite(reference)
     per_unit = unit_skill(values, prediction, reference, scored)
-    return {
-        **collect(
-            mse=mse(values, prediction, scored),
-            skill_vs_persistence=skill(values, prediction, reference, scored),
-            fc_corr=fc_corr(functional_connectivity(values, scored), functional_connectivity(prediction, scored)),
-        ),
-        "per_unit_skill": {
-            **quartiles(per_unit),
-            "above_persistence": int(np.sum(per_unit[np.isfinite(per_unit)] > 0)),
-            "above_both": int(np.sum(skill_over_simple(values, prediction, reference, scored) > 0)),
-        },
-        "scored": int(scored.sum()),
-    }
+    units = UnitSkill(
+        **vars(quartiles(per_unit)),
+        above_persistence=int(np.sum(per_unit[np.isfinite(per_unit)] > 0)),
+        above_both=int(np.sum(skill_over_simple(values, prediction, reference, scored) > 0)),
+    )
+    return with_measures(
+        OneStep(per_unit_skill=units, scored=int(scored.sum())),
+        mse=mse(values, prediction, scored),
+        skill_vs_persistence=skill(values, prediction, reference, scored),
+        fc_corr=fc_corr(functional_connectivity(values, scored), functional_connectivity(prediction, scored)),
+    )
 
 
 def _horizon_scores(
@@ -233,47 +221,40 @@ def _horizon_scores(
     recording: Recording,
     part: str,
     config: EvaluateConfig,
-) -> dict[str, Any]:
+) -> tuple[dict[int, float | None], Horizons]:
     starts, too_long = horizon_starts(recording, part, config)
-    skills: dict[str, float | None] = {str(h): None for h in config.horizons}
+    skills: dict[int, float | None] = dict.fromkeys(config.horizons)
     if isinstance(prediction, str):
-        return {"horizon_skill": skills, "horizon": {"starts": 0, "reasons": dict.fromkeys(skills, prediction)}}
+        return skills, Horizons(reasons={str(h): prediction for h in skills})
     reasons = {str(h): reason for h, reason in too_long.items()}
     fitting = [h for h in config.horizons if h not in too_long]
-    if fitting:
-        held = reference.horizon(recording, starts, 1)[:, 0]
-        for h in fitting:
-            fault = diverged(np.swapaxes(prediction[:, :h], 0, 1))
-            frames = starts + h
-            measured = (
-                Measured(None, 0, reason=f"the prediction stops being finite within {h} steps")
-                if fault
-                else skill(recording.values[frames], prediction[:, h - 1], held, recording.mask[frames])
-            )
-            skills[str(h)] = measured.value
-            if measured.reason:
-                reasons[str(h)] = measured.reason
-    return {"horizon_skill": skills, "horizon": {"starts": len(starts), **({"reasons": reasons} if reasons else {})}}
+    held = reference.horizon(recording, starts, 1)[:, 0]
+    for h in fitting:
+        if diverged(np.swapaxes(prediction[:, :h], 0, 1)):
+            reasons[str(h)] = f"the prediction stops being finite within {h} steps"
+            continue
+        measured = skill(recording.values[starts + h], prediction[:, h - 1], held, recording.mask[starts + h])
+        skills[h] = measured.value
+        if measured.reason:
+            reasons[str(h)] = measured.reason
+    return skills, Horizons(len(starts), reasons=reasons)
 
 
-def data_against_itself(recording: Recording) -> dict[str, Any]:
-    """Agreement of the data's own functional connectivity on train and on test: the bar that a static copy reaches.
-
-    With it the bars of spectrum and autocorrelation: the last frames of the training part, as many as the
-    test part has, in the place of a free run.
-    """
+def data_against_itself(recording: Recording) -> DataScores:
+    """Score the training part as a copy for the test part: the bars that a static copy reaches."""
     train, test = (functional_connectivity(*recording.part(part)) for part in ("train", "test"))
-    return {
-        **collect(fc_corr_train_vs_test=fc_corr(train, test)),
-        "dynamics_train_vs_test": _dynamics_of_a_copy(recording),
-    }
+    return with_measures(
+        DataScores(dynamics_train_vs_test=_dynamics_of_a_copy(recording)), fc_corr_train_vs_test=fc_corr(train, test)
+    )
 
 
-def _dynamics_of_a_copy(recording: Recording) -> dict[str, Any]:
-    """Scores of the end of the training part as if it were a free run of the test part."""
+def _dynamics_of_a_copy(recording: Recording) -> Dynamics:
     (early, before), (values, mask) = recording.part("train"), recording.part("test")
     frames = min(len(early), len(values))
     run, given = early[len(early) - frames :], before[len(before) - frames :]
-    both = mask[:frames] & given
-    spectrum = spectrum_scores(values[:frames], both, run[None])
-    return {"spectrum": spectrum, "autocorrelation": autocorrelation_scores(values[:frames], both, run[None])}
+    return dynamics(values[:frames], mask[:frames] & given, run[None])
+
+
+def chosen_by(baseline: Forecaster) -> Chosen | None:
+    """Return what the tuning of a baseline chose; None of one that chooses nothing, or does not say."""
+    return cast("Chosen | None", plain(getattr(baseline, "chosen", None)))

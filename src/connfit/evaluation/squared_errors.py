@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -32,6 +30,45 @@ FEWEST_BINS = 16
 
 _ARRAYS = ("frames", "squared_error", "reference_error", "entries")
 _OF_UNITS = ("unit_squared_error", "unit_reference_error")
+
+
+@dataclass(frozen=True, eq=False)
+class UnitErrors:
+    """Squared errors of a forecaster and of persistence, at one horizon on one part, frame by frame and unit by unit.
+
+    Parameters
+    ----------
+    squared, reference
+        [S, unit] in squared units of the values; 0 where the entry is not scored.
+    frames
+        [S] frame that is predicted, ascending.
+    entries
+        [S] number of units that are scored in that frame.
+    horizon
+        Frames ahead.
+    """
+
+    squared: Float[np.ndarray, "S P"]
+    reference: Float[np.ndarray, "S P"]
+    frames: Int[np.ndarray, "S"]
+    entries: Int[np.ndarray, "S"]
+    horizon: int
+
+    @property
+    def skill(self) -> Float[np.ndarray, "P"]:
+        """Skill over persistence of every unit; NaN where persistence has no error."""
+        return ratio_skill(self.squared.sum(axis=0), self.reference.sum(axis=0))
+
+
+def ratio_skill(squared: Float[np.ndarray, "*a"], reference: Float[np.ndarray, "*a"]) -> Float[np.ndarray, "*a"]:
+    """Return 1 - squared / reference; NaN where the reference has no error."""
+    defined = reference > 0
+    return np.where(defined, 1.0 - squared / np.where(defined, reference, 1.0), np.nan)
+
+
+def spacing(frames: Int[np.ndarray, "S"]) -> float:
+    """Return the mean distance of neighbouring frames."""
+    return float((frames[-1] - frames[0]) / (len(frames) - 1)) if len(frames) > 1 else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,20 +113,19 @@ class PredictionErrors:
         return tuple(sorted(self.squared_error))
 
     def skill(self, horizon: int) -> float | None:
-        """Skill over persistence at one horizon; None where it has no errors."""
+        """Return skill over persistence at one horizon; None where it has no errors."""
         if horizon not in self.squared_error:
             return None
         return float(1.0 - self.squared_error[horizon].sum() / self.reference_error[horizon].sum())
 
     def unit_skill(self, horizon: int) -> Float[np.ndarray, "P"] | None:
-        """Skill of each unit over persistence; NaN for a unit that does not change; None where none were kept."""
+        """Return the skill of each unit; NaN for a unit that does not change, None where none were kept."""
         if horizon not in self.unit_squared_error:
             return None
-        squared, reference = (getattr(self, key)[horizon].sum(axis=0) for key in _OF_UNITS)
-        return np.where(reference > 0, 1.0 - squared / np.where(reference > 0, reference, 1.0), np.nan)
+        return ratio_skill(*(getattr(self, key)[horizon].sum(axis=0) for key in _OF_UNITS))
 
     def to_arrays(self, prefix: str = "") -> dict[str, np.ndarray]:
-        """Everything as arrays with names that start with `prefix`, for an NPZ file that holds several."""
+        """Return everything as arrays with names that start with `prefix`, for an NPZ file that holds several."""
         facts = {
             "connfit_errors": FORMAT_VERSION,
             "recording": self.recording,
@@ -101,12 +137,12 @@ class PredictionErrors:
         for key in _ARRAYS:
             arrays.update({f"{prefix}{key}.{h}": getattr(self, key)[h] for h in self.horizons})
         for key in _OF_UNITS:
-            arrays.update({f"{prefix}{key}.{h}": one for h, one in getattr(self, key).items()})
+            arrays.update({f"{prefix}{key}.{h}": values for h, values in getattr(self, key).items()})
         return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str = "") -> PredictionErrors:
-        """The inverse of `to_arrays`.
+        """Read what `to_arrays` made.
 
         Raises
         ------
@@ -127,37 +163,11 @@ class PredictionErrors:
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(f"not prediction errors ({error!r})", fix="Run the evaluation again") from error
 
-    def save(self, path: str | Path) -> None:
-        """Write one NPZ file, atomically."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".part")
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **self.to_arrays())  # pyright: ignore[reportArgumentType]
-        temporary.replace(path)
-
-    @classmethod
-    def load(cls, path: str | Path) -> PredictionErrors:
-        """Read a file written by `save`.
-
-        Raises
-        ------
-        DataError
-            If the file is absent, damaged or of another version.
-        """
-        path = Path(path)
-        if not path.exists():
-            raise DataError("no such file", path=path)
-        try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                return cls.from_arrays(file)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"damaged ({error})", path=path, fix="Run the evaluation again") from error
-
 
 def prediction_errors(
     forecaster: Forecaster, recording: Recording, part: str = "test", config: EvaluateConfig | None = None
 ) -> PredictionErrors:
-    """Errors of a forecaster on one part, one step ahead and at the horizons of `config`.
+    """Compute errors of a forecaster on one part, one step ahead and at the horizons of `config`.
 
     Where `connfit.evaluation.scores.score_and_forecast` is called anyway, its result has them already.
 
@@ -172,7 +182,7 @@ def prediction_errors(
 
 
 def bin_edges(frames: int, bins: int) -> Int[np.ndarray, "B+1"]:
-    """Where each of B stretches of frames begins, and the end of the last."""
+    """Return where each of B stretches of frames begins, and the end of the last."""
     return np.round(np.linspace(0, frames, bins + 1)).astype(np.int64)
 
 
@@ -188,49 +198,83 @@ def errors_of(
     part: str,
     config: EvaluateConfig,
 ) -> PredictionErrors:
-    """Errors of given predictions.
+    """Return errors of given predictions; arguments as of `unit_errors`."""
+    return pooled_errors(*unit_errors(one_step, ahead, recording, part, config), recording.name, part)
+
+
+def unit_errors(
+    one_step: Float[np.ndarray, "T P"],
+    ahead: Float[np.ndarray, "S steps P"] | str,
+    recording: Recording,
+    part: str,
+    config: EvaluateConfig,
+) -> tuple[dict[int, UnitErrors], dict[int, str]]:
+    """Return errors of given predictions at 1 frame, every one of the part, and at the horizons of `config`.
 
     Parameters
     ----------
     one_step
         Prediction of every frame of the recording from the frames before it.
     ahead
-        Predictions from the starts of `connfit.evaluation.predictions.horizon_starts` on.
+        Predictions from the starts of `connfit.evaluation.predictions.horizon_starts` on, or why there are none.
+
+    Returns
+    -------
+    errors
+        By horizon.
+    reasons
+        By horizon that has no errors: why.
     """
     block = recording.require_parts()[part]
     reference = Persistence()
-    starts, reasons = horizon_starts(recording, part, config)
+    starts, too_long = horizon_starts(recording, part, config)
     held = reference.horizon(recording, starts, 1)[:, 0]
-    wanted = {ONE_STEP: (np.arange(block.start, block.stop), one_step[block], reference.one_step(recording)[block])}
-    faults = {h: why for h, why in reasons.items() if h != ONE_STEP}
+    wanted: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    reasons: dict[int, str] = {}
     fault = "the part has no frames" if block.stop == block.start else diverged(one_step[block])
     if fault:
-        faults[ONE_STEP] = fault
+        reasons[ONE_STEP] = fault
+    else:
+        wanted[ONE_STEP] = np.arange(block.start, block.stop), one_step[block], reference.one_step(recording)[block]
     for h in config.horizons:
-        if h != ONE_STEP and h not in faults:
-            wanted[h] = (starts + h, ahead[:, h - 1], held)
-            if diverged(np.swapaxes(ahead[:, :h], 0, 1)):
-                faults[h] = f"the prediction stops being finite within {h} steps"
-    found: dict[str, dict[int, np.ndarray]] = {key: {} for key in (*_ARRAYS, *_OF_UNITS)}
-    for h, (frames, prediction, last) in wanted.items():
-        if h in faults:
+        if h == ONE_STEP:
             continue
+        if isinstance(ahead, str) or h in too_long:
+            reasons[h] = ahead if isinstance(ahead, str) else too_long[h]
+        elif diverged(np.swapaxes(ahead[:, :h], 0, 1)):
+            reasons[h] = f"the prediction stops being finite within {h} steps"
+        else:
+            wanted[h] = starts + h, ahead[:, h - 1], held
+    found: dict[int, UnitErrors] = {}
+    for h, (frames, prediction, last) in wanted.items():
         values = recording.values[frames].astype(np.float64)
         scored = recording.mask[frames] & np.isfinite(prediction) & np.isfinite(last)
         with np.errstate(over="ignore", invalid="ignore"):
-            both = [np.where(scored, values - one, 0.0) ** 2 for one in (prediction, last)]
-            ours, theirs = (one.sum(axis=1) for one in both)
+            ours, theirs = (np.where(scored, values - predicted, 0.0) ** 2 for predicted in (prediction, last))
             total = ours.sum()
-        if not scored.any():
+        if np.isfinite(total):
+            found[h] = UnitErrors(ours, theirs, frames, scored.sum(axis=1), h)
+        else:
+            reasons[h] = "the squared error overflows: the prediction diverged"
+    return found, reasons
+
+
+def pooled_errors(
+    errors: Mapping[int, UnitErrors], reasons: Mapping[int, str], recording: str, part: str
+) -> PredictionErrors:
+    """Return errors of all units together, of what `unit_errors` found."""
+    found: dict[str, dict[int, np.ndarray]] = {key: {} for key in (*_ARRAYS, *_OF_UNITS)}
+    faults = dict(reasons)
+    for h, of in errors.items():
+        if not of.entries.any():
             faults[h] = "no entry is observed, predicted and covered by the reference"
-        elif not np.isfinite(total):
-            faults[h] = "the squared error overflows: the prediction diverged"
-        elif not theirs.any():
+        elif not of.reference.any():
             faults[h] = "the reference has no error: the data do not change"
         else:
-            for key, one in zip(_ARRAYS, (frames, ours, theirs, scored.sum(axis=1)), strict=True):
-                found[key][h] = one
-            edges = bin_edges(len(frames), _bins(*values.shape))
-            for key, one in zip(_OF_UNITS, both, strict=True):
-                found[key][h] = one if len(edges) > len(one) else np.add.reduceat(one, edges[:-1], axis=0)
-    return PredictionErrors(recording.name, part, **found, reasons=faults)
+            summed = of.squared.sum(axis=1), of.reference.sum(axis=1)
+            for key, values in zip(_ARRAYS, (of.frames, *summed, of.entries), strict=True):
+                found[key][h] = values
+            edges = bin_edges(len(of.frames), _bins(*of.squared.shape))
+            for key, values in zip(_OF_UNITS, (of.squared, of.reference), strict=True):
+                found[key][h] = values if len(edges) > len(values) else np.add.reduceat(values, edges[:-1], axis=0)
+    return PredictionErrors(recording, part, **found, reasons=faults)

@@ -54,8 +54,8 @@ class TrialPower:
         return np.sqrt(np.where(share > 0, np.minimum(share, 1.0), np.nan))
 
     def cc_norm(self, prediction: Float[np.ndarray, "t P"]) -> Float[np.ndarray, "P"]:
-        """Correlation of a prediction with the mean response over the largest possible one; NaN where undefined."""
-        y, p = (one - one.mean(axis=0) for one in (self.mean_response, prediction.astype(np.float64)))
+        """Return the correlation with the mean response over the largest possible one; NaN where undefined."""
+        y, p = (values - values.mean(axis=0) for values in (self.mean_response, prediction.astype(np.float64)))
         norm = (p**2).mean(axis=0) * np.where(self.signal_power > 0, self.signal_power, np.nan)
         return _ratio((y * p).mean(axis=0), np.sqrt(norm))
 
@@ -63,7 +63,7 @@ class TrialPower:
 def trial_power(
     values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"], trials: Sequence[tuple[int, int]]
 ) -> TrialPower:
-    """Signal and total power of every unit over repeated trials.
+    """Estimate signal and total power of every unit over repeated trials.
 
     Parameters
     ----------

@@ -11,19 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy import stats
 
-from connfit.evaluation.intervals import (
-    Interval,
-    SeedErrors,
-    block_of,
-    check_options,
-    degrees_of_freedom,
-    draw_seeds,
-    prepared,
-    why_undefined,
-)
+from connfit.evaluation.block_bootstrap import check_options, degrees_of_freedom, draw_blocks, draw_seeds, stretched
+from connfit.evaluation.intervals import Interval, SeedErrors, block_of, prepared, why_undefined
 from connfit.evaluation.squared_errors import bin_edges
 
 STRONGEST = 5
@@ -119,7 +111,7 @@ def median_unit_interval(
     seed: int = 0,
     block_frames: int | None = None,
 ) -> Interval:
-    """Skill over persistence of the median unit, with an interval; arguments as in `paired_units`."""
+    """Return skill over persistence of the median unit, with an interval; arguments as in `paired_units`."""
     return _median([errors], horizon, repeats, level, seed, block_frames)
 
 
@@ -189,21 +181,21 @@ def _signed_rank_p(differences: Float[np.ndarray, "n"]) -> float:
 
 
 def _both(*sides: _Side) -> Bool[np.ndarray, "P"]:
-    return np.logical_and.reduce([one.defined for one in sides])
+    return np.logical_and.reduce([side.defined for side in sides])
 
 
 def _sides(forecasters: Sequence[Sequence[SeedErrors]], horizon: int) -> list[list[_Side]] | None:
     """By recording, each forecaster; None where the errors of units were not kept."""
     errors = prepared(forecasters)
-    if not all(horizon in run.unit_squared_error for one in errors for runs in one for run in runs):
+    if not all(horizon in run.unit_squared_error for side in errors for runs in side for run in runs):
         return None
     return [
         [
             _Side(
-                np.stack([seed[number].unit_squared_error[horizon] for seed in one]),
-                np.stack([seed[number].unit_reference_error[horizon] for seed in one]),
+                np.stack([seed[number].unit_squared_error[horizon] for seed in side]),
+                np.stack([seed[number].unit_reference_error[horizon] for seed in side]),
             )
-            for one in errors
+            for side in errors
         ]
         for number in range(len(errors[0][0]))
     ]
@@ -219,11 +211,11 @@ def _median(
 ) -> Interval:
     check_options(repeats, level, block_frames)
     errors = prepared(forecasters)
-    seeds = tuple(len(one) for one in errors)
+    seeds = tuple(len(side) for side in errors)
     reason, sides = why_undefined(errors, horizon), _sides(forecasters, horizon)
     if reason is None and sides is None:
         reason = "errors of single units were not kept"
-    if reason is None and sides is not None and not all(_both(*one).any() for one in sides):
+    if reason is None and sides is not None and not all(_both(*side).any() for side in sides):
         reason = "no unit changes in the frames that are scored"
     if reason is not None or sides is None:
         return Interval(None, None, None, level, 0, 0, seeds, reason)
@@ -232,55 +224,50 @@ def _median(
     drawn = [draw_seeds(generator, count, repeats) for count in seeds]
     value, resampled, of_seeds = 0.0, np.zeros(repeats), np.zeros((len(seeds), repeats))
     terms: list[tuple[float, float]] = []
-    blocks, longest, short = 0, 0, None
+    total, longest, short = 0, 0, None
     for first, here in zip(errors[0][0], sides, strict=True):
         share = 1 / len(sides)
-        here = [one.of(_both(*here)) for one in here]
-        whole = [one.skill for one in here]
-        difference = _signed([one.mean(axis=0) for one in whole], signs)
+        here = [side.of(_both(*here)) for side in here]
+        whole = [side.skill for side in here]
+        difference = _signed([skill.mean(axis=0) for skill in whole], signs)
         value += share * float(np.median(difference))
         bins, units = here[0].squared.shape[1:]
         frames = first.frames[horizon][bin_edges(len(first.frames[horizon]), bins)[:-1]]
-        length, spacing = block_of(_common_influence(here, signs), frames, horizon, block_frames)
+        length, between = block_of(_common_influence(here, signs), frames, horizon, block_frames)
         count = bins / length
-        blocks, longest = blocks + int(count), max(longest, round(length * spacing))
-        if count < 2:
+        total, longest = total + int(count), max(longest, round(length * between))
+        blocks = draw_blocks(generator, bins, length, repeats)
+        if blocks is None:
             short = f"{first.recording}: {bins} stretches of frames are too few for two blocks of {length}"
             continue
-        starts = generator.integers(bins, size=(repeats, max(1, round(count - 1))))
         places = generator.integers(units, size=(repeats, max(1, units - 1)))
         of_time, of_units, of_all = np.empty(repeats), np.empty(repeats), np.empty(repeats)
         for at in range(0, repeats, step := max(1, _AT_ONCE // units)):
             some = slice(at, at + step)
-            weights = _weights(starts[some], length, bins)
-            skills = [one.resampled(weights) for one in here]
-            fixed = _signed([one.mean(axis=0) for one in skills], signs)
+            weights = blocks.weights(some)
+            skills = [side.resampled(weights) for side in here]
+            fixed = _signed([skill.mean(axis=0) for skill in skills], signs)
             drawn_here = zip(drawn, skills, strict=True)
-            free = _signed([np.einsum("rk,krp->rp", chosen[some], one) for chosen, one in drawn_here], signs)
+            free = _signed([np.einsum("rk,krp->rp", chosen[some], skill) for chosen, skill in drawn_here], signs)
             of_time[some] = np.median(fixed, axis=1)
             of_units[some] = np.median(difference[places[some]], axis=1)
-            for side, (sign, one, chosen) in enumerate(zip(signs, whole, drawn, strict=True)):
-                others = difference - sign * one.mean(axis=0)
-                of_seeds[side, some] += share * np.median(others + sign * chosen[some] @ one, axis=1)
+            for side, (sign, skill, chosen) in enumerate(zip(signs, whole, drawn, strict=True)):
+                others = difference - sign * skill.mean(axis=0)
+                of_seeds[side, some] += share * np.median(others + sign * chosen[some] @ skill, axis=1)
             of_all[some] = np.median(np.take_along_axis(free, places[some], axis=1), axis=1)
         resampled += share * of_all
         terms += [(share**2 * of_time.var(), count - 1), (share**2 * of_units.var(), max(units - 1, 1))]
     if short is not None:
-        return Interval(value, None, None, level, blocks, longest, seeds, short)
-    terms += [(one.var(), count - 1) for one, count in zip(of_seeds, seeds, strict=True) if count > 1]
-    tail = (1 - level) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    stretch = stats.t.ppf(1 - tail, degrees_of_freedom(terms)) / stats.norm.ppf(1 - tail)
-    low, high = value + stretch * (low - value), value + stretch * (high - value)
-    if len(errors) == 1:
-        # No skill is above 1; the stretch for few blocks does not know it.
-        high = min(high, 1.0)
-    return Interval(value, float(low), float(high), level, blocks, longest, seeds)
+        return Interval(value, None, None, level, total, longest, seeds, short)
+    terms += [(spread.var(), count - 1) for spread, count in zip(of_seeds, seeds, strict=True) if count > 1]
+    most = 1.0 if len(errors) == 1 else np.inf
+    low, high = stretched(value, resampled, level, degrees_of_freedom(terms), most=most)
+    return Interval(value, low, high, level, total, longest, seeds)
 
 
 def _common_influence(sides: Sequence[_Side], signs: Sequence[float]) -> Float[np.ndarray, "B"]:
     """Mean over units of how each stretch of frames moves the difference, each unit over its standard deviation."""
-    influence = _signed([one.influence() for one in sides], signs)
+    influence = _signed([side.influence() for side in sides], signs)
     spread = influence.std(axis=0)
     return (influence / np.where(spread > 0, spread, 1.0)).mean(axis=1)
 
@@ -288,13 +275,3 @@ def _common_influence(sides: Sequence[_Side], signs: Sequence[float]) -> Float[n
 def _signed(terms: Sequence[np.ndarray], signs: Sequence[float]) -> np.ndarray:
     """The first term, minus the second if there is one."""
     return np.sum([sign * term for sign, term in zip(signs, terms, strict=True)], axis=0)
-
-
-def _weights(starts: Int[np.ndarray, "R n"], length: int, bins: int) -> Float[np.ndarray, "R B"]:
-    """How often each stretch of frames lies in the drawn blocks, which go around the end to the start."""
-    edges = np.zeros((len(starts), 2 * bins + 1))
-    rows = np.arange(len(starts))[:, None]
-    np.add.at(edges, (rows, starts), 1.0)
-    np.add.at(edges, (rows, starts + length), -1.0)
-    covered = np.cumsum(edges, axis=1)
-    return covered[:, :bins] + covered[:, bins : 2 * bins]

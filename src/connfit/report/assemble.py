@@ -9,6 +9,7 @@ from pathlib import Path
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.picture_budget import draw_all
+from connfit.report.questions.answer import Questions
 from connfit.report.questions.questions import answer_all, write_answers
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import RunFiles
@@ -44,23 +45,31 @@ def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
         If the folder or its `metrics.json` is absent, or a file is damaged.
     """
     run = RunFiles.read(run_dir)
-    name = str(run.metrics.get("dataset") or run.folder.name)
+    name = run.evaluation.dataset or run.folder.name
     measured = report_numbers(run)
-    documents = {**run.documents(), "questions.json": {"measured": measured}}
+    documents = {**run.documents(), "questions.json": Questions(measured=measured)}
     limits = all_limits(documents)
     found = sections(run, limits)
-    figures = draw_all({one.anchor: one.drawings for one in found}, run.folder / "figures", fresh=fresh)
+    figures = draw_all({section.anchor: section.drawings for section in found}, run.folder / "figures", fresh=fresh)
     answers = answer_all(documents)
     write_answers(run.folder / "questions.json", answers, measured)
-    asked = Section("questions", "Thirty questions", questions_section.blocks(answers, {one.anchor for one in found}))
+    asked = Section(
+        "questions", "Thirty questions", questions_section.blocks(answers, {section.anchor for section in found})
+    )
     ordered = [
-        one for section in found for one in ((section, asked) if section.anchor == "limitations" else (section,))
+        shown for section in found for shown in ((section, asked) if section.anchor == "limitations" else (section,))
     ]
     body = [
-        page.section(one.title, *one.blocks, *_figures(figures.get(one.anchor, [])), *one.after, anchor=one.anchor)
-        for one in ordered
+        page.section(
+            section.title,
+            *section.blocks,
+            *_figures(figures.get(section.anchor, [])),
+            *section.after,
+            anchor=section.anchor,
+        )
+        for section in ordered
     ]
-    contents = page.contents((one.anchor, one.title) for one in ordered[1:])
+    contents = page.contents((section.anchor, section.title) for section in ordered[1:])
     main = "\n".join(["<main>", body[0], where_next(limits, answers), contents, *body[1:], "</main>"])
     html = page.PAGE.substitute(
         title=escape(f"connfit: {name}"), style=page.STYLE, body="\n".join([head(run, name), main])
@@ -74,7 +83,7 @@ def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
 
 def _figures(made: Sequence[tuple[Drawing, str]]) -> list[str]:
     """Figures of the whole fit, then those of the recordings: the first to be seen, the others folded."""
-    made = [(one, page.folded(one.fold, html) if one.fold else html) for one, html in made]
+    made = [(drawing, page.folded(drawing.fold, html) if drawing.fold else html) for drawing, html in made]
     blocks = [html for drawing, html in made if drawing.recording is None]
     names = list(dict.fromkeys(drawing.recording for drawing, _ in made if drawing.recording is not None))
     for at, name in enumerate(names):

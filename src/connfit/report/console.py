@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.held_out import HELD_OUT
 from connfit.report.figures.connectivity_figure import COLUMNS, connectivity_in_words, connectivity_rows
 from connfit.report.sections.comparison import (
     Row,
+    by_reason,
     comparison,
     fixed_point_in_words,
     free_runs_in_words,
@@ -29,58 +31,55 @@ from connfit.report.wording import number
 _SHORT = {"free run with residuals": "free run, residuals", "free run without noise": "free run, no noise"}
 """Headings that fit beside six columns of numbers on 80 characters."""
 
-_BROKEN = {"at initialisation": "un-\ntrained", "persistence": "persis-\ntence"}
+_BROKEN = {"untrained": "un-\ntrained", "persistence": "persis-\ntence"}
 """Headings of columns that are broken to fit; others are where they have a space."""
 
 
 def print_table(
-    metrics: Mapping[str, Any], console: Console, *, part: str = "test", config: Mapping[str, Any] | None = None
+    evaluation: Evaluation, console: Console, *, part: str = "test", config: Mapping[str, Any] | None = None
 ) -> None:
-    """Print who wins, then model, initialisation and baselines on one part, the best of each row in bold and starred.
+    """Print model, untrained model and baselines on one part, the best of each row in bold and starred, and who wins.
 
     Parameters
     ----------
-    metrics
-        As written to `metrics.json`.
     console
         Where to print; `rich` adapts to its width and to plain output.
     config
         The run's options: advice leaves out what they have already.
     """
-    rows = comparison(metrics, part)
-    title = f"{metrics.get('dataset') or 'fit'}, {part} part" + (
-        " (surrogate data)" if metrics.get("surrogate") else ""
-    )
-    for table in _scores(rows, title, console.width, metrics):
+    rows = comparison(evaluation, part)
+    title = f"{evaluation.dataset or 'fit'}, {part} part" + (" (surrogate data)" if evaluation.surrogate else "")
+    for table in _scores(rows, title, console.width, evaluation):
         console.print(table)
-    for line in headline(metrics, part, config=config):
-        console.print(escape(line), highlight=False)
-    itself = (metrics.get("data") or {}).get("fc_corr_train_vs_test")
-    lines = [verdict(rows)]
+    itself = evaluation.data.fc_corr_train_vs_test
+    lines = [*headline(evaluation, part, config=config), verdict(rows)]
     if itself is not None:
         lines.append(f"Data against itself: FC of train and of test correlate at {number(itself)}.")
-    scores = (metrics.get("parts") or {}).get(part) or {}
-    lines += [text for text in (fixed_point_in_words(scores), free_runs_in_words(metrics, part)) if text]
-    if metrics.get("parameters"):
-        lines.append(observations_in_words(metrics))
-    lines += _missing(rows)
+    told = fixed_point_in_words(evaluation.part(part)), free_runs_in_words(evaluation, part)
+    lines += [text for text in told if text]
+    if evaluation.parameters:
+        lines.append(observations_in_words(evaluation))
+    _print_lines([*lines, *_missing(rows)], console)
+    _print_connectivity(evaluation, console)
+    _print_held_out(evaluation, console)
+
+
+def _print_lines(lines: Sequence[str], console: Console) -> None:
     for line in lines:
         console.print(escape(line), highlight=False)
-    _print_connectivity(metrics, console)
-    _print_held_out(metrics, console)
 
 
-def _scores(rows: list[Row], title: str, width: int, metrics: Mapping[str, Any]) -> list[Table]:
+def _scores(rows: Sequence[Row], title: str, width: int, evaluation: Evaluation) -> list[Table]:
     """Without columns that do not compete, which are named in words; more than fit go into another table."""
     columns = [name for name in rows[0].values if name not in rows[0].outside]
-    headings = {name: _heading(name, metrics) for name in columns}
-    room = width - 2 - max(len(_SHORT.get(one, one)) for row in rows for one in _label(row))
+    headings = {name: _heading(name, evaluation) for name in columns}
+    room = width - 2 - max(len(_SHORT.get(text, text)) for row in rows for text in _label(row))
     widths = {name: _width(headings[name], name, rows) for name in columns}
     ours, others = columns[:1], columns[1:]
     tables: list[Table] = []
     while others or not tables:
         taken = list(ours)
-        while others and (len(taken) < 2 or sum(widths[one] for one in [*taken, others[0]]) <= room):
+        while others and (len(taken) < 2 or sum(widths[name] for name in [*taken, others[0]]) <= room):
             taken.append(others.pop(0))
         tables.append(_one_table(rows, taken, headings, f"{title}{', more baselines' if tables else ''}"))
     return tables
@@ -94,17 +93,17 @@ def _label(row: Row) -> tuple[str, str]:
     return (before, f"  {measure}") if colon else ("", row.label)
 
 
-def _heading(name: str, metrics: Mapping[str, Any]) -> str:
-    return _BROKEN.get(name, model_label(name, metrics).replace(" ", "\n"))
+def _heading(name: str, evaluation: Evaluation) -> str:
+    return _BROKEN.get(name, model_label(name, evaluation).replace(" ", "\n"))
 
 
-def _width(heading: str, name: str, rows: list[Row]) -> int:
+def _width(heading: str, name: str, rows: Sequence[Row]) -> int:
     """Characters of a column, with its star and the blank before it."""
     cells = [len(number(row.values[name])) + 1 for row in rows]
     return max(*cells, *map(len, heading.split("\n"))) + 1
 
 
-def _one_table(rows: list[Row], columns: list[str], headings: Mapping[str, str], title: str) -> Table:
+def _one_table(rows: Sequence[Row], columns: list[str], headings: Mapping[str, str], title: str) -> Table:
     table = _table(title, padding=0)
     table.add_column("", no_wrap=True)
     for name in columns:
@@ -130,43 +129,37 @@ def _table(title: str, padding: int = 1) -> Table:
     return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=padded, pad_edge=False)
 
 
-def _missing(rows: list[Row]) -> list[str]:
+def _missing(rows: Sequence[Row]) -> list[str]:
     """Why there is no number, once for each reason."""
-    grouped: dict[str, list[str]] = {}
-    for row in rows:
-        for name, reason in row.reasons.items():
-            grouped.setdefault(reason, []).append(f"{name}, {row.label}")
     return [
-        f"–: {wheres[0]}{f' and {len(wheres) - 1} more' if len(wheres) > 1 else ''}: {reason}"
-        for reason, wheres in grouped.items()
+        f"–: {', '.join(places[0])}{f' and {len(places) - 1} more' if len(places) > 1 else ''}: {reason}"
+        for reason, places in by_reason(rows).items()
     ]
 
 
-def _print_connectivity(metrics: Mapping[str, Any], console: Console) -> None:
+def _print_connectivity(evaluation: Evaluation, console: Console) -> None:
     """Functional connectivity beside that of null connectomes; without any, the table above says it all."""
-    if not metrics.get("nulls"):
+    if not evaluation.nulls:
         return
     table = _table("functional connectivity, correlation with the data's")
     table.add_column("")
     for name in COLUMNS:
         table.add_column(name, justify="right")
-    for row in connectivity_rows(metrics):
+    rows = connectivity_rows(evaluation)
+    for row in rows:
         table.add_row(escape(row.name), *(number(value) for value in row.values))
     console.print(table)
-    console.print(connectivity_in_words(metrics), highlight=False)
-    for row in connectivity_rows(metrics):
-        if row.what:
-            console.print(escape(f"{row.name}: {row.what}"), highlight=False)
+    words = [f"{row.name}: {row.what}" for row in rows if row.what]
+    _print_lines([connectivity_in_words(evaluation), *words], console)
 
 
-def _print_held_out(metrics: Mapping[str, Any], console: Console) -> None:
-    rows = held_out_rows(metrics)
-    if not rows:
+def _print_held_out(evaluation: Evaluation, console: Console) -> None:
+    rows, held_out = held_out_rows(evaluation), evaluation.held_out
+    if held_out is None:
         return
-    animals = len(metrics["held_out"].get("recordings") or {})
+    animals = len(held_out.recordings)
     title = f"{animals} held-out animal{'' if animals == 1 else 's'}, test part"
-    for scores in _scores(rows, title, console.width, metrics):
+    for scores in _scores(rows, title, console.width, evaluation):
         console.print(scores)
-    noise = free_runs_in_words(metrics["held_out"], HELD_OUT)
-    for line in [*held_out_in_words(metrics), *([noise] if noise else []), *_missing(rows)]:
-        console.print(escape(line), highlight=False)
+    noise = free_runs_in_words(held_out, HELD_OUT)
+    _print_lines([*held_out_in_words(evaluation), *([noise] if noise else []), *_missing(rows)], console)

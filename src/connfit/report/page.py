@@ -32,7 +32,7 @@ STYLE = resources.files("connfit.report").joinpath("page.css").read_text(encodin
 
 
 def section(title: str, *parts: str, anchor: str = "") -> str:
-    """A section, which links reach by its anchor; nothing where it has no content."""
+    """Return a section, which links reach by its anchor; nothing where it has no content."""
     content = "\n".join(part for part in parts if part)
     if not content:
         return ""
@@ -42,23 +42,23 @@ def section(title: str, *parts: str, anchor: str = "") -> str:
 
 
 def heading(text: str) -> str:
-    """A heading within a section."""
+    """Return a heading within a section."""
     return f"<h3>{escape(text)}</h3>"
 
 
 def contents(sections: Iterable[tuple[str, str]]) -> str:
-    """A list of links to sections, given as anchor and title."""
+    """Return a list of links to sections, given as anchor and title."""
     lines = "".join(f"<li>{link(title, anchor)}</li>" for anchor, title in sections)
     return f'<nav aria-label="Contents"><ol>{lines}</ol></nav>' if lines else ""
 
 
 def link(text: str, anchor: str) -> str:
-    """A link within the page."""
+    """Return a link within the page."""
     return f'<a href="#{escape(anchor)}">{escape(text)}</a>'
 
 
 def facts(items: Iterable[tuple[str, str, str]]) -> str:
-    """Key numbers side by side, each as its name, the number and what to read it against."""
+    """Return key numbers side by side, each as its name, the number and what to read it against."""
     cells = "".join(
         f"<div><dt>{escape(name)}</dt><dd><b>{escape(value)}</b> <span>{escape(note)}</span></dd></div>"
         for name, value, note in items
@@ -83,7 +83,7 @@ def table(
     best: Sequence[Sequence[int]] = (),
     text: bool = False,
 ) -> str:
-    """A table that scrolls sideways on a narrow screen.
+    """Return a table that scrolls sideways on a narrow screen.
 
     Parameters
     ----------
@@ -107,7 +107,9 @@ def table(
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     top = f"<thead><tr>{head}</tr></thead>" if header else ""
     kind = ' class="text"' if text else ""
-    name = escape(caption or (f"Table of {', '.join(one for one in header if one)}" if any(header) else "Table"))
+    name = escape(
+        caption or (f"Table of {', '.join(column for column in header if column)}" if any(header) else "Table")
+    )
     return (
         f'<div class="scroll" role="region" aria-label="{name}" tabindex="0"><table{kind}>{title}{top}'
         f"<tbody>{''.join(body)}</tbody></table></div>"
@@ -115,7 +117,7 @@ def table(
 
 
 def picture(png: bytes, caption: str, *, narrow: bool = False) -> str:
-    """A figure with its image inside the page.
+    """Return a figure with its image inside the page.
 
     The first sentence of the caption stands for the image where it cannot be seen; the caption, which follows, has
     the rest.
@@ -131,7 +133,7 @@ def picture(png: bytes, caption: str, *, narrow: bool = False) -> str:
 
 
 def first_sentence(text: str) -> str:
-    """Up to the first full stop that ends a sentence: one before a space and a capital letter."""
+    """Return the text up to the first full stop that ends a sentence: one before a space and a capital letter."""
     return re.split(r"(?<=\.)\s+(?=[A-Z0-9])", text, maxsplit=1)[0]
 
 

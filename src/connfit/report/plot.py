@@ -5,17 +5,19 @@ Add one: a function with `ax: Axes | None = None` that draws on `_axes(ax)` with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, one_of
-from connfit.evaluation.fit_evaluation import UNTRAINED, Evaluation, evaluate
+from connfit.evaluation.evaluate_run import evaluate
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.free_run import free_runs, residuals_of
 from connfit.evaluation.metrics import functional_connectivity as correlations
 from connfit.recordings import PART_NAMES, Recording
@@ -26,6 +28,9 @@ from connfit.training.activity_arrays import activity_array
 from connfit.training.fitted import Fit
 
 __all__ = ["functional_connectivity", "horizons", "raster", "traces", "weights"]
+
+MOST_NAMES = 45
+"""Units whose names are legible side by side."""
 
 Activity = Fit | xr.DataArray | Float[np.ndarray, "t P"]
 """A fit, or activity [time, unit]: an array, or what `Fit.predict` returns, which has names and seconds."""
@@ -54,9 +59,9 @@ def traces(
         Default: axes of a new figure.
     """
     if isinstance(data, Fit):
-        one = data.recording(recording)
-        prediction = _part(data.predict(one), part)
-        data = _part(_recorded(one), part)
+        chosen = data.recording(recording)
+        prediction = _part(data.predict(chosen), part)
+        data = _part(_recorded(chosen), part)
     data = _named(data)
     column = _unit(data, unit)
     predicted = np.full(len(data), np.nan) if prediction is None else _named(prediction).values[:, column]
@@ -99,10 +104,10 @@ def functional_connectivity(
     """
     if isinstance(activity, Fit):
         one_of("which", which, ("model", "data"))
-        one = activity.recording(recording)
-        order = unit_order(correlations(*one.part("train")))
-        matrix = correlations(*one.part(part)) if which == "data" else _free_run_connectivity(activity, one, part)
-        names, title = one.units, f"{which}, {part}"
+        chosen = activity.recording(recording)
+        order = unit_order(correlations(*chosen.part("train")))
+        matrix = correlations(*chosen.part(part)) if which == "data" else _free_run_connectivity(activity, chosen, part)
+        names, title = chosen.units, f"{which}, {part}"
     else:
         named = _named(activity)
         matrix = correlations(np.nan_to_num(named.values), np.isfinite(named.values))
@@ -112,13 +117,8 @@ def functional_connectivity(
         image = ax.imshow(matrix[np.ix_(order, order)], vmin=-1, vmax=1, cmap="RdBu_r")
         ax.set_facecolor("#bbbbbb")
         ax.set_title(title)
-        if len(order) <= 20:
-            ax.set_xticks(range(len(order)), [names[k] for k in order], rotation=90)
-            ax.set_yticks(range(len(order)), [names[k] for k in order])
-        else:
-            ax.set_xlabel(f"{len(order)} units")
-            ax.set_xticks([])
-            ax.set_yticks([])
+        _name_units(ax.xaxis, [names[k] for k in order], rotation=90)
+        _name_units(ax.yaxis, [names[k] for k in order])
         ax.figure.colorbar(image, ax=ax, label="Pearson r", shrink=0.8)
     return ax
 
@@ -141,9 +141,7 @@ def horizons(
     if isinstance(scores, Fit):
         rate, scores = scores.cohort.frame_rate, evaluate(scores)
     if isinstance(scores, Evaluation):
-        skills = scores.skills(part)
-        names = {UNTRAINED: "at initialisation"}
-        scores = {names.get(who, who): of for who, of in skills.items() if who != "persistence"}
+        scores = {who: of for who, of in scores.skills(part).items() if who != "persistence"}
     with look():
         ax = _axes(ax)
         if draw_horizons(ax, scores, frame_rate=rate):
@@ -168,7 +166,7 @@ def weights(parameters: Fit | tuple[Float[np.ndarray, "M"], Float[np.ndarray, "M
             np.asarray(model.magnitudes(parameters.initial_params)),
             np.asarray(model.magnitudes(parameters.params)),
         )
-    before, after = (np.abs(np.asarray(one)) for one in parameters)
+    before, after = (np.abs(np.asarray(each)) for each in parameters)
     if before.shape != after.shape or before.ndim != 1:
         raise ConfigError(
             f"weights before and after have shapes {before.shape} and {after.shape}: give two of one length"
@@ -179,8 +177,8 @@ def weights(parameters: Fit | tuple[Float[np.ndarray, "M"], Float[np.ndarray, "M
         positive = before[shown], after[shown]
         low, high = (min(map(np.min, positive)), max(map(np.max, positive))) if shown.any() else (1.0, 1.0)
         cloud(ax, before, after, float(low), float(high))
-        ax.set_xlabel("|w| before")
-        ax.set_ylabel("|w| after")
+        ax.set_xlabel("weight before the fit (magnitude)")
+        ax.set_ylabel("weight after the fit (magnitude)")
         ax.set_title(
             f"{shown.sum():,} connections" + (f", {(~shown).sum():,} at 0" if not shown.all() else ""), loc="left"
         )
@@ -214,8 +212,8 @@ def raster(
     """
     if isinstance(activity, Fit):
         one_of("which", which, ("data", "prediction"))
-        one = activity.recording(recording)
-        activity = _recorded(one) if which == "data" else activity.predict(one)
+        chosen = activity.recording(recording)
+        activity = _recorded(chosen) if which == "data" else activity.predict(chosen)
         activity = activity if part is None else _part(activity, part)
     named = _named(activity)
     values, time = named.values, named["time"].values
@@ -228,15 +226,23 @@ def raster(
         image = ax.imshow(values.T, aspect="auto", vmin=low, vmax=high, cmap="viridis", extent=extent)
         ax.set_facecolor("#bbbbbb")
         ax.set_xlabel(_time_label(named))
-        ax.set_ylabel("unit")
-        if values.shape[1] <= 20:
-            ax.set_yticks(range(values.shape[1]), [str(name) for name in named["unit"].values])
+        _name_units(ax.yaxis, [str(name) for name in named["unit"].values])
         ax.figure.colorbar(image, ax=ax, label=_value_label(named))
     return ax
 
 
 def _axes(ax: Axes | None) -> Axes:
     return plt.subplots(layout="constrained")[1] if ax is None else ax
+
+
+def _name_units(axis: Axis, names: Sequence[str], rotation: int = 0) -> None:
+    """Write the names of units at an axis, smaller the more there are; of many, their number."""
+    if len(names) > MOST_NAMES:
+        axis.set_ticks([])
+        axis.set_label_text(f"{len(names)} units")
+        return
+    size = 8.0 if len(names) <= 20 else 5.5
+    axis.set_ticks(range(len(names)), list(names), fontsize=size, rotation=rotation)
 
 
 def _recorded(recording: Recording) -> xr.DataArray:

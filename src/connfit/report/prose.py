@@ -77,10 +77,18 @@ def write_prose(template: str, documents: Mapping[str, object], **given: object)
     module = environment().get_template(template).make_module(variables)
     paragraphs = tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", str(module)) if block.strip())
     text = " ".join(paragraphs)
-    kept = [quote for quote in quotes if quote.text in text]
     cut = [Quote(count, ("metrics.json#",), NAME) for count in _CUT.findall(text)]
     settings = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    return Prose(paragraphs, (*dict.fromkeys(kept), *cut), settings)
+    return Prose(paragraphs, (*quoted(quotes, text), *cut), settings)
+
+
+def quoted(quotes: Sequence[Quote], text: str) -> list[Quote]:
+    """Return the quotes that a text has, each at most as often as it is there."""
+    kept: list[Quote] = []
+    for quote in quotes:
+        if kept.count(quote) < text.count(quote.text):
+            kept.append(quote)
+    return kept
 
 
 @cache
@@ -108,8 +116,18 @@ def environment() -> jinja2.Environment:
         "plural": lambda count, many="s", single="": single if untraced(count) == 1 else many,
     }
     made.tests |= {"known": known, "match": lambda text, pattern: re.fullmatch(pattern, str(text)) is not None}
-    made.globals |= {"frames_ahead": wording.frames_ahead}
+    made.globals |= {"frames_ahead": wording.frames_ahead, "half": _half, "why": _why}
     return made
+
+
+def _half(count: Traced) -> float:
+    return untraced(count) / 2
+
+
+def _why(result: Traced, name: str) -> str:
+    """Why a number of a result is not defined."""
+    reason = result.reasons[name]
+    return reason.write() if reason else "it was not computed"
 
 
 def _listed(names: Sequence[object]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import zipfile
 from collections.abc import Mapping
@@ -13,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from connfit._io import ResultT, read_arrays, read_json
+from connfit._io import ResultT, json_schema, read_arrays, read_json, write_json
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.perturbation_results import Perturbation
 from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.connectome import Connectome
 from connfit.errors import DataError
+from connfit.evaluation.evaluate_run import read_evaluation
+from connfit.evaluation.evaluated import FILE as METRICS
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.forecasts import Forecasts
-from connfit.evaluation.metrics_file import read_metrics
 
 # What commands beside `fit` and `evaluate` leave in a run directory.
 STUDY = "study/study.json"
@@ -30,8 +31,10 @@ RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
 ADDED = (STUDY, ANALYSIS)
 
-RESULTS: Mapping[str, type] = {GRADIENT: GradientFidelity, RECOVERY: Recovery, SIMULATIONS: Perturbation}
-"""Typed results by their place in a run directory."""
+RESULTS: Mapping[str, type] = {
+    METRICS: Evaluation, GRADIENT: GradientFidelity, RECOVERY: Recovery, SIMULATIONS: Perturbation
+}  # fmt: skip
+"""Types of the results in a run directory, by their path; docs/schema/ has the JSON Schema of each."""
 
 STUDY_FORMAT = 2
 UNEDITED = "The run's own files must not be edited"
@@ -82,7 +85,7 @@ class RunFiles:
     """
 
     folder: Path
-    metrics: Mapping[str, Any]
+    evaluation: Evaluation
     config: Mapping[str, Any]
     record: Mapping[str, Any]
     history: Mapping[str, list[Any]]
@@ -95,9 +98,9 @@ class RunFiles:
     recovery: Recovery | None = None
     simulations: Mapping[str, Simulation] = field(default_factory=dict)
 
-    def documents(self) -> dict[str, Any]:
-        """The contents of the JSON files by their path in the run directory, and of `history.csv` by column."""
-        found: dict[str, Any] = {"metrics.json": self.metrics, **self.added}
+    def documents(self) -> dict[str, object]:
+        """Return the contents of the JSON files by their path in the run directory, and of `history.csv` by column."""
+        found: dict[str, object] = {METRICS: self.evaluation, **self.added}
         for name, content in (
             ("config.json", self.config),
             ("record.json", self.record),
@@ -126,7 +129,7 @@ class RunFiles:
         forecasts, connectome = folder / "forecasts.npz", folder / "connectome.h5"
         return cls(
             folder=folder,
-            metrics=read_metrics(folder / "metrics.json"),
+            evaluation=read_evaluation(folder),
             config=_read_json(folder / "config.json"),
             record=_read_json(folder / "record.json"),
             history=_read_history(folder / "history.csv"),
@@ -146,15 +149,7 @@ def _read_result(path: Path, kind: type[ResultT]) -> ResultT | None:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"not valid JSON ({error})", path=path, fix="The run's own files must not be edited") from error
-    if not isinstance(content, dict):
-        raise DataError("not a JSON object", path=path, fix="The run's own files must not be edited")
-    return content
+    return read_json(path, dict[str, Any], fix=UNEDITED) if path.exists() else {}
 
 
 def _read_added(folder: Path, name: str) -> dict[str, Any]:
@@ -181,7 +176,7 @@ def _read_history(path: Path) -> dict[str, list[Any]]:
                 raise DataError(
                     f"line {line} has more fields than the header",
                     path=path,
-                    fix="The run's own files must not be edited",
+                    fix=UNEDITED,
                 )
             columns.setdefault(name, []).append(text if name == "phase" else _float(text, path, line, name))
     return columns
@@ -196,7 +191,7 @@ def _float(text: str | None, path: Path, line: int, name: str) -> float:
         raise DataError(
             f"line {line}, column {name!r}: {text!r} is not a number",
             path=path,
-            fix="The run's own files must not be edited",
+            fix=UNEDITED,
         ) from error
 
 
@@ -213,3 +208,9 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if "log_time_constants" in arrays:
         arrays.setdefault("time_constants", np.exp(arrays.pop("log_time_constants")))
     return arrays
+
+
+def write_schemas(folder: str | Path) -> None:
+    """Write the JSON Schema of every type of `RESULTS` under the name of its file."""
+    for path, kind in RESULTS.items():
+        write_json(Path(folder) / Path(path).name, json_schema(kind))

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import read_arrays
+from connfit._io import read_arrays, write_json
 from connfit.config import Config
 from connfit.connectome import Connectome
 from connfit.datasets.loading import recording_names
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.baselines import BASELINES, check_baselines
-from connfit.evaluation.metrics_file import read_metrics, write_metrics
+from connfit.evaluation.evaluate_run import read_evaluation
+from connfit.evaluation.evaluated import FILE
 from connfit.evaluation.study.reproducibility import agreement, by_part, flat_groups, prediction_agreement, stack_groups
 from connfit.evaluation.study.row_status import Failure
 from connfit.evaluation.study.rows import CONNECTOME, FITTED, StudyRow, row_config, study_config, study_rows
@@ -229,15 +230,15 @@ def run_study(
         If the study was begun with other options.
     """
     options = options or StudyOptions()
-    metrics = read_metrics(Path(folder) / "metrics.json")
+    evaluation = read_evaluation(folder)
     plan = plan_study(folder, options)
     began = time.perf_counter()
     out = plan.folder / FOLDER
     failures = run_tasks(plan.tasks, jobs=plan.jobs, logs=out / "logs", threads=plan.threads, on_progress=on_progress)
     study = summarise(plan, failures)
     study["performance"] = {"seconds": time.perf_counter() - began, "jobs": plan.jobs, "threads": dict(plan.threads)}
-    write_metrics(out / "study.json", study)
-    write_metrics(plan.folder / "metrics.json", {**metrics, "study": compact(study)})
+    write_json(out / "study.json", study)
+    write_json(plan.folder / FILE, replace(evaluation, study=compact(study)))
     return study
 
 

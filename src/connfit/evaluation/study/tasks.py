@@ -6,20 +6,20 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import read_arrays, write_arrays, write_json
+from connfit._io import plain, read_arrays, write_arrays, write_json
 from connfit.config import FALLBACK, Config, EvaluateConfig
 from connfit.connectome import Connectome
 from connfit.datasets.loading import connectome_from_config
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.forecasts import Forecaster
-from connfit.evaluation.pooling import pool
+from connfit.evaluation.pooling import Result, mean, pool, pool_each
 from connfit.evaluation.predictions import horizon_starts
 from connfit.evaluation.scores import score_and_forecast
 from connfit.evaluation.squared_errors import PredictionErrors
@@ -147,8 +147,8 @@ def do(task: Task, say: Callable[[float], None] = lambda _: None) -> None:
     if task.group == "connectome":
         arrays |= _predictions(forecasters[0], recordings, config.evaluate)
     write_arrays(folder / PREDICTIONS, arrays)
-    parts = [{**one.scores[PART], **_median_units(own)} for one, own in zip(scored, errors, strict=True)]
-    facts |= {"exploded": explosions(errors, recordings), "scores": pool(parts)}
+    scores = cast("dict[str, Any]", plain(pool([one.scores[PART] for one in scored])))
+    facts |= {"exploded": explosions(errors, recordings), "scores": {**scores, **_median_units(errors)}}
     write_json(folder / SCORES, {"format": FORMAT_VERSION, "row": task.row, "seed": task.seed, **facts})
 
 
@@ -248,16 +248,28 @@ def _baseline(
     return fitted, recordings, facts
 
 
-def _median_units(errors: PredictionErrors) -> dict[str, Any]:
-    """Skill of the median unit by horizon, beside the pooled one of the scores."""
-    medians: dict[str, Any] = {str(h): None for h in errors.reasons}
-    reasons = {str(h): why for h, why in errors.reasons.items()}
-    for h in errors.horizons:
-        skills = errors.unit_skill(h)
-        known = np.zeros(0) if skills is None else skills[np.isfinite(skills)]
-        medians[str(h)] = float(np.median(known)) if len(known) else None
-        if not len(known):
-            reasons[str(h)] = "no unit changes in the frames that are scored"
+@dataclass(frozen=True)
+class _MedianUnit(Result):
+    """Skill of the median unit at one horizon."""
+
+    value: float | None = mean()
+
+
+def _median_unit(errors: PredictionErrors, horizon: int) -> _MedianUnit:
+    skills = errors.unit_skill(horizon)
+    known = np.zeros(0) if skills is None else skills[np.isfinite(skills)]
+    if len(known):
+        return _MedianUnit(float(np.median(known)))
+    why = errors.reasons.get(horizon, "no unit changes in the frames that are scored")
+    return _MedianUnit(reasons={"value": why})
+
+
+def _median_units(errors: Sequence[PredictionErrors]) -> dict[str, Any]:
+    """Skill of the median unit by horizon, mean over recordings, beside the pooled one of the scores."""
+    horizons = [{str(h): _median_unit(one, h) for h in (*one.reasons, *one.horizons)} for one in errors]
+    pooled = pool_each(horizons)
+    reasons = {h: of.reasons["value"] for h, of in pooled.items() if of.reasons}
+    medians: dict[str, Any] = {h: of.value for h, of in pooled.items()}
     return {"median_unit_skill": {**medians, **({"reasons": reasons} if reasons else {})}}
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from connfit.report.sections.comparison import is_driven
+from connfit.evaluation.evaluated import Evaluation
+from connfit.evaluation.part_scores import PartScores
 
 COLUMNS = ("one step, train", "one step, test", "free run, test", "skill, test")
 """What the numbers of a row are: three correlations of functional connectivities, and one-step skill."""
@@ -31,24 +30,22 @@ class ConnectivityRow:
     values: tuple[float | None, ...]
 
 
-def connectivity_rows(metrics: Mapping[str, Any]) -> list[ConnectivityRow]:
-    """One row each for the fit, the untrained model, every null connectome and the data against themselves.
-
-    Null connectomes are those under the optional key `nulls` of `metrics.json`: by name, scores as
-    those of `at_initialisation`, and `what` it is in words.
-    """
-    rows = [ConnectivityRow("model", "", _values(metrics.get("parts") or {}))]
-    if metrics.get("at_initialisation"):
-        rows.append(ConnectivityRow("untrained", "", _values(metrics["at_initialisation"])))
-    for name, scores in (metrics.get("nulls") or {}).items():
-        rows.append(ConnectivityRow(f"null: {name.replace('_', ' ')}", str(scores.get("what") or ""), _values(scores)))
-    itself = (metrics.get("data") or {}).get("fc_corr_train_vs_test")
+def connectivity_rows(evaluation: Evaluation) -> list[ConnectivityRow]:
+    """Return a row each for the fit, the untrained model, every null connectome and the data against themselves."""
+    rows = [ConnectivityRow("model", "", _values(evaluation.part("train"), evaluation.part("test")))]
+    if evaluation.at_initialisation:
+        values = _values(evaluation.untrained("train"), evaluation.untrained("test"))
+        rows.append(ConnectivityRow("untrained", "", values))
+    for name, scores in evaluation.nulls.items():
+        values = _values(scores.train, scores.test)
+        rows.append(ConnectivityRow(f"null: {name.replace('_', ' ')}", scores.what, values))
+    itself = evaluation.data.fc_corr_train_vs_test
     return [*rows, ConnectivityRow("data, train part", "", (None, None, itself, None))]
 
 
-def connectivity_in_words(metrics: Mapping[str, Any]) -> str:
-    """How the rows are to be read."""
-    driven = is_driven((metrics.get("parts") or {}).get("test") or {})
+def connectivity_in_words(evaluation: Evaluation) -> str:
+    """Say how the rows are to be read."""
+    driven = evaluation.part("test").free_run.is_driven
     return (
         "Correlation of functional connectivity with the data's: of predictions one step ahead (teacher-forced), and "
         f"of free runs {'with residuals' if driven else 'without noise'}. The last row is what a copy of the training "
@@ -56,13 +53,7 @@ def connectivity_in_words(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _values(parts: Mapping[str, Any]) -> tuple[float | None, ...]:
-    def of(part: str, group: str, key: str) -> float | None:
-        return ((parts.get(part) or {}).get(group) or {}).get(key)
-
-    return (
-        of("train", "one_step", "fc_corr"),
-        of("test", "one_step", "fc_corr"),
-        of("test", "free_run", "fc_corr"),
-        of("test", "one_step", "skill_vs_persistence"),
-    )
+def _values(train: PartScores | None, test: PartScores | None) -> tuple[float | None, ...]:
+    train, test = train or PartScores(), test or PartScores()
+    one_step = test.one_step
+    return train.one_step.fc_corr, one_step.fc_corr, test.free_run.fc_corr, one_step.skill_vs_persistence

@@ -52,8 +52,8 @@ class Drawing:
 
 
 def drawings(run: RunFiles) -> Iterator[Drawing]:
-    """All figures that the files of a run allow."""
-    if any(row.key[0] == "horizon_skill" for row in comparison(run.metrics)):
+    """Return all figures that the files of a run allow."""
+    if any(row.key[0] == "horizon_skill" for row in comparison(run.evaluation)):
         yield _horizon(run)
     if run.history:
         yield _history(run)
@@ -83,16 +83,16 @@ def persistence_of(part: PartForecast) -> np.ndarray:
 
 def _horizon(run: RunFiles) -> Drawing:
     curves: dict[str, dict[int, float | None]] = {}
-    for row in comparison(run.metrics):
+    for row in comparison(run.evaluation):
         if row.key[0] == "horizon_skill":
             for name, value in row.values.items():
                 curves.setdefault(name, {})[int(row.key[1])] = value
     # Colours belong to the names of the baselines, not to how they are written.
-    names = {pretty(name): name for name in run.metrics.get("baselines") or {}}
+    names = {pretty(name): name for name in run.evaluation.baselines}
     curves = {names.get(name, name): curve for name, curve in curves.items()}
-    rates = [one["frame_rate"] for one in (run.metrics.get("recordings") or {}).values() if one.get("frame_rate")]
+    rates = [scores.frame_rate for scores in run.evaluation.recordings.values() if scores.frame_rate]
     rate = float(np.mean(rates)) if rates and max(rates) <= 1.01 * min(rates) else None
-    starts = ((run.metrics.get("parts") or {}).get("test") or {}).get("horizon", {}).get("starts")
+    starts = run.evaluation.part("test").horizon.starts
     caption = (
         "Skill over persistence on the test part against how many frames ahead is predicted"
         + (f", from {starts:,} start frames that are the same for all" if starts else "")
@@ -211,7 +211,7 @@ def _held_out_connectivity(
     name: str, forecast: RecordingForecast, others: Mapping[str, RecordingForecast], suffix: str
 ) -> Drawing:
     part = forecast.parts[HELD_OUT]
-    trained = [(one.units, one.parts["train"]) for one in others.values()]
+    trained = [(recording.units, recording.parts["train"]) for recording in others.values()]
     copied = mean_of_connectivities(
         [(units, functional_connectivity(train.values, train.mask)) for units, train in trained], forecast.units
     )
@@ -244,7 +244,7 @@ def _words(measured: Any) -> str:
 def _weights(before: np.ndarray, after: np.ndarray) -> Drawing:
     pruned = int(((after == 0) & (before != 0)).sum())
     caption = (
-        f"Strengths of {after.size:,} connections before and after the fit (magnitudes; signs are fixed). Left: "
+        f"Weights of {after.size:,} connections before and after the fit (magnitudes; signs are fixed). Left: "
         "distribution, both axes "
         f"logarithmic. Right: after against before, dashed where nothing changed. {pruned:,} connections were "
         "driven to 0 by the fit."

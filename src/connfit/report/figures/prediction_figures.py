@@ -29,12 +29,12 @@ from connfit.report.wording import pretty
 ONE_STEP_FRAMES = 150
 """Frames of the test part in the one-step panels: with more, data and prediction cannot be told apart."""
 
-_OWN_STYLE = {"model": (MODEL, "o", "-", 2.0), "at initialisation": (INITIAL, "o", "--", 1.2)}
+_OWN_STYLE = {"model": (MODEL, "o", "-", 2.0), "untrained": (INITIAL, "o", "--", 1.2)}
 _OPTIMAL_ORDER_UNITS = 300
 
 
 def best_median_worst(ranking: Float[np.ndarray, "P"]) -> list[tuple[str, int]]:
-    """The units of highest, median and lowest rank value, best first; undefined ones last, no unit twice."""
+    """Return the units of highest, median and lowest rank value, best first; undefined ones last, no unit twice."""
     order = np.argsort(np.where(np.isfinite(ranking), -ranking, np.inf), kind="stable")
     finite = int(np.isfinite(ranking).sum()) or len(ranking)
     if finite == 1:
@@ -59,7 +59,7 @@ def traces(
     deterministic: Float[np.ndarray, "t P"] | None = None,
     value_label: str = "activity",
 ) -> Figure:
-    """Data against model for the best, median and worst unit: one step ahead and in free run.
+    """Draw data against model for the best, median and worst unit: one step ahead and in free run.
 
     With `deterministic`, `free_run` is one run that random noise drives: it is drawn below the data
     on the same scale, not over them, for it is not expected to follow them.
@@ -107,7 +107,7 @@ def traces(
 
 
 def overlay(axes: Axes, seconds: np.ndarray, data: np.ndarray, prediction: np.ndarray) -> None:
-    """A prediction over the data that it is of."""
+    """Draw a prediction over the data that it is of."""
     axes.plot(seconds, data, color=DATA, lw=1.0, label="data")
     axes.plot(seconds, prediction, color=MODEL, lw=1.0, alpha=0.9, label="model")
     _limit_to_data(axes, data, prediction)
@@ -143,7 +143,7 @@ def _limit_to_data(axes: Axes, data: np.ndarray, prediction: np.ndarray) -> None
 
 
 def unit_order(connectivity: Float[np.ndarray, "P P"]) -> Int[np.ndarray, "P"]:
-    """Order of units that puts alike ones side by side: average-linkage clustering of 1 - r.
+    """Return the order of units that puts alike ones side by side: average-linkage clustering of 1 - r.
 
     Undefined pairs count as uncorrelated. Leaves are ordered optimally up to a few hundred units.
     """
@@ -163,7 +163,7 @@ def unit_order(connectivity: Float[np.ndarray, "P P"]) -> Int[np.ndarray, "P"]:
 def connectivities(
     panels: Mapping[str, Float[np.ndarray, "P P"]], *, order: Int[np.ndarray, "P"], units: Sequence[str] | None = None
 ) -> Figure:
-    """Functional connectivity side by side: one colour scale from -1 to 1, one order of units.
+    """Draw functional connectivity side by side: one colour scale from -1 to 1, one order of units.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def connectivities(
 def horizon_skill(
     curves: Mapping[str, Mapping[int, float | None]], *, frame_rate: float | None, floor: float = -1.0
 ) -> Figure:
-    """Skill over persistence against how far ahead is predicted; arguments as of `draw_horizons`."""
+    """Draw skill over persistence against how far ahead is predicted; arguments as of `draw_horizons`."""
     with look():
         figure = new_figure(3.0, 5.6)
         axes = figure.subplots()
@@ -226,12 +226,12 @@ def draw_horizons(
     Parameters
     ----------
     curves
-        Name to {horizon in frames: skill}. `"model"` and `"at initialisation"` have colours of
+        Name to {horizon in frames: skill}. `"model"` and `"untrained"` have colours of
         their own. Skills below `floor` are drawn at the floor, with their number.
     frame_rate
         Hz; None where recordings differ, then the axis is in frames.
     """
-    names = tuple(name for name in curves if name not in ("model", "at initialisation"))
+    names = tuple(name for name in curves if name not in ("model", "untrained"))
     horizons = sorted({h for curve in curves.values() for h in curve})
     low, clipped = 0.0, 0
     for number, (name, curve) in enumerate(curves.items()):
@@ -288,7 +288,7 @@ def loss_history(
     validation_skill: Sequence[float],
     phases: Sequence[str],
 ) -> Figure:
-    """Training and validation loss, and validation skill, by epoch; phases of the schedule shaded.
+    """Draw training and validation loss, and validation skill, by epoch; phases of the schedule shaded.
 
     NaN marks an epoch without validation.
     """

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from connfit.config import AUTO
 from connfit.models.init.starting_weights import WEIGHTS
-from connfit.report.questions.answers_prediction import TEST, ask, listed
-from connfit.report.questions.evidence import Answer, Evidence, escaped
+from connfit.report.questions.evidence import (
+    TEST,
+    Answer,
+    Evidence,
+    ask,
+    counted_parameters,
+    escaped,
+    is_untrained,
+    listed,
+)
 from connfit.report.questions.study_evidence import CONNECTOME, FULL, StudyEvidence
-from connfit.report.sections.training_status import counted_parameters, is_untrained
 
 MEASURED = "questions.json#/measured"
 
@@ -76,9 +83,9 @@ def regions_alone(e: Evidence) -> Answer:
 
 def the_drive(e: Evidence) -> Answer:
     """Parameters of the drive, how often it goes where the unit has no neuron, and its removal."""
-    of = f"#/{counted_parameters(e.documents['metrics.json'])}"
+    of = f"#/{counted_parameters(e)}"
     drive, every = f"{of}/drive", [f"{of}/{group}" for group in e.get(of) or {}]
-    fitted = "parameters, none of them trained" if is_untrained(e.documents["metrics.json"]) else "fitted parameters"
+    fitted = "parameters, none of them trained" if is_untrained(e) else "fitted parameters"
     if not e.has(drive):
         return e.answer("not answerable", "Numbers of parameters were not recorded.")
     study = StudyEvidence(e)

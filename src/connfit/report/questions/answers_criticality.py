@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from connfit.report.questions.answers_prediction import ask, listed
-from connfit.report.questions.evidence import Answer, Evidence
+from connfit.report.questions.evidence import Answer, Evidence, ask, listed
 from connfit.report.run_files import ANALYSIS
 
 ANALYSE = "connfit analyze DIR"

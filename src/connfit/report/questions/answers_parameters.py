@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from connfit.analysis.recovery.recovery_results import Recovery
-from connfit.report.questions.answers_prediction import ask
-from connfit.report.questions.evidence import Answer, Evidence
+from connfit.report.questions.evidence import Answer, Evidence, ask, counted_parameters, is_untrained
 from connfit.report.questions.study_evidence import FULL, StudyEvidence
 from connfit.report.run_files import ANALYSIS, RECOVERY, STUDY
-from connfit.report.sections.training_status import counted_parameters, is_untrained
 from connfit.report.wording import joined_span, listed
 
 ANALYSE = "connfit analyze DIR"
@@ -16,12 +14,12 @@ RECOVER = "connfit recover --out DIR/recovery"
 
 def determined_directions(e: Evidence) -> Answer:
     """Parameters against observations."""
-    of = f"#/{counted_parameters(e.documents['metrics.json'])}"
+    of = f"#/{counted_parameters(e)}"
     groups = [f"{of}/{group}" for group in e.get(of) or {}]
     seen = "#/observations/train"
     if not groups or not e.get(seen):
         return e.answer("not answerable", "Numbers of parameters and observations were not recorded.")
-    verb = "stand, as they started, against" if is_untrained(e.documents["metrics.json"]) else "were fitted to"
+    verb = "stand, as they started, against" if is_untrained(e) else "were fitted to"
     more = sum(e.get(key) for key in groups) > e.get(seen)
     said = [
         f"{e.say(*groups, how='sum')} parameters {verb} {e.say(seen)} observed values, neighbouring frames of "

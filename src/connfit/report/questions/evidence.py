@@ -5,36 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
-from typing import Any, Literal
+from typing import Any
 
+from connfit.report.questions.answer import Answer, Status
 from connfit.report.traced import HOW, Quote
 from connfit.report.traced import written as written_as
 from connfit.report.wording import joined_span
+from connfit.report.wording import listed as listed
 
-Status = Literal["answered", "partly", "not answerable"]
+TEST = "#/parts/test"
 
 _CUT = re.compile(r" and ([\d,]*\d) more\b")
 """How a list that is cut says how many names it leaves out."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a run says to a question.
-
-    Parameters
-    ----------
-    status
-        `"partly"`: something that the question asks for is not known from this run, and the text says what.
-    text
-        Plain words. Each number is one of `quotes`.
-    section
-        Anchor of the section of the report that shows it; empty if none does.
-    """
-
-    status: Status
-    text: str
-    section: str = ""
-    quotes: tuple[Quote, ...] = ()
 
 
 @dataclass
@@ -125,3 +107,19 @@ def escaped(step: str) -> str:
 def missing(command: str, what: str) -> str:
     """Why a question is not answerable from a run that lacks a file, and what would make it."""
     return f"Not answerable from this run: {what} (run `{command}`)."
+
+
+def ask(command: str) -> str:
+    """How to make what is missing."""
+    return f"run `{command}`"
+
+
+def is_untrained(evidence: Evidence) -> bool:
+    """Whether every parameter of the run is as it began."""
+    return evidence.get("#/training/trained") is False
+
+
+def counted_parameters(evidence: Evidence) -> str:
+    """Key of the numbers of parameters that stand against observations."""
+    available = is_untrained(evidence) and evidence.get("#/parameters_available")
+    return "parameters_available" if available else "parameters"

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from connfit._io import write_json
-from connfit.report.prose import write_prose
+from connfit._io import plain, write_json
+from connfit.report.prose import quoted, write_prose
 from connfit.report.questions import answers_connectome as connectome
 from connfit.report.questions import answers_criticality as criticality
 from connfit.report.questions import answers_parameters as parameters
-from connfit.report.questions import answers_prediction as prediction
-from connfit.report.questions.evidence import Answer, Evidence
+from connfit.report.questions.answer import Answer, AnsweredQuestion, Questions
+from connfit.report.questions.evidence import Evidence
+from connfit.report.questions.prediction_facts import best_other, far_horizon
 from connfit.report.questions.study_evidence import StudyEvidence
 from connfit.report.sections.limits import all_limits
 from connfit.report.sections.training_status import is_untrained
+from connfit.report.sections.value_ranges import ReportNumbers
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,24 @@ class Question:
     text: str
     answer: Callable[[Evidence], Answer] | None = None
 
-    def answer_from(self, documents: Mapping[str, Any]) -> Answer:
-        """Answer from the files of a run."""
+    def answer_from(
+        self, documents: Mapping[str, object], plain_documents: Mapping[str, Any], **given: object
+    ) -> Answer:
+        """Answer from the files of a run.
+
+        Parameters
+        ----------
+        plain_documents
+            The same without types.
+        given
+            Passed to the template.
+        """
         if self.answer is not None:
-            return self.answer(Evidence(documents))
-        evidence = Evidence(documents)
-        prose = write_prose(
-            f"questions/{self.name}.j2", documents, limits=all_limits(documents), study=StudyEvidence(evidence),
-            best_epochs=best_epochs,
-        )  # fmt: skip
-        answer = evidence.answer(prose.settings["status"], prose.text, section=prose.settings.get("section", ""))
-        return replace(answer, quotes=tuple(dict.fromkeys((*answer.quotes, *prose.quotes))))
+            return self.answer(Evidence(plain_documents))
+        study = StudyEvidence(Evidence(plain_documents))
+        prose = write_prose(f"questions/{self.name}.j2", documents, study=study, **given)
+        quotes = (*prose.quotes, *quoted(study.evidence.quotes, prose.text))
+        return Answer(prose.settings["status"], prose.text, prose.settings.get("section", ""), quotes)
 
 
 GENERATIVE = "Is it a good generative model?"
@@ -67,32 +76,27 @@ QUESTIONS: tuple[Question, ...] = (
         GENERATIVE,
         "How well are unseen frames predicted, one step and many steps ahead, beside persistence, linear "
         "models and a recurrent network, and for single units?",
-        prediction.unseen_frames,
     ),
     Question(
         "more_than_the_level",
         GENERATIVE,
         "Does it predict activity, or only the level that units rest at? Is it calibrated?",
-        prediction.more_than_the_level,
     ),
     Question(
         "better_connectivity",
         GENERATIVE,
         "Is free-run functional connectivity (FC) nearer to the test part's than a copy of the training "
         "part's, and how sure is that?",
-        prediction.better_connectivity,
     ),
     Question(
         "too_alike",
         GENERATIVE,
         "Are the model's own train and test FC more alike than the data's, and is it overfitted?",
-        prediction.too_alike,
     ),
     Question(
         "other_animals",
         GENERATIVE,
         "Does it hold for other animals, other stretches of time, and longer training data?",
-        prediction.other_animals,
     ),
     Question(
         "null_connectomes",
@@ -260,9 +264,16 @@ def best_epochs(history: Mapping[str, Sequence[Any]]) -> dict[str, int]:
     return best
 
 
-def answer_all(documents: Mapping[str, Any]) -> list[tuple[Question, Answer]]:
-    """Answer every question from the JSON files of a run, given by their path in the run directory."""
-    answers = [(question, question.answer_from(documents)) for question in QUESTIONS]
+def answer_all(documents: Mapping[str, object]) -> list[tuple[Question, Answer]]:
+    """Answer every question from the results of a run, given by their path in the run directory."""
+    plain_documents = {
+        name: plain(content) if is_dataclass(content) else content for name, content in documents.items()
+    }
+    given = {
+        "limits": all_limits(documents), "best_other": best_other, "far_horizon": far_horizon,
+        "best_epochs": best_epochs,
+    }  # fmt: skip
+    answers = [(question, question.answer_from(documents, plain_documents, **given)) for question in QUESTIONS]
     if not is_untrained(documents["metrics.json"]):
         return answers
     note = "The model was not trained, so its parameters are those of the start."
@@ -274,18 +285,12 @@ def answer_all(documents: Mapping[str, Any]) -> list[tuple[Question, Answer]]:
     ]
 
 
-def write_answers(path: Path, answers: Sequence[tuple[Question, Answer]], measured: Mapping[str, Any]) -> None:
+def write_answers(path: Path, answers: Sequence[tuple[Question, Answer]], measured: ReportNumbers) -> None:
     """Write `questions.json`: every question, its answer, and where each number of it comes from."""
-    rows = [
-        {
-            "number": number,
-            "name": question.name,
-            "group": question.group,
-            "question": question.text,
-            "status": answer.status,
-            "answer": answer.text,
-            "numbers": [{"text": one.text, "keys": list(one.keys), "how": one.how} for one in answer.quotes],
-        }
+    rows = tuple(
+        AnsweredQuestion(
+            number, question.name, question.group, question.text, answer.status, answer.text, answer.quotes
+        )
         for number, (question, answer) in enumerate(answers, start=1)
-    ]
-    write_json(path, {"questions": rows, "measured": measured})
+    )
+    write_json(path, Questions(rows, measured))

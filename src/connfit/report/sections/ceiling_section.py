@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from connfit.evaluation.ceiling import Ceiling, Share
+from connfit.evaluation.evaluated import Evaluation
+from connfit.evaluation.left_out_unit import LeftOut
+from connfit.evaluation.metrics import Quartiles
+from connfit.evaluation.unit_scores import Estimate
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, WIDTH, empty, look, new_figure
-from connfit.report.sections.comparison import number, pretty
+from connfit.report.wording import number, pretty
 
 LIMIT = -1.0
 """Skill below which a unit is drawn at the edge."""
@@ -20,19 +24,18 @@ LIMIT = -1.0
 LEAST_SHARE = -10.0
 """Share of a ceiling below which how far below says nothing."""
 
-_NAMES = {"model": "model", "at_initialisation": "at initialisation"}
+_NAMES = {"model": "model", "at_initialisation": "untrained"}
 
 
-def ceiling_blocks(metrics: Mapping[str, Any]) -> list[str]:
-    """Words and tables; nothing where neither was computed."""
-    return [*_ceilings(metrics.get("ceiling") or {}), *_left_out(metrics.get("left_out_unit") or {})]
+def ceiling_blocks(evaluation: Evaluation) -> list[str]:
+    """Return words and tables; nothing where neither was computed."""
+    return [*_ceilings(evaluation.ceiling), *_left_out(evaluation.left_out_unit)]
 
 
-def ceiling_drawings(metrics: Mapping[str, Any]) -> Iterator[Drawing]:
-    """Skill by horizon below its ceiling, and units predicted from the others, by model and by ridge regression."""
-    pairs = _pairs(metrics)
-    ceiling = metrics.get("ceiling") or {}
-    has_ceiling = any(one.get("value") is not None for one in (ceiling.get("horizon") or {}).values())
+def ceiling_drawings(evaluation: Evaluation) -> Iterator[Drawing]:
+    """Draw skill by horizon below its ceiling, and units predicted from the others by model and ridge regression."""
+    pairs = _pairs(evaluation)
+    has_ceiling = any(limit.value is not None for limit in evaluation.ceiling.horizon.values())
     if not has_ceiling and not len(pairs):
         return
     beyond = int((pairs < LIMIT).any(axis=1).sum())
@@ -44,42 +47,51 @@ def ceiling_drawings(metrics: Mapping[str, Any]) -> Iterator[Drawing]:
     )
     if beyond:
         caption += f" {beyond} unit{'' if beyond == 1 else 's'} below {LIMIT:g} lie at the edge."
-    yield Drawing("share_of_possible", caption, None, lambda: share_of_possible(metrics))
+    yield Drawing("share_of_possible", caption, None, lambda: share_of_possible(evaluation))
 
 
-def share_of_possible(metrics: Mapping[str, Any]) -> Figure:
-    """The figure of `ceiling_drawings`."""
+def share_of_possible(evaluation: Evaluation) -> Figure:
+    """Draw the figure of `ceiling_drawings`."""
     with look():
         figure = new_figure(2.9, WIDTH)
         left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
-        _skill_below_ceiling(left, metrics)
-        _by_unit(right, _pairs(metrics))
+        _skill_below_ceiling(left, evaluation)
+        _by_unit(right, _pairs(evaluation))
         return figure
 
 
-def _skill_below_ceiling(axes: Axes, metrics: Mapping[str, Any]) -> None:
-    ceilings = (metrics.get("ceiling") or {}).get("horizon") or {}
-    skills = (((metrics.get("parts") or {}).get("test")) or {}).get("horizon_skill") or {}
-    known = [h for h, one in ceilings.items() if one.get("value") is not None]
-    if not known:
+def _skill_below_ceiling(axes: Axes, evaluation: Evaluation) -> None:
+    ceilings = {h: limit for h, limit in evaluation.ceiling.horizon.items() if limit.value is not None}
+    if not ceilings:
         empty(axes, "no ceiling is known")
         return
-    at = np.arange(len(known))
-    for place, h in zip(at, known, strict=True):
-        one = ceilings[h]
-        axes.plot([place, place], [one["low"], one["high"]], color=DATA, lw=1.2)
-    axes.plot(at, [ceilings[h]["value"] for h in known], "_", color=DATA, ms=10, mew=1.6, label="ceiling")
-    before = ((metrics.get("at_initialisation") or {}).get("test") or {}).get("horizon_skill") or {}
-    for name, found, colour in (("untrained", before, INITIAL), ("model", skills, MODEL)):
-        values = [np.nan if found.get(h) is None else found[h] for h in known]
+    at = np.arange(len(ceilings))
+    for place, limit in zip(at, ceilings.values(), strict=True):
+        if limit.interval:
+            axes.plot([place, place], limit.interval, color=DATA, lw=1.2)
+    axes.plot(
+        at,
+        np.array([limit.value for limit in ceilings.values()], float),
+        "_",
+        color=DATA,
+        ms=10,
+        mew=1.6,
+        label="ceiling",
+    )
+    for name, scores, colour in (
+        ("untrained", evaluation.untrained("test"), INITIAL),
+        ("model", evaluation.part("test"), MODEL),
+    ):
+        values = np.array([scores.horizon_skill.get(h) for h in ceilings], float)
         if np.isfinite(values).any():
             axes.plot(at, np.maximum(values, LIMIT), "o-", color=colour, ms=4, label=name)
     axes.axhline(0, color="#888888", lw=0.8, zorder=0)
-    axes.set_xticks(at, known)
+    axes.set_xticks(at, [str(h) for h in ceilings])
     axes.set_xlabel("frames ahead")
     axes.set_ylabel("skill over persistence")
     axes.set_ylim(top=1.02)
-    axes.legend(loc="lower right")
+    # Above the axes: inside, curves of any shape would run through it.
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
 
 
 def _by_unit(axes: Axes, pairs: np.ndarray) -> None:
@@ -96,51 +108,35 @@ def _by_unit(axes: Axes, pairs: np.ndarray) -> None:
     axes.set_aspect("equal")
 
 
-def _pairs(metrics: Mapping[str, Any]) -> np.ndarray:
+def _pairs(evaluation: Evaluation) -> np.ndarray:
     """[units, 2] skill by model and by ridge regression, of the units of all recordings for which both are defined."""
-    found = []
-    for one in (metrics.get("recordings") or {}).values():
-        each = (one.get("left_out_unit") or {}).get("per_unit") or {}
-        if "model" in each and "ridge" in each:
-            found += list(zip(each["model"]["skill"], each["ridge"]["skill"], strict=True))
-    return np.array([one for one in found if None not in one], float).reshape(-1, 2)
+    found: list[tuple[float, float]] = []
+    for recording in evaluation.recordings.values():
+        units = recording.left_out_unit.per_unit
+        if units and units.model and units.ridge:
+            pairs = zip(units.model.skill, units.ridge.skill, strict=True)
+            found += [(ours, theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
+    return np.array(found, float).reshape(-1, 2)
 
 
-def _ceilings(ceiling: Mapping[str, Any]) -> list[str]:
-    if not ceiling:
-        return []
-    limits: dict[str, Mapping[str, Any]] = {}
-    if (ceiling.get("one_step") or {}).get("value") is not None:
-        limits["one step"] = ceiling["one_step"]
-        limits.update({_frames(h): one for h, one in (ceiling.get("horizon") or {}).items() if h != "1"})
-    fc = ceiling.get("fc") or {}
-    if fc.get("ceiling") is not None:
-        # The ceiling from dealt blocks is the upper one; drift that halves share by chance does not raise it.
-        low = fc.get("ceiling_in_order")
-        low = None if low is None else min(low, fc["ceiling"])
-        limits["FC of free runs"] = {"value": fc["ceiling"], "low": low, "high": fc["ceiling"]}
+def _ceilings(ceiling: Ceiling) -> list[str]:
+    fc, limits = ceiling.fc, _limits(ceiling)
     blocks: list[str] = []
-    if ceiling.get("reason"):
-        blocks.append(page.paragraph(f"There is no ceiling of skill: {ceiling['reason']}."))
-    if ceiling.get("lacking"):
-        told = "; ".join(f"{name}: {why}" for name, why in ceiling["lacking"].items())
+    if ceiling.reason:
+        blocks.append(page.paragraph(f"There is no ceiling of skill: {ceiling.reason}."))
+    if ceiling.lacking:
+        told = "; ".join(f"{name}: {why}" for name, why in ceiling.lacking.items())
         blocks.append(page.paragraph(f"Recordings without a ceiling of skill, and not in its mean: {told}."))
-    for key, text in (fc.get("reasons") or {}).items():
-        if key == "ceiling":
-            blocks.append(page.paragraph(f"Ceiling of FC: {text}."))
+    if "ceiling" in fc.reasons:
+        blocks.append(page.paragraph(f"Ceiling of FC: {fc.reasons['ceiling']}."))
     if limits:
-        shares = ceiling.get("shares") or {}
-        rows = [["ceiling", *(_range(one) for one in limits.values())]]
-        for name, share in shares.items():
-            if share is None or name == "persistence":
-                continue
-            each = {"one step": share.get("one_step"), "FC of free runs": share.get("fc")}
-            each |= {_frames(h): one for h, one in (share.get("horizon") or {}).items()}
-            rows.append(
-                [_NAMES.get(name, pretty(name)), *(_percent((each.get(key) or {}).get("value")) for key in limits)]
-            )
+        rows = [["ceiling", *map(_range, limits.values())]]
+        for name, share in ceiling.shares.items():
+            if name != "persistence":
+                reached = _shares(share)
+                rows.append([_NAMES.get(name, pretty(name)), *(_percent(reached[key].value) for key in limits)])
         blocks.append(page.table(["share of the ceiling", *limits], rows, caption="Test part"))
-    if "one step" in limits:
+    if _ONE_STEP in limits:
         blocks.append(
             page.paragraph(
                 "Ceiling of skill: 1 − variance of noise / MSE of persistence. What differs from frame to frame "
@@ -152,50 +148,61 @@ def _ceilings(ceiling: Mapping[str, Any]) -> list[str]:
                 "soft small",
             )
         )
-    below = {name: one["below_floor"] for name, one in (ceiling.get("shares") or {}).items() if one.get("below_floor")}
+    below = {name: share.below_floor for name, share in ceiling.shares.items() if share.below_floor}
     if below:
         told = ", ".join(f"{_NAMES.get(name, pretty(name))} in {count}" for name, count in below.items())
-        blocks.append(
-            page.paragraph(
-                f"Units whose error is below the low end of their noise, so that the assumption fails there: {told}."
-            )
-        )
-    animals = ceiling.get("fc_between_animals") or {}
-    if animals.get("others") is not None:
+        text = f"Units whose error is below the low end of their noise, so that the assumption fails there: {told}."
+        blocks.append(page.paragraph(text))
+    animals, trials = ceiling.fc_between_animals, ceiling.trials
+    if animals and animals.others is not None:
         blocks.append(
             page.paragraph(
                 "Between animals: FC of one animal's test part and the mean of the others' correlate at "
-                f"{number(animals['others'])} (mean over animals), and with the mean of all at "
-                f"{number(animals['all'])}: bounds of what is common to these animals."
+                f"{number(animals.others)} (mean over animals), and with the mean of all at {number(animals.all)}: "
+                "bounds of what is common to these animals."
             )
         )
-    trials = ceiling.get("trials") or {}
-    if (trials.get("explainable") or {}).get("median") is not None:
-        blocks.append(
-            page.paragraph(
-                f"Repeated trials: of the median unit's variance in a single trial the stimulus explains "
-                f"{_percent(trials['explainable']['median'])}."
-            )
-        )
-    elif trials.get("reason"):
-        blocks.append(page.paragraph(f"Repeated trials: {trials['reason']}."))
+    if trials and trials.explainable and trials.explainable.median is not None:
+        share = _percent(trials.explainable.median)
+        text = f"Repeated trials: of the median unit's variance in a single trial the stimulus explains {share}."
+        blocks.append(page.paragraph(text))
+    elif trials and trials.reason:
+        blocks.append(page.paragraph(f"Repeated trials: {trials.reason}."))
     return blocks
 
 
-def _left_out(found: Mapping[str, Any]) -> list[str]:
-    if not found:
-        return []
+_ONE_STEP, _FC = "one step", "FC of free runs"
+
+
+def _limits(ceiling: Ceiling) -> dict[str, Estimate]:
+    """Ceilings that are known, by heading."""
+    limits: dict[str, Estimate] = {}
+    if ceiling.one_step.value is not None:
+        limits[_ONE_STEP] = ceiling.one_step
+        limits |= {_frames(h): limit for h, limit in ceiling.horizon.items() if h != 1}
+    fc = ceiling.fc
+    if fc.ceiling is not None:
+        # The ceiling from dealt blocks is the upper one; drift that halves share by chance does not raise it.
+        low = None if fc.ceiling_in_order is None else min(fc.ceiling_in_order, fc.ceiling)
+        limits[_FC] = Estimate(fc.ceiling, low, fc.ceiling)
+    return limits
+
+
+def _shares(share: Share) -> dict[str, Estimate]:
+    """Shares by the headings of `_limits`."""
+    each = {_frames(h): reached for h, reached in share.horizon.items()}
+    return {_ONE_STEP: share.one_step, _FC: share.fc, **each}
+
+
+def _left_out(found: LeftOut) -> list[str]:
     title = page.heading("Every unit from the others")
-    if found.get("reason"):
-        return [title, page.paragraph(f"No unit was left out: {found['reason']}.")]
-    rows = [
-        [name, *(_quartiles(found[key].get(measure)) for measure in ("skill", "r"))]
-        for key, name in (("model", "model"), ("untrained", "at initialisation"), ("ridge", "ridge on the others"))
-        if key in found
-    ]
-    scored = f"{found['units']} units" + (
-        f", evenly spaced among {found['of']}" if found["units"] < found["of"] else ""
-    )
+    if found.reason:
+        return [title, page.paragraph(f"No unit was left out: {found.reason}.")]
+    if found.units is None or found.of is None:
+        return []
+    columns = (("model", found.model), ("untrained", found.untrained), ("ridge on the others", found.ridge))
+    rows = [[name, _quartiles(scores.skill), _quartiles(scores.r)] for name, scores in columns if scores]
+    scored = f"{found.units} units" + (f", evenly spaced among {found.of}" if found.units < found.of else "")
     return [
         title,
         page.paragraph(" ".join(left_out_in_words(found))),
@@ -205,40 +212,39 @@ def _left_out(found: Mapping[str, Any]) -> list[str]:
             "ridge regression is given the same frames. Both saw the unit on the training part when they were fitted.",
             "soft small",
         ),
-        *(page.paragraph(f"{key}: {text}.", "soft small") for key, text in (found.get("reasons") or {}).items()),
+        *(page.paragraph(f"{key}: {text}.", "soft small") for key, text in found.reasons.items()),
     ]
 
 
-def left_out_in_words(found: Mapping[str, Any]) -> list[str]:
-    """Who predicts left-out units better."""
+def left_out_in_words(found: LeftOut) -> list[str]:
+    """Say who predicts left-out units better."""
     said = []
-    for key, name in (("ridge", "the ridge regression on the others"), ("untrained", "the untrained model")):
-        one = found.get(f"model_minus_{key}")
-        if not one:
+    for test, name in (
+        (found.model_minus_ridge, "the ridge regression on the others"),
+        (found.model_minus_untrained, "the untrained model"),
+    ):
+        if test is None:
             continue
-        if one["outcome"] is None:
-            said.append(f"Against {name} nothing can be said: {(one.get('reasons') or {}).get('p_value', 'no test')}.")
+        if test.outcome is None:
+            said.append(f"Against {name} nothing can be said: {test.reasons.get('p_value', 'no test')}.")
             continue
-        words = {"better": "beats", "worse": "loses to", "tie": "is not distinguishable from"}[one["outcome"]]
+        words = {"better": "beats", "worse": "loses to", "tie": "is not distinguishable from"}[test.outcome]
         start = "It" if said else "Predicting a unit that it is never given, the model"
         said.append(
-            f"{start} {words} {name}: better in {one['better']} of "
-            f"{one['units']} units, median difference in skill {number(one['median'])} (signed-rank test, "
-            f"p = {one['p_value']:.2g})."
+            f"{start} {words} {name}: better in {test.better} of {test.units} units, median difference in skill "
+            f"{number(test.median)} (signed-rank test, p = {test.p_value:.2g})."
         )
     return said
 
 
-def _frames(h: str) -> str:
+def _frames(h: int) -> str:
     return f"{h} frames"
 
 
-def _range(one: Mapping[str, Any]) -> str:
-    if one.get("value") is None:
-        return number(None)
-    if one.get("low") is None or one.get("high") is None:
-        return number(one["value"])
-    return f"{one['value']:.2f} ({one['low']:.2f} to {one['high']:.2f})"
+def _range(limit: Estimate) -> str:
+    if limit.value is None or limit.interval is None:
+        return number(limit.value)
+    return f"{limit.value:.2f} ({limit.low:.2f} to {limit.high:.2f})"
 
 
 def _percent(share: float | None) -> str:
@@ -247,7 +253,7 @@ def _percent(share: float | None) -> str:
     return number(None) if share is None else f"{100 * share:.0f} %".replace("-", "−")
 
 
-def _quartiles(one: Mapping[str, Any] | None) -> str:
-    if not one or one.get("median") is None:
+def _quartiles(of: Quartiles) -> str:
+    if of.median is None:
         return number(None)
-    return f"{one['median']:.2f} ({one['q25']:.2f} to {one['q75']:.2f})".replace("-", "−")
+    return f"{of.median:.2f} ({of.q25:.2f} to {of.q75:.2f})".replace("-", "−")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from connfit.evaluation.free_run import OTHERS_RESIDUALS
+from connfit.evaluation.evaluated import Evaluation
+from connfit.evaluation.free_run import OTHERS_RESIDUALS, FreeRunScores
 from connfit.evaluation.held_out import OWN
+from connfit.evaluation.part_scores import ModelScores, PartScores
 from connfit.report.sections.training_status import counted_parameters, is_untrained
 from connfit.report.wording import capital, first_of, listed, number, pretty
 
 MODEL = "model"
-INITIAL = "at initialisation"
+INITIAL = "untrained"
 
 SETTLED = 0.1
 """Standard deviation over the data's below which a run without noise has come to rest, in its second half."""
@@ -24,7 +26,7 @@ Better = Literal["higher", "lower", "near 1", "none"]
 
 @dataclass(frozen=True)
 class Row:
-    """One measure for the model, the model before the fit, and every baseline.
+    """One measure for the model, the untrained model, and every baseline.
 
     Parameters
     ----------
@@ -69,21 +71,42 @@ class Row:
         return tuple(name for name, merit in scored.items() if merit >= best - 1e-12 * abs(best))
 
     def merit(self, value: float) -> float:
-        """How good a value is: higher is better, whatever the measure."""
+        """Return how good a value is: higher is better, whatever the measure."""
         if self.better == "near 1":
             # Half the spread is as wrong as twice the spread, and no spread at all is no contender.
             return -abs(math.log(value)) if value > 0 else -math.inf
         return value if self.better == "higher" else -value
 
 
-def comparison(metrics: Mapping[str, Any], part: str = "test") -> list[Row]:
-    """Rows of the table that compares model, initialisation and baselines on one part."""
-    columns: dict[str, Mapping[str, Any]] = {MODEL: metrics.get("parts", {}).get(part) or {}}
-    if metrics.get("at_initialisation"):
-        columns[INITIAL] = metrics["at_initialisation"].get(part) or {}
-    for name, scores in (metrics.get("baselines") or {}).items():
-        columns[pretty(name)] = scores.get(part) or {"reason": scores.get("reason", "not computed")}
-    horizons = sorted({int(h) for column in columns.values() for h in column.get("horizon_skill") or {}})
+@dataclass(frozen=True)
+class _Column:
+    """Scores of one model on a part, or why there are none."""
+
+    scores: PartScores
+    reason: str = "not computed"
+
+    def measure(self, key: tuple[str, str]) -> tuple[float | None, str]:
+        """A measure by its path in the part, and why it is None."""
+        group, name = key
+        if group == "horizon_skill":
+            value, reasons = self.scores.horizon_skill.get(int(name)), self.scores.horizon.reasons
+        elif group == "horizon_median_unit":
+            median = self.scores.median_unit(int(name))
+            return median.value, median.reasons.get("value") or self.reason
+        else:
+            of = getattr(self.scores, group) or FreeRunScores()
+            value, reasons = getattr(of, name), of.reasons
+        return value, reasons.get(name) or self.reason
+
+
+def comparison(scores: ModelScores, part: str = "test") -> list[Row]:
+    """Return the rows of the table that compares model, untrained model and baselines on one part."""
+    columns = {MODEL: _Column(scores.part(part))}
+    if scores.at_initialisation:
+        columns[INITIAL] = _Column(scores.untrained(part))
+    for name, baseline in scores.baselines.items():
+        columns[pretty(name)] = _Column(baseline.part(part), baseline.reason or "not computed")
+    horizons = sorted({h for column in columns.values() for h in column.scores.horizon_skill})
     rows = [
         _row(columns, ("one_step", "mse"), "one step: MSE", "lower"),
         _row(columns, ("one_step", "skill_vs_persistence"), "one step: skill", "higher"),
@@ -98,58 +121,48 @@ def comparison(metrics: Mapping[str, Any], part: str = "test") -> list[Row]:
     return [*rows, *_free_run_rows(columns)]
 
 
-def _median_rows(columns: Mapping[str, Mapping[str, Any]], horizon: int, label: str) -> list[Row]:
+def _median_rows(columns: Mapping[str, _Column], horizon: int, label: str) -> list[Row]:
     """The median unit's skill with its intervals; none of runs that were scored before there was one."""
-    h = str(horizon)
-    found = {name: (column.get("horizon_median_unit") or {}).get(h) or {} for name, column in columns.items()}
-    if not any(found.values()):
+    if not any(horizon in column.scores.horizon_median_unit for column in columns.values()):
         return []
-    row = _row({name: {**columns[name], "median": one} for name, one in found.items()}, ("median", "value"), label,
-               "higher")  # fmt: skip
-    intervals = {
-        name: (one["low"], one["high"])
-        for name, one in found.items()
-        if one.get("low") is not None and one.get("high") is not None
-    }
-    return [Row(("horizon_median_unit", h), label, row.better, row.values, row.reasons, row.outside, intervals)]
+    found = {name: column.scores.median_unit(horizon).interval for name, column in columns.items()}
+    intervals = {name: interval for name, interval in found.items() if interval}
+    return [replace(_row(columns, ("horizon_median_unit", str(horizon)), label, "higher"), intervals=intervals)]
 
 
-def _free_run_rows(columns: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+def _free_run_rows(columns: Mapping[str, _Column]) -> list[Row]:
     """With noise a run cannot follow the data in time, without it it need not vary like them: neither is a contest."""
-    if not is_driven(columns[MODEL]):
+    quiet, driven = "free run without noise", "free run with residuals"
+    if not columns[MODEL].scores.free_run.is_driven:
         return [
-            _row(columns, ("free_run", "fc_corr"), "free run without noise: FC correlation", "higher"),
-            _row(columns, ("free_run", "median_unit_r"), "free run without noise: median unit r", "higher"),
-            _row(columns, ("free_run", "std_ratio"), "free run without noise: std over data's", "near 1"),
+            _row(columns, ("free_run", "fc_corr"), f"{quiet}: FC correlation", "higher"),
+            _row(columns, ("free_run", "median_unit_r"), f"{quiet}: median unit r", "higher"),
+            _row(columns, ("free_run", "std_ratio"), f"{quiet}: std over data's", "near 1"),
         ]
     return [
-        _row(columns, ("free_run", "fc_corr"), "free run with residuals: FC correlation", "higher"),
-        _row(columns, ("free_run", "std_ratio"), "free run with residuals: std over data's", "near 1"),
-        _row(columns, ("free_run", "median_unit_r"), "free run with residuals: median unit r", "none"),
-        _row(columns, ("free_run_deterministic", "fc_corr"), "free run without noise: FC correlation", "none"),
-        _row(columns, ("free_run_deterministic", "std_ratio"), "free run without noise: std over data's", "none"),
-        _row(columns, ("free_run_deterministic", "median_unit_r"), "free run without noise: median unit r", "higher"),
+        _row(columns, ("free_run", "fc_corr"), f"{driven}: FC correlation", "higher"),
+        _row(columns, ("free_run", "std_ratio"), f"{driven}: std over data's", "near 1"),
+        _row(columns, ("free_run", "median_unit_r"), f"{driven}: median unit r", "none"),
+        _row(columns, ("free_run_deterministic", "fc_corr"), f"{quiet}: FC correlation", "none"),
+        _row(columns, ("free_run_deterministic", "std_ratio"), f"{quiet}: std over data's", "none"),
+        _row(columns, ("free_run_deterministic", "median_unit_r"), f"{quiet}: median unit r", "higher"),
     ]
 
 
-def is_driven(part: Mapping[str, Any]) -> bool:
-    """Whether the free run of a part was driven by noise."""
-    return ((part or {}).get("free_run") or {}).get("noise", "none") != "none"
-
-
-def free_runs_in_words(metrics: Mapping[str, Any], part: str = "test") -> str:
-    """What the free runs of a part are and what their rows can be read for."""
-    scores = (metrics.get("parts") or {}).get(part) or {}
-    free_run = scores.get("free_run") or {}
-    if not free_run:
+def free_runs_in_words(scores: ModelScores, part: str = "test") -> str:
+    """Say what the free runs of a part are and what their rows can be read for."""
+    if part not in scores.parts:
         return ""
-    after = f" after {free_run['warmup_frames']} recorded frames" if free_run.get("warmup_frames") is not None else ""
+    free_run = scores.parts[part].free_run
+    if free_run.noise is None:
+        return ""
+    after = f" after {free_run.warmup_frames} recorded frames" if free_run.warmup_frames is not None else ""
     quiet = f"Free run without noise: each prediction is fed back as it is{after}."
-    if not is_driven(scores):
+    if not free_run.is_driven:
         return quiet
-    runs = free_run.get("runs") or 1
+    runs = free_run.runs or 1
     several = f"mean of {runs} runs" if runs != 1 else "one run"
-    others = free_run["noise"] == OTHERS_RESIDUALS
+    others = free_run.noise == OTHERS_RESIDUALS
     frames, whose = ("training frames of the other animals", "animals'") if others else ("training frames", "part's")
     return (
         f"Free run with residuals: {several}{after}; each column's own one-step errors on {frames}, drawn at "
@@ -159,10 +172,10 @@ def free_runs_in_words(metrics: Mapping[str, Any], part: str = "test") -> str:
     )
 
 
-def fixed_point_in_words(part: Mapping[str, Any]) -> str:
-    """A sentence where the model's free run without noise stands still; empty where it does not."""
-    whole = quiet_run(part).get("std_ratio")
-    late = quiet_run(part).get("std_ratio_second_half", whole)
+def fixed_point_in_words(scores: PartScores) -> str:
+    """Return a sentence where the model's free run without noise stands still; empty where it does not."""
+    whole, late = scores.quiet_run.std_ratio, scores.quiet_run.std_ratio_second_half
+    late = whole if late is None else late
     if whole is None or late is None or late >= SETTLED:
         return ""
     return (
@@ -172,30 +185,24 @@ def fixed_point_in_words(part: Mapping[str, Any]) -> str:
     )
 
 
-def quiet_run(part: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The scores of the free run without noise."""
-    return part.get("free_run_deterministic" if is_driven(part) else "free_run") or {}
-
-
-def _row(
-    columns: Mapping[str, Mapping[str, Any]],
-    key: tuple[str, str],
-    label: str,
-    better: Better,
-) -> Row:
-    values: dict[str, float | None] = {}
-    reasons: dict[str, str] = {}
-    for name, scores in columns.items():
-        group = scores.get(key[0]) or {}
-        values[name] = group.get(key[1])
-        if values[name] is None:
-            held = scores.get("horizon", {}) if key[0] == "horizon_skill" else group
-            reasons[name] = held.get("reasons", {}).get(key[1]) or scores.get("reason") or "not computed"
+def _row(columns: Mapping[str, _Column], key: tuple[str, str], label: str, better: Better) -> Row:
+    measured = {name: column.measure(key) for name, column in columns.items()}
+    values = {name: value for name, (value, _) in measured.items()}
+    reasons = {name: reason for name, (value, reason) in measured.items() if value is None}
     return Row(key, label, better, values, reasons, (pretty(OWN),))
 
 
-def verdict(rows: list[Row]) -> str:
-    """One or two sentences that say where the model is best and which other column is better where it is not."""
+def by_reason(rows: Sequence[Row]) -> dict[str, list[tuple[str, str]]]:
+    """Return columns and labels of rows that have no number, by the reason."""
+    grouped: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        for name, reason in row.reasons.items():
+            grouped.setdefault(reason, []).append((name, row.label))
+    return grouped
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """Say in one or two sentences where the model is best and which other column is better where it is not."""
     decided = [row for row in rows if row.winners]
     if not decided:
         return "Nothing could be scored on this part."
@@ -204,7 +211,8 @@ def verdict(rows: list[Row]) -> str:
     lost: dict[str, list[Row]] = {}
     for row in decided:
         if MODEL not in row.winners:
-            lost.setdefault(listed(row.winners), []).append(row)
+            winners = ["the untrained model" if name == INITIAL else name for name in row.winners]
+            lost.setdefault(listed(winners), []).append(row)
     sentences = [f"The model is best in {len(won)} of {len(decided)} rows" + (f": {shortly(won)}." if won else ".")]
     if tied:
         sentences.append(f"It ties in {shortly(tied)}.")
@@ -214,8 +222,8 @@ def verdict(rows: list[Row]) -> str:
     return " ".join(sentences)
 
 
-def shortly(rows: list[Row]) -> str:
-    """The labels of rows in a sentence; horizons together."""
+def shortly(rows: Sequence[Row]) -> str:
+    """Return the labels of rows in a sentence; horizons together."""
     ahead = {("horizon_skill", row.key[1]) for row in rows} | {("horizon_median_unit", row.key[1]) for row in rows}
     ahead -= {("horizon_median_unit", "1")}
     names = [row.label.replace(": ", " ") for row in rows if row.key not in ahead]
@@ -228,15 +236,15 @@ def shortly(rows: list[Row]) -> str:
     return first_of(names, between="; ")
 
 
-def observations_in_words(metrics: Mapping[str, Any]) -> str:
-    """How many parameters stand against how many observations, with the ratio in words."""
-    groups = metrics.get(counted_parameters(metrics))
-    parameters, observed = sum((groups or {}).values()), (metrics.get("observations") or {}).get("train")
+def observations_in_words(evaluation: Evaluation) -> str:
+    """Say how many parameters stand against how many observations, with the ratio in words."""
+    groups, observed = counted_parameters(evaluation), evaluation.observations.get("train")
     if groups is None or not observed:
         return "Numbers of parameters and observations were not recorded."
+    parameters = sum(groups.values())
     if not parameters:
         return f"The fit had no parameter to learn, and {observed:,} observations in the training part."
-    none = ", none of them trained," if is_untrained(metrics) else ""
+    none = ", none of them trained," if is_untrained(evaluation) else ""
     text = f"{parameters:,} parameters{none} for {observed:,} observations in the training part"
     ratio = parameters / observed
     if ratio > 1.005:

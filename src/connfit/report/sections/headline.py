@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from connfit.config import AUTO, FALLBACK
-from connfit.evaluation.against_strongest import strongest_median
-from connfit.evaluation.held_out import HELD_OUT, OWN
-from connfit.evaluation.strongest import pooled_skill, strongest_baseline
+from connfit.evaluation.evaluated import Evaluation, RecordingScores
+from connfit.evaluation.held_out import HELD_OUT
+from connfit.evaluation.part_scores import ModelScores
+from connfit.evaluation.strongest import strongest_baseline, strongest_median
+from connfit.evaluation.unit_scores import UnitComparison
 from connfit.recordings.preprocess import STEPS
-from connfit.report.sections.training_status import UNTRAINED, is_untrained
+from connfit.report.sections.training_status import NOT_TRAINED, is_untrained
 from connfit.report.wording import capital, frames_ahead, listed, number, pretty, with_interval
 
 Outcome = Literal["model", "baseline", "neither"]
@@ -78,37 +80,37 @@ class Contest:
     median: Side
 
 
-def contests(metrics: Mapping[str, Any], part: str = "test") -> list[Contest]:
-    """One frame ahead and `FAR` frames ahead; those at which the model has no skill are left out."""
-    scores = (metrics.get("parts") or {}).get(part) or {}
-    ahead = [int(h) for h, skill in (scores.get("horizon_skill") or {}).items() if skill is not None]
+def contests(scores: ModelScores, part: str = "test") -> list[Contest]:
+    """Return one frame ahead and `FAR` frames ahead, without those at which the model has no skill."""
+    ahead = [h for h, skill in scores.part(part).horizon_skill.items() if skill is not None]
     far = max((h for h in ahead if 1 < h <= FAR), default=None)
-    return [one for h in (1, far) if h is not None and (one := _contest(metrics, scores, part, h)) is not None]
+    found = [_contest(scores, part, h) for h in (1, far) if h is not None]
+    return [contest for contest in found if contest is not None]
 
 
-def headline(metrics: Mapping[str, Any], part: str = "test", *, config: Mapping[str, Any] | None = None) -> list[str]:
-    """Sentences that name the strongest baseline and say who wins, and what to try where the model does not.
+def headline(evaluation: Evaluation, part: str = "test", *, config: Mapping[str, Any] | None = None) -> list[str]:
+    """Return sentences that name the strongest baseline, say who wins, and what to try where the model does not.
 
     Parameters
     ----------
     config
         The run's options: what they have already is not advised.
     """
-    found = [f"This model was {UNTRAINED}. What follows is the start."] if is_untrained(metrics) else []
-    each = contests(metrics, part)
+    found = [f"This model was {NOT_TRAINED}. What follows is the start."] if is_untrained(evaluation) else []
+    each = contests(evaluation, part)
     found += contests_in_words(each)
-    if any(side.baseline_is_ahead for one in each for side in (one.pooled, one.median)):
+    if any(side.baseline_is_ahead for contest in each for side in (contest.pooled, contest.median)):
         found.append(advice(config))
     return found
 
 
 def contests_in_words(each: Sequence[Contest]) -> list[str]:
-    """A sentence or three for each horizon: both sides' numbers, who wins, and how many units agree."""
-    return [_in_words(one) for one in each]
+    """Return a sentence or three for each horizon: both sides' numbers, who wins, and how many units agree."""
+    return [_in_words(contest) for contest in each]
 
 
 def advice(config: Mapping[str, Any] | None = None) -> str:
-    """What to try where a baseline is ahead."""
+    """Say what to try where a baseline is ahead."""
     model, data = ((config or {}).get(section) or {} for section in ("model", "data"))
     fewer = []
     if model.get("strengths") != "fixed":
@@ -136,7 +138,7 @@ def advice(config: Mapping[str, Any] | None = None) -> str:
 
 
 def units_in_words(side: Side) -> str:
-    """How many units the model predicts better than the baseline, with the test; empty where that is not known."""
+    """Say how many units the model predicts better than the baseline, with the test; empty where that is not known."""
     if side.units is None or side.better is None or side.baseline is None:
         return ""
     counted = f"{side.better:,} of {side.units:,} {'unit' if side.units == 1 else 'units'}"
@@ -144,14 +146,14 @@ def units_in_words(side: Side) -> str:
 
 
 def p_in_words(p: float | None) -> str:
-    """The test over units in brackets; empty where there is none."""
+    """Return the test over units in brackets; empty where there is none."""
     if p is None:
         return ""
     return f" (Wilcoxon signed-rank {'p < 0.001' if p < 0.001 else f'p = {p:.2g}'})"
 
 
-def _in_words(one: Contest) -> str:
-    at, pooled, median = capital(frames_ahead(one.horizon)), one.pooled, one.median
+def _in_words(contest: Contest) -> str:
+    at, pooled, median = capital(frames_ahead(contest.horizon)), contest.pooled, contest.median
     ours = number(pooled.ours)
     if median.ours is not None:
         ours = f"{ours} pooled and {with_interval(median.ours, median.our_interval)} for the median unit"
@@ -168,11 +170,11 @@ def _in_words(one: Contest) -> str:
     said = [f"{at} the model has a skill over persistence of {ours}; the strongest baseline is {theirs}."]
     sides = [pooled, *([median] if median.baseline != pooled.baseline else [])]
     units = [text for text in map(units_in_words, sides) if text]
-    return " ".join([*said, _who_wins(one), *([f"The model predicts {' and '.join(units)}."] if units else [])])
+    return " ".join([*said, _who_wins(contest), *([f"The model predicts {' and '.join(units)}."] if units else [])])
 
 
-def _who_wins(one: Contest) -> str:
-    pooled, median = one.pooled, one.median
+def _who_wins(contest: Contest) -> str:
+    pooled, median = contest.pooled, contest.median
     if median.outcome is None:
         return "They are level." if pooled.outcome == "neither" else f"{capital(pooled.winner)} wins."
     if pooled.outcome == median.outcome == "neither":
@@ -187,45 +189,35 @@ def _who_wins(one: Contest) -> str:
     return f"{capital(parts[0])}, {parts[1]}.{few}"
 
 
-def _contest(metrics: Mapping[str, Any], scores: Mapping[str, Any], part: str, horizon: int) -> Contest | None:
-    ours = pooled_skill(scores, horizon)
-    if ours is None:
+def _contest(scores: ModelScores, part: str, horizon: int) -> Contest | None:
+    ours = scores.part(part)
+    skill, median = ours.skill(horizon), ours.median_unit(horizon)
+    if skill is None:
         return None
-    competing = {name: one for name, one in (metrics.get("baselines") or {}).items() if name != OWN}
     # Of held-out animals there are numbers and no comparison with intervals.
-    compared = {} if part == HELD_OUT else metrics.get("against_strongest") or {}
-    paired = (compared.get(part) or {}).get(str(horizon)) or {}
-    name, theirs = strongest_baseline(competing, part, horizon) or (None, None)
-    pooled = _side(name, ours, theirs, None, None, paired.get("pooled") or {})
-    median, interval = _median(scores, horizon)
-    name, theirs = strongest_median(competing, part, horizon) or (None, None)
-    its = _median(competing[name].get(part) or {}, horizon)[1] if name is not None else None
-    return Contest(horizon, pooled, _side(name, median, theirs, interval, its, paired.get("median_unit") or {}))
+    compared = scores.against_strongest if isinstance(scores, RecordingScores) and part != HELD_OUT else {}
+    paired = compared.get(part, {}).get(horizon)
+    name, theirs = strongest_baseline(scores.baselines, part, horizon) or (None, None)
+    pooled = _side(name, skill, theirs, paired and paired.pooled)
+    name, theirs = strongest_median(scores.baselines, part, horizon) or (None, None)
+    by_median = replace(
+        _side(name, median.value, theirs, paired and paired.median_unit),
+        our_interval=median.interval,
+        their_interval=None if name is None else scores.baselines[name].part(part).median_unit(horizon).interval,
+    )
+    return Contest(horizon, pooled, by_median)
 
 
-def _side(
-    name: str | None,
-    ours: float | None,
-    theirs: float | None,
-    our_interval: tuple[float, float] | None,
-    their_interval: tuple[float, float] | None,
-    paired: Mapping[str, Any],
-) -> Side:
-    paired = paired if paired.get("baseline") == name else {}
+def _side(name: str | None, ours: float | None, theirs: float | None, paired: UnitComparison | None) -> Side:
+    paired = paired if paired and paired.baseline == name else None
     outcome = None if ours is None or theirs is None else _outcome(ours, theirs, paired)
-    units, better, p = (paired.get(key) for key in ("units", "better", "p"))
-    return Side(name, ours, theirs, our_interval, their_interval, outcome, units, better, p)
+    if paired is None:
+        return Side(name, ours, theirs, outcome=outcome)
+    return Side(name, ours, theirs, outcome=outcome, units=paired.units, better=paired.better, p=paired.p)
 
 
-def _median(scores: Mapping[str, Any], horizon: int) -> tuple[float | None, tuple[float, float] | None]:
-    found = (scores.get("horizon_median_unit") or {}).get(str(horizon)) or {}
-    value, low, high = (found.get(key) for key in ("value", "low", "high"))
-    return value, None if low is None or high is None else (low, high)
-
-
-def _outcome(ours: float, theirs: float, paired: Mapping[str, Any]) -> Outcome:
+def _outcome(ours: float, theirs: float, paired: UnitComparison | None) -> Outcome:
     """By the interval of the difference where there is one, by the numbers otherwise."""
-    low, high = paired.get("low"), paired.get("high")
-    if low is not None and high is not None:
-        return "model" if low > 0 else "baseline" if high < 0 else "neither"
+    if paired and paired.low is not None and paired.high is not None:
+        return "model" if paired.low > 0 else "baseline" if paired.high < 0 else "neither"
     return "model" if ours > theirs else "baseline" if ours < theirs else "neither"

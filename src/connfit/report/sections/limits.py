@@ -7,11 +7,15 @@ from typing import Any
 
 from connfit.analysis.criticality.judgement import JUDGED, best_floor, judge, signal_in
 from connfit.analysis.gradients.gradient_results import GradientFidelity
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.row_names import row_name
 from connfit.report.prose import write_prose
+from connfit.report.questions.answer import Questions
 from connfit.report.run_files import ANALYSIS, GRADIENT, STUDY
 from connfit.report.sections.fit_limits import limitations
 from connfit.report.sections.held_out_section import held_out_limits
+from connfit.report.sections.value_ranges import PartShares, ReportNumbers
+from connfit.report.traced import untraced
 from connfit.report.wording import first_of, listed
 
 FAR_FROM_EXACT = 0.9
@@ -31,56 +35,40 @@ PARTS = {"validation": "validation", "test": "test", "held_out": "held-out test"
 
 
 def all_limits(documents: Mapping[str, Any]) -> list[str]:
-    """One sentence each, from the JSON files of a run by their path."""
-    metrics = documents["metrics.json"]
-    measured = (documents.get("questions.json") or {}).get("measured") or {}
-    found = [*limitations(metrics, documents.get("record.json")), *held_out_limits(metrics), *array_limits(measured)]
+    """Return one sentence each, from the results of a run by their path."""
+    evaluation: Evaluation = documents["metrics.json"]
+    measured: ReportNumbers = documents.get("questions.json", Questions()).measured
+    found = [*limitations(evaluation, documents.get("record.json")), *held_out_limits(evaluation)]
+    found += array_limits(measured)
     if STUDY in documents:
         found += study_limits(documents[STUDY])
     found += gradient_limits(documents)
     if ANALYSIS in documents:
-        found += analysis_limits(documents[ANALYSIS], bounds_are_known="time_constants_at_bounds" in measured)
+        found += analysis_limits(documents[ANALYSIS], bounds_are_known=measured.time_constants_at_bounds is not None)
     return [*found, *recovery_limits(documents), *simulation_limits(documents)]
 
 
-def array_limits(measured: Mapping[str, Any]) -> list[str]:
-    """Time constants at their bounds, and values that training did not show or the model cannot reach."""
-    found = []
-    bounds = measured.get("time_constants_at_bounds")
-    if bounds and bounds["value"] >= MANY_AT_BOUNDS:
-        ends = [
-            f"{bounds[count]:,} at the {end} of {bounds[key]:.3g} s"
-            for count, end, key in (("at_low", "lowest", "low_s"), ("at_high", "highest", "high_s"))
-            if bounds[count]
-        ]
-        found.append(
-            f"{bounds['value']:.0%} of {bounds['neurons']:,} time constants are at a bound ({listed(ends)}): these say "
-            "where the bound was set, not how fast the neurons are."
-        )
-    outside = measured.get("values_outside_training")
-    if outside and outside["value"] >= MANY_OUTSIDE:
-        told = _shares(outside["recordings"], MANY_OUTSIDE)
-        found.append(
-            f"Values outside the range that their units had in training: {told}. The model was fitted to nothing like "
-            "them: what goes beyond the range is predicted to stay, as by persistence. Where that is drift and no "
-            "signal, remove it with the step `high_pass` of `data.preprocess`."
-        )
-    reach = measured.get("values_below_reach")
-    if reach and reach["value"] >= 0.01:
-        told = _shares(reach["recordings"], 0.01)
-        found.append(f"Values below 0, where no prediction of this model goes: {told}.")
-    return found
+def array_limits(measured: ReportNumbers) -> list[str]:
+    """Return time constants at their bounds, and values that training did not show or the model cannot reach."""
+    prose = write_prose(
+        "limits/arrays.j2",
+        {"questions.json": Questions(measured=measured)},
+        many_at_bounds=MANY_AT_BOUNDS,
+        many_outside=MANY_OUTSIDE,
+        shares=lambda shares, least: _shares(untraced(shares), least),
+    )
+    return list(prose.paragraphs)
 
 
-def _shares(recordings: Mapping[str, Mapping[str, float]], least: float) -> str:
+def _shares(shares: PartShares, least: float) -> str:
     """Shares of the parts of each recording, the largest first."""
     every = [
         (share, f"{name}, {share:.0%} of the {PARTS[part]} part")
-        for name, parts in recordings.items()
+        for name, parts in shares.recordings.items()
         for part, share in parts.items()
         if share >= least
     ]
-    return first_of([text for _, text in sorted(every, key=lambda one: -one[0])], between="; ")
+    return first_of([text for _, text in sorted(every, key=lambda item: -item[0])], between="; ")
 
 
 def study_limits(study: Mapping[str, Any]) -> list[str]:

@@ -80,41 +80,44 @@ class Section:
 
 
 def sections(run: RunFiles, limits: Sequence[str]) -> list[Section]:
-    """All sections that a run allows, but for the questions, in the order in which a reader in a hurry wants them."""
+    """Return all sections that a run allows, but for the questions, in the order that a reader in a hurry wants."""
     return [
-        replace(one, drawings=[replace(each, caption=with_note(each.caption, run.metrics)) for each in one.drawings])
-        if one.anchor not in _NOT_OF_THE_MODEL
-        else one
-        for one in _all(run, limits)
-        if not one.is_empty
+        replace(
+            section,
+            drawings=[replace(each, caption=with_note(each.caption, run.evaluation)) for each in section.drawings],
+        )
+        if section.anchor not in _NOT_OF_THE_MODEL
+        else section
+        for section in _all(run, limits)
+        if not section.is_empty
     ]
 
 
 def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
-    metrics = run.metrics
+    evaluation = run.evaluation
     of: dict[str, list[Drawing]] = {}
-    for one in drawings(run):
-        of.setdefault(_SECTION_OF[one.name.rstrip("0123456789").rstrip("_")], []).append(one)
+    for drawing in drawings(run):
+        of.setdefault(_SECTION_OF[drawing.name.rstrip("0123456789").rstrip("_")], []).append(drawing)
     yield Section("summary", "In short", summary(run), of.get("summary", ()))
-    yield Section("scores", "How well unseen frames are predicted", score_blocks(metrics), of.get("scores", ()))
+    yield Section("scores", "How well unseen frames are predicted", score_blocks(evaluation), of.get("scores", ()))
     if study := run.added.get(STUDY):
         words, tables = _split(study_section.study_blocks(study), 2)
         title = "Against baselines, null connectomes and ablations, over seeds"
         yield Section("study", title, words, study_section.study_drawings(study), tables)
-    shown = ceiling_section.ceiling_blocks(metrics), list(ceiling_section.ceiling_drawings(metrics))
+    shown = ceiling_section.ceiling_blocks(evaluation), list(ceiling_section.ceiling_drawings(evaluation))
     yield Section("possible", "A share of what is possible", *shown)
-    yield Section("held-out", "Held-out animals", held_out_blocks(metrics), of.get("held-out", ()))
-    connectivity = [page.paragraph(against_itself(metrics)), *connectivity_blocks(metrics)]
+    yield Section("held-out", "Held-out animals", held_out_blocks(evaluation), of.get("held-out", ()))
+    connectivity = [page.paragraph(against_itself(evaluation)), *connectivity_blocks(evaluation)]
     yield Section("connectivity", "Functional connectivity", connectivity, of.get("connectivity", ()))
     if ANALYSIS in run.added:
         words, tables = _split(analysis_section.analysis_blocks(run.folder), 1)
-        for one in analysis_section.analysis_drawings(run.folder):
-            folded = replace(one, fold=_FOLDED[one.name]) if one.name in _FOLDED else one
-            of.setdefault("parameters" if one.name in _OF_PARAMETERS else "analysis", []).append(folded)
+        for drawing in analysis_section.analysis_drawings(run.folder):
+            folded = replace(drawing, fold=_FOLDED[drawing.name]) if drawing.name in _FOLDED else drawing
+            of.setdefault("parameters" if drawing.name in _OF_PARAMETERS else "analysis", []).append(folded)
         tables = [page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables)]
         yield Section("analysis", "What the fitted brain does", words, of.get("analysis", ()), tables)
-    titled = "Parameters, as they started" if is_untrained(metrics) else "Fitted parameters"
-    yield Section("parameters", titled, provenance.counts(metrics), of.get("parameters", ()))
+    titled = "Parameters, as they started" if is_untrained(evaluation) else "Fitted parameters"
+    yield Section("parameters", titled, provenance.counts(evaluation), of.get("parameters", ()))
     if run.gradients is not None:
         words, tables = _split(gradient_section.blocks(run.gradients), 1)
         figures = list(gradient_section.drawings(run.gradients))
@@ -133,7 +136,7 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         *provenance.fitted(run),
         *provenance.preprocessing(run.record),
         *provenance.unmatched(run.record),
-        provenance.performance(metrics),
+        provenance.performance(evaluation),
     ]
     yield Section("made", "How it was made", made, of.get("made", ()))
     yield Section("provenance", "Provenance", provenance.provenance(run))

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from html import escape
 from typing import Any
 
+from connfit.evaluation.evaluated import Evaluation
+from connfit.recordings import PART_NAMES
 from connfit.report import page
 from connfit.report.run_files import RunFiles
 from connfit.report.sections.comparison import observations_in_words
@@ -30,7 +32,7 @@ _EVERYTHING_ELSE = {
 
 
 def fitted(run: RunFiles) -> list[str]:
-    """Connectome, recordings and options."""
+    """Return connectome, recordings and options."""
     blocks: list[str] = []
     summary = asdict(run.connectome.summary()) if run.connectome is not None else run.record.get("connectome") or {}
     facts = [
@@ -38,15 +40,12 @@ def fitted(run: RunFiles) -> list[str]:
     ]
     if summary.get("regions"):
         regions = summary["regions"]
-        facts.append(("regions", first_of([str(one) for one in regions])))
+        facts.append(("regions", first_of([str(region) for region in regions])))
     blocks.append(page.table([], facts, caption="Connectome", text=True))
     recordings = []
-    for name, detail in (run.metrics.get("recordings") or {}).items():
-        rate, frames = (
-            detail.get("frame_rate"),
-            {part: (detail["parts"].get(part) or {}).get("frames", 0) for part in ("train", "validation", "test")},
-        )
-        recordings.append([name, _text(detail.get("units")), _text(rate), *(_text(count) for count in frames.values())])
+    for name, scores in run.evaluation.recordings.items():
+        frames = [_text(scores.part(part).frames) for part in PART_NAMES]
+        recordings.append([name, _text(scores.units), _text(scores.frame_rate), *frames])
     header = ["recording", "units", "frame rate (Hz)", "train (frames)", "validation (frames)", "test (frames)"]
     blocks.append(page.table(header, recordings, caption="Recordings"))
     for name, title in (("model", "Model"), ("learner", "Learner"), ("train", "Training"), ("evaluate", "Evaluation")):
@@ -56,18 +55,18 @@ def fitted(run: RunFiles) -> list[str]:
     return blocks
 
 
-def counts(metrics: Mapping[str, Any]) -> list[str]:
-    """Fitted parameters by group beside observed values by part."""
-    parameters, observations = metrics.get(counted_parameters(metrics)) or {}, metrics.get("observations") or {}
+def counts(evaluation: Evaluation) -> list[str]:
+    """Return fitted parameters by group beside observed values by part."""
+    parameters, observations = counted_parameters(evaluation) or {}, evaluation.observations
     observed = observations.get("train")
     rows = [[_words(group), f"{count:,}", _per(count, observed)] for group, count in parameters.items()]
-    fitted = "parameters, not trained" if is_untrained(metrics) else "fitted parameters"
+    fitted = "parameters, not trained" if is_untrained(evaluation) else "fitted parameters"
     if parameters:
         total = sum(parameters.values())
         rows.append(["all", f"{total:,}", _per(total, observed)])
     seen = [[part, f"{count:,}"] for part, count in observations.items()]
     return [
-        page.paragraph(observations_in_words(metrics)) if parameters else "",
+        page.paragraph(observations_in_words(evaluation)) if parameters else "",
         page.table([fitted, "number", "per observation in train"], rows),
         page.table(["observed values (frames × units)", "number"], seen),
     ]
@@ -78,7 +77,7 @@ def _per(count: int, observed: int | None) -> str:
 
 
 def preprocessing(record: Mapping[str, Any]) -> list[str]:
-    """The steps of every recording; recordings with the same steps share a list."""
+    """Return the steps of every recording; recordings with the same steps share a list."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for name, recording in {**(record.get("recordings") or {}), **(record.get("held_out") or {})}.items():
         steps = tuple(_step(step) for step in recording.get("steps") or [])
@@ -105,7 +104,7 @@ def _step(step: Mapping[str, Any]) -> str:
 
 
 def unmatched(record: Mapping[str, Any]) -> list[str]:
-    """Recorded units that have no neuron, recording by recording."""
+    """Return recorded units that have no neuron, recording by recording."""
     blocks = []
     for name, recording in {**(record.get("recordings") or {}), **(record.get("held_out") or {})}.items():
         left_out = [str(unit) for unit in recording.get("left_out") or []]
@@ -124,11 +123,10 @@ def unmatched(record: Mapping[str, Any]) -> list[str]:
     return blocks
 
 
-def performance(metrics: Mapping[str, Any]) -> str:
-    """Time and memory of the fit."""
-    known = metrics.get("performance") or {}
+def performance(evaluation: Evaluation) -> str:
+    """Return time and memory of the fit."""
     rows = []
-    for key, value in known.items():
+    for key, value in evaluation.performance.items():
         if value is None:
             continue
         if key.endswith("_bytes"):
@@ -145,13 +143,13 @@ def performance(metrics: Mapping[str, Any]) -> str:
 
 
 def provenance(run: RunFiles) -> list[str]:
-    """Command, versions, seed, fingerprint and configuration."""
-    record, metrics = run.record, run.metrics
+    """Return command, versions, seed, fingerprint and configuration."""
+    record, evaluation = run.record, run.evaluation
     command = record.get("command")
     command = " ".join(map(str, command)) if isinstance(command, list) else command
     facts = [
-        ("connfit", _text(metrics.get("connfit") or record.get("connfit"))),
-        ("seed", _text(metrics.get("seed", record.get("seed")))),
+        ("connfit", _text(evaluation.connfit or record.get("connfit"))),
+        ("seed", _text(record.get("seed") if evaluation.seed is None else evaluation.seed)),
         ("data fingerprint", _text(record.get("data_fingerprint"))),
     ]
     facts += [
@@ -182,7 +180,7 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{_words(str(key))} {_text(one)}" for key, one in value.items()) or "none"
+        return ", ".join(f"{_words(str(key))} {_text(item)}" for key, item in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(_text(one) for one in value) or "none"
+        return ", ".join(_text(item) for item in value) or "none"
     return str(value)

@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 from html import escape
 
 from connfit.report import page
-from connfit.report.questions.evidence import Answer
+from connfit.report.questions.answer import Answer
 from connfit.report.questions.questions import Question
 
 STATUSES = {"answered": "answered", "partly": "answered in part", "not answerable": "not answerable from this run"}
 
 
 def blocks(answers: Sequence[tuple[Question, Answer]], anchors: Collection[str]) -> list[str]:
-    """Questions by group, each with its answer and a link to the section that shows it.
+    """Return questions by group, each with its answer and a link to the section that shows it.
 
     Parameters
     ----------

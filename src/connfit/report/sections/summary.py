@@ -7,15 +7,16 @@ from html import escape
 from typing import Any
 
 from connfit.analysis.gradients.gradient_results import GradientFidelity
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.row_names import row_name
 from connfit.report import page
-from connfit.report.questions.evidence import Answer
+from connfit.report.questions.answer import Answer
 from connfit.report.questions.questions import Question
 from connfit.report.run_files import STUDY, RunFiles
 from connfit.report.sections.comparison import INITIAL, MODEL, comparison, verdict
 from connfit.report.sections.headline import Contest, contests, headline, p_in_words
 from connfit.report.sections.questions_section import STATUSES
-from connfit.report.sections.training_status import UNTRAINED, counted_parameters, is_untrained
+from connfit.report.sections.training_status import NOT_TRAINED, counted_parameters, is_untrained
 from connfit.report.wording import first_of, frames_ahead, number, pretty, span, with_interval
 
 Fact = tuple[str, str, str]
@@ -23,18 +24,18 @@ Fact = tuple[str, str, str]
 
 
 def head(run: RunFiles, name: str) -> str:
-    """Title, recordings, and a banner where the data were generated."""
-    metrics = run.metrics
-    recordings = list(metrics.get("recordings") or {})
+    """Return title, recordings, and a banner where the data were generated."""
+    evaluation = run.evaluation
+    recordings = list(evaluation.recordings)
     what = "1 recording" if len(recordings) == 1 else f"{len(recordings)} recordings"
     listed = first_of(recordings)
     text = f"<h1>connfit: {escape(name)}</h1>\n"
     if recordings:
-        unseen = list((metrics.get("held_out") or {}).get("recordings") or {})
+        unseen = list(evaluation.held_out.recordings) if evaluation.held_out else []
         also = f" Held out and only predicted: {first_of(unseen)}." if unseen else ""
-        model = f"A brain model, {UNTRAINED}, for" if is_untrained(metrics) else "A brain model fitted to"
+        model = f"A brain model, {NOT_TRAINED}, for" if is_untrained(evaluation) else "A brain model fitted to"
         text += page.paragraph(f"{model} {what}: {listed}.{also}", "soft")
-    if metrics.get("surrogate"):
+    if evaluation.surrogate:
         text += (
             '\n<p class="banner" role="note">SURROGATE: this brain and its activity were generated, not measured. '
             "Nothing here is a finding about an animal.</p>"
@@ -43,12 +44,12 @@ def head(run: RunFiles, name: str) -> str:
 
 
 def summary(run: RunFiles) -> list[str]:
-    """Who wins, key numbers of the test part, and who is best in which row of its table."""
-    said = headline(run.metrics, config=run.config)
+    """Say who wins, with key numbers of the test part and who is best in which row of its table."""
+    said = headline(run.evaluation, config=run.config)
     return [
-        *(f"<p>{page.with_code(one)}</p>" for one in said),
+        *(f"<p>{page.with_code(line)}</p>" for line in said),
         page.facts(key_facts(run)),
-        page.paragraph(verdict(comparison(run.metrics))),
+        page.paragraph(verdict(comparison(run.evaluation))),
         page.paragraph(
             "Skill: 1 is perfect, 0 is as good as repeating the last frame (persistence). FC: functional connectivity, "
             "the correlations between units over time; 1 is that of the data. Pooled: over all units, so that those "
@@ -60,7 +61,7 @@ def summary(run: RunFiles) -> list[str]:
 
 
 def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]) -> str:
-    """One line under the first figure: what to read before anything is concluded."""
+    """Return the line under the first figure: what to read before anything is concluded."""
     counts = {status: sum(answer.status == status for _, answer in answers) for status in STATUSES}
     said = ", ".join(f"{counts[status]} {words}" for status, words in STATUSES.items() if counts[status])
     limitations = page.link(f"{len(limits)} limitation{'' if len(limits) == 1 else 's'}", "limitations")
@@ -72,10 +73,10 @@ def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]
 
 
 def key_facts(run: RunFiles) -> list[Fact]:
-    """The numbers of the first screen; those that a run lacks are left out."""
-    rows = {row.key: row for row in comparison(run.metrics)}
-    each = contests(run.metrics)
-    found: list[Fact] = [_skill_fact(one) for one in each]
+    """Return the numbers of the first screen; those that a run lacks are left out."""
+    rows = {row.key: row for row in comparison(run.evaluation)}
+    each = contests(run.evaluation)
+    found: list[Fact] = [_skill_fact(contest) for contest in each]
     key = ("free_run", "fc_corr")
     row = rows.get(key)
     if row is not None and row.values.get(MODEL) is not None:
@@ -85,26 +86,25 @@ def key_facts(run: RunFiles) -> list[Fact]:
         best = max(scored, key=lambda name: merit(scored[name]), default=None)
         named = "untrained model" if best == INITIAL else best
         note = f"best other: {named} {number(scored[best])}" if best is not None else ""
-        itself = (run.metrics.get("data") or {}).get("fc_corr_train_vs_test")
+        itself = run.evaluation.data.fc_corr_train_vs_test
         if itself is not None:
             note = "; ".join([*([note] if note else []), f"copy of the training FC {number(itself)}"])
         found.append(("free run: FC correlation on test", number(row.values[MODEL]), note))
     study = run.added.get(STUDY)
     return [
         *found,
-        *_units(run.metrics, each),
-        *_parameters(run.metrics),
+        *_units(run.evaluation, each),
+        *_parameters(run.evaluation),
         *(_wiring(study) + _seeds(study) if study else []),
         *_gradient(run.gradients),
     ]
 
 
-def against_itself(metrics: Mapping[str, Any]) -> str:
-    """How alike the functional connectivities of the data's own parts are."""
-    data = metrics.get("data") or {}
-    value = data.get("fc_corr_train_vs_test")
+def against_itself(evaluation: Evaluation) -> str:
+    """Say how alike the functional connectivities of the data's own parts are."""
+    value = evaluation.data.fc_corr_train_vs_test
     if value is None:
-        reason = (data.get("reasons") or {}).get("fc_corr_train_vs_test", "it was not computed")
+        reason = evaluation.data.reasons.get("fc_corr_train_vs_test", "it was not computed")
         return f"Data against itself: not defined ({reason})."
     return (
         "Data against itself: functional connectivity (FC) of the training part and of the test part correlate at "
@@ -114,9 +114,9 @@ def against_itself(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _skill_fact(one: Contest) -> Fact:
+def _skill_fact(contest: Contest) -> Fact:
     """Pooled skill at one horizon, with the median unit and the strongest baselines beside it."""
-    pooled, median = one.pooled, one.median
+    pooled, median = contest.pooled, contest.median
     note = [] if median.ours is None else [f"median unit {with_interval(median.ours, median.our_interval)}"]
     if pooled.baseline is not None:
         theirs = f"strongest baseline: {pretty(pooled.baseline)} {number(pooled.theirs)}"
@@ -124,31 +124,32 @@ def _skill_fact(one: Contest) -> Fact:
             name = "" if median.baseline == pooled.baseline else f" {pretty(median.baseline)}"
             theirs += f", median unit{name} {number(median.theirs)}"
         note.append(theirs)
-    return f"{frames_ahead(one.horizon)}: pooled skill on test", number(pooled.ours), "; ".join(note)
+    return f"{frames_ahead(contest.horizon)}: pooled skill on test", number(pooled.ours), "; ".join(note)
 
 
-def _units(metrics: Mapping[str, Any], each: Sequence[Contest]) -> list[Fact]:
+def _units(evaluation: Evaluation, each: Sequence[Contest]) -> list[Fact]:
     """Units that the model predicts better than the strongest baseline, and than what needs no model."""
-    per_unit = (((metrics.get("parts") or {}).get("test") or {}).get("one_step") or {}).get("per_unit_skill") or {}
+    per_unit = evaluation.part("test").one_step.per_unit_skill
     found: list[Fact] = []
-    side = next((one.median for one in each if one.horizon == 1), None)
+    side = next((contest.median for contest in each if contest.horizon == 1), None)
     if side is not None and side.baseline is not None and side.better is not None:
         name = f"units better than {pretty(side.baseline)}, one frame ahead"
         found.append((name, f"{side.better:,}", f"of {side.units:,}{p_in_words(side.p)}"))
-    if not per_unit.get("units"):
+    if not per_unit.units:
         return found
-    of = f"of {per_unit['units']:,}; median skill {number(per_unit.get('median'))}"
-    if per_unit.get("above_both") is not None:
-        of += f"; {per_unit['above_both']:,} also better than their own mean"
-    return [*found, ("units better than persistence", f"{per_unit['above_persistence']:,}", of)]
+    of = f"of {per_unit.units:,}; median skill {number(per_unit.median)}"
+    if per_unit.above_both is not None:
+        of += f"; {per_unit.above_both:,} also better than their own mean"
+    return [*found, ("units better than persistence", f"{per_unit.above_persistence:,}", of)]
 
 
-def _parameters(metrics: Mapping[str, Any]) -> list[Fact]:
-    parameters = sum((metrics.get(counted_parameters(metrics)) or {}).values())
-    observed = (metrics.get("observations") or {}).get("train")
+def _parameters(evaluation: Evaluation) -> list[Fact]:
+    parameters = sum((counted_parameters(evaluation) or {}).values())
+    observed = evaluation.observations.get("train")
     if not parameters or not observed:
         return []
-    which = "parameters per observation, none trained" if is_untrained(metrics) else "fitted parameters per observation"
+    trained = not is_untrained(evaluation)
+    which = "fitted parameters per observation" if trained else "parameters per observation, none trained"
     return [(which, f"{parameters / observed:.3g}", f"{parameters:,} for {observed:,}")]
 
 
@@ -163,20 +164,20 @@ def _wiring(study: Mapping[str, Any]) -> list[Fact]:
     if not known:
         return []
     best = min(known, key=lambda row: row["difference"][h]["value"])
-    one = best["difference"][h]
-    interval = f"95 %: {span(one['low'], one['high'])}; " if one["low"] is not None else ""
+    difference = best["difference"][h]
+    interval = f"95 %: {span(difference['low'], difference['high'])}; " if difference["low"] is not None else ""
     ahead = "1 frame" if h == "1" else f"{h} frames"
-    median = one["median_unit"]["value"]
+    median = difference["median_unit"]["value"]
     interval += f"median unit {number(median)}; " if median is not None else ""
     note = f"{interval}best of {len(nulls)}: {row_name(best['name'])}"
-    return [(f"real wiring minus best null: skill {ahead} ahead", number(one["value"]), note)]
+    return [(f"real wiring minus best null: skill {ahead} ahead", number(difference["value"]), note)]
 
 
 def _seeds(study: Mapping[str, Any]) -> list[Fact]:
     """How far seeds agree on what the fit did to the weights."""
     groups = (study.get("reproducibility") or {}).get("groups") or []
-    weights = next((one for one in groups if one["group"] == "weights" and one["change_pearson"] is not None), None)
-    if weights is None:
+    weights = next((group for group in groups if group["group"] == "weights"), None)
+    if weights is None or weights["change_pearson"] is None:
         return []
     note = f"{weights['seeds']} seeds; 1 if they find the same"
     return [("changes of weights: correlation between seeds", number(weights["change_pearson"]), note)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
+from connfit._io import optional
 from connfit.evaluation.forecasts import PartForecast
 from connfit.evaluation.held_out import HELD_OUT
 from connfit.report.run_files import RunFiles
@@ -15,96 +17,148 @@ AT_BOUND = 1e-3
 """A time constant within this fraction of a bound is at it (float32 keeps seven digits of its logarithm)."""
 
 
-def time_constants_at_bounds(run: RunFiles) -> dict[str, Any]:
-    """Share of the neurons whose fitted time constant is at a bound; nothing where bounds are not known."""
+@dataclass(frozen=True)
+class ReportNumber:
+    """A number that the report itself computes.
+
+    Parameters
+    ----------
+    value
+        None where it is not defined; `reason` says why.
+    what
+        What it is.
+    files
+        What it is computed from.
+    """
+
+    value: float | int | None = None
+    what: str = ""
+    files: tuple[str, ...] = ()
+    reason: str | None = optional()
+
+
+@dataclass(frozen=True)
+class OverRecordings(ReportNumber):
+    """A mean over so many recordings."""
+
+    recordings: int | None = optional()
+
+
+@dataclass(frozen=True)
+class AtBounds(ReportNumber):
+    """Share of the neurons whose time constant is at a bound: their numbers, and the bounds in seconds."""
+
+    neurons: int = 0
+    at_low: int = 0
+    at_high: int = 0
+    low_s: float = 0.0
+    high_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class PartShares(ReportNumber):
+    """The largest of shares of values; `recordings`: by recording and part."""
+
+    recordings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReportNumbers:
+    """Numbers that the report itself computes from a run's arrays; those that it cannot compute are None.
+
+    Parameters
+    ----------
+    model_fc_corr_train_vs_test
+        How alike the model's own FCs of the training and of the test part are.
+    drive_entries, drive_entries_elsewhere, drive_entries_at_zero
+        Of a dense drive: entries, those to a neuron that the unit does not belong to, and those that are 0.
+    time_constants_at_bounds
+        Fitted time constants at their bounds.
+    values_outside_training, values_below_reach
+        Values outside the range of training, and below what any prediction reaches.
+    """
+
+    model_fc_corr_train_vs_test: OverRecordings = field(default_factory=OverRecordings)
+    drive_entries: ReportNumber | None = optional()
+    drive_entries_elsewhere: ReportNumber | None = optional()
+    drive_entries_at_zero: ReportNumber | None = optional()
+    time_constants_at_bounds: AtBounds | None = optional()
+    values_outside_training: PartShares | None = optional()
+    values_below_reach: PartShares | None = optional()
+
+
+def time_constants_at_bounds(run: RunFiles) -> AtBounds | None:
+    """Return the share of the neurons whose fitted time constant is at a bound; None where bounds are not known."""
     taus, bounds = run.parameters.get("time_constants"), _bounds_s(run)
     if taus is None or bounds is None or not len(taus):
-        return {}
+        return None
     low, high = bounds
     below, above = taus <= low * (1 + AT_BOUND), taus >= high * (1 - AT_BOUND)
-    return {
-        "time_constants_at_bounds": {
-            "value": float((below | above).mean()),
-            "what": "share of the neurons whose time constant is at a bound",
-            "from": ["parameters.npz", "config.json", "metrics.json"],
-            "neurons": len(taus),
-            "at_low": int(below.sum()),
-            "at_high": int(above.sum()),
-            "low_s": low,
-            "high_s": high,
-        }
-    }
+    return AtBounds(
+        value=float((below | above).mean()),
+        what="share of the neurons whose time constant is at a bound",
+        files=("parameters.npz", "config.json", "metrics.json"),
+        neurons=len(taus),
+        at_low=int(below.sum()),
+        at_high=int(above.sum()),
+        low_s=low,
+        high_s=high,
+    )
 
 
 def _bounds_s(run: RunFiles) -> tuple[float, float] | None:
     """Bounds of time constants in seconds."""
     frames = (run.config.get("model") or {}).get("time_constant_bounds_frames")
-    rates = [one.get("frame_rate") for one in (run.metrics.get("recordings") or {}).values()]
-    if frames is None or not rates or rates[0] is None:
-        return None
-    return frames[0] / rates[0], frames[1] / rates[0]
+    rate = next((scores.frame_rate for scores in run.evaluation.recordings.values()), None)
+    return None if frames is None or rate is None else (frames[0] / rate, frames[1] / rate)
 
 
-def values_outside_training(run: RunFiles) -> dict[str, Any]:
-    """By recording and part: share of observed values outside the range of their unit's training values."""
+def values_outside_training(run: RunFiles) -> PartShares | None:
+    """Return, by recording and part, the share of observed values outside the range of their unit's training values."""
     if run.forecasts is None:
-        return {}
+        return None
     shares: dict[str, dict[str, float]] = {}
     ranges: dict[str, tuple[float, float]] = {}
-    for name, one in run.forecasts.recordings.items():
-        low, high = _range(one.parts["train"])
-        for unit, a, b in zip(one.units, low, high, strict=True):
+    for name, recording in run.forecasts.recordings.items():
+        low, high = _range(recording.parts["train"])
+        for unit, a, b in zip(recording.units, low, high, strict=True):
             before = ranges.get(unit, (np.inf, -np.inf))
             ranges[unit] = min(before[0], a), max(before[1], b)
         shares[name] = {
             part: share
             for part in ("validation", "test")
-            if part in one.parts and (share := _outside(one.parts[part], low, high)) is not None
+            if part in recording.parts and (share := _outside(recording.parts[part], low, high)) is not None
         }
-    for name, one in run.forecasts.held_out.items():
-        ends = np.array([ranges.get(unit, (np.inf, -np.inf)) for unit in one.units])
-        share = _outside(one.parts[HELD_OUT], ends[:, 0], ends[:, 1])
+    for name, recording in run.forecasts.held_out.items():
+        ends = np.array([ranges.get(unit, (np.inf, -np.inf)) for unit in recording.units])
+        share = _outside(recording.parts[HELD_OUT], ends[:, 0], ends[:, 1])
         if share is not None:
             shares[name] = {HELD_OUT: share}
-    every = [share for parts in shares.values() for share in parts.values()]
-    if not every:
-        return {}
-    return {
-        "values_outside_training": {
-            "value": max(every),
-            "what": "largest share, over recordings and parts, of values outside the range of their unit's training "
-            "values",
-            "from": ["forecasts.npz"],
-            "recordings": shares,
-        }
-    }
+    what = "largest share, over recordings and parts, of values outside the range of their unit's training values"
+    return _largest_of(shares, what)
 
 
-def values_below_reach(run: RunFiles) -> dict[str, Any]:
-    """Share of values below 0 in a model none of whose predictions is; nothing where predictions go there too."""
+def values_below_reach(run: RunFiles) -> PartShares | None:
+    """Return the share of values below 0 if no prediction of the model is; None where predictions go there too."""
     if run.forecasts is None:
-        return {}
+        return None
     parts = [
-        (name, part, one.parts[part])
-        for name, one in (*run.forecasts.recordings.items(), *run.forecasts.held_out.items())
-        for part in one.parts
+        (name, part, recording.parts[part])
+        for name, recording in (*run.forecasts.recordings.items(), *run.forecasts.held_out.items())
+        for part in recording.parts
     ]
-    if any((one.one_step[np.isfinite(one.one_step)] < 0).any() for _, _, one in parts):
-        return {}
+    if any((of.one_step[np.isfinite(of.one_step)] < 0).any() for _, _, of in parts):
+        return None
     shares: dict[str, dict[str, float]] = {}
-    for name, part, one in parts:
-        if one.mask.any() and (share := float((one.values[one.mask] < 0).mean())) > 0:
+    for name, part, of in parts:
+        if of.mask.any() and (share := float((of.values[of.mask] < 0).mean())) > 0:
             shares.setdefault(name, {})[part] = share
-    if not shares:
-        return {}
-    return {
-        "values_below_reach": {
-            "value": max(share for of in shares.values() for share in of.values()),
-            "what": "largest share, over recordings and parts, of values below 0, where no prediction goes",
-            "from": ["forecasts.npz"],
-            "recordings": shares,
-        }
-    }
+    return _largest_of(shares, "largest share, over recordings and parts, of values below 0, where no prediction goes")
+
+
+def _largest_of(shares: Mapping[str, Mapping[str, float]], what: str) -> PartShares | None:
+    every = [share for parts in shares.values() for share in parts.values()]
+    return PartShares(max(every), what, ("forecasts.npz",), recordings=shares) if every else None
 
 
 def _range(part: PartForecast) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:

@@ -1,0 +1,33 @@
+"""The JSON Schemas in docs/ are those of the results that a run directory holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from report_run import results
+
+from connfit._io import json_schema, plain
+from connfit.report.run_files import RESULTS
+
+SCHEMAS = Path(__file__).parent.parent / "docs" / "schema"
+
+
+@pytest.mark.parametrize("path", [*RESULTS])
+def test_the_schema_in_the_docs_is_that_of_the_type(path: str) -> None:
+    written = json.loads((SCHEMAS / Path(path).name).read_text())
+    assert written == json.loads(json.dumps(json_schema(RESULTS[path]))), "run `make schema`"
+
+
+def test_there_is_a_schema_of_every_result_and_no_other() -> None:
+    assert {path.name for path in SCHEMAS.iterdir()} == {Path(path).name for path in RESULTS}
+
+
+def test_the_schema_of_metrics_has_every_key_that_an_evaluation_writes() -> None:
+    schema = json.loads((SCHEMAS / "metrics.json").read_text())
+    part = schema["$defs"]["PartScores"]["properties"]
+    written = plain(results()[0])
+    assert isinstance(written, dict) and set(written) <= set(schema["$defs"]["Evaluation"]["properties"])
+    assert {"one_step", "horizon_skill", "free_run", "calibration"} <= set(part)
+    assert "squared units" in schema["$defs"]["OneStep"]["description"]
