@@ -17,6 +17,7 @@ from connfit.datasets import download
 from connfit.datasets.fetch import fetch, locate, search_folders, status
 from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import ConfigError, DataError, NotAvailableError
+from connfit.recordings.keyword_options import option_names
 
 CONTENT = b"neuron,sign\n" * 5000
 
@@ -217,6 +218,15 @@ def test_every_dataset_says_what_it_is_and_how_it_is_loaded(name: str, folders: 
     assert search_folders(name)[0].parent == folders[0].parent
     if "surrogate" in name or name == "demo":
         assert dataset.label.startswith("SURROGATE")
+
+
+@pytest.mark.parametrize("name", [name for name, dataset in DATASETS.items() if dataset.connectome and dataset.files])
+def test_options_of_a_reader_are_options_of_the_dataset(name: str) -> None:
+    load = DATASETS[name].connectome
+    assert load is not None
+    options = option_names(load, skip=0)
+    assert {"min_synapses", "sign_rule", "unknown_transmitter", "self_connections"} <= set(options)
+    assert not {"name", "notes", "neurons", "dataset"} & set(options), "what a dataset decides itself"
 
 
 def test_datasets_of_one_folder_agree_about_shared_files() -> None:
