@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from connfit._io import plain
 from connfit.report.questions.questions import answer_all, write_answers
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import RunFiles
@@ -43,6 +45,7 @@ def at(documents: dict[str, Any], key: str) -> Any:
     """The value at a file and a JSON pointer (RFC 6901)."""
     name, pointer = key.split("#")
     value = documents[name]
+    value = plain(value) if is_dataclass(value) else value
     for step in pointer.split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")
         value = value[int(step)] if isinstance(value, list) else value[step]

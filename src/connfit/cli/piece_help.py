@@ -31,6 +31,12 @@ def _baselines() -> str:
     return _names(BASELINES) + _options("evaluate.baseline_options", BASELINES, by_name=True)
 
 
+def _analyses() -> str:
+    from connfit.analysis.analyses import ANALYSES
+
+    return _names(ANALYSES) + _options("", ANALYSES, by_name=True)
+
+
 def _rows() -> str:
     from connfit.connectome.nulls import NULLS
     from connfit.evaluation.baselines import BASELINES
@@ -44,7 +50,8 @@ def _rows() -> str:
 def _options(where: str, registry: Any, *, by_name: bool = False) -> str:
     """Own options of pieces with their defaults, as they are set."""
     found = [
-        f"--set {where}{f'.{name}' if by_name else ''}.{option}={value!r}" + ("" if by_name else f" of {name}")
+        f"--set {f'{where}.{name}'.strip('.') if by_name else where}.{option}={value!r}"
+        + ("" if by_name else f" of {name}")
         for name, piece in registry.items()
         for option, value in piece.options.defaults().items()
     ]
@@ -52,7 +59,7 @@ def _options(where: str, registry: Any, *, by_name: bool = False) -> str:
 
 
 LISTS: dict[str, Callable[[], str]] = {
-    "{rules}": _rules, "{nulls}": _nulls, "{baselines}": _baselines, "{rows}": _rows,
+    "{rules}": _rules, "{nulls}": _nulls, "{baselines}": _baselines, "{rows}": _rows, "{analyses}": _analyses,
 }  # fmt: skip
 """What stands in help texts for a list of names."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from connfit._io import read_arrays
+from connfit.analysis.brain_analysis import Analysis
 from connfit.connectome import Connectome
 from connfit.errors import DataError
 from connfit.evaluation.forecasts import Forecasts
@@ -25,7 +26,10 @@ ANALYSIS = "analysis/analysis.json"
 GRADIENT = "gradient_fidelity.json"
 RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
-ADDED = (STUDY, ANALYSIS, GRADIENT, RECOVERY)
+ADDED = (STUDY, GRADIENT, RECOVERY)
+
+RESULTS: Mapping[str, type] = {ANALYSIS: Analysis}
+"""Files of a run directory that hold one typed result each; their schemas are in `docs/schema`."""
 
 
 STUDY_FORMAT = 2
@@ -64,6 +68,8 @@ class RunFiles:
         Content of the files of `ADDED` that are there, by their path in the run directory.
     simulations
         By the name of their folder.
+    analysis
+        What `connfit analyze` found.
     """
 
     folder: Path
@@ -77,6 +83,7 @@ class RunFiles:
     connectome: Connectome | None
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     simulations: Mapping[str, Simulation] = field(default_factory=dict)
+    analysis: Analysis | None = None
 
     def documents(self) -> dict[str, Any]:
         """The contents of the JSON files by their path in the run directory, and of `history.csv` by column."""
@@ -88,6 +95,8 @@ class RunFiles:
         ):
             if content:
                 found[name] = content
+        if self.analysis is not None:
+            found[ANALYSIS] = self.analysis
         for name, simulation in self.simulations.items():
             found[SIMULATIONS.replace("*", name)] = simulation.record
         return found
@@ -117,6 +126,7 @@ class RunFiles:
             connectome=Connectome.load(connectome) if connectome.exists() else None,
             added={name: content for name in ADDED if (content := _read_added(folder, name))},
             simulations={path.parent.name: _read_simulation(path) for path in sorted(folder.glob(SIMULATIONS))},
+            analysis=Analysis.read(folder),
         )
 
 

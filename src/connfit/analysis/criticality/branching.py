@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
@@ -10,7 +11,7 @@ import scipy.special
 from jaxtyping import Bool, Float, Shaped
 
 from connfit.analysis.criticality.branching_simulation import residual_noise, simulate
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError, DataError
 
 LOWEST, HIGHEST = 0.01, 1.2
@@ -23,7 +24,7 @@ BLOCK = 2**22
 """Entries of simulations held at a time."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Branching(Result):
     """Branching ratio of a population's activity.
 
@@ -56,18 +57,18 @@ class Branching(Result):
         What has to be said about m; None where nothing has to.
     """
 
-    m: float | None
-    interval: tuple[float, float] | None
-    time_constant: float | None
-    amplitude: float | None
-    offset: float
-    r_squared: float | None
-    conventional: float
-    lags: Shaped[np.ndarray, "K"]
-    slopes: Float[np.ndarray, "K"]
-    frames: int
-    repeats: int
-    reason: str | None
+    m: float | None = None
+    interval: tuple[float, float] | None = None
+    time_constant: float | None = None
+    amplitude: float | None = None
+    offset: float = 0.0
+    r_squared: float | None = None
+    conventional: float | None = None
+    lags: tuple[int, ...] = ()
+    slopes: tuple[float, ...] = ()
+    frames: int = 0
+    repeats: int = 0
+    reason: str | None = None
 
 
 def branching_ratio(
@@ -146,16 +147,12 @@ def branching_ratio(
     model = b * m**lags + c
     variance = float(((slopes - slopes.mean()) ** 2).sum())
     r_squared = 1 - float(((slopes - model) ** 2).sum()) / variance if variance > 0 else None
-    rest = {
-        "conventional": float(slopes[0]),
-        "lags": lags,
-        "slopes": slopes,
-        "frames": int(seen.sum()),
-        "repeats": repeats,
-    }
+    found = Branching(
+        conventional=float(slopes[0]), lags=tuple(lags), slopes=tuple(slopes), frames=int(seen.sum()), repeats=repeats
+    )
     if not _stands_out(slopes[:1], np.array([b]), pairs)[0]:
         reason = "the slope at lag 1 is not above 0 by two standard errors: events may be independent"
-        return Branching(None, None, None, None, 0.0, None, **rest, reason=reason)
+        return replace(found, reason=reason)
     reason = None
     if not LOWEST * 1.01 < m < HIGHEST * 0.999:
         reason = f"m is at an end of the range {LOWEST} to {HIGHEST} that was searched"
@@ -173,16 +170,35 @@ def branching_ratio(
                 else ("as it may by chance under the ratios of the interval, which ends at 1")
             )
             reason = f"{reason}, {up_to_1}"
-    return Branching(
-        m=m,
-        interval=interval,
-        time_constant=-1 / np.log(m) / (frame_rate_hz or 1.0) if m < 1 else None,
-        amplitude=b,
-        offset=c,
-        r_squared=r_squared,
-        **rest,
-        reason=reason,
+    constant = -1 / np.log(m) / (frame_rate_hz or 1.0) if m < 1 else None
+    return replace(
+        found, m=m, interval=interval, time_constant=constant, amplitude=b, offset=c, r_squared=r_squared, reason=reason
     )
+
+
+def joint_branching(
+    courses: Sequence[Float[np.ndarray, "t"]],
+    *,
+    max_lag: int | None = None,
+    offset: bool = False,
+    frame_rate_hz: float | None = None,
+    repeats: int = 200,
+    seed: int = 0,
+) -> Branching:
+    """Estimate the branching ratio that several recordings share; see `branching_ratio`.
+
+    No pair of frames belongs to two recordings, and no difference of their means looks like memory. The default of
+    `max_lag` is a tenth of the shortest recording, at most 150 frames.
+    """
+    max_lag = max_lag or max(2, min(150, min(len(course) for course in courses) // 10))
+    pieces = []
+    for course in courses:
+        level = np.nanmean(course) if np.isfinite(course).any() else 0.0
+        pieces += [course - level, np.full(max_lag, np.nan)]
+    return branching_ratio(
+        np.concatenate(pieces[:-1]),
+        max_lag=max_lag, offset=offset, frame_rate_hz=frame_rate_hz, repeats=repeats, seed=seed,
+    )  # fmt: skip
 
 
 def _interval(

@@ -8,18 +8,19 @@ of all durations are one shape. Neither is proof: systems that are not critical 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.optimize
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
+from connfit._io import finite
 from connfit.analysis.criticality.avalanches import Avalanches
 from connfit.analysis.criticality.power_law import PowerLaw
 from connfit.analysis.criticality.tails import power_law_exponent
 from connfit.analysis.percentiles import interval_of
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError, DataError
 
 TOLERANCE = 0.2
@@ -31,6 +32,9 @@ ITERATIONS = 12
 
 BLOCK = 2**22
 """Entries of bootstrap weights held at a time."""
+
+Interval = tuple[float | None, float | None]
+UNKNOWN: Interval = (None, None)
 
 
 @dataclass(frozen=True)
@@ -66,22 +70,22 @@ class ScalingRelation(Result):
         Bootstrap samples.
     """
 
-    tau: float
-    tau_interval: tuple[float, float]
-    alpha: float
-    alpha_interval: tuple[float, float]
-    predicted: float
-    predicted_interval: tuple[float, float]
-    gamma: float
-    gamma_interval: tuple[float, float]
-    difference: float
-    difference_interval: tuple[float, float]
-    consistent: bool
-    within_tolerance: bool
-    durations: tuple[int, int]
-    avalanches: int
-    repeats: int
-    method: str
+    tau: float | None = None
+    tau_interval: Interval = UNKNOWN
+    alpha: float | None = None
+    alpha_interval: Interval = UNKNOWN
+    predicted: float | None = None
+    predicted_interval: Interval = UNKNOWN
+    gamma: float | None = None
+    gamma_interval: Interval = UNKNOWN
+    difference: float | None = None
+    difference_interval: Interval = UNKNOWN
+    consistent: bool = False
+    within_tolerance: bool = False
+    durations: tuple[int, int] = (0, 0)
+    avalanches: int = 0
+    repeats: int = 0
+    method: str = ""
 
 
 def scaling_relation(
@@ -218,9 +222,9 @@ def _positive(**numbers: int) -> None:
             raise ConfigError(f"{name} is {value}, but must be 1 or more")
 
 
-@dataclass(frozen=True, eq=False)
-class ShapeCollapse(Result):
-    """Mean courses of avalanches, and the exponent that makes them one shape.
+@dataclass(frozen=True)
+class ShapeCollapse:
+    """The exponent that makes mean courses of avalanches one shape.
 
     Parameters
     ----------
@@ -239,21 +243,31 @@ class ShapeCollapse(Result):
         Durations, in bins.
     counts
         Avalanches of each.
-    shapes
-        [duration, time] collapsed mean courses at equal steps of t / D.
     asymmetry
         Centre of mass of the mean shape minus 1/2, in parts of the duration: 0 for a symmetric one.
     """
 
-    gamma: float
-    interval: tuple[float, float]
-    error: float
-    error_flat: float
-    at_bound: bool
-    durations: Int[np.ndarray, "L"]
-    counts: Int[np.ndarray, "L"]
-    shapes: Float[np.ndarray, "L P"] = field(metadata={"record": False})
-    asymmetry: float
+    gamma: float = 0.0
+    interval: tuple[float, float] = (0.0, 0.0)
+    error: float | None = None
+    error_flat: float | None = None
+    at_bound: bool = False
+    durations: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+    asymmetry: float | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CollapsedShapes(ShapeCollapse):
+    """Mean courses of avalanches, with the exponent that makes them one shape.
+
+    Parameters
+    ----------
+    shapes
+        [duration, time] collapsed mean courses at equal steps of t / D.
+    """
+
+    shapes: Float[np.ndarray, "L P"]
 
 
 SEARCHED = (0.0, 4.0)
@@ -269,7 +283,7 @@ def shape_collapse(
     points: int = 50,
     repeats: int = 100,
     seed: int = 0,
-) -> ShapeCollapse:
+) -> CollapsedShapes:
     """Find the exponent under which mean shapes of avalanches of different durations fall together.
 
     Parameters
@@ -328,16 +342,16 @@ def shape_collapse(
     draws = [best(resampled([rng.multinomial(n, np.full(n, 1 / n)) for n in number])) for _ in range(repeats)]
     collapsed = shapes / (lengths[:, None] ** (gamma - 1.0))
     mean = collapsed.mean(axis=0)
-    return ShapeCollapse(
+    return CollapsedShapes(
         gamma=gamma,
         interval=interval_of(np.array(draws)),
-        error=_spread(shapes, lengths, gamma),
-        error_flat=_spread(shapes, lengths, 1.0),
+        error=finite(_spread(shapes, lengths, gamma)),
+        error_flat=finite(_spread(shapes, lengths, 1.0)),
         at_bound=not SEARCHED[0] + 1e-2 < gamma < SEARCHED[1] - 1e-2,
-        durations=lengths,
-        counts=number,
+        durations=tuple(lengths.tolist()),
+        counts=tuple(number.tolist()),
+        asymmetry=finite(float(mean @ at / mean.sum() - 0.5)),
         shapes=collapsed,
-        asymmetry=float(mean @ at / mean.sum() - 0.5),
     )
 
 

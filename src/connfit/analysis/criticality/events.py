@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float, Int, Shaped
 from connfit.analysis.criticality.levels import Levels
 from connfit.analysis.criticality.surrogates import Surrogate
 from connfit.analysis.criticality.threshold import Threshold
-from connfit.analysis.record import Result
 from connfit.errors import ConfigError, DataError, first_ten, one_of
 
 BLOCK_ENTRIES = 2**22
@@ -27,19 +26,12 @@ WORKERS = min(4, os.cpu_count() or 1)
 """Blocks that are worked on at a time."""
 
 
-@dataclass(frozen=True, eq=False)
-class EventCounts(Result):
-    """Events of a population, frame by frame.
+@dataclass(frozen=True)
+class EventRule:
+    """How values became events, and of which units.
 
     Parameters
     ----------
-    counts
-        Events of all units in each frame; with a threshold on the population, how far it is above, in grains.
-    observed
-        Frames in which at least one unit was observed.
-    population
-        Mean over observed units of what was recorded, in its units (events, for data that are events); NaN where
-        nothing was observed.
     threshold
         What made values into events; None where the data were events.
     units
@@ -54,15 +46,32 @@ class EventCounts(Result):
         Kind of the surrogate that was counted; None for the data.
     """
 
-    counts: Int[np.ndarray, "T"] = field(metadata={"record": False})
-    observed: Bool[np.ndarray, "T"] = field(metadata={"record": False})
-    population: Float[np.ndarray, "T"] = field(metadata={"record": False})
-    threshold: Threshold | None
-    units: int
-    left_out: int
-    missing: int
+    threshold: Threshold | None = None
+    units: int = 0
+    left_out: int = 0
+    missing: int = 0
     grain: float | None = None
     surrogate: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EventCounts(EventRule):
+    """Events of a population, frame by frame.
+
+    Parameters
+    ----------
+    counts
+        Events of all units in each frame; with a threshold on the population, how far it is above, in grains.
+    observed
+        Frames in which at least one unit was observed.
+    population
+        Mean over observed units of what was recorded, in its units (events, for data that are events); NaN where
+        nothing was observed.
+    """
+
+    counts: Int[np.ndarray, "T"]
+    observed: Bool[np.ndarray, "T"]
+    population: Float[np.ndarray, "T"]
 
 
 def count_events(

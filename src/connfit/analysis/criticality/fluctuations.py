@@ -10,14 +10,14 @@ from jaxtyping import Float, Int, Shaped
 
 from connfit.analysis.criticality.surrogates import fractional_noise
 from connfit.analysis.percentiles import interval_of
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError, DataError, first_ten
 
 BLOCK_ENTRIES = 2**22
 """Entries that are worked on at a time, in double precision."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Fluctuations(Result):
     """Growth of fluctuations with the length of windows.
 
@@ -42,13 +42,13 @@ class Fluctuations(Result):
         Length of the signal, or of all signals together.
     """
 
-    exponent: float
-    interval: tuple[float, float] | None
-    windows: Int[np.ndarray, "W"]
-    fluctuation: Float[np.ndarray, "W"]
-    r_squared: float
-    local: tuple[float, float]
-    frames: int
+    exponent: float | None = None
+    interval: tuple[float | None, float | None] | None = None
+    windows: tuple[int, ...] = ()
+    fluctuation: tuple[float | None, ...] = ()
+    r_squared: float | None = None
+    local: tuple[float | None, float | None] = (None, None)
+    frames: int = 0
 
 
 def default_windows(frames: int, order: int = 1, count: int = 16) -> Int[np.ndarray, "W"]:
@@ -126,8 +126,8 @@ def fluctuations(
         exponent=exponent,
         # Where noise of a known exponent is estimated too low, so was this signal's.
         interval=(exponent + known - high, exponent + known - low) if draws else None,
-        windows=windows,
-        fluctuation=f,
+        windows=tuple(windows),
+        fluctuation=tuple(f),
         r_squared=float(np.corrcoef(u, v)[0, 1] ** 2),
         local=(float(_slope(u[:half], v[:half, None])[0]), float(_slope(u[-half:], v[-half:, None])[0])),
         frames=int(lengths.sum()),

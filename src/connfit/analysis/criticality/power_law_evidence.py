@@ -7,12 +7,12 @@ Clauset, Shalizi & Newman (2009) SIAM Review 51:661, doi 10.1137/070710111; why 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int
 
-from connfit.analysis.criticality.likelihood_ratio import likelihood_ratio
+from connfit.analysis.criticality.likelihood_ratio import NestedComparison, likelihood_ratio
 from connfit.analysis.criticality.power_law import (
     PowerLaw,
     fit_histogram,
@@ -21,7 +21,7 @@ from connfit.analysis.criticality.power_law import (
     whole_number_histogram,
 )
 from connfit.analysis.criticality.tails import Tail, fit_alternative, power_law_norm
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError, DataError, one_of
 
 ALTERNATIVES = ("lognormal", "exponential", "truncated_power_law")
@@ -42,38 +42,8 @@ class Goodness(Result):
         Synthetic samples.
     """
 
-    p: float
-    repeats: int
-
-
-@dataclass(frozen=True)
-class Comparison(Result):
-    """Likelihood ratio of the power law over an alternative on the same range.
-
-    Parameters
-    ----------
-    alternative
-        One of `ALTERNATIVES`.
-    log_ratio
-        Sum of ln p(power law) - ln p(alternative): positive favours the power law.
-    z, p
-        Vuong's statistic, log_ratio / (√n · deviation of its terms), and its two-sided p.
-    nested_p
-        p of Wilks' test (χ², one degree of freedom) where the power law is a limit of the alternative: small means
-        that the alternative's second parameter is needed. Vuong's p does not hold there. None for the exponential.
-    favoured
-        `"power_law"`, the alternative, or `"undecided"` at the level 0.05, by nested_p where there is one.
-    parameters
-        Of the alternative.
-    """
-
-    alternative: str
-    log_ratio: float
-    z: float
-    p: float
-    nested_p: float | None
-    favoured: str
-    parameters: dict[str, float | None]
+    p: float = 0.0
+    repeats: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,20 +62,20 @@ class Ends(Result):
         Without either.
     """
 
-    exponent: float
-    without_smallest: float | None
-    without_largest: float | None
-    without_both: float | None
+    exponent: float = 0.0
+    without_smallest: float | None = None
+    without_largest: float | None = None
+    without_both: float | None = None
 
 
 @dataclass(frozen=True)
 class PowerLawTest(Result):
     """All that is asked of a distribution that is said to be a power law; see the fields' types."""
 
-    fit: PowerLaw
-    goodness: Goodness | None
-    comparisons: tuple[Comparison, ...]
-    ends: Ends
+    fit: PowerLaw = field(default_factory=PowerLaw)
+    goodness: Goodness | None = None
+    comparisons: tuple[NestedComparison, ...] = ()
+    ends: Ends = field(default_factory=Ends)
 
 
 def goodness_of_fit(
@@ -157,7 +127,7 @@ def goodness_of_fit(
 
 def compare(
     values: Int[np.ndarray, "K"], fit: PowerLaw, alternatives: Sequence[str] = ALTERNATIVES
-) -> tuple[Comparison, ...]:
+) -> tuple[NestedComparison, ...]:
     """Likelihood ratios of a fitted power law over other distributions, on the fit's range.
 
     Parameters
@@ -181,8 +151,8 @@ def compare(
     for name in alternatives:
         one_of("alternative", name, ALTERNATIVES)
         other = fit_alternative(name, Tail(fit.xmin, fit.xmax), x, weights, fit.exponent)
-        ratio = likelihood_ratio(ours - other.log_pmf(x), weights, name, nested=name in NESTED)
-        found.append(Comparison(name, *ratio, other.parameters()))
+        terms, nested = ours - other.log_pmf(x), name in NESTED
+        found.append(likelihood_ratio(terms, weights, name, nested=nested, parameters=other.parameters()))
     return tuple(found)
 
 

@@ -18,7 +18,7 @@ _DRAWN_CONNECTIONS = 2_000_000
 
 
 def weights(before: Float[np.ndarray, "M"], after: Float[np.ndarray, "M"]) -> Figure:
-    """Connection strengths before and after the fit: distribution of magnitudes, and one against the other."""
+    """Weights of connections before and after the fit: distribution of magnitudes, and one against the other."""
     before, after = np.abs(np.asarray(before).ravel()), np.abs(np.asarray(after).ravel())
     return _before_after(before, after, quantity="|w|", unit="", things="connections")
 
