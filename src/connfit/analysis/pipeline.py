@@ -50,7 +50,7 @@ def analyze(
         If there is no finished fit, or an option is wrong.
     """
     options = replace(options or AnalysisOptions(), **changes)
-    own = {name: ANALYSES.find(name, "analyze").options_of(options.analyses) for name in (*ANALYSES, *options.analyses)}
+    own = {name: ANALYSES[name].options_of(options.analyses) for name in (*ANALYSES, *options.analyses)}
     if isinstance(run, Fit):
         job = run.require_job()
         with TemporaryDirectory() as folder:
