@@ -77,7 +77,7 @@ def analyze_brain(brain: FittedBrain, own: Mapping[str, Any]) -> Analysis:
     from connfit._version import __version__
 
     made: dict[str, Any] = {}
-    analyses: dict[str, JSON] = {}
+    analyses: dict[str, Any] = {}
     left_out: dict[str, str] = {}
     with brain:
         for name, analyzer in ANALYSES.items():

@@ -79,7 +79,6 @@ def count_events(
     thresholds: Sequence[Threshold] | None = None,
     *,
     surrogate: Surrogate | None = None,
-    units: Int[np.ndarray, "K"] | None = None,
     without_spread: str = "refuse",
 ) -> list[EventCounts]:
     """Make recorded values into events and count them in every frame, for one or several thresholds in one pass.
@@ -92,8 +91,6 @@ def count_events(
         What makes values into events. None: the data are events (bool, or integers as numbers of events).
     surrogate
         Count events of this surrogate instead.
-    units
-        Columns to use, to see what a subsample would show; None for all.
     without_spread
         What becomes of a threshold by whose rule no unit has a spread, as by the MAD of events that are mostly zero:
         `"refuse"` it with an error, or `"count"` no events under it (`EventCounts.units` is then 0), as long as some
@@ -112,8 +109,9 @@ def count_events(
         If thresholds and type of the data do not fit together.
     """
     one_of("without_spread", without_spread, ("refuse", "count"))
-    columns = _columns(values, units)
-    frames = len(values)
+    if values.ndim != 2 or 0 in values.shape:
+        raise DataError(f"the recording has shape {values.shape}", fix="Pass an array [time, unit] that is not empty")
+    frames, count = values.shape
     if thresholds is None:
         if values.dtype.kind not in "bui":
             raise ConfigError(f"values are {values.dtype} and no threshold is given; without one they must be events")
@@ -127,7 +125,7 @@ def count_events(
 
     def of_block(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]:
         """Observed units and their sum in each frame; by threshold, units left out and events in each frame."""
-        rows = _rows(values, ids)
+        rows = np.ascontiguousarray(np.asarray(values[:, ids[0] : ids[-1] + 1]).T)
         if thresholds is None and (rows.dtype.kind == "i" and (rows < 0).any()):
             raise DataError(f"units {first_ten(ids[(rows < 0).any(axis=1)])} have negative numbers of events")
         if surrogate is not None:
@@ -143,7 +141,7 @@ def count_events(
 
     # NumPy works on several blocks at a time; sums are made in the order of the blocks, whichever is ready first.
     with ThreadPoolExecutor(WORKERS) as pool:
-        for there, sums, events in pool.map(of_block, _blocks(frames, columns)):
+        for there, sums, events in pool.map(of_block, _blocks(frames, count)):
             seen += there
             total += sums
             for one, (without, number) in zip(by_unit, events, strict=True):
@@ -154,14 +152,14 @@ def count_events(
     rest = {
         "observed": observed,
         "population": population,
-        "missing": int(len(columns) * frames - seen.sum()),
+        "missing": int(count * frames - seen.sum()),
         "surrogate": surrogate.kind if surrogate else None,
     }
     if thresholds is None:
-        return [EventCounts(counts=total.astype(np.int64), threshold=None, units=len(columns), left_out=0, **rest)]
+        return [EventCounts(counts=total.astype(np.int64), threshold=None, units=count, left_out=0, **rest)]
     found, problem = [], None
     for one in wanted:
-        kept = len(columns)
+        kept = count
         try:
             if one.over == "population":
                 above, grain = _excess(population, observed, one)
@@ -170,7 +168,7 @@ def count_events(
             kept -= left_out[one]
             if not kept:
                 raise DataError(
-                    f"none of {len(columns)} units has a spread by the rule {one.rule!r}",
+                    f"none of {count} units has a spread by the rule {one.rule!r}",
                     fix="Units that rest at one value most of the time have no MAD: use 'zscore' or 'percentile'",
                 )
         except DataError as error:
@@ -178,34 +176,16 @@ def count_events(
                 raise
             problem, kept = error, 0
         events = counts.get(one, np.zeros(frames, np.int64))
-        found.append(EventCounts(counts=events, threshold=one, units=kept, left_out=len(columns) - kept, **rest))
+        found.append(EventCounts(counts=events, threshold=one, units=kept, left_out=count - kept, **rest))
     if problem is not None and not any(one.units for one in found):
         raise problem
     return found
 
 
-def _columns(values: np.ndarray, units: np.ndarray | None) -> np.ndarray:
-    if values.ndim != 2 or 0 in values.shape:
-        raise DataError(f"the recording has shape {values.shape}", fix="Pass an array [time, unit] that is not empty")
-    if units is None:
-        return np.arange(values.shape[1])
-    units = np.asarray(units)
-    if units.ndim != 1 or not len(units) or units.min() < 0 or units.max() >= values.shape[1]:
-        raise ConfigError(f"units must be one or more numbers from 0 to {values.shape[1] - 1}")
-    return units
-
-
-def _blocks(frames: int, columns: np.ndarray) -> list[np.ndarray]:
+def _blocks(frames: int, units: int) -> list[np.ndarray]:
     """Numbers of the units of each block."""
     size = max(1, BLOCK_ENTRIES // frames)
-    return [columns[start : start + size] for start in range(0, len(columns), size)]
-
-
-def _rows(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Rows [unit, time] of some units; of neighbours without a copy in between."""
-    whole = len(ids) == ids[-1] - ids[0] + 1 and bool((np.diff(ids) == 1).all())
-    block = values[:, ids[0] : ids[-1] + 1] if whole else values[:, ids]
-    return np.ascontiguousarray(np.asarray(block).T)
+    return [np.arange(start, min(start + size, units)) for start in range(0, units, size)]
 
 
 def _missing(rows: np.ndarray, ids: np.ndarray) -> np.ndarray | None:

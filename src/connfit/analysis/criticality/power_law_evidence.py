@@ -6,7 +6,6 @@ Clauset, Shalizi & Newman (2009) SIAM Review 51:661, doi 10.1137/070710111; why 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +21,7 @@ from connfit.analysis.criticality.power_law import (
 )
 from connfit.analysis.criticality.tails import Tail, fit_alternative, power_law_norm
 from connfit.analysis.result import Result
-from connfit.errors import ConfigError, DataError, one_of
+from connfit.errors import ConfigError, DataError
 
 ALTERNATIVES = ("lognormal", "exponential", "truncated_power_law")
 NESTED = ("lognormal", "truncated_power_law")
@@ -125,10 +124,10 @@ def goodness_of_fit(
     return Goodness(further / repeats, repeats)
 
 
-def compare(
-    values: Int[np.ndarray, "K"], fit: PowerLaw, alternatives: Sequence[str] = ALTERNATIVES
-) -> tuple[NestedComparison, ...]:
-    """Likelihood ratios of a fitted power law over other distributions, on the fit's range.
+def compare(values: Int[np.ndarray, "K"], fit: PowerLaw) -> tuple[NestedComparison, ...]:
+    """Compare a fitted power law with `ALTERNATIVES` by likelihood, on the fit's range.
+
+    All are distributions of whole numbers, normalised over the same range.
 
     Parameters
     ----------
@@ -136,8 +135,6 @@ def compare(
         What was fitted.
     fit
         Its fit.
-    alternatives
-        Of `ALTERNATIVES`. All are distributions of whole numbers, normalised over the same range.
 
     References
     ----------
@@ -148,8 +145,7 @@ def compare(
     x, weights = x[inside], weights[inside]
     ours = -fit.exponent * np.log(x) - np.log(power_law_norm(fit.exponent, fit.xmin, fit.xmax))
     found = []
-    for name in alternatives:
-        one_of("alternative", name, ALTERNATIVES)
+    for name in ALTERNATIVES:
         other = fit_alternative(name, Tail(fit.xmin, fit.xmax), x, weights, fit.exponent)
         terms, nested = ours - other.log_pmf(x), name in NESTED
         found.append(likelihood_ratio(terms, weights, name, nested=nested, parameters=other.parameters()))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Int, Shaped
+from jaxtyping import Shaped
 
 from connfit._io import optional
 from connfit.analysis.criticality.avalanches import AvalancheBins, Avalanches, find_avalanches
@@ -176,7 +176,6 @@ def sensitivity(
     bins: Sequence[int] = (1, 2, 4),
     *,
     surrogates: Sequence[str] = ("data", *SURROGATES),
-    units: Int[np.ndarray, "K"] | None = None,
     settings: Settings | None = None,
     repeats: Callable[[Threshold | None, int], int] | None = None,
 ) -> list[Criticality]:
@@ -195,8 +194,6 @@ def sensitivity(
         Bin widths in frames.
     surrogates
         `"data"` and any of `SURROGATES`.
-    units
-        Columns to use; None for all.
     settings
         See `Settings`.
     repeats
@@ -222,7 +219,7 @@ def sensitivity(
         counted = []
         for k, recording in enumerate(recordings):
             drawn = None if kind == "data" else Surrogate(kind, settings.seed + k)
-            counted.append(count_events(recording, thresholds, surrogate=drawn, units=units, without_spread="count"))
+            counted.append(count_events(recording, thresholds, surrogate=drawn, without_spread="count"))
         # Neither the mean over units nor its memory depends on thresholds and bins.
         reasons: dict[str, str] = {}
         courses = [events[0].population for events in counted]

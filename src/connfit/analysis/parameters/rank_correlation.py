@@ -147,7 +147,9 @@ class RankCorrelation:
             small_groups=int(small.sum()),
             small_pairs=int(counts[small].sum()),
             unnamed_pairs=int(sizes[unnamed]),
-            largest=tuple(GroupCorrelation(names[k], int(counts[k]), correlations[k]) for k in listed[:rows].tolist()),
+            largest=tuple(
+                GroupCorrelation(names[int(k)], int(counts[k]), float(correlations[k])) for k in listed[:rows]
+            ),
             not_listed=max(0, len(listed) - rows),
         )
 

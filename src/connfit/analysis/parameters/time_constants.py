@@ -165,7 +165,8 @@ def time_constant_statistics(
             columns = [*default_columns(neurons), *(["region"] if "region" in neurons.columns else [])]
         at_bound = at_low | at_high
         groups = [_grouped(neurons, column, after, change, at_bound, minimum, rows) for column in columns]
-    known = change is not None and len(change) > 0
+    moved = None if change is None or not len(change) else float((np.abs(change) > np.log(1.1)).mean())
+    quantiles = None if change is None or not len(change) else tuple(np.percentile(change, [10, 25, 50, 75, 90]))
     return TimeConstantStatistics(
         before_s=None if before is None else distribution(before),
         after_s=distribution(after),
@@ -175,8 +176,8 @@ def time_constant_statistics(
         at_high=int(at_high.sum()),
         at_bounds_fraction=(int(at_low.sum()) + int(at_high.sum())) / max(1, len(after)),
         bounds_s=(float(low), float(high)),
-        log_change_quantiles=tuple(np.percentile(change, [10, 25, 50, 75, 90])) if known else None,
-        moved_by_over_10_percent=float((np.abs(change) > np.log(1.1)).mean()) if known else None,
+        log_change_quantiles=quantiles,
+        moved_by_over_10_percent=moved,
         rank_correlation_with_start=None if before is None else RankCorrelation(before, after).overall(),
         groups=tuple(groups),
     )

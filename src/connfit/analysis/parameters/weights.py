@@ -142,7 +142,6 @@ def weight_statistics(
     *,
     before: Float[np.ndarray, "M"] | None = None,
     columns: Sequence[str] | None = None,
-    region_column: str = "region",
     minimum: int = 30,
     rows: int = ROWS,
 ) -> WeightStatistics:
@@ -160,8 +159,6 @@ def weight_statistics(
     columns
         Columns of the neuron table by which presynaptic neurons are grouped; default those of `CLASS_COLUMNS`
         that are there and name more than one.
-    region_column
-        Column that names the region of a neuron, for the pairs (presynaptic region → postsynaptic region).
     minimum
         Groups with fewer connections are counted but not listed.
     rows
@@ -178,7 +175,7 @@ def weight_statistics(
     counts, after, pre = connectome.counts[chemical], after[chemical], connectome.indices[chemical]
     table = connectome.neurons
     grouping = {column: named_groups(table, column) for column in columns or default_columns(table)}
-    region, region_names = named_groups(table, region_column)
+    region, region_names = named_groups(table, "region")
     # Not all at once: a sorted order of fifteen million connections takes 60 MB, ranks 120 MB.
     by_start = by_change = None
     if start is not None:

@@ -150,14 +150,13 @@ def _ranks(axes: Axes, found: CountCorrelations) -> None:
     rows = [("all, before", found.before), ("all, after", found.after), ("all, change", found.change)]
     groups = [group for kind in found.by_group for group in kind.largest if group.correlation is not None]
     rows += [(_short(group.name), group.correlation) for group in sorted(groups, key=lambda each: -each.count)[:GROUPS]]
-    rows = [row for row in rows if row[1] is not None]
-    place = np.arange(len(rows))
+    defined = [(name, value) for name, value in rows if value is not None]
     axes.axvline(0, color="#555555", lw=0.8)
-    for k, (name, value) in enumerate(rows):
+    for k, (name, value) in enumerate(defined):
         colour = INITIAL if name == "all, before" else MODEL if name.startswith("all") else SPARE[1]
         axes.plot([0, value], [k, k], color=colour, lw=1)
         axes.plot(value, k, "o", ms=4, color=colour)
-    axes.set_yticks(place, [name for name, _ in rows], fontsize=6.5)
+    axes.set_yticks(range(len(defined)), [name for name, _ in defined], fontsize=6.5)
     axes.invert_yaxis()
     axes.set_xlim(-1.05, 1.05)
     axes.set_xlabel("rank correlation with counts")
