@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connfit._io import plain
 from connfit.report.questions.questions import answer_all, write_answers
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import RunFiles
@@ -32,20 +30,23 @@ HOW: dict[str, Callable[[list[Any]], float]] = {
 
 
 def answers_of(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Content of `questions.json`, and the files that its keys point into, read again from disk."""
+    """Content of `questions.json`, and the files that its keys point into, read again from disk without their types."""
     run = RunFiles.read(folder)
     measured = report_numbers(run)
     answers = answer_all({**run.documents(), "questions.json": {"measured": measured}})
     write_answers(folder / "questions.json", answers, measured)
     content = json.loads((folder / "questions.json").read_text())
-    return content["questions"], {**RunFiles.read(folder).documents(), "questions.json": content}
+    files = {
+        name: json.loads((folder / name).read_text()) if name.endswith(".json") else found
+        for name, found in RunFiles.read(folder).documents().items()
+    }
+    return content["questions"], {**files, "questions.json": content}
 
 
 def at(documents: dict[str, Any], key: str) -> Any:
     """The value at a file and a JSON pointer (RFC 6901)."""
     name, pointer = key.split("#")
     value = documents[name]
-    value = plain(value) if is_dataclass(value) else value
     for step in pointer.split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")
         value = value[int(step)] if isinstance(value, list) else value[step]
