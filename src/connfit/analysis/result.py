@@ -16,17 +16,17 @@ class Result:
 
     def __post_init__(self) -> None:
         for declared in fields(self):
-            object.__setattr__(self, declared.name, settled(getattr(self, declared.name)))
+            object.__setattr__(self, declared.name, _settled(getattr(self, declared.name)))
 
 
-def settled(value: object) -> Any:
+def _settled(value: object) -> Any:
     """Return a value without arrays, numbers of NumPy, and numbers that are not finite."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return tuple(settled(item) for item in value)
+        return tuple(_settled(item) for item in value)
     if isinstance(value, Mapping):
-        return {key: settled(item) for key, item in value.items()}
+        return {key: _settled(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -163,7 +163,7 @@ def scaling_relation(
         y = np.log(np.where(n > 0, total / np.maximum(n, 1), 1.0))
         return tau, alpha, _slopes(np.log(lengths[used]), y, n)
 
-    tau, alpha, gamma = (float(one[0]) for one in exponents(counts[None, :].astype(np.float64)))
+    tau, alpha, gamma = (float(found[0]) for found in exponents(counts[None, :].astype(np.float64)))
     rng = np.random.default_rng(seed)
     total, drawn = int(counts.sum()), []
     for start in range(0, repeats, max(1, BLOCK // len(counts))):

@@ -118,9 +118,9 @@ def count_events(
     elif not thresholds:
         raise ConfigError("thresholds is empty; give one or more")
     wanted = tuple(thresholds or ())
-    by_unit = [one for one in wanted if one.over == "units"]
-    counts = {one: np.zeros(frames, np.int64) for one in by_unit}
-    left_out = dict.fromkeys(by_unit, 0)
+    by_unit = [threshold for threshold in wanted if threshold.over == "units"]
+    counts = {threshold: np.zeros(frames, np.int64) for threshold in wanted}
+    left_out = dict.fromkeys(wanted, 0)
     seen, total = np.zeros(frames, np.int64), np.zeros(frames)
 
     def of_block(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]:
@@ -134,9 +134,10 @@ def count_events(
         there = np.full(frames, len(rows)) if missing is None else (~missing).sum(axis=0)
         sums = (rows if missing is None else np.where(missing, 0, rows)).sum(axis=0, dtype=np.float64)
         levels, events = Levels(rows, missing), []
-        for one in by_unit:
-            level = levels.of(one)
-            events.append((int((~np.isfinite(level)).sum()), _events(rows, level, missing, one.events).sum(axis=0)))
+        for threshold in by_unit:
+            level = levels.of(threshold)
+            above = _events(rows, level, missing, threshold.events).sum(axis=0)
+            events.append((int((~np.isfinite(level)).sum()), above))
         return there, sums, events
 
     # NumPy works on several blocks at a time; sums are made in the order of the blocks, whichever is ready first.
@@ -144,9 +145,9 @@ def count_events(
         for there, sums, events in pool.map(of_block, _blocks(frames, count)):
             seen += there
             total += sums
-            for one, (without, number) in zip(by_unit, events, strict=True):
-                left_out[one] += without
-                counts[one] += number
+            for threshold, (without, number) in zip(by_unit, events, strict=True):
+                left_out[threshold] += without
+                counts[threshold] += number
     observed = seen > 0
     population = np.where(observed, total / np.maximum(seen, 1), np.nan)
     rest = {
@@ -157,28 +158,27 @@ def count_events(
     }
     if thresholds is None:
         return [EventCounts(counts=total.astype(np.int64), threshold=None, units=count, left_out=0, **rest)]
-    found, problem = [], None
-    for one in wanted:
-        kept = count
+    found, problems = [], []
+    for threshold in wanted:
+        events, without, grain = counts[threshold], left_out[threshold], None
         try:
-            if one.over == "population":
-                above, grain = _excess(population, observed, one)
-                found.append(EventCounts(counts=above, threshold=one, units=kept, left_out=0, grain=grain, **rest))
-                continue
-            kept -= left_out[one]
-            if not kept:
+            if threshold.over == "population":
+                events, grain = _excess(population, observed, threshold)
+            elif without == count:
                 raise DataError(
-                    f"none of {count} units has a spread by the rule {one.rule!r}",
+                    f"none of {count} units has a spread by the rule {threshold.rule!r}",
                     fix="Units that rest at one value most of the time have no MAD: use 'zscore' or 'percentile'",
                 )
         except DataError as error:
-            if without_spread == "refuse":
-                raise
-            problem, kept = error, 0
-        events = counts.get(one, np.zeros(frames, np.int64))
-        found.append(EventCounts(counts=events, threshold=one, units=kept, left_out=count - kept, **rest))
-    if problem is not None and not any(one.units for one in found):
-        raise problem
+            problems.append(error)
+            without = count
+        found.append(
+            EventCounts(
+                counts=events, threshold=threshold, units=count - without, left_out=without, grain=grain, **rest
+            )
+        )
+    if problems and (without_spread == "refuse" or len(problems) == len(found)):
+        raise problems[0]
     return found
 
 
@@ -227,25 +227,25 @@ def _excess(population: np.ndarray, observed: np.ndarray, threshold: Threshold) 
 
 
 def join_events(parts: Sequence[EventCounts]) -> EventCounts:
-    """Events of several recordings, counted by one rule, as those of one, with a frame that was not observed between.
+    """Join events of several recordings, counted by one rule, with a frame that was not observed between two.
 
     No avalanche then crosses from one recording to the next. Levels stay those of each recording; units, units left
     out and grains are those of the first.
     """
     if len(parts) == 1:
         return parts[0]
-    if len({(one.threshold, one.surrogate) for one in parts}) != 1:
+    if len({(part.threshold, part.surrogate) for part in parts}) != 1:
         raise ConfigError("events that are joined must be counted by one threshold and be of one surrogate, or none")
 
     def joined(name: str, between: Any) -> np.ndarray:
-        arrays = [getattr(one, name) for one in parts]
-        gap = np.array([between], arrays[0].dtype)
-        return np.concatenate([arrays[0], *(piece for one in arrays[1:] for piece in (gap, one))])
+        first, *others = (getattr(part, name) for part in parts)
+        gap = np.array([between], first.dtype)
+        return np.concatenate([first, *(piece for other in others for piece in (gap, other))])
 
     return replace(
         parts[0],
         counts=joined("counts", 0),
         observed=joined("observed", False),
         population=joined("population", np.nan),
-        missing=sum(one.missing for one in parts),
+        missing=sum(part.missing for part in parts),
     )

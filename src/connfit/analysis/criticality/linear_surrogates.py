@@ -58,8 +58,8 @@ def noise_growth(courses: Sequence[Shaped[np.ndarray, "t"]], *, surrogates: int 
     if surrogates < 1:
         raise ConfigError(f"surrogates is {surrogates}, but must be 1 or more")
     rng, products = np.random.default_rng(seed), np.zeros((3, surrogates + 1))
-    for one in courses:
-        x = np.asarray(one, np.float64)
+    for course in courses:
+        x = np.asarray(course, np.float64)
         if len(x) < 20 or not np.isfinite(x).all() or np.ptp(x) <= 1e-12 * max(np.abs(x).max(), 1e-300):
             raise DataError("a spectrum needs 20 frames or more without gaps, and activity that varies")
         x = (x - x.mean()) / x.std()

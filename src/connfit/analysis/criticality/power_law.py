@@ -103,7 +103,7 @@ class PowerLaw(Result):
 def whole_number_histogram(
     values: Int[np.ndarray, "K"],
 ) -> tuple[Float[np.ndarray, "X"], Float[np.ndarray, "X"]]:
-    """Values that occur, and how often each does; a DataError unless all are whole numbers from 1 on."""
+    """Count the values that occur; a DataError unless all are whole numbers from 1 on."""
     values = np.asarray(values)
     if values.ndim != 1:
         raise DataError(f"values have {values.ndim} axes", fix="Pass one list of whole numbers")
@@ -160,7 +160,7 @@ def fit_power_law(
 def fit_histogram(
     x: Float[np.ndarray, "X"], weights: Float[np.ndarray, "X"], xmin: int | None, xmax: int | None, min_tail: int
 ) -> PowerLaw:
-    """As `fit_power_law`, of values that are counted already."""
+    """Fit a power law as `fit_power_law` does, to values that are counted already."""
     inside = x <= (np.inf if xmax is None else xmax)
     kept, w = x[inside], weights[inside]
     candidates = _candidates(kept, w, min_tail) if xmin is None else np.array([xmin], np.float64)
@@ -246,7 +246,7 @@ def _regression(x: np.ndarray, weights: np.ndarray) -> Regression:
 def sample_power_law(
     size: int, exponent: float, xmin: int, xmax: int | None, rng: np.random.Generator
 ) -> Float[np.ndarray, "size"]:
-    """Random whole numbers from a discrete power law, as floats since they may exceed what integers hold.
+    """Draw whole numbers from a discrete power law, as floats since they may exceed what integers hold.
 
     By inversion: exact up to 10⁴ above xmin, and beyond by the continuous law, which differs there by less than 1e-8.
     """

@@ -80,7 +80,7 @@ class PowerLawTest(Result):
 def goodness_of_fit(
     values: Int[np.ndarray, "K"], fit: PowerLaw, *, repeats: int = 200, seed: int = 0, min_tail: int = 50
 ) -> Goodness:
-    """Could values from the fitted power law be as far from their own fit as these are?
+    """Test whether values from the fitted power law could be as far from their own fit as these are.
 
     Synthetic samples draw values below xmin from the data, those above from the law, and search for xmin as the
     data's fit did (Clauset et al. 2009, section 4.1).
@@ -153,7 +153,7 @@ def compare(values: Int[np.ndarray, "K"], fit: PowerLaw) -> tuple[NestedComparis
 
 
 def without_ends(values: Int[np.ndarray, "K"], fit: PowerLaw, *, min_tail: int = 50) -> Ends:
-    """Exponents after the first and the last values of the range are left out.
+    """Fit again after the first and the last values of the range are left out.
 
     Where the exponent moves by more than its interval, these values carry the fit.
     """
@@ -181,7 +181,7 @@ def examine_power_law(
     seed: int = 0,
     min_tail: int = 50,
 ) -> PowerLawTest:
-    """Fit, goodness of fit (none for repeats=0), alternatives and influence of the ends; see the single functions."""
+    """Fit a power law, and ask all that is asked of it (goodness of fit not for repeats=0); see the single functions."""
     fit = fit_power_law(values, xmin=xmin, xmax=xmax, min_tail=min_tail)
     return PowerLawTest(
         fit=fit,

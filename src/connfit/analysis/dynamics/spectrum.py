@@ -203,12 +203,12 @@ def _times(values: Complex[np.ndarray, "k"], step_s: float | None) -> tuple[tupl
 def _arpack(
     apply: Operator, size: int, k: int, tolerance: float, restarts: int, seed: int, matrix: str
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    def one(v: np.ndarray) -> np.ndarray:
+    def product(v: np.ndarray) -> np.ndarray:
         return apply(np.reshape(v, (size, 1)))[:, 0]
 
-    operator: Any = spla.LinearOperator((size, size), matvec=one, dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    operator: Any = spla.LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     start = np.random.default_rng(seed).standard_normal(size)
-    if not one(start).any():
+    if not product(start).any():
         # No connections that do anything: ARPACK knows no matrix of zeros.
         return np.zeros(k), np.eye(size, k), True
     try:

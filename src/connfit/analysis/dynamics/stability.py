@@ -37,17 +37,17 @@ def weight_spectrum(model: RateModel, params: Params, *, k: int = 64, **options:
     k, **options
         As in `leading_eigenvalues`.
     """
-    strengths = model.recurrent_strengths(params)
+    weights = model.recurrent_strengths(params)
 
     def apply(columns: np.ndarray) -> np.ndarray:
-        return np.asarray(_weights_times(model, strengths, jnp.asarray(columns, strengths.dtype)))
+        return np.asarray(_weights_times(model, weights, jnp.asarray(columns, weights.dtype)))
 
     return leading_eigenvalues(apply, model.neurons, k=k, matrix="weights", **options)
 
 
 @jax.jit
-def _weights_times(model: RateModel, strengths: Array, columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
-    return model.recurrent.apply(strengths, model.outputs(columns))
+def _weights_times(model: RateModel, weights: Array, columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
+    return model.recurrent.apply(weights, model.outputs(columns))
 
 
 def jacobian_spectrum(
@@ -104,7 +104,7 @@ def jacobian_spectrum(
     given, noisy = (rows, none) if loop == "open" else (none, none if inputs is None else rows)
     state = State.of(model, r)._replace(reading=show, shown=noisy)
     run = rollout(model, params, state, Shown(show[None], given[None]), _trajectory)
-    new, seen = run.state.rates, Trajectory(*(one[0] for one in run.each))
+    new, seen = run.state.rates, Trajectory(*(step[0] for step in run.each))
     gain, steady = np.asarray(seen.gain[:, 0]), np.asarray(seen.steady[:, 0])
     forced = loop == "open" and model.state_forcing > 0
     decay = np.array(model.decay(params), np.float64)

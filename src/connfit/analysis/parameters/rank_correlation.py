@@ -157,7 +157,7 @@ class RankCorrelation:
         (x, y), (order_x, order_y) = self._values, self._orders
         a = _centred_ranks(x, order_x, codes, sizes)
         b = _centred_ranks(y, order_y, codes, sizes)
-        sums = [_sum_of_products(codes, one, other, len(sizes)) for one, other in ((a, b), (a, a), (b, b))]
+        sums = [_sum_of_products(codes, left, right, len(sizes)) for left, right in ((a, b), (a, a), (b, b))]
         with np.errstate(divide="ignore", invalid="ignore"):
             return sums[0] / np.sqrt(sums[1] * sums[2])
 

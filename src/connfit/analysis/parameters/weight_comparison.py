@@ -73,7 +73,7 @@ def compare_weights(
     starts = start if isinstance(start, tuple) else None if start is None else (start, start)
     change_pearson = change_spearman = None
     if starts is not None:
-        changes = [value - np.abs(np.asarray(one).ravel()) for value, one in zip((a, b), starts, strict=True)]
+        changes = [value - np.abs(np.asarray(first).ravel()) for value, first in zip((a, b), starts, strict=True)]
         change_pearson = pearson(*changes)
         change_spearman = RankCorrelation(*changes).overall()
     there, here = a > 0, b > 0

@@ -71,7 +71,7 @@ def fitted_density(name: str, test: PowerLawTest, x: np.ndarray) -> np.ndarray |
 
 
 def distributions_figure(analysis: Analysis, chosen: Mapping[str, str]) -> Figure:
-    """Sizes (top) and durations (bottom) of each source at the reference threshold, with fits and surrogates.
+    """Draw sizes (top) and durations (bottom) of each source at the reference threshold, with fits and surrogates.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ def _with_fits(axes: Axes, histogram: Histogram, test: PowerLawTest | None, used
 
 
 def sensitivity_figure(analysis: Analysis, chosen: Mapping[str, str]) -> Figure:
-    """What stands at each threshold and bin, with the exponent of sizes, for each source and its surrogates."""
+    """Draw what stands at each threshold and bin, with the exponent of sizes, for each source and its surrogates."""
     verdicts = [analysis.sources[name].verdict[floor] for name, floor in chosen.items()]
     kinds = [kind for kind in KINDS if any(kind in verdict for verdict in verdicts)]
     first = analysis.sources[next(iter(chosen))].grid or ()
@@ -189,7 +189,7 @@ def cell_of(cell: GridCell) -> int:
 
 
 def scaling_figure(analysis: Analysis, chosen: Mapping[str, str]) -> Figure:
-    """Mean size against duration with the fitted and the predicted exponent (top), and collapsed shapes (bottom)."""
+    """Draw mean size against duration with the fitted and the predicted exponent (top), and collapsed shapes (bottom)."""
     each = [analysis.sources[name].reference[floor].get("data") for name, floor in chosen.items()]
     collapsed = any(own is not None and own.collapse is not None for own in each)
     with look():

@@ -18,13 +18,13 @@ _DRAWN_CONNECTIONS = 2_000_000
 
 
 def weights(before: Float[np.ndarray, "M"], after: Float[np.ndarray, "M"]) -> Figure:
-    """Weights of connections before and after the fit: distribution of magnitudes, and one against the other."""
+    """Draw weights of connections before and after the fit: distribution of magnitudes, and one against the other."""
     before, after = np.abs(np.asarray(before).ravel()), np.abs(np.asarray(after).ravel())
     return _before_after(before, after, quantity="|w|", unit="", things="connections")
 
 
 def time_constants(before: Float[np.ndarray, "N"], after: Float[np.ndarray, "N"]) -> Figure:
-    """Time constants (s) of all neurons before and after the fit."""
+    """Draw time constants (s) of all neurons before and after the fit."""
     return _before_after(
         np.asarray(before).ravel(), np.asarray(after).ravel(), quantity="τ", unit=" (s)", things="neurons"
     )
@@ -121,7 +121,7 @@ def _with_rest(label: str, values: np.ndarray, low: float) -> str:
 
 
 def cloud(axes: Axes, before: np.ndarray, after: np.ndarray, low: float, high: float) -> None:
-    """Before against after on logarithmic axes: points if few, hexagons if many."""
+    """Draw before against after on logarithmic axes: points if few, hexagons if many."""
     shown = (before >= low * 0.99) & (after >= low * 0.99)
     x, y = before[shown], after[shown]
     if not len(x):

@@ -31,7 +31,7 @@ SMALLEST = 1e-4
 
 
 def branching_figure(analysis: Analysis) -> Figure:
-    """Slopes of activity on activity k frames before with fits (left); the ratio in samples of the model (right)."""
+    """Draw slopes of activity on activity k frames before with fits (left); the ratio in samples of the model (right)."""
     rate = analysis.frame_rate_hz
     with look():
         figure = new_figure(3.7)
@@ -77,7 +77,7 @@ def branching_figure(analysis: Analysis) -> Figure:
 
 
 def eigenvalue_figure(analysis: Analysis) -> Figure:
-    """Leading eigenvalues before and after the fit in the complex plane, with the unit circle."""
+    """Draw leading eigenvalues before and after the fit in the complex plane, with the unit circle."""
     both = (("before", analysis.stability.before, INITIAL, "o"), ("after", analysis.stability.after, MODEL, "."))
     angle = np.linspace(0, 2 * np.pi, 400)
     with look():
@@ -110,7 +110,7 @@ def eigenvalue_figure(analysis: Analysis) -> Figure:
 
 
 def weights_figure(analysis: Analysis) -> Figure:
-    """Quantiles of weights against those of counts, means over bins of counts, and rank correlations."""
+    """Draw quantiles of weights against those of counts, means over bins of counts, and rank correlations."""
     statistics = analysis.weights.statistics
     with look():
         figure = new_figure(3.3)
@@ -164,7 +164,7 @@ def _ranks(axes: Axes, found: CountCorrelations) -> None:
 
 
 def time_constants_figure(analysis: Analysis) -> Figure:
-    """Quantiles of time constants before and after the fit, and quartiles by group of neurons."""
+    """Draw quantiles of time constants before and after the fit, and quartiles by group of neurons."""
     found = analysis.time_constants
     with look():
         figure = new_figure(2.9)

@@ -194,7 +194,7 @@ def credit_limits(curves: Mapping[str, Any]) -> list[str]:
 
 
 def analysis_limits(analysis: Analysis, *, bounds_are_known: bool = False) -> list[str]:
-    """What an analysis found that limits how it, or a fitted parameter, can be read.
+    """Say what an analysis found that limits how it, or a fitted parameter, can be read.
 
     Parameters
     ----------
