@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 import connfit
 from connfit import config as configuration
 from connfit._io import as_result, read_json
+from connfit.analysis import fitted_brain
 from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.criticality.histograms import Histogram
@@ -29,6 +31,7 @@ from connfit.analysis.findings import sentences
 from connfit.analysis.fitted_brain import kept_neurons
 from connfit.analysis.pipeline import analyze
 from connfit.cli import app
+from connfit.config import Config, DataConfig
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.evaluation.metrics_file import write_metrics
 from connfit.models.forecaster import ModelForecaster
@@ -38,7 +41,9 @@ from connfit.report.result_figures import draw_analysis
 from connfit.report.run_files import RunFiles
 from connfit.report.sections import analysis_section
 from connfit.report.sections.analysis_section import analysis_blocks, analysis_drawings
+from connfit.report.sections.limits import analysis_limits
 from connfit.training import runs
+from connfit.training.fitted import Fit
 
 FEW = AnalysisOptions(repeats=20, lyapunov_steps=50, power_draws=2)
 
@@ -346,3 +351,26 @@ def test_a_fit_is_analysed_without_a_folder(monkeypatch: pytest.MonkeyPatch, tmp
     assert list((tmp_path / "scratch").iterdir()) == []
     with pytest.raises(ConfigError, match=r"analysis is 'avalanche', .* did you mean 'avalanches'"):
         connfit.analyze(fit, analyses={"avalanche": {"least": 3}})
+
+
+def test_a_model_whose_free_run_diverges_is_analysed_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs no free run is there; what does has the reason, in numbers, sentences and limitations."""
+
+    def diverges(*_: object, **__: object) -> None:
+        raise DivergedError("the free run of model stops being finite near frame 7")
+
+    monkeypatch.setattr(fitted_brain, "driven_run", diverges)
+    one = student()
+    job = SimpleNamespace(connectome=one.connectome, config=Config(data=DataConfig()))
+    monkeypatch.setattr(Fit, "require_job", lambda _: job)
+    few = AnalysisOptions(repeats=20, lyapunov_steps=50, power_draws=0, eigenvalues=3)
+    found = analyze(Fit(one.model, one.params, one.params, one.cohort, ()), few)
+    assert found.sources["data_units"].grid and found.sources["model_units"].grid is None
+    assert found.branching_by_sample == () and found.stability.after.weights is not None
+    assert found.stability.after.reasons["lyapunov_driven"] == "there is no driven run"
+    assert found.stability.linear_model.reasons == {"model": "there is no driven run"}
+    said = "fitted model, neurons: not analysed (the free run of model stops being finite near frame 7)."
+    assert any(line.endswith(said) for line in found.findings)
+    (limit,) = [line for line in analysis_limits(found) if line.startswith("Avalanches were not analysed")]
+    assert limit.count("near frame 7") == 4
+    assert list(analysis_section.shown_sources(found)) == ["data_units"] and analysis_drawings(found)

@@ -181,7 +181,7 @@ def examine_power_law(
     seed: int = 0,
     min_tail: int = 50,
 ) -> PowerLawTest:
-    """Fit a power law, and ask all that is asked of it (goodness of fit not for repeats=0); see the single functions."""
+    """Fit a power law and test it in every way (goodness of fit not for repeats=0); see the single functions."""
     fit = fit_power_law(values, xmin=xmin, xmax=xmax, min_tail=min_tail)
     return PowerLawTest(
         fit=fit,

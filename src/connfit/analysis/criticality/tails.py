@@ -140,7 +140,7 @@ class Alternative:
         return -self.a * u - self.c * u**2 - self.rate * x - self.log_norm
 
     def parameters(self) -> dict[str, float | None]:
-        """Return the parameters in the names of the literature; None where a limit is reached in which they lose their meaning."""
+        """Return the parameters in the names of the literature; None in a limit in which they lose their meaning."""
         if self.name == "exponential":
             return {"rate": self.rate}
         if self.name == "truncated_power_law":

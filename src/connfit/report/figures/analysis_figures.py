@@ -189,7 +189,7 @@ def cell_of(cell: GridCell) -> int:
 
 
 def scaling_figure(analysis: Analysis, chosen: Mapping[str, str]) -> Figure:
-    """Draw mean size against duration with the fitted and the predicted exponent (top), and collapsed shapes (bottom)."""
+    """Draw mean size against duration with the fitted and the predicted exponent (top), and shapes (bottom)."""
     each = [analysis.sources[name].reference[floor].get("data") for name, floor in chosen.items()]
     collapsed = any(own is not None and own.collapse is not None for own in each)
     with look():

@@ -31,7 +31,7 @@ SMALLEST = 1e-4
 
 
 def branching_figure(analysis: Analysis) -> Figure:
-    """Draw slopes of activity on activity k frames before with fits (left); the ratio in samples of the model (right)."""
+    """Draw slopes of activity on activity k frames before with fits (left); the ratio in samples (right)."""
     rate = analysis.frame_rate_hz
     with look():
         figure = new_figure(3.7)
