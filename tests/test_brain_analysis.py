@@ -356,7 +356,10 @@ def test_a_fit_is_analysed_without_a_folder(monkeypatch: pytest.MonkeyPatch, tmp
 def test_a_model_whose_free_run_diverges_is_analysed_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """What needs no free run is there; what does has the reason, in numbers, sentences and limitations."""
 
-    def diverges(*_: object, **__: object) -> None:
+    tried: list[object] = []
+
+    def diverges(forecaster: object, *_: object, **__: object) -> None:
+        tried.append(forecaster)
         raise DivergedError("the free run of model stops being finite near frame 7")
 
     monkeypatch.setattr(fitted_brain, "driven_run", diverges)
@@ -365,6 +368,7 @@ def test_a_model_whose_free_run_diverges_is_analysed_without_it(monkeypatch: pyt
     monkeypatch.setattr(Fit, "require_job", lambda _: job)
     few = AnalysisOptions(repeats=20, lyapunov_steps=50, power_draws=0, eigenvalues=3)
     found = analyze(Fit(one.model, one.params, one.params, one.cohort, ()), few)
+    assert len(tried) == 2, "each model once, however many analyses ask"
     assert found.sources["data_units"].grid and found.sources["model_units"].grid is None
     assert found.branching_by_sample == () and found.stability.after.weights is not None
     assert found.stability.after.reasons["lyapunov_driven"] == "there is no driven run"

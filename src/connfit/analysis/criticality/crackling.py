@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import scipy.optimize
+import scipy.sparse
 from jaxtyping import Float
 
 from connfit._io import finite
@@ -26,6 +27,9 @@ from connfit.errors import ConfigError, DataError
 TOLERANCE = 0.2
 """Difference of exponents up to which the relation counts as met, as in Ma et al. (2019): laws that begin at small
 sizes and durations, and thresholds, shift exponents of critical processes by about as much."""
+
+POINT = 10
+"""Fewest avalanches of a duration whose mean size is a point of its own."""
 
 ITERATIONS = 12
 """Of the fit of mean sizes; it converges quadratically."""
@@ -93,11 +97,14 @@ def scaling_relation(
     sizes: PowerLaw,
     durations: PowerLaw,
     *,
-    min_count: int = 10,
     repeats: int = 200,
     seed: int = 0,
 ) -> ScalingRelation:
     """Compare (alpha - 1) / (tau - 1) with gamma of mean size ∝ duration^gamma.
+
+    A duration of `POINT` avalanches or more is a point of its own. Where fewer than 3 are, gamma is fitted to single
+    avalanches of all durations within the range, as a generalised linear model with a logarithmic link and deviations
+    in proportion to the mean.
 
     Parameters
     ----------
@@ -105,10 +112,6 @@ def scaling_relation(
         The avalanches.
     sizes, durations
         Power laws fitted to their sizes and durations. gamma uses durations within the range of the latter.
-    min_count
-        Fewest avalanches of a duration that enters gamma as a point of its own. Where fewer than 3 durations have as
-        many, mean size ∝ duration^gamma is fitted to single avalanches of all durations within the range, as a
-        generalised linear model with a logarithmic link and deviations in proportion to the mean.
     repeats, seed
         Of the bootstrap.
 
@@ -124,7 +127,7 @@ def scaling_relation(
     doi 10.1103/PhysRevE.95.012413; Ma, Turrigiano, Wessel & Hengen (2019) Neuron 104:655,
     doi 10.1016/j.neuron.2019.08.031.
     """
-    _positive(repeats=repeats, min_count=min_count)
+    _positive(repeats=repeats)
     # Avalanches that are alike are one row with a weight, so that a bootstrap draws a few thousand numbers.
     pairs, counts = np.unique(np.stack([avalanches.sizes, avalanches.durations]), axis=1, return_counts=True)
     s, d = pairs.astype(np.float64)
@@ -132,7 +135,7 @@ def scaling_relation(
     number = np.bincount(index, weights=counts)
     top = np.inf if durations.xmax is None else durations.xmax
     within = (lengths >= durations.xmin) & (lengths <= top)
-    used = within & (number >= min_count)
+    used = within & (number >= POINT)
     method = "durations" if used.sum() >= 3 else "avalanches"
     if method == "avalanches":
         used = within
@@ -140,14 +143,7 @@ def scaling_relation(
         raise DataError(f"there are {int(used.sum())} durations from {durations.xmin} bins on; a slope needs 3")
     in_sizes = (s >= sizes.xmin) & (s <= (np.inf if sizes.xmax is None else sizes.xmax))
     in_durations = (d >= durations.xmin) & (d <= top)
-    member = np.zeros((len(d), len(lengths)), np.float64) if len(d) * len(lengths) < BLOCK else None
-    if member is not None:
-        member[np.arange(len(d)), index] = 1.0
-
-    def per_duration(weights: np.ndarray) -> np.ndarray:
-        if member is not None:
-            return weights @ member
-        return np.stack([np.bincount(index, weights=row, minlength=len(lengths)) for row in weights])
+    member = scipy.sparse.csr_array((np.ones(len(d)), (np.arange(len(d)), index)))
 
     def exponents(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """tau, alpha and gamma of samples [B, pairs]."""
@@ -158,7 +154,7 @@ def scaling_relation(
         alpha = power_law_exponent(mean_d, durations.xmin, durations.xmax)
         if method == "avalanches":
             return tau, alpha, _mean_size_exponents(np.log(d[in_durations]), s[in_durations], weights[:, in_durations])
-        n, total = per_duration(weights)[:, used], per_duration(weights * s)[:, used]
+        n, total = (weights @ member)[:, used], (weights * s @ member)[:, used]
         # A duration that a sample does not hold has no weight, and its mean size does not matter.
         y = np.log(np.where(n > 0, total / np.maximum(n, 1), 1.0))
         return tau, alpha, _slopes(np.log(lengths[used]), y, n)

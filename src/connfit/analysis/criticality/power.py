@@ -182,12 +182,10 @@ def simulate_recordings(
         mean = max(float(course.mean()), 1e-9)
         if sampling.rates is not None:
             drawn = rng.poisson(course[:, None] * (sampling.rates[number] / mean)).astype(np.float64)
-            out.append(np.where(sampling.observed[number], drawn, np.nan))
-            continue
-        # shared = (s² + n / units) / (s² + n), for the variance s² of the activity and n of the noise.
-        excess = max(sampling.shared - 1 / units, 1e-3)
-        noise = float(course.var()) * (1 - sampling.shared) / excess
-        drawn = course[:, None] + rng.normal(0, max(noise, 1e-12) ** 0.5, (frames, units))
+        else:
+            # shared = (s² + n / units) / (s² + n), for the variance s² of the activity and n of the noise.
+            noise = float(course.var()) * (1 - sampling.shared) / max(sampling.shared - 1 / units, 1e-3)
+            drawn = course[:, None] + rng.normal(0, max(noise, 1e-12) ** 0.5, (frames, units))
         out.append(np.where(sampling.observed[number], drawn, np.nan))
     return out
 
