@@ -6,25 +6,28 @@ that grow with duration squared (Harris 1963; Zapperi, Lauritsen & Stanley 1995,
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from connfit._io import as_result, plain
 from connfit.analysis.analysis_options import AnalysisOptions
+from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.criticality.avalanches import Avalanches, find_avalanches
+from connfit.analysis.criticality.branching import Branching
 from connfit.analysis.criticality.crackling import scaling_relation, shape_collapse
 from connfit.analysis.criticality.events import EventCounts, count_events, join_events
-from connfit.analysis.criticality.fluctuations import fluctuations, unit_fluctuations
-from connfit.analysis.criticality.judgement import Signal, judge
-from connfit.analysis.criticality.linear_surrogates import noise_growth
+from connfit.analysis.criticality.fluctuations import fluctuations
+from connfit.analysis.criticality.judgement import CellCounts, Signal, judge
+from connfit.analysis.criticality.linear_surrogates import NoiseGrowth, noise_growth
 from connfit.analysis.criticality.power import criticality_power, sampling_of, simulate_recordings, word_of
 from connfit.analysis.criticality.power_law import fit_power_law
-from connfit.analysis.criticality.signature_table import Source, examine_source, stands
+from connfit.analysis.criticality.signature_table import Source, SourceSignatures, examine_source, stands
 from connfit.analysis.criticality.signatures import Settings, sensitivity
 from connfit.analysis.criticality.surrogates import fractional_noise, make_surrogate
 from connfit.analysis.criticality.threshold import Threshold
-from connfit.analysis.findings import avalanche_finding
+from connfit.analysis.findings import sentences
 from connfit.errors import ConfigError, DataError
 
 
@@ -101,19 +104,19 @@ def test_a_critical_process_is_called_consistent_and_independent_noise_is_not() 
     assert not (stands(shuffled.sizes) and stands(shuffled.durations))
     rng, options = np.random.default_rng(5), AnalysisOptions(repeats=20)
     noise = rng.normal(size=(1500, 8)).astype(np.float32)
-    record = examine_source(Source("noise", "noise", [noise], ("silence",), ("shuffle",)), options, 1.0)
-    json.dumps(record["verdict"], allow_nan=False)
-    assert judge(record["verdict"]["silence"]) in ("none", "undecidable", "not specific")
-    exponents = [record["reference"]["silence"][kind]["row"]["size_exponent"] for kind in ("data", "shuffle")]
+    found = examine_source(Source("noise", [noise], ("silence",), ("shuffle",)), options, 1.0)
+    assert as_result(plain(found), SourceSignatures) == found
+    assert judge(found.verdict["silence"]) in ("none", "undecidable", "not specific")
+    exponents = [found.reference["silence"][kind].row.size_exponent for kind in ("data", "shuffle")]
     assert exponents[0] == pytest.approx(exponents[1], abs=0.5)
 
 
 def test_the_word_follows_from_the_counts() -> None:
     def kinds(
         all_data: int, all_phase: int, enough: int = 10, both: int = 7, tested: int = 7, cells: int = 12
-    ) -> dict[str, dict[str, int]]:
-        counts = {"cells": cells, "enough": enough, "both": both, "tested": tested, "all": all_data}
-        return {"data": counts, "phase_together": {"enough": 10, "both": all_phase, "all": all_phase}}
+    ) -> dict[str, CellCounts]:
+        counts = CellCounts(cells=cells, enough=enough, both=both, tested=tested, all=all_data)
+        return {"data": counts, "phase_together": CellCounts(enough=10, both=all_phase, all=all_phase)}
 
     assert judge(kinds(0, 0, enough=0)) == "undecidable"
     assert judge(kinds(0, 5, both=0)) == "none"
@@ -128,24 +131,28 @@ def test_the_word_follows_from_the_counts() -> None:
 def test_no_verdict_from_a_few_cells() -> None:
     """One of 2 usable cells of 36 and 3 of 6 were called consistent with criticality; so was any share of few."""
     for all_of, enough in ((1, 2), (2, 2), (3, 6), (8, 8), (17, 17)):
-        counts = {"cells": 36, "enough": enough, "both": enough, "tested": enough, "all": all_of}
+        counts = CellCounts(cells=36, enough=enough, both=enough, tested=enough, all=all_of)
         assert judge({"data": counts}) == "undecidable"
-    counts = {"cells": 36, "enough": 18, "both": 18, "tested": 18, "all": 18}
+    counts = CellCounts(cells=36, enough=18, both=18, tested=18, all=18)
     assert judge({"data": counts}) == "consistent with criticality"
     # Of a table of few thresholds a share alone would be few cells.
-    assert judge({"data": {**counts, "cells": 9, "enough": 8, "all": 8}}) == "undecidable"
+    assert judge({"data": replace(counts, cells=9, enough=8, all=8)}) == "undecidable"
 
 
 def test_a_verdict_asks_for_noise_that_grows_and_a_ratio_that_reaches_1() -> None:
-    counts = {"cells": 36, "enough": 30, "both": 30, "tested": 30, "all": 30}
-    kinds = {"data": counts, "shuffle": {**counts, "all": 0}, "phase_together": counts}
+    counts = CellCounts(cells=36, enough=30, both=30, tested=30, all=30)
+    kinds = {"data": counts, "shuffle": replace(counts, all=0), "phase_together": counts}
+
+    def signal(interval: tuple[float, float] | None, p: float | None) -> Signal:
+        return Signal(Branching(interval=interval), None, NoiseGrowth(p=p))
+
     assert judge(kinds) == "not specific"
     # Linear processes share the cells of a critical one; the test against them takes the place of the comparison.
-    assert judge(kinds, Signal((0.98, 1.0), 0.005)) == "consistent with criticality"
-    assert judge(kinds, Signal((0.98, 1.0), 0.4)) == "not specific"
-    assert judge(kinds, Signal((0.98, 1.0), None)) == "not specific"
+    assert judge(kinds, signal((0.98, 1.0), 0.005)) == "consistent with criticality"
+    assert judge(kinds, signal((0.98, 1.0), 0.4)) == "not specific"
+    assert judge(kinds, signal((0.98, 1.0), None)) == "not specific"
     for interval in ((0.96, 0.99), (0.2, 1.0), None):
-        assert judge(kinds, Signal(interval, 0.005)) == "not near 1"
+        assert judge(kinds, signal(interval, 0.005)) == "not near 1"
 
 
 def test_noise_grows_in_a_branching_process_and_not_in_its_linear_surrogates() -> None:
@@ -168,13 +175,13 @@ def test_events_that_are_mostly_zero_are_analysed_by_the_rules_that_apply() -> N
     np.testing.assert_array_equal(lenient[1].counts, count_events(values, [Threshold("zscore", 2.0)])[0].counts)
     with pytest.raises(DataError, match="'mad'"):
         count_events(values, [Threshold("mad", 3.0)], without_spread="count")
-    source = Source("counts", "counts", [values], ("silence",), ("shuffle",))
-    record = examine_source(source, AnalysisOptions(repeats=20), 1.0)
-    assert set(record["thresholds_left_out"]) == {f"{level} MAD of units" for level in (2, 3, 4)}
-    assert not record["reasons"] and "data" in record["reference"]["silence"]
-    assert {kind: one["cells"] for kind, one in record["verdict"]["silence"].items()} == {"data": 27, "shuffle": 27}
-    assert record["verdict"]["silence"]["data"]["enough"] > 9
-    said = avalanche_finding("counts", {**record, "signal": None})[0]
+    source = Source("counts", [values], ("silence",), ("shuffle",))
+    found = examine_source(source, AnalysisOptions(repeats=20), 1.0)
+    assert set(found.thresholds_left_out) == {f"{level} MAD of units" for level in (2, 3, 4)}
+    assert not found.reasons and "data" in found.reference["silence"]
+    assert {kind: counts.cells for kind, counts in found.verdict["silence"].items()} == {"data": 27, "shuffle": 27}
+    assert found.verdict["silence"]["data"].enough > 9
+    (said,) = sentences("avalanches")(Analysis(sources={"counts": found}))
     assert "3 thresholds do not apply and are left out (2 MAD of units; 3 MAD of units; 4 MAD of units)" in said
 
 
@@ -211,8 +218,8 @@ def test_power_simulations_see_what_the_recording_sees() -> None:
     drawn = simulate_recordings(seen, 0.9, 1.0, rng)[0]
     assert drawn.mean(axis=1).var() / drawn.var(axis=0).mean() == pytest.approx(seen.shared, abs=0.05)
     for values in (noisy, drawn):
-        record = examine_source(Source("a", "a", [values], ("median",), ("shuffle",)), AnalysisOptions(repeats=20), 1.0)
-        assert judge(record["verdict"]["median"]) == word_of([values], "median")
+        found = examine_source(Source("a", [values], ("median",), ("shuffle",)), AnalysisOptions(repeats=20), 1.0)
+        assert judge(found.verdict["median"]) == word_of([values], "median")
 
 
 def test_power_simulations_have_the_units_and_gaps_of_each_recording() -> None:
@@ -230,18 +237,18 @@ def test_power_simulations_have_the_units_and_gaps_of_each_recording() -> None:
     for one, other in zip(drawn, (gaps[:, :10], gaps[:600]), strict=True):
         np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
     found = criticality_power([gaps[:300, :10], gaps[:200]], "median", 1)
-    assert found["units"] == 12 and found["frames"] == 500 and sum(found["critical"]["words"].values()) == 1
+    assert found.units == 12 and found.frames == 500 and found.critical is not None
+    assert sum(found.critical.words.values()) == 1
 
 
 def test_power_is_counted_over_draws() -> None:
     found = criticality_power([np.random.default_rng(0).poisson(0.2, (400, 5)).astype(float)], "silence", 2)
-    assert found["draws"] == 2 and found["frames"] == 400 and found["units"] == 5
-    for name, m in (("critical", 1.0), ("control", 0.9)):
-        one = found[name]
-        assert one["m"] == m and sum(one["words"].values()) == 2
-        assert one["called"] == one["words"].get("consistent with criticality", 0)
+    assert found.draws == 2 and found.frames == 400 and found.units == 5
+    for kind, m in ((found.critical, 1.0), (found.control, 0.9)):
+        assert kind is not None and kind.m == m and sum(kind.words.values()) == 2
+        assert kind.called == kind.words.get("consistent with criticality", 0)
         # Exact interval for none of two: up to 1 - 0.025^(1/2).
-        assert one["interval"] == pytest.approx([0.0, 0.8419], abs=1e-3) or one["called"]
+        assert kind.interval == pytest.approx((0.0, 0.8419), abs=1e-3) or kind.called
 
 
 def test_recordings_are_one_sample_without_seams() -> None:
@@ -263,7 +270,8 @@ def test_fluctuations_of_fractional_noise_have_its_exponent(exponent: float) -> 
     assert single.interval is not None and single.interval[0] - 0.03 < exponent < single.interval[1] + 0.03
     # One exponent scatters by 0.04 at 0.5 and by 0.1 at 1.5; estimates with windows from 10 frames on lie up to 0.03
     # too high.
-    assert unit_fluctuations(noise).mean() == pytest.approx(exponent, abs=0.09)
+    each = [fluctuations(course, repeats=0).exponent for course in noise.T]
+    assert np.mean(np.array(each, float)) == pytest.approx(exponent, abs=0.09)
     several = fluctuations([noise[:1000, 0], noise[:, 1], noise[:700, 2]], repeats=0)
     assert several.interval is None and several.frames == 3748
     assert several.exponent == pytest.approx(exponent, abs=0.16)

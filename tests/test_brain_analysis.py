@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,39 +14,48 @@ from answers import check_numbers
 from small import FRAMES, NEURONS, UNITS, student, write_files
 from typer.testing import CliRunner
 
+import connfit
 from connfit import config as configuration
-from connfit._io import write_json
+from connfit._io import as_result, read_json
+from connfit.analysis import fitted_brain
 from connfit.analysis.analysis_options import AnalysisOptions
+from connfit.analysis.brain_analysis import Analysis
+from connfit.analysis.criticality.histograms import Histogram
+from connfit.analysis.criticality.power import Power
+from connfit.analysis.criticality.power_law_evidence import PowerLawTest
+from connfit.analysis.criticality.signature_table import GridCell
 from connfit.analysis.criticality.subsampling import branching_by_sample
-from connfit.analysis.dynamics.fit_stability import examine_stability, linear_controls
+from connfit.analysis.dynamics.fit_stability import ModelStability, Stability, examine_stability, linear_controls
 from connfit.analysis.dynamics.simulated_activity import driven_run
-from connfit.analysis.findings import _stability, power_finding
-from connfit.analysis.pipeline import _kept, analyze_run
+from connfit.analysis.findings import sentences
+from connfit.analysis.fitted_brain import kept_neurons
+from connfit.analysis.pipeline import analyze
 from connfit.cli import app
+from connfit.config import Config, DataConfig
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.evaluation.evaluated import Evaluation
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.report.figures.analysis_figures import cell_of, density, fitted_density
 from connfit.report.result_figures import draw_analysis
+from connfit.report.run_files import RunFiles
 from connfit.report.sections import analysis_section
-from connfit.report.sections.analysis_section import analysis_blocks, analysis_drawings, read_analysis
+from connfit.report.sections.analysis_section import analysis_blocks, analysis_drawings
+from connfit.report.sections.limits import analysis_limits
 from connfit.training import runs
+from connfit.training.fitted import Fit
 
 FEW = AnalysisOptions(repeats=20, lyapunov_steps=50, power_draws=2)
 
 
 @pytest.fixture(scope="module")
-def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Analysis]:
     """A short fit of a user's own files, analysed."""
     folder = tmp_path_factory.mktemp("files")
     write_files(folder)
     out = folder / "fitted"
     runs.start(configuration.read(folder / "own.toml"), out)
-    write_json(out / "metrics.json", Evaluation())
-    record, at = analyze_run(out, FEW)
-    assert at == out / "analysis"
-    return out, record
+    write_metrics(out / "metrics.json", {"parts": {}})
+    return out, analyze(out, FEW)
 
 
 def within_training(recording: Recording, values: np.ndarray) -> np.ndarray:
@@ -125,12 +135,12 @@ def test_radii_are_of_the_matrix_that_they_name() -> None:
     drive = plain.e @ (plain.c @ rates)
     slope = (plain.w @ rates + plain.bias + np.maximum(drive, 0) >= 0)[:, None]
     loops = {"open": plain.w, "closed": plain.w + (drive >= 0)[:, None] * (plain.e @ plain.c)}
-    assert found["weights"]["radius"] == pytest.approx(np.abs(np.linalg.eigvals(plain.w)).max(), rel=1e-4)
+    assert found.radius("weights") == pytest.approx(np.abs(np.linalg.eigvals(plain.w)).max(), rel=1e-4)
     for loop, matrix in loops.items():
         jacobian = np.diag(plain.alpha) + (1 - plain.alpha)[:, None] * slope * matrix
         radius = np.abs(np.linalg.eigvals(jacobian)).max()
-        assert found[f"jacobian_{loop}"]["radius"] == pytest.approx(radius, rel=1e-3)
-    assert found["lyapunov_driven"] is None and "no driven run" in found["reasons"]["lyapunov_driven"]
+        assert found.radius(f"jacobian_{loop}") == pytest.approx(radius, rel=1e-3)
+    assert found.lyapunov_driven is None and "no driven run" in found.reasons["lyapunov_driven"]
 
 
 def test_a_run_that_grows_without_bound_is_unstable_and_not_chaotic() -> None:
@@ -140,16 +150,23 @@ def test_a_run_that_grows_without_bound_is_unstable_and_not_chaotic() -> None:
     params = {**one.params, "drive": one.params["drive"] * 1.2}
     run = driven_run(ModelForecaster(one.model, params, one.cohort), recording, warmup=10, seed=(0,))
     found = examine_stability(one.model, params, run, one.cohort.mean_activity(), FEW)
-    rest = found["rest"]
-    assert found["jacobian_closed"]["radius"] > 1 and found["lyapunov_free"]["interval_per_step"][0] > 0
-    assert not rest["reached"] and rest["mean_rate"] > 100 * rest["mean_rate_at_first"] > 0
-    record = {"stability": {"before": found, "after": found, "linear_model": {"data": None}}}
-    said = [line for line in _stability(record) if line.startswith("Largest Lyapunov exponent")]
-    assert said and "an instability, and no chaos" in said[0]
-    assert not any(line.endswith("; chaos.") for line in said)
+    rest = found.rest
+    assert found.jacobian_closed is not None and found.jacobian_closed.radius > 1
+    assert found.lyapunov_free is not None and (found.lyapunov_free.interval_per_step[0] or 0) > 0
+    assert rest.mean_rate is not None and rest.mean_rate_at_first is not None and not rest.reached
+    assert rest.mean_rate > 100 * rest.mean_rate_at_first > 0
+
+    def said(after: ModelStability) -> list[str]:
+        lines = sentences("stability")(Analysis(stability=Stability({}, found, after)))
+        return [line for line in lines if line.startswith("Largest Lyapunov exponent")]
+
+    assert len(said(found)) == 2 and "an instability, and no chaos" in said(found)[0]
+    assert not any(line.endswith("; chaos.") for line in said(found))
     # A run that stays near where it began, and in which differences grow, is chaotic.
-    near = {**found, "rest": {**rest, "mean_rate": 1.5 * rest["mean_rate_at_first"]}}
-    assert _stability({"stability": {**record["stability"], "after": near}})[1].endswith("; chaos.")
+    near = replace(found, rest=replace(rest, mean_rate=1.5 * rest.mean_rate_at_first))
+    assert said(near)[0].endswith("; chaos.")
+    beyond = replace(found, rest=replace(rest, mean_rate=None))
+    assert "(beyond all bounds): that is an instability" in said(beyond)[0]
 
 
 def test_the_linear_control_of_a_slow_signal_is_near_1() -> None:
@@ -158,10 +175,10 @@ def test_the_linear_control_of_a_slow_signal_is_near_1() -> None:
     for t in range(1, 4000):
         slow[t] = 0.97 * slow[t - 1] + rng.normal(size=3)
     found = linear_controls([slow], None, 1.0)
-    assert found["data"]["radius"] == pytest.approx(0.97, abs=0.02)
-    assert found["model"] is None and found["reasons"]["model"] == "there is no driven run"
+    assert found.data is not None and found.data.radius == pytest.approx(0.97, abs=0.02)
+    assert found.model is None and found.reasons["model"] == "there is no driven run"
     short = linear_controls([slow[:3]], None, 1.0)
-    assert short["data"] is None and "more than 3 pairs" in short["reasons"]["data"]
+    assert short.data is None and "more than 3 pairs" in short.reasons["data"]
 
 
 def test_subsampling_keeps_the_branching_ratio_and_lowers_the_slope_at_lag_1() -> None:
@@ -172,58 +189,63 @@ def test_subsampling_keeps_the_branching_ratio_and_lowers_the_slope_at_lag_1() -
         common[t] = 0.9 * common[t - 1] + rng.normal()
     neurons = (common[:, None] + 8 * rng.normal(size=(len(common), 400))).astype(np.float32)
     rows = branching_by_sample([neurons[:, :4]], [neurons], frame_rate_hz=2.0, repeats=20, seed=0)
-    assert [(row["of"], row["size"]) for row in rows] == [
+    assert [(row.of, row.size) for row in rows] == [
         ("units", 4),
         ("neurons", 400),
         ("neurons", 40),
         ("neurons", 4),
     ]
     for row in rows:
-        assert row["interval"][0] - 0.01 < 0.9 < row["interval"][1] + 0.01
-    assert rows[1]["conventional"] > 0.85 and rows[3]["conventional"] < 0.4
+        assert row.interval is not None and row.interval[0] - 0.01 < 0.9 < row.interval[1] + 0.01
+    assert (rows[1].conventional or 0) > 0.85 and (rows[3].conventional or 1) < 0.4
 
 
 def test_all_neurons_or_a_sample_that_the_disk_holds() -> None:
-    every, recordings = _kept(1000, [500, 500, 500], AnalysisOptions())
+    every, recordings = kept_neurons(1000, [500, 500, 500], AnalysisOptions())
     assert len(every) == 1000 and recordings == 3
-    whole_fly, recordings = _kept(138_639, [2000, 2000], AnalysisOptions())
+    whole_fly, recordings = kept_neurons(138_639, [2000, 2000], AnalysisOptions())
     assert len(whole_fly) == 138_639 and recordings == 1
-    sample, recordings = _kept(138_639, [4000], AnalysisOptions())
+    sample, recordings = kept_neurons(138_639, [4000], AnalysisOptions())
     assert len(sample) == 75_000 and (np.diff(sample) > 0).all()
-    few, recordings = _kept(138_639, [2000, 2000, 2000], AnalysisOptions(neurons=500, seed=1))
+    few, recordings = kept_neurons(138_639, [2000, 2000, 2000], AnalysisOptions(neurons=500, seed=1))
     assert len(few) == 500 and recordings == 3
 
 
-def test_files_of_an_analysis(analysed: tuple[Path, dict]) -> None:
-    out, record = analysed
+def test_files_of_an_analysis(analysed: tuple[Path, Analysis]) -> None:
+    out, analysis = analysed
     text = (out / "analysis" / "analysis.json").read_text()
-    assert json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON")) == record
-    assert list(record["sources"]) == [
+    content = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert read_json(out / "analysis" / "analysis.json", Analysis) == as_result(content, Analysis) == analysis
+    assert Analysis.read(out) == analysis and "undecidable" in repr(analysis)
+    assert list(analysis.sources) == [
         "data_units", "model_units", "model_neurons", "untrained_units", "untrained_neurons"
     ]  # fmt: skip
-    assert record["sources"]["data_units"]["frames"] == 2 * FRAMES and record["neurons_kept"] == NEURONS
+    assert analysis.sources["data_units"].frames == 2 * FRAMES and analysis.neurons_kept == NEURONS
+    # What no threshold enters stands once for the data, and in full for surrogates.
+    kinds = content["sources"]["data_units"]["reference"]["median"]
+    assert "memory" not in kinds["data"] and kinds["shuffle"]["memory"]["frames"] == 2 * FRAMES
     assert not list((out / "analysis").glob(".*.part"))
     with np.load(out / "analysis" / "neurons.npz") as arrays:
         assert arrays["mean_rate"].shape == (NEURONS,) and (arrays["rate_deviation"] >= 0).all()
     short = json.loads((out / "metrics.json").read_text())
-    assert short["parts"] == {} and short["analysis"]["findings"] == record["findings"]
+    assert short["parts"] == {} and short["analysis"]["findings"] == list(analysis.findings)
     radius = short["analysis"]["radius_and_lyapunov_per_s"]["after"]["jacobian_closed"]
-    assert radius == record["stability"]["after"]["jacobian_closed"]["radius"]
+    assert radius == analysis.stability.after.radius("jacobian_closed") is not None
     # A start at synapse counts has their ranks, but for ties.
-    assert record["weights"]["statistics"]["rank_correlation_with_counts"]["before"] == pytest.approx(1, abs=1e-6)
+    assert analysis.weights.statistics is not None
+    assert analysis.weights.statistics.rank_correlation_with_counts.before == pytest.approx(1, abs=1e-6)
     draw_analysis(out)
     for name in ("eigenvalues", "branching", "weights_and_counts", "time_constants_by_group"):
         assert (out / "analysis" / f"{name}.png").stat().st_size > 5000
 
 
-def test_the_section_of_the_report(analysed: tuple[Path, dict]) -> None:
-    out, record = analysed
-    blocks = "\n".join(analysis_blocks(out))
+def test_the_section_of_the_report(analysed: tuple[Path, Analysis]) -> None:
+    out, analysis = analysed
+    blocks = "\n".join(analysis_blocks(analysis))
     assert "Spectral radi" in blocks and "<table" in blocks
-    assert len(record["findings"]) >= 6 and all(
-        line[:30] in blocks.replace("&#x27;", "'") for line in record["findings"]
-    )
-    assert {one.name for one in analysis_drawings(out)} >= {"branching", "eigenvalues", "weights_and_counts"}
+    assert len(analysis.findings) >= 6
+    assert all(line[:30] in blocks.replace("&#x27;", "'") for line in analysis.findings)
+    assert {one.name for one in analysis_drawings(analysis)} >= {"branching", "eigenvalues", "weights_and_counts"}
     answers = check_numbers(out)
     for name in (
         "other_thresholds",
@@ -233,29 +255,30 @@ def test_the_section_of_the_report(analysed: tuple[Path, dict]) -> None:
         "synapse_by_synapse",
     ):
         assert answers[name]["status"] in ("answered", "partly"), answers[name]
-    assert read_analysis(out.parent) is None
-    assert analysis_blocks(out.parent) == [] and analysis_drawings(out.parent) == []
+    assert Analysis.read(out.parent) is None and RunFiles.read(out).analysis == analysis
+    assert analysis_section.write_figures(out.parent) == []
 
 
-def test_power_to_see_criticality_is_written_and_traced(analysed: tuple[Path, dict]) -> None:
+def test_power_to_see_criticality_is_written_and_traced(analysed: tuple[Path, Analysis]) -> None:
     """In the file, in the short form, in a sentence of the findings and in answers whose numbers have their keys."""
-    out, record = analysed
-    power = record["power"]
-    assert power["draws"] == 2 and power["frames"] == 2 * FRAMES and power["units"] == UNITS
-    assert power["critical"]["called"] == 0 and power["critical"]["interval"][1] == pytest.approx(0.8419, abs=1e-3)
-    assert json.loads((out / "metrics.json").read_text())["analysis"]["power"] == power
-    said = next(line for line in record["findings"] if line.startswith("Could this recording have shown criticality?"))
+    out, analysis = analysed
+    power = analysis.power
+    assert power is not None and power.critical is not None
+    assert power.draws == 2 and power.frames == 2 * FRAMES and power.units == UNITS
+    assert power.critical.called == 0 and power.critical.interval[1] == pytest.approx(0.8419, abs=1e-3)
+    assert as_result(json.loads((out / "metrics.json").read_text())["analysis"]["power"], Power) == power
+    said = next(line for line in analysis.findings if line.startswith("Could this recording have shown criticality?"))
     assert "in 0 of 2 draws" in said and said.endswith("is no evidence against it.")
     answer = check_numbers(out)["null_avalanches"]
     assert "in 0 of 2 draws" in answer["answer"] and "no evidence against it" in answer["answer"]
     keys = {key for number in answer["numbers"] for key in number["keys"]}
     assert {"analysis/analysis.json#/power/critical/called", "analysis/analysis.json#/power/draws"} <= keys
-    none = power_finding({**record, "power": {"draws": 0, "reason": "no simulations were asked for"}})
+    none = sentences("power")(replace(analysis, power=Power(reason="no simulations were asked for")))
     assert "was not assessed (no simulations were asked for)" in none[0] and "no evidence against it" in none[0]
 
 
-def test_the_command(analysed: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> None:
-    out, record = analysed
+def test_the_command(analysed: tuple[Path, Analysis], monkeypatch: pytest.MonkeyPatch) -> None:
+    out, analysis = analysed
     # The figures are made, but not written: that takes longer than the analysis.
     monkeypatch.setattr(analysis_section, "save_figure", lambda figure, folder, name: (folder / name, folder / name))
     said = CliRunner().invoke(
@@ -263,14 +286,15 @@ def test_the_command(analysed: tuple[Path, dict], monkeypatch: pytest.MonkeyPatc
     )
     assert said.exit_code == 0, said.output
     assert "Largest Lyapunov exponent" in said.output and "a sample of 10 neurons" in said.output
-    again = json.loads((out / "analysis" / "analysis.json").read_text())
-    assert again["power"]["draws"] == 0 and "was not assessed" in said.output
+    again = Analysis.read(out)
+    assert again is not None and again.power is not None
+    assert again.power.draws == 0 and "was not assessed" in said.output
     # Neither a sample nor fewer eigenvalues change what does not depend on them.
-    assert again["sources"]["data_units"] == record["sources"]["data_units"]
-    assert len(again["stability"]["after"]["weights"]["eigenvalues"]) == 5
+    assert again.sources["data_units"] == analysis.sources["data_units"]
+    assert again.stability.after.weights is not None and len(again.stability.after.weights.eigenvalues) == 5
     (out / "analysis" / "analysis.json").write_text("{")
-    with pytest.raises(DataError, match="not valid JSON"):
-        read_analysis(out)
+    with pytest.raises(DataError, match=r"not valid JSON .*Run `connfit analyze` again"):
+        Analysis.read(out)
 
 
 @pytest.mark.parametrize(
@@ -284,7 +308,7 @@ def test_wrong_options_are_named(wrong: dict) -> None:
 def test_what_figures_draw() -> None:
     """Densities integrate to 1 over whole numbers, of histograms and of fitted laws."""
     value = np.arange(1, 200)
-    test = {
+    content = {
         "fit": {"exponent": 2.0, "xmin": 1, "xmax": None},
         "comparisons": [
             {"alternative": "exponential", "parameters": {"rate": 0.1}},
@@ -292,6 +316,7 @@ def test_what_figures_draw() -> None:
             {"alternative": "truncated_power_law", "parameters": {"exponent": 1.5, "rate": 0.01}},
         ],
     }
+    test = as_result(content, PowerLawTest)
     for name in ("power_law", "exponential", "truncated_power_law"):
         drawn = fitted_density(name, test, value.astype(float))
         # What lies beyond 200 is at most 0.5 % of the power law and 1 % of the truncated one.
@@ -299,11 +324,11 @@ def test_what_figures_draw() -> None:
     exponential = fitted_density("exponential", test, value.astype(float))
     assert exponential is not None and exponential[0] == pytest.approx(1 - np.exp(-0.1), rel=1e-6)
     assert fitted_density("lognormal", test, value.astype(float)) is None
-    x, y = density([1, 2, 50], [3, 1, 4])
+    x, y = density(Histogram((1, 2, 50), (3, 1, 4)))
     assert x[0] == 1 and y[0] == pytest.approx(3 / 8)
-    row = {"sizes_stand": None, "durations_stand": True, "gamma_consistent": True}
-    assert cell_of(row) == 0
-    assert cell_of({**row, "sizes_stand": True}) == 3 and cell_of({**row, "sizes_stand": False}) == 1
+    cell = GridCell(sizes_stand=None, durations_stand=True, gamma_consistent=True)
+    assert cell_of(cell) == 0
+    assert cell_of(replace(cell, sizes_stand=True)) == 3 and cell_of(replace(cell, sizes_stand=False)) == 1
 
 
 def test_signed_weights_have_the_radius_of_the_start() -> None:
@@ -312,4 +337,43 @@ def test_signed_weights_have_the_radius_of_the_start() -> None:
     double = {**one.params, "weights": jnp.asarray(one.params["weights"]) * 2}
     mean = one.cohort.mean_activity()
     first, second = (examine_stability(one.model, params, None, mean, FEW) for params in (one.params, double))
-    assert second["weights"]["radius"] == pytest.approx(2 * first["weights"]["radius"], rel=1e-4)
+    assert second.radius("weights") == pytest.approx(2 * (first.radius("weights") or 0), rel=1e-4)
+
+
+def test_a_fit_is_analysed_without_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The same numbers as from its run directory, and nothing is left on disk."""
+    fit = runs.start(configuration.read(write_files(tmp_path)), tmp_path / "run")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    few = {"repeats": 20, "lyapunov_steps": 50, "power_draws": 0, "eigenvalues": 3}
+    assert connfit.analyze(fit, **few) == connfit.analyze(tmp_path / "run", **few)
+    assert list((tmp_path / "scratch").iterdir()) == []
+    with pytest.raises(ConfigError, match=r"analysis is 'avalanche', .* did you mean 'avalanches'"):
+        connfit.analyze(fit, analyses={"avalanche": {"least": 3}})
+
+
+def test_a_model_whose_free_run_diverges_is_analysed_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs no free run is there; what does has the reason, in numbers, sentences and limitations."""
+
+    tried: list[object] = []
+
+    def diverges(forecaster: object, *_: object, **__: object) -> None:
+        tried.append(forecaster)
+        raise DivergedError("the free run of model stops being finite near frame 7")
+
+    monkeypatch.setattr(fitted_brain, "driven_run", diverges)
+    one = student()
+    job = SimpleNamespace(connectome=one.connectome, config=Config(data=DataConfig()))
+    monkeypatch.setattr(Fit, "require_job", lambda _: job)
+    few = AnalysisOptions(repeats=20, lyapunov_steps=50, power_draws=0, eigenvalues=3)
+    found = analyze(Fit(one.model, one.params, one.params, one.cohort, ()), few)
+    assert len(tried) == 2, "each model once, however many analyses ask"
+    assert found.sources["data_units"].grid and found.sources["model_units"].grid is None
+    assert found.branching_by_sample == () and found.stability.after.weights is not None
+    assert found.stability.after.reasons["lyapunov_driven"] == "there is no driven run"
+    assert found.stability.linear_model.reasons == {"model": "there is no driven run"}
+    said = "fitted model, neurons: not analysed (the free run of model stops being finite near frame 7)."
+    assert any(line.endswith(said) for line in found.findings)
+    (limit,) = [line for line in analysis_limits(found) if line.startswith("Avalanches were not analysed")]
+    assert limit.count("near frame 7") == 4
+    assert list(analysis_section.shown_sources(found)) == ["data_units"] and analysis_drawings(found)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from small import NEURONS, student
 
-from connfit.analysis import pipeline as analysis_run
+from connfit.analysis.analyses import model_stability
 from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.analysis.dynamics.fit_stability import examine_stability
 from connfit.analysis.dynamics.simulated_activity import driven_run
+from connfit.analysis.fitted_brain import FittedBrain
 from connfit.analysis.recovery.recovery_metrics import activity, agreement
 from connfit.config import Config, DataConfig, TrainConfig
 from connfit.models.forecaster import ModelForecaster
@@ -45,8 +46,8 @@ def test_the_driven_exponent_is_that_of_two_runs_with_the_same_noise(tmp_path: P
     run = driven_run(forecaster, one.cohort.recordings[0], warmup=10, seed=(1,))
     found = examine_stability(
         one.model, one.params, run, one.cohort.mean_activity(), AnalysisOptions(lyapunov_steps=60, repeats=20)
-    )["lyapunov_driven"]
-    assert found["driven"] == "mixed" or found["driven"] == "driven"
+    ).lyapunov_driven
+    assert found is not None and found.driven == "mixed"
     plain, rng = one.plain(), np.random.default_rng(3)
 
     def exponent(*, given: bool) -> float:
@@ -64,7 +65,7 @@ def test_the_driven_exponent_is_that_of_two_runs_with_the_same_noise(tmp_path: P
 
     # 60 steps of two different first directions agree to a few hundredths; the closed loop differs by more.
     assert abs(exponent(given=False) - exponent(given=True)) > 0.1
-    assert found["per_step"] == pytest.approx(exponent(given=False), abs=0.03)
+    assert found.per_step == pytest.approx(exponent(given=False), abs=0.03)
 
 
 def test_stability_before_is_that_of_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -73,21 +74,16 @@ def test_stability_before_is_that_of_the_start(monkeypatch: pytest.MonkeyPatch, 
     params = {**one.params, "weights": one.params["weights"] + 0.01}
     fitted = Fit(one.model, params, one.params, one.cohort, ())
 
-    def weights_of(_: object, params: dict, *__: object) -> dict:
-        return {"weights": float(np.asarray(params["weights"]).sum())}
+    def weights_of(_: object, params: dict, *__: object) -> float:
+        return float(np.asarray(params["weights"]).sum())
 
-    monkeypatch.setattr(analysis_run, "examine_stability", weights_of)
-    monkeypatch.setattr(analysis_run, "_runs", lambda *_: ([], "left out"))
-    for name in ("_examined", "linear_controls", "examine_weights", "examine_time_constants"):
-        monkeypatch.setattr(analysis_run, name, lambda *_: {})
-    monkeypatch.setattr(analysis_run, "findings", lambda _: [])
-    config = Config(data=DataConfig())
+    monkeypatch.setattr(model_stability, "examine_stability", weights_of)
+    monkeypatch.setattr(FittedBrain, "runs", lambda *_: ())
     options = AnalysisOptions(repeats=20, lyapunov_steps=50)
-    record = analysis_run.analyze_fit(fitted, one.connectome, tmp_path, options, config, lambda _: None)
-    sums = {when: record["stability"][when]["weights"] for when in ("before", "after")}
-    assert sums["before"] == pytest.approx(float(np.asarray(one.params["weights"]).sum()))
-    assert sums["after"] == pytest.approx(float(np.asarray(params["weights"]).sum()))
-    assert sums["before"] != pytest.approx(sums["after"], rel=1e-3)
+    found = model_stability.examine(FittedBrain(fitted, one.connectome, Config(data=DataConfig()), options, tmp_path))
+    assert found.before == pytest.approx(float(np.asarray(one.params["weights"]).sum()))
+    assert found.after == pytest.approx(float(np.asarray(params["weights"]).sum()))
+    assert found.before != pytest.approx(found.after, rel=1e-3)
 
 
 def test_r2_counts_an_offset_and_a_scale() -> None:

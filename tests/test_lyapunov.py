@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from networks import Problem, dense_matrices, random_problem
 from small import student
 
-from connfit.analysis.dynamics.lyapunov import lyapunov_exponent, lyapunov_of
+from connfit._io import as_result, plain
+from connfit.analysis.dynamics.lyapunov import LyapunovExponent, lyapunov_exponent, lyapunov_of
 from connfit.analysis.dynamics.stability import jacobian_spectrum
+from connfit.analysis.result import narrowed
 from connfit.errors import ConfigError, ConnfitError
 from connfit.models.rest import settle
 from connfit.models.rollout import CHUNK
@@ -32,7 +32,7 @@ def test_linear_system() -> None:
     )
     assert found.per_step == pytest.approx(np.log(0.8), abs=1e-9)
     assert found.per_second == pytest.approx(2 * np.log(0.8))
-    assert found.interval == pytest.approx((np.log(0.8), np.log(0.8)))
+    assert found.interval_per_step == pytest.approx((np.log(0.8), np.log(0.8)))
     # Without the transient the growth at first is part of the mean.
     early = lyapunov_of(lambda x, d: (x, matrix @ d), np.ones(2), np.array([0.0, 1.0]), steps=10, blocks=2)
     assert early.per_step > np.log(0.8) + 0.1
@@ -49,9 +49,9 @@ def test_linear_system() -> None:
 def test_logistic_map(r: float, expected: float, tolerance: float) -> None:
     found = lyapunov_of(logistic(r), 0.3141, np.ones(1), steps=20_000, transient=1000)
     assert found.per_step == pytest.approx(expected, abs=tolerance)
-    low, high = found.interval
+    low, high = found.interval_per_step
     assert low - 1e-9 <= expected <= high + 1e-9
-    assert len(found.growth) == 20_000 and found.transient == 1000
+    assert len(found.growth) == found.steps == 20_000 and found.transient_steps == 1000
 
 
 def test_henon_map() -> None:
@@ -66,9 +66,10 @@ def test_henon_map() -> None:
 
 def test_a_difference_that_vanishes_at_once() -> None:
     found = lyapunov_of(lambda x, d: (x, 0 * d), 0.0, np.ones(2), steps=20)
-    assert found.per_step == -np.inf and np.isnan(found.interval).all()
-    record = json.loads(json.dumps(found.record(), allow_nan=False))
-    assert record["per_step"] is None and "minus infinity" in record["notes"][0]
+    assert found.growth[0] == -np.inf and found.per_step is None and found.interval_per_step == (None, None)
+    assert "minus infinity" in found.notes[0]
+    written = narrowed(found, LyapunovExponent)
+    assert as_result(plain(written), LyapunovExponent) == written
 
 
 def growth_by_hand(

@@ -13,6 +13,7 @@ from answers import DIGITS, HOW, at, number_of
 from report_run import UNITS, add_gradients, add_simulation, changed, run_directory, study_record
 
 from connfit._io import as_result, plain
+from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.recovery import Recovery
 from connfit.evaluation.forecasts import Forecasts
@@ -112,22 +113,22 @@ ANALYSED: dict[str, Any] = {
 
 
 def test_what_an_analysis_could_not_say_is_a_limitation() -> None:
-    found = " ".join(analysis_limits(ANALYSED))
+    found = " ".join(analysis_limits(as_result(ANALYSED, Analysis)))
     for text in (
         "limited, in recorded units. Too few combinations of threshold and bin",
         "not analysed in the model's neurons (they are silent)",
-        "60% of the time constants are at a bound",
-        "7 time constants are below one step of 0.5 s",
+        "60 % of the time constants are at a bound",
+        "7 time constants are below one step of 0.500 s",
         "Jacobians of the analysis are of one moment only",
-        "Only 25% of the strengths moved",
+        "Only 25 % of the weights moved",
     ):
         assert text in found, text
-    assert "at a bound" not in " ".join(analysis_limits(ANALYSED, bounds_are_known=True))
+    assert "at a bound" not in " ".join(analysis_limits(as_result(ANALYSED, Analysis), bounds_are_known=True))
     good: dict[str, Any] = {
         "sources": {}, "time_constants": {"at_bounds_fraction": 0.0, "below_step": 0, "step_s": 0.5},
         "stability": {"after": {"rest": {"reached": True}}}, "weights": {"statistics": None},
     }  # fmt: skip
-    assert analysis_limits(good) == []
+    assert analysis_limits(as_result(good, Analysis)) == []
 
 
 def test_a_study_of_many_rows_lists_six_of_them() -> None:

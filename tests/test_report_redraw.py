@@ -73,7 +73,7 @@ def test_every_command_that_adds_files_draws_the_report_again(
         (gradient_figure, "print_fidelity", nothing),
         (recovery, "recover", nothing),
         (recovery_figure, "print_recovery", nothing),
-        (pipeline, "analyze_run", lambda *_, **__: ({}, folder / "analysis")),
+        (pipeline, "analyze", nothing),
         (analysis_section, "print_analysis", nothing),
         (perturbation_figure, "print_perturbation", nothing),
         *((result_figures, f"draw_{what}", nothing) for what in ("analysis", "gradients", "perturbation", "recovery")),

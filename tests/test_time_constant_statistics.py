@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from connfit.analysis.parameters.time_constants import time_constant_statistics
+from connfit._io import as_result, plain
+from connfit.analysis.parameters.time_constants import TimeConstantStatistics, time_constant_statistics
 from connfit.errors import ConfigError
 
 BOUNDS = (0.1, 25.0)
@@ -25,14 +24,16 @@ def test_distribution_drift_and_bounds() -> None:
     assert (found.at_low, found.at_high) == (30, 20)
     assert found.at_bounds_fraction == pytest.approx(50 / 4000)
     assert found.below_step == (after < 0.5).sum() > 0
-    assert found.log_change is not None and found.log_change[2] == pytest.approx(0.3, abs=0.02)
-    assert found.log_change[4] - found.log_change[0] == pytest.approx(2 * 1.2816 * 0.2, rel=0.1)
+    change = found.log_change_quantiles
+    assert change is not None and change[2] == pytest.approx(0.3, abs=0.02)
+    assert change[4] - change[0] == pytest.approx(2 * 1.2816 * 0.2, rel=0.1)
     # More than 10 % either way: |N(0.3, 0.2)| > ln 1.1.
-    assert found.moved == pytest.approx(0.847 + 0.024, abs=0.02)
-    assert found.rank_correlation is not None and 0.9 < found.rank_correlation < 1
-    assert found.after.log_mean == pytest.approx(np.log(after).mean())
+    assert found.moved_by_over_10_percent == pytest.approx(0.847 + 0.024, abs=0.02)
+    rank = found.rank_correlation_with_start
+    assert rank is not None and 0.9 < rank < 1
+    assert found.after_s.log_mean == pytest.approx(np.log(after).mean())
     assert found.groups == ()
-    json.dumps(found.record(), allow_nan=False)
+    assert as_result(plain(found), TimeConstantStatistics) == found
 
 
 def test_groups_that_matter_and_groups_that_do_not() -> None:
@@ -52,30 +53,30 @@ def test_groups_that_matter_and_groups_that_do_not() -> None:
     groups = {one.grouped_by: one for one in found.groups}
     assert list(groups) == ["class", "type", "region"]
     by_type = groups["type"]
-    for name, count, quartiles, moved in zip(
-        by_type.names, by_type.counts, by_type.quartiles_s, by_type.moved, strict=True
-    ):
-        members = after[table["type"] == name]
-        assert count == len(members)
-        np.testing.assert_allclose(quartiles, np.percentile(members, [25, 50, 75]))
-        assert moved == pytest.approx(np.median(np.abs(np.log(members))))
+    assert by_type.groups == len(by_type.largest) == 3
+    for group in by_type.largest:
+        members = after[table["type"] == group.name]
+        assert group.count == len(members)
+        np.testing.assert_allclose(group.quartiles_s, np.percentile(members, [25, 50, 75]))
+        assert group.median_log_change == pytest.approx(np.median(np.abs(np.log(members))))
     # Variance between means -1, 0, 1 is 2/3, within 1/4.
-    assert by_type.explained == pytest.approx((2 / 3) / (2 / 3 + 1 / 4), abs=0.03)
-    assert groups["class"].explained == pytest.approx(0, abs=0.02), "a hundred groups explain something by chance"
+    assert by_type.explained_variance_of_log == pytest.approx((2 / 3) / (2 / 3 + 1 / 4), abs=0.03)
+    assert groups["class"].explained_variance_of_log == pytest.approx(0, abs=0.02), (
+        "a hundred groups explain something by chance"
+    )
     here = groups["region"]
-    assert here.names == ("here",) and (here.small_groups, here.small_neurons, here.unnamed_neurons) == (1, 4, 1)
-    assert np.isnan(here.explained)
-    record = json.loads(json.dumps(found.record(rows=2), allow_nan=False))
-    assert record["rank_correlation_with_start"] is None, "all started alike"
-    assert record["groups"][0]["not_listed"] == record["groups"][0]["groups"] - 2
-    assert record["groups"][2]["explained_variance_of_log"] is None
+    assert [group.name for group in here.largest] == ["here"]
+    assert (here.small_groups, here.small_neurons, here.unnamed_neurons) == (1, 4, 1)
+    assert here.explained_variance_of_log is None
+    assert found.rank_correlation_with_start is None, "all started alike"
+    few = time_constant_statistics(after, step_s=0.5, bounds_s=(0.01, 100.0), neurons=table, rows=2).groups[0]
+    assert (len(few.largest), few.not_listed) == (2, few.groups - 2)
 
 
 def test_without_a_start() -> None:
     found = time_constant_statistics(np.array([0.3, 1.0]), step_s=0.5, bounds_s=BOUNDS)
-    record = json.loads(json.dumps(found.record(), allow_nan=False))
-    assert record["before_s"] is None and record["log_change_quantiles"] is None
-    assert record["moved_by_over_10_percent"] is None and record["below_step"] == 1
+    assert found.before_s is None and found.log_change_quantiles is None
+    assert found.moved_by_over_10_percent is None and found.below_step == 1
 
 
 def test_mistakes_are_named() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +11,17 @@ from hypothesis import strategies as st
 from networks import random_connectome
 from scipy import stats
 
-from connfit.analysis.parameters.distribution import PROBABILITIES, distribution
+from connfit._io import as_result, plain
+from connfit.analysis.parameters.distribution import PROBABILITIES, Distribution, distribution
 from connfit.analysis.parameters.rank_correlation import RankCorrelation
 from connfit.analysis.parameters.weight_comparison import compare_weights
-from connfit.analysis.parameters.weights import by_count, positive_magnitudes, weight_statistics
+from connfit.analysis.parameters.weights import (
+    CountBins,
+    WeightStatistics,
+    by_count,
+    positive_magnitudes,
+    weight_statistics,
+)
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 
@@ -42,20 +48,20 @@ def test_rank_correlation_within_groups_is_scipys(size: int, distinct: int, grou
     found = ranks.by_group(codes, names, grouped_by="test", minimum=3)
     pairs = [(x, y, ranks.overall())]
     pairs += [
-        (x[codes == names.index(name)], y[codes == names.index(name)], rho)
-        for name, rho in zip(found.names, found.correlations, strict=True)
+        (x[codes == names.index(group.name)], y[codes == names.index(group.name)], group.correlation)
+        for group in found.largest
     ]
     for a, b, rho in pairs:
         if len(set(a)) < 2 or len(set(b)) < 2:
-            assert np.isnan(rho)
+            assert rho is None or np.isnan(rho)
         else:
             assert rho == pytest.approx(stats.spearmanr(a, b).statistic, abs=1e-12)
     sizes = np.bincount(codes[codes >= 0], minlength=groups)
-    assert set(found.names) == {f"g{k}" for k in np.flatnonzero(sizes >= 3)}
-    assert list(found.counts) == sorted(sizes[sizes >= 3], reverse=True)
+    assert {group.name for group in found.largest} == {f"g{k}" for k in np.flatnonzero(sizes >= 3)}
+    assert [group.count for group in found.largest] == sorted(sizes[sizes >= 3], reverse=True)
     assert found.small_pairs == sizes[sizes < 3].sum() and found.unnamed_pairs == (codes < 0).sum()
-    assert found.counts.sum() + found.small_pairs + found.unnamed_pairs == size
-    json.dumps(found.record(rows=1), allow_nan=False)
+    assert sum(group.count for group in found.largest) + found.small_pairs + found.unnamed_pairs == size
+    assert found.defined == sum(group.correlation is not None for group in found.largest)
 
 
 def test_a_log_normal_distribution() -> None:
@@ -68,19 +74,21 @@ def test_a_log_normal_distribution() -> None:
     # Quantiles on the logarithmic scale are σ times those of a normal distribution.
     inner = (PROBABILITIES > 0.005) & (PROBABILITIES < 0.995)
     expected = stats.norm.ppf(PROBABILITIES[inner]) * 1.83 / np.log(10)
-    np.testing.assert_allclose(found.log10_relative[inner], expected, atol=0.05)
+    assert found.relative is not None and found.probabilities == tuple(PROBABILITIES)
+    np.testing.assert_allclose(np.log10(found.relative)[inner], expected, atol=0.05)
     np.testing.assert_allclose(found.quantiles, np.quantile(values, PROBABILITIES), rtol=0.1)
     assert found.mean == pytest.approx(values.sum(dtype=np.float64) / 250_000, rel=1e-5)
     ordered = np.sort(values)[::-1].astype(np.float64)
-    assert found.top_share == pytest.approx(ordered[:2500].sum() / ordered.sum(), rel=1e-5)
+    assert found.top_hundredth_share == pytest.approx(ordered[:2500].sum() / ordered.sum(), rel=1e-5)
     assert found.maximum == ordered[0]
 
 
 @pytest.mark.parametrize("values", [np.zeros(5), np.zeros(0), np.full(7, 0.1, np.float32)], ids=["zero", "none", "one"])
 def test_distributions_without_a_shape(values: np.ndarray) -> None:
-    record = json.loads(json.dumps(distribution(values).record(), allow_nan=False))
-    assert record["log_skew"] is None
-    assert record["log_std"] == (None if not values.any() else pytest.approx(0, abs=1e-6))
+    found = distribution(values)
+    assert found.log_skew is None
+    assert found.log_std == (None if not values.any() else pytest.approx(0, abs=1e-6))
+    assert as_result(plain(found), Distribution) == found
 
 
 def test_means_of_bins_hide_what_single_connections_do() -> None:
@@ -89,22 +97,23 @@ def test_means_of_bins_hide_what_single_connections_do() -> None:
     counts = np.minimum(rng.zipf(2.2, 100_000), 500)
     weights = rng.exponential(0.2 + 0.02 * counts) * np.exp(rng.normal(0, 1.5, len(counts)))
     bins = by_count(counts, weights)
-    assert bins.connections.sum() == len(counts) and (bins.connections >= 20).all()
+    assert sum(bins.connections) == len(counts) and min(bins.connections) >= 20
     assert bins.low[0] == 1 and bins.high[-1] == counts.max()
-    np.testing.assert_array_equal(bins.low[1:], bins.high[:-1] + 1)
+    assert bins.low[1:] == tuple(high + 1 for high in bins.high[:-1])
     for low, high, mean in zip(bins.low, bins.high, bins.mean_weight, strict=True):
         inside = (counts >= low) & (counts <= high)
         assert mean == pytest.approx(weights[inside].mean())
-    assert bins.correlation > 0.7 and bins.log_correlation > 0.7
+    assert bins.correlation is not None and bins.correlation > 0.7
+    assert bins.log_correlation is not None and bins.log_correlation > 0.7
     assert RankCorrelation(weights, counts).overall() < 0.2
 
 
 @pytest.mark.parametrize("counts", [[], [3], [1, 1, 1, 9], list(range(1, 50))])
 def test_every_connection_is_in_a_bin(counts: list[int]) -> None:
     bins = by_count(np.array(counts, np.int32), np.ones(len(counts)), minimum=4)
-    assert bins.connections.sum() == len(counts)
-    assert (bins.mean_weight == 1).all()
-    json.dumps(bins.record(), allow_nan=False)
+    assert sum(bins.connections) == len(counts)
+    assert set(bins.mean_weight) <= {1.0}
+    assert as_result(plain(bins), CountBins) == bins
 
 
 def test_statistics_of_a_fit() -> None:
@@ -113,39 +122,42 @@ def test_statistics_of_a_fit() -> None:
     before = (0.1 * one.counts).astype(np.float32)
     after = np.maximum(before + rng.normal(0, 0.3, one.m), 0).astype(np.float32)
     found = weight_statistics(one, after, before=before, minimum=10)
-    assert found.rank_correlation_before == pytest.approx(1)
-    assert found.rank_correlation == pytest.approx(stats.spearmanr(after, one.counts).statistic)
-    assert found.rank_correlation_change == pytest.approx(stats.spearmanr(after - before, one.counts).statistic)
+    ranks = found.rank_correlation_with_counts
+    assert ranks.before == pytest.approx(1)
+    assert ranks.after == pytest.approx(stats.spearmanr(after, one.counts).statistic)
+    assert ranks.change == pytest.approx(stats.spearmanr(after - before, one.counts).statistic)
     assert found.after.zeros == (after == 0).sum() > 0 and found.before is not None and found.before.zeros == 0
-    by_type, by_pair = found.by_group
-    assert by_type.grouped_by == "presynaptic type" and set(by_type.names) == {"a", "b", "c"}
+    by_type, by_pair = ranks.by_group
+    assert by_type.grouped_by == "presynaptic type" and {group.name for group in by_type.largest} == {"a", "b", "c"}
     kinds = one.neurons["type"].to_numpy()
-    for name, count, rho in zip(by_type.names, by_type.counts, by_type.correlations, strict=True):
-        where = kinds[one.indices] == name
-        assert count == where.sum()
-        assert rho == pytest.approx(stats.spearmanr(after[where], one.counts[where]).statistic)
+    for group in by_type.largest:
+        where = kinds[one.indices] == group.name
+        assert group.count == where.sum()
+        assert group.correlation == pytest.approx(stats.spearmanr(after[where], one.counts[where]).statistic)
     assert by_type.unnamed_pairs == (kinds[one.indices] == "").sum() > 0
     regions = one.neurons["region"].to_numpy()
-    assert set(by_pair.names) == {"L → L", "L → R", "R → L", "R → R"}
+    pairs = {group.name: group for group in by_pair.largest}
+    assert set(pairs) == {"L → L", "L → R", "R → L", "R → R"}
     # An arrow from the presynaptic to the postsynaptic region.
     where = (regions[one.indices] == "L") & (regions[one.posts] == "R")
-    assert by_pair.counts[by_pair.names.index("L → R")] == where.sum()
-    assert by_pair.correlations[by_pair.names.index("L → R")] == pytest.approx(
-        stats.spearmanr(after[where], one.counts[where]).statistic
-    )
-    record = json.loads(json.dumps(found.record(rows=2), allow_nan=False))
-    assert record["rank_correlation_with_counts"]["by_group"][1]["not_listed"] == 2
-    assert record["change_from_start"]["zero_in_second"] == found.after.zeros
+    assert pairs["L → R"].count == where.sum()
+    assert pairs["L → R"].correlation == pytest.approx(stats.spearmanr(after[where], one.counts[where]).statistic)
+    few = weight_statistics(one, after, before=before, minimum=10, rows=2).rank_correlation_with_counts.by_group[1]
+    assert (len(few.largest), few.not_listed) == (2, 2)
+    assert found.change_from_start is not None and found.change_from_start.zero_in_second == found.after.zeros
+    assert as_result(plain(found), WeightStatistics) == found
     alone = weight_statistics(one, after, columns=["transmitter"])
-    assert alone.change is None and alone.rank_correlation_before is None and not alone.by_group[0].names
+    ranks = alone.rank_correlation_with_counts
+    assert alone.change_from_start is None and ranks.before is None and not ranks.by_group[0].largest
 
 
 def test_gap_junctions_are_left_out_and_counted() -> None:
     one = brain(electrical=9)
     after = np.where(one.electrical, 50, one.counts * 2).astype(np.float32)
     found = weight_statistics(one, after)
-    assert found.electrical == one.electrical.sum() > 0
-    assert found.rank_correlation == pytest.approx(1) and found.after.maximum < 50
+    assert found.electrical_left_out == one.electrical.sum() > 0
+    assert found.rank_correlation_with_counts.after == pytest.approx(1)
+    assert found.after.maximum is not None and found.after.maximum < 50
     after[np.flatnonzero(~one.electrical)[0]] = 0
     assert len(positive_magnitudes(one, after)) == (~one.electrical).sum() - 1
 
@@ -155,7 +167,7 @@ def test_fits_that_start_alike_agree_by_that_alone() -> None:
     start = np.exp(rng.normal(size=5000))
     first, second = (np.maximum(start + rng.normal(0, 0.1, 5000), 0) for _ in range(2))
     found = compare_weights(first, second, start=start)
-    assert found.pearson > 0.95 and found.spearman > 0.9 and found.log_pearson > 0.8
+    assert min(found.pearson or 0, found.spearman or 0) > 0.9 and (found.log_pearson or 0) > 0.8
     assert found.change_pearson is not None and abs(found.change_pearson) < 0.06
     assert found.change_spearman is not None and abs(found.change_spearman) < 0.06
     # What the data determine shows in the changes.
@@ -163,17 +175,16 @@ def test_fits_that_start_alike_agree_by_that_alone() -> None:
     same = compare_weights(common, common * 1.001, start=(start, start))
     assert same.change_pearson is not None and same.change_pearson > 0.99
     assert found.zero_in_both + found.zero_in_first + found.zero_in_second == ((first == 0) | (second == 0)).sum()
-    json.dumps(found.record(), allow_nan=False)
 
 
 def test_a_change_by_hand() -> None:
     found = compare_weights(np.array([1.0, 2, 0, 0, 4]), np.array([1.0, 3, 0, 1, 0]))
     assert (found.count, found.zero_in_both, found.zero_in_first, found.zero_in_second) == (5, 1, 1, 1)
-    assert found.total_change == pytest.approx(6 / 7) and found.moved == pytest.approx(3 / 5)
-    assert found.relative_change[2] == pytest.approx(0.5)
+    assert found.total_change == pytest.approx(6 / 7) and found.moved_by_over_1_percent == pytest.approx(3 / 5)
+    assert found.relative_change_quantiles[2] == pytest.approx(0.5)
     assert found.pearson == pytest.approx(np.corrcoef([1, 2, 0, 0, 4], [1, 3, 0, 1, 0])[0, 1])
     nothing = compare_weights(np.ones(4), np.ones(4))
-    assert nothing.record()["pearson"] is None and nothing.moved == 0
+    assert nothing.pearson is None and nothing.moved_by_over_1_percent == 0
 
 
 def test_mistakes_are_named() -> None:

@@ -11,6 +11,7 @@ A connectome and recordings go in; a fitted, evaluated and reported model comes 
 (600, 20, 1.2)
 >>> fit = cf.fit(brain, recording, epochs=10)  # doctest: +SKIP
 >>> cf.evaluate(fit)  # doctest: +SKIP
+>>> cf.analyze(fit)  # doctest: +SKIP
 
 `Fit` has tables of its parameters, predictions and `save`; `compare` sets fits side by side, `plot` draws. The stages
 of `fit` are there by themselves: `preprocess`, `match_units`, `Cohort.from_recordings`, `Readout`,
@@ -27,6 +28,8 @@ from typing import TYPE_CHECKING, Any
 from connfit._version import __version__
 
 if TYPE_CHECKING:
+    from connfit.analysis.brain_analysis import Analysis
+    from connfit.analysis.pipeline import analyze
     from connfit.config import Config, DataConfig, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
     from connfit.connectome import Connectome
     from connfit.connectome.matching import match_units
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from connfit.training.runs import load_fit, resume
 
 __all__ = [
+    "Analysis",
     "Cohort",
     "Config",
     "Connectome",
@@ -67,6 +71,7 @@ __all__ = [
     "TrainConfig",
     "WindowedLearner",
     "__version__",
+    "analyze",
     "compare",
     "connectome_from_tables",
     "evaluate",
@@ -93,6 +98,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Analysis": "connfit.analysis.brain_analysis",
     "Cohort": "connfit.recordings.cohort",
     "Config": "connfit.config",
     "Connectome": "connfit.connectome",
@@ -109,6 +115,7 @@ _HOME = {
     "Recording": "connfit.recordings.recording",
     "TrainConfig": "connfit.config",
     "WindowedLearner": "connfit.training.learners",
+    "analyze": "connfit.analysis.pipeline",
     "compare": "connfit.evaluation.compare_fits",
     "connectome_from_tables": "connfit.connectome.tables",
     "evaluate": "connfit.evaluation.evaluate_run",

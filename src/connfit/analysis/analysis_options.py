@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from connfit._io import optional
 from connfit.analysis.criticality.threshold import Threshold
 from connfit.errors import ConfigError
 
@@ -16,7 +19,7 @@ THRESHOLDS = (
 """Rules by which values become events: per unit, and on the mean over units."""
 
 REFERENCE = Threshold("zscore", 2.0)
-"""The one threshold at which goodness of fit is tested and shapes are drawn; chosen in advance, not by its result."""
+"""The threshold at which goodness of fit is tested and shapes are drawn; chosen in advance, not by its result."""
 
 BINS = (1, 2, 4)
 """Bin widths in frames."""
@@ -45,6 +48,8 @@ class AnalysisOptions:
         have been seen; 0 for none.
     seed
         Of noise, surrogates, bootstraps and samples.
+    analyses
+        Own options of analyses, by the name of the analysis and of the option.
     """
 
     eigenvalues: int | None = None
@@ -53,6 +58,7 @@ class AnalysisOptions:
     lyapunov_steps: int = 400
     power_draws: int = 10
     seed: int = 0
+    analyses: Mapping[str, Mapping[str, Any]] = optional(dict)
 
     def __post_init__(self) -> None:
         for name, least in (("repeats", 20), ("lyapunov_steps", 50), ("power_draws", 0), ("seed", 0)):
@@ -63,5 +69,5 @@ class AnalysisOptions:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but must be 1 or more")
 
     def eigenvalues_of(self, neurons: int) -> int:
-        """How many eigenvalues of a matrix with this many rows."""
+        """Return how many eigenvalues of a matrix with this many rows are computed."""
         return min(self.eigenvalues or (64 if neurons <= 5000 else 12), neurons)

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 
 def interval_of(draws: Float[np.ndarray, "B"]) -> tuple[float, float]:
-    """Middle 95 % of the draws that are defined; NaN if none is."""
+    """Return the middle 95 % of the draws that are defined; NaN if none is."""
     finite = draws[np.isfinite(draws)]
     if not len(finite):
         return float("nan"), float("nan")

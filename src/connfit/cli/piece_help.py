@@ -43,6 +43,12 @@ def _baselines() -> str:
     return _names(BASELINES) + _options("evaluate.baseline_options", BASELINES, by_name=True)
 
 
+def _analyses() -> str:
+    from connfit.analysis.analyses import ANALYSES
+
+    return _names(ANALYSES) + _options("", ANALYSES, by_name=True)
+
+
 def _rows() -> str:
     from connfit.connectome.nulls import NULLS
     from connfit.evaluation.baselines import BASELINES
@@ -59,7 +65,8 @@ def _options(
     """Own options of pieces with their defaults, as they are set, but those that a section has for all of them."""
     shared = () if section is None else section.__struct_fields__
     found = [
-        f"--set {where}{f'.{name}' if by_name else ''}.{option}={value!r}" + ("" if by_name else f" of {name}")
+        f"--set {f'{where}.{name}'.strip('.') if by_name else where}.{option}={value!r}"
+        + ("" if by_name else f" of {name}")
         for name, piece in registry.items()
         for option, value in piece.option_defaults().items()
         if option not in shared
@@ -69,6 +76,7 @@ def _options(
 
 LISTS: dict[str, Callable[[], str]] = {
     "{cells}": _cells, "{rules}": _rules, "{nulls}": _nulls, "{baselines}": _baselines, "{rows}": _rows,
+    "{analyses}": _analyses,
 }  # fmt: skip
 """What stands in help texts for a list of names."""
 

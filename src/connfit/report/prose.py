@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 
+from connfit.evaluation.study.row_names import row_name
 from connfit.report import wording
 from connfit.report.traced import NAME, Quote, Traced, derived, known, untraced
 
@@ -113,6 +114,7 @@ def environment() -> jinja2.Environment:
         "first_of": lambda names, between=", ": wording.first_of(list(names), between=between),
         "pretty": lambda name: wording.pretty(str(name)),
         "capital": wording.capital,
+        "row_label": lambda name: row_name(str(name)),
         "plural": lambda count, many="s", single="": single if untraced(count) == 1 else many,
     }
     made.tests |= {"known": known, "match": lambda text, pattern: re.fullmatch(pattern, str(text)) is not None}

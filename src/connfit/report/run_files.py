@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from connfit._io import ResultT, json_schema, read_arrays, read_json, write_json
+from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.perturbation_results import Perturbation
 from connfit.analysis.recovery.recovery_results import Recovery
@@ -29,10 +30,11 @@ ANALYSIS = "analysis/analysis.json"
 GRADIENT = "gradient_fidelity.json"
 RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
-ADDED = (STUDY, ANALYSIS)
+ADDED = (STUDY,)
 
 RESULTS: Mapping[str, type] = {
-    METRICS: Evaluation, GRADIENT: GradientFidelity, RECOVERY: Recovery, SIMULATIONS: Perturbation
+    METRICS: Evaluation, ANALYSIS: Analysis, GRADIENT: GradientFidelity, RECOVERY: Recovery,
+    SIMULATIONS: Perturbation,
 }  # fmt: skip
 """Types of the results in a run directory, by their path; docs/schema/ has the JSON Schema of each."""
 
@@ -82,6 +84,8 @@ class RunFiles:
         What `connfit gradcheck` and `connfit recover` left.
     simulations
         By the name of their folder.
+    analysis
+        What `connfit analyze` found.
     """
 
     folder: Path
@@ -97,6 +101,7 @@ class RunFiles:
     gradients: GradientFidelity | None = None
     recovery: Recovery | None = None
     simulations: Mapping[str, Simulation] = field(default_factory=dict)
+    analysis: Analysis | None = None
 
     def documents(self) -> dict[str, object]:
         """Return the contents of the JSON files by their path in the run directory, and of `history.csv` by column."""
@@ -110,6 +115,8 @@ class RunFiles:
         ):
             if content:
                 found[name] = content
+        if self.analysis is not None:
+            found[ANALYSIS] = self.analysis
         for name, simulation in self.simulations.items():
             found[SIMULATIONS.replace("*", name)] = simulation.perturbation
         return found
@@ -141,6 +148,7 @@ class RunFiles:
             gradients=_read_result(folder / GRADIENT, GradientFidelity),
             recovery=_read_result(folder / RECOVERY, Recovery),
             simulations={path.parent.name: Simulation.read(path) for path in sorted(folder.glob(SIMULATIONS))},
+            analysis=Analysis.read(folder),
         )
 
 

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
 
 from connfit.analysis.criticality.events import EventCounts
-from connfit.analysis.record import Result
 from connfit.errors import ConfigError
 
 
-@dataclass(frozen=True, eq=False)
-class Avalanches(Result):
-    """Avalanches that began and ended within the recording.
+@dataclass(frozen=True)
+class AvalancheBins:
+    """How avalanches were cut out of a recording.
 
     Parameters
     ----------
-    sizes
-        Events of each.
-    durations
-        Bins of each.
-    starts
-        First bin of each.
-    profile
-        What sizes are sums of, for every bin of the recording.
     cut
         Avalanches that were left out because they run into the start, the end or an unobserved frame.
     bin_frames
@@ -38,15 +29,33 @@ class Avalanches(Result):
         Frames at the end that do not fill a bin.
     """
 
-    sizes: Int[np.ndarray, "K"] = field(metadata={"record": False})
-    durations: Int[np.ndarray, "K"] = field(metadata={"record": False})
-    starts: Int[np.ndarray, "K"] = field(metadata={"record": False})
-    profile: Int[np.ndarray, "bins"] = field(metadata={"record": False})
-    cut: int
-    bin_frames: int
-    floor: float
-    active: float
-    frames_left_out: int
+    cut: int = 0
+    bin_frames: int = 1
+    floor: float = 0.0
+    active: float = 0.0
+    frames_left_out: int = 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Avalanches(AvalancheBins):
+    """Avalanches that began and ended within the recording.
+
+    Parameters
+    ----------
+    sizes
+        Events of each.
+    durations
+        Bins of each.
+    starts
+        First bin of each.
+    profile
+        What sizes are sums of, for every bin of the recording.
+    """
+
+    sizes: Int[np.ndarray, "K"]
+    durations: Int[np.ndarray, "K"]
+    starts: Int[np.ndarray, "K"]
+    profile: Int[np.ndarray, "bins"]
 
     @property
     def count(self) -> int:
@@ -62,7 +71,7 @@ def find_avalanches(
     floor_percentile: float | None = None,
     excess: bool = False,
 ) -> Avalanches:
-    """Avalanches: runs of bins with more than `floor` events, between bins with no more.
+    """Find avalanches: runs of bins with more than `floor` events, between bins with no more.
 
     Parameters
     ----------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.fft
@@ -10,7 +11,7 @@ import scipy.special
 from jaxtyping import Bool, Float, Shaped
 
 from connfit.analysis.criticality.branching_simulation import residual_noise, simulate
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError, DataError
 
 LOWEST, HIGHEST = 0.01, 1.2
@@ -23,7 +24,7 @@ BLOCK = 2**22
 """Entries of simulations held at a time."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Branching(Result):
     """Branching ratio of a population's activity.
 
@@ -41,7 +42,7 @@ class Branching(Result):
     amplitude
         b of slopes r(k) = b · m^k (+ offset). Below 1 under subsampling; above it, something else adds variance.
     offset
-        Constant part of the slopes, for activity that drifts; 0 where none was fitted.
+        Constant part of the slopes; 0, for none is fitted.
     r_squared
         Share of the slopes' variance over lags that the exponential explains.
     conventional
@@ -56,25 +57,24 @@ class Branching(Result):
         What has to be said about m; None where nothing has to.
     """
 
-    m: float | None
-    interval: tuple[float, float] | None
-    time_constant: float | None
-    amplitude: float | None
-    offset: float
-    r_squared: float | None
-    conventional: float
-    lags: Shaped[np.ndarray, "K"]
-    slopes: Float[np.ndarray, "K"]
-    frames: int
-    repeats: int
-    reason: str | None
+    m: float | None = None
+    interval: tuple[float, float] | None = None
+    time_constant: float | None = None
+    amplitude: float | None = None
+    offset: float = 0.0
+    r_squared: float | None = None
+    conventional: float | None = None
+    lags: tuple[int, ...] = ()
+    slopes: tuple[float, ...] = ()
+    frames: int = 0
+    repeats: int = 0
+    reason: str | None = None
 
 
 def branching_ratio(
     activity: Shaped[np.ndarray, "T"],
     *,
     max_lag: int | None = None,
-    offset: bool = False,
     frame_rate_hz: float | None = None,
     repeats: int = 200,
     seed: int = 0,
@@ -90,8 +90,6 @@ def branching_ratio(
         not observed. It should be stationary: slow drifts look like m near 1.
     max_lag
         Largest lag in frames; None for a tenth of the frames, at most 150. Should be a few time constants long.
-    offset
-        Fit b · m^k + c, for drifts that are slow against `max_lag`.
     frame_rate_hz
         To have the time constant in seconds.
     repeats, seed
@@ -142,20 +140,20 @@ def branching_ratio(
         raise DataError("some lags have fewer than 3 pairs of observed frames", fix="Lower max_lag")
     lags = np.arange(1, max_lag + 1)
     slopes = _slopes(scaled[None], seen, pairs)[0]
-    m, b, c = (float(one[0]) for one in _fit(slopes[None], lags, offset))
-    model = b * m**lags + c
+    m, b = (float(fitted[0]) for fitted in _fit(slopes[None], lags))
+    model = b * m**lags
     variance = float(((slopes - slopes.mean()) ** 2).sum())
     r_squared = 1 - float(((slopes - model) ** 2).sum()) / variance if variance > 0 else None
-    rest = {
-        "conventional": float(slopes[0]),
-        "lags": lags,
-        "slopes": slopes,
-        "frames": int(seen.sum()),
-        "repeats": repeats,
-    }
+    found = Branching(
+        conventional=float(slopes[0]),
+        lags=tuple(lags.tolist()),
+        slopes=tuple(slopes.tolist()),
+        frames=int(seen.sum()),
+        repeats=repeats,
+    )
     if not _stands_out(slopes[:1], np.array([b]), pairs)[0]:
         reason = "the slope at lag 1 is not above 0 by two standard errors: events may be independent"
-        return Branching(None, None, None, None, 0.0, None, **rest, reason=reason)
+        return replace(found, reason=reason)
     reason = None
     if not LOWEST * 1.01 < m < HIGHEST * 0.999:
         reason = f"m is at an end of the range {LOWEST} to {HIGHEST} that was searched"
@@ -163,7 +161,7 @@ def branching_ratio(
         reason = f"the time constant, {-1 / np.log(m):.0f} frames, is longer than the largest lag, {max_lag}"
     interval = None
     if repeats:
-        interval = _interval(scaled, seen, pairs, m, offset, repeats, np.random.default_rng(seed))
+        interval = _interval(scaled, seen, pairs, m, repeats, np.random.default_rng(seed))
     if m > 1 and reason is None:
         reason = "m is above 1: activity grows over the recording"
         if repeats:
@@ -173,20 +171,38 @@ def branching_ratio(
                 else ("as it may by chance under the ratios of the interval, which ends at 1")
             )
             reason = f"{reason}, {up_to_1}"
-    return Branching(
-        m=m,
-        interval=interval,
-        time_constant=-1 / np.log(m) / (frame_rate_hz or 1.0) if m < 1 else None,
-        amplitude=b,
-        offset=c,
-        r_squared=r_squared,
-        **rest,
-        reason=reason,
+    constant = -1 / np.log(m) / (frame_rate_hz or 1.0) if m < 1 else None
+    return replace(
+        found, m=m, interval=interval, time_constant=constant, amplitude=b, r_squared=r_squared, reason=reason
     )
 
 
+def joint_branching(
+    courses: Sequence[Float[np.ndarray, "t"]],
+    *,
+    max_lag: int | None = None,
+    frame_rate_hz: float | None = None,
+    repeats: int = 200,
+    seed: int = 0,
+) -> Branching:
+    """Estimate the branching ratio that several recordings share; see `branching_ratio`.
+
+    No pair of frames belongs to two recordings, and no difference of their means looks like memory. The default of
+    `max_lag` is a tenth of the shortest recording, at most 150 frames.
+    """
+    max_lag = max_lag or max(2, min(150, min(len(course) for course in courses) // 10))
+    pieces = []
+    for course in courses:
+        level = np.nanmean(course) if np.isfinite(course).any() else 0.0
+        pieces += [course - level, np.full(max_lag, np.nan)]
+    return branching_ratio(
+        np.concatenate(pieces[:-1]),
+        max_lag=max_lag, frame_rate_hz=frame_rate_hz, repeats=repeats, seed=seed,
+    )  # fmt: skip
+
+
 def _interval(
-    x: np.ndarray, seen: np.ndarray, pairs: np.ndarray, m: float, offset: bool, repeats: int, rng
+    x: np.ndarray, seen: np.ndarray, pairs: np.ndarray, m: float, repeats: int, rng
 ) -> tuple[float, float] | None:
     """Ratios under which the estimate m is neither too low nor too high, between those that were simulated.
 
@@ -196,7 +212,7 @@ def _interval(
 
     def estimates(ratios: np.ndarray) -> list[np.ndarray]:
         """Estimates from the simulations under each ratio that have one."""
-        noises = [residual_noise(x, seen, float(one)) for one in ratios]
+        noises = [residual_noise(x, seen, float(ratio)) for ratio in ratios]
         found: list[list[np.ndarray]] = [[] for _ in ratios]
         step = max(1, BLOCK // (2 * len(x) * len(ratios)))
         for first in range(0, repeats, step):
@@ -204,7 +220,7 @@ def _interval(
             drawn = simulate(noises, ratios, len(x), size, rng)
             for k, series in enumerate(drawn.reshape(len(ratios), size, len(x))):
                 slopes = _slopes(series, seen, pairs)
-                fitted, b, _ = _fit(slopes, lags, offset)
+                fitted, b = _fit(slopes, lags)
                 found[k].append(fitted[_stands_out(slopes[:, 0], b, pairs)])
         return [np.concatenate(each) for each in found]
 
@@ -217,9 +233,9 @@ def _interval(
     def quantiles(ratios: np.ndarray) -> np.ndarray:
         """Shares of estimates up to m as quantiles of a Gaussian: nearly a straight line over the ratios."""
         found = estimates(ratios)
-        share = np.array([((one <= m).sum() + 0.5) / (len(one) + 1) for one in found])
+        share = np.array([((each <= m).sum() + 0.5) / (len(each) + 1) for each in found])
         # Under a ratio that hardly ever gives an estimate, this one is too high.
-        rare = np.array([len(one) < 0.2 * repeats for one in found]) & (ratios < m)
+        rare = np.array([len(each) < 0.2 * repeats for each in found]) & (ratios < m)
         return np.where(rare, 3.0, scipy.special.ndtri(share))
 
     z = quantiles(tried)
@@ -275,22 +291,18 @@ def _slopes(
     return np.where(sound, (xy - before * later / pairs) / np.where(sound, variance, 1.0), 0.0)
 
 
-def _fit(
-    slopes: Float[np.ndarray, "R K"], lags: np.ndarray, offset: bool
-) -> tuple[Float[np.ndarray, "R"], Float[np.ndarray, "R"], Float[np.ndarray, "R"]]:
-    """Least squares of b · m^k (+ c): for a given m it is linear, so only m is searched for, first on a grid."""
+def _fit(slopes: Float[np.ndarray, "R K"], lags: np.ndarray) -> tuple[Float[np.ndarray, "R"], Float[np.ndarray, "R"]]:
+    """Least squares of b · m^k: for a given m it is linear, so only m is searched for, first on a grid."""
     grid = np.unique(
         np.concatenate(
             [np.linspace(LOWEST, 0.9, 120), 1 - np.geomspace(1e-5, 0.1, 160), [1.0], 1 + np.geomspace(1e-5, 0.2, 60)]
         )
     )
-    target = slopes - slopes.mean(axis=1, keepdims=True) if offset else slopes
 
     def powers(m: np.ndarray) -> np.ndarray:
         """Powers of m [G] over lags, scaled to a largest value of 1."""
         exponents = np.log(m)[:, None] * lags
-        found = np.exp(exponents - exponents.max(axis=1, keepdims=True))
-        return found - found.mean(axis=1, keepdims=True) if offset else found
+        return np.exp(exponents - exponents.max(axis=1, keepdims=True))
 
     def gain(projection: np.ndarray, norm: np.ndarray) -> np.ndarray:
         """What the best b explains; a negative one is no branching process."""
@@ -298,17 +310,17 @@ def _fit(
         return np.where(usable, projection**2 / np.where(usable, norm, 1.0), 0.0)
 
     at_grid = powers(grid)
-    place = np.argmax(gain(target @ at_grid.T, (at_grid**2).sum(axis=1)), axis=1)
+    place = np.argmax(gain(slopes @ at_grid.T, (at_grid**2).sum(axis=1)), axis=1)
     low, high = grid[np.maximum(place - 1, 0)], grid[np.minimum(place + 1, len(grid) - 1)]
 
     def explained(m: np.ndarray) -> np.ndarray:
         basis = powers(m)
-        return gain((target * basis).sum(axis=1), (basis**2).sum(axis=1))
+        return gain((slopes * basis).sum(axis=1), (basis**2).sum(axis=1))
 
     # Golden sections, for all rows at once.
     golden = (np.sqrt(5) - 1) / 2
     inner = [high - golden * (high - low), low + golden * (high - low)]
-    value = [explained(one) for one in inner]
+    value = [explained(m) for m in inner]
     for _ in range(32):
         left = value[0] > value[1]
         low, high = np.where(left, low, inner[0]), np.where(left, inner[1], high)
@@ -318,8 +330,4 @@ def _fit(
         value = [np.where(left, new, value[1]), np.where(left, value[0], new)]
     m = (low + high) / 2
     basis = m[:, None] ** lags
-    if not offset:
-        return m, (basis * slopes).sum(axis=1) / (basis**2).sum(axis=1), np.zeros(len(m))
-    centred = basis - basis.mean(axis=1, keepdims=True)
-    b = (centred * slopes).sum(axis=1) / np.maximum((centred**2).sum(axis=1), 1e-300)
-    return m, b, slopes.mean(axis=1) - b * basis.mean(axis=1)
+    return m, (basis * slopes).sum(axis=1) / (basis**2).sum(axis=1)

@@ -59,8 +59,8 @@ def residual_noise(x: Float[np.ndarray, "T"], seen: Bool[np.ndarray, "T"], ratio
     pairs = seen[1:] & seen[:-1]
     # x(t) = ratio x(t-1) + e(t) - theta e(t-1); theta = ratio would be noise alone.
     thetas = ratio * (1 - np.geomspace(1e-3, 1, NOISES))
-    errors = [np.asarray(scipy.signal.lfilter([1, -ratio], [1, -one], x))[1:][pairs] for one in thetas]
-    variance = np.maximum([one.var() for one in errors], 1e-12)
+    errors = [np.asarray(scipy.signal.lfilter([1, -ratio], [1, -theta], x))[1:][pairs] for theta in thetas]
+    variance = np.maximum([error.var() for error in errors], 1e-12)
     best = int(np.argmin(variance))
     residuals, theta, spread = errors[best], float(thetas[best]), float(variance[best])
     observation = theta * spread / ratio
@@ -115,13 +115,13 @@ def simulate(
     def each(values: list[float]) -> np.ndarray:
         return np.repeat(np.array(values, np.float64), draws)
 
-    mean = each([1 / one.growth for one in noises])
-    quantum = each([one.process * one.growth for one in noises])
-    speck = each([one.observation * one.growth for one in noises])
+    mean = each([1 / noise.growth for noise in noises])
+    quantum = each([noise.process * noise.growth for noise in noises])
+    speck = each([noise.observation * noise.growth for noise in noises])
     ratio = np.repeat(ratios, draws)
     # A process without any drive would end for good.
     drive = np.maximum(mean * (1 - ratio), 1e-3 * quantum) / quantum
-    now = np.maximum(each([one.start for one in noises]) + mean, 0.0) / quantum
+    now = np.maximum(each([noise.start for noise in noises]) + mean, 0.0) / quantum
     out = np.empty((frames, len(ratio)))
     for t in range(frames):
         out[t] = now

@@ -1,50 +1,23 @@
-"""Tails of positive numbers that are not whole, such as connection strengths: power law against alternatives."""
+"""Tails of positive numbers that are not whole, such as weights: power law against alternatives."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.optimize
 import scipy.special
 from jaxtyping import Float
 
-from connfit.analysis.criticality.likelihood_ratio import likelihood_ratio
-from connfit.analysis.record import Result
+from connfit.analysis.criticality.likelihood_ratio import Comparison, likelihood_ratio
+from connfit.analysis.result import Result, narrowed
 from connfit.errors import ConfigError, DataError
 
 ALTERNATIVES = ("lognormal", "exponential")
 CANDIDATES = 50
 """Lengths of tails that are tried, evenly over their logarithm."""
 LARGEST = 1_000_000
-"""Longest tail that is tried: the largest million of fifteen million strengths."""
-
-
-@dataclass(frozen=True)
-class TailComparison(Result):
-    """Likelihood ratio of the power law over an alternative on the same tail.
-
-    Parameters
-    ----------
-    alternative
-        One of `ALTERNATIVES`, cut off below xmin like the power law.
-    log_ratio
-        Sum of ln p(power law) - ln p(alternative): positive favours the power law.
-    z, p
-        Vuong's statistic and its two-sided p.
-    favoured
-        `"power_law"`, the alternative, or `"undecided"` at the level 0.05. A power law is a limit of log-normals, which
-        fit at least as well: for them p is that of Wilks' test.
-    parameters
-        Of the alternative.
-    """
-
-    alternative: str
-    log_ratio: float
-    z: float
-    p: float
-    favoured: str
-    parameters: dict[str, float]
+"""Longest tail that is tried: the largest million of fifteen million weights."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +37,17 @@ class ContinuousTail(Result):
     ks
         Kolmogorov-Smirnov distance.
     comparisons
-        With alternatives.
+        With the log-normal and the exponential, cut off below xmin like the power law.
     """
 
-    exponent: float
-    interval: tuple[float, float]
-    xmin: float
-    tail: int
-    count: int
-    decades: float
-    ks: float
-    comparisons: tuple[TailComparison, ...]
+    exponent: float = 0.0
+    interval: tuple[float, float] = (0.0, 0.0)
+    xmin: float = 0.0
+    tail: int = 0
+    count: int = 0
+    decades: float = 0.0
+    ks: float = 0.0
+    comparisons: tuple[Comparison, ...] = ()
 
 
 def continuous_tail(
@@ -151,7 +124,7 @@ def continuous_tail(
     )
 
 
-def _compare(name: str, x: np.ndarray, logs: np.ndarray, xmin: float, exponent: float) -> TailComparison:
+def _compare(name: str, x: np.ndarray, logs: np.ndarray, xmin: float, exponent: float) -> Comparison:
     ours = np.log((exponent - 1) / xmin) - exponent * (logs - np.log(xmin))
     if name == "exponential":
         rate = 1 / max(float(x.mean()) - xmin, 1e-300)
@@ -159,9 +132,9 @@ def _compare(name: str, x: np.ndarray, logs: np.ndarray, xmin: float, exponent: 
     else:
         mu, sigma, theirs = _lognormal(logs, np.log(xmin))
         parameters = {"mu": mu, "sigma": sigma}
-    ratio = likelihood_ratio(ours - theirs, np.ones(len(x)), name, nested=name == "lognormal")
-    p = ratio.p if ratio.nested_p is None else ratio.nested_p
-    return TailComparison(name, ratio.total, ratio.z, p, ratio.favoured, parameters)
+    nested = name == "lognormal"
+    found = likelihood_ratio(ours - theirs, np.ones(len(x)), name, nested=nested, parameters=parameters)
+    return narrowed(replace(found, p=found.nested_p) if nested else found, Comparison)
 
 
 def _lognormal(logs: np.ndarray, low: float) -> tuple[float, float, np.ndarray]:
@@ -176,13 +149,9 @@ def _lognormal(logs: np.ndarray, low: float) -> tuple[float, float, np.ndarray]:
 
     # From a Gaussian whose mode is seen, and from the far side of one, which is nearly a power law.
     starts = (np.array([mean, np.log(spread)]), np.array([low - 10 * spread, np.log(4 * spread)]))
-    found = [
-        scipy.optimize.minimize(
-            loss, one, method="Nelder-Mead", options={"xatol": 1e-6, "fatol": 1e-12, "maxiter": 4000}
-        )
-        for one in starts
-    ]
-    best = min(found, key=lambda one: one.fun)
+    exact = {"xatol": 1e-6, "fatol": 1e-12, "maxiter": 4000}
+    found = [scipy.optimize.minimize(loss, start, method="Nelder-Mead", options=exact) for start in starts]
+    best = min(found, key=lambda result: result.fun)
     mu, sigma = float(best.x[0]), float(np.exp(best.x[1]))
     above = float(scipy.special.log_ndtr((mu - low) / sigma))
     density = -logs - np.log(sigma) - 0.5 * np.log(2 * np.pi) - (logs - mu) ** 2 / (2 * sigma**2) - above

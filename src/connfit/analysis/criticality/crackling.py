@@ -8,29 +8,37 @@ of all durations are one shape. Neither is proof: systems that are not critical 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.optimize
-from jaxtyping import Float, Int
+import scipy.sparse
+from jaxtyping import Float
 
+from connfit._io import finite
 from connfit.analysis.criticality.avalanches import Avalanches
 from connfit.analysis.criticality.power_law import PowerLaw
 from connfit.analysis.criticality.tails import power_law_exponent
 from connfit.analysis.percentiles import interval_of
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError, DataError
 
 TOLERANCE = 0.2
 """Difference of exponents up to which the relation counts as met, as in Ma et al. (2019): laws that begin at small
 sizes and durations, and thresholds, shift exponents of critical processes by about as much."""
 
+POINT = 10
+"""Fewest avalanches of a duration whose mean size is a point of its own."""
+
 ITERATIONS = 12
 """Of the fit of mean sizes; it converges quadratically."""
 
 BLOCK = 2**22
 """Entries of bootstrap weights held at a time."""
+
+Interval = tuple[float | None, float | None]
+UNKNOWN: Interval = (None, None)
 
 
 @dataclass(frozen=True)
@@ -66,22 +74,22 @@ class ScalingRelation(Result):
         Bootstrap samples.
     """
 
-    tau: float
-    tau_interval: tuple[float, float]
-    alpha: float
-    alpha_interval: tuple[float, float]
-    predicted: float
-    predicted_interval: tuple[float, float]
-    gamma: float
-    gamma_interval: tuple[float, float]
-    difference: float
-    difference_interval: tuple[float, float]
-    consistent: bool
-    within_tolerance: bool
-    durations: tuple[int, int]
-    avalanches: int
-    repeats: int
-    method: str
+    tau: float | None = None
+    tau_interval: Interval = UNKNOWN
+    alpha: float | None = None
+    alpha_interval: Interval = UNKNOWN
+    predicted: float | None = None
+    predicted_interval: Interval = UNKNOWN
+    gamma: float | None = None
+    gamma_interval: Interval = UNKNOWN
+    difference: float | None = None
+    difference_interval: Interval = UNKNOWN
+    consistent: bool = False
+    within_tolerance: bool = False
+    durations: tuple[int, int] = (0, 0)
+    avalanches: int = 0
+    repeats: int = 0
+    method: str = ""
 
 
 def scaling_relation(
@@ -89,11 +97,14 @@ def scaling_relation(
     sizes: PowerLaw,
     durations: PowerLaw,
     *,
-    min_count: int = 10,
     repeats: int = 200,
     seed: int = 0,
 ) -> ScalingRelation:
     """Compare (alpha - 1) / (tau - 1) with gamma of mean size ∝ duration^gamma.
+
+    A duration of `POINT` avalanches or more is a point of its own. Where fewer than 3 are, gamma is fitted to single
+    avalanches of all durations within the range, as a generalised linear model with a logarithmic link and deviations
+    in proportion to the mean.
 
     Parameters
     ----------
@@ -101,10 +112,6 @@ def scaling_relation(
         The avalanches.
     sizes, durations
         Power laws fitted to their sizes and durations. gamma uses durations within the range of the latter.
-    min_count
-        Fewest avalanches of a duration that enters gamma as a point of its own. Where fewer than 3 durations have as
-        many, mean size ∝ duration^gamma is fitted to single avalanches of all durations within the range, as a
-        generalised linear model with a logarithmic link and deviations in proportion to the mean.
     repeats, seed
         Of the bootstrap.
 
@@ -120,7 +127,7 @@ def scaling_relation(
     doi 10.1103/PhysRevE.95.012413; Ma, Turrigiano, Wessel & Hengen (2019) Neuron 104:655,
     doi 10.1016/j.neuron.2019.08.031.
     """
-    _positive(repeats=repeats, min_count=min_count)
+    _positive(repeats=repeats)
     # Avalanches that are alike are one row with a weight, so that a bootstrap draws a few thousand numbers.
     pairs, counts = np.unique(np.stack([avalanches.sizes, avalanches.durations]), axis=1, return_counts=True)
     s, d = pairs.astype(np.float64)
@@ -128,7 +135,7 @@ def scaling_relation(
     number = np.bincount(index, weights=counts)
     top = np.inf if durations.xmax is None else durations.xmax
     within = (lengths >= durations.xmin) & (lengths <= top)
-    used = within & (number >= min_count)
+    used = within & (number >= POINT)
     method = "durations" if used.sum() >= 3 else "avalanches"
     if method == "avalanches":
         used = within
@@ -136,14 +143,7 @@ def scaling_relation(
         raise DataError(f"there are {int(used.sum())} durations from {durations.xmin} bins on; a slope needs 3")
     in_sizes = (s >= sizes.xmin) & (s <= (np.inf if sizes.xmax is None else sizes.xmax))
     in_durations = (d >= durations.xmin) & (d <= top)
-    member = np.zeros((len(d), len(lengths)), np.float64) if len(d) * len(lengths) < BLOCK else None
-    if member is not None:
-        member[np.arange(len(d)), index] = 1.0
-
-    def per_duration(weights: np.ndarray) -> np.ndarray:
-        if member is not None:
-            return weights @ member
-        return np.stack([np.bincount(index, weights=row, minlength=len(lengths)) for row in weights])
+    member = scipy.sparse.csr_array((np.ones(len(d)), (np.arange(len(d)), index)))
 
     def exponents(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """tau, alpha and gamma of samples [B, pairs]."""
@@ -154,12 +154,12 @@ def scaling_relation(
         alpha = power_law_exponent(mean_d, durations.xmin, durations.xmax)
         if method == "avalanches":
             return tau, alpha, _mean_size_exponents(np.log(d[in_durations]), s[in_durations], weights[:, in_durations])
-        n, total = per_duration(weights)[:, used], per_duration(weights * s)[:, used]
+        n, total = (weights @ member)[:, used], (weights * s @ member)[:, used]
         # A duration that a sample does not hold has no weight, and its mean size does not matter.
         y = np.log(np.where(n > 0, total / np.maximum(n, 1), 1.0))
         return tau, alpha, _slopes(np.log(lengths[used]), y, n)
 
-    tau, alpha, gamma = (float(one[0]) for one in exponents(counts[None, :].astype(np.float64)))
+    tau, alpha, gamma = (float(found[0]) for found in exponents(counts[None, :].astype(np.float64)))
     rng = np.random.default_rng(seed)
     total, drawn = int(counts.sum()), []
     for start in range(0, repeats, max(1, BLOCK // len(counts))):
@@ -218,9 +218,9 @@ def _positive(**numbers: int) -> None:
             raise ConfigError(f"{name} is {value}, but must be 1 or more")
 
 
-@dataclass(frozen=True, eq=False)
-class ShapeCollapse(Result):
-    """Mean courses of avalanches, and the exponent that makes them one shape.
+@dataclass(frozen=True)
+class ShapeCollapse:
+    """The exponent that makes mean courses of avalanches one shape.
 
     Parameters
     ----------
@@ -239,21 +239,31 @@ class ShapeCollapse(Result):
         Durations, in bins.
     counts
         Avalanches of each.
-    shapes
-        [duration, time] collapsed mean courses at equal steps of t / D.
     asymmetry
         Centre of mass of the mean shape minus 1/2, in parts of the duration: 0 for a symmetric one.
     """
 
-    gamma: float
-    interval: tuple[float, float]
-    error: float
-    error_flat: float
-    at_bound: bool
-    durations: Int[np.ndarray, "L"]
-    counts: Int[np.ndarray, "L"]
-    shapes: Float[np.ndarray, "L P"] = field(metadata={"record": False})
-    asymmetry: float
+    gamma: float = 0.0
+    interval: tuple[float, float] = (0.0, 0.0)
+    error: float | None = None
+    error_flat: float | None = None
+    at_bound: bool = False
+    durations: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+    asymmetry: float | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CollapsedShapes(ShapeCollapse):
+    """Mean courses of avalanches, with the exponent that makes them one shape.
+
+    Parameters
+    ----------
+    shapes
+        [duration, time] collapsed mean courses at equal steps of t / D.
+    """
+
+    shapes: Float[np.ndarray, "L P"]
 
 
 SEARCHED = (0.0, 4.0)
@@ -269,7 +279,7 @@ def shape_collapse(
     points: int = 50,
     repeats: int = 100,
     seed: int = 0,
-) -> ShapeCollapse:
+) -> CollapsedShapes:
     """Find the exponent under which mean shapes of avalanches of different durations fall together.
 
     Parameters
@@ -328,16 +338,16 @@ def shape_collapse(
     draws = [best(resampled([rng.multinomial(n, np.full(n, 1 / n)) for n in number])) for _ in range(repeats)]
     collapsed = shapes / (lengths[:, None] ** (gamma - 1.0))
     mean = collapsed.mean(axis=0)
-    return ShapeCollapse(
+    return CollapsedShapes(
         gamma=gamma,
         interval=interval_of(np.array(draws)),
-        error=_spread(shapes, lengths, gamma),
-        error_flat=_spread(shapes, lengths, 1.0),
+        error=finite(_spread(shapes, lengths, gamma)),
+        error_flat=finite(_spread(shapes, lengths, 1.0)),
         at_bound=not SEARCHED[0] + 1e-2 < gamma < SEARCHED[1] - 1e-2,
-        durations=lengths,
-        counts=number,
+        durations=tuple(lengths.tolist()),
+        counts=tuple(number.tolist()),
+        asymmetry=finite(float(mean @ at / mean.sum() - 0.5)),
         shapes=collapsed,
-        asymmetry=float(mean @ at / mean.sum() - 0.5),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from jaxtyping import Bool, Float, Int, Shaped
 from connfit.analysis.criticality.levels import Levels
 from connfit.analysis.criticality.surrogates import Surrogate
 from connfit.analysis.criticality.threshold import Threshold
-from connfit.analysis.record import Result
 from connfit.errors import ConfigError, DataError, first_ten, one_of
 
 BLOCK_ENTRIES = 2**22
@@ -27,19 +26,12 @@ WORKERS = min(4, os.cpu_count() or 1)
 """Blocks that are worked on at a time."""
 
 
-@dataclass(frozen=True, eq=False)
-class EventCounts(Result):
-    """Events of a population, frame by frame.
+@dataclass(frozen=True)
+class EventRule:
+    """How values became events, and of which units.
 
     Parameters
     ----------
-    counts
-        Events of all units in each frame; with a threshold on the population, how far it is above, in grains.
-    observed
-        Frames in which at least one unit was observed.
-    population
-        Mean over observed units of what was recorded, in its units (events, for data that are events); NaN where
-        nothing was observed.
     threshold
         What made values into events; None where the data were events.
     units
@@ -54,15 +46,32 @@ class EventCounts(Result):
         Kind of the surrogate that was counted; None for the data.
     """
 
-    counts: Int[np.ndarray, "T"] = field(metadata={"record": False})
-    observed: Bool[np.ndarray, "T"] = field(metadata={"record": False})
-    population: Float[np.ndarray, "T"] = field(metadata={"record": False})
-    threshold: Threshold | None
-    units: int
-    left_out: int
-    missing: int
+    threshold: Threshold | None = None
+    units: int = 0
+    left_out: int = 0
+    missing: int = 0
     grain: float | None = None
     surrogate: str | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EventCounts(EventRule):
+    """Events of a population, frame by frame.
+
+    Parameters
+    ----------
+    counts
+        Events of all units in each frame; with a threshold on the population, how far it is above, in grains.
+    observed
+        Frames in which at least one unit was observed.
+    population
+        Mean over observed units of what was recorded, in its units (events, for data that are events); NaN where
+        nothing was observed.
+    """
+
+    counts: Int[np.ndarray, "T"]
+    observed: Bool[np.ndarray, "T"]
+    population: Float[np.ndarray, "T"]
 
 
 def count_events(
@@ -70,7 +79,6 @@ def count_events(
     thresholds: Sequence[Threshold] | None = None,
     *,
     surrogate: Surrogate | None = None,
-    units: Int[np.ndarray, "K"] | None = None,
     without_spread: str = "refuse",
 ) -> list[EventCounts]:
     """Make recorded values into events and count them in every frame, for one or several thresholds in one pass.
@@ -83,8 +91,6 @@ def count_events(
         What makes values into events. None: the data are events (bool, or integers as numbers of events).
     surrogate
         Count events of this surrogate instead.
-    units
-        Columns to use, to see what a subsample would show; None for all.
     without_spread
         What becomes of a threshold by whose rule no unit has a spread, as by the MAD of events that are mostly zero:
         `"refuse"` it with an error, or `"count"` no events under it (`EventCounts.units` is then 0), as long as some
@@ -103,22 +109,23 @@ def count_events(
         If thresholds and type of the data do not fit together.
     """
     one_of("without_spread", without_spread, ("refuse", "count"))
-    columns = _columns(values, units)
-    frames = len(values)
+    if values.ndim != 2 or 0 in values.shape:
+        raise DataError(f"the recording has shape {values.shape}", fix="Pass an array [time, unit] that is not empty")
+    frames, count = values.shape
     if thresholds is None:
         if values.dtype.kind not in "bui":
             raise ConfigError(f"values are {values.dtype} and no threshold is given; without one they must be events")
     elif not thresholds:
         raise ConfigError("thresholds is empty; give one or more")
     wanted = tuple(thresholds or ())
-    by_unit = [one for one in wanted if one.over == "units"]
-    counts = {one: np.zeros(frames, np.int64) for one in by_unit}
-    left_out = dict.fromkeys(by_unit, 0)
+    by_unit = [threshold for threshold in wanted if threshold.over == "units"]
+    counts = {threshold: np.zeros(frames, np.int64) for threshold in wanted}
+    left_out = dict.fromkeys(wanted, 0)
     seen, total = np.zeros(frames, np.int64), np.zeros(frames)
 
     def of_block(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[int, np.ndarray]]]:
         """Observed units and their sum in each frame; by threshold, units left out and events in each frame."""
-        rows = _rows(values, ids)
+        rows = np.ascontiguousarray(np.asarray(values[:, ids[0] : ids[-1] + 1]).T)
         if thresholds is None and (rows.dtype.kind == "i" and (rows < 0).any()):
             raise DataError(f"units {first_ten(ids[(rows < 0).any(axis=1)])} have negative numbers of events")
         if surrogate is not None:
@@ -127,76 +134,58 @@ def count_events(
         there = np.full(frames, len(rows)) if missing is None else (~missing).sum(axis=0)
         sums = (rows if missing is None else np.where(missing, 0, rows)).sum(axis=0, dtype=np.float64)
         levels, events = Levels(rows, missing), []
-        for one in by_unit:
-            level = levels.of(one)
-            events.append((int((~np.isfinite(level)).sum()), _events(rows, level, missing, one.events).sum(axis=0)))
+        for threshold in by_unit:
+            level = levels.of(threshold)
+            above = _events(rows, level, missing, threshold.events).sum(axis=0)
+            events.append((int((~np.isfinite(level)).sum()), above))
         return there, sums, events
 
     # NumPy works on several blocks at a time; sums are made in the order of the blocks, whichever is ready first.
     with ThreadPoolExecutor(WORKERS) as pool:
-        for there, sums, events in pool.map(of_block, _blocks(frames, columns)):
+        for there, sums, events in pool.map(of_block, _blocks(frames, count)):
             seen += there
             total += sums
-            for one, (without, number) in zip(by_unit, events, strict=True):
-                left_out[one] += without
-                counts[one] += number
+            for threshold, (without, number) in zip(by_unit, events, strict=True):
+                left_out[threshold] += without
+                counts[threshold] += number
     observed = seen > 0
     population = np.where(observed, total / np.maximum(seen, 1), np.nan)
     rest = {
         "observed": observed,
         "population": population,
-        "missing": int(len(columns) * frames - seen.sum()),
+        "missing": int(count * frames - seen.sum()),
         "surrogate": surrogate.kind if surrogate else None,
     }
     if thresholds is None:
-        return [EventCounts(counts=total.astype(np.int64), threshold=None, units=len(columns), left_out=0, **rest)]
-    found, problem = [], None
-    for one in wanted:
-        kept = len(columns)
+        return [EventCounts(counts=total.astype(np.int64), threshold=None, units=count, left_out=0, **rest)]
+    found, problems = [], []
+    for threshold in wanted:
+        events, without, grain = counts[threshold], left_out[threshold], None
         try:
-            if one.over == "population":
-                above, grain = _excess(population, observed, one)
-                found.append(EventCounts(counts=above, threshold=one, units=kept, left_out=0, grain=grain, **rest))
-                continue
-            kept -= left_out[one]
-            if not kept:
+            if threshold.over == "population":
+                events, grain = _excess(population, observed, threshold)
+            elif without == count:
                 raise DataError(
-                    f"none of {len(columns)} units has a spread by the rule {one.rule!r}",
+                    f"none of {count} units has a spread by the rule {threshold.rule!r}",
                     fix="Units that rest at one value most of the time have no MAD: use 'zscore' or 'percentile'",
                 )
         except DataError as error:
-            if without_spread == "refuse":
-                raise
-            problem, kept = error, 0
-        events = counts.get(one, np.zeros(frames, np.int64))
-        found.append(EventCounts(counts=events, threshold=one, units=kept, left_out=len(columns) - kept, **rest))
-    if problem is not None and not any(one.units for one in found):
-        raise problem
+            problems.append(error)
+            without = count
+        found.append(
+            EventCounts(
+                counts=events, threshold=threshold, units=count - without, left_out=without, grain=grain, **rest
+            )
+        )
+    if problems and (without_spread == "refuse" or len(problems) == len(found)):
+        raise problems[0]
     return found
 
 
-def _columns(values: np.ndarray, units: np.ndarray | None) -> np.ndarray:
-    if values.ndim != 2 or 0 in values.shape:
-        raise DataError(f"the recording has shape {values.shape}", fix="Pass an array [time, unit] that is not empty")
-    if units is None:
-        return np.arange(values.shape[1])
-    units = np.asarray(units)
-    if units.ndim != 1 or not len(units) or units.min() < 0 or units.max() >= values.shape[1]:
-        raise ConfigError(f"units must be one or more numbers from 0 to {values.shape[1] - 1}")
-    return units
-
-
-def _blocks(frames: int, columns: np.ndarray) -> list[np.ndarray]:
+def _blocks(frames: int, units: int) -> list[np.ndarray]:
     """Numbers of the units of each block."""
     size = max(1, BLOCK_ENTRIES // frames)
-    return [columns[start : start + size] for start in range(0, len(columns), size)]
-
-
-def _rows(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Rows [unit, time] of some units; of neighbours without a copy in between."""
-    whole = len(ids) == ids[-1] - ids[0] + 1 and bool((np.diff(ids) == 1).all())
-    block = values[:, ids[0] : ids[-1] + 1] if whole else values[:, ids]
-    return np.ascontiguousarray(np.asarray(block).T)
+    return [np.arange(start, min(start + size, units)) for start in range(0, units, size)]
 
 
 def _missing(rows: np.ndarray, ids: np.ndarray) -> np.ndarray | None:
@@ -238,25 +227,25 @@ def _excess(population: np.ndarray, observed: np.ndarray, threshold: Threshold) 
 
 
 def join_events(parts: Sequence[EventCounts]) -> EventCounts:
-    """Events of several recordings, counted by one rule, as those of one, with a frame that was not observed between.
+    """Join events of several recordings, counted by one rule, with a frame that was not observed between two.
 
     No avalanche then crosses from one recording to the next. Levels stay those of each recording; units, units left
     out and grains are those of the first.
     """
     if len(parts) == 1:
         return parts[0]
-    if len({(one.threshold, one.surrogate) for one in parts}) != 1:
+    if len({(part.threshold, part.surrogate) for part in parts}) != 1:
         raise ConfigError("events that are joined must be counted by one threshold and be of one surrogate, or none")
 
     def joined(name: str, between: Any) -> np.ndarray:
-        arrays = [getattr(one, name) for one in parts]
-        gap = np.array([between], arrays[0].dtype)
-        return np.concatenate([arrays[0], *(piece for one in arrays[1:] for piece in (gap, one))])
+        first, *others = (getattr(part, name) for part in parts)
+        gap = np.array([between], first.dtype)
+        return np.concatenate([first, *(piece for other in others for piece in (gap, other))])
 
     return replace(
         parts[0],
         counts=joined("counts", 0),
         observed=joined("observed", False),
         population=joined("population", np.nan),
-        missing=sum(one.missing for one in parts),
+        missing=sum(part.missing for part in parts),
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from connfit.analysis.criticality.linear_surrogates import noise_growth
+from connfit.analysis.criticality.branching import Branching
+from connfit.analysis.criticality.fluctuations import Fluctuations
+from connfit.analysis.criticality.linear_surrogates import NoiseGrowth, noise_growth
 from connfit.errors import DataError
 
 LEAST_SHARE, LEAST_CELLS = 0.5, 9
@@ -29,55 +30,65 @@ GRID_SURROGATES = ("shuffle", "phase_together")
 
 
 @dataclass(frozen=True)
+class CellCounts:
+    """Cells of the table over thresholds and bins.
+
+    Parameters
+    ----------
+    cells
+        All whose threshold applies to the data.
+    enough
+        Those with fits of sizes and durations.
+    sizes, durations, both
+        Those in which the power law of sizes, of durations, of both stands.
+    tested
+        Those of `both` with enough durations to test the scaling relation.
+    all
+        Those in which it holds within its interval and `connfit.analysis.criticality.crackling.TOLERANCE`.
+    """
+
+    cells: int = 0
+    enough: int = 0
+    sizes: int = 0
+    durations: int = 0
+    both: int = 0
+    tested: int = 0
+    all: int = 0
+
+
+@dataclass(frozen=True)
 class Signal:
     """What the mean activity says, to which no threshold is applied.
 
     Parameters
     ----------
-    interval
-        Of the branching ratio, 95 %; None where there is none.
-    p
-        Of the hypothesis that the activity is linear and Gaussian (`connfit.analysis.criticality.linear_surrogates`);
-        None where it could not be tested.
-    correlation
-        Of squared errors with the level; None where it could not be tested.
-    reason
-        Why there was no test.
+    branching, memory
+        Its branching ratio and fluctuations; None where they are not defined.
+    linear
+        Test of the hypothesis that it is linear and Gaussian; None in files of releases without it.
     """
 
-    interval: tuple[float, float] | None
-    p: float | None
-    correlation: float | None = None
-    reason: str | None = None
+    branching: Branching | None = None
+    memory: Fluctuations | None = None
+    linear: NoiseGrowth | None = None
 
 
-def signal_of(interval: tuple[float, float] | None, courses: Sequence[np.ndarray], seed: int = 0) -> Signal:
-    """The test of the mean activity, beside an interval of its branching ratio."""
+def growth_of_noise(courses: Sequence[np.ndarray], seed: int = 0) -> NoiseGrowth:
+    """Test whether noise grows with activity (`noise_growth`), or say why that cannot be tested."""
     try:
-        found = noise_growth(courses, seed=seed)
+        return noise_growth(courses, seed=seed)
     except DataError as error:
-        return Signal(interval, None, None, str(error))
-    return Signal(interval, found.p, found.correlation)
+        return NoiseGrowth(reason=str(error))
 
 
-def signal_in(source: Mapping[str, Any]) -> Signal | None:
-    """What the mean activity of a source says, from its record; None in records without it."""
-    found = (source.get("signal") or {}).get("linear")
-    if found is None:
-        return None
-    branching = (source["signal"] or {}).get("branching") or {}
-    interval = branching.get("interval")
-    return Signal(tuple(interval) if interval else None, found["p"], found["correlation"], found["reason"])
-
-
-def best_floor(source: Mapping[str, Any]) -> str | None:
-    """The separation of avalanches under which most cells of the table have enough of them."""
-    counts = {floor: kinds["data"]["enough"] for floor, kinds in source["verdict"].items() if "data" in kinds}
+def best_floor(verdict: Mapping[str, Mapping[str, CellCounts]]) -> str | None:
+    """Return the separation of avalanches under which most cells of the table have enough of them."""
+    counts = {floor: kinds["data"].enough for floor, kinds in verdict.items() if "data" in kinds}
     return max(counts, key=lambda floor: counts[floor]) if counts else None
 
 
-def judge(kinds: Mapping[str, Mapping[str, int]], signal: Signal | None = None) -> str:
-    """A word for the avalanches of one source from the counts of its table and its surrogates'.
+def judge(kinds: Mapping[str, CellCounts], signal: Signal | None = None) -> str:
+    """Return a word for the avalanches of one source from the counts of its table and its surrogates'.
 
     `undecidable`: fewer than half of the cells whose threshold applies, or fewer than 9, have avalanches enough.
     `none`: in no cell do both power laws stand. `untested`: they do, but in no cell are there enough durations to test
@@ -90,28 +101,27 @@ def judge(kinds: Mapping[str, Mapping[str, int]], signal: Signal | None = None) 
     Parameters
     ----------
     kinds
-        By surrogate, what `connfit.analysis.criticality.signature_table.verdict` counts.
+        By surrogate, its cells.
     signal
-        What the mean activity says; None to judge by the counts alone.
+        What the mean activity says; None, or one without a test, to judge by the counts alone.
     """
     own = kinds["data"]
-    if own["enough"] < max(LEAST_CELLS, LEAST_SHARE * own.get("cells", 0)):
+    if own.enough < max(LEAST_CELLS, LEAST_SHARE * own.cells):
         return "undecidable"
-    if not own["both"]:
+    if not own.both:
         return "none"
-    if not own["all"]:
-        return "unrelated" if own["tested"] else "untested"
-    share = own["all"] / own["enough"]
-    linear = signal is not None and signal.p is not None
-    others = [kinds[one] for one in GRID_SURROGATES if one in kinds and not (linear and one == "phase_together")]
-    if any(one["enough"] and one["all"] / one["enough"] >= share for one in others):
-        return "not specific"
-    if signal is not None and signal.p is not None and signal.p > LEVEL:
+    if not own.all:
+        return "unrelated" if own.tested else "untested"
+    share = own.all / own.enough
+    linear = None if signal is None else signal.linear
+    p = None if linear is None else linear.p
+    compared = [kinds[kind] for kind in GRID_SURROGATES if kind in kinds and not (p is not None and kind != "shuffle")]
+    if any(other.enough and other.all / other.enough >= share for other in compared) or (p is not None and p > LEVEL):
         return "not specific"
     if share < SHARE:
         return "dependent on threshold and bin"
-    if signal is not None:
-        interval = signal.interval
+    if signal is not None and linear is not None:
+        interval = signal.branching.interval if signal.branching else None
         if interval is None or interval[1] < CRITICAL_FROM or interval[0] < SLOWEST:
             return "not near 1"
     return "consistent with criticality"
@@ -127,3 +137,4 @@ JUDGED = {
     "not near 1": "Power laws with their relation, but a branching ratio that is below 1 or not known well enough.",
     "consistent with criticality": "Consistent with criticality, which it does not prove.",
 }
+"""A sentence for each word."""

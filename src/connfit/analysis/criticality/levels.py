@@ -57,7 +57,7 @@ class Levels:
         return self._each(self.rows, "std", "nanstd")
 
     def of(self, threshold: Threshold) -> Float[np.ndarray, "N"]:
-        """Level of every unit, in the recording's units; infinite for units without a spread, which have no events."""
+        """Return the level of every unit, in the recording's units; infinite for units without a spread or events."""
         if threshold.rule == "mad":
             level, spread = self.median + threshold.level * self.mad, self.mad > 0
         elif threshold.rule == "zscore":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError, DataError
 
 
@@ -18,17 +18,17 @@ class NoiseGrowth(Result):
 
     Parameters
     ----------
-    correlation
-        Of squared one-step errors with the level before them: above 0 where noise grows with activity.
     p
         Share of surrogates, the signal among them, with as large a correlation or a larger one.
-    surrogates
-        Surrogates drawn.
+    correlation
+        Of squared one-step errors with the level before them: above 0 where noise grows with activity.
+    reason
+        Why there was no test, where both are None.
     """
 
-    correlation: float
-    p: float
-    surrogates: int
+    p: float | None = None
+    correlation: float | None = None
+    reason: str | None = None
 
 
 def noise_growth(courses: Sequence[Shaped[np.ndarray, "t"]], *, surrogates: int = 199, seed: int = 0) -> NoiseGrowth:
@@ -58,8 +58,8 @@ def noise_growth(courses: Sequence[Shaped[np.ndarray, "t"]], *, surrogates: int 
     if surrogates < 1:
         raise ConfigError(f"surrogates is {surrogates}, but must be 1 or more")
     rng, products = np.random.default_rng(seed), np.zeros((3, surrogates + 1))
-    for one in courses:
-        x = np.asarray(one, np.float64)
+    for course in courses:
+        x = np.asarray(course, np.float64)
         if len(x) < 20 or not np.isfinite(x).all() or np.ptp(x) <= 1e-12 * max(np.abs(x).max(), 1e-300):
             raise DataError("a spectrum needs 20 frames or more without gaps, and activity that varies")
         x = (x - x.mean()) / x.std()
@@ -68,7 +68,7 @@ def noise_growth(courses: Sequence[Shaped[np.ndarray, "t"]], *, surrogates: int 
         spectrum[1:, free] *= np.exp(2j * np.pi * rng.random((surrogates, spectrum[:, free].shape[1])))
         products += _products(np.fft.irfft(spectrum, n=len(x), axis=1))
     found = products[0] / np.sqrt(np.maximum(products[1] * products[2], 1e-300))
-    return NoiseGrowth(float(found[0]), float((found >= found[0]).mean()), surrogates)
+    return NoiseGrowth(float((found >= found[0]).mean()), float(found[0]))
 
 
 def _products(x: Float[np.ndarray, "S T"]) -> Float[np.ndarray, "3 S"]:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.stats
 from jaxtyping import Bool, Float, Shaped
 from threadpoolctl import threadpool_limits
 
+from connfit._io import optional
 from connfit.analysis.analysis_options import BINS, THRESHOLDS
-from connfit.analysis.criticality.avalanches import find_avalanches
 from connfit.analysis.criticality.crackling import scaling_relation
-from connfit.analysis.criticality.events import count_events, join_events
-from connfit.analysis.criticality.judgement import Signal, judge, signal_of
+from connfit.analysis.criticality.events import EventCounts, count_events, join_events
+from connfit.analysis.criticality.judgement import Signal, growth_of_noise, judge
 from connfit.analysis.criticality.power_law import fit_power_law
 from connfit.analysis.criticality.power_law_evidence import ALTERNATIVES, compare
-from connfit.analysis.criticality.signature_table import DECADES, FLOORS, LEAST, floor_settings, verdict
-from connfit.analysis.criticality.signatures import Settings, branching_of
+from connfit.analysis.criticality.signature_table import (
+    DECADES,
+    FLOORS,
+    LEAST,
+    GridCell,
+    floor_settings,
+    verdict,
+)
+from connfit.analysis.criticality.signatures import Settings
 from connfit.analysis.criticality.subsampling import mean_of_observed
 from connfit.errors import DataError
 
@@ -39,6 +45,61 @@ MOST_UNITS, MOST_FRAMES = 200, 20_000
 """Largest simulated recordings: more take too long and are said to be left out."""
 
 WORD = "consistent with criticality"
+
+
+@dataclass(frozen=True)
+class PowerDraws:
+    """How often simulated branching is called critical.
+
+    Parameters
+    ----------
+    m, drive
+        Its branching ratio per frame, and events per frame that begin by themselves.
+    called, share, interval
+        Draws that are called critical, their share and its 95 % interval (Clopper & Pearson 1934).
+    words
+        Draws by the word that they get.
+    """
+
+    m: float = 1.0
+    drive: float = 0.0
+    called: int = 0
+    share: float = 0.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    words: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Power:
+    """How often critical branching, and subcritical, would be called critical in recordings such as these.
+
+    Parameters
+    ----------
+    draws
+        Simulated recordings of either kind; 0 where the power was not assessed.
+    frames
+        Of all recordings.
+    units
+        The most that a recording has.
+    floor
+        The separation of avalanches.
+    events_per_frame, shared_variance
+        What simulations have in common with the recordings; the first of recordings of events alone.
+    critical, control
+        Branching at its critical point, and below it.
+    reason
+        Why the power was not assessed.
+    """
+
+    draws: int = 0
+    frames: int | None = None
+    units: int | None = None
+    floor: str | None = None
+    events_per_frame: float | None = None
+    shared_variance: float | None = None
+    critical: PowerDraws | None = None
+    control: PowerDraws | None = None
+    reason: str | None = optional()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,24 +127,23 @@ class Sampling:
 
 
 def sampling_of(arrays: Sequence[Shaped[np.ndarray, "t n"]]) -> Sampling:
-    """Frames, units, and event rates or shared variance of recordings, at most `MOST_UNITS` and `MOST_FRAMES`.
+    """Measure frames, units, and event rates or shared variance of recordings, at most `MOST_UNITS` and `MOST_FRAMES`.
 
     Units may differ between recordings; values may be missing (NaN).
     """
-    frames = [len(one) for one in arrays]
+    frames = [len(values) for values in arrays]
     while sum(frames) > MOST_FRAMES and len(frames) > 1:
         frames.pop()
     frames[0] = min(frames[0], MOST_FRAMES)
     each = []
-    for one in arrays[: len(frames)]:
-        chosen = np.linspace(0, one.shape[1] - 1, min(one.shape[1], MOST_UNITS)).round().astype(int)
-        values = np.asarray(one[:MOST_FRAMES, chosen], np.float64)
-        each.append(values[:, np.isfinite(values).any(axis=0)])
+    for values in arrays[: len(frames)]:
+        chosen = np.linspace(0, values.shape[1] - 1, min(values.shape[1], MOST_UNITS)).round().astype(int)
+        seen = np.asarray(values[:MOST_FRAMES, chosen], np.float64)
+        each.append(seen[:, np.isfinite(seen).any(axis=0)])
     finite = np.concatenate([values[np.isfinite(values)] for values in each])
     events = bool(len(finite)) and bool((finite >= 0).all()) and bool((finite == np.floor(finite)).all())
-    known = [(one, length) for values, length in zip(each, frames, strict=True) if (one := _shared(values)) is not None]
-    weights = [length for _, length in known]
-    shared = float(np.average([one for one, _ in known], weights=weights)) if known else 1.0
+    known = [(part, n) for values, n in zip(each, frames, strict=True) if (part := _shared(values)) is not None]
+    shared = float(np.average([part for part, _ in known], weights=[n for _, n in known])) if known else 1.0
     units = tuple(values.shape[1] for values in each)
     shared = float(np.clip(shared, 1 / max(units), 1.0))
     observed = tuple(np.isfinite(values) for values in each)
@@ -106,7 +166,7 @@ def _shared(values: Float[np.ndarray, "t n"]) -> float | None:
 def simulate_recordings(
     sampling: Sampling, ratio: float, drive: float, rng: np.random.Generator
 ) -> list[Float[np.ndarray, "t n"]]:
-    """Recordings of branching with Poisson offspring and drive, as many frames, units and as much noise as sampled.
+    """Simulate branching with Poisson offspring and drive, in as many frames and units and as much noise as sampled.
 
     Recordings of events see each event of the process with the probability, and in the units, that give the event
     rates of the recording. In others every unit shows the activity of the whole through noise of its own, as much as
@@ -122,18 +182,16 @@ def simulate_recordings(
         mean = max(float(course.mean()), 1e-9)
         if sampling.rates is not None:
             drawn = rng.poisson(course[:, None] * (sampling.rates[number] / mean)).astype(np.float64)
-            out.append(np.where(sampling.observed[number], drawn, np.nan))
-            continue
-        # shared = (s² + n / units) / (s² + n), for the variance s² of the activity and n of the noise.
-        excess = max(sampling.shared - 1 / units, 1e-3)
-        noise = float(course.var()) * (1 - sampling.shared) / excess
-        drawn = course[:, None] + rng.normal(0, max(noise, 1e-12) ** 0.5, (frames, units))
+        else:
+            # shared = (s² + n / units) / (s² + n), for the variance s² of the activity and n of the noise.
+            noise = float(course.var()) * (1 - sampling.shared) / max(sampling.shared - 1 / units, 1e-3)
+            drawn = course[:, None] + rng.normal(0, max(noise, 1e-12) ** 0.5, (frames, units))
         out.append(np.where(sampling.observed[number], drawn, np.nan))
     return out
 
 
 def word_of(arrays: Sequence[Shaped[np.ndarray, "t n"]], floor: str | None = None, seed: int = 0) -> str:
-    """The word that a recording would get, by the rules of `connfit.analysis.criticality.judgement`.
+    """Return the word that a recording would get, by the rules of `connfit.analysis.criticality.judgement`.
 
     Less is computed than in an analysis: only what a word depends on, and no goodness of fit at the reference.
 
@@ -147,75 +205,69 @@ def word_of(arrays: Sequence[Shaped[np.ndarray, "t n"]], floor: str | None = Non
         Of bootstraps and surrogates.
     """
     found = {}
-    for one in (floor,) if floor else FLOORS:
-        settings = replace(floor_settings(one, Settings(min_tail=LEAST)), seed=seed)
-        with threadpool_limits(1, user_api="blas"):
-            try:
-                found[one] = (settings, verdict(_rows(arrays, settings)))
-            except DataError:
-                continue
+    for rule in (floor,) if floor else FLOORS:
+        settings = replace(floor_settings(rule, Settings(min_tail=LEAST)), seed=seed)
+        try:
+            found[rule] = (settings, verdict(_cells(arrays, settings)))
+        except DataError:
+            continue
     if not found:
         return "undecidable"
-    settings, own = max(found.values(), key=lambda each: each[1]["enough"])
-    if judge({"data": own}) != WORD:
-        return judge({"data": own})
-    rng = np.random.default_rng((seed, 7))
-    with threadpool_limits(1, user_api="blas"):
-        shuffled = verdict(_rows([rng.permuted(one, axis=0) for one in arrays], settings))
-    counts = {"data": own, "shuffle": shuffled}
-    if judge(counts) != WORD:
-        return judge(counts)
-    return judge(counts, _signal([mean_of_observed(one) for one in arrays], settings))
+    settings, own = max(found.values(), key=lambda each: each[1].enough)
+    counts = {"data": own}
+    word = judge(counts)
+    if word == WORD:
+        rng = np.random.default_rng((seed, 7))
+        counts["shuffle"] = verdict(_cells([rng.permuted(values, axis=0) for values in arrays], settings))
+        word = judge(counts)
+    return judge(counts, _signal(arrays, settings)) if word == WORD else word
 
 
-def _signal(courses: Sequence[np.ndarray], settings: Settings) -> Signal:
+def _signal(arrays: Sequence[np.ndarray], settings: Settings) -> Signal:
+    courses = [mean_of_observed(values) for values in arrays]
     try:
-        branching = branching_of(courses, replace(settings, repeats=60))
+        branching = replace(settings, repeats=60).branching(courses)
     except DataError:
         branching = None
-    return signal_of(branching.interval if branching else None, courses, settings.seed)
+    return Signal(branching, None, growth_of_noise(courses, settings.seed))
 
 
-def _rows(arrays: Sequence[np.ndarray], settings: Settings) -> list[dict[str, Any]]:
+def _cells(arrays: Sequence[np.ndarray], settings: Settings) -> list[GridCell]:
     """What `verdict` asks of each threshold and bin."""
-    counted = [count_events(one, THRESHOLDS, without_spread="count") for one in arrays]
-    rows = []
-    for parts in zip(*counted, strict=True):
-        if all(one.units for one in parts):
-            rows += [_row(join_events(parts), width, settings) for width in BINS]
-    return rows
+    counted = [count_events(values, THRESHOLDS, without_spread="count") for values in arrays]
+    with threadpool_limits(1, user_api="blas"):
+        return [
+            _cell(join_events(parts), width, settings)
+            for parts in zip(*counted, strict=True)
+            if all(events.units for events in parts)
+            for width in BINS
+        ]
 
 
-def _row(events: Any, bin_frames: int, settings: Settings) -> dict[str, Any]:
-    found = find_avalanches(
-        events, bin_frames, floor=settings.floor, floor_percentile=settings.floor_percentile, excess=settings.excess
-    )
-    row: dict[str, Any] = dict.fromkeys(("sizes_stand", "durations_stand", "gamma_consistent"))
+def _cell(events: EventCounts, bin_frames: int, settings: Settings) -> GridCell:
+    found = settings.avalanches(events, bin_frames)
     try:
         sizes = fit_power_law(found.sizes, min_tail=settings.min_tail)
         durations = fit_power_law(found.durations, min_tail=settings.min_tail)
     except DataError:
-        return row
-    stand = True
-    for name, fit, values in (("sizes", sizes, found.sizes), ("durations", durations, found.durations)):
+        return GridCell()
+    stand, standing = True, []
+    for fit, values in ((sizes, found.sizes), (durations, found.durations)):
         # What comes after the first that does not stand changes no word.
         stand = stand and not fit.at_bound and fit.decades >= DECADES
-        stand = stand and not any(one.favoured in ALTERNATIVES for one in compare(values, fit))
-        row[f"{name}_stand"] = stand
+        stand = stand and not any(compared.favoured in ALTERNATIVES for compared in compare(values, fit))
+        standing.append(stand)
+    consistent = None
     if stand:
         try:
-            row["gamma_consistent"] = scaling_relation(
-                found, sizes, durations, repeats=50, seed=settings.seed
-            ).within_tolerance
+            consistent = scaling_relation(found, sizes, durations, repeats=50, seed=settings.seed).within_tolerance
         except DataError:
             pass
-    return row
+    return GridCell(sizes_stand=standing[0], durations_stand=standing[1], gamma_consistent=consistent)
 
 
-def criticality_power(
-    arrays: Sequence[Shaped[np.ndarray, "t n"]], floor: str, draws: int, seed: int = 0
-) -> dict[str, Any]:
-    """How often critical branching, and subcritical, would be called critical in recordings such as these.
+def criticality_power(arrays: Sequence[Shaped[np.ndarray, "t n"]], floor: str, draws: int, seed: int = 0) -> Power:
+    """Simulate critical and subcritical branching as recordings such as these see it, and judge each draw.
 
     Parameters
     ----------
@@ -227,38 +279,26 @@ def criticality_power(
         Simulated recordings of either kind.
     seed
         Of the simulations.
-
-    Returns
-    -------
-    dict
-        `draws`, `frames` (of all recordings), `units` (the most that a recording has), `floor`, `shared_variance` or
-        `events_per_frame`; `critical` and `control`, each
-        `m`, `drive`, `called` of the draws, their `share` and its 95 % `interval` (Clopper & Pearson 1934), and the
-        `words` that were found.
     """
     sampling = sampling_of(arrays)
-    out: dict[str, Any] = {
-        "draws": draws,
-        "frames": int(sum(sampling.frames)),
-        "units": max(sampling.units),
-        "floor": floor,
-        "events_per_frame": None if sampling.rates is None else float(np.mean([one.sum() for one in sampling.rates])),
-        "shared_variance": sampling.shared,
-    }
-    for name, ratio, drive in (("critical", CRITICAL, DRIVE), ("control", CONTROL, CONTROL_DRIVE)):
+
+    def called(ratio: float, drive: float) -> PowerDraws:
         words: dict[str, int] = {}
         for k in range(draws):
             rng = np.random.default_rng((seed, k, round(1000 * ratio)))
             word = word_of(simulate_recordings(sampling, ratio, drive, rng), floor, seed + k)
             words[word] = words.get(word, 0) + 1
-        called = words.get(WORD, 0)
-        interval = scipy.stats.binomtest(called, draws).proportion_ci(0.95)
-        out[name] = {
-            "m": ratio,
-            "drive": drive,
-            "called": called,
-            "share": called / draws,
-            "interval": [float(interval.low), float(interval.high)],
-            "words": words,
-        }
-    return out
+        count = words.get(WORD, 0)
+        interval = scipy.stats.binomtest(count, draws).proportion_ci(0.95)
+        return PowerDraws(ratio, drive, count, count / draws, (float(interval.low), float(interval.high)), words)
+
+    return Power(
+        draws=draws,
+        frames=sum(sampling.frames),
+        units=max(sampling.units),
+        floor=floor,
+        events_per_frame=None if sampling.rates is None else float(np.mean([rates.sum() for rates in sampling.rates])),
+        shared_variance=sampling.shared,
+        critical=called(CRITICAL, DRIVE),
+        control=called(CONTROL, CONTROL_DRIVE),
+    )

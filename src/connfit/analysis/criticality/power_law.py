@@ -14,20 +14,14 @@ the same exponent, xmin and likelihood ratios (`tests/test_power_law.py` holds t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from connfit.analysis.criticality.tails import (
-    HIGHEST,
-    LOWEST,
-    hurwitz,
-    log_variance,
-    power_law_exponent,
-    power_law_norm,
-)
-from connfit.analysis.record import Result
+from connfit.analysis.criticality import tails
+from connfit.analysis.criticality.tails import hurwitz, power_law_exponent, power_law_norm
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError, DataError
 
 BLOCK = 2**20
@@ -54,9 +48,9 @@ class Regression(Result):
         Non-empty bins, 10 per decade.
     """
 
-    exponent: float | None
-    r_squared: float | None
-    points: int
+    exponent: float | None = None
+    r_squared: float | None = None
+    points: int = 0
 
 
 @dataclass(frozen=True)
@@ -91,25 +85,25 @@ class PowerLaw(Result):
         The biased estimate from a line in double logarithmic axes.
     """
 
-    exponent: float
-    interval: tuple[float, float]
-    at_bound: bool
-    xmin: int
-    xmax: int | None
-    xmin_searched: bool
-    count: int
-    tail: int
-    beyond: int
-    decades: float
-    ks: float
-    log_likelihood: float
-    regression: Regression
+    exponent: float = 0.0
+    interval: tuple[float, float] = (0.0, 0.0)
+    at_bound: bool = False
+    xmin: int = 1
+    xmax: int | None = None
+    xmin_searched: bool = False
+    count: int = 0
+    tail: int = 0
+    beyond: int = 0
+    decades: float = 0.0
+    ks: float = 0.0
+    log_likelihood: float = 0.0
+    regression: Regression = field(default_factory=Regression)
 
 
 def whole_number_histogram(
     values: Int[np.ndarray, "K"],
 ) -> tuple[Float[np.ndarray, "X"], Float[np.ndarray, "X"]]:
-    """Values that occur, and how often each does; a DataError unless all are whole numbers from 1 on."""
+    """Count the values that occur; a DataError unless all are whole numbers from 1 on."""
     values = np.asarray(values)
     if values.ndim != 1:
         raise DataError(f"values have {values.ndim} axes", fix="Pass one list of whole numbers")
@@ -166,7 +160,7 @@ def fit_power_law(
 def fit_histogram(
     x: Float[np.ndarray, "X"], weights: Float[np.ndarray, "X"], xmin: int | None, xmax: int | None, min_tail: int
 ) -> PowerLaw:
-    """As `fit_power_law`, of values that are counted already."""
+    """Fit a power law as `fit_power_law` does, to values that are counted already."""
     inside = x <= (np.inf if xmax is None else xmax)
     kept, w = x[inside], weights[inside]
     candidates = _candidates(kept, w, min_tail) if xmin is None else np.array([xmin], np.float64)
@@ -183,11 +177,11 @@ def fit_histogram(
     distances = _distances(kept, w, exponents, candidates, xmax)
     best = int(np.argmin(distances))
     a, low, n = float(exponents[best]), int(candidates[best]), int(tail[best])
-    error = 1.96 / (n * log_variance(a, low, xmax)) ** 0.5
+    error = 1.96 / (n * tails.log_variance(a, low, xmax)) ** 0.5
     return PowerLaw(
         exponent=a,
         interval=(a - error, a + error),
-        at_bound=not LOWEST + 1e-3 < a < HIGHEST - 1e-3,
+        at_bound=not tails.LOWEST + 1e-3 < a < tails.HIGHEST - 1e-3,
         xmin=low,
         xmax=xmax,
         xmin_searched=xmin is None,
@@ -243,7 +237,7 @@ def _regression(x: np.ndarray, weights: np.ndarray) -> Regression:
     # Bins hold the whole numbers from their lower edge up to, without it, the upper one.
     width, middle = np.diff(edges)[filled], np.sqrt(edges[:-1] * (edges[1:] - 1))[filled]
     if len(width) < 3:
-        return Regression(None, None, len(width))
+        return Regression(points=len(width))
     u, v = np.log10(middle), np.log10(mass[filled] / width)
     slope = float(np.cov(u, v)[0, 1] / u.var(ddof=1))
     return Regression(-slope, float(np.corrcoef(u, v)[0, 1] ** 2), len(width))
@@ -252,7 +246,7 @@ def _regression(x: np.ndarray, weights: np.ndarray) -> Regression:
 def sample_power_law(
     size: int, exponent: float, xmin: int, xmax: int | None, rng: np.random.Generator
 ) -> Float[np.ndarray, "size"]:
-    """Random whole numbers from a discrete power law, as floats since they may exceed what integers hold.
+    """Draw whole numbers from a discrete power law, as floats since they may exceed what integers hold.
 
     By inversion: exact up to 10⁴ above xmin, and beyond by the continuous law, which differs there by less than 1e-8.
     """

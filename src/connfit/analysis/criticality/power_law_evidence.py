@@ -6,13 +6,12 @@ Clauset, Shalizi & Newman (2009) SIAM Review 51:661, doi 10.1137/070710111; why 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int
 
-from connfit.analysis.criticality.likelihood_ratio import likelihood_ratio
+from connfit.analysis.criticality.likelihood_ratio import NestedComparison, likelihood_ratio
 from connfit.analysis.criticality.power_law import (
     PowerLaw,
     fit_histogram,
@@ -21,8 +20,8 @@ from connfit.analysis.criticality.power_law import (
     whole_number_histogram,
 )
 from connfit.analysis.criticality.tails import Tail, fit_alternative, power_law_norm
-from connfit.analysis.record import Result
-from connfit.errors import ConfigError, DataError, one_of
+from connfit.analysis.result import Result
+from connfit.errors import ConfigError, DataError
 
 ALTERNATIVES = ("lognormal", "exponential", "truncated_power_law")
 NESTED = ("lognormal", "truncated_power_law")
@@ -42,38 +41,8 @@ class Goodness(Result):
         Synthetic samples.
     """
 
-    p: float
-    repeats: int
-
-
-@dataclass(frozen=True)
-class Comparison(Result):
-    """Likelihood ratio of the power law over an alternative on the same range.
-
-    Parameters
-    ----------
-    alternative
-        One of `ALTERNATIVES`.
-    log_ratio
-        Sum of ln p(power law) - ln p(alternative): positive favours the power law.
-    z, p
-        Vuong's statistic, log_ratio / (√n · deviation of its terms), and its two-sided p.
-    nested_p
-        p of Wilks' test (χ², one degree of freedom) where the power law is a limit of the alternative: small means
-        that the alternative's second parameter is needed. Vuong's p does not hold there. None for the exponential.
-    favoured
-        `"power_law"`, the alternative, or `"undecided"` at the level 0.05, by nested_p where there is one.
-    parameters
-        Of the alternative.
-    """
-
-    alternative: str
-    log_ratio: float
-    z: float
-    p: float
-    nested_p: float | None
-    favoured: str
-    parameters: dict[str, float | None]
+    p: float = 0.0
+    repeats: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,26 +61,26 @@ class Ends(Result):
         Without either.
     """
 
-    exponent: float
-    without_smallest: float | None
-    without_largest: float | None
-    without_both: float | None
+    exponent: float = 0.0
+    without_smallest: float | None = None
+    without_largest: float | None = None
+    without_both: float | None = None
 
 
 @dataclass(frozen=True)
 class PowerLawTest(Result):
     """All that is asked of a distribution that is said to be a power law; see the fields' types."""
 
-    fit: PowerLaw
-    goodness: Goodness | None
-    comparisons: tuple[Comparison, ...]
-    ends: Ends
+    fit: PowerLaw = field(default_factory=PowerLaw)
+    goodness: Goodness | None = None
+    comparisons: tuple[NestedComparison, ...] = ()
+    ends: Ends = field(default_factory=Ends)
 
 
 def goodness_of_fit(
     values: Int[np.ndarray, "K"], fit: PowerLaw, *, repeats: int = 200, seed: int = 0, min_tail: int = 50
 ) -> Goodness:
-    """Could values from the fitted power law be as far from their own fit as these are?
+    """Test whether values from the fitted power law could be as far from their own fit as these are.
 
     Synthetic samples draw values below xmin from the data, those above from the law, and search for xmin as the
     data's fit did (Clauset et al. 2009, section 4.1).
@@ -155,10 +124,10 @@ def goodness_of_fit(
     return Goodness(further / repeats, repeats)
 
 
-def compare(
-    values: Int[np.ndarray, "K"], fit: PowerLaw, alternatives: Sequence[str] = ALTERNATIVES
-) -> tuple[Comparison, ...]:
-    """Likelihood ratios of a fitted power law over other distributions, on the fit's range.
+def compare(values: Int[np.ndarray, "K"], fit: PowerLaw) -> tuple[NestedComparison, ...]:
+    """Compare a fitted power law with `ALTERNATIVES` by likelihood, on the fit's range.
+
+    All are distributions of whole numbers, normalised over the same range.
 
     Parameters
     ----------
@@ -166,8 +135,6 @@ def compare(
         What was fitted.
     fit
         Its fit.
-    alternatives
-        Of `ALTERNATIVES`. All are distributions of whole numbers, normalised over the same range.
 
     References
     ----------
@@ -178,16 +145,15 @@ def compare(
     x, weights = x[inside], weights[inside]
     ours = -fit.exponent * np.log(x) - np.log(power_law_norm(fit.exponent, fit.xmin, fit.xmax))
     found = []
-    for name in alternatives:
-        one_of("alternative", name, ALTERNATIVES)
+    for name in ALTERNATIVES:
         other = fit_alternative(name, Tail(fit.xmin, fit.xmax), x, weights, fit.exponent)
-        ratio = likelihood_ratio(ours - other.log_pmf(x), weights, name, nested=name in NESTED)
-        found.append(Comparison(name, *ratio, other.parameters()))
+        terms, nested = ours - other.log_pmf(x), name in NESTED
+        found.append(likelihood_ratio(terms, weights, name, nested=nested, parameters=other.parameters()))
     return tuple(found)
 
 
 def without_ends(values: Int[np.ndarray, "K"], fit: PowerLaw, *, min_tail: int = 50) -> Ends:
-    """Exponents after the first and the last values of the range are left out.
+    """Fit again after the first and the last values of the range are left out.
 
     Where the exponent moves by more than its interval, these values carry the fit.
     """
@@ -215,7 +181,7 @@ def examine_power_law(
     seed: int = 0,
     min_tail: int = 50,
 ) -> PowerLawTest:
-    """Fit, goodness of fit (none for repeats=0), alternatives and influence of the ends; see the single functions."""
+    """Fit a power law and test it in every way (goodness of fit not for repeats=0); see the single functions."""
     fit = fit_power_law(values, xmin=xmin, xmax=xmax, min_tail=min_tail)
     return PowerLawTest(
         fit=fit,

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Shaped
 from threadpoolctl import threadpool_limits
 
+from connfit._io import optional
 from connfit.analysis.analysis_options import BINS, REFERENCE, THRESHOLDS, AnalysisOptions
-from connfit.analysis.criticality.judgement import GRID_SURROGATES
+from connfit.analysis.criticality.judgement import (
+    GRID_SURROGATES,
+    CellCounts,
+    Signal,
+    best_floor,
+    growth_of_noise,
+    judge,
+)
 from connfit.analysis.criticality.power_law_evidence import ALTERNATIVES, PowerLawTest
-from connfit.analysis.criticality.signatures import Criticality, Settings, sensitivity
+from connfit.analysis.criticality.signatures import Criticality, Settings, SignatureRow, sensitivity
+from connfit.analysis.criticality.subsampling import mean_of_observed
 from connfit.analysis.criticality.surrogates import SURROGATES
 from connfit.analysis.criticality.threshold import Threshold
 from connfit.errors import DataError
@@ -37,8 +45,6 @@ class Source:
 
     Parameters
     ----------
-    name
-        Key in files: `data_units`, `model_units`, `model_neurons`, ...
     what
         In words.
     arrays
@@ -49,30 +55,96 @@ class Source:
         Kinds of `SURROGATES` at the reference threshold; those of `GRID_SURROGATES` among them over all.
     """
 
-    name: str
     what: str
     arrays: Sequence[Shaped[np.ndarray, "t n"]]
     floors: tuple[str, ...] = tuple(FLOORS)
     surrogates: tuple[str, ...] = tuple(SURROGATES)
 
 
-def examine_source(source: Source, options: AnalysisOptions, frame_rate_hz: float) -> dict[str, Any]:
-    """All signs of one source: the reference analysis in full, and a table over thresholds, bins and surrogates.
+@dataclass(frozen=True)
+class GridCell(SignatureRow):
+    """A cell of the table, and whether a power law stands there.
 
-    Returns
-    -------
-    dict
-        `reference.<floor>.<surrogate or data>`: the record of `connfit.analysis.criticality.signatures.Criticality`;
-        `grid`: rows; `verdict`: by floor and surrogate, in how many cells of the table a power law stands;
-        `thresholds_left_out`: thresholds that do not apply, as by a MAD of 0, with the reason; `reasons`.
+    Parameters
+    ----------
+    floor_rule
+        What separates avalanches, of `FLOORS`.
+    rule, level, over
+        Of the threshold.
+    sizes_stand, durations_stand
+        See `stands`.
+    gamma_consistent
+        Whether the scaling relation holds within its tolerance; None where it could not be tested.
+    reasons
+        As in `Criticality`.
     """
+
+    floor_rule: str = ""
+    rule: str | None = None
+    level: float | None = None
+    over: str | None = None
+    sizes_stand: bool | None = None
+    durations_stand: bool | None = None
+    gamma_consistent: bool | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SourceSignatures:
+    """All signs of criticality of one source: the reference analysis in full, and a table over thresholds and bins.
+
+    Parameters
+    ----------
+    what
+        The source in words.
+    recordings, frames, units
+        How much of it there is.
+    reference
+        By floor, then by surrogate or `"data"`.
+    grid
+        The table; None where there is no activity.
+    verdict
+        By floor and surrogate, in how many cells of the table power laws stand.
+    thresholds_left_out
+        Thresholds that do not apply, as by a MAD of 0, with the reason.
+    reasons
+        By surrogate: why there is none.
+    signal
+        What the mean activity says.
+    reason
+        Why there is no activity.
+    """
+
+    what: str = ""
+    recordings: int = 0
+    frames: int = 0
+    units: int = 0
+    reference: Mapping[str, Mapping[str, Criticality]] = field(default_factory=dict)
+    grid: tuple[GridCell, ...] | None = None
+    verdict: Mapping[str, Mapping[str, CellCounts]] = field(default_factory=dict)
+    thresholds_left_out: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    signal: Signal | None = None
+    reason: str | None = optional()
+
+    @property
+    def floor(self) -> str | None:
+        """The separation of avalanches under which most cells have enough of them; None where none was analysed."""
+        return best_floor(self.verdict)
+
+    @property
+    def judgement(self) -> str | None:
+        """The word for its avalanches; None where none were analysed."""
+        return None if self.floor is None else judge(self.verdict[self.floor], self.signal)
+
+
+def examine_source(source: Source, options: AnalysisOptions, frame_rate_hz: float) -> SourceSignatures:
+    """Examine one source: the reference analysis in full, and a table over thresholds, bins and surrogates."""
     settings = Settings(min_tail=LEAST, repeats=0, frame_rate_hz=frame_rate_hz, seed=options.seed)
-    reference: dict[str, Any] = {}
-    grid: list[dict[str, Any]] = []
+    reference: dict[str, dict[str, Criticality]] = {floor: {} for floor in source.floors}
+    grid: list[GridCell] = []
     reasons: dict[str, str] = {}
     for floor in source.floors:
-        own = floor_settings(floor, settings)
-        reference[floor] = {}
         for kind in ("data", *source.surrogates):
             over_all = kind == "data" or kind in GRID_SURROGATES
 
@@ -87,120 +159,99 @@ def examine_source(source: Source, options: AnalysisOptions, frame_rate_hz: floa
                         THRESHOLDS if over_all else (REFERENCE,),
                         BINS if over_all else (1,),
                         surrogates=(kind,),
-                        settings=own,
+                        settings=floor_settings(floor, settings),
                         repeats=repeats,
                     )
             except DataError as error:
                 reasons[kind] = str(error)
                 continue
-            one = next(each for each in found if each.events.threshold == REFERENCE and each.avalanches.bin_frames == 1)
-            reference[floor][kind] = {**one.record(), "row": one.row(), "histograms": _histograms(one)}
+            reference[floor][kind] = next(
+                cell for cell in found if cell.events.threshold == REFERENCE and cell.avalanches.bin_frames == 1
+            )
             if over_all:
-                grid += [{"floor_rule": floor, **_cell(each)} for each in found]
-    return {
-        "what": source.what,
-        "recordings": len(source.arrays),
-        "frames": int(sum(len(one) for one in source.arrays)),
-        "units": int(source.arrays[0].shape[1]),
-        "reference": reference,
-        "grid": grid,
-        "verdict": {floor: _verdicts(grid, floor) for floor in source.floors},
-        "thresholds_left_out": _left_out(grid),
-        "reasons": reasons,
+                grid += [_cell(floor, cell) for cell in found]
+    left_out = {
+        cell.threshold: cell.reasons["events"] for cell in grid if cell.surrogate == "data" and "events" in cell.reasons
     }
+    return SourceSignatures(
+        what=source.what,
+        recordings=len(source.arrays),
+        frames=sum(len(values) for values in source.arrays),
+        units=int(source.arrays[0].shape[1]),
+        signal=_signal(reference, source, options.seed),
+        # What no threshold enters stands once, in `signal`.
+        reference={
+            floor: {
+                kind: replace(found, branching_signal=None, memory=None) if kind == "data" else found
+                for kind, found in kinds.items()
+            }
+            for floor, kinds in reference.items()
+        },
+        grid=tuple(grid),
+        verdict={floor: _verdicts(grid, floor, left_out) for floor in source.floors},
+        thresholds_left_out=left_out,
+        reasons=reasons,
+    )
 
 
 def floor_settings(floor: str, settings: Settings) -> Settings:
-    """Settings with one of `FLOORS`."""
+    """Return settings with one of `FLOORS`."""
     return settings if floor == "silence" else replace(settings, floor_percentile=50.0, excess=True)
 
 
-def _verdicts(grid: Sequence[Mapping[str, Any]], floor: str) -> dict[str, dict[str, int]]:
-    """`verdict` of the data and of each surrogate that went through the table."""
-    kinds = dict.fromkeys(row["surrogate"] for row in grid if row["floor_rule"] == floor)
-    without = _left_out(grid)
+def _signal(reference: Mapping[str, Mapping[str, Criticality]], source: Source, seed: int) -> Signal | None:
+    found = next((kinds["data"] for kinds in reference.values() if "data" in kinds), None)
+    if found is None:
+        return None
+    linear = growth_of_noise([mean_of_observed(values) for values in source.arrays], seed)
+    return Signal(found.branching_signal, found.memory, linear)
+
+
+def _verdicts(grid: Sequence[GridCell], floor: str, left_out: Mapping[str, str]) -> dict[str, CellCounts]:
+    """Counts of the data and of each surrogate that went through the table; thresholds left out count for none."""
+    own = [cell for cell in grid if cell.floor_rule == floor]
     return {
-        kind: verdict(
-            [
-                row
-                for row in grid
-                if row["floor_rule"] == floor and row["surrogate"] == kind and row["threshold"] not in without
-            ]
-        )
-        for kind in kinds
+        kind: verdict([cell for cell in own if cell.surrogate == kind and cell.threshold not in left_out])
+        for kind in dict.fromkeys(cell.surrogate for cell in own)
     }
 
 
-def _left_out(grid: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Thresholds that do not apply to the data, with the reason; they count for no surrogate either."""
-    return {
-        row["threshold"]: row["reasons"]["events"]
-        for row in grid
-        if row["surrogate"] == "data" and "events" in row["reasons"]
-    }
-
-
-def _cell(one: Criticality) -> dict[str, Any]:
-    """A row of the table: its numbers, and whether a power law stands there."""
-    sizes, durations = stands(one.sizes), stands(one.durations)
-    threshold = one.events.threshold
-    return {
-        **_finite(one.row()),
-        "rule": threshold.rule if threshold else None,
-        "level": threshold.level if threshold else None,
-        "over": threshold.over if threshold else None,
-        "sizes_stand": sizes,
-        "durations_stand": durations,
-        "gamma_consistent": one.scaling.within_tolerance if one.scaling else None,
-        "reasons": dict(one.reasons),
-    }
+def _cell(floor: str, found: Criticality) -> GridCell:
+    threshold = found.events.threshold
+    return GridCell(
+        **vars(found.row),
+        floor_rule=floor,
+        rule=threshold.rule if threshold else None,
+        level=threshold.level if threshold else None,
+        over=threshold.over if threshold else None,
+        sizes_stand=stands(found.sizes),
+        durations_stand=stands(found.durations),
+        gamma_consistent=found.scaling.within_tolerance if found.scaling else None,
+        reasons=found.reasons,
+    )
 
 
 def stands(test: PowerLawTest | None) -> bool | None:
-    """Whether a power law stands: over a decade or more, no alternative is favoured, and goodness of fit, where it
+    """Say whether a power law stands: over a decade or more, no alternative is favoured, and goodness of fit, where it
     was tested, has p of at least 0.1. None where too few avalanches were found to say.
     """
     if test is None:
         return None
-    better = any(one.favoured in ALTERNATIVES for one in test.comparisons)
+    better = any(compared.favoured in ALTERNATIVES for compared in test.comparisons)
     rejected = test.goodness is not None and test.goodness.p < 0.1
     return not (better or rejected or test.fit.at_bound or test.fit.decades < DECADES)
 
 
-def verdict(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Counts over cells of the table.
-
-    `cells`: all whose threshold applies to the data; `enough`: those with fits of sizes and durations; `sizes`,
-    `durations`: in which the power law stands; `both`; `tested`: those of `both` with enough durations to test the
-    scaling relation; `all`: those in which it holds within its interval and
-    `connfit.analysis.criticality.crackling.TOLERANCE`.
-    """
-    enough = [one for one in rows if one["sizes_stand"] is not None and one["durations_stand"] is not None]
-    both = [one for one in enough if one["sizes_stand"] and one["durations_stand"]]
-    return {
-        "cells": len(rows),
-        "enough": len(enough),
-        "sizes": sum(one["sizes_stand"] for one in enough),
-        "durations": sum(one["durations_stand"] for one in enough),
-        "both": len(both),
-        "tested": sum(one["gamma_consistent"] is not None for one in both),
-        "all": sum(bool(one["gamma_consistent"]) for one in both),
-    }
-
-
-def _histograms(one: Criticality) -> dict[str, Any]:
-    """Sizes, durations and mean size of each duration, as distinct values with their numbers, for figures."""
-    found = one.avalanches
-    out: dict[str, Any] = {}
-    for name, values in (("size", found.sizes), ("duration", found.durations)):
-        value, number = np.unique(values, return_counts=True)
-        out[name] = {"value": value.tolist(), "number": number.tolist()}
-    duration, index = np.unique(found.durations, return_inverse=True)
-    mean = np.bincount(index, weights=found.sizes, minlength=len(duration)) / np.maximum(np.bincount(index), 1)
-    out["mean_size"] = {"duration": duration.tolist(), "size": mean.tolist()}
-    out["shapes"] = one.collapse.shapes.tolist() if one.collapse else None
-    return out
-
-
-def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in row.items()}
+def verdict(cells: Sequence[GridCell]) -> CellCounts:
+    """Count the cells of the table in which power laws and the scaling relation stand."""
+    enough = [cell for cell in cells if cell.sizes_stand is not None and cell.durations_stand is not None]
+    both = [cell for cell in enough if cell.sizes_stand and cell.durations_stand]
+    return CellCounts(
+        cells=len(cells),
+        enough=len(enough),
+        sizes=sum(bool(cell.sizes_stand) for cell in enough),
+        durations=sum(bool(cell.durations_stand) for cell in enough),
+        both=len(both),
+        tested=sum(cell.gamma_consistent is not None for cell in both),
+        all=sum(bool(cell.gamma_consistent) for cell in both),
+    )

@@ -49,7 +49,7 @@ class Surrogate:
             raise ConfigError(f"seed of the surrogate is {self.seed}, but must be 0 or more")
 
     def rows(self, rows: Shaped[np.ndarray, "N T"], units: Int[np.ndarray, "N"]) -> Shaped[np.ndarray, "N T"]:
-        """Surrogates of some units.
+        """Draw surrogates of some units.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class Surrogate:
 
 
 def make_surrogate(values: Shaped[np.ndarray, "T N"], kind: str, seed: int = 0) -> Shaped[np.ndarray, "T N"]:
-    """A surrogate of a recording.
+    """Draw a surrogate of a recording.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def _pink(frames: int, exponent: float, rng: np.random.Generator, draws: int) ->
 def fractional_noise(
     frames: int, exponent: float, seed: int | np.random.Generator = 0, draws: int = 1
 ) -> Float[np.ndarray, "T draws"]:
-    """Gaussian noise whose fluctuations grow with a known exponent: fractional noise below 1, its sum above.
+    """Draw Gaussian noise whose fluctuations grow with a known exponent: fractional noise below 1, its sum above.
 
     Parameters
     ----------

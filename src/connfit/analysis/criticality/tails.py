@@ -25,7 +25,7 @@ LOWEST, HIGHEST = 1.0005, 20.0
 
 
 def hurwitz(exponent: np.ndarray | float, start: np.ndarray | float) -> np.ndarray:
-    """Σ x^-exponent over whole numbers from `start` on (Hurwitz zeta), for arrays that broadcast."""
+    """Return Σ x^-exponent over whole numbers from `start` on (Hurwitz zeta), for arrays that broadcast."""
     a, q = np.broadcast_arrays(np.asarray(exponent, np.float64), np.asarray(start, np.float64))
     out = np.empty(a.shape)
     far = q >= FAR
@@ -38,7 +38,7 @@ def hurwitz(exponent: np.ndarray | float, start: np.ndarray | float) -> np.ndarr
 
 
 def power_law_norm(exponent: np.ndarray | float, xmin: np.ndarray | float, xmax: float | None) -> np.ndarray:
-    """Σ x^-exponent from xmin to xmax (None: without end)."""
+    """Return Σ x^-exponent from xmin to xmax (None: without end)."""
     norm = hurwitz(exponent, xmin)
     return norm if xmax is None else norm - hurwitz(exponent, xmax + 1.0)
 
@@ -46,7 +46,7 @@ def power_law_norm(exponent: np.ndarray | float, xmin: np.ndarray | float, xmax:
 def power_law_exponent(
     mean_log: np.ndarray | float, xmin: np.ndarray | float, xmax: float | None
 ) -> Float[np.ndarray, "*B"]:
-    """Maximum-likelihood exponents of discrete power laws, for arrays of samples at once.
+    """Fit discrete power laws by maximum likelihood, for arrays of samples at once.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def power_law_exponent(
 
 
 def log_variance(exponent: float, xmin: int, xmax: float | None) -> float:
-    """Variance of ln x under a discrete power law: the information on the exponent in one observation."""
+    """Return the variance of ln x under a discrete power law: the information on the exponent in one observation."""
     step = 3e-4
     up, here, down = (float(np.log(power_law_norm(exponent + d, xmin, xmax))) for d in (step, 0.0, -step))
     return max((up - 2 * here + down) / step**2, 1e-12)
@@ -135,12 +135,12 @@ class Alternative:
     log_norm: float
 
     def log_pmf(self, x: Float[np.ndarray, "U"]) -> Float[np.ndarray, "U"]:
-        """ln p(x)."""
+        """Return ln p(x)."""
         u = np.log(x)
         return -self.a * u - self.c * u**2 - self.rate * x - self.log_norm
 
     def parameters(self) -> dict[str, float | None]:
-        """In the names of the literature; None where a limit is reached in which they lose their meaning."""
+        """Return the parameters in the names of the literature; None in a limit in which they lose their meaning."""
         if self.name == "exponential":
             return {"rate": self.rate}
         if self.name == "truncated_power_law":
@@ -152,7 +152,7 @@ class Alternative:
 
 
 def fit_alternative(name: str, tail: Tail, x: np.ndarray, weights: np.ndarray, start: float) -> Alternative:
-    """Maximum-likelihood fit of an alternative to a power law.
+    """Fit an alternative to a power law by maximum likelihood.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def fit_alternative(name: str, tail: Tail, x: np.ndarray, weights: np.ndarray, s
         first = np.array([start * spread, 0.0])
         second = np.array([1.0 * spread, 0.5])
         best = min((_search(loss, at, bounds) for at in (first, second)), key=lambda found: found[1])
-        (a, c), rate = (float(one) for one in unscaled(best[0])), 0.0
+        (a, c), rate = (float(value) for value in unscaled(best[0])), 0.0
     elif name == "truncated_power_law":
 
         def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:

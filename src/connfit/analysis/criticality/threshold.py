@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from connfit.analysis.record import Result
 from connfit.errors import ConfigError, one_of
 
 RULES = ("mad", "zscore", "percentile", "absolute")
 
 
 @dataclass(frozen=True)
-class Threshold(Result):
+class Threshold:
     """A value above the level is an event.
 
     Parameters

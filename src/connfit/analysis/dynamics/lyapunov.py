@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy import stats
 
-from connfit.analysis.plain import finite
-from connfit.analysis.record import Result
+from connfit._io import finite
 from connfit.errors import ConfigError, ConnfitError
 from connfit.models.base import Model, Params
 from connfit.models.forward import tangent_step
@@ -23,73 +22,55 @@ CONFIDENCE = 0.95
 Point = TypeVar("Point")
 
 
-@dataclass(frozen=True, eq=False)
-class LyapunovExponent(Result):
-    """Mean logarithmic growth of a small difference.
+@dataclass(frozen=True)
+class LyapunovExponent:
+    """Mean logarithmic growth of a small difference; None where it is minus infinity.
 
     Parameters
     ----------
-    growth
-        [T] natural logarithm of the growth at each step after the transient.
-    blocks
-        [B] means over consecutive blocks of the run, per step.
+    per_step, per_second
+        Largest exponent: negative if differences die out, positive in chaos.
+    interval_per_step, interval_per_second
+        95 % interval from the spread of the block means (Student's t with B - 1 degrees of freedom). It covers what a
+        longer run would give only if blocks are longer than the correlations of the growth.
+    confidence
+        Of the intervals.
+    block_means_per_step
+        Means over consecutive blocks of the run.
+    steps, transient_steps
+        Steps that count, and those before the first of them.
     step_s
         Seconds per step.
-    transient
-        Steps before the first one that counts.
     driven
         Which input the run had: `"free"`, `"driven"`, `"mixed"`, or the caller's own name.
     notes
         Whatever restricts the result.
     """
 
+    per_step: float | None = None
+    per_second: float | None = None
+    interval_per_step: tuple[float | None, float | None] = (None, None)
+    interval_per_second: tuple[float | None, float | None] = (None, None)
+    confidence: float = CONFIDENCE
+    block_means_per_step: tuple[float | None, ...] = ()
+    steps: int = 0
+    transient_steps: int = 0
+    step_s: float = 1.0
+    driven: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LyapunovRun(LyapunovExponent):
+    """A Lyapunov exponent with the growth that it is the mean of.
+
+    Parameters
+    ----------
+    growth
+        [T] natural logarithm of the growth at each step after the transient.
+    """
+
     growth: Float[np.ndarray, "T"]
-    blocks: Float[np.ndarray, "B"]
-    step_s: float
-    transient: int
-    driven: str
-    notes: tuple[str, ...] = field(default=())
-
-    @property
-    def per_step(self) -> float:
-        """Largest exponent per step: negative if differences die out, positive in chaos; -inf if at once."""
-        return float(self.growth.mean())
-
-    @property
-    def per_second(self) -> float:
-        """Largest exponent in 1/s."""
-        return self.per_step / self.step_s
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of `per_step` from the spread of the block means (Student's t with B - 1 degrees of freedom).
-
-        It covers what a longer run would give only if blocks are longer than the correlations of the growth.
-        """
-        count = len(self.blocks)
-        if not np.isfinite(self.blocks).all():
-            return (float("nan"), float("nan"))
-        error = self.blocks.std(ddof=1) / np.sqrt(count)
-        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, count - 1) * error)
-        centre = float(self.blocks.mean())
-        return (centre - half, centre + half)
-
-    def record(self) -> dict[str, Any]:
-        """Everything but the single steps as plain values; numbers that JSON cannot hold are None."""
-        low, high = self.interval
-        return {
-            "per_step": finite(self.per_step),
-            "per_second": finite(self.per_second),
-            "interval_per_step": finite([low, high]),
-            "interval_per_second": finite([low / self.step_s, high / self.step_s]),
-            "confidence": CONFIDENCE,
-            "block_means_per_step": finite(self.blocks),
-            "steps": len(self.growth),
-            "transient_steps": self.transient,
-            "step_s": self.step_s,
-            "driven": self.driven,
-            "notes": list(self.notes),
-        }
 
 
 def lyapunov_of(
@@ -101,8 +82,8 @@ def lyapunov_of(
     transient: int = 0,
     blocks: int = 10,
     step_s: float = 1.0,
-) -> LyapunovExponent:
-    """Largest Lyapunov exponent of any map whose tangent is known.
+) -> LyapunovRun:
+    """Estimate the largest Lyapunov exponent of any map whose tangent is known.
 
     A tangent vector is carried along and scaled back to length 1 after every step; the exponent is the mean of
     the logarithms of these lengths (Benettin, Galgani, Giorgilli & Strelcyn 1980, doi 10.1007/BF02128236).
@@ -164,8 +145,8 @@ def lyapunov_exponent(
     transient: int = 100,
     blocks: int = 10,
     seed: int = 0,
-) -> LyapunovExponent:
-    """Largest Lyapunov exponent of a model along a free or a driven run, as in `lyapunov_of`.
+) -> LyapunovRun:
+    """Estimate the largest Lyapunov exponent of a model along a free or a driven run, as in `lyapunov_of`.
 
     The tangent is that of the step itself, through state forcing, neurons, connections, read-out and drive
     (`connfit.models.forward.tangent_step`). State forcing with φ shrinks what given units show of a
@@ -273,12 +254,30 @@ def _given(model: Model, inputs: np.ndarray, forced: np.ndarray | None, total: i
 
 def _result(
     growth: np.ndarray, transient: int, blocks: int, step_s: float, driven: str, notes: tuple[str, ...]
-) -> LyapunovExponent:
+) -> LyapunovRun:
     counted = growth[transient:]
     means = np.array([part.mean() for part in np.array_split(counted, blocks)])
     if np.isneginf(counted).any():
         notes += ("a difference vanishes within a single step: the exponent is minus infinity",)
-    return LyapunovExponent(counted, means, step_s, transient, driven, notes)
+    low = high = float("nan")
+    if np.isfinite(means).all():
+        error = means.std(ddof=1) / np.sqrt(blocks)
+        half = float(stats.t.ppf(0.5 + CONFIDENCE / 2, blocks - 1) * error)
+        low, high = float(means.mean()) - half, float(means.mean()) + half
+    per_step = float(counted.mean())
+    return LyapunovRun(
+        per_step=finite(per_step),
+        per_second=finite(per_step / step_s),
+        interval_per_step=(finite(low), finite(high)),
+        interval_per_second=(finite(low / step_s), finite(high / step_s)),
+        block_means_per_step=tuple(finite(means)),
+        steps=len(counted),
+        transient_steps=transient,
+        step_s=step_s,
+        driven=driven,
+        notes=notes,
+        growth=counted,
+    )
 
 
 def _noise(given: Shown) -> Noise:

@@ -34,8 +34,8 @@ class DrivenRun:
     ----------
     units
         [T, p] prediction plus noise of the recording's units: what stands beside the data.
-    neurons
-        [T, n] rates of the kept neurons, on disk; None if none are kept.
+    kept, watched
+        File of the rates of the kept neurons, and how many they are; None if none are kept.
     mean, deviation
         [N] mean and standard deviation over time of every neuron's rate.
     start
@@ -45,11 +45,19 @@ class DrivenRun:
     """
 
     units: Float[np.ndarray, "T p"]
-    neurons: Float[np.ndarray, "T n"] | None
+    kept: Path | None
+    watched: int
     mean: Float[np.ndarray, "N"]
     deviation: Float[np.ndarray, "N"]
     start: Float[np.ndarray, "N"]
     noise: Float[np.ndarray, "T P"]
+
+    @property
+    def neurons(self) -> Float[np.ndarray, "T n"] | None:
+        """[T, n] rates of the kept neurons; opened anew each time, so that pages that were read need not stay."""
+        if self.kept is None:
+            return None
+        return np.memmap(self.kept, np.float32, "r", shape=(len(self.units), self.watched))
 
 
 def driven_run(
@@ -61,7 +69,7 @@ def driven_run(
     neurons: Int[np.ndarray, "n"] | None = None,
     scratch: Path | None = None,
 ) -> DrivenRun:
-    """As many frames as the recording has by the model alone, with its own one-step errors as noise.
+    """Run the model alone for as many frames as the recording has, with its own one-step errors as noise.
 
     Whole frames of the one-step residuals of the recording's training part are drawn with replacement, added to the
     prediction of each frame and fed back, as in the evaluation (`connfit.evaluation.free_run`): a stable model without
@@ -134,13 +142,14 @@ def driven_run(
         squares += (apart * apart).sum(axis=0)
         if kept is not None:
             kept[now] = rates[:, watched]
-    if kept is not None and scratch is not None:
+    if kept is not None:
         kept.flush()
-        # Opened anew, so that pages that were written need not stay in memory.
-        kept = np.memmap(scratch, np.float32, "r", shape=kept.shape)
     mean_apart = total / frames
     deviation = np.sqrt(np.maximum(squares / frames - mean_apart**2, 0))
-    return DrivenRun(units, kept, origin + mean_apart, deviation, start, np.asarray(noise.values[BURN_IN:, :, 0]))
+    return DrivenRun(
+        units, scratch if kept is not None else None, len(watched), origin + mean_apart, deviation, start,
+        np.asarray(noise.values[BURN_IN:, :, 0]),
+    )  # fmt: skip
 
 
 def _reading_and_rates(

@@ -10,8 +10,7 @@ import numpy as np
 import scipy.sparse.linalg as spla
 from jaxtyping import Complex, Float
 
-from connfit.analysis.plain import finite
-from connfit.analysis.record import Result
+from connfit._io import finite
 from connfit.errors import ConfigError, ConnfitError
 
 DENSE_UP_TO = 500
@@ -27,100 +26,75 @@ Operator = Callable[[np.ndarray], np.ndarray]
 """A matrix times [n, B] columns, in double precision."""
 
 
-@dataclass(frozen=True, eq=False)
-class Spectrum(Result):
+@dataclass(frozen=True)
+class Spectrum:
     """The eigenvalues of largest magnitude of one matrix.
 
     Parameters
     ----------
     matrix
         Which matrix: `"weights"`, `"jacobian"`, or the caller's own name.
-    values
-        [k] eigenvalues, largest magnitude first; of a conjugate pair the one above the real axis first.
-    residuals
-        [k] ‖A v - λ v‖ of each with its unit eigenvector v. For a matrix far from normal an eigenvalue can be
-        further off than its residual.
     size
         Number of rows of the matrix.
-    silent
-        Rows that have nothing but their own decay (silent neurons). Each contributes this decay as an
-        eigenvalue; `values` are the others.
-    silent_radius
-        Largest decay among them, 0 if there are none.
+    radius
+        Largest absolute eigenvalue, silent neurons included.
+    eigenvalues
+        Real and imaginary part, largest magnitude first; of a conjugate pair the one above the real axis first.
+    residuals
+        ‖A v - λ v‖ of each with its unit eigenvector v. For a matrix far from normal an eigenvalue can be further off
+        than its residual.
+    time_scales_s
+        -Δt / ln|λ| in seconds: e-fold decay; negative where the mode grows, None at |λ| = 1 and where the matrix is
+        not a step in time.
+    periods_s
+        2π Δt / |arg λ| in seconds; None for modes that do not oscillate, and as in `time_scales_s`.
     step_s
         Seconds that one application of the matrix stands for; None for a matrix that is not a step in time.
-    state
-        Where the dynamics were linearised; empty for the weights.
-    requested
-        How many eigenvalues were asked for; `values` are fewer where ARPACK did not find them all.
+    outside_unit_circle
+        Eigenvalues above 1 in magnitude.
+    silent
+        Rows that have nothing but their own decay (silent neurons). Each contributes this decay as an eigenvalue;
+        `eigenvalues` are the others.
+    silent_radius
+        Largest decay among them, 0 if there are none.
+    requested, found
+        Eigenvalues that were asked for; fewer are found where ARPACK did not find them all.
     converged
-        Whether ARPACK found all that it looked for; if not, larger ones than some of `values` may be missing.
+        Whether ARPACK found all that it looked for; if not, larger ones than some of these may be missing.
     products
         Products with the matrix, a measure of the work.
+    state
+        Where the dynamics were linearised; empty for the weights.
     """
 
-    matrix: str
-    values: Complex[np.ndarray, "k"]
-    residuals: Float[np.ndarray, "k"]
-    size: int
-    requested: int
-    products: int
+    matrix: str = ""
+    size: int = 0
+    radius: float = 0.0
+    eigenvalues: tuple[tuple[float, float], ...] = ()
+    residuals: tuple[float, ...] = ()
+    time_scales_s: tuple[float | None, ...] = ()
+    periods_s: tuple[float | None, ...] = ()
+    step_s: float | None = None
+    outside_unit_circle: int = 0
     silent: int = 0
     silent_radius: float = 0.0
+    requested: int = 0
+    found: int = 0
     converged: bool = True
-    step_s: float | None = None
-    state: Mapping[str, Any] = field(default_factory=dict)
+    products: int = 0
+    state: Mapping[str, str | int | float | None] = field(default_factory=dict)
 
     @property
-    def radius(self) -> float:
-        """Largest absolute eigenvalue, silent neurons included."""
-        return max(float(np.abs(self.values).max(initial=0.0)), self.silent_radius)
-
-    @property
-    def time_scales_s(self) -> Float[np.ndarray, "k"]:
-        """[k] -Δt / ln|λ| in seconds: e-fold decay; negative where the mode grows, infinite at |λ| = 1.
-
-        NaN where the matrix is not a step in time.
-        """
-        if self.step_s is None:
-            return np.full(len(self.values), np.nan)
-        with np.errstate(divide="ignore"):
-            return -self.step_s / np.log(np.abs(self.values))
-
-    @property
-    def periods_s(self) -> Float[np.ndarray, "k"]:
-        """[k] 2π Δt / |arg λ| in seconds; infinite for modes that do not oscillate, NaN as in `time_scales_s`."""
-        if self.step_s is None:
-            return np.full(len(self.values), np.nan)
-        with np.errstate(divide="ignore"):
-            return 2 * np.pi * self.step_s / np.abs(np.angle(self.values))
-
-    def record(self) -> dict[str, Any]:
-        """Everything as plain values; numbers that JSON cannot hold are None."""
-        return {
-            "matrix": self.matrix,
-            "size": self.size,
-            "radius": finite(self.radius),
-            "eigenvalues": [[float(one.real), float(one.imag)] for one in self.values],
-            "residuals": finite(self.residuals),
-            "time_scales_s": finite(self.time_scales_s),
-            "periods_s": finite(self.periods_s),
-            "step_s": self.step_s,
-            "outside_unit_circle": int((np.abs(self.values) > 1).sum()),
-            "silent": self.silent,
-            "silent_radius": self.silent_radius,
-            "requested": self.requested,
-            "found": len(self.values),
-            "converged": self.converged,
-            "products": self.products,
-            "state": dict(self.state),
-        }
+    def values(self) -> Complex[np.ndarray, "k"]:
+        """[k] eigenvalues."""
+        return np.array([complex(*pair) for pair in self.eigenvalues], np.complex128)
 
 
 def arpack_bytes(size: int, k: int) -> int:
-    """Memory that ARPACK needs for k eigenvalues with their vectors: about 2k basis vectors and 3k result vectors.
+    """Return the memory that ARPACK needs for k eigenvalues with their vectors.
 
-    For 138,639 rows that is 0.40 GB for 64 and 5.6 GB for 1,000.
+    It holds about 2k basis vectors and 3k result vectors. For 138,639 rows that is 0.40 GB for 64 and 5.6 GB
+    for 1,000.
     """
     k = min(k + _SPARE, size)
     return 8 * size * (2 * k + 1 + 3 * (k + 1))
@@ -138,7 +112,7 @@ def leading_eigenvalues(
     dense_up_to: int = DENSE_UP_TO,
     seed: int = 0,
 ) -> Spectrum:
-    """The k eigenvalues of largest magnitude of a matrix that is known only by its products.
+    """Find the k eigenvalues of largest magnitude of a matrix that is known only by its products.
 
     By the implicitly restarted Arnoldi method (Lehoucq, Sorensen & Yang 1998, doi 10.1137/1.9780898719628);
     matrices of up to `dense_up_to` rows are decomposed as a whole.
@@ -199,18 +173,42 @@ def leading_eigenvalues(
     parts = [slice(first, first + width) for first in range(0, len(values), width)]
     residuals = [_residuals(counted, values[part], vectors[:, order[part]]) for part in parts]
     residuals = np.concatenate([np.zeros(0), *residuals])
-    return Spectrum(matrix, values, residuals, size, requested, products, converged=converged, step_s=step_s)
+    scales, periods = _times(values, step_s)
+    return Spectrum(
+        matrix=matrix,
+        size=size,
+        radius=float(np.abs(values).max(initial=0.0)),
+        eigenvalues=tuple((float(value.real), float(value.imag)) for value in values),
+        residuals=tuple(residuals.tolist()),
+        time_scales_s=scales,
+        periods_s=periods,
+        step_s=step_s,
+        outside_unit_circle=int((np.abs(values) > 1).sum()),
+        requested=requested,
+        found=len(values),
+        converged=converged,
+        products=products,
+    )
+
+
+def _times(values: Complex[np.ndarray, "k"], step_s: float | None) -> tuple[tuple[float | None, ...], ...]:
+    """Time scales and periods of modes."""
+    if step_s is None:
+        return (None,) * len(values), (None,) * len(values)
+    with np.errstate(divide="ignore"):
+        scales = -step_s / np.log(np.abs(values))
+        return tuple(finite(scales)), tuple(finite(2 * np.pi * step_s / np.abs(np.angle(values))))
 
 
 def _arpack(
     apply: Operator, size: int, k: int, tolerance: float, restarts: int, seed: int, matrix: str
 ) -> tuple[np.ndarray, np.ndarray, bool]:
-    def one(v: np.ndarray) -> np.ndarray:
+    def product(v: np.ndarray) -> np.ndarray:
         return apply(np.reshape(v, (size, 1)))[:, 0]
 
-    operator: Any = spla.LinearOperator((size, size), matvec=one, dtype=np.float64)  # pyright: ignore[reportCallIssue]
+    operator: Any = spla.LinearOperator((size, size), matvec=product, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     start = np.random.default_rng(seed).standard_normal(size)
-    if not one(start).any():
+    if not product(start).any():
         # No connections that do anything: ARPACK knows no matrix of zeros.
         return np.zeros(k), np.eye(size, k), True
     try:

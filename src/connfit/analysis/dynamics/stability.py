@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from connfit._io import finite
 from connfit.analysis.dynamics.spectrum import Spectrum, leading_eigenvalues
-from connfit.analysis.plain import finite
 from connfit.errors import ConfigError, DataError, one_of
 from connfit.models.base import Model, Params
 from connfit.models.forward import Trajectory, tangent_step
@@ -22,7 +22,7 @@ LOOPS = ("closed", "open")
 
 
 def weight_spectrum(model: Model, params: Params, *, k: int = 64, **options: Any) -> Spectrum:
-    """Leading eigenvalues of the signed matrix of recurrent weights (gap junctions included, without a sign).
+    """Find the leading eigenvalues of the signed matrix of recurrent weights (gap junctions included, without a sign).
 
     It is not the matrix of a step in time: what a neuron adds to its own past, the activation and the loop through
     read-out and drive are in `jacobian_spectrum` alone. A random matrix with independent entries of standard
@@ -36,17 +36,17 @@ def weight_spectrum(model: Model, params: Params, *, k: int = 64, **options: Any
     k, **options
         As in `leading_eigenvalues`.
     """
-    strengths = model.recurrent_strengths(params)
+    weights = model.recurrent_strengths(params)
 
     def apply(columns: np.ndarray) -> np.ndarray:
-        return np.asarray(_weights_times(model, strengths, jnp.asarray(columns, strengths.dtype)))
+        return np.asarray(_weights_times(model, weights, jnp.asarray(columns, weights.dtype)))
 
     return leading_eigenvalues(apply, model.neurons, k=k, matrix="weights", **options)
 
 
 @jax.jit
-def _weights_times(model: Model, strengths: Array, columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
-    return model.recurrent.apply(strengths, model.outputs(columns))
+def _weights_times(model: Model, weights: Array, columns: Float[Array, "N B"]) -> Float[Array, "N B"]:
+    return model.recurrent.apply(weights, model.outputs(columns))
 
 
 def jacobian_spectrum(
@@ -60,7 +60,7 @@ def jacobian_spectrum(
     k: int = 64,
     **options: Any,
 ) -> Spectrum:
-    """Leading eigenvalues of the derivative of one step, ∂r(t)/∂r(t-1), at a state.
+    """Find the leading eigenvalues of the derivative of one step, ∂r(t)/∂r(t-1), at a state.
 
     At a fixed point they say whether it is stable (radius below 1) and how slowly the model returns to it
     (`Spectrum.time_scales_s`). Elsewhere they are of the moment only, and `connfit.analysis.dynamics.lyapunov` is the
@@ -103,7 +103,7 @@ def jacobian_spectrum(
     given, noisy = (rows, none) if loop == "open" else (none, none if inputs is None else rows)
     state = State.of(model, r)._replace(reading=show, shown=noisy)
     run = rollout(model, params, state, Shown(show[None], given[None]), _trajectory)
-    new, seen = run.state.rates, Trajectory(*(one[0] for one in run.each))
+    new, seen = run.state.rates, Trajectory(*(step[0] for step in run.each))
     gain, steady = np.asarray(seen.gain[:, 0]), np.asarray(seen.steady[:, 0])
     forced = loop == "open" and model.state_forcing > 0
     decay = np.array(model.decay(params), np.float64)
@@ -118,11 +118,13 @@ def jacobian_spectrum(
 
     found = leading_eigenvalues(apply, len(active), k=k, matrix="jacobian", step_s=model.step_s, **options)
     silent = np.delete(decay, active)
+    silent_radius = float(np.abs(silent).max(initial=0.0))
     return replace(
         found,
         size=model.neurons,
+        radius=max(found.radius, silent_radius),
         silent=len(silent),
-        silent_radius=float(np.abs(silent).max(initial=0.0)),
+        silent_radius=silent_radius,
         state={
             "loop": loop if model.drive is not None or forced else "none: the model has no drive",
             "state_forcing": model.state_forcing if loop == "open" else 0.0,
@@ -146,7 +148,7 @@ def _trajectory(model: Model, params: Params, kept: None, now: Stepped, also: No
 def linear_model_spectrum(
     values: Float[np.ndarray, "T P"], *, step_s: float, ridge: float = 0.0, k: int | None = None
 ) -> Spectrum:
-    """Eigenvalues of the linear model y(t) = A y(t-1) + c fitted to a recording by (ridge) regression.
+    """Find the eigenvalues of the linear model y(t) = A y(t-1) + c fitted to a recording by (ridge) regression.
 
     A control for spectral radii near 1: a signal that is slow against the frame, whatever made it, is fitted by a
     linear model whose eigenvalues approach exp(-Δt/τ). A radius near 1 is evidence for criticality only in so far

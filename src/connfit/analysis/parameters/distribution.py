@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
 
-from connfit.analysis.plain import finite
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError
 
 PROBABILITIES = np.array(
@@ -18,60 +16,54 @@ PROBABILITIES = np.array(
 """Probabilities of the quantiles that distributions are compared at, dense in the tail of strong synapses."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Distribution(Result):
-    """Shape of a distribution of magnitudes on a logarithmic scale.
+    """Shape of a distribution of magnitudes on a logarithmic scale; None where it is not defined.
 
     Parameters
     ----------
-    count, zeros
-        How many, and how many of them are 0. All else but `mean` and `top_share` is of those above 0.
+    count, zeros, fraction_zero
+        How many, how many of them are 0, and their share. All else but `mean` and `top_hundredth_share` is of those
+        above 0.
     mean
         Of all, in the values' own units.
     log_mean, log_std, log_skew
         Mean, standard deviation and skewness of the natural logarithm; of a log-normal distribution μ, σ and 0.
-    quantiles
-        At `PROBABILITIES`, in the values' own units.
     maximum
         The largest.
-    top_share
+    top_hundredth_share
         Part of the sum that the largest hundredth of all carries.
+    probabilities, quantiles
+        `PROBABILITIES`, and the quantiles there, in the values' own units.
     """
 
-    count: int
-    zeros: int
-    mean: float
-    log_mean: float
-    log_std: float
-    log_skew: float
-    quantiles: Float[np.ndarray, "Q"]
-    maximum: float
-    top_share: float
+    count: int = 0
+    zeros: int = 0
+    fraction_zero: float | None = None
+    mean: float | None = None
+    log_mean: float | None = None
+    log_std: float | None = None
+    log_skew: float | None = None
+    maximum: float | None = None
+    top_hundredth_share: float | None = None
+    probabilities: tuple[float, ...] = ()
+    quantiles: tuple[float | None, ...] = ()
 
     @property
-    def log10_relative(self) -> Float[np.ndarray, "Q"]:
-        """[Q] log10 of the quantiles over the geometric mean: two of these against each other are a Q-Q plot."""
-        return np.log10(self.quantiles) - self.log_mean / np.log(10)
+    def median(self) -> float | None:
+        """The middle of those above 0."""
+        return self.quantiles[self.probabilities.index(0.5)]
 
-    def record(self) -> dict[str, Any]:
-        """Everything as plain values; undefined numbers are None."""
-        return {
-            "count": self.count,
-            "zeros": self.zeros,
-            "fraction_zero": self.zeros / self.count if self.count else None,
-            "mean": finite(self.mean),
-            "log_mean": finite(self.log_mean),
-            "log_std": finite(self.log_std),
-            "log_skew": finite(self.log_skew),
-            "maximum": finite(self.maximum),
-            "top_hundredth_share": finite(self.top_share),
-            "probabilities": PROBABILITIES.tolist(),
-            "quantiles": finite(self.quantiles),
-        }
+    @property
+    def relative(self) -> Float[np.ndarray, "Q"] | None:
+        """[Q] quantiles over the geometric mean: two of these against each other are a Q-Q plot."""
+        if self.log_mean is None or None in self.quantiles:
+            return None
+        return np.array(self.quantiles, np.float64) / np.exp(self.log_mean)
 
 
 def distribution(values: np.ndarray) -> Distribution:
-    """Distribution of magnitudes; signs are dropped.
+    """Describe the distribution of magnitudes; signs are dropped.
 
     Raises
     ------
@@ -87,11 +79,16 @@ def distribution(values: np.ndarray) -> Distribution:
     total = float(ordered.sum(dtype=np.float64))
     top = float(ordered[count - max(1, count // 100) :].sum(dtype=np.float64)) if count else 0.0
     positive = ordered[zeros:]
+    found = Distribution(
+        count=count,
+        zeros=zeros,
+        fraction_zero=zeros / count if count else None,
+        mean=total / count if count else None,
+        probabilities=tuple(PROBABILITIES),
+        quantiles=(None,) * len(PROBABILITIES),
+    )
     if not len(positive):
-        nothing = np.full(len(PROBABILITIES), np.nan)
-        return Distribution(
-            count, zeros, 0.0 if count else np.nan, np.nan, np.nan, np.nan, nothing, np.nan, np.nan
-        )  # fmt: skip
+        return found
     quantiles = positive[np.floor(PROBABILITIES * (len(positive) - 1)).astype(np.int64)].astype(np.float64)
     logs = np.log(positive, dtype=np.float64)
     log_mean = float(logs.mean())
@@ -100,7 +97,13 @@ def distribution(values: np.ndarray) -> Distribution:
     variance = float(squares.mean())
     squares *= logs
     # Values that are all alike have rounding errors of the logarithm and no shape.
-    skew = float(squares.mean()) / variance**1.5 if variance > 1e-12 else np.nan
-    return Distribution(
-        count, zeros, total / count, log_mean, variance**0.5, skew, quantiles, float(ordered[-1]), top / total
+    skew = float(squares.mean()) / variance**1.5 if variance > 1e-12 else None
+    return replace(
+        found,
+        log_mean=log_mean,
+        log_std=variance**0.5,
+        log_skew=skew,
+        maximum=float(ordered[-1]),
+        top_hundredth_share=top / total,
+        quantiles=tuple(quantiles),
     )

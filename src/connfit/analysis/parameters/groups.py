@@ -13,12 +13,12 @@ CLASS_COLUMNS = ("super_class", "class", "type", "transmitter")
 
 
 def default_columns(table: pd.DataFrame) -> list[str]:
-    """Those of `CLASS_COLUMNS` that the table has and that name more than one group."""
+    """Return those of `CLASS_COLUMNS` that the table has and that name more than one group."""
     return [name for name in CLASS_COLUMNS if name in table.columns and len(named_groups(table, name)[1]) > 1]
 
 
 def named_groups(table: pd.DataFrame, column: str) -> tuple[Int[np.ndarray, "N"], list[str]]:
-    """Position of each neuron's label among the distinct ones in alphabetical order; -1 where it is empty or missing.
+    """Group neurons by a column: positions among its labels in alphabetical order (-1: empty or missing), and these.
 
     Raises
     ------

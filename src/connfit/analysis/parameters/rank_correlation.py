@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from connfit.analysis.plain import finite
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.errors import ConfigError
 
 ROWS = 50
-"""Groups that a record lists one by one."""
+"""Groups that are listed one by one."""
 
 _BLOCK = 2**20
 """Runs of ties, or pairs, that are worked on at a time, so that few arrays are as long as all pairs."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class GroupCorrelation(Result):
+    """Rank correlation within one group of pairs; None where one of the two is constant."""
+
+    name: str = ""
+    count: int = 0
+    correlation: float | None = None
+
+
+@dataclass(frozen=True)
 class GroupCorrelations(Result):
     """Spearman's rank correlation within groups.
 
@@ -28,48 +35,33 @@ class GroupCorrelations(Result):
     ----------
     grouped_by
         What the groups are.
-    names
-        [G] names of the groups, largest first.
-    counts
-        [G] pairs in each.
-    correlations
-        [G]; NaN where one of the two is constant.
+    groups, defined
+        Groups that are large enough, and those of them that have a correlation.
+    median, quartiles
+        Of the correlations.
+    above_zero
+        Groups with a positive correlation.
     small_groups, small_pairs
-        Groups too small to be listed, and the pairs in them.
+        Groups too small to count, and the pairs in them.
     unnamed_pairs
         Pairs that belong to no group.
+    largest
+        Groups one by one, largest first.
+    not_listed
+        Further groups.
     """
 
-    grouped_by: str
-    names: tuple[str, ...]
-    counts: Int[np.ndarray, "G"]
-    correlations: Float[np.ndarray, "G"]
-    small_groups: int
-    small_pairs: int
-    unnamed_pairs: int
-
-    def record(self, rows: int = ROWS) -> dict[str, Any]:
-        """Summary of all groups and the `rows` largest one by one; undefined numbers are None."""
-        defined = self.correlations[np.isfinite(self.correlations)]
-        low, middle, high = np.percentile(defined, [25, 50, 75]) if len(defined) else (np.nan,) * 3
-        return {
-            "grouped_by": self.grouped_by,
-            "groups": len(self.names),
-            "defined": len(defined),
-            "median": finite(middle),
-            "quartiles": finite([low, high]),
-            "above_zero": int((defined > 0).sum()),
-            "small_groups": self.small_groups,
-            "small_pairs": self.small_pairs,
-            "unnamed_pairs": self.unnamed_pairs,
-            "largest": [
-                {"name": name, "count": int(count), "correlation": finite(correlation)}
-                for name, count, correlation in zip(
-                    self.names[:rows], self.counts[:rows], self.correlations[:rows], strict=True
-                )
-            ],
-            "not_listed": max(0, len(self.names) - rows),
-        }
+    grouped_by: str = ""
+    groups: int = 0
+    defined: int = 0
+    median: float | None = None
+    quartiles: tuple[float | None, float | None] = (None, None)
+    above_zero: int = 0
+    small_groups: int = 0
+    small_pairs: int = 0
+    unnamed_pairs: int = 0
+    largest: tuple[GroupCorrelation, ...] = ()
+    not_listed: int = 0
 
 
 class RankCorrelation:
@@ -105,16 +97,16 @@ class RankCorrelation:
         self._orders = tuple(_order(values) for values in (x, y))
 
     def overall(self) -> float:
-        """Correlation of all pairs; NaN if one of the arrays is constant or there are fewer than two pairs."""
+        """Correlate all pairs; NaN if one of the arrays is constant or there are fewer than two pairs."""
         if len(self._values[0]) < 2:
             return float("nan")
         everything = np.zeros(len(self._values[0]), np.uint16)
         return float(self._within(everything, np.array([len(everything)]))[0])
 
     def by_group(
-        self, codes: Int[np.ndarray, "M"], names: Sequence[str], *, grouped_by: str, minimum: int = 30
+        self, codes: Int[np.ndarray, "M"], names: Sequence[str], *, grouped_by: str, minimum: int = 30, rows: int = ROWS
     ) -> GroupCorrelations:
-        """Correlation within each group.
+        """Correlate within each group.
 
         Parameters
         ----------
@@ -126,6 +118,8 @@ class RankCorrelation:
             What the groups are.
         minimum
             Smaller groups are counted but not listed.
+        rows
+            Groups that are listed, the largest.
         """
         codes = np.asarray(codes)
         if codes.shape != self._values[0].shape:
@@ -140,21 +134,30 @@ class RankCorrelation:
         listed = np.flatnonzero(counts >= max(minimum, 2))
         listed = listed[np.argsort(-counts[listed], kind="stable")]
         small = (counts > 0) & (counts < max(minimum, 2))
+        found = correlations[listed]
+        defined = found[np.isfinite(found)]
+        low, middle, high = np.percentile(defined, [25, 50, 75]) if len(defined) else (np.nan,) * 3
         return GroupCorrelations(
-            grouped_by,
-            tuple(names[int(k)] for k in listed),
-            counts[listed],
-            correlations[listed],
+            grouped_by=grouped_by,
+            groups=len(listed),
+            defined=len(defined),
+            median=middle,
+            quartiles=(low, high),
+            above_zero=int((defined > 0).sum()),
             small_groups=int(small.sum()),
             small_pairs=int(counts[small].sum()),
             unnamed_pairs=int(sizes[unnamed]),
+            largest=tuple(
+                GroupCorrelation(names[int(k)], int(counts[k]), float(correlations[k])) for k in listed[:rows]
+            ),
+            not_listed=max(0, len(listed) - rows),
         )
 
     def _within(self, codes: np.ndarray, sizes: np.ndarray) -> Float[np.ndarray, "G"]:
         (x, y), (order_x, order_y) = self._values, self._orders
         a = _centred_ranks(x, order_x, codes, sizes)
         b = _centred_ranks(y, order_y, codes, sizes)
-        sums = [_sum_of_products(codes, one, other, len(sizes)) for one, other in ((a, b), (a, a), (b, b))]
+        sums = [_sum_of_products(codes, left, right, len(sizes)) for left, right in ((a, b), (a, a), (b, b))]
         with np.errstate(divide="ignore", invalid="ignore"):
             return sums[0] / np.sqrt(sums[1] * sums[2])
 

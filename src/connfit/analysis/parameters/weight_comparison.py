@@ -1,19 +1,17 @@
-"""How far two sets of connection strengths agree, connection by connection."""
+"""How far two sets of weights agree, connection by connection."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from connfit.analysis.parameters.rank_correlation import RankCorrelation
-from connfit.analysis.plain import finite
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class WeightComparison(Result):
     """How far two sets of magnitudes of the same connections agree, connection by connection.
 
@@ -25,9 +23,9 @@ class WeightComparison(Result):
         Correlation of the magnitudes, of their logarithms where both are above 0, and of their ranks.
     zero_in_both, zero_in_first, zero_in_second
         Connections with magnitude 0 in both, in the first alone, in the second alone.
-    relative_change
+    relative_change_quantiles
         |second - first| / first at the quantiles 0.1, 0.25, 0.5, 0.75, 0.9 of the connections above 0 in the first.
-    moved
+    moved_by_over_1_percent
         Part of the connections whose magnitude differs by more than 1 % of the larger one.
     total_change
         Σ |second - first| / Σ first.
@@ -35,35 +33,18 @@ class WeightComparison(Result):
         Correlation of what two fits each did to a start that they share; None without the start.
     """
 
-    count: int
-    pearson: float
-    log_pearson: float
-    spearman: float
-    zero_in_both: int
-    zero_in_first: int
-    zero_in_second: int
-    relative_change: Float[np.ndarray, "5"]
-    moved: float
-    total_change: float
-    change_pearson: float | None = field(default=None)
-    change_spearman: float | None = field(default=None)
-
-    def record(self) -> dict[str, Any]:
-        """Everything as plain values; undefined numbers are None."""
-        return {
-            "count": self.count,
-            "pearson": finite(self.pearson),
-            "log_pearson": finite(self.log_pearson),
-            "spearman": finite(self.spearman),
-            "zero_in_both": self.zero_in_both,
-            "zero_in_first": self.zero_in_first,
-            "zero_in_second": self.zero_in_second,
-            "relative_change_quantiles": finite(self.relative_change),
-            "moved_by_over_1_percent": finite(self.moved),
-            "total_change": finite(self.total_change),
-            "change_pearson": finite(self.change_pearson),
-            "change_spearman": finite(self.change_spearman),
-        }
+    count: int = 0
+    pearson: float | None = None
+    log_pearson: float | None = None
+    spearman: float | None = None
+    zero_in_both: int = 0
+    zero_in_first: int = 0
+    zero_in_second: int = 0
+    relative_change_quantiles: tuple[float | None, ...] = ()
+    moved_by_over_1_percent: float | None = None
+    total_change: float | None = None
+    change_pearson: float | None = None
+    change_spearman: float | None = None
 
 
 def compare_weights(
@@ -92,7 +73,7 @@ def compare_weights(
     starts = start if isinstance(start, tuple) else None if start is None else (start, start)
     change_pearson = change_spearman = None
     if starts is not None:
-        changes = [value - np.abs(np.asarray(one).ravel()) for value, one in zip((a, b), starts, strict=True)]
+        changes = [value - np.abs(np.asarray(first).ravel()) for value, first in zip((a, b), starts, strict=True)]
         change_pearson = pearson(*changes)
         change_spearman = RankCorrelation(*changes).overall()
     there, here = a > 0, b > 0
@@ -101,23 +82,23 @@ def compare_weights(
     relative = np.percentile(difference[there] / a[there], [10, 25, 50, 75, 90]) if there.any() else np.full(5, np.nan)
     total = float(a.sum(dtype=np.float64))
     return WeightComparison(
-        len(a),
-        pearson(a, b),
-        pearson(np.log(a[both]), np.log(b[both])),
-        spearman,
-        int((~there & ~here).sum()),
-        int((~there & here).sum()),
-        int((there & ~here).sum()),
-        relative,
-        float((difference > 0.01 * np.maximum(a, b)).mean()) if len(a) else float("nan"),
-        float(difference.sum(dtype=np.float64)) / total if total else float("nan"),
-        change_pearson,
-        change_spearman,
+        count=len(a),
+        pearson=pearson(a, b),
+        log_pearson=pearson(np.log(a[both]), np.log(b[both])),
+        spearman=spearman,
+        zero_in_both=int((~there & ~here).sum()),
+        zero_in_first=int((~there & here).sum()),
+        zero_in_second=int((there & ~here).sum()),
+        relative_change_quantiles=tuple(relative),
+        moved_by_over_1_percent=float((difference > 0.01 * np.maximum(a, b)).mean()) if len(a) else None,
+        total_change=float(difference.sum(dtype=np.float64)) / total if total else None,
+        change_pearson=change_pearson,
+        change_spearman=change_spearman,
     )
 
 
 def pearson(a: np.ndarray, b: np.ndarray) -> float:
-    """Correlation in double precision; NaN for fewer than three entries or a constant."""
+    """Correlate in double precision; NaN for fewer than three entries or a constant."""
     if len(a) < 3:
         return float("nan")
     x = a.astype(np.float64)

@@ -1,10 +1,9 @@
-"""Fitted connection strengths: their distribution, and what they keep of the synapse counts."""
+"""Fitted weights: their distribution, and what they keep of the synapse counts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,8 +12,7 @@ from connfit.analysis.parameters.distribution import Distribution, distribution
 from connfit.analysis.parameters.groups import default_columns, named_groups
 from connfit.analysis.parameters.rank_correlation import ROWS, GroupCorrelations, RankCorrelation
 from connfit.analysis.parameters.weight_comparison import WeightComparison, compare_weights, pearson
-from connfit.analysis.plain import finite
-from connfit.analysis.record import Result
+from connfit.analysis.result import Result
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 
@@ -22,7 +20,7 @@ BIN_RATIO = 1.25
 """Ratio between the edges of synapse-count bins, where these are wider than one count."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class CountBins(Result):
     """Fitted weight against synapse count, averaged over all connections of about the same count.
 
@@ -31,46 +29,28 @@ class CountBins(Result):
 
     Parameters
     ----------
+    correlation, log_correlation
+        Pearson correlation of mean weight and mean count over the bins, and of their logarithms for the bins whose
+        mean weight is above 0; None for fewer than three.
     low, high
-        [b] smallest and largest count of each bin.
+        Smallest and largest count of each bin.
     connections
-        [b] connections in it.
+        Connections in it.
     mean_count, mean_weight
-        [b] their mean count and mean weight.
+        Their mean count and mean weight.
     """
 
-    low: Int[np.ndarray, "b"]
-    high: Int[np.ndarray, "b"]
-    connections: Int[np.ndarray, "b"]
-    mean_count: Float[np.ndarray, "b"]
-    mean_weight: Float[np.ndarray, "b"]
-
-    @property
-    def correlation(self) -> float:
-        """Pearson correlation of mean weight and mean count over the bins; NaN for fewer than three."""
-        return pearson(self.mean_count, self.mean_weight)
-
-    @property
-    def log_correlation(self) -> float:
-        """The same of their logarithms, for the bins whose mean weight is above 0."""
-        there = self.mean_weight > 0
-        return pearson(np.log(self.mean_count[there]), np.log(self.mean_weight[there]))
-
-    def record(self) -> dict[str, Any]:
-        """Everything as plain values."""
-        return {
-            "correlation": finite(self.correlation),
-            "log_correlation": finite(self.log_correlation),
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
-            "connections": self.connections.tolist(),
-            "mean_count": self.mean_count.tolist(),
-            "mean_weight": self.mean_weight.tolist(),
-        }
+    correlation: float | None = None
+    log_correlation: float | None = None
+    low: tuple[int, ...] = ()
+    high: tuple[int, ...] = ()
+    connections: tuple[int, ...] = ()
+    mean_count: tuple[float, ...] = ()
+    mean_weight: tuple[float, ...] = ()
 
 
 def by_count(counts: Int[np.ndarray, "M"], weights: Float[np.ndarray, "M"], *, minimum: int = 20) -> CountBins:
-    """Mean weight per bin of synapse counts: one bin per count at first, then bins that widen by `BIN_RATIO`.
+    """Average weights in bins of synapse counts: one bin per count at first, then bins that widen by `BIN_RATIO`.
 
     Parameters
     ----------
@@ -79,8 +59,7 @@ def by_count(counts: Int[np.ndarray, "M"], weights: Float[np.ndarray, "M"], *, m
     """
     counts = np.asarray(counts)
     if not len(counts):
-        nothing, empty = np.zeros(0, np.int64), np.zeros(0)
-        return CountBins(nothing, nothing, nothing, empty, empty)
+        return CountBins()
     largest = int(counts.max())
     of_count = np.bincount(counts)
     weight_of_count = np.bincount(counts, weights, largest + 1)
@@ -98,57 +77,63 @@ def by_count(counts: Int[np.ndarray, "M"], weights: Float[np.ndarray, "M"], *, m
     numbers = np.add.reduceat(of_count, bounds[:-1])
     counted = np.add.reduceat(of_count * np.arange(largest + 1), bounds[:-1])
     weighed = np.add.reduceat(weight_of_count, bounds[:-1])
-    return CountBins(bounds[:-1], bounds[1:] - 1, numbers, counted / numbers, weighed / numbers)
+    count, weight = counted / numbers, weighed / numbers
+    there = weight > 0
+    return CountBins(
+        correlation=pearson(count, weight),
+        log_correlation=pearson(np.log(count[there]), np.log(weight[there])),
+        low=tuple(bounds[:-1]),
+        high=tuple(bounds[1:] - 1),
+        connections=tuple(numbers),
+        mean_count=tuple(count),
+        mean_weight=tuple(weight),
+    )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class CountCorrelations(Result):
+    """Spearman's correlation of weights with synapse counts, connection by connection.
+
+    Parameters
+    ----------
+    after, before, change
+        Of the fitted magnitudes, of those that the fit started from, and of the difference; None without a start.
+        A start proportional to counts has 1 itself.
+    by_group
+        The first of them within groups of connections.
+    """
+
+    after: float | None = None
+    before: float | None = None
+    change: float | None = None
+    by_group: tuple[GroupCorrelations, ...] = ()
+
+
+@dataclass(frozen=True)
 class WeightStatistics(Result):
-    """What a fit did to the strengths of the chemical connections.
+    """What a fit did to the weights of the chemical connections.
 
     Parameters
     ----------
     counts, before, after
         Distributions of synapse counts and of the magnitudes before (None if not given) and after the fit.
-    bins
+    by_count
         Mean fitted weight by synapse count.
-    rank_correlation, rank_correlation_before, rank_correlation_change
-        Spearman's correlation with the synapse counts, connection by connection: of the fitted magnitudes, of
-        those that the fit started from, and of the difference. A start proportional to counts has 1 itself.
-    by_group
-        The first of them within groups of connections.
-    change
+    rank_correlation_with_counts
+        Connection by connection.
+    change_from_start
         How far the fitted weights are from their start (`compare_weights`); None without a start.
-    electrical
-        Gap junctions, which are left out: their counts are of another kind.
+    electrical_left_out
+        Gap junctions: their counts are of another kind.
     """
 
-    counts: Distribution
-    before: Distribution | None
-    after: Distribution
-    bins: CountBins
-    rank_correlation: float
-    rank_correlation_before: float | None
-    rank_correlation_change: float | None
-    by_group: tuple[GroupCorrelations, ...]
-    change: WeightComparison | None
-    electrical: int
-
-    def record(self, rows: int = ROWS) -> dict[str, Any]:
-        """Everything as plain values, at most `rows` groups of each kind one by one."""
-        return {
-            "counts": self.counts.record(),
-            "before": self.before.record() if self.before else None,
-            "after": self.after.record(),
-            "by_count": self.bins.record(),
-            "rank_correlation_with_counts": {
-                "after": finite(self.rank_correlation),
-                "before": finite(self.rank_correlation_before),
-                "change": finite(self.rank_correlation_change),
-                "by_group": [one.record(rows) for one in self.by_group],
-            },
-            "change_from_start": self.change.record() if self.change else None,
-            "electrical_left_out": self.electrical,
-        }
+    counts: Distribution = field(default_factory=Distribution)
+    before: Distribution | None = None
+    after: Distribution = field(default_factory=Distribution)
+    by_count: CountBins = field(default_factory=CountBins)
+    rank_correlation_with_counts: CountCorrelations = field(default_factory=CountCorrelations)
+    change_from_start: WeightComparison | None = None
+    electrical_left_out: int = 0
 
 
 def weight_statistics(
@@ -157,10 +142,10 @@ def weight_statistics(
     *,
     before: Float[np.ndarray, "M"] | None = None,
     columns: Sequence[str] | None = None,
-    region_column: str = "region",
     minimum: int = 30,
+    rows: int = ROWS,
 ) -> WeightStatistics:
-    """Statistics of fitted magnitudes beside the synapse counts and the start of the fit.
+    """Describe fitted magnitudes beside the synapse counts and the start of the fit.
 
     That a histogram of fitted weights resembles one of synapse counts says nothing about single connections, and
     neither do means over bins; the rank correlations do.
@@ -174,10 +159,10 @@ def weight_statistics(
     columns
         Columns of the neuron table by which presynaptic neurons are grouped; default those of `CLASS_COLUMNS`
         that are there and name more than one.
-    region_column
-        Column that names the region of a neuron, for the pairs (presynaptic region → postsynaptic region).
     minimum
         Groups with fewer connections are counted but not listed.
+    rows
+        Groups of each kind that are listed, the largest.
 
     Raises
     ------
@@ -190,37 +175,34 @@ def weight_statistics(
     counts, after, pre = connectome.counts[chemical], after[chemical], connectome.indices[chemical]
     table = connectome.neurons
     grouping = {column: named_groups(table, column) for column in columns or default_columns(table)}
-    region, region_names = named_groups(table, region_column)
+    region, region_names = named_groups(table, "region")
     # Not all at once: a sorted order of fifteen million connections takes 60 MB, ranks 120 MB.
     by_start = by_change = None
     if start is not None:
         by_start = RankCorrelation(start, counts).overall()
         by_change = RankCorrelation(after - start, counts).overall()
     ranks = RankCorrelation(after, counts)
-    groups = []
-    for column, (codes, names) in grouping.items():
-        groups.append(ranks.by_group(codes[pre], names, grouped_by=f"presynaptic {column}", minimum=minimum))
+    groups = [(codes[pre], names, f"presynaptic {column}") for column, (codes, names) in grouping.items()]
     if region_names:
-        pair, pair_names = _pairs(region[connectome.posts[chemical]], region[pre], region_names)
-        groups.append(ranks.by_group(pair, pair_names, grouped_by="pair of regions", minimum=minimum))
+        groups.append((*_pairs(region[connectome.posts[chemical]], region[pre], region_names), "pair of regions"))
+    by_group = tuple(
+        ranks.by_group(codes, names, grouped_by=what, minimum=minimum, rows=rows) for codes, names, what in groups
+    )
     overall = ranks.overall()
     del ranks
     return WeightStatistics(
-        distribution(counts),
-        None if start is None else distribution(start),
-        distribution(after),
-        by_count(counts, np.abs(after)),
-        overall,
-        by_start,
-        by_change,
-        tuple(groups),
-        None if start is None else compare_weights(start, after),
-        int(connectome.electrical.sum()),
+        counts=distribution(counts),
+        before=None if start is None else distribution(start),
+        after=distribution(after),
+        by_count=by_count(counts, np.abs(after)),
+        rank_correlation_with_counts=CountCorrelations(overall, by_start, by_change, by_group),
+        change_from_start=None if start is None else compare_weights(start, after),
+        electrical_left_out=int(connectome.electrical.sum()),
     )
 
 
 def positive_magnitudes(connectome: Connectome, weights: Float[np.ndarray, "M"]) -> Float[np.ndarray, "m"]:
-    """Magnitudes above 0 of the chemical connections, for fits of the tail of their distribution."""
+    """Return the magnitudes above 0 of the chemical connections, for fits of the tail of their distribution."""
     magnitudes = np.abs(_of_connections(connectome, "weights", weights)[_chemical(connectome)])
     return magnitudes[magnitudes > 0]
 
@@ -240,4 +222,4 @@ def _chemical(connectome: Connectome) -> slice | np.ndarray:
 
 def _pairs(post: np.ndarray, pre: np.ndarray, names: list[str]) -> tuple[np.ndarray, list[str]]:
     pair = np.where((post < 0) | (pre < 0), -1, pre * len(names) + post)
-    return pair, [f"{one} → {other}" for one in names for other in names]
+    return pair, [f"{first} → {second}" for first in names for second in names]

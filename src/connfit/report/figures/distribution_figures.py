@@ -18,13 +18,13 @@ _DRAWN_CONNECTIONS = 2_000_000
 
 
 def weights(before: Float[np.ndarray, "M"], after: Float[np.ndarray, "M"]) -> Figure:
-    """Connection strengths before and after the fit: distribution of magnitudes, and one against the other."""
+    """Draw weights of connections before and after the fit: distribution of magnitudes, and one against the other."""
     before, after = np.abs(np.asarray(before).ravel()), np.abs(np.asarray(after).ravel())
     return _before_after(before, after, quantity="|w|", unit="", things="connections")
 
 
 def time_constants(before: Float[np.ndarray, "N"], after: Float[np.ndarray, "N"]) -> Figure:
-    """Time constants (s) of all neurons before and after the fit."""
+    """Draw time constants (s) of all neurons before and after the fit."""
     return _before_after(
         np.asarray(before).ravel(), np.asarray(after).ravel(), quantity="τ", unit=" (s)", things="neurons"
     )
@@ -43,37 +43,19 @@ def _before_after(before: np.ndarray, after: np.ndarray, *, quantity: str, unit:
         # Seven decades hold everything that matters; a handful of near-zero weights must not squeeze the rest.
         low = max(low, float(np.median(seen)) * 1e-4, high * 1e-7)
         bins = int(np.clip(2 * np.sqrt(len(after)), 12, 60))
-        edges = (
-            np.geomspace(low * 0.999, high * 1.001, bins + 1)
-            if high > low * 1.01
-            else np.geomspace(low / 2, high * 2, bins + 2)
-        )
+        spreads = high > low * 1.01
+        edges = np.geomspace(*((low * 0.999, high * 1.001) if spreads else (low / 2, high * 2)), bins + 2 - spreads)
         for values, colour, label, line in ((before, INITIAL, "before", "--"), (after, MODEL, "after", "-")):
+            look_of = {"color": colour, "lw": 1.4, "ls": line}
             if len(values) and values.min() == values.max() > 0:
-                left.axvline(
-                    values[0],
-                    color=colour,
-                    lw=1.4,
-                    ls=line,
-                    label=f"{label} (all {values[0]:.3g}{' s' if unit else ''})",
-                )
+                left.axvline(values[0], label=f"{label} (all {values[0]:.3g}{' s' if unit else ''})", **look_of)
                 continue
             counts, _ = np.histogram(values, edges)
             # Half a count lies below the axis: empty bins then read as a line that drops out of the panel.
-            left.stairs(
-                np.maximum(counts, 0.5),
-                edges,
-                baseline=0.5,
-                color=colour,
-                lw=1.4,
-                ls=line,
-                label=_with_rest(label, values, low),
-            )
-        left.set_xscale("log")
-        left.set_yscale("log")
+            filled = np.maximum(counts, 0.5)
+            left.stairs(filled, edges, baseline=0.5, label=_with_rest(label, values, low), **look_of)
+        left.set(xscale="log", yscale="log", xlabel=f"{quantity}{unit}", ylabel=f"number of {things}")
         left.set_ylim(0.7, None)
-        left.set_xlabel(f"{quantity}{unit}")
-        left.set_ylabel(f"number of {things}")
         # Above both panels: inside, it would lie on the bars of one run or another; as wide as its counts are, it would
         # push the right panel away if it belonged to the left one.
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2)
@@ -121,7 +103,7 @@ def _with_rest(label: str, values: np.ndarray, low: float) -> str:
 
 
 def cloud(axes: Axes, before: np.ndarray, after: np.ndarray, low: float, high: float) -> None:
-    """Before against after on logarithmic axes: points if few, hexagons if many."""
+    """Draw before against after on logarithmic axes: points if few, hexagons if many."""
     shown = (before >= low * 0.99) & (after >= low * 0.99)
     x, y = before[shown], after[shown]
     if not len(x):
@@ -132,33 +114,22 @@ def cloud(axes: Axes, before: np.ndarray, after: np.ndarray, low: float, high: f
         label = f"count in a sample of {_DRAWN_CONNECTIONS:,}"
         pick = np.random.default_rng(0).choice(len(x), _DRAWN_CONNECTIONS, replace=False)
         x, y = x[pick], y[pick]
-    # All the same before the fit (the usual start of time constants): then a cloud is a vertical line.
-    x_low, x_high = (
-        (float(x.min()), float(x.max())) if x.max() > 1.02 * x.min() else (float(x.min()) / 1.5, float(x.max()) * 1.5)
-    )
-    y_low, y_high = (
-        (float(y.min()), float(y.max())) if y.max() > 1.02 * y.min() else (float(y.min()) / 1.5, float(y.max()) * 1.5)
-    )
+    (x_low, x_high), (y_low, y_high) = _ends(x), _ends(y)
     if len(x) > MANY_POINTS:
         extent = (*np.log10([x_low, x_high]), *np.log10([y_low, y_high]))
-        image = axes.hexbin(
-            x,
-            y,
-            xscale="log",
-            yscale="log",
-            gridsize=45,
-            bins="log",
-            mincnt=1,
-            extent=extent,
-            cmap="viridis",
-            linewidths=0.1,
-        )
+        scales = {"xscale": "log", "yscale": "log", "bins": "log", "extent": extent}
+        image = axes.hexbin(x, y, gridsize=45, mincnt=1, cmap="viridis", linewidths=0.1, **scales)
         axes.figure.colorbar(image, ax=axes, label=label, shrink=0.85)
     else:
         axes.plot(x, y, ".", ms=3, color=MODEL, alpha=0.5, mew=0, rasterized=len(x) > 1000)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        axes.set(xscale="log", yscale="log")
     ends = [min(x_low, y_low), max(x_high, y_high)]
     axes.plot(ends, ends, color="#555555", lw=0.8, ls="--")
     axes.set_xlim(x_low * 0.8, x_high * 1.25)
     axes.set_ylim(y_low * 0.8, y_high * 1.25)
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """Ends of an axis; apart from each other where all values are alike, as time constants often start."""
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > 1.02 * low else (low / 1.5, high * 1.5)

@@ -1,9 +1,6 @@
-"""Figures of branching ratios, eigenvalues, strengths and time constants of an analysis."""
+"""Figures of branching ratios, eigenvalues, weights and time constants of an analysis."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +8,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from connfit.analysis.brain_analysis import Analysis
+from connfit.analysis.dynamics.spectrum import Spectrum
+from connfit.analysis.parameters.weights import CountCorrelations
 from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, empty, look, new_figure
 
 MATRICES = {
@@ -27,46 +27,47 @@ SOURCES = {
 GROUPS = 8
 """Groups of each kind that are drawn."""
 SMALLEST = 1e-4
-"""Smallest strength over the geometric mean that is drawn."""
+"""Smallest weight over the geometric mean that is drawn."""
 
 
-def branching_figure(record: Mapping[str, Any]) -> Figure:
-    """Slopes of activity on activity k frames before with fits (left); the ratio in samples of the model (right)."""
-    rate = record["frame_rate_hz"]
+def branching_figure(analysis: Analysis) -> Figure:
+    """Draw slopes of activity on activity k frames before with fits (left); the ratio in samples (right)."""
+    rate = analysis.frame_rate_hz
     with look():
         figure = new_figure(3.7)
         left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.35, 1]})
         for name, (label, colour, line) in SOURCES.items():
-            found = ((record["sources"].get(name) or {}).get("signal") or {}).get("branching")
-            if not found:
+            source = analysis.sources.get(name)
+            found = source.signal.branching if source and source.signal else None
+            if found is None:
                 continue
-            lags = np.array(found["lags"])
-            left.plot(lags / rate, found["slopes"], ".", ms=2.5, color=colour, alpha=0.5, mew=0)
+            lags = np.array(found.lags)
+            left.plot(lags / rate, found.slopes, ".", ms=2.5, color=colour, alpha=0.5, mew=0)
             text = label
-            if found["m"] is not None:
-                left.plot(lags / rate, found["amplitude"] * found["m"] ** lags + found["offset"], color=colour, ls=line)
-                low, high = found["interval"] or (None, None)
-                text += f": m = {found['m']:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None else "")
+            if found.m is not None and found.amplitude is not None:
+                left.plot(lags / rate, found.amplitude * found.m**lags + found.offset, color=colour, ls=line)
+                text += f": m = {found.m:.3f}"
+                text += f" [{found.interval[0]:.3f}, {found.interval[1]:.3f}]" if found.interval else ""
             left.plot([], [], color=colour, ls=line, label=text)
         left.axhline(0, color="#BBBBBB", lw=0.6, zorder=0)
         left.set_ylim(-0.4, 1.25)
         left.set(xlabel="lag (s)", ylabel="slope of mean activity")
         left.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18))
-        rows = [row for row in record["branching_by_sample"] if row["m"] is not None]
+        rows = [row for row in analysis.branching_by_sample if row.m is not None]
         if not rows:
             empty(right, "no branching ratio is defined")
             return figure
         place = np.arange(len(rows))
         for k, row in enumerate(rows):
-            colour = MODEL if row["of"] == "units" else QUIET
-            if row["interval"]:
-                right.hlines(k, *row["interval"], color=colour, lw=1.4)
-            right.plot(row["m"], k, "o", color=colour, ms=4)
-            right.plot(row["conventional"], k, "x", color="#555555", ms=4)
+            colour = MODEL if row.of == "units" else QUIET
+            if row.interval:
+                right.hlines(k, *row.interval, color=colour, lw=1.4)
+            right.plot(row.m, k, "o", color=colour, ms=4)
+            right.plot(row.conventional, k, "x", color="#555555", ms=4)
         right.axvline(1, color="#555555", lw=0.8, ls="--")
         right.plot([], [], "o", color=QUIET, ms=4, label="many lags, 95 %")
         right.plot([], [], "x", color="#555555", ms=4, label="lag 1 alone")
-        right.set_yticks(place, [f"{row['size']:,} {row['of']}" for row in rows])
+        right.set_yticks(place, [f"{row.size:,} {row.of}" for row in rows])
         right.invert_yaxis()
         right.set_ylim(len(rows) - 0.4, -0.6)
         right.set_xlabel("branching ratio m per frame")
@@ -75,9 +76,9 @@ def branching_figure(record: Mapping[str, Any]) -> Figure:
         return figure
 
 
-def eigenvalue_figure(record: Mapping[str, Any]) -> Figure:
-    """Leading eigenvalues before and after the fit in the complex plane, with the unit circle."""
-    stability = record["stability"]
+def eigenvalue_figure(analysis: Analysis) -> Figure:
+    """Draw leading eigenvalues before and after the fit in the complex plane, with the unit circle."""
+    both = (("before", analysis.stability.before, INITIAL, "o"), ("after", analysis.stability.after, MODEL, "."))
     angle = np.linspace(0, 2 * np.pi, 400)
     with look():
         figure = new_figure(3.5)
@@ -85,13 +86,13 @@ def eigenvalue_figure(record: Mapping[str, Any]) -> Figure:
         for axes, (name, title) in zip(panels, MATRICES.items(), strict=True):
             axes.plot(np.cos(angle), np.sin(angle), color="#555555", lw=0.8)
             reach, lines = 1.0, []
-            for when, colour, marker in (("before", INITIAL, "o"), ("after", MODEL, ".")):
-                found = stability[when].get(name)
-                if not found:
+            for when, model, colour, marker in both:
+                found: Spectrum | None = getattr(model, name)
+                if found is None:
                     lines.append(f"{when}: not defined")
                     continue
-                values = np.array(found["eigenvalues"]).reshape(-1, 2)
-                lines.append(f"radius {when} {found['radius']:.3f}")
+                values = np.array(found.eigenvalues).reshape(-1, 2)
+                lines.append(f"radius {when} {found.radius:.3f}")
                 if len(values):
                     fill = {"mfc": "none"} if marker == "o" else {}
                     axes.plot(*values.T, marker, ms=3.5 if marker == "o" else 4, color=colour, mew=0.7, ls="", **fill)
@@ -108,94 +109,88 @@ def eigenvalue_figure(record: Mapping[str, Any]) -> Figure:
         return figure
 
 
-def weights_figure(record: Mapping[str, Any]) -> Figure:
-    """Quantiles of strengths against those of counts, means over bins of counts, and rank correlations."""
-    statistics = record["weights"]["statistics"]
+def weights_figure(analysis: Analysis) -> Figure:
+    """Draw quantiles of weights against those of counts, means over bins of counts, and rank correlations."""
+    statistics = analysis.weights.statistics
     with look():
         figure = new_figure(3.3)
         if not statistics:
-            empty(figure.subplots(), record["weights"]["reasons"]["statistics"])
+            empty(figure.subplots(), analysis.weights.reasons.get("statistics", "not analysed"))
             return figure
         quantiles, binned, ranks = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 1.1]})
-        counts = relative(statistics["counts"])
+        counts = statistics.counts.relative
         ends, hidden = [1.0, 1.0], 0
-        for key, colour, label, marker in (("before", INITIAL, "before", "o"), ("after", MODEL, "after", "s")):
-            if statistics[key] is None or counts is None:
-                continue
-            own = relative(statistics[key])
-            if own is not None:
-                # A few strengths that a fit left near 0 must not squeeze all others.
+        for spread, colour, label, marker in (
+            (statistics.before, INITIAL, "before", "o"),
+            (statistics.after, MODEL, "after", "s"),
+        ):
+            own = None if spread is None else spread.relative
+            if own is not None and counts is not None:
+                # A few weights that a fit left near 0 must not squeeze all others.
                 seen = own > SMALLEST
                 hidden += int((~seen).sum())
                 quantiles.plot(counts[seen], own[seen], marker, ms=3, color=colour, label=label, mew=0)
                 ends = [min(ends[0], own[seen].min(), counts.min()), max(ends[1], own.max(), counts.max())]
         quantiles.plot(ends, ends, color="#555555", lw=0.8, ls="--")
-        quantiles.set(xscale="log", yscale="log", xlabel="counts / geometric mean", ylabel="strength / geometric mean")
+        quantiles.set(xscale="log", yscale="log", xlabel="counts / geometric mean", ylabel="weight / geometric mean")
         note = f"\n{hidden} below {SMALLEST:g} not shown" if hidden else ""
         quantiles.set_title(f"quantiles{note}", loc="left", fontsize=8)
         quantiles.legend(loc="upper left", fontsize=7)
-        by_count = statistics["by_count"]
-        binned.plot(by_count["mean_count"], by_count["mean_weight"], "s", ms=3.5, color=MODEL, mew=0)
-        binned.set(xscale="log", yscale="log", xlabel="synapses of the connection", ylabel="mean fitted strength")
+        by_count = statistics.by_count
+        binned.plot(by_count.mean_count, by_count.mean_weight, "s", ms=3.5, color=MODEL, mew=0)
+        binned.set(xscale="log", yscale="log", xlabel="synapses of the connection", ylabel="mean fitted weight")
         _log_ticks(binned.yaxis)
-        correlation = by_count["correlation"]
+        correlation = by_count.correlation
         binned.set_title(f"means over bins: r = {correlation:.2f}" if correlation is not None else "means", loc="left")
-        _ranks(ranks, statistics["rank_correlation_with_counts"])
+        _ranks(ranks, statistics.rank_correlation_with_counts)
         return figure
 
 
-def relative(distribution: Mapping[str, Any]) -> np.ndarray | None:
-    """Quantiles over the geometric mean; None where all values are alike or zero."""
-    if distribution["log_mean"] is None or any(one is None for one in distribution["quantiles"]):
-        return None
-    return np.array(distribution["quantiles"]) / np.exp(distribution["log_mean"])
-
-
-def _ranks(axes: Axes, found: Mapping[str, Any]) -> None:
-    rows = [("all, before", found["before"]), ("all, after", found["after"]), ("all, change", found["change"])]
-    groups = [one for group in found["by_group"] for one in group["largest"] if one["correlation"] is not None]
-    groups = sorted(groups, key=lambda one: -one["count"])[:GROUPS]
-    rows += [(f"{_short(one['name'])}", one["correlation"]) for one in groups]
-    rows = [row for row in rows if row[1] is not None]
-    place = np.arange(len(rows))
+def _ranks(axes: Axes, found: CountCorrelations) -> None:
+    rows = [("all, before", found.before), ("all, after", found.after), ("all, change", found.change)]
+    groups = [group for kind in found.by_group for group in kind.largest if group.correlation is not None]
+    rows += [(_short(group.name), group.correlation) for group in sorted(groups, key=lambda each: -each.count)[:GROUPS]]
+    defined = [(name, value) for name, value in rows if value is not None]
     axes.axvline(0, color="#555555", lw=0.8)
-    for k, (name, value) in enumerate(rows):
+    for k, (name, value) in enumerate(defined):
         colour = INITIAL if name == "all, before" else MODEL if name.startswith("all") else SPARE[1]
         axes.plot([0, value], [k, k], color=colour, lw=1)
         axes.plot(value, k, "o", ms=4, color=colour)
-    axes.set_yticks(place, [name for name, _ in rows], fontsize=6.5)
+    axes.set_yticks(range(len(defined)), [name for name, _ in defined], fontsize=6.5)
     axes.invert_yaxis()
     axes.set_xlim(-1.05, 1.05)
     axes.set_xlabel("rank correlation with counts")
     axes.set_title("connection by connection", loc="left")
 
 
-def time_constants_figure(record: Mapping[str, Any]) -> Figure:
-    """Quantiles of time constants before and after the fit, and quartiles by group of neurons."""
-    found = record["time_constants"]
+def time_constants_figure(analysis: Analysis) -> Figure:
+    """Draw quantiles of time constants before and after the fit, and quartiles by group of neurons."""
+    found = analysis.time_constants
     with look():
         figure = new_figure(2.9)
         left, right = figure.subplots(1, 2)
-        for key, colour, line, label in (("before_s", INITIAL, "--", "before"), ("after_s", MODEL, "-", "after")):
-            if found[key] is not None:
-                own = found[key]
-                left.step(own["quantiles"], own["probabilities"], where="post", color=colour, ls=line, label=label)
-        for bound in found["bounds_s"]:
+        for own, colour, line, label in (
+            (found.before_s, INITIAL, "--", "before"),
+            (found.after_s, MODEL, "-", "after"),
+        ):
+            if own is not None:
+                left.step(own.quantiles, own.probabilities, where="post", color=colour, ls=line, label=label)
+        for bound in found.bounds_s:
             left.axvline(bound, color="#BBBBBB", lw=0.8, zorder=0)
-        left.axvline(found["step_s"], color="#555555", lw=0.8, ls=":", label="one step")
+        left.axvline(found.step_s, color="#555555", lw=0.8, ls=":", label="one step")
         left.set(xscale="log", xlabel="time constant (s)", ylabel="share of neurons below")
         left.legend(loc="lower right", fontsize=7)
-        groups = [(group["grouped_by"], one) for group in found["groups"] for one in group["largest"][:GROUPS]]
+        groups = [(kind.grouped_by, group) for kind in found.groups for group in kind.largest[:GROUPS]]
         groups = groups[: 3 * GROUPS]
         if not groups:
             empty(right, "the neuron table has no groups of 10 neurons or more")
             return figure
-        for k, (_, one) in enumerate(groups):
-            low, middle, high = one["quartiles_s"]
+        for k, (_, group) in enumerate(groups):
+            low, middle, high = group.quartiles_s
             right.hlines(k, low, high, color=MODEL, lw=1.2)
             right.plot(middle, k, "o", ms=3, color=MODEL)
         size = 6.5 if len(groups) <= 16 else 5
-        names = [f"{_short(one['name'])} ({one['count']:,})" for _, one in groups]
+        names = [f"{_short(group.name)} ({group.count:,})" for _, group in groups]
         right.set_yticks(range(len(groups)), names, fontsize=size)
         right.invert_yaxis()
         right.set(xscale="log", xlabel="time constant (s), quartiles")

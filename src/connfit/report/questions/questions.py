@@ -11,8 +11,6 @@ from typing import Any
 from connfit._io import plain, write_json
 from connfit.report.prose import quoted, write_prose
 from connfit.report.questions import answers_connectome as connectome
-from connfit.report.questions import answers_criticality as criticality
-from connfit.report.questions import answers_parameters as parameters
 from connfit.report.questions.answer import Answer, AnsweredQuestion, Questions
 from connfit.report.questions.evidence import Evidence
 from connfit.report.questions.prediction_facts import best_other, far_horizon
@@ -133,38 +131,32 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "determined_directions",
         PARAMETERS,
-        "So many strengths against so few correlated observations: which directions are determined?",
-        parameters.determined_directions,
+        "So many weights against so few correlated observations: which directions are determined?",
     ),
     Question(
         "across_seeds",
         PARAMETERS,
-        "Do fits from other seeds and starts find the same strengths, drive and time constants, one by one?",
-        parameters.across_seeds,
+        "Do fits from other seeds and starts find the same weights, drive and time constants, one by one?",
     ),
     Question(
         "known_parameters",
         PARAMETERS,
         "Are the parameters of a brain that is known found again, and from how many units and frames?",
-        parameters.known_parameters,
     ),
     Question(
         "plausible_time_constants",
         PARAMETERS,
         "Are time constants plausible, and do they move from where they started?",
-        parameters.plausible_time_constants,
     ),
     Question(
         "strong_synapses",
         PARAMETERS,
         "Are there more strong synapses than in the connectome, and is a matching histogram evidence of anything?",
-        parameters.strong_synapses,
     ),
     Question(
         "synapse_by_synapse",
         PARAMETERS,
-        "Synapse by synapse, how does strength rank against synapse count?",
-        parameters.synapse_by_synapse,
+        "Synapse by synapse, how does the weight rank against the synapse count?",
     ),
     Question(
         "gradient_bias",
@@ -197,38 +189,32 @@ QUESTIONS: tuple[Question, ...] = (
         CRITICAL,
         "Is a power law of avalanches better than a log-normal, an exponential, a truncated power law, by "
         "likelihood, and over how many decades and avalanches?",
-        criticality.power_laws,
     ),
     Question(
         "other_thresholds",
         CRITICAL,
         "Do the largest and smallest avalanches carry the fit, and do other thresholds, bins, units and seeds agree?",
-        criticality.other_thresholds,
     ),
     Question(
         "crackling_noise",
         CRITICAL,
         "Do sizes, durations and their relation fit together, and do shapes collapse?",
-        criticality.crackling_noise,
     ),
     Question(
         "null_avalanches",
         CRITICAL,
         "Do null networks, shuffled time and phase-randomised data pass the same tests?",
-        criticality.null_avalanches,
     ),
     Question(
         "subsampling",
         CRITICAL,
         "What does it mean that few units are seen of many neurons?",
-        criticality.subsampling,
     ),
     Question(
         "spectral_radius",
         CRITICAL,
         "A spectral radius near 1: of which matrix, and does it follow from fitting slow signals with any "
         "linear model?",
-        criticality.spectral_radius,
     ),
     Question(
         "unseen_perturbations",

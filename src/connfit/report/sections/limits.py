@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from connfit.analysis.criticality.judgement import JUDGED, best_floor, judge, signal_in
+from connfit.analysis.brain_analysis import Analysis
+from connfit.analysis.criticality.judgement import JUDGED
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.row_names import row_name
@@ -151,52 +152,28 @@ def _far(record: GradientFidelity, learner: Mapping[str, Any]) -> tuple[int | st
     return ()
 
 
-def analysis_limits(record: Mapping[str, Any], *, bounds_are_known: bool = False) -> list[str]:
-    """What an analysis found that limits how it, or a fitted parameter, can be read.
+def analysis_limits(analysis: Analysis, *, bounds_are_known: bool = False) -> list[str]:
+    """Say what an analysis found that limits how it, or a fitted parameter, can be read.
 
     Parameters
     ----------
     bounds_are_known
         Whether time constants at bounds are said already, from the parameters themselves.
     """
-    found: list[str] = []
     told: dict[str, list[str]] = {}
-    for source in record["sources"].values():
-        if source.get("grid") is None:
-            continue
-        floor = best_floor(source)
-        judged = judge(source["verdict"][floor], signal_in(source)) if floor is not None else None
-        if judged not in (None, "none"):
-            told.setdefault(JUDGED[judged], []).append(source["what"])
-    for judged, sources in told.items():
-        found.append(f"What avalanches say of criticality is limited, in {first_of(sources, between='; ')}. {judged}")
-    absent = [f"{one['what']} ({one['reason']})" for one in record["sources"].values() if one.get("grid") is None]
-    if absent:
-        found.append(f"Avalanches were not analysed in {first_of(absent, between='; ')}.")
-    taus = record["time_constants"]
-    share = taus["at_bounds_fraction"]
-    if not bounds_are_known and share is not None and share >= MANY_AT_BOUNDS:
-        found.append(
-            f"{share:.0%} of the time constants are at a bound: these say where the bound was set, not how fast the "
-            "neurons are."
-        )
-    if taus["below_step"]:
-        found.append(
-            f"{taus['below_step']:,} time constants are below one step of {taus['step_s']:.3g} s, where recordings of "
-            "this rate tell nothing."
-        )
-    if not ((record["stability"]["after"].get("rest") or {}).get("reached", True)):
-        found.append(
-            "The fitted model does not come to rest without noise: Jacobians of the analysis are of one moment only."
-        )
-    statistics = record["weights"]["statistics"]
-    moved = ((statistics or {}).get("change_from_start") or {}).get("moved_by_over_1_percent")
-    if moved is not None and moved < 0.5:
-        found.append(
-            f"Only {moved:.0%} of the strengths moved by more than 1 % from where they started: the rest is the start, "
-            "not a finding."
-        )
-    return found
+    for source in analysis.sources.values():
+        if source.judgement not in (None, "none"):
+            told.setdefault(JUDGED[source.judgement], []).append(source.what)
+    absent = [f"{source.what} ({source.reason})" for source in analysis.sources.values() if source.reason is not None]
+    prose = write_prose(
+        "limits/analysis.j2",
+        {ANALYSIS: analysis},
+        judged=list(told.items()),
+        absent=absent,
+        bounds_are_known=bounds_are_known,
+        many_at_bounds=MANY_AT_BOUNDS,
+    )
+    return list(prose.paragraphs)
 
 
 def recovery_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing, drawings
-from connfit.report.run_files import ANALYSIS, STUDY, RunFiles
+from connfit.report.run_files import STUDY, RunFiles
 from connfit.report.sections import (
     analysis_section,
     ceiling_section,
@@ -109,12 +109,15 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
     yield Section("held-out", "Held-out animals", held_out_blocks(evaluation), of.get("held-out", ()))
     connectivity = [page.paragraph(against_itself(evaluation)), *connectivity_blocks(evaluation)]
     yield Section("connectivity", "Functional connectivity", connectivity, of.get("connectivity", ()))
-    if ANALYSIS in run.added:
-        words, tables = _split(analysis_section.analysis_blocks(run.folder), 1)
-        for drawing in analysis_section.analysis_drawings(run.folder):
-            folded = replace(drawing, fold=_FOLDED[drawing.name]) if drawing.name in _FOLDED else drawing
-            of.setdefault("parameters" if drawing.name in _OF_PARAMETERS else "analysis", []).append(folded)
-        tables = [page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables)]
+    if run.analysis is not None:
+        words, tables = _split(analysis_section.analysis_blocks(run.analysis), 1)
+        for one in analysis_section.analysis_drawings(run.analysis):
+            folded = replace(one, fold=_FOLDED[one.name]) if one.name in _FOLDED else one
+            of.setdefault("parameters" if one.name in _OF_PARAMETERS else "analysis", []).append(folded)
+        tables = [
+            *analysis_section.own_tables(run.analysis),
+            page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables),
+        ]
         yield Section("analysis", "What the fitted brain does", words, of.get("analysis", ()), tables)
     titled = "Parameters, as they started" if is_untrained(evaluation) else "Fitted parameters"
     yield Section("parameters", titled, provenance.counts(evaluation), of.get("parameters", ()))

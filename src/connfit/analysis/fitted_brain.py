@@ -1,0 +1,136 @@
+"""A fitted brain as analyses see it; what takes long is made once, when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from connfit.analysis.analysis_options import ENTRIES, AnalysisOptions
+from connfit.analysis.dynamics.simulated_activity import DrivenRun, driven_run
+from connfit.config import Config
+from connfit.connectome import Connectome
+from connfit.errors import ConnfitError
+from connfit.models.forecaster import ModelForecaster
+from connfit.training.fitted import Fit
+
+MODELS = {"model": "fitted model", "untrained": "untrained model"}
+"""Parameters that are simulated, in words: those after the fit, and those before it."""
+
+
+class FittedBrain:
+    """A fit with its data, its wiring, and its activity in free runs; as a context, it removes its files.
+
+    Attributes
+    ----------
+    fit, connectome, config
+        What was fitted, and how.
+    options
+        Options that analyses share.
+    results
+        Of the analyses that have run, by name.
+    """
+
+    def __init__(
+        self,
+        fit: Fit,
+        connectome: Connectome,
+        config: Config,
+        options: AnalysisOptions,
+        folder: Path,
+        tell: Callable[[str], None] = lambda stage: None,
+    ) -> None:
+        """See the class.
+
+        Parameters
+        ----------
+        folder
+            Where rates of neurons lie until the end: up to 1.2 GB for each of the models.
+        tell
+            Called with what is being done.
+        """
+        self.fit, self.connectome, self.config, self.options = fit, connectome, config, options
+        self.tell = tell
+        self.results: dict[str, Any] = {}
+        self._folder = folder
+        self._runs: dict[str, tuple[DrivenRun, ...] | ConnfitError] = {}
+        frames = [recording.frames for recording in fit.cohort.recordings]
+        self.watched, self.recordings_of_neurons = kept_neurons(fit.model.neurons, frames, options)
+
+    @cached_property
+    def data(self) -> list[Float[np.ndarray, "t p"]]:
+        """[time, unit] values of each recording; NaN where nothing was observed."""
+        recordings = self.fit.cohort.recordings
+        return [np.where(recording.mask, recording.values, np.float32(np.nan)) for recording in recordings]
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Of all recordings."""
+        return self.fit.cohort.frame_rate
+
+    @property
+    def neurons_in_words(self) -> str:
+        """Which neurons the rates of free runs are of."""
+        return (
+            "neurons" if len(self.watched) == self.fit.model.neurons else f"a sample of {len(self.watched):,} neurons"
+        )
+
+    def forecaster(self, model: str) -> ModelForecaster:
+        """Return one of `MODELS` as it predicts."""
+        return self.fit.forecaster() if model == "model" else self.fit.initial_forecaster()
+
+    def runs(self, model: str) -> tuple[DrivenRun, ...]:
+        """Return a free run of one of `MODELS` for each recording, of its length and driven by its residuals.
+
+        Raises
+        ------
+        ConnfitError
+            If one diverges, or there are too few residuals; each time it is asked for.
+        """
+        if model not in self._runs:
+            self.tell(f"free runs of the {MODELS[model]}")
+            try:
+                self._runs[model] = tuple(self._run(model, k) for k in range(len(self.data)))
+            except ConnfitError as error:
+                self._runs[model] = error
+        found = self._runs[model]
+        if isinstance(found, ConnfitError):
+            raise found
+        return found
+
+    def made(self, model: str) -> tuple[DrivenRun, ...]:
+        """Return the free runs of a model that are there already."""
+        found = self._runs.get(model, ())
+        return () if isinstance(found, ConnfitError) else found
+
+    def _run(self, model: str, k: int) -> DrivenRun:
+        keeps = k < self.recordings_of_neurons
+        return driven_run(
+            self.forecaster(model),
+            self.fit.cohort.recordings[k],
+            warmup=self.config.evaluate.free_run_warmup,
+            seed=(self.options.seed, k),
+            neurons=self.watched if keeps else None,
+            scratch=self._folder / f".{model}-{k}.part" if keeps else None,
+        )
+
+    def __enter__(self) -> FittedBrain:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for path in self._folder.glob(".*.part"):
+            path.unlink()
+
+
+def kept_neurons(neurons: int, frames: Sequence[int], options: AnalysisOptions) -> tuple[np.ndarray, int]:
+    """Choose the neurons whose rates are kept, and of how many recordings, within what the disk should hold."""
+    most = min(options.neurons or neurons, neurons, max(1, ENTRIES // frames[0]))
+    recordings = max(1, int((np.cumsum(np.asarray(frames) * most) <= ENTRIES).sum()))
+    if most == neurons:
+        return np.arange(neurons), recordings
+    return np.sort(np.random.default_rng(options.seed).choice(neurons, most, replace=False)), recordings
