@@ -54,7 +54,7 @@ def analysed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Analysis]:
     write_files(folder)
     out = folder / "fitted"
     runs.start(configuration.read(folder / "own.toml"), out)
-    write_metrics(out / "metrics.json", {"parts": {}})
+    write_json(out / "metrics.json", Evaluation())
     return out, analyze(out, FEW)
 
 
