@@ -36,7 +36,8 @@ def answers_of(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     answers = answer_all({**run.documents(), "questions.json": {"measured": measured}})
     write_answers(folder / "questions.json", answers, measured)
     content = json.loads((folder / "questions.json").read_text())
-    return content["questions"], {**RunFiles.read(folder).documents(), "questions.json": content}
+    documents = {name: json.loads((folder / name).read_text()) for name in run.documents() if name != "history.csv"}
+    return content["questions"], {**documents, "history.csv": run.history, "questions.json": content}
 
 
 def at(documents: dict[str, Any], key: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from connfit._io import write_arrays, write_json
+from connfit._io import as_result, write_arrays, write_json
 from connfit.analysis.gradients.learning_verdict import verdict
 from connfit.config import EvaluateConfig
 from connfit.connectome import from_pairs
@@ -19,6 +19,7 @@ from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.metrics_file import write_metrics
+from connfit.evaluation.study.study import Study
 from connfit.recordings import Recording
 from connfit.training.learners import RULES
 
@@ -240,6 +241,11 @@ def study_record(outcomes: Mapping[str, str] | None = None) -> dict[str, Any]:
         },
         "performance": {"seconds": 60.0, "jobs": 2, "threads": {}},
     }  # fmt: skip
+
+
+def made_study(outcomes: Mapping[str, str] | None = None) -> Study:
+    """`study_record`, typed."""
+    return as_result(study_record(outcomes), Study)
 
 
 def add_study(folder: Path) -> None:

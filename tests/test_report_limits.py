@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from report_run import UNITS, add_gradients, add_simulation, results, run_directory, study_record
 
+from connfit._io import as_result
 from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.study.study import Study
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import GRADIENT, RunFiles
 from connfit.report.sections.limits import (
@@ -127,10 +129,12 @@ def test_a_study_of_many_rows_lists_six_of_them() -> None:
     row = next(one for one in record["rows"] if one["name"] == "mean")
     worse = json.loads(json.dumps(row["difference"]).replace('"better"', '"worse"'))
     record["rows"] += [{**row, "name": f"baseline_{k}", "difference": worse} for k in range(20)]
-    (limit,) = [line for line in study_limits(record) if "models without a connectome do better" in line]
+    (limit,) = [
+        line for line in study_limits(as_result(record, Study)) if "models without a connectome do better" in line
+    ]
     assert limit.count("baseline") == 6 and "and 14 more" in limit
     record["rows"][1]["failed"] = {"1": "diverged"}
-    found = " ".join(study_limits(record))
+    found = " ".join(study_limits(as_result(record, Study)))
     assert "Seeds of the study that failed and are in no mean: the untrained model (1)" in found
     assert "Rows of the study without numbers, with the reason beside them: counts with one gain per pair" in found
 

@@ -18,17 +18,18 @@ from connfit.connectome import Connectome
 from connfit.errors import DataError
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.metrics_file import read_metrics
+from connfit.evaluation.study.study import FILE as STUDY
+from connfit.evaluation.study.study import Study, read_study
 
 # What commands beside `fit` and `evaluate` leave in a run directory.
-STUDY = "study/study.json"
 ANALYSIS = "analysis/analysis.json"
 GRADIENT = "gradient_fidelity.json"
 RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
-ADDED = (STUDY, ANALYSIS, GRADIENT, RECOVERY)
+ADDED = (ANALYSIS, GRADIENT, RECOVERY)
 
-
-STUDY_FORMAT = 2
+RESULTS: Mapping[str, type] = {STUDY: Study}
+"""Types of the results in a run directory, by their path; docs/schema/ has the JSON Schema of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,8 @@ class RunFiles:
         Content of the files of `ADDED` that are there, by their path in the run directory.
     simulations
         By the name of their folder.
+    study
+        What `connfit evaluate --full` found.
     """
 
     folder: Path
@@ -77,6 +80,7 @@ class RunFiles:
     connectome: Connectome | None
     added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     simulations: Mapping[str, Simulation] = field(default_factory=dict)
+    study: Study | None = None
 
     def documents(self) -> dict[str, Any]:
         """The contents of the JSON files by their path in the run directory, and of `history.csv` by column."""
@@ -88,6 +92,8 @@ class RunFiles:
         ):
             if content:
                 found[name] = content
+        if self.study is not None:
+            found[STUDY] = self.study
         for name, simulation in self.simulations.items():
             found[SIMULATIONS.replace("*", name)] = simulation.record
         return found
@@ -115,8 +121,9 @@ class RunFiles:
             parameters=_read_arrays(folder / "parameters.npz"),
             initial_parameters=_read_arrays(folder / "parameters_initial.npz"),
             connectome=Connectome.load(connectome) if connectome.exists() else None,
-            added={name: content for name in ADDED if (content := _read_added(folder, name))},
+            added={name: content for name in ADDED if (content := _read_json(folder / name))},
             simulations={path.parent.name: _read_simulation(path) for path in sorted(folder.glob(SIMULATIONS))},
+            study=read_study(folder) if (folder / STUDY).exists() else None,
         )
 
 
@@ -135,18 +142,6 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise DataError(f"not valid JSON ({error})", path=path, fix="The run's own files must not be edited") from error
     if not isinstance(content, dict):
         raise DataError("not a JSON object", path=path, fix="The run's own files must not be edited")
-    return content
-
-
-def _read_added(folder: Path, name: str) -> dict[str, Any]:
-    """What another command left; a study only in the format that this release reads."""
-    content = _read_json(folder / name)
-    if name == STUDY and content and content.get("format") != STUDY_FORMAT:
-        raise DataError(
-            f"a study in format {content.get('format')}, this release reads {STUDY_FORMAT}",
-            path=folder / name,
-            fix=f"Run `connfit evaluate {folder} --full` again: fits are kept, they are only scored again",
-        )
     return content
 
 

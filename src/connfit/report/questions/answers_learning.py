@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from connfit.analysis.gradients.learning_verdict import AXES, ahead, horizons_spoken_of, outcome_of
 from connfit.report.questions.evidence import Answer, Evidence
-from connfit.report.questions.study_evidence import StudyEvidence
 from connfit.report.run_files import GRADIENT
 from connfit.report.sections.gradient_section import main_group, telling
 
@@ -45,7 +44,7 @@ def gradient_bias(e: Evidence) -> Answer:
 def lower_loss_on_test(e: Evidence) -> Answer:
     """Fits with all rules and optimisers after equal steps and equal time, on test; rules of a study over seeds."""
     contests = [axis for axis in AXES if e.get(f"{GRADIENT}#/learning_curves/{axis}/credit")]
-    study = StudyEvidence(e)
+    study = e.study()
     fitted = study.names("learning") if study.is_there else []
     if contests or fitted:
         said = [_contest(e, axis) for axis in contests]

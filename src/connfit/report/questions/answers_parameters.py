@@ -6,7 +6,7 @@ from typing import Any
 
 from connfit.report.questions.answers_prediction import ask
 from connfit.report.questions.evidence import Answer, Evidence
-from connfit.report.questions.study_evidence import FULL, StudyEvidence
+from connfit.report.questions.study_evidence import FULL
 from connfit.report.run_files import ANALYSIS, RECOVERY, STUDY
 from connfit.report.sections.training_status import counted_parameters, is_untrained
 from connfit.report.wording import joined_span, listed
@@ -46,7 +46,7 @@ def determined_directions(e: Evidence) -> Answer:
 
 def across_seeds(e: Evidence) -> Answer:
     """Correlation of fitted parameters between seeds."""
-    study = StudyEvidence(e)
+    study = e.study()
     agreement = _agreement(e, values=True)
     if not (study.is_there and agreement):
         reason = e.get(f"{STUDY}#/reproducibility/reason")
@@ -162,8 +162,8 @@ def plausible_time_constants(e: Evidence) -> Answer:
         f"{e.say(f'{found}/at_bounds_fraction', how='percent')} are at a bound; {e.say(f'{found}/below_step')} neurons "
         f"are below one step of {e.say(f'{found}/step_s')} s, where recordings of this rate tell nothing."
     )
-    study = StudyEvidence(e)
-    if study.is_there and study.key("frozen_time_constants"):
+    study = e.study()
+    if study.is_there and study.has("frozen_time_constants"):
         said.append(study.differences(["frozen_time_constants"]))
     said.append("Membrane time constants were not measured in these animals, so plausible is all that can be said.")
     return e.answer("answered", *said, section="analysis")

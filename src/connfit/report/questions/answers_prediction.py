@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connfit.report.questions.evidence import Answer, Evidence, escaped
-from connfit.report.questions.study_evidence import CONNECTOME, FULL, StudyEvidence
+from connfit.report.questions.study_evidence import CONNECTOME, FULL
 from connfit.report.sections.comparison import is_driven
 from connfit.report.wording import listed as listed
 from connfit.report.wording import pretty
@@ -37,7 +37,7 @@ def unseen_frames(e: Evidence) -> Answer:
             f"by persistence, the median unit with skill {e.say(f'{per_unit}/median')}."
         )
     said += [_of_the_ceiling(e), _from_the_others(e)]
-    study = StudyEvidence(e)
+    study = e.study()
     if not study.is_there:
         said.append(f"A recurrent network and intervals: {ask(FULL)}.")
         return e.answer("partly", *said, section="scores")
@@ -126,7 +126,7 @@ def better_connectivity(e: Evidence) -> Answer:
                 f"Over the {e.name(str(len(kept)), *kept)} recordings it ranges over "
                 f"{e.span(kept, kept, lowest='lowest', highest='highest')}."
             )
-    study = StudyEvidence(e)
+    study = e.study()
     if study.is_there and (over_seeds := study.score(CONNECTOME, "free_run_fc")):
         said.append(f"Over {study.seeds()} it is {over_seeds} (mean and standard deviation).")
         beside = [f"{study.label(name)} {score}" for name in study.names("baseline", "untrained")

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from connfit.report.traced import HOW, Quote
+from connfit.evaluation.study.study import FILE as STUDY
+from connfit.report.questions.study_evidence import StudyEvidence
+from connfit.report.traced import HOW, Quote, Traced
 from connfit.report.traced import written as written_as
 from connfit.report.wording import joined_span
 
@@ -63,6 +65,10 @@ class Evidence:
             else:
                 return None
         return value
+
+    def study(self) -> StudyEvidence:
+        """Return the study, whose quotes are recorded here."""
+        return StudyEvidence(Traced(self.documents.get(STUDY), (f"{STUDY}#",), self.quotes))
 
     def has(self, *keys: str) -> bool:
         """Whether there is a value, not null, at every key."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from connfit._io import write_json
+from connfit._io import plain, write_json
+from connfit.models.init.starting_weights import WEIGHTS
 from connfit.report.prose import write_prose
-from connfit.report.questions import answers_connectome as connectome
 from connfit.report.questions import answers_criticality as criticality
 from connfit.report.questions import answers_learning as learning
 from connfit.report.questions import answers_parameters as parameters
@@ -43,8 +43,13 @@ class Question:
     def answer_from(self, documents: Mapping[str, Any]) -> Answer:
         """Answer from the files of a run."""
         if self.answer is not None:
-            return self.answer(Evidence(documents))
-        prose = write_prose(f"questions/{self.name}.j2", documents, limits=all_limits(documents))
+            return self.answer(
+                Evidence({name: plain(of) if is_dataclass(of) else of for name, of in documents.items()})
+            )
+        prose = write_prose(
+            f"questions/{self.name}.j2", documents, limits=all_limits(documents), start_label=WEIGHTS.label,
+            untrained=is_untrained(documents["metrics.json"]),
+        )  # fmt: skip
         return Answer(prose.settings["status"], prose.text, prose.settings.get("section", ""), prose.quotes)
 
 
@@ -91,34 +96,29 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "null_connectomes",
         WIRING,
-        "Is the real wiring better than shuffled signs, shuffled strengths, rewired or random graphs, and no "
+        "Is the real wiring better than shuffled signs, shuffled weights, rewired or random graphs, and no "
         "recurrence, trained with the same budget?",
-        connectome.null_connectomes,
     ),
     Question(
         "regions_alone",
         WIRING,
         "Is a model with every neuron better than one with one unit per recorded unit?",
-        connectome.regions_alone,
     ),
     Question(
         "the_drive",
         WIRING,
         "How many parameters has the background drive, does it reach neurons where the unit has no synapse, "
         "and what does removing it do?",
-        connectome.the_drive,
     ),
     Question(
         "why_learn_strengths",
         WIRING,
-        "Why learn strengths where synapses have been counted: fixed to counts, started from counts, or free?",
-        connectome.why_learn_strengths,
+        "Why learn weights where synapses have been counted: fixed to counts, started from counts, or free?",
     ),
     Question(
         "learned_readout",
         WIRING,
         "Is the connectome's read-out as good as a learned one, on train and on test, and with how many parameters?",
-        connectome.learned_readout,
     ),
     Question(
         "determined_directions",

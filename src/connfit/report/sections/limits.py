@@ -7,7 +7,8 @@ from typing import Any
 
 from connfit.analysis.criticality.judgement import JUDGED, best_floor, judge, signal_in
 from connfit.analysis.gradients.learning_verdict import AXES, FAR, outcome_of
-from connfit.evaluation.study.row_names import row_name
+from connfit.evaluation.study.study import Study
+from connfit.report.prose import write_prose
 from connfit.report.run_files import ANALYSIS, GRADIENT, RECOVERY, STUDY
 from connfit.report.sections.fit_limits import limitations
 from connfit.report.sections.gradient_section import main_group
@@ -86,61 +87,9 @@ def _shares(recordings: Mapping[str, Mapping[str, float]], least: float) -> str:
     return first_of([text for _, text in sorted(every, key=lambda one: -one[0])], between="; ")
 
 
-def study_limits(study: Mapping[str, Any]) -> list[str]:
-    """Rows that do as well or better, too few seeds, and groups of parameters that the data leave open."""
-    found: list[str] = []
-    rows = [row for row in study["rows"] if row["difference"]]
-    horizons = [str(h) for h in study["comparisons"]["horizons"]]
-    ours = next((row for row in study["rows"] if row["group"] == "connectome"), None)
-    if ours is not None and len(ours["seeds"]) == 1:
-        found.append("The study has one seed: its intervals know nothing of the spread between seeds.")
-    if ours is not None and ours["note"]:
-        found.append(f"In the study the connectome model {ours['note']}.")
-    nulls = [row for row in rows if row["group"] == "null" and row["counts"]]
-    if nulls:
-        beaten = {h: sum(_outcome(row, h) == "better" for row in nulls) for h in horizons}
-        if not any(beaten.values()):
-            found.append(
-                f"None of {len(nulls)} null connectomes is worse than the real wiring at any horizon: this fit gives "
-                "no evidence that the wiring matters for predicting these recordings."
-            )
-        else:
-            told = ", ".join(f"{count} of {len(nulls)} at {_frames(h)}" for h, count in beaten.items())
-            if any(count < len(nulls) for count in beaten.values()):
-                found.append(f"The real wiring is not better than every null connectome: it beats {told}.")
-    for group, words in (
-        ("baseline", "models without a connectome"),
-        ("ablation", "changed models"),
-        ("learning", "other learning rules or optimisers"),
-    ):
-        better = {
-            row_name(row["name"]): [h for h in horizons if _outcome(row, h) == "worse"]
-            for row in rows
-            if row["group"] == group
-        }
-        told = [f"{name}, {listed(at)} frame{'' if at == ['1'] else 's'} ahead" for name, at in better.items() if at]
-        if told:
-            most = first_of(told, between="; ")
-            found.append(f"Some {words} do better than this one over seeds and blocks of time: {most}.")
-    fixed = next((row for row in rows if row["name"] == "fixed_strengths"), None)
-    if fixed is not None and all(_outcome(fixed, h) in ("tie", "worse") for h in horizons):
-        found.append(
-            "Strengths that stay at the synapse counts predict as well as learned ones: what was learned about single "
-            "connections is not needed for these predictions."
-        )
-    flat = (study.get("reproducibility") or {}).get("flat") or []
-    if flat:
-        found.append(
-            f"Seeds predict alike, but what the fit changed in {listed([one.replace('_', ' ') for one in flat])} does "
-            "not agree between them: these data leave it open."
-        )
-    lost = [f"{row_name(row['name'])} ({len(row['failed'])})" for row in study["rows"] if row.get("failed")]
-    if lost:
-        found.append(f"Seeds of the study that failed and are in no mean: {first_of(lost)}.")
-    none = [row_name(row["name"]) for row in study["rows"] if row.get("reason")]
-    if none:
-        found.append(f"Rows of the study without numbers, with the reason beside them: {first_of(none)}.")
-    return found
+def study_limits(study: Study) -> list[str]:
+    """Return rows that do as well or better, too few seeds, and groups of parameters that the data leave open."""
+    return list(write_prose("limits/study.j2", {STUDY: study}).paragraphs)
 
 
 def gradient_limits(record: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
@@ -271,11 +220,3 @@ def simulation_limits(documents: Mapping[str, Any]) -> list[str]:
     if still:
         found.append(f"No unit answers in {first_of(still)}.")
     return found
-
-
-def _outcome(row: Mapping[str, Any], horizon: str) -> str | None:
-    return (row["difference"].get(horizon) or {}).get("outcome")
-
-
-def _frames(horizon: str) -> str:
-    return "1 frame" if horizon == "1" else f"{horizon} frames"
