@@ -20,7 +20,7 @@ from scipy import stats
 from connfit._io import read_arrays
 from connfit.connectome import Connectome
 from connfit.evaluation.study.agreements import Agreement, PredictionAgreement, Reproducibility
-from connfit.evaluation.study.tasks import Done
+from connfit.evaluation.study.seed_result import Done
 from connfit.evaluation.study.words import frames_ahead
 
 FLAT_BELOW = 0.1
