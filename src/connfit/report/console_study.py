@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from connfit.evaluation.study.run_study import StudyPlan
 from connfit.evaluation.study.study import Difference, Score, Study, StudyRow, UnitDifference
 from connfit.report.sections.comparison import number
 
@@ -26,28 +27,18 @@ ALSO = "free_run_fc"
 """The measure that is shown beside skills."""
 
 
-def print_plan(
-    rows: Sequence[tuple[str, str, str, str]], fits: int, done: int, jobs: int, seconds: float | None, console: Console
-) -> None:
-    """Print what a study would do.
-
-    Parameters
-    ----------
-    rows
-        Name, group, what it keeps and what it changes.
-    fits, done
-        Rows times seeds, and how many of them are finished.
-    jobs, seconds
-        Fits at once, and an estimate of the time for all that is left.
-    """
+def print_plan(plan: StudyPlan, console: Console) -> None:
+    """Print what a study would do."""
     table = Table(title="rows of the study", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("row", "kind", "keeps", "changes"):
         table.add_column(name)
-    for row in rows:
-        table.add_row(*map(escape, row))
+    for row in plan.rows:
+        table.add_row(*map(escape, (row.name, row.group, row.keeps, row.changes)))
     console.print(table)
+    seconds = plan.seconds
     time = "not known" if seconds is None else f"about {seconds / 60:.0f} min, without the tuning of baselines"
-    console.print(f"{fits} fits, {done} of them done, {jobs} at once: {time}.", highlight=False, soft_wrap=True)
+    fits, done = len(plan.tasks), sum(task.done() for task in plan.tasks)
+    console.print(f"{fits} fits, {done} of them done, {plan.jobs} at once: {time}.", highlight=False, soft_wrap=True)
 
 
 def print_study(study: Study, console: Console) -> None:

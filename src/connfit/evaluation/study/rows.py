@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from connfit import config as configuration
 from connfit.config import Config, LearnerConfig
@@ -197,10 +197,10 @@ def study_config(config: Config, settings: Sequence[str] = ()) -> Config:
     settings
         `section.key=value`, for all rows.
     """
-    model = config.model if config.model.weight_spread else _replace(config.model, weight_spread=WEIGHT_SPREAD)
+    model = config.model if config.model.weight_spread else replace(config.model, weight_spread=WEIGHT_SPREAD)
     epochs = config.train.epochs + config.train.free_run_epochs
-    train = _replace(config.train, checkpoint_every=max(1, epochs // 20))
-    return configuration.override(_replace(config, model=model, train=train), settings)
+    train = replace(config.train, checkpoint_every=max(1, epochs // 20))
+    return configuration.override(replace(config, model=model, train=train), settings)
 
 
 def row_config(row: PlannedRow, base: Config, seed: int) -> Config:
@@ -218,15 +218,15 @@ def row_config(row: PlannedRow, base: Config, seed: int) -> Config:
     """
     if not (row.fitted or row.group == "untrained"):
         raise ConfigError(f"row {row.name!r} is not a fit of a connectome model")
-    model = _replace(base.model, **row.model)
+    model = replace(base.model, **row.model)
     if base.model.learn is not None:
-        model = _replace(model, learn=_learned(base, model, row.frozen))
+        model = replace(model, learn=_learned(base, model, row.frozen))
     elif row.frozen:
         everything = ("weights", "gains", "time_constants", "bias", "drive", "readout")
-        model = _replace(model, learn=_present(model, [group for group in everything if group not in row.frozen]))
-    learner, train = _replace(base.learner, **row.learner), _replace(base.train, **row.train)
-    data = _replace(base.data, null=row.null)
-    return _replace(base, data=data, model=model, learner=learner, train=train, seed=seed)
+        model = replace(model, learn=_present(model, [group for group in everything if group not in row.frozen]))
+    learner, train = replace(base.learner, **row.learner), replace(base.train, **row.train)
+    data = replace(base.data, null=row.null)
+    return replace(base, data=data, model=model, learner=learner, train=train, seed=seed)
 
 
 def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]:
@@ -249,7 +249,3 @@ def _present(model: Any, groups: Sequence[str]) -> tuple[str, ...]:
     absent = {*absent, *(["drive"] if model.drive == "none" else [])}
     absent |= set() if model.learned_readout else {"readout"}
     return tuple(group for group in groups if group not in absent)
-
-
-def _replace(section: Any, **changes: Any) -> Any:
-    return msgspec.structs.replace(section, **changes)

@@ -362,6 +362,11 @@ class _Header:
     format: int | None = None
 
 
+def format_of(path: Path, fix: str | None = None) -> int | None:
+    """Return the format that a file says it has, whatever else is in it; None where it does not say."""
+    return read_json(path, _Header, fix=fix).format
+
+
 def read_study(folder: str | Path) -> Study:
     """Read the study of a run directory.
 
@@ -371,7 +376,7 @@ def read_study(folder: str | Path) -> Study:
         If there is none, or it is in the format of another release.
     """
     path, command = Path(folder) / FILE, f"Run `connfit evaluate {folder} --full`"
-    found = read_json(path, _Header, fix=command).format
+    found = format_of(path, command)
     if found != FORMAT:
         raise DataError(
             f"a study in format {found}, this release reads {FORMAT}",

@@ -25,6 +25,7 @@ from connfit.evaluation.scores import score_and_forecast
 from connfit.evaluation.squared_errors import PredictionErrors
 from connfit.evaluation.study.row_status import explosions, moved, why_identity, why_not_trained
 from connfit.evaluation.study.seed_result import FORMAT_VERSION, PREDICTIONS, SCORES, SeedResult
+from connfit.evaluation.study.study import format_of
 from connfit.recordings import Recording, hold_last
 from connfit.training.recipe import Recipe
 
@@ -93,7 +94,7 @@ class Task:
         if not ((folder / SCORES).exists() and (folder / PREDICTIONS).exists()):
             return False
         # A fit that an earlier version has scored is there still: it is scored again, not fitted again.
-        return read_json(folder / SCORES, _Header).format == FORMAT_VERSION
+        return format_of(folder / SCORES) == FORMAT_VERSION
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,6 @@ class _Asked:
 
     fingerprint: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Header:
-    format: int | None = None
 
 
 def _differences(before: Any, now: Any, at: str = "") -> list[str]:

@@ -166,7 +166,7 @@ class StudyEvidence:
     def failures(self) -> list[str]:
         """Return the rows of which seeds failed, with their number."""
         failed = [row for row in self.study.rows if row.failed]
-        return [f"{self.label(row.name)} ({derived('count', row.failed).write()})" for row in failed]
+        return [f"{self.label(str(row.name))} ({derived('count', row.failed).write()})" for row in failed]
 
     def _difference(self, name: str, horizon: Traced) -> Traced:
         return self.row(name).difference[str(horizon)]
