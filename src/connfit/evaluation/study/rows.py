@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from msgspec.structs import replace
+import msgspec
 
 from connfit import config as configuration
 from connfit.config import Config, LearnerConfig
@@ -124,7 +124,7 @@ def _ablations(config: Config, same: str) -> list[PlannedRow]:
     model = config.model
     strengths = {
         "free": ("free_strengths", "one free magnitude per connection"),
-        "fixed": ("fixed_strengths", "strengths stay at the synapse counts; biases, time constants, drive are learned"),
+        "fixed": ("fixed_strengths", "weights stay at the synapse counts; biases, time constants, drive are learned"),
         "gain_per_neuron": ("gain_per_neuron", "synapse counts times one learned gain per neuron"),
         "gain_per_type_pair": ("gain_per_type_pair", "synapse counts times one learned gain per pair of cell types"),
     }
@@ -197,10 +197,10 @@ def study_config(config: Config, settings: Sequence[str] = ()) -> Config:
     settings
         `section.key=value`, for all rows.
     """
-    model = config.model if config.model.weight_spread else replace(config.model, weight_spread=WEIGHT_SPREAD)
+    model = config.model if config.model.weight_spread else _replace(config.model, weight_spread=WEIGHT_SPREAD)
     epochs = config.train.epochs + config.train.free_run_epochs
-    train = replace(config.train, checkpoint_every=max(1, epochs // 20))
-    return configuration.override(replace(config, model=model, train=train), settings)
+    train = _replace(config.train, checkpoint_every=max(1, epochs // 20))
+    return configuration.override(_replace(config, model=model, train=train), settings)
 
 
 def row_config(row: PlannedRow, base: Config, seed: int) -> Config:
@@ -218,15 +218,15 @@ def row_config(row: PlannedRow, base: Config, seed: int) -> Config:
     """
     if not (row.fitted or row.group == "untrained"):
         raise ConfigError(f"row {row.name!r} is not a fit of a connectome model")
-    model = replace(base.model, **row.model)
+    model = _replace(base.model, **row.model)
     if base.model.learn is not None:
-        model = replace(model, learn=_learned(base, model, row.frozen))
+        model = _replace(model, learn=_learned(base, model, row.frozen))
     elif row.frozen:
         everything = ("weights", "gains", "time_constants", "bias", "drive", "readout")
-        model = replace(model, learn=_present(model, [group for group in everything if group not in row.frozen]))
-    learner, train = replace(base.learner, **row.learner), replace(base.train, **row.train)
-    data = replace(base.data, null=row.null)
-    return replace(base, data=data, model=model, learner=learner, train=train, seed=seed)
+        model = _replace(model, learn=_present(model, [one for one in everything if one not in row.frozen]))
+    learner, train = _replace(base.learner, **row.learner), _replace(base.train, **row.train)
+    data = _replace(base.data, null=row.null)
+    return _replace(base, data=data, model=model, learner=learner, train=train, seed=seed)
 
 
 def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]:
@@ -240,7 +240,7 @@ def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]
     if not base.model.learned_readout:
         wanted.add("readout")
     order = ("weights", "gains", "time_constants", "bias", "drive", "readout")
-    return _present(model, [group for group in order if group in wanted and group not in frozen])
+    return _present(model, [one for one in order if one in wanted and one not in frozen])
 
 
 def _present(model: Any, groups: Sequence[str]) -> tuple[str, ...]:
@@ -248,4 +248,8 @@ def _present(model: Any, groups: Sequence[str]) -> tuple[str, ...]:
     absent = {"fixed": {"weights", "gains"}, "free": {"gains"}}.get(model.strengths, {"weights"})
     absent = {*absent, *(["drive"] if model.drive == "none" else [])}
     absent |= set() if model.learned_readout else {"readout"}
-    return tuple(group for group in groups if group not in absent)
+    return tuple(one for one in groups if one not in absent)
+
+
+def _replace(section: Any, **changes: Any) -> Any:
+    return msgspec.structs.replace(section, **changes)

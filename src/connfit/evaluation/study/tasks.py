@@ -85,7 +85,9 @@ class Task:
             raise DataError(
                 "made from other data than the run has now", path=folder, fix=f"Remove {study} to start the study anew"
             )
-        different = _differences(asked.config, configuration.to_dict(self.config))
+        # Options that an earlier version did not have are at their defaults.
+        before = configuration.to_dict(configuration.from_dict(asked.config)) if asked.config else {}
+        different = _differences(before, configuration.to_dict(self.config))
         if different:
             raise ConfigError(
                 f"{folder} was made with other options ({first_ten(different)}): give those again, or remove {study} "
@@ -102,7 +104,7 @@ class _Asked:
     """What is read of `task.json`, which an earlier version may have written."""
 
     fingerprint: str | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
 
 
 def _differences(before: Any, now: Any, at: str = "") -> list[str]:
