@@ -59,16 +59,21 @@ def check_numbers(folder: Path) -> dict[str, dict[str, Any]]:
     """Answers by name, after every number in them was found in the files, three digits of it at least."""
     rows, documents = answers_of(folder)
     for row in rows:
-        left = re.sub(r"`[^`]*`", "", row["answer"])
-        # Longest first: "1" must not take a digit out of "10 frames".
-        for number in sorted(row["numbers"], key=lambda one: -len(one["text"])):
-            assert number["text"] in row["answer"], row["name"]
-            left = left.replace(number["text"], "", 1)
-            if number["how"] == "name":
-                continue
-            given = [at(documents, key) for key in number["keys"]]
-            expected = HOW[number["how"]](given)
-            # Half a unit of the third digit.
-            assert number_of(number["text"]) == pytest.approx(expected, rel=5.1e-3, abs=1e-12), (row["name"], number)
-        assert not DIGITS.search(left), f"{row['name']}: {left!r} has numbers that come from nowhere"
+        check_text(row["answer"], row["numbers"], documents, row["name"])
     return {row["name"]: row for row in rows}
+
+
+def check_text(text: str, numbers: list[dict[str, Any]], documents: dict[str, Any], name: str) -> None:
+    """Find every number of a text in the files, as far as it is written, and nothing else that has digits."""
+    left = re.sub(r"`[^`]*`", "", text)
+    # Longest first: "1" must not take a digit out of "10 frames".
+    for number in sorted(numbers, key=lambda one: -len(one["text"])):
+        assert number["text"] in text, name
+        left = left.replace(number["text"], "", 1)
+        if number["how"] == "name":
+            continue
+        given = [at(documents, key) for key in number["keys"]]
+        expected = HOW[number["how"]](given)
+        # Half a unit of the third digit.
+        assert number_of(number["text"]) == pytest.approx(expected, rel=5.1e-3, abs=1e-12), (name, number)
+    assert not DIGITS.search(left), f"{name}: {left!r} has numbers that come from nowhere"

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from answers import check_text
 from report_run import study_record
 
 from connfit._io import as_result, json_schema, plain, write_json
@@ -18,6 +19,7 @@ from connfit.evaluation.study.messages import Failed, Failure, Finished, Message
 from connfit.evaluation.study.seed_result import SeedResult
 from connfit.evaluation.study.short_form import ShortRow, ShortStudy
 from connfit.evaluation.study.study import FILE, Column, Difference, Score, Study, StudyRow, UnitDifference, read_study
+from connfit.report.prose import write_prose
 from connfit.report.run_files import RESULTS
 
 
@@ -62,6 +64,16 @@ def test_a_study_is_read_as_it_was_written(tmp_path: Path) -> None:
 def test_the_outcome_names_who_is_ahead_where_units_contradict() -> None:
     assert [Difference(value=v, outcome="mixed").standing for v in (0.1, -0.1)] == ["ahead", "behind"]
     assert [Difference(value=0.1, outcome=what).standing for what in ("tie", None)] == ["tie", None]
+
+
+@pytest.mark.parametrize("outcomes", [{}, {"erdos_renyi": "tie", "gru": "worse", "fixed_strengths": "tie"}])
+def test_numbers_of_limits_are_those_of_the_file(outcomes: dict[str, str]) -> None:
+    record = json.loads(json.dumps(study_record(outcomes)))
+    record["rows"][1]["failed"] = {"1": "diverged"}
+    prose = write_prose("limits/study.j2", {FILE: as_result(record, Study)})
+    assert ("it beats 1 of 2 at 1 frame" in prose.text) is bool(outcomes)
+    numbers = [{"text": quote.text, "keys": quote.keys, "how": quote.how} for quote in prose.quotes]
+    check_text(prose.text, numbers, {FILE: record}, "limits/study.j2")
 
 
 @pytest.mark.parametrize(
