@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from connfit.evaluation.study.study import Difference
+
 NEURONS, RECORDED, FRAMES, FRAME_RATE_HZ = 80, 30, 800, 2.0
 NULLS = ("shuffle_signs", "shuffle_counts", "rewire_degrees", "erdos_renyi")
 
@@ -85,8 +87,8 @@ def rewire(pre: np.ndarray, post: np.ndarray, random: np.random.Generator) -> tu
     return pre, post
 
 
-def study(config: Path, folder: Path, seeds: int) -> dict[str, dict[str, dict]]:
-    """Fit and study one brain; return differences by row and horizon."""
+def study(config: Path, folder: Path, seeds: int) -> dict[str, Difference]:
+    """Fit and study one brain; return differences one frame ahead by row."""
     from connfit import config as configuration
     from connfit.evaluation.evaluate_run import evaluate_run
     from connfit.evaluation.study.run_study import StudyOptions, run_study
@@ -95,7 +97,7 @@ def study(config: Path, folder: Path, seeds: int) -> dict[str, dict[str, dict]]:
     fitted = runs.start(configuration.read(config), folder)
     evaluate_run(fitted, folder)
     found = run_study(folder, StudyOptions(seeds=seeds, rows=NULLS))
-    return {row["name"]: row["difference"] for row in found["rows"] if row["group"] == "null" and row["difference"]}
+    return {row.name: row.difference_at(1) for row in found.compared("null")}
 
 
 def main() -> None:
@@ -114,9 +116,8 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as place:
                 config = make_brain(Path(place), kind, 100 * seed)
                 rows = study(config, Path(place) / "run", options.seeds)
-            one = {name: difference["1"] for name, difference in rows.items()}
-            cases += [(entry["value"], bool(entry["excludes_zero"])) for entry in one.values()]
-            shown = {name: [round(entry[key], 4) for key in ("value", "low", "high")] for name, entry in one.items()}
+            cases += [(of.value, bool(of.excludes_zero)) for of in rows.values()]
+            shown = {name: [round(number, 4) for number in (of.value, of.low, of.high)] for name, of in rows.items()}
             print(
                 json.dumps({"benchmark": "fair_nulls", "kind": kind, "brain": seed, "real_minus_null": shown}),
                 flush=True,

@@ -20,6 +20,7 @@ from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.study.study import Study
 from connfit.recordings import Recording
 from connfit.training.learners import RULES
 
@@ -268,6 +269,11 @@ def study_record(outcomes: Mapping[str, str] | None = None) -> dict[str, Any]:
         },
         "performance": {"seconds": 60.0, "jobs": 2, "threads": {}},
     }  # fmt: skip
+
+
+def made_study(outcomes: Mapping[str, str] | None = None) -> Study:
+    """`study_record`, typed."""
+    return as_result(study_record(outcomes), Study)
 
 
 def add_study(folder: Path) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from answers import answers_of, check_numbers, check_text
-from report_run import add_gradients, changed, complete_run, results, run_directory, study_record
+from connfit.report.questions.evidence import Evidence
+from report_run import add_gradients, changed, complete_run, made_study, results, run_directory
 
 from connfit._io import as_result, read_json, write_json
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.evaluated import Evaluation
 from connfit.report.prose import write_prose
-from connfit.report.questions.evidence import Evidence
 from connfit.report.questions.questions import QUESTIONS, answer_all
 from connfit.report.run_files import GRADIENT, STUDY, RunFiles
 from connfit.report.sections import gradient_section
@@ -132,7 +132,7 @@ def test_keys_are_json_pointers() -> None:
     ],
 )
 def test_a_study_says_who_wins_whoever_it_is(outcomes: dict[str, str], expected: str, limit: str | None) -> None:
-    documents = {"metrics.json": results()[0], STUDY: study_record(outcomes)}
+    documents = {"metrics.json": results()[0], STUDY: made_study(outcomes)}
     (answer,) = [one for question, one in answer_all(documents) if question.name == "null_connectomes"]
     assert answer.status == "answered"
     assert expected in answer.text
@@ -143,13 +143,13 @@ def test_a_study_says_who_wins_whoever_it_is(outcomes: dict[str, str], expected:
 
 
 def test_what_wins_without_a_connectome_or_learning_is_a_limitation() -> None:
-    documents = {"metrics.json": results()[0], STUDY: study_record({"gru": "worse", "fixed_strengths": "tie"})}
+    documents = {"metrics.json": results()[0], STUDY: made_study({"gru": "worse", "fixed_strengths": "tie"})}
     found = " ".join(all_limits(documents))
     assert (
         "Some models without a connectome do better than this one over seeds and blocks of time: the GRU, 1 and 10 "
         "frames" in found
     )
-    assert "Strengths that stay at the synapse counts predict as well as learned ones" in found
+    assert "Weights that stay at the synapse counts predict as well as learned ones" in found
     assert "what the fit changed in weights does not agree between them" in found
     before = " ".join(all_limits({"metrics.json": results()[0]}))
     assert "GRU" not in before and "Seeds" not in before

@@ -143,5 +143,5 @@ def test_a_rule_with_dials_that_do_not_exist_is_an_error_where_it_is_defined() -
 
 def test_rows_of_pieces_that_are_not_installed_have_names_in_words() -> None:
     assert [row_name(name) for name in ("gone_plug_in", "gru", "erdos_renyi", "d_rtrl", "fixed_strengths")] == [
-        "gone plug in", "the GRU", "Erdős–Rényi graph", "D-RTRL", "strengths fixed to synapse counts",
+        "gone plug in", "the GRU", "Erdős–Rényi graph", "D-RTRL", "weights fixed to synapse counts",
     ]  # fmt: skip

@@ -17,6 +17,7 @@ from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.recovery import Recovery
 from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.study.study import Study
 from connfit.report.questions.answer import Questions
 from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import GRADIENT, RECOVERY, RunFiles
@@ -136,10 +137,12 @@ def test_a_study_of_many_rows_lists_six_of_them() -> None:
     row = next(one for one in record["rows"] if one["name"] == "mean")
     worse = json.loads(json.dumps(row["difference"]).replace('"better"', '"worse"'))
     record["rows"] += [{**row, "name": f"baseline_{k}", "difference": worse} for k in range(20)]
-    (limit,) = [line for line in study_limits(record) if "models without a connectome do better" in line]
+    (limit,) = [
+        line for line in study_limits(as_result(record, Study)) if "models without a connectome do better" in line
+    ]
     assert limit.count("baseline") == 6 and "and 14 more" in limit
     record["rows"][1]["failed"] = {"1": "diverged"}
-    found = " ".join(study_limits(record))
+    found = " ".join(study_limits(as_result(record, Study)))
     assert "Seeds of the study that failed and are in no mean: the untrained model (1)" in found
     assert "Rows of the study without numbers, with the reason beside them: counts with one gain per pair" in found
 

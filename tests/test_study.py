@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,19 @@ from answers import check_numbers
 from rich.console import Console
 from small import write_files
 from typer.testing import CliRunner
-from watched import watched
+from watched import Watched, watched
 
 from connfit import config as configuration
 from connfit._io import read_arrays
 from connfit.cli import app
 from connfit.config import Config
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.evaluate_run import evaluate_run, read_evaluation
+from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.evaluation.scores import score
+from connfit.evaluation.study.messages import Failed, Finished, Message, Started
 from connfit.evaluation.study.rows import WEIGHT_SPREAD, row_config, study_config, study_rows
-from connfit.evaluation.study.run_study import StudyOptions, plan_study, read_study, run_study
+from connfit.evaluation.study.run_study import StudyOptions, plan_study, run_study
+from connfit.evaluation.study.study import Study, StudyRow, read_study
 from connfit.evaluation.study.tasks import Task
 from connfit.evaluation.study.verdict import verdict_sentences
 from connfit.report.console_study import print_study
@@ -65,7 +68,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(folder: Path) -> dict[str, Any]:
+def study(folder: Path) -> Study:
     """The study of it: killed in the middle of its first fits, and done again."""
     with (folder / "killed.txt").open("w") as log:
         process = subprocess.Popen([sys.executable, "-c", STUDY, str(folder), *ROWS], stderr=log, stdout=log)
@@ -90,61 +93,62 @@ def _children(parent: int) -> list[int]:
     return [int(child) for one in task.glob("*/children") for child in one.read_text().split()]
 
 
-def row_of(study: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(row for row in study["rows"] if row["name"] == name)
+def row_of(study: Study, name: str) -> StudyRow:
+    row = study.row(name)
+    assert row is not None
+    return row
 
 
-def test_every_row_has_its_seeds_and_its_scores(study: dict[str, Any]) -> None:
-    assert [row["name"] for row in study["rows"]] == [
+def test_every_row_has_its_seeds_and_its_scores(study: Study) -> None:
+    assert [row.name for row in study.rows] == [
         "connectome", "no_drive", "gain_per_type_pair", "shuffle_signs", "mean", "var_ridge",
     ]  # fmt: skip
-    assert study["seeds"] == [3, 4] and study["weight_spread"] == WEIGHT_SPREAD
+    assert study.seeds == (3, 4) and study.weight_spread == WEIGHT_SPREAD
     for name in ("connectome", "no_drive", "shuffle_signs"):
         row = row_of(study, name)
-        assert row["seeds"] == [3, 4] and not row["reason"] and len(row["runs"]) == 2
-        skill = row["scores"]["one_step_skill"]
-        assert skill["mean"] == pytest.approx(np.mean(skill["seeds"]))
-        assert skill["std"] == pytest.approx(np.std(skill["seeds"], ddof=1)) and skill["std"] > 0
-    assert row_of(study, "mean")["seeds"] == [3]
-    assert row_of(study, "no_drive")["parameters"]["drive"] == 0
-    assert row_of(study, "connectome")["parameters"]["all"] == 595
+        assert row.seeds == (3, 4) and not row.reason and len(row.runs) == 2
+        skill = row.scores["one_step_skill"]
+        assert skill.mean == pytest.approx(np.mean(np.array(skill.seeds)))
+        assert skill.std == pytest.approx(np.std(np.array(skill.seeds), ddof=1)) and skill.std
+    assert row_of(study, "mean").seeds == (3,)
+    assert (row_of(study, "no_drive").parameters or {})["drive"] == 0
+    assert (row_of(study, "connectome").parameters or {})["all"] == 595
 
 
-def test_a_row_that_cannot_be_computed_says_why_and_stops_no_other(study: dict[str, Any]) -> None:
+def test_a_row_that_cannot_be_computed_says_why_and_stops_no_other(study: Study) -> None:
     row = row_of(study, "gain_per_type_pair")
-    assert "'gain_per_type_pair' needs" in row["reason"] and set(row["failed"]) == {"3", "4"}
-    assert row["scores"]["one_step_skill"]["mean"] is None and row["difference"] is None
-    assert any(
-        "Counts with one gain per pair of cell types has no numbers" in sentence for sentence in study["verdict"]
-    )
+    assert "'gain_per_type_pair' needs" in str(row.reason) and set(row.failed) == {3, 4}
+    assert row.mean("one_step_skill") is None and row.difference is None
+    assert any("Counts with one gain per pair of cell types has no numbers" in sentence for sentence in study.verdict)
 
 
-def test_scores_are_those_of_the_run_directories(folder: Path, study: dict[str, Any]) -> None:
+def test_scores_are_those_of_the_run_directories(folder: Path, study: Study) -> None:
     """A row's numbers come again from its own run directory, by the code that scores any fit."""
     fitted = runs.load_fit(folder / "study" / "runs" / "shuffle_signs-seed4")
     config = configuration.read(folder / "config.json").evaluate
     parts = [score(fitted.forecaster(), one, config, ahead_of=("test",))["test"] for one in fitted.cohort.recordings]
     row = row_of(study, "shuffle_signs")
-    expected = np.mean([part.horizon_skill[2] for part in parts])
-    assert row["scores"]["horizon_2_skill"]["seeds"][1] == pytest.approx(expected, rel=1e-5)
-    expected = np.mean([part.free_run.fc_corr for part in parts])
-    assert row["scores"]["free_run_fc"]["seeds"][1] == pytest.approx(expected, rel=1e-4)
+    expected = np.mean([part["horizon_skill"]["2"] for part in parts])
+    assert row.scores["horizon_2_skill"].seeds[1] == pytest.approx(expected, rel=1e-5)
+    expected = np.mean([part["free_run"]["fc_corr"] for part in parts])
+    assert row.scores["free_run_fc"].seeds[1] == pytest.approx(expected, rel=1e-4)
 
 
-def test_differences_are_between_the_means(study: dict[str, Any]) -> None:
-    ours = row_of(study, "connectome")["scores"]
+def test_differences_are_between_the_means(study: Study) -> None:
+    ours = row_of(study, "connectome")
     for name in ("shuffle_signs", "no_drive", "mean", "var_ridge"):
         row = row_of(study, name)
-        for horizon, key in (("1", "one_step_skill"), ("2", "horizon_2_skill")):
-            difference = row["difference"][horizon]
-            assert difference["value"] == pytest.approx(ours[key]["mean"] - row["scores"][key]["mean"], abs=1e-6)
-            assert difference["low"] < difference["value"] < difference["high"]
-            assert difference["low_corrected"] < difference["low"]
-    assert row_of(study, "no_drive")["difference"]["1"]["outcome"] == "better"
-    assert study["comparisons"]["rows"] == 4 and study["comparisons"]["count"] == 8
+        for horizon, key in ((1, "one_step_skill"), (2, "horizon_2_skill")):
+            found = row.difference_at(horizon)
+            expected = (ours.mean(key) or np.nan) - (row.mean(key) or np.nan)
+            assert found.value == pytest.approx(expected, abs=1e-6)
+            assert found.low is not None and found.high is not None and found.low_corrected is not None
+            assert found.low < (found.value or 0) < found.high and found.low_corrected < found.low
+    assert row_of(study, "no_drive").difference_at(1).outcome == "better"
+    assert study.comparisons.rows == 4 and study.comparisons.count == 8
 
 
-def test_a_study_that_was_killed_ends_where_one_that_was_not_does(folder: Path, study: dict[str, Any]) -> None:
+def test_a_study_that_was_killed_ends_where_one_that_was_not_does(folder: Path, study: Study) -> None:
     own = folder / "study" / "runs" / "connectome-seed3"
     base = study_config(configuration.read(folder / "config.json"))
     rows = study_rows(base, ("mean",))
@@ -155,7 +159,7 @@ def test_a_study_that_was_killed_ends_where_one_that_was_not_does(folder: Path, 
     assert len(whole.history) == 13
 
 
-def test_a_second_study_does_nothing_again(folder: Path, study: dict[str, Any]) -> None:
+def test_a_second_study_does_nothing_again(folder: Path, study: Study) -> None:
     before = {path: path.stat().st_mtime_ns for path in (folder / "study").rglob("parameters.npz")}
     assert len(before) == 6
     scores = folder / "study" / "runs" / "shuffle_signs-seed4" / "scores.json"
@@ -163,64 +167,46 @@ def test_a_second_study_does_nothing_again(folder: Path, study: dict[str, Any]) 
     scores.write_text(json.dumps({key: value for key, value in old.items() if key != "format"}))
     options = StudyOptions(seeds=2, rows=("shuffle_signs", "mean"), jobs=1)
     again = run_study(folder, options)
+    assert read_study(folder) == again
     assert {path: path.stat().st_mtime_ns for path in (folder / "study").rglob("parameters.npz")} == before
     # What an earlier version has scored is scored again, from the same fit.
     assert json.loads(scores.read_text())["scores"] == old["scores"]
-    assert row_of(again, "shuffle_signs")["scores"] == row_of(study, "shuffle_signs")["scores"]
+    assert row_of(again, "shuffle_signs").scores == row_of(study, "shuffle_signs").scores
 
 
-def test_metrics_hold_the_compact_study(folder: Path, study: dict[str, Any]) -> None:
-    metrics = read_evaluation(folder)
-    assert metrics.study is not None
-    found = {row["name"]: row for row in metrics.study["rows"]}
+def test_metrics_hold_the_compact_study(folder: Path, study: Study) -> None:
+    metrics = read_metrics(folder / "metrics.json")
+    found = {row["name"]: row for row in metrics["study"]["rows"]}
     assert found["connectome"]["seeds"] == 2 and found["mean"]["difference"]["1"]["outcome"] == "better"
-    assert (metrics.part("test").one_step.mse or 0) > 0
-    assert read_study(folder)["run"] == str(folder)
+    assert metrics["parts"]["test"]["one_step"]["mse"] > 0
+    assert read_study(folder).run == str(folder)
 
 
-def test_reproducibility_has_every_group(study: dict[str, Any]) -> None:
-    found = {one["group"]: one for one in study["reproducibility"]["groups"]}
+def test_reproducibility_has_every_group(study: Study) -> None:
+    found = {group.group: group for group in study.reproducibility.groups}
     assert set(found) == {"weights", "time_constants", "bias", "drive"}
-    assert found["drive"]["start_pearson"] > 0.999 > found["weights"]["start_pearson"]
-    assert all(one["change_pearson"] is not None and one["moved"] > 0 for one in found.values())
-    assert {one["group"] for one in study["reproducibility"]["weights_by_region"]} == set("ABCDE")
-    assert [one["frames_ahead"] for one in study["reproducibility"]["predictions"]] == [1, 2]
+    assert (found["drive"].start_pearson or 0) > 0.999 > (found["weights"].start_pearson or 1)
+    assert all(group.change_pearson is not None and group.moved for group in found.values())
+    assert {region.group for region in study.reproducibility.weights_by_region} == set("ABCDE")
+    assert [ahead.frames_ahead for ahead in study.reproducibility.predictions] == [1, 2]
 
 
-def test_other_options_are_refused(folder: Path, study: dict[str, Any]) -> None:
+def test_other_options_are_refused(folder: Path, study: Study) -> None:
     options = StudyOptions(seeds=2, rows=("shuffle_signs",), settings=("train.learning_rate=0.02",))
     with pytest.raises(ConfigError, match=r"made with other options \(train.learning_rate\)"):
         run_study(folder, options)
 
 
-def test_a_study_of_a_version_with_fewer_options_goes_on(folder: Path, study: dict[str, Any]) -> None:
-    task = plan_study(folder, OPTIONS).tasks[0]
-    path = Path(task.folder) / "task.json"
-    content = path.read_text()
-    asked = json.loads(content)
-    for section, option in (("model", "cell"), ("learner", "rule_options")):
-        del asked["config"][section][option]
-    try:
-        path.write_text(json.dumps(asked))
-        assert task.done()
-        asked["config"]["model"]["cell"] = "another"
-        path.write_text(json.dumps(asked))
-        with pytest.raises(ConfigError, match=r"made with other options \(model\.cell\)"):
-            task.done()
-    finally:
-        path.write_text(content)
-
-
-def test_changed_data_are_refused(folder: Path, study: dict[str, Any]) -> None:
+def test_changed_data_are_refused(folder: Path, study: Study) -> None:
     plan = plan_study(folder, OPTIONS)
     task = plan.tasks[0]
     assert task.done()
-    changed = Task(**{**vars(task), "fingerprint": "0" * 64})
+    changed = replace(task, fingerprint="0" * 64)
     with pytest.raises(DataError, match="made from other data than the run has now"):
         changed.done()
 
 
-def test_changed_recordings_are_refused_before_anything_is_fitted(folder: Path, study: dict[str, Any]) -> None:
+def test_changed_recordings_are_refused_before_anything_is_fitted(folder: Path, study: Study) -> None:
     path = folder.parent / "movie1.npz"
     content = path.read_bytes()
     arrays = dict(np.load(path))
@@ -264,71 +250,74 @@ def test_a_worker_that_dies_fails_its_task_alone(folder: Path, tmp_path: Path) -
 
     plan = plan_study(folder, OPTIONS)
     waiting: Queue[Task] = Queue()
-    events: Queue[dict[str, Any]] = Queue()
+    events: Queue[Message] = Queue()
     fit = next(task for task in plan.tasks if task.row == "shuffle_signs")
     mean = next(task for task in plan.tasks if task.row == "mean")
-    waiting.put(Task(**{**vars(fit), "folder": str(tmp_path / "fit"), "run": None}))
-    waiting.put(Task(**{**vars(mean), "folder": str(tmp_path / "mean")}))
+    waiting.put(replace(fit, folder=str(tmp_path / "fit"), run=None))
+    waiting.put(replace(mean, folder=str(tmp_path / "mean")))
     worker = _Worker(0, waiting, events, tmp_path, dict(os.environ))
-    assert events.get(timeout=10)["event"] == "started"
+    assert events.get(timeout=10) == Started(fit.name)
     while worker.process is None:
         time.sleep(0.01)
     os.kill(worker.process.pid, signal.SIGKILL)
     failed = events.get(timeout=10)
-    assert failed["event"] == "failed" and "by signal 9" in failed["reason"]
-    assert events.get(timeout=10)["event"] == "started"
-    assert events.get(timeout=60) == {"event": "done", "task": "mean-seed3"}
+    assert isinstance(failed, Failed) and failed.task == fit.name and "by signal 9" in failed.why.reason
+    assert events.get(timeout=10) == Started(mean.name)
+    assert events.get(timeout=60) == Finished("mean-seed3")
     worker.stop()
 
 
-def test_the_report_has_its_table_and_figures(folder: Path, study: dict[str, Any]) -> None:
+def test_the_report_has_its_table_and_figures(folder: Path, study: Study) -> None:
     # Not of the folder: its file is of the rows that an earlier test asked for.
     text = "".join(study_blocks(study))
-    assert study_blocks(folder)
-    skill = row_of(study, "shuffle_signs")["scores"]["horizon_2_skill"]
-    assert number(skill["mean"]) in text and study["verdict"][0] in text
-    assert escape(row_of(study, "gain_per_type_pair")["reason"]) in text
-    assert study_blocks(folder.parent) == [] and study_drawings(folder.parent) == []
-    drawn = {one.name: one.draw() for one in study_drawings(study)}
+    skill = row_of(study, "shuffle_signs").mean("horizon_2_skill")
+    assert number(skill) in text and study.verdict[0] in text
+    assert escape(str(row_of(study, "gain_per_type_pair").reason)) in text
+    drawn = {drawing.name: drawing.draw() for drawing in study_drawings(study)}
     assert set(drawn) == {"study_differences", "study_reproducibility"}
     labels = [label.get_text() for label in drawn["study_differences"].axes[0].get_yticklabels()]
     assert labels == ["no drive", "shuffle signs", "mean", "var ridge"]
     assert all(len(axes.lines) >= 1 + 2 * len(labels) for axes in drawn["study_differences"].axes)
     bars = [patch.get_height() for patch in drawn["study_reproducibility"].axes[0].patches]
-    assert bars[-4:] == [one["change_pearson"] for one in study["reproducibility"]["groups"]]
+    assert bars[-4:] == [group.change_pearson for group in study.reproducibility.groups]
 
 
-OPTIONAL = {"reason", "reasons"}
-"""Keys that are there only where something has to be said."""
+def test_every_key_that_is_asked_for_is_written_by_somebody(folder: Path, study: Study) -> None:
+    """Report, terminal, figures, limitations and answers ask a study for no measure or horizon that it does not have.
 
-
-def test_every_key_that_is_asked_for_is_written_by_somebody(folder: Path, study: dict[str, Any]) -> None:
-    """Verdict, report, terminal, figures, limitations and answers ask a study for nothing that it does not have."""
+    Fields are for the types to check.
+    """
     missed: set[str] = set()
-    seen = watched(json.loads(json.dumps(study)), missed)
-    verdict_sentences({**seen, "model": {"strengths": "free", "drive": "dense"}})
-    study_blocks(seen)
-    for drawing in study_drawings(seen):
+
+    def seen(row: StudyRow) -> StudyRow:
+        difference = row.difference and Watched(row.difference, missed, "difference")
+        return replace(row, scores=Watched(row.scores, missed, "scores"), difference=difference)
+
+    strongest = Watched(study.strongest, missed, "strongest")
+    walked = replace(study, rows=tuple(map(seen, study.rows)), strongest=strongest)
+    verdict_sentences(walked)
+    study_blocks(walked)
+    for drawing in study_drawings(walked):
         drawing.draw()
-    print_study(seen, Console(file=io.StringIO()))
-    study_limits(seen)
-    documents = {"metrics.json": read_evaluation(folder), STUDY_FILE: seen}
+    print_study(walked, Console(file=io.StringIO()))
+    study_limits(walked)
+    documents = {"metrics.json": watched(read_metrics(folder / "metrics.json"), set()), STUDY_FILE: walked}
     assert len(answer_all(documents)) == 30
-    assert {path for path in missed if path.rsplit("/", 1)[1] not in OPTIONAL} == set()
+    assert missed == set()
 
 
-def test_no_measure_is_null_for_every_row_without_a_reason(folder: Path, study: dict[str, Any]) -> None:
-    short = {row["name"]: row for row in (read_evaluation(folder).study or {})["rows"]}
-    done = [row for row in study["rows"] if row["seeds"]]
-    assert {"coverage_80", "coverage_95", "one_step_median_unit"} < {one["key"] for one in study["measures"]}
-    for measure in study["measures"]:
-        found = [row["scores"][measure["key"]] for row in done]
-        whys = [one.get("reason") for one in found if one["mean"] is None]
-        assert len(whys) < len(found) or not {None, "", "not computed"} & set(whys), (measure["key"], whys)
-        assert all(measure["key"] in row["scores"] for row in short.values())
+def test_no_measure_is_null_for_every_row_without_a_reason(folder: Path, study: Study) -> None:
+    short = {row["name"]: row for row in read_metrics(folder / "metrics.json")["study"]["rows"]}
+    done = [row for row in study.rows if row.seeds]
+    assert {"coverage_80", "coverage_95", "one_step_median_unit"} < {column.key for column in study.measures}
+    for column in study.measures:
+        found = [row.scores[column.key] for row in done]
+        whys = [score.reason for score in found if score.mean is None]
+        assert len(whys) < len(found) or not {None, "", "not computed"} & set(whys), (column.key, whys)
+        assert all(column.key in row["scores"] for row in short.values())
 
 
-def test_the_walk_sees_a_key_that_nobody_writes(study: dict[str, Any]) -> None:
+def test_the_walk_sees_a_key_that_nobody_writes(study: Study) -> None:
     """The control of the tests above: a column that asks for another level of coverage, as one did."""
     missed: set[str] = set()
     seen = watched({"calibration": {"coverage": {"80": 0.8}}}, missed)
@@ -336,28 +325,28 @@ def test_the_walk_sees_a_key_that_nobody_writes(study: dict[str, Any]) -> None:
     assert missed == {"/calibration/coverage/90"}
 
 
-def test_the_terminal_shows_rows_and_differences(study: dict[str, Any]) -> None:
+def test_the_terminal_shows_rows_and_differences(study: Study) -> None:
     console = Console(width=160, record=True, file=io.StringIO())
     print_study(study, console)
     text = console.export_text()
-    difference = row_of(study, "no_drive")["difference"]["1"]
-    assert f"{difference['value']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]*" in text
-    median = difference["median_unit"]
-    assert f"{median['value']:+.3f} [{median['low']:+.3f}, {median['high']:+.3f}]" in text and "median unit" in text
-    assert number(row_of(study, "no_drive")["scores"]["one_step_median_unit"]["mean"]) in text
+    found = row_of(study, "no_drive").difference_at(1)
+    assert f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]*" in text
+    median = found.median_unit
+    assert f"{median.value:+.3f} [{median.low:+.3f}, {median.high:+.3f}]" in text and "median unit" in text
+    assert number(row_of(study, "no_drive").mean("one_step_median_unit")) in text
     assert "gain_per_type_pair" in text and "predictions one frame ahead" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_the_terminal_cuts_no_number_of_a_study(width: int, study: dict[str, Any]) -> None:
+def test_the_terminal_cuts_no_number_of_a_study(width: int, study: Study) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
     print_study(study, console)
     text = console.export_text()
     assert "…" not in text
-    for row in study["rows"]:
-        for one in row["difference"].values() if row["difference"] else ():
-            if one["low"] is not None:
-                assert f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]" in text
+    for row in study.compared():
+        for found in (row.difference or {}).values():
+            if found.low is not None:
+                assert f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]" in text
 
 
 # Rows
@@ -434,13 +423,13 @@ def test_a_fit_to_a_null_connectome_has_no_study() -> None:
         study_rows(config, ())
 
 
-def test_the_thirty_questions_quote_it(folder: Path, study: dict[str, Any]) -> None:
+def test_the_thirty_questions_quote_it(folder: Path, study: Study) -> None:
     answers = check_numbers(folder)
     assert answers["across_seeds"]["status"] == answers["null_connectomes"]["status"] == "answered"
-    seeds = len(study["rows"][0]["seeds"])
+    seeds = len(study.rows[0].seeds)
     assert answers["across_seeds"]["answer"].startswith(f"Over {seeds} seeds, parameter by parameter: ")
 
 
-def test_study_json_is_strict(folder: Path, study: dict[str, Any]) -> None:
+def test_study_json_is_strict(folder: Path, study: Study) -> None:
     text = (folder / "study" / "study.json").read_text()
     assert "NaN" not in text and json.loads(text)["rows"][0]["name"] == "connectome"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import asdict
-from report_run import results, study_record
+from report_run import made_study, results
 from small import write_files
 
 from connfit import config as configuration
 from connfit.config import Config
 from connfit.evaluation.evaluate_run import evaluate_run
-from connfit.evaluation.study.rows import StudyRow, row_config, study_rows
+from connfit.evaluation.study.rows import PlannedRow, row_config, study_rows
 from connfit.evaluation.study.run_study import StudyOptions, run_study
+from connfit.evaluation.study.study import Study
 from connfit.report.questions.questions import QUESTIONS
 from connfit.report.run_files import STUDY
 from connfit.report.sections.limits import all_limits
@@ -34,7 +36,7 @@ def base(learner: dict[str, Any] | None = None, **train: Any) -> Config:
     return configuration.from_dict(options)
 
 
-def learning(config: Config) -> dict[str, StudyRow]:
+def learning(config: Config) -> dict[str, PlannedRow]:
     return {row.name: row for row in study_rows(config, ()) if row.group == "learning"}
 
 
@@ -74,22 +76,21 @@ def test_they_are_fitted_and_a_rule_that_is_undefined_says_why(tmp_path: Path) -
     )
     evaluate_run(runs.start(config, tmp_path / "run"), tmp_path / "run")
     study = run_study(tmp_path / "run", StudyOptions(seeds=1, rows=("pp_prop", "immediate", "rmsprop"), jobs=1))
-    rows = {row["name"]: row for row in study["rows"]}
-    assert [row["group"] for row in study["rows"]] == ["connectome", *["learning"] * 3]
-    assert rows["immediate"]["difference"]["1"]["value"] != 0 and rows["rmsprop"]["difference"]["1"]["value"] != 0
-    assert not rows["pp_prop"]["seeds"] and "use carry = 'trace' or 'none'" in rows["pp_prop"]["reason"]
-    made = {name: configuration.read(Path(rows[name]["runs"][0]) / "config.json") for name in ("immediate", "rmsprop")}
+    rows = {row.name: row for row in study.rows}
+    assert [row.group for row in study.rows] == ["connectome", *["learning"] * 3]
+    assert all(rows[name].difference_at(1).value not in (0, None) for name in ("immediate", "rmsprop"))
+    assert not rows["pp_prop"].seeds and "use carry = 'trace' or 'none'" in str(rows["pp_prop"].reason)
+    made = {name: configuration.read(Path(rows[name].runs[0]) / "config.json") for name in ("immediate", "rmsprop")}
     assert (made["immediate"].learner.window, made["immediate"].learner.carry) == (1, "none")
     assert made["rmsprop"].train.optimiser == "rmsprop" and made["rmsprop"].learner.carry == "trace"
 
 
-def with_learning(outcome: str) -> dict[str, Any]:
-    """A made study whose only ablation is a row without credit through time."""
-    study = study_record({"no_drive": outcome})
-    for row in study["rows"]:
-        if row["name"] == "no_drive":
-            row |= {"name": "immediate", "group": "learning"}
-    return study
+def with_learning(outcome: str) -> Study:
+    """A made study with a row without credit through time in the place of an ablation."""
+    study = made_study({"no_drive": outcome})
+    row = next(row for row in study.rows if row.name == "no_drive")
+    learning_row = replace(row, name="immediate", group="learning")
+    return replace(study, rows=tuple(learning_row if other is row else other for other in study.rows))
 
 
 def test_a_cheap_rule_that_wins_is_a_limitation_and_answers_the_question() -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from connfit.evaluation.study.reproducibility import (
-    Agreement,
-    PredictionAgreement,
-    agreement,
-    by_part,
-    flat_groups,
-    prediction_agreement,
-)
+from connfit.evaluation.study.agreements import Agreement, PredictionAgreement
+from connfit.evaluation.study.reproducibility import agreement, by_part, flat_groups, prediction_agreement
+from connfit.evaluation.study.study import Comparisons, Difference, Study, StudyRow
 from connfit.evaluation.study.verdict import verdict_sentences
 
 N = 20_000
@@ -135,18 +130,19 @@ def test_flat_is_what_does_not_agree_although_predictions_do() -> None:
 # Verdict
 
 
-def row(
-    name: str, kind: str, *outcomes: str | None, corrected: bool = True, reason: str | None = None
-) -> dict[str, Any]:
+def row(name: str, kind: str, *outcomes: str, corrected: bool = True, reason: str | None = None) -> StudyRow:
     difference = {
-        str(h): {"outcome": outcome, "excludes_zero_corrected": corrected and outcome != "tie"}
+        h: Difference(outcome=outcome, excludes_zero_corrected=corrected and outcome != "tie")
         for h, outcome in zip((1, 10), outcomes, strict=False)
     }
-    return {"name": name, "group": kind, "seeds": [] if reason else [0, 1], "reason": reason, "difference": difference}
+    return StudyRow(name, kind, seeds=() if reason else (0, 1), reason=reason, difference=difference or None)
 
 
-def table(*rows: dict[str, Any]) -> dict[str, Any]:
-    return {"rows": [row("connectome", "connectome"), *rows], "comparisons": {"horizons": [1, 10]}}
+OURS = row("connectome", "connectome")
+
+
+def table(*rows: StudyRow, ours: StudyRow = OURS) -> Study:
+    return Study(rows=(ours, *rows), comparisons=Comparisons(horizons=(1, 10)))
 
 
 def test_winners_losers_and_ties_are_named() -> None:
@@ -185,15 +181,13 @@ def test_wiring_that_beats_every_null_is_said() -> None:
 
 
 def test_one_seed_and_rows_without_numbers_are_said() -> None:
-    found = table(row("gru", "baseline", reason="too few frames"))
-    found["rows"][0]["seeds"] = [0]
+    found = table(row("gru", "baseline", reason="too few frames"), ours=replace(OURS, seeds=(0,)))
     sentences = verdict_sentences(found)
     assert sentences[0].startswith("One seed only") and sentences[-1] == "The GRU has no numbers: too few frames."
 
 
 def test_without_the_connectome_model_there_is_no_verdict() -> None:
-    found = table(row("mean", "baseline", "better", "better"))
-    found["rows"][0].update(seeds=[], reason="it diverged")
-    assert verdict_sentences(found) == [
-        "The connectome model could not be fitted (it diverged): there is nothing to compare."
-    ]
+    ours = replace(OURS, seeds=(), reason="it diverged")
+    assert verdict_sentences(table(row("mean", "baseline", "better", "better"), ours=ours)) == (
+        "The connectome model could not be fitted (it diverged): there is nothing to compare.",
+    )

@@ -15,19 +15,23 @@ from small import regional_connectome, write_files
 from test_intervals import errors
 
 from connfit import config as configuration
-from connfit.config import Config
+from connfit._io import plain
+from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome, from_pairs
 from connfit.connectome.nulls import NULLS, make_null
 from connfit.errors import DataError, DivergedError
-from connfit.evaluation.evaluate_run import compare_with_nulls, evaluate_run, read_evaluation
+from connfit.evaluation.evaluate_run import compare_with_nulls, evaluate_run
 from connfit.evaluation.squared_errors import PredictionErrors
 from connfit.evaluation.study.advice import what_to_try
-from connfit.evaluation.study.row_status import Failure, explosions, moved, row_status, why_identity, why_not_trained
+from connfit.evaluation.study.messages import Failure
+from connfit.evaluation.study.row_status import explosions, moved, row_status, why_identity, why_not_trained
 from connfit.evaluation.study.rows import study_rows
 from connfit.evaluation.study.run_study import StudyOptions, run_study
+from connfit.evaluation.study.seed_result import Done, SeedResult
 from connfit.evaluation.study.short_form import compact
+from connfit.evaluation.study.study import Budget, Difference, StrongestBaseline, Study, StudyRow, UnitDifference
 from connfit.evaluation.study.study_table import study_table
-from connfit.evaluation.study.tasks import Done, _differences
+from connfit.evaluation.study.tasks import _differences
 from connfit.evaluation.study.verdict import verdict_sentences
 from connfit.recordings import Recording
 from connfit.report.questions.questions import answer_all
@@ -71,11 +75,8 @@ def done(made: tuple[PredictionErrors, ...], **facts: Any) -> Done:
         },
     }  # fmt: skip
     given = {"weights": 100, "bias": 40}
-    return Done(
-        {"parameters": given, "parameters_available": given, "fit_seconds": 1.0, "run": None, "epochs": 2,
-         "exploded": {}, "scores": scores, **facts},
-        made, {},
-    )  # fmt: skip
+    known = {"parameters": given, "parameters_available": given, "fit_seconds": 1.0, "epochs": 2, **facts}
+    return Done(SeedResult(scores=scores, **known), made, {})
 
 
 UNTRAINED = {
@@ -86,7 +87,7 @@ UNTRAINED = {
 }
 
 
-def a_study() -> dict[str, Any]:
+def a_study() -> Study:
     """One of each kind: an untrained row, a vacuous null, seeds that diverged in training and on test, a failure."""
     rng = np.random.default_rng(1)
     config = configuration.from_dict({"data": {"dataset": "worm"}})
@@ -102,7 +103,7 @@ def a_study() -> dict[str, Any]:
         "learned_readout": seeds(0.9, **UNTRAINED),
         "shuffle_signs": seeds(0.8, vacuous="all signs are equal"),
         "rewire_degrees": seeds(0.85, (0, 1)),
-        "erdos_renyi": {**seeds(0.85, (0, 1)), **seeds(40.0, (2,), exploded={"1": 40.0, "10": 40.0})},
+        "erdos_renyi": {**seeds(0.85, (0, 1)), **seeds(40.0, (2,), exploded={1: 40.0, 10: 40.0})},
         "ar": {0: done(forecast(rng, few), trained=None)},
         "var_ridge": {0: done(forecast(rng, 0.7), trained=None)},
     }
@@ -111,37 +112,37 @@ def a_study() -> dict[str, Any]:
         "lds": {0: Failure("recording 'movie': there are fewer frames than units.")},
     }
     table = study_table(rows, results, failed)
-    facts = {"recordings": ["movie"], "recordings_available": 5, "model": {"strengths": "free", "drive": "dense"}}
-    return {**table, **facts, "verdict": verdict_sentences({**table, **facts})}
+    study = replace(table, recordings=("movie",), recordings_available=5)
+    return replace(study, verdict=verdict_sentences(study, ModelConfig(strengths="free", drive="dense")))
 
 
 @pytest.fixture(scope="module")
-def study() -> dict[str, Any]:
+def study() -> Study:
     return a_study()
 
 
-def row_of(study: dict[str, Any], name: str) -> dict[str, Any]:
-    return next(row for row in study["rows"] if row["name"] == name)
+def row_of(study: Study, name: str) -> StudyRow:
+    return next(row for row in study.rows if row.name == name)
 
 
-def written(one: dict[str, Any]) -> str:
-    return f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]".replace("-", "−")
+def written(of: Difference | UnitDifference) -> str:
+    return f"{of.value:+.3f} [{of.low:+.3f}, {of.high:+.3f}]".replace("-", "−")
 
 
-def test_the_verdict_reads_right_to_the_word(study: dict[str, Any]) -> None:
-    ridge, ar = (row_of(study, name)["difference"]["1"] for name in ("var_ridge", "ar"))
-    ridge_far = row_of(study, "var_ridge")["difference"]["10"]
-    units = ar["median_unit"]
+def test_the_verdict_reads_right_to_the_word(study: Study) -> None:
+    ridge, ar = (row_of(study, name).difference_at(1) for name in ("var_ridge", "ar"))
+    ridge_far = row_of(study, "var_ridge").difference_at(10)
+    units = ar.median_unit
     contradiction = (
-        f"pooled {ar['value']:+.3f}, median unit −{abs(units['value']):.3f}: the pooled lead comes from 5 of 24 units, "
-        f"and the five strongest carry {units['strongest_share']:.0%} of it"
+        f"pooled {ar.value:+.3f}, median unit −{abs(units.value):.3f}: the pooled lead comes from 5 of 24 units, "
+        f"and the five strongest carry {units.strongest_share:.0%} of it"
     )
     bar = "the strongest baseline is ridge VAR (skill 0.300 pooled, 0.300 of the median unit); the connectome model is "
-    assert study["verdict"] == [
+    assert list(study.verdict) == [
         "This is a study of one of 5 recordings: it says nothing about the rest.",
-        f"One frame ahead {bar}worse: pooled {written(ridge)}, median unit {written(ridge['median_unit'])}, ahead in 0 "
+        f"One frame ahead {bar}worse: pooled {written(ridge)}, median unit {written(ridge.median_unit)}, ahead in 0 "
         "of 24 units (sign test p < 0.001).",
-        f"10 frames ahead {bar}worse: pooled {written(ridge_far)}, median unit {written(ridge_far['median_unit'])}, "
+        f"10 frames ahead {bar}worse: pooled {written(ridge_far)}, median unit {written(ridge_far.median_unit)}, "
         "ahead in 0 of 24 units (sign test p < 0.001).",
         "A linear baseline that predicts better leaves room: try more recordings (1 of 5 was fitted), fewer free "
         "parameters (model.strengths = fixed, model.drive = anatomical) or the automatic recipe, if an option was set "
@@ -165,45 +166,45 @@ def test_the_verdict_reads_right_to_the_word(study: dict[str, Any]) -> None:
     ]
 
 
-def test_the_table_says_the_same(study: dict[str, Any]) -> None:
+def test_the_table_says_the_same(study: Study) -> None:
     readout, signs = row_of(study, "learned_readout"), row_of(study, "shuffle_signs")
-    assert readout["trained"] == [False] * 3 and readout["mark"] == "not trained" and not readout["counts"]
-    assert readout["parameters"]["all"] == 0 and readout["parameters_available"]["all"] == 140
-    assert signs["vacuous"] == "all signs are equal" and signs["mark"] == "vacuous" and not signs["counts"]
+    assert readout.trained == (False,) * 3 and readout.mark == "not trained" and not readout.counts
+    assert readout.parameters == {"weights": 0, "bias": 0, "all": 0}
+    assert (readout.parameters_available or {})["all"] == 140
+    assert signs.vacuous == "all signs are equal" and signs.mark == "vacuous" and not signs.counts
     for row in (readout, signs):
-        assert row["difference"]["1"]["value"] is not None and row["difference"]["1"]["outcome"] is None
-        assert row["scores"]["one_step_skill"]["mean"] is not None, "it keeps its place"
+        assert row.difference_at(1).value is not None and row.difference_at(1).outcome is None
+        assert row.mean("one_step_skill") is not None, "it keeps its place"
     swapped, random = row_of(study, "rewire_degrees"), row_of(study, "erdos_renyi")
-    assert swapped["seeds"] == [0, 1] and swapped["diverged"] == {"2": "diverged in epoch 3"}
-    assert swapped["mark"] == random["mark"] == "diverged in 1 of 3 seeds" and swapped["counts"] and random["counts"]
-    skill = random["scores"]["one_step_skill"]
-    assert skill["seeds"][2] < -30 and skill["mean"] == pytest.approx(np.mean(skill["seeds"][:2]))
-    assert skill["reason"] == "mean over 2 of 3 seeds: the others diverged"
-    assert random["difference"]["1"]["seeds"] == [3, 2]
-    assert row_of(study, "lds")["mark"] == "no numbers"
-    assert row_of(study, "connectome")["recipe"] == "state_forcing = 1.5, rates.drive = 0.123"
+    assert swapped.seeds == (0, 1) and swapped.diverged == {2: "diverged in epoch 3"}
+    assert swapped.mark == random.mark == "diverged in 1 of 3 seeds" and swapped.counts and random.counts
+    skill = random.scores["one_step_skill"]
+    assert (skill.seeds[2] or 0) < -30 and skill.mean == pytest.approx(np.mean(skill.seeds[:2]))
+    assert skill.reason == "mean over 2 of 3 seeds: the others diverged"
+    assert random.difference_at(1).seeds == (3, 2)
+    assert row_of(study, "lds").mark == "no numbers"
+    assert row_of(study, "connectome").recipe == "state_forcing = 1.5, rates.drive = 0.123"
     # Four rows win or lose: neither the untrained one nor the vacuous one is corrected for.
-    assert study["comparisons"]["rows"] == 4
-    assert row_of(study, "ar")["difference"]["1"]["outcome"] == "mixed"
-    assert study["strongest"]["1"]["name"] == "var_ridge"
+    assert study.comparisons.rows == 4
+    assert row_of(study, "ar").difference_at(1).outcome == "mixed"
+    assert (study.strongest[1] or StrongestBaseline()).name == "var_ridge"
 
 
-def test_metrics_and_the_report_say_the_same(study: dict[str, Any]) -> None:
-    whole = {
-        **study, "part": "test", "seeds": [0, 1, 2], "weight_spread": 0.5, "surrogate": False, "dataset": "made",
-        "budget": {"epochs": 2, "free_run_epochs": 0, "patience": None},
-        "reproducibility": {"groups": [], "reason": "none", "predictions": [], "flat": []},
-    }  # fmt: skip
-    found = json.loads(json.dumps(compact(whole)))
-    assert found["verdict"] == study["verdict"] and found["recordings_available"] == 5
-    rows = {row["name"]: row for row in found["rows"]}
+def test_metrics_and_the_report_say_the_same(study: Study) -> None:
+    whole = replace(study, seeds=(0, 1, 2), weight_spread=0.5, budget=Budget(epochs=2))
+    short = compact(whole)
+    found = json.loads(json.dumps(plain(short)))
+    assert found["verdict"] == list(study.verdict) and found["recordings_available"] == 5
+    assert found["comparisons"] == study.comparisons.text
+    rows = {row.name: row for row in short.rows}
     for name, row in rows.items():
         full = row_of(study, name)
         for key in ("counts", "mark", "note", "trained", "vacuous", "diverged", "recipe"):
-            assert row[key] == full[key], (name, key)
-    assert rows["learned_readout"]["parameters"] == 0 and rows["learned_readout"]["parameters_available"] == 140
-    assert rows["lds"]["reason"].startswith("recording 'movie'")
-    assert rows["ar"]["difference"]["1"]["median_unit"]["ahead"] == 5
+            assert getattr(row, key) == getattr(full, key), (name, key)
+    assert rows["learned_readout"].parameters == 0 and rows["learned_readout"].parameters_available == 140
+    assert rows["erdos_renyi"].seeds == 3 and str(rows["lds"].reason).startswith("recording 'movie'")
+    (ar,) = [row for row in found["rows"] if row["name"] == "ar"]
+    assert ar["difference"]["1"]["median_unit"]["ahead"] == 5 and "reason" not in ar
     assert found["strongest"]["1"]["name"] == "var_ridge"
     text = "".join(study_blocks(whole))
     assert "0 (140 available)" in text and "learned readout (not trained)" in text and "(vacuous)" in text
@@ -219,8 +220,8 @@ def test_no_star_goes_to_a_row_that_does_not_count() -> None:
         "no_drive": {0: done(forecast(rng, 0.9), trained=True)},
     }
     table = study_table(rows, results, {})
-    starred = [_best(table["rows"], column) for column in table["measures"] if column["unit"]]
-    assert starred and all(row is not None and row["name"] == "connectome" for row in starred)
+    starred = [_best(table.rows, column) for column in table.measures if column.unit]
+    assert starred and all(row is not None and row.name == "connectome" for row in starred)
 
 
 def test_a_study_in_an_earlier_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -241,19 +242,19 @@ def test_a_connectome_model_that_was_not_trained_is_said_first_and_wins_nothing(
     }
     table = study_table(rows, results, {})
     found = verdict_sentences(table)
-    assert found[:2] == [
+    assert found[:2] == (
         "The connectome model was not trained: no epoch was better on validation than the start.",
         "So nothing is won or lost here: numbers are those of its start.",
-    ]
+    )
     assert found[2].startswith("One frame ahead the strongest baseline is AR of each unit")
     assert "; its start is " in found[2] and "the connectome model is" not in found[2]
     assert not any("beats" in one for one in found)
-    assert all(row["difference"][h]["outcome"] is None for row in table["rows"][1:] for h in ("1", "10"))
+    assert all(row.difference_at(h).outcome is None for row in table.rows[1:] for h in (1, 10))
 
 
 def test_some_seeds_that_were_not_trained_are_counted() -> None:
-    facts = {0: {"trained": True}, 1: {**UNTRAINED}, 2: {"trained": True}}
-    found = row_status("ablation", facts, {})
+    results = {0: SeedResult(trained=True), 1: SeedResult(**UNTRAINED), 2: SeedResult(trained=True)}
+    found = row_status("ablation", results, {})
     assert found.counts and found.mark == "not trained in 1 of 3 seeds"
     assert found.note == "was not trained in 1 of 3 seeds: no epoch was better on validation than the start there"
 
@@ -269,11 +270,11 @@ def test_an_ablation_that_predicts_what_the_model_does_is_vacuous() -> None:
         for seed, one in ours.items()
     }  # fmt: skip
     table = study_table(rows, {"connectome": ours, "frozen_time_constants": nearly}, {})
-    row = table["rows"][1]
-    assert row["vacuous"] and not row["counts"] and row["difference"]["1"]["outcome"] is None
+    row = table.rows[1]
+    assert row.vacuous and not row.counts and row.difference_at(1).outcome is None
     assert "Frozen time constants changes nothing here" in verdict_sentences(table)[-1]
     other = {seed: done(forecast(rng, 0.8), trained=True) for seed in (0, 1)}
-    assert study_table(rows, {"connectome": ours, "frozen_time_constants": other}, {})["rows"][1]["vacuous"] is None
+    assert study_table(rows, {"connectome": ours, "frozen_time_constants": other}, {}).rows[1].vacuous is None
 
 
 def test_a_baseline_that_diverges_far_ahead_counts_where_it_does_not() -> None:
@@ -285,12 +286,13 @@ def test_a_baseline_that_diverges_far_ahead_counts_where_it_does_not() -> None:
         key: {1: getattr(near, key)[1], 10: getattr(far, key)[10]}
         for key in ("squared_error", "unit_squared_error")
     }  # fmt: skip
-    ar = done((replace(near, **parts),), exploded={"10": 50.0})
+    ar = done((replace(near, **parts),), exploded={10: 50.0})
     table = study_table(rows, {"connectome": {0: done(forecast(rng, 0.8), trained=True)}, "ar": {0: ar}}, {})
-    row = table["rows"][1]
-    assert row["difference"]["1"]["outcome"] == "worse" and row["difference"]["10"]["outcome"] is None
-    assert table["strongest"]["1"]["name"] == "ar" and table["strongest"]["10"] is None
-    assert row["counts"] and row["note"] == (
+    row = table.rows[1]
+    assert row.difference_at(1).outcome == "worse" and row.difference_at(10).outcome is None
+    assert row.difference_at(10).value is not None
+    assert (table.strongest[1] or StrongestBaseline()).name == "ar" and table.strongest[10] is None
+    assert row.counts and row.note == (
         "diverges on the test part: 10 frames ahead its squared error is 50 times that of persistence or of the mean, "
         "whichever is larger; at 10 frames it wins and loses nothing"
     )
@@ -312,11 +314,11 @@ def test_predictions_that_leave_the_range_of_the_recording_have_diverged() -> No
 
     assert mean.sum() > 20 * last.sum()
     assert explosions([one(mean)], [recording]) == {}
-    assert explosions([one(12 * mean)], [recording]) == {"1": pytest.approx(12)}
+    assert explosions([one(12 * mean)], [recording]) == {1: pytest.approx(12)}
     broken = one(
         mean, reasons={10: "the squared error overflows: the prediction diverged", 30: "the part has 9 frames"}
     )
-    assert explosions([broken], [recording]) == {"10": None}
+    assert explosions([broken], [recording]) == {10: None}
 
 
 # Null connectomes that are the real one
@@ -417,14 +419,15 @@ def test_fits_that_never_leave_their_start_say_so(tmp_path: Path) -> None:
     """Adam's steps of 1e-30 change no float32: the study of such a run says first that nothing was trained."""
     folder, _ = files_of(tmp_path, ["train.learning_rate=1e-30"])
     found = run_study(folder, StudyOptions(seeds=1, rows=("shuffle_signs", "mean"), jobs=1))
-    assert found["verdict"][0] == (
+    assert found.verdict[0] == (
         "The connectome model was not trained: no epoch was better on validation than the start."
     )
-    rows = {row["name"]: row for row in found["rows"]}
-    assert rows["connectome"]["trained"] == [False] and rows["connectome"]["parameters"]["all"] == 0
-    assert rows["connectome"]["parameters_available"]["all"] > 500 and rows["connectome"]["best_epoch"] == [-1]
-    assert rows["shuffle_signs"]["vacuous"] == "all signs are equal"
-    kept = {row["name"]: row for row in (read_evaluation(folder).study or {})["rows"]}
+    rows = {row.name: row for row in found.rows}
+    ours = rows["connectome"]
+    assert ours.trained == (False,) and (ours.parameters or {})["all"] == 0
+    assert (ours.parameters_available or {})["all"] > 500 and ours.best_epoch == (-1,)
+    assert rows["shuffle_signs"].vacuous == "all signs are equal"
+    kept = {row["name"]: row for row in read_metrics(folder / "metrics.json")["study"]["rows"]}
     assert kept["connectome"]["parameters"] == 0 and kept["shuffle_signs"]["vacuous"] == "all signs are equal"
 
 
@@ -435,14 +438,14 @@ def test_a_fit_that_diverges_says_in_which_epoch(tmp_path: Path) -> None:
     assert raised.value.epoch == 0
     settings = ("train.learning_rate=1e30",)
     found = run_study(folder, StudyOptions(seeds=1, rows=("mean",), jobs=1, settings=settings))
-    assert found["verdict"] == [
-        "The connectome model could not be fitted (it diverged in epoch 0): there is nothing to compare."
-    ]
+    assert found.verdict == (
+        "The connectome model could not be fitted (it diverged in epoch 0): there is nothing to compare.",
+    )
 
 
 def test_advice_follows_what_the_fit_has() -> None:
-    assert "more recordings (1 of 5 was fitted)" in what_to_try({}, 1, 5)
-    bare = what_to_try({"strengths": "fixed", "drive": "anatomical"}, 5, 5)
+    assert "more recordings (1 of 5 was fitted)" in what_to_try(recordings=1, available=5)
+    bare = what_to_try("fixed", "anatomical", 5, 5)
     assert bare == (
         "A linear baseline that predicts better leaves room: try more recordings or the automatic recipe, if an option "
         "was set by hand."

@@ -58,10 +58,7 @@ def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings
     if dry_run:
         with err_console.status("reading"):
             plan = plan_study(folder, options)
-        print_plan(
-            [(row.name, row.group, row.keeps, row.changes) for row in plan.rows], len(plan.tasks),
-            sum(task.done() for task in plan.tasks), plan.jobs, plan.seconds, out_console,
-        )  # fmt: skip
+        print_plan(plan, out_console)
         return
     if not (folder / "metrics.json").exists():
         evaluate_and_report(runs.load_fit(folder), folder)

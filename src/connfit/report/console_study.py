@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -12,6 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from connfit.evaluation.study.run_study import StudyPlan
+from connfit.evaluation.study.study import Difference, Score, Study, StudyRow, UnitDifference
 from connfit.report.sections.comparison import number
 
 GROUPS = {
@@ -26,84 +27,65 @@ ALSO = "free_run_fc"
 """The measure that is shown beside skills."""
 
 
-def print_plan(
-    rows: Sequence[tuple[str, str, str, str]], fits: int, done: int, jobs: int, seconds: float | None, console: Console
-) -> None:
-    """Print what a study would do.
-
-    Parameters
-    ----------
-    rows
-        Name, group, what it keeps and what it changes.
-    fits, done
-        Rows times seeds, and how many of them are finished.
-    jobs, seconds
-        Fits at once, and an estimate of the time for all that is left.
-    """
+def print_plan(plan: StudyPlan, console: Console) -> None:
+    """Print what a study would do."""
     table = Table(title="rows of the study", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("row", "kind", "keeps", "changes"):
         table.add_column(name)
-    for row in rows:
-        table.add_row(*map(escape, row))
+    for row in plan.rows:
+        table.add_row(*map(escape, (row.name, row.group, row.keeps, row.changes)))
     console.print(table)
+    seconds = plan.seconds
     time = "not known" if seconds is None else f"about {seconds / 60:.0f} min, without the tuning of baselines"
-    console.print(f"{fits} fits, {done} of them done, {jobs} at once: {time}.", highlight=False, soft_wrap=True)
+    fits, done = len(plan.tasks), sum(task.done() for task in plan.tasks)
+    console.print(f"{fits} fits, {done} of them done, {plan.jobs} at once: {time}.", highlight=False, soft_wrap=True)
 
 
-def print_study(study: Mapping[str, Any], console: Console) -> None:
+def print_study(study: Study, console: Console) -> None:
     """Print means over seeds with their spread, differences with intervals, and what they say.
 
     Skill has two lines: pooled over units, and of the median unit.
-
-    Parameters
-    ----------
-    study
-        As in `study.json`.
     """
-    surrogate = "SURROGATE " if study["surrogate"] else ""
-    seeds = len(study["seeds"])
-    pooled, median = ([one for one in study["measures"] if one["unit"] == unit] for unit in ("pooled", "median"))
-    others = [one["key"] for one in study["measures"] if one["key"] == ALSO]
-    heads = [_frames(one["horizon"]) for one in pooled] + ["free FC"] * len(others)
+    pooled, median = ([column for column in study.measures if column.unit == unit] for unit in ("pooled", "median"))
+    others = [column.key for column in study.measures if column.key == ALSO]
+    heads = [_frames(column.horizon or 0) for column in pooled] + ["free FC"] * len(others)
     title = (
-        f"{surrogate}{study['dataset']}, {study['part']} part: skill pooled and of the median unit, mean over {seeds} "
-        "seeds (± standard deviation)"
+        f"{'SURROGATE ' if study.surrogate else ''}{study.dataset}, {study.part} part: skill pooled and of the median "
+        f"unit, mean over {len(study.seeds)} seeds (± standard deviation)"
     )
     rows, group = [], ""
-    for row in study["rows"]:
-        if row["group"] != group:
-            group = row["group"]
+    for row in study.rows:
+        if row.group != group:
+            group = row.group
             rows.append([f"[bold]{GROUPS[group]}"])
-        seconds = "–" if row["fit_seconds"] is None else f"{row['fit_seconds']:.0f}"
-        cells = [_spread(row["scores"][key]) for key in (*(one["key"] for one in pooled), *others)]
-        rows.append([f"  {escape(row['name'])}", *cells, learned_in_words(row), seconds])
-        second = f"    {row['mark']}" if row["mark"] else "    median unit"
-        rows.append([f"[dim]{escape(second)}", *(f"[dim]{_spread(row['scores'][one['key']])}" for one in median)])
+        seconds = "–" if row.fit_seconds is None else f"{row.fit_seconds:.0f}"
+        cells = [_spread(row.scores[key]) for key in (*(column.key for column in pooled), *others)]
+        rows.append([f"  {escape(row.name)}", *cells, learned_in_words(row), seconds])
+        second = f"    {row.mark or 'median unit'}"
+        rows.append([f"[dim]{escape(second)}", *(f"[dim]{_spread(row.scores[column.key])}" for column in median)])
     for table in _tables(title, ["", *heads, "parameters", "s"], rows, console.width):
         console.print(table)
     title = (
         "skill of the connectome model minus that of the row, 95 % interval (* excludes 0); below: of the median unit"
     )
-    horizons = [str(h) for h in study["comparisons"]["horizons"]]
-    rows = []
-    for row in study["rows"]:
-        if row["difference"]:
-            rows.append([escape(row["name"]), *(_interval(row["difference"][h], row) for h in horizons)])
-            units = [row["difference"][h]["median_unit"] for h in horizons]
-            second = f"  {row['mark'] or 'median unit'}"
-            rows.append([f"[dim]{escape(second)}", *(f"[dim]{_interval(one, row)}" for one in units)])
-    for table in _tables(title, ["", *(_frames(int(h)) for h in horizons)], rows, console.width):
+    horizons, rows = study.comparisons.horizons, []
+    for row in study.compared():
+        differences = [row.difference_at(h) for h in horizons]
+        rows.append([escape(row.name), *(_interval(of, row) for of in differences)])
+        second = f"  {row.mark or 'median unit'}"
+        rows.append([f"[dim]{escape(second)}", *(f"[dim]{_interval(of.median_unit, row)}" for of in differences)])
+    for table in _tables(title, ["", *map(_frames, horizons)], rows, console.width):
         console.print(table)
-    for line in [*study["verdict"], study["comparisons"]["text"], *(study["reproducibility"].get("text") or [])]:
+    for line in (*study.verdict, study.comparisons.text, *study.reproducibility.text):
         console.print(escape(line), highlight=False)
 
 
-def learned_in_words(row: Mapping[str, Any]) -> str:
-    """Learned parameters of a row; of one that was not trained, with those that it could have learned."""
-    learned = (row["parameters"] or {}).get("all")
+def learned_in_words(row: StudyRow) -> str:
+    """Return the learned parameters of a row; of one that was not trained, with those that it could have learned."""
+    learned = (row.parameters or {}).get("all")
     if learned is None:
         return "–"
-    available = (row["parameters_available"] or {}).get("all")
+    available = (row.parameters_available or {}).get("all")
     return f"0 ({available:,} available)" if learned == 0 and available else f"{learned:,}"
 
 
@@ -116,7 +98,7 @@ def _tables(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], wid
     full = [[*row, *[""] * (len(heads) - len(row))] for row in rows]
     # Two for padding and the space between columns, two for the edges of the table.
     widths = [
-        2 + max(cell_len(Text.from_markup(one).plain) for one in column) for column in zip(heads, *full, strict=True)
+        2 + max(cell_len(Text.from_markup(cell).plain) for cell in column) for column in zip(heads, *full, strict=True)
     ]
     at = 1
     while at < len(heads):
@@ -136,13 +118,12 @@ def _tables(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], wid
         at = until
 
 
-def _spread(score: Mapping[str, Any]) -> str:
-    text = number(score["mean"])
-    return text if score["std"] is None else f"{text} ±{score['std']:.2g}"
+def _spread(score: Score) -> str:
+    text = number(score.mean)
+    return text if score.std is None else f"{text} ±{score.std:.2g}"
 
 
-def _interval(one: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    if one["value"] is None or one["low"] is None:
-        return number(one["value"])
-    star = "*" if one["excludes_zero"] and row.get("counts", True) else " "
-    return f"{one['value']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]{star}"
+def _interval(of: Difference | UnitDifference, row: StudyRow) -> str:
+    if of.value is None or of.low is None:
+        return number(of.value)
+    return f"{of.value:+.3f} [{of.low:+.3f}, {of.high:+.3f}]{'*' if of.excludes_zero and row.counts else ' '}"

@@ -11,8 +11,10 @@ from typing import Any
 import jinja2
 
 from connfit.evaluation.study.row_names import row_name
+from connfit.evaluation.study.study import FILE as STUDY
 from connfit.report import wording
-from connfit.report.traced import NAME, Quote, Traced, derived, known, untraced
+from connfit.report.questions.study_evidence import StudyEvidence
+from connfit.report.traced import NAME, Quote, Traced, derived, known, labelled, untraced
 
 _CUT = re.compile(r" and ([\d,]*\d) more\b")
 """How a list that is cut says how many names it leaves out."""
@@ -51,7 +53,7 @@ def write_prose(template: str, documents: Mapping[str, object], **given: object)
         Its file, as `"questions/unseen_frames.j2"`.
     documents
         Contents of the files of a run, typed or plain, by their path in the run directory. In templates
-        `metrics` is `metrics.json`, and `file("study/study.json")` any of them.
+        `metrics` is `metrics.json`, `file("study/study.json")` any of them, and `study` its rows by name.
     given
         Further values by name; those that are not `Traced` must not be numbers of the run.
     """
@@ -73,7 +75,7 @@ def write_prose(template: str, documents: Mapping[str, object], **given: object)
 
     variables = {
         "file": file, "metrics": file("metrics.json"), "documents": tuple(documents), "named": named, "span": span,
-        **given,
+        "study": StudyEvidence(file(STUDY)), **given,
     }  # fmt: skip
     module = environment().get_template(template).make_module(variables)
     paragraphs = tuple(" ".join(block.split()) for block in re.split(r"\n\s*\n", str(module)) if block.strip())
@@ -112,6 +114,8 @@ def environment() -> jinja2.Environment:
         "known": lambda values: [value for value in values if known(value)],
         "listed": _listed,
         "first_of": lambda names, between=", ": wording.first_of(list(names), between=between),
+        "spoken": lambda name: labelled(str(name).replace("_", " "), name),
+        "row_name": lambda name: labelled(row_name(str(name)), name),
         "pretty": lambda name: wording.pretty(str(name)),
         "capital": wording.capital,
         "row_label": lambda name: row_name(str(name)),

@@ -23,22 +23,21 @@ from connfit.evaluation.evaluate_run import read_evaluation
 from connfit.evaluation.evaluated import FILE as METRICS
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.study.study import FILE as STUDY
+from connfit.evaluation.study.study import Study, read_study
 
 # What commands beside `fit` and `evaluate` leave in a run directory.
-STUDY = "study/study.json"
 ANALYSIS = "analysis/analysis.json"
 GRADIENT = "gradient_fidelity.json"
 RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
-ADDED = (STUDY,)
 
 RESULTS: Mapping[str, type] = {
-    METRICS: Evaluation, ANALYSIS: Analysis, GRADIENT: GradientFidelity, RECOVERY: Recovery,
+    METRICS: Evaluation, STUDY: Study, ANALYSIS: Analysis, GRADIENT: GradientFidelity, RECOVERY: Recovery,
     SIMULATIONS: Perturbation,
 }  # fmt: skip
 """Types of the results in a run directory, by their path; docs/schema/ has the JSON Schema of each."""
 
-STUDY_FORMAT = 2
 UNEDITED = "The run's own files must not be edited"
 
 
@@ -78,14 +77,14 @@ class RunFiles:
         Column to values, one per epoch; NaN for empty numbers.
     parameters, initial_parameters
         Group to array; `time_constants` in seconds.
-    added
-        Content of the files of `ADDED` that are there, by their path in the run directory.
     gradients, recovery
         What `connfit gradcheck` and `connfit recover` left.
     simulations
         By the name of their folder.
     analysis
         What `connfit analyze` found.
+    study
+        What `connfit evaluate --full` found.
     """
 
     folder: Path
@@ -97,26 +96,26 @@ class RunFiles:
     parameters: Mapping[str, np.ndarray]
     initial_parameters: Mapping[str, np.ndarray]
     connectome: Connectome | None
-    added: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     gradients: GradientFidelity | None = None
     recovery: Recovery | None = None
     simulations: Mapping[str, Simulation] = field(default_factory=dict)
     analysis: Analysis | None = None
+    study: Study | None = None
 
     def documents(self) -> dict[str, object]:
         """Return the contents of the JSON files by their path in the run directory, and of `history.csv` by column."""
-        found: dict[str, object] = {METRICS: self.evaluation, **self.added}
+        found: dict[str, object] = {METRICS: self.evaluation}
         for name, content in (
             ("config.json", self.config),
             ("record.json", self.record),
             ("history.csv", self.history),
+            (STUDY, self.study),
+            (ANALYSIS, self.analysis),
             (GRADIENT, self.gradients),
             (RECOVERY, self.recovery),
         ):
             if content:
                 found[name] = content
-        if self.analysis is not None:
-            found[ANALYSIS] = self.analysis
         for name, simulation in self.simulations.items():
             found[SIMULATIONS.replace("*", name)] = simulation.perturbation
         return found
@@ -144,11 +143,11 @@ class RunFiles:
             parameters=_read_arrays(folder / "parameters.npz"),
             initial_parameters=_read_arrays(folder / "parameters_initial.npz"),
             connectome=Connectome.load(connectome) if connectome.exists() else None,
-            added={name: content for name in ADDED if (content := _read_added(folder, name))},
             gradients=_read_result(folder / GRADIENT, GradientFidelity),
             recovery=_read_result(folder / RECOVERY, Recovery),
             simulations={path.parent.name: Simulation.read(path) for path in sorted(folder.glob(SIMULATIONS))},
             analysis=Analysis.read(folder),
+            study=read_study(folder) if (folder / STUDY).exists() else None,
         )
 
 
@@ -160,32 +159,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     return read_json(path, dict[str, Any], fix=UNEDITED) if path.exists() else {}
 
 
-def _read_added(folder: Path, name: str) -> dict[str, Any]:
-    """What another command left; a study only in the format that this release reads."""
-    content = _read_json(folder / name)
-    if name == STUDY and content and content.get("format") != STUDY_FORMAT:
-        raise DataError(
-            f"a study in format {content.get('format')}, this release reads {STUDY_FORMAT}",
-            path=folder / name,
-            fix=f"Run `connfit evaluate {folder} --full` again: fits are kept, they are only scored again",
-        )
-    return content
-
-
 def _read_history(path: Path) -> dict[str, list[Any]]:
     if not path.exists():
         return {}
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"not a table in UTF-8 ({error})", path=path, fix=UNEDITED) from error
     columns: dict[str, list[Any]] = {}
     for line, row in enumerate(rows, start=2):
         for name, text in row.items():
             if name is None:
-                raise DataError(
-                    f"line {line} has more fields than the header",
-                    path=path,
-                    fix=UNEDITED,
-                )
+                raise DataError(f"line {line} has more fields than the header", path=path, fix=UNEDITED)
             columns.setdefault(name, []).append(text if name == "phase" else _float(text, path, line, name))
     return columns
 

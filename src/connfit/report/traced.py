@@ -158,6 +158,12 @@ def derived(how: str, *values: Traced) -> Traced:
     return Traced(HOW[how]([value._value for value in values]), keys, values[0]._quotes, how)
 
 
+def labelled(text: str, of: Traced) -> str:
+    """Return a label that stands for a value, recorded so that its digits are not taken for a number."""
+    of._quotes.append(Quote(text, of._keys, NAME))
+    return text
+
+
 def untraced(value: object) -> Any:
     """Return the value itself."""
     return value._value if isinstance(value, Traced) else value
@@ -182,7 +188,8 @@ def _below(value: object, name: str | int) -> object:
         return None
     if isinstance(value, Mapping):
         # Keys of horizons and levels are integers in typed results, as text in JSON.
-        return value.get(name, value.get(int(name)) if isinstance(name, str) and name.isdigit() else None)
+        is_number = name not in value and isinstance(name, str) and name.isdigit()
+        return value.get(int(name) if is_number else name)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return value[int(name)] if int(name) < len(value) else None
     return getattr(value, str(name))

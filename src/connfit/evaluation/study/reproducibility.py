@@ -9,12 +9,19 @@ Comput Biol 3:e189, on sloppy parameters).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from scipy import stats
+
+from connfit._io import read_arrays
+from connfit.connectome import Connectome
+from connfit.evaluation.study.agreements import Agreement, PredictionAgreement, Reproducibility
+from connfit.evaluation.study.seed_result import Done
+from connfit.evaluation.study.words import frames_ahead
 
 FLAT_BELOW = 0.1
 """Mean correlation of the changes below which a group is called flat ..."""
@@ -29,86 +36,69 @@ MOST_RANKED = 2_000_000
 """Of larger groups, rank correlations are of as many parameters, evenly spaced."""
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How far seeds agree on one group of parameters: means over all pairs of seeds.
+def reproducibility(runs: Mapping[int, Path], done: Mapping[int, Done], folder: Path) -> Reproducibility:
+    """Compare parameters and predictions between the seeds of the connectome model.
 
     Parameters
     ----------
-    group
-        Name of the group, or of a part of it.
-    count
-        Parameters.
-    seeds
-        Number of seeds.
-    start_pearson, start_spearman
-        Correlation of the values before the fit; 1 if seeds start alike.
-    pearson, spearman
-        The same after the fit.
-    log_pearson
-        Of the natural logarithm of the values, over those above 0 in all seeds; None for a group with negative values.
-    positive
-        Share of the values that are above 0 in all seeds.
-    change_pearson, change_spearman
-        Of the change from each seed's own start.
-    change_low, change_high
-        Smallest and largest `change_pearson` among pairs.
-    moved
-        Size of the change over the size of the start (root mean squares, mean over seeds); None from a start at 0.
-    spread_ratio
-        Spread between seeds after the fit over the spread before it (root mean square over parameters): below 1 seeds
-        have come nearer to each other, above 1 they have drifted apart; None if they start alike.
-    reason
-        Why numbers are missing.
+    runs
+        Run directory by seed.
+    done
+        Predictions by seed.
+    folder
+        Of the run that is studied, with the connectome.
     """
-
-    group: str
-    count: int
-    seeds: int
-    start_pearson: float | None = None
-    start_spearman: float | None = None
-    pearson: float | None = None
-    spearman: float | None = None
-    log_pearson: float | None = None
-    positive: float | None = None
-    change_pearson: float | None = None
-    change_spearman: float | None = None
-    change_low: float | None = None
-    change_high: float | None = None
-    moved: float | None = None
-    spread_ratio: float | None = None
-    reason: str | None = None
+    if len(runs) < 2:
+        return Reproducibility(reason=f"{len(runs)} seed of the connectome model, 2 are needed")
+    starts, ends = (
+        [read_arrays(run / file)[0] for run in runs.values()] for file in ("parameters_initial.npz", "parameters.npz")
+    )
+    stacked = stack_groups(starts, ends)
+    groups = tuple(agreement(group, *both) for group, both in stacked.items())
+    regions: list[Agreement] = []
+    if "weights" in stacked:
+        connectome = Connectome.load(folder / "connectome.h5")
+        region = connectome.neurons["region"].fillna("").astype(str).to_numpy()
+        regions = by_part(*stacked["weights"], region[connectome.posts])
+    predictions = _prediction_agreements(done)
+    flat, sentences = flat_groups(groups, predictions)
+    return Reproducibility(tuple(runs), groups, tuple(regions), predictions, flat, sentences)
 
 
-@dataclass(frozen=True)
-class PredictionAgreement:
-    """How far predictions of several seeds agree: means over pairs of seeds, all units and recordings pooled.
+def _prediction_agreements(done: Mapping[int, Done]) -> tuple[PredictionAgreement, ...]:
+    """One frame ahead and far ahead, recordings one below the other."""
+    arrays = [of_seed.arrays for _, of_seed in sorted(done.items())]
+    first, found = arrays[0], []
+    for key in ("one_step", "far"):
+        numbers = [number for number in range(int(first["recordings"])) if f"{number}.{key}" in first]
+        if not numbers:
+            continue
+        ahead = 1 if key == "one_step" else max(int(first[f"{number}.far_frames"]) for number in numbers)
+        # Each recording has its own units: all values in one column, each centred where it belongs.
+        agreements = [
+            prediction_agreement([seed[f"{n}.{key}"] for seed in arrays], first[f"{n}.{key}_last"], ahead)
+            for n in numbers
+        ]
+        found.append(_over_recordings(agreements))
+    return tuple(found)
 
-    Parameters
-    ----------
-    frames_ahead
-        Horizon in frames.
-    count
-        Values that all seeds predict.
-    pearson
-        Correlation of the predictions, units centred on their own mean over seeds and frames: differences between
-        units, which any model knows, would make it 1.
-    change_pearson
-        Correlation of what is predicted to change: prediction minus the last observed value, not centred. Frames are
-        nearly copies of each other, so this is what the models say beyond that.
-    reason
-        Why a number is missing.
-    """
 
-    frames_ahead: int
-    count: int
-    pearson: float | None
-    change_pearson: float | None
-    reason: str | None = None
+def _over_recordings(agreements: Sequence[PredictionAgreement]) -> PredictionAgreement:
+    """Mean over recordings, weighted by their number of values."""
+    known = [found for found in agreements if found.pearson is not None and found.change_pearson is not None]
+    if len(known) < 2:
+        return known[0] if known else agreements[0]
+    sizes = np.array([found.count for found in known], np.float64)
+    return replace(
+        known[0],
+        count=int(sizes.sum()),
+        pearson=float(np.average([found.pearson or 0.0 for found in known], weights=sizes)),
+        change_pearson=float(np.average([found.change_pearson or 0.0 for found in known], weights=sizes)),
+    )
 
 
 def agreement(group: str, starts: Float[np.ndarray, "K n"], ends: Float[np.ndarray, "K n"]) -> Agreement:
-    """Agreement of K seeds on n parameters.
+    """Compare K seeds on n parameters.
 
     Parameters
     ----------
@@ -156,7 +146,7 @@ def agreement(group: str, starts: Float[np.ndarray, "K n"], ends: Float[np.ndarr
 def by_part(
     starts: Float[np.ndarray, "K n"], ends: Float[np.ndarray, "K n"], part: Shaped[np.ndarray, "n"], *, most: int = 100
 ) -> list[Agreement]:
-    """`agreement` within each part of a group (each region, each type), the largest parts first.
+    """Compute `agreement` within each part of a group (each region, each type), the largest parts first.
 
     Parameters
     ----------
@@ -177,7 +167,7 @@ def prediction_agreement(
     frames_ahead: int,
     mask: Bool[np.ndarray, "S P"] | None = None,
 ) -> PredictionAgreement:
-    """Agreement of the predictions of several seeds of the same entries.
+    """Compare predictions that several seeds make of the same entries.
 
     Parameters
     ----------
@@ -190,7 +180,7 @@ def prediction_agreement(
     mask
         Entries that count; default: all that are finite.
     """
-    stack = np.stack([np.asarray(one, np.float64) for one in predictions])
+    stack = np.stack([np.asarray(of_seed, np.float64) for of_seed in predictions])
     use = np.isfinite(stack).all(axis=0) & np.isfinite(last)
     if mask is not None:
         use &= mask
@@ -208,8 +198,8 @@ def prediction_agreement(
 
 def flat_groups(
     groups: Sequence[Agreement], predictions: Sequence[PredictionAgreement]
-) -> tuple[tuple[str, ...], list[str]]:
-    """Groups whose changes do not agree between seeds although predictions do, and what to say about all of them.
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Find groups whose changes do not agree between seeds although predictions do, and say how all of them agree.
 
     Returns
     -------
@@ -218,44 +208,44 @@ def flat_groups(
     sentences
         One for predictions and one for each group that has numbers.
     """
-    known = [one.pearson for one in predictions if one.pearson is not None]
+    known = [found.pearson for found in predictions if found.pearson is not None]
     alike = bool(known) and min(known) > ALIKE_ABOVE
-    sentences, flat = [], []
-    for one in predictions:
-        if one.pearson is not None and one.change_pearson is not None:
-            ahead = "one frame" if one.frames_ahead == 1 else f"{one.frames_ahead} frames"
-            sentences.append(
-                f"Between seeds predictions {ahead} ahead correlate at {one.pearson:.3f}, and the changes that they "
-                f"predict at {one.change_pearson:.3f}."
-            )
-    for one in groups:
-        words = one.group.replace("_", " ")
-        if one.change_pearson is None:
-            if one.reason:
-                sentences.append(f"{words}: {one.reason}.")
+    sentences = [
+        f"Between seeds predictions {frames_ahead(found.frames_ahead).lower()} "
+        f"correlate at {found.pearson:.3f}, and the changes that they predict at {found.change_pearson:.3f}."
+        for found in predictions
+        if found.pearson is not None and found.change_pearson is not None
+    ]
+    flat = []
+    for group in groups:
+        words = group.group.replace("_", " ")
+        if group.change_pearson is None:
+            sentences += [f"{words}: {group.reason}."] if group.reason else []
             continue
-        said = f"{words}: changes correlate {one.change_pearson:.3f} between seeds"
-        if one.pearson is not None and one.start_pearson is not None:
-            said += f" (values after the fit {one.pearson:.3f}, at the start {one.start_pearson:.3f})"
-        if one.change_pearson < FLAT_BELOW and alike:
-            flat.append(one.group)
+        said = f"{words}: changes correlate {group.change_pearson:.3f} between seeds"
+        if group.pearson is not None and group.start_pearson is not None:
+            said += f" (values after the fit {group.pearson:.3f}, at the start {group.start_pearson:.3f})"
+        if group.change_pearson < FLAT_BELOW and alike:
+            flat.append(group.group)
             said += ": a flat direction, which these data leave open"
-        elif one.change_pearson < FLAT_BELOW:
+        elif group.change_pearson < FLAT_BELOW:
             said += ", as little as the seeds' predictions would let expect"
         sentences.append(f"{said}.")
-    return tuple(flat), sentences
+    return tuple(flat), tuple(sentences)
 
 
 def stack_groups(
     starts: Sequence[Mapping[str, np.ndarray]], ends: Sequence[Mapping[str, np.ndarray]]
 ) -> dict[str, tuple[Float[np.ndarray, "K n"], Float[np.ndarray, "K n"]]]:
-    """Parameters of several runs as [seed, parameter] by group; time constants in seconds."""
-    left_out = {"log_time_constants"}
-    groups = [key for key in ends[0] if key not in left_out and all(key in one for one in (*starts, *ends))]
-    return {
-        key: (np.stack([one[key].ravel() for one in starts]), np.stack([one[key].ravel() for one in ends]))
-        for key in groups
-    }
+    """Return parameters of several runs as [seed, parameter] by group; time constants in seconds."""
+    groups = [
+        key for key in ends[0] if key != "log_time_constants" and all(key in arrays for arrays in (*starts, *ends))
+    ]
+    return {key: (_stacked(starts, key), _stacked(ends, key)) for key in groups}
+
+
+def _stacked(runs: Sequence[Mapping[str, np.ndarray]], key: str) -> Float[np.ndarray, "K n"]:
+    return np.stack([arrays[key].ravel() for arrays in runs])
 
 
 def _pairs(rows: Float[np.ndarray, "K n"]) -> list[float]:

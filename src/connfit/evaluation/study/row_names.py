@@ -12,7 +12,7 @@ OWN_ROWS = {
     "connectome": "the connectome model",
     "untrained": "the untrained model",
     "learned_readout": "learned read-out",
-    "fixed_strengths": "strengths fixed to synapse counts",
+    "fixed_strengths": "weights fixed to synapse counts",
     "gain_per_neuron": "counts with one gain per neuron",
     "gain_per_type_pair": "counts with one gain per pair of cell types",
 }
@@ -20,7 +20,7 @@ OWN_ROWS = {
 
 
 def row_name(name: str) -> str:
-    """A row by its name in `study.json`, in a sentence; of a piece that is not installed, the name in words."""
+    """Return a row by its name in `study.json`, in a sentence; of a piece that is not installed, the name in words."""
     for registry in (BASELINES, NULLS):
         if name in registry:
             return registry.phrase(name)

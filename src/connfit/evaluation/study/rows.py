@@ -23,7 +23,7 @@ CONNECTOME = "connectome"
 UNTRAINED = "untrained"
 
 WEIGHT_SPREAD = 0.5
-"""Standard deviation of the log-normal factor on starting strengths where the fit itself has none.
+"""Standard deviation of the log-normal factor on starting weights where the fit itself has none.
 
 Synapse counts are the same for every seed: without it seeds start so much alike that their agreement says nothing.
 """
@@ -38,8 +38,8 @@ OPTIMISER_ROWS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class StudyRow:
-    """One row of the table.
+class PlannedRow:
+    """One row of the table before it is computed.
 
     Parameters
     ----------
@@ -73,8 +73,8 @@ class StudyRow:
         return self.group in FITTED
 
 
-def study_rows(config: Config, baselines: Sequence[str], only: Sequence[str] = ()) -> tuple[StudyRow, ...]:
-    """All rows of the study of a configuration, in the order of the table.
+def study_rows(config: Config, baselines: Sequence[str], only: Sequence[str] = ()) -> tuple[PlannedRow, ...]:
+    """Return all rows of the study of a configuration, in the order of the table.
 
     Ablations are of what the configuration has: an option that it has already is not a row.
 
@@ -98,17 +98,17 @@ def study_rows(config: Config, baselines: Sequence[str], only: Sequence[str] = (
         )
     same = "wiring, signs, counts, budget"
     rows = [
-        StudyRow(CONNECTOME, "connectome", "everything: the fit that is studied, from other seeds", "nothing"),
-        StudyRow(UNTRAINED, "untrained", "everything", "no training"),
+        PlannedRow(CONNECTOME, "connectome", "everything: the fit that is studied, from other seeds", "nothing"),
+        PlannedRow(UNTRAINED, "untrained", "everything", "no training"),
         *_ablations(config, same),
         *_learning(config),
         *(
-            StudyRow(null.name, "null", null.keeps, f"{null.changes} (drawn anew for each seed)", null=null.name)
+            PlannedRow(null.name, "null", null.keeps, f"{null.changes} (drawn anew for each seed)", null=null.name)
             for null in NULLS.values()
             if null.in_studies
         ),
         *(
-            StudyRow(name, "baseline", "recording and parts", BASELINES.find(name, "row of a study").does)
+            PlannedRow(name, "baseline", "recording and parts", BASELINES.find(name, "row of a study").does)
             for name in baselines
         ),
     ]
@@ -121,11 +121,11 @@ def study_rows(config: Config, baselines: Sequence[str], only: Sequence[str] = (
     return tuple(row for row in rows if row.name in wanted)
 
 
-def _ablations(config: Config, same: str) -> list[StudyRow]:
+def _ablations(config: Config, same: str) -> list[PlannedRow]:
     model = config.model
     strengths = {
         "free": ("free_strengths", "one free magnitude per connection"),
-        "fixed": ("fixed_strengths", "strengths stay at the synapse counts; biases, time constants, drive are learned"),
+        "fixed": ("fixed_strengths", "weights stay at the synapse counts; biases, time constants, drive are learned"),
         "gain_per_neuron": ("gain_per_neuron", "synapse counts times one learned gain per neuron"),
         "gain_per_type_pair": ("gain_per_type_pair", "synapse counts times one learned gain per pair of cell types"),
     }
@@ -140,26 +140,26 @@ def _ablations(config: Config, same: str) -> list[StudyRow]:
         "dense": ("dense_drive", "every unit may drive every neuron", {}),
     }
     rows = [
-        StudyRow(name, "ablation", same, changes, {"drive": drive, **more})
+        PlannedRow(name, "ablation", same, changes, {"drive": drive, **more})
         for drive, (name, changes, more) in drives.items()
         if drive != model.drive
     ]
     unforced = {"state_forcing": 0.0} if forced else {}
     if model.state_forcing != 0:
         changes = "states are not moved to what was recorded: it acts through the drive alone"
-        rows.append(StudyRow("no_state_forcing", "ablation", same, changes, {"state_forcing": 0.0}))
+        rows.append(PlannedRow("no_state_forcing", "ablation", same, changes, {"state_forcing": 0.0}))
     if not model.learned_readout:
         changes = "a learned linear read-out in place of the anatomical one"
         changes += ", and no state forcing, which needs a given one" if unforced else ""
-        rows.append(StudyRow("learned_readout", "ablation", same, changes, {"learned_readout": True, **unforced}))
+        rows.append(PlannedRow("learned_readout", "ablation", same, changes, {"learned_readout": True, **unforced}))
     if model.learn is None or "time_constants" in model.learn:
         changes = "time constants stay at their start"
-        rows.append(StudyRow("frozen_time_constants", "ablation", same, changes, frozen=("time_constants",)))
+        rows.append(PlannedRow("frozen_time_constants", "ablation", same, changes, frozen=("time_constants",)))
     for cell in CELLS.values():
         if cell.in_studies and cell.name != model.cell:
             default = {name: getattr(ModelConfig(), name) for name in _own_options(model.cell)}
             rows.append(
-                StudyRow(
+                PlannedRow(
                     cell.row, "ablation", same, f"neurons of another kind: {cell.does}",
                     {**default, "cell": cell.name, "cell_options": {}},
                 )
@@ -168,7 +168,7 @@ def _ablations(config: Config, same: str) -> list[StudyRow]:
         if kind != model.strengths:
             # Fixed to the counts means without the factor by which the starts of seeds differ.
             spread = {"weight_spread": 0.0} if kind == "fixed" else {}
-            rows.append(StudyRow(name, "ablation", same, changes, {"strengths": kind, **spread}))
+            rows.append(PlannedRow(name, "ablation", same, changes, {"strengths": kind, **spread}))
     return rows
 
 
@@ -177,7 +177,7 @@ def _own_options(cell: str) -> list[str]:
     return [name for name in CELLS.find(cell, "model.cell").options.__struct_fields__ if hasattr(ModelConfig, name)]
 
 
-def _learning(config: Config) -> list[StudyRow]:
+def _learning(config: Config) -> list[PlannedRow]:
     """The learning rules and the optimiser that the configuration does not have."""
     options = config.learner
     own = configured_learner(options)
@@ -191,18 +191,18 @@ def _learning(config: Config) -> list[StudyRow]:
         if not rule.in_studies or (alike if own.through_time else not learner.through_time):
             continue
         changes = f"learning rule: {rule.does} (K = {learner.window})"
-        rows.append(StudyRow(rule.row, "learning", same, changes, learner=rule.settings(window)))
+        rows.append(PlannedRow(rule.row, "learning", same, changes, learner=rule.settings(window)))
     for name, does in OPTIMISER_ROWS.items():
         if name != config.train.optimiser:
             changes = f"optimiser {LABELS[name]}: {does}"
-            rows.append(StudyRow(name, "learning", f"{same}, learning rule", changes, train={"optimiser": name}))
+            rows.append(PlannedRow(name, "learning", f"{same}, learning rule", changes, train={"optimiser": name}))
     return rows
 
 
 def study_config(config: Config, settings: Sequence[str] = ()) -> Config:
-    """The configuration of the row `connectome`: that of the run, with what the study changes for all rows alike.
+    """Return the configuration of the row `connectome`: the run's, with what the study changes for all rows alike.
 
-    Starting strengths get a spread where they have none (`WEIGHT_SPREAD`), and checkpoints are written less often.
+    Starting weights get a spread where they have none (`WEIGHT_SPREAD`), and checkpoints are written less often.
 
     Parameters
     ----------
@@ -215,8 +215,8 @@ def study_config(config: Config, settings: Sequence[str] = ()) -> Config:
     return configuration.override(_replace(config, model=model, train=train), settings)
 
 
-def row_config(row: StudyRow, base: Config, seed: int) -> Config:
-    """The configuration of one row and seed.
+def row_config(row: PlannedRow, base: Config, seed: int) -> Config:
+    """Return the configuration of one row and seed.
 
     Parameters
     ----------

@@ -6,34 +6,31 @@ import csv
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from connfit import config as configuration
-from connfit._io import read_arrays, write_json
+from connfit._io import plain, write_json
 from connfit.config import Config
-from connfit.connectome import Connectome
 from connfit.datasets.loading import recording_names
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.baselines import BASELINES, check_baselines
 from connfit.evaluation.evaluate_run import read_evaluation
-from connfit.evaluation.evaluated import FILE
-from connfit.evaluation.study.reproducibility import agreement, by_part, flat_groups, prediction_agreement, stack_groups
-from connfit.evaluation.study.row_status import Failure
-from connfit.evaluation.study.rows import CONNECTOME, FITTED, StudyRow, row_config, study_config, study_rows
+from connfit.evaluation.evaluated import FILE as METRICS
+from connfit.evaluation.study.messages import Failure
+from connfit.evaluation.study.reproducibility import reproducibility
+from connfit.evaluation.study.rows import CONNECTOME, FITTED, PlannedRow, row_config, study_config, study_rows
 from connfit.evaluation.study.runner import ONE_THREAD, StudyProgress, run_tasks
+from connfit.evaluation.study.seed_result import Done
 from connfit.evaluation.study.short_form import compact
+from connfit.evaluation.study.study import FILE, Budget, Performance, Study
 from connfit.evaluation.study.study_table import study_table
-from connfit.evaluation.study.tasks import PART, Done, Task, read_json
+from connfit.evaluation.study.tasks import PART, Task
 from connfit.evaluation.study.verdict import verdict_sentences
 from connfit.training.memory import memory_limit
 from connfit.training.problem import Job
 from connfit.training.runs import load_job
 
-FORMAT_VERSION = 2
 FOLDER = "study"
 ONE_JOB_NEURONS = 20_000
 """From so many neurons on the kernels use all cores: one job at a time, with all threads."""
@@ -83,22 +80,22 @@ class StudyPlan:
         Processes at once, and the environment of each.
     seconds
         Estimate of all fits, from the time that the run itself took; None where that is not known.
-    facts
-        Of the data, for `study.json`.
+    about
+        A study that holds the facts of the data and nothing else.
     """
 
     folder: Path
     config: Config
-    rows: tuple[StudyRow, ...]
+    rows: tuple[PlannedRow, ...]
     tasks: tuple[Task, ...]
     jobs: int
     threads: Mapping[str, str]
     seconds: float | None
-    facts: Mapping[str, Any]
+    about: Study
 
 
 def plan_study(folder: str | Path, options: StudyOptions | None = None) -> StudyPlan:
-    """Which fits a study needs; starts nothing.
+    """Plan the fits of a study; starts nothing.
 
     Parameters
     ----------
@@ -132,17 +129,17 @@ def plan_study(folder: str | Path, options: StudyOptions | None = None) -> Study
     ]
     jobs, threads = _jobs(job, options.jobs)
     estimate = _estimate(folder, tasks, config, jobs)
-    facts = {
-        "dataset": job.config.data.dataset or job.connectome.name,
-        "surrogate": bool(job.connectome.notes.get("surrogate", False)),
-        "neurons": job.connectome.n,
-        "connections": job.connectome.m,
-        "recordings": [one.name for one in job.cohort.recordings],
-        "recordings_available": _available(job.config),
-        "units": len(job.cohort.units),
-        "observations": job.observations(),
-    }
-    return StudyPlan(folder, config, rows, tuple(tasks), jobs, threads, estimate, facts)
+    about = Study(
+        dataset=job.config.data.dataset or job.connectome.name,
+        surrogate=bool(job.connectome.notes.get("surrogate", False)),
+        neurons=job.connectome.n,
+        connections=job.connectome.m,
+        recordings=tuple(recording.name for recording in job.cohort.recordings),
+        recordings_available=_available(job.config),
+        units=len(job.cohort.units),
+        observations=job.observations(),
+    )
+    return StudyPlan(folder, config, rows, tuple(tasks), jobs, threads, estimate, about)
 
 
 def _available(config: Config) -> int | None:
@@ -155,18 +152,18 @@ def _available(config: Config) -> int | None:
     return len(recording_names(source, ("all",)))
 
 
-def _seeds(row: StudyRow, seeds: Sequence[int]) -> Sequence[int]:
+def _seeds(row: PlannedRow, seeds: Sequence[int]) -> Sequence[int]:
     return seeds[:1] if row.group == "baseline" and not BASELINES[row.name].seeded else seeds
 
 
-def _task(folder: Path, row: StudyRow, base: Config, of_run: Config, seed: int, fingerprint: str) -> Task:
+def _task(folder: Path, row: PlannedRow, base: Config, of_run: Config, seed: int, fingerprint: str) -> Task:
     config = row_config(row, base, seed) if row.group != "baseline" else configuration.override(base, [f"seed={seed}"])
     # The run itself counts as a seed only if nothing but the pace of its checkpoints differs.
     pace = [f"train.{key}={configuration.as_json(getattr(config.train, key))}" for key in _PACE]
     same = row.name == CONNECTOME and configuration.override(of_run, pace) == config
     place = folder / FOLDER / ("baselines" if row.group == "baseline" else "runs") / f"{row.name}-seed{seed}"
     run = str(folder) if same else None
-    return Task(row.name, row.group, seed, str(place), configuration.to_dict(config), fingerprint, run)
+    return Task(row.name, row.group, seed, str(place), config, fingerprint, run)
 
 
 _PACE = ("checkpoint_every", "check_memory")
@@ -204,7 +201,7 @@ def run_study(
     options: StudyOptions | None = None,
     *,
     on_progress: Callable[[StudyProgress], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> Study:
     """Fit every row with every seed, and write `study/study.json` and the key `study` of `metrics.json`.
 
     Each (row, seed) is an ordinary run directory in `study/runs/`. What is finished is not done again; what was
@@ -216,11 +213,6 @@ def run_study(
         Of a finished and evaluated run on the real connectome.
     on_progress
         Called about once a second.
-
-    Returns
-    -------
-    dict
-        What was written to `study.json`, see docs/runs.md.
 
     Raises
     ------
@@ -235,15 +227,15 @@ def run_study(
     began = time.perf_counter()
     out = plan.folder / FOLDER
     failures = run_tasks(plan.tasks, jobs=plan.jobs, logs=out / "logs", threads=plan.threads, on_progress=on_progress)
-    study = summarise(plan, failures)
-    study["performance"] = {"seconds": time.perf_counter() - began, "jobs": plan.jobs, "threads": dict(plan.threads)}
-    write_json(out / "study.json", study)
-    write_json(plan.folder / FILE, replace(evaluation, study=compact(study)))
+    took = Performance(time.perf_counter() - began, plan.jobs, plan.threads)
+    study = replace(summarise(plan, failures), performance=took)
+    write_json(plan.folder / FILE, study)
+    write_json(plan.folder / METRICS, replace(evaluation, study=plain(compact(study))))
     return study
 
 
-def summarise(plan: StudyPlan, failures: Mapping[str, Failure]) -> dict[str, Any]:
-    """Everything in `study.json` but the time it took, from the folders of the tasks.
+def summarise(plan: StudyPlan, failures: Mapping[str, Failure]) -> Study:
+    """Make the study of what is in the folders of the tasks; without the time that it took.
 
     Parameters
     ----------
@@ -260,104 +252,23 @@ def summarise(plan: StudyPlan, failures: Mapping[str, Failure]) -> dict[str, Any
         elif task.done():
             done.setdefault(task.row, {})[task.seed] = Done.read(task.folder)
     table = study_table(plan.rows, done, failed)
-    ours = done.get(CONNECTOME, {})
-    model, train = plan.config.model, plan.config.train
-    model_facts = {key: getattr(model, key) for key in ("strengths", "drive")}
-    return {
-        "connfit": __version__,
-        "format": FORMAT_VERSION,
-        "run": str(plan.folder),
-        **plan.facts,
-        "part": PART,
-        "seeds": sorted({task.seed for task in plan.tasks}),
-        "weight_spread": model.weight_spread,
-        "budget": {
-            key: getattr(train, key)
-            for key in ("epochs", "free_run_epochs", "patience", "select_on", "learning_rate", "batch")
-        },
-        **table,
-        "verdict": verdict_sentences({**plan.facts, **table, "model": model_facts}),
-        "reproducibility": reproducibility(
-            {seed: Path(one.facts["run"]) for seed, one in sorted(ours.items())}, ours, plan.folder
-        ),
-    }
-
-
-def reproducibility(runs: Mapping[int, Path], done: Mapping[int, Done], folder: Path) -> dict[str, Any]:
-    """Agreement of parameters and predictions between the seeds of the connectome model.
-
-    Parameters
-    ----------
-    runs
-        Run directory by seed.
-    done
-        Predictions by seed.
-    folder
-        Of the run that is studied, with the connectome.
-    """
-    if len(runs) < 2:
-        return {"groups": [], "reason": f"{len(runs)} seed of the connectome model, 2 are needed"}
-    starts = [read_arrays(run / "parameters_initial.npz")[0] for run in runs.values()]
-    ends = [read_arrays(run / "parameters.npz")[0] for run in runs.values()]
-    stacked = stack_groups(starts, ends)
-    groups = [agreement(group, *both) for group, both in stacked.items()]
-    regions = []
-    if "weights" in stacked:
-        connectome = Connectome.load(folder / "connectome.h5")
-        region = connectome.neurons["region"].fillna("").astype(str).to_numpy()
-        regions = by_part(*stacked["weights"], region[connectome.posts])
-    predictions = _prediction_agreements(done)
-    flat, sentences = flat_groups(groups, predictions)
-    return {
-        "seeds": list(runs),
-        "groups": [asdict(one) for one in groups],
-        "weights_by_region": [asdict(one) for one in regions],
-        "predictions": [asdict(one) for one in predictions],
-        "flat": list(flat),
-        "text": sentences,
-    }
-
-
-def _prediction_agreements(done: Mapping[int, Done]) -> list[Any]:
-    """One frame ahead and far ahead, recordings one below the other."""
-    arrays = [one.arrays for _, one in sorted(done.items())]
-    count = int(arrays[0]["recordings"])
-    found = []
-    for key in ("one_step", "far"):
-        numbers = [number for number in range(count) if f"{number}.{key}" in arrays[0]]
-        if not numbers:
-            continue
-        frames = {1 if key == "one_step" else int(arrays[0][f"{number}.far_frames"]) for number in numbers}
-        # Each recording has its own units: all values in one column, each centred where it belongs.
-        agreements = [
-            prediction_agreement([one[f"{n}.{key}"] for one in arrays], arrays[0][f"{n}.{key}_last"], max(frames))
-            for n in numbers
-        ]
-        known = [one for one in agreements if one.pearson is not None and one.change_pearson is not None]
-        if len(known) < 2:
-            found.append(known[0] if known else agreements[0])
-            continue
-        sizes = np.array([one.count for one in known], np.float64)
-        found.append(
-            replace(
-                known[0],
-                count=int(sizes.sum()),
-                pearson=float(np.average([one.pearson or 0.0 for one in known], weights=sizes)),
-                change_pearson=float(np.average([one.change_pearson or 0.0 for one in known], weights=sizes)),
-            )
-        )
-    return found
-
-
-def read_study(folder: str | Path) -> dict[str, Any]:
-    """The study of a run directory.
-
-    Raises
-    ------
-    DataError
-        If there is none.
-    """
-    path = Path(folder) / FOLDER / "study.json"
-    if not path.exists():
-        raise DataError("no study here", path=path, fix=f"Run `connfit evaluate {folder} --full`")
-    return read_json(path)
+    ours, model, train = done.get(CONNECTOME, {}), plan.config.model, plan.config.train
+    study = replace(
+        plan.about,
+        connfit=__version__,
+        run=str(plan.folder),
+        part=PART,
+        seeds=tuple(sorted({task.seed for task in plan.tasks})),
+        weight_spread=model.weight_spread,
+        budget=Budget(**{option.name: getattr(train, option.name) for option in fields(Budget)}),
+        measures=table.measures,
+        rows=table.rows,
+        comparisons=table.comparisons,
+        strongest=table.strongest,
+    )
+    runs = {seed: Path(of.result.run) for seed, of in sorted(ours.items()) if of.result.run}
+    return replace(
+        study,
+        verdict=verdict_sentences(study, model),
+        reproducibility=reproducibility(runs, ours, plan.folder),
+    )

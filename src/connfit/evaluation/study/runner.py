@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,12 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any
 
-from connfit.evaluation.study.row_status import Failure
+import msgspec
+
+from connfit.evaluation.study.messages import Failed, Failure, Finished, Message, Progress, Started, decoded
 from connfit.evaluation.study.tasks import Task
 
 ONE_THREAD: Mapping[str, str] = {
@@ -93,7 +93,7 @@ def run_tasks(
     if not todo:
         return {}
     logs.mkdir(parents=True, exist_ok=True)
-    events: Queue[dict[str, Any]] = Queue()
+    events: Queue[Message] = Queue()
     environment = {**os.environ, **threads, **COMPILED, "JAX_COMPILATION_CACHE_DIR": str((logs / "compiled").resolve())}
     workers = [_Worker(number, waiting, events, logs, environment) for number in range(min(jobs, len(todo)))]
     try:
@@ -104,28 +104,29 @@ def run_tasks(
 
 
 def _watch(
-    events: Queue[dict[str, Any]],
+    events: Queue[Message],
     todo: Sequence[Task],
     total: int,
     workers: int,
     on_progress: Callable[[StudyProgress], None],
 ) -> dict[str, Failure]:
-    began, failed, ended, running = time.perf_counter(), {}, 0, {}
+    failed: dict[str, Failure] = {}
+    running: dict[str, float] = {}
+    began, ended = time.perf_counter(), 0
     while ended < len(todo):
-        try:
-            event = events.get(timeout=1.0)
-        except Empty:
-            event = {"event": "waiting"}
-        if event["event"] in ("done", "failed"):
-            ended += 1
-            running.pop(event["task"], None)
-            if event["event"] == "failed":
-                epoch = event.get("epoch")
-                failed[event["task"]] = Failure(
-                    str(event["reason"]), bool(event.get("diverged")), None if epoch is None else int(epoch)
-                )
-        elif event["event"] in ("started", "progress"):
-            running[event["task"]] = event.get("fraction", 0.0)
+        with suppress(Empty):
+            match events.get(timeout=1.0):
+                case Started(task):
+                    running[task] = 0.0
+                case Progress(task, fraction):
+                    running[task] = fraction
+                case Finished(task):
+                    running.pop(task, None)
+                    ended += 1
+                case Failed(task, why):
+                    running.pop(task, None)
+                    failed[task] = why
+                    ended += 1
         seconds = time.perf_counter() - began
         portion = (ended + sum(running.values())) / len(todo)
         left = seconds * (1 - portion) / portion if portion > 0.2 / len(todo) * workers else None
@@ -137,7 +138,7 @@ class _Worker:
     """A thread that gives tasks to one process, and starts another one where that dies."""
 
     def __init__(
-        self, number: int, waiting: Queue[Task], events: Queue[dict[str, Any]], logs: Path, environment: dict[str, str]
+        self, number: int, waiting: Queue[Task], events: Queue[Message], logs: Path, environment: dict[str, str]
     ) -> None:
         self.waiting, self.events, self.environment = waiting, events, environment
         self.log = logs / f"worker-{number}.log"
@@ -160,27 +161,26 @@ class _Worker:
                 task = self.waiting.get_nowait()
             except Empty:
                 break
-            self.events.put({"event": "started", "task": task.name})
+            self.events.put(Started(task.name))
             self.events.put(self._do(task))
         self._close()
 
-    def _do(self, task: Task) -> dict[str, Any]:
+    def _do(self, task: Task) -> Message:
         process = self.process = self._alive()
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(json.dumps(asdict(task)) + "\n")
+            process.stdin.write(msgspec.json.encode(task).decode() + "\n")
             process.stdin.flush()
             for line in process.stdout:
-                event = json.loads(line)
-                if event["event"] != "progress":
-                    return event
-                self.events.put(event)
+                message = decoded(line)
+                if not isinstance(message, Progress):
+                    return message
+                self.events.put(message)
         except BrokenPipeError:
             pass
         code = self._close()
         end = f"by signal {-code}, as where memory runs out" if code < 0 else f"with code {code}"
-        reason = f"its process ended {end}; see {self.log}"
-        return {"event": "failed", "task": task.name, "reason": reason}
+        return Failed(task.name, Failure(f"its process ended {end}; see {self.log}"))
 
     def _close(self) -> int:
         """Wait for the process, which ends where its input does; its exit code."""

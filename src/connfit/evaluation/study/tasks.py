@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import plain, read_arrays, write_arrays, write_json
+from connfit._io import plain, read_arrays, read_json, write_arrays, write_json
 from connfit.config import FALLBACK, Config, EvaluateConfig
 from connfit.connectome import Connectome
 from connfit.datasets.loading import connectome_from_config
@@ -24,20 +24,20 @@ from connfit.evaluation.predictions import horizon_starts
 from connfit.evaluation.scores import score_and_forecast
 from connfit.evaluation.squared_errors import PredictionErrors
 from connfit.evaluation.study.row_status import explosions, moved, why_identity, why_not_trained
+from connfit.evaluation.study.seed_result import FORMAT_VERSION, PREDICTIONS, SCORES, SeedResult
+from connfit.evaluation.study.study import format_of
 from connfit.recordings import Recording, hold_last
 from connfit.training.recipe import Recipe
 
-ASKED, SCORES, PREDICTIONS = "task.json", "scores.json", "predictions.npz"
+ASKED = "task.json"
 PART = "test"
-FORMAT_VERSION = 2
-"""Of `scores.json` and `predictions.npz`."""
 FAR = 10
 """Frames ahead, at most, at which predictions of several seeds are compared beside one frame."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker is to do; plain values, so that it can be sent and compared.
+    """What a worker is to do: one row with one seed.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Task:
     group: str
     seed: int
     folder: str
-    config: dict[str, Any] = field(repr=False)
+    config: Config = field(repr=False)
     fingerprint: str
     run: str | None = None
 
@@ -67,7 +67,7 @@ class Task:
         return f"{self.row}-seed{self.seed}"
 
     def done(self) -> bool:
-        """Whether it has been done before with these options on these data.
+        """Say whether it has been done before with these options on these data.
 
         Raises
         ------
@@ -79,15 +79,15 @@ class Task:
         folder = Path(self.folder)
         if not (folder / ASKED).exists():
             return False
-        asked = read_json(folder / ASKED)
+        asked = read_json(folder / ASKED, _Asked)
         study = folder.parent.parent
-        if asked.get("fingerprint") != self.fingerprint:
+        if asked.fingerprint != self.fingerprint:
             raise DataError(
                 "made from other data than the run has now", path=folder, fix=f"Remove {study} to start the study anew"
             )
         # Options that an earlier version did not have are at their defaults.
-        before = configuration.to_dict(configuration.from_dict(asked["config"])) if asked.get("config") else {}
-        different = _differences(before, self.config)
+        before = configuration.to_dict(configuration.from_dict(asked.config)) if asked.config else {}
+        different = _differences(before, configuration.to_dict(self.config))
         if different:
             raise ConfigError(
                 f"{folder} was made with other options ({first_ten(different)}): give those again, or remove {study} "
@@ -96,21 +96,29 @@ class Task:
         if not ((folder / SCORES).exists() and (folder / PREDICTIONS).exists()):
             return False
         # A fit that an earlier version has scored is there still: it is scored again, not fitted again.
-        return read_json(folder / SCORES).get("format") == FORMAT_VERSION
+        return format_of(folder / SCORES) == FORMAT_VERSION
 
 
-def _differences(one: Any, other: Any, at: str = "") -> list[str]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = dict.fromkeys([*one, *other])
-        return [text for key in keys for text in _differences(one.get(key), other.get(key), f"{at}.{key}".strip("."))]
-    return [] if _plain(one) == _plain(other) else [at]
+@dataclass(frozen=True)
+class _Asked:
+    """What is read of `task.json`, which an earlier version may have written."""
+
+    fingerprint: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+def _differences(before: Any, now: Any, at: str = "") -> list[str]:
+    if isinstance(before, Mapping) and isinstance(now, Mapping):
+        keys = dict.fromkeys([*before, *now])
+        return [text for key in keys for text in _differences(before.get(key), now.get(key), f"{at}.{key}".strip("."))]
+    return [] if _plain(before) == _plain(now) else [at]
 
 
 def _plain(value: Any) -> Any:
     """Lists for tuples, and None for a table without entries, which an earlier version may not have written."""
     if value == {}:
         return None
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def do(task: Task, say: Callable[[float], None] = lambda _: None) -> None:
@@ -126,52 +134,53 @@ def do(task: Task, say: Callable[[float], None] = lambda _: None) -> None:
     ConnfitError
         If this row cannot be computed on these data.
     """
-    folder = Path(task.folder)
+    folder, evaluate = Path(task.folder), task.config.evaluate
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / ASKED, asdict(task))
-    config = configuration.from_dict(task.config)
+    write_json(folder / ASKED, msgspec.to_builtins(task))
     began = time.perf_counter()
     if task.group == "baseline":
-        forecasters, recordings, facts = _baseline(task, config, began)
+        forecasters, recordings, result = _baseline(task)
     else:
-        forecaster, recordings, facts = _model(task, config, say, began)
+        forecaster, recordings, result = _model(task, say)
         forecasters = [forecaster] * len(recordings)
+    if task.group != "untrained":
+        result = replace(result, wall_seconds=time.perf_counter() - began)
     scored = [
-        score_and_forecast(forecaster, recording, config.evaluate, parts=(PART,), ahead_of=(PART,))
+        score_and_forecast(forecaster, recording, evaluate, parts=(PART,), ahead_of=(PART,))
         for forecaster, recording in zip(forecasters, recordings, strict=True)
     ]
-    errors = [one.errors[PART] for one in scored]
+    errors = [of_recording.errors[PART] for of_recording in scored]
     arrays: dict[str, np.ndarray] = {"recordings": np.array(len(errors))}
-    for number, one in enumerate(errors):
-        arrays |= one.to_arrays(f"{number}.errors.")
+    for number, of_recording in enumerate(errors):
+        arrays |= of_recording.to_arrays(f"{number}.errors.")
     if task.group == "connectome":
-        arrays |= _predictions(forecasters[0], recordings, config.evaluate)
+        arrays |= _predictions(forecasters[0], recordings, evaluate)
     write_arrays(folder / PREDICTIONS, arrays)
-    scores = cast("dict[str, Any]", plain(pool([one.scores[PART] for one in scored])))
-    facts |= {"exploded": explosions(errors, recordings), "scores": {**scores, **_median_units(errors)}}
-    write_json(folder / SCORES, {"format": FORMAT_VERSION, "row": task.row, "seed": task.seed, **facts})
+    pooled = cast("dict[str, Any]", plain(pool([of_recording.scores[PART] for of_recording in scored])))
+    result = replace(
+        result, row=task.row, seed=task.seed, exploded=explosions(errors, recordings),
+        scores={**pooled, **_median_units(errors)},
+    )  # fmt: skip
+    write_json(folder / SCORES, result)
 
 
-def _model(
-    task: Task, config: Config, say: Callable[[float], None], began: float
-) -> tuple[Forecaster, tuple[Recording, ...], dict[str, Any]]:
+def _model(task: Task, say: Callable[[float], None]) -> tuple[Forecaster, tuple[Recording, ...], SeedResult]:
     """Fit, go on with a fit, or read one; without training for the untrained row."""
     from connfit.models.forecaster import ModelForecaster
     from connfit.training import runs as run
     from connfit.training.fit import Progress
 
     if task.group == "untrained":
-        job = run.prepare(config)
+        job = run.prepare(task.config)
         forecaster = ModelForecaster(job.model, job.params, job.cohort, name="untrained")
         counts = job.parameter_counts()
-        none = dict.fromkeys(counts, 0)
-        return forecaster, job.cohort.recordings, {
-            "parameters": none, "parameters_available": counts, "fit_seconds": 0.0, "run": None,
-        }  # fmt: skip
+        return forecaster, job.cohort.recordings, SeedResult(
+            parameters=dict.fromkeys(counts, 0), parameters_available=counts
+        )  # fmt: skip
 
     def progress(now: Progress) -> None:
         done = (now.epoch + now.window / now.windows) / now.epochs
-        phases = [config.train.epochs, config.train.free_run_epochs]
+        phases = [task.config.train.epochs, task.config.train.free_run_epochs]
         before = phases[0] if now.phase == "free-running" else 0
         say(min(1.0, (before + done * now.epochs) / max(1, sum(phases))))
 
@@ -181,33 +190,40 @@ def _model(
     elif (folder / "config.json").exists():
         fitted = run.resume(folder, on_progress=progress)
     else:
-        fitted = run.start(config, folder, command=f"connfit evaluate --full: {task.name}", on_progress=progress)
-    record = read_json(folder / "record.json")
+        command = f"connfit evaluate --full: {task.name}"
+        fitted = run.start(task.config, folder, command=command, on_progress=progress)
+    record = read_json(folder / "record.json", _Record)
     history = fitted.history
-    chosen = max((row["selection"] for row in history if row["selection"] is not None), default=None)
     trained = moved(*(read_arrays(folder / name)[0] for name in ("parameters_initial.npz", "parameters.npz")))
-    counts = record["parameters"]
-    facts = {
-        "parameters": counts if trained else dict.fromkeys(counts, 0),
-        "parameters_available": counts,
-        "trained": trained,
-        "untrained_reason": None if trained else why_not_trained(history, sum(counts.values())),
-        "best_epoch": _best_epoch(history) if trained else -1,
-        "null": record["connectome"]["notes"].get("null"),
-        "vacuous": _identity(config, folder),
-        "recipe": (record.get("recipe") or {}).get("chosen"),
+    return fitted.forecaster(), fitted.cohort.recordings, SeedResult(
+        parameters=record.parameters if trained else dict.fromkeys(record.parameters, 0),
+        parameters_available=record.parameters,
+        trained=trained,
+        untrained_reason=None if trained else why_not_trained(history, sum(record.parameters.values())),
+        best_epoch=_best_epoch(history) if trained else -1,
+        null=(record.connectome.get("notes") or {}).get("null"),
+        vacuous=_identity(task.config, folder),
+        recipe=(record.recipe or {}).get("chosen"),
         # A fit that was interrupted is as long as its epochs; what it took beside them is not known any more.
-        "fit_seconds": float(sum(row["seconds"] for row in history)),
-        "wall_seconds": time.perf_counter() - began,
-        "epochs": len(history),
-        "validation_selection": chosen,
-        "run": str(folder),
-        "versions": record["versions"],
-    }
-    return fitted.forecaster(), fitted.cohort.recordings, facts
+        fit_seconds=float(sum(row["seconds"] for row in history)),
+        epochs=len(history),
+        validation_selection=max((row["selection"] for row in history if row["selection"] is not None), default=None),
+        run=str(folder),
+        versions=record.versions,
+    )  # fmt: skip
 
 
-def _best_epoch(history: Sequence[dict[str, Any]]) -> int:
+@dataclass(frozen=True)
+class _Record:
+    """What is read of `record.json`."""
+
+    parameters: Mapping[str, int]
+    connectome: Mapping[str, Any]
+    versions: Mapping[str, Any]
+    recipe: Mapping[str, Any] | None = None
+
+
+def _best_epoch(history: Sequence[Mapping[str, Any]]) -> int:
     """The epoch whose parameters a fit ends with: the first of the best by validation, the last without."""
     known = [row for row in history if row["selection"] is not None]
     return int(max(known, key=lambda row: row["selection"])["epoch"] if known else history[-1]["epoch"])
@@ -224,28 +240,19 @@ def _identity(config: Config, folder: Path) -> str | None:
     return why_identity(real, null, name, config.model.weights, config.seed)
 
 
-def _baseline(
-    task: Task, config: Config, began: float
-) -> tuple[list[Forecaster], tuple[Recording, ...], dict[str, Any]]:
+def _baseline(task: Task) -> tuple[list[Forecaster], tuple[Recording, ...], SeedResult]:
     """A baseline of each recording, fitted to its training part."""
     from connfit.training.problem import prepare
 
     factory = BASELINES[task.row]
-    evaluate = msgspec.structs.replace(config.evaluate, baselines=(task.row,), baseline_seed=task.seed)
-    recordings = prepare(config, Recipe(FALLBACK)).cohort.recordings  # no start is needed
-    fitted = []
-    seconds = time.perf_counter()
-    for recording in recordings:
-        fitted.append(factory(recording, evaluate))
-    seconds = time.perf_counter() - seconds
-    facts = {
-        "parameters": {"all": int(sum(getattr(one, "parameters", 0) for one in fitted))},
-        "fit_seconds": seconds,
-        "wall_seconds": time.perf_counter() - began,
-        "chosen": {one.name: getattr(model, "chosen", None) for one, model in zip(recordings, fitted, strict=True)},
-        "run": None,
-    }
-    return fitted, recordings, facts
+    evaluate = msgspec.structs.replace(task.config.evaluate, baselines=(task.row,), baseline_seed=task.seed)
+    recordings = prepare(task.config, Recipe(FALLBACK)).cohort.recordings  # no start is needed
+    began = time.perf_counter()
+    fitted: list[Forecaster] = [factory(recording, evaluate) for recording in recordings]
+    seconds = time.perf_counter() - began
+    chosen = {of.name: getattr(model, "chosen", None) for of, model in zip(recordings, fitted, strict=True)}
+    parameters = {"all": int(sum(getattr(model, "parameters", 0) for model in fitted))}
+    return fitted, recordings, SeedResult(parameters=parameters, chosen=chosen, fit_seconds=seconds)
 
 
 @dataclass(frozen=True)
@@ -291,51 +298,3 @@ def _predictions(
             arrays[f"{number}.far"] = np.asarray(ahead, np.float32)
             arrays[f"{number}.far_last"] = held[starts].astype(np.float32)
     return arrays
-
-
-@dataclass(frozen=True, eq=False)
-class Done:
-    """What a finished task left.
-
-    Parameters
-    ----------
-    facts
-        Content of `scores.json`.
-    errors
-        Of each recording.
-    arrays
-        Everything in `predictions.npz`.
-    """
-
-    facts: dict[str, Any]
-    errors: tuple[PredictionErrors, ...]
-    arrays: dict[str, np.ndarray]
-
-    @classmethod
-    def read(cls, folder: str | Path) -> Done:
-        """Read the folder of a finished task.
-
-        Raises
-        ------
-        DataError
-            If a file is absent or damaged.
-        """
-        folder = Path(folder)
-        arrays, _ = read_arrays(folder / PREDICTIONS)
-        count = int(arrays.get("recordings", np.array(0)))
-        errors = tuple(PredictionErrors.from_arrays(arrays, f"{number}.errors.") for number in range(count))
-        return cls(read_json(folder / SCORES), errors, arrays)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises
-    ------
-    DataError
-        If it is absent or damaged.
-    """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"damaged ({error})", path=path) from error

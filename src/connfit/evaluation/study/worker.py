@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from queue import Queue
-from typing import Any, TextIO
+from typing import TextIO
+
+import msgspec
 
 from connfit.errors import ConnfitError, DivergedError
+from connfit.evaluation.study.messages import Failed, Failure, Finished, Message, Progress, encoded
 from connfit.evaluation.study.tasks import Task, do
 
 SAY_EVERY_S = 1.0
@@ -31,19 +34,19 @@ def main() -> None:
         try:
             do(task, _progress(task, out))
         except ConnfitError as error:
-            when = {"diverged": True, "epoch": error.epoch} if isinstance(error, DivergedError) else {}
-            _say(out, {"event": "failed", "task": task.name, "reason": str(error), **when})
+            diverged = isinstance(error, DivergedError)
+            _say(out, Failed(task.name, Failure(str(error), diverged, error.epoch if diverged else None)))
         else:
-            _say(out, {"event": "done", "task": task.name})
+            _say(out, Finished(task.name))
 
 
 def _read(tasks: Queue[Task]) -> None:
     for line in sys.stdin:
-        tasks.put(Task(**json.loads(line)))
+        tasks.put(msgspec.json.decode(line, type=Task))
     os._exit(0)
 
 
-def _progress(task: Task, out: TextIO) -> Any:
+def _progress(task: Task, out: TextIO) -> Callable[[float], None]:
     last = time.perf_counter()
 
     def say(fraction: float) -> None:
@@ -51,13 +54,13 @@ def _progress(task: Task, out: TextIO) -> Any:
         now = time.perf_counter()
         if now - last > SAY_EVERY_S:
             last = now
-            _say(out, {"event": "progress", "task": task.name, "fraction": fraction})
+            _say(out, Progress(task.name, fraction))
 
     return say
 
 
-def _say(out: TextIO, message: dict[str, Any]) -> None:
-    out.write(json.dumps(message) + "\n")
+def _say(out: TextIO, message: Message) -> None:
+    out.write(encoded(message))
     out.flush()
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from connfit._io import plain, write_json
-from connfit.report.prose import quoted, write_prose
-from connfit.report.questions import answers_connectome as connectome
+from connfit._io import write_json
+from connfit.models.init.starting_weights import WEIGHTS
+from connfit.report.prose import write_prose
 from connfit.report.questions.answer import Answer, AnsweredQuestion, Questions
-from connfit.report.questions.evidence import Evidence
 from connfit.report.questions.prediction_facts import best_other, far_horizon
-from connfit.report.questions.study_evidence import StudyEvidence
 from connfit.report.sections.limits import all_limits
 from connfit.report.sections.training_status import is_untrained
 from connfit.report.sections.value_ranges import ReportNumbers
@@ -32,33 +30,22 @@ class Question:
         What it is about.
     text
         The question.
-    answer
-        Answers it from the files of a run; default: the template `questions/NAME.j2`.
     """
 
     name: str
     group: str
     text: str
-    answer: Callable[[Evidence], Answer] | None = None
 
-    def answer_from(
-        self, documents: Mapping[str, object], plain_documents: Mapping[str, Any], **given: object
-    ) -> Answer:
-        """Answer from the files of a run.
+    def answer_from(self, documents: Mapping[str, object], **given: object) -> Answer:
+        """Answer from the files of a run by the template `questions/NAME.j2`.
 
         Parameters
         ----------
-        plain_documents
-            The same without types.
         given
             Passed to the template.
         """
-        if self.answer is not None:
-            return self.answer(Evidence(plain_documents))
-        study = StudyEvidence(Evidence(plain_documents))
-        prose = write_prose(f"questions/{self.name}.j2", documents, study=study, **given)
-        quotes = (*prose.quotes, *quoted(study.evidence.quotes, prose.text))
-        return Answer(prose.settings["status"], prose.text, prose.settings.get("section", ""), quotes)
+        prose = write_prose(f"questions/{self.name}.j2", documents, **given)
+        return Answer(prose.settings["status"], prose.text, prose.settings.get("section", ""), prose.quotes)
 
 
 GENERATIVE = "Is it a good generative model?"
@@ -99,34 +86,29 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "null_connectomes",
         WIRING,
-        "Is the real wiring better than shuffled signs, shuffled strengths, rewired or random graphs, and no "
+        "Is the real wiring better than shuffled signs, shuffled weights, rewired or random graphs, and no "
         "recurrence, trained with the same budget?",
-        connectome.null_connectomes,
     ),
     Question(
         "regions_alone",
         WIRING,
         "Is a model with every neuron better than one with one unit per recorded unit?",
-        connectome.regions_alone,
     ),
     Question(
         "the_drive",
         WIRING,
         "How many parameters has the background drive, does it reach neurons where the unit has no synapse, "
         "and what does removing it do?",
-        connectome.the_drive,
     ),
     Question(
         "why_learn_strengths",
         WIRING,
-        "Why learn strengths where synapses have been counted: fixed to counts, started from counts, or free?",
-        connectome.why_learn_strengths,
+        "Why learn weights where synapses have been counted: fixed to counts, started from counts, or free?",
     ),
     Question(
         "learned_readout",
         WIRING,
         "Is the connectome's read-out as good as a learned one, on train and on test, and with how many parameters?",
-        connectome.learned_readout,
     ),
     Question(
         "determined_directions",
@@ -252,14 +234,11 @@ def best_epochs(history: Mapping[str, Sequence[Any]]) -> dict[str, int]:
 
 def answer_all(documents: Mapping[str, object]) -> list[tuple[Question, Answer]]:
     """Answer every question from the results of a run, given by their path in the run directory."""
-    plain_documents = {
-        name: plain(content) if is_dataclass(content) else content for name, content in documents.items()
-    }
     given = {
         "limits": all_limits(documents), "best_other": best_other, "far_horizon": far_horizon,
-        "best_epochs": best_epochs,
+        "best_epochs": best_epochs, "start_label": WEIGHTS.label, "untrained": is_untrained(documents["metrics.json"]),
     }  # fmt: skip
-    answers = [(question, question.answer_from(documents, plain_documents, **given)) for question in QUESTIONS]
+    answers = [(question, question.answer_from(documents, **given)) for question in QUESTIONS]
     if not is_untrained(documents["metrics.json"]):
         return answers
     note = "The model was not trained, so its parameters are those of the start."

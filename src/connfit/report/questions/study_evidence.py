@@ -1,41 +1,32 @@
-"""What answers quote from `study/study.json`: scores over seeds, and differences to the connectome model."""
+"""What templates quote from `study/study.json`: scores over seeds, and differences to the connectome model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from connfit.evaluation.study.row_names import row_name
-from connfit.report.questions.evidence import Evidence
-from connfit.report.run_files import STUDY
-from connfit.report.wording import listed
+from connfit.evaluation.study.words import STANDINGS
+from connfit.report.traced import Traced, derived, known, labelled, untraced
+from connfit.report.wording import capital, joined_span, listed
 
 FULL = "connfit evaluate DIR --full"
 CONNECTOME = "connectome"
-STANDINGS = (
-    ("better", "beats {}", "all of them"),
-    ("ahead", "is ahead of {} in pooled skill but not in the median unit", "all of them"),
-    ("tie", "is not distinguishable from {}", "any of them"),
-    ("behind", "is behind {} in pooled skill but not in the median unit", "all of them"),
-    ("worse", "loses to {}", "all of them"),
-)
-"""How the model stands to rows, in words, and what stands for them where all stand alike."""
-
 MANY = 4
 """More rows than this are not all quoted one by one: the table has them."""
 
 
 @dataclass(frozen=True)
 class StudyEvidence:
-    """Rows of a study by name, as text with its keys.
+    """Rows of a study by name, as text whose numbers are traced to their keys.
 
     Parameters
     ----------
-    evidence
-        Records what is quoted.
+    study
+        The study of a run; of None where it has none.
     """
 
-    evidence: Evidence
+    study: Traced
 
     @property
     def is_there(self) -> bool:
@@ -43,142 +34,155 @@ class StudyEvidence:
         return CONNECTOME in self.names("connectome")
 
     def names(self, *groups: str) -> list[str]:
-        """Rows of these groups that have numbers."""
-        rows = self.evidence.get(f"{STUDY}#/rows") or []
-        return [row["name"] for row in rows if row["group"] in groups and row["seeds"]]
+        """Return the rows of these groups that have numbers."""
+        return [str(row.name) for row in self.study.rows if row.group in groups and row.seeds]
 
-    def key(self, name: str) -> str | None:
-        """Where a row stands; None if the study lacks it or it has no numbers."""
-        rows = self.evidence.get(f"{STUDY}#/rows") or []
-        return next(
-            (f"{STUDY}#/rows/{at}" for at, row in enumerate(rows) if row["name"] == name and row["seeds"]), None
-        )
+    def has(self, name: str) -> bool:
+        """Say whether the study has a row, with numbers."""
+        return any(row.name == name and row.seeds for row in self.study.rows)
 
-    def horizons(self) -> list[int]:
-        """One frame, and the longest horizon up to ten frames that was compared."""
-        every = self.evidence.get(f"{STUDY}#/comparisons/horizons") or []
-        far = max((h for h in every if 1 < h <= 10), default=None)
-        return [h for h in (1 if 1 in every else None, far) if h is not None]
-
-    def ahead(self, horizon: int) -> str:
-        """A horizon in words."""
-        if horizon == 1:
-            return "one frame ahead"
-        at = (self.evidence.get(f"{STUDY}#/comparisons/horizons") or []).index(horizon)
-        return f"{self.evidence.say(f'{STUDY}#/comparisons/horizons/{at}')} frames ahead"
-
-    def score(self, name: str, measure: str) -> str:
-        """Mean over seeds of a row, with the standard deviation where there is one; empty if it is not defined."""
-        key = f"{self.key(name)}/scores/{measure}"
-        if not self.evidence.has(f"{key}/mean"):
-            return ""
-        spread = f" ± {self.evidence.say(f'{key}/std')}" if self.evidence.get(f"{key}/std") else ""
-        return f"{self.evidence.say(f'{key}/mean')}{spread}"
-
-    def difference(self, name: str, horizon: int) -> str:
-        """Skill of the connectome model minus that of a row, with its interval; empty if there is none."""
-        key = f"{self.key(name)}/difference/{horizon}"
-        if not self.evidence.has(f"{key}/value"):
-            return ""
-        text = f"{self.label(name)} {self._interval(key)}"
-        if self.evidence.has(f"{key}/median_unit/value"):
-            text += f", median unit {self._interval(f'{key}/median_unit')}"
-        return text
-
-    def _interval(self, key: str) -> str:
-        text = self.evidence.say(f"{key}/value")
-        if self.evidence.has(f"{key}/low", f"{key}/high"):
-            text += f" ({self.evidence.span([f'{key}/low'], [f'{key}/high'])})"
-        return text
-
-    def outcome(self, name: str, horizon: int) -> str | None:
-        """`"better"`, `"worse"`, `"tie"` or `"mixed"` of the connectome model; None where nothing is won or lost."""
-        return self.evidence.get(f"{self.key(name)}/difference/{horizon}/outcome")
+    def row(self, name: str) -> Traced:
+        """Return a row with numbers."""
+        return next(row for row in self.study.rows if row.name == name and row.seeds)
 
     def counts(self, name: str) -> bool:
-        """Whether wins and losses of a row count."""
-        return bool(self.evidence.get(f"{self.key(name)}/counts"))
+        """Say whether wins and losses of a row count."""
+        return bool(self.row(name).counts)
 
-    def differences(self, names: Sequence[str]) -> str:
-        """A sentence on the differences at every horizon; empty if there are none.
+    def label(self, name: str) -> str:
+        """Return a row as people call it; its digits are no numbers."""
+        return labelled(row_name(str(name)), next(row for row in self.study.rows if row.name == name).name)
+
+    def listed(self, names: Sequence[str]) -> str:
+        """Return rows as people call them, with commas and "and"."""
+        return listed([self.label(name) for name in names])
+
+    def horizons(self) -> list[Traced]:
+        """Return one frame, and the longest horizon up to ten frames that was compared."""
+        every = list(self.study.comparisons.horizons)
+        far = max((untraced(h) for h in every if 1 < h <= 10), default=None)
+        return [h for h in every if h in (1, far)]
+
+    def seeds(self) -> str:
+        """Return the number of seeds of the connectome model, with the noun."""
+        seeds = self.row(CONNECTOME).seeds
+        return f"{derived('count', seeds).write()} seed{'' if len(seeds) == 1 else 's'}"
+
+    def score(self, name: str, measure: str) -> str:
+        """Return the mean over seeds of a row, with the standard deviation; empty if it is not defined."""
+        score = self.row(name).scores[measure]
+        if not known(score.mean):
+            return ""
+        return score.mean.write() + (f" ± {score.std.write()}" if score.std else "")
+
+    def parameters(self, name: str) -> str:
+        """Return the number of trained parameters, of those that could have been; empty if it is not known."""
+        row = self.row(name)
+        learned, available = row.parameters["all"], row.parameters_available["all"]
+        if not known(learned):
+            return ""
+        return learned.write() + (f" of {available.write()} learned" if learned == 0 and available else "")
+
+    def difference(self, name: str, horizon: Traced) -> str:
+        """Return skill of the connectome model minus that of a row, with its interval; empty if there is none."""
+        found = self._difference(name, horizon)
+        if not known(found.value):
+            return ""
+        text = f"{self.label(name)} {_with_interval(found)}"
+        return f"{text}, median unit {_with_interval(found.median_unit)}" if known(found.median_unit.value) else text
+
+    def differences(self, names: Iterable[str]) -> str:
+        """Return a sentence on the differences at every horizon; empty if there are none.
 
         Of many rows, those that are not beaten are quoted; of many of these, or if there are none, the best.
         """
-        found = []
-        names = [name for name in names if self.counts(name)]
+        found, names = [], [name for name in names if self.counts(name)]
         for horizon in self.horizons():
-            values = {name: self.evidence.get(f"{self.key(name)}/difference/{horizon}/value") for name in names}
-            known = [name for name in names if values[name] is not None]
-            best = min(known, key=lambda name: values[name], default="")
-            if len(known) > MANY:
-                known = [name for name in known if self.outcome(name, horizon) != "better"] or known
-            if len(known) > MANY:
+            values = {name: self._difference(name, horizon).value for name in names}
+            shown = [name for name in names if known(values[name])]
+            best = min(shown, key=lambda name: untraced(values[name]), default="")
+            if len(shown) > MANY:
+                shown = [name for name in shown if self.standing(name, horizon) != "better"] or shown
+            if len(shown) > MANY:
                 found.append((horizon, f"the best of them is {self.difference(best, horizon)}"))
-            elif known:
-                found.append((horizon, "; ".join(self.difference(name, horizon) for name in known)))
+            elif shown:
+                found.append((horizon, "; ".join(self.difference(name, horizon) for name in shown)))
         if not found:
             return ""
-        level = self.evidence.say(f"{STUDY}#/comparisons/level", how="percent")
+        level = derived("percent", self.study.comparisons.level).write()
         return (
             f"Pooled skill of this model minus that of another, with {level} intervals over blocks of time and seeds, "
             "and the same of the median unit: "
-            + ". ".join(f"{_capital(self.ahead(horizon))}: {text}" for horizon, text in found)
+            + ". ".join(f"{capital(_ahead(horizon))}: {text}" for horizon, text in found)
             + "."
         )
 
+    def standing(self, name: str, horizon: Traced) -> str | None:
+        """Return how the connectome model stands to a row, as in `STANDINGS`; None where nothing is won or lost."""
+        found = self._difference(name, horizon)
+        if found.outcome != "mixed":
+            return untraced(found.outcome)
+        return "ahead" if found.value > 0 else "behind"
+
     def verdict(self, names: Sequence[str], *, us: str = "the model") -> str:
-        """Which rows are beaten, are not distinguishable, or do better, at every horizon, and which do not count."""
-        aside = [name for name in names if not self.counts(name)]
-        names = [name for name in names if name not in aside]
+        """Say which rows are beaten, are not distinguishable, or do better, and which do not count."""
+        counting = [name for name in names if self.counts(name)]
         said = [] if self.counts(CONNECTOME) else [f"The connectome model {self._note(CONNECTOME)}."]
         for horizon in self.horizons():
-            found = {name: self._standing(name, horizon) for name in names}
             parts = []
-            for standing, text, every in STANDINGS:
-                of = [name for name in names if found[name] == standing]
-                if of:
-                    parts.append(text.format(every if len(of) == len(names) > 2 else self.listed(of)))
+            for standing, text in STANDINGS.items():
+                rows = [name for name in counting if self.standing(name, horizon) == standing]
+                everyone = "any of them" if standing == "tie" else "all of them"
+                if rows:
+                    parts.append(text.format(everyone if len(rows) == len(counting) > 2 else self.listed(rows)))
             if parts:
-                said.append(f"{_capital(self.ahead(horizon))} {us} {'; '.join(parts)}.")
-        told = [f"{self.label(name)} {self._note(name)}" for name in aside if self._note(name)]
+                said.append(f"{capital(_ahead(horizon))} {us} {'; '.join(parts)}.")
+        told = [f"{self.label(name)} {self._note(name)}" for name in names if name not in counting and self._note(name)]
         return " ".join([*said, *([f"Not counted: {'; '.join(told)}."] if told else [])])
 
-    def _standing(self, name: str, horizon: int) -> str | None:
-        """The outcome, with which side is ahead in pooled skill where the median unit contradicts it."""
-        outcome = self.outcome(name, horizon)
-        if outcome != "mixed":
-            return outcome
-        return "ahead" if self.evidence.get(f"{self.key(name)}/difference/{horizon}/value") > 0 else "behind"
+    def outcomes(self, name: str) -> list[str | None]:
+        """Return the outcome at every horizon that was compared; nothing of a row without numbers."""
+        if not self.has(name):
+            return []
+        return [untraced(self._difference(name, h).outcome) for h in self.study.comparisons.horizons]
+
+    def beaten(self, names: Sequence[str]) -> list[tuple[Traced, int]]:
+        """Return every horizon with the number of rows that the connectome model beats there."""
+        return [
+            (h, sum(self._difference(name, h).outcome == "better" for name in names))
+            for h in self.study.comparisons.horizons
+        ]
+
+    def losses(self, group: str) -> list[str]:
+        """Return the rows of a group that do better than the connectome model, and at which horizons."""
+        told = []
+        for name in self.names(group):
+            at = [h for h in self.study.comparisons.horizons if self._difference(name, h).outcome == "worse"]
+            if at:
+                frames = "frame" if at == [1] else "frames"
+                told.append(f"{self.label(name)}, {listed([h.write() for h in at])} {frames} ahead")
+        return told
+
+    def failures(self) -> list[str]:
+        """Return the rows of which seeds failed, with their number."""
+        failed = [row for row in self.study.rows if row.failed]
+        return [f"{self.label(str(row.name))} ({derived('count', row.failed).write()})" for row in failed]
+
+    def _difference(self, name: str, horizon: Traced) -> Traced:
+        return self.row(name).difference[str(horizon)]
 
     def _note(self, name: str) -> str:
         """What a row is, where it does not count; its numbers are seeds and epochs."""
-        note = self.evidence.get(f"{self.key(name)}/note")
-        return self.evidence.name(note, f"{self.key(name)}/note") if note else ""
-
-    def listed(self, names: Sequence[str]) -> str:
-        """Rows as people call them, with commas and "and"."""
-        return listed([self.label(name) for name in names])
-
-    def parameters(self, name: str) -> str:
-        """Number of trained parameters of a row, with those that it could have learned; empty if it is not known."""
-        key, available = f"{self.key(name)}/parameters/all", f"{self.key(name)}/parameters_available/all"
-        if not self.evidence.has(key):
-            return ""
-        learned = self.evidence.say(key)
-        if self.evidence.get(key) == 0 and self.evidence.get(available):
-            return f"{learned} of {self.evidence.say(available)} learned"
-        return learned
-
-    def seeds(self) -> str:
-        """Number of seeds of the connectome model, with the noun."""
-        key = f"{self.key(CONNECTOME)}/seeds"
-        count = len(self.evidence.get(key))
-        return f"{self.evidence.say(key, how='count')} seed{'' if count == 1 else 's'}"
-
-    def label(self, name: str) -> str:
-        """A row as people call it; its digits are no numbers."""
-        return self.evidence.name(row_name(name), f"{self.key(name)}/name")
+        note = self.row(name).note
+        return note.write() if note else ""
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _ahead(horizon: Traced) -> str:
+    return "one frame ahead" if horizon == 1 else f"{horizon.write()} frames ahead"
+
+
+def _with_interval(found: Traced) -> str:
+    text = found.value.write()
+    if not (known(found.low) and known(found.high)):
+        return text
+    return f"{text} ({joined_span(found.low.write(), found.high.write())})"

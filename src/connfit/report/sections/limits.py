@@ -9,7 +9,7 @@ from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.criticality.judgement import JUDGED
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.evaluated import Evaluation
-from connfit.evaluation.study.row_names import row_name
+from connfit.evaluation.study.study import Study
 from connfit.report.prose import write_prose
 from connfit.report.questions.answer import Questions
 from connfit.report.run_files import ANALYSIS, GRADIENT, STUDY
@@ -17,7 +17,7 @@ from connfit.report.sections.fit_limits import limitations
 from connfit.report.sections.held_out_section import held_out_limits
 from connfit.report.sections.value_ranges import PartShares, ReportNumbers
 from connfit.report.traced import untraced
-from connfit.report.wording import first_of, listed
+from connfit.report.wording import first_of
 
 FAR_FROM_EXACT = 0.9
 """Cosine to the exact gradient below which it is a limitation."""
@@ -72,61 +72,9 @@ def _shares(shares: PartShares, least: float) -> str:
     return first_of([text for _, text in sorted(every, key=lambda item: -item[0])], between="; ")
 
 
-def study_limits(study: Mapping[str, Any]) -> list[str]:
-    """Rows that do as well or better, too few seeds, and groups of parameters that the data leave open."""
-    found: list[str] = []
-    rows = [row for row in study["rows"] if row["difference"]]
-    horizons = [str(h) for h in study["comparisons"]["horizons"]]
-    ours = next((row for row in study["rows"] if row["group"] == "connectome"), None)
-    if ours is not None and len(ours["seeds"]) == 1:
-        found.append("The study has one seed: its intervals know nothing of the spread between seeds.")
-    if ours is not None and ours["note"]:
-        found.append(f"In the study the connectome model {ours['note']}.")
-    nulls = [row for row in rows if row["group"] == "null" and row["counts"]]
-    if nulls:
-        beaten = {h: sum(_outcome(row, h) == "better" for row in nulls) for h in horizons}
-        if not any(beaten.values()):
-            found.append(
-                f"None of {len(nulls)} null connectomes is worse than the real wiring at any horizon: this fit gives "
-                "no evidence that the wiring matters for predicting these recordings."
-            )
-        else:
-            told = ", ".join(f"{count} of {len(nulls)} at {_frames(h)}" for h, count in beaten.items())
-            if any(count < len(nulls) for count in beaten.values()):
-                found.append(f"The real wiring is not better than every null connectome: it beats {told}.")
-    for group, words in (
-        ("baseline", "models without a connectome"),
-        ("ablation", "changed models"),
-        ("learning", "other learning rules or optimisers"),
-    ):
-        better = {
-            row_name(row["name"]): [h for h in horizons if _outcome(row, h) == "worse"]
-            for row in rows
-            if row["group"] == group
-        }
-        told = [f"{name}, {listed(at)} frame{'' if at == ['1'] else 's'} ahead" for name, at in better.items() if at]
-        if told:
-            most = first_of(told, between="; ")
-            found.append(f"Some {words} do better than this one over seeds and blocks of time: {most}.")
-    fixed = next((row for row in rows if row["name"] == "fixed_strengths"), None)
-    if fixed is not None and all(_outcome(fixed, h) in ("tie", "worse") for h in horizons):
-        found.append(
-            "Strengths that stay at the synapse counts predict as well as learned ones: what was learned about single "
-            "connections is not needed for these predictions."
-        )
-    flat = (study.get("reproducibility") or {}).get("flat") or []
-    if flat:
-        found.append(
-            f"Seeds predict alike, but what the fit changed in {listed([one.replace('_', ' ') for one in flat])} does "
-            "not agree between them: these data leave it open."
-        )
-    lost = [f"{row_name(row['name'])} ({len(row['failed'])})" for row in study["rows"] if row.get("failed")]
-    if lost:
-        found.append(f"Seeds of the study that failed and are in no mean: {first_of(lost)}.")
-    none = [row_name(row["name"]) for row in study["rows"] if row.get("reason")]
-    if none:
-        found.append(f"Rows of the study without numbers, with the reason beside them: {first_of(none)}.")
-    return found
+def study_limits(study: Study) -> list[str]:
+    """Return rows that do as well or better, too few seeds, and groups of parameters that the data leave open."""
+    return list(write_prose("limits/study.j2", {STUDY: study}).paragraphs)
 
 
 def gradient_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:

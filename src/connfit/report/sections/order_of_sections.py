@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing, drawings
-from connfit.report.run_files import STUDY, RunFiles
+from connfit.report.run_files import RunFiles
 from connfit.report.sections import (
     analysis_section,
     ceiling_section,
@@ -100,7 +100,7 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         of.setdefault(_SECTION_OF[drawing.name.rstrip("0123456789").rstrip("_")], []).append(drawing)
     yield Section("summary", "In short", summary(run), of.get("summary", ()))
     yield Section("scores", "How well unseen frames are predicted", score_blocks(evaluation), of.get("scores", ()))
-    if study := run.added.get(STUDY):
+    if (study := run.study) is not None:
         words, tables = _split(study_section.study_blocks(study), 2)
         title = "Against baselines, null connectomes and ablations, over seeds"
         yield Section("study", title, words, study_section.study_drawings(study), tables)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.row_names import row_name
+from connfit.evaluation.study.study import Study
+from connfit.evaluation.study.words import frames
 from connfit.report import page
 from connfit.report.questions.answer import Answer
 from connfit.report.questions.questions import Question
-from connfit.report.run_files import STUDY, RunFiles
+from connfit.report.run_files import RunFiles
 from connfit.report.sections.comparison import INITIAL, MODEL, comparison, verdict
 from connfit.report.sections.headline import Contest, contests, headline, p_in_words
 from connfit.report.sections.questions_section import STATUSES
@@ -90,12 +91,11 @@ def key_facts(run: RunFiles) -> list[Fact]:
         if itself is not None:
             note = "; ".join([*([note] if note else []), f"copy of the training FC {number(itself)}"])
         found.append(("free run: FC correlation on test", number(row.values[MODEL]), note))
-    study = run.added.get(STUDY)
     return [
         *found,
         *_units(run.evaluation, each),
         *_parameters(run.evaluation),
-        *(_wiring(study) + _seeds(study) if study else []),
+        *(_wiring(run.study) + _seeds(run.study) if run.study else []),
         *_gradient(run.gradients),
     ]
 
@@ -153,34 +153,33 @@ def _parameters(evaluation: Evaluation) -> list[Fact]:
     return [(which, f"{parameters / observed:.3g}", f"{parameters:,} for {observed:,}")]
 
 
-def _wiring(study: Mapping[str, Any]) -> list[Fact]:
+def _wiring(study: Study) -> list[Fact]:
     """The real wiring beside the best null connectome, one frame and some frames ahead."""
-    nulls = [row for row in study["rows"] if row["group"] == "null" and row["difference"] and row["counts"]]
-    horizons = [h for h in study["comparisons"]["horizons"] if h <= 10]
+    nulls = [row for row in study.compared("null") if row.counts]
+    horizons = [h for h in study.comparisons.horizons if h <= 10]
     if not nulls or not horizons:
         return []
-    h = str(max(horizons))
-    known = [row for row in nulls if row["difference"][h]["value"] is not None]
+    h = max(horizons)
+    known = {value: row for row in reversed(nulls) if (value := row.difference_at(h).value) is not None}
     if not known:
         return []
-    best = min(known, key=lambda row: row["difference"][h]["value"])
-    difference = best["difference"][h]
-    interval = f"95 %: {span(difference['low'], difference['high'])}; " if difference["low"] is not None else ""
-    ahead = "1 frame" if h == "1" else f"{h} frames"
-    median = difference["median_unit"]["value"]
+    best = known[min(known)]
+    difference = best.difference_at(h)
+    interval = f"95 %: {span(difference.low, difference.high)}; " if difference.low is not None else ""
+    median = difference.median_unit.value
     interval += f"median unit {number(median)}; " if median is not None else ""
-    note = f"{interval}best of {len(nulls)}: {row_name(best['name'])}"
-    return [(f"real wiring minus best null: skill {ahead} ahead", number(difference["value"]), note)]
+    note = f"{interval}best of {len(nulls)}: {row_name(best.name)}"
+    return [(f"real wiring minus best null: skill {frames(h)} ahead", number(difference.value), note)]
 
 
-def _seeds(study: Mapping[str, Any]) -> list[Fact]:
+def _seeds(study: Study) -> list[Fact]:
     """How far seeds agree on what the fit did to the weights."""
-    groups = (study.get("reproducibility") or {}).get("groups") or []
-    weights = next((group for group in groups if group["group"] == "weights"), None)
-    if weights is None or weights["change_pearson"] is None:
+    groups = {found.group: found for found in study.reproducibility.groups if found.change_pearson is not None}
+    weights = groups.get("weights")
+    if weights is None:
         return []
-    note = f"{weights['seeds']} seeds; 1 if they find the same"
-    return [("changes of weights: correlation between seeds", number(weights["change_pearson"]), note)]
+    note = f"{weights.seeds} seeds; 1 if they find the same"
+    return [("changes of weights: correlation between seeds", number(weights.change_pearson), note)]
 
 
 def _gradient(record: GradientFidelity | None) -> list[Fact]:
