@@ -20,7 +20,7 @@ from scipy import stats
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.var_ridge import moments
+from connfit.evaluation.baselines.scaling import Scaling
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.left_out_ridge import OthersRidge
 from connfit.evaluation.metrics import diverged, quartiles, unit_correlations, unit_skill
@@ -85,7 +85,7 @@ def left_out_scores(
     neurons = getattr(getattr(model, "model", None), "neurons", 1)
     at = sampled_units(units, neurons, config.left_out_units)
     values, mask = recording.values[start:stop][:, at], recording.mask[start:stop][:, at]
-    means = moments(*recording.part("train"))[0][at]
+    means = Scaling.of(*recording.part("train")).means[at]
     reference = np.broadcast_to(means, values.shape)
     per_unit: dict[str, Any] = {"units": [recording.units[k] for k in at]}
     reasons: dict[str, str] = {}
