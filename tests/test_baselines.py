@@ -108,9 +108,7 @@ def test_var_ridge_equals_scikit_learn_for_the_chosen_penalty() -> None:
         scale = np.ones(x.shape[1])
         scale[unit::4] = np.sqrt(alpha / model.chosen["alpha_own"])
         theirs = Ridge(alpha=alpha, fit_intercept=intercept).fit(x * scale, y[:, unit])
-        expected = theirs.coef_ * scale + (
-            np.eye(len(x[0]), 4)[:, unit] if model.chosen["shrink_to"] == "persistence" else 0
-        )
+        expected = theirs.coef_ * scale + (np.eye(len(x[0]), 4)[:, unit] if to_persistence else 0)
         assert np.allclose(model.coefficients[:, unit], expected, atol=1e-9)
         assert np.allclose(model.process.intercept[unit], theirs.intercept_, atol=1e-9)
 
