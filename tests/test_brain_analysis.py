@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from answers import check_numbers
+from pictures import only_dots
 from small import FRAMES, NEURONS, UNITS, student, write_files
 from typer.testing import CliRunner
 
@@ -27,7 +28,6 @@ from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.report.figures.analysis_figures import cell_of, density, fitted_density
 from connfit.report.result_figures import draw_analysis
-from connfit.report.sections import analysis_section
 from connfit.report.sections.analysis_section import analysis_blocks, analysis_drawings, read_analysis
 from connfit.training import runs
 
@@ -255,8 +255,7 @@ def test_power_to_see_criticality_is_written_and_traced(analysed: tuple[Path, di
 
 def test_the_command(analysed: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> None:
     out, record = analysed
-    # The figures are made, but not written: that takes longer than the analysis.
-    monkeypatch.setattr(analysis_section, "save_figure", lambda figure, folder, name: (folder / name, folder / name))
+    only_dots(monkeypatch.setattr)
     said = CliRunner().invoke(
         app, ["analyze", str(out), "--repeats", "20", "--neurons", "10", "--eigenvalues", "5", "--power-draws", "0"]
     )

@@ -15,7 +15,7 @@ from connfit.evaluation.baselines import gru, recurrent_training, region_rnn
 from connfit.evaluation.baselines.gru import Gru, fit_gru
 from connfit.evaluation.baselines.recurrent_training import Setting, Trained, climb
 from connfit.evaluation.baselines.region_rnn import RateUnits, fit_region_rnn
-from connfit.evaluation.baselines.scaling import Scaling
+from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording

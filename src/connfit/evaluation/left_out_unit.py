@@ -20,7 +20,7 @@ from scipy import stats
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.scaling import Scaling
+from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.left_out_ridge import OthersRidge
 from connfit.evaluation.metrics import diverged, quartiles, unit_correlations, unit_skill

@@ -25,7 +25,7 @@ from connfit.evaluation.baselines.own_past import (
     solve_own,
 )
 from connfit.evaluation.baselines.processes import OwnProcess
-from connfit.evaluation.baselines.scaling import Block, Scaling
+from connfit.evaluation.baselines.unit_scaling import Block, Scaling
 from connfit.recordings import Recording
 
 MIN_ROWS_PER_NUMBER = 3

@@ -17,7 +17,7 @@ from connfit.evaluation.baselines.gap_filter import PastFilter, filtered_pasts
 from connfit.evaluation.baselines.gap_moments import Moments
 from connfit.evaluation.baselines.linear_problem import Problem, stationary
 from connfit.evaluation.baselines.processes import OwnProcess, Process
-from connfit.evaluation.baselines.scaling import Scaling, pooled_means
+from connfit.evaluation.baselines.unit_scaling import Scaling, pooled_means
 from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
 from connfit.recordings import Recording
 

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 
 from connfit.evaluation.baselines.block_tridiagonal import block_tridiagonal_inverse
 from connfit.evaluation.baselines.processes import Process
-from connfit.evaluation.baselines.scaling import Block
+from connfit.evaluation.baselines.unit_scaling import Block
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from connfit.evaluation.baselines import BASELINES, Baseline, one_animal
 from connfit.evaluation.baselines.choosing import Facts, at_edge, least, training_blocks, tuning_blocks
 from connfit.evaluation.baselines.lag_one import lag_one
 from connfit.evaluation.baselines.linear_system import LinearSystem, subspace_start
-from connfit.evaluation.baselines.scaling import Scaling
 from connfit.evaluation.baselines.system_filter import Filtered, system_filter
 from connfit.evaluation.baselines.system_moments import expectation_maximisation
+from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
 from connfit.recordings import Recording
 

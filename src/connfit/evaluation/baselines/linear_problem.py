@@ -16,7 +16,7 @@ from connfit.evaluation.baselines.gap_moments import Moments, expected_moments, 
 from connfit.evaluation.baselines.own_past import TO_PERSISTENCE
 from connfit.evaluation.baselines.processes import Process
 from connfit.evaluation.baselines.ridge_path import RidgeChoice, ridge_candidates
-from connfit.evaluation.baselines.scaling import Block, Scaling
+from connfit.evaluation.baselines.unit_scaling import Block, Scaling
 from connfit.recordings import Recording
 
 MIN_OBSERVED = 5

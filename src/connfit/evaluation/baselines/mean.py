@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines import BASELINES, Baseline
-from connfit.evaluation.baselines.scaling import Scaling, pooled_means
+from connfit.evaluation.baselines.unit_scaling import Scaling, pooled_means
 from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
 from connfit.recordings import Recording
 

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from connfit.evaluation.baselines.block_tridiagonal import block_tridiagonal_inverse
 from connfit.evaluation.baselines.gap_moments import Moments
 from connfit.evaluation.baselines.processes import OwnProcess
-from connfit.evaluation.baselines.scaling import Block
+from connfit.evaluation.baselines.unit_scaling import Block
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,8 @@ def smooth_own(
     missing = np.zeros((padded, units), bool)
     missing[:frames] = ~seen
     # Groups of `span` frames: [group, P, frame, frame].
-    gone, slope = (x.reshape(-1, span, units).transpose(0, 2, 1) for x in (missing, -gradient))
+    gone = missing.reshape(-1, span, units).transpose(0, 2, 1)
+    slope = -gradient.reshape(-1, span, units).transpose(0, 2, 1)
     first, (i, j) = np.arange(0, padded, span)[:, None, None], np.indices((span, span))
     near = band[np.abs(i - j), first + np.minimum(i, j)].transpose(0, 3, 1, 2)
     diagonal = np.where(gone[..., None] & gone[:, :, None], near, np.eye(span) * ~gone[..., None])

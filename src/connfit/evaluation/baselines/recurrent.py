@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from connfit.evaluation.baselines.choosing import Facts
-from connfit.evaluation.baselines.scaling import Scaling
+from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
 from connfit.recordings import Recording
 

@@ -22,7 +22,7 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.choosing import tuning_blocks
 from connfit.evaluation.baselines.recurrent import CHUNK, Cell, Network, forced
-from connfit.evaluation.baselines.scaling import Scaling
+from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.recordings import Recording
 
 WINDOW = 40
