@@ -52,7 +52,7 @@ schema: $(STAMP)
 $(STAMP): pyproject.toml CMakeLists.txt $(wildcard cpp/*)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -e ".[test,dev]"
+	$(BIN)/python -m pip install --quiet --no-compile -e ".[test,dev]"
 	touch $@
 
 clean:

@@ -59,6 +59,16 @@ def complete_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(complete_run(tmp_path_factory.mktemp("complete") / "run"))
 
 
+@pytest.fixture(scope="module")
+def dots() -> Iterator[None]:
+    """Write dots in the place of the pictures of reports, in a module that looks at none."""
+    from pictures import only_dots
+
+    with pytest.MonkeyPatch.context() as patch:
+        only_dots(patch.setattr)
+        yield
+
+
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Run a test in double precision."""

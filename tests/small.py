@@ -9,6 +9,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import pytest
 from networks import Problem, dense_matrices, random_connectome
 
 from connfit.connectome import Connectome
@@ -16,6 +17,7 @@ from connfit.models import RateModel, Readout, init_params
 from connfit.models.base import Params
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
+from connfit.training import learning_rates, recipe
 
 FRAME_RATE = 2.0
 NEURONS, REGIONS, UNITS, FRAMES = 40, 5, 8, 200
@@ -131,6 +133,13 @@ def write_files(folder: Path) -> Path:
 def raw_movies() -> list[Recording]:
     """The teacher's recordings before they were cut, with the names of their files."""
     return [replace(movie, name=movie.name.replace(" ", ""), parts=None) for movie in teacher()[1]]
+
+
+def search_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the recipe choose between few values, in tests of what comes after it."""
+    grid = {name: values[:2] for name, values in recipe.GRID.items()}
+    monkeypatch.setattr(recipe, "GRID", grid)
+    monkeypatch.setattr(learning_rates, "RATES", learning_rates.RATES[:2])
 
 
 OPTIONS = {

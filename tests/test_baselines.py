@@ -10,9 +10,9 @@ from statsmodels.tsa.ar_model import AutoReg
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.baselines import BASELINES, around_ar, chosen_baselines, gru, recurrent_training
+from connfit.evaluation.baselines import BASELINES, around_own, chosen_baselines, gru, recurrent_training
 from connfit.evaluation.baselines.ar import Ar
-from connfit.evaluation.baselines.around_ar import LEVELS, Base, Choice
+from connfit.evaluation.baselines.around_own import LEVELS, Base, Choice
 from connfit.evaluation.baselines.gap_moments import moments_without_gaps
 from connfit.evaluation.baselines.mean import Mean
 from connfit.evaluation.baselines.own_past import CHANGES
@@ -66,7 +66,7 @@ def test_var_ridge_recovers_a_known_autoregression() -> None:
     matrix = 0.8 * np.linalg.qr(rng.normal(size=(6, 6)))[0]
     one = recording(5.0 + autoregression(matrix, 6000, seed=2) * np.array([1, 2, 0.1, 10, 1, 1]))
     model = VarRidge.fit(one, EvaluateConfig(var_lags=(1,)))
-    scaled = (model.coefficients * model.stds[None, :] / model.stds[:, None]).T
+    scaled = (model.coefficients * model.scaling.stds[None, :] / model.scaling.stds[:, None]).T
     units = np.array([1, 2, 0.1, 10, 1, 1])
     assert np.abs(scaled * units[None, :] / units[:, None] - matrix).max() < 0.05
     # The best possible one-step error is the noise; persistence has E|x(t) - x(t-1)|^2 = |(A - 1) x|^2 + noise.
@@ -100,16 +100,17 @@ def test_var_ridge_equals_scikit_learn_for_the_chosen_penalty() -> None:
     train = one.part("train")[0]
     z = (train - train.mean(axis=0)) / train.std(axis=0)
     x = np.concatenate([z[model.lags - back : len(z) - back] for back in range(1, model.lags + 1)], axis=1)
-    y = z[model.lags :] - (x[:, :4] if model.shrink_to == "persistence" else 0)
-    intercept = model.chosen["intercept"]
+    intercept, alpha = model.chosen["intercept"], model.chosen["alpha"]
+    to_persistence = model.chosen["shrink_to"] == "persistence"
+    y = z[model.lags :] - (x[:, :4] if to_persistence else 0)
     for unit in range(4):
         # One penalty for all inputs, of which the unit's own are scaled so that it weighs on them like theirs.
         scale = np.ones(x.shape[1])
-        scale[unit::4] = np.sqrt(model.alpha / model.chosen["alpha_own"])
-        theirs = Ridge(alpha=model.alpha, fit_intercept=intercept).fit(x * scale, y[:, unit])
-        expected = theirs.coef_ * scale + (np.eye(len(x[0]), 4)[:, unit] if model.shrink_to == "persistence" else 0)
+        scale[unit::4] = np.sqrt(alpha / model.chosen["alpha_own"])
+        theirs = Ridge(alpha=alpha, fit_intercept=intercept).fit(x * scale, y[:, unit])
+        expected = theirs.coef_ * scale + (np.eye(len(x[0]), 4)[:, unit] if to_persistence else 0)
         assert np.allclose(model.coefficients[:, unit], expected, atol=1e-9)
-        assert np.allclose(model.intercept[unit], theirs.intercept_, atol=1e-9)
+        assert np.allclose(model.process.intercept[unit], theirs.intercept_, atol=1e-9)
 
 
 def test_tuning_reads_neither_test_nor_the_order_of_units() -> None:
@@ -223,7 +224,7 @@ def test_var_without_validation_tunes_on_the_end_of_train_and_says_so() -> None:
     one = Recording("made", autoregression(0.8 * np.eye(2), 300, 10), ("a", "b"), 1.0).split(train=0.7, validation=0)
     model = VarRidge.fit(one)
     assert model.chosen["tuned_on"] == "the last fifth of train"
-    assert model.rows == 210 - model.lags
+    assert model.chosen["rows"] == 210 - model.lags
 
 
 def test_units_that_train_never_shows_are_not_predicted(small_networks: None) -> None:
@@ -289,7 +290,7 @@ def test_reduced_rank_is_the_best_fit_of_its_rank() -> None:
     z = standardised_train(one)
     moments = moments_without_gaps([z], 1)
     choice = Choice(Base(None, 0.0), LEVELS, 1, 1e-9, rank=2)
-    b, intercept = around_ar.solve(moments, choice)
+    b, intercept = around_own.solve(moments, choice)
     x, y = z[:-1] - z[:-1].mean(axis=0), z[1:] - z[1:].mean(axis=0)
     full = LinearRegression().fit(x, y).coef_.T
     u, s, vt = np.linalg.svd(x @ full, full_matrices=False)

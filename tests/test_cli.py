@@ -17,6 +17,8 @@ from connfit._io import read_arrays
 from connfit._version import __version__
 from connfit.training import runs as run
 
+pytestmark = pytest.mark.usefixtures("dots")
+
 
 class Ran:
     """Exit code, stdout and stderr of a command."""

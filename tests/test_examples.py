@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from small import search_little
 
 from connfit import config as configuration
 from connfit.datasets.registry import DATASETS
@@ -30,8 +31,9 @@ def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "config.toml"
 
 
-def test_own_data_fits_and_learns(own_data: Path, tmp_path: Path) -> None:
-    config = configuration.override(configuration.read(own_data), ["train.epochs=8", "train.free_run_epochs=0"])
+def test_own_data_fits_and_learns(own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search_little(monkeypatch)
+    config = configuration.override(configuration.read(own_data), ["train.epochs=4", "train.free_run_epochs=0"])
     fitted = runs.start(config, tmp_path / "run")
     losses = [row["train_loss"] for row in fitted.history]
     assert losses[-1] < losses[0]
@@ -39,7 +41,8 @@ def test_own_data_fits_and_learns(own_data: Path, tmp_path: Path) -> None:
     assert fitted.cohort.observations("train") < 2 * 30 * 360, "missing values are not counted"
 
 
-def test_own_data_keeps_ids_and_signs(own_data: Path) -> None:
+def test_own_data_keeps_ids_and_signs(own_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search_little(monkeypatch)
     job = runs.prepare(configuration.read(own_data))
     table = pd.read_csv(own_data.parent / "data" / "neurons.csv")
     assert job.connectome.ids.tolist() == table.root_id.tolist()

@@ -86,7 +86,9 @@ def test_the_closed_jacobian_leaves_the_state_where_it_is(reads: np.ndarray, phi
 def test_silent_recorded_neurons_keep_what_state_forcing_leaves() -> None:
     """With a relu that is closed everywhere, the step is a decay: (1-φ)α where a neuron is recorded, else α."""
     model, params, _ = problem(1.5)
-    params = {**params, "bias": jnp.full(NEURONS, -50.0)}
+    # The recorded neurons are the slow ones, so that what state forcing leaves of them decides.
+    slow = jnp.full(NEURONS, -1.0).at[model.read_neurons].set(3.0)
+    params = {**params, "bias": jnp.full(NEURONS, -50.0), "log_time_constants": slow}
     found = jacobian_spectrum(model, params, np.random.default_rng(6).random(NEURONS), loop="open")
     kept = np.array(model.decay(params))
     kept[np.asarray(model.read_neurons)] *= -0.5

@@ -13,12 +13,12 @@ from statsmodels.tsa.statespace.sarimax import SARIMAX
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.ar import Ar
-from connfit.evaluation.baselines.carried_filter import carried_filter
 from connfit.evaluation.baselines.gap_filter import filtered_pasts
-from connfit.evaluation.baselines.gap_moments import Process, expected_moments, moments_without_gaps
-from connfit.evaluation.baselines.kalman import LinearSystem, kalman_filter
-from connfit.evaluation.baselines.own_gaps import OwnProcess, filtered_own_pasts, own_moments
-from connfit.evaluation.baselines.own_past import OwnMoments
+from connfit.evaluation.baselines.gap_moments import expected_moments, moments_without_gaps
+from connfit.evaluation.baselines.linear_system import LinearSystem
+from connfit.evaluation.baselines.own_moments import OwnMoments, own_moments
+from connfit.evaluation.baselines.processes import OwnProcess, Process
+from connfit.evaluation.baselines.system_filter import system_filter
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording, hold_last
 
@@ -89,7 +89,7 @@ def test_past_frames_are_means_given_what_was_observed_before() -> None:
         padded = np.concatenate([np.zeros((2, 3)), z[:t]])
         known = np.concatenate([np.zeros((2, 3), bool), seen[:t]])
         mean, _ = dense(one, padded, known, prior)
-        np.testing.assert_allclose(rows[t], mean[:-3:-1].ravel(), atol=1e-10)
+        np.testing.assert_allclose(rows[t], mean[:-3:-1], atol=1e-10)
 
 
 def test_single_units_are_units_that_do_not_know_of_each_other() -> None:
@@ -104,8 +104,8 @@ def test_single_units_are_units_that_do_not_know_of_each_other() -> None:
     for key in ("gram", "cross", "square", "sum_x", "sum_y", "rows"):
         np.testing.assert_allclose(getattr(got, key), getattr(expected, key), atol=1e-10)
     correlations = np.array([1.0, 0.7])[:, None] * np.ones((2, 3))
-    rows, _ = filtered_own_pasts(own, correlations, z, seen)
-    np.testing.assert_allclose(rows.reshape(24, 6), filtered_pasts(whole, correlations, z, seen)[0], atol=1e-10)
+    rows, _ = filtered_pasts(own, correlations, z, seen)
+    np.testing.assert_allclose(rows, filtered_pasts(whole, correlations, z, seen)[0], atol=1e-10)
 
 
 def test_predictions_through_gaps_are_those_of_statsmodels() -> None:
@@ -119,10 +119,11 @@ def test_predictions_through_gaps_are_those_of_statsmodels() -> None:
         train=0.6, validation=0.15
     )
     model = Ar.fit(one, EvaluateConfig(ar_orders=(2,)))
-    z = (one.values[:, 0] - model.means[0]) / model.stds[0]
+    scaling, own = model.scaling, model.process
+    z = (one.values[:, 0] - scaling.means[0]) / scaling.stds[0]
     theirs = SARIMAX(z, order=(2, 0, 0), trend="c")
-    parameters = [model.intercept[0] / model.stds[0], *model.coefficients[:, 0], model.variance[0]]
-    predicted = theirs.filter(parameters).forecasts[0] * model.stds[0] + model.means[0]
+    parameters = [own.intercept[0], *own.coefficients[:, 0], own.variance[0]]
+    predicted = theirs.filter(parameters).forecasts[0] * scaling.stds[0] + scaling.means[0]
     # The two differ in what they assume before the first frame, which 50 frames forget.
     np.testing.assert_allclose(model.one_step(one)[50:, 0], predicted[50:], atol=1e-6)
     ahead = model.horizon(one, np.array([110]), 3)[0, :, 0]
@@ -137,7 +138,7 @@ def test_what_a_unit_carries_over_is_filtered_where_it_was_not_observed() -> Non
     offset, r, carried = 0.1 * rng.normal(size=units), np.array([0.3, 0.5, 0.2]), np.array([0.9, 0.5, 0.2])
     small = LinearSystem(a, q, c, offset, r, np.zeros(d), np.eye(d))
     z, seen = rng.normal(size=(frames, units)), gappy(rng, frames, units)
-    got = carried_filter(small, carried, np.where(seen, z, np.nan), seen)
+    got = system_filter(small, carried, np.where(seen, z, np.nan), seen)
     # State [x(t), y(t)], observed without noise but for a trace that keeps the information form finite.
     big_a = np.block([[a, np.zeros((d, units))], [c @ a, np.diag(carried)]])
     noise = np.concatenate([np.eye(d), c]) @ q @ np.concatenate([np.eye(d), c]).T
@@ -148,12 +149,10 @@ def test_what_a_unit_carries_over_is_filtered_where_it_was_not_observed() -> Non
     shift = np.linalg.solve(np.eye(units) - np.diag(carried), offset)
     first = np.concatenate([np.zeros(d), offset - shift])
     whole = LinearSystem(big_a, noise, read, shift, np.full(units, 1e-9), first, start)
-    theirs = kalman_filter(whole, np.where(seen, z, 0.0), seen)
-    np.testing.assert_allclose(got.mean, theirs.predicted_mean @ read.T + shift, atol=1e-5)
-    np.testing.assert_allclose(got.state, theirs.mean[:, :d], atol=1e-5)
-    np.testing.assert_allclose(
-        got.variance, np.diagonal(theirs.predicted_covariance, axis1=1, axis2=2)[:, d:], atol=1e-5
-    )
+    theirs = system_filter(whole, np.zeros(units), np.where(seen, z, 0.0), seen)
+    np.testing.assert_allclose(got.mean, theirs.mean, atol=1e-5)
+    np.testing.assert_allclose(got.state, theirs.state[:, :d], atol=1e-5)
+    np.testing.assert_allclose(got.variance, theirs.variance, atol=1e-5)
 
 
 def recording(frames: int = 500, units: int = 6, seed: int = 5) -> Recording:
@@ -232,7 +231,7 @@ def test_a_prediction_through_a_gap_is_not_that_of_the_mean_in_its_place(name: s
         seen = np.ones(whole.values.shape, bool)
         seen[t, 0] = False
         hidden = replace(whole, values=np.where(seen, whole.values, np.nan), mask=seen)
-        in_place = np.where(seen, whole.values, model.means)
+        in_place = np.where(seen, whole.values, model.scaling.means)
         for key, one in (("filtered", hidden), ("mean", replace(whole, values=in_place))):
             errors[key].append(model.one_step(one)[t + 1, 0] - whole.values[t + 1, 0])
     assert np.mean(np.square(errors["filtered"])) < 0.8 * np.mean(np.square(errors["mean"]))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import only_dots
 from rich.console import Console
 from small import FRAMES, UNITS, write_files
 
@@ -356,7 +357,10 @@ def test_what_has_seen_the_animal_does_not_win() -> None:
     assert row.winners == ("model",)
 
 
-def test_the_report_has_a_section_for_them(tmp_path: Path, finished: tuple[Path, Fit, Evaluation]) -> None:
+def test_the_report_has_a_section_for_them(
+    tmp_path: Path, finished: tuple[Path, Fit, Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_dots(monkeypatch.setattr)
     out, _, metrics = finished
     shutil.copy(out / "forecasts.npz", tmp_path)
     write_json(tmp_path / "metrics.json", metrics)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictures import only_dots
 from report_run import NASTY, recording, results, run_directory
 from rich.console import Console
 
@@ -161,7 +162,8 @@ def test_report_of_metrics_alone(tmp_path: Path) -> None:
     assert "were not recorded" in html.text
 
 
-def test_report_of_several_recordings(tmp_path: Path) -> None:
+def test_report_of_several_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only_dots(monkeypatch.setattr)
     several = [recording("a", 1), recording("b", 2, frames=120)]
     metrics, forecasts = evaluate_all(Persistence(), None, None, several, EvaluateConfig(free_run_warmup=20))
     write_json(tmp_path / "metrics.json", metrics)

@@ -10,14 +10,10 @@ from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.kalman import (
-    LinearSystem,
-    expectation_maximisation,
-    kalman_filter,
-    smoother,
-    subspace_start,
-)
 from connfit.evaluation.baselines.lds import OWN_DECAY, Lds
+from connfit.evaluation.baselines.linear_system import LinearSystem, subspace_start
+from connfit.evaluation.baselines.system_filter import system_filter
+from connfit.evaluation.baselines.system_moments import expectation_maximisation, expected
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording
@@ -56,13 +52,15 @@ def test_filter_and_smoother_agree_with_statsmodels() -> None:
     y = draw(rng, s, 60)
     seen = rng.random(y.shape) < 0.8
     seen[10] = False
-    filtered = kalman_filter(s, y, seen)
-    smoothed = smoother(s, filtered)
+    filtered = system_filter(s, np.zeros(6), y, seen)
+    smoothed = expected(s, np.zeros(6), y, seen).smoothed
     other = theirs(s, y, seen)
     # Both in float64, with sums in another order.
-    assert filtered.log_likelihood == pytest.approx(other.llf_obs.sum(), abs=1e-8)
-    assert np.allclose(filtered.predicted_mean, other.predicted_state[:, :-1].T, atol=1e-10)
-    assert np.allclose(filtered.covariance, np.moveaxis(other.filtered_state_cov, 2, 0), atol=1e-10)
+    ahead, spread = other.predicted_state[:, :-1].T, np.moveaxis(other.predicted_state_cov, 2, 0)[:-1]
+    assert np.allclose(filtered.mean, ahead @ s.c.T + s.offset, atol=1e-10)
+    assert np.allclose(filtered.variance, np.einsum("pi,tij,pj->tp", s.c, spread, s.c) + s.r, atol=1e-10)
+    assert np.allclose(filtered.state, other.filtered_state.T, atol=1e-10)
+    assert np.allclose(filtered.last, other.filtered_state_cov[:, :, -1], atol=1e-10)
     assert np.allclose(smoothed.mean, other.smoothed_state.T, atol=1e-10)
     assert np.allclose(smoothed.covariance, np.moveaxis(other.smoothed_state_cov, 2, 0), atol=1e-10)
     lagged = np.moveaxis(other.smoothed_state_autocov, 2, 0)[:-1]
@@ -77,10 +75,13 @@ def test_the_likelihood_never_falls_and_ends_near_that_of_the_truth() -> None:
     s = replace(s, offset=-np.zeros(6))
     seen = np.ones(y.shape, bool)
     seen[100:120, :3] = False
-    fitted, trace = expectation_maximisation(subspace_start(y, seen, 2), y, seen, 40)
+    fitted, none, trace = subspace_start(y, seen, 2), np.zeros(6), []
+    for _ in range(40):
+        trace.append(theirs(fitted, y, seen).llf_obs.sum())
+        fitted, _, _ = expectation_maximisation(fitted, none, y, seen, 1, with_decay=False)
     assert np.all(np.diff(trace) > -1e-6)
     # The fit exceeds the truth by about half the number of parameters, some 30.
-    assert -3 < trace[-1] - kalman_filter(s, y, seen).log_likelihood < 40
+    assert -3 < trace[-1] - theirs(s, y, seen).llf_obs.sum() < 40
     ours, truth = np.linalg.eigvals(fitted.a), np.linalg.eigvals(s.a)
     assert np.allclose(sorted(np.abs(ours)), sorted(np.abs(truth)), atol=0.04)
     assert np.allclose(sorted(np.angle(ours)), sorted(np.angle(truth)), atol=0.04)
@@ -99,8 +100,7 @@ def test_it_finds_the_dimension_and_beats_the_full_autoregression_on_its_own_gro
     lds, var = Lds.fit(one, config), VarRidge.fit(one, config)
     assert lds.chosen["dimensions"] in (2, 4)
     skill = {m.name: score(m, one, config)["test"].one_step.skill_vs_persistence for m in (lds, var)}
-    best = kalman_filter(s, one.values, one.mask)
-    predicted = best.predicted_mean @ s.c.T + s.offset
+    predicted = system_filter(s, np.zeros(30), one.values, one.mask).mean
     block = one.require_parts()["test"]
     error = np.mean((one.values[block] - predicted[block]) ** 2)
     step = np.mean((one.values[block] - one.values[block.start - 1 : block.stop - 1]) ** 2)

@@ -10,17 +10,11 @@ from scipy.optimize import minimize
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from connfit.config import EvaluateConfig
-from connfit.evaluation.baselines.carried_filter import carried_filter
-from connfit.evaluation.baselines.carried_moments import carried_expectation_maximisation, expected, informative
-from connfit.evaluation.baselines.kalman import (
-    LinearSystem,
-    kalman_filter,
-    maximise,
-    smoother,
-    subspace_start,
-)
 from connfit.evaluation.baselines.lag_one import lag_one
 from connfit.evaluation.baselines.lds import NOTHING, Lds
+from connfit.evaluation.baselines.linear_system import LinearSystem, maximise, subspace_start
+from connfit.evaluation.baselines.system_filter import system_filter
+from connfit.evaluation.baselines.system_moments import expectation_maximisation, expected, informative
 from connfit.recordings import Recording
 
 
@@ -140,7 +134,7 @@ def test_the_likelihood_of_what_was_observed_never_falls() -> None:
     s, trace = replace(s, a=0.3 * np.eye(2), c=rng.normal(size=(units, 2)), r=np.ones(units)), []
     for _ in range(12):
         trace.append(dense(s, carried, z, seen)[2])
-        s, carried, _ = carried_expectation_maximisation(s, carried, z, seen, 1)
+        s, carried, _ = expectation_maximisation(s, carried, z, seen, 1, with_decay=True)
     assert np.all(np.diff(trace) > -1e-6) and trace[-1] > trace[0] + 10
 
 
@@ -151,12 +145,11 @@ def test_without_gaps_an_iteration_is_that_of_the_differences_and_regression_on_
     usable = seen & (np.arange(80) > 0)[:, None]
     before = np.concatenate([np.zeros((1, 5)), z[:-1]])
     left = np.where(usable, z - carried * before, 0.0)
-    smoothed = smoother(s, kalman_filter(s, left, usable))
+    smoothed = expected(s, np.zeros(5), left, usable).smoothed
     e = expected(s, carried, z, seen)
-    # One by the inverse of the precision matrix, one by the filter.
     np.testing.assert_allclose(e.smoothed.mean, smoothed.mean, atol=1e-9)
     np.testing.assert_allclose(e.smoothed.lagged, smoothed.lagged, atol=1e-9)
-    got, decay, _ = carried_expectation_maximisation(s, carried, z, seen, 1)
+    got, decay, _ = expectation_maximisation(s, carried, z, seen, 1, with_decay=True)
     x, v = smoothed.mean[1:], smoothed.covariance[1:].sum(axis=0)
     for p in range(5):
         inputs = np.column_stack([x, np.ones(79), z[:-1, p]])
@@ -188,7 +181,7 @@ def test_starts_from_few_pairs_are_distributions() -> None:
         y, seen = rng.normal(size=(16, 6)), rng.random((16, 6)) < 0.3
         start = subspace_start(np.where(seen, y, np.nan), seen, 3)
         assert np.linalg.eigvalsh(start.q).min() > 0 and np.linalg.eigvalsh(start.v0).min() > 0
-        assert np.isfinite(kalman_filter(start, y, seen).log_likelihood)
+        assert np.isfinite(system_filter(start, np.zeros(6), y, seen).mean).all()
 
 
 def test_a_decay_through_gaps_is_that_of_greatest_likelihood() -> None:
@@ -232,7 +225,7 @@ def test_a_fit_to_frames_with_gaps_is_nearly_as_near_the_truth_as_one_without() 
         one = one.split(train=0.5, validation=0.1)
         lds = Lds.fit(one, EvaluateConfig(latent_dimensions=(2,)))
         assert lds.chosen["carried"] != NOTHING
-        best = carried_filter(s, carried, y, seen).mean
+        best = system_filter(s, carried, y, seen).mean
         scored = seen & (np.arange(600) >= one.require_parts().test[0])[:, None]
         errors = [np.mean((y - predicted)[scored] ** 2) for predicted in (lds.one_step(one), best)]
         excess.append(errors[0] / errors[1] - 1)

@@ -190,3 +190,8 @@ def test_fc_corr_of_itself_is_one_and_of_its_negative_minus_one() -> None:
     assert fc_corr(matrix, matrix).value == pytest.approx(1)
     assert fc_corr(matrix, -matrix).value == pytest.approx(-1)
     assert fc_corr(matrix, np.where(np.eye(5) > 0, 1.0, 0.3)).value is None
+
+
+def test_the_median_unit_is_not_moved_by_one_that_is_far_off() -> None:
+    found = median_of(np.array([0.1, 0.2, np.nan, -50.0, 0.3]), "constant")
+    assert found.value == pytest.approx(0.15) and (found.count, found.excluded) == (4, 1)

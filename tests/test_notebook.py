@@ -25,6 +25,8 @@ from connfit.recordings import Recording
 from connfit.training import runs
 from connfit.training.fit import Progress
 
+pytestmark = pytest.mark.usefixtures("dots")
+
 
 @pytest.fixture(scope="module")
 def fit() -> cf.Fit:

@@ -14,6 +14,8 @@ from connfit import cli, report
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.evaluate_run import compare_with_nulls
 
+pytestmark = pytest.mark.usefixtures("dots")
+
 QUICK = ("--set", "train.epochs=1", "--set", "train.free_run_epochs=0")
 
 

@@ -33,14 +33,14 @@ from connfit.training import runs
 BIG = 720575940621234567  # above 2^53: neighbours are one number in double precision
 
 
-def linear_brain(drive: str = "dense") -> tuple[Connectome, Readout, RateModel, dict]:
+def linear_brain(drive: str = "dense", state_forcing: float = 0.0) -> tuple[Connectome, Readout, RateModel, dict]:
     """Ten neurons of both signs that no input of the tests silences, so that their equations are linear."""
     rng = np.random.default_rng(4)
     brain = random_connectome(rng, 10, 3)
     shares = np.where(rng.random((3, 10)) < 0.4, rng.random((3, 10)), 0)
     shares[np.arange(3), np.arange(3)] = 0.5
     readout = Readout(sp.csr_array(shares), ("a", "b", "c"))
-    model = RateModel.from_connectome(brain, readout, step_s=1.0, drive=drive)
+    model = RateModel.from_connectome(brain, readout, step_s=1.0, drive=drive, state_forcing=state_forcing)
     params = {
         "weights": jnp.asarray(rng.random(brain.m) * 0.15),
         "log_time_constants": jnp.asarray(rng.normal(0, 0.3, 10)),
@@ -67,12 +67,16 @@ def fixed_point(
     return rates
 
 
-@pytest.mark.parametrize("drive", ["own", "mean", "none"])
-def test_rates_settle_where_the_equations_say(drive: str, float64: None) -> None:
-    brain, readout, model, params = linear_brain()
+@pytest.mark.parametrize(("drive", "state_forcing"), [("own", 0.0), ("mean", 0.0), ("none", 0.0), ("mean", 0.5)])
+def test_rates_settle_where_the_equations_say(drive: str, state_forcing: float, float64: None) -> None:
+    """With state forcing too: what units show is a background, which acts through the drive alone."""
+    brain, readout, model, params = linear_brain(state_forcing=state_forcing)
     mean, held = np.array([0.5, 1.0, 2.0]), {1: 3.0, 6: 0.0, 7: 0.4}
     perturbation = HeldNeurons(np.array([7, 1, 6]), np.array([0.4, 3.0, 0.0]))
     start = settled_rates(model, params, mean, drive=drive)
+    shown = "none" if drive == "none" else "mean"
+    rest = fixed_point(brain, readout, model, params, {}, drive=shown, mean=mean)
+    np.testing.assert_allclose(start, rest, rtol=1e-4)
     watched = [np.array([0, 1, 6]), np.array([9])]
     # Time constants of at most 2 steps and loops below 0.6 leave less than 1e-16 of any transient after 200 steps:
     # what remains is rounding.

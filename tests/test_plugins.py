@@ -162,9 +162,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 DRIVER = """
 import json, sys
+from pictures import only_dots
 from typer.testing import CliRunner
 from connfit.cli import app
 
+only_dots()
 for arguments in json.loads(sys.argv[1]):
     ran = CliRunner().invoke(app, arguments)
     print(json.dumps([ran.exit_code, f"{ran.output} {ran.exception or ''}"]))
@@ -175,7 +177,12 @@ def connfit(folder: Path, *commands: tuple[str, ...]) -> list[tuple[int, str]]:
     """Exit code and output of commands, in one process of its own that finds the toys."""
     ran = subprocess.run(
         [sys.executable, "-c", DRIVER, json.dumps(commands)],
-        env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200", "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parent}",
+            "COLUMNS": "200",
+            "NO_COLOR": "1",
+        },
         cwd=folder,
         capture_output=True,
         text=True,

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from small import search_little
 from typer.main import get_command
 
 from connfit import cli
@@ -17,6 +18,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
 
 @pytest.mark.parametrize("number", range(len(BLOCKS)) or [pytest.param(0, marks=pytest.mark.skip("no README.md"))])
 def test_block_runs(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    search_little(monkeypatch)
     monkeypatch.chdir(tmp_path)  # what a block writes does not land in the project
     line = TEXT[: TEXT.index(BLOCKS[number])].count("\n")
     code = compile("\n" * line + BLOCKS[number], str(README), "exec")

@@ -15,6 +15,7 @@ from connfit.evaluation.baselines import gru, recurrent_training, region_rnn
 from connfit.evaluation.baselines.gru import Gru, fit_gru
 from connfit.evaluation.baselines.recurrent_training import Setting, Trained, climb
 from connfit.evaluation.baselines.region_rnn import RateUnits, fit_region_rnn
+from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording
@@ -125,7 +126,7 @@ def test_number_of_parameters() -> None:
     from connfit.evaluation.baselines.recurrent import Network
 
     def count(cell: object) -> int:
-        return Network(cell, np.zeros(7), np.ones(7), "", 0, {}).parameters  # type: ignore[arg-type]
+        return Network(cell, Scaling(np.zeros(7), np.ones(7))).parameters  # type: ignore[arg-type]
 
     # Equinox: one bias for the three gates and one more for the candidate.
     assert count(Gru.of(7, 256, 1.0, jax.random.key(0))) == 3 * 256 * (7 + 256 + 1) + 256 + 7 * 257

@@ -28,7 +28,7 @@ from connfit._io import read_arrays
 from connfit.cli import app
 from connfit.config import Config
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.evaluate_run import evaluate_run
+from connfit.evaluation.evaluate_run import evaluate_run, read_evaluation
 from connfit.evaluation.scores import score
 from connfit.evaluation.study.messages import Failed, Finished, Message, Started
 from connfit.evaluation.study.rows import WEIGHT_SPREAD, row_config, study_config, study_rows
@@ -128,9 +128,9 @@ def test_scores_are_those_of_the_run_directories(folder: Path, study: Study) -> 
     config = configuration.read(folder / "config.json").evaluate
     parts = [score(fitted.forecaster(), one, config, ahead_of=("test",))["test"] for one in fitted.cohort.recordings]
     row = row_of(study, "shuffle_signs")
-    expected = np.mean([part["horizon_skill"]["2"] for part in parts])
+    expected = np.mean([part.horizon_skill[2] for part in parts])
     assert row.scores["horizon_2_skill"].seeds[1] == pytest.approx(expected, rel=1e-5)
-    expected = np.mean([part["free_run"]["fc_corr"] for part in parts])
+    expected = np.mean([part.free_run.fc_corr for part in parts])
     assert row.scores["free_run_fc"].seeds[1] == pytest.approx(expected, rel=1e-4)
 
 
@@ -175,10 +175,10 @@ def test_a_second_study_does_nothing_again(folder: Path, study: Study) -> None:
 
 
 def test_metrics_hold_the_compact_study(folder: Path, study: Study) -> None:
-    metrics = read_metrics(folder / "metrics.json")
-    found = {row["name"]: row for row in metrics["study"]["rows"]}
+    metrics = read_evaluation(folder)
+    found = {row["name"]: row for row in (metrics.study or {})["rows"]}
     assert found["connectome"]["seeds"] == 2 and found["mean"]["difference"]["1"]["outcome"] == "better"
-    assert metrics["parts"]["test"]["one_step"]["mse"] > 0
+    assert (metrics.part("test").one_step.mse or 0) > 0
     assert read_study(folder).run == str(folder)
 
 
@@ -301,13 +301,13 @@ def test_every_key_that_is_asked_for_is_written_by_somebody(folder: Path, study:
         drawing.draw()
     print_study(walked, Console(file=io.StringIO()))
     study_limits(walked)
-    documents = {"metrics.json": watched(read_metrics(folder / "metrics.json"), set()), STUDY_FILE: walked}
+    documents = {"metrics.json": read_evaluation(folder), STUDY_FILE: walked}
     assert len(answer_all(documents)) == 30
     assert missed == set()
 
 
 def test_no_measure_is_null_for_every_row_without_a_reason(folder: Path, study: Study) -> None:
-    short = {row["name"]: row for row in read_metrics(folder / "metrics.json")["study"]["rows"]}
+    short = {row["name"]: row for row in (read_evaluation(folder).study or {})["rows"]}
     done = [row for row in study.rows if row.seeds]
     assert {"coverage_80", "coverage_95", "one_step_median_unit"} < {column.key for column in study.measures}
     for column in study.measures:

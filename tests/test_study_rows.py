@@ -20,7 +20,7 @@ from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome, from_pairs
 from connfit.connectome.nulls import NULLS, make_null
 from connfit.errors import DataError, DivergedError
-from connfit.evaluation.evaluate_run import compare_with_nulls, evaluate_run
+from connfit.evaluation.evaluate_run import compare_with_nulls, evaluate_run, read_evaluation
 from connfit.evaluation.squared_errors import PredictionErrors
 from connfit.evaluation.study.advice import what_to_try
 from connfit.evaluation.study.messages import Failure
@@ -427,7 +427,7 @@ def test_fits_that_never_leave_their_start_say_so(tmp_path: Path) -> None:
     assert ours.trained == (False,) and (ours.parameters or {})["all"] == 0
     assert (ours.parameters_available or {})["all"] > 500 and ours.best_epoch == (-1,)
     assert rows["shuffle_signs"].vacuous == "all signs are equal"
-    kept = {row["name"]: row for row in read_metrics(folder / "metrics.json")["study"]["rows"]}
+    kept = {row["name"]: row for row in (read_evaluation(folder).study or {})["rows"]}
     assert kept["connectome"]["parameters"] == 0 and kept["shuffle_signs"]["vacuous"] == "all signs are equal"
 
 

@@ -21,6 +21,22 @@ _FLOATS = ("values", "one_step", "free_run", "free_run_connectivity", "free_run_
 _FACTS = ("start", "free_run_noise", "runs", "free_run_offset", "warmup_frames")
 
 
+Frames = Float[np.ndarray, "T P"]
+"""A value of each unit in each frame of a recording."""
+
+Starts = Int[np.ndarray, "S"]
+"""Frames that forecasts start from."""
+
+Ahead = Float[np.ndarray, "S steps P"]
+"""Forecasts from several starts."""
+
+Noise = Float[np.ndarray, "runs frames P"]
+"""What drives free runs, in the recording's own units."""
+
+Runs = Float[np.ndarray, "*runs frames P"]
+"""Free runs side by side, or one without that axis."""
+
+
 @runtime_checkable
 class Forecaster(Protocol):
     """Anything that predicts a recording: the fitted brain, a baseline, a model of the user's own.
@@ -34,22 +50,15 @@ class Forecaster(Protocol):
         """What it is called in tables and error messages."""
         ...
 
-    def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
+    def one_step(self, recording: Recording) -> Frames:
         """Prediction of every frame t from the frames before t; NaN where there is none (frame 0)."""
         ...
 
-    def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
+    def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
         """Iterated prediction: entry [s, h] predicts frame `starts[s] + h + 1` given the frames up to `starts[s]`."""
         ...
 
-    def free_run(
-        self,
-        recording: Recording,
-        start: int,
-        frames: int,
-        warmup: int,
-        noise: Float[np.ndarray, "runs frames P"] | None = None,
-    ) -> Float[np.ndarray, "*runs frames P"]:
+    def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
         """Frames `start ... start + frames - 1` on its own, after the `warmup` recorded frames before `start`.
 
         Without noise, each prediction is the input of the next. With noise, for each run, z(t) =
@@ -64,15 +73,11 @@ class Forecaster(Protocol):
 class SharingForecaster(Forecaster, Protocol):
     """A forecaster that answers several questions at once for less than one by one; the answers are the same."""
 
-    def one_step_and_horizon(
-        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
-    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+    def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
         """`one_step` and `horizon`; `starts` ascend without repeats."""
         ...
 
-    def free_runs(
-        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
-    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
+    def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
         """`free_run` with the noise and without."""
         ...
 

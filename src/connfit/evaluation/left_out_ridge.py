@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.blocks import tuning_blocks
-from connfit.evaluation.baselines.var_ridge import ALPHAS, moments
+from connfit.evaluation.baselines.choosing import tuning_blocks
+from connfit.evaluation.baselines.unit_scaling import Scaling
+from connfit.evaluation.baselines.var_ridge import ALPHAS
 from connfit.evaluation.part_scores import Chosen
 from connfit.recordings import Recording
 
@@ -150,7 +151,7 @@ def _inputs(
 def _moments(recording: Recording, block: tuple[int, int], lags: int) -> tuple[np.ndarray, ...]:
     start, stop = block[0] + lags, block[1]
     values, mask = recording.values, recording.mask
-    stds = moments(values[slice(*block)], mask[slice(*block)])[1]
+    stds = Scaling.of(values[slice(*block)], mask[slice(*block)]).stds
     x, seen = _inputs(values, mask, start, stop, lags)
     y = np.where(mask, values, 0.0).astype(np.float64)[start:stop]
     there = mask[start:stop]

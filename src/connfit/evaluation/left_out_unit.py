@@ -22,7 +22,7 @@ from scipy import stats
 from connfit._io import finite, optional
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.var_ridge import moments
+from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.left_out_ridge import OthersRidge
 from connfit.evaluation.metrics import Quartiles, diverged, quartiles, unit_correlations, unit_skill
@@ -168,7 +168,7 @@ def left_out_scores(
     neurons = getattr(getattr(model, "model", None), "neurons", 1)
     at = sampled_units(units, neurons, config.left_out_units)
     values, mask = recording.values[start:stop][:, at], recording.mask[start:stop][:, at]
-    means = moments(*recording.part("train"))[0][at]
+    means = Scaling.of(*recording.part("train")).means[at]
     reference = np.broadcast_to(means, values.shape)
     each: dict[str, UnitScores] = {}
     reasons: dict[str, str] = {}

@@ -233,7 +233,7 @@ class Trainer:
         pending: list[tuple[Array, dict[str, Array]]] = []
         losses: list[float] = []
         done, untimed, rate = 0, 0, 0.0
-        steps = self._step_sizes(state)
+        steps, kind = self._step_sizes(state), jnp.result_type(float)
         began = time.perf_counter()
         for members in batches:
             memory = self.learner.start(self.model, len(members), self.groups)
@@ -245,7 +245,7 @@ class Trainer:
                     before = time.perf_counter()
                 params, moments, memory, loss, norms = training_step(
                     self.model, params, self.frozen, self._anchor, moments, memory, window,
-                    {key: jnp.asarray(rate * size, jnp.result_type(float)) for key, size in steps.items()},
+                    {key: np.asarray(rate * size, kind) for key, size in steps.items()},
                     learner=self.learner, groups=self.groups, options=self._options,
                 )  # fmt: skip
                 done += 1

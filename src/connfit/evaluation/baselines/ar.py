@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines import BASELINES, Baseline
-from connfit.evaluation.baselines.blocks import named, tuning_blocks
-from connfit.evaluation.baselines.linear_problem import edges, own_decay, standardise, unit_moments
-from connfit.evaluation.baselines.own_gaps import Block, OwnFilter, OwnProcess, filtered_own_pasts, own_moments
+from connfit.evaluation.baselines.autoregression import Autoregression
+from connfit.evaluation.baselines.choosing import at_edge, least, named, training_blocks, tuning_blocks
+from connfit.evaluation.baselines.gap_filter import filtered_pasts
+from connfit.evaluation.baselines.linear_problem import BURN_IN, own_decay
+from connfit.evaluation.baselines.own_moments import OwnMoments, own_moments
 from connfit.evaluation.baselines.own_past import (
     PENALTIES,
     TO_PERSISTENCE,
     OwnChoice,
-    OwnMoments,
     own_choices,
     own_variance,
     solve_own,
 )
+from connfit.evaluation.baselines.processes import OwnProcess
+from connfit.evaluation.baselines.unit_scaling import Block, Scaling
 from connfit.recordings import Recording
 
 MIN_ROWS_PER_NUMBER = 3
@@ -37,44 +39,19 @@ REFERENCE_STEPS, REFINING_STEPS = 6, 4
 
 
 @dataclass(frozen=True, eq=False)
-class Ar:
+class Ar(Autoregression):
     """Every unit by itself: y_k(t) = c_k + Σ_l a_kl y_k(t - l), with the choices of least error on validation.
 
     Ridge regression on the training part. Order, penalty, what the penalty leads to (the mean; persistence; or
     persistence with changes from frame to frame in the place of levels) and whether there is a constant are one for
     all units, so that they rest on all of their validation frames. Values that were not observed are marginalised:
-    in the fit by expectation maximisation, in prediction by the Kalman filter
-    (`connfit.evaluation.baselines.own_gaps`); choices are then made on moments and frames filled by one
-    autoregression, and four more steps refine what was chosen. Source: Lütkepohl (2005) New Introduction to Multiple
-    Time Series Analysis, chapters 3 and 18, one variable at a time.
-
-    Parameters
-    ----------
-    coefficients
-        [order, P] lag 1 first, on values from which the mean is taken.
-    intercept
-        [P] in units of the values.
-    variance, correlations
-        [P] of innovations and [order, P] autocovariance, for the filter; on units of variance 1.
-    means, stds
-        [P] of the training part; NaN mean for a unit that it never shows.
-    order
-        Number of past frames.
-    fitted
-        [P] True where the coefficients were fitted; other units are predicted not to change.
-    chosen
-        What the tuning chose, for the record.
+    in the fit by expectation maximisation (`connfit.evaluation.baselines.own_moments`), in prediction by the Kalman
+    filter; choices are then made on moments and frames filled by one autoregression, and four more steps refine what
+    was chosen. Source: Lütkepohl (2005) New Introduction to Multiple Time Series Analysis, chapters 3 and 18, one
+    variable at a time.
     """
 
-    coefficients: Float[np.ndarray, "order P"]
-    intercept: Float[np.ndarray, "P"]
-    variance: Float[np.ndarray, "P"]
-    correlations: Float[np.ndarray, "order P"]
-    means: Float[np.ndarray, "P"]
-    stds: Float[np.ndarray, "P"]
-    order: int
-    fitted: np.ndarray
-    chosen: dict[str, Any]
+    process: OwnProcess
     name: str = "ar"
 
     @classmethod
@@ -86,61 +63,33 @@ class Ar:
         DataError
             If the training part is too short for every order.
         """
-        return cls._tuned([recording], recording.units, config or EvaluateConfig())
+        return cls.pooled([recording], recording.units, config)
 
     @classmethod
     def pooled(cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig | None = None) -> Ar:
-        """One autoregression per unit, of all animals that have it; units of none are predicted not to change.
+        """Fit one autoregression per unit, of all animals that have it; units of none are predicted not to change.
 
         Raises
         ------
         DataError
             If no animal has any of the units, or all are too short.
         """
-        return cls._tuned(recordings, units, config or EvaluateConfig())
-
-    @classmethod
-    def _tuned(cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig) -> Ar:
+        config = config or EvaluateConfig()
+        animals = [_Animal.of(recording, units) for recording in recordings]
         train, tune, tuned_on = tuning_blocks(recordings)
-        columns = [_columns(one, units) for one in recordings]
-        blocks, means, stds = _cut(recordings, columns, train)
+        scaling, blocks = _cut(animals, train)
         longest = max(len(z) for z, _ in blocks)
         orders = [order for order in sorted(set(config.ar_orders)) if order < longest]
         process = _reference(blocks, max(orders)) if orders else None
-        best: tuple[float, OwnChoice] | None = None
-        if process is not None:
-            before = own_moments(process, blocks, orders)
-            frames = [
-                _tuning_frames(
-                    one, own, block, means, stds, process.with_lags(max([*orders, len(process.coefficients)]))
-                )
-                for one, own, block in zip(recordings, columns, tune, strict=True)
-            ]
-            x, z, seen = (np.concatenate(each) for each in zip(*frames, strict=True))
-            for order, moments in before.items():
-                fitted = moments.observed >= MIN_ROWS_PER_NUMBER * (order + 1)
-                weight = np.where(seen & fitted, stds**2, 0.0)
-                # Units that this order cannot be fitted to are predicted not to change.
-                rest = np.sum(np.where(seen & ~fitted, stds**2, 0.0) * (z - x[:, 0]) ** 2)
-                if not fitted.any() or not seen.any():
-                    continue
-                for choice in own_choices([order], PENALTIES):
-                    own, constant = solve_own(moments, choice)
-                    predicted = np.einsum("tlp,lp->tp", x[:, :order], own) + constant
-                    error = float(np.sum(weight * (z - predicted) ** 2) + rest) / int(seen.sum())
-                    if np.isfinite(error) and (best is None or error < best[0]):
-                        best = (error, choice)
+        best = None if process is None else least(_candidates(animals, scaling, blocks, tune, process, orders))
         if best is None or process is None:
             raise DataError(
                 f"{named(recordings)}: {longest} training frames are too few for an autoregression of order "
                 f"{min(config.ar_orders)}, or nothing was observed on which the order could be tuned"
             )
         error, choice = best
-        blocks, means, stds = _cut(recordings, columns, [one.require_parts().train for one in recordings])
-        steps = 0 if all((seen | ~seen.any(axis=0)).all() for _, seen in blocks) else REFINING_STEPS
-        moments = own_moments(process, blocks, [choice.order])[choice.order]
-        process, fitted = _solved(moments, choice)
-        for _ in range(steps):
+        scaling, blocks = _cut(animals, training_blocks(recordings))
+        for _ in range(1 if _without_gaps(blocks) else 1 + REFINING_STEPS):
             moments = own_moments(process, blocks, [choice.order])[choice.order]
             process, fitted = _solved(moments, choice)
         if not fitted.any():
@@ -150,128 +99,50 @@ class Ar:
             )
         chosen = {
             "order": choice.order,
-            "order_at_edge": edges(choice.order, (0, max(config.ar_orders))),
+            "order_at_edge": at_edge(choice.order, (0, max(config.ar_orders))),
             "alpha": choice.alpha,
-            "alpha_at_edge": edges(choice.alpha, PENALTIES),
+            "alpha_at_edge": at_edge(choice.alpha, PENALTIES),
             "shrink_to": choice.shrink_to,
             "intercept": choice.intercept,
             "tuned_on": tuned_on,
             "tuning_mse": error,
             "units_fitted": int(fitted.sum()),
         }
-        return cls(
-            process.coefficients,
-            process.intercept * stds,
-            process.variance,
-            _stationary(moments, choice.order),
-            means,
-            stds,
-            choice.order,
-            fitted,
-            chosen,
-        )
-
-    @property
-    def parameters(self) -> int:
-        """Coefficients and intercepts that were fitted."""
-        on_changes = "changes" in self.chosen["shrink_to"]
-        return int(self.fitted.sum()) * (self.order - on_changes + self.chosen["intercept"])
-
-    def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
-        """Prediction of each frame from all frames before it; NaN for the first `order` frames."""
-        return self.one_step_and_horizon(recording, np.zeros(0, int), 0)[0]
-
-    def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
-        """The one-step prediction iterated; frames before the recording count as not observed."""
-        return self.one_step_and_horizon(recording, starts, steps)[1]
-
-    def one_step_and_horizon(
-        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
-    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
-        """Both in one pass of the filter."""
-        rows, _ = self._pasts(recording.values, recording.mask)
-        prediction = np.einsum("lp,tlp->tp", self.coefficients, rows[:-1])
-        prediction = self._restore(prediction + self.intercept / self.stds)
-        prediction[: self.order] = np.nan
-        return prediction, self._iterate(rows[np.asarray(starts) + 1], steps)
-
-    def free_run(
-        self,
-        recording: Recording,
-        start: int,
-        frames: int,
-        warmup: int,
-        noise: Float[np.ndarray, "runs frames P"] | None = None,
-    ) -> Float[np.ndarray, "*runs frames P"]:
-        """The one-step prediction, plus the noise, iterated from what is known after the warm-up."""
-        given = slice(start - warmup, start)
-        rows, known = self._pasts(recording.values[given], recording.mask[given])
-        if noise is None:
-            return self._iterate(rows[-1:], frames)[0]
-        return self._iterate(np.repeat(rows[-1:], len(noise), axis=0), frames, noise / self.stds, known)
-
-    def free_runs(
-        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
-    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
-        """`free_run` with the noise and without."""
-        return (
-            self.free_run(recording, start, frames, warmup, noise),
-            self.free_run(recording, start, frames, warmup),
-        )
-
-    def _pasts(self, values: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, OwnFilter]:
-        process = OwnProcess(self.coefficients, self.intercept / self.stds, self.variance)
-        return filtered_own_pasts(process, self.correlations, *standardise(values, mask, self.means, self.stds))
-
-    def _iterate(
-        self, past: np.ndarray, steps: int, noise: np.ndarray | None = None, known: OwnFilter | None = None
-    ) -> np.ndarray:
-        """[S, order, P] newest first -> [S, steps, P]; a simulated frame is taken for a recorded one."""
-        units = past.shape[2]
-        out = np.empty((len(past), steps, units))
-        with np.errstate(over="ignore", invalid="ignore"):
-            for step in range(steps):
-                out[:, step] = np.einsum("lp,slp->sp", self.coefficients, past) + self.intercept / self.stds
-                if noise is not None:
-                    out[:, step] += noise[:, step]
-                past = np.concatenate([out[:, step : step + 1], past[:, :-1]], axis=1)
-                if noise is not None and known is not None and not known.certain:
-                    past = past + known.gains(np.ones(units, bool)) * noise[:, step : step + 1]
-        return self._restore(out)
-
-    def _restore(self, z: np.ndarray) -> np.ndarray:
-        return z * self.stds + self.means
+        parameters = int(fitted.sum()) * choice.numbers
+        return cls(process, _stationary(moments, choice.order), scaling, parameters, chosen)
 
 
-def _columns(recording: Recording, units: Sequence[str]) -> np.ndarray:
-    """Column of each unit in a recording; -1 for those that it lacks."""
-    position = {unit: k for k, unit in enumerate(recording.units)}
-    return np.array([position.get(unit, -1) for unit in units])
+@dataclass(frozen=True, eq=False)
+class _Animal:
+    """A recording with a column for each unit; nothing is observed of those that it lacks."""
+
+    recording: Recording
+    columns: Int[np.ndarray, "P"]
+
+    @classmethod
+    def of(cls, recording: Recording, units: Sequence[str]) -> _Animal:
+        position = {unit: k for k, unit in enumerate(recording.units)}
+        return cls(recording, np.array([position.get(unit, -1) for unit in units]))
+
+    def frames(self, first: int, last: int) -> Block:
+        mask = self.recording.mask[first:last][:, self.columns] & (self.columns >= 0)
+        return np.where(mask, self.recording.values[first:last][:, self.columns], 0.0).astype(np.float64), mask
 
 
-def _for_units(recording: Recording, columns: np.ndarray, block: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Values and mask in a block, a column per unit; nothing is observed of units that the recording lacks."""
-    values, mask = recording.values[block][:, columns], recording.mask[block][:, columns] & (columns >= 0)
-    return np.where(mask, values, 0.0).astype(np.float64), mask
+def _cut(animals: Sequence[_Animal], frames: Sequence[tuple[int, int]]) -> tuple[Scaling, list[Block]]:
+    raw = [animal.frames(*block) for animal, block in zip(animals, frames, strict=True)]
+    scaling = Scaling.of(*(np.concatenate(each) for each in zip(*raw, strict=True)))
+    return scaling, [(scaling.standardise(values, mask)[0], mask) for values, mask in raw]
 
 
-def _cut(
-    recordings: Sequence[Recording], columns: Sequence[np.ndarray], frames: Sequence[tuple[int, int]]
-) -> tuple[list[Block], np.ndarray, np.ndarray]:
-    """Standardised training frames, with means and standard deviations."""
-    raw = [_for_units(one, own, slice(*block)) for one, own, block in zip(recordings, columns, frames, strict=True)]
-    means, stds, _ = unit_moments(*(np.concatenate(each) for each in zip(*raw, strict=True)))
-    blocks = []
-    for values, mask in raw:
-        z, _ = standardise(values, mask, means, stds)
-        blocks.append((z, mask))
-    return blocks, means, stds
+def _without_gaps(blocks: Sequence[Block]) -> bool:
+    return all((seen | ~seen.any(axis=0)).all() for _, seen in blocks)
 
 
 def _reference(blocks: Sequence[Block], largest: int) -> OwnProcess:
     decay = np.clip(own_decay(blocks), 0.0, 0.99)
     process = OwnProcess(decay[None], np.zeros(len(decay)), np.maximum(1 - decay**2, 1e-3))
-    if all((seen | ~seen.any(axis=0)).all() for _, seen in blocks):
+    if _without_gaps(blocks):
         return process
     choice = OwnChoice(min(REFERENCE.order, largest), REFERENCE.alpha, REFERENCE.shrink_to, REFERENCE.intercept)
     for _ in range(REFERENCE_STEPS):
@@ -279,7 +150,45 @@ def _reference(blocks: Sequence[Block], largest: int) -> OwnProcess:
     return process
 
 
-def _solved(moments: OwnMoments, choice: OwnChoice) -> tuple[OwnProcess, np.ndarray]:
+def _candidates(
+    animals: Sequence[_Animal],
+    scaling: Scaling,
+    blocks: Sequence[Block],
+    tune: Sequence[tuple[int, int]],
+    process: OwnProcess,
+    orders: Sequence[int],
+) -> Iterator[tuple[float, OwnChoice]]:
+    """Choices with their MSE on the tuning blocks."""
+    wide = process.with_lags(max(*orders, process.lags))
+    frames = [_tuning_frames(animal, block, scaling, wide) for animal, block in zip(animals, tune, strict=True)]
+    x, z, seen = (np.concatenate(each) for each in zip(*frames, strict=True))
+    for order, moments in own_moments(process, blocks, orders).items() if seen.any() else ():
+        fitted = moments.observed >= MIN_ROWS_PER_NUMBER * (order + 1)
+        weight = np.where(seen & fitted, scaling.stds**2, 0.0)
+        # Units that this order cannot be fitted to are predicted not to change.
+        rest = np.sum(np.where(seen & ~fitted, scaling.stds**2, 0.0) * (z - x[:, 0]) ** 2)
+        for choice in own_choices([order], PENALTIES) if fitted.any() else ():
+            own, constant = solve_own(moments, choice)
+            predicted = np.einsum("tlp,lp->tp", x[:, :order], own) + constant
+            error = float(np.sum(weight * (z - predicted) ** 2) + rest) / int(seen.sum())
+            if np.isfinite(error):
+                yield error, choice
+
+
+def _tuning_frames(
+    animal: _Animal, block: tuple[int, int], scaling: Scaling, process: OwnProcess
+) -> tuple[Float[np.ndarray, "t L P"], Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]:
+    """Past frames as they are known, values and which were observed, of a block."""
+    lags = process.lags
+    start = max(0, block[0] - BURN_IN - lags)
+    z, seen = scaling.standardise(*animal.frames(start, block[1]))
+    correlations = np.tile(1.0 - 1e-3 * np.arange(lags)[:, None], process.units)
+    rows, _ = filtered_pasts(process, correlations, z, seen)
+    at = slice(block[0] - start, len(z))
+    return rows[:-1][at], z[at], (seen & scaling.known)[at] & (np.arange(*block) >= lags)[:, None]
+
+
+def _solved(moments: OwnMoments, choice: OwnChoice) -> tuple[OwnProcess, Bool[np.ndarray, "P"]]:
     """The solution, and which units have frames enough for it; the others do not change."""
     fitted = moments.observed >= MIN_ROWS_PER_NUMBER * (choice.order + 1)
     own, constant = solve_own(moments, choice)
@@ -289,31 +198,12 @@ def _solved(moments: OwnMoments, choice: OwnChoice) -> tuple[OwnProcess, np.ndar
     return OwnProcess(own, constant, variance), fitted
 
 
-def _stationary(moments: OwnMoments, order: int) -> np.ndarray:
+def _stationary(moments: OwnMoments, order: int) -> Float[np.ndarray, "L P"]:
     """Autocovariance of each unit if its decay were geometric: of frames before a recording."""
     square = moments.gram[:, 0, 0]
     decay = np.clip(moments.cross[:, 0] / np.maximum(square, 1e-12), 0.0, 0.999)
     variance = np.where(square > 0, square / np.maximum(moments.rows, 1), 1.0)
     return variance * decay ** np.arange(order)[:, None]
-
-
-def _tuning_frames(
-    recording: Recording,
-    columns: np.ndarray,
-    block: tuple[int, int],
-    means: np.ndarray,
-    stds: np.ndarray,
-    process: OwnProcess,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Past frames [t, L, P] as they are known, values and which were observed, of a block."""
-    lags = len(process.coefficients)
-    start = max(0, block[0] - 60 - lags)
-    z, seen = standardise(*_for_units(recording, columns, slice(start, block[1])), means, stds)
-    observed = seen & np.isfinite(means)
-    rows, _ = filtered_own_pasts(process, np.ones((lags, len(means))) - 1e-3 * np.arange(lags)[:, None], z, seen)
-    at = slice(block[0] - start, len(z))
-    known = observed[at] & (np.arange(block[0], block[1]) >= lags)[:, None]
-    return rows[:-1][at], z[at], known
 
 
 BASELINES.register(

@@ -1,126 +1,201 @@
-"""Past frames of a vector autoregression as a forecaster knows them: what is missing, given what was observed so far.
+"""Past frames of an autoregression as a forecaster knows them: what is missing, given what was observed so far.
 
-The state of the companion form is the last L frames. Observed entries are known without noise, so that only the missing
-ones of the last L frames have a covariance, and the filter's matrices are as large as these are many: Kalman (1960) J.
-Basic Eng. 82:35 on that part of the state; Lütkepohl (2005), chapter 18.
+The state of the companion form is the last L frames: Kalman (1960) J. Basic Eng. 82:35; Lütkepohl (2005), chapter 18.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import scipy.linalg
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
-from connfit.evaluation.baselines.gap_moments import Process
+from connfit.evaluation.baselines.processes import OwnProcess, Process
 
 
-class GapFilter:
-    """The filter; `past` and what follows from it hold before the first frame too.
+class PastFilter(ABC):
+    """The last L frames given what was observed.
+
+    Attributes
+    ----------
+    past
+        Means, newest first; 0 before anything was observed.
+    """
+
+    def __init__(self, process: Process | OwnProcess, past: Float[np.ndarray, "L P"] | None) -> None:
+        self._process = process
+        self.past = np.zeros((process.lags, process.units)) if past is None else past
+
+    @property
+    @abstractmethod
+    def certain(self) -> bool:
+        """Whether all of the last L frames were observed."""
+
+    @abstractmethod
+    def learn(
+        self, past: Float[np.ndarray, "S L P"], seen: Bool[np.ndarray, "P"], errors: Float[np.ndarray, "S P"]
+    ) -> Float[np.ndarray, "S L P"]:
+        """Go on by a frame of which `seen` was observed.
+
+        Parameters
+        ----------
+        past
+            Last L frames of several runs, of which the newest is as observed, else as predicted.
+        errors
+            Observed values less predictions.
+
+        Returns
+        -------
+        past
+            With what the errors say of entries that are still missing.
+        """
+
+    def advance(self, frame: Float[np.ndarray, "P"], seen: Bool[np.ndarray, "P"]) -> None:
+        """Go on by a recorded frame."""
+        if self.certain and seen.all():
+            self.past = np.concatenate([frame[None], self.past[:-1]])
+            return
+        predicted = self._process.predict(self.past[None])[0]
+        past = np.concatenate([np.where(seen, frame, predicted)[None], self.past[:-1]])
+        self.past = self.learn(past[None], seen, (frame - predicted)[None])[0]
+
+
+class GapFilter(PastFilter):
+    """The filter of all units together.
+
+    Observed entries are known without noise, so that only the missing ones of the last L frames have a covariance, and
+    matrices are as large as these are many.
 
     Parameters
     ----------
     process
         Of L lags.
     correlations
-        [L, P] autocorrelation of each unit at lags 0 ... L - 1, for frames before the first one.
+        [L, P] autocovariance of each unit at lags 0 ... L - 1, for frames before the first one.
+    past
+        [L, P] frames that were observed whole, newest first, in the place of such frames.
     """
 
-    def __init__(self, process: Process, correlations: Float[np.ndarray, "L P"]) -> None:
-        self._process = process
-        self._lags, self._units = process.lags, process.units
-        self._correlations = correlations
-        self._missing: Int[np.ndarray, "m"] = np.arange(self._lags * self._units)
-        self._covariance: np.ndarray | None = None
-        self.past: Float[np.ndarray, "LP"] = np.zeros(self._lags * self._units)
+    def __init__(
+        self,
+        process: Process,
+        correlations: Float[np.ndarray, "L P"],
+        past: Float[np.ndarray, "L P"] | None = None,
+    ) -> None:
+        super().__init__(process, past)
+        self._coefficients, self._innovations = process.coefficients, process.covariance
+        self._missing = np.arange(correlations.size if past is None else 0)
+        lag, unit = np.divmod(self._missing, process.units)
+        same = unit[:, None] == unit
+        self._covariance = np.where(same, correlations[np.abs(lag[:, None] - lag), unit[:, None]], 0.0)
 
     @property
     def certain(self) -> bool:
-        """True where all of the last L frames were observed."""
+        """Whether all of the last L frames were observed."""
         return not len(self._missing)
 
-    def shift(self, frame: Float[np.ndarray, "P"]) -> None:
-        """Go on by a frame that was observed whole, after frames without gaps."""
-        self.past = np.concatenate([frame, self.past[: -self._units]])
-
-    def known(self, past: Float[np.ndarray, "LP"]) -> None:
-        """Start again after L frames that were observed whole."""
-        self.past, self._missing, self._covariance = past, np.zeros(0, int), np.zeros((0, 0))
-
-    def gains(self, seen: Bool[np.ndarray, "P"]) -> tuple[Int[np.ndarray, "m"], Float[np.ndarray, "m o"]]:
-        """Go on by a frame of which `seen` was observed, leaving the means as they are predicted.
-
-        Returns
-        -------
-        entries
-            Missing entries of the new past, as indices into it.
-        gain
-            What the errors of the observed entries of the new frame add to them.
-        """
-        units, process = self._units, self._process
-        if self._covariance is None:
-            lag, unit = np.divmod(self._missing, units)
-            apart = np.abs(lag[:, None] - lag[None, :])
-            same = unit[:, None] == unit[None, :]
-            self._covariance = np.where(same, self._correlations[apart, unit[:, None]], 0.0)
-        a = process.coefficients[self._missing]
+    def learn(
+        self, past: Float[np.ndarray, "S L P"], seen: Bool[np.ndarray, "P"], errors: Float[np.ndarray, "S P"]
+    ) -> Float[np.ndarray, "S L P"]:
+        """Go on by a frame."""
+        units = len(seen)
+        a = self._coefficients[self._missing]
         through = self._covariance @ a
-        spread = process.covariance + a.T @ through
+        spread = self._innovations + a.T @ through
         # The oldest frame is not needed any more; what is kept moves one lag back.
-        kept = self._missing < (self._lags - 1) * units
+        kept = self._missing < len(self._coefficients) - units
         old, through = self._missing[kept] + units, through[kept]
         covariance = self._covariance[np.ix_(kept, kept)]
         new = np.flatnonzero(~seen)
         prior = np.block([[spread[np.ix_(new, new)], through[:, new].T], [through[:, new], covariance]])
         cross = np.concatenate([spread[np.ix_(new, np.flatnonzero(seen))], through[:, seen]])
-        self._missing = np.concatenate([new, old])
+        self._missing, self._covariance = np.concatenate([new, old]), prior
         if not len(self._missing) or not seen.any():
-            self._covariance = prior
-            return self._missing, np.zeros((len(self._missing), int(seen.sum())))
-        gain = scipy.linalg.cho_solve(
-            scipy.linalg.cho_factor(spread[np.ix_(seen, seen)], lower=True, check_finite=False),
-            cross.T,
-            check_finite=False,
-        ).T
+            return past
+        observed = scipy.linalg.cho_factor(spread[np.ix_(seen, seen)], lower=True, check_finite=False)
+        gain = scipy.linalg.cho_solve(observed, cross.T, check_finite=False).T
         posterior = prior - gain @ cross.T
         self._covariance = (posterior + posterior.T) / 2
-        return self._missing, gain
+        flat = past.reshape(len(past), -1)
+        flat[:, self._missing] += errors[:, seen] @ gain.T
+        return flat.reshape(past.shape)
 
-    def advance(self, frame: Float[np.ndarray, "P"], seen: Bool[np.ndarray, "P"]) -> None:
-        """Go on by a recorded frame."""
-        predicted = self.past @ self._process.coefficients + self._process.intercept
-        self.past = np.concatenate([np.where(seen, frame, predicted), self.past[: -self._units]])
-        entries, gain = self.gains(seen)
-        self.past[entries] += gain @ (frame[seen] - predicted[seen])
+
+class OwnFilter(PastFilter):
+    """The filters of single units that do not know of each other, side by side.
+
+    Parameters
+    ----------
+    process
+        Of L lags.
+    correlations
+        [L, P] autocovariance of each unit at lags 0 ... L - 1, for frames before the first one.
+    past
+        [L, P] frames that were observed whole, newest first, in the place of such frames.
+    """
+
+    def __init__(
+        self,
+        process: OwnProcess,
+        correlations: Float[np.ndarray, "L P"],
+        past: Float[np.ndarray, "L P"] | None = None,
+    ) -> None:
+        super().__init__(process, past)
+        self._coefficients, self._innovations = process.coefficients.T, process.variance
+        lags = np.arange(len(correlations))
+        covariance = correlations[np.abs(lags[:, None] - lags)].transpose(2, 0, 1)
+        self._covariance = covariance if past is None else np.zeros_like(covariance)
+        self._certain = past is not None
+
+    @property
+    def certain(self) -> bool:
+        """Whether all of the last L frames were observed."""
+        return self._certain
+
+    def learn(
+        self, past: Float[np.ndarray, "S L P"], seen: Bool[np.ndarray, "P"], errors: Float[np.ndarray, "S P"]
+    ) -> Float[np.ndarray, "S L P"]:
+        """Go on by a frame."""
+        a = self._coefficients
+        through = (self._covariance @ a[:, :, None])[:, :, 0]
+        spread = self._innovations + (a * through).sum(axis=1)
+        covariance = np.empty_like(self._covariance)
+        covariance[:, 1:, 1:] = self._covariance[:, :-1, :-1]
+        covariance[:, 0, 1:] = covariance[:, 1:, 0] = through[:, :-1]
+        covariance[:, 0, 0] = spread
+        gain = covariance[:, 0] / spread[:, None] * seen[:, None]
+        covariance -= gain[:, :, None] * covariance[:, None, 0]
+        # Exactly known, and not only up to rounding.
+        covariance[seen, 0], covariance[seen, :, 0] = 0.0, 0.0
+        self._covariance, self._certain = covariance, not covariance.any()
+        gain[:, 0] = 0.0
+        return past + gain.T * np.where(seen, errors, 0.0)[:, None]
 
 
 def filtered_pasts(
-    process: Process,
+    process: Process | OwnProcess,
     correlations: Float[np.ndarray, "L P"],
     z: Float[np.ndarray, "t P"],
     seen: Bool[np.ndarray, "t P"],
     *,
     from_start: bool = True,
-) -> tuple[Float[np.ndarray, "t1 LP"], GapFilter]:
-    """The last L frames before each frame and after the last one, newest first, as they are known; and the filter.
+) -> tuple[Float[np.ndarray, "t1 L P"], PastFilter]:
+    """Return the last L frames before each frame and after the last one, as they are known; and the filter.
 
     Row t holds what is known of frames t - 1 ... t - L from frames before t. Frames before the first are not observed;
     where the first L frames were observed whole, rows 0 ... L - 1 can be left out (not `from_start`): they are NaN.
     """
-    lags, units = process.lags, process.units
-    z = np.where(seen, z, 0.0)
-    whole = np.asarray(seen.all(axis=1))
-    padded = np.concatenate([np.zeros((lags, units)), z])
-    rows = np.concatenate([padded[lags - 1 - back : len(padded) - back] for back in range(lags)], axis=1)
-    filter_ = GapFilter(process, correlations)
-    first = 0
-    if len(z) >= lags and whole[:lags].all() and not from_start:
-        filter_.known(rows[lags])
-        rows[:lags], first = np.nan, lags
-    rows[0] = filter_.past if not first else np.nan
+    lags, z = process.lags, np.where(seen, z, 0.0)
+    known = not from_start and len(z) >= lags and bool(seen[:lags].all())
+    first, past = (lags, z[:lags][::-1]) if known else (0, None)
+    if isinstance(process, Process):
+        filter_ = GapFilter(process, correlations, past)
+    else:
+        filter_ = OwnFilter(process, correlations, past)
+    rows = np.full((len(z) + 1, lags, process.units), np.nan)
+    rows[first] = filter_.past
     for t in range(first, len(z)):
-        if filter_.certain and whole[t]:
-            filter_.shift(z[t])
-        else:
-            filter_.advance(z[t], seen[t])
-            rows[t + 1] = filter_.past
+        filter_.advance(z[t], seen[t])
+        rows[t + 1] = filter_.past
     return rows, filter_

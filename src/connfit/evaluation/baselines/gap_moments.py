@@ -11,46 +11,15 @@ maximisation (Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39:1). Without ga
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-
-@dataclass(frozen=True, eq=False)
-class Process:
-    """A vector autoregression on standardised values.
-
-    Parameters
-    ----------
-    coefficients
-        [lags * P, P], lag 1 first.
-    intercept
-        [P].
-    covariance
-        [P, P] of the innovations.
-    """
-
-    coefficients: Float[np.ndarray, "LP P"]
-    intercept: Float[np.ndarray, "P"]
-    covariance: Float[np.ndarray, "P P"]
-
-    @property
-    def units(self) -> int:
-        """P."""
-        return len(self.intercept)
-
-    @property
-    def lags(self) -> int:
-        """L."""
-        return len(self.coefficients) // self.units
-
-    def with_lags(self, lags: int) -> Process:
-        """The same with more lags, whose coefficients are 0."""
-        more = np.zeros(((lags - self.lags) * self.units, self.units))
-        return Process(np.concatenate([self.coefficients, more]), self.intercept, self.covariance)
+from connfit.evaluation.baselines.block_tridiagonal import block_tridiagonal_inverse
+from connfit.evaluation.baselines.processes import Process
+from connfit.evaluation.baselines.unit_scaling import Block
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +61,7 @@ class Moments:
         return len(self.sum_x) // self.units
 
     def centred(self) -> Moments:
-        """The same about the means, as a regression with an intercept needs them."""
+        """Return the same about the means, as a regression with an intercept needs them."""
         n = max(self.rows, 1)
         return replace(
             self,
@@ -103,14 +72,20 @@ class Moments:
         )
 
     def around(self, own: Float[np.ndarray, "W P"], constant: Float[np.ndarray, "P"]) -> Moments:
-        """Moments of what is left of y without `own` times each unit's own past and the constant; `square` stays."""
+        """Return moments of what is left of y without `own` times each unit's past and the constant; `square` stays."""
         size = (len(self.gram), self.window, self.units)
         cross = self.cross - (self.gram.reshape(size) * own).sum(axis=1) - np.outer(self.sum_x, constant)
         taken = (self.sum_x.reshape(self.window, self.units) * own).sum(axis=0)
         return replace(self, cross=cross, sum_y=self.sum_y - taken - self.rows * constant)
 
+    def around_persistence(self) -> Moments:
+        """Return moments of the change y(t) - y(t - 1) in the place of y."""
+        own = np.zeros((self.window, self.units))
+        own[0] = 1.0
+        return self.around(own, np.zeros(self.units))
+
     def changes(self) -> Moments:
-        """The same for y(t - l) - y(t - l - 1), l = 1 ... W - 1, in the place of levels."""
+        """Return the same for y(t - l) - y(t - l - 1), l = 1 ... W - 1, in the place of levels."""
         window, units = self.window, self.units
         gram = self.gram.reshape(window, units, window, units)
         gram = gram[:-1] - gram[1:]
@@ -125,7 +100,7 @@ class Moments:
         )
 
     def residual_covariance(self, coefficients: np.ndarray, intercept: np.ndarray) -> Float[np.ndarray, "P P"]:
-        """Covariance of what the coefficients leave, shrunken towards its diagonal.
+        """Return the covariance of what the coefficients leave, shrunken towards its diagonal.
 
         By P / (P + rows), as under an inverse Wishart prior with P degrees of freedom: of fewer frames than units
         alone it would be singular.
@@ -148,7 +123,7 @@ LEAST_VARIANCE = 1e-6
 
 
 def moments_without_gaps(blocks: Sequence[Float[np.ndarray, "t P"]], window: int) -> Moments:
-    """Moments of complete blocks of frames, or of blocks whose gaps are filled as they are."""
+    """Return moments of complete blocks of frames, or of blocks whose gaps are filled as they are."""
     units = blocks[0].shape[1]
     inputs = [lagged(z, window) for z in blocks if len(z) > window]
     targets = [z[window:] for z in blocks if len(z) > window]
@@ -159,43 +134,37 @@ def moments_without_gaps(blocks: Sequence[Float[np.ndarray, "t P"]], window: int
 
 
 def lagged(z: Float[np.ndarray, "t P"], lags: int) -> Float[np.ndarray, "r LP"]:
-    """[t - lags, lags * P]: the frames 1 ... lags before each frame, newest first."""
+    """Return [t - lags, lags * P], the frames 1 ... lags before each frame, newest first."""
     return np.concatenate([z[lags - back : len(z) - back] for back in range(1, lags + 1)], axis=1)
 
 
-def expected_moments(
-    process: Process,
-    blocks: Sequence[tuple[Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]],
-    windows: Sequence[int],
-) -> dict[int, Moments]:
-    """Moments of blocks of frames with gaps, expected under a process given all that was observed in each block.
+def expected_moments(process: Process, blocks: Sequence[Block], windows: Sequence[int]) -> dict[int, Moments]:
+    """Return moments of blocks of frames with gaps, expected under a process given all that was observed in each block.
 
     Parameters
     ----------
     process
         On the scale of the values, of at most max(windows) lags.
     blocks
-        Standardised values, and which were observed. Before the first frames nothing is assumed but mean 0 and
-        variance 1.
+        Before the first frames nothing is assumed but mean 0 and variance 1.
     windows
         W, the numbers of past frames in the moments.
     """
-    widest = max(windows)
-    filled: list[np.ndarray] = []
-    totals = {window: _Covariances(process.units, window) for window in windows}
+    widest, units = max(*windows, process.lags), process.units
+    filled = []
+    totals = {window: np.zeros((window + 1, units, window + 1, units)) for window in windows}
     for z, seen in blocks:
         if len(z) <= process.lags or seen.all():
             filled.append(z)
             continue
-        mean, groups, entries = smooth(process, z, seen, max(widest, process.lags))
+        mean, covariance, missing = smooth(process, z, seen, widest)
         filled.append(mean)
         for total in totals.values():
-            total.add(groups, entries, len(z))
+            _add_covariances(total, covariance, missing)
     found = {}
     for window, total in totals.items():
-        moments, whole = moments_without_gaps(filled, window), total.assembled()
-        if whole is not None:
-            units = process.units
+        moments, whole = moments_without_gaps(filled, window), total.reshape(((window + 1) * units,) * 2)
+        if whole.any():
             moments = replace(
                 moments,
                 gram=moments.gram + whole[units:, units:],
@@ -207,174 +176,94 @@ def expected_moments(
     return found
 
 
-Groups = tuple[list[np.ndarray], list[np.ndarray]]
+Covariance = Callable[[int, int], Float[np.ndarray, "m n"]]
+"""Of the missing entries of a frame with those of an earlier one, at most W frames before it."""
+
+
+def _add_covariances(
+    total: Float[np.ndarray, "W1 P W1 P"], covariance: Covariance, missing: Sequence[Int[np.ndarray, "m"]]
+) -> None:
+    """Add the sums of the covariances over all windows of W + 1 frames; the newest frame comes first."""
+    window, frames = len(total) - 1, len(missing)
+    for frame, entries in enumerate(missing):
+        for apart in range(min(window, frame) + 1) if len(entries) else ():
+            if not len(before := missing[frame - apart]):
+                continue
+            block, at = covariance(frame, frame - apart), np.ix_(entries, before)
+            for lag in range(max(0, window - frame), min(window - apart, frames - 1 - frame) + 1):
+                total[lag, :, lag + apart][at] += block
+                if apart:
+                    total[lag + apart, :, lag][at[::-1]] += block
 
 
 def smooth(
     process: Process, z: Float[np.ndarray, "t P"], seen: Bool[np.ndarray, "t P"], group: int
-) -> tuple[Float[np.ndarray, "t P"], Groups, list[tuple[np.ndarray, np.ndarray]]]:
-    """Values with the mean of each missing entry given all observed ones, and the covariances of missing entries.
+) -> tuple[Float[np.ndarray, "t P"], Covariance, list[Int[np.ndarray, "m"]]]:
+    """Return values with the mean of each missing entry given all observed ones, and missing entries' covariances.
 
     Parameters
     ----------
     group
-        Frames per group, at least the number of lags.
+        Frames per group, at least the number of lags: covariances are found within a group and with the one before.
 
     Returns
     -------
     values
         [t, P].
-    covariances
-        Of the missing entries within each group of frames, and of each group with the next.
-    entries
-        Frame and unit of the missing entries of each group.
+    covariance
+        See `Covariance`, with W = `group`.
+    missing
+        Units that are missing in each frame.
     """
     frames, units, lags = len(z), process.units, process.lags
     z = np.where(seen, z, 0.0)
     precision = np.linalg.inv(process.covariance)
     filters = np.concatenate([np.eye(units), -process.coefficients]).reshape(lags + 1, units, units)
     # Gradient of the energy where missing entries are 0.
-    error = z[lags:] - process.intercept
-    for lag in range(1, lags + 1):
-        error = error - z[lags - lag : frames - lag] @ process.coefficients[(lag - 1) * units : lag * units]
-    weighted = error @ precision
+    weighted = (z[lags:] - process.predict(lagged(z, lags).reshape(-1, lags, units))) @ precision
     gradient = np.zeros_like(z)
     for lag in range(lags + 1):
         gradient[lags - lag : frames - lag] += weighted @ filters[lag].T
     known: dict[tuple[int, int, int], np.ndarray] = {}
     scaled = filters @ precision
+    missing = [np.flatnonzero(~frame) for frame in seen]
 
-    def between(s: int, apart: int) -> np.ndarray:
-        """Precision of frame s with frame s + apart."""
-        low, high = max(apart, lags - s), min(lags, frames - 1 - s)
-        key = (apart, low, high)
+    def between(s: int, t: int) -> Float[np.ndarray, "m n"]:
+        """Precision of the missing entries of two frames."""
+        if s > t:
+            return between(t, s).T
+        apart = t - s
+        if apart > lags or not len(missing[s]) or not len(missing[t]):
+            return np.zeros((len(missing[s]), len(missing[t])))
+        key = (apart, max(apart, lags - s), min(lags, frames - 1 - s))
         if key not in known:
-            known[key] = np.zeros((units, units)) + sum(
-                scaled[lag] @ filters[lag - apart].T for lag in range(low, high + 1)
-            )
-        return known[key] + np.eye(units) if apart == 0 and s < lags else known[key]
+            terms = [scaled[lag] @ filters[lag - apart].T for lag in range(key[1], key[2] + 1)]
+            known[key] = sum(terms, np.zeros((units, units)))
+        whole = known[key] + np.eye(units) if apart == 0 and s < lags else known[key]
+        return whole[np.ix_(missing[s], missing[t])]
 
-    frame, unit = np.nonzero(~seen)
-    bounds = np.searchsorted(frame, np.arange(0, frames + group, group))
-    entries = [
-        (frame[first:last], unit[first:last]) for first, last in pairwise(bounds)
-    ]  # fmt: skip
-    diagonal, above, right = [], [], []
-    for number, (rows, of) in enumerate(entries):
-        columns = entries[number + 1] if number + 1 < len(entries) else (np.zeros(0, int), np.zeros(0, int))
-        diagonal.append(_precision_block(between, (rows, of), (rows, of), lags))
-        above.append(_precision_block(between, (rows, of), columns, lags))
-        right.append(-gradient[rows, of])
+    def block(rows: range, columns: range) -> Float[np.ndarray, "m n"]:
+        if not columns:
+            return np.zeros((sum(len(missing[s]) for s in rows), 0))
+        return np.block([[between(s, t) for t in columns] for s in rows])
+
+    groups = [range(first, min(first + group, frames)) for first in range(0, frames, group)]
+    diagonal = [block(rows, rows) for rows in groups]
+    above = [block(rows, columns) for rows, columns in zip(groups, [*groups[1:], range(0)], strict=True)]
+    at = np.concatenate([[0], np.cumsum([len(entries) for entries in missing])])
+    right = np.split(-gradient[~seen], at[[rows.start for rows in groups[1:]]])
     means, within, across = block_tridiagonal_inverse(diagonal, above, right)
     filled = z.copy()
-    for (rows, of), mean in zip(entries, means, strict=True):
-        filled[rows, of] = mean
-    return filled, (within, across), entries
+    filled[~seen] = np.concatenate(means)
 
+    def entries_of(frame: int) -> slice:
+        first = at[groups[frame // group].start]
+        return slice(at[frame] - first, at[frame + 1] - first)
 
-def _precision_block(between, rows, columns, lags: int) -> np.ndarray:
-    (s, p), (t, q) = rows, columns
-    block = np.zeros((len(s), len(t)))
-    if not block.size:
-        return block
-    first, starts = np.unique(s, return_index=True)
-    other, others = np.unique(t, return_index=True)
-    ends, other_ends = [*starts[1:], len(s)], [*others[1:], len(t)]
-    for frame, a, b in zip(first, starts, ends, strict=True):
-        for last, c, d in zip(other, others, other_ends, strict=True):
-            apart = int(last - frame)
-            if 0 <= apart <= lags:
-                block[a:b, c:d] = between(int(frame), apart)[np.ix_(p[a:b], q[c:d])]
-            elif -lags <= apart < 0:
-                block[a:b, c:d] = between(int(last), -apart)[np.ix_(q[c:d], p[a:b])].T
-    return block
+    def covariance(frame: int, before: int) -> Float[np.ndarray, "m n"]:
+        number, rows, columns = frame // group, entries_of(frame), entries_of(before)
+        if before // group == number:
+            return within[number][rows, columns]
+        return across[number - 1][columns, rows].T
 
-
-def block_tridiagonal_inverse(
-    diagonal: Sequence[Float[np.ndarray, "*b n n"]],
-    above: Sequence[Float[np.ndarray, "*b n m"]],
-    right: Sequence[Float[np.ndarray, "*b n"]],
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Solve a symmetric positive definite block tridiagonal system; also its inverse on the same blocks.
-
-    Parameters
-    ----------
-    diagonal, above
-        Blocks on the diagonal and right of it; the last of `above` is not used. Axes before the last two run along.
-    right
-        Right-hand side.
-    """
-    inverses, gains, values = [], [], []
-    schur, carried = diagonal[0], right[0]
-    for number in range(len(diagonal)):
-        if number:
-            schur = diagonal[number] - np.swapaxes(above[number - 1], -1, -2) @ gains[-1]
-            carried = right[number] - (np.swapaxes(above[number - 1], -1, -2) @ values[-1][..., None])[..., 0]
-        inverse = np.linalg.inv(schur)
-        inverses.append((inverse + np.swapaxes(inverse, -1, -2)) / 2)
-        values.append((inverses[-1] @ carried[..., None])[..., 0])
-        if number + 1 < len(diagonal):
-            gains.append(inverses[-1] @ above[number])
-    within, across = [inverses[-1]], []
-    solved = [values[-1]]
-    for number in range(len(diagonal) - 2, -1, -1):
-        back = -gains[number] @ within[0]
-        across.insert(0, back)
-        solved.insert(0, values[number] - (gains[number] @ solved[0][..., None])[..., 0])
-        one = inverses[number] - back @ np.swapaxes(gains[number], -1, -2)
-        within.insert(0, (one + np.swapaxes(one, -1, -2)) / 2)
-    return solved, within, across
-
-
-class _Covariances:
-    """Sums of the covariances of missing entries over all windows of W + 1 frames."""
-
-    def __init__(self, units: int, window: int) -> None:
-        self._units, self._window = units, window
-        self._everywhere: dict[int, np.ndarray] = {}
-        self._edge: dict[tuple[int, int], np.ndarray] = {}
-
-    def add(self, groups: Groups, entries: list[tuple[np.ndarray, np.ndarray]], frames: int) -> None:
-        within, across = groups
-        span = {}
-        for number, (rows, of) in enumerate(entries):
-            if not len(rows):
-                continue
-            first, starts = np.unique(rows, return_index=True)
-            for frame, a, b in zip(first, starts, [*starts[1:], len(rows)], strict=True):
-                span[int(frame)] = (number, slice(a, b), of[a:b])
-        for frame, (number, at, of) in span.items():
-            for apart in range(self._window + 1):
-                if frame - apart not in span:
-                    continue
-                earlier, before, others = span[frame - apart]
-                if earlier == number:
-                    block = within[number][at, before]
-                elif earlier + 1 == number:
-                    block = across[earlier][before, at].T
-                else:
-                    continue
-                low, high = max(0, self._window - frame), min(self._window - apart, frames - 1 - frame)
-                where = np.ix_(of, others)
-                if low == 0 and high == self._window - apart:
-                    self._sum(self._everywhere, apart)[where] += block
-                else:
-                    for lag in range(low, high + 1):
-                        self._sum(self._edge, (lag, apart))[where] += block
-
-    def _sum(self, among: dict, key: object) -> np.ndarray:
-        return among.setdefault(key, np.zeros((self._units, self._units)))
-
-    def assembled(self) -> Float[np.ndarray, "n n"] | None:
-        """[(W + 1) P, (W + 1) P], frame t first; None if there were no gaps."""
-        if not self._everywhere and not self._edge:
-            return None
-        units, window = self._units, self._window
-        whole = np.zeros(((window + 1) * units,) * 2)
-        for lag in range(window + 1):
-            for apart in range(window + 1 - lag):
-                block = self._everywhere.get(apart, 0.0) + self._edge.get((lag, apart), 0.0)
-                rows, columns = (slice(i * units, (i + 1) * units) for i in (lag, lag + apart))
-                whole[rows, columns] = block
-                whole[columns, rows] = np.transpose(block)
-        return whole
+    return filled, covariance, missing

@@ -50,7 +50,7 @@ class Gru(eqx.Module):
         """Drawn at random from `key`."""
         first, second = jax.random.split(key)
         readout = eqx.nn.Linear(hidden, units, key=second)
-        readout = eqx.tree_at(lambda one: (one.weight, one.bias), readout, replace_fn=jnp.zeros_like)
+        readout = eqx.tree_at(lambda linear: (linear.weight, linear.bias), readout, replace_fn=jnp.zeros_like)
         return cls(eqx.nn.GRUCell(units, hidden, key=first), readout, carried)
 
     def anchor(self) -> Gru:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from connfit.errors import DataError
-from connfit.evaluation.baselines.blocks import named, tuning_blocks
+from connfit.evaluation.baselines.choosing import least, named, training_blocks, tuning_blocks
 from connfit.evaluation.baselines.gap_filter import filtered_pasts
-from connfit.evaluation.baselines.gap_moments import Moments, Process, expected_moments, moments_without_gaps
-from connfit.evaluation.baselines.ridge_path import RidgePath
+from connfit.evaluation.baselines.gap_moments import Moments, expected_moments, moments_without_gaps
+from connfit.evaluation.baselines.own_past import TO_PERSISTENCE
+from connfit.evaluation.baselines.processes import Process
+from connfit.evaluation.baselines.ridge_path import RidgeChoice, ridge_candidates
+from connfit.evaluation.baselines.unit_scaling import Block, Scaling
 from connfit.recordings import Recording
 
 MIN_OBSERVED = 5
@@ -27,47 +31,13 @@ REFERENCE_STEPS = (4, 4)
 REFINING_STEPS = 2
 """Steps of expectation maximisation of what was chosen."""
 
-_BURN_IN = 60
+BURN_IN = 60
 """Frames before the tuning block from which the filter starts: what was observed long before has no say."""
 
+_COARSE = tuple(10.0 ** np.arange(0, 6))
 
-def unit_moments(
-    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"]
-) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"], Bool[np.ndarray, "P"]]:
-    """Means (NaN if never observed), standard deviations (1 if constant) and which units were observed at all."""
-    count = mask.sum(axis=0)
-    x = np.where(mask, values, 0.0).astype(np.float64)
-    means = np.where(count > 0, x.sum(axis=0) / np.maximum(count, 1), np.nan)
-    spread = np.where(mask, x - np.nan_to_num(means), 0.0)
-    stds = np.sqrt((spread**2).sum(axis=0) / np.maximum(count, 1))
-    return means, np.where(stds > 1e-10 * np.abs(x).max(axis=0, initial=0.0), stds, 1.0), count > 0
-
-
-def pooled_means(recordings: Sequence[Recording], units: Sequence[str]) -> Float[np.ndarray, "P"]:
-    """Means of `units` over the training parts of all recordings that have them; NaN for a unit of none."""
-    total, count = np.zeros(len(units)), np.zeros(len(units))
-    for recording in recordings:
-        own = [k for k, unit in enumerate(units) if unit in set(recording.units)]
-        values, mask = recording.select_units([units[k] for k in own]).part("train")
-        total[own] += np.where(mask, values, 0.0).sum(axis=0, dtype=np.float64)
-        count[own] += mask.sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def standardise(
-    values: Float[np.ndarray, "t P"],
-    mask: Bool[np.ndarray, "t P"],
-    means: Float[np.ndarray, "P"],
-    stds: Float[np.ndarray, "P"],
-) -> tuple[Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]:
-    """Standardised values, 0 where there is none, and which were observed.
-
-    A unit without a mean, which the training part never shows, counts as observed at 0 throughout.
-    """
-    known = np.isfinite(means)
-    seen = mask & known
-    z = np.where(seen, (np.where(seen, values, 0.0) - np.nan_to_num(means)) / stds, 0.0)
-    return z, seen | ~known
+Solve = Callable[[Moments], tuple[Float[np.ndarray, "X P"], Float[np.ndarray, "P"]]]
+"""Coefficients and intercepts from moments."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,36 +46,39 @@ class Problem:
 
     Parameters
     ----------
-    means, stds
-        [P] of the training frames; NaN mean for a unit that they never show.
+    scaling
+        Of the training frames.
     fitted
         [P] True for units that are observed in enough frames.
     blocks
-        Standardised training frames of each recording, and which were observed. Units that are not fitted are 0.
-    moments
-        By number of lags; expected under `reference` where there are gaps.
+        Training frames of each recording. Units that are not fitted are 0.
+    tuned_on
+        What the tuning block is called.
     reference
         The autoregression that fills gaps; None where there are none.
+    moments
+        By number of lags; expected under `reference` where there are gaps.
     x, y, weight
-        [n, W * P], [n, P], [n, P] of the tuning block: the last W = max(lags) frames before each frame as they are
+        [n, W, P], [n, P], [n, P] of the tuning block: the last W = max(lags) frames before each frame as they are
         known from the frames before (filtered by `reference`), the frame itself, and weights of squared errors,
         whose sum of products is the squared error in squared units of the values.
-    count
-        Entries of the tuning block.
     """
 
     recordings: Sequence[Recording]
-    means: Float[np.ndarray, "P"]
-    stds: Float[np.ndarray, "P"]
+    scaling: Scaling
     fitted: Bool[np.ndarray, "P"]
-    blocks: Sequence[tuple[np.ndarray, np.ndarray]]
-    moments: Mapping[int, Moments]
-    reference: Process | None
-    x: Float[np.ndarray, "n X"]
-    y: Float[np.ndarray, "n P"]
-    weight: Float[np.ndarray, "n P"]
-    count: int
+    blocks: Sequence[Block]
     tuned_on: str
+    reference: Process | None = None
+    moments: Mapping[int, Moments] = field(default_factory=dict)
+    x: Float[np.ndarray, "n W P"] = field(default_factory=lambda: np.zeros((0, 0, 0)))
+    y: Float[np.ndarray, "n P"] = field(default_factory=lambda: np.zeros((0, 0)))
+    weight: Float[np.ndarray, "n P"] = field(default_factory=lambda: np.zeros((0, 0)))
+
+    @cached_property
+    def count(self) -> int:
+        """Entries of the tuning block."""
+        return int(np.count_nonzero(self.weight))
 
     @classmethod
     def of(cls, recordings: Sequence[Recording], lags: Sequence[int], what: str) -> Problem:
@@ -117,22 +90,18 @@ class Problem:
             If there are too few training frames for `what` of any number of lags, or nothing to tune on.
         """
         train, tune, tuned_on = tuning_blocks(recordings)
-        blocks, means, stds, fitted = _cut(recordings, train)
-        frames = max(len(z) for z, _ in blocks)
+        problem = cls(recordings, *_cut(recordings, train), tuned_on)
+        blocks, fitted = problem.blocks, problem.fitted
         usable = sorted(lag for lag in set(lags) if sum(max(len(z) - lag, 0) for z, _ in blocks) >= 2)
         if not usable or not fitted.any():
             raise DataError(
-                f"{named(recordings)}: {frames} training frames, with "
+                f"{named(recordings)}: {max(len(z) for z, _ in blocks)} training frames, with "
                 f"{int(np.sum([seen.sum() for _, seen in blocks]) if fitted.any() else 0)} values observed in units "
                 f"with {MIN_OBSERVED} or more, are too few for {what} of {min(lags)} lags"
             )
-        problem = cls(
-            recordings, means, stds, fitted, blocks, {}, None, np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0)), 0,
-            tuned_on,
-        )  # fmt: skip
         gaps = not all(seen.all() for _, seen in blocks) or not all(
-            (one.mask[max(0, first - usable[-1]) : last] | ~fitted).all()
-            for one, (first, last) in zip(recordings, tune, strict=True)
+            (recording.mask[max(0, first - usable[-1]) : last] | ~fitted).all()
+            for recording, (first, last) in zip(recordings, tune, strict=True)
         )
         if gaps:
             problem = replace(problem, reference=problem._reference(tune, min(REFERENCE_LAGS, usable[-1])))
@@ -142,26 +111,26 @@ class Problem:
         return problem
 
     def on_whole_train(self, lags: int) -> Problem:
-        """The same for all frames of the training parts."""
-        whole = [one.require_parts().train for one in self.recordings]
+        """Return the same for all frames of the training parts."""
+        whole = training_blocks(self.recordings)
         if tuning_blocks(self.recordings)[0] == whole:
             return self
-        blocks, means, stds, fitted = _cut(self.recordings, whole)
-        return replace(self, blocks=blocks, means=means, stds=stds, fitted=fitted)._filled([lags])
+        scaling, fitted, blocks = _cut(self.recordings, whole)
+        return replace(self, blocks=blocks, scaling=scaling, fitted=fitted)._filled([lags])
 
     def error(self, prediction: Float[np.ndarray, "n P"]) -> float:
-        """Mean squared error on the tuning block, in squared units of the values; infinite where it overflows."""
+        """Return the MSE on the tuning block, in squared units of the values; infinite where it overflows."""
         with np.errstate(over="ignore", invalid="ignore"):
             error = float(np.sum(self.weight * (self.y - prediction) ** 2)) / max(self.count, 1)
         return error if np.isfinite(error) else np.inf
 
-    def finish(self, solve: Solve, lags: int, steps: int = REFINING_STEPS) -> tuple[Process, Moments]:
+    def finish(self, solve: Solve, lags: int) -> tuple[Process, Moments]:
         """Solve on the whole training parts; where there are gaps, by expectation maximisation from there."""
         whole = self.on_whole_train(lags)
         moments = whole.moments[lags]
         process = _process(moments, *solve(moments))
         if whole.reference is not None and not all(seen.all() for _, seen in whole.blocks):
-            for _ in range(steps):
+            for _ in range(REFINING_STEPS):
                 moments = expected_moments(process, whole.blocks, [lags])[lags]
                 process = _process(moments, *solve(moments))
         return process, moments
@@ -174,85 +143,68 @@ class Problem:
         return replace(self, moments=moments)
 
     def _tuned_on(self, tune: Sequence[tuple[int, int]], lags: int) -> Problem:
-        xs, ys, weights = [], [], []
-        for one, (first, last) in zip(self.recordings, tune, strict=True):
-            near = max(0, first - lags)
-            z, seen = self._standardised(one, near, last)
-            if seen.all():
-                past = np.concatenate([z[lags - 1 - back : len(z) - 1 - back] for back in range(lags)], axis=1)
-                past = past[-(last - first) :] if last > first else past[:0]
-            else:
-                assert self.reference is not None
-                start = max(0, first - _BURN_IN)
-                z, seen = self._standardised(one, start, last)
-                correlations = stationary(self.moments[min(self.moments)], lags)
-                rows, _ = filtered_pasts(self.reference.with_lags(lags), correlations, z, seen)
-                past = rows[first - start : -1]
-            length = len(past)
-            known = seen[len(seen) - length :] & self.fitted
-            xs.append(past)
-            ys.append(z[len(z) - length :])
-            weights.append(np.where(known, self.stds**2, 0.0))
-        weight = np.concatenate(weights)
-        return replace(self, x=np.concatenate(xs), y=np.concatenate(ys), weight=weight, count=int((weight > 0).sum()))
-
-    def _standardised(self, one: Recording, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        z, seen = standardise(one.values[first:last], one.mask[first:last], self.means, self.stds)
-        return np.where(self.fitted, z, 0.0), seen | ~self.fitted
+        units = len(self.fitted)
+        process = self.reference or Process(np.eye(units), np.zeros(units), np.eye(units))
+        correlations = stationary(self.moments[min(self.moments)], lags)
+        parts = []
+        for recording, (first, last) in zip(self.recordings, tune, strict=True):
+            # Without gaps the filter knows every frame: it is a way to cut the frames before each.
+            start = max(0, first - (lags if self.reference is None else BURN_IN))
+            z, seen = self.scaling.standardise(recording.values[start:last], recording.mask[start:last])
+            z, seen = np.where(self.fitted, z, 0.0), seen | ~self.fitted
+            whole = bool(seen.all())
+            rows, _ = filtered_pasts(process.with_lags(lags), correlations, z, seen, from_start=not whole)
+            scored = seen & self.fitted & ((np.arange(start, last) >= lags) | (not whole))[:, None]
+            at = slice(first - start, len(z))
+            parts.append((np.nan_to_num(rows[:-1][at]), z[at], np.where(scored[at], self.scaling.stds**2, 0.0)))
+        x, y, weight = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return replace(self, x=x, y=y, weight=weight)
 
     def _reference(self, tune: Sequence[tuple[int, int]], lags: int) -> Process:
         """A ridge autoregression around persistence, by expectation maximisation from each unit's own decay."""
         decay = np.clip(own_decay(self.blocks), 0.0, 0.99)
         start = Process(np.diag(decay), np.zeros(len(decay)), np.diag(1 - decay**2))
         rows = max(1, sum(len(z) for z, _ in self.blocks))
-        penalties = (rows, rows / 30)
 
-        def improved(process: Process, steps: int, lags: int) -> Process:
+        def improved(process: Process, steps: int, lags: int, choice: RidgeChoice) -> Process:
             for _ in range(steps):
-                process = _process(
-                    *_around_persistence(expected_moments(process, self.blocks, [lags])[lags], penalties)
-                )
+                moments = expected_moments(process, self.blocks, [lags])[lags]
+                process = _process(moments, *choice.solve(moments))
             return process
 
-        process = improved(improved(start, REFERENCE_STEPS[0] - 1, 1), 1, lags)
+        choice = RidgeChoice(lags, rows, rows / 30, TO_PERSISTENCE, True)
+        process = improved(improved(start, REFERENCE_STEPS[0] - 1, 1, choice), 1, lags, choice)
         here = replace(self, reference=process)._filled([lags])._tuned_on(tune, lags)
         if not here.count:
             return process
-        moments = here.moments[lags]
-        best = np.inf
-        target = _centred_change(moments)
-        path = RidgePath.of(target)
-        means = target.sum_x / target.rows, target.sum_y / target.rows
-        units = moments.units
-        for alpha, alpha_own, one in path.predictions(here.x - means[0], _COARSE, _COARSE[:-2]):
-            error = here.error(one + means[1] + here.x[:, :units])
-            if error < best:
-                best, penalties = error, (alpha, alpha_own)
-        return improved(process, REFERENCE_STEPS[1], lags)
-
-
-_COARSE = tuple(10.0 ** np.arange(0, 6))
-
-Solve = Callable[[Moments], tuple[np.ndarray, np.ndarray]]
-"""Coefficients and intercepts from moments."""
+        tried = ridge_candidates(
+            here.error,
+            here.x,
+            here.moments[lags],
+            _COARSE,
+            _COARSE[:-2],
+            shrinks_to=[TO_PERSISTENCE],
+            intercepts=[True],
+        )
+        _, choice = least(tried) or (np.inf, choice)
+        return improved(process, REFERENCE_STEPS[1], lags, choice)
 
 
 def _cut(
     recordings: Sequence[Recording], frames: Sequence[tuple[int, int]]
-) -> tuple[list[tuple[np.ndarray, np.ndarray]], np.ndarray, np.ndarray, np.ndarray]:
-    raw = [(one.values[slice(*block)], one.mask[slice(*block)]) for one, block in zip(recordings, frames, strict=True)]
+) -> tuple[Scaling, Bool[np.ndarray, "P"], list[Block]]:
+    raw = [
+        (recording.values[slice(*block)], recording.mask[slice(*block)])
+        for recording, block in zip(recordings, frames, strict=True)
+    ]
     values, mask = (np.concatenate(each) for each in zip(*raw, strict=True))
-    means, stds, _ = unit_moments(values, mask)
-    fitted = mask.sum(axis=0) >= MIN_OBSERVED
-    blocks = []
-    for values, mask in raw:
-        z, seen = standardise(values, mask, means, stds)
-        blocks.append((np.where(fitted, z, 0.0), seen | ~fitted))
-    return blocks, means, stds, fitted
+    scaling, fitted = Scaling.of(values, mask), mask.sum(axis=0) >= MIN_OBSERVED
+    blocks = [scaling.standardise(*part) for part in raw]
+    return scaling, fitted, [(np.where(fitted, z, 0.0), seen | ~fitted) for z, seen in blocks]
 
 
-def own_decay(blocks: Sequence[tuple[np.ndarray, np.ndarray]]) -> Float[np.ndarray, "P"]:
-    """Lag-1 autocorrelation of each unit over the pairs of frames that are both observed."""
+def own_decay(blocks: Sequence[Block]) -> Float[np.ndarray, "P"]:
+    """Return the lag-1 autocorrelation of each unit over the pairs of frames that are both observed."""
     product = square = 0.0
     for z, seen in blocks:
         both = seen[1:] & seen[:-1]
@@ -261,35 +213,14 @@ def own_decay(blocks: Sequence[tuple[np.ndarray, np.ndarray]]) -> Float[np.ndarr
     return np.asarray(product / np.maximum(square, 1e-12))
 
 
-def _centred_change(moments: Moments) -> Moments:
-    own = np.zeros((moments.window, moments.units))
-    own[0] = 1.0
-    return moments.around(own, np.zeros(moments.units)).centred()
-
-
-def _around_persistence(
-    moments: Moments, penalties: tuple[float, float]
-) -> tuple[Moments, Float[np.ndarray, "X P"], Float[np.ndarray, "P"]]:
-    change = _centred_change(moments)
-    b = RidgePath.of(change).solve(*penalties)
-    intercept = (change.sum_y - change.sum_x @ b) / max(change.rows, 1)
-    b[: moments.units] += np.eye(moments.units)
-    return moments, b, intercept
-
-
 def _process(moments: Moments, coefficients: np.ndarray, intercept: np.ndarray) -> Process:
     return Process(coefficients, intercept, moments.residual_covariance(coefficients, intercept))
 
 
 def stationary(moments: Moments, lags: int) -> Float[np.ndarray, "L P"]:
-    """Autocovariance of each unit at lags 0 ... L - 1 if its decay were geometric: of frames before a recording."""
+    """Return autocovariances at lags 0 ... L - 1 of units whose decay is geometric: of frames before a recording."""
     units = moments.units
     variance = np.diag(moments.gram)[:units] / max(moments.rows, 1)
     own = np.diag(moments.cross[:units]) / np.maximum(np.diag(moments.gram)[:units], 1e-12)
     own, variance = np.clip(own, 0.0, 0.999), np.where(variance > 0, variance, 1.0)
     return variance * own ** np.arange(lags)[:, None]
-
-
-def edges(value: float, tried: Sequence[float]) -> bool:
-    """Whether a choice is the smallest or the largest of those that were tried."""
-    return len(tried) > 1 and value in (min(tried), max(tried))

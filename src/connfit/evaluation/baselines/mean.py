@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines import BASELINES, Baseline
-from connfit.evaluation.baselines.var_ridge import moments, pooled_means
+from connfit.evaluation.baselines.unit_scaling import Scaling, pooled_means
+from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
 from connfit.recordings import Recording
 
 
@@ -30,7 +31,7 @@ class Mean:
     @classmethod
     def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> Mean:
         """Take the means of the training part; `config` has no option for it."""
-        return cls(moments(*recording.part("train"))[0])
+        return cls(Scaling.of(*recording.part("train")).means)
 
     @classmethod
     def pooled(
@@ -44,22 +45,15 @@ class Mean:
         """One per unit."""
         return len(self.means)
 
-    def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
+    def one_step(self, recording: Recording) -> Frames:
         """The mean, at every frame."""
         return np.tile(self.means, (recording.frames, 1))
 
-    def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
+    def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
         """The mean, at every horizon."""
         return np.tile(self.means, (len(starts), steps, 1))
 
-    def free_run(
-        self,
-        recording: Recording,
-        start: int,
-        frames: int,
-        warmup: int,
-        noise: Float[np.ndarray, "runs frames P"] | None = None,
-    ) -> Float[np.ndarray, "*runs frames P"]:
+    def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
         """The mean, at every frame, plus the noise: whole frames of the training part in random order."""
         return np.tile(self.means, (frames, 1)) if noise is None else self.means + noise
 

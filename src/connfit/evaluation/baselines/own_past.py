@@ -8,47 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from connfit.evaluation.baselines.gap_moments import Moments
+from connfit.evaluation.baselines.own_moments import OwnMoments
 
 TO_MEAN, TO_PERSISTENCE, CHANGES = "mean", "persistence", "persistence, on changes"
 """What a strong penalty leads to, and whether it is levels or changes from frame to frame that are regressed on."""
 
 PENALTIES = tuple(float(alpha) for alpha in 10.0 ** np.arange(-2.0, 5.5, 0.5))
 """Ridge penalties that are tried; inputs have variance 1, so that a Gram matrix is of the order of the frames."""
-
-
-@dataclass(frozen=True, eq=False)
-class OwnMoments:
-    """Sums of products of the last W frames x of each unit, newest first, and its next frame y.
-
-    Parameters
-    ----------
-    gram, cross, square
-        [P, W, W], [P, W], [P].
-    sum_x, sum_y, rows
-        [P, W], [P], [P] sums and number of frames.
-    observed
-        [P] of these frames, those in which y was observed.
-    """
-
-    gram: Float[np.ndarray, "P W W"]
-    cross: Float[np.ndarray, "P W"]
-    square: Float[np.ndarray, "P"]
-    sum_x: Float[np.ndarray, "P W"]
-    sum_y: Float[np.ndarray, "P"]
-    rows: Float[np.ndarray, "P"]
-    observed: Float[np.ndarray, "P"]
-
-    @classmethod
-    def of(cls, moments: Moments) -> OwnMoments:
-        """Those within units, of moments of all pairs."""
-        window, units = moments.window, moments.units
-        every = np.arange(units)
-        gram = moments.gram.reshape(window, units, window, units)[:, every, :, every]
-        cross = moments.cross.reshape(window, units, units)[:, every, every].T
-        sum_x = moments.sum_x.reshape(window, units).T
-        rows = np.full(units, float(moments.rows))
-        return cls(gram, cross, np.diag(moments.square), sum_x, moments.sum_y, rows, rows)
 
 
 @dataclass(frozen=True)
@@ -72,11 +38,16 @@ class OwnChoice:
     shrink_to: str
     intercept: bool
 
+    @property
+    def numbers(self) -> int:
+        """Coefficients and constant of a unit."""
+        return self.order - (self.shrink_to == CHANGES) + self.intercept
+
 
 def own_choices(
     orders: Sequence[int], penalties: Sequence[float] = PENALTIES, intercepts: Sequence[bool] = (True, False)
 ) -> Iterator[OwnChoice]:
-    """All combinations; there are no changes between fewer than two frames."""
+    """Yield all combinations; there are no changes between fewer than two frames."""
     for order in orders:
         for shrink_to in (TO_MEAN, TO_PERSISTENCE, CHANGES):
             if shrink_to == CHANGES and order < 2:
@@ -87,7 +58,7 @@ def own_choices(
 
 
 def solve_own(moments: OwnMoments, choice: OwnChoice) -> tuple[Float[np.ndarray, "W P"], Float[np.ndarray, "P"]]:
-    """Coefficients on levels, lag 1 first, and constants, of the ridge regression.
+    """Return coefficients on levels, lag 1 first, and constants, of the ridge regression.
 
     `moments` may have more past frames than `choice.order`; the coefficients of the others are 0.
     """
@@ -115,7 +86,7 @@ def solve_own(moments: OwnMoments, choice: OwnChoice) -> tuple[Float[np.ndarray,
 def own_variance(
     moments: OwnMoments, own: Float[np.ndarray, "W P"], constant: Float[np.ndarray, "P"]
 ) -> Float[np.ndarray, "P"]:
-    """Mean square of what the coefficients leave of each unit."""
+    """Return the mean square of what the coefficients leave of each unit."""
     a = own.T
     left = moments.square - 2 * (a * moments.cross).sum(axis=1) + np.einsum("pi,pij,pj->p", a, moments.gram, a)
     left += constant * (moments.rows * constant - 2 * (moments.sum_y - (a * moments.sum_x).sum(axis=1)))

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines import BASELINES, Baseline
+from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
 from connfit.recordings import Recording, hold_last
 
 
@@ -25,9 +25,7 @@ class Persistence:
         return cls()
 
     @classmethod
-    def pooled(
-        cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig | None = None
-    ) -> Persistence:
+    def pooled(cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig) -> Persistence:
         """There is nothing to fit."""
         return cls()
 
@@ -36,24 +34,17 @@ class Persistence:
         """None."""
         return 0
 
-    def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
+    def one_step(self, recording: Recording) -> Frames:
         """The last observed value before each frame; NaN before there is one."""
         held = hold_last(recording.values, recording.mask)
         return np.concatenate([np.full((1, held.shape[1]), np.nan), held[:-1]])
 
-    def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
+    def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
         """The last observed value at each start, at every horizon."""
         held = hold_last(recording.values, recording.mask)
         return np.repeat(held[starts][:, None, :], steps, axis=1)
 
-    def free_run(
-        self,
-        recording: Recording,
-        start: int,
-        frames: int,
-        warmup: int,
-        noise: Float[np.ndarray, "runs frames P"] | None = None,
-    ) -> Float[np.ndarray, "*runs frames P"]:
+    def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
         """The last observed value of the warm-up, at every frame; NaN without a warm-up. With noise, a random walk."""
         last = np.full(len(recording.units), np.nan)
         if warmup >= 1:

@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, Self, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Protocol, Self, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
+from connfit.evaluation.baselines.choosing import Facts
+from connfit.evaluation.baselines.unit_scaling import Scaling
+from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
 from connfit.recordings import Recording
 
 CHUNK = 64
@@ -47,9 +49,9 @@ class Network:
     Parameters
     ----------
     cell
-        Trained on values that are shifted by `shift` and divided by `scale`.
-    shift, scale
-        [P] in the recording's units; NaN shift for a unit that the training part never shows.
+        Trained on standardised values.
+    scaling
+        Of the training part; in the place of means, if the network's values are positive, what is subtracted.
     name
         What tables call it.
     seed
@@ -59,11 +61,10 @@ class Network:
     """
 
     cell: Cell
-    shift: Float[np.ndarray, "P"]
-    scale: Float[np.ndarray, "P"]
-    name: str
-    seed: int
-    chosen: Mapping[str, Any]
+    scaling: Scaling
+    name: str = "network"
+    seed: int = 0
+    chosen: Facts = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
@@ -71,52 +72,41 @@ class Network:
         leaves = jax.tree.leaves(eqx.filter(self.cell, eqx.is_array))
         return int(sum(leaf.size for leaf in leaves))
 
-    def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
+    def one_step(self, recording: Recording) -> Frames:
         """Prediction of each frame from the frames before it; NaN for frame 0."""
-        predicted = self._forced(recording.values, recording.mask)[1]
-        return np.concatenate([np.full((1, len(self.shift)), np.nan), self._restore(predicted)[:-1]])
+        return self.one_step_and_horizon(recording, np.zeros(0, int), 0)[0]
 
-    def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
+    def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
         """The network fed with its own predictions, after all frames up to each start."""
         return self.one_step_and_horizon(recording, starts, steps)[1]
 
-    def one_step_and_horizon(
-        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
-    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+    def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
         """Both in one pass through the recording."""
         states, predicted = self._forced(recording.values, recording.mask)
         starts = np.asarray(starts)
-        one_step = np.concatenate([np.full((1, len(self.shift)), np.nan), self._restore(predicted)[:-1]])
-        if not len(starts) or not steps:
-            return one_step, np.zeros((len(starts), steps, len(self.shift)))
-        still = np.zeros((len(starts), steps, len(self.shift)), np.float32)
+        units = predicted.shape[1]
+        one_step = np.concatenate([np.full((1, units), np.nan), self._restore(predicted)[:-1]])
+        still = np.zeros((len(starts), steps, units), np.float32)
+        if not still.size:
+            return one_step, still
         return one_step, self._restore(_free_in_chunks(self.cell, states[starts], predicted[starts], still))
 
-    def free_run(
-        self,
-        recording: Recording,
-        start: int,
-        frames: int,
-        warmup: int,
-        noise: Float[np.ndarray, "runs frames P"] | None = None,
-    ) -> Float[np.ndarray, "*runs frames P"]:
+    def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
         """Frames from `start` on, after `warmup` recorded frames; each prediction plus noise is the next input."""
         given = slice(start - warmup, start)
         if warmup:
             states, predicted = self._forced(recording.values[given], recording.mask[given])
             state, last = states[-1], predicted[-1]
         else:
-            state, last = np.asarray(self.cell.start()), np.zeros(len(self.shift), np.float32)
+            state, last = np.asarray(self.cell.start()), np.zeros(len(self.scaling.means), np.float32)
         runs = 1 if noise is None else len(noise)
-        added = np.zeros((1, frames, len(self.shift))) if noise is None else noise / self.scale
+        added = np.zeros((1, frames, len(last))) if noise is None else noise / self.scaling.stds
         run = _free_in_chunks(
             self.cell, np.tile(state, (runs, 1)), np.tile(last, (runs, 1)), added.astype(np.float32)
         )  # fmt: skip
         return self._restore(run[0] if noise is None else run)
 
-    def free_runs(
-        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
-    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
+    def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
         """`free_run` with the noise and without."""
         still = np.zeros((1, frames, noise.shape[2]))
         runs = np.asarray(self.free_run(recording, start, frames, warmup, np.concatenate([still, noise])))
@@ -126,8 +116,8 @@ class Network:
         self, values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"]
     ) -> tuple[Float[np.ndarray, "t H"], Float[np.ndarray, "t P"]]:
         """State after each frame and prediction of the next one, from the start state; predictions start at 0."""
-        z, seen = standardised(values, mask, self.shift, self.scale)
-        state, last = self.cell.start(), jnp.zeros(len(self.shift))
+        z, seen = self.scaling.standardise(values, mask)
+        z, state, last = z.astype(np.float32), self.cell.start(), jnp.zeros(z.shape[1])
         states, predicted = [], []
         for first in range(0, len(z), CHUNK):
             block = slice(first, first + CHUNK)
@@ -140,23 +130,7 @@ class Network:
         return np.concatenate(states), np.concatenate(predicted)
 
     def _restore(self, z: np.ndarray) -> np.ndarray:
-        return z.astype(np.float64) * self.scale + self.shift
-
-
-def standardised(
-    values: Float[np.ndarray, "t P"],
-    mask: Bool[np.ndarray, "t P"],
-    shift: Float[np.ndarray, "P"],
-    scale: Float[np.ndarray, "P"],
-) -> tuple[Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]:
-    """Values shifted and scaled (0 where there is none) as float32, and which of them were observed.
-
-    A unit without a shift, which the training part never shows, counts as observed at 0 throughout.
-    """
-    known = np.isfinite(shift)
-    seen = mask & known
-    z = np.where(seen, (np.where(seen, values, 0.0) - np.nan_to_num(shift)) / scale, 0.0)
-    return z.astype(np.float32), seen | ~known
+        return self.scaling.restore(z.astype(np.float64))
 
 
 def forced(
@@ -180,9 +154,8 @@ def forced(
     # What is recorded comes in single precision; the network may be in double.
     inputs, last = inputs.astype(state.dtype), last.astype(state.dtype)
 
-    def step(carry: Any, now: Any) -> Any:
-        state, last = carry
-        values, observed = now
+    def step(carry: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        (state, last), (values, observed) = carry, now
         state, last = cell(state, jnp.where(observed, values, last), keep)
         return (state, last), (state, last)
 
@@ -191,17 +164,19 @@ def forced(
 
 
 @eqx.filter_jit
-def _forced_chunk(cell: Cell, state: Array, last: Array, inputs: Array, seen: Array) -> Any:
+def _forced_chunk(
+    cell: Cell, state: Array, last: Array, inputs: Array, seen: Array
+) -> tuple[Array, Array, Array, Array]:
     return forced(cell, state, last, inputs, seen, jnp.ones_like(state))
 
 
 @eqx.filter_jit
-def _free_chunk(cell: Cell, state: Array, last: Array, noise: Array) -> Any:
+def _free_chunk(cell: Cell, state: Array, last: Array, noise: Array) -> tuple[Array, Array, Array]:
     """Frames of several runs side by side, [runs, frames, P]: prediction plus noise, which is the next input."""
 
     noise, last = noise.astype(state.dtype), last.astype(state.dtype)
 
-    def step(carry: Any, added: Any) -> Any:
+    def step(carry: tuple[Array, Array], added: Array) -> tuple[tuple[Array, Array], Array]:
         state, last = carry
         shown = last + added
         state, last = jax.vmap(lambda s, u: cell(s, u, jnp.ones_like(s)))(state, shown)
@@ -218,8 +193,7 @@ def _free_in_chunks(
     runs, frames, _ = noise.shape
     width = 1 if runs == 1 else -(-runs // 16) * 16
     more = ((0, width - runs), (0, 0))
-    now: Any = jnp.asarray(np.pad(state, more))
-    predicted: Any = jnp.asarray(np.pad(last, more))
+    now, predicted = jnp.asarray(np.pad(state, more)), jnp.asarray(np.pad(last, more))
     out = []
     for first in range(0, frames, CHUNK):
         block = noise[:, first : first + CHUNK]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -21,9 +20,9 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
-from connfit.evaluation.baselines.blocks import tuning_blocks
-from connfit.evaluation.baselines.recurrent import CHUNK, Cell, Network, forced, standardised
-from connfit.evaluation.baselines.var_ridge import moments
+from connfit.evaluation.baselines.choosing import tuning_blocks
+from connfit.evaluation.baselines.recurrent import CHUNK, Cell, Network, forced
+from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.recordings import Recording
 
 WINDOW = 40
@@ -97,8 +96,7 @@ class Task:
     z: Float[np.ndarray, "T P"]
     seen: Bool[np.ndarray, "T P"]
     weight: Float[np.ndarray, "T P"]
-    shift: Float[np.ndarray, "P"]
-    scale: Float[np.ndarray, "P"]
+    scaling: Scaling
     span: tuple[int, int]
     tune: tuple[int, int]
     tuned_on: str
@@ -115,26 +113,27 @@ class Task:
             )
         if not recording.mask[slice(*tune)].any():
             raise DataError(f"recording {recording.name!r}: nothing was observed on which a network could be tuned")
-        shift, scale, known = moments(values, mask)
+        scaling = Scaling.of(values, mask)
+        known, scale = scaling.known, scaling.stds
         if positive:
             # Rates are positive, and the values are to stay so: one standard deviation above zero at the least.
             lowest = np.where(mask, values, np.inf).min(axis=0)
-            shift = np.where(known, lowest - scale, np.nan)
-        z, seen = standardised(recording.values, recording.mask, shift, scale)
+            scaling = Scaling(np.where(known, lowest - scale, np.nan), scale)
+        z, seen = scaling.standardise(recording.values, recording.mask)
         weight = np.where(recording.mask & known, scale**2 / np.mean(scale[known] ** 2), 0.0).astype(np.float32)
         lacking = ((0, -len(z) % PAD), (0, 0))
-        z, seen, weight = (np.pad(one, lacking) for one in (z, seen, weight))
-        return cls(recording, z, seen, weight, shift, scale, train, tune, tuned_on)
+        z, seen, weight = (np.pad(x, lacking) for x in (z.astype(np.float32), seen, weight))
+        return cls(recording, z, seen, weight, scaling, train, tune, tuned_on)
 
     def error(self, cell: Cell) -> float:
         """One-step MSE on the tuning block in squared units of the recording; infinite where it is not a number."""
         start, stop = self.tune
         first = max(0, start - CHUNK)
-        network = Network(cell, self.shift, self.scale, "", 0, {})
         values, mask = self.recording.values[first:stop], self.recording.mask[first:stop]
-        predicted = network.one_step(replace(self.recording, values=values, mask=mask, parts=None))[start - first :]
+        until = replace(self.recording, values=values, mask=mask, parts=None)
+        predicted = Network(cell, self.scaling).one_step(until)[start - first :]
         values, mask = values[start - first :], mask[start - first :]
-        scored = mask & ~np.isnan(self.shift) & (np.arange(start, stop) > first)[:, None]
+        scored = mask & self.scaling.known & (np.arange(start, stop) > first)[:, None]
         with np.errstate(over="ignore", invalid="ignore"):
             error = float(np.mean((values[scored] - predicted[scored]) ** 2)) if scored.any() else np.inf
         return error if np.isfinite(error) else np.inf
@@ -151,6 +150,8 @@ class Trained:
 
 
 MakeCell = Callable[[Task, Setting, PRNGKeyArray], Cell]
+
+_Data = tuple[Array, Array, Array]
 
 
 def fit_network(
@@ -200,7 +201,7 @@ def fit_network(
         "settings_tried": len(tried),
         "seed": config.baseline_seed,
     }
-    return Network(best.cell, task.shift, task.scale, name, config.baseline_seed, chosen)
+    return Network(best.cell, task.scaling, name, config.baseline_seed, chosen)
 
 
 def _open_ends(values: Sequence[float]) -> tuple[float, ...]:
@@ -220,7 +221,7 @@ def climb(
     neighbour is better, or after `trials` settings.
     """
     tried = [attempt(setting) for setting in starts]
-    best = min(tried, key=lambda one: one.error)
+    best = min(tried, key=lambda trained: trained.error)
 
     def better(name: str, direction: int) -> bool:
         nonlocal best
@@ -229,7 +230,7 @@ def climb(
         if not 0 <= place < len(values) or len(tried) >= trials:
             return False
         setting = replace(best.setting, **{name: values[place]})
-        if any(one.setting == setting for one in tried):
+        if any(trained.setting == setting for trained in tried):
             return False
         tried.append(attempt(setting))
         if tried[-1].error >= best.error:
@@ -256,7 +257,7 @@ def _train(make: MakeCell, task: Task, setting: Setting, seed: int) -> Trained:
     anchor = cell.anchor()
     moments_of_adam = _optimiser().init(eqx.filter(cell, eqx.is_array))
     dials = {key: jnp.float32(value) for key, value in asdict(setting).items() if key != "carried"}
-    data = tuple(jnp.asarray(one) for one in (task.z, task.seen, task.weight))
+    data = jnp.asarray(task.z), jnp.asarray(task.seen), jnp.asarray(task.weight)
     span = jnp.asarray(task.span)
     best = Trained(setting, cell, task.error(cell), 0)
     for steps in range(CHECK, MAX_STEPS + 1, CHECK):
@@ -275,14 +276,16 @@ def _optimiser() -> optax.GradientTransformation:
 
 
 @eqx.filter_jit
-def _steps(cell: Cell, anchor: Cell, state: Any, data: Any, span: Array, dials: Mapping[str, Array], key: Array) -> Any:
+def _steps(
+    cell: Cell, anchor: Cell, state: optax.OptState, data: _Data, span: Array, dials: Mapping[str, Array], key: Array
+) -> tuple[Cell, optax.OptState]:
     """`CHECK` steps of the optimiser."""
     arrays, rest = eqx.partition(cell, eqx.is_array)
     towards = eqx.filter(anchor, eqx.is_array)
 
-    def step(carry: Any, key: Array) -> Any:
+    def step(carry: tuple[Cell, optax.OptState], key: Array) -> tuple[tuple[Cell, optax.OptState], None]:
         arrays, state = carry
-        gradient = jax.grad(lambda one: _loss(eqx.combine(one, rest), data, span, dials, key))(arrays)
+        gradient = jax.grad(lambda trained: _loss(eqx.combine(trained, rest), data, span, dials, key))(arrays)
         update, state = _optimiser().update(gradient, state)
         arrays = jax.tree.map(
             lambda p, u, a: p - dials["learning_rate"] * (u + dials["decay"] * (p - a)), arrays, update, towards
@@ -293,7 +296,7 @@ def _steps(cell: Cell, anchor: Cell, state: Any, data: Any, span: Array, dials: 
     return eqx.combine(arrays, rest), state
 
 
-def _loss(cell: Cell, data: Any, span: Array, dials: Mapping[str, Array], key: Array) -> Float[Array, ""]:
+def _loss(cell: Cell, data: _Data, span: Array, dials: Mapping[str, Array], key: Array) -> Float[Array, ""]:
     """Weighted mean squared error of one-step predictions in windows drawn from the training block."""
     z, seen, weight = data
     where, left_out, jitter = jax.random.split(key, 3)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from connfit.evaluation.baselines import BASELINES, Baseline
-from connfit.evaluation.baselines.around_ar import RANKS, AroundOwn, Base, own_bases
-from connfit.evaluation.baselines.gap_moments import Moments
-from connfit.evaluation.baselines.linear import Problem
+from connfit.evaluation.baselines.around_own import AroundOwn, Base, Kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,20 +19,7 @@ class ReducedRank(AroundOwn):
     """
 
     name: str = "reduced_rank"
-
-    @classmethod
-    def _bases(cls, problem: Problem, moments: Moments, orders: Sequence[int]) -> Iterator[Base]:
-        yield Base(None, 0.0)
-        yield Base(None, 1.0)
-        yield from own_bases(problem, moments, orders, (0.5, 1.0))
-
-    @classmethod
-    def _ranks(cls, units: int) -> Sequence[int | None]:
-        return [rank for rank in RANKS if rank < units] or [1]
-
-    @classmethod
-    def _what(cls) -> str:
-        return "a reduced-rank regression"
+    kind = Kind("a reduced-rank regression", shares=(0.5, 1.0), others=(Base(None, 0.0), Base(None, 1.0)), reduced=True)
 
 
 BASELINES.register(

@@ -13,7 +13,7 @@ _FLOOR = 1e-3
 
 
 def pairwise_covariance(residuals: Float[np.ndarray, "R P"]) -> Float[np.ndarray, "P P"]:
-    """Covariance over the frames that each pair of units shares, made positive definite.
+    """Return the covariance over the frames that each pair of units shares, made positive definite.
 
     A pair that shares n of R frames has its correlation multiplied by n / (n + P): shrinkage towards none, as under an
     inverse Wishart prior with P degrees of freedom, and 0 for a pair that shares nothing. Eigenvalues below a floor
@@ -41,7 +41,7 @@ def fill_draws(
     drawn: Int[np.ndarray, "runs frames"],
     generator: np.random.Generator,
 ) -> Float[np.ndarray, "runs frames P"]:
-    """The drawn frames; what a frame lacks is drawn from the normal conditional on what it has.
+    """Return the drawn frames; what a frame lacks is drawn from the normal conditional on what it has.
 
     Every draw of a frame is filled anew: mean and spread of what was not seen are those that the covariance of the
     residuals gives, and no entry is its unit's mean. Units with fewer than `MIN_OF_UNIT` residuals get no noise.

@@ -8,13 +8,14 @@ other penalties for other lags as in the Minnesota prior, Litterman (1986) J. Bu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from connfit.evaluation.baselines.gap_moments import Moments
+from connfit.evaluation.baselines.own_past import TO_MEAN, TO_PERSISTENCE
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,3 +114,65 @@ class RidgePath:
 def _taken(inverse: np.ndarray, solution: np.ndarray, more: float) -> Float[np.ndarray, "P L"]:
     """What `more` penalty on its own inputs takes away from a unit's solution: the inverse's columns times this."""
     return np.linalg.solve(np.eye(inverse.shape[1]) + more * inverse, more * solution[:, :, None])[:, :, 0]
+
+
+@dataclass(frozen=True)
+class RidgeChoice:
+    """One ridge regression.
+
+    Parameters
+    ----------
+    lags
+        Past frames.
+    alpha, alpha_own
+        Ridge penalties of other units' past and of a unit's own.
+    shrink_to
+        What strong penalties lead to, `TO_MEAN` or `TO_PERSISTENCE`.
+    intercept
+        Whether there is one.
+    """
+
+    lags: int
+    alpha: float
+    alpha_own: float
+    shrink_to: str
+    intercept: bool
+
+    def solve(self, moments: Moments) -> tuple[Float[np.ndarray, "LP P"], Float[np.ndarray, "P"]]:
+        """Return coefficients and intercepts, from moments of as many lags."""
+        target = _target(moments, self.shrink_to, self.intercept)
+        b = RidgePath.of(target).solve(self.alpha, self.alpha_own)
+        intercept = (target.sum_y - target.sum_x @ b) / target.rows if self.intercept else np.zeros(moments.units)
+        if self.shrink_to == TO_PERSISTENCE:
+            b[: moments.units] += np.eye(moments.units)
+        return b, intercept
+
+
+def ridge_candidates(
+    error: Callable[[Float[np.ndarray, "n P"]], float],
+    past: Float[np.ndarray, "n L P"],
+    moments: Moments,
+    alphas: Sequence[float],
+    alphas_own: Sequence[float],
+    *,
+    shrinks_to: Sequence[str] = (TO_MEAN, TO_PERSISTENCE),
+    intercepts: Sequence[bool] = (True, False),
+) -> Iterator[tuple[float, RidgeChoice]]:
+    """Yield all regressions with the error of their predictions from `past`."""
+    for intercept in intercepts:
+        path = None
+        for shrink_to in shrinks_to:
+            target = _target(moments, shrink_to, intercept)
+            path = RidgePath.of(target) if path is None else path.target(target)
+            x, constant = past.reshape(len(past), -1), 0.0
+            start = past[:, 0] if shrink_to == TO_PERSISTENCE else 0.0
+            if intercept:
+                x, constant = x - target.sum_x / target.rows, target.sum_y / target.rows
+            for alpha, alpha_own, prediction in path.predictions(x, alphas, alphas_own):
+                choice = RidgeChoice(moments.window, alpha, alpha_own, shrink_to, intercept)
+                yield error(prediction + constant + start), choice
+
+
+def _target(moments: Moments, shrink_to: str, intercept: bool) -> Moments:
+    target = moments.around_persistence() if shrink_to == TO_PERSISTENCE else moments
+    return target.centred() if intercept else target

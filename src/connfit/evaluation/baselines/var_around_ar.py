@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from connfit.evaluation.baselines import BASELINES, Baseline
-from connfit.evaluation.baselines.around_ar import AroundOwn, Base, own_bases
-from connfit.evaluation.baselines.gap_moments import Moments
-from connfit.evaluation.baselines.linear import Problem
-
-SHARES = (0.25, 0.5, 0.75, 1.0)
-"""Shares of a unit's own autoregression; the rest is persistence."""
+from connfit.evaluation.baselines.around_own import AroundOwn, Kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,18 +19,7 @@ class VarAroundAr(AroundOwn):
     """
 
     name: str = "var_around_ar"
-
-    @classmethod
-    def _bases(cls, problem: Problem, moments: Moments, orders: Sequence[int]) -> Iterator[Base]:
-        yield from own_bases(problem, moments, orders, SHARES)
-
-    @classmethod
-    def _ranks(cls, units: int) -> Sequence[int | None]:
-        return (None,)
-
-    @classmethod
-    def _what(cls) -> str:
-        return "a vector autoregression around each unit's own"
+    kind = Kind("a vector autoregression around each unit's own", shares=(0.25, 0.5, 0.75, 1.0))
 
 
 BASELINES.register(

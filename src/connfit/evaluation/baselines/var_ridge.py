@@ -6,20 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines import BASELINES, Baseline
-from connfit.evaluation.baselines.gap_moments import Moments
-from connfit.evaluation.baselines.linear import LinearForecaster
-from connfit.evaluation.baselines.linear_problem import Problem, edges
-from connfit.evaluation.baselines.linear_problem import pooled_means as pooled_means
-from connfit.evaluation.baselines.linear_problem import unit_moments as moments
-from connfit.evaluation.baselines.own_past import TO_MEAN, TO_PERSISTENCE
-from connfit.evaluation.baselines.ridge_path import RidgePath
+from connfit.evaluation.baselines.autoregression import JointAutoregression
+from connfit.evaluation.baselines.choosing import at_edge, least
+from connfit.evaluation.baselines.linear_problem import Problem
+from connfit.evaluation.baselines.ridge_path import ridge_candidates
 from connfit.recordings import Recording
-
-__all__ = ["ALPHAS", "ALPHAS_OWN", "VarRidge", "moments", "pooled_means"]
 
 ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-2.0, 6.5, 0.5))
 """Ridge penalties that are tried; inputs are scaled to variance 1, so the Gram matrix is of the order of the frames."""
@@ -28,31 +22,8 @@ ALPHAS_OWN = tuple(float(alpha) for alpha in 10.0 ** np.arange(-2.0, 6.5, 1.0))
 """Those of a unit's own past."""
 
 
-@dataclass(frozen=True)
-class VarChoice:
-    """What is chosen on validation.
-
-    Parameters
-    ----------
-    lags
-        Past frames.
-    alpha, alpha_own
-        Ridge penalties of other units' past and of a unit's own.
-    shrink_to
-        What strong penalties lead to.
-    intercept
-        Whether there is one.
-    """
-
-    lags: int
-    alpha: float
-    alpha_own: float
-    shrink_to: str
-    intercept: bool
-
-
 @dataclass(frozen=True, eq=False)
-class VarRidge(LinearForecaster):
+class VarRidge(JointAutoregression):
     """Linear vector autoregression of all units on the last `lags` frames, with a ridge penalty.
 
     y(t) = c + Σ_l A_l y(t - l), on units scaled to mean 0 and variance 1 of the training part, with α times the
@@ -70,101 +41,29 @@ class VarRidge(LinearForecaster):
     name: str = "var_ridge"
 
     @classmethod
-    def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> VarRidge:
-        """Fit on the training part; every choice is the one of least one-step MSE on validation.
-
-        Raises
-        ------
-        DataError
-            If the training part is too short, or nothing was observed to tune on.
-        """
-        return cls._tuned([recording], config or EvaluateConfig())
-
-    @classmethod
-    def pooled(
-        cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig | None = None
-    ) -> VarRidge:
-        """One autoregression of several animals, for the units of another one.
-
-        It is fitted to the training parts and tuned on the validation parts of all recordings together,
-        on those of `units` that every recording has. The other units are predicted not to change.
-
-        Parameters
-        ----------
-        recordings
-            Of the animals to learn from, each on its own scale.
-        units
-            [P] of the recording that is to be predicted, in its order.
-
-        Raises
-        ------
-        DataError
-            If the recordings share none of these units, or too few frames were recorded.
-        """
-        return cls._pooled(lambda some: cls._tuned(some, config or EvaluateConfig()), recordings, units)
-
-    @classmethod
     def _tuned(cls, recordings: Sequence[Recording], config: EvaluateConfig) -> VarRidge:
         problem = Problem.of(recordings, config.var_lags, "a vector autoregression")
-        best, choice = np.inf, None
-        for lags, given in problem.moments.items():
-            for intercept in (True, False):
-                path = None
-                for shrink_to in (TO_MEAN, TO_PERSISTENCE):
-                    target = _target(given, shrink_to, intercept)
-                    path = RidgePath.of(target) if path is None else path.target(target)
-                    x, constant, start = problem.x[:, : len(target.sum_x)], 0.0, 0.0
-                    if intercept:
-                        x, constant = x - target.sum_x / target.rows, target.sum_y / target.rows
-                    if shrink_to == TO_PERSISTENCE:
-                        start = problem.x[:, : given.units]
-                    for alpha, alpha_own, prediction in path.predictions(x, ALPHAS, ALPHAS_OWN):
-                        error = problem.error(prediction + constant + start)
-                        if error < best or choice is None:
-                            best, choice = error, VarChoice(lags, alpha, alpha_own, shrink_to, intercept)
-        assert choice is not None
-        process, final = problem.finish(lambda given: solve(given, choice), choice.lags)
+        best = least(
+            candidate
+            for lags, moments in problem.moments.items()
+            for candidate in ridge_candidates(problem.error, problem.x[:, :lags], moments, ALPHAS, ALPHAS_OWN)
+        )
+        assert best is not None
+        error, choice = best
+        process, moments = problem.finish(choice.solve, choice.lags)
         units = int(problem.fitted.sum())
         chosen = {
             "lags": choice.lags,
             "alpha": choice.alpha,
-            "alpha_at_edge": edges(choice.alpha, ALPHAS),
+            "alpha_at_edge": at_edge(choice.alpha, ALPHAS),
             "alpha_own": choice.alpha_own,
-            "alpha_own_at_edge": edges(choice.alpha_own, ALPHAS_OWN),
+            "alpha_own_at_edge": at_edge(choice.alpha_own, ALPHAS_OWN),
             "shrink_to": choice.shrink_to,
             "intercept": choice.intercept,
             "tuned_on": problem.tuned_on,
-            "tuning_mse": best,
+            "tuning_mse": error,
         }
-        return cls._of(problem, process, final, units * (choice.lags * units + choice.intercept), chosen)
-
-    @property
-    def alpha(self) -> float:
-        """Penalty of other units' past."""
-        return self.chosen["alpha"]
-
-    @property
-    def shrink_to(self) -> str:
-        """What strong penalties lead to."""
-        return self.chosen["shrink_to"]
-
-
-def _target(moments: Moments, shrink_to: str, intercept: bool) -> Moments:
-    own = np.zeros((moments.window, moments.units))
-    if shrink_to == TO_PERSISTENCE:
-        own[0] = 1.0
-    target = moments.around(own, np.zeros(moments.units))
-    return target.centred() if intercept else target
-
-
-def solve(moments: Moments, choice: VarChoice) -> tuple[Float[np.ndarray, "LP P"], Float[np.ndarray, "P"]]:
-    """Coefficients and intercepts of one choice, from moments of as many lags."""
-    target = _target(moments, choice.shrink_to, choice.intercept)
-    b = RidgePath.of(target).solve(choice.alpha, choice.alpha_own)
-    intercept = (target.sum_y - target.sum_x @ b) / target.rows if choice.intercept else np.zeros(moments.units)
-    if choice.shrink_to == TO_PERSISTENCE:
-        b[: moments.units] += np.eye(moments.units)
-    return b, intercept
+        return cls._of(problem, process, moments, units * (choice.lags * units + choice.intercept), chosen)
 
 
 BASELINES.register(

@@ -1,16 +1,15 @@
-"""Kalman filter, smoother and expectation maximisation of a linear dynamical system with independent noise per unit.
+"""A linear dynamical system of which units may carry over part of their last frame: parameters and their estimation.
 
-    x(t) = A x(t-1) + w(t),   w ~ N(0, Q),   x(1) ~ N(m0, V0)      latent state [d]
-    y(t) = C x(t) + c + v(t), v ~ N(0, diag(R))                    observed units [P]
+    x(t) = A x(t-1) + w(t),   w ~ N(0, Q),   x(1) ~ N(m0, V0)           latent state [d]
+    y(t) = D y(t-1) + C x(t) + c + v(t),   v ~ N(0, diag(R))            units [P], D diagonal, possibly 0
 
-Sources: Kalman (1960) J. Basic Eng. 82:35; Rauch, Tung & Striebel (1965) AIAA J. 3:1445; Shumway & Stoffer (1982) J.
-Time Ser. Anal. 3:253; Ghahramani & Hinton (1996) Parameter estimation for linear dynamical systems, Toronto
-CRG-TR-96-2. All in float64; entries that were not observed are left out of every sum.
+What is inferred of states and missing values is in `connfit.evaluation.baselines.system_moments`. Sources: Shumway &
+Stoffer (1982) J. Time Ser. Anal. 3:253; Ghahramani & Hinton (1996) Parameter estimation for linear dynamical systems,
+Toronto CRG-TR-96-2. All in float64; entries that were not observed are left out of every sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +21,7 @@ MIN_NOISE = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class LinearSystem:
-    """Parameters of the system.
+    """Parameters of the system but for D.
 
     Parameters
     ----------
@@ -44,79 +43,12 @@ class LinearSystem:
 
 
 @dataclass(frozen=True, eq=False)
-class Filtered:
-    """Result of the filter.
-
-    Parameters
-    ----------
-    predicted_mean, predicted_covariance
-        [T, d], [T, d, d] of the state of each frame, given the frames before it.
-    mean, covariance
-        [T, d], [T, d, d] of the same, given the frame too.
-    log_likelihood
-        Of all observed entries.
-    """
-
-    predicted_mean: Float[np.ndarray, "T d"]
-    predicted_covariance: Float[np.ndarray, "T d d"]
-    mean: Float[np.ndarray, "T d"]
-    covariance: Float[np.ndarray, "T d d"]
-    log_likelihood: float
-
-
-def kalman_filter(system: LinearSystem, y: Float[np.ndarray, "T P"], seen: Bool[np.ndarray, "T P"]) -> Filtered:
-    """Filter recorded frames; the update is in information form, d x d however many units there are."""
-    frames, d = len(y), len(system.a)
-    centred = np.where(seen, y - system.offset, 0.0)
-    weighted = np.where(seen, 1.0 / system.r, 0.0)
-    information = centred * weighted @ system.c
-    outer = np.einsum("pi,pj->pij", system.c, system.c).reshape(len(system.c), -1)
-    precision = (weighted @ outer).reshape(frames, d, d)
-    constant = (centred**2 * weighted).sum(axis=1) + np.where(seen, np.log(2 * np.pi * system.r), 0.0).sum(axis=1)
-    pm, pv = np.empty((frames, d)), np.empty((frames, d, d))
-    fm, fv = np.empty((frames, d)), np.empty((frames, d, d))
-    eye = np.eye(d)
-    mean, cov = system.m0, system.v0
-    total = 0.0
-    for t in range(frames):
-        if t:
-            mean = system.a @ fm[t - 1]
-            cov = system.a @ fv[t - 1] @ system.a.T + system.q
-            cov = (cov + cov.T) / 2
-        pm[t], pv[t] = mean, cov
-        # (V^-1 + J)^-1 = (1 + V J)^-1 V, which needs no inverse of V.
-        gain = eye + cov @ precision[t]
-        posterior = np.linalg.solve(gain, cov)
-        innovation = information[t] - precision[t] @ mean
-        fv[t] = (posterior + posterior.T) / 2
-        fm[t] = mean + fv[t] @ innovation
-        # Woodbury: e' S^-1 e with e = y - C mean and S = C V C' + R.
-        squared = constant[t] - 2 * mean @ information[t] + mean @ precision[t] @ mean - innovation @ fv[t] @ innovation
-        total -= 0.5 * (squared + np.linalg.slogdet(gain)[1])
-    return Filtered(pm, pv, fm, fv, float(total))
-
-
-@dataclass(frozen=True, eq=False)
 class Smoothed:
     """State of each frame given all frames: means [T, d], covariances [T, d, d], and cov(x(t), x(t-1)) [T-1, d, d]."""
 
     mean: Float[np.ndarray, "T d"]
     covariance: Float[np.ndarray, "T d d"]
     lagged: Float[np.ndarray, "T1 d d"]
-
-
-def smoother(system: LinearSystem, filtered: Filtered) -> Smoothed:
-    """Rauch-Tung-Striebel."""
-    mean, cov = filtered.mean.copy(), filtered.covariance.copy()
-    lagged = np.empty((len(mean) - 1, *cov.shape[1:]))
-    for t in range(len(mean) - 2, -1, -1):
-        ahead = filtered.predicted_covariance[t + 1]
-        back = np.linalg.solve(ahead, system.a @ filtered.covariance[t]).T
-        mean[t] += back @ (mean[t + 1] - filtered.predicted_mean[t + 1])
-        cov[t] += back @ (cov[t + 1] - ahead) @ back.T
-        cov[t] = (cov[t] + cov[t].T) / 2
-        lagged[t] = cov[t + 1] @ back.T
-    return Smoothed(mean, cov, lagged)
 
 
 def maximise(
@@ -126,7 +58,7 @@ def maximise(
     cross: Float[np.ndarray, "P d"] | float = 0.0,
     variance: Float[np.ndarray, "P"] | float = 0.0,
 ) -> LinearSystem:
-    """The M step: parameters of greatest expected likelihood, given the smoothed states.
+    """Take the M step: parameters of greatest expected likelihood, given the smoothed states.
 
     Parameters
     ----------
@@ -162,7 +94,7 @@ def maximise(
 
 
 def subspace_start(y: Float[np.ndarray, "T P"], seen: Bool[np.ndarray, "T P"], dimension: int) -> LinearSystem:
-    """A start for expectation maximisation: states that predict the next frames, from the covariances over time.
+    """Make a start for expectation maximisation: states that predict the next frames, from the covariances over time.
 
     The Hankel matrix of covariances at lags 1 to 2k is cut to rank `dimension`; read-out and dynamics follow from
     its column space: Van Overschee & De Moor (1996) Subspace Identification for Linear Systems; Katayama (2005)
@@ -220,21 +152,6 @@ def _positive(covariance: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
     """The nearest positive semi-definite matrix (Higham 1988, Linear Algebra Appl. 103:103)."""
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     return (vectors * np.maximum(values, 0.0)) @ vectors.T
-
-
-def expectation_maximisation(
-    system: LinearSystem, y: Float[np.ndarray, "T P"], seen: Bool[np.ndarray, "T P"], iterations: int
-) -> tuple[LinearSystem, Sequence[float]]:
-    """Fit by `iterations` of E and M steps; also the log likelihood before each of them, which never falls.
-
-    Dynamics whose largest eigenvalue leaves the unit circle are scaled back onto it: a stationary process has none.
-    """
-    trace = []
-    for _ in range(iterations):
-        filtered = kalman_filter(system, y, seen)
-        trace.append(filtered.log_likelihood)
-        system = stable(maximise(smoother(system, filtered), y, seen))
-    return system, trace
 
 
 def stable(system: LinearSystem) -> LinearSystem:

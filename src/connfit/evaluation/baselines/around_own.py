@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
+from connfit.evaluation.baselines.autoregression import JointAutoregression
+from connfit.evaluation.baselines.choosing import Facts, at_edge, least, training_blocks
 from connfit.evaluation.baselines.gap_moments import Moments
-from connfit.evaluation.baselines.linear import LinearForecaster
-from connfit.evaluation.baselines.linear_problem import Problem, edges
+from connfit.evaluation.baselines.linear_problem import Problem
+from connfit.evaluation.baselines.own_moments import OwnMoments
 from connfit.evaluation.baselines.own_past import (
-    CHANGES,
     TO_MEAN,
     TO_PERSISTENCE,
     OwnChoice,
-    OwnMoments,
     own_choices,
     solve_own,
 )
@@ -138,94 +138,104 @@ def _directions(path: RidgePath, alpha: float) -> Float[np.ndarray, "P P"]:
     return np.linalg.eigh((fitted + fitted.T) / 2)[1][:, ::-1]
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What distinguishes the kinds of such autoregressions.
+
+    Parameters
+    ----------
+    what
+        In messages.
+    shares
+        Weights of each unit's own autoregression that are tried; the rest is persistence.
+    others
+        What is tried in the place of one.
+    reduced
+        Whether the rank is.
+    """
+
+    what: str
+    shares: Sequence[float]
+    others: Sequence[Base] = ()
+    reduced: bool = False
+
+    def ranks(self, units: int) -> Sequence[int | None]:
+        """Return the ranks that are tried."""
+        return [rank for rank in RANKS if rank < units] or [1] if self.reduced else [None]
+
+
 @dataclass(frozen=True, eq=False)
-class AroundOwn(LinearForecaster):
-    """What the two kinds share; lags of levels and changes, order of the own past: of `config.var_lags` the largest."""
+class AroundOwn(JointAutoregression):
+    """What the kinds share; lags of levels and changes, order of the own past: of `config.var_lags` the largest."""
 
-    @classmethod
-    def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> Self:
-        """Fit on the training part; every choice is the one of least one-step MSE on validation.
-
-        Raises
-        ------
-        DataError
-            If the training part is too short, or nothing was observed to tune on.
-        """
-        return cls._tuned([recording], config or EvaluateConfig())
-
-    @classmethod
-    def pooled(
-        cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig | None = None
-    ) -> Self:
-        """One of several animals, on those of `units` that all have; the others are predicted not to change.
-
-        Raises
-        ------
-        DataError
-            If the recordings share none of these units, or too few frames were recorded.
-        """
-        return cls._pooled(lambda some: cls._tuned(some, config or EvaluateConfig()), recordings, units)
-
-    @classmethod
-    def _bases(cls, problem: Problem, moments: Moments, orders: Sequence[int]) -> Iterator[Base]:
-        raise NotImplementedError
-
-    @classmethod
-    def _ranks(cls, units: int) -> Sequence[int | None]:
-        raise NotImplementedError
-
-    @classmethod
-    def _what(cls) -> str:
-        raise NotImplementedError
+    kind: ClassVar[Kind]
 
     @classmethod
     def _tuned(cls, recordings: Sequence[Recording], config: EvaluateConfig) -> Self:
         # The longest past that leaves three frames of four to the fit; changes need two frames.
-        frames = max(last - first for first, last in (one.require_parts().train for one in recordings))
+        frames = max(last - first for first, last in training_blocks(recordings))
         most = max([lag for lag in config.var_lags if 4 * lag <= frames], default=min(config.var_lags))
         window = max(most, 2) if frames >= 8 else most
-        problem = Problem.of(recordings, [window], cls._what())
+        problem = Problem.of(recordings, [window], cls.kind.what)
         moments = problem.moments[window]
-        units = moments.units
-        tried = {(LEVELS, lag) for lag in config.var_lags if lag <= window}
-        tried |= {(OF_CHANGES, min(lag, window - 1)) for lag in config.var_lags if window > 1}
-        orders = [order for order in config.ar_orders if order <= window] or [window]
-        x = problem.x.reshape(len(problem.x), window, units)
-        paths: dict[tuple[str, int], RidgePath] = {}
-        best, choice = np.inf, None
-        for base in cls._bases(problem, moments, orders):
-            own, constant = base.solve(moments)
-            start = np.einsum("tlp,lp->tp", x, own) + constant
-            around = moments.around(own, constant)
-            for inputs, lags in sorted(tried):
-                target = _inputs(around, inputs, lags).centred()
-                known = paths.get((inputs, lags))
-                path = paths[inputs, lags] = RidgePath.of(target) if known is None else known.target(target)
-                given = (x if inputs == LEVELS else x[:, :-1] - x[:, 1:])[:, :lags].reshape(len(x), -1)
-                expected = start + target.sum_y / target.rows
-                for alpha, _, prediction in path.predictions(given - target.sum_x / target.rows, ALPHAS):
-                    directions = None
-                    for rank in cls._ranks(units):
-                        reduced = prediction
-                        if rank is not None:
-                            directions = _directions(path, alpha) if directions is None else directions
-                            reduced = prediction @ directions[:, :rank] @ directions[:, :rank].T
-                        error = problem.error(reduced + expected)
-                        if error < best or choice is None:
-                            best, choice = error, Choice(base, inputs, lags, alpha, rank)
-        assert choice is not None
-        choice, best = _intercept(problem, moments, choice, best)
+        best = least(_candidates(problem, moments, cls.kind, config))
+        assert best is not None
+        error, choice = min(best, _without_intercept(problem, moments, best[1]), key=lambda candidate: candidate[0])
         process, moments = problem.finish(lambda given: solve(given, choice), window)
         fitted = int(problem.fitted.sum())
-        return cls._of(problem, process, moments, _parameters(choice, fitted), _record(choice, problem, best, units))
+        chosen = _record(choice, problem, error, moments.units)
+        return cls._of(problem, process, moments, _parameters(choice, fitted), chosen)
 
 
-def _intercept(problem: Problem, moments: Moments, choice: Choice, error: float) -> tuple[Choice, float]:
-    """The choice without a constant where that is better: decided last."""
-    without = Choice(choice.base, choice.inputs, choice.lags, choice.alpha, choice.rank, intercept=False)
+def _candidates(
+    problem: Problem, moments: Moments, kind: Kind, config: EvaluateConfig
+) -> Iterator[tuple[float, Choice]]:
+    window, x = moments.window, problem.x
+    tried = {(LEVELS, lag) for lag in config.var_lags if lag <= window}
+    tried |= {(OF_CHANGES, min(lag, window - 1)) for lag in config.var_lags if window > 1}
+    orders = [order for order in config.ar_orders if order <= window] or [window]
+    paths: dict[tuple[str, int], RidgePath] = {}
+    for base in (*kind.others, *_own_bases(problem, moments, orders, kind.shares)):
+        own, constant = base.solve(moments)
+        start = np.einsum("tlp,lp->tp", x, own) + constant
+        around = moments.around(own, constant)
+        for inputs, lags in sorted(tried):
+            target = _inputs(around, inputs, lags).centred()
+            known = paths.get((inputs, lags))
+            path = paths[inputs, lags] = RidgePath.of(target) if known is None else known.target(target)
+            given = (x if inputs == LEVELS else x[:, :-1] - x[:, 1:])[:, :lags].reshape(len(x), -1)
+            expected = start + target.sum_y / target.rows
+            for alpha, _, prediction in path.predictions(given - target.sum_x / target.rows, ALPHAS):
+                directions = _directions(path, alpha) if kind.reduced else np.zeros((0, 0))
+                for rank in kind.ranks(moments.units):
+                    reduced = prediction
+                    if rank is not None:
+                        reduced = prediction @ directions[:, :rank] @ directions[:, :rank].T
+                    yield problem.error(reduced + expected), Choice(base, inputs, lags, alpha, rank)
+
+
+def _without_intercept(problem: Problem, moments: Moments, choice: Choice) -> tuple[float, Choice]:
+    """The choice without a constant, which is decided last."""
+    without = replace(choice, intercept=False)
     b, intercept = solve(moments, without)
-    other = problem.error(problem.x @ b + intercept)
-    return (without, other) if other < error else (choice, error)
+    return problem.error(problem.x.reshape(len(problem.x), -1) @ b + intercept), without
+
+
+def _own_bases(problem: Problem, moments: Moments, orders: Sequence[int], shares: Sequence[float]) -> Iterator[Base]:
+    """The best autoregression by itself, of each thing that it can shrink to, in several shares."""
+    own_only = OwnMoments.of(moments)
+
+    def error(choice: OwnChoice) -> float:
+        own, constant = solve_own(own_only, choice)
+        return problem.error(np.einsum("tlp,lp->tp", problem.x, own) + constant)
+
+    choices = list(own_choices(orders, OWN_PENALTIES, (True,)))
+    # Two kinds of shrinkage at once would pull to two places: the share leads to persistence.
+    for shrink_to in dict.fromkeys(choice.shrink_to for choice in choices if choice.shrink_to != TO_MEAN):
+        best = least((error(choice), choice) for choice in choices if choice.shrink_to == shrink_to)
+        assert best is not None
+        for share in shares:
+            yield Base(best[1], share)
 
 
 def _parameters(choice: Choice, units: int) -> int:
@@ -233,46 +243,28 @@ def _parameters(choice: Choice, units: int) -> int:
     rank = units if choice.rank is None else min(choice.rank, units)
     own = choice.base.own
     count = rank * (inputs + units - rank) + units * choice.intercept
-    return count + (0 if own is None else units * (own.order - (own.shrink_to == CHANGES) + own.intercept))
+    return count + (0 if own is None else units * own.numbers)
 
 
-def _record(choice: Choice, problem: Problem, error: float, units: int) -> dict[str, Any]:
+def _record(choice: Choice, problem: Problem, error: float, units: int) -> Facts:
     own = choice.base.own
     around = "own autoregression" if own is not None else TO_PERSISTENCE if choice.base.share else TO_MEAN
-    facts: dict[str, Any] = {"around": around}
+    facts: dict[str, float | str | bool] = {"around": around}
     if own is not None:
         facts |= {
             "own_share": choice.base.share,
             "own_order": own.order,
             "own_alpha": own.alpha,
-            "own_alpha_at_edge": edges(own.alpha, OWN_PENALTIES),
+            "own_alpha_at_edge": at_edge(own.alpha, OWN_PENALTIES),
             "own_shrink_to": own.shrink_to,
         }
     facts |= {
         "inputs": choice.inputs,
         "lags": choice.lags,
         "alpha": choice.alpha,
-        "alpha_at_edge": edges(choice.alpha, ALPHAS),
+        "alpha_at_edge": at_edge(choice.alpha, ALPHAS),
         "intercept": choice.intercept,
     }
     if choice.rank is not None:
-        facts |= {"rank": choice.rank, "rank_at_edge": edges(choice.rank, [r for r in RANKS if r < units])}
+        facts |= {"rank": choice.rank, "rank_at_edge": at_edge(choice.rank, [r for r in RANKS if r < units])}
     return {**facts, "tuned_on": problem.tuned_on, "tuning_mse": error}
-
-
-def own_bases(problem: Problem, moments: Moments, orders: Sequence[int], shares: Sequence[float]) -> Iterator[Base]:
-    """The best autoregression by itself, of each thing that it can shrink to, in several shares."""
-    x = problem.x.reshape(len(problem.x), moments.window, moments.units)
-    own_only = OwnMoments.of(moments)
-    best: dict[str, tuple[float, OwnChoice]] = {}
-    for choice in own_choices(orders, OWN_PENALTIES, (True,)):
-        # Two kinds of shrinkage at once would pull to two places: the share leads to persistence.
-        if choice.shrink_to == TO_MEAN:
-            continue
-        own, constant = solve_own(own_only, choice)
-        error = problem.error(np.einsum("tlp,lp->tp", x, own) + constant)
-        if choice.shrink_to not in best or error < best[choice.shrink_to][0]:
-            best[choice.shrink_to] = (error, choice)
-    for _, choice in best.values():
-        for share in shares:
-            yield Base(choice, share)

@@ -1,11 +1,9 @@
-"""Kalman filter of a linear dynamical system whose units carry over part of their last frame, where frames have gaps.
+"""Kalman filter of a linear dynamical system of which units may carry over part of their last frame.
 
-    x(t) = A x(t-1) + w(t),                     latent state [d]
-    y(t) = D y(t-1) + C x(t) + c + v(t),        units [P], D diagonal
-
-Where y(t-1) was observed, y(t) - D y(t-1) is all that the state sees, and `connfit.evaluation.baselines.kalman` does.
-Where it was not, it is part of the state itself: here the state is x with the missing entries of the last frame, whose
-covariance with x says what a later value tells of both. Updates are in information form, as large as that state.
+For the system see `connfit.evaluation.baselines.linear_system`. Where y(t-1) was observed, y(t) - D y(t-1) is all that
+the state sees. Where it was not, it is part of the state itself: the state is x with those missing entries of the last
+frame that are carried over, whose covariance with x says what a later value tells of both. Updates are in information
+form, as large as that state. Source: Kalman (1960) J. Basic Eng. 82:35.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from connfit.evaluation.baselines.kalman import LinearSystem
+from connfit.evaluation.baselines.linear_system import LinearSystem
 
 
 @dataclass(frozen=True, eq=False)
-class Carried:
+class Filtered:
     """Result of the filter, by frame.
 
     Parameters
@@ -41,13 +39,16 @@ class Carried:
     last: Float[np.ndarray, "d d"]
 
 
-def carried_filter(
+def system_filter(
     system: LinearSystem,
     carried: Float[np.ndarray, "P"],
     z: Float[np.ndarray, "t P"],
     seen: Bool[np.ndarray, "t P"],
-) -> Carried:
-    """Filter frames with gaps; before the first frame, y has mean 0 and variance 1.
+) -> Filtered:
+    """Filter recorded frames.
+
+    Before the first frame y has mean 0 and variance 1 where there are gaps; of frames without gaps of which part is
+    carried over, the first is given and says nothing about the state.
 
     Parameters
     ----------
@@ -62,9 +63,10 @@ def carried_filter(
     mean, variance = np.empty((frames, units)), np.empty((frames, units))
     states, filled = np.empty((frames, d)), np.empty((frames, units))
     state, last = system.m0, np.zeros(units)
-    missing = np.arange(units)
-    covariance = np.zeros((d + units, d + units))
-    covariance[:d, :d], covariance[d:, d:] = system.v0, np.eye(units)
+    given = bool(carried.any() and seen.all())
+    missing = np.zeros(0, int) if given else np.flatnonzero(carried)
+    covariance = np.eye(d + len(missing))
+    covariance[:d, :d] = system.v0
     for t in range(frames):
         if t:
             state = system.a @ state
@@ -77,7 +79,7 @@ def carried_filter(
         through = covariance @ design.T
         mean[t] = carried * last + system.c @ state + system.offset
         variance[t] = (design * through.T).sum(axis=1) + system.r
-        o, new = seen[t], np.flatnonzero(~seen[t])
+        o, gone = seen[t] & (t > 0 or not given), np.flatnonzero(~seen[t])
         weighted = design[o] / system.r[o][:, None]
         # (V^-1 + J)^-1 = (1 + V J)^-1 V, which needs no inverse of V.
         gain = np.eye(len(covariance)) + through[:, o] @ weighted
@@ -85,12 +87,13 @@ def carried_filter(
         posterior = (posterior + posterior.T) / 2
         step = posterior @ (weighted.T @ (z[t, o] - mean[t, o]))
         state = state + step[:d]
-        now = design[new]
         filled[t] = z[t]
-        filled[t, new] = mean[t, new] + now @ step
+        filled[t, gone] = mean[t, gone] + design[gone] @ step
+        new = gone[carried[gone] != 0]
+        now = design[new]
         across = posterior[:d] @ now.T
         covariance = np.block(
             [[posterior[:d, :d], across], [across.T, now @ posterior @ now.T + np.diag(system.r[new])]]
         )
         missing, last, states[t] = new, filled[t], state
-    return Carried(mean, variance, states, filled, covariance[:d, :d])
+    return Filtered(mean, variance, states, filled, covariance[:d, :d])

@@ -1,15 +1,13 @@
-"""Expectation maximisation of a linear dynamical system whose units carry over part of their last frame, with gaps.
+"""Expectation maximisation of a linear dynamical system, with gaps.
 
-    x(t) = A x(t-1) + w(t),   w ~ N(0, Q)                        latent state [d]
-    y(t) = D y(t-1) + C x(t) + c + v(t),   v ~ N(0, diag(R))     units [P], D diagonal
-
-Without gaps y(t) - D y(t-1) is a linear dynamical system by itself: `connfit.evaluation.baselines.kalman`. A missing
-value leaves two such differences unknown, so that a fit to those that are known would lose most of the data: with 40 %
-missing at random only 36 % of the differences are left. Here states and missing values are inferred together. Given
-what was observed they are jointly normal with a precision matrix that joins only neighbouring frames; it is block
-tridiagonal, so that all means and covariances that the M step needs follow by one pass forward and one back, as in
-`connfit.evaluation.baselines.gap_moments`. Its blocks are as large as the state with the missing values of a frame.
-Sources: Dempster, Laird & Rubin (1977) J. R. Stat. Soc. B 39:1; Shumway & Stoffer (1982) J. Time Ser. Anal. 3:253.
+For the system see `connfit.evaluation.baselines.linear_system`. A missing value of a unit that carries over part of it
+leaves two of the differences y(t) - D y(t-1) unknown, so that a fit to those that are known would lose most of the
+data: with 40 % missing at random only 36 % of the differences are left. Here states and such values are inferred
+together. Given what was observed they are jointly normal with a precision matrix that joins only neighbouring frames;
+it is block tridiagonal, so that all means and covariances that the M step needs follow by one pass forward and one
+back, as in `connfit.evaluation.baselines.gap_moments`. Its blocks are as large as the state with the missing values of
+a frame. Sources: Dempster, Laird & Rubin (1977) J. R. Stat. Soc. B 39:1; Shumway & Stoffer (1982) J. Time Ser. Anal.
+3:253; without gaps the states are those of Rauch, Tung & Striebel (1965) AIAA J. 3:1445.
 """
 
 from __future__ import annotations
@@ -19,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from connfit.evaluation.baselines.gap_moments import block_tridiagonal_inverse
-from connfit.evaluation.baselines.kalman import LinearSystem, Smoothed, maximise, stable
+from connfit.evaluation.baselines.block_tridiagonal import block_tridiagonal_inverse
+from connfit.evaluation.baselines.linear_system import LinearSystem, Smoothed, maximise, stable
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +32,7 @@ class Expected:
     filled
         [T, P] observed values, and means of missing ones between a unit's first and last observed frame; 0 outside.
     used
-        [T, P] the terms of the likelihood: see `informative`.
+        [T, P] the terms of the likelihood: see `informative`; what was observed, if nothing is carried over.
     cross, cross_before
         [P, d] covariances of y(t) and of y(t-1) with x(t), summed over the frames where `used`.
     variance, variance_before, covariance
@@ -58,13 +56,13 @@ class Expected:
     def left(
         self, carried: Float[np.ndarray, "P"]
     ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P d"], Float[np.ndarray, "P"]]:
-        """Mean of y(t) - D y(t-1) where `used`, its covariance with x(t) and its variance, both summed."""
+        """Return the mean of y(t) - D y(t-1) where `used`, its covariance with x(t) and its variance, both summed."""
         mean = np.where(self.used, self.filled - carried * self.before, 0.0)
         cross = self.cross - carried[:, None] * self.cross_before
         return mean, cross, self.variance - 2 * carried * self.covariance + carried**2 * self.variance_before
 
     def decay(self, carried: Float[np.ndarray, "P"]) -> Float[np.ndarray, "P"]:
-        """D of the joint regression of y(t) on y(t-1), x(t) and 1; as `carried` where nothing says more."""
+        """Return D of the joint regression of y(t) on y(t-1), x(t) and 1; as `carried` where nothing says more."""
         x, v = self.smoothed.mean, self.smoothed.covariance
         d, used = x.shape[1], self.used.astype(np.float64)
         extended = np.concatenate([x, np.ones((len(x), 1))], axis=1)
@@ -84,7 +82,7 @@ class Expected:
 
 
 def informative(seen: Bool[np.ndarray, "T P"]) -> tuple[Bool[np.ndarray, "T P"], Bool[np.ndarray, "T P"]]:
-    """Frames of each unit that say something of the system, and missing values that have to be inferred.
+    """Return frames of each unit that say something of the system, and missing values that have to be inferred.
 
     The likelihood is that of the frames after the first in which a unit was observed, given that one; after the last
     nothing is known that the system does not say. A unit that was observed once or never has neither.
@@ -102,7 +100,7 @@ def expected(
     z: Float[np.ndarray, "T P"],
     seen: Bool[np.ndarray, "T P"],
 ) -> Expected:
-    """The E step: means and covariances of states and missing values.
+    """Take the E step: means and covariances of states and missing values.
 
     Parameters
     ----------
@@ -112,7 +110,7 @@ def expected(
         D.
     """
     s, (frames, units), d = system, z.shape, len(system.a)
-    used, missing = informative(seen)
+    used, missing = informative(seen) if carried.any() else (seen, np.zeros_like(seen))
     z = np.where(seen, z, 0.0)
     before = np.concatenate([np.zeros((1, units)), z[:-1]])
     # Each term is w/2 (rest + y(t) - D y(t-1) - C x(t))² with missing y in the place of the zeros in `rest`.
@@ -167,18 +165,19 @@ def expected(
     return Expected(smoothed, filled, used, cross, cross_before, variance, variance_before, covariance)
 
 
-def carried_expectation_maximisation(
+def expectation_maximisation(
     system: LinearSystem,
     carried: Float[np.ndarray, "P"],
     z: Float[np.ndarray, "T P"],
     seen: Bool[np.ndarray, "T P"],
     iterations: int,
     *,
-    with_decay: bool = True,
+    with_decay: bool,
 ) -> tuple[LinearSystem, Float[np.ndarray, "P"], Smoothed]:
-    """Fit by `iterations` of E and M steps from a system and D; also D and the states under the result.
+    """Fit by `iterations` of E and M steps from a system and D; return them and the states under the result.
 
-    D is estimated too, or stays as it is (not `with_decay`).
+    D is estimated too, or stays as it is (not `with_decay`). The likelihood never falls, but for dynamics whose largest
+    eigenvalue leaves the unit circle: they are scaled back onto it, for a stationary process has none there.
     """
     for _ in range(iterations):
         e = expected(system, carried, z, seen)

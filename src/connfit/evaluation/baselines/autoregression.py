@@ -1,0 +1,208 @@
+"""Autoregressions as forecasters, gaps included: of every unit by itself, and of all units together."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from jaxtyping import Float
+
+from connfit.config import EvaluateConfig
+from connfit.errors import DataError
+from connfit.evaluation.baselines.choosing import Facts
+from connfit.evaluation.baselines.gap_filter import PastFilter, filtered_pasts
+from connfit.evaluation.baselines.gap_moments import Moments
+from connfit.evaluation.baselines.linear_problem import Problem, stationary
+from connfit.evaluation.baselines.processes import OwnProcess, Process
+from connfit.evaluation.baselines.unit_scaling import Scaling, pooled_means
+from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
+from connfit.recordings import Recording
+
+
+@dataclass(frozen=True, eq=False)
+class Autoregression:
+    """A forecast is the process iterated from the last frames; what is simulated is taken for what was recorded.
+
+    Entries that were not observed are marginalised: predictions are means given what was observed before, by the
+    filter of `connfit.evaluation.baselines.gap_filter`. What is missing before the first frame is filtered too.
+
+    Parameters
+    ----------
+    process
+        On standardised values.
+    correlations
+        [L, P] autocovariance of each unit at lags 0 ... L - 1, for frames before a recording; standardised.
+    scaling
+        Of the training part.
+    parameters
+        Numbers that were fitted.
+    chosen
+        What the tuning chose.
+    name
+        What tables call it.
+    """
+
+    process: Process | OwnProcess
+    correlations: Float[np.ndarray, "L P"]
+    scaling: Scaling
+    parameters: int
+    chosen: Facts
+    name: str = "autoregression"
+
+    @property
+    def lags(self) -> int:
+        """Number of past frames."""
+        return self.process.lags
+
+    @property
+    def coefficients(self) -> Float[np.ndarray, "_ P"]:
+        """Those of the process."""
+        return self.process.coefficients
+
+    def one_step(self, recording: Recording) -> Frames:
+        """Prediction of each frame from all frames before it; NaN for the first `lags` frames."""
+        return self._one_step(self._pasts(recording, slice(None), from_start=False)[0])
+
+    def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
+        """The one-step prediction iterated; frames before the recording count as not observed."""
+        return self.one_step_and_horizon(recording, starts, steps)[1]
+
+    def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
+        """Both in one pass of the filter."""
+        starts = np.asarray(starts)
+        early = bool(len(starts)) and int(starts.min()) < self.lags - 1
+        rows, _ = self._pasts(recording, slice(None), from_start=early)
+        return self._one_step(rows), self._iterate(rows[starts + 1], steps)
+
+    def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
+        """The one-step prediction, plus the noise, iterated from what is known after the warm-up."""
+        rows, known = self._pasts(recording, slice(start - warmup, start), from_start=warmup < self.lags)
+        if noise is None:
+            return self._iterate(rows[-1:], frames)[0]
+        return self._iterate(np.repeat(rows[-1:], len(noise), axis=0), frames, noise / self.scaling.stds, known)
+
+    def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
+        """`free_run` with the noise and without."""
+        runs = self.free_run(recording, start, frames, warmup, noise)
+        return runs, self.free_run(recording, start, frames, warmup)
+
+    def _pasts(self, recording: Recording, frames: slice, *, from_start: bool) -> tuple[np.ndarray, PastFilter]:
+        z, seen = self.scaling.standardise(recording.values[frames], recording.mask[frames])
+        return filtered_pasts(self.process, self.correlations, z, seen, from_start=from_start)
+
+    def _one_step(self, rows: Float[np.ndarray, "t L P"]) -> Frames:
+        prediction = self.process.predict(rows[:-1])
+        prediction[: self.lags] = np.nan
+        return self.scaling.restore(prediction)
+
+    def _iterate(
+        self,
+        past: Float[np.ndarray, "S L P"],
+        steps: int,
+        noise: Float[np.ndarray, "S steps P"] | None = None,
+        known: PastFilter | None = None,
+    ) -> Ahead:
+        """Noise is standardised; it says something about entries that are still missing."""
+        out = np.empty((len(past), steps, past.shape[2]))
+        everything = np.ones(past.shape[2], bool)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for step in range(steps):
+                out[:, step] = self.process.predict(past)
+                if noise is not None:
+                    out[:, step] += noise[:, step]
+                past = np.concatenate([out[:, step : step + 1], past[:, :-1]], axis=1)
+                if noise is not None and known is not None and not known.certain:
+                    past = known.learn(past, everything, noise[:, step])
+        return self.scaling.restore(out)
+
+
+@dataclass(frozen=True, eq=False)
+class JointAutoregression(Autoregression, ABC):
+    """An autoregression of all units on all units: what its kinds share is how they are fitted to several animals."""
+
+    process: Process
+
+    @classmethod
+    @abstractmethod
+    def _tuned(cls, recordings: Sequence[Recording], config: EvaluateConfig) -> Self:
+        """Fit to recordings of the same units."""
+
+    @classmethod
+    def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> Self:
+        """Fit on the training part; every choice is the one of least one-step MSE on validation.
+
+        Raises
+        ------
+        DataError
+            If the training part is too short, or nothing was observed to tune on.
+        """
+        return cls._tuned([recording], config or EvaluateConfig())
+
+    @classmethod
+    def pooled(
+        cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig | None = None
+    ) -> Self:
+        """Fit one of several animals, for the units of another one.
+
+        It is fitted to the training parts and tuned on the validation parts of all recordings together,
+        on those of `units` that every recording has. The other units are predicted not to change.
+
+        Parameters
+        ----------
+        recordings
+            Of the animals to learn from, each on its own scale.
+        units
+            [P] of the recording that is to be predicted, in its order.
+
+        Raises
+        ------
+        DataError
+            If the recordings share none of these units, or too few frames were recorded.
+        """
+        shared = [unit for unit in units if all(unit in recording.units for recording in recordings)]
+        if not shared:
+            raise DataError("no unit is recorded in all of the animals that the autoregression is to be fitted to")
+        own = cls._tuned([recording.select_units(shared) for recording in recordings], config or EvaluateConfig())
+        at = np.array([list(units).index(unit) for unit in shared])
+        means, stds = np.nan_to_num(pooled_means(recordings, units)), np.ones(len(units))
+        means[at], stds[at] = own.scaling.means, own.scaling.stds
+        process, correlations = _among(own.process, own.correlations, at, len(units))
+        chosen = {**own.chosen, "units_fitted": own.chosen.get("units_fitted", len(shared))}
+        return replace(
+            own, process=process, correlations=correlations, scaling=Scaling(means, stds), chosen=chosen
+        )  # fmt: skip
+
+    @classmethod
+    def _of(cls, problem: Problem, process: Process, moments: Moments, parameters: int, chosen: Facts) -> Self:
+        """Take a solution; units that were not fitted are predicted not to change."""
+        whole = problem.on_whole_train(process.lags)
+        at, units = np.flatnonzero(whole.fitted), process.units
+        facts = {**chosen, "rows": moments.rows}
+        correlations = stationary(moments, process.lags)
+        if len(at) < units:
+            facts["units_fitted"] = len(at)
+            b = process.coefficients.reshape(process.lags, units, units)[:, at][:, :, at]
+            own = Process(
+                b.reshape(-1, len(at)), process.intercept[at], process.covariance[np.ix_(at, at)]
+            )  # fmt: skip
+            process, correlations = _among(own, correlations[:, at], at, units)
+        return cls(process, correlations, whole.scaling, parameters, facts)
+
+
+def _among(
+    process: Process, correlations: Float[np.ndarray, "L p"], at: np.ndarray, units: int
+) -> tuple[Process, Float[np.ndarray, "L P"]]:
+    """Place a process at some of more units; the others are predicted not to change."""
+    lags, here = process.lags, np.ix_(at, at)
+    blocks = np.zeros((lags, units, units))
+    blocks[0] = np.eye(units)
+    blocks[0][here] = 0
+    blocks[(slice(None), *here)] = process.coefficients.reshape(lags, len(at), len(at))
+    intercept, covariance = np.zeros(units), np.eye(units)
+    intercept[at], covariance[here] = process.intercept, process.covariance
+    all_correlations = np.tile(1.0 - 1e-3 * np.arange(lags)[:, None], units)
+    all_correlations[:, at] = correlations
+    return Process(blocks.reshape(lags * units, units), intercept, covariance), all_correlations
