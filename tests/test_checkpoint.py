@@ -101,6 +101,6 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: 
 
 def test_json_refuses_what_is_not_json(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"loss": 1.5})
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="loss is nan"):
         write_json(tmp_path / "a.json", {"loss": float("nan")})
     assert (tmp_path / "a.json").read_text() == '{\n  "loss": 1.5\n}\n'

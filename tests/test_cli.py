@@ -147,7 +147,7 @@ def test_options_of_fit_reach_the_configuration(connfit, files: Path, not_drawn:
     )  # fmt: skip
     assert ran.code == 0, ran.err
     config = json.loads((files / "options" / "config.json").read_text())
-    chosen = {"preset": None, "window": 4, "credit": "neuron", "carry": "history", "history": 6}
+    chosen = {"preset": None, "window": 4, "credit": "neuron", "carry": "history", "history": 6, "rule_options": {}}
     assert config["learner"] == {**chosen, "trace_dtype": "float32", "trace_decay": 0.9}
     assert (config["train"]["epochs"], config["model"]["drive"], config["seed"]) == (0, "none", 9)
     fitted, start = (read_arrays(files / "options" / f"parameters{name}.npz")[0] for name in ("", "_initial"))

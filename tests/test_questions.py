@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from answers import answers_of, check_numbers, check_text
-from connfit.report.questions.evidence import Evidence
 from report_run import add_gradients, changed, complete_run, made_study, results, run_directory
 
 from connfit._io import as_result, read_json, write_json
@@ -20,6 +19,7 @@ from connfit.report.questions.questions import QUESTIONS, answer_all
 from connfit.report.run_files import GRADIENT, STUDY, RunFiles
 from connfit.report.sections import gradient_section
 from connfit.report.sections.limits import all_limits
+from connfit.report.traced import Quote, Traced, known
 
 
 @pytest.fixture(scope="module", params=["complete", "fit", "metrics"])
@@ -103,16 +103,13 @@ def test_what_is_not_defined_is_said_with_its_reason() -> None:
 
 
 def test_keys_are_json_pointers() -> None:
-    evidence = Evidence({"metrics.json": {"a/b": {"m~n": [1.5, {"x": 2}]}}, "h.csv": {"loss": [3.0]}})
-    assert evidence.get("#/a~1b/m~0n/0") == 1.5
-    assert evidence.get("metrics.json#/a~1b/m~0n/1/x") == 2
-    assert evidence.get("h.csv#/loss/0") == 3.0
-    assert evidence.get("#/a~1b/none") is None and evidence.get("other.json#/a") is None
-    assert evidence.get("#/a~1b/m~0n/2") is None
-    assert evidence.say("#/a~1b/m~0n/0", "#/a~1b/m~0n/1/x", how="difference") == "−0.500"
-    assert evidence.quotes[0].keys == ("metrics.json#/a~1b/m~0n/0", "metrics.json#/a~1b/m~0n/1/x")
+    quotes: list[Quote] = []
+    root = Traced({"a/b": {"m~n": [1.5, {"x": 2}]}}, ("metrics.json#",), quotes)["a/b"]
+    assert (root["m~n"][0] - root["m~n"][1].x).write() == "−0.500"
+    assert quotes[0].keys == ("metrics.json#/a~1b/m~0n/0", "metrics.json#/a~1b/m~0n/1/x")
+    assert not known(root.none) and not known(root["m~n"][2])
     with pytest.raises(KeyError, match="no number"):
-        evidence.say("#/absent")
+        root.absent.write()
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ ADDING: dict[str, Callable[[Path], list[str]]] = {
     "simulate": lambda folder: ["simulate", str(folder), "--silence", "id:n1"],
     "analyze": lambda folder: ["analyze", str(folder)],
 }
-NOT_HERE = {"demo", "fit", "resume"}
-"""Commands that make a run and end in the same function as `evaluate`."""
+NOT_HERE = {"demo", "fit", "resume", "list"}
+"""Commands that make a run and end in the same function as `evaluate`, and one that writes nothing."""
 
 
 def test_every_command_is_known_to_this_test() -> None:

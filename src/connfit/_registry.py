@@ -24,7 +24,7 @@ LAST = 1000
 """Place of a piece that gives none."""
 
 REGISTRIES: Mapping[str, str] = {
-    "datasets": "connfit.datasets:DATASETS",
+    "datasets": "connfit.datasets.registry:DATASETS",
     "readers": "connfit.recordings.readers:READERS",
     "preprocessing steps": "connfit.recordings.preprocess:STEPS",
     "null connectomes": "connfit.connectome.nulls:NULLS",
@@ -33,7 +33,7 @@ REGISTRIES: Mapping[str, str] = {
     "starting weights": "connfit.models.init.starting_weights:WEIGHTS",
     "learning rules": "connfit.training.learners:RULES",
     "baselines": "connfit.evaluation.baselines:BASELINES",
-    "analyses": "connfit.analysis:ANALYSES",
+    "analyses": "connfit.analysis.analyses:ANALYSES",
 }
 """Where each kind of piece is registered."""
 
@@ -305,7 +305,5 @@ def registries() -> dict[str, Registry[Any]]:
     found = {}
     for kind, place in REGISTRIES.items():
         module, _, name = place.partition(":")
-        registry = getattr(import_module(module), name, None)
-        if isinstance(registry, Registry):
-            found[kind] = registry
+        found[kind] = getattr(import_module(module), name)
     return found

@@ -11,11 +11,11 @@ from pathlib import Path
 class ConnfitError(Exception):
     """A mistake in a user's input: shown as one line by the command line, never as a traceback.
 
-    What a file holds is quoted in it: line breaks become spaces, and a word of hundreds of letters is cut.
+    What a file holds is quoted in it: a word of hundreds of letters is cut.
     """
 
     def __init__(self, problem: str) -> None:
-        super().__init__(_LONG_WORD.sub(_cut, " ".join(problem.splitlines())))
+        super().__init__(_LONG_WORD.sub(_cut, problem))
 
 
 _LONG_WORD = re.compile(r"\S{300,}")
@@ -40,7 +40,8 @@ class DataError(ConnfitError):
 
     def __init__(self, problem: str, *, path: str | Path | None = None, fix: str | None = None) -> None:
         where = f"{path}: " if path is not None else ""
-        super().__init__(f"{where}{problem}" + (f". {fix}" if fix else ""))
+        # A cell that is quoted may hold line breaks.
+        super().__init__(" ".join(f"{where}{problem}{f'. {fix}' if fix else ''}".splitlines()))
         self.path = path
         self.fix = fix
 
