@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from small import write_files
 
 from connfit._system.claim import claimed
+from connfit.cli import main
 from connfit.errors import BusyError, DataError
 
 HOLD = """
@@ -73,5 +76,54 @@ def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "afile").touch()
     with pytest.raises(DataError, match="cannot be written to"), claimed(tmp_path / "afile" / "x"):
         pass
-    with pytest.raises(DataError, match="cannot be written to"), claimed(tmp_path / "afile"):
+    with pytest.raises(DataError, match="afile: is a file"), claimed(tmp_path / "afile"):
         pass
+
+
+COMMANDS = {
+    "fit": ("fit", "{config}", "--out", "{run}"),
+    "demo": ("demo", "--out", "{run}"),
+    "resume": ("resume", "{run}"),
+    "evaluate": ("evaluate", "{run}"),
+    "study": ("evaluate", "{run}", "--full"),
+    "compare": ("compare", "{run}", "{run}"),
+    "report": ("report", "{run}"),
+    "gradcheck": ("gradcheck", "{config}", "--out", "{run}", "--frames", "20"),
+    "simulate": ("simulate", "{run}", "--silence", "id:n3"),
+    "analyze": ("analyze", "{run}"),
+    "recover": ("recover", "--quick", "--out", "{run}"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_writes_into_a_folder_that_another_process_holds(
+    command: str, held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, process = held
+    names = {"run": str(folder), "config": str(write_files(tmp_path))}
+    before = sorted(folder.rglob("*"))
+    monkeypatch.setattr(sys, "argv", ["connfit", *(part.format(**names) for part in COMMANDS[command])])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"in use by process {process.pid}" in capsys.readouterr().err
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_two_fits_into_one_folder_never_mix(tmp_path: Path) -> None:
+    config, out = write_files(tmp_path), tmp_path / "run"
+    options = ("--epochs", "1", "--set", "train.free_run_epochs=0", "--set", "evaluate.baselines=[]")
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "connfit", "fit", str(config), "--out", str(out), "--seed", seed, *options],
+            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        )
+        for seed in ("0", "7")
+    ]  # fmt: skip
+    errors = [process.communicate(timeout=300)[1] for process in running]
+    codes = [process.returncode for process in running]
+    assert sorted(codes) == [0, 2], errors
+    won = (0, 7)[codes.index(0)]
+    assert json.loads((out / "config.json").read_text())["seed"] == won
+    assert json.loads((out / "metrics.json").read_text())["seed"] == won
+    assert not list(out.rglob(".*"))

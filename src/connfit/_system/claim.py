@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import filelock
 
@@ -21,12 +24,18 @@ LOCK = ".lock"
 
 
 @contextmanager
-def claimed(folder: str | Path) -> Iterator[Path]:
+def claimed(folder: str | Path, *, make: bool = True) -> Iterator[Path]:
     """Hold a folder for this process while it writes there.
 
     The folder is made if it is absent, and is tried: a command learns before it computes anything that it could not
     keep the result. What processes that ended early left behind (`.NAME.PID.part`) is removed. A process may claim a
     folder that it holds already. A folder that was made here and is still empty at the end is removed again.
+
+    Parameters
+    ----------
+    make
+        Whether to make the folder; otherwise one that is absent is not claimed, and whoever looks for a run in it says
+        that there is none.
 
     Raises
     ------
@@ -36,6 +45,9 @@ def claimed(folder: str | Path) -> Iterator[Path]:
         If the folder cannot be made or written to.
     """
     folder = Path(folder)
+    if not make and not folder.is_dir():
+        yield folder
+        return
     made = _make(folder)
     lock = filelock.FileLock(folder / LOCK, timeout=0, is_singleton=True, thread_local=False)
     try:
@@ -59,6 +71,27 @@ def claimed(folder: str | Path) -> Iterator[Path]:
         lock.release()
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def claims(argument: str, *, make: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Have a function hold, while it runs, the folder that one of its arguments names (see `claimed`)."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def held(*args: P.args, **kwargs: P.kwargs) -> R:
+            folder = signature.bind(*args, **kwargs).arguments[argument]
+            with claimed(folder, make=make):
+                return function(*args, **kwargs)
+
+        return held
+
+    return decorate
+
+
 def sweep(folder: Path) -> None:
     """Remove the unfinished files of processes that ended; only for who holds the folder."""
     for left_over in folder.rglob(".*.part"):
@@ -68,7 +101,9 @@ def sweep(folder: Path) -> None:
 
 def _make(folder: Path) -> list[Path]:
     """Make a folder; returns what had to be made, from the outside in."""
-    absent = [one for one in (folder, *folder.parents) if not one.exists()][::-1]
+    if folder.is_file():
+        raise DataError("is a file", path=folder, fix="Give a folder")
+    absent = [path for path in (folder, *folder.parents) if not path.exists()][::-1]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

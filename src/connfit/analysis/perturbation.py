@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from connfit import config as configuration
 from connfit._io import write_arrays, write_bytes, write_json
+from connfit._system.claim import claims
 from connfit.analysis.perturbation_results import HeldSet, NeuronResponse, Perturbation, RateRange, Response
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
@@ -106,6 +107,7 @@ def _set_and_rate(text: str) -> tuple[str, float]:
     raise ConfigError(f"--stimulate {text!r} must be SET=rate, as in type:LB3=1.5 (rate in units of the recording)")
 
 
+@claims("folder")
 def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | None = None) -> tuple[Perturbation, Path]:
     """Simulate on the fitted model of a run and write `perturbation.json`, `.npz` and `perturbation_neurons.csv`.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from connfit import config as configuration
 from connfit._io import as_result, plain, write_arrays, write_json
+from connfit._system.claim import claims
 from connfit._typing import JSON
 from connfit.analysis.analyses import ANALYSES, Analyzer
 from connfit.analysis.analysis_options import BINS, REFERENCE, AnalysisOptions
@@ -56,7 +57,14 @@ def analyze(
         with TemporaryDirectory() as folder:
             brain = FittedBrain(run, job.connectome, job.config, options, Path(folder), on_stage)
             return analyze_brain(brain, own)
-    folder = Path(run)
+    return _analyze_run(Path(run), options, own, on_stage)
+
+
+@claims("folder")
+def _analyze_run(
+    folder: Path, options: AnalysisOptions, own: Mapping[str, Any], on_stage: Callable[[str], None]
+) -> Analysis:
+    """Analyse the fit of a run directory, and write what was found there."""
     on_stage("reading the run")
     fit, connectome = load_fit(folder), Connectome.load(folder / "connectome.h5")
     out = folder / FOLDER

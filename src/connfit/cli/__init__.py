@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from connfit._system.claim import claims
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
 from connfit.cli.data_command import data_app
@@ -29,7 +31,9 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze):
-    app.command(cls=PieceCommand)(command)
+    # A command that is given a run directory holds it: two at once would mix their files.
+    held = claims("folder")(command) if "folder" in inspect.signature(command).parameters else command
+    app.command(cls=PieceCommand)(held)
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 

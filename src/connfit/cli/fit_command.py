@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from connfit import config as configuration
+from connfit._system.claim import claimed
 from connfit.cli.evaluate_command import evaluate_and_report
 from connfit.cli.terminal import (
     Out,
@@ -90,9 +91,10 @@ def resume(folder: RunFolder) -> None:
     from connfit.training import runs
     from connfit.training.progress_display import show_progress
 
-    with interruptible(folder), show_progress(err_console) as (show, announce):
-        fitted = runs.resume(folder, on_progress=show, on_prepared=announce)
-    evaluate_and_report(fitted, folder)
+    with claimed(folder, make=False):
+        with interruptible(folder), show_progress(err_console) as (show, announce):
+            fitted = runs.resume(folder, on_progress=show, on_prepared=announce)
+        evaluate_and_report(fitted, folder)
 
 
 def _fit_and_report(config: configuration.Config, out: Path) -> None:
@@ -101,7 +103,8 @@ def _fit_and_report(config: configuration.Config, out: Path) -> None:
     from connfit.training.progress_display import show_progress
 
     check_baselines(config.evaluate)
-    with interruptible(out), show_progress(err_console) as (show, announce):
-        command = shlex.join(["connfit", *sys.argv[1:]])
-        fitted = runs.start(config, out, command=command, on_progress=show, on_prepared=announce)
-    evaluate_and_report(fitted, out)
+    with claimed(out):
+        with interruptible(out), show_progress(err_console) as (show, announce):
+            command = shlex.join(["connfit", *sys.argv[1:]])
+            fitted = runs.start(config, out, command=command, on_progress=show, on_prepared=announce)
+        evaluate_and_report(fitted, out)

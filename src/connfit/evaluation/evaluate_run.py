@@ -9,6 +9,7 @@ from typing import Any
 
 from connfit import config as configuration
 from connfit._io import as_result, read_json, write_json
+from connfit._system.claim import claims
 from connfit._version import __version__
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError, first_ten
@@ -37,6 +38,7 @@ def evaluate(fit: Fit, config: EvaluateConfig | None = None) -> Evaluation:
     return evaluation
 
 
+@claims("out")
 def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] | None = None) -> Evaluation:
     """Evaluate the fit of a run directory with the options of its configuration.
 
@@ -104,6 +106,7 @@ def read_evaluation(folder: str | Path) -> Evaluation:
     return read_json(Path(folder) / FILE, Evaluation, fix=NOT_EVALUATED)
 
 
+@claims("out")
 def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> Evaluation:
     """Put the scores of runs on null connectomes beside those of a run on the real one.
 

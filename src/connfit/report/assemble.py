@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from connfit._system.claim import claims
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.picture_budget import draw_all
@@ -19,6 +20,7 @@ from connfit.report.sections.order_of_sections import Section, sections
 from connfit.report.sections.summary import head, where_next
 
 
+@claims("run_dir")
 def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
     """Draw the figures of a run directory and write its `report.html`.
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from connfit import config as configuration
 from connfit._io import read_arrays, write_arrays, write_bytes, write_json
+from connfit._system.claim import claims
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit.config import FALLBACK, Config
 from connfit.connectome.matching import UnitMatch
@@ -39,6 +40,7 @@ DATA = "data"
 """Folder of a run for data that were given in Python."""
 
 
+@claims("out", make=True)
 def start(
     config: Config,
     out: str | Path,
@@ -58,6 +60,7 @@ def start(
     return start_job(prepare(config), out, command=command, on_progress=on_progress, on_prepared=on_prepared)
 
 
+@claims("out", make=True)
 def start_job(
     job: Job,
     out: Path,
@@ -78,6 +81,7 @@ def start_job(
     return _continue(job, out, None, on_progress)
 
 
+@claims("out", make=True)
 def save_fit(fitted: Fit, out: str | Path) -> Path:
     """Write the run directory of a finished fit; see `connfit.training.fitted.Fit.save`."""
     job, out = fitted.require_job(), check_free(out)
@@ -121,6 +125,7 @@ def _write_start(job: Job, out: Path, command: str) -> None:
     write_json(out / "config.json", configuration.to_dict(config))
 
 
+@claims("out")
 def resume(
     out: str | Path,
     *,

@@ -12,6 +12,7 @@ import jax
 import msgspec
 
 from connfit._io import write_json
+from connfit._system.claim import claims
 from connfit.analysis.gradients.gradient_fidelity import (
     check_steps_fit,
     choose_segments,
@@ -89,6 +90,7 @@ def rules_to_fit(
     return contenders, nearest[0], tuple(left_out)
 
 
+@claims("out", make=True)
 def check_gradients(
     job: Job,
     out: str | Path,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from connfit._io import write_json
+from connfit._system.claim import claims
 from connfit.analysis.recovery.design import Condition, Design
 from connfit.analysis.recovery.experiment import SETTLE_FRAMES, TEST_FRAMES, run_condition
 from connfit.analysis.recovery.recovery_results import ConditionResult, Point, Recovery
@@ -17,6 +18,7 @@ from connfit.datasets.synthetic.known_teacher import FRAME_RATE, KnownTeacher, T
 FILE = "recovery.json"
 
 
+@claims("out", make=True)
 def recover(
     design: Design,
     out: str | Path,

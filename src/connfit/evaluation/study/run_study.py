@@ -11,6 +11,7 @@ from pathlib import Path
 
 from connfit import config as configuration
 from connfit._io import plain, write_json
+from connfit._system.claim import claims
 from connfit.config import Config
 from connfit.datasets.loading import recording_names
 from connfit.errors import ConfigError, DataError
@@ -196,6 +197,7 @@ def _estimate(folder: Path, tasks: Sequence[Task], config: Config, jobs: int) ->
     return len(fits) * (1.5 * per_epoch * epochs + 5) / jobs
 
 
+@claims("folder")
 def run_study(
     folder: str | Path,
     options: StudyOptions | None = None,
