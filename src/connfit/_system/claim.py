@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import filelock
 
@@ -71,23 +71,22 @@ def claimed(folder: str | Path, *, make: bool = True) -> Iterator[Path]:
         lock.release()
 
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def claims(argument: str, *, make: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def claims(argument: str, *, make: bool = False) -> Callable[[F], F]:
     """Have a function hold, while it runs, the folder that one of its arguments names (see `claimed`)."""
 
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+    def decorate(function: F) -> F:
         signature = inspect.signature(function)
 
         @wraps(function)
-        def held(*args: P.args, **kwargs: P.kwargs) -> R:
+        def held(*args: object, **kwargs: object) -> object:
             folder = signature.bind(*args, **kwargs).arguments[argument]
             with claimed(folder, make=make):
                 return function(*args, **kwargs)
 
-        return held
+        return cast("F", held)
 
     return decorate
 

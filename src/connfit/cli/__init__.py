@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import os
 import sys
+from collections.abc import Callable
+from inspect import signature
 from typing import Annotated
 
 import typer
@@ -30,10 +31,12 @@ app: typer.Typer = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze
+)  # fmt: skip
+for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
-    held = claims("folder")(command) if "folder" in inspect.signature(command).parameters else command
-    app.command(cls=PieceCommand)(held)
+    app.command(cls=PieceCommand)(claims("folder")(command) if "folder" in signature(command).parameters else command)
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 
