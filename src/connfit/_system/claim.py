@@ -68,7 +68,7 @@ def sweep(folder: Path) -> None:
 
 def _make(folder: Path) -> list[Path]:
     """Make a folder; returns what had to be made, from the outside in."""
-    absent = [one for one in (folder, *folder.parents) if not one.exists()][::-1]
+    absent = [parent for parent in (folder, *folder.parents) if not parent.exists()][::-1]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -25,7 +25,7 @@ def peak_rss_bytes() -> int:
 
 
 def return_freed_arrays() -> None:
-    """Have arrays of 2 MB and more given back to the system as soon as they are freed.
+    """Return arrays of 2 MB and more to the system as soon as they are freed.
 
     By default that library raises its limit for doing so to 32 MB, and a whole brain's rates lie below: a fit would
     keep what it no longer uses.

@@ -184,8 +184,8 @@ class ConnectomeModel(Displayed):
 
     def _display(self) -> tuple[str, Mapping[str, str]]:
         drive = "none" if self.drive is None else "dense" if isinstance(self.drive, DenseMap) else "anatomical"
-        shared = {one.name for one in fields(ConnectomeModel)}
-        own = [one.name for one in fields(self) if one.name not in shared and one.metadata == STATIC]
+        shared = {field.name for field in fields(ConnectomeModel)}
+        own = [field.name for field in fields(self) if field.name not in shared and field.metadata == STATIC]
         return type(self).__name__, {
             "neurons": f"{self.neurons:,}",
             "connections": f"{self.connections:,}",

@@ -73,7 +73,7 @@ class SparseMap:
         return self.pattern.nnz
 
     def connection_strengths(self, strengths: Array) -> Array:
-        """[M] strength of each connection."""
+        """Return the [M] weights of the connections."""
         return strengths
 
     def apply(self, strengths: Array, sources: Array) -> Array:
@@ -140,7 +140,7 @@ class GainMap:
         return self.inputs.nnz
 
     def connection_strengths(self, strengths: Array) -> Array:
-        """[M] gain times magnitude of each connection, in the connectome's order."""
+        """Return gain times magnitude of each connection [M], in the connectome's order."""
         product = self.magnitudes * strengths[self.gain_of][self.inputs.row_of()]
         return product if self.order is None else jnp.zeros_like(product).at[self.order].set(product)
 

@@ -104,7 +104,7 @@ class Readout:
 
 
 def overlap(readout: Readout) -> Float[np.ndarray, "P P"]:
-    """C Cᵀ, with whose inverse Cᵀ (C Cᵀ)⁻¹ is the smallest change of rates that moves each unit alone by one.
+    """Return C Cᵀ, with whose inverse Cᵀ (C Cᵀ)⁻¹ is the smallest change of rates that moves each unit alone by one.
 
     Raises
     ------

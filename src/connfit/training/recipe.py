@@ -213,7 +213,9 @@ def tuning_cohort(cohort: Cohort) -> tuple[Cohort, str]:
     """Return the cohort whose validation parts score candidates: itself, or with training parts cut at four fifths."""
     if cohort.observations("validation"):
         return cohort, "validation"
-    return replace(cohort, recordings=tuple(_cut(one) for one in cohort.recordings)), "the last fifth of train"
+    return replace(
+        cohort, recordings=tuple(_cut(recording) for recording in cohort.recordings)
+    ), "the last fifth of train"
 
 
 def _cut(recording: Recording) -> Recording:

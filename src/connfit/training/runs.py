@@ -127,7 +127,7 @@ def resume(
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
-    """Go on with an interrupted run from its last checkpoint, to the numbers that it would have reached.
+    """Continue an interrupted run from its last checkpoint; it reaches the same numbers as without interruption.
 
     Raises
     ------

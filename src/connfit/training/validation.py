@@ -82,7 +82,7 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
 
 
 def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
-    """Name recordings and units that take no part in training, selection of epochs or test scores."""
+    """List recordings and units that take no part in training, selection of epochs or test scores."""
     found = []
     trained = cohort.scored("train", warmup_frames=config.warmup_frames)
     checked, tested = cohort.scored("validation"), cohort.scored("test")

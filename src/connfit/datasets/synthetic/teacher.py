@@ -171,7 +171,7 @@ class OrnsteinUhlenbeck:
         self.state = noise()
 
     def advance(self) -> Float[np.ndarray, "..."]:
-        """Go one step on and return the state."""
+        """Advance by one step and return the state."""
         self.state = self.keep * self.state + self.kick * self.noise()
         return self.state
 

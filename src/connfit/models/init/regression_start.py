@@ -149,7 +149,7 @@ def regression_start(
 
 
 def open_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarray, "N"]:
-    """Rates ≥ 0 that are read out as the mean, and from which neurons follow their units down without falling silent.
+    """Find rates ≥ 0 that read out the mean and let neurons follow their units down without falling silent.
 
     Where a unit weighs its neurons unevenly, those that weigh most take most of its changes, in drive and state
     forcing. So they have as large a share of its mean, up to `OPEN`; the rest is as even as it can be, so that neurons
@@ -315,7 +315,7 @@ def _across(
     where a thirty-second is too much.
     """
     response, p = brain.response(found), len(found.own)
-    seen = [one.weight > 0 for one in training]
+    seen = [part.weight > 0 for part in training]
     squares = sum((each * part.deviation**2).sum(axis=0) for each, part in zip(seen, training, strict=True))
     size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(sum(each.sum(axis=0) for each in seen), 1))
     by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
@@ -388,7 +388,7 @@ def _slowest(training: Sequence[_Centred]) -> float:
 
     A start that remembers longer than what was recorded has taken what units share for what they do to each other.
     """
-    scaled = [one.deviation * np.sqrt(one.weight.max(axis=0)) for one in training]
+    scaled = [part.deviation * np.sqrt(part.weight.max(axis=0)) for part in training]
     covariance, lagged = sum(x.T @ x for x in scaled), sum(x[:-1].T @ x[1:] for x in scaled)
     first = np.linalg.eigh(covariance)[1][:, -1]
     return float(np.clip((first @ lagged @ first) / (first @ covariance @ first), 0, 0.999))

@@ -111,9 +111,9 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
     yield Section("connectivity", "Functional connectivity", connectivity, of.get("connectivity", ()))
     if run.analysis is not None:
         words, tables = _split(analysis_section.analysis_blocks(run.analysis), 1)
-        for one in analysis_section.analysis_drawings(run.analysis):
-            folded = replace(one, fold=_FOLDED[one.name]) if one.name in _FOLDED else one
-            of.setdefault("parameters" if one.name in _OF_PARAMETERS else "analysis", []).append(folded)
+        for drawing in analysis_section.analysis_drawings(run.analysis):
+            folded = replace(drawing, fold=_FOLDED[drawing.name]) if drawing.name in _FOLDED else drawing
+            of.setdefault("parameters" if drawing.name in _OF_PARAMETERS else "analysis", []).append(folded)
         tables = [
             *analysis_section.own_tables(run.analysis),
             page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables),

@@ -122,12 +122,12 @@ class FactorisedSums:
     def _each_step(self, before: Factors, gain: Array, sources: Array) -> Factors:
         kept, fresh = self.trace_decay * self.alpha[:, None], 1 - self.trace_decay
 
-        def one(now: Factors, step: tuple[Array, Array]) -> tuple[Factors, Factors]:
+        def advance(now: Factors, step: tuple[Array, Array]) -> tuple[Factors, Factors]:
             gain_t, sources_t = step
             now = Factors(kept * now.post + fresh * gain_t, self.trace_decay * now.pre + sources_t)
             return now, now
 
-        return jax.lax.scan(one, before, (gain, sources))[1]
+        return jax.lax.scan(advance, before, (gain, sources))[1]
 
     def _correction(self, later: Int[Array, "*K"]) -> Float[Array, "*K"]:
         """1 - γ^t of the steps `later` than the window's start; 1 before the first step, where the factors are 0."""
