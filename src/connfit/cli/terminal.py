@@ -74,7 +74,7 @@ def refuse(problem: str) -> NoReturn:
 
 
 def system_error(error: BaseException) -> str:
-    """Say what the machine refused, what is safe, and how to go on."""
+    """Describe what the machine refused, what is safe, and how to go on."""
     if isinstance(error, MemoryError):
         what = "out of memory"
     elif isinstance(error, OSError):
@@ -137,7 +137,7 @@ def free_folder(name: str) -> Path:
 
 @contextmanager
 def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
-    """Say how to go on after an interrupt from the keyboard (which typer would end without a word).
+    """Explain how to go on after an interrupt from the keyboard (which typer would end without a word).
 
     Parameters
     ----------

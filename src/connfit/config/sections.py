@@ -310,7 +310,7 @@ def to_dict(config: Config) -> dict[str, object]:
 
 
 def nearest(name: str, among: Iterable[str]) -> str:
-    """Say which of some names is meant by a wrong one, or what there is."""
+    """Suggest the nearest of some names for a wrong one, or list what there is."""
     names = list(among)
     return did_you_mean(name, names) or f"; there are {', '.join(names)}"
 

@@ -67,7 +67,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
 
 
 def difference(path: Path, right: Known, compute: Callable[[Path, str], str] = digest) -> str | None:
-    """Say how a file differs from what is known of it; None if it does not."""
+    """Describe how a file differs from what is known of it; None if it does not."""
     size = path.stat().st_size
     if right.bytes is not None and size != right.bytes:
         return f"{size:,} bytes instead of {right.bytes:,}"

@@ -69,7 +69,7 @@ class Share(Result):
 
 @dataclass(frozen=True)
 class TrialCeiling(Result):
-    """What repeated trials share, or why it cannot be told.
+    """What repeated trials share, or why it is unknown.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Strengths with few parameters: synapse counts times a gain that connections share.
+"""Weights with few parameters: synapse counts times a gain that connections share.
 
 ``|w_ij| = g_k c_ij``, where c is fixed (synapse counts, scaled) and k is the gain of connection ij:
 

@@ -170,7 +170,7 @@ def untraced(value: object) -> Any:
 
 
 def known(value: object) -> bool:
-    """Say whether there is a value."""
+    """Return whether there is a value."""
     return untraced(value) is not None
 
 

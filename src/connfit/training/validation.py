@@ -148,13 +148,13 @@ def _selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
 
 
 def horizons_fit(cohort: Cohort) -> bool:
-    """Say whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
+    """Return whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
     pairs = np.sum([_selection_pairs(cohort, member) for member in range(len(cohort.recordings))], axis=0)
     return bool(pairs.all())
 
 
 def selection_measure(*, horizons: bool) -> str:
-    """Say what the value of a validation is."""
+    """Describe what the value of a validation is."""
     if not horizons:
         return "skill over persistence one frame ahead, units by their change from frame to frame"
     *some, last = SELECTION_HORIZONS

@@ -103,7 +103,7 @@ def check_can_choose(cohort: Cohort) -> None:
 
 
 def plan(contenders: int, epochs: int, seconds: Mapping[str, float]) -> str:
-    """Say what the fits will take, in a sentence.
+    """Describe what the fits will take, in a sentence.
 
     Parameters
     ----------

@@ -92,7 +92,7 @@ class Network:
         return one_step, self._restore(_free_in_chunks(self.cell, states[starts], predicted[starts], still))
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
-        """Predict frames from `start` on, after `warmup` recorded ones; each prediction plus noise is the next input."""
+        """Predict frames from `start` on, after `warmup` recorded ones; prediction plus noise is the next input."""
         given = slice(start - warmup, start)
         if warmup:
             states, predicted = self._forced(recording.values[given], recording.mask[given])

@@ -67,7 +67,7 @@ class Task:
         return f"{self.row}-seed{self.seed}"
 
     def done(self) -> bool:
-        """Say whether it has been done before with these options on these data.
+        """Return whether it has been done before with these options on these data.
 
         Raises
         ------

@@ -16,7 +16,7 @@ SMALL = 0.005
 
 
 def verdict_sentences(study: Study, model: ModelConfig | None = None) -> tuple[str, ...]:
-    """Say who is the strongest baseline, who is beaten, whether the wiring matters, and what does not count.
+    """State who is the strongest baseline, who is beaten, whether the wiring matters, and what does not count.
 
     A row is beaten, or beats, where the pooled interval excludes zero and the difference of the median unit does not
     have the other sign; it is said where the interval no longer excludes zero once all rows are allowed for. Rows that

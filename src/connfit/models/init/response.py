@@ -50,14 +50,14 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LinearBrain:
-    """A model whose strengths are known up to factors, as it responds to deviations from the mean.
+    """A model whose weights are known up to factors, as it responds to deviations from the mean.
 
     Attributes
     ----------
     classes
         [N, F] which class of connections a presynaptic neuron belongs to, as ones.
     read
-        Read-out C, with its strengths.
+        Read-out C, with its weights.
     inverse
         [P, P] (C Cᵀ)⁻¹.
     time_constant_s, start
@@ -194,7 +194,7 @@ class LinearBrain:
 
 
 class _Wired(NamedTuple):
-    """Strengths of the connections, decay of the neurons, shares of the read-out."""
+    """Weights of the connections, decay of the neurons, shares of the read-out."""
 
     strengths: Array
     decay: Float[Array, "N"]
@@ -254,7 +254,7 @@ def _follow(
 
 
 def _classes(model: Model) -> Float[np.ndarray, "N F"]:
-    """Excitatory and inhibitory neurons; all in one where gap junctions tie strengths across the signs."""
+    """Excitatory and inhibitory neurons; all in one where gap junctions tie weights across the signs."""
     signs = np.asarray(model.signs)
     if model.electrical:
         return np.ones((len(signs), 1))

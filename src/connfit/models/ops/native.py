@@ -65,7 +65,7 @@ def _warn() -> None:
 
 
 def available(*, warn: bool = False) -> bool:
-    """Say whether the compiled kernels are here; with `warn`, say once per process if they are not."""
+    """Return whether the compiled kernels are here; with `warn`, say once per process if they are not."""
     if _load() == "":
         return True
     if warn:
@@ -74,7 +74,7 @@ def available(*, warn: bool = False) -> bool:
 
 
 def why_not() -> str:
-    """Say why the compiled kernels are not available, and what to do; empty if they are."""
+    """Explain why the compiled kernels are not available, and what to do; empty if they are."""
     return _load()
 
 

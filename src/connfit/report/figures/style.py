@@ -134,7 +134,7 @@ def without_mathtext(figure: Figure) -> None:
 
 
 def empty(axes: Axes, text: str) -> None:
-    """Say why a panel is empty."""
+    """Explain why a panel is empty."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#555555", wrap=True)
 

@@ -123,7 +123,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "known_parameters",
         PARAMETERS,
-        "Are the parameters of a brain that is known found again, and from how many units and frames?",
+        "Are the parameters of a known brain recovered, and from how many units and frames?",
     ),
     Question(
         "plausible_time_constants",

@@ -217,7 +217,7 @@ def _left_out(found: LeftOut) -> list[str]:
 
 
 def left_out_in_words(found: LeftOut) -> list[str]:
-    """Say who predicts left-out units better."""
+    """State who predicts left-out units better."""
     said = []
     for test, name in (
         (found.model_minus_ridge, "the ridge regression on the others"),

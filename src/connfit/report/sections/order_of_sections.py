@@ -127,7 +127,7 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         yield Section("gradient", "How exact the learning rule is", words, figures, tables)
     if run.recovery is not None:
         words = recovery_section.blocks(run.recovery)
-        title = "Whether known parameters are found again"
+        title = "Whether known parameters are recovered"
         yield Section("recovery", title, words[:-1], recovery_section.drawings(run.recovery), words[-1:])
     if run.simulations:
         shown = perturbation_section.blocks(run.simulations), list(perturbation_section.drawings(run.simulations))

@@ -45,7 +45,7 @@ def head(run: RunFiles, name: str) -> str:
 
 
 def summary(run: RunFiles) -> list[str]:
-    """Say who wins, with key numbers of the test part and who is best in which row of its table."""
+    """State who wins, with key numbers of the test part and who is best in which row of its table."""
     said = headline(run.evaluation, config=run.config)
     return [
         *(f"<p>{page.with_code(line)}</p>" for line in said),
@@ -68,7 +68,7 @@ def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]
     limitations = page.link(f"{len(limits)} limitation{'' if len(limits) == 1 else 's'}", "limitations")
     questions = page.link(f"{len(answers)} questions", "questions")
     return (
-        f"<p>Before anything is concluded: {limitations} that follow from these numbers, and {questions} of "
+        f"<p>Before you conclude anything: {limitations} that follow from these numbers, and {questions} of "
         f"sceptical readers ({escape(said)}).</p>"
     )
 
@@ -101,7 +101,7 @@ def key_facts(run: RunFiles) -> list[Fact]:
 
 
 def against_itself(evaluation: Evaluation) -> str:
-    """Say how alike the functional connectivities of the data's own parts are."""
+    """Describe how alike the functional connectivities of the data's own parts are."""
     value = evaluation.data.fc_corr_train_vs_test
     if value is None:
         reason = evaluation.data.reasons.get("fc_corr_train_vs_test", "it was not computed")

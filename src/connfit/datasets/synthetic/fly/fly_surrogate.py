@@ -122,7 +122,7 @@ def check_scale(scale: float, seed: int) -> None:
 
 
 def expected_time(scale: float) -> str:
-    """Say how long it takes to make a surrogate on two cores."""
+    """Describe how long it takes to make a surrogate on two cores."""
     seconds = 20 + 300 * scale
     return f"about {10 * round(seconds / 10)} s" if seconds < 100 else f"about {round(seconds / 60)} minutes"
 
