@@ -232,8 +232,8 @@ def _cell(floor: str, found: Criticality) -> GridCell:
 
 
 def stands(test: PowerLawTest | None) -> bool | None:
-    """Judge whether a power law stands: over a decade or more, no alternative is favoured, and goodness of fit, where it
-    was tested, has p of at least 0.1. None where too few avalanches were found to say.
+    """Judge whether a power law holds: over a decade or more, no alternative is favoured, and goodness of fit, if
+    tested, has p of at least 0.1. None where too few avalanches were found to say.
     """
     if test is None:
         return None
