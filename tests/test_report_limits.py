@@ -120,7 +120,7 @@ def test_what_an_analysis_could_not_say_is_a_limitation() -> None:
         "not analysed in the model's neurons (they are silent)",
         "60 % of the time constants are at a bound",
         "7 time constants are below one step of 0.500 s",
-        "Jacobians of the analysis are of one moment only",
+        "Jacobians of the analysis describe one moment only",
         "Only 25 % of the weights moved",
     ):
         assert text in found, text
