@@ -68,8 +68,8 @@ def run(ours: tuple[float, float], theirs: tuple[float, float], **paired: Any) -
         (
             0.05,
             -0.05,
-            "Pooled over units the model wins, by the median unit VAR around AR wins. The pooled lead is that of few "
-            "units.",
+            "Pooled over units the model wins, by the median unit VAR around AR wins. A few units carry "
+            "the pooled lead.",
         ),
         (0.005, 0.05, "Pooled over units they are not distinguishable, by the median unit the model wins."),
     ],

@@ -439,7 +439,7 @@ def test_a_fit_that_diverges_says_in_which_epoch(tmp_path: Path) -> None:
     settings = ("train.learning_rate=1e30",)
     found = run_study(folder, StudyOptions(seeds=1, rows=("mean",), jobs=1, settings=settings))
     assert found.verdict == (
-        "The connectome model could not be fitted (it diverged in epoch 0): there is nothing to compare.",
+        "The connectome model could not be fitted (it diverged in epoch 0): nothing can be compared.",
     )
 
 

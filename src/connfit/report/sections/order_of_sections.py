@@ -105,7 +105,7 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         title = "Against baselines, null connectomes and ablations, over seeds"
         yield Section("study", title, words, study_section.study_drawings(study), tables)
     shown = ceiling_section.ceiling_blocks(evaluation), list(ceiling_section.ceiling_drawings(evaluation))
-    yield Section("possible", "A share of what is possible", *shown)
+    yield Section("possible", "Share of the ceiling", *shown)
     yield Section("held-out", "Held-out animals", held_out_blocks(evaluation), of.get("held-out", ()))
     connectivity = [page.paragraph(against_itself(evaluation)), *connectivity_blocks(evaluation)]
     yield Section("connectivity", "Functional connectivity", connectivity, of.get("connectivity", ()))
