@@ -34,7 +34,7 @@ def return_freed_arrays() -> None:
 
 
 def return_freed_pieces() -> None:
-    """Give back now what was freed in small pieces, which that library keeps.
+    """Return freed small pieces of memory, which that library keeps, to the system.
 
     After a training step is compiled this is about 100 MB that LLVM worked with.
     """

@@ -46,7 +46,7 @@ class Output(Console):
             self.width = given
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Turn text into what is shown: control characters are escaped."""
+        """Render text with control characters escaped."""
         return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
 
     def _needed(self, table: Table) -> int:
@@ -68,7 +68,7 @@ EXIT_INTERRUPTED = 130
 
 
 def refuse(problem: str) -> NoReturn:
-    """End with one line that says why."""
+    """Exit with one line that says why."""
     err_console.print(f"connfit: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(EXIT_MISTAKE)
 

@@ -83,7 +83,7 @@ class SharingForecaster(Forecaster, Protocol):
 
 
 def check_shape(forecaster: Forecaster, method: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Stop where a forecaster returns an array of the wrong shape.
+    """Raise an error if a forecaster returns an array of the wrong shape.
 
     Raises
     ------

@@ -243,7 +243,7 @@ class ModelForecaster:
         return out
 
     def noise(self, recording: Recording, values: Float[np.ndarray, "K p B"]) -> Noise:
-        """Make noise on the units of a recording; the model's other units run on its own prediction."""
+        """Draw noise on the units of a recording; the model's other units run on its own prediction."""
         columns, frames = self.columns(recording), len(values)
         spread = np.zeros((frames, self.model.units, values.shape[2]), np.float32)
         reached = np.zeros((frames, self.model.units, 1), bool)

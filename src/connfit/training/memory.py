@@ -88,7 +88,7 @@ def estimate_memory(
 
 
 def check_memory(estimate: MemoryEstimate, *, free: int | None = None) -> None:
-    """Stop before a fit that the machine cannot hold.
+    """Raise an error if the fit needs more memory than the machine has.
 
     Parameters
     ----------

@@ -260,7 +260,7 @@ def build(
 
 
 def check_pieces(config: Config) -> None:
-    """Stop before anything is computed where a configuration names a null connectome or a learning rule wrongly.
+    """Raise an error if a configuration names an unknown null connectome or learning rule.
 
     Raises
     ------

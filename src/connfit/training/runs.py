@@ -47,7 +47,7 @@ def start(
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
-    """Make a run directory and fit.
+    """Create a run directory and fit.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def start_job(
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
-    """Make a run directory for what is built already, and fit; `out` as `check_free` returns it."""
+    """Create a run directory for what is built already, and fit; `out` as `check_free` returns it."""
     return_freed_pieces()
     if job.config.train.check_memory:
         check_memory(job.memory())

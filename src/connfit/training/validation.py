@@ -30,7 +30,7 @@ class Validation(NamedTuple):
 
 
 def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
-    """Refuse a fit in which training or selection would score nothing.
+    """Raise an error if training or selection would score nothing.
 
     Raises
     ------

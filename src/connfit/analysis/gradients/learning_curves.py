@@ -89,7 +89,7 @@ def learning_curves(
 
 
 def check_can_choose(cohort: Cohort) -> None:
-    """Stop before anything is fitted where nothing could be chosen.
+    """Raise an error before any fit if nothing could be chosen.
 
     Raises
     ------

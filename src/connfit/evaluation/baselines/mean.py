@@ -30,7 +30,7 @@ class Mean:
 
     @classmethod
     def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> Mean:
-        """Take the means of the training part; `config` has no option for it."""
+        """Average the training part; `config` has no option for it."""
         return cls(Scaling.of(*recording.part("train")).means)
 
     @classmethod

@@ -41,7 +41,7 @@ class OwnMoments:
 
     @classmethod
     def of(cls, moments: Moments) -> OwnMoments:
-        """Take those within units from moments of all pairs."""
+        """Extract the moments within units from those of all pairs."""
         window, units = moments.window, moments.units
         every = np.arange(units)
         gram = moments.gram.reshape(window, units, window, units)[:, every, :, every]
