@@ -53,9 +53,9 @@ def summary(run: RunFiles) -> list[str]:
         page.paragraph(verdict(comparison(run.evaluation))),
         page.paragraph(
             "Skill: 1 is perfect, 0 is as good as repeating the last frame (persistence). FC: functional connectivity, "
-            "the correlations between units over time; 1 is that of the data. Pooled: over all units, so that those that "
-            "vary most count most. Median unit: half of the units are predicted better, half worse; in brackets its 95 % "
-            "interval over stretches of time. Who wins is decided by the interval of the difference.",
+            "the correlations between units over time; 1 is that of the data. Pooled: over all units, so those that "
+            "vary most count most. Median unit: half of the units are predicted better, half worse; in brackets its "
+            "95 % interval over stretches of time. Who wins is decided by the interval of the difference.",
             "soft small",
         ),
     ]
