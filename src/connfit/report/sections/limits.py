@@ -30,7 +30,7 @@ MANY_OUTSIDE = 0.05
 alike, 2 / (n + 1) leave the range of n others: 1 % for 200 training frames."""
 
 FEW_RECOVERED = 0.5
-"""R² of known parameters below which they are not found again."""
+"""R² below which known parameters count as not recovered."""
 
 PARTS = {"validation": "validation", "test": "test", "held_out": "held-out test", "train": "training"}
 
@@ -125,7 +125,7 @@ def analysis_limits(analysis: Analysis, *, bounds_are_known: bool = False) -> li
 
 
 def recovery_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
-    """Name parameters that were not found again where they are known."""
+    """Name known parameters that were not recovered."""
     return write_prose("limits/recovery.j2", documents, few=FEW_RECOVERED).paragraphs
 
 
