@@ -120,7 +120,7 @@ def test_what_an_analysis_could_not_say_is_a_limitation() -> None:
         "not analysed in the model's neurons (they are silent)",
         "60 % of the time constants are at a bound",
         "7 time constants are below one step of 0.500 s",
-        "Jacobians of the analysis are of one moment only",
+        "Jacobians of the analysis describe one moment only",
         "Only 25 % of the weights moved",
     ):
         assert text in found, text
@@ -143,7 +143,7 @@ def test_a_study_of_many_rows_lists_six_of_them() -> None:
     assert limit.count("baseline") == 6 and "and 14 more" in limit
     record["rows"][1]["failed"] = {"1": "diverged"}
     found = " ".join(study_limits(as_result(record, Study)))
-    assert "Seeds of the study that failed and are in no mean: the untrained model (1)" in found
+    assert "Seeds of the study that failed and are left out of the means: the untrained model (1)" in found
     assert "Rows of the study without numbers, with the reason beside them: counts with one gain per pair" in found
 
 
@@ -167,7 +167,7 @@ def test_parameters_that_are_not_recovered_are_a_limitation(r2: float, said: boo
     found = recovery_limits({RECOVERY: as_result({"curves": {"frames": points}}, Recovery)})
     assert bool(found) is said
     if said:
-        assert "100 % of the neurons recorded for 4,000 frames, weights (R² 0.200) were not found again" in found[0]
+        assert "100 % of the neurons recorded for 4,000 frames, weights (R² 0.200) were not recovered" in found[0]
 
 
 def test_simulations_are_answers_of_the_model_alone(tmp_path: Path) -> None:

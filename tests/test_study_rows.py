@@ -346,7 +346,7 @@ def whole_graph(neurons: int) -> Connectome:
         ("shuffle_counts", alike(regional_connectome()), "counts", "all synapse counts are equal"),
         ("shuffle_input_counts", alike(regional_connectome()), "counts", "all synapse counts are equal"),
         ("shuffle_counts", regional_connectome(), "truncated_normal",
-         "strengths do not start from counts (model.weights = truncated_normal)"),
+         "weights do not start from counts (model.weights = truncated_normal)"),
         ("rewire_degrees", whole_graph(6), "counts", "no swap of connections is possible"),
         ("erdos_renyi", whole_graph(6), "counts", "every neuron is connected to every other"),
         ("no_recurrence", make_null(regional_connectome(), "no_recurrence"), "counts", "there are no connections"),
@@ -377,7 +377,7 @@ def test_runs_on_a_null_that_is_the_real_wiring_are_not_compared(tmp_path: Path)
     assert found.nulls["shuffle_signs, seed 1"].vacuous and not found.nulls["rewire_degrees, seed 1"].vacuous
     (answer,) = [one for question, one in answer_all({"metrics.json": found}) if question.name == "null_connectomes"]
     assert "on null connectomes: rewire degrees, seed 1 0.250. At least as good" in answer.text
-    assert "Not counted, for it is the real wiring here: shuffle signs, seed 1." in answer.text
+    assert "Not counted, because it equals the real wiring here: shuffle signs, seed 1." in answer.text
 
 
 def test_signs_of_neurons_without_outputs_do_not_matter() -> None:
@@ -439,7 +439,7 @@ def test_a_fit_that_diverges_says_in_which_epoch(tmp_path: Path) -> None:
     settings = ("train.learning_rate=1e30",)
     found = run_study(folder, StudyOptions(seeds=1, rows=("mean",), jobs=1, settings=settings))
     assert found.verdict == (
-        "The connectome model could not be fitted (it diverged in epoch 0): there is nothing to compare.",
+        "The connectome model could not be fitted (it diverged in epoch 0): nothing can be compared.",
     )
 
 

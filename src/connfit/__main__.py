@@ -4,7 +4,7 @@ from connfit._system.pages import restart_with_huge_pages
 
 
 def main() -> None:
-    """Entry point; what takes time to import is imported only once the process is as it should be."""
+    """Run the command line; import what takes time only once the process is as it should be."""
     restart_with_huge_pages()
     from connfit.cli import main as command_line
 

@@ -58,7 +58,7 @@ def plain(value: object, where: str = "$") -> JSON:
     """
     if is_dataclass(value) and not isinstance(value, type):
         given = ((declared, getattr(value, declared.name)) for declared in fields(value))
-        return {one.name: plain(item, f"{where}.{one.name}") for one, item in given if not _left_out(one, item)}
+        return {key.name: plain(item, f"{where}.{key.name}") for key, item in given if not _left_out(key, item)}
     if isinstance(value, msgspec.Struct):
         return plain(msgspec.structs.asdict(value), where)
     if isinstance(value, Mapping):

@@ -9,7 +9,7 @@ VARIABLE = "MPLBACKEND"
 
 
 def usable_backend() -> None:
-    """Have matplotlib imported, without the backend of the environment where there is none of that name.
+    """Import matplotlib, ignoring a backend of the environment that does not exist.
 
     connfit draws into files and needs none; libraries that it uses for numbers import matplotlib as well.
     """

@@ -25,7 +25,7 @@ LOCK = ".lock"
 
 @contextmanager
 def claimed(folder: str | Path, *, make: bool = True) -> Iterator[Path]:
-    """Hold a folder for this process while it writes there.
+    """Lock a folder for this process while it writes there.
 
     The folder is made if it is absent, and is tried: a command learns before it computes anything that it could not
     keep the result. What processes that ended early left behind (`.NAME.PID.part`) is removed. A process may claim a

@@ -25,7 +25,7 @@ def peak_rss_bytes() -> int:
 
 
 def return_freed_arrays() -> None:
-    """Have arrays of 2 MB and more given back to the system as soon as they are freed.
+    """Return arrays of 2 MB and more to the system as soon as they are freed.
 
     By default that library raises its limit for doing so to 32 MB, and a whole brain's rates lie below: a fit would
     keep what it no longer uses.
@@ -34,7 +34,7 @@ def return_freed_arrays() -> None:
 
 
 def return_freed_pieces() -> None:
-    """Give back now what was freed in small pieces, which that library keeps.
+    """Return freed small pieces of memory, which that library keeps, to the system.
 
     After a training step is compiled this is about 100 MB that LLVM worked with.
     """

@@ -42,7 +42,7 @@ app.add_typer(data_app, name="data")
 
 
 def main() -> None:
-    """Entry point: one line instead of a traceback for a user's mistake."""
+    """Run the command line; answer a user's mistake with one line instead of a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A letter that the terminal's encoding lacks is no reason to end a run.

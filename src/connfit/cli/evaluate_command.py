@@ -76,7 +76,7 @@ def compare(
         list[Path], typer.Argument(help="Runs of the same fit with --null NAME: {nulls}.", metavar="NULL...")
     ],
 ) -> None:
-    """Put runs on null connectomes beside a run on the real one, in its table and report."""
+    """Compare runs on null connectomes with a run on the real one, in its table and report."""
     from connfit.evaluation.evaluate_run import compare_with_nulls
     from connfit.report import print_table
 

@@ -46,7 +46,7 @@ class Output(Console):
             self.width = given
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Turn text into what is shown: control characters are escaped."""
+        """Render text with control characters escaped."""
         return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
 
     def _needed(self, table: Table) -> int:
@@ -68,13 +68,13 @@ EXIT_INTERRUPTED = 130
 
 
 def refuse(problem: str) -> NoReturn:
-    """End with one line that says why."""
+    """Exit with one line that says why."""
     err_console.print(f"connfit: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
     raise SystemExit(EXIT_MISTAKE)
 
 
 def system_error(error: BaseException) -> str:
-    """Say what the machine refused, what is safe, and how to go on."""
+    """Describe what the machine refused, what is safe, and how to go on."""
     if isinstance(error, MemoryError):
         what = "out of memory"
     elif isinstance(error, OSError):
@@ -137,7 +137,7 @@ def free_folder(name: str) -> Path:
 
 @contextmanager
 def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
-    """Say how to go on after an interrupt from the keyboard (which typer would end without a word).
+    """Explain how to go on after an interrupt from the keyboard (which typer would end without a word).
 
     Parameters
     ----------

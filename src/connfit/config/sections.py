@@ -177,7 +177,7 @@ class DataConfig(_Section, frozen=True):
 
 
 class ModelConfig(_Section, frozen=True):
-    """The model and how its parameters start."""
+    """Options of the model, and how its parameters start."""
 
     cell: str = "rate"
     cell_options: dict[str, Any] = {}
@@ -229,7 +229,7 @@ class LearnerConfig(_Section, frozen=True):
 
 
 class TrainConfig(_Section, frozen=True):
-    """The schedule, the optimiser and the penalties."""
+    """Options of training: schedule, optimiser and penalties."""
 
     epochs: CountOrZero = 100
     free_run_epochs: CountOrZero = 0
@@ -253,7 +253,7 @@ class TrainConfig(_Section, frozen=True):
 
 
 class EvaluateConfig(_Section, frozen=True):
-    """What is computed after the fit."""
+    """Options of evaluation: horizons, free runs and baselines."""
 
     horizons: tuple[Count, ...] = (1, 2, 5, 10, 30)
     free_run_warmup: CountOrZero = 250
@@ -278,7 +278,7 @@ class EvaluateConfig(_Section, frozen=True):
 
 
 class Config(_Section, frozen=True):
-    """One run."""
+    """All options of one run."""
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
@@ -310,7 +310,7 @@ def to_dict(config: Config) -> dict[str, object]:
 
 
 def nearest(name: str, among: Iterable[str]) -> str:
-    """Say which of some names is meant by a wrong one, or what there is."""
+    """Suggest the nearest of some names for a wrong one, or list what there is."""
     names = list(among)
     return did_you_mean(name, names) or f"; there are {', '.join(names)}"
 

@@ -273,7 +273,7 @@ class Connectome(Displayed):
         return brain
 
     def release_pages(self) -> None:
-        """Give back the memory of arrays that `load` mapped; what is needed again is read again by itself."""
+        """Release the memory of arrays that `load` mapped; they are read again when needed."""
         pages: mmap.mmap | None = getattr(self, "_pages", None)
         if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
             pages.madvise(mmap.MADV_DONTNEED)

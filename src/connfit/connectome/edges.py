@@ -153,7 +153,7 @@ class PackedRows:
         silent: Bool[np.ndarray, "N"] | None = None,
         all_neurons: bool = False,
     ) -> Wiring:
-        """Make the connections: rows of a pair summed, sorted by postsynaptic and then presynaptic neuron.
+        """Build the connections: rows of a pair summed, sorted by postsynaptic and then presynaptic neuron.
 
         Parameters
         ----------

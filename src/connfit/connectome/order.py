@@ -17,7 +17,7 @@ SOURCE_ROW = "source_row"
 
 
 def ordered(neurons: pd.DataFrame, order: str) -> tuple[pd.DataFrame, Int[np.ndarray, "N"]]:
-    """Put a neuron table in storage order.
+    """Sort a neuron table in storage order.
 
     Wiring is local: neurons of one side, region and class connect mostly to each other. Stored side by
     side, what an operator gathers lies in few cache lines.

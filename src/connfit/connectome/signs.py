@@ -115,7 +115,7 @@ def sign_table(rule: SignRule) -> tuple[str, Mapping[str, int]]:
 
 
 def assign_signs(transmitters: Sequence[object], rule: SignRule, *, unknown: str = "error") -> Signs:
-    """Give every neuron the sign of its transmitter.
+    """Assign every neuron the sign of its transmitter.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def check_connectome(
     neurons: pd.DataFrame,
     electrical: Bool[np.ndarray, "M"],
 ) -> None:
-    """Stop where the arrays contradict each other; arguments as in `connfit.connectome.Connectome`.
+    """Raise an error if the arrays contradict each other; arguments as in `connfit.connectome.Connectome`.
 
     Raises
     ------

@@ -1,5 +1,6 @@
 """Named datasets: where their files are, how they are downloaded, and how they become connectomes and recordings.
 
-A dataset brings data, never options of a model or a fit. `synthetic` makes brains whose parameters are known.
+A dataset has data and dataset defaults: preprocessing, and the few options of a fit that its size or tables ask for.
+`synthetic` makes brains whose parameters are known.
 Importing this package reads no file and opens no connection.
 """

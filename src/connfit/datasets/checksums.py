@@ -67,7 +67,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
 
 
 def difference(path: Path, right: Known, compute: Callable[[Path, str], str] = digest) -> str | None:
-    """Say how a file differs from what is known of it; None if it does not."""
+    """Describe how a file differs from what is known of it; None if it does not."""
     size = path.stat().st_size
     if right.bytes is not None and size != right.bytes:
         return f"{size:,} bytes instead of {right.bytes:,}"
@@ -78,7 +78,7 @@ def difference(path: Path, right: Known, compute: Callable[[Path, str], str] = d
 
 
 def verify(path: Path, file: DataFile) -> None:
-    """Refuse a file whose size or checksum is not the registered one, or that of its first download, by a DataError."""
+    """Raise a DataError for a file whose size or checksum is not the registered one, or that of its first download."""
     right, status = known(path, file), path.stat()
     # Datasets are located many times; a checksum holds while size and time of change stay.
     problem = difference(path, right, lambda *at: _remembered(*at, status.st_size, status.st_mtime_ns))

@@ -292,7 +292,7 @@ def _changed(resumer: Resumer, problem: str) -> DataError:
 
 @contextmanager
 def _disk(target: Path) -> Iterator[None]:
-    """Say what was written where a disk is full or a folder cannot be written."""
+    """Describe what was written where a disk is full or a folder cannot be written."""
     try:
         yield
     except OSError as error:

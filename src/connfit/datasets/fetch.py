@@ -95,7 +95,7 @@ def search_folders(dataset: str | Dataset) -> tuple[Path, ...]:
 
 
 def status(dataset: str | Dataset) -> DatasetStatus:
-    """Say which files of a dataset are here. Reads no file and opens no connection.
+    """Return which files of a dataset are here. Reads no file and opens no connection.
 
     Raises
     ------
@@ -297,7 +297,7 @@ def _put_by_hand(dataset: Dataset, files: Sequence[DataFile], folders: Sequence[
 
 
 def size_in_words(size: int | None) -> str:
-    """Say how large a file is."""
+    """Describe how large a file is."""
     return "size not known" if size is None else f"{size:,} bytes"
 
 

@@ -133,7 +133,7 @@ def codex_connectome(
 
 
 def has_header(connections: Path) -> bool:
-    """Say whether a table of connections has a header row.
+    """Return whether a table of connections has a header row.
 
     Raises
     ------

@@ -77,7 +77,7 @@ class GivenData:
 
 
 def prepare_recordings(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
-    """Cut and preprocess recordings that were given in Python, where that has not been done.
+    """Cut and preprocess recordings that were given in Python, unless that is done already.
 
     A recording with parts keeps them. Without `preprocess`, one that was preprocessed is left as it is; any other gets
     the steps that suit its dataset (`OWN_FILES` if it is of none), as a run of the command line does.

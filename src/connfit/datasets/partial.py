@@ -30,7 +30,7 @@ class Version:
         return self.etag if self.etag is not None and not self.etag.startswith("W/") else self.last_modified
 
     def differs(self, other: Version) -> bool:
-        """Say whether two answers are known to be of different versions."""
+        """Return whether two answers are known to be of different versions."""
         pairs = zip(asdict(self).values(), asdict(other).values(), strict=True)
         return any(mine != its for mine, its in pairs if mine is not None and its is not None)
 

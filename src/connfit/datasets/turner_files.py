@@ -92,7 +92,7 @@ def find_turner_files() -> TurnerFiles:
 
 
 def read_archive(path: str | Path) -> TurnerFiles:
-    """Take the regional signals and the label table out of the archive, in memory: nothing is written.
+    """Extract the regional signals and the label table from the archive, in memory: nothing is written.
 
     Reading stops when all `TURNER_RECORDINGS` and the table were found.
 

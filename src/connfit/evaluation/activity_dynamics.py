@@ -169,7 +169,7 @@ def _no_autocorrelation(reason: str) -> Autocorrelation:
 def mean_autocorrelation(
     values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], lags: int
 ) -> Float[np.ndarray, "lags1"]:
-    """Autocorrelation at lags 0 to `lags`, mean over the units that vary; pairs with a missing frame are left out.
+    """Average the autocorrelation at lags 0 to `lags` over the units that vary, without pairs with a missing frame.
 
     The covariance at a lag is the sum over pairs divided by their number, over the variance of all frames: no taper
     towards long lags. NaN where no unit varies or no pair is observed.

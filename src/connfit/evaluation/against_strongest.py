@@ -31,7 +31,7 @@ class PartErrors:
 
     @classmethod
     def of(cls, scored: Scored, part: str = "test") -> PartErrors:
-        """Take those of a part that was run ahead."""
+        """Collect the errors of a part that was run ahead."""
         return cls(scored.errors[part], scored.units[part])
 
 

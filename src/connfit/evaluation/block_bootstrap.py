@@ -137,7 +137,7 @@ def degrees_of_freedom(terms: Sequence[tuple[float, float]]) -> float:
 
 
 def check_options(repeats: int, level: float, block_frames: int | None) -> None:
-    """Refuse options of a bootstrap that mean nothing."""
+    """Raise an error for invalid options of a bootstrap."""
     if repeats < 100:
         raise ConfigError(f"repeats = {repeats} must be 100 or more resamples")
     if not 0 < level < 1:

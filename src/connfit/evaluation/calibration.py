@@ -59,7 +59,7 @@ class Predictive(Protocol):
     """A forecaster with a normal predictive distribution of its own."""
 
     def predictive_std(self, recording: Recording) -> Float[np.ndarray, "T P"]:
-        """Standard deviation of each unit in each frame given the frames before it; NaN without a prediction."""
+        """Return the standard deviation of each unit and frame given the frames before it; NaN without a prediction."""
         ...
 
 

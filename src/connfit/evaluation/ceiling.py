@@ -1,4 +1,4 @@
-"""Scores as a share of what is possible: the ceilings of a recording, and what each forecaster reaches of them.
+"""Scores as a share of the ceiling: the ceilings of a recording, and what each forecaster reaches of them.
 
 - Skill, one step and more ahead: no forecaster is below the variance of noise that is white in time (`noise_floor`), so
   that skill over persistence is at most 1 - σ² / MSE of persistence. As persistence repeats one frame's noise and
@@ -69,7 +69,7 @@ class Share(Result):
 
 @dataclass(frozen=True)
 class TrialCeiling(Result):
-    """What repeated trials share, or why it cannot be told.
+    """What repeated trials share, or why it is unknown.
 
     Parameters
     ----------

@@ -108,7 +108,7 @@ def read_evaluation(folder: str | Path) -> Evaluation:
 
 @claims("out")
 def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> Evaluation:
-    """Put the scores of runs on null connectomes beside those of a run on the real one.
+    """Add the scores of runs on null connectomes to those of a run on the real one.
 
     Parameters
     ----------

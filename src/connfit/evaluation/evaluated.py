@@ -58,7 +58,7 @@ class RecordingScores(ModelScores):
     against_strongest
         By part and horizon in frames: the model beside the strongest baselines.
     ceiling
-        Scores as a share of what is possible.
+        Scores as a share of the ceiling.
     left_out_unit
         Units predicted from all others.
     """
@@ -106,7 +106,7 @@ class NullScores:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(Displayed, RecordingScores):
-    """What a fit scored, means over its recordings.
+    """Scores of a fit, means over its recordings.
 
     Parameters
     ----------

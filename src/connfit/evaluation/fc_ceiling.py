@@ -78,7 +78,7 @@ class BetweenAnimals(Result):
 
 
 def spearman_brown(half: float) -> float:
-    """Reliability of the whole from the correlation of its halves: 2 r / (1 + r)."""
+    """Return the reliability of the whole from the correlation of its halves: 2 r / (1 + r)."""
     return 2 * half / (1 + half)
 
 

@@ -51,15 +51,15 @@ class Forecaster(Protocol):
         ...
 
     def one_step(self, recording: Recording) -> Frames:
-        """Prediction of every frame t from the frames before t; NaN where there is none (frame 0)."""
+        """Predict every frame t from the frames before t; NaN where there is none (frame 0)."""
         ...
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
-        """Iterated prediction: entry [s, h] predicts frame `starts[s] + h + 1` given the frames up to `starts[s]`."""
+        """Predict frame `starts[s] + h + 1` in entry [s, h], iterating from the frames up to `starts[s]`."""
         ...
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
-        """Frames `start ... start + frames - 1` on its own, after the `warmup` recorded frames before `start`.
+        """Predict frames `start ... start + frames - 1` on its own, after the `warmup` recorded frames before `start`.
 
         Without noise, each prediction is the input of the next. With noise, for each run, z(t) =
         prediction(t) + noise(t) is the simulated observation: it is returned, and the next
@@ -74,16 +74,16 @@ class SharingForecaster(Forecaster, Protocol):
     """A forecaster that answers several questions at once for less than one by one; the answers are the same."""
 
     def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
-        """`one_step` and `horizon`; `starts` ascend without repeats."""
+        """Return `one_step` and `horizon`; `starts` ascend without repeats."""
         ...
 
     def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
-        """`free_run` with the noise and without."""
+        """Return `free_run` with the noise and without."""
         ...
 
 
 def check_shape(forecaster: Forecaster, method: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Stop where a forecaster returns an array of the wrong shape.
+    """Raise an error if a forecaster returns an array of the wrong shape.
 
     Raises
     ------

@@ -208,7 +208,7 @@ def prepared(forecasters: Sequence[Sequence[SeedErrors]]) -> list[list[list[Pred
 
 
 def why_undefined(errors: Sequence[Sequence[Sequence[PredictionErrors]]], horizon: int) -> str | None:
-    """Say why there is no skill at a horizon; None where there is one."""
+    """Explain why there is no skill at a horizon; None where there is one."""
     for run in (run for side in errors for runs in side for run in runs):
         if horizon not in run.squared_error:
             known = f"of horizons {', '.join(map(str, run.horizons))} only"

@@ -49,7 +49,7 @@ class LeavesOut(Protocol):
     def left_out(
         self, recording: Recording, units: Int[np.ndarray, "K"], start: int, stop: int, warmup: int
     ) -> Float[np.ndarray, "frames K"]:
-        """Frames `start` to `stop - 1` of the units in these columns, each from the others' frames before."""
+        """Predict frames `start` to `stop - 1` of the units in these columns, each from the others' frames before."""
         ...
 
 

@@ -271,7 +271,7 @@ def median_of(numbers: Float[np.ndarray, "*K P"], undefined: str, *, of: str = "
 
 
 def diverged(prediction: Float[np.ndarray, "t *rest"]) -> str | None:
-    """Say so where a prediction is infinite, or stops being a number after it was one."""
+    """Report where a prediction is infinite, or stops being a number after it was one."""
     bad = ~np.isfinite(prediction)
     started = np.logical_or.accumulate(~bad, axis=0)
     fault = np.isinf(prediction) | (bad & started)

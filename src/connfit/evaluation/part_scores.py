@@ -103,12 +103,12 @@ class PartScores(Result):
         return self.free_run_deterministic or FreeRunScores() if self.free_run.is_driven else self.free_run
 
     def skill(self, horizon: int) -> float | None:
-        """Skill over persistence of all units together; one frame ahead, of every frame of the part."""
+        """Return the skill over persistence of all units together; one frame ahead, of every frame of the part."""
         skill = self.one_step.skill_vs_persistence if horizon == ONE_STEP else None
         return self.horizon_skill.get(horizon) if skill is None else skill
 
     def median_unit(self, horizon: int) -> Estimate:
-        """The median unit's skill; empty where it was not computed."""
+        """Return the median unit's skill; empty where it was not computed."""
         return self.horizon_median_unit.get(horizon, Estimate())
 
 
@@ -139,7 +139,7 @@ class BaselineScores(Result):
     reason: str | None = same(optional=True)
 
     def part(self, name: str) -> PartScores:
-        """Scores of a part; empty where there are none."""
+        """Return the scores of a part; empty where there are none."""
         return getattr(self, name) or PartScores()
 
 
@@ -163,11 +163,11 @@ class ModelScores:
     baselines: Mapping[str, BaselineScores] = field(default_factory=dict)
 
     def part(self, name: str) -> PartScores:
-        """Scores of the model on a part; empty where there are none."""
+        """Return the scores of the model on a part; empty where there are none."""
         return self.parts.get(name, PartScores())
 
     def untrained(self, part: str) -> PartScores:
-        """Scores of the untrained model on a part; empty where there are none."""
+        """Return the scores of the untrained model on a part; empty where there are none."""
         return (self.at_initialisation or {}).get(part, PartScores())
 
 

@@ -52,7 +52,7 @@ def longest_horizon(recording: Recording, part: str, config: EvaluateConfig) -> 
 def predictions(
     forecaster: Forecaster, recording: Recording, parts: Sequence[str], config: EvaluateConfig
 ) -> tuple[Float[np.ndarray, "T P"], dict[str, Float[np.ndarray, "S steps P"]]]:
-    """Make one-step predictions of the whole recording, and predictions from the horizon starts of each part.
+    """Compute one-step predictions of the whole recording, and predictions from the horizon starts of each part.
 
     Raises
     ------

@@ -1,4 +1,7 @@
-"""Dynamical models on a connectome."""
+"""Dynamical models on a connectome: cells, read-out, drive, and the rollout through which every run goes.
+
+`cells` has one file a cell, `init` the starts, `ops` the sparse operators.
+"""
 
 from connfit.models.cells.rate import RateModel
 from connfit.models.gains import tie_weights

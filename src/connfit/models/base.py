@@ -33,9 +33,9 @@ class Correction(NamedTuple):
     Attributes
     ----------
     readout
-        C, whose strengths are fixed.
+        C, whose weights are fixed.
     shares
-        Strengths of C.
+        Weights of C.
     overlap
         [P, P] C Cᵀ.
     """
@@ -104,7 +104,7 @@ class Model(Protocol):
 
     @property
     def recurrent_group(self) -> str:
-        """Group that holds the strengths of W: `weights` or `gains`."""
+        """Group that holds the parameters of W: `weights` or `gains`."""
         ...
 
     @property
@@ -153,15 +153,15 @@ class Model(Protocol):
         ...
 
     def recurrent_strengths(self, params: Params) -> Array:
-        """Return the strengths of W: magnitudes of connections, or gains."""
+        """Return the parameters of W: magnitudes of connections, or gains."""
         ...
 
     def readout_strengths(self, params: Params) -> Array:
-        """Return the strengths of C: fixed by anatomy, or learned."""
+        """Return the weights of C: fixed by anatomy, or learned."""
         ...
 
     def magnitudes(self, params: Params) -> Float[Array, "M"]:
-        """Return |w| of every connection in the connectome's order, however strengths are parametrised."""
+        """Return |w| of every connection in the connectome's order, however weights are parametrised."""
         ...
 
     def project(self, params: Params) -> Params:

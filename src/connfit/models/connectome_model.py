@@ -184,8 +184,8 @@ class ConnectomeModel(Displayed):
 
     def _display(self) -> tuple[str, Mapping[str, str]]:
         drive = "none" if self.drive is None else "dense" if isinstance(self.drive, DenseMap) else "anatomical"
-        shared = {one.name for one in fields(ConnectomeModel)}
-        own = [one.name for one in fields(self) if one.name not in shared and one.metadata == STATIC]
+        shared = {field.name for field in fields(ConnectomeModel)}
+        own = [field.name for field in fields(self) if field.name not in shared and field.metadata == STATIC]
         return type(self).__name__, {
             "neurons": f"{self.neurons:,}",
             "connections": f"{self.connections:,}",
@@ -209,7 +209,7 @@ class ConnectomeModel(Displayed):
 
     @property
     def recurrent_group(self) -> str:
-        """Group of the recurrent strengths: `"weights"`, one per connection, or `"gains"`, which connections share."""
+        """Group of the recurrent weights: `"weights"`, one per connection, or `"gains"`, which connections share."""
         return "gains" if isinstance(self.recurrent, GainMap) else "weights"
 
     @property
@@ -252,7 +252,7 @@ class ConnectomeModel(Displayed):
         return params[self.recurrent_group]
 
     def magnitudes(self, params: Params) -> Float[Array, "M"]:
-        """Return |w| of every connection in the connectome's order, however strengths are parametrised."""
+        """Return |w| of every connection in the connectome's order, however weights are parametrised."""
         return self.recurrent.connection_strengths(self.recurrent_strengths(params))
 
     def readout_strengths(self, params: Params) -> Array:
@@ -293,7 +293,7 @@ def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
 
 
 def reads_several(readout: Readout) -> bool:
-    """Say whether units read several neurons, or share one, so that state forcing moves neurons together."""
+    """Return whether units read several neurons, or share one, so that state forcing moves neurons together."""
     return _read_neurons(readout) is None
 
 

@@ -58,7 +58,7 @@ class ModelForecaster:
     def one_step_and_horizon(
         self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
     ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
-        """`one_step` and `horizon` in one pass through the recording; `starts` ascend without repeats."""
+        """Return `one_step` and `horizon` from one pass through the recording; `starts` ascend without repeats."""
         return self._forward(recording, np.asarray(starts), steps, recording.frames - 1)
 
     def _forward(
@@ -138,14 +138,14 @@ class ModelForecaster:
     def free_runs(
         self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
     ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
-        """`free_run` with the noise and without, after one warm-up."""
+        """Return `free_run` with the noise and without, after one warm-up."""
         state = self._warmed_up(recording, start, warmup)
         return self._run_driven(recording, state, frames, noise), self._run_alone(recording, state, frames)
 
     def left_out(
         self, recording: Recording, units: Int[np.ndarray, "K"], start: int, stop: int, warmup: int
     ) -> Float[np.ndarray, "frames K"]:
-        """Prediction of frames `start` to `stop - 1` of units that the model is never given, each from all others.
+        """Predict frames `start` to `stop - 1` of units that the model is never given, each from all others.
 
         Column k is of the unit in column `units[k]` of the recording: in a run of its own that unit counts as not
         observed, so that the model's own prediction stands in for it, as for a unit that a recording lacks. Frame t is
@@ -234,7 +234,7 @@ class ModelForecaster:
         if noise.shape != expected:
             raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
         out = np.zeros(noise.shape, np.float32)
-        state = State(*(jnp.repeat(one, runs, axis=1) for one in state))
+        state = State(*(jnp.repeat(values, runs, axis=1) for values in state))
         for block in self._chunks(frames):
             added = self.noise(recording, noise[:, block].transpose(1, 2, 0))
             shown = Shown.nothing(self.model, len(added.values), runs)
@@ -243,7 +243,7 @@ class ModelForecaster:
         return out
 
     def noise(self, recording: Recording, values: Float[np.ndarray, "K p B"]) -> Noise:
-        """Make noise on the units of a recording; the model's other units run on its own prediction."""
+        """Draw noise on the units of a recording; the model's other units run on its own prediction."""
         columns, frames = self.columns(recording), len(values)
         spread = np.zeros((frames, self.model.units, values.shape[2]), np.float32)
         reached = np.zeros((frames, self.model.units, 1), bool)

@@ -169,7 +169,7 @@ def step(
 
 
 def fed_back_part(model: Model, params: Params, units: Int[Array, "W"] | None) -> FedBack | None:
-    """Return the strengths of the drive of some units; None where the whole drive has to be computed at every step."""
+    """Return the weights of the drive of some units; None where the whole drive has to be computed at every step."""
     if units is None or not isinstance(model.drive, DenseMap):
         return None
     return FedBack(units, params["drive"][:, units])

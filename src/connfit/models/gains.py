@@ -1,4 +1,4 @@
-"""Strengths with few parameters: synapse counts times a gain that connections share.
+"""Weights with few parameters: synapse counts times a gain that connections share.
 
 ``|w_ij| = g_k c_ij``, where c is fixed (synapse counts, scaled) and k is the gain of connection ij:
 
@@ -144,7 +144,7 @@ def _types(connectome: Connectome, column: str) -> np.ndarray:
 def tie_weights(
     model: ModelT, connectome: Connectome, strengths: str, magnitudes: Float[Array, "M"], *, type_column: str = "type"
 ) -> ModelT:
-    """Return the model with fixed magnitudes and gains on them in place of free magnitudes.
+    """Replace the free weights of a model by fixed magnitudes times gains that connections share.
 
     Its parameters have `gains` [G] where those of the given model have `weights` [M]; with all gains 1 both are the
     same model. Gains have no scale of their own: give magnitudes at the scale at which gains of 1 are to be.

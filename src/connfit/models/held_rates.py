@@ -42,7 +42,7 @@ class OutsideTraining:
     farthest: float = 0.0
 
     def caution(self, what: str, count: int) -> str | None:
-        """Say of a set of neurons that it is held where its units never were; None where it is not."""
+        """Warn that a set of neurons is held where its units never were; None where it is not."""
         sides = [f"{held:,} {side}" for side, held in (("below", self.below), ("above", self.above)) if held]
         if not sides:
             return None

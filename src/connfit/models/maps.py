@@ -1,4 +1,4 @@
-"""Linear maps from sources to neurons whose strengths are learned: by a wiring pattern, by gains on it, or dense.
+"""Linear maps from sources to neurons whose weights are learned: by a wiring pattern, by gains on it, or dense.
 
 Recurrent connections, drive and read-out are all such maps. Each knows how it acts, how its adjoint
 acts, and how the gradient and the eligibility trace of its strengths follow from the activity of
@@ -24,19 +24,19 @@ class SynapticMap(Protocol):
 
     @property
     def strengths_shape(self) -> tuple[int, ...]:
-        """Shape of the array of strengths."""
+        """Shape of the array of weights, or of gains."""
         ...
 
     def apply(self, strengths: Array, sources: Float[Array, "C B"]) -> Float[Array, "R B"]:
-        """Multiply strengths and sources."""
+        """Multiply weights and sources."""
         ...
 
     def adjoint(self, strengths: Array, targets: Float[Array, "R B"]) -> Float[Array, "C B"]:
-        """Multiply transposed strengths and targets."""
+        """Multiply transposed weights and targets."""
         ...
 
     def outer(self, left: Float[Array, "R K"], right: Float[Array, "C K"]) -> Array:
-        """Return the gradient of the strengths: the sum over k of left times right, where there is a strength."""
+        """Return the gradient of the weights: the sum over k of left times right, where there is a weight."""
         ...
 
     def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
@@ -59,7 +59,7 @@ class SynapticMap(Protocol):
 @partial(jax.tree_util.register_dataclass, data_fields=["pattern"], meta_fields=[])
 @dataclass(frozen=True)
 class SparseMap:
-    """A strength for each connection of a wiring pattern; `strengths` is [M], traces are [M, B]."""
+    """A weight for each connection of a wiring pattern; `strengths` is [M], traces are [M, B]."""
 
     pattern: ops.Pattern
 
@@ -73,7 +73,7 @@ class SparseMap:
         return self.pattern.nnz
 
     def connection_strengths(self, strengths: Array) -> Array:
-        """[M] strength of each connection."""
+        """Return the [M] weights of the connections."""
         return strengths
 
     def apply(self, strengths: Array, sources: Array) -> Array:
@@ -140,7 +140,7 @@ class GainMap:
         return self.inputs.nnz
 
     def connection_strengths(self, strengths: Array) -> Array:
-        """[M] gain times magnitude of each connection, in the connectome's order."""
+        """Return gain times magnitude of each connection [M], in the connectome's order."""
         product = self.magnitudes * strengths[self.gain_of][self.inputs.row_of()]
         return product if self.order is None else jnp.zeros_like(product).at[self.order].set(product)
 
@@ -175,7 +175,7 @@ class GainMap:
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["rows", "columns"])
 @dataclass(frozen=True)
 class DenseMap:
-    """A strength from every source to every target; `strengths` is [R, C], traces are [R, B, C]."""
+    """A weight from every source to every target; `strengths` is [R, C], traces are [R, B, C]."""
 
     rows: int
     columns: int

@@ -135,7 +135,7 @@ class HeldNeurons:
         *,
         silent: Float[np.ndarray, "N"] | None = None,
     ) -> HeldNeurons:
-        """Put sets of neurons together.
+        """Combine sets of neurons.
 
         Parameters
         ----------

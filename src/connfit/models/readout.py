@@ -65,7 +65,7 @@ class Readout:
     def by_name(
         cls, connectome: Connectome, units: Sequence[str], *, column: str = "id", learned: bool = False
     ) -> Readout:
-        """Make each unit the mean of the neurons that carry its name in `column` of the neuron table.
+        """Read each unit as the mean of the neurons that carry its name in `column` of the neuron table.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Readout:
 
     @classmethod
     def by_anatomy(cls, connectome: Connectome, units: Sequence[str], *, learned: bool = False) -> Readout:
-        """Make each unit a region that reads neurons in proportion to their presynapses there.
+        """Read each unit, a region, from neurons in proportion to their presynapses there.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Readout:
 
 
 def overlap(readout: Readout) -> Float[np.ndarray, "P P"]:
-    """C Cᵀ, with whose inverse Cᵀ (C Cᵀ)⁻¹ is the smallest change of rates that moves each unit alone by one.
+    """Return C Cᵀ, with whose inverse Cᵀ (C Cᵀ)⁻¹ is the smallest change of rates that moves each unit alone by one.
 
     Raises
     ------

@@ -32,7 +32,7 @@ def option_names(function: Callable[..., Any], *, skip: int = 1) -> tuple[str, .
 def option_defaults(function: Callable[..., Any], *, skip: int = 1) -> dict[str, object]:
     """Return these parameters with their defaults; of one that must be given, None."""
     given = list(inspect.signature(function).parameters.values())[skip:]
-    return {one.name: None if one.default is inspect.Parameter.empty else one.default for one in given}
+    return {option.name: None if option.default is inspect.Parameter.empty else option.default for option in given}
 
 
 def checked_options(

@@ -1,4 +1,7 @@
-"""Figures, the terminal's table and `report.html`, from the files of a run directory."""
+"""Figures, the terminal's tables and `report.html`, from the files of a run directory.
+
+`sections` and `questions` choose what is shown, `templates` hold the sentences, `figures` draw.
+"""
 
 from __future__ import annotations
 

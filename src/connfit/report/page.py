@@ -138,7 +138,7 @@ def first_sentence(text: str) -> str:
 
 
 def folded(summary: str, *parts: str, is_open: bool = False) -> str:
-    """Content that opens on a click; nothing where there is none."""
+    """Return content that opens on a click; nothing where there is none."""
     content = "\n".join(part for part in parts if part)
     return (
         f"<details{' open' if is_open else ''}><summary>{escape(summary)}</summary>\n{content}\n</details>"
@@ -148,7 +148,7 @@ def folded(summary: str, *parts: str, is_open: bool = False) -> str:
 
 
 def with_code(text: str) -> str:
-    """Plain text in which what stands between backticks is a command or an option."""
+    """Set plain text in which what stands between backticks is a command or an option."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 

@@ -86,7 +86,7 @@ class Traced:
         return (self[at] for at in range(len(self)))
 
     def items(self) -> Iterator[tuple[Traced, Traced]]:
-        """Names below, each traced as a name, with what they name."""
+        """List the names below, each traced as a name, with what they name."""
         return ((name, self[str(name)]) for name in self)
 
     def __len__(self) -> int:
@@ -170,7 +170,7 @@ def untraced(value: object) -> Any:
 
 
 def known(value: object) -> bool:
-    """Say whether there is a value."""
+    """Return whether there is a value."""
     return untraced(value) is not None
 
 

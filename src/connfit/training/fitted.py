@@ -122,11 +122,11 @@ class Fit(Displayed):
         return bool(self.changed)
 
     def training_record(self) -> TrainingRecord:
-        """Say what training did, for the key `training` of `metrics.json`."""
+        """Describe what training did, for the key `training` of `metrics.json`."""
         return TrainingRecord(self.trained, self.best_epoch, len(self.history), self.changed)
 
     def unchanged_warning(self) -> str | None:
-        """Say what to think of a fit that ended where it began, and what to try; None of one that changed something."""
+        """Explain a fit that ended where it began, and what to try; None for one that changed something."""
         if self.trained:
             return None
         if not self.history:
@@ -144,7 +144,7 @@ class Fit(Displayed):
 
     def initial_forecaster(self) -> ModelForecaster:
         """Return the untrained model as a forecaster."""
-        return ModelForecaster(self.model, self.initial_params, self.cohort, name="at initialisation")
+        return ModelForecaster(self.model, self.initial_params, self.cohort, name="untrained")
 
     def weights_table(self) -> pd.DataFrame:
         """Tabulate every connection with its weight before and after the fit.

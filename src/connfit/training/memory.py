@@ -46,7 +46,7 @@ class MemoryEstimate:
         return sum(self.parts.values())
 
     def report(self) -> str:
-        """Say total and parts in a line, the largest first."""
+        """Write total and parts in a line, the largest first."""
         ordered = sorted(self.parts.items(), key=lambda item: -item[1])
         listed = ", ".join(f"{what} {_gigabytes(size)}" for what, size in ordered if size >= 0.005e9)
         return f"memory: about {_gigabytes(self.total)} GB at peak ({listed})"
@@ -88,7 +88,7 @@ def estimate_memory(
 
 
 def check_memory(estimate: MemoryEstimate, *, free: int | None = None) -> None:
-    """Stop before a fit that the machine cannot hold.
+    """Raise an error if the fit needs more memory than the machine has.
 
     Parameters
     ----------

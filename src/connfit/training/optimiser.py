@@ -27,7 +27,7 @@ RMS_DECAY = 0.9
 RMS_EPSILON = 1e-16
 """Added to the mean square under the root, (1e-8)²: as small beside a gradient as Adam's own 1e-8.
 
-The gradient of one of millions of strengths, clipped to a norm of 1 together with all others, is of the order of 1e-4
+The gradient of one of millions of weights, clipped to a norm of 1 together with all others, is of the order of 1e-4
 and less: optax's 1e-8 under the root, 1e-4 beside a gradient, would slow them down.
 """
 
@@ -79,7 +79,7 @@ def state_from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> optax.OptS
 
 
 def is_state_of(name: str, state: optax.OptState) -> bool:
-    """Say whether a state is one of this optimiser."""
+    """Return whether a state is one of this optimiser."""
     return type(state) is type(OPTIMISERS[name].init({}))
 
 

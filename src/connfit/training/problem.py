@@ -112,7 +112,7 @@ class Job(Displayed):
         return {group: sizes.get(group, 0) if group in self.trained else 0 for group in {**ALWAYS_COUNTED, **sizes}}
 
     def cautions(self) -> list[str]:
-        """Say what in the data a rate model cannot follow, and what to do about it."""
+        """Describe what in the data a rate model cannot follow, and what to do about it."""
         found = []
         if self.config.model.strengths == "gain_per_type_pair":
             column = self.config.model.type_column
@@ -260,7 +260,7 @@ def build(
 
 
 def check_pieces(config: Config) -> None:
-    """Stop before anything is computed where a configuration names a null connectome or a learning rule wrongly.
+    """Raise an error if a configuration names an unknown null connectome or learning rule.
 
     Raises
     ------

@@ -64,7 +64,7 @@ class StartOptions:
 
     @classmethod
     def of(cls, options: ModelConfig) -> StartOptions:
-        """Take them from options in which everything has been found."""
+        """Return the start options of options without `auto`."""
         values = {name: getattr(options, name) for name in FALLBACK}
         return msgspec.convert({**values, "drive_ridge": values["drive_ridge"] or 0.0}, cls)
 
@@ -128,7 +128,7 @@ def automatic(options: ModelConfig) -> tuple[str, ...]:
 
 
 def check_names(options: ModelConfig) -> None:
-    """Refuse cells, groups of parameters, starts and weights that there are not, before any data is read."""
+    """Raise an error for unknown cells, groups of parameters, starts or weights, before any data is read."""
     groups = CELLS.find(options.cell, "model.cell").groups
     for group in options.learn or ():
         one_of("model.learn", group, groups)
@@ -213,7 +213,9 @@ def tuning_cohort(cohort: Cohort) -> tuple[Cohort, str]:
     """Return the cohort whose validation parts score candidates: itself, or with training parts cut at four fifths."""
     if cohort.observations("validation"):
         return cohort, "validation"
-    return replace(cohort, recordings=tuple(_cut(one) for one in cohort.recordings)), "the last fifth of train"
+    return replace(
+        cohort, recordings=tuple(_cut(recording) for recording in cohort.recordings)
+    ), "the last fifth of train"
 
 
 def _cut(recording: Recording) -> Recording:

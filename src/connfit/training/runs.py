@@ -49,7 +49,7 @@ def start(
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
-    """Make a run directory and fit.
+    """Create a run directory and fit.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def start_job(
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
-    """Make a run directory for what is built already, and fit; `out` as `check_free` returns it."""
+    """Create a run directory for what is built already, and fit; `out` as `check_free` returns it."""
     return_freed_pieces()
     if job.config.train.check_memory:
         check_memory(job.memory())
@@ -132,7 +132,7 @@ def resume(
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
-    """Go on with an interrupted run from its last checkpoint, to the numbers that it would have reached.
+    """Continue an interrupted run from its last checkpoint; it reaches the same numbers as without interruption.
 
     Raises
     ------

@@ -131,7 +131,7 @@ class Trainer:
         return min(self.config.batch or count, count)
 
     def take_clock(self, other: Trainer) -> None:
-        """Take over what another one has compiled, and the time of its first step."""
+        """Share what another trainer has compiled, and the time of its first step."""
         self.first_step_s, self._compiled, self._began = other.first_step_s, other._compiled, other._began
 
     def ms_per_step(self) -> float | None:

@@ -30,7 +30,7 @@ class Validation(NamedTuple):
 
 
 def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
-    """Refuse a fit in which training or selection would score nothing.
+    """Raise an error if training or selection would score nothing.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
 
 
 def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
-    """Name recordings and units that take no part in training, selection of epochs or test scores."""
+    """List recordings and units that take no part in training, selection of epochs or test scores."""
     found = []
     trained = cohort.scored("train", warmup_frames=config.warmup_frames)
     checked, tested = cohort.scored("validation"), cohort.scored("test")
@@ -148,13 +148,13 @@ def _selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
 
 
 def horizons_fit(cohort: Cohort) -> bool:
-    """Say whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
+    """Return whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
     pairs = np.sum([_selection_pairs(cohort, member) for member in range(len(cohort.recordings))], axis=0)
     return bool(pairs.all())
 
 
 def selection_measure(*, horizons: bool) -> str:
-    """Say what the value of a validation is."""
+    """Describe what the value of a validation is."""
     if not horizons:
         return "skill over persistence one frame ahead, units by their change from frame to frame"
     *some, last = SELECTION_HORIZONS

@@ -32,7 +32,7 @@ class Branching(Result):
     ----------
     m
         Branching ratio per frame: below 1 activity dies out, at 1 it is critical. None where no lag has a slope
-        that can be told from 0, as for independent events: then m is not defined.
+        distinguishable from 0, as for independent events: then m is not defined.
     interval
         95 %, by inversion of a test: all ratios up to 1 under which the estimate is not among the lowest or highest
         2.5 % of those from simulations (see `branching_ratio`). None without simulations, and where m is above 1 and

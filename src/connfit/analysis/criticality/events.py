@@ -81,7 +81,7 @@ def count_events(
     surrogate: Surrogate | None = None,
     without_spread: str = "refuse",
 ) -> list[EventCounts]:
-    """Make recorded values into events and count them in every frame, for one or several thresholds in one pass.
+    """Turn recorded values into events and count them in every frame, for one or several thresholds in one pass.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from connfit.analysis.criticality.linear_surrogates import NoiseGrowth, noise_gr
 from connfit.errors import DataError
 
 LEAST_SHARE, LEAST_CELLS = 0.5, 9
-"""Smallest share and number of cells with avalanches enough; cells share their avalanches, so a few are one."""
+"""Smallest share and number of cells with enough avalanches; cells share their avalanches, so a few are one."""
 
 SHARE = 0.75
 """Smallest share of these in which both power laws and their relation hold: critical branching of 6,000 frames has 0.85
@@ -90,7 +90,7 @@ def best_floor(verdict: Mapping[str, Mapping[str, CellCounts]]) -> str | None:
 def judge(kinds: Mapping[str, CellCounts], signal: Signal | None = None) -> str:
     """Return a word for the avalanches of one source from the counts of its table and its surrogates'.
 
-    `undecidable`: fewer than half of the cells whose threshold applies, or fewer than 9, have avalanches enough.
+    `undecidable`: fewer than half of the cells whose threshold applies, or fewer than 9, have enough avalanches.
     `none`: in no cell do both power laws stand. `untested`: they do, but in no cell are there enough durations to test
     the scaling relation; `unrelated`: where there are, it never holds. `not specific`: in no larger share of cells
     than for shuffled frames, or noise does not grow with activity, so that a linear process does as well (where that
@@ -128,7 +128,7 @@ def judge(kinds: Mapping[str, CellCounts], signal: Signal | None = None) -> str:
 
 
 JUDGED = {
-    "undecidable": "Too few combinations of threshold and bin have avalanches enough to say anything.",
+    "undecidable": "Too few combinations of threshold and bin have enough avalanches to say anything.",
     "none": "No sign of criticality.",
     "untested": "Power laws alone: there are too few avalanches for the relation that a critical point asks for.",
     "unrelated": "Power laws alone, without the relation between them that a critical point asks for.",

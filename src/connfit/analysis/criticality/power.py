@@ -200,7 +200,7 @@ def word_of(arrays: Sequence[Shaped[np.ndarray, "t n"]], floor: str | None = Non
     arrays
         [time, unit] per recording.
     floor
-        Of `FLOORS`; None for the one under which most cells have avalanches enough, as in an analysis.
+        Of `FLOORS`; None for the one under which most cells have enough avalanches, as in an analysis.
     seed
         Of bootstraps and surrogates.
     """

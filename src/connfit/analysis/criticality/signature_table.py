@@ -232,8 +232,8 @@ def _cell(floor: str, found: Criticality) -> GridCell:
 
 
 def stands(test: PowerLawTest | None) -> bool | None:
-    """Say whether a power law stands: over a decade or more, no alternative is favoured, and goodness of fit, where it
-    was tested, has p of at least 0.1. None where too few avalanches were found to say.
+    """Judge whether a power law holds: over a decade or more, no alternative is favoured, and goodness of fit, if
+    tested, has p of at least 0.1. None where too few avalanches were found to say.
     """
     if test is None:
         return None
@@ -243,7 +243,7 @@ def stands(test: PowerLawTest | None) -> bool | None:
 
 
 def verdict(cells: Sequence[GridCell]) -> CellCounts:
-    """Count the cells of the table in which power laws and the scaling relation stand."""
+    """Count the cells of the table in which power laws and the scaling relation hold."""
     enough = [cell for cell in cells if cell.sizes_stand is not None and cell.durations_stand is not None]
     both = [cell for cell in enough if cell.sizes_stand and cell.durations_stand]
     return CellCounts(

@@ -274,7 +274,7 @@ def _analyse(
     rest = {"repeats": settings.repeats or 50, "seed": settings.seed}
     scaling = None
     if sizes is None or durations is None:
-        reasons["scaling"] = "the scaling relation was not tested, for it needs power laws of sizes and durations"
+        reasons["scaling"] = "the scaling relation was not tested, because it needs power laws of sizes and durations"
     else:
         scaling = _attempt(reasons, "scaling", lambda: scaling_relation(avalanches, sizes.fit, durations.fit, **rest))
     shapes: CollapsedShapes | None = _attempt(reasons, "collapse", lambda: shape_collapse(avalanches, **rest))

@@ -209,7 +209,7 @@ def fit_alternative(name: str, tail: Tail, x: np.ndarray, weights: np.ndarray, s
             value = log_norm + a * float(share @ u) + rate * mean
             return value, np.array([float(share @ u) - p @ u_nodes, rate * (mean - p @ x_nodes)])
 
-        # A cut-off a thousand times beyond the largest value cannot be told from none.
+        # A cut-off a thousand times beyond the largest value is not distinguishable from none.
         bounds = [(0.0, HIGHEST), (np.log(1e-3 / largest), np.log(50.0))]
         starts = (np.array([start, np.log(k / largest)]) for k in (0.1, 3.0))
         best = min((_search(loss, at, bounds) for at in starts), key=lambda found: found[1])

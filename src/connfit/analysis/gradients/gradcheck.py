@@ -84,7 +84,7 @@ def rules_to_fit(
         for optimiser in (first, *(name for name in optimisers if name != first))
         for name, learner in learners.items()
     )
-    same = [name for name, one in learners.items() if (type(one), one.dials) == (type(own), own.dials)]
+    same = [name for name, rule in learners.items() if (type(rule), rule.dials) == (type(own), own.dials)]
     # Truncated and full BPTT differ in K alone, as do both kinds of immediate.
     nearest = [name for name in same if learners[name].window == own.window] or same or [*learners]
     return contenders, nearest[0], tuple(left_out)

@@ -118,7 +118,7 @@ def choose_segments(cohort: Cohort, frames: int, segments: int) -> tuple[Segment
 
 
 def check_steps_fit(model: Model, params: Params, steps: int, segments: int, *, free: int | None = None) -> None:
-    """Stop before BPTT takes more memory than there is.
+    """Raise an error if BPTT needs more memory than is free.
 
     Raises
     ------

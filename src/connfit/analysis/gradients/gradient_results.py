@@ -274,7 +274,7 @@ class RulesCompared:
         return max(skills, key=lambda label: skills[label])
 
     def cheap(self, outcome: str) -> tuple[int, ...]:
-        """Horizons of up to `FAR` frames at which credit through time has this outcome."""
+        """List the horizons of up to `FAR` frames at which credit through time has this outcome."""
         found = self.credit.difference if self.credit is not None else {}
         return tuple(h for h, difference in found.items() if h <= FAR and difference.outcome == outcome)
 

@@ -89,7 +89,7 @@ def learning_curves(
 
 
 def check_can_choose(cohort: Cohort) -> None:
-    """Stop before anything is fitted where nothing could be chosen.
+    """Raise an error before any fit if nothing could be chosen.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def check_can_choose(cohort: Cohort) -> None:
 
 
 def plan(contenders: int, epochs: int, seconds: Mapping[str, float]) -> str:
-    """Say what the fits will take, in a sentence.
+    """Describe what the fits will take, in a sentence.
 
     Parameters
     ----------

@@ -128,7 +128,7 @@ class Bench:
         return Trial(factor, rate, epochs, fitted.history, fitted.params, last.best_value, last.best_epoch)
 
     def search(self, contender: Contender, epochs: int, say: Callable[[str], None]) -> list[Trial]:
-        """Trials at `FACTORS` and, as far as needed, beyond; with the errors of the best."""
+        """Return the trials at `FACTORS` and, as far as needed, beyond; with the errors of the best."""
         trials: list[Trial] = []
 
         def at(factor: float) -> None:
@@ -155,7 +155,7 @@ class Bench:
         return [scored if trial is best else trial for trial in trials]
 
     def errors(self, params: Params) -> tuple[PredictionErrors, ...]:
-        """On the test part of each recording."""
+        """Return the errors on the test part of each recording."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
         return tuple(prediction_errors(forecaster, each, "test", self.evaluate) for each in self.cohort.recordings)
 

@@ -32,7 +32,7 @@ def chemical_of(connectome: Connectome) -> Chemical:
 
 
 def with_chemical(connectome: Connectome, drawn: Chemical) -> Connectome:
-    """Give the same neurons and gap junctions other chemical connections (no pair twice)."""
+    """Return the same neurons and gap junctions with other chemical connections (no pair twice)."""
     n = connectome.n
     gaps = np.flatnonzero(connectome.electrical)
     if len(gaps):

@@ -68,7 +68,7 @@ def _why_same(real: Connectome, ignoring_counts: str | None) -> str | None:
     if len(np.unique(real.counts[~real.electrical])) < 2:
         return "all synapse counts are equal"
     if ignoring_counts is not None:
-        return f"strengths do not start from counts (model.weights = {ignoring_counts})"
+        return f"weights do not start from counts (model.weights = {ignoring_counts})"
     return None
 
 

@@ -111,7 +111,7 @@ def animal_seed(seed: int, animal: int) -> tuple[int, int, int]:
 
 
 def make_demo(seed: int = 0) -> tuple[Connectome, tuple[Recording, ...]]:
-    """Make the demo's brain and recordings: 2,000 neurons, 20 regions, 4 animals, 8 minutes each."""
+    """Generate the demo's brain and recordings: 2,000 neurons, 20 regions, 4 animals, 8 minutes each."""
     surrogate = make_surrogate(SurrogateConfig(name="demo", frames=600, animals=4), seed)
     return surrogate.connectome, surrogate.recordings
 
@@ -122,12 +122,12 @@ def _demo(seed: int) -> tuple[Connectome, tuple[Recording, ...]]:
 
 
 def load_demo_connectome(*, seed: int = 0) -> Connectome:
-    """Make the demo's connectome."""
+    """Generate the demo's connectome."""
     return _demo(seed)[0]
 
 
 def load_demo_recording(uid: str, *, seed: int = 0) -> Recording:
-    """Make the demo's recording `uid`: "1" to "4"."""
+    """Generate the demo's recording `uid`: "1" to "4"."""
     recordings = {recording.name.removeprefix("demo/"): recording for recording in _demo(seed)[1]}
     return recordings[one_of("recording", uid, recordings)]
 

@@ -206,7 +206,7 @@ def _wiring(settings: TeacherSettings, seed: int) -> tuple[Connectome, Bool[np.n
 
 
 def _factors(settings: TeacherSettings, brain: Connectome, rng: np.random.Generator) -> Float[np.ndarray, "M"]:
-    """Strength per synapse, up to a common factor: log-normal, over about the synapses that the neuron receives."""
+    """Weight per synapse, up to a common factor: log-normal, over about the synapses that the neuron receives."""
     posts, n = brain.posts, brain.n
     received = np.bincount(posts, brain.counts, n)
     if settings.strengths == "free":

@@ -71,13 +71,13 @@ class TeacherConfig:
         self.check_range("time_constant_bounds_s")
 
     def check_range(self, name: str) -> None:
-        """Refuse a range whose ends are not positive and ascending."""
+        """Raise an error for a range whose ends are not positive and ascending."""
         low, high = getattr(self, name)
         if not 0 < low < high:
             raise ConfigError(f"{name} = {(low, high)} must be 0 < low < high")
 
     def check_bounded(self, largest: float, limit: float, frame: int) -> None:
-        """Stop a run whose activity has grown beyond what a stable network can have."""
+        """Raise an error if activity has grown beyond what a stable network can have."""
         if not largest < limit:
             raise ConfigError(
                 f"the teacher's activity grew without bound by frame {frame}; lower spectral_radius = "
@@ -171,7 +171,7 @@ class OrnsteinUhlenbeck:
         self.state = noise()
 
     def advance(self) -> Float[np.ndarray, "..."]:
-        """Go one step on and return the state."""
+        """Advance by one step and return the state."""
         self.state = self.keep * self.state + self.kick * self.noise()
         return self.state
 
@@ -200,7 +200,7 @@ def spectral_radius(matrix: sp.csr_array, *, digits: int | None = None, tol: flo
 
 
 def check_radius(radius: float) -> None:
-    """Refuse a spectral radius at which activity can grow."""
+    """Raise an error for a spectral radius at which activity can grow."""
     if not 0 < radius < 1:
         raise ConfigError(
             f"spectral_radius = {radius} of a teacher must lie between 0 and 1; "

@@ -85,7 +85,7 @@ BASELINES: Registry[Baseline] = Registry("baseline", Baseline, room=__name__, gr
 
 
 def check_baselines(config: EvaluateConfig) -> None:
-    """Stop before anything is computed where a configuration names baselines or their options wrongly.
+    """Raise an error if a configuration names unknown baselines or options of them.
 
     Raises
     ------

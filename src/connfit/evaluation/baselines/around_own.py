@@ -53,7 +53,7 @@ class Base:
     share: float
 
     def solve(self, moments: Moments) -> tuple[Float[np.ndarray, "W P"], Float[np.ndarray, "P"]]:
-        """Coefficients of each unit's own past, and constants."""
+        """Return the coefficients of each unit's own past, and constants."""
         window, units = moments.window, moments.units
         stay = np.zeros((window, units))
         if self.own is None:
@@ -91,7 +91,7 @@ class Choice:
 
 
 def solve(moments: Moments, choice: Choice) -> tuple[Float[np.ndarray, "X P"], Float[np.ndarray, "P"]]:
-    """Coefficients on levels [W * P, P] and intercepts of one choice, from moments of W frames."""
+    """Return coefficients on levels [W * P, P] and intercepts of one choice, from moments of W frames."""
     units, window = moments.units, moments.window
     own, constant = choice.base.solve(moments)
     target = _inputs(moments.around(own, constant), choice.inputs, choice.lags)

@@ -63,29 +63,29 @@ class Autoregression:
         return self.process.coefficients
 
     def one_step(self, recording: Recording) -> Frames:
-        """Prediction of each frame from all frames before it; NaN for the first `lags` frames."""
+        """Predict each frame from all frames before it; NaN for the first `lags` frames."""
         return self._one_step(self._pasts(recording, slice(None), from_start=False)[0])
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
-        """The one-step prediction iterated; frames before the recording count as not observed."""
+        """Iterate the one-step prediction; frames before the recording count as not observed."""
         return self.one_step_and_horizon(recording, starts, steps)[1]
 
     def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
-        """Both in one pass of the filter."""
+        """Return both from one pass of the filter."""
         starts = np.asarray(starts)
         early = bool(len(starts)) and int(starts.min()) < self.lags - 1
         rows, _ = self._pasts(recording, slice(None), from_start=early)
         return self._one_step(rows), self._iterate(rows[starts + 1], steps)
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
-        """The one-step prediction, plus the noise, iterated from what is known after the warm-up."""
+        """Iterate the one-step prediction plus the noise from what is known after the warm-up."""
         rows, known = self._pasts(recording, slice(start - warmup, start), from_start=warmup < self.lags)
         if noise is None:
             return self._iterate(rows[-1:], frames)[0]
         return self._iterate(np.repeat(rows[-1:], len(noise), axis=0), frames, noise / self.scaling.stds, known)
 
     def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
-        """`free_run` with the noise and without."""
+        """Return `free_run` with the noise and without."""
         runs = self.free_run(recording, start, frames, warmup, noise)
         return runs, self.free_run(recording, start, frames, warmup)
 

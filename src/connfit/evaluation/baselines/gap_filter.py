@@ -36,7 +36,7 @@ class PastFilter(ABC):
     def learn(
         self, past: Float[np.ndarray, "S L P"], seen: Bool[np.ndarray, "P"], errors: Float[np.ndarray, "S P"]
     ) -> Float[np.ndarray, "S L P"]:
-        """Go on by a frame of which `seen` was observed.
+        """Advance by a frame of which `seen` was observed.
 
         Parameters
         ----------
@@ -52,7 +52,7 @@ class PastFilter(ABC):
         """
 
     def advance(self, frame: Float[np.ndarray, "P"], seen: Bool[np.ndarray, "P"]) -> None:
-        """Go on by a recorded frame."""
+        """Advance by a recorded frame."""
         if self.certain and seen.all():
             self.past = np.concatenate([frame[None], self.past[:-1]])
             return
@@ -98,7 +98,7 @@ class GapFilter(PastFilter):
     def learn(
         self, past: Float[np.ndarray, "S L P"], seen: Bool[np.ndarray, "P"], errors: Float[np.ndarray, "S P"]
     ) -> Float[np.ndarray, "S L P"]:
-        """Go on by a frame."""
+        """Advance by a frame."""
         units = len(seen)
         a = self._coefficients[self._missing]
         through = self._covariance @ a
@@ -156,7 +156,7 @@ class OwnFilter(PastFilter):
     def learn(
         self, past: Float[np.ndarray, "S L P"], seen: Bool[np.ndarray, "P"], errors: Float[np.ndarray, "S P"]
     ) -> Float[np.ndarray, "S L P"]:
-        """Go on by a frame."""
+        """Advance by a frame."""
         a = self._coefficients
         through = (self._covariance @ a[:, :, None])[:, :, 0]
         spread = self._innovations + (a * through).sum(axis=1)

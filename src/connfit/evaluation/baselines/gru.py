@@ -47,18 +47,18 @@ class Gru(eqx.Module):
 
     @classmethod
     def of(cls, units: int, hidden: int, carried: float, key: PRNGKeyArray) -> Gru:
-        """Drawn at random from `key`."""
+        """Draw a cell at random from `key`."""
         first, second = jax.random.split(key)
         readout = eqx.nn.Linear(hidden, units, key=second)
         readout = eqx.tree_at(lambda linear: (linear.weight, linear.bias), readout, replace_fn=jnp.zeros_like)
         return cls(eqx.nn.GRUCell(units, hidden, key=first), readout, carried)
 
     def anchor(self) -> Gru:
-        """All parameters 0."""
+        """Return the cell with all parameters 0."""
         return jax.tree.map(lambda leaf: jnp.zeros_like(leaf) if eqx.is_array(leaf) else leaf, self)
 
     def start(self) -> Float[Array, "H"]:
-        """Zero."""
+        """Start from zeros."""
         return jnp.zeros(self.cell.hidden_size)
 
     def __call__(

@@ -51,7 +51,7 @@ def _growth(a, apart: np.ndarray) -> np.ndarray:
 def _most_likely(before: np.ndarray, after: np.ndarray, apart: np.ndarray) -> float:
     lengths, group, count = np.unique(apart, return_inverse=True, return_counts=True)
     sums = [np.bincount(group, weights) for weights in (after**2, before * after, before**2)]
-    # From 1 downwards: where the sign cannot be told, as with every other frame missing, the positive one is taken.
+    # From 1 downwards: where the sign is ambiguous, as with every other frame missing, the positive one is taken.
     grid, half = np.linspace(1.0, -1.0, _GRID), 1.0
     for _ in range(_ROUNDS):
         power, growth = grid[:, None] ** lengths, _growth(grid[:, None], lengths)

@@ -132,20 +132,20 @@ class Lds:
         return d * d + d * (d + 1) // 2 + units * d + 2 * units + carried
 
     def one_step(self, recording: Recording) -> Frames:
-        """Mean of each frame given the frames before it; NaN for frame 0."""
+        """Predict the mean of each frame given the frames before it; NaN for frame 0."""
         # Of frame 0 nothing is known but that it is one of the training part: no prediction.
         mean = self.scaling.restore(self._filtered(recording, slice(None)).mean)
         mean[0] = np.nan
         return mean
 
     def predictive_std(self, recording: Recording) -> Frames:
-        """Standard deviation of each unit in each frame given the frames before it; NaN for frame 0."""
+        """Return the standard deviation of each unit in each frame given the frames before it; NaN for frame 0."""
         std = np.sqrt(self._filtered(recording, slice(None)).variance) * self.scaling.stds
         std[0], std[:, ~self.scaling.known] = np.nan, np.nan
         return std
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
-        """Mean of the frames after each start, given all frames up to it."""
+        """Predict the mean of the frames after each start, given all frames up to it."""
         done = self._filtered(recording, slice(None))
         starts = np.asarray(starts)
         state, z = done.state[starts], done.filled[starts]
@@ -157,7 +157,7 @@ class Lds:
         return self.scaling.restore(out)
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
-        """Mean of each frame, plus the noise; that sum is what the filter then takes for the recorded frame."""
+        """Predict the mean of each frame, plus the noise; the filter then takes that sum for the recorded frame."""
         known, s = self.scaling.known, self.system
         runs = 1 if noise is None else len(noise)
         state, z, covariance = np.zeros((runs, len(s.a))), np.zeros((runs, len(known))), s.v0

@@ -82,7 +82,7 @@ class Problem:
 
     @classmethod
     def of(cls, recordings: Sequence[Recording], lags: Sequence[int], what: str) -> Problem:
-        """Cut, scale and, where there are gaps, fill.
+        """Cut and scale a recording and fill its gaps.
 
         Raises
         ------

@@ -94,7 +94,7 @@ def maximise(
 
 
 def subspace_start(y: Float[np.ndarray, "T P"], seen: Bool[np.ndarray, "T P"], dimension: int) -> LinearSystem:
-    """Make a start for expectation maximisation: states that predict the next frames, from the covariances over time.
+    """Return a start for expectation maximisation: states that predict the next frames, from the covariances over time.
 
     The Hankel matrix of covariances at lags 1 to 2k is cut to rank `dimension`; read-out and dynamics follow from
     its column space: Van Overschee & De Moor (1996) Subspace Identification for Linear Systems; Katayama (2005)

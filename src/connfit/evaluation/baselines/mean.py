@@ -30,14 +30,14 @@ class Mean:
 
     @classmethod
     def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> Mean:
-        """Take the means of the training part; `config` has no option for it."""
+        """Average the training part; `config` has no option for it."""
         return cls(Scaling.of(*recording.part("train")).means)
 
     @classmethod
     def pooled(
         cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig | None = None
     ) -> Mean:
-        """Means of `units` over the training parts of all recordings that have them; NaN for a unit of none."""
+        """Average `units` over the training parts of all recordings that have them; NaN for a unit of none."""
         return cls(pooled_means(recordings, units))
 
     @property
@@ -46,15 +46,15 @@ class Mean:
         return len(self.means)
 
     def one_step(self, recording: Recording) -> Frames:
-        """The mean, at every frame."""
+        """Predict the mean at every frame."""
         return np.tile(self.means, (recording.frames, 1))
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
-        """The mean, at every horizon."""
+        """Predict the mean at every horizon."""
         return np.tile(self.means, (len(starts), steps, 1))
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
-        """The mean, at every frame, plus the noise: whole frames of the training part in random order."""
+        """Predict the mean at every frame, plus the noise: whole frames of the training part in random order."""
         return np.tile(self.means, (frames, 1)) if noise is None else self.means + noise
 
 

@@ -41,7 +41,7 @@ class OwnMoments:
 
     @classmethod
     def of(cls, moments: Moments) -> OwnMoments:
-        """Take those within units from moments of all pairs."""
+        """Extract the moments within units from those of all pairs."""
         window, units = moments.window, moments.units
         every = np.arange(units)
         gram = moments.gram.reshape(window, units, window, units)[:, every, :, every]
@@ -52,7 +52,7 @@ class OwnMoments:
 
 
 def own_moments(process: OwnProcess, blocks: Sequence[Block], windows: Sequence[int]) -> dict[int, OwnMoments]:
-    """Moments by number of past frames, expected under a process where there are gaps.
+    """Return moments by number of past frames, expected under a process where there are gaps.
 
     Frames after which, and before which, nothing of a unit is observed for a whole window say nothing about it and
     are left out of its sums.

@@ -21,12 +21,12 @@ class Persistence:
 
     @classmethod
     def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> Persistence:
-        """There is nothing to fit."""
+        """Return the baseline: there is nothing to fit."""
         return cls()
 
     @classmethod
     def pooled(cls, recordings: Sequence[Recording], units: Sequence[str], config: EvaluateConfig) -> Persistence:
-        """There is nothing to fit."""
+        """Return the baseline: there is nothing to fit."""
         return cls()
 
     @property
@@ -35,17 +35,17 @@ class Persistence:
         return 0
 
     def one_step(self, recording: Recording) -> Frames:
-        """The last observed value before each frame; NaN before there is one."""
+        """Predict the last observed value before each frame; NaN before there is one."""
         held = hold_last(recording.values, recording.mask)
         return np.concatenate([np.full((1, held.shape[1]), np.nan), held[:-1]])
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
-        """The last observed value at each start, at every horizon."""
+        """Predict the last observed value at each start, at every horizon."""
         held = hold_last(recording.values, recording.mask)
         return np.repeat(held[starts][:, None, :], steps, axis=1)
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
-        """The last observed value of the warm-up, at every frame; NaN without a warm-up. With noise, a random walk."""
+        """Hold the last observed value of the warm-up; NaN without a warm-up. With noise, a random walk."""
         last = np.full(len(recording.units), np.nan)
         if warmup >= 1:
             given = slice(start - warmup, start)

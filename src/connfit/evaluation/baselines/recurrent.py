@@ -28,11 +28,11 @@ class Cell(Protocol):
     """A recurrent network that sees one frame and predicts the next, on standardised values."""
 
     def start(self) -> Float[Array, "H"]:
-        """The state before the first frame."""
+        """Return the state before the first frame."""
         ...
 
     def anchor(self) -> Self:
-        """A cell of the same kind with the parameters that weight decay pulls towards."""
+        """Return a cell of the same kind with the parameters that weight decay pulls towards."""
         ...
 
     def __call__(
@@ -73,15 +73,15 @@ class Network:
         return int(sum(leaf.size for leaf in leaves))
 
     def one_step(self, recording: Recording) -> Frames:
-        """Prediction of each frame from the frames before it; NaN for frame 0."""
+        """Predict each frame from the frames before it; NaN for frame 0."""
         return self.one_step_and_horizon(recording, np.zeros(0, int), 0)[0]
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
-        """The network fed with its own predictions, after all frames up to each start."""
+        """Feed the network with its own predictions, after all frames up to each start."""
         return self.one_step_and_horizon(recording, starts, steps)[1]
 
     def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
-        """Both in one pass through the recording."""
+        """Return both from one pass through the recording."""
         states, predicted = self._forced(recording.values, recording.mask)
         starts = np.asarray(starts)
         units = predicted.shape[1]
@@ -92,7 +92,7 @@ class Network:
         return one_step, self._restore(_free_in_chunks(self.cell, states[starts], predicted[starts], still))
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
-        """Frames from `start` on, after `warmup` recorded frames; each prediction plus noise is the next input."""
+        """Predict frames from `start` on, after `warmup` recorded ones; prediction plus noise is the next input."""
         given = slice(start - warmup, start)
         if warmup:
             states, predicted = self._forced(recording.values[given], recording.mask[given])
@@ -107,7 +107,7 @@ class Network:
         return self._restore(run[0] if noise is None else run)
 
     def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
-        """`free_run` with the noise and without."""
+        """Return `free_run` with the noise and without."""
         still = np.zeros((1, frames, noise.shape[2]))
         runs = np.asarray(self.free_run(recording, start, frames, warmup, np.concatenate([still, noise])))
         return runs[1:], runs[0]

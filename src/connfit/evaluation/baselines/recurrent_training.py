@@ -126,7 +126,7 @@ class Task:
         return cls(recording, z, seen, weight, scaling, train, tune, tuned_on)
 
     def error(self, cell: Cell) -> float:
-        """One-step MSE on the tuning block in squared units of the recording; infinite where it is not a number."""
+        """Return the one-step MSE on the tuning block, in squared units of the recording; infinite for NaN."""
         start, stop = self.tune
         first = max(0, start - CHUNK)
         values, mask = self.recording.values[first:stop], self.recording.mask[first:stop]
@@ -215,7 +215,7 @@ def climb(
     grid: Mapping[str, Sequence[float]],
     trials: int,
 ) -> tuple[Trained, list[Trained]]:
-    """Best setting found by going uphill one option at a time, and all that were tried.
+    """Search uphill, one option at a time; return the best setting and all that were tried.
 
     Goes on in a direction for as long as the error falls, then takes the next option; ends where no
     neighbour is better, or after `trials` settings.

@@ -49,7 +49,7 @@ class RateUnits(eqx.Module):
 
     @classmethod
     def of(cls, units: int, key: PRNGKeyArray, mean: Float[np.ndarray, "P"], radius: float = 0.1) -> RateUnits:
-        """A network that predicts about the last frame, from `key`.
+        """Draw a network that predicts about the last frame, from `key`.
 
         W is drawn at random with spectral radius `radius`, and b cancels the recurrent input at the activity `mean`.
         """
@@ -59,12 +59,12 @@ class RateUnits(eqx.Module):
         return cls(weights, jnp.eye(units), -weights @ jnp.asarray(mean, jnp.float32), decay)
 
     def anchor(self) -> RateUnits:
-        """No connections and no bias, each unit driven by itself alone: persistence."""
+        """Return persistence: no connections and no bias, each unit driven by itself alone."""
         none = jnp.zeros_like(self.weights)
         return RateUnits(none, jnp.eye(len(self.bias)), jnp.zeros_like(self.bias), self.decay)
 
     def start(self) -> Float[Array, "H"]:
-        """At rest."""
+        """Start at rest."""
         return jnp.zeros(len(self.bias))
 
     def __call__(

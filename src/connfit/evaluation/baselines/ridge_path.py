@@ -49,7 +49,7 @@ class RidgePath:
         return cls(lam, u, u.T @ moments.cross, moments.units)
 
     def target(self, moments: Moments) -> RidgePath:
-        """The same inputs for another target."""
+        """Return the same inputs for another target."""
         return RidgePath(self.lam, self.u, self.u.T @ moments.cross, self.units)
 
     @property
@@ -72,7 +72,7 @@ class RidgePath:
         return inverse, solution
 
     def solve(self, alpha: float, alpha_own: float | None = None) -> Float[np.ndarray, "X P"]:
-        """Coefficients; one penalty for all inputs without `alpha_own`."""
+        """Return the coefficients; one penalty for all inputs without `alpha_own`."""
         w = self._weights(alpha)
         b = self.u @ (w[:, None] * self.projected)
         if alpha_own is None or alpha_own == alpha:
@@ -91,7 +91,7 @@ class RidgePath:
     def predictions(
         self, x: Float[np.ndarray, "n X"], alphas: Sequence[float], alphas_own: Sequence[float] | None = None
     ) -> Iterator[tuple[float, float, Float[np.ndarray, "n P"]]]:
-        """`x @ solve(alpha, alpha_own)` for all pairs of penalties, without the coefficients."""
+        """Compute `x @ solve(alpha, alpha_own)` for all pairs of penalties, without the coefficients."""
         lags = len(self.u) // self.units
         along = x @ self.u
         rest = None if self._complete else x - along @ self.u.T

@@ -146,9 +146,9 @@ def expected(
         right.append(value)
     means, within, across = block_tridiagonal_inverse(diagonal, above, right)
     smoothed = Smoothed(
-        np.stack([one[:d] for one in means]),
-        np.stack([one[:d, :d] for one in within]),
-        np.stack([one[:d, :d].T for one in across]) if across else np.zeros((0, d, d)),
+        np.stack([block[:d] for block in means]),
+        np.stack([block[:d, :d] for block in within]),
+        np.stack([block[:d, :d].T for block in across]) if across else np.zeros((0, d, d)),
     )
     filled, cross, cross_before = z.copy(), np.zeros((units, d)), np.zeros((units, d))
     variance, variance_before, covariance = np.zeros((3, units))

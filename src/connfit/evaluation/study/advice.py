@@ -6,7 +6,7 @@ from __future__ import annotations
 def what_to_try(
     weights: str = "free", drive: str = "dense", recordings: int | None = None, available: int | None = None
 ) -> str:
-    """Say in one sentence what may help a model that a linear baseline beats, from what its fit has not used.
+    """Suggest in one sentence what may help a model that a linear baseline beats, from what its fit has not used.
 
     Parameters
     ----------

@@ -229,7 +229,7 @@ def flat_groups(
             flat.append(group.group)
             said += ": a flat direction, which these data leave open"
         elif group.change_pearson < FLAT_BELOW:
-            said += ", as little as the seeds' predictions would let expect"
+            said += ", as little as the seeds' predictions suggest"
         sentences.append(f"{said}.")
     return tuple(flat), tuple(sentences)
 

@@ -29,3 +29,8 @@ def row_name(name: str) -> str:
             if piece.row == name:
                 return registry.phrase(piece.name)
     return OWN_ROWS.get(name) or LABELS.get(name) or name.replace("_", " ")
+
+
+def short_name(name: str) -> str:
+    """Return a row by its name in `study.json`, in words short enough for a table or an axis."""
+    return name.replace("strengths", "weights").replace("_", " ")

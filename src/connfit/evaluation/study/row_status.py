@@ -66,13 +66,13 @@ class Status:
 
 
 def moved(start: Mapping[str, np.ndarray], end: Mapping[str, np.ndarray]) -> bool:
-    """Say whether any parameter differs from its start, bit for bit; weights that follow from gains are left out."""
+    """Return whether any parameter differs from its start, bit for bit; weights that follow from gains are left out."""
     keys = [key for key in end if key in start and not (key == "weights" and "gains" in end)]
     return any(not np.array_equal(start[key], end[key]) for key in keys)
 
 
 def why_not_trained(history: Sequence[Mapping[str, Any]], learned: int) -> str:
-    """Say why a fit ended where it began.
+    """Explain why a fit ended where it began.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def why_not_trained(history: Sequence[Mapping[str, Any]], learned: int) -> str:
 
 
 def why_identity(real: Connectome, null: Connectome, name: str, weights: str, seed: int) -> str | None:
-    """Say why a null connectome is the real one as far as a model can tell; None where it differs.
+    """Explain why a null connectome is the real one as far as a model can tell; None where it differs.
 
     Compared are who is connected to whom, the sign of each connection, and the weight at which it starts.
 
@@ -147,7 +147,7 @@ def row_status(
     same: Sequence[int] = (),
     part: str = "test",
 ) -> Status:
-    """Say what a row is.
+    """Describe what a row is.
 
     Parameters
     ----------
@@ -241,5 +241,5 @@ def _diverged_clause(diverged: Mapping[int, str], others: int, seeds: int, every
 
 
 def why_diverged(diverged: Mapping[int, str], seeds: int) -> str:
-    """Say which seeds diverged and what happened; of a single one without its number."""
+    """Return which seeds diverged and what happened; of a single one without its number."""
     return ", ".join(f"seed {seed} {what}" if seeds > 1 else f"it {what}" for seed, what in sorted(diverged.items()))

@@ -234,7 +234,7 @@ def row_config(row: PlannedRow, base: Config, seed: int) -> Config:
     if base.model.learn is not None:
         model = _replace(model, learn=_learned(base, model, row.frozen))
     elif row.frozen:
-        model = _replace(model, learn=_present(model, [one for one in _groups(model) if one not in row.frozen]))
+        model = _replace(model, learn=_present(model, [group for group in _groups(model) if group not in row.frozen]))
     learner, train = _replace(base.learner, **row.learner), _replace(base.train, **row.train)
     data = _replace(base.data, null=row.null)
     return _replace(base, data=data, model=model, learner=learner, train=train, seed=seed)
@@ -250,7 +250,7 @@ def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]
         wanted.add("drive")
     if not base.model.learned_readout:
         wanted.add("readout")
-    return _present(model, [one for one in _groups(model) if one in wanted and one not in frozen])
+    return _present(model, [group for group in _groups(model) if group in wanted and group not in frozen])
 
 
 def _groups(model: Any) -> tuple[str, ...]:
@@ -262,7 +262,7 @@ def _present(model: Any, groups: Sequence[str]) -> tuple[str, ...]:
     absent = {"fixed": {"weights", "gains"}, "free": {"gains"}}.get(model.strengths, {"weights"})
     absent = {*absent, *(["drive"] if model.drive == "none" else [])}
     absent |= set() if model.learned_readout else {"readout"}
-    return tuple(one for one in groups if one not in absent)
+    return tuple(group for group in groups if group not in absent)
 
 
 def _replace(section: Any, **changes: Any) -> Any:

@@ -237,7 +237,7 @@ def run_study(
 
 
 def summarise(plan: StudyPlan, failures: Mapping[str, Failure]) -> Study:
-    """Make the study of what is in the folders of the tasks; without the time that it took.
+    """Build the study from the folders of the tasks, without the time that it took.
 
     Parameters
     ----------

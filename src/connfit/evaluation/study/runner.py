@@ -65,7 +65,7 @@ def run_tasks(
     threads: Mapping[str, str] = ONE_THREAD,
     on_progress: Callable[[StudyProgress], None] = lambda _: None,
 ) -> dict[str, Failure]:
-    """Do all tasks that have not been done.
+    """Run all tasks that are not done yet.
 
     Parameters
     ----------

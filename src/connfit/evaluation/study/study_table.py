@@ -287,7 +287,7 @@ def _comparisons(family: int, horizons: Sequence[int]) -> Comparisons:
         )
     about = (
         "Intervals are over blocks of time of the test part and over seeds, those of the median unit over units too: "
-        "they say nothing about other animals. Tests over units take the units of an animal for independent, which "
-        "they are not: their p-values are too small to that degree."
+        "they say nothing about other animals. Tests over units treat the units of an animal as "
+        "independent, which they are not, so their p-values are too small."
     )
     return Comparisons(family, tuple(horizons), count, LEVEL, f"{allowed} {about}")

@@ -67,7 +67,7 @@ class Task:
         return f"{self.row}-seed{self.seed}"
 
     def done(self) -> bool:
-        """Say whether it has been done before with these options on these data.
+        """Return whether it has been done before with these options on these data.
 
         Raises
         ------
@@ -122,7 +122,7 @@ def _plain(value: Any) -> Any:
 
 
 def do(task: Task, say: Callable[[float], None] = lambda _: None) -> None:
-    """Do a task and write its folder: `task.json`, `scores.json`, `predictions.npz`, and the run if it is a fit.
+    """Run a task and write its folder: `task.json`, `scores.json`, `predictions.npz`, and the run if it is a fit.
 
     Parameters
     ----------
@@ -273,7 +273,7 @@ def _median_unit(errors: PredictionErrors, horizon: int) -> _MedianUnit:
 
 def _median_units(errors: Sequence[PredictionErrors]) -> dict[str, Any]:
     """Skill of the median unit by horizon, mean over recordings, beside the pooled one of the scores."""
-    horizons = [{str(h): _median_unit(one, h) for h in (*one.reasons, *one.horizons)} for one in errors]
+    horizons = [{str(h): _median_unit(part, h) for h in (*part.reasons, *part.horizons)} for part in errors]
     pooled = pool_each(horizons)
     reasons = {h: of.reasons["value"] for h, of in pooled.items() if of.reasons}
     medians: dict[str, Any] = {h: of.value for h, of in pooled.items()}

@@ -16,7 +16,7 @@ SMALL = 0.005
 
 
 def verdict_sentences(study: Study, model: ModelConfig | None = None) -> tuple[str, ...]:
-    """Say who is the strongest baseline, who is beaten, whether the wiring matters, and what does not count.
+    """State who is the strongest baseline, who is beaten, whether the wiring matters, and what does not count.
 
     A row is beaten, or beats, where the pooled interval excludes zero and the difference of the median unit does not
     have the other sign; it is said where the interval no longer excludes zero once all rows are allowed for. Rows that
@@ -32,7 +32,7 @@ def verdict_sentences(study: Study, model: ModelConfig | None = None) -> tuple[s
     ours = next((row for row in study.rows if row.group == "connectome"), None)
     if ours is None or not ours.seeds:
         why = "it was not asked for" if ours is None else ours.reason
-        return (f"The connectome model could not be fitted ({why}): there is nothing to compare.",)
+        return (f"The connectome model could not be fitted ({why}): nothing can be compared.",)
     sentences = []
     if ours.note:
         sentences.append(f"The connectome model {ours.note}.")
@@ -40,7 +40,7 @@ def verdict_sentences(study: Study, model: ModelConfig | None = None) -> tuple[s
         sentences.append("So nothing is won or lost here: numbers are those of its start.")
     sentences += _recordings(study)
     if len(ours.seeds) - len(ours.left_out) < 2:
-        sentences.append("One seed only: intervals know nothing of the spread between seeds.")
+        sentences.append("One seed only: intervals do not include the spread between seeds.")
     sentences += _bar(study, "the connectome model" if ours.counts else "its start", model or ModelConfig())
     sentences += [sentence for h in study.comparisons.horizons if (sentence := _at(study.rows, h))]
     sentences += _disagreements(study)
@@ -159,7 +159,7 @@ def _nulls(study: Study) -> list[str]:
         sentences.append(f"The real wiring beats every null connectome at {listed(best)}.")
     lost = [_name(row) for row in nulls if any(row.difference_at(h).outcome == "worse" for h in horizons)]
     if lost:
-        sentences.append(f"At one horizon at least it does worse than {listed(lost)}.")
+        sentences.append(f"At one or more horizons it does worse than {listed(lost)}.")
     return sentences
 
 

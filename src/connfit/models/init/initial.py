@@ -42,7 +42,7 @@ def init_params(
         Scale the signed matrix to this largest absolute eigenvalue; None leaves it unscaled.
     weight_spread
         Standard deviation of the natural logarithm of a factor that is drawn for each connection, or for each gain,
-        before scaling: so that several seeds start from different strengths. A gap junction has one factor for both
+        before scaling: so that several seeds start from different weights. A gap junction has one factor for both
         directions.
     time_constant_s
         Time constant of every neuron in seconds; default half a step.
@@ -52,7 +52,7 @@ def init_params(
         None: they have `time_constant_s` too.
     drive_start
         `"persistence"`: unit k drives the neurons that it reads so that reading them gives u_k;
-        `"regression"`: drive, strengths and time constants are those of `regression`; `"zero"`.
+        `"regression"`: drive, weights and time constants are those of `regression`; `"zero"`.
     mean_activity
         Mean of each unit over the training part. If given, and the drive starts as persistence, each
         bias makes this mean a fixed point: it cancels the recurrent input that its neuron has there, so

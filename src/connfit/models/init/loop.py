@@ -21,13 +21,13 @@ class Loop(NamedTuple):
     strengths
         Of the recurrent connections.
     by_pre
-        Factor of the strengths of each presynaptic neuron.
+        Factor of the weights of each presynaptic neuron.
     decay
         α of each neuron.
     readout, shares
-        C [P, N] with its strengths.
+        C [P, N] with its weights.
     drive, drive_strengths
-        E [N, P] with its strengths; None for a model without one.
+        E [N, P] with its weights; None for a model without one.
     """
 
     strengths: Array

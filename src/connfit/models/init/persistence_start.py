@@ -20,7 +20,7 @@ from connfit.models.maps import DenseMap, GainMap, SparseMap
 
 
 def plain_start(model: Model, given: StartConditions, *, driven: bool) -> Params:
-    """Return parameters with strengths from the wiring and, if it is to be `driven`, a drive of persistence.
+    """Return parameters with weights from the wiring and, if it is to be `driven`, a drive of persistence.
 
     A model without a drive, which nothing recorded enters, starts by predicting the mean activity in both cases.
     """

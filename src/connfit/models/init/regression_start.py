@@ -8,7 +8,7 @@ the classes of connections c (excitatory, inhibitory) and what they receive, W_c
 
 holds in deviations from the mean, where r̃ is the model's own response to the recording so far, through all its
 connections. The P + F numbers e ≥ 0 and g ≥ 0 that predict the training frames best are found by non-negative least
-squares; as r̃ depends on them, it is computed anew `ROUNDS` times. Drive, time constants and strengths start there.
+squares; as r̃ depends on them, it is computed anew `ROUNDS` times. Drive, time constants and weights start there.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ class RegressionStart:
     Attributes
     ----------
     magnitudes
-        [M] of free strengths.
+        [M] of free weights.
     drive
-        Strengths of the model's drive; None without one.
+        Weights of the model's drive; None without one.
     log_time_constants
         [N] natural logarithm of seconds.
     own
         [P] what is left of a unit's deviation from its mean one frame later, without the connections.
     factors
         [F] by which the magnitudes of each class of connections were multiplied: excitatory and inhibitory, or all
-        alike where gap junctions tie strengths across the signs.
+        alike where gap junctions tie weights across the signs.
     growth
         Of the fastest growing pattern of rates, per frame, if the model feeds on its own read-out.
     """
@@ -100,7 +100,7 @@ def regression_start(
     Parameters
     ----------
     model
-        With free strengths.
+        With free weights.
     magnitudes
         [M] up to a factor for excitatory and one for inhibitory connections.
     training
@@ -149,7 +149,7 @@ def regression_start(
 
 
 def open_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarray, "N"]:
-    """Rates ≥ 0 that are read out as the mean, and from which neurons follow their units down without falling silent.
+    """Find rates ≥ 0 that read out the mean and let neurons follow their units down without falling silent.
 
     Where a unit weighs its neurons unevenly, those that weigh most take most of its changes, in drive and state
     forcing. So they have as large a share of its mean, up to `OPEN`; the rest is as even as it can be, so that neurons
@@ -220,7 +220,7 @@ def regressed_parameters(model: Model, given: StartConditions) -> Params:
 STARTS.register(
     Start(
         name="regression",
-        label="drive, strengths and time constants by least squares on the training frames",
+        label="drive, weights and time constants by least squares on the training frames",
         parameters=regressed_parameters,
         fit=fit_to_frames,
         options=RegressionOptions,
@@ -315,7 +315,7 @@ def _across(
     where a thirty-second is too much.
     """
     response, p = brain.response(found), len(found.own)
-    seen = [one.weight > 0 for one in training]
+    seen = [part.weight > 0 for part in training]
     squares = sum((each * part.deviation**2).sum(axis=0) for each, part in zip(seen, training, strict=True))
     size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(sum(each.sum(axis=0) for each in seen), 1))
     by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
@@ -346,7 +346,7 @@ def _past(part: _Centred) -> list[Float[np.ndarray, "t P"]]:
 
 
 def _between(first: Coefficients, second: Coefficients) -> Coefficients:
-    """Half the way: what passes on more needs less strength, and what keeps more less drive, which swings otherwise."""
+    """Half the way: what passes on more needs smaller weights, and what keeps more less drive, or it overshoots."""
     return Coefficients((first.own + second.own) / 2, (first.factors + second.factors) / 2)
 
 
@@ -370,7 +370,7 @@ def _weakened(
         return found, growth
     low, high, at_high = 0.0, 1.0, growth
     for attempt in range(6):
-        # Growth is about linear in the strengths; where it is not, halves are sure.
+        # Growth is about linear in the weights; where it is not, halves are sure.
         share = low + (high - low) * ((limit - slowest) / (at_high - slowest) if attempt < 2 else 0.5)
         tried = _regress(brain, Coefficients(best.own, share * strongest), training, pull, share * strongest)
         now, pattern = brain.growth(tried, pattern)
@@ -388,7 +388,7 @@ def _slowest(training: Sequence[_Centred]) -> float:
 
     A start that remembers longer than what was recorded has taken what units share for what they do to each other.
     """
-    scaled = [one.deviation * np.sqrt(one.weight.max(axis=0)) for one in training]
+    scaled = [part.deviation * np.sqrt(part.weight.max(axis=0)) for part in training]
     covariance, lagged = sum(x.T @ x for x in scaled), sum(x[:-1].T @ x[1:] for x in scaled)
     first = np.linalg.eigh(covariance)[1][:, -1]
     return float(np.clip((first @ lagged @ first) / (first @ covariance @ first), 0, 0.999))

@@ -50,14 +50,14 @@ class Response(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LinearBrain:
-    """A model whose strengths are known up to factors, as it responds to deviations from the mean.
+    """A model whose weights are known up to factors, as it responds to deviations from the mean.
 
     Attributes
     ----------
     classes
         [N, F] which class of connections a presynaptic neuron belongs to, as ones.
     read
-        Read-out C, with its strengths.
+        Read-out C, with its weights.
     inverse
         [P, P] (C Cᵀ)⁻¹.
     time_constant_s, start
@@ -103,7 +103,7 @@ class LinearBrain:
         )
 
     def time_constants(self, found: Coefficients) -> Float[np.ndarray, "N"]:
-        """Those of the start, or without a drive, of neurons that are read: what makes each unit keep its own share."""
+        """Return the start's, or without a drive, for neurons that are read, what keeps each unit's own share."""
         if self.model.drive is not None:
             return self.start
         low, high = self.model.bounds_s
@@ -123,7 +123,7 @@ class LinearBrain:
         return None if support is None else persistence_drive(self.readout, support)
 
     def drive(self, found: Coefficients, across: Float[np.ndarray, "P P"] | None = None) -> Array | None:
-        """Strengths of the drive by which each unit's last frame acts on its neurons, and `across` on all units'."""
+        """Return the drive's weights from each unit's last frame to its neurons, and by `across` to all units'."""
         if self.model.drive is None:
             return None
         real, share = self.strengths.dtype, 1 - np.exp(-self.model.step_s / self.time_constant_s)
@@ -138,7 +138,7 @@ class LinearBrain:
         return self.reached(np.exp(-self.model.step_s / self.start))
 
     def reached(self, decay: Float[np.ndarray, "N"]) -> Float[Array, "P N"]:
-        """C (1-α) W: what each unit receives of each neuron's rate."""
+        """Return C (1-α) W: what each unit receives of each neuron's rate."""
         units = _in_blocks(jnp.eye(self.model.units, dtype=self.strengths.dtype))
         wired = _Wired(self.strengths, jnp.asarray(decay, self.strengths.dtype), self.shares)
         return _reached(self.model, self.read, wired, units)[: self.model.units]
@@ -168,7 +168,7 @@ class LinearBrain:
         pattern: Float[Array, "N 1"] | None = None,
         across: Float[np.ndarray, "P P"] | None = None,
     ) -> tuple[float, Float[Array, "N 1"]]:
-        """Growth per step of the fastest growing pattern about the mean, if the model feeds on its own read-out.
+        """Return the growth per step of the fastest growing pattern about the mean, fed with the model's own read-out.
 
         Parameters
         ----------
@@ -194,7 +194,7 @@ class LinearBrain:
 
 
 class _Wired(NamedTuple):
-    """Strengths of the connections, decay of the neurons, shares of the read-out."""
+    """Weights of the connections, decay of the neurons, shares of the read-out."""
 
     strengths: Array
     decay: Float[Array, "N"]
@@ -210,11 +210,11 @@ def _in_blocks(columns: Float[Array, "R P"]) -> Float[Array, "k R W"]:
 
 @jax.jit
 def _reached(model: Model, read: SparseMap, wired: _Wired, units: Float[Array, "k P W"]) -> Float[Array, "kW N"]:
-    def one(block: Float[Array, "P W"]) -> Float[Array, "W N"]:
+    def reached_by(block: Float[Array, "P W"]) -> Float[Array, "W N"]:
         targets = (1 - wired.decay[:, None]) * read.adjoint(wired.shares, block)
         return model.outputs_adjoint(model.recurrent.adjoint(wired.strengths, targets)).T
 
-    return jax.lax.map(one, units).reshape(-1, model.neurons)
+    return jax.lax.map(reached_by, units).reshape(-1, model.neurons)
 
 
 @jax.jit
@@ -234,7 +234,7 @@ def _follow(
     members, factors = by_class
     by_pre, decay = (factors @ members)[:, None], wired.decay[:, None]
 
-    def one(block: Float[Array, "Q W"]) -> tuple[Array, Array]:
+    def responses(block: Float[Array, "Q W"]) -> tuple[Array, Array]:
         moved = read.adjoint(wired.shares, block[:-1])
         rates, brought, kept = model.state_forcing * moved, [], []
         for lag in range(LAGS):
@@ -250,11 +250,11 @@ def _follow(
             rates -= model.state_forcing * read.adjoint(wired.shares, error)
         return jnp.stack(brought), jnp.stack(kept)
 
-    return jax.lax.map(one, columns)
+    return jax.lax.map(responses, columns)
 
 
 def _classes(model: Model) -> Float[np.ndarray, "N F"]:
-    """Excitatory and inhibitory neurons; all in one where gap junctions tie strengths across the signs."""
+    """Excitatory and inhibitory neurons; all in one where gap junctions tie weights across the signs."""
     signs = np.asarray(model.signs)
     if model.electrical:
         return np.ones((len(signs), 1))

@@ -23,7 +23,7 @@ class FittedStart(Protocol):
 
     @property
     def magnitudes(self) -> Float[Array, "M"]:
-        """Magnitudes of free strengths, for gains to multiply."""
+        """Magnitudes of free weights, for gains to multiply."""
         ...
 
     def facts(self, units: Sequence[str]) -> dict[str, object]:
@@ -75,7 +75,7 @@ class Start(Entry):
     parameters
         Function of a model and `StartConditions` that returns the parameters before training, within their bounds.
     fit
-        Function of a model with free strengths, `StartConditions` and training frames, called first; what it returns
+        Function of a model with free weights, `StartConditions` and training frames, called first; what it returns
         becomes `StartConditions.fitted`. None: the start does not look at activity.
     options
         Their class. Those that section `model` has are taken from there, others from `model.start_options`.

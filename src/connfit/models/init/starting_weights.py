@@ -1,4 +1,4 @@
-"""How strengths start before they are learned: magnitudes by name, their spread, and their scale."""
+"""How weights start before they are learned: magnitudes by name, their spread, and their scale."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRUNCATED_NORMAL_STD = 0.87962566103423978
 
 @dataclass(frozen=True, kw_only=True)
 class StartingWeights(Entry):
-    """Registered magnitudes of strengths before training.
+    """Registered magnitudes of weights before training.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class StartingWeights(Entry):
 WEIGHTS: Registry[StartingWeights] = Registry(
     "weights", StartingWeights, room="connfit.models.init", group="connfit.weights"
 )
-"""Magnitudes of strengths before training, by name."""
+"""Magnitudes of weights before training, by name."""
 
 
 def initial_magnitudes(connectome: Connectome, weights: str, *, seed: int = 0) -> Float[np.ndarray, "M"]:
@@ -89,7 +89,7 @@ for _entry in (
 def start_magnitudes(
     model: Model, connectome: Connectome, weights: str = "counts", *, spectral_radius: float | None = 0.1, seed: int = 0
 ) -> Float[Array, "M"]:
-    """Return magnitudes at which free strengths start (without a spread), for gains to multiply.
+    """Return magnitudes at which free weights start (without a spread), for gains to multiply.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def start_magnitudes(
 
 
 def spread_factors(model: Model, deviation: float, seed: int) -> Array:
-    """Draw log-normal factors of median 1, one per strength, from a stream of their own."""
+    """Draw log-normal factors of median 1, one per weight, from a stream of their own."""
     if deviation < 0:
         raise ConfigError(f"weight_spread = {deviation} must not be negative")
     draw = np.random.default_rng([seed, _SPREAD]).standard_normal(model.recurrent.strengths_shape, np.float32)
@@ -119,7 +119,7 @@ def spread_factors(model: Model, deviation: float, seed: int) -> Array:
 def spectral_radius_of(model: Model, strengths: Array) -> float:
     """Compute the largest absolute eigenvalue of the signed recurrent matrix: dense up to 500 neurons, else by ARPACK.
 
-    The strengths are those of `model.recurrent`: magnitudes, or gains. ARPACK sees the matrix only through the
+    The weights are those of `model.recurrent`: magnitudes, or gains. ARPACK sees the matrix only through the
     operators, so that no copy of the connections is made.
     """
     n = model.neurons

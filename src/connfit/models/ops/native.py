@@ -65,7 +65,7 @@ def _warn() -> None:
 
 
 def available(*, warn: bool = False) -> bool:
-    """Say whether the compiled kernels are here; with `warn`, say once per process if they are not."""
+    """Return whether the compiled kernels are here; with `warn`, say once per process if they are not."""
     if _load() == "":
         return True
     if warn:
@@ -74,7 +74,7 @@ def available(*, warn: bool = False) -> bool:
 
 
 def why_not() -> str:
-    """Say why the compiled kernels are not available, and what to do; empty if they are."""
+    """Explain why the compiled kernels are not available, and what to do; empty if they are."""
     return _load()
 
 
@@ -96,11 +96,11 @@ def _joining_columns(call: Callable[..., Array]) -> Callable[..., Array]:
             return jnp.moveaxis(out.reshape(out.shape[0], size, x.shape[2]), 1, 0), True
         each = [x for x, is_mapped in zip(operands, batched, strict=True) if is_mapped]
 
-        def one(values: list[Array]) -> Array:
+        def call(values: list[Array]) -> Array:
             rest = iter(values)
             return mapped(*(next(rest) if is_mapped else x for x, is_mapped in zip(operands, batched, strict=True)))
 
-        return jax.lax.map(one, each), True
+        return jax.lax.map(call, each), True
 
     return mapped
 
@@ -129,17 +129,17 @@ def _partitions(nnz: int, columns: int) -> int:
 
 
 def matvec(pattern: Pattern, w: Array, x: Array) -> Array:
-    """As `portable.matvec`, float32."""
+    """Compute `portable.matvec`, float32."""
     return _joining_columns(_matvec)(pattern.indptr, pattern.indices, w, x)
 
 
 def rmatvec(pattern: Pattern, w: Array, v: Array) -> Array:
-    """As `portable.rmatvec`, float32."""
+    """Compute `portable.rmatvec`, float32."""
     return _joining_columns(partial(_rmatvec, pattern.columns))(pattern.indptr, pattern.indices, w, v)
 
 
 def sampled_outer(pattern: Pattern, left: Array, right: Array) -> Array:
-    """As `portable.sampled_outer`, float32."""
+    """Compute `portable.sampled_outer`, float32."""
     call = _call("connfit_sampled_outer", ((pattern.nnz,), left.dtype))
     return call(pattern.indptr, pattern.indices, left, right)[0]
 
@@ -147,7 +147,7 @@ def sampled_outer(pattern: Pattern, left: Array, right: Array) -> Array:
 def window_outer(
     pattern: Pattern, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
 ) -> tuple[Array, Array]:
-    """As `portable.window_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
+    """Compute `portable.window_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
     name = "connfit_window_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_window_outer"
     call = _call(name, ((pattern.nnz,), left.dtype), (trace.shape, trace.dtype), aliases={2: 1})
     gradient, new_trace = call(pattern.indptr, pattern.indices, trace, carry, decay, left, trace_left, right)
@@ -157,7 +157,7 @@ def window_outer(
 def dense_outer(
     trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
 ) -> tuple[Array, Array]:
-    """As `portable.dense_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
+    """Compute `portable.dense_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
     name = "connfit_dense_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_dense_outer"
     gradient = (trace.shape[0], trace.shape[2]), left.dtype
     call = _call(name, gradient, (trace.shape, trace.dtype), aliases={0: 1})

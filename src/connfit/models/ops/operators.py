@@ -33,7 +33,7 @@ _chosen: ContextVar[str | None] = ContextVar("connfit_ops", default=None)
 
 @contextmanager
 def use(implementation: str) -> Iterator[None]:
-    """Within the `with` block, operators called with `implementation="auto"` use this one.
+    """Use this implementation for operators called with `implementation="auto"` within the `with` block.
 
     The choice is made when a function is traced: a function that is already compiled keeps the
     one that it was compiled with. For `jax.export` to several platforms use `"portable"`.
@@ -346,7 +346,7 @@ def dense_outer(
     *,
     implementation: str = "auto",
 ) -> tuple[Float[Array, "N C"], Float[Array, "N B C"]]:
-    """`window_outer` where every column connects to every row, as in a dense drive.
+    """Compute `window_outer` where every column connects to every row, as in a dense drive.
 
     Parameters
     ----------

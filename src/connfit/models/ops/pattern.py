@@ -39,7 +39,7 @@ class Pattern:
 
     @classmethod
     def of(cls, indptr: ArrayLike, indices: ArrayLike, columns: int) -> Pattern:
-        """Validated pattern on the default device.
+        """Validate a pattern and put it on the default device.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class Pattern:
         return self.indices.shape[0]
 
     def row_of(self) -> Int[Array, "M"]:
-        """Row of each connection (computed: 4 M bytes that live as long as they are used)."""
+        """Return the row of each connection (computed: 4 M bytes that live as long as they are used)."""
         if self.nnz == 0:
             return jnp.zeros(0, jnp.int32)
         lengths = self.indptr[1:] - self.indptr[:-1]

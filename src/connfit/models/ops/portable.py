@@ -19,7 +19,7 @@ def _at(values: Array, index: Array) -> Array:
 
 
 def matvec(pattern: Pattern, w: Float[Array, "M"], x: Float[Array, "C B"]) -> Float[Array, "N B"]:
-    """y[i, b] = sum over connections e of row i of w[e] x[indices[e], b]."""
+    """Compute y[i, b] = sum over connections e of row i of w[e] x[indices[e], b]."""
     if pattern.nnz == 0:
         return jnp.zeros((pattern.rows, x.shape[1]), x.dtype)
     row = pattern.row_of()
@@ -32,7 +32,7 @@ def matvec(pattern: Pattern, w: Float[Array, "M"], x: Float[Array, "C B"]) -> Fl
 
 
 def rmatvec(pattern: Pattern, w: Float[Array, "M"], v: Float[Array, "N B"]) -> Float[Array, "C B"]:
-    """g[j, b] = sum over connections e with indices[e] = j of w[e] v[row of e, b]."""
+    """Compute g[j, b] = sum over connections e with indices[e] = j of w[e] v[row of e, b]."""
     if pattern.nnz == 0:
         return jnp.zeros((pattern.columns, v.shape[1]), v.dtype)
     row = pattern.row_of()
@@ -45,7 +45,7 @@ def rmatvec(pattern: Pattern, w: Float[Array, "M"], v: Float[Array, "N B"]) -> F
 
 
 def sampled_outer(pattern: Pattern, left: Float[Array, "N K"], right: Float[Array, "C K"]) -> Float[Array, "M"]:
-    """G[e] = sum over k of left[row of e, k] right[indices[e], k]."""
+    """Compute G[e] = sum over k of left[row of e, k] right[indices[e], k]."""
     start = jnp.zeros(pattern.nnz, left.dtype)
     if pattern.nnz == 0:
         return start
@@ -66,7 +66,7 @@ def window_outer(
     trace_left: Float[Array, "N B K"],
     right: Float[Array, "C B K"],
 ) -> tuple[Float[Array, "M"], Float[Array, "M B"]]:
-    """Gradient with the trace's contribution, and the trace after the window (see
+    """Return the gradient with the trace's contribution, and the trace after the window (see
     `connfit.models.ops.window_outer`).
     """
     gradient = jnp.zeros(pattern.nnz, left.dtype)
@@ -98,7 +98,7 @@ def dense_outer(
     trace_left: Float[Array, "N B K"],
     right: Float[Array, "C B K"],
 ) -> tuple[Float[Array, "N C"], Float[Array, "N B C"]]:
-    """The sums of `window_outer` where every column connects to every row (see `connfit.models.ops.dense_outer`)."""
+    """Compute `window_outer` where every column connects to every row (see `connfit.models.ops.dense_outer`)."""
     stored, trace = trace.dtype, trace.astype(left.dtype)
     gradient = jnp.einsum("rb,rbc->rc", carry, trace) + jnp.einsum("rbk,cbk->rc", left, right)
     kept = decay[:, :, None] * trace + jnp.einsum("rbk,cbk->rbc", trace_left, right)

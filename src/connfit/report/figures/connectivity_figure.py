@@ -44,7 +44,7 @@ def connectivity_rows(evaluation: Evaluation) -> list[ConnectivityRow]:
 
 
 def connectivity_in_words(evaluation: Evaluation) -> str:
-    """Say how the rows are to be read."""
+    """Describe how the rows are to be read."""
     driven = evaluation.part("test").free_run.is_driven
     return (
         "Correlation of functional connectivity with the data's: of predictions one step ahead (teacher-forced), and "

@@ -76,7 +76,7 @@ def drawings(run: RunFiles) -> Iterator[Drawing]:
 
 
 def persistence_of(part: PartForecast) -> np.ndarray:
-    """Persistence within a part; the first frame has none, for the frame before it is not kept."""
+    """Predict persistence within a part; the first frame has none, for the frame before it is not kept."""
     held = hold_last(part.values, part.mask)
     return np.concatenate([np.full((1, held.shape[1]), np.nan), held[:-1]])
 

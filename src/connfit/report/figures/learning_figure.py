@@ -40,12 +40,12 @@ def rule_colour(name: str, default: str = DATA) -> str:
 
 
 def learning_verdict(curves: LearningCurves) -> tuple[str, ...]:
-    """Say which rule is best on test, and whether credit through time matters, in sentences."""
+    """Return which rule is best on test, and whether credit through time matters, in sentences."""
     return write_prose("sections/learning_verdict.j2", {GRADIENT: GradientFidelity(learning_curves=curves)}).paragraphs
 
 
 def amount(at: RulesCompared) -> str:
-    """Say how many steps, or how many seconds of training, every rule had."""
+    """Describe how many steps, or how many seconds of training, every rule had."""
     return f"{at.steps:,} steps" if at.seconds is None else f"{at.seconds:.3g} s of training"
 
 

@@ -42,12 +42,12 @@ def draw_all(
     dict
         Anchor to each drawing with its HTML, in the order that was given.
     """
-    given = [(anchor, at, one) for anchor, made in sections.items() for at, one in enumerate(made)]
+    given = [(anchor, at, drawing) for anchor, made in sections.items() for at, drawing in enumerate(made)]
     drawn = {} if fresh else _read_drawn(folder / DRAWN)
     shown: dict[str, dict[int, tuple[Drawing, str]]] = {}
     used = 0
     # Figures of the whole fit first: they must not fall to the size limit because there are many recordings.
-    for anchor, at, drawing in sorted(given, key=lambda one: one[2].recording is not None):
+    for anchor, at, drawing in sorted(given, key=lambda placed: placed[2].recording is not None):
         png = None if fresh else _kept(drawing, folder, drawn.get(drawing.name))
         if png is None:
             try:
@@ -60,7 +60,7 @@ def draw_all(
         html = page.picture(png, drawing.caption, narrow=drawing.name in NARROW) if fits else _left_out(drawing)
         shown.setdefault(anchor, {})[at] = drawing, html
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / DRAWN, {one.name: _description(one) for _, _, one in given})
+    write_json(folder / DRAWN, {drawing.name: _description(drawing) for _, _, drawing in given})
     return {anchor: [made[at] for at in sorted(made)] for anchor, made in shown.items()}
 
 

@@ -27,7 +27,7 @@ from connfit.report.figures.style import (
 from connfit.report.wording import pretty
 
 ONE_STEP_FRAMES = 150
-"""Frames of the test part in the one-step panels: with more, data and prediction cannot be told apart."""
+"""Frames of the test part in the one-step panels: with more, data and prediction are not distinguishable."""
 
 _OWN_STYLE = {"model": (MODEL, "o", "-", 2.0), "untrained": (INITIAL, "o", "--", 1.2)}
 _OPTIMAL_ORDER_UNITS = 300

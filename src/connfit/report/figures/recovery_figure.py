@@ -154,7 +154,7 @@ def digits(value: OverSeeds | None) -> str:
 
 
 def verdict(recovery: Recovery) -> tuple[str, ...]:
-    """Say what the numbers amount to, in sentences."""
+    """Describe what the numbers amount to, in sentences."""
     return write_prose("sections/recovery.j2", {RECOVERY: recovery}).paragraphs
 
 

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from connfit.evaluation.study.agreements import Reproducibility
+from connfit.evaluation.study.row_names import short_name
 from connfit.evaluation.study.study import Difference, Study, StudyRow, UnitDifference
 from connfit.evaluation.study.words import frames
 from connfit.report.figures.style import INITIAL, MODEL, QUIET, WIDTH, look, new_figure
@@ -36,7 +37,7 @@ def forest(study: Study) -> Figure:
             _panel(axes, rows, [row.difference_at(h) for row in rows])
             axes.set_title(frames(h), loc="left")
         position = np.arange(len(rows))
-        names = [row.name.replace("_", " ") for row in rows]
+        names = [short_name(row.name) for row in rows]
         labels = [name if row.counts else f"({name})" for name, row in zip(names, rows, strict=True)]
         panels[0].set_yticks(position, labels)
         panels[0].set_ylim(len(rows) - 0.5, -0.5)

@@ -67,19 +67,19 @@ def look() -> Iterator[None]:
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure (inches) that belongs to no window and no global state."""
+    """Make an empty figure (inches) that belongs to no window and no global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def colour_of(name: str, among: tuple[str, ...]) -> str:
-    """The colour of a baseline; the same in every figure."""
+    """Return the colour of a baseline; the same in every figure."""
     return _own_colour(name) or SPARE[_without_colour(among).index(name) % len(SPARE)]
 
 
 def line_of(name: str, among: tuple[str, ...]) -> str | tuple[int, tuple[float, ...]]:
-    """The line of a baseline: dashed where its colour is that of an earlier one."""
+    """Return the line of a baseline: dashed where its colour is that of an earlier one."""
     repeated = _own_colour(name) is None and _without_colour(among).index(name) >= len(SPARE)
     return (0, (4.0, 1.5)) if repeated else "-"
 
@@ -115,7 +115,7 @@ class _Visible(Formatter):
 
 
 def without_mathtext(figure: Figure) -> None:
-    """Have every text of a figure drawn as it is, and letters that cannot be drawn as escapes."""
+    """Draw every text of a figure as it is, and letters that cannot be drawn as escapes."""
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
         for ticks in (axis.major, axis.minor):
             given = ticks.formatter
@@ -134,7 +134,7 @@ def without_mathtext(figure: Figure) -> None:
 
 
 def empty(axes: Axes, text: str) -> None:
-    """Say why a panel is empty."""
+    """Explain why a panel is empty."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#555555", wrap=True)
 

@@ -97,7 +97,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "the_drive",
         WIRING,
-        "How many parameters has the background drive, does it reach neurons where the unit has no synapse, "
+        "How many parameters does the background drive have, does it reach neurons where the unit has no synapse, "
         "and what does removing it do?",
     ),
     Question(
@@ -123,7 +123,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "known_parameters",
         PARAMETERS,
-        "Are the parameters of a brain that is known found again, and from how many units and frames?",
+        "Are the parameters of a known brain recovered, and from how many units and frames?",
     ),
     Question(
         "plausible_time_constants",
@@ -190,7 +190,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         "subsampling",
         CRITICAL,
-        "What does it mean that few units are seen of many neurons?",
+        "What does it mean that only few of many neurons are observed?",
     ),
     Question(
         "spectral_radius",

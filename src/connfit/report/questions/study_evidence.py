@@ -38,7 +38,7 @@ class StudyEvidence:
         return [str(row.name) for row in self.study.rows if row.group in groups and row.seeds]
 
     def has(self, name: str) -> bool:
-        """Say whether the study has a row, with numbers."""
+        """Return whether the study has a row, with numbers."""
         return any(row.name == name and row.seeds for row in self.study.rows)
 
     def row(self, name: str) -> Traced:
@@ -46,7 +46,7 @@ class StudyEvidence:
         return next(row for row in self.study.rows if row.name == name and row.seeds)
 
     def counts(self, name: str) -> bool:
-        """Say whether wins and losses of a row count."""
+        """Return whether wins and losses of a row count."""
         return bool(self.row(name).counts)
 
     def label(self, name: str) -> str:
@@ -125,7 +125,7 @@ class StudyEvidence:
         return "ahead" if found.value > 0 else "behind"
 
     def verdict(self, names: Sequence[str], *, us: str = "the model") -> str:
-        """Say which rows are beaten, are not distinguishable, or do better, and which do not count."""
+        """Return which rows are beaten, are not distinguishable, or do better, and which do not count."""
         counting = [name for name in names if self.counts(name)]
         said = [] if self.counts(CONNECTOME) else [f"The connectome model {self._note(CONNECTOME)}."]
         for horizon in self.horizons():

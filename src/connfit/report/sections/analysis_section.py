@@ -69,7 +69,7 @@ def _captions(analysis: Analysis) -> Mapping[str, str]:
 
 
 def shown_sources(analysis: Analysis) -> dict[str, str]:
-    """Return sources that were analysed, with the separation under which most cells have avalanches enough."""
+    """Return sources that were analysed, with the separation under which most cells have enough avalanches."""
     floors = {name: analysis.sources[name].floor for name in SHOWN if name in analysis.sources}
     return {name: floor for name, floor in floors.items() if floor is not None}
 
@@ -209,7 +209,7 @@ def print_analysis(analysis: Analysis, console: Console) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(
-        "cells of thresholds and bins: power laws and scaling relation / power laws stand / avalanches enough",
+        "cells of thresholds and bins: power laws and scaling relation / power laws hold / enough avalanches",
         highlight=False,
     )
     console.print(table)

@@ -40,8 +40,8 @@ def ceiling_drawings(evaluation: Evaluation) -> Iterator[Drawing]:
         return
     beyond = int((pairs < LIMIT).any(axis=1).sum())
     caption = (
-        "Left: skill over persistence of the model on the test part (orange) below the largest that noise which is "
-        "white in time leaves to any forecast (black, with its interval). Right: skill over the training mean of every "
+        "Left: skill over persistence of the model on the test part (orange) below the largest that "
+        "white noise leaves to any forecast (black, with its interval). Right: skill over the training mean of every "
         f"unit that is predicted from all others, by the model and by a ridge regression, {len(pairs)} units; above "
         "the line the model is better."
     )
@@ -217,7 +217,7 @@ def _left_out(found: LeftOut) -> list[str]:
 
 
 def left_out_in_words(found: LeftOut) -> list[str]:
-    """Say who predicts left-out units better."""
+    """State who predicts left-out units better."""
     said = []
     for test, name in (
         (found.model_minus_ridge, "the ridge regression on the others"),
@@ -226,7 +226,7 @@ def left_out_in_words(found: LeftOut) -> list[str]:
         if test is None:
             continue
         if test.outcome is None:
-            said.append(f"Against {name} nothing can be said: {test.reasons.get('p_value', 'no test')}.")
+            said.append(f"Against {name} no comparison is possible: {test.reasons.get('p_value', 'no test')}.")
             continue
         words = {"better": "beats", "worse": "loses to", "tie": "is not distinguishable from"}[test.outcome]
         start = "It" if said else "Predicting a unit that it is never given, the model"

@@ -150,7 +150,7 @@ def _free_run_rows(columns: Mapping[str, _Column]) -> list[Row]:
 
 
 def free_runs_in_words(scores: ModelScores, part: str = "test") -> str:
-    """Say what the free runs of a part are and what their rows can be read for."""
+    """Describe what the free runs of a part are and what their rows can be read for."""
     if part not in scores.parts:
         return ""
     free_run = scores.parts[part].free_run
@@ -202,7 +202,7 @@ def by_reason(rows: Sequence[Row]) -> dict[str, list[tuple[str, str]]]:
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Say in one or two sentences where the model is best and which other column is better where it is not."""
+    """Suggest in one or two sentences where the model is best and which other column is better where it is not."""
     decided = [row for row in rows if row.winners]
     if not decided:
         return "Nothing could be scored on this part."
@@ -237,7 +237,7 @@ def shortly(rows: Sequence[Row]) -> str:
 
 
 def observations_in_words(evaluation: Evaluation) -> str:
-    """Say how many parameters stand against how many observations, with the ratio in words."""
+    """Describe how many parameters stand against how many observations, with the ratio in words."""
     groups, observed = counted_parameters(evaluation), evaluation.observations.get("train")
     if groups is None or not observed:
         return "Numbers of parameters and observations were not recorded."

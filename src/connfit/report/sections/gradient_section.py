@@ -37,8 +37,8 @@ def drawings(record: GradientFidelity) -> Iterator[Drawing]:
     if curves is not None and curves.curves:
         yield Drawing(
             "learning_curves",
-            "Training loss of the fits with each rule and optimiser (dashed: the other one), each at the learning rate "
-            "that is best on validation. Below: skill on test minus that of the rule that all are compared with, after "
+            "Training loss of the fits with each rule and optimiser (dashed: the other optimiser), each at the "
+            "learning rate that is best on validation. Below: skill on test minus that of the reference rule, after "
             "equal steps and equal time, with 95 % intervals over blocks of time; filled where they leave out 0.",
             None,
             lambda: learning_figure(curves),

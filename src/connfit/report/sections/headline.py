@@ -110,7 +110,7 @@ def contests_in_words(each: Sequence[Contest]) -> list[str]:
 
 
 def advice(config: Mapping[str, Any] | None = None) -> str:
-    """Say what to try where a baseline is ahead."""
+    """Suggest what to try where a baseline is ahead."""
     model, data = ((config or {}).get(section) or {} for section in ("model", "data"))
     fewer = []
     if model.get("strengths") != "fixed":
@@ -138,7 +138,7 @@ def advice(config: Mapping[str, Any] | None = None) -> str:
 
 
 def units_in_words(side: Side) -> str:
-    """Say how many units the model predicts better than the baseline, with the test; empty where that is not known."""
+    """Describe how many units the model predicts better than the baseline, with the test; empty where unknown."""
     if side.units is None or side.better is None or side.baseline is None:
         return ""
     counted = f"{side.better:,} of {side.units:,} {'unit' if side.units == 1 else 'units'}"
@@ -185,7 +185,7 @@ def _who_wins(contest: Contest) -> str:
         f"{how} {'they are not distinguishable' if side.outcome == 'neither' else f'{side.winner} wins'}"
         for how, side in (("pooled over units", pooled), ("by the median unit", median))
     ]
-    few = " The pooled lead is that of few units." if pooled.outcome == "model" else ""
+    few = " A few units carry the pooled lead." if pooled.outcome == "model" else ""
     return f"{capital(parts[0])}, {parts[1]}.{few}"
 
 

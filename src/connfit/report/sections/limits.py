@@ -30,7 +30,7 @@ MANY_OUTSIDE = 0.05
 alike, 2 / (n + 1) leave the range of n others: 1 % for 200 training frames."""
 
 FEW_RECOVERED = 0.5
-"""R² of known parameters below which they are not found again."""
+"""R² below which known parameters count as not recovered."""
 
 PARTS = {"validation": "validation", "test": "test", "held_out": "held-out test", "train": "training"}
 
@@ -78,7 +78,7 @@ def study_limits(study: Study) -> list[str]:
 
 
 def gradient_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say where the rule of the fit is far from the exact gradient, or one without credit does as well."""
+    """State where the rule of the fit is far from the exact gradient, or one without credit does as well."""
     record, learner = documents.get(GRADIENT), (documents.get("config.json") or {}).get("learner") or {}
     return write_prose("limits/gradients.j2", documents, far=_far(record, learner) if record else ()).paragraphs
 
@@ -101,7 +101,7 @@ def _far(record: GradientFidelity, learner: Mapping[str, Any]) -> tuple[int | st
 
 
 def analysis_limits(analysis: Analysis, *, bounds_are_known: bool = False) -> list[str]:
-    """Say what an analysis found that limits how it, or a fitted parameter, can be read.
+    """Describe what an analysis found that limits how it, or a fitted parameter, can be read.
 
     Parameters
     ----------
@@ -125,12 +125,12 @@ def analysis_limits(analysis: Analysis, *, bounds_are_known: bool = False) -> li
 
 
 def recovery_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
-    """Name parameters that were not found again where they are known."""
+    """Name known parameters that were not recovered."""
     return write_prose("limits/recovery.j2", documents, few=FEW_RECOVERED).paragraphs
 
 
 def simulation_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
-    """Say that simulated experiments are answers of the model, and name those in which nothing answered."""
+    """State that simulated experiments are answers of the model, and name those in which nothing answered."""
     done = {path.split("/")[1]: found for path, found in documents.items() if path.startswith("simulations/")}
     still = [name for name, found in done.items() if not any(unit.change for unit in found.units)]
     return write_prose("limits/simulations.j2", documents, names=list(done), still=still).paragraphs

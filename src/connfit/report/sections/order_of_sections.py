@@ -105,15 +105,15 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         title = "Against baselines, null connectomes and ablations, over seeds"
         yield Section("study", title, words, study_section.study_drawings(study), tables)
     shown = ceiling_section.ceiling_blocks(evaluation), list(ceiling_section.ceiling_drawings(evaluation))
-    yield Section("possible", "A share of what is possible", *shown)
+    yield Section("possible", "Share of the ceiling", *shown)
     yield Section("held-out", "Held-out animals", held_out_blocks(evaluation), of.get("held-out", ()))
     connectivity = [page.paragraph(against_itself(evaluation)), *connectivity_blocks(evaluation)]
     yield Section("connectivity", "Functional connectivity", connectivity, of.get("connectivity", ()))
     if run.analysis is not None:
         words, tables = _split(analysis_section.analysis_blocks(run.analysis), 1)
-        for one in analysis_section.analysis_drawings(run.analysis):
-            folded = replace(one, fold=_FOLDED[one.name]) if one.name in _FOLDED else one
-            of.setdefault("parameters" if one.name in _OF_PARAMETERS else "analysis", []).append(folded)
+        for drawing in analysis_section.analysis_drawings(run.analysis):
+            folded = replace(drawing, fold=_FOLDED[drawing.name]) if drawing.name in _FOLDED else drawing
+            of.setdefault("parameters" if drawing.name in _OF_PARAMETERS else "analysis", []).append(folded)
         tables = [
             *analysis_section.own_tables(run.analysis),
             page.folded("Tables: avalanches, exponents of data and surrogates, radii", *tables),
@@ -127,7 +127,7 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         yield Section("gradient", "How exact the learning rule is", words, figures, tables)
     if run.recovery is not None:
         words = recovery_section.blocks(run.recovery)
-        title = "Whether known parameters are found again"
+        title = "Whether known parameters are recovered"
         yield Section("recovery", title, words[:-1], recovery_section.drawings(run.recovery), words[-1:])
     if run.simulations:
         shown = perturbation_section.blocks(run.simulations), list(perturbation_section.drawings(run.simulations))

@@ -41,7 +41,7 @@ def blocks(answers: Sequence[tuple[Question, Answer]], anchors: Collection[str])
 def _row(number: int, question: Question, answer: Answer, anchors: Collection[str]) -> str:
     kind = "open" if answer.status == "not answerable" else answer.status
     status = f'<span class="status {kind}">{escape(STATUSES[answer.status])}</span>'
-    see = f" {page.link('See there.', answer.section)}" if answer.section in anchors else ""
+    see = f" {page.link('See details.', answer.section)}" if answer.section in anchors else ""
     return (
         f'<li id="question-{number}"><p class="ask">{number}. {escape(question.text)}</p>'
         f"<p>{status} · {page.with_code(answer.text)}{see}</p></li>"

@@ -21,8 +21,8 @@ def score_blocks(evaluation: Evaluation) -> list[str]:
         "Best of each row marked *. MSE in squared units of the preprocessed values; skill = 1 − MSE / MSE of "
         "persistence on the same entries; "
         "FC: correlation of functional connectivity with the data's. "
-        "The median unit's skill has its 95 % interval over blocks of time in brackets: a pooled lead that it does not "
-        "share is that of few units. "
+        "The median unit's skill has its 95 % interval over blocks of time in brackets: a pooled lead that it "
+        "does not share comes from few units. "
         "One-step FC carries no *: the last frame, repeated, has the data's FC by construction, and so nearly has "
         "whatever is close to it. Baselines are fitted to each recording on its own training part."
     )

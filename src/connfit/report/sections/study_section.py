@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connfit.evaluation.study.agreements import Agreement
+from connfit.evaluation.study.row_names import short_name
 from connfit.evaluation.study.study import FILE as STUDY
 from connfit.evaluation.study.study import Column, Difference, Score, Study, StudyRow, UnitDifference
 from connfit.evaluation.study.words import frames
@@ -76,19 +77,15 @@ def _best(rows: Sequence[StudyRow], column: Column) -> StudyRow | None:
     return max(known, key=goodness)
 
 
-def _called(row: StudyRow) -> str:
-    return row.name.replace("_", " ")
-
-
 def _marked(row: StudyRow) -> str:
     """Name of a row with what it is, where that is something else than a row that counts."""
-    return _called(row) + (f" ({row.mark})" if row.mark else "")
+    return short_name(row.name) + (f" ({row.mark})" if row.mark else "")
 
 
 def _asides(study: Study) -> list[str]:
     """What marked rows are, and what was chosen for each row."""
-    notes = [f"{_called(row)} {row.note}." for row in study.rows if row.note]
-    recipes = [[_called(row), row.recipe] for row in study.rows if row.recipe]
+    notes = [f"{short_name(row.name)} {row.note}." for row in study.rows if row.note]
+    recipes = [[short_name(row.name), row.recipe] for row in study.rows if row.recipe]
     chosen = page.table(["row", "chosen on validation for this row"], recipes, text=True)
     return [page.bullets(notes), page.folded("What was chosen for each row", chosen)]
 
@@ -135,7 +132,7 @@ def _units(study: Study) -> str:
             share = "–" if units.strongest_share is None else f"{units.strongest_share:.0%}"
             body.append(
                 [
-                    _called(row), frames(h), f"{units.ahead} of {units.units}", number(units.sign_p),
+                    short_name(row.name), frames(h), f"{units.ahead} of {units.units}", number(units.sign_p),
                     number(units.wilcoxon_p), f"{units.lead_units} of {units.lead_of}", share,
                 ]
             )  # fmt: skip
@@ -147,7 +144,7 @@ def _units(study: Study) -> str:
 
 
 def _rows_in_words(study: Study) -> str:
-    body = [[_called(row), row.keeps, row.changes, row.reason or ""] for row in study.rows]
+    body = [[short_name(row.name), row.keeps, row.changes, row.reason or ""] for row in study.rows]
     return page.table(["row", "keeps", "changes", "why it has no numbers"], body, text=True)
 
 

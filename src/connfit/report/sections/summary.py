@@ -45,7 +45,7 @@ def head(run: RunFiles, name: str) -> str:
 
 
 def summary(run: RunFiles) -> list[str]:
-    """Say who wins, with key numbers of the test part and who is best in which row of its table."""
+    """State who wins, with key numbers of the test part and who is best in which row of its table."""
     said = headline(run.evaluation, config=run.config)
     return [
         *(f"<p>{page.with_code(line)}</p>" for line in said),
@@ -53,9 +53,9 @@ def summary(run: RunFiles) -> list[str]:
         page.paragraph(verdict(comparison(run.evaluation))),
         page.paragraph(
             "Skill: 1 is perfect, 0 is as good as repeating the last frame (persistence). FC: functional connectivity, "
-            "the correlations between units over time; 1 is that of the data. Pooled: over all units, so that those "
-            "that move most count most. Median unit: half of the units are predicted better, half worse; in brackets "
-            "its 95 % interval over stretches of time. Who wins is decided by the interval of the difference.",
+            "the correlations between units over time; 1 is that of the data. Pooled: over all units, so those that "
+            "vary most count most. Median unit: half of the units are predicted better, half worse; in brackets its "
+            "95 % interval over stretches of time. Who wins is decided by the interval of the difference.",
             "soft small",
         ),
     ]
@@ -68,7 +68,7 @@ def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]
     limitations = page.link(f"{len(limits)} limitation{'' if len(limits) == 1 else 's'}", "limitations")
     questions = page.link(f"{len(answers)} questions", "questions")
     return (
-        f"<p>Before anything is concluded: {limitations} that follow from these numbers, and {questions} of "
+        f"<p>Before you conclude anything: {limitations} that follow from these numbers, and {questions} of "
         f"sceptical readers ({escape(said)}).</p>"
     )
 
@@ -101,7 +101,7 @@ def key_facts(run: RunFiles) -> list[Fact]:
 
 
 def against_itself(evaluation: Evaluation) -> str:
-    """Say how alike the functional connectivities of the data's own parts are."""
+    """Describe how alike the functional connectivities of the data's own parts are."""
     value = evaluation.data.fc_corr_train_vs_test
     if value is None:
         reason = evaluation.data.reasons.get("fc_corr_train_vs_test", "it was not computed")
@@ -178,7 +178,7 @@ def _seeds(study: Study) -> list[Fact]:
     weights = groups.get("weights")
     if weights is None:
         return []
-    note = f"{weights.seeds} seeds; 1 if they find the same"
+    note = f"{weights.seeds} seeds; 1 if they agree"
     return [("changes of weights: correlation between seeds", number(weights.change_pearson), note)]
 
 

@@ -1,7 +1,7 @@
 """Eligibility traces as products of a postsynaptic and a presynaptic factor: memory O(N) instead of O(M).
 
-D-RTRL keeps ``ε_ij(t) = α_i ε_ij(t-1) + g_i(t) x_j(t)`` for every strength, with ``g_i = (1-α_i) f'_i`` and ``x_j`` the
-signed rate (or unit) that strength ij multiplies. pp-prop (also ES-D-RTRL) keeps one number per neuron of each kind,
+D-RTRL keeps ``ε_ij(t) = α_i ε_ij(t-1) + g_i(t) x_j(t)`` for every weight, with ``g_i = (1-α_i) f'_i`` and ``x_j`` the
+signed rate (or unit) that weight ij multiplies. pp-prop (also ES-D-RTRL) keeps one number per neuron of each kind,
 
     post_i(t) = γ α_i post_i(t-1) + (1-γ) g_i(t)
     pre_j(t)  = γ pre_j(t-1) + x_j(t)
@@ -63,7 +63,7 @@ class FactorisedTraces(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FactorisedSums:
-    """Gradients of strengths in one window, from factors that were carried to its start.
+    """Gradients of weights in one window, from factors that were carried to its start.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class FactorisedSums:
         gain: Float[Array, "K R B"],
         sources: Float[Array, "K C B"],
     ) -> tuple[Array, Factors]:
-        """Return the gradient of one map's strengths, and its factors after the window.
+        """Return the gradient of one map's weights, and its factors after the window.
 
         Parameters
         ----------
@@ -122,12 +122,12 @@ class FactorisedSums:
     def _each_step(self, before: Factors, gain: Array, sources: Array) -> Factors:
         kept, fresh = self.trace_decay * self.alpha[:, None], 1 - self.trace_decay
 
-        def one(now: Factors, step: tuple[Array, Array]) -> tuple[Factors, Factors]:
+        def advance(now: Factors, step: tuple[Array, Array]) -> tuple[Factors, Factors]:
             gain_t, sources_t = step
             now = Factors(kept * now.post + fresh * gain_t, self.trace_decay * now.pre + sources_t)
             return now, now
 
-        return jax.lax.scan(one, before, (gain, sources))[1]
+        return jax.lax.scan(advance, before, (gain, sources))[1]
 
     def _correction(self, later: Int[Array, "*K"]) -> Float[Array, "*K"]:
         """1 - γ^t of the steps `later` than the window's start; 1 before the first step, where the factors are 0."""

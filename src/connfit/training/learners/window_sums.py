@@ -59,7 +59,7 @@ def over_steps(values: Float[Array, "K N B"]) -> Float[Array, "N B"]:
 
 
 def side_by_side(values: Float[Array, "K R B"]) -> Float[Array, "R B K"]:
-    """Put the window's steps side by side, so that a neuron's window is one stretch of memory."""
+    """Lay the window's steps side by side, so that a neuron's window is one stretch of memory."""
     return values.transpose(1, 2, 0)
 
 

@@ -80,8 +80,8 @@ class WindowedLearner(Learner[WindowedMemory]):
         back through the connections and, in free run, through read-out and drive. `"none"`: the error of a step
         meets that step alone.
     carry
-        What tells a window about the steps before it: `"trace"` (an eligibility trace per strength
-        and recording), `"factorised"` (a factor per neuron at either end of the strengths),
+        What tells a window about the steps before it: `"trace"` (an eligibility trace per weight
+        and recording), `"factorised"` (a factor per neuron at either end of the weights),
         `"history"` (the last `history` steps) or `"none"`.
     history
         H, steps kept with `carry="history"`; default K.

@@ -79,7 +79,7 @@ def find_fly_surrogate(scale: float = 1.0, seed: int = 0, root: Path | None = No
 def make_fly_surrogate(
     scale: float = 1.0, seed: int = 0, folder: Path | None = None, *, progress: Step | None = None
 ) -> FlySurrogate:
-    """Make the surrogate, or find the one that is there; the same scale and seed give the same numbers.
+    """Generate the surrogate, or find an existing one; the same scale and seed give the same numbers.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def make_fly_surrogate(
 
 
 def check_scale(scale: float, seed: int) -> None:
-    """Refuse a scale outside 0.01 to 1 and a negative seed with a ConfigError."""
+    """Raise a ConfigError for a scale outside 0.01 to 1 or a negative seed."""
     if not 0.01 <= scale <= 1:
         raise ConfigError(f"scale = {scale} must lie between 0.01 and 1 (the whole brain)")
     if seed < 0:
@@ -122,7 +122,7 @@ def check_scale(scale: float, seed: int) -> None:
 
 
 def expected_time(scale: float) -> str:
-    """Say how long it takes to make a surrogate on two cores."""
+    """Describe how long it takes to make a surrogate on two cores."""
     seconds = 20 + 300 * scale
     return f"about {10 * round(seconds / 10)} s" if seconds < 100 else f"about {round(seconds / 60)} minutes"
 

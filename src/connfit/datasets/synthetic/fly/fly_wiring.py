@@ -60,7 +60,7 @@ class FlyWiring:
 
 
 def make_fly_wiring(scale: float = 1.0, seed: int = 0) -> FlyWiring:
-    """Make the surrogate of the fly's wiring; the same scale and seed give the same wiring.
+    """Generate the surrogate of the fly's wiring; the same scale and seed give the same wiring.
 
     Strong connections of a smaller brain are those of the whole one; the weak ones are drawn anew.
 
