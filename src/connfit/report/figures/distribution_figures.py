@@ -20,7 +20,7 @@ _DRAWN_CONNECTIONS = 2_000_000
 def weights(before: Float[np.ndarray, "M"], after: Float[np.ndarray, "M"]) -> Figure:
     """Draw weights of connections before and after the fit: distribution of magnitudes, and one against the other."""
     before, after = np.abs(np.asarray(before).ravel()), np.abs(np.asarray(after).ravel())
-    return _before_after(before, after, quantity="|w|", unit="", things="connections")
+    return _before_after(before, after, quantity="absolute weight", unit="", things="connections")
 
 
 def time_constants(before: Float[np.ndarray, "N"], after: Float[np.ndarray, "N"]) -> Figure:
