@@ -20,7 +20,7 @@ from test_recording_readers import FRAMES, TIMES, UNITS, VALUES, write_csv, writ
 from connfit._io import read_arrays, read_json, read_npz, write_arrays
 from connfit.connectome import Connectome
 from connfit.connectome.columns import read_table
-from connfit.connectome.streaming import feather_blocks
+from connfit.connectome.streaming import csv_blocks, feather_blocks
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.turner_files import read_labels
 from connfit.errors import DataError
@@ -206,12 +206,16 @@ def test_numbers_in_other_digits_are_refused(tmp_path: Path, odd: str) -> None:
         path.write_text(f"pre,post,synapses\n2,1,4\n{pre},2,{synapses}\n", encoding="utf-8")
         with pytest.raises(DataError, match=r"edges\.csv: (row 2|1 ids|1 in|.*fit into 64 bits|.*is not)"):
             connectome_from_tables("odd", path, neurons, sign_rule="fly-paper", unknown_transmitter="excitatory")
+    columns = {"pre": pa.int64(), "synapses": pa.int64()}
+    path.write_text(f"pre,post,synapses\n2,1,4\n1,2,{odd}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"edges\.csv: row 2: synapses = .* is not a whole number of 64 bits"):
+        list(csv_blocks(path, columns, show=True))
     with pytest.raises(DataError, match="row 2: num"):
         read_labels(f"name,num\na,1\nb,{odd}\n".encode(), "labels.csv")
     path = write_csv(tmp_path / "recording.csv")
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:3], f"1.0,{odd},1,1", *lines[4:]]), encoding="utf-8")
-    with pytest.raises(DataError, match="row 3, column 'AVAL'|missing or infinite"):
+    with pytest.raises(DataError, match=r"row 3, column 'AVAL'|missing or infinite"):
         read_recording(path)
 
 
@@ -244,6 +248,6 @@ def test_a_blank_line_between_frames_is_an_error(tmp_path: Path) -> None:
 
 def test_json_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    path.write_text("[" * 100_000)
+    path.write_text('{"a":' * 100_000)
     with pytest.raises(DataError, match="too deep"):
         read_json(path, dict[str, object])

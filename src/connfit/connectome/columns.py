@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from connfit.connectome.streaming import may_hold_hexadecimal
 from connfit.errors import DataError, first_ten
 
 TableSource: TypeAlias = "str | Path | pd.DataFrame | NamedTable"
@@ -365,7 +366,7 @@ def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]
             )
 
     text = dict.fromkeys(wanted, pa.string())
-    if integers:
+    if integers and not may_hold_hexadecimal(path):
         try:
             return read({**text, **{name: pa.int64() for name in integers if name in wanted}})
         except pa.ArrowInvalid:

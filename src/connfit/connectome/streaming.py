@@ -133,6 +133,8 @@ def csv_blocks(
     )  # fmt: skip
     # A column that is read as integers and is not one is read again as text, to name its row.
     integers = [name for name, kind in types.items() if pa.types.is_integer(kind)]
+    if show and integers and may_hold_hexadecimal(path):
+        _name_bad_integer(path, integers, names)
     # Not a Python file: a reading thread that outlives an error would call into an interpreter that is closing.
     with pa.OSFile(str(path), "rb") as raw, progress(f"reading {path.name}", path.stat().st_size) as report:
         stream = pa.CompressedInputStream(raw, "gzip") if _is_gzip(path) else raw
@@ -224,6 +226,17 @@ def feather_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
                 yield row, block
                 row += block.num_rows
                 report(k + 1)
+
+
+def may_hold_hexadecimal(path: Path) -> bool:
+    """Return whether a CSV file, compressed or not, has `0x` somewhere: Arrow would read 0x10 as 16."""
+    with reading(path), gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
+        last = b""
+        while block := file.read(_BLOCK_BYTES):
+            if b"0x" in (joined := last + block) or b"0X" in joined:
+                return True
+            last = block[-1:]
+    return False
 
 
 def _name_bad_integer(path: Path, columns: Sequence[str], names: Sequence[str] | None) -> None:
