@@ -226,7 +226,7 @@ def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> np.ndarray:
     if size != there or min(shape, default=0) < 0 or not dtype.itemsize:
         raise ValueError(f"{member.filename} claims {dtype} of shape {shape}, {size:,} bytes, and has {there:,}")
     content = np.empty(size, np.uint8)
-    view = memoryview(content)
+    view = content.data
     at = 0
     while at < size:
         read = stream.readinto(view[at : at + _BLOCK])  # pyright: ignore[reportAttributeAccessIssue]

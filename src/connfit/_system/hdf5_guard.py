@@ -80,7 +80,7 @@ def check_links(file: h5py.File, path: Path) -> None:
             if isinstance(link, h5py.SoftLink):
                 continue
             found = group[name]
-            place = h5py.h5o.get_info(found.id).addr
+            place = h5py.h5o.get_info(found.id).addr  # pyright: ignore[reportAttributeAccessIssue]
             if place in seen:
                 continue
             seen.add(place)
