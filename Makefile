@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow bench bench-fly check lint format schema clean
+.PHONY: demo test test-slow fuzz bench bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -14,6 +14,10 @@ test: check
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+# Damaged files of every kind that is read: 20,000 in about four minutes.
+fuzz: $(STAMP)
+	cd tests && ../$(BIN)/python fuzz.py --inputs 20000
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/operators.py

@@ -150,10 +150,9 @@ def _run(folder: Path) -> dict[str, Kind]:
     kinds = {}
     for name in (
         "metrics.json", "record.json", "config.json", "history.csv", "forecasts.npz", "parameters.npz",
-        "gradient_fidelity.json", "study/study.json",
+        "gradient_fidelity.json", "study/study.json", "recovery/recovery.json",
+        "simulations/silence-id-n1/perturbation.json", "simulations/silence-id-n1/perturbation.npz",
     ):  # fmt: skip
-        if not (whole / name).exists():
-            continue
 
         def read(path: Path, name: str = name) -> None:
             run = folder / "run"

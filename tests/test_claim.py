@@ -13,7 +13,7 @@ from small import write_files
 
 from connfit._system.claim import claimed
 from connfit.cli import main
-from connfit.errors import BusyError, DataError
+from connfit.errors import BusyError, ConfigError, DataError
 
 HOLD = """
 import sys
@@ -76,7 +76,7 @@ def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "afile").touch()
     with pytest.raises(DataError, match="cannot be written to"), claimed(tmp_path / "afile" / "x"):
         pass
-    with pytest.raises(DataError, match="afile: is a file"), claimed(tmp_path / "afile"):
+    with pytest.raises(ConfigError, match="afile is a file"), claimed(tmp_path / "afile"):
         pass
 
 

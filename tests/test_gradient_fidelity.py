@@ -337,8 +337,8 @@ def made_curves(one: SkillDifference) -> LearningCurves:
     ("one", "words", "best"),
     [
         (difference(0.02, 0.01, 0.03), "Temporal credit matters here", "hybrid with a skill of 0.250"),
-        (difference(-0.02, -0.03, -0.01), "The cheap rule wins", "immediate with a skill of 0.270; hybrid, which all "
-         "are compared with, has 0.250, a difference of 0.0200 (0.0100 to 0.0300)"),
+        (difference(-0.02, -0.03, -0.01), "The cheap rule wins", "immediate with a skill of 0.270; hybrid, the "
+         "reference for all others, has 0.250, a difference of 0.0200 (0.0100 to 0.0300)"),
         (difference(0.005, -0.01, 0.02), "The cheap rule is as good", "hybrid with a skill of 0.250"),
         (difference(0.005, None, None), "left open: 40 frames are too few", "hybrid with a skill of 0.250"),
     ],
@@ -356,7 +356,7 @@ def test_the_verdict_says_who_wins_whoever_it_is(one: SkillDifference, words: st
     for ratio, warned in ((1.4, False), (3.0, True)):
         slow = (replace(curves.curves[0], median_over_fastest=ratio), *curves.curves[1:])
         last = learning_verdict(replace(curves, curves=slow))[-1]
-        assert ("3.00 times as long as the fastest" in last) is warned
+        assert ("3.00 times as long as its fastest" in last) is warned
     nothing = replace(curves, equal_steps=None, equal_seconds=None)
     assert not learning_verdict(nothing) and not limits_of(nothing)
 

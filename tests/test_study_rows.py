@@ -247,7 +247,7 @@ def test_a_connectome_model_that_was_not_trained_is_said_first_and_wins_nothing(
         "So nothing is won or lost here: numbers are those of its start.",
     )
     assert found[2].startswith("One frame ahead the strongest baseline is AR of each unit")
-    assert "; its start is " in found[2] and "the connectome model is" not in found[2]
+    assert "; the untrained connectome model is " in found[2] and "; the connectome model is" not in found[2]
     assert not any("beats" in one for one in found)
     assert all(row.difference_at(h).outcome is None for row in table.rows[1:] for h in (1, 10))
 

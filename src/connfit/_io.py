@@ -6,12 +6,13 @@ import json
 import math
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -20,9 +21,16 @@ from connfit._typing import JSON
 from connfit.errors import DataError
 
 _DAMAGE = (
-    OSError, ValueError, KeyError, EOFError, SyntaxError, RuntimeError, struct.error, zipfile.BadZipFile, zlib.error
+    OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, MemoryError, OverflowError,
+    struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What damaged archives make NumPy and zipfile raise (RuntimeError: by unknown flags or compression)."""
+
+_DENSEST = 1100
+"""Times that deflate can shrink zeros, at most (1032), and a little more."""
+
+_BLOCK = 1 << 24
+"""Bytes of an array that are unpacked at once."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -116,6 +124,8 @@ def read_json(path: Path, kind: type[ResultT], *, fix: str | None = None) -> Res
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.ValidationError as error:
         raise DataError(f"not as connfit writes it ({error})", path=path, fix=fix) from error
+    except RecursionError as error:
+        raise DataError("tables or lists lie too deep in each other", path=path, fix=fix) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"not valid JSON ({error})", path=path, fix=fix) from error
 
@@ -160,16 +170,70 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     if not path.exists():
         raise DataError("no such file", path=path)
     try:
-        # Opened here, for NumPy leaves a damaged archive open.
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            arrays = {key: archive[key] for key in getattr(archive, "files", ())}
+        arrays = _unpacked(path)
         facts = json.loads(arrays.pop("__meta__").tobytes())
         if set(arrays) != set(facts["names"]):
             raise ValueError("not all of its arrays are there")
     except _DAMAGE as error:
         raise DataError(f"damaged, or not written by connfit ({error})", path=path) from error
     return arrays, facts["meta"]
+
+
+def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
+    """Read all arrays of an NPZ file, of which none takes more memory than what the file holds can unpack to.
+
+    Parameters
+    ----------
+    fix
+        What to do about a file that is absent or damaged.
+
+    Raises
+    ------
+    DataError
+        If the file is absent or damaged, holds Python objects, or an array claims a size that is not there.
+    """
+    if not path.exists():
+        raise DataError("no such file", path=path, fix=fix)
+    try:
+        return _unpacked(path)
+    except _DAMAGE as error:
+        raise DataError(f"truncated, damaged or not an NPZ file ({error})", path=path, fix=fix) from error
+
+
+def _unpacked(path: Path) -> dict[str, np.ndarray]:
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        arrays = {}
+        for member in archive.infolist():
+            if member.file_size > _DENSEST * member.compress_size:
+                raise ValueError(
+                    f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}"
+                )
+            with archive.open(member) as stream:
+                arrays[member.filename.removesuffix(".npy")] = _array(stream, member)
+        return arrays
+
+
+def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> np.ndarray:
+    """Read one array, whose memory is taken only if the archive has as many bytes."""
+    version = np.lib.format.read_magic(stream)
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in headers:
+        raise ValueError(f"{member.filename} is of an unknown version {version}")
+    shape, by_column, dtype = headers[version](stream)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds Python objects")
+    size, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
+    if size != there or min(shape, default=0) < 0 or not dtype.itemsize:
+        raise ValueError(f"{member.filename} claims {dtype} of shape {shape}, {size:,} bytes, and has {there:,}")
+    content = np.empty(size, np.uint8)
+    view = content.data
+    at = 0
+    while at < size:
+        read = stream.readinto(view[at : at + _BLOCK])  # pyright: ignore[reportAttributeAccessIssue]
+        if not read:
+            raise EOFError(f"{member.filename} ends early")
+        at += read
+    return np.ndarray(shape, dtype, content, order="F" if by_column else "C")
 
 
 def _settle(descriptor: int) -> None:

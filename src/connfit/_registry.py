@@ -239,6 +239,11 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         self._load()
         return dict(self._failures)
 
+    @property
+    def short_name(self) -> str:
+        """What its group of entry points is called without the package's name."""
+        return (self._group or "").removeprefix("connfit.")
+
     def __getitem__(self, name: str) -> EntryT:
         return self.find(name)
 

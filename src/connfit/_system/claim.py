@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 import filelock
 
-from connfit.errors import BusyError, DataError
+from connfit.errors import BusyError, ConfigError, DataError
 
 LOCK = ".lock"
 """File of a folder that is in use; its content says by whom."""
@@ -101,7 +101,7 @@ def sweep(folder: Path) -> None:
 def _make(folder: Path) -> list[Path]:
     """Make a folder; returns what had to be made, from the outside in."""
     if folder.is_file():
-        raise DataError("is a file", path=folder, fix="Give a folder")
+        raise ConfigError(f"{folder} is a file: give a folder")
     absent = [path for path in (folder, *folder.parents) if not path.exists()][::-1]
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -121,9 +121,23 @@ def analyze_brain(brain: FittedBrain, own: Mapping[str, Any]) -> Analysis:
         analyses_left_out=left_out,
         **made,
     )
-    findings = tuple(line for analyzer in ANALYSES.values() for line in analyzer.findings(analysis))
+    findings, left_out = _findings(analysis)
     # As it is read from its file: what does not fit the types is seen here.
-    return as_result(plain(replace(analysis, findings=findings), FILE), Analysis)
+    return as_result(plain(replace(analysis, findings=findings, analyses_left_out=left_out), FILE), Analysis)
+
+
+def _findings(analysis: Analysis) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Sentences of every analysis, and what was left out; one of another package that fails costs its own sentences."""
+    said: list[str] = []
+    left_out = dict(analysis.analyses_left_out)
+    for name, analyzer in ANALYSES.items():
+        try:
+            said += analyzer.findings(analysis)
+        except Exception as error:
+            if analyzer.key:
+                raise
+            left_out[name] = f"its findings failed ({type(error).__name__}: {error})"
+    return tuple(said), left_out
 
 
 def _examined(brain: FittedBrain, analyzer: Analyzer, own: Any) -> Any:

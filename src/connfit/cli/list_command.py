@@ -24,6 +24,9 @@ def list_pieces(
 
     found = registries()
     if kind is not None:
+        # Also as the group of entry points has it: `rules` for learning rules.
+        short = {registry.short_name: name for name, registry in found.items()}
+        kind = short.get(kind, kind)
         found = {kind: found[one_of("kind", kind, found)]}
     pieces = {
         kind: [

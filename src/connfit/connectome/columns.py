@@ -17,14 +17,32 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from connfit.connectome.streaming import may_hold_hexadecimal
 from connfit.errors import DataError, first_ten
 
 TableSource: TypeAlias = "str | Path | pd.DataFrame | NamedTable"
 IdArray: TypeAlias = np.ndarray
 
+MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
+"""What a cell without a value says, in small letters."""
+
+_MOST_DIGITS = 20
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?[0-9]+[eE][+-]?[0-9]+")
 _INT64 = np.iinfo(np.int64)
+
+
+def is_missing(word: str) -> bool:
+    """Return whether a cell says that there is no value."""
+    return word.strip().lower() in MISSING_WORDS
+
+
+def whole_number(word: str) -> int | None:
+    """Return a whole number of 64 bits that is written in plain digits; None for any other text."""
+    if not _INTEGER.fullmatch(word) or len(word) > _MOST_DIGITS:
+        return None
+    number = int(word)
+    return number if _INT64.min <= number <= _INT64.max else None
 
 
 @dataclass(frozen=True)
@@ -94,9 +112,9 @@ class NamedTable:
             )
         text = [str(value).strip() for value in values.to_pylist()]
         for row, word in enumerate(text, 1):
-            if not word:
+            if is_missing(word):
                 raise DataError(
-                    f"row {row}: the id in column {column!r} is empty",
+                    f"row {row}: the id in column {column!r} is {repr(word) if word else 'empty'}",
                     path=self.path,
                     fix="Fill it in or delete the row",
                 )
@@ -112,15 +130,14 @@ class NamedTable:
             )
         if not all(whole):
             return np.array(text, dtype=object)
-        numbers = [int(word) for word in text]
-        for row, number in enumerate(numbers, 1):
-            if not _INT64.min <= number <= _INT64.max:
+        for row, word in enumerate(text, 1):
+            if whole_number(word) is None:
                 raise DataError(
-                    f"row {row}: id {number} in column {column!r} does not fit into 64 bits",
+                    f"row {row}: id {word} in column {column!r} does not fit into 64 bits",
                     path=self.path,
                     fix="Correct the id",
                 )
-        return np.array(numbers, np.int64)
+        return np.array([int(word) for word in text], np.int64)
 
     def unique_ids(self, column: str, *, whole: bool = False, fix: str = "Keep one row per neuron") -> IdArray:
         """Read ids as `ids` does, each of which must be there once.
@@ -171,8 +188,8 @@ class NamedTable:
 
     def text(self, column: str) -> list[str]:
         """Read text: [rows], empty where missing."""
-        values = self._column(column)
-        return ["" if value is None or value != value else str(value).strip() for value in values.to_pylist()]
+        words = ["" if value is None else str(value).strip() for value in self._column(column).to_pylist()]
+        return ["" if is_missing(word) else word for word in words]
 
     def other(self, column: str) -> pd.Series:
         """Read a column that nothing depends on: numbers where that loses nothing, text otherwise."""
@@ -296,14 +313,17 @@ def _read_file(path: Path, columns: Sequence[str] | None, integers: Sequence[str
 
             with pq.ParquetFile(path) as file:
                 _check_header(file.schema_arrow.names, columns, path)
-                return file.read(columns=None if columns is None else list(columns))
+                table = file.read(columns=None if columns is None else list(columns))
+            table.validate(full=True)
+            return table
         if name.endswith((".feather", ".arrow")):
             import pyarrow.feather as feather
 
             table = feather.read_table(path, memory_map=False)
+            table.validate(full=True)
             _check_header(table.column_names, columns, path)
             return table
-    except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, EOFError, MemoryError, zlib.error, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read ({' '.join(str(error).split())[:300]})", path=path, fix=again) from error
     raise DataError(
         "the format is not known by this file name", path=path, fix="Use .csv, .csv.gz, .tsv, .parquet or .feather"
@@ -346,7 +366,7 @@ def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]
             )
 
     text = dict.fromkeys(wanted, pa.string())
-    if integers:
+    if integers and not may_hold_hexadecimal(path):
         try:
             return read({**text, **{name: pa.int64() for name in integers if name in wanted}})
         except pa.ArrowInvalid:

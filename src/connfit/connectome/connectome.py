@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
+from connfit._system.hdf5_guard import check_heaps, check_links, check_written
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
@@ -28,6 +29,11 @@ from connfit.errors import ConfigError, DataError, first_ten
 __all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "ConnectomeSummary", "from_pairs"]
 
 FORMAT_VERSION = 2
+
+_DAMAGE = (
+    OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError, OverflowError
+)  # fmt: skip
+"""What damaged files make h5py, NumPy and SciPy raise."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -236,8 +242,10 @@ class Connectome(Displayed):
         path = Path(path)
         if not path.exists():
             raise DataError("no such file", path=path)
+        check_heaps(path)
         try:
             with h5py.File(path, "r") as file:
+                check_links(file, path)
                 version = file.attrs.get("connfit_connectome")
                 if version is None:
                     raise DataError("not a connfit connectome", path=path, fix="Write it with Connectome.save")
@@ -261,7 +269,7 @@ class Connectome(Displayed):
                 neurons = pd.DataFrame(columns)
                 regions = _read_regions(file) if "regions" in file else None
                 name, notes = str(file.attrs["name"]), json.loads(str(_stored(file, "notes").asstr()[()]))
-        except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        except _DAMAGE as error:
             raise DataError(
                 f"damaged or truncated connectome file ({error})", path=path, fix="Build or copy it again"
             ) from error
@@ -299,7 +307,7 @@ def _stored(file: h5py.File, key: str) -> h5py.Dataset:
     data = file[key]
     if not isinstance(data, h5py.Dataset):
         raise KeyError(f"{key} is not a dataset")
-    return data
+    return check_written(data, Path(file.filename))
 
 
 def _read_regions(file: h5py.File) -> RegionSynapses:
@@ -308,7 +316,9 @@ def _read_regions(file: h5py.File) -> RegionSynapses:
 
     def counts(key: str) -> sp.csr_array:
         parts = [_stored(file, f"regions/{key}/{part}")[:] for part in ("data", "indices", "indptr")]
-        return sp.csr_array(tuple(parts), shape=shape)
+        matrix = sp.csr_array(tuple(parts), shape=shape)
+        matrix.check_format(full_check=True)
+        return matrix
 
     return RegionSynapses(names, counts("outputs"), counts("inputs"))
 
@@ -318,6 +328,8 @@ def _words(file: h5py.File, key: str, values: np.ndarray) -> np.ndarray | pd.Ser
     if f"{key} words" not in file["neurons"]:  # pyright: ignore[reportOperatorIssue]
         return values
     words = np.array(_stored(file, f"neurons/{key} words").asstr()[:], object)
+    if len(values) and not 0 <= values.min() <= values.max() < len(words):
+        raise ValueError(f"column {key} of the neuron table has words that are not there")
     return pd.Series(words[values] if len(words) else [], dtype="str")
 
 

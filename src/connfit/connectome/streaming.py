@@ -21,6 +21,7 @@ from connfit.errors import DataError, first_ten
 _BLOCK_BYTES = 8 << 20
 _AGAIN = "The file is truncated or damaged: delete it and download or copy it again"
 INTEGER = re.compile(r"[+-]?[0-9]+")
+_MOST_DIGITS = 1000
 
 
 class IdPositions:
@@ -132,6 +133,8 @@ def csv_blocks(
     )  # fmt: skip
     # A column that is read as integers and is not one is read again as text, to name its row.
     integers = [name for name, kind in types.items() if pa.types.is_integer(kind)]
+    if show and integers and may_hold_hexadecimal(path):
+        _name_bad_integer(path, integers, names)
     # Not a Python file: a reading thread that outlives an error would call into an interpreter that is closing.
     with pa.OSFile(str(path), "rb") as raw, progress(f"reading {path.name}", path.stat().st_size) as report:
         stream = pa.CompressedInputStream(raw, "gzip") if _is_gzip(path) else raw
@@ -203,6 +206,7 @@ def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
         row = 1
         with progress(f"reading {path.name}", file.metadata.num_rows) as report:
             for block in file.iter_batches(batch_size=1 << 18, columns=list(columns)):
+                block.validate(full=True)
                 yield row, block
                 row += block.num_rows
                 report(row - 1)
@@ -217,10 +221,22 @@ def feather_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
         row = 1
         with progress(f"reading {path.name}", file.num_record_batches) as report:
             for k in range(file.num_record_batches):
-                block = file.get_batch(k)
-                yield row, block.select(list(columns))
+                block = file.get_batch(k).select(list(columns))
+                block.validate(full=True)
+                yield row, block
                 row += block.num_rows
                 report(k + 1)
+
+
+def may_hold_hexadecimal(path: Path) -> bool:
+    """Return whether a CSV file, compressed or not, has `0x` somewhere: Arrow would read 0x10 as 16."""
+    with reading(path), gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
+        last = b""
+        while block := file.read(_BLOCK_BYTES):
+            if b"0x" in (joined := last + block) or b"0X" in joined:
+                return True
+            last = block[-1:]
+    return False
 
 
 def _name_bad_integer(path: Path, columns: Sequence[str], names: Sequence[str] | None) -> None:
@@ -228,7 +244,10 @@ def _name_bad_integer(path: Path, columns: Sequence[str], names: Sequence[str] |
     for row, block in csv_blocks(path, dict.fromkeys(columns, pa.string()), names=names, show=False):
         for name in columns:
             for k, value in enumerate(block.column(name).to_pylist()):
-                if INTEGER.fullmatch(value.strip()) is None or not -(2**63) <= int(value) < 2**63:
+                word = value.strip()
+                # int() takes some thousand digits and no more.
+                whole = INTEGER.fullmatch(word) is not None and len(word) <= _MOST_DIGITS
+                if not whole or not -(2**63) <= int(word) < 2**63:
                     raise DataError(
                         f"row {row + k}: {name} = {value!r} is not a whole number of 64 bits",
                         path=path,

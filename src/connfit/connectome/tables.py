@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from connfit.connectome import TABLE_COLUMNS, Connectome, from_pairs
-from connfit.connectome.columns import IdArray, NamedTable, TableSource, read_table
+from connfit.connectome.columns import IdArray, NamedTable, TableSource, read_table, whole_number
 from connfit.connectome.signs import SignRule, assign_signs
 from connfit.errors import ConfigError, DataError, first_ten, one_of
 
@@ -210,7 +210,7 @@ def _positions(table: NamedTable, column: str, ids: IdArray, neuron_path: str) -
         listed = listed.astype(str).astype(object)
     if ids.dtype.kind == "i" and listed.dtype.kind != "i":
         known = set(ids.tolist())
-        unknown = [name for name in dict.fromkeys(listed) if not (name.lstrip("-").isdigit() and int(name) in known)]
+        unknown = [name for name in dict.fromkeys(listed) if whole_number(name) not in known]
     else:
         at = pd.Index(ids).get_indexer(pd.Index(listed))
         if (at >= 0).all():

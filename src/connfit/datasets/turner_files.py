@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from connfit.connectome.columns import is_missing
 from connfit.datasets.fetch import locate, search_folders
 from connfit.errors import DataError, first_ten
 
@@ -198,7 +199,7 @@ def read_labels(source: bytes | str | Path, path: str | Path) -> Labels:
             problem = "is not a whole number" if label is None else "is there twice"
             raise DataError(f"row {number}: num = {row['num']!r} {problem}", path=path)
         name = (row["name"] or "").strip()
-        name = "" if name.lower() == "nan" else name
+        name = "" if is_missing(name) else name
         if name in CORRECTED_LABELS:
             corrected[name] = CORRECTED_LABELS[name]
         names[label] = corrected.get(name, name)
@@ -210,5 +211,5 @@ def read_labels(source: bytes | str | Path, path: str | Path) -> Labels:
 
 
 def _whole(text: str | None) -> int | None:
-    found = re.fullmatch(r"\s*([0-9]+)(?:\.0*)?\s*", text or "")
+    found = re.fullmatch(r"\s*([0-9]{1,18})(?:\.0*)?\s*", text or "")
     return int(found[1]) if found else None

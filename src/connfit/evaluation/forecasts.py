@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from connfit._io import read_npz
 from connfit.errors import DataError
 from connfit.recordings import Recording
 
@@ -200,37 +200,35 @@ class Forecasts:
             If the file is absent, damaged or of another version.
         """
         path = Path(path)
-        if not path.exists():
-            raise DataError("no such file", path=path, fix="Run `connfit evaluate` on the run directory first")
+        arrays = read_npz(path, fix="Run `connfit evaluate` on the run directory again")
         try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                header = json.loads(str(file["index"]))
-                version = header["connfit_forecasts"]
-                if version != FORMAT_VERSION:
-                    raise DataError(
-                        f"written in format {version}, this release reads format {FORMAT_VERSION}",
-                        path=path,
-                        fix="Run `connfit evaluate` again",
+            header = json.loads(str(arrays["index"]))
+            version = header["connfit_forecasts"]
+            if version != FORMAT_VERSION:
+                raise DataError(
+                    f"written in format {version}, this release reads format {FORMAT_VERSION}",
+                    path=path,
+                    fix="Run `connfit evaluate` again",
+                )
+            recordings: dict[str, RecordingForecast] = {}
+            held_out: dict[str, RecordingForecast] = {}
+            for number, entry in enumerate(header["recordings"]):
+                parts = {
+                    part: PartForecast(
+                        **{
+                            key: arrays[f"{number}.{part}.{key}"]
+                            for key in ("mask", *_FLOATS)
+                            if key != "free_run_deterministic" or f"{number}.{part}.{key}" in arrays
+                        },
+                        **facts,
                     )
-                recordings: dict[str, RecordingForecast] = {}
-                held_out: dict[str, RecordingForecast] = {}
-                for number, entry in enumerate(header["recordings"]):
-                    parts = {
-                        part: PartForecast(
-                            **{
-                                key: file[f"{number}.{part}.{key}"]
-                                for key in ("mask", *_FLOATS)
-                                if key != "free_run_deterministic" or f"{number}.{part}.{key}" in file
-                            },
-                            **facts,
-                        )
-                        for part, facts in entry["parts"].items()
-                    }
-                    among = held_out if entry.get("held_out") else recordings
-                    among[entry["name"]] = RecordingForecast(
-                        tuple(entry["units"]), float(entry["frame_rate"]), entry["value_units"], parts
-                    )
-        except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+                    for part, facts in entry["parts"].items()
+                }
+                among = held_out if entry.get("held_out") else recordings
+                among[entry["name"]] = RecordingForecast(
+                    tuple(entry["units"]), float(entry["frame_rate"]), entry["value_units"], parts
+                )
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"not a forecasts file, or a damaged one ({error})", path=path, fix="Run `connfit evaluate` again"
             ) from error

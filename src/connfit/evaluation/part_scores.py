@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from connfit.errors import one_of
 from connfit.evaluation.activity_dynamics import Dynamics
 from connfit.evaluation.calibration import Calibration
 from connfit.evaluation.free_run import FreeRunScores
@@ -16,6 +17,7 @@ from connfit.evaluation.metrics import Quartiles
 from connfit.evaluation.pooling import Result, apart, by_key, mean, nested, same, total
 from connfit.evaluation.squared_errors import ONE_STEP
 from connfit.evaluation.unit_scores import Estimate
+from connfit.recordings import PART_NAMES
 
 Chosen: TypeAlias = Mapping[str, bool | int | float | str | Sequence[float | int | None] | Mapping[str, float] | None]
 """Facts about a baseline by name, as it says them."""
@@ -163,7 +165,15 @@ class ModelScores:
     baselines: Mapping[str, BaselineScores] = field(default_factory=dict)
 
     def part(self, name: str) -> PartScores:
-        """Return the scores of the model on a part; empty where there are none."""
+        """Return the scores of the model on a part; empty where there are none.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such part.
+        """
+        if name not in self.parts:
+            one_of("part", name, PART_NAMES)
         return self.parts.get(name, PartScores())
 
     def untrained(self, part: str) -> PartScores:

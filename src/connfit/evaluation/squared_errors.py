@@ -160,7 +160,7 @@ class PredictionErrors:
             }
             reasons = {int(h): why for h, why in facts["reasons"].items()}
             return cls(facts["recording"], facts["part"], **found, reasons=reasons)
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(f"not prediction errors ({error!r})", fix="Run the evaluation again") from error
 
 

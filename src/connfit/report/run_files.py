@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from connfit._io import ResultT, json_schema, read_arrays, read_json, write_json
+from connfit._io import ResultT, json_schema, read_arrays, read_json, read_npz, write_json
 from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.perturbation_results import Perturbation
@@ -192,13 +191,7 @@ def _float(text: str | None, path: Path, line: int, name: str) -> float:
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"not an NPZ file, or a damaged one ({error})", path=path, fix="Copy the run directory again"
-        ) from error
+    arrays = read_npz(path, fix="Copy the run directory again")
     if "log_time_constants" in arrays:
         arrays.setdefault("time_constants", np.exp(arrays.pop("log_time_constants")))
     return arrays

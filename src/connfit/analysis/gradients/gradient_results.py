@@ -393,5 +393,5 @@ class GradientFidelity:
     def measured(self) -> tuple[int, ...]:
         """Those of `telling`, without BPTT, whose gradient of the main group has a cosine and a bias."""
         rows = self.parameters[self.state]
-        found = [(at, rows[at].groups[self.main_group]) for at in self.telling if rows[at].label != "bptt"]
-        return tuple(at for at, group in found if group.cosine is not None and group.bias is not None)
+        found = [(at, rows[at].groups.get(self.main_group)) for at in self.telling if rows[at].label != "bptt"]
+        return tuple(at for at, group in found if group and group.cosine is not None and group.bias is not None)

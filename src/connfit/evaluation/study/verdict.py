@@ -41,7 +41,9 @@ def verdict_sentences(study: Study, model: ModelConfig | None = None) -> tuple[s
     sentences += _recordings(study)
     if len(ours.seeds) - len(ours.left_out) < 2:
         sentences.append("One seed only: intervals do not include the spread between seeds.")
-    sentences += _bar(study, "the connectome model" if ours.counts else "its start", model or ModelConfig())
+    sentences += _bar(
+        study, "the connectome model" if ours.counts else "the untrained connectome model", model or ModelConfig()
+    )
     sentences += [sentence for h in study.comparisons.horizons if (sentence := _at(study.rows, h))]
     sentences += _disagreements(study)
     sentences += _nulls(study)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.columns import MISSING_WORDS, NamedTable, read_table
 from connfit.errors import DataError
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
 from connfit.recordings.readers.reader import READERS, Reader, stem
-
-_MISSING_WORDS = ("", "na", "nan", "null", "none")
 
 
 def read_csv_recording(
@@ -50,6 +49,7 @@ def read_csv_recording(
     """
     path = require_file(path)
     table = read_table(path, "recording", as_csv=True)
+    _refuse_blank_lines(path)
     header = [title.strip() for title in table.columns]
     numbers = np.column_stack([_numbers(table, column, path) for column in table.columns])
 
@@ -84,11 +84,26 @@ def read_csv_recording(
 READERS.register(Reader(name="csv", label="CSV, CSV.gz", suffixes=(".csv", ".csv.gz"), read=read_csv_recording))
 
 
+def _refuse_blank_lines(path: Path) -> None:
+    """A blank line between others may be a frame that was lost: without it, later frames would move up in time."""
+    blank = None
+    with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                blank = blank or number
+            elif blank:
+                raise DataError(
+                    f"line {blank} is blank: a frame may be lost there",
+                    path=path,
+                    fix="Delete the line, or write a row of empty cells and read with missing='mask'",
+                )
+
+
 def _numbers(table: NamedTable, name: str, path: Path) -> np.ndarray:
     """One CSV column as float64, NaN where a cell is empty or says so."""
     text = table.data.column(name).to_pandas().fillna("").str.strip()
     numbers = np.asarray(pd.to_numeric(text, errors="coerce"), np.float64)
-    odd = np.isnan(numbers) & ~text.str.lower().isin(_MISSING_WORDS).to_numpy()
+    odd = np.isnan(numbers) & ~text.str.lower().isin(MISSING_WORDS).to_numpy()
     if odd.any():
         row = int(np.flatnonzero(odd)[0])
         raise DataError(

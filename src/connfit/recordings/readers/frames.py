@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
+from connfit.connectome.columns import is_missing
 from connfit.errors import DataError, first_ten, one_of
 
 MISSING_POLICIES = ("error", "mask")
@@ -191,7 +192,7 @@ def check_units(units: Sequence[object], columns: int, path: Path) -> tuple[str,
             path=path,
             fix="values must be [time, unit] with one name per unit",
         )
-    empty = [k for k, unit in enumerate(names) if not unit]
+    empty = [k for k, unit in enumerate(names) if is_missing(unit)]
     if empty:
         raise DataError(
             f"units without a name in columns {first_ten(empty)} (counted from 0)", path=path, fix="Name every unit"

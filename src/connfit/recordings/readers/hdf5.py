@@ -7,6 +7,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from connfit._system.hdf5_guard import check_heaps, check_links, check_written
+from connfit.connectome.columns import is_missing
 from connfit.errors import DataError, one_of
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
@@ -60,8 +62,10 @@ def read_hdf5_recording(
     """
     path = require_file(path)
     one_of("values", values, VALUES)
+    check_heaps(path)
     try:
         with h5py.File(path, "r") as file:
+            check_links(file, path)
             absent = [key for key in (values, "neuron", "time_s") if not isinstance(file.get(key), h5py.Dataset)]
             if absent:
                 raise DataError(
@@ -77,7 +81,7 @@ def read_hdf5_recording(
                 for key in ("uid", "organism", "strain", "source", "sampling_rate_hz")
                 if key in file.attrs
             }
-    except (OSError, RuntimeError, KeyError, ValueError, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError) as error:
         raise DataError(
             f"truncated, damaged or not an HDF5 file ({error})", path=path, fix="Copy or download it again"
         ) from error
@@ -138,7 +142,7 @@ def _dataset(file: h5py.File, key: str, path: Path) -> h5py.Dataset:
     found = file[key]
     if not isinstance(found, h5py.Dataset):
         raise DataError(f"{key} is a group", path=path, fix="It must be a dataset")
-    return found
+    return check_written(found, path)
 
 
 def _array(file: h5py.File, key: str, path: Path) -> np.ndarray:
@@ -156,7 +160,8 @@ def _labels(file: h5py.File, key: str, path: Path) -> list[str]:
             path=path,
             fix="It must be a list of text, one entry per trace",
         )
-    return [str(label).strip() for label in dataset.asstr()[()]]
+    labels = (str(label).strip() for label in dataset.asstr()[()])
+    return ["" if is_missing(label) else label for label in labels]
 
 
 def _plain(value: object) -> object:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from connfit._io import read_npz
 from connfit.errors import DataError
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import (
@@ -21,8 +20,6 @@ from connfit.recordings.readers.frames import (
 from connfit.recordings.readers.reader import READERS, Reader, stem
 
 _HOW_TO_WRITE = "Write it with numpy.savez(path, values=..., units=..., frame_rate=...), unit names as an array of text"
-# Damaged archives make zipfile and NumPy's header parser raise all of these.
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, SyntaxError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npz_recording(
@@ -52,18 +49,10 @@ def read_npz_recording(
         If the file is not such an archive.
     """
     path = require_file(path)
-    try:
-        # Opened here, for NumPy leaves a damaged archive open.
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise DataError("a single array, not an archive", path=path, fix=_HOW_TO_WRITE)
-            arrays = {key: archive[key] for key in archive.files}
-    except _DAMAGE as error:
-        problem = (
-            "holds Python objects" if "pickle" in str(error) else f"truncated, damaged or not an NPZ file ({error})"
-        )
-        raise DataError(problem, path=path, fix=_HOW_TO_WRITE) from error
+    with path.open("rb") as file:
+        if file.read(6) == np.lib.format.MAGIC_PREFIX:
+            raise DataError("a single array, not an archive", path=path, fix=_HOW_TO_WRITE)
+    arrays = read_npz(path, fix=_HOW_TO_WRITE)
     absent = [key for key in ("values", "units") if key not in arrays]
     if absent:
         raise DataError(

@@ -6,8 +6,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
+from connfit._system.hdf5_guard import check_heaps, check_links, check_written
 from connfit.errors import ConnfitError, DataError, NotAvailableError
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import agreed_rate, check_units, frame_times, require_file, settle_missing
@@ -67,7 +69,10 @@ def read_nwb_recording(
             import pynwb
     except ImportError as error:
         raise NotAvailableError(f"{path}: reading NWB needs pynwb: pip install 'connfit[nwb]'") from error
+    check_heaps(path)
     try:
+        with h5py.File(path, "r") as stored:
+            check_links(stored, path)
         # pynwb warns of cached namespaces and of links between tables; neither concerns the values.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,7 +106,7 @@ def _recording(
 ) -> Recording:
     chosen = _choose(pynwb, file, path, series)
     container = getattr(chosen.parent, "neurodata_type", "")
-    data = np.asarray(chosen.data[:])
+    data = np.asarray(_written(chosen.data, path)[:])
     if data.dtype.kind not in "fiu":
         raise DataError(f"series {chosen.name!r} holds {data.dtype}", path=path, fix="It must hold numbers")
     values = data.astype(np.float64) * float(chosen.conversion) + float(chosen.offset)
@@ -114,7 +119,7 @@ def _recording(
     if chosen.rate is not None:
         rate = agreed_rate(chosen.rate, frame_rate, path)
     else:
-        stamps = np.asarray(chosen.timestamps[:], np.float64)
+        stamps = np.asarray(_written(chosen.timestamps, path)[:], np.float64)
         if stamps.shape != (len(values),):
             raise DataError(
                 f"series {chosen.name!r} has {stamps.size} timestamps for {len(values)} frames",
@@ -135,6 +140,10 @@ def _recording(
         mask=mask,
         notes={**notes, "missing_values": absent},
     )
+
+
+def _written(values: Any, path: Path) -> Any:
+    return check_written(values, path) if isinstance(values, h5py.Dataset) else values
 
 
 def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:

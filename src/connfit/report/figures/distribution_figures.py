@@ -109,9 +109,9 @@ def cloud(axes: Axes, before: np.ndarray, after: np.ndarray, low: float, high: f
     if not len(x):
         empty(axes, "nothing is above 0 both before and after")
         return
-    label = "count"
+    label = "connections"
     if len(x) > _DRAWN_CONNECTIONS:
-        label = f"count in a sample of {_DRAWN_CONNECTIONS:,}"
+        label = f"connections in a sample of {_DRAWN_CONNECTIONS:,}"
         pick = np.random.default_rng(0).choice(len(x), _DRAWN_CONNECTIONS, replace=False)
         x, y = x[pick], y[pick]
     (x_low, x_high), (y_low, y_high) = _ends(x), _ends(y)

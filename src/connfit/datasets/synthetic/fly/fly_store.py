@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool
 
+from connfit._io import read_npz
 from connfit._system.heap import peak_rss_bytes
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.fly.fly_statistics import WiringStatistics
@@ -111,8 +112,8 @@ class FlySurrogate:
     def recording(self, uid: str) -> Recording:
         """Read the recording `uid`: "1" to "18"."""
         one_of("recording", uid, self.made.recordings)
-        with np.load(self.folder / "recordings" / f"{uid}.npz", allow_pickle=False) as file:
-            values, units, missing = file["values"], tuple(map(str, file["units"])), list(map(str, file["missing"]))
+        arrays = read_npz(self.folder / "recordings" / f"{uid}.npz")
+        values, units, missing = arrays["values"], tuple(map(str, arrays["units"])), list(map(str, arrays["missing"]))
         return Recording(
             name=f"{NAME}/{uid}",
             values=values,
