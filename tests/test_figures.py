@@ -246,7 +246,7 @@ def test_millions_of_weights_are_quick(tmp_path: Path, monkeypatch: pytest.Monke
     figure = distribution_figures.weights(before, before * 1.1)
     png = saved(figure, tmp_path)
     assert time.perf_counter() - started < 30
-    assert "count in a sample of 300,000" in {axes.get_ylabel() for axes in figure.axes}
+    assert "connections in a sample of 300,000" in {axes.get_ylabel() for axes in figure.axes}
     assert png.stat().st_size < 1_000_000
     assert (tmp_path / "figure.svg").stat().st_size < 2_000_000
 
