@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from contracts import check_cell
 from small import teacher
+from typer.testing import CliRunner
 
 import connfit
 from connfit._registry import REGISTRIES, registries
+from connfit.cli import app
 from connfit.config import ModelConfig
 from connfit.models.cells import CELLS
 
@@ -44,3 +46,10 @@ def test_every_registry_is_listed() -> None:
     made = {name for path in SOURCE.rglob("*.py") for name in table.findall(path.read_text(encoding="utf-8"))}
     assert "CELLS" in made and made <= {place.partition(":")[2] for place in REGISTRIES.values()}
     assert made == {REGISTRIES[kind].partition(":")[2] for kind in registries()}
+
+
+def test_a_kind_may_be_named_as_its_entry_points_are() -> None:
+    names = {registry.short_name: kind for kind, registry in registries().items()}
+    assert {"rules": "learning rules", "nulls": "null connectomes", "cells": "cells"}.items() <= names.items()
+    listed = [CliRunner().invoke(app, ["list", kind, "--json"]).output for kind in ("rules", "learning rules")]
+    assert listed[0] == listed[1] and "d-rtrl" in listed[0]

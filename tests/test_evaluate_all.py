@@ -11,12 +11,13 @@ from known_forecasters import CONFIG, Oracle, TrueAutoregression, recording
 
 from connfit._io import plain, write_json
 from connfit.config import EvaluateConfig
-from connfit.errors import DataError
+from connfit.errors import ConfigError, DataError
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.evaluate_run import read_evaluation
-from connfit.evaluation.evaluated import FILE
+from connfit.evaluation.evaluated import FILE, Evaluation
 from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.part_scores import PartScores
 from connfit.recordings import Parts, Recording
 
 
@@ -164,3 +165,9 @@ def test_the_untrained_model_is_run_ahead_on_the_test_part_alone() -> None:
         assert before[part].free_run.fc_corr is before[part].free_run_deterministic.fc_corr is None
         for group in ("horizon", "free_run", "free_run_deterministic"):
             assert set(getattr(before[part], group).reasons.values()) == {"only the test part is run ahead"}
+
+
+def test_a_part_that_there_is_not_is_an_error() -> None:
+    assert Evaluation().part("test") == PartScores()
+    with pytest.raises(ConfigError, match="did you mean 'test'"):
+        Evaluation().part("tset")

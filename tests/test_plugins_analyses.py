@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from test_plugins import QUICK, connfit
 from test_registry import plug_in
 
 from connfit._io import plain
+from connfit.analysis import pipeline
 from connfit.analysis.analyses import ANALYSES, NEEDS, Analyzer
 from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.analysis.brain_analysis import Analysis
@@ -163,3 +164,20 @@ def test_a_result_of_another_type_and_a_free_run_that_diverges(
     runs = Analyzer(name="runs", label="runs", examine=needs_runs, result=Analysis, needs=("free_run",))
     with pytest.raises(ConnfitError, match="it diverges"):
         _examined(brain, runs, runs.options_of({}))
+
+
+def test_findings_of_another_package_that_fail_cost_themselves(
+    brain: FittedBrain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(analysis: Analysis) -> tuple[str, ...]:
+        raise AttributeError("field")
+
+    own = next(analyzer for analyzer in ANALYSES.values() if analyzer.key)
+    good = replace(own, name="good", key="", findings=lambda analysis: ("It is good.",))
+    outside = replace(own, name="outside", key="", findings=broken)
+    monkeypatch.setattr(pipeline, "ANALYSES", {"outside": outside, "good": good})
+    said, left_out = pipeline._findings(Analysis())
+    assert said == ("It is good.",) and left_out == {"outside": "its findings failed (AttributeError: field)"}
+    monkeypatch.setattr(pipeline, "ANALYSES", {"own": replace(own, findings=broken)})
+    with pytest.raises(AttributeError):
+        pipeline._findings(Analysis())

@@ -320,7 +320,7 @@ def test_what_is_no_finished_run_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the fit has not finished. Go on with `connfit resume "):
         runs.load_fit(tmp_path / "half")
     (tmp_path / "half" / "record.json").write_text("{")
-    with pytest.raises(DataError, match=r"record.json: damaged"):
+    with pytest.raises(DataError, match=r"record.json: not valid JSON"):
         runs.resume(tmp_path / "half")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from connfit._io import as_result, json_schema, optional, plain, read_json, write_json
+import connfit
+from connfit._io import as_result, json_schema, optional, plain, read_json, replacing, write_json
 from connfit.errors import DataError
 from connfit.report.traced import Quote, Traced, known
 
@@ -84,3 +87,22 @@ def test_a_traced_number_names_its_key(typed: bool) -> None:
 def test_a_name_that_a_result_does_not_have_is_an_error() -> None:
     with pytest.raises(AttributeError, match="vlaue"):
         Traced(Outer(Inner(1.0)), ("metrics.json#",), []).inner.vlaue.write()
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_old_one_alone(tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    write_json(path, Outer())
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="half way"), replacing(path) as temporary:
+        temporary.write_text("{")
+        assert temporary.name.startswith(".") and temporary.name.endswith(f".{os.getpid()}.part")
+        raise RuntimeError("half way")
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_nothing_else_writes_under_another_name() -> None:
+    """Unfinished files are swept by their name, which `replacing` gives."""
+    sources = Path(connfit.__file__).parent
+    own = re.compile(r"name \+ \"\.part\"|temporary\.replace\(")
+    other = [path.name for path in sources.rglob("*.py") if own.search(path.read_text(encoding="utf-8"))]
+    assert not other

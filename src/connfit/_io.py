@@ -9,7 +9,8 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
@@ -33,13 +34,26 @@ _BLOCK = 1 << 24
 """Bytes of an array that are unpacked at once."""
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace a file in one step: a crash leaves the old content or the new, never a part."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
+
+    The name has the process in it, so that no two write to one file, and is one that the next command on the folder
+    sweeps (`connfit._system.claim.sweep`). An error removes the file.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        _settle(file.fileno())
-    os.replace(temporary, path)
+    try:
+        yield temporary
+        _settle(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the content of a file in one step."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def optional(default: Any = None) -> Any:
@@ -148,15 +162,11 @@ def json_schema(kind: type) -> Mapping[str, JSON]:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> None:
     """Write named arrays, and facts about them, as one uncompressed NPZ file, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(temporary, "wb") as file:
-        facts = {"names": list(arrays), "meta": dict(meta or {})}
-        text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-        named: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
+    facts = {"names": list(arrays), "meta": dict(meta or {})}
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    named: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, __meta__=text, **named)
-        file.flush()
-        _settle(file.fileno())
-    os.replace(temporary, path)
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -236,6 +246,7 @@ def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> np.ndarray:
     return np.ndarray(shape, dtype, content, order="F" if by_column else "C")
 
 
-def _settle(descriptor: int) -> None:
-    """Have the file on disk before its name points to it."""
-    os.fsync(descriptor)
+def _settle(path: Path) -> None:
+    """Have a file on disk before another name points to it."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
+from connfit._io import replacing
 from connfit._system.hdf5_guard import check_heaps, check_links, check_written
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
@@ -201,8 +202,7 @@ class Connectome(Displayed):
     def save(self, path: str | Path) -> None:
         """Write one HDF5 file whose arrays `load` maps into memory without reading them."""
         path = Path(path)
-        temporary = path.with_name(path.name + ".part")
-        with h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs["connfit_connectome"] = FORMAT_VERSION
             file.attrs["name"] = self.name
             # A dataset, for HDF5 attributes end at 64 KiB.
@@ -228,7 +228,6 @@ class Connectome(Displayed):
                 data.attrs["column"] = str(column)
             if self.regions is not None:
                 self.regions.write(file.create_group("regions"))
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Connectome:

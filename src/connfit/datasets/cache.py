@@ -6,12 +6,9 @@ time; it is then made again.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import inspect
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,15 +67,9 @@ def cached(
         except DataError as error:
             warnings.warn(f"the cached connectome is made again: {error}", stacklevel=2)
     brain = read(**files, **options, **about)
-    temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own, for two processes may build the same connectome at once.
-        handle, listed = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".h5")
-        os.close(handle)
-        temporary = Path(listed)
-        brain.save(temporary)
-        temporary.replace(path)
+        brain.save(path)
     except OSError as error:
         warnings.warn(
             f"the connectome {name!r} could not be kept in the cache {path.parent} ({error}); it will be read again "
@@ -86,11 +77,6 @@ def cached(
             stacklevel=2,
         )
         return brain
-    finally:
-        if temporary is not None:
-            for left in (temporary, temporary.with_name(temporary.name + ".part")):
-                with contextlib.suppress(OSError):
-                    left.unlink(missing_ok=True)
     # Read back, so that the first use and all later ones have the very same arrays, mapped instead of held.
     return Connectome.load(path)
 

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from connfit._io import read_npz
+from connfit._io import read_npz, replacing
 from connfit.errors import DataError
 from connfit.recordings import Recording
 
@@ -185,10 +185,8 @@ class Forecasts:
                 }
             )
         header = json.dumps({"connfit_forecasts": FORMAT_VERSION, "recordings": index})
-        temporary = path.with_name(path.name + ".part")
-        with open(temporary, "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, index=np.array(header), **arrays)  # pyright: ignore[reportArgumentType]
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Forecasts:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from connfit._io import write_bytes
 from connfit._system.claim import claims
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing
@@ -77,9 +78,7 @@ def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
         title=escape(f"connfit: {name}"), style=page.STYLE, body="\n".join([head(run, name), main])
     )
     path = run.folder / "report.html"
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(html, encoding="utf-8")
-    temporary.replace(path)
+    write_bytes(path, html.encode())
     return path
 
 

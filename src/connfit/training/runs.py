@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import read_arrays, write_arrays, write_bytes, write_json
+from connfit._io import read_arrays, read_json, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit.config import FALLBACK, Config
@@ -144,8 +144,6 @@ def resume(
     state = _read_state(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
     if on_prepared is not None:
         on_prepared(job)
-    for left_over in out.rglob(".*.part"):
-        left_over.unlink()
     if (state is None or state.finished) and (out / "parameters.npz").exists():
         return _finished(job, out)
     return _continue(job, out, state, on_progress)
@@ -162,11 +160,11 @@ def load_job(out: Path) -> Job:
     if not (out / "config.json").is_file():
         raise DataError("no run here", path=out, fix="Give the folder that `connfit fit --out` wrote")
     try:
-        record = msgspec.json.decode((out / "record.json").read_bytes())
+        record = read_json(out / "record.json", dict[str, Any])
         fingerprint = record["data_fingerprint"]
         # Runs of versions without a recipe used what it falls back to.
         recipe = Recipe.of_record(record["recipe"]) if "recipe" in record else Recipe(FALLBACK)
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError, KeyError) as error:
+    except (OSError, msgspec.ValidationError, KeyError) as error:
         raise DataError(f"damaged ({error})", path=out / "record.json") from error
     job = prepare(configuration.read(out / "config.json"), recipe)
     if fingerprint != job.fingerprint():
@@ -238,7 +236,7 @@ def with_peak_memory(fitted: Fit) -> Fit:
 def _write_end(job: Job, out: Path, result: Fit) -> None:
     """What a run directory holds once a fit has finished."""
     if result.rates is not None:
-        record = msgspec.json.decode((out / "record.json").read_bytes())
+        record = read_json(out / "record.json", dict[str, Any])
         write_json(out / "record.json", {**record, "learning_rates": msgspec.to_builtins(result.rates)})
     if job.config.model.strengths in SHARED:
         options = job.config.model

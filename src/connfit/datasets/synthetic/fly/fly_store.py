@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool
 
-from connfit._io import read_npz
+from connfit._io import read_npz, write_json
 from connfit._system.heap import peak_rss_bytes
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.fly.fly_statistics import WiringStatistics
@@ -172,7 +171,7 @@ def write_fly_surrogate(
         seconds = {"wiring": round(wiring_s, 1)}
         wiring.connectome.save(work / _CONNECTOME)
         np.save(work / _REAL, np.asarray(wiring.real, bool))
-        _write_json(work / _STATISTICS, wiring.statistics)
+        write_json(work / _STATISTICS, wiring.statistics)
         tell("teacher", 0, 1)
         started = time.perf_counter()
         brain = wiring.connectome
@@ -192,7 +191,7 @@ def write_fly_surrogate(
             peak_memory_bytes=peak_rss_bytes(),
             files={str(path.relative_to(work)): path.stat().st_size for path in paths},
         )  # fmt: skip
-        _write_json(work / MADE, made)
+        write_json(work / MADE, made)
         try:
             os.rename(work, target)
         except OSError:
@@ -233,10 +232,6 @@ def _versions() -> dict[str, str]:
     from connfit._version import __version__
 
     return {"connfit": __version__, "numpy": np.__version__, "scipy": scipy.__version__, "jax": jax.__version__}
-
-
-def _write_json(path: Path, content: Made | WiringStatistics) -> None:
-    path.write_text(json.dumps(asdict(content), indent=1), encoding="utf-8")
 
 
 def _read_json(path: Path, kind: type[ContentT]) -> ContentT:
