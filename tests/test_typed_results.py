@@ -95,7 +95,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one_alone(tmp_path: Path)
     before = path.read_bytes()
     with pytest.raises(RuntimeError, match="half way"), replacing(path) as temporary:
         temporary.write_text("{")
-        assert temporary.name.startswith(".") and temporary.name.endswith(f".{os.getpid()}.part")
+        assert temporary.name.startswith(f".r.json.{os.getpid()}-") and temporary.name.endswith(".part")
         raise RuntimeError("half way")
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["r.json"]
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import IO, Any, TypeVar, cast
 
 import msgspec
@@ -38,10 +39,10 @@ _BLOCK = 1 << 24
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
 
-    The name has the process in it, so that no two write to one file, and is one that the next command on the folder
-    sweeps (`connfit._system.claim.sweep`). An error removes the file.
+    The name has the process and the thread in it, so that no two write to one file, and is one that the next command
+    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
     try:
         yield temporary
         _settle(temporary)
