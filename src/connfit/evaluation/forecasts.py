@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from connfit._io import read_npz, replacing
 from connfit.errors import DataError
+from connfit.evaluation.scratch import Stored
 from connfit.recordings import Recording
 
 FORMAT_VERSION = 2
@@ -71,14 +72,28 @@ class Forecaster(Protocol):
 
 @runtime_checkable
 class SharingForecaster(Forecaster, Protocol):
-    """A forecaster that answers several questions at once for less than one by one; the answers are the same."""
+    """A forecaster that answers several questions at once for less than one by one; the answers are the same.
 
-    def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
-        """Return `one_step` and `horizon`; `starts` ascend without repeats."""
+    What grows with the recording it writes into `out`, block by block, where that is given: it need not fit into
+    memory.
+    """
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Starts, steps: int, out: Stored | None = None
+    ) -> tuple[Stored, Ahead]:
+        """Return `one_step`, which is `out` where that is given, and `horizon`; `starts` ascend without repeats."""
         ...
 
-    def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
-        """Return `free_run` with the noise and without."""
+    def free_runs(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Stored,
+        out: tuple[Stored, Stored] | None = None,
+    ) -> tuple[Stored, Stored]:
+        """Return `free_run` with the noise and without, which are `out` where that is given."""
         ...
 
 
