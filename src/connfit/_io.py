@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import Field, field, fields, is_dataclass
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from threading import get_ident
 from typing import IO, Any, TypeVar, cast
@@ -22,7 +22,7 @@ import numpy as np
 from connfit._typing import JSON
 from connfit.errors import DataError
 
-_DAMAGE = (
+DAMAGE = (
     OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, MemoryError, OverflowError,
     struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -185,7 +185,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         facts = json.loads(arrays.pop("__meta__").tobytes())
         if set(arrays) != set(facts["names"]):
             raise ValueError("not all of its arrays are there")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise DataError(f"damaged, or not written by connfit ({error})", path=path) from error
     return arrays, facts["meta"]
 
@@ -207,7 +207,7 @@ def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
         raise DataError("no such file", path=path, fix=fix)
     try:
         return _unpacked(path)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise DataError(f"truncated, damaged or not an NPZ file ({error})", path=path, fix=fix) from error
 
 
@@ -215,17 +215,36 @@ def _unpacked(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         arrays = {}
         for member in archive.infolist():
-            if member.file_size > _DENSEST * member.compress_size:
-                raise ValueError(
-                    f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}"
-                )
             with archive.open(member) as stream:
-                arrays[member.filename.removesuffix(".npy")] = _array(stream, member)
+                arrays[member.filename.removesuffix(".npy")] = read_array(stream, array_header(stream, member))
         return arrays
 
 
-def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> np.ndarray:
-    """Read one array, whose memory is taken only if the archive has as many bytes."""
+@dataclass(frozen=True)
+class ArrayHeader:
+    """What a member of an NPZ file says of its array."""
+
+    name: str
+    shape: tuple[int, ...]
+    by_column: bool
+    dtype: np.dtype
+
+    @property
+    def size(self) -> int:
+        """Bytes of its values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def array_header(stream: IO[bytes], member: zipfile.ZipInfo) -> ArrayHeader:
+    """Read the header of an array of an NPZ file; its values follow in the stream.
+
+    Raises
+    ------
+    ValueError
+        If it is no array of numbers or text, or claims more than what the archive has.
+    """
+    if member.file_size > _DENSEST * member.compress_size:
+        raise ValueError(f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}")
     version = np.lib.format.read_magic(stream)
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in headers:
@@ -233,18 +252,29 @@ def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> np.ndarray:
     shape, by_column, dtype = headers[version](stream)
     if dtype.hasobject:
         raise ValueError(f"{member.filename} holds Python objects")
-    size, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
-    if size != there or min(shape, default=0) < 0 or not dtype.itemsize:
-        raise ValueError(f"{member.filename} claims {dtype} of shape {shape}, {size:,} bytes, and has {there:,}")
-    content = np.empty(size, np.uint8)
+    header, there = ArrayHeader(member.filename, shape, by_column, dtype), member.file_size - stream.tell()
+    if header.size != there or min(shape, default=0) < 0 or not dtype.itemsize:
+        raise ValueError(f"{member.filename} claims {dtype} of shape {shape}, {header.size:,} bytes, and has {there:,}")
+    return header
+
+
+def read_array(stream: IO[bytes], header: ArrayHeader) -> np.ndarray:
+    """Read the values of an array, or of as many rows as the shape in `header` says.
+
+    Raises
+    ------
+    EOFError
+        If there are fewer.
+    """
+    content = np.empty(header.size, np.uint8)
     view = content.data
     at = 0
-    while at < size:
+    while at < header.size:
         read = stream.readinto(view[at : at + _BLOCK])  # pyright: ignore[reportAttributeAccessIssue]
         if not read:
-            raise EOFError(f"{member.filename} ends early")
+            raise EOFError(f"{header.name} ends early")
         at += read
-    return np.ndarray(shape, dtype, content, order="F" if by_column else "C")
+    return np.ndarray(header.shape, header.dtype, content, order="F" if header.by_column else "C")
 
 
 def _settle(path: Path) -> None:

@@ -31,9 +31,14 @@ def evaluate(fit: Fit, config: EvaluateConfig | None = None) -> Evaluation:
     """
     if config is None and fit.job is not None:
         config = fit.job.config.evaluate
+    return _evaluated_fit(fit, config, None)
+
+
+def _evaluated_fit(fit: Fit, config: EvaluateConfig | None, save_to: Path | None) -> Evaluation:
     evaluation, forecasts = evaluate_all(
-        fit.forecaster(), fit.initial_forecaster(), None, fit.cohort.recordings, config, held_out=fit.cohort.held_out
-    )
+        fit.forecaster(), fit.initial_forecaster(), None, fit.cohort.recordings, config,
+        held_out=fit.cohort.held_out, save_to=save_to,
+    )  # fmt: skip
     object.__setattr__(evaluation, "forecasts", forecasts)
     return evaluation
 
@@ -61,9 +66,7 @@ def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] |
     out = Path(out)
     config = configuration.read(out / "config.json")
     record = read_json(out / "record.json", dict[str, Any])
-    evaluation = evaluate(fit, config.evaluate)
-    if evaluation.forecasts is not None:
-        evaluation.forecasts.save(out / "forecasts.npz")
+    evaluation = _evaluated_fit(fit, config.evaluate, out / "forecasts.npz")
     training, connectome = as_result(asdict(fit.training_record()), Training), record["connectome"]
     evaluation = replace(
         _scored(fit, config.train.warmup_frames, evaluation),

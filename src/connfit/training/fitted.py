@@ -235,7 +235,7 @@ class Fit(Displayed):
             Recorded frames before `start` that the model is given.
         noise
             What is added to each prediction before the model sees it as its next input, for example drawn by
-            `connfit.evaluation.free_run.draw_noise`. Without it the models here settle at a fixed point.
+            `connfit.evaluation.residual_noise.draw_noise`. Without it the models here settle at a fixed point.
 
         Returns
         -------

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from connfit.errors import DataError, DivergedError
 from connfit.evaluation.baselines.residual_gaps import fill_draws
-from connfit.evaluation.free_run import MIN_RESIDUALS, residuals_of
+from connfit.evaluation.residual_noise import MIN_RESIDUALS, residuals_of
 from connfit.models.base import Model, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.rest import settle
