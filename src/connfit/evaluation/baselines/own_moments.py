@@ -74,16 +74,20 @@ def own_moments(process: OwnProcess, stretches: Sequence[Stretch], windows: Sequ
         if stretch.whole:
             for window in windows:
                 for z, seen in stretch.blocks(window):
-                    add(window, slice(None), z, seen, None)
+                    for at in _units_at_once(len(z), units, window):
+                        add(window, at, z[:, at], seen[:, at], None)
             continue
-        # Units do not know of each other: as many at a time as keep the matrices small.
-        length = min(len(stretch), max(1, BLOCK_VALUES // units))
-        for at in frame_blocks(0, units, -(-length * span // 4)):
+        for at in _units_at_once(min(len(stretch), max(1, BLOCK_VALUES // units)), units, span):
             for frames, z, seen, covariance in smooth_own(process.of_units(at), stretch, at, span):
                 for window in windows:
                     end = frames + window
                     add(window, at, z[:end], seen[:end], covariance[:, :end])
     return {window: OwnMoments(*totals) for window, totals in sums.items()}
+
+
+def _units_at_once(frames: int, units: int, window: int) -> Iterator[slice]:
+    """Units do not know of each other: as many at a time as keep what is made of their windows small."""
+    return frame_blocks(0, units, -(-frames * window // 4))
 
 
 def _sums(z: np.ndarray, seen: np.ndarray, covariance: np.ndarray | None, window: int) -> tuple[np.ndarray, ...]:
