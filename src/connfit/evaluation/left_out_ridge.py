@@ -13,7 +13,9 @@ in Golub & Van Loan 2013, Matrix Computations, 2.1.4).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -21,10 +23,12 @@ from jaxtyping import Bool, Float
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.choosing import tuning_blocks
-from connfit.evaluation.baselines.unit_scaling import Scaling
+from connfit.evaluation.baselines.unit_scaling import Block, Scaling, added
 from connfit.evaluation.baselines.var_ridge import ALPHAS
 from connfit.evaluation.part_scores import Chosen
+from connfit.evaluation.scratch import Stored
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import frame_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,26 +95,47 @@ class OthersRidge:
         found = _moments(recording, whole, lags)
         return cls(*found, lags=lags, alpha=alpha, rows=_rows(whole, lags), chosen=chosen)
 
-    def predict(self, recording: Recording, start: int, stop: int) -> Float[np.ndarray, "frames P"]:
-        """Predict frames `start` to `stop - 1` of every unit from those before; NaN where no other was observed."""
-        return self._predict(recording.values, recording.mask, start, stop)
+    def predict(
+        self, recording: Recording, start: int, stop: int, out: Stored | None = None
+    ) -> Float[np.ndarray, "frames P"] | Stored:
+        """Predict frames `start` to `stop - 1` of every unit from those before; NaN where no other was observed.
 
-    def _predict(self, values: np.ndarray, mask: np.ndarray, start: int, stop: int) -> np.ndarray:
+        They are written into `out`, block by block, where that is given.
+        """
         units = len(self.target_means)
-        known = np.tile(np.isfinite(self.target_means), self.lags)
-        inputs, seen = _inputs(values, mask, start, stop, self.lags)
+        out = np.empty((stop - start, units)) if out is None else out
+        for at in frame_blocks(start, stop, self.lags * units):
+            out[at.start - start : at.stop - start] = self._predict(recording, at)
+        return out
+
+    def _predict(self, recording: Recording, frames: slice) -> Float[np.ndarray, "t P"]:
+        units = len(self.target_means)
+        inputs, seen = _inputs(recording, frames, self.lags)
         z = (inputs - np.nan_to_num(self.input_means)) / np.tile(self.stds, self.lags)
-        seen = seen & known
+        seen = seen & self._known
         z = np.where(seen, z, 0.0)
-        out = np.full((stop - start, units), np.nan)
-        patterns, which = np.unique(seen, axis=0, return_inverse=True)
+        out = np.full((len(z), units), np.nan)
+        if (seen == self._known).all():
+            patterns, which = self._known[None], np.zeros(len(z), int)
+        else:
+            patterns, which = np.unique(seen, axis=0, return_inverse=True)
         for number, pattern in enumerate(patterns):
-            frames = np.flatnonzero(which.ravel() == number)
+            frames_of = np.flatnonzero(which.ravel() == number)
             at = np.flatnonzero(pattern)
             if len(at):
-                out[frames] = z[np.ix_(frames, at)] @ self._coefficients(at)
-                out[np.ix_(frames, ~_others_seen(at, units))] = np.nan
+                coefficients = self._of_all if len(at) == self._known.sum() else self._coefficients(at)
+                out[frames_of] = z[np.ix_(frames_of, at)] @ coefficients
+                out[np.ix_(frames_of, ~_others_seen(at, units))] = np.nan
         return self.target_means + out * self.stds
+
+    @cached_property
+    def _known(self) -> Bool[np.ndarray, "LP"]:
+        """Inputs of units that the training part shows."""
+        return np.tile(np.isfinite(self.target_means), self.lags)
+
+    @cached_property
+    def _of_all(self) -> Float[np.ndarray, "I P"]:
+        return self._coefficients(np.flatnonzero(self._known))
 
     def _coefficients(self, at: np.ndarray) -> Float[np.ndarray, "I P"]:
         """Coefficients of the inputs `at`, for every unit without those that are its own."""
@@ -135,47 +160,65 @@ def _rows(block: tuple[int, int], lags: int) -> int:
 
 
 def _inputs(
-    values: np.ndarray, mask: np.ndarray, start: int, stop: int, lags: int
+    recording: Recording, frames: slice, lags: int
 ) -> tuple[Float[np.ndarray, "t LP"], Bool[np.ndarray, "t LP"]]:
     """The frames 1 ... lags before each frame, newest first; not observed before the recording."""
-    first = start - lags
-    pad = max(0, -first)
-    x = np.where(mask, values, 0.0).astype(np.float64)[max(first, 0) : stop]
-    m = mask[max(first, 0) : stop]
+    first = frames.start - lags
+    at, pad = slice(max(first, 0), frames.stop), max(0, -first)
+    x, m = _frames(recording, at)
     x, m = (np.concatenate([np.zeros((pad, part.shape[1]), part.dtype), part]) for part in (x, m))
-    count = stop - start
+    count = frames.stop - frames.start
     back = range(1, lags + 1)
     return tuple(np.concatenate([part[lags - k : lags - k + count] for k in back], axis=1) for part in (x, m))  # type: ignore[return-value]
 
 
+def _frames(recording: Recording, at: slice) -> Block:
+    """Values in double precision, 0 where there is none, and which were observed."""
+    values, mask = recording.values[at], recording.mask[at]
+    return np.where(mask, values, 0.0).astype(np.float64), mask
+
+
 def _moments(recording: Recording, block: tuple[int, int], lags: int) -> tuple[np.ndarray, ...]:
-    start, stop = block[0] + lags, block[1]
-    values, mask = recording.values, recording.mask
-    stds = Scaling.of(values[slice(*block)], mask[slice(*block)]).stds
-    x, seen = _inputs(values, mask, start, stop, lags)
-    y = np.where(mask, values, 0.0).astype(np.float64)[start:stop]
-    there = mask[start:stop]
-    input_means = _means(x, seen)
-    target_means = _means(y, there)
-    x = np.where(seen, (x - np.nan_to_num(input_means)) / np.tile(stds, lags), 0.0)
-    y = np.where(there, (y - np.nan_to_num(target_means)) / stds, 0.0)
-    m, n = seen.astype(float), there.astype(float)
-    gram = x.T @ x / np.maximum(m.T @ m, 1)
-    if not seen.all():
+    units, whole = len(recording.units), slice(*block)
+    blocks = list(frame_blocks(block[0] + lags, block[1], lags * units))
+    stds = Scaling.of(recording.values[whole], recording.mask[whole]).stds
+    input_means = _means(_inputs(recording, at, lags) for at in blocks)
+    target_means = _means(_frames(recording, at) for at in blocks)
+    gram, cross = np.zeros((lags * units, lags * units)), np.zeros((lags * units, units))
+    pairs, with_targets, gaps = np.zeros_like(gram), np.zeros_like(cross), False
+    for at in blocks:
+        (x, seen), (y, there) = _inputs(recording, at, lags), _frames(recording, at)
+        x = np.where(seen, (x - np.nan_to_num(input_means)) / np.tile(stds, lags), 0.0)
+        y = np.where(there, (y - np.nan_to_num(target_means)) / stds, 0.0)
+        gram += x.T @ x
+        cross += x.T @ y
+        if seen.all() and there.all():
+            pairs, with_targets = pairs + len(x), with_targets + len(x)
+        else:
+            m, n = seen.astype(float), there.astype(float)
+            pairs, with_targets, gaps = pairs + m.T @ m, with_targets + m.T @ n, gaps or not seen.all()
+    gram /= np.maximum(pairs, 1)
+    if gaps:
         value, vector = np.linalg.eigh(gram)
         gram = (vector * np.maximum(value, 0)) @ vector.T
-    return gram, x.T @ y / np.maximum(m.T @ n, 1), input_means, target_means, stds
+    return gram, cross / np.maximum(with_targets, 1), input_means, target_means, stds
 
 
-def _means(x: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    count = seen.sum(axis=0)
-    return np.where(count > 0, x.sum(axis=0) / np.maximum(count, 1), np.nan)
+def _means(blocks: Iterable[Block]) -> Float[np.ndarray, "I"]:
+    total, count = None, 0
+    for x, seen in blocks:
+        total, count = added(total, x), count + seen.sum(axis=0)
+    assert total is not None, "a fit has rows"
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _error(model: OthersRidge, recording: Recording, block: tuple[int, int]) -> float | None:
     """Mean squared error in training standard deviations over a block."""
-    predicted = model.predict(recording, *block)
-    values, mask = recording.values[slice(*block)], recording.mask[slice(*block)]
-    scored = mask & np.isfinite(predicted)
-    error = np.where(scored, (np.where(mask, values, 0.0) - predicted) / model.stds, 0.0)
-    return float((error**2).sum() / scored.sum()) if scored.any() else None
+    total, count = 0.0, 0
+    for at in frame_blocks(*block, model.lags * len(recording.units)):
+        predicted = model.predict(recording, at.start, at.stop)
+        values, mask = _frames(recording, at)
+        scored = mask & np.isfinite(predicted)
+        error = np.where(scored, (values - predicted) / model.stds, 0.0)
+        total, count = total + float((error**2).sum()), count + int(scored.sum())
+    return total / count if count else None

@@ -190,49 +190,73 @@ class AroundOwn(JointAutoregression):
 def _candidates(
     problem: Problem, moments: Moments, kind: Kind, config: EvaluateConfig
 ) -> Iterator[tuple[float, Choice]]:
-    window, x = moments.window, problem.x
+    window = moments.window
     tried = {(LEVELS, lag) for lag in config.var_lags if lag <= window}
     tried |= {(OF_CHANGES, min(lag, window - 1)) for lag in config.var_lags if window > 1}
     orders = [order for order in config.ar_orders if order <= window] or [window]
+    ranks = kind.ranks(moments.units)
     paths: dict[tuple[str, int], RidgePath] = {}
     for base in (*kind.others, *_own_bases(problem, moments, orders, kind.shares)):
         own, constant = base.solve(moments)
-        start = np.einsum("tlp,lp->tp", x, own) + constant
         around = moments.around(own, constant)
         for inputs, lags in sorted(tried):
             target = _inputs(around, inputs, lags).centred()
             known = paths.get((inputs, lags))
             path = paths[inputs, lags] = RidgePath.of(target) if known is None else known.target(target)
-            given = (x if inputs == LEVELS else x[:, :-1] - x[:, 1:])[:, :lags].reshape(len(x), -1)
-            expected = start + target.sum_y / target.rows
-            for alpha, _, prediction in path.predictions(given - target.sum_x / target.rows, ALPHAS):
-                directions = _directions(path, alpha) if kind.reduced else np.zeros((0, 0))
-                for rank in kind.ranks(moments.units):
-                    reduced = prediction
-                    if rank is not None:
-                        reduced = prediction @ directions[:, :rank] @ directions[:, :rank].T
-                    yield problem.error(reduced + expected), Choice(base, inputs, lags, alpha, rank)
+            predict = _Predictions(own, constant, path, target, inputs, lags, ranks)
+            choices = [Choice(base, inputs, lags, alpha, rank) for alpha in ALPHAS for rank in ranks]
+            yield from zip(problem.errors(predict), choices, strict=True)
+
+
+class _Predictions:
+    """Predictions of all penalties and ranks around one base, from past frames."""
+
+    def __init__(
+        self,
+        own: Float[np.ndarray, "W P"],
+        constant: Float[np.ndarray, "P"],
+        path: RidgePath,
+        target: Moments,
+        inputs: str,
+        lags: int,
+        ranks: Sequence[int | None],
+    ) -> None:
+        self._own, self._constant, self._path, self._target = own, constant, path, target
+        self._inputs, self._lags, self._ranks = inputs, lags, ranks
+        most = max((rank for rank in ranks if rank is not None), default=0)
+        self._directions = {alpha: _directions(path, alpha)[:, :most] for alpha in ALPHAS} if most else {}
+
+    def __call__(self, x: Float[np.ndarray, "n W P"]) -> Iterator[Float[np.ndarray, "n P"]]:
+        target = self._target
+        start = np.einsum("tlp,lp->tp", x, self._own) + self._constant
+        given = (x if self._inputs == LEVELS else x[:, :-1] - x[:, 1:])[:, : self._lags].reshape(len(x), -1)
+        expected = start + target.sum_y / target.rows
+        for alpha, _, prediction in self._path.predictions(given - target.sum_x / target.rows, ALPHAS):
+            for rank in self._ranks:
+                reduced = prediction
+                if rank is not None:
+                    directions = self._directions[alpha][:, :rank]
+                    reduced = prediction @ directions @ directions.T
+                yield reduced + expected
 
 
 def _without_intercept(problem: Problem, moments: Moments, choice: Choice) -> tuple[float, Choice]:
     """The choice without a constant, which is decided last."""
     without = replace(choice, intercept=False)
     b, intercept = solve(moments, without)
-    return problem.error(problem.x.reshape(len(problem.x), -1) @ b + intercept), without
+    (error,) = problem.errors(lambda x: [x.reshape(len(x), -1) @ b + intercept])
+    return error, without
 
 
 def _own_bases(problem: Problem, moments: Moments, orders: Sequence[int], shares: Sequence[float]) -> Iterator[Base]:
     """The best autoregression by itself, of each thing that it can shrink to, in several shares."""
     own_only = OwnMoments.of(moments)
-
-    def error(choice: OwnChoice) -> float:
-        own, constant = solve_own(own_only, choice)
-        return problem.error(np.einsum("tlp,lp->tp", problem.x, own) + constant)
-
     choices = list(own_choices(orders, OWN_PENALTIES, (True,)))
+    solutions = [solve_own(own_only, choice) for choice in choices]
+    errors = problem.errors(lambda x: (np.einsum("tlp,lp->tp", x, own) + constant for own, constant in solutions))
     # Two kinds of shrinkage at once would pull to two places: the share leads to persistence.
     for shrink_to in dict.fromkeys(choice.shrink_to for choice in choices if choice.shrink_to != TO_MEAN):
-        best = least((error(choice), choice) for choice in choices if choice.shrink_to == shrink_to)
+        best = least(pair for pair in zip(errors, choices, strict=True) if pair[1].shrink_to == shrink_to)
         assert best is not None
         for share in shares:
             yield Base(best[1], share)

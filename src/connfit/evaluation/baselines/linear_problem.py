@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
+from numpy.lib.stride_tricks import sliding_window_view
 
 from connfit.errors import DataError
 from connfit.evaluation.baselines.choosing import least, named, training_blocks, tuning_blocks
 from connfit.evaluation.baselines.gap_filter import filtered_pasts
-from connfit.evaluation.baselines.gap_moments import Moments, expected_moments, moments_without_gaps
+from connfit.evaluation.baselines.gap_moments import Moments, expected_moments, moments_without_gaps, rows_of
 from connfit.evaluation.baselines.own_past import TO_PERSISTENCE
 from connfit.evaluation.baselines.processes import Process
 from connfit.evaluation.baselines.ridge_path import RidgeChoice, ridge_candidates
-from connfit.evaluation.baselines.unit_scaling import Block, Scaling
+from connfit.evaluation.baselines.unit_scaling import Block, Scaling, Stretch, added
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import frame_blocks
 
 MIN_OBSERVED = 5
 """Training frames in which a unit must be observed; others are predicted not to change and predict no other unit."""
@@ -39,6 +41,9 @@ _COARSE = tuple(10.0 ** np.arange(0, 6))
 Solve = Callable[[Moments], tuple[Float[np.ndarray, "X P"], Float[np.ndarray, "P"]]]
 """Coefficients and intercepts from moments."""
 
+Predict = Callable[[Float[np.ndarray, "n W P"]], Iterable[Float[np.ndarray, "n P"]]]
+"""Predictions of each of several candidates from past frames."""
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -50,7 +55,7 @@ class Problem:
         Of the training frames.
     fitted
         [P] True for units that are observed in enough frames.
-    blocks
+    stretches
         Training frames of each recording. Units that are not fitted are 0.
     tuned_on
         What the tuning block is called.
@@ -67,7 +72,7 @@ class Problem:
     recordings: Sequence[Recording]
     scaling: Scaling
     fitted: Bool[np.ndarray, "P"]
-    blocks: Sequence[Block]
+    stretches: Sequence[Stretch]
     tuned_on: str
     reference: Process | None = None
     moments: Mapping[int, Moments] = field(default_factory=dict)
@@ -91,15 +96,16 @@ class Problem:
         """
         train, tune, tuned_on = tuning_blocks(recordings)
         problem = cls(recordings, *_cut(recordings, train), tuned_on)
-        blocks, fitted = problem.blocks, problem.fitted
-        usable = sorted(lag for lag in set(lags) if sum(max(len(z) - lag, 0) for z, _ in blocks) >= 2)
+        stretches, fitted = problem.stretches, problem.fitted
+        usable = sorted(lag for lag in set(lags) if rows_of(stretches, lag) >= 2)
         if not usable or not fitted.any():
+            observed = sum(int(seen.sum()) for stretch in stretches for _, seen in stretch.blocks())
             raise DataError(
-                f"{named(recordings)}: {max(len(z) for z, _ in blocks)} training frames, with "
-                f"{int(np.sum([seen.sum() for _, seen in blocks]) if fitted.any() else 0)} values observed in units "
+                f"{named(recordings)}: {max(map(len, stretches))} training frames, with "
+                f"{observed if fitted.any() else 0} values observed in units "
                 f"with {MIN_OBSERVED} or more, are too few for {what} of {min(lags)} lags"
             )
-        gaps = not all(seen.all() for _, seen in blocks) or not all(
+        gaps = not all(stretch.whole for stretch in stretches) or not all(
             (recording.mask[max(0, first - usable[-1]) : last] | ~fitted).all()
             for recording, (first, last) in zip(recordings, tune, strict=True)
         )
@@ -115,60 +121,70 @@ class Problem:
         whole = training_blocks(self.recordings)
         if tuning_blocks(self.recordings)[0] == whole:
             return self
-        scaling, fitted, blocks = _cut(self.recordings, whole)
-        return replace(self, blocks=blocks, scaling=scaling, fitted=fitted)._filled([lags])
+        scaling, fitted, stretches = _cut(self.recordings, whole)
+        return replace(self, stretches=stretches, scaling=scaling, fitted=fitted)._filled([lags])
 
-    def error(self, prediction: Float[np.ndarray, "n P"]) -> float:
-        """Return the MSE on the tuning block, in squared units of the values; infinite where it overflows."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            error = float(np.sum(self.weight * (self.y - prediction) ** 2)) / max(self.count, 1)
-        return error if np.isfinite(error) else np.inf
+    def errors(self, predict: Predict) -> list[float]:
+        """Return the MSE of each candidate on the tuning block, in squared units; infinite where it overflows."""
+        total: np.ndarray | float = 0.0
+        n, lags, units = self.x.shape
+        for at in frame_blocks(0, n, lags * units):
+            with np.errstate(over="ignore", invalid="ignore"):
+                each = [np.sum(self.weight[at] * (self.y[at] - prediction) ** 2) for prediction in predict(self.x[at])]
+                total = total + np.array(each)
+        errors = np.atleast_1d(total) / max(self.count, 1)
+        return [float(error) if np.isfinite(error) else np.inf for error in errors]
 
     def finish(self, solve: Solve, lags: int) -> tuple[Process, Moments]:
         """Solve on the whole training parts; where there are gaps, by expectation maximisation from there."""
         whole = self.on_whole_train(lags)
         moments = whole.moments[lags]
         process = _process(moments, *solve(moments))
-        if whole.reference is not None and not all(seen.all() for _, seen in whole.blocks):
+        if whole.reference is not None and not all(stretch.whole for stretch in whole.stretches):
             for _ in range(REFINING_STEPS):
-                moments = expected_moments(process, whole.blocks, [lags])[lags]
+                moments = expected_moments(process, whole.stretches, [lags])[lags]
                 process = _process(moments, *solve(moments))
         return process, moments
 
     def _filled(self, lags: Sequence[int]) -> Problem:
         if self.reference is None:
-            moments = {lag: moments_without_gaps([z for z, _ in self.blocks], lag) for lag in lags}
+            moments = {lag: moments_without_gaps(self.stretches, lag) for lag in lags}
         else:
-            moments = expected_moments(self.reference, self.blocks, lags)
+            moments = expected_moments(self.reference, self.stretches, lags)
         return replace(self, moments=moments)
 
     def _tuned_on(self, tune: Sequence[tuple[int, int]], lags: int) -> Problem:
-        units = len(self.fitted)
-        process = self.reference or Process(np.eye(units), np.zeros(units), np.eye(units))
-        correlations = stationary(self.moments[min(self.moments)], lags)
         parts = []
         for recording, (first, last) in zip(self.recordings, tune, strict=True):
-            # Without gaps the filter knows every frame: it is a way to cut the frames before each.
             start = max(0, first - (lags if self.reference is None else BURN_IN))
-            z, seen = self.scaling.standardise(recording.values[start:last], recording.mask[start:last])
-            z, seen = np.where(self.fitted, z, 0.0), seen | ~self.fitted
-            whole = bool(seen.all())
-            rows, _ = filtered_pasts(process.with_lags(lags), correlations, z, seen, from_start=not whole)
-            scored = seen & self.fitted & ((np.arange(start, last) >= lags) | (not whole))[:, None]
+            stretch = _stretch(recording, (start, last), self.scaling, self.fitted)
+            z, seen = stretch.read(0, len(stretch))
+            scored = seen & self.fitted
+            if self.reference is None or stretch.whole:
+                # Every frame is known: a window slides over them. Before a recording's first frame there is none.
+                scored &= (np.arange(start, last) >= lags)[:, None]
+                lacking = max(0, lags - (first - start))
+                frames = np.concatenate([np.zeros((lacking, z.shape[1])), z]) if lacking else z
+                frames = frames[first - start + lacking - lags :]
+                x = sliding_window_view(frames, lags, axis=0)[:-1].transpose(0, 2, 1)[:, ::-1]
+            else:
+                correlations = stationary(self.moments[min(self.moments)], lags)
+                pasts = filtered_pasts(self.reference.with_lags(lags), correlations, stretch)
+                x = np.concatenate([rows[:-1][max(0, first - start - begin) :] for begin, rows, _ in pasts])
             at = slice(first - start, len(z))
-            parts.append((np.nan_to_num(rows[:-1][at]), z[at], np.where(scored[at], self.scaling.stds**2, 0.0)))
-        x, y, weight = (np.concatenate(each) for each in zip(*parts, strict=True))
+            parts.append((x, z[at], np.where(scored[at], self.scaling.stds**2, 0.0)))
+        x, y, weight = parts[0] if len(parts) == 1 else (np.concatenate(each) for each in zip(*parts, strict=True))
         return replace(self, x=x, y=y, weight=weight)
 
     def _reference(self, tune: Sequence[tuple[int, int]], lags: int) -> Process:
         """A ridge autoregression around persistence, by expectation maximisation from each unit's own decay."""
-        decay = np.clip(own_decay(self.blocks), 0.0, 0.99)
+        decay = np.clip(own_decay(self.stretches), 0.0, 0.99)
         start = Process(np.diag(decay), np.zeros(len(decay)), np.diag(1 - decay**2))
-        rows = max(1, sum(len(z) for z, _ in self.blocks))
+        rows = max(1, sum(map(len, self.stretches)))
 
         def improved(process: Process, steps: int, lags: int, choice: RidgeChoice) -> Process:
             for _ in range(steps):
-                moments = expected_moments(process, self.blocks, [lags])[lags]
+                moments = expected_moments(process, self.stretches, [lags])[lags]
                 process = _process(moments, *choice.solve(moments))
             return process
 
@@ -178,8 +194,7 @@ class Problem:
         if not here.count:
             return process
         tried = ridge_candidates(
-            here.error,
-            here.x,
+            here.errors,
             here.moments[lags],
             _COARSE,
             _COARSE[:-2],
@@ -192,24 +207,41 @@ class Problem:
 
 def _cut(
     recordings: Sequence[Recording], frames: Sequence[tuple[int, int]]
-) -> tuple[Scaling, Bool[np.ndarray, "P"], list[Block]]:
-    raw = [
-        (recording.values[slice(*block)], recording.mask[slice(*block)])
-        for recording, block in zip(recordings, frames, strict=True)
-    ]
-    values, mask = (np.concatenate(each) for each in zip(*raw, strict=True))
-    scaling, fitted = Scaling.of(values, mask), mask.sum(axis=0) >= MIN_OBSERVED
-    blocks = [scaling.standardise(*part) for part in raw]
-    return scaling, fitted, [(np.where(fitted, z, 0.0), seen | ~fitted) for z, seen in blocks]
+) -> tuple[Scaling, Bool[np.ndarray, "P"], list[Stretch]]:
+    units = len(recordings[0].units)
+
+    def raw() -> Iterator[Block]:
+        for recording, block in zip(recordings, frames, strict=True):
+            for at in frame_blocks(block[0], max(block[1], block[0] + 1), units):
+                yield recording.values[at][: block[1] - at.start], recording.mask[at][: block[1] - at.start]
+
+    scaling = Scaling.of_blocks(raw)
+    fitted = sum((mask.sum(axis=0) for _, mask in raw()), np.zeros(units, int)) >= MIN_OBSERVED
+    return scaling, fitted, [
+        _stretch(recording, block, scaling, fitted) for recording, block in zip(recordings, frames, strict=True)
+    ]  # fmt: skip
 
 
-def own_decay(blocks: Sequence[Block]) -> Float[np.ndarray, "P"]:
+def _stretch(recording: Recording, block: tuple[int, int], scaling: Scaling, fitted: Bool[np.ndarray, "P"]) -> Stretch:
+    def read(first: int, last: int) -> Block:
+        at = slice(block[0] + first, block[0] + last)
+        z, seen = scaling.standardise(recording.values[at], recording.mask[at])
+        return np.where(fitted, z, 0.0), seen | ~fitted
+
+    return Stretch(block[1] - block[0], len(recording.units), read)
+
+
+def own_decay(stretches: Sequence[Stretch]) -> Float[np.ndarray, "P"]:
     """Return the lag-1 autocorrelation of each unit over the pairs of frames that are both observed."""
     product = square = 0.0
-    for z, seen in blocks:
-        both = seen[1:] & seen[:-1]
-        product = product + np.where(both, z[1:] * z[:-1], 0.0).sum(axis=0)
-        square = square + np.where(both, z[:-1] ** 2, 0.0).sum(axis=0)
+    for stretch in stretches:
+        products = squares = None
+        for z, seen in stretch.blocks(1):
+            both = seen[1:] & seen[:-1]
+            products = added(products, np.where(both, z[1:] * z[:-1], 0.0))
+            squares = added(squares, np.where(both, z[:-1] ** 2, 0.0))
+        if products is not None:
+            product, square = product + products, square + squares
     return np.asarray(product / np.maximum(square, 1e-12))
 
 

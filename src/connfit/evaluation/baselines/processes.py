@@ -78,3 +78,7 @@ class OwnProcess:
     def predict(self, past: Float[np.ndarray, "S L P"]) -> Float[np.ndarray, "S P"]:
         """Return the mean of the frame after L frames, newest first."""
         return np.einsum("lp,slp->sp", self.coefficients, past) + self.intercept
+
+    def of_units(self, at: slice) -> OwnProcess:
+        """Return the same of some units."""
+        return OwnProcess(self.coefficients[:, at], self.intercept[at], self.variance[at])

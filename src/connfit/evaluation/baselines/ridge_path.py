@@ -149,8 +149,7 @@ class RidgeChoice:
 
 
 def ridge_candidates(
-    error: Callable[[Float[np.ndarray, "n P"]], float],
-    past: Float[np.ndarray, "n L P"],
+    errors: Callable[[Callable[[Float[np.ndarray, "n W P"]], Iterator[Float[np.ndarray, "n P"]]]], Sequence[float]],
     moments: Moments,
     alphas: Sequence[float],
     alphas_own: Sequence[float],
@@ -158,19 +157,38 @@ def ridge_candidates(
     shrinks_to: Sequence[str] = (TO_MEAN, TO_PERSISTENCE),
     intercepts: Sequence[bool] = (True, False),
 ) -> Iterator[tuple[float, RidgeChoice]]:
-    """Yield all regressions with the error of their predictions from `past`."""
+    """Yield all regressions with the errors of their predictions from past frames."""
+    lags = moments.window
     for intercept in intercepts:
         path = None
         for shrink_to in shrinks_to:
             target = _target(moments, shrink_to, intercept)
             path = RidgePath.of(target) if path is None else path.target(target)
-            x, constant = past.reshape(len(past), -1), 0.0
-            start = past[:, 0] if shrink_to == TO_PERSISTENCE else 0.0
-            if intercept:
-                x, constant = x - target.sum_x / target.rows, target.sum_y / target.rows
-            for alpha, alpha_own, prediction in path.predictions(x, alphas, alphas_own):
-                choice = RidgeChoice(moments.window, alpha, alpha_own, shrink_to, intercept)
-                yield error(prediction + constant + start), choice
+            predict = _Predictions(path, target, lags, shrink_to, intercept, alphas, alphas_own)
+            choices = [RidgeChoice(lags, a, own, shrink_to, intercept) for a in alphas for own in alphas_own]
+            yield from zip(errors(predict), choices, strict=True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Predictions:
+    """Predictions of the regressions on one path, from past frames."""
+
+    path: RidgePath
+    target: Moments
+    lags: int
+    shrink_to: str
+    intercept: bool
+    alphas: Sequence[float]
+    alphas_own: Sequence[float]
+
+    def __call__(self, past: Float[np.ndarray, "n W P"]) -> Iterator[Float[np.ndarray, "n P"]]:
+        target = self.target
+        x, constant = past[:, : self.lags].reshape(len(past), -1), 0.0
+        start = past[:, 0] if self.shrink_to == TO_PERSISTENCE else 0.0
+        if self.intercept:
+            x, constant = x - target.sum_x / target.rows, target.sum_y / target.rows
+        for _, _, prediction in self.path.predictions(x, self.alphas, self.alphas_own):
+            yield prediction + constant + start
 
 
 def _target(moments: Moments, shrink_to: str, intercept: bool) -> Moments:
