@@ -97,7 +97,7 @@ def _evaluated(
         ours = score_and_forecast(model, recording, config, store=store, persistence=last)
         forecasts[recording.name], predicted[MODEL][recording.name] = ours.forecast, ours.one_step
         models[recording.name] = PartErrors.of(ours)
-        shares = {MODEL: shares_of(limit, ours.scores["test"], recording, ours.one_step, last)}
+        shares = {"model": shares_of(limit, ours.scores["test"], recording, ours.one_step, last)}
         before: Scored | None = None
         if initial is not None:
             before = score_and_forecast(

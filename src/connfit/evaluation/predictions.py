@@ -79,7 +79,7 @@ def predictions(
         out = None if store is None else store.array(*recording.values.shape)
         one_step, ahead = forecaster.one_step_and_horizon(recording, at, longest, out)
         cut = np.split(np.asarray(ahead), np.cumsum([len(of) for of in each])[:-1])
-        predicted = {part: of[:, : steps[part]] for part, of in zip(parts, cut, strict=True)}
+        predicted = {part: of[:, : steps[part]] for part, of in zip(parts, cut[: len(parts)], strict=True)}
     else:
         one_step = np.asarray(forecaster.one_step(recording))
         predicted = {
