@@ -14,6 +14,7 @@ from connfit.evaluation.baselines.lds import OWN_DECAY, Lds
 from connfit.evaluation.baselines.linear_system import LinearSystem, subspace_start
 from connfit.evaluation.baselines.system_filter import system_filter
 from connfit.evaluation.baselines.system_moments import expectation_maximisation, expected
+from connfit.evaluation.baselines.unit_scaling import Stretch
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording
@@ -52,7 +53,7 @@ def test_filter_and_smoother_agree_with_statsmodels() -> None:
     y = draw(rng, s, 60)
     seen = rng.random(y.shape) < 0.8
     seen[10] = False
-    filtered = system_filter(s, np.zeros(6), y, seen)
+    (filtered,) = system_filter(s, np.zeros(6), Stretch.held(y, seen))
     smoothed = expected(s, np.zeros(6), y, seen).smoothed
     other = theirs(s, y, seen)
     # Both in float64, with sums in another order.
@@ -100,7 +101,7 @@ def test_it_finds_the_dimension_and_beats_the_full_autoregression_on_its_own_gro
     lds, var = Lds.fit(one, config), VarRidge.fit(one, config)
     assert lds.chosen["dimensions"] in (2, 4)
     skill = {m.name: score(m, one, config)["test"].one_step.skill_vs_persistence for m in (lds, var)}
-    predicted = system_filter(s, np.zeros(30), one.values, one.mask).mean
+    predicted = next(system_filter(s, np.zeros(30), Stretch.held(one.values, one.mask))).mean
     block = one.require_parts()["test"]
     error = np.mean((one.values[block] - predicted[block]) ** 2)
     step = np.mean((one.values[block] - one.values[block.start - 1 : block.stop - 1]) ** 2)

@@ -15,6 +15,7 @@ from connfit.evaluation.baselines.lds import NOTHING, Lds
 from connfit.evaluation.baselines.linear_system import LinearSystem, maximise, subspace_start
 from connfit.evaluation.baselines.system_filter import system_filter
 from connfit.evaluation.baselines.system_moments import expectation_maximisation, expected, informative
+from connfit.evaluation.baselines.unit_scaling import Stretch
 from connfit.recordings import Recording
 
 
@@ -181,7 +182,7 @@ def test_starts_from_few_pairs_are_distributions() -> None:
         y, seen = rng.normal(size=(16, 6)), rng.random((16, 6)) < 0.3
         start = subspace_start(np.where(seen, y, np.nan), seen, 3)
         assert np.linalg.eigvalsh(start.q).min() > 0 and np.linalg.eigvalsh(start.v0).min() > 0
-        assert np.isfinite(system_filter(start, np.zeros(6), y, seen).mean).all()
+        assert np.isfinite(next(system_filter(start, np.zeros(6), Stretch.held(y, seen))).mean).all()
 
 
 def test_a_decay_through_gaps_is_that_of_greatest_likelihood() -> None:
@@ -225,7 +226,7 @@ def test_a_fit_to_frames_with_gaps_is_nearly_as_near_the_truth_as_one_without() 
         one = one.split(train=0.5, validation=0.1)
         lds = Lds.fit(one, EvaluateConfig(latent_dimensions=(2,)))
         assert lds.chosen["carried"] != NOTHING
-        best = system_filter(s, carried, y, seen).mean
+        best = next(system_filter(s, carried, Stretch.held(y, seen))).mean
         scored = seen & (np.arange(600) >= one.require_parts().test[0])[:, None]
         errors = [np.mean((y - predicted)[scored] ** 2) for predicted in (lds.one_step(one), best)]
         excess.append(errors[0] / errors[1] - 1)
