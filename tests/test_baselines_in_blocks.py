@@ -111,7 +111,8 @@ def test_scales_and_pooled_means_are_the_same_in_blocks(small_blocks: Callable[[
     cut = Scaling.of(one.values, one.mask)
     np.testing.assert_array_equal(cut.means, whole.means)
     np.testing.assert_array_equal(cut.stds, whole.stds)
-    np.testing.assert_array_equal(pooled_means([one, other], one.units), means)
+    # Columns that are selected lie side by side in memory, and are summed pairwise.
+    np.testing.assert_allclose(pooled_means([one, other], one.units), means, rtol=1e-12)
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -151,7 +152,7 @@ def test_memory_of_the_answers_does_not_grow_with_the_recording(
     name: str, small_networks: None, small_blocks: Callable[[int], None], room: scratch.Scratch
 ) -> None:
     small_blocks(2_000)
-    short, long = recording(400, 16), recording(3_200, 16)
+    short, long = recording(300, 16), recording(2_400, 16)
     model = BASELINES[name](short, CONFIG)
     found = []
     for one in (short, short, long):
@@ -161,11 +162,11 @@ def test_memory_of_the_answers_does_not_grow_with_the_recording(
         noise[:] = 0.0
 
         def work(one: Recording = one, out=out, runs=runs, noise=noise, frames: int = frames) -> None:
-            model.one_step_and_horizon(one, np.array([0, 300]), 5, out)
+            model.one_step_and_horizon(one, np.array([0, 200]), 5, out)
             model.free_runs(one, 100, frames, 50, noise, runs)
 
         found.append(peak(work))
-    # One array of the long recording in double precision has 410 kB, its free runs 800.
+    # One array of the long recording in double precision has 300 kB, its free runs 600.
     assert found[2] - found[1] < 100_000
 
 
@@ -181,29 +182,26 @@ def test_memory_of_a_fit_does_not_grow_with_the_recording(
     assert found[2] - found[1] < 100_000
 
 
-def test_memory_of_a_fit_with_gaps_does_not_grow_with_the_recording(
-    monkeypatch: pytest.MonkeyPatch, small_blocks: Callable[[int], None]
-) -> None:
-    small_blocks(1_000)
-    monkeypatch.setattr(choosing, "MOST_TUNING_FRAMES", 50)
+def test_memory_of_a_fit_with_gaps_does_not_grow_with_the_recording(small_blocks: Callable[[int], None]) -> None:
+    small_blocks(300)
     one = process(np.random.default_rng(0))
     single = OwnProcess(0.3 * np.ones((2, 3)), np.zeros(3), np.ones(3))
     found = []
-    for frames in (500, 500, 4_000):
+    for frames in (300, 300, 1_200):
         rng = np.random.default_rng(0)
         stretch = Stretch.held(rng.normal(size=(frames, 3)), gappy(rng, frames, 3))
         joint = peak(lambda stretch=stretch: gap_moments.expected_moments(one, [stretch], [2, 3]))
         found.append((joint, peak(lambda stretch=stretch: own_moments.own_moments(single, [stretch], [2, 3]))))
-    # Covariances alone of all frames have megabytes.
-    assert max(np.subtract(found[2], found[1])) < 200_000
+    # With the covariances of all frames they grow by megabytes.
+    assert max(np.subtract(found[2], found[1])) < 100_000
 
 
 def test_choices_are_made_on_no_more_frames_than_are_needed_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "MOST_TUNING_FRAMES", 30)
+    monkeypatch.setattr(choosing, "MOST_TUNING_FRAMES", 29)
     one = recording(200, 3)
     for name in ("ar", "var_ridge"):
-        assert BASELINES[name](one, CONFIG).chosen["tuned_on"] == "the last 30 frames of validation"
-    monkeypatch.setattr(choosing, "MOST_TUNING_FRAMES", 31)
+        assert BASELINES[name](one, CONFIG).chosen["tuned_on"] == "the last 29 frames of validation"
+    monkeypatch.setattr(choosing, "MOST_TUNING_FRAMES", 30)
     assert BASELINES["ar"](one, CONFIG).chosen["tuned_on"] == "validation"
 
 
@@ -245,9 +243,9 @@ def test_what_cannot_be_afforded_is_said_with_the_option_that_helps(monkeypatch:
     monkeypatch.setattr(left_out_ridge, "MOST_DECOMPOSED", 40)
     one = recording(300, 30)
     for fit in (BASELINES["var_ridge"], OthersRidge.fit):
-        with pytest.raises(DataError, match="60 rows.*no lag above 1 in evaluate.var_lags"):
+        with pytest.raises(DataError, match=r"60 rows.*no lag above 1 in evaluate.var_lags"):
             fit(one, CONFIG)
-        with pytest.raises(DataError, match="with gaps.*60 rows.*no lag above 1 in evaluate.var_lags"):
+        with pytest.raises(DataError, match=r"with gaps.*60 rows.*no lag above 1 in evaluate.var_lags"):
             fit(blanked(one, "0.1"), CONFIG)
         with pytest.raises(DataError, match="fewer units, or"):
             fit(recording(300, 50), CONFIG)
