@@ -21,6 +21,7 @@ from connfit.evaluation.baselines import (
     linear_problem,
     own_moments,
     recurrent_training,
+    system_moments,
 )
 from connfit.evaluation.baselines.gap_filter import GapFilter, OwnFilter, filtered_pasts
 from connfit.evaluation.baselines.processes import LowRank, OwnProcess
@@ -42,6 +43,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def cut(values: int) -> None:
         for module in (frame_blocks, gap_moments, own_moments):
             monkeypatch.setattr(module, "BLOCK_VALUES", values)
+        monkeypatch.setattr(system_moments, "LONGEST", values // 4)
 
     return cut
 

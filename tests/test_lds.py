@@ -13,7 +13,7 @@ from connfit.errors import DataError
 from connfit.evaluation.baselines.lds import OWN_DECAY, Lds
 from connfit.evaluation.baselines.linear_system import LinearSystem, subspace_start
 from connfit.evaluation.baselines.system_filter import system_filter
-from connfit.evaluation.baselines.system_moments import expectation_maximisation, expected
+from connfit.evaluation.baselines.system_moments import expectation_maximisation, expected, observed_span
 from connfit.evaluation.baselines.unit_scaling import Stretch
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.scores import score
@@ -54,7 +54,8 @@ def test_filter_and_smoother_agree_with_statsmodels() -> None:
     seen = rng.random(y.shape) < 0.8
     seen[10] = False
     (filtered,) = system_filter(s, np.zeros(6), Stretch.held(y, seen))
-    smoothed = expected(s, np.zeros(6), y, seen).smoothed
+    stretch = Stretch.held(y, seen)
+    smoothed = next(expected(s, np.zeros(6), stretch, observed_span(stretch))).smoothed
     other = theirs(s, y, seen)
     # Both in float64, with sums in another order.
     ahead, spread = other.predicted_state[:, :-1].T, np.moveaxis(other.predicted_state_cov, 2, 0)[:-1]
@@ -76,10 +77,10 @@ def test_the_likelihood_never_falls_and_ends_near_that_of_the_truth() -> None:
     s = replace(s, offset=-np.zeros(6))
     seen = np.ones(y.shape, bool)
     seen[100:120, :3] = False
-    fitted, none, trace = subspace_start(y, seen, 2), np.zeros(6), []
+    fitted, none, trace = subspace_start(Stretch.held(y, seen), 2), np.zeros(6), []
     for _ in range(40):
         trace.append(theirs(fitted, y, seen).llf_obs.sum())
-        fitted, _, _ = expectation_maximisation(fitted, none, y, seen, 1, with_decay=False)
+        fitted, _, _ = expectation_maximisation(fitted, none, Stretch.held(y, seen), 1, with_decay=False)
     assert np.all(np.diff(trace) > -1e-6)
     # The fit exceeds the truth by about half the number of parameters, some 30.
     assert -3 < trace[-1] - theirs(s, y, seen).llf_obs.sum() < 40
