@@ -65,7 +65,7 @@ class RidgePath:
         Principal components of the fitted values with the penalty counted in, which is the solution of least penalised
         error of each rank: Mukherjee & Zhu (2011) Stat. Anal. Data Min. 4:612.
         """
-        if self.scores is None:
+        if self.scores is None or len(self.projected) >= self.units:
             fitted = self.projected.T @ (self.projected / (self.lam + alpha)[:, None])
             return np.linalg.eigh((fitted + fitted.T) / 2)[1][:, ::-1][:, :most]
         scaled, size = self.projected / np.sqrt(self.lam + alpha)[:, None], len(self.projected)
