@@ -156,17 +156,18 @@ def subspace_start(stretch: Stretch, dimension: int) -> LinearSystem:
     return LinearSystem(a, q, c, np.zeros(units), r, np.zeros(dimension), v0)
 
 
-def _series(stretch: Stretch, lag: int, earlier: bool) -> Iterator[Block]:
-    """All frames but the last `lag`, or but the first."""
+def _series(stretch: Stretch, lag: int, *earlier: bool) -> Iterator[list[Block]]:
+    """All frames but the last `lag` of a stretch, or but the first, for each that is asked for."""
     for z, seen in stretch.blocks(lag):
-        at = slice(0, len(z) - lag) if earlier else slice(lag, None)
-        yield np.where(seen, z, 0.0)[at], seen[at]
+        z = np.where(seen, z, 0.0)
+        cuts = [slice(0, len(z) - lag) if early else slice(lag, None) for early in earlier]
+        yield [(z[at], seen[at]) for at in cuts]
 
 
 def _pairwise(stretch: Stretch, lag: int, first: bool = False, second: bool = True) -> Float[np.ndarray, "P P"]:
     """Mean products of two such series, over the frames in which both entries were observed; see `_series`."""
     product = count = 0.0
-    for (x, x_seen), (y, y_seen) in zip(_series(stretch, lag, first), _series(stretch, lag, second), strict=True):
+    for (x, x_seen), (y, y_seen) in _series(stretch, lag, first, second):
         count = count + x_seen.T.astype(np.float64) @ y_seen.astype(np.float64)
         product = product + x.T @ y
     return product / np.maximum(count, 1)
@@ -179,7 +180,7 @@ def _centred(
     means, frames = [], len(stretch) - lag
     for earlier in (first, second):
         total, count = None, 0
-        for z, seen in _series(stretch, lag, earlier):
+        for ((z, seen),) in _series(stretch, lag, earlier):
             total, count = added(total, z), count + seen.sum(axis=0)
         means.append(total / np.maximum(count, 1))
     product = _pairwise(stretch, lag, first, second) - np.outer(*means)
