@@ -251,7 +251,7 @@ def _error(model: OthersRidge, recording: Recording, block: tuple[int, int]) -> 
     """Mean squared error in training standard deviations over a block; NaN without an entry."""
     total, count = 0.0, 0
     for at in frame_blocks(*block, model.lags * len(recording.units)):
-        predicted = model.predict(recording, at.start, at.stop)
+        predicted = np.asarray(model.predict(recording, at.start, at.stop))
         values, mask = _frames(recording, at)
         scored = mask & np.isfinite(predicted)
         error = np.where(scored, (values - predicted) / model.stds, 0.0)

@@ -242,7 +242,7 @@ def _rows(
     filter_: PastFilter, z: Float[np.ndarray, "n P"], seen: Bool[np.ndarray, "n P"]
 ) -> Float[np.ndarray, "n1 L P"]:
     """Advance by frames, and return the past before each and after the last one."""
-    whole, lags = seen.all(axis=1), len(filter_.past)
+    whole, lags = np.asarray(seen.all(axis=1)), len(filter_.past)
     ends = np.append(np.flatnonzero(~whole), len(z))
     rows, t = None, 0
     while t < len(z):

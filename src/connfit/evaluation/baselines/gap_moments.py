@@ -188,7 +188,8 @@ class MomentSums:
         """Return what was added."""
         self._flush()
         inputs = None if not self._kept else np.concatenate(self._kept)
-        return Moments(*self._sums, self._rows, inputs)
+        gram, cross, square, sum_x, sum_y = self._sums
+        return Moments(gram, cross, square, sum_x, sum_y, self._rows, inputs)
 
 
 def moments_without_gaps(stretches: Sequence[Stretch], window: int) -> Moments:

@@ -108,7 +108,7 @@ class Lds:
             z, seen = scaling.standardise(values[first:last], mask[first:last])
             return z, seen & scaling.known
 
-        whole = Stretch(*values.shape, read)
+        whole = Stretch(len(values), len(recording.units), read)
         if kind == NOTHING:
             carried, spread = np.zeros(len(scaling.means)), Scaling.of_blocks(whole.blocks).stds
         else:

@@ -163,6 +163,7 @@ class Problem:
         process = _process(moments, *solve(moments))
         if whole.reference is not None and not all(stretch.whole for stretch in whole.stretches):
             for _ in range(REFINING_STEPS):
+                assert isinstance(process, Process), "with gaps no frames stand for their moments"
                 moments = expected_moments(process, whole.stretches, [lags])[lags]
                 process = _process(moments, *solve(moments))
         return process, moments
@@ -212,7 +213,9 @@ class Problem:
         def improved(process: Process, steps: int, lags: int, choice: RidgeChoice) -> Process:
             for _ in range(steps):
                 moments = expected_moments(process, self.stretches, [lags])[lags]
-                process = _process(moments, *choice.solve(moments))
+                found = _process(moments, *choice.solve(moments))
+                assert isinstance(found, Process), "with gaps no frames stand for their moments"
+                process = found
             return process
 
         choice = RidgeChoice(lags, rows, rows / 30, TO_PERSISTENCE, True)
@@ -267,7 +270,7 @@ def own_decay(stretches: Sequence[Stretch]) -> Float[np.ndarray, "P"]:
             both = seen[1:] & seen[:-1]
             products = added(products, np.where(both, z[1:] * z[:-1], 0.0))
             squares = added(squares, np.where(both, z[:-1] ** 2, 0.0))
-        if products is not None:
+        if products is not None and squares is not None:
             product, square = product + products, square + squares
     return np.asarray(product / np.maximum(square, 1e-12))
 

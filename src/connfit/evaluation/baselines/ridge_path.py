@@ -171,10 +171,11 @@ class RidgeChoice:
         target = _target(moments, self.shrink_to, self.intercept)
         b = RidgePath.of(target).solve(self.alpha, self.alpha_own)
         intercept = (target.sum_y - target.sum_x @ b) / target.rows if self.intercept else np.zeros(moments.units)
-        if self.shrink_to == TO_PERSISTENCE and isinstance(b, LowRank):
-            b = b.with_own(np.eye(moments.window, 1))
-        elif self.shrink_to == TO_PERSISTENCE:
-            b[: moments.units] += np.eye(moments.units)
+        if self.shrink_to != TO_PERSISTENCE:
+            return b, intercept
+        if isinstance(b, LowRank):
+            return b.with_own(np.eye(moments.window, 1)), intercept
+        b[: moments.units] += np.eye(moments.units)
         return b, intercept
 
 
