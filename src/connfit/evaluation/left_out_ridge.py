@@ -13,8 +13,8 @@ in Golub & Van Loan 2013, Matrix Computations, 2.1.4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,6 +25,8 @@ from connfit.errors import DataError
 from connfit.evaluation.baselines.choosing import tuning_blocks
 from connfit.evaluation.baselines.unit_scaling import Block, Scaling, added
 from connfit.evaluation.baselines.var_ridge import ALPHAS
+from connfit.evaluation.baselines.wide_moments import MOST_DECOMPOSED, MOST_INPUTS
+from connfit.evaluation.left_out_path import OthersPath
 from connfit.evaluation.part_scores import Chosen
 from connfit.evaluation.scratch import Stored
 from connfit.recordings import Recording
@@ -57,26 +59,32 @@ class OthersRidge:
     chosen: Chosen
 
     @classmethod
-    def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> OthersRidge:
+    def fit(cls, recording: Recording, config: EvaluateConfig | None = None) -> OthersRidge | OthersPath:
         """Fit to the training part, with lags of `config.var_lags` and the penalty that are best on validation.
 
         Raises
         ------
         DataError
-            If there are too few units or frames.
+            If there are too few units or frames, or so many of both that the regression cannot be solved.
         """
         config = config or EvaluateConfig()
         if len(recording.units) < 2:
             raise DataError(f"recording {recording.name!r} has one unit: there are no others to predict it from")
         (train,), (tune,), tuned_on = tuning_blocks([recording])
+        usable = [lags for lags in config.var_lags if _rows(train, lags) >= 2]
+        wide = _wide(recording, train, tune, usable)
         best: tuple[float, int, float] | None = None
-        for lags in config.var_lags:
-            if train[1] - train[0] - lags < 2:
-                continue
-            found = _moments(recording, train, lags)
-            for alpha in ALPHAS:
-                error = _error(cls(*found, lags=lags, alpha=alpha, rows=_rows(train, lags), chosen={}), recording, tune)
-                if error is not None and (best is None or error < best[0]):
+        for lags in usable:
+            if lags in wide:
+                errors = OthersPath.of(recording, train, lags).errors(recording, tune, ALPHAS)
+            else:
+                found, rows = _moments(recording, train, lags), _rows(train, lags)
+                errors = [
+                    _error(cls(*found, lags=lags, alpha=alpha, rows=rows, chosen={}), recording, tune)
+                    for alpha in ALPHAS
+                ]
+            for error, alpha in zip(errors, ALPHAS, strict=True):
+                if np.isfinite(error) and (best is None or error < best[0]):
                     best = (error, lags, alpha)
         if best is None:
             raise DataError(
@@ -92,6 +100,8 @@ class OthersRidge:
             "tuning_error": error,
         }
         whole = recording.require_parts().train
+        if lags in wide:
+            return replace(OthersPath.of(recording, whole, lags), alpha=alpha, chosen=chosen)
         found = _moments(recording, whole, lags)
         return cls(*found, lags=lags, alpha=alpha, rows=_rows(whole, lags), chosen=chosen)
 
@@ -212,13 +222,38 @@ def _means(blocks: Iterable[Block]) -> Float[np.ndarray, "I"]:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _error(model: OthersRidge, recording: Recording, block: tuple[int, int]) -> float | None:
-    """Mean squared error in training standard deviations over a block."""
+def _wide(recording: Recording, train: tuple[int, int], tune: tuple[int, int], lags: Sequence[int]) -> Collection[int]:
+    """Numbers of lags whose inputs are so many more than the frames that the latter are decomposed.
+
+    Raises
+    ------
+    DataError
+        If there are too many of both, or of inputs where there are gaps.
+    """
+    units, (first, last) = len(recording.units), recording.require_parts().train
+    gaps = not all(recording.mask[at].all() for block in ((first, last), tune) for at in frame_blocks(*block, units))
+    wide = [] if gaps else [lag for lag in lags if MOST_INPUTS < lag * units and last - first - lag < lag * units]
+    sizes = {lag: last - first - lag if lag in wide else lag * units for lag in lags}
+    if max(sizes.values(), default=0) > MOST_DECOMPOSED:
+        fitting = [lag for lag, size in sizes.items() if size <= MOST_DECOMPOSED]
+        raise DataError(
+            f"recording {recording.name!r}: a regression on {max(lags)} frames of {units - 1:,} other units"
+            f"{', with gaps,' if gaps else ''} has to invert matrices of {max(sizes.values()):,} rows, "
+            f"which takes hours: the limit is {MOST_DECOMPOSED:,} rows",
+            fix=f"Name no lag above {max(fitting)} in evaluate.var_lags"
+            if fitting
+            else f"{'Fill the gaps, fit' if gaps else 'Fit'} fewer units, or set evaluate.left_out_units = 0",
+        )
+    return wide
+
+
+def _error(model: OthersRidge, recording: Recording, block: tuple[int, int]) -> float:
+    """Mean squared error in training standard deviations over a block; NaN without an entry."""
     total, count = 0.0, 0
     for at in frame_blocks(*block, model.lags * len(recording.units)):
-        predicted = model.predict(recording, at.start, at.stop)
+        predicted = np.asarray(model.predict(recording, at.start, at.stop))
         values, mask = _frames(recording, at)
         scored = mask & np.isfinite(predicted)
         error = np.where(scored, (values - predicted) / model.stds, 0.0)
         total, count = total + float((error**2).sum()), count + int(scored.sum())
-    return total / count if count else None
+    return total / count if count else np.nan

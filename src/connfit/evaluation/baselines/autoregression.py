@@ -16,9 +16,10 @@ from connfit.evaluation.baselines.choosing import Facts
 from connfit.evaluation.baselines.gap_filter import PastFilter, filtered_pasts
 from connfit.evaluation.baselines.gap_moments import Moments
 from connfit.evaluation.baselines.linear_problem import Problem, stationary
-from connfit.evaluation.baselines.processes import OwnProcess, Process
+from connfit.evaluation.baselines.processes import LowRank, OwnProcess, Process, WideProcess
 from connfit.evaluation.baselines.room import noise_blocks, one_free_run, room_for_runs
 from connfit.evaluation.baselines.unit_scaling import Block, Scaling, Stretch, pooled_means
+from connfit.evaluation.baselines.wide_moments import WideMoments
 from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
 from connfit.evaluation.scratch import Stored
 from connfit.recordings import Recording
@@ -47,7 +48,7 @@ class Autoregression:
         What tables call it.
     """
 
-    process: Process | OwnProcess
+    process: Process | OwnProcess | WideProcess
     correlations: Float[np.ndarray, "L P"]
     scaling: Scaling
     parameters: int
@@ -60,7 +61,7 @@ class Autoregression:
         return self.process.lags
 
     @property
-    def coefficients(self) -> Float[np.ndarray, "_ P"]:
+    def coefficients(self) -> Float[np.ndarray, "_ P"] | LowRank:
         """Those of the process."""
         return self.process.coefficients
 
@@ -154,7 +155,7 @@ class Autoregression:
 class JointAutoregression(Autoregression, ABC):
     """An autoregression of all units on all units: what its kinds share is how they are fitted to several animals."""
 
-    process: Process
+    process: Process | WideProcess
 
     @classmethod
     @abstractmethod
@@ -207,7 +208,14 @@ class JointAutoregression(Autoregression, ABC):
         )  # fmt: skip
 
     @classmethod
-    def _of(cls, problem: Problem, process: Process, moments: Moments, parameters: int, chosen: Facts) -> Self:
+    def _of(
+        cls,
+        problem: Problem,
+        process: Process | WideProcess,
+        moments: Moments | WideMoments,
+        parameters: int,
+        chosen: Facts,
+    ) -> Self:
         """Take a solution; units that were not fitted are predicted not to change."""
         whole = problem.on_whole_train(process.lags)
         at, units = np.flatnonzero(whole.fitted), process.units
@@ -215,25 +223,30 @@ class JointAutoregression(Autoregression, ABC):
         correlations = stationary(moments, process.lags)
         if len(at) < units:
             facts["units_fitted"] = len(at)
-            b = process.coefficients.reshape(process.lags, units, units)[:, at][:, :, at]
-            own = Process(
-                b.reshape(-1, len(at)), process.intercept[at], process.covariance[np.ix_(at, at)]
-            )  # fmt: skip
+            if isinstance(process, WideProcess):
+                own = WideProcess(process.coefficients.of_units(at), process.intercept[at])
+            else:
+                b = process.coefficients.reshape(process.lags, units, units)[:, at][:, :, at]
+                own = Process(b.reshape(-1, len(at)), process.intercept[at], process.covariance[np.ix_(at, at)])
             process, correlations = _among(own, correlations[:, at], at, units)
         return cls(process, correlations, whole.scaling, parameters, facts)
 
 
 def _among(
-    process: Process, correlations: Float[np.ndarray, "L p"], at: np.ndarray, units: int
-) -> tuple[Process, Float[np.ndarray, "L P"]]:
+    process: Process | WideProcess, correlations: Float[np.ndarray, "L p"], at: np.ndarray, units: int
+) -> tuple[Process | WideProcess, Float[np.ndarray, "L P"]]:
     """Place a process at some of more units; the others are predicted not to change."""
     lags, here = process.lags, np.ix_(at, at)
+    all_correlations = np.tile(1.0 - 1e-3 * np.arange(lags)[:, None], units)
+    all_correlations[:, at] = correlations
+    intercept = np.zeros(units)
+    intercept[at] = process.intercept
+    if isinstance(process, WideProcess):
+        return WideProcess(process.coefficients.among(at, units), intercept), all_correlations
     blocks = np.zeros((lags, units, units))
     blocks[0] = np.eye(units)
     blocks[0][here] = 0
     blocks[(slice(None), *here)] = process.coefficients.reshape(lags, len(at), len(at))
-    intercept, covariance = np.zeros(units), np.eye(units)
-    intercept[at], covariance[here] = process.intercept, process.covariance
-    all_correlations = np.tile(1.0 - 1e-3 * np.arange(lags)[:, None], units)
-    all_correlations[:, at] = correlations
+    covariance = np.eye(units)
+    covariance[here] = process.covariance
     return Process(blocks.reshape(lags * units, units), intercept, covariance), all_correlations

@@ -68,8 +68,10 @@ def block_tridiagonal_inverse(count: int, row: Callable[[int], Row], most: int) 
         return inverses, gains, values
 
     starts = range(0, count, most)
+    found: list[tuple[list, list, list]] = []
     for first in starts:
-        found = [forward(first)]
+        found.clear()
+        found.append(forward(first))
     within, solved = [], []
     for first in reversed(starts):
         inverses, gains, values = found.pop() if found else forward(first)

@@ -13,7 +13,7 @@ import scipy.linalg
 from jaxtyping import Bool, Float
 from numpy.lib.stride_tricks import sliding_window_view
 
-from connfit.evaluation.baselines.processes import OwnProcess, Process
+from connfit.evaluation.baselines.processes import OwnProcess, Process, WideProcess
 from connfit.evaluation.baselines.unit_scaling import Stretch
 from connfit.recordings.frame_blocks import frame_blocks
 
@@ -27,7 +27,7 @@ class PastFilter(ABC):
         Means, newest first; 0 before anything was observed.
     """
 
-    def __init__(self, process: Process | OwnProcess, past: Float[np.ndarray, "L P"] | None) -> None:
+    def __init__(self, process: Process | OwnProcess | WideProcess, past: Float[np.ndarray, "L P"] | None) -> None:
         self._process = process
         self.past = np.zeros((process.lags, process.units)) if past is None else past
 
@@ -177,8 +177,31 @@ class OwnFilter(PastFilter):
         return past + gain.T * np.where(seen, errors, 0.0)[:, None]
 
 
+class PlainFilter(PastFilter):
+    """That of wide recordings: what is missing is as predicted, and frames before the first are means.
+
+    Nothing else is inferred of it: the covariances would be as large as the square of all units.
+    """
+
+    def __init__(
+        self, process: WideProcess, correlations: Float[np.ndarray, "L P"], past: Float[np.ndarray, "L P"] | None = None
+    ) -> None:
+        super().__init__(process, past)
+
+    @property
+    def certain(self) -> bool:
+        """Yes: there is nothing to learn."""
+        return True
+
+    def learn(
+        self, past: Float[np.ndarray, "S L P"], seen: Bool[np.ndarray, "P"], errors: Float[np.ndarray, "S P"]
+    ) -> Float[np.ndarray, "S L P"]:
+        """Leave the past as it is."""
+        return past
+
+
 def filtered_pasts(
-    process: Process | OwnProcess,
+    process: Process | OwnProcess | WideProcess,
     correlations: Float[np.ndarray, "L P"],
     stretch: Stretch,
     *,
@@ -201,8 +224,13 @@ def filtered_pasts(
     lags = process.lags
     z, seen = stretch.read(0, min(lags, len(stretch)))
     known = not from_start and len(z) == lags and bool(seen.all())
-    kind = OwnFilter if isinstance(process, OwnProcess) else GapFilter
-    filter_: PastFilter = kind(process, correlations, z[::-1] if known else None)  # type: ignore[arg-type]
+    past = z[::-1] if known else None
+    if isinstance(process, WideProcess):
+        filter_: PastFilter = PlainFilter(process, correlations, past)
+    elif isinstance(process, OwnProcess):
+        filter_ = OwnFilter(process, correlations, past)
+    else:
+        filter_ = GapFilter(process, correlations, past)
     for number, at in enumerate(frame_blocks(0, max(len(stretch), 1), stretch.units)):
         z, seen = stretch.read(at.start, min(at.stop, len(stretch)))
         skip = lags if known and number == 0 else 0
@@ -214,7 +242,7 @@ def _rows(
     filter_: PastFilter, z: Float[np.ndarray, "n P"], seen: Bool[np.ndarray, "n P"]
 ) -> Float[np.ndarray, "n1 L P"]:
     """Advance by frames, and return the past before each and after the last one."""
-    whole, lags = seen.all(axis=1), len(filter_.past)
+    whole, lags = np.asarray(seen.all(axis=1)), len(filter_.past)
     ends = np.append(np.flatnonzero(~whole), len(z))
     rows, t = None, 0
     while t < len(z):

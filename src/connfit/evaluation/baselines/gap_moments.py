@@ -101,6 +101,29 @@ class Moments:
             inputs=None if self.inputs is None else self.inputs[:, :size] - self.inputs[:, units:],
         )
 
+    def first(self, lags: int) -> Moments:
+        """Return the same for the first lags alone."""
+        size = lags * self.units
+        # With fewer inputs than frames, the Gram matrix is the shorter way to the spectrum.
+        inputs = None if self.inputs is None or size < self.rows else self.inputs[:, :size]
+        gram, cross, sum_x = self.gram[:size, :size], self.cross[:size], self.sum_x[:size]
+        return replace(self, gram=gram, cross=cross, sum_x=sum_x, inputs=inputs)
+
+    def within_units(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return gram [P, W, W], cross [P, W] and square [P] of single units."""
+        every = np.arange(self.units)
+        gram = self.gram.reshape(self.window, self.units, self.window, self.units)[:, every, :, every]
+        cross = self.cross.reshape(self.window, self.units, self.units)[:, every, every].T
+        return gram, cross, np.diag(self.square)
+
+    def spectrum(self) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "X k"]]:
+        """Return eigenvalues and eigenvectors of the Gram matrix; of few frames, those that are not 0."""
+        if self.inputs is not None:
+            _, s, vt = np.linalg.svd(self.inputs, full_matrices=False)
+            return s**2, vt.T
+        lam, u = np.linalg.eigh(self.gram)
+        return np.maximum(lam, 0.0), u
+
     def residual_covariance(self, coefficients: np.ndarray, intercept: np.ndarray) -> Float[np.ndarray, "P P"]:
         """Return the covariance of what the coefficients leave, shrunken towards its diagonal.
 
@@ -165,7 +188,8 @@ class MomentSums:
         """Return what was added."""
         self._flush()
         inputs = None if not self._kept else np.concatenate(self._kept)
-        return Moments(*self._sums, self._rows, inputs)
+        gram, cross, square, sum_x, sum_y = self._sums
+        return Moments(gram, cross, square, sum_x, sum_y, self._rows, inputs)
 
 
 def moments_without_gaps(stretches: Sequence[Stretch], window: int) -> Moments:

@@ -103,23 +103,37 @@ class Lds:
     def _estimated(cls, recording: Recording, train: tuple[int, int], dimension: int, kind: str) -> Lds:
         values, mask = recording.values[slice(*train)], recording.mask[slice(*train)]
         scaling = Scaling.of(values, mask)
-        z, seen = scaling.standardise(values, mask)
-        seen = seen & scaling.known
-        # What the state is fitted to: values, or what is left of them without D times the last one, of variance 1.
+
+        def read(first: int, last: int) -> Block:
+            z, seen = scaling.standardise(values[first:last], mask[first:last])
+            return z, seen & scaling.known
+
+        whole = Stretch(len(values), len(recording.units), read)
         if kind == NOTHING:
-            carried, spread = np.zeros(len(scaling.means)), Scaling.of(z, seen).stds
-            left, usable = z, seen
+            carried, spread = np.zeros(len(scaling.means)), Scaling.of_blocks(whole.blocks).stds
         else:
-            carried, spread = lag_one(z, seen)
+            carried, spread = lag_one(whole)
+
+        def left(first: int, last: int) -> Block:
+            """What the state is fitted to: values, or what D times the last ones leaves of them, of variance 1."""
+            if kind == NOTHING:
+                z, seen = read(first, last)
+                return z / spread, seen
+            z, seen = read(max(first - 1, 0), last)
             before, usable = np.zeros_like(z), np.zeros_like(seen)
             before[1:], usable[1:] = z[:-1], seen[:-1] & seen[1:]
-            left = np.where(usable, z - carried * before, 0.0)
-        system, carried, smoothed = expectation_maximisation(
-            subspace_start(left / spread, usable, dimension), carried, z / spread, seen, ITERATIONS,
+            found = np.where(usable, z - carried * before, 0.0)
+            return (found / spread)[first > 0 :], usable[first > 0 :]
+
+        def scaled(first: int, last: int) -> Block:
+            z, seen = read(first, last)
+            return z / spread, seen
+
+        system, carried, anywhere = expectation_maximisation(
+            subspace_start(replace(whole, read=left), dimension), carried, replace(whole, read=scaled), ITERATIONS,
             with_decay=kind == JOINT_DECAY,
         )  # fmt: skip
         # Runs start anywhere in the recording: the first state is any state of the training part.
-        anywhere = smoothed.mean.T @ smoothed.mean / len(left) + smoothed.covariance.mean(axis=0)
         system = replace(
             system, c=system.c * spread[:, None], offset=system.offset * spread, r=system.r * spread**2,
             m0=np.zeros(dimension), v0=anywhere,

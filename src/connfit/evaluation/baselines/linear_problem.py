@@ -15,9 +15,10 @@ from connfit.evaluation.baselines.choosing import least, named, training_blocks,
 from connfit.evaluation.baselines.gap_filter import filtered_pasts
 from connfit.evaluation.baselines.gap_moments import Moments, expected_moments, moments_without_gaps, rows_of
 from connfit.evaluation.baselines.own_past import TO_PERSISTENCE
-from connfit.evaluation.baselines.processes import Process
+from connfit.evaluation.baselines.processes import LowRank, Process, WideProcess
 from connfit.evaluation.baselines.ridge_path import RidgeChoice, ridge_candidates
 from connfit.evaluation.baselines.unit_scaling import Block, Scaling, Stretch, added
+from connfit.evaluation.baselines.wide_moments import MOST_DECOMPOSED, MOST_INPUTS, WideMoments
 from connfit.recordings import Recording
 from connfit.recordings.frame_blocks import frame_blocks
 
@@ -38,7 +39,7 @@ BURN_IN = 60
 
 _COARSE = tuple(10.0 ** np.arange(0, 6))
 
-Solve = Callable[[Moments], tuple[Float[np.ndarray, "X P"], Float[np.ndarray, "P"]]]
+Solve = Callable[[Moments | WideMoments], tuple[Float[np.ndarray, "X P"] | LowRank, Float[np.ndarray, "P"]]]
 """Coefficients and intercepts from moments."""
 
 Predict = Callable[[Float[np.ndarray, "n W P"]], Iterable[Float[np.ndarray, "n P"]]]
@@ -75,7 +76,7 @@ class Problem:
     stretches: Sequence[Stretch]
     tuned_on: str
     reference: Process | None = None
-    moments: Mapping[int, Moments] = field(default_factory=dict)
+    moments: Mapping[int, Moments | WideMoments] = field(default_factory=dict)
     x: Float[np.ndarray, "n W P"] = field(default_factory=lambda: np.zeros((0, 0, 0)))
     y: Float[np.ndarray, "n P"] = field(default_factory=lambda: np.zeros((0, 0)))
     weight: Float[np.ndarray, "n P"] = field(default_factory=lambda: np.zeros((0, 0)))
@@ -109,12 +110,31 @@ class Problem:
             (recording.mask[max(0, first - usable[-1]) : last] | ~fitted).all()
             for recording, (first, last) in zip(recordings, tune, strict=True)
         )
+        problem._check_size(usable, gaps=gaps, what=what)
         if gaps:
             problem = replace(problem, reference=problem._reference(tune, min(REFERENCE_LAGS, usable[-1])))
         problem = problem._filled(usable)._tuned_on(tune, usable[-1])
         if not problem.count:
             raise DataError(f"{named(recordings)}: nothing was observed on which {what} could be tuned")
         return problem
+
+    def _check_size(self, lags: Sequence[int], *, gaps: bool, what: str) -> None:
+        """Raise an error where the matrix to be decomposed is too large; with gaps it is that of all inputs."""
+        units = len(self.fitted)
+        sizes = {lag: lag * units if gaps else min(lag * units, rows_of(self.stretches, lag)) for lag in lags}
+        size = max(sizes.values())
+        if size <= MOST_DECOMPOSED:
+            return
+        fitting = [lag for lag, of in sizes.items() if of <= MOST_DECOMPOSED]
+        raise DataError(
+            f"{named(self.recordings)}: {what} of {max(lags)} lags of {units:,} units, "
+            f"{'with gaps' if gaps else f'in {rows_of(self.stretches, 1):,} frames'}, has to decompose matrices of "
+            f"{size:,} rows, several of {8 * size**2 / 1e9:.1f} GB, which takes hours: the limit is "
+            f"{MOST_DECOMPOSED:,} rows",
+            fix=f"Name no lag above {max(fitting)} in evaluate.var_lags"
+            if fitting
+            else f"{'Fill the gaps, fit' if gaps else 'Fit'} fewer units, or leave it out of evaluate.baselines",
+        )
 
     def on_whole_train(self, lags: int) -> Problem:
         """Return the same for all frames of the training parts."""
@@ -128,30 +148,38 @@ class Problem:
         """Return the MSE of each candidate on the tuning block, in squared units; infinite where it overflows."""
         total: np.ndarray | float = 0.0
         n, lags, units = self.x.shape
-        for at in frame_blocks(0, n, lags * units):
+        # Of many units at least some hundred frames: a block costs a pass over all coefficients.
+        for at in frame_blocks(0, n, min(lags * units, 1_024)):
             with np.errstate(over="ignore", invalid="ignore"):
                 each = [np.sum(self.weight[at] * (self.y[at] - prediction) ** 2) for prediction in predict(self.x[at])]
                 total = total + np.array(each)
         errors = np.atleast_1d(total) / max(self.count, 1)
         return [float(error) if np.isfinite(error) else np.inf for error in errors]
 
-    def finish(self, solve: Solve, lags: int) -> tuple[Process, Moments]:
+    def finish(self, solve: Solve, lags: int) -> tuple[Process | WideProcess, Moments | WideMoments]:
         """Solve on the whole training parts; where there are gaps, by expectation maximisation from there."""
         whole = self.on_whole_train(lags)
         moments = whole.moments[lags]
         process = _process(moments, *solve(moments))
         if whole.reference is not None and not all(stretch.whole for stretch in whole.stretches):
             for _ in range(REFINING_STEPS):
+                assert isinstance(process, Process), "with gaps no frames stand for their moments"
                 moments = expected_moments(process, whole.stretches, [lags])[lags]
                 process = _process(moments, *solve(moments))
         return process, moments
 
     def _filled(self, lags: Sequence[int]) -> Problem:
         if self.reference is None:
-            moments = {lag: moments_without_gaps(self.stretches, lag) for lag in lags}
+            moments = {lag: self._moments(lag) for lag in lags}
         else:
             moments = expected_moments(self.reference, self.stretches, lags)
         return replace(self, moments=moments)
+
+    def _moments(self, lags: int) -> Moments | WideMoments:
+        inputs = lags * len(self.fitted)
+        if inputs > MOST_INPUTS and rows_of(self.stretches, lags) < inputs:
+            return WideMoments.of(self.stretches, lags)
+        return moments_without_gaps(self.stretches, lags)
 
     def _tuned_on(self, tune: Sequence[tuple[int, int]], lags: int) -> Problem:
         parts = []
@@ -185,7 +213,9 @@ class Problem:
         def improved(process: Process, steps: int, lags: int, choice: RidgeChoice) -> Process:
             for _ in range(steps):
                 moments = expected_moments(process, self.stretches, [lags])[lags]
-                process = _process(moments, *choice.solve(moments))
+                found = _process(moments, *choice.solve(moments))
+                assert isinstance(found, Process), "with gaps no frames stand for their moments"
+                process = found
             return process
 
         choice = RidgeChoice(lags, rows, rows / 30, TO_PERSISTENCE, True)
@@ -240,19 +270,24 @@ def own_decay(stretches: Sequence[Stretch]) -> Float[np.ndarray, "P"]:
             both = seen[1:] & seen[:-1]
             products = added(products, np.where(both, z[1:] * z[:-1], 0.0))
             squares = added(squares, np.where(both, z[:-1] ** 2, 0.0))
-        if products is not None:
+        if products is not None and squares is not None:
             product, square = product + products, square + squares
     return np.asarray(product / np.maximum(square, 1e-12))
 
 
-def _process(moments: Moments, coefficients: np.ndarray, intercept: np.ndarray) -> Process:
+def _process(
+    moments: Moments | WideMoments, coefficients: np.ndarray | LowRank, intercept: np.ndarray
+) -> Process | WideProcess:
+    if isinstance(coefficients, LowRank) or isinstance(moments, WideMoments):
+        assert isinstance(coefficients, LowRank)
+        return WideProcess(coefficients, intercept)
     return Process(coefficients, intercept, moments.residual_covariance(coefficients, intercept))
 
 
-def stationary(moments: Moments, lags: int) -> Float[np.ndarray, "L P"]:
+def stationary(moments: Moments | WideMoments, lags: int) -> Float[np.ndarray, "L P"]:
     """Return autocovariances at lags 0 ... L - 1 of units whose decay is geometric: of frames before a recording."""
-    units = moments.units
-    variance = np.diag(moments.gram)[:units] / max(moments.rows, 1)
-    own = np.diag(moments.cross[:units]) / np.maximum(np.diag(moments.gram)[:units], 1e-12)
+    gram, cross, _ = moments.within_units()
+    variance = gram[:, 0, 0] / max(moments.rows, 1)
+    own = cross[:, 0] / np.maximum(gram[:, 0, 0], 1e-12)
     own, variance = np.clip(own, 0.0, 0.999), np.where(variance > 0, variance, 1.0)
     return variance * own ** np.arange(lags)[:, None]

@@ -16,6 +16,7 @@ from connfit.evaluation.baselines.block_tridiagonal import Row, block_tridiagona
 from connfit.evaluation.baselines.gap_moments import Moments
 from connfit.evaluation.baselines.processes import OwnProcess
 from connfit.evaluation.baselines.unit_scaling import Stretch
+from connfit.evaluation.baselines.wide_moments import WideMoments
 from connfit.recordings.frame_blocks import BLOCK_VALUES, frame_blocks
 
 
@@ -42,15 +43,11 @@ class OwnMoments:
     observed: Float[np.ndarray, "P"]
 
     @classmethod
-    def of(cls, moments: Moments) -> OwnMoments:
+    def of(cls, moments: Moments | WideMoments) -> OwnMoments:
         """Extract the moments within units from those of all pairs."""
-        window, units = moments.window, moments.units
-        every = np.arange(units)
-        gram = moments.gram.reshape(window, units, window, units)[:, every, :, every]
-        cross = moments.cross.reshape(window, units, units)[:, every, every].T
-        sum_x = moments.sum_x.reshape(window, units).T
-        rows = np.full(units, float(moments.rows))
-        return cls(gram, cross, np.diag(moments.square), sum_x, moments.sum_y, rows, rows)
+        gram, cross, square = moments.within_units()
+        sum_x, rows = moments.sum_x.reshape(moments.window, -1).T, np.full(moments.units, float(moments.rows))
+        return cls(gram, cross, square, sum_x, moments.sum_y, rows, rows)
 
 
 def own_moments(process: OwnProcess, stretches: Sequence[Stretch], windows: Sequence[int]) -> dict[int, OwnMoments]:

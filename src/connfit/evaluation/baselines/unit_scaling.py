@@ -35,7 +35,7 @@ class Stretch:
     @classmethod
     def held(cls, z: Float[np.ndarray, "t P"], seen: Bool[np.ndarray, "t P"]) -> Stretch:
         """Return one whose frames are in memory."""
-        return cls(*z.shape, lambda first, last: (z[first:last], seen[first:last]))
+        return cls(len(z), z.shape[1], lambda first, last: (z[first:last], seen[first:last]))
 
     def __len__(self) -> int:
         return self.frames
@@ -123,5 +123,5 @@ def pooled_means(recordings: Sequence[Recording], units: Sequence[str]) -> Float
             values, mask = recording.values[at][:, columns], recording.mask[at][:, columns]
             summed = added(summed, np.where(mask, values, 0.0).astype(np.float64))
             count[own] += mask.sum(axis=0)
-        total[own] += summed
+        total[own] += 0.0 if summed is None else summed
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
