@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import struct
 import tokenize
 import zipfile
@@ -20,7 +21,7 @@ import msgspec
 import numpy as np
 
 from connfit._typing import JSON
-from connfit.errors import DataError
+from connfit.errors import DataError, unreadable
 
 _DAMAGE = (
     OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, MemoryError, OverflowError,
@@ -33,6 +34,29 @@ _DENSEST = 1100
 
 _BLOCK = 1 << 24
 """Bytes of an array that are unpacked at once."""
+
+
+def require_file(path: str | Path, *, fix: str = "Check the path") -> Path:
+    """Return the path of a file that can be read and is not empty.
+
+    Raises
+    ------
+    DataError
+        Says whether there is none, it is a folder or empty, or the system refuses to read it.
+    """
+    path = Path(path)
+    try:
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode) and not stat.S_ISREG(found.st_mode):
+            raise DataError("not a regular file", path=path, fix="Save what it gives in a file, and name that")
+        path.open("rb").close()
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path, fix=fix) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(error, "cannot be opened", path=path, fix="Check the path") from error
+    if found.st_size == 0:
+        raise DataError("the file is empty", path=path, fix="Copy or download it again")
+    return path
 
 
 @contextmanager
@@ -143,6 +167,8 @@ def read_json(path: Path, kind: type[ResultT], *, fix: str | None = None) -> Res
         raise DataError("tables or lists lie too deep in each other", path=path, fix=fix) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"not valid JSON ({error})", path=path, fix=fix) from error
+    except OSError as error:
+        raise unreadable(error, "cannot be read", path=path, fix=fix) from error
 
 
 def as_result(value: object, kind: type[ResultT]) -> ResultT:
@@ -186,7 +212,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if set(arrays) != set(facts["names"]):
             raise ValueError("not all of its arrays are there")
     except _DAMAGE as error:
-        raise DataError(f"damaged, or not written by connfit ({error})", path=path) from error
+        raise unreadable(error, "damaged, or not written by connfit", path=path) from error
     return arrays, facts["meta"]
 
 
@@ -208,7 +234,7 @@ def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
     try:
         return _unpacked(path)
     except _DAMAGE as error:
-        raise DataError(f"truncated, damaged or not an NPZ file ({error})", path=path, fix=fix) from error
+        raise unreadable(error, "truncated, damaged or not an NPZ file", path=path, fix=fix) from error
 
 
 def _unpacked(path: Path) -> dict[str, np.ndarray]:

@@ -25,7 +25,7 @@ from connfit._system.hdf5_guard import check_heaps, check_links, check_written
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
-from connfit.errors import ConfigError, DataError, first_ten
+from connfit.errors import ConfigError, DataError, first_ten, unreadable
 
 __all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "ConnectomeSummary", "from_pairs"]
 
@@ -90,7 +90,10 @@ class Connectome(Displayed):
                     f"{array.dtype} {array.shape}"
                 )
             if array.size and (array.max() > np.iinfo(dtype).max or array.min() < np.iinfo(dtype).min):
-                raise DataError(f"connectome {self.name!r}: {name} does not fit into {np.dtype(dtype).name}")
+                raise DataError(
+                    f"connectome {self.name!r}: {name} from {array.min()} to {array.max()} do not fit into "
+                    f"{np.dtype(dtype).name}"
+                )
             object.__setattr__(self, name, _frozen(array.astype(dtype, copy=False)))
         electrical = np.zeros(len(self.indices), bool) if self.electrical is None else np.asarray(self.electrical, bool)
         object.__setattr__(self, "electrical", _frozen(electrical))
@@ -269,9 +272,8 @@ class Connectome(Displayed):
                 regions = _read_regions(file) if "regions" in file else None
                 name, notes = str(file.attrs["name"]), json.loads(str(_stored(file, "notes").asstr()[()]))
         except _DAMAGE as error:
-            raise DataError(
-                f"damaged or truncated connectome file ({error})", path=path, fix="Build or copy it again"
-            ) from error
+            fix = "Build or copy it again"
+            raise unreadable(error, "damaged or truncated connectome file", path=path, fix=fix) from error
         electrical = arrays.pop("electrical").view(bool)
         brain = cls(name=name, neurons=neurons, electrical=electrical, notes=notes, regions=regions, **arrays)
         object.__setattr__(brain, "_pages", pages)

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from jaxtyping import Int
 
-from connfit.errors import DataError, first_ten
+from connfit._io import require_file
+from connfit.errors import DataError, first_ten, unreadable
 
 _BLOCK_BYTES = 8 << 20
 _AGAIN = "The file is truncated or damaged: delete it and download or copy it again"
@@ -65,7 +66,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read ({' '.join(str(error).split())[:300]})", path=path, fix=_AGAIN) from error
+        raise unreadable(error, "cannot be read", path=path, fix=_AGAIN) from error
 
 
 def first_line(path: Path) -> list[str]:
@@ -76,8 +77,7 @@ def first_line(path: Path) -> list[str]:
     DataError
         If there is no such file, or nothing in it.
     """
-    if not path.is_file():
-        raise DataError("no such file", path=path)
+    require_file(path)
     with reading(path), gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
         line = file.readline(1 << 16).decode("utf-8-sig").strip()
     if not line:
@@ -199,8 +199,7 @@ def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
     """Read blocks of a Parquet file with the number of the first row of each, from 1."""
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise DataError("no such file", path=path)
+    require_file(path)
     with reading(path), pq.ParquetFile(path) as file:
         require(columns, file.schema_arrow.names, path)
         row = 1
@@ -214,8 +213,7 @@ def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
 
 def feather_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Read blocks of a Feather (Arrow IPC) file with the number of the first row of each, from 1."""
-    if not path.is_file():
-        raise DataError("no such file", path=path)
+    require_file(path)
     with reading(path), pa.OSFile(str(path), "rb") as raw, pa.ipc.open_file(raw) as file:
         require(columns, file.schema.names, path)
         row = 1

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from connfit.connectome.columns import is_missing
+from connfit.connectome.cell_words import is_missing
 from connfit.datasets.fetch import locate, search_folders
-from connfit.errors import DataError, first_ten
+from connfit.errors import DataError, first_ten, unreadable
 
 DATASET = "turner-2021"
 ARCHIVE = "data_TurnerMannClandinin.tar.gz"
@@ -130,9 +130,8 @@ def _read_archive(path: Path, size: int, modified: int) -> TurnerFiles:
                 if labels is not None and responses.keys() >= set(TURNER_RECORDINGS):
                     break
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(
-            f"the archive is truncated or damaged ({error})", path=path, fix="Copy or download it again"
-        ) from error
+        problem, fix = "the archive is truncated or damaged", "Copy or download it again"
+        raise unreadable(error, problem, path=path, fix=fix) from error
     return _complete(path, responses, labels)
 
 

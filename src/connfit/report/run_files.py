@@ -17,7 +17,7 @@ from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.perturbation_results import Perturbation
 from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.connectome import Connectome
-from connfit.errors import DataError
+from connfit.errors import DataError, unreadable
 from connfit.evaluation.evaluate_run import read_evaluation
 from connfit.evaluation.evaluated import FILE as METRICS
 from connfit.evaluation.evaluated import Evaluation
@@ -164,8 +164,8 @@ def _read_history(path: Path) -> dict[str, list[Any]]:
     try:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"not a table in UTF-8 ({error})", path=path, fix=UNEDITED) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(error, "not a table in UTF-8", path=path, fix=UNEDITED) from error
     columns: dict[str, list[Any]] = {}
     for line, row in enumerate(rows, start=2):
         for name, text in row.items():

@@ -22,7 +22,7 @@ from connfit._system.claim import claims
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit.config import FALLBACK, Config
 from connfit.connectome.matching import UnitMatch
-from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.errors import ConfigError, DataError, DivergedError, unreadable
 from connfit.models.base import Model, Params
 from connfit.models.gains import SHARED, share_gains
 from connfit.recordings import PART_NAMES, Recording
@@ -165,7 +165,7 @@ def load_job(out: Path) -> Job:
         # Runs of versions without a recipe used what it falls back to.
         recipe = Recipe.of_record(record["recipe"]) if "recipe" in record else Recipe(FALLBACK)
     except (OSError, msgspec.ValidationError, KeyError) as error:
-        raise DataError(f"damaged ({error})", path=out / "record.json") from error
+        raise unreadable(error, "damaged", path=out / "record.json") from error
     job = prepare(configuration.read(out / "config.json"), recipe)
     if fingerprint != job.fingerprint():
         raise DataError(

@@ -21,7 +21,7 @@ from connfit.connectome import Connectome
 from connfit.datasets.synthetic.fly.fly_statistics import WiringStatistics
 from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig, draw_teacher
 from connfit.datasets.synthetic.fly.fly_wiring import NAME, FlyWiring
-from connfit.errors import DataError, one_of
+from connfit.errors import DataError, one_of, unreadable
 from connfit.recordings import Recording
 
 STORE_VERSION = 1
@@ -238,6 +238,5 @@ def _read_json(path: Path, kind: type[ContentT]) -> ContentT:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError) as error:
-        raise DataError(
-            f"the surrogate is damaged ({error})", path=path, fix="Delete the folder of this file"
-        ) from error
+        fix = "Delete the folder of this file"
+        raise unreadable(error, "the surrogate is damaged", path=path, fix=fix) from error

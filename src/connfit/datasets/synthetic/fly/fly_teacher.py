@@ -22,7 +22,7 @@ from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
 from connfit.datasets.fly_regions import RECORDED_73
 from connfit.datasets.synthetic.teacher import Inputs, Teacher, TeacherConfig, spectral_radius
-from connfit.errors import DataError
+from connfit.errors import DataError, unreadable
 
 _PARAMETERS, _GAINS = 0, 1
 _ARRAYS = (
@@ -152,7 +152,7 @@ class FlyTeacher(Teacher):
                 readout = sp.csr_array(parts, shape=(len(units), len(arrays["bias"])))
                 return cls(config=config, seed=drawn["seed"], units=units, readout=readout, **arrays)
         except (OSError, KeyError, ValueError, TypeError) as error:
-            raise DataError(f"not a stored teacher of the fly surrogate ({error})", path=path) from error
+            raise unreadable(error, "not a stored teacher of the fly surrogate", path=path) from error
 
 
 def draw_teacher(
