@@ -157,8 +157,7 @@ def read_json(path: Path, kind: type[ResultT], *, fix: str | None = None) -> Res
     DataError
         If the file is absent, is not JSON, or a value is of another type; the message names its key.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path, fix=fix)
+    _require(path, fix)
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.ValidationError as error:
@@ -204,8 +203,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     DataError
         If the file is absent, truncated or of another kind.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path)
+    _require(path, None)
     try:
         arrays = _unpacked(path)
         facts = json.loads(arrays.pop("__meta__").tobytes())
@@ -229,12 +227,20 @@ def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
     DataError
         If the file is absent or damaged, holds Python objects, or an array claims a size that is not there.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path, fix=fix)
+    _require(path, fix)
     try:
         return _unpacked(path)
     except _DAMAGE as error:
         raise unreadable(error, "truncated, damaged or not an NPZ file", path=path, fix=fix) from error
+
+
+def _require(path: Path, fix: str | None) -> None:
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path, fix=fix) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(error, "cannot be opened", path=path, fix=fix) from error
 
 
 def _unpacked(path: Path) -> dict[str, np.ndarray]:

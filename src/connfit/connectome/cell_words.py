@@ -64,7 +64,8 @@ def lost_digits(ids: Int[np.ndarray, "N"]) -> bool:
     if not len(large):
         return False
     size = np.abs(large.astype(np.float64))
-    rounded = (large.astype(np.float64) == large) & (np.abs(large) < 2**62)
+    # Numbers near 2^63 become ones that int64 lacks.
+    rounded = (np.abs(large) < 2**62) & (large.astype(np.float64).clip(-(2.0**62), 2.0**62).astype(np.int64) == large)
     spacing = np.log2(np.spacing(size))
     tens = np.floor(np.log10(size)).astype(np.int64) + 1 - _SPREADSHEET_DIGITS
     cut = large % 10 ** np.maximum(tens, 0) == 0

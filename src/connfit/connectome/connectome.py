@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
-from connfit._io import replacing
+from connfit._io import replacing, require_file
 from connfit._system.hdf5_guard import check_heaps, check_links, check_written
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
@@ -241,9 +241,7 @@ class Connectome(Displayed):
         DataError
             If the file is not a connectome of a version that this release reads.
         """
-        path = Path(path)
-        if not path.exists():
-            raise DataError("no such file", path=path)
+        path = require_file(path)
         check_heaps(path)
         try:
             with h5py.File(path, "r") as file:

@@ -28,6 +28,9 @@ _OTHER_SCALE = 1e4
 _LONG = 0.1
 """Share of a recording over which a unit must keep a value to be implausible."""
 
+_FEW_VALUES = 10
+"""Values beside one that is kept below which nothing is concluded."""
+
 _BLOCK = 1 << 16
 """Frames that are compared at once."""
 
@@ -99,7 +102,7 @@ def _far_value(values: Float[np.ndarray, "n"]) -> float | None:
     for lone in (values.max(), values.min()):
         others = values[values != lone]
         least, most = others.min(), others.max()
-        if min(abs(lone - least), abs(lone - most)) > _FAR * (most - least) and len(np.unique(others)) >= 9:
+        if min(abs(lone - least), abs(lone - most)) > _FAR * (most - least) and len(np.unique(others)) >= _FEW_VALUES:
             return float(lone)
     return None
 
@@ -107,14 +110,15 @@ def _far_value(values: Float[np.ndarray, "n"]) -> float | None:
 def _longest_still(values: Float[np.ndarray, "n"]) -> int:
     """Count the values of the longest stretch without change, but for a floor on which a signal rests.
 
-    Rates and deconvolved activity rest on a floor that other values come near to. That of a dead detector lies apart.
+    Rates, counts and deconvolved activity rest on a floor that other values come near to, or leave a few times only.
+    That of a dead detector lies apart.
     """
     changes = np.flatnonzero(np.diff(values) != 0) + 1
     edges = np.concatenate([[0], changes, [len(values)]])
     lengths, starts = np.diff(edges), edges[:-1]
     floor = values.min()
     above = values[values > floor]
-    if len(above) and above.min() - floor <= above.std():
+    if len(above) < _FEW_VALUES or above.min() - floor <= max(np.ptp(above), float((values % 1 == 0).all())):
         lengths = np.where(values[starts] == floor, 1, lengths)
     return int(lengths.max())
 

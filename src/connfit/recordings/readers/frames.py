@@ -139,11 +139,11 @@ def frame_times(times: Float[np.ndarray, "T"], path: Path, *, stated_rate: float
 
 def _refuse_change(intervals: Float[np.ndarray, "T-1"], path: Path) -> None:
     """Raise a DataError if frames come faster in one stretch than in another, beyond what their jitter explains."""
-    for size in {max(5, min(_BLOCK, len(intervals) // 20)), min(_BLOCK, len(intervals) // 2)}:
-        if len(intervals) < 2 * max(size, 5):
+    for size in {max(10, min(_BLOCK, len(intervals) // 20)), min(_BLOCK, len(intervals) // 2)}:
+        if size < 5 or len(intervals) < 2 * size:
             continue
         blocks = np.array_split(intervals, len(intervals) // size)
-        jitter = np.median([block.std() / block.mean() for block in blocks]) / np.sqrt(size)
+        jitter = np.mean([block.std() / block.mean() for block in blocks]) / np.sqrt(size)
         allowed = 1 + _DRIFT + 6 * jitter
         # A single gap changes the mean of a block, jitter of few frames its median: a rate changes both.
         means, medians = (np.array([middle(block) for block in blocks]) for middle in (np.mean, np.median))
