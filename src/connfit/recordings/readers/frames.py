@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from connfit._io import require_file as require_file
 from connfit.connectome.cell_words import is_missing
 from connfit.errors import DataError, UnitsError, first_ten, one_of
-from connfit.recordings.plausibility import TIMES
+from connfit.recordings.plausibility import FASTEST_HZ, TIMES
 
 MISSING_POLICIES = ("error", "mask")
 GAP_TOLERANCE = 0.5
@@ -24,7 +24,11 @@ RATE_KEYS = ("frame_rate", "sampling_rate_hz")
 """Names under which a file may state its frame rate in Hz."""
 
 _DRIFT = 0.02
+"""Share by which the rate of a stretch of frames may differ from that of another, beyond its jitter."""
 _BLOCK = 50
+"""Frames of a stretch, at most."""
+_SLOW_HZ, _FAST_HZ, _SHORT_S = 0.1, 50, 60
+"""Rates of frames, and the length of a recording that is fast, that ask whether times are in seconds."""
 _CLOCKS = frozenset(
     ("t time times timesec timeseconds tsec ts timems tms timemin tmin timestamp timestamps date datetime s sec secs "
      "second seconds ms msec milliseconds minutes frame frames frameno frameid frameindex framenumber index idx row "
@@ -142,14 +146,15 @@ def _refuse_change(intervals: Float[np.ndarray, "T-1"], path: Path) -> None:
     for size in {max(10, min(_BLOCK, len(intervals) // 20)), min(_BLOCK, len(intervals) // 2)}:
         if size < 5 or len(intervals) < 2 * size:
             continue
-        blocks = np.array_split(intervals, len(intervals) // size)
-        jitter = np.mean([block.std() / block.mean() for block in blocks]) / np.sqrt(size)
-        allowed = 1 + _DRIFT + 6 * jitter
+        starts = np.arange(0, len(intervals) - size + 1, size)
+        # The last block ends with the recording, and may share frames with the one before it.
+        starts = np.append(starts, len(intervals) - size)
+        blocks = intervals[starts[:, None] + np.arange(size)]
         # A single gap changes the mean of a block, jitter of few frames its median: a rate changes both.
-        means, medians = (np.array([middle(block) for block in blocks]) for middle in (np.mean, np.median))
+        means, medians = blocks.mean(axis=1), np.median(blocks, axis=1)
+        allowed = 1 + _DRIFT + 8 * np.mean(blocks.std(axis=1) / means) / np.sqrt(size)
         least, most = int(np.argmin(medians)), int(np.argmax(medians))
         if min(medians[most] / medians[least], means[most] / means[least]) > allowed:
-            starts = np.cumsum([0, *(len(block) for block in blocks)])
             places = [f"{1 / medians[k]:.4g} Hz at frame {starts[k]}" for k in sorted((least, most))]
             fix = "Cut the recording where the rate changes, or resample it to one rate"
             raise DataError(f"the frame rate changes: {' and '.join(places)}", path=path, fix=fix)
@@ -160,9 +165,9 @@ def _doubtful_seconds(times: Float[np.ndarray, "T"], mean: float) -> tuple[str, 
     duration, rate = times[-1] - times[0], 1 / mean
     if np.array_equal(times - times[0], np.arange(len(times))) and times[0] in (0, 1):
         doubt = "count up by 1: if they are numbers of frames and not seconds,"
-    elif rate < 0.1:
+    elif rate < _SLOW_HZ:
         doubt = f"put {mean:.4g} s between frames: if they are in milliseconds or in frames,"
-    elif rate > 1000 or (rate > 50 and duration < 60 and len(times) >= 100):
+    elif rate > FASTEST_HZ or (rate > _FAST_HZ and duration < _SHORT_S and len(times) >= 100):
         doubt = f"make {rate:.4g} frames/s and {duration:.3g} s in all: if they are in minutes,"
     else:
         return ()
