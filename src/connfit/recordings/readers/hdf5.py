@@ -101,7 +101,7 @@ def read_hdf5_recording(
             labels = _labels(file, "neuron", path)
             classes = _labels(file, "neuron_class", path) if "neuron_class" in file else None
             attributes = {key: _plain(file.attrs[key]) for key in _ATTRIBUTES if key in file.attrs}
-            rates = {key: _plain(file[key][()]) for key in RATE_KEYS if isinstance(file.get(key), h5py.Dataset)}
+            rates = {key: _plain(at[()]) for key in RATE_KEYS if isinstance(at := file.get(key), h5py.Dataset)}
             cautions = unread(file, (*VALUES, *_DATASETS, *RATE_KEYS), "datasets")
             cautions += unread(file.attrs, (*_ATTRIBUTES, *_OTHER_ATTRIBUTES), "attributes")
             for key in (values, "time_s"):

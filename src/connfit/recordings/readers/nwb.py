@@ -12,7 +12,14 @@ import numpy as np
 from connfit._system.hdf5_guard import check_heaps, check_links, check_written
 from connfit.errors import ConnfitError, DataError, NotAvailableError, unreadable
 from connfit.recordings import Recording
-from connfit.recordings.readers.frames import agreed_rate, check_units, frame_times, require_file, settle_missing
+from connfit.recordings.readers.frames import (
+    agreed_rate,
+    check_units,
+    frame_times,
+    require_file,
+    require_rate,
+    settle_missing,
+)
 from connfit.recordings.readers.reader import READERS, Reader
 
 _KINDS = {"DfOverF": "dff", "Fluorescence": "fluorescence"}
@@ -134,7 +141,7 @@ def _recording(
         name=name or str(file.identifier),
         values=settled,
         units=units,
-        frame_rate=rate,
+        frame_rate=require_rate(rate, path),
         kind=_KINDS.get(container, kind or "rate"),
         value_units=str(chosen.unit) or "dimensionless",
         mask=mask,
