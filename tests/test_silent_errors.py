@@ -243,6 +243,7 @@ TABLES: dict[str, tuple[str, str, str]] = {
         f"a region {word!r}": (EDGES, NEURONS.replace("R1", word), f"says '{word}', which counts as empty")
         for word in ("NA", "None", "null")
     },
+    "a NUL byte": (EDGES, NEURONS.replace("R1", "R\0"), "error: holds a NUL byte"),
     "a failed formula": (EDGES, NEURONS.replace("R1", "#REF!"), "error: formula of a spreadsheet failed"),
     "regions that look alike": (EDGES, NEURONS.replace("R2", "R1\u200b"), "look the same"),
     **{
@@ -365,6 +366,7 @@ def movie(values: np.ndarray, frame_rate: float = 2.0) -> Recording:
         (altered(slice(50, 120), 1, 0.3), 2, r"keep one value for long: b \(70 of 300 frames\)"),
         (altered(slice(60, 70), slice(None), WALK[60]), 2, r"9 frames are equal to the frame before .*frame 61"),
         (altered(slice(100, 160), 3, 0, RNG.normal(500, 20, (300, 6))), 2, r"one value for long: d"),
+        (altered(slice(None), 1, WALK[:, 4]), 2, "units with the same values: b and e"),
         (RNG.normal(size=(24, 24)), 2, "as many frames as units"),
     ],
 )
@@ -512,5 +514,8 @@ def test_the_suggested_line_fits_and_cautions_are_kept_with_the_run(tmp_path: Pa
     job = prepare(configuration.read(path))
     assert job.cohort.units == ("n0", "n1", "n3", "n4", "n5", "n6", "n7") and "n5" not in job.cohort.recordings[1].units
     assert job.fit().history
+    copy = replace(job.cohort.recordings[0], name="copy")
+    twins = replace(job, cohort=replace(job.cohort, recordings=(*job.cohort.recordings, copy)))
+    assert any("movie1 and copy have the same values" in caution for caution in twins.cautions())
     left_out = "movie2: 1 units without any observed value are left out: n5"
     assert {"movie1: arrays that are not read: scale", left_out} <= set(job.cautions())

@@ -193,8 +193,9 @@ class NamedTable:
         """Read text: [rows], empty where missing."""
         words = ["" if value is None else str(value).strip() for value in self._column(column).to_pylist()]
         for row, word in enumerate(words, 1):
-            if word.lower() in FORMULA_ERRORS:
-                problem = f"row {row}: column {column!r} says {word!r}: a formula of a spreadsheet failed"
+            if word.lower() in FORMULA_ERRORS or "\0" in word:
+                why = "it holds a NUL byte" if "\0" in word else "a formula of a spreadsheet failed"
+                problem = f"row {row}: column {column!r} says {word!r}: {why}"
                 raise DataError(problem, path=self.path, fix="Correct the cell, or leave it empty")
         return ["" if is_missing(word) else word for word in words]
 

@@ -31,6 +31,9 @@ _LONG = 0.1
 _FEW_VALUES = 10
 """Values beside one that is kept below which nothing is concluded."""
 
+_SAMPLE = 1000
+"""Frames that are compared where two things may hold the same values."""
+
 _BLOCK = 1 << 16
 """Frames that are compared at once."""
 
@@ -88,12 +91,28 @@ def implausible(recording: Recording) -> list[str]:
         found.append(f"units that keep one value for long: {first_ten(still)}")
     if recording.frames == len(recording.units) >= _FEW_FRAMES:
         found.append(f"there are as many frames as units ({recording.frames}): values must be [time, unit]")
+    copies = same_values((unit, recording.values[:, k : k + 1]) for k, unit in enumerate(recording.units))
+    if copies:
+        found.append(f"units with the same values: {first_ten(f'{one} and {other}' for one, other in copies)}")
     repeated = _repeated_frames(recording)
     if len(repeated):
         found.append(
             f"{len(repeated)} frames are equal to the frame before in every unit (frame {repeated[0]}, from 0, is the "
             "first): lost frames may have been filled up"
         )
+    return found
+
+
+def same_values(named: Iterable[tuple[str, np.ndarray]]) -> list[tuple[str, str]]:
+    """List pairs of names with the same values [time, ...], which vary; of long ones a sample of frames is compared."""
+    seen: dict[tuple[tuple[int, ...], bytes], str] = {}
+    found = []
+    for name, values in named:
+        sample = values[:: 1 + len(values) // _SAMPLE]
+        if np.isfinite(sample).any() and np.nanmax(sample) > np.nanmin(sample):
+            first = seen.setdefault((values.shape, np.ascontiguousarray(sample).tobytes()), name)
+            if first != name:
+                found.append((first, name))
     return found
 
 

@@ -32,7 +32,7 @@ from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import untyped_neurons
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
-from connfit.recordings.plausibility import CAUTIONS
+from connfit.recordings.plausibility import CAUTIONS, same_values
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
 from connfit.training.learners import RULES, configured_learner
@@ -123,8 +123,11 @@ class Job(Displayed):
                     f"{untyped:,} of {self.connectome.n:,} neurons have no {column}: they share gains as if of one type"
                 )
         found += self.connectome.notes.get(CAUTIONS, ())
-        for recording in (*self.cohort.recordings, *self.cohort.held_out):
+        movies = (*self.cohort.recordings, *self.cohort.held_out)
+        for recording in movies:
             found += (f"{recording.name}: {caution}" for caution in recording.notes.get(CAUTIONS, ()))
+        for one, other in same_values((recording.name, recording.values) for recording in movies):
+            found.append(f"recordings {one} and {other} have the same values: are they copies of one?")
         found += members_left_out(self.cohort, self.config.train)
         for recording in self.cohort.recordings:
             values, mask = recording.part("train")
