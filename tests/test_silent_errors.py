@@ -469,17 +469,17 @@ def pasted(folder: Path, error: ConnfitError) -> tuple[dict[str, object], ...]:
 
 def test_flat_units_of_all_recordings_are_named_at_once_and_the_suggested_line_leaves_them_out(tmp_path: Path) -> None:
     first, other = altered(slice(None), 1, 0.5), altered(slice(None), 2, 0.0)[:, :3]
-    first[:200, 4] = 7
-    config = own_files(tmp_path, {"first": first, "other": other})
-    with pytest.raises(DataError, match=r"'first': .*: n1, n4 \(2 of 6\); .*'other': .*: n9 \(1 of 3\)") as caught:
+    first[:200, 3:5] = 7, np.nan
+    config = own_files(tmp_path, {"first": first, "other": other}, missing="mask")
+    with pytest.raises(DataError, match=r"'first': .*: n1, n3, n4 \(3 of 6\); .*'other': .*: n9 \(1 of 3\)") as caught:
         recordings_from_config(config)
     steps = pasted(tmp_path, caught.value)
-    assert steps[0] == {"step": "select", "drop": ["n1", "n4", "n9"], "absent": "skip"}
+    assert steps[0] == {"step": "select", "drop": ["n1", "n3", "n4", "n9"], "absent": "skip"}
     got = recordings_from_config(own_files(tmp_path, {"first": first, "other": other}, preprocess=steps))
-    assert [one.units for one in got] == [("n0", "n2", "n3", "n5"), ("n0",)]
-    with pytest.raises(DataError, match=r"'n1' does not change.*; .*'n4'.*drop = \[.n1., .n4.\]"):
+    assert [one.units for one in got] == [("n0", "n2", "n5"), ("n0",)]
+    with pytest.raises(DataError, match=r"'n1' does not change.*; .*'n4' is not observed.*drop = \[.n1., .n3., .n4.\]"):
         Cohort.from_recordings(
-            recordings_from_config(own_files(tmp_path, {"first": first}, preprocess=()))
+            recordings_from_config(own_files(tmp_path, {"first": first}, preprocess=(), missing="mask"))
         ).change_variance()
 
 
