@@ -1,4 +1,4 @@
-"""Data that are wrong though they can be read: right, one clear error, or one caution, and never silence."""
+"""Recordings that are wrong though they can be read: right, one clear error, or one caution, and never silence."""
 
 from __future__ import annotations
 
@@ -12,26 +12,17 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.feather as feather
 import pytest
-from small import write_files
 from test_recording_readers import TIMES, UNITS, VALUES, write_csv, write_hdf5, write_npz, write_nwb
 
-from connfit import config as configuration
 from connfit._io import read_arrays, read_json, require_file
-from connfit.config import DataConfig, FileRecordings
 from connfit.connectome.columns import read_table
-from connfit.connectome.tables import connectome_from_tables
-from connfit.datasets.loading import recordings_from_config
-from connfit.errors import ConfigError, ConnfitError, DataError, DataWarning
+from connfit.errors import DataError, DataWarning
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.plausibility import implausible
 from connfit.recordings.readers import read_recording
 from connfit.recordings.readers.frames import frame_times
-from connfit.training.problem import prepare
 
 X = Path("x")
 
@@ -234,113 +225,6 @@ def test_factors_of_channels_are_applied(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_recording(path, unit_column="label").values, 2 * VALUES, rtol=1e-6)
 
 
-NEURONS = "id,type,region,transmitter\n1,A,R1,ACH\n2,B,R2,GABA\n"
-EDGES = "pre,post,synapses\n1,2,5\n2,1,4\n"
-BIG = 720575940612345000
-TABLES: dict[str, tuple[str, str, str]] = {
-    **{f"a region {word!r}": (EDGES, NEURONS.replace("R1", word), "empty") for word in ("n/a", "-", "", "#N/A", " ")},
-    **{
-        f"a region {word!r}": (EDGES, NEURONS.replace("R1", word), f"says '{word}', which counts as empty")
-        for word in ("NA", "None", "null")
-    },
-    "a NUL byte": (EDGES, NEURONS.replace("R1", "R\0"), "error: holds a NUL byte"),
-    "a failed formula": (EDGES, NEURONS.replace("R1", "#REF!"), "error: formula of a spreadsheet failed"),
-    "regions that look alike": (EDGES, NEURONS.replace("R2", "R1\u200b"), "look the same"),
-    **{
-        f"a count {count!r}": (f'pre,post,synapses\n1,2,"{count}"\n', NEURONS, "error: row 1")
-        for count in ("-3", "0", "2.5", "nan", "3e9", "1e30", "1,000", "")
-    },
-    "counts that sum to more than 2^31": (
-        "pre,post,synapses\n1,2,2000000000\n1,2,2000000000\n",
-        NEURONS,
-        "error: int32",
-    ),
-    "every row twice": ("pre,post,synapses\n" + "1,2,5\n2,1,4\n1,1,7\n" * 2, NEURONS, "more than once"),
-    "an id of a spreadsheet": (EDGES, NEURONS.replace("2,B", "1.23E+17,B"), "error: as a spreadsheet shows"),
-    "an id with separators": (EDGES, NEURONS.replace("2,B", '"1,234",B'), "error: as a spreadsheet shows"),
-    "ids that lost digits": (
-        f"pre,post,synapses\n{BIG},{BIG + 1000},5\n",
-        f"id,type,region,transmitter\n{BIG},A,R1,ACH\n{BIG + 1000},B,R2,GABA\n",
-        "lost their last digits",
-    ),
-    "semicolons": (EDGES.replace(",", ";"), NEURONS, "error: separated by ';'"),
-    "no header": (EDGES.partition("\n")[2], NEURONS, "error: no column 'pre'"),
-    "a comment": ("# made by hand\n" + EDGES, NEURONS, "error: begins with a comment"),
-    "carriage returns": (EDGES.replace("\n", "\r"), NEURONS, "right"),
-    "blank lines": (EDGES.replace("\n", "\n\n"), NEURONS, "right"),
-    "a byte order mark": ("\ufeff" + EDGES, "\ufeff" + NEURONS, "right"),
-    "an open quote": (EDGES, NEURONS.replace(",ACH", ',"ACH') + "3,C,R3,ACH\n", "error: goes on over further rows"),
-    "a header twice": (EDGES, NEURONS.replace("type", "region"), "error: more than once: 'region'"),
-}
-
-
-@pytest.mark.parametrize("case", list(TABLES))
-def test_wrong_tables(tmp_path: Path, case: str) -> None:
-    edges, neurons, outcome = TABLES[case]
-    (tmp_path / "edges.csv").write_bytes(edges.encode())
-    (tmp_path / "neurons.csv").write_bytes(neurons.encode())
-
-    def build() -> object:
-        brain = connectome_from_tables("b", tmp_path / "edges.csv", tmp_path / "neurons.csv", sign_rule="fly-paper")
-        return brain.neurons["region"].tolist(), brain.counts.tolist(), brain.notes.get("cautions")
-
-    if outcome.startswith("error: "):
-        with pytest.raises(DataError, match=outcome.removeprefix("error: ")):
-            build()
-    elif outcome in ("right", "empty"):
-        assert build() == (["R1" if outcome == "right" else "", "R2"], [4, 5], None)
-    else:
-        with pytest.warns(DataWarning, match=outcome) as said:
-            *_, cautions = build()
-        assert cautions == [str(said[0].message)]
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
-def test_tables_in_other_encodings(tmp_path: Path, encoding: str) -> None:
-    for name, text in (("r.csv", "time_s,\u00e9\n" + BODY), ("n.csv", NEURONS.replace("R1", "\u00e9"))):
-        (tmp_path / name).write_bytes(text.encode(encoding))
-    with pytest.raises(DataError, match=r"r\.csv: .*UTF-8"):
-        read_recording(tmp_path / "r.csv")
-    with pytest.raises(DataError, match=r"n\.csv: .*UTF-8"):
-        read_table(tmp_path / "n.csv", "neurons")
-
-
-def test_codes_beyond_the_words_of_a_column_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "neurons.feather"
-    words = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int32()), pa.array(["A", "B"]))
-    feather.write_feather(pa.table({"region": words}), path, compression="uncompressed")
-    content, codes = path.read_bytes(), np.array([0, 1], np.int32).tobytes()
-    before, _, behind = content.rpartition(codes)
-    path.write_bytes(before + np.array([0, 7], np.int32).tobytes() + behind)
-    with pytest.raises(DataError, match=r"neurons\.feather: cannot be read"):
-        read_table(path, "neurons").text("region")
-
-
-@pytest.mark.parametrize(
-    ("rule", "message"),
-    [
-        ("transmitter,sign\nACH,0\n", "must be .1 or -1"),
-        ("transmitter,sign\nACH,\uff11\n", "must be .1 or -1"),
-        ("transmitter,sign,sign\nACH,1,-1\n", "transmitter,sign once"),
-        ("transmitter;sign\nACH;1\n", "not a sign table"),
-    ],
-)
-def test_wrong_tables_of_signs(tmp_path: Path, rule: str, message: str) -> None:
-    (tmp_path / "signs.csv").write_text(rule, encoding="utf-8")
-    edges, neurons = (pd.DataFrame({"pre": [1], "post": [2], "synapses": [5]}), pd.DataFrame({"id": [1, 2]}))
-    with pytest.raises(DataError, match=rf"signs\.csv: .*{message}"):
-        connectome_from_tables("b", edges, neurons, sign_rule=tmp_path / "signs.csv", unknown_transmitter="drop")
-    with pytest.raises(ConfigError, match="to itself"):
-        connectome_from_tables("b", edges, neurons, post="pre", sign_rule="shiu")
-
-
-def test_a_misspelt_transmitter_is_said_where_the_unknown_is_allowed() -> None:
-    edges = pd.DataFrame({"pre": [1], "post": [2], "synapses": [5]})
-    neurons = pd.DataFrame({"id": [1, 2], "transmitter": ["acetylcholne", "dopamine"]})
-    with pytest.warns(DataWarning, match="'acetylcholne' of 1 neurons counts as unknown; did you mean 'acetylcholine'"):
-        connectome_from_tables("b", edges, neurons, sign_rule="worm", unknown_transmitter="drop")
-
-
 RNG = np.random.default_rng(0)
 WALK = 0.1 * np.cumsum(RNG.normal(size=(300, 6)), 0) + 0.1 * RNG.normal(size=(300, 6))
 
@@ -446,76 +330,3 @@ def test_paths_that_are_no_files(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=cause):
             require_file(path)
-
-
-def own_files(folder: Path, arrays: dict[str, np.ndarray], **options: object) -> DataConfig:
-    paths = []
-    for name, values in arrays.items():
-        units = [f"n{k}" for k in range(values.shape[1])] if name != "other" else ["n0", "n1", "n9"]
-        np.savez(folder / f"{name}.npz", values=values, units=np.array(units), frame_rate=2.0)
-        paths.append(str(folder / f"{name}.npz"))
-    missing = options.pop("missing", "error")
-    return DataConfig(recording_files=FileRecordings(files=tuple(paths), missing=missing), **options)  # pyright: ignore[reportArgumentType]
-
-
-def pasted(folder: Path, error: ConnfitError) -> tuple[dict[str, object], ...]:
-    """The steps of the line that an error suggests, read back from a configuration that it was pasted into."""
-    path = folder / "pasted.toml"
-    path.write_text("[data]\n" + str(error).partition("under [data]: ")[2] + "\n", encoding="utf-8")
-    steps = configuration.read(path).data.preprocess
-    assert steps is not None
-    return steps
-
-
-def test_flat_units_of_all_recordings_are_named_at_once_and_the_suggested_line_leaves_them_out(tmp_path: Path) -> None:
-    first, other = altered(slice(None), 1, 0.5), altered(slice(None), 2, 0.0)[:, :3]
-    first[:200, 3:5] = 7, np.nan
-    config = own_files(tmp_path, {"first": first, "other": other}, missing="mask")
-    with pytest.raises(DataError, match=r"'first': .*: n1, n3, n4 \(3 of 6\); .*'other': .*: n9 \(1 of 3\)") as caught:
-        recordings_from_config(config)
-    steps = pasted(tmp_path, caught.value)
-    assert steps[0] == {"step": "select", "drop": ["n1", "n3", "n4", "n9"], "absent": "skip"}
-    got = recordings_from_config(own_files(tmp_path, {"first": first, "other": other}, preprocess=steps))
-    assert [one.units for one in got] == [("n0", "n2", "n5"), ("n0",)]
-    with pytest.raises(DataError, match=r"'n1' does not change.*; .*'n4' is not observed.*drop = \[.n1., .n3., .n4.\]"):
-        Cohort.from_recordings(
-            recordings_from_config(own_files(tmp_path, {"first": first}, preprocess=(), missing="mask"))
-        ).change_variance()
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_unit_without_values_is_left_out_by_select_or_by_missing(tmp_path: Path) -> None:
-    values = altered(slice(None), 2, np.nan)
-    with pytest.raises(DataError, match=r"without any observed value: n2 \(1 of 6\).*missing='mask'.*'select'"):
-        recordings_from_config(own_files(tmp_path, {"a": values}))
-    (masked,) = recordings_from_config(own_files(tmp_path, {"a": values}, missing="mask"))
-    assert masked.notes["cautions"] == ["1 units without any observed value are left out: n2"]
-    steps = ({"step": "select", "drop": ["n2"]}, {"step": "scale"})
-    (chosen,) = recordings_from_config(own_files(tmp_path, {"a": values}, preprocess=steps))
-    assert masked.units == chosen.units == ("n0", "n1", "n3", "n4", "n5") and "cautions" not in chosen.notes
-    values[5, 0] = np.nan
-    with pytest.raises(DataError, match="the first at frame 0, unit 'n2'"):
-        recordings_from_config(own_files(tmp_path, {"a": values}, preprocess=steps))
-
-
-def test_the_suggested_line_fits_and_cautions_are_kept_with_the_run(tmp_path: Path) -> None:
-    path = write_files(tmp_path)
-    for name, column, value in (("movie1", 2, 0.5), ("movie2", 5, np.nan)):
-        with np.load(tmp_path / f"{name}.npz") as archive:
-            arrays = dict(archive)
-        arrays["values"][:, column] = value
-        np.savez(tmp_path / f"{name}.npz", **arrays, scale=1.0)
-    text = path.read_text().replace("epochs = 4\nfree_run_epochs = 2", "epochs = 1\nfree_run_epochs = 0")
-    path.write_text(text.replace('"movie2.npz"]', '"movie2.npz"]\nmissing = "mask"'))
-    with pytest.raises(DataError, match=r"'movie1': units .*: n2 \(1 of 8\)\. Leave them out") as caught:
-        prepare(configuration.read(path))
-    line = str(caught.value).partition("under [data]: ")[2]
-    path.write_text(path.read_text().replace("[data]\n", f"[data]\n{line}\n"))
-    job = prepare(configuration.read(path))
-    assert job.cohort.units == ("n0", "n1", "n3", "n4", "n5", "n6", "n7") and "n5" not in job.cohort.recordings[1].units
-    assert job.fit().history
-    copy = replace(job.cohort.recordings[0], name="copy")
-    twins = replace(job, cohort=replace(job.cohort, recordings=(*job.cohort.recordings, copy)))
-    assert any("movie1 and copy have the same values" in caution for caution in twins.cautions())
-    left_out = "movie2: 1 units without any observed value are left out: n5"
-    assert {"movie1: arrays that are not read: scale", left_out} <= set(job.cautions())
