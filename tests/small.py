@@ -146,11 +146,13 @@ def search_little(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def coarse_grid(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     """Look for avalanches at few thresholds and one bin width, in tests of what does not depend on them."""
+    from connfit.analysis import pipeline
     from connfit.analysis.analysis_options import REFERENCE, THRESHOLDS
     from connfit.analysis.criticality import signature_table
 
     replace(signature_table, "THRESHOLDS", (REFERENCE, *(one for one in THRESHOLDS[::5] if one != REFERENCE)))
-    replace(signature_table, "BINS", (1,))
+    for module in (signature_table, pipeline):
+        replace(module, "BINS", (1,))
 
 
 OPTIONS = {
