@@ -50,7 +50,7 @@ format: $(STAMP)
 
 # JSON Schemas of the results in a run directory.
 schema: $(STAMP)
-	$(BIN)/python -c "from connfit.report.run_files import write_schemas; write_schemas('docs/schema')"
+	$(BIN)/python -c "from connfit.report.result_types import write_schemas; write_schemas('docs/schema')"
 
 # Editable: edits of Python sources count at once, edits of cpp/ rebuild here.
 $(STAMP): pyproject.toml CMakeLists.txt $(wildcard cpp/*)

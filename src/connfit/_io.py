@@ -182,8 +182,31 @@ def as_result(value: object, kind: type[ResultT]) -> ResultT:
 
 
 def json_schema(kind: type) -> Mapping[str, JSON]:
-    """Return the JSON Schema of a typed result."""
-    return cast("Mapping[str, JSON]", msgspec.json.schema(kind))
+    """Return the JSON Schema of a typed result as it is written today: with all keys but those that are `optional`.
+
+    Reading asks for less, see `read_json`.
+    """
+    schema = msgspec.json.schema(kind)
+    for one in _dataclasses(msgspec.inspect.type_info(kind), {}):
+        written = [declared.name for declared in fields(one) if not declared.metadata.get("optional")]
+        schema["$defs"][one.__name__] |= {"required": written} if written else {}
+    return cast("Mapping[str, JSON]", schema)
+
+
+def _dataclasses(about: Any, seen: dict[int, Any]) -> Iterator[type]:
+    """The dataclasses that a type consists of."""
+    if id(about) in seen:
+        return
+    seen[id(about)] = about
+    if isinstance(about, msgspec.inspect.DataclassType):
+        yield about.cls
+    parts: list[Any] = [field.type for field in getattr(about, "fields", ())]
+    for name in ("item_type", "key_type", "value_type", "types", "item_types", "type"):
+        part = getattr(about, name, ())
+        parts += part if isinstance(part, tuple) else [part]
+    for part in parts:
+        if isinstance(part, msgspec.inspect.Type):
+            yield from _dataclasses(part, seen)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> None:

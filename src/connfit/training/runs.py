@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -21,11 +19,9 @@ from connfit._io import read_arrays, read_json, write_arrays, write_bytes, write
 from connfit._system.claim import claims
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit.config import FALLBACK, Config
-from connfit.connectome.matching import UnitMatch
 from connfit.errors import ConfigError, DataError, DivergedError, unreadable
 from connfit.models.base import Model, Params
 from connfit.models.gains import SHARED, share_gains
-from connfit.recordings import PART_NAMES, Recording
 from connfit.training.fit import FitState, Progress
 from connfit.training.fitted import Fit
 from connfit.training.learning_rates import Rates
@@ -33,8 +29,8 @@ from connfit.training.memory import check_memory
 from connfit.training.optimiser import state_arrays, state_from_arrays
 from connfit.training.problem import Job, prepare
 from connfit.training.recipe import Recipe
+from connfit.training.run_record import RECORD, run_record
 
-PACKAGES = ("connfit", "jax", "jaxlib", "numpy", "scipy", "optax")
 CHECKPOINT = Path("checkpoints", "latest.npz")
 DATA = "data"
 """Folder of a run for data that were given in Python."""
@@ -113,7 +109,7 @@ def _write_start(job: Job, out: Path, command: str) -> None:
     """What a run directory holds before anything is trained; `config.json` last, for it makes the folder a run."""
     job.connectome.save(out / "connectome.h5")
     write_parameters(out / "parameters_initial.npz", job.model, job.params)
-    write_json(out / "record.json", _record(job, command))
+    write_json(out / RECORD, run_record(job, command))
     config = job.config
     if job.given is not None:
         job.given.save(out / DATA)
@@ -160,12 +156,12 @@ def load_job(out: Path) -> Job:
     if not (out / "config.json").is_file():
         raise DataError("no run here", path=out, fix="Give the folder that `connfit fit --out` wrote")
     try:
-        record = read_json(out / "record.json", dict[str, Any])
+        record = read_json(out / RECORD, dict[str, Any])
         fingerprint = record["data_fingerprint"]
         # Runs of versions without a recipe used what it falls back to.
         recipe = Recipe.of_record(record["recipe"]) if "recipe" in record else Recipe(FALLBACK)
     except (OSError, msgspec.ValidationError, KeyError) as error:
-        raise unreadable(error, "damaged", path=out / "record.json") from error
+        raise unreadable(error, "damaged", path=out / RECORD) from error
     job = prepare(configuration.read(out / "config.json"), recipe)
     if fingerprint != job.fingerprint():
         raise DataError(
@@ -236,8 +232,8 @@ def with_peak_memory(fitted: Fit) -> Fit:
 def _write_end(job: Job, out: Path, result: Fit) -> None:
     """What a run directory holds once a fit has finished."""
     if result.rates is not None:
-        record = read_json(out / "record.json", dict[str, Any])
-        write_json(out / "record.json", {**record, "learning_rates": msgspec.to_builtins(result.rates)})
+        record = read_json(out / RECORD, dict[str, Any])
+        write_json(out / RECORD, {**record, "learning_rates": msgspec.to_builtins(result.rates)})
     if job.config.model.strengths in SHARED:
         options = job.config.model
         table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
@@ -313,47 +309,3 @@ def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(history)
     write_bytes(path, text.getvalue().encode())
-
-
-def _record(job: Job, command: str) -> dict[str, Any]:
-    memory = job.memory()
-    return {
-        "command": command,
-        "versions": {**{package: version(package) for package in PACKAGES}, "python": platform.python_version()},
-        "machine": platform.machine(),
-        "seed": job.config.seed,
-        "data_fingerprint": job.fingerprint(),
-        "connectome": {**asdict(job.connectome.summary()), "notes": dict(job.connectome.notes)},
-        "recordings": {
-            recording.name: _recording_record(recording, job.matches[recording.name])
-            for recording in job.cohort.recordings
-        },
-        "held_out": {
-            recording.name: {
-                **_recording_record(recording, job.matches[recording.name]),
-                "left_out": list(job.cohort.left_out[recording.name]),
-            }
-            for recording in job.cohort.held_out
-        },
-        "cautions": job.cautions(),
-        "recipe": msgspec.to_builtins(job.recipe),
-        "regression": job.regression,
-        "observations": job.observations(),
-        "observed": {part: job.cohort.observations(part) for part in PART_NAMES},
-        "parameters": job.parameter_counts(),
-        "memory_estimate_bytes": {**memory.parts, "total": memory.total},
-    }
-
-
-def _recording_record(recording: Recording, match: UnitMatch) -> dict[str, Any]:
-    return {
-        "frames": recording.frames,
-        "frame_rate_hz": recording.frame_rate,
-        "units": len(recording.units),
-        "kind": recording.kind,
-        "value_units": recording.value_units,
-        "parts": msgspec.to_builtins(recording.require_parts()),
-        "steps": [dict(step) for step in recording.steps],
-        "notes": dict(recording.notes),
-        **match.record(),
-    }

@@ -206,7 +206,7 @@ def _model(task: Task, say: Callable[[float], None]) -> tuple[Forecaster, tuple[
         recipe=(record.recipe or {}).get("chosen"),
         # A fit that was interrupted is as long as its epochs; what it took beside them is not known any more.
         fit_seconds=float(sum(row["seconds"] for row in history)),
-        epochs=len(history),
+        epochs=fitted.training_record().epochs,
         validation_selection=max((row["selection"] for row in history if row["selection"] is not None), default=None),
         run=str(folder),
         versions=record.versions,

@@ -56,7 +56,7 @@ _SETTINGS: dict[Any, Any] = {
     "text.usetex": False,
 }
 
-_SUPERSCRIPTS = str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
+SUPERSCRIPTS = str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
 
 
 @contextmanager
@@ -98,7 +98,7 @@ class PlainPowers(LogFormatterSciNotation):
     def __call__(self, x: float, pos: int | None = None) -> str:
         """Label one tick."""
         text = super().__call__(x, pos).replace(r"\mathdefault", "").replace(r"\times", "×").replace("$", "")
-        return re.sub(r"\^\{([^}]*)\}", lambda power: power[1].translate(_SUPERSCRIPTS), text).strip("{}")
+        return re.sub(r"\^\{([^}]*)\}", lambda power: power[1].translate(SUPERSCRIPTS), text).strip("{}")
 
 
 class _Visible(Formatter):
