@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from connfit.cli.terminal import EXIT_INTERRUPTED, EXIT_MISTAKE, err_console, out_console
+from connfit.cli.terminal import EXIT_MISTAKE, err_console, out_console
 
 data_app = typer.Typer(help="List, describe, download and generate named datasets.", no_args_is_help=True)
 
@@ -85,15 +83,8 @@ def data_fetch(
     from connfit.datasets.download_progress import shown
     from connfit.datasets.fetch import fetch, search_folders, size_in_words
 
-    try:
-        with shown(err_console) as watch:
-            fetched = fetch(name, file or (), to=to, everything=everything, watch=watch)
-    except KeyboardInterrupt:
-        err_console.print(
-            f"connfit: interrupted; what was received is kept, go on with `{shlex.join(['connfit', *sys.argv[1:]])}`",
-            style="red", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    with shown(err_console) as watch:
+        fetched = fetch(name, file or (), to=to, everything=everything, watch=watch)
     elsewhere = {"optional": "left out: --all or --file takes it", "failed": "see below"}
     for result in fetched:
         where = elsewhere.get(result.state, result.where)

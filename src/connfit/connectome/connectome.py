@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
 from connfit._io import replacing
-from connfit._system.hdf5_guard import check_heaps, check_links, check_written
+from connfit._system.hdf5_guard import check_written, opened
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
@@ -241,10 +241,8 @@ class Connectome(Displayed):
         path = Path(path)
         if not path.exists():
             raise DataError("no such file", path=path)
-        check_heaps(path)
         try:
-            with h5py.File(path, "r") as file:
-                check_links(file, path)
+            with opened(path) as file:
                 version = file.attrs.get("connfit_connectome")
                 if version is None:
                     raise DataError("not a connfit connectome", path=path, fix="Write it with Connectome.save")

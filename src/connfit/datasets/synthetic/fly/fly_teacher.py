@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
+from connfit._system.hdf5_guard import opened
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
 from connfit.datasets.fly_regions import RECORDED_73
@@ -140,7 +141,7 @@ class FlyTeacher(Teacher):
             If the file is not a teacher or is damaged.
         """
         try:
-            with h5py.File(path) as file:
+            with opened(path) as file:
                 drawn: dict[str, Any] = json.loads(str(file.attrs["drawn"]))
                 options: dict[str, Any] = {
                     key: tuple(value) if isinstance(value, list) else value for key, value in drawn["config"].items()
