@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "fit": ("fit", "{config}", "--out", "{out}", *QUICK),
     "resume": ("resume", "{run}"),
     "evaluate": ("evaluate", "{run}"),
-    "study": ("evaluate", "{run}", "--full", "--seeds", "1", "--rows", "ar", "--rows", "rewire_degree"),
+    "study": ("evaluate", "{run}", "--full", "--seeds", "1", "--rows", "ar", "--rows", "rewire_degrees"),
     "report": ("report", "{run}"),
     "simulate": ("simulate", "{run}", "--silence", "id:n3", "--seconds", "3"),
     "analyze": ("analyze", "{run}", "--repeats", "20", "--power-draws", "0"),

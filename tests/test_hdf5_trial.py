@@ -198,3 +198,19 @@ def test_everything_in_a_file_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert set(read) == {"named", "/packed", "/chunks", "/words", "/refs", "/scalar", "/none"}
     with opened(path) as file:
         assert "words" in file
+
+
+def test_what_the_system_refuses_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_hdf5(tmp_path / "a.h5")
+    for error, said in (
+        (OSError(5, "told by h5py"), "Input/output error"),
+        (MemoryError(), "more memory than there is"),
+    ):
+
+        def fail(*_: object, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr("connfit._system.hdf5_guard.check_links", fail)
+        with pytest.raises(DataError, match=said) as refused:
+            read_recording(path)
+        assert "damaged" not in str(refused.value)

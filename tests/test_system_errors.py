@@ -14,7 +14,7 @@ from pathlib import Path
 
 import faults
 import pytest
-from small import write_files
+from small import regional_connectome, write_files
 
 from connfit import _io, cli
 from connfit._system import limits
@@ -82,6 +82,26 @@ def test_a_disk_that_fills_at_any_write_costs_no_number(
         again = ("resume", out) if (out / "config.json").exists() else ("fit", config, "--out", out, *OPTIONS)
         assert connfit(*again) == (0, [])
         assert scores(out) == scores(tmp_path / "quiet")
+
+
+def test_an_hdf5_file_on_a_full_disk_is_an_error_not_a_crash(tmp_path: Path) -> None:
+    brain, whole = regional_connectome(), tmp_path / "whole.h5"
+    brain.save(whole)
+    program = (
+        "import resource, sys; from connfit.connectome import Connectome\n"
+        "brain = Connectome.load(sys.argv[1])\n"
+        "for size in range(0, int(sys.argv[3]), 509):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (size, -1))\n"
+        "    try: brain.save(sys.argv[2])\n"
+        "    except OSError as error: assert error.errno == 27, error\n"
+        "    else: raise SystemExit(3)\n"
+    )
+    size = whole.stat().st_size
+    ran = subprocess.run(
+        [sys.executable, "-c", program, whole, tmp_path / "out.h5", str(size)], capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.h5"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,9 +37,17 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", path=path) from error
     try_once(path)
-    with h5py.File(path, "r") as file:
-        check_links(file, path)
-        yield file
+    try:
+        with h5py.File(path, "r") as file:
+            check_links(file, path)
+            yield file
+    except MemoryError as error:
+        raise DataError("reading it takes more memory than there is", path=path) from error
+    except OSError as error:
+        # Of damage the library has no number.
+        if error.errno is None:
+            raise
+        raise DataError(f"cannot be read ({os.strerror(error.errno)})", path=path) from error
 
 
 def check_links(file: h5py.File, path: Path) -> None:

@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from connfit._display import Displayed
 from connfit._io import replacing
 from connfit._system.hdf5_guard import check_written, opened
+from connfit._system.hdf5_writing import created
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
@@ -202,7 +203,7 @@ class Connectome(Displayed):
     def save(self, path: str | Path) -> None:
         """Write one HDF5 file whose arrays `load` maps into memory without reading them."""
         path = Path(path)
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, created(temporary) as file:
             file.attrs["connfit_connectome"] = FORMAT_VERSION
             file.attrs["name"] = self.name
             # A dataset, for HDF5 attributes end at 64 KiB.

@@ -70,10 +70,8 @@ def read_nwb_recording(
     except ImportError as error:
         raise NotAvailableError(f"{path}: reading NWB needs pynwb: pip install 'connfit[nwb]'") from error
     try:
-        with opened(path):
-            pass
         # pynwb warns of cached namespaces and of links between tables; neither concerns the values.
-        with warnings.catch_warnings():
+        with opened(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with pynwb.NWBHDF5IO(path=str(path), mode="r") as io:
                 file = io.read()

@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 
 from connfit._system.hdf5_guard import opened
+from connfit._system.hdf5_writing import created
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
 from connfit.datasets.fly_regions import RECORDED_73
@@ -122,7 +123,7 @@ class FlyTeacher(Teacher):
 
     def save(self, path: Path) -> None:
         """Write one HDF5 file."""
-        with h5py.File(path, "w") as file:
+        with created(path) as file:
             file.attrs["connfit_fly_teacher"] = 1
             file.attrs["drawn"] = json.dumps({"seed": self.seed, "config": asdict(self.config)})
             file.create_dataset("units", data=list(self.units), dtype=h5py.string_dtype())
