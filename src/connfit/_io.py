@@ -40,13 +40,18 @@ def replacing(path: Path) -> Iterator[Path]:
     """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
 
     The name has the process and the thread in it, so that no two write to one file, and is one that the next command
-    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file.
+    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file, and one of the system names it.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
     try:
         yield temporary
         _settle(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        # A write that is refused does not say of which file.
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -41,7 +41,7 @@ class _Written(io.FileIO):
             try:
                 at += super().write(memoryview(content).cast("B")[at:]) or 0
             except OSError as error:
-                self._refuse(error)
+                self.refused = error
         return size
 
     def truncate(self, size: int | None = None, /) -> int:
@@ -49,9 +49,5 @@ class _Written(io.FileIO):
             if self.refused is None:
                 return super().truncate(size)
         except OSError as error:
-            self._refuse(error)
+            self.refused = error
         return size or 0
-
-    def _refuse(self, error: OSError) -> None:
-        error.filename = self.name
-        self.refused = error
