@@ -70,14 +70,15 @@ def test_a_disk_that_fills_at_any_write_costs_no_number(
         def full(path: Path, full_at: int = full_at, written: list[Path] = written) -> None:
             written.append(path)
             if len(written) == full_at:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             settle(path)
 
         monkeypatch.setattr(_io, "_settle", full)
         out = tmp_path / f"run {full_at}"
         code, lines = connfit("fit", config, "--out", out, *OPTIONS)
         monkeypatch.setattr(_io, "_settle", settle)
-        assert code == 2 and len(lines) == 1 and "No space left on device" in lines[0] and "connfit resume" in lines[0]
+        assert code == 2 and len(lines) == 1 and "connfit resume" in lines[0]
+        assert lines[0].startswith(f"connfit: {out}/") and "No space left on device" in lines[0]
         assert not list(tmp_path.rglob(".*"))
         again = ("resume", out) if (out / "config.json").exists() else ("fit", config, "--out", out, *OPTIONS)
         assert connfit(*again) == (0, [])

@@ -44,16 +44,23 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
     try:
-        yield temporary
-        _settle(temporary)
-        os.replace(temporary, path)
+        with naming(path, temporary):
+            yield temporary
+            _settle(temporary)
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Have errors of the system name a file: of a write that is refused it does not say where."""
+    try:
+        yield
     except OSError as error:
-        # A write that is refused does not say of which file.
         if error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
