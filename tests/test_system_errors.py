@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import faults
 import pytest
@@ -20,6 +21,7 @@ from connfit import _io, cli
 from connfit._system import limits
 from connfit._system.signals import Stopped, raise_when_stopped
 from connfit.cli.terminal import Output
+from connfit.datasets.cache import cached
 from connfit.training import runs
 
 pytestmark = pytest.mark.usefixtures("dots")
@@ -136,6 +138,21 @@ def test_signals_that_come_together_are_one_and_ignored_ones_stay_so(signals: No
     with pytest.raises(Stopped):
         os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(connfit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: str) -> NoReturn:
+        raise RuntimeError("could not determine the home directory")
+
+    monkeypatch.setattr("pooch.os_cache", homeless)
+    monkeypatch.delenv("CONNFIT_CACHE", raising=False)
+    code, lines = connfit("data", "info", "worm")
+    assert code == 2 and lines == [
+        "connfit: this user has no home in which a cache could be: set CONNFIT_CACHE to a folder"
+    ]
+    brain = regional_connectome()
+    with pytest.warns(UserWarning, match="is not kept: this user has no home"):
+        assert cached("brain", lambda: brain, {}, {}) is brain
 
 
 def test_output_that_cannot_be_written_does_not_end_a_command() -> None:

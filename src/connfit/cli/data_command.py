@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from connfit._system.paths import user_path
 from connfit.cli.terminal import EXIT_MISTAKE, err_console, out_console
 
 data_app = typer.Typer(help="List, describe, download and generate named datasets.", no_args_is_help=True)
@@ -159,5 +160,5 @@ def _say(line: str) -> None:
 
 def _say_where(root: Path | None, searched: Sequence[Path]) -> None:
     """Name the variable to set where files went into a folder that is not looked into."""
-    if root is not None and not any(folder.is_relative_to(root.expanduser()) for folder in searched):
+    if root is not None and not any(folder.is_relative_to(user_path(root)) for folder in searched):
         _say(f"set CONNFIT_DATA={root} so that connfit looks there")
