@@ -206,7 +206,7 @@ def test_a_full_or_closed_output_is_one_line_or_none(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stderr) == (
         2, "connfit: not all could be printed (No space left on device). All files are written\n"
     )  # fmt: skip
-    ran = started("$CONNFIT list --json | head -c 1 > /dev/null; exit ${PIPESTATUS[0]}")
+    ran = started("$CONNFIT list --json | true; exit ${PIPESTATUS[0]}")
     assert (ran.returncode, ran.stderr) == (141, "")
     program = tmp_path / "program.py"
     program.write_text(
