@@ -18,7 +18,7 @@ import pytest
 from small import regional_connectome, write_files
 
 from connfit import _io, cli
-from connfit._system import limits
+from connfit._system import ulimits
 from connfit._system.signals import Stopped, raise_when_stopped
 from connfit.cli.terminal import Output
 from connfit.datasets.cache import cached
@@ -189,16 +189,16 @@ def test_a_limit_at_which_libraries_crash_is_said_first(limit: str, said: str) -
 
 
 def test_limits_that_are_high_enough_or_can_be_raised_are_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert limits.limit_problem() is None
+    assert ulimits.limit_problem() is None
     files = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (40, files[1]))
-        assert limits.limit_problem() is None
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (limits.FILES, files[1])
+        assert ulimits.limit_problem() is None
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (ulimits.FILES, files[1])
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, files)
-    monkeypatch.setattr(limits, "_threads", lambda count: 3)
-    assert "3 of " in (limits.limit_problem() or "")
+    monkeypatch.setattr(ulimits, "_threads", lambda count: 3)
+    assert "3 of " in (ulimits.limit_problem() or "")
 
 
 def test_a_full_or_closed_output_is_one_line_or_none(tmp_path: Path) -> None:

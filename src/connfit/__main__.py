@@ -3,9 +3,9 @@
 import os
 import sys
 
-from connfit._system.limits import limit_problem
 from connfit._system.pages import restart_with_huge_pages
 from connfit._system.signals import raise_when_stopped
+from connfit._system.ulimits import limit_problem
 
 
 def main() -> None:
