@@ -224,6 +224,6 @@ def test_real_disks_and_signals(fault: str) -> None:
         if subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
             pytest.skip("mounting is not allowed here")
         try_fault, _ = faults.FAULTS[fault]
-        for name in ("fit", "simulate", "data fetch"):
+        for name in ("fit", "simulate", "analyze", "data fetch"):
             ended, codes = try_fault(place, name)
             assert not ended.problem(codes), (name, ended)

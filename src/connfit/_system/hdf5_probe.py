@@ -23,6 +23,7 @@ import h5py
 import numpy as np
 
 from connfit._system.hdf5_guard import DENSEST, check_storage, check_written
+from connfit._system.hdf5_trial import TOO_LARGE
 
 SECONDS = 3
 """Processor time that one call of the library may take, and that for the bytes it reads."""
@@ -34,9 +35,6 @@ _PIECE, _OBJECTS = 1 << 26, 1 << 20
 
 _MEMORY = 1 << 30
 """Bytes that a file may take, whatever its size."""
-
-TOO_LARGE = 3
-"""Exit code of a file that takes more memory than what it holds can unpack to."""
 
 
 def main() -> None:

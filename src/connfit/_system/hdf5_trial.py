@@ -23,7 +23,8 @@ from connfit.errors import DataError, one_of
 VARIABLE = "CONNFIT_HDF5_TRIAL"
 """`off`: read files at once."""
 
-_TOO_LARGE = 3
+TOO_LARGE = 3
+"""Exit code of a file that takes more memory than what it holds can unpack to."""
 
 _lock = Lock()
 _tried: set[tuple[int, int, int, int]] = set()
@@ -106,7 +107,7 @@ def try_once(path: Path) -> None:
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGXCPU:
         problem = "the HDF5 library does not end on this file"
-    elif code == _TOO_LARGE:
+    elif code == TOO_LARGE:
         problem = "the HDF5 library asks for more memory than all that this file holds"
     elif code:
         problem = f"the HDF5 library crashes on this file ({_name(-code)})"
