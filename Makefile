@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow fuzz bench bench-fly check lint format schema clean
+.PHONY: demo test test-slow fuzz faults bench bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -18,6 +18,10 @@ test-slow: $(STAMP)
 # Damaged files of every kind that is read: 20,000 in about four minutes.
 fuzz: $(STAMP)
 	cd tests && ../$(BIN)/python fuzz.py --inputs 20000
+
+# Full and read-only disks, limits, closed outputs and signals, for every command; as root, on Linux; about an hour.
+faults: $(STAMP)
+	cd tests && ../$(BIN)/python faults.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/operators.py

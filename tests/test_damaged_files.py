@@ -167,17 +167,6 @@ def test_values_that_were_never_written_are_refused(tmp_path: Path) -> None:
     assert not read_recording(path, missing="mask").mask[20:].any()
 
 
-def test_a_heap_of_text_without_an_end_is_refused(tmp_path: Path) -> None:
-    path = write_hdf5(tmp_path / "a.h5")
-    content = bytearray(path.read_bytes())
-    # The first object of the heap becomes one without a size.
-    heap = content.index(b"GCOL")
-    content[heap + 16 : heap + 32] = bytes(16)
-    path.write_bytes(bytes(content))
-    with pytest.raises(DataError, match="heap at byte"):
-        read_recording(path)
-
-
 def test_nwb_files_that_lead_elsewhere_are_refused(tmp_path: Path) -> None:
     path = write_nwb(tmp_path / "a.nwb")
     with h5py.File(path, "a") as file:

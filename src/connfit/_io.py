@@ -64,15 +64,27 @@ def replacing(path: Path) -> Iterator[Path]:
     """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
 
     The name has the process and the thread in it, so that no two write to one file, and is one that the next command
-    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file.
+    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file, and one of the system names it.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
     try:
-        yield temporary
-        _settle(temporary)
-        os.replace(temporary, path)
+        with naming(path, temporary):
+            yield temporary
+            _settle(temporary)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Have errors of the system name a file: of a write that is refused it does not say where."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:

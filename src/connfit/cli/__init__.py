@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
+import signal
 import sys
 from collections.abc import Callable
 from inspect import signature
@@ -22,10 +22,11 @@ from connfit.cli.list_command import list_pieces
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
-from connfit.cli.terminal import EXIT_MISTAKE, out_console, refuse, system_error
+from connfit.cli.terminal import EXIT_SIGNAL, StoppableGroup, out_console, refuse, system_error
 from connfit.errors import ConnfitError
 
 app: typer.Typer = typer.Typer(
+    cls=StoppableGroup,
     help="Fit whole-brain models whose wiring is a connectome to recorded activity.",
     no_args_is_help=True,
     add_completion=False,
@@ -49,10 +50,14 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except BrokenPipeError:
-        # Whoever reads the output has seen enough, as in `connfit ... | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(EXIT_MISTAKE) from None
+    except SystemExit as ended:
+        lost = out_console.settle()
+        if lost is None or ended.code:
+            raise
+        if isinstance(lost, BrokenPipeError):
+            # Whoever reads the output has seen enough, as in `connfit ... | head`.
+            raise SystemExit(EXIT_SIGNAL + signal.SIGPIPE) from None
+        refuse(f"not all could be printed ({lost.strerror}). All files are written")
     except ConnfitError as error:
         refuse(str(error))
     except (OSError, MemoryError, ImportError) as error:

@@ -21,7 +21,8 @@ from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
 from connfit._io import replacing, require_file
-from connfit._system.hdf5_guard import check_heaps, check_links, check_written
+from connfit._system.hdf5_guard import check_written, opened
+from connfit._system.hdf5_writing import created
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
@@ -205,7 +206,7 @@ class Connectome(Displayed):
     def save(self, path: str | Path) -> None:
         """Write one HDF5 file whose arrays `load` maps into memory without reading them."""
         path = Path(path)
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, created(temporary) as file:
             file.attrs["connfit_connectome"] = FORMAT_VERSION
             file.attrs["name"] = self.name
             # A dataset, for HDF5 attributes end at 64 KiB.
@@ -242,10 +243,8 @@ class Connectome(Displayed):
             If the file is not a connectome of a version that this release reads.
         """
         path = require_file(path)
-        check_heaps(path)
         try:
-            with h5py.File(path, "r") as file:
-                check_links(file, path)
+            with opened(path) as file:
                 version = file.attrs.get("connfit_connectome")
                 if version is None:
                     raise DataError("not a connfit connectome", path=path, fix="Write it with Connectome.save")

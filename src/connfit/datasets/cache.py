@@ -17,7 +17,7 @@ from typing import Any
 from connfit.connectome import FORMAT_VERSION, Connectome
 from connfit.connectome.signs import sign_table
 from connfit.datasets.fetch import CACHE_VARIABLE, cache_root
-from connfit.errors import DataError
+from connfit.errors import DataError, NotAvailableError
 
 READER_VERSION = 1
 """Counted up when a reader changes what it makes of the same file."""
@@ -60,7 +60,11 @@ def cached(
     """
     parameters = inspect.signature(read).parameters.values()
     options = {known.name: known.default for known in parameters if known.kind is known.KEYWORD_ONLY} | dict(options)
-    path = cache_folder() / f"{name}-{_key(name, files, options)}.h5"
+    try:
+        path = cache_folder() / f"{name}-{_key(name, files, options)}.h5"
+    except NotAvailableError as error:
+        warnings.warn(f"the connectome {name!r} is not kept: {error}", stacklevel=2)
+        return read(**files, **options, **about)
     if path.is_file():
         try:
             return Connectome.load(path)

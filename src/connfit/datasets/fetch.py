@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from connfit._system.paths import user_path
 from connfit.datasets.checksums import known, record, verify
 from connfit.datasets.download import NotReachedError, Watch, download_file
 from connfit.datasets.download_progress import shown
@@ -81,17 +82,28 @@ def find_dataset(dataset: str | Dataset) -> Dataset:
 
 
 def cache_root() -> Path:
-    """Return the folder of what can be downloaded or made again: `$CONNFIT_CACHE`, or `connfit` in the user's cache."""
+    """Return the folder of what can be downloaded or made again: `$CONNFIT_CACHE`, or `connfit` in the user's cache.
+
+    Raises
+    ------
+    NotAvailableError
+        If the variable is not set and the user has no home.
+    """
     import pooch
 
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).expanduser() if named else Path(pooch.os_cache("connfit"))
+    try:
+        return user_path(named) if named else Path(pooch.os_cache("connfit"))
+    except RuntimeError as error:
+        raise NotAvailableError(
+            f"this user has no home in which a cache could be: set {CACHE_VARIABLE} to a folder"
+        ) from error
 
 
 def search_folders(dataset: str | Dataset) -> tuple[Path, ...]:
     """List the folders in which files of a dataset are looked for, in this order; the last is that of downloads."""
     folder, named = find_dataset(dataset).folder, os.environ.get(DATA_VARIABLE)
-    return (*([Path(named).expanduser() / folder] if named else []), cache_root() / folder)
+    return (*([user_path(named) / folder] if named else []), cache_root() / folder)
 
 
 def status(dataset: str | Dataset) -> DatasetStatus:
@@ -194,7 +206,7 @@ def fetch(
         raise ConfigError(f"dataset {dataset.name!r} has no files to download: it is {dataset.source}")
     wanted = [dataset.file(path) for path in files] or (dataset.files if everything else _needed(dataset))
     folders = search_folders(dataset)
-    target = folders[-1] if to is None else to.expanduser() / dataset.folder
+    target = folders[-1] if to is None else user_path(to) / dataset.folder
     folders = folders if to is None else (target, *folders)
     results = _obtain(dataset, wanted, folders, target, lambda: nullcontext(watch), watch.say)
     done = {result.path: result for result in results}

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from connfit._system.hdf5_guard import check_heaps, check_links, check_written
+from connfit._system.hdf5_guard import check_written, opened
 from connfit.connectome.cell_words import is_missing
 from connfit.errors import DataError, one_of, unreadable
 from connfit.recordings import Recording
@@ -86,10 +86,8 @@ def read_hdf5_recording(
     """
     path = require_file(path)
     one_of("values", values, VALUES)
-    check_heaps(path)
     try:
-        with h5py.File(path, "r") as file:
-            check_links(file, path)
+        with opened(path) as file:
             absent = [key for key in (values, "neuron", "time_s") if not isinstance(file.get(key), h5py.Dataset)]
             if absent:
                 raise DataError(

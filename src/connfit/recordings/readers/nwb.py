@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from connfit._system.hdf5_guard import check_heaps, check_links, check_written
+from connfit._system.hdf5_guard import check_written, opened
 from connfit.errors import ConnfitError, DataError, NotAvailableError, unreadable
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import (
@@ -76,12 +76,9 @@ def read_nwb_recording(
             import pynwb
     except ImportError as error:
         raise NotAvailableError(f"{path}: reading NWB needs pynwb: pip install 'connfit[nwb]'") from error
-    check_heaps(path)
     try:
-        with h5py.File(path, "r") as stored:
-            check_links(stored, path)
         # pynwb warns of cached namespaces and of links between tables; neither concerns the values.
-        with warnings.catch_warnings():
+        with opened(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with pynwb.NWBHDF5IO(path=str(path), mode="r") as io:
                 file = io.read()
