@@ -19,6 +19,7 @@ from typing import IO, Any, TypeVar, cast
 import msgspec
 import numpy as np
 
+from connfit._system.unpacked import check_size
 from connfit._typing import JSON
 from connfit.errors import DataError
 
@@ -214,13 +215,17 @@ def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
 def _unpacked(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         arrays = {}
+        check_size(sum(member.file_size for member in archive.infolist()), path)
         for member in archive.infolist():
             if member.file_size > _DENSEST * member.compress_size:
                 raise ValueError(
                     f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}"
                 )
             with archive.open(member) as stream:
-                arrays[member.filename.removesuffix(".npy")] = _array(stream, member)
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"{name} is there twice")
+                arrays[name] = _array(stream, member)
         return arrays
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from connfit._system.unpacked import open_unpacked
 from connfit.connectome.columns import MISSING_WORDS, NamedTable, read_table
 from connfit.errors import DataError
 from connfit.recordings import Recording
@@ -87,7 +87,7 @@ READERS.register(Reader(name="csv", label="CSV, CSV.gz", suffixes=(".csv", ".csv
 def _refuse_blank_lines(path: Path) -> None:
     """A blank line between others may be a frame that was lost: without it, later frames would move up in time."""
     blank = None
-    with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
+    with open_unpacked(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 blank = blank or number
