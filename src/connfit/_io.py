@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
-from threading import get_ident
 from typing import IO, Any, TypeVar, cast
 
 import msgspec
 import numpy as np
 
+from connfit._system.claim import own_name
 from connfit._system.unpacked import check_size
 from connfit._typing import JSON
 from connfit.errors import DataError
@@ -40,10 +40,10 @@ _BLOCK = 1 << 24
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
 
-    The name has the process and the thread in it, so that no two write to one file, and is one that the next command
-    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file.
+    The name has the computer, the process and the thread in it, so that no two write to one file, and is one that the
+    next command on the folder sweeps (`connfit._system.claim`). An error removes the file.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
+    temporary = path.with_name(own_name(path.name))
     try:
         yield temporary
         _settle(temporary)

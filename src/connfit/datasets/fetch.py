@@ -7,7 +7,6 @@ right.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from connfit._system import environment
 from connfit.datasets.checksums import known, record, verify
 from connfit.datasets.download import NotReachedError, Watch, download_file
 from connfit.datasets.download_progress import shown
 from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import ConfigError, ConnfitError, NotAvailableError
 
-DATA_VARIABLE, CACHE_VARIABLE = "CONNFIT_DATA", "CONNFIT_CACHE"
+DATA_VARIABLE, CACHE_VARIABLE = environment.DATA, environment.CACHE
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,25 @@ def find_dataset(dataset: str | Dataset) -> Dataset:
 
 
 def cache_root() -> Path:
-    """Return the folder of what can be downloaded or made again: `$CONNFIT_CACHE`, or `connfit` in the user's cache."""
+    """Return the folder of what can be downloaded or made again: `$CONNFIT_CACHE`, or `connfit` in the user's cache.
+
+    Raises
+    ------
+    ConfigError
+        If a variable names a file, or none says where the user's cache is.
+    """
     import pooch
 
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).expanduser() if named else Path(pooch.os_cache("connfit"))
+    named = environment.folder(CACHE_VARIABLE)
+    if named is None and not (named := Path(pooch.os_cache("connfit"))).is_absolute():
+        raise ConfigError(f"the user's cache folder is not known here (HOME, XDG_CACHE_HOME): set {CACHE_VARIABLE}")
+    return named
 
 
 def search_folders(dataset: str | Dataset) -> tuple[Path, ...]:
     """List the folders in which files of a dataset are looked for, in this order; the last is that of downloads."""
-    folder, named = find_dataset(dataset).folder, os.environ.get(DATA_VARIABLE)
-    return (*([Path(named).expanduser() / folder] if named else []), cache_root() / folder)
+    folder, named = find_dataset(dataset).folder, environment.folder(DATA_VARIABLE, there=True)
+    return (*([named / folder] if named else []), cache_root() / folder)
 
 
 def status(dataset: str | Dataset) -> DatasetStatus:
