@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
+import pytest
 from bounded import outcomes
 from test_recording_readers import write_csv
 from test_turner import TABLE
@@ -22,6 +23,7 @@ from test_turner import TABLE
 from connfit._system import unpacked
 from connfit.connectome.columns import read_table
 from connfit.datasets.turner_files import LABELS, read_archive
+from connfit.errors import DataError
 from connfit.recordings.readers import read_recording
 
 BLOCK = gzip.compress(b"0" * (1 << 24))
@@ -136,7 +138,7 @@ def test_what_is_large_only_when_unpacked_is_refused_in_time(tmp_path: Path) -> 
     hidden = tarfile.TarInfo("other")
     zeros = bytes(60_000_000)
     files: dict[str, tuple[bytes, str]] = {
-        "oneline.csv.gz": (BLOCK * 10, "first line"),
+        "oneline.csv.gz": (BLOCK * 2, "first line"),
         "members.tar.gz": (tar_of(*(response(k, zeros) for k in range(2))), "60,000,000 bytes, no regional"),
         "many.tar.gz": (tar_of(*(response(k, zeros[: 1 << 24]) for k in range(4))), "CONNFIT_MAX_BYTES"),
         "hidden.tar.gz": (tar_of((hidden, zeros)), "CONNFIT_MAX_BYTES"),
