@@ -21,6 +21,7 @@ from test_recording_readers import write_csv
 from test_turner import TABLE
 
 from connfit._system import unpacked
+from connfit._system.hdf5_guard import check_written
 from connfit.connectome.columns import read_table
 from connfit.datasets.turner_files import LABELS, read_archive
 from connfit.errors import DataError
@@ -32,7 +33,10 @@ BLOCK = gzip.compress(b"0" * (1 << 24))
 
 def read_any(path: Path) -> None:
     """Read a file as what its name says."""
-    if path.suffix in (".npz", ".h5") or "recording" in path.name:
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            check_written(file["values"], path)  # type: ignore[arg-type]
+    elif path.suffix == ".npz" or "recording" in path.name:
         read_recording(path, missing="mask")
     elif ".tar" in path.name:
         read_archive(path)
