@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from small import write_files
 
-from connfit._system.claim import claimed
+from connfit._io import replacing
+from connfit._system.claim import claimed, own_name, sweep_dead
 from connfit.cli import main
 from connfit.errors import BusyError, ConfigError, DataError
 
@@ -78,6 +79,26 @@ def test_a_file_in_the_way_is_an_error(tmp_path: Path) -> None:
         pass
     with pytest.raises(ConfigError, match="afile is a file"), claimed(tmp_path / "afile"):
         pass
+
+
+def test_in_a_folder_of_many_only_what_the_dead_left_is_removed(held, tmp_path: Path) -> None:
+    _, process = held
+    me, living = f".{os.getpid()}-", f".{process.pid}-"
+    mine, foreign = own_name("a.h5"), ".a.h5.another-computer.1-2.part"
+    theirs = own_name("b.h5").replace(me, living)
+    with replacing(tmp_path / "c.h5") as temporary:
+        temporary.touch()
+        assert temporary.name.split(".")[-2:] == own_name("c.h5").split(".")[-2:]
+        for name in (mine, theirs, foreign, "a.bin.part", ".hidden.part"):
+            (tmp_path / name).touch()
+        (tmp_path / own_name("d").replace(me, living)).mkdir()
+        sweep_dead(tmp_path)
+        assert len(list(tmp_path.glob("*.part")) + list(tmp_path.glob(".*.part"))) >= 7
+        process.kill()
+        process.wait()
+        sweep_dead(tmp_path)
+        left = {path.name for path in tmp_path.iterdir()} - {"run"}
+        assert left == {mine, foreign, "a.bin.part", ".hidden.part", temporary.name}
 
 
 COMMANDS = {

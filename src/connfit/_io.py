@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
-from threading import get_ident
 from typing import IO, Any, TypeVar, cast
 
 import msgspec
 import numpy as np
 
+from connfit._system.claim import own_name
+from connfit._system.unpacked import check_size
 from connfit._typing import JSON
 from connfit.errors import DataError, unreadable
 
@@ -63,10 +64,11 @@ def require_file(path: str | Path, *, fix: str = "Check the path") -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
 
-    The name has the process and the thread in it, so that no two write to one file, and is one that the next command
-    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file, and one of the system names it.
+    The name has the computer, the process and the thread in it, so that no two write to one file, and is one that the
+    next command on the folder sweeps (`connfit._system.claim`). An error removes the file, and one of the system names
+    it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
+    temporary = path.with_name(own_name(path.name))
     try:
         with naming(path, temporary):
             yield temporary
@@ -281,13 +283,17 @@ def _require(path: Path, fix: str | None) -> None:
 def _unpacked(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         arrays = {}
+        check_size(sum(member.file_size for member in archive.infolist()), path)
         for member in archive.infolist():
             if member.file_size > _DENSEST * member.compress_size:
                 raise ValueError(
                     f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}"
                 )
             with archive.open(member) as stream:
-                arrays[member.filename.removesuffix(".npy")] = _array(stream, member)
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"{name} is there twice")
+                arrays[name] = _array(stream, member)
         return arrays
 
 

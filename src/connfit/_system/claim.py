@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import re
 import shlex
+import shutil
 import socket
 import sys
 import time
@@ -13,9 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from threading import get_ident
 from typing import Any, TypeVar, cast
 
 import filelock
+import psutil
 
 from connfit.errors import BusyError, ConfigError, DataError
 
@@ -96,6 +100,28 @@ def sweep(folder: Path) -> None:
     for left_over in folder.rglob(".*.part"):
         with contextlib.suppress(OSError):
             left_over.unlink()
+
+
+def own_name(name: str) -> str:
+    """Name what this thread writes before it is whole: by computer, process and thread."""
+    return f".{name}.{_computer()}.{os.getpid()}-{get_ident()}.part"
+
+
+def sweep_dead(folder: Path) -> None:
+    """Remove what processes of this computer that ended left in a folder that many use at once, such as the cache.
+
+    What a living process writes stays, as does what another computer wrote, whose processes cannot be asked.
+    """
+    for left_over in folder.glob(f".*.{_computer()}.*-*.part"):
+        process = left_over.name.split(".")[-2].partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+
+
+def _computer() -> str:
+    """Name of this computer, without what steers file names and patterns."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())[:40] or "computer"
 
 
 def _make(folder: Path) -> list[Path]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import h5py
 
 from connfit._system.hdf5_trial import try_once
+from connfit._system.unpacked import check_size, most_bytes
 from connfit.errors import DataError
 
 DENSEST = 1100
@@ -104,8 +107,8 @@ def check_written(dataset: h5py.Dataset, path: Path) -> h5py.Dataset:
     Raises
     ------
     DataError
-        If it claims more than what the file stores can unpack to, or a part of it was never written and
-        has no fill value of its own.
+        If it claims more than what the file stores can unpack to, or more than the file may take; a part of it was
+        never written and has no fill value of its own; or a chunk unpacks to more than a chunk is.
     """
     if dataset.shape is None or not dataset.size or dataset.is_virtual:
         return dataset
@@ -122,6 +125,44 @@ def check_written(dataset: h5py.Dataset, path: Path) -> h5py.Dataset:
             problem = f"has {chunks} chunks, of which {written} were written" if written < chunks else None
         elif not stored:
             problem = f"is {dataset.shape} in shape, but was never written"
+    if problem is None:
+        check_size(claimed, path, str(dataset.name))
+        problem = _packed_chunk(dataset, most_bytes(path))
     if problem:
         raise DataError(f"{dataset.name} {problem}", path=path, fix="Write all of it, or copy the file again")
     return dataset
+
+
+def _packed_chunk(dataset: h5py.Dataset, most: int) -> str | None:
+    """What is wrong with a chunk that deflate packed: the library takes all the memory that it unpacks to.
+
+    Only chunks are looked at that could take more than `most`.
+    """
+    if not dataset.chunks:
+        return None
+    plist = dataset.id.get_create_plist()
+    filters = [plist.get_filter(k)[0] for k in range(plist.get_nfilters())]
+    if h5py.h5z.FILTER_DEFLATE not in filters:
+        return None
+    if filters.count(h5py.h5z.FILTER_DEFLATE) > 1:
+        return "is packed twice"
+    large: list[tuple[int, ...]] = []
+
+    def look(chunk: h5py.h5d.StoreInfo) -> None:
+        if chunk.size * _DENSEST > most:
+            large.append(chunk.chunk_offset)
+
+    dataset.id.chunk_iter(look)
+    # A checksum of the file's own may be packed, too.
+    size = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4 * (h5py.h5z.FILTER_FLETCHER32 in filters)
+    for offset in large:
+        unpacking, left = zlib.decompressobj(), size + 1
+        packed = dataset.id.read_direct_chunk(offset)[1]
+        # The library stops at what is damaged, as this does.
+        with contextlib.suppress(zlib.error):
+            while packed and left > 0:
+                left -= len(unpacking.decompress(packed, min(left, 1 << 24)))
+                packed = unpacking.unconsumed_tail
+        if left <= 0:
+            return f"has a chunk at {offset} that unpacks to more than the {size:,} bytes of a chunk"
+    return None

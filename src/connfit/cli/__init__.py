@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from connfit._system.claim import claims
+from connfit._system.environment import check_environment
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
 from connfit.cli.data_command import data_app
@@ -82,3 +83,4 @@ def common(
     ] = False,
 ) -> None:
     """Fit whole-brain models whose wiring is a connectome to recorded activity."""
+    check_environment()

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from connfit._io import require_file
+from connfit._system.arrow_guard import check_feather, check_parquet, check_shared
+from connfit._system.unpacked import check_unpacked, open_unpacked
 from connfit.connectome.cell_words import (
     FLOAT,
     FORMULA_ERRORS,
@@ -31,7 +33,6 @@ from connfit.connectome.text_files import (
     first_line,
     holds_quotes,
     lines,
-    open_text,
     refuse_open_quotes,
 )
 from connfit.errors import DataError, first_ten, unreadable
@@ -318,26 +319,40 @@ def _read_file(path: Path, columns: Sequence[str] | None, integers: Sequence[str
         if as_csv or name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")):
             return _read_csv(path, columns, integers)
         if name.endswith((".parquet", ".pq")):
-            import pyarrow.parquet as pq
-
-            with pq.ParquetFile(path) as file:
-                _check_header(file.schema_arrow.names, columns, path)
-                table = file.read(columns=None if columns is None else list(columns))
-            table.validate(full=True)
-            return table
+            return _read_parquet(path, columns)
         if name.endswith((".feather", ".arrow")):
             import pyarrow.feather as feather
 
+            check_feather(path)
             table = feather.read_table(path, memory_map=False)
             table.validate(full=True)
             _check_header(table.column_names, columns, path)
-            return table
+            return check_shared(table, path)
     except (pa.ArrowException, OSError, EOFError, MemoryError, zlib.error, UnicodeDecodeError) as error:
         fix = "Every row needs one cell for each column of the header" if "columns, got" in str(error) else again
         raise unreadable(error, "cannot be read", path=path, fix=fix) from error
     raise DataError(
         "the format is not known by this file name", path=path, fix="Use .csv, .csv.gz, .tsv, .parquet or .feather"
     )
+
+
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    """The columns of a Parquet file, text as it is stored until it is known how much it is written out."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        check_parquet(file, path)
+        schema = file.schema_arrow
+        _check_header(schema.names, columns, path)
+    text = [column.name for column in schema if _is_text(column.type)]
+    with pq.ParquetFile(path, read_dictionary=text) as file:
+        table = file.read(columns=None if columns is None else list(columns))
+    table.validate(full=True)
+    table = check_shared(table, path)
+    for at, name in enumerate(table.column_names):
+        if name in text:
+            table = table.set_column(at, name, table.column(at).cast(schema.field(name).type))
+    return table
 
 
 def _check_header(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> None:
@@ -350,6 +365,7 @@ def _check_header(names: Sequence[str], columns: Sequence[str] | None, path: Pat
 def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]) -> pa.Table:
     """All columns as text, or some as integers if every value of theirs is one."""
     parse = pacsv.ParseOptions(delimiter="\t" if ".tsv" in path.name.lower() else ",", newlines_in_values=False)
+    check_unpacked(path)
     header = pacsv.read_csv(pa.BufferReader(first_line(path)), parse_options=parse).column_names
     check_separator(header, parse.delimiter, path)
     _check_header(header, columns, path)
@@ -363,7 +379,7 @@ def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]
     wanted = list(dict.fromkeys(columns)) if columns is not None else header
 
     def read(types: dict[str, pa.DataType]) -> pa.Table:
-        with open_text(path) as file:
+        with open_unpacked(path) as file:
             return pacsv.read_csv(
                 file,
                 # One thread: only then do messages name the row.

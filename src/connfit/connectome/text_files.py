@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import pyarrow as pa
 
+from connfit._system import unpacked
 from connfit.errors import DataError
 
 _BLOCK = 8 << 20
 _OTHER_SEPARATORS = ";\t,|"
-
-
-def open_text(path: Path) -> BinaryIO:
-    """Open a text file, compressed (`.gz`) or not, as bytes."""
-    return cast("BinaryIO", gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb"))
 
 
 def first_line(path: Path) -> bytes:
@@ -30,8 +24,7 @@ def first_line(path: Path) -> bytes:
     DataError
         If the file is not text in UTF-8 as far as that.
     """
-    with open_text(path) as file:
-        line = re.split(rb"(?<=\n)|\r(?!\n)", file.readline(1 << 24), maxsplit=1)[0]
+    line = re.split(rb"(?<=\n)|\r(?!\n)", unpacked.first_line(path), maxsplit=1)[0]
     problem, fix = None, "Save it as CSV in UTF-8"
     if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line:
         problem = "is binary, or text in UTF-16"
@@ -63,13 +56,13 @@ def check_separator(header: list[str], separator: str, path: Path) -> None:
 
 def lines(path: Path) -> Iterator[str]:
     """Read lines with any of the usual ends, each letter one byte."""
-    with open_text(path) as file, io.TextIOWrapper(file, encoding="latin-1", newline=None) as text:
+    with unpacked.open_unpacked(path) as file, io.TextIOWrapper(file, encoding="latin-1", newline=None) as text:
         yield from text
 
 
 def holds_quotes(path: Path) -> bool:
     """Return whether there is a double quote anywhere."""
-    with open_text(path) as file:
+    with unpacked.open_unpacked(path) as file:
         return any(b'"' in block for block in iter(lambda: file.read(_BLOCK), b""))
 
 

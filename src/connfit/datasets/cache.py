@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from connfit._system.claim import sweep_dead
 from connfit.connectome import FORMAT_VERSION, Connectome
 from connfit.connectome.signs import sign_table
 from connfit.datasets.fetch import CACHE_VARIABLE, cache_root
@@ -73,6 +74,7 @@ def cached(
     brain = read(**files, **options, **about)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_dead(path.parent)
         brain.save(path)
     except OSError as error:
         warnings.warn(

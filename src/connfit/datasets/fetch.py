@@ -7,7 +7,6 @@ right.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -15,14 +14,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from connfit._system.paths import user_path
+from connfit._system import environment
 from connfit.datasets.checksums import known, record, verify
 from connfit.datasets.download import NotReachedError, Watch, download_file
 from connfit.datasets.download_progress import shown
 from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import ConfigError, ConnfitError, NotAvailableError
 
-DATA_VARIABLE, CACHE_VARIABLE = "CONNFIT_DATA", "CONNFIT_CACHE"
+DATA_VARIABLE, CACHE_VARIABLE = environment.DATA, environment.CACHE
 
 
 @dataclass(frozen=True)
@@ -86,24 +85,31 @@ def cache_root() -> Path:
 
     Raises
     ------
+    ConfigError
+        If a variable names a file, or none says where the user's cache is.
     NotAvailableError
         If the variable is not set and the user has no home.
     """
     import pooch
 
-    named = os.environ.get(CACHE_VARIABLE)
+    named = environment.folder(CACHE_VARIABLE)
+    if named is not None:
+        return named
     try:
-        return user_path(named) if named else Path(pooch.os_cache("connfit"))
+        found = Path(pooch.os_cache("connfit"))
     except RuntimeError as error:
         raise NotAvailableError(
             f"this user has no home in which a cache could be: set {CACHE_VARIABLE} to a folder"
         ) from error
+    if not found.is_absolute():
+        raise ConfigError(f"the user's cache folder is not known here (HOME, XDG_CACHE_HOME): set {CACHE_VARIABLE}")
+    return found
 
 
 def search_folders(dataset: str | Dataset) -> tuple[Path, ...]:
     """List the folders in which files of a dataset are looked for, in this order; the last is that of downloads."""
-    folder, named = find_dataset(dataset).folder, os.environ.get(DATA_VARIABLE)
-    return (*([user_path(named) / folder] if named else []), cache_root() / folder)
+    folder, named = find_dataset(dataset).folder, environment.folder(DATA_VARIABLE, there=True)
+    return (*([named / folder] if named else []), cache_root() / folder)
 
 
 def status(dataset: str | Dataset) -> DatasetStatus:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
 
+import msgspec
+
 from connfit._io import write_json
 from connfit.errors import NotAvailableError
+
+_HEADER = re.compile(r"[!-~][ -~]{0,4000}")
+_LONGEST_NOTE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Version:
     @property
     def condition(self) -> str | None:
         """What `If-Range` may carry: a strong ETag, else the time of the last change (RFC 9110, section 13.1.5)."""
-        return self.etag if self.etag is not None and not self.etag.startswith("W/") else self.last_modified
+        strong = self.etag if self.etag is not None and not self.etag.startswith("W/") else self.last_modified
+        return strong if strong and _HEADER.fullmatch(strong) else None
 
     def differs(self, other: Version) -> bool:
         """Return whether two answers are known to be of different versions."""
@@ -69,9 +74,12 @@ class Partial:
     def version(self) -> Version | None:
         """Return the version of the original that the bytes here belong to; None if that is not known."""
         try:
-            return Version(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            if self._note.stat().st_size > _LONGEST_NOTE:
+                return None
+            found = msgspec.json.decode(self._note.read_bytes(), type=Version)
+        except (OSError, ValueError, RecursionError):
             return None
+        return found if found.total is None or found.total >= self.size else None
 
     def begin(self, version: Version) -> None:
         """Start from nothing: first without a note, which must never stand beside bytes of another version."""
@@ -89,14 +97,13 @@ class Partial:
         self._file.truncate(0)
         self._note.unlink(missing_ok=True)
 
-    def give(self, path: Path) -> None:
-        """Put the bytes at another path as well: as a second name where the file system has such, else as a copy."""
+    def become(self, path: Path) -> None:
+        """Give the bytes another name, under which they are whole, and forget the part and its note."""
         os.fsync(self._file.fileno())
-        path.unlink(missing_ok=True)
-        try:
-            os.link(self.path, path)
-        except OSError:
-            shutil.copyfile(self.path, path)
+        if os.name == "nt":
+            self._file.close()
+        os.replace(self.path, path)
+        self.remove()
 
     def remove(self) -> None:
         """Take the names of the part and its note away, as far as the system allows it for an open file."""

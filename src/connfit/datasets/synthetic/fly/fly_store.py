@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from connfit._io import read_npz, write_json
+from connfit._system.claim import own_name, sweep_dead
 from connfit._system.heap import peak_rss_bytes
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.fly.fly_statistics import WiringStatistics
@@ -165,8 +165,10 @@ def write_fly_surrogate(
         raise DataError("the folder is there but holds no finished surrogate", path=target, fix="Delete it")
     tell = progress or (lambda what, done, total: None)
     # Beside the target, for a folder can be renamed in one step only within a file system.
-    work = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
-    work.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_dead(target.parent)
+    work = target.with_name(own_name(target.name))
+    work.mkdir()
     try:
         seconds = {"wiring": round(wiring_s, 1)}
         wiring.connectome.save(work / _CONNECTOME)
