@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import secrets
+import shutil
 import struct
 import tokenize
 import zipfile
@@ -13,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
-from threading import get_ident
 from typing import IO, Any, TypeVar, cast
 
 import msgspec
@@ -34,21 +36,57 @@ _DENSEST = 1100
 _BLOCK = 1 << 24
 """Bytes of an array that are unpacked at once."""
 
+UNFINISHED = re.compile(r"\..+\.\d+(-[0-9a-f]+)?\.part")
+"""Names of what a process that is still there writes, or one that ended early has left: see `unfinished`."""
+
+
+def unfinished(path: Path) -> Path:
+    """Return a name beside `path` for what is not finished yet.
+
+    No other thread or process has it, on another machine neither, where process numbers are the same. The next command
+    on the folder sweeps it (`connfit._system.claim.sweep`).
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}.part")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
+    """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new."""
+    with replacing_together(path) as (temporary,):
+        yield temporary
 
-    The name has the process and the thread in it, so that no two write to one file, and is one that the next command
-    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file.
+
+@contextmanager
+def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Write files that belong together under other names, and put them in place once all are written.
+
+    The last is the one by which the others are found. It is away while they are replaced, so that a crash leaves all
+    of the old, all of the new, or (within the moment that takes) no last one; never some of both. An error leaves the
+    old ones.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
+    temporary = tuple(map(unfinished, paths))
     try:
         yield temporary
-        _settle(temporary)
-        os.replace(temporary, path)
+        for each in temporary:
+            _settle(each)
+        if len(paths) > 1:
+            paths[-1].unlink(missing_ok=True)
+        for each, path in zip(temporary, paths, strict=True):
+            os.replace(each, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for each in temporary:
+            each.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside `path`, on the same file system, and remove what is left of it at the end."""
+    folder = unfinished(path)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -22,7 +22,7 @@ from connfit.cli.list_command import list_pieces
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
-from connfit.cli.terminal import EXIT_MISTAKE, out_console, refuse, system_error
+from connfit.cli.terminal import EXIT_MISTAKE, interruptible, out_console, refuse, system_error
 from connfit.errors import ConnfitError
 
 app: typer.Typer = typer.Typer(
@@ -36,7 +36,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
-    app.command(cls=PieceCommand)(claims("folder")(command) if "folder" in signature(command).parameters else command)
+    held = claims("folder")(command) if "folder" in signature(command).parameters else command
+    app.command(cls=PieceCommand)(interruptible()(held))
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,19 +138,19 @@ def free_folder(name: str) -> Path:
 
 
 @contextmanager
-def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
+def interruptible(folder: Path | None = None) -> Iterator[None]:
     """Explain how to go on after an interrupt from the keyboard (which typer would end without a word).
 
     Parameters
     ----------
-    again
-        The command that goes on; default: `connfit resume`.
+    folder
+        Of a fit, which can be resumed if it is a run by then; any other command is given again.
     """
     try:
         yield
     except KeyboardInterrupt:
-        command = again or f"connfit resume {folder}"
-        hint = f"; go on with `{command}`" if (folder / "config.json").exists() else ""
+        command = shlex.join(["connfit", *sys.argv[1:]]) if folder is None else f"connfit resume {folder}"
+        hint = f"; go on with `{command}`" if folder is None or (folder / "config.json").exists() else ""
         err_console.print(f"connfit: interrupted{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 

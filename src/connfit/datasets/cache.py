@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from connfit._system.claim import claimed
 from connfit.connectome import FORMAT_VERSION, Connectome
 from connfit.connectome.signs import sign_table
 from connfit.datasets.fetch import CACHE_VARIABLE, cache_root
@@ -68,9 +69,9 @@ def cached(
             warnings.warn(f"the cached connectome is made again: {error}", stacklevel=2)
     brain = read(**files, **options, **about)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        brain.save(path)
-    except OSError as error:
+        with claimed(path.parent, wait=True):
+            brain.save(path)
+    except (OSError, DataError) as error:
         warnings.warn(
             f"the connectome {name!r} could not be kept in the cache {path.parent} ({error}); it will be read again "
             f"the next time. Set {CACHE_VARIABLE} to a folder with space",

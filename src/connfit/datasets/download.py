@@ -7,6 +7,7 @@ condition that the original has not changed (`Range` with `If-Range`, RFC 9110, 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -17,6 +18,8 @@ from http.client import responses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from connfit._io import scratch_folder
+from connfit._system.claim import claimed
 from connfit.datasets import checksums
 from connfit.datasets.checksums import Known, difference, known
 from connfit.datasets.partial import Partial, Version
@@ -74,7 +77,8 @@ class Watch:
 def download_file(file: DataFile, target: Path, *, watch: Watch | None = None) -> Path:
     """Download a registered file to `target`, or go on with a download that was interrupted, and return `target`.
 
-    Where no checksum is registered, that of the first download is kept in `<file>.sha256`.
+    Where no checksum is registered, that of the first download is kept in `<file>.sha256`. One process at a time
+    downloads into a folder; the others wait.
 
     Raises
     ------
@@ -91,8 +95,7 @@ def download_file(file: DataFile, target: Path, *, watch: Watch | None = None) -
         raise NotAvailableError(f"{file.path} has no public address")
     right, watch = known(target, file), watch or Watch()
     pooch.get_logger().setLevel("WARNING")  # The watch is told instead.
-    with _disk(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with _disk(target), claimed(target.parent, wait=True):
         with Partial.opened(target) as part:
             if target.is_file():  # Another process was faster.
                 checksums.verify(target, file)
@@ -101,7 +104,10 @@ def download_file(file: DataFile, target: Path, *, watch: Watch | None = None) -
             resumer = Resumer(file, target, right, part, watch)
             while not target.is_file():
                 try:
-                    pooch.retrieve(file.url, right.checksum, target.name, target.parent, downloader=resumer)  # pyright: ignore[reportArgumentType]
+                    # In a folder of its own, for pooch leaves files without a name of ours where it is killed.
+                    with scratch_folder(target) as scratch:
+                        pooch.retrieve(file.url, right.checksum, target.name, scratch, downloader=resumer)  # pyright: ignore[reportArgumentType]
+                        os.replace(scratch / target.name, target)
                 except ValueError as error:
                     problem = difference(part.path, right)
                     if problem is None:

@@ -18,6 +18,7 @@ from typing import Literal
 from connfit.datasets.checksums import known, record, verify
 from connfit.datasets.download import NotReachedError, Watch, download_file
 from connfit.datasets.download_progress import shown
+from connfit.datasets.partial import forget
 from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import ConfigError, ConnfitError, NotAvailableError
 
@@ -244,6 +245,7 @@ def _obtain(
         path, form = place
         try:
             verify(path, form)
+            forget(path)
             if note is not None and known(path, form).checksum is None:
                 note(f"{file.path}: no checksum is published{_recorded(path, form)}")
             yield Fetched(file.path, "here", path, path.stat().st_size)

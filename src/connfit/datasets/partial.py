@@ -107,6 +107,16 @@ class Partial:
                 path.unlink(missing_ok=True)
 
 
+def forget(target: Path) -> None:
+    """Remove the part of a file that is whole, which a process leaves that ends just before it would."""
+    part = target.with_name(f"{target.name}.part")
+    note = part.with_name(f"{part.name}.json")
+    if note.exists():
+        for path in (part, note):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
 def _locked(file: FileIO) -> bool:
     """Whether this process now holds the file's lock; where the system has no such locks, yes."""
     try:
