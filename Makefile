@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow fuzz bench bench-fly check lint format schema clean
+.PHONY: demo test test-slow fuzz kills bench bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -18,6 +18,10 @@ test-slow: $(STAMP)
 # Damaged files of every kind that is read: 20,000 in about four minutes.
 fuzz: $(STAMP)
 	cd tests && ../$(BIN)/python fuzz.py --inputs 20000
+
+# 100 kills of commands that are then gone on with, and 20 pairs of commands on one folder: about 40 minutes on two cores.
+kills: $(STAMP)
+	$(BIN)/python benchmarks/kills.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/operators.py

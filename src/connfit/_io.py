@@ -36,7 +36,7 @@ _DENSEST = 1100
 _BLOCK = 1 << 24
 """Bytes of an array that are unpacked at once."""
 
-UNFINISHED = re.compile(r"\..+\.\d+(-[0-9a-f]+)?\.part")
+UNFINISHED = re.compile(r"\.(?P<of>.+)\.\d+(-[0-9a-f]+)?\.part")
 """Names of what a process that is still there writes, or one that ended early has left: see `unfinished`."""
 
 

@@ -10,7 +10,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -101,12 +101,20 @@ def claims(argument: str, *, make: bool = False) -> Callable[[F], F]:
     return decorate
 
 
-def sweep(folder: Path) -> None:
+def sweep(folder: Path, names: Collection[str] | None = None) -> None:
     """Remove what processes that ended left unfinished (`connfit._io.unfinished`); only for who holds the folder.
 
     A folder within it that another process holds, as one that resumes a fit of a study, is left alone.
+
+    Parameters
+    ----------
+    names
+        Of the files, where these alone are held; default: all in the folder.
     """
-    for left_over in [path for path in folder.rglob(".*.part") if UNFINISHED.fullmatch(path.name)]:
+    for left_over in list(folder.rglob(".*.part")):
+        of = UNFINISHED.fullmatch(left_over.name)
+        if of is None or (names is not None and of["of"] not in names):
+            continue
         within = left_over.relative_to(folder).parents
         if any(_is_held(folder / parent) for parent in within if parent != Path()):
             continue
@@ -115,6 +123,13 @@ def sweep(folder: Path) -> None:
                 shutil.rmtree(left_over)
             else:
                 left_over.unlink()
+
+
+def tidy(folder: Path) -> None:
+    """Remove what a process left that ended in a folder, where nothing is to be written any more."""
+    if (folder / LOCK).exists():
+        with contextlib.suppress(BusyError, DataError), claimed(folder, make=False):
+            pass
 
 
 def _is_held(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from connfit._system.claim import claimed
+from connfit._system.claim import claimed, tidy
 from connfit.connectome import FORMAT_VERSION, Connectome
 from connfit.connectome.signs import sign_table
 from connfit.datasets.fetch import CACHE_VARIABLE, cache_root
@@ -63,6 +63,7 @@ def cached(
     options = {known.name: known.default for known in parameters if known.kind is known.KEYWORD_ONLY} | dict(options)
     path = cache_folder() / f"{name}-{_key(name, files, options)}.h5"
     if path.is_file():
+        tidy(path.parent)
         try:
             return Connectome.load(path)
         except DataError as error:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connfit._io import scratch_folder
-from connfit._system.claim import claimed
 from connfit.datasets import checksums
 from connfit.datasets.checksums import Known, difference, known
 from connfit.datasets.partial import Partial, Version
@@ -77,13 +76,14 @@ class Watch:
 def download_file(file: DataFile, target: Path, *, watch: Watch | None = None) -> Path:
     """Download a registered file to `target`, or go on with a download that was interrupted, and return `target`.
 
-    Where no checksum is registered, that of the first download is kept in `<file>.sha256`. One process at a time
-    downloads into a folder; the others wait.
+    Where no checksum is registered, that of the first download is kept in `<file>.sha256`.
 
     Raises
     ------
     NotReachedError
         If no server answers.
+    BeingWrittenError
+        If another process downloads it.
     NotAvailableError
         If the server refuses, the transfer ends too early, or the disk is full; what was received is kept.
     DataError
@@ -95,7 +95,8 @@ def download_file(file: DataFile, target: Path, *, watch: Watch | None = None) -
         raise NotAvailableError(f"{file.path} has no public address")
     right, watch = known(target, file), watch or Watch()
     pooch.get_logger().setLevel("WARNING")  # The watch is told instead.
-    with _disk(target), claimed(target.parent, wait=True):
+    with _disk(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         with Partial.opened(target) as part:
             if target.is_file():  # Another process was faster.
                 checksums.verify(target, file)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from connfit._system.claim import claimed
+from connfit._system.claim import claimed, tidy
 from connfit.connectome import Connectome
 from connfit.datasets import fly_facts as fly
 from connfit.datasets.checksums import digest
@@ -101,6 +101,7 @@ def make_fly_surrogate(
     check_scale(scale, seed)
     found = find_fly_surrogate(scale, seed, folder)
     if found is not None:
+        tidy(found.folder.parent)
         return found
     target = _folders(scale, seed, folder)[-1]
     source = source_files()
