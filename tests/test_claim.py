@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from small import OPTIONS, raw_movies, regional_connectome, write_files
 
-from connfit._io import unfinished
 from connfit._system.claim import claimed, tidy
+from connfit._system.paths import unfinished
 from connfit.cli import main
 from connfit.errors import BusyError, ConfigError, DataError
 from connfit.evaluation.evaluate_run import evaluate_run

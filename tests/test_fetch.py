@@ -19,7 +19,7 @@ from file_server import FileServer, Served, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connfit._io import unfinished
+from connfit._system.paths import unfinished
 from connfit.datasets import checksums, download, fetch
 from connfit.datasets.download import NotReachedError, Watch, download_file
 from connfit.datasets.partial import Partial, forget

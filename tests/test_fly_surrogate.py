@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from test_fly_teacher import small_wiring
 
-from connfit._io import unfinished
+from connfit._system.paths import unfinished
 from connfit.datasets.loading import load_connectome, load_recording
 from connfit.datasets.synthetic.fly import fly_store
 from connfit.datasets.synthetic.fly import fly_surrogate as store

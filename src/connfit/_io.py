@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
-import secrets
 import shutil
 import struct
 import tokenize
@@ -21,6 +19,7 @@ from typing import IO, Any, TypeVar, cast
 import msgspec
 import numpy as np
 
+from connfit._system.paths import unfinished
 from connfit._typing import JSON
 from connfit.errors import DataError
 
@@ -35,18 +34,6 @@ _DENSEST = 1100
 
 _BLOCK = 1 << 24
 """Bytes of an array that are unpacked at once."""
-
-UNFINISHED = re.compile(r"\.(?P<of>.+)\.\d+(-[0-9a-f]+)?\.part")
-"""Names of what a process that is still there writes, or one that ended early has left: see `unfinished`."""
-
-
-def unfinished(path: Path) -> Path:
-    """Return a name beside `path` for what is not finished yet.
-
-    No other thread or process has it, on another machine neither, where process numbers are the same. The next command
-    on the folder sweeps it (`connfit._system.claim.sweep`).
-    """
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}.part")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast
 
 import filelock
 
-from connfit._io import UNFINISHED
+from connfit._system.paths import UNFINISHED
 from connfit.errors import BusyError, ConfigError, DataError
 
 LOCK = ".lock"
@@ -102,7 +102,7 @@ def claims(argument: str, *, make: bool = False) -> Callable[[F], F]:
 
 
 def sweep(folder: Path, names: Collection[str] | None = None) -> None:
-    """Remove what processes that ended left unfinished (`connfit._io.unfinished`); only for who holds the folder.
+    """Remove what processes that ended left unfinished (`connfit._system.paths.unfinished`); only for who holds the folder.
 
     A folder within it that another process holds, as one that resumes a fit of a study, is left alone.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from connfit._io import unfinished
+from connfit._system.paths import unfinished
 from connfit.analysis.analysis_options import ENTRIES, AnalysisOptions
 from connfit.analysis.dynamics.simulated_activity import DrivenRun, driven_run
 from connfit.config import Config
