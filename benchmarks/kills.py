@@ -15,7 +15,6 @@ Exits with 1 if anything differs or is left behind; the folder of such a case is
 from __future__ import annotations
 
 import argparse
-import csv
 import hashlib
 import json
 import os
@@ -39,10 +38,9 @@ TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
 from file_server import FileServer, Served, running  # noqa: E402
+from same_folders import differences, snapshot  # noqa: E402
 from small import write_files  # noqa: E402
 from test_registry import plug_in  # noqa: E402
-
-from connfit._io import read_arrays  # noqa: E402
 
 HOOK = '''
 """Loaded by every Python process of a command: counts its write events, and ends it at one of them."""
@@ -94,12 +92,6 @@ TOY = Dataset(
     files=tuple(DataFile(**file) for file in __import__("json").loads(os.environ.get("KILLS_FILES", "[]"))),
 )
 """
-
-TIMES = {
-    "seconds", "performance", "wall_seconds", "fit_seconds", "ms_per_step", "command", "peak_memory_bytes",
-    "first_step_s", "peak_rss_bytes",
-}  # fmt: skip
-"""Keys whose values depend on the clock, the machine's load, or how the command was written."""
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
@@ -210,62 +202,12 @@ def copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target)
 
 
-def snapshot(folder: Path) -> dict[str, object]:
-    """What a folder holds, without what depends on the clock."""
-    return {
-        str(path.relative_to(folder)): content(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "compiled" not in path.parts
-    }
-
-
-def content(path: Path) -> object:
-    if path.suffix == ".json":
-        return timeless(json.loads(path.read_text()))
-    if path.suffix == ".csv" and path.name == "history.csv":
-        with path.open(newline="") as file:
-            return [timeless(row) for row in csv.DictReader(file)]
-    if path.suffix == ".npz":
-        try:
-            arrays, meta = read_arrays(path)
-        except Exception:
-            with np.load(path) as file:
-                arrays, meta = dict(file), {}
-        hashed = {key: (str(value.dtype), value.shape, digest(value.tobytes())) for key, value in arrays.items()}
-        return {"arrays": hashed, "meta": timeless(meta)}
-    if path.suffix in (".html", ".log"):  # durations in sentences; what it is made of is compared
-        return b"</html>" in path.read_bytes()[-200:] if path.suffix == ".html" else None
-    return digest(path.read_bytes())
-
-
-def digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]
-
-
-def timeless(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: timeless(item) for key, item in value.items() if key not in TIMES}
-    return [timeless(item) for item in value] if isinstance(value, list) else value
-
-
-def differences(found: object, right: object, at: str = "") -> Iterator[str]:
-    """Name the files and keys in which two snapshots differ."""
-    if isinstance(found, dict) and isinstance(right, dict):
-        for key in sorted({*found, *right}, key=str):
-            if key not in right:
-                yield f"{at}{key} is left behind"
-            elif key not in found:
-                yield f"{at}{key} is missing"
-            else:
-                yield from differences(found[key], right[key], f"{at}{key}: ")
-    elif found != right:
-        yield f"{at}{str(found)[:60]} instead of {str(right)[:60]}"
-
-
 def kill_often(place: Place, name: str, kills: int, rng: np.random.Generator) -> tuple[Counter[str], list[str]]:
     """Kill a command so many times; counts by kind of kill, and problems."""
     case, counts, problems = CASES[name], Counter[str](), []
     began = time.perf_counter()
+    for done in range(1, len(case.before) + 1):
+        place.after(*case.before[:done])
     right = snapshot(place.after(*case.before, case.command))
     log = place.work / "counts"
     log.write_bytes(b"")

@@ -102,7 +102,7 @@ def claims(argument: str, *, make: bool = False) -> Callable[[F], F]:
 
 
 def sweep(folder: Path, names: Collection[str] | None = None) -> None:
-    """Remove what processes that ended left unfinished (`connfit._system.paths.unfinished`); only for who holds the folder.
+    """Remove what processes that ended left `unfinished` (`connfit._system.paths`); only for who holds the folder.
 
     A folder within it that another process holds, as one that resumes a fit of a study, is left alone.
 
@@ -139,7 +139,7 @@ def _is_held(folder: Path) -> bool:
     try:
         with filelock.FileLock(folder / LOCK, timeout=0):
             return False
-    except (OSError, filelock.Timeout):
+    except (OSError, RuntimeError):  # a Timeout is an OSError; the other, where another lock of this process has it
         return True
 
 
