@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow fuzz faults bench bench-fly check lint format schema clean
+.PHONY: demo test test-slow fuzz faults kills bench bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -22,6 +22,10 @@ fuzz: $(STAMP)
 # Full and read-only disks, limits, closed outputs and signals, for every command; as root, on Linux; about an hour.
 faults: $(STAMP)
 	cd tests && ../$(BIN)/python faults.py
+
+# 100 kills of commands that are then gone on with, and 20 pairs of commands on one folder: about 40 minutes on two cores.
+kills: $(STAMP)
+	$(BIN)/python benchmarks/kills.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/operators.py

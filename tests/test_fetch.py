@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from file_server import FileServer, Served, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connfit.datasets import checksums, download
+from connfit._system.paths import unfinished
+from connfit.datasets import checksums, download, fetch
 from connfit.datasets.download import NotReachedError, Watch, download_file
-from connfit.datasets.partial import Partial
+from connfit.datasets.partial import Partial, forget
 from connfit.datasets.registry import DataFile
 from connfit.errors import ConnfitError, DataError, NotAvailableError
 
@@ -319,6 +321,36 @@ def test_one_process_at_a_time(server: FileServer, tmp_path: Path) -> None:
     assert names(tmp_path) == []
     target.write_bytes(CONTENT)
     assert download_file(registered(server.address("nothing")), target) == target, "another process was faster"
+
+
+def test_what_a_kill_leaves_beside_a_file_is_swept(server: FileServer, tmp_path: Path) -> None:
+    """Killed while the checksum of the whole file was computed, or just before its part would have been removed."""
+    file, target = registered(server.serve("a", Served(CONTENT))), tmp_path / "a.bin"
+    (scratch := unfinished(target)).mkdir()
+    (scratch / "tmp12345").write_bytes(CONTENT)
+    unfinished(tmp_path / "a.bin.part.json").touch()
+    (others := unfinished(tmp_path / "b.bin")).touch()
+    download_file(file, target)
+    assert names(tmp_path) == sorted(["a.bin", others.name]) and not scratch.exists()
+    for name in ("a.bin.part", "a.bin.part.json"):
+        (tmp_path / name).touch()
+    forget(target)
+    assert names(tmp_path) == sorted(["a.bin", others.name])
+    (tmp_path / "a.bin.part").touch()
+    forget(target)
+    assert (tmp_path / "a.bin.part").exists(), "without a note it may be of another program"
+
+
+def test_who_comes_second_waits(server: FileServer, tmp_path: Path) -> None:
+    url, said = server.serve("second", Served(CONTENT, pace_s=0.1)), Said()
+    target = tmp_path / "a.bin"
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(download_file, registered(url), target)
+        while not target.with_name("a.bin.part").exists():
+            time.sleep(0.01)
+        assert fetch._downloaded(registered(url), target, said.watch) == first.result() == target
+    assert len(said.lines) == 1 and "being written by another process: wait" in said.lines[0]
+    assert names(tmp_path) == ["a.bin"]
 
 
 SCRIPT = """

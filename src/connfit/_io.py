@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import stat
 import struct
 import tokenize
@@ -19,7 +20,7 @@ from typing import IO, Any, TypeVar, cast
 import msgspec
 import numpy as np
 
-from connfit._system.claim import own_name
+from connfit._system.paths import unfinished
 from connfit._system.unpacked import check_size
 from connfit._typing import JSON
 from connfit.errors import DataError, unreadable
@@ -62,29 +63,52 @@ def require_file(path: str | Path, *, fix: str = "Check the path") -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
-
-    The name has the computer, the process and the thread in it, so that no two write to one file, and is one that the
-    next command on the folder sweeps (`connfit._system.claim`). An error removes the file, and one of the system names
-    it.
-    """
-    temporary = path.with_name(own_name(path.name))
-    try:
-        with naming(path, temporary):
-            yield temporary
-            _settle(temporary)
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new."""
+    with replacing_together(path) as (temporary,):
+        yield temporary
 
 
 @contextmanager
-def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Write files that belong together under other names, and put them in place once all are written.
+
+    The last is the one by which the others are found. It is away while they are replaced, so that a crash leaves all
+    of the old, all of the new, or (within the moment that takes) no last one; never some of both. An error leaves the
+    old ones, and one of the system names the file.
+    """
+    temporary = tuple(map(unfinished, paths))
+    try:
+        with naming(paths[0], *temporary):
+            yield temporary
+            for each in temporary:
+                _settle(each)
+            if len(paths) > 1:
+                paths[-1].unlink(missing_ok=True)
+            for each, path in zip(temporary, paths, strict=True):
+                os.replace(each, path)
+    finally:
+        for each in temporary:
+            each.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside `path`, on the same file system, and remove what is left of it at the end."""
+    folder = unfinished(path)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def naming(path: Path, *temporary: Path) -> Iterator[None]:
     """Have errors of the system name a file: of a write that is refused it does not say where."""
     try:
         yield
     except OSError as error:
-        if error.filename in (None, str(temporary)):
+        if error.filename in (None, *map(str, temporary)):
             error.filename = str(path)
         raise
 

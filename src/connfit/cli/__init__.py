@@ -38,7 +38,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
-    app.command(cls=PieceCommand)(claims("folder")(command) if "folder" in signature(command).parameters else command)
+    held = claims("folder")(command) if "folder" in signature(command).parameters else command
+    app.command(cls=PieceCommand)(held)
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 

@@ -179,8 +179,8 @@ def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
 
     Parameters
     ----------
-    again
-        The command that goes on; default: `connfit resume`.
+    folder
+        Of a fit, which can be resumed if it is a run by then; any other command is given again.
     """
     try:
         yield

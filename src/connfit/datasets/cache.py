@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from connfit._system.claim import sweep_dead
+from connfit._system.claim import claimed, tidy
 from connfit.connectome import FORMAT_VERSION, Connectome
 from connfit.connectome.signs import sign_table
 from connfit.datasets.fetch import CACHE_VARIABLE, cache_root
@@ -67,16 +67,16 @@ def cached(
         warnings.warn(f"the connectome {name!r} is not kept: {error}", stacklevel=2)
         return read(**files, **options, **about)
     if path.is_file():
+        tidy(path.parent)
         try:
             return Connectome.load(path)
         except DataError as error:
             warnings.warn(f"the cached connectome is made again: {error}", stacklevel=2)
     brain = read(**files, **options, **about)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sweep_dead(path.parent)
-        brain.save(path)
-    except OSError as error:
+        with claimed(path.parent, wait=True):
+            brain.save(path)
+    except (OSError, DataError) as error:
         warnings.warn(
             f"the connectome {name!r} could not be kept in the cache {path.parent} ({error}); it will be read again "
             f"the next time. Set {CACHE_VARIABLE} to a folder with space",

@@ -112,6 +112,8 @@ def download_file(file: DataFile, target: Path, *, watch: Watch | None = None) -
     ------
     NotReachedError
         If no server answers.
+    BeingWrittenError
+        If another process downloads it.
     NotAvailableError
         If the server refuses, the transfer ends too early, or the disk is full; what was received is kept.
     DataError

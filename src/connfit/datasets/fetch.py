@@ -7,6 +7,7 @@ right.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from typing import Literal
 
 from connfit._system import environment
 from connfit.datasets.checksums import known, record, verify
-from connfit.datasets.download import NotReachedError, Watch, download_file
+from connfit.datasets.download import PAUSE_S, NotReachedError, Watch, download_file
 from connfit.datasets.download_progress import shown
+from connfit.datasets.partial import BeingWrittenError, forget
 from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import ConfigError, ConnfitError, NotAvailableError
 
@@ -262,6 +264,7 @@ def _obtain(
         path, form = place
         try:
             verify(path, form)
+            forget(path)
             if note is not None and known(path, form).checksum is None:
                 note(f"{file.path}: no checksum is published{_recorded(path, form)}")
             yield Fetched(file.path, "here", path, path.stat().st_size)
@@ -278,7 +281,7 @@ def _obtain(
     with watching() as watch:
         for position, file in enumerate(rest):
             try:
-                path = download_file(file, target / file.path, watch=watch)
+                path = _downloaded(file, target / file.path, watch)
                 yield Fetched(file.path, "downloaded", path, path.stat().st_size)
             except NotReachedError as error:
                 unreached = _put_by_hand(dataset, rest[position:], folders, f"no server answers: {error}")
@@ -286,6 +289,19 @@ def _obtain(
                 return
             except ConnfitError as error:
                 yield from failed([file], error)
+
+
+def _downloaded(file: DataFile, target: Path, watch: Watch) -> Path:
+    """Download a file, or wait for another process that does."""
+    waits = False
+    while True:
+        try:
+            return download_file(file, target, watch=watch)
+        except BeingWrittenError as error:
+            if not waits:
+                watch.say(f"{file.path}: {error}")
+            waits = True
+            time.sleep(PAUSE_S)
 
 
 def _recorded(path: Path, form: DataFile) -> str:

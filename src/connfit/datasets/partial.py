@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 
 from connfit._io import write_json
+from connfit._system.claim import sweep
+from connfit.datasets.checksums import record_of
 from connfit.errors import NotAvailableError
 
 _HEADER = re.compile(r"[!-~][ -~]{0,4000}")
@@ -40,6 +42,10 @@ class Version:
         return any(mine != its for mine, its in pairs if mine is not None and its is not None)
 
 
+class BeingWrittenError(NotAvailableError):
+    """Another process downloads the file."""
+
+
 class Partial:
     """`<file>.part` and, beside it, `<file>.part.json` with the version that it is a part of; made by `opened`."""
 
@@ -49,16 +55,17 @@ class Partial:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, target: Path) -> Iterator[Partial]:
-        """Open the part of `target`, for one process at a time: a NotAvailableError tells the others."""
+        """Open the part of `target`, for one process at a time: a BeingWrittenError tells the others."""
         path = target.with_name(f"{target.name}.part")
         while True:
             # Unbuffered, so that what was received is on disk however the process ends.
             with path.open("ab", buffering=0) as file:
                 if not _locked(file):
-                    raise NotAvailableError(f"{path} is being written by another process: wait until it is done")
+                    raise BeingWrittenError(f"{path} is being written by another process: wait until it is done")
                 if not _is_at(file, path):
                     continue  # Another process finished and removed the file between opening and locking.
                 part = cls(file, path)
+                sweep(target.parent, {target.name, part._note.name, record_of(target).name})
                 try:
                     yield part
                 finally:
@@ -110,6 +117,16 @@ class Partial:
         if os.name == "nt":
             self._file.close()
         for path in (self.path, self._note):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def forget(target: Path) -> None:
+    """Remove the part of a file that is whole, which a process leaves that ends just before it would."""
+    part = target.with_name(f"{target.name}.part")
+    note = part.with_name(f"{part.name}.json")
+    if note.exists():
+        for path in (part, note):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 

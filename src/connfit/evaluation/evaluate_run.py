@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from connfit import config as configuration
-from connfit._io import as_result, read_json, write_json
+from connfit._io import as_result, read_json, replacing_together, write_json
 from connfit._system.claim import claims
 from connfit._version import __version__
 from connfit.config import EvaluateConfig
@@ -17,8 +17,11 @@ from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.evaluated import FILE, Evaluation, NullScores, Training
 from connfit.recordings import PART_NAMES
 from connfit.training.fitted import Fit
+from connfit.training.runs import check_same_fit
 
 NOT_EVALUATED = "Run `connfit evaluate` on the run directory first"
+STUDY, ANALYSIS = "study/study.json", "analysis/analysis.json"
+"""Results of which `metrics.json` has a short form."""
 
 
 def evaluate(fit: Fit, config: EvaluateConfig | None = None) -> Evaluation:
@@ -46,7 +49,8 @@ def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] |
     ----------
     nulls
         By name: scores of models that were fitted to null connectomes
-        (`connfit.evaluation.evaluate.pooled_scores`), each with what it is, in words.
+        (`connfit.evaluation.evaluate.pooled_scores`), each with what it is, in words. Default: those of the run's
+        last evaluation; what a study and an analysis added to it stays in any case.
 
     Returns
     -------
@@ -56,14 +60,15 @@ def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] |
     Raises
     ------
     DataError
-        If the directory is not a run.
+        If the directory is not a run, or one of another fit.
     """
     out = Path(out)
     config = configuration.read(out / "config.json")
     record = read_json(out / "record.json", dict[str, Any])
-    evaluation = evaluate(fit, config.evaluate)
-    if evaluation.forecasts is not None:
-        evaluation.forecasts.save(out / "forecasts.npz")
+    check_same_fit(fit, out)
+    evaluation, before = evaluate(fit, config.evaluate), _last_evaluation(out)
+    made = evaluation.forecasts
+    assert made is not None
     training, connectome = as_result(asdict(fit.training_record()), Training), record["connectome"]
     evaluation = replace(
         _scored(fit, config.train.warmup_frames, evaluation),
@@ -74,11 +79,23 @@ def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] |
         parameters={name: count if name in training.changed else 0 for name, count in record["parameters"].items()},
         parameters_available=record["parameters"],
         training=training,
-        nulls=nulls or {},
+        nulls=before.nulls if nulls is None else nulls,
         performance=fit.performance,
+        study=before.study if (out / STUDY).exists() else None,
+        analysis=before.analysis if (out / ANALYSIS).exists() else None,
     )
-    write_json(out / FILE, evaluation)
+    with replacing_together(out / "forecasts.npz", out / FILE) as (forecasts, scores):
+        made.save(forecasts)
+        write_json(scores, evaluation)
     return evaluation
+
+
+def _last_evaluation(out: Path) -> Evaluation:
+    """What `metrics.json` holds; an empty one where there is none that can be read."""
+    try:
+        return read_evaluation(out)
+    except DataError:
+        return Evaluation()
 
 
 def _scored(fit: Fit, warmup_frames: int, evaluation: Evaluation) -> Evaluation:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copyfile
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,10 +15,11 @@ import msgspec
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import read_arrays, read_json, write_arrays, write_bytes, write_json
+from connfit._io import read_arrays, read_json, replacing, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit.config import FALLBACK, Config
+from connfit.datasets.given_data import CONNECTOME, RECORDINGS
 from connfit.errors import ConfigError, DataError, DivergedError, unreadable
 from connfit.models.base import Model, Params
 from connfit.models.gains import SHARED, share_gains
@@ -65,7 +66,14 @@ def start_job(
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
-    """Create a run directory for what is built already, and fit; `out` as `check_free` returns it."""
+    """Create a run directory for what is built already, and fit.
+
+    Raises
+    ------
+    ConfigError
+        If the directory holds a run already.
+    """
+    out = check_free(out)
     return_freed_pieces()
     if job.config.train.check_memory:
         check_memory(job.memory())
@@ -83,8 +91,6 @@ def save_fit(fitted: Fit, out: str | Path) -> Path:
     job, out = fitted.require_job(), check_free(out)
     out.mkdir(parents=True, exist_ok=True)
     _write_start(job, out, "connfit.Fit.save")
-    if fitted.history:
-        _write_history(out / "history.csv", fitted.history)
     _write_end(job, out, fitted)
     return out
 
@@ -95,11 +101,15 @@ def check_free(out: str | Path) -> Path:
     Raises
     ------
     ConfigError
-        If it holds a run already, or is a file.
+        If it holds a run already, or what is left of one, or is a file.
     """
     out = Path(out)
     if (out / "config.json").exists():
         raise ConfigError(f"{out} holds a run already: resume it, or give another folder")
+    for name in (CHECKPOINT, "parameters.npz", "metrics.json"):
+        # A run that is resumed, or read, would take it for its own.
+        if (out / name).exists():
+            raise ConfigError(f"{out} holds {name} of another run, without its config.json: give another folder")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder")
     return out
@@ -114,7 +124,10 @@ def _write_start(job: Job, out: Path, command: str) -> None:
     if job.given is not None:
         job.given.save(out / DATA)
     elif config.data.saved is not None:
-        copytree(config.data.saved, out / DATA)
+        (out / DATA).mkdir(exist_ok=True)
+        for name in (CONNECTOME, RECORDINGS):
+            with replacing(out / DATA / name) as temporary:
+                copyfile(Path(config.data.saved) / name, temporary)
     if job.given is not None or config.data.saved is not None:
         # Relative to the file, so that a run directory can be moved.
         config = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, saved=DATA))
@@ -187,6 +200,22 @@ def load_fit(out: str | Path) -> Fit:
     return _finished(job, out)
 
 
+def check_same_fit(fitted: Fit, out: Path) -> None:
+    """Check that a run directory is that of a fit, of which it is to hold the scores.
+
+    Raises
+    ------
+    DataError
+        If its parameters are others, or not there.
+    """
+    if not (out / "parameters.npz").exists():
+        raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
+    there = read_arrays(out / "parameters.npz")[0]
+    for key, value in fitted.params.items():
+        if key not in there or not np.array_equal(there[key], value, equal_nan=True):
+            raise DataError("the run of another fit", path=out, fix="Give the folder that this fit was saved in")
+
+
 def _finished(job: Job, out: Path) -> Fit:
     arrays, meta = read_arrays(out / "parameters.npz")
     params = from_arrays(arrays)
@@ -230,7 +259,10 @@ def with_peak_memory(fitted: Fit) -> Fit:
 
 
 def _write_end(job: Job, out: Path, result: Fit) -> None:
-    """What a run directory holds once a fit has finished."""
+    """What a run directory holds once a fit has finished, `parameters.npz` last."""
+    if result.history:
+        # Again: the last checkpoint may be all that an earlier process could write.
+        _write_history(out / "history.csv", result.history)
     if result.rates is not None:
         record = read_json(out / RECORD, dict[str, Any])
         write_json(out / RECORD, {**record, "learning_rates": msgspec.to_builtins(result.rates)})

@@ -172,6 +172,8 @@ class _Worker:
 
     def _do(self, task: Task) -> Message:
         process = self.process = self._alive()
+        if self.stopped:  # between the start of the process and its being known to `stop`
+            process.kill()
         assert process.stdin is not None and process.stdout is not None
         try:
             process.stdin.write(msgspec.json.encode(task).decode() + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool
 
-from connfit._io import read_npz, write_json
-from connfit._system.claim import own_name, sweep_dead
+from connfit._io import read_npz, scratch_folder, write_json
 from connfit._system.heap import peak_rss_bytes
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.fly.fly_statistics import WiringStatistics
@@ -164,12 +162,7 @@ def write_fly_surrogate(
     if target.exists():
         raise DataError("the folder is there but holds no finished surrogate", path=target, fix="Delete it")
     tell = progress or (lambda what, done, total: None)
-    # Beside the target, for a folder can be renamed in one step only within a file system.
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sweep_dead(target.parent)
-    work = target.with_name(own_name(target.name))
-    work.mkdir()
-    try:
+    with scratch_folder(target) as work:
         seconds = {"wiring": round(wiring_s, 1)}
         wiring.connectome.save(work / _CONNECTOME)
         np.save(work / _REAL, np.asarray(wiring.real, bool))
@@ -194,15 +187,8 @@ def write_fly_surrogate(
             files={str(path.relative_to(work)): path.stat().st_size for path in paths},
         )  # fmt: skip
         write_json(work / MADE, made)
-        try:
-            os.rename(work, target)
-        except OSError:
-            # Another process made the same one in the meantime.
-            if not (target / MADE).is_file():
-                raise
-        return FlySurrogate.read(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        os.rename(work, target)
+    return FlySurrogate.read(target)
 
 
 def _record(teacher: FlyTeacher, connectome: Connectome, folder: Path, frames: int, animals: int, tell: Step) -> None:
