@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.feather as feather
 from fuzz import Kind
 from report_run import complete_run
+from test_fly_teacher import small_wiring
 from test_recording_readers import write_csv, write_hdf5, write_npz, write_nwb
 from test_turner import TABLE, responses
 
@@ -23,6 +24,7 @@ from connfit.connectome import Connectome
 from connfit.connectome.signs import sign_table
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.restricted_pickle import read_pickled_frame
+from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig, draw_teacher
 from connfit.datasets.turner_files import LABELS, read_archive, read_labels
 from connfit.recordings.readers import read_recording
 from connfit.report.questions.questions import answer_all
@@ -109,6 +111,8 @@ def _tables(folder: Path) -> dict[str, Kind]:
     }
     brain(EDGES, NEURONS).save(folder / "brain.h5")
     kinds["connectome.h5"] = Kind(".h5", ((folder / "brain.h5").read_bytes(),), Connectome.load)
+    draw_teacher(small_wiring(), FlyTeacherConfig(burn_in_s=1.0), 0).save(folder / "teacher.h5")
+    kinds["teacher.h5"] = Kind(".h5", ((folder / "teacher.h5").read_bytes(),), FlyTeacher.load)
     kinds["signs.csv"] = Kind(".csv", (b"transmitter,sign\nacetylcholine,1\ngaba,-1\n",), sign_table)
     return kinds
 

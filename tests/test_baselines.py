@@ -10,7 +10,7 @@ from statsmodels.tsa.ar_model import AutoReg
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.baselines import BASELINES, around_own, chosen_baselines, gru, recurrent_training
+from connfit.evaluation.baselines import BASELINES, around_own, chosen_baselines, gru, lds, recurrent_training
 from connfit.evaluation.baselines.ar import Ar
 from connfit.evaluation.baselines.around_own import LEVELS, Base, Choice
 from connfit.evaluation.baselines.gap_moments import moments_without_gaps
@@ -26,6 +26,12 @@ from connfit.recordings import Recording, hold_last
 CHEAP = ["mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank"]
 NETWORKS = ["gru", "region_rnn"]
 ALL = list(BASELINES)
+
+
+@pytest.fixture(autouse=True)
+def few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less expectation maximisation than a fit has: what is said here holds after any number of steps."""
+    monkeypatch.setattr(lds, "ITERATIONS", 3)
 
 
 @pytest.fixture

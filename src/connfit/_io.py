@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
+import stat
 import struct
 import tokenize
 import zipfile
@@ -13,14 +15,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from threading import get_ident
 from typing import IO, Any, TypeVar, cast
 
 import msgspec
 import numpy as np
 
+from connfit._system.paths import unfinished
+from connfit._system.unpacked import check_size
 from connfit._typing import JSON
-from connfit.errors import DataError
+from connfit.errors import DataError, unreadable
 
 DAMAGE = (
     OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, MemoryError, OverflowError,
@@ -35,20 +38,79 @@ _BLOCK = 1 << 24
 """Bytes of an array that are unpacked at once."""
 
 
+def require_file(path: str | Path, *, fix: str = "Check the path") -> Path:
+    """Return the path of a file that can be read and is not empty.
+
+    Raises
+    ------
+    DataError
+        Says whether there is none, it is a folder or empty, or the system refuses to read it.
+    """
+    path = Path(path)
+    try:
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode) and not stat.S_ISREG(found.st_mode):
+            raise DataError("not a regular file", path=path, fix="Save what it gives in a file, and name that")
+        path.open("rb").close()
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path, fix=fix) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(error, "cannot be opened", path=path, fix="Check the path") from error
+    if found.st_size == 0:
+        raise DataError("the file is empty", path=path, fix="Copy or download it again")
+    return path
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
-
-    The name has the process and the thread in it, so that no two write to one file, and is one that the next command
-    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
-    try:
+    """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new."""
+    with replacing_together(path) as (temporary,):
         yield temporary
-        _settle(temporary)
-        os.replace(temporary, path)
+
+
+@contextmanager
+def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Write files that belong together under other names, and put them in place once all are written.
+
+    The last is the one by which the others are found. It is away while they are replaced, so that a crash leaves all
+    of the old, all of the new, or (within the moment that takes) no last one; never some of both. An error leaves the
+    old ones, and one of the system names the file.
+    """
+    temporary = tuple(map(unfinished, paths))
+    try:
+        with naming(paths[0], *temporary):
+            yield temporary
+            for each in temporary:
+                _settle(each)
+            if len(paths) > 1:
+                paths[-1].unlink(missing_ok=True)
+            for each, path in zip(temporary, paths, strict=True):
+                os.replace(each, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for each in temporary:
+            each.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside `path`, on the same file system, and remove what is left of it at the end."""
+    folder = unfinished(path)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def naming(path: Path, *temporary: Path) -> Iterator[None]:
+    """Have errors of the system name a file: of a write that is refused it does not say where."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, *map(str, temporary)):
+            error.filename = str(path)
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -133,8 +195,7 @@ def read_json(path: Path, kind: type[ResultT], *, fix: str | None = None) -> Res
     DataError
         If the file is absent, is not JSON, or a value is of another type; the message names its key.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path, fix=fix)
+    _require(path, fix)
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.ValidationError as error:
@@ -143,6 +204,8 @@ def read_json(path: Path, kind: type[ResultT], *, fix: str | None = None) -> Res
         raise DataError("tables or lists lie too deep in each other", path=path, fix=fix) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"not valid JSON ({error})", path=path, fix=fix) from error
+    except OSError as error:
+        raise unreadable(error, "cannot be read", path=path, fix=fix) from error
 
 
 def as_result(value: object, kind: type[ResultT]) -> ResultT:
@@ -157,8 +220,31 @@ def as_result(value: object, kind: type[ResultT]) -> ResultT:
 
 
 def json_schema(kind: type) -> Mapping[str, JSON]:
-    """Return the JSON Schema of a typed result."""
-    return cast("Mapping[str, JSON]", msgspec.json.schema(kind))
+    """Return the JSON Schema of a typed result as it is written today: with all keys but those that are `optional`.
+
+    Reading asks for less, see `read_json`.
+    """
+    schema = msgspec.json.schema(kind)
+    for one in _dataclasses(msgspec.inspect.type_info(kind), {}):
+        written = [declared.name for declared in fields(one) if not declared.metadata.get("optional")]
+        schema["$defs"][one.__name__] |= {"required": written} if written else {}
+    return cast("Mapping[str, JSON]", schema)
+
+
+def _dataclasses(about: Any, seen: dict[int, Any]) -> Iterator[type]:
+    """The dataclasses that a type consists of."""
+    if id(about) in seen:
+        return
+    seen[id(about)] = about
+    if isinstance(about, msgspec.inspect.DataclassType):
+        yield about.cls
+    parts: list[Any] = [field.type for field in getattr(about, "fields", ())]
+    for name in ("item_type", "key_type", "value_type", "types", "item_types", "type"):
+        part = getattr(about, name, ())
+        parts += part if isinstance(part, tuple) else [part]
+    for part in parts:
+        if isinstance(part, msgspec.inspect.Type):
+            yield from _dataclasses(part, seen)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> None:
@@ -178,15 +264,14 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     DataError
         If the file is absent, truncated or of another kind.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path)
+    _require(path, None)
     try:
         arrays = _unpacked(path)
         facts = json.loads(arrays.pop("__meta__").tobytes())
         if set(arrays) != set(facts["names"]):
             raise ValueError("not all of its arrays are there")
     except DAMAGE as error:
-        raise DataError(f"damaged, or not written by connfit ({error})", path=path) from error
+        raise unreadable(error, "damaged, or not written by connfit", path=path) from error
     return arrays, facts["meta"]
 
 
@@ -203,20 +288,32 @@ def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
     DataError
         If the file is absent or damaged, holds Python objects, or an array claims a size that is not there.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path, fix=fix)
+    _require(path, fix)
     try:
         return _unpacked(path)
     except DAMAGE as error:
-        raise DataError(f"truncated, damaged or not an NPZ file ({error})", path=path, fix=fix) from error
+        raise unreadable(error, "truncated, damaged or not an NPZ file", path=path, fix=fix) from error
+
+
+def _require(path: Path, fix: str | None) -> None:
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path, fix=fix) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(error, "cannot be opened", path=path, fix=fix) from error
 
 
 def _unpacked(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         arrays = {}
+        check_size(sum(member.file_size for member in archive.infolist()), path)
         for member in archive.infolist():
             with archive.open(member) as stream:
-                arrays[member.filename.removesuffix(".npy")] = read_array(stream, array_header(stream, member))
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"{name} is there twice")
+                arrays[name] = read_array(stream, array_header(stream, member))
         return arrays
 
 

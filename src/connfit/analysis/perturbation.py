@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from connfit import config as configuration
-from connfit._io import write_arrays, write_bytes, write_json
+from connfit._io import replacing_together, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
 from connfit.analysis.perturbation_results import HeldSet, NeuronResponse, Perturbation, RateRange, Response
 from connfit.connectome import Connectome
@@ -196,9 +196,11 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     silenced = np.concatenate([np.zeros(0, np.int64), *(where for kind, _, where in sets if kind == "silenced")])
     out = folder / "simulations" / (name or experiment.folder_name())
     out.mkdir(parents=True, exist_ok=True)
-    write_arrays(out / "perturbation.npz", traces, {"units": list(cohort.units), "sets": list(watched)})
-    write_bytes(out / "perturbation_neurons.csv", _csv(connectome, responses, silenced).encode())
-    write_json(out / "perturbation.json", perturbation)
+    names = ("perturbation.npz", "perturbation_neurons.csv", "perturbation.json")
+    with replacing_together(*(out / name for name in names)) as (arrays, table, record):
+        write_arrays(arrays, traces, {"units": list(cohort.units), "sets": list(watched)})
+        write_bytes(table, _csv(connectome, responses, silenced).encode())
+        write_json(record, perturbation)
     return perturbation, out
 
 

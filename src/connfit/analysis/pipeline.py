@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import as_result, plain, write_arrays, write_json
+from connfit._io import as_result, plain, replacing_together, write_arrays, write_json
 from connfit._system.claim import claims
 from connfit._typing import JSON
 from connfit.analysis.analyses import ANALYSES, Analyzer
@@ -22,6 +22,7 @@ from connfit.analysis.fitted_brain import MODELS, FittedBrain
 from connfit.connectome import Connectome
 from connfit.errors import ConnfitError
 from connfit.evaluation.evaluate_run import read_evaluation
+from connfit.evaluation.evaluated import FILE as METRICS
 from connfit.training.fitted import Fit
 from connfit.training.runs import load_fit
 
@@ -72,10 +73,12 @@ def _analyze_run(
     brain = FittedBrain(fit, connectome, configuration.read(folder / "config.json"), options, out, on_stage)
     analysis = analyze_brain(brain, own)
     units = fit.cohort.recordings[0].value_units
-    write_arrays(out / "neurons.npz", _rates(brain), {"order": "connectome.h5", "units": units})
-    write_json(out / FILE, analysis)
-    if (folder / "metrics.json").exists():
-        write_json(folder / "metrics.json", replace(read_evaluation(folder), analysis=in_short(analysis)))
+    short = [folder / METRICS] if (folder / METRICS).exists() else []
+    with replacing_together(out / "neurons.npz", *short, out / FILE) as (neurons, *metrics, record):
+        write_arrays(neurons, _rates(brain), {"order": "connectome.h5", "units": units})
+        for path in metrics:
+            write_json(path, replace(read_evaluation(folder), analysis=in_short(analysis)))
+        write_json(record, analysis)
     return analysis
 
 

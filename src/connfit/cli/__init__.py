@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
+import signal
 import sys
 from collections.abc import Callable
 from inspect import signature
@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from connfit._system.claim import claims
+from connfit._system.environment import check_environment
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
 from connfit.cli.data_command import data_app
@@ -22,10 +23,11 @@ from connfit.cli.list_command import list_pieces
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
-from connfit.cli.terminal import EXIT_MISTAKE, out_console, refuse, system_error
+from connfit.cli.terminal import EXIT_SIGNAL, StoppableGroup, out_console, refuse, system_error
 from connfit.errors import ConnfitError
 
 app: typer.Typer = typer.Typer(
+    cls=StoppableGroup,
     help="Fit whole-brain models whose wiring is a connectome to recorded activity.",
     no_args_is_help=True,
     add_completion=False,
@@ -36,7 +38,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
-    app.command(cls=PieceCommand)(claims("folder")(command) if "folder" in signature(command).parameters else command)
+    held = claims("folder")(command) if "folder" in signature(command).parameters else command
+    app.command(cls=PieceCommand)(held)
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 
@@ -49,10 +52,14 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
-    except BrokenPipeError:
-        # Whoever reads the output has seen enough, as in `connfit ... | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(EXIT_MISTAKE) from None
+    except SystemExit as ended:
+        lost = out_console.settle()
+        if lost is None or ended.code:
+            raise
+        if isinstance(lost, BrokenPipeError):
+            # Whoever reads the output has seen enough, as in `connfit ... | head`.
+            raise SystemExit(EXIT_SIGNAL + signal.SIGPIPE) from None
+        refuse(f"not all could be printed ({lost.strerror}). All files are written")
     except ConnfitError as error:
         refuse(str(error))
     except (OSError, MemoryError, ImportError) as error:
@@ -77,3 +84,4 @@ def common(
     ] = False,
 ) -> None:
     """Fit whole-brain models whose wiring is a connectome to recorded activity."""
+    check_environment()

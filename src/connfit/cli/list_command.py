@@ -36,7 +36,7 @@ def list_pieces(
         for kind, registry in found.items()
     }
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(pieces), indent=2).decode())
+        out_console.out(msgspec.json.format(msgspec.json.encode(pieces), indent=2).decode(), highlight=False)
         return
     for kind, rows in pieces.items():
         table = Table("name", "label", "options", "package", title=kind, title_justify="left", box=None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -12,9 +15,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from connfit import config as configuration
 from connfit._display import visible
+from connfit._system.signals import signal_number
 
 if TYPE_CHECKING:
     from connfit.evaluation.study.runner import StudyProgress
@@ -24,11 +29,14 @@ UNLIMITED = 10_000
 
 
 class Output(Console):
-    """A console that cuts no number and lets no name steer the terminal.
+    """A console that cuts no number, lets no name steer the terminal, and whose end is not that of the command.
 
     Columns of numbers keep their width where the window is too narrow for a table: its lines go on below, as any long
     line does. Without a terminal, as in a batch job, lines have the length they need, unless `COLUMNS` says another.
+    Once it cannot be written to it is silent, and `lost` says why: files are of more worth than what is printed.
     """
+
+    lost: OSError | None = None
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr)
@@ -49,6 +57,30 @@ class Output(Console):
         """Render text with control characters escaped."""
         return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
 
+    def on_broken_pipe(self) -> None:
+        """Go on without whoever read the output, as in `connfit ... | head`."""
+        self.lose(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
+    def lose(self, error: OSError) -> None:
+        """Print nothing any more; what is still to be written goes nowhere."""
+        self.quiet, self.lost = True, error
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+    def settle(self) -> OSError | None:
+        """Write what is still to be written; returns why not all was."""
+        try:
+            self.file.flush()
+        except OSError as error:
+            self.lose(error)
+        return self.lost
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            self.lose(error)
+
     def _needed(self, table: Table) -> int:
         """Width at which no number is cut and no word of the other columns."""
         wide, needed = self.options.update(max_width=UNLIMITED), table._extra_width
@@ -64,13 +96,19 @@ err_console = Output(stderr=True)
 
 EXIT_MISTAKE = 2
 """A user's mistake: wrong option, file or value; or what the machine refused."""
-EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128
+"""Added to the number of the signal that ended a command."""
 
 
 def refuse(problem: str) -> NoReturn:
     """Exit with one line that says why."""
-    err_console.print(f"connfit: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    say_problem(problem)
     raise SystemExit(EXIT_MISTAKE)
+
+
+def say_problem(problem: str) -> None:
+    """Print the one line that says why a command ended."""
+    err_console.print(f"connfit: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def system_error(error: BaseException) -> str:
@@ -137,20 +175,36 @@ def free_folder(name: str) -> Path:
 
 @contextmanager
 def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
-    """Explain how to go on after an interrupt from the keyboard (which typer would end without a word).
+    """Explain how to go on after an interrupt, or another signal to end (at which typer would not say a word).
 
     Parameters
     ----------
-    again
-        The command that goes on; default: `connfit resume`.
+    folder
+        Of a fit, which can be resumed if it is a run by then; any other command is given again.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         command = again or f"connfit resume {folder}"
-        hint = f"; go on with `{command}`" if (folder / "config.json").exists() else ""
-        err_console.print(f"connfit: interrupted{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        end_interrupted(stopped, command if (folder / "config.json").exists() else None)
+
+
+def end_interrupted(stopped: KeyboardInterrupt, again: str | None) -> NoReturn:
+    """Exit with one line that says by which command to go on."""
+    by = f" ({stopped})" if str(stopped) not in ("", "SIGINT") else ""
+    say_problem(f"interrupted{by}{f'; go on with `{again}`' if again else ''}")
+    raise typer.Exit(EXIT_SIGNAL + signal_number(stopped)) from None
+
+
+class StoppableGroup(TyperGroup):
+    """Commands that end with one line where they are interrupted; given again they go on, or start anew."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            end_interrupted(stopped, shlex.join(["connfit", *sys.argv[1:]]))
 
 
 @contextmanager

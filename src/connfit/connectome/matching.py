@@ -72,19 +72,6 @@ class UnitMatch:
         ]
         return "\n".join(lines)
 
-    def record(self) -> dict[str, object]:
-        """Return the same as plain values, for a run's record."""
-        return {
-            "column": self.column,
-            "case": self.case,
-            "matched": list(self.matched),
-            "neurons_per_unit": [len(members) for members in self.neurons],
-            "unmatched": list(self.unmatched),
-            "suggestions": {unit: list(names) for unit, names in self.suggestions.items()},
-            "neurons_without_unit": len(self.neurons_without_unit),
-            "total_neurons": self.total_neurons,
-        }
-
 
 def match_units(
     units: Sequence[str], connectome: Connectome, *, column: str = "id", case: str = "exact", unmatched: str = "report"

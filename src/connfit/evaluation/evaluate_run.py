@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from connfit import config as configuration
-from connfit._io import as_result, read_json, write_json
+from connfit._io import as_result, read_json, replacing_together, write_json
 from connfit._system.claim import claims
 from connfit._version import __version__
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.evaluated import FILE, Evaluation, NullScores, Training
+from connfit.evaluation.forecasts import Forecasts
 from connfit.recordings import PART_NAMES
 from connfit.training.fitted import Fit
+from connfit.training.runs import check_same_fit
 
 NOT_EVALUATED = "Run `connfit evaluate` on the run directory first"
+STUDY, ANALYSIS = "study/study.json", "analysis/analysis.json"
+"""Results of which `metrics.json` has a short form."""
 
 
 def evaluate(fit: Fit, config: EvaluateConfig | None = None) -> Evaluation:
@@ -51,7 +55,8 @@ def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] |
     ----------
     nulls
         By name: scores of models that were fitted to null connectomes
-        (`connfit.evaluation.evaluate.pooled_scores`), each with what it is, in words.
+        (`connfit.evaluation.evaluate.pooled_scores`), each with what it is, in words. Default: those of the run's
+        last evaluation; what a study and an analysis added to it stays in any case.
 
     Returns
     -------
@@ -61,27 +66,41 @@ def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] |
     Raises
     ------
     DataError
-        If the directory is not a run.
+        If the directory is not a run, or one of another fit.
     """
     out = Path(out)
     config = configuration.read(out / "config.json")
     record = read_json(out / "record.json", dict[str, Any])
-    evaluation = _evaluated_fit(fit, config.evaluate, out / "forecasts.npz")
-    training, connectome = as_result(asdict(fit.training_record()), Training), record["connectome"]
-    evaluation = replace(
-        _scored(fit, config.train.warmup_frames, evaluation),
-        connfit=__version__,
-        dataset=config.data.dataset or connectome["name"],
-        seed=config.seed,
-        surrogate=bool(connectome["notes"].get("surrogate", False)),
-        parameters={name: count if name in training.changed else 0 for name, count in record["parameters"].items()},
-        parameters_available=record["parameters"],
-        training=training,
-        nulls=nulls or {},
-        performance=fit.performance,
-    )
-    write_json(out / FILE, evaluation)
+    check_same_fit(fit, out)
+    before = _last_evaluation(out)
+    with replacing_together(out / "forecasts.npz", out / FILE) as (forecasts, scores):
+        evaluation = _evaluated_fit(fit, config.evaluate, forecasts)
+        training, connectome = as_result(asdict(fit.training_record()), Training), record["connectome"]
+        evaluation = replace(
+            _scored(fit, config.train.warmup_frames, evaluation),
+            connfit=__version__,
+            dataset=config.data.dataset or connectome["name"],
+            seed=config.seed,
+            surrogate=bool(connectome["notes"].get("surrogate", False)),
+            parameters={name: count if name in training.changed else 0 for name, count in record["parameters"].items()},
+            parameters_available=record["parameters"],
+            training=training,
+            nulls=before.nulls if nulls is None else nulls,
+            performance=fit.performance,
+            study=before.study if (out / STUDY).exists() else None,
+            analysis=before.analysis if (out / ANALYSIS).exists() else None,
+        )
+        write_json(scores, evaluation)
+    object.__setattr__(evaluation, "forecasts", Forecasts.load(out / "forecasts.npz"))
     return evaluation
+
+
+def _last_evaluation(out: Path) -> Evaluation:
+    """What `metrics.json` holds; an empty one where there is none that can be read."""
+    try:
+        return read_evaluation(out)
+    except DataError:
+        return Evaluation()
 
 
 def _scored(fit: Fit, warmup_frames: int, evaluation: Evaluation) -> Evaluation:

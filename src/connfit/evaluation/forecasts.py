@@ -11,8 +11,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from connfit._io import DAMAGE
-from connfit.errors import DataError
+from connfit._io import DAMAGE, require_file
+from connfit.errors import DataError, unreadable
 from connfit.evaluation.large_npz import read_large_npz, write_large_npz
 from connfit.recordings import Recording
 from connfit.recordings.frame_blocks import Stored
@@ -222,12 +222,11 @@ class Forecasts:
         """
         path = Path(path)
         fix = "Run `connfit evaluate` on the run directory again"
-        if not path.exists():
-            raise DataError("no such file", path=path, fix=fix)
+        require_file(path, fix=fix)
         try:
             arrays = read_large_npz(path)
         except DAMAGE as error:
-            raise DataError(f"truncated, damaged or not an NPZ file ({error})", path=path, fix=fix) from error
+            raise unreadable(error, "truncated, damaged or not an NPZ file", path=path, fix=fix) from error
         try:
             header = json.loads(str(arrays["index"]))
             version = header["connfit_forecasts"]

@@ -93,5 +93,8 @@ def read_large_npz(path: Path) -> dict[str, np.ndarray | InArchive]:
                 header = array_header(stream, member)
                 large = header.size > IN_MEMORY and not header.by_column and len(header.shape) > 1
                 found = InArchive(path, header) if large else read_array(stream, header)
-            arrays[member.filename.removesuffix(".npy")] = found
+            name = member.filename.removesuffix(".npy")
+            if name in arrays:
+                raise ValueError(f"{name} is there twice")
+            arrays[name] = found
     return arrays

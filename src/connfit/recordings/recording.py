@@ -143,8 +143,9 @@ class Recording(Displayed):
             raise DataError(
                 f"recording {self.name!r}: unit names repeat: {first_ten(repeated)}", fix="Rename or merge them"
             )
-        if not np.isfinite(self.frame_rate) or self.frame_rate <= 0:
-            raise DataError(f"recording {self.name!r}: frame_rate = {self.frame_rate} Hz must be positive")
+        rate = self.frame_rate
+        if isinstance(rate, bool | str | bytes | None) or not np.isfinite(rate) or rate <= 0:
+            raise DataError(f"recording {self.name!r}: frame_rate = {rate!r} Hz must be positive, and a number")
         mask = np.ones(values.shape, bool) if self.mask is None else np.asarray(self.mask, bool)
         if mask.shape != values.shape:
             raise DataError(f"recording {self.name!r}: mask has shape {mask.shape}, values {values.shape}")

@@ -54,7 +54,7 @@ def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
     limits = all_limits(documents)
     found = sections(run, limits)
     figures = draw_all({section.anchor: section.drawings for section in found}, run.folder / "figures", fresh=fresh)
-    answers = answer_all(documents)
+    answers = answer_all(documents, limits)
     write_answers(run.folder / "questions.json", answers, measured)
     asked = Section(
         "questions", "Thirty questions", questions_section.blocks(answers, {section.anchor for section in found})

@@ -11,31 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from connfit._io import ResultT, json_schema, read_arrays, read_json, read_npz, write_json
+from connfit._io import ResultT, read_arrays, read_json, read_npz
 from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.perturbation_results import Perturbation
 from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.connectome import Connectome
-from connfit.errors import DataError
+from connfit.errors import DataError, unreadable
 from connfit.evaluation.evaluate_run import read_evaluation
 from connfit.evaluation.evaluated import FILE as METRICS
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.study.study import FILE as STUDY
 from connfit.evaluation.study.study import Study, read_study
+from connfit.training.run_record import RECORD
 
 # What commands beside `fit` and `evaluate` leave in a run directory.
 ANALYSIS = "analysis/analysis.json"
 GRADIENT = "gradient_fidelity.json"
 RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
-
-RESULTS: Mapping[str, type] = {
-    METRICS: Evaluation, STUDY: Study, ANALYSIS: Analysis, GRADIENT: GradientFidelity, RECOVERY: Recovery,
-    SIMULATIONS: Perturbation,
-}  # fmt: skip
-"""Types of the results in a run directory, by their path; docs/schema/ has the JSON Schema of each."""
 
 UNEDITED = "The run's own files must not be edited"
 
@@ -106,7 +101,7 @@ class RunFiles:
         found: dict[str, object] = {METRICS: self.evaluation}
         for name, content in (
             ("config.json", self.config),
-            ("record.json", self.record),
+            (RECORD, self.record),
             ("history.csv", self.history),
             (STUDY, self.study),
             (ANALYSIS, self.analysis),
@@ -136,7 +131,7 @@ class RunFiles:
             folder=folder,
             evaluation=read_evaluation(folder),
             config=_read_json(folder / "config.json"),
-            record=_read_json(folder / "record.json"),
+            record=_read_json(folder / RECORD),
             history=_read_history(folder / "history.csv"),
             forecasts=Forecasts.load(forecasts) if forecasts.exists() else None,
             parameters=_read_arrays(folder / "parameters.npz"),
@@ -164,8 +159,8 @@ def _read_history(path: Path) -> dict[str, list[Any]]:
     try:
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"not a table in UTF-8 ({error})", path=path, fix=UNEDITED) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise unreadable(error, "not a table in UTF-8", path=path, fix=UNEDITED) from error
     columns: dict[str, list[Any]] = {}
     for line, row in enumerate(rows, start=2):
         for name, text in row.items():
@@ -195,9 +190,3 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if "log_time_constants" in arrays:
         arrays.setdefault("time_constants", np.exp(arrays.pop("log_time_constants")))
     return arrays
-
-
-def write_schemas(folder: str | Path) -> None:
-    """Write the JSON Schema of every type of `RESULTS` under the name of its file."""
-    for path, kind in RESULTS.items():
-        write_json(Path(folder) / Path(path).name, json_schema(kind))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copyfile
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,15 +15,14 @@ import msgspec
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import read_arrays, read_json, write_arrays, write_bytes, write_json
+from connfit._io import read_arrays, read_json, replacing, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit.config import FALLBACK, Config
-from connfit.connectome.matching import UnitMatch
-from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.datasets.given_data import CONNECTOME, RECORDINGS
+from connfit.errors import ConfigError, DataError, DivergedError, unreadable
 from connfit.models.base import Model, Params
 from connfit.models.gains import SHARED, share_gains
-from connfit.recordings import PART_NAMES, Recording
 from connfit.training.fit import FitState, Progress
 from connfit.training.fitted import Fit
 from connfit.training.learning_rates import Rates
@@ -33,8 +30,8 @@ from connfit.training.memory import check_memory
 from connfit.training.optimiser import state_arrays, state_from_arrays
 from connfit.training.problem import Job, prepare
 from connfit.training.recipe import Recipe
+from connfit.training.run_record import RECORD, run_record
 
-PACKAGES = ("connfit", "jax", "jaxlib", "numpy", "scipy", "optax")
 CHECKPOINT = Path("checkpoints", "latest.npz")
 DATA = "data"
 """Folder of a run for data that were given in Python."""
@@ -69,7 +66,14 @@ def start_job(
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
-    """Create a run directory for what is built already, and fit; `out` as `check_free` returns it."""
+    """Create a run directory for what is built already, and fit.
+
+    Raises
+    ------
+    ConfigError
+        If the directory holds a run already.
+    """
+    out = check_free(out)
     return_freed_pieces()
     if job.config.train.check_memory:
         check_memory(job.memory())
@@ -87,8 +91,6 @@ def save_fit(fitted: Fit, out: str | Path) -> Path:
     job, out = fitted.require_job(), check_free(out)
     out.mkdir(parents=True, exist_ok=True)
     _write_start(job, out, "connfit.Fit.save")
-    if fitted.history:
-        _write_history(out / "history.csv", fitted.history)
     _write_end(job, out, fitted)
     return out
 
@@ -99,11 +101,15 @@ def check_free(out: str | Path) -> Path:
     Raises
     ------
     ConfigError
-        If it holds a run already, or is a file.
+        If it holds a run already, or what is left of one, or is a file.
     """
     out = Path(out)
     if (out / "config.json").exists():
         raise ConfigError(f"{out} holds a run already: resume it, or give another folder")
+    for name in (CHECKPOINT, "parameters.npz", "metrics.json"):
+        # A run that is resumed, or read, would take it for its own.
+        if (out / name).exists():
+            raise ConfigError(f"{out} holds {name} of another run, without its config.json: give another folder")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder")
     return out
@@ -113,12 +119,15 @@ def _write_start(job: Job, out: Path, command: str) -> None:
     """What a run directory holds before anything is trained; `config.json` last, for it makes the folder a run."""
     job.connectome.save(out / "connectome.h5")
     write_parameters(out / "parameters_initial.npz", job.model, job.params)
-    write_json(out / "record.json", _record(job, command))
+    write_json(out / RECORD, run_record(job, command))
     config = job.config
     if job.given is not None:
         job.given.save(out / DATA)
     elif config.data.saved is not None:
-        copytree(config.data.saved, out / DATA)
+        (out / DATA).mkdir(exist_ok=True)
+        for name in (CONNECTOME, RECORDINGS):
+            with replacing(out / DATA / name) as temporary:
+                copyfile(Path(config.data.saved) / name, temporary)
     if job.given is not None or config.data.saved is not None:
         # Relative to the file, so that a run directory can be moved.
         config = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, saved=DATA))
@@ -160,12 +169,12 @@ def load_job(out: Path) -> Job:
     if not (out / "config.json").is_file():
         raise DataError("no run here", path=out, fix="Give the folder that `connfit fit --out` wrote")
     try:
-        record = read_json(out / "record.json", dict[str, Any])
+        record = read_json(out / RECORD, dict[str, Any])
         fingerprint = record["data_fingerprint"]
         # Runs of versions without a recipe used what it falls back to.
         recipe = Recipe.of_record(record["recipe"]) if "recipe" in record else Recipe(FALLBACK)
     except (OSError, msgspec.ValidationError, KeyError) as error:
-        raise DataError(f"damaged ({error})", path=out / "record.json") from error
+        raise unreadable(error, "damaged", path=out / RECORD) from error
     job = prepare(configuration.read(out / "config.json"), recipe)
     if fingerprint != job.fingerprint():
         raise DataError(
@@ -189,6 +198,22 @@ def load_fit(out: str | Path) -> Fit:
     if not (out / "parameters.npz").exists():
         raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
     return _finished(job, out)
+
+
+def check_same_fit(fitted: Fit, out: Path) -> None:
+    """Check that a run directory is that of a fit, of which it is to hold the scores.
+
+    Raises
+    ------
+    DataError
+        If its parameters are others, or not there.
+    """
+    if not (out / "parameters.npz").exists():
+        raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
+    there = read_arrays(out / "parameters.npz")[0]
+    for key, value in fitted.params.items():
+        if key not in there or not np.array_equal(there[key], value, equal_nan=True):
+            raise DataError("the run of another fit", path=out, fix="Give the folder that this fit was saved in")
 
 
 def _finished(job: Job, out: Path) -> Fit:
@@ -234,10 +259,13 @@ def with_peak_memory(fitted: Fit) -> Fit:
 
 
 def _write_end(job: Job, out: Path, result: Fit) -> None:
-    """What a run directory holds once a fit has finished."""
+    """What a run directory holds once a fit has finished, `parameters.npz` last."""
+    if result.history:
+        # Again: the last checkpoint may be all that an earlier process could write.
+        _write_history(out / "history.csv", result.history)
     if result.rates is not None:
-        record = read_json(out / "record.json", dict[str, Any])
-        write_json(out / "record.json", {**record, "learning_rates": msgspec.to_builtins(result.rates)})
+        record = read_json(out / RECORD, dict[str, Any])
+        write_json(out / RECORD, {**record, "learning_rates": msgspec.to_builtins(result.rates)})
     if job.config.model.strengths in SHARED:
         options = job.config.model
         table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
@@ -313,47 +341,3 @@ def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(history)
     write_bytes(path, text.getvalue().encode())
-
-
-def _record(job: Job, command: str) -> dict[str, Any]:
-    memory = job.memory()
-    return {
-        "command": command,
-        "versions": {**{package: version(package) for package in PACKAGES}, "python": platform.python_version()},
-        "machine": platform.machine(),
-        "seed": job.config.seed,
-        "data_fingerprint": job.fingerprint(),
-        "connectome": {**asdict(job.connectome.summary()), "notes": dict(job.connectome.notes)},
-        "recordings": {
-            recording.name: _recording_record(recording, job.matches[recording.name])
-            for recording in job.cohort.recordings
-        },
-        "held_out": {
-            recording.name: {
-                **_recording_record(recording, job.matches[recording.name]),
-                "left_out": list(job.cohort.left_out[recording.name]),
-            }
-            for recording in job.cohort.held_out
-        },
-        "cautions": job.cautions(),
-        "recipe": msgspec.to_builtins(job.recipe),
-        "regression": job.regression,
-        "observations": job.observations(),
-        "observed": {part: job.cohort.observations(part) for part in PART_NAMES},
-        "parameters": job.parameter_counts(),
-        "memory_estimate_bytes": {**memory.parts, "total": memory.total},
-    }
-
-
-def _recording_record(recording: Recording, match: UnitMatch) -> dict[str, Any]:
-    return {
-        "frames": recording.frames,
-        "frame_rate_hz": recording.frame_rate,
-        "units": len(recording.units),
-        "kind": recording.kind,
-        "value_units": recording.value_units,
-        "parts": msgspec.to_builtins(recording.require_parts()),
-        "steps": [dict(step) for step in recording.steps],
-        "notes": dict(recording.notes),
-        **match.record(),
-    }

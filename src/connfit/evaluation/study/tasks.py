@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import plain, read_arrays, read_json, write_arrays, write_json
+from connfit._io import plain, read_arrays, read_json, replacing_together, write_arrays, write_json
 from connfit.config import FALLBACK, Config, EvaluateConfig
 from connfit.connectome import Connectome
 from connfit.datasets.loading import connectome_from_config
@@ -155,13 +155,14 @@ def do(task: Task, say: Callable[[float], None] = lambda _: None) -> None:
         arrays |= of_recording.to_arrays(f"{number}.errors.")
     if task.group == "connectome":
         arrays |= _predictions(forecasters[0], recordings, evaluate)
-    write_arrays(folder / PREDICTIONS, arrays)
     pooled = cast("dict[str, Any]", plain(pool([of_recording.scores[PART] for of_recording in scored])))
     result = replace(
         result, row=task.row, seed=task.seed, exploded=explosions(errors, recordings),
         scores={**pooled, **_median_units(errors)},
     )  # fmt: skip
-    write_json(folder / SCORES, result)
+    with replacing_together(folder / PREDICTIONS, folder / SCORES) as (predictions, scores):
+        write_arrays(predictions, arrays)
+        write_json(scores, result)
 
 
 def _model(task: Task, say: Callable[[float], None]) -> tuple[Forecaster, tuple[Recording, ...], SeedResult]:
@@ -206,7 +207,7 @@ def _model(task: Task, say: Callable[[float], None]) -> tuple[Forecaster, tuple[
         recipe=(record.recipe or {}).get("chosen"),
         # A fit that was interrupted is as long as its epochs; what it took beside them is not known any more.
         fit_seconds=float(sum(row["seconds"] for row in history)),
-        epochs=len(history),
+        epochs=fitted.training_record().epochs,
         validation_selection=max((row["selection"] for row in history if row["selection"] is not None), default=None),
         run=str(folder),
         versions=record.versions,

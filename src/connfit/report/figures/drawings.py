@@ -19,6 +19,7 @@ from connfit.report.figures import distribution_figures, prediction_figures
 from connfit.report.run_files import RunFiles
 from connfit.report.sections.comparison import comparison
 from connfit.report.wording import joined_span, number, pretty
+from connfit.training.learning_rates import TRIAL
 
 _FORECASTS, _PARAMETERS = ("forecasts.npz",), ("parameters.npz", "parameters_initial.npz")
 
@@ -117,14 +118,20 @@ def _history(run: RunFiles) -> Drawing:
             [str(phase) for phase in history.get("phase", [""] * len(epochs))],
         )
 
-    phases = list(dict.fromkeys(history.get("phase", [])))
+    phases = [phase for phase in dict.fromkeys(map(str, history.get("phase", []))) if phase != TRIAL]
     caption = (
         "Left: training and validation loss by epoch. Right: one-step skill over persistence on the validation part."
     )
+    trials = sum(phase == TRIAL for phase in history.get("phase", []))
+    if trials:
+        caption += (
+            f" The first {trials} epochs, in grey, are those of the best {TRIAL}; the schedule after them begins "
+            "again at the start."
+        )
     if len(phases) > 1:
         caption += (
-            f" The schedule had the phases {' and '.join(map(str, phases))}; the second is shaded, and its "
-            "training loss is of another task."
+            f" The schedule had the phases {' and '.join(phases)}; the second is shaded, and its training loss is of "
+            "another task."
         )
     return Drawing("loss_history", caption, None, draw, sources=("history.csv",))
 

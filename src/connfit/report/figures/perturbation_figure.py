@@ -49,7 +49,7 @@ def responses_figure(
     chosen = chosen[:PANELS]
     rows = -(-len(chosen) // 2)
     with look():
-        figure = new_figure(0.8 + 1.5 * rows)
+        figure = new_figure(0.9 + 1.6 * rows)
         panels = figure.subplots(rows, 2, squeeze=False, sharex=True)
         for axes, (kind, response) in zip(panels.ravel(), chosen, strict=False):
             column = list(names[kind]).index(response.name)
@@ -57,7 +57,8 @@ def responses_figure(
             for key, colour, label in (("baseline", INITIAL, "unperturbed"), ("perturbed", MODEL, "perturbed")):
                 axes.plot(traces["time_s"], traces[f"{kind}_{key}"][:, column], color=colour, label=label)
             axes.set_title(response.name, loc="left")
-            axes.set_ylabel(_label("mean rate" if kind == "set" else "activity", done))
+            label = _label("mean rate" if kind == "set" else "activity", done)
+            axes.set_ylabel(label.replace(" (", "\n("), fontsize=7)
         for axes in panels.ravel()[len(chosen) :]:
             axes.set_axis_off()
         for axes in panels[-1]:
