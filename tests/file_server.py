@@ -107,6 +107,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if file.statuses:
             self.send_response(file.statuses.pop(0))
             self.send_header("Retry-After", file.retry_after)
+            self.send_header("Connection", "close")
             if file.location is not None:
                 self.send_header("Location", file.location)
             self.send_header("Content-Length", "0")

@@ -87,11 +87,15 @@ def test_answers_are_the_same_in_blocks_in_a_file(
     model = BASELINES[name](one, CONFIG)
     assert isinstance(model, SharingForecaster)
     whole = answers(model, one)
-    np.testing.assert_array_equal(model.one_step(one), whole[0])
-    np.testing.assert_array_equal(model.free_run(one, 40, 70, 13), whole[3])
+    # Networks run in single precision, and several runs side by side add up in another order than one.
+    close = {"rtol": 2e-6, "atol": 2e-6}
+    np.testing.assert_allclose(model.one_step(one), whole[0], **close)
+    np.testing.assert_allclose(model.free_run(one, 40, 70, 13), whole[3], **close)
     small_blocks(28)
     for got, expected in zip(answers(model, one, room), whole, strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            got, expected, **(close if name in ("gru", "region_rnn") else {"rtol": 1e-9, "atol": 1e-9})
+        )
 
 
 @pytest.mark.parametrize("name", [*LINEAR, "lds"])

@@ -17,15 +17,15 @@ from connfit.errors import ConfigError
 WRONG = [
     *((name, value) for name in ("CONNFIT_THREADS", "CONNFIT_MAX_BYTES") for value in (
         "abc", "0", "-1", "1e9", "1.5", "\u00b2", "9" * 5000)),
-    ("CONNFIT_OPS", "fast"), ("CONNFIT_ISA", "avx"), ("CONNFIT_DATA", "/no/such/folder"),
-    ("CONNFIT_CACHE", "/etc/passwd"), ("CONNFIT_DATA", "~nobody-of-this-name/x"), ("CONNFIT_THREAD", "2"),
+    ("CONNFIT_OPS", "fast"), ("CONNFIT_ISA", "avx"), ("CONNFIT_DATA", "/etc/passwd"),
+    ("CONNFIT_CACHE", "/etc/passwd"), ("CONNFIT_THREAD", "2"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)
 def test_nonsense_is_an_error_that_names_the_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=name if "~" not in value else "no such user"):
+    with pytest.raises(ConfigError, match=name):
         check_environment()
 
 

@@ -46,6 +46,8 @@ def check_feather(path: Path) -> None:
             if size < 20 or file.read_at(6, 0) != _MAGIC:
                 return
             (length,) = struct.unpack("<i", file.read_at(4, size - 10))
+            if not 0 <= length <= size - 10:
+                raise ValueError(f"{length} bytes long")
             footer = file.read_at(length, size - 10 - length)
             claimed = sum(_claimed(file, *block) for block in _blocks(footer))
     except (struct.error, OSError, ValueError, IndexError, OverflowError, pa.ArrowException) as error:

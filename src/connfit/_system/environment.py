@@ -36,19 +36,19 @@ def implementation() -> str:
     return one_of(OPS, os.environ.get(OPS) or "auto", IMPLEMENTATIONS)
 
 
-def folder(variable: str, *, there: bool = False) -> Path | None:
+def folder(variable: str) -> Path | None:
     """Return the folder that a variable names; None where it is empty or not set.
 
     Raises
     ------
     ConfigError
-        If it is a file, or with `there` if there is none.
+        If it is a file.
     """
     text = os.environ.get(variable)
     if not text:
         return None
     path = user_path(text)
-    if path.exists() != path.is_dir() or (there and not path.is_dir()):
+    if path.exists() != path.is_dir():
         raise ConfigError(f"{variable}={text} is no folder: name one, or unset it")
     return path
 
@@ -60,7 +60,7 @@ def check_environment() -> None:
     whole_number(MAX_BYTES)
     one_of(HDF5_TRIAL, os.environ.get(HDF5_TRIAL) or "on", ["on", "off"])
     one_of(ISA, os.environ.get(ISA) or "portable", ["portable"])
-    folder(DATA, there=True)
+    folder(DATA)
     folder(CACHE)
     known = (DATA, CACHE, OPS, THREADS, ISA, MAX_BYTES, HDF5_TRIAL)
     for name in os.environ:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import struct
 from pathlib import Path
 from typing import BinaryIO
 
@@ -49,13 +48,7 @@ def open_unpacked(path: Path) -> BinaryIO:
 
     Reading raises a DataError as soon as it unpacks to more than it may.
     """
-    if not is_gzip(path):
-        return path.open("rb")
-    with path.open("rb") as file:
-        # What the last member says of its own size, modulo 2^32: mostly the whole truth, and at once.
-        file.seek(-4, io.SEEK_END)
-        check_size(struct.unpack("<I", file.read(4))[0], path)
-    return io.BufferedReader(_Unpacking(path), 1 << 18)
+    return io.BufferedReader(_Unpacking(path), 1 << 18) if is_gzip(path) else path.open("rb")
 
 
 def check_unpacked(path: Path) -> None:

@@ -111,7 +111,7 @@ def cache_root() -> Path:
 
 def search_folders(dataset: str | Dataset) -> tuple[Path, ...]:
     """List the folders in which files of a dataset are looked for, in this order; the last is that of downloads."""
-    folder, named = find_dataset(dataset).folder, environment.folder(DATA_VARIABLE, there=True)
+    folder, named = find_dataset(dataset).folder, environment.folder(DATA_VARIABLE)
     return (*([named / folder] if named else []), cache_root() / folder)
 
 
