@@ -114,7 +114,9 @@ def _try_out(folder: Path) -> None:
     """Write who holds the folder, which also shows that it can be written to."""
     text = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
     try:
-        (folder / LOCK).write_text(f"{text} ({shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})", "utf-8")
+        (folder / LOCK).write_text(
+            f"{text} ({shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})", "utf-8", "backslashreplace"
+        )
     except OSError as error:
         raise _unusable(folder, error) from error
 

@@ -2,62 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from connfit import config as configuration
-from connfit._display import visible
+from connfit._console import Output
 
 if TYPE_CHECKING:
     from connfit.evaluation.study.runner import StudyProgress
-
-UNLIMITED = 10_000
-"""Columns of a file or a pipe."""
-
-
-class Output(Console):
-    """A console that cuts no number and lets no name steer the terminal.
-
-    Columns of numbers keep their width where the window is too narrow for a table: its lines go on below, as any long
-    line does. Without a terminal, as in a batch job, lines have the length they need, unless `COLUMNS` says another.
-    """
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr)
-        if not self.is_terminal and "COLUMNS" not in os.environ:
-            self.width = UNLIMITED
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print as `rich` does, tables at least as wide as their numbers need."""
-        needed = max((self._needed(table) for table in objects if isinstance(table, Table)), default=0)
-        given = self.width
-        try:
-            self.width = max(given, needed)
-            super().print(*objects, **options)
-        finally:
-            self.width = given
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """Render text with control characters escaped."""
-        return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
-
-    def _needed(self, table: Table) -> int:
-        """Width at which no number is cut and no word of the other columns."""
-        wide, needed = self.options.update(max_width=UNLIMITED), table._extra_width
-        for column in table.columns:
-            column.no_wrap = column.no_wrap or column.justify == "right"
-            measured = table._measure_column(self, wide, column)
-            needed += measured.maximum if column.no_wrap else measured.minimum
-        return needed
-
 
 out_console = Output()
 err_console = Output(stderr=True)
@@ -69,7 +25,7 @@ EXIT_INTERRUPTED = 130
 
 def refuse(problem: str) -> NoReturn:
     """Exit with one line that says why."""
-    err_console.print(f"connfit: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    err_console.print(f"connfit: {problem}", style="red", highlight=False, soft_wrap=True)
     raise SystemExit(EXIT_MISTAKE)
 
 
@@ -149,7 +105,7 @@ def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
     except KeyboardInterrupt:
         command = again or f"connfit resume {folder}"
         hint = f"; go on with `{command}`" if (folder / "config.json").exists() else ""
-        err_console.print(f"connfit: interrupted{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
+        err_console.print(f"connfit: interrupted{hint}", style="red", highlight=False, soft_wrap=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -160,8 +116,9 @@ def study_progress() -> Iterator[Callable[[StudyProgress], None]]:
     from rich.progress import Progress as Bar
 
     bar = Bar(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f}/{task.total} fits"),
-        TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=err_console,
+        TextColumn("{task.description}", markup=False), BarColumn(),
+        TextColumn("{task.completed:.1f}/{task.total} fits"), TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"), console=err_console,
         disable=not err_console.is_terminal,
     )  # fmt: skip
     task = bar.add_task("study", total=None, left="")

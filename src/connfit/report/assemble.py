@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from connfit._io import write_bytes
@@ -75,7 +74,7 @@ def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
     contents = page.contents((section.anchor, section.title) for section in ordered[1:])
     main = "\n".join(["<main>", body[0], where_next(limits, answers), contents, *body[1:], "</main>"])
     html = page.PAGE.substitute(
-        title=escape(f"connfit: {name}"), style=page.STYLE, body="\n".join([head(run, name), main])
+        title=page.escaped(f"connfit: {name}"), style=page.STYLE, body="\n".join([head(run, name), main])
     )
     path = run.folder / "report.html"
     write_bytes(path, html.encode())
