@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -9,11 +10,12 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
 from threading import get_ident
+from types import SimpleNamespace
 from typing import IO, Any, TypeVar, cast
 
 import msgspec
@@ -42,6 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
     The name has the process and the thread in it, so that no two write to one file, and is one that the next command
     on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file.
     """
+    if path.is_dir():
+        raise DataError("a folder, where a file is to be written", path=path, fix="Move it away")
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
     try:
         yield temporary
@@ -55,6 +59,36 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace the content of a file in one step."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def present(path: Path) -> bool:
+    """Return whether there is a file of this name.
+
+    Raises
+    ------
+    DataError
+        If something else has the name: a folder, or a link to nothing.
+    """
+    if path.is_dir():
+        raise DataError("a folder, where a file should be", path=path, fix="Move it away, and put the file back")
+    if path.is_symlink() and not path.exists():
+        raise DataError("a link to a file that is not there", path=path, fix="Put the file back, or remove the link")
+    return path.exists()
+
+
+def require(path: Path, fix: str | None = None) -> None:
+    """Raise a DataError unless there is a file of this name; `fix` says what to do about one that is absent."""
+    if not present(path):
+        raise DataError("no such file", path=path, fix=fix)
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as CSV, lines ending in a line feed; what holds a line break of either kind is quoted."""
+    lines: list[str] = []
+    end = "\r\n"  # The writer quotes its letters alone.
+    file = SimpleNamespace(write=lambda line: lines.append(line.removesuffix(end) + "\n"))
+    csv.writer(file, lineterminator=end).writerows(rows)
+    return "".join(lines)
 
 
 def optional(default: Any = None) -> Any:
@@ -133,8 +167,7 @@ def read_json(path: Path, kind: type[ResultT], *, fix: str | None = None) -> Res
     DataError
         If the file is absent, is not JSON, or a value is of another type; the message names its key.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path, fix=fix)
+    require(path, fix)
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except msgspec.ValidationError as error:
@@ -178,8 +211,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     DataError
         If the file is absent, truncated or of another kind.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path)
+    require(path)
     try:
         arrays = _unpacked(path)
         facts = json.loads(arrays.pop("__meta__").tobytes())
@@ -203,8 +235,7 @@ def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
     DataError
         If the file is absent or damaged, holds Python objects, or an array claims a size that is not there.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path, fix=fix)
+    require(path, fix)
     try:
         return _unpacked(path)
     except _DAMAGE as error:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 import filelock
 
+from connfit._display import unstorable
 from connfit.errors import BusyError, ConfigError, DataError
 
 LOCK = ".lock"
@@ -45,6 +46,8 @@ def claimed(folder: str | Path, *, make: bool = True) -> Iterator[Path]:
         If the folder cannot be made or written to.
     """
     folder = Path(folder)
+    if why := unstorable(str(folder)):
+        raise ConfigError(f"{str(folder)!r} {why}: give another folder")
     if not make and not folder.is_dir():
         yield folder
         return

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import as_result, plain, write_arrays, write_json
+from connfit._io import as_result, plain, present, write_arrays, write_json
 from connfit._system.claim import claims
 from connfit._typing import JSON
 from connfit.analysis.analyses import ANALYSES, Analyzer
@@ -22,6 +22,8 @@ from connfit.analysis.fitted_brain import MODELS, FittedBrain
 from connfit.connectome import Connectome
 from connfit.errors import ConnfitError
 from connfit.evaluation.evaluate_run import read_evaluation
+from connfit.evaluation.evaluated import FILE as METRICS
+from connfit.training.checkpoints import check_wiring
 from connfit.training.fitted import Fit
 from connfit.training.runs import load_fit
 
@@ -66,7 +68,11 @@ def _analyze_run(
 ) -> Analysis:
     """Analyse the fit of a run directory, and write what was found there."""
     on_stage("reading the run")
+    metrics = folder / METRICS
+    if present(metrics):
+        read_evaluation(folder)  # A damaged one is known before anything is computed.
     fit, connectome = load_fit(folder), Connectome.load(folder / "connectome.h5")
+    check_wiring(connectome, fit.connectome, folder / "connectome.h5")
     out = folder / FOLDER
     out.mkdir(parents=True, exist_ok=True)
     brain = FittedBrain(fit, connectome, configuration.read(folder / "config.json"), options, out, on_stage)
@@ -74,8 +80,8 @@ def _analyze_run(
     units = fit.cohort.recordings[0].value_units
     write_arrays(out / "neurons.npz", _rates(brain), {"order": "connectome.h5", "units": units})
     write_json(out / FILE, analysis)
-    if (folder / "metrics.json").exists():
-        write_json(folder / "metrics.json", replace(read_evaluation(folder), analysis=in_short(analysis)))
+    if present(metrics):
+        write_json(metrics, replace(read_evaluation(folder), analysis=in_short(analysis)))
     return analysis
 
 

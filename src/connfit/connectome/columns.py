@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from connfit._display import unstorable
 from connfit.connectome.streaming import may_hold_hexadecimal
 from connfit.errors import DataError, first_ten
 
@@ -118,6 +119,7 @@ class NamedTable:
                     path=self.path,
                     fix="Fill it in or delete the row",
                 )
+        self._refuse_unstorable(text, column)
         whole = [_INTEGER.fullmatch(word) is not None for word in text]
         broken = [row for row, word in enumerate(text, 1) if _FLOAT.fullmatch(word)]
         # A name such as "3e5" among other names is a name; among numbers it is an id that went through a float.
@@ -189,6 +191,7 @@ class NamedTable:
     def text(self, column: str) -> list[str]:
         """Read text: [rows], empty where missing."""
         words = ["" if value is None else str(value).strip() for value in self._column(column).to_pylist()]
+        self._refuse_unstorable(words, column)
         return ["" if is_missing(word) else word for word in words]
 
     def other(self, column: str) -> pd.Series:
@@ -227,6 +230,11 @@ class NamedTable:
                 path=self.path,
                 fix="Fill it in or delete the row",
             )
+
+    def _refuse_unstorable(self, words: Sequence[str], column: str) -> None:
+        if unstorable("".join(words)):
+            row, word = next((row, word) for row, word in enumerate(words, 1) if unstorable(word))
+            raise DataError(f"row {row}: {column} = {word!r} {unstorable(word)}", path=self.path, fix="Correct the row")
 
     def _refuse_rows(self, bad: np.ndarray, values: np.ndarray, column: str, problem: str) -> None:
         if bad.any():
@@ -292,6 +300,10 @@ def _from_frame(frame: pd.DataFrame, what: str) -> pa.Table:
     for position, name in enumerate(frame.columns):
         try:
             arrays.append(pa.array(frame.iloc[:, position], from_pandas=True))
+        except UnicodeEncodeError as error:
+            words = [str(word) for word in frame.iloc[:, position]]
+            NamedTable(pa.table({}), f"the {what} table")._refuse_unstorable(words, str(name))
+            raise DataError(f"column {name!r}: {error}", path=f"the {what} table", fix="Correct it") from error
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise DataError(
                 f"column {name!r} mixes types ({error})", path=f"the {what} table", fix="Give the column one type"

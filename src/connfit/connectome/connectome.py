@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
-from connfit._io import replacing
+from connfit._io import replacing, require
 from connfit._system.hdf5_guard import check_heaps, check_links, check_written
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
@@ -31,6 +31,7 @@ __all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "ConnectomeSummary",
 
 FORMAT_VERSION = 2
 
+_COPY = "Build or copy it again"
 _DAMAGE = (
     OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError, OverflowError
 )  # fmt: skip
@@ -239,8 +240,7 @@ class Connectome(Displayed):
             If the file is not a connectome of a version that this release reads.
         """
         path = Path(path)
-        if not path.exists():
-            raise DataError("no such file", path=path)
+        require(path)
         check_heaps(path)
         try:
             with h5py.File(path, "r") as file:
@@ -269,11 +269,12 @@ class Connectome(Displayed):
                 regions = _read_regions(file) if "regions" in file else None
                 name, notes = str(file.attrs["name"]), json.loads(str(_stored(file, "notes").asstr()[()]))
         except _DAMAGE as error:
-            raise DataError(
-                f"damaged or truncated connectome file ({error})", path=path, fix="Build or copy it again"
-            ) from error
-        electrical = arrays.pop("electrical").view(bool)
-        brain = cls(name=name, neurons=neurons, electrical=electrical, notes=notes, regions=regions, **arrays)
+            raise DataError(f"damaged or truncated connectome file ({error})", path=path, fix=_COPY) from error
+        try:
+            electrical = arrays.pop("electrical").view(bool)
+            brain = cls(name=name, neurons=neurons, electrical=electrical, notes=dict(notes), regions=regions, **arrays)
+        except (ValueError, TypeError, DataError) as error:
+            raise DataError(f"its parts contradict each other ({error})", path=path, fix=_COPY) from error
         object.__setattr__(brain, "_pages", pages)
         # Validation has read every page.
         brain.release_pages()

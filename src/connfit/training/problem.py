@@ -161,6 +161,18 @@ class Job(Displayed):
             digest.update(np.ascontiguousarray(recording.mask).data)
         return digest.hexdigest()
 
+    def neurons_fingerprint(self) -> str:
+        """Compute the SHA-256 over every column of the neuron table, and over synapses by region."""
+        digest = hashlib.sha256()
+        for name, column in self.connectome.neurons.items():
+            digest.update("\n".join((str(name), *column.astype(str))).encode())
+        if (regions := self.connectome.regions) is not None:
+            digest.update("\n".join(regions.names).encode())
+            for counts in (regions.outputs, regions.inputs):
+                for array in (counts.indptr, counts.indices, counts.data):
+                    digest.update(np.ascontiguousarray(array, np.int64).data)
+        return digest.hexdigest()
+
 
 def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     """Load the data that a configuration names and build model, start and learner.
