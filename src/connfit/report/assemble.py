@@ -14,12 +14,13 @@ from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.picture_budget import draw_all
 from connfit.report.questions.answer import Answer, Questions
 from connfit.report.questions.questions import Question, answer_all, write_answers
-from connfit.report.questions.report_numbers import ReportNumbers, report_numbers
+from connfit.report.questions.report_numbers import report_numbers
 from connfit.report.run_files import UNEDITED, RunFiles
 from connfit.report.sections import questions_section
 from connfit.report.sections.limits import all_limits
 from connfit.report.sections.order_of_sections import Section, sections
 from connfit.report.sections.summary import head, where_next
+from connfit.report.sections.value_ranges import ReportNumbers
 
 
 @claims("run_dir")

@@ -162,10 +162,12 @@ class Job(Displayed):
         return digest.hexdigest()
 
     def neurons_fingerprint(self) -> str:
-        """Compute the SHA-256 over every column of the neuron table, and over synapses by region."""
+        """Compute the SHA-256 over the words and whole numbers of the neuron table, and over synapses by region."""
         digest = hashlib.sha256()
         for name, column in self.connectome.neurons.items():
-            digest.update("\n".join((str(name), *column.astype(str))).encode())
+            if column.dtype.kind != "f":  # Decimals are in no model, and a file may keep them in another precision.
+                known = column.astype(object).where(~column.isna().to_numpy(), "").map(str)
+                digest.update("\n".join((str(name), *known)).encode())
         if (regions := self.connectome.regions) is not None:
             digest.update("\n".join(regions.names).encode())
             for counts in (regions.outputs, regions.inputs):
