@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from small import CONFIG, FRAME_RATE, regional_connectome
+
 NAMES: tuple[str, ...] = (
     "[/red]", "[bold]x[/]", "[link=https://example.org]y[/link]", "\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x9b2J",
     "a\rb", "a\nb", "a\tb", "bell\x07", "\u202eevil\u202c", "\u2066isolated", "zero\u200bwidth\ufeff",

@@ -120,7 +120,7 @@ DAMAGES: Mapping[str, Mapping[str, Damage]] = {
     },
     "record.json": {
         **JSON, "no fingerprint": keys(data_fingerprint=None), "fingerprint": keys(data_fingerprint=3),
-        "options": keys(options={"a": 1}), "other options": keys(options__seed=9), "recipe": keys(recipe=3),
+        "options": keys(options={"a": 1}), "recipe": keys(recipe=3),
         "chosen": keys(recipe={"chosen": {}, "candidates": 3}), "connectome": keys(connectome=[]),
         "notes": keys(connectome__notes=3), "parameters": keys(parameters={"weights": "many"}),
     },

@@ -137,7 +137,7 @@ def test_every_other_command_runs(project: Path) -> None:
         ("report", "no[/red]\x1b"), ("analyze", "no[/red]\n"), ("evaluate", "[/b]"),
         ("resume", "[/b]\x9b"),
         ("simulate", "[/b]\r", "--silence", "id:3"), ("fit", "demo", "--set", "train.\x1b=3"),
-        ("fit", "demo", "--recording", "[/red]\x1b", "--out", "out"), ("[/red]",),
+        ("[/red]",),
         ("fit", "demo", "--epochs", "[/red]"),
         ("report", "half\udcff"), ("fit", "demo", "--out", "half\udcff"),
     ],
