@@ -24,6 +24,8 @@ from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.study.study import FILE as STUDY
 from connfit.evaluation.study.study import Study, read_study
+from connfit.training.learning_rates import Rates
+from connfit.training.recipe import Recipe
 
 # What commands beside `fit` and `evaluate` leave in a run directory.
 ANALYSIS = "analysis/analysis.json"
