@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -11,10 +12,11 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any, TypeVar, cast
 
 import msgspec
@@ -76,6 +78,9 @@ def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
     of the old, all of the new, or (within the moment that takes) no last one; never some of both. An error leaves the
     old ones, and one of the system names the file.
     """
+    for path in paths:
+        if path.is_dir():
+            raise DataError("a folder, where a file is to be written", path=path, fix="Move it away")
     temporary = tuple(map(unfinished, paths))
     try:
         with naming(paths[0], *temporary):
@@ -117,6 +122,37 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace the content of a file in one step."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def present(path: Path) -> bool:
+    """Return whether there is a file of this name.
+
+    Raises
+    ------
+    DataError
+        If something else has the name: a folder, or a link to nothing; or the system does not say.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if path.is_symlink():
+            fix = "Put the file back, or remove the link"
+            raise DataError("a link to a file that is not there", path=path, fix=fix) from error
+        return False
+    except (OSError, ValueError) as error:
+        raise unreadable(error, "cannot be opened", path=path) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise DataError("a folder, where a file should be", path=path, fix="Move it away, and put the file back")
+    return True
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as CSV, lines ending in a line feed; what holds a line break of either kind is quoted."""
+    lines: list[str] = []
+    end = "\r\n"  # The writer quotes its letters alone.
+    file: Any = SimpleNamespace(write=lambda line: lines.append(line.removesuffix(end) + "\n"))
+    csv.writer(file, lineterminator=end).writerows(rows)
+    return "".join(lines)
 
 
 def optional(default: Any = None) -> Any:
@@ -296,12 +332,8 @@ def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
 
 
 def _require(path: Path, fix: str | None) -> None:
-    try:
-        path.stat()
-    except FileNotFoundError as error:
-        raise DataError("no such file", path=path, fix=fix) from error
-    except (OSError, ValueError) as error:
-        raise unreadable(error, "cannot be opened", path=path, fix=fix) from error
+    if not present(path):
+        raise DataError("no such file", path=path, fix=fix)
 
 
 def _unpacked(path: Path) -> dict[str, np.ndarray]:

@@ -134,7 +134,7 @@ def _written_out(chunk: pa.Array) -> int:
     if pa.types.is_dictionary(chunk.type):
         words = chunk.dictionary
         if pa.types.is_string(words.type) or pa.types.is_large_string(words.type) or pa.types.is_binary(words.type):
-            lengths = pc.binary_length(words).cast(pa.int64())
+            lengths = pc.binary_length(words).cast(pa.int64())  # pyright: ignore[reportAttributeAccessIssue]
             return pc.sum(lengths.take(chunk.indices)).as_py() or 0  # pyright: ignore[reportAttributeAccessIssue]
         return len(chunk) * max(1, words.nbytes) if pa.types.is_nested(words.type) else 8 * len(chunk)
     return 0

@@ -149,7 +149,7 @@ def _packed_chunk(dataset: h5py.Dataset, most: int) -> str | None:
     large: list[tuple[int, ...]] = []
 
     def look(chunk: h5py.h5d.StoreInfo) -> None:
-        if chunk.size * _DENSEST > most:
+        if chunk.size * DENSEST > most:
             large.append(chunk.chunk_offset)
 
     dataset.id.chunk_iter(look)

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from connfit._system import environment
+from connfit._system.paths import user_path
 from connfit.datasets.checksums import known, record, verify
 from connfit.datasets.download import PAUSE_S, NotReachedError, Watch, download_file
 from connfit.datasets.download_progress import shown

@@ -148,7 +148,7 @@ class _Machine:
             return maker(*arguments)
         if arguments or not isinstance(maker, type):
             raise Refused("an object with arguments of its own")
-        return maker.__new__(maker)
+        return maker.__new__(maker)  # pyright: ignore[reportCallIssue]
 
     def _build(self, state: Any) -> None:
         change = getattr(type(self.stack[-1]), "__setstate__", None)

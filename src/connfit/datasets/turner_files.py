@@ -121,7 +121,7 @@ def _read_archive(path: Path, size: int, modified: int) -> TurnerFiles:
         with open_unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 # What was passed over is not remembered.
-                archive.members = []
+                archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
                 name = _RESPONSES.search(member.name)
                 if not (name or _LABELS.search(member.name)):
                     continue
