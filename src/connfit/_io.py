@@ -113,7 +113,8 @@ def naming(path: Path, *temporary: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename in (None, *map(str, temporary)):
+        # Without a number, the name would take the place of what a library said.
+        if error.errno is not None and error.filename in (None, *map(str, temporary)):
             error.filename = str(path)
         raise
 
@@ -339,12 +340,13 @@ def _require(path: Path, fix: str | None) -> None:
 def _unpacked(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         arrays = {}
-        check_size(sum(member.file_size for member in archive.infolist()), path)
         for member in archive.infolist():
             if member.file_size > _DENSEST * member.compress_size:
                 raise ValueError(
                     f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}"
                 )
+        check_size(sum(member.file_size for member in archive.infolist()), path)
+        for member in archive.infolist():
             with archive.open(member) as stream:
                 name = member.filename.removesuffix(".npy")
                 if name in arrays:
