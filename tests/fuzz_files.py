@@ -24,7 +24,7 @@ from test_recording_readers import write_csv, write_hdf5, write_npz, write_nwb
 from test_turner import TABLE, responses
 
 from connfit import config
-from connfit._io import write_json
+from connfit._io import as_result, plain, write_json
 from connfit.analysis.brain_analysis import Analysis
 from connfit.connectome import Connectome
 from connfit.connectome.signs import sign_table
@@ -158,7 +158,9 @@ def _run(folder: Path) -> dict[str, Kind]:
 
     whole = complete_run(folder / "whole")
     (whole / "analysis").mkdir()
-    write_json(whole / ANALYSIS, example(Analysis))
+    analysis = example(Analysis)
+    analysis["stability"]["matrices"] = {"weights": "of the weights"}
+    write_json(whole / ANALYSIS, analysis)
     kinds = {}
     for name in (
         "metrics.json", "record.json", "config.json", "history.csv", "forecasts.npz", "parameters.npz",
@@ -193,7 +195,12 @@ def example(kind: Any) -> Any:
         return inside[0]
     if is_dataclass(kind):
         hints = get_type_hints(kind, include_extras=True)
-        return {of.name: example(hints[of.name]) for of in fields(kind)}
+        made = {of.name: example(hints[of.name]) for of in fields(kind)}
+        try:
+            as_result(made, kind)
+        except msgspec.ValidationError:
+            return plain(kind())  # Options have ranges, and defaults within them.
+        return made
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return {name: example(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
     if origin is tuple:

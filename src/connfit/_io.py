@@ -25,7 +25,7 @@ import numpy as np
 from connfit._system.paths import unfinished
 from connfit._system.unpacked import check_size
 from connfit._typing import JSON
-from connfit.errors import DataError, unreadable
+from connfit.errors import ConnfitError, DataError, unreadable
 
 _DAMAGE = (
     OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, MemoryError, OverflowError,
@@ -235,7 +235,7 @@ def read_json(path: Path, kind: type[ResultT], *, fix: str | None = None) -> Res
     _require(path, fix)
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ConnfitError) as error:
         raise DataError(f"not as connfit writes it ({error})", path=path, fix=fix) from error
     except RecursionError as error:
         raise DataError("tables or lists lie too deep in each other", path=path, fix=fix) from error
@@ -253,7 +253,10 @@ def as_result(value: object, kind: type[ResultT]) -> ResultT:
     msgspec.ValidationError
         If a value is of another type; the message names its key.
     """
-    return msgspec.convert(value, kind, str_keys=True)
+    try:
+        return msgspec.convert(value, kind, str_keys=True)
+    except ConnfitError as error:
+        raise msgspec.ValidationError(str(error)) from error
 
 
 def json_schema(kind: type) -> Mapping[str, JSON]:
