@@ -16,7 +16,7 @@ from test_intervals import errors
 
 from connfit import config as configuration
 from connfit._io import plain
-from connfit.config import Config, ModelConfig
+from connfit.config import Config, ModelConfig, differences
 from connfit.connectome import Connectome, from_pairs
 from connfit.connectome.nulls import NULLS, make_null
 from connfit.errors import DataError, DivergedError
@@ -31,7 +31,6 @@ from connfit.evaluation.study.seed_result import Done, SeedResult
 from connfit.evaluation.study.short_form import compact
 from connfit.evaluation.study.study import Budget, Difference, StrongestBaseline, Study, StudyRow, UnitDifference
 from connfit.evaluation.study.study_table import study_table
-from connfit.evaluation.study.tasks import _differences
 from connfit.evaluation.study.verdict import verdict_sentences
 from connfit.recordings import Recording
 from connfit.report.questions.questions import answer_all
@@ -454,5 +453,6 @@ def test_advice_follows_what_the_fit_has() -> None:
 
 def test_a_study_of_a_version_without_an_option_goes_on_where_that_option_is_not_used() -> None:
     before, now = {"data": {"scale": None}}, {"data": {"scale": None, "null_options": {}}}
-    assert _differences(before, now) == []
-    assert _differences(before, {"data": {"scale": None, "null_options": {"every": 2}}}) == ["data.null_options"]
+    assert differences(before, now) == []
+    changed = differences(before, {"data": {"scale": None, "null_options": {"every": 2}}})
+    assert changed == [("data.null_options.every", None, 2)]
