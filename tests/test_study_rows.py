@@ -364,11 +364,10 @@ def test_a_null_that_differs_is_not_called_vacuous(null: str) -> None:
 def test_runs_on_a_null_that_is_the_real_wiring_are_not_compared(tmp_path: Path) -> None:
     """The same in `connfit compare`: equal fingerprints of the data are one connectome."""
     scores = {"test": {"one_step": {"skill_vs_persistence": 0.25}}}
-    config = {section: {"null": None} for section in ("data", "model", "learner", "train", "evaluate")}
     nulls = {"real": None, "signs": "shuffle_signs", "rewired": "rewire_degrees"}
     for name, null in nulls.items():
         (tmp_path / name).mkdir()
-        options = {**config, "seed": 1, "data": {"null": null}}
+        options = {"seed": 1, "data": {"dataset": "demo", "null": null}}
         record = {"data_fingerprint": "b" if name == "rewired" else "a", "connectome": {"notes": {"null": {}}}}
         for file, content in (("metrics", {"parts": scores}), ("config", options), ("record", record)):
             (tmp_path / name / f"{file}.json").write_text(json.dumps(content))
