@@ -18,6 +18,7 @@ from small import regional_connectome
 from test_recording_readers import FRAMES, TIMES, UNITS, VALUES, write_csv, write_hdf5, write_nwb
 
 from connfit._io import read_arrays, read_json, read_npz, write_arrays
+from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.connectome import Connectome
 from connfit.connectome.columns import read_table
 from connfit.connectome.streaming import csv_blocks, feather_blocks
@@ -241,3 +242,10 @@ def test_json_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:
     path.write_text('{"a":' * 100_000)
     with pytest.raises(DataError, match="too deep"):
         read_json(path, dict[str, object])
+
+
+def test_a_result_with_an_option_out_of_range_names_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "options.json"
+    path.write_text('{"repeats": 1}')
+    with pytest.raises(DataError, match=r"options\.json: .*repeats is 1, but must be 20 or more"):
+        read_json(path, AnalysisOptions)

@@ -166,7 +166,7 @@ def test_it_works_in_a_program_without_a_file_and_ends_with_it(tmp_path: Path) -
 def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.h5")
     for read in (read_recording, Connectome.load):
-        with pytest.raises(DataError, match=r"pipe\.h5: is not a file|pipe\.h5: no such file"):
+        with pytest.raises(DataError, match=r"pipe\.h5: not a regular file"):
             read(tmp_path / "pipe.h5")
 
 

@@ -287,7 +287,7 @@ def test_sets_from_files(tmp_path: Path) -> None:
     path.write_text("# none\n")
     with pytest.raises(DataError, match=r"ids\.txt: holds no ids"):
         parse_neuron_set(f"file:{path}", named_brain())
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         parse_neuron_set(f"file:{tmp_path / 'absent'}", named_brain())
 
 

@@ -161,7 +161,7 @@ def test_a_run_keeps_what_was_found_and_studies_find_it_anew(own, tmp_path):
 def test_a_run_of_a_version_without_recipe_opens_as_it_was(own, tmp_path):
     fitted = start(own, tmp_path / "run")
     record = json.loads((tmp_path / "run" / "record.json").read_text())
-    del record["recipe"]
+    del record["recipe"], record["options"], record["neurons_fingerprint"]
     (tmp_path / "run" / "record.json").write_text(json.dumps(record))
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     del config["model"]["own_shrinkage"]

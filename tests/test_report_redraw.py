@@ -53,6 +53,7 @@ def test_every_command_that_adds_files_draws_the_report_again(
 ) -> None:
     """What the commands compute is left out here: it takes minutes, and other tests look at it."""
     folder = run_directory(tmp_path / "run")
+    (folder / "config.json").write_text('{"data": {"dataset": "demo"}}')
     drawn: list[Path] = []
 
     def draw(out: Path, **_: Any) -> Path:

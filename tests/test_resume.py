@@ -21,8 +21,8 @@ from connfit._io import plain, read_arrays, write_arrays, write_json
 from connfit.errors import DataError
 from connfit.evaluation.evaluate_run import ANALYSIS, STUDY, evaluate_run
 from connfit.evaluation.evaluated import NullScores
-from connfit.training import runs
-from connfit.training.fit import Progress
+from connfit.training import checkpoints, runs
+from connfit.training.fit import FitState, Progress
 from connfit.training.fit_brain import fit
 from connfit.training.fitted import Fit
 
@@ -240,15 +240,18 @@ def test_the_state_in_a_checkpoint_is_the_state_of_the_fit(files: Path, tmp_path
     """Adam's moments and counter included, or the first steps after resuming would be others."""
     path = tmp_path / "state.npz"
     states = []
-    runs.prepare(own(files)).fit(
-        on_epoch=lambda state: (runs._write_state(path, state, "adam"), states.append(runs._read_state(path)))
-    )
+
+    def keep(state: FitState) -> None:
+        checkpoints.write_state(path, state, "adam")
+        states.append(checkpoints.read_state(path))
+
+    runs.prepare(own(files)).fit(on_epoch=keep)
     middle = states[1]
     assert int(middle.optimiser.count) == 2 * 30 and not middle.finished  # 15 windows of each of two recordings
     assert all(np.abs(middle.optimiser.mu[key]).max() > 0 for key in middle.params)
     assert all(np.abs(middle.optimiser.nu[key]).max() > 0 for key in middle.params)
-    runs._write_state(path, middle, "adam")
-    again = runs._read_state(path)
+    checkpoints.write_state(path, middle, "adam")
+    again = checkpoints.read_state(path)
     arrays = ("params", "best_params", "optimiser")
     facts = [{key: value for key, value in vars(one).items() if key not in arrays} for one in (again, middle)]
     assert facts[0] == facts[1] and facts[0]["history"]
@@ -323,7 +326,7 @@ class Killer:
         process.kill()
         process.wait()
         self.kills += 1
-        self.unfinished_checkpoints += checkpoint.exists() and not runs._read_state(checkpoint).finished
+        self.unfinished_checkpoints += checkpoint.exists() and not checkpoints.read_state(checkpoint).finished
         return True
 
 

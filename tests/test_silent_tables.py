@@ -25,7 +25,7 @@ TABLES: dict[str, tuple[str, str, str]] = {
         f"a region {word!r}": (EDGES, NEURONS.replace("R1", word), f"says '{word}', which counts as empty")
         for word in ("NA", "None", "null")
     },
-    "a NUL byte": (EDGES, NEURONS.replace("R1", "R\0"), "error: holds a NUL byte"),
+    "a NUL byte": (EDGES, NEURONS.replace("R1", "R\0"), "error: holds NUL"),
     "a failed formula": (EDGES, NEURONS.replace("R1", "#REF!"), "error: formula of a spreadsheet failed"),
     "regions that look alike": (EDGES, NEURONS.replace("R2", "R1\u200b"), "look the same"),
     **{

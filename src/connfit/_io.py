@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -11,10 +12,11 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any, TypeVar, cast
 
 import msgspec
@@ -23,7 +25,7 @@ import numpy as np
 from connfit._system.paths import unfinished
 from connfit._system.unpacked import check_size
 from connfit._typing import JSON
-from connfit.errors import DataError, unreadable
+from connfit.errors import ConnfitError, DataError, unreadable
 
 DAMAGE = (
     OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, MemoryError, OverflowError,
@@ -76,6 +78,9 @@ def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
     of the old, all of the new, or (within the moment that takes) no last one; never some of both. An error leaves the
     old ones, and one of the system names the file.
     """
+    for path in paths:
+        if path.is_dir():
+            raise DataError("a folder, where a file is to be written", path=path, fix="Move it away")
     temporary = tuple(map(unfinished, paths))
     try:
         with naming(paths[0], *temporary):
@@ -108,7 +113,8 @@ def naming(path: Path, *temporary: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename in (None, *map(str, temporary)):
+        # Without a number, the name would take the place of what a library said.
+        if error.errno is not None and error.filename in (None, *map(str, temporary)):
             error.filename = str(path)
         raise
 
@@ -117,6 +123,37 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace the content of a file in one step."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def present(path: Path) -> bool:
+    """Return whether there is a file of this name.
+
+    Raises
+    ------
+    DataError
+        If something else has the name: a folder, or a link to nothing; or the system does not say.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if path.is_symlink():
+            fix = "Put the file back, or remove the link"
+            raise DataError("a link to a file that is not there", path=path, fix=fix) from error
+        return False
+    except (OSError, ValueError) as error:
+        raise unreadable(error, "cannot be opened", path=path) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise DataError("a folder, where a file should be", path=path, fix="Move it away, and put the file back")
+    return True
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as CSV, lines ending in a line feed; what holds a line break of either kind is quoted."""
+    lines: list[str] = []
+    end = "\r\n"  # The writer quotes its letters alone.
+    file: Any = SimpleNamespace(write=lambda line: lines.append(line.removesuffix(end) + "\n"))
+    csv.writer(file, lineterminator=end).writerows(rows)
+    return "".join(lines)
 
 
 def optional(default: Any = None) -> Any:
@@ -198,7 +235,7 @@ def read_json(path: Path, kind: type[ResultT], *, fix: str | None = None) -> Res
     _require(path, fix)
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ConnfitError) as error:
         raise DataError(f"not as connfit writes it ({error})", path=path, fix=fix) from error
     except RecursionError as error:
         raise DataError("tables or lists lie too deep in each other", path=path, fix=fix) from error
@@ -216,7 +253,10 @@ def as_result(value: object, kind: type[ResultT]) -> ResultT:
     msgspec.ValidationError
         If a value is of another type; the message names its key.
     """
-    return msgspec.convert(value, kind, str_keys=True)
+    try:
+        return msgspec.convert(value, kind, str_keys=True)
+    except ConnfitError as error:
+        raise msgspec.ValidationError(str(error)) from error
 
 
 def json_schema(kind: type) -> Mapping[str, JSON]:
@@ -296,17 +336,15 @@ def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
 
 
 def _require(path: Path, fix: str | None) -> None:
-    try:
-        path.stat()
-    except FileNotFoundError as error:
-        raise DataError("no such file", path=path, fix=fix) from error
-    except (OSError, ValueError) as error:
-        raise unreadable(error, "cannot be opened", path=path, fix=fix) from error
+    if not present(path):
+        raise DataError("no such file", path=path, fix=fix)
 
 
 def _unpacked(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         arrays = {}
+        for member in archive.infolist():
+            _check_packed(member)
         check_size(sum(member.file_size for member in archive.infolist()), path)
         for member in archive.infolist():
             with archive.open(member) as stream:
@@ -315,6 +353,11 @@ def _unpacked(path: Path) -> dict[str, np.ndarray]:
                     raise ValueError(f"{name} is there twice")
                 arrays[name] = read_array(stream, array_header(stream, member))
         return arrays
+
+
+def _check_packed(member: zipfile.ZipInfo) -> None:
+    if member.file_size > _DENSEST * member.compress_size:
+        raise ValueError(f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}")
 
 
 @dataclass(frozen=True)
@@ -340,8 +383,7 @@ def array_header(stream: IO[bytes], member: zipfile.ZipInfo) -> ArrayHeader:
     ValueError
         If it is no array of numbers or text, or claims more than what the archive has.
     """
-    if member.file_size > _DENSEST * member.compress_size:
-        raise ValueError(f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}")
+    _check_packed(member)
     version = np.lib.format.read_magic(stream)
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in headers:

@@ -8,15 +8,18 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+from connfit._display import visible
+
 
 class ConnfitError(Exception):
     """A mistake in a user's input: shown as one line by the command line, never as a traceback.
 
-    What a file holds is quoted in it: a word of hundreds of letters is cut.
+    What a file holds is quoted in it: line breaks become blanks, other control characters escapes, and a word of
+    hundreds of letters is cut.
     """
 
     def __init__(self, problem: str) -> None:
-        super().__init__(_LONG_WORD.sub(_cut, problem))
+        super().__init__(visible(_LONG_WORD.sub(_cut, " ".join(problem.splitlines()))))
 
 
 _LONG_WORD = re.compile(r"\S{300,}")
@@ -41,8 +44,7 @@ class DataError(ConnfitError):
 
     def __init__(self, problem: str, *, path: str | Path | None = None, fix: str | None = None) -> None:
         where = f"{path}: " if path is not None else ""
-        # A cell that is quoted may hold line breaks.
-        super().__init__(" ".join(f"{where}{problem}{f'. {fix}' if fix else ''}".splitlines()))
+        super().__init__(f"{where}{problem}{f'. {fix}' if fix else ''}")
         self.path = path
         self.fix = fix
 
@@ -164,5 +166,5 @@ def did_you_mean(value: object, allowed: Iterable[object]) -> str:
 def first_ten(items: Iterable[object]) -> str:
     """List the first ten items and count the rest, for messages about many bad rows or ids."""
     listed = list(items)
-    text = ", ".join(str(item) for item in listed[:10])
+    text = ", ".join(visible(str(item)) for item in listed[:10])
     return text + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")

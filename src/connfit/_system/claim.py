@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 
 import filelock
 
+from connfit._display import unstorable, visible
 from connfit._system.paths import UNFINISHED
 from connfit.errors import BusyError, ConfigError, DataError
 
@@ -49,6 +50,8 @@ def claimed(folder: str | Path, *, make: bool = True, wait: bool = False) -> Ite
         If the folder cannot be made or written to.
     """
     folder = Path(folder)
+    if why := unstorable(str(folder)):
+        raise ConfigError(f"{str(folder)!r} {why}: give another folder")
     if not make and not folder.is_dir():
         yield folder
         return
@@ -60,7 +63,7 @@ def claimed(folder: str | Path, *, make: bool = True, wait: bool = False) -> Ite
         except filelock.Timeout:
             if not wait:
                 raise
-            print(f"connfit: {folder} is in use by {_holder(folder)}: waiting for it", file=sys.stderr)
+            print(f"connfit: {visible(str(folder))} is in use by {_holder(folder)}: waiting for it", file=sys.stderr)
             lock.acquire(timeout=-1)
     except filelock.Timeout:
         raise BusyError(f"{folder} is in use by {_holder(folder)}: wait for it, or give another folder") from None
@@ -159,7 +162,9 @@ def _try_out(folder: Path) -> None:
     """Write who holds the folder, which also shows that it can be written to."""
     text = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
     try:
-        (folder / LOCK).write_text(f"{text} ({shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})", "utf-8")
+        (folder / LOCK).write_text(
+            f"{text} ({shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])})", "utf-8", "backslashreplace"
+        )
     except OSError as error:
         raise _unusable(folder, error) from error
 

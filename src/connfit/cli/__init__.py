@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from inspect import signature
 from typing import Annotated
@@ -23,7 +24,7 @@ from connfit.cli.list_command import list_pieces
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
-from connfit.cli.terminal import EXIT_SIGNAL, StoppableGroup, out_console, refuse, system_error
+from connfit.cli.terminal import EXIT_SIGNAL, StoppableGroup, err_console, out_console, refuse, system_error
 from connfit.errors import ConnfitError
 
 app: typer.Typer = typer.Typer(
@@ -51,7 +52,9 @@ def main() -> None:
             # A letter that the terminal's encoding lacks is no reason to end a run.
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = _caution
+            app()
     except SystemExit as ended:
         lost = out_console.settle()
         if lost is None or ended.code:
@@ -69,6 +72,11 @@ def main() -> None:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         refuse(system_error(MemoryError()))
+
+
+def _caution(message: Warning | str, *where: object, **how: object) -> None:
+    """Show a warning as a line, not with the place in the source that it comes from."""
+    err_console.print(f"connfit: caution: {message}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def _version(wanted: bool) -> None:

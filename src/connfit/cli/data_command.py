@@ -95,7 +95,7 @@ def data_fetch(
     failed = [result for result in fetched if result.state == "failed"]
     for result in failed:
         if result.error is not None:
-            err_console.print(f"connfit: {result.error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            err_console.print(f"connfit: {result.error}", style="red", highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(EXIT_MISTAKE)
     _say_where(to, search_folders(name))
@@ -155,7 +155,7 @@ def data_make(
 
 
 def _say(line: str) -> None:
-    out_console.print(line, highlight=False, markup=False, soft_wrap=True)
+    out_console.print(line, highlight=False, soft_wrap=True)
 
 
 def _say_where(root: Path | None, searched: Sequence[Path]) -> None:

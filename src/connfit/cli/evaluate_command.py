@@ -110,6 +110,6 @@ def evaluate_and_report(fitted: Fit, out: Path) -> None:
 
 def _options(folder: Path) -> dict[str, Any]:
     """The options of a run."""
-    from connfit._io import read_json
+    from connfit import config as configuration
 
-    return read_json(folder / "config.json", dict[str, Any])
+    return configuration.to_dict(configuration.read(folder / "config.json"))

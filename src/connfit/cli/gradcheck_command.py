@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from connfit import config as configuration
+from connfit._console import literal
 from connfit._system.claim import claimed
 from connfit.cli.terminal import Setting, dataset_config, draw_again, err_console, out_console
 from connfit.errors import ConfigError, one_of
@@ -71,7 +72,7 @@ def gradcheck(
                 job, out or folder, fitted=fitted, epochs=epochs, frames=frames, segments=segments, windows=window,
                 free_run=free_run, curve_epochs=curves, optimisers=optimisers,
                 on_plan=lambda text: err_console.print(text, highlight=False, soft_wrap=True),
-                on_progress=lambda text: status.update(text),
+                on_progress=lambda text: status.update(literal(text)),
             )  # fmt: skip
         draw_gradients(Path(out or folder))
     print_fidelity(fidelity, out_console)

@@ -43,7 +43,7 @@ def list_pieces(
         for row in rows:
             options = ", ".join(f"{name}={value!r}" for name, value in row["options"].items())
             table.add_row(row["name"], row["label"], options, row["package"])
-        out_console.print(table, markup=False)
+        out_console.print(table)
     for registry in found.values():
         for name, problem in registry.failures.items():
-            err_console.print(f"{name}: {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            err_console.print(f"{name}: {problem}", style="yellow", highlight=False, soft_wrap=True)

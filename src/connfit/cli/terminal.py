@@ -2,94 +2,22 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from typer.core import TyperGroup
 
 from connfit import config as configuration
-from connfit._display import visible
+from connfit._console import Output
 from connfit._system.signals import signal_number
 
 if TYPE_CHECKING:
     from connfit.evaluation.study.runner import StudyProgress
-
-UNLIMITED = 10_000
-"""Columns of a file or a pipe."""
-
-
-class Output(Console):
-    """A console that cuts no number, lets no name steer the terminal, and whose end is not that of the command.
-
-    Columns of numbers keep their width where the window is too narrow for a table: its lines go on below, as any long
-    line does. Without a terminal, as in a batch job, lines have the length they need, unless `COLUMNS` says another.
-    Once it cannot be written to it is silent, and `lost` says why: files are of more worth than what is printed.
-    """
-
-    lost: OSError | None = None
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr)
-        if not self.is_terminal and "COLUMNS" not in os.environ:
-            self.width = UNLIMITED
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print as `rich` does, tables at least as wide as their numbers need."""
-        needed = max((self._needed(table) for table in objects if isinstance(table, Table)), default=0)
-        given = self.width
-        try:
-            self.width = max(given, needed)
-            super().print(*objects, **options)
-        finally:
-            self.width = given
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """Render text with control characters escaped."""
-        return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
-
-    def on_broken_pipe(self) -> None:
-        """Go on without whoever read the output, as in `connfit ... | head`."""
-        self.lose(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
-
-    def lose(self, error: OSError) -> None:
-        """Print nothing any more; what is still to be written goes nowhere."""
-        self.quiet, self.lost = True, error
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-
-    def settle(self) -> OSError | None:
-        """Write what is still to be written; returns why not all was."""
-        try:
-            self.file.flush()
-        except OSError as error:
-            self.lose(error)
-        return self.lost
-
-    def _check_buffer(self) -> None:
-        try:
-            super()._check_buffer()
-        except OSError as error:
-            self.lose(error)
-
-    def _needed(self, table: Table) -> int:
-        """Width at which no number is cut and no word of the other columns."""
-        wide, needed = self.options.update(max_width=UNLIMITED), table._extra_width
-        for column in table.columns:
-            column.no_wrap = column.no_wrap or column.justify == "right"
-            measured = table._measure_column(self, wide, column)
-            needed += measured.maximum if column.no_wrap else measured.minimum
-        return needed
-
 
 out_console = Output()
 err_console = Output(stderr=True)
@@ -108,7 +36,7 @@ def refuse(problem: str) -> NoReturn:
 
 def say_problem(problem: str) -> None:
     """Print the one line that says why a command ended."""
-    err_console.print(f"connfit: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    err_console.print(f"connfit: {problem}", style="red", highlight=False, soft_wrap=True)
 
 
 def system_error(error: BaseException) -> str:
@@ -214,8 +142,9 @@ def study_progress() -> Iterator[Callable[[StudyProgress], None]]:
     from rich.progress import Progress as Bar
 
     bar = Bar(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f}/{task.total} fits"),
-        TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=err_console,
+        TextColumn("{task.description}", markup=False), BarColumn(),
+        TextColumn("{task.completed:.1f}/{task.total} fits"), TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"), console=err_console,
         disable=not err_console.is_terminal,
     )  # fmt: skip
     task = bar.add_task("study", total=None, left="")

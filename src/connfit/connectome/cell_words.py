@@ -9,6 +9,8 @@ from unicodedata import category, normalize
 import numpy as np
 from jaxtyping import Int
 
+from connfit._display import unstorable
+
 MISSING_WORDS = ("", "-", "na", "n/a", "#n/a", "nan", "null", "none")
 """What a cell without a value says, in small letters."""
 
@@ -29,6 +31,11 @@ _CHANCE_BITS = 16
 def is_missing(word: str) -> bool:
     """Return whether a cell says that there is no value."""
     return word.strip().lower() in MISSING_WORDS
+
+
+def fault(word: str) -> str:
+    """Return why a name or a word cannot be used; empty where it can."""
+    return "says that a formula of a spreadsheet failed" if word.lower() in FORMULA_ERRORS else unstorable(word)
 
 
 def whole_number(word: str) -> int | None:

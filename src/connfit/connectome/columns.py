@@ -20,21 +20,16 @@ from connfit._system.arrow_guard import check_feather, check_parquet, check_shar
 from connfit._system.unpacked import check_unpacked, open_unpacked
 from connfit.connectome.cell_words import (
     FLOAT,
-    FORMULA_ERRORS,
     INTEGER,
     SPREADSHEET_ID,
+    fault,
     is_missing,
     names_taken_for_missing,
     whole_number,
 )
+from connfit.connectome.memory_tables import table_of_frame
 from connfit.connectome.streaming import may_hold_hexadecimal
-from connfit.connectome.text_files import (
-    check_separator,
-    first_line,
-    holds_quotes,
-    lines,
-    refuse_open_quotes,
-)
+from connfit.connectome.text_files import check_separator, first_line, holds_quotes, lines, refuse_open_quotes
 from connfit.errors import DataError, first_ten, unreadable
 
 TableSource: TypeAlias = "str | Path | pd.DataFrame | NamedTable"
@@ -114,6 +109,8 @@ class NamedTable:
                     path=self.path,
                     fix="Fill it in or delete the row",
                 )
+            if why := fault(word):
+                raise DataError(f"row {row}: {column} = {word!r} {why}", path=self.path, fix="Correct the row")
         changed = [row for row, word in enumerate(text, 1) if SPREADSHEET_ID.fullmatch(word)]
         if changed:
             raise DataError(
@@ -194,9 +191,8 @@ class NamedTable:
         """Read text: [rows], empty where missing."""
         words = ["" if value is None else str(value).strip() for value in self._column(column).to_pylist()]
         for row, word in enumerate(words, 1):
-            if word.lower() in FORMULA_ERRORS or "\0" in word:
-                why = "it holds a NUL byte" if "\0" in word else "a formula of a spreadsheet failed"
-                problem = f"row {row}: column {column!r} says {word!r}: {why}"
+            if why := fault(word):
+                problem = f"row {row}: {column} = {word!r} {why}"
                 raise DataError(problem, path=self.path, fix="Correct the cell, or leave it empty")
         return ["" if is_missing(word) else word for word in words]
 
@@ -285,7 +281,7 @@ def read_table(
     if isinstance(source, NamedTable):
         table = source
     elif isinstance(source, pd.DataFrame):
-        table = NamedTable(_from_frame(source, what), f"the {what} table")
+        table = NamedTable(table_of_frame(source, what), f"the {what} table")
     else:
         path = require_file(source, fix=f"Check the path of the {what} table")
         table = NamedTable(_read_file(path, columns, integers, as_csv), str(path))
@@ -295,21 +291,6 @@ def read_table(
     if table.rows == 0:
         raise DataError("the table has no rows", path=table.path, fix=f"Check that this is the {what} table")
     return table
-
-
-def _from_frame(frame: pd.DataFrame, what: str) -> pa.Table:
-    arrays, names = [], []
-    for position, name in enumerate(frame.columns):
-        try:
-            arrays.append(pa.array(frame.iloc[:, position], from_pandas=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise DataError(
-                f"column {name!r} mixes types ({error})", path=f"the {what} table", fix="Give the column one type"
-            ) from error
-        names.append(str(name))
-    return pa.Table.from_arrays(
-        [array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array]) for array in arrays], names=names
-    )
 
 
 def _read_file(path: Path, columns: Sequence[str] | None, integers: Sequence[str], as_csv: bool) -> pa.Table:

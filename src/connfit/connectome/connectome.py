@@ -32,6 +32,7 @@ __all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "ConnectomeSummary",
 
 FORMAT_VERSION = 2
 
+_COPY = "Build or copy it again"
 _DAMAGE = (
     OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError, OverflowError
 )  # fmt: skip
@@ -269,10 +270,12 @@ class Connectome(Displayed):
                 regions = _read_regions(file) if "regions" in file else None
                 name, notes = str(file.attrs["name"]), json.loads(str(_stored(file, "notes").asstr()[()]))
         except _DAMAGE as error:
-            fix = "Build or copy it again"
-            raise unreadable(error, "damaged or truncated connectome file", path=path, fix=fix) from error
-        electrical = arrays.pop("electrical").view(bool)
-        brain = cls(name=name, neurons=neurons, electrical=electrical, notes=notes, regions=regions, **arrays)
+            raise unreadable(error, "damaged or truncated connectome file", path=path, fix=_COPY) from error
+        try:
+            electrical = arrays.pop("electrical").view(bool)
+            brain = cls(name=name, neurons=neurons, electrical=electrical, notes=dict(notes), regions=regions, **arrays)
+        except (ValueError, TypeError, DataError) as error:
+            raise DataError(f"its parts contradict each other ({error})", path=path, fix=_COPY) from error
         object.__setattr__(brain, "_pages", pages)
         # Validation has read every page.
         brain.release_pages()

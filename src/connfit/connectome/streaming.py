@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from jaxtyping import Int
 
+from connfit._console import Output
+from connfit._display import visible
 from connfit._io import require_file
 from connfit._system import unpacked
 from connfit._system.arrow_guard import check_feather, check_parquet
@@ -52,13 +54,12 @@ class IdPositions:
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on standard error, only where that is a terminal; gives what is called with the progress."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Output(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(visible(what), total=total)
         yield lambda done: bar.update(task, completed=done)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from connfit._display import Displayed
+from connfit._display import Displayed, unstorable
 from connfit.errors import ConfigError, DataError, first_ten
 
 PART_NAMES = ("train", "validation", "test")
@@ -126,6 +126,9 @@ class Recording(Displayed):
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for text in map(str, (self.name, self.value_units, *self.units)):
+            if why := unstorable(text):
+                raise DataError(f"recording {self.name!r}: the name {text!r} {why}", fix="Rename it")
         values = np.asarray(self.values)
         if values.ndim != 2 or 0 in values.shape:
             raise DataError(

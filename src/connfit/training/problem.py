@@ -170,6 +170,20 @@ class Job(Displayed):
             digest.update(np.ascontiguousarray(recording.mask).data)
         return digest.hexdigest()
 
+    def neurons_fingerprint(self) -> str:
+        """Compute the SHA-256 over the words and whole numbers of the neuron table, and over synapses by region."""
+        digest = hashlib.sha256()
+        for name, column in self.connectome.neurons.items():
+            if column.dtype.kind != "f":  # Decimals are in no model, and a file may keep them in another precision.
+                known = column.astype(object).where(~column.isna().to_numpy(), "").map(str)
+                digest.update("\n".join((str(name), *known)).encode())
+        if (regions := self.connectome.regions) is not None:
+            digest.update("\n".join(regions.names).encode())
+            for counts in (regions.outputs, regions.inputs):
+                for array in (counts.indptr, counts.indices, counts.data):
+                    digest.update(np.ascontiguousarray(array, np.int64).data)
+        return digest.hexdigest()
+
 
 def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     """Load the data that a configuration names and build model, start and learner.

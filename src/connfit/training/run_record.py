@@ -80,8 +80,10 @@ class RunRecord:
         Its architecture.
     seed
         Of everything random.
-    data_fingerprint
-        SHA-256 of wiring, signs and prepared recordings.
+    data_fingerprint, neurons_fingerprint
+        SHA-256 of wiring, signs and prepared recordings, and of the neuron table.
+    options
+        Of the fit, all of `config.json`: a run keeps them.
     connectome, recordings, held_out
         What was fitted, and scored alone.
     cautions
@@ -105,6 +107,8 @@ class RunRecord:
     machine: str
     seed: int
     data_fingerprint: str
+    neurons_fingerprint: str
+    options: Mapping[str, Any]
     connectome: ConnectomeRecord
     recordings: Mapping[str, RecordingRecord]
     held_out: Mapping[str, RecordingRecord]
@@ -118,11 +122,11 @@ class RunRecord:
     learning_rates: Rates | None = optional()
 
 
-def run_record(job: Job, command: str) -> RunRecord:
-    """Describe a run before its training."""
+def run_record(job: Job, command: str, options: Mapping[str, Any]) -> RunRecord:
+    """Describe a run before its training; `options` are those of its `config.json`."""
     memory, cohort = job.memory(), job.cohort
     return RunRecord(
-        command=command,
+        command=command.encode("utf-8", "backslashreplace").decode(),
         versions={
             **{package: version(package) for package in PACKAGES},
             **plugin_versions(),
@@ -131,6 +135,8 @@ def run_record(job: Job, command: str) -> RunRecord:
         machine=platform.machine(),
         seed=job.config.seed,
         data_fingerprint=job.fingerprint(),
+        neurons_fingerprint=job.neurons_fingerprint(),
+        options=options,
         connectome=ConnectomeRecord(**asdict(job.connectome.summary()), notes=dict(job.connectome.notes)),
         recordings={one.name: _recording_record(one, job.matches[one.name]) for one in cohort.recordings},
         held_out={

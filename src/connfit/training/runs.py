@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,21 +13,20 @@ import msgspec
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import read_arrays, read_json, replacing, write_arrays, write_bytes, write_json
+from connfit._io import csv_text, present, read_arrays, read_json, replacing, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
-from connfit.config import FALLBACK, Config
+from connfit.config import Config
 from connfit.datasets.given_data import CONNECTOME, RECORDINGS
-from connfit.errors import ConfigError, DataError, DivergedError, unreadable
+from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models.base import Model, Params
 from connfit.models.gains import SHARED, share_gains
+from connfit.training.checkpoints import check_arrays, check_state, ended_training, read_state, write_state
 from connfit.training.fit import FitState, Progress
 from connfit.training.fitted import Fit
-from connfit.training.learning_rates import Rates
 from connfit.training.memory import check_memory
-from connfit.training.optimiser import state_arrays, state_from_arrays
 from connfit.training.problem import Job, prepare
-from connfit.training.recipe import Recipe
+from connfit.training.recorded import check_options, read_record
 from connfit.training.run_record import RECORD, run_record
 
 CHECKPOINT = Path("checkpoints", "latest.npz")
@@ -119,7 +116,6 @@ def _write_start(job: Job, out: Path, command: str) -> None:
     """What a run directory holds before anything is trained; `config.json` last, for it makes the folder a run."""
     job.connectome.save(out / "connectome.h5")
     write_parameters(out / "parameters_initial.npz", job.model, job.params)
-    write_json(out / RECORD, run_record(job, command))
     config = job.config
     if job.given is not None:
         job.given.save(out / DATA)
@@ -131,7 +127,9 @@ def _write_start(job: Job, out: Path, command: str) -> None:
     if job.given is not None or config.data.saved is not None:
         # Relative to the file, so that a run directory can be moved.
         config = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, saved=DATA))
-    write_json(out / "config.json", configuration.to_dict(config))
+    options = configuration.to_dict(config)
+    write_json(out / RECORD, run_record(job, command, options))
+    write_json(out / "config.json", options)
 
 
 @claims("out")
@@ -150,10 +148,10 @@ def resume(
     """
     out = Path(out)
     job = load_job(out)
-    state = _read_state(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
+    state = _state(job, out) if present(out / CHECKPOINT) else None
     if on_prepared is not None:
         on_prepared(job)
-    if (state is None or state.finished) and (out / "parameters.npz").exists():
+    if (state is None or state.finished) and present(out / "parameters.npz"):
         return _finished(job, out)
     return _continue(job, out, state, on_progress)
 
@@ -166,17 +164,15 @@ def load_job(out: Path) -> Job:
     DataError
         If the directory holds no run, or its data have changed since.
     """
-    if not (out / "config.json").is_file():
+    if not present(out / "config.json"):
         raise DataError("no run here", path=out, fix="Give the folder that `connfit fit --out` wrote")
-    try:
-        record = read_json(out / RECORD, dict[str, Any])
-        fingerprint = record["data_fingerprint"]
-        # Runs of versions without a recipe used what it falls back to.
-        recipe = Recipe.of_record(record["recipe"]) if "recipe" in record else Recipe(FALLBACK)
-    except (OSError, msgspec.ValidationError, KeyError) as error:
-        raise unreadable(error, "damaged", path=out / RECORD) from error
-    job = prepare(configuration.read(out / "config.json"), recipe)
-    if fingerprint != job.fingerprint():
+    record, config = read_record(out), configuration.read(out / "config.json")
+    if record.data_fingerprint is None:
+        raise DataError("there is no data_fingerprint", path=out / RECORD, fix="Copy the run directory again")
+    job = prepare(config, check_options(config, record, out))
+    # Earlier versions left out what no default reads of the neuron table.
+    neurons = record.neurons_fingerprint is None or record.neurons_fingerprint == job.neurons_fingerprint()
+    if record.data_fingerprint != job.fingerprint() or not neurons:
         raise DataError(
             "the data, after preprocessing, are not those that this run was made from",
             path=out,
@@ -195,7 +191,7 @@ def load_fit(out: str | Path) -> Fit:
     """
     out = Path(out)
     job = load_job(out)
-    if not (out / "parameters.npz").exists():
+    if not present(out / "parameters.npz"):
         raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
     return _finished(job, out)
 
@@ -216,29 +212,39 @@ def check_same_fit(fitted: Fit, out: Path) -> None:
             raise DataError("the run of another fit", path=out, fix="Give the folder that this fit was saved in")
 
 
+def _state(job: Job, out: Path) -> FitState:
+    state = read_state(out / CHECKPOINT, read_record(out).identity)
+    check_state(state, job.params, job.model.groups, out / CHECKPOINT)
+    return state
+
+
 def _finished(job: Job, out: Path) -> Fit:
-    arrays, meta = read_arrays(out / "parameters.npz")
+    path = out / "parameters.npz"
+    arrays, meta = read_arrays(path)
+    check_arrays(arrays, to_arrays(job.model, job.params), path)
     params = from_arrays(arrays)
     # What gains multiply is computed again from the connectome; ARPACK's scale of it is good to 1e-4.
     if "gains" in params and not np.allclose(arrays["weights"], job.model.magnitudes(params), rtol=1e-3):
         raise DataError(
             "the magnitudes that its gains multiply are not those that this version of connfit computes",
-            path=out / "parameters.npz",
+            path=path,
             fix="Fit it again",
         )
     if "history" in meta:
-        history, best = tuple(meta["history"]), meta["best_epoch"]
-        rates = None if meta["rates"] is None else Rates.of_record(meta["rates"])
+        ended = ended_training(meta, path, read_record(out).identity)
+        history, best, rates, took = ended.history, ended.best_epoch, ended.rates, ended.performance
     else:
         # Older run directories keep these in the checkpoint alone.
-        state = _read_state(out / CHECKPOINT)
-        history, best, rates = state.history, state.kept_epoch(), state.rates
-    return Fit(job.model, params, job.params, job.cohort, history, meta["performance"], rates, best, job)
+        state = _state(job, out)
+        history, best, rates, took = state.history, state.kept_epoch(), state.rates, meta.get("performance", {})
+    return Fit(job.model, params, job.params, job.cohort, history, took, rates, best, job)
 
 
 def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:
+    of = read_record(out).identity
+
     def save(now: FitState) -> None:
-        _write_state(out / CHECKPOINT, now, job.config.train.optimiser)
+        write_state(out / CHECKPOINT, now, job.config.train.optimiser, of)
         if now.history:
             _write_history(out / "history.csv", now.history)
 
@@ -270,9 +276,10 @@ def _write_end(job: Job, out: Path, result: Fit) -> None:
         options = job.config.model
         table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
         gains = {"start": np.asarray(job.params["gains"]), "fitted": np.asarray(result.params["gains"])}
-        write_bytes(out / "gains.csv", table.assign(**gains).to_csv(index=False).encode())
+        table = table.assign(**gains)
+        write_bytes(out / "gains.csv", csv_text([table.columns, *table.map(str).itertuples(index=False)]).encode())
     training = {"history": result.history, "best_epoch": result.best_epoch, "rates": msgspec.to_builtins(result.rates)}
-    meta = {"performance": result.performance, **training}
+    meta = {"performance": result.performance, "of": read_record(out).identity, **training}
     write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), meta)
 
 
@@ -298,46 +305,5 @@ def write_parameters(path: Path, model: Model, params: Params) -> None:
     write_arrays(path, to_arrays(model, params))
 
 
-def _write_state(path: Path, state: FitState, optimiser: str) -> None:
-    arrays = {f"params/{key}": np.asarray(value) for key, value in state.params.items()}
-    arrays |= {f"best/{key}": value for key, value in state.best_params.items()}
-    arrays |= state_arrays(state.optimiser)
-    meta = {
-        "phase": state.phase,
-        "epoch": state.epoch,
-        "best_value": None if np.isinf(state.best_value) else state.best_value,
-        "best_epoch": state.best_epoch,
-        "since_best": state.since_best,
-        "finished": state.finished,
-        "history": state.history,
-        "rates": msgspec.to_builtins(state.rates),
-        "optimiser": optimiser,
-    }
-    write_arrays(path, arrays, meta)
-
-
-def _read_state(path: Path) -> FitState:
-    arrays, meta = read_arrays(path)
-
-    def group(prefix: str) -> dict[str, np.ndarray]:
-        return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-
-    def on_device(prefix: str) -> Params:
-        return {key: jnp.asarray(value) for key, value in group(prefix).items()}
-
-    # Checkpoints of releases that had Adam alone do not name it.
-    moments = state_from_arrays(meta.pop("optimiser", "adam"), arrays)
-    if meta["best_value"] is None:
-        meta["best_value"] = float("-inf")
-    meta["history"] = tuple(meta["history"])
-    rates = meta.pop("rates", None)
-    meta["rates"] = None if rates is None else Rates.of_record(rates)
-    return FitState(params=on_device("params/"), optimiser=moments, best_params=group("best/"), **meta)
-
-
 def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_bytes(path, text.getvalue().encode())
+    write_bytes(path, csv_text([history[0], *(row.values() for row in history)]).encode())

@@ -186,7 +186,7 @@ def _estimate(folder: Path, tasks: Sequence[Task], config: Config, jobs: int) ->
     try:
         with (folder / "history.csv").open(newline="") as file:
             seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return None
     if not seconds:
         return None

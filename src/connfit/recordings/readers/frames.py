@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
+from connfit._display import unstorable
 from connfit._io import require_file as require_file
-from connfit.connectome.cell_words import is_missing
+from connfit.connectome.cell_words import MISSING_WORDS, is_missing
 from connfit.errors import DataError, UnitsError, first_ten, one_of
 from connfit.recordings.plausibility import FASTEST_HZ, TIMES
 
 MISSING_POLICIES = ("error", "mask")
+MISSING = ", ".join(word for word in MISSING_WORDS if word)
 GAP_TOLERANCE = 0.5
 """Share of the median interval by which others may be longer or shorter."""
 RATE_TOLERANCE = 0.01
@@ -304,8 +306,13 @@ def check_units(units: Sequence[object], columns: int, path: Path) -> tuple[str,
     empty = [k for k, unit in enumerate(names) if is_missing(unit)]
     if empty:
         raise DataError(
-            f"units without a name in columns {first_ten(empty)} (counted from 0)", path=path, fix="Name every unit"
+            f"units without a name in columns {first_ten(empty)} (counted from 0; {MISSING} say that there is none)",
+            path=path,
+            fix="Name every unit",
         )
+    for k, unit in enumerate(names):
+        if why := unstorable(unit):
+            raise DataError(f"unit {unit!r} in column {k} (counted from 0) {why}", path=path, fix="Rename it")
     seen: set[str] = set()
     repeated = [unit for unit in names if unit in seen or seen.add(unit)]
     if repeated:

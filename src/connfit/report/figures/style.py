@@ -109,10 +109,22 @@ class _Visible(Formatter):
         self.labels = labels
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return visible(self.labels(x, pos))
+        return drawable(self.labels(x, pos))
 
     def format_ticks(self, values: list[float]) -> list[str]:
-        return [visible(label) for label in self.labels.format_ticks(values)]
+        return [drawable(label) for label in self.labels.format_ticks(values)]
+
+
+LONGEST = 60
+"""Letters of a name beyond which there is no room for it beside a figure."""
+
+_LONG_WORD = re.compile(rf"\S{{{LONGEST + 1},}}")
+
+
+def drawable(name: str) -> str:
+    """Return a name as it can be drawn: letters that cannot be shown as escapes, the middle of a long one left out."""
+    text = visible(name)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 20]}…{text[-19:]}"
 
 
 def without_mathtext(figure: Figure) -> None:
@@ -129,8 +141,8 @@ def without_mathtext(figure: Figure) -> None:
             plain.set_axis(axis)
             ticks.formatter = plain
     for text in figure.findobj(Text):
-        if not text.get_text().isprintable():
-            text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
+        lines = text.get_text().split("\n")
+        text.set_text("\n".join(_LONG_WORD.sub(lambda word: drawable(word[0]), visible(line)) for line in lines))
         text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]
 
 

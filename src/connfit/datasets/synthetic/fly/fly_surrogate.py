@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from connfit._display import visible
 from connfit._system.claim import claimed, tidy
 from connfit.connectome import Connectome
 from connfit.datasets import fly_facts as fly
@@ -142,7 +143,7 @@ def _here_or_made(scale: float, seed: int) -> FlySurrogate:
         return found
     target = _folders(scale, seed)[-1]
     print(
-        f"connfit: making the SURROGATE fly brain (scale {scale:g}, seed {seed}) in {target}, once: "
+        f"connfit: making the SURROGATE fly brain (scale {scale:g}, seed {seed}) in {visible(str(target))}, once: "
         f"{expected_time(scale)} on two cores",
         file=sys.stderr,
     )
