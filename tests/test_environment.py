@@ -44,8 +44,8 @@ def test_python_is_told_at_use(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ConfigError, match="CONNFIT_THREADS='abc'"):
         _resolve("auto", np.float32)  # type: ignore[arg-type]
-    monkeypatch.setenv("CONNFIT_DATA", "/no/such/folder")
-    with pytest.raises(ConfigError, match="CONNFIT_DATA=/no/such/folder"):
+    monkeypatch.setenv("CONNFIT_DATA", "/etc/passwd")
+    with pytest.raises(ConfigError, match="CONNFIT_DATA=/etc/passwd"):
         search_folders("worm")
 
 

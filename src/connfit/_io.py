@@ -14,14 +14,15 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import Field, dataclass, field, fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
 
+from connfit._system.npz_members import array_header, check_packed, read_array
 from connfit._system.paths import unfinished
 from connfit._system.unpacked import check_size
 from connfit._typing import JSON
@@ -32,12 +33,6 @@ DAMAGE = (
     struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What damaged archives make NumPy and zipfile raise (RuntimeError: by unknown flags or compression)."""
-
-_DENSEST = 1100
-"""Times that deflate can shrink zeros, at most (1032), and a little more."""
-
-_BLOCK = 1 << 24
-"""Bytes of an array that are unpacked at once."""
 
 
 def require_file(path: str | Path, *, fix: str = "Check the path") -> Path:
@@ -344,7 +339,7 @@ def _unpacked(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         arrays = {}
         for member in archive.infolist():
-            _check_packed(member)
+            check_packed(member)
         check_size(sum(member.file_size for member in archive.infolist()), path)
         for member in archive.infolist():
             with archive.open(member) as stream:
@@ -353,67 +348,6 @@ def _unpacked(path: Path) -> dict[str, np.ndarray]:
                     raise ValueError(f"{name} is there twice")
                 arrays[name] = read_array(stream, array_header(stream, member))
         return arrays
-
-
-def _check_packed(member: zipfile.ZipInfo) -> None:
-    if member.file_size > _DENSEST * member.compress_size:
-        raise ValueError(f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}")
-
-
-@dataclass(frozen=True)
-class ArrayHeader:
-    """What a member of an NPZ file says of its array."""
-
-    name: str
-    shape: tuple[int, ...]
-    by_column: bool
-    dtype: np.dtype
-
-    @property
-    def size(self) -> int:
-        """Bytes of its values."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-
-def array_header(stream: IO[bytes], member: zipfile.ZipInfo) -> ArrayHeader:
-    """Read the header of an array of an NPZ file; its values follow in the stream.
-
-    Raises
-    ------
-    ValueError
-        If it is no array of numbers or text, or claims more than what the archive has.
-    """
-    _check_packed(member)
-    version = np.lib.format.read_magic(stream)
-    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in headers:
-        raise ValueError(f"{member.filename} is of an unknown version {version}")
-    shape, by_column, dtype = headers[version](stream)
-    if dtype.hasobject:
-        raise ValueError(f"{member.filename} holds Python objects")
-    header, there = ArrayHeader(member.filename, shape, by_column, dtype), member.file_size - stream.tell()
-    if header.size != there or min(shape, default=0) < 0 or not dtype.itemsize:
-        raise ValueError(f"{member.filename} claims {dtype} of shape {shape}, {header.size:,} bytes, and has {there:,}")
-    return header
-
-
-def read_array(stream: IO[bytes], header: ArrayHeader) -> np.ndarray:
-    """Read the values of an array, or of as many rows as the shape in `header` says.
-
-    Raises
-    ------
-    EOFError
-        If there are fewer.
-    """
-    content = np.empty(header.size, np.uint8)
-    view = content.data
-    at = 0
-    while at < header.size:
-        read = stream.readinto(view[at : at + _BLOCK])  # pyright: ignore[reportAttributeAccessIssue]
-        if not read:
-            raise EOFError(f"{header.name} ends early")
-        at += read
-    return np.ndarray(header.shape, header.dtype, content, order="F" if header.by_column else "C")
 
 
 def _settle(path: Path) -> None:

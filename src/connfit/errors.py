@@ -18,8 +18,11 @@ class ConnfitError(Exception):
     hundreds of letters is cut.
     """
 
+    _keeps_lines = False
+
     def __init__(self, problem: str) -> None:
-        super().__init__(visible(_LONG_WORD.sub(_cut, " ".join(problem.splitlines()))))
+        lines = problem.splitlines() if self._keeps_lines else [" ".join(problem.splitlines())]
+        super().__init__("\n".join(visible(_LONG_WORD.sub(_cut, line)) for line in lines))
 
 
 _LONG_WORD = re.compile(r"\S{300,}")
@@ -76,7 +79,12 @@ class ConfigError(ConnfitError):
 
 
 class NotAvailableError(ConnfitError):
-    """A dataset, an optional package or a compiled kernel that was asked for is not here."""
+    """A dataset, an optional package or a compiled kernel that was asked for is not here.
+
+    It says which file goes where, a line each.
+    """
+
+    _keeps_lines = True
 
 
 class BusyError(ConnfitError):

@@ -52,7 +52,7 @@ def check_feather(path: Path) -> None:
             claimed = sum(_claimed(file, *block) for block in _blocks(footer))
     except (struct.error, OSError, ValueError, IndexError, OverflowError, pa.ArrowException) as error:
         raise DataError(
-            f"cannot be read (its table of contents is damaged: {error})", path=path, fix="Copy or download it again"
+            f"truncated or damaged (its table of contents: {error})", path=path, fix="Copy or download it again"
         ) from error
     check_size(claimed, path)
 

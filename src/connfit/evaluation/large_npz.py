@@ -10,7 +10,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from connfit._io import ArrayHeader, array_header, read_array, replacing
+from connfit._io import replacing
+from connfit._system.npz_members import ArrayHeader, array_header, read_array
 from connfit.evaluation.scratch import IN_MEMORY
 from connfit.recordings.frame_blocks import Stored, frame_blocks
 
