@@ -87,8 +87,9 @@ def test_answers_are_the_same_in_blocks_in_a_file(
     model = BASELINES[name](one, CONFIG)
     assert isinstance(model, SharingForecaster)
     whole = answers(model, one)
-    # Networks run in single precision, and several runs side by side add up in another order than one.
-    close = {"rtol": 2e-6, "atol": 2e-6}
+    # Networks run in single precision, several runs side by side add up in another order than one, and 70 steps that
+    # feed on each other make more of that.
+    close = {"rtol": 1e-4, "atol": 1e-4}
     np.testing.assert_allclose(model.one_step(one), whole[0], **close)
     np.testing.assert_allclose(model.free_run(one, 40, 70, 13), whole[3], **close)
     small_blocks(28)

@@ -37,8 +37,10 @@ def user_path(name: str | Path) -> Path:
     path = Path(text)
     if ("$" not in text and not text.startswith("~")) or path.exists():
         return path
-    # As a shell does: what names no user and no variable stays as it is.
-    return Path(os.path.expanduser(os.path.expandvars(text)))
+    try:
+        return Path(os.path.expandvars(text)).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{text}: there is no such user") from error
 
 
 def unfinished(path: Path) -> Path:
