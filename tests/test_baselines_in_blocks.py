@@ -154,6 +154,7 @@ def peak(work: Callable[[], object]) -> int:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(BASELINES))
 def test_memory_of_the_answers_does_not_grow_with_the_recording(
     name: str, small_networks: None, small_blocks: Callable[[int], None], room: scratch.Scratch
