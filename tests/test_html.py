@@ -95,9 +95,9 @@ def test_report_is_one_self_contained_file(report: Path) -> None:
     assert {link[1:] for link in links} <= set(html.anchors)
     assert len(set(html.anchors)) == len(html.anchors)
     assert not re.search(r"url\(|@import|<script|<iframe|<link", path.read_text())
-    assert html.tags.count("img") == 7
+    assert html.tags.count("img") == 8
     names = {"horizon_skill", "traces", "functional_connectivity", "loss_history", "weights", "time_constants"}
-    names.add("share_of_possible")
+    names |= {"share_of_possible", "explained"}
     assert {one.stem for one in (path.parent / "figures").glob("*.png")} == names
     assert {one.stem for one in (path.parent / "figures").glob("*.svg")} == names
 
@@ -114,7 +114,7 @@ def test_every_added_file_has_its_section(report: Path, complete: Path) -> None:
     whole = parsed(complete)
     assert added <= set(whole.anchors)
     assert whole.anchors.index("summary") < whole.anchors.index("limitations") < whole.anchors.index("questions")
-    assert whole.tags.count("img") == 7 + 2 + 3 + 2 + 4
+    assert whole.tags.count("img") == 8 + 2 + 3 + 2 + 4
     assert whole.text.count(NASTY) > 3
 
 
@@ -122,7 +122,7 @@ def test_every_added_file_has_its_section(report: Path, complete: Path) -> None:
 def test_labels_of_figures_do_not_overlap(complete: Path) -> None:
     drawings = [drawing for section in sections(RunFiles.read(complete.parent), []) for drawing in section.drawings]
     found = {drawing.name: overlapping(drawing.draw()) for drawing in drawings}
-    assert len(found) == 18 and {name: labels for name, labels in found.items() if labels} == {}
+    assert len(found) == 19 and {name: labels for name, labels in found.items() if labels} == {}
 
 
 def test_figures_beyond_the_size_limit_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

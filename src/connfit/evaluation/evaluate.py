@@ -13,6 +13,7 @@ from connfit.evaluation.baselines import BaselineFactory, chosen_baselines
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.ceiling import pool_ceilings, recording_ceilings, shares_of
 from connfit.evaluation.evaluated import Evaluation, OneRecording
+from connfit.evaluation.explained import WIRING, StackErrors, explained, stack_errors, with_candidate
 from connfit.evaluation.fc_ceiling import between_animals
 from connfit.evaluation.forecasts import Forecaster, Forecasts, RecordingForecast
 from connfit.evaluation.held_out import INITIAL, MODEL, evaluate_held_out
@@ -90,6 +91,7 @@ def _evaluated(
     predicted: dict[str, dict[str, Stored]] = {MODEL: {}, INITIAL: {}}
     models: dict[str, PartErrors] = {}
     others: dict[str, dict[str, PartErrors]] = {name: {} for name in factories}
+    stacks: dict[str, StackErrors | str] = {}
     animals = between_animals(recordings)
     for recording in recordings:
         last, _ = predictions(Persistence(), recording, (), config, store)
@@ -106,12 +108,17 @@ def _evaluated(
             predicted[INITIAL][recording.name] = before.one_step
             shares[INITIAL] = shares_of(limit, before.scores["test"], recording, before.one_step, last)
         baseline_scores: dict[str, BaselineScores] = {}
-        for name, factory in factories.items():
-            with store.more() as own:
-                baseline_scores[name], found = _baseline_scores(factory, recording, config, own, last)
-                if found is not None:
-                    shares[name] = shares_of(limit, found.scores["test"], recording, found.one_step, last)
-                    others[name][recording.name] = PartErrors.of(found)
+        with store.more() as parts:
+            best = with_candidate({}, WIRING, "model", ours, recording, parts)
+            for name, factory in factories.items():
+                with store.more() as own:
+                    baseline_scores[name], found = _baseline_scores(factory, recording, config, own, last)
+                    if found is not None:
+                        shares[name] = shares_of(limit, found.scores["test"], recording, found.one_step, last)
+                        others[name][recording.name] = PartErrors.of(found)
+                        knows = getattr(factory, "knows", "")
+                        best = with_candidate(best, knows, name, found, recording, parts)
+            stacks[recording.name] = stack_errors(recording, best, last)
         here = {name: {recording.name: of[recording.name]} for name, of in others.items() if recording.name in of}
         details[recording.name] = OneRecording(
             units=len(recording.units),
@@ -126,6 +133,7 @@ def _evaluated(
             },
             ceiling=replace(limit, shares=shares, fc_between_animals=animals.get(recording.name)),
             left_out_unit=left_out_scores(model, initial, recording, config),
+            explained=explained({recording.name: stacks[recording.name]}),
         )
     every = list(details.values())
     baselines_pooled = pool_each([detail.baselines for detail in every])
@@ -144,6 +152,7 @@ def _evaluated(
         against_strongest={"test": against_strongest(baselines_pooled, models, others)},
         ceiling=pool_ceilings({name: detail.ceiling for name, detail in details.items()}),
         left_out_unit=pool_left_out([detail.left_out_unit for detail in every]),
+        explained=explained(stacks),
         recordings=details,
         held_out=held_out_scores,
     )

@@ -13,6 +13,7 @@ from connfit._io import optional
 from connfit.errors import one_of
 from connfit.evaluation.against_strongest import AgainstStrongest
 from connfit.evaluation.ceiling import Ceiling
+from connfit.evaluation.explained import Explained
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.held_out import HeldOut
 from connfit.evaluation.left_out_unit import LeftOut
@@ -64,12 +65,15 @@ class RecordingScores(ModelScores):
         Scores as a share of the ceiling.
     left_out_unit
         Units predicted from all others.
+    explained
+        What own past, inputs, other units and the wiring each explain.
     """
 
     data: DataScores = field(default_factory=DataScores)
     against_strongest: Mapping[str, Mapping[int, AgainstStrongest]] = field(default_factory=dict)
     ceiling: Ceiling = field(default_factory=Ceiling)
     left_out_unit: LeftOut = field(default_factory=LeftOut)
+    explained: Explained = field(default_factory=Explained)
 
 
 @dataclass(frozen=True)

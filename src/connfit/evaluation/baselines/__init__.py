@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from connfit._registry import Entry, Options, Registry, read_options
 from connfit.config import EvaluateConfig
@@ -38,6 +39,9 @@ class Baseline(Entry):
         What it does, in words for tables.
     parameters
         How its parameters are counted.
+    knows
+        What it predicts from beside the last value, for the table of what explains a recording: `"own_past"` of each
+        unit, `"inputs"` beside that, `"other_units"` beside both; empty: it stands for nothing there.
     uses
         Options of the section `evaluate` that it reads.
     seeded
@@ -57,6 +61,7 @@ class Baseline(Entry):
     fit: Callable[..., Forecaster]
     does: str
     parameters: str
+    knows: Literal["", "own_past", "inputs", "other_units"] = ""
     uses: tuple[str, ...] = ()
     seeded: bool = False
     linear: bool = False

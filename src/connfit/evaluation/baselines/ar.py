@@ -245,6 +245,7 @@ BASELINES.register(
         pooled=Ar.pooled,
         does="autoregression of each unit on its own past",
         parameters="coefficients and constant of each unit",
+        knows="own_past",
         uses=("ar_orders",),
         linear=True,
     )

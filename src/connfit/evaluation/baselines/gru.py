@@ -88,6 +88,7 @@ BASELINES.register(
         not_pooled=one_animal("the GRU"),
         does="recurrent network of gated units, without a connectome",
         parameters="numbers that were trained",
+        knows="other_units",
         uses=("baseline_seed",),
         seeded=True,
     )

@@ -273,6 +273,7 @@ BASELINES.register(
         not_pooled=one_animal("a linear dynamical system"),
         does="low-rank linear dynamical system",
         parameters="A, Q, C, c, R and D",
+        knows="other_units",
         uses=("latent_dimensions",),
         linear=True,
     )

@@ -31,6 +31,7 @@ BASELINES.register(
         pooled=ReducedRank.pooled,
         does="reduced-rank regression of all units on all units' past",
         parameters="both factors of the coefficients, those of each unit's own past, and constants",
+        knows="other_units",
         uses=("var_lags", "ar_orders"),
         linear=True,
     )

@@ -97,6 +97,7 @@ BASELINES.register(
         not_pooled=one_animal("the network of rate units"),
         does="recurrent network with as many units as are recorded, without a connectome",
         parameters="numbers that were trained",
+        knows="other_units",
         uses=("baseline_seed",),
         seeded=True,
     )

@@ -32,6 +32,7 @@ BASELINES.register(
         pooled=VarAroundAr.pooled,
         does="linear autoregression of all units around each unit's own autoregression",
         parameters="coefficients of all pairs of units and lags, those of each unit's own past, and constants",
+        knows="other_units",
         uses=("var_lags", "ar_orders"),
         linear=True,
     )

@@ -75,6 +75,7 @@ BASELINES.register(
         pooled=VarRidge.pooled,
         does="linear autoregression of all units with a ridge penalty",
         parameters="coefficients of all pairs of units and lags, and constants",
+        knows="other_units",
         uses=("var_lags",),
         linear=True,
         colour="#009E73",

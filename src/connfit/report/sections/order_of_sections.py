@@ -11,6 +11,7 @@ from connfit.report.run_files import RunFiles
 from connfit.report.sections import (
     analysis_section,
     ceiling_section,
+    explained_section,
     gradient_section,
     perturbation_section,
     provenance,
@@ -100,6 +101,8 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         of.setdefault(_SECTION_OF[drawing.name.rstrip("0123456789").rstrip("_")], []).append(drawing)
     yield Section("summary", "In short", summary(run), of.get("summary", ()))
     yield Section("scores", "How well unseen frames are predicted", score_blocks(evaluation), of.get("scores", ()))
+    shown = explained_section.explained_blocks(evaluation), list(explained_section.explained_drawings(evaluation))
+    yield Section("explained", "What explains the recording", *shown)
     if (study := run.study) is not None:
         words, tables = _split(study_section.study_blocks(study), 2)
         title = "Against baselines, null connectomes and ablations, over seeds"
