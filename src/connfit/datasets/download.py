@@ -4,9 +4,10 @@
 changed (`Range` with `If-Range`, RFC 9110, section 14). The file gets its name once its size and checksum are right.
 
 What is kept: bytes stay in `<file>.part`, and the next command goes on with them, when a connection breaks, a server
-asks to wait, the disk is full or the command is interrupted. They are dropped when they are of another version, of an
-unknown one (the note beside them is absent or damaged, or names another address), more than the whole file, or more
-than the registered size. What a server says in a header counts only where it can be right: a length is a whole number.
+asks to wait, the disk is full, the command is interrupted, or a file of unknown size is longer than is allowed. They
+are dropped when they are of another version, of an unknown one (the note beside them is absent or damaged, or names
+another address), more than the whole file, or more than the registered size. What a server says in a header counts only
+where it can be right: a length is a whole number.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
+from connfit._system.environment import MAX_BYTES, whole_number
 from connfit.datasets import checksums
 from connfit.datasets.checksums import Known, difference, known
 from connfit.datasets.partial import Partial, Version
@@ -42,6 +44,8 @@ TIMEOUT_S = (20.0, 60.0)
 SLOWEST = 100
 """Bytes per second below which a connection counts as broken."""
 MOST_REDIRECTS = 10
+MOST_OF_UNKNOWN = 1 << 32
+"""Bytes of a file whose size neither the registry nor the server says, unless `CONNFIT_MAX_BYTES` allows more."""
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)")
 _CHUNK, _NEW_BYTES, _SPARE = 1 << 16, 1 << 20, 1 << 24
@@ -293,6 +297,10 @@ class Resumer:
                 raise self._anew(f"the server sent more than the {total:,} bytes that it announced")
             if self.right.bytes is not None and self.part.size + len(data) > self.right.bytes:
                 raise _LongerError(f"more than {self.right.bytes:,} bytes")
+            most = whole_number(MAX_BYTES) or MOST_OF_UNKNOWN
+            if total is None and self.right.bytes is None and self.part.size + len(data) > most:
+                why = f"nobody says how long it is, and more than {most:,} bytes came: raise {MAX_BYTES} to take them"
+                raise NotAvailableError(self._ended(response.url, why))
             self.part.append(data)
             self.watch.advance(self.part.size, total)
             if (now := time.monotonic()) > checked + TIMEOUT_S[1]:
