@@ -160,7 +160,7 @@ class Place:
         if meanwhile:
             threading.Thread(target=meanwhile, args=(process,), daemon=True).start()
         try:
-            err = process.communicate(timeout=180)[1]
+            err = process.communicate(timeout=600)[1]
         except subprocess.TimeoutExpired:
             process.kill()
             err = process.communicate()[1]
@@ -190,11 +190,11 @@ class Place:
 
 @contextlib.contextmanager
 def prepared() -> Iterator[Place]:
-    """Files and a finished run in a temporary folder."""
+    """Files and a finished run in a temporary folder, whose name `same_folders` leaves out of what it compares."""
     content = random.Random(0).randbytes(3_000_000)
     import hashlib
 
-    with tempfile.TemporaryDirectory() as name, running() as server:
+    with tempfile.TemporaryDirectory(prefix="connfit-kills-") as name, running() as server:
         root = Path(name)
         root.chmod(0o755)
         env = {

@@ -21,7 +21,7 @@ import filelock
 
 from connfit._display import unstorable, visible
 from connfit._system.file_locks import has_locks
-from connfit._system.paths import UNFINISHED
+from connfit._system.paths import UNFINISHED, user_path
 from connfit.errors import BusyError, ConfigError, DataError
 
 LOCK = ".lock"
@@ -54,7 +54,7 @@ def claimed(folder: str | Path, *, make: bool = True, wait: bool = False) -> Ite
     DataError
         If the folder cannot be made or written to.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     if why := unstorable(str(folder)):
         raise ConfigError(f"{str(folder)!r} {why}: give another folder")
     if not make and not folder.is_dir():
@@ -104,16 +104,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def claims(argument: str, *, make: bool = False) -> Callable[[F], F]:
-    """Have a function hold, while it runs, the folder that one of its arguments names (see `claimed`)."""
+    """Have a function hold, while it runs, the folder that an argument names, as users write it (see `claimed`)."""
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
 
         @wraps(function)
         def held(*args: object, **kwargs: object) -> object:
-            folder = signature.bind(*args, **kwargs).arguments[argument]
+            given = signature.bind(*args, **kwargs)
+            folder = given.arguments[argument] = user_path(given.arguments[argument])
             with claimed(folder, make=make):
-                return function(*args, **kwargs)
+                return function(*given.args, **given.kwargs)
 
         return cast("F", held)
 

@@ -24,7 +24,7 @@ from connfit.evaluation.residual_noise import residuals_of
 from connfit.recordings import PART_NAMES, Recording
 from connfit.report.figures.distribution_figures import cloud
 from connfit.report.figures.prediction_figures import draw_horizons, overlay, unit_order
-from connfit.report.figures.style import look
+from connfit.report.figures.style import in_plot, look
 from connfit.training.activity_arrays import activity_array
 from connfit.training.fitted import Fit
 
@@ -71,7 +71,7 @@ def traces(
         overlay(ax, data["time"].values, data.values[:, column], predicted)
         ax.set_xlabel(_time_label(data))
         ax.set_ylabel(_value_label(data))
-        ax.set_title(str(data["unit"].values[column]), loc="left")
+        ax.set_title(in_plot(str(data["unit"].values[column])), loc="left")
         if prediction is not None:
             ax.legend()
     return ax
@@ -145,7 +145,7 @@ def horizons(
         scores = {who: of for who, of in scores.skills(part).items() if who != "persistence"}
     with look():
         ax = _axes(ax)
-        if draw_horizons(ax, scores, frame_rate=rate):
+        if draw_horizons(ax, {in_plot(who): of for who, of in scores.items()}, frame_rate=rate):
             ax.legend(fontsize="small")
     return ax
 
@@ -243,7 +243,7 @@ def _name_units(axis: Axis, names: Sequence[str], rotation: int = 0) -> None:
         axis.set_label_text(f"{len(names)} units")
         return
     size = 8.0 if len(names) <= 20 else 5.5
-    axis.set_ticks(range(len(names)), list(names), fontsize=size, rotation=rotation)
+    axis.set_ticks(range(len(names)), [in_plot(name) for name in names], fontsize=size, rotation=rotation)
 
 
 def _recorded(recording: Recording) -> xr.DataArray:
@@ -285,7 +285,7 @@ def _time_label(activity: xr.DataArray) -> str:
 
 def _value_label(activity: xr.DataArray) -> str:
     units = activity.attrs.get("units", "")
-    return "activity" if units in ("", "dimensionless") else f"activity ({units})"
+    return "activity" if units in ("", "dimensionless") else in_plot(f"activity ({units})")
 
 
 def _free_run_connectivity(fit: Fit, recording: Recording, part: str) -> Float[np.ndarray, "P P"]:
