@@ -27,7 +27,7 @@ from connfit.evaluation.forecasts import Forecasts
 from connfit.models.perturb import parse_neuron_set
 
 
-@pytest.fixture(autouse=True, params=["~/{}", "$HOME/{}", "${PLACE}/{}"])
+@pytest.fixture(autouse=True, params=["~/{}", "$HOME/{}", "${{PLACE}}/{}"])
 def written(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     """Write the path of a file in the home of a user, who is somewhere else."""
     home = tmp_path / "home"

@@ -127,17 +127,6 @@ def drawable(name: str) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 20]}…{text[-19:]}"
 
 
-def in_plot(name: str) -> str:
-    r"""Return a name as text of a plot that a user goes on with: no dollar in it begins a formula.
-
-    Examples
-    --------
-    >>> print(in_plot("$x$"))
-    \$x\$
-    """
-    return drawable(name).replace("$", r"\$")
-
-
 def without_mathtext(figure: Figure) -> None:
     """Draw every text of a figure as it is, and letters that cannot be drawn as escapes."""
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
