@@ -18,8 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.client import responses
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +26,7 @@ from urllib.parse import urljoin
 from connfit._system.environment import MAX_BYTES, whole_number
 from connfit.datasets import checksums
 from connfit.datasets.checksums import Known, difference, known
+from connfit.datasets.http_headers import length, pause
 from connfit.datasets.partial import Partial, Version
 from connfit.datasets.registry import DataFile
 from connfit.errors import DataError, NotAvailableError
@@ -46,7 +45,6 @@ SLOWEST = 100
 MOST_REDIRECTS = 10
 MOST_OF_UNKNOWN = 1 << 32
 """Bytes of a file whose size neither the registry nor the server says, unless `CONNFIT_MAX_BYTES` allows more."""
-_LENGTH = re.compile(r"[0-9]{1,15}")
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)")
 _CHUNK, _NEW_BYTES, _SPARE = 1 << 16, 1 << 20, 1 << 24
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -66,22 +64,6 @@ class _TransientError(Exception):
 
 class _LongerError(ValueError):
     """More bytes came than the registered file has."""
-
-
-def _length(text: str) -> int | None:
-    """A length in a header; None where it is no whole number."""
-    return int(text) if _LENGTH.fullmatch(text.strip()) else None
-
-
-def _pause(text: str) -> float | None:
-    """Seconds that `Retry-After` asks for, as a number or a date; None where it is neither."""
-    if (seconds := _length(text)) is not None:
-        return float(seconds)
-    try:
-        when = parsedate_to_datetime(text)
-        return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
 
 
 def _silent(*_: object) -> None:
@@ -240,7 +222,7 @@ class Resumer:
         have, code, header = self.part.size, response.status_code, response.headers.get
         status = f"HTTP {code} ({responses.get(code, 'not a known status')})"
         if code in _AGAIN:
-            wait_s = _pause(header("Retry-After", ""))
+            wait_s = pause(header("Retry-After", ""))
             if wait_s is not None and wait_s > LONGEST_PAUSE_S:
                 raise NotAvailableError(self._ended(before.url, f"{status}: the server asks to wait {wait_s:,.0f} s"))
             raise _TransientError(status, wait_s=wait_s)
@@ -252,8 +234,8 @@ class Resumer:
         if packed not in ("identity", self._encoding):
             raise self._refused(before.url, f"the server compresses it ({packed})")
         given = _RANGE.fullmatch(header("Content-Range", "").strip())
-        length = _length(given[2] if given else header("Content-Length", ""))
-        now = Version(before.url, header("ETag"), header("Last-Modified"), length)
+        size = length(given[2] if given else header("Content-Length", ""))
+        now = Version(before.url, header("ETag"), header("Last-Modified"), size)
         total = now.total
         if code == 206:
             if given is None or int(given[1]) != have or before.differs(now):
