@@ -216,7 +216,7 @@ def run_braintrace(brain_file: str, backend: str | None, steps: int) -> dict[str
 
 def _peak_rss_bytes() -> int:
     """Return the highest resident memory of this process so far (Linux)."""
-    status = Path("/proc/self/status").read_text().splitlines()
+    status = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 

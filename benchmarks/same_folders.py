@@ -35,9 +35,9 @@ def snapshot(folder: Path) -> dict[str, object]:
 
 def content(path: Path) -> object:
     if path.suffix == ".json":
-        return timeless(json.loads(PLACE.sub("", path.read_text())))
+        return timeless(json.loads(PLACE.sub("", path.read_text(encoding="utf-8"))))
     if path.suffix == ".csv" and path.name == "history.csv":
-        with path.open(newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             return [timeless(row) for row in csv.DictReader(file)]
     if path.suffix == ".npz":
         try:

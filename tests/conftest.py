@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from file_server import FileServer
 
 # Before anything imports NumPy or SciPy, which load their BLAS then: its threads wait for each other by spinning, which
 # on matrices as small as the tests' costs more than it gains, above all beside another worker. Subprocesses inherit it.
@@ -67,6 +68,25 @@ def dots() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         only_dots(patch.setattr)
         yield
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FileServer]:
+    """A file server that misbehaves on request."""
+    from file_server import running
+
+    with running() as one:
+        yield one
+
+
+@pytest.fixture
+def quick_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses, small pieces, no proxy."""
+    from connfit.datasets import download
+
+    monkeypatch.setattr(download, "PAUSE_S", 0.0)
+    monkeypatch.setattr(download, "_CHUNK", 1000)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture

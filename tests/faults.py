@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import shlex
@@ -22,8 +21,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from file_server import Served, running
-from small import write_files
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+sys.path.append(str(BENCHMARKS))
+
+from file_server import Served, running  # noqa: E402
+from same_folders import differences, snapshot  # noqa: E402
+from small import write_files  # noqa: E402
 
 PYTHON = sys.executable
 QUICK = (
@@ -88,11 +91,13 @@ class Ended:
     def line(self) -> str:
         """The line that says why, or the last one."""
         lines = [line for line in self.err.splitlines() if line.strip()]
-        return next((line for line in lines if line.startswith("connfit: ")), lines[-1] if lines else "")
+        said = [line for line in lines if line.startswith("connfit: ") and "caution: " not in line]
+        return (said or lines or [""])[-1]
 
     def problem(self, codes: Sequence[int]) -> str:
         """What is wrong with how it ended; empty where nothing is."""
         said = sum(line.startswith("connfit: ") for line in self.err.splitlines())
+        said -= self.err.count("connfit: caution: ")
         if "Traceback" in self.err:
             return "a traceback"
         if self.code not in codes:
@@ -111,7 +116,7 @@ class Place:
     config: Path
     fetch: tuple[str, ...]
     env: dict[str, str]
-    mounts: list[Path] = field(default_factory=list)
+    quiet: dict[str, tuple[dict[str, object], float]] = field(default_factory=dict)
 
     def command(self, name: str, folder: Path) -> list[str]:
         """The arguments of a command that writes into a folder."""
@@ -136,6 +141,7 @@ class Place:
         after: str = "",
         env: Mapping[str, str | None] | None = None,
         user: bool = False,
+        own_mounts: bool = False,
         meanwhile: Callable[[subprocess.Popen[bytes]], None] | None = None,
     ) -> Ended:
         """Run a command, after some shell commands, with redirections behind it."""
@@ -145,20 +151,29 @@ class Place:
         shell = ["bash", "-c", text]
         if user:
             shell = ["unshare", "-m", "bash", "-c", f"{_REACHABLE} exec {shlex.join([*_NOBODY, *shell])}"]
+        if own_mounts:
+            shell = ["unshare", "-m", *shell]
         began = time.monotonic()
-        with tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as out:
-            process = subprocess.Popen(
-                shell, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=given, cwd=self.root,
-            )  # fmt: skip
-            if meanwhile:
-                threading.Thread(target=meanwhile, args=(process,), daemon=True).start()
-            try:
-                process.wait(timeout=180)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            err.seek(0)
-            return Ended(process.returncode, err.read().decode(errors="replace"), time.monotonic() - began)
+        process = subprocess.Popen(
+            shell, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=given, cwd=self.root,
+        )  # fmt: skip
+        if meanwhile:
+            threading.Thread(target=meanwhile, args=(process,), daemon=True).start()
+        try:
+            err = process.communicate(timeout=600)[1]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            err = process.communicate()[1]
+        return Ended(process.returncode, err.decode(errors="replace"), time.monotonic() - began)
+
+    def undisturbed(self, name: str) -> tuple[dict[str, object], float]:
+        """What a command leaves that nothing disturbs, and the seconds that it takes."""
+        if name not in self.quiet:
+            folder = self.fresh(Path(tempfile.mkdtemp(dir=self.root)), name)
+            ended = self.run(name, folder)
+            assert ended.code == 0, ended.err
+            self.quiet[name] = snapshot(folder), ended.seconds
+        return self.quiet[name]
 
     @contextlib.contextmanager
     def disk(self, name: str, kilobytes: int) -> Iterator[Path]:
@@ -175,11 +190,11 @@ class Place:
 
 @contextlib.contextmanager
 def prepared() -> Iterator[Place]:
-    """Files and a finished run in a temporary folder."""
+    """Files and a finished run in a temporary folder, whose name `same_folders` leaves out of what it compares."""
     content = random.Random(0).randbytes(3_000_000)
     import hashlib
 
-    with tempfile.TemporaryDirectory() as name, running() as server:
+    with tempfile.TemporaryDirectory(prefix="connfit-kills-") as name, running() as server:
         root = Path(name)
         root.chmod(0o755)
         env = {
@@ -222,19 +237,10 @@ def go_on(place: Place, name: str, folder: Path) -> str:
     ended = place.run(then, folder)
     if ended.code:
         return f"going on ends with {ended.code}: {ended.line}"
-    if name in ("fit", "resume", "evaluate"):
-        result = folder / ("run" if then != "fit" else "out")
-        if numbers(result) != numbers(place.good):
-            return "other numbers"
-    left = [str(path.relative_to(folder)) for path in folder.rglob(".*")]
-    return f"left behind: {', '.join(left)}" if left else ""
-
-
-def numbers(run: Path) -> object:
-    """The scores of a run, without how long it took."""
-    metrics = json.loads((run / "metrics.json").read_text())
-    metrics.pop("performance")
-    return metrics
+    if then == "resume" and name == "fit":
+        (folder / "run").rename(folder / "out")
+    other = list(differences(snapshot(folder), place.undisturbed(name)[0]))
+    return f"{len(other)} differences: {'; '.join(other[:3])}" if other else ""
 
 
 def joined(ended: Ended, again: str) -> Ended:
@@ -245,6 +251,13 @@ def read_only_mount(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
     with place.disk(name, 2000) as folder:
         subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
         return place.run(name, folder), (2,)
+
+
+def read_only_bind(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
+    folder = place.fresh(Path(tempfile.mkdtemp(dir=place.root)), name)
+    before = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} &&"
+    ended = place.run(name, folder, before=before, own_mounts=True)
+    return joined(ended, go_on(place, name, folder)), (2,)
 
 
 def read_only_folder(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
@@ -272,28 +285,41 @@ def deleted_folder(seconds: float) -> Fault:
 
 
 def with_shell(
-    before: str = "", after: str = "", *, codes: Sequence[int], user: bool = False, **env: str | None
+    before: str = "",
+    after: str = "",
+    *,
+    codes: Sequence[int],
+    user: bool = False,
+    own_mounts: bool = False,
+    then: bool = False,
+    **env: str | None,
 ) -> Fault:
+    """Commands of a shell come before; `then` goes on without them."""
+
     def fault(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
         folder = place.fresh(Path(tempfile.mkdtemp(dir=place.root)), name)
         if user:
             subprocess.run(["chown", "-R", "65534:65534", folder], check=True)
             folder.chmod(0o755)
-        text = before.format(root=place.root)
-        return place.run(name, folder, before=text, after=after, user=user, env=env), codes
+        text = before.format(root=place.root, folder=folder)
+        ended = place.run(name, folder, before=text, after=after, user=user, own_mounts=own_mounts, env=env)
+        return joined(ended, go_on(place, name, folder) if then else ""), codes
 
     return fault
 
 
-def full_folder(variable: str, *, codes: Sequence[int] = (0, 2)) -> Fault:
-    """A variable names a folder on a disk without space."""
+def bad_folder(variable: str, *, read_only: bool = False) -> Fault:
+    """A variable names a folder on a disk without space, or one that cannot be written to: done without."""
 
     def fault(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
         folder = place.fresh(Path(tempfile.mkdtemp(dir=place.root)), name)
         with place.disk("list", 0) as disk:
+            (disk / "sub").mkdir()
             with contextlib.suppress(OSError):
                 (disk / "filler").write_bytes(bytes(1 << 20))
-            return place.run(name, folder, env={variable: str(disk / "sub")}), codes
+            if read_only:
+                subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+            return place.run(name, folder, env={variable: str(disk / "sub")}), (0,)
 
     return fault
 
@@ -303,7 +329,7 @@ def stopped(number: int, share: float) -> Fault:
 
     def fault(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
         folder = place.fresh(Path(tempfile.mkdtemp(dir=place.root)), name)
-        whole = DURATIONS.setdefault(name, place.run(name, place.fresh(folder / "first", name)).seconds)
+        whole = place.undisturbed(name)[1]
 
         def stop(process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.4 + share * whole)
@@ -315,11 +341,22 @@ def stopped(number: int, share: float) -> Fault:
     return fault
 
 
-DURATIONS: dict[str, float] = {}
+_NO_SHM = """
+mkdir {folder}.dev; for one in null zero full random urandom; do touch {folder}.dev/$one
+mount --bind /dev/$one {folder}.dev/$one; done; mount --rbind {folder}.dev /dev;
+"""
+
+_FULL_SHM = "mount -t tmpfs -o size=4k none /dev/shm && head -c 99999 /dev/zero > /dev/shm/filler 2> /dev/null;"
+
+_NO_TMP = """
+mount --bind {folder} {folder}; for one in /tmp /var/tmp /usr/tmp; do
+test -d $one && mount --rbind $one $one && mount -o remount,ro,bind $one; done;
+"""
 
 FAULTS: Mapping[str, tuple[Fault, Sequence[str]]] = {
-    **{f"disk full at {size} kB": (full_disk(size), WRITES) for size in (0, 40, 200, 600, 1200)},
+    **{f"disk full at {size} kB": (full_disk(size), WRITES) for size in (0, 40, 200, 600, 800, 1200)},
     "read-only mount": (read_only_mount, WRITES),
+    "read-only bind": (read_only_bind, WRITES),
     "read-only folder": (read_only_folder, WRITES),
     "out in a file": (in_a_file, WRITES),
     **{f"folder deleted after {at} s": (deleted_folder(at), WRITES) for at in (1.5, 3, 4.5)},
@@ -327,7 +364,9 @@ FAULTS: Mapping[str, tuple[Fault, Sequence[str]]] = {
         with_shell("mkdir -p {root}/gone; cd {root}/gone; rmdir {root}/gone;", codes=(0, 2)),
         tuple(COMMANDS),
     ),
-    **{f"ulimit -f {size}": (with_shell(f"ulimit -f {size};", codes=(0, 2)), WRITES) for size in (0, 4, 100)},
+    **{
+        f"ulimit -f {size}": (with_shell(f"ulimit -f {size};", codes=(0, 2), then=True), WRITES) for size in (0, 4, 100)
+    },
     **{
         f"ulimit -v {size}": (with_shell(f"ulimit -v {size};", codes=(0, 2)), tuple(COMMANDS))
         for size in (100_000, 300_000, 700_000, 1_200_000, 2_000_000, 3_000_000)
@@ -337,9 +376,26 @@ FAULTS: Mapping[str, tuple[Fault, Sequence[str]]] = {
         f"ulimit -u {size}": (with_shell(f"ulimit -u {size};", codes=(0, 2), user=True), tuple(COMMANDS))
         for size in (1, 4, 10)
     },
-    "TMPDIR full": (full_folder("TMPDIR"), WRITES),
-    "cache full": (full_folder("CONNFIT_CACHE"), WRITES),
-    "HOME unset": (with_shell(codes=(0,), HOME=None, CONNFIT_CACHE=None, XDG_CACHE_HOME="/proc/none"), WRITES),
+    **{
+        f"{variable} {'read-only' if read_only else 'full'}": (bad_folder(variable, read_only=read_only), WRITES)
+        for variable in ("TMPDIR", "CONNFIT_CACHE", "MPLCONFIGDIR", "JAX_COMPILATION_CACHE_DIR")
+        for read_only in (False, True)
+    },
+    "TMPDIR missing": (with_shell(codes=(0,), TMPDIR="/nonexistent"), WRITES),
+    "no temporary folder": (with_shell(_NO_TMP, codes=(0, 2), own_mounts=True, then=True), WRITES),
+    "/dev/shm full": (with_shell(_FULL_SHM, codes=(0,), own_mounts=True), WRITES),
+    "/dev/shm missing": (with_shell(_NO_SHM, codes=(0,), own_mounts=True), WRITES),
+    **{
+        f"cache of {label}": (with_shell(codes=(0,), **{"HOME": None, "CONNFIT_CACHE": None, **env}), WRITES)
+        for label, env in (
+            ("nobody's home", {}),
+            ("a HOME that is absent", {"HOME": "/nonexistent"}),
+            ("a HOME that is a file", {"HOME": "/etc/hostname"}),
+            ("a HOME without a root", {"HOME": "here"}),
+            ("an XDG_CACHE_HOME that is a file", {"XDG_CACHE_HOME": "/etc/hostname"}),
+            ("an XDG_CACHE_HOME in /proc", {"XDG_CACHE_HOME": "/proc/none"}),
+        )
+    },
     "stdout full": (with_shell(after=">/dev/full", codes=(0, 2)), tuple(COMMANDS)),
     "stderr full": (with_shell(after="2>/dev/full", codes=(0, 2)), tuple(COMMANDS)),
     "both full": (with_shell(after=">/dev/full 2>&1", codes=(0, 2)), tuple(COMMANDS)),

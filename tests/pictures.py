@@ -17,4 +17,4 @@ DOT = base64.b64decode(
 def only_dots(replace: Callable[[type, str, Callable], None] = setattr) -> None:
     """Replace what writes pictures: it takes most of a report's time, and is tested by itself."""
     replace(FigureCanvasAgg, "print_png", lambda canvas, path, **options: Path(path).write_bytes(DOT))
-    replace(FigureCanvasSVG, "print_svg", lambda canvas, path, **options: Path(path).write_text("<svg/>"))
+    replace(FigureCanvasSVG, "print_svg", lambda canvas, path, **options: Path(path).write_bytes(b"<svg/>"))

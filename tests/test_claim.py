@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -9,9 +10,11 @@ import sys
 import threading
 from pathlib import Path
 
+import h5py
 import pytest
 from small import OPTIONS, raw_movies, regional_connectome, write_files
 
+from connfit._system import hdf5_guard
 from connfit._system.claim import claimed, tidy
 from connfit._system.paths import unfinished
 from connfit.cli import main
@@ -22,6 +25,7 @@ from connfit.training.fit_brain import prepare_fit
 
 HOLD = """
 import sys
+from connfit._system import hdf5_guard
 from connfit._system.claim import claimed, tidy
 with claimed(sys.argv[1]):
     print("held", flush=True)
@@ -75,6 +79,56 @@ def test_who_may_wait_waits_and_says_for_whom(held, capfd: pytest.CaptureFixture
     with claimed(folder, wait=True):
         process.wait()
     assert f"is in use by process {process.pid} on" in capfd.readouterr().err
+
+
+NO_LOCKS = """
+import errno, fcntl, os, sys
+def flock(*_):
+    raise OSError(int(sys.argv[2]), os.strerror(int(sys.argv[2])))
+fcntl.flock = flock
+"""
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_drive_without_locks_has_marks(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    folder = tmp_path / "new" / "run"
+    with pytest.warns(UserWarning, match=r"has no locks: \.lock\.mark marks it as in use"), claimed(folder):
+        with claimed(folder):
+            pass
+        assert (folder / ".lock.mark").exists(), "the inner claim released the outer one"
+    assert not list(tmp_path.iterdir())
+    command = [sys.executable, "-W", "ignore", "-c", NO_LOCKS + HOLD, str(folder), str(number)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        (working := unfinished(folder / "history.csv")).touch()
+        with pytest.raises(BusyError, match=rf"in use by process {process.pid} on .*delete .*\.lock\.mark"):
+            with claimed(folder):
+                pass
+        with pytest.warns(UserWarning), claimed(tmp_path):
+            assert working.exists(), "of a process that is at work further in"
+        process.kill()
+        process.wait()
+    (folder / ".lock.mark").unlink(missing_ok=True)
+    with pytest.warns(UserWarning), claimed(folder):
+        assert not working.exists()
+
+
+def test_hdf5_files_on_a_drive_without_locks_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    brain, given = regional_connectome(), h5py.File
+    brain.save(tmp_path / "brain.h5")
+
+    def refused(path: Path, mode: str, *, locking: bool = True) -> h5py.File:
+        if locking:
+            raise OSError(errno.ENOLCK, "unable to lock file")
+        return given(path, mode, locking=False)
+
+    monkeypatch.setattr("connfit._system.hdf5_guard.h5py.File", refused)
+    with hdf5_guard.opened(tmp_path / "brain.h5") as file:
+        assert "neurons" in file
 
 
 def test_two_fits_from_python_never_mix(tmp_path: Path) -> None:

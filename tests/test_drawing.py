@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -86,3 +87,18 @@ print(matplotlib.get_backend())
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == ("svg" if backend == "svg" else "agg")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EFBIG])
+def test_a_disk_that_takes_no_more_ends_drawing_at_once(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line says so, instead of one for every figure and then one for the page."""
+
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "a.svg")
+
+    monkeypatch.setattr("connfit.report.figures.picture_budget.save_figure", refused)
+    with pytest.raises(OSError) as caught:
+        draw_all({"a": [Drawing("good", "Good.", None, Figure)]}, tmp_path)
+    assert caught.value.errno == number

@@ -52,7 +52,7 @@ def keys(**changes: Any) -> Damage:
     """Other values in a JSON file, None to remove one; `a__b` is b of a."""
 
     def change(path: Path) -> None:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
         for key, value in changes.items():
             place = values
             *outer, last = key.split("__")
@@ -62,7 +62,7 @@ def keys(**changes: Any) -> Damage:
                 del place[last]
             else:
                 place[last] = value
-        path.write_text(json.dumps(values))
+        path.write_text(json.dumps(values), encoding="utf-8")
 
     return change
 

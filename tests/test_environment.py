@@ -51,7 +51,7 @@ def test_python_is_told_at_use(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cache_whose_place_is_not_known_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CONNFIT_CACHE", raising=False)
-    monkeypatch.setattr("pooch.os_cache", lambda name: f"~/.cache/{name}")
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: f"~/.cache/{name}")
     with pytest.raises(ConfigError, match="set CONNFIT_CACHE"):
         cache_root()
 

@@ -52,7 +52,7 @@ def test_own_data_keeps_ids_and_signs(own_data: Path, monkeypatch: pytest.Monkey
 
 def test_a_typo_in_a_column_is_named(own_data: Path, tmp_path: Path) -> None:
     typo = own_data.with_name("typo.toml")
-    typo.write_text(own_data.read_text().replace('"syn_count"', '"syncount"'))
+    typo.write_text(own_data.read_text(encoding="utf-8").replace('"syn_count"', '"syncount"'))
     with pytest.raises(DataError, match=r"edges\.csv.*'syncount'.*Did you mean 'syn_count'"):
         runs.prepare(configuration.read(typo))
 

@@ -34,7 +34,7 @@ def test_the_setting_joins_others(asked: Path) -> None:
 
 def test_a_choice_of_the_user_or_of_the_system_stays(asked: Path, tmp_path: Path) -> None:
     assert with_huge_pages({VARIABLE: "glibc.malloc.hugetlb=0"}, asked) is None
-    asked.write_text("[always] madvise never\n")
+    asked.write_text("[always] madvise never\n", encoding="utf-8")
     assert with_huge_pages({}, asked) is None
     assert with_huge_pages({}, tmp_path / "absent") is None
 

@@ -39,7 +39,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     """The dataset's folders under $CONNFIT_DATA and in the cache, both empty."""
     monkeypatch.delenv("CONNFIT_CACHE", raising=False)
     monkeypatch.setenv("CONNFIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr("pooch.os_cache", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: tmp_path / "cache" / name)
     return tmp_path / "data" / "test", tmp_path / "cache" / "connfit" / "test"
 
 
@@ -256,7 +256,7 @@ def test_importing_does_no_work(tmp_path: Path) -> None:
     """No folder is made, nothing is imported that reads data, plots or downloads."""
     code = (
         "import sys, connfit.datasets, connfit.recordings.preprocess, connfit.connectome.matching; "
-        "print([m for m in ('pooch', 'pynwb', 'oasis', 'requests', 'matplotlib') if m in sys.modules])"
+        "print([m for m in ('platformdirs', 'pynwb', 'oasis', 'requests', 'matplotlib') if m in sys.modules])"
     )
     environment = {"HOME": str(tmp_path), "PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,3 +117,21 @@ def test_drawing_leaves_the_settings_of_the_user_and_is_imported_when_it_is_aske
     assert matplotlib.rcParams["font.size"] == size
     probe = "import connfit, sys; connfit.Fit, connfit.evaluate; assert 'matplotlib' not in sys.modules; connfit.plot"
     subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+HOSTILE = ("$\\frac$", "$x_1$", "\x1b[31mred", "9" * 5000, "a\\$b", "[/red]")
+
+
+def test_names_are_drawn_as_they_are_into_axes_of_a_user() -> None:
+    values = xr.DataArray(
+        np.random.default_rng(0).normal(size=(30, len(HOSTILE))), dims=("time", "unit"),
+        coords={"time": np.arange(30.0), "unit": list(HOSTILE)}, attrs={"units": "$\\frac$"},
+    )  # fmt: skip
+    scores = {name: {1: 0.5, 2: 0.25} for name in HOSTILE}
+    for draw in (
+        lambda ax: cf.plot.traces(values, unit=HOSTILE[0], ax=ax), lambda ax: cf.plot.raster(values, ax=ax),
+        lambda ax: cf.plot.functional_connectivity(values, ax=ax), lambda ax: cf.plot.horizons(scores, ax=ax),
+    ):  # fmt: skip
+        figure = Figure(layout="constrained")
+        draw(figure.subplots())
+        figure.savefig(io.BytesIO(), format="svg")

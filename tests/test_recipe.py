@@ -153,7 +153,7 @@ def test_a_run_keeps_what_was_found_and_studies_find_it_anew(own, tmp_path):
     stored = configuration.read(tmp_path / "run" / "config.json")
     assert set(automatic(stored.model)) == set(FIXED)
     again = load_job(tmp_path / "run")
-    assert again.recipe == Recipe.of_record(record["recipe"])
+    assert again.recipe == msgspec.convert(record["recipe"], Recipe)
     for key, value in load_fit(tmp_path / "run").initial_params.items():
         assert np.array_equal(value, fitted.initial_params[key])
 

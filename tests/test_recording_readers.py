@@ -7,6 +7,7 @@ import gzip
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -19,7 +20,7 @@ from connfit.config import DataConfig, FileRecordings
 from connfit.datasets.loading import preprocessing_steps, recordings_from_config
 from connfit.errors import ConfigError, ConnfitError, DataError
 from connfit.recordings import Recording
-from connfit.recordings.readers import read_recording
+from connfit.recordings.readers import nwb, read_recording
 from connfit.recordings.readers.frames import frame_times
 
 FRAMES, RATE = 40, 2.0
@@ -388,6 +389,18 @@ def test_nwb_series_and_units(tmp_path: Path) -> None:
         read(path, series="position")
     with pytest.raises(DataError, match="the file says 2 Hz"):
         read(path, series="DfOverF/traces", frame_rate=3.0)
+
+
+def test_nwb_series_of_other_shapes_are_named() -> None:
+    class Series:
+        def __init__(self, name: str, *shape: int) -> None:
+            self.name, self.data, self.parent = name, np.zeros(shape), SimpleNamespace(name="acquisition")
+
+    file = SimpleNamespace(objects={1: Series("a", 5), 2: Series("b", 2, 3, 4)})
+    with pytest.raises(
+        DataError, match=r"'c'; .* are \(none\); others are acquisition/a \(5,\), acquisition/b \(2, 3, 4\)"
+    ):
+        nwb._choose(SimpleNamespace(TimeSeries=Series), file, Path("x.nwb"), "c")
 
 
 def test_nwb_without_pynwb_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

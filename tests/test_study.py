@@ -341,7 +341,7 @@ def test_the_terminal_shows_rows_and_differences(study: Study) -> None:
     median = found.median_unit
     assert f"{median.value:+.3f} [{median.low:+.3f}, {median.high:+.3f}]" in text and "median unit" in text
     assert number(row_of(study, "no_drive").mean("one_step_median_unit")) in text
-    assert "gain_per_type_pair" in text and "predictions one frame ahead" in text
+    assert "gain per type pair" in text and "predictions one frame ahead" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

@@ -144,7 +144,7 @@ def test_a_user_without_a_home_is_told_what_to_set(connfit, tmp_path: Path, monk
     def homeless(_: str) -> NoReturn:
         raise RuntimeError("could not determine the home directory")
 
-    monkeypatch.setattr("pooch.os_cache", homeless)
+    monkeypatch.setattr("platformdirs.user_cache_dir", homeless)
     monkeypatch.delenv("CONNFIT_CACHE", raising=False)
     code, lines = connfit("data", "info", "worm")
     assert code == 2 and lines == [

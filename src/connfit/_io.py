@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from connfit._system.npz_members import array_header, check_packed, read_array
-from connfit._system.paths import unfinished
+from connfit._system.paths import unfinished, user_path
 from connfit._system.unpacked import check_size
 from connfit._typing import JSON
 from connfit.errors import ConnfitError, DataError, unreadable
@@ -43,7 +43,7 @@ def require_file(path: str | Path, *, fix: str = "Check the path") -> Path:
     DataError
         Says whether there is none, it is a folder or empty, or the system refuses to read it.
     """
-    path = Path(path)
+    path = user_path(path)
     try:
         found = path.stat()
         if not stat.S_ISDIR(found.st_mode) and not stat.S_ISREG(found.st_mode):

@@ -10,6 +10,7 @@ import shutil
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -19,11 +20,15 @@ from typing import Any, TypeVar, cast
 import filelock
 
 from connfit._display import unstorable, visible
-from connfit._system.paths import UNFINISHED
+from connfit._system.file_locks import has_locks
+from connfit._system.paths import UNFINISHED, user_path
 from connfit.errors import BusyError, ConfigError, DataError
 
 LOCK = ".lock"
 """File of a folder that is in use; its content says by whom."""
+
+MARK = ".lock.mark"
+"""File that holds a folder by being there, on drives without locks."""
 
 
 @contextmanager
@@ -49,15 +54,17 @@ def claimed(folder: str | Path, *, make: bool = True, wait: bool = False) -> Ite
     DataError
         If the folder cannot be made or written to.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     if why := unstorable(str(folder)):
         raise ConfigError(f"{str(folder)!r} {why}: give another folder")
     if not make and not folder.is_dir():
         yield folder
         return
     made = _make(folder)
-    lock = filelock.FileLock(folder / LOCK, timeout=0, is_singleton=True, thread_local=False)
     try:
+        marked = not has_locks(folder / LOCK)
+        kind, name = (filelock.SoftFileLock, MARK) if marked else (filelock.FileLock, LOCK)
+        lock = kind(folder / name, timeout=0, is_singleton=True, thread_local=False)
         try:
             lock.acquire()
         except filelock.Timeout:
@@ -66,19 +73,28 @@ def claimed(folder: str | Path, *, make: bool = True, wait: bool = False) -> Ite
             print(f"connfit: {visible(str(folder))} is in use by {_holder(folder)}: waiting for it", file=sys.stderr)
             lock.acquire(timeout=-1)
     except filelock.Timeout:
-        raise BusyError(f"{folder} is in use by {_holder(folder)}: wait for it, or give another folder") from None
+        killed = f"; if it was killed, delete {folder / MARK}" if marked else ""
+        in_use = f"{folder} is in use by {_holder(folder)}: wait for it, or give another folder{killed}"
+        raise BusyError(in_use) from None
     except (OSError, NotImplementedError) as error:
         raise _unusable(folder, error) from error
     try:
         if lock.lock_counter == 1:
             _try_out(folder)
+            if marked:
+                text = f"its drive has no locks: {MARK} marks it as in use; only a killed process leaves that file"
+                warnings.warn(f"{visible(str(folder))}: {text}", stacklevel=3)
             sweep(folder)
         yield folder
     finally:
-        if lock.lock_counter == 1:
-            # Before the release: whoever waits for the file sees that it is gone, and makes another.
-            with contextlib.suppress(OSError):
+        last = lock.lock_counter == 1
+        # Before the release: whoever waits for the file sees that it is gone, and makes another.
+        with contextlib.suppress(OSError):
+            if last:
                 (folder / LOCK).unlink(missing_ok=True)
+            if last and marked:
+                lock.release()
+            if last:
                 for empty in reversed(made):
                     empty.rmdir()
         lock.release()
@@ -88,16 +104,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def claims(argument: str, *, make: bool = False) -> Callable[[F], F]:
-    """Have a function hold, while it runs, the folder that one of its arguments names (see `claimed`)."""
+    """Have a function hold, while it runs, the folder that an argument names, as users write it (see `claimed`)."""
 
     def decorate(function: F) -> F:
         signature = inspect.signature(function)
 
         @wraps(function)
         def held(*args: object, **kwargs: object) -> object:
-            folder = signature.bind(*args, **kwargs).arguments[argument]
+            given = signature.bind(*args, **kwargs)
+            folder = given.arguments[argument] = user_path(given.arguments[argument])
             with claimed(folder, make=make):
-                return function(*args, **kwargs)
+                return function(*given.args, **given.kwargs)
 
         return cast("F", held)
 
@@ -130,13 +147,15 @@ def sweep(folder: Path, names: Collection[str] | None = None) -> None:
 
 def tidy(folder: Path) -> None:
     """Remove what a process left that ended in a folder, where nothing is to be written any more."""
-    if (folder / LOCK).exists():
+    if (folder / LOCK).exists() or (folder / MARK).exists():
         with contextlib.suppress(BusyError, DataError), claimed(folder, make=False):
             pass
 
 
 def _is_held(folder: Path) -> bool:
     """Whether another process holds a folder."""
+    if (folder / MARK).exists():
+        return True
     if not (folder / LOCK).exists():
         return False
     try:

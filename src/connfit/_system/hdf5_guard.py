@@ -12,6 +12,7 @@ from pathlib import Path
 
 import h5py
 
+from connfit._system.file_locks import NO_LOCKS
 from connfit._system.hdf5_trial import try_once
 from connfit._system.unpacked import DENSEST, check_size, most_bytes
 from connfit.errors import DataError
@@ -38,7 +39,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise DataError(f"cannot be read ({error.strerror})", path=path) from error
     try_once(path)
     try:
-        with h5py.File(path, "r") as file:
+        with open_to_read(path) as file:
             check_links(file, path)
             yield file
     except MemoryError as error:
@@ -48,6 +49,16 @@ def opened(path: Path) -> Iterator[h5py.File]:
         if error.errno is None:
             raise
         raise DataError(f"cannot be read ({os.strerror(error.errno)})", path=path) from error
+
+
+def open_to_read(path: Path) -> h5py.File:
+    """Open an HDF5 file, on drives without locks, too."""
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return h5py.File(path, "r", locking=False)
 
 
 def check_links(file: h5py.File, path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from connfit._system.hdf5_guard import check_storage, check_written
+from connfit._system.hdf5_guard import check_storage, check_written, open_to_read
 from connfit._system.hdf5_trial import TOO_LARGE
 from connfit._system.unpacked import DENSEST
 
@@ -71,7 +71,7 @@ def _status(path: Path) -> int:
 def read_all(path: Path) -> None:
     """Read every attribute and every value that an HDF5 file holds, and follow its references, in bounded pieces."""
     with _bounded():
-        file = h5py.File(path, "r")
+        file = open_to_read(path)
     waiting: list[Any] = [file]
     seen: set[int] = set()
     while waiting:
@@ -179,7 +179,7 @@ def _references(value: object) -> Iterator[h5py.Reference]:
 def _limit_memory(path: Path) -> None:
     # Not everywhere can the memory of a process be known or bounded.
     with contextlib.suppress(OSError, ValueError):
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        taken = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
         most = taken + max(_MEMORY, DENSEST * path.stat().st_size)
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.getrlimit(resource.RLIMIT_AS)[1]))
 

@@ -19,7 +19,7 @@ def peak_rss_bytes() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         # Not ru_maxrss: on Linux a new program inherits that of the process that started it.
-        high_water = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        high_water = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
         return int(high_water.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

@@ -33,7 +33,7 @@ def with_huge_pages(environment: Mapping[str, str], choice: Path = _CHOICE) -> d
     library, release = platform.libc_ver()
     try:
         known = tuple(int(part) for part in release.split(".")[:2])
-        asked = "[madvise]" in choice.read_text()
+        asked = "[madvise]" in choice.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return None
     if library != "glibc" or known < _FIRST_RELEASE or not asked:

@@ -9,6 +9,7 @@ from typing import Any
 
 from connfit._display import Displayed
 from connfit._io import optional, present, read_json
+from connfit._system.paths import user_path
 from connfit.analysis.analyses.weight_summary import Weights
 from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.analysis.criticality.power import Power
@@ -89,7 +90,7 @@ class Analysis(Displayed):
         DataError
             If the file is damaged.
         """
-        path = Path(run_folder) / FOLDER / FILE
+        path = user_path(run_folder) / FOLDER / FILE
         return read_json(path, cls, fix="Run `connfit analyze` again") if present(path) else None
 
     def _display(self) -> tuple[str, Mapping[str, str]]:

@@ -74,7 +74,13 @@ def data_fetch(
     file: Annotated[list[str] | None, typer.Option("--file", help="Download this file only; may be repeated.")] = None,
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="Folder like $CONNFIT_DATA, with one folder per dataset.", show_default="the cache"),
+        typer.Option(
+            "--to",
+            parser=user_path,
+            metavar="DIR",
+            help="Folder like $CONNFIT_DATA, with one folder per dataset.",
+            show_default="the cache",
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Include optional files, which connfit does not read.")
@@ -108,7 +114,13 @@ def data_make(
     seed: Annotated[int, typer.Option(help="Seed of everything that is generated.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder like $CONNFIT_DATA, with one folder per dataset.", show_default="the cache"),
+        typer.Option(
+            "--out",
+            parser=user_path,
+            metavar="DIR",
+            help="Folder like $CONNFIT_DATA, with one folder per dataset.",
+            show_default="the cache",
+        ),
     ] = None,
 ) -> None:
     """Generate the SURROGATE fly (wiring, hidden teacher, recordings), and compare it with published statistics."""
@@ -160,5 +172,5 @@ def _say(line: str) -> None:
 
 def _say_where(root: Path | None, searched: Sequence[Path]) -> None:
     """Name the variable to set where files went into a folder that is not looked into."""
-    if root is not None and not any(folder.is_relative_to(user_path(root)) for folder in searched):
+    if root is not None and not any(folder.is_relative_to(root) for folder in searched):
         _say(f"set CONNFIT_DATA={root} so that connfit looks there")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from connfit._system.paths import user_path
 from connfit.cli.terminal import RunFolder, Setting, draw_again, err_console, out_console, study_progress
 from connfit.errors import ConfigError
 
@@ -73,7 +74,8 @@ def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings
 def compare(
     folder: RunFolder,
     null: Annotated[
-        list[Path], typer.Argument(help="Runs of the same fit with --null NAME: {nulls}.", metavar="NULL...")
+        list[Path],
+        typer.Argument(parser=user_path, metavar="NULL...", help="Runs of the same fit with --null NAME: {nulls}."),
     ],
 ) -> None:
     """Compare runs on null connectomes with a run on the real one, in its table and report."""

@@ -10,6 +10,7 @@ import typer
 from connfit import config as configuration
 from connfit._console import literal
 from connfit._system.claim import claimed
+from connfit._system.paths import user_path
 from connfit.cli.terminal import Setting, dataset_config, draw_again, err_console, out_console
 from connfit.errors import ConfigError, one_of
 
@@ -44,7 +45,14 @@ def gradcheck(
         typer.Option(help="Optimiser of --curves; may be repeated.", show_default="adam and rmsprop"),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder to write to.", show_default="DIR or runs/gradcheck-<name>")
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=user_path,
+            metavar="DIR",
+            help="Folder to write to.",
+            show_default="DIR or runs/gradcheck-<name>",
+        ),
     ] = None,
     setting: Setting = None,
 ) -> None:
@@ -56,7 +64,7 @@ def gradcheck(
     from connfit.training.optimiser import OPTIMISERS
 
     optimisers = [one_of("--optimiser", name, OPTIMISERS) for name in optimiser or OPTIMISERS]
-    folder = Path(source)
+    folder = user_path(source)
     of_run = (folder / "config.json").exists()
     if of_run and setting:
         raise ConfigError("--set changes nothing in a finished run: leave it out, or give its dataset")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from connfit._system.claim import claimed
+from connfit._system.paths import user_path
 from connfit.cli.terminal import draw_again, err_console, out_console
 from connfit.errors import ConfigError
 
@@ -47,7 +48,9 @@ def recover(
     quick: Annotated[
         bool, typer.Option("--quick", help="A smaller brain and fewer conditions: about a minute.")
     ] = False,
-    out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("runs", "recovery"),
+    out: Annotated[Path, typer.Option("--out", parser=user_path, metavar="DIR", help="Folder to write to.")] = Path(
+        "runs", "recovery"
+    ),
 ) -> None:
     """Fit students to SURROGATE teachers with known weights, time constants and hidden activity: what do they recover?
 

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from connfit import config as configuration
 from connfit._console import Output
+from connfit._system.paths import user_path
 from connfit._system.signals import signal_number
 
 if TYPE_CHECKING:
@@ -54,11 +55,14 @@ def system_error(error: BaseException) -> str:
     )
 
 
-Out = Annotated[Path | None, typer.Option("--out", help="Folder of the run.", show_default="runs/<dataset>")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", parser=user_path, metavar="DIR", help="Folder of the run.", show_default="runs/<dataset>"),
+]
 Setting = Annotated[
     list[str] | None, typer.Option("--set", help="Any option of the configuration, as section.key=value.")
 ]
-RunFolder = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="DIR")]
+RunFolder = Annotated[Path, typer.Argument(parser=user_path, metavar="DIR", help="Folder of a run.")]
 Source = Annotated[
     str, typer.Argument(help="Name of a dataset, or a configuration file (TOML or JSON).", metavar="DATASET|CONFIG")
 ]

@@ -125,6 +125,6 @@ def anchor_paths(config: Config, folder: Path) -> Config:
         data = replace(data, recording_files=replace(data.recording_files, files=files))
     if data.saved is not None:
         data = replace(data, saved=absolute(data.saved))
-    if data.sign_rule is not None and data.sign_rule.endswith(".csv"):
+    if data.sign_rule is not None and data.sign_rule.lower().endswith(".csv"):
         data = replace(data, sign_rule=absolute(data.sign_rule))
     return replace(config, data=data)

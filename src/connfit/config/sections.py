@@ -28,6 +28,9 @@ Auto = Literal["auto"]
 FilePath = NewType("FilePath", str)
 """A path as a user writes it; `~` and environment variables are put in."""
 
+RuleOrFile = NewType("RuleOrFile", str)
+"""The name of a rule, or the path of a CSV file as a user writes it."""
+
 AUTO = "auto"
 
 FALLBACK: Mapping[str, Any] = {
@@ -101,7 +104,8 @@ def _plain(value: Any) -> Any:
 
 def _with_paths(value: Any, hint: Any) -> Any:
     """A value in which paths are those that the user means."""
-    if FilePath is not hint and FilePath not in get_args(hint):
+    kinds = {hint, *get_args(hint)}
+    if FilePath not in kinds and not (RuleOrFile in kinds and str(value).lower().endswith(".csv")):
         return value
     return tuple(map(_expanded, value)) if isinstance(value, tuple | list) else _expanded(value)
 
@@ -167,7 +171,7 @@ class DataConfig(_Section, frozen=True):
     null_options: dict[str, Any] = {}
     order: Literal["source", "local"] | None = None
     min_synapses: Count | None = None
-    sign_rule: str | None = None
+    sign_rule: RuleOrFile | None = None
     unknown_transmitter: Literal["error", "excitatory", "inhibitory", "drop"] | None = None
     electrical: Literal["drop", "include"] = "drop"
     self_connections: Literal["keep", "drop"] = "keep"

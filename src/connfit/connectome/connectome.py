@@ -23,6 +23,7 @@ from connfit._display import Displayed
 from connfit._io import replacing, require_file
 from connfit._system.hdf5_guard import check_written, opened
 from connfit._system.hdf5_writing import created
+from connfit._system.paths import user_path
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
@@ -206,7 +207,7 @@ class Connectome(Displayed):
 
     def save(self, path: str | Path) -> None:
         """Write one HDF5 file whose arrays `load` maps into memory without reading them."""
-        path = Path(path)
+        path = user_path(path)
         with replacing(path) as temporary, created(temporary) as file:
             file.attrs["connfit_connectome"] = FORMAT_VERSION
             file.attrs["name"] = self.name

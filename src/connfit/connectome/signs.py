@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int
 
+from connfit._system.paths import user_path
 from connfit.errors import ConfigError, DataError, first_ten, one_of, unreadable
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def sign_table(rule: SignRule) -> tuple[str, Mapping[str, int]]:
     if isinstance(rule, Mapping):
         return "user's table", _checked(rule.items(), None)
     if isinstance(rule, Path) or str(rule).lower().endswith(".csv"):
-        return str(rule), _read_sign_csv(Path(rule))
+        return str(rule), _read_sign_csv(user_path(rule))
     return str(rule), RULES[one_of("sign_rule", str(rule), RULES)]
 
 

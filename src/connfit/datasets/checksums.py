@@ -22,7 +22,7 @@ REPLACED = (
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a file's content: size, checksum as pooch writes it (`sha256:...`), and where that is from."""
+    """What is known of a file's content: size, checksum (`sha256:...` or `md5:...`), and where that is from."""
 
     bytes: int | None
     checksum: str | None
@@ -58,6 +58,24 @@ def record(path: Path, content: Path, url: str | None) -> str:
     text = f"# {content.stat().st_size} bytes, first seen at {url or 'a place unknown'}\n{checksum}  {path.name}\n"
     write_bytes(record_of(path), text.encode())
     return checksum
+
+
+def first_use(path: Path, file: DataFile) -> str | None:
+    """Say by what the content of a file is known that has no published checksum; None for one that has.
+
+    The first time its own is recorded, where that can be kept.
+    """
+    if file.sha256 or file.md5:
+        return None
+    right = known(path, file)
+    if right.checksum is not None:
+        text = f"it has the sha256 of its first use, {right.checksum.partition(':')[2]}"
+    else:
+        try:
+            text = f"recorded sha256 {record(path, path, file.url)}, against which later copies are checked"
+        except OSError as error:
+            text = f"sha256 {digest(path)} could not be recorded ({error.strerror or error})"
+    return f"no checksum is published; {text}"
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

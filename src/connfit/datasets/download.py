@@ -4,9 +4,10 @@
 changed (`Range` with `If-Range`, RFC 9110, section 14). The file gets its name once its size and checksum are right.
 
 What is kept: bytes stay in `<file>.part`, and the next command goes on with them, when a connection breaks, a server
-asks to wait, the disk is full or the command is interrupted. They are dropped when they are of another version, of an
-unknown one (the note beside them is absent or damaged, or names another address), more than the whole file, or more
-than the registered size. What a server says in a header counts only where it can be right: a length is a whole number.
+asks to wait, the disk is full, the command is interrupted, or a file of unknown size is longer than is allowed. They
+are dropped when they are of another version, of an unknown one (the note beside them is absent or damaged, or names
+another address), more than the whole file, or more than the registered size. What a server says in a header counts only
+where it can be right: a length is a whole number.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.client import responses
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
+from connfit._system.environment import MAX_BYTES, whole_number
 from connfit.datasets import checksums
 from connfit.datasets.checksums import Known, difference, known
+from connfit.datasets.http_headers import length, pause
 from connfit.datasets.partial import Partial, Version
 from connfit.datasets.registry import DataFile
 from connfit.errors import DataError, NotAvailableError
@@ -42,7 +43,8 @@ TIMEOUT_S = (20.0, 60.0)
 SLOWEST = 100
 """Bytes per second below which a connection counts as broken."""
 MOST_REDIRECTS = 10
-_LENGTH = re.compile(r"[0-9]{1,15}")
+MOST_OF_UNKNOWN = 1 << 32
+"""Bytes of a file whose size neither the registry nor the server says, unless `CONNFIT_MAX_BYTES` allows more."""
 _RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15}|\*)")
 _CHUNK, _NEW_BYTES, _SPARE = 1 << 16, 1 << 20, 1 << 24
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
@@ -62,22 +64,6 @@ class _TransientError(Exception):
 
 class _LongerError(ValueError):
     """More bytes came than the registered file has."""
-
-
-def _length(text: str) -> int | None:
-    """A length in a header; None where it is no whole number."""
-    return int(text) if _LENGTH.fullmatch(text.strip()) else None
-
-
-def _pause(text: str) -> float | None:
-    """Seconds that `Retry-After` asks for, as a number or a date; None where it is neither."""
-    if (seconds := _length(text)) is not None:
-        return float(seconds)
-    try:
-        when = parsedate_to_datetime(text)
-        return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
 
 
 def _silent(*_: object) -> None:
@@ -236,7 +222,7 @@ class Resumer:
         have, code, header = self.part.size, response.status_code, response.headers.get
         status = f"HTTP {code} ({responses.get(code, 'not a known status')})"
         if code in _AGAIN:
-            wait_s = _pause(header("Retry-After", ""))
+            wait_s = pause(header("Retry-After", ""))
             if wait_s is not None and wait_s > LONGEST_PAUSE_S:
                 raise NotAvailableError(self._ended(before.url, f"{status}: the server asks to wait {wait_s:,.0f} s"))
             raise _TransientError(status, wait_s=wait_s)
@@ -248,8 +234,8 @@ class Resumer:
         if packed not in ("identity", self._encoding):
             raise self._refused(before.url, f"the server compresses it ({packed})")
         given = _RANGE.fullmatch(header("Content-Range", "").strip())
-        length = _length(given[2] if given else header("Content-Length", ""))
-        now = Version(before.url, header("ETag"), header("Last-Modified"), length)
+        size = length(given[2] if given else header("Content-Length", ""))
+        now = Version(before.url, header("ETag"), header("Last-Modified"), size)
         total = now.total
         if code == 206:
             if given is None or int(given[1]) != have or before.differs(now):
@@ -293,6 +279,10 @@ class Resumer:
                 raise self._anew(f"the server sent more than the {total:,} bytes that it announced")
             if self.right.bytes is not None and self.part.size + len(data) > self.right.bytes:
                 raise _LongerError(f"more than {self.right.bytes:,} bytes")
+            most = whole_number(MAX_BYTES) or MOST_OF_UNKNOWN
+            if total is None and self.right.bytes is None and self.part.size + len(data) > most:
+                why = f"nobody says how long it is, and more than {most:,} bytes came: raise {MAX_BYTES} to take them"
+                raise NotAvailableError(self._ended(response.url, why))
             self.part.append(data)
             self.watch.advance(self.part.size, total)
             if (now := time.monotonic()) > checked + TIMEOUT_S[1]:

@@ -8,8 +8,10 @@ right.
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,14 +19,16 @@ from typing import Literal
 
 from connfit._system import environment
 from connfit._system.paths import user_path
-from connfit.datasets.checksums import known, record, verify
+from connfit.datasets.checksums import first_use, verify
 from connfit.datasets.download import PAUSE_S, NotReachedError, Watch, download_file
 from connfit.datasets.download_progress import shown
 from connfit.datasets.partial import BeingWrittenError, forget
 from connfit.datasets.registry import DATASETS, DataFile, Dataset
-from connfit.errors import ConfigError, ConnfitError, NotAvailableError
+from connfit.errors import ConfigError, ConnfitError, DataWarning, NotAvailableError
 
 DATA_VARIABLE, CACHE_VARIABLE = environment.DATA, environment.CACHE
+
+_FIRST_USES: ContextVar[dict[str, str] | None] = ContextVar("_FIRST_USES", default=None)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Fetched:
         Its size, or the registered one if it is not here; None if neither is known.
     error
         Why it failed; files that failed for the same reason have it once.
+    first_use
+        Of a file without a published checksum: against what it was checked instead.
     """
 
     path: str
@@ -76,6 +82,18 @@ class Fetched:
     where: Path | None
     bytes: int | None
     error: ConnfitError | None = None
+    first_use: str | None = None
+
+
+@contextmanager
+def first_uses() -> Iterator[Mapping[str, str]]:
+    """Collect which files are located that have no published checksum, and against what they were checked instead."""
+    found: dict[str, str] = {}
+    outer = _FIRST_USES.set(found)
+    try:
+        yield found
+    finally:
+        _FIRST_USES.reset(outer)
 
 
 def find_dataset(dataset: str | Dataset) -> Dataset:
@@ -93,13 +111,13 @@ def cache_root() -> Path:
     NotAvailableError
         If the variable is not set and the user has no home.
     """
-    import pooch
+    import platformdirs
 
     named = environment.folder(CACHE_VARIABLE)
     if named is not None:
         return named
     try:
-        found = Path(pooch.os_cache("connfit"))
+        found = Path(platformdirs.user_cache_dir("connfit"))
     except RuntimeError as error:
         raise NotAvailableError(
             f"this user has no home in which a cache could be: set {CACHE_VARIABLE} to a folder"
@@ -161,6 +179,11 @@ def locate(dataset: str | Dataset, files: Sequence[str] | None = None, *, downlo
         If a file is absent and cannot be downloaded: says which file to put where.
     DataError
         If a file's checksum is wrong.
+
+    Warns
+    -----
+    DataWarning
+        For each file without a published checksum, each time: it is checked against that of its first use.
     """
     dataset, folders = find_dataset(dataset), search_folders(dataset)
     wanted = _needed(dataset) if files is None else [dataset.file(path) for path in files]
@@ -171,6 +194,11 @@ def locate(dataset: str | Dataset, files: Sequence[str] | None = None, *, downlo
                 raise result.error
             if result.where is not None:
                 found[result.path] = result.where
+            if result.first_use is not None:
+                if (uses := _FIRST_USES.get()) is not None:
+                    uses[f"{dataset.folder}/{result.path}"] = result.first_use
+                if result.state == "here":  # A download says it itself.
+                    warnings.warn(f"{result.where}: {result.first_use}", DataWarning, stacklevel=2)
     return {file.path: found[file.path] for file in wanted}
 
 
@@ -184,8 +212,7 @@ def fetch(
 ) -> tuple[Fetched, ...]:
     """Download the absent files of a dataset and verify those that are here.
 
-    One file's failure does not keep others from being downloaded, except when no server can be reached. A file without
-    any checksum gets a record of what it is now, where that can be kept.
+    One file's failure does not keep others from being downloaded, except when no server can be reached.
 
     Parameters
     ----------
@@ -217,8 +244,11 @@ def fetch(
     folders = search_folders(dataset)
     target = folders[-1] if to is None else user_path(to) / dataset.folder
     folders = folders if to is None else (target, *folders)
-    results = _obtain(dataset, wanted, folders, target, lambda: nullcontext(watch), watch.say)
+    results = _obtain(dataset, wanted, folders, target, lambda: nullcontext(watch))
     done = {result.path: result for result in results}
+    for result in done.values():
+        if result.first_use is not None and result.state == "here":
+            watch.say(f"{result.path}: {result.first_use}")
     left_out = {file.path: Fetched(file.path, "optional", None, file.bytes) for file in dataset.files if not files}
     return tuple((left_out | done)[file.path] for file in dataset.files if file.path in left_out | done)
 
@@ -239,7 +269,6 @@ def _obtain(
     folders: Sequence[Path],
     target: Path,
     watching: Callable[[], AbstractContextManager[Watch]],
-    note: Callable[[str], None] | None = None,
     *,
     download: bool = True,
 ) -> Generator[Fetched, None, None]:
@@ -249,8 +278,6 @@ def _obtain(
     ----------
     watching
         Shows downloads; entered only where there are some.
-    note
-        Told what is recorded of files without a checksum; None: nothing is.
     """
 
     def failed(files: Sequence[DataFile], error: ConnfitError) -> Iterator[Fetched]:
@@ -266,9 +293,7 @@ def _obtain(
         try:
             verify(path, form)
             forget(path)
-            if note is not None and known(path, form).checksum is None:
-                note(f"{file.path}: no checksum is published{_recorded(path, form)}")
-            yield Fetched(file.path, "here", path, path.stat().st_size)
+            yield Fetched(file.path, "here", path, path.stat().st_size, first_use=first_use(path, form))
         except ConnfitError as error:
             yield from failed([file], error)
     by_hand = [file for file in absent if file.url is None or not download]
@@ -283,7 +308,7 @@ def _obtain(
         for position, file in enumerate(rest):
             try:
                 path = _downloaded(file, target / file.path, watch)
-                yield Fetched(file.path, "downloaded", path, path.stat().st_size)
+                yield Fetched(file.path, "downloaded", path, path.stat().st_size, first_use=first_use(path, file))
             except NotReachedError as error:
                 unreached = _put_by_hand(dataset, rest[position:], folders, f"no server answers: {error}")
                 yield from failed(rest[position:], unreached)
@@ -303,13 +328,6 @@ def _downloaded(file: DataFile, target: Path, watch: Watch) -> Path:
                 watch.say(f"{file.path}: {error}")
             waits = True
             time.sleep(PAUSE_S)
-
-
-def _recorded(path: Path, form: DataFile) -> str:
-    try:
-        return f"; recorded sha256 {record(path, path, form.url)}"
-    except OSError as error:
-        return f", and none could be recorded ({error})"
 
 
 def _put_by_hand(dataset: Dataset, files: Sequence[DataFile], folders: Sequence[Path], why: str) -> NotAvailableError:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connfit.config import DataConfig, FileRecordings
 from connfit.connectome import Connectome
 from connfit.connectome.tables import connectome_from_tables
+from connfit.datasets.fetch import first_uses
 from connfit.datasets.given_data import OWN_FILES, prepare_recordings, saved_connectome, saved_recordings
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataWarning, UnitsError, one_of
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 _CONNECTOME_OPTIONS = (
     "variant", "scale", "order", "min_synapses", "sign_rule", "unknown_transmitter", "electrical", "self_connections",
 )  # fmt: skip
+
+UNPUBLISHED = "files_without_published_checksum"
+"""Note of a connectome or a recording, which `record.json` has: path to by what its content is known."""
 
 
 def list_datasets() -> tuple[str, ...]:
@@ -54,7 +59,9 @@ def load_connectome(name: str, **options: Any) -> Connectome:
         raise ConfigError(f"dataset {dataset!r} has recordings only: name a connectome as data.dataset")
     if slash:
         options = {"variant": variant, **options}
-    return load(**checked_options(load, options, f"dataset {dataset}", skip=0))
+    with first_uses() as unpublished:
+        brain = load(**checked_options(load, options, f"dataset {dataset}", skip=0))
+    return replace(brain, notes={**brain.notes, UNPUBLISHED: dict(unpublished)}) if unpublished else brain
 
 
 def load_recording(name: str, **options: Any) -> Recording:
@@ -80,7 +87,9 @@ def load_recording(name: str, **options: Any) -> Recording:
         suited = f"; those of {dataset.recordings_of!r} suit it" if dataset.recordings_of else ""
         raise ConfigError(f"dataset {dataset.name!r} has no recordings{suited}")
     one_of("recording", name, [f"{dataset.name}/{known}" for known in dataset.recordings])
-    return dataset.recording(uid, **checked_options(dataset.recording, options, f"dataset {dataset.name}"))
+    with first_uses() as unpublished:
+        read = dataset.recording(uid, **checked_options(dataset.recording, options, f"dataset {dataset.name}"))
+    return replace(read, notes={**read.notes, UNPUBLISHED: dict(unpublished)}) if unpublished else read
 
 
 def load_recordings(dataset: str, which: str | Sequence[str] = "all", **options: Any) -> tuple[Recording, ...]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from connfit._io import require_file
 from connfit.datasets.fly_facts import ORGANISM
 from connfit.datasets.fly_regions import map_regions
 from connfit.datasets.registry import DATASETS, DataFile, Dataset
@@ -101,11 +102,8 @@ def read_turner(
     trim, names
         As there.
     """
-    for path in (responses, labels):
-        if not Path(path).is_file():
-            raise DataError("no such file", path=path, fix="Check the path")
-    table = read_labels(labels, labels)
-    return _recording(Path(responses).read_bytes(), table, uid, Path(responses), trim=trim, names=names)
+    values, words = require_file(responses), require_file(labels)
+    return _recording(values.read_bytes(), read_labels(words, words), uid, values, trim=trim, names=names)
 
 
 def kept_frames(uid: str, frames: int, path: str | Path) -> tuple[tuple[int, int], ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from connfit._system.paths import user_path
 from connfit._system.unpacked import open_unpacked
 from connfit.connectome.cell_words import is_missing
 from connfit.datasets.fetch import locate, search_folders
@@ -104,7 +105,7 @@ def read_archive(path: str | Path) -> TurnerFiles:
     DataError
         If the archive is truncated or damaged, or holds no signals or no label table.
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.is_file():
         raise DataError("no such file", path=path, fix="Check the path")
     found = path.stat()

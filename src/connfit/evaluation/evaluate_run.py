@@ -10,6 +10,7 @@ from typing import Any
 from connfit import config as configuration
 from connfit._io import as_result, present, read_json, replacing_together, write_json
 from connfit._system.claim import claims
+from connfit._system.paths import user_path
 from connfit._version import __version__
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError, first_ten
@@ -127,7 +128,7 @@ def read_evaluation(folder: str | Path) -> Evaluation:
     DataError
         If there are none, or the file is damaged.
     """
-    return read_json(Path(folder) / FILE, Evaluation, fix=NOT_EVALUATED)
+    return read_json(user_path(folder) / FILE, Evaluation, fix=NOT_EVALUATED)
 
 
 @claims("out")

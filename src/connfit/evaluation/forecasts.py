@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from connfit._io import DAMAGE
+from connfit._system.paths import user_path
 from connfit.errors import DataError, unreadable
 from connfit.evaluation.large_npz import read_large_npz, write_large_npz
 from connfit.recordings import Recording
@@ -209,7 +210,7 @@ class Forecasts:
                 }
             )
         header = json.dumps({"connfit_forecasts": FORMAT_VERSION, "recordings": index})
-        write_large_npz(Path(path), {"index": np.array(header), **arrays})
+        write_large_npz(user_path(path), {"index": np.array(header), **arrays})
 
     @classmethod
     def load(cls, path: str | Path) -> Forecasts:
@@ -220,7 +221,7 @@ class Forecasts:
         DataError
             If the file is absent, damaged or of another version.
         """
-        path = Path(path)
+        path = user_path(path)
         fix = "Run `connfit evaluate` on the run directory again"
         try:
             arrays = read_large_npz(path)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from connfit._system.paths import user_path
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of, unreadable
 from connfit.models.base import Model, Params
@@ -57,7 +58,7 @@ def parse_neuron_set(text: str, connectome: Connectome, *, option: str = "set") 
     values = table["id" if kind == "file" else kind]
     values = values.astype(object).where(~values.isna().to_numpy(), "").map(str).to_numpy(str)
     if kind == "file":
-        return _find(values, _ids_of(Path(name)), f"{option} {text!r}", connectome.name, "id", Path(name))
+        return _find(values, _ids_of(user_path(name)), f"{option} {text!r}", connectome.name, "id", user_path(name))
     # A name may hold commas itself, as types of the fly do.
     names = [name] if (values == name).any() else [part.strip() for part in name.split(",") if part.strip()]
     return _find(values, names, f"{option} {text!r}", connectome.name, kind)

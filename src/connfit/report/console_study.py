@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from connfit._console import literal
+from connfit.evaluation.study.row_names import short_name
 from connfit.evaluation.study.run_study import StudyPlan
 from connfit.evaluation.study.study import Difference, Score, Study, StudyRow, UnitDifference
 from connfit.report.sections.comparison import number
@@ -60,7 +61,7 @@ def print_study(study: Study, console: Console) -> None:
             rows.append([literal(GROUPS[group], style="bold")])
         seconds = "–" if row.fit_seconds is None else f"{row.fit_seconds:.0f}"
         cells = [literal(_spread(row.scores[key])) for key in (*(column.key for column in pooled), *others)]
-        rows.append([literal(f"  {row.name}"), *cells, literal(learned_in_words(row)), literal(seconds)])
+        rows.append([literal(f"  {short_name(row.name)}"), *cells, literal(learned_in_words(row)), literal(seconds)])
         second = f"    {row.mark or 'median unit'}"
         rows.append([_dim(second), *(_dim(_spread(row.scores[column.key])) for column in median)])
     for table in _tables(title, ["", *heads, "parameters", "s"], rows, console.width):
@@ -71,7 +72,7 @@ def print_study(study: Study, console: Console) -> None:
     horizons, rows = study.comparisons.horizons, []
     for row in study.compared():
         differences = [row.difference_at(h) for h in horizons]
-        rows.append([literal(row.name), *(literal(_interval(of, row)) for of in differences)])
+        rows.append([literal(short_name(row.name)), *(literal(_interval(of, row)) for of in differences)])
         second = f"  {row.mark or 'median unit'}"
         rows.append([_dim(second), *(_dim(_interval(of.median_unit, row)) for of in differences)])
     for table in _tables(title, ["", *map(_frames, horizons)], rows, console.width):

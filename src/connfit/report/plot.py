@@ -24,7 +24,7 @@ from connfit.evaluation.residual_noise import residuals_of
 from connfit.recordings import PART_NAMES, Recording
 from connfit.report.figures.distribution_figures import cloud
 from connfit.report.figures.prediction_figures import draw_horizons, overlay, unit_order
-from connfit.report.figures.style import look
+from connfit.report.figures.style import drawable, look
 from connfit.training.activity_arrays import activity_array
 from connfit.training.fitted import Fit
 
@@ -70,8 +70,8 @@ def traces(
         ax = _axes(ax)
         overlay(ax, data["time"].values, data.values[:, column], predicted)
         ax.set_xlabel(_time_label(data))
-        ax.set_ylabel(_value_label(data))
-        ax.set_title(str(data["unit"].values[column]), loc="left")
+        ax.set_ylabel(_value_label(data), parse_math=False)
+        ax.set_title(drawable(str(data["unit"].values[column])), loc="left", parse_math=False)
         if prediction is not None:
             ax.legend()
     return ax
@@ -145,8 +145,9 @@ def horizons(
         scores = {who: of for who, of in scores.skills(part).items() if who != "persistence"}
     with look():
         ax = _axes(ax)
-        if draw_horizons(ax, scores, frame_rate=rate):
-            ax.legend(fontsize="small")
+        if draw_horizons(ax, {drawable(who): of for who, of in scores.items()}, frame_rate=rate):
+            for text in ax.legend(fontsize="small").get_texts():
+                text.set_parse_math(False)
     return ax
 
 
@@ -228,7 +229,8 @@ def raster(
         ax.set_facecolor("#bbbbbb")
         ax.set_xlabel(_time_label(named))
         _name_units(ax.yaxis, [str(name) for name in named["unit"].values])
-        ax.figure.colorbar(image, ax=ax, label=_value_label(named))
+        bar = ax.figure.colorbar(image, ax=ax)
+        bar.ax.set_ylabel(_value_label(named), parse_math=False)
     return ax
 
 
@@ -243,7 +245,9 @@ def _name_units(axis: Axis, names: Sequence[str], rotation: int = 0) -> None:
         axis.set_label_text(f"{len(names)} units")
         return
     size = 8.0 if len(names) <= 20 else 5.5
-    axis.set_ticks(range(len(names)), list(names), fontsize=size, rotation=rotation)
+    axis.set_ticks(
+        range(len(names)), [drawable(name) for name in names], parse_math=False, fontsize=size, rotation=rotation
+    )
 
 
 def _recorded(recording: Recording) -> xr.DataArray:
@@ -285,7 +289,7 @@ def _time_label(activity: xr.DataArray) -> str:
 
 def _value_label(activity: xr.DataArray) -> str:
     units = activity.attrs.get("units", "")
-    return "activity" if units in ("", "dimensionless") else f"activity ({units})"
+    return "activity" if units in ("", "dimensionless") else drawable(f"activity ({units})")
 
 
 def _free_run_connectivity(fit: Fit, recording: Recording, part: str) -> Float[np.ndarray, "P P"]:

@@ -9,7 +9,7 @@ from connfit._io import read_json
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.report.figures.drawings import Drawing
-from connfit.report.figures.style import save_figure
+from connfit.report.figures.picture_budget import draw_one
 from connfit.report.run_files import GRADIENT, RECOVERY, Simulation
 from connfit.report.sections import gradient_section, perturbation_section, recovery_section
 from connfit.report.sections.analysis_section import write_figures as draw_analysis
@@ -34,4 +34,4 @@ def draw_recovery(folder: Path) -> None:
 
 def _draw(drawings: Iterable[Drawing], folder: Path) -> None:
     for drawing in drawings:
-        save_figure(drawing.draw(), folder, drawing.name)
+        draw_one(drawing, folder)

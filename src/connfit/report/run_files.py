@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from connfit._io import ResultT, present, read_arrays, read_json, read_npz
+from connfit._system.paths import user_path
 from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.perturbation_results import Perturbation
@@ -144,7 +145,7 @@ class RunFiles:
         DataError
             If the folder or its `metrics.json` is absent, or a file that is there is damaged.
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         if not folder.is_dir():
             raise DataError("no such run directory", path=folder, fix="Give the folder that `connfit fit --out` wrote")
         forecasts, connectome = folder / "forecasts.npz", folder / "connectome.h5"

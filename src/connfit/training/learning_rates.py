@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
 import numpy as np
 
 from connfit.models.base import Model, Params
@@ -73,11 +71,6 @@ class Rates:
     sizes: Mapping[str, float]
     trials: tuple[RateTrial, ...] = ()
     trial_epochs: int = 0
-
-    @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Rates:
-        """Read it from `record.json`."""
-        return msgspec.convert(record, cls)
 
 
 def parameter_sizes(model: Model, params: Params, cohort: Cohort) -> dict[str, float]:

@@ -112,11 +112,6 @@ class Recipe:
     tuned_on: str = "validation"
     measure: str = ""
 
-    @classmethod
-    def of_record(cls, record: Mapping[str, Any]) -> Recipe:
-        """Read it from `record.json`."""
-        return msgspec.convert(record, cls)
-
     def resolve(self, options: ModelConfig) -> ModelConfig:
         """Return the options with what was chosen in place of `"auto"`."""
         return msgspec.structs.replace(options, **{name: self.chosen[name] for name in automatic(options)})

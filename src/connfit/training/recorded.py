@@ -119,5 +119,5 @@ def _is_free(key: str) -> bool:
 
 
 def _may_change(key: str, then: Any, now: Any) -> bool:
-    files = key == "data.sign_rule" and all(str(rule).endswith(".csv") for rule in (then, now))
+    files = key == "data.sign_rule" and all(str(rule).lower().endswith(".csv") for rule in (then, now))
     return files or _is_free(key)

@@ -16,6 +16,7 @@ from connfit import config as configuration
 from connfit._io import csv_text, present, read_arrays, read_json, replacing, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
+from connfit._system.paths import user_path
 from connfit.config import Config
 from connfit.datasets.given_data import CONNECTOME, RECORDINGS
 from connfit.errors import ConfigError, DataError, DivergedError
@@ -100,7 +101,7 @@ def check_free(out: str | Path) -> Path:
     ConfigError
         If it holds a run already, or what is left of one, or is a file.
     """
-    out = Path(out)
+    out = user_path(out)
     if (out / "config.json").exists():
         raise ConfigError(f"{out} holds a run already: resume it, or give another folder")
     for name in (CHECKPOINT, "parameters.npz", "metrics.json"):
@@ -146,7 +147,7 @@ def resume(
     DataError
         If the directory holds no run, or its data have changed.
     """
-    out = Path(out)
+    out = user_path(out)
     job = load_job(out)
     state = _state(job, out) if present(out / CHECKPOINT) else None
     if on_prepared is not None:
@@ -189,7 +190,7 @@ def load_fit(out: str | Path) -> Fit:
     DataError
         If the directory holds no finished run.
     """
-    out = Path(out)
+    out = user_path(out)
     job = load_job(out)
     if not present(out / "parameters.npz"):
         raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")

@@ -12,6 +12,7 @@ from pathlib import Path
 from connfit import config as configuration
 from connfit._io import plain, replacing_together, write_json
 from connfit._system.claim import claims
+from connfit._system.paths import user_path
 from connfit.config import Config
 from connfit.datasets.loading import recording_names
 from connfit.errors import ConfigError, DataError
@@ -110,7 +111,7 @@ def plan_study(folder: str | Path, options: StudyOptions | None = None) -> Study
     ConfigError
         If the run is of a null connectome, or an option is wrong.
     """
-    folder, options = Path(folder), options or StudyOptions()
+    folder, options = user_path(folder), options or StudyOptions()
     job = load_job(folder)
     if not (folder / "parameters.npz").exists():
         raise DataError("the fit has not finished", path=folder, fix=f"Go on with `connfit resume {folder}`")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from connfit._io import optional, read_arrays, read_json
+from connfit._system.paths import user_path
 from connfit.evaluation.squared_errors import PredictionErrors
 
 SCORES, PREDICTIONS = "scores.json", "predictions.npz"
@@ -98,7 +99,7 @@ class Done:
         DataError
             If a file is absent or damaged.
         """
-        folder = Path(folder)
+        folder = user_path(folder)
         arrays, _ = read_arrays(folder / PREDICTIONS)
         count = int(arrays.get("recordings", np.array(0)))
         errors = tuple(PredictionErrors.from_arrays(arrays, f"{number}.errors.") for number in range(count))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from connfit._io import optional, read_json
+from connfit._system.paths import user_path
 from connfit.errors import DataError
 from connfit.evaluation.study.agreements import Reproducibility
 
@@ -375,7 +376,7 @@ def read_study(folder: str | Path) -> Study:
     DataError
         If there is none, or it is in the format of another release.
     """
-    path, command = Path(folder) / FILE, f"Run `connfit evaluate {folder} --full`"
+    path, command = user_path(folder) / FILE, f"Run `connfit evaluate {folder} --full`"
     found = format_of(path, command)
     if found != FORMAT:
         raise DataError(

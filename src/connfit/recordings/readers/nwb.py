@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from connfit._system.hdf5_guard import check_written, opened
-from connfit.errors import ConnfitError, DataError, NotAvailableError, unreadable
+from connfit.errors import ConnfitError, DataError, NotAvailableError, first_ten, unreadable
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import (
     agreed_rate,
@@ -164,13 +164,13 @@ def _written(values: Any, path: Path) -> Any:
 
 
 def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:
-    candidates = [
-        candidate
-        for candidate in file.objects.values()
-        if isinstance(candidate, pynwb.TimeSeries) and candidate.data is not None and np.ndim(candidate.data) == 2
-    ]
-    names = [f"{getattr(candidate.parent, 'name', '')}/{candidate.name}" for candidate in candidates]
+    series = [one for one in file.objects.values() if isinstance(one, pynwb.TimeSeries) and one.data is not None]
+    candidates = [one for one in series if np.ndim(one.data) == 2]
+    names = [_full_name(one) for one in candidates]
     listed = f"the two-dimensional time series are {', '.join(sorted(names)) or '(none)'}"
+    others = sorted(f"{_full_name(one)} {np.shape(one.data)}" for one in series if np.ndim(one.data) != 2)
+    if others:
+        listed += f"; others are {first_ten(others)}"
     if wanted is not None:
         full = zip(candidates, names, strict=True)
         found = [candidate for candidate, name in full if wanted in (candidate.name, name)]
@@ -188,6 +188,10 @@ def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:
     raise DataError(
         f"which time series to read is not clear: {listed}", path=path, fix="Name it with the option series"
     )
+
+
+def _full_name(series: Any) -> str:
+    return f"{getattr(series.parent, 'name', '')}/{series.name}"
 
 
 def _unit_names(series: Any, columns: int, unit_column: str | None, path: Path) -> list[str]:

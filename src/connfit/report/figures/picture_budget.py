@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import warnings
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,9 @@ MAX_IMAGE_BYTES = 6_500_000
 
 DRAWN = "drawn.json"
 """File in the figures folder that says what its pictures show."""
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+"""Why nothing more can be written: the page cannot, either, and one line says it."""
 
 NARROW = {"horizon_skill"}
 """Figures that need half of the page's width."""
@@ -51,12 +55,13 @@ def draw_all(
     for anchor, at, drawing in sorted(given, key=lambda placed: placed[2].recording is not None):
         png = None if fresh else _kept(drawing, folder, drawn.get(drawing.name))
         if png is None:
-            try:
-                png = save_figure(drawing.draw(), folder, drawing.name)[0].read_bytes()
-            except Exception as error:  # whatever matplotlib raises costs this figure, never the page
+            made = draw_one(drawing, folder)
+            if isinstance(made, str):
                 failed.add(drawing.name)
-                shown.setdefault(anchor, {})[at] = drawing, _not_drawn(drawing, error)
+                text = f"This figure could not be drawn ({made}): {drawing.caption}"
+                shown.setdefault(anchor, {})[at] = drawing, page.paragraph(text, "soft")
                 continue
+            png = made.read_bytes()
         fits = used + len(png) <= MAX_IMAGE_BYTES
         used += len(png) if fits else 0
         html = page.picture(png, drawing.caption, narrow=drawing.name in NARROW) if fits else _left_out(drawing)
@@ -69,6 +74,24 @@ def draw_all(
             path.unlink(missing_ok=True)
     write_json(folder / DRAWN, now)
     return {anchor: [made[at] for at in sorted(made)] for anchor, made in shown.items()}
+
+
+def draw_one(drawing: Drawing, folder: Path) -> Path | str:
+    """Draw and save a figure; return its PNG, or why there is none, which is said: whatever matplotlib raises costs it.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written into the folder.
+    """
+    try:
+        return save_figure(drawing.draw(), folder, drawing.name)[0]
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise
+        why = f"{type(error).__name__}: {error}"
+        warnings.warn(f"figure {drawing.name} could not be drawn ({why})", stacklevel=2)
+        return why
 
 
 def _description(drawing: Drawing) -> str:
@@ -93,13 +116,6 @@ def _read_drawn(path: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _not_drawn(drawing: Drawing, error: Exception) -> str:
-    """Say in the page, and on the terminal, that a figure is missing and why."""
-    warnings.warn(f"figure {drawing.name} could not be drawn ({type(error).__name__}: {error})", stacklevel=3)
-    text = f"This figure could not be drawn ({type(error).__name__}: {error}): {drawing.caption}"
-    return page.paragraph(text, "soft")
 
 
 def _left_out(drawing: Drawing) -> str:

@@ -25,7 +25,7 @@ from connfit.report.figures.parameter_figures import (
     time_constants_figure,
     weights_figure,
 )
-from connfit.report.figures.style import save_figure
+from connfit.report.figures.picture_budget import draw_one
 from connfit.report.prose import write_prose
 from connfit.report.run_files import ANALYSIS
 from connfit.report.wording import number
@@ -196,7 +196,7 @@ def write_figures(run_folder: str | Path) -> list[Path]:
     """Draw all figures of an analysis into `analysis/` of the run, as PNG and SVG; none where there is no analysis."""
     analysis, folder = Analysis.read(run_folder), Path(run_folder) / "analysis"
     drawings = analysis_drawings(analysis) if analysis is not None else []
-    return [save_figure(drawing.draw(), folder, drawing.name)[0] for drawing in drawings]
+    return [made for drawing in drawings if isinstance(made := draw_one(drawing, folder), Path)]
 
 
 def print_analysis(analysis: Analysis, console: Console) -> None:

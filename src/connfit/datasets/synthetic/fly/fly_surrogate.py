@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from connfit._display import visible
 from connfit._system.claim import claimed, tidy
+from connfit._system.paths import user_path
 from connfit.connectome import Connectome
 from connfit.datasets import fly_facts as fly
 from connfit.datasets.checksums import digest
@@ -105,9 +106,9 @@ def make_fly_surrogate(
         tidy(found.folder.parent)
         return found
     target = _folders(scale, seed, folder)[-1]
-    source = source_files()
     # All that are made there wait for each other, and the first removes what one that was killed has left.
     with claimed(target.parent, wait=True):
+        source = source_files()
         found = find_fly_surrogate(scale, seed, folder)
         if found is not None:
             return found
@@ -169,7 +170,7 @@ def making_progress() -> Iterator[Step]:
 
 def _folders(scale: float, seed: int, root: Path | None = None) -> tuple[Path, ...]:
     """List where a surrogate is looked for; it is made in the last."""
-    folders = search_folders(NAME) if root is None else (root / NAME,)
+    folders = search_folders(NAME) if root is None else (user_path(root) / NAME,)
     return tuple(folder / f"{scale:.10g}-{seed}-v{STORE_VERSION}" for folder in folders)
 
 
