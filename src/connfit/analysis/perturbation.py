@@ -26,7 +26,7 @@ from connfit.models.perturb import (
     HeldNeurons,
     Responses,
     parse_neuron_set,
-    settled_rates,
+    settled,
     simulate_perturbed,
 )
 from connfit.training.runs import load_fit
@@ -148,14 +148,14 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         )
     frames, every = round(experiment.seconds * cohort.frame_rate), cohort.substeps
     mean = cohort.mean_activity()
-    start = settled_rates(fitted.model, fitted.params, mean, drive=experiment.drive)
+    start = settled(fitted.model, fitted.params, mean, drive=experiment.drive)
     seen = TrainingRange.of(fitted.model, fitted.params, cohort)
-    silent = silent_rates(seen, start, experiment.silence_at)
+    silent = silent_rates(seen, start.rates, experiment.silence_at)
     held, sets = experiment.held(connectome, silent)
     rates = np.full(connectome.n, np.nan)
     rates[held.neurons] = held.rates
     responses = simulate_perturbed(
-        fitted.model, fitted.params, held, frames * every, start,
+        fitted.model, fitted.params, held, frames * every, start.neurons,
         mean=mean, drive=experiment.drive, watched=list(watched.values()),
     )  # fmt: skip
     time = np.arange(1, frames + 1) / cohort.frame_rate

@@ -15,7 +15,7 @@ from connfit.connectome import Connectome
 from connfit.datasets.synthetic.known_teacher import FRAME_RATE, KnownTeacher
 from connfit.errors import ConfigError
 from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
-from connfit.models.base import GROUP_OF, Model, Params
+from connfit.models.base import Model, Params, group_of
 from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
@@ -99,7 +99,7 @@ class Student:
 
     def parameter_counts(self) -> dict[str, int]:
         """Count the trained numbers of each group."""
-        sizes = {GROUP_OF.get(key, key): int(value.size) for key, value in self.params.items()}
+        sizes = {group_of(key): int(value.size) for key, value in self.params.items()}
         return {group: size for group, size in sizes.items() if group in self.trained}
 
     def fit(self, training: Training, *, seed: int = 0) -> Fit:
@@ -113,7 +113,7 @@ class Student:
             epochs=max(1, round(training.updates / per_epoch)),
             warmup_frames=5,
             learning_rate=training.learning_rate if self.recorded.all() else training.hidden_learning_rate,
-            rate_scale={GROUP_OF.get(key, key): 1 / size for key, size in sizes.items()},
+            rate_scale={group_of(key): 1 / size for key, size in sizes.items()},
             select_on="one_step",
             final_learning_rate_fraction=0.01,
             clip_norm=None,
