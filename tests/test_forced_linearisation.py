@@ -15,6 +15,7 @@ from test_state_forcing import NEURONS, SHARED, SINGLE, UNITS, problem
 from connfit.analysis.dynamics.lyapunov import lyapunov_exponent
 from connfit.analysis.dynamics.stability import jacobian_spectrum
 from connfit.models import RateModel
+from connfit.models.cells.rate import Rate
 from connfit.models.forward import correct, step, tangent_step
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -26,7 +27,7 @@ IDS = ["neurons, phi 0", "neurons, phi 1", "neurons, phi 1.5", "regions, phi 1",
 def smooth(reads: np.ndarray, phi: float) -> tuple[RateModel, dict]:
     """A model whose rates are smooth in its parameters, apart from the relu of the drive."""
     model, params, _ = problem(phi, reads=reads)
-    return replace(model, nonlinearity="softplus"), params
+    return replace(model, neuron=Rate(nonlinearity="softplus")), params
 
 
 @jax.jit

@@ -27,6 +27,7 @@ from connfit.evaluation.free_run import free_runs
 from connfit.evaluation.left_out_unit import left_out_scores
 from connfit.evaluation.squared_errors import prediction_errors
 from connfit.models import RateModel, Readout
+from connfit.models.cells.rate import Rate
 from connfit.models import rollout as rollout_module
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.perturb import HeldNeurons, settled_rates, simulate_perturbed
@@ -167,7 +168,7 @@ def fitted(drive: str = "dense", phi: float = 0.6) -> tuple[Connectome, Fit]:
     recording = Recording("r", values.astype(np.float32), tuple(f"u{k}" for k in range(UNITS)), 1 / 0.6, mask=mask)
     cohort = Cohort.from_recordings([recording.split(train=0.6, validation=0.2)])
     brain = random_connectome(np.random.default_rng(3), NEURONS, 4)
-    return brain, Fit(replace(model, nonlinearity="softplus"), params, params, cohort, ())
+    return brain, Fit(replace(model, neuron=Rate(nonlinearity="softplus")), params, params, cohort, ())
 
 
 def forecaster() -> ModelForecaster:

@@ -245,7 +245,9 @@ class WindowedLearner(Learner[WindowedMemory]):
             before = with_changing(step, past.local)
             faded = zip(*fading(before.states, h)[0], strict=True)
             earlier = (total(map(times, column, adjoint.start)) for column in faded)
-            adjoints = tuple(jnp.concatenate([filled(old, new[:h]), new]) for old, new in zip(earlier, adjoints, strict=True))
+            adjoints = tuple(
+                jnp.concatenate([filled(old, past.gate), new]) for old, new in zip(earlier, adjoints, strict=True)
+            )
             joined = [jnp.concatenate(pair) for pair in zip(past.local, changing(step), strict=True)]
             step = with_changing(step, joined)
             gate, arrived = jnp.concatenate([past.gate, gate]), jnp.concatenate([past.arrived, arrived])
