@@ -7,7 +7,7 @@ Nothing here uses the package's operators, learners or declared derivatives but 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -19,7 +19,6 @@ import scipy.sparse as sp
 from networks import pieces, random_connectome
 
 from connfit.connectome import Connectome
-from connfit.errors import ConfigError
 from connfit.models import Readout
 from connfit.models.cells import CELLS
 from connfit.models.cells.rate import Rate

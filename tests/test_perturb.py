@@ -24,7 +24,7 @@ from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models import RateModel, Readout, init_params
 from connfit.models.held_rates import OutsideTraining, TrainingRange, silent_rates
-from connfit.models.perturb import HeldNeurons, parse_neuron_set, settled_rates, simulate_perturbed
+from connfit.models.perturb import HeldNeurons, parse_neuron_set, settled, simulate_perturbed
 from connfit.models.rollout import CHUNK
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -73,7 +73,7 @@ def test_rates_settle_where_the_equations_say(drive: str, state_forcing: float, 
     brain, readout, model, params = linear_brain(state_forcing=state_forcing)
     mean, held = np.array([0.5, 1.0, 2.0]), {1: 3.0, 6: 0.0, 7: 0.4}
     perturbation = HeldNeurons(np.array([7, 1, 6]), np.array([0.4, 3.0, 0.0]))
-    start = settled_rates(model, params, mean, drive=drive)
+    start = settled(model, params, mean, drive=drive).rates
     shown = "none" if drive == "none" else "mean"
     rest = fixed_point(brain, readout, model, params, {}, drive=shown, mean=mean)
     np.testing.assert_allclose(start, rest, rtol=1e-4)
@@ -97,7 +97,7 @@ def test_rates_settle_where_the_equations_say(drive: str, state_forcing: float, 
 def test_the_course_of_a_response_is_that_of_the_equations() -> None:
     one, steps = student(), CHUNK + 9
     plain, mean = one.plain(), one.cohort.mean_activity()
-    start = settled_rates(one.model, one.params, mean)
+    start = settled(one.model, one.params, mean).rates
     perturbation = HeldNeurons(np.array([3, 11]), np.array([2.0, 0.0]))
     got = simulate_perturbed(one.model, one.params, perturbation, steps, start)
     for held, units, neurons in (
@@ -122,7 +122,7 @@ def test_it_settles_at_the_training_mean() -> None:
     rates = np.zeros(NEURONS)
     for _ in range(2000):
         rates = plain.step(rates, mean)
-    np.testing.assert_allclose(settled_rates(one.model, one.params, mean), rates, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(settled(one.model, one.params, mean).rates, rates, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("electrical", [0, 12])
@@ -161,7 +161,7 @@ def test_silencing_is_the_brain_without_the_neurons_outputs(electrical: int, flo
 
 def test_no_perturbation_changes_nothing() -> None:
     one = student(substeps=3)
-    start = settled_rates(one.model, one.params, one.cohort.mean_activity())
+    start = settled(one.model, one.params, one.cohort.mean_activity()).rates
     got = simulate_perturbed(one.model, one.params, HeldNeurons(), 100, start, watched=[np.arange(4)])
     np.testing.assert_array_equal(got.perturbed, got.baseline)
     np.testing.assert_array_equal(got.set_perturbed, got.set_baseline)
@@ -173,7 +173,7 @@ def test_with_drive_held_only_what_is_downstream_changes() -> None:
     one = student()
     graph = sp.csr_array(np.abs(one.connectome.matrix().toarray()).T > 0)  # [pre, post]
     order = sp.csgraph.breadth_first_order(graph, 5, return_predecessors=False)
-    start = settled_rates(one.model, one.params, one.cohort.mean_activity(), drive="mean")
+    start = settled(one.model, one.params, one.cohort.mean_activity(), drive="mean").rates
     options = {"mean": one.cohort.mean_activity(), "drive": "mean"}
     got = simulate_perturbed(one.model, one.params, HeldNeurons(np.array([5]), np.array([4.0])), 80, start, **options)
     assert set(np.flatnonzero(got.change)) <= set(order.tolist())

@@ -15,7 +15,7 @@ from test_registry import plug_in
 
 TOYS = '''
 """Five toys: what a package needs to add pieces to connfit."""
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import jax
@@ -27,10 +27,10 @@ from connfit._registry import Options
 from connfit.connectome.nulls import Null
 from connfit.connectome.nulls.redraw import as_null
 from connfit.evaluation.baselines import Baseline
-from connfit.models.base import KEY_OF
+from connfit.models.base import key_of
 from connfit.models.cells import Cell
-from connfit.models.connectome_model import STATIC, ConnectomeModel
-from connfit.models.rollout import read_out, run_window
+from connfit.models.neuron import Neuron, relu
+from connfit.models.rollout import read_out, run_window, states_after
 from connfit.training.learners import Learner, LearningRule, WindowResult
 
 
@@ -89,26 +89,18 @@ RULE = LearningRule.windowed(
 )
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, repr=False, kw_only=True)
-class CeilingModel(ConnectomeModel):
-    """Rates that cannot exceed a ceiling."""
+@dataclass(frozen=True)
+class Ceiling(Neuron):
+    """Rates below a ceiling."""
 
-    ceiling: float = field(metadata=STATIC)
-
-    def activation(self, x):
-        rate = self.ceiling * jnp.tanh(jnp.maximum(x, 0) / self.ceiling)
-        return rate, jnp.where(x >= 0, 1 - (rate / self.ceiling) ** 2, 0)
-
-
-class CeilingOptions(Options, frozen=True):
     ceiling: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
+    def step(self, theta, h, x):
+        alpha, steady = theta["time_constants"], self.ceiling * jnp.tanh(relu(x[0]) / self.ceiling)
+        return alpha * h[0] + (1 - alpha) * steady
 
-CEILING = Cell(
-    name="toy-cell", label="toy cell", phrase="the toy cell", does="rates below a ceiling", build=CeilingModel.wire,
-    options=CeilingOptions,
-)
+
+CEILING = Cell(name="toy-cell", label="toy cell", phrase="the toy cell", neuron=Ceiling)
 
 
 @dataclass(frozen=True)
@@ -119,16 +111,16 @@ class Autodiff(Learner):
     pace: float
 
     def start(self, model, batch, trained):
-        return jnp.zeros((model.neurons, batch))
+        return model.rest(batch)
 
     def step(self, model, params, memory, window, trained):
         def loss(moving):
             everything = {**params, **moving}
             end, seen = run_window(model, everything, memory, window.inputs, window.forced)
-            y = read_out(model, everything, jnp.concatenate([seen.rates[1:], end[None]]))
+            y = read_out(model, everything, states_after(model, everything, seen, end))
             return (window.weights * (y - window.targets) ** 2).sum(), (y, end)
 
-        moving = {key: params[key] for key in (KEY_OF.get(group, group) for group in trained)}
+        moving = {key: params[key] for key in (key_of(group, params) for group in trained)}
         (value, (y, end)), gradient = jax.value_and_grad(loss, has_aux=True)(moving)
         return WindowResult(value, {key: self.pace * one for key, one in gradient.items()}, y), end
 

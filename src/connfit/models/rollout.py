@@ -365,9 +365,7 @@ def run_window(
     return jax.lax.scan(forward, start, (inputs, forced, drives))
 
 
-def states_after(
-    model: Model, params: Params, seen: Trajectory, end: Neurons
-) -> tuple[Float[Array, "K N B"], ...]:
+def states_after(model: Model, params: Params, seen: Trajectory, end: Neurons) -> tuple[Float[Array, "K N B"], ...]:
     """Return h(t) after each step of a window, before the correction by what was recorded then.
 
     Parameters

@@ -54,9 +54,7 @@ class FactorisedTraces(NamedTuple):
     maps: dict[str, Factors]
 
     @classmethod
-    def at_rest(
-        cls, neurons: int, states: int, maps: Mapping[str, tuple[int, int]], batch: int
-    ) -> FactorisedTraces:
+    def at_rest(cls, neurons: int, states: int, maps: Mapping[str, tuple[int, int]], batch: int) -> FactorisedTraces:
         """Start before the first step.
 
         Parameters
@@ -142,8 +140,15 @@ class FactorisedSums:
             (local, gain), arrived = with_changing(fixed, step[0]), step[1]
             post = tuple(
                 tuple(
-                    filled(total((*(times(_scaled(one, decay), old) for one, old in zip(row, channel, strict=True)),
-                                  _scaled(gain[p][c], fresh))), channel[p])
+                    filled(
+                        total(
+                            (
+                                *(times(_scaled(one, decay), old) for one, old in zip(row, channel, strict=True)),
+                                _scaled(gain[p][c], fresh),
+                            )
+                        ),
+                        channel[p],
+                    )
                     for p, row in enumerate(local)
                 )
                 for c, channel in enumerate(now.post)
