@@ -238,7 +238,7 @@ def _rates(model: Model, params: Params, kept: None, now: Stepped, also: object)
 
 
 def _check_derivatives(model: Model, params: Params, start: Neurons, rng: np.random.Generator) -> None:
-    """What a cell declares of its derivatives is what forward mode finds, and bounded parameters step as they should."""
+    """What a cell declares of its derivatives is what forward mode finds; channels add up to the whole."""
     neuron, theta, (n, b) = model.neuron, model.constants(params), start.rates.shape
     x = tuple(jnp.asarray(rng.normal(size=(n, b)), start.rates.dtype) for _ in neuron.channels)
     after = neuron.step(theta, start.states, x)

@@ -103,8 +103,8 @@ class ConnectomeModel(Displayed):
     """Neurons of one kind on a connectome. `wire` makes it.
 
     Parameters are separate (`connfit.models.init.initial`): a dictionary of `weights` [M] (magnitudes, ≥ 0) or, after
-    `connfit.models.tie_weights`, `gains` [G] (≥ 0), `log_time_constants` [N] (natural log of seconds), `bias` [N], those
-    of the cell's own [N], `drive` ([N, P] dense or one per anatomical pair) and, if learned, `readout` [P, N].
+    `connfit.models.tie_weights`, `gains` [G] (≥ 0), `log_time_constants` [N] (natural log of seconds), `bias` [N],
+    the cell's own [N], `drive` ([N, P] dense or one per anatomical pair) and, if learned, `readout` [P, N].
 
     Attributes
     ----------

@@ -69,9 +69,10 @@ def correct(
     from the model's own errors, one frame after them; with φ between 0 and 1, from a compromise that recordings with
     noise call for; with φ above 1, from ahead of it, which recordings call for that lag behind the activity, as calcium
     does: what was recorded beyond its prediction has only begun to show. φ is the gain of a Kalman filter that has come
-    to rest (Anderson & Moore 1979, Optimal Filtering, 4.4), the same for all units; an error of the state that
-    reading shows is multiplied by 1 - φ. r is the state that read-outs see; others go on by themselves. Where nothing is recorded, as in a free run, nothing is moved. Up to 1
-    this is generalised teacher forcing (Doya 1992; Hess, Monfared, Brenner & Durstewitz 2023), for a given read-out.
+    to rest (Anderson & Moore 1979, Optimal Filtering, 4.4), the same for all units; an error of the state that reading
+    shows is multiplied by 1 - φ. r is the state that read-outs see; others go on by themselves. Where nothing is
+    recorded, as in a free run, nothing is moved. Up to 1 this is generalised teacher forcing (Doya 1992; Hess,
+    Monfared, Brenner & Durstewitz 2023), for a given read-out.
     """
     if not model.state_forcing:
         return states

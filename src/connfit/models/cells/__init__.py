@@ -1,8 +1,8 @@
 """Cells: what one neuron does with its input in one step; one file a cell.
 
-A cell is a subclass of `connfit.models.neuron.Neuron`. Registered as a `Cell` in `CELLS`, in a module here or in another
-package behind an entry point of the group `connfit.cells`, it has a name that configurations (`model.cell`), `--help`,
-studies and reports know. One that is not registered is named by where it is: `"package.module:Class"` or
+A cell is a subclass of `connfit.models.neuron.Neuron`. Registered as a `Cell` in `CELLS`, in a module here or in
+another package behind an entry point of the group `connfit.cells`, it has a name that configurations (`model.cell`),
+`--help`, studies and reports know. One that is not registered is named by where it is: `"package.module:Class"` or
 `"path/to/file.py:Class"`.
 """
 
