@@ -19,11 +19,11 @@ import scipy.sparse as sp
 from networks import pieces, random_connectome
 
 from connfit.connectome import Connectome
-from connfit.models import Readout
+from connfit.models import Readout, tie_weights
 from connfit.models.cells import CELLS
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
-from connfit.models.neuron import Neuron, Parameter, Theta, TimeConstant, relu
+from connfit.models.neuron import Neuron, Parameter, Theta, TimeConstant, filled, relu
 from connfit.training.learners import WindowArrays, WindowedLearner
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -32,6 +32,9 @@ pytestmark = pytest.mark.usefixtures("float64")
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 
 NEURONS, UNITS, BATCH, STEPS = 10, 3, 2, 16
+
+# Compiling is what takes the time here.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 @dataclass(frozen=True)
@@ -179,8 +182,8 @@ def plain_loss(one: Case, params: dict, state: tuple, window: tuple) -> tuple[ja
     return losses.sum(), end
 
 
-autodiff = jax.jit(jax.grad(plain_loss, argnums=(1, 2), has_aux=True), static_argnums=0)
-plain_jit = jax.jit(plain_step, static_argnums=0)
+autodiff = jax.jit(jax.grad(plain_loss, argnums=(1, 2), has_aux=True), static_argnums=0, compiler_options=QUICK)
+plain_jit = jax.jit(plain_step, static_argnums=0, compiler_options=QUICK)
 
 
 def at_rest(one: Case) -> tuple:
@@ -197,7 +200,7 @@ def by_autodiff(one: Case, steps: int) -> dict[str, np.ndarray]:
     return total
 
 
-step = jax.jit(WindowedLearner.step, static_argnames=("self", "trained"))
+step = jax.jit(WindowedLearner.step, static_argnames=("self", "trained"), compiler_options=QUICK)
 
 
 def run(learner: WindowedLearner, one: Case) -> dict[str, np.ndarray]:
@@ -228,13 +231,23 @@ def element_wise(function: Callable, *operands: Any) -> Any:
     return found(*operands)
 
 
-@partial(jax.jit, static_argnums=0)
-def local(one: Case, params: dict, h: tuple, x: tuple, after: tuple) -> tuple:
-    """A, B, D by theta, and m, of every neuron and run by `jax.jacfwd` of the scalar functions."""
-    neuron, shape = one.model.neuron, h[0].shape
-    theta = {name: jnp.broadcast_to(value, shape) for name, value in theta_of(one, params).items()}
-    d, a, b = element_wise(lambda theta, h, x: tuple(neuron.step(theta, h, x)), theta, h, tuple(x))[0], None, None
-    return d, a, b
+@partial(jax.jit, static_argnums=0, compiler_options=QUICK)
+def jacobian(neuron: Neuron, theta: dict, h: tuple, x: tuple) -> tuple:
+    """Derivatives of a step by theta, states and inputs, of every neuron and run alone."""
+    return element_wise(lambda *at: tuple(neuron.step(*at)), theta, h, x)
+
+
+@partial(jax.jit, static_argnums=0, compiler_options=QUICK)
+def shown(neuron: Neuron, theta: dict, h: tuple) -> tuple:
+    """Derivatives of what is observed by theta and states."""
+    return element_wise(neuron.observed, theta, h)
+
+
+def to_channel(one: Case) -> np.ndarray:
+    """[M] channel of each connection."""
+    brain = one.brain
+    inhibitory = (brain.signs[brain.indices] < 0) & ~brain.electrical
+    return inhibitory.astype(int) if len(one.model.neuron.channels) == 2 else np.zeros(brain.m, int)
 
 
 def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndarray]:
@@ -242,11 +255,8 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
     params, neuron, brain = one.params, one.model.neuron, one.brain
     s, channels, n, b = len(neuron.states), len(neuron.channels), NEURONS, one.window.inputs.shape[2]
     theta = {name: jnp.broadcast_to(value, (n, b)) for name, value in theta_of(one, params).items()}
-    jacobian = jax.jit(lambda theta, h, x: element_wise(lambda *at: tuple(neuron.step(*at)), theta, h, x))
-    shown = jax.jit(lambda theta, h: element_wise(lambda *at: neuron.observed(*at), theta, h))
     sign = np.asarray(brain.connection_signs, float)
-    to_second = (brain.signs[brain.indices] < 0) & ~brain.electrical if channels == 2 else np.zeros(brain.m, bool)
-    channel = to_second.astype(int)
+    channel = to_channel(one)
     own = [key for key in params if key not in ("weights", "drive", "bias")]
     name_of = {key: key.removeprefix("log_") for key in own}
     shapes = {"weights": (brain.m, b), "drive": (n, b, UNITS), "bias": (n, b), **{key: (n, b) for key in own}}
@@ -268,7 +278,7 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
             meet(np.stack(at_start[0]))
         given, forced, target, weight = (np.asarray(a[t]) for a in one.window[:4])
         state, seen = plain_jit(one, params, state, (given, forced))
-        found = jacobian(theta, seen["h"], tuple(seen["x"]))
+        found = jacobian(neuron, theta, seen["h"], tuple(seen["x"]))
         a = np.array([[found[p][1][q] for q in range(s)] for p in range(s)])
         gain = np.array([[found[p][2][c] for c in range(channels)] for p in range(s)])
         if one.model.state_forcing:  # of single neurons
@@ -288,7 +298,7 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
             decay = a[:, :, kept_of[key]]
             trace[key] = np.einsum("pqnb,qnb...->pnb...", decay, trace[key]) + added[key]
         if not exact_inside:
-            m_theta, m = shown(theta, state[0])
+            m_theta, m = shown(neuron, theta, state[0])
             error = 2 * weight * (one.reads @ np.asarray(neuron.observed(theta, state[0])) - target)
             back = one.reads.T @ error
             meet(np.stack([np.asarray(each) * back for each in m]))
@@ -300,3 +310,140 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
             slope = np.exp(-one.model.step_s / tau) * one.model.step_s / tau
             total[key] = total[key] * slope
     return {key: total[key] + inside.get(key, 0) for key in params}
+
+
+def published(one: Case, decay: float) -> np.ndarray:
+    """pp-prop of connections, one step at a time: post_sc = γ A post_c + (1-γ) B_c, pre = γ pre + o (dense, NumPy)."""
+    params, neuron, brain = one.params, one.model.neuron, one.brain
+    s, channels, n, b = len(neuron.states), len(neuron.channels), NEURONS, one.window.inputs.shape[2]
+    theta = {name: jnp.broadcast_to(value, (n, b)) for name, value in theta_of(one, params).items()}
+    post, pre, total = np.zeros((channels, s, n, b)), np.zeros((n, b)), np.zeros(brain.m)
+    state = at_rest(one)
+    for t in range(STEPS):
+        given, forced, target, weight = (np.asarray(a[t]) for a in one.window[:4])
+        state, seen = plain_jit(one, params, state, (given, forced))
+        found = jacobian(neuron, theta, seen["h"], tuple(seen["x"]))
+        a = np.array([[found[p][1][q] for q in range(s)] for p in range(s)])
+        gain = np.array([[found[p][2][c] for p in range(s)] for c in range(channels)])
+        post = decay * np.einsum("pqnb,cqnb->cpnb", a, post) + (1 - decay) * gain
+        pre = decay * pre + np.asarray(seen["arriving"])
+        error = one.reads.T @ (2 * weight * (one.reads @ np.asarray(neuron.observed(theta, state[0])) - target))
+        m = np.stack(shown(neuron, theta, state[0])[1])
+        left = np.einsum("snb,csnb->cnb", m * error, post) / (1 - decay ** (t + 1))
+        total += (left[to_channel(one), brain.posts] * pre[brain.indices]).sum(axis=1)
+    return total * np.asarray(brain.connection_signs, float)
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "one recording": {"batch": 1},
+    "delay": {"delay": 2},
+    "forced": {"reads": "single", "forcing": 0.6},
+    "forced, delay": {"reads": "single", "forcing": 1.5, "delay": 1},
+    "forced regions": {"forcing": 1.5, "delay": 1},
+}
+ALONE = [kind for kind in KINDS if kind != "forced regions"]
+"""Kinds in which a trace of single neurons is the whole of D-RTRL; regions forced together are not."""
+
+PLAIN = ["plain", "delay"]
+SLOW = pytest.mark.slow
+
+
+def combinations(kinds: list[str], quick: str = "") -> list[Any]:
+    """Every cell with each kind of run; one of them for each cell of the package's with several states is quick."""
+    found = []
+    for cell in NEURON_OF:
+        for kind in kinds:
+            if cell == "odd" and "forced" in kind:
+                continue  # what is read of it is no state
+            first = quick and cell not in ("rate", "tired") and kind == ("delay" if cell == "odd" else quick)
+            found.append(pytest.param(cell, kind, marks=() if first else SLOW, id=f"{cell}, {kind}"))
+    return found
+
+
+@pytest.mark.parametrize(("cell", "kind"), combinations(ALONE, "forced, delay"))
+def test_hybrid_is_autodiff_inside_and_explicit_traces_across_windows(cell: str, kind: str) -> None:
+    one = case(cell, **KINDS[kind])
+    assert_same(run(WindowedLearner(4, "network", "trace"), one), explicit(one, exact_inside=4))
+
+
+@pytest.mark.parametrize(("cell", "kind"), combinations(ALONE))
+def test_d_rtrl_is_explicit_traces_for_every_window_length(cell: str, kind: str) -> None:
+    one = case(cell, **KINDS[kind])
+    expected = explicit(one)
+    for steps in (1, 4, 16):
+        assert_same(run(WindowedLearner(steps, "neuron", "trace"), one), expected)
+
+
+@pytest.mark.parametrize(("cell", "kind"), combinations(list(KINDS)))
+def test_bptt_is_autodiff_of_a_plain_scan_cut_at_the_windows(cell: str, kind: str) -> None:
+    one = case(cell, **KINDS[kind])
+    for steps in (1, 8, STEPS):
+        assert_same(run(WindowedLearner(steps, "network", "none"), one), by_autodiff(one, steps))
+
+
+@pytest.mark.parametrize(("cell", "kind"), combinations(PLAIN))
+def test_a_whole_history_is_the_trace(cell: str, kind: str) -> None:
+    one = case(cell, **KINDS[kind])
+    for credit in ("neuron", "network"):
+        whole = run(WindowedLearner(4, credit, "history", history=STEPS), one)
+        assert_same(whole, run(WindowedLearner(4, credit, "trace"), one))
+
+
+@pytest.mark.parametrize(("cell", "kind"), combinations(PLAIN))
+def test_pp_prop_has_a_factor_for_each_state_and_channel(cell: str, kind: str) -> None:
+    one = case(cell, **KINDS[kind])
+    expected = published(one, 0.7)
+    for steps in (1, 4):
+        got = run(WindowedLearner(steps, "neuron", "factorised", trace_decay=0.7), one)
+        assert_same({"weights": got["weights"]}, {"weights": expected})
+
+
+@pytest.mark.parametrize(("cell", "kind"), combinations(PLAIN))
+def test_without_credit_through_time_a_window_says_how_often_parameters_move(cell: str, kind: str) -> None:
+    one = case(cell, **KINDS[kind])
+    assert_same(run(WindowedLearner(4, "none", "none"), one), run(WindowedLearner(1, "neuron", "none"), one))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", NEURON_OF)
+@pytest.mark.parametrize("carry", ["trace", "factorised", "history", "none"])
+def test_gains_have_the_gradients_of_their_connections(cell: str, carry: str) -> None:
+    one = case(cell, delay=1)
+    tied = tie_weights(one.model, one.brain, "gain_per_neuron", one.params["weights"])
+    gains = jnp.ones(tied.recurrent.strengths_shape)
+    params = {"gains": gains, **{key: value for key, value in one.params.items() if key != "weights"}}
+    learner = WindowedLearner(4, "network", carry)
+    got = run(learner, replace(one, model=tied, params=params))["gains"]
+    free = run(learner, replace(one, params={**one.params, "weights": tied.magnitudes(params)}))["weights"]
+    member = jax.jacrev(lambda gains: tied.magnitudes({**params, "gains": gains}))(gains)
+    np.testing.assert_allclose(got, np.asarray(member).T @ free, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", NEURON_OF)
+def test_declared_derivatives_are_those_of_forward_mode(cell: str) -> None:
+    neuron, rng = NEURON_OF[cell], np.random.default_rng(0)
+    names = ("time_constants", *(one.name for one in neuron.parameters))
+    theta = {name: jnp.asarray(rng.uniform(0.2, 0.8, (NEURONS, 1))) for name in names}
+    h = tuple(jnp.asarray(rng.normal(size=(3, NEURONS, 2))) for _ in neuron.states)
+    x = tuple(jnp.asarray(rng.normal(size=(3, NEURONS, 2))) for _ in neuron.channels)
+    found, right = neuron.jacobian(theta, h, x), Neuron.jacobian(neuron, theta, h, x)
+    assert set(found.parameters) == set(right.parameters) == set(theta)
+    rows = [(*each.states, *each.inputs, *(each.parameters[name] for name in names)) for each in (found, right)]
+    for mine, other in zip(*rows, strict=True):
+        for one, two in zip(mine, other, strict=True):
+            np.testing.assert_allclose(filled(one, two), two, rtol=1e-12, atol=1e-14)
+
+
+def test_cells_that_cannot_be_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="what is read of the cell Odd is no state"):
+        case("odd", forcing=0.5)
+    many = type("Many", (Tired,), {"channels": ("a", "b", "c")})
+    again = type("Again", (Tired,), {"parameters": (Parameter("bias", start=0.0),)})
+    outside = Tired(starts=(("weariness", -1.0),))
+    one = case("tired")
+    readout = Readout(sp.csr_array(np.eye(UNITS, NEURONS)), tuple("abc"))
+    given = ModelConditions(connectome=one.brain, readout=readout, step_s=0.6)
+    for neuron, message in ((many(), "3 channels"), (again(), "'bias'"), (outside, "weariness of the cell Tired")):
+        with pytest.raises(ConfigError, match=message):
+            ConnectomeModel.wire(given, neuron)

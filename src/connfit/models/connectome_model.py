@@ -19,7 +19,7 @@ from connfit.errors import ConfigError, one_of
 from connfit.models import ops
 from connfit.models.base import GROUPS, Correction, Neurons, Params
 from connfit.models.maps import DenseMap, GainMap, SparseMap
-from connfit.models.neuron import Neuron, Parameter, States, TimeConstant
+from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, check_neuron
 from connfit.models.readout import Readout, overlap
 
 DRIVES = ("dense", "anatomical", "none")
@@ -161,7 +161,12 @@ class ConnectomeModel(Displayed):
             If the cell cannot have what is asked for.
         """
         connectome, readout = given.connectome, given.readout
-        _check_neuron(neuron, given)
+        check_neuron(neuron, GROUPS)
+        if given.state_forcing and not neuron.shows_state:
+            raise ConfigError(
+                f"state_forcing = {given.state_forcing} moves a state to what was recorded of it, but what is read of "
+                f"the cell {type(neuron).__name__} is no state: set model.state_forcing = 0"
+            )
         read_neurons = _read_neurons(readout)
         electrical = bool(connectome.electrical.any())
         n = connectome.n
@@ -248,8 +253,8 @@ class ConnectomeModel(Displayed):
             absent.add("drive")
         if self.fixed_readout is not None:
             absent.add("readout")
-        own = tuple(parameter.name for parameter in self.neuron.parameters)
-        known = (*GROUPS[: GROUPS.index("bias") + 1], *own, *GROUPS[GROUPS.index("bias") + 1 :])
+        own, after = [parameter.name for parameter in self.neuron.parameters], GROUPS.index("bias") + 1
+        known = (*GROUPS[:after], *own, *GROUPS[after:])
         return tuple(group for group in known if group not in absent)
 
     @property
@@ -279,8 +284,7 @@ class ConnectomeModel(Displayed):
 
     def balance(self, rates: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
         """Return the input that holds neurons at rates when own parameters of the cell are at their start."""
-        start = self.own_start()
-        theta = {one.name: one.used(start[one.key], self.step_s)[:, None] for one in self.neuron.parameters}
+        theta = {one.name: one.used(self.own_start()[one.key], self.step_s)[:, None] for one in self.neuron.parameters}
         return np.asarray(self.neuron.balance(theta, rates[:, None]))[:, 0]
 
     def decay(self, params: Params) -> Float[Array, "N"]:
@@ -362,34 +366,6 @@ class ConnectomeModel(Displayed):
 
 def _beside(columns: States) -> Float[Array, "N RB"]:
     return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=1)
-
-
-def _check_neuron(neuron: Neuron, given: ModelConditions) -> None:
-    """Raise a ConfigError for a cell that is none, or that cannot have what is asked for."""
-    cell = type(neuron).__name__
-    if len(neuron.channels) not in (1, 2) or not 0 <= neuron.shows < len(neuron.states):
-        raise ConfigError(
-            f"the cell {cell} has {len(neuron.channels)} channels and shows state {neuron.shows} of "
-            f"{len(neuron.states)}: it must have one channel or two, and show one of its states"
-        )
-    names = [parameter.name for parameter in neuron.parameters]
-    taken = [name for k, name in enumerate(names) if name in (*GROUPS, *names[:k]) or not name.isidentifier()]
-    if taken:
-        raise ConfigError(
-            f"the cell {cell} calls a parameter {taken[0]!r}: it must be a word that no other group of parameters has"
-        )
-    for parameter in neuron.parameters:
-        start = dict(neuron.starts).get(parameter.name, parameter.start)
-        if not parameter.low <= start <= parameter.high:
-            raise ConfigError(
-                f"{parameter.name} of the cell {cell} starts at {start:g}, but must lie in {parameter.low:g} to "
-                f"{parameter.high:g}"
-            )
-    if given.state_forcing and not neuron.shows_state:
-        raise ConfigError(
-            f"state_forcing = {given.state_forcing} moves a state to what was recorded of it, but what is read of the "
-            f"cell {cell} is no state of its own: set model.state_forcing = 0"
-        )
 
 
 def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:

@@ -18,11 +18,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from connfit.errors import ConfigError
+
 Theta: TypeAlias = Mapping[str, Array]
 """Parameters by name, [N, 1] each, as a step uses them; a time constant as the share that is left after a step."""
 
 States: TypeAlias = tuple[Array, ...]
 """One array for each state, or for each channel: [N, B], or [K, N, B] for all steps of a window."""
+
+MOST_STATES = 16
+"""More states than that the compiled operators do not know."""
 
 Slope: TypeAlias = Array | None
 """A derivative that broadcasts to the states; None where it is 0 whatever the state."""
@@ -64,6 +69,10 @@ class Parameter:
         """Return what is stored of a value."""
         return value
 
+    def value(self, stored: Any) -> Any:
+        """Return the value of what is stored."""
+        return stored
+
     def used(self, stored: Array, step_s: float) -> Array:
         """Return what a step uses."""
         return stored
@@ -91,6 +100,9 @@ class TimeConstant(Parameter):
 
     def stored(self, value: float) -> Any:
         return jnp.log(value)
+
+    def value(self, stored: Any) -> Any:
+        return jnp.exp(stored)
 
     def used(self, stored: Array, step_s: float) -> Array:
         return jnp.exp(-step_s / jnp.exp(stored))
@@ -250,7 +262,8 @@ class Neuron:
     @classmethod
     def in_words(cls) -> str:
         """Return the first sentence of its docstring."""
-        return (cls.__doc__ or cls.__name__).strip().partition("\n")[0].rstrip(".")
+        words = (cls.__doc__ or cls.__name__).strip().partition("\n")[0].rstrip(".")
+        return words[:1].lower() + words[1:]
 
     def _reading(
         self, default: Callable[..., Array], own: Callable[..., Array], state: int, theta: Theta, h: States
@@ -259,6 +272,36 @@ class Neuron:
             return Reading((None,) * len(h), {}, state)
         states, _, parameters = _forward_mode(lambda theta, h, _: (own(theta, h),), theta, h, ())
         return Reading(tuple(column[0] for column in states), {name: one[0] for name, one in parameters.items()})
+
+
+def check_neuron(neuron: Neuron, taken: Sequence[str]) -> None:
+    """Raise a ConfigError for a cell that is none.
+
+    Parameters
+    ----------
+    taken
+        Groups of parameters that every model has.
+    """
+    cell, count = type(neuron).__name__, len(neuron.states)
+    if len(neuron.channels) not in (1, 2) or not 1 <= count <= MOST_STATES or not 0 <= neuron.shows < count:
+        raise ConfigError(
+            f"the cell {cell} has {count} states, {len(neuron.channels)} channels and shows state {neuron.shows}: it "
+            f"must have 1 to {MOST_STATES} states, one channel or two, and show one of its states (the first is 0)"
+        )
+    names = [parameter.name for parameter in neuron.parameters]
+    for k, name in enumerate(names):
+        if name in taken or name in names[:k] or not name.isidentifier() or name.startswith("log_"):
+            raise ConfigError(
+                f"the cell {cell} calls a parameter {name!r}: it must be a word that no other group of parameters has, "
+                "and not begin with log_"
+            )
+    for parameter in neuron.parameters:
+        start = dict(neuron.starts).get(parameter.name, parameter.start)
+        if not parameter.low <= start <= parameter.high:
+            raise ConfigError(
+                f"{parameter.name} of the cell {cell} starts at {start:g}, but must lie in {parameter.low:g} to "
+                f"{parameter.high:g}"
+            )
 
 
 def relu(x: Array) -> Array:

@@ -192,8 +192,8 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     arrays = read_npz(path, fix="Copy the run directory again")
-    if "log_time_constants" in arrays:
-        arrays.setdefault("time_constants", np.exp(arrays.pop("log_time_constants")))
+    for key in [key for key in arrays if key.startswith("log_")]:
+        arrays.setdefault(key.removeprefix("log_"), np.exp(arrays.pop(key)))
     return arrays
 
 

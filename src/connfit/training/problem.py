@@ -27,6 +27,7 @@ from connfit.datasets.loading import (
 from connfit.errors import ConfigError, first_ten
 from connfit.models import Readout
 from connfit.models.base import Model, Params, parameter_counts
+from connfit.models.cells import find_cell
 from connfit.models.connectome_model import reads_several
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import untyped_neurons
@@ -250,7 +251,10 @@ def build(
             preprocess=preprocessing_steps(config.data),
         ),
         model=msgspec.structs.replace(
-            config.model, readout="anatomical" if column == "region" else "names", learn=trained
+            config.model,
+            readout="anatomical" if column == "region" else "names",
+            learn=trained,
+            cell=find_cell(config.model.cell).name,
         ),
         learner=msgspec.structs.replace(config.learner, **learner.spelt_out()),
     )

@@ -23,7 +23,7 @@ from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit.config import FALLBACK, Config
 from connfit.connectome.matching import UnitMatch
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.models.base import Model, Params
+from connfit.models.base import Model, Params, group_of
 from connfit.models.gains import SHARED, share_gains
 from connfit.recordings import PART_NAMES, Recording
 from connfit.training.fit import FitState, Progress
@@ -250,18 +250,16 @@ def _write_end(job: Job, out: Path, result: Fit) -> None:
 
 def to_arrays(model: Model, params: Params) -> dict[str, np.ndarray]:
     """Return parameters as they are stored, with time constants in seconds and magnitudes of all connections."""
-    arrays = {key: np.asarray(value) for key, value in params.items() if key != "log_time_constants"}
-    return {
-        **arrays,
-        "weights": np.asarray(model.magnitudes(params)),
-        "log_time_constants": np.asarray(params["log_time_constants"]),
-        "time_constants": np.exp(params["log_time_constants"]),
-    }
+    arrays = {key: np.asarray(value) for key, value in params.items()}
+    seconds = {group_of(key): np.exp(value) for key, value in arrays.items() if key.startswith("log_")}
+    return {**arrays, **seconds, "weights": np.asarray(model.magnitudes(params))}
 
 
 def from_arrays(arrays: dict[str, np.ndarray]) -> Params:
     """Restore parameters from `to_arrays`."""
-    derived = {"time_constants", *(["weights"] if "gains" in arrays else [])}
+    derived = {group_of(key) for key in arrays if key.startswith("log_")} | (
+        {"weights"} if "gains" in arrays else set()
+    )
     return {key: jnp.asarray(value) for key, value in arrays.items() if key not in derived}
 
 

@@ -98,7 +98,8 @@ def find_cell(name: str) -> Cell:
         there = [key for key, one in vars(_module(name, place)).items() if isinstance(one, type) and one is not Neuron]
         what = "is no subclass of connfit.models.Neuron" if found is not None else "is not there"
         raise ConfigError(f"model.cell = {name!r}: {attribute} {what}{did_you_mean(attribute, there)}")
-    return Cell(name=name, label=attribute, neuron=found)
+    where = f"{user_path(place).resolve()}:{attribute}" if place.endswith(".py") else name
+    return Cell(name=where, label=attribute, neuron=found)
 
 
 @cache
