@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,40 +11,8 @@ from jaxtyping import Array, Float
 
 from connfit.models.base import Model, Params
 from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, kept_share, with_shown
-from connfit.models.neuron import Jacobian, Reading, Slope, States, filled, times, total
+from connfit.models.neuron import Jacobian, Neuron, Slope, States, filled, times, total
 from connfit.training.learners.learner import WindowArrays
-
-
-class Derivatives(NamedTuple):
-    """Derivatives of what neurons do at each step of a window.
-
-    Attributes
-    ----------
-    step
-        A, B and D.
-    sent
-        g, and what parameters do to the output, at the states before each step.
-    seen
-        m, and what parameters do to what read-outs see, at the states after each step.
-    seen_first
-        The same, at the states before the first step.
-    """
-
-    step: Jacobian
-    sent: Reading
-    seen: Reading
-    seen_first: Reading
-
-    @classmethod
-    def of(cls, model: Model, params: Params, forward: Trajectory, after: States) -> Derivatives:
-        """Find them from what a window leaves behind and the states after each step."""
-        theta, neuron = model.constants(params), model.neuron
-        return cls(
-            neuron.jacobian(theta, forward.states, forward.received),
-            neuron.sent(theta, forward.states),
-            neuron.seen(theta, after),
-            neuron.seen(theta, tuple(one[0] for one in forward.states)),
-        )
 
 
 class Adjoint(NamedTuple):
@@ -78,7 +46,7 @@ def backward(
     forward: Trajectory,
     window: WindowArrays,
     error: Float[Array, "K P B"],
-    local: Derivatives,
+    after: States,
     credit: str,
 ) -> Adjoint:
     """Return λ(t) of every step, from 0 after the last one, and λ⁰ of the states at the window's start.
@@ -87,6 +55,8 @@ def backward(
     ----------
     error
         ∂loss/∂y of each step.
+    after
+        States after each step.
     credit
         See `connfit.training.learners.windowed`.
     """
@@ -98,22 +68,22 @@ def backward(
     # With the whole network's credit the adjoint goes through the correction of units itself.
     exact = network and model.correction is not None
     shows, late = model.neuron.shows, model.delay if network else 0
-    wants_sent = network and bool(local.sent.parameters)
-    moving, at = _by_step(local)
+    neuron, theta = model.neuron, model.constants(params)
+    wants_sent = network and type(neuron).output is not Neuron.output
 
     def back(carry: tuple[States, Array, Array | None], step: tuple[Any, ...]) -> tuple[Any, Any]:
         to_states, to_prediction, on_the_way = carry
-        error_t, now, gate, forced, kept_t = step
-        local_t = at(now)
+        error_t, h, x, now, gate, forced, kept_t = step
+        local = neuron.jacobian(theta, h, x)
         unit_adjoint = error_t + to_prediction
-        read = local_t.seen.back(model.readout.adjoint(strengths, unit_adjoint))
+        read = neuron.seen(theta, now if now is not None else h).back(model.readout.adjoint(strengths, unit_adjoint))
         adjoint = tuple(_plus(to, one) for to, one in zip(to_states, read, strict=True))
-        driven = driven_by(local_t.step, adjoint)
+        driven = driven_by(local, adjoint)
         sent = None
         if credit == "none":
             to_states = tuple(jnp.zeros_like(one) for one in adjoint)
         else:
-            columns = zip(*local_t.step.states, strict=True)
+            columns = zip(*local.states, strict=True)
             to_states = tuple(
                 filled(total(map(times, column, adjoint)), one) for column, one in zip(columns, adjoint, strict=True)
             )
@@ -122,7 +92,8 @@ def backward(
             if on_the_way is not None:  # what this step received was sent `late` steps before the one before it
                 queue = jnp.concatenate([on_the_way, sent[None]])
                 sent, on_the_way = queue[0], queue[1:]
-            to_states = tuple(_plus(to, one) for to, one in zip(to_states, local_t.sent.back(sent), strict=True))
+            back_through = neuron.sent(theta, h).back(sent)
+            to_states = tuple(_plus(to, one) for to, one in zip(to_states, back_through, strict=True))
         if kept_t is not None:
             to_states = with_shown(model, to_states, kept_t * to_states[shows])
         if feedback is not None:
@@ -142,10 +113,14 @@ def backward(
     like = jnp.zeros((model.neurons, error.shape[2]), error.dtype)
     on_the_way = jnp.zeros((late, *like.shape), like.dtype) if late else None
     zero = ((like,) * len(model.neuron.states), jnp.zeros_like(error[0]), on_the_way)
-    steps = (error, moving, forward.gate, window.forced, None if exact else kept)
+    # Where one state is read, its own derivative is known without the states after each step.
+    now = None if neuron.shows_state else after
+    steps = (error, forward.states, forward.received, now, forward.gate, window.forced, None if exact else kept)
     (start, to_prediction, _), (states, units, sent) = jax.lax.scan(back, zero, steps, reverse=True)
     if feedback is not None:
-        read = local.seen_first.back(model.readout.adjoint(strengths, to_prediction))
+        read = neuron.seen(theta, tuple(one[0] for one in forward.states)).back(
+            model.readout.adjoint(strengths, to_prediction)
+        )
         start = tuple(_plus(to, one) for to, one in zip(start, read, strict=True))
     return Adjoint(states, units, start, to_prediction, kept, sent)
 
@@ -170,12 +145,6 @@ def with_changing(tree: Any, values: Iterable[Array]) -> Any:
 
 def _changes(leaf: Any) -> bool:
     return getattr(leaf, "ndim", 0) == 3
-
-
-def _by_step(local: Derivatives) -> tuple[list[Array], Callable[[list[Array]], Derivatives]]:
-    """What changes from step to step, which a scan takes apart, and how it is put together again."""
-    local = local._replace(step=local.step._replace(parameters={}))
-    return changing(local), lambda now: with_changing(local, now)
 
 
 def _plus(value: Array, added: Slope) -> Array:

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.models.maps import SynapticMap
-from connfit.models.neuron import Slope, States, filled, times, total
+from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
 
 Matrix: TypeAlias = tuple[tuple[Slope, ...], ...]
 """S x S derivatives of states by states, row by row; each [N, 1], [N, B] or, for all steps, [K, N, 1] or [K, N, B]."""
+
+
+class Steps(NamedTuple):
+    """The derivatives of the neurons' steps, from what they follow from at each step.
+
+    Attributes
+    ----------
+    arrays
+        With an axis of steps: far fewer than there are derivatives.
+    at
+        Finds the derivatives: of all steps, or of one.
+    """
+
+    arrays: Any
+    at: Callable[[Any], Jacobian]
+
+    @property
+    def whole(self) -> Jacobian:
+        """Derivatives of all steps."""
+        return self.at(self.arrays)
+
+
+Gains: TypeAlias = Callable[[Jacobian], Sequence[Slope]]
+"""What one step adds to each state."""
 
 
 @dataclass(frozen=True)
@@ -25,23 +49,26 @@ class WindowSums:
     ----------
     start
         λ⁰ of each state, [N, B].
-    fading
-        Ψ(t), what is left of each state's change at the window's end.
-    decay
-        Φ, what is left of a change before the window.
+    steps
+        Derivatives of each step.
+    kept
+        What state forcing left of state number `shows` before each step; None without it.
     """
 
     start: States
-    fading: Matrix
-    decay: Matrix
+    steps: Steps
+    kept: Float[Array, "K N B"] | None
+    shows: int
 
     def strengths(
         self,
         synapses: SynapticMap,
         trace: Array | None,
         left: States,
-        gains: Sequence[Sequence[Slope]],
+        gains: Sequence[Gains],
         right: Sequence[Float[Array, "K C B"]],
+        gate: Float[Array, "K N B"] | None = None,
+        first: Any = None,
     ) -> tuple[Array, Array | None]:
         """Return the gradient of a map's weights, and the traces after the window.
 
@@ -50,7 +77,7 @@ class WindowSums:
         left
             λ · B of each channel.
         gains
-            B, row by row: what each channel adds to each state.
+            B of each channel, which `gate` multiplies.
         right
             What reaches each channel. Channels lie side by side, as more steps do.
         """
@@ -58,58 +85,102 @@ class WindowSums:
         if trace is None:
             flat = (lefts.shape[0], -1)
             return synapses.outer(lefts.reshape(flat), rights.reshape(rights.shape[0], -1)), None
-        channels = [self._faded([row[c] for row in gains], like) for c, like in enumerate(left)]
-        by_state = [_one_after_other([channel[p] for channel in channels]) for p in range(len(self.start))]
-        carry, decay = jnp.stack(self.start, -1), self._whole_decay()
-        return synapses.outer_with_trace(trace, carry, decay, lefts, jnp.stack(by_state, axis=2), rights)
+        faded, decay = zip(*(self._faded(one, gate) for one in gains), strict=True)
+        columns = [one.transpose(2, 3, 1, 0) for one in faded]
+        trace_left = columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=3)
+        whole = jnp.stack([jnp.stack([filled(one, self.start[0]) for one in row], -1) for row in decay[0]], -2)
+        carry = _once_there(jnp.stack(self.start, -1), first)
+        return synapses.outer_with_trace(trace, carry, whole, lefts, trace_left, rights)
 
-    def per_neuron(
-        self, trace: States | None, left: Array, gains: Sequence[Slope]
-    ) -> tuple[Float[Array, "N"], States | None]:
+    def per_neuron(self, trace: States | None, left: Array, gains: Gains) -> tuple[Float[Array, "N"], States | None]:
         """Return the gradient of a number of each neuron, and its traces; `gains` is what it adds to each state."""
         gradient = over_steps(left).sum(axis=1)
         if trace is None:
             return gradient, None
         for start, each in zip(self.start, trace, strict=True):
             gradient += (start * each).sum(axis=1)
-        kept = [total(map(times, row, trace)) for row in self.decay]
-        added = [over_steps(one) for one in self._faded(gains, left)]
-        return gradient, tuple(total((old, new)) for old, new in zip(kept, added, strict=True))
+        if len(trace) == 1:
+            faded, ((decay,),) = self._faded(gains, None)
+            return gradient, (decay * trace[0] + over_steps(faded[:, 0]),)
 
-    def _faded(self, gains: Sequence[Slope], like: Array) -> States:
-        """What is left at the window's end of what each step adds to the states."""
-        return tuple(filled(total(map(times, row, gains)), like) for row in self.fading)
+        def follow(now: States, at: Any) -> tuple[States, None]:
+            matrix, step = _forced(self.steps, self.shows, *at)
+            added = zip(matrix, gains(step), strict=True)
+            return tuple(filled(total((*map(times, row, now), gain)), now[0]) for row, gain in added), None
 
-    def _whole_decay(self) -> Float[Array, "N B S S"]:
+        return gradient, jax.lax.scan(follow, trace, (self.steps.arrays, self.kept))[0]
+
+    def _faded(self, gains: Gains, gate: Array | None) -> tuple[Float[Array, "K S N B"], Matrix]:
+        """What is left at the window's end of what each step adds to the states, and of what was before the window.
+
+        For one state the shares of all steps are one array, whose product fuses with what it is used for; for more they
+        are never kept.
+        """
         like = self.start[0]
-        rows = [jnp.stack([filled(one, like) for one in row], -1) for row in self.decay]
-        return jnp.stack(rows, -2)
+        if len(self.start) == 1:
+            whole = self.steps.whole
+            ((each,),), decay = fading(self.steps, self.kept, self.shows)
+            (gain,) = gains(whole)
+            gain = filled(gain, jnp.broadcast_to(like, (len(each), *like.shape)))
+            return (each * (gain if gate is None else gate * gain))[:, None], decay
+
+        def add(left: Matrix, step: Jacobian, gate: Array | None) -> Array:
+            added = [one if gate is None else times(one, gate) for one in gains(step)]
+            return jnp.stack([filled(total(map(times, row, added)), like) for row in left])
+
+        return fading(self.steps, self.kept, self.shows, add, gate)
 
 
-def fading(local: Matrix, steps: int) -> tuple[Matrix, Matrix]:
-    """Return Ψ(t) = A(K) ... A(t+1) of each step t = 1..K, and Φ = A(K) ... A(1), by products from the end.
+def fading(
+    steps: Steps,
+    kept: Float[Array, "K N B"] | None,
+    shows: int,
+    use: Callable[[Matrix, Jacobian, Array | None], Any] = lambda left, step, also: left,
+    also: Array | None = None,
+) -> tuple[Any, Matrix]:
+    """Go back through the steps t = K..1 with Ψ(t) = A(K) ... A(t+1), what each leaves at the end.
 
     Parameters
     ----------
-    local
-        A(t), row by row. What does not change with time has no axis of steps.
+    kept, shows
+        As of `WindowSums`.
+    use
+        ``use(Ψ(t), derivatives, also(t))`` says what is kept of each step; by default Ψ(t).
+
+    Returns
+    -------
+    each, end
+        What was kept, stacked over steps, and Φ = A(K) ... A(1). An entry that does not change with time and recording
+        is [N, 1].
     """
-    size = range(len(local))
-    reach = _reached([[one is not None for one in row] for row in local])
-    moving = [[one if one is not None and one.ndim == 3 else None for one in row] for row in local]
-    there = [one for row in local for one in row if one is not None]
-    shape = jnp.broadcast_shapes((1, 1), *(one.shape[-2:] for one in there))
+    arrays = (steps.arrays, kept, also)
+    shapes = jax.eval_shape(lambda: _forced(steps, shows, *jax.tree.map(lambda one: one[0], arrays[:2]))[0])
+    size = range(len(shapes))
+    there = [one for row in shapes for one in row if one is not None]
+    shape = jnp.broadcast_shapes((1, 1), *(one.shape for one in there))
     ones, zeros = (make(shape, jnp.result_type(float, *there)) for make in (jnp.ones, jnp.zeros))
-    whole = [[ones if p == q else zeros if reach[p][q] else None for q in size] for p in size]
+    reach = _reached([[one is not None for one in row] for row in shapes])
+    start = tuple(tuple(ones if p == q else zeros if reach[p][q] else None for q in size) for p in size)
 
-    def back(left: list[list[Slope]], now: list[list[Slope]]) -> tuple[list[list[Slope]], list[list[Slope]]]:
-        step = [[now[p][q] if moving[p][q] is not None else local[p][q] for q in size] for p in size]
-        columns = [[step[q][r] for q in size] for r in size]
-        product = [[total(map(times, row, column)) for column in columns] for row in left]
-        return [[zeros if reach[p][q] and product[p][q] is None else product[p][q] for q in size] for p in size], left
+    def back(left: Matrix, now: Any) -> tuple[Matrix, Any]:
+        matrix, step = _forced(steps, shows, *now[:2])
+        product = [[total(map(times, row, column)) for column in zip(*matrix, strict=True)] for row in left]
+        new = tuple(
+            tuple(zeros if reach[p][q] and product[p][q] is None else product[p][q] for q in size) for p in size
+        )
+        return new, use(left, step, now[2])
 
-    end, each = jax.lax.scan(back, whole, moving, length=steps, reverse=True)
-    return tuple(map(tuple, each)), tuple(map(tuple, end))
+    end, each = jax.lax.scan(back, start, arrays, reverse=True)
+    return each, end
+
+
+def _forced(steps: Steps, shows: int, arrays: Any, kept: Array | None) -> tuple[Matrix, Jacobian]:
+    """A of a step after what state forcing left of the state that is read, and all derivatives of the step."""
+    step = steps.at(arrays)
+    if kept is None:
+        return step.states, step
+    rows = (tuple(times(one, kept) if q == shows else one for q, one in enumerate(row)) for row in step.states)
+    return tuple(rows), step
 
 
 def _reached(direct: list[list[bool]]) -> list[list[bool]]:
@@ -124,6 +195,14 @@ def _reached(direct: list[list[bool]]) -> list[list[bool]]:
 def over_steps(values: Float[Array, "K N B"]) -> Float[Array, "N B"]:
     """Sum over a window's steps, as a product: XLA's reduction over a leading axis strides through memory."""
     return jnp.tensordot(jnp.ones(len(values), values.dtype), values, 1)
+
+
+def _once_there(value: Array, others: Any) -> Array:
+    """Return the same numbers, but not before the others are computed, which are finite or have diverged.
+
+    XLA would else keep the arrays of the window that others still need beside a gradient of every connection.
+    """
+    return value + 0 * sum(one[(0,) * one.ndim] for one in jax.tree.leaves(others))
 
 
 def side_by_side(values: Float[Array, "K R B"]) -> Float[Array, "R B K"]:

@@ -25,7 +25,7 @@ Williams & Peng 1990 (truncation). The hybrid is this package's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -36,22 +36,15 @@ from jaxtyping import Array, Float
 
 from connfit.errors import ConfigError, one_of
 from connfit.models.base import Model, Neurons, Params
-from connfit.models.forward import Trajectory, with_shown
+from connfit.models.forward import Trajectory
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
 from connfit.models.rollout import read_out, run_window, states_after
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult
-from connfit.training.learners.window_adjoint import (
-    Adjoint,
-    Derivatives,
-    backward,
-    changing,
-    driven_by,
-    with_changing,
-)
+from connfit.training.learners.window_adjoint import Adjoint, backward, changing, driven_by, with_changing
 from connfit.training.learners.window_memory import window_memory
-from connfit.training.learners.window_sums import Matrix, WindowSums, fading, over_steps
+from connfit.training.learners.window_sums import Gains, Steps, WindowSums, fading, over_steps
 
 CREDITS = ("neuron", "network", "none")
 CARRIES = ("trace", "history", "factorised", "none")
@@ -219,9 +212,8 @@ class WindowedLearner(Learner[WindowedMemory]):
         predictions = read_out(model, params, after)
         difference = predictions - window.targets
         loss = (window.weights * difference**2).sum()
-        local = Derivatives.of(model, params, forward, after)
-        adjoint = backward(model, params, forward, window, 2 * window.weights * difference, local, self.credit)
-        gradient, memory = self._collect(model, params, memory, forward, local, adjoint, trained)
+        adjoint = backward(model, params, forward, window, 2 * window.weights * difference, after, self.credit)
+        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained)
         if "readout" in trained:
             gradient["readout"] = _readout_gradient(model, params, forward, after, adjoint)
         return WindowResult(loss, gradient, predictions), memory._replace(neurons=end)
@@ -232,18 +224,21 @@ class WindowedLearner(Learner[WindowedMemory]):
         params: Params,
         memory: WindowedMemory,
         forward: Trajectory,
-        local: Derivatives,
+        after: States,
         adjoint: Adjoint,
         trained: tuple[str, ...],
     ) -> tuple[Params, WindowedMemory]:
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
-        step, adjoints, gate, inputs = local.step, adjoint.states, forward.gate, forward.inputs
+        theta, neuron, channels = model.constants(params), model.neuron, range(len(model.neuron.channels))
+        steps = Steps((forward.states, forward.received), lambda at: neuron.jacobian(theta, *at))
+        sums = WindowSums(adjoint.start, steps, adjoint.kept, neuron.shows)
+        step, adjoints, gate, inputs = steps.whole, adjoint.states, forward.gate, forward.inputs
         arrived = _arrived(model, params, memory.neurons, forward)
         past, length = memory.past, len(gate)
         if past is not None:
             h = len(past.gate)
-            before = with_changing(step, past.local)
-            faded = zip(*fading(before.states, h)[0], strict=True)
+            before = Steps(past.local, partial(with_changing, step))
+            faded = zip(*fading(before, None, neuron.shows)[0], strict=True)
             earlier = (total(map(times, column, adjoint.start)) for column in faded)
             adjoints = tuple(
                 jnp.concatenate([filled(old, past.gate), new]) for old, new in zip(earlier, adjoints, strict=True)
@@ -257,47 +252,71 @@ class WindowedLearner(Learner[WindowedMemory]):
         gradient: Params = {}
         traces: dict[str, Any] = {}
         factors: dict[str, Factors] = {}
-        sums = WindowSums(adjoint.start, *fading(_with_kept(model, local.step.states, adjoint.kept), length))
-        factorised = self._factorised(model, params, memory, local, adjoint)
+        factorised = self._factorised(model, params, memory, step, after, adjoint)
+        by_channel = [partial(_of_channel, c) for c in channels]
 
-        def strengths(group: str, synapses: SynapticMap, left: States, gains: Matrix, right: States) -> None:
+        def strengths(
+            group: str,
+            synapses: SynapticMap,
+            left: States,
+            gains: list[Gains],
+            right: States,
+            gate: Array | None = None,
+        ) -> None:
             if factorised is not None:
-                gradient[group], factors[group] = factorised.strengths(group, synapses, left, gains, right)
+                rows = zip(*(gain(step) for gain in gains), strict=True)
+                gated = tuple(tuple(one if gate is None else times(one, gate) for one in row) for row in rows)
+                gradient[group], factors[group] = factorised.strengths(group, synapses, left, gated, right)
             else:
-                gradient[group], traces[group] = sums.strengths(synapses, memory.traces.get(group), left, gains, right)
+                trace = memory.traces.get(group)
+                gradient[group], traces[group] = sums.strengths(
+                    synapses, trace, left, gains, right, gate, (gradient, traces)
+                )
 
-        if model.recurrent_group in trained:
-            right = jax.vmap(model.sources)(arrived)
-            strengths(model.recurrent_group, model.recurrent, driven, step.inputs, right)
-        if "drive" in trained and model.drive is not None:
-            gains = tuple((times(row[0], gate),) for row in step.inputs)
-            strengths("drive", model.drive, (gate * driven[0],), gains, (inputs,))
         if "bias" in trained:
-            gains = [row[0] for row in step.inputs]
-            gradient["bias"], traces["bias"] = sums.per_neuron(memory.traces.get("bias"), driven[0], gains)
-        direct = _direct(model, params, local, adjoint)
+            gradient["bias"], traces["bias"] = sums.per_neuron(memory.traces.get("bias"), driven[0], by_channel[0])
+        direct = _direct(model, params, forward, after, adjoint)
         for parameter in model.parameters:
             if parameter.name in trained:
-                gains = step.parameters.get(parameter.name, (None,) * len(adjoints))
-                left = filled(total(map(times, gains, adjoints)), adjoints[0])
+                gains = partial(_of_parameter, parameter.name)
+                left = filled(total(map(times, gains(step), adjoints)), adjoints[0])
                 found, traces[parameter.name] = sums.per_neuron(memory.traces.get(parameter.name), left, gains)
                 found = total((found, direct.get(parameter.name)))
                 slope = parameter.slope(params[parameter.key], model.step_s)
                 gradient[parameter.key] = found if slope is None else found * slope
+        if "drive" in trained and model.drive is not None:
+            strengths("drive", model.drive, (gate * driven[0],), by_channel[:1], (inputs,), gate)
+        if model.recurrent_group in trained:
+            right = jax.vmap(model.sources)(arrived)
+            strengths(model.recurrent_group, model.recurrent, driven, by_channel, right)
         kept = {key: trace for key, trace in traces.items() if trace is not None}
         after = None if factorised is None else factorised.after(factors, length)
         return gradient, WindowedMemory(memory.neurons, kept, past, after)
 
     def _factorised(
-        self, model: Model, params: Params, memory: WindowedMemory, local: Derivatives, adjoint: Adjoint
+        self,
+        model: Model,
+        params: Params,
+        memory: WindowedMemory,
+        step: Jacobian,
+        after: States,
+        adjoint: Adjoint,
     ) -> FactorisedSums | None:
         if memory.factors is None:
             return None
         direct = None
         if self.credit == "neuron":
             read = jax.vmap(partial(model.readout.adjoint, model.readout_strengths(params)))(adjoint.units)
-            direct = tuple(local.seen.back(read))
-        return FactorisedSums(memory.factors, self.trace_decay, local.step.states, direct, adjoint.start)
+            direct = model.neuron.seen(model.constants(params), after).back(read)
+        return FactorisedSums(memory.factors, self.trace_decay, step.states, direct, adjoint.start)
+
+
+def _of_channel(channel: int, step: Jacobian) -> list[Slope]:
+    return [row[channel] for row in step.inputs]
+
+
+def _of_parameter(name: str, step: Jacobian) -> Sequence[Slope]:
+    return step.parameters.get(name, (None,) * len(step.states))
 
 
 def local_shapes(model: Model, batch: int) -> Jacobian:
@@ -314,29 +333,24 @@ def _arrived(model: Model, params: Params, start: Neurons, forward: Trajectory) 
     return sent if start.sent is None else jnp.concatenate([start.sent, sent])[: len(sent)]
 
 
-def _with_kept(model: Model, states: Matrix, kept: Float[Array, "K N B"] | None) -> Matrix:
-    """A of each step and the state forcing before it: what is forced has lost a part of what it was."""
-    if kept is None:
-        return states
-    return tuple(with_shown(model, row, times(row[model.neuron.shows], kept)) for row in states)
-
-
-def _direct(model: Model, params: Params, local: Derivatives, adjoint: Adjoint) -> dict[str, Float[Array, "N"]]:
+def _direct(
+    model: Model, params: Params, forward: Trajectory, after: States, adjoint: Adjoint
+) -> dict[str, Float[Array, "N"]]:
     """What parameters do to the loss without the states: through what is read of them, and through what they send."""
-    found: dict[str, Float[Array, "N"]] = {}
+    theta, found = model.constants(params), dict[str, Any]()
 
     def add(slopes: Mapping[str, Slope], adjoint: Float[Array, "K N B"]) -> None:
         for name, slope in slopes.items():
             if slope is not None:
                 found[name] = found.get(name, 0) + over_steps(slope * adjoint).sum(axis=1)
 
-    if local.seen.parameters:
+    if not model.neuron.shows_state:
         read = partial(model.readout.adjoint, model.readout_strengths(params))
-        add(local.seen.parameters, jax.vmap(read)(adjoint.units))
-        first = {name: None if one is None else one[None] for name, one in local.seen_first.parameters.items()}
-        add(first, read(adjoint.start_units)[None])
+        add(model.neuron.seen(theta, after).parameters, jax.vmap(read)(adjoint.units))
+        first = tuple(one[:1] for one in forward.states)
+        add(model.neuron.seen(theta, first).parameters, read(adjoint.start_units)[None])
     if adjoint.sent is not None:
-        add(local.sent.parameters, adjoint.sent)
+        add(model.neuron.sent(theta, forward.states).parameters, adjoint.sent)
     return found
 
 
