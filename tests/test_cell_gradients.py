@@ -7,7 +7,7 @@ Nothing here uses the package's operators, learners or declared derivatives but 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -213,12 +213,13 @@ def run(learner: WindowedLearner, one: Case) -> dict[str, np.ndarray]:
     return total
 
 
-def assert_same(got: dict, expected: dict) -> None:
+def assert_same(got: dict, expected: dict, still: bool = False) -> None:
+    """Gradients are those expected, and none is 0 throughout, unless credit is so short that some must be (`still`)."""
     assert set(got) == set(expected)
     for key in got:
         scale = np.abs(expected[key]).max()
         # D-RTRL knows nothing of what acts on other neurons alone.
-        assert scale > 0 or key == "threshold", key
+        assert scale > 0 or still or key == "threshold", key
         scale = scale or 1.0
         np.testing.assert_allclose(got[key] / scale, expected[key] / scale, err_msg=key, **EXACT)
 
@@ -379,7 +380,7 @@ def test_d_rtrl_is_explicit_traces_for_every_window_length(cell: str, kind: str)
 def test_bptt_is_autodiff_of_a_plain_scan_cut_at_the_windows(cell: str, kind: str) -> None:
     one = case(cell, **KINDS[kind])
     for steps in (1, 8, STEPS):
-        assert_same(run(WindowedLearner(steps, "network", "none"), one), by_autodiff(one, steps))
+        assert_same(run(WindowedLearner(steps, "network", "none"), one), by_autodiff(one, steps), still=steps == 1)
 
 
 @pytest.mark.parametrize(("cell", "kind"), combinations(PLAIN))
@@ -402,7 +403,8 @@ def test_pp_prop_has_a_factor_for_each_state_and_channel(cell: str, kind: str) -
 @pytest.mark.parametrize(("cell", "kind"), combinations(PLAIN))
 def test_without_credit_through_time_a_window_says_how_often_parameters_move(cell: str, kind: str) -> None:
     one = case(cell, **KINDS[kind])
-    assert_same(run(WindowedLearner(4, "none", "none"), one), run(WindowedLearner(1, "neuron", "none"), one))
+    got = run(WindowedLearner(4, "none", "none"), one)
+    assert_same(got, run(WindowedLearner(1, "neuron", "none"), one), still=True)
 
 
 @pytest.mark.slow

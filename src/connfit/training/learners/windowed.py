@@ -236,7 +236,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         arrived = _arrived(model, params, memory.neurons, forward)
         past, length = memory.past, len(gate)
         if past is not None:
-            h = len(past.gate)
+            h, step = len(past.gate), _with_inputs_by_step(step, gate)
             before = Steps(past.local, partial(with_changing, step))
             faded = zip(*fading(before, None, neuron.shows)[0], strict=True)
             earlier = (total(map(times, column, adjoint.start)) for column in faded)
@@ -319,12 +319,19 @@ def _of_parameter(name: str, step: Jacobian) -> Sequence[Slope]:
     return step.parameters.get(name, (None,) * len(step.states))
 
 
+def _with_inputs_by_step(step: Jacobian, like: Float[Array, "K N B"]) -> Jacobian:
+    """B with an axis of steps throughout: before a recording's first step there was no input at all."""
+    inputs = tuple(tuple(None if one is None else filled(one, like) for one in row) for row in step.inputs)
+    return step._replace(inputs=inputs)
+
+
 def local_shapes(model: Model, batch: int) -> Jacobian:
-    """Return the shapes of the derivatives of one step of all neurons, as of a window of one step."""
+    """Return the shapes of the derivatives of one step of all neurons that a history keeps."""
     number = jax.eval_shape(lambda: jnp.zeros((1, model.neurons, batch)))
     theta = {parameter.name: jax.ShapeDtypeStruct((model.neurons, 1), number.dtype) for parameter in model.parameters}
     neuron = model.neuron
-    return jax.eval_shape(neuron.jacobian, theta, (number,) * len(neuron.states), (number,) * len(neuron.channels))
+    at = (number,) * len(neuron.states), (number,) * len(neuron.channels)
+    return jax.eval_shape(lambda *at: _with_inputs_by_step(neuron.jacobian(*at), at[1][0]), theta, *at)
 
 
 def _arrived(model: Model, params: Params, start: Neurons, forward: Trajectory) -> Float[Array, "K N B"]:
