@@ -298,7 +298,10 @@ def _find_recipe(
     return find_recipe(
         config.model,
         score,
-        forcible=single_steps and not readout.learned and (learner.follows_state_forcing or reads_several(readout)),
+        forcible=single_steps
+        and not readout.learned
+        and find_cell(config.model.cell).forcible
+        and (learner.follows_state_forcing or reads_several(readout)),
         regressible=single_steps,
         tuned_on=tuned_on,
         measure=selection_measure(horizons=horizons),

@@ -62,6 +62,11 @@ class Cell(Entry):
         return *GROUPS, *(parameter.name for parameter in self.neuron.parameters)
 
     @property
+    def forcible(self) -> bool:
+        """Whether what read-outs see is a state, which state forcing can move."""
+        return self.neuron.observed is Neuron.observed
+
+    @property
     def options(self) -> type[Options]:
         """Class of its options."""
         return _options_of(self.neuron)
