@@ -217,8 +217,8 @@ class Neuron:
         """Return what read-outs see."""
         return h[self.shows]
 
-    def balance(self, theta: Theta, rate: Array) -> Array:
-        """Return the input x[0] that holds a neuron at a rate, as far as starts need to know."""
+    def balance(self, theta: Theta, rate: Any) -> Any:
+        """Return the input x[0] that holds neurons [N, 1] at a rate, as far as starts need to know."""
         return rate
 
     def hold(self, theta: Theta, before: States, after: States, rate: Array) -> States:

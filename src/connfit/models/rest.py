@@ -77,14 +77,14 @@ def started(model: Model, params: Params, start: Neurons | Float[np.ndarray, "N"
     Raises
     ------
     ConfigError
-        If rates have the wrong length or are not finite.
+        If rates have the wrong length or are not finite, or it is no state of this model.
     """
     kind = params["bias"].dtype
     if start is None:
         return jax.tree.map(lambda one: one.astype(kind), model.rest())
     if isinstance(start, Neurons):
-        return start
-    return Neurons((jnp.asarray(vector_of("rates", start, model.neurons), kind)[:, None],))
+        return State.of(model, start).neurons
+    return State.of(model, jnp.asarray(vector_of("rates", start, model.neurons), kind)[:, None]).neurons
 
 
 def sent_by(model: Model, params: Params, neurons: Neurons) -> Float[Array, "N B"]:

@@ -141,4 +141,6 @@ def _options_of(neuron: type[Neuron]) -> type[Options]:
         if one.name != "starts"
     ]
     starts = [(one.name, float, one.start) for one in neuron.parameters]
-    return msgspec.defstruct(f"{neuron.__name__}Options", [*own, *starts], bases=(Options,), frozen=True, kw_only=True)
+    made = msgspec.defstruct(f"{neuron.__name__}Options", [*own, *starts], bases=(Options,), frozen=True, kw_only=True)
+    assert issubclass(made, Options)
+    return made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Array
 
@@ -30,7 +31,7 @@ class AdaptiveRate(Rate):
         (rate,) = super().step(theta, h, (self._left(theta, h, x),))
         return rate, gamma * h[1] + (1 - gamma) * h[0]
 
-    def balance(self, theta: Theta, rate: Array) -> Array:
+    def balance(self, theta: Theta, rate: Any) -> Any:
         """Return the input that holds a neuron at a rate: it has to make up for the adaptation."""
         return rate + theta["adaptation_strength"] * rate
 

@@ -70,7 +70,7 @@ class RateModel(ConnectomeModel):
         *,
         step_s: float,
         drive: str = "dense",
-        nonlinearity: str = "relu",
+        nonlinearity: Literal["relu", "softplus"] = "relu",
         bounds_s: tuple[float, float] | None = None,
         state_forcing: float = 0.0,
         delay: int = 0,

@@ -389,5 +389,5 @@ def dense_outer(
     if planes:
         return _dense_outer(path, trace, carry, decay, left, trace_left, right)
     one = trace[None], carry[..., None], decay[..., None, None], left, trace_left[:, :, None], right
-    gradient, kept = _dense_outer(path, *one)
-    return gradient, kept[0]
+    found: tuple[Array, Array] = _dense_outer(path, *one)
+    return found[0], found[1][0]

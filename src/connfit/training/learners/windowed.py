@@ -290,8 +290,8 @@ class WindowedLearner(Learner[WindowedMemory]):
             right = jax.vmap(model.sources)(arrived)
             strengths(model.recurrent_group, model.recurrent, driven, by_channel, right)
         kept = {key: trace for key, trace in traces.items() if trace is not None}
-        after = None if factorised is None else factorised.after(factors, length)
-        return gradient, WindowedMemory(memory.neurons, kept, past, after)
+        carried = None if factorised is None else factorised.after(factors, length)
+        return gradient, WindowedMemory(memory.neurons, kept, past, carried)
 
     def _factorised(
         self,
