@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.test_util import check_grads
 from test_ops_native import all_operands, random_pattern
 
 from connfit.errors import ConfigError
@@ -124,7 +125,8 @@ def test_rounding_to_bfloat16_is_to_the_nearest_and_keeps_what_is_not_a_number(b
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dense_traces_take_the_place_of_the_old_ones(dtype):
-    operands = dense_operands(np.random.default_rng(3), 2000, 40, 1, 16, dtype)
+    trace, carry, decay, left, later, right = dense_operands(np.random.default_rng(3), 2000, 40, 1, 16, dtype)
+    operands = trace[None], carry[..., None], decay[..., None, None], left, later[:, :, None], right
     donated = jax.jit(
         lambda *args: ops.dense_outer(*args, implementation="native")[::-1], donate_argnums=0
     ).lower(*operands)  # fmt: skip
@@ -192,4 +194,4 @@ def test_traces_of_several_states_have_the_derivatives_of_the_portable_sums(floa
         gradient, trace = ops.window_outer(pattern, *operands)
         return jnp.sum(jnp.sin(gradient)) + jnp.sum(trace**3)
 
-    jax.test_util.check_grads(loss, operands, order=1, modes=["rev"], rtol=1e-6, atol=1e-6)
+    check_grads(loss, operands, order=1, modes=["rev"], rtol=1e-6, atol=1e-6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -285,7 +285,7 @@ class ConnectomeModel(Displayed):
     def balance(self, rates: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
         """Return the input that holds neurons at rates when own parameters of the cell are at their start."""
         theta = {one.name: one.used(self.own_start()[one.key], self.step_s)[:, None] for one in self.neuron.parameters}
-        return np.asarray(self.neuron.balance(theta, rates[:, None]))[:, 0]
+        return np.asarray(self.neuron.balance(theta, cast("Array", rates[:, None])))[:, 0]
 
     def decay(self, params: Params) -> Float[Array, "N"]:
         """Return α = exp(-Δt/τ) of each neuron."""

@@ -10,7 +10,7 @@ All of it is element-wise over neurons. Learners need ``A = ∂h(t)/∂h(t-1)``,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
@@ -61,15 +61,15 @@ class Parameter:
         return self.name
 
     @property
-    def stored_bounds(self) -> tuple[float, float]:
+    def stored_bounds(self) -> tuple[float | Array, float | Array]:
         """Bounds of what is stored."""
         return self.low, self.high
 
-    def stored(self, value: float) -> Any:
+    def stored(self, value: float) -> float | Array:
         """Return what is stored of a value."""
         return value
 
-    def value(self, stored: Any) -> Any:
+    def value(self, stored: Array) -> Array:
         """Return the value of what is stored."""
         return stored
 
@@ -95,13 +95,13 @@ class TimeConstant(Parameter):
         return f"log_{self.name}"
 
     @property
-    def stored_bounds(self) -> tuple[Any, Any]:
+    def stored_bounds(self) -> tuple[Array, Array]:
         return jnp.log(self.low), jnp.log(self.high)
 
-    def stored(self, value: float) -> Any:
+    def stored(self, value: float) -> Array:
         return jnp.log(value)
 
-    def value(self, stored: Any) -> Any:
+    def value(self, stored: Array) -> Array:
         return jnp.exp(stored)
 
     def used(self, stored: Array, step_s: float) -> Array:
@@ -152,7 +152,7 @@ class Reading(NamedTuple):
         """Return the change of the reading with the states'."""
         if self.state is not None:
             return tangent[self.state]
-        return total(times(slope, one) for slope, one in zip(self.states, tangent, strict=True))
+        return filled(total(map(times, self.states, tangent)), tangent[0])
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class Neuron:
         """Return what read-outs see."""
         return h[self.shows]
 
-    def balance(self, theta: Theta, rate: Any) -> Any:
+    def balance(self, theta: Theta, rate: Array) -> Array:
         """Return the input x[0] that holds neurons [N, 1] at a rate, as far as starts need to know."""
         return rate
 
@@ -319,7 +319,7 @@ def times(slope: Slope, value: Array | None) -> Slope:
     return None if slope is None or value is None else slope * value
 
 
-def total(parts: Any) -> Any:
+def total(parts: Iterable[Slope]) -> Slope:
     """Add up what is not None, in its order; None if nothing is left."""
     found = None
     for part in parts:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Array
 
@@ -31,7 +30,7 @@ class AdaptiveRate(Rate):
         (rate,) = super().step(theta, h, (self._left(theta, h, x),))
         return rate, gamma * h[1] + (1 - gamma) * h[0]
 
-    def balance(self, theta: Theta, rate: Any) -> Any:
+    def balance(self, theta: Theta, rate: Array) -> Array:
         """Return the input that holds a neuron at a rate: it has to make up for the adaptation."""
         return rate + theta["adaptation_strength"] * rate
 

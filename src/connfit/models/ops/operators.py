@@ -293,7 +293,7 @@ def window_outer(
     Of neurons with one state the axes of length S may be left out.
 
     Native code overwrites `trace` where XLA may do so: under `jit` with the trace donated, or as
-    the carry of a `scan`. Otherwise XLA copies it first.
+    the carry of a `scan`. Otherwise, and of a trace without the axis of states, XLA copies it first.
 
     Parameters
     ----------

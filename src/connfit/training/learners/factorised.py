@@ -119,7 +119,9 @@ class FactorisedSums:
                 scale = self._correction(1 + jnp.arange(steps))[:, None, None]
                 left, right = filled(total(map(times, self.direct, post)), post[0]) / scale, pre
             else:
-                past = total(map(times, self.start, before.post[c])) / self._correction(jnp.zeros((), jnp.int32))
+                past = filled(total(map(times, self.start, before.post[c])), self.start[0]) / self._correction(
+                    jnp.zeros((), jnp.int32)
+                )
                 left = jnp.concatenate([past[None], driven[c]])
                 right = jnp.concatenate([before.pre[c][None], sources[c]])
             lefts.append(_flat(left))

@@ -101,7 +101,7 @@ class WindowSums:
             gradient += (start * each).sum(axis=1)
         if len(trace) == 1:
             faded, ((decay,),) = self._faded(gains, None)
-            return gradient, (total((times(decay, trace[0]), over_steps(faded[:, 0]))),)
+            return gradient, (filled(times(decay, trace[0]), trace[0]) + over_steps(faded[:, 0]),)
 
         def follow(now: States, at: Any) -> tuple[States, None]:
             matrix, step = _forced(self.steps, self.shows, *at)

@@ -259,7 +259,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             group: str,
             synapses: SynapticMap,
             left: States,
-            gains: list[Gains],
+            gains: Sequence[Gains],
             right: States,
             gate: Array | None = None,
         ) -> None:
@@ -281,7 +281,8 @@ class WindowedLearner(Learner[WindowedMemory]):
                 gains = partial(_of_parameter, parameter.name)
                 left = filled(total(map(times, gains(step), adjoints)), adjoints[0])
                 found, traces[parameter.name] = sums.per_neuron(memory.traces.get(parameter.name), left, gains)
-                found = total((found, direct.get(parameter.name)))
+                if parameter.name in direct:
+                    found += direct[parameter.name]
                 slope = parameter.slope(params[parameter.key], model.step_s)
                 gradient[parameter.key] = found if slope is None else found * slope
         if "drive" in trained and model.drive is not None:
