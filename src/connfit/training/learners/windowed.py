@@ -285,11 +285,11 @@ class WindowedLearner(Learner[WindowedMemory]):
                     found += direct[parameter.name]
                 slope = parameter.slope(params[parameter.key], model.step_s)
                 gradient[parameter.key] = found if slope is None else found * slope
-        if "drive" in trained and model.drive is not None:
-            strengths("drive", model.drive, (gate * driven[0],), by_channel[:1], (inputs,), gate)
         if model.recurrent_group in trained:
             right = jax.vmap(model.sources)(arrived)
             strengths(model.recurrent_group, model.recurrent, driven, by_channel, right)
+        if "drive" in trained and model.drive is not None:
+            strengths("drive", model.drive, (gate * driven[0],), by_channel[:1], (inputs,), gate)
         kept = {key: trace for key, trace in traces.items() if trace is not None}
         carried = None if factorised is None else factorised.after(factors, length)
         return gradient, WindowedMemory(memory.neurons, kept, past, carried)
