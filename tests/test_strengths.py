@@ -179,7 +179,7 @@ def test_there_is_a_trace_per_neuron_or_per_neuron_and_type_not_per_connection(s
     one = random_problem(4, neurons=24, units=5)
     model = tie_weights(RateModel.from_connectome(brain, one.readout, step_s=0.6), brain, strengths, jnp.ones(brain.m))
     memory = WindowedLearner(4).start(model, 3, model.groups)
-    assert memory.traces["gains"].shape == (traces, 3) and brain.m == 576
+    assert memory.traces["gains"].shape == (1, traces, 3) and brain.m == 576
     assert (
         WindowedLearner(4, trace_dtype="bfloat16").start(model, 1, model.groups).traces["gains"].dtype == jnp.bfloat16
     )
