@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from networks import pieces, random_connectome
 
 from connfit.connectome import Connectome
+from connfit.errors import ConfigError
 from connfit.models import Readout, tie_weights
 from connfit.models.cells import CELLS
 from connfit.models.cells.rate import Rate
@@ -435,6 +436,23 @@ def test_declared_derivatives_are_those_of_forward_mode(cell: str) -> None:
     for mine, other in zip(*rows, strict=True):
         for one, two in zip(mine, other, strict=True):
             np.testing.assert_allclose(filled(one, two), two, rtol=1e-12, atol=1e-14)
+
+
+def test_a_brain_without_connections_has_gradients_all_the_same() -> None:
+    brain = random_connectome(np.random.default_rng(0), NEURONS, 0)
+    readout = Readout(sp.csr_array(np.eye(UNITS, NEURONS)), tuple("abc"))
+    model = ConnectomeModel.wire(ModelConditions(connectome=brain, readout=readout, step_s=0.6), Tired())
+    one = case("tired")
+    params = {**one.params, "weights": jnp.zeros(0)}
+    for carry in ("trace", "factorised", "history", "none"):
+        learner = WindowedLearner(4, "network", carry)
+        memory = learner.start(model, BATCH, model.groups)
+        piece = pieces(one.window, 4)[0]
+        result, _ = jax.eval_shape(
+            lambda memory, piece=piece, learner=learner: learner.step(model, params, memory, piece, model.groups),
+            memory,
+        )
+        assert result.gradient["weights"].shape == (0,) and result.gradient["drive"].shape == (NEURONS, UNITS)
 
 
 def test_cells_that_cannot_be_are_refused_by_name() -> None:

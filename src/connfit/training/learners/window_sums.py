@@ -80,6 +80,8 @@ class WindowSums:
             B of each channel, which `gate` multiplies.
         right
             What reaches each channel. Channels lie side by side, as more steps do.
+        first
+            What is to be computed before; see `_once_there`.
         """
         lefts, rights = _one_after_other(left), _one_after_other(right)
         if trace is None:
@@ -202,7 +204,8 @@ def _once_there(value: Array, others: Any) -> Array:
 
     XLA would else keep the arrays of the window that others still need beside a gradient of every connection.
     """
-    return value + 0 * sum(one[(0,) * one.ndim] for one in jax.tree.leaves(others))
+    there = [one[(0,) * one.ndim].astype(value.dtype) for one in jax.tree.leaves(others) if one.size]
+    return value + 0 * sum(there)
 
 
 def side_by_side(values: Float[Array, "K R B"]) -> Float[Array, "R B K"]:
