@@ -116,6 +116,18 @@ def test_the_course_of_a_response_is_that_of_the_equations() -> None:
         np.testing.assert_allclose(neurons, course[steps // 2 :].mean(axis=0), rtol=2e-4, atol=2e-5)
 
 
+def test_an_injected_current_is_a_bias_from_the_onset_on(float64: None) -> None:
+    _, _, model, params = linear_brain()
+    mean, current = np.array([0.5, 1.0, 2.0]), np.zeros(10)
+    current[[2, 5]] = 0.3, 0.1
+    start = settled(model, params, mean)
+    got = simulate_perturbed(model, params, HeldNeurons(), 40, start.neurons, mean=mean, current=current)
+    biased = {**params, "bias": params["bias"] + current}
+    other = simulate_perturbed(model, biased, HeldNeurons(), 40, start.neurons, mean=mean)
+    np.testing.assert_allclose(got.perturbed, other.baseline, rtol=1e-12)
+    assert np.abs(got.perturbed - got.baseline).max() > 0.01
+
+
 def test_it_settles_at_the_training_mean() -> None:
     one = student()
     plain, mean = one.plain(), one.cohort.mean_activity()

@@ -151,6 +151,7 @@ def step(
     forced: Bool[Array, "P B"] | None,
     drive: Float[Array, "N B"] | None = None,
     fed_back: FedBack | None = None,
+    current: Float[Array, "N #B"] | None = None,
 ) -> tuple[Neurons, Trajectory]:
     """Take one step of the model, from states that are corrected already where the model asks for it (`correct`).
 
@@ -162,6 +163,8 @@ def step(
         E u if it is known already, without the units that are fed back.
     fed_back
         Units whose part of the drive is still to be added.
+    current
+        Injected into neurons: added to their input.
     """
     theta, h = model.constants(params), before.states
     u = given
@@ -179,6 +182,8 @@ def step(
     arriving, sent = pass_on(before.sent, model.neuron.output(theta, h))
     x, *others = model.received(params, arriving)
     x += params["bias"][:, None]
+    if current is not None:
+        x += current
     gate = jnp.zeros_like(x)
     if drive is not None:
         x += jnp.maximum(drive, 0)

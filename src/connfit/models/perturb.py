@@ -231,6 +231,7 @@ def simulate_perturbed(
     *,
     mean: Float[np.ndarray, "P"] | None = None,
     drive: str = "own",
+    current: Float[np.ndarray, "N"] | None = None,
     watched: Sequence[Int[np.ndarray, "q"]] = (),
 ) -> Responses:
     """Run the model freely and without noise, with and without a perturbation, side by side.
@@ -248,6 +249,8 @@ def simulate_perturbed(
     drive
         `"own"`: the model sees its own predictions, and a perturbation acts through them too. `"mean"`: units show
         their mean throughout, so that it acts through connections alone. `"none"`: no background drive.
+    current
+        [N] injected into neurons in the perturbed run: added to their input, in the units of rates.
     watched
         Sets of neurons, by position, whose mean rate is returned over time.
 
@@ -270,6 +273,7 @@ def simulate_perturbed(
     neurons, value = np.zeros((model.neurons, 2), bool), np.zeros((model.neurons, 1))
     neurons[perturbation.neurons, 1], value[perturbation.neurons, 0] = True, perturbation.rates
     held = Held(jnp.asarray(neurons), jnp.asarray(value, real))
+    injected = None if current is None else jnp.asarray(np.stack([0 * current, current], axis=1), real)
     given = np.zeros(model.units) if mean is None or drive != "mean" else np.asarray(mean, real)
     group = np.repeat(np.arange(len(watched)), [len(members) for members in watched])
     begin_at = started(model, params, start)
@@ -285,7 +289,16 @@ def simulate_perturbed(
         )  # fmt: skip
         # What units show is a background: it acts through the drive alone.
         run = rollout(
-            model, params, state, shown, _watch, watching, jnp.asarray(counted, real), held=held, forcing=False
+            model,
+            params,
+            state,
+            shown,
+            _watch,
+            watching,
+            jnp.asarray(counted, real),
+            held=held,
+            current=injected,
+            forcing=False,
         )
         state, (y, means) = run.state, run.each
         units.append(np.asarray(y))

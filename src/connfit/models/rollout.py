@@ -207,6 +207,7 @@ def rollout(
     noise: Noise | None = None,
     limits: Limits | None = None,
     held: Held | None = None,
+    current: Float[Array, "N #B"] | None = None,
     forcing: bool = True,
     substeps: int = 1,
 ) -> Run[Kept, Each]:
@@ -230,14 +231,17 @@ def rollout(
         Range of the values that rates explain; None: all.
     held
         Neurons that are held, from before the first step on.
+    current
+        Injected into neurons at each step: added to their input.
     forcing
         False: what is shown acts through the drive alone, as a background, and leaves states where they are.
     substeps
         Model steps for which each shown value stands; noise comes, and something is kept, after the last of them.
     """
     return _rollout(
-        model, params, state, shown, kept, also, noise, limits, held, keep=keep, forcing=forcing, substeps=substeps
-    )
+        model, params, state, shown, kept, also, noise, limits, held, current,
+        keep=keep, forcing=forcing, substeps=substeps,
+    )  # fmt: skip
 
 
 @partial(jax.jit, static_argnames=("keep", "forcing", "substeps"), donate_argnames=("kept",))
@@ -251,6 +255,7 @@ def _rollout(
     noise: Noise | None,
     limits: Limits | None,
     held: Held | None,
+    current: Array | None,
     *,
     keep: Keep[Any, Any],
     forcing: bool,
@@ -268,7 +273,7 @@ def _rollout(
         if limits is not None:
             inside = jnp.clip(u, limits.low, limits.high)
             u, beyond = inside, jnp.where(showing, u - inside, beyond)
-        move = partial(advance, model, params, given=u, forced=showing, forcing=forcing, held=held)
+        move = partial(advance, model, params, given=u, forced=showing, forcing=forcing, held=held, current=current)
         now = before
         if substeps > 1:
             now = jax.lax.fori_loop(0, substeps - 1, lambda _, now: move(now)[0], now)
@@ -303,6 +308,7 @@ def advance(
     *,
     forcing: bool = True,
     held: Held | None = None,
+    current: Float[Array, "N #B"] | None = None,
     drive: Float[Array, "N B"] | None = None,
     fed_back: FedBack | None = None,
 ) -> tuple[Neurons, Trajectory]:
@@ -312,13 +318,13 @@ def advance(
     ----------
     given, forced
         What units show, and which of them do; the others' part of the drive is the model's own read-out.
-    drive, fed_back
+    current, drive, fed_back
         As in `connfit.models.forward.step`.
     """
     corrected = before
     if forcing:
         corrected = before._replace(states=correct(model, before.states, given, forced))
-    after, seen = step(model, params, corrected, given, forced, drive, fed_back)
+    after, seen = step(model, params, corrected, given, forced, drive, fed_back, current)
     return _hold(model, params, held, corrected, after), seen
 
 
