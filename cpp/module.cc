@@ -108,8 +108,8 @@ ffi::Error DenseOuterImpl(ffi::ThreadPool pool, TraceBuffer trace, Cube carry, T
   const int64_t states = Dim(trace, 0), rows = Dim(trace, 1), batch = Dim(trace, 2), columns = Dim(trace, 3);
   const int64_t steps = Dim(left, 2);
   if (!FitTogether(rows, batch, states, carry, decay, left, trace_left) || Dim(right, 0) != batch ||
-      Dim(right, 1) != steps || Dim(right, 2) != columns || Dim(*gradient, 0) != rows ||
-      Dim(*gradient, 1) != columns || !SameShape(*new_trace, trace)) {
+      Dim(right, 1) != steps || Dim(right, 2) != columns || Dim(*gradient, 0) != rows || Dim(*gradient, 1) != columns ||
+      !SameShape(*new_trace, trace)) {
     return Mismatch("dense_outer");
   }
   DenseOuter(pool, DenseOuterArgs<Trace>{
