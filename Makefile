@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow fuzz bench bench-fly check lint format schema clean
+.PHONY: demo test test-slow fuzz faults kills bench bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -18,6 +18,14 @@ test-slow: $(STAMP)
 # Damaged files of every kind that is read: 20,000 in about four minutes.
 fuzz: $(STAMP)
 	cd tests && ../$(BIN)/python fuzz.py --inputs 20000
+
+# Full and read-only disks, limits, closed outputs and signals, for every command; as root, on Linux; about an hour.
+faults: $(STAMP)
+	cd tests && ../$(BIN)/python faults.py
+
+# 100 kills of commands that are then gone on with, and 20 pairs of commands on one folder: about 40 minutes on two cores.
+kills: $(STAMP)
+	$(BIN)/python benchmarks/kills.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/operators.py
@@ -50,7 +58,7 @@ format: $(STAMP)
 
 # JSON Schemas of the results in a run directory.
 schema: $(STAMP)
-	$(BIN)/python -c "from connfit.report.run_files import write_schemas; write_schemas('docs/schema')"
+	$(BIN)/python -c "from connfit.report.result_types import write_schemas; write_schemas('docs/schema')"
 
 # Editable: edits of Python sources count at once, edits of cpp/ rebuild here.
 $(STAMP): pyproject.toml CMakeLists.txt $(wildcard cpp/*)

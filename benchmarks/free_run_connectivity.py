@@ -33,7 +33,7 @@ from scipy.linalg import solve_discrete_lyapunov
 from connfit import config as configuration
 from connfit.config import EvaluateConfig
 from connfit.datasets.loading import recordings_from_config
-from connfit.evaluation.free_run import draw_noise, residuals_of
+from connfit.evaluation.residual_noise import draw_noise, residuals_of
 from connfit.models.base import Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.rollout import Shown, State, readings, rollout

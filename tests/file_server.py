@@ -27,6 +27,8 @@ class Served:
         Whether `If-Range` is understood; without it a range of a changed file is sent.
     statuses
         Answers with these codes first, one per request.
+    retry_after, location
+        Headers of those answers.
     breaks
         For one request each: closes the connection after so many bytes; None: sends all.
     reset
@@ -55,6 +57,8 @@ class Served:
     ranges: bool = True
     conditional: bool = True
     statuses: list[int] = field(default_factory=list)
+    retry_after: str = "0"
+    location: str | None = None
     breaks: list[int | None] = field(default_factory=list)
     reset: bool = False
     announce: int | None = None
@@ -102,7 +106,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         file.conditions.append(self.headers.get("If-Range", ""))
         if file.statuses:
             self.send_response(file.statuses.pop(0))
-            self.send_header("Retry-After", "0")
+            self.send_header("Retry-After", file.retry_after)
+            self.send_header("Connection", "close")
+            if file.location is not None:
+                self.send_header("Location", file.location)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -118,7 +125,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if start is None else 206)
         if start is not None:
             self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
-        for key, value in (("ETag", file.etag), ("Last-Modified", file.last_modified), *file.headers.items()):
+        given = {"ETag": file.etag, "Last-Modified": file.last_modified} | file.headers
+        for key, value in given.items():
             if value is not None:
                 self.send_header(key, value)
         if file.chunked:

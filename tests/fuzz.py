@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 SECONDS = 10
 """That one input may take."""
@@ -71,8 +72,40 @@ class Finding:
     what: str
 
 
+VALUES = (
+    None, True, 0, -1, 2**70, 1e308, -0.5, "", "x", "nan", "\u202e", [], [[]], [None], {}, {"a": 1},
+    [1, 2, 3], ["x"] * 50,
+)  # fmt: skip
+"""What values in JSON are replaced by."""
+
+
+def restructured(values: Any, rng: random.Random) -> Any:
+    """Replace, remove, rename or repeat something at any depth of JSON."""
+    inside = list(values) if isinstance(values, dict) else list(range(len(values))) if isinstance(values, list) else []
+    if not inside or rng.random() < 0.05:
+        return rng.choice(VALUES)
+    at = rng.choice(inside)
+    match rng.randrange(8):
+        case 0:
+            del values[at]
+        case 1:
+            values[at] = rng.choice(VALUES)
+        case 2 if isinstance(values, dict):
+            values[rng.choice(("x", "", "a/b", "1", "-1"))] = values.pop(at)
+        case 2:
+            values.append(values[at])
+        case _:
+            values[at] = restructured(values[at], rng)
+    return values
+
+
 def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Change a few places of a file, as bytes, as text or as integers."""
+    """Change a few places of a file, as JSON, as bytes, as text or as integers."""
+    if content[:1] == b"{" and rng.random() < 0.6:
+        values = json.loads(content)
+        for _ in range(rng.choice((1, 1, 1, 2, 4))):
+            values = restructured(values, rng)
+        return json.dumps(values).encode()
     data = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
         if not data:

@@ -7,27 +7,34 @@ import io
 import pickle
 import shutil
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import msgspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
 from fuzz import Kind
 from report_run import complete_run
+from test_fly_teacher import small_wiring
 from test_recording_readers import write_csv, write_hdf5, write_npz, write_nwb
 from test_turner import TABLE, responses
 
 from connfit import config
+from connfit._io import as_result, plain, write_json
+from connfit.analysis.brain_analysis import Analysis
 from connfit.connectome import Connectome
 from connfit.connectome.signs import sign_table
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.restricted_pickle import read_pickled_frame
+from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig, draw_teacher
 from connfit.datasets.turner_files import LABELS, read_archive, read_labels
 from connfit.recordings.readers import read_recording
-from connfit.report.questions.questions import answer_all
-from connfit.report.run_files import RunFiles
-from connfit.report.sections.limits import all_limits
+from connfit.report.assemble import texts
+from connfit.report.run_files import ANALYSIS, RunFiles
 
 NEURONS = pd.DataFrame(
     {
@@ -109,6 +116,8 @@ def _tables(folder: Path) -> dict[str, Kind]:
     }
     brain(EDGES, NEURONS).save(folder / "brain.h5")
     kinds["connectome.h5"] = Kind(".h5", ((folder / "brain.h5").read_bytes(),), Connectome.load)
+    draw_teacher(small_wiring(), FlyTeacherConfig(burn_in_s=1.0), 0).save(folder / "teacher.h5")
+    kinds["teacher.h5"] = Kind(".h5", ((folder / "teacher.h5").read_bytes(),), FlyTeacher.load)
     kinds["signs.csv"] = Kind(".csv", (b"transmitter,sign\nacetylcholine,1\ngaba,-1\n",), sign_table)
     return kinds
 
@@ -146,10 +155,16 @@ def _configurations() -> dict[str, Kind]:
 
 def _run(folder: Path) -> dict[str, Kind]:
     """Files of a run directory, each damaged while the others are whole."""
+
     whole = complete_run(folder / "whole")
+    (whole / "analysis").mkdir()
+    analysis = example(Analysis)
+    analysis["stability"]["matrices"] = {"weights": "of the weights"}
+    write_json(whole / ANALYSIS, analysis)
     kinds = {}
     for name in (
         "metrics.json", "record.json", "config.json", "history.csv", "forecasts.npz", "parameters.npz",
+        "parameters_initial.npz", "connectome.h5", "analysis/analysis.json",
         "gradient_fidelity.json", "study/study.json", "recovery/recovery.json",
         "simulations/silence-id-n1/perturbation.json", "simulations/silence-id-n1/perturbation.npz",
     ):  # fmt: skip
@@ -160,12 +175,38 @@ def _run(folder: Path) -> dict[str, Kind]:
                 shutil.copytree(whole, run)
             try:
                 shutil.copyfile(path, run / name)
-                documents = RunFiles.read(run).documents()
-                all_limits(documents)
-                answer_all(documents)
+                texts(RunFiles.read(run))
             finally:
                 shutil.copyfile(whole / name, run / name)
 
         content = (whole / name).read_bytes()
         kinds[f"run/{name}"] = Kind(Path(name).suffix, (content,), read)
     return kinds
+
+
+def example(kind: Any) -> Any:
+    """A value of a type, with something in every table and list of it."""
+    origin, inside = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return example(inside[0])
+    if origin in (Union, UnionType):
+        return example(next(of for of in inside if of is not NoneType))
+    if origin is Literal:
+        return inside[0]
+    if is_dataclass(kind):
+        hints = get_type_hints(kind, include_extras=True)
+        made = {of.name: example(hints[of.name]) for of in fields(kind)}
+        try:
+            as_result(made, kind)
+        except msgspec.ValidationError:
+            return plain(kind())  # Options have ranges, and defaults within them.
+        return made
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return {name: example(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
+    if origin is tuple:
+        return [example(of) for of in inside if of is not Ellipsis]
+    if origin in (list, Sequence):
+        return [example(inside[0])]
+    if origin in (dict, Mapping):
+        return {str(example(inside[0])): example(inside[1])}
+    return {int: 1, float: 0.5, bool: False, str: "data_units"}.get(kind, 1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -140,6 +142,17 @@ def search_little(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = {name: values[:2] for name, values in recipe.GRID.items()}
     monkeypatch.setattr(recipe, "GRID", grid)
     monkeypatch.setattr(learning_rates, "RATES", learning_rates.RATES[:2])
+
+
+def coarse_grid(replace: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Look for avalanches at few thresholds and one bin width, in tests of what does not depend on them."""
+    from connfit.analysis import pipeline
+    from connfit.analysis.analysis_options import REFERENCE, THRESHOLDS
+    from connfit.analysis.criticality import signature_table
+
+    replace(signature_table, "THRESHOLDS", (REFERENCE, *(one for one in THRESHOLDS[::5] if one != REFERENCE)))
+    for module in (signature_table, pipeline):
+        replace(module, "BINS", (1,))
 
 
 OPTIONS = {

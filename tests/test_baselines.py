@@ -10,13 +10,14 @@ from statsmodels.tsa.ar_model import AutoReg
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.baselines import BASELINES, around_own, chosen_baselines, gru, recurrent_training
+from connfit.evaluation.baselines import BASELINES, around_own, chosen_baselines, gru, lds, recurrent_training
 from connfit.evaluation.baselines.ar import Ar
 from connfit.evaluation.baselines.around_own import LEVELS, Base, Choice
 from connfit.evaluation.baselines.gap_moments import moments_without_gaps
 from connfit.evaluation.baselines.mean import Mean
 from connfit.evaluation.baselines.own_past import CHANGES
 from connfit.evaluation.baselines.persistence import Persistence
+from connfit.evaluation.baselines.unit_scaling import Stretch
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.scores import score
@@ -25,6 +26,12 @@ from connfit.recordings import Recording, hold_last
 CHEAP = ["mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank"]
 NETWORKS = ["gru", "region_rnn"]
 ALL = list(BASELINES)
+
+
+@pytest.fixture(autouse=True)
+def few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less expectation maximisation than a fit has: what is said here holds after any number of steps."""
+    monkeypatch.setattr(lds, "ITERATIONS", 3)
 
 
 @pytest.fixture
@@ -288,7 +295,7 @@ def test_reduced_rank_is_the_best_fit_of_its_rank() -> None:
     rng = np.random.default_rng(15)
     one = recording(autoregression(0.6 * np.eye(5) + 0.1 * rng.normal(size=(5, 5)), 500, seed=15))
     z = standardised_train(one)
-    moments = moments_without_gaps([z], 1)
+    moments = moments_without_gaps([Stretch.held(z, np.ones(z.shape, bool))], 1)
     choice = Choice(Base(None, 0.0), LEVELS, 1, 1e-9, rank=2)
     b, intercept = around_own.solve(moments, choice)
     x, y = z[:-1] - z[:-1].mean(axis=0), z[1:] - z[1:].mean(axis=0)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from answers import check_numbers
 from pictures import only_dots
-from small import FRAMES, NEURONS, UNITS, student, write_files
+from small import FRAMES, NEURONS, UNITS, coarse_grid, student, write_files
 from typer.testing import CliRunner
+from valid import valid_results
 
 import connfit
 from connfit import config as configuration
@@ -236,6 +237,7 @@ def test_files_of_an_analysis(analysed: tuple[Path, Analysis]) -> None:
     # A start at synapse counts has their ranks, but for ties.
     assert analysis.weights.statistics is not None
     assert analysis.weights.statistics.rank_correlation_with_counts.before == pytest.approx(1, abs=1e-6)
+    assert valid_results(out) == {"analysis.json", "metrics.json", "record.json"}
     draw_analysis(out)
     for name in ("eigenvalues", "branching", "weights_and_counts", "time_constants_by_group"):
         assert (out / "analysis" / f"{name}.png").stat().st_size > 5000
@@ -343,6 +345,7 @@ def test_signed_weights_have_the_radius_of_the_start() -> None:
 
 def test_a_fit_is_analysed_without_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The same numbers as from its run directory, and nothing is left on disk."""
+    coarse_grid(monkeypatch.setattr)
     fit = runs.start(configuration.read(write_files(tmp_path)), tmp_path / "run")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
@@ -362,6 +365,7 @@ def test_a_model_whose_free_run_diverges_is_analysed_without_it(monkeypatch: pyt
         tried.append(forecaster)
         raise DivergedError("the free run of model stops being finite near frame 7")
 
+    coarse_grid(monkeypatch.setattr)
     monkeypatch.setattr(fitted_brain, "driven_run", diverges)
     one = student()
     job = SimpleNamespace(connectome=one.connectome, config=Config(data=DataConfig()))

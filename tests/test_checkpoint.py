@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from connfit import _io
-from connfit._io import read_arrays, write_arrays, write_bytes, write_json
+from connfit._io import read_arrays, replacing_together, write_arrays, write_bytes, write_json
 from connfit.errors import DataError
 
 dtypes = st.sampled_from([np.float32, np.float64, np.int32, np.uint8, np.bool_])
@@ -97,6 +98,34 @@ def test_a_crash_while_writing_leaves_the_old_file(tmp_path: Path, monkeypatch: 
         write_bytes(tmp_path / "table.csv", b"new")
     assert (tmp_path / "table.csv").read_bytes() == b"old"
     np.testing.assert_array_equal(read_arrays(path)[0]["a"], np.zeros(3))
+
+
+def test_files_that_belong_together_are_never_of_two_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [tmp_path / name for name in ("a.npz", "b.csv", "c.json")]
+    real, calls = os.replace, 0
+
+    def write(text: str) -> None:
+        with replacing_together(*places) as files:
+            for file in files:
+                file.write_text(text)
+
+    def crash(*names: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise KeyboardInterrupt
+        real(*names)
+
+    monkeypatch.setattr(_io.os, "replace", crash)
+    for at in (0, 1, 2, 3):
+        calls = 10
+        write("old")
+        calls = 0
+        with contextlib.suppress(KeyboardInterrupt):
+            write("new")
+        found = {path.read_text() for path in places if path.exists()}
+        assert places[-1].exists() == (at == 0) and (not at or len(found) <= 2)
+        assert {path.name for path in tmp_path.iterdir()} <= {path.name for path in places}
 
 
 def test_json_refuses_what_is_not_json(tmp_path: Path) -> None:

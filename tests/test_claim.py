@@ -6,18 +6,23 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-from small import write_files
+from small import OPTIONS, raw_movies, regional_connectome, write_files
 
-from connfit._system.claim import claimed
+from connfit._system.claim import claimed, tidy
+from connfit._system.paths import unfinished
 from connfit.cli import main
 from connfit.errors import BusyError, ConfigError, DataError
+from connfit.evaluation.evaluate_run import evaluate_run
+from connfit.training import runs
+from connfit.training.fit_brain import prepare_fit
 
 HOLD = """
 import sys
-from connfit._system.claim import claimed
+from connfit._system.claim import claimed, tidy
 with claimed(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
@@ -48,9 +53,45 @@ def test_a_killed_process_holds_nothing_and_its_parts_are_swept(held) -> None:
     (folder / f".record.json.{process.pid}.part").write_text("{")
     process.kill()
     process.wait()
-    with claimed(folder):
-        assert [path.name for path in folder.iterdir()] == [".lock"]
-    assert not (folder / ".lock").exists()
+    tidy(folder)
+    assert not list(folder.iterdir())
+
+
+def test_only_what_connfit_left_unfinished_is_swept(held, tmp_path: Path) -> None:
+    """Not hidden files of others that end alike, and not those of a process that is at work further in."""
+    folder, _ = held
+    mine, theirs = unfinished(tmp_path / "store"), tmp_path / ".video.part"
+    mine.mkdir()
+    (mine / "connectome.h5").touch()
+    theirs.touch()
+    (working := unfinished(folder / "history.csv")).touch()
+    with claimed(tmp_path):
+        assert working.exists() and theirs.exists() and not mine.exists()
+
+
+def test_who_may_wait_waits_and_says_for_whom(held, capfd: pytest.CaptureFixture[str]) -> None:
+    folder, process = held
+    threading.Timer(0.3, process.kill).start()
+    with claimed(folder, wait=True):
+        process.wait()
+    assert f"is in use by process {process.pid} on" in capfd.readouterr().err
+
+
+def test_two_fits_from_python_never_mix(tmp_path: Path) -> None:
+    """The second has looked at the folder before the first made it a run, and is ready only after it has ended."""
+    brain, out = regional_connectome(), tmp_path / "run"
+    quick = {**OPTIONS, "epochs": 1, "free_run_epochs": 0}
+    fitted, other = (prepare_fit(brain, raw_movies(), **{**quick, "seed": seed}) for seed in (3, 4))
+    with claimed(out):
+        runs.check_free(out)
+        runs.start_job(fitted, out)
+    with pytest.raises(ConfigError, match="holds a run already"):
+        runs.start_job(other, out)
+    with pytest.raises(DataError, match="the run of another fit"):
+        evaluate_run(other.fit(), out)
+    (out / "config.json").unlink()
+    with pytest.raises(ConfigError, match=r"holds checkpoints/latest.npz of another run, without its config.json"):
+        runs.start_job(other, out)
 
 
 def test_a_folder_that_was_made_for_nothing_is_removed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from small import write_files
 from typer.testing import CliRunner
+from valid import valid_results
 
 from connfit import cli, report
 from connfit._io import read_arrays
@@ -75,6 +76,10 @@ def finished(files: Path) -> tuple[Path, str]:
         ran = CliRunner().invoke(cli.app, arguments)
     assert ran.exit_code == 0, ran.output
     return out, ran.output
+
+
+def test_results_are_those_of_the_schemas(finished: tuple[Path, str]) -> None:
+    assert valid_results(finished[0]) == {"record.json", "metrics.json", "questions.json"}
 
 
 def test_the_installed_command() -> None:

@@ -28,6 +28,7 @@ from connfit.errors import ConfigError
 SMALL = Config(data=DataConfig(dataset="demo"))
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=8)
+path = text.filter(lambda name: not name.startswith("~"))  # which begins with the name of a user
 number = st.floats(1e-6, 1e6, allow_nan=False)
 
 
@@ -39,11 +40,11 @@ def section(struct: type, **special: Any) -> st.SearchStrategy:
 configs = st.builds(
     Config,
     data=section(
-        DataConfig, dataset=text, recordings=st.lists(text, max_size=3), sign_rule=st.none() | text,
+        DataConfig, dataset=text, recordings=st.lists(text, max_size=3), sign_rule=st.none() | path,
         electrical=st.sampled_from(["drop", "include"]), train=st.floats(0.1, 0.6), gap=st.integers(0, 9),
         preprocess=st.lists(st.fixed_dictionaries({"step": text}, optional={"cutoff_hz": number}), max_size=2),
-        connectome=st.builds(TableConnectome, edges=text, neurons=text, type=st.none() | text),
-        recording_files=st.builds(FileRecordings, files=st.lists(text, max_size=2).map(tuple), frame_rate=number),
+        connectome=st.builds(TableConnectome, edges=path, neurons=path, type=st.none() | text),
+        recording_files=st.builds(FileRecordings, files=st.lists(path, max_size=2).map(tuple), frame_rate=number),
     ),
     model=section(
         configuration.ModelConfig, drive=st.sampled_from(["dense", "anatomical", "none"]), spectral_radius=number,

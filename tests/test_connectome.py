@@ -157,7 +157,7 @@ def test_the_callers_arrays_stay_writable() -> None:
         ({"counts": [1, 0]}, "at least 1"),
         ({"counts": [1]}, "1 counts"),
         ({"counts": [1.0, 2.0]}, "one-dimensional array of integers"),
-        ({"counts": [1, 2**31]}, "does not fit into int32"),
+        ({"counts": [1, 2**31]}, "do not fit into int32"),
         ({"signs": [1, 0]}, r"\+1 or -1"),
         ({"indices": [1, 0], "indptr": [0, 2, 2]}, "sorted by presynaptic"),
         ({"indices": [1, 1], "indptr": [0, 2, 2]}, "sorted by presynaptic"),

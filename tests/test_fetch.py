@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from file_server import FileServer, Served, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connfit.datasets import checksums, download
+from connfit._system.paths import unfinished
+from connfit.datasets import checksums, download, fetch
 from connfit.datasets.download import NotReachedError, Watch, download_file
-from connfit.datasets.partial import Partial
+from connfit.datasets.partial import Partial, forget
 from connfit.datasets.registry import DataFile
 from connfit.errors import ConnfitError, DataError, NotAvailableError
 
@@ -321,6 +323,36 @@ def test_one_process_at_a_time(server: FileServer, tmp_path: Path) -> None:
     assert download_file(registered(server.address("nothing")), target) == target, "another process was faster"
 
 
+def test_what_a_kill_leaves_beside_a_file_is_swept(server: FileServer, tmp_path: Path) -> None:
+    """Killed while the checksum of the whole file was computed, or just before its part would have been removed."""
+    file, target = registered(server.serve("a", Served(CONTENT))), tmp_path / "a.bin"
+    (scratch := unfinished(target)).mkdir()
+    (scratch / "tmp12345").write_bytes(CONTENT)
+    unfinished(tmp_path / "a.bin.part.json").touch()
+    (others := unfinished(tmp_path / "b.bin")).touch()
+    download_file(file, target)
+    assert names(tmp_path) == sorted(["a.bin", others.name]) and not scratch.exists()
+    for name in ("a.bin.part", "a.bin.part.json"):
+        (tmp_path / name).touch()
+    forget(target)
+    assert names(tmp_path) == sorted(["a.bin", others.name])
+    (tmp_path / "a.bin.part").touch()
+    forget(target)
+    assert (tmp_path / "a.bin.part").exists(), "without a note it may be of another program"
+
+
+def test_who_comes_second_waits(server: FileServer, tmp_path: Path) -> None:
+    url, said = server.serve("second", Served(CONTENT, pace_s=0.1)), Said()
+    target = tmp_path / "a.bin"
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(download_file, registered(url), target)
+        while not target.with_name("a.bin.part").exists():
+            time.sleep(0.01)
+        assert fetch._downloaded(registered(url), target, said.watch) == first.result() == target
+    assert len(said.lines) == 1 and "being written by another process: wait" in said.lines[0]
+    assert names(tmp_path) == ["a.bin"]
+
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -415,3 +447,100 @@ def test_any_sequence_of_interruptions(
                 assert set(names(Path(folder))) <= {"a.bin", "a.bin.changed"}
                 break
         assert finished
+
+
+NONSENSE = ("", "-1", "x", "1e9", "\u00b2", "9" * 5000, "0", "5, 7", "5,5", " 7 ", "nan")
+
+
+@pytest.mark.parametrize("header", ["Content-Length", "Content-Range", "ETag", "Last-Modified", "Content-Encoding"])
+@pytest.mark.parametrize("value", NONSENSE)
+def test_a_header_that_is_nonsense_costs_a_line_at_most(
+    server: FileServer, tmp_path: Path, header: str, value: str
+) -> None:
+    served = Served(CONTENT, headers={header: value}, breaks=[20_000], bare=header == "Content-Length")
+    file, target = registered(server.serve("a", served)), tmp_path / "a.bin"
+    try:
+        download_file(file, target)
+        assert target.read_bytes() == CONTENT and names(tmp_path) == ["a.bin"]
+    except ConnfitError as error:
+        assert "a.bin" in str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("value", [*NONSENSE, "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 99 Oct 2015", "Wed, 21 Oct 99999"])
+def test_a_wait_that_is_nonsense_is_no_wait(server: FileServer, tmp_path: Path, value: str) -> None:
+    served = Served(CONTENT, statuses=[503], retry_after=value)
+    download_file(registered(server.serve("a", served)), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("value", ["3600", "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_a_long_wait_is_said_and_the_part_is_kept(server: FileServer, tmp_path: Path, value: str) -> None:
+    served = Served(CONTENT, breaks=[20_000])
+    file, target = registered(server.serve("a", served)), tmp_path / "a.bin"
+    with pytest.raises(KeyboardInterrupt):
+        download_file(file, target, watch=Said(interrupt_at=7_000).watch)
+    served.statuses, served.retry_after = [503], value
+    with pytest.raises(NotAvailableError, match=r"asks to wait [0-9,]+ s\). 7,000 bytes are kept"):
+        download_file(file, target)
+
+
+def test_no_more_than_the_registered_size_is_taken(server: FileServer, tmp_path: Path) -> None:
+    served, said = Served(CONTENT * 4000, chunked=True), Said()
+    with pytest.raises(DataError, match=r"more than 50,000 bytes came.*nothing of it was kept"):
+        download_file(registered(server.serve("a", served)), tmp_path / "a.bin", watch=said.watch)
+    assert names(tmp_path) == [] and max(done for done, _ in said.progress) <= 50_000
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        (None, "HTTP 302"), ("file:///etc/passwd", "No connection adapters"), ("/a", "[Ee]xceeded 10 redirects"),
+        ("http://[", ""), ("http://" + "a" * 300 + ".x/", ""), ("\u00ff\u00fe", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_redirect_to_nowhere_is_final(server: FileServer, tmp_path: Path, location: str | None, said: str) -> None:
+    served = Served(CONTENT, statuses=[302] * 20, location=location)
+    with pytest.raises(NotAvailableError, match=rf"a\.bin could not be downloaded from .*{said}"):
+        download_file(registered(server.serve("a", served)), tmp_path / "a.bin")
+    assert names(tmp_path) == []
+
+
+def test_nobody_leads_from_https_to_http() -> None:
+    import requests
+
+    answer = requests.Response()
+    answer.status_code, answer.url, answer.headers["Location"] = 302, "https://example.org/a", "http://example.org/a"
+    with pytest.raises(requests.exceptions.InvalidURL, match="from https to http"):
+        download._session().get_redirect_target(answer)
+
+
+NOTES = (
+    "", "[]", "5", "nonsense", '{"url": 5}', '{"url": "URL", "etag": 5}', '{"url": "URL", "etag": "\u4e00"}',
+    '{"url": "URL", "etag": "a\\r\\nX: y"}', '{"url": "URL", "total": "7"}', '{"url": "URL", "total": -1}',
+    '{"url": "URL", "total": 5}', '{"url": "URL", "total": 1e400}', '{"url": "http://other/"}', "[" * 10**5, "\0",
+    '{"url": "URL", "etag": "' + "x" * 10**5 + '"}',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_a_note_that_is_nonsense_costs_the_part_at_most(server: FileServer, tmp_path: Path, note: str) -> None:
+    served = Served(CONTENT)
+    file, target = registered(server.serve("a", served)), tmp_path / "a.bin"
+    (tmp_path / "a.bin.part").write_bytes(CONTENT[:7_000])
+    (tmp_path / "a.bin.part.json").write_text(note.replace("URL", str(file.url)), encoding="utf-8")
+    download_file(file, target)
+    assert target.read_bytes() == CONTENT and names(tmp_path) == ["a.bin"]
+
+
+def test_a_trickle_is_a_broken_connection(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "TIMEOUT_S", (5.0, 0.1))
+    monkeypatch.setattr(download, "SLOWEST", 10**9)
+    served = Served(CONTENT, pace_s=0.06, ranges=False)
+    with pytest.raises(NotAvailableError, match=r"bytes per second came.*bytes are kept in .*a\.bin\.part"):
+        download_file(registered(server.serve("a", served)), tmp_path / "a.bin")
+
+
+def test_certificates_that_are_not_there_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "absent.pem"))
+    with pytest.raises(NotAvailableError, match=r"absent\.pem"):
+        download_file(registered("https://127.0.0.1:9/a"), tmp_path / "a.bin")

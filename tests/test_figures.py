@@ -9,10 +9,15 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from overlaps import overlapping
 
+from connfit._io import as_result
+from connfit.analysis.brain_analysis import Analysis
 from connfit.evaluation.metrics import functional_connectivity, unit_correlations, unit_skill
 from connfit.report.figures import distribution_figures, prediction_figures
+from connfit.report.figures.parameter_figures import weights_figure
 from connfit.report.figures.style import save_figure
+from connfit.training.learning_rates import TRIAL
 
 FRAME_RATE = 1.7
 
@@ -196,6 +201,18 @@ def test_loss_history(epochs: int) -> None:
     drawn(figure)
 
 
+def test_a_trial_of_learning_rates_is_apart_from_the_schedule() -> None:
+    phases = [TRIAL] * 3 + ["teacher-forced"] * 10
+    loss = [10.0 / (1 + k) for k in range(13)]
+    figure = prediction_figures.loss_history(range(13), loss, loss, [1 - one for one in loss], phases)
+    left, right = figure.axes
+    assert [len(np.atleast_1d(line.get_xdata())) for line in left.get_lines()] == [3, 3, 10, 10]
+    assert [len(np.atleast_1d(line.get_xdata())) for line in right.get_lines()[:2]] == [3, 10]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["train", "validation", TRIAL]
+    assert not left.texts, "the schedule has one phase"
+    assert overlapping(figure) == [] and all(float(tick).is_integer() for tick in left.get_xticks())
+
+
 def test_loss_history_without_validation() -> None:
     nan = [float("nan")] * 5
     drawn(prediction_figures.loss_history(range(5), [5, 4, 3, 2, 1], nan, nan, ["teacher-forced"] * 5))
@@ -213,8 +230,25 @@ def test_weights_and_time_constants(kind: str) -> None:
         before = after = np.zeros(count)
     elif kind == "unchanged":
         after = before = np.full(count, 0.3)
-    drawn(distribution_figures.weights(before, after))
-    drawn(distribution_figures.time_constants(before, after))
+    for figure in (distribution_figures.weights(before, after), distribution_figures.time_constants(before, after)):
+        assert overlapping(figure) == []
+        for axis in (
+            one
+            for axes in figure.axes
+            if axes.get_label() != "<colorbar>" and axes.axison
+            for one in (axes.xaxis, axes.yaxis)
+        ):
+            low, high = axis.get_view_interval()
+            assert sum(low <= tick <= high for tick in axis.get_ticklocs()) > 1, "an axis without numbers"
+
+
+@pytest.mark.parametrize("decades", [0.1, 0.5, 1, 2, 4, 9])
+def test_labels_of_weights_and_counts_do_not_overlap(decades: float) -> None:
+    spread = {"quantiles": np.logspace(-decades / 2, decades / 2, 20).tolist(), "log_mean": 0.0}
+    counts, weights = (np.logspace(first, first + decades, 8).tolist() for first in (0.7, -3.7))
+    found = {"counts": spread, "before": spread, "after": spread}
+    content = {"weights": {"statistics": {**found, "by_count": {"mean_count": counts, "mean_weight": weights}}}}
+    assert overlapping(weights_figure(as_result(content, Analysis))) == []
 
 
 def test_histogram_counts_every_weight() -> None:

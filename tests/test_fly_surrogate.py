@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from test_fly_teacher import small_wiring
 
+from connfit._system.paths import unfinished
 from connfit.datasets.loading import load_connectome, load_recording
 from connfit.datasets.synthetic.fly import fly_store
 from connfit.datasets.synthetic.fly import fly_surrogate as store
@@ -117,6 +118,18 @@ def test_an_interrupted_build_leaves_nothing(folders: SimpleNamespace, monkeypat
         small_store(folders.cache)
     assert list((folders.cache / "fly-surrogate").iterdir()) == []
     assert find_fly_surrogate(0.02, 0) is None
+
+
+def test_what_a_killed_build_left_is_swept_by_the_next(
+    folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folders.cache / "fly-surrogate"
+    (left := unfinished(root / "0.05-3-v1")).mkdir(parents=True)
+    (left / "connectome.h5").touch()
+    monkeypatch.setattr(store, "source_files", dict)
+    monkeypatch.setattr(store, "make_fly_wiring", lambda scale, seed: small_fly())
+    monkeypatch.setattr(store, "write_fly_surrogate", lambda *_, **__: [path.name for path in root.iterdir()])
+    assert make_fly_surrogate(0.02, 0) == [".lock"]
 
 
 def test_a_half_made_store_is_not_used(folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,9 @@ from connfit.errors import ConfigError
 from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.baselines.var_ridge import VarRidge
-from connfit.evaluation.free_run import MIN_RESIDUALS, draw_noise, fc_corr_error, free_run_block, training_residuals
+from connfit.evaluation.free_run import fc_corr_error, free_run_block
 from connfit.evaluation.metrics import functional_connectivity
+from connfit.evaluation.residual_noise import MIN_RESIDUALS, draw_noise, training_residuals
 from connfit.evaluation.scores import score_and_forecast
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import PART_NAMES, Recording

@@ -6,8 +6,10 @@ import random
 from pathlib import Path
 
 import fuzz
+import pytest
 
 
+@pytest.mark.filterwarnings("ignore::connfit.errors.DataWarning")
 def test_damaged_files_end_in_a_result_or_one_line() -> None:
     assert fuzz.run(7_000_000, 300, say=lambda _: None) == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from statsmodels.tsa.statespace.sarimax import SARIMAX
 
 from connfit.config import EvaluateConfig
-from connfit.evaluation.baselines import BASELINES
+from connfit.evaluation.baselines import BASELINES, lds
 from connfit.evaluation.baselines.ar import Ar
 from connfit.evaluation.baselines.gap_filter import filtered_pasts
 from connfit.evaluation.baselines.gap_moments import expected_moments, moments_without_gaps
@@ -19,6 +20,7 @@ from connfit.evaluation.baselines.linear_system import LinearSystem
 from connfit.evaluation.baselines.own_moments import OwnMoments, own_moments
 from connfit.evaluation.baselines.processes import OwnProcess, Process
 from connfit.evaluation.baselines.system_filter import system_filter
+from connfit.evaluation.baselines.unit_scaling import Stretch
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording, hold_last
 
@@ -26,6 +28,12 @@ CONFIG = EvaluateConfig(
     var_lags=(1, 2), ar_orders=(1, 2, 4), latent_dimensions=(2,), free_run_runs=4, free_run_warmup=20, horizon_starts=16
 )
 LINEAR = ["ar", "var_ridge", "var_around_ar", "reduced_rank", "lds"]
+
+
+@pytest.fixture(autouse=True)
+def few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less expectation maximisation than a fit has: what is said here holds after any number of steps."""
+    monkeypatch.setattr(lds, "ITERATIONS", 4)
 
 
 def process(rng: np.random.Generator, units: int = 3, lags: int = 2) -> Process:
@@ -39,6 +47,12 @@ def gappy(rng: np.random.Generator, frames: int, units: int) -> np.ndarray:
     seen[frames // 3 : frames // 3 + 4] = False
     seen[:, 0] &= rng.random(frames) < 0.3
     return seen
+
+
+def pasts(one: Process | OwnProcess, correlations: np.ndarray, z: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """What is known before each frame and after the last one."""
+    ((_, rows, _),) = filtered_pasts(one, correlations, Stretch.held(z, seen))
+    return rows
 
 
 def dense(one: Process, z: np.ndarray, seen: np.ndarray, prior: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +87,7 @@ def test_expected_moments_are_those_of_the_joint_normal_distribution(window: int
         expected += second[np.ix_(at, at)]
     # In float64, with sums in another order.
     for windows in ([window], [2, 3]):
-        got = expected_moments(one, [(np.where(seen, z, 1e9), seen)], windows)[window]
+        got = expected_moments(one, [Stretch.held(np.where(seen, z, 1e9), seen)], windows)[window]
         np.testing.assert_allclose(got.gram, expected[3:, 3:], atol=1e-10)
         np.testing.assert_allclose(got.cross, expected[3:, :3], atol=1e-10)
         np.testing.assert_allclose(got.square, expected[:3, :3], atol=1e-10)
@@ -83,7 +97,7 @@ def test_past_frames_are_means_given_what_was_observed_before() -> None:
     rng = np.random.default_rng(1)
     one, z, seen = process(rng), rng.normal(size=(25, 3)), gappy(rng, 25, 3)
     correlations = np.array([1.0, 0.7])[:, None] * np.ones((2, 3))
-    rows, _ = filtered_pasts(one, correlations, np.where(seen, z, np.nan), seen)
+    rows = pasts(one, correlations, np.where(seen, z, np.nan), seen)
     prior = np.kron(np.array([[1.0, 0.7], [0.7, 1.0]]), np.eye(3))
     for t in (0, 1, 9, 12, 25):
         padded = np.concatenate([np.zeros((2, 3)), z[:t]])
@@ -99,13 +113,13 @@ def test_single_units_are_units_that_do_not_know_of_each_other() -> None:
     a, c, v = 0.4 * rng.normal(size=(2, 3)), 0.1 * rng.normal(size=3), np.array([1.0, 0.5, 2.0])
     own = OwnProcess(a, c, v)
     whole = Process(np.concatenate([np.diag(a[0]), np.diag(a[1])]), c, np.diag(v))
-    got = own_moments(own, [(z, seen)], [3])[3]
-    expected = OwnMoments.of(expected_moments(whole, [(z, seen)], [3])[3])
+    got = own_moments(own, [Stretch.held(z, seen)], [3])[3]
+    expected = OwnMoments.of(expected_moments(whole, [Stretch.held(z, seen)], [3])[3])
     for key in ("gram", "cross", "square", "sum_x", "sum_y", "rows"):
         np.testing.assert_allclose(getattr(got, key), getattr(expected, key), atol=1e-10)
     correlations = np.array([1.0, 0.7])[:, None] * np.ones((2, 3))
-    rows, _ = filtered_pasts(own, correlations, z, seen)
-    np.testing.assert_allclose(rows, filtered_pasts(whole, correlations, z, seen)[0], atol=1e-10)
+    rows = pasts(own, correlations, z, seen)
+    np.testing.assert_allclose(rows, pasts(whole, correlations, z, seen), atol=1e-10)
 
 
 def test_predictions_through_gaps_are_those_of_statsmodels() -> None:
@@ -138,7 +152,7 @@ def test_what_a_unit_carries_over_is_filtered_where_it_was_not_observed() -> Non
     offset, r, carried = 0.1 * rng.normal(size=units), np.array([0.3, 0.5, 0.2]), np.array([0.9, 0.5, 0.2])
     small = LinearSystem(a, q, c, offset, r, np.zeros(d), np.eye(d))
     z, seen = rng.normal(size=(frames, units)), gappy(rng, frames, units)
-    got = system_filter(small, carried, np.where(seen, z, np.nan), seen)
+    (got,) = system_filter(small, carried, Stretch.held(np.where(seen, z, np.nan), seen))
     # State [x(t), y(t)], observed without noise but for a trace that keeps the information form finite.
     big_a = np.block([[a, np.zeros((d, units))], [c @ a, np.diag(carried)]])
     noise = np.concatenate([np.eye(d), c]) @ q @ np.concatenate([np.eye(d), c]).T
@@ -149,12 +163,13 @@ def test_what_a_unit_carries_over_is_filtered_where_it_was_not_observed() -> Non
     shift = np.linalg.solve(np.eye(units) - np.diag(carried), offset)
     first = np.concatenate([np.zeros(d), offset - shift])
     whole = LinearSystem(big_a, noise, read, shift, np.full(units, 1e-9), first, start)
-    theirs = system_filter(whole, np.zeros(units), np.where(seen, z, 0.0), seen)
+    (theirs,) = system_filter(whole, np.zeros(units), Stretch.held(np.where(seen, z, 0.0), seen))
     np.testing.assert_allclose(got.mean, theirs.mean, atol=1e-5)
     np.testing.assert_allclose(got.state, theirs.state[:, :d], atol=1e-5)
     np.testing.assert_allclose(got.variance, theirs.variance, atol=1e-5)
 
 
+@cache
 def recording(frames: int = 500, units: int = 6, seed: int = 5) -> Recording:
     """Units with a slow memory of their own that also drive each other."""
     rng = np.random.default_rng(seed)
@@ -256,7 +271,7 @@ def test_hidden_values_have_no_influence_and_later_gaps_change_nothing_before(na
 @settings(max_examples=5, deadline=None)
 @given(order=st.permutations(range(4)), seed=st.integers(0, 3))
 def test_the_order_of_units_does_not_matter(order: list[int], seed: int) -> None:
-    one = blanked(recording(160, 4, seed), "0.2", seed)
+    one = blanked(recording(100, 4, seed), "0.2", seed)
     moved = one.select_units([one.units[k] for k in order])
     for name in ("ar", "var_ridge", "var_around_ar", "reduced_rank"):
         first, second = BASELINES[name](one, CONFIG), BASELINES[name](moved, CONFIG)
@@ -267,8 +282,8 @@ def test_the_order_of_units_does_not_matter(order: list[int], seed: int) -> None
 def test_without_gaps_the_moments_are_the_datas() -> None:
     rng = np.random.default_rng(7)
     z = rng.normal(size=(40, 3))
-    plain = moments_without_gaps([z], 2)
-    expected = expected_moments(process(rng), [(z, np.ones(z.shape, bool))], [2])[2]
+    plain = moments_without_gaps([Stretch.held(z, np.ones(z.shape, bool))], 2)
+    expected = expected_moments(process(rng), [Stretch.held(z, np.ones(z.shape, bool))], [2])[2]
     np.testing.assert_array_equal(expected.gram, plain.gram)
     x = np.concatenate([z[1:-1], z[:-2]], axis=1)
     np.testing.assert_allclose(plain.cross, x.T @ z[2:], atol=1e-12)

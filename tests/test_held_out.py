@@ -26,10 +26,10 @@ from connfit.evaluation.evaluate import evaluate_all, pooled_scores
 from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.evaluation.evaluated import Evaluation, NullScores
 from connfit.evaluation.forecasts import Forecasts
-from connfit.evaluation.free_run import OTHERS_RESIDUALS, residuals_of_others, training_residuals
 from connfit.evaluation.held_out import HELD_OUT, HeldOut, mean_connectivity
 from connfit.evaluation.metrics import functional_connectivity
 from connfit.evaluation.part_scores import BaselineScores, OneStep, PartScores
+from connfit.evaluation.residual_noise import OTHERS_RESIDUALS, residuals_of_others, training_residuals
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort

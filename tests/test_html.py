@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from overlaps import overlapping
 from pictures import only_dots
-from report_run import NASTY, recording, results, run_directory
+from report_run import NASTY, complete_run, recording, results, run_directory
 from rich.console import Console
 
 from connfit._io import as_result, write_json
@@ -26,8 +27,10 @@ from connfit.report import page, print_table, write_report
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.picture_budget import draw_all
 from connfit.report.figures.style import new_figure, save_figure
+from connfit.report.run_files import RunFiles
 from connfit.report.sections.comparison import Row, comparison, observations_in_words, verdict
 from connfit.report.sections.fit_limits import limitations
+from connfit.report.sections.order_of_sections import sections
 from connfit.report.wording import number
 
 VOID = {"meta", "img", "br", "hr", "link"}
@@ -37,6 +40,14 @@ VOID = {"meta", "img", "br", "hr", "link"}
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run directory with all files."""
     return write_report(run_directory(tmp_path_factory.mktemp("report") / "run"))
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a run directory to which every command has added its files, without its pictures."""
+    with pytest.MonkeyPatch.context() as patch:
+        only_dots(patch.setattr)
+        return write_report(complete_run(tmp_path_factory.mktemp("complete") / "run"))
 
 
 class Checker(HTMLParser):
@@ -91,20 +102,26 @@ def test_report_is_one_self_contained_file(report: Path) -> None:
     assert {one.stem for one in (path.parent / "figures").glob("*.svg")} == names
 
 
-def test_headings_go_down_one_level_at_a_time(complete_report: Path) -> None:
-    levels = [int(tag[1]) for tag in parsed(complete_report).tags if re.match(r"h\d", tag)]
+def test_headings_go_down_one_level_at_a_time(complete: Path) -> None:
+    levels = [int(tag[1]) for tag in parsed(complete).tags if re.match(r"h\d", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
-def test_every_added_file_has_its_section(report: Path, complete_report: Path) -> None:
+def test_every_added_file_has_its_section(report: Path, complete: Path) -> None:
     added = {"study", "gradient", "recovery", "perturbation"}
     assert not added & set(parsed(report).anchors)
-    whole = parsed(complete_report)
+    whole = parsed(complete)
     assert added <= set(whole.anchors)
     assert whole.anchors.index("summary") < whole.anchors.index("limitations") < whole.anchors.index("questions")
     assert whole.tags.count("img") == 7 + 2 + 3 + 2 + 4
     assert whole.text.count(NASTY) > 3
+
+
+def test_labels_of_figures_do_not_overlap(complete: Path) -> None:
+    drawings = [drawing for section in sections(RunFiles.read(complete.parent), []) for drawing in section.drawings]
+    found = {drawing.name: overlapping(drawing.draw()) for drawing in drawings}
+    assert len(found) == 18 and {name: labels for name, labels in found.items() if labels} == {}
 
 
 def test_figures_beyond_the_size_limit_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from connfit.errors import DataError
 from connfit.evaluation.baselines.lds import OWN_DECAY, Lds
 from connfit.evaluation.baselines.linear_system import LinearSystem, subspace_start
 from connfit.evaluation.baselines.system_filter import system_filter
-from connfit.evaluation.baselines.system_moments import expectation_maximisation, expected
+from connfit.evaluation.baselines.system_moments import expectation_maximisation, expected, observed_span
+from connfit.evaluation.baselines.unit_scaling import Stretch
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.scores import score
 from connfit.recordings import Recording
@@ -52,8 +53,9 @@ def test_filter_and_smoother_agree_with_statsmodels() -> None:
     y = draw(rng, s, 60)
     seen = rng.random(y.shape) < 0.8
     seen[10] = False
-    filtered = system_filter(s, np.zeros(6), y, seen)
-    smoothed = expected(s, np.zeros(6), y, seen).smoothed
+    (filtered,) = system_filter(s, np.zeros(6), Stretch.held(y, seen))
+    stretch = Stretch.held(y, seen)
+    smoothed = next(expected(s, np.zeros(6), stretch, observed_span(stretch))).smoothed
     other = theirs(s, y, seen)
     # Both in float64, with sums in another order.
     ahead, spread = other.predicted_state[:, :-1].T, np.moveaxis(other.predicted_state_cov, 2, 0)[:-1]
@@ -75,10 +77,10 @@ def test_the_likelihood_never_falls_and_ends_near_that_of_the_truth() -> None:
     s = replace(s, offset=-np.zeros(6))
     seen = np.ones(y.shape, bool)
     seen[100:120, :3] = False
-    fitted, none, trace = subspace_start(y, seen, 2), np.zeros(6), []
+    fitted, none, trace = subspace_start(Stretch.held(y, seen), 2), np.zeros(6), []
     for _ in range(40):
         trace.append(theirs(fitted, y, seen).llf_obs.sum())
-        fitted, _, _ = expectation_maximisation(fitted, none, y, seen, 1, with_decay=False)
+        fitted, _, _ = expectation_maximisation(fitted, none, Stretch.held(y, seen), 1, with_decay=False)
     assert np.all(np.diff(trace) > -1e-6)
     # The fit exceeds the truth by about half the number of parameters, some 30.
     assert -3 < trace[-1] - theirs(s, y, seen).llf_obs.sum() < 40
@@ -100,7 +102,7 @@ def test_it_finds_the_dimension_and_beats_the_full_autoregression_on_its_own_gro
     lds, var = Lds.fit(one, config), VarRidge.fit(one, config)
     assert lds.chosen["dimensions"] in (2, 4)
     skill = {m.name: score(m, one, config)["test"].one_step.skill_vs_persistence for m in (lds, var)}
-    predicted = system_filter(s, np.zeros(30), one.values, one.mask).mean
+    predicted = next(system_filter(s, np.zeros(30), Stretch.held(one.values, one.mask))).mean
     block = one.require_parts()["test"]
     error = np.mean((one.values[block] - predicted[block]) ** 2)
     step = np.mean((one.values[block] - one.values[block.start - 1 : block.stop - 1]) ** 2)

@@ -14,7 +14,13 @@ from connfit.evaluation.baselines.lag_one import lag_one
 from connfit.evaluation.baselines.lds import NOTHING, Lds
 from connfit.evaluation.baselines.linear_system import LinearSystem, maximise, subspace_start
 from connfit.evaluation.baselines.system_filter import system_filter
-from connfit.evaluation.baselines.system_moments import expectation_maximisation, expected, informative
+from connfit.evaluation.baselines.system_moments import (
+    expectation_maximisation,
+    expected,
+    informative,
+    observed_span,
+)
+from connfit.evaluation.baselines.unit_scaling import Stretch
 from connfit.recordings import Recording
 
 
@@ -91,8 +97,10 @@ def test_expected_states_and_values_are_those_of_the_joint_normal_distribution()
     s, carried = replace(system(rng, units), m0=np.array([0.5, -1.0])), rng.uniform(-0.5, 0.95, units)
     z, seen = rng.normal(size=(frames, units)), gappy(rng, frames, units)
     mean, covariance, _ = dense(s, carried, z, seen)
-    got = expected(s, carried, np.where(seen, z, np.nan), seen)
-    used, missing = informative(seen)
+    stretch = Stretch.held(np.where(seen, z, np.nan), seen)
+    span = observed_span(stretch)
+    (got,) = expected(s, carried, stretch, span)
+    used, missing = informative(seen, np.arange(frames), span)
     assert used[6:13, 0].all() and used[:, 0].sum() == 7 and not used[:, 1:3].any()
     t = np.arange(frames)
     # Both in float64: one by the inverse of the precision matrix, one by that of the covariance of what was observed.
@@ -100,8 +108,9 @@ def test_expected_states_and_values_are_those_of_the_joint_normal_distribution()
     np.testing.assert_allclose(got.smoothed.covariance, covariance[t, :d, t, :d], atol=1e-9)
     np.testing.assert_allclose(got.smoothed.lagged, covariance[t[1:], :d, t[:-1], :d], atol=1e-9)
     np.testing.assert_allclose(got.filled[missing], mean[:, d:][missing], atol=1e-9)
-    left, left_cross, left_variance = got.left(carried)
-    found = maximise(got.smoothed, left, used, left_cross, left_variance)
+    terms = got.left(carried)
+    left, left_cross, left_variance = terms.y, terms.cross, terms.variance
+    found = maximise([terms])
     for p in range(units):
         cross, variance = np.zeros(d), 0.0
         for now in np.flatnonzero(used[:, p]):
@@ -134,7 +143,7 @@ def test_the_likelihood_of_what_was_observed_never_falls() -> None:
     s, trace = replace(s, a=0.3 * np.eye(2), c=rng.normal(size=(units, 2)), r=np.ones(units)), []
     for _ in range(12):
         trace.append(dense(s, carried, z, seen)[2])
-        s, carried, _ = expectation_maximisation(s, carried, z, seen, 1, with_decay=True)
+        s, carried, _ = expectation_maximisation(s, carried, Stretch.held(z, seen), 1, with_decay=True)
     assert np.all(np.diff(trace) > -1e-6) and trace[-1] > trace[0] + 10
 
 
@@ -145,11 +154,12 @@ def test_without_gaps_an_iteration_is_that_of_the_differences_and_regression_on_
     usable = seen & (np.arange(80) > 0)[:, None]
     before = np.concatenate([np.zeros((1, 5)), z[:-1]])
     left = np.where(usable, z - carried * before, 0.0)
-    smoothed = expected(s, np.zeros(5), left, usable).smoothed
-    e = expected(s, carried, z, seen)
+    differences, whole = Stretch.held(left, usable), Stretch.held(z, seen)
+    smoothed = next(expected(s, np.zeros(5), differences, observed_span(differences))).smoothed
+    e = next(expected(s, carried, whole, observed_span(whole)))
     np.testing.assert_allclose(e.smoothed.mean, smoothed.mean, atol=1e-9)
     np.testing.assert_allclose(e.smoothed.lagged, smoothed.lagged, atol=1e-9)
-    got, decay, _ = expectation_maximisation(s, carried, z, seen, 1, with_decay=True)
+    got, decay, _ = expectation_maximisation(s, carried, Stretch.held(z, seen), 1, with_decay=True)
     x, v = smoothed.mean[1:], smoothed.covariance[1:].sum(axis=0)
     for p in range(5):
         inputs = np.column_stack([x, np.ones(79), z[:-1, p]])
@@ -166,7 +176,7 @@ def test_gaps_do_not_shrink_the_covariances_that_the_start_is_made_of(share: flo
     y = draw(rng, s, np.zeros(6), 6000)
     y = (y - y.mean(axis=0)) / y.std(axis=0)
     seen = rng.random(y.shape) >= share
-    whole, some = (subspace_start(y, mask, 2) for mask in (np.ones(y.shape, bool), seen))
+    whole, some = (subspace_start(Stretch.held(y, mask), 2) for mask in (np.ones(y.shape, bool), seen))
     # Products of two entries count as 0 where one is missing if gaps are filled with the mean: (1 - share)² is left.
     shared = [np.linalg.norm(one.c @ one.v0 @ one.c.T) for one in (whole, some)]
     assert shared[1] == pytest.approx(shared[0], rel=0.1)
@@ -179,9 +189,9 @@ def test_starts_from_few_pairs_are_distributions() -> None:
     rng = np.random.default_rng(4)
     for _ in range(20):
         y, seen = rng.normal(size=(16, 6)), rng.random((16, 6)) < 0.3
-        start = subspace_start(np.where(seen, y, np.nan), seen, 3)
+        start = subspace_start(Stretch.held(np.where(seen, y, np.nan), seen), 3)
         assert np.linalg.eigvalsh(start.q).min() > 0 and np.linalg.eigvalsh(start.v0).min() > 0
-        assert np.isfinite(system_filter(start, np.zeros(6), y, seen).mean).all()
+        assert np.isfinite(next(system_filter(start, np.zeros(6), Stretch.held(y, seen))).mean).all()
 
 
 def test_a_decay_through_gaps_is_that_of_greatest_likelihood() -> None:
@@ -192,7 +202,7 @@ def test_a_decay_through_gaps_is_that_of_greatest_likelihood() -> None:
         x[t] = truth * x[t - 1] + rng.normal(size=4)
     seen = rng.random(x.shape) < 0.6
     seen[0], seen[100:115] = True, False
-    decay, spread = lag_one(np.where(seen, x, 0.0), seen)
+    decay, spread = lag_one(Stretch.held(np.where(seen, x, 0.0), seen))
     for p in range(4):
         model = SARIMAX(np.where(seen, x, np.nan)[:, p], order=(1, 0, 0), enforce_stationarity=False)
         model.ssm.initialize_known(x[0, p : p + 1], np.zeros((1, 1)))
@@ -207,7 +217,7 @@ def test_a_decay_through_gaps_is_that_of_greatest_likelihood() -> None:
         assert spread[p] == pytest.approx(their_spread, rel=0.01)  # about its mean and about 0
     rare = np.zeros(x.shape, bool)
     rare[7, 0], rare[::2, 1] = True, True
-    decay, spread = lag_one(np.where(rare, x, 0.0), rare)
+    decay, spread = lag_one(Stretch.held(np.where(rare, x, 0.0), rare))
     # The sign of what is seen in every other frame only cannot be known.
     assert decay[0] == decay[2] == 0 and spread[0] == spread[2] == 1 and decay[1] > 0
 
@@ -225,7 +235,7 @@ def test_a_fit_to_frames_with_gaps_is_nearly_as_near_the_truth_as_one_without() 
         one = one.split(train=0.5, validation=0.1)
         lds = Lds.fit(one, EvaluateConfig(latent_dimensions=(2,)))
         assert lds.chosen["carried"] != NOTHING
-        best = system_filter(s, carried, y, seen).mean
+        best = next(system_filter(s, carried, Stretch.held(y, seen))).mean
         scored = seen & (np.arange(600) >= one.require_parts().test[0])[:, None]
         errors = [np.mean((y - predicted)[scored] ** 2) for predicted in (lds.one_step(one), best)]
         excess.append(errors[0] / errors[1] - 1)

@@ -200,22 +200,28 @@ def test_a_library_for_a_newer_jax_is_refused_by_name(monkeypatch):
     assert native.available()
 
 
+def results() -> list[np.ndarray]:
+    """Results of every operator and of traces, large enough for many chunks."""
+    from test_ops_traces import dense, dense_operands, sparse
+
+    rng = np.random.default_rng(8)
+    pattern = random_pattern(rng, 700, 900, 0.4)
+    found = [*run_all(pattern, all_operands(rng, pattern, 1, 16), "native")]
+    found += run_all(pattern, all_operands(rng, pattern, 9, 5), "native")
+    for dtype in ("float32", "bfloat16"):
+        found += dense(dense_operands(rng, 3000, 73, 2, 16, dtype), "native")
+        trace, *rest = all_operands(rng, pattern, 1, 16)["window_outer"]
+        found += sparse(pattern, (trace.astype(dtype), *rest), "native")
+    return [np.asarray(one, np.float32) for one in found]
+
+
 def results_in_a_new_process(path: Path, **environment: str) -> list[np.ndarray]:
-    """Results of every operator and of traces, large enough for many chunks, computed under other settings."""
+    """The same, computed under other settings."""
     script = f"""
 import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
 import numpy as np
-from test_ops_native import all_operands, random_pattern, run_all
-from test_ops_traces import dense, dense_operands, sparse
-rng = np.random.default_rng(8)
-pattern = random_pattern(rng, 700, 900, 0.4)
-results = run_all(pattern, all_operands(rng, pattern, 1, 16), "native")
-results += run_all(pattern, all_operands(rng, pattern, 9, 5), "native")
-for dtype in ("float32", "bfloat16"):
-    results += dense(dense_operands(rng, 3000, 73, 2, 16, dtype), "native")
-    trace, *rest = all_operands(rng, pattern, 1, 16)["window_outer"]
-    results += sparse(pattern, (trace.astype(dtype), *rest), "native")
-np.savez({str(path)!r}, *(np.asarray(one, np.float32) for one in results))
+from test_ops_native import results
+np.savez({str(path)!r}, *results())
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120, env={**os.environ, **environment})
     with np.load(path) as file:
@@ -225,11 +231,11 @@ np.savez({str(path)!r}, *(np.asarray(one, np.float32) for one in results))
 def test_results_depend_neither_on_threads_nor_much_on_the_instruction_set(tmp_path):
     # NPROC sets the size of XLA's thread pool, so that this tests something on one core as well.
     alone = results_in_a_new_process(tmp_path / "1.npz", CONNFIT_THREADS="1")
-    two = results_in_a_new_process(tmp_path / "2.npz", CONNFIT_THREADS="2", NPROC="2")
+    here = results()
     eight = results_in_a_new_process(tmp_path / "8.npz", NPROC="8")
     plain = results_in_a_new_process(tmp_path / "plain.npz", CONNFIT_ISA="portable")
     assert len(alone) == 10 + 2 * 4
-    for number, (one, other, more, portable) in enumerate(zip(alone, two, eight, plain, strict=True)):
+    for number, (one, other, more, portable) in enumerate(zip(alone, here, eight, plain, strict=True)):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, more)
         # Of traces, a sum near the middle of two bfloat16 may round either way.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from networks import Problem, dense_matrices, random_connectome
+from overlaps import overlapping
 from small import NEURONS, student, teacher, write_files
 from typer.testing import CliRunner
 
@@ -297,7 +299,7 @@ def test_sets_from_files(tmp_path: Path) -> None:
     path.write_text("# none\n")
     with pytest.raises(DataError, match=r"ids\.txt: holds no ids"):
         parse_neuron_set(f"file:{path}", named_brain())
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no such file"):
         parse_neuron_set(f"file:{tmp_path / 'absent'}", named_brain())
 
 
@@ -437,6 +439,11 @@ def test_a_surrogate_says_so_and_an_unchanged_brain_can_be_drawn() -> None:
     assert what_was_done(record) == "SURROGATE toy: id:n1 silenced at 0 (1 neuron, unperturbed 2.5); drive: none"
     trace = {"time_s": np.array([1.0, 2.0]), "unit_baseline": np.ones((2, 1)), "unit_perturbed": np.ones((2, 1))}
     figure = responses_figure(record, trace, {"unit": ["u"], "set": []})
-    assert figure.axes[0].get_ylabel() == "activity (Hz)" and figure.axes[0].get_title(loc="left") == "u"
+    assert figure.axes[0].get_ylabel() == "activity\n(Hz)" and figure.axes[0].get_title(loc="left") == "u"
     assert figure.get_suptitle().startswith("SURROGATE")
+    many = replace(
+        record, value_units="dimensionless, scaled", units=tuple(Response(name, 1.0, 1.0, 0.0) for name in "uvwxyz")
+    )
+    traces = {"time_s": np.array([1.0, 2.0]), "unit_baseline": np.ones((2, 6)), "unit_perturbed": np.ones((2, 6))}
+    assert overlapping(responses_figure(many, traces, {"unit": [*"uvwxyz"], "set": []})) == []
     assert neurons_figure(record).axes[0].texts[0].get_text() == "no neuron changed"

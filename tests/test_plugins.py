@@ -23,15 +23,12 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
-from connfit._registry import Options
-from connfit.connectome.nulls import Null
-from connfit.connectome.nulls.redraw import as_null
-from connfit.evaluation.baselines import Baseline
 from connfit.models.base import key_of
-from connfit.models.cells import Cell
-from connfit.models.neuron import Neuron, relu
+from connfit.models.neuron import relu
 from connfit.models.rollout import read_out, run_window, states_after
-from connfit.training.learners import Learner, LearningRule, WindowResult
+from connfit.plugins import (
+    Baseline, Cell, Learner, LearningRule, Neuron, Null, Options, WindowResult, as_null,
+)
 
 
 @dataclass(frozen=True)
@@ -155,10 +152,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 DRIVER = """
 import json, sys
 from pictures import only_dots
+from small import coarse_grid
 from typer.testing import CliRunner
 from connfit.cli import app
 
 only_dots()
+coarse_grid()
 for arguments in json.loads(sys.argv[1]):
     ran = CliRunner().invoke(app, arguments)
     print(json.dumps([ran.exit_code, f"{ran.output} {ran.exception or ''}"]))
@@ -255,6 +254,11 @@ def test_toys_are_fitted_studied_and_reported(folder: Path) -> None:
     check_list(json.loads(done[8][1]))
     kept = read(own_class / "config.json")
     assert (kept["model"]["cell"], kept["model"]["cell_options"]) == ("toy-cell", {"ceiling": 5})
+    # Options that nobody gave are written down too, and so is the package.
+    assert kept["learner"]["rule_options"] == {"pace": 0.5}
+    assert kept["evaluate"]["baseline_options"] == {"toy_share": {"share": 0.25}}
+    assert read(null / "config.json")["data"]["null_options"] == {"every": 2}
+    assert read(own_class / "record.json")["versions"]["connfit_toys"] == "1.0"
     assert (kept["learner"]["preset"], kept["learner"]["credit"], kept["learner"]["window"]) == ("toy-own", None, 4)
     assert read(own_class / "metrics.json")["training"]["epochs"] == 1
     weights = {
@@ -278,6 +282,8 @@ def test_toys_are_fitted_studied_and_reported(folder: Path) -> None:
     assert all(row["seeds"] and not row["failed"] for row in table.values()), table
     learner = read(Path(table["toy_rule"]["runs"][0]) / "config.json")["learner"]
     assert (learner["credit"], learner["carry"]) == ("network", "history")
+    cell, rule = (read(Path(table[name]["runs"][0]) / "config.json") for name in ("toy_cell", "toy_own"))
+    assert cell["model"]["cell_options"] == {"ceiling": 10.0} and rule["learner"]["rule_options"] == {"pace": 1.0}
     assert table["toy_share"]["changes"] == "predicts a share of the last value"
     assert table["toy_share"]["parameters"] == {"all": recordings}
     page = (real / "report.html").read_text(encoding="utf-8")

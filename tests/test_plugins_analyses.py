@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from small import student, write_files
+from small import coarse_grid, student, write_files
 from test_plugins import QUICK, connfit
 from test_registry import plug_in
 
@@ -31,9 +31,8 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from connfit._registry import Options
-from connfit.analysis.analyses import Analyzer
 from connfit.errors import ConnfitError
+from connfit.plugins import Analyzer, Options
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,8 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> FittedBrain:
 
 
 @pytest.mark.parametrize("name", ANALYSES)
-def test_every_analysis_keeps_its_promises(name: str, brain: FittedBrain) -> None:
+def test_every_analysis_keeps_its_promises(name: str, brain: FittedBrain, monkeypatch: pytest.MonkeyPatch) -> None:
+    coarse_grid(monkeypatch.setattr)
     analyzer = ANALYSES[name]
     assert analyzer.label and set(analyzer.needs) <= set(NEEDS) and callable(analyzer.examine)
     assert analyzer.key in {field.name for field in fields(Analysis)}

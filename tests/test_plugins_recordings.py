@@ -21,15 +21,11 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
-from connfit._registry import Options
 from connfit.errors import DataError
 from connfit.models.init.persistence_start import plain_start
-from connfit.models.init.start import Start
-from connfit.models.init.starting_weights import StartingWeights
+from connfit.plugins import Options, Reader, Start, StartingWeights, Step
 from connfit.recordings import Recording
-from connfit.recordings.preprocess import Step
 from connfit.recordings.preprocess.step_record import finish, number, observed_values, training_values
-from connfit.recordings.readers import Reader
 from connfit.recordings.readers.frames import check_units, require_file, require_rate, settle_missing
 
 

@@ -207,19 +207,20 @@ def test_phases_and_steps_of_a_fit_are_answered_from_its_best_epochs(tmp_path: P
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "record.json").write_text(json.dumps({"recordings": {"a/b": {"frame_rate_hz": 1.5}}}))
     rows = [
-        "teacher-forced,",
-        "teacher-forced,0.125",
-        "teacher-forced,0.0625",
-        "free-running,0.25",
-        "free-running,0.1875",
+        ",,,,teacher-forced,",
+        ",,,,teacher-forced,0.125",
+        ",,,,teacher-forced,0.0625",
+        ",,,,free-running,0.25",
+        ",,,,free-running,0.1875",
     ]
+    header = "epoch,train_loss,validation_loss,validation_skill,phase,selection"
     for last, best in ((0.375, "0.375"), (-0.5, "0.250")):
-        (tmp_path / "history.csv").write_text("\n".join(["phase,selection", *rows, f"free-running,{last}"]) + "\n")
+        (tmp_path / "history.csv").write_text("\n".join([header, *rows, f",,,,free-running,{last}"]) + "\n")
         answers = check_numbers(tmp_path)
         expected = f"mean skill some frames ahead on validation went from 0.125 to {best}: it helped."
         assert expected in answers["longer_horizon"]["answer"]
         assert "stretches of 8 frames" in answers["longer_horizon"]["answer"]
-    (tmp_path / "history.csv").write_text("phase,selection\nteacher-forced,0.5\nfree-running,0.25\n")
+    (tmp_path / "history.csv").write_text(f"{header}\n,,,,teacher-forced,0.5\n,,,,free-running,0.25\n")
     answers = check_numbers(tmp_path)
     assert "0.500 to 0.250: it did not help" in answers["longer_horizon"]["answer"]
     assert answers["time_step"]["answer"].startswith("2 steps per frame, at 1.50 frames per second.")

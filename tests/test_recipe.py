@@ -16,6 +16,7 @@ from connfit.config import FALLBACK, ModelConfig
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError
 from connfit.models.forecaster import ModelForecaster
+from connfit.report.questions.questions import best_epochs
 from connfit.training.learning_rates import RATES, find_rates, parameter_sizes
 from connfit.training.problem import prepare
 from connfit.training.recipe import BEGIN, GRID, NAMES, Recipe, automatic, find_recipe
@@ -160,7 +161,7 @@ def test_a_run_keeps_what_was_found_and_studies_find_it_anew(own, tmp_path):
 def test_a_run_of_a_version_without_recipe_opens_as_it_was(own, tmp_path):
     fitted = start(own, tmp_path / "run")
     record = json.loads((tmp_path / "run" / "record.json").read_text())
-    del record["recipe"]
+    del record["recipe"], record["options"], record["neurons_fingerprint"]
     (tmp_path / "run" / "record.json").write_text(json.dumps(record))
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     del config["model"]["own_shrinkage"]
@@ -242,3 +243,11 @@ def test_the_best_trial_of_rates_is_not_lost():
     rows = [row for row in fitted.history if row["phase"] == TRIAL]
     assert len(rows) == (2 if best > untrained else 0)
     assert [row["epoch"] for row in fitted.history] == list(range(len(fitted.history)))
+    # Neither counts as an epoch of the schedule, nor as a phase of it.
+    record = fitted.training_record()
+    assert (record.trial_epochs, record.epochs) == (len(rows), len(fitted.history) - len(rows)) and record.epochs <= 20
+    in_trial = replace(fitted, history=tuple({**row, "phase": TRIAL} for row in fitted.history[:2]), best_epoch=1)
+    assert "best epoch 2 of the trial of learning rates" in repr(in_trial)
+    assert in_trial.training_record().epochs == 0
+    columns = {"phase": [TRIAL, "teacher-forced", "free-running"], "selection": [3.0, 1.0, 2.0]}
+    assert best_epochs(columns) == {"teacher-forced": 1, "free-running": 2}

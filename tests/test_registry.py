@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 import connfit
-from connfit._registry import LAST, Entry, Options, PluginWarning, Registry, read_options
+from connfit import plugins
+from connfit._registry import LAST, Entry, Options, PluginWarning, Registry, read_options, registries
 from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError
 from connfit.evaluation.baselines import BASELINES
-from connfit.evaluation.study.row_names import row_name
+from connfit.evaluation.study.row_names import row_name, short_name
 from connfit.training.learners import RULES, WHOLE, Learner, LearningRule, preset
 
 
@@ -40,6 +41,22 @@ def test_an_unknown_name_is_an_error_with_the_option_and_the_nearest_name() -> N
         registry.find("hamer", "tools.first")
     with pytest.raises(ConfigError, match="piece is 'hamer'"):
         registry["hamer"]
+
+
+def test_rows_of_studies_are_called_as_their_pieces_say() -> None:
+    names = ("rewire_degrees", "erdos_renyi", "var_ridge", "pp_prop")
+    assert [short_name(name) for name in names] == ["rewire degrees", "Erdős–Rényi graph", "ridge VAR", "pp-prop"]
+    assert (short_name("fixed_strengths"), short_name("not_installed")) == ("fixed weights", "not installed")
+
+
+def test_a_package_of_pieces_finds_what_it_needs_in_one_place() -> None:
+    kinds = {registry._entry.__name__ for registry in registries().values()}
+    assert {*kinds, "Options", "Learner", "ConnectomeModel", "Forecaster"} <= set(plugins.__all__) <= set(dir(plugins))
+    assert all(hasattr(plugins, name) for name in plugins.__all__)
+    offered = {id(getattr(plugins, name)) for name in plugins.__all__}
+    assert {id(registry) for registry in registries().values()} < offered
+    with pytest.raises(AttributeError, match="no attribute 'Basline'"):
+        plugins.Basline  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_no_two_pieces_of_one_name_and_no_piece_of_another_kind() -> None:

@@ -255,3 +255,11 @@ def test_every_number_of_a_limit_is_one_of_the_files() -> None:
             given = [at(documents, key) for key in quote.keys]
             assert number_of(quote.text) == pytest.approx(HOW[quote.how](given), rel=5.1e-3), quote
     assert not DIGITS.search(left), left
+
+
+def test_cautions_of_a_run_are_limitations(tmp_path: Path) -> None:
+    documents = RunFiles.read(run_directory(tmp_path / "run")).documents()
+    said = ["a: the frame times count up by 1", "did you mean 'mask'?"]
+    found = all_limits({**documents, "record.json": {**documents["record.json"], "cautions": said}})
+    assert {"a: the frame times count up by 1.", "did you mean 'mask'?"} <= set(found)
+    assert not set(found) & set(all_limits(documents)) & {said[1]}

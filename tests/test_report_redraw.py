@@ -19,10 +19,10 @@ from connfit.analysis.gradients import gradcheck
 from connfit.analysis.perturbation_results import Perturbation
 from connfit.evaluation import evaluate_run
 from connfit.report import result_figures
-from connfit.report.figures import gradient_figure, perturbation_figure, recovery_figure
+from connfit.report.figures import gradient_figure, perturbation_figure, recovery_figure, style
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.picture_budget import draw_all
-from connfit.report.figures.style import new_figure
+from connfit.report.figures.style import new_figure, save_figure
 from connfit.report.run_files import RunFiles
 from connfit.report.sections import analysis_section
 from connfit.report.sections.order_of_sections import sections
@@ -53,6 +53,7 @@ def test_every_command_that_adds_files_draws_the_report_again(
 ) -> None:
     """What the commands compute is left out here: it takes minutes, and other tests look at it."""
     folder = run_directory(tmp_path / "run")
+    (folder / "config.json").write_text('{"data": {"dataset": "demo"}}')
     drawn: list[Path] = []
 
     def draw(out: Path, **_: Any) -> Path:
@@ -131,3 +132,21 @@ def test_pictures_are_kept_until_what_they_show_changes(tmp_path: Path) -> None:
     assert made(a) == ["a"]
     (tmp_path / "figures" / "drawn.json").write_text("damaged")
     assert made(a) == ["a"]
+    made(a, b)
+    made(b)
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"b", "drawn"}, "nothing shows a any more"
+
+
+def test_a_picture_is_whole_or_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that a kill cut short would be younger than what it shows, and be kept."""
+    save_figure(new_figure(1.0, 1.0), tmp_path, "a")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def killed(canvas: Any, path: Path, **_: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(style.FigureCanvasSVG, "print_svg", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_figure(new_figure(2.0, 1.0), tmp_path, "a")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

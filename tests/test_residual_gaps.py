@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from connfit.evaluation.baselines.residual_gaps import fill_draws, pairwise_covariance
-from connfit.evaluation.free_run import draw_noise
+from connfit.evaluation.residual_noise import draw_noise
 
 
 def correlated(frames: int, seed: int = 0) -> np.ndarray:

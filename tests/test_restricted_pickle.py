@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from bounded import outcomes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -280,6 +281,61 @@ def test_what_is_wrong_is_said(content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_pickled_frame(content, "ito_1.pkl")
     assert "ito_1.pkl" in str(caught.value)
+
+
+def doubled(times: int, first: bytes = b")") -> bytes:
+    """A tuple of two of a tuple of two of ... (hashing or printing it takes 2^times steps)."""
+    return first + b"".join(b"q%ch%c\x86" % (k, k) for k in range(times))
+
+
+def shared_columns(blocks: int) -> bytes:
+    """A frame each of whose columns is a block with the same 80 kB of values."""
+    unpickle = Name("pandas._libs.internals", "_unpickle_block")
+    values = array(np.ones((1, 10_000)))
+    made = tuple(Reduce(unpickle, (values, Reduce(Name("builtins", "slice"), (k, k + 1, 1)), 2)) for k in range(blocks))
+    axes = [index("pandas.core.indexes.range", "RangeIndex", start=0, stop=size, step=1) for size in (blocks, 10_000)]
+    manager = Reduce(Name("pandas.core.internals.managers", "BlockManager"), (made, axes))
+    return write(New(Name("pandas.core.frame", "DataFrame"), (), {"_mgr": manager, "attrs": {}}))
+
+
+SMALL = {
+    "byte array": b"\x96" + (1_100_000_000).to_bytes(8, "little"),
+    "bytes": b"\x8e" + (1 << 40).to_bytes(8, "little") + b"x",
+    "text": b"\x8d" + (1 << 40).to_bytes(8, "little") + b"x",
+    "number": b"\x8b\xff\xff\xff\x7f1",
+    "negative length": b"\x8b\xff\xff\xff\xff1",
+    "frame": b"\x80\x05\x95" + (1 << 50).to_bytes(8, "little") + b".",
+    "memo": b"]r\xff\xff\xff\x0f.",
+    "digits": b"L" + b"9" * 100_000 + b"L\n.",
+    "nested key": b"}" + doubled(60) + b"Ks.",
+    "nested set": b"\x8f(" + doubled(60) + b"\x90.",
+    "nested type": b"cnumpy\ndtype\n" + doubled(60) + b"\x85R.",
+    "nested name": b"cpandas\nIndex\n" + doubled(60) + b"\x93.",
+    "colliding keys": b"}(" + b"".join(
+        b"\x8a\x0e" + (k * (2**61 - 1)).to_bytes(14, "little") + b"N" for k in range(60_000)
+    ) + b"u.",
+    "nested lists": b"]" * 130_000 + b"a" * 129_999 + b".",
+    "copies of copies": b"]" + b"2a" * 100_000 + b".",
+    "text encoded again and again": b"c_codecs\nencode\nq\x00X" + (10**6).to_bytes(4, "little") + b"a" * 10**6
+    + b"X\x06\x00\x00\x00latin1\x86q\x01" + b"h\x00h\x01R" * 50_000 + b".",
+    "no rows": broken(columns=1 << 22, rows=index("pandas.core.indexes.range", "RangeIndex", stop=0)),
+    "shared values": shared_columns(3000),
+    "only instructions": b"\x80\x04" + b"N0" * 10**6 + b".",
+    "only numbers": b"\x80\x04" + b"K\x01" * 10**6 + b".",
+}  # fmt: skip
+
+
+def read_frame(path: Path) -> None:
+    read_pickled_frame(path.read_bytes(), path)
+
+
+def test_a_small_pickle_takes_neither_memory_nor_time(tmp_path: Path) -> None:
+    paths = []
+    for name, content in SMALL.items():
+        paths.append(tmp_path / f"{name}.pkl")
+        paths[-1].write_bytes(content)
+    for path, said in zip(paths, outcomes("test_restricted_pickle:read_frame", paths), strict=True):
+        assert path.name in said and "\n" not in said, path
 
 
 @settings(max_examples=150, deadline=None)

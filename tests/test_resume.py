@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from small import write_files
+from small import OPTIONS, raw_movies, teacher, write_files
 
 from connfit import config as configuration
-from connfit._io import read_arrays, write_arrays
+from connfit._io import plain, read_arrays, write_arrays, write_json
 from connfit.errors import DataError
-from connfit.training import runs
-from connfit.training.fit import Progress
+from connfit.evaluation.evaluate_run import ANALYSIS, STUDY, evaluate_run
+from connfit.evaluation.evaluated import NullScores
+from connfit.training import checkpoints, runs
+from connfit.training.fit import FitState, Progress
+from connfit.training.fit_brain import fit
 from connfit.training.fitted import Fit
 
 TIMING = {"ms_per_step", "seconds"}
+SHORT = ("train.epochs=1", "train.free_run_epochs=0", "evaluate.baselines=[]", "evaluate.left_out_units=0")
 
 
 def result(out: Path) -> dict[str, Any]:
@@ -137,6 +143,8 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_parameters(files: Path
     runs.start(own(files), tmp_path / "run")
     whole = result(tmp_path / "run")
     (tmp_path / "run" / "parameters.npz").unlink()
+    table = tmp_path / "run" / "history.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))  # the checkpoint comes before it
     runs.resume(tmp_path / "run")
     assert result(tmp_path / "run") == whole
 
@@ -152,6 +160,68 @@ def test_what_a_kill_leaves_half_written_is_not_used_and_cleared_away(files: Pat
     runs.resume(tmp_path / "cut")
     assert result(tmp_path / "cut") == result(tmp_path / "whole")
     assert not any(part.exists() for part in parts)
+
+
+def test_killed_at_write_events_of_a_fit_and_its_evaluation(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing runs after a kill: temporary files and the lock's file stay, and the next command sweeps them."""
+    config = own(
+        files, "train.epochs=1", "train.free_run_epochs=0", "evaluate.baselines=[]", "evaluate.left_out_units=0"
+    )
+    real_replace, unlink, events, dead = os.replace, Path.unlink, 0, False
+
+    def go_on(out: Path) -> None:
+        fitted = runs.resume(out) if (out / "config.json").exists() else runs.start(config, out)
+        evaluate_run(fitted, out)
+
+    def replaced(*names: Path) -> None:
+        nonlocal events, dead
+        events += 1
+        if events == at:
+            dead = True
+            raise Interruption
+        real_replace(*names)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok=False: None if dead else unlink(path, missing_ok))
+    at, whole = 0, tmp_path / "whole"
+    go_on(whole)
+    for at in np.linspace(1, events, 6).round():
+        out, events, dead = tmp_path / f"killed at {at:.0f}", 0, False
+        with pytest.raises(Interruption):
+            go_on(out)
+        assert len(list(out.rglob("*.part"))) >= 1
+        at, dead = 0, False
+        go_on(out)
+        assert result(out) == result(whole), out
+        assert [path.relative_to(out) for path in sorted(out.rglob("*"))] == [
+            path.relative_to(whole) for path in sorted(whole.rglob("*"))
+        ]
+
+
+def test_data_of_another_run_are_copied_again_where_that_was_interrupted(tmp_path: Path) -> None:
+    first = fit(teacher()[0], raw_movies(), **{**OPTIONS, "epochs": 1}, out=tmp_path / "first", progress=False)
+    (tmp_path / "second" / "data").mkdir(parents=True)
+    (tmp_path / "second" / "data" / "recordings.npz").write_bytes(b"half a ")
+    again = runs.start(configuration.read(tmp_path / "first" / "config.json"), tmp_path / "second")
+    for key, value in first.params.items():
+        np.testing.assert_array_equal(again.params[key], value)
+
+
+def test_an_evaluation_again_keeps_what_a_study_an_analysis_and_nulls_added(files: Path, tmp_path: Path) -> None:
+    fitted = runs.start(own(files, *SHORT), tmp_path)
+    before = replace(
+        evaluate_run(fitted, tmp_path), study={"verdict": []}, analysis={"findings": []}, nulls={"a": NullScores()}
+    )
+    for name in (STUDY, ANALYSIS):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("{}")
+    write_json(tmp_path / "metrics.json", before)
+    evaluate_run(runs.load_fit(tmp_path), tmp_path)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == plain(before)
+    (tmp_path / STUDY).unlink()
+    assert evaluate_run(runs.load_fit(tmp_path), tmp_path).study is None
 
 
 def test_a_damaged_checkpoint_is_named(files: Path, tmp_path: Path) -> None:
@@ -170,15 +240,18 @@ def test_the_state_in_a_checkpoint_is_the_state_of_the_fit(files: Path, tmp_path
     """Adam's moments and counter included, or the first steps after resuming would be others."""
     path = tmp_path / "state.npz"
     states = []
-    runs.prepare(own(files)).fit(
-        on_epoch=lambda state: (runs._write_state(path, state, "adam"), states.append(runs._read_state(path)))
-    )
+
+    def keep(state: FitState) -> None:
+        checkpoints.write_state(path, state, "adam")
+        states.append(checkpoints.read_state(path))
+
+    runs.prepare(own(files)).fit(on_epoch=keep)
     middle = states[1]
     assert int(middle.optimiser.count) == 2 * 30 and not middle.finished  # 15 windows of each of two recordings
     assert all(np.abs(middle.optimiser.mu[key]).max() > 0 for key in middle.params)
     assert all(np.abs(middle.optimiser.nu[key]).max() > 0 for key in middle.params)
-    runs._write_state(path, middle, "adam")
-    again = runs._read_state(path)
+    checkpoints.write_state(path, middle, "adam")
+    again = checkpoints.read_state(path)
     arrays = ("params", "best_params", "optimiser")
     facts = [{key: value for key, value in vars(one).items() if key not in arrays} for one in (again, middle)]
     assert facts[0] == facts[1] and facts[0]["history"]
@@ -253,7 +326,7 @@ class Killer:
         process.kill()
         process.wait()
         self.kills += 1
-        self.unfinished_checkpoints += checkpoint.exists() and not runs._read_state(checkpoint).finished
+        self.unfinished_checkpoints += checkpoint.exists() and not checkpoints.read_state(checkpoint).finished
         return True
 
 

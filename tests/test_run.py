@@ -18,7 +18,7 @@ from connfit._io import read_arrays, write_arrays
 from connfit.config import Config
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.training import runs
+from connfit.training import checkpoints, runs
 from connfit.training.fitted import Fit
 
 
@@ -301,10 +301,10 @@ def test_a_fit_that_diverges_names_the_last_good_checkpoint(folder: Path) -> Non
     config = own(folder)
     runs.start(config, folder / "good")
     (out / "checkpoints" / "latest.npz").write_bytes((folder / "good" / "checkpoints" / "latest.npz").read_bytes())
-    state = runs._read_state(out / "checkpoints" / "latest.npz")
+    state = checkpoints.read_state(out / "checkpoints" / "latest.npz")
     assert state.rates is not None
     rates = replace(state.rates, learning_rate=1e30)
-    runs._write_state(
+    checkpoints.write_state(
         out / "checkpoints" / "latest.npz", replace(state, finished=False, epoch=0, phase=0, rates=rates), "adam"
     )
     with pytest.raises(DivergedError, match=r"the last good checkpoint is .*diverged/checkpoints/latest.npz"):

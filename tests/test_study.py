@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import pytest
 from answers import check_numbers
+from overlaps import overlapping
 from rich.console import Console
 from small import write_files
 from typer.testing import CliRunner
+from valid import valid_results
 from watched import Watched, watched
 
 from connfit import config as configuration
@@ -182,6 +184,10 @@ def test_metrics_hold_the_compact_study(folder: Path, study: Study) -> None:
     assert read_study(folder).run == str(folder)
 
 
+def test_files_are_those_of_the_schemas(folder: Path, study: Study) -> None:
+    assert valid_results(folder) == {"study.json", "metrics.json", "record.json"}
+
+
 def test_reproducibility_has_every_group(study: Study) -> None:
     found = {group.group: group for group in study.reproducibility.groups}
     assert set(found) == {"weights", "time_constants", "bias", "drive"}
@@ -276,7 +282,8 @@ def test_the_report_has_its_table_and_figures(folder: Path, study: Study) -> Non
     drawn = {drawing.name: drawing.draw() for drawing in study_drawings(study)}
     assert set(drawn) == {"study_differences", "study_reproducibility"}
     labels = [label.get_text() for label in drawn["study_differences"].axes[0].get_yticklabels()]
-    assert labels == ["no drive", "shuffle signs", "mean", "var ridge"]
+    assert labels == ["no drive", "shuffle signs", "mean", "ridge VAR"]
+    assert all(overlapping(figure) == [] for figure in drawn.values())
     assert all(len(axes.lines) >= 1 + 2 * len(labels) for axes in drawn["study_differences"].axes)
     bars = [patch.get_height() for patch in drawn["study_reproducibility"].axes[0].patches]
     assert bars[-4:] == [group.change_pearson for group in study.reproducibility.groups]

@@ -20,7 +20,7 @@ from connfit.evaluation.study.seed_result import SeedResult
 from connfit.evaluation.study.short_form import ShortRow, ShortStudy
 from connfit.evaluation.study.study import FILE, Column, Difference, Score, Study, StudyRow, UnitDifference, read_study
 from connfit.report.prose import write_prose
-from connfit.report.run_files import RESULTS
+from connfit.report.result_types import RESULTS
 
 
 def lost(before: Any, after: Any, at: str = "") -> list[str]:

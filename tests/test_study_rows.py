@@ -16,7 +16,7 @@ from test_intervals import errors
 
 from connfit import config as configuration
 from connfit._io import plain
-from connfit.config import Config, ModelConfig
+from connfit.config import Config, ModelConfig, differences
 from connfit.connectome import Connectome, from_pairs
 from connfit.connectome.nulls import NULLS, make_null
 from connfit.errors import DataError, DivergedError
@@ -31,7 +31,6 @@ from connfit.evaluation.study.seed_result import Done, SeedResult
 from connfit.evaluation.study.short_form import compact
 from connfit.evaluation.study.study import Budget, Difference, StrongestBaseline, Study, StudyRow, UnitDifference
 from connfit.evaluation.study.study_table import study_table
-from connfit.evaluation.study.tasks import _differences
 from connfit.evaluation.study.verdict import verdict_sentences
 from connfit.recordings import Recording
 from connfit.report.questions.questions import answer_all
@@ -365,11 +364,10 @@ def test_a_null_that_differs_is_not_called_vacuous(null: str) -> None:
 def test_runs_on_a_null_that_is_the_real_wiring_are_not_compared(tmp_path: Path) -> None:
     """The same in `connfit compare`: equal fingerprints of the data are one connectome."""
     scores = {"test": {"one_step": {"skill_vs_persistence": 0.25}}}
-    config = {section: {"null": None} for section in ("data", "model", "learner", "train", "evaluate")}
     nulls = {"real": None, "signs": "shuffle_signs", "rewired": "rewire_degrees"}
     for name, null in nulls.items():
         (tmp_path / name).mkdir()
-        options = {**config, "seed": 1, "data": {"null": null}}
+        options = {"seed": 1, "data": {"dataset": "demo", "null": null}}
         record = {"data_fingerprint": "b" if name == "rewired" else "a", "connectome": {"notes": {"null": {}}}}
         for file, content in (("metrics", {"parts": scores}), ("config", options), ("record", record)):
             (tmp_path / name / f"{file}.json").write_text(json.dumps(content))
@@ -454,5 +452,6 @@ def test_advice_follows_what_the_fit_has() -> None:
 
 def test_a_study_of_a_version_without_an_option_goes_on_where_that_option_is_not_used() -> None:
     before, now = {"data": {"scale": None}}, {"data": {"scale": None, "null_options": {}}}
-    assert _differences(before, now) == []
-    assert _differences(before, {"data": {"scale": None, "null_options": {"every": 2}}}) == ["data.null_options"]
+    assert differences(before, now) == []
+    changed = differences(before, {"data": {"scale": None, "null_options": {"every": 2}}})
+    assert changed == [("data.null_options.every", None, 2)]

@@ -187,11 +187,11 @@ def test_each_measure_has_a_strongest_baseline_of_its_own() -> None:
 
         name = "shrunk"
 
-        def one_step(self, recording: Recording) -> np.ndarray:
-            return 0.05 * super().one_step(recording)
-
-        def horizon(self, recording: Recording, starts: np.ndarray, steps: int) -> np.ndarray:
-            return 0.05 * super().horizon(recording, starts, steps)
+        def one_step_and_horizon(
+            self, recording: Recording, starts: np.ndarray, steps: int, out: object = None
+        ) -> tuple[np.ndarray, np.ndarray]:
+            one_step, ahead = super().one_step_and_horizon(recording, starts, steps)
+            return 0.05 * np.asarray(one_step), 0.05 * ahead
 
     forecasters = {"shrunk": Shrunk(), "persistence": Persistence()}
     scored = {name: score_and_forecast(one, recording(values), CONFIG) for name, one in forecasters.items()}

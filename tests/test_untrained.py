@@ -69,6 +69,6 @@ def test_the_run_and_its_metrics_say_so(
     said = " ".join(capsys.readouterr().out.split())
     assert "This model was not trained: no epoch was better on validation than the start." in said
     metrics = read_evaluation(out)
-    assert metrics.training == Training(trained=False, epochs=1)
+    assert metrics.training == Training(trained=False, epochs=1, trial_epochs=0)
     assert set((metrics.parameters or {}).values()) == {0}
     assert (metrics.parameters_available or {})["weights"] == len(np.asarray(fitted.params["weights"]))

@@ -29,6 +29,7 @@ from connfit._version import __version__
 
 if TYPE_CHECKING:
     from connfit.analysis.brain_analysis import Analysis
+    from connfit.analysis.load_results import load_analysis, load_evaluation, load_study
     from connfit.analysis.pipeline import analyze
     from connfit.config import Config, DataConfig, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
     from connfit.connectome import Connectome
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from connfit.evaluation.compare_fits import compare
     from connfit.evaluation.evaluate_run import evaluate, evaluate_run
     from connfit.evaluation.evaluated import Evaluation
+    from connfit.evaluation.study.study import Study
     from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
     from connfit.recordings.cohort import Cohort
     from connfit.recordings.preprocess import preprocess
@@ -68,6 +70,7 @@ __all__ = [
     "RateModel",
     "Readout",
     "Recording",
+    "Study",
     "TrainConfig",
     "WindowedLearner",
     "__version__",
@@ -79,10 +82,13 @@ __all__ = [
     "fit",
     "init_params",
     "list_datasets",
+    "load_analysis",
     "load_connectome",
+    "load_evaluation",
     "load_fit",
     "load_recording",
     "load_recordings",
+    "load_study",
     "make_null",
     "match_units",
     "plot",
@@ -113,6 +119,7 @@ _HOME = {
     "RateModel": "connfit.models",
     "Readout": "connfit.models",
     "Recording": "connfit.recordings.recording",
+    "Study": "connfit.evaluation.study.study",
     "TrainConfig": "connfit.config",
     "WindowedLearner": "connfit.training.learners",
     "analyze": "connfit.analysis.pipeline",
@@ -123,10 +130,13 @@ _HOME = {
     "fit": "connfit.training.fit_brain",
     "init_params": "connfit.models",
     "list_datasets": "connfit.datasets.loading",
+    "load_analysis": "connfit.analysis.load_results",
     "load_connectome": "connfit.datasets.loading",
+    "load_evaluation": "connfit.analysis.load_results",
     "load_fit": "connfit.training.runs",
     "load_recording": "connfit.datasets.loading",
     "load_recordings": "connfit.datasets.loading",
+    "load_study": "connfit.analysis.load_results",
     "make_null": "connfit.connectome.nulls",
     "match_units": "connfit.connectome.matching",
     "prepare_fit": "connfit.training.fit_brain",

@@ -40,6 +40,17 @@ def visible(text: str) -> str:
     return "".join(_escape(letter) if unicodedata.category(letter) in _HIDDEN else letter for letter in text)
 
 
+def unstorable(name: str) -> str:
+    """Return why no file can hold a name; empty where one can."""
+    if "\0" in name:
+        return "holds NUL, which text in HDF5 cannot"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair, which UTF-8 cannot"
+    return ""
+
+
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 

@@ -2,59 +2,153 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
+import shutil
+import stat
 import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
-from threading import get_ident
-from typing import IO, Any, TypeVar, cast
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
 
+from connfit._system.npz_members import array_header, check_packed, read_array
+from connfit._system.paths import unfinished
+from connfit._system.unpacked import check_size
 from connfit._typing import JSON
-from connfit.errors import DataError
+from connfit.errors import ConnfitError, DataError, unreadable
 
-_DAMAGE = (
+DAMAGE = (
     OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, RuntimeError, MemoryError, OverflowError,
     struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 """What damaged archives make NumPy and zipfile raise (RuntimeError: by unknown flags or compression)."""
 
-_DENSEST = 1100
-"""Times that deflate can shrink zeros, at most (1032), and a little more."""
 
-_BLOCK = 1 << 24
-"""Bytes of an array that are unpacked at once."""
+def require_file(path: str | Path, *, fix: str = "Check the path") -> Path:
+    """Return the path of a file that can be read and is not empty.
+
+    Raises
+    ------
+    DataError
+        Says whether there is none, it is a folder or empty, or the system refuses to read it.
+    """
+    path = Path(path)
+    try:
+        found = path.stat()
+        if not stat.S_ISDIR(found.st_mode) and not stat.S_ISREG(found.st_mode):
+            raise DataError("not a regular file", path=path, fix="Save what it gives in a file, and name that")
+        path.open("rb").close()
+    except FileNotFoundError as error:
+        raise DataError("no such file", path=path, fix=fix) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(error, "cannot be opened", path=path, fix="Check the path") from error
+    if found.st_size == 0:
+        raise DataError("the file is empty", path=path, fix="Copy or download it again")
+    return path
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new.
-
-    The name has the process and the thread in it, so that no two write to one file, and is one that the next command
-    on the folder sweeps (`connfit._system.claim.sweep`). An error removes the file.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
-    try:
+    """Write a file under another name, which replaces it in one step: a crash leaves the old content or the new."""
+    with replacing_together(path) as (temporary,):
         yield temporary
-        _settle(temporary)
-        os.replace(temporary, path)
+
+
+@contextmanager
+def replacing_together(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Write files that belong together under other names, and put them in place once all are written.
+
+    The last is the one by which the others are found. It is away while they are replaced, so that a crash leaves all
+    of the old, all of the new, or (within the moment that takes) no last one; never some of both. An error leaves the
+    old ones, and one of the system names the file.
+    """
+    for path in paths:
+        if path.is_dir():
+            raise DataError("a folder, where a file is to be written", path=path, fix="Move it away")
+    temporary = tuple(map(unfinished, paths))
+    try:
+        with naming(paths[0], *temporary):
+            yield temporary
+            for each in temporary:
+                _settle(each)
+            if len(paths) > 1:
+                paths[-1].unlink(missing_ok=True)
+            for each, path in zip(temporary, paths, strict=True):
+                os.replace(each, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for each in temporary:
+            each.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """Make a folder beside `path`, on the same file system, and remove what is left of it at the end."""
+    folder = unfinished(path)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def naming(path: Path, *temporary: Path) -> Iterator[None]:
+    """Have errors of the system name a file: of a write that is refused it does not say where."""
+    try:
+        yield
+    except OSError as error:
+        # Without a number, the name would take the place of what a library said.
+        if error.errno is not None and error.filename in (None, *map(str, temporary)):
+            error.filename = str(path)
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace the content of a file in one step."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def present(path: Path) -> bool:
+    """Return whether there is a file of this name.
+
+    Raises
+    ------
+    DataError
+        If something else has the name: a folder, or a link to nothing; or the system does not say.
+    """
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if path.is_symlink():
+            fix = "Put the file back, or remove the link"
+            raise DataError("a link to a file that is not there", path=path, fix=fix) from error
+        return False
+    except (OSError, ValueError) as error:
+        raise unreadable(error, "cannot be opened", path=path) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise DataError("a folder, where a file should be", path=path, fix="Move it away, and put the file back")
+    return True
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as CSV, lines ending in a line feed; what holds a line break of either kind is quoted."""
+    lines: list[str] = []
+    end = "\r\n"  # The writer quotes its letters alone.
+    file: Any = SimpleNamespace(write=lambda line: lines.append(line.removesuffix(end) + "\n"))
+    csv.writer(file, lineterminator=end).writerows(rows)
+    return "".join(lines)
 
 
 def optional(default: Any = None) -> Any:
@@ -133,16 +227,17 @@ def read_json(path: Path, kind: type[ResultT], *, fix: str | None = None) -> Res
     DataError
         If the file is absent, is not JSON, or a value is of another type; the message names its key.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path, fix=fix)
+    _require(path, fix)
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, ConnfitError) as error:
         raise DataError(f"not as connfit writes it ({error})", path=path, fix=fix) from error
     except RecursionError as error:
         raise DataError("tables or lists lie too deep in each other", path=path, fix=fix) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataError(f"not valid JSON ({error})", path=path, fix=fix) from error
+    except OSError as error:
+        raise unreadable(error, "cannot be read", path=path, fix=fix) from error
 
 
 def as_result(value: object, kind: type[ResultT]) -> ResultT:
@@ -153,12 +248,38 @@ def as_result(value: object, kind: type[ResultT]) -> ResultT:
     msgspec.ValidationError
         If a value is of another type; the message names its key.
     """
-    return msgspec.convert(value, kind, str_keys=True)
+    try:
+        return msgspec.convert(value, kind, str_keys=True)
+    except ConnfitError as error:
+        raise msgspec.ValidationError(str(error)) from error
 
 
 def json_schema(kind: type) -> Mapping[str, JSON]:
-    """Return the JSON Schema of a typed result."""
-    return cast("Mapping[str, JSON]", msgspec.json.schema(kind))
+    """Return the JSON Schema of a typed result as it is written today: with all keys but those that are `optional`.
+
+    Reading asks for less, see `read_json`.
+    """
+    schema = msgspec.json.schema(kind)
+    for one in _dataclasses(msgspec.inspect.type_info(kind), {}):
+        written = [declared.name for declared in fields(one) if not declared.metadata.get("optional")]
+        schema["$defs"][one.__name__] |= {"required": written} if written else {}
+    return cast("Mapping[str, JSON]", schema)
+
+
+def _dataclasses(about: Any, seen: dict[int, Any]) -> Iterator[type]:
+    """The dataclasses that a type consists of."""
+    if id(about) in seen:
+        return
+    seen[id(about)] = about
+    if isinstance(about, msgspec.inspect.DataclassType):
+        yield about.cls
+    parts: list[Any] = [field.type for field in getattr(about, "fields", ())]
+    for name in ("item_type", "key_type", "value_type", "types", "item_types", "type"):
+        part = getattr(about, name, ())
+        parts += part if isinstance(part, tuple) else [part]
+    for part in parts:
+        if isinstance(part, msgspec.inspect.Type):
+            yield from _dataclasses(part, seen)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any] | None = None) -> None:
@@ -178,15 +299,14 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     DataError
         If the file is absent, truncated or of another kind.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path)
+    _require(path, None)
     try:
         arrays = _unpacked(path)
         facts = json.loads(arrays.pop("__meta__").tobytes())
         if set(arrays) != set(facts["names"]):
             raise ValueError("not all of its arrays are there")
-    except _DAMAGE as error:
-        raise DataError(f"damaged, or not written by connfit ({error})", path=path) from error
+    except DAMAGE as error:
+        raise unreadable(error, "damaged, or not written by connfit", path=path) from error
     return arrays, facts["meta"]
 
 
@@ -203,48 +323,31 @@ def read_npz(path: Path, *, fix: str | None = None) -> dict[str, np.ndarray]:
     DataError
         If the file is absent or damaged, holds Python objects, or an array claims a size that is not there.
     """
-    if not path.exists():
-        raise DataError("no such file", path=path, fix=fix)
+    _require(path, fix)
     try:
         return _unpacked(path)
-    except _DAMAGE as error:
-        raise DataError(f"truncated, damaged or not an NPZ file ({error})", path=path, fix=fix) from error
+    except DAMAGE as error:
+        raise unreadable(error, "truncated, damaged or not an NPZ file", path=path, fix=fix) from error
+
+
+def _require(path: Path, fix: str | None) -> None:
+    if not present(path):
+        raise DataError("no such file", path=path, fix=fix)
 
 
 def _unpacked(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         arrays = {}
         for member in archive.infolist():
-            if member.file_size > _DENSEST * member.compress_size:
-                raise ValueError(
-                    f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}"
-                )
+            check_packed(member)
+        check_size(sum(member.file_size for member in archive.infolist()), path)
+        for member in archive.infolist():
             with archive.open(member) as stream:
-                arrays[member.filename.removesuffix(".npy")] = _array(stream, member)
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError(f"{name} is there twice")
+                arrays[name] = read_array(stream, array_header(stream, member))
         return arrays
-
-
-def _array(stream: IO[bytes], member: zipfile.ZipInfo) -> np.ndarray:
-    """Read one array, whose memory is taken only if the archive has as many bytes."""
-    version = np.lib.format.read_magic(stream)
-    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in headers:
-        raise ValueError(f"{member.filename} is of an unknown version {version}")
-    shape, by_column, dtype = headers[version](stream)
-    if dtype.hasobject:
-        raise ValueError(f"{member.filename} holds Python objects")
-    size, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
-    if size != there or min(shape, default=0) < 0 or not dtype.itemsize:
-        raise ValueError(f"{member.filename} claims {dtype} of shape {shape}, {size:,} bytes, and has {there:,}")
-    content = np.empty(size, np.uint8)
-    view = content.data
-    at = 0
-    while at < size:
-        read = stream.readinto(view[at : at + _BLOCK])  # pyright: ignore[reportAttributeAccessIssue]
-        if not read:
-            raise EOFError(f"{member.filename} ends early")
-        at += read
-    return np.ndarray(shape, dtype, content, order="F" if by_column else "C")
 
 
 def _settle(path: Path) -> None:

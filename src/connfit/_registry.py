@@ -147,6 +147,18 @@ class Entry:
 EntryT = TypeVar("EntryT", bound=Entry)
 
 
+def beside_section(options: Options, section: object) -> dict[str, object]:
+    """Return the options of a piece that a section of the configuration does not have itself."""
+    return {name: value for name, value in options.as_dict().items() if not hasattr(section, name)}
+
+
+def plugin_versions() -> dict[str, str]:
+    """Return the version of every other package that brings pieces, by its name; nothing of it is loaded."""
+    groups = [group for group in entry_points().groups if group.startswith("connfit.")]
+    points = (point for group in groups for point in entry_points(group=group))
+    return {point.dist.name: point.dist.version for point in points if point.dist is not None}
+
+
 class Registry(Mapping[str, EntryT], Generic[EntryT]):
     """The pieces of one kind by name, ordered by place; they can be added and never taken away.
 

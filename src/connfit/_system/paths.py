@@ -1,14 +1,19 @@
-"""File names as users write them."""
+"""File names: as users write them, and of what is not finished yet."""
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from pathlib import Path
 
 from connfit.errors import ConfigError
 
 LONGEST = 4096
 """Letters of a path that Linux takes."""
+
+UNFINISHED = re.compile(r"\.(?P<of>.+)\.\d+(-[0-9a-f]+)?\.part")
+"""Names of what a process that is still there writes, or one that ended early has left: see `unfinished`."""
 
 
 def user_path(name: str | Path) -> Path:
@@ -36,3 +41,12 @@ def user_path(name: str | Path) -> Path:
         return Path(os.path.expandvars(text)).expanduser()
     except RuntimeError as error:
         raise ConfigError(f"{text}: there is no such user") from error
+
+
+def unfinished(path: Path) -> Path:
+    """Return a name beside `path` for what is not finished yet.
+
+    No other thread or process has it, on another machine neither, where process numbers are the same. The next command
+    on the folder sweeps it (`connfit._system.claim.sweep`).
+    """
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(8)}.part")

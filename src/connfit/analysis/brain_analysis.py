@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from connfit._display import Displayed
-from connfit._io import optional, read_json
+from connfit._io import optional, present, read_json
 from connfit.analysis.analyses.weight_summary import Weights
 from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.analysis.criticality.power import Power
@@ -90,7 +90,7 @@ class Analysis(Displayed):
             If the file is damaged.
         """
         path = Path(run_folder) / FOLDER / FILE
-        return read_json(path, cls, fix="Run `connfit analyze` again") if path.exists() else None
+        return read_json(path, cls, fix="Run `connfit analyze` again") if present(path) else None
 
     def _display(self) -> tuple[str, Mapping[str, str]]:
         judged = {source.what: source.judgement for source in self.sources.values()}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from connfit._system.paths import unfinished
 from connfit.analysis.analysis_options import ENTRIES, AnalysisOptions
 from connfit.analysis.dynamics.simulated_activity import DrivenRun, driven_run
 from connfit.config import Config
@@ -58,6 +59,7 @@ class FittedBrain:
         self.tell = tell
         self.results: dict[str, Any] = {}
         self._folder = folder
+        self._files: list[Path] = []
         self._runs: dict[str, tuple[DrivenRun, ...] | ConnfitError] = {}
         frames = [recording.frames for recording in fit.cohort.recordings]
         self.watched, self.recordings_of_neurons = kept_neurons(fit.model.neurons, frames, options)
@@ -116,15 +118,19 @@ class FittedBrain:
             warmup=self.config.evaluate.free_run_warmup,
             seed=(self.options.seed, k),
             neurons=self.watched if keeps else None,
-            scratch=self._folder / f".{model}-{k}.part" if keeps else None,
+            scratch=self._scratch(model, k) if keeps else None,
         )
+
+    def _scratch(self, model: str, k: int) -> Path:
+        self._files.append(path := unfinished(self._folder / f"{model}-{k}"))
+        return path
 
     def __enter__(self) -> FittedBrain:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for path in self._folder.glob(".*.part"):
-            path.unlink()
+        for path in self._files:
+            path.unlink(missing_ok=True)
 
 
 def kept_neurons(neurons: int, frames: Sequence[int], options: AnalysisOptions) -> tuple[np.ndarray, int]:

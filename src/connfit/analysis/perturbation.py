@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from connfit import config as configuration
-from connfit._io import write_arrays, write_bytes, write_json
+from connfit._io import csv_text, replacing_together, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
 from connfit.analysis.perturbation_results import HeldSet, NeuronResponse, Perturbation, RateRange, Response
 from connfit.connectome import Connectome
@@ -29,6 +27,7 @@ from connfit.models.perturb import (
     settled,
     simulate_perturbed,
 )
+from connfit.training.checkpoints import check_wiring
 from connfit.training.runs import load_fit
 
 LISTED = 50
@@ -90,11 +89,17 @@ class Experiment:
 
     def folder_name(self) -> str:
         """Name a folder by what is done."""
-        parts = [*(f"stimulate-{text}" for text in self.stimulate), *(f"silence-{text}" for text in self.silence)]
+        sets = [*(f"stimulate-{text}" for text in self.stimulate), *(f"silence-{text}" for text in self.silence)]
+        parts = [text.replace(":", "-", 1) for text in sets]
         parts += [f"drive-{self.drive}"] if self.drive != "own" else []
         parts += [f"silence-at-{self.silence_at}"] if self.silence and self.silence_at != "floor" else []
-        name = re.sub(r"[^\w.=-]+", "-", "_".join(parts)).strip("-.")
-        return name if len(name) <= 80 else f"{name[:71]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+        whole = "_".join(parts)
+        name = re.sub(r"[^\w.=-]+", "-", whole).strip("-.")
+        if name == whole and len(name.encode()) <= 80:
+            return name
+        # Names that a folder cannot have, or that are too long for one, would otherwise become the same.
+        start = name.encode()[:71].decode(errors="ignore")
+        return f"{start}-{hashlib.sha256(whole.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def _set_and_rate(text: str) -> tuple[str, float]:
@@ -141,6 +146,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     experiment.held(connectome)
     watched = {text: parse_neuron_set(text, connectome, option="--readout") for text in experiment.readout}
     fitted = load_fit(folder)
+    check_wiring(connectome, fitted.connectome, wiring)
     cohort, recording = fitted.cohort, fitted.cohort.recordings[0]
     if not (np.isfinite(experiment.seconds) and round(experiment.seconds * cohort.frame_rate) >= 2):
         raise ConfigError(
@@ -196,9 +202,11 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     silenced = np.concatenate([np.zeros(0, np.int64), *(where for kind, _, where in sets if kind == "silenced")])
     out = folder / "simulations" / (name or experiment.folder_name())
     out.mkdir(parents=True, exist_ok=True)
-    write_arrays(out / "perturbation.npz", traces, {"units": list(cohort.units), "sets": list(watched)})
-    write_bytes(out / "perturbation_neurons.csv", _csv(connectome, responses, silenced).encode())
-    write_json(out / "perturbation.json", perturbation)
+    names = ("perturbation.npz", "perturbation_neurons.csv", "perturbation.json")
+    with replacing_together(*(out / name for name in names)) as (arrays, table, record):
+        write_arrays(arrays, traces, {"units": list(cohort.units), "sets": list(watched)})
+        write_bytes(table, _csv(connectome, responses, silenced).encode())
+        write_json(record, perturbation)
     return perturbation, out
 
 
@@ -247,12 +255,7 @@ def _csv(connectome: Connectome, responses: Responses, silenced: Int[np.ndarray,
     order: Int[np.ndarray, "N"] = np.concatenate([responses.ranked, responses.held.neurons])
     held = np.where(np.isin(responses.held.neurons, silenced), "silenced", "stimulated")
     roles = np.concatenate([np.full(len(responses.ranked), ""), held])
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("id", "type", "region", "sign", "baseline", "perturbed", "change", "role"))
     table = (connectome.neurons[key].to_numpy()[order] for key in ("id", "type", "region"))
     numbers = (responses.neuron_baseline, responses.neuron_perturbed, responses.change)
-    writer.writerows(
-        zip(*table, connectome.signs[order].tolist(), *(of[order].tolist() for of in numbers), roles, strict=True)
-    )
-    return text.getvalue()
+    rows = zip(*table, connectome.signs[order].tolist(), *(of[order].tolist() for of in numbers), roles, strict=True)
+    return csv_text([("id", "type", "region", "sign", "baseline", "perturbed", "change", "role"), *rows])

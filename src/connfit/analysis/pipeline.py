@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import as_result, plain, write_arrays, write_json
+from connfit._io import as_result, plain, present, replacing_together, write_arrays, write_json
 from connfit._system.claim import claims
 from connfit._typing import JSON
 from connfit.analysis.analyses import ANALYSES, Analyzer
@@ -22,6 +22,8 @@ from connfit.analysis.fitted_brain import MODELS, FittedBrain
 from connfit.connectome import Connectome
 from connfit.errors import ConnfitError
 from connfit.evaluation.evaluate_run import read_evaluation
+from connfit.evaluation.evaluated import FILE as METRICS
+from connfit.training.checkpoints import check_wiring
 from connfit.training.fitted import Fit
 from connfit.training.runs import load_fit
 
@@ -66,16 +68,22 @@ def _analyze_run(
 ) -> Analysis:
     """Analyse the fit of a run directory, and write what was found there."""
     on_stage("reading the run")
+    metrics = folder / METRICS
+    if present(metrics):
+        read_evaluation(folder)  # A damaged one is known before anything is computed.
     fit, connectome = load_fit(folder), Connectome.load(folder / "connectome.h5")
+    check_wiring(connectome, fit.connectome, folder / "connectome.h5")
     out = folder / FOLDER
     out.mkdir(parents=True, exist_ok=True)
     brain = FittedBrain(fit, connectome, configuration.read(folder / "config.json"), options, out, on_stage)
     analysis = analyze_brain(brain, own)
     units = fit.cohort.recordings[0].value_units
-    write_arrays(out / "neurons.npz", _rates(brain), {"order": "connectome.h5", "units": units})
-    write_json(out / FILE, analysis)
-    if (folder / "metrics.json").exists():
-        write_json(folder / "metrics.json", replace(read_evaluation(folder), analysis=in_short(analysis)))
+    short = [metrics] if present(metrics) else []
+    with replacing_together(out / "neurons.npz", *short, out / FILE) as (neurons, *beside, record):
+        write_arrays(neurons, _rates(brain), {"order": "connectome.h5", "units": units})
+        for path in beside:
+            write_json(path, replace(read_evaluation(folder), analysis=in_short(analysis)))
+        write_json(record, analysis)
     return analysis
 
 

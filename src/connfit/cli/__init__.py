@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
+import signal
 import sys
+import warnings
 from collections.abc import Callable
 from inspect import signature
 from typing import Annotated
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 
 from connfit._system.claim import claims
+from connfit._system.environment import check_environment
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
 from connfit.cli.data_command import data_app
@@ -22,10 +24,11 @@ from connfit.cli.list_command import list_pieces
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
-from connfit.cli.terminal import EXIT_MISTAKE, out_console, refuse, system_error
+from connfit.cli.terminal import EXIT_SIGNAL, StoppableGroup, err_console, out_console, refuse, system_error
 from connfit.errors import ConnfitError
 
 app: typer.Typer = typer.Typer(
+    cls=StoppableGroup,
     help="Fit whole-brain models whose wiring is a connectome to recorded activity.",
     no_args_is_help=True,
     add_completion=False,
@@ -36,7 +39,8 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
-    app.command(cls=PieceCommand)(claims("folder")(command) if "folder" in signature(command).parameters else command)
+    held = claims("folder")(command) if "folder" in signature(command).parameters else command
+    app.command(cls=PieceCommand)(held)
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 
@@ -48,11 +52,17 @@ def main() -> None:
             # A letter that the terminal's encoding lacks is no reason to end a run.
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
-    except BrokenPipeError:
-        # Whoever reads the output has seen enough, as in `connfit ... | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(EXIT_MISTAKE) from None
+        with warnings.catch_warnings():
+            warnings.showwarning = _caution
+            app()
+    except SystemExit as ended:
+        lost = out_console.settle()
+        if lost is None or ended.code:
+            raise
+        if isinstance(lost, BrokenPipeError):
+            # Whoever reads the output has seen enough, as in `connfit ... | head`.
+            raise SystemExit(EXIT_SIGNAL + signal.SIGPIPE) from None
+        refuse(f"not all could be printed ({lost.strerror}). All files are written")
     except ConnfitError as error:
         refuse(str(error))
     except (OSError, MemoryError, ImportError) as error:
@@ -62,6 +72,11 @@ def main() -> None:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         refuse(system_error(MemoryError()))
+
+
+def _caution(message: Warning | str, *where: object, **how: object) -> None:
+    """Show a warning as a line, not with the place in the source that it comes from."""
+    err_console.print(f"connfit: caution: {message}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def _version(wanted: bool) -> None:
@@ -77,3 +92,4 @@ def common(
     ] = False,
 ) -> None:
     """Fit whole-brain models whose wiring is a connectome to recorded activity."""
+    check_environment()

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from connfit._console import literal
 from connfit.cli.terminal import RunFolder, draw_again, err_console, out_console
 from connfit.errors import ConfigError
 
@@ -45,7 +46,7 @@ def analyze(
 
     options = AnalysisOptions(eigenvalues, neurons, repeats, power_draws=power_draws, seed=seed, analyses=own(setting))
     with err_console.status("analysing") as status:
-        analysis = analyze_run(folder, options, on_stage=status.update)
+        analysis = analyze_run(folder, options, on_stage=lambda text: status.update(literal(text)))
     with err_console.status("drawing figures"):
         draw_analysis(folder)
     print_analysis(analysis, out_console)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from connfit.cli.terminal import EXIT_INTERRUPTED, EXIT_MISTAKE, err_console, out_console
+from connfit._system.paths import user_path
+from connfit.cli.terminal import EXIT_MISTAKE, err_console, out_console
 
 data_app = typer.Typer(help="List, describe, download and generate named datasets.", no_args_is_help=True)
 
@@ -85,15 +84,8 @@ def data_fetch(
     from connfit.datasets.download_progress import shown
     from connfit.datasets.fetch import fetch, search_folders, size_in_words
 
-    try:
-        with shown(err_console) as watch:
-            fetched = fetch(name, file or (), to=to, everything=everything, watch=watch)
-    except KeyboardInterrupt:
-        err_console.print(
-            f"connfit: interrupted; what was received is kept, go on with `{shlex.join(['connfit', *sys.argv[1:]])}`",
-            style="red", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+    with shown(err_console) as watch:
+        fetched = fetch(name, file or (), to=to, everything=everything, watch=watch)
     elsewhere = {"optional": "left out: --all or --file takes it", "failed": "see below"}
     for result in fetched:
         where = elsewhere.get(result.state, result.where)
@@ -103,7 +95,7 @@ def data_fetch(
     failed = [result for result in fetched if result.state == "failed"]
     for result in failed:
         if result.error is not None:
-            err_console.print(f"connfit: {result.error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            err_console.print(f"connfit: {result.error}", style="red", highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(EXIT_MISTAKE)
     _say_where(to, search_folders(name))
@@ -163,10 +155,10 @@ def data_make(
 
 
 def _say(line: str) -> None:
-    out_console.print(line, highlight=False, markup=False, soft_wrap=True)
+    out_console.print(line, highlight=False, soft_wrap=True)
 
 
 def _say_where(root: Path | None, searched: Sequence[Path]) -> None:
     """Name the variable to set where files went into a folder that is not looked into."""
-    if root is not None and not any(folder.is_relative_to(root.expanduser()) for folder in searched):
+    if root is not None and not any(folder.is_relative_to(user_path(root)) for folder in searched):
         _say(f"set CONNFIT_DATA={root} so that connfit looks there")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connfit.cli.terminal import RunFolder, Setting, draw_again, err_console, interruptible, out_console, study_progress
+from connfit.cli.terminal import RunFolder, Setting, draw_again, err_console, out_console, study_progress
 from connfit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings
         return
     if not (folder / "metrics.json").exists():
         evaluate_and_report(runs.load_fit(folder), folder)
-    with interruptible(folder, f"connfit evaluate {folder} --full"), study_progress() as show:
+    with study_progress() as show:
         study = run_study(folder, options, on_progress=show)
     print_study(study, out_console)
     with err_console.status("drawing figures"):
@@ -110,6 +110,6 @@ def evaluate_and_report(fitted: Fit, out: Path) -> None:
 
 def _options(folder: Path) -> dict[str, Any]:
     """The options of a run."""
-    from connfit._io import read_json
+    from connfit import config as configuration
 
-    return read_json(folder / "config.json", dict[str, Any])
+    return configuration.to_dict(configuration.read(folder / "config.json"))

@@ -92,9 +92,10 @@ def resume(folder: RunFolder) -> None:
     from connfit.training.progress_display import show_progress
 
     with claimed(folder, make=False):
-        with interruptible(folder), show_progress(err_console) as (show, announce):
-            fitted = runs.resume(folder, on_progress=show, on_prepared=announce)
-        evaluate_and_report(fitted, folder)
+        with interruptible(folder):
+            with show_progress(err_console) as (show, announce):
+                fitted = runs.resume(folder, on_progress=show, on_prepared=announce)
+            evaluate_and_report(fitted, folder)
 
 
 def _fit_and_report(config: configuration.Config, out: Path) -> None:
@@ -104,7 +105,8 @@ def _fit_and_report(config: configuration.Config, out: Path) -> None:
 
     check_baselines(config.evaluate)
     with claimed(out):
-        with interruptible(out), show_progress(err_console) as (show, announce):
-            command = shlex.join(["connfit", *sys.argv[1:]])
-            fitted = runs.start(config, out, command=command, on_progress=show, on_prepared=announce)
-        evaluate_and_report(fitted, out)
+        with interruptible(out):
+            with show_progress(err_console) as (show, announce):
+                command = shlex.join(["connfit", *sys.argv[1:]])
+                fitted = runs.start(config, out, command=command, on_progress=show, on_prepared=announce)
+            evaluate_and_report(fitted, out)

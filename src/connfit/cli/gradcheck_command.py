@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from connfit import config as configuration
+from connfit._console import literal
+from connfit._system.claim import claimed
 from connfit.cli.terminal import Setting, dataset_config, draw_again, err_console, out_console
 from connfit.errors import ConfigError, one_of
 
@@ -55,22 +57,24 @@ def gradcheck(
 
     optimisers = [one_of("--optimiser", name, OPTIMISERS) for name in optimiser or OPTIMISERS]
     folder = Path(source)
-    with err_console.status("reading") as status:
-        if (folder / "config.json").exists():
-            if setting:
-                raise ConfigError("--set changes nothing in a finished run: leave it out, or give its dataset")
-            job, fitted = checking.job_of_run(folder)
-        else:
-            config = configuration.read(source) if folder.suffix in (".toml", ".json") else dataset_config(source)
-            job, fitted = runs.prepare(configuration.override(config, setting or [])), None
-            folder = Path("runs", f"gradcheck-{folder.stem if folder.suffix else source}")
-        fidelity = checking.check_gradients(
-            job, out or folder, fitted=fitted, epochs=epochs, frames=frames, segments=segments, windows=window,
-            free_run=free_run, curve_epochs=curves, optimisers=optimisers,
-            on_plan=lambda text: err_console.print(text, highlight=False, soft_wrap=True),
-            on_progress=lambda text: status.update(text),
-        )  # fmt: skip
-    draw_gradients(Path(out or folder))
+    of_run = (folder / "config.json").exists()
+    if of_run and setting:
+        raise ConfigError("--set changes nothing in a finished run: leave it out, or give its dataset")
+    config = None
+    if not of_run:
+        config = configuration.read(source) if folder.suffix in (".toml", ".json") else dataset_config(source)
+        config = configuration.override(config, setting or [])
+        folder = Path("runs", f"gradcheck-{folder.stem if folder.suffix else source}")
+    with claimed(out or folder):
+        with err_console.status("reading") as status:
+            job, fitted = checking.job_of_run(folder) if config is None else (runs.prepare(config), None)
+            fidelity = checking.check_gradients(
+                job, out or folder, fitted=fitted, epochs=epochs, frames=frames, segments=segments, windows=window,
+                free_run=free_run, curve_epochs=curves, optimisers=optimisers,
+                on_plan=lambda text: err_console.print(text, highlight=False, soft_wrap=True),
+                on_progress=lambda text: status.update(literal(text)),
+            )  # fmt: skip
+        draw_gradients(Path(out or folder))
     print_fidelity(fidelity, out_console)
     out_console.print(f"\nwritten to {out or folder}", highlight=False, soft_wrap=True)
     draw_again(out or folder)

@@ -36,14 +36,14 @@ def list_pieces(
         for kind, registry in found.items()
     }
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(pieces), indent=2).decode())
+        out_console.out(msgspec.json.format(msgspec.json.encode(pieces), indent=2).decode(), highlight=False)
         return
     for kind, rows in pieces.items():
         table = Table("name", "label", "options", "package", title=kind, title_justify="left", box=None)
         for row in rows:
             options = ", ".join(f"{name}={value!r}" for name, value in row["options"].items())
             table.add_row(row["name"], row["label"], options, row["package"])
-        out_console.print(table, markup=False)
+        out_console.print(table)
     for registry in found.values():
         for name, problem in registry.failures.items():
-            err_console.print(f"{name}: {problem}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+            err_console.print(f"{name}: {problem}", style="yellow", highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from connfit._system.claim import claimed
 from connfit.cli.terminal import draw_again, err_console, out_console
 from connfit.errors import ConfigError
 
@@ -81,12 +82,13 @@ def recover(
         f"{max(1, round(design.seconds() / 60))} min on two cores",
         highlight=False,
     )
-    with err_console.status("drawing teachers") as status:
-        recovery = run(
-            design, out,
-            on_progress=lambda at, of, each: status.update(f"{at + 1}/{of}: seed {each.seed}, {in_words(each)}"),
-        )  # fmt: skip
-    draw_recovery(out)
+    with claimed(out):
+        with err_console.status("drawing teachers") as status:
+            recovery = run(
+                design, out,
+                on_progress=lambda at, of, each: status.update(f"{at + 1}/{of}: seed {each.seed}, {in_words(each)}"),
+            )  # fmt: skip
+        draw_recovery(out)
     print_recovery(recovery, out_console)
     out_console.print(f"\nwritten to {out / FILE}", highlight=False, soft_wrap=True)
     if out / FILE == out.parent / RECOVERY:  # where the report of a run looks for it

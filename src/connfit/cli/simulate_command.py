@@ -60,6 +60,6 @@ def simulate(
     draw_perturbation(out)
     print_perturbation(perturbation, out_console)
     for caution in perturbation.cautions:
-        out_console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        out_console.print(f"caution: {caution}", style="yellow", highlight=False, soft_wrap=True)
     out_console.print(f"written to {out}", highlight=False, soft_wrap=True)
     draw_again(folder)

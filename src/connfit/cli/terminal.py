@@ -2,75 +2,41 @@
 
 from __future__ import annotations
 
-import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typer.core import TyperGroup
 
 from connfit import config as configuration
-from connfit._display import visible
+from connfit._console import Output
+from connfit._system.signals import signal_number
 
 if TYPE_CHECKING:
     from connfit.evaluation.study.runner import StudyProgress
-
-UNLIMITED = 10_000
-"""Columns of a file or a pipe."""
-
-
-class Output(Console):
-    """A console that cuts no number and lets no name steer the terminal.
-
-    Columns of numbers keep their width where the window is too narrow for a table: its lines go on below, as any long
-    line does. Without a terminal, as in a batch job, lines have the length they need, unless `COLUMNS` says another.
-    """
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr)
-        if not self.is_terminal and "COLUMNS" not in os.environ:
-            self.width = UNLIMITED
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print as `rich` does, tables at least as wide as their numbers need."""
-        needed = max((self._needed(table) for table in objects if isinstance(table, Table)), default=0)
-        given = self.width
-        try:
-            self.width = max(given, needed)
-            super().print(*objects, **options)
-        finally:
-            self.width = given
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """Render text with control characters escaped."""
-        return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
-
-    def _needed(self, table: Table) -> int:
-        """Width at which no number is cut and no word of the other columns."""
-        wide, needed = self.options.update(max_width=UNLIMITED), table._extra_width
-        for column in table.columns:
-            column.no_wrap = column.no_wrap or column.justify == "right"
-            measured = table._measure_column(self, wide, column)
-            needed += measured.maximum if column.no_wrap else measured.minimum
-        return needed
-
 
 out_console = Output()
 err_console = Output(stderr=True)
 
 EXIT_MISTAKE = 2
 """A user's mistake: wrong option, file or value; or what the machine refused."""
-EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128
+"""Added to the number of the signal that ended a command."""
 
 
 def refuse(problem: str) -> NoReturn:
     """Exit with one line that says why."""
-    err_console.print(f"connfit: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    say_problem(problem)
     raise SystemExit(EXIT_MISTAKE)
+
+
+def say_problem(problem: str) -> None:
+    """Print the one line that says why a command ended."""
+    err_console.print(f"connfit: {problem}", style="red", highlight=False, soft_wrap=True)
 
 
 def system_error(error: BaseException) -> str:
@@ -137,20 +103,36 @@ def free_folder(name: str) -> Path:
 
 @contextmanager
 def interruptible(folder: Path, again: str | None = None) -> Iterator[None]:
-    """Explain how to go on after an interrupt from the keyboard (which typer would end without a word).
+    """Explain how to go on after an interrupt, or another signal to end (at which typer would not say a word).
 
     Parameters
     ----------
-    again
-        The command that goes on; default: `connfit resume`.
+    folder
+        Of a fit, which can be resumed if it is a run by then; any other command is given again.
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         command = again or f"connfit resume {folder}"
-        hint = f"; go on with `{command}`" if (folder / "config.json").exists() else ""
-        err_console.print(f"connfit: interrupted{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        end_interrupted(stopped, command if (folder / "config.json").exists() else None)
+
+
+def end_interrupted(stopped: KeyboardInterrupt, again: str | None) -> NoReturn:
+    """Exit with one line that says by which command to go on."""
+    by = f" ({stopped})" if str(stopped) not in ("", "SIGINT") else ""
+    say_problem(f"interrupted{by}{f'; go on with `{again}`' if again else ''}")
+    raise typer.Exit(EXIT_SIGNAL + signal_number(stopped)) from None
+
+
+class StoppableGroup(TyperGroup):
+    """Commands that end with one line where they are interrupted; given again they go on, or start anew."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stopped:
+            end_interrupted(stopped, shlex.join(["connfit", *sys.argv[1:]]))
 
 
 @contextmanager
@@ -160,8 +142,9 @@ def study_progress() -> Iterator[Callable[[StudyProgress], None]]:
     from rich.progress import Progress as Bar
 
     bar = Bar(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.1f}/{task.total} fits"),
-        TimeElapsedColumn(), TextColumn("{task.fields[left]}"), console=err_console,
+        TextColumn("{task.description}", markup=False), BarColumn(),
+        TextColumn("{task.completed:.1f}/{task.total} fits"), TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"), console=err_console,
         disable=not err_console.is_terminal,
     )  # fmt: skip
     task = bar.add_task("study", total=None, left="")

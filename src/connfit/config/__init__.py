@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from connfit.config.config_files import as_json, override, read
+from connfit.config.config_files import as_json, differences, flat, override, read
 from connfit.config.sections import (
     AUTO,
     FALLBACK,
@@ -33,6 +33,8 @@ __all__ = [
     "TableConnectome",
     "TrainConfig",
     "as_json",
+    "differences",
+    "flat",
     "from_dict",
     "override",
     "read",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,29 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
 
 _OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "cell_options", "rule_options", "options")
 """Options whose keys are not known here: whoever reads them checks them."""
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Return the options, as `section.key`, in which two configurations differ, with the value of each.
+
+    Lists are tuples, and a table without entries is none: earlier versions did not write it.
+    """
+    values, others = dict(flat(before)), dict(flat(now))
+    keys = dict.fromkeys([*values, *others])
+    return [(key, values.get(key), others.get(key)) for key in keys if values.get(key) != others.get(key)]
+
+
+def flat(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+    """Return every option of plain values as `section.key` with its value; tables without entries are left out."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{at}{name}.")
+        else:
+            yield f"{at}{name}", _listed(value)
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def as_json(value: Any) -> str:

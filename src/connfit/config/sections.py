@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NewType, get_args, get_origin, get_t
 
 import msgspec
 
+from connfit._display import unstorable
 from connfit._system.paths import user_path
 from connfit.errors import ConfigError, did_you_mean
 
@@ -58,6 +59,8 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 if allowed:
                     text = f"must be one of {', '.join(map(repr, allowed))}{did_you_mean(value, allowed)}"
                 raise ConfigError(f"{where} = {value!r}: {text}") from error
+            if (text := _text_in(valid)) and (why := unstorable(text)):
+                raise ConfigError(f"{self._where()}{name} = {valid!r} {why}")
             bad = _not_finite(valid)
             if bad is not None:
                 raise ConfigError(f"{self._where()}{name} = {valid!r}: must be finite")
@@ -105,6 +108,13 @@ def _with_paths(value: Any, hint: Any) -> Any:
 
 def _expanded(name: Any) -> Any:
     return str(user_path(name)) if isinstance(name, str) and name else name
+
+
+def _text_in(value: Any) -> str:
+    """All text of a value, keys of tables included."""
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    return value if isinstance(value, str) else "".join(map(_text_in, value)) if isinstance(value, tuple | list) else ""
 
 
 def _not_finite(value: Any) -> float | None:

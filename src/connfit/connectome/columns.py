@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -17,32 +15,25 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from connfit._io import require_file
+from connfit._system.arrow_guard import check_feather, check_parquet, check_shared
+from connfit._system.unpacked import check_unpacked, open_unpacked
+from connfit.connectome.cell_words import (
+    FLOAT,
+    INTEGER,
+    SPREADSHEET_ID,
+    fault,
+    is_missing,
+    names_taken_for_missing,
+    whole_number,
+)
+from connfit.connectome.memory_tables import table_of_frame
 from connfit.connectome.streaming import may_hold_hexadecimal
-from connfit.errors import DataError, first_ten
+from connfit.connectome.text_files import check_separator, first_line, holds_quotes, lines, refuse_open_quotes
+from connfit.errors import DataError, first_ten, unreadable
 
 TableSource: TypeAlias = "str | Path | pd.DataFrame | NamedTable"
 IdArray: TypeAlias = np.ndarray
-
-MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none")
-"""What a cell without a value says, in small letters."""
-
-_MOST_DIGITS = 20
-_INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?[0-9]+[eE][+-]?[0-9]+")
-_INT64 = np.iinfo(np.int64)
-
-
-def is_missing(word: str) -> bool:
-    """Return whether a cell says that there is no value."""
-    return word.strip().lower() in MISSING_WORDS
-
-
-def whole_number(word: str) -> int | None:
-    """Return a whole number of 64 bits that is written in plain digits; None for any other text."""
-    if not _INTEGER.fullmatch(word) or len(word) > _MOST_DIGITS:
-        return None
-    number = int(word)
-    return number if _INT64.min <= number <= _INT64.max else None
 
 
 @dataclass(frozen=True)
@@ -118,8 +109,18 @@ class NamedTable:
                     path=self.path,
                     fix="Fill it in or delete the row",
                 )
-        whole = [_INTEGER.fullmatch(word) is not None for word in text]
-        broken = [row for row, word in enumerate(text, 1) if _FLOAT.fullmatch(word)]
+            if why := fault(word):
+                raise DataError(f"row {row}: {column} = {word!r} {why}", path=self.path, fix="Correct the row")
+        changed = [row for row, word in enumerate(text, 1) if SPREADSHEET_ID.fullmatch(word)]
+        if changed:
+            raise DataError(
+                f"row {changed[0]}: id {text[changed[0] - 1]!r} in column {column!r} is written as a spreadsheet shows "
+                f"long numbers ({len(changed)} such rows)",
+                path=self.path,
+                fix="Write whole ids, all digits",
+            )
+        whole = [INTEGER.fullmatch(word) is not None for word in text]
+        broken = [row for row, word in enumerate(text, 1) if FLOAT.fullmatch(word)]
         # A name such as "3e5" among other names is a name; among numbers it is an id that went through a float.
         if broken and sum(whole) + len(broken) == len(text):
             raise DataError(
@@ -149,7 +150,7 @@ class NamedTable:
         """
         ids = self.ids(column)
         if whole and ids.dtype.kind != "i":
-            row, odd = next((row, name) for row, name in enumerate(ids, 1) if not _INTEGER.fullmatch(name))
+            row, odd = next((row, name) for row, name in enumerate(ids, 1) if not INTEGER.fullmatch(name))
             raise DataError(f"row {row}: {column} {odd!r} is not a whole number", path=self.path, fix="Correct the row")
         repeated = ids[pd.Series(ids).duplicated().to_numpy()].tolist()
         if repeated:
@@ -189,7 +190,16 @@ class NamedTable:
     def text(self, column: str) -> list[str]:
         """Read text: [rows], empty where missing."""
         words = ["" if value is None else str(value).strip() for value in self._column(column).to_pylist()]
+        for row, word in enumerate(words, 1):
+            if why := fault(word):
+                problem = f"row {row}: {column} = {word!r} {why}"
+                raise DataError(problem, path=self.path, fix="Correct the cell, or leave it empty")
         return ["" if is_missing(word) else word for word in words]
+
+    def taken_for_missing(self, column: str) -> list[str]:
+        """List the words of a column of text that count as missing though they could be names, such as `NA`."""
+        values = self._column(column)
+        return names_taken_for_missing(values.unique().drop_null().to_pylist()) if _is_text(values.type) else []
 
     def other(self, column: str) -> pd.Series:
         """Read a column that nothing depends on: numbers where that loses nothing, text otherwise."""
@@ -200,9 +210,9 @@ class NamedTable:
             return values.to_pandas()
         text = self.text(column)
         filled = [word for word in text if word]
-        if filled and len(filled) == len(text) and all(_INTEGER.fullmatch(word) and len(word) < 19 for word in filled):
+        if filled and len(filled) == len(text) and all(INTEGER.fullmatch(word) and len(word) < 19 for word in filled):
             return pd.Series(np.array([int(word) for word in text], np.int64))
-        if filled and all(_FLOAT.fullmatch(word) for word in filled):
+        if filled and all(FLOAT.fullmatch(word) for word in filled):
             return pd.Series([float(word) if word else np.nan for word in text])
         return pd.Series(text, dtype="str")
 
@@ -271,13 +281,9 @@ def read_table(
     if isinstance(source, NamedTable):
         table = source
     elif isinstance(source, pd.DataFrame):
-        table = NamedTable(_from_frame(source, what), f"the {what} table")
+        table = NamedTable(table_of_frame(source, what), f"the {what} table")
     else:
-        path = Path(source)
-        if not path.is_file():
-            raise DataError("no such file", path=path, fix=f"Check the path of the {what} table")
-        if path.stat().st_size == 0:
-            raise DataError("the file is empty", path=path, fix="Copy or download it again")
+        path = require_file(source, fix=f"Check the path of the {what} table")
         table = NamedTable(_read_file(path, columns, integers, as_csv), str(path))
     if columns is not None:
         table.require(columns)
@@ -287,47 +293,47 @@ def read_table(
     return table
 
 
-def _from_frame(frame: pd.DataFrame, what: str) -> pa.Table:
-    arrays, names = [], []
-    for position, name in enumerate(frame.columns):
-        try:
-            arrays.append(pa.array(frame.iloc[:, position], from_pandas=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise DataError(
-                f"column {name!r} mixes types ({error})", path=f"the {what} table", fix="Give the column one type"
-            ) from error
-        names.append(str(name))
-    return pa.Table.from_arrays(
-        [array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array]) for array in arrays], names=names
-    )
-
-
 def _read_file(path: Path, columns: Sequence[str] | None, integers: Sequence[str], as_csv: bool) -> pa.Table:
     name = path.name.lower()
-    again = "The file is truncated or damaged, or its name does not say what it is: copy or download it again"
+    again = "The file is truncated or damaged, not in UTF-8, or not what its name says: copy or download it again"
     try:
         if as_csv or name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")):
             return _read_csv(path, columns, integers)
         if name.endswith((".parquet", ".pq")):
-            import pyarrow.parquet as pq
-
-            with pq.ParquetFile(path) as file:
-                _check_header(file.schema_arrow.names, columns, path)
-                table = file.read(columns=None if columns is None else list(columns))
-            table.validate(full=True)
-            return table
+            return _read_parquet(path, columns)
         if name.endswith((".feather", ".arrow")):
             import pyarrow.feather as feather
 
+            check_feather(path)
             table = feather.read_table(path, memory_map=False)
             table.validate(full=True)
             _check_header(table.column_names, columns, path)
-            return table
+            return check_shared(table, path)
     except (pa.ArrowException, OSError, EOFError, MemoryError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read ({' '.join(str(error).split())[:300]})", path=path, fix=again) from error
+        fix = "Every row needs one cell for each column of the header" if "columns, got" in str(error) else again
+        raise unreadable(error, "cannot be read", path=path, fix=fix) from error
     raise DataError(
         "the format is not known by this file name", path=path, fix="Use .csv, .csv.gz, .tsv, .parquet or .feather"
     )
+
+
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    """The columns of a Parquet file, text as it is stored until it is known how much it is written out."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        check_parquet(file, path)
+        schema = file.schema_arrow
+        _check_header(schema.names, columns, path)
+    text = [column.name for column in schema if _is_text(column.type)]
+    with pq.ParquetFile(path, read_dictionary=text) as file:
+        table = file.read(columns=None if columns is None else list(columns))
+    table.validate(full=True)
+    table = check_shared(table, path)
+    for at, name in enumerate(table.column_names):
+        if name in text:
+            table = table.set_column(at, name, table.column(at).cast(schema.field(name).type))
+    return table
 
 
 def _check_header(names: Sequence[str], columns: Sequence[str] | None, path: Path) -> None:
@@ -339,10 +345,10 @@ def _check_header(names: Sequence[str], columns: Sequence[str] | None, path: Pat
 
 def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]) -> pa.Table:
     """All columns as text, or some as integers if every value of theirs is one."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
     parse = pacsv.ParseOptions(delimiter="\t" if ".tsv" in path.name.lower() else ",", newlines_in_values=False)
-    with opener(path, "rb") as file:
-        header = pacsv.read_csv(pa.BufferReader(file.readline()), parse_options=parse).column_names
+    check_unpacked(path)
+    header = pacsv.read_csv(pa.BufferReader(first_line(path)), parse_options=parse).column_names
+    check_separator(header, parse.delimiter, path)
     _check_header(header, columns, path)
     repeated = [name for name, times in Counter(header).items() if times > 1]
     if repeated:
@@ -354,25 +360,29 @@ def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]
     wanted = list(dict.fromkeys(columns)) if columns is not None else header
 
     def read(types: dict[str, pa.DataType]) -> pa.Table:
-        with opener(path, "rb") as file:
+        with open_unpacked(path) as file:
             return pacsv.read_csv(
                 file,
                 # One thread: only then do messages name the row.
                 read_options=pacsv.ReadOptions(use_threads=False),
                 parse_options=parse,
                 convert_options=pacsv.ConvertOptions(
-                    column_types=types, include_columns=wanted, null_values=[""], strings_can_be_null=False
+                    column_types=types, include_columns=list(types), null_values=[""], strings_can_be_null=False
                 ),
             )
 
     text = dict.fromkeys(wanted, pa.string())
     if integers and not may_hold_hexadecimal(path):
         try:
-            return read({**text, **{name: pa.int64() for name in integers if name in wanted}})
+            table = read({**text, **{name: pa.int64() for name in integers if name in wanted}})
         except pa.ArrowInvalid:
             # Read as text, the offending row can be named.
-            pass
-    return read(text)
+            table = read(text)
+    else:
+        table = read(text)
+    if holds_quotes(path) and sum(not line.isspace() for line in lines(path)) != table.num_rows + 1:
+        refuse_open_quotes(read(dict.fromkeys(header, pa.string())), parse.delimiter, path)
+    return table
 
 
 def _is_text(kind: pa.DataType) -> bool:

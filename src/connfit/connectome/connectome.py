@@ -20,17 +20,19 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
-from connfit._io import replacing
-from connfit._system.hdf5_guard import check_heaps, check_links, check_written
+from connfit._io import replacing, require_file
+from connfit._system.hdf5_guard import check_written, opened
+from connfit._system.hdf5_writing import created
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
-from connfit.errors import ConfigError, DataError, first_ten
+from connfit.errors import ConfigError, DataError, first_ten, unreadable
 
 __all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "ConnectomeSummary", "from_pairs"]
 
 FORMAT_VERSION = 2
 
+_COPY = "Build or copy it again"
 _DAMAGE = (
     OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError, OverflowError
 )  # fmt: skip
@@ -90,7 +92,10 @@ class Connectome(Displayed):
                     f"{array.dtype} {array.shape}"
                 )
             if array.size and (array.max() > np.iinfo(dtype).max or array.min() < np.iinfo(dtype).min):
-                raise DataError(f"connectome {self.name!r}: {name} does not fit into {np.dtype(dtype).name}")
+                raise DataError(
+                    f"connectome {self.name!r}: {name} from {array.min()} to {array.max()} do not fit into "
+                    f"{np.dtype(dtype).name}"
+                )
             object.__setattr__(self, name, _frozen(array.astype(dtype, copy=False)))
         electrical = np.zeros(len(self.indices), bool) if self.electrical is None else np.asarray(self.electrical, bool)
         object.__setattr__(self, "electrical", _frozen(electrical))
@@ -202,7 +207,7 @@ class Connectome(Displayed):
     def save(self, path: str | Path) -> None:
         """Write one HDF5 file whose arrays `load` maps into memory without reading them."""
         path = Path(path)
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, created(temporary) as file:
             file.attrs["connfit_connectome"] = FORMAT_VERSION
             file.attrs["name"] = self.name
             # A dataset, for HDF5 attributes end at 64 KiB.
@@ -238,13 +243,9 @@ class Connectome(Displayed):
         DataError
             If the file is not a connectome of a version that this release reads.
         """
-        path = Path(path)
-        if not path.exists():
-            raise DataError("no such file", path=path)
-        check_heaps(path)
+        path = require_file(path)
         try:
-            with h5py.File(path, "r") as file:
-                check_links(file, path)
+            with opened(path) as file:
                 version = file.attrs.get("connfit_connectome")
                 if version is None:
                     raise DataError("not a connfit connectome", path=path, fix="Write it with Connectome.save")
@@ -269,11 +270,12 @@ class Connectome(Displayed):
                 regions = _read_regions(file) if "regions" in file else None
                 name, notes = str(file.attrs["name"]), json.loads(str(_stored(file, "notes").asstr()[()]))
         except _DAMAGE as error:
-            raise DataError(
-                f"damaged or truncated connectome file ({error})", path=path, fix="Build or copy it again"
-            ) from error
-        electrical = arrays.pop("electrical").view(bool)
-        brain = cls(name=name, neurons=neurons, electrical=electrical, notes=notes, regions=regions, **arrays)
+            raise unreadable(error, "damaged or truncated connectome file", path=path, fix=_COPY) from error
+        try:
+            electrical = arrays.pop("electrical").view(bool)
+            brain = cls(name=name, neurons=neurons, electrical=electrical, notes=dict(notes), regions=regions, **arrays)
+        except (ValueError, TypeError, DataError) as error:
+            raise DataError(f"its parts contradict each other ({error})", path=path, fix=_COPY) from error
         object.__setattr__(brain, "_pages", pages)
         # Validation has read every page.
         brain.release_pages()

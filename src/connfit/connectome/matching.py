@@ -72,19 +72,6 @@ class UnitMatch:
         ]
         return "\n".join(lines)
 
-    def record(self) -> dict[str, object]:
-        """Return the same as plain values, for a run's record."""
-        return {
-            "column": self.column,
-            "case": self.case,
-            "matched": list(self.matched),
-            "neurons_per_unit": [len(members) for members in self.neurons],
-            "unmatched": list(self.unmatched),
-            "suggestions": {unit: list(names) for unit, names in self.suggestions.items()},
-            "neurons_without_unit": len(self.neurons_without_unit),
-            "total_neurons": self.total_neurons,
-        }
-
 
 def match_units(
     units: Sequence[str], connectome: Connectome, *, column: str = "id", case: str = "exact", unmatched: str = "report"
@@ -175,7 +162,7 @@ def match_units(
         raise DataError(
             f"none of the {len(units)} units ({first_ten(units)}) is in the column {column!r} of "
             f"connectome {connectome.name!r} ({examples})",
-            fix=f"Choose another column of {', '.join(COLUMNS)}, or rename the units",
+            fix=f"{_in_words(suggestions)}Choose another column of {', '.join(COLUMNS)}, or rename the units",
         )
     if absent and unmatched == "error":
         raise DataError(result.report(), fix="Rename or leave out these units, or set unmatched_units = 'report'")
@@ -201,19 +188,26 @@ def find_column(units: Sequence[str], connectome: Connectome, *, name: str) -> s
         regions = set(connectome.regions.names)
     by_id, by_region = sum(unit in ids for unit in units), sum(unit in regions for unit in units)
     if not by_id and not by_region:
+        suggested = _in_words(_suggest(units, sorted({*ids, *regions})))
         raise DataError(
             f"no unit of recording {name!r} is a neuron id or a region of connectome {connectome.name!r}: "
             f"{', '.join(units[:5])} ...",
-            fix="Rename the units, or choose other columns of the neuron table",
+            fix=f"{suggested}Rename the units, or choose other columns of the neuron table",
         )
     return "id" if by_id >= by_region else "region"
+
+
+def _in_words(suggestions: Mapping[str, Sequence[str]]) -> str:
+    """The first suggestions as a sentence; empty without one."""
+    asked = [f"{unit!r}: did you mean {' or '.join(map(repr, names))}?" for unit, names in suggestions.items()]
+    return "".join(f"{question} " for question in asked[:3])
 
 
 def _suggest(absent: Sequence[str], names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Names that become equal without case, punctuation and leading zeros of numbers (VB02, vb-2 -> VB2)."""
 
     def loose(name: str) -> str:
-        return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold()))
+        return re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"[\W_]+", "", name.casefold())) or name
 
     wanted = {loose(unit) for unit in absent}
     near: dict[str, set[str]] = {}

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Int
 
+from connfit._display import unstorable
 from connfit.errors import DataError, first_ten
 
 
@@ -39,6 +40,9 @@ class RegionSynapses:
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise DataError(f"regions repeat: {first_ten(repeated)}")
+        for name in self.names:
+            if why := unstorable(name):
+                raise DataError(f"region {name!r} {why}", fix="Rename it")
         for key in ("outputs", "inputs"):
             counts = sp.csr_array(getattr(self, key))
             if counts.dtype.kind not in "iu":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int
 
-from connfit.errors import ConfigError, DataError, first_ten, one_of
+from connfit.errors import ConfigError, DataError, first_ten, one_of, unreadable
 
 if TYPE_CHECKING:
     from connfit._typing import JSON
@@ -163,13 +163,13 @@ def assign_signs(transmitters: Sequence[object], rule: SignRule, *, unknown: str
 def _read_sign_csv(path: Path) -> Mapping[str, int]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows, header = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(
-            f"cannot read the sign table ({error})", path=path, fix="Write a CSV file with the columns transmitter,sign"
-        ) from error
-    if not rows or not {"transmitter", "sign"} <= set(rows[0]):
-        raise DataError("not a sign table", path=path, fix="Its columns must be transmitter,sign and it must have rows")
+        fix = "Write a CSV file with the columns transmitter,sign, in UTF-8"
+        raise unreadable(error, "cannot read the sign table", path=path, fix=fix) from error
+    if not rows or any(header.count(column) != 1 for column in ("transmitter", "sign")):
+        raise DataError("not a sign table", path=path, fix="It must have rows, and the columns transmitter,sign once")
     return _checked(((row["transmitter"], row["sign"]) for row in rows), path)
 
 
@@ -178,10 +178,7 @@ def _checked(items: Iterable[tuple[object, object]], path: Path | None) -> Mappi
     table: dict[str, int] = {}
     for transmitter, sign in items:
         word = canonical_transmitter(transmitter or "")
-        try:
-            value = int(str(sign).strip())
-        except ValueError:
-            value = 0
+        value = {"1": 1, "+1": 1, "-1": -1}.get(str(sign).strip(), 0)
         problem = None
         if value not in (1, -1):
             problem = f"the sign of {transmitter!r} is {sign!r}, but must be +1 or -1 (leave out what is unknown)"

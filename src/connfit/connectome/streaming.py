@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +15,13 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from jaxtyping import Int
 
-from connfit.errors import DataError, first_ten
+from connfit._console import Output
+from connfit._display import visible
+from connfit._io import require_file
+from connfit._system import unpacked
+from connfit._system.arrow_guard import check_feather, check_parquet
+from connfit._system.unpacked import is_gzip, open_unpacked
+from connfit.errors import DataError, first_ten, unreadable
 
 _BLOCK_BYTES = 8 << 20
 _AGAIN = "The file is truncated or damaged: delete it and download or copy it again"
@@ -49,13 +54,12 @@ class IdPositions:
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Show a progress bar on standard error, only where that is a terminal; gives what is called with the progress."""
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    console = Output(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(visible(what), total=total)
         yield lambda done: bar.update(task, completed=done)
 
 
@@ -65,7 +69,7 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read ({' '.join(str(error).split())[:300]})", path=path, fix=_AGAIN) from error
+        raise unreadable(error, "cannot be read", path=path, fix=_AGAIN) from error
 
 
 def first_line(path: Path) -> list[str]:
@@ -76,10 +80,9 @@ def first_line(path: Path) -> list[str]:
     DataError
         If there is no such file, or nothing in it.
     """
-    if not path.is_file():
-        raise DataError("no such file", path=path)
-    with reading(path), gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
-        line = file.readline(1 << 16).decode("utf-8-sig").strip()
+    require_file(path)
+    with reading(path):
+        line = unpacked.first_line(path).decode("utf-8-sig").strip()
     if not line:
         raise DataError("the file is empty", path=path, fix=_AGAIN)
     return [field.strip().strip('"') for field in line.split(",")]
@@ -137,7 +140,7 @@ def csv_blocks(
         _name_bad_integer(path, integers, names)
     # Not a Python file: a reading thread that outlives an error would call into an interpreter that is closing.
     with pa.OSFile(str(path), "rb") as raw, progress(f"reading {path.name}", path.stat().st_size) as report:
-        stream = pa.CompressedInputStream(raw, "gzip") if _is_gzip(path) else raw
+        stream = pa.CompressedInputStream(raw, "gzip") if is_gzip(path) else raw
         try:
             with pacsv.open_csv(
                 stream,
@@ -199,9 +202,9 @@ def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
     """Read blocks of a Parquet file with the number of the first row of each, from 1."""
     import pyarrow.parquet as pq
 
-    if not path.is_file():
-        raise DataError("no such file", path=path)
+    require_file(path)
     with reading(path), pq.ParquetFile(path) as file:
+        check_parquet(file, path)
         require(columns, file.schema_arrow.names, path)
         row = 1
         with progress(f"reading {path.name}", file.metadata.num_rows) as report:
@@ -214,8 +217,8 @@ def parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
 
 def feather_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Read blocks of a Feather (Arrow IPC) file with the number of the first row of each, from 1."""
-    if not path.is_file():
-        raise DataError("no such file", path=path)
+    require_file(path)
+    check_feather(path)
     with reading(path), pa.OSFile(str(path), "rb") as raw, pa.ipc.open_file(raw) as file:
         require(columns, file.schema.names, path)
         row = 1
@@ -230,7 +233,7 @@ def feather_blocks(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pa
 
 def may_hold_hexadecimal(path: Path) -> bool:
     """Return whether a CSV file, compressed or not, has `0x` somewhere: Arrow would read 0x10 as 16."""
-    with reading(path), gzip.open(path, "rb") if _is_gzip(path) else path.open("rb") as file:
+    with reading(path), open_unpacked(path) as file:
         last = b""
         while block := file.read(_BLOCK_BYTES):
             if b"0x" in (joined := last + block) or b"0X" in joined:
@@ -253,8 +256,3 @@ def _name_bad_integer(path: Path, columns: Sequence[str], names: Sequence[str] |
                         path=path,
                         fix="Write ids and counts as whole numbers, all digits; or delete the row",
                     )
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,13 @@ import pandas as pd
 from jaxtyping import Bool, Int
 
 from connfit.connectome import TABLE_COLUMNS, Connectome, from_pairs
-from connfit.connectome.columns import IdArray, NamedTable, TableSource, read_table, whole_number
-from connfit.connectome.signs import SignRule, assign_signs
-from connfit.errors import ConfigError, DataError, first_ten, one_of
+from connfit.connectome.cell_words import alike, lost_digits, whole_number
+from connfit.connectome.columns import IdArray, NamedTable, TableSource, read_table
+from connfit.connectome.signs import ALIASES, SignRule, Signs, assign_signs
+from connfit.errors import ConfigError, DataError, DataWarning, first_ten, one_of
 
 _ELECTRICAL_WORDS = {"electrical", "electric", "gap", "gap_junction", "gap junction", "gapjunction"}
+_MANY_LOOPS = 0.5
 _CHEMICAL_WORDS = {"chemical", "chem", "chemical synapse", "synapse"}
 
 
@@ -82,7 +86,14 @@ def connectome_from_tables(
         If a table cannot be used: the message names the file, the column or row, and the fix.
     ConfigError
         If an option has no such value.
+
+    Warns
+    -----
+    DataWarning
+        If something is implausible, as ids that lost digits; `notes["cautions"]` has it, too.
     """
+    if pre == post:
+        raise ConfigError(f"pre and post are both the column {pre!r}: every connection would be of a neuron to itself")
     one_of("electrical", electrical, ("drop", "include"))
     one_of("self_connections", self_connections, ("keep", "drop"))
     if min_synapses < 1:
@@ -101,6 +112,14 @@ def connectome_from_tables(
     at_pre, at_post = (_positions(edge_table, column, ids, neuron_table.path) for column in (pre, post))
     counts = edge_table.counts(count) if count else np.ones(edge_table.rows, np.int64)
     gap = electrical_rows(edge_table, connection_type)
+
+    cautions = [
+        *_doubtful_words(neuron_table, named),
+        *_doubtful_transmitters(signs),
+        *_doubtful_rows(ids, at_pre, at_post, counts if count else None, edge_table.path),
+    ]
+    for caution in cautions:
+        warnings.warn(caution, DataWarning, stacklevel=2)
 
     left_out: dict[str, int] = {}
     keep = np.ones(len(counts), bool)
@@ -143,6 +162,7 @@ def connectome_from_tables(
             "min_synapses": min_synapses,
             "edge_rows": edge_table.rows,
             **left_out,
+            **({"cautions": cautions} if cautions else {}),
         },
     )
 
@@ -201,6 +221,56 @@ def _neuron_frame(source: NamedTable, id: str, named: Mapping[str, str | None]) 
         if column not in used:
             frame[column if column not in frame else f"{column}_source"] = source.other(column)
     return pd.DataFrame(frame)
+
+
+def _doubtful_words(table: NamedTable, named: Mapping[str, str | None]) -> list[str]:
+    """Caution where a word such as NA counts as missing, though it could be a name, and where names look the same."""
+    found = []
+    for standard, given in named.items():
+        column = given or standard
+        words = table.taken_for_missing(column) if column in table.columns else []
+        if words:
+            listed = first_ten(map(repr, words))
+            problem = f"column {column!r} says {listed}, which counts as empty"
+            found.append(f"{table.path}: {problem}: call it otherwise if it is a name")
+        if column in table.columns and (pairs := alike(dict.fromkeys(table.text(column)))):
+            listed = first_ten(f"{one!a} and {other!a}" for one, other in pairs)
+            found.append(f"{table.path}: column {column!r} has names that look the same: {listed}")
+    return found
+
+
+def _doubtful_transmitters(signs: Signs) -> list[str]:
+    """Caution where a transmitter that the rule does not cover is spelt nearly as one that there is."""
+    found = []
+    for word, neurons in signs.unknown.items():
+        others = signs.table if word in ALIASES.values() else {*ALIASES, *signs.table}
+        near = get_close_matches(word, others, n=1, cutoff=0.8) if len(word) > 3 else []
+        if near:
+            found.append(f"transmitter {word!r} of {neurons} neurons counts as unknown; did you mean {near[0]!r}?")
+    return found
+
+
+def _doubtful_rows(
+    ids: IdArray,
+    pre: Int[np.ndarray, "R"],
+    post: Int[np.ndarray, "R"],
+    counts: Int[np.ndarray, "R"] | None,
+    path: str,
+) -> list[str]:
+    """Caution where ids seem to have lost digits, rows are all there twice, or most join a neuron to itself."""
+    found = []
+    if ids.dtype.kind == "i" and lost_digits(ids):
+        found.append(f"ids such as {ids[0]} lost their last digits in a spreadsheet, or as floating point numbers")
+    if counts is not None and len(pre) > 3:
+        rows = np.sort((post * len(ids) + pre) * (1 << 20) + counts % (1 << 20))
+        different = np.diff(rows) != 0
+        # Every row is equal to the one before it or the one behind it.
+        if (~different[0]) & (~different[-1]) & ~(different[1:] & different[:-1]).any():
+            found.append(f"{path}: every row is there more than once, and rows of one pair are summed")
+    loops = float((pre == post).mean())
+    if loops > _MANY_LOOPS and len(ids) > 10:
+        found.append(f"{path}: {loops:.0%} of the rows join a neuron to itself")
+    return found
 
 
 def _positions(table: NamedTable, column: str, ids: IdArray, neuron_path: str) -> Int[np.ndarray, "R"]:

@@ -7,6 +7,7 @@ import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Int
 
+from connfit._display import unstorable
 from connfit.errors import DataError, first_ten
 
 TABLE_COLUMNS = ("id", "type", "region", "transmitter", "side")
@@ -48,6 +49,11 @@ def check_connectome(
     missing = [column for column in TABLE_COLUMNS if column not in neurons.columns]
     if missing:
         fail(f"the neuron table lacks the columns {', '.join(missing)}")
+    for column in neurons.columns:
+        values = neurons[column]
+        if values.dtype.kind not in "iufb" and unstorable("".join(map(str, values))):
+            row, word = next((row, word) for row, word in enumerate(map(str, values), 1) if unstorable(word))
+            fail(f"row {row} of the neuron table: {column} = {word!r} {unstorable(word)}")
     ids = neurons["id"]
     if ids.dtype.kind == "f":
         fail("neuron ids are floating point numbers; ids above 2^53 would be changed. Read them as int64 or text")

@@ -9,18 +9,24 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import threading
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from connfit._system.claim import claimed, tidy
 from connfit.connectome import FORMAT_VERSION, Connectome
 from connfit.connectome.signs import sign_table
 from connfit.datasets.fetch import CACHE_VARIABLE, cache_root
-from connfit.errors import DataError
+from connfit.errors import ConfigError, DataError, NotAvailableError
 
 READER_VERSION = 1
 """Counted up when a reader changes what it makes of the same file."""
+
+
+_ONE_THREAD = threading.Lock()
+"""Of this process; a lock on the folder is between processes."""
 
 
 def cache_folder() -> Path:
@@ -60,17 +66,22 @@ def cached(
     """
     parameters = inspect.signature(read).parameters.values()
     options = {known.name: known.default for known in parameters if known.kind is known.KEYWORD_ONLY} | dict(options)
-    path = cache_folder() / f"{name}-{_key(name, files, options)}.h5"
+    try:
+        path = cache_folder() / f"{name}-{_key(name, files, options)}.h5"
+    except (NotAvailableError, ConfigError) as error:
+        warnings.warn(f"the connectome {name!r} could not be kept in the cache: {error}", stacklevel=2)
+        return read(**files, **options, **about)
     if path.is_file():
+        tidy(path.parent)
         try:
             return Connectome.load(path)
         except DataError as error:
             warnings.warn(f"the cached connectome is made again: {error}", stacklevel=2)
     brain = read(**files, **options, **about)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        brain.save(path)
-    except OSError as error:
+        with _ONE_THREAD, claimed(path.parent, wait=True):
+            brain.save(path)
+    except (OSError, DataError) as error:
         warnings.warn(
             f"the connectome {name!r} could not be kept in the cache {path.parent} ({error}); it will be read again "
             f"the next time. Set {CACHE_VARIABLE} to a folder with space",

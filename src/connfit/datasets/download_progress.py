@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from connfit._console import Output, literal
+from connfit._display import visible
 from connfit.datasets.download import Watch
 from connfit.datasets.registry import DataFile
 
@@ -18,22 +19,21 @@ if TYPE_CHECKING:
 @contextmanager
 def shown(console: Console | None = None) -> Iterator[Watch]:
     """Show downloads on a console, or stderr, while this is entered."""
-    from rich.console import Console as NewConsole
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    console = console or NewConsole(file=sys.stderr)
+    console = console or Output(stderr=True)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     title = TextColumn("{task.description}", markup=False)
     bar = Progress(title, *columns, console=console, disable=not console.is_terminal)
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(literal(text), highlight=False, soft_wrap=True)
 
     def begin(file: DataFile, target: Path) -> None:
         if console.is_terminal:
             for task in bar.task_ids:
                 bar.stop_task(task)
-            bar.add_task(target.name, total=file.bytes)
+            bar.add_task(visible(target.name), total=file.bytes)
         else:
             size = "size not known" if file.bytes is None else f"{file.bytes:,} bytes"
             say(f"downloading {target.name} ({size}) from {file.url}")

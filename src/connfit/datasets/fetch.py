@@ -7,7 +7,7 @@ right.
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -15,13 +15,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from connfit._system import environment
+from connfit._system.paths import user_path
 from connfit.datasets.checksums import known, record, verify
-from connfit.datasets.download import NotReachedError, Watch, download_file
+from connfit.datasets.download import PAUSE_S, NotReachedError, Watch, download_file
 from connfit.datasets.download_progress import shown
+from connfit.datasets.partial import BeingWrittenError, forget
 from connfit.datasets.registry import DATASETS, DataFile, Dataset
 from connfit.errors import ConfigError, ConnfitError, NotAvailableError
 
-DATA_VARIABLE, CACHE_VARIABLE = "CONNFIT_DATA", "CONNFIT_CACHE"
+DATA_VARIABLE, CACHE_VARIABLE = environment.DATA, environment.CACHE
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,35 @@ def find_dataset(dataset: str | Dataset) -> Dataset:
 
 
 def cache_root() -> Path:
-    """Return the folder of what can be downloaded or made again: `$CONNFIT_CACHE`, or `connfit` in the user's cache."""
+    """Return the folder of what can be downloaded or made again: `$CONNFIT_CACHE`, or `connfit` in the user's cache.
+
+    Raises
+    ------
+    ConfigError
+        If a variable names a file, or none says where the user's cache is.
+    NotAvailableError
+        If the variable is not set and the user has no home.
+    """
     import pooch
 
-    named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).expanduser() if named else Path(pooch.os_cache("connfit"))
+    named = environment.folder(CACHE_VARIABLE)
+    if named is not None:
+        return named
+    try:
+        found = Path(pooch.os_cache("connfit"))
+    except RuntimeError as error:
+        raise NotAvailableError(
+            f"this user has no home in which a cache could be: set {CACHE_VARIABLE} to a folder"
+        ) from error
+    if not found.is_absolute():
+        raise ConfigError(f"the user's cache folder is not known here (HOME, XDG_CACHE_HOME): set {CACHE_VARIABLE}")
+    return found
 
 
 def search_folders(dataset: str | Dataset) -> tuple[Path, ...]:
     """List the folders in which files of a dataset are looked for, in this order; the last is that of downloads."""
-    folder, named = find_dataset(dataset).folder, os.environ.get(DATA_VARIABLE)
-    return (*([Path(named).expanduser() / folder] if named else []), cache_root() / folder)
+    folder, named = find_dataset(dataset).folder, environment.folder(DATA_VARIABLE)
+    return (*([named / folder] if named else []), cache_root() / folder)
 
 
 def status(dataset: str | Dataset) -> DatasetStatus:
@@ -194,7 +215,7 @@ def fetch(
         raise ConfigError(f"dataset {dataset.name!r} has no files to download: it is {dataset.source}")
     wanted = [dataset.file(path) for path in files] or (dataset.files if everything else _needed(dataset))
     folders = search_folders(dataset)
-    target = folders[-1] if to is None else to.expanduser() / dataset.folder
+    target = folders[-1] if to is None else user_path(to) / dataset.folder
     folders = folders if to is None else (target, *folders)
     results = _obtain(dataset, wanted, folders, target, lambda: nullcontext(watch), watch.say)
     done = {result.path: result for result in results}
@@ -244,6 +265,7 @@ def _obtain(
         path, form = place
         try:
             verify(path, form)
+            forget(path)
             if note is not None and known(path, form).checksum is None:
                 note(f"{file.path}: no checksum is published{_recorded(path, form)}")
             yield Fetched(file.path, "here", path, path.stat().st_size)
@@ -260,7 +282,7 @@ def _obtain(
     with watching() as watch:
         for position, file in enumerate(rest):
             try:
-                path = download_file(file, target / file.path, watch=watch)
+                path = _downloaded(file, target / file.path, watch)
                 yield Fetched(file.path, "downloaded", path, path.stat().st_size)
             except NotReachedError as error:
                 unreached = _put_by_hand(dataset, rest[position:], folders, f"no server answers: {error}")
@@ -268,6 +290,19 @@ def _obtain(
                 return
             except ConnfitError as error:
                 yield from failed([file], error)
+
+
+def _downloaded(file: DataFile, target: Path, watch: Watch) -> Path:
+    """Download a file, or wait for another process that does."""
+    waits = False
+    while True:
+        try:
+            return download_file(file, target, watch=watch)
+        except BeingWrittenError as error:
+            if not waits:
+                watch.say(f"{file.path}: {error}")
+            waits = True
+            time.sleep(PAUSE_S)
 
 
 def _recorded(path: Path, form: DataFile) -> str:

@@ -17,7 +17,7 @@ from connfit.connectome import Connectome
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError, one_of
 from connfit.recordings import Parts, Recording
-from connfit.recordings.preprocess import preprocess
+from connfit.recordings.preprocess.every_recording import preprocess_all
 
 if TYPE_CHECKING:
     from connfit._typing import JSON
@@ -82,7 +82,7 @@ def prepare_recordings(config: DataConfig, recordings: Sequence[Recording]) -> t
     A recording with parts keeps them. Without `preprocess`, one that was preprocessed is left as it is; any other gets
     the steps that suit its dataset (`OWN_FILES` if it is of none), as a run of the command line does.
     """
-    prepared = []
+    cuts, steps_of = [], []
     for recording in recordings:
         cut = recording
         if recording.parts is None:
@@ -90,8 +90,9 @@ def prepare_recordings(config: DataConfig, recordings: Sequence[Recording]) -> t
         steps = config.preprocess
         if steps is None:
             steps = () if recording.steps else _steps_of_its_dataset(recording)
-        prepared.append(preprocess(cut, steps))
-    return tuple(prepared)
+        cuts.append(cut)
+        steps_of.append(steps)
+    return preprocess_all(cuts, steps_of)
 
 
 def _steps_of_its_dataset(recording: Recording) -> Sequence[Mapping[str, object]]:

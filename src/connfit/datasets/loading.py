@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,10 @@ from connfit.connectome import Connectome
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.given_data import OWN_FILES, prepare_recordings, saved_connectome, saved_recordings
 from connfit.datasets.registry import DATASETS
-from connfit.errors import ConfigError, one_of
+from connfit.errors import ConfigError, DataWarning, UnitsError, one_of
 from connfit.recordings import Recording
 from connfit.recordings.keyword_options import checked_options, option_names
-from connfit.recordings.preprocess import preprocess
+from connfit.recordings.preprocess.every_recording import choose_units, preprocess_all
 from connfit.recordings.readers import find_reader
 
 if TYPE_CHECKING:
@@ -155,7 +155,10 @@ def connectome_from_config(config: DataConfig) -> Connectome:
     for option in ("variant", "scale"):
         if getattr(config, option) is not None:
             raise ConfigError(f"data.{option} is an option of named datasets; remove it")
-    return connectome_from_tables(name, own.edges, own.neurons, **columns, **common)
+    with warnings.catch_warnings():
+        # Its notes have them; a fit prints them.
+        warnings.simplefilter("ignore", DataWarning)
+        return connectome_from_tables(name, own.edges, own.neurons, **columns, **common)
 
 
 def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
@@ -248,14 +251,15 @@ def _read_files(config: DataConfig) -> tuple[Recording, ...]:
         raise ConfigError("data.recordings and data.recording_files are both set: keep one")
     if not files.files:
         raise ConfigError("data.recording_files.files is empty: name at least one file")
-    return tuple(_read_file(path, files) for path in files.files)
+    steps = preprocessing_steps(config)
+    return tuple(_read_file(path, files, steps) for path in files.files)
 
 
 def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
     """Recordings cut into parts and then preprocessed: constants come from the first part only."""
     steps = preprocessing_steps(config)
     cut = {"train": config.train, "validation": config.validation, "gap": config.gap}
-    return tuple(preprocess(recording.split(**cut), steps) for recording in recordings)
+    return preprocess_all([recording.split(**cut) for recording in recordings], [steps] * len(recordings))
 
 
 def preprocessing_steps(config: DataConfig) -> tuple[dict[str, JSON], ...]:
@@ -277,8 +281,10 @@ def _given(config: DataConfig, options: Sequence[str]) -> dict[str, Any]:
     return {option: value for option, value in given.items() if value != getattr(defaults, option)}
 
 
-def _read_file(path: str, config: FileRecordings) -> Recording:
+def _read_file(path: str, config: FileRecordings, steps: Sequence[Mapping[str, Any]]) -> Recording:
     """Read a file with the options of a configuration; one that is set and that its reader lacks is an error.
+
+    Missing values of units that the first of the steps leave out are none.
 
     Except for what the values are: a reader without the option `kind` is told that by the file.
     """
@@ -294,4 +300,10 @@ def _read_file(path: str, config: FileRecordings) -> Recording:
             warnings.warn(f"{path}: data.recording_files.kind = {value!r} is not used; the file says it", stacklevel=2)
         elif value != getattr(defaults, name):
             options[name] = value  # Which the reader refuses.
-    return reader(path, **options)
+    try:
+        return reader(path, **options)
+    except UnitsError as error:
+        recording = reader(path, **{**options, "missing": "mask"})
+        if set(error.units) & set(choose_units(recording, steps)[0].units):
+            raise
+        return recording

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
 
+import msgspec
+
 from connfit._io import write_json
+from connfit._system.claim import sweep
+from connfit.datasets.checksums import record_of
 from connfit.errors import NotAvailableError
+
+_HEADER = re.compile(r"[!-~][ -~]{0,4000}")
+_LONGEST_NOTE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,17 @@ class Version:
     @property
     def condition(self) -> str | None:
         """What `If-Range` may carry: a strong ETag, else the time of the last change (RFC 9110, section 13.1.5)."""
-        return self.etag if self.etag is not None and not self.etag.startswith("W/") else self.last_modified
+        strong = self.etag if self.etag is not None and not self.etag.startswith("W/") else self.last_modified
+        return strong if strong and _HEADER.fullmatch(strong) else None
 
     def differs(self, other: Version) -> bool:
         """Return whether two answers are known to be of different versions."""
         pairs = zip(asdict(self).values(), asdict(other).values(), strict=True)
         return any(mine != its for mine, its in pairs if mine is not None and its is not None)
+
+
+class BeingWrittenError(NotAvailableError):
+    """Another process downloads the file."""
 
 
 class Partial:
@@ -44,16 +55,17 @@ class Partial:
     @classmethod
     @contextlib.contextmanager
     def opened(cls, target: Path) -> Iterator[Partial]:
-        """Open the part of `target`, for one process at a time: a NotAvailableError tells the others."""
+        """Open the part of `target`, for one process at a time: a BeingWrittenError tells the others."""
         path = target.with_name(f"{target.name}.part")
         while True:
             # Unbuffered, so that what was received is on disk however the process ends.
             with path.open("ab", buffering=0) as file:
                 if not _locked(file):
-                    raise NotAvailableError(f"{path} is being written by another process: wait until it is done")
+                    raise BeingWrittenError(f"{path} is being written by another process: wait until it is done")
                 if not _is_at(file, path):
                     continue  # Another process finished and removed the file between opening and locking.
                 part = cls(file, path)
+                sweep(target.parent, {target.name, part._note.name, record_of(target).name})
                 try:
                     yield part
                 finally:
@@ -69,9 +81,12 @@ class Partial:
     def version(self) -> Version | None:
         """Return the version of the original that the bytes here belong to; None if that is not known."""
         try:
-            return Version(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            if self._note.stat().st_size > _LONGEST_NOTE:
+                return None
+            found = msgspec.json.decode(self._note.read_bytes(), type=Version)
+        except (OSError, ValueError, RecursionError):
             return None
+        return found if found.total is None or found.total >= self.size else None
 
     def begin(self, version: Version) -> None:
         """Start from nothing: first without a note, which must never stand beside bytes of another version."""
@@ -89,20 +104,29 @@ class Partial:
         self._file.truncate(0)
         self._note.unlink(missing_ok=True)
 
-    def give(self, path: Path) -> None:
-        """Put the bytes at another path as well: as a second name where the file system has such, else as a copy."""
+    def become(self, path: Path) -> None:
+        """Give the bytes another name, under which they are whole, and forget the part and its note."""
         os.fsync(self._file.fileno())
-        path.unlink(missing_ok=True)
-        try:
-            os.link(self.path, path)
-        except OSError:
-            shutil.copyfile(self.path, path)
+        if os.name == "nt":
+            self._file.close()
+        os.replace(self.path, path)
+        self.remove()
 
     def remove(self) -> None:
         """Take the names of the part and its note away, as far as the system allows it for an open file."""
         if os.name == "nt":
             self._file.close()
         for path in (self.path, self._note):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def forget(target: Path) -> None:
+    """Remove the part of a file that is whole, which a process leaves that ends just before it would."""
+    part = target.with_name(f"{target.name}.part")
+    note = part.with_name(f"{part.name}.json")
+    if note.exists():
+        for path in (part, note):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
 

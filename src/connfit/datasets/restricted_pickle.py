@@ -2,31 +2,26 @@
 
 A pickle is a program: unpickling it the usual way calls whatever it asks for. Here every name that a DataFrame of
 numbers needs stands for an inert record of what was stored, every other name is an error, and the table is put
-together from the records. So the file's pandas need not resemble the one that is installed, and a pickle from the
-internet can do no more than be wrong.
+together from the records (`pickle_machine`). So the file's pandas need not resemble the one that is installed, and a
+pickle from the internet can do no more than be wrong: neither run anything nor take much memory or time.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from connfit.datasets.pickle_machine import Refused, run_pickle
 from connfit.errors import DataError
 
 _NUMERIC = re.compile(r"b1|[iu][1248]|f[248]")
-_LONGEST = 1 << 24
+_LONGEST = 1 << 20
 """Most rows and most columns: far more than such a table has, and few enough to be listed in memory."""
-
-
-class _Refused(Exception):
-    """The pickle holds something that no table of numbers needs."""
 
 
 class _Dtype:
@@ -34,13 +29,13 @@ class _Dtype:
 
     def __init__(self, code: Any, *flags: Any) -> None:
         if not isinstance(code, str) or (code not in ("O8", "O4", "O") and not _NUMERIC.fullmatch(code)):
-            raise _Refused(f"values of the type {code!r}")
+            raise Refused(f"values of the type {_quoted(code)}")
         self.code, self.order = code, "="
 
     def __setstate__(self, state: Any) -> None:
         _version, order, *rest = state
         if order not in ("<", ">", "|", "=") or any(part is not None for part in rest[:3]):
-            raise _Refused("values of a compound type")
+            raise Refused("values of a compound type")
         self.order = order
 
     @property
@@ -49,6 +44,13 @@ class _Dtype:
 
     def numpy(self) -> np.dtype:
         return np.dtype(self.order + self.code)
+
+
+class _Encoded:
+    """Bytes as text of the characters 0 to 255; made into bytes where they are used, once."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 class _Array:
@@ -65,22 +67,23 @@ class _Array:
 
     def numpy(self) -> np.ndarray:
         if not isinstance(self.dtype, _Dtype) or not _is_shape(self.shape) or self.order not in ("C", "F"):
-            raise _Refused("an array without type or shape")
+            raise Refused("an array without type or shape")
         if self.dtype.is_text:
             return self._labels()
-        if not isinstance(self.content, bytes | bytearray):
-            raise _Refused("an array without content")
+        content = self.content.text.encode("latin1") if isinstance(self.content, _Encoded) else self.content
+        if not isinstance(content, bytes | bytearray):
+            raise Refused("an array without content")
         # A copy, for what came from the pickle is read-only.
-        return np.frombuffer(self.content, self.dtype.numpy()).reshape(self.shape, order=self.order).copy(order="K")
+        return np.frombuffer(content, self.dtype.numpy()).reshape(self.shape, order=self.order).copy(order="K")
 
     def _labels(self) -> np.ndarray:
         """A list of labels: text and numbers, nothing else, for an array of objects could hold anything."""
         listed = self.content
         if not isinstance(listed, list) or self.shape != (len(listed),):
-            raise _Refused("an array of objects that is not a list of labels")
+            raise Refused("an array of objects that is not a list of labels")
         for label in listed:
             if label is not None and type(label) not in (str, int, float):
-                raise _Refused(
+                raise Refused(
                     f"an array of objects that holds {type(label).__name__.lstrip('_')}, neither text nor number"
                 )
         result = np.empty(len(listed), object)
@@ -118,17 +121,14 @@ class _Slice(_Stored):
 
     def numpy(self, length: int) -> np.ndarray:
         if len(self.arguments) != 3 or any(part is not None and type(part) is not int for part in self.arguments):
-            raise _Refused("a range of columns that is not made of whole numbers")
-        return np.arange(length)[slice(*self.arguments)]
+            raise Refused("a range of columns that is not made of whole numbers")
+        return np.array(range(length)[slice(*self.arguments)], np.intp)
 
 
 class _Word:
     """A class that is only ever an argument; it cannot be called or changed by a pickle."""
 
     __slots__ = ()
-
-    def __setstate__(self, state: Any) -> NoReturn:
-        raise _Refused("a change of a class")
 
 
 _ANY_INDEX, _RANGE_INDEX = _Word(), _Word()
@@ -139,21 +139,21 @@ class _Index(_Stored):
 
     def pandas(self) -> pd.Index:
         if len(self.arguments) != 2 or not isinstance(self.arguments[1], dict):
-            raise _Refused("an index of an unknown layout")
+            raise Refused("an index of an unknown layout")
         kind, stored = self.arguments
         name = stored.get("name")
         if name is not None and type(name) not in (str, int):
-            raise _Refused("an index whose name is neither text nor a number")
+            raise Refused("an index whose name is neither text nor a number")
         if kind is _RANGE_INDEX:
             edges = [stored.get("start", 0), stored.get("stop"), stored.get("step", 1)]
             if any(type(edge) is not int for edge in edges):
-                raise _Refused("an evenly spaced index that is not made of whole numbers")
+                raise Refused("an evenly spaced index that is not made of whole numbers")
             return pd.RangeIndex(*edges, name=name)
         if kind is not _ANY_INDEX or not isinstance(stored.get("data"), _Array):
-            raise _Refused("an index of an unknown layout")
+            raise Refused("an index of an unknown layout")
         labels = stored["data"].numpy()
         if labels.ndim != 1:
-            raise _Refused("an index with more than one level")
+            raise Refused("an index with more than one level")
         return pd.Index(labels, name=name)
 
 
@@ -168,13 +168,10 @@ class _Call:
     def __call__(self, *arguments: Any) -> Any:
         return self._function(*arguments)
 
-    def __setstate__(self, state: Any) -> NoReturn:
-        raise _Refused("a change of a function")
-
 
 def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
     if kind is not _Array:
-        raise _Refused("an array of an unknown kind")
+        raise Refused("an array of an unknown kind")
     return _Array()
 
 
@@ -184,17 +181,22 @@ def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any, *_axes: Any) -
     return array
 
 
-def _encode(text: Any, encoding: Any) -> bytes:
+def _quoted(value: Any) -> str:
+    """Text as it is; of anything else its kind, for what is nested may be endless."""
+    return repr(value) if isinstance(value, str) else f"of the kind {type(value).__name__.lstrip('_')}"
+
+
+def _encode(text: Any, encoding: Any) -> _Encoded:
     """How protocol 2 writes bytes: as text of the characters 0 to 255."""
     if encoding != "latin1" or not isinstance(text, str):
-        raise _Refused(f"text in the encoding {encoding!r}")
-    return text.encode("latin1")
+        raise Refused(f"text in the encoding {_quoted(encoding)}")
+    return _Encoded(text)
 
 
 def _empty(*arguments: Any) -> bytes:
     """How protocol 2 writes no bytes at all."""
     if arguments:
-        raise _Refused("bytes that are made from something else")
+        raise Refused("bytes that are made from something else")
     return b""
 
 
@@ -233,19 +235,6 @@ def _allowed() -> dict[tuple[str, str], Any]:
 _ALLOWED = _allowed()
 
 
-class _Unpickler(pickle.Unpickler):
-    """An unpickler that knows the permitted names only, and imports nothing."""
-
-    def find_class(self, module: str, name: str, /) -> Any:
-        try:
-            return _ALLOWED[module, name]
-        except KeyError:
-            raise _Refused(f"{module}.{name}") from None
-
-    def persistent_load(self, pid: Any) -> NoReturn:
-        raise _Refused("a reference to something outside the file")
-
-
 def read_pickled_frame(content: bytes, path: str | Path) -> pd.DataFrame:
     """Read the table in a pickled DataFrame of numbers. Nothing that the pickle names is imported or called.
 
@@ -268,49 +257,50 @@ def read_pickled_frame(content: bytes, path: str | Path) -> pd.DataFrame:
         If the content is truncated or no pickle, or names anything that such a table does not need.
     """
     try:
-        stored = _Unpickler(io.BytesIO(content), encoding="latin1").load()
+        stored = run_pickle(content, _ALLOWED)
         if not isinstance(stored, _Frame) or not isinstance(stored.state, dict):
-            raise _Refused(f"an object of the kind {type(stored).__name__.lstrip('_')}, not a table")
-        return _assemble(stored.state.get("_mgr", stored.state.get("_data")))
-    except _Refused as error:
+            raise Refused(f"an object of the kind {type(stored).__name__.lstrip('_')}, not a table")
+        return _assemble(stored.state.get("_mgr", stored.state.get("_data")), len(content))
+    except Refused as error:
         raise DataError(
             f"the pickle holds {error}, which a DataFrame of numbers does not need; nothing in it was run",
             path=path,
             fix="If the file is yours, write the values of the table in another format, for example CSV",
         ) from None
     # Damaged opcodes surface as any of these; a pickle's content never runs, so none comes from elsewhere.
-    except (
-        pickle.UnpicklingError, EOFError, AttributeError, LookupError, TypeError, ValueError, OverflowError,
-        MemoryError, RecursionError,
-    ) as error:  # fmt: skip
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(
             f"truncated, damaged or not a pickled DataFrame ({error})", path=path, fix="Copy or download it again"
         ) from error
 
 
-def _assemble(manager: Any) -> pd.DataFrame:
-    """The table from its axes and blocks."""
+def _assemble(manager: Any, size: int) -> pd.DataFrame:
+    """The table from its axes and blocks, whose values all have a place of their own in a pickle of this size."""
     if not isinstance(manager, _Manager):
-        raise _Refused("a table of an unknown layout")
+        raise Refused("a table of an unknown layout")
     axes, blocks = _axes_and_blocks(manager)
     if len(axes) != 2 or not all(isinstance(axis, _Index) for axis in axes):
-        raise _Refused("a table without two axes")
+        raise Refused("a table without two axes")
     columns, rows = (axis.pandas() for axis in axes)
     if max(len(columns), len(rows)) > _LONGEST:
-        raise _Refused(f"{len(columns)} columns and {len(rows)} rows")
+        raise Refused(f"{len(columns)} columns and {len(rows)} rows")
     pieces, places = [], []
+    used = 0
     for values, place in blocks:
         if not isinstance(values, _Array) or (isinstance(values.dtype, _Dtype) and values.dtype.is_text):
-            raise _Refused("columns that are not numbers")
+            raise Refused("columns that are not numbers")
         block = values.numpy()
         place = place.numpy(len(columns)) if isinstance(place, _Slice) else _positions(place, len(columns))
+        used += block.nbytes
+        if used > size or not len(place):
+            raise Refused("a block without columns" if used <= size else "blocks that share their values")
         if block.shape != (len(place), len(rows)):
-            raise _Refused(f"values of shape {block.shape} for {len(place)} columns and {len(rows)} rows")
+            raise Refused(f"values of shape {block.shape} for {len(place)} columns and {len(rows)} rows")
         pieces.append(pd.DataFrame(block.T.astype(block.dtype.newbyteorder("="), copy=False), columns=place))
         places.append(place)
     filled = np.sort(np.concatenate([np.empty(0, np.intp), *places]))
     if not np.array_equal(filled, np.arange(len(columns))):
-        raise _Refused("columns without values")
+        raise Refused("columns without values")
     table = pd.DataFrame(index=range(len(rows)))
     if pieces:
         table = pieces[0] if len(pieces) == 1 else pd.concat(pieces, axis=1)
@@ -329,12 +319,12 @@ def _axes_and_blocks(manager: _Manager) -> tuple[list[Any], list[tuple[Any, Any]
         stored = manager.state[3].get("0.14.1")
         if isinstance(stored, dict) and isinstance(stored.get("axes"), list):
             return stored["axes"], [(block["values"], block["mgr_locs"]) for block in stored["blocks"]]
-    raise _Refused("a table of an unknown layout")
+    raise Refused("a table of an unknown layout")
 
 
 def _arguments(block: _Block) -> tuple[Any, Any]:
     if len(block.arguments) not in (2, 3):
-        raise _Refused("a block of an unknown layout")
+        raise Refused("a block of an unknown layout")
     return block.arguments[0], block.arguments[1]
 
 
@@ -347,7 +337,7 @@ def _positions(place: Any, length: int) -> np.ndarray:
         or listed.dtype.kind not in "iu"
         or not np.all((listed >= 0) & (listed < length))
     ):
-        raise _Refused("a block without columns")
+        raise Refused("a block without columns")
     return listed
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from connfit.connectome.columns import is_missing
+from connfit._system.unpacked import open_unpacked
+from connfit.connectome.cell_words import is_missing
 from connfit.datasets.fetch import locate, search_folders
-from connfit.errors import DataError, first_ten
+from connfit.errors import DataError, first_ten, unreadable
 
 DATASET = "turner-2021"
 ARCHIVE = "data_TurnerMannClandinin.tar.gz"
@@ -31,7 +32,8 @@ TURNER_RECORDINGS = (
 # Leading folders are allowed, other files of the archive (4 GB of volumes) are passed over.
 _RESPONSES = re.compile(r"(?:^|/)ito_responses/ito_([0-9]{4}-[0-9]{2}-[0-9]{2}_[0-9]+)\.pkl$")
 _LABELS = re.compile(r"(?:^|/)" + re.escape(LABELS) + "$")
-_LARGEST_MEMBER = 1 << 26
+_LARGEST_MEMBER, _LARGEST_SUM = 1 << 24, 1 << 28
+"""Bytes of one file and of all; the regional signals have about 1 MB."""
 
 # A region that the label file calls by an older name.
 CORRECTED_LABELS: Mapping[str, str] = {"IVLP_L": "WED_L"}
@@ -114,12 +116,20 @@ def _read_archive(path: Path, size: int, modified: int) -> TurnerFiles:
     """The files of an archive; size and time of change are part of the key, so that a changed one is read again."""
     responses: dict[str, bytes | Path] = {}
     labels: bytes | None = None
+    read = 0
     try:
-        with tarfile.open(path, "r|*") as archive:
+        with open_unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
+                # What was passed over is not remembered.
+                archive.members = []  # pyright: ignore[reportAttributeAccessIssue]
                 name = _RESPONSES.search(member.name)
-                if not member.isfile() or not (name or _LABELS.search(member.name)):
+                if not (name or _LABELS.search(member.name)):
                     continue
+                if not member.isreg() or member.sparse is not None:
+                    raise DataError(f"{member.name} is no plain file", path=path, fix="Download it again")
+                read += member.size
+                if read > _LARGEST_SUM:
+                    raise DataError(f"its signals have more than {_LARGEST_SUM:,} bytes", path=path)
                 content = _content(archive, member, path)
                 if name is None:
                     labels = content
@@ -129,16 +139,15 @@ def _read_archive(path: Path, size: int, modified: int) -> TurnerFiles:
                     responses[name[1]] = content
                 if labels is not None and responses.keys() >= set(TURNER_RECORDINGS):
                     break
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(
-            f"the archive is truncated or damaged ({error})", path=path, fix="Copy or download it again"
-        ) from error
+    except (tarfile.TarError, EOFError, zlib.error, OSError, ValueError, OverflowError) as error:
+        problem, fix = "the archive is truncated or damaged", "Copy or download it again"
+        raise unreadable(error, problem, path=path, fix=fix) from error
     return _complete(path, responses, labels)
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes:
     if member.size > _LARGEST_MEMBER:
-        raise DataError(f"{member.name} has {member.size} bytes, no regional signal has so many", path=path)
+        raise DataError(f"{member.name} has {member.size:,} bytes, no regional signal has so many", path=path)
     file = archive.extractfile(member)
     content = file.read() if file is not None else b""
     if len(content) != member.size:

@@ -6,6 +6,7 @@ are of the same frames, so that what their number does to an estimate, it does t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,7 +77,7 @@ class Dynamics(Result):
 
 
 def dynamics(
-    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Float[np.ndarray, "runs t P"]
+    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Iterable[Float[np.ndarray, "t P"]]
 ) -> Dynamics:
     """Score how free runs move, by `spectrum_scores` and `autocorrelation_scores`."""
     return Dynamics(spectrum_scores(values, mask, runs), autocorrelation_scores(values, mask, runs))
@@ -88,7 +89,7 @@ def no_dynamics(reason: str) -> Dynamics:
 
 
 def spectrum_scores(
-    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Float[np.ndarray, "runs t P"]
+    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Iterable[Float[np.ndarray, "t P"]]
 ) -> Spectrum:
     """Score the power spectrum of free runs against that of the data.
 
@@ -114,11 +115,11 @@ def spectrum_scores(
         )
         return _no_spectrum(reason)
     data = (values[first:stop, varies] / scale[varies]).astype(np.float64)
-    free = (runs[:, first:stop][:, :, varies] / scale[varies]).astype(np.float64)
     segment = min(LONGEST_SEGMENT, len(data) // 3)
     frequency, power = welch(data, nperseg=segment, axis=0)
-    power, simulated = power[1:].mean(axis=1), welch(free, nperseg=segment, axis=1)[1][:, 1:].mean(axis=(0, 2))
-    frequency = frequency[1:]
+    free = ((run[first:stop][:, varies] / scale[varies]).astype(np.float64) for run in runs)
+    simulated = np.mean([welch(run, nperseg=segment, axis=0)[1][1:].mean(axis=1) for run in free], axis=0)
+    frequency, power = frequency[1:], power[1:].mean(axis=1)
     if simulated.min() <= CONSTANT * power.min() or not np.isfinite(simulated).all():
         nothing = _no_spectrum("the free run does not move, or without bound")
         return replace(nothing, slope_data=_slope(frequency, power), units=int(varies.sum()))
@@ -136,7 +137,7 @@ def _no_spectrum(reason: str) -> Spectrum:
 
 
 def autocorrelation_scores(
-    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Float[np.ndarray, "runs t P"]
+    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], runs: Iterable[Float[np.ndarray, "t P"]]
 ) -> Autocorrelation:
     """Score the autocorrelation of free runs against that of the data, mean over units, and for the runs over runs."""
     lags = min(MAX_LAG, len(values) // 3)

@@ -20,6 +20,7 @@ from scipy import stats
 
 from connfit._system.backend import usable_backend
 from connfit.errors import ConfigError
+from connfit.recordings.frame_blocks import frame_blocks
 
 MIN_BLOCKS = 4
 """Blocks are at most a fourth of a part: of fewer, no spread can be told."""
@@ -46,17 +47,24 @@ class Blocks:
     def weights(self, some: slice = slice(None)) -> Float[np.ndarray, "R S"]:
         """Return how often each entry is in the blocks of each resample, or of some resamples."""
         starts = self.starts[some]
-        edges = np.zeros((len(starts), 2 * self.entries + 1))
-        rows = np.arange(len(starts))[:, None]
-        np.add.at(edges, (rows, starts), 1.0)
-        np.add.at(edges, (rows, starts + self.length), -1.0)
-        covered = np.cumsum(edges, axis=1)
+        width = 2 * self.entries + 1
+        rows = np.arange(len(starts))[:, None] * width
+        begun, ended = (
+            np.bincount((rows + at).ravel(), minlength=len(starts) * width) for at in (starts, starts + self.length)
+        )
+        covered = np.cumsum((begun - ended).reshape(len(starts), width), axis=1).astype(np.float64)
         return covered[:, : self.entries] + covered[:, self.entries : 2 * self.entries]
 
     def sums(self, series: Float[np.ndarray, "K S"]) -> Float[np.ndarray, "K R"]:
         """Return the sum of each series over the blocks of each resample."""
-        by_start = block_sums(series, self.length)
-        return np.stack([sums[self.starts].sum(axis=1) for sums in by_start])
+        repeats, count = self.starts.shape
+        some = list(frame_blocks(0, repeats, count))
+        return np.stack(
+            [
+                np.concatenate([sums[self.starts[block]].sum(axis=1) for block in some])
+                for sums in block_sums(series, self.length)
+            ]
+        )
 
 
 def draw_blocks(generator: np.random.Generator, entries: int, length: int, repeats: int) -> Blocks | None:

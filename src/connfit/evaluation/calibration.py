@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy import stats
 
 from connfit.evaluation.metrics import CONSTANT
 from connfit.evaluation.pooling import Result, by_key, mean, same, total
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import Stored, frame_blocks
 
 LEVELS = (50, 80, 95)
 """Per cent that central intervals are to cover."""
@@ -63,56 +64,60 @@ class Predictive(Protocol):
         ...
 
 
-def training_spread(
-    one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int = 0
-) -> Float[np.ndarray, "P"]:
+def training_spread(one_step: Stored, recording: Recording, warmup: int = 0) -> Float[np.ndarray, "P"]:
     """Return the root mean square of each unit's one-step errors on the training part; NaN for a unit with too few.
 
     Parameters
     ----------
     warmup
-        Frames at its start that are left out, at most a tenth, as in `connfit.evaluation.free_run.training_residuals`.
+        Frames at its start that are left out, at most a tenth, as in
+        `connfit.evaluation.residual_noise.training_residuals`.
     """
-    train = recording.require_parts()["train"]
-    block = slice(train.start + min(warmup, (train.stop - train.start) // 10), train.stop)
-    known = recording.mask[block] & np.isfinite(one_step[block])
-    error = np.where(known, recording.values[block].astype(np.float64) - one_step[block], 0.0)
-    count = known.sum(axis=0)
-    with np.errstate(over="ignore"):
-        spread = np.sqrt((error**2).sum(axis=0) / np.maximum(count, 1))
-    return np.where(count >= MIN_ERRORS, spread, np.nan)
+    train, units = recording.require_parts()["train"], len(recording.units)
+    square, count = np.zeros(units), np.zeros(units, np.int64)
+    for block in frame_blocks(train.start + min(warmup, (train.stop - train.start) // 10), train.stop, units):
+        predicted = np.asarray(one_step[block])
+        known = recording.mask[block] & np.isfinite(predicted)
+        with np.errstate(over="ignore"):
+            square += (np.where(known, recording.values[block].astype(np.float64) - predicted, 0.0) ** 2).sum(axis=0)
+        count += known.sum(axis=0)
+    return np.where(count >= MIN_ERRORS, np.sqrt(square / np.maximum(count, 1)), np.nan)
 
 
-def calibration_scores(
-    values: Float[np.ndarray, "t P"],
-    mask: Bool[np.ndarray, "t P"],
-    prediction: Float[np.ndarray, "t P"],
-    std: Float[np.ndarray, "t P"],
-    distribution: str,
-) -> Calibration:
+def calibration_scores(values: Stored, mask: Stored, prediction: Stored, std: Stored, distribution: str) -> Calibration:
     """Score normal predictive distributions.
 
     Parameters
     ----------
+    values, mask
+        [t, P].
     prediction, std
-        Mean and standard deviation of each entry. Entries without either are left out.
+        [t, P] mean and standard deviation of each entry. Entries without either are left out.
     distribution
         Where the standard deviation comes from.
     """
-    size = np.abs(np.where(mask, values, 0.0)).max(axis=0, initial=0.0)
-    with np.errstate(invalid="ignore"):
-        scored = mask & np.isfinite(prediction) & np.isfinite(std) & (std > CONSTANT * size)
-    if not scored.any():
+    units, size = values.shape[1], np.zeros(values.shape[1])
+    for block in frame_blocks(0, values.shape[0], units):
+        size = np.maximum(size, np.abs(np.where(mask[block], values[block], 0.0)).max(axis=0, initial=0.0))
+    count, crps, likelihood, inside = 0, 0.0, 0.0, dict.fromkeys(LEVELS, 0)
+    for block in frame_blocks(0, values.shape[0], units):
+        here, predicted, spread = (np.asarray(each[block]) for each in (values, prediction, std))
+        with np.errstate(invalid="ignore"):
+            scored = mask[block] & np.isfinite(predicted) & np.isfinite(spread) & (spread > CONSTANT * size)
+        sigma = spread[scored]
+        with np.errstate(over="ignore", invalid="ignore"):
+            z = (here[scored].astype(np.float64) - predicted[scored]) / sigma
+            crps += np.sum(sigma * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)))
+            likelihood += np.sum(0.5 * z**2 + np.log(sigma) + 0.5 * np.log(2 * np.pi))
+        count += len(z)
+        for level in LEVELS:
+            inside[level] += int(np.sum(np.abs(z) <= stats.norm.ppf(0.5 + level / 200)))
+    if not count:
         return _undefined("no entry is observed and has a prediction with a spread above 0", distribution)
-    sigma = std[scored]
-    with np.errstate(over="ignore", invalid="ignore"):
-        z = (values[scored].astype(np.float64) - prediction[scored]) / sigma
-        crps = np.mean(sigma * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi)))
-        likelihood = np.mean(0.5 * z**2 + np.log(sigma) + 0.5 * np.log(2 * np.pi))
     if not (np.isfinite(crps) and np.isfinite(likelihood)):
         return _undefined("the prediction diverged", distribution)
-    inside = {level: float(np.mean(np.abs(z) <= stats.norm.ppf(0.5 + level / 200))) for level in LEVELS}
-    return Calibration(inside, float(crps), float(likelihood), int(scored.sum()), distribution)
+    coverage = {level: covered / count for level, covered in inside.items()}
+    return Calibration(coverage, float(crps) / count, float(likelihood) / count, count, distribution)
 
 
 def _undefined(reason: str, distribution: str) -> Calibration:

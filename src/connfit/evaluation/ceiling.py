@@ -16,21 +16,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from connfit._io import finite
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.fc_ceiling import BetweenAnimals, FcCeiling, fc_ceiling
-from connfit.evaluation.metrics import Quartiles, quartiles, unit_skill
+from connfit.evaluation.metrics import Quartiles, covered, quartiles, squares_by_unit, unit_skill
 from connfit.evaluation.noise_floor import MIN_CHANGES, NoiseFloor, coloured_by, noise_floor
 from connfit.evaluation.part_scores import PartScores
 from connfit.evaluation.pooling import Result, apart, by_key, mean, nested, pool, same, total
 from connfit.evaluation.predictions import horizon_starts
+from connfit.evaluation.scratch import part_of
 from connfit.evaluation.trials import trial_power
 from connfit.evaluation.unit_scores import Estimate
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import Stored
 
 PART = "test"
 
@@ -131,17 +133,26 @@ class Ceiling(Result):
     fc_between_animals: BetweenAnimals | None = nested()
 
 
-def recording_ceilings(recording: Recording, config: EvaluateConfig | None = None) -> Ceiling:
-    """Estimate the ceilings of the test part of a recording, from its data alone."""
+def recording_ceilings(
+    recording: Recording, config: EvaluateConfig | None = None, last_values: Stored | None = None
+) -> Ceiling:
+    """Estimate the ceilings of the test part of a recording, from its data alone.
+
+    Parameters
+    ----------
+    last_values
+        One-step prediction by persistence of all frames, if it is there.
+    """
+    last_values = Persistence().one_step(recording) if last_values is None else last_values
     return replace(
-        _skill_ceilings(recording, config or EvaluateConfig()),
+        _skill_ceilings(recording, config or EvaluateConfig(), last_values),
         part=PART,
         fc=fc_ceiling(*recording.part(PART)),
         trials=_trials(recording) if recording.notes.get("trials") else None,
     )
 
 
-def _skill_ceilings(recording: Recording, config: EvaluateConfig) -> Ceiling:
+def _skill_ceilings(recording: Recording, config: EvaluateConfig, last_values: Stored) -> Ceiling:
     values, mask = recording.part(PART)
     block = recording.require_parts()[PART]
     unknown = np.full((3, len(recording.units)), np.nan)
@@ -160,8 +171,7 @@ def _skill_ceilings(recording: Recording, config: EvaluateConfig) -> Ceiling:
         reason = f"no unit has {MIN_CHANGES} observed changes in the {PART} part, and varies"
         return replace(nothing, reason=reason)
     reference = Persistence()
-    last = reference.one_step(recording)[block]
-    one_step = mask & np.isfinite(last)
+    last = part_of(last_values, block)
     starts = horizon_starts(recording, PART, config)[0]
     held = reference.horizon(recording, starts, 1)[:, 0]
     horizon = {}
@@ -169,13 +179,12 @@ def _skill_ceilings(recording: Recording, config: EvaluateConfig) -> Ceiling:
         if len(starts) and starts.max() + h < block.stop:
             ahead = recording.values[starts + h]
             seen = recording.mask[starts + h] & np.isfinite(held)
-            horizon[h] = _pooled(floor, np.where(seen, ahead - held, 0.0), seen)
+            horizon[h] = _pooled(floor, *squares_by_unit(ahead, held, seen))
     per_unit = unknown.copy()
-    error = np.where(one_step, values - last, 0.0).astype(np.float64)
-    square = (error**2).sum(axis=0) / np.maximum(one_step.sum(axis=0), 1)
-    per_unit[:, known] = 1 - floor.variance[:, known] / square[known]
+    square, count = squares_by_unit(values, last, mask)
+    per_unit[:, known] = 1 - floor.variance[:, known] / (square / np.maximum(count, 1))[known]
     return Ceiling(
-        one_step=_pooled(floor, error, one_step),
+        one_step=_pooled(floor, square, count),
         horizon=horizon,
         # Much noise leaves little to explain: the ends change places.
         per_unit=of_units(per_unit[[0, 2, 1]]),
@@ -186,10 +195,10 @@ def _skill_ceilings(recording: Recording, config: EvaluateConfig) -> Ceiling:
     )
 
 
-def _pooled(floor: NoiseFloor, error: np.ndarray, seen: np.ndarray) -> Estimate:
+def _pooled(floor: NoiseFloor, squares: Float[np.ndarray, "P"], count: Int[np.ndarray, "P"]) -> Estimate:
     """Largest pooled skill: units without an estimate count as noiseless, ends are as if all units erred together."""
-    noise = np.nan_to_num(floor.variance) @ seen.sum(axis=0)
-    square = float((error.astype(np.float64) ** 2).sum())
+    noise = np.nan_to_num(floor.variance) @ count
+    square = float(squares.sum())
     if not square > 0:
         return Estimate()
     value, high, low = (float(1 - variance / square) for variance in noise)
@@ -197,7 +206,11 @@ def _pooled(floor: NoiseFloor, error: np.ndarray, seen: np.ndarray) -> Estimate:
 
 
 def shares_of(
-    ceilings: Ceiling, scores: PartScores, recording: Recording, one_step: Float[np.ndarray, "T P"] | None
+    ceilings: Ceiling,
+    scores: PartScores,
+    recording: Recording,
+    one_step: Stored | None,
+    last_values: Stored | None = None,
 ) -> Share:
     """Compute what a forecaster reaches of the ceilings.
 
@@ -209,6 +222,8 @@ def shares_of(
         Of the test part.
     one_step
         Prediction of all frames of the recording, for shares of single units.
+    last_values
+        That by persistence, if it is there.
     """
     fc = ceilings.fc
     # The ceiling from dealt blocks is the higher one.
@@ -222,18 +237,17 @@ def shares_of(
         return found
     block = recording.require_parts()[PART]
     values, mask = recording.part(PART)
-    predicted = one_step[block]
-    last = Persistence().one_step(recording)[block]
-    scored = mask & np.isfinite(predicted) & np.isfinite(last)
+    predicted = part_of(one_step, block)
+    last = part_of(Persistence().one_step(recording) if last_values is None else last_values, block)
+    scored = covered(values, mask, predicted, last)
     skill = unit_skill(values, predicted, last, scored)
     limit, least = (np.array(ends, float) for ends in (ceilings.per_unit.value, ceilings.noise_variance.low))
-    with np.errstate(over="ignore", invalid="ignore"):
-        error = np.where(scored, values - predicted.astype(np.float64), 0.0) ** 2
-        square = error.sum(axis=0) / np.maximum(scored.sum(axis=0), 1)
+    squares, count = squares_by_unit(values, predicted, scored)
+    square = squares / np.maximum(count, 1)
     return replace(
         found,
         unit_share=quartiles(np.where(limit > 0, skill / np.where(limit > 0, limit, 1.0), np.nan)),
-        below_floor=int((np.isfinite(least) & (scored.sum(axis=0) > 0) & (square < least)).sum()),
+        below_floor=int((np.isfinite(least) & (count > 0) & (square < least)).sum()),
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-
-import numpy as np
+from pathlib import Path
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.against_strongest import PartErrors, against_strongest
 from connfit.evaluation.baselines import BaselineFactory, chosen_baselines
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.ceiling import pool_ceilings, recording_ceilings, shares_of
 from connfit.evaluation.evaluated import Evaluation, OneRecording
 from connfit.evaluation.fc_ceiling import between_animals
@@ -19,8 +19,11 @@ from connfit.evaluation.held_out import INITIAL, MODEL, evaluate_held_out
 from connfit.evaluation.left_out_unit import left_out_scores, pool_left_out
 from connfit.evaluation.part_scores import BaselineScores, PartScores
 from connfit.evaluation.pooling import pool, pool_each
+from connfit.evaluation.predictions import predictions
 from connfit.evaluation.scores import Scored, chosen_by, data_against_itself, score, score_and_forecast
+from connfit.evaluation.scratch import Scratch, scratch
 from connfit.recordings import PART_NAMES, Recording
+from connfit.recordings.frame_blocks import Stored
 
 
 def evaluate_all(
@@ -31,6 +34,7 @@ def evaluate_all(
     config: EvaluateConfig | None = None,
     *,
     held_out: Sequence[Recording] = (),
+    save_to: Path | None = None,
 ) -> tuple[Evaluation, Forecasts]:
     """Score a fitted model, the same model before the fit, and baselines, on every recording.
 
@@ -48,6 +52,8 @@ def evaluate_all(
         See `score`.
     held_out
         Recordings of animals that the model was not fitted to; see `connfit.evaluation.held_out`.
+    save_to
+        File for the forecasts, beside which large arrays are kept meanwhile; default: all of it is held in memory.
 
     Returns
     -------
@@ -62,28 +68,50 @@ def evaluate_all(
     if len({recording.name for recording in (*recordings, *held_out)}) != len(recordings) + len(held_out):
         raise DataError("recordings to evaluate share a name", fix="Give each its own")
     factories = chosen_baselines(config.baselines if baselines is None else baselines, config)
+    with scratch(None if save_to is None else save_to.parent, in_memory=save_to is None) as store:
+        evaluation, forecasts = _evaluated(model, initial, factories, recordings, config, held_out, store)
+        if save_to is None:
+            return evaluation, forecasts
+        forecasts.save(save_to)
+    return evaluation, Forecasts.load(save_to)
+
+
+def _evaluated(
+    model: Forecaster,
+    initial: Forecaster | None,
+    factories: Mapping[str, BaselineFactory],
+    recordings: Sequence[Recording],
+    config: EvaluateConfig,
+    held_out: Sequence[Recording],
+    store: Scratch,
+) -> tuple[Evaluation, Forecasts]:
     details: dict[str, OneRecording] = {}
     forecasts: dict[str, RecordingForecast] = {}
-    predicted: dict[str, dict[str, np.ndarray]] = {MODEL: {}, INITIAL: {}}
+    predicted: dict[str, dict[str, Stored]] = {MODEL: {}, INITIAL: {}}
     models: dict[str, PartErrors] = {}
     others: dict[str, dict[str, PartErrors]] = {name: {} for name in factories}
     animals = between_animals(recordings)
     for recording in recordings:
-        ours = score_and_forecast(model, recording, config)
+        last, _ = predictions(Persistence(), recording, (), config, store)
+        limit = recording_ceilings(recording, config, last)
+        ours = score_and_forecast(model, recording, config, store=store, persistence=last)
         forecasts[recording.name], predicted[MODEL][recording.name] = ours.forecast, ours.one_step
         models[recording.name] = PartErrors.of(ours)
-        scored: dict[str, Scored] = {"model": ours}
+        shares = {"model": shares_of(limit, ours.scores["test"], recording, ours.one_step, last)}
+        before: Scored | None = None
         if initial is not None:
-            scored[INITIAL] = score_and_forecast(initial, recording, config, ahead_of=("test",))
-            predicted[INITIAL][recording.name] = scored[INITIAL].one_step
+            before = score_and_forecast(
+                initial, recording, config, ahead_of=("test",), store=store, persistence=last
+            )  # fmt: skip
+            predicted[INITIAL][recording.name] = before.one_step
+            shares[INITIAL] = shares_of(limit, before.scores["test"], recording, before.one_step, last)
         baseline_scores: dict[str, BaselineScores] = {}
         for name, factory in factories.items():
-            baseline_scores[name], found = _baseline_scores(factory, recording, config)
-            if found is not None:
-                scored[name] = found
-                others[name][recording.name] = PartErrors.of(found)
-        limit = recording_ceilings(recording, config)
-        shares = {name: shares_of(limit, of.scores["test"], recording, of.one_step) for name, of in scored.items()}
+            with store.more() as own:
+                baseline_scores[name], found = _baseline_scores(factory, recording, config, own, last)
+                if found is not None:
+                    shares[name] = shares_of(limit, found.scores["test"], recording, found.one_step, last)
+                    others[name][recording.name] = PartErrors.of(found)
         here = {name: {recording.name: of[recording.name]} for name, of in others.items() if recording.name in of}
         details[recording.name] = OneRecording(
             units=len(recording.units),
@@ -91,7 +119,7 @@ def evaluate_all(
             observations={part: ours.scores[part].observed for part in PART_NAMES},
             parts=ours.scores,
             data=data_against_itself(recording),
-            at_initialisation=None if initial is None else scored[INITIAL].scores,
+            at_initialisation=None if before is None else before.scores,
             baselines=baseline_scores,
             against_strongest={
                 "test": against_strongest(baseline_scores, {recording.name: models[recording.name]}, here)
@@ -132,13 +160,13 @@ def pooled_scores(
 
 
 def _baseline_scores(
-    factory: BaselineFactory, recording: Recording, config: EvaluateConfig
+    factory: BaselineFactory, recording: Recording, config: EvaluateConfig, store: Scratch, persistence: Stored
 ) -> tuple[BaselineScores, Scored | None]:
     """Scores of a baseline and what they were computed from; without the latter, why it could not be fitted."""
     try:
         baseline = factory(recording, config)
     except DataError as error:
         return BaselineScores(reason=str(error)), None
-    scored = score_and_forecast(baseline, recording, config)
+    scored = score_and_forecast(baseline, recording, config, store=store, persistence=persistence)
     parameters = getattr(baseline, "parameters", None)
     return replace(BaselineScores(parameters=parameters, chosen=chosen_by(baseline)), **scored.scores), scored

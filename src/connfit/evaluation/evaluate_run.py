@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from connfit import config as configuration
-from connfit._io import as_result, read_json, write_json
+from connfit._io import as_result, present, read_json, replacing_together, write_json
 from connfit._system.claim import claims
 from connfit._version import __version__
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.evaluated import FILE, Evaluation, NullScores, Training
+from connfit.evaluation.forecasts import Forecasts
 from connfit.recordings import PART_NAMES
 from connfit.training.fitted import Fit
+from connfit.training.recorded import Recorded, read_record
+from connfit.training.run_record import RECORD
+from connfit.training.runs import check_same_fit
 
 NOT_EVALUATED = "Run `connfit evaluate` on the run directory first"
+STUDY, ANALYSIS = "study/study.json", "analysis/analysis.json"
+"""Results of which `metrics.json` has a short form."""
 
 
 def evaluate(fit: Fit, config: EvaluateConfig | None = None) -> Evaluation:
@@ -31,9 +37,14 @@ def evaluate(fit: Fit, config: EvaluateConfig | None = None) -> Evaluation:
     """
     if config is None and fit.job is not None:
         config = fit.job.config.evaluate
+    return _evaluated_fit(fit, config, None)
+
+
+def _evaluated_fit(fit: Fit, config: EvaluateConfig | None, save_to: Path | None) -> Evaluation:
     evaluation, forecasts = evaluate_all(
-        fit.forecaster(), fit.initial_forecaster(), None, fit.cohort.recordings, config, held_out=fit.cohort.held_out
-    )
+        fit.forecaster(), fit.initial_forecaster(), None, fit.cohort.recordings, config,
+        held_out=fit.cohort.held_out, save_to=save_to,
+    )  # fmt: skip
     object.__setattr__(evaluation, "forecasts", forecasts)
     return evaluation
 
@@ -46,7 +57,8 @@ def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] |
     ----------
     nulls
         By name: scores of models that were fitted to null connectomes
-        (`connfit.evaluation.evaluate.pooled_scores`), each with what it is, in words.
+        (`connfit.evaluation.evaluate.pooled_scores`), each with what it is, in words. Default: those of the run's
+        last evaluation; what a study and an analysis added to it stays in any case.
 
     Returns
     -------
@@ -56,29 +68,41 @@ def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] |
     Raises
     ------
     DataError
-        If the directory is not a run.
+        If the directory is not a run, or one of another fit.
     """
     out = Path(out)
     config = configuration.read(out / "config.json")
-    record = read_json(out / "record.json", dict[str, Any])
-    evaluation = evaluate(fit, config.evaluate)
-    if evaluation.forecasts is not None:
-        evaluation.forecasts.save(out / "forecasts.npz")
-    training, connectome = as_result(asdict(fit.training_record()), Training), record["connectome"]
-    evaluation = replace(
-        _scored(fit, config.train.warmup_frames, evaluation),
-        connfit=__version__,
-        dataset=config.data.dataset or connectome["name"],
-        seed=config.seed,
-        surrogate=bool(connectome["notes"].get("surrogate", False)),
-        parameters={name: count if name in training.changed else 0 for name, count in record["parameters"].items()},
-        parameters_available=record["parameters"],
-        training=training,
-        nulls=nulls or {},
-        performance=fit.performance,
-    )
-    write_json(out / FILE, evaluation)
+    record = read_record(out)
+    check_same_fit(fit, out)
+    before = _last_evaluation(out)
+    with replacing_together(out / "forecasts.npz", out / FILE) as (forecasts, scores):
+        evaluation = _evaluated_fit(fit, config.evaluate, forecasts)
+        training, connectome = as_result(asdict(fit.training_record()), Training), record.connectome
+        evaluation = replace(
+            _scored(fit, config.train.warmup_frames, evaluation),
+            connfit=__version__,
+            dataset=config.data.dataset or connectome.name,
+            seed=config.seed,
+            surrogate=bool(connectome.notes.get("surrogate", False)),
+            parameters={name: count if name in training.changed else 0 for name, count in record.parameters.items()},
+            parameters_available=record.parameters,
+            training=training,
+            nulls=before.nulls if nulls is None else nulls,
+            performance=fit.performance,
+            study=before.study if (out / STUDY).exists() else None,
+            analysis=before.analysis if (out / ANALYSIS).exists() else None,
+        )
+        write_json(scores, evaluation)
+    object.__setattr__(evaluation, "forecasts", Forecasts.load(out / "forecasts.npz"))
     return evaluation
+
+
+def _last_evaluation(out: Path) -> Evaluation:
+    """What `metrics.json` holds; an empty one where there is none that can be read."""
+    try:
+        return read_evaluation(out)
+    except DataError:
+        return Evaluation()
 
 
 def _scored(fit: Fit, warmup_frames: int, evaluation: Evaluation) -> Evaluation:
@@ -137,7 +161,7 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> Eval
             f"{out} is itself a run on a null connectome ({config['data']['null']}): give the real one first"
         )
     nulls: dict[str, NullScores] = {}
-    fingerprint = _record(out).get("data_fingerprint")
+    fingerprint = _record(out).data_fingerprint
     for folder in map(Path, null_runs):
         scores, other = _evaluated(folder)
         null = other["data"]["null"]
@@ -147,9 +171,9 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> Eval
         if different:
             raise ConfigError(f"{folder} was not made like {out}: {first_ten(different)} differ")
         record = _record(folder)
-        notes = record["connectome"]["notes"].get("null", {})
+        notes = record.connectome.null
         # Fingerprints are of wiring, counts, signs and recordings: equal ones leave nothing to compare.
-        same = record.get("data_fingerprint") is not None and record["data_fingerprint"] == fingerprint
+        same = record.data_fingerprint is not None and record.data_fingerprint == fingerprint
         nulls[f"{null}, seed {other['seed']}"] = NullScores(
             **scores.parts,
             held_out=scores.held_out.parts if scores.held_out else {},
@@ -162,30 +186,26 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> Eval
     return evaluation
 
 
-def _record(folder: Path) -> dict[str, Any]:
+def _record(folder: Path) -> Recorded:
     """How a run was made; empty where that was not recorded."""
-    path = folder / "record.json"
-    return read_json(path, dict[str, Any]) if path.exists() else {}
+    return read_record(folder) if present(folder / RECORD) else Recorded()
 
 
 def _evaluated(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
     """Scores and configuration of an evaluated run."""
     fix = f"Fit and evaluate it first: `connfit evaluate {folder}`"
     try:
-        return read_json(folder / FILE, Evaluation), read_json(folder / "config.json", dict[str, Any])
-    except DataError as error:
+        config = configuration.to_dict(configuration.read(folder / "config.json"))
+        return read_json(folder / FILE, Evaluation), config
+    except (DataError, ConfigError) as error:
         raise DataError(f"not an evaluated run ({error})", path=folder, fix=fix) from error
 
 
 def _differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Options in which two configurations differ, those left out that two comparable runs may differ in.
-
-    Tables without entries are in no file of an earlier version.
-    """
-    free = {("data", "null"), ("data", "null_options"), ("train", "checkpoint_every"), ("train", "check_memory")}
+    """Options in which two configurations differ, those left out that two comparable runs may differ in."""
+    free = ("seed", "data.null", "data.saved", "train.checkpoint_every", "train.check_memory")
     return [
-        f"{section}.{key}"
-        for section in ("data", "model", "learner", "train", "evaluate")
-        for key in config[section]
-        if (section, key) not in free and config[section][key] != other[section].get(key, {})
+        key
+        for key, *_ in configuration.differences(config, other)
+        if key not in free and not key.startswith("data.null_options.")
     ]

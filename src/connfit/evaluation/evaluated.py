@@ -34,17 +34,20 @@ class Training:
     trained
         False where every parameter is as it started; None in runs that do not say.
     best_epoch
-        The epoch whose parameters were kept; None where these are those of the start.
+        Row of `history.csv` whose parameters were kept; None where these are those of the start.
     epochs
-        Epochs that were run.
+        Epochs of the schedule that were run.
     changed
         Groups of parameters that training changed.
+    trial_epochs
+        Rows of `history.csv`, its first, of the trial of learning rates; None in runs that count them as `epochs`.
     """
 
     trained: bool | None = None
     best_epoch: int | None = None
     epochs: int | None = None
     changed: tuple[str, ...] = ()
+    trial_epochs: int | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ from connfit.recordings import Recording
 SPLITS = 40
 """Random ways to deal blocks to halves over which reliability is averaged."""
 
+LAG_FRAMES = 10_000
+"""Frames from which the correlation time is estimated, at most."""
+
 MIN_BLOCKS = 4
 MIN_BLOCK_FRAMES = 5
 _SEED = 1910
@@ -154,7 +157,7 @@ def _quiet(measured: Measured) -> Measured:
 
 
 def _halves(values: np.ndarray, mask: np.ndarray, first: np.ndarray) -> Measured:
-    return fc_corr(*(functional_connectivity(values[half], mask[half]) for half in (first, ~first)))
+    return fc_corr(*(functional_connectivity(values, mask, half) for half in (first, ~first)))
 
 
 def _stepped_up(half: Measured, *, root: bool) -> Measured:
@@ -167,7 +170,8 @@ def _stepped_up(half: Measured, *, root: bool) -> Measured:
 
 
 def _correlation_time(values: np.ndarray, mask: np.ndarray) -> int:
-    """Lag in frames at which the mean autocorrelation of units falls below 1/e."""
+    """Lag in frames at which the mean autocorrelation of units falls below 1/e, in the first frames of a long part."""
+    values, mask = (each[:LAG_FRAMES] for each in (values, mask))
     count = np.maximum(mask.sum(axis=0), 1)
     x = np.where(mask, values, 0.0).astype(np.float64)
     x = np.where(mask, x - x.sum(axis=0) / count, 0.0)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from connfit._io import read_npz, replacing
-from connfit.errors import DataError
+from connfit._io import DAMAGE, require_file
+from connfit.errors import DataError, unreadable
+from connfit.evaluation.large_npz import read_large_npz, write_large_npz
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import Stored
 
 FORMAT_VERSION = 2
 
@@ -71,14 +73,28 @@ class Forecaster(Protocol):
 
 @runtime_checkable
 class SharingForecaster(Forecaster, Protocol):
-    """A forecaster that answers several questions at once for less than one by one; the answers are the same."""
+    """A forecaster that answers several questions at once for less than one by one; the answers are the same.
 
-    def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
-        """Return `one_step` and `horizon`; `starts` ascend without repeats."""
+    What grows with the recording it writes into `out`, block by block, where that is given: it need not fit into
+    memory.
+    """
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Starts, steps: int, out: Stored | None = None
+    ) -> tuple[Stored, Ahead]:
+        """Return `one_step`, which is `out` where that is given, and `horizon`; `starts` ascend without repeats."""
         ...
 
-    def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
-        """Return `free_run` with the noise and without."""
+    def free_runs(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Stored,
+        out: tuple[Stored, Stored] | None = None,
+    ) -> tuple[Stored, Stored]:
+        """Return `free_run` with the noise and without, which are `out` where that is given."""
         ...
 
 
@@ -108,7 +124,8 @@ class PartForecast:
         [t, unit] prediction of each frame from the frames before it.
     free_run
         [t, unit] the first free run; NaN for the first `free_run_offset` frames, which were its
-        warm-up, and everywhere if there was no noise to drive it with.
+        warm-up, after `connfit.evaluation.free_run.LONGEST_RUN` frames, and everywhere if there was no noise to drive
+        it with.
     free_run_connectivity
         [unit, unit] functional connectivity of the free run, mean over the runs.
     free_run_deterministic
@@ -124,16 +141,23 @@ class PartForecast:
     """
 
     start: int
-    values: Float[np.ndarray, "t P"]
-    mask: Bool[np.ndarray, "t P"]
-    one_step: Float[np.ndarray, "t P"]
-    free_run: Float[np.ndarray, "t P"]
+    values: Stored
+    mask: Stored
+    one_step: Stored
+    free_run: Stored
     free_run_connectivity: Float[np.ndarray, "P P"]
-    free_run_deterministic: Float[np.ndarray, "t P"] | None = None
+    free_run_deterministic: Stored | None = None
     free_run_noise: str = "none"
     runs: int = 1
     free_run_offset: int = 0
     warmup_frames: int = 0
+
+    def first(self, frames: int) -> PartForecast:
+        """Return the first frames alone, in memory."""
+        arrays = {key: getattr(self, key) for key in ("values", "mask", "one_step", "free_run")}
+        if self.free_run_deterministic is not None:
+            arrays["free_run_deterministic"] = self.free_run_deterministic
+        return replace(self, **{key: np.asarray(values[:frames]) for key, values in arrays.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,16 +187,16 @@ class Forecasts:
 
     def save(self, path: str | Path) -> None:
         """Write one compressed NPZ file (float32), atomically."""
-        path = Path(path)
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, Stored | np.ndarray] = {}
         index: list[dict] = []
         for number, (name, recording) in enumerate([*self.recordings.items(), *self.held_out.items()]):
             parts = {}
             for part, forecast in recording.parts.items():
-                for key in _FLOATS:
-                    if getattr(forecast, key) is not None:
-                        arrays[f"{number}.{part}.{key}"] = np.asarray(getattr(forecast, key), np.float32)
-                arrays[f"{number}.{part}.mask"] = forecast.mask
+                arrays |= {
+                    f"{number}.{part}.{key}": values
+                    for key in (*_FLOATS, "mask")
+                    if (values := getattr(forecast, key)) is not None
+                }
                 parts[part] = {fact: getattr(forecast, fact) for fact in _FACTS}
             index.append(
                 {
@@ -185,12 +209,11 @@ class Forecasts:
                 }
             )
         header = json.dumps({"connfit_forecasts": FORMAT_VERSION, "recordings": index})
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, index=np.array(header), **arrays)  # pyright: ignore[reportArgumentType]
+        write_large_npz(Path(path), {"index": np.array(header), **arrays})
 
     @classmethod
     def load(cls, path: str | Path) -> Forecasts:
-        """Read a file written by `save`.
+        """Read a file written by `save`; arrays that are large stay there, and are read when they are sliced.
 
         Raises
         ------
@@ -198,7 +221,12 @@ class Forecasts:
             If the file is absent, damaged or of another version.
         """
         path = Path(path)
-        arrays = read_npz(path, fix="Run `connfit evaluate` on the run directory again")
+        fix = "Run `connfit evaluate` on the run directory again"
+        require_file(path, fix=fix)
+        try:
+            arrays = read_large_npz(path)
+        except DAMAGE as error:
+            raise unreadable(error, "truncated, damaged or not an NPZ file", path=path, fix=fix) from error
         try:
             header = json.loads(str(arrays["index"]))
             version = header["connfit_forecasts"]

@@ -1,13 +1,12 @@
 """Free runs of a forecaster on a part of a recording: driven by resampled training residuals, and without noise.
 
-A stable forecaster that runs without noise settles at a fixed point, whatever it has learned. What it
-says about ongoing activity shows when it is driven by the part of the activity that it does not
-predict: its own one-step errors on the training part, drawn anew.
+For the noise see `connfit.evaluation.residual_noise`. Runs are written and read in blocks of frames, and one after the
+other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,9 +14,11 @@ from jaxtyping import Bool, Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.activity_dynamics import Dynamics, dynamics, no_dynamics
-from connfit.evaluation.baselines.residual_gaps import MIN_OF_UNIT, fill_draws
+from connfit.evaluation.baselines.residual_gaps import MIN_OF_UNIT
 from connfit.evaluation.forecasts import Forecaster, SharingForecaster, check_shape
 from connfit.evaluation.metrics import (
+    Measured,
+    any_diverged,
     diverged,
     fc_corr,
     functional_connectivity,
@@ -27,15 +28,16 @@ from connfit.evaluation.metrics import (
     with_measures,
 )
 from connfit.evaluation.pooling import largest, mean, same, total
-from connfit.recordings import PART_NAMES, Recording
+from connfit.evaluation.residual_noise import MIN_RESIDUALS, Residuals, draw_noise
+from connfit.evaluation.scratch import Scratch
+from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import Stored, frame_blocks
 
-MIN_RESIDUALS = 30
-"""Training frames with a residual, below which there is no noise to draw."""
+LONGEST_RUN = 10_000
+"""Frames of a part that run freely at most, the first ones: more say nothing new and take as long as all other scores.
+"""
 
-RESIDUALS = "training residuals"
-OTHERS_RESIDUALS = "training residuals of other animals"
 NO_NOISE = "none"
-_SEED = 2005
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class FreeRunScores(Dynamics):
     frames
         Frames that run freely.
     noise
-        What drives them: `RESIDUALS`, `OTHERS_RESIDUALS` or `NO_NOISE`.
+        What drives them: `connfit.evaluation.residual_noise.RESIDUALS`, `OTHERS_RESIDUALS` or `NO_NOISE`.
     runs
         Runs with noise.
     noise_frames
@@ -94,40 +96,22 @@ class FreeRun:
     scores
         As in `metrics.json`.
     run
-        [t, unit] the first run; NaN during a warm-up inside the part, and everywhere if none was made.
+        [t, unit] the first run; NaN during a warm-up inside the part, after `LONGEST_RUN` frames, and everywhere if
+        none was made.
     connectivity
         [unit, unit] functional connectivity, mean over the runs; NaN where it is not defined.
     """
 
     scores: FreeRunScores
-    run: Float[np.ndarray, "t P"]
+    run: Stored
     connectivity: Float[np.ndarray, "P P"]
-
-
-@dataclass(frozen=True, eq=False)
-class Residuals:
-    """Frames of one-step errors that noise is drawn from.
-
-    Parameters
-    ----------
-    frames
-        [R, unit] centred; NaN where a unit was not observed or not predicted.
-    source
-        Whose errors they are: `RESIDUALS` or `OTHERS_RESIDUALS`.
-    training_frames
-        Number of training frames that they were taken from.
-    """
-
-    frames: Float[np.ndarray, "R P"]
-    source: str
-    training_frames: int
 
 
 def free_run_block(recording: Recording, part: str, warmup: int) -> tuple[int, int, int]:
     """Return first frame, number of frames and warm-up frames of the free run of a part.
 
     The warm-up lies before the part. The training part has nothing before it: there its own first
-    frames are the warm-up, at most half of the part.
+    frames are the warm-up, at most half of the part. Of a longer part the first `LONGEST_RUN` frames run freely.
     """
     block = recording.require_parts()[part]
     length = block.stop - block.start
@@ -135,140 +119,48 @@ def free_run_block(recording: Recording, part: str, warmup: int) -> tuple[int, i
         return block.start, 0, 0
     if part == "train":
         used = min(warmup, length // 2)
-        return block.start + used, length - used, used
-    return block.start, length, min(warmup, block.start)
-
-
-def training_residuals(
-    one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int = 0
-) -> Float[np.ndarray, "R P"]:
-    """Return one-step errors, data - prediction, of the frames of the training part, centred; NaN where there is none.
-
-    Frames in which no unit has one are left out.
-
-    Parameters
-    ----------
-    one_step
-        Prediction of each frame of the recording from the frames before it.
-    warmup
-        Frames that are left out at the start, where a model's state still comes from rest; at most
-        a tenth of the part.
-
-    Notes
-    -----
-    They are errors of the fit on the frames that it was fitted to, and so smaller than errors on
-    new frames wherever parameters are many: the run that they drive then varies too little.
-    """
-    block = recording.require_parts()["train"]
-    block = slice(block.start + min(warmup, (block.stop - block.start) // 10), block.stop)
-    values, mask = recording.values[block], recording.mask[block]
-    known = mask & np.isfinite(one_step[block])
-    used = known.any(axis=1)
-    residuals, known = values[used].astype(np.float64) - one_step[block][used], known[used]
-    if known.all():
-        return residuals - residuals.mean(axis=0) if len(residuals) else residuals
-    residuals = np.where(known, residuals, 0.0)
-    means = residuals.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    return np.where(known, residuals - means, np.nan)
-
-
-def residuals_of(one_step: Float[np.ndarray, "T P"], recording: Recording, warmup: int) -> Residuals:
-    """Return those of the recording's own training part."""
-    train = recording.require_parts().train
-    return Residuals(training_residuals(one_step, recording, warmup), RESIDUALS, train[1] - train[0])
-
-
-def residuals_of_others(
-    one_step: Mapping[str, Float[np.ndarray, "T P"]],
-    recordings: Sequence[Recording],
-    units: Sequence[str],
-    warmup: int,
-) -> Residuals:
-    """Return training residuals of other animals, pooled, for an animal from which nothing is learned.
-
-    A frame is one animal's. For units that this animal lacks, the errors of a whole frame of another
-    animal, drawn at random, stand beside it: correlations within an animal are kept, none is made up
-    between animals. Frames with a unit that no animal has are left out. What was not observed in an
-    animal that has the unit stays NaN, and is drawn by `draw_noise`.
-
-    Parameters
-    ----------
-    one_step
-        By name of the recording: predictions of all its frames from the frames before them.
-    recordings
-        Of the other animals, each on its own scale.
-    units
-        [P] of the animal that is to be simulated.
-    """
-    donors: list[tuple[np.ndarray, np.ndarray]] = []
-    total = 0
-    for recording in recordings:
-        position = {unit: k for k, unit in enumerate(recording.units)}
-        train = recording.require_parts().train
-        total += train[1] - train[0]
-        own = [k for k, unit in enumerate(units) if unit in position]
-        if not own:
-            continue
-        names = [unit for unit in units if unit in position]
-        columns, shared = [position[unit] for unit in names], recording.select_units(names)
-        frames = training_residuals(one_step[recording.name][:, columns], shared, warmup)
-        if len(frames):
-            donors.append((np.array(own), frames))
-    generator = np.random.default_rng((_SEED, len(PART_NAMES)))
-    pooled = [np.zeros((0, len(units)))]
-    for number, (own, frames) in enumerate(donors):
-        whole, has = np.full((len(frames), len(units)), np.nan), np.zeros(len(units), bool)
-        whole[:, own], has[own] = frames, True
-        for other, others_frames in donors[number + 1 :] + donors[:number]:
-            lacking = ~has[other]
-            if lacking.any():
-                drawn = others_frames[generator.integers(len(others_frames), size=len(frames))]
-                whole[:, other[lacking]], has[other] = drawn[:, lacking], True
-        if has.all():
-            pooled.append(whole)
-    return Residuals(np.concatenate(pooled), OTHERS_RESIDUALS, total)
-
-
-def draw_noise(
-    residuals: Float[np.ndarray, "R P"], runs: int, frames: int, part: str
-) -> Float[np.ndarray, "runs frames P"]:
-    """Draw whole frames of residuals with replacement; which ones depends on their number and the part alone.
-
-    What a frame lacks is drawn from the normal distribution that is conditional on what it has, anew for each draw: see
-    `connfit.evaluation.baselines.residual_gaps`. Keeping frames whole keeps the correlations between units at the same
-    time, and drops those over time. Source: residual bootstrap of vector autoregressions, Lütkepohl (2005) New
-    Introduction to Multiple Time Series Analysis, appendix D.3; Efron & Tibshirani (1993) An
-    Introduction to the Bootstrap, chapter 9.
-    """
-    generator = np.random.default_rng((_SEED, PART_NAMES.index(part)))
-    drawn = generator.integers(len(residuals), size=(runs, frames))
-    return fill_draws(residuals, drawn, np.random.default_rng((_SEED, PART_NAMES.index(part), 1)))
+        return block.start + used, min(length - used, LONGEST_RUN), used
+    return block.start, min(length, LONGEST_RUN), min(warmup, block.start)
 
 
 def free_runs(
-    forecaster: Forecaster, recording: Recording, part: str, residuals: Residuals | None, config: EvaluateConfig
+    forecaster: Forecaster,
+    recording: Recording,
+    part: str,
+    residuals: Residuals | None,
+    config: EvaluateConfig,
+    store: Scratch | None = None,
 ) -> tuple[FreeRun, FreeRun]:
     """Run a part freely, driven by noise and with each prediction fed back as it is.
 
     Without residuals both are the latter. The noise is drawn from them and added to each prediction. Each
-    run is as long as the part and scored where the part was observed, so that its functional connectivity
-    is estimated like that of the data.
+    run is as long as the part, or `LONGEST_RUN` frames, and scored where the part was observed, so that its functional
+    connectivity is estimated like that of the data.
+
+    Parameters
+    ----------
+    store
+        Makes the arrays of runs; default: in memory.
     """
+    store = store or Scratch()
     start, frames, warmup = free_run_block(recording, part, config.free_run_warmup)
     if frames == 0:
-        return no_free_runs(recording, part, residuals, config, "the part has no frames")
-    values, mask, offset = _scored_frames(recording, part, start)
+        return no_free_runs(recording, part, residuals, config, "the part has no frames", store)
+    shown = _Shown.of(recording, part, start, frames, store)
+    units = len(recording.units)
     nothing = FreeRunScores(warmup_frames=warmup, frames=frames, noise=NO_NOISE)
-    noise = None
+    run, runs, noise = store.array(frames, units), None, None
     if residuals is not None and len(residuals.frames) >= MIN_RESIDUALS:
-        noise = draw_noise(residuals.frames, config.free_run_runs, frames, part)
-    if noise is not None and isinstance(forecaster, SharingForecaster):
-        runs, run = map(np.asarray, forecaster.free_runs(recording, start, frames, warmup, noise))
+        size = config.free_run_runs, frames, units
+        noise, runs = draw_noise(residuals.frames, size[0], frames, part, store.array(*size)), store.array(*size)
+    if noise is not None and runs is not None and isinstance(forecaster, SharingForecaster):
+        runs, run = forecaster.free_runs(recording, start, frames, warmup, noise, (runs, run))
     else:
         run = np.asarray(forecaster.free_run(recording, start, frames, warmup))
-        runs = None if noise is None else np.asarray(forecaster.free_run(recording, start, frames, warmup, noise))
-    check_shape(forecaster, "free_run", run.shape, values.shape)
-    quiet = _quiet(values, mask, run, offset, nothing)
+        if noise is not None:
+            runs = np.asarray(forecaster.free_run(recording, start, frames, warmup, np.asarray(noise[:])))
+    check_shape(forecaster, "free_run", run.shape, (frames, units))
+    quiet = _quiet(shown, run, nothing)
     if residuals is None:
         return quiet, quiet
     facts = _driven_by(residuals, config, nothing)
@@ -277,27 +169,90 @@ def free_runs(
             f"{len(residuals.frames)} of {residuals.training_frames} training frames have a unit that is observed and "
             f"predicted, {MIN_RESIDUALS} are needed to draw noise from"
         )
-        return _none(reason, facts, offset, values.shape[1]), quiet
+        return _none(reason, facts, shown), quiet
     check_shape(forecaster, "free_run", runs.shape, noise.shape)
     silent = np.isfinite(residuals.frames).sum(axis=0) < MIN_OF_UNIT
     if silent.any():
-        # Without noise of their own they would settle.
         facts = replace(facts, units_without_noise=int(silent.sum()))
-        runs = np.where(silent, np.nan, runs)
-    return _driven(values, mask, runs, offset, facts), quiet
+    return _driven(shown, _Runs(runs, silent), facts), quiet
+
+
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """Free runs, read one after the other.
+
+    Parameters
+    ----------
+    stored
+        [runs, t, P].
+    silent
+        [P] units without noise of their own, which would settle: they are not scored.
+    """
+
+    stored: Stored
+    silent: Bool[np.ndarray, "P"]
+
+    def __len__(self) -> int:
+        return self.stored.shape[0]
+
+    def __iter__(self) -> Iterator[Float[np.ndarray, "t P"]]:
+        for run in range(len(self)):
+            values = np.asarray(self.stored[run])
+            yield np.where(self.silent, np.nan, values) if self.silent.any() else values
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """Data of the frames that run freely.
+
+    Parameters
+    ----------
+    values, mask
+        [t, P].
+    offset, length
+        Frames of the part before them, and in all.
+    store
+        Makes what is as long as the part.
+    """
+
+    values: Float[np.ndarray, "t P"]
+    mask: Bool[np.ndarray, "t P"]
+    offset: int
+    length: int
+    store: Scratch
+
+    @classmethod
+    def of(cls, recording: Recording, part: str, start: int, frames: int, store: Scratch) -> _Shown:
+        block = recording.require_parts()[part]
+        here = slice(start, start + frames)
+        return cls(recording.values[here], recording.mask[here], start - block.start, block.stop - block.start, store)
+
+    def in_part(self, run: Stored | None) -> Stored:
+        """The run in the frames of its part: nothing before and after it."""
+        units = self.values.shape[1]
+        out = self.store.array(self.length, units)
+        if run is not None:
+            for block in frame_blocks(0, len(self.values), units):
+                out[self.offset + block.start : self.offset + block.stop] = np.asarray(run[block])
+        return out
 
 
 def no_free_runs(
-    recording: Recording, part: str, residuals: Residuals | None, config: EvaluateConfig, reason: str
+    recording: Recording,
+    part: str,
+    residuals: Residuals | None,
+    config: EvaluateConfig,
+    reason: str,
+    store: Scratch | None = None,
 ) -> tuple[FreeRun, FreeRun]:
     """Return what stands in the place of free runs that are not made, with the reason."""
     start, frames, warmup = free_run_block(recording, part, config.free_run_warmup)
-    values, _, offset = _scored_frames(recording, part, start)
+    shown = _Shown.of(recording, part, start, frames, store or Scratch())
     nothing = FreeRunScores(warmup_frames=warmup, frames=frames, noise=NO_NOISE)
-    quiet = _none(reason, nothing, offset, values.shape[1])
+    quiet = _none(reason, nothing, shown)
     if residuals is None:
         return quiet, quiet
-    return _none(reason, _driven_by(residuals, config, nothing), offset, values.shape[1]), quiet
+    return _none(reason, _driven_by(residuals, config, nothing), shown), quiet
 
 
 def _driven_by(residuals: Residuals, config: EvaluateConfig, nothing: FreeRunScores) -> FreeRunScores:
@@ -306,87 +261,89 @@ def _driven_by(residuals: Residuals, config: EvaluateConfig, nothing: FreeRunSco
     )  # fmt: skip
 
 
-def _driven(
-    values: np.ndarray, mask: np.ndarray, runs: Float[np.ndarray, "runs t P"], offset: int, facts: FreeRunScores
-) -> FreeRun:
-    shown = _in_part(runs[0], offset)
-    fault = diverged(np.swapaxes(runs, 0, 1))
+def _driven(shown: _Shown, runs: _Runs, facts: FreeRunScores) -> FreeRun:
+    values, units = shown.values, shown.values.shape[1]
+    first = shown.in_part(next(iter(runs)))
+    fault = any_diverged(runs)
     if fault:
-        return replace(_none(fault, facts, offset, values.shape[1]), run=shown)
-    scored = mask & np.isfinite(runs).all(axis=0)
-    by_run = np.stack([functional_connectivity(run, scored) for run in runs])
-    connectivity = by_run.mean(axis=0)
-    correlations = np.stack([unit_correlations(values, run, scored) for run in runs])
-    ratios = np.mean([std_ratios(values, run, scored) for run in runs], axis=0)
-    error = fc_corr_error(functional_connectivity(values, scored), by_run)
-    facts = replace(facts, fc_corr_error=error)
-    return FreeRun(_scores(values, scored, connectivity, correlations, ratios, facts, runs), shown, connectivity)
+        return replace(_none(fault, facts, shown), run=first)
+    scored = shown.mask.copy()
+    for run in runs:
+        scored &= np.isfinite(run)
+    by_run, connectivity = shown.store.array(len(runs), units, units), np.zeros((units, units))
+    correlations, ratios = [], []
+    for number, run in enumerate(runs):
+        by_run[number] = own = functional_connectivity(run, scored)
+        connectivity += own
+        correlations.append(unit_correlations(values, run, scored))
+        ratios.append(std_ratios(values, run, scored))
+    connectivity /= len(runs)
+    data = functional_connectivity(values, scored)
+    facts = replace(facts, fc_corr_error=fc_corr_error(data, by_run))
+    scores = _scores(
+        values, scored, fc_corr(data, connectivity), np.stack(correlations), np.mean(ratios, axis=0), facts, runs
+    )
+    return FreeRun(scores, first, connectivity)
 
 
-def fc_corr_error(data: Float[np.ndarray, "P P"], by_run: Float[np.ndarray, "runs P P"]) -> float | None:
+def fc_corr_error(data: Float[np.ndarray, "P P"], by_run: Stored) -> float | None:
     """Return the standard error, over the drawn runs, of `fc_corr` between the data and the mean over runs.
 
     By the jackknife over runs (Efron & Tibshirani 1993, chapter 11). It says how far other noise would have moved the
     score, not how well the data's own connectivity is known. None for a single run, or where FC is not defined.
+
+    Parameters
+    ----------
+    by_run
+        [runs, P, P] FC of each run.
     """
-    runs = len(by_run)
+    runs = by_run.shape[0]
     if runs < 2:
         return None
-    left_out = [fc_corr(data, (by_run.sum(axis=0) - run) / (runs - 1)).value for run in by_run]
+    total = sum(np.asarray(by_run[run]) for run in range(runs))
+    left_out = [fc_corr(data, (total - np.asarray(by_run[run])) / (runs - 1)).value for run in range(runs)]
     if any(value is None for value in left_out):
         return None
     return float(np.sqrt((runs - 1) * np.var(np.array(left_out, float))))
 
 
-def _quiet(
-    values: np.ndarray, mask: np.ndarray, run: Float[np.ndarray, "t P"], offset: int, facts: FreeRunScores
-) -> FreeRun:
+def _quiet(shown: _Shown, stored: Stored, facts: FreeRunScores) -> FreeRun:
+    values, run = shown.values, np.asarray(stored[:])
     fault = diverged(run)
     if fault:
-        return replace(_none(fault, facts, offset, values.shape[1]), run=_in_part(run, offset))
-    scored = mask & np.isfinite(run)
+        return replace(_none(fault, facts, shown), run=shown.in_part(run))
+    scored = shown.mask & np.isfinite(run)
     connectivity = functional_connectivity(run, scored)
     correlations, ratios = unit_correlations(values, run, scored), std_ratios(values, run, scored)
     late = slice(len(values) // 2, None)
     rest = median_of(std_ratios(values[late], run[late], scored[late]), "the data do not vary").value
+    agreement = fc_corr(functional_connectivity(values, scored), connectivity)
     facts = replace(facts, std_ratio_second_half=rest)
-    scores = _scores(values, scored, connectivity, correlations, ratios, facts, run[None])
-    return FreeRun(scores, _in_part(run, offset), connectivity)
+    scores = _scores(values, scored, agreement, correlations, ratios, facts, [run])
+    return FreeRun(scores, shown.in_part(run), connectivity)
 
 
-def _scored_frames(recording: Recording, part: str, start: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Data and mask of the frames that run freely, and how many frames of the part come before them."""
-    values, mask = recording.part(part)
-    offset = start - recording.require_parts()[part].start
-    return values[offset:], mask[offset:], offset
-
-
-def _in_part(run: np.ndarray, offset: int) -> np.ndarray:
-    """The run in the frames of its part: nothing during a warm-up inside the part."""
-    return np.concatenate([np.full((offset, run.shape[1]), np.nan), run])
-
-
-def _none(reason: str, facts: FreeRunScores, offset: int, units: int) -> FreeRun:
-    none = no_dynamics(reason)
+def _none(reason: str, facts: FreeRunScores, shown: _Shown) -> FreeRun:
+    none, units = no_dynamics(reason), shown.values.shape[1]
     reasons = dict.fromkeys(("fc_corr", "median_unit_r", "std_ratio"), reason)
     scores = replace(facts, spectrum=none.spectrum, autocorrelation=none.autocorrelation, reasons=reasons)
-    return FreeRun(scores, np.full((offset + facts.frames, units), np.nan), np.full((units, units), np.nan))
+    return FreeRun(scores, shown.in_part(None), np.full((units, units), np.nan))
 
 
 def _scores(
     values: Float[np.ndarray, "t P"],
     scored: Bool[np.ndarray, "t P"],
-    connectivity: Float[np.ndarray, "P P"],
+    agreement: Measured,
     correlations: Float[np.ndarray, "*runs P"],
     ratios: Float[np.ndarray, "P"],
     facts: FreeRunScores,
-    runs: Float[np.ndarray, "runs t P"],
+    runs: Iterable[Float[np.ndarray, "t P"]],
 ) -> FreeRunScores:
     several = "pairs of unit and run" if correlations.ndim > 1 else "units"
     moves = dynamics(values, scored, runs)
     return with_measures(
         replace(facts, spectrum=moves.spectrum, autocorrelation=moves.autocorrelation),
-        fc_corr=fc_corr(functional_connectivity(values, scored), connectivity),
+        fc_corr=agreement,
         median_unit_r=median_of(correlations, "the data or the free run do not vary", of=several),
         std_ratio=median_of(ratios, "the data do not vary"),
     )

@@ -20,12 +20,13 @@ from connfit.errors import DataError
 from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.forecasts import Forecaster, RecordingForecast
-from connfit.evaluation.free_run import Residuals, residuals_of_others
 from connfit.evaluation.metrics import fc_corr, functional_connectivity, with_measures
 from connfit.evaluation.part_scores import BaselineScores, DataScores, ModelScores, PartScores
 from connfit.evaluation.pooling import mean, pool, pool_each
+from connfit.evaluation.residual_noise import Residuals, residuals_of_others
 from connfit.evaluation.scores import chosen_by, data_against_itself, score_and_forecast
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import Stored
 
 MODEL, INITIAL = "parts", "at_initialisation"
 """Where the scores of the fitted and of the untrained model stand in `metrics.json`."""
@@ -39,7 +40,7 @@ OWN = "var_ridge_own"
 OWN_LABEL = "own VAR"
 """The same in tables and figures."""
 
-PredictedByName = Mapping[str, Float[np.ndarray, "T P"]]
+PredictedByName = Mapping[str, Stored]
 
 
 @dataclass(frozen=True)

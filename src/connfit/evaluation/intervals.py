@@ -24,7 +24,7 @@ from connfit.evaluation.block_bootstrap import (
     stretched,
     suitable_length,
 )
-from connfit.evaluation.squared_errors import PredictionErrors, ratio_skill, spacing
+from connfit.evaluation.squared_errors import PredictionErrors, bin_edges, ratio_skill, spacing, stretches
 
 SeedErrors = PredictionErrors | Sequence[PredictionErrors]
 """Errors of one seed: on one recording, or on several."""
@@ -175,6 +175,7 @@ def _interval(
         here = [side[number] for side in sides]
         influence = sum(sign * side.influence for sign, side in zip(signs, here, strict=True))
         frames = first.frames[horizon]
+        frames = frames[bin_edges(len(frames), stretches(len(frames), 1))[:-1]]
         length, between = block_of(np.asarray(influence), frames, horizon, block_frames)
         count = len(frames) / length
         total, longest = total + int(count), max(longest, round(length * between))
@@ -238,10 +239,15 @@ def _aligned(errors: Sequence[Sequence[Sequence[PredictionErrors]]]) -> None:
 
 
 def _side(seeds: Sequence[Sequence[PredictionErrors]], number: int, horizon: int) -> _Side:
-    return _Side(
-        np.stack([runs[number].squared_error[horizon] for runs in seeds]),
-        np.stack([runs[number].reference_error[horizon] for runs in seeds]),
+    squared, reference = (
+        np.stack([getattr(runs[number], key)[horizon] for runs in seeds])
+        for key in ("squared_error", "reference_error")
     )
+    frames = squared.shape[1]
+    edges = bin_edges(frames, stretches(frames, 1))
+    if len(edges) <= frames:
+        squared, reference = (np.add.reduceat(errors, edges[:-1], axis=1) for errors in (squared, reference))
+    return _Side(squared, reference)
 
 
 def block_of(

@@ -27,10 +27,14 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from connfit.recordings.frame_blocks import frame_blocks
 from connfit.recordings.preprocess import STEPS
 
 MIN_CHANGES = 60
 """Observed changes from one frame to the next below which nothing is estimated for a unit."""
+
+MOST_CHANGES = 2**13
+"""Changes that are looked at: more say nothing new."""
 
 EXPONENTIAL = (1.0, 1.4, 2.0, 3.0, 4.5, 7.0, 12.0, 20.0, 50.0, 200.0, 1000.0)
 INDICATOR = (1.0, 1.6, 2.5, 4.0, 8.0, 16.0, 50.0)
@@ -77,10 +81,11 @@ def noise_floor(values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"],
     ----------
     values, mask
         Recorded values, and where they were observed. Only changes between neighbouring frames that were both
-        observed are used; nothing is filled in.
+        observed are used, of the first `MOST_CHANGES` + 1 frames; nothing is filled in.
     level
         Of the interval: where twice the drop of the profile log likelihood stays below the quantile of χ²(1).
     """
+    values, mask = values[: MOST_CHANGES + 1], mask[: MOST_CHANGES + 1]
     seen = mask[1:] & mask[:-1]
     x = np.where(mask, values, 0.0).astype(np.float64)
     changes = np.where(seen, x[1:] - x[:-1], 0.0)
@@ -121,16 +126,18 @@ def _profile(changes: Float[np.ndarray, "n p"], seen: Bool[np.ndarray, "n"]) -> 
     expected = _expected_periodogram(np.concatenate([covariances, noise[None]]) * pairs, frames)
     signals, white = expected[:-1], expected[-1]
     first, second, weight = _mixtures()
-    mixed = (1 - weight)[:, None] * signals[first] + weight[:, None] * signals[second]
     half = np.ones(len(spectrum))
     if frames % 2 == 0:
         half[-1] = 0.5
-    best = np.empty((len(SHARES), changes.shape[1]))
-    for at, share in enumerate(SHARES):
-        shape = np.maximum((1 - share) * mixed + share * white, 1e-12)
-        scale = (half / shape) @ spectrum / half.sum()
-        likelihood = -half.sum() * np.log(np.maximum(scale, 1e-300)) - (np.log(shape) @ half)[:, None]
-        best[at] = likelihood.max(axis=0)
+    best = np.full((len(SHARES), changes.shape[1]), -np.inf)
+    for some in frame_blocks(0, len(weight), len(half)):
+        part = weight[some, None]
+        mixed = (1 - part) * signals[first[some]] + part * signals[second[some]]
+        for at, share in enumerate(SHARES):
+            shape = np.maximum((1 - share) * mixed + share * white, 1e-12)
+            scale = (half / shape) @ spectrum / half.sum()
+            likelihood = -half.sum() * np.log(np.maximum(scale, 1e-300)) - (np.log(shape) @ half)[:, None]
+            best[at] = np.maximum(best[at], likelihood.max(axis=0))
     return best
 
 

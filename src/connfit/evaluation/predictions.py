@@ -9,7 +9,9 @@ from jaxtyping import Float, Int
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.forecasts import Forecaster, SharingForecaster, check_shape
+from connfit.evaluation.scratch import Scratch
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import Stored
 
 MIN_STARTS = 8
 """A horizon is scored only where this many start frames leave room for it."""
@@ -50,9 +52,18 @@ def longest_horizon(recording: Recording, part: str, config: EvaluateConfig) -> 
 
 
 def predictions(
-    forecaster: Forecaster, recording: Recording, parts: Sequence[str], config: EvaluateConfig
-) -> tuple[Float[np.ndarray, "T P"], dict[str, Float[np.ndarray, "S steps P"]]]:
+    forecaster: Forecaster,
+    recording: Recording,
+    parts: Sequence[str],
+    config: EvaluateConfig,
+    store: Scratch | None = None,
+) -> tuple[Stored, dict[str, Float[np.ndarray, "S steps P"]]]:
     """Compute one-step predictions of the whole recording, and predictions from the horizon starts of each part.
+
+    Parameters
+    ----------
+    store
+        Makes the array of one-step predictions; default: what the forecaster returns.
 
     Raises
     ------
@@ -64,18 +75,19 @@ def predictions(
     if isinstance(forecaster, SharingForecaster):
         each = [starts[part] for part in parts]
         longest = max(steps.values(), default=0)
-        one_step, ahead = forecaster.one_step_and_horizon(recording, np.concatenate(each), longest)
+        at = np.concatenate([np.zeros(0, np.int64), *each])
+        out = None if store is None else store.array(*recording.values.shape)
+        one_step, ahead = forecaster.one_step_and_horizon(recording, at, longest, out)
         cut = np.split(np.asarray(ahead), np.cumsum([len(of) for of in each])[:-1])
-        predicted = {part: of[:, : steps[part]] for part, of in zip(parts, cut, strict=True)}
+        predicted = {part: of[:, : steps[part]] for part, of in zip(parts, cut[: len(parts)], strict=True)}
     else:
-        one_step = forecaster.one_step(recording)
+        one_step = np.asarray(forecaster.one_step(recording))
         predicted = {
             part: np.asarray(forecaster.horizon(recording, starts[part], steps[part]))
             if len(starts[part])
             else np.zeros((0, steps[part], len(recording.units)))
             for part in parts
         }
-    one_step = np.asarray(one_step)
     check_shape(forecaster, "one_step", one_step.shape, recording.values.shape)
     for part in parts:
         expected = (len(starts[part]), steps[part], len(recording.units))

@@ -18,16 +18,9 @@ from connfit.evaluation.activity_dynamics import Dynamics, dynamics
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.calibration import MIN_ERRORS, OWN, Predictive, calibration_scores, training_spread
 from connfit.evaluation.forecasts import Forecaster, PartForecast, RecordingForecast
-from connfit.evaluation.free_run import (
-    MIN_RESIDUALS,
-    NO_NOISE,
-    RESIDUALS,
-    Residuals,
-    free_runs,
-    no_free_runs,
-    residuals_of,
-)
+from connfit.evaluation.free_run import LONGEST_RUN, NO_NOISE, free_runs, no_free_runs
 from connfit.evaluation.metrics import (
+    covered,
     diverged,
     fc_corr,
     functional_connectivity,
@@ -39,9 +32,12 @@ from connfit.evaluation.metrics import (
 )
 from connfit.evaluation.part_scores import Chosen, DataScores, Horizons, OneStep, PartScores, UnitSkill
 from connfit.evaluation.predictions import horizon_starts, predictions
+from connfit.evaluation.residual_noise import MIN_RESIDUALS, RESIDUALS, Residuals, residuals_of
+from connfit.evaluation.scratch import Scratch, part_of
 from connfit.evaluation.squared_errors import PredictionErrors, UnitErrors, pooled_errors, unit_errors
 from connfit.evaluation.unit_scores import median_unit_scores, skill_over_simple
 from connfit.recordings import PART_NAMES, Recording
+from connfit.recordings.frame_blocks import Stored
 
 
 def score(
@@ -88,7 +84,7 @@ class Scored:
 
     scores: dict[str, PartScores]
     forecast: RecordingForecast
-    one_step: Float[np.ndarray, "T P"]
+    one_step: Stored
     errors: Mapping[str, PredictionErrors]
     units: Mapping[str, Mapping[int, UnitErrors]]
 
@@ -101,6 +97,8 @@ def score_and_forecast(
     parts: Sequence[str] = PART_NAMES,
     ahead_of: Sequence[str] = PART_NAMES,
     residuals: Residuals | None = None,
+    store: Scratch | None = None,
+    persistence: Stored | None = None,
 ) -> Scored:
     """Score one forecaster on parts of one recording, and keep the predictions.
 
@@ -110,14 +108,18 @@ def score_and_forecast(
         Those that are scored.
     residuals
         What the noise of free runs is drawn from; default: the errors on the recording's own training part.
+    store
+        Makes the arrays of predictions; default: in memory.
+    persistence
+        One-step predictions of `Persistence`, if they are there.
     """
-    config = config or EvaluateConfig()
+    config, store = config or EvaluateConfig(), store or Scratch()
     blocks = recording.require_parts()
     ahead_of = [part for part in parts if part in ahead_of]
-    one_step, ahead = predictions(forecaster, recording, ahead_of, config)
+    one_step, ahead = predictions(forecaster, recording, ahead_of, config, store)
     not_run = f"only the {' and the '.join(ahead_of)} part is run ahead"
     reference = Persistence()
-    last_value = reference.one_step(recording)
+    last_value = predictions(reference, recording, (), config, store)[0] if persistence is None else persistence
     std, distribution = _spread(forecaster, one_step, recording, residuals, config)
     if config.free_run_noise == "none":
         residuals = None
@@ -130,18 +132,19 @@ def score_and_forecast(
     for part in parts:
         block = blocks[part]
         values, mask = recording.part(part)
-        each, why = unit_errors(one_step, ahead.get(part, not_run), recording, part, config)
+        predicted, last = part_of(one_step, block), part_of(last_value, block)
+        each, why = unit_errors(one_step, ahead.get(part, not_run), recording, part, config, last_value)
         if part in ahead_of:
-            free, quiet = free_runs(forecaster, recording, part, residuals, config)
+            free, quiet = free_runs(forecaster, recording, part, residuals, config, store)
             units[part], errors[part] = each, pooled_errors(each, why, recording.name, part)
         else:
-            free, quiet = no_free_runs(recording, part, residuals, config, not_run)
+            free, quiet = no_free_runs(recording, part, residuals, config, not_run, store)
         skills, horizon = _horizon_scores(ahead.get(part, not_run), reference, recording, part, config)
         scores[part] = PartScores(
             frames=len(values),
             observed=int(mask.sum()),
-            one_step=_one_step_scores(values, mask, one_step[block], last_value[block]),
-            calibration=calibration_scores(values, mask, one_step[block], std[block], distribution),
+            one_step=_one_step_scores(values, mask, predicted, last),
+            calibration=calibration_scores(values, mask, predicted, std[block], distribution),
             horizon_skill=skills,
             horizon=horizon,
             horizon_median_unit=median_unit_scores(each, why, config),
@@ -152,7 +155,7 @@ def score_and_forecast(
             start=block.start,
             values=values,
             mask=mask,
-            one_step=one_step[block],
+            one_step=predicted,
             free_run=free.run,
             free_run_connectivity=free.connectivity,
             free_run_deterministic=None if free is quiet else quiet.run,
@@ -167,7 +170,7 @@ def score_and_forecast(
 
 def _spread(
     forecaster: Forecaster,
-    one_step: Float[np.ndarray, "T P"],
+    one_step: Stored,
     recording: Recording,
     residuals: Residuals | None,
     config: EvaluateConfig,
@@ -190,17 +193,14 @@ def _spread(
 
 
 def _one_step_scores(
-    values: Float[np.ndarray, "t P"],
-    mask: Bool[np.ndarray, "t P"],
-    prediction: Float[np.ndarray, "t P"],
-    reference: np.ndarray,
+    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], prediction: Stored, reference: Stored
 ) -> OneStep:
     fault = "the part has no frames" if not len(values) else diverged(prediction)
     if fault:
         nothing = UnitSkill(excluded=values.shape[1], above_both=0)
         return OneStep(per_unit_skill=nothing, reasons=dict.fromkeys(("mse", "skill_vs_persistence", "fc_corr"), fault))
     # The first frames of a recording have no past; skill and MSE are of the same entries everywhere else.
-    scored = mask & np.isfinite(prediction) & np.isfinite(reference)
+    scored = covered(values, mask, prediction, reference)
     per_unit = unit_skill(values, prediction, reference, scored)
     units = UnitSkill(
         **vars(quartiles(per_unit)),
@@ -250,7 +250,7 @@ def data_against_itself(recording: Recording) -> DataScores:
 
 def _dynamics_of_a_copy(recording: Recording) -> Dynamics:
     (early, before), (values, mask) = recording.part("train"), recording.part("test")
-    frames = min(len(early), len(values))
+    frames = min(len(early), len(values), LONGEST_RUN)
     run, given = early[len(early) - frames :], before[len(before) - frames :]
     return dynamics(values[:frames], mask[:frames] & given, run[None])
 

@@ -15,12 +15,23 @@ from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.metrics import diverged
 from connfit.evaluation.predictions import horizon_starts, predictions
+from connfit.evaluation.scratch import part_of
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import Stored, frame_blocks
 
 FORMAT_VERSION = 2
 
 ONE_STEP = 1
 """The horizon at which the frames are all those of the part, not only those after a start."""
+
+MOST_STRETCHES = 4096
+"""Stretches of frames over which errors of a part are resampled at most: those of neighbouring frames are added up."""
+
+FEWEST_STRETCHES = 256
+"""So many at least where there are that many frames, ..."""
+
+MOST_ERRORS = 2**20
+"""... and more only up to this number of errors of single units."""
 
 MOST_UNIT_ERRORS = 200_000
 """Errors of single units that are kept per horizon: with more, those of neighbouring frames are added up ..."""
@@ -34,25 +45,41 @@ _OF_UNITS = ("unit_squared_error", "unit_reference_error")
 
 @dataclass(frozen=True, eq=False)
 class UnitErrors:
-    """Squared errors of a forecaster and of persistence, at one horizon on one part, frame by frame and unit by unit.
+    """Squared errors of a forecaster and of persistence, at one horizon on one part, by time and unit by unit.
 
     Parameters
     ----------
     squared, reference
-        [S, unit] in squared units of the values; 0 where the entry is not scored.
+        [B, unit] in squared units of the values; 0 where the entry is not scored. Added up over B consecutive
+        stretches of frames whose edges are those of `bin_edges`; of a part of usual length each is a frame, B = S.
     frames
         [S] frame that is predicted, ascending.
     entries
         [S] number of units that are scored in that frame.
     horizon
         Frames ahead.
+    of_frames
+        [2, S] squared errors of both in each frame, summed over units; None where B = S.
     """
 
-    squared: Float[np.ndarray, "S P"]
-    reference: Float[np.ndarray, "S P"]
+    squared: Float[np.ndarray, "B P"]
+    reference: Float[np.ndarray, "B P"]
     frames: Int[np.ndarray, "S"]
     entries: Int[np.ndarray, "S"]
     horizon: int
+    of_frames: Float[np.ndarray, "2 S"] | None = None
+
+    @property
+    def pooled(self) -> tuple[Float[np.ndarray, "S"], Float[np.ndarray, "S"]]:
+        """Squared errors of both in each frame, all units together."""
+        if self.of_frames is None:
+            return self.squared.sum(axis=1), self.reference.sum(axis=1)
+        return self.of_frames[0], self.of_frames[1]
+
+    @property
+    def spacing(self) -> float:
+        """Mean distance of neighbouring stretches in frames."""
+        return spacing(self.frames) * len(self.frames) / max(len(self.squared), 1)
 
     @property
     def skill(self) -> Float[np.ndarray, "P"]:
@@ -187,12 +214,17 @@ def bin_edges(frames: int, bins: int) -> Int[np.ndarray, "B+1"]:
 
 
 def _bins(frames: int, units: int) -> int:
-    """Stretches of frames over which errors of units are added up."""
+    """Stretches of frames over which errors of units are added up for the file."""
     return frames if frames * units <= MOST_UNIT_ERRORS else min(frames, max(FEWEST_BINS, MOST_UNIT_ERRORS // units))
 
 
+def stretches(frames: int, units: int) -> int:
+    """Return the number of stretches of frames over which errors are resampled."""
+    return min(frames, MOST_STRETCHES, max(FEWEST_STRETCHES, MOST_ERRORS // max(units, 1)))
+
+
 def errors_of(
-    one_step: Float[np.ndarray, "T P"],
+    one_step: Stored,
     ahead: Float[np.ndarray, "S steps P"],
     recording: Recording,
     part: str,
@@ -203,11 +235,12 @@ def errors_of(
 
 
 def unit_errors(
-    one_step: Float[np.ndarray, "T P"],
+    one_step: Stored,
     ahead: Float[np.ndarray, "S steps P"] | str,
     recording: Recording,
     part: str,
     config: EvaluateConfig,
+    persistence: Stored | None = None,
 ) -> tuple[dict[int, UnitErrors], dict[int, str]]:
     """Return errors of given predictions at 1 frame, every one of the part, and at the horizons of `config`.
 
@@ -217,6 +250,8 @@ def unit_errors(
         Prediction of every frame of the recording from the frames before it.
     ahead
         Predictions from the starts of `connfit.evaluation.predictions.horizon_starts` on, or why there are none.
+    persistence
+        Its one-step predictions, if they are there.
 
     Returns
     -------
@@ -229,13 +264,14 @@ def unit_errors(
     reference = Persistence()
     starts, too_long = horizon_starts(recording, part, config)
     held = reference.horizon(recording, starts, 1)[:, 0]
-    wanted: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    wanted: dict[int, tuple[np.ndarray, Stored, Stored]] = {}
     reasons: dict[int, str] = {}
-    fault = "the part has no frames" if block.stop == block.start else diverged(one_step[block])
+    fault = "the part has no frames" if block.stop == block.start else diverged(part_of(one_step, block))
     if fault:
         reasons[ONE_STEP] = fault
     else:
-        wanted[ONE_STEP] = np.arange(block.start, block.stop), one_step[block], reference.one_step(recording)[block]
+        last = reference.one_step(recording) if persistence is None else persistence
+        wanted[ONE_STEP] = np.arange(block.start, block.stop), part_of(one_step, block), part_of(last, block)
     for h in config.horizons:
         if h == ONE_STEP:
             continue
@@ -247,16 +283,40 @@ def unit_errors(
             wanted[h] = starts + h, ahead[:, h - 1], held
     found: dict[int, UnitErrors] = {}
     for h, (frames, prediction, last) in wanted.items():
-        values = recording.values[frames].astype(np.float64)
-        scored = recording.mask[frames] & np.isfinite(prediction) & np.isfinite(last)
-        with np.errstate(over="ignore", invalid="ignore"):
-            ours, theirs = (np.where(scored, values - predicted, 0.0) ** 2 for predicted in (prediction, last))
-            total = ours.sum()
-        if np.isfinite(total):
-            found[h] = UnitErrors(ours, theirs, frames, scored.sum(axis=1), h)
-        else:
+        errors = _added_up(recording, frames, prediction, last, h)
+        if errors is None:
             reasons[h] = "the squared error overflows: the prediction diverged"
+        else:
+            found[h] = errors
     return found, reasons
+
+
+def _added_up(
+    recording: Recording, frames: Int[np.ndarray, "S"], prediction: Stored, last: Stored, horizon: int
+) -> UnitErrors | None:
+    """Errors of a prediction [S, P] of these frames, by stretches of them; None where they overflow."""
+    units = len(recording.units)
+    edges = bin_edges(len(frames), stretches(len(frames), units))
+    sums = np.zeros((2, len(edges) - 1, units))
+    of_frames, entries = np.zeros((2, len(frames))), np.zeros(len(frames), np.int64)
+    for block in frame_blocks(0, len(frames), units):
+        values = recording.values[frames[block]].astype(np.float64)
+        there = np.asarray(prediction[block]), np.asarray(last[block])
+        scored = recording.mask[frames[block]] & np.isfinite(there[0]) & np.isfinite(there[1])
+        entries[block] = scored.sum(axis=1)
+        stretch = np.searchsorted(edges, np.arange(block.start, block.stop), side="right") - 1
+        for side, predicted in enumerate(there):
+            with np.errstate(over="ignore", invalid="ignore"):
+                square = np.where(scored, values - predicted, 0.0) ** 2
+                of_frames[side, block] = square.sum(axis=1)
+            if len(edges) > len(frames):
+                sums[side, block] = square
+            else:
+                first = np.flatnonzero(np.diff(stretch, prepend=-1))
+                sums[side, stretch[first]] += np.add.reduceat(square, first, axis=0)
+    if not np.isfinite(of_frames[0].sum()):
+        return None
+    return UnitErrors(sums[0], sums[1], frames, entries, horizon, of_frames)
 
 
 def pooled_errors(
@@ -271,10 +331,9 @@ def pooled_errors(
         elif not of.reference.any():
             faults[h] = "the reference has no error: the data do not change"
         else:
-            summed = of.squared.sum(axis=1), of.reference.sum(axis=1)
-            for key, values in zip(_ARRAYS, (of.frames, *summed, of.entries), strict=True):
+            for key, values in zip(_ARRAYS, (of.frames, *of.pooled, of.entries), strict=True):
                 found[key][h] = values
-            edges = bin_edges(len(of.frames), _bins(*of.squared.shape))
+            edges = bin_edges(len(of.squared), _bins(*of.squared.shape))
             for key, values in zip(_OF_UNITS, (of.squared, of.reference), strict=True):
                 found[key][h] = values if len(edges) > len(values) else np.add.reduceat(values, edges[:-1], axis=0)
     return PredictionErrors(recording, part, **found, reasons=faults)

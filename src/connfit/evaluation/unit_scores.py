@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy import stats
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.block_bootstrap import draw_blocks, stretched, suitable_length
-from connfit.evaluation.metrics import unit_skill
+from connfit.evaluation.metrics import covered, unit_skill
 from connfit.evaluation.pooling import Result, end, mean
-from connfit.evaluation.squared_errors import ONE_STEP, UnitErrors, ratio_skill, spacing
+from connfit.evaluation.squared_errors import ONE_STEP, UnitErrors, ratio_skill
+from connfit.recordings.frame_blocks import Stored, frame_blocks
 
 LEVEL = 0.95
 """Confidence level of all intervals here."""
@@ -124,10 +125,7 @@ def compare_units(
 
 
 def skill_over_simple(
-    values: Float[np.ndarray, "t P"],
-    prediction: Float[np.ndarray, "t P"],
-    persistence: Float[np.ndarray, "t P"],
-    mask: Bool[np.ndarray, "t P"],
+    values: Float[np.ndarray, "t P"], prediction: Stored, persistence: Stored, mask: Stored
 ) -> Float[np.ndarray, "P"]:
     """Return the skill of every unit over the better of persistence and its own mean; NaN where it is not defined.
 
@@ -135,9 +133,11 @@ def skill_over_simple(
     bar, and nothing can clear it. For a unit that drifts persistence is. Above 0, something was predicted that neither
     the level nor the last value says.
     """
-    seen = mask & np.isfinite(prediction) & np.isfinite(persistence)
-    count = seen.sum(axis=0)
-    mean = np.where(seen, values, 0.0).sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
+    seen = covered(values, mask, prediction, persistence)
+    total = np.zeros(values.shape[1])
+    for block in frame_blocks(0, *values.shape):
+        total += np.where(seen[block], values[block], 0.0).sum(axis=0, dtype=np.float64)
+    mean = total / np.maximum(seen.sum(axis=0), 1)
     level = np.broadcast_to(mean, values.shape)
     both = np.stack([unit_skill(values, prediction, simple, seen) for simple in (persistence, level)])
     defined = np.isfinite(both).all(axis=0)
@@ -168,17 +168,18 @@ def _interval(forecasters: Sequence[Sequence[UnitErrors]], repeats: int, seed: i
             return _undefined("persistence has no error in any unit: the data do not change")
         value += sum(sign * median for sign, median in zip(signs, medians, strict=True)) / len(recordings)
         rows = len(sides[0].squared)
-        length = suitable_length(_influence(sides), spacing(sides[0].frames), sides[0].horizon)
+        length = suitable_length(_influence(sides), sides[0].spacing, sides[0].horizon)
         blocks = draw_blocks(generator, rows, length, repeats)
         if blocks is None:
             short = f"{rows} frames are too few for two blocks of {length}"
             continue
         freedom += rows / length - 1
-        weights = blocks.weights()
-        for sign, side, median in zip(signs, sides, medians, strict=True):
-            again = _median(ratio_skill(weights @ side.squared, weights @ side.reference))
-            # A resample in which nothing moves has no skill of its own; it says nothing.
-            drawn += sign * np.where(np.isfinite(again), again, median) / len(recordings)
+        for some in frame_blocks(0, repeats, 2 * rows + sides[0].squared.shape[1]):
+            weights = blocks.weights(some)
+            for sign, side, median in zip(signs, sides, medians, strict=True):
+                again = _median(ratio_skill(weights @ side.squared, weights @ side.reference))
+                # A resample in which nothing moves has no skill of its own; it says nothing.
+                drawn[some] += sign * np.where(np.isfinite(again), again, median) / len(recordings)
     if short is not None:
         return Estimate(value, reasons=dict.fromkeys(("low", "high"), short))
     low, high = stretched(value, drawn, LEVEL, freedom, most=1.0 if len(forecasters) == 1 else np.inf)

@@ -16,6 +16,7 @@ from connfit.models.base import Model, Neurons, Params
 from connfit.models.rollout import CHUNK, Keep, Kept, Limits, Noise, Run, Shown, State, Stepped, readings, rollout
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
+from connfit.recordings.frame_blocks import Stored
 
 WIDTH = 16
 """Runs side by side are a multiple of this."""
@@ -46,7 +47,7 @@ class ModelForecaster:
 
     def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
         """Predict each frame from the frames before it; NaN for frame 0, which has none."""
-        return self._forward(recording, np.zeros(0, np.int64), 0, recording.frames - 1)[0]
+        return np.asarray(self._forward(recording, np.zeros(0, np.int64), 0, recording.frames - 1)[0])
 
     def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
         """Predict `steps` frames after each start, given all frames up to and including it."""
@@ -57,14 +58,20 @@ class ModelForecaster:
         return self._forward(recording, unique, steps, int(unique[-1]))[1][place]
 
     def one_step_and_horizon(
-        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int
-    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
-        """Return `one_step` and `horizon` from one pass through the recording; `starts` ascend without repeats."""
-        return self._forward(recording, np.asarray(starts), steps, recording.frames - 1)
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, out: Stored | None = None
+    ) -> tuple[Stored, Float[np.ndarray, "S steps P"]]:
+        """Return `one_step` and `horizon` from one pass through the recording; `starts` ascend without repeats.
+
+        Parameters
+        ----------
+        out
+            [T, P] where `one_step` is written to, in memory or on disk; default: a new array.
+        """
+        return self._forward(recording, np.asarray(starts), steps, recording.frames - 1, out)
 
     def _forward(
-        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int
-    ) -> tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "S steps P"]]:
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int, out: Stored | None = None
+    ) -> tuple[Stored, Float[np.ndarray, "S steps P"]]:
         """Run through the recorded frames up to `last`, and from each start ahead.
 
         The states at the starts are kept until there are about CHUNK of them, which then run ahead side by
@@ -73,7 +80,7 @@ class ModelForecaster:
         if len(starts) and (starts.min() < 0 or starts.max() >= recording.frames):
             raise ConfigError(f"horizon starts must lie in 0..{recording.frames - 1}")
         columns, limits = self.columns(recording), self.limits(recording)
-        one_step = np.full(recording.values.shape, np.nan, np.float32)
+        one_step = np.full(recording.values.shape, np.nan, np.float32) if out is None else out
         ahead = np.zeros((len(starts), steps, len(columns)), np.float32)
         state = self._settled(self._shown(recording, slice(0, 1)), limits)
         shelf, held = None, list[int]()
@@ -82,12 +89,12 @@ class ModelForecaster:
             shelf = Shelf(jax.tree.map(_run_first, empty.neurons), empty.beyond.T)
             if starts[0] == 0:
                 shelf, held = shelf.put(0, state), [0]
-        shown = self._shown(recording, slice(0, last))
         # Entry k is what follows the k-th frame that is shown.
         after = starts - 1
         for block in self._chunks(last):
+            shown = self._shown(recording, block)
             if shelf is None:
-                run = self._run(state, shown.part(block), limits, readings, None)
+                run = self._run(state, shown, limits, readings, None)
             else:
                 now = np.flatnonzero((after >= block.start) & (after < block.stop))
                 if len(held) + len(now) > CHUNK:
@@ -96,7 +103,7 @@ class ModelForecaster:
                 place = np.full(block.stop - block.start, CHUNK)
                 place[after[now] - block.start] = len(held) + np.arange(len(now))
                 held += now.tolist()
-                run = self._run(state, shown.part(block), limits, _shelve, shelf, place)
+                run = self._run(state, shown, limits, _shelve, shelf, place)
                 shelf = run.kept
             state = run.state
             one_step[block.start + 1 : block.stop + 1] = np.asarray(run.each)[:, columns, 0]
@@ -135,15 +142,33 @@ class ModelForecaster:
         """
         state = self._warmed_up(recording, start, warmup)
         if noise is None:
-            return self._run_alone(recording, state, frames)
-        return self._run_driven(recording, state, frames, noise)
+            return np.asarray(self._run_alone(recording, state, frames))
+        return np.asarray(self._run_driven(recording, state, frames, noise))
 
     def free_runs(
-        self, recording: Recording, start: int, frames: int, warmup: int, noise: Float[np.ndarray, "runs frames P"]
-    ) -> tuple[Float[np.ndarray, "runs frames P"], Float[np.ndarray, "frames P"]]:
-        """Return `free_run` with the noise and without, after one warm-up."""
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Stored,
+        out: tuple[Stored, Stored] | None = None,
+    ) -> tuple[Stored, Stored]:
+        """Return `free_run` with the noise and without, after one warm-up.
+
+        Parameters
+        ----------
+        noise
+            [runs, frames, P], in memory or on disk.
+        out
+            Where both are written to, in memory or on disk; default: new arrays.
+        """
         state = self._warmed_up(recording, start, warmup)
-        return self._run_driven(recording, state, frames, noise), self._run_alone(recording, state, frames)
+        driven, quiet = (None, None) if out is None else out
+        return (
+            self._run_driven(recording, state, frames, noise, driven),
+            self._run_alone(recording, state, frames, quiet),
+        )
 
     def left_out(
         self, recording: Recording, units: Int[np.ndarray, "K"], start: int, stop: int, warmup: int
@@ -163,7 +188,6 @@ class ModelForecaster:
             raise ConfigError(f"frames {start} to {stop} must lie in 1 to {recording.frames}")
         columns, limits = self.columns(recording), self.limits(recording)
         begin = max(start - warmup, 1)
-        shown = self._shown(recording, slice(begin - 1, stop - 1))
         out = np.empty((stop - start, len(units)), np.float32)
         width = min(len(units), max(1, MOST_RATES // self.model.neurons))
         for first in range(0, len(units), max(width, 1)):
@@ -173,13 +197,15 @@ class ModelForecaster:
             own = np.zeros((self.model.units, width), bool)
             own[each, np.arange(width)] = True
             # The state comes to rest on the frame before the first, again without the unit.
-            state = self._settled(_without(own, shown.part(slice(0, 1))), limits)
-            predicted = []
-            for block in self._chunks(len(shown.values)):
-                run = self._run(state, _without(own, shown.part(block)), limits, readings, None)
+            state = self._settled(_without(own, self._shown(recording, slice(begin - 1, begin))), limits)
+            for block in self._chunks(stop - begin):
+                shown = self._shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
+                run = self._run(state, _without(own, shown), limits, readings, None)
                 state = run.state
-                predicted.append(np.asarray(run.each)[:, each[: len(left)], np.arange(len(left))])
-            out[:, first : first + len(left)] = np.concatenate(predicted)[start - begin :]
+                # The warm-up is not kept.
+                at = begin + block.start - start
+                predicted = np.asarray(run.each)[max(0, -at) :, each[: len(left)], np.arange(len(left))]
+                out[max(at, 0) : max(at, 0) + len(predicted), first : first + len(left)] = predicted
         return out
 
     def columns(self, recording: Recording) -> Int[np.ndarray, "p"]:
@@ -213,16 +239,16 @@ class ModelForecaster:
         # What was last recorded of a unit before the warm-up may lie beyond the range, too.
         beyond = np.zeros((self.model.units, 1), np.float32)
         within = self.cohort.training_range(recording)
-        beyond[self.columns(recording), 0] = within.beyond(recording.values[:begin], recording.mask[:begin])[-1]
+        beyond[self.columns(recording), 0] = within.last_beyond(recording.values[:begin], recording.mask[:begin])
         state = State.at_rest(self.model)._replace(beyond=jnp.asarray(beyond))
-        shown = self._shown(recording, slice(begin - 1, start - 1))
-        for block in self._chunks(len(shown.values)):
-            state = self._run(state, shown.part(block), limits, readings, None).state
+        for block in self._chunks(start - begin):
+            shown = self._shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
+            state = self._run(state, shown, limits, readings, None).state
         return self._about_to_show(state, recording, np.array([start - 1]))
 
-    def _run_alone(self, recording: Recording, state: State, frames: int) -> Float[np.ndarray, "frames P"]:
+    def _run_alone(self, recording: Recording, state: State, frames: int, out: Stored | None = None) -> Stored:
         columns, limits = self.columns(recording), self.limits(recording)
-        out = np.zeros((frames, len(columns)), np.float32)
+        out = np.zeros((frames, len(columns)), np.float32) if out is None else out
         for block in self._chunks(frames):
             shown = Shown.nothing(self.model, block.stop - block.start)
             run = self._run(state, shown, limits, readings, None)
@@ -230,16 +256,16 @@ class ModelForecaster:
         return out
 
     def _run_driven(
-        self, recording: Recording, state: State, frames: int, noise: np.ndarray
-    ) -> Float[np.ndarray, "runs frames P"]:
-        columns, limits, runs = self.columns(recording), self.limits(recording), len(noise)
+        self, recording: Recording, state: State, frames: int, noise: Stored, out: Stored | None = None
+    ) -> Stored:
+        columns, limits, runs = self.columns(recording), self.limits(recording), noise.shape[0]
         expected = (runs, frames, len(columns))
         if noise.shape != expected:
             raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
-        out = np.zeros(noise.shape, np.float32)
+        out = np.zeros(noise.shape, np.float32) if out is None else out
         state = jax.tree.map(lambda values: jnp.repeat(values, runs, axis=-1), state)
         for block in self._chunks(frames):
-            added = self.noise(recording, noise[:, block].transpose(1, 2, 0))
+            added = self.noise(recording, np.asarray(noise[:, block]).transpose(1, 2, 0))
             shown = Shown.nothing(self.model, len(added.values), runs)
             run = self._run(state, shown, limits, readings, None, noise=added)
             state, out[:, block] = run.state, np.asarray(run.each)[:, columns].transpose(2, 0, 1)

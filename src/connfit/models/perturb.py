@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from connfit.connectome import Connectome
-from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of
+from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of, unreadable
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.rest import Settled, settle, started
 from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
@@ -67,7 +67,7 @@ def _ids_of(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read ({error})", path=path, fix="Give a text file of neuron ids") from error
+        raise unreadable(error, "cannot be read", path=path, fix="Give a text file of neuron ids") from error
     ids = [part for line in lines for part in re.split(r"[\s,]+", line.partition("#")[0]) if part]
     if not ids:
         raise DataError("holds no ids", path=path, fix="Write one neuron id per line")

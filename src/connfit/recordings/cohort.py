@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
-from connfit.errors import ConfigError, DataError, first_ten
+from connfit.errors import ConfigError, DataError, UnitsError, first_ten
 from connfit.recordings import Recording
 from connfit.recordings.preprocess import to_substeps
+from connfit.recordings.preprocess.every_recording import as_toml
 from connfit.recordings.training_range import TrainingRange
 
 
@@ -40,6 +41,10 @@ class Window(NamedTuple):
     forced: Bool[np.ndarray, "K P B"]
     targets: Float[np.ndarray, "K P B"]
     weights: Float[np.ndarray, "K P B"]
+
+
+def _rate(recording: Recording) -> float:
+    return recording.frame_rate
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -100,13 +105,14 @@ class Cohort(Displayed):
         names = [recording.name for recording in (*recordings, *held_out)]
         if len(set(names)) != len(names):
             raise DataError(f"recordings must have different names, got {', '.join(names)}")
+        slowest, fastest = (pick((*recordings, *held_out), key=_rate) for pick in (min, max))
+        if fastest.frame_rate / slowest.frame_rate > 1.01:
+            raise DataError(
+                f"recording {fastest.name!r} has {fastest.frame_rate:.4g} frames/s, "
+                f"{slowest.name!r} {slowest.frame_rate:.4g}",
+                fix="Resample them to one frame rate before fitting them together",
+            )
         for recording in (*recordings, *held_out):
-            if abs(recording.frame_rate / first.frame_rate - 1) > 0.01:
-                raise DataError(
-                    f"recording {recording.name!r} has {recording.frame_rate:.4g} frames/s, "
-                    f"{first.name!r} {first.frame_rate:.4g}",
-                    fix="Resample them to one frame rate before fitting them together",
-                )
             if recording.kind != first.kind:
                 raise DataError(f"recording {recording.name!r} holds {recording.kind}, {first.name!r} {first.kind}")
         units = tuple(dict.fromkeys(unit for recording in recordings for unit in recording.units))
@@ -224,10 +230,10 @@ class Cohort(Displayed):
 
         Raises
         ------
-        DataError
-            If a unit does not change at all during training.
+        UnitsError
+            If units do not change during training, or are not observed; it names all of them.
         """
-        variance = np.full((len(self.units), len(self.recordings)), np.nan)
+        variance, problems, unfit = np.full((len(self.units), len(self.recordings)), np.nan), [], []
         for b, (recording, columns) in enumerate(zip(self.recordings, self.columns, strict=True)):
             values, mask = recording.part("train")
             for k, column in enumerate(columns):
@@ -235,12 +241,20 @@ class Cohort(Displayed):
                 if len(change) < 2 or not np.var(change) > 0:
                     seen = int(mask[:, k].sum())
                     what = f"does not change over its {seen} observed training frames"
-                    raise DataError(
+                    unfit.append(recording.units[k])
+                    problems.append(
                         f"recording {recording.name!r}: unit {recording.units[k]!r} "
-                        f"{what if seen else 'is not observed in the training part'}",
-                        fix="Leave the unit out with the step 'select' (data.preprocess)",
+                        f"{what if seen else 'is not observed in the training part'}"
                     )
-                variance[column, b] = np.mean(change**2)
+                else:
+                    variance[column, b] = np.mean(change**2)
+        if unfit:
+            units = [*dict.fromkeys(unfit)]
+            everywhere = all(set(units) <= set(recording.units) for recording in (*self.recordings, *self.held_out))
+            drop = {"step": "select", "drop": units, **({} if everywhere else {"absent": "skip"})}
+            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            fix = f"Leave them out, first of all in data.preprocess: {as_toml(drop)}"
+            raise UnitsError("; ".join(problems[:3]) + more, units=units, fix=fix)
         return variance
 
     def windows(

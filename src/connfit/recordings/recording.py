@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from connfit._display import Displayed
+from connfit._display import Displayed, unstorable
 from connfit.errors import ConfigError, DataError, first_ten
 
 PART_NAMES = ("train", "validation", "test")
@@ -126,6 +126,9 @@ class Recording(Displayed):
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for text in map(str, (self.name, self.value_units, *self.units)):
+            if why := unstorable(text):
+                raise DataError(f"recording {self.name!r}: the name {text!r} {why}", fix="Rename it")
         values = np.asarray(self.values)
         if values.ndim != 2 or 0 in values.shape:
             raise DataError(
@@ -143,8 +146,9 @@ class Recording(Displayed):
             raise DataError(
                 f"recording {self.name!r}: unit names repeat: {first_ten(repeated)}", fix="Rename or merge them"
             )
-        if not np.isfinite(self.frame_rate) or self.frame_rate <= 0:
-            raise DataError(f"recording {self.name!r}: frame_rate = {self.frame_rate} Hz must be positive")
+        rate = self.frame_rate
+        if isinstance(rate, bool | str | bytes | None) or not np.isfinite(rate) or rate <= 0:
+            raise DataError(f"recording {self.name!r}: frame_rate = {rate!r} Hz must be positive, and a number")
         mask = np.ones(values.shape, bool) if self.mask is None else np.asarray(self.mask, bool)
         if mask.shape != values.shape:
             raise DataError(f"recording {self.name!r}: mask has shape {mask.shape}, values {values.shape}")

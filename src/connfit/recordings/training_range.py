@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from connfit.recordings import Recording, hold_last
+from connfit.recordings.frame_blocks import frame_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,3 +52,19 @@ class TrainingRange:
         """Return what the last observed value of each unit lies beyond the range, at each frame; 0 before the first."""
         held = hold_last(values, mask)
         return np.nan_to_num(held - self.inside(held))
+
+    def last_beyond(self, values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -> Float[np.ndarray, "P"]:
+        """Return what the last observed value of each unit lies beyond the range; 0 for a unit that was not observed.
+
+        Looks no further back than it has to.
+        """
+        found = np.zeros(values.shape[1])
+        unknown = np.ones(values.shape[1], bool)
+        for block in reversed(list(frame_blocks(0, *values.shape))):
+            here = self.beyond(values[block], mask[block])[-1]
+            seen = mask[block].any(axis=0)
+            found = np.where(unknown & seen, here, found)
+            unknown &= ~seen
+            if not unknown.any():
+                break
+        return found

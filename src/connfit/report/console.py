@@ -7,10 +7,10 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from connfit._console import literal
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.held_out import HELD_OUT
 from connfit.report.figures.connectivity_figure import COLUMNS, connectivity_in_words, connectivity_rows
@@ -66,7 +66,7 @@ def print_table(
 
 def _print_lines(lines: Sequence[str], console: Console) -> None:
     for line in lines:
-        console.print(escape(line), highlight=False)
+        console.print(literal(line), highlight=False)
 
 
 def _scores(rows: Sequence[Row], title: str, width: int, evaluation: Evaluation) -> list[Table]:
@@ -107,7 +107,7 @@ def _one_table(rows: Sequence[Row], columns: list[str], headings: Mapping[str, s
     table = _table(title, padding=0)
     table.add_column("", no_wrap=True)
     for name in columns:
-        table.add_column(escape(headings[name]), justify="right", no_wrap=True)
+        table.add_column(literal(*headings[name].split("\n")), justify="right", no_wrap=True)
     group = ""
     for row in rows:
         cells = [
@@ -118,15 +118,15 @@ def _one_table(rows: Sequence[Row], columns: list[str], headings: Mapping[str, s
         ]
         before, line = _label(row)
         if before and before != group:
-            table.add_row(Text(_SHORT.get(before, before), style="bold"))
+            table.add_row(literal(_SHORT.get(before, before), style="bold"))
         group = before
-        table.add_row(line, *cells)
+        table.add_row(literal(line), *cells)
     return table
 
 
 def _table(title: str, padding: int = 1) -> Table:
     padded = (0, padding, 0, 0)
-    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=padded, pad_edge=False)
+    return Table(title=literal(title), title_justify="left", box=box.SIMPLE_HEAD, padding=padded, pad_edge=False)
 
 
 def _missing(rows: Sequence[Row]) -> list[str]:
@@ -147,7 +147,7 @@ def _print_connectivity(evaluation: Evaluation, console: Console) -> None:
         table.add_column(name, justify="right")
     rows = connectivity_rows(evaluation)
     for row in rows:
-        table.add_row(escape(row.name), *(number(value) for value in row.values))
+        table.add_row(literal(row.name), *(number(value) for value in row.values))
     console.print(table)
     words = [f"{row.name}: {row.what}" for row in rows if row.what]
     _print_lines([connectivity_in_words(evaluation), *words], console)

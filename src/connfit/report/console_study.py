@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from connfit._console import literal
 from connfit.evaluation.study.run_study import StudyPlan
 from connfit.evaluation.study.study import Difference, Score, Study, StudyRow, UnitDifference
 from connfit.report.sections.comparison import number
@@ -33,7 +33,7 @@ def print_plan(plan: StudyPlan, console: Console) -> None:
     for name in ("row", "kind", "keeps", "changes"):
         table.add_column(name)
     for row in plan.rows:
-        table.add_row(*map(escape, (row.name, row.group, row.keeps, row.changes)))
+        table.add_row(*map(literal, (row.name, row.group, row.keeps, row.changes)))
     console.print(table)
     seconds = plan.seconds
     time = "not known" if seconds is None else f"about {seconds / 60:.0f} min, without the tuning of baselines"
@@ -57,12 +57,12 @@ def print_study(study: Study, console: Console) -> None:
     for row in study.rows:
         if row.group != group:
             group = row.group
-            rows.append([f"[bold]{GROUPS[group]}"])
+            rows.append([literal(GROUPS[group], style="bold")])
         seconds = "–" if row.fit_seconds is None else f"{row.fit_seconds:.0f}"
-        cells = [_spread(row.scores[key]) for key in (*(column.key for column in pooled), *others)]
-        rows.append([f"  {escape(row.name)}", *cells, learned_in_words(row), seconds])
+        cells = [literal(_spread(row.scores[key])) for key in (*(column.key for column in pooled), *others)]
+        rows.append([literal(f"  {row.name}"), *cells, literal(learned_in_words(row)), literal(seconds)])
         second = f"    {row.mark or 'median unit'}"
-        rows.append([f"[dim]{escape(second)}", *(f"[dim]{_spread(row.scores[column.key])}" for column in median)])
+        rows.append([_dim(second), *(_dim(_spread(row.scores[column.key])) for column in median)])
     for table in _tables(title, ["", *heads, "parameters", "s"], rows, console.width):
         console.print(table)
     title = (
@@ -71,13 +71,13 @@ def print_study(study: Study, console: Console) -> None:
     horizons, rows = study.comparisons.horizons, []
     for row in study.compared():
         differences = [row.difference_at(h) for h in horizons]
-        rows.append([escape(row.name), *(_interval(of, row) for of in differences)])
+        rows.append([literal(row.name), *(literal(_interval(of, row)) for of in differences)])
         second = f"  {row.mark or 'median unit'}"
-        rows.append([f"[dim]{escape(second)}", *(f"[dim]{_interval(of.median_unit, row)}" for of in differences)])
+        rows.append([_dim(second), *(_dim(_interval(of.median_unit, row)) for of in differences)])
     for table in _tables(title, ["", *map(_frames, horizons)], rows, console.width):
         console.print(table)
     for line in (*study.verdict, study.comparisons.text, *study.reproducibility.text):
-        console.print(escape(line), highlight=False)
+        console.print(literal(line), highlight=False)
 
 
 def learned_in_words(row: StudyRow) -> str:
@@ -93,12 +93,12 @@ def _frames(horizon: int) -> str:
     return "1 frame" if horizon == 1 else str(horizon)
 
 
-def _tables(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Iterator[Table]:
+def _tables(title: str, heads: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> Iterator[Table]:
     """One table below the other, each with the first column and as many others as fit: no number is cut."""
-    full = [[*row, *[""] * (len(heads) - len(row))] for row in rows]
+    full = [[*row, *[literal("")] * (len(heads) - len(row))] for row in rows]
     # Two for padding and the space between columns, two for the edges of the table.
     widths = [
-        2 + max(cell_len(Text.from_markup(cell).plain) for cell in column) for column in zip(heads, *full, strict=True)
+        2 + max(cell_len(head), *(cell.cell_len for cell in column)) for head, *column in zip(heads, *full, strict=True)
     ]
     at = 1
     while at < len(heads):
@@ -107,7 +107,7 @@ def _tables(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], wid
             until += 1
         shown = title if at == 1 else "the same, further columns"
         table = Table(
-            title=escape(shown), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+            title=literal(shown), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
         )
         table.add_column("", no_wrap=True)
         for head in heads[at:until]:
@@ -116,6 +116,10 @@ def _tables(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], wid
             table.add_row(row[0], *row[at:until])
         yield table
         at = until
+
+
+def _dim(text: str) -> Text:
+    return literal(text, style="dim")
 
 
 def _spread(score: Score) -> str:

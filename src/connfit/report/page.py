@@ -9,6 +9,8 @@ from html import escape
 from importlib import resources
 from string import Template
 
+from connfit._display import visible
+
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -31,19 +33,24 @@ $body
 STYLE = resources.files("connfit.report").joinpath("page.css").read_text(encoding="utf-8")
 
 
+def escaped(words: str) -> str:
+    """Words for a page: HTML as text, letters that cannot be shown or turn a line around as escapes."""
+    return escape("\n".join(map(visible, words.split("\n"))))
+
+
 def section(title: str, *parts: str, anchor: str = "") -> str:
     """Return a section, which links reach by its anchor; nothing where it has no content."""
     content = "\n".join(part for part in parts if part)
     if not content:
         return ""
-    reached = f' id="{escape(anchor)}" aria-labelledby="{escape(anchor)}-title"' if anchor else ""
-    named = f' id="{escape(anchor)}-title"' if anchor else ""
-    return f"<section{reached}>\n<h2{named}>{escape(title)}</h2>\n{content}\n</section>"
+    reached = f' id="{escaped(anchor)}" aria-labelledby="{escaped(anchor)}-title"' if anchor else ""
+    named = f' id="{escaped(anchor)}-title"' if anchor else ""
+    return f"<section{reached}>\n<h2{named}>{escaped(title)}</h2>\n{content}\n</section>"
 
 
 def heading(text: str) -> str:
     """Return a heading within a section."""
-    return f"<h3>{escape(text)}</h3>"
+    return f"<h3>{escaped(text)}</h3>"
 
 
 def contents(sections: Iterable[tuple[str, str]]) -> str:
@@ -54,24 +61,24 @@ def contents(sections: Iterable[tuple[str, str]]) -> str:
 
 def link(text: str, anchor: str) -> str:
     """Return a link within the page."""
-    return f'<a href="#{escape(anchor)}">{escape(text)}</a>'
+    return f'<a href="#{escaped(anchor)}">{escaped(text)}</a>'
 
 
 def facts(items: Iterable[tuple[str, str, str]]) -> str:
     """Return key numbers side by side, each as its name, the number and what to read it against."""
     cells = "".join(
-        f"<div><dt>{escape(name)}</dt><dd><b>{escape(value)}</b> <span>{escape(note)}</span></dd></div>"
+        f"<div><dt>{escaped(name)}</dt><dd><b>{escaped(value)}</b> <span>{escaped(note)}</span></dd></div>"
         for name, value, note in items
     )
     return f'<dl class="facts">{cells}</dl>' if cells else ""
 
 
 def paragraph(text: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+    return f'<p class="{kind}">{escaped(text)}</p>' if kind else f"<p>{escaped(text)}</p>"
 
 
 def bullets(items: Iterable[str]) -> str:
-    lines = "".join(f"<li>{escape(item)}</li>" for item in items)
+    lines = "".join(f"<li>{escaped(item)}</li>" for item in items)
     return f"<ul>{lines}</ul>" if lines else ""
 
 
@@ -94,20 +101,20 @@ def table(
     """
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in header)
     body = []
     for at, row in enumerate(rows):
         marked = best[at] if at < len(best) else ()
-        cells = [f'<th scope="row">{escape(row[0])}</th>']
+        cells = [f'<th scope="row">{escaped(row[0])}</th>']
         cells += [
-            f'<td class="best">{escape(cell)}&nbsp;*</td>' if column in marked else f"<td>{escape(cell)}</td>"
+            f'<td class="best">{escaped(cell)}&nbsp;*</td>' if column in marked else f"<td>{escaped(cell)}</td>"
             for column, cell in enumerate(row[1:], start=1)
         ]
         body.append(f"<tr>{''.join(cells)}</tr>")
-    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    title = f"<caption>{escaped(caption)}</caption>" if caption else ""
     top = f"<thead><tr>{head}</tr></thead>" if header else ""
     kind = ' class="text"' if text else ""
-    name = escape(
+    name = escaped(
         caption or (f"Table of {', '.join(column for column in header if column)}" if any(header) else "Table")
     )
     return (
@@ -124,12 +131,12 @@ def picture(png: bytes, caption: str, *, narrow: bool = False) -> str:
     """
     data = base64.b64encode(png).decode("ascii")
     kind = ' class="narrow"' if narrow else ""
-    alt = escape(first_sentence(caption))
+    alt = escaped(first_sentence(caption))
     image = (
         f'<div class="image" role="region" aria-label="Figure" tabindex="0"><img alt="{alt}" '
         f'src="data:image/png;base64,{data}"></div>'
     )
-    return f"<figure{kind}>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f"<figure{kind}>{image}<figcaption>{escaped(caption)}</figcaption></figure>"
 
 
 def first_sentence(text: str) -> str:
@@ -141,7 +148,7 @@ def folded(summary: str, *parts: str, is_open: bool = False) -> str:
     """Return content that opens on a click; nothing where there is none."""
     content = "\n".join(part for part in parts if part)
     return (
-        f"<details{' open' if is_open else ''}><summary>{escape(summary)}</summary>\n{content}\n</details>"
+        f"<details{' open' if is_open else ''}><summary>{escaped(summary)}</summary>\n{content}\n</details>"
         if content
         else ""
     )
@@ -149,8 +156,8 @@ def folded(summary: str, *parts: str, is_open: bool = False) -> str:
 
 def with_code(text: str) -> str:
     """Set plain text in which what stands between backticks is a command or an option."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
 
 
 def code(text: str) -> str:
-    return f"<pre>{escape(text)}</pre>"
+    return f"<pre>{escaped(text)}</pre>"

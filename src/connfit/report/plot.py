@@ -18,8 +18,9 @@ from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, one_of
 from connfit.evaluation.evaluate_run import evaluate
 from connfit.evaluation.evaluated import Evaluation
-from connfit.evaluation.free_run import free_runs, residuals_of
+from connfit.evaluation.free_run import free_runs
 from connfit.evaluation.metrics import functional_connectivity as correlations
+from connfit.evaluation.residual_noise import residuals_of
 from connfit.recordings import PART_NAMES, Recording
 from connfit.report.figures.distribution_figures import cloud
 from connfit.report.figures.prediction_figures import draw_horizons, overlay, unit_order

@@ -17,12 +17,17 @@ from connfit.models.base import GROUPS, Model, Params, key_of
 from connfit.recordings.cohort import Cohort
 from connfit.training.fitted import Fit
 from connfit.training.learners.learner import Learner
-from connfit.training.learning_rates import SHORTEST, TRIALS, WITHOUT_VALIDATION, Rates, find_rates, parameter_sizes
+from connfit.training.learning_rates import (
+    SHORTEST,
+    TRIAL,
+    TRIALS,
+    WITHOUT_VALIDATION,
+    Rates,
+    find_rates,
+    parameter_sizes,
+)
 from connfit.training.optimiser import OPTIMISERS, is_state_of
 from connfit.training.trainer import FitState, Progress, Trainer
-
-TRIAL = "trial of learning rates"
-"""Phase of the epochs from which learning rates were found, those of the best trial alone."""
 
 
 def train(

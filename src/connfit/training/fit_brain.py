@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
+from connfit._system.claim import claimed
 from connfit._system.heap import return_freed_pieces
 from connfit.config import Config, DataConfig
 from connfit.connectome import Connectome
@@ -75,8 +77,9 @@ def fit(
     --------
     >>> fit = connfit.fit(brain, recording, epochs=50)  # doctest: +SKIP
     """
-    folder = None if out is None else runs.check_free(out)
-    with default_progress(progress) as (show, announce):
+    with nullcontext() if out is None else claimed(out) as folder, default_progress(progress) as (show, announce):
+        if folder is not None:
+            runs.check_free(folder)
 
         def watch(now: Progress) -> None:
             show(now)

@@ -17,7 +17,7 @@ from connfit.models.base import Model, Params, group_of
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
-from connfit.training.learning_rates import Rates
+from connfit.training.learning_rates import TRIAL, Rates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,12 +28,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What training did: the row of the history that was kept, the epochs run, and the groups that changed."""
+    """What training did.
+
+    Parameters
+    ----------
+    trained
+        Whether any parameter changed.
+    best_epoch
+        Row of the history whose parameters were kept; None: those before training.
+    epochs
+        Epochs of the schedule that were run.
+    changed
+        Groups that changed.
+    trial_epochs
+        Epochs of the trial of learning rates that the history begins with; 0 where no trial was better than the start.
+    """
 
     trained: bool
     best_epoch: int | None
     epochs: int
     changed: tuple[str, ...]
+    trial_epochs: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,7 +62,8 @@ class Fit(Displayed):
     initial_params
         All groups before training.
     history
-        One row per epoch.
+        One row per epoch: first those of the best trial of learning rates, if it was better than the start, then those
+        of the schedule; `phase` says which.
     performance
         `ms_per_step`, `first_step_s`, `steps`.
     rates
@@ -70,14 +86,13 @@ class Fit(Displayed):
     job: Job | None = None
 
     def _display(self) -> tuple[str, Mapping[str, str]]:
-        best = "before training" if self.best_epoch is None else f"epoch {self.best_epoch + 1} of {len(self.history)}"
         facts = {
             "neurons": f"{self.model.neurons:,}",
             "connections": f"{self.model.connections:,}",
             "units": str(self.model.units),
             "recordings": f"{len(self.cohort.recordings)} at {self.cohort.frame_rate:.4g} Hz",
             "trained": ", ".join(self.changed) or "no, parameters are those of the start",
-            "best": best,
+            "best": self._kept(),
         }
         skill = None if self.best_epoch is None else self.history[self.best_epoch].get("validation_skill")
         if skill is not None:
@@ -123,7 +138,20 @@ class Fit(Displayed):
 
     def training_record(self) -> TrainingRecord:
         """Describe what training did, for the key `training` of `metrics.json`."""
-        return TrainingRecord(self.trained, self.best_epoch, len(self.history), self.changed)
+        trials = self._trial_epochs()
+        return TrainingRecord(self.trained, self.best_epoch, len(self.history) - trials, self.changed, trials)
+
+    def _trial_epochs(self) -> int:
+        return sum(row.get("phase") == TRIAL for row in self.history)
+
+    def _kept(self) -> str:
+        """Which parameters these are, in words."""
+        if self.best_epoch is None:
+            return "before training"
+        trials = self._trial_epochs()
+        if self.best_epoch < trials:
+            return f"epoch {self.best_epoch + 1} of the {TRIAL}"
+        return f"epoch {self.best_epoch + 1 - trials} of {len(self.history) - trials}"
 
     def unchanged_warning(self) -> str | None:
         """Explain a fit that ended where it began, and what to try; None for one that changed something."""
@@ -235,7 +263,7 @@ class Fit(Displayed):
             Recorded frames before `start` that the model is given.
         noise
             What is added to each prediction before the model sees it as its next input, for example drawn by
-            `connfit.evaluation.free_run.draw_noise`. Without it the models here settle at a fixed point.
+            `connfit.evaluation.residual_noise.draw_noise`. Without it the models here settle at a fixed point.
 
         Returns
         -------

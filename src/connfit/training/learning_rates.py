@@ -37,6 +37,9 @@ TRIALS = 10
 
 SHORTEST = 2
 
+TRIAL = "trial of learning rates"
+"""Phase, in the history of a fit, of the epochs of the best trial; they precede those of the schedule."""
+
 
 @dataclass(frozen=True)
 class RateTrial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,11 @@ def memory_limit() -> int:
         left = min(left, limit - used)
     except (OSError, ValueError):
         pass  # no control group, or one without a limit ("max")
-    return left + psutil.Process().memory_info().rss
+    held = psutil.Process().memory_info()
+    addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if addresses != resource.RLIM_INFINITY:
+        left = min(left, max(addresses - held.vms, 0))
+    return left + held.rss
 
 
 def _gigabytes(size: int) -> str:

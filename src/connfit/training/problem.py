@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from connfit._display import Displayed
+from connfit._registry import beside_section, registries
 from connfit._system.devices import check_device
 from connfit._system.heap import return_freed_arrays
-from connfit.config import Config, ModelConfig
+from connfit.config import Config, LearnerConfig, ModelConfig
 from connfit.connectome import Connectome
 from connfit.connectome.matching import UnitMatch, find_column, match_units
 from connfit.connectome.nulls import check_null, make_null
@@ -33,13 +35,14 @@ from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import untyped_neurons
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
+from connfit.recordings.plausibility import CAUTIONS, same_values
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
 from connfit.training.learners import RULES, configured_learner
 from connfit.training.learners.learner import Learner
 from connfit.training.memory import MemoryEstimate, estimate_memory
 from connfit.training.recipe import Recipe, automatic, check_names, find_recipe, tuning_cohort
-from connfit.training.untrained_model import untrained_model
+from connfit.training.untrained_model import own_options, untrained_model
 from connfit.training.validation import (
     Validation,
     check_parts_scored,
@@ -122,6 +125,12 @@ class Job(Displayed):
                 found.append(
                     f"{untyped:,} of {self.connectome.n:,} neurons have no {column}: they share gains as if of one type"
                 )
+        found += self.connectome.notes.get(CAUTIONS, ())
+        movies = (*self.cohort.recordings, *self.cohort.held_out)
+        for recording in movies:
+            found += (f"{recording.name}: {caution}" for caution in recording.notes.get(CAUTIONS, ()))
+        for one, other in same_values((recording.name, recording.values) for recording in movies):
+            found.append(f"recordings {one} and {other} have the same values: are they copies of one?")
         found += members_left_out(self.cohort, self.config.train)
         for recording in self.cohort.recordings:
             values, mask = recording.part("train")
@@ -160,6 +169,20 @@ class Job(Displayed):
             digest.update("\n".join((recording.name, repr(recording.frame_rate), *recording.units)).encode())
             digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)).data)
             digest.update(np.ascontiguousarray(recording.mask).data)
+        return digest.hexdigest()
+
+    def neurons_fingerprint(self) -> str:
+        """Compute the SHA-256 over the words and whole numbers of the neuron table, and over synapses by region."""
+        digest = hashlib.sha256()
+        for name, column in self.connectome.neurons.items():
+            if column.dtype.kind != "f":  # Decimals are in no model, and a file may keep them in another precision.
+                known = column.astype(object).where(~column.isna().to_numpy(), "").map(str)
+                digest.update("\n".join((str(name), *known)).encode())
+        if (regions := self.connectome.regions) is not None:
+            digest.update("\n".join(regions.names).encode())
+            for counts in (regions.outputs, regions.inputs):
+                for array in (counts.indptr, counts.indices, counts.data):
+                    digest.update(np.ascontiguousarray(array, np.int64).data)
         return digest.hexdigest()
 
 
@@ -246,6 +269,7 @@ def build(
         config,
         data=msgspec.structs.replace(
             config.data,
+            null_options=_null_options(config),
             recordings=_names(config, recordings),
             held_out=tuple(recording.name for recording in held_out),
             preprocess=preprocessing_steps(config.data),
@@ -255,8 +279,10 @@ def build(
             readout="anatomical" if column == "region" else "names",
             learn=trained,
             cell=find_cell(config.model.cell).name,
+            **own_options(config.model, options),
         ),
-        learner=msgspec.structs.replace(config.learner, **learner.spelt_out()),
+        learner=_spelt_out(config, learner),
+        evaluate=msgspec.structs.replace(config.evaluate, baseline_options=_baseline_options(config)),
     )
     return Job(
         resolved, options, recipe, connectome, cohort, readout, model, params, learner, trained, matches, regression
@@ -326,6 +352,32 @@ def _trained(config: Config, model: Model) -> tuple[str, ...]:
     if (config.train.l1_weights or config.train.l2_weights) and "weights" not in trained:
         raise ConfigError("train.l1_weights and train.l2_weights are penalties on weights, which are not trained here")
     return trained
+
+
+def _null_options(config: Config) -> dict[str, Any]:
+    null, given = config.data.null, config.data.null_options
+    return given if null is None else check_null(null, given)[1].as_dict()
+
+
+def _spelt_out(config: Config, learner: Learner[Any]) -> LearnerConfig:
+    """Section `learner` with the dials of the learner, or its rule with all options that the section does not have."""
+    given = config.learner
+    if given.preset is not None:
+        own = beside_section(RULES[given.preset].options_of(given), given)
+        if own:
+            return msgspec.structs.replace(given, window=learner.window, rule_options=own)
+    return msgspec.structs.replace(given, **learner.spelt_out())
+
+
+def _baseline_options(config: Config) -> dict[str, Any]:
+    """Options of baselines, with those of other packages spelt out; connfit's own are in section `evaluate`."""
+    given = config.evaluate.baseline_options
+    others = {point.name for point in entry_points(group="connfit.baselines")}
+    if not others.intersection(config.evaluate.baselines):
+        return given
+    known = registries()["baselines"]
+    pieces = [known[name] for name in config.evaluate.baselines if name in others]
+    return {**given, **{piece.name: piece.options_of(config.evaluate).as_dict() for piece in pieces}}
 
 
 def _names(config: Config, recordings: Sequence[Recording]) -> tuple[str, ...]:

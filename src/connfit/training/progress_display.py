@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib.util import find_spec
 
 from rich.console import Console
 
+from connfit._console import Output, literal
 from connfit.training.fit import Progress
 from connfit.training.problem import Job
 
@@ -30,14 +30,16 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
 
     # In notebooks a bar is a widget.
     live = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
-    say = partial(console.print, highlight=False, soft_wrap=True)
     bar = Bar(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"),
+        TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[state]}", markup=False),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         console=console, disable=not live,
     )  # fmt: skip
     task = bar.add_task("preparing, finding a start", total=None, state="")
     spoken: set[tuple[str, int]] = set()
+
+    def say(*lines: str, style: str = "") -> None:
+        console.print(literal(*lines, style=style), highlight=False, soft_wrap=True)
 
     def show(now: Progress) -> None:
         skill, where = now.validation_skill, f"{now.phase} epoch {now.epoch + 1}/{now.epochs}"
@@ -64,7 +66,8 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
             f"{_counted(len(job.cohort.recordings), 'recording')}, {_counted(len(job.cohort.units), 'unit')}"
         )
         for name, match in job.matches.items():
-            say(f"{name}: {match.report()}")
+            first, *rest = match.report().split("\n")
+            say(f"{name}: {first}", *rest)
         for caution in job.cautions():
             say(f"caution: {caution}", style="yellow")
         if job.recipe.chosen:
@@ -94,7 +97,7 @@ def default_progress(shown: bool | None = None) -> Iterator[tuple[OnProgress, On
     shown
         Default: in terminals and notebooks, and nowhere else.
     """
-    console = Console(stderr=True)
+    console = Output(stderr=True)
     if shown or (shown is None and (console.is_terminal or console.is_jupyter)):
         with show_progress(console) as show:
             yield show

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copyfile
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,24 +13,22 @@ import msgspec
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import read_arrays, read_json, write_arrays, write_bytes, write_json
+from connfit._io import csv_text, present, read_arrays, read_json, replacing, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
-from connfit.config import FALLBACK, Config
-from connfit.connectome.matching import UnitMatch
+from connfit.config import Config
+from connfit.datasets.given_data import CONNECTOME, RECORDINGS
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models.base import Model, Params, group_of
 from connfit.models.gains import SHARED, share_gains
-from connfit.recordings import PART_NAMES, Recording
+from connfit.training.checkpoints import check_arrays, check_state, ended_training, read_state, write_state
 from connfit.training.fit import FitState, Progress
 from connfit.training.fitted import Fit
-from connfit.training.learning_rates import Rates
 from connfit.training.memory import check_memory
-from connfit.training.optimiser import state_arrays, state_from_arrays
 from connfit.training.problem import Job, prepare
-from connfit.training.recipe import Recipe
+from connfit.training.recorded import check_options, read_record
+from connfit.training.run_record import RECORD, run_record
 
-PACKAGES = ("connfit", "jax", "jaxlib", "numpy", "scipy", "optax")
 CHECKPOINT = Path("checkpoints", "latest.npz")
 DATA = "data"
 """Folder of a run for data that were given in Python."""
@@ -69,7 +63,14 @@ def start_job(
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
-    """Create a run directory for what is built already, and fit; `out` as `check_free` returns it."""
+    """Create a run directory for what is built already, and fit.
+
+    Raises
+    ------
+    ConfigError
+        If the directory holds a run already.
+    """
+    out = check_free(out)
     return_freed_pieces()
     if job.config.train.check_memory:
         check_memory(job.memory())
@@ -87,8 +88,6 @@ def save_fit(fitted: Fit, out: str | Path) -> Path:
     job, out = fitted.require_job(), check_free(out)
     out.mkdir(parents=True, exist_ok=True)
     _write_start(job, out, "connfit.Fit.save")
-    if fitted.history:
-        _write_history(out / "history.csv", fitted.history)
     _write_end(job, out, fitted)
     return out
 
@@ -99,11 +98,15 @@ def check_free(out: str | Path) -> Path:
     Raises
     ------
     ConfigError
-        If it holds a run already, or is a file.
+        If it holds a run already, or what is left of one, or is a file.
     """
     out = Path(out)
     if (out / "config.json").exists():
         raise ConfigError(f"{out} holds a run already: resume it, or give another folder")
+    for name in (CHECKPOINT, "parameters.npz", "metrics.json"):
+        # A run that is resumed, or read, would take it for its own.
+        if (out / name).exists():
+            raise ConfigError(f"{out} holds {name} of another run, without its config.json: give another folder")
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder")
     return out
@@ -113,16 +116,20 @@ def _write_start(job: Job, out: Path, command: str) -> None:
     """What a run directory holds before anything is trained; `config.json` last, for it makes the folder a run."""
     job.connectome.save(out / "connectome.h5")
     write_parameters(out / "parameters_initial.npz", job.model, job.params)
-    write_json(out / "record.json", _record(job, command))
     config = job.config
     if job.given is not None:
         job.given.save(out / DATA)
     elif config.data.saved is not None:
-        copytree(config.data.saved, out / DATA)
+        (out / DATA).mkdir(exist_ok=True)
+        for name in (CONNECTOME, RECORDINGS):
+            with replacing(out / DATA / name) as temporary:
+                copyfile(Path(config.data.saved) / name, temporary)
     if job.given is not None or config.data.saved is not None:
         # Relative to the file, so that a run directory can be moved.
         config = msgspec.structs.replace(config, data=msgspec.structs.replace(config.data, saved=DATA))
-    write_json(out / "config.json", configuration.to_dict(config))
+    options = configuration.to_dict(config)
+    write_json(out / RECORD, run_record(job, command, options))
+    write_json(out / "config.json", options)
 
 
 @claims("out")
@@ -141,10 +148,10 @@ def resume(
     """
     out = Path(out)
     job = load_job(out)
-    state = _read_state(out / CHECKPOINT) if (out / CHECKPOINT).exists() else None
+    state = _state(job, out) if present(out / CHECKPOINT) else None
     if on_prepared is not None:
         on_prepared(job)
-    if (state is None or state.finished) and (out / "parameters.npz").exists():
+    if (state is None or state.finished) and present(out / "parameters.npz"):
         return _finished(job, out)
     return _continue(job, out, state, on_progress)
 
@@ -157,17 +164,15 @@ def load_job(out: Path) -> Job:
     DataError
         If the directory holds no run, or its data have changed since.
     """
-    if not (out / "config.json").is_file():
+    if not present(out / "config.json"):
         raise DataError("no run here", path=out, fix="Give the folder that `connfit fit --out` wrote")
-    try:
-        record = read_json(out / "record.json", dict[str, Any])
-        fingerprint = record["data_fingerprint"]
-        # Runs of versions without a recipe used what it falls back to.
-        recipe = Recipe.of_record(record["recipe"]) if "recipe" in record else Recipe(FALLBACK)
-    except (OSError, msgspec.ValidationError, KeyError) as error:
-        raise DataError(f"damaged ({error})", path=out / "record.json") from error
-    job = prepare(configuration.read(out / "config.json"), recipe)
-    if fingerprint != job.fingerprint():
+    record, config = read_record(out), configuration.read(out / "config.json")
+    if record.data_fingerprint is None:
+        raise DataError("there is no data_fingerprint", path=out / RECORD, fix="Copy the run directory again")
+    job = prepare(config, check_options(config, record, out))
+    # Earlier versions left out what no default reads of the neuron table.
+    neurons = record.neurons_fingerprint is None or record.neurons_fingerprint == job.neurons_fingerprint()
+    if record.data_fingerprint != job.fingerprint() or not neurons:
         raise DataError(
             "the data, after preprocessing, are not those that this run was made from",
             path=out,
@@ -186,34 +191,60 @@ def load_fit(out: str | Path) -> Fit:
     """
     out = Path(out)
     job = load_job(out)
-    if not (out / "parameters.npz").exists():
+    if not present(out / "parameters.npz"):
         raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
     return _finished(job, out)
 
 
+def check_same_fit(fitted: Fit, out: Path) -> None:
+    """Check that a run directory is that of a fit, of which it is to hold the scores.
+
+    Raises
+    ------
+    DataError
+        If its parameters are others, or not there.
+    """
+    if not (out / "parameters.npz").exists():
+        raise DataError("the fit has not finished", path=out, fix=f"Go on with `connfit resume {out}`")
+    there = read_arrays(out / "parameters.npz")[0]
+    for key, value in fitted.params.items():
+        if key not in there or not np.array_equal(there[key], value, equal_nan=True):
+            raise DataError("the run of another fit", path=out, fix="Give the folder that this fit was saved in")
+
+
+def _state(job: Job, out: Path) -> FitState:
+    state = read_state(out / CHECKPOINT, read_record(out).identity)
+    check_state(state, job.params, job.model.groups, out / CHECKPOINT)
+    return state
+
+
 def _finished(job: Job, out: Path) -> Fit:
-    arrays, meta = read_arrays(out / "parameters.npz")
+    path = out / "parameters.npz"
+    arrays, meta = read_arrays(path)
+    check_arrays(arrays, to_arrays(job.model, job.params), path)
     params = from_arrays(arrays)
     # What gains multiply is computed again from the connectome; ARPACK's scale of it is good to 1e-4.
     if "gains" in params and not np.allclose(arrays["weights"], job.model.magnitudes(params), rtol=1e-3):
         raise DataError(
             "the magnitudes that its gains multiply are not those that this version of connfit computes",
-            path=out / "parameters.npz",
+            path=path,
             fix="Fit it again",
         )
     if "history" in meta:
-        history, best = tuple(meta["history"]), meta["best_epoch"]
-        rates = None if meta["rates"] is None else Rates.of_record(meta["rates"])
+        ended = ended_training(meta, path, read_record(out).identity)
+        history, best, rates, took = ended.history, ended.best_epoch, ended.rates, ended.performance
     else:
         # Older run directories keep these in the checkpoint alone.
-        state = _read_state(out / CHECKPOINT)
-        history, best, rates = state.history, state.kept_epoch(), state.rates
-    return Fit(job.model, params, job.params, job.cohort, history, meta["performance"], rates, best, job)
+        state = _state(job, out)
+        history, best, rates, took = state.history, state.kept_epoch(), state.rates, meta.get("performance", {})
+    return Fit(job.model, params, job.params, job.cohort, history, took, rates, best, job)
 
 
 def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:
+    of = read_record(out).identity
+
     def save(now: FitState) -> None:
-        _write_state(out / CHECKPOINT, now, job.config.train.optimiser)
+        write_state(out / CHECKPOINT, now, job.config.train.optimiser, of)
         if now.history:
             _write_history(out / "history.csv", now.history)
 
@@ -234,17 +265,21 @@ def with_peak_memory(fitted: Fit) -> Fit:
 
 
 def _write_end(job: Job, out: Path, result: Fit) -> None:
-    """What a run directory holds once a fit has finished."""
+    """What a run directory holds once a fit has finished, `parameters.npz` last."""
+    if result.history:
+        # Again: the last checkpoint may be all that an earlier process could write.
+        _write_history(out / "history.csv", result.history)
     if result.rates is not None:
-        record = read_json(out / "record.json", dict[str, Any])
-        write_json(out / "record.json", {**record, "learning_rates": msgspec.to_builtins(result.rates)})
+        record = read_json(out / RECORD, dict[str, Any])
+        write_json(out / RECORD, {**record, "learning_rates": msgspec.to_builtins(result.rates)})
     if job.config.model.strengths in SHARED:
         options = job.config.model
         table = share_gains(job.connectome, options.strengths, type_column=options.type_column).table
         gains = {"start": np.asarray(job.params["gains"]), "fitted": np.asarray(result.params["gains"])}
-        write_bytes(out / "gains.csv", table.assign(**gains).to_csv(index=False).encode())
+        table = table.assign(**gains)
+        write_bytes(out / "gains.csv", csv_text([table.columns, *table.map(str).itertuples(index=False)]).encode())
     training = {"history": result.history, "best_epoch": result.best_epoch, "rates": msgspec.to_builtins(result.rates)}
-    meta = {"performance": result.performance, **training}
+    meta = {"performance": result.performance, "of": read_record(out).identity, **training}
     write_arrays(out / "parameters.npz", to_arrays(job.model, result.params), meta)
 
 
@@ -268,90 +303,5 @@ def write_parameters(path: Path, model: Model, params: Params) -> None:
     write_arrays(path, to_arrays(model, params))
 
 
-def _write_state(path: Path, state: FitState, optimiser: str) -> None:
-    arrays = {f"params/{key}": np.asarray(value) for key, value in state.params.items()}
-    arrays |= {f"best/{key}": value for key, value in state.best_params.items()}
-    arrays |= state_arrays(state.optimiser)
-    meta = {
-        "phase": state.phase,
-        "epoch": state.epoch,
-        "best_value": None if np.isinf(state.best_value) else state.best_value,
-        "best_epoch": state.best_epoch,
-        "since_best": state.since_best,
-        "finished": state.finished,
-        "history": state.history,
-        "rates": msgspec.to_builtins(state.rates),
-        "optimiser": optimiser,
-    }
-    write_arrays(path, arrays, meta)
-
-
-def _read_state(path: Path) -> FitState:
-    arrays, meta = read_arrays(path)
-
-    def group(prefix: str) -> dict[str, np.ndarray]:
-        return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
-
-    def on_device(prefix: str) -> Params:
-        return {key: jnp.asarray(value) for key, value in group(prefix).items()}
-
-    # Checkpoints of releases that had Adam alone do not name it.
-    moments = state_from_arrays(meta.pop("optimiser", "adam"), arrays)
-    if meta["best_value"] is None:
-        meta["best_value"] = float("-inf")
-    meta["history"] = tuple(meta["history"])
-    rates = meta.pop("rates", None)
-    meta["rates"] = None if rates is None else Rates.of_record(rates)
-    return FitState(params=on_device("params/"), optimiser=moments, best_params=group("best/"), **meta)
-
-
 def _write_history(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    write_bytes(path, text.getvalue().encode())
-
-
-def _record(job: Job, command: str) -> dict[str, Any]:
-    memory = job.memory()
-    return {
-        "command": command,
-        "versions": {**{package: version(package) for package in PACKAGES}, "python": platform.python_version()},
-        "machine": platform.machine(),
-        "seed": job.config.seed,
-        "data_fingerprint": job.fingerprint(),
-        "connectome": {**asdict(job.connectome.summary()), "notes": dict(job.connectome.notes)},
-        "recordings": {
-            recording.name: _recording_record(recording, job.matches[recording.name])
-            for recording in job.cohort.recordings
-        },
-        "held_out": {
-            recording.name: {
-                **_recording_record(recording, job.matches[recording.name]),
-                "left_out": list(job.cohort.left_out[recording.name]),
-            }
-            for recording in job.cohort.held_out
-        },
-        "cautions": job.cautions(),
-        "recipe": msgspec.to_builtins(job.recipe),
-        "regression": job.regression,
-        "observations": job.observations(),
-        "observed": {part: job.cohort.observations(part) for part in PART_NAMES},
-        "parameters": job.parameter_counts(),
-        "memory_estimate_bytes": {**memory.parts, "total": memory.total},
-    }
-
-
-def _recording_record(recording: Recording, match: UnitMatch) -> dict[str, Any]:
-    return {
-        "frames": recording.frames,
-        "frame_rate_hz": recording.frame_rate,
-        "units": len(recording.units),
-        "kind": recording.kind,
-        "value_units": recording.value_units,
-        "parts": msgspec.to_builtins(recording.require_parts()),
-        "steps": [dict(step) for step in recording.steps],
-        "notes": dict(recording.notes),
-        **match.record(),
-    }
+    write_bytes(path, csv_text([history[0], *(row.values() for row in history)]).encode())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from connfit._registry import Options, section_options
-from connfit.config import ModelConfig
+from connfit._registry import Options, beside_section, section_options
+from connfit.config import AUTO, ModelConfig
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models import Readout, start_magnitudes, tie_weights
@@ -55,7 +55,7 @@ def untrained_model(
         hidden_time_constants_s=_seconds(options.hidden_time_constant_frames, cohort),
         mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
         seed=seed,
-        options=section_options(start.options, begun, options.start_options, where="model.start_options"),
+        options=_start_options(options),
     )
     found = None if start.fit is None else start.fit(model, given, cohort.training_frames())
     if options.strengths in SHARED:
@@ -86,6 +86,27 @@ def cell_options(cell: Cell, options: ModelConfig) -> Options:
                     f"{cell.name!r}: set one of the two to its default"
                 )
     return section_options(cell.options, options, options.cell_options, where="model.cell_options")
+
+
+def own_options(asked: ModelConfig, found: ModelConfig) -> dict[str, dict[str, object]]:
+    """Return all options that the cell, and a start that is named, have beside section `model`, by their table in it.
+
+    Parameters
+    ----------
+    asked, found
+        The section as it was given, and with a value for all that says `"auto"`.
+    """
+    cell = find_cell(found.cell)
+    own = {"cell_options": beside_section(cell_options(cell, found), found)}
+    if asked.drive_start != AUTO:
+        own["start_options"] = beside_section(_start_options(found), StartOptions.of(found))
+    return own
+
+
+def _start_options(options: ModelConfig) -> Options:
+    begun = StartOptions.of(options)
+    start = STARTS.find(begun.drive_start, "model.drive_start")
+    return section_options(start.options, begun, options.start_options, where="model.start_options")
 
 
 def _seconds(frames: tuple[float, float] | None, cohort: Cohort) -> tuple[float, float] | None:

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from connfit._io import naming
 from connfit.errors import DataError, DivergedError
 from connfit.evaluation.baselines.residual_gaps import fill_draws
-from connfit.evaluation.free_run import MIN_RESIDUALS, residuals_of
+from connfit.evaluation.residual_noise import MIN_RESIDUALS, residuals_of
 from connfit.models.base import Model, Neurons, Params
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.rest import sent_by, settle
@@ -112,9 +113,9 @@ def driven_run(
     state = State.of(model, settle(model, params, inputs=mean, steps=256).neurons)
     state = state._replace(reading=jnp.asarray(mean, state.rates.dtype)[:, None], shown=jnp.asarray(noise.units[0]))
     watched = np.zeros(0, np.int64) if neurons is None else neurons
-    kept = None
-    if scratch is not None and len(watched):
-        kept = np.memmap(scratch, np.float32, "w+", shape=(frames, len(watched)))
+    kept = scratch if len(watched) else None
+    if kept is not None:
+        kept.unlink(missing_ok=True)
     units = np.empty((frames, len(columns)), np.float32)
     total, squares = np.zeros(model.neurons), np.zeros(model.neurons)
     start, origin = state.neurons, np.zeros(model.neurons)
@@ -140,13 +141,13 @@ def driven_run(
         total += apart.sum(axis=0)
         squares += (apart * apart).sum(axis=0)
         if kept is not None:
-            kept[now] = rates[:, watched]
-    if kept is not None:
-        kept.flush()
+            # Not by a mapped file: where the disk is full, that ends the interpreter.
+            with naming(kept), kept.open("ab") as file:
+                file.write(np.ascontiguousarray(rates[:, watched], np.float32).data)
     mean_apart = total / frames
     deviation = np.sqrt(np.maximum(squares / frames - mean_apart**2, 0))
     return DrivenRun(
-        units, scratch if kept is not None else None, len(watched), origin + mean_apart, deviation, start,
+        units, kept, len(watched), origin + mean_apart, deviation, start,
         np.asarray(noise.values[BURN_IN:, :, 0]),
     )  # fmt: skip
 

@@ -25,8 +25,9 @@ from connfit.evaluation.baselines.own_past import (
     solve_own,
 )
 from connfit.evaluation.baselines.processes import OwnProcess
-from connfit.evaluation.baselines.unit_scaling import Block, Scaling
+from connfit.evaluation.baselines.unit_scaling import Block, Scaling, Stretch
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import frame_blocks
 
 MIN_ROWS_PER_NUMBER = 3
 """Frames that a unit must have for each number that is fitted to it; with fewer it is predicted not to change."""
@@ -77,20 +78,20 @@ class Ar(Autoregression):
         config = config or EvaluateConfig()
         animals = [_Animal.of(recording, units) for recording in recordings]
         train, tune, tuned_on = tuning_blocks(recordings)
-        scaling, blocks = _cut(animals, train)
-        longest = max(len(z) for z, _ in blocks)
+        scaling, stretches = _cut(animals, train)
+        longest = max(map(len, stretches))
         orders = [order for order in sorted(set(config.ar_orders)) if order < longest]
-        process = _reference(blocks, max(orders)) if orders else None
-        best = None if process is None else least(_candidates(animals, scaling, blocks, tune, process, orders))
+        process = _reference(stretches, max(orders)) if orders else None
+        best = None if process is None else least(_candidates(animals, scaling, stretches, tune, process, orders))
         if best is None or process is None:
             raise DataError(
                 f"{named(recordings)}: {longest} training frames are too few for an autoregression of order "
                 f"{min(config.ar_orders)}, or nothing was observed on which the order could be tuned"
             )
         error, choice = best
-        scaling, blocks = _cut(animals, training_blocks(recordings))
-        for _ in range(1 if _without_gaps(blocks) else 1 + REFINING_STEPS):
-            moments = own_moments(process, blocks, [choice.order])[choice.order]
+        scaling, stretches = _cut(animals, training_blocks(recordings))
+        for _ in range(1 if _without_gaps(stretches) else 1 + REFINING_STEPS):
+            moments = own_moments(process, stretches, [choice.order])[choice.order]
             process, fitted = _solved(moments, choice)
         if not fitted.any():
             raise DataError(
@@ -128,64 +129,92 @@ class _Animal:
         mask = self.recording.mask[first:last][:, self.columns] & (self.columns >= 0)
         return np.where(mask, self.recording.values[first:last][:, self.columns], 0.0).astype(np.float64), mask
 
+    def blocks(self, first: int, last: int) -> Iterator[Block]:
+        for at in frame_blocks(first, max(last, first + 1), len(self.columns)):
+            yield self.frames(at.start, min(at.stop, last))
 
-def _cut(animals: Sequence[_Animal], frames: Sequence[tuple[int, int]]) -> tuple[Scaling, list[Block]]:
-    raw = [animal.frames(*block) for animal, block in zip(animals, frames, strict=True)]
-    scaling = Scaling.of(*(np.concatenate(each) for each in zip(*raw, strict=True)))
-    return scaling, [(scaling.standardise(values, mask)[0], mask) for values, mask in raw]
+    def stretch(self, first: int, last: int, scaling: Scaling) -> Stretch:
+        def read(start: int, stop: int) -> Block:
+            values, mask = self.frames(first + start, first + stop)
+            return scaling.standardise(values, mask)[0], mask
+
+        return Stretch(last - first, len(self.columns), read)
 
 
-def _without_gaps(blocks: Sequence[Block]) -> bool:
-    return all((seen | ~seen.any(axis=0)).all() for _, seen in blocks)
+def _cut(animals: Sequence[_Animal], frames: Sequence[tuple[int, int]]) -> tuple[Scaling, list[Stretch]]:
+    pairs = list(zip(animals, frames, strict=True))
+    scaling = Scaling.of_blocks(lambda: (block for animal, at in pairs for block in animal.blocks(*at)))
+    return scaling, [animal.stretch(*at, scaling) for animal, at in pairs]
 
 
-def _reference(blocks: Sequence[Block], largest: int) -> OwnProcess:
-    decay = np.clip(own_decay(blocks), 0.0, 0.99)
+def _without_gaps(stretches: Sequence[Stretch]) -> bool:
+    for stretch in stretches:
+        ever = sum((seen.sum(axis=0) for _, seen in stretch.blocks()), np.zeros(stretch.units, int))
+        if not np.isin(ever, (0, len(stretch))).all():
+            return False
+    return True
+
+
+def _reference(stretches: Sequence[Stretch], largest: int) -> OwnProcess:
+    decay = np.clip(own_decay(stretches), 0.0, 0.99)
     process = OwnProcess(decay[None], np.zeros(len(decay)), np.maximum(1 - decay**2, 1e-3))
-    if _without_gaps(blocks):
+    if _without_gaps(stretches):
         return process
     choice = OwnChoice(min(REFERENCE.order, largest), REFERENCE.alpha, REFERENCE.shrink_to, REFERENCE.intercept)
     for _ in range(REFERENCE_STEPS):
-        process, _ = _solved(own_moments(process, blocks, [choice.order])[choice.order], choice)
+        process, _ = _solved(own_moments(process, stretches, [choice.order])[choice.order], choice)
     return process
 
 
 def _candidates(
     animals: Sequence[_Animal],
     scaling: Scaling,
-    blocks: Sequence[Block],
+    stretches: Sequence[Stretch],
     tune: Sequence[tuple[int, int]],
     process: OwnProcess,
     orders: Sequence[int],
 ) -> Iterator[tuple[float, OwnChoice]]:
     """Choices with their MSE on the tuning blocks."""
     wide = process.with_lags(max(*orders, process.lags))
-    frames = [_tuning_frames(animal, block, scaling, wide) for animal, block in zip(animals, tune, strict=True)]
-    x, z, seen = (np.concatenate(each) for each in zip(*frames, strict=True))
-    for order, moments in own_moments(process, blocks, orders).items() if seen.any() else ():
-        fitted = moments.observed >= MIN_ROWS_PER_NUMBER * (order + 1)
-        weight = np.where(seen & fitted, scaling.stds**2, 0.0)
-        # Units that this order cannot be fitted to are predicted not to change.
-        rest = np.sum(np.where(seen & ~fitted, scaling.stds**2, 0.0) * (z - x[:, 0]) ** 2)
-        for choice in own_choices([order], PENALTIES) if fitted.any() else ():
-            own, constant = solve_own(moments, choice)
-            predicted = np.einsum("tlp,lp->tp", x[:, :order], own) + constant
-            error = float(np.sum(weight * (z - predicted) ** 2) + rest) / int(seen.sum())
-            if np.isfinite(error):
-                yield error, choice
+    by_order = own_moments(process, stretches, orders)
+    fitted = {order: of.observed >= MIN_ROWS_PER_NUMBER * (order + 1) for order, of in by_order.items()}
+    choices = [choice for order in orders if fitted[order].any() for choice in own_choices([order], PENALTIES)]
+    solutions = [solve_own(by_order[choice.order], choice) for choice in choices]
+    total, count = np.zeros(len(choices)), 0
+    for animal, block in zip(animals, tune, strict=True):
+        for x, z, seen in _tuning_frames(animal, block, scaling, wide):
+            count += int(seen.sum())
+            each = []
+            for choice, (own, constant) in zip(choices, solutions, strict=True):
+                usable = fitted[choice.order]
+                weight = np.where(seen & usable, scaling.stds**2, 0.0)
+                # Units that this order cannot be fitted to are predicted not to change.
+                rest = np.sum(np.where(seen & ~usable, scaling.stds**2, 0.0) * (z - x[:, 0]) ** 2)
+                predicted = np.einsum("tlp,lp->tp", x[:, : choice.order], own) + constant
+                each.append(float(np.sum(weight * (z - predicted) ** 2) + rest))
+            total += each
+    for error, choice in zip(total / max(count, 1), choices, strict=True):
+        if count and np.isfinite(error):
+            yield float(error), choice
 
 
 def _tuning_frames(
     animal: _Animal, block: tuple[int, int], scaling: Scaling, process: OwnProcess
-) -> tuple[Float[np.ndarray, "t L P"], Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]:
+) -> Iterator[tuple[Float[np.ndarray, "t L P"], Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]]:
     """Past frames as they are known, values and which were observed, of a block."""
     lags = process.lags
     start = max(0, block[0] - BURN_IN - lags)
-    z, seen = scaling.standardise(*animal.frames(start, block[1]))
+
+    def read(first: int, last: int) -> Block:
+        return scaling.standardise(*animal.frames(start + first, start + last))
+
+    stretch = Stretch(block[1] - start, process.units, read)
     correlations = np.tile(1.0 - 1e-3 * np.arange(lags)[:, None], process.units)
-    rows, _ = filtered_pasts(process, correlations, z, seen)
-    at = slice(block[0] - start, len(z))
-    return rows[:-1][at], z[at], (seen & scaling.known)[at] & (np.arange(*block) >= lags)[:, None]
+    for first, rows, _ in filtered_pasts(process, correlations, stretch):
+        frames = np.arange(start + first, start + first + len(rows) - 1)
+        at = frames >= block[0]
+        z, seen = read(first, first + len(frames))
+        yield rows[:-1][at], z[at], (seen & scaling.known)[at] & (frames[at] >= lags)[:, None]
 
 
 def _solved(moments: OwnMoments, choice: OwnChoice) -> tuple[OwnProcess, Bool[np.ndarray, "P"]]:

@@ -22,7 +22,9 @@ from connfit.evaluation.baselines.own_past import (
     own_choices,
     solve_own,
 )
+from connfit.evaluation.baselines.processes import LowRank
 from connfit.evaluation.baselines.ridge_path import RidgePath
+from connfit.evaluation.baselines.wide_moments import WideMoments
 from connfit.recordings import Recording
 
 ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-1.0, 6.5, 0.5))
@@ -52,7 +54,7 @@ class Base:
     own: OwnChoice | None
     share: float
 
-    def solve(self, moments: Moments) -> tuple[Float[np.ndarray, "W P"], Float[np.ndarray, "P"]]:
+    def solve(self, moments: Moments | WideMoments) -> tuple[Float[np.ndarray, "W P"], Float[np.ndarray, "P"]]:
         """Return the coefficients of each unit's own past, and constants."""
         window, units = moments.window, moments.units
         stay = np.zeros((window, units))
@@ -90,52 +92,35 @@ class Choice:
     intercept: bool = True
 
 
-def solve(moments: Moments, choice: Choice) -> tuple[Float[np.ndarray, "X P"], Float[np.ndarray, "P"]]:
+def solve(
+    moments: Moments | WideMoments, choice: Choice
+) -> tuple[Float[np.ndarray, "X P"] | LowRank, Float[np.ndarray, "P"]]:
     """Return coefficients on levels [W * P, P] and intercepts of one choice, from moments of W frames."""
-    units, window = moments.units, moments.window
+    units, window, lags = moments.units, moments.window, choice.lags
     own, constant = choice.base.solve(moments)
-    target = _inputs(moments.around(own, constant), choice.inputs, choice.lags)
+    target = _inputs(moments.around(own, constant), choice.inputs, lags)
     used = target.centred() if choice.intercept else target
     path = RidgePath.of(used)
     b = path.solve(choice.alpha)
     if choice.rank is not None:
-        directions = _directions(path, choice.alpha)[:, : choice.rank]
-        b = b @ directions @ directions.T
+        directions = path.directions(choice.alpha, choice.rank)
+        b = replace(b, m=b.m @ directions @ directions.T) if isinstance(b, LowRank) else b @ directions @ directions.T
     left = (used.sum_y - used.sum_x @ b) / used.rows if choice.intercept else 0.0
-    b = b.reshape(choice.lags, units, units)
-    whole = np.zeros((window, units, units))
-    whole[: choice.lags] += b
+    each = b.u if isinstance(b, LowRank) else b.reshape(lags, units, units)
+    whole = np.zeros((window, *each.shape[1:]))
+    whole[:lags] += each
     if choice.inputs == OF_CHANGES:
-        whole[1 : choice.lags + 1] -= b
+        whole[1 : lags + 1] -= each
+    if isinstance(b, LowRank):
+        return LowRank(whole, b.m, own), constant + left
     every = np.arange(units)
     whole[:, every, every] += own
     return whole.reshape(window * units, units), constant + left
 
 
-def _inputs(moments: Moments, inputs: str, lags: int) -> Moments:
+def _inputs(moments: Moments | WideMoments, inputs: str, lags: int) -> Moments | WideMoments:
     """Moments of the first `lags` levels or changes."""
-    moments = moments.changes() if inputs == OF_CHANGES else moments
-    size = lags * moments.units
-    return Moments(
-        moments.gram[:size, :size],
-        moments.cross[:size],
-        moments.square,
-        moments.sum_x[:size],
-        moments.sum_y,
-        moments.rows,
-        # With fewer inputs than frames, the Gram matrix is the shorter way.
-        None if moments.inputs is None or size < moments.rows else moments.inputs[:, :size],
-    )
-
-
-def _directions(path: RidgePath, alpha: float) -> Float[np.ndarray, "P P"]:
-    """Directions in which the ridge fit varies most, first the most: [P, P] columns.
-
-    Principal components of the fitted values with the penalty counted in, which is the solution of least penalised
-    error of each rank: Mukherjee & Zhu (2011) Stat. Anal. Data Min. 4:612.
-    """
-    fitted = path.projected.T @ (path.projected / (path.lam + alpha)[:, None])
-    return np.linalg.eigh((fitted + fitted.T) / 2)[1][:, ::-1]
+    return (moments.changes() if inputs == OF_CHANGES else moments).first(lags)
 
 
 @dataclass(frozen=True)
@@ -188,51 +173,77 @@ class AroundOwn(JointAutoregression):
 
 
 def _candidates(
-    problem: Problem, moments: Moments, kind: Kind, config: EvaluateConfig
+    problem: Problem, moments: Moments | WideMoments, kind: Kind, config: EvaluateConfig
 ) -> Iterator[tuple[float, Choice]]:
-    window, x = moments.window, problem.x
+    window = moments.window
     tried = {(LEVELS, lag) for lag in config.var_lags if lag <= window}
     tried |= {(OF_CHANGES, min(lag, window - 1)) for lag in config.var_lags if window > 1}
     orders = [order for order in config.ar_orders if order <= window] or [window]
+    ranks = kind.ranks(moments.units)
     paths: dict[tuple[str, int], RidgePath] = {}
     for base in (*kind.others, *_own_bases(problem, moments, orders, kind.shares)):
         own, constant = base.solve(moments)
-        start = np.einsum("tlp,lp->tp", x, own) + constant
         around = moments.around(own, constant)
         for inputs, lags in sorted(tried):
             target = _inputs(around, inputs, lags).centred()
             known = paths.get((inputs, lags))
             path = paths[inputs, lags] = RidgePath.of(target) if known is None else known.target(target)
-            given = (x if inputs == LEVELS else x[:, :-1] - x[:, 1:])[:, :lags].reshape(len(x), -1)
-            expected = start + target.sum_y / target.rows
-            for alpha, _, prediction in path.predictions(given - target.sum_x / target.rows, ALPHAS):
-                directions = _directions(path, alpha) if kind.reduced else np.zeros((0, 0))
-                for rank in kind.ranks(moments.units):
-                    reduced = prediction
-                    if rank is not None:
-                        reduced = prediction @ directions[:, :rank] @ directions[:, :rank].T
-                    yield problem.error(reduced + expected), Choice(base, inputs, lags, alpha, rank)
+            predict = _Predictions(own, constant, path, target, inputs, lags, ranks)
+            choices = [Choice(base, inputs, lags, alpha, rank) for alpha in ALPHAS for rank in ranks]
+            yield from zip(problem.errors(predict), choices, strict=True)
 
 
-def _without_intercept(problem: Problem, moments: Moments, choice: Choice) -> tuple[float, Choice]:
+class _Predictions:
+    """Predictions of all penalties and ranks around one base, from past frames."""
+
+    def __init__(
+        self,
+        own: Float[np.ndarray, "W P"],
+        constant: Float[np.ndarray, "P"],
+        path: RidgePath,
+        target: Moments | WideMoments,
+        inputs: str,
+        lags: int,
+        ranks: Sequence[int | None],
+    ) -> None:
+        self._own, self._constant, self._path, self._target = own, constant, path, target
+        self._inputs, self._lags, self._ranks = inputs, lags, ranks
+        most = max((rank for rank in ranks if rank is not None), default=0)
+        self._directions = {alpha: path.directions(alpha, most) for alpha in ALPHAS} if most else {}
+
+    def __call__(self, x: Float[np.ndarray, "n W P"]) -> Iterator[Float[np.ndarray, "n P"]]:
+        target = self._target
+        start = np.einsum("tlp,lp->tp", x, self._own) + self._constant
+        given = (x if self._inputs == LEVELS else x[:, :-1] - x[:, 1:])[:, : self._lags].reshape(len(x), -1)
+        expected = start + target.sum_y / target.rows
+        for alpha, _, prediction in self._path.predictions(given - target.sum_x / target.rows, ALPHAS):
+            for rank in self._ranks:
+                reduced = prediction
+                if rank is not None:
+                    directions = self._directions[alpha][:, :rank]
+                    reduced = prediction @ directions @ directions.T
+                yield reduced + expected
+
+
+def _without_intercept(problem: Problem, moments: Moments | WideMoments, choice: Choice) -> tuple[float, Choice]:
     """The choice without a constant, which is decided last."""
     without = replace(choice, intercept=False)
     b, intercept = solve(moments, without)
-    return problem.error(problem.x.reshape(len(problem.x), -1) @ b + intercept), without
+    (error,) = problem.errors(lambda x: [x.reshape(len(x), -1) @ b + intercept])
+    return error, without
 
 
-def _own_bases(problem: Problem, moments: Moments, orders: Sequence[int], shares: Sequence[float]) -> Iterator[Base]:
+def _own_bases(
+    problem: Problem, moments: Moments | WideMoments, orders: Sequence[int], shares: Sequence[float]
+) -> Iterator[Base]:
     """The best autoregression by itself, of each thing that it can shrink to, in several shares."""
     own_only = OwnMoments.of(moments)
-
-    def error(choice: OwnChoice) -> float:
-        own, constant = solve_own(own_only, choice)
-        return problem.error(np.einsum("tlp,lp->tp", problem.x, own) + constant)
-
     choices = list(own_choices(orders, OWN_PENALTIES, (True,)))
+    solutions = [solve_own(own_only, choice) for choice in choices]
+    errors = problem.errors(lambda x: (np.einsum("tlp,lp->tp", x, own) + constant for own, constant in solutions))
     # Two kinds of shrinkage at once would pull to two places: the share leads to persistence.
     for shrink_to in dict.fromkeys(choice.shrink_to for choice in choices if choice.shrink_to != TO_MEAN):
-        best = least((error(choice), choice) for choice in choices if choice.shrink_to == shrink_to)
+        best = least(pair for pair in zip(errors, choices, strict=True) if pair[1].shrink_to == shrink_to)
         assert best is not None
         for share in shares:
             yield Base(best[1], share)

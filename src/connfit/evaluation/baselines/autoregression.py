@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -16,9 +16,12 @@ from connfit.evaluation.baselines.choosing import Facts
 from connfit.evaluation.baselines.gap_filter import PastFilter, filtered_pasts
 from connfit.evaluation.baselines.gap_moments import Moments
 from connfit.evaluation.baselines.linear_problem import Problem, stationary
-from connfit.evaluation.baselines.processes import OwnProcess, Process
-from connfit.evaluation.baselines.unit_scaling import Scaling, pooled_means
+from connfit.evaluation.baselines.processes import LowRank, OwnProcess, Process, WideProcess
+from connfit.evaluation.baselines.room import noise_blocks, one_free_run, room_for_runs
+from connfit.evaluation.baselines.unit_scaling import Block, Scaling, Stretch, pooled_means
+from connfit.evaluation.baselines.wide_moments import WideMoments
 from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
+from connfit.evaluation.scratch import Stored
 from connfit.recordings import Recording
 
 
@@ -45,7 +48,7 @@ class Autoregression:
         What tables call it.
     """
 
-    process: Process | OwnProcess
+    process: Process | OwnProcess | WideProcess
     correlations: Float[np.ndarray, "L P"]
     scaling: Scaling
     parameters: int
@@ -58,72 +61,101 @@ class Autoregression:
         return self.process.lags
 
     @property
-    def coefficients(self) -> Float[np.ndarray, "_ P"]:
+    def coefficients(self) -> Float[np.ndarray, "_ P"] | LowRank:
         """Those of the process."""
         return self.process.coefficients
 
     def one_step(self, recording: Recording) -> Frames:
         """Predict each frame from all frames before it; NaN for the first `lags` frames."""
-        return self._one_step(self._pasts(recording, slice(None), from_start=False)[0])
+        return np.asarray(self.one_step_and_horizon(recording, np.zeros(0, int), 0)[0])
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
         """Iterate the one-step prediction; frames before the recording count as not observed."""
         return self.one_step_and_horizon(recording, starts, steps)[1]
 
-    def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Starts, steps: int, out: Stored | None = None
+    ) -> tuple[Stored, Ahead]:
         """Return both from one pass of the filter."""
         starts = np.asarray(starts)
         early = bool(len(starts)) and int(starts.min()) < self.lags - 1
-        rows, _ = self._pasts(recording, slice(None), from_start=early)
-        return self._one_step(rows), self._iterate(rows[starts + 1], steps)
+        out = np.empty(recording.values.shape) if out is None else out
+        past = np.empty((len(starts), self.lags, len(recording.units)))
+        for first, rows, _ in self._pasts(recording, 0, recording.frames, from_start=early):
+            prediction = self.process.predict(rows[:-1])
+            prediction[: max(self.lags - first, 0)] = np.nan
+            out[first : first + len(prediction)] = self.scaling.restore(prediction)
+            here = (starts >= first) & (starts < first + len(prediction))
+            past[here] = rows[starts[here] - first + 1]
+        ahead = np.empty((len(starts), steps, len(recording.units)))
+        self._iterate(past, ahead)
+        return out, self.scaling.restore(ahead)
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
         """Iterate the one-step prediction plus the noise from what is known after the warm-up."""
-        rows, known = self._pasts(recording, slice(start - warmup, start), from_start=warmup < self.lags)
-        if noise is None:
-            return self._iterate(rows[-1:], frames)[0]
-        return self._iterate(np.repeat(rows[-1:], len(noise), axis=0), frames, noise / self.scaling.stds, known)
+        return one_free_run(self, recording, start, frames, warmup, noise)
 
-    def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
+    def free_runs(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Stored,
+        out: tuple[Stored, Stored] | None = None,
+    ) -> tuple[Stored, Stored]:
         """Return `free_run` with the noise and without."""
-        runs = self.free_run(recording, start, frames, warmup, noise)
-        return runs, self.free_run(recording, start, frames, warmup)
+        out = room_for_runs(noise) if out is None else out
+        *_, (_, rows, known) = self._pasts(recording, start - warmup, start, from_start=warmup < self.lags)
+        past = rows[-1:]
+        driven, quiet = np.repeat(past, noise.shape[0], axis=0), past
+        for at, added in noise_blocks(noise):
+            run = np.empty((1, *added.shape[1:]))
+            quiet = self._iterate(quiet, run)
+            out[1][at] = self.scaling.restore(run[0])
+            if len(added):
+                added /= self.scaling.stds
+                driven = self._iterate(driven, added, known)
+                out[0][:, at] = self.scaling.restore(added)
+        return out
 
-    def _pasts(self, recording: Recording, frames: slice, *, from_start: bool) -> tuple[np.ndarray, PastFilter]:
-        z, seen = self.scaling.standardise(recording.values[frames], recording.mask[frames])
-        return filtered_pasts(self.process, self.correlations, z, seen, from_start=from_start)
+    def _pasts(
+        self, recording: Recording, start: int, stop: int, *, from_start: bool
+    ) -> Iterator[tuple[int, Float[np.ndarray, "n1 L P"], PastFilter]]:
+        def read(first: int, last: int) -> Block:
+            at = slice(start + first, start + last)
+            return self.scaling.standardise(recording.values[at], recording.mask[at])
 
-    def _one_step(self, rows: Float[np.ndarray, "t L P"]) -> Frames:
-        prediction = self.process.predict(rows[:-1])
-        prediction[: self.lags] = np.nan
-        return self.scaling.restore(prediction)
+        stretch = Stretch(stop - start, len(recording.units), read)
+        return filtered_pasts(self.process, self.correlations, stretch, from_start=from_start)
 
     def _iterate(
         self,
         past: Float[np.ndarray, "S L P"],
-        steps: int,
-        noise: Float[np.ndarray, "S steps P"] | None = None,
+        out: Float[np.ndarray, "S steps P"],
         known: PastFilter | None = None,
-    ) -> Ahead:
-        """Noise is standardised; it says something about entries that are still missing."""
-        out = np.empty((len(past), steps, past.shape[2]))
+    ) -> Float[np.ndarray, "S L P"]:
+        """Write what follows the past, standardised, and return the past of the frames after that.
+
+        With `known`, `out` comes as noise, which is added; it says something about entries that are still missing.
+        """
         everything = np.ones(past.shape[2], bool)
         with np.errstate(over="ignore", invalid="ignore"):
-            for step in range(steps):
-                out[:, step] = self.process.predict(past)
-                if noise is not None:
-                    out[:, step] += noise[:, step]
+            for step in range(out.shape[1]):
+                predicted = self.process.predict(past)
+                noise = None if known is None else out[:, step].copy()
+                out[:, step] = predicted if noise is None else predicted + noise
                 past = np.concatenate([out[:, step : step + 1], past[:, :-1]], axis=1)
                 if noise is not None and known is not None and not known.certain:
-                    past = known.learn(past, everything, noise[:, step])
-        return self.scaling.restore(out)
+                    past = known.learn(past, everything, noise)
+        return past
 
 
 @dataclass(frozen=True, eq=False)
 class JointAutoregression(Autoregression, ABC):
     """An autoregression of all units on all units: what its kinds share is how they are fitted to several animals."""
 
-    process: Process
+    process: Process | WideProcess
 
     @classmethod
     @abstractmethod
@@ -176,7 +208,14 @@ class JointAutoregression(Autoregression, ABC):
         )  # fmt: skip
 
     @classmethod
-    def _of(cls, problem: Problem, process: Process, moments: Moments, parameters: int, chosen: Facts) -> Self:
+    def _of(
+        cls,
+        problem: Problem,
+        process: Process | WideProcess,
+        moments: Moments | WideMoments,
+        parameters: int,
+        chosen: Facts,
+    ) -> Self:
         """Take a solution; units that were not fitted are predicted not to change."""
         whole = problem.on_whole_train(process.lags)
         at, units = np.flatnonzero(whole.fitted), process.units
@@ -184,25 +223,30 @@ class JointAutoregression(Autoregression, ABC):
         correlations = stationary(moments, process.lags)
         if len(at) < units:
             facts["units_fitted"] = len(at)
-            b = process.coefficients.reshape(process.lags, units, units)[:, at][:, :, at]
-            own = Process(
-                b.reshape(-1, len(at)), process.intercept[at], process.covariance[np.ix_(at, at)]
-            )  # fmt: skip
+            if isinstance(process, WideProcess):
+                own = WideProcess(process.coefficients.of_units(at), process.intercept[at])
+            else:
+                b = process.coefficients.reshape(process.lags, units, units)[:, at][:, :, at]
+                own = Process(b.reshape(-1, len(at)), process.intercept[at], process.covariance[np.ix_(at, at)])
             process, correlations = _among(own, correlations[:, at], at, units)
         return cls(process, correlations, whole.scaling, parameters, facts)
 
 
 def _among(
-    process: Process, correlations: Float[np.ndarray, "L p"], at: np.ndarray, units: int
-) -> tuple[Process, Float[np.ndarray, "L P"]]:
+    process: Process | WideProcess, correlations: Float[np.ndarray, "L p"], at: np.ndarray, units: int
+) -> tuple[Process | WideProcess, Float[np.ndarray, "L P"]]:
     """Place a process at some of more units; the others are predicted not to change."""
     lags, here = process.lags, np.ix_(at, at)
+    all_correlations = np.tile(1.0 - 1e-3 * np.arange(lags)[:, None], units)
+    all_correlations[:, at] = correlations
+    intercept = np.zeros(units)
+    intercept[at] = process.intercept
+    if isinstance(process, WideProcess):
+        return WideProcess(process.coefficients.among(at, units), intercept), all_correlations
     blocks = np.zeros((lags, units, units))
     blocks[0] = np.eye(units)
     blocks[0][here] = 0
     blocks[(slice(None), *here)] = process.coefficients.reshape(lags, len(at), len(at))
-    intercept, covariance = np.zeros(units), np.eye(units)
-    intercept[at], covariance[here] = process.intercept, process.covariance
-    all_correlations = np.tile(1.0 - 1e-3 * np.arange(lags)[:, None], units)
-    all_correlations[:, at] = correlations
+    covariance = np.eye(units)
+    covariance[here] = process.covariance
     return Process(blocks.reshape(lags * units, units), intercept, covariance), all_correlations

@@ -10,6 +10,9 @@ from connfit.recordings import Recording
 VALIDATION = "validation"
 LAST_FIFTH = "the last fifth of train"
 
+MOST_TUNING_FRAMES = 16_384
+"""Frames of a recording that choices are compared on, the last ones: more would hardly change which is best."""
+
 Facts = Mapping[str, float | int | str | bool | Sequence[str]]
 """What was chosen, for the record: `chosen` of a baseline in `metrics.json`."""
 
@@ -32,15 +35,21 @@ def tuning_blocks(
     """Return the frames of each recording to fit to, those to compare choices on, and what the latter are called.
 
     The latter are the validation parts; where nothing was observed in any of them, the last fifth of each
-    training part, which is then left out of the former.
+    training part, which is then left out of the former. Of more than `MOST_TUNING_FRAMES` the last ones are taken,
+    and what they are called says so.
     """
     parts = [recording.require_parts() for recording in recordings]
     train, tune = [part.train for part in parts], [part.validation for part in parts]
     if any(recording.mask[slice(*block)].any() for recording, block in zip(recordings, tune, strict=True)):
-        return train, tune, VALIDATION
+        return train, *_last(tune, VALIDATION)
     cuts = [last - max(1, (last - first) // 5) for first, last in train]
     tune = [(cut, last) for cut, (_, last) in zip(cuts, train, strict=True)]
-    return [(first, cut) for cut, (first, _) in zip(cuts, train, strict=True)], tune, LAST_FIFTH
+    return [(first, cut) for cut, (first, _) in zip(cuts, train, strict=True)], *_last(tune, LAST_FIFTH)
+
+
+def _last(tune: Sequence[tuple[int, int]], what: str) -> tuple[list[tuple[int, int]], str]:
+    last = [(max(first, stop - MOST_TUNING_FRAMES), stop) for first, stop in tune]
+    return last, what if last == list(tune) else f"the last {MOST_TUNING_FRAMES:,} frames of {what}"
 
 
 def training_blocks(recordings: Sequence[Recording]) -> list[tuple[int, int]]:

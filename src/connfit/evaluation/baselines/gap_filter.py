@@ -6,12 +6,16 @@ The state of the companion form is the last L frames: Kalman (1960) J. Basic Eng
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 
 import numpy as np
 import scipy.linalg
 from jaxtyping import Bool, Float
+from numpy.lib.stride_tricks import sliding_window_view
 
-from connfit.evaluation.baselines.processes import OwnProcess, Process
+from connfit.evaluation.baselines.processes import OwnProcess, Process, WideProcess
+from connfit.evaluation.baselines.unit_scaling import Stretch
+from connfit.recordings.frame_blocks import frame_blocks
 
 
 class PastFilter(ABC):
@@ -23,7 +27,7 @@ class PastFilter(ABC):
         Means, newest first; 0 before anything was observed.
     """
 
-    def __init__(self, process: Process | OwnProcess, past: Float[np.ndarray, "L P"] | None) -> None:
+    def __init__(self, process: Process | OwnProcess | WideProcess, past: Float[np.ndarray, "L P"] | None) -> None:
         self._process = process
         self.past = np.zeros((process.lags, process.units)) if past is None else past
 
@@ -173,29 +177,88 @@ class OwnFilter(PastFilter):
         return past + gain.T * np.where(seen, errors, 0.0)[:, None]
 
 
+class PlainFilter(PastFilter):
+    """That of wide recordings: what is missing is as predicted, and frames before the first are means.
+
+    Nothing else is inferred of it: the covariances would be as large as the square of all units.
+    """
+
+    def __init__(
+        self, process: WideProcess, correlations: Float[np.ndarray, "L P"], past: Float[np.ndarray, "L P"] | None = None
+    ) -> None:
+        super().__init__(process, past)
+
+    @property
+    def certain(self) -> bool:
+        """Yes: there is nothing to learn."""
+        return True
+
+    def learn(
+        self, past: Float[np.ndarray, "S L P"], seen: Bool[np.ndarray, "P"], errors: Float[np.ndarray, "S P"]
+    ) -> Float[np.ndarray, "S L P"]:
+        """Leave the past as it is."""
+        return past
+
+
 def filtered_pasts(
-    process: Process | OwnProcess,
+    process: Process | OwnProcess | WideProcess,
     correlations: Float[np.ndarray, "L P"],
-    z: Float[np.ndarray, "t P"],
-    seen: Bool[np.ndarray, "t P"],
+    stretch: Stretch,
     *,
     from_start: bool = True,
-) -> tuple[Float[np.ndarray, "t1 L P"], PastFilter]:
-    """Return the last L frames before each frame and after the last one, as they are known; and the filter.
+) -> Iterator[tuple[int, Float[np.ndarray, "n1 L P"], PastFilter]]:
+    """Yield blocks of the last L frames before each frame and after the last one, as they are known; and the filter.
 
     Row t holds what is known of frames t - 1 ... t - L from frames before t. Frames before the first are not observed;
     where the first L frames were observed whole, rows 0 ... L - 1 can be left out (not `from_start`): they are NaN.
+
+    Yields
+    ------
+    first
+        First frame of the block.
+    rows
+        Those of its frames, and of the frame after them.
+    filter_
+        After its last frame.
     """
-    lags, z = process.lags, np.where(seen, z, 0.0)
-    known = not from_start and len(z) >= lags and bool(seen[:lags].all())
-    first, past = (lags, z[:lags][::-1]) if known else (0, None)
-    if isinstance(process, Process):
-        filter_ = GapFilter(process, correlations, past)
-    else:
+    lags = process.lags
+    z, seen = stretch.read(0, min(lags, len(stretch)))
+    known = not from_start and len(z) == lags and bool(seen.all())
+    past = z[::-1] if known else None
+    if isinstance(process, WideProcess):
+        filter_: PastFilter = PlainFilter(process, correlations, past)
+    elif isinstance(process, OwnProcess):
         filter_ = OwnFilter(process, correlations, past)
-    rows = np.full((len(z) + 1, lags, process.units), np.nan)
-    rows[first] = filter_.past
-    for t in range(first, len(z)):
-        filter_.advance(z[t], seen[t])
-        rows[t + 1] = filter_.past
-    return rows, filter_
+    else:
+        filter_ = GapFilter(process, correlations, past)
+    for number, at in enumerate(frame_blocks(0, max(len(stretch), 1), stretch.units)):
+        z, seen = stretch.read(at.start, min(at.stop, len(stretch)))
+        skip = lags if known and number == 0 else 0
+        rows = _rows(filter_, np.where(seen, z, 0.0)[skip:], seen[skip:])
+        yield at.start, np.concatenate([np.full((skip, *rows.shape[1:]), np.nan), rows]) if skip else rows, filter_
+
+
+def _rows(
+    filter_: PastFilter, z: Float[np.ndarray, "n P"], seen: Bool[np.ndarray, "n P"]
+) -> Float[np.ndarray, "n1 L P"]:
+    """Advance by frames, and return the past before each and after the last one."""
+    whole, lags = np.asarray(seen.all(axis=1)), len(filter_.past)
+    ends = np.append(np.flatnonzero(~whole), len(z))
+    rows, t = None, 0
+    while t < len(z):
+        if filter_.certain and whole[t]:
+            # Nothing has to be inferred: pasts are the frames as they are.
+            end = ends[np.searchsorted(ends, t)]
+            frames = np.concatenate([filter_.past[::-1], z[t:end]])
+            windows = sliding_window_view(frames, lags, axis=0).transpose(0, 2, 1)[:, ::-1]
+            filter_.past = windows[-1].copy()
+            if end - t == len(z):
+                return windows
+        else:
+            end, windows = t + 1, filter_.past[None]
+            filter_.advance(z[t], seen[t])
+        rows = np.empty((len(z) + 1, *filter_.past.shape)) if rows is None else rows
+        rows[t:end], t = windows[: end - t], end
+    rows = np.empty((1, *filter_.past.shape)) if rows is None else rows
+    rows[-1] = filter_.past
+    return rows

@@ -11,15 +11,17 @@ maximisation (Dempster, Laird & Rubin 1977, J. R. Stat. Soc. B 39:1). Without ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from connfit.evaluation.baselines.block_tridiagonal import block_tridiagonal_inverse
+from connfit.evaluation.baselines.block_tridiagonal import Row, Solved, block_tridiagonal_inverse
 from connfit.evaluation.baselines.processes import Process
-from connfit.evaluation.baselines.unit_scaling import Block
+from connfit.evaluation.baselines.unit_scaling import Stretch
+from connfit.recordings.frame_blocks import BLOCK_VALUES
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +101,29 @@ class Moments:
             inputs=None if self.inputs is None else self.inputs[:, :size] - self.inputs[:, units:],
         )
 
+    def first(self, lags: int) -> Moments:
+        """Return the same for the first lags alone."""
+        size = lags * self.units
+        # With fewer inputs than frames, the Gram matrix is the shorter way to the spectrum.
+        inputs = None if self.inputs is None or size < self.rows else self.inputs[:, :size]
+        gram, cross, sum_x = self.gram[:size, :size], self.cross[:size], self.sum_x[:size]
+        return replace(self, gram=gram, cross=cross, sum_x=sum_x, inputs=inputs)
+
+    def within_units(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return gram [P, W, W], cross [P, W] and square [P] of single units."""
+        every = np.arange(self.units)
+        gram = self.gram.reshape(self.window, self.units, self.window, self.units)[:, every, :, every]
+        cross = self.cross.reshape(self.window, self.units, self.units)[:, every, every].T
+        return gram, cross, np.diag(self.square)
+
+    def spectrum(self) -> tuple[Float[np.ndarray, "k"], Float[np.ndarray, "X k"]]:
+        """Return eigenvalues and eigenvectors of the Gram matrix; of few frames, those that are not 0."""
+        if self.inputs is not None:
+            _, s, vt = np.linalg.svd(self.inputs, full_matrices=False)
+            return s**2, vt.T
+        lam, u = np.linalg.eigh(self.gram)
+        return np.maximum(lam, 0.0), u
+
     def residual_covariance(self, coefficients: np.ndarray, intercept: np.ndarray) -> Float[np.ndarray, "P P"]:
         """Return the covariance of what the coefficients leave, shrunken towards its diagonal.
 
@@ -122,15 +147,63 @@ LEAST_VARIANCE = 1e-6
 """Least variance of an innovation, on units of variance 1."""
 
 
-def moments_without_gaps(blocks: Sequence[Float[np.ndarray, "t P"]], window: int) -> Moments:
-    """Return moments of complete blocks of frames, or of blocks whose gaps are filled as they are."""
-    units = blocks[0].shape[1]
-    inputs = [lagged(z, window) for z in blocks if len(z) > window]
-    targets = [z[window:] for z in blocks if len(z) > window]
-    x = np.concatenate(inputs) if inputs else np.zeros((0, window * units))
-    y = np.concatenate(targets) if targets else np.zeros((0, units))
-    few = x if len(x) < x.shape[1] else None
-    return Moments(x.T @ x, x.T @ y, y.T @ y, x.sum(axis=0), y.sum(axis=0), len(x), few)
+class MomentSums:
+    """Sums up moments of blocks of frames.
+
+    Parameters
+    ----------
+    window, units
+        W and P.
+    rows
+        How many there will be; with fewer than inputs these are kept.
+    """
+
+    def __init__(self, window: int, units: int, rows: int) -> None:
+        self._window, self._units = window, units
+        self._kept: list[np.ndarray] | None = [] if rows < window * units else None
+        self._held: list[tuple[np.ndarray, np.ndarray]] = []
+        size = window * units
+        self._sums = [np.zeros(shape) for shape in ((size, size), (size, units), (units, units), size, units)]
+        self._rows = 0
+
+    def add(self, z: Float[np.ndarray, "t P"]) -> None:
+        """Add all windows of consecutive frames."""
+        if len(z) <= self._window:
+            return
+        if sum(len(y) for _, y in self._held) + len(z) > max(1, BLOCK_VALUES // self._units):
+            self._flush()
+        self._held.append((lagged(z, self._window), z[self._window :]))
+
+    def _flush(self) -> None:
+        if not self._held:
+            return
+        x, y = (np.concatenate(each) for each in zip(*self._held, strict=True))
+        for total, more in zip(self._sums, (x.T @ x, x.T @ y, y.T @ y, x.sum(axis=0), y.sum(axis=0)), strict=True):
+            total += more
+        self._rows, self._held = self._rows + len(x), []
+        if self._kept is not None:
+            self._kept.append(x)
+
+    def moments(self) -> Moments:
+        """Return what was added."""
+        self._flush()
+        inputs = None if not self._kept else np.concatenate(self._kept)
+        gram, cross, square, sum_x, sum_y = self._sums
+        return Moments(gram, cross, square, sum_x, sum_y, self._rows, inputs)
+
+
+def moments_without_gaps(stretches: Sequence[Stretch], window: int) -> Moments:
+    """Return moments of complete stretches of frames."""
+    sums = MomentSums(window, stretches[0].units, rows_of(stretches, window))
+    for stretch in stretches:
+        for z, _ in stretch.blocks(window):
+            sums.add(z)
+    return sums.moments()
+
+
+def rows_of(stretches: Sequence[Stretch], window: int) -> int:
+    """Count the frames with a whole window before them."""
+    return sum(max(len(stretch) - window, 0) for stretch in stretches)
 
 
 def lagged(z: Float[np.ndarray, "t P"], lags: int) -> Float[np.ndarray, "r LP"]:
@@ -138,32 +211,37 @@ def lagged(z: Float[np.ndarray, "t P"], lags: int) -> Float[np.ndarray, "r LP"]:
     return np.concatenate([z[lags - back : len(z) - back] for back in range(1, lags + 1)], axis=1)
 
 
-def expected_moments(process: Process, blocks: Sequence[Block], windows: Sequence[int]) -> dict[int, Moments]:
-    """Return moments of blocks of frames with gaps, expected under a process given all that was observed in each block.
+def expected_moments(process: Process, stretches: Sequence[Stretch], windows: Sequence[int]) -> dict[int, Moments]:
+    """Return moments of stretches with gaps, expected under a process given all that was observed in each stretch.
 
     Parameters
     ----------
     process
         On the scale of the values, of at most max(windows) lags.
-    blocks
+    stretches
         Before the first frames nothing is assumed but mean 0 and variance 1.
     windows
         W, the numbers of past frames in the moments.
     """
     widest, units = max(*windows, process.lags), process.units
-    filled = []
     totals = {window: np.zeros((window + 1, units, window + 1, units)) for window in windows}
-    for z, seen in blocks:
-        if len(z) <= process.lags or seen.all():
-            filled.append(z)
+    sums = {window: MomentSums(window, units, rows_of(stretches, window)) for window in windows}
+    for stretch in stretches:
+        if len(stretch) <= process.lags or stretch.whole:
+            for window in windows:
+                for z, _ in stretch.blocks(window):
+                    sums[window].add(z)
             continue
-        mean, covariance, missing = smooth(process, z, seen, widest)
-        filled.append(mean)
-        for total in totals.values():
-            _add_covariances(total, covariance, missing)
+        after = np.zeros((0, units))
+        for part in smooth(process, stretch, widest):
+            filled = np.concatenate([part.values, after])
+            for window in windows:
+                sums[window].add(filled[: len(part.values) + window])
+                part.add_covariances(totals[window])
+            after = filled[:widest]
     found = {}
     for window, total in totals.items():
-        moments, whole = moments_without_gaps(filled, window), total.reshape(((window + 1) * units,) * 2)
+        moments, whole = sums[window].moments(), total.reshape(((window + 1) * units,) * 2)
         if whole.any():
             moments = replace(
                 moments,
@@ -176,94 +254,120 @@ def expected_moments(process: Process, blocks: Sequence[Block], windows: Sequenc
     return found
 
 
-Covariance = Callable[[int, int], Float[np.ndarray, "m n"]]
-"""Of the missing entries of a frame with those of an earlier one, at most W frames before it."""
+@dataclass(frozen=True, eq=False)
+class SmoothedPart:
+    """Some frames of a stretch, given all that was observed in the stretch.
+
+    Parameters
+    ----------
+    solved
+        Means and covariances of missing entries, in groups of frames.
+    group
+        Frames in a group.
+    frames
+        In the stretch.
+    values
+        [t, P] with the mean of each missing entry.
+    missing
+        Units that are missing in each frame, and in those of the group after these frames.
+    """
+
+    solved: Solved
+    group: int
+    frames: int
+    values: Float[np.ndarray, "t P"]
+    missing: Sequence[Int[np.ndarray, "m"]]
+
+    def add_covariances(self, total: Float[np.ndarray, "W1 P W1 P"]) -> None:
+        """Add the sums, over all windows of W + 1 frames, of the covariances of these frames with later ones.
+
+        The newest frame of a window comes first.
+        """
+        window, first = len(total) - 1, self.solved.first * self.group
+        for earlier in range(len(self.values)):
+            before = self.missing[earlier]
+            for frame in range(earlier, min(earlier + window + 1, len(self.missing))) if len(before) else ():
+                if not len(entries := self.missing[frame]):
+                    continue
+                apart, block, at = frame - earlier, self._covariance(frame, earlier), np.ix_(entries, before)
+                lags = range(max(0, window - first - frame), min(window - apart, self.frames - 1 - first - frame) + 1)
+                for lag in lags:
+                    total[lag, :, lag + apart][at] += block
+                    if apart:
+                        total[lag + apart, :, lag][at[::-1]] += block
+
+    def _covariance(self, frame: int, before: int) -> Float[np.ndarray, "m n"]:
+        """Of the missing entries of a frame with those of an earlier one, at most a group before it."""
+        number, rows, columns = frame // self.group, self._entries_of(frame), self._entries_of(before)
+        if before // self.group == number:
+            return self.solved.within[number][rows, columns]
+        return self.solved.across[number - 1][columns, rows].T
+
+    def _entries_of(self, frame: int) -> slice:
+        start = sum(len(entries) for entries in self.missing[frame // self.group * self.group : frame])
+        return slice(start, start + len(self.missing[frame]))
 
 
-def _add_covariances(
-    total: Float[np.ndarray, "W1 P W1 P"], covariance: Covariance, missing: Sequence[Int[np.ndarray, "m"]]
-) -> None:
-    """Add the sums of the covariances over all windows of W + 1 frames; the newest frame comes first."""
-    window, frames = len(total) - 1, len(missing)
-    for frame, entries in enumerate(missing):
-        for apart in range(min(window, frame) + 1) if len(entries) else ():
-            if not len(before := missing[frame - apart]):
-                continue
-            block, at = covariance(frame, frame - apart), np.ix_(entries, before)
-            for lag in range(max(0, window - frame), min(window - apart, frames - 1 - frame) + 1):
-                total[lag, :, lag + apart][at] += block
-                if apart:
-                    total[lag + apart, :, lag][at[::-1]] += block
-
-
-def smooth(
-    process: Process, z: Float[np.ndarray, "t P"], seen: Bool[np.ndarray, "t P"], group: int
-) -> tuple[Float[np.ndarray, "t P"], Covariance, list[Int[np.ndarray, "m"]]]:
-    """Return values with the mean of each missing entry given all observed ones, and missing entries' covariances.
+def smooth(process: Process, stretch: Stretch, group: int) -> Iterator[SmoothedPart]:
+    """Yield a stretch in parts, from the last to the first.
 
     Parameters
     ----------
     group
         Frames per group, at least the number of lags: covariances are found within a group and with the one before.
-
-    Returns
-    -------
-    values
-        [t, P].
-    covariance
-        See `Covariance`, with W = `group`.
-    missing
-        Units that are missing in each frame.
     """
-    frames, units, lags = len(z), process.units, process.lags
-    z = np.where(seen, z, 0.0)
+    frames, units, lags = len(stretch), process.units, process.lags
     precision = np.linalg.inv(process.covariance)
     filters = np.concatenate([np.eye(units), -process.coefficients]).reshape(lags + 1, units, units)
-    # Gradient of the energy where missing entries are 0.
-    weighted = (z[lags:] - process.predict(lagged(z, lags).reshape(-1, lags, units))) @ precision
-    gradient = np.zeros_like(z)
-    for lag in range(lags + 1):
-        gradient[lags - lag : frames - lag] += weighted @ filters[lag].T
     known: dict[tuple[int, int, int], np.ndarray] = {}
     scaled = filters @ precision
-    missing = [np.flatnonzero(~frame) for frame in seen]
+    count, most = -(-frames // group), max(1, BLOCK_VALUES // units // group)
+
+    @lru_cache(maxsize=2)
+    def part(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+        """Values, where they were observed, gradient of the energy where missing entries are 0, and missing units."""
+        first, last = number * most * group, min((number + 1) * most * group, frames)
+        start = max(0, first - lags)
+        z, seen = stretch.read(start, min(last + lags, frames))
+        z = np.where(seen, z, 0.0)
+        weighted = (z[lags:] - process.predict(lagged(z, lags).reshape(-1, lags, units))) @ precision
+        gradient = np.zeros_like(z)
+        for lag in range(lags + 1):
+            gradient[lags - lag : len(z) - lag] += weighted @ filters[lag].T
+        at = slice(first - start, last - start)
+        return z[at], seen[at], gradient[at], [np.flatnonzero(~frame) for frame in seen[at]]
+
+    def missing(frame: int) -> np.ndarray:
+        return part(frame // (most * group))[3][frame % (most * group)]
 
     def between(s: int, t: int) -> Float[np.ndarray, "m n"]:
-        """Precision of the missing entries of two frames."""
-        if s > t:
-            return between(t, s).T
-        apart = t - s
-        if apart > lags or not len(missing[s]) or not len(missing[t]):
-            return np.zeros((len(missing[s]), len(missing[t])))
+        """Precision of the missing entries of two frames, the earlier one first."""
+        apart, rows, columns = t - s, missing(s), missing(t)
+        if apart > lags or not len(rows) or not len(columns):
+            return np.zeros((len(rows), len(columns)))
         key = (apart, max(apart, lags - s), min(lags, frames - 1 - s))
         if key not in known:
             terms = [scaled[lag] @ filters[lag - apart].T for lag in range(key[1], key[2] + 1)]
             known[key] = sum(terms, np.zeros((units, units)))
         whole = known[key] + np.eye(units) if apart == 0 and s < lags else known[key]
-        return whole[np.ix_(missing[s], missing[t])]
+        return whole[np.ix_(rows, columns)]
 
     def block(rows: range, columns: range) -> Float[np.ndarray, "m n"]:
-        if not columns:
-            return np.zeros((sum(len(missing[s]) for s in rows), 0))
-        return np.block([[between(s, t) for t in columns] for s in rows])
+        return np.block([[between(s, t) if s <= t else between(t, s).T for t in columns] for s in rows])
 
-    groups = [range(first, min(first + group, frames)) for first in range(0, frames, group)]
-    diagonal = [block(rows, rows) for rows in groups]
-    above = [block(rows, columns) for rows, columns in zip(groups, [*groups[1:], range(0)], strict=True)]
-    at = np.concatenate([[0], np.cumsum([len(entries) for entries in missing])])
-    right = np.split(-gradient[~seen], at[[rows.start for rows in groups[1:]]])
-    means, within, across = block_tridiagonal_inverse(diagonal, above, right)
-    filled = z.copy()
-    filled[~seen] = np.concatenate(means)
+    def of_group(number: int) -> range:
+        return range(number * group, min((number + 1) * group, frames))
 
-    def entries_of(frame: int) -> slice:
-        first = at[groups[frame // group].start]
-        return slice(at[frame] - first, at[frame + 1] - first)
+    def row(number: int) -> Row:
+        rows = of_group(number)
+        _, seen, gradient, _ = part(number // most)
+        at = slice(rows.start - number // most * most * group, rows.stop - number // most * most * group)
+        above = block(rows, of_group(number + 1)) if number + 1 < count else None
+        return block(rows, rows), above, -gradient[at][~seen[at]]
 
-    def covariance(frame: int, before: int) -> Float[np.ndarray, "m n"]:
-        number, rows, columns = frame // group, entries_of(frame), entries_of(before)
-        if before // group == number:
-            return within[number][rows, columns]
-        return across[number - 1][columns, rows].T
-
-    return filled, covariance, missing
+    for solved in block_tridiagonal_inverse(count, row, most):
+        z, seen, _, gone = part(solved.first // most)
+        values, after = z.copy(), solved.first + most
+        values[~seen] = np.concatenate(solved.values[: min(most, count - solved.first)])
+        more = [missing(frame) for frame in of_group(after)] if after < count else []
+        yield SmoothedPart(solved, group, frames, values, [*gone, *more])

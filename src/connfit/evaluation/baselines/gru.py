@@ -73,7 +73,7 @@ def fit_gru(recording: Recording, config: EvaluateConfig | None = None) -> Netwo
     """Train a GRU of 256 units on the training part; see `fit_network`."""
 
     def make(task: Task, setting: Setting, key: PRNGKeyArray) -> Gru:
-        return Gru.of(task.z.shape[1], HIDDEN, setting.carried, key)
+        return Gru.of(task.units, HIDDEN, setting.carried, key)
 
     return fit_network("gru", recording, config or EvaluateConfig(), make=make, starts=STARTS, grid=GRID)
 

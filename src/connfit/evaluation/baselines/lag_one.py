@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from jaxtyping import Bool, Float
+
+from connfit.evaluation.baselines.unit_scaling import Stretch
+from connfit.recordings.frame_blocks import frame_blocks
 
 _GRID = 201
 _ROUNDS = 6
 """Ever finer grids: each has a tenth of the step of the one before, the last one of 1e-8."""
 
 
-def lag_one(
-    z: Float[np.ndarray, "T P"], seen: Bool[np.ndarray, "T P"]
-) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
+def lag_one(stretch: Stretch) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
     """Estimate a in y(t) = a y(t-1) + e(t), and the standard deviation of e about its mean.
 
     By maximum likelihood given the first observed value: what was observed k frames after y is normal about a^k y with
@@ -26,13 +29,12 @@ def lag_one(
     spread
         [P]; 1 for such a unit and for one that a fits without error.
     """
-    units = z.shape[1]
-    decay, spread = np.zeros(units), np.ones(units)
-    for unit in range(units):
-        at = np.flatnonzero(seen[:, unit])
+    decay, spread = np.zeros(stretch.units), np.ones(stretch.units)
+    for unit, z, seen in _columns(stretch):
+        at = np.flatnonzero(seen)
         if len(at) < 2:
             continue
-        before, after, apart = z[at[:-1], unit], z[at[1:], unit], np.diff(at)
+        before, after, apart = z[at[:-1]], z[at[1:]], np.diff(at)
         a = float(np.clip((before @ after) / max(before @ before, 1e-12), -1.0, 1.0))
         if (apart > 1).any():
             a = _most_likely(before, after, apart)
@@ -40,6 +42,15 @@ def lag_one(
         decay[unit], found = a, error.std()
         spread[unit] = found if found > 1e-10 * np.abs(after).max() else 1.0
     return decay, spread
+
+
+def _columns(stretch: Stretch) -> Iterator[tuple[int, Float[np.ndarray, "T"], Bool[np.ndarray, "T"]]]:
+    """Single units, of which no more are held at once than have a million values."""
+    for at in frame_blocks(0, stretch.units, -(-len(stretch) // 4)):
+        blocks = [(z[:, at].copy(), seen[:, at].copy()) for z, seen in stretch.blocks()]
+        z, seen = (np.concatenate(each) for each in zip(*blocks, strict=True))
+        for unit in range(at.start, at.stop):
+            yield unit, z[:, unit - at.start], seen[:, unit - at.start]
 
 
 def _growth(a, apart: np.ndarray) -> np.ndarray:

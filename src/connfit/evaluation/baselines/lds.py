@@ -14,10 +14,12 @@ from connfit.evaluation.baselines import BASELINES, Baseline, one_animal
 from connfit.evaluation.baselines.choosing import Facts, at_edge, least, training_blocks, tuning_blocks
 from connfit.evaluation.baselines.lag_one import lag_one
 from connfit.evaluation.baselines.linear_system import LinearSystem, subspace_start
+from connfit.evaluation.baselines.room import noise_blocks, one_free_run, room_for_runs
 from connfit.evaluation.baselines.system_filter import Filtered, system_filter
 from connfit.evaluation.baselines.system_moments import expectation_maximisation
-from connfit.evaluation.baselines.unit_scaling import Scaling
+from connfit.evaluation.baselines.unit_scaling import Block, Scaling, Stretch
 from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
+from connfit.evaluation.scratch import Stored
 from connfit.recordings import Recording
 
 ITERATIONS = 15
@@ -101,23 +103,37 @@ class Lds:
     def _estimated(cls, recording: Recording, train: tuple[int, int], dimension: int, kind: str) -> Lds:
         values, mask = recording.values[slice(*train)], recording.mask[slice(*train)]
         scaling = Scaling.of(values, mask)
-        z, seen = scaling.standardise(values, mask)
-        seen = seen & scaling.known
-        # What the state is fitted to: values, or what is left of them without D times the last one, of variance 1.
+
+        def read(first: int, last: int) -> Block:
+            z, seen = scaling.standardise(values[first:last], mask[first:last])
+            return z, seen & scaling.known
+
+        whole = Stretch(len(values), len(recording.units), read)
         if kind == NOTHING:
-            carried, spread = np.zeros(len(scaling.means)), Scaling.of(z, seen).stds
-            left, usable = z, seen
+            carried, spread = np.zeros(len(scaling.means)), Scaling.of_blocks(whole.blocks).stds
         else:
-            carried, spread = lag_one(z, seen)
+            carried, spread = lag_one(whole)
+
+        def left(first: int, last: int) -> Block:
+            """What the state is fitted to: values, or what D times the last ones leaves of them, of variance 1."""
+            if kind == NOTHING:
+                z, seen = read(first, last)
+                return z / spread, seen
+            z, seen = read(max(first - 1, 0), last)
             before, usable = np.zeros_like(z), np.zeros_like(seen)
             before[1:], usable[1:] = z[:-1], seen[:-1] & seen[1:]
-            left = np.where(usable, z - carried * before, 0.0)
-        system, carried, smoothed = expectation_maximisation(
-            subspace_start(left / spread, usable, dimension), carried, z / spread, seen, ITERATIONS,
+            found = np.where(usable, z - carried * before, 0.0)
+            return (found / spread)[first > 0 :], usable[first > 0 :]
+
+        def scaled(first: int, last: int) -> Block:
+            z, seen = read(first, last)
+            return z / spread, seen
+
+        system, carried, anywhere = expectation_maximisation(
+            subspace_start(replace(whole, read=left), dimension), carried, replace(whole, read=scaled), ITERATIONS,
             with_decay=kind == JOINT_DECAY,
         )  # fmt: skip
         # Runs start anywhere in the recording: the first state is any state of the training part.
-        anywhere = smoothed.mean.T @ smoothed.mean / len(left) + smoothed.covariance.mean(axis=0)
         system = replace(
             system, c=system.c * spread[:, None], offset=system.offset * spread, r=system.r * spread**2,
             m0=np.zeros(dimension), v0=anywhere,
@@ -133,55 +149,89 @@ class Lds:
 
     def one_step(self, recording: Recording) -> Frames:
         """Predict the mean of each frame given the frames before it; NaN for frame 0."""
-        # Of frame 0 nothing is known but that it is one of the training part: no prediction.
-        mean = self.scaling.restore(self._filtered(recording, slice(None)).mean)
-        mean[0] = np.nan
-        return mean
-
-    def predictive_std(self, recording: Recording) -> Frames:
-        """Return the standard deviation of each unit in each frame given the frames before it; NaN for frame 0."""
-        std = np.sqrt(self._filtered(recording, slice(None)).variance) * self.scaling.stds
-        std[0], std[:, ~self.scaling.known] = np.nan, np.nan
-        return std
+        return np.asarray(self.one_step_and_horizon(recording, np.zeros(0, int), 0)[0])
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
         """Predict the mean of the frames after each start, given all frames up to it."""
-        done = self._filtered(recording, slice(None))
-        starts = np.asarray(starts)
-        state, z = done.state[starts], done.filled[starts]
-        out = np.empty((len(starts), steps, len(self.carried)))
+        return self.one_step_and_horizon(recording, starts, steps)[1]
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Starts, steps: int, out: Stored | None = None
+    ) -> tuple[Stored, Ahead]:
+        """Return both from one pass of the filter."""
+        starts, units = np.asarray(starts), len(self.carried)
+        out = np.empty(recording.values.shape) if out is None else out
+        state, z = np.empty((len(starts), len(self.system.a))), np.empty((len(starts), units))
+        for done in self._filtered(recording, 0, recording.frames):
+            stop = done.first + len(done.mean)
+            out[done.first : stop] = self.scaling.restore(done.mean)
+            here = (starts >= done.first) & (starts < stop)
+            state[here], z[here] = done.state[starts[here] - done.first], done.filled[starts[here] - done.first]
+        # Of frame 0 nothing is known but that it is one of the training part: no prediction.
+        out[:1] = np.full((1, units), np.nan)
+        ahead = np.empty((len(starts), steps, units))
         for step in range(steps):
             state = state @ self.system.a.T
             z = self._next(z, state)
-            out[:, step] = z
-        return self.scaling.restore(out)
+            ahead[:, step] = z
+        return out, self.scaling.restore(ahead)
+
+    def predictive_std(self, recording: Recording, out: Stored | None = None) -> Stored:
+        """Return the standard deviation of each unit in each frame given the frames before it; NaN for frame 0."""
+        out = np.empty(recording.values.shape) if out is None else out
+        stds = np.where(self.scaling.known, self.scaling.stds, np.nan)
+        for done in self._filtered(recording, 0, recording.frames):
+            out[done.first : done.first + len(done.variance)] = np.sqrt(done.variance) * stds
+        out[:1] = np.full((1, len(stds)), np.nan)
+        return out
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
         """Predict the mean of each frame, plus the noise; the filter then takes that sum for the recorded frame."""
-        known, s = self.scaling.known, self.system
-        runs = 1 if noise is None else len(noise)
-        state, z, covariance = np.zeros((runs, len(s.a))), np.zeros((runs, len(known))), s.v0
-        if warmup:
-            done = self._filtered(recording, slice(start - warmup, start))
-            state, z, covariance = np.tile(done.state[-1], (runs, 1)), np.tile(done.filled[-1], (runs, 1)), done.last
+        return one_free_run(self, recording, start, frames, warmup, noise)
+
+    def free_runs(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Stored,
+        out: tuple[Stored, Stored] | None = None,
+    ) -> tuple[Stored, Stored]:
+        """Return `free_run` with the noise and without."""
+        out = room_for_runs(noise) if out is None else out
+        known, s, runs = self.scaling.known, self.system, noise.shape[0]
+        x, y, covariance = np.zeros((1, len(s.a))), np.zeros((1, len(known))), s.v0
+        for done in self._filtered(recording, start - warmup, start):
+            x, y, covariance = done.state[-1:], done.filled[-1:], done.last
+        state, z = np.repeat(x, runs, axis=0), np.repeat(y, runs, axis=0)
         weighted = np.where(known, 1.0 / s.r, 0.0)[:, None] * s.c
         precision = s.c.T @ weighted
-        out = np.empty((runs, frames, len(known)))
-        for t in range(frames):
-            state = state @ s.a.T
-            covariance = s.a @ covariance @ s.a.T + s.q
-            z = self._next(z, state)
-            covariance = np.linalg.solve(np.eye(len(precision)) + covariance @ precision, covariance)
-            if noise is not None:
-                error = np.where(known, noise[:, t] / self.scaling.stds, 0.0)
+        for at, added in noise_blocks(noise):
+            quiet = np.empty(added.shape[1:])
+            for t in range(len(quiet)):
+                x = x @ s.a.T
+                y = self._next(y, x)
+                quiet[t] = y[0]
+                if not runs:
+                    continue
+                state = state @ s.a.T
+                covariance = s.a @ covariance @ s.a.T + s.q
+                z = self._next(z, state)
+                covariance = np.linalg.solve(np.eye(len(precision)) + covariance @ precision, covariance)
+                error = np.where(known, added[:, t] / self.scaling.stds, 0.0)
                 z = z + error
                 state = state + error @ weighted @ covariance
-            out[:, t] = z
-        return self.scaling.restore(out[0] if noise is None else out)
+                added[:, t] = z
+            out[0][:, at], out[1][at] = self.scaling.restore(added), self.scaling.restore(quiet)
+        return out
 
-    def _filtered(self, recording: Recording, frames: slice) -> Filtered:
-        z, seen = self.scaling.standardise(recording.values[frames], recording.mask[frames])
-        return system_filter(self.system, self.carried, z, seen)
+    def _filtered(self, recording: Recording, start: int, stop: int) -> Iterator[Filtered]:
+        def read(first: int, last: int) -> Block:
+            at = slice(start + first, start + last)
+            return self.scaling.standardise(recording.values[at], recording.mask[at])
+
+        return system_filter(self.system, self.carried, Stretch(stop - start, len(self.carried), read))
 
     def _next(self, z: Float[np.ndarray, "S P"], state: Float[np.ndarray, "S d"]) -> Float[np.ndarray, "S P"]:
         return self.carried * z + state @ self.system.c.T + self.system.offset
@@ -196,7 +246,12 @@ def _candidates(
     for kind in (NOTHING, OWN_DECAY, JOINT_DECAY) if gaps else (NOTHING, OWN_DECAY):
         last, worse = np.inf, 0
         for dimension in dimensions:
-            predicted = Lds._estimated(recording, train, dimension, kind).one_step(until)[tune[0] :]
+            predicted = np.full(until.values[tune[0] :].shape, np.nan)
+            for done in (model := Lds._estimated(recording, train, dimension, kind))._filtered(until, 0, tune[1]):
+                skip = max(0, tune[0] - done.first)
+                at = slice(done.first + skip - tune[0], done.first + len(done.mean) - tune[0])
+                if at.stop > 0:
+                    predicted[at] = model.scaling.restore(done.mean[skip:])
             scored = until.mask[tune[0] :] & np.isfinite(predicted)
             if not scored.any():
                 continue

@@ -10,10 +10,13 @@ Toronto CRG-TR-96-2. All in float64; entries that were not observed are left out
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
+
+from connfit.evaluation.baselines.unit_scaling import Block, Stretch, added
 
 MIN_NOISE = 1e-4
 """Least noise variance of a unit, on units of variance 1: the likelihood is unbounded where one has none."""
@@ -51,49 +54,74 @@ class Smoothed:
     lagged: Float[np.ndarray, "T1 d d"]
 
 
-def maximise(
-    smoothed: Smoothed,
-    y: Float[np.ndarray, "T P"],
-    seen: Bool[np.ndarray, "T P"],
-    cross: Float[np.ndarray, "P d"] | float = 0.0,
-    variance: Float[np.ndarray, "P"] | float = 0.0,
-) -> LinearSystem:
-    """Take the M step: parameters of greatest expected likelihood, given the smoothed states.
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What the M step needs of some frames and the one after them.
 
     Parameters
     ----------
+    smoothed
+        States.
     y
-        Frames, or their means where they are not known exactly.
+        [t, P] frames, or their means where they are not known exactly.
     seen
-        The entries that count.
+        [t, P] the entries that count.
     cross, variance
-        Covariance of y with the states, and variance of y, summed over these entries.
+        [P, d] covariance of y with the states, and [P] variance of y, summed over these entries.
+    first
+        Entries of frames from this one on belong here: 0 at the start of a stretch, else 1.
     """
-    x, v = smoothed.mean, smoothed.covariance
-    before = x[:-1].T @ x[:-1] + v[:-1].sum(axis=0)
-    after = x[1:].T @ x[1:] + v[1:].sum(axis=0)
-    across = x[1:].T @ x[:-1] + smoothed.lagged.sum(axis=0)
-    a = np.linalg.solve(before.T, across.T).T
-    q = (after - a @ across.T) / (len(x) - 1)
-    q = (q + q.T) / 2 + 1e-9 * np.eye(len(a))
-    # Each unit is regressed on [x, 1] over the frames in which it was observed.
-    d = len(a)
+
+    smoothed: Smoothed
+    y: Float[np.ndarray, "t P"]
+    seen: Bool[np.ndarray, "t P"]
+    cross: Float[np.ndarray, "P d"] | float = 0.0
+    variance: Float[np.ndarray, "P"] | float = 0.0
+    first: int = 0
+
+
+def state_moments(smoothed: Smoothed, seen: Bool[np.ndarray, "t P"], first: int) -> Float[np.ndarray, "P d1 d1"]:
+    """Return expected second moments of [x, 1] over the entries of each unit from a frame on."""
+    x, v = smoothed.mean[first:], smoothed.covariance[first:]
+    d = x.shape[1]
     extended = np.concatenate([x, np.ones((len(x), 1))], axis=1)
     moments = np.einsum("ti,tj->tij", extended, extended)
     moments[:, :d, :d] += v
-    weights = seen.astype(np.float64)
-    count = weights.sum(axis=0)
-    values = np.where(seen, y, 0.0)
-    gram = np.einsum("tp,tij->pij", weights, moments, optimize=True) + 1e-9 * np.eye(d + 1)
-    with_states = values.T @ extended
-    with_states[:, :d] += cross
-    solved = np.linalg.solve(gram, with_states[:, :, None])[:, :, 0]
-    spread = (values**2).sum(axis=0) + variance - np.einsum("pi,pi->p", solved, with_states)
+    return np.einsum("tp,tij->pij", seen[first:].astype(np.float64), moments, optimize=True)
+
+
+def maximise(parts: Iterable[Terms]) -> LinearSystem:
+    """Take the M step: parameters of greatest expected likelihood, given the smoothed states of all frames."""
+    before = after = across = gram = with_states = square = variance = 0.0
+    count, pairs, start = 0, 0, None
+    for part in parts:
+        x, v = part.smoothed.mean, part.smoothed.covariance
+        before = before + (x[:-1].T @ x[:-1] + v[:-1].sum(axis=0))
+        after = after + (x[1:].T @ x[1:] + v[1:].sum(axis=0))
+        across = across + (x[1:].T @ x[:-1] + part.smoothed.lagged.sum(axis=0))
+        pairs += len(x) - 1
+        # Each unit is regressed on [x, 1] over the frames in which it was observed.
+        gram = gram + state_moments(part.smoothed, part.seen, part.first)
+        own = slice(part.first, None)
+        values = np.where(part.seen[own], part.y[own], 0.0)
+        each = values.T @ np.concatenate([x[own], np.ones((len(x[own]), 1))], axis=1)
+        each[:, :-1] += part.cross
+        with_states, count = with_states + each, count + part.seen[own].astype(np.float64).sum(axis=0)
+        square, variance = square + (values**2).sum(axis=0), variance + part.variance
+        start = (x[0], v[0]) if part.first == 0 else start
+    assert start is not None, "parts begin with the first frame"
+    d = len(start[0])
+    a = np.linalg.solve(np.transpose(before), np.transpose(across)).T
+    q = (after - a @ np.transpose(across)) / pairs
+    q = (q + q.T) / 2 + 1e-9 * np.eye(d)
+    with_states = np.asarray(with_states)
+    solved = np.linalg.solve(gram + 1e-9 * np.eye(d + 1), with_states[:, :, None])[:, :, 0]
+    spread = square + variance - np.einsum("pi,pi->p", solved, with_states)
     r = np.where(count > 0, np.maximum(spread / np.maximum(count, 1), MIN_NOISE), 1.0)
-    return LinearSystem(a, q, solved[:, :d], solved[:, d], r, x[0], v[0] + 1e-9 * np.eye(d))
+    return LinearSystem(a, q, solved[:, :d], solved[:, d], r, start[0], start[1] + 1e-9 * np.eye(d))
 
 
-def subspace_start(y: Float[np.ndarray, "T P"], seen: Bool[np.ndarray, "T P"], dimension: int) -> LinearSystem:
+def subspace_start(stretch: Stretch, dimension: int) -> LinearSystem:
     """Return a start for expectation maximisation: states that predict the next frames, from the covariances over time.
 
     The Hankel matrix of covariances at lags 1 to 2k is cut to rank `dimension`; read-out and dynamics follow from
@@ -101,15 +129,14 @@ def subspace_start(y: Float[np.ndarray, "T P"], seen: Bool[np.ndarray, "T P"], d
     Subspace Methods for System Identification, chapter 8. Every covariance is over the frames in which both entries
     were observed; where that leaves a matrix that is none of a distribution, the nearest that is one is taken.
     """
-    frames, units = y.shape
-    z = np.where(seen, y, 0.0)
+    frames, units = len(stretch), stretch.units
     span = max(2, -(-2 * dimension // units))
     # Rank is limited by the number of units times lags; leading principal components keep the Hankel matrix small.
     components = min(units, max(dimension, 2 * dimension))
-    square = _pairwise(z, seen, z, seen)
+    square = _pairwise(stretch, 0)
     basis = np.linalg.eigh(square)[1][:, ::-1][:, :components]
     covariance = [
-        basis.T @ _pairwise(z[lag:], seen[lag:], z[: frames - lag], seen[: frames - lag]) @ basis * (1 - lag / frames)
+        basis.T @ (square if lag == 0 else _pairwise(stretch, lag)) @ basis * (1 - lag / frames)
         for lag in range(2 * span)
     ]
     hankel = np.block([[covariance[i + j + 1] for j in range(span)] for i in range(span)])
@@ -120,31 +147,43 @@ def subspace_start(y: Float[np.ndarray, "T P"], seen: Bool[np.ndarray, "T P"], d
     a = a * min(1.0, 0.98 / max(radius, 1e-12))
     c = basis @ observability[:components]
     to_states = np.linalg.pinv(c)
-    now, before = (z[1:], seen[1:]), (z[:-1], seen[:-1])
-    pairs = [[_centred(first, second, to_states) for second in (now, before)] for first in (now, before)]
+    pairs = [[_centred(stretch, 1, first, second, to_states) for second in (False, True)] for first in (False, True)]
     driven = np.concatenate([np.eye(dimension), -a], axis=1)
     q = driven @ _positive(np.block(pairs)) @ driven.T + 1e-3 * np.eye(dimension)
     rest = np.eye(units) - c @ to_states
     r = np.maximum(np.einsum("pi,ij,pj->p", rest, square, rest, optimize=True), 0.05)
-    v0 = _positive(_centred((z, seen), (z, seen), to_states)) + 1e-3 * np.eye(dimension)
+    v0 = _positive(_centred(stretch, 0, False, False, to_states)) + 1e-3 * np.eye(dimension)
     return LinearSystem(a, q, c, np.zeros(units), r, np.zeros(dimension), v0)
 
 
-def _pairwise(
-    first: np.ndarray, first_seen: np.ndarray, second: np.ndarray, second_seen: np.ndarray
-) -> Float[np.ndarray, "P P"]:
-    """Mean products of two series over the frames in which both entries were observed; others must be 0."""
-    count = first_seen.T.astype(np.float64) @ second_seen.astype(np.float64)
-    return first.T @ second / np.maximum(count, 1)
+def _series(stretch: Stretch, lag: int, *earlier: bool) -> Iterator[list[Block]]:
+    """All frames but the last `lag` of a stretch, or but the first, for each that is asked for."""
+    for z, seen in stretch.blocks(lag):
+        z = np.where(seen, z, 0.0)
+        cuts = [slice(0, len(z) - lag) if early else slice(lag, None) for early in earlier]
+        yield [(z[at], seen[at]) for at in cuts]
+
+
+def _pairwise(stretch: Stretch, lag: int, first: bool = False, second: bool = True) -> Float[np.ndarray, "P P"]:
+    """Mean products of two such series, over the frames in which both entries were observed; see `_series`."""
+    product = count = 0.0
+    for (x, x_seen), (y, y_seen) in _series(stretch, lag, first, second):
+        count = count + x_seen.T.astype(np.float64) @ y_seen.astype(np.float64)
+        product = product + x.T @ y
+    return product / np.maximum(count, 1)
 
 
 def _centred(
-    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], to_states: Float[np.ndarray, "d P"]
+    stretch: Stretch, lag: int, first: bool, second: bool, to_states: Float[np.ndarray, "d P"]
 ) -> Float[np.ndarray, "d d"]:
-    """Covariance of the states of two series."""
-    means = [z.sum(axis=0) / np.maximum(seen.sum(axis=0), 1) for z, seen in (first, second)]
-    frames = len(first[0])
-    product = _pairwise(*first, *second) - np.outer(*means)
+    """Covariance of the states of two such series."""
+    means, frames = [], len(stretch) - lag
+    for earlier in (first, second):
+        total, count = None, 0
+        for ((z, seen),) in _series(stretch, lag, earlier):
+            total, count = added(total, z), count + seen.sum(axis=0)
+        means.append(total / np.maximum(count, 1))
+    product = _pairwise(stretch, lag, first, second) - np.outer(*means)
     return to_states @ product @ to_states.T * (frames / max(frames - 1, 1))
 
 

@@ -9,8 +9,11 @@ import numpy as np
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines import BASELINES, Baseline
+from connfit.evaluation.baselines.room import noise_blocks, one_free_run, room_for_runs
 from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
+from connfit.evaluation.scratch import Stored
 from connfit.recordings import Recording, hold_last
+from connfit.recordings.frame_blocks import frame_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +39,53 @@ class Persistence:
 
     def one_step(self, recording: Recording) -> Frames:
         """Predict the last observed value before each frame; NaN before there is one."""
-        held = hold_last(recording.values, recording.mask)
-        return np.concatenate([np.full((1, held.shape[1]), np.nan), held[:-1]])
+        return np.asarray(self.one_step_and_horizon(recording, np.zeros(0, int), 0)[0])
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
         """Predict the last observed value at each start, at every horizon."""
-        held = hold_last(recording.values, recording.mask)
-        return np.repeat(held[starts][:, None, :], steps, axis=1)
+        return self.one_step_and_horizon(recording, starts, steps)[1]
+
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Starts, steps: int, out: Stored | None = None
+    ) -> tuple[Stored, Ahead]:
+        """Return both from one pass through the recording."""
+        starts, shape = np.asarray(starts), recording.values.shape
+        out = np.empty(shape) if out is None else out
+        at_start, held = np.empty((len(starts), shape[1])), np.full((1, shape[1]), np.nan)
+        for at in frame_blocks(0, *shape):
+            # What was held before the block stands in front of it, as if it had been observed there.
+            values = np.concatenate([held[-1:], recording.values[at]])
+            held = hold_last(values, np.concatenate([np.isfinite(held[-1:]), recording.mask[at]]))
+            out[at] = held[:-1]
+            here = (starts >= at.start) & (starts < at.stop)
+            at_start[here] = held[starts[here] - at.start + 1]
+        return out, np.repeat(at_start[:, None, :], steps, axis=1)
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
         """Hold the last observed value of the warm-up; NaN without a warm-up. With noise, a random walk."""
-        last = np.full(len(recording.units), np.nan)
+        return one_free_run(self, recording, start, frames, warmup, noise)
+
+    def free_runs(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Stored,
+        out: tuple[Stored, Stored] | None = None,
+    ) -> tuple[Stored, Stored]:
+        """Return `free_run` with the noise and without."""
+        last, out = np.full(noise.shape[2], np.nan), room_for_runs(noise) if out is None else out
         if warmup >= 1:
             given = slice(start - warmup, start)
             last = hold_last(recording.values[given], recording.mask[given])[-1]
-        return np.tile(last, (frames, 1)) if noise is None else last + np.cumsum(noise, axis=1, dtype=np.float64)
+        gone = 0.0
+        for at, walk in noise_blocks(noise):
+            walk[:, 0] += gone
+            walk = np.cumsum(walk, axis=1)
+            out[0][:, at], gone = last + walk, walk[:, -1]
+            out[1][at] = np.tile(last, (walk.shape[1], 1))
+        return out
 
 
 BASELINES.register(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, Self, runtime_checkable
 
@@ -15,8 +16,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from connfit.evaluation.baselines.choosing import Facts
+from connfit.evaluation.baselines.room import one_free_run, room_for_runs
 from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.forecasts import Ahead, Frames, Noise, Runs, Starts
+from connfit.evaluation.scratch import Stored
 from connfit.recordings import Recording
 
 CHUNK = 64
@@ -74,60 +77,75 @@ class Network:
 
     def one_step(self, recording: Recording) -> Frames:
         """Predict each frame from the frames before it; NaN for frame 0."""
-        return self.one_step_and_horizon(recording, np.zeros(0, int), 0)[0]
+        return np.asarray(self.one_step_and_horizon(recording, np.zeros(0, int), 0)[0])
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
         """Feed the network with its own predictions, after all frames up to each start."""
         return self.one_step_and_horizon(recording, starts, steps)[1]
 
-    def one_step_and_horizon(self, recording: Recording, starts: Starts, steps: int) -> tuple[Frames, Ahead]:
+    def one_step_and_horizon(
+        self, recording: Recording, starts: Starts, steps: int, out: Stored | None = None
+    ) -> tuple[Stored, Ahead]:
         """Return both from one pass through the recording."""
-        states, predicted = self._forced(recording.values, recording.mask)
-        starts = np.asarray(starts)
-        units = predicted.shape[1]
-        one_step = np.concatenate([np.full((1, units), np.nan), self._restore(predicted)[:-1]])
-        still = np.zeros((len(starts), steps, units), np.float32)
-        if not still.size:
-            return one_step, still
-        return one_step, self._restore(_free_in_chunks(self.cell, states[starts], predicted[starts], still))
+        starts, (frames, units) = np.asarray(starts), recording.values.shape
+        out = np.empty((frames, units)) if out is None else out
+        out[:1] = np.full((1, units), np.nan)
+        rest = np.asarray(self.cell.start())
+        state, last = np.empty((len(starts), len(rest)), rest.dtype), np.empty((len(starts), units), rest.dtype)
+        for first, states, predicted in self._forced(recording, 0, frames):
+            stop = min(first + len(predicted), frames - 1)
+            out[first + 1 : stop + 1] = self._restore(predicted)[: stop - first]
+            here = (starts >= first) & (starts < first + len(predicted))
+            state[here], last[here] = states[starts[here] - first], predicted[starts[here] - first]
+        ahead = np.zeros((len(starts), steps, units), np.float32)
+        if ahead.size:
+            for at, shown in _free_in_chunks(self.cell, state, last, ahead):
+                ahead = ahead.astype(shown.dtype, copy=False)
+                ahead[:, at] = shown
+            ahead = self._restore(ahead)
+        return out, ahead
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
         """Predict frames from `start` on, after `warmup` recorded ones; prediction plus noise is the next input."""
-        given = slice(start - warmup, start)
-        if warmup:
-            states, predicted = self._forced(recording.values[given], recording.mask[given])
-            state, last = states[-1], predicted[-1]
-        else:
-            state, last = np.asarray(self.cell.start()), np.zeros(len(self.scaling.means), np.float32)
-        runs = 1 if noise is None else len(noise)
-        added = np.zeros((1, frames, len(last))) if noise is None else noise / self.scaling.stds
-        run = _free_in_chunks(
-            self.cell, np.tile(state, (runs, 1)), np.tile(last, (runs, 1)), added.astype(np.float32)
-        )  # fmt: skip
-        return self._restore(run[0] if noise is None else run)
+        return one_free_run(self, recording, start, frames, warmup, noise)
 
-    def free_runs(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise) -> tuple[Runs, Runs]:
+    def free_runs(
+        self,
+        recording: Recording,
+        start: int,
+        frames: int,
+        warmup: int,
+        noise: Stored,
+        out: tuple[Stored, Stored] | None = None,
+    ) -> tuple[Stored, Stored]:
         """Return `free_run` with the noise and without."""
-        still = np.zeros((1, frames, noise.shape[2]))
-        runs = np.asarray(self.free_run(recording, start, frames, warmup, np.concatenate([still, noise])))
-        return runs[1:], runs[0]
+        out = room_for_runs(noise) if out is None else out
+        state, last = np.asarray(self.cell.start()), np.zeros(len(self.scaling.means), np.float32)
+        for _, states, predicted in self._forced(recording, start - warmup, start):
+            state, last = states[-1], predicted[-1]
+        runs = 1 + noise.shape[0]
+        run = _free_in_chunks(self.cell, np.tile(state, (runs, 1)), np.tile(last, (runs, 1)), noise, self.scaling.stds)
+        for at, shown in run:
+            restored = self._restore(shown)
+            out[1][at] = restored[0]
+            if runs > 1:
+                out[0][:, at] = restored[1:]
+        return out
 
     def _forced(
-        self, values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"]
-    ) -> tuple[Float[np.ndarray, "t H"], Float[np.ndarray, "t P"]]:
-        """State after each frame and prediction of the next one, from the start state; predictions start at 0."""
-        z, seen = self.scaling.standardise(values, mask)
-        z, state, last = z.astype(np.float32), self.cell.start(), jnp.zeros(z.shape[1])
-        states, predicted = [], []
-        for first in range(0, len(z), CHUNK):
-            block = slice(first, first + CHUNK)
-            lacking = max(0, first + CHUNK - len(z))
-            inputs = np.pad(z[block], ((0, lacking), (0, 0)))
-            observed = np.pad(seen[block], ((0, lacking), (0, 0)))
-            state, last, s, y = _forced_chunk(self.cell, state, last, jnp.asarray(inputs), jnp.asarray(observed))
-            states.append(np.asarray(s)[: CHUNK - lacking])
-            predicted.append(np.asarray(y)[: CHUNK - lacking])
-        return np.concatenate(states), np.concatenate(predicted)
+        self, recording: Recording, start: int, stop: int
+    ) -> Iterator[tuple[int, Float[np.ndarray, "t H"], Float[np.ndarray, "t P"]]]:
+        """State after each recorded frame and prediction of the next one, from the start state, chunk by chunk."""
+        state, last = self.cell.start(), jnp.zeros(len(self.scaling.means))
+        for first in range(start, stop, CHUNK):
+            at = slice(first, min(first + CHUNK, stop))
+            z, seen = self.scaling.standardise(recording.values[at], recording.mask[at])
+            more = ((0, CHUNK - len(z)), (0, 0))
+            inputs, observed = np.pad(z.astype(np.float32), more), np.pad(seen, more)
+            state, last, states, predicted = _forced_chunk(
+                self.cell, state, last, jnp.asarray(inputs), jnp.asarray(observed)
+            )
+            yield first, np.asarray(states)[: len(z)], np.asarray(predicted)[: len(z)]
 
     def _restore(self, z: np.ndarray) -> np.ndarray:
         return self.scaling.restore(z.astype(np.float64))
@@ -187,19 +205,29 @@ def _free_chunk(cell: Cell, state: Array, last: Array, noise: Array) -> tuple[Ar
 
 
 def _free_in_chunks(
-    cell: Cell, state: Float[np.ndarray, "R H"], last: Float[np.ndarray, "R P"], noise: Float[np.ndarray, "R F P"]
-) -> Float[np.ndarray, "R F P"]:
-    """Chunks and numbers of runs of few sizes, so that there are few programs to compile."""
-    runs, frames, _ = noise.shape
+    cell: Cell,
+    state: Float[np.ndarray, "R H"],
+    last: Float[np.ndarray, "R P"],
+    noise: Stored,
+    stds: Float[np.ndarray, "P"] | float = 1.0,
+) -> Iterator[tuple[slice, Float[np.ndarray, "R t P"]]]:
+    """Run freely. Chunks and numbers of runs are of few sizes, so that there are few programs to compile.
+
+    Parameters
+    ----------
+    noise
+        [runs, frames, P], in units of which `stds` are standardised ones. Of more runs than it has the first have none.
+    """
+    runs, frames, units = len(state), *noise.shape[1:]
+    without = runs - noise.shape[0]
     width = 1 if runs == 1 else -(-runs // 16) * 16
     more = ((0, width - runs), (0, 0))
     now, predicted = jnp.asarray(np.pad(state, more)), jnp.asarray(np.pad(last, more))
-    out = []
-    for first in range(0, frames, CHUNK):
-        block = noise[:, first : first + CHUNK]
-        length = block.shape[1]
-        size = CHUNK if frames > CHUNK // 2 else CHUNK // 2
-        padded = np.pad(block, ((0, width - runs), (0, size - length), (0, 0)))
+    size = CHUNK if frames > CHUNK // 2 else CHUNK // 2
+    for first in range(0, frames, size):
+        at = slice(first, min(first + size, frames))
+        length = at.stop - first
+        padded = np.zeros((width, size, units), np.float32)
+        padded[without:runs, :length] = np.asarray(noise[:, at]) / stds
         now, predicted, shown = _free_chunk(cell, now, predicted, jnp.asarray(padded))
-        out.append(np.asarray(shown)[:runs, :length])
-    return np.concatenate(out, axis=1) if out else np.zeros(noise.shape)
+        yield at, np.asarray(shown)[:runs, :length]

@@ -16,14 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.choosing import tuning_blocks
 from connfit.evaluation.baselines.recurrent import CHUNK, Cell, Network, forced
-from connfit.evaluation.baselines.unit_scaling import Scaling
+from connfit.evaluation.baselines.unit_scaling import Scaling, added
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import frame_blocks
 
 WINDOW = 40
 """Frames through which the error goes back."""
@@ -45,9 +46,6 @@ MAX_STEPS = 800
 
 TRIALS = 6
 """Settings that are tried at most."""
-
-PAD = 512
-"""Recordings are padded to a multiple of this many frames, so that few programs are compiled."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +75,18 @@ class Setting:
     carried: float = 1.0
 
 
+Windows = tuple[Float[Array, "*n W1 P"], Bool[Array, "*n W1 P"], Float[Array, "*n W1 P"]]
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Standardised frames to train on, and what a network is tuned on.
+    """What a network is trained and tuned on.
 
     Parameters
     ----------
-    z, seen, weight
-        [T, P] frames, which were observed, and weights of their squared errors: the variance of the unit over the mean
-        variance, so that the loss is the pooled MSE of the scores; 0 where nothing was observed.
+    weight
+        [P] of squared errors: the variance of the unit over the mean variance, so that the loss is the pooled MSE of
+        the scores.
     span
         First frame of the training block and the one after the last.
     tune
@@ -93,9 +94,7 @@ class Task:
     """
 
     recording: Recording
-    z: Float[np.ndarray, "T P"]
-    seen: Bool[np.ndarray, "T P"]
-    weight: Float[np.ndarray, "T P"]
+    weight: Float[np.ndarray, "P"]
     scaling: Scaling
     span: tuple[int, int]
     tune: tuple[int, int]
@@ -117,13 +116,32 @@ class Task:
         known, scale = scaling.known, scaling.stds
         if positive:
             # Rates are positive, and the values are to stay so: one standard deviation above zero at the least.
-            lowest = np.where(mask, values, np.inf).min(axis=0)
+            lowest = np.full(len(scale), np.inf)
+            for at in frame_blocks(0, *values.shape):
+                lowest = np.minimum(lowest, np.where(mask[at], values[at], np.inf).min(axis=0))
             scaling = Scaling(np.where(known, lowest - scale, np.nan), scale)
-        z, seen = scaling.standardise(recording.values, recording.mask)
-        weight = np.where(recording.mask & known, scale**2 / np.mean(scale[known] ** 2), 0.0).astype(np.float32)
-        lacking = ((0, -len(z) % PAD), (0, 0))
-        z, seen, weight = (np.pad(x, lacking) for x in (z.astype(np.float32), seen, weight))
-        return cls(recording, z, seen, weight, scaling, train, tune, tuned_on)
+        return cls(recording, scale**2 / np.mean(scale[known] ** 2), scaling, train, tune, tuned_on)
+
+    @property
+    def units(self) -> int:
+        """P."""
+        return len(self.weight)
+
+    def mean_activity(self) -> Float[np.ndarray, "P"]:
+        """Return the mean of the standardised training frames."""
+        total, count = None, 0
+        for at in frame_blocks(*self.span, self.units):
+            z, seen = self.scaling.standardise(self.recording.values[at], self.recording.mask[at])
+            total, count = added(total, z.astype(np.float32)), count + seen.sum(axis=0)
+        return np.asarray(total / np.maximum(count, 1))
+
+    def windows(self, starts: Int[np.ndarray, "*n"]) -> Windows:
+        """Return standardised training frames from each start on, which were observed, and weights of their errors."""
+        frames = starts[..., None] + np.arange(WINDOW + 1)
+        values, mask = self.recording.values[frames], self.recording.mask[frames]
+        z, seen = self.scaling.standardise(values, mask)
+        weight = np.where(mask & self.scaling.known, self.weight, 0.0).astype(np.float32)
+        return jnp.asarray(z.astype(np.float32)), jnp.asarray(seen), jnp.asarray(weight)
 
     def error(self, cell: Cell) -> float:
         """Return the one-step MSE on the tuning block, in squared units of the recording; infinite for NaN."""
@@ -150,8 +168,6 @@ class Trained:
 
 
 MakeCell = Callable[[Task, Setting, PRNGKeyArray], Cell]
-
-_Data = tuple[Array, Array, Array]
 
 
 def fit_network(
@@ -257,12 +273,12 @@ def _train(make: MakeCell, task: Task, setting: Setting, seed: int) -> Trained:
     anchor = cell.anchor()
     moments_of_adam = _optimiser().init(eqx.filter(cell, eqx.is_array))
     dials = {key: jnp.float32(value) for key, value in asdict(setting).items() if key != "carried"}
-    data = jnp.asarray(task.z), jnp.asarray(task.seen), jnp.asarray(task.weight)
     span = jnp.asarray(task.span)
     best = Trained(setting, cell, task.error(cell), 0)
     for steps in range(CHECK, MAX_STEPS + 1, CHECK):
         order, now = jax.random.split(order)
-        cell, moments_of_adam = _steps(cell, anchor, moments_of_adam, data, span, dials, now)
+        keys, starts = _draw(now, span)
+        cell, moments_of_adam = _steps(cell, anchor, moments_of_adam, task.windows(np.asarray(starts)), dials, keys)
         error = task.error(cell)
         if error < best.error:
             best = Trained(setting, cell, error, steps)
@@ -275,43 +291,53 @@ def _optimiser() -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())
 
 
+@jax.jit
+def _draw(key: PRNGKeyArray, span: Array) -> tuple[PRNGKeyArray, Int[Array, "steps B"]]:
+    """Keys of `CHECK` steps, and the starts of their windows."""
+    keys = jax.random.split(key, CHECK)
+
+    def starts(key: PRNGKeyArray) -> Array:
+        return jax.random.randint(jax.random.split(key, 3)[0], (BATCH,), span[0], span[1] - WINDOW)
+
+    return keys, jax.vmap(starts)(keys)
+
+
 @eqx.filter_jit
 def _steps(
-    cell: Cell, anchor: Cell, state: optax.OptState, data: _Data, span: Array, dials: Mapping[str, Array], key: Array
+    cell: Cell, anchor: Cell, state: optax.OptState, data: Windows, dials: Mapping[str, Array], keys: PRNGKeyArray
 ) -> tuple[Cell, optax.OptState]:
     """`CHECK` steps of the optimiser."""
     arrays, rest = eqx.partition(cell, eqx.is_array)
     towards = eqx.filter(anchor, eqx.is_array)
 
-    def step(carry: tuple[Cell, optax.OptState], key: Array) -> tuple[tuple[Cell, optax.OptState], None]:
-        arrays, state = carry
-        gradient = jax.grad(lambda trained: _loss(eqx.combine(trained, rest), data, span, dials, key))(arrays)
+    def step(
+        carry: tuple[Cell, optax.OptState], now: tuple[PRNGKeyArray, Windows]
+    ) -> tuple[tuple[Cell, optax.OptState], None]:
+        (arrays, state), (key, data) = carry, now
+        gradient = jax.grad(lambda trained: _loss(eqx.combine(trained, rest), data, dials, key))(arrays)
         update, state = _optimiser().update(gradient, state)
         arrays = jax.tree.map(
             lambda p, u, a: p - dials["learning_rate"] * (u + dials["decay"] * (p - a)), arrays, update, towards
         )
         return (arrays, state), None
 
-    (arrays, state), _ = jax.lax.scan(step, (arrays, state), jax.random.split(key, CHECK))
+    (arrays, state), _ = jax.lax.scan(step, (arrays, state), (keys, data))
     return eqx.combine(arrays, rest), state
 
 
-def _loss(cell: Cell, data: _Data, span: Array, dials: Mapping[str, Array], key: Array) -> Float[Array, ""]:
-    """Weighted mean squared error of one-step predictions in windows drawn from the training block."""
-    z, seen, weight = data
-    where, left_out, jitter = jax.random.split(key, 3)
-    starts = jax.random.randint(where, (BATCH,), span[0], span[1] - WINDOW)
-    frames = starts[:, None] + jnp.arange(WINDOW + 1)
-    values = z[frames]
-    inputs = values[:, :-1] + dials["noise"] * jax.random.normal(jitter, (BATCH, WINDOW, z.shape[1]))
+def _loss(cell: Cell, data: Windows, dials: Mapping[str, Array], key: PRNGKeyArray) -> Float[Array, ""]:
+    """Weighted mean squared error of one-step predictions in windows of the training block."""
+    values, seen, weight = data
+    _, left_out, jitter = jax.random.split(key, 3)
+    inputs = values[:, :-1] + dials["noise"] * jax.random.normal(jitter, values[:, :-1].shape)
     rest = cell.start()
     kept = jax.random.bernoulli(left_out, 1 - dials["dropout"], (BATCH, len(rest))) / (1 - dials["dropout"])
-    first = jnp.where(seen[starts], values[:, 0], 0.0)
+    first = jnp.where(seen[:, 0], values[:, 0], 0.0)
 
     def window(inputs: Array, seen: Array, first: Array, keep: Array) -> Array:
         return forced(cell, rest, first, inputs, seen, keep)[3]
 
-    predicted = jax.vmap(window)(inputs, seen[frames[:, :-1]], first, kept)
-    scored = weight[frames][:, 1 + SETTLE :]
+    predicted = jax.vmap(window)(inputs, seen[:, :-1], first, kept)
+    scored = weight[:, 1 + SETTLE :]
     error = scored * (predicted[:, SETTLE:] - values[:, 1 + SETTLE :]) ** 2
     return error.sum() / jnp.maximum(scored.sum(), 1e-6)

@@ -81,8 +81,7 @@ def fit_region_rnn(recording: Recording, config: EvaluateConfig | None = None) -
     """Train rate units that are the recorded units on the training part; see `fit_network`."""
 
     def make(task: Task, setting: Setting, key: PRNGKeyArray) -> RateUnits:
-        z, seen = task.z[slice(*task.span)], task.seen[slice(*task.span)]
-        return RateUnits.of(z.shape[1], key, z.sum(axis=0) / np.maximum(seen.sum(axis=0), 1))
+        return RateUnits.of(task.units, key, task.mean_activity())
 
     config = config or EvaluateConfig()
     return fit_network("region_rnn", recording, config, make=make, starts=STARTS, grid=GRID, positive=True)

@@ -9,13 +9,16 @@ other penalties for other lags as in the Minnesota prior, Litterman (1986) J. Bu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.linalg
 from jaxtyping import Float
 
 from connfit.evaluation.baselines.gap_moments import Moments
 from connfit.evaluation.baselines.own_past import TO_MEAN, TO_PERSISTENCE
+from connfit.evaluation.baselines.processes import LowRank
+from connfit.evaluation.baselines.wide_moments import WideMoments
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,27 +33,45 @@ class RidgePath:
         [k, P] U' Σ x y'.
     units
         P.
+    scores
+        [n, k] x U of wide recordings, whose coefficients are never made.
     """
 
     lam: Float[np.ndarray, "k"]
     u: Float[np.ndarray, "X k"]
     projected: Float[np.ndarray, "k P"]
     units: int
+    scores: Float[np.ndarray, "n k"] | None = None
 
     @classmethod
-    def of(cls, moments: Moments) -> RidgePath:
+    def of(cls, moments: Moments | WideMoments) -> RidgePath:
         """Decompose."""
-        if moments.inputs is not None:
-            _, s, vt = np.linalg.svd(moments.inputs, full_matrices=False)
-            lam, u = s**2, vt.T
-        else:
-            lam, u = np.linalg.eigh(moments.gram)
-            lam = np.maximum(lam, 0.0)
+        if isinstance(moments, WideMoments):
+            lam, u, scores = moments.spectrum()
+            return cls(lam, u, scores.T @ moments.y, moments.units, scores)
+        lam, u = moments.spectrum()
         return cls(lam, u, u.T @ moments.cross, moments.units)
 
-    def target(self, moments: Moments) -> RidgePath:
+    def target(self, moments: Moments | WideMoments) -> RidgePath:
         """Return the same inputs for another target."""
-        return RidgePath(self.lam, self.u, self.u.T @ moments.cross, self.units)
+        if isinstance(moments, WideMoments):
+            assert self.scores is not None
+            return replace(self, projected=self.scores.T @ moments.y)
+        return replace(self, projected=self.u.T @ moments.cross)
+
+    def directions(self, alpha: float, most: int) -> Float[np.ndarray, "P r"]:
+        """Return directions in which the ridge fit varies most, first the most, as columns.
+
+        Principal components of the fitted values with the penalty counted in, which is the solution of least penalised
+        error of each rank: Mukherjee & Zhu (2011) Stat. Anal. Data Min. 4:612.
+        """
+        if self.scores is None or len(self.projected) >= self.units:
+            fitted = self.projected.T @ (self.projected / (self.lam + alpha)[:, None])
+            return np.linalg.eigh((fitted + fitted.T) / 2)[1][:, ::-1][:, :most]
+        scaled, size = self.projected / np.sqrt(self.lam + alpha)[:, None], len(self.projected)
+        values, vectors = scipy.linalg.eigh(scaled @ scaled.T, subset_by_index=[max(size - most, 0), size - 1])
+        kept = values > 1e-13 * max(values[-1], 0.0)
+        return (scaled.T @ (vectors[:, kept] / np.sqrt(values[kept])))[:, ::-1]
 
     @property
     def _complete(self) -> bool:
@@ -71,15 +92,18 @@ class RidgePath:
         solution = (by_unit @ (w[:, None] * self.projected).T[:, :, None])[:, :, 0]
         return inverse, solution
 
-    def solve(self, alpha: float, alpha_own: float | None = None) -> Float[np.ndarray, "X P"]:
+    def solve(self, alpha: float, alpha_own: float | None = None) -> Float[np.ndarray, "X P"] | LowRank:
         """Return the coefficients; one penalty for all inputs without `alpha_own`."""
         w = self._weights(alpha)
-        b = self.u @ (w[:, None] * self.projected)
-        if alpha_own is None or alpha_own == alpha:
-            return b
         lags = len(self.u) // self.units
+        by_lag, m = self.u.reshape(lags, self.units, -1), w[:, None] * self.projected
+        if alpha_own is None or alpha_own == alpha:
+            return self.u @ m if self.scores is None else LowRank(by_lag, m, np.zeros((lags, self.units)))
         taken = _taken(*self._own(alpha), alpha_own - alpha)
-        through = np.einsum("lpk,pl->kp", self.u.reshape(lags, self.units, -1), taken, optimize=True)
+        through = np.einsum("lpk,pl->kp", by_lag, taken, optimize=True)
+        if self.scores is not None:
+            return LowRank(by_lag, m - w[:, None] * through + through / alpha, -taken.T / alpha)
+        b = self.u @ m
         b -= self.u @ (w[:, None] * through)
         if not self._complete:
             direct = np.zeros((lags, self.units, self.units))
@@ -94,7 +118,7 @@ class RidgePath:
         """Compute `x @ solve(alpha, alpha_own)` for all pairs of penalties, without the coefficients."""
         lags = len(self.u) // self.units
         along = x @ self.u
-        rest = None if self._complete else x - along @ self.u.T
+        rest = None if self._complete or alphas_own is None else x - along @ self.u.T
         for alpha in alphas:
             w = self._weights(alpha)
             base = along @ (w[:, None] * self.projected)
@@ -113,6 +137,8 @@ class RidgePath:
 
 def _taken(inverse: np.ndarray, solution: np.ndarray, more: float) -> Float[np.ndarray, "P L"]:
     """What `more` penalty on its own inputs takes away from a unit's solution: the inverse's columns times this."""
+    if np.isinf(more):
+        return np.linalg.solve(inverse, solution[:, :, None])[:, :, 0]
     return np.linalg.solve(np.eye(inverse.shape[1]) + more * inverse, more * solution[:, :, None])[:, :, 0]
 
 
@@ -138,41 +164,64 @@ class RidgeChoice:
     shrink_to: str
     intercept: bool
 
-    def solve(self, moments: Moments) -> tuple[Float[np.ndarray, "LP P"], Float[np.ndarray, "P"]]:
+    def solve(
+        self, moments: Moments | WideMoments
+    ) -> tuple[Float[np.ndarray, "LP P"] | LowRank, Float[np.ndarray, "P"]]:
         """Return coefficients and intercepts, from moments of as many lags."""
         target = _target(moments, self.shrink_to, self.intercept)
         b = RidgePath.of(target).solve(self.alpha, self.alpha_own)
         intercept = (target.sum_y - target.sum_x @ b) / target.rows if self.intercept else np.zeros(moments.units)
-        if self.shrink_to == TO_PERSISTENCE:
-            b[: moments.units] += np.eye(moments.units)
+        if self.shrink_to != TO_PERSISTENCE:
+            return b, intercept
+        if isinstance(b, LowRank):
+            return b.with_own(np.eye(moments.window, 1)), intercept
+        b[: moments.units] += np.eye(moments.units)
         return b, intercept
 
 
 def ridge_candidates(
-    error: Callable[[Float[np.ndarray, "n P"]], float],
-    past: Float[np.ndarray, "n L P"],
-    moments: Moments,
+    errors: Callable[[Callable[[Float[np.ndarray, "n W P"]], Iterator[Float[np.ndarray, "n P"]]]], Sequence[float]],
+    moments: Moments | WideMoments,
     alphas: Sequence[float],
     alphas_own: Sequence[float],
     *,
     shrinks_to: Sequence[str] = (TO_MEAN, TO_PERSISTENCE),
     intercepts: Sequence[bool] = (True, False),
 ) -> Iterator[tuple[float, RidgeChoice]]:
-    """Yield all regressions with the error of their predictions from `past`."""
+    """Yield all regressions with the errors of their predictions from past frames."""
+    lags = moments.window
     for intercept in intercepts:
         path = None
         for shrink_to in shrinks_to:
             target = _target(moments, shrink_to, intercept)
             path = RidgePath.of(target) if path is None else path.target(target)
-            x, constant = past.reshape(len(past), -1), 0.0
-            start = past[:, 0] if shrink_to == TO_PERSISTENCE else 0.0
-            if intercept:
-                x, constant = x - target.sum_x / target.rows, target.sum_y / target.rows
-            for alpha, alpha_own, prediction in path.predictions(x, alphas, alphas_own):
-                choice = RidgeChoice(moments.window, alpha, alpha_own, shrink_to, intercept)
-                yield error(prediction + constant + start), choice
+            predict = _Predictions(path, target, lags, shrink_to, intercept, alphas, alphas_own)
+            choices = [RidgeChoice(lags, a, own, shrink_to, intercept) for a in alphas for own in alphas_own]
+            yield from zip(errors(predict), choices, strict=True)
 
 
-def _target(moments: Moments, shrink_to: str, intercept: bool) -> Moments:
+@dataclass(frozen=True, eq=False)
+class _Predictions:
+    """Predictions of the regressions on one path, from past frames."""
+
+    path: RidgePath
+    target: Moments | WideMoments
+    lags: int
+    shrink_to: str
+    intercept: bool
+    alphas: Sequence[float]
+    alphas_own: Sequence[float]
+
+    def __call__(self, past: Float[np.ndarray, "n W P"]) -> Iterator[Float[np.ndarray, "n P"]]:
+        target = self.target
+        x, constant = past[:, : self.lags].reshape(len(past), -1), 0.0
+        start = past[:, 0] if self.shrink_to == TO_PERSISTENCE else 0.0
+        if self.intercept:
+            x, constant = x - target.sum_x / target.rows, target.sum_y / target.rows
+        for _, _, prediction in self.path.predictions(x, self.alphas, self.alphas_own):
+            yield prediction + constant + start
+
+
+def _target(moments: Moments | WideMoments, shrink_to: str, intercept: bool) -> Moments | WideMoments:
     target = moments.around_persistence() if shrink_to == TO_PERSISTENCE else moments
     return target.centred() if intercept else target

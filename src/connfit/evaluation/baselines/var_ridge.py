@@ -45,8 +45,8 @@ class VarRidge(JointAutoregression):
         problem = Problem.of(recordings, config.var_lags, "a vector autoregression")
         best = least(
             candidate
-            for lags, moments in problem.moments.items()
-            for candidate in ridge_candidates(problem.error, problem.x[:, :lags], moments, ALPHAS, ALPHAS_OWN)
+            for moments in problem.moments.values()
+            for candidate in ridge_candidates(problem.errors, moments, ALPHAS, ALPHAS_OWN)
         )
         assert best is not None
         error, choice = best

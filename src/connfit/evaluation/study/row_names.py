@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from connfit._registry import Entry
 from connfit.connectome.nulls import NULLS
 from connfit.evaluation.baselines import BASELINES
 from connfit.models.cells import CELLS
@@ -21,16 +22,21 @@ OWN_ROWS = {
 
 def row_name(name: str) -> str:
     """Return a row by its name in `study.json`, in a sentence; of a piece that is not installed, the name in words."""
-    for registry in (BASELINES, NULLS):
-        if name in registry:
-            return registry.phrase(name)
-    for registry in (RULES, CELLS):
-        for piece in registry.values():
-            if piece.row == name:
-                return registry.phrase(piece.name)
+    piece = _piece(name)
+    if piece is not None:
+        return piece.phrase or piece.label
     return OWN_ROWS.get(name) or LABELS.get(name) or name.replace("_", " ")
 
 
 def short_name(name: str) -> str:
-    """Return a row by its name in `study.json`, in words short enough for a table or an axis."""
-    return name.replace("strengths", "weights").replace("_", " ")
+    """Return a row by its name in `study.json`, as the label of its piece: short enough for a table or an axis."""
+    piece = _piece(name)
+    return piece.label if piece is not None else name.replace("strengths", "weights").replace("_", " ")
+
+
+def _piece(name: str) -> Entry | None:
+    """The registered piece that a row stands for; None where it is none."""
+    for registry in (BASELINES, NULLS):
+        if name in registry:
+            return registry[name]
+    return next((piece for registry in (RULES, CELLS) for piece in registry.values() if piece.row == name), None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from connfit import config as configuration
-from connfit._io import plain, write_json
+from connfit._io import plain, replacing_together, write_json
 from connfit._system.claim import claims
 from connfit.config import Config
 from connfit.datasets.loading import recording_names
@@ -186,7 +186,7 @@ def _estimate(folder: Path, tasks: Sequence[Task], config: Config, jobs: int) ->
     try:
         with (folder / "history.csv").open(newline="") as file:
             seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
         return None
     if not seconds:
         return None
@@ -231,8 +231,9 @@ def run_study(
     failures = run_tasks(plan.tasks, jobs=plan.jobs, logs=out / "logs", threads=plan.threads, on_progress=on_progress)
     took = Performance(time.perf_counter() - began, plan.jobs, plan.threads)
     study = replace(summarise(plan, failures), performance=took)
-    write_json(plan.folder / FILE, study)
-    write_json(plan.folder / METRICS, replace(evaluation, study=plain(compact(study))))
+    with replacing_together(plan.folder / METRICS, plan.folder / FILE) as (metrics, record):
+        write_json(metrics, replace(evaluation, study=plain(compact(study))))
+        write_json(record, study)
     return study
 
 

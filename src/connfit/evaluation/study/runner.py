@@ -15,6 +15,7 @@ from queue import Empty, Queue
 
 import msgspec
 
+from connfit._system import hdf5_trial
 from connfit.evaluation.study.messages import Failed, Failure, Finished, Message, Progress, Started, decoded
 from connfit.evaluation.study.tasks import Task
 
@@ -94,7 +95,11 @@ def run_tasks(
         return {}
     logs.mkdir(parents=True, exist_ok=True)
     events: Queue[Message] = Queue()
-    environment = {**os.environ, **threads, **COMPILED, "JAX_COMPILATION_CACHE_DIR": str((logs / "compiled").resolve())}
+    environment = {
+        **os.environ, **threads, **COMPILED, "JAX_COMPILATION_CACHE_DIR": str((logs / "compiled").resolve()),
+        # This process has read the same files.
+        hdf5_trial.VARIABLE: "off",
+    }  # fmt: skip
     workers = [_Worker(number, waiting, events, logs, environment) for number in range(min(jobs, len(todo)))]
     try:
         return _watch(events, todo, len(tasks), len(workers), on_progress)
@@ -167,6 +172,8 @@ class _Worker:
 
     def _do(self, task: Task) -> Message:
         process = self.process = self._alive()
+        if self.stopped:  # between the start of the process and its being known to `stop`
+            process.kill()
         assert process.stdin is not None and process.stdout is not None
         try:
             process.stdin.write(msgspec.json.encode(task).decode() + "\n")

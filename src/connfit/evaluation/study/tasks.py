@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from connfit import config as configuration
-from connfit._io import plain, read_arrays, read_json, write_arrays, write_json
+from connfit._io import plain, read_arrays, read_json, replacing_together, write_arrays, write_json
 from connfit.config import FALLBACK, Config, EvaluateConfig
 from connfit.connectome import Connectome
 from connfit.datasets.loading import connectome_from_config
@@ -87,7 +87,7 @@ class Task:
             )
         # Options that an earlier version did not have are at their defaults.
         before = configuration.to_dict(configuration.from_dict(asked.config)) if asked.config else {}
-        different = _differences(before, configuration.to_dict(self.config))
+        different = [key for key, *_ in configuration.differences(before, configuration.to_dict(self.config))]
         if different:
             raise ConfigError(
                 f"{folder} was made with other options ({first_ten(different)}): give those again, or remove {study} "
@@ -105,20 +105,6 @@ class _Asked:
 
     fingerprint: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
-
-
-def _differences(before: Any, now: Any, at: str = "") -> list[str]:
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        keys = dict.fromkeys([*before, *now])
-        return [text for key in keys for text in _differences(before.get(key), now.get(key), f"{at}.{key}".strip("."))]
-    return [] if _plain(before) == _plain(now) else [at]
-
-
-def _plain(value: Any) -> Any:
-    """Lists for tuples, and None for a table without entries, which an earlier version may not have written."""
-    if value == {}:
-        return None
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def do(task: Task, say: Callable[[float], None] = lambda _: None) -> None:
@@ -155,13 +141,14 @@ def do(task: Task, say: Callable[[float], None] = lambda _: None) -> None:
         arrays |= of_recording.to_arrays(f"{number}.errors.")
     if task.group == "connectome":
         arrays |= _predictions(forecasters[0], recordings, evaluate)
-    write_arrays(folder / PREDICTIONS, arrays)
     pooled = cast("dict[str, Any]", plain(pool([of_recording.scores[PART] for of_recording in scored])))
     result = replace(
         result, row=task.row, seed=task.seed, exploded=explosions(errors, recordings),
         scores={**pooled, **_median_units(errors)},
     )  # fmt: skip
-    write_json(folder / SCORES, result)
+    with replacing_together(folder / PREDICTIONS, folder / SCORES) as (predictions, scores):
+        write_arrays(predictions, arrays)
+        write_json(scores, result)
 
 
 def _model(task: Task, say: Callable[[float], None]) -> tuple[Forecaster, tuple[Recording, ...], SeedResult]:
@@ -192,7 +179,7 @@ def _model(task: Task, say: Callable[[float], None]) -> tuple[Forecaster, tuple[
     else:
         command = f"connfit evaluate --full: {task.name}"
         fitted = run.start(task.config, folder, command=command, on_progress=progress)
-    record = read_json(folder / "record.json", _Record)
+    record = run.read_record(folder)
     history = fitted.history
     trained = moved(*(read_arrays(folder / name)[0] for name in ("parameters_initial.npz", "parameters.npz")))
     return fitted.forecaster(), fitted.cohort.recordings, SeedResult(
@@ -201,26 +188,16 @@ def _model(task: Task, say: Callable[[float], None]) -> tuple[Forecaster, tuple[
         trained=trained,
         untrained_reason=None if trained else why_not_trained(history, sum(record.parameters.values())),
         best_epoch=_best_epoch(history) if trained else -1,
-        null=(record.connectome.get("notes") or {}).get("null"),
+        null=record.connectome.notes.get("null"),
         vacuous=_identity(task.config, folder),
-        recipe=(record.recipe or {}).get("chosen"),
+        recipe=None if record.recipe is None else record.recipe.chosen,
         # A fit that was interrupted is as long as its epochs; what it took beside them is not known any more.
         fit_seconds=float(sum(row["seconds"] for row in history)),
-        epochs=len(history),
+        epochs=fitted.training_record().epochs,
         validation_selection=max((row["selection"] for row in history if row["selection"] is not None), default=None),
         run=str(folder),
         versions=record.versions,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Record:
-    """What is read of `record.json`."""
-
-    parameters: Mapping[str, int]
-    connectome: Mapping[str, Any]
-    versions: Mapping[str, Any]
-    recipe: Mapping[str, Any] | None = None
 
 
 def _best_epoch(history: Sequence[Mapping[str, Any]]) -> int:

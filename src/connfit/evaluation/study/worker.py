@@ -36,6 +36,8 @@ def main() -> None:
         except ConnfitError as error:
             diverged = isinstance(error, DivergedError)
             _say(out, Failed(task.name, Failure(str(error), diverged, error.epoch if diverged else None)))
+        except (OSError, MemoryError) as refused:
+            _say(out, Failed(task.name, Failure(str(refused) or "out of memory")))
         else:
             _say(out, Finished(task.name))
 

@@ -27,11 +27,13 @@ from connfit._registry import Options
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
+from connfit.models.init.centred_frames import CentredFrames
 from connfit.models.init.response import LAGS, Coefficients, LinearBrain
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
 from connfit.models.init.starting_weights import recurrent_input, spread_factors, start_magnitudes
 from connfit.models.maps import DenseMap, GainMap
 from connfit.models.readout import Readout, overlap
+from connfit.recordings.frame_blocks import frame_blocks
 
 ROUNDS = 3
 """Regressions one after the other, each with the response of the one before."""
@@ -125,7 +127,7 @@ def regression_start(
         raise ConfigError("model.drive_ridge needs model.drive = 'dense', by which every unit can drive every neuron")
     pull = own_shrinkage / (1 - own_shrinkage)
     brain = LinearBrain.of(model, readout, magnitudes, time_constant_s, hidden_time_constants_s, seed)
-    centred = [_Centred.of(values, weights) for values, weights in training]
+    centred = [CentredFrames.of(values, weights) for values, weights in training]
     found = Coefficients(np.full(model.units, 0.5), np.zeros(brain.classes.shape[1]))
     for _ in range(ROUNDS):
         new = _regress(brain, found, centred, pull)
@@ -241,28 +243,10 @@ STARTS.register(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _Centred:
-    """One recording's training frames in deviations from their means, 0 where not observed, and weights [T, P]."""
-
-    deviation: Float[np.ndarray, "T P"]
-    weight: Float[np.ndarray, "T P"]
-
-    @classmethod
-    def of(cls, values: Float[np.ndarray, "T P"], weights: Float[np.ndarray, "P"]) -> _Centred:
-        seen = np.isfinite(values)
-        values = np.where(seen, values, 0).astype(np.float64)
-        deviation = np.where(seen, values - values.sum(axis=0) / np.maximum(seen.sum(axis=0), 1), 0)
-        # A frame counts for a unit if it and the unit's own frame before were observed.
-        both = seen.copy()
-        both[1:] &= seen[:-1]
-        return cls(deviation, np.nan_to_num(weights) * both)
-
-
 def _regress(
     brain: LinearBrain,
     found: Coefficients,
-    training: Sequence[_Centred],
+    training: Sequence[CentredFrames],
     pull: float,
     factors: Float[np.ndarray, "F"] | None = None,
 ) -> Coefficients:
@@ -274,14 +258,9 @@ def _regress(
     own_kept = np.zeros(p) if driven else np.diag(response.kept[0])
     own, own_brought, own_next = np.zeros(p), np.zeros((p, f)), np.zeros(p)
     brought, brought_next = np.zeros((f, f)), np.zeros(f)
-    for recording in training:
-        past, weight = _past(recording), recording.weight[LAGS:]
+    for past, now, weight in (stretch for recording in training for stretch in recording.stretches(LAGS)):
         last = past[0]
-        left = (
-            recording.deviation[LAGS:]
-            - sum(u @ k.T for u, k in zip(past, response.kept, strict=True))
-            + last * own_kept
-        )
+        left = now - sum(u @ k.T for u, k in zip(past, response.kept, strict=True)) + last * own_kept
         each = np.stack([sum(u @ g.T for u, g in zip(past, g_f, strict=True)) for g_f in response.brought], axis=-1)
         own += (weight * last**2).sum(axis=0)
         own_next += (weight * last * left).sum(axis=0)
@@ -306,7 +285,7 @@ def _regress(
 
 
 def _across(
-    brain: LinearBrain, found: Coefficients, training: Sequence[_Centred], ridge: float, limit: float
+    brain: LinearBrain, found: Coefficients, training: Sequence[CentredFrames], ridge: float, limit: float
 ) -> tuple[Float[np.ndarray, "P P"], float]:
     """Ridge regression of what the start leaves unexplained of each unit on the last frame of all, in deviations.
 
@@ -315,20 +294,30 @@ def _across(
     where a thirty-second is too much.
     """
     response, p = brain.response(found), len(found.own)
-    seen = [part.weight > 0 for part in training]
-    squares = sum((each * part.deviation**2).sum(axis=0) for each, part in zip(seen, training, strict=True))
-    size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(sum(each.sum(axis=0) for each in seen), 1))
+    squares, count = np.zeros(p), np.zeros(p, np.int64)
+    for stretch in (stretch for part in training for stretch in part.stretches(0)):
+        squares += ((stretch.weight > 0) * stretch.now**2).sum(axis=0)
+        count += (stretch.weight > 0).sum(axis=0)
+    size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(count, 1))
     by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
     by_lag[0] += np.diag(found.own)
-    parts = []
-    for part, each in zip(training, seen, strict=True):
-        past = _past(part)
-        left = part.deviation[LAGS:] - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))
-        parts.append((past[0] / size, left / size, each[LAGS:]))
+    # Each unit with the frames in which it was observed; units that were observed in the same ones share a matrix.
+    observed = np.concatenate([stretch.weight > 0 for part in training for stretch in part.stretches(LAGS)])
+    patterns, member = np.unique(observed, axis=1, return_inverse=True)
     across = np.empty((p, p))
-    for k in range(p):  # each with the frames in which it was observed
-        z, left = (np.concatenate([part[i][part[2][:, k]] for part in parts]) for i in range(2))
-        across[k] = np.linalg.solve(z.T @ z + ridge * np.eye(p), z.T @ left[:, k])
+    for some in frame_blocks(0, patterns.shape[1], p * p // 100):
+        gram, product, at = np.zeros((some.stop - some.start, p, p)), np.zeros((p, p)), 0
+        for past, now, weight in (stretch for part in training for stretch in part.stretches(LAGS)):
+            z = past[0] / size
+            left = (now - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))) / size
+            product += z.T @ np.where(weight > 0, left, 0)
+            for number, pattern in enumerate(patterns[at : at + len(z), some].T):
+                here = z if pattern.all() else z[pattern]
+                gram[number] += here.T @ here
+            at += len(z)
+        for number, each in enumerate(gram, some.start):
+            alike = member.ravel() == number
+            across[alike] = np.linalg.solve(each + ridge * np.eye(p), product[:, alike]).T
     across *= size[:, None] / size
     highest = limit + ROOM * max(1 - limit, 0)
     for _ in range(6):
@@ -337,12 +326,6 @@ def _across(
             return across, growth
         across /= 2
     return 0 * across, brain.growth(found)[0]
-
-
-def _past(part: _Centred) -> list[Float[np.ndarray, "t P"]]:
-    """The frame before each that is predicted, the one before that, and so on for `LAGS`."""
-    count = max(len(part.deviation) - LAGS, 0)
-    return [part.deviation[LAGS - 1 - lag :][:count] for lag in range(LAGS)]
 
 
 def _between(first: Coefficients, second: Coefficients) -> Coefficients:
@@ -355,7 +338,7 @@ def _weakened(
     found: Coefficients,
     growth: float,
     pattern: Float[Array, "N 1"],
-    training: Sequence[_Centred],
+    training: Sequence[CentredFrames],
     limit: float,
     pull: float,
 ) -> tuple[Coefficients, float]:
@@ -383,12 +366,18 @@ def _weakened(
     return (best, slowest) if low else (tried, now)
 
 
-def _slowest(training: Sequence[_Centred]) -> float:
+def _slowest(training: Sequence[CentredFrames]) -> float:
     """Autocorrelation over one frame of the units' first principal component.
 
     A start that remembers longer than what was recorded has taken what units share for what they do to each other.
     """
-    scaled = [part.deviation * np.sqrt(part.weight.max(axis=0)) for part in training]
-    covariance, lagged = sum(x.T @ x for x in scaled), sum(x[:-1].T @ x[1:] for x in scaled)
+    covariance = lagged = 0.0
+    for part in training:
+        last = np.zeros((0, len(part.mean)))
+        root = np.sqrt(part.unit_weights * part.counted)
+        for _, now, _ in part.stretches(0):
+            x = now * root
+            covariance, lagged = covariance + x.T @ x, lagged + x[:-1].T @ x[1:] + last.T @ x[: len(last)]
+            last = x[-1:]
     first = np.linalg.eigh(covariance)[1][:, -1]
     return float(np.clip((first @ lagged @ first) / (first @ covariance @ first), 0, 0.999))

@@ -9,7 +9,6 @@ call; anything else that is mapped over runs one call after the other.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,12 +20,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from connfit._system import environment
+from connfit._system.environment import IMPLEMENTATIONS
 from connfit.errors import ConfigError, NotAvailableError, one_of
 from connfit.models.ops import native, portable
 from connfit.models.ops.pattern import Pattern
-
-IMPLEMENTATIONS = ("auto", "native", "portable")
-ENVIRONMENT = "CONNFIT_OPS"
 
 _BY_PLATFORM = "by platform"
 _chosen: ContextVar[str | None] = ContextVar("connfit_ops", default=None)
@@ -62,7 +60,8 @@ def _resolve(implementation: str, dtype: jnp.dtype) -> str:
     """The code path: "native", "portable", or native on CPU and portable elsewhere."""
     name = one_of("implementation", implementation, IMPLEMENTATIONS)
     if name == "auto":
-        name = _chosen.get() or one_of(ENVIRONMENT, os.environ.get(ENVIRONMENT) or "auto", IMPLEMENTATIONS)
+        name = _chosen.get() or environment.implementation()
+    environment.whole_number(environment.THREADS)
     if name == "portable":
         return name
     if name == "native":

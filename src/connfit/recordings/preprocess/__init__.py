@@ -24,7 +24,7 @@ from connfit.recordings.preprocess.sampling import select, to_substeps
 from connfit.recordings.preprocess.scaling import scale, unscale, unscale_values
 
 
-def preprocess(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Recording:
+def preprocess(recording: Recording, steps: Sequence[Mapping[str, Any]], *, first: int = 0) -> Recording:
     """Apply preprocessing steps in order.
 
     Parameters
@@ -34,6 +34,8 @@ def preprocess(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Reco
     steps
         Each a mapping with `step`, one of the names in `STEPS`, and the options of that step:
         `{"step": "high_pass", "cutoff_hz": 0.01}`.
+    first
+        Number of steps that were applied before, for messages.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def preprocess(recording: Recording, steps: Sequence[Mapping[str, Any]]) -> Reco
     DataError
         If a step cannot be applied to these values; units are named.
     """
-    for position, step in enumerate(steps):
+    for position, step in enumerate(steps, first):
         where = f"preprocess[{position}]"
         if not isinstance(step, Mapping) or "step" not in step:
             raise ConfigError(f"{where} = {step!r} must be a table with the key 'step', one of {', '.join(STEPS)}")

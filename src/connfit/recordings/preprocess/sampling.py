@@ -7,14 +7,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from connfit.errors import ConfigError
+from connfit.errors import ConfigError, one_of
 from connfit.recordings import Parts, Recording
 from connfit.recordings.preprocess.preprocessing_step import STEPS, Step
 from connfit.recordings.preprocess.step_record import whole
 
 
-def select(recording: Recording, *, units: Sequence[str] | None = None, drop: Sequence[str] | None = None) -> Recording:
+def select(
+    recording: Recording,
+    *,
+    units: Sequence[str] | None = None,
+    drop: Sequence[str] | None = None,
+    absent: str = "error",
+) -> Recording:
     """Keep the units `units`, in that order, or all but `drop`.
+
+    Parameters
+    ----------
+    absent
+        A unit to drop that the recording lacks is an `"error"`, or passed over (`"skip"`): other animals may have it.
 
     Raises
     ------
@@ -28,7 +39,10 @@ def select(recording: Recording, *, units: Sequence[str] | None = None, drop: Se
     for name, value in (("units", units), ("drop", drop)):
         if isinstance(value, str):
             raise ConfigError(f"select: {name} = {value!r} must be a list of unit names")
+    one_of("absent", absent, ("error", "skip"))
     if drop is not None:
+        if absent == "skip":
+            drop = [unit for unit in drop if unit in recording.units]
         recording.select_units(list(drop))
         units = [unit for unit in recording.units if unit not in set(drop)]
     if not units:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
-from connfit.errors import ConfigError, DataError, first_ten
+from connfit.errors import ConfigError, UnitsError, first_ten
 from connfit.recordings import Recording
 
 
@@ -88,14 +88,25 @@ def hold_last(values: Float[np.ndarray, "T P"]) -> Float[np.ndarray, "T P"]:
 
 
 def refuse_units(recording: Recording, bad: ArrayLike, problem: str, fix: str) -> None:
-    """Raise a DataError that names the units where `bad` [unit] is True."""
+    """Raise a UnitsError that names the units where `bad` [unit] is True."""
     bad = np.asarray(bad, bool)
     if bad.any():
         names = [recording.units[k] for k in np.flatnonzero(bad)]
-        raise DataError(
+        raise UnitsError(
             f"recording {recording.name!r}: units that {problem}: {first_ten(names)} ({len(names)} of {len(bad)})",
+            units=names,
             fix=fix,
         )
+
+
+def unusable_units(recording: Recording) -> list[str]:
+    """List units that are not observed in the training part, or do not vary there."""
+    values, mask = recording.part("train")
+    most = np.where(mask, values, -np.inf).max(axis=0, initial=-np.inf)
+    least = np.where(mask, values, np.inf).min(axis=0, initial=np.inf)
+    # As in `scale`, a spread at the level of rounding errors is none.
+    varies = most - least > 1e-7 * np.maximum(np.abs(most), np.abs(least))
+    return [recording.units[k] for k in np.flatnonzero(~(np.isfinite(most) & varies))]
 
 
 def number(

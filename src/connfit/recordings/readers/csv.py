@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from connfit.connectome.columns import MISSING_WORDS, NamedTable, read_table
+from connfit.connectome.cell_words import FLOAT, INTEGER, MISSING_WORDS
+from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.text_files import lines
 from connfit.errors import DataError
 from connfit.recordings import Recording
+from connfit.recordings.plausibility import with_cautions
 from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
 from connfit.recordings.readers.reader import READERS, Reader, stem
 
@@ -51,19 +53,22 @@ def read_csv_recording(
     table = read_table(path, "recording", as_csv=True)
     _refuse_blank_lines(path)
     header = [title.strip() for title in table.columns]
+    _refuse_numbers(header, path)
     numbers = np.column_stack([_numbers(table, column, path) for column in table.columns])
 
     notes: dict[str, object] = {"file": path.name}
     columns = [k for k, title in enumerate(header) if title != time_column]
     if len(columns) < len(header):
         times = frame_times(numbers[:, header.index(time_column)], path, stated_rate=frame_rate)
-        notes.update(times.notes())
+        notes = with_cautions({**notes, **times.notes()}, times.cautions)
         rate = times.frame_rate if frame_rate is None else frame_rate
     elif frame_rate is None:
+        near = next((title for title in header if title.lower().startswith("time")), None)
+        hint = "" if near is None else f"If {near!r} holds the times in seconds, read with time_column={near!r}. "
         raise DataError(
             "the frame rate is not known",
             path=path,
-            fix=f"Give frame_rate in Hz, or add a column {time_column!r} with the time of each frame in seconds",
+            fix=f"{hint}Give frame_rate in Hz, or add a column {time_column!r} with the time of each frame in seconds",
         )
     else:
         rate = frame_rate
@@ -87,16 +92,27 @@ READERS.register(Reader(name="csv", label="CSV, CSV.gz", suffixes=(".csv", ".csv
 def _refuse_blank_lines(path: Path) -> None:
     """A blank line between others may be a frame that was lost: without it, later frames would move up in time."""
     blank = None
-    with gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                blank = blank or number
-            elif blank:
-                raise DataError(
-                    f"line {blank} is blank: a frame may be lost there",
-                    path=path,
-                    fix="Delete the line, or write a row of empty cells and read with missing='mask'",
-                )
+    for number, line in enumerate(lines(path), 1):
+        if not line.strip():
+            blank = blank or number
+        elif blank:
+            raise DataError(
+                f"line {blank} is blank: a frame may be lost there",
+                path=path,
+                fix="Delete the line, or write a row of empty cells and read with missing='mask'",
+            )
+
+
+def _refuse_numbers(header: list[str], path: Path) -> None:
+    """A header of numbers alone is a frame, or a row of times; neuron ids are whole numbers."""
+    named = [title for title in header if title]
+    numbers = [title for title in named if FLOAT.fullmatch(title)]
+    if numbers and all(FLOAT.fullmatch(title) or INTEGER.fullmatch(title) for title in named):
+        raise DataError(
+            f"the header holds numbers ({numbers[0]}, ...) and no unit names",
+            path=path,
+            fix="Write the unit names in the first line; if it holds times, transpose the table",
+        )
 
 
 def _numbers(table: NamedTable, name: str, path: Path) -> np.ndarray:
@@ -109,6 +125,14 @@ def _numbers(table: NamedTable, name: str, path: Path) -> np.ndarray:
         raise DataError(
             f"row {row + 1}, column {name!r}: {text.iloc[row]!r} is not a number ({int(odd.sum())} such cells)",
             path=path,
-            fix="Correct the cell; rows count from 1 below the header",
+            fix=_how_to_correct(text),
         )
     return numbers
+
+
+def _how_to_correct(text: pd.Series) -> str:
+    if text.str.fullmatch(r"-?[0-9]+,[0-9]+").any():
+        return "Write numbers with a decimal point, not a comma"
+    if text.str.fullmatch(r"[^\W\d].*").all():
+        return "Rows must be frames and columns units: if this column holds the unit names, transpose the table"
+    return "Correct the cell; rows count from 1 below the header"

@@ -7,15 +7,39 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from connfit._system.hdf5_guard import check_heaps, check_links, check_written
-from connfit.connectome.columns import is_missing
-from connfit.errors import DataError, one_of
+from connfit._system.hdf5_guard import check_written, opened
+from connfit.connectome.cell_words import is_missing
+from connfit.errors import DataError, one_of, unreadable
 from connfit.recordings import Recording
-from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+from connfit.recordings.plausibility import with_cautions
+from connfit.recordings.readers.frames import (
+    RATE_KEYS,
+    check_units,
+    frame_times,
+    require_file,
+    settle_missing,
+    stated_rate,
+    unread,
+)
 from connfit.recordings.readers.reader import READERS, Reader
 
 # name of the dataset -> (kind, unit of the values)
 VALUES = {"dff": ("dff", "dimensionless"), "zscore": ("zscore", "standard deviations")}
+
+_ATTRIBUTES = ("uid", "organism", "strain", "source", *RATE_KEYS)
+_OTHER_ATTRIBUTES = ("units", "n_labelled")
+_DATASETS = (
+    "time_s", "neuron", "neuron_class", "confidence", "frame", "f20", "label_raw", "registration_confidence",
+)  # fmt: skip
+"""Datasets of the layout, of which those from `confidence` on are not needed here."""
+
+_DESCRIPTIONS = (
+    "units", "unit", "description", "long_name", "comments", "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST",
+    "DIMENSION_LABELS", "_Netcdf4Dimid", "_Netcdf4Coordinates",
+)  # fmt: skip
+"""Attributes of a dataset that change no value."""
+
+_SECONDS = ("s", "sec", "secs", "second", "seconds")
 
 
 def unlabelled_name(column: int, recording: str) -> str:
@@ -62,10 +86,8 @@ def read_hdf5_recording(
     """
     path = require_file(path)
     one_of("values", values, VALUES)
-    check_heaps(path)
     try:
-        with h5py.File(path, "r") as file:
-            check_links(file, path)
+        with opened(path) as file:
             absent = [key for key in (values, "neuron", "time_s") if not isinstance(file.get(key), h5py.Dataset)]
             if absent:
                 raise DataError(
@@ -76,15 +98,16 @@ def read_hdf5_recording(
             traces, times = _array(file, values, path), _array(file, "time_s", path)
             labels = _labels(file, "neuron", path)
             classes = _labels(file, "neuron_class", path) if "neuron_class" in file else None
-            attributes = {
-                key: _plain(file.attrs[key])
-                for key in ("uid", "organism", "strain", "source", "sampling_rate_hz")
-                if key in file.attrs
-            }
+            attributes = {key: _plain(file.attrs[key]) for key in _ATTRIBUTES if key in file.attrs}
+            rates = {key: _plain(at[()]) for key in RATE_KEYS if isinstance(at := file.get(key), h5py.Dataset)}
+            cautions = unread(file, (*VALUES, *_DATASETS, *RATE_KEYS), "datasets")
+            cautions += unread(file.attrs, (*_ATTRIBUTES, *_OTHER_ATTRIBUTES), "attributes")
+            for key in (values, "time_s"):
+                cautions += unread(file[key].attrs, _DESCRIPTIONS, f"attributes of {key}")
+            _refuse_other_seconds(file["time_s"].attrs, path)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError) as error:
-        raise DataError(
-            f"truncated, damaged or not an HDF5 file ({error})", path=path, fix="Copy or download it again"
-        ) from error
+        problem, fix = "truncated, damaged or not an HDF5 file", "Copy or download it again"
+        raise unreadable(error, problem, path=path, fix=fix) from error
     if traces.ndim != 2:
         raise DataError(f"{values} has shape {traces.shape}", path=path, fix="It must be [time, trace]")
     if times.shape != (len(traces),):
@@ -100,10 +123,8 @@ def read_hdf5_recording(
             fix="neuron needs one entry per trace, empty where not known",
         )
 
-    stated = attributes.get("sampling_rate_hz")
-    intervals = frame_times(times, path, stated_rate=float(stated) if isinstance(stated, int | float) else None)
-    if frame_rate is not None:
-        frame_times(times, path, stated_rate=require_rate(frame_rate, path))
+    stated = stated_rate({**rates, **attributes}, frame_rate, path)
+    intervals = frame_times(times, path, stated_rate=stated)
     uid = str(attributes.get("uid", path.stem))
     name = name or uid
     units = [label or unlabelled_name(k, name) for k, label in enumerate(labels)]
@@ -131,11 +152,18 @@ def read_hdf5_recording(
         kind=kind,
         value_units=value_units,
         mask=mask,
-        notes=notes,
+        notes=with_cautions(notes, (*cautions, *intervals.cautions)),
     )
 
 
 READERS.register(Reader(name="hdf5", label="HDF5", suffixes=(".h5", ".hdf5"), read=read_hdf5_recording))
+
+
+def _refuse_other_seconds(attributes: h5py.AttributeManager, path: Path) -> None:
+    for key in ("units", "unit"):
+        word = str(_plain(attributes.get(key, "s"))).strip()
+        if word.lower() not in _SECONDS:
+            raise DataError(f"the unit of time_s is {word!r}", path=path, fix="Write the times in seconds")
 
 
 def _dataset(file: h5py.File, key: str, path: Path) -> h5py.Dataset:
@@ -168,4 +196,6 @@ def _plain(value: object) -> object:
     """An attribute as a plain Python value, so that it can be written to JSON."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return value.item() if isinstance(value, np.generic) else str(value) if isinstance(value, np.ndarray) else value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1):
+        return _plain(value.item())
+    return str(value) if isinstance(value, np.ndarray) else value

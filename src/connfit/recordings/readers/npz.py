@@ -9,16 +9,20 @@ import numpy as np
 from connfit._io import read_npz
 from connfit.errors import DataError
 from connfit.recordings import Recording
+from connfit.recordings.plausibility import with_cautions
 from connfit.recordings.readers.frames import (
-    agreed_rate,
+    RATE_KEYS,
     check_units,
     frame_times,
     require_file,
     require_rate,
     settle_missing,
+    stated_rate,
+    unread,
 )
 from connfit.recordings.readers.reader import READERS, Reader, stem
 
+_KEYS = ("values", "units", *RATE_KEYS, "time_s", "mask", "kind", "value_units", "name")
 _HOW_TO_WRITE = "Write it with numpy.savez(path, values=..., units=..., frame_rate=...), unit names as an array of text"
 
 
@@ -36,8 +40,8 @@ def read_npz_recording(
     Parameters
     ----------
     path
-        Holds `values` [time, unit], `units` [unit] (text), and `frame_rate` (Hz) or `time_s` [time];
-        optionally `mask` [time, unit] (True where observed), `kind`, `value_units`, `name`.
+        Holds `values` [time, unit], `units` [unit] (text), and `frame_rate` (or `sampling_rate_hz`, Hz) or
+        `time_s` [time]; optionally `mask` [time, unit] (True where observed), `kind`, `value_units`, `name`.
     name, frame_rate, kind, value_units
         Used where the file does not say; a frame rate that contradicts the file's is an error.
     missing
@@ -72,10 +76,14 @@ def read_npz_recording(
             path=path,
             fix="They must be a one-dimensional array of text",
         )
+    if len(names) == len(values) != values.shape[1]:
+        problem = f"{len(names)} unit names for {values.shape[1]} columns of values, and as many rows"
+        raise DataError(problem, path=path, fix="values must be [time, unit]: transpose them")
     units = check_units(names.tolist(), values.shape[1], path)
 
     notes: dict[str, object] = {"file": path.name}
-    rate = agreed_rate(arrays["frame_rate"], frame_rate, path) if "frame_rate" in arrays else frame_rate
+    rate = stated_rate(arrays, frame_rate, path)
+    cautions = unread(arrays, _KEYS, "arrays")
     if "time_s" in arrays:
         if arrays["time_s"].shape != (len(values),) or arrays["time_s"].dtype.kind not in "fiu":
             raise DataError(
@@ -85,6 +93,7 @@ def read_npz_recording(
             )
         times = frame_times(arrays["time_s"], path, stated_rate=rate)
         notes.update(times.notes())
+        cautions += times.cautions
         rate = rate or times.frame_rate
     if rate is None:
         raise DataError(
@@ -99,6 +108,9 @@ def read_npz_recording(
             path=path,
             fix="The mask must be boolean, True where a value was observed",
         )
+    if mask is not None and not mask.all() and mask.mean() < 0.5 and np.isfinite(values[~mask]).all():
+        share = f"{1 - mask.mean():.0%} of the values are masked, though they are there"
+        cautions.append(f"{share}: the mask must be True where a value was observed")
     settled, observed, missing_values = settle_missing(values, units, path, missing=missing, mask=mask)
     return Recording(
         name=name or (str(arrays["name"]) if "name" in arrays else stem(path)),
@@ -108,7 +120,7 @@ def read_npz_recording(
         kind=str(arrays.get("kind", kind or "dff")),
         value_units=str(arrays.get("value_units", value_units or "dimensionless")),
         mask=observed,
-        notes={**notes, "missing_values": missing_values},
+        notes=with_cautions({**notes, "missing_values": missing_values}, cautions),
     )
 
 

@@ -9,10 +9,17 @@ from typing import Any
 import h5py
 import numpy as np
 
-from connfit._system.hdf5_guard import check_heaps, check_links, check_written
-from connfit.errors import ConnfitError, DataError, NotAvailableError
+from connfit._system.hdf5_guard import check_written, opened
+from connfit.errors import ConnfitError, DataError, NotAvailableError, unreadable
 from connfit.recordings import Recording
-from connfit.recordings.readers.frames import agreed_rate, check_units, frame_times, require_file, settle_missing
+from connfit.recordings.readers.frames import (
+    agreed_rate,
+    check_units,
+    frame_times,
+    require_file,
+    require_rate,
+    settle_missing,
+)
 from connfit.recordings.readers.reader import READERS, Reader
 
 _KINDS = {"DfOverF": "dff", "Fluorescence": "fluorescence"}
@@ -69,12 +76,9 @@ def read_nwb_recording(
             import pynwb
     except ImportError as error:
         raise NotAvailableError(f"{path}: reading NWB needs pynwb: pip install 'connfit[nwb]'") from error
-    check_heaps(path)
     try:
-        with h5py.File(path, "r") as stored:
-            check_links(stored, path)
         # pynwb warns of cached namespaces and of links between tables; neither concerns the values.
-        with warnings.catch_warnings():
+        with opened(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with pynwb.NWBHDF5IO(path=str(path), mode="r") as io:
                 file = io.read()
@@ -83,11 +87,8 @@ def read_nwb_recording(
         raise
     # Damaged files make h5py, hdmf and pynwb raise exceptions of many unrelated types.
     except Exception as error:
-        raise DataError(
-            f"truncated, damaged or not an NWB file ({' '.join(str(error).split())[:300]})",
-            path=path,
-            fix="Copy or download it again",
-        ) from error
+        problem, fix = "truncated, damaged or not an NWB file", "Copy or download it again"
+        raise unreadable(error, problem, path=path, fix=fix) from error
 
 
 READERS.register(Reader(name="nwb", label="NWB 2", suffixes=(".nwb",), read=read_nwb_recording))
@@ -109,16 +110,19 @@ def _recording(
     data = np.asarray(_written(chosen.data, path)[:])
     if data.dtype.kind not in "fiu":
         raise DataError(f"series {chosen.name!r} holds {data.dtype}", path=path, fix="It must hold numbers")
-    values = data.astype(np.float64) * float(chosen.conversion) + float(chosen.offset)
+    values = data.astype(np.float64) * _conversion(chosen, data.shape[1], path) + float(chosen.offset)
     units = check_units(_unit_names(chosen, values.shape[1], unit_column, path), values.shape[1], path)
 
     notes: dict[str, object] = {"file": path.name, "series": chosen.name, "container": container}
     notes["session_description"] = str(file.session_description)
     if file.subject is not None and file.subject.species:
         notes["organism"] = str(file.subject.species)
-    if chosen.rate is not None:
-        rate = agreed_rate(chosen.rate, frame_rate, path)
-    else:
+    rate = frame_rate if chosen.rate is None else agreed_rate(chosen.rate, frame_rate, path)
+    if chosen.timestamps is not None:
+        unit = getattr(chosen.timestamps, "attrs", {}).get("unit", "seconds")
+        if unit != "seconds":
+            problem = f"the timestamps of series {chosen.name!r} are in {unit!r}"
+            raise DataError(problem, path=path, fix="Write them in seconds")
         stamps = np.asarray(_written(chosen.timestamps, path)[:], np.float64)
         if stamps.shape != (len(values),):
             raise DataError(
@@ -126,7 +130,7 @@ def _recording(
                 path=path,
                 fix="data must be [time, unit]",
             )
-        times = frame_times(stamps, path, stated_rate=frame_rate)
+        times = frame_times(stamps, path, stated_rate=rate)
         rate = times.frame_rate
         notes.update(times.notes())
     settled, mask, absent = settle_missing(values, units, path, missing=missing)
@@ -134,12 +138,25 @@ def _recording(
         name=name or str(file.identifier),
         values=settled,
         units=units,
-        frame_rate=rate,
+        frame_rate=require_rate(rate, path),
         kind=_KINDS.get(container, kind or "rate"),
         value_units=str(chosen.unit) or "dimensionless",
         mask=mask,
         notes={**notes, "missing_values": absent},
     )
+
+
+def _conversion(series: Any, columns: int, path: Path) -> np.ndarray:
+    """The factor of each column."""
+    of_columns = getattr(series, "channel_conversion", None)
+    factors = np.asarray(1.0 if of_columns is None else of_columns[:], np.float64) * float(series.conversion)
+    if not np.isfinite(factors).all() or not factors.all() or not np.isfinite(float(series.offset)):
+        problem = f"series {series.name!r} has the conversion {series.conversion} and the offset {series.offset}"
+        raise DataError(problem, path=path, fix="Write factors that are finite and not 0")
+    if factors.shape not in ((), (columns,)):
+        problem = f"series {series.name!r} has {factors.size} factors (channel_conversion) for {columns} columns"
+        raise DataError(problem, path=path, fix="Write one per column")
+    return factors
 
 
 def _written(values: Any, path: Path) -> Any:

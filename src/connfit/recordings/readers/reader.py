@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from connfit._registry import Entry, Registry
-from connfit.errors import DataError
+from connfit.errors import DataError, DataWarning
 from connfit.recordings import Recording
 from connfit.recordings.keyword_options import checked_options, option_defaults, option_names
+from connfit.recordings.plausibility import CAUTIONS, examined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ def find_reader(path: str | Path, format: str = "auto") -> Reader:
 
 
 def read_recording(path: str | Path, format: str = "auto", **options: Any) -> Recording:
-    """Read a recording from a file.
+    """Read a recording from a file; warn of what is implausible in it or was not read.
 
     Parameters
     ----------
@@ -102,7 +104,10 @@ def read_recording(path: str | Path, format: str = "auto", **options: Any) -> Re
     ConfigError
         If there is no such format, or its reader has no such option.
     """
-    return find_reader(path, format)(path, **options)
+    recording = examined(find_reader(path, format)(path, **options))
+    for caution in recording.notes.get(CAUTIONS, ()):
+        warnings.warn(f"{path}: {caution}", DataWarning, stacklevel=2)
+    return recording
 
 
 def stem(path: Path) -> str:

@@ -56,6 +56,10 @@ def _before_after(before: np.ndarray, after: np.ndarray, *, quantity: str, unit:
             left.stairs(filled, edges, baseline=0.5, label=_with_rest(label, values, low), **look_of)
         left.set(xscale="log", yscale="log", xlabel=f"{quantity}{unit}", ylabel=f"number of {things}")
         left.set_ylim(0.7, None)
+        if all(len(values) and values.min() == values.max() > 0 for values in (before, after)):
+            # Lines alone leave an axis of logarithms without ends.
+            left.set(xlim=(low / 2, high * 2), yscale="linear", ylim=(0, 1))
+            left.set_yticks([0, 1], ["0", f"{len(after):,}"])
         # Above both panels: inside, it would lie on the bars of one run or another; as wide as its counts are, it would
         # push the right panel away if it belonged to the left one.
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=2)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from connfit.evaluation.forecasts import PartForecast, RecordingForecast
+from connfit.evaluation.free_run import LONGEST_RUN
 from connfit.evaluation.held_out import HELD_OUT, mean_of_connectivities
 from connfit.evaluation.metrics import fc_corr, functional_connectivity, unit_correlations
 from connfit.evaluation.unit_scores import skill_over_simple
@@ -18,6 +19,7 @@ from connfit.report.figures import distribution_figures, prediction_figures
 from connfit.report.run_files import RunFiles
 from connfit.report.sections.comparison import comparison
 from connfit.report.wording import joined_span, number, pretty
+from connfit.training.learning_rates import TRIAL
 
 _FORECASTS, _PARAMETERS = ("forecasts.npz",), ("parameters.npz", "parameters_initial.npz")
 
@@ -60,12 +62,12 @@ def drawings(run: RunFiles) -> Iterator[Drawing]:
     if run.forecasts:
         for index, (name, forecast) in enumerate(run.forecasts.recordings.items()):
             suffix = f"_{index}" if len(run.forecasts.recordings) > 1 else ""
-            if len(forecast.parts["test"].values):
+            if forecast.parts["test"].values.shape[0]:
                 yield _traces(name, forecast, suffix)
                 yield _connectivity(name, forecast, suffix)
         for index, (name, forecast) in enumerate(run.forecasts.held_out.items()):
             suffix = "_held_out" + (f"_{index}" if len(run.forecasts.held_out) > 1 else "")
-            if len(forecast.parts[HELD_OUT].values):
+            if forecast.parts[HELD_OUT].values.shape[0]:
                 yield _traces(name, forecast, suffix, HELD_OUT)
                 yield _held_out_connectivity(name, forecast, run.forecasts.recordings, suffix)
     before, after = run.initial_parameters, run.parameters
@@ -77,7 +79,7 @@ def drawings(run: RunFiles) -> Iterator[Drawing]:
 
 def persistence_of(part: PartForecast) -> np.ndarray:
     """Predict persistence within a part; the first frame has none, for the frame before it is not kept."""
-    held = hold_last(part.values, part.mask)
+    held = hold_last(np.asarray(part.values[:]), np.asarray(part.mask[:]))
     return np.concatenate([np.full((1, held.shape[1]), np.nan), held[:-1]])
 
 
@@ -116,43 +118,54 @@ def _history(run: RunFiles) -> Drawing:
             [str(phase) for phase in history.get("phase", [""] * len(epochs))],
         )
 
-    phases = list(dict.fromkeys(history.get("phase", [])))
+    phases = [phase for phase in dict.fromkeys(map(str, history.get("phase", []))) if phase != TRIAL]
     caption = (
         "Left: training and validation loss by epoch. Right: one-step skill over persistence on the validation part."
     )
+    trials = sum(phase == TRIAL for phase in history.get("phase", []))
+    if trials:
+        caption += (
+            f" The first {trials} epochs, in grey, are those of the best {TRIAL}; the schedule after them begins "
+            "again at the start."
+        )
     if len(phases) > 1:
         caption += (
-            f" The schedule had the phases {' and '.join(map(str, phases))}; the second is shaded, and its "
-            "training loss is of another task."
+            f" The schedule had the phases {' and '.join(phases)}; the second is shaded, and its training loss is of "
+            "another task."
         )
     return Drawing("loss_history", caption, None, draw, sources=("history.csv",))
 
 
 def _traces(name: str, forecast: RecordingForecast, suffix: str, which: str = "test") -> Drawing:
-    part = forecast.parts[which]
+    whole = forecast.parts[which]
+    part = whole.first(LONGEST_RUN)
     label = "activity" if forecast.value_units in ("", "dimensionless") else f"activity ({forecast.value_units})"
 
     def draw() -> Figure:
         return prediction_figures.traces(
-            part.values,
-            part.mask,
-            part.one_step,
-            part.free_run,
+            np.asarray(part.values),
+            np.asarray(part.mask),
+            np.asarray(part.one_step),
+            np.asarray(part.free_run),
             units=forecast.units,
             frame_rate=forecast.frame_rate,
             start=part.start,
-            skill=skill_over_simple(part.values, part.one_step, persistence_of(part), part.mask),
+            skill=skill_over_simple(np.asarray(part.values), part.one_step, persistence_of(part), part.mask),
             correlation=unit_correlations(part.values, part.free_run, part.mask),
-            deterministic=part.free_run_deterministic,
+            deterministic=None if part.free_run_deterministic is None else np.asarray(part.free_run_deterministic),
             value_label=label,
         )
 
+    frames = part.values.shape[0]
+    shown = (
+        "the whole test part" if frames == whole.values.shape[0] else f"the first {frames:,} frames of the test part"
+    )
     caption = (
         f"{_titled(name, which)}, test part: the data and what the model predicts. Left: predicted one frame ahead "
-        f"(the first {min(len(part.values), prediction_figures.ONE_STEP_FRAMES)} frames), for the units of highest, "
+        f"(the first {min(frames, prediction_figures.ONE_STEP_FRAMES)} frames), for the units of highest, "
         "median and lowest one-step skill over the better of persistence and the unit's own mean (for noise without "
-        "memory that is the mean, which nothing beats). Right: the same units over the whole test "
-        f"part, {_free_run_panels(part)}. Gaps in the data are frames that were not observed. "
+        "memory that is the mean, which nothing beats). Right: the same units over "
+        f"{shown} test part, {_free_run_panels(part)}. Gaps in the data are frames that were not observed. "
         "Time is counted from the start of the recording."
     )
     return Drawing(f"traces{suffix}", caption, _titled(name, which), draw, sources=_FORECASTS)
@@ -166,7 +179,7 @@ def _free_run_panels(part: PartForecast) -> str:
     after = f"after {part.warmup_frames} recorded frames of warm-up"
     if part.free_run_deterministic is None:
         return f"in free run without noise, {after}"
-    if not np.isfinite(part.free_run).any():
+    if not np.isfinite(part.free_run[:]).any():
         return f"above the data, below the free run without noise, {after}; there was no run with noise to show"
     return (
         f"above the data, below, on the same scale, one of {part.runs} simulated runs that are driven by one-step "
@@ -186,7 +199,9 @@ def _connectivity(name: str, forecast: RecordingForecast, suffix: str) -> Drawin
     else:
         runs = f"{test.runs} simulated runs" if test.runs != 1 else "1 simulated run"
         short = f"model, {runs}, test"
-        which = f"model, mean over {runs} of the test part's length driven by one-step errors of training frames"
+        frames = min(test.values.shape[0], LONGEST_RUN)
+        length = "the test part's length" if frames == test.values.shape[0] else f"{frames:,} frames"
+        which = f"model, mean over {runs} of {length} driven by one-step errors of training frames"
 
     def draw() -> Figure:
         panels = {

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from connfit._console import literal
 from connfit.analysis.gradients.gradient_results import AXES, GradientFidelity, LearningCurves, RuleFidelity
 from connfit.report.figures.learning_figure import (
     amount,
@@ -84,7 +84,7 @@ def print_fidelity(record: GradientFidelity, console: Console) -> None:
             table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             table.add_row(
-                row.label,
+                literal(row.label),
                 *(_digits(row.groups[group].cosine) for group in groups),
                 *(_digits(value, 3) for value in (row.groups[main].relative_norm, row.groups[main].bias)),
                 f"{row.ms_per_step:.3g}",
@@ -104,10 +104,10 @@ def print_fidelity(record: GradientFidelity, console: Console) -> None:
 def _print_curves(curves: LearningCurves, console: Console) -> None:
     """What each rule ends with after equal steps and equal time, and what that says."""
     for rule in curves.left_out:
-        console.print(escape(f"learning curves without {rule.rule}: {rule.reason}"), style="yellow")
+        console.print(literal(f"learning curves without {rule.rule}: {rule.reason}"), style="yellow")
     for curve in curves.curves:
         if curve.diverged:
-            console.print(escape(f"learning curve of {curve.name}: {curve.diverged}"), style="yellow")
+            console.print(literal(f"learning curve of {curve.name}: {curve.diverged}"), style="yellow")
     for axis, at in curves.compared.items():
         table = _table(f"learning curves, after {AXES[axis]} ({amount(at)})")
         header, cells = learning_table(at)
@@ -117,14 +117,14 @@ def _print_curves(curves: LearningCurves, console: Console) -> None:
             short = header[number].replace(" frames ahead", " ahead").replace("one frame", "1").replace("learning ", "")
             table.add_column(short, justify="left" if number == 0 else "right", no_wrap=number == 0)
         for row in cells:
-            table.add_row(*(escape(row[number]) for number in shown))
+            table.add_row(*(literal(row[number]) for number in shown))
         console.print(table)
     for line in learning_verdict(curves):
-        console.print(escape(line), highlight=False)
+        console.print(literal(line), highlight=False)
 
 
 def _table(title: str) -> Table:
-    return Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    return Table(title=literal(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
 
 
 def _digits(value: float | None, digits: int = 4) -> str:

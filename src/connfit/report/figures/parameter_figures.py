@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.dynamics.spectrum import Spectrum
 from connfit.analysis.parameters.weights import CountCorrelations
-from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, empty, look, new_figure
+from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, SUPERSCRIPTS, empty, look, new_figure
 
 MATRICES = {
     "weights": "recurrent weights W",
@@ -26,6 +26,8 @@ SOURCES = {
 }
 GROUPS = 8
 """Groups of each kind that are drawn."""
+TICKS = 5
+"""Labels of a logarithmic axis, at most: more do not fit below a panel of a third of a page."""
 SMALLEST = 1e-4
 """Smallest weight over the geometric mean that is drawn."""
 
@@ -139,7 +141,8 @@ def weights_figure(analysis: Analysis) -> Figure:
         by_count = statistics.by_count
         binned.plot(by_count.mean_count, by_count.mean_weight, "s", ms=3.5, color=MODEL, mew=0)
         binned.set(xscale="log", yscale="log", xlabel="synapses of the connection", ylabel="mean fitted weight")
-        _log_ticks(binned.yaxis)
+        for axis in (quantiles.xaxis, quantiles.yaxis, binned.xaxis, binned.yaxis):
+            _log_ticks(axis)
         correlation = by_count.correlation
         binned.set_title(f"means over bins: r = {correlation:.2f}" if correlation is not None else "means", loc="left")
         _ranks(ranks, statistics.rank_correlation_with_counts)
@@ -202,15 +205,28 @@ def time_constants_figure(analysis: Analysis) -> Figure:
 
 
 def _log_ticks(axis: Axis) -> None:
-    """Label 1, 2 and 5 of each decade where an axis spans few, the decades of one that spans more."""
+    """Label 1, 2 and 5 of each decade where an axis spans few, 1 and 3 or every so many decades where it spans more."""
     low, high = axis.get_view_interval()
-    steps = (1, 2, 5) if high < 100 * low else (1,)
-    ticks = [k * 10.0**e for e in range(-30, 31) for k in steps if low <= k * 10.0**e <= high]
+
+    def between(steps: tuple[int, ...], every: int = 1) -> list[float]:
+        return [k * 10.0**e for e in range(-30, 31, every) for k in steps if low <= k * 10.0**e <= high]
+
+    choices = [between((1, 2, 5)), between((1, 3)), *(between((1,), every) for every in (1, 2, 3, 5, 10))]
+    ticks = next((ticks for ticks in choices if len(ticks) <= TICKS), [])
     if len(ticks) < 2:
-        ticks = [k * 10.0**e for e in range(-30, 31) for k in range(1, 10) if low <= k * 10.0**e <= high]
+        ticks = between(tuple(range(1, 10)))
+        ticks = ticks[:: -(-len(ticks) // 3) or 1]
     axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: _power(value)))
+
+
+def _power(value: float) -> str:
+    """A number; a power of ten that would be long as such."""
+    exponent = round(np.log10(value)) if value > 0 else 0
+    if abs(exponent) > 3 and np.isclose(value, 10.0**exponent):
+        return f"10{str(exponent).translate(SUPERSCRIPTS)}"
+    return f"{value:g}"
 
 
 def _short(name: str, longest: int = 24) -> str:

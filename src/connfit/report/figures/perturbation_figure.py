@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from connfit._console import literal
 from connfit.analysis.perturbation_results import Perturbation
 from connfit.report.figures.style import INITIAL, MODEL, QUIET, empty, look, new_figure
 
@@ -49,7 +49,7 @@ def responses_figure(
     chosen = chosen[:PANELS]
     rows = -(-len(chosen) // 2)
     with look():
-        figure = new_figure(0.8 + 1.5 * rows)
+        figure = new_figure(0.9 + 1.6 * rows)
         panels = figure.subplots(rows, 2, squeeze=False, sharex=True)
         for axes, (kind, response) in zip(panels.ravel(), chosen, strict=False):
             column = list(names[kind]).index(response.name)
@@ -57,7 +57,8 @@ def responses_figure(
             for key, colour, label in (("baseline", INITIAL, "unperturbed"), ("perturbed", MODEL, "perturbed")):
                 axes.plot(traces["time_s"], traces[f"{kind}_{key}"][:, column], color=colour, label=label)
             axes.set_title(response.name, loc="left")
-            axes.set_ylabel(_label("mean rate" if kind == "set" else "activity", done))
+            label = _label("mean rate" if kind == "set" else "activity", done)
+            axes.set_ylabel(label.replace(" (", "\n("), fontsize=7)
         for axes in panels.ravel()[len(chosen) :]:
             axes.set_axis_off()
         for axes in panels[-1]:
@@ -99,7 +100,7 @@ def neurons_figure(done: Perturbation) -> Figure:
 
 def print_perturbation(done: Perturbation, console: Console) -> None:
     """Print the most changed read-outs and neurons."""
-    console.print(escape(what_was_done(done)), highlight=False, soft_wrap=True)
+    console.print(literal(what_was_done(done)), highlight=False, soft_wrap=True)
     start, stop = done.averaged_s
     console.print(f"mean rates {start:g} to {stop:g} s after the onset, unperturbed and perturbed", highlight=False)
     for title, rows in (("set of neurons", done.readouts), ("unit", done.units), ("neuron", done.changed_neurons)):
@@ -114,7 +115,7 @@ def print_perturbation(done: Perturbation, console: Console) -> None:
             table.add_column(name, justify="right", no_wrap=True)
         for response in changed[:ROWS]:
             numbers = (f"{response.baseline:.4g}", f"{response.perturbed:.4g}", f"{response.change:+.3g}")
-            table.add_row(escape(response.name), *numbers)
+            table.add_row(literal(response.name), *numbers)
         console.print(table)
 
 

@@ -46,6 +46,7 @@ def draw_all(
     drawn = {} if fresh else _read_drawn(folder / DRAWN)
     shown: dict[str, dict[int, tuple[Drawing, str]]] = {}
     used = 0
+    failed: set[str] = set()
     # Figures of the whole fit first: they must not fall to the size limit because there are many recordings.
     for anchor, at, drawing in sorted(given, key=lambda placed: placed[2].recording is not None):
         png = None if fresh else _kept(drawing, folder, drawn.get(drawing.name))
@@ -53,6 +54,7 @@ def draw_all(
             try:
                 png = save_figure(drawing.draw(), folder, drawing.name)[0].read_bytes()
             except Exception as error:  # whatever matplotlib raises costs this figure, never the page
+                failed.add(drawing.name)
                 shown.setdefault(anchor, {})[at] = drawing, _not_drawn(drawing, error)
                 continue
         fits = used + len(png) <= MAX_IMAGE_BYTES
@@ -60,7 +62,12 @@ def draw_all(
         html = page.picture(png, drawing.caption, narrow=drawing.name in NARROW) if fits else _left_out(drawing)
         shown.setdefault(anchor, {})[at] = drawing, html
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / DRAWN, {drawing.name: _description(drawing) for _, _, drawing in given})
+    now = {drawing.name: _description(drawing) for _, _, drawing in given if drawing.name not in failed}
+    for name in {*_read_drawn(folder / DRAWN)} - {*now}:
+        # Of results that are not there any more, or were made with other options.
+        for path in (folder / f"{name}.png", folder / f"{name}.svg"):
+            path.unlink(missing_ok=True)
+    write_json(folder / DRAWN, now)
     return {anchor: [made[at] for at in sorted(made)] for anchor, made in shown.items()}
 
 

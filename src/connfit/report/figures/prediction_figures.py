@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
@@ -25,6 +26,7 @@ from connfit.report.figures.style import (
     new_figure,
 )
 from connfit.report.wording import pretty
+from connfit.training.learning_rates import TRIAL
 
 ONE_STEP_FRAMES = 150
 """Frames of the test part in the one-step panels: with more, data and prediction are not distinguishable."""
@@ -288,11 +290,12 @@ def loss_history(
     validation_skill: Sequence[float],
     phases: Sequence[str],
 ) -> Figure:
-    """Draw training and validation loss, and validation skill, by epoch; phases of the schedule shaded.
+    """Draw training and validation loss, and validation skill, by epoch; a trial and phases of the schedule shaded.
 
     NaN marks an epoch without validation.
     """
     x = np.asarray(epochs, float)
+    tried = np.array([phase == TRIAL for phase in phases], bool)
     with look():
         figure = new_figure(2.6)
         left, right = figure.subplots(1, 2)
@@ -302,17 +305,21 @@ def loss_history(
             return figure
         train, validation = np.asarray(train_loss, float), np.asarray(validation_loss, float)
         marker = "o" if len(x) < 3 else None
-        left.plot(x, train, color=DATA, marker=marker, ms=3, label="train")
-        left.plot(x, validation, color=MODEL, marker=marker, ms=3, label="validation")
+        # Two lines each, for the schedule does not go on where the trial ends.
+        pieces = [which for which in (tried, ~tried) if which.any()]
+        for which in pieces:
+            label = {"train": "train", "validation": "validation"} if which[-1] else {}
+            left.plot(x[which], train[which], color=DATA, marker=marker, ms=3, label=label.get("train"))
+            left.plot(x[which], validation[which], color=MODEL, marker=marker, ms=3, label=label.get("validation"))
         finite = np.concatenate([train, validation])
         finite = finite[np.isfinite(finite)]
         if len(finite) and finite.min() > 0 and finite.max() > 5 * finite.min():
             left.set_yscale("log")
         left.set_ylabel("loss (persistence: about 1)")
-        left.legend()
         skill = np.asarray(validation_skill, float)
         if np.isfinite(skill).any():
-            right.plot(x, skill, color=MODEL, marker=marker, ms=3)
+            for which in pieces:
+                right.plot(x[which], skill[which], color=MODEL, marker=marker, ms=3)
             right.axhline(0, color="#555555", lw=0.8, ls=":")
             good = skill[np.isfinite(skill)]
             low = np.percentile(good, 5)
@@ -323,11 +330,14 @@ def loss_history(
             right.set_ylabel("skill over persistence, validation")
         else:
             empty(right, "no validation part")
-        names = list(dict.fromkeys(phases))
+        names = [name for name in dict.fromkeys(phases) if name != TRIAL]
         for axes in (left, right):
             if not axes.axison:
                 continue
             axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            if tried.any():
+                axes.axvspan(-0.5, x[tried].max() + 0.5, color="#BBBBBB", alpha=0.4, lw=0, zorder=0, label=TRIAL)
             for number, name in enumerate(names):
                 inside = x[np.array([phase == name for phase in phases])]
                 if number % 2:
@@ -342,6 +352,7 @@ def loss_history(
                         va="bottom",
                         fontsize=7.5,
                     )
+        left.legend()
     return figure
 
 

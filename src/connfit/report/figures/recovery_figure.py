@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from connfit._console import literal
 from connfit.analysis.recovery.design import Setting
 from connfit.analysis.recovery.recovery_results import OverSeeds, Point, Recovery
 from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, empty, look, new_figure
@@ -141,11 +142,11 @@ def print_recovery(recovery: Recovery, console: Console) -> None:
         for name, _ in columns:
             table.add_column(name, justify="right", no_wrap=True)
         for point in recovery.points:
-            table.add_row(in_words(point), *(digits(getattr(point, key)) for _, key in columns))
+            table.add_row(literal(in_words(point)), *(digits(getattr(point, key)) for _, key in columns))
         console.print(table)
     console.print(LEGEND, highlight=False)
     for sentence in verdict(recovery):
-        console.print(sentence, highlight=False)
+        console.print(literal(sentence), highlight=False)
 
 
 def digits(value: OverSeeds | None) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from connfit.evaluation.study.agreements import Reproducibility
 from connfit.evaluation.study.row_names import short_name
@@ -55,7 +56,8 @@ def _panel(axes: Axes, rows: Sequence[StudyRow], differences: Sequence[Differenc
         _point(axes, difference, at - 0.18, limit, colour, "o")
         _point(axes, difference.median_unit, at + 0.18, limit, colour, "D")
     axes.set_xlim(-1.1 * limit, 1.1 * limit)
-    axes.locator_params(axis="x", nbins=3)
+    axes.locator_params(axis="x", nbins=2, symmetric=True)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
 
 
 def _point(axes: Axes, of: Difference | UnitDifference, at: float, limit: float, colour: str, marker: str) -> None:

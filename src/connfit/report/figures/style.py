@@ -18,6 +18,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter, LogFormatterMathtext, LogFormatterSciNotation
 
 from connfit._display import visible
+from connfit._io import replacing_together
 from connfit.evaluation.baselines import BASELINES
 
 # Okabe & Ito (2008), "Color Universal Design": distinguishable with any common colour blindness.
@@ -56,7 +57,7 @@ _SETTINGS: dict[Any, Any] = {
     "text.usetex": False,
 }
 
-_SUPERSCRIPTS = str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
+SUPERSCRIPTS = str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
 
 
 @contextmanager
@@ -98,7 +99,7 @@ class PlainPowers(LogFormatterSciNotation):
     def __call__(self, x: float, pos: int | None = None) -> str:
         """Label one tick."""
         text = super().__call__(x, pos).replace(r"\mathdefault", "").replace(r"\times", "×").replace("$", "")
-        return re.sub(r"\^\{([^}]*)\}", lambda power: power[1].translate(_SUPERSCRIPTS), text).strip("{}")
+        return re.sub(r"\^\{([^}]*)\}", lambda power: power[1].translate(SUPERSCRIPTS), text).strip("{}")
 
 
 class _Visible(Formatter):
@@ -108,10 +109,22 @@ class _Visible(Formatter):
         self.labels = labels
 
     def __call__(self, x: float, pos: int | None = None) -> str:
-        return visible(self.labels(x, pos))
+        return drawable(self.labels(x, pos))
 
     def format_ticks(self, values: list[float]) -> list[str]:
-        return [visible(label) for label in self.labels.format_ticks(values)]
+        return [drawable(label) for label in self.labels.format_ticks(values)]
+
+
+LONGEST = 60
+"""Letters of a name beyond which there is no room for it beside a figure."""
+
+_LONG_WORD = re.compile(rf"\S{{{LONGEST + 1},}}")
+
+
+def drawable(name: str) -> str:
+    """Return a name as it can be drawn: letters that cannot be shown as escapes, the middle of a long one left out."""
+    text = visible(name)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 20]}…{text[-19:]}"
 
 
 def without_mathtext(figure: Figure) -> None:
@@ -128,8 +141,8 @@ def without_mathtext(figure: Figure) -> None:
             plain.set_axis(axis)
             ticks.formatter = plain
     for text in figure.findobj(Text):
-        if not text.get_text().isprintable():
-            text.set_text("\n".join(map(visible, text.get_text().split("\n"))))
+        lines = text.get_text().split("\n")
+        text.set_text("\n".join(_LONG_WORD.sub(lambda word: drawable(word[0]), visible(line)) for line in lines))
         text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -140,17 +153,20 @@ def empty(axes: Axes, text: str) -> None:
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
-    """Write `name.png` (200 dpi) and `name.svg` into a folder; the same figure gives the same files."""
+    """Write `name.png` (200 dpi) and `name.svg` into a folder; the same figure gives the same files.
+
+    The PNG comes last: where it is, both are whole and of this figure.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    with look(), warnings.catch_warnings():
+    with look(), warnings.catch_warnings(), replacing_together(svg, png) as (vector, raster):
         # A letter that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
         without_mathtext(figure)
         # Not `savefig`, which draws everything twice: once for the layout, which drawing makes by itself.
         figure.dpi = 200
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(raster, metadata={"Software": None})
         # What was laid out for the PNG stays: doing it again takes a third of all drawing.
         figure.set_layout_engine("none")
-        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": "connfit"})
+        FigureCanvasSVG(figure).print_svg(vector, metadata={"Date": None, "Creator": "connfit"})
     return png, svg

@@ -16,6 +16,7 @@ from connfit.report.questions.prediction_facts import best_other, far_horizon
 from connfit.report.sections.limits import all_limits
 from connfit.report.sections.training_status import is_untrained
 from connfit.report.sections.value_ranges import ReportNumbers
+from connfit.training.learning_rates import TRIAL
 
 
 @dataclass(frozen=True)
@@ -217,7 +218,7 @@ QUESTIONS: tuple[Question, ...] = (
 
 
 def best_epochs(history: Mapping[str, Sequence[Any]]) -> dict[str, int]:
-    """Find the epoch of each phase of a fit, in their order, with the highest value on validation.
+    """Find the epoch of each phase of the schedule, in their order, with the highest value on validation.
 
     Parameters
     ----------
@@ -227,19 +228,28 @@ def best_epochs(history: Mapping[str, Sequence[Any]]) -> dict[str, int]:
     best: dict[str, int] = {}
     chosen = history.get("selection", ())
     for epoch, (phase, value) in enumerate(zip(history.get("phase", ()), chosen, strict=False)):
-        if not math.isnan(value) and (phase not in best or value >= chosen[best[phase]]):
+        if phase != TRIAL and not math.isnan(value) and (phase not in best or value >= chosen[best[phase]]):
             best[phase] = epoch
     return best
 
 
-def answer_all(documents: Mapping[str, object]) -> list[tuple[Question, Answer]]:
-    """Answer every question from the results of a run, given by their path in the run directory."""
+def answer_all(documents: Mapping[str, object], limits: Sequence[str] | None = None) -> list[tuple[Question, Answer]]:
+    """Answer every question from the results of a run.
+
+    Parameters
+    ----------
+    documents
+        By their path in the run directory.
+    limits
+        As of `all_limits`, by which they are found where they are not given.
+    """
+    untrained = is_untrained(documents["metrics.json"])
     given = {
-        "limits": all_limits(documents), "best_other": best_other, "far_horizon": far_horizon,
-        "best_epochs": best_epochs, "start_label": WEIGHTS.label, "untrained": is_untrained(documents["metrics.json"]),
+        "limits": all_limits(documents) if limits is None else limits, "best_other": best_other,
+        "far_horizon": far_horizon, "best_epochs": best_epochs, "start_label": WEIGHTS.label, "untrained": untrained,
     }  # fmt: skip
     answers = [(question, question.answer_from(documents, **given)) for question in QUESTIONS]
-    if not is_untrained(documents["metrics.json"]):
+    if not untrained:
         return answers
     note = "The model was not trained, so its parameters are those of the start."
     return [

@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from connfit._console import literal
 from connfit._typing import JSON
 from connfit.analysis.analyses import ANALYSES
 from connfit.analysis.brain_analysis import Analysis
@@ -201,17 +202,17 @@ def write_figures(run_folder: str | Path) -> list[Path]:
 def print_analysis(analysis: Analysis, console: Console) -> None:
     """Print findings and the table of avalanches."""
     surrogate = "SURROGATE " if analysis.surrogate else ""
-    console.print(f"{surrogate}{analysis.dataset}: what the fitted brain does", highlight=False)
+    console.print(literal(f"{surrogate}{analysis.dataset}: what the fitted brain does"), highlight=False)
     header, rows = _avalanche_rows(analysis)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for k, name in enumerate(header):
         table.add_column(name, justify="left" if k == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(literal, row))
     console.print(
         "cells of thresholds and bins: power laws and scaling relation / power laws hold / enough avalanches",
         highlight=False,
     )
     console.print(table)
     for line in analysis.findings:
-        console.print(f"- {line}", highlight=False, markup=False, soft_wrap=True)
+        console.print(literal(f"- {line}"), highlight=False, soft_wrap=True)

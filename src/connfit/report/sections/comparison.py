@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from connfit.evaluation.evaluated import Evaluation
-from connfit.evaluation.free_run import OTHERS_RESIDUALS, FreeRunScores
+from connfit.evaluation.free_run import FreeRunScores
 from connfit.evaluation.held_out import OWN
 from connfit.evaluation.part_scores import ModelScores, PartScores
+from connfit.evaluation.residual_noise import OTHERS_RESIDUALS
 from connfit.report.sections.training_status import counted_parameters, is_untrained
 from connfit.report.wording import capital, first_of, listed, number, pretty
 

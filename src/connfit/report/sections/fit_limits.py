@@ -15,7 +15,8 @@ from connfit.report.wording import MOST
 
 def limitations(evaluation: Evaluation, record: Mapping[str, Any] | None = None) -> list[str]:
     """Return what the reader must not conclude from this fit, from its own numbers. Empty where nothing was found."""
-    return [*fit_prose(evaluation).paragraphs, *_unit_limits(record or {})]
+    cautions = [caution if caution.endswith("?") else f"{caution}." for caution in (record or {}).get("cautions") or ()]
+    return [*fit_prose(evaluation).paragraphs, *_unit_limits(record or {}), *cautions]
 
 
 def fit_prose(evaluation: Evaluation) -> Prose:

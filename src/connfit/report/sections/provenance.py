@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from html import escape
 from typing import Any
 
 from connfit.evaluation.evaluated import Evaluation
@@ -84,9 +83,9 @@ def preprocessing(record: Mapping[str, Any]) -> list[str]:
         groups.setdefault(steps, []).append(name)
     blocks = []
     for steps, names in groups.items():
-        lines = "".join(f"<li>{escape(step)}</li>" for step in steps) or "<li>none</li>"
+        lines = "".join(f"<li>{page.escaped(step)}</li>" for step in steps) or "<li>none</li>"
         blocks.append(
-            f"<h3>{escape(first_of(names))}</h3>\n<ol>{lines}</ol>" if len(groups) > 1 else f"<ol>{lines}</ol>"
+            f"<h3>{page.escaped(first_of(names))}</h3>\n<ol>{lines}</ol>" if len(groups) > 1 else f"<ol>{lines}</ol>"
         )
     return blocks
 

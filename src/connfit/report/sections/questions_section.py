@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from html import escape
 
 from connfit.report import page
 from connfit.report.questions.answer import Answer
@@ -40,9 +39,9 @@ def blocks(answers: Sequence[tuple[Question, Answer]], anchors: Collection[str])
 
 def _row(number: int, question: Question, answer: Answer, anchors: Collection[str]) -> str:
     kind = "open" if answer.status == "not answerable" else answer.status
-    status = f'<span class="status {kind}">{escape(STATUSES[answer.status])}</span>'
+    status = f'<span class="status {kind}">{page.escaped(STATUSES[answer.status])}</span>'
     see = f" {page.link('See details.', answer.section)}" if answer.section in anchors else ""
     return (
-        f'<li id="question-{number}"><p class="ask">{number}. {escape(question.text)}</p>'
+        f'<li id="question-{number}"><p class="ask">{number}. {page.escaped(question.text)}</p>'
         f"<p>{status} · {page.with_code(answer.text)}{see}</p></li>"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.evaluation.evaluated import Evaluation
@@ -30,7 +29,7 @@ def head(run: RunFiles, name: str) -> str:
     recordings = list(evaluation.recordings)
     what = "1 recording" if len(recordings) == 1 else f"{len(recordings)} recordings"
     listed = first_of(recordings)
-    text = f"<h1>connfit: {escape(name)}</h1>\n"
+    text = f"<h1>connfit: {page.escaped(name)}</h1>\n"
     if recordings:
         unseen = list(evaluation.held_out.recordings) if evaluation.held_out else []
         also = f" Held out and only predicted: {first_of(unseen)}." if unseen else ""
@@ -69,7 +68,7 @@ def where_next(limits: Sequence[str], answers: Sequence[tuple[Question, Answer]]
     questions = page.link(f"{len(answers)} questions", "questions")
     return (
         f"<p>Before you conclude anything: {limitations} that follow from these numbers, and {questions} of "
-        f"sceptical readers ({escape(said)}).</p>"
+        f"sceptical readers ({page.escaped(said)}).</p>"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from connfit._io import optional
 from connfit.evaluation.forecasts import PartForecast
 from connfit.evaluation.held_out import HELD_OUT
+from connfit.recordings.frame_blocks import Stored, frame_blocks
 from connfit.report.run_files import RunFiles
 
 AT_BOUND = 1e-3
@@ -127,11 +128,11 @@ def values_outside_training(run: RunFiles) -> PartShares | None:
         shares[name] = {
             part: share
             for part in ("validation", "test")
-            if part in recording.parts and (share := _outside(recording.parts[part], low, high)) is not None
+            if part in recording.parts and (share := _share(recording.parts[part], low, high)) is not None
         }
     for name, recording in run.forecasts.held_out.items():
         ends = np.array([ranges.get(unit, (np.inf, -np.inf)) for unit in recording.units])
-        share = _outside(recording.parts[HELD_OUT], ends[:, 0], ends[:, 1])
+        share = _share(recording.parts[HELD_OUT], ends[:, 0], ends[:, 1])
         if share is not None:
             shares[name] = {HELD_OUT: share}
     what = "largest share, over recordings and parts, of values outside the range of their unit's training values"
@@ -147,11 +148,11 @@ def values_below_reach(run: RunFiles) -> PartShares | None:
         for name, recording in (*run.forecasts.recordings.items(), *run.forecasts.held_out.items())
         for part in recording.parts
     ]
-    if any((of.one_step[np.isfinite(of.one_step)] < 0).any() for _, _, of in parts):
+    if any(_goes_below(of.one_step, 0.0) for _, _, of in parts):
         return None
     shares: dict[str, dict[str, float]] = {}
     for name, part, of in parts:
-        if of.mask.any() and (share := float((of.values[of.mask] < 0).mean())) > 0:
+        if share := _share(of, 0.0, np.inf):
             shares.setdefault(name, {})[part] = share
     return _largest_of(shares, "largest share, over recordings and parts, of values below 0, where no prediction goes")
 
@@ -161,16 +162,30 @@ def _largest_of(shares: Mapping[str, Mapping[str, float]], what: str) -> PartSha
     return PartShares(max(every), what, ("forecasts.npz",), recordings=shares) if every else None
 
 
+def _blocks(part: PartForecast) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Values and mask in blocks of frames."""
+    for block in frame_blocks(0, part.values.shape[0], part.values.shape[1]):
+        yield np.asarray(part.values[block]), np.asarray(part.mask[block])
+
+
 def _range(part: PartForecast) -> tuple[Float[np.ndarray, "P"], Float[np.ndarray, "P"]]:
     """Lowest and highest observed value of each unit; an empty range for a unit that was never seen."""
-    low = np.where(part.mask, part.values, np.inf).min(axis=0, initial=np.inf)
-    high = np.where(part.mask, part.values, -np.inf).max(axis=0, initial=-np.inf)
+    low, high = np.full(part.values.shape[1], np.inf), np.full(part.values.shape[1], -np.inf)
+    for values, mask in _blocks(part):
+        low = np.minimum(low, np.where(mask, values, np.inf).min(axis=0, initial=np.inf))
+        high = np.maximum(high, np.where(mask, values, -np.inf).max(axis=0, initial=-np.inf))
     return low, high
 
 
-def _outside(part: PartForecast, low: np.ndarray, high: np.ndarray) -> float | None:
+def _goes_below(prediction: Stored, value: float) -> bool:
+    return any((prediction[block] < value).any() for block in frame_blocks(0, prediction.shape[0], prediction.shape[1]))
+
+
+def _share(part: PartForecast, low: np.ndarray | float, high: np.ndarray | float) -> float | None:
     """Share of the observed values of units with a range that lie outside it; None if there are none."""
-    known = part.mask & (low <= high)
-    if not known.any():
-        return None
-    return float(((part.values < low) | (part.values > high))[known].mean())
+    outside = known = 0
+    for values, mask in _blocks(part):
+        counted = mask & (np.asarray(low) <= high)
+        known += int(counted.sum())
+        outside += int((((values < low) | (values > high)) & counted).sum())
+    return outside / known if known else None

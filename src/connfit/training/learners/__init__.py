@@ -116,10 +116,18 @@ class LearningRule(Entry):
             If an option is unknown or wrong.
         """
         k = (steps or window) if self.window == WHOLE else self.own_window or window
-        given = given or LearnerConfig()
+        return self.make(window=16 if k is None else k, **self.options_of(given or LearnerConfig()).as_dict())
+
+    def options_of(self, given: LearnerConfig) -> Options:
+        """Return its options, of section `learner`.
+
+        Raises
+        ------
+        ConfigError
+            If one is unknown or wrong.
+        """
         others = given.rule_options if given.preset == self.name else {}
-        own = section_options(self.options, given, others, where="learner.rule_options")
-        return self.make(window=16 if k is None else k, **own.as_dict())
+        return section_options(self.options, given, others, where="learner.rule_options")
 
     def settings(self, window: int) -> dict[str, object]:
         """Return the options of section `learner` that choose this rule in place of any other."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,13 +13,13 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool
 
-from connfit._io import read_npz, write_json
+from connfit._io import read_npz, scratch_folder, write_json
 from connfit._system.heap import peak_rss_bytes
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.fly.fly_statistics import WiringStatistics
 from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig, draw_teacher
 from connfit.datasets.synthetic.fly.fly_wiring import NAME, FlyWiring
-from connfit.errors import DataError, one_of
+from connfit.errors import DataError, one_of, unreadable
 from connfit.recordings import Recording
 
 STORE_VERSION = 1
@@ -164,10 +162,7 @@ def write_fly_surrogate(
     if target.exists():
         raise DataError("the folder is there but holds no finished surrogate", path=target, fix="Delete it")
     tell = progress or (lambda what, done, total: None)
-    # Beside the target, for a folder can be renamed in one step only within a file system.
-    work = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
-    work.mkdir(parents=True)
-    try:
+    with scratch_folder(target) as work:
         seconds = {"wiring": round(wiring_s, 1)}
         wiring.connectome.save(work / _CONNECTOME)
         np.save(work / _REAL, np.asarray(wiring.real, bool))
@@ -192,15 +187,8 @@ def write_fly_surrogate(
             files={str(path.relative_to(work)): path.stat().st_size for path in paths},
         )  # fmt: skip
         write_json(work / MADE, made)
-        try:
-            os.rename(work, target)
-        except OSError:
-            # Another process made the same one in the meantime.
-            if not (target / MADE).is_file():
-                raise
-        return FlySurrogate.read(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        os.rename(work, target)
+    return FlySurrogate.read(target)
 
 
 def _record(teacher: FlyTeacher, connectome: Connectome, folder: Path, frames: int, animals: int, tell: Step) -> None:
@@ -238,6 +226,5 @@ def _read_json(path: Path, kind: type[ContentT]) -> ContentT:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError) as error:
-        raise DataError(
-            f"the surrogate is damaged ({error})", path=path, fix="Delete the folder of this file"
-        ) from error
+        fix = "Delete the folder of this file"
+        raise unreadable(error, "the surrogate is damaged", path=path, fix=fix) from error

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
+from connfit._display import visible
+from connfit._system.claim import claimed, tidy
 from connfit.connectome import Connectome
 from connfit.datasets import fly_facts as fly
 from connfit.datasets.checksums import digest
@@ -100,17 +102,24 @@ def make_fly_surrogate(
     check_scale(scale, seed)
     found = find_fly_surrogate(scale, seed, folder)
     if found is not None:
+        tidy(found.folder.parent)
         return found
     target = _folders(scale, seed, folder)[-1]
-    if progress is not None:
-        progress("wiring", 0, 1)
-    inputs = {name: digest(path) for name, path in source_files().items()}
-    started = time.perf_counter()
-    wiring = make_fly_wiring(scale, seed)
-    return write_fly_surrogate(
-        wiring, target, scale=scale, seed=seed, frames=FRAMES, animals=ANIMALS, inputs=inputs, progress=progress,
-        wiring_s=time.perf_counter() - started,
-    )  # fmt: skip
+    source = source_files()
+    # All that are made there wait for each other, and the first removes what one that was killed has left.
+    with claimed(target.parent, wait=True):
+        found = find_fly_surrogate(scale, seed, folder)
+        if found is not None:
+            return found
+        if progress is not None:
+            progress("wiring", 0, 1)
+        inputs = {name: digest(path) for name, path in source.items()}
+        started = time.perf_counter()
+        wiring = make_fly_wiring(scale, seed)
+        return write_fly_surrogate(
+            wiring, target, scale=scale, seed=seed, frames=FRAMES, animals=ANIMALS, inputs=inputs, progress=progress,
+            wiring_s=time.perf_counter() - started,
+        )  # fmt: skip
 
 
 def check_scale(scale: float, seed: int) -> None:
@@ -134,7 +143,7 @@ def _here_or_made(scale: float, seed: int) -> FlySurrogate:
         return found
     target = _folders(scale, seed)[-1]
     print(
-        f"connfit: making the SURROGATE fly brain (scale {scale:g}, seed {seed}) in {target}, once: "
+        f"connfit: making the SURROGATE fly brain (scale {scale:g}, seed {seed}) in {visible(str(target))}, once: "
         f"{expected_time(scale)} on two cores",
         file=sys.stderr,
     )

@@ -18,11 +18,13 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
+from connfit._system.hdf5_guard import check_written, opened
+from connfit._system.hdf5_writing import created
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
 from connfit.datasets.fly_regions import RECORDED_73
 from connfit.datasets.synthetic.teacher import Inputs, Teacher, TeacherConfig, spectral_radius
-from connfit.errors import DataError
+from connfit.errors import DataError, unreadable
 
 _PARAMETERS, _GAINS = 0, 1
 _ARRAYS = (
@@ -121,7 +123,7 @@ class FlyTeacher(Teacher):
 
     def save(self, path: Path) -> None:
         """Write one HDF5 file."""
-        with h5py.File(path, "w") as file:
+        with created(path) as file:
             file.attrs["connfit_fly_teacher"] = 1
             file.attrs["drawn"] = json.dumps({"seed": self.seed, "config": asdict(self.config)})
             file.create_dataset("units", data=list(self.units), dtype=h5py.string_dtype())
@@ -140,19 +142,28 @@ class FlyTeacher(Teacher):
             If the file is not a teacher or is damaged.
         """
         try:
-            with h5py.File(path) as file:
+            with opened(path) as file:
                 drawn: dict[str, Any] = json.loads(str(file.attrs["drawn"]))
                 options: dict[str, Any] = {
                     key: tuple(value) if isinstance(value, list) else value for key, value in drawn["config"].items()
                 }
                 config = FlyTeacherConfig(**options)
-                arrays = {name: np.asarray(file[name]) for name in _ARRAYS}
-                units = tuple(unit.decode() for unit in np.asarray(file["units"]))
-                parts = tuple(np.asarray(file[f"readout/{name}"]) for name in ("data", "indices", "indptr"))
+                arrays = {name: _stored(file, name, path) for name in _ARRAYS}
+                units = tuple(unit.decode() for unit in _stored(file, "units", path))
+                parts = tuple(_stored(file, f"readout/{name}", path) for name in ("data", "indices", "indptr"))
                 readout = sp.csr_array(parts, shape=(len(units), len(arrays["bias"])))
+                readout.check_format(full_check=True)
                 return cls(config=config, seed=drawn["seed"], units=units, readout=readout, **arrays)
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            raise DataError(f"not a stored teacher of the fly surrogate ({error})", path=path) from error
+        # What damaged files make h5py, NumPy and SciPy raise.
+        except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise unreadable(error, "not a stored teacher of the fly surrogate", path=path) from error
+
+
+def _stored(file: h5py.File, key: str, path: Path) -> np.ndarray:
+    data = file[key]
+    if not isinstance(data, h5py.Dataset):
+        raise KeyError(f"{key} is not a dataset")
+    return np.asarray(check_written(data, path)[()])
 
 
 def draw_teacher(

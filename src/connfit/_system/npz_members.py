@@ -1,0 +1,78 @@
+"""Arrays in NPZ files, whose memory is taken only if the file has as many bytes."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from dataclasses import dataclass
+from typing import IO
+
+import numpy as np
+
+_DENSEST = 1100
+"""Times that deflate can shrink zeros, at most (1032), and a little more."""
+
+_BLOCK = 1 << 24
+"""Bytes of an array that are unpacked at once."""
+
+
+def check_packed(member: zipfile.ZipInfo) -> None:
+    """Raise a ValueError if a member claims more than what its packed bytes can hold."""
+    if member.file_size > _DENSEST * member.compress_size:
+        raise ValueError(f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}")
+
+
+@dataclass(frozen=True)
+class ArrayHeader:
+    """What a member of an NPZ file says of its array."""
+
+    name: str
+    shape: tuple[int, ...]
+    by_column: bool
+    dtype: np.dtype
+
+    @property
+    def size(self) -> int:
+        """Bytes of its values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def array_header(stream: IO[bytes], member: zipfile.ZipInfo) -> ArrayHeader:
+    """Read the header of an array of an NPZ file; its values follow in the stream.
+
+    Raises
+    ------
+    ValueError
+        If it is no array of numbers or text, or claims more than what the archive has.
+    """
+    check_packed(member)
+    version = np.lib.format.read_magic(stream)
+    headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in headers:
+        raise ValueError(f"{member.filename} is of an unknown version {version}")
+    shape, by_column, dtype = headers[version](stream)
+    if dtype.hasobject:
+        raise ValueError(f"{member.filename} holds Python objects")
+    header, there = ArrayHeader(member.filename, shape, by_column, dtype), member.file_size - stream.tell()
+    if header.size != there or min(shape, default=0) < 0 or not dtype.itemsize:
+        raise ValueError(f"{member.filename} claims {dtype} of shape {shape}, {header.size:,} bytes, and has {there:,}")
+    return header
+
+
+def read_array(stream: IO[bytes], header: ArrayHeader) -> np.ndarray:
+    """Read the values of an array, or of as many rows as the shape in `header` says.
+
+    Raises
+    ------
+    EOFError
+        If there are fewer.
+    """
+    content = np.empty(header.size, np.uint8)
+    view = content.data
+    at = 0
+    while at < header.size:
+        read = stream.readinto(view[at : at + _BLOCK])  # pyright: ignore[reportAttributeAccessIssue]
+        if not read:
+            raise EOFError(f"{header.name} ends early")
+        at += read
+    return np.ndarray(header.shape, header.dtype, content, order="F" if header.by_column else "C")

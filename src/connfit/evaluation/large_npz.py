@@ -1,0 +1,101 @@
+"""NPZ files of arrays that need not fit into memory: written and read in blocks of frames."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from connfit._io import replacing
+from connfit._system.npz_members import ArrayHeader, array_header, read_array
+from connfit.evaluation.scratch import IN_MEMORY
+from connfit.recordings.frame_blocks import Stored, frame_blocks
+
+
+class InArchive:
+    """An array of an NPZ file that is read in blocks of rows, best in their order: what is packed cannot be skipped.
+
+    Parameters
+    ----------
+    path
+        The archive.
+    header
+        Of the array.
+    """
+
+    def __init__(self, path: Path, header: ArrayHeader) -> None:
+        self._path, self._header = path, header
+        self._stream: IO[bytes] | None = None
+        self._row = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return self._header.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, at: Any, /) -> np.ndarray:
+        rows, *others = at if isinstance(at, tuple) else (at,)
+        if not isinstance(rows, slice):
+            return np.asarray(self[rows : rows + 1])[0][tuple(others)]
+        first, stop, step = rows.indices(len(self))
+        return self._read(first, max(first, stop))[(slice(None, None, step), *others)]
+
+    def __setitem__(self, at: Any, values: Any, /) -> None:
+        raise TypeError(f"{self._header.name} is in {self._path}, which cannot be changed")
+
+    def _read(self, first: int, stop: int) -> np.ndarray:
+        if self._stream is None or self._row > first:
+            # The stream keeps the archive open.
+            archive = zipfile.ZipFile(self._path)
+            self._stream, self._row = archive.open(self._header.name), 0
+            array_header(self._stream, archive.getinfo(self._header.name))
+        rest = self.shape[1:]
+        for skipped in frame_blocks(self._row, first, int(np.prod(rest))):
+            read_array(self._stream, replace(self._header, shape=(skipped.stop - skipped.start, *rest)))
+        self._row = stop
+        return read_array(self._stream, replace(self._header, shape=(stop - first, *rest)))
+
+
+def write_large_npz(path: Path, arrays: Mapping[str, Stored | np.ndarray]) -> None:
+    """Write arrays as one compressed NPZ file, atomically, block by block."""
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                if not values.shape:
+                    np.lib.format.write_array(member, np.asarray(values), allow_pickle=False)
+                    continue
+                dtype = np.asarray(values[:0]).dtype
+                dtype = np.dtype(np.float32) if dtype.kind == "f" else dtype
+                about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": values.shape}
+                np.lib.format.write_array_header_2_0(member, about)
+                for block in frame_blocks(0, values.shape[0], int(np.prod(values.shape[1:]))):
+                    member.write(np.ascontiguousarray(values[block], dtype).tobytes())
+
+
+def read_large_npz(path: Path) -> dict[str, np.ndarray | InArchive]:
+    """Read an NPZ file: small arrays at once, large ones when they are asked for.
+
+    Raises
+    ------
+    OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error
+        If the file is damaged (`connfit._io.DAMAGE`).
+    """
+    arrays: dict[str, np.ndarray | InArchive] = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as stream:
+                header = array_header(stream, member)
+                large = header.size > IN_MEMORY and not header.by_column and len(header.shape) > 1
+                found = InArchive(path, header) if large else read_array(stream, header)
+            name = member.filename.removesuffix(".npy")
+            if name in arrays:
+                raise ValueError(f"{name} is there twice")
+            arrays[name] = found
+    return arrays

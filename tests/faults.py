@@ -1,0 +1,381 @@
+"""Faults of the machine for every command: each ends in one line, and going on gives the numbers of a quiet run.
+
+`python tests/faults.py` (as root, for it mounts small disks) tries all; `--fault` and `--command` choose by a part of
+the name. `tests/test_system_errors.py` tries a few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from file_server import Served, running
+from small import write_files
+
+PYTHON = sys.executable
+QUICK = (
+    "--epochs", "2", "--set", "train.free_run_epochs=1", "--set", 'evaluate.baselines=["mean", "ar"]',
+)  # fmt: skip
+
+COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "fit": ("fit", "{config}", "--out", "{out}", *QUICK),
+    "resume": ("resume", "{run}"),
+    "evaluate": ("evaluate", "{run}"),
+    "study": ("evaluate", "{run}", "--full", "--seeds", "1", "--rows", "ar", "--rows", "rewire_degrees"),
+    "report": ("report", "{run}"),
+    "simulate": ("simulate", "{run}", "--silence", "id:n3", "--seconds", "3"),
+    "analyze": ("analyze", "{run}", "--repeats", "20", "--power-draws", "0"),
+    "gradcheck": (
+        "gradcheck", "{config}", "--out", "{out}", "--frames", "20", "--segments", "1", "--window", "4",
+        "--epochs", "0",
+    ),
+    "recover": (
+        "recover", "--out", "{out}", "--neurons", "40", "--frames", "100", "--recorded", "1", "--noise", "0.5",
+        "--observation-noise", "0", "--strengths", "known", "--seeds", "1", "--updates", "4",
+    ),
+    "data make": ("data", "make", "fly-surrogate", "--scale", "0.01", "--out", "{out}"),
+    "data fetch": ("data", "fetch", "worm", "--to", "{out}"),
+    "data list": ("data", "list"),
+    "list": ("list", "--json"),
+}  # fmt: skip
+
+FETCH = """
+import hashlib, sys
+from dataclasses import replace
+from connfit.datasets import download
+from connfit.datasets.registry import DATASETS, DataFile
+url, size, checksum = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+download.PAUSE_S = 0.0
+DATASETS._entries["worm"] = replace(DATASETS["worm"], files=(DataFile("one", size, checksum, url),))
+sys.argv = ["connfit", *sys.argv[4:]]
+from connfit.__main__ import main
+main()
+"""
+
+
+_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+_REACHABLE = f"""
+home=$(dirname "$(dirname "$(readlink -f {shlex.quote(PYTHON)})")")
+mkdir -p /tmp/.python && mount --bind "$home" /tmp/.python && mount -t tmpfs -o mode=755 none /root
+mkdir -p "$home" && mount --bind /tmp/.python "$home" && umount /tmp/.python;
+"""
+"""Have everybody reach an interpreter that lies in root's home, for one process."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    err: str
+    seconds: float
+
+    @property
+    def line(self) -> str:
+        """The line that says why, or the last one."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        return next((line for line in lines if line.startswith("connfit: ")), lines[-1] if lines else "")
+
+    def problem(self, codes: Sequence[int]) -> str:
+        """What is wrong with how it ended; empty where nothing is."""
+        said = sum(line.startswith("connfit: ") for line in self.err.splitlines())
+        if "Traceback" in self.err:
+            return "a traceback"
+        if self.code not in codes:
+            return f"code {self.code} instead of {', '.join(map(str, codes))}"
+        if said != (self.code not in (0, 141)):
+            return f"{said} lines"
+        return ""
+
+
+@dataclass
+class Place:
+    """Where commands are tried: files of a small brain, a finished run, and a folder for what a trial writes."""
+
+    root: Path
+    good: Path
+    config: Path
+    fetch: tuple[str, ...]
+    env: dict[str, str]
+    mounts: list[Path] = field(default_factory=list)
+
+    def command(self, name: str, folder: Path) -> list[str]:
+        """The arguments of a command that writes into a folder."""
+        run, out = folder / "run", folder / "out"
+        words = [part.format(config=self.config, run=run, out=out) for part in COMMANDS[name]]
+        program = ["-c", FETCH, *self.fetch] if name == "data fetch" else ["-m", "connfit"]
+        return [PYTHON, *program, *words]
+
+    def fresh(self, folder: Path, name: str) -> Path:
+        """A folder with what a command needs."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if "{run}" in " ".join(COMMANDS[name]):
+            shutil.copytree(self.good, folder / "run")
+        return folder
+
+    def run(
+        self,
+        name: str,
+        folder: Path,
+        *,
+        before: str = "",
+        after: str = "",
+        env: Mapping[str, str | None] | None = None,
+        user: bool = False,
+        meanwhile: Callable[[subprocess.Popen[bytes]], None] | None = None,
+    ) -> Ended:
+        """Run a command, after some shell commands, with redirections behind it."""
+        given = {key: value for key, value in {**self.env, **(env or {})}.items() if value is not None}
+        run = "" if "|" in after else "exec "  # a pipe needs the shell
+        text = f"{before} {run}{shlex.join(self.command(name, folder))} {after}"
+        shell = ["bash", "-c", text]
+        if user:
+            shell = ["unshare", "-m", "bash", "-c", f"{_REACHABLE} exec {shlex.join([*_NOBODY, *shell])}"]
+        began = time.monotonic()
+        with tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as out:
+            process = subprocess.Popen(
+                shell, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=given, cwd=self.root,
+            )  # fmt: skip
+            if meanwhile:
+                threading.Thread(target=meanwhile, args=(process,), daemon=True).start()
+            try:
+                process.wait(timeout=180)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            err.seek(0)
+            return Ended(process.returncode, err.read().decode(errors="replace"), time.monotonic() - began)
+
+    @contextlib.contextmanager
+    def disk(self, name: str, kilobytes: int) -> Iterator[Path]:
+        """A small disk of its own, with as much free space beside what a command needs."""
+        needed = sum(-(-path.stat().st_size // 4096) * 4 + 4 for path in self.good.rglob("*"))
+        size = kilobytes + 16 + (needed if "{run}" in " ".join(COMMANDS[name]) else 0)
+        folder = Path(tempfile.mkdtemp(dir=self.root))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", folder], check=True)
+        try:
+            yield self.fresh(folder, name)
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
+
+
+@contextlib.contextmanager
+def prepared() -> Iterator[Place]:
+    """Files and a finished run in a temporary folder."""
+    content = random.Random(0).randbytes(3_000_000)
+    import hashlib
+
+    with tempfile.TemporaryDirectory() as name, running() as server:
+        root = Path(name)
+        root.chmod(0o755)
+        env = {
+            **os.environ, "CONNFIT_CACHE": str(root / "cache"), "NO_PROXY": "127.0.0.1", "COLUMNS": "10000",
+            "JAX_COMPILATION_CACHE_DIR": str(root / "compiled"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1", "PYTHONDONTWRITEBYTECODE": "1",
+        }  # fmt: skip
+        fetch = (server.serve("one", Served(content)), str(len(content)), hashlib.sha256(content).hexdigest())
+        place = Place(root, root / "good", write_files(root), fetch, env)
+        ended = place.run("fit", root / "first")
+        assert ended.code == 0, ended.err
+        (root / "first" / "out").rename(place.good)
+        yield place
+
+
+# A fault tries one command; it returns how that ended, and which codes are right.
+Fault = Callable[[Place, str], tuple[Ended, Sequence[int]]]
+
+WRITES = tuple(name for name in COMMANDS if "{" in " ".join(COMMANDS[name]))
+
+
+def full_disk(kilobytes: int) -> Fault:
+    def fault(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
+        with place.disk(name, kilobytes) as folder:
+            ended = place.run(name, folder)
+            # What one could do by hand: make room.
+            subprocess.run(["mount", "-o", "remount,size=60m", folder], check=True)
+            again = go_on(place, name, folder)
+        return joined(ended, again), (0, 2)
+
+    return fault
+
+
+def go_on(place: Place, name: str, folder: Path) -> str:
+    """Do what the line says; returns what is wrong with that."""
+    then = "fit" if name == "fit" else name
+    if name == "fit" and (folder / "out" / "config.json").exists():
+        (folder / "out").rename(folder / "run")
+        then = "resume"
+    ended = place.run(then, folder)
+    if ended.code:
+        return f"going on ends with {ended.code}: {ended.line}"
+    if name in ("fit", "resume", "evaluate"):
+        result = folder / ("run" if then != "fit" else "out")
+        if numbers(result) != numbers(place.good):
+            return "other numbers"
+    left = [str(path.relative_to(folder)) for path in folder.rglob(".*")]
+    return f"left behind: {', '.join(left)}" if left else ""
+
+
+def numbers(run: Path) -> object:
+    """The scores of a run, without how long it took."""
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics.pop("performance")
+    return metrics
+
+
+def joined(ended: Ended, again: str) -> Ended:
+    return Ended(ended.code, f"{ended.err}\nTraceback: {again}" if again else ended.err, ended.seconds)
+
+
+def read_only_mount(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
+    with place.disk(name, 2000) as folder:
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        return place.run(name, folder), (2,)
+
+
+def read_only_folder(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
+    folder = place.fresh(Path(tempfile.mkdtemp(dir=place.root)), name)
+    folder.chmod(0o755)
+    return place.run(name, folder, user=True, env={"HOME": "/nonexistent"}), (2,)
+
+
+def in_a_file(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
+    afile = Path(tempfile.mkstemp(dir=place.root)[1])
+    return place.run(name, afile), (2,)
+
+
+def deleted_folder(seconds: float) -> Fault:
+    def fault(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
+        folder = place.fresh(Path(tempfile.mkdtemp(dir=place.root)), name)
+
+        def delete(_: object) -> None:
+            time.sleep(seconds)
+            shutil.rmtree(folder, ignore_errors=True)
+
+        return place.run(name, folder, meanwhile=delete), (0, 2)
+
+    return fault
+
+
+def with_shell(
+    before: str = "", after: str = "", *, codes: Sequence[int], user: bool = False, **env: str | None
+) -> Fault:
+    def fault(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
+        folder = place.fresh(Path(tempfile.mkdtemp(dir=place.root)), name)
+        if user:
+            subprocess.run(["chown", "-R", "65534:65534", folder], check=True)
+            folder.chmod(0o755)
+        text = before.format(root=place.root)
+        return place.run(name, folder, before=text, after=after, user=user, env=env), codes
+
+    return fault
+
+
+def full_folder(variable: str, *, codes: Sequence[int] = (0, 2)) -> Fault:
+    """A variable names a folder on a disk without space."""
+
+    def fault(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
+        folder = place.fresh(Path(tempfile.mkdtemp(dir=place.root)), name)
+        with place.disk("list", 0) as disk:
+            with contextlib.suppress(OSError):
+                (disk / "filler").write_bytes(bytes(1 << 20))
+            return place.run(name, folder, env={variable: str(disk / "sub")}), codes
+
+    return fault
+
+
+def stopped(number: int, share: float) -> Fault:
+    """A signal after some share of the time that the command takes."""
+
+    def fault(place: Place, name: str) -> tuple[Ended, Sequence[int]]:
+        folder = place.fresh(Path(tempfile.mkdtemp(dir=place.root)), name)
+        whole = DURATIONS.setdefault(name, place.run(name, place.fresh(folder / "first", name)).seconds)
+
+        def stop(process: subprocess.Popen[bytes]) -> None:
+            time.sleep(0.4 + share * whole)
+            process.send_signal(number)
+
+        ended = place.run(name, folder, meanwhile=stop)
+        return joined(ended, go_on(place, name, folder)), (128 + number, 0)
+
+    return fault
+
+
+DURATIONS: dict[str, float] = {}
+
+FAULTS: Mapping[str, tuple[Fault, Sequence[str]]] = {
+    **{f"disk full at {size} kB": (full_disk(size), WRITES) for size in (0, 40, 200, 600, 1200)},
+    "read-only mount": (read_only_mount, WRITES),
+    "read-only folder": (read_only_folder, WRITES),
+    "out in a file": (in_a_file, WRITES),
+    **{f"folder deleted after {at} s": (deleted_folder(at), WRITES) for at in (1.5, 3, 4.5)},
+    "working directory deleted": (
+        with_shell("mkdir -p {root}/gone; cd {root}/gone; rmdir {root}/gone;", codes=(0, 2)),
+        tuple(COMMANDS),
+    ),
+    **{f"ulimit -f {size}": (with_shell(f"ulimit -f {size};", codes=(0, 2)), WRITES) for size in (0, 4, 100)},
+    **{
+        f"ulimit -v {size}": (with_shell(f"ulimit -v {size};", codes=(0, 2)), tuple(COMMANDS))
+        for size in (100_000, 300_000, 700_000, 1_200_000, 2_000_000, 3_000_000)
+    },
+    **{f"ulimit -n {size}": (with_shell(f"ulimit -n {size};", codes=(0, 2)), tuple(COMMANDS)) for size in (5, 16, 24)},
+    **{
+        f"ulimit -u {size}": (with_shell(f"ulimit -u {size};", codes=(0, 2), user=True), tuple(COMMANDS))
+        for size in (1, 4, 10)
+    },
+    "TMPDIR full": (full_folder("TMPDIR"), WRITES),
+    "cache full": (full_folder("CONNFIT_CACHE"), WRITES),
+    "HOME unset": (with_shell(codes=(0,), HOME=None, CONNFIT_CACHE=None, XDG_CACHE_HOME="/proc/none"), WRITES),
+    "stdout full": (with_shell(after=">/dev/full", codes=(0, 2)), tuple(COMMANDS)),
+    "stderr full": (with_shell(after="2>/dev/full", codes=(0, 2)), tuple(COMMANDS)),
+    "both full": (with_shell(after=">/dev/full 2>&1", codes=(0, 2)), tuple(COMMANDS)),
+    "closed streams": (with_shell(after=">&- 2>&- <&-", codes=(0,)), tuple(COMMANDS)),
+    "head": (with_shell(after="| head -c 1 >/dev/null; exit ${PIPESTATUS[0]}", codes=(0, 141)), tuple(COMMANDS)),
+    **{
+        f"{label} at {share:.0%}": (stopped(number, share), WRITES)
+        for share in (0, 0.2, 0.45, 0.7, 0.9)
+        for label, number in (("SIGINT", 2), ("SIGTERM", 15), ("SIGHUP", 1))
+    },
+}
+
+
+def main() -> None:
+    """Try faults, and list how commands end."""
+    options = argparse.ArgumentParser(description=main.__doc__)
+    options.add_argument("--fault", default="", help="part of the name of faults")
+    options.add_argument("--command", default="", help="commands, separated by commas")
+    given = options.parse_args()
+    wrong = 0
+    with prepared() as place:
+        for label, (fault, commands) in FAULTS.items():
+            for name in commands:
+                if given.fault not in label or (given.command and name not in given.command.split(",")):
+                    continue
+                ended, codes = fault(place, name)
+                problem = ended.problem(codes)
+                wrong += bool(problem)
+                said = ended.line[:300].replace(str(place.root), ".")
+                mark = "!!" if problem else "ok"
+                print(f"{mark} {label} | {name} | {ended.code} | {ended.seconds:.1f} s | {said}", flush=True)
+                if problem:
+                    print(f"   {problem}: ...{ended.err[-1500:]}", flush=True)
+    print(f"{wrong} wrong")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What the environment says is checked, in Python as on the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from connfit._system.environment import check_environment, whole_number
+from connfit.datasets.fetch import cache_root, search_folders
+from connfit.errors import ConfigError
+
+WRONG = [
+    *((name, value) for name in ("CONNFIT_THREADS", "CONNFIT_MAX_BYTES") for value in (
+        "abc", "0", "-1", "1e9", "1.5", "\u00b2", "9" * 5000)),
+    ("CONNFIT_OPS", "fast"), ("CONNFIT_ISA", "avx"), ("CONNFIT_DATA", "/etc/passwd"),
+    ("CONNFIT_CACHE", "/etc/passwd"), ("CONNFIT_THREAD", "2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG)
+def test_nonsense_is_an_error_that_names_the_variable(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=name):
+        check_environment()
+
+
+def test_what_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("THREADS", "MAX_BYTES", "OPS", "ISA", "DATA", "CACHE"):
+        monkeypatch.setenv(f"CONNFIT_{name}", "")
+    check_environment()
+    assert whole_number("CONNFIT_THREADS") is None
+    monkeypatch.setenv("CONNFIT_THREADS", "1000000000")
+    assert whole_number("CONNFIT_THREADS") == 10**9
+
+
+def test_python_is_told_at_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONNFIT_THREADS", "abc")
+    from connfit.models.ops.operators import _resolve
+
+    with pytest.raises(ConfigError, match="CONNFIT_THREADS='abc'"):
+        _resolve("auto", np.float32)  # type: ignore[arg-type]
+    monkeypatch.setenv("CONNFIT_DATA", "/etc/passwd")
+    with pytest.raises(ConfigError, match="CONNFIT_DATA=/etc/passwd"):
+        search_folders("worm")
+
+
+def test_a_cache_whose_place_is_not_known_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONNFIT_CACHE", raising=False)
+    monkeypatch.setattr("pooch.os_cache", lambda name: f"~/.cache/{name}")
+    with pytest.raises(ConfigError, match="set CONNFIT_CACHE"):
+        cache_root()
+
+
+def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "connfit", "data", "list"], capture_output=True, text=True,
+        env=os.environ | {"CONNFIT_THREADS": "abc"},
+    )  # fmt: skip
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "CONNFIT_THREADS='abc'" in ended.stderr
+
+
+@pytest.mark.parametrize("shut", ["1>&-", "0<&-", "| head -1", "2>&-"])
+def test_streams_that_are_shut_cost_no_traceback(shut: str, tmp_path: Path) -> None:
+    environment = os.environ | {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ended = subprocess.run(
+        f"{sys.executable} -m connfit data list {shut}", shell=True, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert "Traceback" not in ended.stderr, ended.stderr
