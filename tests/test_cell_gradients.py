@@ -352,13 +352,13 @@ SLOW = pytest.mark.slow
 
 
 def combinations(kinds: list[str], quick: str = "") -> list[Any]:
-    """Every cell with each kind of run; one of them for each cell of the package's with several states is quick."""
+    """Every cell with each kind of run; two of them are quick."""
     found = []
     for cell in NEURON_OF:
         for kind in kinds:
             if cell == "odd" and "forced" in kind:
                 continue  # what is read of it is no state
-            first = quick and cell not in ("rate", "tired") and kind == ("delay" if cell == "odd" else quick)
+            first = quick and (cell, kind) in (("odd", "delay"), ("two-channel", quick))
             found.append(pytest.param(cell, kind, marks=() if first else SLOW, id=f"{cell}, {kind}"))
     return found
 
