@@ -94,7 +94,7 @@ def test_codes_beyond_the_words_of_a_column_are_refused(tmp_path: Path) -> None:
     content, codes = path.read_bytes(), np.array([0, 1], np.int32).tobytes()
     before, _, behind = content.rpartition(codes)
     path.write_bytes(before + np.array([0, 7], np.int32).tobytes() + behind)
-    with pytest.raises(DataError, match=r"neurons\.feather: cannot be read"):
+    with pytest.raises(DataError, match=r"neurons\.feather: truncated or damaged"):
         read_table(path, "neurons").text("region")
 
 

@@ -151,7 +151,7 @@ def test_a_user_without_a_home_is_told_what_to_set(connfit, tmp_path: Path, monk
         "connfit: this user has no home in which a cache could be: set CONNFIT_CACHE to a folder"
     ]
     brain = regional_connectome()
-    with pytest.warns(UserWarning, match="is not kept: this user has no home"):
+    with pytest.warns(UserWarning, match="could not be kept in the cache: this user has no home"):
         assert cached("brain", lambda: brain, {}, {}) is brain
 
 
