@@ -245,6 +245,7 @@ def test_units_that_train_never_shows_are_not_predicted(small_networks: None) ->
         assert np.isfinite(step[10:, :2]).all()
 
 
+@pytest.mark.slow
 def test_no_frame_needs_to_be_complete() -> None:
     values = autoregression(0.8 * np.eye(4), 400, 12)
     mask = np.arange(400)[:, None] % 4 != np.arange(4)

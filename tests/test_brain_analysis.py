@@ -184,6 +184,7 @@ def test_the_linear_control_of_a_slow_signal_is_near_1() -> None:
     assert short.data is None and "more than 3 pairs" in short.reasons["data"]
 
 
+@pytest.mark.slow
 def test_subsampling_keeps_the_branching_ratio_and_lowers_the_slope_at_lag_1() -> None:
     """Neurons that see a common process through private noise."""
     rng = np.random.default_rng(1)
@@ -281,6 +282,7 @@ def test_power_to_see_criticality_is_written_and_traced(analysed: tuple[Path, An
     assert "was not assessed (no simulations were asked for)" in none[0] and "no evidence against it" in none[0]
 
 
+@pytest.mark.slow
 def test_the_command(analysed: tuple[Path, Analysis], monkeypatch: pytest.MonkeyPatch) -> None:
     out, analysis = analysed
     only_dots(monkeypatch.setattr)

@@ -273,6 +273,7 @@ def test_a_long_legend_leaves_the_panels_their_places() -> None:
     assert right.x0 - left.x1 < 0.2 and left.width > 0.3
 
 
+@pytest.mark.slow
 def test_millions_of_weights_are_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distribution_figures, "_DRAWN_CONNECTIONS", 300_000)
     before = np.random.default_rng(4).lognormal(-3, 1, 2_000_000).astype(np.float32)

@@ -224,6 +224,7 @@ def connectivity(values: np.ndarray) -> np.ndarray:
     return np.corrcoef(values.T)[np.triu_indices(values.shape[1], 1)]
 
 
+@pytest.mark.slow
 def test_regions_are_correlated_in_a_structured_way_that_lasts(flies: list[Recording]) -> None:
     for one in flies:
         values = detrended(one)

@@ -268,6 +268,7 @@ def test_hidden_values_have_no_influence_and_later_gaps_change_nothing_before(na
     np.testing.assert_allclose(model.one_step(later)[:271], results[0][0][:271], atol=1e-12)
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(order=st.permutations(range(4)), seed=st.integers(0, 3))
 def test_the_order_of_units_does_not_matter(order: list[int], seed: int) -> None:

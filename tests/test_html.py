@@ -118,6 +118,7 @@ def test_every_added_file_has_its_section(report: Path, complete: Path) -> None:
     assert whole.text.count(NASTY) > 3
 
 
+@pytest.mark.slow
 def test_labels_of_figures_do_not_overlap(complete: Path) -> None:
     drawings = [drawing for section in sections(RunFiles.read(complete.parent), []) for drawing in section.drawings]
     found = {drawing.name: overlapping(drawing.draw()) for drawing in drawings}

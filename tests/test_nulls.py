@@ -193,6 +193,7 @@ def test_rewiring_within_regions_counts_neurons_without_one() -> None:
         rewire_within_regions(replace(brain(), neurons=brain().neurons.assign(region="")))
 
 
+@pytest.mark.slow
 def test_swaps_reach_every_wiring_equally_often() -> None:
     """Against all wirings with the same degrees, one by one; from one of those that few swaps lead to."""
     pre, post, n = np.array([0, 0, 1, 2, 3, 3]), np.array([1, 2, 3, 0, 0, 1]), 4

@@ -182,6 +182,7 @@ def test_sizes_do_not_depend_on_the_unit_of_the_recording():
     assert {key: scaled[key] for key in scaled if key != "bias"} == {k: sizes[k] for k in sizes if k != "bias"}
 
 
+@pytest.mark.slow
 def test_a_brain_without_connections_is_fitted_with_rates_of_its_own(own, tmp_path):
     """The null connectome without recurrence has no weights, whose size is then no number."""
     null = msgspec.structs.replace(own.data, null="no_recurrence")

@@ -199,6 +199,7 @@ def test_rates_at_the_mean_are_read_out_as_it_and_stay_open_when_units_fall() ->
     assert (rates - np.linalg.pinv(weights) @ (OPEN * mean)).min() > 0
 
 
+@pytest.mark.slow
 def test_all_starts_of_the_demo_run() -> None:
     fixed = {"state_forcing": 0.0, "time_constant_frames": 0.5, "weights": "counts", "own_shrinkage": 0.0}
 

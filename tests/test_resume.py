@@ -358,6 +358,7 @@ def kill_and_resume(files: Path, work: Path, kills: int, *, epochs: int, by_comm
     return killer
 
 
+@pytest.mark.slow
 def test_killed_three_times(files: Path, tmp_path: Path) -> None:
     killer = kill_and_resume(files, tmp_path, 3, epochs=60, by_command_line=False)
     assert killer.unfinished_checkpoints >= 1

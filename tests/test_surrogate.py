@@ -68,6 +68,7 @@ def test_more_animals_or_frames_leave_the_brain_and_the_first_animals_as_they_ar
     assert not np.array_equal(small.recordings[0].values, small.recordings[1].values)
 
 
+@pytest.mark.slow
 def test_the_demo_is_the_default_surrogate_in_four_animals_without_its_teacher(demo: Surrogate) -> None:
     connectome, recordings = make_demo(0)
     assert connectome.name == "demo"

@@ -13,11 +13,8 @@ from pathlib import Path
 import h5py
 
 from connfit._system.hdf5_trial import try_once
-from connfit._system.unpacked import check_size, most_bytes
+from connfit._system.unpacked import DENSEST, check_size, most_bytes
 from connfit.errors import DataError
-
-DENSEST = 1100
-"""Times that deflate can shrink zeros, at most (1032), and a little more."""
 
 _SMALL = 1 << 22
 """Bytes that a dataset may claim whatever the file holds."""

@@ -22,8 +22,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from connfit._system.hdf5_guard import DENSEST, check_storage, check_written
+from connfit._system.hdf5_guard import check_storage, check_written
 from connfit._system.hdf5_trial import TOO_LARGE
+from connfit._system.unpacked import DENSEST
 
 SECONDS = 3
 """Processor time that one call of the library may take, and that for the bytes it reads."""

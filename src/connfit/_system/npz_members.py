@@ -9,8 +9,7 @@ from typing import IO
 
 import numpy as np
 
-_DENSEST = 1100
-"""Times that deflate can shrink zeros, at most (1032), and a little more."""
+from connfit._system.unpacked import DENSEST
 
 _BLOCK = 1 << 24
 """Bytes of an array that are unpacked at once."""
@@ -18,7 +17,7 @@ _BLOCK = 1 << 24
 
 def check_packed(member: zipfile.ZipInfo) -> None:
     """Raise a ValueError if a member claims more than what its packed bytes can hold."""
-    if member.file_size > _DENSEST * member.compress_size:
+    if member.file_size > DENSEST * member.compress_size:
         raise ValueError(f"{member.filename} claims {member.file_size:,} bytes, packed in {member.compress_size:,}")
 
 

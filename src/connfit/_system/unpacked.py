@@ -10,6 +10,9 @@ from typing import BinaryIO
 from connfit._system.environment import MAX_BYTES, whole_number
 from connfit.errors import DataError
 
+DENSEST = 1100
+"""Times that deflate can shrink zeros, at most (1032), and a little more."""
+
 GROWTH = 32
 """Times that a file may grow; tables and recordings grow about tenfold at most."""
 

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Int
 
-from connfit._io import DAMAGE, require_file
+from connfit._io import DAMAGE
 from connfit.errors import DataError, unreadable
 from connfit.evaluation.large_npz import read_large_npz, write_large_npz
 from connfit.recordings import Recording
@@ -222,7 +222,6 @@ class Forecasts:
         """
         path = Path(path)
         fix = "Run `connfit evaluate` on the run directory again"
-        require_file(path, fix=fix)
         try:
             arrays = read_large_npz(path)
         except DAMAGE as error:

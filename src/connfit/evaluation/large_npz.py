@@ -29,8 +29,19 @@ class InArchive:
 
     def __init__(self, path: Path, header: ArrayHeader) -> None:
         self._path, self._header = path, header
+        self._archive: zipfile.ZipFile | None = None
         self._stream: IO[bytes] | None = None
         self._row = 0
+
+    def __del__(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        if self._archive is not None:
+            self._archive.close()
+        self._archive = self._stream = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -52,15 +63,18 @@ class InArchive:
 
     def _read(self, first: int, stop: int) -> np.ndarray:
         if self._stream is None or self._row > first:
-            # The stream keeps the archive open.
-            archive = zipfile.ZipFile(self._path)
-            self._stream, self._row = archive.open(self._header.name), 0
-            array_header(self._stream, archive.getinfo(self._header.name))
+            self._close()
+            self._archive = zipfile.ZipFile(self._path)
+            self._stream, self._row = self._archive.open(self._header.name), 0
+            array_header(self._stream, self._archive.getinfo(self._header.name))
         rest = self.shape[1:]
         for skipped in frame_blocks(self._row, first, int(np.prod(rest))):
             read_array(self._stream, replace(self._header, shape=(skipped.stop - skipped.start, *rest)))
         self._row = stop
-        return read_array(self._stream, replace(self._header, shape=(stop - first, *rest)))
+        block = read_array(self._stream, replace(self._header, shape=(stop - first, *rest)))
+        if stop == len(self):
+            self._close()
+        return block
 
 
 def write_large_npz(path: Path, arrays: Mapping[str, Stored | np.ndarray]) -> None:
