@@ -245,6 +245,12 @@ def shown(neuron: Neuron, theta: dict, h: tuple) -> tuple:
     return element_wise(neuron.observed, theta, h)
 
 
+@partial(jax.jit, static_argnums=0, compiler_options=QUICK)
+def sends(neuron: Neuron, theta: dict, h: tuple) -> tuple:
+    """Derivatives of what is sent by theta and states."""
+    return element_wise(neuron.output, theta, h)
+
+
 def to_channel(one: Case) -> np.ndarray:
     """[M] channel of each connection."""
     brain = one.brain
@@ -265,10 +271,10 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
     trace = {key: np.zeros((s, *shape)) for key, shape in shapes.items()}
     total = {key: np.zeros((shape[0], *shape[2:])) for key, shape in shapes.items()}
     inside: dict[str, np.ndarray] = {}
-    state = at_rest(one)
+    state, on_the_way = at_rest(one), []
     kept_of = {key: np.arange(n) if key != "weights" else brain.posts for key in shapes}
 
-    def meet(adjoint: np.ndarray) -> None:
+    def meet(adjoint: np.ndarray, trace: dict[str, np.ndarray] = trace) -> None:
         for key in trace:
             total[key] += np.einsum("snb,snb...->n...", adjoint[:, kept_of[key]], trace[key])
 
@@ -278,6 +284,11 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
             (grads, at_start), _ = autodiff(one, params, state, tuple(piece)[:4])
             inside = {key: inside.get(key, 0) + np.asarray(value) for key, value in grads.items()}
             meet(np.stack(at_start[0]))
+            # What is on its way was sent by states whose traces are those of then.
+            for (sent_theta, sent_h, then), adjoint in zip(on_the_way[::-1], at_start[1][::-1], strict=False):
+                meet(np.stack(sent_h) * np.asarray(adjoint), then)
+                for key in own:
+                    total[key] += np.asarray(adjoint * sent_theta[name_of[key]]).sum(axis=1)
         given, forced, target, weight = (np.asarray(a[t]) for a in one.window[:4])
         state, seen = plain_jit(one, params, state, (given, forced))
         found = jacobian(neuron, theta, seen["h"], tuple(seen["x"]))
@@ -287,6 +298,13 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
             kept = np.ones((n, b))
             kept[:UNITS] -= one.model.state_forcing * forced
             a[:, neuron.shows] *= kept
+        if one.model.delay:
+            before = {key: value.copy() for key, value in trace.items()}
+            for key in before if one.model.state_forcing else ():
+                before[key][neuron.shows] *= kept[kept_of[key]].reshape(
+                    *before[key].shape[1:3], *[1] * (key == "drive")
+                )
+            on_the_way = [*on_the_way, (*sends(neuron, theta, seen["h"]), before)][-one.model.delay :]
         gate = np.asarray(seen["drive"] >= 0)
         added = {
             "weights": np.stack([gain[p][channel, brain.posts] for p in range(s)])

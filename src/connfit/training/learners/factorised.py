@@ -54,13 +54,17 @@ class FactorisedTraces(NamedTuple):
     maps: dict[str, Factors]
 
     @classmethod
-    def at_rest(cls, neurons: int, states: int, maps: Mapping[str, tuple[int, int]], batch: int) -> FactorisedTraces:
+    def at_rest(
+        cls, neurons: int, states: int, maps: Mapping[str, tuple[int, int]], batch: int, late: int = 0
+    ) -> FactorisedTraces:
         """Start before the first step.
 
         Parameters
         ----------
         maps
             Number of sources and of channels of each map.
+        late
+            Steps by which factors are behind.
         """
 
         def factors(sources: int, channels: int) -> Factors:
@@ -69,7 +73,7 @@ class FactorisedTraces(NamedTuple):
 
             return Factors(tuple(zeros(neurons, states) for _ in range(channels)), zeros(sources, channels))
 
-        return cls(jnp.zeros((), jnp.int32), {name: factors(*size) for name, size in maps.items()})
+        return cls(jnp.full((), -late, jnp.int32), {name: factors(*size) for name, size in maps.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,8 @@ class FactorisedSums:
         a product of factors.
     start
         λ⁰, adjoint of the states at the window's start.
+    later
+        Steps at the end, which the sums have and factors have not seen yet.
     """
 
     before: FactorisedTraces
@@ -97,6 +103,7 @@ class FactorisedSums:
     local: Matrix
     direct: tuple[Slope, ...] | None
     start: States
+    later: int = 0
 
     def strengths(
         self, name: str, synapses: SynapticMap, driven: States, gains: Matrix, sources: States
@@ -137,6 +144,8 @@ class FactorisedSums:
     def _each_step(self, before: Factors, gains: Matrix, sources: States) -> Factors:
         decay, fresh = self.trace_decay, 1 - self.trace_decay
         fixed, moving = (self.local, gains), changing((self.local, gains))
+        if self.later:
+            moving, sources = [one[: -self.later] for one in moving], tuple(one[: -self.later] for one in sources)
 
         def advance(now: Factors, step: tuple[list[Array], States]) -> tuple[Factors, Factors]:
             (local, gain), arrived = with_changing(fixed, step[0]), step[1]

@@ -30,6 +30,9 @@ class Adjoint(NamedTuple):
         How much state forcing left of the state that read-outs see, before each step; None without it.
     sent
         By what neurons sent one step before each step; None where it is not asked for.
+    on_the_way
+        By what was sent before the first step and arrives later, the latest first; None where nothing is, or where it
+        gets no credit.
     """
 
     states: tuple[Float[Array, "K N B"], ...]
@@ -38,6 +41,7 @@ class Adjoint(NamedTuple):
     start_units: Float[Array, "P B"]
     kept: Float[Array, "K N B"] | None
     sent: Float[Array, "K N B"] | None
+    on_the_way: Float[Array, "d N B"] | None
 
 
 def backward(
@@ -116,13 +120,13 @@ def backward(
     # Where one state is read, its own derivative is known without the states after each step.
     now = None if neuron.shows_state else after
     steps = (error, forward.states, forward.received, now, forward.gate, window.forced, None if exact else kept)
-    (start, to_prediction, _), (states, units, sent) = jax.lax.scan(back, zero, steps, reverse=True)
+    (start, to_prediction, on_the_way), (states, units, sent) = jax.lax.scan(back, zero, steps, reverse=True)
     if feedback is not None:
         read = neuron.seen(theta, tuple(one[0] for one in forward.states)).back(
             model.readout.adjoint(strengths, to_prediction)
         )
         start = tuple(_plus(to, one) for to, one in zip(start, read, strict=True))
-    return Adjoint(states, units, start, to_prediction, kept, sent)
+    return Adjoint(states, units, start, to_prediction, kept, sent, on_the_way)
 
 
 def driven_by(step: Jacobian, adjoint: States) -> States:

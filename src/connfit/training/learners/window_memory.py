@@ -38,7 +38,8 @@ def window_arrays(carry: str, model: Model, batch: int) -> int:
 def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: tuple[str, ...]) -> LearnerMemory:
     """Estimate what a windowed learner needs for `batch` recordings side by side."""
     number, row = jnp.result_type(float).itemsize, model.neurons * batch
-    steps = learner.window + learner.history_steps
+    past = max(learner.history_steps, learner.late_steps(model))
+    steps = learner.window + past
     traces = 0
     if learner.carry == "trace":
         maps = {model.recurrent_group: model.recurrent, **({} if model.drive is None else {"drive": model.drive})}
@@ -51,7 +52,7 @@ def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: t
         )
     # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
     of_branches = steps * _trace_size(model.recurrent) * batch if "gains" in trained else 0
-    arrays = window_arrays(learner.carry, model, batch) * steps + 4 * learner.history_steps + 2 * model.delay
+    arrays = window_arrays(learner.carry, model, batch) * steps + 4 * past + 2 * model.delay
     savings = []
     if traces and learner.trace_dtype == "float32":
         savings.append(f"learner.trace_dtype = 'bfloat16' (saves {traces // 2 / 1e9:.2f} GB)")

@@ -53,12 +53,15 @@ class WindowSums:
         Derivatives of each step.
     kept
         What state forcing left of state number `shows` before each step; None without it.
+    later
+        Steps after these, which the sums have and traces have not seen yet.
     """
 
     start: States
     steps: Steps
     kept: Float[Array, "K N B"] | None
     shows: int
+    later: int = 0
 
     def strengths(
         self,
@@ -67,7 +70,7 @@ class WindowSums:
         left: States,
         gains: Sequence[Gains],
         right: Sequence[Float[Array, "K C B"]],
-        gate: Float[Array, "K N B"] | None = None,
+        left_over: tuple[Float[Array, "N B S K"], Matrix] | None = None,
         first: Any = None,
     ) -> tuple[Array, Array | None]:
         """Return the gradient of a map's weights, and the traces after the window.
@@ -77,22 +80,44 @@ class WindowSums:
         left
             λ · B of each channel.
         gains
-            B of each channel, which `gate` multiplies.
+            B of each channel.
         right
             What reaches each channel. Channels lie side by side, as more steps do.
+        left_over
+            Of `left_over`, where it is known already.
         first
             What is to be computed before; see `_once_there`.
         """
         lefts, rights = _one_after_other(left), _one_after_other(right)
+        several = trace is not None and len(self.start) > 1
+        if several:
+            lefts = jax.lax.optimization_barrier(lefts)
         if trace is None:
             flat = (lefts.shape[0], -1)
             return synapses.outer(lefts.reshape(flat), rights.reshape(rights.shape[0], -1)), None
-        faded, decay = zip(*(self._faded(one, gate) for one in gains), strict=True)
-        columns = [one.transpose(2, 3, 1, 0) for one in faded]
-        trace_left = columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=3)
-        whole = jnp.stack([jnp.stack([filled(one, self.start[0]) for one in row], -1) for row in decay[0]], -2)
+        trace_left, decay = left_over or self.left_over(gains, None, (first, lefts) if several else None)
+        whole = jnp.stack([jnp.stack([filled(one, self.start[0]) for one in row], -1) for row in decay], -2)
         carry = _once_there(jnp.stack(self.start, -1), first)
         return synapses.outer_with_trace(trace, carry, whole, lefts, trace_left, rights)
+
+    def left_over(
+        self, gains: Sequence[Gains], gate: Float[Array, "K N B"] | None = None, first: Any = None
+    ) -> tuple[Float[Array, "N B S KC"], Matrix]:
+        """Return what is left at the window's end of what each step adds, and of what was before the window.
+
+        Parameters
+        ----------
+        gains
+            B of each channel, which `gate` multiplies.
+        first
+            What is to be computed before; see `_once_there`.
+        """
+        seen = gate if gate is None or not self.later else gate[: -self.later]
+        faded, decay = zip(*(self._faded(one, seen, first) for one in gains), strict=True)
+        columns = [one.transpose(2, 3, 1, 0) for one in faded]
+        if self.later:
+            columns = [jnp.pad(one, [(0, 0)] * 3 + [(0, self.later)]) for one in columns]
+        return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=3), decay[0]
 
     def per_neuron(self, trace: States | None, left: Array, gains: Gains) -> tuple[Float[Array, "N"], States | None]:
         """Return the gradient of a number of each neuron, and its traces; `gains` is what it adds to each state."""
@@ -112,7 +137,7 @@ class WindowSums:
 
         return gradient, jax.lax.scan(follow, trace, (self.steps.arrays, self.kept))[0]
 
-    def _faded(self, gains: Gains, gate: Array | None) -> tuple[Float[Array, "K S N B"], Matrix]:
+    def _faded(self, gains: Gains, gate: Array | None, first: Any = None) -> tuple[Float[Array, "K S N B"], Matrix]:
         """What is left at the window's end of what each step adds to the states, and of what was before the window.
 
         For one state the shares of all steps are one array, whose product fuses with what it is used for; for more they
@@ -130,7 +155,7 @@ class WindowSums:
             added = [one if gate is None else times(one, gate) for one in gains(step)]
             return jnp.stack([filled(total(map(times, row, added)), like) for row in left])
 
-        return fading(self.steps, self.kept, self.shows, add, gate)
+        return fading(self.steps, self.kept, self.shows, add, gate, first)
 
 
 def fading(
@@ -139,6 +164,7 @@ def fading(
     shows: int,
     use: Callable[[Matrix, Jacobian, Array | None], Any] = lambda left, step, also: left,
     also: Array | None = None,
+    first: Any = None,
 ) -> tuple[Any, Matrix]:
     """Go back through the steps t = K..1 with Ψ(t) = A(K) ... A(t+1), what each leaves at the end.
 
@@ -148,6 +174,8 @@ def fading(
         As of `WindowSums`.
     use
         ``use(Ψ(t), derivatives, also(t))`` says what is kept of each step; by default Ψ(t).
+    first
+        What is to be computed before; see `_once_there`.
 
     Returns
     -------
@@ -161,6 +189,8 @@ def fading(
     there = [one for row in shapes for one in row if one is not None]
     shape = jnp.broadcast_shapes((1, 1), *(one.shape for one in there))
     ones, zeros = (make(shape, jnp.result_type(float, *there)) for make in (jnp.ones, jnp.zeros))
+    if first is not None:
+        ones = _once_there(ones, first)
     reach = _reached([[one is not None for one in row] for row in shapes])
     start = tuple(tuple(ones if p == q else zeros if reach[p][q] else None for q in size) for p in size)
 

@@ -42,28 +42,14 @@ from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
 from connfit.models.rollout import read_out, run_window, states_after
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult
-from connfit.training.learners.window_adjoint import Adjoint, backward, changing, driven_by, with_changing
+from connfit.training.learners.window_adjoint import Adjoint, backward, driven_by
 from connfit.training.learners.window_memory import window_memory
-from connfit.training.learners.window_sums import Gains, Steps, WindowSums, fading, over_steps
+from connfit.training.learners.window_past import Past, Stretch, reach_back
+from connfit.training.learners.window_sums import Gains, Steps, WindowSums, over_steps
 
 CREDITS = ("neuron", "network", "none")
 CARRIES = ("trace", "history", "factorised", "none")
 TRACE_DTYPES = ("float32", "bfloat16")
-
-
-class Past(NamedTuple):
-    """The last H steps before a window: what the gradient needs to reach back without traces.
-
-    Attributes
-    ----------
-    local
-        Derivatives of the neurons' steps, as far as they change with time.
-    """
-
-    local: tuple[Float[Array, "H N B"], ...]
-    gate: Float[Array, "H N B"]
-    arrived: Float[Array, "H N B"]
-    inputs: Float[Array, "H P B"]
 
 
 class WindowedMemory(NamedTuple):
@@ -127,6 +113,10 @@ class WindowedLearner(Learner[WindowedMemory]):
         """H, 0 unless a history is carried."""
         return (self.history or self.window) if self.carry == "history" else 0
 
+    def late_steps(self, model: Model) -> int:
+        """Return how many steps before a window errors still reach what was sent then and is on its way."""
+        return model.delay if self.credit == "network" and self.carry != "none" else 0
+
     @property
     def dials(self) -> tuple[str, str]:
         """Credit and carry."""
@@ -168,6 +158,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         zero, states = rest.rates, len(rest.states)
         traces: dict[str, Any] = {}
         past = factors = None
+        late = self.late_steps(model)
         stored = jnp.bfloat16 if self.trace_dtype == "bfloat16" else zero.dtype
         if self.carry == "trace":
             if model.recurrent_group in trained:
@@ -183,14 +174,10 @@ class WindowedLearner(Learner[WindowedMemory]):
             channels = len(model.neuron.channels)
             maps = {model.recurrent_group: (outputs, channels), "drive": (model.units, 1)}
             kept = [group for group in maps if group in trained and (group != "drive" or model.drive is not None)]
-            factors = FactorisedTraces.at_rest(n, states, {group: maps[group] for group in kept}, batch)
-        if self.carry == "history":
-            h = self.history_steps
-            count = len(changing(local_shapes(model, batch)))
-            past = Past(
-                tuple(jnp.zeros((h, n, batch)) for _ in range(count)),
-                *(jnp.zeros((h, size, batch)) for size in (n, n, model.units)),
-            )
+            factors = FactorisedTraces.at_rest(n, states, {group: maps[group] for group in kept}, batch, late)
+        if reach := max(self.history_steps, late):
+            forced = bool(model.state_forcing) and self.carry == "trace"
+            past = Past.at_rest(model, reach, batch, late=late > 0, forced=forced)
         return WindowedMemory(rest, traces, past, factors)
 
     def step(
@@ -231,28 +218,21 @@ class WindowedLearner(Learner[WindowedMemory]):
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
         theta, neuron, channels = model.constants(params), model.neuron, range(len(model.neuron.channels))
         steps = Steps((forward.states, forward.received), lambda at: neuron.jacobian(theta, *at))
-        sums = WindowSums(adjoint.start, steps, adjoint.kept, neuron.shows)
-        step, adjoints, gate, inputs = steps.whole, adjoint.states, forward.gate, forward.inputs
         arrived = _arrived(model, params, memory.neurons, forward)
-        past, length = memory.past, len(gate)
+        whole = Stretch(steps.whole, adjoint.states, adjoint.start, forward.gate, arrived, forward.inputs, adjoint.kept)
+        past, length, late = memory.past, len(forward.gate), 0
         if past is not None:
-            h, step = len(past.gate), _with_inputs_by_step(step, gate)
-            before = Steps(past.local, partial(with_changing, step))
-            faded = zip(*fading(before, None, neuron.shows)[0], strict=True)
-            earlier = (total(map(times, column, adjoint.start)) for column in faded)
-            adjoints = tuple(
-                jnp.concatenate([filled(old, past.gate), new]) for old, new in zip(earlier, adjoints, strict=True)
-            )
-            joined = [jnp.concatenate(pair) for pair in zip(past.local, changing(step), strict=True)]
-            step = with_changing(step, joined)
-            gate, arrived = jnp.concatenate([past.gate, gate]), jnp.concatenate([past.arrived, arrived])
-            inputs = jnp.concatenate([past.inputs, inputs])
-            past = Past(tuple(one[-h:] for one in joined), gate[-h:], arrived[-h:], inputs[-h:])
+            whole, past = reach_back(model, params, past, whole, adjoint, forward.states)
+            if self.carry != "history":
+                late, steps = self.late_steps(model), whole.first(length)
+        kept_share = None if whole.kept is None else whole.kept[:length]
+        sums = WindowSums(whole.start, steps, kept_share, neuron.shows, late)
+        step, adjoints, gate, arrived = whole.step, whole.adjoints, whole.gate, whole.arrived
         driven = driven_by(step, adjoints)
         gradient: Params = {}
         traces: dict[str, Any] = {}
         factors: dict[str, Factors] = {}
-        factorised = self._factorised(model, params, memory, step, after, adjoint)
+        factorised = self._factorised(model, params, memory, whole, after, adjoint, late)
         by_channel = [partial(_of_channel, c) for c in channels]
 
         def strengths(
@@ -262,6 +242,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             gains: Sequence[Gains],
             right: States,
             gate: Array | None = None,
+            later: Any = None,
         ) -> None:
             if factorised is not None:
                 rows = zip(*(gain(step) for gain in gains), strict=True)
@@ -269,13 +250,14 @@ class WindowedLearner(Learner[WindowedMemory]):
                 gradient[group], factors[group] = factorised.strengths(group, synapses, left, gated, right)
             else:
                 trace = memory.traces.get(group)
+                left_over = None if trace is None or gate is None else drive_left_over or sums.left_over(gains, gate)
                 gradient[group], traces[group] = sums.strengths(
-                    synapses, trace, left, gains, right, gate, (gradient, traces)
+                    synapses, trace, left, gains, right, left_over, (gradient, traces, later)
                 )
 
         if "bias" in trained:
             gradient["bias"], traces["bias"] = sums.per_neuron(memory.traces.get("bias"), driven[0], by_channel[0])
-        direct = _direct(model, params, forward, after, adjoint)
+        direct = _direct(model, params, forward, after, adjoint, memory.past, whole.sent)
         for parameter in model.parameters:
             if parameter.name in trained:
                 gains = partial(_of_parameter, parameter.name)
@@ -285,11 +267,18 @@ class WindowedLearner(Learner[WindowedMemory]):
                     found += direct[parameter.name]
                 slope = parameter.slope(params[parameter.key], model.step_s)
                 gradient[parameter.key] = found if slope is None else found * slope
+        drives = "drive" in trained and model.drive is not None
+        drive_left, drive_left_over = gate * driven[0], None
+        if drives and memory.traces.get("drive") is not None and len(adjoints) > 1:
+            # All that the drive needs of the window is less than the window, of whose arrays there are some per state.
+            drive_left = jax.lax.optimization_barrier(drive_left)
+            drive_left_over = sums.left_over(by_channel[:1], gate, (gradient, drive_left))
         if model.recurrent_group in trained:
             right = jax.vmap(model.sources)(arrived)
-            strengths(model.recurrent_group, model.recurrent, driven, by_channel, right)
-        if "drive" in trained and model.drive is not None:
-            strengths("drive", model.drive, (gate * driven[0],), by_channel[:1], (inputs,), gate)
+            later = None if drive_left_over is None else (drive_left, drive_left_over[0])
+            strengths(model.recurrent_group, model.recurrent, driven, by_channel, right, later=later)
+        if drives:
+            strengths("drive", model.drive, (drive_left,), by_channel[:1], (whole.inputs,), gate)
         kept = {key: trace for key, trace in traces.items() if trace is not None}
         carried = None if factorised is None else factorised.after(factors, length)
         return gradient, WindowedMemory(memory.neurons, kept, past, carried)
@@ -299,9 +288,10 @@ class WindowedLearner(Learner[WindowedMemory]):
         model: Model,
         params: Params,
         memory: WindowedMemory,
-        step: Jacobian,
+        whole: Stretch,
         after: States,
         adjoint: Adjoint,
+        late: int,
     ) -> FactorisedSums | None:
         if memory.factors is None:
             return None
@@ -309,7 +299,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         if self.credit == "neuron":
             read = jax.vmap(partial(model.readout.adjoint, model.readout_strengths(params)))(adjoint.units)
             direct = model.neuron.seen(model.constants(params), after).back(read)
-        return FactorisedSums(memory.factors, self.trace_decay, step.states, direct, adjoint.start)
+        return FactorisedSums(memory.factors, self.trace_decay, whole.step.states, direct, whole.start, late)
 
 
 def _of_channel(channel: int, step: Jacobian) -> list[Slope]:
@@ -320,21 +310,6 @@ def _of_parameter(name: str, step: Jacobian) -> Sequence[Slope]:
     return step.parameters.get(name, (None,) * len(step.states))
 
 
-def _with_inputs_by_step(step: Jacobian, like: Float[Array, "K N B"]) -> Jacobian:
-    """B with an axis of steps throughout: before a recording's first step there was no input at all."""
-    inputs = tuple(tuple(None if one is None else filled(one, like) for one in row) for row in step.inputs)
-    return step._replace(inputs=inputs)
-
-
-def local_shapes(model: Model, batch: int) -> Jacobian:
-    """Return the shapes of the derivatives of one step of all neurons that a history keeps."""
-    number = jax.eval_shape(lambda: jnp.zeros((1, model.neurons, batch)))
-    theta = {parameter.name: jax.ShapeDtypeStruct((model.neurons, 1), number.dtype) for parameter in model.parameters}
-    neuron = model.neuron
-    at = (number,) * len(neuron.states), (number,) * len(neuron.channels)
-    return jax.eval_shape(lambda *at: _with_inputs_by_step(neuron.jacobian(*at), at[1][0]), theta, *at)
-
-
 def _arrived(model: Model, params: Params, start: Neurons, forward: Trajectory) -> Float[Array, "K N B"]:
     """What arrived at synapses at each step: what neurons sent one step before, or earlier with a delay."""
     sent = model.neuron.output(model.constants(params), forward.states)
@@ -342,7 +317,13 @@ def _arrived(model: Model, params: Params, start: Neurons, forward: Trajectory) 
 
 
 def _direct(
-    model: Model, params: Params, forward: Trajectory, after: States, adjoint: Adjoint
+    model: Model,
+    params: Params,
+    forward: Trajectory,
+    after: States,
+    adjoint: Adjoint,
+    past: Past | None,
+    late: Float[Array, "H N B"] | None,
 ) -> dict[str, Float[Array, "N"]]:
     """What parameters do to the loss without the states: through what is read of them, and through what they send."""
     theta, found = model.constants(params), dict[str, Any]()
@@ -359,6 +340,8 @@ def _direct(
         add(model.neuron.seen(theta, first).parameters, read(adjoint.start_units)[None])
     if adjoint.sent is not None:
         add(model.neuron.sent(theta, forward.states).parameters, adjoint.sent)
+        if past is not None and late is not None:
+            add(model.neuron.sent(theta, past.states).parameters, late)
     return found
 
 
