@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_cell_gradients import NEURONS, UNITS, Case, case, plain_step
+from test_cell_gradients import NEURONS, QUICK, UNITS, Case, case, plain_step
 
 from connfit.analysis.dynamics.lyapunov import lyapunov_exponent
 from connfit.analysis.dynamics.stability import jacobian_spectrum
@@ -32,14 +32,18 @@ def moved(one: Case, column: jax.Array, like: Neurons, given: jax.Array, forced:
     return as_columns(Neurons(states, jnp.stack(queue) if queue else None))[:, 0]
 
 
-@pytest.mark.parametrize(("cell", "delay", "forcing"), [("two-channel", 1, 0.0), ("rate-calcium", 0, 0.6)])
+@pytest.mark.parametrize(
+    ("cell", "delay", "forcing"),
+    [("two-channel", 1, 0.0), pytest.param("rate-calcium", 0, 0.6, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("loop", ["closed", "open"])
 def test_the_jacobian_is_that_of_all_states(cell: str, delay: int, forcing: float, loop: str) -> None:
     one = case(cell, reads="single" if forcing else "many", delay=delay, forcing=forcing, batch=1)
     start = start_of(one)
     given = jnp.asarray(np.random.default_rng(4).random((UNITS, 1)))
     forced = jnp.full((UNITS, 1), loop == "open")
-    dense = jax.jacrev(lambda column: moved(one, column, start, given, forced))(as_columns(start)[:, 0])
+    by_state = jax.jit(jax.jacrev(lambda column: moved(one, column, start, given, forced)), compiler_options=QUICK)
+    dense = by_state(as_columns(start)[:, 0])
     shown = None if loop == "closed" else np.asarray(given[:, 0])
     found = jacobian_spectrum(one.model, one.params, start, inputs=shown, loop=loop, k=state_size(start))
     expected = np.linalg.eigvals(dense)
@@ -52,14 +56,14 @@ def test_the_jacobian_is_that_of_all_states(cell: str, delay: int, forcing: floa
     assert found.radius == pytest.approx(np.abs(expected).max(), rel=1e-9)
 
 
-@pytest.mark.parametrize(("cell", "delay"), [("adaptive-rate", 2), ("odd", 0)])
+@pytest.mark.parametrize(("cell", "delay"), [("adaptive-rate", 2), pytest.param("odd", 0, marks=pytest.mark.slow)])
 def test_the_exponent_is_that_of_products_of_jacobians(cell: str, delay: int) -> None:
     one = case(cell, delay=delay, batch=1)
     start, steps = start_of(one), 12
     found = lyapunov_exponent(one.model, one.params, start, steps=steps, transient=0, blocks=2, seed=1)
     nothing = jnp.zeros((UNITS, 1)), jnp.zeros((UNITS, 1), bool)
-    step = jax.jit(lambda column: moved(one, column, start, *nothing))
-    column, derivative = as_columns(start)[:, 0], jax.jit(jax.jacrev(step))
+    step = jax.jit(lambda column: moved(one, column, start, *nothing), compiler_options=QUICK)
+    column, derivative = as_columns(start)[:, 0], jax.jit(jax.jacrev(step), compiler_options=QUICK)
     tangent, growth = np.random.default_rng(1).standard_normal(len(column)), []
     for _ in range(steps):
         tangent = np.asarray(derivative(column)) @ (tangent / np.linalg.norm(tangent))

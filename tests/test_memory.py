@@ -103,7 +103,7 @@ def test_the_estimate_is_what_a_compiled_step_holds(
     ("cell", "recordings", "drive", "options"),
     [
         ("rate-calcium", 1, "none", {}),
-        ("adaptive-rate", 4, "dense", {}),
+        pytest.param("adaptive-rate", 4, "dense", {}, marks=pytest.mark.slow),
         pytest.param("two-channel", 1, "none", {"carry": "history"}, marks=pytest.mark.slow),
         pytest.param("two-channel", 4, "dense", {"carry": "factorised"}, marks=pytest.mark.slow),
         pytest.param("two-channel", 2, "anatomical", {"carry": "none"}, marks=pytest.mark.slow),

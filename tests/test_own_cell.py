@@ -37,6 +37,7 @@ def config(folder: Path, cell: str, *changes: str) -> configuration.Config:
     return configuration.override(own, [f"model.cell={cell}", *quick, *changes])
 
 
+@pytest.mark.slow
 def test_the_cell_of_the_docs_keeps_the_contract(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = find_cell(f"{folder / 'tired.py'}:Tired")
     assert found.does.startswith("rates that tire") and set(found.groups) >= {"recovery", "weariness"}

@@ -358,6 +358,25 @@ def test_the_command_writes_what_it_did(fitted: Path) -> None:
     assert "SURROGATE" not in ran.output and "region:C silenced at 0" in ran.output
 
 
+def test_current_is_injected_from_the_command_line(fitted: Path) -> None:
+    options = ["--inject", "id:n1,n3=0.5", "--inject", "id:n2=-0.2", "--seconds", "12"]
+    ran = CliRunner().invoke(cli.app, ["simulate", str(fitted), *options])
+    assert ran.exit_code == 0, ran.output
+    (out,) = (fitted / "simulations").glob("inject-*")
+    record = json.loads((out / "perturbation.json").read_text())
+    assert plain(read_json(out / "perturbation.json", Perturbation)) == record
+    assert [(one["set"], one["input"], one["neurons"]) for one in record["injected"]] == [
+        ("id:n1,n3", 0.5, 2),
+        ("id:n2", -0.2, 1),
+    ]
+    assert record["sets"] == [] and record["held_neurons"] == 0
+    with (out / "perturbation_neurons.csv").open() as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    assert {name for name, row in rows.items() if row["role"] == "injected"} == {"n1", "n2", "n3"}
+    assert float(rows["n1"]["change"]) > 0 > float(rows["n2"]["change"])
+    assert "given +0.5 of input (2 neurons" in ran.output
+
+
 def test_silenced_neurons_are_held_where_their_units_were_lowest(fitted: Path) -> None:
     """With recordings that never come near 0, 0 is no silence: the floor of the training values is."""
     cohort = runs.load_fit(fitted).cohort
@@ -416,6 +435,10 @@ def test_the_command_refuses_what_is_wrong(fitted: Path) -> None:
         ([], "nothing is perturbed: give --stimulate"),
         (["--stimulate", "id:n1"], "must be SET=rate"),
         (["--stimulate", "id:n1=fast"], "must be SET=rate"),
+        (["--inject", "id:n1"], "--inject 'id:n1' must be SET=input"),
+        (["--inject", "id:n1=inf"], "its input is inf, but must be finite"),
+        (["--inject", "id:n1=1", "--silence", "id:n1"], "--inject 'id:n1=1' and what is held share neurons"),
+        (["--inject", "id:n1=1", "--inject", "region:B=1"], "'region:B=1' and --inject 'id:n1=1' share neurons"),
         (["--silence", "region:Z"], "--silence 'region:Z': .* has no region 'Z'"),
         (["--silence", "id:n1", "--readout", "id:N1"], "--readout 'id:N1'.*did you mean 'n1'"),
         (["--silence", "id:n1", "--seconds", "0.2"], "--seconds is 0.2, but must be at least 1: two frames"),
