@@ -200,7 +200,8 @@ class KnownTeacher:
         mean = given[:, recorded].mean()
         rates, predicted = np.full(len(recorded), mean), np.empty((len(given) - 1, len(recorded)))
         if self.settings.cell != "rate":
-            states, shows = (rates,) * len(self.neuron.states), self.neuron.shows
+            start, shows = np.where(recorded, given.mean(axis=0), mean), self.neuron.shows
+            states = (start,) * len(self.neuron.states)
             for step, seen in enumerate(given[:-1]):
                 shown = np.where(recorded, states[shows] + state_forcing * (seen - states[shows]), states[shows])
                 states, predicted[step] = self._advance((*states[:shows], shown, *states[shows + 1 :]))

@@ -202,7 +202,20 @@ def fading(
         )
         return new, use(left, step, now[2])
 
-    end, each = jax.lax.scan(back, start, arrays, reverse=True)
+    if first is None:
+        end, each = jax.lax.scan(back, start, arrays, reverse=True)
+        return each, end
+    # What a scan stacks is allocated, as zeros, long before it runs; what it carries is not before it is known.
+    length = len(jax.tree.leaves(arrays)[0])
+    one = jax.eval_shape(lambda: back(start, jax.tree.map(lambda each: each[0], arrays))[1])
+    room = jax.tree.map(lambda like: jnp.broadcast_to(0 * ones[0, 0], (length, *like.shape)), one)
+
+    def into_room(carry: tuple[Matrix, Any], now: Any) -> tuple[tuple[Matrix, Any], None]:
+        left, each = carry
+        left, new = back(left, now[1])
+        return (left, jax.tree.map(lambda all_steps, one: all_steps.at[now[0]].set(one), each, new)), None
+
+    (end, each), _ = jax.lax.scan(into_room, (start, room), (jnp.arange(length), arrays), reverse=True)
     return each, end
 
 

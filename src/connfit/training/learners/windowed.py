@@ -267,9 +267,9 @@ class WindowedLearner(Learner[WindowedMemory]):
                     found += direct[parameter.name]
                 slope = parameter.slope(params[parameter.key], model.step_s)
                 gradient[parameter.key] = found if slope is None else found * slope
-        drives = "drive" in trained and model.drive is not None
+        drive = model.drive if "drive" in trained else None
         drive_left, drive_left_over = gate * driven[0], None
-        if drives and memory.traces.get("drive") is not None and len(adjoints) > 1:
+        if drive is not None and memory.traces.get("drive") is not None and len(adjoints) > 1:
             # All that the drive needs of the window is less than the window, of whose arrays there are some per state.
             drive_left = jax.lax.optimization_barrier(drive_left)
             drive_left_over = sums.left_over(by_channel[:1], gate, (gradient, drive_left))
@@ -277,8 +277,8 @@ class WindowedLearner(Learner[WindowedMemory]):
             right = jax.vmap(model.sources)(arrived)
             later = None if drive_left_over is None else (drive_left, drive_left_over[0])
             strengths(model.recurrent_group, model.recurrent, driven, by_channel, right, later=later)
-        if drives:
-            strengths("drive", model.drive, (drive_left,), by_channel[:1], (whole.inputs,), gate)
+        if drive is not None:
+            strengths("drive", drive, (drive_left,), by_channel[:1], (whole.inputs,), gate)
         kept = {key: trace for key, trace in traces.items() if trace is not None}
         carried = None if factorised is None else factorised.after(factors, length)
         return gradient, WindowedMemory(memory.neurons, kept, past, carried)
