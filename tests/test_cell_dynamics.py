@@ -62,8 +62,12 @@ def test_the_exponent_is_that_of_products_of_jacobians(cell: str, delay: int) ->
     start, steps = start_of(one), 12
     found = lyapunov_exponent(one.model, one.params, start, steps=steps, transient=0, blocks=2, seed=1)
     nothing = jnp.zeros((UNITS, 1)), jnp.zeros((UNITS, 1), bool)
-    step = jax.jit(lambda column: moved(one, column, start, *nothing), compiler_options=QUICK)
-    column, derivative = as_columns(start)[:, 0], jax.jit(jax.jacrev(step), compiler_options=QUICK)
+
+    def after(column: jax.Array) -> jax.Array:
+        return moved(one, column, start, *nothing)
+
+    step, derivative = (jax.jit(each, compiler_options=QUICK) for each in (after, jax.jacrev(after)))
+    column = as_columns(start)[:, 0]
     tangent, growth = np.random.default_rng(1).standard_normal(len(column)), []
     for _ in range(steps):
         tangent = np.asarray(derivative(column)) @ (tangent / np.linalg.norm(tangent))

@@ -115,6 +115,9 @@ TABLE = (
 
 PARAMETER_COLUMNS = 5
 
+WIDEST = 8
+"""Letters of a heading that is never broken."""
+
 LEGEND = (
     "Student: what it learns of the weights, fraction of neurons recorded, training frames, private noise of neurons. "
     "w, tau, bias: R² of weights, log time constants and biases with the truth (1 is perfect, below 0 worse than their "
@@ -143,7 +146,7 @@ def print_recovery(recovery: Recovery, console: Console) -> None:
         )  # fmt: skip
         table.add_column("student")
         for name, _ in columns:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name, justify="right", no_wrap=len(name) <= WIDEST)
         for point in recovery.points:
             table.add_row(literal(in_words(point)), *(digits(number_of(point, key)) for _, key in columns))
         console.print(table)
