@@ -179,7 +179,8 @@ def test_mistakes_name_the_option() -> None:
         TeacherSettings(neurons=5)
 
 
-def test_the_command_writes_what_the_report_reads(tmp_path: Path) -> None:
+def test_the_command_writes_what_the_report_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connfit.cli.terminal.out_console.width", 80)
     out = tmp_path / "recovery"
     command = [
         "recover",
