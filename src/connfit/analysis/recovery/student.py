@@ -201,7 +201,7 @@ def make_student(
         connectome=brain, readout=readout, step_s=cohort.step_s, drive="none", state_forcing=state_forcing,
         bounds_s=(BOUNDS_FRAMES[0] / FRAME_RATE, BOUNDS_FRAMES[1] / FRAME_RATE),
     )  # fmt: skip
-    model: Model = find_cell(teacher.settings.cell).build(conditions)
+    model = find_cell(teacher.settings.cell).build(conditions)
     known = strengths == "known"
     if strengths != "free" and not known:
         model = tie_weights(model, brain, strengths, start_magnitudes(model, brain, spectral_radius=START_RADIUS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -129,7 +130,7 @@ class KnownTeacher:
         target = rng.lognormal(0.0, settings.rate_spread, brain.n)
         neuron = find_cell(settings.cell).neuron()
         own = _own_parameters(neuron, settings.own_spread, brain.n, np.random.default_rng((seed, _PARAMETERS, 1)))
-        held = np.asarray(neuron.balance(_theta(neuron.parameters, own), target[:, None]))[:, 0]
+        held = np.asarray(neuron.balance(_theta(neuron.parameters, own), cast("Array", target[:, None])))[:, 0]
         bias = held - scale * (matrix @ target)
         seconds = np.clip(frames, low, high) / FRAME_RATE
         return cls(settings, brain, sensory, scale * weights, seconds, bias, seed, own)
@@ -228,15 +229,16 @@ class KnownTeacher:
             Rates of the sensory neurons; None: they have no input and are left alone.
         """
         neuron, theta, parts = self._parts
-        before = tuple(one[:, None] for one in states)
-        sent = np.asarray(neuron.output(theta, tuple(map(jnp.asarray, before))))[:, 0]
+        before = tuple(jnp.asarray(one[:, None]) for one in states)
+        sent = np.asarray(neuron.output(theta, before))[:, 0]
         first, *others = (part @ sent for part in parts)
-        received = tuple((noise * one)[:, None] for one in (first + self.bias, *others))
+        received = tuple(jnp.asarray((noise * one)[:, None]) for one in (first + self.bias, *others))
         held = None
         if stimulus is not None:
-            held = np.zeros((len(sent), 1))
-            held[self.sensory, 0] = stimulus
-        after, observed = _step(neuron, theta, before, received, self.sensory[:, None], held)
+            rates = np.zeros((len(sent), 1))
+            rates[self.sensory, 0] = stimulus
+            held = jnp.asarray(rates)
+        after, observed = _step(neuron, theta, before, received, jnp.asarray(self.sensory[:, None]), held)
         return tuple(np.asarray(one, np.float64)[:, 0] for one in after), np.asarray(observed, np.float64)[:, 0]
 
     @cached_property
@@ -274,7 +276,8 @@ def _step(
 def _theta(parameters: tuple[Parameter, ...], values: Mapping[str, Float[np.ndarray, "N"]]) -> dict[str, Array]:
     """What a step uses of parameters, [N, 1] each."""
     return {
-        one.name: one.used(jnp.asarray(one.stored(values[one.name])), 1 / FRAME_RATE)[:, None] for one in parameters
+        one.name: one.used(jnp.asarray(one.stored(cast("float", values[one.name]))), 1 / FRAME_RATE)[:, None]
+        for one in parameters
     }
 
 

@@ -21,7 +21,7 @@ WINDOW_ARRAYS = MappingProxyType({"trace": (7, 10), "history": (7, 7), "factoris
 Read off XLA's own account of its buffers (`memory_analysis`), which the tests compare with the estimate.
 """
 
-STATE_ARRAYS = MappingProxyType({"trace": (3, 5), "history": (3, 3), "factorised": (6, 6), "none": (2, 3)})
+STATE_ARRAYS = MappingProxyType({"trace": (2, 5), "history": (3, 3), "factorised": (6, 6), "none": (2, 3)})
 """Further arrays for each state of a neuron beyond the first."""
 
 CHANNEL_ARRAYS = 8
