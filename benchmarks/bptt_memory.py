@@ -48,6 +48,7 @@ def run(brain_file: str, rule: str, steps: int) -> dict[str, Any]:
     import scipy.sparse as sp
 
     import connfit as cf
+    from connfit.models.base import Neurons
     from connfit.models.forward import step as model_step
     from connfit.training.learners import WindowArrays
     from connfit.training.runs import peak_rss_bytes
@@ -86,7 +87,7 @@ def run(brain_file: str, rule: str, steps: int) -> dict[str, Any]:
             if rule == "bptt (plain JAX)":
                 rates = plain_step(params, rates, now[0])
             else:
-                rates, _ = model_step(model, params, rates, now[0], None)
+                rates = model_step(model, params, Neurons((rates,)), now[0], None)[0].rates
             error = model.readout.apply(model.readout_strengths(params), rates) - now[1]
             return rates, (error**2).sum()
 

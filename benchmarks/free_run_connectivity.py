@@ -23,6 +23,7 @@ import argparse
 import json
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import msgspec
 import numpy as np
@@ -53,7 +54,7 @@ def response(fit: Fit, params: Params, mean: np.ndarray, size: np.ndarray) -> np
     model, p = fit.model, len(mean)
     at_mean = Shown.constant(mean.astype(np.float32), STILL)
     settled = rollout(model, params, State.at_rest(model), at_mean, readings)
-    state = State.of(model, jnp.repeat(settled.state.rates, p, axis=1))
+    state = State.of(model, jax.tree.map(lambda one: jnp.repeat(one, p, axis=-1), settled.state.neurons))
     moved = Shown.constant(mean.astype(np.float32), LAGS, p)
     values = moved.values.copy()
     values[0] += np.diag(size / 2).astype(np.float32)

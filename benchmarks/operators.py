@@ -86,10 +86,10 @@ def cases(pattern: ops.Pattern) -> Iterator[tuple[str, dict, Step, Any, Any]]:
             yield name, {"batch": batch}, product, w, draw(n, batch)
     for k in (1, 8, 16, 32):
         yield "sampled_outer", {"window": k}, sampled, draw(n, k), (draw(n, k), jnp.zeros(m))
-        fixed = (draw(n, 1), 0.9 * draw(n, 1), draw(n, 1, k), draw(n, 1, k))
-        for trace in ("float32", "bfloat16"):
-            state = (draw(n, 1, k), jnp.zeros((m, 1), trace), jnp.zeros(m))
-            yield "window_outer", {"window": k, "trace": trace}, window, fixed, state
+        for states, trace in ((1, "float32"), (1, "bfloat16"), (2, "float32"), (3, "float32")):
+            fixed = (draw(n, 1, states), 0.3 * draw(n, 1, states, states), draw(n, 1, k), draw(n, 1, states, k))
+            state = (draw(n, 1, k), jnp.zeros((states, m, 1), trace), jnp.zeros(m))
+            yield "window_outer", {"window": k, "trace": trace, "states": states}, window, fixed, state
 
 
 def times(

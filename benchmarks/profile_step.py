@@ -87,7 +87,7 @@ def pieces(pattern: Any) -> list[Piece]:
 
     weights, drive = draw(m), draw(n, p)
     column, window = draw(n, 1), draw(n, 1, k)
-    outer = (draw(n, 1), 0.9 * draw(n, 1), window, draw(n, 1, k))
+    outer = (draw(n, 1, 1), 0.9 * draw(n, 1, 1, 1), window, draw(n, 1, 1, k))
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def adam(params: Any, state: Any, gradient: Any) -> tuple[Any, Any]:
@@ -115,11 +115,11 @@ def pieces(pattern: Any) -> list[Piece]:
         ),
         Piece(
             "window_outer", 1, (INDEX + 3 * FLOAT) * m + 4 * k * FLOAT * n,
-            with_trace(partial(ops.window_outer, pattern)), (jnp.zeros((m, 1)), *outer, window), (0,),
+            with_trace(partial(ops.window_outer, pattern)), (jnp.zeros((1, m, 1)), *outer, window), (0,),
         ),
         Piece(
             "dense_outer", 1, 3 * FLOAT * n * p + 3 * k * FLOAT * n,
-            with_trace(ops.dense_outer), (jnp.zeros((n, 1, p)), *outer, draw(p, 1, k)), (0,),
+            with_trace(ops.dense_outer), (jnp.zeros((1, n, 1, p)), *outer, draw(p, 1, k)), (0,),
         ),
         Piece(
             "drive of the window", 1, FLOAT * n * (p + k), jax.jit(lambda e, u: e @ u), (drive, draw(p, k)),
@@ -138,7 +138,8 @@ def whole_step(pattern: Any, credit: str, windows: int) -> float:
     import numpy as np
     import scipy.sparse as sp
 
-    from connfit.models.cells.rate import RateModel
+    from connfit.models.cells.rate import Rate
+    from connfit.models.connectome_model import ConnectomeModel
     from connfit.models.maps import DenseMap, SparseMap
     from connfit.models.ops import Pattern
     from connfit.training.learners import WindowedLearner
@@ -150,14 +151,14 @@ def whole_step(pattern: Any, credit: str, windows: int) -> float:
     rng = np.random.default_rng(0)
     rows = rng.integers(UNITS, size=2 * n)
     readout = sp.csr_array((np.full(2 * n, UNITS / (2 * n)), (rows, np.tile(np.arange(n), 2))), shape=(UNITS, n))
-    model = RateModel(
+    model = ConnectomeModel(
+        neuron=Rate(),
         recurrent=SparseMap(pattern),
         signs=jnp.ones(n),
         drive=DenseMap(n, UNITS),
         readout=SparseMap(Pattern.of(readout.indptr, readout.indices, n)),
         fixed_readout=jnp.asarray(readout.data, jnp.float32),
         junctions=None,
-        nonlinearity="relu",
         electrical=False,
         step_s=1.0,
         bounds_s=(0.1, 50.0),

@@ -2,6 +2,7 @@
 
     python benchmarks/training.py                 # the adult fly's size: 138,639 neurons, 15,091,983 connections
     python benchmarks/training.py --scale 0.01    # a hundredth of it
+    python benchmarks/training.py --only native-neuron --cells rate rate-calcium   # a second state per neuron
 
 Each line is one run in a process of its own, always of the same number of steps: ms per model step after the first
 window, seconds from the start of the process to the end of the first window, and peak resident memory. Credit
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import product
 from pathlib import Path
 
 from connfit._system.pages import with_huge_pages
@@ -54,7 +56,7 @@ def write_brain(path: Path, neurons: int, connections: int) -> None:
     Connectome("random", indptr, indices, counts, signs, table, notes={"random": True}).save(path)
 
 
-def run(brain_file: str, implementation: str, credit: str, frames: int, steps: int) -> dict[str, object]:
+def run(brain_file: str, implementation: str, credit: str, frames: int, steps: int, cell: str) -> dict[str, object]:
     """Fit a random recording for a number of steps, in as many passes as that takes, and measure."""
     units = UNITS
     began = float(os.environ["CONNFIT_BENCH_BEGAN"])
@@ -64,6 +66,8 @@ def run(brain_file: str, implementation: str, credit: str, frames: int, steps: i
 
     import connfit as cf
     from connfit.models import ops
+    from connfit.models.cells import find_cell
+    from connfit.models.connectome_model import ModelConditions
     from connfit.recordings import Parts
     from connfit.training.runs import peak_rss_bytes
 
@@ -76,12 +80,13 @@ def run(brain_file: str, implementation: str, credit: str, frames: int, steps: i
     values = rng.random((frames + 4, units), np.float32)
     parts = Parts((0, frames + 1), (frames + 1, frames + 1), (frames + 1, frames + 4))
     cohort = cf.Cohort.from_recordings([cf.Recording("random", values, names, 1.2, parts=parts)])
-    model = cf.RateModel.from_connectome(brain, readout, step_s=cohort.step_s, drive="dense")
+    model = find_cell(cell).build(ModelConditions(connectome=brain, readout=readout, step_s=cohort.step_s))
     params = {
         "weights": jnp.asarray(rng.random(brain.m, np.float32) * (0.1 / brain.m * brain.n)),
         "log_time_constants": jnp.zeros(brain.n),
         "bias": jnp.zeros(brain.n),
         "drive": jnp.asarray(rng.random((brain.n, units), np.float32) / units),
+        **model.own_start(),
     }
     n, m = brain.n, brain.m
     del brain
@@ -99,6 +104,7 @@ def run(brain_file: str, implementation: str, credit: str, frames: int, steps: i
         "benchmark": "training",
         "implementation": implementation,
         "credit": credit,
+        "cell": cell,
         "n": n,
         "m": m,
         "units": units,
@@ -118,29 +124,35 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[64, 1024])
     parser.add_argument("--steps", type=int, default=1024, help="model steps of each run, whatever its frames")
     parser.add_argument("--only", nargs="+", choices=COMBINATIONS, default=list(COMBINATIONS))
-    parser.add_argument("--run", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--cells", nargs="+", default=["rate"], help="kinds of neurons; the first is compared with")
+    parser.add_argument("--run", nargs=6, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        brain_file, implementation, credit, frames, steps = options.run
-        print(json.dumps(run(brain_file, implementation, credit, int(frames), int(steps))))
+        brain_file, implementation, credit, frames, steps, cell = options.run
+        print(json.dumps(run(brain_file, implementation, credit, int(frames), int(steps), cell)))
         return
     neurons, connections = max(UNITS, int(NEURONS * options.scale)), int(CONNECTIONS * options.scale)
     uneven: list[dict] = []
     with tempfile.TemporaryDirectory() as folder:
         brain_file = Path(folder) / "brain.h5"
         write_brain(brain_file, neurons, connections)
-        lines: dict[tuple[str, int], dict] = {}
-        for combination in options.only:
+        lines: dict[tuple[str, str, int], dict] = {}
+        for cell, combination in product(options.cells, options.only):
             for frames in options.frames:
                 implementation, credit = combination.split("-")
-                command = [sys.executable, __file__, "--run", brain_file, implementation, credit, frames, options.steps]
+                settings = implementation, credit, frames, options.steps, cell
+                command = [sys.executable, __file__, "--run", brain_file, *settings]
                 environment = {**(with_huge_pages(os.environ) or os.environ), "CONNFIT_BENCH_BEGAN": str(time.time())}
                 done = subprocess.run(list(map(str, command)), env=environment, check=True, stdout=subprocess.PIPE)
-                line = lines[combination, frames] = json.loads(done.stdout)
-                fast = lines.get((f"native-{credit}", frames), line)
+                line = lines[cell, combination, frames] = json.loads(done.stdout)
+                fast = lines.get((cell, f"native-{credit}", frames), line)
                 if fast is not line:
                     line["ratio_to_native"] = round(line["ms_per_step"] / fast["ms_per_step"], 2)
-                first = lines[combination, options.frames[0]]
+                plain = lines[options.cells[0], combination, frames]
+                if plain is not line:
+                    line[f"ratio_to_{options.cells[0]}"] = round(line["ms_per_step"] / plain["ms_per_step"], 2)
+                    line[f"more_bytes_than_{options.cells[0]}"] = line["peak_rss_bytes"] - plain["peak_rss_bytes"]
+                first = lines[cell, combination, options.frames[0]]
                 if first is not line:
                     ratio = line["peak_rss_bytes"] / first["peak_rss_bytes"]
                     line[f"memory_ratio_to_{first['frames']}_frames"] = round(ratio, 4)

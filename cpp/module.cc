@@ -17,9 +17,10 @@ namespace {
 using Ints = ffi::Buffer<ffi::S32, 1>;
 using Vector1 = ffi::Buffer<ffi::F32, 1>;
 using Matrix = ffi::Buffer<ffi::F32, 2>;
-using HalfMatrix = ffi::Buffer<ffi::BF16, 2>;
 using Cube = ffi::Buffer<ffi::F32, 3>;
 using HalfCube = ffi::Buffer<ffi::BF16, 3>;
+using Tensor = ffi::Buffer<ffi::F32, 4>;
+using HalfTensor = ffi::Buffer<ffi::BF16, 4>;
 
 template <typename Buffer>
 int64_t Dim(Buffer& buffer, size_t axis) {
@@ -30,6 +31,19 @@ template <typename Left, typename Right>
 bool SameShape(Left& left, Right& right) {
   const auto a = left.dimensions(), b = right.dimensions();
   return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
+// Whether what neurons with S states bring along fits: carry [R, B, S], decay [R, B, S, S], left [R, B, K] and
+// trace_left [R, B, S, K].
+bool FitTogether(int64_t rows, int64_t batch, int64_t states, Cube& carry, Tensor& decay, Cube& left,
+                 Tensor& trace_left) {
+  const auto is = [](auto dimensions, std::initializer_list<int64_t> expected) {
+    return std::equal(dimensions.begin(), dimensions.end(), expected.begin(), expected.end());
+  };
+  const int64_t steps = Dim(left, 2);
+  return states >= 1 && states <= kMostStates && is(carry.dimensions(), {rows, batch, states}) &&
+         is(decay.dimensions(), {rows, batch, states, states}) && is(left.dimensions(), {rows, batch, steps}) &&
+         is(trace_left.dimensions(), {rows, batch, states, steps});
 }
 
 ffi::Error Mismatch(const char* operation) {
@@ -65,43 +79,43 @@ ffi::Error SampledOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Mat
   }
   WindowOuter(pool, WindowOuterArgs<float>{indptr.typed_data(), indices.typed_data(), nullptr, nullptr, nullptr,
                                            left.typed_data(), nullptr, right.typed_data(), gradient->typed_data(),
-                                           nullptr, rows, nnz, 1, steps});
+                                           nullptr, rows, nnz, 1, steps, 0});
   return ffi::Error::Success();
 }
 
 template <typename Trace, typename TraceBuffer>
-ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, TraceBuffer trace, Matrix carry,
-                           Matrix decay, Cube left, Cube trace_left, Cube right, ffi::Result<Vector1> gradient,
+ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, TraceBuffer trace, Cube carry, Tensor decay,
+                           Cube left, Tensor trace_left, Cube right, ffi::Result<Vector1> gradient,
                            ffi::Result<TraceBuffer> new_trace) {
-  const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), batch = Dim(trace, 1), steps = Dim(left, 2);
-  if (rows < 0 || Dim(trace, 0) != nnz || Dim(carry, 0) != rows || Dim(carry, 1) != batch || !SameShape(decay, carry) ||
-      Dim(left, 0) != rows || Dim(left, 1) != batch || !SameShape(left, trace_left) || Dim(right, 1) != batch ||
-      Dim(right, 2) != steps || Dim(*gradient, 0) != nnz || !SameShape(*new_trace, trace)) {
+  const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(left, 2);
+  const int64_t states = Dim(trace, 0), batch = Dim(trace, 2);
+  if (rows < 0 || Dim(trace, 1) != nnz || !FitTogether(rows, batch, states, carry, decay, left, trace_left) ||
+      Dim(right, 1) != batch || Dim(right, 2) != steps || Dim(*gradient, 0) != nnz || !SameShape(*new_trace, trace)) {
     return Mismatch("window_outer");
   }
-  WindowOuter(pool, WindowOuterArgs<Trace>{indptr.typed_data(), indices.typed_data(),
-                                           reinterpret_cast<const Trace*>(trace.typed_data()), carry.typed_data(),
-                                           decay.typed_data(), left.typed_data(), trace_left.typed_data(),
-                                           right.typed_data(), gradient->typed_data(),
-                                           reinterpret_cast<Trace*>(new_trace->typed_data()), rows, nnz, batch, steps});
+  WindowOuter(pool, WindowOuterArgs<Trace>{
+                        indptr.typed_data(), indices.typed_data(), reinterpret_cast<const Trace*>(trace.typed_data()),
+                        carry.typed_data(), decay.typed_data(), left.typed_data(), trace_left.typed_data(),
+                        right.typed_data(), gradient->typed_data(), reinterpret_cast<Trace*>(new_trace->typed_data()),
+                        rows, nnz, batch, steps, states});
   return ffi::Error::Success();
 }
 
 template <typename Trace, typename TraceBuffer>
-ffi::Error DenseOuterImpl(ffi::ThreadPool pool, TraceBuffer trace, Matrix carry, Matrix decay, Cube left,
-                          Cube trace_left, Cube right, ffi::Result<Matrix> gradient,
+ffi::Error DenseOuterImpl(ffi::ThreadPool pool, TraceBuffer trace, Cube carry, Tensor decay, Cube left,
+                          Tensor trace_left, Cube right, ffi::Result<Matrix> gradient,
                           ffi::Result<TraceBuffer> new_trace) {
-  const int64_t rows = Dim(trace, 0), batch = Dim(trace, 1), columns = Dim(trace, 2), steps = Dim(left, 2);
-  if (Dim(carry, 0) != rows || Dim(carry, 1) != batch || !SameShape(decay, carry) || Dim(left, 0) != rows ||
-      Dim(left, 1) != batch || !SameShape(left, trace_left) || Dim(right, 0) != batch || Dim(right, 1) != steps ||
-      Dim(right, 2) != columns || Dim(*gradient, 0) != rows || Dim(*gradient, 1) != columns ||
+  const int64_t states = Dim(trace, 0), rows = Dim(trace, 1), batch = Dim(trace, 2), columns = Dim(trace, 3);
+  const int64_t steps = Dim(left, 2);
+  if (!FitTogether(rows, batch, states, carry, decay, left, trace_left) || Dim(right, 0) != batch ||
+      Dim(right, 1) != steps || Dim(right, 2) != columns || Dim(*gradient, 0) != rows || Dim(*gradient, 1) != columns ||
       !SameShape(*new_trace, trace)) {
     return Mismatch("dense_outer");
   }
   DenseOuter(pool, DenseOuterArgs<Trace>{
                        reinterpret_cast<const Trace*>(trace.typed_data()), carry.typed_data(), decay.typed_data(),
                        left.typed_data(), trace_left.typed_data(), right.typed_data(), gradient->typed_data(),
-                       reinterpret_cast<Trace*>(new_trace->typed_data()), rows, batch, steps, columns});
+                       reinterpret_cast<Trace*>(new_trace->typed_data()), rows, batch, steps, columns, states});
   return ffi::Error::Success();
 }
 
@@ -142,57 +156,58 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_sampled_outer, connfit::SampledOuterImpl,
                                   .Arg<connfit::Matrix>()
                                   .Ret<connfit::Vector1>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer, (connfit::WindowOuterImpl<float, connfit::Matrix>),
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer, (connfit::WindowOuterImpl<float, connfit::Cube>),
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<connfit::Ints>()
                                   .Arg<connfit::Ints>()
-                                  .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Matrix>()
                                   .Arg<connfit::Cube>()
                                   .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
                                   .Arg<connfit::Cube>()
                                   .Ret<connfit::Vector1>()
-                                  .Ret<connfit::Matrix>());
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_bf16,
-                              (connfit::WindowOuterImpl<connfit::Bfloat16, connfit::HalfMatrix>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::HalfMatrix>()
-                                  .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Vector1>()
-                                  .Ret<connfit::HalfMatrix>());
-
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer, (connfit::DenseOuterImpl<float, connfit::Cube>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Matrix>()
                                   .Ret<connfit::Cube>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_bf16, (connfit::DenseOuterImpl<connfit::Bfloat16, connfit::HalfCube>),
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_bf16,
+                              (connfit::WindowOuterImpl<connfit::Bfloat16, connfit::HalfCube>),
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
                                   .Arg<connfit::HalfCube>()
-                                  .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Matrix>()
                                   .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
                                   .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Vector1>()
+                                  .Ret<connfit::HalfCube>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer, (connfit::DenseOuterImpl<float, connfit::Tensor>),
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
                                   .Arg<connfit::Cube>()
                                   .Ret<connfit::Matrix>()
-                                  .Ret<connfit::HalfCube>());
+                                  .Ret<connfit::Tensor>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_bf16,
+                              (connfit::DenseOuterImpl<connfit::Bfloat16, connfit::HalfTensor>),
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::HalfTensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Matrix>()
+                                  .Ret<connfit::HalfTensor>());
 
 #pragma GCC visibility pop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ from connfit.datasets.loading import load_connectome, load_recording
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError
 from connfit.models import RateModel, Readout, init_params
-from connfit.models.base import Model, Params, parameter_counts
+from connfit.models.base import Model, Neurons, Params, parameter_counts
 from connfit.models.cells import CELLS
 from connfit.models.connectome_model import ModelConditions
 from connfit.models.init.initial import begin
 from connfit.models.init.start import STARTS, StartConditions
 from connfit.models.init.starting_weights import WEIGHTS
-from connfit.models.rollout import Shown, State, Stepped, advance, read_out, rollout, run_window
+from connfit.models.neuron import Neuron, as_states, filled
+from connfit.models.rest import sent_by
+from connfit.models.rollout import Shown, State, Stepped, advance, read_out, rollout, run_window, states_after
 from connfit.recordings import Recording
 from connfit.recordings.keyword_options import option_names
 from connfit.recordings.preprocess import STEPS
@@ -199,13 +202,15 @@ def check_cell(
     readout = Readout.by_name(brain, recordings[0].units)
     model = cell.build(ModelConditions(connectome=brain, readout=readout, step_s=0.5), **own.as_dict())
     assert cell.label and cell.does and set(model.groups) <= set(cell.groups)
-    assert all(str(value) in repr(model) for value in own.as_dict().values())
+    named = [option for option in own.as_dict() if option not in {one.name for one in model.neuron.parameters}]
+    assert all(str(getattr(own, option)) in repr(model) for option in named)
     params = init_params(model, brain, readout, spectral_radius=0.6)
     n, p = brain.n, readout.units
     counts = parameter_counts(params)
     assert set(counts) == set(model.groups)
     expected = {"weights": brain.m, "time_constants": n, "bias": n, "drive": n * p}
-    assert {group: counts[group] for group in expected} == expected
+    expected |= {parameter.name: n for parameter in model.neuron.parameters}
+    assert counts == expected
     rng = np.random.default_rng(0)
     params = {
         key: model.project({key: value + 0.1 * jnp.asarray(rng.random(value.shape), value.dtype)})[key]
@@ -213,52 +218,75 @@ def check_cell(
     }
     for key, value in model.project({key: -100 * (1 + abs(value)) for key, value in params.items()}).items():
         np.testing.assert_array_equal(value, model.project({key: value})[key], err_msg=key)
-    rates, x = jnp.asarray(rng.random((n, 2))), jnp.asarray(rng.normal(size=(n, 2)))
-    u = jnp.asarray(rng.random((3, p, 2)), rates.dtype)
+    start = Neurons(tuple(jnp.asarray(rng.random((n, 2)), jnp.result_type(float)) for _ in model.neuron.states))
+    u = jnp.asarray(rng.random((3, p, 2)), start.rates.dtype)
     given = jnp.ones(u.shape, bool)
-    _check_derivatives(model, params, x, rates)
-    after = rates
+    _check_derivatives(model, params, start, rng)
+    after = start
     for k in range(3):
         after, _ = advance(model, params, after, u[k], given[k])
-    run = rollout(model, params, State.of(model, rates), Shown(u, given), _rates)
-    np.testing.assert_allclose(run.state.rates, after, rtol=1e-5)
-    np.testing.assert_allclose(run.each[-1], after, rtol=1e-5)
+    run = rollout(model, params, State.of(model, start), Shown(u, given), _rates)
+    for one, other in zip(run.state.neurons.states, after.states, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run.each[-1], sent_by(model, params, after), rtol=1e-5, atol=1e-6)
     assert np.abs(np.diff(run.each, axis=0)).max() > 1e-3, "a model that stays where it is shows nothing"
-    _check_gradient(model, params, rates, u, given, rng)
+    _check_gradient(model, params, start, u, given, rng)
 
 
 def _rates(model: Model, params: Params, kept: None, now: Stepped, also: object) -> tuple[None, jax.Array]:
     return kept, now.rates
 
 
-def _check_derivatives(model: Model, params: Params, x: jax.Array, rates: jax.Array) -> None:
-    value, slope = model.activation(x)
-    moved, tangent = jax.jvp(lambda x: model.activation(x)[0], (x,), (jnp.ones_like(x),))
-    np.testing.assert_allclose(slope, tangent, atol=1e-5)
-    assert value.shape == moved.shape == x.shape and float(jnp.abs(slope).max()) > 0.1
-    log_tau = params["log_time_constants"]
-    _, by_log = jax.jvp(lambda log: model.decay({"log_time_constants": log}), (log_tau,), (jnp.ones_like(log_tau),))
-    np.testing.assert_allclose(model.decay_slope(params), by_log, rtol=1e-4)
-    out = model.outputs(rates)
-    np.testing.assert_allclose((out * out).sum(), (rates * model.outputs_adjoint(out)).sum(), rtol=1e-5)
-    decay = np.asarray(model.decay(params))
+def _check_derivatives(model: Model, params: Params, start: Neurons, rng: np.random.Generator) -> None:
+    """What a cell declares of its derivatives is what forward mode finds; channels add up to the whole."""
+    neuron, theta, (n, b) = model.neuron, model.constants(params), start.rates.shape
+    x = tuple(jnp.asarray(rng.normal(size=(n, b)), start.rates.dtype) for _ in neuron.channels)
+    after = neuron.step(theta, start.states, x)
+    assert len(as_states(after)) == len(neuron.states)
+    declared, found = (one(theta, start.states, x) for one in (neuron.jacobian, partial(Neuron.jacobian, neuron)))
+    for name, mine, right in (
+        ("A", declared.states, found.states),
+        ("B", declared.inputs, found.inputs),
+        *((key, (declared.parameters[key],), (found.parameters[key],)) for key in found.parameters),
+    ):
+        for row, other in zip(mine, right, strict=True):
+            for one, two in zip(row, other, strict=True):
+                np.testing.assert_allclose(filled(one, two), two, rtol=1e-4, atol=1e-5, err_msg=name)
+    for reading, function in ((neuron.sent, neuron.output), (neuron.seen, neuron.observed)):
+        _, tangent = jax.jvp(lambda *h, f=function: f(theta, h), start.states, tuple(map(jnp.cos, start.states)))
+        along = reading(theta, start.states).along(tuple(map(jnp.cos, start.states)))
+        np.testing.assert_allclose(along, tangent, rtol=1e-4, atol=1e-6)
+    assert max(float(jnp.abs(filled(one, x[0])).max()) for row in declared.inputs for one in row) > 0.1
+    for parameter in model.parameters:
+        stored = params[parameter.key]
+        _, by_stored = jax.jvp(lambda one, p=parameter: p.used(one, model.step_s), (stored,), (jnp.ones_like(stored),))
+        slope = parameter.slope(stored, model.step_s)
+        np.testing.assert_allclose(jnp.ones_like(stored) if slope is None else slope, by_stored, rtol=1e-4)
+    out = model.outputs(start.rates)
+    np.testing.assert_allclose((out * out).sum(), (start.rates * model.outputs_adjoint(out)).sum(), rtol=1e-5)
+    received = model.received(params, start.rates)
+    back = model.received_adjoint(params, received)
+    np.testing.assert_allclose(sum((one * one).sum() for one in received), (start.rates * back).sum(), rtol=1e-4)
+    together = model.recurrent.apply(model.recurrent_strengths(params), out)
+    np.testing.assert_allclose(sum(received), together, rtol=1e-4, atol=1e-5, err_msg="channels add up to the whole")
+    decay = np.asarray(theta["time_constants"])
     assert ((decay > 0) & (decay < 1)).all()
 
 
 def _check_gradient(
-    model: Model, params: Params, rates: jax.Array, u: jax.Array, given: jax.Array, rng: np.random.Generator
+    model: Model, params: Params, start: Neurons, u: jax.Array, given: jax.Array, rng: np.random.Generator
 ) -> None:
     """The exact rule on one window, against reverse-mode differentiation of the same window."""
-    targets = jnp.asarray(rng.random(u.shape), rates.dtype)
-    window = WindowArrays(u, given, targets, jnp.ones(u.shape, rates.dtype))
+    targets = jnp.asarray(rng.random(u.shape), u.dtype)
+    window = WindowArrays(u, given, targets, jnp.ones(u.shape, u.dtype))
 
     def loss(params: Params) -> jax.Array:
-        end, seen = run_window(model, params, rates, u, given)
-        y = read_out(model, params, jnp.concatenate([seen.rates[1:], end[None]]))
+        end, seen = run_window(model, params, start, u, given)
+        y = read_out(model, params, states_after(model, params, seen, end))
         return ((y - targets) ** 2).sum()
 
     learner = WindowedLearner(len(u), "network", "none")
-    memory = learner.start(model, rates.shape[1], model.groups)._replace(rates=rates)
+    memory = learner.start(model, u.shape[2], model.groups)._replace(neurons=start)
     result, _ = learner.step(model, params, memory, window, model.groups)
     value, gradient = jax.value_and_grad(loss)(params)
     np.testing.assert_allclose(result.loss, value, rtol=1e-5)

@@ -118,7 +118,7 @@ def plain_scan(problem: Problem, params: dict, start: jax.Array, window: WindowA
     """Loss of a window from the rates `start` [N, B], and the rates after it: the equations, nothing else."""
     w, e, c = dense_matrices(problem, params)
     alpha = jnp.exp(-problem.model.step_s / jnp.exp(params["log_time_constants"]))[:, None]
-    f = open_at_zero if problem.model.nonlinearity == "relu" else jax.nn.softplus
+    f = open_at_zero if problem.model.neuron.nonlinearity == "relu" else jax.nn.softplus
 
     def one(r, now):
         given, forced, target, weight = now

@@ -51,7 +51,7 @@ def test_the_driven_exponent_is_that_of_two_runs_with_the_same_noise(tmp_path: P
     plain, rng = one.plain(), np.random.default_rng(3)
 
     def exponent(*, given: bool) -> float:
-        rates = np.asarray(run.start, np.float64)
+        rates = np.asarray(run.start.rates[:, 0], np.float64)
         near = rates + 1e-7 * rng.normal(size=NEURONS) / np.sqrt(NEURONS)
         logs = []
         for noise in run.noise[:160]:

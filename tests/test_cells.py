@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from contracts import check_cell
@@ -16,6 +17,8 @@ from connfit._registry import REGISTRIES, registries
 from connfit.cli import app
 from connfit.config import ModelConfig
 from connfit.models.cells import CELLS
+from connfit.models.cells.rate import Rate
+from connfit.models.neuron import Jacobian
 
 SOURCE = Path(connfit.__file__).parent
 
@@ -26,9 +29,13 @@ def test_every_cell_keeps_its_contract(name: str) -> None:
 
 
 def test_a_wrong_slope_breaks_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = connfit.RateModel
-    right = model.activation
-    monkeypatch.setattr(model, "activation", lambda self, x: (right(self, x)[0], 0.9 * right(self, x)[1]))
+    right = Rate.jacobian
+
+    def wrong(self: Rate, *at: Any) -> Jacobian:
+        found = right(self, *at)
+        return found._replace(inputs=((0.9 * found.inputs[0][0],),))
+
+    monkeypatch.setattr(Rate, "jacobian", wrong)
     with pytest.raises(AssertionError):
         check_cell("rate", *teacher())
 

@@ -14,7 +14,7 @@ from small import student
 
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
-from connfit.models.base import GROUP_OF
+from connfit.models.base import group_of
 from connfit.training.fit import train
 from connfit.training.learners import RULES, WindowedLearner, preset
 from connfit.training.learning_rates import parameter_sizes
@@ -141,7 +141,7 @@ def test_only_trained_maps_have_factors() -> None:
 def test_a_fit_with_pp_prop_learns() -> None:
     small = student()
     sizes = parameter_sizes(small.model, small.params, small.cohort)
-    even = {GROUP_OF.get(key, key): 1 / size for key, size in sizes.items()}  # the same step for every group
+    even = {group_of(key): 1 / size for key, size in sizes.items()}  # the same step for every group
     config = TrainConfig(epochs=6, learning_rate=0.01, warmup_frames=5, patience=None, rate_scale=even)
     losses = [
         row["train_loss"]

@@ -15,6 +15,8 @@ from test_state_forcing import NEURONS, SHARED, SINGLE, UNITS, problem
 from connfit.analysis.dynamics.lyapunov import lyapunov_exponent
 from connfit.analysis.dynamics.stability import jacobian_spectrum
 from connfit.models import RateModel
+from connfit.models.base import Neurons
+from connfit.models.cells.rate import Rate
 from connfit.models.forward import correct, step, tangent_step
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -26,7 +28,7 @@ IDS = ["neurons, phi 0", "neurons, phi 1", "neurons, phi 1.5", "regions, phi 1",
 def smooth(reads: np.ndarray, phi: float) -> tuple[RateModel, dict]:
     """A model whose rates are smooth in its parameters, apart from the relu of the drive."""
     model, params, _ = problem(phi, reads=reads)
-    return replace(model, nonlinearity="softplus"), params
+    return replace(model, neuron=Rate(nonlinearity="softplus")), params
 
 
 @jax.jit
@@ -41,7 +43,7 @@ def _of_noisy(model: RateModel, params: dict, r: jax.Array, noise: jax.Array) ->
     r = r[:, None]
     z = model.readout.apply(model.readout_strengths(params), r) + noise[:, None]
     has = jnp.ones(z.shape, bool)
-    return step(model, params, correct(model, r, z, has), z, has)[0][:, 0]
+    return step(model, params, Neurons(correct(model, (r,), z, has)), z, has)[0].rates[:, 0]
 
 
 def dense(model: RateModel, params: dict, rates: np.ndarray, given: np.ndarray, forced: np.ndarray) -> np.ndarray:
@@ -130,7 +132,7 @@ def test_a_run_on_its_own_read_out_with_noise(reads: np.ndarray, phi: float) -> 
         growth.append(np.log(np.linalg.norm(tangent)))
         r = jnp.asarray(rates)[:, None]
         z, has = jnp.asarray(reads @ rates + one)[:, None], jnp.ones((UNITS, 1), bool)
-        rates = np.asarray(step(model, params, correct(model, r, z, has), z, has)[0][:, 0])
+        rates = np.asarray(step(model, params, Neurons(correct(model, (r,), z, has)), z, has)[0].rates[:, 0])
     np.testing.assert_allclose(found.growth, growth, atol=1e-9)
 
 
@@ -151,6 +153,6 @@ def test_with_phi_1_and_all_neurons_recorded_a_difference_vanishes_at_once() -> 
     given, noisy = jnp.ones((UNITS, 1), bool), jnp.zeros((UNITS, 1), bool)
     model, params, _ = problem(1.0, "none", reads=SINGLE)
     r = jnp.full((NEURONS, 1), 0.3)
-    _, seen = step(model, params, r, jnp.full((UNITS, 1), 0.3), None)
+    _, seen = step(model, params, Neurons((r,)), jnp.full((UNITS, 1), 0.3), None)
     recorded = jnp.zeros((NEURONS, 1)).at[np.asarray(model.read_neurons)].set(1.0)
-    np.testing.assert_array_equal(tangent_step(model, params, seen, given, noisy, recorded), 0)
+    np.testing.assert_array_equal(tangent_step(model, params, seen, given, noisy, Neurons((recorded,))).rates, 0)

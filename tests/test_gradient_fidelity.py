@@ -415,7 +415,8 @@ def test_every_rule_is_fitted_and_what_is_undefined_is_left_out_with_its_reason(
         assert next(one.learner for one in rules if one.label == label) == job.learner
 
 
-def test_the_command_measures_a_run_before_and_after_its_fit(tmp_path: Path) -> None:
+def test_the_command_measures_a_run_before_and_after_its_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connfit.cli.terminal.out_console.width", 80)
     config = configuration.override(configuration.read(write_files(tmp_path)), ["train.epochs=1"])
     runs.start(configuration.override(config, ["train.free_run_epochs=0"]), tmp_path / "run")
     options = ["--frames", "24", "--segments", "2", "--window", "4"]

@@ -144,7 +144,7 @@ def explicit_traces(problem: Problem, *, exact_inside: int | None) -> dict[str, 
     params, brain = problem.params, problem.connectome
     tau = np.exp(np.asarray(params["log_time_constants"]))
     alpha = np.exp(-problem.model.step_s / tau)
-    softplus = problem.model.nonlinearity == "softplus"
+    softplus = problem.model.neuron.nonlinearity == "softplus"
     w, e, c = (np.asarray(a) for a in dense_matrices(problem, params))
     n, b = rest(problem).shape
     post, pre, signs = brain.posts, brain.indices, np.asarray(brain.connection_signs, float)[:, None]

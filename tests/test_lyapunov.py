@@ -177,7 +177,7 @@ def test_mistakes_are_named() -> None:
         bad = inputs.copy()
         bad[3, 2] = np.nan
         lyapunov_exponent(one.model, one.params, rates, inputs=bad, transient=0)
-    with pytest.raises(ConfigError, match="40 finite numbers"):
+    with pytest.raises(ConfigError, match=r"rates has shape \(5,\), but must have \(40,\)"):
         lyapunov_exponent(one.model, one.params, rates[:5], steps=50)
     with pytest.raises(ConfigError, match="must not be zero"):
         lyapunov_of(lambda x, d: (x, d), 0.0, np.zeros(2), steps=50)

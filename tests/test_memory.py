@@ -15,6 +15,7 @@ from networks import random_connectome
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
 from connfit.models import RateModel, Readout, tie_weights
+from connfit.models.cells import CELLS
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training import memory
@@ -96,6 +97,26 @@ def test_the_estimate_is_what_a_compiled_step_holds(
     assert held + estimate.parts["wiring"] == pytest.approx(
         compiled_bytes(model, params, learner, recordings), rel=0.25
     )
+
+
+@pytest.mark.parametrize(
+    ("cell", "recordings", "drive", "options"),
+    [
+        ("rate-calcium", 1, "none", {}),
+        pytest.param("adaptive-rate", 4, "dense", {}, marks=pytest.mark.slow),
+        pytest.param("two-channel", 1, "none", {"carry": "history"}, marks=pytest.mark.slow),
+        pytest.param("two-channel", 4, "dense", {"carry": "factorised"}, marks=pytest.mark.slow),
+        pytest.param("two-channel", 2, "anatomical", {"carry": "none"}, marks=pytest.mark.slow),
+    ],
+)
+def test_the_estimate_knows_further_states_and_channels(cell: str, recordings: int, drive: str, options: dict) -> None:
+    model, params, cohort = problem(recordings, drive)
+    model = replace(model, neuron=CELLS[cell].neuron())
+    params |= model.own_start()
+    learner = WindowedLearner(16, **options)
+    estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
+    held = sum(estimate.parts[part] for part in ("parameters", "moments", "gradient", "traces", "window", "wiring"))
+    assert held == pytest.approx(compiled_bytes(model, params, learner, recordings), rel=0.25)
 
 
 @pytest.mark.parametrize(

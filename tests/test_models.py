@@ -17,6 +17,8 @@ from small import regional_connectome, student
 
 from connfit.errors import ConfigError, DataError
 from connfit.models import RateModel, Readout
+from connfit.models.base import Neurons
+from connfit.models.cells.rate import Rate
 from connfit.models.forward import step
 
 BRAIN = random_connectome(np.random.default_rng(1), 12, 3, electrical=5)
@@ -49,8 +51,8 @@ def test_a_step_is_the_stated_equation() -> None:
     one = student()
     rng = np.random.default_rng(3)
     rates, u = rng.random(one.model.neurons), rng.random(one.model.units)
-    got, _ = step(one.model, one.params, jnp.asarray(rates[:, None]), jnp.asarray(u[:, None]), None)
-    np.testing.assert_allclose(got[:, 0], one.plain().step(rates, u), rtol=1e-5, atol=1e-6)
+    got, _ = step(one.model, one.params, Neurons((jnp.asarray(rates[:, None]),)), jnp.asarray(u[:, None]), None)
+    np.testing.assert_allclose(got.rates[:, 0], one.plain().step(rates, u), rtol=1e-5, atol=1e-6)
 
 
 def test_units_that_are_not_forced_see_the_models_own_prediction() -> None:
@@ -71,12 +73,13 @@ def test_decay_and_its_slope() -> None:
     params = {"log_time_constants": log_tau}
     np.testing.assert_allclose(model.decay(params), np.exp(-model.step_s / np.exp(log_tau)), rtol=1e-6)
     slopes = jax.vmap(jax.grad(lambda one: jnp.exp(-model.step_s / jnp.exp(one))))(log_tau)
-    np.testing.assert_allclose(model.decay_slope(params), slopes, rtol=1e-5)
+    (parameter,) = model.parameters
+    np.testing.assert_allclose(parameter.slope(log_tau, model.step_s), slopes, rtol=1e-5)
 
 
 @pytest.mark.parametrize("nonlinearity", ["relu", "softplus"])
 def test_activation_and_its_slope(nonlinearity: str) -> None:
-    model = RateModel.from_connectome(BRAIN, READOUT, step_s=0.5, nonlinearity=nonlinearity)
+    model = Rate(nonlinearity=nonlinearity)
     x = jnp.asarray([-40.0, -1.0, -0.01, 0.01, 2.0, 40.0])
     value, slope = model.activation(x)
     np.testing.assert_allclose(value, np.maximum(x, 0) if nonlinearity == "relu" else np.logaddexp(x, 0), rtol=1e-6)

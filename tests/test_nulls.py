@@ -317,7 +317,7 @@ def test_a_model_without_recurrence_learns_the_rest() -> None:
     for credit in ("neuron", "network"):
         learner = WindowedLearner(4, credit, "trace")
         result, memory = learner.step(model, params, learner.start(model, 1, model.groups), window, model.groups)
-        assert result.gradient["weights"].shape == (0,) and memory.traces["weights"].shape == (0, 1)
+        assert result.gradient["weights"].shape == (0,) and memory.traces["weights"].shape == (1, 0, 1)
         assert float(jnp.abs(result.gradient["drive"]).sum()) > 0
 
 

@@ -151,8 +151,9 @@ def test_vmap_equals_a_loop(implementation):
 def test_window_outer_works_in_place():
     """No second array of the trace's size where the trace is donated, or carried by a loop."""
     pattern = random_pattern(np.random.default_rng(6), 700, 900, 0.4)
-    operands = all_operands(np.random.default_rng(7), pattern, 1, 16)["window_outer"]
-    size = operands[0].nbytes
+    trace, *rest = all_operands(np.random.default_rng(7), pattern, 1, 16)["window_outer"]
+    operands = trace[None], rest[0][..., None], rest[1][..., None, None], rest[2], rest[3][:, :, None], rest[4]
+    size = trace.nbytes
 
     def step(trace: jax.Array, *rest: jax.Array) -> tuple[jax.Array, jax.Array]:
         gradient, trace = ops.window_outer(pattern, trace, *rest)

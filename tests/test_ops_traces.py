@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jax.test_util import check_grads
 from test_ops_native import all_operands, random_pattern
 
 from connfit.errors import ConfigError
@@ -124,7 +125,8 @@ def test_rounding_to_bfloat16_is_to_the_nearest_and_keeps_what_is_not_a_number(b
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dense_traces_take_the_place_of_the_old_ones(dtype):
-    operands = dense_operands(np.random.default_rng(3), 2000, 40, 1, 16, dtype)
+    trace, carry, decay, left, later, right = dense_operands(np.random.default_rng(3), 2000, 40, 1, 16, dtype)
+    operands = trace[None], carry[..., None], decay[..., None, None], left, later[:, :, None], right
     donated = jax.jit(
         lambda *args: ops.dense_outer(*args, implementation="native")[::-1], donate_argnums=0
     ).lower(*operands)  # fmt: skip
@@ -149,3 +151,55 @@ def test_a_wrong_shape_is_named():
     operands[5] = operands[5][:, :1]
     with pytest.raises(ConfigError, match="dense_outer: right has shape"):
         ops.dense_outer(*operands)
+
+
+@pytest.mark.parametrize(
+    ("states", "batch", "steps", "dtype"),
+    [
+        (2, 3, 7, "float32"), (3, 1, 1, "bfloat16"), (5, 1, 8, "float32"),
+        *(
+            pytest.param(*size, dtype, marks=pytest.mark.slow)
+            for size in ((1, 2, 5), (2, 1, 16), (3, 2, 32))
+            for dtype in DTYPES
+        ),
+    ],
+)  # fmt: skip
+def test_traces_of_several_states_equal_the_sums_in_double_precision(states, batch, steps, dtype):
+    """One plane of traces for each state, and what each passes on to the others."""
+    rng = np.random.default_rng(states + steps)
+    pattern, columns = random_pattern(rng, 30, 41, 0.3), 41
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+    rows = draw(30, batch, states), draw(30, batch, states, states), draw(30, batch, steps)
+    rows = *rows, draw(30, batch, states, steps), draw(columns, batch, steps)
+    along = draw(states, pattern.nnz, batch).astype(DTYPES[dtype])
+    across = draw(states, 30, batch, columns).astype(DTYPES[dtype])
+    carry, decay, left, trace_left, right = (np.asarray(one, np.float64) for one in rows)
+    now = np.einsum("ibk,jbk->ij", left, right)
+    later = np.einsum("ibsk,jbk->sibj", trace_left, right)
+    old = np.asarray(across, np.float64)
+    gradient = now + np.einsum("ibs,sibj->ij", carry, old)
+    kept = later + np.einsum("ibsq,qibj->sibj", decay, old)
+    row, column = np.repeat(np.arange(30), np.diff(pattern.indptr)), np.asarray(pattern.indices)
+    old = np.asarray(along, np.float64)
+    sparse_gradient = now[row, column] + np.einsum("ebs,seb->e", carry[row], old)
+    sparse_kept = later[:, row, :, column].transpose(1, 0, 2) + np.einsum("ebsq,qeb->seb", decay[row], old)
+    for implementation in ("native", "portable"):
+        assert_near(dense((across, *rows), implementation), (gradient, kept), dtype)
+        assert_near(sparse(pattern, (along, *rows), implementation), (sparse_gradient, sparse_kept), dtype)
+
+
+def test_traces_of_several_states_have_the_derivatives_of_the_portable_sums(float64):
+    rng = np.random.default_rng(3)
+    pattern = random_pattern(rng, 6, 7, 0.4)
+    shapes = (2, pattern.nnz, 1), (6, 1, 2), (6, 1, 2, 2), (6, 1, 3), (6, 1, 2, 3), (7, 1, 3)
+    operands = tuple(jnp.asarray(rng.standard_normal(shape)) for shape in shapes)
+
+    @jax.jit
+    def loss(*operands: jax.Array) -> jax.Array:
+        gradient, trace = ops.window_outer(pattern, *operands)
+        return jnp.sum(jnp.sin(gradient)) + jnp.sum(trace**3)
+
+    check_grads(loss, operands, order=1, modes=["rev"], rtol=1e-6, atol=1e-6)

@@ -26,7 +26,7 @@ from connfit.connectome import Connectome, from_pairs
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models import RateModel, Readout, init_params
 from connfit.models.held_rates import OutsideTraining, TrainingRange, silent_rates
-from connfit.models.perturb import HeldNeurons, parse_neuron_set, settled_rates, simulate_perturbed
+from connfit.models.perturb import HeldNeurons, parse_neuron_set, settled, simulate_perturbed
 from connfit.models.rollout import CHUNK
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -75,7 +75,7 @@ def test_rates_settle_where_the_equations_say(drive: str, state_forcing: float, 
     brain, readout, model, params = linear_brain(state_forcing=state_forcing)
     mean, held = np.array([0.5, 1.0, 2.0]), {1: 3.0, 6: 0.0, 7: 0.4}
     perturbation = HeldNeurons(np.array([7, 1, 6]), np.array([0.4, 3.0, 0.0]))
-    start = settled_rates(model, params, mean, drive=drive)
+    start = settled(model, params, mean, drive=drive).rates
     shown = "none" if drive == "none" else "mean"
     rest = fixed_point(brain, readout, model, params, {}, drive=shown, mean=mean)
     np.testing.assert_allclose(start, rest, rtol=1e-4)
@@ -99,7 +99,7 @@ def test_rates_settle_where_the_equations_say(drive: str, state_forcing: float, 
 def test_the_course_of_a_response_is_that_of_the_equations() -> None:
     one, steps = student(), CHUNK + 9
     plain, mean = one.plain(), one.cohort.mean_activity()
-    start = settled_rates(one.model, one.params, mean)
+    start = settled(one.model, one.params, mean).rates
     perturbation = HeldNeurons(np.array([3, 11]), np.array([2.0, 0.0]))
     got = simulate_perturbed(one.model, one.params, perturbation, steps, start)
     for held, units, neurons in (
@@ -118,13 +118,25 @@ def test_the_course_of_a_response_is_that_of_the_equations() -> None:
         np.testing.assert_allclose(neurons, course[steps // 2 :].mean(axis=0), rtol=2e-4, atol=2e-5)
 
 
+def test_an_injected_current_is_a_bias_from_the_onset_on(float64: None) -> None:
+    _, _, model, params = linear_brain()
+    mean, current = np.array([0.5, 1.0, 2.0]), np.zeros(10)
+    current[[2, 5]] = 0.3, 0.1
+    start = settled(model, params, mean)
+    got = simulate_perturbed(model, params, HeldNeurons(), 40, start.neurons, mean=mean, current=current)
+    biased = {**params, "bias": params["bias"] + current}
+    other = simulate_perturbed(model, biased, HeldNeurons(), 40, start.neurons, mean=mean)
+    np.testing.assert_allclose(got.perturbed, other.baseline, rtol=1e-12)
+    assert np.abs(got.perturbed - got.baseline).max() > 0.01
+
+
 def test_it_settles_at_the_training_mean() -> None:
     one = student()
     plain, mean = one.plain(), one.cohort.mean_activity()
     rates = np.zeros(NEURONS)
     for _ in range(2000):
         rates = plain.step(rates, mean)
-    np.testing.assert_allclose(settled_rates(one.model, one.params, mean), rates, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(settled(one.model, one.params, mean).rates, rates, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("electrical", [0, 12])
@@ -163,7 +175,7 @@ def test_silencing_is_the_brain_without_the_neurons_outputs(electrical: int, flo
 
 def test_no_perturbation_changes_nothing() -> None:
     one = student(substeps=3)
-    start = settled_rates(one.model, one.params, one.cohort.mean_activity())
+    start = settled(one.model, one.params, one.cohort.mean_activity()).rates
     got = simulate_perturbed(one.model, one.params, HeldNeurons(), 100, start, watched=[np.arange(4)])
     np.testing.assert_array_equal(got.perturbed, got.baseline)
     np.testing.assert_array_equal(got.set_perturbed, got.set_baseline)
@@ -175,7 +187,7 @@ def test_with_drive_held_only_what_is_downstream_changes() -> None:
     one = student()
     graph = sp.csr_array(np.abs(one.connectome.matrix().toarray()).T > 0)  # [pre, post]
     order = sp.csgraph.breadth_first_order(graph, 5, return_predecessors=False)
-    start = settled_rates(one.model, one.params, one.cohort.mean_activity(), drive="mean")
+    start = settled(one.model, one.params, one.cohort.mean_activity(), drive="mean").rates
     options = {"mean": one.cohort.mean_activity(), "drive": "mean"}
     got = simulate_perturbed(one.model, one.params, HeldNeurons(np.array([5]), np.array([4.0])), 80, start, **options)
     assert set(np.flatnonzero(got.change)) <= set(order.tolist())
@@ -346,6 +358,25 @@ def test_the_command_writes_what_it_did(fitted: Path) -> None:
     assert "SURROGATE" not in ran.output and "region:C silenced at 0" in ran.output
 
 
+def test_current_is_injected_from_the_command_line(fitted: Path) -> None:
+    options = ["--inject", "id:n1,n3=0.5", "--inject", "id:n2=-0.2", "--seconds", "12"]
+    ran = CliRunner().invoke(cli.app, ["simulate", str(fitted), *options])
+    assert ran.exit_code == 0, ran.output
+    (out,) = (fitted / "simulations").glob("inject-*")
+    record = json.loads((out / "perturbation.json").read_text())
+    assert plain(read_json(out / "perturbation.json", Perturbation)) == record
+    assert [(one["set"], one["input"], one["neurons"]) for one in record["injected"]] == [
+        ("id:n1,n3", 0.5, 2),
+        ("id:n2", -0.2, 1),
+    ]
+    assert record["sets"] == [] and record["held_neurons"] == 0
+    with (out / "perturbation_neurons.csv").open() as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    assert {name for name, row in rows.items() if row["role"] == "injected"} == {"n1", "n2", "n3"}
+    assert float(rows["n1"]["change"]) > 0 > float(rows["n2"]["change"])
+    assert "given +0.5 of input (2 neurons" in ran.output
+
+
 def test_silenced_neurons_are_held_where_their_units_were_lowest(fitted: Path) -> None:
     """With recordings that never come near 0, 0 is no silence: the floor of the training values is."""
     cohort = runs.load_fit(fitted).cohort
@@ -404,6 +435,10 @@ def test_the_command_refuses_what_is_wrong(fitted: Path) -> None:
         ([], "nothing is perturbed: give --stimulate"),
         (["--stimulate", "id:n1"], "must be SET=rate"),
         (["--stimulate", "id:n1=fast"], "must be SET=rate"),
+        (["--inject", "id:n1"], "--inject 'id:n1' must be SET=input"),
+        (["--inject", "id:n1=inf"], "its input is inf, but must be finite"),
+        (["--inject", "id:n1=1", "--silence", "id:n1"], "--inject 'id:n1=1' and what is held share neurons"),
+        (["--inject", "id:n1=1", "--inject", "region:B=1"], "'region:B=1' and --inject 'id:n1=1' share neurons"),
         (["--silence", "region:Z"], "--silence 'region:Z': .* has no region 'Z'"),
         (["--silence", "id:n1", "--readout", "id:N1"], "--readout 'id:N1'.*did you mean 'n1'"),
         (["--silence", "id:n1", "--seconds", "0.2"], "--seconds is 0.2, but must be at least 1: two frames"),

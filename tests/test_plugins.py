@@ -15,7 +15,7 @@ from test_registry import plug_in
 
 TOYS = '''
 """Five toys: what a package needs to add pieces to connfit."""
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import jax
@@ -23,10 +23,11 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
-from connfit.models.base import KEY_OF
-from connfit.models.rollout import read_out, run_window
+from connfit.models.base import key_of
+from connfit.models.neuron import relu
+from connfit.models.rollout import read_out, run_window, states_after
 from connfit.plugins import (
-    STATIC, Baseline, Cell, ConnectomeModel, Learner, LearningRule, Null, Options, WindowResult, as_null,
+    Baseline, Cell, Learner, LearningRule, Neuron, Null, Options, WindowResult, as_null,
 )
 
 
@@ -85,26 +86,18 @@ RULE = LearningRule.windowed(
 )
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, repr=False, kw_only=True)
-class CeilingModel(ConnectomeModel):
-    """Rates that cannot exceed a ceiling."""
+@dataclass(frozen=True)
+class Ceiling(Neuron):
+    """Rates below a ceiling."""
 
-    ceiling: float = field(metadata=STATIC)
-
-    def activation(self, x):
-        rate = self.ceiling * jnp.tanh(jnp.maximum(x, 0) / self.ceiling)
-        return rate, jnp.where(x >= 0, 1 - (rate / self.ceiling) ** 2, 0)
-
-
-class CeilingOptions(Options, frozen=True):
     ceiling: Annotated[float, msgspec.Meta(gt=0)] = 10.0
 
+    def step(self, theta, h, x):
+        alpha, steady = theta["time_constants"], self.ceiling * jnp.tanh(relu(x[0]) / self.ceiling)
+        return alpha * h[0] + (1 - alpha) * steady
 
-CEILING = Cell(
-    name="toy-cell", label="toy cell", phrase="the toy cell", does="rates below a ceiling", build=CeilingModel.wire,
-    options=CeilingOptions,
-)
+
+CEILING = Cell(name="toy-cell", label="toy cell", phrase="the toy cell", neuron=Ceiling)
 
 
 @dataclass(frozen=True)
@@ -115,16 +108,16 @@ class Autodiff(Learner):
     pace: float
 
     def start(self, model, batch, trained):
-        return jnp.zeros((model.neurons, batch))
+        return model.rest(batch)
 
     def step(self, model, params, memory, window, trained):
         def loss(moving):
             everything = {**params, **moving}
             end, seen = run_window(model, everything, memory, window.inputs, window.forced)
-            y = read_out(model, everything, jnp.concatenate([seen.rates[1:], end[None]]))
+            y = read_out(model, everything, states_after(model, everything, seen, end))
             return (window.weights * (y - window.targets) ** 2).sum(), (y, end)
 
-        moving = {key: params[key] for key in (KEY_OF.get(group, group) for group in trained)}
+        moving = {key: params[key] for key in (key_of(group, params) for group in trained)}
         (value, (y, end)), gradient = jax.value_and_grad(loss, has_aux=True)(moving)
         return WindowResult(value, {key: self.pace * one for key, one in gradient.items()}, y), end
 
@@ -205,7 +198,7 @@ def test_toys_are_in_the_help_and_wrong_names_are_errors_before_anything_is_fitt
         ("--preset", "toy-own", "--set", "learner.rule_options.pace=0"): "rule_options.pace: Expected `float` > 0",
         ("--preset", "toy-own", "--credit", "neuron"): "are both set: keep one",
         ("--set", "learner.rule_options.pace=1"): "name it as learner.preset",
-        ("--cell", "toy-cel"): "model.cell is 'toy-cel', but must be one of rate, toy-cell; did you mean 'toy-cell'?",
+        ("--cell", "toy-cel"): "two-channel, toy-cell; did you mean 'toy-cell'?",
         ("--cell", "toy-cell", "--set", "model.cell_options.ceiling=0"): "cell_options.ceiling: Expected `float` > 0",
         ("--cell", "toy-cell", "--set", "model.nonlinearity=softplus"): "is of the cell 'rate', but model.cell = 'toy",
         ("--set", "model.cell_options.nonlinearity=softplus"): "give it as model.nonlinearity",
@@ -224,7 +217,8 @@ def test_toys_are_in_the_help_and_wrong_names_are_errors_before_anything_is_fitt
     )
     (_, fit), (_, evaluate), (_, compare), *refused = connfit(folder, *helped, *errors)
     assert "bptt, toy-rule, toy-own; with the options --set learner.rule_options.pace=1.0 of toy-own." in fit
-    assert "rate, toy-cell; with the options --set model.cell_options.ceiling=10.0 of toy-cell." in fit
+    assert "two-channel, toy-cell; with the options --set model.cell_options.calcium_decay=1.0 of rate-calcium" in fit
+    assert "--set model.cell_options.ceiling=10.0 of toy-cell." in fit
     assert "no_recurrence, toy_flip; with" in fit and "region_rnn, toy_share; with" in fit
     assert "--set data.null_options.every=1 of toy_flip" in fit
     assert "--set evaluate.baseline_options.toy_share.share=0.5" in fit

@@ -88,6 +88,42 @@ def test_the_teacher_is_the_model_with_its_own_parameters(teacher: KnownTeacher)
     np.testing.assert_allclose(student.predict(params, rates)[:, others], rates[1:, others], rtol=2e-5)
 
 
+@pytest.mark.parametrize("cell", ["adaptive-rate", pytest.param("rate-calcium", marks=pytest.mark.slow), "two-channel"])
+def test_teachers_of_other_cells_are_the_model_too(cell: str) -> None:
+    """A student with a teacher's own parameters follows what is recorded as the teacher does, hidden states too."""
+    teacher = KnownTeacher.draw(TeacherSettings(neurons=60, cell=cell), 0)
+    values = teacher.play(300, process_noise=0.3)
+    others, recorded = ~teacher.sensory, choose_recorded(teacher, 1.0)
+    assert (values[:, others].std(axis=0) > 0.01).all() and (values[:, others].mean(axis=0) < 3).all()
+    student = make_student(teacher, values, recorded, strengths="known")
+    assert set(teacher.own) == {one.name for one in student.model.neuron.parameters} <= set(student.trained)
+    own = {
+        one.key: np.log(teacher.own[one.name]) if one.key.startswith("log_") else teacher.own[one.name]
+        for one in student.model.neuron.parameters
+    }
+    params = {
+        **student.params,
+        "log_time_constants": np.log(teacher.time_constants),
+        "bias": teacher.bias,
+        **own,
+    }
+    params = {key: np.asarray(value, np.float32) for key, value in params.items()}
+    got, expected = student.predict(params, values), teacher.follow(values, recorded, 1.0)
+    np.testing.assert_allclose(got[:, others], expected[:, others], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["adaptive-rate", "two-channel"])
+def test_parameters_of_a_cell_are_recovered_and_scored(cell: str) -> None:
+    found = run_condition(Condition(1000), replace(SMALL, cell=cell))
+    assert found.recovered is not None and found.at_start is not None and found.regression is None
+    own = {key: agreements["all"] for key, agreements in found.recovered.own.items()}
+    assert own and all(each.n == found.recorded_neurons and each.r2 is not None for each in own.values())
+    if cell == "two-channel":  # how slow adaptation is shows in the activity of far longer recordings only
+        assert (own["log_excitatory_decay"].rank or 0) > 0.2
+    assert (parameters(found.recovered)["all"].r2 or 0) > (parameters(found.at_start)["all"].r2 or 0) + 0.2
+
+
 def test_the_regression_finds_a_teacher_whose_expectation_it_is_given(teacher: KnownTeacher) -> None:
     """With little private noise the least-squares answer is near the truth: its error is the noise over the drive."""
     weights, time_constants, bias = regress(teacher, teacher.play(4000, process_noise=0.5))
@@ -146,7 +182,8 @@ def test_mistakes_name_the_option() -> None:
         TeacherSettings(neurons=5)
 
 
-def test_the_command_writes_what_the_report_reads(tmp_path: Path) -> None:
+def test_the_command_writes_what_the_report_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connfit.cli.terminal.out_console.width", 80)
     out = tmp_path / "recovery"
     command = [
         "recover",
@@ -162,9 +199,10 @@ def test_the_command_writes_what_the_report_reads(tmp_path: Path) -> None:
         "0.5",
     ]
     command += ["--noise", "0.5", "--observation-noise", "0", "--strengths", "free", "--seeds", "1"]
-    command += ["--updates", "30", "--out", str(out)]
+    command += ["--updates", "30", "--out", str(out), "--cell", "adaptive-rate"]
     done = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert done.exit_code == 0 and "SURROGATE teachers of 40 neurons" in done.output
+    assert "parameters of the cell" in " ".join(done.output.split()) and "adaptation" in done.output
     assert all(len(line) <= 80 for line in done.output.splitlines() if "R²" in line)
     record = json.loads((out / "recovery.json").read_text())
     assert record["surrogate"] is True and record["complete"] is True and len(record["conditions"]) == 2
@@ -174,6 +212,7 @@ def test_the_command_writes_what_the_report_reads(tmp_path: Path) -> None:
     assert recovery_section.blocks(recovery) and len(recovery_section.drawings(recovery)) == 2
     point, result = recovery.curves["frames"][0], recovery.conditions[0]
     assert result.recovered is not None and result.activity is not None
+    assert set(point.own_r2) == {"adaptation_strength", "log_adaptation_time"} == set(result.recovered.own)
     assert point.weights_r2 == OverSeeds.of([result.recovered.weights["all"].r2])
     quartiles = result.activity.recorded["fitted"].r
     assert quartiles is not None and point.recorded_r is not None and point.recorded_r.mean == quartiles[1]

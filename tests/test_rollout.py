@@ -28,8 +28,10 @@ from connfit.evaluation.left_out_unit import left_out_scores
 from connfit.evaluation.squared_errors import prediction_errors
 from connfit.models import RateModel, Readout
 from connfit.models import rollout as rollout_module
+from connfit.models.base import Neurons
+from connfit.models.cells.rate import Rate
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.perturb import HeldNeurons, settled_rates, simulate_perturbed
+from connfit.models.perturb import HeldNeurons, settled, simulate_perturbed
 from connfit.models.rest import settle
 from connfit.models.rollout import (
     Held,
@@ -42,6 +44,7 @@ from connfit.models.rollout import (
     readings,
     rollout,
     run_window,
+    states_after,
 )  # fmt: skip
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -146,11 +149,10 @@ def test_a_learners_window_is_a_rollout(reads: np.ndarray, phi: float, fed_back:
         given |= ~jnp.isin(jnp.arange(UNITS), jnp.asarray(fed_back, int))[:, None]
     inputs, start = jnp.asarray(window.inputs), jnp.full((NEURONS, RUNS), 0.3)
     some = None if fed_back is None else jnp.asarray(fed_back, int)
-    end, forward = run_window(model, params, start, inputs, given, some)
+    end, forward = run_window(model, params, Neurons((start,)), inputs, given, some)
     run = rollout(model, params, State.of(model, start), Shown(inputs, given), readings)
-    np.testing.assert_allclose(end, run.state.rates, rtol=1e-12, atol=1e-14)
-    alpha = model.decay(params)[:, None]
-    after = alpha * forward.rates + (1 - alpha) * forward.steady
+    np.testing.assert_allclose(end.rates, run.state.rates, rtol=1e-12, atol=1e-14)
+    after = states_after(model, params, forward, end)
     np.testing.assert_allclose(read_out(model, params, after), run.each, rtol=1e-12, atol=1e-14)
 
 
@@ -167,7 +169,7 @@ def fitted(drive: str = "dense", phi: float = 0.6) -> tuple[Connectome, Fit]:
     recording = Recording("r", values.astype(np.float32), tuple(f"u{k}" for k in range(UNITS)), 1 / 0.6, mask=mask)
     cohort = Cohort.from_recordings([recording.split(train=0.6, validation=0.2)])
     brain = random_connectome(np.random.default_rng(3), NEURONS, 4)
-    return brain, Fit(replace(model, nonlinearity="softplus"), params, params, cohort, ())
+    return brain, Fit(replace(model, neuron=Rate(nonlinearity="softplus")), params, params, cohort, ())
 
 
 def forecaster() -> ModelForecaster:
@@ -260,11 +262,11 @@ CONSUMERS: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "open Jacobian": (lambda: jacobian("open"), (FORCING, DRIVE)),
     "closed Jacobian": (lambda: jacobian("closed"), (FORCING, DRIVE)),
     "run to rest": (
-        lambda: settle(fitted()[1].model, fitted()[1].params, np.zeros(NEURONS), inputs=np.ones(UNITS), steps=5).rates,
+        lambda: settle(fitted()[1].model, fitted()[1].params, inputs=np.ones(UNITS), steps=5).rates,
         (DRIVE,),
     ),
     "start of a perturbation": (
-        lambda: settled_rates(fitted()[1].model, fitted()[1].params, np.ones(UNITS), steps=5), (DRIVE,),
+        lambda: settled(fitted()[1].model, fitted()[1].params, np.ones(UNITS), steps=5).rates, (DRIVE,),
     ),
     "perturbation": (lambda: perturbed("own"), (DRIVE, HELD)),
     "perturbation at the mean": (lambda: perturbed("mean"), (DRIVE, HELD)),
@@ -315,18 +317,18 @@ def test_everybody_who_runs_a_model_goes_through_the_rollout(name: str, part: st
 
 
 def test_nobody_else_steps_a_model() -> None:
-    """The equations of a step are taken from `forward` by `rollout` alone; activations are used there alone."""
+    """The equations of a step are taken from `forward` by `rollout` alone; so is what a neuron does."""
     steps = {"step", "correct"}
     taken, used = {}, {}
     for path in SOURCE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        if "models.forward" not in text and "activation" not in text:
+        if "models.forward" not in text and "neuron.step" not in text:
             continue
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.ImportFrom) and node.module == "connfit.models.forward":
                 if names := steps & {one.name for one in node.names}:
                     taken[path.stem] = names
-            if isinstance(node, ast.Attribute) and node.attr == "activation":
+            if isinstance(node, ast.Attribute) and ast.unparse(node).endswith("neuron.step"):
                 used[path.stem] = True
     assert taken == {"rollout": steps}
-    assert set(used) == {"forward"}
+    assert set(used) == {"forward", "rollout"}

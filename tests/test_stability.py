@@ -107,7 +107,7 @@ def dense_jacobian(problem: Problem, rates: np.ndarray, given: np.ndarray | None
         # Where inputs are given, a closed loop means that they follow the read-out from there on.
         u = seen + (c @ (r - rates[:, None]) if loop == "closed" else 0)
         x = w @ r + bias + np.maximum(e @ u, 0)
-        steady = np.maximum(x, 0) if problem.model.nonlinearity == "relu" else np.logaddexp(x, 0)
+        steady = np.maximum(x, 0) if problem.model.neuron.nonlinearity == "relu" else np.logaddexp(x, 0)
         return alpha * r + (1 - alpha) * steady
 
     apart = 1e-6 * np.eye(len(rates))

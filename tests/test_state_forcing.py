@@ -13,6 +13,7 @@ from networks import pieces, predict, random_connectome
 
 from connfit.errors import ConfigError, DataError
 from connfit.models import RateModel, Readout
+from connfit.models.base import Neurons
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.forward import correct
 from connfit.models.maps import SparseMap
@@ -197,11 +198,11 @@ def test_observed_units_are_met_and_neurons_move_as_little_as_can_be() -> None:
     rng = np.random.default_rng(1)
     rates, given = rng.random((NEURONS, 1)), rng.random((UNITS, 1))
     forced = np.array([True, False, True, True, False, True])
-    moved = np.asarray(correct(model, jnp.asarray(rates), jnp.asarray(given), jnp.asarray(forced)[:, None]))
+    moved = np.asarray(correct(model, (jnp.asarray(rates),), jnp.asarray(given), jnp.asarray(forced)[:, None])[0])
     seen = SHARED[forced]
     np.testing.assert_allclose(seen @ moved, given[forced], **EXACT)
     np.testing.assert_allclose(moved - rates, np.linalg.lstsq(seen, given[forced] - seen @ rates)[0], **EXACT)
-    free = np.asarray(correct(model, jnp.asarray(rates), jnp.asarray(given), jnp.zeros((UNITS, 1), bool)))
+    free = np.asarray(correct(model, (jnp.asarray(rates),), jnp.asarray(given), jnp.zeros((UNITS, 1), bool))[0])
     np.testing.assert_array_equal(free, rates)
 
 
@@ -212,7 +213,7 @@ def test_what_is_forced_cannot_grow(phi: float) -> None:
     for number in range(2**UNITS):
         forced = jnp.asarray([number >> k & 1 == 1 for k in range(UNITS)])[:, None]
         each = jnp.repeat(forced, NEURONS, axis=1)
-        map_of = np.asarray(correct(model, jnp.eye(NEURONS), jnp.zeros((UNITS, NEURONS)), each))
+        map_of = np.asarray(correct(model, (jnp.eye(NEURONS),), jnp.zeros((UNITS, NEURONS)), each)[0])
         assert np.linalg.norm(map_of, 2) <= 1 + 1e-9, number
 
 
@@ -220,12 +221,12 @@ def test_only_observed_neurons_are_moved() -> None:
     model = problem(0.25)[0]
     rates = jnp.full((NEURONS, 1), 2.0)
     forced = np.array([True, False, True, True, True, True])[:, None]
-    moved = np.asarray(correct(model, rates, jnp.full((UNITS, 1), 4.0), jnp.asarray(forced)))[:, 0]
+    moved = np.asarray(correct(model, (rates,), jnp.full((UNITS, 1), 4.0), jnp.asarray(forced))[0])[:, 0]
     expected = np.full(NEURONS, 2.0)
     expected[RECORDED[forced[:, 0]]] = 2.5
     np.testing.assert_array_equal(moved, expected)
     untouched = replace(model, state_forcing=0.0)
-    assert correct(untouched, rates, jnp.ones((UNITS, 1)), jnp.asarray(forced)) is rates
+    assert correct(untouched, (rates,), jnp.ones((UNITS, 1)), jnp.asarray(forced))[0] is rates
 
 
 def test_predictions_and_forecasts_agree_with_a_window() -> None:
@@ -240,10 +241,10 @@ def test_predictions_and_forecasts_agree_with_a_window() -> None:
     inputs, forced = jnp.asarray(values[:, :, None]), jnp.ones((40, UNITS, 1), bool)
     start = jnp.zeros((NEURONS, 1))
     _, y = predict(model, params, start, inputs, forced)
-    end, forward = run_window(model, params, start, inputs, forced)
+    end, forward = run_window(model, params, Neurons((start,)), inputs, forced)
     # r̃ of recorded neurons is what was recorded, in training too.
-    np.testing.assert_array_equal(forward.rates[:, RECORDED], inputs)
-    np.testing.assert_allclose(end[RECORDED, 0], y[-1, :, 0], rtol=1e-12)
+    np.testing.assert_array_equal(forward.states[0][:, RECORDED], inputs)
+    np.testing.assert_allclose(end.rates[RECORDED, 0], y[-1, :, 0], rtol=1e-12)
     model_of = ModelForecaster(model, params, cohort)
     ahead = model_of.horizon(recording, np.array([35]), 1)
     # Forecasts start from a settled state instead of rest: with weak connections unrecorded neurons remember it after

@@ -179,7 +179,7 @@ def test_there_is_a_trace_per_neuron_or_per_neuron_and_type_not_per_connection(s
     one = random_problem(4, neurons=24, units=5)
     model = tie_weights(RateModel.from_connectome(brain, one.readout, step_s=0.6), brain, strengths, jnp.ones(brain.m))
     memory = WindowedLearner(4).start(model, 3, model.groups)
-    assert memory.traces["gains"].shape == (traces, 3) and brain.m == 576
+    assert memory.traces["gains"].shape == (1, traces, 3) and brain.m == 576
     assert (
         WindowedLearner(4, trace_dtype="bfloat16").start(model, 1, model.groups).traces["gains"].dtype == jnp.bfloat16
     )
@@ -194,7 +194,9 @@ def test_a_trace_fades_with_the_neuron_of_its_branch(strengths: str) -> None:
     decay = np.random.default_rng(0).random((brain.n, 2)).astype(np.float32)
     traces, still = jnp.ones_like(synapses.zero_trace(2, jnp.float32)), jnp.zeros((brain.n, 2, 3))
     sources = jnp.ones((problem.model.outputs(jnp.ones((brain.n, 1))).shape[0], 2, 3))
-    faded = synapses.outer_with_trace(traces, still[..., 0], jnp.asarray(decay), still, still, sources)[1]
+    faded = synapses.outer_with_trace(
+        traces, still[..., :1], jnp.asarray(decay)[..., None, None], still, still[:, :, None], sources
+    )[1][0]
     np.testing.assert_array_equal(faded, decay[branches])
 
 

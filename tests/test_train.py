@@ -15,7 +15,7 @@ from small import FRAMES, student
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models import ops
-from connfit.models.base import GROUP_OF
+from connfit.models.base import Neurons, group_of
 from connfit.models.ops import native
 from connfit.recordings import Parts
 from connfit.recordings.cohort import Cohort
@@ -39,7 +39,7 @@ def run(learner: Any = LEARNER, cohort: Cohort | None = None, params: dict | Non
     own = {key: options.pop(key) for key in ("trained", "seed", "state", "on_progress", "on_epoch") if key in options}
     # What these tests expect of rates is absolute: the same step for every group.
     sizes = parameter_sizes(one.model, one.params, one.cohort)
-    even = {GROUP_OF.get(key, key): 1 / size for key, size in sizes.items()}
+    even = {group_of(key): 1 / size for key, size in sizes.items()}
     usual = {"epochs": 3, "learning_rate": 0.01, "warmup_frames": WARMUP, "select_on": "one_step", "rate_scale": even}
     config = TrainConfig(**{**usual, **options})
     return train(one.model, params or one.params, cohort or one.cohort, learner, config, **own)
@@ -93,7 +93,7 @@ def one_step(
 ):
     """A training step from rest; what it consumes is copied."""
     one = student()
-    rates = {key: jnp.float32(rate * scale.get(GROUP_OF.get(key, key), 1.0)) for key in params}
+    rates = {key: jnp.float32(rate * scale.get(group_of(key), 1.0)) for key in params}
     blocks = [movie.require_parts().train for movie in one.cohort.recordings]
     weights = np.ones((len(one.cohort.units), 2))
     arrays = WindowArrays(*map(jnp.asarray, list(one.cohort.windows(8, blocks, [0, 1], weights))[window]))
@@ -125,7 +125,7 @@ def test_two_steps_are_those_of_optax_adam(clip: float | None, scale: dict) -> N
             assert float(norms[key]) == pytest.approx(np.sqrt((gradient[key] ** 2).sum()), rel=1e-4)
         assert clip is None or np.sqrt(sum(float(norm) ** 2 for norm in norms.values())) > 2 * clip
         updates, state = optimiser.update({key: jnp.asarray(value) for key, value in gradient.items()}, state)
-        moved = {key: expected[key] + scale.get(GROUP_OF.get(key, key), 1.0) * updates[key] for key in expected}
+        moved = {key: expected[key] + scale.get(group_of(key), 1.0) * updates[key] for key in expected}
         expected = one.model.project(moved)
         for key in params:
             # Adam divides gradients near 0 by their own size, which magnifies their rounding.
@@ -201,7 +201,8 @@ def test_both_kinds_of_operators_serve_windows_of_one_step(path: str) -> None:
     blocks = [movie.require_parts().train for movie in one.cohort.recordings]
     weights = np.ones((len(one.cohort.units), 2))
     window = WindowArrays(*map(jnp.asarray, list(one.cohort.windows(1, blocks, [0, 1], weights))[30]))
-    memory = learner.start(one.model, 2, one.model.groups)._replace(rates=jnp.full((one.model.neurons, 2), 0.4))
+    start = Neurons((jnp.full((one.model.neurons, 2), 0.4),))
+    memory = learner.start(one.model, 2, one.model.groups)._replace(neurons=start)
     with ops.use(path):
         result, _ = jax.jit(lambda params: learner.step(one.model, params, memory, window, one.model.groups))(
             one.params

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from connfit.evaluation.forecasts import Forecaster
     from connfit.models.base import Model
     from connfit.models.cells import CELLS, Cell
-    from connfit.models.connectome_model import STATIC, ConnectomeModel, ModelConditions
+    from connfit.models.connectome_model import ConnectomeModel, ModelConditions
     from connfit.models.init.start import STARTS, Start, StartConditions
     from connfit.models.init.starting_weights import WEIGHTS, StartingWeights
+    from connfit.models.neuron import Neuron, Parameter, TimeConstant
     from connfit.recordings.preprocess import STEPS, Step
     from connfit.recordings.readers import READERS, Reader
     from connfit.training.learners import RULES, Learner, LearningRule, WindowArrays, WindowResult
@@ -44,7 +45,6 @@ __all__ = [
     "READERS",
     "RULES",
     "STARTS",
-    "STATIC",
     "STEPS",
     "WEIGHTS",
     "Analyzer",
@@ -59,14 +59,17 @@ __all__ = [
     "LearningRule",
     "Model",
     "ModelConditions",
+    "Neuron",
     "Null",
     "Options",
+    "Parameter",
     "PluginWarning",
     "Reader",
     "Start",
     "StartConditions",
     "StartingWeights",
     "Step",
+    "TimeConstant",
     "WindowArrays",
     "WindowResult",
     "as_null",
@@ -82,7 +85,8 @@ _HOMES = {
     "evaluation.forecasts": ("Forecaster",),
     "models.base": ("Model",),
     "models.cells": ("CELLS", "Cell"),
-    "models.connectome_model": ("STATIC", "ConnectomeModel", "ModelConditions"),
+    "models.connectome_model": ("ConnectomeModel", "ModelConditions"),
+    "models.neuron": ("Neuron", "Parameter", "TimeConstant"),
     "models.init.start": ("STARTS", "Start", "StartConditions"),
     "models.init.starting_weights": ("WEIGHTS", "StartingWeights"),
     "recordings.preprocess": ("STEPS", "Step"),

@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from connfit import config as configuration
 from connfit._io import csv_text, replacing_together, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
-from connfit.analysis.perturbation_results import HeldSet, NeuronResponse, Perturbation, RateRange, Response
+from connfit.analysis.perturbation_results import (
+    HeldSet,
+    InjectedSet,
+    NeuronResponse,
+    Perturbation,
+    RateRange,
+    Response,
+)
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.held_rates import SILENCE_AT, TrainingRange, silent_rates
@@ -24,7 +31,7 @@ from connfit.models.perturb import (
     HeldNeurons,
     Responses,
     parse_neuron_set,
-    settled_rates,
+    settled,
     simulate_perturbed,
 )
 from connfit.training.checkpoints import check_wiring
@@ -50,6 +57,8 @@ class Experiment:
         One of `connfit.models.perturb.DRIVES`.
     silence_at
         One of `connfit.models.held_rates.SILENCE_AT`.
+    inject
+        `SET=input`, added to the input of these neurons, in the units of rates.
     """
 
     stimulate: tuple[str, ...] = ()
@@ -58,6 +67,7 @@ class Experiment:
     seconds: float = 30.0
     drive: str = "own"
     silence_at: str = "floor"
+    inject: tuple[str, ...] = ()
 
     def held(
         self, connectome: Connectome, silent: Float[np.ndarray, "N"] | None = None
@@ -75,9 +85,9 @@ class Experiment:
             If a set or a rate is wrong, or sets that contradict each other share neurons.
         """
         one_of("--silence-at", self.silence_at, SILENCE_AT)
-        if not self.stimulate and not self.silence:
-            raise ConfigError("nothing is perturbed: give --stimulate SET=rate or --silence SET")
-        names = {text: _set_and_rate(text) for text in self.stimulate}
+        if not self.stimulate and not self.silence and not self.inject:
+            raise ConfigError("nothing is perturbed: give --stimulate SET=rate, --inject SET=input or --silence SET")
+        names = {text: _set_and_number(text, "--stimulate", "rate") for text in self.stimulate}
         stimulated = {
             text: (parse_neuron_set(name, connectome, option="--stimulate"), rate)
             for text, (name, rate) in names.items()
@@ -87,9 +97,32 @@ class Experiment:
         sets += [("silenced", text, neurons) for text, neurons in silenced.items()]
         return HeldNeurons.of(stimulated, silenced, silent=silent), sets
 
+    def injected(self, connectome: Connectome, held: HeldNeurons) -> dict[str, tuple[Int[np.ndarray, "k"], float]]:
+        """Find into which neurons current is injected, and how much of it, by set.
+
+        Raises
+        ------
+        ConnfitError
+            If a set or an input is wrong, or a neuron is in two sets or held.
+        """
+        found: dict[str, tuple[np.ndarray, float]] = {}
+        taken = {int(neuron): "what is held" for neuron in held.neurons}
+        for text in self.inject:
+            name, value = _set_and_number(text, "--inject", "input")
+            if not np.isfinite(value):
+                raise ConfigError(f"--inject {text!r}: its input is {value:g}, but must be finite")
+            neurons = parse_neuron_set(name, connectome, option="--inject")
+            for neuron in neurons.tolist():
+                if neuron in taken:
+                    raise ConfigError(f"--inject {text!r} and {taken[neuron]} share neurons")
+                taken[neuron] = f"--inject {text!r}"
+            found[name] = neurons, value
+        return found
+
     def folder_name(self) -> str:
         """Name a folder by what is done."""
-        sets = [*(f"stimulate-{text}" for text in self.stimulate), *(f"silence-{text}" for text in self.silence)]
+        done = {"stimulate": self.stimulate, "inject": self.inject, "silence": self.silence}
+        sets = [f"{what}-{text}" for what, texts in done.items() for text in texts]
         parts = [text.replace(":", "-", 1) for text in sets]
         parts += [f"drive-{self.drive}"] if self.drive != "own" else []
         parts += [f"silence-at-{self.silence_at}"] if self.silence and self.silence_at != "floor" else []
@@ -102,14 +135,14 @@ class Experiment:
         return f"{start}-{hashlib.sha256(whole.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
-def _set_and_rate(text: str) -> tuple[str, float]:
-    name, equals, rate = text.rpartition("=")
+def _set_and_number(text: str, option: str, what: str) -> tuple[str, float]:
+    name, equals, number = text.rpartition("=")
     try:
         if equals and name:
-            return name, float(rate)
+            return name, float(number)
     except ValueError:
         pass
-    raise ConfigError(f"--stimulate {text!r} must be SET=rate, as in type:LB3=1.5 (rate in units of the recording)")
+    raise ConfigError(f"{option} {text!r} must be SET={what}, as in type:LB3=1.5 ({what} in units of the recording)")
 
 
 @claims("folder")
@@ -143,7 +176,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         load_fit(folder)  # says what is not here
     # Before the fit is loaded, which takes long on a whole brain: a mistyped set is known at once.
     connectome = Connectome.load(wiring)
-    experiment.held(connectome)
+    experiment.injected(connectome, experiment.held(connectome)[0])
     watched = {text: parse_neuron_set(text, connectome, option="--readout") for text in experiment.readout}
     fitted = load_fit(folder)
     check_wiring(connectome, fitted.connectome, wiring)
@@ -154,15 +187,18 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         )
     frames, every = round(experiment.seconds * cohort.frame_rate), cohort.substeps
     mean = cohort.mean_activity()
-    start = settled_rates(fitted.model, fitted.params, mean, drive=experiment.drive)
+    start = settled(fitted.model, fitted.params, mean, drive=experiment.drive)
     seen = TrainingRange.of(fitted.model, fitted.params, cohort)
-    silent = silent_rates(seen, start, experiment.silence_at)
+    silent = silent_rates(seen, start.rates, experiment.silence_at)
     held, sets = experiment.held(connectome, silent)
     rates = np.full(connectome.n, np.nan)
     rates[held.neurons] = held.rates
+    injected, current = experiment.injected(connectome, held), np.zeros(connectome.n)
+    for neurons, value in injected.values():
+        current[neurons] = value
     responses = simulate_perturbed(
-        fitted.model, fitted.params, held, frames * every, start,
-        mean=mean, drive=experiment.drive, watched=list(watched.values()),
+        fitted.model, fitted.params, held, frames * every, start.neurons,
+        mean=mean, drive=experiment.drive, watched=list(watched.values()), current=current if injected else None,
     )  # fmt: skip
     time = np.arange(1, frames + 1) / cohort.frame_rate
     traces = {
@@ -182,6 +218,10 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         dataset=configuration.read(folder / "config.json").data.dataset or connectome.name,
         surrogate=any(bool(source.notes.get("surrogate")) for source in (connectome, *cohort.recordings)),
         sets=tuple(held_sets),
+        injected=tuple(
+            InjectedSet(name, value, len(where), float(responses.neuron_baseline[where].mean()))
+            for name, (where, value) in injected.items()
+        ),
         silence_at=experiment.silence_at if experiment.silence else None,
         silence_at_in_words=SILENCE_AT[experiment.silence_at] if experiment.silence else None,
         drive=experiment.drive if has_drive else "none",
@@ -205,7 +245,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     names = ("perturbation.npz", "perturbation_neurons.csv", "perturbation.json")
     with replacing_together(*(out / name for name in names)) as (arrays, table, record):
         write_arrays(arrays, traces, {"units": list(cohort.units), "sets": list(watched)})
-        write_bytes(table, _csv(connectome, responses, silenced).encode())
+        write_bytes(table, _csv(connectome, responses, silenced, current != 0).encode())
         write_json(record, perturbation)
     return perturbation, out
 
@@ -250,11 +290,13 @@ def _response_of(connectome: Connectome, responses: Responses, neuron: int) -> N
     )
 
 
-def _csv(connectome: Connectome, responses: Responses, silenced: Int[np.ndarray, "k"]) -> str:
+def _csv(
+    connectome: Connectome, responses: Responses, silenced: Int[np.ndarray, "k"], injected: Bool[np.ndarray, "N"]
+) -> str:
     """All neurons, the most changed first; those that were held come last, and their role says so."""
     order: Int[np.ndarray, "N"] = np.concatenate([responses.ranked, responses.held.neurons])
     held = np.where(np.isin(responses.held.neurons, silenced), "silenced", "stimulated")
-    roles = np.concatenate([np.full(len(responses.ranked), ""), held])
+    roles = np.concatenate([np.where(injected[responses.ranked], "injected", ""), held])
     table = (connectome.neurons[key].to_numpy()[order] for key in ("id", "type", "region"))
     numbers = (responses.neuron_baseline, responses.neuron_perturbed, responses.change)
     rows = zip(*table, connectome.signs[order].tolist(), *(of[order].tolist() for of in numbers), roles, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from connfit._io import optional
 from connfit.models.held_rates import OutsideTraining
 
 
@@ -46,6 +47,28 @@ class HeldSet:
 
 
 @dataclass(frozen=True)
+class InjectedSet:
+    """One set of neurons that current was injected into.
+
+    Parameters
+    ----------
+    set
+        As it was asked for.
+    input
+        What was added to the input of each, in the units of rates: those of the recording.
+    neurons
+        How many it has.
+    baseline
+        Mean rate without it.
+    """
+
+    set: str = ""
+    input: float = 0.0
+    neurons: int = 0
+    baseline: float = 0.0
+
+
+@dataclass(frozen=True)
 class Response:
     """A read-out with and without the perturbation, in the units of the recording.
 
@@ -78,7 +101,7 @@ class NeuronResponse:
     baseline, perturbed, change
         Mean rates over the averaged time, in the units of the recording.
     role
-        Empty for neurons that were not held.
+        Empty for neurons that nothing was done to.
     """
 
     id: str = ""
@@ -108,6 +131,8 @@ class Perturbation:
         What the model was fitted to.
     sets
         What was held.
+    injected
+        What current was injected into.
     silence_at, drive
         Options of the experiment; `..._in_words` says what they mean.
     value_units
@@ -132,6 +157,7 @@ class Perturbation:
     dataset: str = ""
     surrogate: bool = False
     sets: tuple[HeldSet, ...] = ()
+    injected: tuple[InjectedSet, ...] = optional(tuple)
     silence_at: str | None = None
     silence_at_in_words: str | None = None
     drive: str = ""

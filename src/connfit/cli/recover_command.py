@@ -18,6 +18,7 @@ def recover(
     neurons: Annotated[
         int | None, typer.Option(help="Neurons of a teacher, sensory ones included.", show_default="500; quick: 200")
     ] = None,
+    cell: Annotated[str | None, typer.Option(help="What neurons are, as in model.cell.", show_default="rate")] = None,
     frames: Annotated[
         list[int] | None,
         typer.Option(help="Training frames; may be repeated.", show_default="250, 1000, 4000, 16000"),
@@ -69,6 +70,7 @@ def recover(
     design = quick_design() if quick else Design()
     given = {
         "neurons": neurons,
+        "cell": cell,
         "frames": frames and tuple(frames),
         "recorded": recorded and tuple(recorded),
         "process_noise": noise and tuple(noise),

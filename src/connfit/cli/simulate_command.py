@@ -18,6 +18,13 @@ def simulate(
             metavar="SET=RATE",
         ),
     ] = None,
+    inject: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Add to the input of neurons, in units of the recording, as in type:LB3=0.5; may be repeated.",
+            metavar="SET=INPUT",
+        ),
+    ] = None,
     silence: Annotated[
         list[str] | None,
         typer.Option(help="Silence these neurons, as in region:GNG_L; may be repeated.", metavar="SET"),
@@ -44,7 +51,7 @@ def simulate(
         str | None, typer.Option(help="Folder within DIR/simulations.", show_default="what is done")
     ] = None,
 ) -> None:
-    """Stimulate or silence neurons of a fitted model, and compare with the same model left alone.
+    """Stimulate or silence neurons of a fitted model, or inject current, and compare with the same model left alone.
 
     A SET is id:ID, type:NAME, region:NAME, any other column of the neuron table, or file:PATH with a list of ids.
     """
@@ -53,8 +60,9 @@ def simulate(
     from connfit.report.result_figures import draw_perturbation
 
     experiment = Experiment(
-        tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at
-    )
+        tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at,
+        tuple(inject or ()),
+    )  # fmt: skip
     with err_console.status("simulating"):
         perturbation, out = run_experiment(folder, experiment, name=name)
     draw_perturbation(out)

@@ -195,6 +195,7 @@ class ModelConfig(_Section, frozen=True):
 
     cell: str = "rate"
     cell_options: dict[str, Any] = {}
+    delay: CountOrZero = 0
     drive: Literal["dense", "anatomical", "none"] = "dense"
     readout: Literal["auto", "anatomical", "names"] = "auto"
     learned_readout: bool = False

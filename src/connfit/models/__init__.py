@@ -9,14 +9,19 @@ from connfit.models.init.initial import init_params
 from connfit.models.init.persistence_drive import persistence_drive
 from connfit.models.init.regression_start import regression_start
 from connfit.models.init.starting_weights import spectral_radius_of, start_magnitudes
+from connfit.models.neuron import Neuron, Parameter, TimeConstant, relu
 from connfit.models.readout import Readout
 
 __all__ = [
+    "Neuron",
+    "Parameter",
     "RateModel",
     "Readout",
+    "TimeConstant",
     "init_params",
     "persistence_drive",
     "regression_start",
+    "relu",
     "spectral_radius_of",
     "start_magnitudes",
     "tie_weights",

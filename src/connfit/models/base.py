@@ -3,28 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple, Protocol, Self
 
+import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from connfit.models.maps import DenseMap, GainMap, SparseMap
+from connfit.models.neuron import Neuron, Parameter, States
 
 Params = dict[str, Array]
-"""Parameters by the key of their array: `weights` or `gains`, `log_time_constants`, `bias`, `drive`, `readout`."""
+"""Parameters by the key of their array: `weights` or `gains`, `bias`, `drive`, `readout`, and those of neurons, of
+which time constants are kept as `log_` and their group: `log_time_constants`."""
 
 GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "readout")
-"""Groups of parameters in the order of tables."""
+"""Groups of parameters that any cell can have, in the order of tables; its own come after `bias`."""
 
-GROUP_OF: Mapping[str, str] = MappingProxyType({"log_time_constants": "time_constants"})
-"""Groups by the key of their array, where the two differ."""
 
-KEY_OF: Mapping[str, str] = MappingProxyType({group: key for key, group in GROUP_OF.items()})
+def group_of(key: str) -> str:
+    """Return the group of an array of parameters."""
+    return key.removeprefix("log_")
+
+
+def key_of(group: str, params: Mapping[str, object]) -> str:
+    """Return the key of a group's array."""
+    return group if group in params else f"log_{group}"
 
 
 def parameter_counts(params: Params) -> dict[str, int]:
     """Count the numbers of each group."""
-    return {GROUP_OF.get(key, key): int(value.size) for key, value in params.items()}
+    return {group_of(key): int(value.size) for key, value in params.items()}
+
+
+class Neurons(NamedTuple):
+    """The state of all neurons, of B runs side by side.
+
+    Attributes
+    ----------
+    states
+        One array for each state of a cell.
+    sent
+        With a synaptic delay of d steps, what neurons sent in the last d steps but is yet to arrive, the oldest first.
+    """
+
+    states: tuple[Float[Array, "N B"], ...]
+    sent: Float[Array, "d N B"] | None = None
+
+    @property
+    def rates(self) -> Float[Array, "N B"]:
+        """The first state."""
+        return self.states[0]
+
+
+def as_columns(neurons: Neurons) -> Float[Array, "V B"]:
+    """Return all that a state consists of, one below the other."""
+    late = [] if neurons.sent is None else list(neurons.sent)
+    columns = [*neurons.states, *late]
+    return columns[0] if len(columns) == 1 else jnp.concatenate(columns)
+
+
+def as_neurons(columns: Float[Array, "V B"], like: Neurons) -> Neurons:
+    """Undo `as_columns`, for a state of the same kind as another."""
+    parts = columns.reshape(-1, len(like.rates), columns.shape[1])
+    states = len(like.states)
+    return Neurons(tuple(parts[:states]), None if like.sent is None else parts[states:])
+
+
+def state_size(neurons: Neurons) -> int:
+    """Return how many numbers the state of one run has."""
+    return len(neurons.rates) * (len(neurons.states) + (0 if neurons.sent is None else len(neurons.sent)))
 
 
 class Correction(NamedTuple):
@@ -46,11 +93,26 @@ class Correction(NamedTuple):
 
 
 class Model(Protocol):
-    """Neurons with one leaky state each, coupled only through the output of the step before.
+    """Neurons of one kind, coupled only through what they sent one step before, or d steps earlier with a delay of d.
 
-    One step is ``r(t) = α r(t-1) + (1-α) f(x(t))`` with
-    ``x(t) = W out(r(t-1)) + b + relu(E u(t-1))`` and is read out as ``y(t) = C r(t)``.
+    One step is ``h(t) = step(θ, h(t-1), x(t))`` with ``x(t) = W o(t-1-d) + b + relu(E u(t-1))`` for the first channel
+    and is read out as ``y(t) = C a(t)``; o and a are what a neuron sends and shows (`connfit.models.neuron`).
     """
+
+    @property
+    def neuron(self) -> Neuron:
+        """What one neuron does."""
+        ...
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Learned numbers of each neuron that its step uses."""
+        ...
+
+    @property
+    def delay(self) -> int:
+        """d, steps by which synapses are late."""
+        ...
 
     @property
     def neurons(self) -> int:
@@ -132,24 +194,40 @@ class Model(Protocol):
         """How state forcing moves neurons where units read several; None without it, or if `read_neurons` says it."""
         ...
 
-    def decay(self, params: Params) -> Float[Array, "N"]:
-        """Return α of each neuron, between 0 and 1."""
+    def constants(self, params: Params) -> dict[str, Float[Array, "N 1"]]:
+        """Return the parameters of neurons as a step uses them, by name."""
         ...
 
-    def decay_slope(self, params: Params) -> Float[Array, "N"]:
-        """Return dα / d log τ of each neuron."""
+    def own_start(self) -> Params:
+        """Return the cell's own parameters before training."""
         ...
 
-    def activation(self, x: Float[Array, "N B"]) -> tuple[Float[Array, "N B"], Float[Array, "N B"]]:
-        """Return f(x) and f'(x)."""
+    def rest(self, batch: int = 1) -> Neurons:
+        """Return neurons whose states are all 0."""
+        ...
+
+    def balance(self, rates: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+        """Return the input that holds neurons at rates when own parameters of the cell are at their start."""
         ...
 
     def outputs(self, r: Float[Array, "N B"]) -> Float[Array, "C B"]:
-        """Return the signed output of each channel: what the connection magnitudes multiply."""
+        """Return the signed output of each source: what the connection magnitudes multiply, for all channels."""
         ...
 
     def outputs_adjoint(self, v: Float[Array, "C B"]) -> Float[Array, "N B"]:
         """Apply the adjoint of `outputs`."""
+        ...
+
+    def sources(self, sent: Float[Array, "N B"]) -> tuple[Float[Array, "C B"], ...]:
+        """Return the part of `outputs` that reaches each channel."""
+        ...
+
+    def received(self, params: Params, sent: Float[Array, "N B"]) -> States:
+        """Return what neurons receive through their connections, for each channel."""
+        ...
+
+    def received_adjoint(self, params: Params, adjoint: States) -> Float[Array, "N B"]:
+        """Apply the adjoint of `received` with respect to what is sent."""
         ...
 
     def recurrent_strengths(self, params: Params) -> Array:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
@@ -16,8 +17,9 @@ from connfit.connectome import Connectome
 from connfit.connectome.anatomy import postsynapses_by_region
 from connfit.errors import ConfigError, one_of
 from connfit.models import ops
-from connfit.models.base import GROUPS, Correction, Params
+from connfit.models.base import GROUPS, Correction, Neurons, Params
 from connfit.models.maps import DenseMap, GainMap, SparseMap
+from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, check_neuron
 from connfit.models.readout import Readout, overlap
 
 DRIVES = ("dense", "anatomical", "none")
@@ -44,6 +46,8 @@ class ModelConditions:
         unit drives only the neurons that it reads. `"none"`.
     bounds_s
         Smallest and largest time constant in seconds; default 0.2 and 50 steps.
+    delay
+        Steps by which synapses are late, beside the one step that a signal always takes.
     state_forcing
         Share φ of the way by which states are moved to what was recorded before each step: 0 not at all, 1 until
         the read-out of the state is what was recorded, more (below 2) beyond it. See
@@ -61,6 +65,7 @@ class ModelConditions:
     drive: str = "dense"
     bounds_s: tuple[float, float] | None = None
     state_forcing: float = 0.0
+    delay: int = 0
 
     def __post_init__(self) -> None:
         one_of("drive", self.drive, DRIVES)
@@ -70,6 +75,8 @@ class ModelConditions:
                 f"time constants must have bounds 0 < low < high and a positive step, got {(low, high)} s and "
                 f"{self.step_s} s"
             )
+        if self.delay < 0:
+            raise ConfigError(f"delay = {self.delay} must be a number of steps, 0 or more")
         if self.readout.neurons != self.connectome.n:
             raise ConfigError(
                 f"the read-out is for {self.readout.neurons} neurons, the connectome has {self.connectome.n}"
@@ -90,15 +97,19 @@ class ModelConditions:
         return self.bounds_s or (0.2 * self.step_s, 50 * self.step_s)
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True, repr=False, kw_only=True)
 class ConnectomeModel(Displayed):
-    """Neurons on a connectome, all but what one neuron does with its input.
+    """Neurons of one kind on a connectome. `wire` makes it.
 
-    A cell is a subclass with `activation` and fields of its own, decorated with `jax.tree_util.register_dataclass`;
-    fields that are no arrays have the metadata `STATIC`. `wire` makes it.
+    Parameters are separate (`connfit.models.init.initial`): a dictionary of `weights` [M] (magnitudes, ≥ 0) or, after
+    `connfit.models.tie_weights`, `gains` [G] (≥ 0), `log_time_constants` [N] (natural log of seconds), `bias` [N],
+    the cell's own [N], `drive` ([N, P] dense or one per anatomical pair) and, if learned, `readout` [P, N].
 
     Attributes
     ----------
+    neuron
+        What one neuron does.
     recurrent
         Map of the magnitudes or gains, from output channels to neurons. Channel j < N is the chemical output
         of neuron j with its sign; with gap junctions, channel N + j is its unsigned electrical output.
@@ -116,8 +127,11 @@ class ConnectomeModel(Displayed):
         How state forcing moves neurons where units read several.
     state_forcing
         φ of `connfit.models.forward.correct`.
+    delay
+        d, steps by which synapses are late.
     """
 
+    neuron: Neuron = field(metadata=STATIC)
     recurrent: SparseMap | GainMap
     signs: Float[Array, "N"]
     drive: SparseMap | DenseMap | None
@@ -130,17 +144,29 @@ class ConnectomeModel(Displayed):
     read_neurons: Int[Array, "P"] | None = None
     correction: Correction | None = None
     state_forcing: float = field(default=0.0, metadata=STATIC)
+    delay: int = field(default=0, metadata=STATIC)
 
     @classmethod
-    def wire(cls, given: ModelConditions, **own: object) -> Self:
+    def wire(cls, given: ModelConditions, neuron: Neuron) -> Self:
         """Build the model.
 
         Parameters
         ----------
-        **own
-            Fields of the cell's own.
+        neuron
+            What one neuron does.
+
+        Raises
+        ------
+        ConfigError
+            If the cell cannot have what is asked for.
         """
         connectome, readout = given.connectome, given.readout
+        check_neuron(neuron, GROUPS)
+        if given.state_forcing and not neuron.shows_state:
+            raise ConfigError(
+                f"state_forcing = {given.state_forcing} moves a state to what was recorded of it, but what is read of "
+                f"the cell {type(neuron).__name__} is no state: set model.state_forcing = 0"
+            )
         read_neurons = _read_neurons(readout)
         electrical = bool(connectome.electrical.any())
         n = connectome.n
@@ -167,6 +193,7 @@ class ConnectomeModel(Displayed):
             correction = Correction(readout_map, fixed, jnp.asarray(overlap(readout), fixed.dtype))
         low, high = given.time_constant_bounds
         return cls(
+            neuron=neuron,
             recurrent=recurrent,
             signs=jnp.asarray(connectome.signs, jnp.result_type(float)),
             drive=drive_map,
@@ -179,20 +206,21 @@ class ConnectomeModel(Displayed):
             read_neurons=None if read_neurons is None else jnp.asarray(read_neurons, jnp.int32),
             correction=correction,
             state_forcing=float(given.state_forcing),
-            **own,
+            delay=int(given.delay),
         )
 
     def _display(self) -> tuple[str, Mapping[str, str]]:
         drive = "none" if self.drive is None else "dense" if isinstance(self.drive, DenseMap) else "anatomical"
-        shared = {field.name for field in fields(ConnectomeModel)}
-        own = [field.name for field in fields(self) if field.name not in shared and field.metadata == STATIC]
-        return type(self).__name__, {
+        own = [option.name for option in fields(self.neuron) if option.name != "starts"]
+        return f"{type(self.neuron).__name__}Model", {
             "neurons": f"{self.neurons:,}",
             "connections": f"{self.connections:,}",
             "units": str(self.units),
             "learned": ", ".join(self.groups),
             "drive": drive,
-            **{name.replace("_", " "): str(getattr(self, name)) for name in own},
+            **{name.replace("_", " "): str(getattr(self.neuron, name)) for name in own},
+            **{name.replace("_", " "): f"{start:g} at the start" for name, start in self.neuron.starts},
+            **({"delay": f"{self.delay} steps"} if self.delay else {}),
             "step": f"{self.step_s:.4g} s",
             "state forcing": f"{self.state_forcing:g}",
         }
@@ -225,16 +253,43 @@ class ConnectomeModel(Displayed):
             absent.add("drive")
         if self.fixed_readout is not None:
             absent.add("readout")
-        return tuple(group for group in GROUPS if group not in absent)
+        own, after = [parameter.name for parameter in self.neuron.parameters], GROUPS.index("bias") + 1
+        known = (*GROUPS[:after], *own, *GROUPS[after:])
+        return tuple(group for group in known if group not in absent)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Learned numbers of each neuron that its step uses: `time_constants`, and those of the cell."""
+        low, high = self.bounds_s
+        return TimeConstant("time_constants", self.step_s, low, high), *self.neuron.parameters
+
+    def constants(self, params: Params) -> dict[str, Float[Array, "N 1"]]:
+        """Return the parameters of neurons as a step uses them, by name."""
+        return {one.name: one.used(params[one.key], self.step_s)[:, None] for one in self.parameters}
+
+    def own_start(self) -> Params:
+        """Return the cell's own parameters before training."""
+        starts = dict(self.neuron.starts)
+        real = jnp.result_type(float)
+        return {
+            one.key: jnp.full(self.neurons, one.stored(starts.get(one.name, one.start)), real)
+            for one in self.neuron.parameters
+        }
+
+    def rest(self, batch: int = 1) -> Neurons:
+        """Return neurons whose states are all 0."""
+        shape = (self.neurons, batch)
+        sent = jnp.zeros((self.delay, *shape)) if self.delay else None
+        return Neurons(tuple(jnp.zeros(shape) for _ in self.neuron.states), sent)
+
+    def balance(self, rates: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
+        """Return the input that holds neurons at rates when own parameters of the cell are at their start."""
+        theta = {one.name: one.used(self.own_start()[one.key], self.step_s)[:, None] for one in self.neuron.parameters}
+        return np.asarray(self.neuron.balance(theta, cast("Array", rates[:, None])))[:, 0]
 
     def decay(self, params: Params) -> Float[Array, "N"]:
         """Return α = exp(-Δt/τ) of each neuron."""
-        return jnp.exp(-self.step_s / jnp.exp(params["log_time_constants"]))
-
-    def decay_slope(self, params: Params) -> Float[Array, "N"]:
-        """Return dα / d log τ = α Δt/τ."""
-        tau = jnp.exp(params["log_time_constants"])
-        return self.decay(params) * self.step_s / tau
+        return self.constants(params)["time_constants"][:, 0]
 
     def outputs(self, r: Float[Array, "N B"]) -> Float[Array, "C B"]:
         """Return the signed chemical output of each neuron, then its electrical output if there are gap junctions."""
@@ -246,6 +301,32 @@ class ConnectomeModel(Displayed):
         n = self.neurons
         chemical = self.signs[:, None] * v[:n]
         return chemical + v[n:] if self.electrical else chemical
+
+    def sources(self, sent: Float[Array, "N B"]) -> tuple[Float[Array, "C B"], ...]:
+        """Return the part of `outputs` that reaches each channel."""
+        if len(self.neuron.channels) == 1:
+            return (self.outputs(sent),)
+        excitatory = self.signs[:, None] > 0
+        first, second = jnp.where(excitatory, sent, 0), jnp.where(excitatory, 0, self.signs[:, None] * sent)
+        if self.electrical:
+            first, second = jnp.concatenate([first, sent]), jnp.concatenate([second, jnp.zeros_like(sent)])
+        return first, second
+
+    def received(self, params: Params, sent: Float[Array, "N B"]) -> States:
+        """Return what neurons receive through their connections, for each channel."""
+        sources = self.sources(sent)
+        received = self.recurrent.apply(self.recurrent_strengths(params), _beside(sources))
+        return tuple(jnp.split(received, len(sources), axis=1)) if len(sources) > 1 else (received,)
+
+    def received_adjoint(self, params: Params, adjoint: States) -> Float[Array, "N B"]:
+        """Apply the adjoint of `received` with respect to what is sent."""
+        back = self.recurrent.adjoint(self.recurrent_strengths(params), _beside(adjoint))
+        if len(adjoint) == 1:
+            return self.outputs_adjoint(back)
+        first, second = jnp.split(back, 2, axis=1)
+        n, signs = self.neurons, self.signs[:, None]
+        chemical = jnp.where(signs > 0, first[:n], signs * second[:n])
+        return chemical + first[n:] if self.electrical else chemical
 
     def recurrent_strengths(self, params: Params) -> Array:
         """Return what `recurrent` takes: magnitudes [M] or gains [G]."""
@@ -267,7 +348,7 @@ class ConnectomeModel(Displayed):
         """Return the nearest allowed parameters.
 
         Magnitudes and gains are ≥ 0, so that no sign can flip; a gap junction is as strong in one direction as in
-        the other; time constants lie within their bounds.
+        the other; parameters of neurons lie within their bounds.
         """
         projected = dict(params)
         if "gains" in params:
@@ -277,10 +358,14 @@ class ConnectomeModel(Displayed):
             if self.junctions is not None:
                 weights = weights.at[self.junctions].set(weights[self.junctions].mean(axis=0))
             projected["weights"] = weights
-        if "log_time_constants" in params:
-            low, high = self.bounds_s
-            projected["log_time_constants"] = jnp.clip(params["log_time_constants"], jnp.log(low), jnp.log(high))
+        for one in self.parameters:
+            if one.key in params:
+                projected[one.key] = jnp.clip(params[one.key], *one.stored_bounds)
         return projected
+
+
+def _beside(columns: States) -> Float[Array, "N RB"]:
+    return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=1)
 
 
 def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from connfit.errors import ConfigError
-from connfit.models.base import Model, Params
+from connfit.models.base import Model, Neurons, Params
 from connfit.models.rollout import CHUNK, Keep, Kept, Limits, Noise, Run, Shown, State, Stepped, readings, rollout
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -84,7 +85,8 @@ class ModelForecaster:
         state = self._settled(self._shown(recording, slice(0, 1)), limits)
         shelf, held = None, list[int]()
         if len(starts):
-            shelf = Shelf(jnp.zeros((CHUNK + 1, self.model.neurons)), jnp.zeros((CHUNK + 1, self.model.units)))
+            empty = State.at_rest(self.model, CHUNK + 1)
+            shelf = Shelf(jax.tree.map(_run_first, empty.neurons), empty.beyond.T)
             if starts[0] == 0:
                 shelf, held = shelf.put(0, state), [0]
         # Entry k is what follows the k-th frame that is shown.
@@ -117,7 +119,8 @@ class ModelForecaster:
         # Few batch sizes, so that there are few programs to compile.
         width = min(-(-count // WIDTH) * WIDTH, CHUNK)
         frames = np.concatenate([starts, np.repeat(starts[-1:], width - count)])
-        before = State.of(self.model, shelf.rates[:width].T)._replace(beyond=shelf.beyond[:width].T)
+        neurons = jax.tree.map(lambda one: jnp.moveaxis(one[:width], 0, -1), shelf.neurons)
+        before = State.of(self.model, neurons)._replace(beyond=shelf.beyond[:width].T)
         state, limits = self._about_to_show(before, recording, frames), self.limits(recording)
         run = self._run(state, Shown.nothing(self.model, steps, width), limits, readings, None)
         return np.asarray(run.each)[:, self.columns(recording), :count].transpose(2, 0, 1)
@@ -260,7 +263,7 @@ class ModelForecaster:
         if noise.shape != expected:
             raise ConfigError(f"the noise of a free run has shape {noise.shape}, but must have {expected}")
         out = np.zeros(noise.shape, np.float32) if out is None else out
-        state = State(*(jnp.repeat(values, runs, axis=1) for values in state))
+        state = jax.tree.map(lambda values: jnp.repeat(values, runs, axis=-1), state)
         for block in self._chunks(frames):
             added = self.noise(recording, np.asarray(noise[:, block]).transpose(1, 2, 0))
             shown = Shown.nothing(self.model, len(added.values), runs)
@@ -321,15 +324,19 @@ class ModelForecaster:
 
 
 class Shelf(NamedTuple):
-    """States that forecasts start from, one in each of R places."""
+    """States that forecasts start from, one in each of R places along the first axis."""
 
-    rates: Float[Array, "R N"]
+    neurons: Neurons
     beyond: Float[Array, "R P"]
 
     def put(self, place: int | Int[Array, ""], state: State | Stepped) -> Shelf:
         """Put the first run's state into one of the places."""
-        rates, beyond = state.rates[:, 0], state.beyond[:, 0]
-        return Shelf(self.rates.at[place].set(rates), self.beyond.at[place].set(beyond))
+        neurons = jax.tree.map(lambda kept, one: kept.at[place].set(one[..., 0]), self.neurons, state.neurons)
+        return Shelf(neurons, self.beyond.at[place].set(state.beyond[:, 0]))
+
+
+def _run_first(values: Array) -> Array:
+    return jnp.moveaxis(values, -1, 0)
 
 
 def _shelve(

@@ -5,38 +5,36 @@ Who runs a model does so through `connfit.models.rollout`, which knows in what o
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from connfit.models.base import Correction, Model, Params
+from connfit.models.base import Correction, Model, Neurons, Params
 from connfit.models.maps import DenseMap
+from connfit.models.neuron import as_states, filled, times, total
+
+T = TypeVar("T")
 
 
 class Trajectory(NamedTuple):
-    """What one step, or each of K steps, leaves behind.
-
-    A relu at exactly 0 counts as open, so that a neuron that starts without input can come to life.
+    """What one step, or each of K steps, leaves behind: all that its derivatives need.
 
     Attributes
     ----------
-    rates
-        r(t-1), before the step, after `correct`.
-    steady
-        f(x(t)).
-    gain
-        (1-α) f'(x(t)).
+    states
+        h(t-1), before the step, after `correct`.
+    received
+        x(t), the input of each channel.
     gate
-        1 where the relu of the drive is open.
+        1 where the relu of the drive is open; at exactly 0 it counts as open.
     inputs
         u(t-1): recorded where forced, else the model's own prediction.
     """
 
-    rates: Float[Array, "*K N B"]
-    steady: Float[Array, "*K N B"]
-    gain: Float[Array, "*K N B"]
+    states: tuple[Float[Array, "*K N B"], ...]
+    received: tuple[Float[Array, "*K N B"], ...]
     gate: Float[Array, "*K N B"]
     inputs: Float[Array, "*K P B"]
 
@@ -57,8 +55,8 @@ class FedBack(NamedTuple):
 
 
 def correct(
-    model: Model, rates: Float[Array, "N B"], given: Float[Array, "P B"], forced: Bool[Array, "P B"]
-) -> Float[Array, "N B"]:
+    model: Model, states: tuple[Float[Array, "N B"], ...], given: Float[Array, "P B"], forced: Bool[Array, "P B"]
+) -> tuple[Float[Array, "N B"], ...]:
     """Move the state to what was recorded of it, where it was observed, before a step: state forcing.
 
     A recorded neuron: ``r̃ = r + φ (u - r)``. Units that read several neurons: ``r̃ = r + φ Dᵀ (D Dᵀ)⁻¹ (u - D r)``,
@@ -71,18 +69,28 @@ def correct(
     from the model's own errors, one frame after them; with φ between 0 and 1, from a compromise that recordings with
     noise call for; with φ above 1, from ahead of it, which recordings call for that lag behind the activity, as calcium
     does: what was recorded beyond its prediction has only begun to show. φ is the gain of a Kalman filter that has come
-    to rest (Anderson & Moore 1979, Optimal Filtering, 4.4), the same for all units; an error of the state that
-    reading shows is multiplied by 1 - φ. Where nothing is recorded, as in a free run, nothing is moved. Up to 1
-    this is generalised teacher forcing (Doya 1992; Hess, Monfared, Brenner & Durstewitz 2023), for a given read-out.
+    to rest (Anderson & Moore 1979, Optimal Filtering, 4.4), the same for all units; an error of the state that reading
+    shows is multiplied by 1 - φ. r is the state that read-outs see; others go on by themselves. Where nothing is
+    recorded, as in a free run, nothing is moved. Up to 1 this is generalised teacher forcing (Doya 1992; Hess,
+    Monfared, Brenner & Durstewitz 2023), for a given read-out.
     """
     if not model.state_forcing:
-        return rates
+        return states
+    shown = states[model.neuron.shows]
     phi = jnp.where(forced, model.state_forcing, 0)
     if model.correction is None:
         neurons = model.read_neurons
-        return rates.at[neurons].set((1 - phi) * rates[neurons] + phi * given)
-    k = model.correction
-    return rates + _smallest_change(k, phi * (given - k.readout.apply(k.shares, rates)), forced)
+        moved = shown.at[neurons].set((1 - phi) * shown[neurons] + phi * given)
+    else:
+        k = model.correction
+        moved = shown + _smallest_change(k, phi * (given - k.readout.apply(k.shares, shown)), forced)
+    return with_shown(model, states, moved)
+
+
+def with_shown(model: Model, states: tuple[T, ...], shown: T) -> tuple[T, ...]:
+    """Return the states with another in place of the one that read-outs see."""
+    k = model.neuron.shows
+    return *states[:k], shown, *states[k + 1 :]
 
 
 def _smallest_change(k: Correction, error: Float[Array, "P B"], forced: Bool[Array, "P B"]) -> Float[Array, "N B"]:
@@ -96,7 +104,7 @@ def _smallest_change(k: Correction, error: Float[Array, "P B"], forced: Bool[Arr
 
 
 def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Array, "P B"]) -> Float[Array, "N B"]:
-    """Apply the adjoint of `correct` with respect to the rates, where units read several neurons."""
+    """Apply the adjoint of `correct` with respect to what read-outs see, where units read several neurons."""
     if model.correction is None:
         return adjoint
     k = model.correction
@@ -125,16 +133,27 @@ def kept_share(model: Model, forced: Bool[Array, "K P B"]) -> Float[Array, "K N 
     return 1 - model.state_forcing * seen.reshape(-1, k, b).transpose(1, 0, 2)
 
 
+def pass_on(
+    sent: Float[Array, "d N B"] | None, output: Float[Array, "N B"]
+) -> tuple[Float[Array, "N B"], Float[Array, "d N B"] | None]:
+    """Put what neurons send into the queue of a synaptic delay, and take out what arrives; without one, the same."""
+    if sent is None:
+        return output, None
+    queue = jnp.concatenate([sent, output[None]])
+    return queue[0], queue[1:]
+
+
 def step(
     model: Model,
     params: Params,
-    rates: Float[Array, "N B"],
+    before: Neurons,
     given: Float[Array, "P B"],
     forced: Bool[Array, "P B"] | None,
     drive: Float[Array, "N B"] | None = None,
     fed_back: FedBack | None = None,
-) -> tuple[Float[Array, "N B"], Trajectory]:
-    """Take one step of the model, from rates that are corrected already where the model asks for it (`correct`).
+    current: Float[Array, "N #B"] | None = None,
+) -> tuple[Neurons, Trajectory]:
+    """Take one step of the model, from states that are corrected already where the model asks for it (`correct`).
 
     Parameters
     ----------
@@ -144,11 +163,13 @@ def step(
         E u if it is known already, without the units that are fed back.
     fed_back
         Units whose part of the drive is still to be added.
+    current
+        Injected into neurons: added to their input.
     """
-    alpha = model.decay(params)[:, None]
+    theta, h = model.constants(params), before.states
     u = given
     if model.drive is not None and forced is not None and (drive is None or fed_back is not None):
-        own = model.readout.apply(model.readout_strengths(params), rates)
+        own = model.readout.apply(model.readout_strengths(params), model.neuron.observed(theta, h))
         if fed_back is None:
             u = jnp.where(forced, given, own)
         else:
@@ -158,14 +179,17 @@ def step(
             drive = (0 if drive is None else drive) + fed_back.strengths @ some
     if drive is None and model.drive is not None:
         drive = model.drive.apply(params["drive"], u)
-    x = model.recurrent.apply(model.recurrent_strengths(params), model.outputs(rates)) + params["bias"][:, None]
+    arriving, sent = pass_on(before.sent, model.neuron.output(theta, h))
+    x, *others = model.received(params, arriving)
+    x += params["bias"][:, None]
+    if current is not None:
+        x += current
     gate = jnp.zeros_like(x)
     if drive is not None:
         x += jnp.maximum(drive, 0)
         gate = (drive >= 0).astype(x.dtype)
-    steady, slope = model.activation(x)
-    new = alpha * rates + (1 - alpha) * steady
-    return new, Trajectory(rates, steady, (1 - alpha) * slope, gate, u)
+    new = as_states(model.neuron.step(theta, h, (x, *others)))
+    return Neurons(new, sent), Trajectory(h, (x, *others), gate, u)
 
 
 def fed_back_part(model: Model, params: Params, units: Int[Array, "W"] | None) -> FedBack | None:
@@ -181,13 +205,13 @@ def tangent_step(
     seen: Trajectory,
     given: Bool[Array, "P 1"],
     noisy: Bool[Array, "P 1"],
-    tangent: Float[Array, "N B"],
-) -> Float[Array, "N B"]:
-    """Step the linearised model: how a small difference in r(t-1) goes on into r(t), state forcing included.
+    tangent: Neurons,
+) -> Neurons:
+    """Step the linearised model: how a small difference before a step goes on, state forcing included.
 
-    ``δr(t) = α δr̃ + (1-α) f'(x(t)) (W out(δr̃) + gate · E δu)`` with ``δr̃ = δr + φ Dᵀ(D Dᵀ)⁻¹ (δu - D δr)``,
-    D the rows of C that are shown (`correct`). δu is 0 for units that are given. Those that show the model's own
-    read-out plus noise follow it, δu = C δr, and take nothing from δr; others follow C δr̃.
+    ``δh(t) = A δh̃ + B (W δo + gate · E δu)``, where δh̃ differs from δh by ``φ Dᵀ(D Dᵀ)⁻¹ (δu - D δa)`` in the state
+    that read-outs see, D the rows of C that are shown (`correct`). δu is 0 for units that are given. Those that show
+    the model's own read-out plus noise follow it, δu = C δa, and take nothing from δh; others follow C δã.
 
     Parameters
     ----------
@@ -198,31 +222,39 @@ def tangent_step(
     noisy
         True where the model is shown its own read-out plus noise. Elsewhere nothing is shown.
     tangent
-        [N, B] the difference before the step; B are carried along one trajectory.
+        [N, B] the difference of each state before the step; B are carried along one trajectory.
     """
-    strengths = model.readout_strengths(params)
-    moved = _corrected_tangent(model, tangent, given, noisy)
-    through = model.recurrent.apply(model.recurrent_strengths(params), model.outputs(moved))
+    strengths, theta, neuron = model.readout_strengths(params), model.constants(params), model.neuron
+    local, shows = neuron.jacobian(theta, seen.states, seen.received), neuron.seen(theta, seen.states)
+    moved = _corrected_tangent(model, tangent.states, given, noisy)
+    arriving, sent = pass_on(tangent.sent, neuron.sent(theta, seen.states).along(moved))
+    first, *others = model.received(params, arriving)
     if model.drive is not None:
-        units = model.readout.apply(strengths, moved)
+        units = model.readout.apply(strengths, shows.along(moved))
         if model.state_forcing:
-            units = jnp.where(noisy, model.readout.apply(strengths, tangent), units)
+            units = jnp.where(noisy, model.readout.apply(strengths, shows.along(tangent.states)), units)
         units = jnp.where(given, 0, units)
-        through += seen.gate * model.drive.apply(params["drive"], units)
-    return model.decay(params)[:, None] * moved + seen.gain * through
+        first += seen.gate * model.drive.apply(params["drive"], units)
+    new = tuple(
+        filled(total((*map(times, own, moved), *map(times, by_input, (first, *others)))), first)
+        for own, by_input in zip(local.states, local.inputs, strict=True)
+    )
+    return Neurons(new, sent)
 
 
 def _corrected_tangent(
-    model: Model, tangent: Float[Array, "N B"], given: Bool[Array, "P 1"], noisy: Bool[Array, "P 1"]
-) -> Float[Array, "N B"]:
-    """A difference of rates after state forcing has moved both states to what is shown."""
+    model: Model, tangents: tuple[Float[Array, "N B"], ...], given: Bool[Array, "P 1"], noisy: Bool[Array, "P 1"]
+) -> tuple[Float[Array, "N B"], ...]:
+    """A difference of states after state forcing has moved both to what is shown."""
     if not model.state_forcing:
-        return tangent
+        return tangents
+    tangent = tangents[model.neuron.shows]
     phi = jnp.where(given, model.state_forcing, 0).astype(tangent.dtype)
     if model.correction is None:
-        return tangent.at[model.read_neurons].multiply(1 - phi)
+        return with_shown(model, tangents, tangent.at[model.read_neurons].multiply(1 - phi))
     k = model.correction
     rows = (given | noisy)[:, 0]
     among = jnp.where(rows[:, None] & rows, k.overlap, jnp.diag(jnp.where(rows, 0, 1).astype(k.overlap.dtype)))
     error = phi * k.readout.apply(k.shares, tangent)
-    return tangent - k.readout.adjoint(k.shares, jax.scipy.linalg.solve(among, error, assume_a="pos"))
+    moved = tangent - k.readout.adjoint(k.shares, jax.scipy.linalg.solve(among, error, assume_a="pos"))
+    return with_shown(model, tangents, moved)

@@ -39,17 +39,17 @@ class SynapticMap(Protocol):
         """Return the gradient of the weights: the sum over k of left times right, where there is a weight."""
         ...
 
-    def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
-        """Return the eligibility traces of `batch` recordings at rest."""
+    def zero_trace(self, batch: int, dtype: DTypeLike, states: int = 1) -> Array:
+        """Return the eligibility traces of `batch` recordings at rest, for neurons with so many states S."""
         ...
 
     def outer_with_trace(
         self,
         trace: Array,
-        carry: Float[Array, "R B"],
-        decay: Float[Array, "R B"],
+        carry: Float[Array, "R B S"],
+        decay: Float[Array, "R B S S"],
         left: Float[Array, "R B K"],
-        trace_left: Float[Array, "R B K"],
+        trace_left: Float[Array, "R B S K"],
         right: Float[Array, "C B K"],
     ) -> tuple[Array, Array]:
         """Return the gradient, the trace's part included, and the trace after the window (`ops.window_outer`)."""
@@ -59,7 +59,7 @@ class SynapticMap(Protocol):
 @partial(jax.tree_util.register_dataclass, data_fields=["pattern"], meta_fields=[])
 @dataclass(frozen=True)
 class SparseMap:
-    """A weight for each connection of a wiring pattern; `strengths` is [M], traces are [M, B]."""
+    """A weight for each connection of a wiring pattern; `strengths` is [M], traces are [S, M, B]."""
 
     pattern: ops.Pattern
 
@@ -85,8 +85,8 @@ class SparseMap:
     def outer(self, left: Array, right: Array) -> Array:
         return ops.sampled_outer(self.pattern, left, right)
 
-    def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
-        return jnp.zeros((self.pattern.nnz, batch), dtype)
+    def zero_trace(self, batch: int, dtype: DTypeLike, states: int = 1) -> Array:
+        return jnp.zeros((states, self.pattern.nnz, batch), dtype)
 
     def outer_with_trace(
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
@@ -105,7 +105,7 @@ class GainMap:
 
     The connections of a neuron that share a gain end on one *branch*, whose input is a fixed sum; a gain multiplies
     the input of each of its branches. As the branch's input is all that the gradient of its gain depends on, there is
-    one trace per branch, not per connection: [Q, B]. Everything is two sparse maps, one after the other.
+    one trace per branch and state, not per connection: [S, Q, B]. Everything is two sparse maps, one after the other.
 
     Attributes
     ----------
@@ -154,8 +154,8 @@ class GainMap:
     def outer(self, left: Array, right: Array) -> Array:
         return self._by_gain(ops.sampled_outer(self.branches, left, self._branch_input(right)))
 
-    def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
-        return jnp.zeros((self.branches.nnz, batch), dtype)
+    def zero_trace(self, batch: int, dtype: DTypeLike, states: int = 1) -> Array:
+        return jnp.zeros((states, self.branches.nnz, batch), dtype)
 
     def outer_with_trace(
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
@@ -175,7 +175,7 @@ class GainMap:
 @partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["rows", "columns"])
 @dataclass(frozen=True)
 class DenseMap:
-    """A weight from every source to every target; `strengths` is [R, C], traces are [R, B, C]."""
+    """A weight from every source to every target; `strengths` is [R, C], traces are [S, R, B, C]."""
 
     rows: int
     columns: int
@@ -193,8 +193,8 @@ class DenseMap:
     def outer(self, left: Array, right: Array) -> Array:
         return left @ right.T
 
-    def zero_trace(self, batch: int, dtype: DTypeLike) -> Array:
-        return jnp.zeros((self.rows, batch, self.columns), dtype)
+    def zero_trace(self, batch: int, dtype: DTypeLike, states: int = 1) -> Array:
+        return jnp.zeros((states, self.rows, batch, self.columns), dtype)
 
     def outer_with_trace(
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array

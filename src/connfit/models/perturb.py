@@ -17,8 +17,8 @@ from jaxtyping import Array, Float, Int
 from connfit._system.paths import user_path
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, DataError, DivergedError, first_ten, one_of, unreadable
-from connfit.models.base import Model, Params
-from connfit.models.rest import settle
+from connfit.models.base import Model, Neurons, Params
+from connfit.models.rest import Settled, settle, started
 from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
 
 SETTLE = 256
@@ -206,10 +206,10 @@ class Responses:
         return order[~np.isin(order, self.held.neurons)]
 
 
-def settled_rates(
+def settled(
     model: Model, params: Params, mean: Float[np.ndarray, "P"], *, drive: str = "own", steps: int = SETTLE
-) -> Float[np.ndarray, "N"]:
-    """Return the rates after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
+) -> Settled:
+    """Return the states after the units have shown their mean for long (with `drive="none"`: nothing), from silence.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def settled_rates(
     """
     one_of("drive", drive, DRIVES)
     shown = np.zeros_like(mean) if drive == "none" else mean
-    return settle(model, params, np.zeros(model.neurons), inputs=shown, steps=steps, tolerance=0.0).rates
+    return settle(model, params, inputs=shown, steps=steps, tolerance=0.0)
 
 
 def simulate_perturbed(
@@ -228,10 +228,11 @@ def simulate_perturbed(
     params: Params,
     perturbation: HeldNeurons,
     steps: int,
-    start: Float[np.ndarray, "N"],
+    start: Neurons | Float[np.ndarray, "N"],
     *,
     mean: Float[np.ndarray, "P"] | None = None,
     drive: str = "own",
+    current: Float[np.ndarray, "N"] | None = None,
     watched: Sequence[Int[np.ndarray, "q"]] = (),
 ) -> Responses:
     """Run the model freely and without noise, with and without a perturbation, side by side.
@@ -243,12 +244,14 @@ def simulate_perturbed(
     steps
         Model steps from the onset on, at least 2.
     start
-        [N] rates before the onset; see `settled_rates`.
+        Where both runs start: the states before the onset, see `settled`; of cells with one state, rates [N].
     mean
         [P] what units show with `drive="mean"`.
     drive
         `"own"`: the model sees its own predictions, and a perturbation acts through them too. `"mean"`: units show
         their mean throughout, so that it acts through connections alone. `"none"`: no background drive.
+    current
+        [N] injected into neurons in the perturbed run: added to their input, in the units of rates.
     watched
         Sets of neurons, by position, whose mean rate is returned over time.
 
@@ -271,9 +274,11 @@ def simulate_perturbed(
     neurons, value = np.zeros((model.neurons, 2), bool), np.zeros((model.neurons, 1))
     neurons[perturbation.neurons, 1], value[perturbation.neurons, 0] = True, perturbation.rates
     held = Held(jnp.asarray(neurons), jnp.asarray(value, real))
+    injected = None if current is None else jnp.asarray(np.stack([0 * current, current], axis=1), real)
     given = np.zeros(model.units) if mean is None or drive != "mean" else np.asarray(mean, real)
     group = np.repeat(np.arange(len(watched)), [len(members) for members in watched])
-    state = State.of(model, jnp.repeat(jnp.asarray(start, real)[:, None], 2, axis=1))
+    begin_at = started(model, params, start)
+    state = State.of(model, jax.tree.map(lambda one: jnp.repeat(one, 2, axis=-1), begin_at))
     total, units, sets = np.zeros((model.neurons, 2)), [], []
     for begin in range(0, steps, CHUNK):
         counted = np.arange(begin, min(begin + CHUNK, steps)) >= steps // 2
@@ -285,7 +290,16 @@ def simulate_perturbed(
         )  # fmt: skip
         # What units show is a background: it acts through the drive alone.
         run = rollout(
-            model, params, state, shown, _watch, watching, jnp.asarray(counted, real), held=held, forcing=False
+            model,
+            params,
+            state,
+            shown,
+            _watch,
+            watching,
+            jnp.asarray(counted, real),
+            held=held,
+            current=injected,
+            forcing=False,
         )
         state, (y, means) = run.state, run.each
         units.append(np.asarray(y))

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from connfit.errors import ConfigError
-from connfit.models.base import Model, Params
+from connfit.models.base import Model, Neurons, Params
 from connfit.models.rollout import CHUNK, Shown, State, Stepped, rollout
 
 
 class Settled(NamedTuple):
-    """Return the rates after a run on a constant input.
+    """Return the states after a run on a constant input.
 
     Attributes
     ----------
     rates
-        [N].
+        [N] what neurons send.
+    neurons
+        All states of the neurons, as a further run starts from.
     change
-        ‖r(t) - r(t-1)‖ / ‖r(t)‖ of the last step: near 0 at a fixed point.
+        ‖h(t) - h(t-1)‖ / ‖h(t)‖ of the states in the last step: near 0 at a fixed point.
     steps
         Steps that were run.
     """
 
     rates: Float[np.ndarray, "N"]
+    neurons: Neurons
     change: float
     steps: int
 
@@ -34,13 +38,15 @@ class Settled(NamedTuple):
 def settle(
     model: Model,
     params: Params,
-    rates: Float[np.ndarray, "N"],
+    start: Neurons | Float[np.ndarray, "N"] | None = None,
     *,
     inputs: Float[np.ndarray, "P"] | None = None,
     steps: int = 2000,
     tolerance: float = 1e-6,
 ) -> Settled:
     """Run the model until it stands still, on its own read-out or on constant `inputs` [P], for `steps` at most.
+
+    It starts from silence, from the states of an earlier run, or, of cells with one state, from their rates.
 
     What `inputs` show acts through the drive alone: state forcing is left out, which would put rates in their place.
 
@@ -49,7 +55,7 @@ def settle(
     ConfigError
         If rates or inputs have the wrong length or are not finite.
     """
-    state = State.of(model, jnp.asarray(vector_of("rates", rates, model.neurons), params["bias"].dtype)[:, None])
+    state = State.of(model, started(model, params, start))
     given = None if inputs is None else vector_of("inputs", inputs, model.units).astype(state.rates.dtype)
     done, change = 0, float("inf")
     while done < steps and change > tolerance:
@@ -57,11 +63,33 @@ def settle(
         shown = Shown.nothing(model, length) if given is None else Shown.constant(given, length)
         run = rollout(model, params, state, shown, _last_change, jnp.zeros((), state.rates.dtype), forcing=False)
         state, change, done = run.state, float(run.kept), done + length
-    return Settled(np.asarray(state.rates[:, 0]), change, done)
+    return Settled(np.asarray(sent_by(model, params, state.neurons)[:, 0]), state.neurons, change, done)
 
 
 def _last_change(model: Model, params: Params, kept: Array, now: Stepped, also: None) -> tuple[Array, None]:
-    return jnp.linalg.norm(now.rates - now.before) / jnp.maximum(jnp.linalg.norm(now.rates), 1e-30), None
+    before, after = (jnp.concatenate(neurons.states) for neurons in (now.before, now.neurons))
+    return jnp.linalg.norm(after - before) / jnp.maximum(jnp.linalg.norm(after), 1e-30), None
+
+
+def started(model: Model, params: Params, start: Neurons | Float[np.ndarray, "N"] | None) -> Neurons:
+    """Return where one run starts: silence, the states of an earlier run, or rates of cells with one state.
+
+    Raises
+    ------
+    ConfigError
+        If rates have the wrong length or are not finite, or it is no state of this model.
+    """
+    kind = params["bias"].dtype
+    if start is None:
+        return jax.tree.map(lambda one: one.astype(kind), model.rest())
+    if isinstance(start, Neurons):
+        return State.of(model, start).neurons
+    return State.of(model, jnp.asarray(vector_of("rates", start, model.neurons), kind)[:, None]).neurons
+
+
+def sent_by(model: Model, params: Params, neurons: Neurons) -> Float[Array, "N B"]:
+    """Return what neurons send, their rates."""
+    return model.neuron.output(model.constants(params), neurons.states)
 
 
 def vector_of(name: str, values: np.ndarray, length: int) -> np.ndarray:

@@ -5,11 +5,11 @@ without noise; a run to rest the mean of the units. One step is, in this order:
 
 1. What units show is cut to the range that rates explain; what lies beyond it is added to the unit's reading until the
    unit shows something again (`connfit.recordings.training_range`).
-2. State forcing moves the rates towards it (`connfit.models.forward.correct`).
+2. State forcing moves the states towards it (`connfit.models.forward.correct`).
 3. The model steps: leak, connections, and drive by what units show, or by the model's own read-out where they show
    nothing (`connfit.models.forward.step`).
 4. Held neurons are set to their rates.
-5. The rates are read out, in the units of the recording. With noise, read-out plus noise is what units show next.
+5. Neurons are read out, in the units of the recording. With noise, read-out plus noise is what units show next.
 
 A learner's window (`run_window`) takes the same step (`advance`) and keeps what an adjoint needs.
 """
@@ -25,8 +25,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from connfit.models.base import Model, Params
+from connfit.errors import ConfigError
+from connfit.models.base import Model, Neurons, Params
 from connfit.models.forward import FedBack, Trajectory, correct, fed_back_part, step
+from connfit.models.neuron import as_states
 
 CHUNK = 64
 """Model steps per call: what is held in memory does not depend on the length of a run."""
@@ -40,8 +42,8 @@ class State(NamedTuple):
 
     Attributes
     ----------
-    rates
-        r, in the recording's units.
+    neurons
+        States of all neurons; rates and what is read are in the recording's units.
     reading
         What the units in `shown` are about to show: the last recorded frame, or a prediction plus noise.
     shown
@@ -50,21 +52,39 @@ class State(NamedTuple):
         What each unit last showed beyond the range that rates explain.
     """
 
-    rates: Float[Array, "N B"]
+    neurons: Neurons
     reading: Float[Array, "P B"]
     shown: Bool[Array, "P B"]
     beyond: Float[Array, "P B"]
 
+    @property
+    def rates(self) -> Float[Array, "N B"]:
+        """First state of all neurons."""
+        return self.neurons.rates
+
     @classmethod
-    def of(cls, model: Model, rates: Float[Array, "N B"]) -> State:
-        """Start from rates whose units are about to show nothing."""
-        nothing = jnp.zeros((model.units, rates.shape[1]), rates.dtype)
-        return cls(rates, nothing, nothing > 0, nothing)
+    def of(cls, model: Model, start: Neurons | Float[Array, "N B"]) -> State:
+        """Start from neurons whose units are about to show nothing; of cells with one state, from their rates.
+
+        Raises
+        ------
+        ConfigError
+            If cells have more than one state, or signals a delay, and only rates are given.
+        """
+        neurons = start if isinstance(start, Neurons) else Neurons((start,))
+        if len(neurons.states) != len(model.neuron.states) or (neurons.sent is None) != (model.delay == 0):
+            raise ConfigError(
+                f"a start of {len(neurons.states)} states per neuron is not one of this model, whose neurons have "
+                f"{', '.join(model.neuron.states)}{' and signals on their way' if model.delay else ''}: start from "
+                "model.rest() or from where a run ended"
+            )
+        nothing = jnp.zeros((model.units, neurons.rates.shape[1]), neurons.rates.dtype)
+        return cls(neurons, nothing, nothing > 0, nothing)
 
     @classmethod
     def at_rest(cls, model: Model, runs: int = 1) -> State:
         """Start from silence."""
-        return cls.of(model, jnp.zeros((model.neurons, runs)))
+        return cls.of(model, model.rest(runs))
 
 
 class Shown(NamedTuple):
@@ -134,8 +154,10 @@ class Stepped(NamedTuple):
 
     Attributes
     ----------
-    before, rates
-        Rates before the step, uncorrected, and after it.
+    before, neurons
+        States before the step, uncorrected, and after it.
+    rates
+        What neurons send after the step.
     reading
         Read-out after the step in the recording's units, noise included.
     beyond
@@ -146,7 +168,8 @@ class Stepped(NamedTuple):
         What the step itself left behind.
     """
 
-    before: Float[Array, "N B"]
+    before: Neurons
+    neurons: Neurons
     rates: Float[Array, "N B"]
     reading: Float[Array, "P B"]
     beyond: Float[Array, "P B"]
@@ -184,6 +207,7 @@ def rollout(
     noise: Noise | None = None,
     limits: Limits | None = None,
     held: Held | None = None,
+    current: Float[Array, "N #B"] | None = None,
     forcing: bool = True,
     substeps: int = 1,
 ) -> Run[Kept, Each]:
@@ -207,14 +231,17 @@ def rollout(
         Range of the values that rates explain; None: all.
     held
         Neurons that are held, from before the first step on.
+    current
+        Injected into neurons at each step: added to their input.
     forcing
         False: what is shown acts through the drive alone, as a background, and leaves states where they are.
     substeps
         Model steps for which each shown value stands; noise comes, and something is kept, after the last of them.
     """
     return _rollout(
-        model, params, state, shown, kept, also, noise, limits, held, keep=keep, forcing=forcing, substeps=substeps
-    )
+        model, params, state, shown, kept, also, noise, limits, held, current,
+        keep=keep, forcing=forcing, substeps=substeps,
+    )  # fmt: skip
 
 
 @partial(jax.jit, static_argnames=("keep", "forcing", "substeps"), donate_argnames=("kept",))
@@ -228,42 +255,46 @@ def _rollout(
     noise: Noise | None,
     limits: Limits | None,
     held: Held | None,
+    current: Array | None,
     *,
     keep: Keep[Any, Any],
     forcing: bool,
     substeps: int,
 ) -> Run[Any, Any]:
     strengths, kind = model.readout_strengths(params), state.rates.dtype
+    theta, neuron = model.constants(params), model.neuron
 
-    def one_frame(carry: tuple[State, Any], now: tuple[Shown, Noise | None, Any]) -> tuple[tuple[State, Any], Any]:
+    def one_frame(carry: tuple[State, Any], frame: tuple[Shown, Noise | None, Any]) -> tuple[tuple[State, Any], Any]:
         (before, reading, shown, beyond), kept = carry
-        (values, given), added, also = now
+        (values, given), added, also = frame
         given = jnp.asarray(given)
         showing = given | shown
         u = jnp.where(given, jnp.asarray(values, kind), reading)
         if limits is not None:
             inside = jnp.clip(u, limits.low, limits.high)
             u, beyond = inside, jnp.where(showing, u - inside, beyond)
-        move = partial(advance, model, params, given=u, forced=showing, forcing=forcing, held=held)
-        rates = before
+        move = partial(advance, model, params, given=u, forced=showing, forcing=forcing, held=held, current=current)
+        now = before
         if substeps > 1:
-            rates = jax.lax.fori_loop(0, substeps - 1, lambda _, rates: move(rates)[0], rates)
-        rates, seen = move(rates)
-        reading = model.readout.apply(strengths, rates)
+            now = jax.lax.fori_loop(0, substeps - 1, lambda _, now: move(now)[0], now)
+        now, seen = move(now)
+        reading = model.readout.apply(strengths, neuron.observed(theta, now.states))
         if limits is not None:
             reading += beyond
         if added is not None:
             reading += jnp.asarray(added.values, kind)
         shown_next = jnp.zeros_like(shown) if added is None else jnp.broadcast_to(added.units, shown.shape)
-        stepped = Stepped(before, rates, reading, beyond, given, ~given & shown, seen)
+        rates = neuron.output(theta, now.states)
+        stepped = Stepped(before, now, rates, reading, beyond, given, ~given & shown, seen)
         kept, each = keep(model, params, kept, stepped, also)
-        state = State(rates, reading.astype(kind), shown_next, beyond.astype(kind))
+        state = State(now, reading.astype(kind), shown_next, beyond.astype(kind))
         return (state, kept), each
 
-    rates, reading, to_show, beyond = state
-    start = State(
-        _hold(held, rates), reading.astype(kind), jnp.broadcast_to(to_show, reading.shape), beyond.astype(kind)
-    )
+    neurons, reading, to_show, beyond = state
+    if held is not None:
+        first = jnp.where(held.neurons, held.rates, neurons.rates)
+        neurons = neurons._replace(states=(first, *neurons.states[1:]))
+    start = State(neurons, reading.astype(kind), jnp.broadcast_to(to_show, reading.shape), beyond.astype(kind))
     (state, kept), each = jax.lax.scan(one_frame, (start, kept), (shown, noise, also))
     return Run(state, kept, each)
 
@@ -271,41 +302,54 @@ def _rollout(
 def advance(
     model: Model,
     params: Params,
-    rates: Float[Array, "N B"],
+    before: Neurons,
     given: Float[Array, "P B"],
     forced: Bool[Array, "P B"],
     *,
     forcing: bool = True,
     held: Held | None = None,
+    current: Float[Array, "N #B"] | None = None,
     drive: Float[Array, "N B"] | None = None,
     fed_back: FedBack | None = None,
-) -> tuple[Float[Array, "N B"], Trajectory]:
+) -> tuple[Neurons, Trajectory]:
     """Take the one step of every run: state forcing, then the model's step, then held rates.
 
     Parameters
     ----------
     given, forced
         What units show, and which of them do; the others' part of the drive is the model's own read-out.
-    drive, fed_back
+    current, drive, fed_back
         As in `connfit.models.forward.step`.
     """
-    corrected = correct(model, rates, given, forced) if forcing else rates
-    rates, seen = step(model, params, corrected, given, forced, drive, fed_back)
-    return _hold(held, rates), seen
+    corrected = before
+    if forcing:
+        corrected = before._replace(states=correct(model, before.states, given, forced))
+    after, seen = step(model, params, corrected, given, forced, drive, fed_back, current)
+    return _hold(model, params, held, corrected, after), seen
 
 
-def _hold(held: Held | None, rates: Float[Array, "N B"]) -> Float[Array, "N B"]:
-    return rates if held is None else jnp.where(held.neurons, held.rates, rates)
+def _hold(model: Model, params: Params, held: Held | None, before: Neurons, after: Neurons) -> Neurons:
+    if held is None:
+        return after
+    if not model.neuron.sends_state:
+        raise ConfigError(
+            f"neurons of the cell {type(model.neuron).__name__} cannot be held at a rate: what they send is no state, "
+            "and the cell has no `hold` that says how"
+        )
+    rates = jnp.broadcast_to(held.rates, after.rates.shape)
+    kept = as_states(model.neuron.hold(model.constants(params), before.states, after.states, rates))
+    states = tuple(jnp.where(held.neurons, one, free) for one, free in zip(kept, after.states, strict=True))
+    return after._replace(states=states)
 
 
 def run_window(
     model: Model,
     params: Params,
-    rates: Float[Array, "N B"],
+    start: Neurons,
     inputs: Float[Array, "K P B"],
     forced: Bool[Array, "K P B"],
     fed_back: Int[Array, "W"] | None = None,
-) -> tuple[Float[Array, "N B"], Trajectory]:
+) -> tuple[Neurons, Trajectory]:
     """Run K steps and keep what an adjoint needs: K numbers per neuron of each kind, nothing per connection.
 
     Where only some units are fed back (`connfit.training.learners.learner.WindowArrays`), the drive of all the others
@@ -320,15 +364,29 @@ def run_window(
             flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
             drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
 
-    def forward(r: Array, now: tuple[Array, Array, Array | None]) -> tuple[Array, Trajectory]:
+    def forward(before: Neurons, now: tuple[Array, Array, Array | None]) -> tuple[Neurons, Trajectory]:
         given, observed, drive = now
-        return advance(model, params, r, given, observed, drive=drive, fed_back=part)
+        return advance(model, params, before, given, observed, drive=drive, fed_back=part)
 
-    return jax.lax.scan(forward, rates, (inputs, forced, drives))
+    return jax.lax.scan(forward, start, (inputs, forced, drives))
 
 
-def read_out(model: Model, params: Params, rates: Float[Array, "K N B"]) -> Float[Array, "K P B"]:
-    """Read out the predictions y = C r of K steps."""
-    k, n, b = rates.shape
-    flat = model.readout.apply(model.readout_strengths(params), rates.transpose(1, 0, 2).reshape(n, k * b))
+def states_after(model: Model, params: Params, seen: Trajectory, end: Neurons) -> tuple[Float[Array, "K N B"], ...]:
+    """Return h(t) after each step of a window, before the correction by what was recorded then.
+
+    Parameters
+    ----------
+    seen, end
+        Of `run_window`.
+    """
+    if model.state_forcing:
+        return as_states(model.neuron.step(model.constants(params), seen.states, seen.received))
+    return tuple(jnp.concatenate([one[1:], last[None]]) for one, last in zip(seen.states, end.states, strict=True))
+
+
+def read_out(model: Model, params: Params, states: tuple[Float[Array, "K N B"], ...]) -> Float[Array, "K P B"]:
+    """Read out the predictions y = C a of K steps from the states after them."""
+    observed = model.neuron.observed(model.constants(params), states)
+    k, n, b = observed.shape
+    flat = model.readout.apply(model.readout_strengths(params), observed.transpose(1, 0, 2).reshape(n, k * b))
     return flat.reshape(-1, k, b).transpose(1, 0, 2)

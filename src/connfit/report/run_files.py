@@ -254,8 +254,8 @@ def _read_arrays(path: Path, brain: Connectome | None) -> dict[str, np.ndarray]:
     if not present(path):
         return {}
     arrays = read_npz(path, fix="Copy the run directory again")
-    if "log_time_constants" in arrays:
-        arrays.setdefault("time_constants", np.exp(arrays.pop("log_time_constants")))
+    for key in [key for key in arrays if key.startswith("log_")]:
+        arrays.setdefault(key.removeprefix("log_"), np.exp(arrays.pop(key)))
     for key, size in (("weights", brain and brain.m), ("time_constants", brain and brain.n)):
         values = arrays.get(key)
         if values is None:

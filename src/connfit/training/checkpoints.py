@@ -14,7 +14,7 @@ import numpy as np
 from connfit._io import as_result, read_arrays, write_arrays
 from connfit.connectome import Connectome
 from connfit.errors import DataError
-from connfit.models.base import KEY_OF, Params
+from connfit.models.base import Params, key_of
 from connfit.training.learning_rates import Rates
 from connfit.training.optimiser import OPTIMISERS, state_arrays, state_from_arrays
 from connfit.training.trainer import PHASES, FitState
@@ -147,7 +147,7 @@ def check_state(state: FitState, params: Params, trained: Sequence[str], path: P
     DataError
         Names the array that is absent, unknown, or of another size or kind.
     """
-    keys = [KEY_OF.get(group, group) for group in trained]
+    keys = [key_of(group, params) for group in trained]
     check_arrays(state.params, {key: params[key] for key in keys if key in params}, path, "params/")
 
 

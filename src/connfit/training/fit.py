@@ -13,7 +13,7 @@ import numpy as np
 from connfit._system.heap import return_freed_pieces
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DivergedError, one_of
-from connfit.models.base import GROUPS, KEY_OF, Model, Params
+from connfit.models.base import GROUPS, Model, Params, key_of
 from connfit.recordings.cohort import Cohort
 from connfit.training.fitted import Fit
 from connfit.training.learners.learner import Learner
@@ -78,7 +78,7 @@ def train(
     if state is not None and not is_state_of(config.optimiser, state.optimiser):
         raise ConfigError(f"the state to go on from is not one of train.optimiser = {config.optimiser!r}")
     initial = params
-    keys = [KEY_OF.get(group, group) for group in groups]
+    keys = [key_of(group, params) for group in groups]
     frozen = {key: value for key, value in params.items() if key not in keys}
     trainer = Trainer(
         model, cohort, learner, config, tuple(groups), frozen, initial, seed, on_progress or (lambda _: None)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from connfit._display import Displayed
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
-from connfit.models.base import GROUP_OF, Model, Params
+from connfit.models.base import Model, Params, group_of
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -125,7 +125,7 @@ class Fit(Displayed):
     def changed(self) -> tuple[str, ...]:
         """Groups in which at least one number differs from its start, in the order of tables."""
         moved = {
-            GROUP_OF.get(key, key)
+            group_of(key)
             for key, value in self.params.items()
             if not np.array_equal(np.asarray(value), np.asarray(self.initial_params[key]))
         }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from connfit.models.base import Model, Params
+from connfit.models.base import GROUPS, Model, Params
 from connfit.recordings.cohort import Cohort
 
 RATES = (1e-3, 1e-2, 1e-1)
@@ -89,10 +89,12 @@ def parameter_sizes(model: Model, params: Params, cohort: Cohort) -> dict[str, f
         Whose training frames say how much units vary.
     """
     sizes = {
-        key: float(np.sqrt(np.mean(np.square(np.asarray(value, np.float64))))) if value.size else 0.0
+        key: 1.0 if key.startswith("log_") else float(np.sqrt(np.mean(np.square(np.asarray(value, np.float64)))))
         for key, value in params.items()
+        if value.size
     }
-    sizes["log_time_constants"] = 1.0
+    # What starts at 0 would not move.
+    sizes = {key: sizes.get(key, 0.0) or float(key not in GROUPS) for key in params}
     spread = []
     for recording in cohort.recordings:
         values, mask = recording.part("train")

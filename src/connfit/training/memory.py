@@ -14,7 +14,7 @@ import psutil
 
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError
-from connfit.models.base import KEY_OF, Model, Params
+from connfit.models.base import Model, Params, key_of
 from connfit.recordings.cohort import Cohort
 from connfit.training.learners.learner import Learner
 from connfit.training.optimiser import moments_per_parameter
@@ -69,7 +69,7 @@ def estimate_memory(
     count = len(cohort.recordings)
     batch = min(config.batch or count, count)
     size = {key: value.size * value.dtype.itemsize for key, value in params.items()}
-    moving = sum(size[KEY_OF.get(group, group)] for group in trained)
+    moving = sum(size[key_of(group, size)] for group in trained)
     learning = learner.memory_bytes(model, batch, trained)
     frames = sum(recording.values.nbytes + recording.mask.nbytes for recording in cohort.recordings)
     validates = any(recording.require_parts().length("validation") for recording in cohort.recordings)

@@ -54,5 +54,10 @@ def neurons_table(job: Job, start: Params, fitted: Params) -> pd.DataFrame:
         }
     )
     values = job.cohort.recordings[0].value_units
-    table.attrs["units"] = {column: "s" if column.endswith("_s") else values for column in table.columns[4:]}
+    units = {column: "s" if column.endswith("_s") else values for column in table.columns[4:]}
+    for one in job.model.neuron.parameters:
+        for when, params in (("start", start), ("fitted", fitted)):
+            column = f"{one.name}_{when}" + (f"_{one.unit}" if one.unit else "")
+            table[column], units[column] = np.asarray(one.value(params[one.key])), one.unit
+    table.attrs["units"] = units
     return table

@@ -29,6 +29,7 @@ from connfit.datasets.loading import (
 from connfit.errors import ConfigError, first_ten
 from connfit.models import Readout
 from connfit.models.base import Model, Params, parameter_counts
+from connfit.models.cells import find_cell
 from connfit.models.connectome_model import reads_several
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import untyped_neurons
@@ -277,6 +278,7 @@ def build(
             config.model,
             readout="anatomical" if column == "region" else "names",
             learn=trained,
+            cell=find_cell(config.model.cell).name,
             **own_options(config.model, options),
         ),
         learner=_spelt_out(config, learner),
@@ -322,7 +324,10 @@ def _find_recipe(
     return find_recipe(
         config.model,
         score,
-        forcible=single_steps and not readout.learned and (learner.follows_state_forcing or reads_several(readout)),
+        forcible=single_steps
+        and not readout.learned
+        and find_cell(config.model.cell).forcible
+        and (learner.follows_state_forcing or reads_several(readout)),
         regressible=single_steps,
         tuned_on=tuned_on,
         measure=selection_measure(horizons=horizons),

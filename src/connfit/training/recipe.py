@@ -19,7 +19,7 @@ import msgspec
 
 from connfit.config import AUTO, FALLBACK, ModelConfig
 from connfit.errors import ConfigError, ConnfitError, DataError, one_of
-from connfit.models.cells import CELLS
+from connfit.models.cells import find_cell
 from connfit.models.init.start import STARTS, Start
 from connfit.models.init.starting_weights import WEIGHTS, StartingWeights
 from connfit.recordings import Parts, Recording
@@ -124,7 +124,7 @@ def automatic(options: ModelConfig) -> tuple[str, ...]:
 
 def check_names(options: ModelConfig) -> None:
     """Raise an error for unknown cells, groups of parameters, starts or weights, before any data is read."""
-    groups = CELLS.find(options.cell, "model.cell").groups
+    groups = find_cell(options.cell).groups
     for group in options.learn or ():
         one_of("model.learn", group, groups)
     for option, names in NAMES.items():

@@ -20,7 +20,7 @@ from connfit._system.paths import user_path
 from connfit.config import Config
 from connfit.datasets.given_data import CONNECTOME, RECORDINGS
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.models.base import Model, Params
+from connfit.models.base import Model, Params, group_of
 from connfit.models.gains import SHARED, share_gains
 from connfit.training.checkpoints import check_arrays, check_state, ended_training, read_state, write_state
 from connfit.training.fit import FitState, Progress
@@ -286,18 +286,16 @@ def _write_end(job: Job, out: Path, result: Fit) -> None:
 
 def to_arrays(model: Model, params: Params) -> dict[str, np.ndarray]:
     """Return parameters as they are stored, with time constants in seconds and magnitudes of all connections."""
-    arrays = {key: np.asarray(value) for key, value in params.items() if key != "log_time_constants"}
-    return {
-        **arrays,
-        "weights": np.asarray(model.magnitudes(params)),
-        "log_time_constants": np.asarray(params["log_time_constants"]),
-        "time_constants": np.exp(params["log_time_constants"]),
-    }
+    arrays = {key: np.asarray(value) for key, value in params.items()}
+    seconds = {group_of(key): np.exp(value) for key, value in arrays.items() if key.startswith("log_")}
+    return {**arrays, **seconds, "weights": np.asarray(model.magnitudes(params))}
 
 
 def from_arrays(arrays: dict[str, np.ndarray]) -> Params:
     """Restore parameters from `to_arrays`."""
-    derived = {"time_constants", *(["weights"] if "gains" in arrays else [])}
+    derived = {group_of(key) for key in arrays if key.startswith("log_")} | (
+        {"weights"} if "gains" in arrays else set()
+    )
     return {key: jnp.asarray(value) for key, value in arrays.items() if key not in derived}
 
 

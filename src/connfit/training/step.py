@@ -16,11 +16,6 @@ from connfit.models.base import Model, Params
 from connfit.training.learners.learner import Learner, Memory, WindowArrays
 from connfit.training.optimiser import OPTIMISERS
 
-GROUP_OF = {"log_time_constants": "time_constants"}
-"""Groups by the key of their array, where the two differ."""
-
-KEY_OF = {group: key for key, group in GROUP_OF.items()}
-
 
 @dataclass(frozen=True)
 class StepOptions:

@@ -17,7 +17,7 @@ from jaxtyping import Array
 from connfit._system.heap import return_freed_pieces
 from connfit.config import TrainConfig
 from connfit.errors import DivergedError
-from connfit.models.base import GROUP_OF, KEY_OF, Model, Params
+from connfit.models.base import Model, Params, group_of, key_of
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.learners.learner import Learner, WindowArrays
@@ -296,14 +296,14 @@ class Trainer:
     def _step_sizes(self, state: FitState) -> dict[str, float]:
         """What a learning rate of 1 moves each trained array by."""
         assert state.rates is not None
-        factors = {KEY_OF.get(group, group): factor for group, factor in state.rates.rate_scale.items()}
+        factors = {key_of(group, state.params): factor for group, factor in state.rates.rate_scale.items()}
         return {key: state.rates.sizes[key] * factors.get(key, 1.0) for key in state.params}
 
     def _check(self, pending: list[tuple[Array, dict[str, Array]]], state: FitState, done: int) -> list[float]:
         """Losses of the pending windows, or a DivergedError that names the first bad one."""
         losses = [float(loss) for loss, _ in pending]
         for number, (loss, (_, norms)) in enumerate(zip(losses, pending, strict=True)):
-            bad = [GROUP_OF.get(key, key) for key, norm in norms.items() if not np.isfinite(float(norm))]
+            bad = [group_of(key) for key, norm in norms.items() if not np.isfinite(float(norm))]
             if not np.isfinite(loss) or bad:
                 window = done - len(pending) + number
                 what = f"the gradient of {', '.join(bad)}" if bad else "the loss"

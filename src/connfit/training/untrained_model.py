@@ -10,7 +10,7 @@ from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models import Readout, start_magnitudes, tie_weights
 from connfit.models.base import Model, Params
-from connfit.models.cells import CELLS, Cell
+from connfit.models.cells import CELLS, Cell, find_cell
 from connfit.models.connectome_model import ModelConditions
 from connfit.models.gains import SHARED
 from connfit.models.init.initial import begin
@@ -23,7 +23,7 @@ def untrained_model(
     options: ModelConfig, seed: int, connectome: Connectome, cohort: Cohort, readout: Readout
 ) -> tuple[Model, Params, dict[str, object] | None]:
     """Build the model, its parameters before training, and what a regression for them found."""
-    cell, begun = CELLS.find(options.cell, "model.cell"), StartOptions.of(options)
+    cell, begun = find_cell(options.cell), StartOptions.of(options)
     start = STARTS.find(begun.drive_start, "model.drive_start")
     for other in STARTS.values():
         for option in other.only_here if other is not start else ():
@@ -42,6 +42,7 @@ def untrained_model(
     conditions = ModelConditions(
         connectome=connectome, readout=readout, step_s=cohort.step_s, drive=options.drive,
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort), state_forcing=begun.state_forcing,
+        delay=options.delay,
     )  # fmt: skip
     model = cell.build(conditions, **cell_options(cell, options).as_dict())
     given = StartConditions(
@@ -95,7 +96,7 @@ def own_options(asked: ModelConfig, found: ModelConfig) -> dict[str, dict[str, o
     asked, found
         The section as it was given, and with a value for all that says `"auto"`.
     """
-    cell = CELLS.find(found.cell, "model.cell")
+    cell = find_cell(found.cell)
     own = {"cell_options": beside_section(cell_options(cell, found), found)}
     if asked.drive_start != AUTO:
         own["start_options"] = beside_section(_start_options(found), StartOptions.of(found))

@@ -155,8 +155,8 @@ def examine_stability(
         [P] mean activity of the units: the run to rest starts where they show it.
     """
     k, seed, reasons = options.eigenvalues_of(model.neurons), options.seed, {}
-    begin = settle(model, params, np.zeros(model.neurons), inputs=mean, steps=256).rates
-    rest = settle(model, params, begin, steps=2000)
+    begin = settle(model, params, inputs=mean, steps=256)
+    rest = settle(model, params, begin.neurons, steps=2000)
     sound = bool(np.isfinite(rest.rates).all())
 
     def attempt(name: str, what: Callable[[], T], needs_rest: bool = True) -> T | None:
@@ -171,11 +171,11 @@ def examine_stability(
 
     def jacobian(loop: str) -> Spectrum | None:
         return attempt(
-            f"jacobian_{loop}", lambda: jacobian_spectrum(model, params, rest.rates, loop=loop, k=k, seed=seed)
+            f"jacobian_{loop}", lambda: jacobian_spectrum(model, params, rest.neurons, loop=loop, k=k, seed=seed)
         )
 
     def free() -> LyapunovExponent:
-        found = lyapunov_exponent(model, params, rest.rates, steps=options.lyapunov_steps, seed=seed)
+        found = lyapunov_exponent(model, params, rest.neurons, steps=options.lyapunov_steps, seed=seed)
         return narrowed(found, LyapunovExponent)
 
     def driven() -> LyapunovExponent:
@@ -194,7 +194,7 @@ def examine_stability(
             change_per_step=finite(float(rest.change)),
             steps=rest.steps,
             mean_rate=float(rest.rates.mean()) if sound else None,
-            mean_rate_at_first=float(np.mean(begin)),
+            mean_rate_at_first=float(np.mean(begin.rates)),
             silent=int((rest.rates <= 0).sum()) if sound else None,
         ),
         weights=attempt("weights", lambda: weight_spectrum(model, params, k=k, seed=seed), needs_rest=False),

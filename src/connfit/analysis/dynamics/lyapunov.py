@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
@@ -13,9 +14,10 @@ from scipy import stats
 
 from connfit._io import finite
 from connfit.errors import ConfigError, ConnfitError
-from connfit.models.base import Model, Params
+from connfit.models.base import Model, Neurons, Params, as_columns, as_neurons, state_size
 from connfit.models.forward import tangent_step
-from connfit.models.rollout import CHUNK, Noise, Shown, State, Stepped, rollout
+from connfit.models.rest import started
+from connfit.models.rollout import CHUNK, Noise, Shown, State, Stepped, read_out, rollout
 
 CONFIDENCE = 0.95
 
@@ -137,7 +139,7 @@ def lyapunov_of(
 def lyapunov_exponent(
     model: Model,
     params: Params,
-    rates: Float[np.ndarray, "N"],
+    start: Neurons | Float[np.ndarray, "N"],
     *,
     steps: int | None = None,
     inputs: Float[np.ndarray, "T P"] | None = None,
@@ -160,8 +162,8 @@ def lyapunov_exponent(
     ----------
     model, params
         The model and its parameters.
-    rates
-        [N] where the run starts, in the recording's units.
+    start
+        Where the run starts: the states of an earlier run; of cells with one state, rates [N] in the recording's units.
     steps
         Steps that count; default: all of `inputs` after the transient.
     inputs
@@ -193,15 +195,13 @@ def lyapunov_exponent(
     total = transient + steps
     given = None if inputs is None else _given(model, inputs, forced, total)
     kind = params["bias"].dtype
-    start = np.asarray(rates)
-    if start.shape != (model.neurons,) or not np.isfinite(start).all():
-        raise ConfigError(f"rates must be {model.neurons} finite numbers, got shape {start.shape}")
-    direction = np.random.default_rng(seed).standard_normal((model.neurons, 1))
-    tangent = jnp.asarray(direction / np.linalg.norm(direction), kind)
-    state = State.of(model, jnp.asarray(start, kind)[:, None])
+    state = State.of(model, started(model, params, start))
+    direction = np.random.default_rng(seed).standard_normal((state_size(state.neurons), 1))
+    tangent = as_neurons(jnp.asarray(direction / np.linalg.norm(direction), kind), state.neurons)
     noise = None if given is None or given.given.all() else _noise(given)
     if noise is not None:
-        reading = model.readout.apply(model.readout_strengths(params), state.rates) + jnp.asarray(noise.values[0], kind)
+        own = read_out(model, params, tuple(one[None] for one in state.neurons.states))[0]
+        reading = own + jnp.asarray(noise.values[0], kind)
         state = state._replace(reading=reading, shown=jnp.asarray(noise.units[0]))
     growth, notes = [], []
     for first in range(0, total, CHUNK):
@@ -288,10 +288,10 @@ def _noise(given: Shown) -> Noise:
 
 
 def _growth(
-    model: Model, params: Params, tangent: Float[Array, "N 1"], now: Stepped, also: None
-) -> tuple[Float[Array, "N 1"], tuple[Float[Array, ""], Bool[Array, ""]]]:
+    model: Model, params: Params, tangent: Neurons, now: Stepped, also: None
+) -> tuple[Neurons, tuple[Float[Array, ""], Bool[Array, ""]]]:
     """Carry a difference of length 1 along; keep the logarithm of its growth, and whether the rates are finite."""
     tangent = tangent_step(model, params, now.seen, now.given, now.noisy, tangent)
-    length = jnp.linalg.norm(tangent)
-    sound = jnp.isfinite(now.rates).all() & jnp.isfinite(length)
-    return tangent / jnp.where(length > 0, length, 1), (jnp.log(length), sound)
+    length = jnp.linalg.norm(as_columns(tangent))
+    sound = jnp.stack([jnp.isfinite(one).all() for one in now.neurons.states]).all() & jnp.isfinite(length)
+    return jax.tree.map(lambda one: one / jnp.where(length > 0, length, 1), tangent), (jnp.log(length), sound)

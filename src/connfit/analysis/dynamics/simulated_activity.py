@@ -14,9 +14,9 @@ from connfit._io import naming
 from connfit.errors import DataError, DivergedError
 from connfit.evaluation.baselines.residual_gaps import fill_draws
 from connfit.evaluation.residual_noise import MIN_RESIDUALS, residuals_of
-from connfit.models.base import Model, Params
+from connfit.models.base import Model, Neurons, Params
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.rest import settle
+from connfit.models.rest import sent_by, settle
 from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.recordings import Recording
 
@@ -40,7 +40,7 @@ class DrivenRun:
     mean, deviation
         [N] mean and standard deviation over time of every neuron's rate.
     start
-        [N] rates before the first frame that counts.
+        States before the first frame that counts.
     noise
         [T, P] what was added to the prediction of each of the model's units at each frame.
     """
@@ -50,7 +50,7 @@ class DrivenRun:
     watched: int
     mean: Float[np.ndarray, "N"]
     deviation: Float[np.ndarray, "N"]
-    start: Float[np.ndarray, "N"]
+    start: Neurons
     noise: Float[np.ndarray, "T P"]
 
     @property
@@ -110,8 +110,7 @@ def driven_run(
     noise = forecaster.noise(recording, drawn_noise[:, :, None])
     # As if the units of the recording had shown their mean for long, and showed it once more.
     mean = forecaster.cohort.mean_activity()
-    rates = settle(model, params, np.zeros(model.neurons), inputs=mean, steps=256).rates
-    state = State.of(model, jnp.asarray(rates)[:, None])
+    state = State.of(model, settle(model, params, inputs=mean, steps=256).neurons)
     state = state._replace(reading=jnp.asarray(mean, state.rates.dtype)[:, None], shown=jnp.asarray(noise.units[0]))
     watched = np.zeros(0, np.int64) if neurons is None else neurons
     kept = scratch if len(watched) else None
@@ -119,12 +118,12 @@ def driven_run(
         kept.unlink(missing_ok=True)
     units = np.empty((frames, len(columns)), np.float32)
     total, squares = np.zeros(model.neurons), np.zeros(model.neurons)
-    start, origin = np.zeros(model.neurons), np.zeros(model.neurons)
+    start, origin = state.neurons, np.zeros(model.neurons)
     for at in [*range(0, BURN_IN, CHUNK), *range(BURN_IN, BURN_IN + frames, CHUNK)]:
         stop = min(at + CHUNK, BURN_IN if at < BURN_IN else BURN_IN + frames)
         if at == BURN_IN:
-            start = np.asarray(state.rates[:, 0])
-            origin = start.astype(np.float64)
+            start = state.neurons
+            origin = np.asarray(sent_by(model, params, start)[:, 0], np.float64)
         run = rollout(
             model, params, state, Shown.nothing(model, stop - at), _reading_and_rates,
             noise=noise.part(slice(at, stop)), limits=limits, substeps=held,

@@ -13,10 +13,11 @@ from jaxtyping import Array, Bool, Float
 from connfit._io import finite
 from connfit.analysis.dynamics.spectrum import Spectrum, leading_eigenvalues
 from connfit.errors import ConfigError, DataError, one_of
-from connfit.models.base import Model, Params
+from connfit.models.base import Model, Neurons, Params, as_columns, as_neurons, state_size
 from connfit.models.forward import Trajectory, tangent_step
-from connfit.models.rest import vector_of
-from connfit.models.rollout import Shown, State, Stepped, rollout
+from connfit.models.neuron import filled
+from connfit.models.rest import sent_by, started, vector_of
+from connfit.models.rollout import Shown, State, Stepped, read_out, rollout
 
 LOOPS = ("closed", "open")
 
@@ -52,7 +53,7 @@ def _weights_times(model: Model, weights: Array, columns: Float[Array, "N B"]) -
 def jacobian_spectrum(
     model: Model,
     params: Params,
-    rates: Float[np.ndarray, "N"],
+    start: Neurons | Float[np.ndarray, "N"],
     *,
     inputs: Float[np.ndarray, "P"] | None = None,
     observed: Bool[np.ndarray, "P"] | None = None,
@@ -60,7 +61,9 @@ def jacobian_spectrum(
     k: int = 64,
     **options: Any,
 ) -> Spectrum:
-    """Find the leading eigenvalues of the derivative of one step, ∂r(t)/∂r(t-1), at a state.
+    """Find the leading eigenvalues of the derivative of one step, ∂h(t)/∂h(t-1), at a state.
+
+    Of cells with S states, and signals on their way with a delay of d steps, it is the matrix of all (S + d) N numbers.
 
     At a fixed point they say whether it is stable (radius below 1) and how slowly the model returns to it
     (`Spectrum.time_scales_s`). Elsewhere they are of the moment only, and `connfit.analysis.dynamics.lyapunov` is the
@@ -69,14 +72,15 @@ def jacobian_spectrum(
     A neuron that is silent (slope 0) keeps nothing but its own decay α. These decays are eigenvalues without any
     computation and would crowd out the others, hence they are reported as `silent` and `silent_radius`; `values`
     are the eigenvalues of the rest, exactly. With state forcing a recorded silent neuron keeps (1-φ)α; where units read
-    several neurons, state forcing couples silent ones too, and all eigenvalues are computed.
+    several neurons, state forcing couples silent ones too, and all eigenvalues are computed; so they are of cells with
+    several states, and with a delay.
 
     Parameters
     ----------
-    rates
-        [N] r(t-1), in the recording's units.
+    start
+        State before the step, as a run left it; of cells with one state, rates [N] in the recording's units.
     inputs
-        [P] activity that the units show; default: the model's own read-out of `rates`.
+        [P] activity that the units show; default: the model's own read-out.
     observed
         [P] which units show it; default: all. The others follow the model's own read-out.
     loop
@@ -91,9 +95,10 @@ def jacobian_spectrum(
         If `loop` is unknown or a shape is wrong.
     """
     one_of("loop", loop, LOOPS)
-    r = jnp.asarray(vector_of("rates", rates, model.neurons), params["bias"].dtype)[:, None]
+    before = started(model, params, start)
+    r = before.rates
     if inputs is None:
-        show = model.readout.apply(model.readout_strengths(params), r)
+        show = read_out(model, params, tuple(one[None] for one in before.states))[0]
     else:
         show = jnp.asarray(vector_of("inputs", inputs, model.units), r.dtype)[:, None]
     has = np.ones(model.units, bool) if observed is None else np.asarray(observed, bool)
@@ -101,27 +106,30 @@ def jacobian_spectrum(
         raise ConfigError(f"observed has shape {has.shape}, but must have ({model.units},)")
     rows, none = jnp.asarray(has)[:, None], jnp.zeros((model.units, 1), bool)
     given, noisy = (rows, none) if loop == "open" else (none, none if inputs is None else rows)
-    state = State.of(model, r)._replace(reading=show, shown=noisy)
+    state = State.of(model, before)._replace(reading=show, shown=noisy)
     run = rollout(model, params, state, Shown(show[None], given[None]), _trajectory)
-    new, seen = run.state.rates, Trajectory(*(step[0] for step in run.each))
-    gain, steady = np.asarray(seen.gain[:, 0]), np.asarray(seen.steady[:, 0])
+    new, seen = run.state.neurons, jax.tree.map(lambda step: step[0], run.each)
+    open_now, corner = (np.asarray(each[:, 0]) for each in _open(model, params, seen))
+    alone = len(before.states) == 1 and before.sent is None
     forced = loop == "open" and model.state_forcing > 0
-    decay = np.array(model.decay(params), np.float64)
+    own = model.neuron.jacobian(model.constants(params), seen.states, seen.received).states[0][0] if alone else None
+    decay = np.array(filled(own, r)[:, 0], np.float64)
     if forced and model.read_neurons is not None:
         decay[np.asarray(model.read_neurons)] *= 1 - model.state_forcing * has
-    active = np.arange(model.neurons) if forced and model.correction is not None else np.flatnonzero(gain)
+    size = state_size(before)
+    active = np.flatnonzero(open_now) if alone and not (forced and model.correction is not None) else np.arange(size)
 
     def apply(columns: np.ndarray) -> np.ndarray:
-        whole = np.zeros((model.neurons, columns.shape[1]), r.dtype)
+        whole = np.zeros((size, columns.shape[1]), r.dtype)
         whole[active] = columns
-        return np.asarray(_tangent_step(model, params, seen, given, noisy, jnp.asarray(whole)))[active]
+        return np.asarray(_tangent_columns(model, params, seen, given, noisy, before, jnp.asarray(whole)))[active]
 
     found = leading_eigenvalues(apply, len(active), k=k, matrix="jacobian", step_s=model.step_s, **options)
-    silent = np.delete(decay, active)
+    silent = np.delete(decay, active) if alone else np.zeros(0)
     silent_radius = float(np.abs(silent).max(initial=0.0))
     return replace(
         found,
-        size=model.neurons,
+        size=size,
         radius=max(found.radius, silent_radius),
         silent=len(silent),
         silent_radius=silent_radius,
@@ -129,16 +137,43 @@ def jacobian_spectrum(
             "loop": loop if model.drive is not None or forced else "none: the model has no drive",
             "state_forcing": model.state_forcing if loop == "open" else 0.0,
             "inputs": "own read-out" if inputs is None else "given",
-            "change": finite(float(jnp.linalg.norm(new - r) / jnp.maximum(jnp.linalg.norm(new), 1e-30))),
-            "mean_rate": finite(float(r.mean())),
-            "silent_neurons": int((gain == 0).sum()),
-            "neurons_at_the_corner": int(((steady == 0) & (gain > 0)).sum()),
+            "change": finite(_change(before, new)),
+            "mean_rate": finite(float(sent_by(model, params, before).mean())),
+            "silent_neurons": int((~open_now).sum()),
+            "neurons_at_the_corner": int(corner.sum()),
             "neurons_with_closed_drive": int((np.asarray(seen.gate) == 0).sum()) if model.drive is not None else 0,
         },
     )
 
 
-_tangent_step = jax.jit(tangent_step)
+@jax.jit
+def _tangent_columns(
+    model: Model,
+    params: Params,
+    seen: Trajectory,
+    given: Bool[Array, "P 1"],
+    noisy: Bool[Array, "P 1"],
+    like: Neurons,
+    columns: Float[Array, "V B"],
+) -> Float[Array, "V B"]:
+    return as_columns(tangent_step(model, params, seen, given, noisy, as_neurons(columns, like)))
+
+
+@jax.jit
+def _open(model: Model, params: Params, seen: Trajectory) -> tuple[Bool[Array, "N 1"], Bool[Array, "N 1"]]:
+    """Which neurons their input acts on, and on which of these no smaller input would act."""
+
+    def acts(*received: Array) -> Bool[Array, "N 1"]:
+        slopes = model.neuron.jacobian(model.constants(params), seen.states, received).inputs
+        return jnp.stack([filled(one, seen.gate) != 0 for row in slopes for one in row]).any(axis=0)
+
+    now = acts(*seen.received)
+    return now, now & ~acts(*(one - 1e-30 for one in seen.received))
+
+
+def _change(before: Neurons, after: Neurons) -> float:
+    first, second = (jnp.concatenate(neurons.states) for neurons in (before, after))
+    return float(jnp.linalg.norm(second - first) / jnp.maximum(jnp.linalg.norm(second), 1e-30))
 
 
 def _trajectory(model: Model, params: Params, kept: None, now: Stepped, also: None) -> tuple[None, Trajectory]:

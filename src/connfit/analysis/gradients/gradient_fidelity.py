@@ -21,10 +21,10 @@ from connfit._io import finite
 from connfit.analysis.gradients.gradient_results import GroupFidelity, RuleFidelity, Segment
 from connfit.config import LearnerConfig
 from connfit.errors import ConfigError, first_ten
-from connfit.models.base import KEY_OF, Model, Params
+from connfit.models.base import Model, Params, key_of
 from connfit.recordings.cohort import Cohort
 from connfit.training.learners import RULES, WHOLE, Learner, WindowArrays, WindowedLearner, preset
-from connfit.training.learners.window_memory import WINDOW_ARRAYS
+from connfit.training.learners.window_memory import window_arrays
 from connfit.training.memory import LIBRARIES, memory_limit
 
 WINDOWS = (1, 4, 16, 64)
@@ -128,7 +128,7 @@ def check_steps_fit(model: Model, params: Params, steps: int, segments: int, *, 
     free = memory_limit() if free is None else free
     size = sum(value.size * value.dtype.itemsize for value in params.values())
     fixed = LIBRARIES + 4 * model.connections + (segments + 6) * size
-    each = WINDOW_ARRAYS["none"][0] * model.neurons * params["bias"].dtype.itemsize
+    each = window_arrays("none", model, 1) * model.neurons * params["bias"].dtype.itemsize
     if fixed + steps * each > free:
         fits = max((free - fixed) // each, 0)
         advice = f"--frames for {fits} model steps would fit" if fits > 1 else "fewer --segments, or fewer neurons"
@@ -192,7 +192,7 @@ def gradient_fidelity(
         dials = (getattr(rule.learner, key, None) for key in ("window", "credit", "carry", "trace_decay"))
         rows.append(RuleFidelity(
             rule.name, rule.label, rule.by_window, *dials,
-            groups={group: comparisons[KEY_OF.get(group, group)].fidelity() for group in groups},
+            groups={group: comparisons[key_of(group, comparisons)].fidelity() for group in groups},
             ms_per_step=min(runner.milliseconds(once) for _ in range(2)) / (frames * cohort.substeps),
             carried_bytes=runner.carried_bytes, working_bytes=runner.working_bytes,
         ))  # fmt: skip

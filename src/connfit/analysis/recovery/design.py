@@ -83,6 +83,8 @@ class Design:
     ----------
     neurons
         N of the teachers, sensory neurons included.
+    cell
+        What neurons of teachers and students are, as `model.cell` names it.
     frames, recorded, process_noise, observation_noise, strengths
         What each is set to, one at a time. The base case has `base_frames` and `base_noise`, all neurons recorded, no
         measurement noise and free strengths.
@@ -93,6 +95,7 @@ class Design:
     """
 
     neurons: int = 500
+    cell: str = "rate"
     frames: tuple[int, ...] = (250, 1000, 4000, 16000)
     recorded: tuple[float, ...] = (1.0, 0.5, 0.1)
     process_noise: tuple[float, ...] = (0.1, 0.5)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -35,7 +37,7 @@ def run_condition(condition: Condition, design: Design) -> ConditionResult:
     nothing was trained or chosen on. Activity is compared with the teacher's rates, not with their noisy measurement.
     """
     began = time.perf_counter()
-    teacher = _teacher(design.neurons, condition.teacher_strengths, condition.seed)
+    teacher = _teacher(design.neurons, design.cell, condition.teacher_strengths, condition.seed)
     longest = max(*design.frames, design.base_frames, condition.frames)
     rates = _rates(teacher, condition.process_noise, longest + VALIDATION_FRAMES + TEST_FRAMES)
     measured = teacher.measure(rates, condition.observation_noise)
@@ -53,7 +55,7 @@ def run_condition(condition: Condition, design: Design) -> ConditionResult:
         "teacher": teacher.follow(measured[test], recorded, condition.state_forcing),
     }
     regression = None
-    if condition.has_regression:
+    if condition.has_regression and design.cell == "rate":
         regression = _compare(teacher, recorded, *regress(teacher, measured[learned][:-VALIDATION_FRAMES]))
     return ConditionResult(
         **vars(condition),
@@ -75,8 +77,8 @@ def run_condition(condition: Condition, design: Design) -> ConditionResult:
 
 
 @lru_cache(maxsize=4)
-def _teacher(neurons: int, strengths: str, seed: int) -> KnownTeacher:
-    return KnownTeacher.draw(TeacherSettings(neurons=neurons, strengths=strengths), seed)
+def _teacher(neurons: int, cell: str, strengths: str, seed: int) -> KnownTeacher:
+    return KnownTeacher.draw(TeacherSettings(neurons=neurons, strengths=strengths, cell=cell), seed)
 
 
 @lru_cache(maxsize=1)
@@ -87,7 +89,8 @@ def _rates(teacher: KnownTeacher, process_noise: float, frames: int) -> Float[np
 def _parameters(teacher: KnownTeacher, student: Student, params: Params) -> ParameterAgreement:
     weights = np.asarray(student.model.magnitudes(params), np.float64)
     time_constants = np.exp(np.asarray(params["log_time_constants"], np.float64))
-    return _compare(teacher, student.recorded, weights, time_constants, np.asarray(params["bias"], np.float64))
+    own = {one.name: np.asarray(one.value(params[one.key]), np.float64) for one in student.model.neuron.parameters}
+    return _compare(teacher, student.recorded, weights, time_constants, np.asarray(params["bias"], np.float64), own)
 
 
 def _compare(
@@ -96,6 +99,7 @@ def _compare(
     weights: Float[np.ndarray, "M"],
     time_constants: Float[np.ndarray, "N"],
     bias: Float[np.ndarray, "N"],
+    own: Mapping[str, Float[np.ndarray, "N"]] = MappingProxyType({}),
 ) -> ParameterAgreement:
     brain, neurons = teacher.connectome, ~teacher.sensory
     seen = recorded[brain.posts] & recorded[brain.indices]
@@ -110,6 +114,11 @@ def _compare(
         of(teacher.weights, weights, connections, log=True),
         of(teacher.time_constants, time_constants, of_neurons, log=True),
         of(teacher.bias, bias, of_neurons, log=False),
+        {
+            one.key: of(teacher.own[one.name], own[one.name], of_neurons, log=one.key != one.name)
+            for one in teacher.neuron.parameters
+            if one.name in own
+        },
     )
 
 

@@ -45,7 +45,7 @@ def recover(
         connfit=__version__,
         what="SURROGATE teachers with known parameters, and students of the same equations fitted to their activity",
         design=design,
-        teacher=TeacherSettings(neurons=design.neurons),
+        teacher=TeacherSettings(neurons=design.neurons, cell=design.cell),
         frame_rate_hz=FRAME_RATE,
         frames={"validation": VALIDATION_FRAMES, "test": TEST_FRAMES, "test_not_scored": SETTLE_FRAMES},
     )

@@ -63,12 +63,19 @@ class ActivityAgreement:
 @dataclass(frozen=True)
 class ParameterAgreement:
     """Agreement of each group of parameters: of `all`, and apart for what is between, or of, `recorded` neurons and
-    the rest (`unrecorded`)."""
+    the rest (`unrecorded`).
+
+    Parameters
+    ----------
+    own
+        Of the cell's own parameters, by key; of time constants the logarithms.
+    """
 
     weights: Mapping[str, Agreement] = field(default_factory=dict)
     log_weights: Mapping[str, Agreement] = field(default_factory=dict)
     log_time_constants: Mapping[str, Agreement] = field(default_factory=dict)
     bias: Mapping[str, Agreement] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, Agreement]] = optional(dict)
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,8 @@ class Point(Setting):
         Teachers that were done.
     observations, parameters
         See `ConditionResult`; `parameters` is the sum over groups.
+    own_r2
+        R² of the cell's own parameters, by key.
     """
 
     seeds: int = 0
@@ -186,6 +195,7 @@ class Point(Setting):
     unrecorded_r_at_start: OverSeeds | None = _from("activity.unrecorded.at_start.r")
     unrecorded_r_shuffled: OverSeeds | None = _from("activity.unrecorded.shuffled.r")
     unrecorded_r_teacher: OverSeeds | None = _from("activity.unrecorded.teacher.r")
+    own_r2: Mapping[str, OverSeeds | None] = field(default_factory=dict, hash=False, metadata={"optional": True})
 
     @classmethod
     def of(cls, results: Sequence[ConditionResult]) -> Point:
@@ -199,7 +209,7 @@ class Point(Setting):
         settings = {name: getattr(first, name) for name in Setting.__dataclass_fields__}
         return cls(
             **settings, seeds=len(results), observations=first.observations, parameters=sum(first.parameters.values()),
-            **numbers,
+            own_r2=_own(results), **numbers,
         )  # fmt: skip
 
     @property
@@ -208,6 +218,11 @@ class Point(Setting):
         if self.recorded_r is None or self.recorded_r_teacher is None or self.weights_r2 is None:
             return False
         return self.recorded_r.mean > self.recorded_r_teacher.mean - 0.03 and self.weights_r2.mean < 0.9
+
+
+def _own(results: Sequence[ConditionResult]) -> dict[str, OverSeeds | None]:
+    found = [result.recovered.own for result in results if result.recovered is not None]
+    return {key: OverSeeds.of([each[key]["all"].r2 for each in found]) for key in (found[0] if found else ())}
 
 
 def _reached(value: Any, path: Sequence[str]) -> float | None:

@@ -14,8 +14,10 @@ from connfit.config import TrainConfig
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.known_teacher import FRAME_RATE, KnownTeacher
 from connfit.errors import ConfigError
-from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
-from connfit.models.base import GROUP_OF, Model, Params
+from connfit.models import Readout, init_params, start_magnitudes, tie_weights
+from connfit.models.base import Model, Neurons, Params, group_of
+from connfit.models.cells import find_cell
+from connfit.models.connectome_model import ModelConditions
 from connfit.models.rollout import Shown, State, Stepped, rollout
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
@@ -99,7 +101,7 @@ class Student:
 
     def parameter_counts(self) -> dict[str, int]:
         """Count the trained numbers of each group."""
-        sizes = {GROUP_OF.get(key, key): int(value.size) for key, value in self.params.items()}
+        sizes = {group_of(key): int(value.size) for key, value in self.params.items()}
         return {group: size for group, size in sizes.items() if group in self.trained}
 
     def fit(self, training: Training, *, seed: int = 0) -> Fit:
@@ -113,7 +115,7 @@ class Student:
             epochs=max(1, round(training.updates / per_epoch)),
             warmup_frames=5,
             learning_rate=training.learning_rate if self.recorded.all() else training.hidden_learning_rate,
-            rate_scale={GROUP_OF.get(key, key): 1 / size for key, size in sizes.items()},
+            rate_scale={group_of(key): 1 / size for key, size in sizes.items()},
             select_on="one_step",
             final_learning_rate_fraction=0.01,
             clip_norm=None,
@@ -124,7 +126,7 @@ class Student:
         return train(self.model, self.params, self.cohort, learner, config, trained=self.trained, seed=seed)
 
     def predict(self, params: Params, given: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "T-1 N"]:
-        """Predict the rates of all neurons at frames 1 to T - 1, each from what was recorded up to the frame before.
+        """Predict what is observed of neurons at frames 1 to T - 1, each from what was recorded up to the frame before.
 
         Recorded neurons are predicted one step ahead; the others run on what the recorded ones send them.
 
@@ -136,12 +138,13 @@ class Student:
         inputs = jnp.asarray(given[:-1, self.recorded, None], jnp.result_type(float))
         start = jnp.asarray(_mean_rates(given, self.recorded), inputs.dtype)[:, None]
         shown = Shown(inputs, jnp.ones(inputs.shape, bool))
-        run = rollout(self.model, params, State.of(self.model, start), shown, _rates)
+        neurons = Neurons((start,) * len(self.model.neuron.states))
+        run = rollout(self.model, params, State.of(self.model, neurons), shown, _observed)
         return np.asarray(run.each, np.float64)
 
 
-def _rates(model: Model, params: Params, kept: None, now: Stepped, also: None) -> tuple[None, Float[Array, "N"]]:
-    return None, now.rates[:, 0]
+def _observed(model: Model, params: Params, kept: None, now: Stepped, also: None) -> tuple[None, Float[Array, "N"]]:
+    return None, model.neuron.observed(model.constants(params), now.neurons.states)[:, 0]
 
 
 def choose_recorded(teacher: KnownTeacher, fraction: float) -> Bool[np.ndarray, "N"]:
@@ -194,10 +197,11 @@ def make_student(
     cohort = Cohort.from_recordings(recordings)
     shares = sp.csr_array((np.ones(len(neurons)), (np.arange(len(neurons)), neurons)), shape=(len(neurons), brain.n))
     readout = Readout(shares, cohort.units)
-    model = RateModel.from_connectome(
-        brain, readout, step_s=cohort.step_s, drive="none", state_forcing=state_forcing,
+    conditions = ModelConditions(
+        connectome=brain, readout=readout, step_s=cohort.step_s, drive="none", state_forcing=state_forcing,
         bounds_s=(BOUNDS_FRAMES[0] / FRAME_RATE, BOUNDS_FRAMES[1] / FRAME_RATE),
     )  # fmt: skip
+    model = find_cell(teacher.settings.cell).build(conditions)
     known = strengths == "known"
     if strengths != "free" and not known:
         model = tie_weights(model, brain, strengths, start_magnitudes(model, brain, spectral_radius=START_RADIUS))
@@ -209,7 +213,7 @@ def make_student(
         params["weights"] = jnp.asarray(teacher.weights, params["weights"].dtype)
     mean = _mean_rates(measured[:-VALIDATION_FRAMES], recorded)
     recurrent = brain.matrix(np.asarray(model.magnitudes(params), np.float64)) @ mean
-    params["bias"] = jnp.asarray(mean - recurrent, jnp.result_type(float))
+    params["bias"] = jnp.asarray(model.balance(mean) - recurrent, jnp.result_type(float))
     trained = tuple(group for group in model.groups if not (known and group == "weights"))
     return Student(recorded, cohort, model, params, trained)
 

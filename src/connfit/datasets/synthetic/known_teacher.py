@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import cast
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+import scipy.sparse as sp
+from jaxtyping import Array, Bool, Float
 
 from connfit.connectome import Connectome, from_pairs
 from connfit.datasets.synthetic.demo_wiring import WiringConfig, make_wiring
 from connfit.datasets.synthetic.teacher import OrnsteinUhlenbeck, check_radius, measurement_noise, spectral_radius
 from connfit.errors import ConfigError, one_of
+from connfit.models.cells import find_cell
+from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, as_states
 
 TEACHER_STRENGTHS = ("free", "gain_per_neuron", "gain_per_type_pair")
 FRAME_RATE = 2.0
@@ -35,6 +43,11 @@ class TeacherSettings:
     strengths
         What the true weights are: synapse counts times a factor for each connection (`"free"`), for each postsynaptic
         neuron (`"gain_per_neuron"`) or for each pair of cell types (`"gain_per_type_pair"`).
+    cell
+        What its neurons are, as `model.cell` names it.
+    own_spread
+        Standard deviation of the natural log of the cell's own parameters about where fits start; of those that start
+        at 0 or below, of the numbers themselves.
     weight_spread
         Standard deviation of the natural log of that factor.
     spectral_radius
@@ -51,6 +64,8 @@ class TeacherSettings:
     sensory_fraction: float = 0.1
     mean_degree: float = 20.0
     strengths: str = "free"
+    cell: str = "rate"
+    own_spread: float = 0.8
     weight_spread: float = 0.5
     spectral_radius: float = 0.8
     time_constant_frames: float = 2.0
@@ -85,6 +100,8 @@ class KnownTeacher:
         [N] seconds. Those of sensory neurons have no meaning.
     bias
         [N]
+    own
+        [N] the cell's own parameters, by name.
     """
 
     settings: TeacherSettings
@@ -94,6 +111,7 @@ class KnownTeacher:
     time_constants: Float[np.ndarray, "N"]
     bias: Float[np.ndarray, "N"]
     seed: int
+    own: Mapping[str, Float[np.ndarray, "N"]] = field(default_factory=dict)
 
     @classmethod
     def draw(cls, settings: TeacherSettings, seed: int) -> KnownTeacher:
@@ -110,8 +128,17 @@ class KnownTeacher:
         low, high = settings.time_constant_bounds_frames
         frames = settings.time_constant_frames * rng.lognormal(0.0, settings.time_constant_spread, brain.n)
         target = rng.lognormal(0.0, settings.rate_spread, brain.n)
-        bias = target - scale * (matrix @ target)
-        return cls(settings, brain, sensory, scale * weights, np.clip(frames, low, high) / FRAME_RATE, bias, seed)
+        neuron = find_cell(settings.cell).neuron()
+        own = _own_parameters(neuron, settings.own_spread, brain.n, np.random.default_rng((seed, _PARAMETERS, 1)))
+        held = np.asarray(neuron.balance(_theta(neuron.parameters, own), cast("Array", target[:, None])))[:, 0]
+        bias = held - scale * (matrix @ target)
+        seconds = np.clip(frames, low, high) / FRAME_RATE
+        return cls(settings, brain, sensory, scale * weights, seconds, bias, seed, own)
+
+    @property
+    def neuron(self) -> Neuron:
+        """What one neuron does."""
+        return find_cell(self.settings.cell).neuron()
 
     def play(self, frames: int, *, process_noise: float, burn_in: int = 100) -> Float[np.ndarray, "T N"]:
         """Simulate rates over time; a longer call continues a shorter one.
@@ -119,6 +146,7 @@ class KnownTeacher:
         ``r_i(t) = α_i r_i(t-1) + (1-α_i) relu(x_i(t)) η_i(t)``, where η is log-normal with mean 1 and standard
         deviation `process_noise`, independent between neurons and steps. Its mean of 1 is what keeps the teacher in
         the student's class: the expectation of the next rate, given all present ones, is exactly the model's step.
+        Neurons of another cell have it on what they receive, and what is returned is what is observed of them.
         Sensory neurons follow log-normal Ornstein-Uhlenbeck processes of mean 1.
 
         Parameters
@@ -138,6 +166,15 @@ class KnownTeacher:
         alpha = np.exp(-1 / (self.time_constants * FRAME_RATE))
         matrix = self.connectome.matrix(self.weights)
         rates, kept = np.ones(n), np.empty((frames, n))
+        if settings.cell != "rate":
+            states = (np.zeros(n),) * len(self.neuron.states)
+            for step in range(burn_in + frames):
+                noise = np.exp(sigma * private.standard_normal(n) - sigma**2 / 2)
+                given = np.exp(spread * stimulus.advance() - spread**2 / 2)
+                states, observed = self._advance(states, noise, given)
+                if step >= burn_in:
+                    kept[step - burn_in] = observed
+            return kept
         for step in range(burn_in + frames):
             x = np.maximum(matrix @ rates + self.bias, 0)
             x *= np.exp(sigma * private.standard_normal(n) - sigma**2 / 2)
@@ -163,11 +200,56 @@ class KnownTeacher:
         matrix = self.connectome.matrix(self.weights)
         mean = given[:, recorded].mean()
         rates, predicted = np.full(len(recorded), mean), np.empty((len(given) - 1, len(recorded)))
+        if self.settings.cell != "rate":
+            start, shows = np.where(recorded, given.mean(axis=0), mean), self.neuron.shows
+            states = (start,) * len(self.neuron.states)
+            for step, seen in enumerate(given[:-1]):
+                shown = np.where(recorded, states[shows] + state_forcing * (seen - states[shows]), states[shows])
+                states, predicted[step] = self._advance((*states[:shows], shown, *states[shows + 1 :]))
+            return predicted
         for step, seen in enumerate(given[:-1]):
             rates = np.where(recorded, rates + state_forcing * (seen - rates), rates)
             rates = alpha * rates + (1 - alpha) * np.maximum(matrix @ rates + self.bias, 0)
             predicted[step] = rates
         return predicted
+
+    def _advance(
+        self,
+        states: tuple[Float[np.ndarray, "N"], ...],
+        noise: Float[np.ndarray, "N"] | float = 1.0,
+        stimulus: Float[np.ndarray, "n"] | None = None,
+    ) -> tuple[tuple[Float[np.ndarray, "N"], ...], Float[np.ndarray, "N"]]:
+        """Take one step of any cell, in JAX's default precision, and return the states and what is observed of them.
+
+        Parameters
+        ----------
+        noise
+            What neurons receive is multiplied by it.
+        stimulus
+            Rates of the sensory neurons; None: they have no input and are left alone.
+        """
+        neuron, theta, parts = self._parts
+        before = tuple(jnp.asarray(one[:, None]) for one in states)
+        sent = np.asarray(neuron.output(theta, before))[:, 0]
+        first, *others = (part @ sent for part in parts)
+        received = tuple(jnp.asarray((noise * one)[:, None]) for one in (first + self.bias, *others))
+        held = None
+        if stimulus is not None:
+            rates = np.zeros((len(sent), 1))
+            rates[self.sensory, 0] = stimulus
+            held = jnp.asarray(rates)
+        after, observed = _step(neuron, theta, before, received, jnp.asarray(self.sensory[:, None]), held)
+        return tuple(np.asarray(one, np.float64)[:, 0] for one in after), np.asarray(observed, np.float64)[:, 0]
+
+    @cached_property
+    def _parts(self) -> tuple[Neuron, dict[str, Array], list[sp.csr_array]]:
+        """The cell, its parameters as a step uses them, and the connections to each channel."""
+        neuron, matrix = self.neuron, sp.csr_array(self.connectome.matrix(self.weights))
+        values = {"time_constants": self.time_constants, **self.own}
+        theta = _theta((TimeConstant("time_constants", 1.0), *neuron.parameters), values)
+        if len(neuron.channels) == 1:
+            return neuron, theta, [matrix]
+        return neuron, theta, [sp.csr_array(matrix.maximum(0)), sp.csr_array(matrix.minimum(0))]
 
     def measure(self, rates: Float[np.ndarray, "T N"], noise: float) -> Float[np.ndarray, "T N"]:
         """Measure the rates: noise of `noise` times each neuron's standard deviation is added.
@@ -178,6 +260,36 @@ class KnownTeacher:
             raise ConfigError(f"observation noise = {noise} must be 0 or more")
         rng = np.random.default_rng((self.seed, _MEASUREMENT))
         return rates + measurement_noise(rates, np.where(self.sensory, 0.0, noise), rng)
+
+
+@partial(jax.jit, static_argnums=0)
+def _step(
+    neuron: Neuron, theta: dict[str, Array], before: States, received: States, sensory: Array, held: Array | None
+) -> tuple[States, Array]:
+    after = as_states(neuron.step(theta, before, received))
+    if held is not None:
+        kept = as_states(neuron.hold(theta, before, after, held))
+        after = tuple(jnp.where(sensory, one, free) for one, free in zip(kept, after, strict=True))
+    return after, neuron.observed(theta, after)
+
+
+def _theta(parameters: tuple[Parameter, ...], values: Mapping[str, Float[np.ndarray, "N"]]) -> dict[str, Array]:
+    """What a step uses of parameters, [N, 1] each."""
+    return {
+        one.name: one.used(jnp.asarray(one.stored(cast("float", values[one.name]))), 1 / FRAME_RATE)[:, None]
+        for one in parameters
+    }
+
+
+def _own_parameters(
+    neuron: Neuron, spread: float, n: int, rng: np.random.Generator
+) -> dict[str, Float[np.ndarray, "N"]]:
+    """The cell's own parameters about where fits of it start, within their bounds."""
+    found = {}
+    for one in neuron.parameters:
+        drawn = spread * rng.standard_normal(n)
+        found[one.name] = np.clip(one.start * np.exp(drawn) if one.start > 0 else one.start + drawn, one.low, one.high)
+    return found
 
 
 def _wiring(settings: TeacherSettings, seed: int) -> tuple[Connectome, Bool[np.ndarray, "N"]]:

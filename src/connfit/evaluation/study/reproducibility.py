@@ -239,7 +239,7 @@ def stack_groups(
 ) -> dict[str, tuple[Float[np.ndarray, "K n"], Float[np.ndarray, "K n"]]]:
     """Return parameters of several runs as [seed, parameter] by group; time constants in seconds."""
     groups = [
-        key for key in ends[0] if key != "log_time_constants" and all(key in arrays for arrays in (*starts, *ends))
+        key for key in ends[0] if not key.startswith("log_") and all(key in arrays for arrays in (*starts, *ends))
     ]
     return {key: (_stacked(starts, key), _stacked(ends, key)) for key in groups}
 

@@ -15,7 +15,7 @@ from connfit.config import Config, LearnerConfig, ModelConfig
 from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError, one_of
 from connfit.evaluation.baselines import BASELINES
-from connfit.models.cells import CELLS
+from connfit.models.cells import CELLS, find_cell
 from connfit.training.learners import RULES, configured_learner
 from connfit.training.optimiser import LABELS
 
@@ -174,7 +174,7 @@ def _ablations(config: Config, same: str) -> list[PlannedRow]:
 
 def _own_options(cell: str) -> list[str]:
     """Options of section `model` that belong to a cell."""
-    return [name for name in CELLS.find(cell, "model.cell").options.__struct_fields__ if hasattr(ModelConfig, name)]
+    return [name for name in find_cell(cell).options.__struct_fields__ if hasattr(ModelConfig, name)]
 
 
 def _learning(config: Config) -> list[PlannedRow]:
@@ -254,7 +254,7 @@ def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]
 
 
 def _groups(model: Any) -> tuple[str, ...]:
-    return CELLS.find(model.cell, "model.cell").groups
+    return find_cell(model.cell).groups
 
 
 def _present(model: Any, groups: Sequence[str]) -> tuple[str, ...]:

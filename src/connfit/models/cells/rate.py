@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from connfit._registry import Options
 from connfit.connectome import Connectome
 from connfit.errors import one_of
 from connfit.models.cells import CELLS, Cell
-from connfit.models.connectome_model import STATIC, ConnectomeModel, ModelConditions
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.neuron import Jacobian, Neuron, States, Theta
 from connfit.models.readout import Readout
 
 NONLINEARITIES = ("relu", "softplus")
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, repr=False, kw_only=True)
-class RateModel(ConnectomeModel):
-    """Leaky rate neurons on a connectome.
+@dataclass(frozen=True)
+class Rate(Neuron):
+    """One leaky state per neuron, its rate.
 
-    ``r_i(t) = α_i r_i(t-1) + (1-α_i) f(x_i(t))``, ``α_i = exp(-Δt/τ_i)``,
-    ``x_i(t) = Σ_j s_ij |w_ij| r_j(t-1) + b_i + relu(Σ_k E_ik u_k(t-1))``, ``y_k(t) = Σ_j C_kj r_j(t)``.
+    ``r(t) = α r(t-1) + (1-α) f(x(t))``, ``α = exp(-Δt/τ)``.
 
-    Build it with `RateModel.from_connectome`. Parameters are separate (`connfit.models.init.initial`): a dictionary of
-    `weights` [M] (magnitudes, ≥ 0) or, after `connfit.models.tie_weights`, `gains` [G] (≥ 0),
-    `log_time_constants` [N] (natural log of seconds), `bias` [N],
-    `drive` ([N, P] dense or one per anatomical pair) and, if learned, `readout` [P, N].
-
-    Attributes
+    Parameters
     ----------
     nonlinearity
-        f: `"relu"` or `"softplus"`. The others are those of `connfit.models.connectome_model.ConnectomeModel`.
+        f: `"relu"` or `"softplus"`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such nonlinearity.
     """
 
-    nonlinearity: str = field(metadata=STATIC)
+    nonlinearity: Literal["relu", "softplus"] = "relu"
+
+    def __post_init__(self) -> None:
+        one_of("nonlinearity", self.nonlinearity, NONLINEARITIES)
+
+    def activation(self, x: Array) -> tuple[Array, Array]:
+        """Return the steady rate and its slope (1 at the corner of relu, so that a silent neuron can learn to fire)."""
+        if self.nonlinearity == "relu":
+            return jnp.maximum(x, 0), (x >= 0).astype(x.dtype)
+        return jax.nn.softplus(x), jax.nn.sigmoid(x)
+
+    def step(self, theta: Theta, h: States, x: States) -> States:
+        """Move the rate towards its steady state."""
+        alpha = theta["time_constants"]
+        return (alpha * h[0] + (1 - alpha) * self.activation(x[0])[0],)
+
+    def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
+        """Return the derivatives of a step."""
+        alpha = theta["time_constants"]
+        steady, slope = self.activation(x[0])
+        return Jacobian(((alpha,),), (((1 - alpha) * slope,),), {"time_constants": (h[0] - steady,)})
+
+
+class RateModel(ConnectomeModel):
+    """Leaky rate neurons on a connectome; see `Rate` and `connfit.models.connectome_model.ConnectomeModel`."""
 
     @classmethod
     def from_connectome(
@@ -48,17 +70,18 @@ class RateModel(ConnectomeModel):
         *,
         step_s: float,
         drive: str = "dense",
-        nonlinearity: str = "relu",
+        nonlinearity: Literal["relu", "softplus"] = "relu",
         bounds_s: tuple[float, float] | None = None,
         state_forcing: float = 0.0,
-    ) -> Self:
+        delay: int = 0,
+    ) -> ConnectomeModel:
         """Build the model.
 
         Parameters
         ----------
         nonlinearity
             `"relu"` or `"softplus"`.
-        connectome, readout, step_s, drive, bounds_s, state_forcing
+        connectome, readout, step_s, drive, bounds_s, state_forcing, delay
             See `connfit.models.connectome_model.ModelConditions`.
 
         Raises
@@ -68,31 +91,9 @@ class RateModel(ConnectomeModel):
         """
         given = ModelConditions(
             connectome=connectome, readout=readout, step_s=step_s, drive=drive, bounds_s=bounds_s,
-            state_forcing=state_forcing,
+            state_forcing=state_forcing, delay=delay,
         )  # fmt: skip
-        return cls.wire(given, nonlinearity=one_of("nonlinearity", nonlinearity, NONLINEARITIES))
-
-    def activation(self, x: Float[Array, "N B"]) -> tuple[Float[Array, "N B"], Float[Array, "N B"]]:
-        """Return the steady rate and its slope (1 at the corner of relu, so that a silent neuron can learn to fire)."""
-        if self.nonlinearity == "relu":
-            return jnp.maximum(x, 0), (x >= 0).astype(x.dtype)
-        return jax.nn.softplus(x), jax.nn.sigmoid(x)
+        return ConnectomeModel.wire(given, Rate(nonlinearity=nonlinearity))
 
 
-class RateOptions(Options, frozen=True):
-    """Options of the rate cell."""
-
-    nonlinearity: Literal["relu", "softplus"] = "relu"
-
-
-CELLS.register(
-    Cell(
-        name="rate",
-        label="rate",
-        phrase="the leaky rate neuron",
-        place=1,
-        does="one leaky state per neuron, its rate",
-        build=RateModel.wire,
-        options=RateOptions,
-    )
-)
+CELLS.register(Cell(name="rate", label="rate", phrase="the leaky rate neuron", place=1, neuron=Rate))

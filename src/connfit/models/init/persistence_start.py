@@ -44,7 +44,8 @@ def plain_start(model: Model, given: StartConditions, *, driven: bool) -> Params
             # Rates that are read out as the mean; `exact` alone would add what units share (C E is not quite 1).
             shared = _dense(readout.matrix @ exact)
             rates = np.maximum(exact @ np.maximum(np.linalg.lstsq(shared, mean)[0], 0), 0)
-            bias = rates - np.maximum(drive @ mean, 0) - np.asarray(recurrent_input(model, strengths, rates))
+            received = np.asarray(recurrent_input(model, strengths, rates))
+            bias = model.balance(rates) - np.maximum(drive @ mean, 0) - received
     log_tau = np.full(connectome.n, np.log(given.time_constant_s))
     if given.hidden_time_constants_s is not None:
         hidden = np.asarray(abs(drive).sum(axis=1)).ravel() == 0

@@ -203,7 +203,7 @@ def regressed_parameters(model: Model, given: StartConditions) -> Params:
     if given.mean_activity is not None:
         mean = np.asarray(given.mean_activity, np.float64)
         rates = open_rates(given.readout, mean)
-        bias = rates - np.asarray(recurrent_input(model, strengths, rates))
+        bias = model.balance(rates) - np.asarray(recurrent_input(model, strengths, rates))
         if model.drive is not None and start.drive is not None:
             driven = model.drive.apply(start.drive, jnp.asarray(mean, real)[:, None])[:, 0]
             bias -= np.maximum(np.asarray(driven), 0)

@@ -147,7 +147,7 @@ def sampled_outer(pattern: Pattern, left: Array, right: Array) -> Array:
 def window_outer(
     pattern: Pattern, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
 ) -> tuple[Array, Array]:
-    """Compute `portable.window_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
+    """Compute `portable.window_outer`, float32, traces also bfloat16; new traces take the memory of old ones."""
     name = "connfit_window_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_window_outer"
     call = _call(name, ((pattern.nnz,), left.dtype), (trace.shape, trace.dtype), aliases={2: 1})
     gradient, new_trace = call(pattern.indptr, pattern.indices, trace, carry, decay, left, trace_left, right)
@@ -157,9 +157,9 @@ def window_outer(
 def dense_outer(
     trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
 ) -> tuple[Array, Array]:
-    """Compute `portable.dense_outer`, float32, traces also bfloat16; the new trace takes the memory of the old one."""
+    """Compute `portable.dense_outer`, float32, traces also bfloat16; new traces take the memory of old ones."""
     name = "connfit_dense_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_dense_outer"
-    gradient = (trace.shape[0], trace.shape[2]), left.dtype
+    gradient = (trace.shape[1], trace.shape[3]), left.dtype
     call = _call(name, gradient, (trace.shape, trace.dtype), aliases={0: 1})
     gradient, new_trace = call(trace, carry, decay, left, trace_left, right.transpose(1, 2, 0))
     return gradient, new_trace

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from itertools import product
 from typing import Any
 
 import jax
@@ -112,16 +113,16 @@ def _window_outer_backward(path: str, saved: tuple, g: tuple[Array, Array]) -> t
         return jax.ops.segment_sum(values, row, pattern.rows, indices_are_sorted=True)
 
     stored, trace, g_trace = trace.dtype, trace.astype(left.dtype), g_trace.astype(left.dtype)
-    d_trace = (g_gradient[:, None] * carry[row] + g_trace * decay[row]).astype(stored)
-    d_carry = by_row(g_gradient[:, None] * trace)
-    d_decay = by_row(g_trace * trace)
+    d_trace = g_gradient[:, None] * carry[row].transpose(2, 0, 1) + jnp.einsum("pmb,mbpq->qmb", g_trace, decay[row])
+    d_carry = by_row(g_gradient[:, None, None] * trace.transpose(1, 2, 0))
+    d_decay = by_row(jnp.einsum("pmb,qmb->mbpq", g_trace, trace))
     d_left = _matvec(path, pattern, g_gradient, right.reshape(pattern.columns, -1)).reshape(left.shape)
     d_right = _rmatvec(path, pattern, g_gradient, left.reshape(pattern.rows, -1)).reshape(right.shape)
     d_trace_left = jnp.zeros_like(trace_left)
-    for b in range(trace.shape[1]):
-        d_trace_left = d_trace_left.at[:, b].set(_matvec(path, pattern, g_trace[:, b], right[:, b]))
-        d_right = d_right.at[:, b].add(_rmatvec(path, pattern, g_trace[:, b], trace_left[:, b]))
-    return None, d_trace, d_carry, d_decay, d_left, d_trace_left, d_right
+    for s, b in product(range(len(trace)), range(trace.shape[2])):
+        d_trace_left = d_trace_left.at[:, b, s].set(_matvec(path, pattern, g_trace[s, :, b], right[:, b]))
+        d_right = d_right.at[:, b].add(_rmatvec(path, pattern, g_trace[s, :, b], trace_left[:, b, s]))
+    return None, d_trace.astype(stored), d_carry, d_decay, d_left, d_trace_left, d_right
 
 
 def _differentiable(operator: str, backward: Callable[..., tuple]) -> Callable[..., Any]:
@@ -272,38 +273,40 @@ def sampled_outer(
 
 def window_outer(
     pattern: Pattern,
-    trace: Float[Array, "M B"],
-    carry: Float[Array, "N B"],
-    decay: Float[Array, "N B"],
+    trace: Float[Array, "*S M B"],
+    carry: Float[Array, "N B *S"],
+    decay: Float[Array, "N B *SS"],
     left: Float[Array, "N B K"],
-    trace_left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B *S K"],
     right: Float[Array, "C B K"],
     *,
     implementation: str = "auto",
-) -> tuple[Float[Array, "M"], Float[Array, "M B"]]:
-    """Return the gradient of a window of K steps and the eligibility trace after it, in one pass over the connections.
+) -> tuple[Float[Array, "M"], Float[Array, "*S M B"]]:
+    """Return the gradient of a window of K steps and the eligibility traces after it, in one pass over the connections.
 
-    For connection e from column j to row i, summed over B recordings and K steps::
+    For connection e from column j to row i, summed over B recordings, K steps, and the S states of a neuron::
 
-        G[e]            = sum_b ( carry[i,b] trace[e,b] + sum_k left[i,b,k] right[j,b,k] )
-        new_trace[e,b]  = decay[i,b] trace[e,b] + sum_k trace_left[i,b,k] right[j,b,k]
+        G[e]             = sum_b ( sum_s carry[i,b,s] trace[s,e,b] + sum_k left[i,b,k] right[j,b,k] )
+        new_trace[s,e,b] = sum_q decay[i,b,s,q] trace[q,e,b] + sum_k trace_left[i,b,s,k] right[j,b,k]
+
+    Of neurons with one state the axes of length S may be left out.
 
     Native code overwrites `trace` where XLA may do so: under `jit` with the trace donated, or as
-    the carry of a `scan`. Otherwise XLA copies it first.
+    the carry of a `scan`. Otherwise, and of a trace without the axis of states, XLA copies it first.
 
     Parameters
     ----------
     pattern
         Connections of N rows to C columns.
     trace
-        [M, B] traces at the start of the window. In bfloat16 they are read as they are and the new ones
+        [S, M, B] traces at the start of the window. In bfloat16 they are read as they are and the new ones
         rounded to the nearest, while all sums are in the float type of the other operands.
     carry
-        [N, B] adjoint of the state at the start of the window.
+        [N, B, S] adjoint of the states at the start of the window.
     decay
-        [N, B] factor by which traces decay over the whole window.
+        [N, B, S, S] what the whole window leaves of traces.
     left, trace_left
-        [N, B, K] postsynaptic factors of gradient and trace.
+        [N, B, K] and [N, B, S, K] postsynaptic factors of gradient and traces.
     right
         [C, B, K] presynaptic factor; with K = 16 and B = 1 a row is one cache line.
     implementation
@@ -312,7 +315,7 @@ def window_outer(
     Returns
     -------
     gradient, new_trace
-        [M] and [M, B]. Bit for bit the same for any number of threads.
+        [M] and [S, M, B]. Bit for bit the same for any number of threads.
 
     Raises
     ------
@@ -320,37 +323,41 @@ def window_outer(
         As `matvec`.
     """
     trace, carry, decay, left, trace_left, right = _common_beside_trace(trace, carry, decay, left, trace_left, right)
-    batch = trace.shape[1] if trace.ndim == 2 else 0
-    steps = left.shape[2] if left.ndim == 3 else 0
+    planes, steps = trace.shape[: trace.ndim - 2], left.shape[2] if left.ndim == 3 else 0
+    batch = trace.shape[-1] if trace.ndim in (2, 3) else 0
     _expect(
         "window_outer",
-        trace=(trace, (pattern.nnz, batch)),
-        carry=(carry, (pattern.rows, batch)),
-        decay=(decay, (pattern.rows, batch)),
+        trace=(trace, (*planes, pattern.nnz, batch)),
+        carry=(carry, (pattern.rows, batch, *planes)),
+        decay=(decay, (pattern.rows, batch, *planes, *planes)),
         left=(left, (pattern.rows, batch, steps)),
-        trace_left=(trace_left, (pattern.rows, batch, steps)),
+        trace_left=(trace_left, (pattern.rows, batch, *planes, steps)),
         right=(right, (pattern.columns, batch, steps)),
     )
     path = _resolve(implementation, left.dtype)
-    return _window_outer(path, pattern, trace, carry, decay, left, trace_left, right)
+    if planes:
+        return _window_outer(path, pattern, trace, carry, decay, left, trace_left, right)
+    one = trace[None], carry[..., None], decay[..., None, None], left, trace_left[:, :, None], right
+    gradient, kept = _window_outer(path, pattern, *one)
+    return gradient, kept[0]
 
 
 def dense_outer(
-    trace: Float[Array, "N B C"],
-    carry: Float[Array, "N B"],
-    decay: Float[Array, "N B"],
+    trace: Float[Array, "*S N B C"],
+    carry: Float[Array, "N B *S"],
+    decay: Float[Array, "N B *SS"],
     left: Float[Array, "N B K"],
-    trace_left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B *S K"],
     right: Float[Array, "C B K"],
     *,
     implementation: str = "auto",
-) -> tuple[Float[Array, "N C"], Float[Array, "N B C"]]:
+) -> tuple[Float[Array, "N C"], Float[Array, "*S N B C"]]:
     """Compute `window_outer` where every column connects to every row, as in a dense drive.
 
     Parameters
     ----------
     trace
-        [N, B, C] traces at the start of the window; may be bfloat16, as in `window_outer`.
+        [S, N, B, C] traces at the start of the window; may be bfloat16, as in `window_outer`.
     carry, decay, left, trace_left, right
         As in `window_outer`.
     implementation
@@ -359,7 +366,7 @@ def dense_outer(
     Returns
     -------
     gradient, new_trace
-        [N, C] and [N, B, C].
+        [N, C] and [S, N, B, C].
 
     Raises
     ------
@@ -367,14 +374,19 @@ def dense_outer(
         As `matvec`.
     """
     trace, carry, decay, left, trace_left, right = _common_beside_trace(trace, carry, decay, left, trace_left, right)
-    rows, batch, columns = trace.shape
+    *planes, rows, batch, columns = trace.shape
     steps = left.shape[2] if left.ndim == 3 else 0
     _expect(
         "dense_outer",
-        carry=(carry, (rows, batch)),
-        decay=(decay, (rows, batch)),
+        carry=(carry, (rows, batch, *planes)),
+        decay=(decay, (rows, batch, *planes, *planes)),
         left=(left, (rows, batch, steps)),
-        trace_left=(trace_left, (rows, batch, steps)),
+        trace_left=(trace_left, (rows, batch, *planes, steps)),
         right=(right, (columns, batch, steps)),
     )
-    return _dense_outer(_resolve(implementation, left.dtype), trace, carry, decay, left, trace_left, right)
+    path = _resolve(implementation, left.dtype)
+    if planes:
+        return _dense_outer(path, trace, carry, decay, left, trace_left, right)
+    one = trace[None], carry[..., None], decay[..., None, None], left, trace_left[:, :, None], right
+    found: tuple[Array, Array] = _dense_outer(path, *one)
+    return found[0], found[1][0]

@@ -59,13 +59,13 @@ def sampled_outer(pattern: Pattern, left: Float[Array, "N K"], right: Float[Arra
 
 def window_outer(
     pattern: Pattern,
-    trace: Float[Array, "M B"],
-    carry: Float[Array, "N B"],
-    decay: Float[Array, "N B"],
+    trace: Float[Array, "S M B"],
+    carry: Float[Array, "N B S"],
+    decay: Float[Array, "N B S S"],
     left: Float[Array, "N B K"],
-    trace_left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B S K"],
     right: Float[Array, "C B K"],
-) -> tuple[Float[Array, "M"], Float[Array, "M B"]]:
+) -> tuple[Float[Array, "M"], Float[Array, "S M B"]]:
     """Return the gradient with the trace's contribution, and the trace after the window (see
     `connfit.models.ops.window_outer`).
     """
@@ -73,33 +73,39 @@ def window_outer(
     if pattern.nnz == 0:
         return gradient, trace
     stored, trace = trace.dtype, trace.astype(left.dtype)
-    row = pattern.row_of()
+    row, planes = pattern.row_of(), range(len(trace))
 
     def recording(gradient: Array, part: tuple[Array, ...]) -> tuple[Array, Array]:
         trace, carry, decay, *ends = part
 
-        def step(sums: tuple[Array, Array], ends: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
+        def step(sums: tuple[Array, tuple], ends: tuple[Array, ...]) -> tuple[tuple[Array, tuple], None]:
             left, trace_left, right = ends
             source = _at(right, pattern.indices)
-            return (sums[0] + _at(left, row) * source, sums[1] + _at(trace_left, row) * source), None
+            kept = tuple(kept + _at(left, row) * source for kept, left in zip(sums[1], trace_left, strict=True))
+            return (sums[0] + _at(left, row) * source, kept), None
 
-        return jax.lax.scan(step, (gradient + _at(carry, row) * trace, _at(decay, row) * trace), tuple(ends))[0]
+        for s in planes:
+            gradient += _at(carry[s], row) * trace[s]
+        kept = tuple(sum(_at(decay[p, q], row) * trace[q] for q in planes) for p in planes)
+        gradient, kept = jax.lax.scan(step, (gradient, kept), tuple(ends))[0]
+        return gradient, jnp.stack(kept)
 
-    by_step = [jnp.transpose(x, (1, 2, 0)) for x in (left, trace_left, right)]
-    gradient, new_trace = jax.lax.scan(recording, gradient, (trace.T, carry.T, decay.T, *by_step))
-    return gradient, new_trace.T.astype(stored)
+    by_step = jnp.transpose(left, (1, 2, 0)), jnp.transpose(trace_left, (1, 3, 2, 0)), jnp.transpose(right, (1, 2, 0))
+    by_recording = trace.transpose(2, 0, 1), carry.transpose(1, 2, 0), decay.transpose(1, 2, 3, 0)
+    gradient, new_trace = jax.lax.scan(recording, gradient, (*by_recording, *by_step))
+    return gradient, new_trace.transpose(1, 2, 0).astype(stored)
 
 
 def dense_outer(
-    trace: Float[Array, "N B C"],
-    carry: Float[Array, "N B"],
-    decay: Float[Array, "N B"],
+    trace: Float[Array, "S N B C"],
+    carry: Float[Array, "N B S"],
+    decay: Float[Array, "N B S S"],
     left: Float[Array, "N B K"],
-    trace_left: Float[Array, "N B K"],
+    trace_left: Float[Array, "N B S K"],
     right: Float[Array, "C B K"],
-) -> tuple[Float[Array, "N C"], Float[Array, "N B C"]]:
+) -> tuple[Float[Array, "N C"], Float[Array, "S N B C"]]:
     """Compute `window_outer` where every column connects to every row (see `connfit.models.ops.dense_outer`)."""
     stored, trace = trace.dtype, trace.astype(left.dtype)
-    gradient = jnp.einsum("rb,rbc->rc", carry, trace) + jnp.einsum("rbk,cbk->rc", left, right)
-    kept = decay[:, :, None] * trace + jnp.einsum("rbk,cbk->rbc", trace_left, right)
+    gradient = jnp.einsum("rbs,srbc->rc", carry, trace) + jnp.einsum("rbk,cbk->rc", left, right)
+    kept = jnp.einsum("rbpq,qrbc->prbc", decay, trace) + jnp.einsum("rbpk,cbk->prbc", trace_left, right)
     return gradient, kept.astype(stored)

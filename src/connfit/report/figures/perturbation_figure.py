@@ -27,10 +27,16 @@ def what_was_done(done: Perturbation) -> str:
     sets = []
     for held in done.sets:
         what = f"silenced at {held.rate:.3g}" if held.kind == "silenced" else f"held at {held.rate:g}"
-        count = f"{held.neurons:,} {'neuron' if held.neurons == 1 else 'neurons'}"
-        sets.append(f"{held.set} {what} ({count}, unperturbed {held.baseline:.3g})")
+        sets.append(f"{held.set} {what} ({_count(held.neurons)}, unperturbed {held.baseline:.3g})")
+    for given in done.injected:
+        what = f"given {given.input:+g} of input"
+        sets.append(f"{given.set} {what} ({_count(given.neurons)}, unperturbed {given.baseline:.3g})")
     surrogate = "SURROGATE " if done.surrogate else ""
     return f"{surrogate}{done.dataset}: {'; '.join(sets)}; drive: {done.drive_in_words}"
+
+
+def _count(neurons: int) -> str:
+    return f"{neurons:,} {'neuron' if neurons == 1 else 'neurons'}"
 
 
 def responses_figure(

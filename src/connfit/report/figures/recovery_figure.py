@@ -115,6 +115,9 @@ TABLE = (
 
 PARAMETER_COLUMNS = 5
 
+WIDEST = 8
+"""Letters of a heading that is never broken."""
+
 LEGEND = (
     "Student: what it learns of the weights, fraction of neurons recorded, training frames, private noise of neurons. "
     "w, tau, bias: R² of weights, log time constants and biases with the truth (1 is perfect, below 0 worse than their "
@@ -127,26 +130,40 @@ LEGEND = (
 def title(recovery: Recovery) -> str:
     """Name the teachers and their number."""
     design = recovery.design
-    return f"SURROGATE teachers of {design.neurons} neurons, {design.seeds} seed{'s' * (design.seeds > 1)}"
+    kind = "" if design.cell == "rate" else f" ({design.cell})"
+    return f"SURROGATE teachers of {design.neurons} neurons{kind}, {design.seeds} seed{'s' * (design.seeds > 1)}"
 
 
 def print_recovery(recovery: Recovery, console: Console) -> None:
     """Print the tables of all conditions, means over seeds."""
     # Two tables, for one would lose its first column in a terminal of 80 characters.
-    for subject, columns in (("parameters", TABLE[:PARAMETER_COLUMNS]), ("activity", TABLE[PARAMETER_COLUMNS:])):
+    own = own_columns(recovery)
+    shown = [("parameters", TABLE[:PARAMETER_COLUMNS]), ("activity", TABLE[PARAMETER_COLUMNS:])]
+    for subject, columns in shown + ([("parameters of the cell", own)] if own else []):
         table = Table(
             title=f"{title(recovery)}: {subject}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
             pad_edge=False,
         )  # fmt: skip
         table.add_column("student")
         for name, _ in columns:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name, justify="right", no_wrap=len(name) <= WIDEST)
         for point in recovery.points:
-            table.add_row(literal(in_words(point)), *(digits(getattr(point, key)) for _, key in columns))
+            table.add_row(literal(in_words(point)), *(digits(number_of(point, key)) for _, key in columns))
         console.print(table)
     console.print(LEGEND, highlight=False)
     for sentence in verdict(recovery):
         console.print(literal(sentence), highlight=False)
+
+
+def own_columns(recovery: Recovery) -> tuple[tuple[str, str], ...]:
+    """Return heading and name of each parameter of the teacher's cell."""
+    keys = dict.fromkeys(key for point in recovery.points for key in point.own_r2)
+    return tuple((f"{key.removeprefix('log_').replace('_', ' ')} R²", key) for key in keys)
+
+
+def number_of(point: Point, key: str) -> OverSeeds | None:
+    """Return a number of a column of the tables."""
+    return point.own_r2[key] if key in point.own_r2 else getattr(point, key)
 
 
 def digits(value: OverSeeds | None) -> str:

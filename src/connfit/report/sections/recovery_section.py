@@ -12,6 +12,8 @@ from connfit.report.figures.recovery_figure import (
     curves_figure,
     digits,
     in_words,
+    number_of,
+    own_columns,
     title,
     verdict,
 )
@@ -20,9 +22,10 @@ from connfit.report.prose import write_prose
 
 def blocks(recovery: Recovery) -> list[str]:
     """Write what the numbers say, a caution, and the table."""
-    rows = [[in_words(point), *(digits(getattr(point, key)) for _, key in TABLE)] for point in recovery.points]
+    columns = (*TABLE, *own_columns(recovery))
+    rows = [[in_words(point), *(digits(number_of(point, key)) for _, key in columns)] for point in recovery.points]
     said = [*verdict(recovery), *write_prose("sections/recovery_caution.j2", {}).paragraphs]
-    header = ["student", *(name for name, _ in TABLE)]
+    header = ["student", *(name for name, _ in columns)]
     caption = f"Means over {title(recovery)}. {LEGEND}"
     return [*map(page.paragraph, said), page.table(header, rows, caption=caption)]
 

@@ -11,6 +11,8 @@ with a decay 0 ≤ γ < 1 (an integer rank n stands for γ = (n-1) / (n+1)), t c
 The divisor is the published normalisation: without it the smoothed post factor starts near 0. (The authors' program
 leaves it out from step 1,000 on, where it is 1 for any useful γ.)
 
+Of neurons with several states, post has one factor per state (α is then A, the states' own Jacobian) and channel.
+
 What is biased: the product of the sums also pairs the gain of one step with the source of another one. With sources
 that do not change in time it is the trace itself, with γ α_i in place of α_i, so exact as γ → 1; with γ = 0 it is the
 last step alone. Biases and time constants have one trace per neuron anyway, and keep it exactly.
@@ -33,13 +35,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from connfit.models.maps import SynapticMap
+from connfit.models.neuron import Slope, States, filled, times, total
+from connfit.training.learners.window_adjoint import changing, with_changing
+from connfit.training.learners.window_sums import Matrix
 
 
 class Factors(NamedTuple):
-    """One map's factors, after one step or after each of K steps."""
+    """One map's factors, after one step or after each of K steps, for each channel; `post` also for each state."""
 
-    post: Float[Array, "*K R B"]
-    pre: Float[Array, "*K C B"]
+    post: tuple[tuple[Float[Array, "*K R B"], ...], ...]
+    pre: tuple[Float[Array, "*K C B"], ...]
 
 
 class FactorisedTraces(NamedTuple):
@@ -49,16 +54,26 @@ class FactorisedTraces(NamedTuple):
     maps: dict[str, Factors]
 
     @classmethod
-    def at_rest(cls, neurons: int, sources: Mapping[str, int], batch: int) -> FactorisedTraces:
+    def at_rest(
+        cls, neurons: int, states: int, maps: Mapping[str, tuple[int, int]], batch: int, late: int = 0
+    ) -> FactorisedTraces:
         """Start before the first step.
 
         Parameters
         ----------
-        sources
-            Number of sources of each map.
+        maps
+            Number of sources and of channels of each map.
+        late
+            Steps by which factors are behind.
         """
-        maps = {name: Factors(jnp.zeros((neurons, batch)), jnp.zeros((c, batch))) for name, c in sources.items()}
-        return cls(jnp.zeros((), jnp.int32), maps)
+
+        def factors(sources: int, channels: int) -> Factors:
+            def zeros(rows: int, count: int) -> States:
+                return tuple(jnp.zeros((rows, batch)) for _ in range(count))
+
+            return Factors(tuple(zeros(neurons, states) for _ in range(channels)), zeros(sources, channels))
+
+        return cls(jnp.full((), -late, jnp.int32), {name: factors(*size) for name, size in maps.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,69 +86,98 @@ class FactorisedSums:
         Factors at the window's start.
     trace_decay
         γ.
-    alpha
-        α of each neuron.
+    local
+        A of each step, row by row.
     direct
-        ∂loss(t)/∂r(t) through the read-out alone: every step's error meets the factors of that step, which is
+        ∂loss(t)/∂h(t) through the read-out alone: every step's error meets the factors of that step, which is
         pp-prop as published, the same for every K. None: the window itself is exact, and only what lies before it is
         a product of factors.
     start
-        λ⁰, adjoint of the rates at the window's start.
+        λ⁰, adjoint of the states at the window's start.
+    later
+        Steps at the end, which the sums have and factors have not seen yet.
     """
 
     before: FactorisedTraces
     trace_decay: float
-    alpha: Float[Array, "N"]
-    direct: Float[Array, "K N B"] | None
-    start: Float[Array, "N B"]
+    local: Matrix
+    direct: tuple[Slope, ...] | None
+    start: States
+    later: int = 0
 
     def strengths(
-        self,
-        name: str,
-        synapses: SynapticMap,
-        driven: Float[Array, "K R B"],
-        gain: Float[Array, "K R B"],
-        sources: Float[Array, "K C B"],
+        self, name: str, synapses: SynapticMap, driven: States, gains: Matrix, sources: States
     ) -> tuple[Array, Factors]:
         """Return the gradient of one map's weights, and its factors after the window.
 
         Parameters
         ----------
         driven
-            gλ(t), the gain times the adjoint of the rates.
-        gain, sources
-            g(t) and x(t).
+            B(t) λ(t) of each channel.
+        gains, sources
+            B(t), row by row, and what reaches each channel.
         """
-        before = self.before.maps[name]
-        every = self._each_step(before, gain, sources)
-        end = Factors(every.post[-1], every.pre[-1])
-        if self.direct is not None:
-            left = self.direct * every.post / self._correction(1 + jnp.arange(len(gain)))[:, None, None]
-            return synapses.outer(_flat(left), _flat(every.pre)), end
-        past = self.start * before.post / self._correction(jnp.zeros((), jnp.int32))
-        left = jnp.concatenate([past[None], driven])
-        right = jnp.concatenate([before.pre[None], sources])
-        return synapses.outer(_flat(left), _flat(right)), end
+        before, steps = self.before.maps[name], len(sources[0])
+        every = self._each_step(before, gains, sources)
+        end = jax.tree.map(lambda one: one[-1], every)
+        lefts, rights = [], []
+        for c, (post, pre) in enumerate(zip(every.post, every.pre, strict=True)):
+            if self.direct is not None:
+                scale = self._correction(1 + jnp.arange(steps))[:, None, None]
+                left, right = filled(total(map(times, self.direct, post)), post[0]) / scale, pre
+            else:
+                past = filled(total(map(times, self.start, before.post[c])), self.start[0]) / self._correction(
+                    jnp.zeros((), jnp.int32)
+                )
+                left = jnp.concatenate([past[None], driven[c]])
+                right = jnp.concatenate([before.pre[c][None], sources[c]])
+            lefts.append(_flat(left))
+            rights.append(_flat(right))
+        if len(lefts) == 1:
+            return synapses.outer(lefts[0], rights[0]), end
+        return synapses.outer(jnp.concatenate(lefts, axis=1), jnp.concatenate(rights, axis=1)), end
 
     def after(self, maps: dict[str, Factors], steps: int) -> FactorisedTraces:
         """Return what the next window starts from."""
         return FactorisedTraces(self.before.steps + steps, maps)
 
-    def _each_step(self, before: Factors, gain: Array, sources: Array) -> Factors:
-        kept, fresh = self.trace_decay * self.alpha[:, None], 1 - self.trace_decay
+    def _each_step(self, before: Factors, gains: Matrix, sources: States) -> Factors:
+        decay, fresh = self.trace_decay, 1 - self.trace_decay
+        fixed, moving = (self.local, gains), changing((self.local, gains))
+        if self.later:
+            moving, sources = [one[: -self.later] for one in moving], tuple(one[: -self.later] for one in sources)
 
-        def advance(now: Factors, step: tuple[Array, Array]) -> tuple[Factors, Factors]:
-            gain_t, sources_t = step
-            now = Factors(kept * now.post + fresh * gain_t, self.trace_decay * now.pre + sources_t)
-            return now, now
+        def advance(now: Factors, step: tuple[list[Array], States]) -> tuple[Factors, Factors]:
+            (local, gain), arrived = with_changing(fixed, step[0]), step[1]
+            post = tuple(
+                tuple(
+                    filled(
+                        total(
+                            (
+                                *(times(_scaled(one, decay), old) for one, old in zip(row, channel, strict=True)),
+                                _scaled(gain[p][c], fresh),
+                            )
+                        ),
+                        channel[p],
+                    )
+                    for p, row in enumerate(local)
+                )
+                for c, channel in enumerate(now.post)
+            )
+            pre = tuple(decay * old + new for old, new in zip(now.pre, arrived, strict=True))
+            return Factors(post, pre), Factors(post, pre)
 
-        return jax.lax.scan(advance, before, (gain, sources))[1]
+        return jax.lax.scan(advance, before, (moving, sources))[1]
 
     def _correction(self, later: Int[Array, "*K"]) -> Float[Array, "*K"]:
         """1 - γ^t of the steps `later` than the window's start; 1 before the first step, where the factors are 0."""
-        t = (self.before.steps + later).astype(self.alpha.dtype)
+        t = (self.before.steps + later).astype(self.start[0].dtype)
         log = math.log(self.trace_decay) if self.trace_decay else -math.inf
         return jnp.where(t > 0, -jnp.expm1(jnp.maximum(t, 1) * log), 1)
+
+
+def _scaled(slope: Slope, factor: float) -> Slope:
+    return None if slope is None else factor * slope
 
 
 def _flat(values: Float[Array, "K R B"]) -> Float[Array, "R KB"]:

@@ -21,19 +21,38 @@ WINDOW_ARRAYS = MappingProxyType({"trace": (7, 10), "history": (7, 7), "factoris
 Read off XLA's own account of its buffers (`memory_analysis`), which the tests compare with the estimate.
 """
 
+STATE_ARRAYS = MappingProxyType({"trace": (2, 5), "history": (3, 3), "factorised": (6, 6), "none": (2, 3)})
+"""Further arrays for each state of a neuron beyond the first."""
+
+CHANNEL_ARRAYS = 8
+"""Further arrays for a second channel of input, whose steps lie beside those of the first."""
+
+
+def window_arrays(carry: str, model: Model, batch: int) -> int:
+    """Return how many arrays of [steps, N, B] a compiled step holds at once."""
+    several = batch > 1
+    states, channels = len(model.neuron.states) - 1, len(model.neuron.channels) - 1
+    return WINDOW_ARRAYS[carry][several] + states * STATE_ARRAYS[carry][several] + channels * CHANNEL_ARRAYS
+
 
 def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: tuple[str, ...]) -> LearnerMemory:
     """Estimate what a windowed learner needs for `batch` recordings side by side."""
     number, row = jnp.result_type(float).itemsize, model.neurons * batch
-    steps = learner.window + learner.history_steps
+    past = max(learner.history_steps, learner.late_steps(model))
+    steps = learner.window + past
     traces = 0
     if learner.carry == "trace":
         maps = {model.recurrent_group: model.recurrent, **({} if model.drive is None else {"drive": model.drive})}
         stored = 2 if learner.trace_dtype == "bfloat16" else number
-        traces = stored * batch * sum(_trace_size(synapses) for group, synapses in maps.items() if group in trained)
+        traces = (
+            len(model.neuron.states)
+            * stored
+            * batch
+            * sum(_trace_size(synapses) for group, synapses in maps.items() if group in trained)
+        )
     # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
     of_branches = steps * _trace_size(model.recurrent) * batch if "gains" in trained else 0
-    arrays = WINDOW_ARRAYS[learner.carry][batch > 1] * steps + 4 * learner.history_steps
+    arrays = window_arrays(learner.carry, model, batch) * steps + 4 * past + 2 * model.delay
     savings = []
     if traces and learner.trace_dtype == "float32":
         savings.append(f"learner.trace_dtype = 'bfloat16' (saves {traces // 2 / 1e9:.2f} GB)")
@@ -43,5 +62,5 @@ def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: t
 
 
 def _trace_size(synapses: SynapticMap) -> int:
-    """Numbers in the traces of one recording."""
+    """Numbers in the traces of one recording and state."""
     return jax.eval_shape(lambda: synapses.zero_trace(1, jnp.float32)).size

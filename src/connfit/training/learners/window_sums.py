@@ -2,55 +2,239 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.models.maps import SynapticMap
+from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
+
+Matrix: TypeAlias = tuple[tuple[Slope, ...], ...]
+"""S x S derivatives of states by states, row by row; each [N, 1], [N, B] or, for all steps, [K, N, 1] or [K, N, B]."""
+
+
+class Steps(NamedTuple):
+    """The derivatives of the neurons' steps, from what they follow from at each step.
+
+    Attributes
+    ----------
+    arrays
+        With an axis of steps: far fewer than there are derivatives.
+    at
+        Finds the derivatives: of all steps, or of one.
+    """
+
+    arrays: Any
+    at: Callable[[Any], Jacobian]
+
+    @property
+    def whole(self) -> Jacobian:
+        """Derivatives of all steps."""
+        return self.at(self.arrays)
+
+
+Gains: TypeAlias = Callable[[Jacobian], Sequence[Slope]]
+"""What one step adds to each state."""
 
 
 @dataclass(frozen=True)
 class WindowSums:
-    """The window's sums Σ_t left(t) right(t), plus λ⁰ ε where a trace ε is carried."""
+    """The window's sums Σ_t left(t) right(t), plus λ⁰ ε where traces ε are carried.
 
-    start: Float[Array, "N B"]
-    fading: Float[Array, "K N b"]
-    decay: Float[Array, "N B"]
+    Parameters
+    ----------
+    start
+        λ⁰ of each state, [N, B].
+    steps
+        Derivatives of each step.
+    kept
+        What state forcing left of state number `shows` before each step; None without it.
+    later
+        Steps after these, which the sums have and traces have not seen yet.
+    """
+
+    start: States
+    steps: Steps
+    kept: Float[Array, "K N B"] | None
+    shows: int
+    later: int = 0
 
     def strengths(
-        self, synapses: SynapticMap, trace: Array | None, left: Array, trace_left: Array, right: Float[Array, "C B K"]
+        self,
+        synapses: SynapticMap,
+        trace: Array | None,
+        left: States,
+        gains: Sequence[Gains],
+        right: Sequence[Float[Array, "K C B"]],
+        left_over: tuple[Float[Array, "N B S K"], Matrix] | None = None,
+        first: Any = None,
     ) -> tuple[Array, Array | None]:
-        if trace is None:
-            flat = (left.shape[1], -1)
-            return synapses.outer(side_by_side(left).reshape(flat), right.reshape(right.shape[0], -1)), None
-        columns = (side_by_side(left), side_by_side(self._faded(trace_left)), right)
-        return synapses.outer_with_trace(trace, self.start, self.decay, *columns)
+        """Return the gradient of a map's weights, and the traces after the window.
 
-    def per_neuron(self, trace: Array | None, left: Array, trace_left: Array) -> tuple[Array, Array | None]:
+        Parameters
+        ----------
+        left
+            λ · B of each channel.
+        gains
+            B of each channel.
+        right
+            What reaches each channel. Channels lie side by side, as more steps do.
+        left_over
+            Of `left_over`, where it is known already.
+        first
+            What is to be computed before; see `_once_there`.
+        """
+        lefts, rights = _one_after_other(left), _one_after_other(right)
+        several = trace is not None and len(self.start) > 1
+        if several:
+            lefts = jax.lax.optimization_barrier(lefts)
+        if trace is None:
+            flat = (lefts.shape[0], -1)
+            return synapses.outer(lefts.reshape(flat), rights.reshape(rights.shape[0], -1)), None
+        trace_left, decay = left_over or self.left_over(gains, None, (first, lefts) if several else None)
+        whole = jnp.stack([jnp.stack([filled(one, self.start[0]) for one in row], -1) for row in decay], -2)
+        carry = _once_there(jnp.stack(self.start, -1), first)
+        return synapses.outer_with_trace(trace, carry, whole, lefts, trace_left, rights)
+
+    def left_over(
+        self, gains: Sequence[Gains], gate: Float[Array, "K N B"] | None = None, first: Any = None
+    ) -> tuple[Float[Array, "N B S KC"], Matrix]:
+        """Return what is left at the window's end of what each step adds, and of what was before the window.
+
+        Parameters
+        ----------
+        gains
+            B of each channel, which `gate` multiplies.
+        first
+            What is to be computed before; see `_once_there`.
+        """
+        seen = gate if gate is None or not self.later else gate[: -self.later]
+        faded, decay = zip(*(self._faded(one, seen, first) for one in gains), strict=True)
+        columns = [one.transpose(2, 3, 1, 0) for one in faded]
+        if self.later:
+            columns = [jnp.pad(one, [(0, 0)] * 3 + [(0, self.later)]) for one in columns]
+        return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=3), decay[0]
+
+    def per_neuron(self, trace: States | None, left: Array, gains: Gains) -> tuple[Float[Array, "N"], States | None]:
+        """Return the gradient of a number of each neuron, and its traces; `gains` is what it adds to each state."""
         gradient = over_steps(left).sum(axis=1)
         if trace is None:
             return gradient, None
-        faded = over_steps(self._faded(trace_left))
-        return gradient + (self.start * trace).sum(axis=1), self.decay * trace + faded
+        for start, each in zip(self.start, trace, strict=True):
+            gradient += (start * each).sum(axis=1)
+        if len(trace) == 1:
+            faded, ((decay,),) = self._faded(gains, None)
+            return gradient, (filled(times(decay, trace[0]), trace[0]) + over_steps(faded[:, 0]),)
 
-    def _faded(self, values: Float[Array, "K N B"]) -> Float[Array, "K N B"]:
-        """α^(K-t) times the value of step t: what is left of it at the window's end."""
-        return self.fading * values
+        def follow(now: States, at: Any) -> tuple[States, None]:
+            matrix, step = _forced(self.steps, self.shows, *at)
+            added = zip(matrix, gains(step), strict=True)
+            return tuple(filled(total((*map(times, row, now), gain)), now[0]) for row, gain in added), None
+
+        return gradient, jax.lax.scan(follow, trace, (self.steps.arrays, self.kept))[0]
+
+    def _faded(self, gains: Gains, gate: Array | None, first: Any = None) -> tuple[Float[Array, "K S N B"], Matrix]:
+        """What is left at the window's end of what each step adds to the states, and of what was before the window.
+
+        For one state the shares of all steps are one array, whose product fuses with what it is used for; for more they
+        are never kept.
+        """
+        like = self.start[0]
+        if len(self.start) == 1:
+            whole = self.steps.whole
+            ((each,),), decay = fading(self.steps, self.kept, self.shows)
+            (gain,) = gains(whole)
+            gain = filled(gain, jnp.broadcast_to(like, (len(each), *like.shape)))
+            return (each * (gain if gate is None else gate * gain))[:, None], decay
+
+        def add(left: Matrix, step: Jacobian, gate: Array | None) -> Array:
+            added = [one if gate is None else times(one, gate) for one in gains(step)]
+            return jnp.stack([filled(total(map(times, row, added)), like) for row in left])
+
+        return fading(self.steps, self.kept, self.shows, add, gate, first)
 
 
-def fading_shares(alpha: Float[Array, "N"], steps: int) -> Float[Array, "K N 1"]:
-    """Return α^(K-t), what is left of step t = 1..K at the end (by products, which are cheaper than powers)."""
-    return jax.lax.scan(lambda left, _: (left * alpha, left), jnp.ones_like(alpha), length=steps, reverse=True)[1][
-        ..., None
-    ]
+def fading(
+    steps: Steps,
+    kept: Float[Array, "K N B"] | None,
+    shows: int,
+    use: Callable[[Matrix, Jacobian, Array | None], Any] = lambda left, step, also: left,
+    also: Array | None = None,
+    first: Any = None,
+) -> tuple[Any, Matrix]:
+    """Go back through the steps t = K..1 with Ψ(t) = A(K) ... A(t+1), what each leaves at the end.
+
+    Parameters
+    ----------
+    kept, shows
+        As of `WindowSums`.
+    use
+        ``use(Ψ(t), derivatives, also(t))`` says what is kept of each step; by default Ψ(t).
+    first
+        What is to be computed before; see `_once_there`.
+
+    Returns
+    -------
+    each, end
+        What was kept, stacked over steps, and Φ = A(K) ... A(1). An entry that does not change with time and recording
+        is [N, 1].
+    """
+    arrays = (steps.arrays, kept, also)
+    shapes = jax.eval_shape(lambda: _forced(steps, shows, *jax.tree.map(lambda one: one[0], arrays[:2]))[0])
+    size = range(len(shapes))
+    there = [one for row in shapes for one in row if one is not None]
+    shape = jnp.broadcast_shapes((1, 1), *(one.shape for one in there))
+    ones, zeros = (make(shape, jnp.result_type(float, *there)) for make in (jnp.ones, jnp.zeros))
+    if first is not None:
+        ones = _once_there(ones, first)
+    reach = _reached([[one is not None for one in row] for row in shapes])
+    start = tuple(tuple(ones if p == q else zeros if reach[p][q] else None for q in size) for p in size)
+
+    def back(left: Matrix, now: Any) -> tuple[Matrix, Any]:
+        matrix, step = _forced(steps, shows, *now[:2])
+        product = [[total(map(times, row, column)) for column in zip(*matrix, strict=True)] for row in left]
+        new = tuple(
+            tuple(zeros if reach[p][q] and product[p][q] is None else product[p][q] for q in size) for p in size
+        )
+        return new, use(left, step, now[2])
+
+    if first is None:
+        end, each = jax.lax.scan(back, start, arrays, reverse=True)
+        return each, end
+    # What a scan stacks is allocated, as zeros, long before it runs; what it carries is not before it is known.
+    length = len(jax.tree.leaves(arrays)[0])
+    one = jax.eval_shape(lambda: back(start, jax.tree.map(lambda each: each[0], arrays))[1])
+    room = jax.tree.map(lambda like: jnp.broadcast_to(0 * ones[0, 0], (length, *like.shape)), one)
+
+    def into_room(carry: tuple[Matrix, Any], now: Any) -> tuple[tuple[Matrix, Any], None]:
+        left, each = carry
+        left, new = back(left, now[1])
+        return (left, jax.tree.map(lambda all_steps, one: all_steps.at[now[0]].set(one), each, new)), None
+
+    (end, each), _ = jax.lax.scan(into_room, (start, room), (jnp.arange(length), arrays), reverse=True)
+    return each, end
 
 
-def fading_by_step(decay: Float[Array, "K N B"]) -> tuple[Float[Array, "K N B"], Float[Array, "N B"]]:
-    """Return `fading_shares` where the decay differs from step to step, and what is left of what was before."""
-    end, fading = jax.lax.scan(lambda left, now: (left * now, left), jnp.ones_like(decay[0]), decay, reverse=True)
-    return fading, end
+def _forced(steps: Steps, shows: int, arrays: Any, kept: Array | None) -> tuple[Matrix, Jacobian]:
+    """A of a step after what state forcing left of the state that is read, and all derivatives of the step."""
+    step = steps.at(arrays)
+    if kept is None:
+        return step.states, step
+    rows = (tuple(times(one, kept) if q == shows else one for q, one in enumerate(row)) for row in step.states)
+    return tuple(rows), step
+
+
+def _reached(direct: list[list[bool]]) -> list[list[bool]]:
+    """Which state acts on which, after any number of steps."""
+    size = range(len(direct))
+    reach = [[direct[p][q] or p == q for q in size] for p in size]
+    for middle in size:
+        reach = [[reach[p][q] or (reach[p][middle] and reach[middle][q]) for q in size] for p in size]
+    return reach
 
 
 def over_steps(values: Float[Array, "K N B"]) -> Float[Array, "N B"]:
@@ -58,9 +242,24 @@ def over_steps(values: Float[Array, "K N B"]) -> Float[Array, "N B"]:
     return jnp.tensordot(jnp.ones(len(values), values.dtype), values, 1)
 
 
+def _once_there(value: Array, others: Any) -> Array:
+    """Return the same numbers, but not before the others are computed, which are finite or have diverged.
+
+    XLA would else keep the arrays of the window that others still need beside a gradient of every connection.
+    """
+    there = [one[(0,) * one.ndim].astype(value.dtype) for one in jax.tree.leaves(others) if one.size]
+    return value + 0 * sum(there)
+
+
 def side_by_side(values: Float[Array, "K R B"]) -> Float[Array, "R B K"]:
     """Lay the window's steps side by side, so that a neuron's window is one stretch of memory."""
     return values.transpose(1, 2, 0)
+
+
+def _one_after_other(channels: Sequence[Float[Array, "K R B"]]) -> Float[Array, "R B KC"]:
+    """Lay the steps of all channels side by side."""
+    columns = [side_by_side(one) for one in channels]
+    return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=2)
 
 
 def history_error(alpha: Float[Array, "N"], history: int) -> Float[Array, ""]:

@@ -25,44 +25,38 @@ Williams & Peng 1990 (truncation). The hybrid is this package's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.errors import ConfigError, one_of
-from connfit.models.base import Model, Params
-from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, kept_share
+from connfit.models.base import Model, Neurons, Params
+from connfit.models.forward import Trajectory
 from connfit.models.maps import SynapticMap
-from connfit.models.rollout import read_out, run_window
+from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
+from connfit.models.rollout import read_out, run_window, states_after
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult
+from connfit.training.learners.window_adjoint import Adjoint, backward, driven_by
 from connfit.training.learners.window_memory import window_memory
-from connfit.training.learners.window_sums import WindowSums, fading_by_step, fading_shares, side_by_side
+from connfit.training.learners.window_past import Past, Stretch, reach_back
+from connfit.training.learners.window_sums import Gains, Steps, WindowSums, over_steps
 
 CREDITS = ("neuron", "network", "none")
 CARRIES = ("trace", "history", "factorised", "none")
 TRACE_DTYPES = ("float32", "bfloat16")
 
 
-class Past(NamedTuple):
-    """The last H steps before a window: what the gradient needs to reach back without traces."""
-
-    rates: Float[Array, "H N B"]
-    gain: Float[Array, "H N B"]
-    gate: Float[Array, "H N B"]
-    inputs: Float[Array, "H P B"]
-    leak: Float[Array, "H N B"]
-
-
 class WindowedMemory(NamedTuple):
-    """Rates r [N, B], and eligibility traces by group, or factors of them, or the last H steps, or nothing."""
+    """States of neurons, and eligibility traces by group, or factors of them, or the last H steps, or nothing."""
 
-    rates: Float[Array, "N B"]
-    traces: dict[str, Array]
+    neurons: Neurons
+    traces: dict[str, Any]
     past: Past | None
     factors: FactorisedTraces | None = None
 
@@ -119,6 +113,10 @@ class WindowedLearner(Learner[WindowedMemory]):
         """H, 0 unless a history is carried."""
         return (self.history or self.window) if self.carry == "history" else 0
 
+    def late_steps(self, model: Model) -> int:
+        """Return how many steps before a window errors still reach what was sent then and is on its way."""
+        return model.delay if self.credit == "network" and self.carry != "none" else 0
+
     @property
     def dials(self) -> tuple[str, str]:
         """Credit and carry."""
@@ -156,30 +154,31 @@ class WindowedLearner(Learner[WindowedMemory]):
                 f"carry = {self.carry!r} does not know when a state was replaced: with model.state_forcing and "
                 "single neurons use carry = 'trace' or 'none'"
             )
-        n = model.neurons
-        rates = jnp.zeros((n, batch))
-        traces: dict[str, Array] = {}
+        n, rest = model.neurons, model.rest(batch)
+        zero, states = rest.rates, len(rest.states)
+        traces: dict[str, Any] = {}
         past = factors = None
-        stored = jnp.bfloat16 if self.trace_dtype == "bfloat16" else rates.dtype
+        late = self.late_steps(model)
+        stored = jnp.bfloat16 if self.trace_dtype == "bfloat16" else zero.dtype
         if self.carry == "trace":
             if model.recurrent_group in trained:
-                traces[model.recurrent_group] = model.recurrent.zero_trace(batch, stored)
+                traces[model.recurrent_group] = model.recurrent.zero_trace(batch, stored, states)
             if "drive" in trained and model.drive is not None:
-                traces["drive"] = model.drive.zero_trace(batch, stored)
+                traces["drive"] = model.drive.zero_trace(batch, stored, states)
         if self.carry in ("trace", "factorised"):
-            for group in ("bias", "time_constants"):
+            for group in ("bias", *(parameter.name for parameter in model.parameters)):
                 if group in trained:
-                    traces[group] = jnp.zeros((n, batch))
+                    traces[group] = tuple(jnp.zeros_like(zero) for _ in range(states))
         if self.carry == "factorised":
-            outputs = jax.eval_shape(model.outputs, rates).shape[0]
-            sources = {model.recurrent_group: outputs, "drive": model.units}
-            kept = [group for group in sources if group in trained and (group != "drive" or model.drive is not None)]
-            factors = FactorisedTraces.at_rest(n, {group: sources[group] for group in kept}, batch)
-        if self.carry == "history":
-            h = self.history_steps
-            sizes = (n, n, n, model.units, n)
-            past = Past(*(jnp.zeros((h, size, batch)) for size in sizes))
-        return WindowedMemory(rates, traces, past, factors)
+            outputs = jax.eval_shape(model.outputs, zero).shape[0]
+            channels = len(model.neuron.channels)
+            maps = {model.recurrent_group: (outputs, channels), "drive": (model.units, 1)}
+            kept = [group for group in maps if group in trained and (group != "drive" or model.drive is not None)]
+            factors = FactorisedTraces.at_rest(n, states, {group: maps[group] for group in kept}, batch, late)
+        if reach := max(self.history_steps, late):
+            forced = bool(model.state_forcing) and self.carry == "trace"
+            past = Past.at_rest(model, reach, batch, late=late > 0, forced=forced)
+        return WindowedMemory(rest, traces, past, factors)
 
     def step(
         self, model: Model, params: Params, memory: WindowedMemory, window: WindowArrays, trained: tuple[str, ...]
@@ -195,60 +194,16 @@ class WindowedLearner(Learner[WindowedMemory]):
         -------
         WindowResult, WindowedMemory
         """
-        end_rates, forward = run_window(model, params, memory.rates, window.inputs, window.forced, window.fed_back)
-        predictions, error, loss = _score(model, params, forward, end_rates, window)
-        adjoint = self._backward(model, params, forward, window, error)
-        gradient, memory = self._collect(model, params, memory, forward, adjoint, trained)
+        end, forward = run_window(model, params, memory.neurons, window.inputs, window.forced, window.fed_back)
+        after = states_after(model, params, forward, end)
+        predictions = read_out(model, params, after)
+        difference = predictions - window.targets
+        loss = (window.weights * difference**2).sum()
+        adjoint = backward(model, params, forward, window, 2 * window.weights * difference, after, self.credit)
+        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained)
         if "readout" in trained:
-            gradient["readout"] = _readout_gradient(model, params, forward, end_rates, adjoint)
-        return WindowResult(loss, gradient, predictions), memory._replace(rates=end_rates)
-
-    def _backward(
-        self, model: Model, params: Params, forward: Trajectory, window: WindowArrays, error: Array
-    ) -> _Adjoint:
-        """λ(t) of every step, from 0 after the last one, and λ⁰ of the state at the window's start."""
-        alpha = model.decay(params)[:, None]
-        strengths, recurrent = model.readout_strengths(params), model.recurrent_strengths(params)
-        network = self.credit == "network"
-        all_forced = window.fed_back is not None and not len(window.fed_back)
-        feedback = model.drive if network and not all_forced else None
-        part = fed_back_part(model, params, window.fed_back)
-        kept = kept_share(model, window.forced)
-        # With the whole network's credit the adjoint goes through the correction of units itself.
-        exact = network and model.correction is not None
-
-        def back(
-            carry: tuple[Array, Array], step: tuple[Array, Array, Array, Array, Array | None]
-        ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-            to_rates, to_prediction = carry
-            error_t, gain, gate, forced, kept_t = step
-            unit_adjoint = error_t + to_prediction
-            rate_adjoint = to_rates + model.readout.adjoint(strengths, unit_adjoint)
-            driven = gain * rate_adjoint
-            to_rates = jnp.zeros_like(rate_adjoint) if self.credit == "none" else alpha * rate_adjoint
-            if network:
-                to_rates += model.outputs_adjoint(model.recurrent.adjoint(recurrent, driven))
-            if kept_t is not None:
-                to_rates = kept_t * to_rates
-            if feedback is not None:
-                if part is None:
-                    to_prediction = jnp.where(forced, 0, feedback.adjoint(params["drive"], gate * driven))
-                else:
-                    some = jnp.where(forced[part.units], 0, part.strengths.T @ (gate * driven))
-                    to_prediction = jnp.zeros_like(to_prediction).at[part.units].set(some)
-            if exact:
-                if feedback is not None:  # what was fed back was read after the correction
-                    to_rates += model.readout.adjoint(strengths, to_prediction)
-                    to_prediction = jnp.zeros_like(to_prediction)
-                to_rates = correct_adjoint(model, to_rates, forced)
-            return (to_rates, to_prediction), (rate_adjoint, unit_adjoint)
-
-        zero = (jnp.zeros_like(forward.rates[0]), jnp.zeros_like(error[0]))
-        (to_rates, to_prediction), (rates, units) = jax.lax.scan(
-            back, zero, (error, forward.gain, forward.gate, window.forced, None if exact else kept), reverse=True
-        )
-        start = to_rates + model.readout.adjoint(strengths, to_prediction) if feedback is not None else to_rates
-        return _Adjoint(rates, units, start, to_prediction, kept)
+            gradient["readout"] = _readout_gradient(model, params, forward, after, adjoint)
+        return WindowResult(loss, gradient, predictions), memory._replace(neurons=end)
 
     def _collect(
         self,
@@ -256,98 +211,144 @@ class WindowedLearner(Learner[WindowedMemory]):
         params: Params,
         memory: WindowedMemory,
         forward: Trajectory,
-        adjoint: _Adjoint,
+        after: States,
+        adjoint: Adjoint,
         trained: tuple[str, ...],
     ) -> tuple[Params, WindowedMemory]:
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
-        alpha = model.decay(params)
-        leak = forward.rates - forward.steady
-        rate_adjoint, rates, gain, gate = adjoint.rates, forward.rates, forward.gain, forward.gate
-        inputs = forward.inputs
-        past = memory.past
+        theta, neuron, channels = model.constants(params), model.neuron, range(len(model.neuron.channels))
+        steps = Steps((forward.states, forward.received), lambda at: neuron.jacobian(theta, *at))
+        arrived = _arrived(model, params, memory.neurons, forward)
+        whole = Stretch(steps.whole, adjoint.states, adjoint.start, forward.gate, arrived, forward.inputs, adjoint.kept)
+        past, length, late = memory.past, len(forward.gate), 0
         if past is not None:
-            h = len(past.rates)
-            before = fading_shares(alpha, h) * adjoint.start
-            rate_adjoint = jnp.concatenate([before, rate_adjoint])
-            gain, gate = jnp.concatenate([past.gain, gain]), jnp.concatenate([past.gate, gate])
-            rates, inputs = jnp.concatenate([past.rates, rates]), jnp.concatenate([past.inputs, inputs])
-            leak = jnp.concatenate([past.leak, leak])
-            past = Past(rates[-h:], gain[-h:], gate[-h:], inputs[-h:], leak[-h:])
-        driven = gain * rate_adjoint
+            whole, past = reach_back(model, params, past, whole, adjoint, forward.states)
+            if self.carry != "history":
+                late, steps = self.late_steps(model), whole.first(length)
+        kept_share = None if whole.kept is None else whole.kept[:length]
+        sums = WindowSums(whole.start, steps, kept_share, neuron.shows, late)
+        step, adjoints, gate, arrived = whole.step, whole.adjoints, whole.gate, whole.arrived
+        driven = driven_by(step, adjoints)
         gradient: Params = {}
-        traces: dict[str, Array | None] = {}
+        traces: dict[str, Any] = {}
         factors: dict[str, Factors] = {}
-        if adjoint.kept is None:
-            fading = fading_shares(alpha, len(gain))
-            sums = WindowSums(adjoint.start, fading, jnp.broadcast_to(fading[0] * alpha[:, None], adjoint.start.shape))
-        else:
-            fading, decay = fading_by_step(alpha[:, None] * adjoint.kept)
-            sums = WindowSums(adjoint.start, fading, decay)
-        factorised = self._factorised(model, params, memory, adjoint)
+        factorised = self._factorised(model, params, memory, whole, after, adjoint, late)
+        by_channel = [partial(_of_channel, c) for c in channels]
 
-        def strengths(group: str, synapses: SynapticMap, left: Array, trace_left: Array, right: Array) -> None:
+        def strengths(
+            group: str,
+            synapses: SynapticMap,
+            left: States,
+            gains: Sequence[Gains],
+            right: States,
+            gate: Array | None = None,
+            later: Any = None,
+        ) -> None:
             if factorised is not None:
-                gradient[group], factors[group] = factorised.strengths(group, synapses, left, trace_left, right)
+                rows = zip(*(gain(step) for gain in gains), strict=True)
+                gated = tuple(tuple(one if gate is None else times(one, gate) for one in row) for row in rows)
+                gradient[group], factors[group] = factorised.strengths(group, synapses, left, gated, right)
             else:
                 trace = memory.traces.get(group)
-                gradient[group], traces[group] = sums.strengths(synapses, trace, left, trace_left, side_by_side(right))
+                left_over = None if trace is None or gate is None else drive_left_over or sums.left_over(gains, gate)
+                gradient[group], traces[group] = sums.strengths(
+                    synapses, trace, left, gains, right, left_over, (gradient, traces, later)
+                )
 
-        if model.recurrent_group in trained:
-            strengths(model.recurrent_group, model.recurrent, driven, gain, jax.vmap(model.outputs)(rates))
-        if "drive" in trained and model.drive is not None:
-            strengths("drive", model.drive, gate * driven, gate * gain, inputs)
         if "bias" in trained:
-            gradient["bias"], traces["bias"] = sums.per_neuron(memory.traces.get("bias"), driven, gain)
-        if "time_constants" in trained:
-            slope, traces["time_constants"] = sums.per_neuron(
-                memory.traces.get("time_constants"), rate_adjoint * leak, leak
-            )
-            gradient["log_time_constants"] = slope * model.decay_slope(params)
+            gradient["bias"], traces["bias"] = sums.per_neuron(memory.traces.get("bias"), driven[0], by_channel[0])
+        direct = _direct(model, params, forward, after, adjoint, memory.past, whole.sent)
+        for parameter in model.parameters:
+            if parameter.name in trained:
+                gains = partial(_of_parameter, parameter.name)
+                left = filled(total(map(times, gains(step), adjoints)), adjoints[0])
+                found, traces[parameter.name] = sums.per_neuron(memory.traces.get(parameter.name), left, gains)
+                if parameter.name in direct:
+                    found += direct[parameter.name]
+                slope = parameter.slope(params[parameter.key], model.step_s)
+                gradient[parameter.key] = found if slope is None else found * slope
+        drive = model.drive if "drive" in trained else None
+        drive_left, drive_left_over = gate * driven[0], None
+        if drive is not None and memory.traces.get("drive") is not None and len(adjoints) > 1:
+            # All that the drive needs of the window is less than the window, of whose arrays there are some per state.
+            drive_left = jax.lax.optimization_barrier(drive_left)
+            drive_left_over = sums.left_over(by_channel[:1], gate, (gradient, drive_left))
+        if model.recurrent_group in trained:
+            right = jax.vmap(model.sources)(arrived)
+            later = None if drive_left_over is None else (drive_left, drive_left_over[0])
+            strengths(model.recurrent_group, model.recurrent, driven, by_channel, right, later=later)
+        if drive is not None:
+            strengths("drive", drive, (drive_left,), by_channel[:1], (whole.inputs,), gate)
         kept = {key: trace for key, trace in traces.items() if trace is not None}
-        after = None if factorised is None else factorised.after(factors, len(gain))
-        return gradient, WindowedMemory(memory.rates, kept, past, after)
+        carried = None if factorised is None else factorised.after(factors, length)
+        return gradient, WindowedMemory(memory.neurons, kept, past, carried)
 
     def _factorised(
-        self, model: Model, params: Params, memory: WindowedMemory, adjoint: _Adjoint
+        self,
+        model: Model,
+        params: Params,
+        memory: WindowedMemory,
+        whole: Stretch,
+        after: States,
+        adjoint: Adjoint,
+        late: int,
     ) -> FactorisedSums | None:
         if memory.factors is None:
             return None
         direct = None
         if self.credit == "neuron":
-            direct = jax.vmap(partial(model.readout.adjoint, model.readout_strengths(params)))(adjoint.units)
-        return FactorisedSums(memory.factors, self.trace_decay, model.decay(params), direct, adjoint.start)
+            read = jax.vmap(partial(model.readout.adjoint, model.readout_strengths(params)))(adjoint.units)
+            direct = model.neuron.seen(model.constants(params), after).back(read)
+        return FactorisedSums(memory.factors, self.trace_decay, whole.step.states, direct, whole.start, late)
 
 
-class _Adjoint(NamedTuple):
-    """λ of the rates and of the predictions at every step, and of both just before the window."""
-
-    rates: Float[Array, "K N B"]
-    units: Float[Array, "K P B"]
-    start: Float[Array, "N B"]
-    start_units: Float[Array, "P B"]
-    kept: Float[Array, "K N B"] | None
+def _of_channel(channel: int, step: Jacobian) -> list[Slope]:
+    return [row[channel] for row in step.inputs]
 
 
-def _score(
-    model: Model, params: Params, forward: Trajectory, end_rates: Array, window: WindowArrays
-) -> tuple[Array, Array, Array]:
-    """Predictions y [K, P, B], ∂loss/∂y, and the loss of the window."""
-    predictions = read_out(model, params, _after(model, params, forward, end_rates))
-    difference = predictions - window.targets
-    return predictions, 2 * window.weights * difference, (window.weights * difference**2).sum()
+def _of_parameter(name: str, step: Jacobian) -> Sequence[Slope]:
+    return step.parameters.get(name, (None,) * len(step.states))
+
+
+def _arrived(model: Model, params: Params, start: Neurons, forward: Trajectory) -> Float[Array, "K N B"]:
+    """What arrived at synapses at each step: what neurons sent one step before, or earlier with a delay."""
+    sent = model.neuron.output(model.constants(params), forward.states)
+    return sent if start.sent is None else jnp.concatenate([start.sent, sent])[: len(sent)]
+
+
+def _direct(
+    model: Model,
+    params: Params,
+    forward: Trajectory,
+    after: States,
+    adjoint: Adjoint,
+    past: Past | None,
+    late: Float[Array, "H N B"] | None,
+) -> dict[str, Float[Array, "N"]]:
+    """What parameters do to the loss without the states: through what is read of them, and through what they send."""
+    theta, found = model.constants(params), dict[str, Any]()
+
+    def add(slopes: Mapping[str, Slope], adjoint: Float[Array, "K N B"]) -> None:
+        for name, slope in slopes.items():
+            if slope is not None:
+                found[name] = found.get(name, 0) + over_steps(slope * adjoint).sum(axis=1)
+
+    if not model.neuron.shows_state:
+        read = partial(model.readout.adjoint, model.readout_strengths(params))
+        add(model.neuron.seen(theta, after).parameters, jax.vmap(read)(adjoint.units))
+        first = tuple(one[:1] for one in forward.states)
+        add(model.neuron.seen(theta, first).parameters, read(adjoint.start_units)[None])
+    if adjoint.sent is not None:
+        add(model.neuron.sent(theta, forward.states).parameters, adjoint.sent)
+        if past is not None and late is not None:
+            add(model.neuron.sent(theta, past.states).parameters, late)
+    return found
 
 
 def _readout_gradient(
-    model: Model, params: Params, forward: Trajectory, end_rates: Array, adjoint: _Adjoint
+    model: Model, params: Params, forward: Trajectory, after: States, adjoint: Adjoint
 ) -> Float[Array, "P N"]:
-    """Gradient of a learned read-out: Σ_t μ(t) r(t)ᵀ, the prediction that fed the first step included."""
-    before = adjoint.start_units @ forward.rates[0].T
-    return before + jnp.einsum("kpb,knb->pn", adjoint.units, _after(model, params, forward, end_rates))
-
-
-def _after(model: Model, params: Params, forward: Trajectory, end_rates: Float[Array, "N B"]) -> Float[Array, "K N B"]:
-    """r(t), after each step and before the correction by what was recorded then."""
-    if model.state_forcing:
-        alpha = model.decay(params)[:, None]
-        return alpha * forward.rates + (1 - alpha) * forward.steady
-    return jnp.concatenate([forward.rates[1:], end_rates[None]])
+    """Gradient of a learned read-out: Σ_t μ(t) a(t)ᵀ, the prediction that fed the first step included."""
+    observed, theta = model.neuron.observed, model.constants(params)
+    before = adjoint.start_units @ observed(theta, tuple(one[0] for one in forward.states)).T
+    return before + jnp.einsum("kpb,knb->pn", adjoint.units, observed(theta, after))

@@ -1,0 +1,351 @@
+"""What one neuron does in one step: the contract of every cell, and its derivatives by forward mode.
+
+A neuron has S states h and one input x per receptor channel, and is coupled to others through its output alone:
+
+    ``h(t) = step(θ, h(t-1), x(t))``    ``o(t) = output(θ, h(t))``    ``a(t) = observed(θ, h(t))``
+
+All of it is element-wise over neurons. Learners need ``A = ∂h(t)/∂h(t-1)``, ``B = ∂h(t)/∂x(t)``, ``D = ∂h(t)/∂θ``,
+``g = ∂o/∂h`` and ``m = ∂a/∂h``. `Neuron` finds them by forward mode; a cell may write down what it knows of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from connfit.errors import ConfigError
+
+Theta: TypeAlias = Mapping[str, Array]
+"""Parameters by name, [N, 1] each, as a step uses them; a time constant as the share that is left after a step."""
+
+States: TypeAlias = tuple[Array, ...]
+"""One array for each state, or for each channel: [N, B], or [K, N, B] for all steps of a window."""
+
+MOST_STATES = 16
+"""More states than that the compiled operators do not know."""
+
+Slope: TypeAlias = Array | None
+"""A derivative that broadcasts to the states; None where it is 0 whatever the state."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A learned number of each neuron.
+
+    Parameters
+    ----------
+    name
+        Its group, as in `model.learn`; its array in parameters has the same key.
+    start
+        Value before training; the option of the cell of this name sets another.
+    low, high
+        Bounds.
+    unit
+        For tables; empty: none.
+    """
+
+    name: str
+    start: float
+    low: float = float("-inf")
+    high: float = float("inf")
+    unit: str = ""
+
+    @property
+    def key(self) -> str:
+        """Key of its array in parameters."""
+        return self.name
+
+    @property
+    def stored_bounds(self) -> tuple[float | Array, float | Array]:
+        """Bounds of what is stored."""
+        return self.low, self.high
+
+    def stored(self, value: float) -> float | Array:
+        """Return what is stored of a value."""
+        return value
+
+    def value(self, stored: Array) -> Array:
+        """Return the value of what is stored."""
+        return stored
+
+    def used(self, stored: Array, step_s: float) -> Array:
+        """Return what a step uses."""
+        return stored
+
+    def slope(self, stored: Array, step_s: float) -> Slope:
+        """Return the derivative of `used`; None where it is 1."""
+        return None
+
+
+@dataclass(frozen=True)
+class TimeConstant(Parameter):
+    """A time constant τ in seconds: learned as its logarithm, it reaches a step as α = exp(-Δt/τ), what it keeps."""
+
+    low: float = 0.01
+    high: float = 1000.0
+    unit: str = "s"
+
+    @property
+    def key(self) -> str:
+        return f"log_{self.name}"
+
+    @property
+    def stored_bounds(self) -> tuple[Array, Array]:
+        return jnp.log(self.low), jnp.log(self.high)
+
+    def stored(self, value: float) -> Array:
+        return jnp.log(value)
+
+    def value(self, stored: Array) -> Array:
+        return jnp.exp(stored)
+
+    def used(self, stored: Array, step_s: float) -> Array:
+        return jnp.exp(-step_s / jnp.exp(stored))
+
+    def slope(self, stored: Array, step_s: float) -> Array:
+        return self.used(stored, step_s) * step_s / jnp.exp(stored)
+
+
+class Jacobian(NamedTuple):
+    """Derivatives of one step.
+
+    Attributes
+    ----------
+    states
+        A: row p, column q is ∂h_p(t)/∂h_q(t-1).
+    inputs
+        B: row p, column c is ∂h_p(t)/∂x_c(t).
+    parameters
+        D: for each parameter ∂h_p(t)/∂θ.
+    """
+
+    states: tuple[tuple[Slope, ...], ...]
+    inputs: tuple[tuple[Slope, ...], ...]
+    parameters: Mapping[str, tuple[Slope, ...]]
+
+
+class Reading(NamedTuple):
+    """Derivatives of what is sent, or of what is observed: by each state, and by parameters.
+
+    Attributes
+    ----------
+    state
+        Number of the state that it is; None where it is more than one state.
+    """
+
+    states: tuple[Slope, ...]
+    parameters: Mapping[str, Slope]
+    state: int | None = None
+
+    def back(self, adjoint: Array) -> tuple[Slope, ...]:
+        """Return what the adjoint of the reading is to each state."""
+        if self.state is None:
+            return tuple(times(slope, adjoint) for slope in self.states)
+        return tuple(adjoint if q == self.state else None for q in range(len(self.states)))
+
+    def along(self, tangent: States) -> Array:
+        """Return the change of the reading with the states'."""
+        if self.state is not None:
+            return tangent[self.state]
+        return filled(total(map(times, self.states, tangent)), tangent[0])
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """What one neuron does, element-wise over neurons; a cell is a subclass with `step`.
+
+    A subclass that has options of its own is a frozen dataclass, too.
+
+    Parameters
+    ----------
+    starts
+        Starting values in place of those of `parameters`, by name.
+
+    Attributes
+    ----------
+    states
+        Names of the S states. The first is what synapses see, unless the cell has an `output`.
+    channels
+        Names of the inputs: one, or two of which the first comes from excitatory neurons and gap junctions, with bias
+        and drive, and the second, at most 0, from inhibitory neurons.
+    parameters
+        Learned beside `time_constants` and `bias`, which all cells have.
+    shows
+        Number of the state that read-outs see, unless the cell has an `observed`; state forcing moves it.
+
+    Examples
+    --------
+    >>> class Tired(Neuron):
+    ...     states = ("rate", "fatigue")
+    ...     parameters = (TimeConstant("recovery", start=5.0), Parameter("weariness", start=0.1, low=0.0))
+    ...
+    ...     def step(self, theta, h, x):
+    ...         alpha, beta = theta["time_constants"], theta["recovery"]
+    ...         rate = alpha * h[0] + (1 - alpha) * relu(x[0] - theta["weariness"] * h[1])
+    ...         return rate, beta * h[1] + (1 - beta) * h[0]
+    """
+
+    starts: tuple[tuple[str, float], ...] = field(default=(), kw_only=True)
+
+    states: ClassVar[tuple[str, ...]] = ("rate",)
+    channels: ClassVar[tuple[str, ...]] = ("input",)
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    shows: ClassVar[int] = 0
+
+    def step(self, theta: Theta, h: States, x: States) -> States:
+        """Return the states after a step.
+
+        Parameters
+        ----------
+        theta
+            Parameters by name: those of the cell, and `time_constants`. Time constants are decays exp(-Δt/τ).
+        h, x
+            States before the step, and the input of each channel.
+        """
+        raise NotImplementedError(f"the cell {type(self).__name__} has no step")
+
+    def output(self, theta: Theta, h: States) -> Array:
+        """Return what synapses see in the next step."""
+        return h[0]
+
+    def observed(self, theta: Theta, h: States) -> Array:
+        """Return what read-outs see."""
+        return h[self.shows]
+
+    def balance(self, theta: Theta, rate: Array) -> Array:
+        """Return the input x[0] that holds neurons [N, 1] at a rate, as far as starts need to know."""
+        return rate
+
+    def hold(self, theta: Theta, before: States, after: States, rate: Array) -> States:
+        """Return the states after a step of a neuron whose output is held at a rate.
+
+        Parameters
+        ----------
+        before, after
+            States before the step, and after it as if the neuron were free.
+        """
+        return rate, *after[1:]
+
+    def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
+        """Return the derivatives of `step`, for states [N, B] or of all steps of a window."""
+        states, inputs, parameters = _forward_mode(lambda *at: as_states(self.step(*at)), theta, h, x)
+        size = range(len(h))
+        return Jacobian(
+            tuple(tuple(column[p] for column in states) for p in size),
+            tuple(tuple(column[p] for column in inputs) for p in size),
+            parameters,
+        )
+
+    def sent(self, theta: Theta, h: States) -> Reading:
+        """Return the derivatives of `output`."""
+        return self._reading(Neuron.output, self.output, 0, theta, h)
+
+    def seen(self, theta: Theta, h: States) -> Reading:
+        """Return the derivatives of `observed`."""
+        return self._reading(Neuron.observed, self.observed, self.shows, theta, h)
+
+    @property
+    def sends_state(self) -> bool:
+        """Whether the output is the first state, so that holding it is known."""
+        return type(self).output is Neuron.output or type(self).hold is not Neuron.hold
+
+    @property
+    def shows_state(self) -> bool:
+        """Whether what read-outs see is one state, which state forcing can move."""
+        return type(self).observed is Neuron.observed
+
+    @classmethod
+    def in_words(cls) -> str:
+        """Return the first sentence of its docstring."""
+        words = (cls.__doc__ or cls.__name__).strip().partition("\n")[0].rstrip(".")
+        return words[:1].lower() + words[1:]
+
+    def _reading(
+        self, default: Callable[..., Array], own: Callable[..., Array], state: int, theta: Theta, h: States
+    ) -> Reading:
+        if own.__func__ is default:  # pyright: ignore[reportFunctionMemberAccess]
+            return Reading((None,) * len(h), {}, state)
+        states, _, parameters = _forward_mode(lambda theta, h, _: (own(theta, h),), theta, h, ())
+        return Reading(tuple(column[0] for column in states), {name: one[0] for name, one in parameters.items()})
+
+
+def check_neuron(neuron: Neuron, taken: Sequence[str]) -> None:
+    """Raise a ConfigError for a cell that is none.
+
+    Parameters
+    ----------
+    taken
+        Groups of parameters that every model has.
+    """
+    cell, count = type(neuron).__name__, len(neuron.states)
+    if len(neuron.channels) not in (1, 2) or not 1 <= count <= MOST_STATES or not 0 <= neuron.shows < count:
+        raise ConfigError(
+            f"the cell {cell} has {count} states, {len(neuron.channels)} channels and shows state {neuron.shows}: it "
+            f"must have 1 to {MOST_STATES} states, one channel or two, and show one of its states (the first is 0)"
+        )
+    names = [parameter.name for parameter in neuron.parameters]
+    for k, name in enumerate(names):
+        if name in taken or name in names[:k] or not name.isidentifier() or name.startswith("log_"):
+            raise ConfigError(
+                f"the cell {cell} calls a parameter {name!r}: it must be a word that no other group of parameters has, "
+                "and not begin with log_"
+            )
+    for parameter in neuron.parameters:
+        start = dict(neuron.starts).get(parameter.name, parameter.start)
+        if not parameter.low <= start <= parameter.high:
+            raise ConfigError(
+                f"{parameter.name} of the cell {cell} starts at {start:g}, but must lie in {parameter.low:g} to "
+                f"{parameter.high:g}"
+            )
+
+
+def relu(x: Array) -> Array:
+    """Return the input where it is not negative, else 0; its slope is 1 at 0, so that a silent neuron can start."""
+    return jnp.where(x >= 0, x, 0)
+
+
+def as_states(found: Array | Sequence[Array]) -> States:
+    """Return the states that a step returned: of one state, the array itself will do."""
+    return tuple(found) if isinstance(found, tuple | list) else (jnp.asarray(found),)
+
+
+def times(slope: Slope, value: Array | None) -> Slope:
+    """Multiply by a derivative; None is 0."""
+    return None if slope is None or value is None else slope * value
+
+
+def total(parts: Iterable[Slope]) -> Slope:
+    """Add up what is not None, in its order; None if nothing is left."""
+    found = None
+    for part in parts:
+        if part is not None:
+            found = part if found is None else found + part
+    return found
+
+
+def filled(value: Slope, like: Array) -> Array:
+    """Return an array for a derivative: zeros for None."""
+    return jnp.zeros_like(like) if value is None else jnp.broadcast_to(value, like.shape)
+
+
+def _forward_mode(
+    function: Callable[..., States], theta: Theta, h: States, x: States
+) -> tuple[list[States], list[States], dict[str, States]]:
+    """Derivatives of element-wise functions by each state, each input and each parameter: one tangent of ones each."""
+    at = (dict(theta), tuple(h), tuple(x))
+    zero = jax.tree.map(jnp.zeros_like, at)
+
+    def by(group: int, which: int | str) -> States:
+        values = zero[group]
+        if isinstance(values, dict):
+            moved: Any = {name: jnp.ones_like(one) if name == which else one for name, one in values.items()}
+        else:
+            moved = tuple(jnp.ones_like(one) if k == which else one for k, one in enumerate(values))
+        return jax.jvp(function, at, (*zero[:group], moved, *zero[group + 1 :]))[1]
+
+    return [by(1, q) for q in range(len(h))], [by(2, c) for c in range(len(x))], {name: by(0, name) for name in theta}

@@ -1,0 +1,155 @@
+"""The adjoint of a window: how its errors travel back through read-out, neurons, connections and drive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from connfit.models.base import Model, Params
+from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, kept_share, with_shown
+from connfit.models.neuron import Jacobian, Neuron, Slope, States, filled, times, total
+from connfit.training.learners.learner import WindowArrays
+
+
+class Adjoint(NamedTuple):
+    """Derivatives of a window's loss.
+
+    Attributes
+    ----------
+    states
+        λ(t), by the states after each step.
+    units
+        By the predictions.
+    start, start_units
+        λ⁰, by the states before the first step, and by the prediction that fed it.
+    kept
+        How much state forcing left of the state that read-outs see, before each step; None without it.
+    sent
+        By what neurons sent one step before each step; None where it is not asked for.
+    on_the_way
+        By what was sent before the first step and arrives later, the latest first; None where nothing is, or where it
+        gets no credit.
+    """
+
+    states: tuple[Float[Array, "K N B"], ...]
+    units: Float[Array, "K P B"]
+    start: tuple[Float[Array, "N B"], ...]
+    start_units: Float[Array, "P B"]
+    kept: Float[Array, "K N B"] | None
+    sent: Float[Array, "K N B"] | None
+    on_the_way: Float[Array, "d N B"] | None
+
+
+def backward(
+    model: Model,
+    params: Params,
+    forward: Trajectory,
+    window: WindowArrays,
+    error: Float[Array, "K P B"],
+    after: States,
+    credit: str,
+) -> Adjoint:
+    """Return λ(t) of every step, from 0 after the last one, and λ⁰ of the states at the window's start.
+
+    Parameters
+    ----------
+    error
+        ∂loss/∂y of each step.
+    after
+        States after each step.
+    credit
+        See `connfit.training.learners.windowed`.
+    """
+    strengths, network = model.readout_strengths(params), credit == "network"
+    all_forced = window.fed_back is not None and not len(window.fed_back)
+    feedback = model.drive if network and not all_forced else None
+    part = fed_back_part(model, params, window.fed_back)
+    kept = kept_share(model, window.forced)
+    # With the whole network's credit the adjoint goes through the correction of units itself.
+    exact = network and model.correction is not None
+    shows, late = model.neuron.shows, model.delay if network else 0
+    neuron, theta = model.neuron, model.constants(params)
+    wants_sent = network and type(neuron).output is not Neuron.output
+
+    def back(carry: tuple[States, Array, Array | None], step: tuple[Any, ...]) -> tuple[Any, Any]:
+        to_states, to_prediction, on_the_way = carry
+        error_t, h, x, now, gate, forced, kept_t = step
+        local = neuron.jacobian(theta, h, x)
+        unit_adjoint = error_t + to_prediction
+        read = neuron.seen(theta, now if now is not None else h).back(model.readout.adjoint(strengths, unit_adjoint))
+        adjoint = tuple(_plus(to, one) for to, one in zip(to_states, read, strict=True))
+        driven = driven_by(local, adjoint)
+        sent = None
+        if credit == "none":
+            to_states = tuple(jnp.zeros_like(one) for one in adjoint)
+        else:
+            columns = zip(*local.states, strict=True)
+            to_states = tuple(
+                filled(total(map(times, column, adjoint)), one) for column, one in zip(columns, adjoint, strict=True)
+            )
+        if network:
+            sent = model.received_adjoint(params, driven)
+            if on_the_way is not None:  # what this step received was sent `late` steps before the one before it
+                queue = jnp.concatenate([on_the_way, sent[None]])
+                sent, on_the_way = queue[0], queue[1:]
+            back_through = neuron.sent(theta, h).back(sent)
+            to_states = tuple(_plus(to, one) for to, one in zip(to_states, back_through, strict=True))
+        if kept_t is not None:
+            to_states = with_shown(model, to_states, kept_t * to_states[shows])
+        if feedback is not None:
+            if part is None:
+                to_prediction = jnp.where(forced, 0, feedback.adjoint(params["drive"], gate * driven[0]))
+            else:
+                some = jnp.where(forced[part.units], 0, part.strengths.T @ (gate * driven[0]))
+                to_prediction = jnp.zeros_like(to_prediction).at[part.units].set(some)
+        if exact:
+            moved = to_states[shows]
+            if feedback is not None:  # what was fed back was read after the correction
+                moved += model.readout.adjoint(strengths, to_prediction)
+                to_prediction = jnp.zeros_like(to_prediction)
+            to_states = with_shown(model, to_states, correct_adjoint(model, moved, forced))
+        return (to_states, to_prediction, on_the_way), (adjoint, unit_adjoint, sent if wants_sent else None)
+
+    like = jnp.zeros((model.neurons, error.shape[2]), error.dtype)
+    on_the_way = jnp.zeros((late, *like.shape), like.dtype) if late else None
+    zero = ((like,) * len(model.neuron.states), jnp.zeros_like(error[0]), on_the_way)
+    # Where one state is read, its own derivative is known without the states after each step.
+    now = None if neuron.shows_state else after
+    steps = (error, forward.states, forward.received, now, forward.gate, window.forced, None if exact else kept)
+    (start, to_prediction, on_the_way), (states, units, sent) = jax.lax.scan(back, zero, steps, reverse=True)
+    if feedback is not None:
+        read = neuron.seen(theta, tuple(one[0] for one in forward.states)).back(
+            model.readout.adjoint(strengths, to_prediction)
+        )
+        start = tuple(_plus(to, one) for to, one in zip(start, read, strict=True))
+    return Adjoint(states, units, start, to_prediction, kept, sent, on_the_way)
+
+
+def driven_by(step: Jacobian, adjoint: States) -> States:
+    """Return Bᵀ λ: the adjoint of the input of each channel."""
+    channels = zip(*step.inputs, strict=True)
+    return tuple(filled(total(map(times, channel, adjoint)), adjoint[0]) for channel in channels)
+
+
+def changing(tree: Any) -> list[Array]:
+    """Return the arrays that have a value for each step of a window."""
+    return [leaf for leaf in jax.tree.leaves(tree) if _changes(leaf)]
+
+
+def with_changing(tree: Any, values: Iterable[Array]) -> Any:
+    """Return the same with other values in place of `changing`."""
+    leaves, kind = jax.tree.flatten(tree)
+    new = iter(values)
+    return jax.tree.unflatten(kind, [next(new) if _changes(leaf) else leaf for leaf in leaves])
+
+
+def _changes(leaf: Any) -> bool:
+    return getattr(leaf, "ndim", 0) == 3
+
+
+def _plus(value: Array, added: Slope) -> Array:
+    return value if added is None else value + added
