@@ -205,7 +205,6 @@ def copy(source: Path, target: Path) -> None:
 def kill_often(place: Place, name: str, kills: int, rng: np.random.Generator) -> tuple[Counter[str], list[str]]:
     """Kill a command so many times; counts by kind of kill, and problems."""
     case, counts, problems = CASES[name], Counter[str](), []
-    began = time.perf_counter()
     for done in range(1, len(case.before) + 1):
         place.after(*case.before[:done])
     right = snapshot(place.after(*case.before, case.command))
@@ -214,6 +213,7 @@ def kill_often(place: Place, name: str, kills: int, rng: np.random.Generator) ->
     trial = place.new(name)
     if case.before:
         copy(place.after(*case.before), trial)
+    began = time.perf_counter()
     place.run(trial, case.command, KILLS_COUNTS=str(log))
     events, whole_s = log.stat().st_size, time.perf_counter() - began
     began = time.perf_counter()
@@ -234,7 +234,7 @@ def kill_often(place: Place, name: str, kills: int, rng: np.random.Generator) ->
             else:
                 process = place.start(folder, command)
                 try:
-                    process.wait(delay := float(rng.uniform(0, 0.6 * whole_s)))
+                    process.wait(delay := float(rng.uniform(0, whole_s)))
                 except subprocess.TimeoutExpired:
                     process.send_signal(how)
                 error = process.communicate(timeout=600)[1]

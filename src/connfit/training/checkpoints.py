@@ -113,6 +113,9 @@ def read_state(path: Path, of: str | None = None) -> FitState:
     def group(prefix: str) -> dict[str, np.ndarray]:
         return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
+    for key, values in arrays.items():
+        if values.dtype.kind not in "fiu":
+            raise DataError(f"{key} is {values.dtype}, and must hold numbers", path=path, fix=AGAIN)
     params = group("params/")
     for prefix in ("best/", "mu/", "nu/"):
         found = group(prefix)

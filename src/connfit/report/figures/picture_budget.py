@@ -90,7 +90,7 @@ def _read_drawn(path: Path) -> dict[str, str]:
     """Pictures that were drawn before, by name; none where the file is absent or damaged: they are drawn again."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
