@@ -137,6 +137,7 @@ DAMAGES: Mapping[str, Mapping[str, Damage]] = {
         "count": put("count", np.zeros(3)), "optimiser": fact("optimiser", "sgd"), "phase": fact("phase", 7),
         "epoch": fact("epoch", "two"), "history": fact("history", [[1]]), "best": fact("best_epoch", 99),
         "another group": put("params/gains2", np.zeros(3)), "text": put("params/bias", np.array(["a", "b"])),
+        "long decimals": put("params/bias", lambda bias: bias.astype(np.longdouble)),
     },
 }  # fmt: skip
 

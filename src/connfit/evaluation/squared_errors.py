@@ -190,7 +190,7 @@ class PredictionErrors:
             errors._check_shapes()
             return errors
         except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"not prediction errors ({error!r})", fix="Run the evaluation again") from error
+            raise DataError(f"not prediction errors ({error!r})") from error
 
     def _check_shapes(self) -> None:
         """Raise a ValueError for arrays of other numbers or sizes than `to_arrays` writes."""

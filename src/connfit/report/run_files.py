@@ -254,7 +254,8 @@ def _read_arrays(path: Path, brain: Connectome | None) -> dict[str, np.ndarray]:
         return {}
     arrays = read_npz(path, fix="Copy the run directory again")
     if "log_time_constants" in arrays:
-        arrays.setdefault("time_constants", np.exp(arrays.pop("log_time_constants")))
+        logarithms = arrays.pop("log_time_constants")
+        arrays.setdefault("time_constants", np.exp(logarithms) if logarithms.dtype.kind == "f" else logarithms)
     for key, size in (("weights", brain and brain.m), ("time_constants", brain and brain.n)):
         values = arrays.get(key)
         if values is None:
