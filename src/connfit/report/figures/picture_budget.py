@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from connfit._display import unstorable
 from connfit._io import write_json
 from connfit._version import __version__
 from connfit.report import page
@@ -92,7 +93,10 @@ def _read_drawn(path: Path) -> dict[str, str]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    # Pictures of these names are removed: no name leads out of the folder.
+    return {name: caption for name, caption in found.items() if Path(name).name == name and not unstorable(name)}
 
 
 def _not_drawn(drawing: Drawing, error: Exception) -> str:
