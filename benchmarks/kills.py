@@ -93,6 +93,9 @@ TOY = Dataset(
 )
 """
 
+PATIENCE_S = 3600
+"""For one command, on a machine that others use."""
+
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 OPTIONS = (
@@ -168,7 +171,7 @@ class Place:
 
     def run(self, folder: Path, command: Sequence[str], **kills: str) -> tuple[int, str]:
         process = self.start(folder, command, **kills)
-        error = process.communicate(timeout=600)[1]
+        error = process.communicate(timeout=PATIENCE_S)[1]
         return process.returncode, error
 
     def new(self, name: str) -> Path:
@@ -205,7 +208,6 @@ def copy(source: Path, target: Path) -> None:
 def kill_often(place: Place, name: str, kills: int, rng: np.random.Generator) -> tuple[Counter[str], list[str]]:
     """Kill a command so many times; counts by kind of kill, and problems."""
     case, counts, problems = CASES[name], Counter[str](), []
-    began = time.perf_counter()
     for done in range(1, len(case.before) + 1):
         place.after(*case.before[:done])
     right = snapshot(place.after(*case.before, case.command))
@@ -214,6 +216,7 @@ def kill_often(place: Place, name: str, kills: int, rng: np.random.Generator) ->
     trial = place.new(name)
     if case.before:
         copy(place.after(*case.before), trial)
+    began = time.perf_counter()
     place.run(trial, case.command, KILLS_COUNTS=str(log))
     events, whole_s = log.stat().st_size, time.perf_counter() - began
     began = time.perf_counter()
@@ -234,10 +237,10 @@ def kill_often(place: Place, name: str, kills: int, rng: np.random.Generator) ->
             else:
                 process = place.start(folder, command)
                 try:
-                    process.wait(delay := float(rng.uniform(0, 0.6 * whole_s)))
+                    process.wait(delay := float(rng.uniform(0, whole_s)))
                 except subprocess.TimeoutExpired:
                     process.send_signal(how)
-                error = process.communicate(timeout=600)[1]
+                error = process.communicate(timeout=PATIENCE_S)[1]
                 code, what, kind = process.returncode, f"{how.name} after {delay:.2f} s", "at random"
             hit = code in (-how, 130, -signal.SIGKILL) or "\nKeyboardInterrupt" in error  # as Python starts
             if hit:
@@ -259,6 +262,7 @@ def kill_often(place: Place, name: str, kills: int, rng: np.random.Generator) ->
             problems.append(f"{folder}: {', then '.join(story)}: {'; '.join(wrong[:4])} ({len(wrong)})")
         else:
             shutil.rmtree(folder)
+        print(f"  {', then '.join(story)}: ended {'otherwise' if wrong else 'alike'}", flush=True)
     counts["seconds"] = round(time.perf_counter() - began)
     return counts, problems
 
@@ -275,7 +279,7 @@ def run_pairs(place: Place, name: str, pairs: int, rng: np.random.Generator) -> 
         one = place.start(folder, first)
         time.sleep(0 if number == 0 else float(rng.uniform(0, 12 if "data" not in name else 1)))
         two = place.start(folder, second)
-        ended = [(process.communicate(timeout=900)[1], process.returncode) for process in (one, two)]
+        ended = [(process.communicate(timeout=PATIENCE_S)[1], process.returncode) for process in (one, two)]
         counts.update(["pairs", f"exit {ended[0][1]} and {ended[1][1]}"])
         wrong = [
             f"exit {code}: {error[-300:]}"

@@ -20,28 +20,21 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from fuzz_changes import Change, as_bytes, mutate
 
 SECONDS = 10
 """That one input may take."""
 
 MEMORY = 1 << 30
 """Bytes that one input may take, beyond what the interpreter and its libraries have."""
-
-TOKENS = (
-    b"nan", b"inf", b"-inf", b"-1", b"0", b"1e999", b"0x10", b"1e-400", b"99999999999999999999", b"2147483648", b"NA",
-    b"n/a", b"null", b"", b"\0", b"\n", b"\n\n", b",", b'"', b"[", b"{", b"[" * 3000, b"\xff\xfe", b"\xed\xa0\x80",
-    "\u00b2".encode(), "\u202e".encode(), b"\x1b[31m", b"[/red]", b"$\\frac$", b"9" * 5000, b"..", b"/etc/passwd", b"~",
-    b"true", b"1970-01-01", b"1.5.2", b"A" * 70000,
-)  # fmt: skip
-"""What text is replaced by."""
-
-NUMBERS = (0, 1, 2, 3, 5, 127, 128, 255, 300, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63)
-"""What integers in binary files are replaced by."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +49,14 @@ class Kind:
         Contents that are read without an error.
     read
         Reads a file.
+    change
+        Changes one in the way of its kind.
     """
 
     suffix: str
     good: tuple[bytes, ...]
     read: Callable[[Path], object]
+    change: Change = mutate
 
 
 @dataclass(frozen=True)
@@ -72,75 +68,6 @@ class Finding:
     what: str
 
 
-VALUES = (
-    None, True, 0, -1, 2**70, 1e308, -0.5, "", "x", "nan", "\u202e", [], [[]], [None], {}, {"a": 1},
-    [1, 2, 3], ["x"] * 50,
-)  # fmt: skip
-"""What values in JSON are replaced by."""
-
-
-def restructured(values: Any, rng: random.Random) -> Any:
-    """Replace, remove, rename or repeat something at any depth of JSON."""
-    inside = list(values) if isinstance(values, dict) else list(range(len(values))) if isinstance(values, list) else []
-    if not inside or rng.random() < 0.05:
-        return rng.choice(VALUES)
-    at = rng.choice(inside)
-    match rng.randrange(8):
-        case 0:
-            del values[at]
-        case 1:
-            values[at] = rng.choice(VALUES)
-        case 2 if isinstance(values, dict):
-            values[rng.choice(("x", "", "a/b", "1", "-1"))] = values.pop(at)
-        case 2:
-            values.append(values[at])
-        case _:
-            values[at] = restructured(values[at], rng)
-    return values
-
-
-def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Change a few places of a file, as JSON, as bytes, as text or as integers."""
-    if content[:1] == b"{" and rng.random() < 0.6:
-        values = json.loads(content)
-        for _ in range(rng.choice((1, 1, 1, 2, 4))):
-            values = restructured(values, rng)
-        return json.dumps(values).encode()
-    data = bytearray(content)
-    for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
-        if not data:
-            return bytes(data)
-        at = rng.randrange(len(data))
-        match rng.randrange(9):
-            case 0:
-                data[at] ^= 1 << rng.randrange(8)
-            case 1:
-                data[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
-            case 2:
-                del data[at:]
-            case 3:
-                del data[at : at + rng.choice((1, 2, 4, 8, 64, 1000))]
-            case 4:
-                data[at:at] = rng.choice(TOKENS)
-            case 5:
-                data[at:at] = data[at : at + rng.choice((1, 8, 64, 1000))]
-            case 6:
-                width = rng.choice((1, 2, 4, 8))
-                value = rng.choice(NUMBERS) % (1 << 8 * width)
-                data[at : at + width] = value.to_bytes(width, rng.choice(("little", "little", "big")))
-            case 7:
-                words = [found.span() for found in re.finditer(rb"[A-Za-z0-9_.+-]+", bytes(data[:200_000]))]
-                if words:
-                    first, last = rng.choice(words)
-                    data[first:last] = rng.choice(TOKENS)
-            case _:
-                lines = bytes(data).splitlines(keepends=True)
-                here, there = rng.randrange(len(lines)), rng.randrange(len(lines))
-                lines[here], lines[there] = lines[there], lines[here]
-                data = bytearray(b"".join(lines))
-    return bytes(data)
-
-
 def kinds(folder: Path) -> Mapping[str, Kind]:
     """The kinds of files, with good ones that are made here."""
     from fuzz_files import all_kinds
@@ -148,16 +75,19 @@ def kinds(folder: Path) -> Mapping[str, Kind]:
     return all_kinds(folder)
 
 
-def inputs(known: Mapping[str, Kind], first: int, count: int) -> Iterator[tuple[str, int]]:
+def inputs(names: Sequence[str], first: int, count: int) -> Iterator[tuple[str, int]]:
     """Kinds in turn, each with the seed of its change."""
-    names = sorted(known)
     return ((names[seed % len(names)], seed) for seed in range(first, first + count))
 
 
 def made(kind: Kind, name: str, seed: int) -> bytes:
     """The input of a seed."""
     rng = random.Random(f"{name} {seed}")
-    return mutate(rng.choice(kind.good), rng)
+    good = rng.choice(kind.good)
+    try:
+        return kind.change(good, rng)
+    except (ValueError, TypeError, KeyError, OSError, ArithmeticError, RuntimeError):
+        return as_bytes(good, rng)  # no file can be written with that change
 
 
 def run(first: int, count: int, *, only: str | None = None, say: Callable[[str], None] = print) -> list[Finding]:
@@ -170,69 +100,75 @@ def run(first: int, count: int, *, only: str | None = None, say: Callable[[str],
     only
         Kind to keep to.
     """
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        known = {name: kind for name, kind in kinds(folder).items() if only in (None, name)}
-        for kind in known.values():
-            for at, content in enumerate(kind.good):
-                path = folder / f"good{at}{kind.suffix}"
-                path.write_bytes(content)
-                kind.read(path)
-        say(f"{len(known)} kinds of files; each is read while it is whole")
-    waiting, found = list(inputs(known, first, count))[::-1], []
-    while waiting:
-        found += _batch(waiting)
+    waiting: list[tuple[str, int]] | None = None
+    found: list[Finding] = []
+    while waiting is None or waiting:
+        with _child(whole=waiting is None) as (child, ours, names):
+            if waiting is None:
+                chosen = [name for name in names if only in (None, name)]
+                say(f"{len(chosen)} kinds of files; each is read while it is whole")
+                waiting = list(inputs(chosen, first, count))[::-1]
+                tried = Counter(name for name, _ in waiting)
+                say("inputs of each: " + ", ".join(f"{name} {number}" for name, number in sorted(tried.items())))
+            found += _batch(waiting, child, ours)
     return found
 
 
-def _batch(waiting: list[tuple[str, int]]) -> list[Finding]:
-    """Give inputs to one child until it ends or nothing is left."""
+@contextmanager
+def _child(*, whole: bool) -> Iterator[tuple[Any, Connection, list[str]]]:
+    """A process that reads inputs, and the kinds that it knows; `whole`: it reads good files first."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    child = context.Process(target=_child, args=(theirs,), daemon=True)
+    child = context.Process(target=_serve, args=(theirs, whole), daemon=True)
     child.start()
     theirs.close()
-    assert ours.recv() == "ready"
-    found: list[Finding] = []
     try:
-        while waiting:
-            name, seed = waiting.pop()
-            ours.send((name, seed))
-            if not ours.poll(SECONDS + 5):
-                return [*found, Finding(name, seed, f"still running after {SECONDS + 5} s")]
-            try:
-                problem = ours.recv()
-            except EOFError:
-                child.join()
-                return [*found, Finding(name, seed, f"the interpreter ended with code {child.exitcode}")]
-            if problem:
-                found.append(Finding(name, seed, problem))
-        ours.send(None)
-        child.join(5)
-        return found
+        yield child, ours, ours.recv()
     finally:
         child.kill()
         child.join()
 
 
-def _child(channel: Connection) -> None:
+def _batch(waiting: list[tuple[str, int]], child: Any, ours: Connection) -> list[Finding]:
+    """Give inputs to one child until it ends or nothing is left."""
+    found: list[Finding] = []
+    while waiting:
+        name, seed = waiting.pop()
+        ours.send((name, seed))
+        if not ours.poll(SECONDS + 5):
+            return [*found, Finding(name, seed, f"still running after {SECONDS + 5} s")]
+        try:
+            problem = ours.recv()
+        except EOFError:
+            child.join()
+            return [*found, Finding(name, seed, f"the interpreter ended with code {child.exitcode}")]
+        if problem:
+            found.append(Finding(name, seed, problem))
+    ours.send(None)
+    child.join(5)
+    return found
+
+
+def _serve(channel: Connection, whole: bool) -> None:
     with tempfile.TemporaryDirectory() as place:
-        _serve(channel, Path(place))
-
-
-def _serve(channel: Connection, folder: Path) -> None:
-    known = kinds(folder)
-    warnings.simplefilter("ignore")
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
-    size = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    channel.send("ready")
-    while (given := channel.recv()) is not None:
-        name, seed = given
-        channel.send(examine(known[name], name, seed, folder))
+        folder = Path(place)
+        known = kinds(folder)
+        warnings.simplefilter("ignore")
+        for kind in known.values() if whole else ():
+            for at, content in enumerate(kind.good):
+                path = folder / f"good{at}{kind.suffix}"
+                path.write_bytes(content)
+                kind.read(path)
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        size = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        channel.send(sorted(known))
+        while (given := channel.recv()) is not None:
+            name, seed = given
+            channel.send(examine(known[name], name, seed, folder))
 
 
 def examine(kind: Kind, name: str, seed: int, folder: Path) -> str:
@@ -249,11 +185,8 @@ def examine(kind: Kind, name: str, seed: int, folder: Path) -> str:
     try:
         kind.read(path)
     except ConnfitError as error:
-        text = str(error)
         signal.alarm(0)
-        return (
-            "" if text and "\n" not in text and len(text) < 20_000 else f"an error of {len(text)} letters: {text[:200]}"
-        )
+        return _said(error)
     except TimeoutError:
         return f"more than {SECONDS} s"
     except BaseException as error:
@@ -263,6 +196,15 @@ def examine(kind: Kind, name: str, seed: int, folder: Path) -> str:
     finally:
         signal.alarm(0)
     return ""
+
+
+def _said(error: BaseException) -> str:
+    """What is wrong with an error that a user would see; empty where nothing is."""
+    text, cause = str(error), error
+    while (cause := cause.__cause__ or cause.__context__) is not None:
+        if isinstance(cause, MemoryError):
+            return f"more than {MEMORY:,} bytes, said as {text[:150]!r}"
+    return "" if text and "\n" not in text and len(text) < 20_000 else f"an error of {len(text)} letters: {text[:200]}"
 
 
 def main() -> None:

@@ -5,36 +5,44 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import random
 import shutil
 import tarfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
-import msgspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
+from fly_files import fly_brain, write_codex, write_malecns, write_shiu
 from fuzz import Kind
-from report_run import complete_run
+from fuzz_changes import as_bytes, as_toml, toml
+from fuzz_network import network_kinds
+from fuzz_runs import run_kinds
+from small import regional_connectome, write_files
+from test_fly_halves import write_halves
 from test_fly_teacher import small_wiring
 from test_recording_readers import write_csv, write_hdf5, write_npz, write_nwb
 from test_turner import TABLE, responses
+from test_worm import small as worm_tables
 
 from connfit import config
-from connfit._io import as_result, plain, write_json
-from connfit.analysis.brain_analysis import Analysis
 from connfit.connectome import Connectome
 from connfit.connectome.signs import sign_table
 from connfit.connectome.tables import connectome_from_tables
+from connfit.datasets.fly_halves import halves_connectome
+from connfit.datasets.flywire import codex_connectome
+from connfit.datasets.loading import connectome_from_config, recordings_from_config
+from connfit.datasets.malecns import malecns_connectome
 from connfit.datasets.restricted_pickle import read_pickled_frame
+from connfit.datasets.shiu import shiu_connectome
 from connfit.datasets.synthetic.fly.fly_teacher import FlyTeacher, FlyTeacherConfig, draw_teacher
 from connfit.datasets.turner_files import LABELS, read_archive, read_labels
+from connfit.datasets.worm import worm_connectome
+from connfit.models.perturb import parse_neuron_set
 from connfit.recordings.readers import read_recording
-from connfit.report.assemble import texts
-from connfit.report.run_files import ANALYSIS, RunFiles
 
 NEURONS = pd.DataFrame(
     {
@@ -70,8 +78,8 @@ def all_kinds(folder: Path) -> Mapping[str, Kind]:
     """Every kind by name, its good files made in a folder."""
     kinds = {f"recording{end}": _recording(folder, end, write) for end, write in _RECORDINGS.items()}
     kinds["recording.csv.gz"] = Kind(".csv.gz", (gzip.compress(kinds["recording.csv"].good[0]),), read_recording)
-    kinds |= _tables(folder) | _datasets() | _configurations() | _run(folder)
-    return kinds
+    kinds |= _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
+    return kinds | run_kinds(folder) | network_kinds()
 
 
 def _recording(folder: Path, end: str, write: Callable[..., Path]) -> Kind:
@@ -145,68 +153,67 @@ def _datasets() -> dict[str, Kind]:
     }
 
 
-def _configurations() -> dict[str, Kind]:
-    as_json = config.as_json(config.to_dict(config.from_dict({"data": {"dataset": "demo"}}))).encode()
-    return {
-        "config.toml": Kind(".toml", (CONFIG.encode(),), config.read),
-        "config.json": Kind(".json", (as_json,), config.read),
-    }
-
-
-def _run(folder: Path) -> dict[str, Kind]:
-    """Files of a run directory, each damaged while the others are whole."""
-
-    whole = complete_run(folder / "whole")
-    (whole / "analysis").mkdir()
-    analysis = example(Analysis)
-    analysis["stability"]["matrices"] = {"weights": "of the weights"}
-    write_json(whole / ANALYSIS, analysis)
-    kinds = {}
-    for name in (
-        "metrics.json", "record.json", "config.json", "history.csv", "forecasts.npz", "parameters.npz",
-        "parameters_initial.npz", "connectome.h5", "analysis/analysis.json",
-        "gradient_fidelity.json", "study/study.json", "recovery/recovery.json",
-        "simulations/silence-id-n1/perturbation.json", "simulations/silence-id-n1/perturbation.npz",
+def _layouts(folder: Path) -> dict[str, Kind]:
+    """Tables in the layouts of named connectomes, each damaged while the others are whole."""
+    layouts: dict[str, tuple[Callable[..., Connectome], Mapping[str, Path]]] = {}
+    brain = fly_brain(neurons=60, rows=300)
+    for name, write, build in (
+        ("codex", write_codex, codex_connectome), ("halves", write_halves, halves_connectome),
+        ("shiu", write_shiu, shiu_connectome), ("malecns", write_malecns, malecns_connectome),
     ):  # fmt: skip
+        (folder / name).mkdir()
+        layouts[name] = build, write(brain, folder / name)
+    (folder / "worm").mkdir()
+    tables = dict(zip(("neurons", "connections"), worm_tables(folder / "worm"), strict=True))
+    layouts["worm"] = (
+        partial(worm_connectome, variant="a", unknown_transmitter="excitatory", electrical="include"),
+        tables,
+    )
+    types = folder / "types.csv"
+    types.write_text("root_id,primary_type\n" + "".join(f"{each},T{each % 7}\n" for each in brain.ids))
+    layouts["codex"] = layouts["codex"][0], {**layouts["codex"][1], "types": types}
+    kinds = {}
+    for name, (build, paths) in layouts.items():
+        for key, good in paths.items():
 
-        def read(path: Path, name: str = name) -> None:
-            run = folder / "run"
-            if not run.exists():
-                shutil.copytree(whole, run)
-            try:
-                shutil.copyfile(path, run / name)
-                texts(RunFiles.read(run))
-            finally:
-                shutil.copyfile(whole / name, run / name)
+            def read(path: Path, key: str = key, build: Any = build, paths: Mapping[str, Path] = paths) -> None:
+                build(**{**paths, key: path})
 
-        content = (whole / name).read_bytes()
-        kinds[f"run/{name}"] = Kind(Path(name).suffix, (content,), read)
+            kinds[f"{name}/{key}"] = Kind("".join(good.suffixes), (good.read_bytes(),), read)
     return kinds
 
 
-def example(kind: Any) -> Any:
-    """A value of a type, with something in every table and list of it."""
-    origin, inside = get_origin(kind), get_args(kind)
-    if origin is Annotated:
-        return example(inside[0])
-    if origin in (Union, UnionType):
-        return example(next(of for of in inside if of is not NoneType))
-    if origin is Literal:
-        return inside[0]
-    if is_dataclass(kind):
-        hints = get_type_hints(kind, include_extras=True)
-        made = {of.name: example(hints[of.name]) for of in fields(kind)}
-        try:
-            as_result(made, kind)
-        except msgspec.ValidationError:
-            return plain(kind())  # Options have ranges, and defaults within them.
-        return made
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return {name: example(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
-    if origin is tuple:
-        return [example(of) for of in inside if of is not Ellipsis]
-    if origin in (list, Sequence):
-        return [example(inside[0])]
-    if origin in (dict, Mapping):
-        return {str(example(inside[0])): example(inside[1])}
-    return {int: 1, float: 0.5, bool: False, str: "data_units"}.get(kind, 1)
+def _configurations(folder: Path) -> dict[str, Kind]:
+    """Configurations, with every option, and what is prepared of one; lists of neurons."""
+    whole = config.to_dict(config.from_dict({"data": {"dataset": "demo"}}))
+    options = "".join(f"{key} = {toml(value)}\n" for key, value in _without_nothing(whole).items())
+    (folder / "own").mkdir()
+    own = write_files(folder / "own")
+    brain = regional_connectome()
+
+    def prepared(path: Path) -> None:
+        given = folder / "own" / f"given{path.suffix}"
+        shutil.copyfile(path, given)
+        data = config.read(given).data
+        connectome_from_config(data)
+        recordings_from_config(data)
+
+    ids = "\n".join(str(one) for one in brain.ids[:5]).encode() + b" # five of them\n"
+    return {
+        "config.toml": Kind(".toml", (CONFIG.encode(), options.encode()), config.read, changed_toml),
+        "config.json": Kind(".json", (config.as_json(whole).encode(),), config.read),
+        "config.toml, its data": Kind(".toml", (own.read_bytes(),), prepared, changed_toml),
+        "ids.txt": Kind(".txt", (ids,), lambda path: parse_neuron_set(f"file:{path}", brain)),
+    }
+
+
+def changed_toml(content: bytes, rng: random.Random) -> bytes:
+    """As TOML, or as bytes."""
+    return (as_toml if rng.random() < 0.7 else as_bytes)(content, rng)
+
+
+def _without_nothing(values: Any) -> Any:
+    """Tables without the values that TOML cannot write."""
+    if isinstance(values, dict):
+        return {key: _without_nothing(value) for key, value in values.items() if value is not None}
+    return list(values) if isinstance(values, tuple) else values

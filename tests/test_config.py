@@ -216,6 +216,12 @@ def test_as_json_is_what_override_reads(key: str, value: Any) -> None:
         (TrainConfig, {"learning_rate": -0.01}, r"train\.learning_rate = -0\.01: Expected `float` > 0"),
         (TrainConfig, {"learning_rate": float("nan")}, r"train\.learning_rate = nan"),
         (TrainConfig, {"learning_rate": float("inf")}, r"train\.learning_rate = inf: must be finite"),
+        (TrainConfig, {"batch": 2**31}, r"train\.batch = 2147483648: Expected `int` <= 2147483647"),
+        (TrainConfig, {"epochs": 2**70}, r"train\.epochs = 1180591620717411303424: Expected `int` <= 2147483647"),
+        (TrainConfig, {"l1_weights": 1e39}, r"train\.l1_weights = 1e\+39: must lie between -3\.4e\+38 and 3\.4e\+38"),
+        (ModelConfig, {"cell_options": {"a": [2**63]}}, r"model\.cell_options = .*: must fit into 64 bits"),
+        (ModelConfig, {"weight_spread": 11}, r"model\.weight_spread = 11: Expected `float` <= 10"),
+        (EvaluateConfig, {"horizons": (1, 2**40)}, r"evaluate\.horizons\[1\].*: Expected `int` <= 2147483647"),
         (TrainConfig, {"select_on": "horizn"}, r"train\.select_on = 'horizn': .*did you mean 'horizon'\?"),
         (TrainConfig, {"epochs": 2.5}, r"train\.epochs = 2\.5: Expected `int`"),
         (TrainConfig, {"check_memory": 1}, r"train\.check_memory = 1: Expected `bool`"),
@@ -242,6 +248,18 @@ def test_python_refuses_what_a_file_may_not_say(section: Any, options: dict, mes
         name = section.__name__.removesuffix("Config").lower()
         with pytest.raises(ConfigError, match=r"^own\.toml: "):
             configuration.from_dict({"data": {}, name: options}, source="own.toml")
+
+
+@pytest.mark.parametrize(
+    ("section", "options"),
+    [(DataConfig, {"electrical": "\ud800"}), (DataConfig, {"saved": "\ud800"}), (ModelConfig, {"learn": ["\ud800"]})],
+)
+def test_half_a_letter_is_refused(section: Any, options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r" = .*\\ud800.* holds half of a surrogate pair"):
+        section(**options)
+    for data in ({"\ud800": 1}, {"null_options": {"\ud800": 1}}, {"electrical": "\ud800"}):
+        with pytest.raises(ConfigError, match=r"own\.toml: .*half of a"):
+            configuration.from_dict({"data": data}, source="own.toml")
 
 
 def test_replacing_an_option_is_checked_and_numbers_of_numpy_are_plain() -> None:

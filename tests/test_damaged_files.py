@@ -13,20 +13,28 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
 from small import regional_connectome
+from test_fly_surrogate import small_store
 from test_recording_readers import FRAMES, TIMES, UNITS, VALUES, write_csv, write_hdf5, write_nwb
 
-from connfit._io import read_arrays, read_json, read_npz, write_arrays
+from connfit._io import read_arrays, read_json, read_npz, write_arrays, write_json
 from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.connectome import Connectome
 from connfit.connectome.columns import read_table
 from connfit.connectome.streaming import csv_blocks, feather_blocks
 from connfit.connectome.tables import connectome_from_tables
+from connfit.datasets.synthetic.fly.fly_store import FlySurrogate
 from connfit.datasets.turner_files import read_labels
 from connfit.errors import DataError, DataWarning
+from connfit.evaluation.evaluated import FILE as METRICS
+from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.squared_errors import PredictionErrors
+from connfit.evaluation.study.seed_result import PREDICTIONS, SCORES, Done, SeedResult
 from connfit.recordings.readers import read_recording
+from connfit.report.run_files import RunFiles
 
 READERS: tuple[Callable[[Path], object], ...] = (
     lambda path: read_table(path, "neurons").text("name"),
@@ -235,6 +243,63 @@ def test_a_blank_line_between_frames_is_an_error(tmp_path: Path) -> None:
     path.write_text("\n".join([*lines, "", "", ""]))
     assert read_recording(path, frame_rate=2.0).values.shape == (FRAMES, 3)
     assert len(TIMES) == FRAMES
+
+
+def test_a_column_of_a_parquet_table_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    path, text = tmp_path / "neurons.parquet", pa.array(["a", "b"])
+    pq.write_table(pa.Table.from_arrays([pa.array([1, 2]), text, text], names=["id", "type", "type"]), path)
+    with pytest.raises(DataError, match=r"neurons\.parquet: column 'type' is there 2 times"):
+        read_table(path, "neurons").text("type")
+    assert read_table(path, "neurons").ids("id").tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("values", [np.zeros(20, "V8"), np.zeros(20, "M8[s]"), np.zeros(20, "U3"), np.zeros(20, int)])
+def test_time_constants_that_are_no_decimals_are_named(tmp_path: Path, values: np.ndarray) -> None:
+    path = tmp_path / "parameters.npz"
+    write_json(tmp_path / METRICS, Evaluation())
+    np.savez(path, log_time_constants=values)
+    with pytest.raises(DataError, match=r"parameters\.npz: time_constants are"):
+        RunFiles.read(path.parent)
+
+
+def test_errors_of_a_study_that_do_not_fit_together_are_named(tmp_path: Path) -> None:
+    table, frames = {1: np.ones((9, 3))}, np.arange(9)
+    errors = PredictionErrors(
+        "movie", "test", {1: frames}, {1: np.ones(9)}, {1: np.ones(9)}, {1: frames}, {}, table, table
+    )
+    good = {"recordings": np.array(1), **errors.to_arrays("0.errors.")}
+    write_json(tmp_path / SCORES, SeedResult())
+    for key, value in (
+        ("recordings", np.array([1])), ("recordings", np.array(10**12)), ("recordings", np.array("x")),
+        ("0.errors.entries.1", frames[:3]), ("0.errors.frames.1", frames * 1.0), ("0.errors.squared_error.1", frames),
+        ("0.errors.unit_squared_error.1", np.ones(9)), ("0.errors.unit_reference_error.1", np.ones((9, 2))),
+        ("0.errors.index", np.array("[]")),
+    ):  # fmt: skip
+        write_arrays(tmp_path / PREDICTIONS, {**good, key: value})
+        with pytest.raises(DataError, match=r"predictions\.npz: (recordings is|not prediction errors)") as caught:
+            Done.read(tmp_path)
+        assert "\n" not in str(caught.value)
+    write_arrays(tmp_path / PREDICTIONS, good)
+    assert Done.read(tmp_path).errors[0].skill(1) == 0
+
+
+def test_a_surrogate_that_is_damaged_is_named(tmp_path: Path) -> None:
+    store = small_store(tmp_path, animals=1)
+    real, recording = store.folder / "real.npy", store.folder / "recordings" / "1.npz"
+    for values in (store.real()[:-1], np.zeros(store.made.connections), np.zeros((2, 3), bool)):
+        np.save(real, values)
+        with pytest.raises(DataError, match=r"real\.npy: the surrogate is damaged"):
+            store.real()
+    for content in (b"", real.read_bytes()[:40]):
+        real.write_bytes(content)
+        with pytest.raises(DataError, match=r"real\.npy: the surrogate is damaged"):
+            store.real()
+    np.savez(recording, values=np.zeros((3, 2)))
+    with pytest.raises(DataError, match=r"1\.npz: the surrogate is damaged"):
+        store.recording("1")
+    (store.folder / "made.json").write_text("[" * 10**5)
+    with pytest.raises(DataError, match=r"made\.json: the surrogate is damaged"):
+        FlySurrogate.read(store.folder)
 
 
 def test_json_that_is_nested_too_deep_is_refused(tmp_path: Path) -> None:

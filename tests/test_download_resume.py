@@ -136,6 +136,9 @@ def test_what_a_kill_leaves_beside_a_file_is_swept(server: FileServer, tmp_path:
     assert names(tmp_path) == sorted(["a.bin", others.name])
     (tmp_path / "a.bin.part").touch()
     forget(target)
+    assert not (tmp_path / "a.bin.part").exists(), "killed before it had a note"
+    (tmp_path / "a.bin.part").write_bytes(b"text")
+    forget(target)
     assert (tmp_path / "a.bin.part").exists(), "without a note it may be of another program"
 
 

@@ -136,7 +136,8 @@ DAMAGES: Mapping[str, Mapping[str, Damage]] = {
         "size": put("mu/bias", lambda bias: bias[:-1]), "no moment": arrays(lambda found, _: found.pop("nu/bias")),
         "count": put("count", np.zeros(3)), "optimiser": fact("optimiser", "sgd"), "phase": fact("phase", 7),
         "epoch": fact("epoch", "two"), "history": fact("history", [[1]]), "best": fact("best_epoch", 99),
-        "another group": put("params/gains2", np.zeros(3)),
+        "another group": put("params/gains2", np.zeros(3)), "text": put("params/bias", np.array(["a", "b"])),
+        "long decimals": put("params/bias", lambda bias: bias.astype(np.longdouble)),
     },
 }  # fmt: skip
 

@@ -145,6 +145,8 @@ def test_wrong_rows_are_named(brain: FlyBrain, tmp_path: Path) -> None:
         "row 4: pre = 11 is not in the neuron table": whole.assign(pre=whole["pre"].where(whole.index != 3, 11)),
         f"rows 3, {len(whole) + 1} are the same pair": pd.concat([whole, whole.iloc[[2]]]),
         r"row \d+: .* half, but": whole.assign(half=whole["half"].where(whole.index != 3, "middle")),
+        "row 4: its half is empty": whole.assign(half=whole["half"].where(whole.index != 3, None)),
+        "column 'half': .*list": whole.assign(half=[["left"]] * len(whole)),
         "no column 'half'": whole.drop(columns="half"),
         "floating point": whole.assign(pre=whole["pre"].astype(float)),
     }

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -130,6 +133,47 @@ def test_what_a_killed_build_left_is_swept_by_the_next(
     monkeypatch.setattr(store, "make_fly_wiring", lambda scale, seed: small_fly())
     monkeypatch.setattr(store, "write_fly_surrogate", lambda *_, **__: [path.name for path in root.iterdir()])
     assert make_fly_surrogate(0.02, 0) == [".lock"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from test_fly_surrogate import small_fly, store
+
+root, name = Path(sys.argv[1]), sys.argv[2]
+
+def heard(event, args):
+    if event == "open" and name in str(args[0]) and str(root) in str(args[0]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+store.source_files, store.make_fly_wiring, store.FRAMES, store.ANIMALS = dict, lambda scale, seed: small_fly(), 20, 2
+sys.addaudithook(heard)
+store.make_fly_surrogate(0.02, 0, root)
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["teacher.h5", *(pytest.param(late, marks=pytest.mark.slow) for late in ("connectome.h5", "2.npz", "made.json"))],
+)
+def test_a_build_that_is_killed_at_a_write_is_made_again_whole(
+    folders: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    root = tmp_path / "store"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    killed = subprocess.run([sys.executable, "-c", KILLED, root, name], env=environment, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert [path for path in (root / "fly-surrogate").iterdir() if path.suffix == ".part"], "killed before it wrote"
+    assert store.find_fly_surrogate(0.02, 0, root) is None
+    for attribute, value in {
+        "source_files": dict, "make_fly_wiring": lambda scale, seed: small_fly(), "FRAMES": 20, "ANIMALS": 2
+    }.items():  # fmt: skip
+        monkeypatch.setattr(store, attribute, value)
+    made = make_fly_surrogate(0.02, 0, root)
+    assert list((root / "fly-surrogate").iterdir()) == [made.folder]
+    again = make_fly_surrogate(0.02, 0, tmp_path / "undisturbed")
+    assert made.made.files == again.made.files
+    assert np.array_equal(made.recording("2").values, again.recording("2").values)
 
 
 def test_a_half_made_store_is_not_used(folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:

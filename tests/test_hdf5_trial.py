@@ -87,6 +87,19 @@ def test_a_chunk_that_is_far_larger_than_what_is_stored_is_not_unpacked(tmp_path
         read_recording(path)
 
 
+def test_texts_that_share_one_place_in_the_file_are_not_unpacked(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "a.h5", units=("A" * 2_000_000, "b", "c"))
+    with h5py.File(path) as file:
+        place = file["neuron"].id.get_offset()
+    with opened(path) as file:
+        assert len(file["neuron"][0]) == 2_000_000
+    content = bytearray(path.read_bytes())
+    content[place + 16 : place + 48] = content[place : place + 16] * 2
+    path.write_bytes(bytes(content))
+    with pytest.raises(DataError, match="asks for more memory than all that this file holds"), opened(path):
+        pass
+
+
 def test_a_file_is_tried_once_and_again_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Path] = []
     ended = hdf5_trial._ended

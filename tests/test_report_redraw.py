@@ -130,8 +130,11 @@ def test_pictures_are_kept_until_what_they_show_changes(tmp_path: Path) -> None:
     assert made(a) == ["a"] and made(a) == []
     os.utime(tmp_path / "forecasts.npz")
     assert made(a) == ["a"]
-    (tmp_path / "figures" / "drawn.json").write_text("damaged")
-    assert made(a) == ["a"]
+    (tmp_path / "kept.png").touch()
+    for damage in ("damaged", "[" * 10**5, '{"../kept": "", "\\u0000": "", "\\ud800": "", "": "", "c/d": 5}'):
+        (tmp_path / "figures" / "drawn.json").write_text(damage)
+        assert made(a) == ["a"]
+    assert (tmp_path / "kept.png").exists(), "it names no file elsewhere"
     made(a, b)
     made(b)
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"b", "drawn"}, "nothing shows a any more"

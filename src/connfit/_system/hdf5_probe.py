@@ -37,6 +37,9 @@ _PIECE, _OBJECTS = 1 << 26, 1 << 20
 _MEMORY = 1 << 30
 """Bytes that a file may take, whatever its size."""
 
+_SMALL = 1 << 22
+"""Bytes that text may have, whatever the size of its file: a fill value is there once, and is read often."""
+
 
 def main() -> None:
     """Serve until the other side hangs up."""
@@ -122,11 +125,25 @@ def _members(group: h5py.Group) -> list[Any]:
 def _values(file: h5py.File, dataset: h5py.Dataset, path: Path) -> list[Any]:
     check_storage(dataset, str(dataset.name), path)
     check_written(dataset, path)
-    objects = []
+    objects, held = [], 0
     for selection, size in _pieces(dataset):
         with _bounded(size):
-            objects += _targets(file, dataset[selection])
+            value = dataset[selection]
+            held += _held(value) if dataset.dtype.hasobject else 0
+            objects += _targets(file, value)
+        # Of any length is only what lies in the heap, which nothing packs: more than the file was never written.
+        if held > max(_SMALL, path.stat().st_size):
+            os._exit(TOO_LARGE)
     return objects
+
+
+def _held(value: object) -> int:
+    """Bytes of text and lists of any length in a value."""
+    if isinstance(value, np.ndarray | np.void) and value.dtype.names:
+        return sum(_held(value[name]) for name in value.dtype.names if value.dtype[name].hasobject)
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return sum(map(_held, value.ravel()))
+    return value.nbytes if isinstance(value, np.ndarray) else len(value) if isinstance(value, bytes) else 0
 
 
 def _pieces(dataset: h5py.Dataset) -> Iterator[tuple[Any, int]]:

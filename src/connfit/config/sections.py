@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NewType, get_args, get_origin, get_type_hints
@@ -16,10 +16,16 @@ from connfit._display import unstorable
 from connfit._system.paths import user_path
 from connfit.errors import ConfigError, did_you_mean
 
-Count = Annotated[int, msgspec.Meta(ge=1)]
-CountOrZero = Annotated[int, msgspec.Meta(ge=0)]
+MOST = 2**31 - 1
+"""Of what is counted: numbers of JAX have 32 bits."""
+LARGEST = 3.4e38
+"""Of other numbers, for the same reason."""
+Count = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
+CountOrZero = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Spread = Annotated[float, msgspec.Meta(ge=0, le=10)]
+"""Of a logarithm, whose exponential must stay a number."""
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 StateForcing = Annotated[float, msgspec.Meta(ge=0, lt=2)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -52,7 +58,10 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():
             given = getattr(self, name)
-            value = _with_paths(_plain(given), hint)
+            value = _plain(given)
+            if (text := _text_in(value)) and (why := unstorable(text)):
+                raise ConfigError(f"{self._where()}{name} = {value!r} {why}")
+            value = _with_paths(value, hint)
             try:
                 valid = msgspec.convert(value, hint)
             except msgspec.ValidationError as error:
@@ -62,11 +71,8 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 if allowed:
                     text = f"must be one of {', '.join(map(repr, allowed))}{did_you_mean(value, allowed)}"
                 raise ConfigError(f"{where} = {value!r}: {text}") from error
-            if (text := _text_in(valid)) and (why := unstorable(text)):
-                raise ConfigError(f"{self._where()}{name} = {valid!r} {why}")
-            bad = _not_finite(valid)
-            if bad is not None:
-                raise ConfigError(f"{self._where()}{name} = {valid!r}: must be finite")
+            if bad := next(_bad_numbers(valid), None):
+                raise ConfigError(f"{self._where()}{name} = {valid!r}: {bad}")
             if valid is not given:
                 msgspec.structs.force_setattr(self, name, valid)
         self._check_together()
@@ -121,12 +127,16 @@ def _text_in(value: Any) -> str:
     return value if isinstance(value, str) else "".join(map(_text_in, value)) if isinstance(value, tuple | list) else ""
 
 
-def _not_finite(value: Any) -> float | None:
-    """The first number in a value, or in what it holds, that is NaN or infinite."""
-    if isinstance(value, float):
-        return None if math.isfinite(value) else value
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
-    return next((bad for bad in map(_not_finite, inside) if bad is not None), None)
+def _bad_numbers(value: Any) -> Iterator[str]:
+    """What is wrong with each number in a value, or in what it holds, that no computation can take."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield "must be finite"
+    elif isinstance(value, float) and abs(value) > LARGEST:
+        yield f"must lie between -{LARGEST:g} and {LARGEST:g}"
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield "must fit into 64 bits"
+    for inside in value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ():
+        yield from _bad_numbers(inside)
 
 
 class TableConnectome(_Section, frozen=True):
@@ -204,7 +214,7 @@ class ModelConfig(_Section, frozen=True):
     strengths: Literal["free", "fixed", "gain_per_neuron", "gain_per_type_pair"] = "free"
     type_column: str = "type"
     weights: str = AUTO
-    weight_spread: NotNegative = 0.0
+    weight_spread: Spread = 0.0
     spectral_radius: Positive | None = 0.1
     time_constant_frames: Positive | Auto = "auto"
     hidden_time_constant_frames: tuple[float, float] | None = (0.5, 10.0)
@@ -278,7 +288,7 @@ class EvaluateConfig(_Section, frozen=True):
     var_lags: tuple[Count, ...] = (1, 2, 4)
     ar_orders: tuple[Count, ...] = (1, 2, 3, 4, 6, 8, 12)
     latent_dimensions: tuple[Count, ...] = (2, 4, 8, 16, 24)
-    baseline_seed: CountOrZero = 0
+    baseline_seed: Seed = 0
     left_out_units: CountOrZero = 128
     baselines: tuple[str, ...] = ("mean", "persistence", "ar", "var_ridge", "var_around_ar", "reduced_rank")
     baseline_options: dict[str, dict[str, Any]] = {}
@@ -317,6 +327,9 @@ def from_dict(values: dict[str, Any], *, source: str | Path = "configuration") -
         raise ConfigError(f"{source}: {error}") from error
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {_explain(str(error))}") from error
+    except UnicodeEncodeError as error:
+        odd = error.object[error.start]
+        raise ConfigError(f"{source}: a name or a word holds {odd!r}, which is half of a letter") from error
 
 
 def to_dict(config: Config) -> dict[str, object]:

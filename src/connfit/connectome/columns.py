@@ -196,6 +196,17 @@ class NamedTable:
                 raise DataError(problem, path=self.path, fix="Correct the cell, or leave it empty")
         return ["" if is_missing(word) else word for word in words]
 
+    def words(self, column: str) -> pa.ChunkedArray:
+        """Read text as Arrow holds it: as it is written, empty where there is none.
+
+        Raises
+        ------
+        DataError
+            If the column holds what cannot be written as text.
+        """
+        values = self._column(column)
+        return (values if _is_text(values.type) else self._cast(values, pa.string(), column)).fill_null("")
+
     def taken_for_missing(self, column: str) -> list[str]:
         """List the words of a column of text that count as missing though they could be names, such as `NA`."""
         values = self._column(column)
@@ -224,7 +235,7 @@ class NamedTable:
     def _cast(self, values: pa.ChunkedArray, to: pa.DataType, column: str) -> pa.ChunkedArray:
         try:
             return values.cast(to)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise DataError(
                 f"column {column!r}: {error}", path=self.path, fix=f"Its values must fit into {to}"
             ) from error
@@ -332,7 +343,8 @@ def _read_parquet(path: Path, columns: Sequence[str] | None) -> pa.Table:
     table = check_shared(table, path)
     for at, name in enumerate(table.column_names):
         if name in text:
-            table = table.set_column(at, name, table.column(at).cast(schema.field(name).type))
+            field = schema.field(at if columns is None else name)  # names that nobody asked for may repeat
+            table = table.set_column(at, name, table.column(at).cast(field.type))
     return table
 
 

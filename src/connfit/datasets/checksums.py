@@ -41,7 +41,7 @@ def known(path: Path, file: DataFile) -> Known:
     if file.sha256 or file.md5 or not note.is_file():
         return Known(file.bytes, f"sha256:{file.sha256}" if file.sha256 else file.md5 and f"md5:{file.md5}")
     text = note.read_text(encoding="utf-8", errors="replace")
-    found = re.search(r"^# (\d+) bytes.*\n([0-9a-f]{64}) [ *]", text, re.MULTILINE)
+    found = re.search(r"^# ([0-9]{1,15}) bytes.*\n([0-9a-f]{64}) [ *]", text, re.MULTILINE)
     if found is None:
         raise DataError("is not a record of a download", path=note, fix="Delete it to trust the file as it is now")
     return Known(int(found[1]), f"sha256:{found[2]}", f"recorded at the first download in {note}")

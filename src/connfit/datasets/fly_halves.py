@@ -129,8 +129,13 @@ def _half_of(
     edges: NamedTable, pre: Int[np.ndarray, "M"], post: Int[np.ndarray, "M"], known: Int[np.ndarray, "N"]
 ) -> np.ndarray:
     """[N] half in which the edge file has each neuron, empty for those that it does not have."""
-    values = edges.data["half"].dictionary_encode().combine_chunks()
+    values = edges.words("half").dictionary_encode().combine_chunks()
     names, codes = values.dictionary.to_pylist(), values.indices.to_numpy(zero_copy_only=False)
+    if "" in names:
+        row = int(np.argmax(codes == names.index("")))
+        raise DataError(
+            f"row {row + 1}: its half is empty", path=edges.path, fix="Write left or right, or delete the row"
+        )
     half = np.full(len(known), -1, np.int64)
     half[pre] = codes
     half[post] = codes

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import scipy.sparse as sp
 from jaxtyping import Int
 
@@ -161,10 +160,7 @@ def _rows_of(ids: Int[np.ndarray, "N"], listed: Int[np.ndarray, "K"]) -> Int[np.
 
 def _text(table: NamedTable, column: str) -> pd.Series:
     """A column as text, empty where the source has nothing; without a Python object per value."""
-    values = table.data[column]
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        values = values.cast(pa.string())
-    return values.fill_null("").to_pandas().astype("str")
+    return table.words(column).to_pandas().astype("str")
 
 
 def _check_labels(first: pd.Series, last: pd.Series, path: Path) -> None:

@@ -79,7 +79,9 @@ class Partial:
         return os.fstat(self._file.fileno()).st_size
 
     def version(self) -> Version | None:
-        """Return the version of the original that the bytes here belong to; None if that is not known."""
+        """Return the version of the original that the bytes here belong to; None if that is not known, or none are."""
+        if not self.size:
+            return None  # a note alone says nothing of what will come
         try:
             if self._note.stat().st_size > _LONGEST_NOTE:
                 return None
@@ -122,10 +124,13 @@ class Partial:
 
 
 def forget(target: Path) -> None:
-    """Remove the part of a file that is whole, which a process leaves that ends just before it would."""
+    """Remove the part of a file that is whole, which a process leaves that ends just before it would.
+
+    A part with bytes and without a note may be of another program, and stays.
+    """
     part = target.with_name(f"{target.name}.part")
     note = part.with_name(f"{part.name}.json")
-    if note.exists():
+    if note.exists() or (part.is_file() and not part.stat().st_size):
         for path in (part, note):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)

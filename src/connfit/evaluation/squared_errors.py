@@ -186,9 +186,27 @@ class PredictionErrors:
                 for key in _OF_UNITS
             }
             reasons = {int(h): why for h, why in facts["reasons"].items()}
-            return cls(facts["recording"], facts["part"], **found, reasons=reasons)
+            errors = cls(facts["recording"], facts["part"], **found, reasons=reasons)
+            errors._check_shapes()
+            return errors
         except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"not prediction errors ({error!r})", fix="Run the evaluation again") from error
+            raise DataError(f"not prediction errors ({error!r})") from error
+
+    def _check_shapes(self) -> None:
+        """Raise a ValueError for arrays of other numbers or sizes than `to_arrays` writes."""
+        for h, frames in self.frames.items():
+            whole, sums = (frames, self.entries[h]), (self.squared_error[h], self.reference_error[h])
+            if not all(_is(values, "iu", frames.size) for values in whole) or not all(
+                _is(values, "f", frames.size) for values in sums
+            ):
+                raise ValueError(f"errors {h} frames ahead are not one number for each frame")
+            units = [of_units[h] for key in _OF_UNITS if h in (of_units := getattr(self, key))]
+            if units and not (len(units) == 2 and all(_is(values, "f", *units[0].shape[:2]) for values in units)):
+                raise ValueError(f"errors of units {h} frames ahead are not two tables alike")
+
+
+def _is(values: np.ndarray, kinds: str, *shape: int) -> bool:
+    return values.shape == shape and values.dtype.kind in kinds
 
 
 def prediction_errors(

@@ -255,7 +255,8 @@ def _read_arrays(path: Path, brain: Connectome | None) -> dict[str, np.ndarray]:
         return {}
     arrays = read_npz(path, fix="Copy the run directory again")
     for key in [key for key in arrays if key.startswith("log_")]:
-        arrays.setdefault(key.removeprefix("log_"), np.exp(arrays.pop(key)))
+        logarithms = arrays.pop(key)
+        arrays.setdefault(key.removeprefix("log_"), np.exp(logarithms) if logarithms.dtype.kind == "f" else logarithms)
     for key, size in (("weights", brain and brain.m), ("time_constants", brain and brain.n)):
         values = arrays.get(key)
         if values is None:

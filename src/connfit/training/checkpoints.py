@@ -113,6 +113,9 @@ def read_state(path: Path, of: str | None = None) -> FitState:
     def group(prefix: str) -> dict[str, np.ndarray]:
         return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
+    for key, values in arrays.items():
+        if not _of_jax(values):
+            raise DataError(f"{key} is {values.dtype}, and must hold numbers of 64 bits at most", path=path, fix=AGAIN)
     params = group("params/")
     for prefix in ("best/", "mu/", "nu/"):
         found = group(prefix)
@@ -186,12 +189,17 @@ def check_arrays(
         if key not in expected:
             fail(key, "is not of this fit")
         array, like = np.asarray(found[key]), np.asarray(expected[key])
-        if array.shape != like.shape or array.dtype.kind != like.dtype.kind:
+        if array.shape != like.shape or array.dtype.kind != like.dtype.kind or not _of_jax(array):
             fail(key, f"is {array.dtype} of shape {array.shape}, not {like.dtype} of shape {like.shape}")
         if not np.isfinite(array).all():
             fail(key, f"has {int((~np.isfinite(array)).sum())} values that are not finite")
         if unsigned and key in _UNSIGNED and array.size and array.min() < 0:
             fail(key, f"has {int((array < 0).sum())} values below 0: signs are those of the neurons")
+
+
+def _of_jax(values: np.ndarray) -> bool:
+    """Whether JAX has numbers of this type."""
+    return values.dtype.kind in "fiu" and values.dtype.itemsize <= 8
 
 
 def check_wiring(found: Connectome, expected: Connectome, path: Path) -> None:

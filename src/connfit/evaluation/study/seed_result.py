@@ -11,11 +11,14 @@ import numpy as np
 
 from connfit._io import optional, read_arrays, read_json
 from connfit._system.paths import user_path
+from connfit.errors import DataError
 from connfit.evaluation.squared_errors import PredictionErrors
 
 SCORES, PREDICTIONS = "scores.json", "predictions.npz"
 FORMAT_VERSION = 2
 """Of both files."""
+
+_AGAIN = "Remove the folder of this file: its row is computed again"
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,13 @@ class Done:
             If a file is absent or damaged.
         """
         folder = user_path(folder)
-        arrays, _ = read_arrays(folder / PREDICTIONS)
-        count = int(arrays.get("recordings", np.array(0)))
-        errors = tuple(PredictionErrors.from_arrays(arrays, f"{number}.errors.") for number in range(count))
+        path = folder / PREDICTIONS
+        arrays, _ = read_arrays(path)
+        count = arrays.get("recordings", np.array(0))
+        if count.shape or count.dtype.kind not in "iu" or count > len(arrays):
+            raise DataError(f"recordings is {count.dtype} of shape {count.shape}", path=path, fix=_AGAIN)
+        try:
+            errors = tuple(PredictionErrors.from_arrays(arrays, f"{number}.errors.") for number in range(int(count)))
+        except DataError as error:
+            raise DataError(str(error), path=path, fix=_AGAIN) from error
         return cls(read_json(folder / SCORES, SeedResult), errors, arrays)

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from connfit._display import unstorable
 from connfit._io import write_json
 from connfit._version import __version__
 from connfit.report import page
@@ -113,9 +114,12 @@ def _read_drawn(path: Path) -> dict[str, str]:
     """Pictures that were drawn before, by name; none where the file is absent or damaged: they are drawn again."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict):
+        return {}
+    # Pictures of these names are removed: no name leads out of the folder.
+    return {name: caption for name, caption in found.items() if Path(name).name == name and not unstorable(name)}
 
 
 def _left_out(drawing: Drawing) -> str:

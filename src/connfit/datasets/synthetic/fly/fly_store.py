@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool
 
-from connfit._io import read_npz, scratch_folder, write_json
+from connfit._io import DAMAGE, read_npz, scratch_folder, write_json
 from connfit._system.heap import peak_rss_bytes
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.fly.fly_statistics import WiringStatistics
@@ -96,7 +96,14 @@ class FlySurrogate:
 
     def real(self) -> Bool[np.ndarray, "M"]:
         """Read which connections are real: [M], in the connectome's order."""
-        return np.load(self.folder / _REAL, mmap_mode="r")
+        path = self.folder / _REAL
+        try:
+            real = np.load(path, mmap_mode="r")
+        except DAMAGE as error:
+            raise _damaged(error, path) from error
+        if not isinstance(real, np.ndarray) or real.dtype != bool or real.shape != (self.made.connections,):
+            raise _damaged("it is not one yes or no for each connection", path)
+        return real
 
     def teacher(self) -> FlyTeacher:
         """Read the hidden truth behind the recordings."""
@@ -109,12 +116,16 @@ class FlySurrogate:
     def recording(self, uid: str) -> Recording:
         """Read the recording `uid`: "1" to "18"."""
         one_of("recording", uid, self.made.recordings)
-        arrays = read_npz(self.folder / "recordings" / f"{uid}.npz")
-        values, units, missing = arrays["values"], tuple(map(str, arrays["units"])), list(map(str, arrays["missing"]))
+        path = self.folder / "recordings" / f"{uid}.npz"
+        arrays = read_npz(path)
+        try:
+            values, units, missing = arrays["values"], *(arrays[key].ravel().tolist() for key in ("units", "missing"))
+        except KeyError as error:
+            raise _damaged(error, path) from error
         return Recording(
             name=f"{NAME}/{uid}",
             values=values,
-            units=units,
+            units=tuple(map(str, units)),
             frame_rate=self.made.frame_rate,
             kind="dff",
             notes={
@@ -123,7 +134,7 @@ class FlySurrogate:
                 "scale": self.made.scale,
                 "seed": self.made.seed,
                 "animal": int(uid),
-                "regions_missing": missing,
+                "regions_missing": list(map(str, missing)),
             },
         )
 
@@ -225,6 +236,10 @@ def _versions() -> dict[str, str]:
 def _read_json(path: Path, kind: type[ContentT]) -> ContentT:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.DecodeError) as error:
-        fix = "Delete the folder of this file"
-        raise unreadable(error, "the surrogate is damaged", path=path, fix=fix) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(error, path) from error
+
+
+def _damaged(error: Exception | str, path: Path) -> DataError:
+    cause = ValueError(error) if isinstance(error, str) else error
+    return unreadable(cause, "the surrogate is damaged", path=path, fix="Delete the folder of this file")
