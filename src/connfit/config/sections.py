@@ -82,6 +82,7 @@ _SECTION_NAMES = {
     "FileRecordings": "data.recording_files",
     "DataConfig": "data",
     "ModelConfig": "model",
+    "InputsConfig": "inputs",
     "LearnerConfig": "learner",
     "TrainConfig": "train",
     "EvaluateConfig": "evaluate",
@@ -149,6 +150,9 @@ class FileRecordings(_Section, frozen=True):
     frame_rate: Positive | None = None
     kind: str = "dff"
     missing: Literal["error", "mask"] = "error"
+    inputs: tuple[str, ...] = ()
+    input_files: tuple[FilePath, ...] = ()
+    resample: Literal["mean", "last"] = "mean"
     options: dict[str, Any] = {}
 
 
@@ -226,6 +230,37 @@ class ModelConfig(_Section, frozen=True):
                 )
 
 
+class InputsConfig(_Section, frozen=True):
+    """External inputs: which channels act on which neurons, and when; see docs/inputs.md."""
+
+    channels: tuple[str, ...] | None = None
+    lags: tuple[CountOrZero, ...] | None = None
+    exogenous: bool = False
+    targets: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] = "all"
+    shared: bool = False
+    free_run: Literal["recorded", "none"] = "recorded"
+
+    def _check_together(self) -> None:
+        for name in ("channels", "lags"):
+            values = getattr(self, name) or ()
+            if len(set(values)) != len(values):
+                raise ConfigError(f"inputs.{name} = {values} names a value twice")
+        if self.lags == ():
+            raise ConfigError("inputs.lags is empty: name one lag at least, in frames")
+        if 0 in (self.lags or ()) and not self.exogenous:
+            raise ConfigError(
+                "inputs.lags = 0 shows a frame that is to be predicted the input of the same frame: set "
+                "inputs.exogenous = true if the animal cannot have made that input, or leave 0 out"
+            )
+        if isinstance(self.targets, dict) and self.channels is not None:
+            strange = [name for name in self.targets if name not in self.channels]
+            if strange:
+                near = did_you_mean(strange[0], self.channels)
+                raise ConfigError(f"inputs.targets names {strange[0]!r}, which is not in inputs.channels{near}")
+            if without := [name for name in self.channels if name not in self.targets]:
+                raise ConfigError(f"inputs.targets has no neurons for the channel {without[0]!r}")
+
+
 class LearnerConfig(_Section, frozen=True):
     """The learning rule by name, or the two dials of one, see `connfit.training.learners`."""
 
@@ -293,6 +328,7 @@ class Config(_Section, frozen=True):
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
+    inputs: InputsConfig = InputsConfig()
     learner: LearnerConfig = LearnerConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -16,7 +16,7 @@ from connfit.config import DataConfig
 from connfit.connectome import Connectome
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError, one_of
-from connfit.recordings import Parts, Recording
+from connfit.recordings import Inputs, Parts, Recording
 from connfit.recordings.preprocess.every_recording import preprocess_all
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ class GivenData:
         arrays, facts = {}, []
         for number, recording in enumerate((*self.recordings, *self.held_out)):
             arrays[f"{number}.values"], arrays[f"{number}.mask"] = recording.values, recording.mask
+            inputs = recording.inputs
+            if inputs is not None:
+                arrays[f"{number}.inputs"], arrays[f"{number}.inputs_mask"] = inputs.values, inputs.mask
             facts.append(
                 {
                     "name": recording.name,
@@ -71,6 +74,7 @@ class GivenData:
                     "parts": msgspec.to_builtins(recording.require_parts()),
                     "steps": _plain([dict(step) for step in recording.steps]),
                     "notes": _plain(dict(recording.notes)),
+                    **({} if inputs is None else {"inputs": {"channels": inputs.channels, "units": inputs.units}}),
                 }
             )
         write_arrays(folder / RECORDINGS, arrays, {"recordings": facts})
@@ -141,6 +145,7 @@ def saved_recordings(config: DataConfig, *, held_out: bool) -> tuple[Recording, 
                     "units": tuple(facts["units"]),
                     "parts": msgspec.convert(facts["parts"], Parts),
                     "steps": tuple(facts["steps"]),
+                    "inputs": _saved_inputs(arrays, number, facts.get("inputs")),
                 },
             )
             for number, facts in enumerate(meta["recordings"])
@@ -150,6 +155,15 @@ def saved_recordings(config: DataConfig, *, held_out: bool) -> tuple[Recording, 
     if held_out:
         return tuple(recordings[one_of("recording in data.held_out", name, recordings)] for name in config.held_out)
     return tuple(recording for name, recording in recordings.items() if name not in config.held_out)
+
+
+def _saved_inputs(
+    arrays: Mapping[str, np.ndarray], number: int, facts: Mapping[str, Sequence[str]] | None
+) -> Inputs | None:
+    if facts is None:
+        return None
+    values, mask = arrays[f"{number}.inputs"], arrays[f"{number}.inputs_mask"]
+    return Inputs(values, tuple(facts["channels"]), tuple(facts["units"]), mask)
 
 
 def _plain(value: object) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ from connfit.models.rollout import CHUNK, Keep, Kept, Limits, Noise, Run, Shown,
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import Stored
+from connfit.recordings.inputs import Inputs, require_inputs
 
 WIDTH = 16
 """Runs side by side are a multiple of this."""
@@ -122,7 +123,10 @@ class ModelForecaster:
         neurons = jax.tree.map(lambda one: jnp.moveaxis(one[:width], 0, -1), shelf.neurons)
         before = State.of(self.model, neurons)._replace(beyond=shelf.beyond[:width].T)
         state, limits = self._about_to_show(before, recording, frames), self.limits(recording)
-        run = self._run(state, Shown.nothing(self.model, steps, width), limits, readings, None)
+        inputs = self._inputs(recording)
+        ahead = None if inputs is None else inputs.expected(frames, steps).transpose(1, 2, 0)
+        shown = Shown.nothing(self.model, steps, width)._replace(external=ahead)
+        run = self._run(state, shown, limits, readings, None)
         return np.asarray(run.each)[:, self.columns(recording), :count].transpose(2, 0, 1)
 
     def free_run(
@@ -142,8 +146,8 @@ class ModelForecaster:
         """
         state = self._warmed_up(recording, start, warmup)
         if noise is None:
-            return np.asarray(self._run_alone(recording, state, frames))
-        return np.asarray(self._run_driven(recording, state, frames, noise))
+            return np.asarray(self._run_alone(recording, state, start, frames))
+        return np.asarray(self._run_driven(recording, state, start, frames, noise))
 
     def free_runs(
         self,
@@ -166,8 +170,8 @@ class ModelForecaster:
         state = self._warmed_up(recording, start, warmup)
         driven, quiet = (None, None) if out is None else out
         return (
-            self._run_driven(recording, state, frames, noise, driven),
-            self._run_alone(recording, state, frames, quiet),
+            self._run_driven(recording, state, start, frames, noise, driven),
+            self._run_alone(recording, state, start, frames, quiet),
         )
 
     def left_out(
@@ -246,17 +250,19 @@ class ModelForecaster:
             state = self._run(state, shown, limits, readings, None).state
         return self._about_to_show(state, recording, np.array([start - 1]))
 
-    def _run_alone(self, recording: Recording, state: State, frames: int, out: Stored | None = None) -> Stored:
+    def _run_alone(
+        self, recording: Recording, state: State, start: int, frames: int, out: Stored | None = None
+    ) -> Stored:
         columns, limits = self.columns(recording), self.limits(recording)
         out = np.zeros((frames, len(columns)), np.float32) if out is None else out
         for block in self._chunks(frames):
-            shown = Shown.nothing(self.model, block.stop - block.start)
+            shown = self._alone(recording, start + block.start, block.stop - block.start)
             run = self._run(state, shown, limits, readings, None)
             state, out[block] = run.state, np.asarray(run.each)[:, columns, 0]
         return out
 
     def _run_driven(
-        self, recording: Recording, state: State, frames: int, noise: Stored, out: Stored | None = None
+        self, recording: Recording, state: State, start: int, frames: int, noise: Stored, out: Stored | None = None
     ) -> Stored:
         columns, limits, runs = self.columns(recording), self.limits(recording), noise.shape[0]
         expected = (runs, frames, len(columns))
@@ -266,7 +272,7 @@ class ModelForecaster:
         state = jax.tree.map(lambda values: jnp.repeat(values, runs, axis=-1), state)
         for block in self._chunks(frames):
             added = self.noise(recording, np.asarray(noise[:, block]).transpose(1, 2, 0))
-            shown = Shown.nothing(self.model, len(added.values), runs)
+            shown = self._alone(recording, start + block.start, len(added.values), runs)
             run = self._run(state, shown, limits, readings, None, noise=added)
             state, out[:, block] = run.state, np.asarray(run.each)[:, columns].transpose(2, 0, 1)
         return out
@@ -297,7 +303,7 @@ class ModelForecaster:
 
     def _settled(self, first: Shown, limits: Limits) -> State:
         """As if one frame had been there for long, so that no transient from silence is scored."""
-        shown = Shown(np.repeat(first.values, CHUNK, axis=0), np.repeat(first.given, CHUNK, axis=0))
+        shown = Shown(*(None if one is None else np.repeat(one, CHUNK, axis=0) for one in first))  # type: ignore[arg-type]
         start = State.at_rest(self.model, first.values.shape[2])
         return rollout(self.model, self.params, start, shown, readings, limits=limits).state
 
@@ -315,7 +321,29 @@ class ModelForecaster:
         shown = np.zeros((len(values), self.model.units, 1), np.float32)
         given = np.zeros(shown.shape, bool)
         shown[:, columns, 0], given[:, columns, 0] = np.where(there, values, 0), there
-        return Shown(shown, given)
+        inputs = self._inputs(recording)
+        if inputs is None:
+            return Shown(shown, given)
+        after = 1 + (np.arange(recording.frames)[frames] if isinstance(frames, slice) else frames)
+        return Shown(shown, given, inputs.explaining(after)[:, :, None])
+
+    def _alone(self, recording: Recording, start: int, frames: int, runs: int = 1) -> Shown:
+        """Show nothing before frames of a free run, but for the external inputs that it is given."""
+        shown, inputs = Shown.nothing(self.model, frames, runs), self._inputs(recording)
+        return shown if inputs is None else shown._replace(external=inputs.in_free_runs(start, frames)[:, :, None])
+
+    def _inputs(self, recording: Recording) -> Inputs | None:
+        """The external inputs that the model was fitted with, on its scale; None if it has none.
+
+        Raises
+        ------
+        DataError
+            If the recording lacks one.
+        """
+        use = self.cohort.inputs
+        if self.model.inputs is None or use is None:
+            return None
+        return replace(require_inputs(recording.name, recording.inputs, use.channels), use=use)
 
     def _chunks(self, frames: int) -> Iterator[slice]:
         length = max(1, CHUNK // self.cohort.substeps)
@@ -348,4 +376,4 @@ def _shelve(
 
 def _without(own: np.ndarray, shown: Shown) -> Shown:
     """What is shown to runs that each are not given some units [P, B]."""
-    return Shown(np.where(own, 0, shown.values), np.asarray(shown.given) & ~own)
+    return Shown(np.where(own, 0, shown.values), np.asarray(shown.given) & ~own, shown.external)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from connfit._display import Displayed, unstorable
 from connfit.errors import ConfigError, DataError, first_ten
+from connfit.recordings.inputs import Inputs
 
 PART_NAMES = ("train", "validation", "test")
 
@@ -107,6 +108,10 @@ class Recording(Displayed):
         What preprocessing was done, in order, with every constant that is needed to repeat it.
     notes
         Facts about the source: organism, uid, file, checksum.
+    inputs
+        External inputs of the same frames, as stimuli or behaviour.
+    times
+        Time of each frame in seconds, where the source says it.
 
     Raises
     ------
@@ -124,6 +129,8 @@ class Recording(Displayed):
     parts: Parts | None = None
     steps: tuple[Mapping[str, Any], ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Inputs | None = None
+    times: Float[np.ndarray, "T"] | None = None
 
     def __post_init__(self) -> None:
         for text in map(str, (self.name, self.value_units, *self.units)):
@@ -164,6 +171,13 @@ class Recording(Displayed):
             raise DataError(
                 f"recording {self.name!r}: parts end at frame {self.parts.test[1]}, the recording at {len(values)}"
             )
+        if self.inputs is not None and self.inputs.frames != len(values):
+            raise DataError(
+                f"recording {self.name!r}: its inputs have {self.inputs.frames} frames, its values {len(values)}",
+                fix="Give both the same frames",
+            )
+        if self.times is not None and self.times.shape != values.shape[:1]:
+            raise DataError(f"recording {self.name!r}: times have shape {self.times.shape} for {len(values)} frames")
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "units", tuple(self.units))
@@ -179,6 +193,8 @@ class Recording(Displayed):
             facts["missing"] = f"{missing:.2%}"
         if self.parts is not None:
             facts["parts"] = ", ".join(f"{part} {self.parts.length(part):,}" for part in PART_NAMES)
+        if self.inputs is not None:
+            facts["inputs"] = ", ".join(self.inputs.channels)
         if self.steps:
             facts["steps"] = ", ".join(str(step.get("step")) for step in self.steps)
         if self.notes.get("surrogate"):
@@ -203,6 +219,12 @@ class Recording(Displayed):
         """Return values and mask of the part `"train"`, `"validation"` or `"test"`."""
         block = self.require_parts()[name]
         return self.values[block], self.mask[block]
+
+    def frames_only(self, frames: slice) -> Recording:
+        """Return some of the frames, without parts."""
+        inputs = None if self.inputs is None else self.inputs.part(frames)
+        times = None if self.times is None else self.times[frames]
+        return replace(self, values=self.values[frames], mask=self.mask[frames], inputs=inputs, times=times, parts=None)
 
     def require_parts(self) -> Parts:
         """Return the parts, or raise a ConfigError that says how to cut them."""

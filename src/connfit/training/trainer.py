@@ -213,7 +213,8 @@ class Trainer:
                 )
                 forced = forced & ~free[:, None, None]
             inputs, given, targets, scored = map(jnp.asarray, (window.inputs, forced, window.targets, window.weights))
-            yield WindowArrays(inputs, given, targets, scored, fed_back)
+            external = None if window.external is None else jnp.asarray(window.external)
+            yield WindowArrays(inputs, given, targets, scored, fed_back, external)
 
     def _window_count(self, members: list[int]) -> int:
         """Windows of a batch: as many as its longest training part fills (frame 0 has nothing before it)."""
@@ -280,7 +281,7 @@ class Trainer:
         forecaster = ModelForecaster(self.model, params, self.cohort)
         for recording in self.cohort.recordings:
             stop = recording.require_parts().train[1]
-            part = replace(recording, values=recording.values[:stop], mask=recording.mask[:stop], parts=None)
+            part = recording.frames_only(slice(stop))
             if not np.isfinite(forecaster.one_step(part)[1:]).all():
                 return False
         return True

@@ -58,12 +58,15 @@ class Past(NamedTuple):
     ----------
     local
         Derivatives of the neurons' steps, as far as they change with time.
+    external
+        Features of external inputs; None where there are none.
     """
 
     local: tuple[Float[Array, "H N B"], ...]
     gate: Float[Array, "H N B"]
     arrived: Float[Array, "H N B"]
     inputs: Float[Array, "H P B"]
+    external: Float[Array, "H F B"] | None = None
 
 
 class WindowedMemory(NamedTuple):
@@ -174,6 +177,8 @@ class WindowedLearner(Learner[WindowedMemory]):
                 traces[model.recurrent_group] = model.recurrent.zero_trace(batch, stored, states)
             if "drive" in trained and model.drive is not None:
                 traces["drive"] = model.drive.zero_trace(batch, stored, states)
+            if "inputs" in trained and model.inputs is not None:
+                traces["inputs"] = model.inputs.zero_trace(batch, stored, states)
         if self.carry in ("trace", "factorised"):
             for group in ("bias", *(parameter.name for parameter in model.parameters)):
                 if group in trained:
@@ -181,8 +186,12 @@ class WindowedLearner(Learner[WindowedMemory]):
         if self.carry == "factorised":
             outputs = jax.eval_shape(model.outputs, zero).shape[0]
             channels = len(model.neuron.channels)
-            maps = {model.recurrent_group: (outputs, channels), "drive": (model.units, 1)}
-            kept = [group for group in maps if group in trained and (group != "drive" or model.drive is not None)]
+            maps = {model.recurrent_group: (outputs, channels)}
+            if model.drive is not None:
+                maps["drive"] = (model.units, 1)
+            if model.inputs is not None:
+                maps["inputs"] = (model.inputs.sources, 1)
+            kept = [group for group in maps if group in trained]
             factors = FactorisedTraces.at_rest(n, states, {group: maps[group] for group in kept}, batch)
         if self.carry == "history":
             h = self.history_steps
@@ -190,6 +199,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             past = Past(
                 tuple(jnp.zeros((h, n, batch)) for _ in range(count)),
                 *(jnp.zeros((h, size, batch)) for size in (n, n, model.units)),
+                None if model.inputs is None else jnp.zeros((h, model.inputs.sources, batch)),
             )
         return WindowedMemory(rest, traces, past, factors)
 
@@ -207,13 +217,15 @@ class WindowedLearner(Learner[WindowedMemory]):
         -------
         WindowResult, WindowedMemory
         """
-        end, forward = run_window(model, params, memory.neurons, window.inputs, window.forced, window.fed_back)
+        end, forward = run_window(
+            model, params, memory.neurons, window.inputs, window.forced, window.fed_back, window.external
+        )
         after = states_after(model, params, forward, end)
         predictions = read_out(model, params, after)
         difference = predictions - window.targets
         loss = (window.weights * difference**2).sum()
         adjoint = backward(model, params, forward, window, 2 * window.weights * difference, after, self.credit)
-        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained)
+        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained, window.external)
         if "readout" in trained:
             gradient["readout"] = _readout_gradient(model, params, forward, after, adjoint)
         return WindowResult(loss, gradient, predictions), memory._replace(neurons=end)
@@ -227,6 +239,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         after: States,
         adjoint: Adjoint,
         trained: tuple[str, ...],
+        external: Float[Array, "K F B"] | None,
     ) -> tuple[Params, WindowedMemory]:
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
         theta, neuron, channels = model.constants(params), model.neuron, range(len(model.neuron.channels))
@@ -235,6 +248,8 @@ class WindowedLearner(Learner[WindowedMemory]):
         step, adjoints, gate, inputs = steps.whole, adjoint.states, forward.gate, forward.inputs
         arrived = _arrived(model, params, memory.neurons, forward)
         past, length = memory.past, len(gate)
+        if model.inputs is not None and external is None:
+            external = jnp.zeros((length, model.inputs.sources, gate.shape[2]), gate.dtype)
         if past is not None:
             h, step = len(past.gate), _with_inputs_by_step(step, gate)
             before = Steps(past.local, partial(with_changing, step))
@@ -247,7 +262,10 @@ class WindowedLearner(Learner[WindowedMemory]):
             step = with_changing(step, joined)
             gate, arrived = jnp.concatenate([past.gate, gate]), jnp.concatenate([past.arrived, arrived])
             inputs = jnp.concatenate([past.inputs, inputs])
-            past = Past(tuple(one[-h:] for one in joined), gate[-h:], arrived[-h:], inputs[-h:])
+            if external is not None:
+                external = jnp.concatenate([past.external, external])
+            outside = None if external is None else external[-h:]
+            past = Past(tuple(one[-h:] for one in joined), gate[-h:], arrived[-h:], inputs[-h:], outside)
         driven = driven_by(step, adjoints)
         gradient: Params = {}
         traces: dict[str, Any] = {}
@@ -290,6 +308,8 @@ class WindowedLearner(Learner[WindowedMemory]):
             strengths(model.recurrent_group, model.recurrent, driven, by_channel, right)
         if "drive" in trained and model.drive is not None:
             strengths("drive", model.drive, (gate * driven[0],), by_channel[:1], (inputs,), gate)
+        if "inputs" in trained and model.inputs is not None and external is not None:
+            strengths("inputs", model.inputs, driven[:1], by_channel[:1], (external,))
         kept = {key: trace for key, trace in traces.items() if trace is not None}
         carried = None if factorised is None else factorised.after(factors, length)
         return gradient, WindowedMemory(memory.neurons, kept, past, carried)
