@@ -364,7 +364,7 @@ def as_parameters(one: Case, dense: np.ndarray) -> np.ndarray:
 
 
 def published(one: Case, decay: float) -> dict[str, np.ndarray]:
-    """pp-prop of connections and inputs, one step at a time: post_sc = γ A post_c + (1-γ) B_c, pre = γ pre + o (dense, NumPy)."""
+    """pp-prop of connections and inputs, one step at a time: post_sc = γ A post_c + (1-γ) B_c, pre = γ pre + o."""
     params, neuron, brain = one.params, one.model.neuron, one.brain
     s, channels, n, b = len(neuron.states), len(neuron.channels), NEURONS, one.window.inputs.shape[2]
     theta = {name: jnp.broadcast_to(value, (n, b)) for name, value in theta_of(one, params).items()}
