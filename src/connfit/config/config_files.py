@@ -80,7 +80,7 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
 
 _OPEN = (
     "rate_scale", "null_options", "baseline_options", "start_options", "cell_options", "rule_options", "options",
-    "targets",
+    "targets", "crop_s", "crop_frames",
 )  # fmt: skip
 """Options whose keys are not known here: whoever reads them checks them."""
 
@@ -126,7 +126,9 @@ def anchor_paths(config: Config, folder: Path) -> Config:
     if data.recording_files is not None:
         files = tuple(absolute(name) for name in data.recording_files.files)
         beside = tuple(absolute(name) for name in data.recording_files.input_files)
-        data = replace(data, recording_files=replace(data.recording_files, files=files, input_files=beside))
+        epochs = tuple(absolute(name) for name in data.recording_files.epoch_files)
+        own = replace(data.recording_files, files=files, input_files=beside, epoch_files=epochs)
+        data = replace(data, recording_files=own)
     if data.saved is not None:
         data = replace(data, saved=absolute(data.saved))
     if data.sign_rule is not None and data.sign_rule.endswith(".csv"):

@@ -152,6 +152,7 @@ class FileRecordings(_Section, frozen=True):
     missing: Literal["error", "mask"] = "error"
     inputs: tuple[str, ...] = ()
     input_files: tuple[FilePath, ...] = ()
+    epoch_files: tuple[FilePath, ...] = ()
     resample: Literal["mean", "last"] = "mean"
     options: dict[str, Any] = {}
 
@@ -177,12 +178,17 @@ class DataConfig(_Section, frozen=True):
     self_connections: Literal["keep", "drop"] = "keep"
     unmatched_units: Literal["report", "error"] = "report"
     preprocess: tuple[dict[str, Any], ...] | None = None
+    crop_s: tuple[float, float] | dict[str, tuple[float, float]] | None = None
+    crop_frames: tuple[CountOrZero, Count] | dict[str, tuple[CountOrZero, Count]] | None = None
+    epochs: tuple[str, ...] = ()
     train: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.6
     validation: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.15
     gap: CountOrZero = 0
     substeps: Count = 1
 
     def _check_together(self) -> None:
+        if self.crop_s is not None and self.crop_frames is not None:
+            raise ConfigError("data.crop_s and data.crop_frames are both set: keep one")
         if self.train + self.validation >= 1:
             raise ConfigError(
                 f"data.train = {self.train:g} and data.validation = {self.validation:g} must be fractions whose sum is "
@@ -239,6 +245,7 @@ class InputsConfig(_Section, frozen=True):
     targets: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] = "all"
     shared: bool = False
     free_run: Literal["recorded", "none"] = "recorded"
+    start: Literal["regression", "zero"] = "regression"
 
     def _check_together(self) -> None:
         for name in ("channels", "lags"):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from connfit.config import DataConfig, FileRecordings
 from connfit.connectome import Connectome
 from connfit.connectome.tables import connectome_from_tables
-from connfit.datasets.given_data import OWN_FILES, prepare_recordings, saved_connectome, saved_recordings
+from connfit.datasets.given_data import OWN_FILES, cut_out, prepare_recordings, saved_connectome, saved_recordings
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataWarning, UnitsError, one_of
 from connfit.recordings import Recording
 from connfit.recordings.keyword_options import checked_options, option_names
 from connfit.recordings.preprocess.every_recording import choose_units, preprocess_all
 from connfit.recordings.readers import find_reader
+from connfit.recordings.readers.epoch_table import read_epochs
 from connfit.recordings.readers.input_table import read_input_table
 
 if TYPE_CHECKING:
@@ -265,24 +266,29 @@ def _read_files(config: DataConfig) -> tuple[Recording, ...]:
         raise ConfigError("data.recording_files.files is empty: name at least one file")
     steps = preprocessing_steps(config)
     read = [_read_file(path, files, steps) for path in files.files]
-    if not files.input_files:
-        return tuple(read)
-    if len(files.input_files) != len(read):
-        raise ConfigError(
-            f"data.recording_files.input_files names {len(files.input_files)} files for {len(read)} recordings: name "
-            "one for each, in the same order"
-        )
-    return tuple(
-        read_input_table(path, recording, resample=files.resample, missing=files.missing)
-        for path, recording in zip(files.input_files, read, strict=True)
-    )
+    for option in ("input_files", "epoch_files"):
+        count = len(getattr(files, option))
+        if count not in (0, len(read)):
+            raise ConfigError(
+                f"data.recording_files.{option} names {count} files for {len(read)} recordings: name one for each, in "
+                "the same order"
+            )
+    if files.input_files:
+        read = [
+            read_input_table(path, recording, resample=files.resample, missing=files.missing)
+            for path, recording in zip(files.input_files, read, strict=True)
+        ]
+    if files.epoch_files:
+        read = [read_epochs(path, recording) for path, recording in zip(files.epoch_files, read, strict=True)]
+    return tuple(read)
 
 
 def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
     """Recordings cut into parts and then preprocessed: constants come from the first part only."""
     steps = preprocessing_steps(config)
     cut = {"train": config.train, "validation": config.validation, "gap": config.gap}
-    return preprocess_all([recording.split(**cut) for recording in recordings], [steps] * len(recordings))
+    chosen = cut_out(config, recordings)
+    return preprocess_all([recording.split(**cut) for recording in chosen], [steps] * len(recordings))
 
 
 def preprocessing_steps(config: DataConfig) -> tuple[dict[str, JSON], ...]:

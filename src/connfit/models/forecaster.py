@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
-from connfit.models.rollout import CHUNK, Keep, Kept, Limits, Noise, Run, Shown, State, Stepped, readings, rollout
+from connfit.models.rollout import CHUNK, Each, Keep, Kept, Limits, Noise, Run, Shown, State, Stepped, readings, rollout
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import Stored
@@ -78,6 +78,8 @@ class ModelForecaster:
         The states at the starts are kept until there are about CHUNK of them, which then run ahead side by
         side: however many starts there are, no more than that many states are held.
         """
+        if recording.blocks:
+            return self._forward_by_block(recording, starts, steps, last, out)
         if len(starts) and (starts.min() < 0 or starts.max() >= recording.frames):
             raise ConfigError(f"horizon starts must lie in 0..{recording.frames - 1}")
         columns, limits = self.columns(recording), self.limits(recording)
@@ -112,6 +114,20 @@ class ModelForecaster:
             ahead[held] = self._ahead(recording, starts[held], steps, shelf)
         return one_step, ahead
 
+    def _forward_by_block(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int, out: Stored | None
+    ) -> tuple[Stored, Float[np.ndarray, "S steps P"]]:
+        """Run through each block from a start of its own; frames that nothing of their block precedes are 0."""
+        one_step = np.zeros(recording.values.shape, np.float32) if out is None else out
+        one_step[0] = np.nan
+        ahead = np.zeros((len(starts), steps, len(recording.units)), np.float32)
+        for first, stop in recording.stretches(0, last + 1):
+            block = replace(recording.frames_only(slice(first, stop)), blocks=())
+            here = (starts >= first) & (starts < stop)
+            found, ahead[here] = self._forward(block, starts[here] - first, steps, stop - first - 1)
+            one_step[first + 1 : stop] = found[1:]
+        return one_step, ahead
+
     def _ahead(
         self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, shelf: Shelf
     ) -> Float[np.ndarray, "S steps P"]:
@@ -128,6 +144,21 @@ class ModelForecaster:
         shown = Shown.nothing(self.model, steps, width)._replace(external=ahead)
         run = self._run(state, shown, limits, readings, None)
         return np.asarray(run.each)[:, self.columns(recording), :count].transpose(2, 0, 1)
+
+    def follow(self, recording: Recording, frames: int, keep: Keep[Kept, Any], kept: Kept, also: Any) -> Kept:
+        """Predict each of the `frames` frames after the first from the frames before it, and return what was kept.
+
+        Parameters
+        ----------
+        keep, kept, also
+            As of `connfit.models.rollout.rollout`; `also` has an entry for each frame.
+        """
+        limits = self.limits(recording)
+        state = self._settled(self._shown(recording, slice(0, 1)), limits)
+        for block in self._chunks(frames):
+            entries = jax.tree.map(lambda one, block=block: one[block], also)
+            state, kept, _ = self._run(state, self._shown(recording, block), limits, keep, kept, entries)
+        return kept
 
     def free_run(
         self,
@@ -290,12 +321,12 @@ class ModelForecaster:
         state: State,
         shown: Shown,
         limits: Limits,
-        keep: Keep[Kept, Array],
+        keep: Keep[Kept, Each],
         kept: Kept,
-        also: Int[np.ndarray, "K"] | None = None,
+        also: Any = None,
         *,
         noise: Noise | None = None,
-    ) -> Run[Kept, Array]:
+    ) -> Run[Kept, Each]:
         return rollout(
             self.model, self.params, state, shown, keep, kept, also,
             noise=noise, limits=limits, substeps=self.cohort.substeps,

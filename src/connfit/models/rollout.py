@@ -169,6 +169,8 @@ class Stepped(NamedTuple):
         Units that showed what they were given, and those that showed what the last step left.
     seen
         What the step itself left behind.
+    external
+        Features of external inputs that it was given.
     """
 
     before: Neurons
@@ -179,6 +181,7 @@ class Stepped(NamedTuple):
     given: Bool[Array, "P B"]
     noisy: Bool[Array, "P B"]
     seen: Trajectory
+    external: Float[Array, "F #B"] | None = None
 
 
 Keep = Callable[[Model, Params, Kept, Stepped, Any], tuple[Kept, Each]]
@@ -299,7 +302,7 @@ def _rollout(
             reading += jnp.asarray(added.values, kind)
         shown_next = jnp.zeros_like(shown) if added is None else jnp.broadcast_to(added.units, shown.shape)
         rates = neuron.output(theta, now.states)
-        stepped = Stepped(before, now, rates, reading, beyond, given, ~given & shown, seen)
+        stepped = Stepped(before, now, rates, reading, beyond, given, ~given & shown, seen, external)
         kept, each = keep(model, params, kept, stepped, also)
         state = State(now, reading.astype(kind), shown_next, beyond.astype(kind))
         return (state, kept), each

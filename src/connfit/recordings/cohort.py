@@ -212,11 +212,26 @@ class Cohort(Displayed):
             block = recording.require_parts()[part]
             start = max(block.start, 1)
             if part == "train":
-                counts.append(int(recording.mask[start + warmup_frames : block.stop].sum()))
+                begun = [
+                    recording.mask[recording.first_predicted(first) + warmup_frames : last]
+                    for first, last in recording.stretches(block.start, block.stop)
+                ]
+                counts.append(sum(int(mask.sum()) for mask in begun))
             else:
                 both = recording.mask[start : block.stop] & recording.mask[start - 1 : max(block.stop - 1, 0)]
                 counts.append(int(both.sum()))
         return counts
+
+    def training_stretches(self) -> list[tuple[int, tuple[int, int]]]:
+        """Return every stretch of training frames that has a start of its own, with the position of its recording.
+
+        Of a recording without blocks that is its training part.
+        """
+        return [
+            (member, block)
+            for member, recording in enumerate(self.recordings)
+            for block in recording.stretches(*recording.require_parts().train)
+        ]
 
     def mean_activity(self) -> Float[np.ndarray, "P"]:
         """Compute the mean of each unit over the observed training frames of all recordings that have it."""
@@ -253,9 +268,11 @@ class Cohort(Displayed):
         """
         variance, problems, unfit = np.full((len(self.units), len(self.recordings)), np.nan), [], []
         for b, (recording, columns) in enumerate(zip(self.recordings, self.columns, strict=True)):
-            values, mask = recording.part("train")
+            mask = recording.part("train")[1]
+            stretches = [slice(*at) for at in recording.stretches(*recording.require_parts().train)]
             for k, column in enumerate(columns):
-                change = np.diff(values[mask[:, k], k].astype(np.float64))
+                each = [(recording.values[at, k], recording.mask[at, k]) for at in stretches]
+                change = np.concatenate([np.diff(one[seen].astype(np.float64)) for one, seen in each])
                 if len(change) < 2 or not np.var(change) > 0:
                     seen = int(mask[:, k].sum())
                     what = f"does not change over its {seen} observed training frames"
@@ -341,7 +358,8 @@ class Cohort(Displayed):
         for k, (member, (start, stop)) in enumerate(zip(members, blocks, strict=True)):
             inputs = self.recordings[member].inputs
             assert inputs is not None
-            track = np.repeat(inputs.explaining(np.arange(max(start, 1), stop)), self.substeps, axis=0)
+            frames = np.arange(self.recordings[member].first_predicted(start), stop)
+            track = np.repeat(inputs.explaining(frames), self.substeps, axis=0)
             found[: len(track), :, k] = track
         return found
 
@@ -349,8 +367,8 @@ class Cohort(Displayed):
         self, member: int, block: tuple[int, int], warmup_frames: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs, targets and scoring mask of one recording's block, in model steps."""
-        start, stop = max(block[0], 1), block[1]
         recording = self.recordings[member]
+        start, stop = recording.first_predicted(block[0]), block[1]
         fine = recording if self.substeps == 1 else to_substeps(replace(recording, parts=None), self.substeps)
         first, last = start * self.substeps, stop * self.substeps
         scored = fine.mask[first:last].copy()
@@ -358,8 +376,10 @@ class Cohort(Displayed):
         # With substeps, steps between frames hold a value that counts as given though it is not scored.
         values = fine.values if self.substeps > 1 else np.where(fine.mask, fine.values, np.nan)
         within = self.training_range(recording)
-        past = values[: last - 1]
-        beyond = within.beyond(past, np.isfinite(past))[first - 1 :]
+        # What a unit showed in another block says nothing of this one.
+        begin = self.substeps * max((at for at, _ in recording.blocks if at < start), default=0)
+        past = values[begin : last - 1]
+        beyond = within.beyond(past, np.isfinite(past))[first - 1 - begin :]
         return within.inside(values[first - 1 : last - 1]), values[first:last] - beyond, scored
 
 

@@ -36,8 +36,10 @@ from connfit.models.gains import untyped_neurons
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.plausibility import CAUTIONS, same_values
+from connfit.recordings.stretches import BETWEEN
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
+from connfit.training.input_start import regressed_inputs
 from connfit.training.learners import RULES, configured_learner
 from connfit.training.learners.learner import Learner
 from connfit.training.memory import MemoryEstimate, estimate_memory
@@ -256,6 +258,11 @@ def build(
         substeps=config.data.substeps,
         inputs=config.inputs,
     )
+    if any(recording.blocks for recording in cohort.recordings) and max(config.evaluate.horizons, default=0) > BETWEEN:
+        raise ConfigError(
+            f"evaluate.horizons = {max(config.evaluate.horizons)} frames would reach from one block into the next: "
+            f"{BETWEEN} lie between"
+        )
     # What leaves nothing to fit is an error before anything is written.
     cohort.change_variance()
     check_parts_scored(cohort, config.train)
@@ -269,6 +276,8 @@ def build(
         recipe = _find_recipe(config, connectome, cohort, readout, learner)
     options = recipe.resolve(config.model)
     model, params, regression = untrained_model(options, config.seed, connectome, cohort, readout, config.inputs)
+    if config.inputs.start == "regression" and cohort.substeps == 1:
+        params = regressed_inputs(model, params, cohort)
     trained = _trained(config, model)
     resolved = msgspec.structs.replace(
         config,
