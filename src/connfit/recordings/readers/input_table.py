@@ -14,6 +14,7 @@ from connfit.errors import DataError, first_ten, one_of
 from connfit.recordings import Inputs, Recording
 from connfit.recordings.readers.frames import MISSING_POLICIES, require_file
 from connfit.recordings.readers.table_numbers import refuse_blank_lines, table_numbers
+from connfit.recordings.stretches import frame_times_of
 
 RULES = ("mean", "last")
 
@@ -90,7 +91,7 @@ def read_input_table(
     numbers = np.column_stack([table_numbers(table, table.columns[header.index(name)], path) for name in chosen])
     if time_column in header:
         times = table_numbers(table, table.columns[header.index(time_column)], path)
-        numbers = _at_frames(numbers, times, _frame_times(recording), path, resample, missing)
+        numbers = at_frames(numbers, times, frame_times_of(recording), path, resample, missing)
     elif len(numbers) != recording.frames:
         raise DataError(
             f"{len(numbers)} rows for the {recording.frames} frames of recording {recording.name!r}, and no column of "
@@ -105,13 +106,7 @@ def read_input_table(
     return replace(recording, inputs=found if own is None else own.beside(found))
 
 
-def _frame_times(recording: Recording) -> Float[np.ndarray, "T"]:
-    if recording.times is not None:
-        return recording.times
-    return np.arange(recording.frames) / recording.frame_rate
-
-
-def _at_frames(
+def at_frames(
     values: Float[np.ndarray, "R Q"],
     times: Float[np.ndarray, "R"],
     frames: Float[np.ndarray, "T"],
@@ -119,7 +114,7 @@ def _at_frames(
     resample: str,
     missing: str,
 ) -> Float[np.ndarray, "T Q"]:
-    """Values at frames; NaN where no row covers them."""
+    """Return values at frames by one of `RULES`; NaN where no row covers them, which may be an error."""
     if not np.isfinite(times).all():
         row = int(np.flatnonzero(~np.isfinite(times))[0])
         raise DataError(f"row {row + 1} has no time", path=path, fix="Every row needs its time in seconds")
