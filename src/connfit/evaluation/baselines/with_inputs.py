@@ -78,7 +78,7 @@ class WithInputs:
             return fit(recording, config)
         own = fit(beside_units(recording), config)
         columns, units = len(own.scaling.means), len(recording.units)
-        chosen = {**own.chosen, "inputs": list(recording.inputs.channels)}
+        chosen = {**own.chosen, "inputs": ", ".join(recording.inputs.channels)}
         return cls(own, round(own.parameters * units / columns), chosen, name)
 
     def one_step(self, recording: Recording) -> Frames:
