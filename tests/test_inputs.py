@@ -382,3 +382,37 @@ def test_parts_are_whole_trials_and_nothing_crosses_their_borders() -> None:
     np.testing.assert_array_equal(*(forecaster.horizon(each, at, 3) for each in (recording, other)))
     with pytest.raises(ConfigError, match="parts are whole blocks"):
         as_blocks(replace(recording, parts=None, blocks=()), [(0, 40)]).split(train=0.5, validation=0.25)
+
+
+@pytest.mark.slow
+def test_a_teacher_with_a_stimulus_is_recovered() -> None:
+    brain = small.teacher()[0]
+    rng = np.random.default_rng(4)
+    names = tuple(brain.neurons["id"])
+    readout = Readout.by_name(brain, names)
+    conditions = ModelConditions(
+        connectome=brain, readout=readout, step_s=0.5, drive="none", inputs=input_map(brain, readout, ("light",), 1)
+    )
+    model = CELLS["rate"].build(conditions)
+    params = init_params(model, brain, readout, spectral_radius=0.6, time_constant_s=0.8)
+    true = rng.normal(0, 0.3, 40) * (rng.random(40) < 0.5)
+    plain = small.Plain.of(brain, readout, model, {**params, "bias": np.full(40, 1.0)})
+    light = np.repeat(rng.normal(size=300), 2)
+    rates, seen = np.full(40, 1.0), []
+    for value in np.concatenate([np.zeros(50), light]):
+        seen.append(np.maximum(rates + 0.05 * rng.normal(size=40), 0))
+        x = plain.w @ rates + plain.bias + true * value
+        rates = plain.alpha * rates + (1 - plain.alpha) * np.maximum(x, 0)
+    recording = Recording(
+        "teacher", np.array(seen[50:]), names, 2.0, kind="rate", inputs=Inputs(light[:, None], ("light",))
+    )
+    options = {
+        "drive": "none", "preprocess": (), "epochs": 40, "time_constant_frames": 1.0, "state_forcing": 1.0,
+        "drive_start": "persistence", "weights": "counts", "patience": None,
+    }  # fmt: skip
+    fit = prepare_fit(brain, recording, **options).fit()
+    bare = prepare_fit(brain, recording, **options, channels=()).fit()
+    found = np.asarray(fit.params["inputs"])[:, 0]
+    assert np.corrcoef(found, true)[0, 1] > 0.95
+    skill = [max(row["validation_skill"] for row in one.history) for one in (fit, bare)]
+    assert skill[0] > skill[1] + 0.1
