@@ -133,4 +133,11 @@ def plain_scan(problem: Problem, params: dict, start: jax.Array, window: WindowA
 def pieces(window: WindowArrays, steps: int) -> list[WindowArrays]:
     """Cut a long window into windows of `steps`."""
     starts = range(0, window.inputs.shape[0], steps)
-    return [WindowArrays(*(a[k : k + steps] for a in window[:4]), window.fed_back) for k in starts]
+    outside = window.external
+    return [
+        WindowArrays(
+            *(a[k : k + steps] for a in window[:4]), window.fed_back,
+            None if outside is None else outside[k : k + steps],
+        )
+        for k in starts
+    ]  # fmt: skip

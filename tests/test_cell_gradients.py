@@ -24,6 +24,7 @@ from connfit.models import Readout, tie_weights
 from connfit.models.cells import CELLS
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.input_map import input_map
 from connfit.models.neuron import Neuron, Parameter, Theta, TimeConstant, filled, relu
 from connfit.training.learners import WindowArrays, WindowedLearner
 
@@ -89,17 +90,23 @@ NEURON_OF: dict[str, Neuron] = {
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A model of one cell, parameters and a recording; `reads` is C [P, N]."""
+    """A model of one cell, parameters and a recording; `reads` is C [P, N], `reached` where F [N, F] may not be 0."""
 
     brain: Connectome
     model: ConnectomeModel
     params: dict[str, jax.Array]
     window: WindowArrays
     reads: np.ndarray
+    reached: np.ndarray
+
+
+CHANNELS, LAGS = ("light", "touch"), 2
 
 
 @lru_cache
-def case(cell: str, reads: str = "many", forcing: float = 0.0, delay: int = 0, batch: int = BATCH) -> Case:
+def case(
+    cell: str, reads: str = "many", forcing: float = 0.0, delay: int = 0, batch: int = BATCH, inputs: str = ""
+) -> Case:
     """Drive where read-outs share neurons (`many`), or state forcing of single ones (`single`)."""
     rng = np.random.default_rng(5)
     brain = random_connectome(rng, NEURONS, 4, electrical=3)
@@ -107,7 +114,11 @@ def case(cell: str, reads: str = "many", forcing: float = 0.0, delay: int = 0, b
     shares[np.arange(UNITS), np.arange(UNITS)] = 0.5
     shares = np.eye(UNITS, NEURONS) if reads == "single" else shares
     readout = Readout(sp.csr_array(shares), tuple(f"u{k}" for k in range(UNITS)))
-    given = ModelConditions(connectome=brain, readout=readout, step_s=0.6, state_forcing=forcing, delay=delay)
+    targets = {"light": ("n1", "n4", "n7"), "touch": "recorded"} if inputs != "dense" else "all"
+    outside = input_map(brain, readout, CHANNELS, LAGS, targets, shared=inputs == "shared") if inputs else None
+    given = ModelConditions(
+        connectome=brain, readout=readout, step_s=0.6, state_forcing=forcing, delay=delay, inputs=outside
+    )
     model = ConnectomeModel.wire(given, NEURON_OF[cell])
     params = {
         "weights": jnp.asarray(rng.random(brain.m) * 0.6),
@@ -117,11 +128,29 @@ def case(cell: str, reads: str = "many", forcing: float = 0.0, delay: int = 0, b
     }
     for key, value in model.own_start().items():
         params[key] = value + jnp.asarray(rng.normal(0, 0.05, NEURONS))
+    reached = np.ones((NEURONS, len(CHANNELS) * LAGS), bool)
+    if inputs != "dense":
+        reached[:, :LAGS] = np.isin(np.arange(NEURONS), [1, 4, 7])[:, None]
+        reached[:, LAGS:] = (shares != 0).any(axis=0)[:, None]
     shape = (STEPS, UNITS, batch)
     forced = rng.random(shape) < 0.6
     seen = np.where(rng.random(shape) < 0.7, rng.random(shape), 0)
     window = WindowArrays(np.where(forced, rng.random(shape), 0), forced, rng.random(shape), seen, None)
-    return Case(brain, model, params, window, readout.matrix.toarray())
+    if outside is not None:
+        params["inputs"] = jnp.asarray(rng.normal(0, 0.4, outside.strengths_shape))
+        known = np.where(rng.random((STEPS, reached.shape[1], batch)) < 0.8, rng.normal(size=(STEPS, 4, batch)), 0)
+        window = window._replace(external=known)
+    return Case(brain, model, params, window, readout.matrix.toarray(), reached)
+
+
+def input_weights(one: Case, params: dict) -> jax.Array:
+    """F [N, F] of the parameters."""
+    rows, columns = np.nonzero(one.reached)
+    given = params["inputs"]
+    if given.ndim == 2:
+        return given
+    values = given[columns] if given.shape == (one.reached.shape[1],) else given
+    return jnp.zeros(one.reached.shape).at[rows, columns].set(values)
 
 
 def weights_of(one: Case, params: dict) -> tuple[jax.Array, ...]:
@@ -139,7 +168,7 @@ def theta_of(one: Case, params: dict) -> dict[str, jax.Array]:
     for key, value in params.items():
         if key.startswith("log_"):
             found[key.removeprefix("log_")] = jnp.exp(-one.model.step_s / jnp.exp(value))[:, None]
-        elif key not in ("weights", "bias", "drive"):
+        elif key not in ("weights", "bias", "drive", "inputs"):
             found[key] = value[:, None]
     return found
 
@@ -151,7 +180,7 @@ def open_relu(x: jax.Array) -> jax.Array:
 def plain_step(one: Case, params: dict, state: tuple, now: tuple) -> tuple[tuple, dict[str, Any]]:
     """One step from (states, what is on its way): the equations, nothing else."""
     h, queue = state
-    given, forced = now
+    given, forced, *outside = now
     neuron, c, theta = one.model.neuron, jnp.asarray(one.reads), theta_of(one, params)
     if one.model.state_forcing:
         phi, shows = one.model.state_forcing, neuron.shows
@@ -166,6 +195,8 @@ def plain_step(one: Case, params: dict, state: tuple, now: tuple) -> tuple[tuple
     drive = params["drive"] @ u
     x = [w @ arriving for w in weights_of(one, params)]
     x[0] = x[0] + params["bias"][:, None] + open_relu(drive)
+    if outside:
+        x[0] = x[0] + input_weights(one, params) @ outside[0]
     new = neuron.step(theta, h, tuple(x))
     return (tuple(new), queue), {"h": h, "x": x, "arriving": arriving, "u": u, "drive": drive}
 
@@ -175,8 +206,8 @@ def plain_loss(one: Case, params: dict, state: tuple, window: tuple) -> tuple[ja
     c, neuron, theta = jnp.asarray(one.reads), one.model.neuron, theta_of(one, params)
 
     def step(state: tuple, now: tuple) -> tuple[tuple, jax.Array]:
-        given, forced, target, weight = now
-        state, _ = plain_step(one, params, state, (given, forced))
+        given, forced, target, weight, *outside = now
+        state, _ = plain_step(one, params, state, (given, forced, *outside))
         return state, (weight * (c @ neuron.observed(theta, state[0]) - target) ** 2).sum()
 
     end, losses = jax.lax.scan(step, state, window)
@@ -192,11 +223,16 @@ def at_rest(one: Case) -> tuple:
     return (zero,) * len(one.model.neuron.states), [zero] * one.model.delay
 
 
+def arrays(window: WindowArrays) -> tuple:
+    """What a plain scan goes through."""
+    return (*window[:4], *(() if window.external is None else (window.external,)))
+
+
 def by_autodiff(one: Case, steps: int) -> dict[str, np.ndarray]:
     """Autodiff in every window, the state at its start held fixed."""
     state, total = at_rest(one), {}
     for piece in pieces(one.window, steps):
-        (gradient, _), state = autodiff(one, one.params, state, tuple(piece)[:4])
+        (gradient, _), state = autodiff(one, one.params, state, arrays(piece))
         total = {key: total.get(key, 0) + np.asarray(value) for key, value in gradient.items()}
     return total
 
@@ -265,9 +301,12 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
     theta = {name: jnp.broadcast_to(value, (n, b)) for name, value in theta_of(one, params).items()}
     sign = np.asarray(brain.connection_signs, float)
     channel = to_channel(one)
-    own = [key for key in params if key not in ("weights", "drive", "bias")]
+    own = [key for key in params if key not in ("weights", "drive", "bias", "inputs")]
     name_of = {key: key.removeprefix("log_") for key in own}
     shapes = {"weights": (brain.m, b), "drive": (n, b, UNITS), "bias": (n, b), **{key: (n, b) for key in own}}
+    features = one.reached.shape[1]
+    if "inputs" in params:
+        shapes["inputs"] = (n, b, features)
     trace = {key: np.zeros((s, *shape)) for key, shape in shapes.items()}
     total = {key: np.zeros((shape[0], *shape[2:])) for key, shape in shapes.items()}
     inside: dict[str, np.ndarray] = {}
@@ -281,7 +320,7 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
     for t in range(STEPS):
         if exact_inside and t % exact_inside == 0:
             piece = pieces(one.window, exact_inside)[t // exact_inside]
-            (grads, at_start), _ = autodiff(one, params, state, tuple(piece)[:4])
+            (grads, at_start), _ = autodiff(one, params, state, arrays(piece))
             inside = {key: inside.get(key, 0) + np.asarray(value) for key, value in grads.items()}
             meet(np.stack(at_start[0]))
             # What is on its way was sent by states whose traces are those of then.
@@ -289,8 +328,8 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
                 meet(np.stack(sent_h) * np.asarray(adjoint), then)
                 for key in own:
                     total[key] += np.asarray(adjoint * sent_theta[name_of[key]]).sum(axis=1)
-        given, forced, target, weight = (np.asarray(a[t]) for a in one.window[:4])
-        state, seen = plain_jit(one, params, state, (given, forced))
+        given, forced, target, weight, *outside = (np.asarray(a[t]) for a in arrays(one.window))
+        state, seen = plain_jit(one, params, state, (given, forced, *outside))
         found = jacobian(neuron, theta, seen["h"], tuple(seen["x"]))
         a = np.array([[found[p][1][q] for q in range(s)] for p in range(s)])
         gain = np.array([[found[p][2][c] for c in range(channels)] for p in range(s)])
@@ -312,6 +351,8 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
             "drive": (gain[:, 0] * gate)[..., None] * np.asarray(seen["u"]).T,
             "bias": gain[:, 0],
         }  # fmt: skip
+        if outside:
+            added["inputs"] = gain[:, 0][..., None] * outside[0].T
         for key in own:
             added[key] = np.stack([found[p][0][name_of[key]] for p in range(s)])
         for key in trace:
@@ -329,19 +370,28 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
             tau = np.exp(np.asarray(params[key]))
             slope = np.exp(-one.model.step_s / tau) * one.model.step_s / tau
             total[key] = total[key] * slope
+    if "inputs" in params:
+        total["inputs"] = as_parameters(one, total["inputs"])
     return {key: total[key] + inside.get(key, 0) for key in params}
 
 
-def published(one: Case, decay: float) -> np.ndarray:
-    """pp-prop of connections, one step at a time: post_sc = γ A post_c + (1-γ) B_c, pre = γ pre + o (dense, NumPy)."""
+def as_parameters(one: Case, dense: np.ndarray) -> np.ndarray:
+    """Gradient of the parameters of F from that of all of its entries [N, F]."""
+    _, back = jax.vjp(lambda given: input_weights(one, {"inputs": given}), one.params["inputs"])
+    return np.asarray(back(dense)[0])
+
+
+def published(one: Case, decay: float) -> dict[str, np.ndarray]:
+    """pp-prop of connections and inputs, one step at a time: post_sc = γ A post_c + (1-γ) B_c, pre = γ pre + o."""
     params, neuron, brain = one.params, one.model.neuron, one.brain
     s, channels, n, b = len(neuron.states), len(neuron.channels), NEURONS, one.window.inputs.shape[2]
     theta = {name: jnp.broadcast_to(value, (n, b)) for name, value in theta_of(one, params).items()}
     post, pre, total = np.zeros((channels, s, n, b)), np.zeros((n, b)), np.zeros(brain.m)
     state = at_rest(one)
+    pre_inputs, total_inputs = np.zeros((one.reached.shape[1], b)), np.zeros(one.reached.shape)
     for t in range(STEPS):
-        given, forced, target, weight = (np.asarray(a[t]) for a in one.window[:4])
-        state, seen = plain_jit(one, params, state, (given, forced))
+        given, forced, target, weight, *outside = (np.asarray(a[t]) for a in arrays(one.window))
+        state, seen = plain_jit(one, params, state, (given, forced, *outside))
         found = jacobian(neuron, theta, seen["h"], tuple(seen["x"]))
         a = np.array([[found[p][1][q] for q in range(s)] for p in range(s)])
         gain = np.array([[found[p][2][c] for p in range(s)] for c in range(channels)])
@@ -351,7 +401,11 @@ def published(one: Case, decay: float) -> np.ndarray:
         m = np.stack(shown(neuron, theta, state[0])[1])
         left = np.einsum("snb,csnb->cnb", m * error, post) / (1 - decay ** (t + 1))
         total += (left[to_channel(one), brain.posts] * pre[brain.indices]).sum(axis=1)
-    return total * np.asarray(brain.connection_signs, float)
+        if outside:
+            pre_inputs = decay * pre_inputs + outside[0]
+            total_inputs += left[0] @ pre_inputs.T
+    found = {"weights": total * np.asarray(brain.connection_signs, float)}
+    return found | ({"inputs": as_parameters(one, total_inputs)} if "inputs" in params else {})
 
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -360,23 +414,26 @@ KINDS: dict[str, dict[str, Any]] = {
     "delay": {"delay": 2},
     "forced": {"reads": "single", "forcing": 0.6},
     "forced, delay": {"reads": "single", "forcing": 1.5, "delay": 1},
+    "inputs": {"inputs": "dense"},
+    "some inputs": {"inputs": "some", "delay": 1, "batch": 1},
+    "shared inputs, forced": {"inputs": "shared", "reads": "single", "forcing": 0.6},
     "forced regions": {"forcing": 1.5, "delay": 1},
 }
 ALONE = [kind for kind in KINDS if kind != "forced regions"]
 """Kinds in which a trace of single neurons is the whole of D-RTRL; regions forced together are not."""
 
-PLAIN = ["plain", "delay"]
+PLAIN = ["plain", "delay", "inputs", "some inputs"]
 SLOW = pytest.mark.slow
 
 
 def combinations(kinds: list[str], quick: str = "") -> list[Any]:
-    """Every cell with each kind of run; two of them are quick."""
+    """Every cell with each kind of run; three of them are quick."""
     found = []
     for cell in NEURON_OF:
         for kind in kinds:
             if cell == "odd" and "forced" in kind:
                 continue  # what is read of it is no state
-            first = quick and (cell, kind) in (("odd", "delay"), ("two-channel", quick))
+            first = quick and (cell, kind) in (("odd", "delay"), ("two-channel", quick), ("rate", "some inputs"))
             found.append(pytest.param(cell, kind, marks=() if first else SLOW, id=f"{cell}, {kind}"))
     return found
 
@@ -416,7 +473,7 @@ def test_pp_prop_has_a_factor_for_each_state_and_channel(cell: str, kind: str) -
     expected = published(one, 0.7)
     for steps in (1, 4):
         got = run(WindowedLearner(steps, "neuron", "factorised", trace_decay=0.7), one)
-        assert_same({"weights": got["weights"]}, {"weights": expected})
+        assert_same({key: got[key] for key in expected}, expected)
 
 
 @pytest.mark.parametrize(("cell", "kind"), combinations(PLAIN))

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from connfit.evaluation.study.study import Study
     from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
     from connfit.recordings.cohort import Cohort
+    from connfit.recordings.inputs import Inputs
     from connfit.recordings.preprocess import preprocess
     from connfit.recordings.readers import read_recording
     from connfit.recordings.recording import Parts, Recording
@@ -64,6 +65,7 @@ __all__ = [
     "EvaluateConfig",
     "Evaluation",
     "Fit",
+    "Inputs",
     "LearnerConfig",
     "ModelConfig",
     "Parts",
@@ -118,6 +120,7 @@ _HOME = {
     "Parts": "connfit.recordings.recording",
     "RateModel": "connfit.models",
     "Readout": "connfit.models",
+    "Inputs": "connfit.recordings.inputs",
     "Recording": "connfit.recordings.recording",
     "Study": "connfit.evaluation.study.study",
     "TrainConfig": "connfit.config",

@@ -78,7 +78,10 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     return config
 
 
-_OPEN = ("rate_scale", "null_options", "baseline_options", "start_options", "cell_options", "rule_options", "options")
+_OPEN = (
+    "rate_scale", "null_options", "baseline_options", "start_options", "cell_options", "rule_options", "options",
+    "targets", "crop_s", "crop_frames",
+)  # fmt: skip
 """Options whose keys are not known here: whoever reads them checks them."""
 
 
@@ -122,7 +125,10 @@ def anchor_paths(config: Config, folder: Path) -> Config:
         data = replace(data, connectome=replace(own, edges=absolute(own.edges), neurons=absolute(own.neurons)))
     if data.recording_files is not None:
         files = tuple(absolute(name) for name in data.recording_files.files)
-        data = replace(data, recording_files=replace(data.recording_files, files=files))
+        beside = tuple(absolute(name) for name in data.recording_files.input_files)
+        epochs = tuple(absolute(name) for name in data.recording_files.epoch_files)
+        own = replace(data.recording_files, files=files, input_files=beside, epoch_files=epochs)
+        data = replace(data, recording_files=own)
     if data.saved is not None:
         data = replace(data, saved=absolute(data.saved))
     if data.sign_rule is not None and data.sign_rule.lower().endswith(".csv"):

@@ -91,6 +91,7 @@ _SECTION_NAMES = {
     "FileRecordings": "data.recording_files",
     "DataConfig": "data",
     "ModelConfig": "model",
+    "InputsConfig": "inputs",
     "LearnerConfig": "learner",
     "TrainConfig": "train",
     "EvaluateConfig": "evaluate",
@@ -163,6 +164,10 @@ class FileRecordings(_Section, frozen=True):
     frame_rate: Positive | None = None
     kind: str = "dff"
     missing: Literal["error", "mask"] = "error"
+    inputs: tuple[str, ...] = ()
+    input_files: tuple[FilePath, ...] = ()
+    epoch_files: tuple[FilePath, ...] = ()
+    resample: Literal["mean", "last"] = "mean"
     options: dict[str, Any] = {}
 
 
@@ -187,12 +192,17 @@ class DataConfig(_Section, frozen=True):
     self_connections: Literal["keep", "drop"] = "keep"
     unmatched_units: Literal["report", "error"] = "report"
     preprocess: tuple[dict[str, Any], ...] | None = None
+    crop_s: tuple[float, float] | dict[str, tuple[float, float]] | None = None
+    crop_frames: tuple[CountOrZero, Count] | dict[str, tuple[CountOrZero, Count]] | None = None
+    epochs: tuple[str, ...] = ()
     train: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.6
     validation: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.15
     gap: CountOrZero = 0
     substeps: Count = 1
 
     def _check_together(self) -> None:
+        if self.crop_s is not None and self.crop_frames is not None:
+            raise ConfigError("data.crop_s and data.crop_frames are both set: keep one")
         if self.train + self.validation >= 1:
             raise ConfigError(
                 f"data.train = {self.train:g} and data.validation = {self.validation:g} must be fractions whose sum is "
@@ -238,6 +248,38 @@ class ModelConfig(_Section, frozen=True):
                 raise ConfigError(
                     f"model.hidden_time_constant_frames = ({low:g}, {high:g}) must be a range 0 < low <= high in frames"
                 )
+
+
+class InputsConfig(_Section, frozen=True):
+    """External inputs: which channels act on which neurons, and when; see docs/inputs.md."""
+
+    channels: tuple[str, ...] | None = None
+    lags: tuple[CountOrZero, ...] | None = None
+    exogenous: bool = False
+    targets: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] = "all"
+    shared: bool = False
+    free_run: Literal["recorded", "none"] = "recorded"
+    start: Literal["regression", "zero"] = "regression"
+
+    def _check_together(self) -> None:
+        for name in ("channels", "lags"):
+            values = getattr(self, name) or ()
+            if len(set(values)) != len(values):
+                raise ConfigError(f"inputs.{name} = {values} names a value twice")
+        if self.lags == ():
+            raise ConfigError("inputs.lags is empty: name one lag at least, in frames")
+        if 0 in (self.lags or ()) and not self.exogenous:
+            raise ConfigError(
+                "inputs.lags = 0 shows a frame that is to be predicted the input of the same frame: set "
+                "inputs.exogenous = true if the animal cannot have made that input, or leave 0 out"
+            )
+        if isinstance(self.targets, dict) and self.channels is not None:
+            strange = [name for name in self.targets if name not in self.channels]
+            if strange:
+                near = did_you_mean(strange[0], self.channels)
+                raise ConfigError(f"inputs.targets names {strange[0]!r}, which is not in inputs.channels{near}")
+            if without := [name for name in self.channels if name not in self.targets]:
+                raise ConfigError(f"inputs.targets has no neurons for the channel {without[0]!r}")
 
 
 class LearnerConfig(_Section, frozen=True):
@@ -307,6 +349,7 @@ class Config(_Section, frozen=True):
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
+    inputs: InputsConfig = InputsConfig()
     learner: LearnerConfig = LearnerConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

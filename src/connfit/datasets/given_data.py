@@ -16,8 +16,9 @@ from connfit.config import DataConfig
 from connfit.connectome import Connectome
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError, one_of
-from connfit.recordings import Parts, Recording
+from connfit.recordings import Inputs, Parts, Recording
 from connfit.recordings.preprocess.every_recording import preprocess_all
+from connfit.recordings.stretches import crop, select_epochs
 
 if TYPE_CHECKING:
     from connfit._typing import JSON
@@ -61,6 +62,9 @@ class GivenData:
         arrays, facts = {}, []
         for number, recording in enumerate((*self.recordings, *self.held_out)):
             arrays[f"{number}.values"], arrays[f"{number}.mask"] = recording.values, recording.mask
+            inputs = recording.inputs
+            if inputs is not None:
+                arrays[f"{number}.inputs"], arrays[f"{number}.inputs_mask"] = inputs.values, inputs.mask
             facts.append(
                 {
                     "name": recording.name,
@@ -68,9 +72,11 @@ class GivenData:
                     "frame_rate": float(recording.frame_rate),
                     "kind": recording.kind,
                     "value_units": recording.value_units,
+                    **({"blocks": recording.blocks} if recording.blocks else {}),
                     "parts": msgspec.to_builtins(recording.require_parts()),
                     "steps": _plain([dict(step) for step in recording.steps]),
                     "notes": _plain(dict(recording.notes)),
+                    **({} if inputs is None else {"inputs": {"channels": inputs.channels, "units": inputs.units}}),
                 }
             )
         write_arrays(folder / RECORDINGS, arrays, {"recordings": facts})
@@ -83,7 +89,7 @@ def prepare_recordings(config: DataConfig, recordings: Sequence[Recording]) -> t
     the steps that suit its dataset (`OWN_FILES` if it is of none), as a run of the command line does.
     """
     cuts, steps_of = [], []
-    for recording in recordings:
+    for recording in cut_out(config, recordings):
         cut = recording
         if recording.parts is None:
             cut = recording.split(train=config.train, validation=config.validation, gap=config.gap)
@@ -93,6 +99,30 @@ def prepare_recordings(config: DataConfig, recordings: Sequence[Recording]) -> t
         cuts.append(cut)
         steps_of.append(steps)
     return preprocess_all(cuts, steps_of)
+
+
+def cut_out(config: DataConfig, recordings: Sequence[Recording]) -> list[Recording]:
+    """Return the stretches of recordings that a configuration names, `data.crop_s` and `crop_frames` before `epochs`.
+
+    Raises
+    ------
+    ConfigError
+        If a stretch is not there, or a recording of a name.
+    """
+    found = list(recordings)
+    for option, argument in (("crop_s", "seconds"), ("crop_frames", "frames")):
+        given = getattr(config, option)
+        if given is None:
+            continue
+        names = [recording.name for recording in found]
+        by_name = given if isinstance(given, dict) else dict.fromkeys(names, given)
+        for position, recording in enumerate(found):
+            own = by_name.get(recording.name, by_name.get(recording.name.rpartition("/")[2]))
+            if own is not None:
+                found[position] = crop(recording, **{argument: own})
+    if config.epochs:
+        found = [select_epochs(recording, config.epochs) for recording in found]
+    return found
 
 
 def _steps_of_its_dataset(recording: Recording) -> Sequence[Mapping[str, object]]:
@@ -141,6 +171,8 @@ def saved_recordings(config: DataConfig, *, held_out: bool) -> tuple[Recording, 
                     "units": tuple(facts["units"]),
                     "parts": msgspec.convert(facts["parts"], Parts),
                     "steps": tuple(facts["steps"]),
+                    "blocks": tuple(tuple(block) for block in facts.get("blocks", ())),
+                    "inputs": _saved_inputs(arrays, number, facts.get("inputs")),
                 },
             )
             for number, facts in enumerate(meta["recordings"])
@@ -150,6 +182,15 @@ def saved_recordings(config: DataConfig, *, held_out: bool) -> tuple[Recording, 
     if held_out:
         return tuple(recordings[one_of("recording in data.held_out", name, recordings)] for name in config.held_out)
     return tuple(recording for name, recording in recordings.items() if name not in config.held_out)
+
+
+def _saved_inputs(
+    arrays: Mapping[str, np.ndarray], number: int, facts: Mapping[str, Sequence[str]] | None
+) -> Inputs | None:
+    if facts is None:
+        return None
+    values, mask = arrays[f"{number}.inputs"], arrays[f"{number}.inputs_mask"]
+    return Inputs(values, tuple(facts["channels"]), tuple(facts["units"]), mask)
 
 
 def _plain(value: object) -> object:

@@ -12,13 +12,15 @@ from connfit.config import DataConfig, FileRecordings
 from connfit.connectome import Connectome
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.fetch import first_uses
-from connfit.datasets.given_data import OWN_FILES, prepare_recordings, saved_connectome, saved_recordings
+from connfit.datasets.given_data import OWN_FILES, cut_out, prepare_recordings, saved_connectome, saved_recordings
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataWarning, UnitsError, one_of
 from connfit.recordings import Recording
 from connfit.recordings.keyword_options import checked_options, option_names
 from connfit.recordings.preprocess.every_recording import choose_units, preprocess_all
 from connfit.recordings.readers import find_reader
+from connfit.recordings.readers.epoch_table import read_epochs
+from connfit.recordings.readers.input_table import read_input_table
 
 if TYPE_CHECKING:
     from connfit._typing import JSON
@@ -170,11 +172,16 @@ def connectome_from_config(config: DataConfig) -> Connectome:
         return connectome_from_tables(name, own.edges, own.neurons, **columns, **common)
 
 
-def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
+def recordings_from_config(config: DataConfig, inputs: Sequence[str] = ()) -> tuple[Recording, ...]:
     """Read the recordings that a configuration names to train on, cut into parts and then preprocessed.
 
     They are cut first, for the constants of preprocessing come from the training part only.
     `preprocess=None` means the steps that suit the dataset (`OWN_FILES` for the user's own files).
+
+    Parameters
+    ----------
+    inputs
+        External inputs that a dataset is asked for, by name.
 
     Raises
     ------
@@ -184,14 +191,14 @@ def recordings_from_config(config: DataConfig) -> tuple[Recording, ...]:
     if config.saved is not None:
         return prepare_recordings(config, saved_recordings(config, held_out=False))
     if config.recording_files is None:
-        return _prepared(config, _load(config, _training_names(config)))
+        return _prepared(config, _load(config, _training_names(config), inputs))
     recordings = [recording for recording in _read_files(config) if recording.name not in config.held_out]
     if not recordings:
         raise ConfigError("data.held_out names every file of data.recording_files: nothing is left to train on")
     return _prepared(config, recordings)
 
 
-def held_out_from_config(config: DataConfig) -> tuple[Recording, ...]:
+def held_out_from_config(config: DataConfig, inputs: Sequence[str] = ()) -> tuple[Recording, ...]:
     """Read the recordings of animals that are held out of the fit; none if the configuration names none.
 
     They are cut into parts and preprocessed like all others: the constants of preprocessing come from
@@ -210,7 +217,7 @@ def held_out_from_config(config: DataConfig) -> tuple[Recording, ...]:
     if config.saved is not None:
         return prepare_recordings(config, saved_recordings(config, held_out=True))
     if config.recording_files is None:
-        return _prepared(config, _load(config, _held_out_names(config)))
+        return _prepared(config, _load(config, _held_out_names(config), inputs))
     files = {recording.name: recording for recording in _read_files(config)}
     return _prepared(config, [files[one_of("recording in data.held_out", name, files)] for name in config.held_out])
 
@@ -243,13 +250,19 @@ def _held_out_names(config: DataConfig) -> tuple[str, ...]:
     return recording_names(config.dataset, config.held_out)
 
 
-def _load(config: DataConfig, names: Sequence[str]) -> list[Recording]:
-    """Recordings of datasets, with the option that decides which one a name stands for: the scale of a surrogate."""
+def _load(config: DataConfig, names: Sequence[str], inputs: Sequence[str]) -> list[Recording]:
+    """Recordings of datasets, with the inputs that are asked for.
+
+    The scale of a surrogate, too, decides which one a name stands for.
+    """
     loaded = []
     for name in names:
         load = DATASETS[name.partition("/")[0]].recording
         options = [option for option in ("scale",) if load is not None and option in option_names(load)]
-        loaded.append(load_recording(name, **_given(config, options)))
+        given = _given(config, options)
+        if inputs and load is not None and "inputs" in option_names(load):
+            given["inputs"] = tuple(inputs)
+        loaded.append(load_recording(name, **given))
     return loaded
 
 
@@ -261,14 +274,30 @@ def _read_files(config: DataConfig) -> tuple[Recording, ...]:
     if not files.files:
         raise ConfigError("data.recording_files.files is empty: name at least one file")
     steps = preprocessing_steps(config)
-    return tuple(_read_file(path, files, steps) for path in files.files)
+    read = [_read_file(path, files, steps) for path in files.files]
+    for option in ("input_files", "epoch_files"):
+        count = len(getattr(files, option))
+        if count not in (0, len(read)):
+            raise ConfigError(
+                f"data.recording_files.{option} names {count} files for {len(read)} recordings: name one for each, in "
+                "the same order"
+            )
+    if files.input_files:
+        read = [
+            read_input_table(path, recording, resample=files.resample, missing=files.missing)
+            for path, recording in zip(files.input_files, read, strict=True)
+        ]
+    if files.epoch_files:
+        read = [read_epochs(path, recording) for path, recording in zip(files.epoch_files, read, strict=True)]
+    return tuple(read)
 
 
 def _prepared(config: DataConfig, recordings: Sequence[Recording]) -> tuple[Recording, ...]:
     """Recordings cut into parts and then preprocessed: constants come from the first part only."""
     steps = preprocessing_steps(config)
     cut = {"train": config.train, "validation": config.validation, "gap": config.gap}
-    return preprocess_all([recording.split(**cut) for recording in recordings], [steps] * len(recordings))
+    chosen = cut_out(config, recordings)
+    return preprocess_all([recording.split(**cut) for recording in chosen], [steps] * len(recordings))
 
 
 def preprocessing_steps(config: DataConfig) -> tuple[dict[str, JSON], ...]:
@@ -299,6 +328,8 @@ def _read_file(path: str, config: FileRecordings, steps: Sequence[Mapping[str, A
     """
     reader, defaults = find_reader(path, config.format), FileRecordings(files=())
     options = dict(config.options)
+    if config.inputs:
+        options["inputs"] = config.inputs
     for name in ("frame_rate", "kind", "missing"):
         value = getattr(config, name)
         if name in options:

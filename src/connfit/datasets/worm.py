@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from connfit.errors import DataError, one_of
 from connfit.recordings import Recording
 from connfit.recordings.keyword_options import takes_options_of
 from connfit.recordings.readers.hdf5 import read_hdf5_recording
+from connfit.recordings.readers.input_table import read_input_table
 
 NEURONS, CONNECTIONS = "neurons.csv", "connections.csv.gz"
 _EDGE_COLUMNS = ("dataset", "pre", "post", "type", "synapses")
@@ -135,7 +137,9 @@ def load_worm_connectome(variant: str | None = None, **options: Any) -> Connecto
     return worm_connectome(paths[NEURONS], paths[CONNECTIONS], variant, **options)
 
 
-def load_worm_recording(uid: str, *, values: str = "dff", missing: str = "error") -> Recording:
+def load_worm_recording(
+    uid: str, *, values: str = "dff", missing: str = "error", inputs: Sequence[str] = ()
+) -> Recording:
     """Read one animal's recording, with units named like the neurons of the connectome.
 
     The source's F0 is a percentile over the whole recording; a scaling with constants from the training part
@@ -147,6 +151,8 @@ def load_worm_recording(uid: str, *, values: str = "dff", missing: str = "error"
         For example `"2022-07-26-38"`.
     values, missing
         See `connfit.recordings.readers.hdf5.read_hdf5_recording`.
+    inputs
+        What the animal did, as `"velocity"`: columns of its table of behaviour, which has a row for each frame.
 
     Raises
     ------
@@ -156,7 +162,13 @@ def load_worm_recording(uid: str, *, values: str = "dff", missing: str = "error"
     one_of("recording", uid, WORM.recordings)
     file = f"recordings/{uid}.h5"
     recording = read_hdf5_recording(locate(WORM, [file])[file], name=f"worm/{uid}", values=values, missing=missing)
-    return replace(recording, notes={**recording.notes, "sha256": WORM.file(file).sha256})
+    recording = replace(recording, notes={**recording.notes, "sha256": WORM.file(file).sha256})
+    if not inputs:
+        return recording
+    behaviour = f"behaviour/{uid}.csv"
+    return read_input_table(
+        locate(WORM, [behaviour])[behaviour], recording, channels=inputs, resample="last", missing="mask"
+    )
 
 
 _RECORDINGS = {
@@ -165,6 +177,14 @@ _RECORDINGS = {
     "2022-07-27-31": (871410, "66dd151c928201a0eb3b84a37d19b4f93edf72455468d371948983dca493ce45"),
     "2022-07-27-38": (804577, "b493c6a2db4a8766050d3dcbaa147fbcc95c141e045a73a3a8db9d1eaa630554"),
     "2022-08-02-38": (840096, "25c5f8a9c7be00e9e314861391af77c3da39f2172692f5f7f0fb656ecae9b441"),
+}
+
+_BEHAVIOUR = {
+    "2022-07-26-31": (40213, "9229f64942530bd475f263c314fe638542fe619986cde184fc1b9e120b62c55d"),
+    "2022-07-26-38": (40334, "0b3a9d155fb57dbe48445048f9bc8b0f79c6a0703e1ddf9954b45b0f2008ec58"),
+    "2022-07-27-31": (39974, "8f4b74e3153351103d186c446c6f3bad3da86d5a102780d29ff74f98d6e9593b"),
+    "2022-07-27-38": (40393, "f89a8c2439adcd332d34296144ed13d4009c2153ad62bc6f4acc1990f7666be3"),
+    "2022-08-02-38": (40185, "d7cd8cf0249c7d0163584dbd1afeb644d64502cfee0db6ac1b077501836f9b5f"),
 }
 
 WORM = DATASETS.register(
@@ -206,6 +226,7 @@ WORM = DATASETS.register(
             DataFile(NEURONS, 13776, "80bdb6a7da19df807754694b2e68b2a9949b3471945f2fa5cbfdee810f82b63a"),
             DataFile(CONNECTIONS, 36193, "76ff72423b8029cfea529268e34b0993a6a4cef1e73d864a870a378aa108fe47"),
             *(DataFile(f"recordings/{uid}.h5", *known) for uid, known in _RECORDINGS.items()),
+            *(DataFile(f"behaviour/{uid}.csv", *known, optional=True) for uid, known in _BEHAVIOUR.items()),
         ),
         preprocess=(
             MappingProxyType({"step": "high_pass", "cutoff_hz": 0.01}),

@@ -9,7 +9,7 @@ from pathlib import Path
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.against_strongest import PartErrors, against_strongest
-from connfit.evaluation.baselines import BaselineFactory, chosen_baselines
+from connfit.evaluation.baselines import BaselineFactory, chosen_baselines, with_their_inputs
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.ceiling import pool_ceilings, recording_ceilings, shares_of
 from connfit.evaluation.evaluated import Evaluation, OneRecording
@@ -68,7 +68,8 @@ def evaluate_all(
         raise DataError("there is no recording to evaluate")
     if len({recording.name for recording in (*recordings, *held_out)}) != len(recordings) + len(held_out):
         raise DataError("recordings to evaluate share a name", fix="Give each its own")
-    factories = chosen_baselines(config.baselines if baselines is None else baselines, config)
+    named = with_their_inputs(config.baselines, recordings) if baselines is None else baselines
+    factories = chosen_baselines(named, config)
     with scratch(None if save_to is None else save_to.parent, in_memory=save_to is None) as store:
         evaluation, forecasts = _evaluated(model, initial, factories, recordings, config, held_out, store)
         if save_to is None:

@@ -269,7 +269,10 @@ def _for_its_units(baseline: Forecaster, recording: Recording, units: Sequence[s
     values = np.full((recording.frames, len(units)), np.nan)
     mask = np.zeros(values.shape, bool)
     values[:, own], mask[:, own] = recording.values[:, columns], recording.mask[:, columns]
-    padded = Recording(recording.name, values, tuple(units), recording.frame_rate, mask=mask, parts=recording.parts)
+    padded = Recording(
+        recording.name, values, tuple(units), recording.frame_rate, mask=mask, parts=recording.parts,
+        inputs=recording.inputs,
+    )  # fmt: skip
     predicted = np.full(recording.values.shape, np.nan)
     predicted[:, columns] = baseline.one_step(padded)[:, own]
     return predicted

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from connfit.models.maps import DenseMap, GainMap, SparseMap
+from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
 from connfit.models.neuron import Neuron, Parameter, States
 
 Params = dict[str, Array]
-"""Parameters by the key of their array: `weights` or `gains`, `bias`, `drive`, `readout`, and those of neurons, of
-which time constants are kept as `log_` and their group: `log_time_constants`."""
+"""Parameters by the key of their array: `weights` or `gains`, `bias`, `drive`, `inputs`, `readout`, and those of
+neurons, of which time constants are kept as `log_` and their group: `log_time_constants`."""
 
-GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "readout")
+GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "inputs", "readout")
 """Groups of parameters that any cell can have, in the order of tables; its own come after `bias`."""
 
 
@@ -95,8 +95,9 @@ class Correction(NamedTuple):
 class Model(Protocol):
     """Neurons of one kind, coupled only through what they sent one step before, or d steps earlier with a delay of d.
 
-    One step is ``h(t) = step(θ, h(t-1), x(t))`` with ``x(t) = W o(t-1-d) + b + relu(E u(t-1))`` for the first channel
-    and is read out as ``y(t) = C a(t)``; o and a are what a neuron sends and shows (`connfit.models.neuron`).
+    One step is ``h(t) = step(θ, h(t-1), x(t))`` with ``x(t) = W o(t-1-d) + b + relu(E u(t-1)) + F v(t)`` for the first
+    channel, and is read out as ``y(t) = C a(t)``; o and a are what a neuron sends and shows (`connfit.models.neuron`),
+    v external inputs as they are known before t.
     """
 
     @property
@@ -172,6 +173,11 @@ class Model(Protocol):
     @property
     def drive(self) -> SparseMap | DenseMap | None:
         """E, from units to neurons; None without background drive."""
+        ...
+
+    @property
+    def inputs(self) -> SynapticMap | None:
+        """F, from features of external inputs to neurons; None without inputs."""
         ...
 
     @property

@@ -18,7 +18,7 @@ from connfit.connectome.anatomy import postsynapses_by_region
 from connfit.errors import ConfigError, one_of
 from connfit.models import ops
 from connfit.models.base import GROUPS, Correction, Neurons, Params
-from connfit.models.maps import DenseMap, GainMap, SparseMap
+from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
 from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, check_neuron
 from connfit.models.readout import Readout, overlap, own_overlap
 
@@ -48,6 +48,8 @@ class ModelConditions:
         Smallest and largest time constant in seconds; default 0.2 and 50 steps.
     delay
         Steps by which synapses are late, beside the one step that a signal always takes.
+    inputs
+        Which features of external inputs act on which neurons; see `connfit.models.input_map`.
     state_forcing
         Share φ of the way by which states are moved to what was recorded before each step: 0 not at all, 1 until
         the read-out of the state is what was recorded, more (below 2) beyond it. See
@@ -66,6 +68,7 @@ class ModelConditions:
     bounds_s: tuple[float, float] | None = None
     state_forcing: float = 0.0
     delay: int = 0
+    inputs: SynapticMap | None = None
 
     def __post_init__(self) -> None:
         one_of("drive", self.drive, DRIVES)
@@ -104,7 +107,8 @@ class ConnectomeModel(Displayed):
 
     Parameters are separate (`connfit.models.init.initial`): a dictionary of `weights` [M] (magnitudes, ≥ 0) or, after
     `connfit.models.tie_weights`, `gains` [G] (≥ 0), `log_time_constants` [N] (natural log of seconds), `bias` [N],
-    the cell's own [N], `drive` ([N, P] dense or one per anatomical pair) and, if learned, `readout` [P, N].
+    the cell's own [N], `drive` ([N, P] dense or one per anatomical pair), `inputs` if there are any, and, if learned,
+    `readout` [P, N].
 
     Attributes
     ----------
@@ -129,6 +133,8 @@ class ConnectomeModel(Displayed):
         φ of `connfit.models.forward.correct`.
     delay
         d, steps by which synapses are late.
+    inputs
+        Map of external inputs to neurons.
     """
 
     neuron: Neuron = field(metadata=STATIC)
@@ -143,6 +149,7 @@ class ConnectomeModel(Displayed):
     bounds_s: tuple[float, float] = field(metadata=STATIC)
     read_neurons: Int[Array, "P"] | None = None
     correction: Correction | None = None
+    inputs: SynapticMap | None = None
     state_forcing: float = field(default=0.0, metadata=STATIC)
     delay: int = field(default=0, metadata=STATIC)
 
@@ -209,6 +216,7 @@ class ConnectomeModel(Displayed):
             correction=correction,
             state_forcing=float(given.state_forcing),
             delay=int(given.delay),
+            inputs=given.inputs,
         )
 
     def _display(self) -> tuple[str, Mapping[str, str]]:
@@ -253,6 +261,8 @@ class ConnectomeModel(Displayed):
         absent = {"weights", "gains"} - {self.recurrent_group}
         if self.drive is None:
             absent.add("drive")
+        if self.inputs is None:
+            absent.add("inputs")
         if self.fixed_readout is not None:
             absent.add("readout")
         own, after = [parameter.name for parameter in self.neuron.parameters], GROUPS.index("bias") + 1

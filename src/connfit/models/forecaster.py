@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,11 @@ from jaxtyping import Array, Float, Int
 
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Neurons, Params
-from connfit.models.rollout import CHUNK, Keep, Kept, Limits, Noise, Run, Shown, State, Stepped, readings, rollout
+from connfit.models.rollout import CHUNK, Each, Keep, Kept, Limits, Noise, Run, Shown, State, Stepped, readings, rollout
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import Stored
+from connfit.recordings.inputs import Inputs, require_inputs
 
 WIDTH = 16
 """Runs side by side are a multiple of this."""
@@ -77,6 +78,8 @@ class ModelForecaster:
         The states at the starts are kept until there are about CHUNK of them, which then run ahead side by
         side: however many starts there are, no more than that many states are held.
         """
+        if recording.blocks:
+            return self._forward_by_block(recording, starts, steps, last, out)
         if len(starts) and (starts.min() < 0 or starts.max() >= recording.frames):
             raise ConfigError(f"horizon starts must lie in 0..{recording.frames - 1}")
         columns, limits = self.columns(recording), self.limits(recording)
@@ -111,6 +114,20 @@ class ModelForecaster:
             ahead[held] = self._ahead(recording, starts[held], steps, shelf, limits)
         return one_step, ahead
 
+    def _forward_by_block(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int, out: Stored | None
+    ) -> tuple[Stored, Float[np.ndarray, "S steps P"]]:
+        """Run through each block from a start of its own; frames that nothing of their block precedes are 0."""
+        one_step = np.zeros(recording.values.shape, np.float32) if out is None else out
+        one_step[0] = np.nan
+        ahead = np.zeros((len(starts), steps, len(recording.units)), np.float32)
+        for first, stop in recording.stretches(0, last + 1):
+            block = replace(recording.frames_only(slice(first, stop)), blocks=())
+            here = (starts >= first) & (starts < stop)
+            found, ahead[here] = self._forward(block, starts[here] - first, steps, stop - first - 1)
+            one_step[first + 1 : stop] = found[1:]
+        return one_step, ahead
+
     def _ahead(
         self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, shelf: Shelf, limits: Limits
     ) -> Float[np.ndarray, "S steps P"]:
@@ -122,8 +139,26 @@ class ModelForecaster:
         neurons = jax.tree.map(lambda one: jnp.moveaxis(one[:width], 0, -1), shelf.neurons)
         before = State.of(self.model, neurons)._replace(beyond=shelf.beyond[:width].T)
         state = self._about_to_show(before, recording, frames)
-        run = self._run(state, Shown.nothing(self.model, steps, width), limits, readings, None)
+        inputs = self._inputs(recording)
+        expected = None if inputs is None else inputs.expected(frames, steps).transpose(1, 2, 0)
+        shown = Shown.nothing(self.model, steps, width)._replace(external=expected)
+        run = self._run(state, shown, limits, readings, None)
         return np.asarray(run.each)[:, self.columns(recording), :count].transpose(2, 0, 1)
+
+    def follow(self, recording: Recording, frames: int, keep: Keep[Kept, Any], kept: Kept, also: Any) -> Kept:
+        """Predict each of the `frames` frames after the first from the frames before it, and return what was kept.
+
+        Parameters
+        ----------
+        keep, kept, also
+            As of `connfit.models.rollout.rollout`; `also` has an entry for each frame.
+        """
+        limits = self.limits(recording)
+        state = self._settled(self._shown(recording, slice(0, 1)), limits)
+        for block in self._chunks(frames):
+            entries = jax.tree.map(lambda one, block=block: one[block], also)
+            state, kept, _ = self._run(state, self._shown(recording, block), limits, keep, kept, entries)
+        return kept
 
     def free_run(
         self,
@@ -142,8 +177,8 @@ class ModelForecaster:
         """
         state = self._warmed_up(recording, start, warmup)
         if noise is None:
-            return np.asarray(self._run_alone(recording, state, frames))
-        return np.asarray(self._run_driven(recording, state, frames, noise))
+            return np.asarray(self._run_alone(recording, state, start, frames))
+        return np.asarray(self._run_driven(recording, state, start, frames, noise))
 
     def free_runs(
         self,
@@ -166,8 +201,8 @@ class ModelForecaster:
         state = self._warmed_up(recording, start, warmup)
         driven, quiet = (None, None) if out is None else out
         return (
-            self._run_driven(recording, state, frames, noise, driven),
-            self._run_alone(recording, state, frames, quiet),
+            self._run_driven(recording, state, start, frames, noise, driven),
+            self._run_alone(recording, state, start, frames, quiet),
         )
 
     def left_out(
@@ -246,17 +281,19 @@ class ModelForecaster:
             state = self._run(state, shown, limits, readings, None).state
         return self._about_to_show(state, recording, np.array([start - 1]))
 
-    def _run_alone(self, recording: Recording, state: State, frames: int, out: Stored | None = None) -> Stored:
+    def _run_alone(
+        self, recording: Recording, state: State, start: int, frames: int, out: Stored | None = None
+    ) -> Stored:
         columns, limits = self.columns(recording), self.limits(recording)
         out = np.zeros((frames, len(columns)), np.float32) if out is None else out
         for block in self._chunks(frames):
-            shown = Shown.nothing(self.model, block.stop - block.start)
+            shown = self._alone(recording, start + block.start, block.stop - block.start)
             run = self._run(state, shown, limits, readings, None)
             state, out[block] = run.state, np.asarray(run.each)[:, columns, 0]
         return out
 
     def _run_driven(
-        self, recording: Recording, state: State, frames: int, noise: Stored, out: Stored | None = None
+        self, recording: Recording, state: State, start: int, frames: int, noise: Stored, out: Stored | None = None
     ) -> Stored:
         columns, limits, runs = self.columns(recording), self.limits(recording), noise.shape[0]
         expected = (runs, frames, len(columns))
@@ -266,7 +303,7 @@ class ModelForecaster:
         state = jax.tree.map(lambda values: jnp.repeat(values, runs, axis=-1), state)
         for block in self._chunks(frames):
             added = self.noise(recording, np.asarray(noise[:, block]).transpose(1, 2, 0))
-            shown = Shown.nothing(self.model, len(added.values), runs)
+            shown = self._alone(recording, start + block.start, len(added.values), runs)
             run = self._run(state, shown, limits, readings, None, noise=added)
             state, out[:, block] = run.state, np.asarray(run.each)[:, columns].transpose(2, 0, 1)
         return out
@@ -284,12 +321,12 @@ class ModelForecaster:
         state: State,
         shown: Shown,
         limits: Limits,
-        keep: Keep[Kept, Array],
+        keep: Keep[Kept, Each],
         kept: Kept,
-        also: Int[np.ndarray, "K"] | None = None,
+        also: Any = None,
         *,
         noise: Noise | None = None,
-    ) -> Run[Kept, Array]:
+    ) -> Run[Kept, Each]:
         return rollout(
             self.model, self.params, state, shown, keep, kept, also,
             noise=noise, limits=limits, substeps=self.cohort.substeps,
@@ -297,7 +334,7 @@ class ModelForecaster:
 
     def _settled(self, first: Shown, limits: Limits) -> State:
         """As if one frame had been there for long, so that no transient from silence is scored."""
-        shown = Shown(np.repeat(first.values, CHUNK, axis=0), np.repeat(first.given, CHUNK, axis=0))
+        shown = Shown(*(None if one is None else np.repeat(one, CHUNK, axis=0) for one in first))  # type: ignore[arg-type]
         start = State.at_rest(self.model, first.values.shape[2])
         return rollout(self.model, self.params, start, shown, readings, limits=limits).state
 
@@ -315,7 +352,29 @@ class ModelForecaster:
         shown = np.zeros((len(values), self.model.units, 1), np.float32)
         given = np.zeros(shown.shape, bool)
         shown[:, columns, 0], given[:, columns, 0] = np.where(there, values, 0), there
-        return Shown(shown, given)
+        inputs = self._inputs(recording)
+        if inputs is None:
+            return Shown(shown, given)
+        after = 1 + (np.arange(recording.frames)[frames] if isinstance(frames, slice) else frames)
+        return Shown(shown, given, inputs.explaining(after)[:, :, None])
+
+    def _alone(self, recording: Recording, start: int, frames: int, runs: int = 1) -> Shown:
+        """Show nothing before frames of a free run, but for the external inputs that it is given."""
+        shown, inputs = Shown.nothing(self.model, frames, runs), self._inputs(recording)
+        return shown if inputs is None else shown._replace(external=inputs.in_free_runs(start, frames)[:, :, None])
+
+    def _inputs(self, recording: Recording) -> Inputs | None:
+        """The external inputs that the model was fitted with, on its scale; None if it has none.
+
+        Raises
+        ------
+        DataError
+            If the recording lacks one.
+        """
+        use = self.cohort.inputs
+        if self.model.inputs is None or use is None:
+            return None
+        return replace(require_inputs(recording.name, recording.inputs, use.channels), use=use)
 
     def _chunks(self, frames: int) -> Iterator[slice]:
         length = max(1, CHUNK // self.cohort.substeps)
@@ -348,4 +407,4 @@ def _shelve(
 
 def _without(own: np.ndarray, shown: Shown) -> Shown:
     """What is shown to runs that each are not given some units [P, B]."""
-    return Shown(np.where(own, 0, shown.values), np.asarray(shown.given) & ~own)
+    return Shown(np.where(own, 0, shown.values), np.asarray(shown.given) & ~own, shown.external)

@@ -162,6 +162,7 @@ def step(
     drive: Float[Array, "N B"] | None = None,
     fed_back: FedBack | None = None,
     current: Float[Array, "N #B"] | None = None,
+    external: Float[Array, "F #B"] | None = None,
 ) -> tuple[Neurons, Trajectory]:
     """Take one step of the model, from states that are corrected already where the model asks for it (`correct`).
 
@@ -175,6 +176,8 @@ def step(
         Units whose part of the drive is still to be added.
     current
         Injected into neurons: added to their input.
+    external
+        Features of external inputs; None: they are at their mean.
     """
     theta, h = model.constants(params), before.states
     u = given
@@ -194,6 +197,8 @@ def step(
     x += params["bias"][:, None]
     if current is not None:
         x += current
+    if model.inputs is not None and external is not None:
+        x += model.inputs.apply(params["inputs"], external)
     gate = jnp.zeros_like(x)
     if drive is not None:
         x += jnp.maximum(drive, 0)

@@ -27,6 +27,11 @@ class SynapticMap(Protocol):
         """Shape of the array of weights, or of gains."""
         ...
 
+    @property
+    def sources(self) -> int:
+        """Number of columns C."""
+        ...
+
     def apply(self, strengths: Array, sources: Float[Array, "C B"]) -> Float[Array, "R B"]:
         """Multiply weights and sources."""
         ...
@@ -66,6 +71,10 @@ class SparseMap:
     @property
     def strengths_shape(self) -> tuple[int, ...]:
         return (self.pattern.nnz,)
+
+    @property
+    def sources(self) -> int:
+        return self.pattern.columns
 
     @property
     def connections(self) -> int:
@@ -135,6 +144,10 @@ class GainMap:
         return (self.gains,)
 
     @property
+    def sources(self) -> int:
+        return self.inputs.columns
+
+    @property
     def connections(self) -> int:
         """Number of connections M."""
         return self.inputs.nnz
@@ -183,6 +196,10 @@ class DenseMap:
     @property
     def strengths_shape(self) -> tuple[int, ...]:
         return (self.rows, self.columns)
+
+    @property
+    def sources(self) -> int:
+        return self.columns
 
     def apply(self, strengths: Array, sources: Array) -> Array:
         return strengths @ sources

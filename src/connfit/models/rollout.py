@@ -6,8 +6,8 @@ without noise; a run to rest the mean of the units. One step is, in this order:
 1. What units show is cut to the range that rates explain; what lies beyond it is added to the unit's reading until the
    unit shows something again (`connfit.recordings.training_range`).
 2. State forcing moves the states towards it (`connfit.models.forward.correct`).
-3. The model steps: leak, connections, and drive by what units show, or by the model's own read-out where they show
-   nothing (`connfit.models.forward.step`).
+3. The model steps: leak, connections, external inputs, and drive by what units show, or by the model's own read-out
+   where they show nothing (`connfit.models.forward.step`).
 4. Held neurons are set to their rates.
 5. Neurons are read out, in the units of the recording. With noise, read-out plus noise is what units show next.
 
@@ -96,14 +96,17 @@ class Shown(NamedTuple):
         Recorded activity, in the recording's units.
     given
         Where a unit shows it; elsewhere the model's own read-out drives it, or what the last step left.
+    external
+        Features of external inputs (`connfit.recordings.Inputs`); None: they are at their mean.
     """
 
     values: Float[Array, "K P B"] | Float[np.ndarray, "K P B"]
     given: Bool[Array, "K P B"] | Bool[np.ndarray, "K P B"]
+    external: Float[Array, "K F #B"] | Float[np.ndarray, "K F #B"] | None = None
 
     def part(self, steps: slice) -> Shown:
         """Return some of the steps."""
-        return Shown(self.values[steps], self.given[steps])
+        return Shown(self.values[steps], self.given[steps], None if self.external is None else self.external[steps])
 
     @classmethod
     def nothing(cls, model: Model, steps: int, runs: int = 1) -> Shown:
@@ -166,6 +169,8 @@ class Stepped(NamedTuple):
         Units that showed what they were given, and those that showed what the last step left.
     seen
         What the step itself left behind.
+    external
+        Features of external inputs that it was given.
     """
 
     before: Neurons
@@ -176,6 +181,7 @@ class Stepped(NamedTuple):
     given: Bool[Array, "P B"]
     noisy: Bool[Array, "P B"]
     seen: Trajectory
+    external: Float[Array, "F #B"] | None = None
 
 
 Keep = Callable[[Model, Params, Kept, Stepped, Any], tuple[Kept, Each]]
@@ -266,14 +272,25 @@ def _rollout(
 
     def one_frame(carry: tuple[State, Any], frame: tuple[Shown, Noise | None, Any]) -> tuple[tuple[State, Any], Any]:
         (before, reading, shown, beyond), kept = carry
-        (values, given), added, also = frame
+        (values, given, external), added, also = frame
+        external = None if external is None else jnp.asarray(external, kind)
         given = jnp.asarray(given)
         showing = given | shown
         u = jnp.where(given, jnp.asarray(values, kind), reading)
         if limits is not None:
             inside = jnp.clip(u, limits.low, limits.high)
             u, beyond = inside, jnp.where(showing, u - inside, beyond)
-        move = partial(advance, model, params, given=u, forced=showing, forcing=forcing, held=held, current=current)
+        move = partial(
+            advance,
+            model,
+            params,
+            given=u,
+            forced=showing,
+            forcing=forcing,
+            held=held,
+            current=current,
+            external=external,
+        )
         now = before
         if substeps > 1:
             now = jax.lax.fori_loop(0, substeps - 1, lambda _, now: move(now)[0], now)
@@ -285,7 +302,7 @@ def _rollout(
             reading += jnp.asarray(added.values, kind)
         shown_next = jnp.zeros_like(shown) if added is None else jnp.broadcast_to(added.units, shown.shape)
         rates = neuron.output(theta, now.states)
-        stepped = Stepped(before, now, rates, reading, beyond, given, ~given & shown, seen)
+        stepped = Stepped(before, now, rates, reading, beyond, given, ~given & shown, seen, external)
         kept, each = keep(model, params, kept, stepped, also)
         state = State(now, reading.astype(kind), shown_next, beyond.astype(kind))
         return (state, kept), each
@@ -309,6 +326,7 @@ def advance(
     forcing: bool = True,
     held: Held | None = None,
     current: Float[Array, "N #B"] | None = None,
+    external: Float[Array, "F #B"] | None = None,
     drive: Float[Array, "N B"] | None = None,
     fed_back: FedBack | None = None,
 ) -> tuple[Neurons, Trajectory]:
@@ -318,13 +336,13 @@ def advance(
     ----------
     given, forced
         What units show, and which of them do; the others' part of the drive is the model's own read-out.
-    current, drive, fed_back
+    current, external, drive, fed_back
         As in `connfit.models.forward.step`.
     """
     corrected = before
     if forcing:
         corrected = before._replace(states=correct(model, before.states, given, forced))
-    after, seen = step(model, params, corrected, given, forced, drive, fed_back, current)
+    after, seen = step(model, params, corrected, given, forced, drive, fed_back, current, external)
     return _hold(model, params, held, corrected, after), seen
 
 
@@ -349,6 +367,7 @@ def run_window(
     inputs: Float[Array, "K P B"],
     forced: Bool[Array, "K P B"],
     fed_back: Int[Array, "W"] | None = None,
+    external: Float[Array, "K F B"] | None = None,
 ) -> tuple[Neurons, Trajectory]:
     """Run K steps and keep what an adjoint needs: K numbers per neuron of each kind, nothing per connection.
 
@@ -364,11 +383,11 @@ def run_window(
             flat = model.drive.apply(params["drive"], known.transpose(1, 0, 2).reshape(p, k * b))
             drives = flat.reshape(-1, k, b).transpose(1, 0, 2)
 
-    def forward(before: Neurons, now: tuple[Array, Array, Array | None]) -> tuple[Neurons, Trajectory]:
-        given, observed, drive = now
-        return advance(model, params, before, given, observed, drive=drive, fed_back=part)
+    def forward(before: Neurons, now: tuple[Array, Array, Array | None, Array | None]) -> tuple[Neurons, Trajectory]:
+        given, observed, drive, outside = now
+        return advance(model, params, before, given, observed, drive=drive, fed_back=part, external=outside)
 
-    return jax.lax.scan(forward, start, (inputs, forced, drives))
+    return jax.lax.scan(forward, start, (inputs, forced, drives, external))
 
 
 def states_after(model: Model, params: Params, seen: Trajectory, end: Neurons) -> tuple[Float[Array, "K N B"], ...]:

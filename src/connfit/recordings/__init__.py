@@ -6,6 +6,7 @@ new one with its constants appended to `Recording.steps`. Nothing here knows of 
 
 from __future__ import annotations
 
+from connfit.recordings.inputs import Inputs
 from connfit.recordings.recording import PART_NAMES, Parts, Recording, hold_last
 
-__all__ = ["PART_NAMES", "Parts", "Recording", "hold_last"]
+__all__ = ["PART_NAMES", "Inputs", "Parts", "Recording", "hold_last"]

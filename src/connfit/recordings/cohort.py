@@ -15,8 +15,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
+from connfit.config import InputsConfig
 from connfit.errors import ConfigError, DataError, UnitsError, first_ten
 from connfit.recordings import Recording
+from connfit.recordings.inputs import InputUse, require_inputs
 from connfit.recordings.preprocess import to_substeps
 from connfit.recordings.preprocess.every_recording import as_toml
 from connfit.recordings.training_range import TrainingRange
@@ -35,12 +37,15 @@ class Window(NamedTuple):
         [K, P, B] recorded activity; 0 where it is not scored.
     weights
         [K, P, B] weight of each squared error in the loss, 0 where it is not scored.
+    external
+        [K, F, B] features of external inputs; None where there are none.
     """
 
     inputs: Float[np.ndarray, "K P B"]
     forced: Bool[np.ndarray, "K P B"]
     targets: Float[np.ndarray, "K P B"]
     weights: Float[np.ndarray, "K P B"]
+    external: Float[np.ndarray, "K F B"] | None = None
 
 
 def _rate(recording: Recording) -> float:
@@ -77,7 +82,12 @@ class Cohort(Displayed):
 
     @classmethod
     def from_recordings(
-        cls, recordings: Sequence[Recording], *, held_out: Sequence[Recording] = (), substeps: int = 1
+        cls,
+        recordings: Sequence[Recording],
+        *,
+        held_out: Sequence[Recording] = (),
+        substeps: int = 1,
+        inputs: InputsConfig | None = None,
     ) -> Cohort:
         """Pool recordings that share a frame rate (within 1 %) and a kind of values.
 
@@ -89,6 +99,8 @@ class Cohort(Displayed):
             To be predicted only. Units that no recording of the fit has are left out of them.
         substeps
             Model steps per frame.
+        inputs
+            Which external inputs models are given, and when; default: all that the first recording has.
 
         Raises
         ------
@@ -96,9 +108,9 @@ class Cohort(Displayed):
             If there is no recording, or names repeat, or frame rates or kinds differ, or a held-out
             recording shares no unit with the others.
         """
-        recordings, held_out = tuple(recordings), tuple(held_out)
         if not recordings:
             raise DataError("there is no recording to fit")
+        recordings, held_out = _with_inputs(tuple(recordings), tuple(held_out), inputs or InputsConfig())
         if substeps < 1:
             raise ConfigError(f"substeps = {substeps} must be 1 or more model steps per frame")
         first = recordings[0]
@@ -150,6 +162,12 @@ class Cohort(Displayed):
         return float(np.mean([recording.frame_rate for recording in self.recordings]))
 
     @property
+    def inputs(self) -> InputUse | None:
+        """How models are given external inputs; None without any."""
+        first = self.recordings[0].inputs
+        return None if first is None else first.use
+
+    @property
     def step_s(self) -> float:
         """Length of a model step in seconds."""
         return 1.0 / (self.frame_rate * self.substeps)
@@ -194,11 +212,26 @@ class Cohort(Displayed):
             block = recording.require_parts()[part]
             start = max(block.start, 1)
             if part == "train":
-                counts.append(int(recording.mask[start + warmup_frames : block.stop].sum()))
+                begun = [
+                    recording.mask[recording.first_predicted(first) + warmup_frames : last]
+                    for first, last in recording.stretches(block.start, block.stop)
+                ]
+                counts.append(sum(int(mask.sum()) for mask in begun))
             else:
                 both = recording.mask[start : block.stop] & recording.mask[start - 1 : max(block.stop - 1, 0)]
                 counts.append(int(both.sum()))
         return counts
+
+    def training_stretches(self) -> list[tuple[int, tuple[int, int]]]:
+        """Return every stretch of training frames that has a start of its own, with the position of its recording.
+
+        Of a recording without blocks that is its training part.
+        """
+        return [
+            (member, block)
+            for member, recording in enumerate(self.recordings)
+            for block in recording.stretches(*recording.require_parts().train)
+        ]
 
     def mean_activity(self) -> Float[np.ndarray, "P"]:
         """Compute the mean of each unit over the observed training frames of all recordings that have it."""
@@ -237,9 +270,11 @@ class Cohort(Displayed):
         """
         variance, problems, unfit = np.full((len(self.units), len(self.recordings)), np.nan), [], []
         for b, (recording, columns) in enumerate(zip(self.recordings, self.columns, strict=True)):
-            values, mask = recording.part("train")
+            mask = recording.part("train")[1]
+            stretches = [slice(*at) for at in recording.stretches(*recording.require_parts().train)]
             for k, column in enumerate(columns):
-                change = np.diff(values[mask[:, k], k].astype(np.float64))
+                each = [(recording.values[at, k], recording.mask[at, k]) for at in stretches]
+                change = np.concatenate([np.diff(one[seen].astype(np.float64)) for one, seen in each])
                 if len(change) < 2 or not np.var(change) > 0:
                     seen = int(mask[:, k].sum())
                     what = f"does not change over its {seen} observed training frames"
@@ -293,13 +328,18 @@ class Cohort(Displayed):
         p, b = len(self.units), len(members)
         tracks = [self._track(member, block, warmup_frames) for member, block in zip(members, blocks, strict=True)]
         longest = max(len(track[0]) for track in tracks)
+        outside = self._external(members, blocks, longest)
         for start in range(0, longest, steps):
             window = Window(
                 np.zeros((steps, p, b), np.float32),
                 np.zeros((steps, p, b), bool),
                 np.zeros((steps, p, b), np.float32),
                 np.zeros((steps, p, b), np.float32),
+                None if outside is None else np.zeros((steps, outside.shape[1], b), np.float32),
             )
+            if outside is not None and window.external is not None:
+                now = outside[start : start + steps]
+                window.external[: len(now)] = now
             for k, (member, (inputs, targets, scored)) in enumerate(zip(members, tracks, strict=True)):
                 columns = self.columns[member]
                 u, y, s = inputs[start : start + steps], targets[start : start + steps], scored[start : start + steps]
@@ -310,12 +350,27 @@ class Cohort(Displayed):
                 window.weights[: len(u), columns, k] = s * unit_weights[columns, member]
             yield window
 
+    def _external(
+        self, members: Sequence[int], blocks: Sequence[tuple[int, int]], steps: int
+    ) -> Float[np.ndarray, "T F B"] | None:
+        """Features of external inputs at each model step of some blocks."""
+        if self.inputs is None:
+            return None
+        found = np.zeros((steps, len(self.inputs.features), len(members)), np.float32)
+        for k, (member, (start, stop)) in enumerate(zip(members, blocks, strict=True)):
+            inputs = self.recordings[member].inputs
+            assert inputs is not None
+            frames = np.arange(self.recordings[member].first_predicted(start), stop)
+            track = np.repeat(inputs.explaining(frames), self.substeps, axis=0)
+            found[: len(track), :, k] = track
+        return found
+
     def _track(
         self, member: int, block: tuple[int, int], warmup_frames: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Inputs, targets and scoring mask of one recording's block, in model steps."""
-        start, stop = max(block[0], 1), block[1]
         recording = self.recordings[member]
+        start, stop = recording.first_predicted(block[0]), block[1]
         fine = recording if self.substeps == 1 else to_substeps(replace(recording, parts=None), self.substeps)
         first, last = start * self.substeps, stop * self.substeps
         scored = fine.mask[first:last].copy()
@@ -323,6 +378,37 @@ class Cohort(Displayed):
         # With substeps, steps between frames hold a value that counts as given though it is not scored.
         values = fine.values if self.substeps > 1 else np.where(fine.mask, fine.values, np.nan)
         within = self.training_range(recording)
-        past = values[: last - 1]
-        beyond = within.beyond(past, np.isfinite(past))[first - 1 :]
+        # What a unit showed in another block says nothing of this one.
+        begin = self.substeps * max((at for at, _ in recording.blocks if at < start), default=0)
+        past = values[begin : last - 1]
+        beyond = within.beyond(past, np.isfinite(past))[first - 1 - begin :]
         return within.inside(values[first - 1 : last - 1]), values[first:last] - beyond, scored
+
+
+def _with_inputs(
+    recordings: tuple[Recording, ...], held_out: tuple[Recording, ...], options: InputsConfig
+) -> tuple[tuple[Recording, ...], tuple[Recording, ...]]:
+    """The same recordings with the inputs that models are given, and nothing else of them."""
+    channels = options.channels
+    if channels is None:
+        channels = () if recordings[0].inputs is None else recordings[0].inputs.channels
+    if not channels:
+        return tuple(replace(one, inputs=None) for one in recordings), tuple(
+            replace(one, inputs=None) for one in held_out
+        )
+
+    def chosen(recording: Recording) -> Recording:
+        return replace(recording, inputs=require_inputs(recording.name, recording.inputs, channels))
+
+    recordings, held_out = tuple(map(chosen, recordings)), tuple(map(chosen, held_out))
+    training = [
+        (one.name, None if one.inputs is None else one.inputs.part(one.require_parts()["train"])) for one in recordings
+    ]
+    use = InputUse.of(
+        training, channels, lags=options.lags, exogenous=options.exogenous, free_run=options.free_run
+    )  # fmt: skip
+
+    def used(recording: Recording) -> Recording:
+        return recording if recording.inputs is None else replace(recording, inputs=replace(recording.inputs, use=use))
+
+    return tuple(map(used, recordings)), tuple(map(used, held_out))

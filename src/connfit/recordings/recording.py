@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from connfit._display import Displayed, unstorable
 from connfit.errors import ConfigError, DataError, first_ten
+from connfit.recordings.inputs import Inputs
 
 PART_NAMES = ("train", "validation", "test")
 
@@ -84,34 +85,42 @@ class Parts:
 class Recording(Displayed):
     """Activity of named units over time in one animal.
 
-    Parameters
-    ----------
-    name
-        Name of the recording, unique among those fitted together.
-    values
-        [time, unit]. Finite wherever `mask` is True.
-    units
-        Unit names in column order: neurons or regions. Unique.
-    frame_rate
-        Frames per second (Hz).
-    kind
-        What the values are: `"fluorescence"`, `"dff"`, `"rate"`, ...
-    value_units
-        Unit of the values, for example `"dimensionless"` or `"Hz"`.
-    mask
-        [time, unit], True where the value was observed. Default: everywhere. Values that are not
-        observed are never scored; they may be NaN.
-    parts
-        Train, validation and test blocks, if cut.
-    steps
-        What preprocessing was done, in order, with every constant that is needed to repeat it.
-    notes
-        Facts about the source: organism, uid, file, checksum.
+        Parameters
+        ----------
+        name
+            Name of the recording, unique among those fitted together.
+        values
+            [time, unit]. Finite wherever `mask` is True.
+        units
+            Unit names in column order: neurons or regions. Unique.
+        frame_rate
+            Frames per second (Hz).
+        kind
+            What the values are: `"fluorescence"`, `"dff"`, `"rate"`, ...
+        value_units
+            Unit of the values, for example `"dimensionless"` or `"Hz"`.
+        mask
+            [time, unit], True where the value was observed. Default: everywhere. Values that are not
+            observed are never scored; they may be NaN.
+        parts
+            Train, validation and test blocks, if cut.
+        steps
+            What preprocessing was done, in order, with every constant that is needed to repeat it.
+        notes
+            Facts about the source: organism, uid, file, checksum.
+        inputs
+            External inputs of the same frames, as stimuli or behaviour.
+        times
+            Time of each frame in seconds, where the source says it.
+        epochs
+            Named stretches of frames, each half-open `(start, stop)`, where the source has some.
+        blocks
+    XXX
 
-    Raises
-    ------
-    DataError
-        If shapes disagree, names repeat or an observed value is not finite.
+        Raises
+        ------
+        DataError
+            If shapes disagree, names repeat or an observed value is not finite.
     """
 
     name: str
@@ -124,6 +133,10 @@ class Recording(Displayed):
     parts: Parts | None = None
     steps: tuple[Mapping[str, Any], ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Inputs | None = None
+    times: Float[np.ndarray, "T"] | None = None
+    epochs: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    blocks: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         for text in map(str, (self.name, self.value_units, *self.units)):
@@ -164,6 +177,13 @@ class Recording(Displayed):
             raise DataError(
                 f"recording {self.name!r}: parts end at frame {self.parts.test[1]}, the recording at {len(values)}"
             )
+        if self.inputs is not None and self.inputs.frames != len(values):
+            raise DataError(
+                f"recording {self.name!r}: its inputs have {self.inputs.frames} frames, its values {len(values)}",
+                fix="Give both the same frames",
+            )
+        if self.times is not None and self.times.shape != values.shape[:1]:
+            raise DataError(f"recording {self.name!r}: times have shape {self.times.shape} for {len(values)} frames")
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "units", tuple(self.units))
@@ -179,6 +199,8 @@ class Recording(Displayed):
             facts["missing"] = f"{missing:.2%}"
         if self.parts is not None:
             facts["parts"] = ", ".join(f"{part} {self.parts.length(part):,}" for part in PART_NAMES)
+        if self.inputs is not None:
+            facts["inputs"] = ", ".join(self.inputs.channels)
         if self.steps:
             facts["steps"] = ", ".join(str(step.get("step")) for step in self.steps)
         if self.notes.get("surrogate"):
@@ -197,12 +219,51 @@ class Recording(Displayed):
 
     def split(self, *, train: float = 0.6, validation: float = 0.15, gap: int = 0) -> Recording:
         """Return the same recording cut into consecutive parts; `gap` frames between parts are left out."""
-        return replace(self, parts=Parts.of(self.frames, train=train, validation=validation, gap=gap))
+        parts = Parts.of(self.frames, train=train, validation=validation, gap=gap)
+        return replace(self, parts=parts if not self.blocks else self._between_blocks(parts, gap))
+
+    def _between_blocks(self, parts: Parts, gap: int) -> Parts:
+        """Move the borders of parts to the nearest starts of blocks."""
+        starts = [start for start, _ in self.blocks[1:]]
+        borders = [parts.validation[0], *([parts.test[0]] if parts.validation[1] > parts.validation[0] else [])]
+        if len(starts) < len(borders) or gap:
+            raise ConfigError(
+                f"recording {self.name!r} has {len(self.blocks)} blocks, and parts are whole blocks: "
+                + ("data.gap is not used then, set it to 0" if gap else "give more, or set data.validation = 0")
+            )
+        first = min(starts[: len(starts) - len(borders) + 1], key=lambda start: abs(start - borders[0]))
+        if len(borders) == 1:
+            return Parts((0, first), (first, first), (first, self.frames))
+        second = min((start for start in starts if start > first), key=lambda start: abs(start - borders[1]))
+        return Parts((0, first), (first, second), (second, self.frames))
 
     def part(self, name: str) -> tuple[Float[np.ndarray, "t P"], Bool[np.ndarray, "t P"]]:
         """Return values and mask of the part `"train"`, `"validation"` or `"test"`."""
         block = self.require_parts()[name]
         return self.values[block], self.mask[block]
+
+    def stretches(self, start: int = 0, stop: int | None = None) -> list[tuple[int, int]]:
+        """Return the blocks of frames from `start` to `stop - 1`; one stretch where there are no blocks."""
+        stop = self.frames if stop is None else stop
+        if not self.blocks:
+            return [(start, stop)]
+        cut = [(max(first, start), min(last, stop)) for first, last in self.blocks]
+        return [(first, last) for first, last in cut if first < last]
+
+    def first_predicted(self, start: int) -> int:
+        """Return the first frame from `start` on that has a frame of its block before it."""
+        return start + 1 if start == 0 or any(start == first for first, _ in self.blocks) else start
+
+    def frames_only(self, frames: slice) -> Recording:
+        """Return some of the frames, without parts."""
+        inputs = None if self.inputs is None else self.inputs.part(frames)
+        times = None if self.times is None else self.times[frames]
+        start, stop, _ = frames.indices(self.frames)
+        inside = self.stretches(start, stop) if self.blocks else []
+        return replace(
+            self, values=self.values[frames], mask=self.mask[frames], inputs=inputs, times=times, parts=None, epochs={},
+            blocks=tuple((first - start, last - start) for first, last in inside),
+        )  # fmt: skip
 
     def require_parts(self) -> Parts:
         """Return the parts, or raise a ConfigError that says how to cut them."""

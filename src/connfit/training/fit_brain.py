@@ -23,7 +23,7 @@ from connfit.training.memory import check_memory
 from connfit.training.problem import Job, build
 from connfit.training.progress_display import default_progress
 
-SECTIONS = ("data", "model", "learner", "train", "evaluate")
+SECTIONS = ("data", "model", "inputs", "learner", "train", "evaluate")
 
 
 def fit(

@@ -18,7 +18,7 @@ from connfit.recordings.cohort import Cohort
 RATES = (1e-3, 1e-2, 1e-1)
 """Learning rates that are tried."""
 
-BESIDE = ("bias", "drive")
+BESIDE = ("bias", "drive", "inputs")
 """Groups through which activity is explained beside the wiring."""
 
 BESIDE_FACTORS = (1.0, 0.03)
@@ -100,6 +100,8 @@ def parameter_sizes(model: Model, params: Params, cohort: Cohort) -> dict[str, f
         values, mask = recording.part("train")
         spread.append(np.nanstd(np.where(mask, values, np.nan), axis=0))
     sizes["bias"] = float(np.sqrt(np.nanmean(np.concatenate(spread) ** 2)))
+    if "inputs" in sizes:  # of features with variance 1
+        sizes["inputs"] = sizes["bias"]
     if "weights" in sizes:
         sizes["weights"] = max(sizes["weights"], model.neurons / max(model.connections, 1))
     if "drive" in sizes:

@@ -85,8 +85,7 @@ def estimate_memory(
     trained
         Groups that are trained.
     """
-    count = len(cohort.recordings)
-    batch = min(config.batch or count, count)
+    batch = min(config.batch or len(cohort.recordings), len(cohort.training_stretches()))
     size = {key: value.size * value.dtype.itemsize for key, value in params.items()}
     moving = sum(size[key_of(group, size)] for group in trained)
     learning = learner.memory_bytes(model, batch, trained)

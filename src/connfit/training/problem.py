@@ -15,7 +15,7 @@ from connfit._display import Displayed
 from connfit._registry import beside_section, registries
 from connfit._system.devices import check_device
 from connfit._system.heap import return_freed_arrays
-from connfit.config import Config, LearnerConfig, ModelConfig
+from connfit.config import Config, InputsConfig, LearnerConfig, ModelConfig
 from connfit.connectome import Connectome
 from connfit.connectome.matching import UnitMatch, find_column, match_units
 from connfit.connectome.nulls import check_null, make_null
@@ -36,8 +36,10 @@ from connfit.models.gains import untyped_neurons
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.plausibility import CAUTIONS, same_values
+from connfit.recordings.stretches import BETWEEN
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
+from connfit.training.input_start import regressed_inputs
 from connfit.training.learners import RULES, configured_learner
 from connfit.training.learners.learner import Learner
 from connfit.training.memory import MemoryEstimate, estimate_memory
@@ -174,6 +176,10 @@ class Job(Displayed):
             digest.update("\n".join((recording.name, repr(recording.frame_rate), *recording.units)).encode())
             digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)).data)
             digest.update(np.ascontiguousarray(recording.mask).data)
+            if (inputs := recording.inputs) is not None:
+                digest.update("\n".join(inputs.channels).encode())
+                digest.update(np.ascontiguousarray(np.where(inputs.mask, inputs.values, 0)).data)
+                digest.update(np.ascontiguousarray(inputs.mask).data)
         return digest.hexdigest()
 
     def neurons_fingerprint(self) -> str:
@@ -211,8 +217,8 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     check_names(config.model)
     # Passed on without a name of its own, so that a null connectome takes its place in memory.
     return build(
-        config, connectome_from_config(config.data), recordings_from_config(config.data),
-        held_out_from_config(config.data), recipe,
+        config, connectome_from_config(config.data), recordings_from_config(config.data, config.inputs.channels or ()),
+        held_out_from_config(config.data, config.inputs.channels or ()), recipe,
     )  # fmt: skip
 
 
@@ -255,7 +261,13 @@ def build(
         [recording.select_units(matches[recording.name].matched) for recording in recordings],
         held_out=[recording.select_units(matches[recording.name].matched) for recording in held_out],
         substeps=config.data.substeps,
+        inputs=config.inputs,
     )
+    if any(recording.blocks for recording in cohort.recordings) and max(config.evaluate.horizons, default=0) > BETWEEN:
+        raise ConfigError(
+            f"evaluate.horizons = {max(config.evaluate.horizons)} frames would reach from one block into the next: "
+            f"{BETWEEN} lie between"
+        )
     # What leaves nothing to fit is an error before anything is written.
     cohort.change_variance()
     check_parts_scored(cohort, config.train)
@@ -268,7 +280,9 @@ def build(
     if recipe is None:
         recipe = _find_recipe(config, connectome, cohort, readout, learner)
     options = recipe.resolve(config.model)
-    model, params, regression = untrained_model(options, config.seed, connectome, cohort, readout)
+    model, params, regression = untrained_model(options, config.seed, connectome, cohort, readout, config.inputs)
+    if config.inputs.start == "regression" and cohort.substeps == 1:
+        params = regressed_inputs(model, params, cohort)
     trained = _trained(config, model)
     resolved = msgspec.structs.replace(
         config,
@@ -286,6 +300,7 @@ def build(
             cell=find_cell(config.model.cell).name,
             **own_options(config.model, options),
         ),
+        inputs=_inputs(config, cohort),
         learner=_spelt_out(config, learner),
         evaluate=msgspec.structs.replace(config.evaluate, baseline_options=_baseline_options(config)),
     )
@@ -322,7 +337,7 @@ def _find_recipe(
     horizons = horizons_fit(tuned)
 
     def score(options: ModelConfig) -> Validation:
-        model, params, _ = untrained_model(options, config.seed, connectome, tuned, readout)
+        model, params, _ = untrained_model(options, config.seed, connectome, tuned, readout, config.inputs)
         return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons)
 
     single_steps = cohort.substeps == 1
@@ -357,6 +372,14 @@ def _trained(config: Config, model: Model) -> tuple[str, ...]:
     if (config.train.l1_weights or config.train.l2_weights) and "weights" not in trained:
         raise ConfigError("train.l1_weights and train.l2_weights are penalties on weights, which are not trained here")
     return trained
+
+
+def _inputs(config: Config, cohort: Cohort) -> InputsConfig:
+    """Section `inputs` with channels and lags spelt out."""
+    use = cohort.inputs
+    if use is None:
+        return config.inputs
+    return msgspec.structs.replace(config.inputs, channels=use.channels, lags=use.lags)
 
 
 def _null_options(config: Config) -> dict[str, Any]:

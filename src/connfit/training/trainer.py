@@ -127,8 +127,7 @@ class Trainer:
 
     @property
     def _batch_size(self) -> int:
-        count = len(self.cohort.recordings)
-        return min(self.config.batch or count, count)
+        return min(self.config.batch or len(self.cohort.recordings), len(self.cohort.training_stretches()))
 
     def take_clock(self, other: Trainer) -> None:
         """Share what another trainer has compiled, and the time of its first step."""
@@ -186,8 +185,8 @@ class Trainer:
         return self.config.epochs if phase == 0 else self.config.free_run_epochs
 
     def _batches(self, state: FitState) -> list[list[int]]:
-        """Members of each batch; their order is shuffled by seed and epoch alone, so that resuming repeats it."""
-        count = len(self.cohort.recordings)
+        """Stretches of each batch; their order is shuffled by seed and epoch alone, so that resuming repeats it."""
+        count = len(self.cohort.training_stretches())
         size = self._batch_size
         order = self._random(state).permutation(count)
         return [sorted(order[k : k + size].tolist()) for k in range(0, count, size)]
@@ -195,13 +194,14 @@ class Trainer:
     def _random(self, state: FitState) -> np.random.Generator:
         return np.random.default_rng([self.seed, state.phase, state.epoch])
 
-    def _windows(self, state: FitState, members: list[int]) -> Iterator[WindowArrays]:
-        """Windows of the members' training parts; in the free-running phase most inputs are withheld."""
-        blocks = [self.cohort.recordings[member].require_parts().train for member in members]
+    def _windows(self, state: FitState, batch: list[int]) -> Iterator[WindowArrays]:
+        """Windows of some stretches of training frames; in the free-running phase most inputs are withheld."""
+        items = self.cohort.training_stretches()
+        members, blocks = [items[item][0] for item in batch], [items[item][1] for item in batch]
         config, substeps, k = self.config, self.cohort.substeps, self.learner.window
         cycle = (config.forced_frames + config.free_run_frames) * substeps
         shift = int(self._random(state).integers(cycle)) if state.phase == 1 else 0
-        weights = self._unit_weights * (len(self.cohort.recordings) / len(members))
+        weights = self._unit_weights * (len(items) / len(members))
         fed_back = self._fed_back(members) if state.phase == 0 and self._fed_back else None
         windows = self.cohort.windows(k, blocks, members, weights, warmup_frames=config.warmup_frames)
         for number, window in enumerate(windows):
@@ -213,12 +213,14 @@ class Trainer:
                 )
                 forced = forced & ~free[:, None, None]
             inputs, given, targets, scored = map(jnp.asarray, (window.inputs, forced, window.targets, window.weights))
-            yield WindowArrays(inputs, given, targets, scored, fed_back)
+            external = None if window.external is None else jnp.asarray(window.external)
+            yield WindowArrays(inputs, given, targets, scored, fed_back, external)
 
-    def _window_count(self, members: list[int]) -> int:
-        """Windows of a batch: as many as its longest training part fills (frame 0 has nothing before it)."""
-        blocks = [self.cohort.recordings[member].require_parts().train for member in members]
-        frames = max(stop - max(start, 1) for start, stop in blocks)
+    def _window_count(self, batch: list[int]) -> int:
+        """Windows of a batch: as many as its longest stretch fills (its first frame may have nothing before it)."""
+        items = self.cohort.training_stretches()
+        chosen = [(self.cohort.recordings[items[item][0]], items[item][1]) for item in batch]
+        frames = max(stop - recording.first_predicted(start) for recording, (start, stop) in chosen)
         return -(-frames * self.cohort.substeps // self.learner.window)
 
     def _pass(self, state: FitState) -> tuple[Params, optax.OptState, np.ndarray, float, int, float]:
@@ -280,8 +282,10 @@ class Trainer:
         forecaster = ModelForecaster(self.model, params, self.cohort)
         for recording in self.cohort.recordings:
             stop = recording.require_parts().train[1]
-            part = replace(recording, values=recording.values[:stop], mask=recording.mask[:stop], parts=None)
-            if not np.isfinite(forecaster.one_step(part)[1:]).all():
+            part = recording.frames_only(slice(stop))
+            stretches = part.stretches()
+            predicted = forecaster.one_step(part)
+            if not all(np.isfinite(predicted[first + 1 : last]).all() for first, last in stretches):
                 return False
         return True
 
@@ -336,7 +340,9 @@ def _fed_back_units(cohort: Cohort, batch: int) -> Callable[[list[int]], Array] 
     for missing, recording, columns in zip(unobserved, cohort.recordings, cohort.columns, strict=True):
         # Frames after the training part must not decide how it is computed: sums in another order round differently.
         start, stop = recording.require_parts().train
-        missing -= set(columns[recording.mask[max(start - 1, 0) : stop].all(axis=0)].tolist())
+        shown = recording.stretches(start, stop) if recording.blocks else [(max(start - 1, 0), stop)]
+        always = np.all([recording.mask[first:last].all(axis=0) for first, last in shown], axis=0)
+        missing -= set(columns[always].tolist())
     longest = sum(sorted((len(missing) for missing in unobserved), reverse=True)[:batch])
     longest = min(longest, len(set().union(*unobserved)))
     if 2 * longest > len(cohort.units):

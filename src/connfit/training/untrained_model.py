@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from connfit._registry import Options, beside_section, section_options
-from connfit.config import AUTO, ModelConfig
+from connfit.config import AUTO, InputsConfig, ModelConfig
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models import Readout, start_magnitudes, tie_weights
@@ -15,12 +15,19 @@ from connfit.models.connectome_model import ModelConditions
 from connfit.models.gains import SHARED
 from connfit.models.init.initial import begin
 from connfit.models.init.start import STARTS, StartConditions
+from connfit.models.input_map import input_map
+from connfit.models.maps import SynapticMap
 from connfit.recordings.cohort import Cohort
 from connfit.training.recipe import StartOptions
 
 
 def untrained_model(
-    options: ModelConfig, seed: int, connectome: Connectome, cohort: Cohort, readout: Readout
+    options: ModelConfig,
+    seed: int,
+    connectome: Connectome,
+    cohort: Cohort,
+    readout: Readout,
+    inputs: InputsConfig | None = None,
 ) -> tuple[Model, Params, dict[str, object] | None]:
     """Build the model, its parameters before training, and what a regression for them found."""
     cell, begun = find_cell(options.cell), StartOptions.of(options)
@@ -42,7 +49,7 @@ def untrained_model(
     conditions = ModelConditions(
         connectome=connectome, readout=readout, step_s=cohort.step_s, drive=options.drive,
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort), state_forcing=begun.state_forcing,
-        delay=options.delay,
+        delay=options.delay, inputs=_input_map(inputs, connectome, cohort, readout),
     )  # fmt: skip
     model = cell.build(conditions, **cell_options(cell, options).as_dict())
     given = StartConditions(
@@ -67,6 +74,15 @@ def untrained_model(
         model = tie_weights(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
     params = begin(model, start.name, replace(given, fitted=found))
     return model, params, None if found is None else found.facts(cohort.units)
+
+
+def _input_map(
+    options: InputsConfig | None, connectome: Connectome, cohort: Cohort, readout: Readout
+) -> SynapticMap | None:
+    use, options = cohort.inputs, options or InputsConfig()
+    if use is None:
+        return None
+    return input_map(connectome, readout, use.channels, len(use.lags), options.targets, shared=options.shared)
 
 
 def cell_options(cell: Cell, options: ModelConfig) -> Options:

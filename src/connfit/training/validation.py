@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -180,7 +179,7 @@ def validate(forecaster: ModelForecaster, unit_weights: Float[np.ndarray, "P R"]
         if start == stop:
             continue
         first = max(0, start - SELECTION_FRAMES_BEFORE)
-        part = replace(recording, values=recording.values[first:stop], mask=recording.mask[first:stop], parts=None)
+        part = recording.frames_only(slice(first, stop))
         start, stop = start - first, stop - first
         starts = _selection_starts(start, stop)[: None if horizons else 0]
         next_frame, forecast = forecaster.one_step_and_horizon(part, starts, int(ahead[-1]))

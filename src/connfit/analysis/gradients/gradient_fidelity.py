@@ -233,7 +233,8 @@ class _Feeding:
         for number, window in enumerate(found):
             recorded = self._recorded(number * steps + np.arange(steps))
             given = window._replace(forced=window.forced & recorded[:, None, None])
-            windows.append(WindowArrays(*map(jnp.asarray, given))._replace(fed_back=self.fed_back))
+            external = None if given.external is None else jnp.asarray(given.external)
+            windows.append(WindowArrays(*map(jnp.asarray, given[:4]), self.fed_back, external))
         return windows
 
     def _recorded(self, position: Int[np.ndarray, "K"]) -> Bool[np.ndarray, "K"]:

@@ -56,6 +56,8 @@ class Baseline(Entry):
         In figures; None: the next that is free.
     options
         Its own options, for `evaluate.baseline_options`.
+    with_inputs_of
+        The baseline that it is with the external inputs: of recordings that have some it is fitted beside that.
     """
 
     fit: Callable[..., Forecaster]
@@ -69,6 +71,7 @@ class Baseline(Entry):
     not_pooled: str = "there is no version that is fitted to other animals"
     colour: str | None = None
     options: type[Options] = Options
+    with_inputs_of: str | None = None
 
     def __call__(self, recording: Recording, config: EvaluateConfig) -> Forecaster:
         """Fit it, with its own options as the configuration has them."""
@@ -101,6 +104,17 @@ def check_baselines(config: EvaluateConfig) -> None:
         BASELINES.find(name, OPTION)
     for name in config.baseline_options:
         BASELINES.find(name, OPTIONS).options_of(config)
+
+
+def with_their_inputs(names: Sequence[str], recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """Return the names, and behind each that there is with inputs that one, if the recordings have inputs."""
+    if not any(recording.inputs is not None for recording in recordings):
+        return tuple(names)
+    found = list[str]()
+    for name in names:
+        beside = [other.name for other in BASELINES.values() if other.with_inputs_of == name]
+        found += [name, *(other for other in beside if other not in names)]
+    return tuple(found)
 
 
 def chosen_baselines(

@@ -74,9 +74,15 @@ class Autoregression:
         return self.one_step_and_horizon(recording, starts, steps)[1]
 
     def one_step_and_horizon(
-        self, recording: Recording, starts: Starts, steps: int, out: Stored | None = None
+        self,
+        recording: Recording,
+        starts: Starts,
+        steps: int,
+        out: Stored | None = None,
+        *,
+        given: Float[np.ndarray, "S steps Q"] | None = None,
     ) -> tuple[Stored, Ahead]:
-        """Return both from one pass of the filter."""
+        """Return both from one pass of the filter; the last columns are `given`, standardised, if they are."""
         starts = np.asarray(starts)
         early = bool(len(starts)) and int(starts.min()) < self.lags - 1
         out = np.empty(recording.values.shape) if out is None else out
@@ -88,7 +94,7 @@ class Autoregression:
             here = (starts >= first) & (starts < first + len(prediction))
             past[here] = rows[starts[here] - first + 1]
         ahead = np.empty((len(starts), steps, len(recording.units)))
-        self._iterate(past, ahead)
+        self._iterate(past, ahead, given=given)
         return out, self.scaling.restore(ahead)
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
@@ -103,19 +109,22 @@ class Autoregression:
         warmup: int,
         noise: Stored,
         out: tuple[Stored, Stored] | None = None,
+        *,
+        given: Float[np.ndarray, "1 frames Q"] | None = None,
     ) -> tuple[Stored, Stored]:
-        """Return `free_run` with the noise and without."""
+        """Return `free_run` with the noise and without; the last columns are `given`, standardised, if they are."""
         out = room_for_runs(noise) if out is None else out
         *_, (_, rows, known) = self._pasts(recording, start - warmup, start, from_start=warmup < self.lags)
         past = rows[-1:]
         driven, quiet = np.repeat(past, noise.shape[0], axis=0), past
         for at, added in noise_blocks(noise):
             run = np.empty((1, *added.shape[1:]))
-            quiet = self._iterate(quiet, run)
+            here = None if given is None else given[:, at]
+            quiet = self._iterate(quiet, run, given=here)
             out[1][at] = self.scaling.restore(run[0])
             if len(added):
                 added /= self.scaling.stds
-                driven = self._iterate(driven, added, known)
+                driven = self._iterate(driven, added, known, given=here)
                 out[0][:, at] = self.scaling.restore(added)
         return out
 
@@ -134,6 +143,8 @@ class Autoregression:
         past: Float[np.ndarray, "S L P"],
         out: Float[np.ndarray, "S steps P"],
         known: PastFilter | None = None,
+        *,
+        given: Float[np.ndarray, "#S steps Q"] | None = None,
     ) -> Float[np.ndarray, "S L P"]:
         """Write what follows the past, standardised, and return the past of the frames after that.
 
@@ -145,6 +156,8 @@ class Autoregression:
                 predicted = self.process.predict(past)
                 noise = None if known is None else out[:, step].copy()
                 out[:, step] = predicted if noise is None else predicted + noise
+                if given is not None:
+                    out[:, step, -given.shape[2] :] = given[:, step]
                 past = np.concatenate([out[:, step : step + 1], past[:, :-1]], axis=1)
                 if noise is not None and known is not None and not known.certain:
                     past = known.learn(past, everything, noise)

@@ -242,7 +242,7 @@ def _candidates(
 ) -> Iterator[tuple[float, tuple[int, str]]]:
     """Numbers of dimensions and kinds, with their one-step MSE on the tuning block after all frames before it."""
     gaps = not recording.mask[slice(*train)].all()
-    until = replace(recording, values=recording.values[: tune[1]], mask=recording.mask[: tune[1]], parts=None)
+    until = recording.frames_only(slice(tune[1]))
     for kind in (NOTHING, OWN_DECAY, JOINT_DECAY) if gaps else (NOTHING, OWN_DECAY):
         last, worse = np.inf, 0
         for dimension in dimensions:

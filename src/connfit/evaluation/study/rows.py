@@ -13,7 +13,7 @@ import msgspec
 from connfit import config as configuration
 from connfit.config import Config, LearnerConfig, ModelConfig
 from connfit.connectome.nulls import NULLS
-from connfit.errors import ConfigError, one_of
+from connfit.errors import ConfigError, first_ten, one_of
 from connfit.evaluation.baselines import BASELINES
 from connfit.models.cells import CELLS, find_cell
 from connfit.training.learners import RULES, configured_learner
@@ -49,7 +49,7 @@ class PlannedRow:
         `"connectome"`, `"untrained"`, `"ablation"`, `"learning"`, `"null"` or `"baseline"`.
     keeps, changes
         In words, against the row `connectome`.
-    model, learner, train
+    model, learner, train, inputs
         Options of these sections that differ from the row `connectome`.
     null
         Null connectome that it is fitted to.
@@ -64,6 +64,7 @@ class PlannedRow:
     model: Mapping[str, Any] = field(default_factory=dict)
     learner: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     null: str | None = None
     frozen: tuple[str, ...] = ()
 
@@ -110,6 +111,7 @@ def study_rows(config: Config, baselines: Sequence[str], only: Sequence[str] = (
         *(
             PlannedRow(name, "baseline", "recording and parts", BASELINES.find(name, "row of a study").does)
             for name in baselines
+            if config.inputs.channels or not BASELINES.find(name, "row of a study").with_inputs_of
         ),
     ]
     twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
@@ -148,6 +150,9 @@ def _ablations(config: Config, same: str) -> list[PlannedRow]:
     if model.state_forcing != 0:
         changes = "states are not moved to what was recorded: it acts through the drive alone"
         rows.append(PlannedRow("no_state_forcing", "ablation", same, changes, {"state_forcing": 0.0}))
+    if config.inputs.channels:
+        changes = f"no inputs: {first_ten(config.inputs.channels)} act on no neuron"
+        rows.append(PlannedRow("no_inputs", "ablation", same, changes, inputs={"channels": ()}))
     if not model.learned_readout:
         changes = "a learned linear read-out in place of the anatomical one"
         changes += ", and no state forcing, which needs a given one" if unforced else ""
@@ -230,17 +235,20 @@ def row_config(row: PlannedRow, base: Config, seed: int) -> Config:
     """
     if not (row.fitted or row.group == "untrained"):
         raise ConfigError(f"row {row.name!r} is not a fit of a connectome model")
-    model = _replace(base.model, **row.model)
+    model, inputs = _replace(base.model, **row.model), _replace(base.inputs, **row.inputs)
     if base.model.learn is not None:
-        model = _replace(model, learn=_learned(base, model, row.frozen))
-    elif row.frozen:
-        model = _replace(model, learn=_present(model, [group for group in _groups(model) if group not in row.frozen]))
+        learn = _learned(base, model, row.frozen)
+    else:
+        learn = [group for group in _groups(model) if group not in row.frozen] if row.frozen else None
+    if learn is not None:
+        absent = () if inputs.channels else ("inputs",)
+        model = _replace(model, learn=tuple(group for group in _present(model, learn) if group not in absent))
     learner, train = _replace(base.learner, **row.learner), _replace(base.train, **row.train)
     data = _replace(base.data, null=row.null)
-    return _replace(base, data=data, model=model, learner=learner, train=train, seed=seed)
+    return _replace(base, data=data, model=model, inputs=inputs, learner=learner, train=train, seed=seed)
 
 
-def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]:
+def _learned(base: Config, model: Any, frozen: Sequence[str]) -> list[str]:
     """Groups to learn: those of the base that the row's model has, and those that only the row's model has."""
     wanted = set(base.model.learn or ())
     strengths = wanted & {"weights", "gains"}
@@ -250,7 +258,7 @@ def _learned(base: Config, model: Any, frozen: Sequence[str]) -> tuple[str, ...]
         wanted.add("drive")
     if not base.model.learned_readout:
         wanted.add("readout")
-    return _present(model, [group for group in _groups(model) if group in wanted and group not in frozen])
+    return [group for group in _groups(model) if group in wanted and group not in frozen]
 
 
 def _groups(model: Any) -> tuple[str, ...]:

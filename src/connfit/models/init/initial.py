@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -104,4 +105,5 @@ def begin(model: Model, drive_start: str, given: StartConditions) -> Params:
     if start.fit is not None and given.fitted is None:
         found_by = f"{start.fit.__module__}.{start.fit.__qualname__}"
         raise ConfigError(f'drive_start = "{drive_start}" needs what {found_by} finds in the training frames')
-    return {**start.parameters(model, given), **model.own_start()}
+    inputs = {} if model.inputs is None else {"inputs": jnp.zeros(model.inputs.strengths_shape)}
+    return {**start.parameters(model, given), **model.own_start(), **inputs}

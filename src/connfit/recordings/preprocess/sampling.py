@@ -96,6 +96,10 @@ def to_substeps(recording: Recording, substeps: int) -> Recording:
         values=values,
         mask=mask,
         parts=parts,
+        times=None,
+        epochs={},
+        blocks=tuple((start * substeps, stop * substeps) for start, stop in recording.blocks),
+        inputs=None if recording.inputs is None else recording.inputs.held(substeps),
         frame_rate=recording.frame_rate * substeps,
         steps=(*recording.steps, {"step": "to_substeps", "substeps": substeps, "looks_ahead": False}),
     )

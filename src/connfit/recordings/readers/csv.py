@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from connfit.connectome.cell_words import FLOAT, INTEGER, MISSING_WORDS
-from connfit.connectome.columns import NamedTable, read_table
-from connfit.connectome.text_files import lines
-from connfit.errors import DataError
+from connfit.connectome.cell_words import FLOAT, INTEGER
+from connfit.connectome.columns import read_table
+from connfit.errors import ConfigError, DataError, did_you_mean
 from connfit.recordings import Recording
 from connfit.recordings.plausibility import with_cautions
 from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
+from connfit.recordings.readers.input_table import settle_inputs
 from connfit.recordings.readers.reader import READERS, Reader, stem
+from connfit.recordings.readers.table_numbers import refuse_blank_lines, table_numbers
 
 
 def read_csv_recording(
@@ -26,6 +27,7 @@ def read_csv_recording(
     kind: str = "dff",
     value_units: str = "dimensionless",
     missing: str = "error",
+    inputs: Sequence[str] = (),
 ) -> Recording:
     """Read a CSV (or `.csv.gz`) file with one row per frame and one column per unit.
 
@@ -43,6 +45,8 @@ def read_csv_recording(
         What the values are, see Recording.
     missing
         `"error"` or `"mask"`: what to do with empty cells, `NaN` and infinite values.
+    inputs
+        Columns that are external inputs and no units.
 
     Raises
     ------
@@ -51,15 +55,20 @@ def read_csv_recording(
     """
     path = require_file(path)
     table = read_table(path, "recording", as_csv=True)
-    _refuse_blank_lines(path)
+    refuse_blank_lines(path)
     header = [title.strip() for title in table.columns]
     _refuse_numbers(header, path)
-    numbers = np.column_stack([_numbers(table, column, path) for column in table.columns])
+    numbers = np.column_stack([table_numbers(table, column, path) for column in table.columns])
 
     notes: dict[str, object] = {"file": path.name}
-    columns = [k for k, title in enumerate(header) if title != time_column]
-    if len(columns) < len(header):
-        times = frame_times(numbers[:, header.index(time_column)], path, stated_rate=frame_rate)
+    for title in inputs:
+        if title not in header or title == time_column:
+            raise ConfigError(f"{path}: the input {title!r} is no column{did_you_mean(title, header)}")
+    columns = [k for k, title in enumerate(header) if title != time_column and title not in inputs]
+    seconds = None
+    if time_column in header:
+        seconds = numbers[:, header.index(time_column)]
+        times = frame_times(seconds, path, stated_rate=frame_rate)
         notes = with_cautions({**notes, **times.notes()}, times.cautions)
         rate = times.frame_rate if frame_rate is None else frame_rate
     elif frame_rate is None:
@@ -73,6 +82,9 @@ def read_csv_recording(
     else:
         rate = frame_rate
     units = check_units([header[k] for k in columns], len(columns), path)
+    outside = None
+    if inputs:
+        outside = settle_inputs(numbers[:, [header.index(title) for title in inputs]], inputs, path, missing=missing)
     values, mask, absent = settle_missing(numbers[:, columns], units, path, missing=missing)
     return Recording(
         name=name or stem(path),
@@ -83,24 +95,12 @@ def read_csv_recording(
         value_units=value_units,
         mask=mask,
         notes={**notes, "missing_values": absent},
+        inputs=outside,
+        times=seconds,
     )
 
 
 READERS.register(Reader(name="csv", label="CSV, CSV.gz", suffixes=(".csv", ".csv.gz"), read=read_csv_recording))
-
-
-def _refuse_blank_lines(path: Path) -> None:
-    """A blank line between others may be a frame that was lost: without it, later frames would move up in time."""
-    blank = None
-    for number, line in enumerate(lines(path), 1):
-        if not line.strip():
-            blank = blank or number
-        elif blank:
-            raise DataError(
-                f"line {blank} is blank: a frame may be lost there",
-                path=path,
-                fix="Delete the line, or write a row of empty cells and read with missing='mask'",
-            )
 
 
 def _refuse_numbers(header: list[str], path: Path) -> None:
@@ -113,26 +113,3 @@ def _refuse_numbers(header: list[str], path: Path) -> None:
             path=path,
             fix="Write the unit names in the first line; if it holds times, transpose the table",
         )
-
-
-def _numbers(table: NamedTable, name: str, path: Path) -> np.ndarray:
-    """One CSV column as float64, NaN where a cell is empty or says so."""
-    text = table.data.column(name).to_pandas().fillna("").str.strip()
-    numbers = np.asarray(pd.to_numeric(text, errors="coerce"), np.float64)
-    odd = np.isnan(numbers) & ~text.str.lower().isin(MISSING_WORDS).to_numpy()
-    if odd.any():
-        row = int(np.flatnonzero(odd)[0])
-        raise DataError(
-            f"row {row + 1}, column {name!r}: {text.iloc[row]!r} is not a number ({int(odd.sum())} such cells)",
-            path=path,
-            fix=_how_to_correct(text),
-        )
-    return numbers
-
-
-def _how_to_correct(text: pd.Series) -> str:
-    if text.str.fullmatch(r"-?[0-9]+,[0-9]+").any():
-        return "Write numbers with a decimal point, not a comma"
-    if text.str.fullmatch(r"[^\W\d].*").all():
-        return "Rows must be frames and columns units: if this column holds the unit names, transpose the table"
-    return "Correct the cell; rows count from 1 below the header"

@@ -153,6 +153,7 @@ def read_hdf5_recording(
         value_units=value_units,
         mask=mask,
         notes=with_cautions(notes, (*cautions, *intervals.cautions)),
+        times=times.astype(np.float64),
     )
 
 

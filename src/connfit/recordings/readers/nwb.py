@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ from connfit.recordings.readers.frames import (
     require_rate,
     settle_missing,
 )
+from connfit.recordings.readers.nwb_inputs import nwb_inputs, nwb_intervals
 from connfit.recordings.readers.reader import READERS, Reader
+from connfit.recordings.stretches import epochs_of_seconds
 
 _KINDS = {"DfOverF": "dff", "Fluorescence": "fluorescence"}
 
@@ -34,6 +38,8 @@ def read_nwb_recording(
     frame_rate: float | None = None,
     kind: str | None = None,
     missing: str = "error",
+    inputs: Sequence[str] = (),
+    resample: str = "mean",
 ) -> Recording:
     """Read one time series of an NWB file.
 
@@ -56,6 +62,11 @@ def read_nwb_recording(
         Default: `"rate"`.
     missing
         `"error"` or `"mask"`: what to do with values that are not finite.
+    inputs
+        External inputs: names of time series (`series` or `Container/series`) or of intervals (`epochs`, `trials`, a
+        tag), see `connfit.recordings.readers.nwb_inputs`.
+    resample
+        How a series is brought to the frames, see `connfit.recordings.readers.input_table`.
 
     Returns
     -------
@@ -82,7 +93,9 @@ def read_nwb_recording(
             warnings.simplefilter("ignore")
             with pynwb.NWBHDF5IO(path=str(path), mode="r") as io:
                 file = io.read()
-                return _recording(pynwb, file, path, name, series, unit_column, frame_rate, kind, missing)
+                return _recording(
+                    pynwb, file, path, name, series, unit_column, frame_rate, kind, missing, tuple(inputs), resample
+                )
     except ConnfitError:
         raise
     # Damaged files make h5py, hdmf and pynwb raise exceptions of many unrelated types.
@@ -104,6 +117,8 @@ def _recording(
     frame_rate: float | None,
     kind: str | None,
     missing: str,
+    inputs: Sequence[str],
+    resample: str,
 ) -> Recording:
     chosen = _choose(pynwb, file, path, series)
     container = getattr(chosen.parent, "neurodata_type", "")
@@ -117,6 +132,7 @@ def _recording(
     notes["session_description"] = str(file.session_description)
     if file.subject is not None and file.subject.species:
         notes["organism"] = str(file.subject.species)
+    seconds: np.ndarray | None = None
     rate = frame_rate if chosen.rate is None else agreed_rate(chosen.rate, frame_rate, path)
     if chosen.timestamps is not None:
         unit = getattr(chosen.timestamps, "attrs", {}).get("unit", "seconds")
@@ -130,20 +146,30 @@ def _recording(
                 path=path,
                 fix="data must be [time, unit]",
             )
+        seconds = stamps
         times = frame_times(stamps, path, stated_rate=rate)
         rate = times.frame_rate
         notes.update(times.notes())
+    rate = require_rate(rate, path)
+    if seconds is None:
+        seconds = float(chosen.starting_time or 0.0) + np.arange(len(values)) / rate
+    outside = None
+    if inputs:
+        outside = nwb_inputs(pynwb, file, path, inputs, seconds, resample=resample, missing=missing, written=_written)
     settled, mask, absent = settle_missing(values, units, path, missing=missing)
-    return Recording(
+    found = Recording(
         name=name or str(file.identifier),
         values=settled,
         units=units,
-        frame_rate=require_rate(rate, path),
+        frame_rate=rate,
         kind=_KINDS.get(container, kind or "rate"),
         value_units=str(chosen.unit) or "dimensionless",
         mask=mask,
         notes={**notes, "missing_values": absent},
+        inputs=outside,
+        times=seconds,
     )
+    return replace(found, epochs=epochs_of_seconds(found, nwb_intervals(file, path, _written)))
 
 
 def _conversion(series: Any, columns: int, path: Path) -> np.ndarray:

@@ -23,6 +23,8 @@ class WindowArrays(NamedTuple):
     fed_back
         The only units for which `forced` may be False, each once: the fewer, the faster. None: any unit.
         Entries of other units count as forced, so they may be False only where nothing is scored after them.
+    external
+        Features of external inputs at each step; None where there are none.
     """
 
     inputs: Float[Array, "K P B"]
@@ -30,6 +32,7 @@ class WindowArrays(NamedTuple):
     targets: Float[Array, "K P B"]
     weights: Float[Array, "K P B"]
     fed_back: Int[Array, "W"] | None = None
+    external: Float[Array, "K F B"] | None = None
 
 
 class WindowResult(NamedTuple):

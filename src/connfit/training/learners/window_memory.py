@@ -42,13 +42,15 @@ def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: t
     steps = learner.window + past
     traces = 0
     if learner.carry == "trace":
-        maps = {model.recurrent_group: model.recurrent, **({} if model.drive is None else {"drive": model.drive})}
+        maps = {model.recurrent_group: model.recurrent, "drive": model.drive, "inputs": model.inputs}
         stored = 2 if learner.trace_dtype == "bfloat16" else number
         traces = (
             len(model.neuron.states)
             * stored
             * batch
-            * sum(_trace_size(synapses) for group, synapses in maps.items() if group in trained)
+            * sum(
+                _trace_size(synapses) for group, synapses in maps.items() if group in trained and synapses is not None
+            )
         )
     # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
     of_branches = steps * _trace_size(model.recurrent) * batch if "gains" in trained else 0

@@ -37,6 +37,8 @@ class Past(NamedTuple):
         What state forcing left of the state that read-outs see, where traces know of it.
     real
         0 before a recording's first step, where nothing was sent, else 1; None where nothing is on its way.
+    external
+        Features of external inputs; None where there are none.
     """
 
     local: tuple[Float[Array, "H N B"], ...]
@@ -46,6 +48,7 @@ class Past(NamedTuple):
     states: tuple[Float[Array, "H N B"], ...] = ()
     kept: Float[Array, "H N B"] | None = None
     real: Float[Array, "H"] | None = None
+    external: Float[Array, "H F B"] | None = None
 
     @classmethod
     def at_rest(cls, model: Model, steps: int, batch: int, *, late: bool, forced: bool) -> Past:
@@ -70,6 +73,7 @@ class Past(NamedTuple):
             tuple(nothing() for _ in range(own)),
             jnp.ones_like(nothing()) if forced else None,
             jnp.zeros(steps) if late else None,
+            None if model.inputs is None else nothing(model.inputs.sources),
         )  # fmt: skip
 
 
@@ -84,7 +88,7 @@ class Stretch(NamedTuple):
         λ by the states after each step.
     start
         λ by the states before the first one.
-    gate, arrived, inputs, kept
+    gate, arrived, inputs, kept, external
         As of `Past`.
     sent
         Adjoint of what was sent before each step of the past, and is on its way; None where nothing is.
@@ -98,6 +102,7 @@ class Stretch(NamedTuple):
     inputs: Float[Array, "T P B"]
     kept: Float[Array, "T N B"] | None
     sent: Float[Array, "H N B"] | None = None
+    external: Float[Array, "T F B"] | None = None
 
     def first(self, steps: int) -> Steps:
         """Return the derivatives of its first steps."""
@@ -135,14 +140,15 @@ def reach_back(
 
     local = list(map(joined, past.local, changing(step)))
     kept = None if past.kept is None or window.kept is None else joined(past.kept, window.kept)
+    external = None if past.external is None or window.external is None else joined(past.external, window.external)
     whole = Stretch(
         with_changing(step, local), adjoints, adjoint.start if start is None else start,
         joined(past.gate, window.gate), joined(past.arrived, window.arrived), joined(past.inputs, window.inputs),
-        kept, sent,
+        kept, sent, external,
     )  # fmt: skip
     real = None if past.real is None else joined(past.real, jnp.ones(len(window.gate)))
     own = tuple(map(joined, past.states, states)) if past.states else ()
-    last = Past(tuple(local), whole.gate, whole.arrived, whole.inputs, own, kept, real)
+    last = Past(tuple(local), whole.gate, whole.arrived, whole.inputs, own, kept, real, external)
     return whole, jax.tree.map(lambda one: one[-h:], last)
 
 

@@ -165,6 +165,8 @@ class WindowedLearner(Learner[WindowedMemory]):
                 traces[model.recurrent_group] = model.recurrent.zero_trace(batch, stored, states)
             if "drive" in trained and model.drive is not None:
                 traces["drive"] = model.drive.zero_trace(batch, stored, states)
+            if "inputs" in trained and model.inputs is not None:
+                traces["inputs"] = model.inputs.zero_trace(batch, stored, states)
         if self.carry in ("trace", "factorised"):
             for group in ("bias", *(parameter.name for parameter in model.parameters)):
                 if group in trained:
@@ -172,8 +174,12 @@ class WindowedLearner(Learner[WindowedMemory]):
         if self.carry == "factorised":
             outputs = jax.eval_shape(model.outputs, zero).shape[0]
             channels = len(model.neuron.channels)
-            maps = {model.recurrent_group: (outputs, channels), "drive": (model.units, 1)}
-            kept = [group for group in maps if group in trained and (group != "drive" or model.drive is not None)]
+            maps = {model.recurrent_group: (outputs, channels)}
+            if model.drive is not None:
+                maps["drive"] = (model.units, 1)
+            if model.inputs is not None:
+                maps["inputs"] = (model.inputs.sources, 1)
+            kept = [group for group in maps if group in trained]
             factors = FactorisedTraces.at_rest(n, states, {group: maps[group] for group in kept}, batch, late)
         if reach := max(self.history_steps, late):
             forced = bool(model.state_forcing) and self.carry == "trace"
@@ -194,13 +200,15 @@ class WindowedLearner(Learner[WindowedMemory]):
         -------
         WindowResult, WindowedMemory
         """
-        end, forward = run_window(model, params, memory.neurons, window.inputs, window.forced, window.fed_back)
+        end, forward = run_window(
+            model, params, memory.neurons, window.inputs, window.forced, window.fed_back, window.external
+        )
         after = states_after(model, params, forward, end)
         predictions = read_out(model, params, after)
         difference = predictions - window.targets
         loss = (window.weights * difference**2).sum()
         adjoint = backward(model, params, forward, window, 2 * window.weights * difference, after, self.credit)
-        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained)
+        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained, window.external)
         if "readout" in trained:
             gradient["readout"] = _readout_gradient(model, params, forward, after, adjoint)
         return WindowResult(loss, gradient, predictions), memory._replace(neurons=end)
@@ -214,12 +222,18 @@ class WindowedLearner(Learner[WindowedMemory]):
         after: States,
         adjoint: Adjoint,
         trained: tuple[str, ...],
+        external: Float[Array, "K F B"] | None,
     ) -> tuple[Params, WindowedMemory]:
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
         theta, neuron, channels = model.constants(params), model.neuron, range(len(model.neuron.channels))
         steps = Steps((forward.states, forward.received), lambda at: neuron.jacobian(theta, *at))
         arrived = _arrived(model, params, memory.neurons, forward)
-        whole = Stretch(steps.whole, adjoint.states, adjoint.start, forward.gate, arrived, forward.inputs, adjoint.kept)
+        if model.inputs is not None and external is None:
+            external = jnp.zeros((len(forward.gate), model.inputs.sources, forward.gate.shape[2]), forward.gate.dtype)
+        whole = Stretch(
+            steps.whole, adjoint.states, adjoint.start, forward.gate, arrived, forward.inputs, adjoint.kept,
+            external=external,
+        )  # fmt: skip
         past, length, late = memory.past, len(forward.gate), 0
         if past is not None:
             whole, past = reach_back(model, params, past, whole, adjoint, forward.states)
@@ -279,6 +293,8 @@ class WindowedLearner(Learner[WindowedMemory]):
             strengths(model.recurrent_group, model.recurrent, driven, by_channel, right, later=later)
         if drive is not None:
             strengths("drive", drive, (drive_left,), by_channel[:1], (whole.inputs,), gate)
+        if "inputs" in trained and model.inputs is not None and whole.external is not None:
+            strengths("inputs", model.inputs, driven[:1], by_channel[:1], (whole.external,))
         kept = {key: trace for key, trace in traces.items() if trace is not None}
         carried = None if factorised is None else factorised.after(factors, length)
         return gradient, WindowedMemory(memory.neurons, kept, past, carried)
