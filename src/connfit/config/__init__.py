@@ -30,6 +30,7 @@ __all__ = [
     "FileRecordings",
     "LearnerConfig",
     "ModelConfig",
+    "ObservationConfig",
     "TableConnectome",
     "TrainConfig",
     "as_json",

@@ -17,9 +17,11 @@ from connfit.connectome import Connectome
 from connfit.connectome.anatomy import postsynapses_by_region
 from connfit.errors import ConfigError, one_of
 from connfit.models import ops
-from connfit.models.base import GROUPS, Correction, Neurons, Params
+from connfit.models.base import GROUPS, INNOVATION_GAINS, NOISE_SCALE, Correction, Neurons, Params
 from connfit.models.maps import DenseMap, GainMap, SparseMap
 from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, check_neuron
+from connfit.models.observation.innovation import deadbeat_gains, stable_gains
+from connfit.models.observation.likelihood import Likelihood
 from connfit.models.readout import Readout, overlap
 
 DRIVES = ("dense", "anatomical", "none")
@@ -52,6 +54,10 @@ class ModelConditions:
         Share φ of the way by which states are moved to what was recorded before each step: 0 not at all, 1 until
         the read-out of the state is what was recorded, more (below 2) beyond it. See
         `connfit.models.forward.correct`.
+    own_gains
+        Whether each unit has a gain of its own for each state of its neuron, which starts from φ.
+    likelihood
+        What errors are scored by; None: their squares.
 
     Raises
     ------
@@ -65,6 +71,8 @@ class ModelConditions:
     drive: str = "dense"
     bounds_s: tuple[float, float] | None = None
     state_forcing: float = 0.0
+    own_gains: bool = False
+    likelihood: Likelihood | None = None
     delay: int = 0
 
     def __post_init__(self) -> None:
@@ -84,6 +92,10 @@ class ModelConditions:
         if not 0 <= self.state_forcing < 2:
             raise ConfigError(
                 f"state_forcing = {self.state_forcing} must be 0 or more and below 2, from where errors grow"
+            )
+        if self.own_gains and (self.readout.learned or reads_several(self.readout)):
+            raise ConfigError(
+                "gains of each unit and state need units that are single neurons: set model.observation.gain = 'shared'"
             )
         if self.state_forcing and self.readout.learned:
             raise ConfigError(
@@ -127,6 +139,10 @@ class ConnectomeModel(Displayed):
         How state forcing moves neurons where units read several.
     state_forcing
         φ of `connfit.models.forward.correct`.
+    own_gains
+        Whether each unit has gains of its own in place of φ.
+    likelihood
+        What errors are scored by; None: their squares.
     delay
         d, steps by which synapses are late.
     """
@@ -144,6 +160,8 @@ class ConnectomeModel(Displayed):
     read_neurons: Int[Array, "P"] | None = None
     correction: Correction | None = None
     state_forcing: float = field(default=0.0, metadata=STATIC)
+    own_gains: bool = field(default=False, metadata=STATIC)
+    likelihood: Likelihood | None = field(default=None, metadata=STATIC)
     delay: int = field(default=0, metadata=STATIC)
 
     @classmethod
@@ -162,7 +180,7 @@ class ConnectomeModel(Displayed):
         """
         connectome, readout = given.connectome, given.readout
         check_neuron(neuron, GROUPS)
-        if given.state_forcing and not neuron.shows_state:
+        if (given.state_forcing or given.own_gains) and not neuron.shows_state:
             raise ConfigError(
                 f"state_forcing = {given.state_forcing} moves a state to what was recorded of it, but what is read of "
                 f"the cell {type(neuron).__name__} is no state: set model.state_forcing = 0"
@@ -206,6 +224,8 @@ class ConnectomeModel(Displayed):
             read_neurons=None if read_neurons is None else jnp.asarray(read_neurons, jnp.int32),
             correction=correction,
             state_forcing=float(given.state_forcing),
+            own_gains=given.own_gains,
+            likelihood=given.likelihood,
             delay=int(given.delay),
         )
 
@@ -222,7 +242,8 @@ class ConnectomeModel(Displayed):
             **{name.replace("_", " "): f"{start:g} at the start" for name, start in self.neuron.starts},
             **({"delay": f"{self.delay} steps"} if self.delay else {}),
             "step": f"{self.step_s:.4g} s",
-            "state forcing": f"{self.state_forcing:g}",
+            "state forcing": f"{self.state_forcing:g}{', then gains of each unit' if self.own_gains else ''}",
+            **({} if self.likelihood is None else {"noise": self.likelihood.name}),
         }
 
     @property
@@ -253,6 +274,10 @@ class ConnectomeModel(Displayed):
             absent.add("drive")
         if self.fixed_readout is not None:
             absent.add("readout")
+        if not self.own_gains:
+            absent.add(INNOVATION_GAINS)
+        if self.likelihood is None:
+            absent.add(NOISE_SCALE)
         own, after = [parameter.name for parameter in self.neuron.parameters], GROUPS.index("bias") + 1
         known = (*GROUPS[:after], *own, *GROUPS[after:])
         return tuple(group for group in known if group not in absent)
@@ -265,16 +290,33 @@ class ConnectomeModel(Displayed):
 
     def constants(self, params: Params) -> dict[str, Float[Array, "N 1"]]:
         """Return the parameters of neurons as a step uses them, by name."""
-        return {one.name: one.used(params[one.key], self.step_s)[:, None] for one in self.parameters}
+        return {one.name: self._column(one.used(params[one.key], self.step_s)) for one in self.parameters}
+
+    @property
+    def forces(self) -> bool:
+        """Whether states are moved to what was recorded."""
+        return self.own_gains or self.state_forcing != 0
 
     def own_start(self) -> Params:
-        """Return the cell's own parameters before training."""
+        """Return the cell's own parameters before training, and the scale of noise."""
         starts = dict(self.neuron.starts)
         real = jnp.result_type(float)
-        return {
-            one.key: jnp.full(self.neurons, one.stored(starts.get(one.name, one.start)), real)
+        found = {
+            one.key: jnp.full(1 if one.shared else self.neurons, one.stored(starts.get(one.name, one.start)), real)
             for one in self.neuron.parameters
         }
+        if self.likelihood is not None:
+            found[f"log_{NOISE_SCALE}"] = jnp.zeros(self.units, real)
+        return found
+
+    def with_gains(self, params: Params) -> Params:
+        """Return parameters with the gains of each unit and state that stand for φ, where there are such gains."""
+        if not self.own_gains:
+            return params
+        gains = self.state_forcing * deadbeat_gains(self, params)
+        for state, gain in self.neuron.first_gains.items():
+            gains = gains.at[state].set(gain)
+        return {**params, INNOVATION_GAINS: stable_gains(self, gains, params)}
 
     def rest(self, batch: int = 1) -> Neurons:
         """Return neurons whose states are all 0."""
@@ -284,8 +326,12 @@ class ConnectomeModel(Displayed):
 
     def balance(self, rates: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
         """Return the input that holds neurons at rates when own parameters of the cell are at their start."""
-        theta = {one.name: one.used(self.own_start()[one.key], self.step_s)[:, None] for one in self.neuron.parameters}
+        start = self.own_start()
+        theta = {one.name: self._column(one.used(start[one.key], self.step_s)) for one in self.neuron.parameters}
         return np.asarray(self.neuron.balance(theta, cast("Array", rates[:, None])))[:, 0]
+
+    def _column(self, used: Array) -> Float[Array, "N 1"]:
+        return used[:, None] if used.shape[0] == self.neurons else jnp.broadcast_to(used[:, None], (self.neurons, 1))
 
     def decay(self, params: Params) -> Float[Array, "N"]:
         """Return α = exp(-Δt/τ) of each neuron."""
@@ -344,8 +390,8 @@ class ConnectomeModel(Displayed):
         """Return the same model with other recurrent connections."""
         return replace(self, recurrent=recurrent)
 
-    def project(self, params: Params) -> Params:
-        """Return the nearest allowed parameters.
+    def project(self, params: Params, frozen: Params | None = None) -> Params:
+        """Return the nearest allowed parameters; bounds of gains depend on others, which may be `frozen`.
 
         Magnitudes and gains are ≥ 0, so that no sign can flip; a gap junction is as strong in one direction as in
         the other; parameters of neurons lie within their bounds.
@@ -361,6 +407,9 @@ class ConnectomeModel(Displayed):
         for one in self.parameters:
             if one.key in params:
                 projected[one.key] = jnp.clip(params[one.key], *one.stored_bounds)
+        if INNOVATION_GAINS in params:
+            known = {**(frozen or {}), **projected}
+            projected[INNOVATION_GAINS] = stable_gains(self, params[INNOVATION_GAINS], known)
         return projected
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from connfit._registry import Options, beside_section, section_options
-from connfit.config import AUTO, ModelConfig
+from connfit.config import AUTO, ModelConfig, ObservationConfig
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models import Readout, start_magnitudes, tie_weights
 from connfit.models.base import Model, Params
 from connfit.models.cells import CELLS, Cell, find_cell
-from connfit.models.connectome_model import ModelConditions
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions, reads_several
 from connfit.models.gains import SHARED
 from connfit.models.init.initial import begin
 from connfit.models.init.start import STARTS, StartConditions
+from connfit.models.observation import observe
+from connfit.models.observation.likelihood import Likelihood
 from connfit.recordings.cohort import Cohort
 from connfit.training.recipe import StartOptions
 
@@ -39,12 +41,18 @@ def untrained_model(
                     f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
                     f"data.substeps = {cohort.substeps}: set one of the two to its default"
                 )
+    seen = options.observation
+    neuron = observe(
+        cell.with_options(**cell_options(cell, options).as_dict()), seen.indicator, step_s=cohort.step_s,
+        decay_s=seen.decay_s, rise_s=seen.rise_s, bounds=seen.bounds, shared=seen.per == "all", drift_gain=seen.drift_gain,
+    )  # fmt: skip
     conditions = ModelConditions(
         connectome=connectome, readout=readout, step_s=cohort.step_s, drive=options.drive,
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort), state_forcing=begun.state_forcing,
-        delay=options.delay,
+        delay=options.delay, own_gains=has_own_gains(seen, readout),
+        likelihood=None if seen.noise == "squared" else Likelihood(seen.noise, seen.noise_degrees),
     )  # fmt: skip
-    model = cell.build(conditions, **cell_options(cell, options).as_dict())
+    model = ConnectomeModel.wire(conditions, neuron)
     given = StartConditions(
         connectome=connectome,
         readout=readout,
@@ -67,6 +75,13 @@ def untrained_model(
         model = tie_weights(model, connectome, options.strengths, magnitudes, type_column=options.type_column)
     params = begin(model, start.name, replace(given, fitted=found))
     return model, params, None if found is None else found.facts(cohort.units)
+
+
+def has_own_gains(seen: ObservationConfig, readout: Readout) -> bool:
+    """Return whether gains of each unit and state stand for φ: learned, or those that an indicator asks for."""
+    if seen.gain == "unit" or seen.drift_gain:
+        return True
+    return seen.indicator != "none" and not readout.learned and not reads_several(readout)
 
 
 def cell_options(cell: Cell, options: ModelConfig) -> Options:

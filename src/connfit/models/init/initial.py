@@ -104,4 +104,4 @@ def begin(model: Model, drive_start: str, given: StartConditions) -> Params:
     if start.fit is not None and given.fitted is None:
         found_by = f"{start.fit.__module__}.{start.fit.__qualname__}"
         raise ConfigError(f'drive_start = "{drive_start}" needs what {found_by} finds in the training frames')
-    return {**start.parameters(model, given), **model.own_start()}
+    return model.with_gains({**start.parameters(model, given), **model.own_start()})

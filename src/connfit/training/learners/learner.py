@@ -23,6 +23,9 @@ class WindowArrays(NamedTuple):
     fed_back
         The only units for which `forced` may be False, each once: the fewer, the faster. None: any unit.
         Entries of other units count as forced, so they may be False only where nothing is scored after them.
+    share
+        What one value weighs, where errors are in units of the change from frame to frame: `weights` times the
+        variance of that change.
     """
 
     inputs: Float[Array, "K P B"]
@@ -30,6 +33,7 @@ class WindowArrays(NamedTuple):
     targets: Float[Array, "K P B"]
     weights: Float[Array, "K P B"]
     fed_back: Int[Array, "W"] | None = None
+    share: Float[Array, ""] | float = 1.0
 
 
 class WindowResult(NamedTuple):
@@ -38,7 +42,7 @@ class WindowResult(NamedTuple):
     Attributes
     ----------
     loss
-        Sum over the window of weighted squared errors.
+        Sum over the window of weighted squared errors, or negative log-likelihoods (`Model.likelihood`).
     gradient
         Of `loss`, for each trained group.
     predictions

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
+from connfit.models.observation.innovation import Forcing
 
 Matrix: TypeAlias = tuple[tuple[Slope, ...], ...]
 """S x S derivatives of states by states, row by row; each [N, 1], [N, B] or, for all steps, [K, N, 1] or [K, N, B]."""
@@ -51,14 +52,13 @@ class WindowSums:
         λ⁰ of each state, [N, B].
     steps
         Derivatives of each step.
-    kept
-        What state forcing left of state number `shows` before each step; None without it.
+    forcing
+        What state forcing left of small differences of states before each step; None without it.
     """
 
     start: States
     steps: Steps
-    kept: Float[Array, "K N B"] | None
-    shows: int
+    forcing: Forcing | None
 
     def strengths(
         self,
@@ -94,23 +94,33 @@ class WindowSums:
         carry = _once_there(jnp.stack(self.start, -1), first)
         return synapses.outer_with_trace(trace, carry, whole, lefts, trace_left, rights)
 
-    def per_neuron(self, trace: States | None, left: Array, gains: Gains) -> tuple[Float[Array, "N"], States | None]:
-        """Return the gradient of a number of each neuron, and its traces; `gains` is what it adds to each state."""
+    def per_neuron(
+        self, trace: States | None, left: Array, gains: Gains, gate: Float[Array, "K N B"] | None = None
+    ) -> tuple[Float[Array, "N"], States | None]:
+        """Return the gradient of a number of each neuron, and its traces.
+
+        Parameters
+        ----------
+        left
+            What it adds to the loss at each step.
+        gains
+            What it adds to each state, times `gate`.
+        """
         gradient = over_steps(left).sum(axis=1)
         if trace is None:
             return gradient, None
         for start, each in zip(self.start, trace, strict=True):
             gradient += (start * each).sum(axis=1)
         if len(trace) == 1:
-            faded, ((decay,),) = self._faded(gains, None)
+            faded, ((decay,),) = self._faded(gains, gate)
             return gradient, (filled(times(decay, trace[0]), trace[0]) + over_steps(faded[:, 0]),)
 
         def follow(now: States, at: Any) -> tuple[States, None]:
-            matrix, step = _forced(self.steps, self.shows, *at)
-            added = zip(matrix, gains(step), strict=True)
+            matrix, step = _forced(self.steps, *at[:2])
+            added = zip(matrix, _gated(gains(step), at[2]), strict=True)
             return tuple(filled(total((*map(times, row, now), gain)), now[0]) for row, gain in added), None
 
-        return gradient, jax.lax.scan(follow, trace, (self.steps.arrays, self.kept))[0]
+        return gradient, jax.lax.scan(follow, trace, (self.steps.arrays, self.forcing, gate))[0]
 
     def _faded(self, gains: Gains, gate: Array | None) -> tuple[Float[Array, "K S N B"], Matrix]:
         """What is left at the window's end of what each step adds to the states, and of what was before the window.
@@ -121,22 +131,25 @@ class WindowSums:
         like = self.start[0]
         if len(self.start) == 1:
             whole = self.steps.whole
-            ((each,),), decay = fading(self.steps, self.kept, self.shows)
+            ((each,),), decay = fading(self.steps, self.forcing)
             (gain,) = gains(whole)
             gain = filled(gain, jnp.broadcast_to(like, (len(each), *like.shape)))
             return (each * (gain if gate is None else gate * gain))[:, None], decay
 
         def add(left: Matrix, step: Jacobian, gate: Array | None) -> Array:
-            added = [one if gate is None else times(one, gate) for one in gains(step)]
+            added = _gated(gains(step), gate)
             return jnp.stack([filled(total(map(times, row, added)), like) for row in left])
 
-        return fading(self.steps, self.kept, self.shows, add, gate)
+        return fading(self.steps, self.forcing, add, gate)
+
+
+def _gated(gains: Sequence[Slope], gate: Array | None) -> Sequence[Slope]:
+    return gains if gate is None else [times(one, gate) for one in gains]
 
 
 def fading(
     steps: Steps,
-    kept: Float[Array, "K N B"] | None,
-    shows: int,
+    forcing: Forcing | None,
     use: Callable[[Matrix, Jacobian, Array | None], Any] = lambda left, step, also: left,
     also: Array | None = None,
 ) -> tuple[Any, Matrix]:
@@ -144,7 +157,7 @@ def fading(
 
     Parameters
     ----------
-    kept, shows
+    forcing
         As of `WindowSums`.
     use
         ``use(Ψ(t), derivatives, also(t))`` says what is kept of each step; by default Ψ(t).
@@ -155,8 +168,8 @@ def fading(
         What was kept, stacked over steps, and Φ = A(K) ... A(1). An entry that does not change with time and recording
         is [N, 1].
     """
-    arrays = (steps.arrays, kept, also)
-    shapes = jax.eval_shape(lambda: _forced(steps, shows, *jax.tree.map(lambda one: one[0], arrays[:2]))[0])
+    arrays = (steps.arrays, forcing, also)
+    shapes = jax.eval_shape(lambda: _forced(steps, *jax.tree.map(lambda one: one[0], arrays[:2]))[0])
     size = range(len(shapes))
     there = [one for row in shapes for one in row if one is not None]
     shape = jnp.broadcast_shapes((1, 1), *(one.shape for one in there))
@@ -165,7 +178,7 @@ def fading(
     start = tuple(tuple(ones if p == q else zeros if reach[p][q] else None for q in size) for p in size)
 
     def back(left: Matrix, now: Any) -> tuple[Matrix, Any]:
-        matrix, step = _forced(steps, shows, *now[:2])
+        matrix, step = _forced(steps, *now[:2])
         product = [[total(map(times, row, column)) for column in zip(*matrix, strict=True)] for row in left]
         new = tuple(
             tuple(zeros if reach[p][q] and product[p][q] is None else product[p][q] for q in size) for p in size
@@ -176,13 +189,10 @@ def fading(
     return each, end
 
 
-def _forced(steps: Steps, shows: int, arrays: Any, kept: Array | None) -> tuple[Matrix, Jacobian]:
-    """A of a step after what state forcing left of the state that is read, and all derivatives of the step."""
+def _forced(steps: Steps, arrays: Any, forcing: Forcing | None) -> tuple[Matrix, Jacobian]:
+    """A of a step after what state forcing left of the states, and all derivatives of the step."""
     step = steps.at(arrays)
-    if kept is None:
-        return step.states, step
-    rows = (tuple(times(one, kept) if q == shows else one for q, one in enumerate(row)) for row in step.states)
-    return tuple(rows), step
+    return (step.states if forcing is None else forcing.after(step.states)), step
 
 
 def _reached(direct: list[list[bool]]) -> list[list[bool]]:

@@ -35,8 +35,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.errors import ConfigError, one_of
-from connfit.models.base import Model, Neurons, Params
-from connfit.models.forward import Trajectory
+from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, Params
+from connfit.models.forward import Trajectory, innovations
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
 from connfit.models.rollout import read_out, run_window, states_after
@@ -159,7 +159,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         ConfigError
             If the model forces states and traces would have to fade by what was observed.
         """
-        if model.state_forcing and model.correction is None and not self.follows_state_forcing:
+        if model.forces and model.correction is None and not self.follows_state_forcing:
             raise ConfigError(
                 f"carry = {self.carry!r} does not know when a state was replaced: with model.state_forcing and "
                 "single neurons use carry = 'trace' or 'none'"
@@ -178,6 +178,10 @@ class WindowedLearner(Learner[WindowedMemory]):
             for group in ("bias", *(parameter.name for parameter in model.parameters)):
                 if group in trained:
                     traces[group] = tuple(jnp.zeros_like(zero) for _ in range(states))
+            if INNOVATION_GAINS in trained:
+                traces[INNOVATION_GAINS] = tuple(
+                    tuple(jnp.zeros_like(zero) for _ in range(states)) for _ in range(states)
+                )
         if self.carry == "factorised":
             outputs = jax.eval_shape(model.outputs, zero).shape[0]
             channels = len(model.neuron.channels)
@@ -211,9 +215,18 @@ class WindowedLearner(Learner[WindowedMemory]):
         after = states_after(model, params, forward, end)
         predictions = read_out(model, params, after)
         difference = predictions - window.targets
-        loss = (window.weights * difference**2).sum()
-        adjoint = backward(model, params, forward, window, 2 * window.weights * difference, after, self.credit)
-        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained)
+        if model.likelihood is None:
+            loss, error, scale = (window.weights * difference**2).sum(), 2 * window.weights * difference, None
+        else:
+            scale = params[f"log_{NOISE_SCALE}"]
+            loss, error, scale = model.likelihood.score(difference, window.weights, scale, window.share)
+        adjoint = backward(model, params, forward, window, error, after, self.credit)
+        beyond = None
+        if INNOVATION_GAINS in trained:
+            beyond = innovations(model, memory.neurons, after, window.inputs, window.forced)
+        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained, beyond)
+        if NOISE_SCALE in trained:
+            gradient[f"log_{NOISE_SCALE}"] = scale
         if "readout" in trained:
             gradient["readout"] = _readout_gradient(model, params, forward, after, adjoint)
         return WindowResult(loss, gradient, predictions), memory._replace(neurons=end)
@@ -227,18 +240,19 @@ class WindowedLearner(Learner[WindowedMemory]):
         after: States,
         adjoint: Adjoint,
         trained: tuple[str, ...],
+        beyond: Float[Array, "K N B"] | None,
     ) -> tuple[Params, WindowedMemory]:
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
         theta, neuron, channels = model.constants(params), model.neuron, range(len(model.neuron.channels))
         steps = Steps((forward.states, forward.received), lambda at: neuron.jacobian(theta, *at))
-        sums = WindowSums(adjoint.start, steps, adjoint.kept, neuron.shows)
+        sums = WindowSums(adjoint.start, steps, adjoint.forcing)
         step, adjoints, gate, inputs = steps.whole, adjoint.states, forward.gate, forward.inputs
         arrived = _arrived(model, params, memory.neurons, forward)
         past, length = memory.past, len(gate)
         if past is not None:
             h, step = len(past.gate), _with_inputs_by_step(step, gate)
             before = Steps(past.local, partial(with_changing, step))
-            faded = zip(*fading(before, None, neuron.shows)[0], strict=True)
+            faded = zip(*fading(before, None)[0], strict=True)
             earlier = (total(map(times, column, adjoint.start)) for column in faded)
             adjoints = tuple(
                 jnp.concatenate([filled(old, past.gate), new]) for old, new in zip(earlier, adjoints, strict=True)
@@ -284,7 +298,18 @@ class WindowedLearner(Learner[WindowedMemory]):
                 if parameter.name in direct:
                     found += direct[parameter.name]
                 slope = parameter.slope(params[parameter.key], model.step_s)
-                gradient[parameter.key] = found if slope is None else found * slope
+                found = found if slope is None else found * slope
+                gradient[parameter.key] = found.sum(keepdims=True) if parameter.shared else found
+        if beyond is not None and adjoint.corrected is not None:
+            found, carried = [], []
+            trace = memory.traces.get(INNOVATION_GAINS, (None,) * len(adjoint.corrected))
+            for q, by_state in enumerate(adjoint.corrected):
+                gain, after_window = sums.per_neuron(trace[q], beyond * by_state, partial(_of_state, q), beyond)
+                found.append(gain[model.read_neurons])
+                carried.append(after_window)
+            gradient[INNOVATION_GAINS] = jnp.stack(found)
+            if self.carry == "trace":
+                traces[INNOVATION_GAINS] = tuple(carried)
         if model.recurrent_group in trained:
             right = jax.vmap(model.sources)(arrived)
             strengths(model.recurrent_group, model.recurrent, driven, by_channel, right)
@@ -314,6 +339,10 @@ class WindowedLearner(Learner[WindowedMemory]):
 
 def _of_channel(channel: int, step: Jacobian) -> list[Slope]:
     return [row[channel] for row in step.inputs]
+
+
+def _of_state(state: int, step: Jacobian) -> list[Slope]:
+    return [row[state] for row in step.states]
 
 
 def _of_parameter(name: str, step: Jacobian) -> Sequence[Slope]:
