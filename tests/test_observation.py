@@ -262,7 +262,9 @@ def test_with_as_many_states_a_model_is_the_autoregression_of_its_poles(indicato
 
 def test_gains_with_which_errors_grow_are_cut_to_a_share_with_which_they_do_not() -> None:
     model, params = of_units_alone("order-2", decay_s=4.0, rise_s=1.0)
-    gains = jnp.asarray(np.random.default_rng(0).normal(size=(3, UNITS)) * 4).at[:, 0].set(params[INNOVATION_GAINS][:, 0])
+    gains = (
+        jnp.asarray(np.random.default_rng(0).normal(size=(3, UNITS)) * 4).at[:, 0].set(params[INNOVATION_GAINS][:, 0])
+    )
     cut = model.project({INNOVATION_GAINS: gains}, params)[INNOVATION_GAINS]
     theta = {name: value[:, 0] for name, value in model.constants(params).items()}
     shares = []

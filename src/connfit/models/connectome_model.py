@@ -95,7 +95,8 @@ class ModelConditions:
             )
         if self.own_gains and (self.readout.learned or reads_several(self.readout)):
             raise ConfigError(
-                "gains of each unit and state need units that are single neurons: set model.observation.gain = 'shared'"
+                "gains of each unit and state need units that are single neurons: set model.observation.gain = "
+                "'shared' and drift_gain = 0"
             )
         if self.state_forcing and self.readout.learned:
             raise ConfigError(

@@ -89,9 +89,7 @@ def correct(
         neurons = model.read_neurons
         innovation = jnp.where(forced, given - shown_sum(model, states)[neurons], 0)
         gains = params[INNOVATION_GAINS]
-        return tuple(
-            one.at[neurons].add(gain[:, None] * innovation) for one, gain in zip(states, gains, strict=True)
-        )
+        return tuple(one.at[neurons].add(gain[:, None] * innovation) for one, gain in zip(states, gains, strict=True))
     shown = states[model.neuron.shows]
     phi = jnp.where(forced, model.state_forcing, 0)
     if model.correction is None:

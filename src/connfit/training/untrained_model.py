@@ -44,7 +44,8 @@ def untrained_model(
     seen = options.observation
     neuron = observe(
         cell.with_options(**cell_options(cell, options).as_dict()), seen.indicator, step_s=cohort.step_s,
-        decay_s=seen.decay_s, rise_s=seen.rise_s, bounds=seen.bounds, shared=seen.per == "all", drift_gain=seen.drift_gain,
+        decay_s=seen.decay_s, rise_s=seen.rise_s, bounds=seen.bounds, shared=seen.per == "all",
+        drift_gain=seen.drift_gain,
     )  # fmt: skip
     conditions = ModelConditions(
         connectome=connectome, readout=readout, step_s=cohort.step_s, drive=options.drive,

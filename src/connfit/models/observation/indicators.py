@@ -2,8 +2,8 @@
 
 Half-times are converted as those of one exponential, ``τ = t½ / ln 2``. A time to peak t_p is converted to the rise τ_r
 for which the response of both filters peaks then, ``t_p = τ_r τ_d / (τ_d - τ_r) ln(τ_d / τ_r)``. Both are starting
-points: kinetics depend on temperature, on the calcium of the cell and on where the indicator sits, and tagged to nuclei,
-as in whole-brain recordings of worms, it is slower.
+points: kinetics depend on temperature, on the calcium of the cell and on where the indicator sits; in nuclei, as in
+whole-brain recordings of worms, it is slower.
 """
 
 from __future__ import annotations

@@ -84,6 +84,4 @@ class Likelihood:
             loss = share * (self.degrees + 1) / 2 * jnp.log1p(z / self.degrees)
             pull = (self.degrees + 1) / (self.degrees + z)
         each = counted - pull * squares
-        return Scored(
-            (loss + counted * scale).sum(), pull * weights * difference * precision, each.sum(axis=(0, 2))
-        )
+        return Scored((loss + counted * scale).sum(), pull * weights * difference * precision, each.sum(axis=(0, 2)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -20,6 +21,7 @@ from connfit.models.neuron import (
     times,
     total,
 )
+
 
 @dataclass(frozen=True)
 class Observed(Neuron):
