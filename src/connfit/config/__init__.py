@@ -15,6 +15,7 @@ from connfit.config.sections import (
     FileRecordings,
     LearnerConfig,
     ModelConfig,
+    ObservationConfig,
     TableConnectome,
     TrainConfig,
     from_dict,
