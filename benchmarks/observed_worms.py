@@ -86,7 +86,7 @@ def main() -> None:
             row: dict[str, object] = {
                 "benchmark": "observed_worms", "recording": recording, "variant": variant, "validation": value,
                 "test_start": test_skill(job, job.params), "test": test_skill(job, fitted.params),
-                "chosen": dict(job.recipe.chosen), "epoch": fitted.kept_epoch,
+                "chosen": dict(job.recipe.chosen), "epoch": fitted.best_epoch,
                 "parameters": job.parameter_counts(),
                 "rate": None if fitted.rates is None else fitted.rates.learning_rate,
                 "moved_log_time_constants": float(

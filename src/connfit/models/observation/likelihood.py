@@ -58,7 +58,7 @@ class Likelihood:
         difference: Float[Array, "K P B"],
         weights: Float[Array, "K P B"],
         log_scale: Float[Array, "P"],
-        share: Float[Array, ""],
+        share: Float[Array, ""] | float,
     ) -> Scored:
         """Score predictions.
 

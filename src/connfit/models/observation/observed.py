@@ -160,19 +160,19 @@ class Observed(Neuron):
 
     def seen(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of the indicator, with its baseline."""
-        size = len(self.states)
+        size, one = len(self.states), jnp.ones_like(theta["time_constants"])
         if not self.filters:
             found = self.cell.seen(theta, h[: self._own])
             states = list(_wide(found.states, size))
             if found.state is not None:
-                states[found.state] = 1.0
+                states[found.state] = one
             if not self.drift:
                 return found._replace(states=_wide(found.states, size))
-            states[-1] = 1.0
+            states[-1] = one
             return Reading(tuple(states), found.parameters)
         if not self.drift:
             return Reading((None,) * size, {}, self.shows)
-        return Reading(tuple(1.0 if q in self.shown else None for q in range(size)), {})
+        return Reading(tuple(one if q in self.shown else None for q in range(size)), {})
 
     def _followed(self, theta: Theta, before: States, cell: States) -> States:
         """States after a step, from those of the cell after it."""

@@ -215,18 +215,20 @@ class WindowedLearner(Learner[WindowedMemory]):
         after = states_after(model, params, forward, end)
         predictions = read_out(model, params, after)
         difference = predictions - window.targets
+        found = None
         if model.likelihood is None:
-            loss, error, scale = (window.weights * difference**2).sum(), 2 * window.weights * difference, None
+            loss, error = (window.weights * difference**2).sum(), 2 * window.weights * difference
         else:
-            scale = params[f"log_{NOISE_SCALE}"]
-            loss, error, scale = model.likelihood.score(difference, window.weights, scale, window.share)
+            log_scale = params[f"log_{NOISE_SCALE}"]
+            found = model.likelihood.score(difference, window.weights, log_scale, window.share)
+            loss, error = found.loss, found.error
         adjoint = backward(model, params, forward, window, error, after, self.credit)
         beyond = None
         if INNOVATION_GAINS in trained:
             beyond = innovations(model, memory.neurons, after, window.inputs, window.forced)
         gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained, beyond)
-        if NOISE_SCALE in trained:
-            gradient[f"log_{NOISE_SCALE}"] = scale
+        if found is not None and NOISE_SCALE in trained:
+            gradient[f"log_{NOISE_SCALE}"] = found.log_scale
         if "readout" in trained:
             gradient["readout"] = _readout_gradient(model, params, forward, after, adjoint)
         return WindowResult(loss, gradient, predictions), memory._replace(neurons=end)
