@@ -9,105 +9,22 @@ from typing import Any, Self, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
 from connfit._display import Displayed
-from connfit.connectome import Connectome
-from connfit.connectome.anatomy import postsynapses_by_region
-from connfit.errors import ConfigError, one_of
+from connfit.errors import ConfigError
 from connfit.models import ops
 from connfit.models.base import GROUPS, INNOVATION_GAINS, NOISE_SCALE, Correction, Neurons, Params
+from connfit.models.conditions import ModelConditions
 from connfit.models.maps import DenseMap, GainMap, SparseMap
 from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, check_neuron
 from connfit.models.observation.innovation import deadbeat_gains, stable_gains
 from connfit.models.observation.likelihood import Likelihood
-from connfit.models.readout import Readout, overlap
-
-DRIVES = ("dense", "anatomical", "none")
+from connfit.models.readout import overlap
+from connfit.models.wired_neurons import driven_neurons, junctions_of, read_neurons_of
 
 STATIC: Mapping[str, Any] = {"static": True}
 """Metadata of a field that is no array: a change of it compiles a program anew."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ModelConditions:
-    """What a model is built from, whatever its cell.
-
-    Parameters
-    ----------
-    connectome
-        Wiring and signs.
-    readout
-        Which neurons each unit reads; see `connfit.models.readout`.
-    step_s
-        Length of a step in seconds.
-    drive
-        `"dense"`: every unit may drive every neuron. `"anatomical"`: a region drives only the neurons
-        with input synapses in it, where the source counts them (`Connectome.regions`); otherwise a
-        unit drives only the neurons that it reads. `"none"`.
-    bounds_s
-        Smallest and largest time constant in seconds; default 0.2 and 50 steps.
-    delay
-        Steps by which synapses are late, beside the one step that a signal always takes.
-    state_forcing
-        Share φ of the way by which states are moved to what was recorded before each step: 0 not at all, 1 until
-        the read-out of the state is what was recorded, more (below 2) beyond it. See
-        `connfit.models.forward.correct`.
-    own_gains
-        Whether each unit has a gain of its own for each state of its neuron, which starts from φ.
-    likelihood
-        What errors are scored by; None: their squares.
-
-    Raises
-    ------
-    ConfigError
-        If a name or a bound is not valid.
-    """
-
-    connectome: Connectome
-    readout: Readout
-    step_s: float
-    drive: str = "dense"
-    bounds_s: tuple[float, float] | None = None
-    state_forcing: float = 0.0
-    own_gains: bool = False
-    likelihood: Likelihood | None = None
-    delay: int = 0
-
-    def __post_init__(self) -> None:
-        one_of("drive", self.drive, DRIVES)
-        low, high = self.time_constant_bounds
-        if not 0 < low < high or self.step_s <= 0:
-            raise ConfigError(
-                f"time constants must have bounds 0 < low < high and a positive step, got {(low, high)} s and "
-                f"{self.step_s} s"
-            )
-        if self.delay < 0:
-            raise ConfigError(f"delay = {self.delay} must be a number of steps, 0 or more")
-        if self.readout.neurons != self.connectome.n:
-            raise ConfigError(
-                f"the read-out is for {self.readout.neurons} neurons, the connectome has {self.connectome.n}"
-            )
-        if not 0 <= self.state_forcing < 2:
-            raise ConfigError(
-                f"state_forcing = {self.state_forcing} must be 0 or more and below 2, from where errors grow"
-            )
-        if self.own_gains and (self.readout.learned or reads_several(self.readout)):
-            raise ConfigError(
-                "gains of each unit and state need units that are single neurons: set model.observation.gain = "
-                "'shared' and drift_gain = 0"
-            )
-        if self.state_forcing and self.readout.learned:
-            raise ConfigError(
-                f"state_forcing = {self.state_forcing} moves neurons to what was recorded of them, but which neurons a "
-                "unit reads is learned here; set one of the two to its default"
-            )
-
-    @property
-    def time_constant_bounds(self) -> tuple[float, float]:
-        """Smallest and largest time constant in seconds."""
-        return self.bounds_s or (0.2 * self.step_s, 50 * self.step_s)
 
 
 @jax.tree_util.register_dataclass
@@ -186,7 +103,7 @@ class ConnectomeModel(Displayed):
                 f"state_forcing = {given.state_forcing} moves a state to what was recorded of it, but what is read of "
                 f"the cell {type(neuron).__name__} is no state: set model.state_forcing = 0"
             )
-        read_neurons = _read_neurons(readout)
+        read_neurons = read_neurons_of(readout)
         electrical = bool(connectome.electrical.any())
         n = connectome.n
         columns = connectome.indices
@@ -197,7 +114,7 @@ class ConnectomeModel(Displayed):
         if given.drive == "dense":
             drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)
         elif given.drive == "anatomical":
-            by_neuron = _driven_neurons(connectome, readout)
+            by_neuron = driven_neurons(connectome, readout)
             drive_map = SparseMap(ops.Pattern.of(by_neuron.indptr, by_neuron.indices, readout.units))
         else:
             drive_map = None
@@ -218,7 +135,7 @@ class ConnectomeModel(Displayed):
             drive=drive_map,
             readout=readout_map,
             fixed_readout=fixed,
-            junctions=jnp.asarray(_junctions(connectome)) if electrical else None,
+            junctions=jnp.asarray(junctions_of(connectome)) if electrical else None,
             electrical=electrical,
             step_s=float(given.step_s),
             bounds_s=(float(low), float(high)),
@@ -416,35 +333,3 @@ class ConnectomeModel(Displayed):
 
 def _beside(columns: States) -> Float[Array, "N RB"]:
     return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=1)
-
-
-def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
-    """Positions of the connections i → j and j → i of every gap junction (twice the same within one neuron)."""
-    where = np.flatnonzero(connectome.electrical)
-    post, pre = connectome.posts[where].astype(np.int64), connectome.indices[where].astype(np.int64)
-    forward, backward = np.argsort(post * connectome.n + pre), np.argsort(pre * connectome.n + post)
-    once = post[forward] <= pre[forward]
-    return np.stack([where[forward], where[backward]])[:, once]
-
-
-def reads_several(readout: Readout) -> bool:
-    """Return whether units read several neurons, or share one, so that state forcing moves neurons together."""
-    return _read_neurons(readout) is None
-
-
-def _read_neurons(readout: Readout) -> Int[np.ndarray, "P"] | None:
-    """The one neuron that each unit reads; None if a unit reads several or two units read the same."""
-    neurons = readout.matrix.indices
-    single = np.diff(readout.matrix.indptr) == 1
-    return neurons if single.all() and len(np.unique(neurons)) == len(neurons) else None
-
-
-def _driven_neurons(connectome: Connectome, readout: Readout) -> sp.csr_array:
-    """[N, P] pattern of an anatomical drive."""
-    dendrites = postsynapses_by_region(connectome)
-    if dendrites is None or not set(readout.unit_names) <= set(dendrites[0]):
-        return sp.csr_array(readout.matrix.T)
-    row = {region: k for k, region in enumerate(dendrites[0])}
-    driven = sp.csr_array(dendrites[1][[row[unit] for unit in readout.unit_names]].T)
-    driven.sort_indices()
-    return driven

@@ -30,10 +30,10 @@ from connfit.errors import ConfigError, first_ten
 from connfit.models import Readout
 from connfit.models.base import INNOVATION_GAINS, Model, Params, parameter_counts
 from connfit.models.cells import find_cell
-from connfit.models.connectome_model import reads_several
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import untyped_neurons
 from connfit.models.observation import INDICATOR_GROUPS
+from connfit.models.wired_neurons import reads_several
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.plausibility import CAUTIONS, same_values

@@ -11,12 +11,13 @@ from connfit.errors import ConfigError
 from connfit.models import Readout, start_magnitudes, tie_weights
 from connfit.models.base import Model, Params
 from connfit.models.cells import CELLS, Cell, find_cell
-from connfit.models.connectome_model import ConnectomeModel, ModelConditions, reads_several
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.gains import SHARED
 from connfit.models.init.initial import begin
 from connfit.models.init.start import STARTS, StartConditions
 from connfit.models.observation import observe
 from connfit.models.observation.likelihood import Likelihood
+from connfit.models.wired_neurons import reads_several
 from connfit.recordings.cohort import Cohort
 from connfit.training.recipe import StartOptions
 

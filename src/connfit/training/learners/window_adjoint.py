@@ -132,6 +132,15 @@ def backward(
     return Adjoint(states, units, start, to_prediction, forcing, sent, corrected)
 
 
+def readout_gradient(
+    model: Model, params: Params, forward: Trajectory, after: States, adjoint: Adjoint
+) -> Float[Array, "P N"]:
+    """Gradient of a learned read-out: Σ_t μ(t) a(t)ᵀ, the prediction that fed the first step included."""
+    observed, theta = model.neuron.observed, model.constants(params)
+    before = adjoint.start_units @ observed(theta, tuple(one[0] for one in forward.states)).T
+    return before + jnp.einsum("kpb,knb->pn", adjoint.units, observed(theta, after))
+
+
 def driven_by(step: Jacobian, adjoint: States) -> States:
     """Return Bᵀ λ: the adjoint of the input of each channel."""
     channels = zip(*step.inputs, strict=True)

@@ -42,7 +42,14 @@ from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
 from connfit.models.rollout import read_out, run_window, states_after
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult
-from connfit.training.learners.window_adjoint import Adjoint, backward, changing, driven_by, with_changing
+from connfit.training.learners.window_adjoint import (
+    Adjoint,
+    backward,
+    changing,
+    driven_by,
+    readout_gradient,
+    with_changing,
+)
 from connfit.training.learners.window_memory import window_memory
 from connfit.training.learners.window_sums import Gains, Steps, WindowSums, fading, over_steps
 
@@ -230,7 +237,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         if found is not None and NOISE_SCALE in trained:
             gradient[f"log_{NOISE_SCALE}"] = found.log_scale
         if "readout" in trained:
-            gradient["readout"] = _readout_gradient(model, params, forward, after, adjoint)
+            gradient["readout"] = readout_gradient(model, params, forward, after, adjoint)
         return WindowResult(loss, gradient, predictions), memory._replace(neurons=end)
 
     def _collect(
@@ -391,12 +398,3 @@ def _direct(
     if adjoint.sent is not None:
         add(model.neuron.sent(theta, forward.states).parameters, adjoint.sent)
     return found
-
-
-def _readout_gradient(
-    model: Model, params: Params, forward: Trajectory, after: States, adjoint: Adjoint
-) -> Float[Array, "P N"]:
-    """Gradient of a learned read-out: Σ_t μ(t) a(t)ᵀ, the prediction that fed the first step included."""
-    observed, theta = model.neuron.observed, model.constants(params)
-    before = adjoint.start_units @ observed(theta, tuple(one[0] for one in forward.states)).T
-    return before + jnp.einsum("kpb,knb->pn", adjoint.units, observed(theta, after))
