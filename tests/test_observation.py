@@ -19,14 +19,15 @@ from networks import pieces, random_connectome
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models import Readout
-from connfit.models.base import INNOVATION_GAINS
+from connfit.models.base import INNOVATION_GAINS, Neurons
 from connfit.models.cells import CELLS
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.forward import tangent_step
 from connfit.models.neuron import Neuron, filled
 from connfit.models.observation import observe
 from connfit.models.observation.likelihood import Likelihood
-from connfit.models.rollout import Shown, State, readings, rollout
+from connfit.models.rollout import Shown, State, advance, readings, rollout
 from connfit.training.learners import WindowArrays, WindowedLearner
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -228,6 +229,24 @@ def test_declared_derivatives_are_those_of_forward_mode(kind: str) -> None:
     for mine, other in zip(*rows, strict=True):
         for one, two in zip(mine, other, strict=True):
             np.testing.assert_allclose(filled(one, two), two, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", [FIRST, "drift"])
+def test_a_small_difference_goes_on_as_the_derivative_of_a_step_says(kind: str) -> None:
+    one, rng = case(kind), np.random.default_rng(2)
+    late = [jnp.asarray(rng.random((1, NEURONS, 1)))] * bool(one.model.delay)
+
+    def draw() -> tuple[jax.Array, ...]:
+        return tuple(jnp.asarray(rng.random((NEURONS, 1))) for _ in one.model.neuron.states)
+
+    before, change = Neurons(draw(), *late), Neurons(draw(), *(0.3 * each for each in late))
+    given, forced = jnp.asarray(rng.random((UNITS, 1))), jnp.asarray([[True], [False], [True], [True]])
+    (_, seen), (expected, _) = jax.jvp(
+        lambda state: advance(one.model, one.params, state, given, forced), (before,), (change,)
+    )
+    got = tangent_step(one.model, one.params, seen, forced, jnp.zeros_like(forced), change)
+    for mine, right in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(mine, right, **EXACT)
 
 
 def of_units_alone(indicator: str, phi: float = 1.0, **options: Any) -> tuple[ConnectomeModel, dict[str, jax.Array]]:
