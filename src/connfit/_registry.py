@@ -29,6 +29,7 @@ REGISTRIES: Mapping[str, str] = {
     "preprocessing steps": "connfit.recordings.preprocess:STEPS",
     "null connectomes": "connfit.connectome.nulls:NULLS",
     "cells": "connfit.models.cells:CELLS",
+    "indicators": "connfit.models.observation:INDICATORS",
     "starts": "connfit.models.init.start:STARTS",
     "starting weights": "connfit.models.init.starting_weights:WEIGHTS",
     "learning rules": "connfit.training.learners:RULES",

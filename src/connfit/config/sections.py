@@ -92,6 +92,7 @@ _SECTION_NAMES = {
     "DataConfig": "data",
     "ModelConfig": "model",
     "InputsConfig": "inputs",
+    "ObservationConfig": "model.observation",
     "LearnerConfig": "learner",
     "TrainConfig": "train",
     "EvaluateConfig": "evaluate",
@@ -210,12 +211,36 @@ class DataConfig(_Section, frozen=True):
             )
 
 
+class ObservationConfig(_Section, frozen=True):
+    """How recordings see neurons: the indicator, what innovations move, drift, and the noise of what is recorded."""
+
+    indicator: str = "none"
+    decay_s: Positive | None = None
+    rise_s: Positive | None = None
+    learn: bool = True
+    bounds: tuple[float, float] = (0.5, 2.0)
+    per: Literal["all", "neuron"] = "all"
+    gain: Literal["shared", "unit"] = "shared"
+    drift_gain: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    noise: Literal["squared", "gaussian", "student-t"] = "squared"
+    noise_degrees: Positive = 4.0
+
+    def _check_together(self) -> None:
+        low, high = self.bounds
+        if not 0 < low <= 1 <= high:
+            raise ConfigError(
+                f"model.observation.bounds = ({low:g}, {high:g}) must be factors 0 < low <= 1 <= high of where time "
+                "constants of the indicator start"
+            )
+
+
 class ModelConfig(_Section, frozen=True):
     """Options of the model, and how its parameters start."""
 
     cell: str = "rate"
     cell_options: dict[str, Any] = {}
     delay: CountOrZero = 0
+    observation: ObservationConfig = ObservationConfig()
     drive: Literal["dense", "anatomical", "none"] = "dense"
     readout: Literal["auto", "anatomical", "names"] = "auto"
     learned_readout: bool = False

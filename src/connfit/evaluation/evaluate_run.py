@@ -17,6 +17,7 @@ from connfit.errors import ConfigError, DataError, first_ten
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.evaluated import FILE, Evaluation, NullScores, Training
 from connfit.evaluation.forecasts import Forecasts
+from connfit.evaluation.observation_found import observation_found
 from connfit.recordings import PART_NAMES
 from connfit.training.fitted import Fit
 from connfit.training.recorded import Recorded, read_record
@@ -88,6 +89,7 @@ def evaluate_run(fit: Fit, out: str | Path, *, nulls: Mapping[str, NullScores] |
             parameters={name: count if name in training.changed else 0 for name, count in record.parameters.items()},
             parameters_available=record.parameters,
             training=training,
+            observation=observation_found(fit),
             nulls=before.nulls if nulls is None else nulls,
             performance=fit.performance,
             study=before.study if (out / STUDY).exists() else None,

@@ -17,6 +17,7 @@ from connfit.evaluation.explained import Explained
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.held_out import HeldOut
 from connfit.evaluation.left_out_unit import LeftOut
+from connfit.evaluation.observation_found import ObservationFound
 from connfit.evaluation.part_scores import DataScores, ModelScores, PartScores
 from connfit.recordings import PART_NAMES
 
@@ -131,6 +132,8 @@ class Evaluation(Displayed, RecordingScores):
         Each recording by itself.
     held_out
         Scores on animals that were held out.
+    observation
+        What was found of how recordings see neurons.
     nulls
         By name: models of null connectomes, see `compare_with_nulls`.
     performance
@@ -149,6 +152,7 @@ class Evaluation(Displayed, RecordingScores):
     observed: Mapping[str, int] = field(default_factory=dict)
     recordings: Mapping[str, OneRecording] = field(default_factory=dict)
     held_out: HeldOut | None = optional()
+    observation: ObservationFound | None = optional()
     nulls: Mapping[str, NullScores] = optional(dict)
     performance: Mapping[str, float | int | None] = field(default_factory=dict)
     study: Mapping[str, Any] | None = optional()

@@ -11,12 +11,19 @@ from jaxtyping import Array, Float, Int
 
 from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
 from connfit.models.neuron import Neuron, Parameter, States
+from connfit.models.observation.likelihood import Likelihood
 
 Params = dict[str, Array]
 """Parameters by the key of their array: `weights` or `gains`, `bias`, `drive`, `inputs`, `readout`, and those of
 neurons, of which time constants are kept as `log_` and their group: `log_time_constants`."""
 
-GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "inputs", "readout")
+INNOVATION_GAINS = "innovation_gains"
+"""Group of the gains [S, P] by which a unit's innovation moves each state of its neuron."""
+
+NOISE_SCALE = "noise_scale"
+"""Group of the scale [P] of each unit's noise, in units of its change from frame to frame."""
+
+GROUPS = ("weights", "gains", "time_constants", "bias", "drive", "inputs", "readout", INNOVATION_GAINS, NOISE_SCALE)
 """Groups of parameters that any cell can have, in the order of tables; its own come after `bias`."""
 
 
@@ -191,6 +198,21 @@ class Model(Protocol):
         ...
 
     @property
+    def own_gains(self) -> bool:
+        """Whether each unit has a gain of its own for each state, among the parameters, in place of φ."""
+        ...
+
+    @property
+    def forces(self) -> bool:
+        """Whether states are moved to what was recorded of them before each step."""
+        ...
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """What errors are scored by; None: their squares."""
+        ...
+
+    @property
     def read_neurons(self) -> Int[Array, "P"] | None:
         """The neuron that each unit reads, where each reads one and no two the same."""
         ...
@@ -248,8 +270,12 @@ class Model(Protocol):
         """Return |w| of every connection in the connectome's order, however weights are parametrised."""
         ...
 
-    def project(self, params: Params) -> Params:
-        """Return the nearest allowed parameters."""
+    def with_gains(self, params: Params) -> Params:
+        """Return parameters with the gains of each unit and state that stand for φ, where there are such gains."""
+        ...
+
+    def project(self, params: Params, frozen: Params | None = None) -> Params:
+        """Return the nearest allowed parameters; bounds of some depend on others, which may be `frozen`."""
         ...
 
     def with_recurrent(self, recurrent: SparseMap | GainMap) -> Self:

@@ -9,95 +9,22 @@ from typing import Any, Self, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
 from connfit._display import Displayed
-from connfit.connectome import Connectome
-from connfit.connectome.anatomy import postsynapses_by_region
-from connfit.errors import ConfigError, one_of
+from connfit.errors import ConfigError
 from connfit.models import ops
-from connfit.models.base import GROUPS, Correction, Neurons, Params
+from connfit.models.base import GROUPS, INNOVATION_GAINS, NOISE_SCALE, Correction, Neurons, Params
+from connfit.models.conditions import ModelConditions
 from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
 from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, check_neuron
-from connfit.models.readout import Readout, overlap, own_overlap
-
-DRIVES = ("dense", "anatomical", "none")
+from connfit.models.observation.innovation import deadbeat_gains, stable_gains
+from connfit.models.observation.likelihood import Likelihood
+from connfit.models.readout import overlap, own_overlap
+from connfit.models.wired_neurons import driven_neurons, junctions_of, read_neurons_of
 
 STATIC: Mapping[str, Any] = {"static": True}
 """Metadata of a field that is no array: a change of it compiles a program anew."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class ModelConditions:
-    """What a model is built from, whatever its cell.
-
-    Parameters
-    ----------
-    connectome
-        Wiring and signs.
-    readout
-        Which neurons each unit reads; see `connfit.models.readout`.
-    step_s
-        Length of a step in seconds.
-    drive
-        `"dense"`: every unit may drive every neuron. `"anatomical"`: a region drives only the neurons
-        with input synapses in it, where the source counts them (`Connectome.regions`); otherwise a
-        unit drives only the neurons that it reads. `"none"`.
-    bounds_s
-        Smallest and largest time constant in seconds; default 0.2 and 50 steps.
-    delay
-        Steps by which synapses are late, beside the one step that a signal always takes.
-    inputs
-        Which features of external inputs act on which neurons; see `connfit.models.input_map`.
-    state_forcing
-        Share φ of the way by which states are moved to what was recorded before each step: 0 not at all, 1 until
-        the read-out of the state is what was recorded, more (below 2) beyond it. See
-        `connfit.models.forward.correct`.
-
-    Raises
-    ------
-    ConfigError
-        If a name or a bound is not valid.
-    """
-
-    connectome: Connectome
-    readout: Readout
-    step_s: float
-    drive: str = "dense"
-    bounds_s: tuple[float, float] | None = None
-    state_forcing: float = 0.0
-    delay: int = 0
-    inputs: SynapticMap | None = None
-
-    def __post_init__(self) -> None:
-        one_of("drive", self.drive, DRIVES)
-        low, high = self.time_constant_bounds
-        if not 0 < low < high or self.step_s <= 0:
-            raise ConfigError(
-                f"time constants must have bounds 0 < low < high and a positive step, got {(low, high)} s and "
-                f"{self.step_s} s"
-            )
-        if self.delay < 0:
-            raise ConfigError(f"delay = {self.delay} must be a number of steps, 0 or more")
-        if self.readout.neurons != self.connectome.n:
-            raise ConfigError(
-                f"the read-out is for {self.readout.neurons} neurons, the connectome has {self.connectome.n}"
-            )
-        if not 0 <= self.state_forcing < 2:
-            raise ConfigError(
-                f"state_forcing = {self.state_forcing} must be 0 or more and below 2, from where errors grow"
-            )
-        if self.state_forcing and self.readout.learned:
-            raise ConfigError(
-                f"state_forcing = {self.state_forcing} moves neurons to what was recorded of them, but which neurons a "
-                "unit reads is learned here; set one of the two to its default"
-            )
-
-    @property
-    def time_constant_bounds(self) -> tuple[float, float]:
-        """Smallest and largest time constant in seconds."""
-        return self.bounds_s or (0.2 * self.step_s, 50 * self.step_s)
 
 
 @jax.tree_util.register_dataclass
@@ -131,6 +58,10 @@ class ConnectomeModel(Displayed):
         How state forcing moves neurons where units read several.
     state_forcing
         φ of `connfit.models.forward.correct`.
+    own_gains
+        Whether each unit has gains of its own in place of φ.
+    likelihood
+        What errors are scored by; None: their squares.
     delay
         d, steps by which synapses are late.
     inputs
@@ -151,6 +82,8 @@ class ConnectomeModel(Displayed):
     correction: Correction | None = None
     inputs: SynapticMap | None = None
     state_forcing: float = field(default=0.0, metadata=STATIC)
+    own_gains: bool = field(default=False, metadata=STATIC)
+    likelihood: Likelihood | None = field(default=None, metadata=STATIC)
     delay: int = field(default=0, metadata=STATIC)
 
     @classmethod
@@ -169,12 +102,12 @@ class ConnectomeModel(Displayed):
         """
         connectome, readout = given.connectome, given.readout
         check_neuron(neuron, GROUPS)
-        if given.state_forcing and not neuron.shows_state:
+        if (given.state_forcing or given.own_gains) and not neuron.shows_state:
             raise ConfigError(
                 f"state_forcing = {given.state_forcing} moves a state to what was recorded of it, but what is read of "
                 f"the cell {type(neuron).__name__} is no state: set model.state_forcing = 0"
             )
-        read_neurons = _read_neurons(readout)
+        read_neurons = read_neurons_of(readout)
         electrical = bool(connectome.electrical.any())
         n = connectome.n
         columns = connectome.indices
@@ -185,7 +118,7 @@ class ConnectomeModel(Displayed):
         if given.drive == "dense":
             drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)
         elif given.drive == "anatomical":
-            by_neuron = _driven_neurons(connectome, readout)
+            by_neuron = driven_neurons(connectome, readout)
             drive_map = SparseMap(ops.Pattern.of(by_neuron.indptr, by_neuron.indices, readout.units))
         else:
             drive_map = None
@@ -208,13 +141,15 @@ class ConnectomeModel(Displayed):
             drive=drive_map,
             readout=readout_map,
             fixed_readout=fixed,
-            junctions=jnp.asarray(_junctions(connectome)) if electrical else None,
+            junctions=jnp.asarray(junctions_of(connectome)) if electrical else None,
             electrical=electrical,
             step_s=float(given.step_s),
             bounds_s=(float(low), float(high)),
             read_neurons=None if read_neurons is None else jnp.asarray(read_neurons, jnp.int32),
             correction=correction,
             state_forcing=float(given.state_forcing),
+            own_gains=given.own_gains,
+            likelihood=given.likelihood,
             delay=int(given.delay),
             inputs=given.inputs,
         )
@@ -232,7 +167,8 @@ class ConnectomeModel(Displayed):
             **{name.replace("_", " "): f"{start:g} at the start" for name, start in self.neuron.starts},
             **({"delay": f"{self.delay} steps"} if self.delay else {}),
             "step": f"{self.step_s:.4g} s",
-            "state forcing": f"{self.state_forcing:g}",
+            "state forcing": f"{self.state_forcing:g}{', then gains of each unit' if self.own_gains else ''}",
+            **({} if self.likelihood is None else {"noise": self.likelihood.name}),
         }
 
     @property
@@ -265,6 +201,10 @@ class ConnectomeModel(Displayed):
             absent.add("inputs")
         if self.fixed_readout is not None:
             absent.add("readout")
+        if not self.own_gains:
+            absent.add(INNOVATION_GAINS)
+        if self.likelihood is None:
+            absent.add(NOISE_SCALE)
         own, after = [parameter.name for parameter in self.neuron.parameters], GROUPS.index("bias") + 1
         known = (*GROUPS[:after], *own, *GROUPS[after:])
         return tuple(group for group in known if group not in absent)
@@ -277,16 +217,33 @@ class ConnectomeModel(Displayed):
 
     def constants(self, params: Params) -> dict[str, Float[Array, "N 1"]]:
         """Return the parameters of neurons as a step uses them, by name."""
-        return {one.name: one.used(params[one.key], self.step_s)[:, None] for one in self.parameters}
+        return {one.name: self._column(one.used(params[one.key], self.step_s)) for one in self.parameters}
+
+    @property
+    def forces(self) -> bool:
+        """Whether states are moved to what was recorded."""
+        return self.own_gains or self.state_forcing != 0
 
     def own_start(self) -> Params:
-        """Return the cell's own parameters before training."""
+        """Return the cell's own parameters before training, and the scale of noise."""
         starts = dict(self.neuron.starts)
         real = jnp.result_type(float)
-        return {
-            one.key: jnp.full(self.neurons, one.stored(starts.get(one.name, one.start)), real)
+        found = {
+            one.key: jnp.full(1 if one.shared else self.neurons, one.stored(starts.get(one.name, one.start)), real)
             for one in self.neuron.parameters
         }
+        if self.likelihood is not None:
+            found[f"log_{NOISE_SCALE}"] = jnp.zeros(self.units, real)
+        return found
+
+    def with_gains(self, params: Params) -> Params:
+        """Return parameters with the gains of each unit and state that stand for φ, where there are such gains."""
+        if not self.own_gains:
+            return params
+        gains = self.state_forcing * deadbeat_gains(self, params)
+        for state, gain in self.neuron.first_gains.items():
+            gains = gains.at[state].set(gain)
+        return {**params, INNOVATION_GAINS: stable_gains(self, gains, params)}
 
     def rest(self, batch: int = 1) -> Neurons:
         """Return neurons whose states are all 0."""
@@ -296,8 +253,12 @@ class ConnectomeModel(Displayed):
 
     def balance(self, rates: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
         """Return the input that holds neurons at rates when own parameters of the cell are at their start."""
-        theta = {one.name: one.used(self.own_start()[one.key], self.step_s)[:, None] for one in self.neuron.parameters}
+        start = self.own_start()
+        theta = {one.name: self._column(one.used(start[one.key], self.step_s)) for one in self.neuron.parameters}
         return np.asarray(self.neuron.balance(theta, cast("Array", rates[:, None])))[:, 0]
+
+    def _column(self, used: Array) -> Float[Array, "N 1"]:
+        return used[:, None] if used.shape[0] == self.neurons else jnp.broadcast_to(used[:, None], (self.neurons, 1))
 
     def decay(self, params: Params) -> Float[Array, "N"]:
         """Return α = exp(-Δt/τ) of each neuron."""
@@ -356,8 +317,8 @@ class ConnectomeModel(Displayed):
         """Return the same model with other recurrent connections."""
         return replace(self, recurrent=recurrent)
 
-    def project(self, params: Params) -> Params:
-        """Return the nearest allowed parameters.
+    def project(self, params: Params, frozen: Params | None = None) -> Params:
+        """Return the nearest allowed parameters; bounds of gains depend on others, which may be `frozen`.
 
         Magnitudes and gains are ≥ 0, so that no sign can flip; a gap junction is as strong in one direction as in
         the other; parameters of neurons lie within their bounds.
@@ -373,40 +334,11 @@ class ConnectomeModel(Displayed):
         for one in self.parameters:
             if one.key in params:
                 projected[one.key] = jnp.clip(params[one.key], *one.stored_bounds)
+        if INNOVATION_GAINS in params:
+            known = {**(frozen or {}), **projected}
+            projected[INNOVATION_GAINS] = stable_gains(self, params[INNOVATION_GAINS], known)
         return projected
 
 
 def _beside(columns: States) -> Float[Array, "N RB"]:
     return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=1)
-
-
-def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
-    """Positions of the connections i → j and j → i of every gap junction (twice the same within one neuron)."""
-    where = np.flatnonzero(connectome.electrical)
-    post, pre = connectome.posts[where].astype(np.int64), connectome.indices[where].astype(np.int64)
-    forward, backward = np.argsort(post * connectome.n + pre), np.argsort(pre * connectome.n + post)
-    once = post[forward] <= pre[forward]
-    return np.stack([where[forward], where[backward]])[:, once]
-
-
-def reads_several(readout: Readout) -> bool:
-    """Return whether units read several neurons, or share one, so that state forcing moves neurons together."""
-    return _read_neurons(readout) is None
-
-
-def _read_neurons(readout: Readout) -> Int[np.ndarray, "P"] | None:
-    """The one neuron that each unit reads; None if a unit reads several or two units read the same."""
-    neurons = readout.matrix.indices
-    single = np.diff(readout.matrix.indptr) == 1
-    return neurons if single.all() and len(np.unique(neurons)) == len(neurons) else None
-
-
-def _driven_neurons(connectome: Connectome, readout: Readout) -> sp.csr_array:
-    """[N, P] pattern of an anatomical drive."""
-    dendrites = postsynapses_by_region(connectome)
-    if dendrites is None or not set(readout.unit_names) <= set(dendrites[0]):
-        return sp.csr_array(readout.matrix.T)
-    row = {region: k for k, region in enumerate(dendrites[0])}
-    driven = sp.csr_array(dendrites[1][[row[unit] for unit in readout.unit_names]].T)
-    driven.sort_indices()
-    return driven

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from connfit.models.base import Correction, Model, Neurons, Params
+from connfit.models.base import INNOVATION_GAINS, Correction, Model, Neurons, Params
 from connfit.models.maps import DenseMap
 from connfit.models.neuron import as_states, filled, times, total
+from connfit.models.observation.innovation import Forcing
 
 T = TypeVar("T")
 
@@ -55,7 +56,11 @@ class FedBack(NamedTuple):
 
 
 def correct(
-    model: Model, states: tuple[Float[Array, "N B"], ...], given: Float[Array, "P B"], forced: Bool[Array, "P B"]
+    model: Model,
+    states: tuple[Float[Array, "N B"], ...],
+    given: Float[Array, "P B"],
+    forced: Bool[Array, "P B"],
+    params: Params | None = None,
 ) -> tuple[Float[Array, "N B"], ...]:
     """Move the state to what was recorded of it, where it was observed, before a step: state forcing.
 
@@ -73,9 +78,18 @@ def correct(
     shows is multiplied by 1 - φ. r is the state that read-outs see; others go on by themselves. Where nothing is
     recorded, as in a free run, nothing is moved. Up to 1 this is generalised teacher forcing (Doya 1992; Hess,
     Monfared, Brenner & Durstewitz 2023), for a given read-out.
+
+    Where units have gains of their own, in `params`, each state of a recorded neuron is moved: ``h̃ = h + k (u - r)``
+    (`connfit.models.observation.innovation`).
     """
-    if not model.state_forcing:
+    if not model.forces:
         return states
+    if model.own_gains:
+        assert params is not None and model.read_neurons is not None
+        neurons = model.read_neurons
+        innovation = jnp.where(forced, given - shown_sum(model, states)[neurons], 0)
+        gains = params[INNOVATION_GAINS]
+        return tuple(one.at[neurons].add(gain[:, None] * innovation) for one, gain in zip(states, gains, strict=True))
     shown = states[model.neuron.shows]
     phi = jnp.where(forced, model.state_forcing, 0)
     if model.correction is None:
@@ -85,6 +99,33 @@ def correct(
         k = model.correction
         moved = shown + _smallest_change(k, phi * (given - k.readout.apply(k.shares, shown)), forced)
     return with_shown(model, states, moved)
+
+
+def shown_sum(model: Model, states: tuple[Array, ...]) -> Array:
+    """Return what read-outs see, where that is a state or a sum of states."""
+    first, *others = (states[q] for q in model.neuron.shown)
+    return sum(others, first)
+
+
+def innovations(
+    model: Model,
+    start: Neurons,
+    after: tuple[Float[Array, "K N B"], ...],
+    given: Float[Array, "K P B"],
+    forced: Bool[Array, "K P B"],
+) -> Float[Array, "K N B"]:
+    """Return what was recorded of neurons beyond what a window's states showed before each step; 0 elsewhere.
+
+    Parameters
+    ----------
+    start, after
+        States before the window, and after each of its steps.
+    """
+    shown = shown_sum(model, after)
+    before = jnp.concatenate([shown_sum(model, start.states)[None], shown[:-1]])
+    neurons = model.read_neurons
+    beyond = jnp.where(forced, given - before[:, neurons], 0)
+    return jnp.zeros_like(before).at[:, neurons].set(beyond)
 
 
 def with_shown(model: Model, states: tuple[T, ...], shown: T) -> tuple[T, ...]:
@@ -122,25 +163,33 @@ def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Arr
     return adjoint - _smallest_change(k, phi * k.readout.apply(k.shares, adjoint), forced)  # a symmetric map
 
 
-def kept_share(model: Model, forced: Bool[Array, "K P B"]) -> Float[Array, "K N B"] | None:
-    """Return how much of what a neuron's state adds to predictions state forcing leaves at each step; None without it.
+def forcing_of(model: Model, params: Params, forced: Bool[Array, "K P B"]) -> Forcing | None:
+    """Return what state forcing leaves of small differences of states at each step; None without it.
 
     A recorded neuron: ∂r̃/∂r = 1 - φ where it was observed, else 1. Where units read several neurons, one of them is
     hardly moved by its own state, but all of a unit are moved together until reading shows 1 - φ of it: a neuron keeps
     1 - φ s, with s the share of observed units in what is read of it. That is exact for what is read out next of
     neurons of one unit and one time constant, and an approximation otherwise.
     """
-    if not model.state_forcing:
+    if not model.forces:
         return None
     k, p, b = forced.shape
+    shown = model.neuron.shown
+    if model.own_gains:
+        gains = params[INNOVATION_GAINS]
+        none = jnp.zeros((k, model.neurons, b), gains.dtype)
+        observed = forced.astype(gains.dtype)
+        taken = tuple(none.at[:, model.read_neurons].set(gain[:, None] * observed) for gain in gains)
+        return Forcing(None, taken, shown)
     if model.correction is None:
         ones = jnp.ones((k, model.neurons, b))
-        return ones.at[:, model.read_neurons].add(-model.state_forcing * forced.astype(ones.dtype))
+        kept = ones.at[:, model.read_neurons].add(-model.state_forcing * forced.astype(ones.dtype))
+        return Forcing(kept, None, shown)
     readout, shares = model.correction.readout, model.correction.shares
     total = readout.adjoint(shares, jnp.ones((p, 1), shares.dtype))
     observed = forced.astype(shares.dtype).transpose(1, 0, 2).reshape(p, k * b)
     seen = readout.adjoint(shares, observed) / jnp.where(total > 0, total, 1)
-    return 1 - model.state_forcing * seen.reshape(-1, k, b).transpose(1, 0, 2)
+    return Forcing(1 - model.state_forcing * seen.reshape(-1, k, b).transpose(1, 0, 2), None, shown)
 
 
 def pass_on(
@@ -241,12 +290,12 @@ def tangent_step(
     """
     strengths, theta, neuron = model.readout_strengths(params), model.constants(params), model.neuron
     local, shows = neuron.jacobian(theta, seen.states, seen.received), neuron.seen(theta, seen.states)
-    moved = _corrected_tangent(model, tangent.states, given, noisy)
+    moved = _corrected_tangent(model, params, tangent.states, given, noisy)
     arriving, sent = pass_on(tangent.sent, neuron.sent(theta, seen.states).along(moved))
     first, *others = model.received(params, arriving)
     if model.drive is not None:
         units = model.readout.apply(strengths, shows.along(moved))
-        if model.state_forcing:
+        if model.forces:
             units = jnp.where(noisy, model.readout.apply(strengths, shows.along(tangent.states)), units)
         units = jnp.where(given, 0, units)
         first += seen.gate * model.drive.apply(params["drive"], units)
@@ -258,11 +307,20 @@ def tangent_step(
 
 
 def _corrected_tangent(
-    model: Model, tangents: tuple[Float[Array, "N B"], ...], given: Bool[Array, "P 1"], noisy: Bool[Array, "P 1"]
+    model: Model,
+    params: Params,
+    tangents: tuple[Float[Array, "N B"], ...],
+    given: Bool[Array, "P 1"],
+    noisy: Bool[Array, "P 1"],
 ) -> tuple[Float[Array, "N B"], ...]:
     """A difference of states after state forcing has moved both to what is shown."""
-    if not model.state_forcing:
+    if not model.forces:
         return tangents
+    if model.own_gains:
+        forcing = forcing_of(model, params, given[None])
+        assert forcing is not None and forcing.taken is not None
+        shown = shown_sum(model, tangents)
+        return tuple(one - taken[0] * shown for one, taken in zip(tangents, forcing.taken, strict=True))
     tangent = tangents[model.neuron.shows]
     phi = jnp.where(given, model.state_forcing, 0).astype(tangent.dtype)
     if model.correction is None:

@@ -47,6 +47,8 @@ class Parameter:
         Bounds.
     unit
         For tables; empty: none.
+    shared
+        Whether all neurons have the same one.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Parameter:
     low: float = float("-inf")
     high: float = float("inf")
     unit: str = ""
+    shared: bool = False
 
     @property
     def key(self) -> str:
@@ -250,14 +253,34 @@ class Neuron:
         return self._reading(Neuron.observed, self.observed, self.shows, theta, h)
 
     @property
+    def sends_first(self) -> bool:
+        """Whether the output is the first state."""
+        return type(self).output is Neuron.output
+
+    @property
     def sends_state(self) -> bool:
-        """Whether the output is the first state, so that holding it is known."""
-        return type(self).output is Neuron.output or type(self).hold is not Neuron.hold
+        """Whether the output is the first state, or the cell says how it is held."""
+        return self.sends_first or type(self).hold is not Neuron.hold
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """Numbers of the states whose sum read-outs see; none if they see something else."""
+        return (self.shows,) if type(self).observed is Neuron.observed else ()
 
     @property
     def shows_state(self) -> bool:
-        """Whether what read-outs see is one state, which state forcing can move."""
-        return type(self).observed is Neuron.observed
+        """Whether what read-outs see is a state or a sum of states, to which state forcing can move them."""
+        return bool(self.shown)
+
+    @property
+    def first_gains(self) -> Mapping[int, float]:
+        """Starting gains of state forcing of states that are in no `chain`, by their number."""
+        return {}
+
+    @property
+    def chain(self) -> tuple[int, ...]:
+        """States that follow each other up to what read-outs see, and that starting gains of state forcing move."""
+        return self.shown
 
     @classmethod
     def in_words(cls) -> str:

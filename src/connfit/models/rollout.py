@@ -341,7 +341,7 @@ def advance(
     """
     corrected = before
     if forcing:
-        corrected = before._replace(states=correct(model, before.states, given, forced))
+        corrected = before._replace(states=correct(model, before.states, given, forced, params))
     after, seen = step(model, params, corrected, given, forced, drive, fed_back, current, external)
     return _hold(model, params, held, corrected, after), seen
 
@@ -398,7 +398,7 @@ def states_after(model: Model, params: Params, seen: Trajectory, end: Neurons) -
     seen, end
         Of `run_window`.
     """
-    if model.state_forcing:
+    if model.forces:
         return as_states(model.neuron.step(model.constants(params), seen.states, seen.received))
     return tuple(jnp.concatenate([one[1:], last[None]]) for one, last in zip(seen.states, end.states, strict=True))
 

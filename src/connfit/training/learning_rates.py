@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from connfit.models.base import GROUPS, Model, Params
+from connfit.models.base import GROUPS, INNOVATION_GAINS, Model, Params
 from connfit.recordings.cohort import Cohort
 
 RATES = (1e-3, 1e-2, 1e-1)
@@ -93,8 +93,8 @@ def parameter_sizes(model: Model, params: Params, cohort: Cohort) -> dict[str, f
         for key, value in params.items()
         if value.size
     }
-    # What starts at 0 would not move.
-    sizes = {key: sizes.get(key, 0.0) or float(key not in GROUPS) for key in params}
+    # What starts at 0 would not move. Gains of innovations are shares.
+    sizes = {key: sizes.get(key, 0.0) or float(key not in GROUPS or key == INNOVATION_GAINS) for key in params}
     spread = []
     for recording in cohort.recordings:
         values, mask = recording.part("train")

@@ -58,6 +58,7 @@ def neurons_table(job: Job, start: Params, fitted: Params) -> pd.DataFrame:
     for one in job.model.neuron.parameters:
         for when, params in (("start", start), ("fitted", fitted)):
             column = f"{one.name}_{when}" + (f"_{one.unit}" if one.unit else "")
-            table[column], units[column] = np.asarray(one.value(params[one.key])), one.unit
+            values_of_all = np.broadcast_to(np.asarray(one.value(params[one.key])), len(table))
+            table[column], units[column] = values_of_all, one.unit
     table.attrs["units"] = units
     return table

@@ -28,11 +28,12 @@ from connfit.datasets.loading import (
 )
 from connfit.errors import ConfigError, first_ten
 from connfit.models import Readout
-from connfit.models.base import Model, Params, parameter_counts
+from connfit.models.base import INNOVATION_GAINS, Model, Params, parameter_counts
 from connfit.models.cells import find_cell
-from connfit.models.connectome_model import reads_several
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.gains import untyped_neurons
+from connfit.models.observation import INDICATOR_GROUPS
+from connfit.models.wired_neurons import reads_several
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.plausibility import CAUTIONS, same_values
@@ -346,7 +347,7 @@ def _find_recipe(
         score,
         forcible=single_steps
         and not readout.learned
-        and find_cell(config.model.cell).forcible
+        and (find_cell(config.model.cell).forcible or config.model.observation.indicator != "none")
         and (learner.follows_state_forcing or reads_several(readout)),
         regressible=single_steps,
         tuned_on=tuned_on,
@@ -357,7 +358,13 @@ def _find_recipe(
 def _trained(config: Config, model: Model) -> tuple[str, ...]:
     """Groups to train: those that are asked for, else all that are not fixed."""
     learn, strengths = config.model.learn, config.model.strengths
-    present = tuple(group for group in model.groups if group != "weights" or strengths != "fixed")
+    seen = config.model.observation
+    fixed = {"weights"} if strengths == "fixed" else set[str]()
+    if seen.gain == "shared":
+        fixed.add(INNOVATION_GAINS)
+    if not seen.learn:
+        fixed.update(INDICATOR_GROUPS)
+    present = tuple(group for group in model.groups if group not in fixed)
     if learn is None:
         trained = present
     else:

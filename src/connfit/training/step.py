@@ -77,7 +77,7 @@ def training_step(
     with jax.numpy_dtype_promotion("standard"):  # optax counts steps in integers
         direction, moments = OPTIMISERS[options.optimiser].update(gradient, moments)
     moved = {key: params[key] - rates[key] * direction[key] for key in params}
-    return model.project(moved), moments, memory, result.loss / k, norms
+    return model.project(moved, frozen), moments, memory, result.loss / k, norms
 
 
 def _add_penalties(gradient: Params, params: Params, start: Params | None, options: StepOptions) -> Params:

@@ -113,7 +113,7 @@ class Trainer:
         variance = self.cohort.change_variance()
         frames = max(recording.require_parts().train[1] for recording in self.cohort.recordings)
         scored = self.cohort.observations("train") / (frames * self.cohort.substeps)
-        self._unit_weights = np.nan_to_num(1 / variance) / scored
+        self._unit_weights, self._scored = np.nan_to_num(1 / variance) / scored, scored
         self._anchor = (
             {"drive": jnp.array(self.initial["drive"])}
             if self.config.drive_distance and "drive" in self.groups
@@ -201,7 +201,8 @@ class Trainer:
         config, substeps, k = self.config, self.cohort.substeps, self.learner.window
         cycle = (config.forced_frames + config.free_run_frames) * substeps
         shift = int(self._random(state).integers(cycle)) if state.phase == 1 else 0
-        weights = self._unit_weights * (len(items) / len(members))
+        part = len(items) / len(members)
+        weights, share = self._unit_weights * part, jnp.asarray(part / self._scored)
         fed_back = self._fed_back(members) if state.phase == 0 and self._fed_back else None
         windows = self.cohort.windows(k, blocks, members, weights, warmup_frames=config.warmup_frames)
         for number, window in enumerate(windows):
@@ -214,7 +215,7 @@ class Trainer:
                 forced = forced & ~free[:, None, None]
             inputs, given, targets, scored = map(jnp.asarray, (window.inputs, forced, window.targets, window.weights))
             external = None if window.external is None else jnp.asarray(window.external)
-            yield WindowArrays(inputs, given, targets, scored, fed_back, external)
+            yield WindowArrays(inputs, given, targets, scored, fed_back, external, share)
 
     def _window_count(self, batch: list[int]) -> int:
         """Windows of a batch: as many as its longest stretch fills (its first frame may have nothing before it)."""

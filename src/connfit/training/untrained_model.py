@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from connfit._registry import Options, beside_section, section_options
-from connfit.config import AUTO, InputsConfig, ModelConfig
+from connfit.config import AUTO, InputsConfig, ModelConfig, ObservationConfig
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models import Readout, start_magnitudes, tie_weights
 from connfit.models.base import Model, Params
 from connfit.models.cells import CELLS, Cell, find_cell
-from connfit.models.connectome_model import ModelConditions
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.gains import SHARED
 from connfit.models.init.initial import begin
 from connfit.models.init.start import STARTS, StartConditions
 from connfit.models.input_map import input_map
 from connfit.models.maps import SynapticMap
+from connfit.models.observation import observe
+from connfit.models.observation.likelihood import Likelihood
+from connfit.models.wired_neurons import reads_several
 from connfit.recordings.cohort import Cohort
 from connfit.training.recipe import StartOptions
 
@@ -46,12 +49,20 @@ def untrained_model(
                     f"model.{option} = {getattr(options, option)!r} needs a frame for every model step, but "
                     f"data.substeps = {cohort.substeps}: set one of the two to its default"
                 )
+    seen = options.observation
+    neuron = observe(
+        cell.with_options(**cell_options(cell, options).as_dict()), seen.indicator, step_s=cohort.step_s,
+        decay_s=seen.decay_s, rise_s=seen.rise_s, bounds=seen.bounds, shared=seen.per == "all",
+        drift_gain=seen.drift_gain,
+    )  # fmt: skip
     conditions = ModelConditions(
         connectome=connectome, readout=readout, step_s=cohort.step_s, drive=options.drive,
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort), state_forcing=begun.state_forcing,
         delay=options.delay, inputs=_input_map(inputs, connectome, cohort, readout),
+        own_gains=has_own_gains(seen, readout),
+        likelihood=None if seen.noise == "squared" else Likelihood(seen.noise, seen.noise_degrees),
     )  # fmt: skip
-    model = cell.build(conditions, **cell_options(cell, options).as_dict())
+    model = ConnectomeModel.wire(conditions, neuron)
     given = StartConditions(
         connectome=connectome,
         readout=readout,
@@ -83,6 +94,13 @@ def _input_map(
     if use is None:
         return None
     return input_map(connectome, readout, use.channels, len(use.lags), options.targets, shared=options.shared)
+
+
+def has_own_gains(seen: ObservationConfig, readout: Readout) -> bool:
+    """Return whether gains of each unit and state stand for φ: learned, or those that an indicator asks for."""
+    if seen.gain == "unit" or seen.drift_gain:
+        return True
+    return seen.indicator != "none" and not readout.learned and not reads_several(readout)
 
 
 def cell_options(cell: Cell, options: ModelConfig) -> Options:

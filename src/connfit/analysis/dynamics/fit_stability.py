@@ -181,7 +181,7 @@ def examine_stability(
     def driven() -> LyapunovExponent:
         if run is None:
             raise ConnfitError("there is no driven run")
-        if model.drive is None and not model.state_forcing:
+        if model.drive is None and not model.forces:
             raise ConnfitError("the model has neither a drive nor state forcing that noise could go through")
         noise = run.noise[: options.lyapunov_steps + 100]
         forced, transient = np.zeros(noise.shape, bool), min(100, len(noise) // 4)

@@ -224,7 +224,7 @@ def lyapunov_exponent(
             f"the run stops being finite at step {len(joined)}, before there are {blocks} steps after the transient "
             f"of {transient}: the model is unstable there"
         )
-    if model.drive is None and not model.state_forcing:
+    if model.drive is None and not model.forces:
         driven = "free"
         notes.append("the model has no drive: neither inputs nor its own read-out act on it")
     else:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 from connfit._io import finite
 from connfit.analysis.dynamics.spectrum import Spectrum, leading_eigenvalues
 from connfit.errors import ConfigError, DataError, one_of
-from connfit.models.base import Model, Neurons, Params, as_columns, as_neurons, state_size
+from connfit.models.base import INNOVATION_GAINS, Model, Neurons, Params, as_columns, as_neurons, state_size
 from connfit.models.forward import Trajectory, tangent_step
 from connfit.models.neuron import filled
 from connfit.models.rest import sent_by, started, vector_of
@@ -111,11 +111,12 @@ def jacobian_spectrum(
     new, seen = run.state.neurons, jax.tree.map(lambda step: step[0], run.each)
     open_now, corner = (np.asarray(each[:, 0]) for each in _open(model, params, seen))
     alone = len(before.states) == 1 and before.sent is None
-    forced = loop == "open" and model.state_forcing > 0
+    forced = loop == "open" and model.forces
     own = model.neuron.jacobian(model.constants(params), seen.states, seen.received).states[0][0] if alone else None
     decay = np.array(filled(own, r)[:, 0], np.float64)
     if forced and model.read_neurons is not None:
-        decay[np.asarray(model.read_neurons)] *= 1 - model.state_forcing * has
+        gain = np.asarray(params[INNOVATION_GAINS][0]) if model.own_gains else model.state_forcing
+        decay[np.asarray(model.read_neurons)] *= 1 - gain * has
     size = state_size(before)
     active = np.flatnonzero(open_now) if alone and not (forced and model.correction is not None) else np.arange(size)
 

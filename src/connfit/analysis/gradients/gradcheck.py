@@ -135,7 +135,7 @@ def check_gradients(
     steps = frames * job.cohort.substeps
     rules = rules_to_compare(steps, windows, trace_decay=job.config.learner.trace_decay)
     # Factors per neuron do not know when a neuron's state was moved.
-    if job.model.state_forcing and job.model.correction is None:
+    if job.model.forces and job.model.correction is None:
         rules = tuple(rule for rule in rules if rule.learner.follows_state_forcing)
     chosen = choose_segments(job.cohort, frames, segments)
     check_steps_fit(job.model, job.params, steps, segments)

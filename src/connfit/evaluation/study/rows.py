@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 
 from connfit import config as configuration
-from connfit.config import Config, LearnerConfig, ModelConfig
+from connfit.config import Config, LearnerConfig, ModelConfig, ObservationConfig
 from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError, first_ten, one_of
 from connfit.evaluation.baselines import BASELINES
+from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE
 from connfit.models.cells import CELLS, find_cell
+from connfit.models.observation import INDICATOR_GROUPS, INDICATORS
 from connfit.training.learners import RULES, configured_learner
 from connfit.training.optimiser import LABELS
 
@@ -146,10 +148,16 @@ def _ablations(config: Config, same: str) -> list[PlannedRow]:
         for drive, (name, changes, more) in drives.items()
         if drive != model.drive
     ]
-    unforced = {"state_forcing": 0.0} if forced else {}
-    if model.state_forcing != 0:
+    seen = model.observation
+    own_gains = seen.gain == "unit" or seen.drift_gain > 0
+    alike = {"observation": _replace(seen, gain="shared", drift_gain=0.0)} if own_gains else {}
+    unforced = {**({"state_forcing": 0.0} if forced else {}), **alike}
+    if model.state_forcing != 0 or own_gains:
         changes = "states are not moved to what was recorded: it acts through the drive alone"
-        rows.append(PlannedRow("no_state_forcing", "ablation", same, changes, {"state_forcing": 0.0}))
+        rows.append(PlannedRow("no_state_forcing", "ablation", same, changes, {"state_forcing": 0.0, **alike}))
+    if seen != ObservationConfig():
+        changes = "no observation model: recordings are activity, errors count by their squares"
+        rows.append(PlannedRow("no_observation", "ablation", same, changes, {"observation": ObservationConfig()}))
     if config.inputs.channels:
         changes = f"no inputs: {first_ten(config.inputs.channels)} act on no neuron"
         rows.append(PlannedRow("no_inputs", "ablation", same, changes, inputs={"channels": ()}))
@@ -262,7 +270,7 @@ def _learned(base: Config, model: Any, frozen: Sequence[str]) -> list[str]:
 
 
 def _groups(model: Any) -> tuple[str, ...]:
-    return find_cell(model.cell).groups
+    return *find_cell(model.cell).groups, *INDICATOR_GROUPS
 
 
 def _present(model: Any, groups: Sequence[str]) -> tuple[str, ...]:
@@ -270,6 +278,11 @@ def _present(model: Any, groups: Sequence[str]) -> tuple[str, ...]:
     absent = {"fixed": {"weights", "gains"}, "free": {"gains"}}.get(model.strengths, {"weights"})
     absent = {*absent, *(["drive"] if model.drive == "none" else [])}
     absent |= set() if model.learned_readout else {"readout"}
+    seen = model.observation
+    absent |= set() if seen.gain == "unit" else {INNOVATION_GAINS}
+    absent |= {NOISE_SCALE} if seen.noise == "squared" else set()
+    order = INDICATORS.find(seen.indicator, "model.observation.indicator").order if seen.learn else 0
+    absent |= set(INDICATOR_GROUPS[: len(INDICATOR_GROUPS) - order])
     return tuple(group for group in groups if group not in absent)
 
 

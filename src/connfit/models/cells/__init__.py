@@ -73,9 +73,13 @@ class Cell(Entry):
 
     def build(self, conditions: ModelConditions, **options: Any) -> ConnectomeModel:
         """Build the model with options of the cell."""
+        return ConnectomeModel.wire(conditions, self.with_options(**options))
+
+    def with_options(self, **options: Any) -> Neuron:
+        """Return the neuron with options of the cell."""
         named = [parameter.name for parameter in self.neuron.parameters]
         starts = tuple((name, float(options.pop(name))) for name in named if options.get(name) is not None)
-        return ConnectomeModel.wire(conditions, self.neuron(**options, starts=starts))
+        return self.neuron(**options, starts=starts)
 
 
 CELLS: Registry[Cell] = Registry("cell", Cell, room=__name__, group="connfit.cells")

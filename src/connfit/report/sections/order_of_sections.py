@@ -18,6 +18,7 @@ from connfit.report.sections import (
     recovery_section,
     study_section,
 )
+from connfit.report.sections.observation_section import observation_blocks
 from connfit.report.sections.recipe_section import recipe_blocks
 from connfit.report.sections.score_tables import connectivity_blocks, held_out_blocks, score_blocks
 from connfit.report.sections.summary import against_itself, summary
@@ -123,7 +124,8 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         ]
         yield Section("analysis", "What the fitted brain does", words, of.get("analysis", ()), tables)
     titled = "Parameters, as they started" if is_untrained(evaluation) else "Fitted parameters"
-    yield Section("parameters", titled, provenance.counts(evaluation), of.get("parameters", ()))
+    counted = [*provenance.counts(evaluation), *observation_blocks(evaluation)]
+    yield Section("parameters", titled, counted, of.get("parameters", ()))
     if run.gradients is not None:
         words, tables = _split(gradient_section.blocks(run.gradients), 1)
         figures = list(gradient_section.drawings(run.gradients))

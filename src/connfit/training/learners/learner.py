@@ -25,6 +25,9 @@ class WindowArrays(NamedTuple):
         Entries of other units count as forced, so they may be False only where nothing is scored after them.
     external
         Features of external inputs at each step; None where there are none.
+    share
+        What one value weighs, where errors are in units of the change from frame to frame: `weights` times the
+        variance of that change.
     """
 
     inputs: Float[Array, "K P B"]
@@ -33,6 +36,7 @@ class WindowArrays(NamedTuple):
     weights: Float[Array, "K P B"]
     fed_back: Int[Array, "W"] | None = None
     external: Float[Array, "K F B"] | None = None
+    share: Float[Array, ""] | float = 1.0
 
 
 class WindowResult(NamedTuple):
@@ -41,7 +45,7 @@ class WindowResult(NamedTuple):
     Attributes
     ----------
     loss
-        Sum over the window of weighted squared errors.
+        Sum over the window of weighted squared errors, or negative log-likelihoods (`Model.likelihood`).
     gradient
         Of `loss`, for each trained group.
     predictions

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.models.base import Model, Params
-from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, kept_share, with_shown
-from connfit.models.neuron import Jacobian, Neuron, Slope, States, filled, times, total
+from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, forcing_of, with_shown
+from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
+from connfit.models.observation.innovation import Forcing
 from connfit.training.learners.learner import WindowArrays
 
 
@@ -26,22 +27,25 @@ class Adjoint(NamedTuple):
         By the predictions.
     start, start_units
         λ⁰, by the states before the first step, and by the prediction that fed it.
-    kept
-        How much state forcing left of the state that read-outs see, before each step; None without it.
+    forcing
+        What state forcing left of small differences of states, before each step; None without it.
     sent
         By what neurons sent one step before each step; None where it is not asked for.
     on_the_way
         By what was sent before the first step and arrives later, the latest first; None where nothing is, or where it
         gets no credit.
+    corrected
+        By the states that each step started from, after state forcing; None where units have no gains of their own.
     """
 
     states: tuple[Float[Array, "K N B"], ...]
     units: Float[Array, "K P B"]
     start: tuple[Float[Array, "N B"], ...]
     start_units: Float[Array, "P B"]
-    kept: Float[Array, "K N B"] | None
+    forcing: Forcing | None
     sent: Float[Array, "K N B"] | None
     on_the_way: Float[Array, "d N B"] | None
+    corrected: tuple[Float[Array, "K N B"], ...] | None
 
 
 def backward(
@@ -68,29 +72,27 @@ def backward(
     all_forced = window.fed_back is not None and not len(window.fed_back)
     feedback = model.drive if network and not all_forced else None
     part = fed_back_part(model, params, window.fed_back)
-    kept = kept_share(model, window.forced)
+    forcing = forcing_of(model, params, window.forced)
     # With the whole network's credit the adjoint goes through the correction of units itself.
     exact = network and model.correction is not None
     shows, late = model.neuron.shows, model.delay if network else 0
+    own_gains = model.own_gains
     neuron, theta = model.neuron, model.constants(params)
-    wants_sent = network and type(neuron).output is not Neuron.output
+    wants_sent = network and not neuron.sends_first
 
     def back(carry: tuple[States, Array, Array | None], step: tuple[Any, ...]) -> tuple[Any, Any]:
         to_states, to_prediction, on_the_way = carry
-        error_t, h, x, now, gate, forced, kept_t = step
+        error_t, h, x, now, gate, forced, forcing_t = step
         local = neuron.jacobian(theta, h, x)
         unit_adjoint = error_t + to_prediction
         read = neuron.seen(theta, now if now is not None else h).back(model.readout.adjoint(strengths, unit_adjoint))
         adjoint = tuple(_plus(to, one) for to, one in zip(to_states, read, strict=True))
         driven = driven_by(local, adjoint)
-        sent = None
-        if credit == "none":
-            to_states = tuple(jnp.zeros_like(one) for one in adjoint)
-        else:
-            columns = zip(*local.states, strict=True)
-            to_states = tuple(
-                filled(total(map(times, column, adjoint)), one) for column, one in zip(columns, adjoint, strict=True)
-            )
+        sent = corrected = None
+        columns = zip(*local.states, strict=True)
+        to_states = tuple(
+            filled(total(map(times, column, adjoint)), one) for column, one in zip(columns, adjoint, strict=True)
+        )
         if network:
             sent = model.received_adjoint(params, driven)
             if on_the_way is not None:  # what this step received was sent `late` steps before the one before it
@@ -98,8 +100,12 @@ def backward(
                 sent, on_the_way = queue[0], queue[1:]
             back_through = neuron.sent(theta, h).back(sent)
             to_states = tuple(_plus(to, one) for to, one in zip(to_states, back_through, strict=True))
-        if kept_t is not None:
-            to_states = with_shown(model, to_states, kept_t * to_states[shows])
+        if own_gains:
+            corrected = to_states
+        if forcing_t is not None:
+            to_states = forcing_t.back(to_states)
+        if credit == "none":
+            to_states = tuple(jnp.zeros_like(one) for one in adjoint)
         if feedback is not None:
             if part is None:
                 to_prediction = jnp.where(forced, 0, feedback.adjoint(params["drive"], gate * driven[0]))
@@ -112,21 +118,32 @@ def backward(
                 moved += model.readout.adjoint(strengths, to_prediction)
                 to_prediction = jnp.zeros_like(to_prediction)
             to_states = with_shown(model, to_states, correct_adjoint(model, moved, forced))
-        return (to_states, to_prediction, on_the_way), (adjoint, unit_adjoint, sent if wants_sent else None)
+        kept = adjoint, unit_adjoint, sent if wants_sent else None, corrected
+        return (to_states, to_prediction, on_the_way), kept
 
     like = jnp.zeros((model.neurons, error.shape[2]), error.dtype)
     on_the_way = jnp.zeros((late, *like.shape), like.dtype) if late else None
     zero = ((like,) * len(model.neuron.states), jnp.zeros_like(error[0]), on_the_way)
     # Where one state is read, its own derivative is known without the states after each step.
     now = None if neuron.shows_state else after
-    steps = (error, forward.states, forward.received, now, forward.gate, window.forced, None if exact else kept)
-    (start, to_prediction, on_the_way), (states, units, sent) = jax.lax.scan(back, zero, steps, reverse=True)
+    steps = (error, forward.states, forward.received, now, forward.gate, window.forced, None if exact else forcing)
+    (start, to_prediction, on_the_way), found = jax.lax.scan(back, zero, steps, reverse=True)
+    states, units, sent, corrected = found
     if feedback is not None:
         read = neuron.seen(theta, tuple(one[0] for one in forward.states)).back(
             model.readout.adjoint(strengths, to_prediction)
         )
         start = tuple(_plus(to, one) for to, one in zip(start, read, strict=True))
-    return Adjoint(states, units, start, to_prediction, kept, sent, on_the_way)
+    return Adjoint(states, units, start, to_prediction, forcing, sent, on_the_way, corrected)
+
+
+def readout_gradient(
+    model: Model, params: Params, forward: Trajectory, after: States, adjoint: Adjoint
+) -> Float[Array, "P N"]:
+    """Gradient of a learned read-out: Σ_t μ(t) a(t)ᵀ, the prediction that fed the first step included."""
+    observed, theta = model.neuron.observed, model.constants(params)
+    before = adjoint.start_units @ observed(theta, tuple(one[0] for one in forward.states)).T
+    return before + jnp.einsum("kpb,knb->pn", adjoint.units, observed(theta, after))
 
 
 def driven_by(step: Jacobian, adjoint: States) -> States:

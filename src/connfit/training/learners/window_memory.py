@@ -55,6 +55,10 @@ def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: t
     # Gradients of gains follow from the input of each branch at each step (`connfit.models.maps.GainMap`).
     of_branches = steps * _trace_size(model.recurrent) * batch if "gains" in trained else 0
     arrays = window_arrays(learner.carry, model, batch) * steps + 4 * past + 2 * model.delay
+    if model.own_gains:
+        # What each state takes of an innovation, adjoints of corrected states, innovations; and traces of the gains.
+        states = len(model.neuron.states)
+        arrays += (2 * states + 2) * learner.window + states**2
     savings = []
     if traces and learner.trace_dtype == "float32":
         savings.append(f"learner.trace_dtype = 'bfloat16' (saves {traces // 2 / 1e9:.2f} GB)")

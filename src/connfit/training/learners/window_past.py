@@ -18,10 +18,25 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.models.base import Model, Params
-from connfit.models.forward import with_shown
 from connfit.models.neuron import Jacobian, Neuron, States, filled, times, total
+from connfit.models.observation.innovation import Forcing
 from connfit.training.learners.window_adjoint import Adjoint, changing, with_changing
 from connfit.training.learners.window_sums import Steps, fading
+
+
+class Outside(NamedTuple):
+    """What a window was given beside activity that drives it.
+
+    Attributes
+    ----------
+    external
+        Features of external inputs; None where there are none.
+    beyond
+        What was recorded of neurons beyond its prediction; None where nothing is learned from it.
+    """
+
+    external: Float[Array, "K F B"] | None = None
+    beyond: Float[Array, "K N B"] | None = None
 
 
 class Past(NamedTuple):
@@ -33,12 +48,12 @@ class Past(NamedTuple):
         Derivatives of the neurons' steps, as far as they change with time.
     states
         States before each step, where what neurons send is not one of them.
-    kept
-        What state forcing left of the state that read-outs see, where traces know of it.
+    forcing
+        What state forcing left of small differences of states, where traces know of it.
     real
         0 before a recording's first step, where nothing was sent, else 1; None where nothing is on its way.
-    external
-        Features of external inputs; None where there are none.
+    outside
+        What each step was given from outside.
     """
 
     local: tuple[Float[Array, "H N B"], ...]
@@ -46,12 +61,12 @@ class Past(NamedTuple):
     arrived: Float[Array, "H N B"]
     inputs: Float[Array, "H P B"]
     states: tuple[Float[Array, "H N B"], ...] = ()
-    kept: Float[Array, "H N B"] | None = None
+    forcing: Forcing | None = None
     real: Float[Array, "H"] | None = None
-    external: Float[Array, "H F B"] | None = None
+    outside: Outside = Outside()
 
     @classmethod
-    def at_rest(cls, model: Model, steps: int, batch: int, *, late: bool, forced: bool) -> Past:
+    def at_rest(cls, model: Model, steps: int, batch: int, *, late: bool, forced: bool, learns_gains: bool) -> Past:
         """Start before the first step.
 
         Parameters
@@ -60,6 +75,8 @@ class Past(NamedTuple):
             Whether errors reach what was sent and is on its way.
         forced
             Whether to keep what state forcing left.
+        learns_gains
+            Whether to keep innovations, from which gains are learned.
         """
         n = model.neurons
 
@@ -71,9 +88,12 @@ class Past(NamedTuple):
             tuple(nothing() for _ in changing(_local_shapes(model, batch))),
             nothing(), nothing(), nothing(model.units),
             tuple(nothing() for _ in range(own)),
-            jnp.ones_like(nothing()) if forced else None,
+            _unmoved(model, nothing()) if forced else None,
             jnp.zeros(steps) if late else None,
-            None if model.inputs is None else nothing(model.inputs.sources),
+            Outside(
+                None if model.inputs is None else nothing(model.inputs.sources),
+                nothing() if learns_gains else None,
+            ),
         )  # fmt: skip
 
 
@@ -88,8 +108,10 @@ class Stretch(NamedTuple):
         λ by the states after each step.
     start
         λ by the states before the first one.
-    gate, arrived, inputs, kept, external
+    gate, arrived, inputs, forcing, outside
         As of `Past`.
+    corrected
+        λ by the states that each step started from, after state forcing; None where gains are not each unit's own.
     sent
         Adjoint of what was sent before each step of the past, and is on its way; None where nothing is.
     """
@@ -100,9 +122,10 @@ class Stretch(NamedTuple):
     gate: Float[Array, "T N B"]
     arrived: Float[Array, "T N B"]
     inputs: Float[Array, "T P B"]
-    kept: Float[Array, "T N B"] | None
+    forcing: Forcing | None
+    outside: Outside
+    corrected: tuple[Float[Array, "T N B"], ...] | None = None
     sent: Float[Array, "H N B"] | None = None
-    external: Float[Array, "T F B"] | None = None
 
     def first(self, steps: int) -> Steps:
         """Return the derivatives of its first steps."""
@@ -120,56 +143,62 @@ def reach_back(
     states
         States before each step of the window.
     """
-    h, shows = len(past.gate), model.neuron.shows
+    h = len(past.gate)
     step = _by_step(window.step, window.gate)
     derivatives = partial(with_changing, step)
-    sent = start = None
+    sent = start = corrected = None
     if past.real is None or adjoint.on_the_way is None:
-        faded = zip(*fading(Steps(past.local, derivatives), None, shows)[0], strict=True)
+        faded = zip(*fading(Steps(past.local, derivatives), None)[0], strict=True)
         earlier: Any = tuple(total(map(times, column, adjoint.start)) for column in faded)
     else:
         late = jnp.flip(adjoint.on_the_way, 0)
         sent = past.real[:, None, None] * jnp.concatenate([jnp.zeros((h - len(late), *late.shape[1:])), late])
-        start, earlier = _back(model, params, past, derivatives, adjoint.start, sent)
+        start, (earlier, corrected) = _back(model, params, past, derivatives, adjoint.start, sent)
     adjoints = tuple(
         jnp.concatenate([filled(old, past.gate), new]) for old, new in zip(earlier, window.adjoints, strict=True)
     )
 
-    def joined(old: Array, new: Array) -> Array:
-        return jnp.concatenate([old, new])
+    def joined(old: Any, new: Any) -> Any:
+        return jax.tree.map(lambda a, b: jnp.concatenate([a, b]), old, new)
 
     local = list(map(joined, past.local, changing(step)))
-    kept = None if past.kept is None or window.kept is None else joined(past.kept, window.kept)
-    external = None if past.external is None or window.external is None else joined(past.external, window.external)
+    forcing = None if past.forcing is None or window.forcing is None else joined(past.forcing, window.forcing)
+    if corrected is not None and window.corrected is not None:
+        corrected = joined(corrected, window.corrected)
     whole = Stretch(
         with_changing(step, local), adjoints, adjoint.start if start is None else start,
         joined(past.gate, window.gate), joined(past.arrived, window.arrived), joined(past.inputs, window.inputs),
-        kept, sent, external,
+        forcing, joined(past.outside, window.outside), window.corrected if corrected is None else corrected, sent,
     )  # fmt: skip
     real = None if past.real is None else joined(past.real, jnp.ones(len(window.gate)))
     own = tuple(map(joined, past.states, states)) if past.states else ()
-    last = Past(tuple(local), whole.gate, whole.arrived, whole.inputs, own, kept, real, external)
+    last = Past(tuple(local), whole.gate, whole.arrived, whole.inputs, own, forcing, real, whole.outside)
     return whole, jax.tree.map(lambda one: one[-h:], last)
 
 
 def _back(
     model: Model, params: Params, past: Past, derivatives: Any, start: States, sent: Float[Array, "H N B"]
-) -> tuple[States, States]:
-    """λ before the past, and λ after each of its steps."""
+) -> tuple[States, tuple[States, States]]:
+    """λ before the past; and of each of its steps λ after it, and by the states that it started from."""
     neuron, theta = model.neuron, model.constants(params)
 
-    def back(after: States, now: Any) -> tuple[States, States]:
-        local, states, kept, sent = now
+    def back(after: States, now: Any) -> tuple[States, tuple[States, States]]:
+        local, states, forcing, sent = now
         columns = zip(*derivatives(local).states, strict=True)
         through = neuron.sent(theta, states or after).back(sent)
         before = tuple(
             filled(total((*map(times, column, after), one)), sent) for column, one in zip(columns, through, strict=True)
         )
-        if kept is not None:
-            before = with_shown(model, before, kept * before[neuron.shows])
-        return before, after
+        return before if forcing is None else forcing.back(before), (after, before)
 
-    return jax.lax.scan(back, start, (past.local, past.states, past.kept, sent), reverse=True)
+    return jax.lax.scan(back, start, (past.local, past.states, past.forcing, sent), reverse=True)
+
+
+def _unmoved(model: Model, like: Float[Array, "H N B"]) -> Forcing:
+    """State forcing that moves nothing."""
+    if model.own_gains:
+        return Forcing(None, tuple(like for _ in model.neuron.states), model.neuron.shown)
+    return Forcing(jnp.ones_like(like), None, model.neuron.shown)
 
 
 def _sends_more(model: Model) -> bool:

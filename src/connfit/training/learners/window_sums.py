@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
+from connfit.models.observation.innovation import Forcing
 
 Matrix: TypeAlias = tuple[tuple[Slope, ...], ...]
 """S x S derivatives of states by states, row by row; each [N, 1], [N, B] or, for all steps, [K, N, 1] or [K, N, B]."""
@@ -51,16 +52,15 @@ class WindowSums:
         λ⁰ of each state, [N, B].
     steps
         Derivatives of each step.
-    kept
-        What state forcing left of state number `shows` before each step; None without it.
+    forcing
+        What state forcing left of small differences of states before each step; None without it.
     later
         Steps after these, which the sums have and traces have not seen yet.
     """
 
     start: States
     steps: Steps
-    kept: Float[Array, "K N B"] | None
-    shows: int
+    forcing: Forcing | None
     later: int = 0
 
     def strengths(
@@ -112,30 +112,44 @@ class WindowSums:
         first
             What is to be computed before; see `_once_there`.
         """
-        seen = gate if gate is None or not self.later else gate[: -self.later]
-        faded, decay = zip(*(self._faded(one, seen, first) for one in gains), strict=True)
+        faded, decay = zip(*(self._faded(one, self._seen(gate), first) for one in gains), strict=True)
         columns = [one.transpose(2, 3, 1, 0) for one in faded]
         if self.later:
             columns = [jnp.pad(one, [(0, 0)] * 3 + [(0, self.later)]) for one in columns]
         return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=3), decay[0]
 
-    def per_neuron(self, trace: States | None, left: Array, gains: Gains) -> tuple[Float[Array, "N"], States | None]:
-        """Return the gradient of a number of each neuron, and its traces; `gains` is what it adds to each state."""
+    def _seen(self, gate: Float[Array, "T N B"] | None) -> Float[Array, "K N B"] | None:
+        """The steps that traces see."""
+        return gate if gate is None or not self.later else gate[: -self.later]
+
+    def per_neuron(
+        self, trace: States | None, left: Array, gains: Gains, gate: Float[Array, "T N B"] | None = None
+    ) -> tuple[Float[Array, "N"], States | None]:
+        """Return the gradient of a number of each neuron, and its traces.
+
+        Parameters
+        ----------
+        left
+            What it adds to the loss at each step.
+        gains
+            What it adds to each state, times `gate`.
+        """
+        gate = self._seen(gate)
         gradient = over_steps(left).sum(axis=1)
         if trace is None:
             return gradient, None
         for start, each in zip(self.start, trace, strict=True):
             gradient += (start * each).sum(axis=1)
         if len(trace) == 1:
-            faded, ((decay,),) = self._faded(gains, None)
+            faded, ((decay,),) = self._faded(gains, gate)
             return gradient, (filled(times(decay, trace[0]), trace[0]) + over_steps(faded[:, 0]),)
 
         def follow(now: States, at: Any) -> tuple[States, None]:
-            matrix, step = _forced(self.steps, self.shows, *at)
-            added = zip(matrix, gains(step), strict=True)
+            matrix, step = _forced(self.steps, *at[:2])
+            added = zip(matrix, _gated(gains(step), at[2]), strict=True)
             return tuple(filled(total((*map(times, row, now), gain)), now[0]) for row, gain in added), None
 
-        return gradient, jax.lax.scan(follow, trace, (self.steps.arrays, self.kept))[0]
+        return gradient, jax.lax.scan(follow, trace, (self.steps.arrays, self.forcing, gate))[0]
 
     def _faded(self, gains: Gains, gate: Array | None, first: Any = None) -> tuple[Float[Array, "K S N B"], Matrix]:
         """What is left at the window's end of what each step adds to the states, and of what was before the window.
@@ -146,22 +160,25 @@ class WindowSums:
         like = self.start[0]
         if len(self.start) == 1:
             whole = self.steps.whole
-            ((each,),), decay = fading(self.steps, self.kept, self.shows)
+            ((each,),), decay = fading(self.steps, self.forcing)
             (gain,) = gains(whole)
             gain = filled(gain, jnp.broadcast_to(like, (len(each), *like.shape)))
             return (each * (gain if gate is None else gate * gain))[:, None], decay
 
         def add(left: Matrix, step: Jacobian, gate: Array | None) -> Array:
-            added = [one if gate is None else times(one, gate) for one in gains(step)]
+            added = _gated(gains(step), gate)
             return jnp.stack([filled(total(map(times, row, added)), like) for row in left])
 
-        return fading(self.steps, self.kept, self.shows, add, gate, first)
+        return fading(self.steps, self.forcing, add, gate, first)
+
+
+def _gated(gains: Sequence[Slope], gate: Array | None) -> Sequence[Slope]:
+    return gains if gate is None else [times(one, gate) for one in gains]
 
 
 def fading(
     steps: Steps,
-    kept: Float[Array, "K N B"] | None,
-    shows: int,
+    forcing: Forcing | None,
     use: Callable[[Matrix, Jacobian, Array | None], Any] = lambda left, step, also: left,
     also: Array | None = None,
     first: Any = None,
@@ -170,7 +187,7 @@ def fading(
 
     Parameters
     ----------
-    kept, shows
+    forcing
         As of `WindowSums`.
     use
         ``use(Ψ(t), derivatives, also(t))`` says what is kept of each step; by default Ψ(t).
@@ -183,8 +200,8 @@ def fading(
         What was kept, stacked over steps, and Φ = A(K) ... A(1). An entry that does not change with time and recording
         is [N, 1].
     """
-    arrays = (steps.arrays, kept, also)
-    shapes = jax.eval_shape(lambda: _forced(steps, shows, *jax.tree.map(lambda one: one[0], arrays[:2]))[0])
+    arrays = (steps.arrays, forcing, also)
+    shapes = jax.eval_shape(lambda: _forced(steps, *jax.tree.map(lambda one: one[0], arrays[:2]))[0])
     size = range(len(shapes))
     there = [one for row in shapes for one in row if one is not None]
     shape = jnp.broadcast_shapes((1, 1), *(one.shape for one in there))
@@ -195,7 +212,7 @@ def fading(
     start = tuple(tuple(ones if p == q else zeros if reach[p][q] else None for q in size) for p in size)
 
     def back(left: Matrix, now: Any) -> tuple[Matrix, Any]:
-        matrix, step = _forced(steps, shows, *now[:2])
+        matrix, step = _forced(steps, *now[:2])
         product = [[total(map(times, row, column)) for column in zip(*matrix, strict=True)] for row in left]
         new = tuple(
             tuple(zeros if reach[p][q] and product[p][q] is None else product[p][q] for q in size) for p in size
@@ -219,13 +236,10 @@ def fading(
     return each, end
 
 
-def _forced(steps: Steps, shows: int, arrays: Any, kept: Array | None) -> tuple[Matrix, Jacobian]:
-    """A of a step after what state forcing left of the state that is read, and all derivatives of the step."""
+def _forced(steps: Steps, arrays: Any, forcing: Forcing | None) -> tuple[Matrix, Jacobian]:
+    """A of a step after what state forcing left of the states, and all derivatives of the step."""
     step = steps.at(arrays)
-    if kept is None:
-        return step.states, step
-    rows = (tuple(times(one, kept) if q == shows else one for q, one in enumerate(row)) for row in step.states)
-    return tuple(rows), step
+    return (step.states if forcing is None else forcing.after(step.states)), step
 
 
 def _reached(direct: list[list[bool]]) -> list[list[bool]]:

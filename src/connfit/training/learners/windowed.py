@@ -35,16 +35,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.errors import ConfigError, one_of
-from connfit.models.base import Model, Neurons, Params
-from connfit.models.forward import Trajectory
+from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, Params
+from connfit.models.forward import Trajectory, innovations
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
 from connfit.models.rollout import read_out, run_window, states_after
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult
-from connfit.training.learners.window_adjoint import Adjoint, backward, driven_by
+from connfit.training.learners.window_adjoint import Adjoint, backward, driven_by, readout_gradient
 from connfit.training.learners.window_memory import window_memory
-from connfit.training.learners.window_past import Past, Stretch, reach_back
+from connfit.training.learners.window_past import Outside, Past, Stretch, reach_back
 from connfit.training.learners.window_sums import Gains, Steps, WindowSums, over_steps
 
 CREDITS = ("neuron", "network", "none")
@@ -149,7 +149,7 @@ class WindowedLearner(Learner[WindowedMemory]):
         ConfigError
             If the model forces states and traces would have to fade by what was observed.
         """
-        if model.state_forcing and model.correction is None and not self.follows_state_forcing:
+        if model.forces and model.correction is None and not self.follows_state_forcing:
             raise ConfigError(
                 f"carry = {self.carry!r} does not know when a state was replaced: with model.state_forcing and "
                 "single neurons use carry = 'trace' or 'none'"
@@ -171,6 +171,10 @@ class WindowedLearner(Learner[WindowedMemory]):
             for group in ("bias", *(parameter.name for parameter in model.parameters)):
                 if group in trained:
                     traces[group] = tuple(jnp.zeros_like(zero) for _ in range(states))
+            if INNOVATION_GAINS in trained:
+                traces[INNOVATION_GAINS] = tuple(
+                    tuple(jnp.zeros_like(zero) for _ in range(states)) for _ in range(states)
+                )
         if self.carry == "factorised":
             outputs = jax.eval_shape(model.outputs, zero).shape[0]
             channels = len(model.neuron.channels)
@@ -182,8 +186,8 @@ class WindowedLearner(Learner[WindowedMemory]):
             kept = [group for group in maps if group in trained]
             factors = FactorisedTraces.at_rest(n, states, {group: maps[group] for group in kept}, batch, late)
         if reach := max(self.history_steps, late):
-            forced = bool(model.state_forcing) and self.carry == "trace"
-            past = Past.at_rest(model, reach, batch, late=late > 0, forced=forced)
+            forced, learns_gains = model.forces and self.carry == "trace", INNOVATION_GAINS in trained
+            past = Past.at_rest(model, reach, batch, late=late > 0, forced=forced, learns_gains=learns_gains)
         return WindowedMemory(rest, traces, past, factors)
 
     def step(
@@ -206,11 +210,23 @@ class WindowedLearner(Learner[WindowedMemory]):
         after = states_after(model, params, forward, end)
         predictions = read_out(model, params, after)
         difference = predictions - window.targets
-        loss = (window.weights * difference**2).sum()
-        adjoint = backward(model, params, forward, window, 2 * window.weights * difference, after, self.credit)
-        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained, window.external)
+        found = None
+        if model.likelihood is None:
+            loss, error = (window.weights * difference**2).sum(), 2 * window.weights * difference
+        else:
+            log_scale = params[f"log_{NOISE_SCALE}"]
+            found = model.likelihood.score(difference, window.weights, log_scale, window.share)
+            loss, error = found.loss, found.error
+        adjoint = backward(model, params, forward, window, error, after, self.credit)
+        beyond = None
+        if INNOVATION_GAINS in trained:
+            beyond = innovations(model, memory.neurons, after, window.inputs, window.forced)
+        outside = Outside(window.external, beyond)
+        gradient, memory = self._collect(model, params, memory, forward, after, adjoint, trained, outside)
+        if found is not None and NOISE_SCALE in trained:
+            gradient[f"log_{NOISE_SCALE}"] = found.log_scale
         if "readout" in trained:
-            gradient["readout"] = _readout_gradient(model, params, forward, after, adjoint)
+            gradient["readout"] = readout_gradient(model, params, forward, after, adjoint)
         return WindowResult(loss, gradient, predictions), memory._replace(neurons=end)
 
     def _collect(
@@ -222,25 +238,26 @@ class WindowedLearner(Learner[WindowedMemory]):
         after: States,
         adjoint: Adjoint,
         trained: tuple[str, ...],
-        external: Float[Array, "K F B"] | None,
+        outside: Outside,
     ) -> tuple[Params, WindowedMemory]:
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
         theta, neuron, channels = model.constants(params), model.neuron, range(len(model.neuron.channels))
         steps = Steps((forward.states, forward.received), lambda at: neuron.jacobian(theta, *at))
         arrived = _arrived(model, params, memory.neurons, forward)
-        if model.inputs is not None and external is None:
-            external = jnp.zeros((len(forward.gate), model.inputs.sources, forward.gate.shape[2]), forward.gate.dtype)
+        if model.inputs is not None and outside.external is None:
+            nothing = jnp.zeros((len(forward.gate), model.inputs.sources, forward.gate.shape[2]), forward.gate.dtype)
+            outside = outside._replace(external=nothing)
         whole = Stretch(
-            steps.whole, adjoint.states, adjoint.start, forward.gate, arrived, forward.inputs, adjoint.kept,
-            external=external,
+            steps.whole, adjoint.states, adjoint.start, forward.gate, arrived, forward.inputs, adjoint.forcing, outside,
+            adjoint.corrected,
         )  # fmt: skip
         past, length, late = memory.past, len(forward.gate), 0
         if past is not None:
             whole, past = reach_back(model, params, past, whole, adjoint, forward.states)
             if self.carry != "history":
                 late, steps = self.late_steps(model), whole.first(length)
-        kept_share = None if whole.kept is None else whole.kept[:length]
-        sums = WindowSums(whole.start, steps, kept_share, neuron.shows, late)
+        forcing = jax.tree.map(lambda one: one[:length], whole.forcing)
+        sums = WindowSums(whole.start, steps, forcing, late)
         step, adjoints, gate, arrived = whole.step, whole.adjoints, whole.gate, whole.arrived
         driven = driven_by(step, adjoints)
         gradient: Params = {}
@@ -280,7 +297,19 @@ class WindowedLearner(Learner[WindowedMemory]):
                 if parameter.name in direct:
                     found += direct[parameter.name]
                 slope = parameter.slope(params[parameter.key], model.step_s)
-                gradient[parameter.key] = found if slope is None else found * slope
+                found = found if slope is None else found * slope
+                gradient[parameter.key] = found.sum(keepdims=True) if parameter.shared else found
+        beyond = whole.outside.beyond
+        if beyond is not None and whole.corrected is not None:
+            found, carried = [], []
+            trace = memory.traces.get(INNOVATION_GAINS, (None,) * len(whole.corrected))
+            for q, by_state in enumerate(whole.corrected):
+                gain, after_window = sums.per_neuron(trace[q], beyond * by_state, partial(_of_state, q), beyond)
+                found.append(gain[model.read_neurons])
+                carried.append(after_window)
+            gradient[INNOVATION_GAINS] = jnp.stack(found)
+            if self.carry == "trace":
+                traces[INNOVATION_GAINS] = tuple(carried)
         drive = model.drive if "drive" in trained else None
         drive_left, drive_left_over = gate * driven[0], None
         if drive is not None and memory.traces.get("drive") is not None and len(adjoints) > 1:
@@ -293,8 +322,8 @@ class WindowedLearner(Learner[WindowedMemory]):
             strengths(model.recurrent_group, model.recurrent, driven, by_channel, right, later=later)
         if drive is not None:
             strengths("drive", drive, (drive_left,), by_channel[:1], (whole.inputs,), gate)
-        if "inputs" in trained and model.inputs is not None and whole.external is not None:
-            strengths("inputs", model.inputs, driven[:1], by_channel[:1], (whole.external,))
+        if "inputs" in trained and model.inputs is not None and whole.outside.external is not None:
+            strengths("inputs", model.inputs, driven[:1], by_channel[:1], (whole.outside.external,))
         kept = {key: trace for key, trace in traces.items() if trace is not None}
         carried = None if factorised is None else factorised.after(factors, length)
         return gradient, WindowedMemory(memory.neurons, kept, past, carried)
@@ -320,6 +349,10 @@ class WindowedLearner(Learner[WindowedMemory]):
 
 def _of_channel(channel: int, step: Jacobian) -> list[Slope]:
     return [row[channel] for row in step.inputs]
+
+
+def _of_state(state: int, step: Jacobian) -> list[Slope]:
+    return [row[state] for row in step.states]
 
 
 def _of_parameter(name: str, step: Jacobian) -> Sequence[Slope]:
@@ -359,12 +392,3 @@ def _direct(
         if past is not None and late is not None:
             add(model.neuron.sent(theta, past.states).parameters, late)
     return found
-
-
-def _readout_gradient(
-    model: Model, params: Params, forward: Trajectory, after: States, adjoint: Adjoint
-) -> Float[Array, "P N"]:
-    """Gradient of a learned read-out: Σ_t μ(t) a(t)ᵀ, the prediction that fed the first step included."""
-    observed, theta = model.neuron.observed, model.constants(params)
-    before = adjoint.start_units @ observed(theta, tuple(one[0] for one in forward.states)).T
-    return before + jnp.einsum("kpb,knb->pn", adjoint.units, observed(theta, after))
