@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pandas as pd
 import pytest
 from small import search_little
@@ -69,12 +70,19 @@ def test_documentation_names_every_option_with_its_default() -> None:
         start = text.index(f"### `{section}`")
         rows = text[start : text.find("\n#", start + 1)].splitlines()
         for option, default in configuration.to_dict(configuration.from_dict({"data": {}}))[section].items():
-            if option in ("connectome", "recording_files"):
-                continue
-            row = next((one for one in rows if f"`{option}`" in one.partition(" | ")[0]), None)
-            assert row is not None, f"docs/runs.md does not name {section}.{option}"
-            if default is not None:
-                assert _as_written(default) in row.split("|")[2], f"{section}.{option} = {default}, but: {row}"
+            if option not in ("connectome", "recording_files", "observation"):
+                _assert_named(rows, f"{section}.{option}", default)
+    rows = (ROOT / "docs" / "observation.md").read_text().splitlines()
+    for option, default in msgspec.structs.asdict(configuration.ObservationConfig()).items():
+        _assert_named(rows, f"model.observation.{option}", default)
+
+
+def _assert_named(rows: list[str], option: str, default: Any) -> None:
+    name = option.rpartition(".")[2]
+    row = next((one for one in rows if f"`{name}`" in one.partition(" | ")[0]), None)
+    assert row is not None, f"the documentation does not name {option}"
+    if default is not None:
+        assert _as_written(default) in row.split("|")[2], f"{option} = {default}, but: {row}"
 
 
 def _as_written(value: Any) -> str:

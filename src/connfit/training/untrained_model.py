@@ -59,7 +59,7 @@ def untrained_model(
         connectome=connectome, readout=readout, step_s=cohort.step_s, drive=options.drive,
         bounds_s=_seconds(options.time_constant_bounds_frames, cohort), state_forcing=begun.state_forcing,
         delay=options.delay, inputs=_input_map(inputs, connectome, cohort, readout),
-        own_gains=has_own_gains(seen, readout),
+        own_gains=_own_gains(seen, readout, begun.state_forcing),
         likelihood=None if seen.noise == "squared" else Likelihood(seen.noise, seen.noise_degrees),
     )  # fmt: skip
     model = ConnectomeModel.wire(conditions, neuron)
@@ -96,11 +96,11 @@ def _input_map(
     return input_map(connectome, readout, use.channels, len(use.lags), options.targets, shared=options.shared)
 
 
-def has_own_gains(seen: ObservationConfig, readout: Readout) -> bool:
-    """Return whether gains of each unit and state stand for φ: learned, or those that an indicator asks for."""
+def _own_gains(seen: ObservationConfig, readout: Readout, phi: float) -> bool:
+    """Whether gains of each unit and state stand for φ: learned, or those that an indicator asks for."""
     if seen.gain == "unit" or seen.drift_gain:
         return True
-    return seen.indicator != "none" and not readout.learned and not reads_several(readout)
+    return seen.indicator != "none" and phi != 0 and not readout.learned and not reads_several(readout)
 
 
 def cell_options(cell: Cell, options: ModelConfig) -> Options:
