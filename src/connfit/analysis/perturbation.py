@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -17,6 +18,7 @@ from connfit._system.claim import claims
 from connfit.analysis.perturbation_results import HeldSet, NeuronResponse, Perturbation, RateRange, Response
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
+from connfit.models.base import Model, Params
 from connfit.models.held_rates import SILENCE_AT, TrainingRange, silent_rates
 from connfit.models.perturb import (
     DRIVES,
@@ -27,6 +29,7 @@ from connfit.models.perturb import (
     settled,
     simulate_perturbed,
 )
+from connfit.recordings.inputs import InputUse
 from connfit.training.checkpoints import check_wiring
 from connfit.training.runs import load_fit
 
@@ -42,6 +45,9 @@ class Experiment:
     ----------
     stimulate
         `SET=rate`, rate in the units of the recording.
+    inputs
+        `CHANNEL=value`: external inputs that are at this value, in their own units, from the onset on, and not at their
+        mean.
     silence, readout
         Sets, see `connfit.models.perturb.parse_neuron_set`.
     seconds
@@ -58,6 +64,7 @@ class Experiment:
     seconds: float = 30.0
     drive: str = "own"
     silence_at: str = "floor"
+    inputs: tuple[str, ...] = ()
 
     def held(
         self, connectome: Connectome, silent: Float[np.ndarray, "N"] | None = None
@@ -75,8 +82,8 @@ class Experiment:
             If a set or a rate is wrong, or sets that contradict each other share neurons.
         """
         one_of("--silence-at", self.silence_at, SILENCE_AT)
-        if not self.stimulate and not self.silence:
-            raise ConfigError("nothing is perturbed: give --stimulate SET=rate or --silence SET")
+        if not self.stimulate and not self.silence and not self.inputs:
+            raise ConfigError("nothing is perturbed: give --stimulate SET=rate, --silence SET or --input CHANNEL=value")
         names = {text: _set_and_rate(text) for text in self.stimulate}
         stimulated = {
             text: (parse_neuron_set(name, connectome, option="--stimulate"), rate)
@@ -87,9 +94,32 @@ class Experiment:
         sets += [("silenced", text, neurons) for text, neurons in silenced.items()]
         return HeldNeurons.of(stimulated, silenced, silent=silent), sets
 
+    def driven(self, use: InputUse | None) -> dict[str, float]:
+        """Return the inputs that are driven, with their values.
+
+        Raises
+        ------
+        ConfigError
+            If one is no input of the fit, is named twice, or has no value.
+        """
+        found: dict[str, float] = {}
+        for text in self.inputs:
+            name, _, number = text.rpartition("=")
+            try:
+                value = float(number)
+            except ValueError:
+                value = float("nan")
+            if not name or not np.isfinite(value) or name in found:
+                raise ConfigError(f"--input {text!r} must be CHANNEL=value, as in light=1.5, each channel once")
+            if use is None:
+                raise ConfigError(f"--input {text!r}: the fit has no external inputs (docs/inputs.md)")
+            found[one_of("--input: its channel", name, use.channels)] = value
+        return found
+
     def folder_name(self) -> str:
         """Name a folder by what is done."""
         sets = [*(f"stimulate-{text}" for text in self.stimulate), *(f"silence-{text}" for text in self.silence)]
+        sets += [f"input-{text}" for text in self.inputs]
         parts = [text.replace(":", "-", 1) for text in sets]
         parts += [f"drive-{self.drive}"] if self.drive != "own" else []
         parts += [f"silence-at-{self.silence_at}"] if self.silence and self.silence_at != "floor" else []
@@ -160,9 +190,11 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     held, sets = experiment.held(connectome, silent)
     rates = np.full(connectome.n, np.nan)
     rates[held.neurons] = held.rates
+    inputs = experiment.driven(cohort.inputs)
     responses = simulate_perturbed(
         fitted.model, fitted.params, held, frames * every, start.neurons,
         mean=mean, drive=experiment.drive, watched=list(watched.values()),
+        current=_current(fitted.model, fitted.params, cohort.inputs, inputs),
     )  # fmt: skip
     time = np.arange(1, frames + 1) / cohort.frame_rate
     traces = {
@@ -198,6 +230,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         readouts=_ranked_responses(tuple(watched), traces["set_baseline"], traces["set_perturbed"], time),
         cautions=tuple(caution for caution in cautions if caution is not None),
         changed_neurons=tuple(_response_of(connectome, responses, k) for k in responses.ranked[:LISTED]),
+        inputs=inputs or None,
     )
     silenced = np.concatenate([np.zeros(0, np.int64), *(where for kind, _, where in sets if kind == "silenced")])
     out = folder / "simulations" / (name or experiment.folder_name())
@@ -208,6 +241,17 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         write_bytes(table, _csv(connectome, responses, silenced).encode())
         write_json(record, perturbation)
     return perturbation, out
+
+
+def _current(
+    model: Model, params: Params, use: InputUse | None, inputs: Mapping[str, float]
+) -> Float[np.ndarray, "N"] | None:
+    """What neurons get of inputs that are at a value at every lag, beside those at their mean."""
+    if use is None or model.inputs is None or not inputs:
+        return None
+    at = np.array([inputs.get(name, use.mean[k]) for k, name in enumerate(use.channels)])
+    features = np.repeat((at - use.mean) / use.spread, len(use.lags))
+    return np.asarray(model.inputs.apply(params["inputs"], jnp.asarray(features[:, None], params["bias"].dtype)))[:, 0]
 
 
 def _held_set(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from connfit._io import optional
 from connfit.models.held_rates import OutsideTraining
 
 
@@ -126,6 +128,8 @@ class Perturbation:
         Sets that were held where the model was never fitted.
     changed_neurons
         The most changed neurons that were not held.
+    inputs
+        External inputs that were driven, and their values from the onset on, in their own units.
     """
 
     connfit: str = ""
@@ -148,3 +152,4 @@ class Perturbation:
     readouts: tuple[Response, ...] = ()
     cautions: tuple[str, ...] = ()
     changed_neurons: tuple[NeuronResponse, ...] = ()
+    inputs: Mapping[str, float] | None = optional()

@@ -22,6 +22,14 @@ def simulate(
         list[str] | None,
         typer.Option(help="Silence these neurons, as in region:GNG_L; may be repeated.", metavar="SET"),
     ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="Put an external input at a value in its own units, as in light=1.5; may be repeated.",
+            metavar="CHANNEL=VALUE",
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option(help="Seconds to simulate, from the onset on.")] = 30.0,
     readout: Annotated[
         list[str] | None,
@@ -53,8 +61,9 @@ def simulate(
     from connfit.report.result_figures import draw_perturbation
 
     experiment = Experiment(
-        tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at
-    )
+        tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at,
+        tuple(inputs or ()),
+    )  # fmt: skip
     with err_console.status("simulating"):
         perturbation, out = run_experiment(folder, experiment, name=name)
     draw_perturbation(out)

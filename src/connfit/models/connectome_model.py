@@ -9,18 +9,17 @@ from typing import Any, Self, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
 from connfit._display import Displayed
 from connfit.connectome import Connectome
-from connfit.connectome.anatomy import postsynapses_by_region
 from connfit.errors import ConfigError, one_of
 from connfit.models import ops
 from connfit.models.base import GROUPS, Correction, Neurons, Params
 from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
 from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, check_neuron
 from connfit.models.readout import Readout, overlap
+from connfit.models.wiring import driven_neurons, junctions_of
 
 DRIVES = ("dense", "anatomical", "none")
 
@@ -185,7 +184,7 @@ class ConnectomeModel(Displayed):
         if given.drive == "dense":
             drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)
         elif given.drive == "anatomical":
-            by_neuron = _driven_neurons(connectome, readout)
+            by_neuron = driven_neurons(connectome, readout)
             drive_map = SparseMap(ops.Pattern.of(by_neuron.indptr, by_neuron.indices, readout.units))
         else:
             drive_map = None
@@ -206,7 +205,7 @@ class ConnectomeModel(Displayed):
             drive=drive_map,
             readout=readout_map,
             fixed_readout=fixed,
-            junctions=jnp.asarray(_junctions(connectome)) if electrical else None,
+            junctions=jnp.asarray(junctions_of(connectome)) if electrical else None,
             electrical=electrical,
             step_s=float(given.step_s),
             bounds_s=(float(low), float(high)),
@@ -378,15 +377,6 @@ def _beside(columns: States) -> Float[Array, "N RB"]:
     return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=1)
 
 
-def _junctions(connectome: Connectome) -> Int[np.ndarray, "2 G"]:
-    """Positions of the connections i → j and j → i of every gap junction (twice the same within one neuron)."""
-    where = np.flatnonzero(connectome.electrical)
-    post, pre = connectome.posts[where].astype(np.int64), connectome.indices[where].astype(np.int64)
-    forward, backward = np.argsort(post * connectome.n + pre), np.argsort(pre * connectome.n + post)
-    once = post[forward] <= pre[forward]
-    return np.stack([where[forward], where[backward]])[:, once]
-
-
 def reads_several(readout: Readout) -> bool:
     """Return whether units read several neurons, or share one, so that state forcing moves neurons together."""
     return _read_neurons(readout) is None
@@ -397,14 +387,3 @@ def _read_neurons(readout: Readout) -> Int[np.ndarray, "P"] | None:
     neurons = readout.matrix.indices
     single = np.diff(readout.matrix.indptr) == 1
     return neurons if single.all() and len(np.unique(neurons)) == len(neurons) else None
-
-
-def _driven_neurons(connectome: Connectome, readout: Readout) -> sp.csr_array:
-    """[N, P] pattern of an anatomical drive."""
-    dendrites = postsynapses_by_region(connectome)
-    if dendrites is None or not set(readout.unit_names) <= set(dendrites[0]):
-        return sp.csr_array(readout.matrix.T)
-    row = {region: k for k, region in enumerate(dendrites[0])}
-    driven = sp.csr_array(dendrites[1][[row[unit] for unit in readout.unit_names]].T)
-    driven.sort_indices()
-    return driven
