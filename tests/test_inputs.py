@@ -279,7 +279,7 @@ def test_a_study_has_a_row_without_inputs() -> None:
 
 def test_options_of_inputs_are_checked_where_they_are_defined() -> None:
     for section, message in (
-        ({"channels": ["a", "a"]}, "names a value twice"), ({"lags": []}, "is empty"),
+        ({"channels": ["a", "a"]}, "names a value twice"), ({"lags": []}, "length >= 1"),
         ({"channels": ["a"], "targets": {"b": "all"}}, "names b: it must name each of inputs.channels, which are a"),
         ({"channels": ["a", "b"], "targets": {"b": "all"}}, "names b: it must name .* a, b"),
         ({"lag": [1]}, "did you mean 'lags'"), ({"free_run": "all"}, "must be one of 'recorded', 'none'"),

@@ -240,7 +240,7 @@ class InputsConfig(_Section, frozen=True):
     """External inputs: which channels act on which neurons, and when; see docs/inputs.md."""
 
     channels: tuple[str, ...] | None = None
-    lags: tuple[CountOrZero, ...] | None = None
+    lags: Annotated[tuple[CountOrZero, ...], msgspec.Meta(min_length=1)] | None = None
     exogenous: bool = False
     targets: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] = "all"
     shared: bool = False
@@ -252,8 +252,6 @@ class InputsConfig(_Section, frozen=True):
             values = getattr(self, name) or ()
             if len(set(values)) != len(values):
                 raise ConfigError(f"inputs.{name} = {values} names a value twice")
-            if name == "lags" and values == () and self.lags is not None:
-                raise ConfigError("inputs.lags is empty: name one lag at least, in frames")
         if 0 in (self.lags or ()) and not self.exogenous:
             wrong = "inputs.lags = 0 shows a frame that is to be predicted the input of the same frame: set "
             raise ConfigError(f"{wrong}inputs.exogenous = true if the animal cannot have made it, or leave 0 out")

@@ -199,7 +199,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             past = Past(
                 tuple(jnp.zeros((h, n, batch)) for _ in range(count)),
                 *(jnp.zeros((h, size, batch)) for size in (n, n, model.units)),
-                None if model.inputs is None else jnp.zeros((h, model.inputs.sources, batch)),
+                external=None if model.inputs is None else jnp.zeros((h, model.inputs.sources, batch)),
             )
         return WindowedMemory(rest, traces, past, factors)
 
@@ -262,7 +262,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             step = with_changing(step, joined)
             gate, arrived = jnp.concatenate([past.gate, gate]), jnp.concatenate([past.arrived, arrived])
             inputs = jnp.concatenate([past.inputs, inputs])
-            if external is not None:
+            if external is not None and past.external is not None:
                 external = jnp.concatenate([past.external, external])
             outside = None if external is None else external[-h:]
             past = Past(tuple(one[-h:] for one in joined), gate[-h:], arrived[-h:], inputs[-h:], outside)
