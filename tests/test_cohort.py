@@ -28,8 +28,8 @@ def whole(cohort: Cohort, steps: int, blocks: list, members: list, weights: np.n
     if weights is None:
         weights = np.ones((len(cohort.units), len(cohort.recordings)))
     windows = list(cohort.windows(steps, blocks, members, weights, **options))
-    assert all(array.shape == (steps, len(cohort.units), len(members)) for window in windows for array in window)
-    return Window(*(np.concatenate(arrays) for arrays in zip(*windows, strict=True)))
+    assert all(array.shape == (steps, len(cohort.units), len(members)) for window in windows for array in window[:4])
+    return Window(*(np.concatenate(arrays) for arrays in zip(*(window[:4] for window in windows), strict=True)))
 
 
 def test_units_are_the_union_in_order_of_appearance() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import small
 
+from connfit.analysis.perturbation import Experiment, run_experiment
 from connfit.config import Config, DataConfig, InputsConfig, from_dict
 from connfit.datasets.given_data import GivenData, saved_recordings
 from connfit.errors import ConfigError, DataError
@@ -30,6 +31,7 @@ from connfit.recordings.readers.epoch_table import read_epochs
 from connfit.recordings.readers.input_table import read_input_table
 from connfit.recordings.stretches import BETWEEN, as_blocks, crop, select_epochs
 from connfit.training.fit_brain import prepare_fit
+from connfit.training.runs import load_fit
 
 FRAMES = 60
 
@@ -277,9 +279,9 @@ def test_a_study_has_a_row_without_inputs() -> None:
 
 def test_options_of_inputs_are_checked_where_they_are_defined() -> None:
     for section, message in (
-        ({"channels": ["a", "a"]}, "names a value twice"), ({"lags": []}, "is empty"),
-        ({"channels": ["a"], "targets": {"b": "all"}}, "names 'b', which is not in inputs.channels"),
-        ({"channels": ["a", "b"], "targets": {"b": "all"}}, "no neurons for the channel 'a'"),
+        ({"channels": ["a", "a"]}, "names a value twice"), ({"lags": []}, "length >= 1"),
+        ({"channels": ["a"], "targets": {"b": "all"}}, "names b: it must name each of inputs.channels, which are a"),
+        ({"channels": ["a", "b"], "targets": {"b": "all"}}, "names b: it must name .* a, b"),
         ({"lag": [1]}, "did you mean 'lags'"), ({"free_run": "all"}, "must be one of 'recorded', 'none'"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=message):
@@ -382,6 +384,27 @@ def test_parts_are_whole_trials_and_nothing_crosses_their_borders() -> None:
     np.testing.assert_array_equal(*(forecaster.horizon(each, at, 3) for each in (recording, other)))
     with pytest.raises(ConfigError, match="parts are whole blocks"):
         as_blocks(replace(recording, parts=None, blocks=()), [(0, 40)]).split(train=0.5, validation=0.25)
+
+
+def test_a_fit_with_inputs_is_saved_loaded_and_driven(tmp_path: Path) -> None:
+    brain, movies = small.teacher()
+    light = np.random.default_rng(2).normal(3, 2, size=(movies[0].frames, 1))
+    raw = replace(movies[0], parts=None, inputs=Inputs(light, ("light",)))
+    options = {"drive_start": "persistence", "state_forcing": 1.0, "time_constant_frames": 0.5, "weights": "counts"}
+    fit = prepare_fit(brain, raw, **options, epochs=0, start="zero", lags=(1, 2)).fit()
+    fit = replace(fit, params={**fit.params, "inputs": 0.1 + np.zeros((40, 2), np.float32)})
+    fit.save(tmp_path / "run")
+    back = load_fit(tmp_path / "run")
+    assert back.cohort.inputs is not None and back.cohort.inputs.lags == (1, 2)
+    recording = back.cohort.recordings[0]
+    np.testing.assert_array_equal(back.forecaster().one_step(recording)[1:], fit.forecaster().one_step(recording)[1:])
+    done, _ = run_experiment(tmp_path / "run", Experiment(inputs=("light=5",), seconds=10))
+    assert done.inputs == {"light": 5.0} and done.sets == ()
+    # One standard deviation above the mean at both lags: neurons get about 0.2 more.
+    assert done.changed_neurons[0].change > 0.1
+    for text, message in (("light", "must be CHANNEL=value"), ("ligth=1", "did you mean 'light'")):
+        with pytest.raises(ConfigError, match=message):
+            run_experiment(tmp_path / "run", Experiment(inputs=(text,)))
 
 
 @pytest.mark.slow

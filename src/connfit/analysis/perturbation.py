@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -24,6 +25,7 @@ from connfit.analysis.perturbation_results import (
 )
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
+from connfit.models.base import Model, Params
 from connfit.models.held_rates import SILENCE_AT, TrainingRange, silent_rates
 from connfit.models.perturb import (
     DRIVES,
@@ -34,6 +36,7 @@ from connfit.models.perturb import (
     settled,
     simulate_perturbed,
 )
+from connfit.recordings.inputs import InputUse
 from connfit.training.checkpoints import check_wiring
 from connfit.training.runs import load_fit
 
@@ -49,6 +52,9 @@ class Experiment:
     ----------
     stimulate
         `SET=rate`, rate in the units of the recording.
+    inputs
+        `CHANNEL=value`: external inputs that are at this value, in their own units, from the onset on, and not at their
+        mean.
     silence, readout
         Sets, see `connfit.models.perturb.parse_neuron_set`.
     seconds
@@ -68,6 +74,7 @@ class Experiment:
     drive: str = "own"
     silence_at: str = "floor"
     inject: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
 
     def held(
         self, connectome: Connectome, silent: Float[np.ndarray, "N"] | None = None
@@ -85,8 +92,11 @@ class Experiment:
             If a set or a rate is wrong, or sets that contradict each other share neurons.
         """
         one_of("--silence-at", self.silence_at, SILENCE_AT)
-        if not self.stimulate and not self.silence and not self.inject:
-            raise ConfigError("nothing is perturbed: give --stimulate SET=rate, --inject SET=input or --silence SET")
+        if not self.stimulate and not self.silence and not self.inject and not self.inputs:
+            raise ConfigError(
+                "nothing is perturbed: give --stimulate SET=rate, --inject SET=input, --silence SET or --input "
+                "CHANNEL=value"
+            )
         names = {text: _set_and_number(text, "--stimulate", "rate") for text in self.stimulate}
         stimulated = {
             text: (parse_neuron_set(name, connectome, option="--stimulate"), rate)
@@ -119,9 +129,31 @@ class Experiment:
             found[name] = neurons, value
         return found
 
+    def driven(self, use: InputUse | None) -> dict[str, float]:
+        """Return the inputs that are driven, with their values.
+
+        Raises
+        ------
+        ConfigError
+            If one is no input of the fit, is named twice, or has no value.
+        """
+        found: dict[str, float] = {}
+        for text in self.inputs:
+            name, _, number = text.rpartition("=")
+            try:
+                value = float(number)
+            except ValueError:
+                value = float("nan")
+            if not name or not np.isfinite(value) or name in found:
+                raise ConfigError(f"--input {text!r} must be CHANNEL=value, as in light=1.5, each channel once")
+            if use is None:
+                raise ConfigError(f"--input {text!r}: the fit has no external inputs (docs/inputs.md)")
+            found[one_of("--input: its channel", name, use.channels)] = value
+        return found
+
     def folder_name(self) -> str:
         """Name a folder by what is done."""
-        done = {"stimulate": self.stimulate, "inject": self.inject, "silence": self.silence}
+        done = {"stimulate": self.stimulate, "inject": self.inject, "silence": self.silence, "input": self.inputs}
         sets = [f"{what}-{text}" for what, texts in done.items() for text in texts]
         parts = [text.replace(":", "-", 1) for text in sets]
         parts += [f"drive-{self.drive}"] if self.drive != "own" else []
@@ -193,12 +225,14 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     held, sets = experiment.held(connectome, silent)
     rates = np.full(connectome.n, np.nan)
     rates[held.neurons] = held.rates
-    injected, current = experiment.injected(connectome, held), np.zeros(connectome.n)
+    injected, inputs = experiment.injected(connectome, held), experiment.driven(cohort.inputs)
+    current = _current(fitted.model, fitted.params, cohort.inputs, inputs)
     for neurons, value in injected.values():
-        current[neurons] = value
+        current[neurons] += value
     responses = simulate_perturbed(
         fitted.model, fitted.params, held, frames * every, start.neurons,
-        mean=mean, drive=experiment.drive, watched=list(watched.values()), current=current if injected else None,
+        mean=mean, drive=experiment.drive, watched=list(watched.values()),
+        current=current if injected or inputs else None,
     )  # fmt: skip
     time = np.arange(1, frames + 1) / cohort.frame_rate
     traces = {
@@ -238,6 +272,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         readouts=_ranked_responses(tuple(watched), traces["set_baseline"], traces["set_perturbed"], time),
         cautions=tuple(caution for caution in cautions if caution is not None),
         changed_neurons=tuple(_response_of(connectome, responses, k) for k in responses.ranked[:LISTED]),
+        inputs=inputs or None,
     )
     silenced = np.concatenate([np.zeros(0, np.int64), *(where for kind, _, where in sets if kind == "silenced")])
     out = folder / "simulations" / (name or experiment.folder_name())
@@ -248,6 +283,17 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
         write_bytes(table, _csv(connectome, responses, silenced, current != 0).encode())
         write_json(record, perturbation)
     return perturbation, out
+
+
+def _current(
+    model: Model, params: Params, use: InputUse | None, inputs: Mapping[str, float]
+) -> Float[np.ndarray, "N"]:
+    """What neurons get of inputs that are at a value at every lag, beside those at their mean."""
+    if use is None or model.inputs is None or not inputs:
+        return np.zeros(model.neurons)
+    at = np.array([inputs.get(name, use.mean[k]) for k, name in enumerate(use.channels)])
+    features = np.repeat((at - use.mean) / use.spread, len(use.lags))
+    return np.array(model.inputs.apply(params["inputs"], jnp.asarray(features[:, None], params["bias"].dtype)))[:, 0]
 
 
 def _held_set(

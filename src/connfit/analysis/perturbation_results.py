@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connfit._io import optional
@@ -151,6 +152,8 @@ class Perturbation:
         Sets that were held where the model was never fitted.
     changed_neurons
         The most changed neurons that were not held.
+    inputs
+        External inputs that were driven, and their values from the onset on, in their own units.
     """
 
     connfit: str = ""
@@ -174,3 +177,4 @@ class Perturbation:
     readouts: tuple[Response, ...] = ()
     cautions: tuple[str, ...] = ()
     changed_neurons: tuple[NeuronResponse, ...] = ()
+    inputs: Mapping[str, float] | None = optional()

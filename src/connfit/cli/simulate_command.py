@@ -29,6 +29,14 @@ def simulate(
         list[str] | None,
         typer.Option(help="Silence these neurons, as in region:GNG_L; may be repeated.", metavar="SET"),
     ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            help="Put an external input at a value in its own units, as in light=1.5; may be repeated.",
+            metavar="CHANNEL=VALUE",
+        ),
+    ] = None,
     seconds: Annotated[float, typer.Option(help="Seconds to simulate, from the onset on.")] = 30.0,
     readout: Annotated[
         list[str] | None,
@@ -61,7 +69,7 @@ def simulate(
 
     experiment = Experiment(
         tuple(stimulate or ()), tuple(silence or ()), tuple(readout or ()), seconds, drive, silence_at,
-        tuple(inject or ()),
+        tuple(inject or ()), tuple(inputs or ()),
     )  # fmt: skip
     with err_console.status("simulating"):
         perturbation, out = run_experiment(folder, experiment, name=name)

@@ -202,7 +202,7 @@ class DataConfig(_Section, frozen=True):
     substeps: Count = 1
 
     def _check_together(self) -> None:
-        if self.crop_s is not None and self.crop_frames is not None:
+        if None not in (self.crop_s, self.crop_frames):
             raise ConfigError("data.crop_s and data.crop_frames are both set: keep one")
         if self.train + self.validation >= 1:
             raise ConfigError(
@@ -279,7 +279,7 @@ class InputsConfig(_Section, frozen=True):
     """External inputs: which channels act on which neurons, and when; see docs/inputs.md."""
 
     channels: tuple[str, ...] | None = None
-    lags: tuple[CountOrZero, ...] | None = None
+    lags: Annotated[tuple[CountOrZero, ...], msgspec.Meta(min_length=1)] | None = None
     exogenous: bool = False
     targets: str | tuple[str, ...] | dict[str, str | tuple[str, ...]] = "all"
     shared: bool = False
@@ -291,20 +291,14 @@ class InputsConfig(_Section, frozen=True):
             values = getattr(self, name) or ()
             if len(set(values)) != len(values):
                 raise ConfigError(f"inputs.{name} = {values} names a value twice")
-        if self.lags == ():
-            raise ConfigError("inputs.lags is empty: name one lag at least, in frames")
         if 0 in (self.lags or ()) and not self.exogenous:
+            wrong = "inputs.lags = 0 shows a frame that is to be predicted the input of the same frame: set "
+            raise ConfigError(f"{wrong}inputs.exogenous = true if the animal cannot have made it, or leave 0 out")
+        if isinstance(self.targets, dict) and self.channels is not None and set(self.targets) != set(self.channels):
+            named, all_of_them = ", ".join(self.targets), ", ".join(self.channels)
             raise ConfigError(
-                "inputs.lags = 0 shows a frame that is to be predicted the input of the same frame: set "
-                "inputs.exogenous = true if the animal cannot have made that input, or leave 0 out"
+                f"inputs.targets names {named}: it must name each of inputs.channels, which are {all_of_them}"
             )
-        if isinstance(self.targets, dict) and self.channels is not None:
-            strange = [name for name in self.targets if name not in self.channels]
-            if strange:
-                near = did_you_mean(strange[0], self.channels)
-                raise ConfigError(f"inputs.targets names {strange[0]!r}, which is not in inputs.channels{near}")
-            if without := [name for name in self.channels if name not in self.targets]:
-                raise ConfigError(f"inputs.targets has no neurons for the channel {without[0]!r}")
 
 
 class LearnerConfig(_Section, frozen=True):

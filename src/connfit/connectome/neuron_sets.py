@@ -41,8 +41,8 @@ def neuron_set(connectome: Connectome, name: str) -> Bool[np.ndarray, "N"]:
     for column, patterns in NEURON_SETS[name].items():
         if column in connectome.neurons:
             words = connectome.neurons[column].fillna("").astype(str)
-            known = {word: any(fnmatchcase(word, pattern) for pattern in patterns) for word in set(words)}
-            found = words.map(known).to_numpy(bool)
+            known = [word for word in set(words) if any(fnmatchcase(word, pattern) for pattern in patterns)]
+            found = words.isin(known).to_numpy(bool)
             if found.any():
                 return found
     return np.zeros(connectome.n, bool)

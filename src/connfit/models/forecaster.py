@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from connfit.errors import ConfigError
-from connfit.models.base import Model, Neurons, Params
-from connfit.models.rollout import CHUNK, Each, Keep, Kept, Limits, Noise, Run, Shown, State, Stepped, readings, rollout
+from connfit.models.base import Model, Params
+from connfit.models.rollout import CHUNK, Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
+from connfit.models.shelf import Shelf, run_first, shelve
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import Stored
@@ -89,7 +90,7 @@ class ModelForecaster:
         shelf, held = None, list[int]()
         if len(starts):
             empty = State.at_rest(self.model, CHUNK + 1)
-            shelf = Shelf(jax.tree.map(_run_first, empty.neurons), empty.beyond.T)
+            shelf = Shelf(jax.tree.map(run_first, empty.neurons), empty.beyond.T)
             if starts[0] == 0:
                 shelf, held = shelf.put(0, state), [0]
         # Entry k is what follows the k-th frame that is shown.
@@ -106,7 +107,7 @@ class ModelForecaster:
                 place = np.full(block.stop - block.start, CHUNK)
                 place[after[now] - block.start] = len(held) + np.arange(len(now))
                 held += now.tolist()
-                run = self._run(state, shown, limits, _shelve, shelf, place)
+                run = self._run(state, shown, limits, shelve, shelf, place)
                 shelf = run.kept
             state = run.state
             one_step[block.start + 1 : block.stop + 1] = np.asarray(run.each)[:, columns, 0]
@@ -380,29 +381,6 @@ class ModelForecaster:
         length = max(1, CHUNK // self.cohort.substeps)
         for begin in range(0, frames, length):
             yield slice(begin, min(begin + length, frames))
-
-
-class Shelf(NamedTuple):
-    """States that forecasts start from, one in each of R places along the first axis."""
-
-    neurons: Neurons
-    beyond: Float[Array, "R P"]
-
-    def put(self, place: int | Int[Array, ""], state: State | Stepped) -> Shelf:
-        """Put the first run's state into one of the places."""
-        neurons = jax.tree.map(lambda kept, one: kept.at[place].set(one[..., 0]), self.neurons, state.neurons)
-        return Shelf(neurons, self.beyond.at[place].set(state.beyond[:, 0]))
-
-
-def _run_first(values: Array) -> Array:
-    return jnp.moveaxis(values, -1, 0)
-
-
-def _shelve(
-    model: Model, params: Params, shelf: Shelf, now: Stepped, place: Int[Array, ""]
-) -> tuple[Shelf, Float[Array, "P 1"]]:
-    """Keep readings, and the states that forecasts need, each in its place (the last place is scrap)."""
-    return shelf.put(place, now), now.reading
 
 
 def _without(own: np.ndarray, shown: Shown) -> Shown:

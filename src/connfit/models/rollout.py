@@ -252,21 +252,10 @@ def rollout(
 
 @partial(jax.jit, static_argnames=("keep", "forcing", "substeps"), donate_argnames=("kept",))
 def _rollout(
-    model: Model,
-    params: Params,
-    state: State,
-    shown: Shown,
-    kept: Any,
-    also: Any,
-    noise: Noise | None,
-    limits: Limits | None,
-    held: Held | None,
-    current: Array | None,
-    *,
-    keep: Keep[Any, Any],
-    forcing: bool,
+    model: Model, params: Params, state: State, shown: Shown, kept: Any, also: Any, noise: Noise | None,
+    limits: Limits | None, held: Held | None, current: Array | None, *, keep: Keep[Any, Any], forcing: bool,
     substeps: int,
-) -> Run[Any, Any]:
+) -> Run[Any, Any]:  # fmt: skip
     strengths, kind = model.readout_strengths(params), state.rates.dtype
     theta, neuron = model.constants(params), model.neuron
 
@@ -281,16 +270,9 @@ def _rollout(
             inside = jnp.clip(u, limits.low, limits.high)
             u, beyond = inside, jnp.where(showing, u - inside, beyond)
         move = partial(
-            advance,
-            model,
-            params,
-            given=u,
-            forced=showing,
-            forcing=forcing,
-            held=held,
-            current=current,
+            advance, model, params, given=u, forced=showing, forcing=forcing, held=held, current=current,
             external=external,
-        )
+        )  # fmt: skip
         now = before
         if substeps > 1:
             now = jax.lax.fori_loop(0, substeps - 1, lambda _, now: move(now)[0], now)
@@ -371,8 +353,8 @@ def run_window(
 ) -> tuple[Neurons, Trajectory]:
     """Run K steps and keep what an adjoint needs: K numbers per neuron of each kind, nothing per connection.
 
-    Where only some units are fed back (`connfit.training.learners.learner.WindowArrays`), the drive of all the others
-    is one product for all steps.
+    Where only some units are fed back (`connfit.training.learners.learner.WindowArrays`), that of all others is one
+    product.
     """
     drives, part = None, None
     if model.drive is not None and fed_back is not None:

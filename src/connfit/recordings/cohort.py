@@ -18,7 +18,8 @@ from connfit._display import Displayed
 from connfit.config import InputsConfig
 from connfit.errors import ConfigError, DataError, UnitsError, first_ten
 from connfit.recordings import Recording
-from connfit.recordings.inputs import InputUse, require_inputs
+from connfit.recordings.cohort_inputs import with_inputs
+from connfit.recordings.inputs import InputUse
 from connfit.recordings.preprocess import to_substeps
 from connfit.recordings.preprocess.every_recording import as_toml
 from connfit.recordings.training_range import TrainingRange
@@ -110,7 +111,7 @@ class Cohort(Displayed):
         """
         if not recordings:
             raise DataError("there is no recording to fit")
-        recordings, held_out = _with_inputs(tuple(recordings), tuple(held_out), inputs or InputsConfig())
+        recordings, held_out = with_inputs(tuple(recordings), tuple(held_out), inputs or InputsConfig())
         if substeps < 1:
             raise ConfigError(f"substeps = {substeps} must be 1 or more model steps per frame")
         first = recordings[0]
@@ -383,32 +384,3 @@ class Cohort(Displayed):
         past = values[begin : last - 1]
         beyond = within.beyond(past, np.isfinite(past))[first - 1 - begin :]
         return within.inside(values[first - 1 : last - 1]), values[first:last] - beyond, scored
-
-
-def _with_inputs(
-    recordings: tuple[Recording, ...], held_out: tuple[Recording, ...], options: InputsConfig
-) -> tuple[tuple[Recording, ...], tuple[Recording, ...]]:
-    """The same recordings with the inputs that models are given, and nothing else of them."""
-    channels = options.channels
-    if channels is None:
-        channels = () if recordings[0].inputs is None else recordings[0].inputs.channels
-    if not channels:
-        return tuple(replace(one, inputs=None) for one in recordings), tuple(
-            replace(one, inputs=None) for one in held_out
-        )
-
-    def chosen(recording: Recording) -> Recording:
-        return replace(recording, inputs=require_inputs(recording.name, recording.inputs, channels))
-
-    recordings, held_out = tuple(map(chosen, recordings)), tuple(map(chosen, held_out))
-    training = [
-        (one.name, None if one.inputs is None else one.inputs.part(one.require_parts()["train"])) for one in recordings
-    ]
-    use = InputUse.of(
-        training, channels, lags=options.lags, exogenous=options.exogenous, free_run=options.free_run
-    )  # fmt: skip
-
-    def used(recording: Recording) -> Recording:
-        return recording if recording.inputs is None else replace(recording, inputs=replace(recording.inputs, use=use))
-
-    return tuple(map(used, recordings)), tuple(map(used, held_out))

@@ -12,10 +12,9 @@ import msgspec
 import numpy as np
 
 from connfit._display import Displayed
-from connfit._registry import beside_section, registries
 from connfit._system.devices import check_device
 from connfit._system.heap import return_freed_arrays
-from connfit.config import Config, InputsConfig, LearnerConfig, ModelConfig
+from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
 from connfit.connectome.matching import UnitMatch, find_column, match_units
 from connfit.connectome.nulls import check_null, make_null
@@ -45,6 +44,13 @@ from connfit.training.learners import RULES, configured_learner
 from connfit.training.learners.learner import Learner
 from connfit.training.memory import MemoryEstimate, estimate_memory
 from connfit.training.recipe import Recipe, automatic, check_names, find_recipe, tuning_cohort
+from connfit.training.spelt_out_options import (
+    baseline_options,
+    inputs_option,
+    names_option,
+    null_options,
+    spelt_out,
+)
 from connfit.training.untrained_model import own_options, untrained_model
 from connfit.training.validation import (
     Validation,
@@ -289,8 +295,8 @@ def build(
         config,
         data=msgspec.structs.replace(
             config.data,
-            null_options=_null_options(config),
-            recordings=_names(config, recordings),
+            null_options=null_options(config),
+            recordings=names_option(config, recordings),
             held_out=tuple(recording.name for recording in held_out),
             preprocess=preprocessing_steps(config.data),
         ),
@@ -301,9 +307,9 @@ def build(
             cell=find_cell(config.model.cell).name,
             **own_options(config.model, options),
         ),
-        inputs=_inputs(config, cohort),
-        learner=_spelt_out(config, learner),
-        evaluate=msgspec.structs.replace(config.evaluate, baseline_options=_baseline_options(config)),
+        inputs=inputs_option(config, cohort),
+        learner=spelt_out(config, learner),
+        evaluate=msgspec.structs.replace(config.evaluate, baseline_options=baseline_options(config)),
     )
     return Job(
         resolved, options, recipe, connectome, cohort, readout, model, params, learner, trained, matches, regression
@@ -379,44 +385,3 @@ def _trained(config: Config, model: Model) -> tuple[str, ...]:
     if (config.train.l1_weights or config.train.l2_weights) and "weights" not in trained:
         raise ConfigError("train.l1_weights and train.l2_weights are penalties on weights, which are not trained here")
     return trained
-
-
-def _inputs(config: Config, cohort: Cohort) -> InputsConfig:
-    """Section `inputs` with channels and lags spelt out."""
-    use = cohort.inputs
-    if use is None:
-        return config.inputs
-    return msgspec.structs.replace(config.inputs, channels=use.channels, lags=use.lags)
-
-
-def _null_options(config: Config) -> dict[str, Any]:
-    null, given = config.data.null, config.data.null_options
-    return given if null is None else check_null(null, given)[1].as_dict()
-
-
-def _spelt_out(config: Config, learner: Learner[Any]) -> LearnerConfig:
-    """Section `learner` with the dials of the learner, or its rule with all options that the section does not have."""
-    given = config.learner
-    if given.preset is not None:
-        own = beside_section(RULES[given.preset].options_of(given), given)
-        if own:
-            return msgspec.structs.replace(given, window=learner.window, rule_options=own)
-    return msgspec.structs.replace(given, **learner.spelt_out())
-
-
-def _baseline_options(config: Config) -> dict[str, Any]:
-    """Options of baselines, with those of other packages spelt out; connfit's own are in section `evaluate`."""
-    given = config.evaluate.baseline_options
-    others = {point.name for point in entry_points(group="connfit.baselines")}
-    if not others.intersection(config.evaluate.baselines):
-        return given
-    known = registries()["baselines"]
-    pieces = [known[name] for name in config.evaluate.baselines if name in others]
-    return {**given, **{piece.name: piece.options_of(config.evaluate).as_dict() for piece in pieces}}
-
-
-def _names(config: Config, recordings: Sequence[Recording]) -> tuple[str, ...]:
-    """Names of a dataset's recordings, spelt out, so that "all" stays what it was."""
-    if config.data.dataset in (None, "demo") or config.data.recording_files is not None:
-        return config.data.recordings
-    return tuple(recording.name for recording in recordings)

@@ -234,7 +234,9 @@ class _Feeding:
             recorded = self._recorded(number * steps + np.arange(steps))
             given = window._replace(forced=window.forced & recorded[:, None, None])
             external = None if given.external is None else jnp.asarray(given.external)
-            windows.append(WindowArrays(*map(jnp.asarray, given[:4]), self.fed_back, external))
+            windows.append(
+                WindowArrays(*map(jnp.asarray, given[:4]))._replace(fed_back=self.fed_back, external=external)
+            )
         return windows
 
     def _recorded(self, position: Int[np.ndarray, "K"]) -> Bool[np.ndarray, "K"]:

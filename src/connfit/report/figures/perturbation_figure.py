@@ -25,6 +25,8 @@ ROWS = 10
 def what_was_done(done: Perturbation) -> str:
     """Name data, sets, and what drives the model, in one line."""
     sets = []
+    for name, value in (done.inputs or {}).items():
+        sets.append(f"input {name} at {value:.3g}")
     for held in done.sets:
         what = f"silenced at {held.rate:.3g}" if held.kind == "silenced" else f"held at {held.rate:g}"
         sets.append(f"{held.set} {what} ({_count(held.neurons)}, unperturbed {held.baseline:.3g})")
