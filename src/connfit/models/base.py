@@ -37,12 +37,12 @@ class Correction(NamedTuple):
     shares
         Weights of C.
     overlap
-        [P, P] C Cᵀ.
+        [P, P] C Cᵀ; of many units that share no neuron its diagonal [P].
     """
 
     readout: SparseMap
     shares: Float[Array, "R"]
-    overlap: Float[Array, "P P"]
+    overlap: Float[Array, "P P"] | Float[Array, "P"]
 
 
 class Model(Protocol):

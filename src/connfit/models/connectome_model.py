@@ -18,7 +18,7 @@ from connfit.errors import ConfigError, one_of
 from connfit.models import ops
 from connfit.models.base import GROUPS, Correction, Params
 from connfit.models.maps import DenseMap, GainMap, SparseMap
-from connfit.models.readout import Readout, overlap
+from connfit.models.readout import Readout, overlap, own_overlap
 
 DRIVES = ("dense", "anatomical", "none")
 
@@ -164,7 +164,9 @@ class ConnectomeModel(Displayed):
             fixed = jnp.asarray(by_unit.data, jnp.result_type(float))
         correction = None
         if given.state_forcing and read_neurons is None and isinstance(readout_map, SparseMap) and fixed is not None:
-            correction = Correction(readout_map, fixed, jnp.asarray(overlap(readout), fixed.dtype))
+            diagonal = own_overlap(readout)
+            shared = overlap(readout) if diagonal is None else diagonal
+            correction = Correction(readout_map, fixed, jnp.asarray(shared, fixed.dtype))
         low, high = given.time_constant_bounds
         return cls(
             recurrent=recurrent,

@@ -96,7 +96,7 @@ class ModelForecaster:
             else:
                 now = np.flatnonzero((after >= block.start) & (after < block.stop))
                 if len(held) + len(now) > CHUNK:
-                    ahead[held] = self._ahead(recording, starts[held], steps, shelf)
+                    ahead[held] = self._ahead(recording, starts[held], steps, shelf, limits)
                     held = []
                 place = np.full(block.stop - block.start, CHUNK)
                 place[after[now] - block.start] = len(held) + np.arange(len(now))
@@ -106,11 +106,11 @@ class ModelForecaster:
             state = run.state
             one_step[block.start + 1 : block.stop + 1] = np.asarray(run.each)[:, columns, 0]
         if shelf is not None and held:
-            ahead[held] = self._ahead(recording, starts[held], steps, shelf)
+            ahead[held] = self._ahead(recording, starts[held], steps, shelf, limits)
         return one_step, ahead
 
     def _ahead(
-        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, shelf: Shelf
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, shelf: Shelf, limits: Limits
     ) -> Float[np.ndarray, "S steps P"]:
         """Predict `steps` frames after each start; place k of the shelf holds the state at start k."""
         count = len(starts)
@@ -118,7 +118,7 @@ class ModelForecaster:
         width = min(-(-count // WIDTH) * WIDTH, CHUNK)
         frames = np.concatenate([starts, np.repeat(starts[-1:], width - count)])
         before = State.of(self.model, shelf.rates[:width].T)._replace(beyond=shelf.beyond[:width].T)
-        state, limits = self._about_to_show(before, recording, frames), self.limits(recording)
+        state = self._about_to_show(before, recording, frames)
         run = self._run(state, Shown.nothing(self.model, steps, width), limits, readings, None)
         return np.asarray(run.each)[:, self.columns(recording), :count].transpose(2, 0, 1)
 

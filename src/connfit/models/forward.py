@@ -89,10 +89,20 @@ def _smallest_change(k: Correction, error: Float[Array, "P B"], forced: Bool[Arr
     """Dᵀ (D Dᵀ)⁻¹ times the errors of the units that were observed, of each recording its own; others' are 0."""
 
     def of_units(e: Float[Array, "P"], seen: Bool[Array, "P"]) -> Float[Array, "P"]:
-        among = jnp.where(seen[:, None] & seen, k.overlap, jnp.diag(jnp.where(seen, 0, 1).astype(e.dtype)))
-        return jax.scipy.linalg.solve(among, e, assume_a="pos")
+        return _among_observed(k.overlap, seen, e)
 
     return k.readout.adjoint(k.shares, jax.vmap(of_units, in_axes=1, out_axes=1)(error, forced))
+
+
+def _among_observed(
+    overlap: Float[Array, "P P"] | Float[Array, "P"], seen: Bool[Array, "P"], error: Float[Array, "P *B"]
+) -> Float[Array, "P *B"]:
+    """(D Dᵀ)⁻¹ times the errors of the units that were observed; those of others stay."""
+    if overlap.ndim == 1:
+        own = jnp.where(seen, overlap, 1)
+        return error / (own if error.ndim == 1 else own[:, None])
+    among = jnp.where(seen[:, None] & seen, overlap, jnp.diag(jnp.where(seen, 0, 1).astype(overlap.dtype)))
+    return jax.scipy.linalg.solve(among, error, assume_a="pos")
 
 
 def correct_adjoint(model: Model, adjoint: Float[Array, "N B"], forced: Bool[Array, "P B"]) -> Float[Array, "N B"]:
@@ -222,7 +232,5 @@ def _corrected_tangent(
     if model.correction is None:
         return tangent.at[model.read_neurons].multiply(1 - phi)
     k = model.correction
-    rows = (given | noisy)[:, 0]
-    among = jnp.where(rows[:, None] & rows, k.overlap, jnp.diag(jnp.where(rows, 0, 1).astype(k.overlap.dtype)))
     error = phi * k.readout.apply(k.shares, tangent)
-    return tangent - k.readout.adjoint(k.shares, jax.scipy.linalg.solve(among, error, assume_a="pos"))
+    return tangent - k.readout.adjoint(k.shares, _among_observed(k.overlap, (given | noisy)[:, 0], error))

@@ -14,6 +14,9 @@ from connfit.connectome.anatomy import presynapses_by_region
 from connfit.connectome.matching import match_units
 from connfit.errors import DataError, first_ten
 
+MANY_UNITS = 500
+"""Units above which no matrix of all pairs of them is decomposed where another way is as good."""
+
 
 @dataclass(frozen=True, eq=False)
 class Readout:
@@ -101,6 +104,13 @@ class Readout:
                 f"connectome {connectome.name!r} has no regions {first_ten(absent)}; it has {first_ten(regions)}"
             )
         return cls(sp.csr_array(presynapses)[[position[unit] for unit in units]], tuple(units), learned)
+
+
+def own_overlap(readout: Readout) -> Float[np.ndarray, "P"] | None:
+    """Return the diagonal of C Cᵀ where there are many units and no two read the same neuron; else None."""
+    if readout.units <= MANY_UNITS or (np.bincount(readout.matrix.indices) > 1).any():
+        return None
+    return np.asarray(readout.matrix.power(2).sum(axis=1)).ravel()
 
 
 def overlap(readout: Readout) -> Float[np.ndarray, "P P"]:

@@ -217,8 +217,10 @@ class Cohort(Displayed):
         variance, found = self.change_variance(), []
         for b, (recording, columns) in enumerate(zip(self.recordings, self.columns, strict=True)):
             values, mask = recording.part("train")
-            frames = np.full((len(values), len(self.units)), np.nan)
-            frames[:, columns] = np.where(mask, values, np.nan)
+            frames = values
+            if not mask.all() or not np.array_equal(columns, np.arange(len(self.units))):
+                frames = np.full((len(values), len(self.units)), np.nan, values.dtype)
+                frames[:, columns] = np.where(mask, values, np.nan)
             found.append((frames, np.nan_to_num(1 / variance[:, b])))
         return found
 

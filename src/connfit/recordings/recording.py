@@ -219,6 +219,8 @@ class Recording(Displayed):
         if absent:
             raise DataError(f"recording {self.name!r} has no units named {first_ten(absent)}")
         columns = [position[unit] for unit in names]
+        if columns == list(range(len(self.units))):
+            return self
         return replace(self, values=self.values[:, columns], mask=self.mask[:, columns], units=tuple(names))
 
     def with_step(self, values: np.ndarray, step: Mapping[str, Any], **changes: Any) -> Recording:

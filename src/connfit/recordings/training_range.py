@@ -33,8 +33,11 @@ class TrainingRange:
     def of(cls, recording: Recording) -> TrainingRange:
         """Find the range of the observed training values; from 0 without bound for a unit that training never shows."""
         values, mask = recording.part("train")
-        least = np.where(mask, values, np.inf).min(axis=0, initial=np.inf)
-        greatest = np.where(mask, values, -np.inf).max(axis=0, initial=-np.inf)
+        least, greatest = np.full((2, values.shape[1]), [[np.inf], [-np.inf]], values.dtype)
+        for block in frame_blocks(0, *values.shape):
+            here, seen = values[block], mask[block]
+            least = np.minimum(least, np.where(seen, here, np.inf).min(axis=0))
+            greatest = np.maximum(greatest, np.where(seen, here, -np.inf).max(axis=0))
         low = np.maximum(np.where(np.isfinite(least), least, 0), 0).astype(np.float64)
         high = np.where(np.isfinite(greatest), greatest, np.inf).astype(np.float64)
         return cls(low, np.maximum(high, low))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.sparse.linalg import svds
 
-from connfit.models.readout import Readout
+from connfit.models.readout import MANY_UNITS, Readout
 
 
 def persistence_drive(readout: Readout, allowed: sp.csr_array | None = None, *, sweeps: int = 300) -> sp.csr_array:
@@ -46,17 +49,53 @@ def _solve_persistence(shares: sp.csr_array, support: sp.csr_array, sweeps: int)
     entry = np.repeat(np.arange(len(units)), partners)
     offset = np.arange(len(entry)) - np.repeat(np.cumsum(partners) - partners, partners)
     partner = indptr[neuron[entry]] + offset
-    step = 1 / np.linalg.norm(_dense(shares @ support), 2)
+    residual = _Residual(shares, units[partner], units[entry])
+    step = 1 / residual.largest(support)
     momentum, t = values, 1.0
     for _ in range(sweeps):
-        residual = _dense(shares @ sp.csr_array((momentum, units, indptr), shape=support.shape))
-        residual -= np.eye(readout_units)
-        gradient = np.bincount(entry, share[partner] * residual[units[partner], units[entry]], len(units))
+        there = residual.of(sp.csr_array((momentum, units, indptr), shape=support.shape))
+        gradient = np.bincount(entry, share[partner] * there, len(units))
         new = np.maximum(momentum - step * gradient, 0)
         t_new = (1 + np.sqrt(1 + 4 * t * t)) / 2
         momentum = new + (t - 1) / t_new * (new - values)
         values, t = new, t_new
     return sp.csr_array((values, units, indptr), shape=support.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _Residual:
+    """CE − 1 at pairs of units that read a neuron together; of many units never as a matrix of all."""
+
+    shares: sp.csr_array
+    rows: Int[np.ndarray, "n"]
+    columns: Int[np.ndarray, "n"]
+
+    @property
+    def many(self) -> bool:
+        return len(self.shares.indptr) - 1 > MANY_UNITS
+
+    def largest(self, support: sp.csr_array) -> float:
+        """Return the largest singular value of C times a matrix on the support of E."""
+        product = sp.csr_array(self.shares @ support)
+        if not self.many:
+            return float(np.linalg.norm(_dense(product), 2))
+        if product.nnz == np.count_nonzero(product.diagonal()):
+            return float(product.diagonal().max())
+        return float(svds(product, 1, v0=np.ones(len(product.indptr) - 1), return_singular_vectors=False)[0])
+
+    def of(self, drive: sp.csr_array) -> Float[np.ndarray, "n"]:
+        if not self.many:
+            residual = _dense(self.shares @ drive)
+            residual -= np.eye(len(residual))
+            return residual[self.rows, self.columns]
+        product = sp.csr_array(self.shares @ drive)
+        product.sort_indices()
+        units = len(product.indptr) - 1
+        keys = np.repeat(np.arange(units), np.diff(product.indptr)) * units + product.indices
+        wanted = self.rows.astype(np.int64) * units + self.columns
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        # A product has no entries that are 0.
+        return np.where(keys[at] == wanted, product.data[at], 0.0) - (self.rows == self.columns)
 
 
 def _dense(matrix: sp.csr_array) -> Float[np.ndarray, "P P"]:

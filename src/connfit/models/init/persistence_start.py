@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float
+from scipy.sparse.linalg import lsqr
 
 from connfit.models import ops
 from connfit.models.base import Model, Params
@@ -17,6 +18,7 @@ from connfit.models.init.response import drive_support
 from connfit.models.init.start import STARTS, Start, StartConditions
 from connfit.models.init.starting_weights import initial_magnitudes, radius_factor, recurrent_input, spread_factors
 from connfit.models.maps import DenseMap, GainMap, SparseMap
+from connfit.models.readout import MANY_UNITS
 
 
 def plain_start(model: Model, given: StartConditions, *, driven: bool) -> Params:
@@ -42,8 +44,8 @@ def plain_start(model: Model, given: StartConditions, *, driven: bool) -> Params
         if given.mean_activity is not None:
             mean = np.asarray(given.mean_activity, np.float64)
             # Rates that are read out as the mean; `exact` alone would add what units share (C E is not quite 1).
-            shared = _dense(readout.matrix @ exact)
-            rates = np.maximum(exact @ np.maximum(np.linalg.lstsq(shared, mean)[0], 0), 0)
+            shared = sp.csr_array(readout.matrix @ exact)
+            rates = np.maximum(exact @ np.maximum(_least_squares(shared, mean), 0), 0)
             bias = rates - np.maximum(drive @ mean, 0) - np.asarray(recurrent_input(model, strengths, rates))
     log_tau = np.full(connectome.n, np.log(given.time_constant_s))
     if given.hidden_time_constants_s is not None:
@@ -87,8 +89,10 @@ def _loop_gain(model: Model, strengths: Array, drive: sp.csr_array, readout: sp.
     return gain
 
 
-def _dense(matrix: sp.csr_array) -> Float[np.ndarray, "P P"]:
-    return matrix.toarray()
+def _least_squares(matrix: sp.csr_array, right: Float[np.ndarray, "P"]) -> Float[np.ndarray, "P"]:
+    if len(right) > MANY_UNITS:
+        return np.asarray(lsqr(matrix, right, atol=1e-12, btol=1e-12)[0])
+    return np.linalg.lstsq(matrix.toarray(), right)[0]
 
 
 STARTS.register(

@@ -27,13 +27,15 @@ from connfit._registry import Options
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
+from connfit.models.init.across_units import Unexplained, across_by_frames, across_by_units
 from connfit.models.init.centred_frames import CentredFrames
-from connfit.models.init.response import LAGS, Coefficients, LinearBrain
+from connfit.models.init.frame_response import FrameResponse
+from connfit.models.init.many_units import nearest, slowest_by_frames
+from connfit.models.init.response import LAGS, Coefficients, LinearBrain, Response
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
 from connfit.models.init.starting_weights import recurrent_input, spread_factors, start_magnitudes
 from connfit.models.maps import DenseMap, GainMap
-from connfit.models.readout import Readout, overlap
-from connfit.recordings.frame_blocks import frame_blocks
+from connfit.models.readout import MANY_UNITS, Readout, overlap, own_overlap
 
 ROUNDS = 3
 """Regressions one after the other, each with the response of the one before."""
@@ -158,7 +160,8 @@ def open_rates(readout: Readout, mean: Float[np.ndarray, "P"]) -> Float[np.ndarr
     that weigh little are active too. What units do about the mean is then about linear in their inputs.
     """
     level = float(np.mean(mean))
-    shared = np.linalg.solve(overlap(readout), np.stack([mean, mean - level], axis=1))
+    both, own = np.stack([mean, mean - level], axis=1), own_overlap(readout)
+    shared = np.linalg.solve(overlap(readout), both) if own is None else both / own[:, None]
     in_proportion, evened = (readout.matrix.T @ shared).T
     return np.maximum(OPEN * in_proportion + (1 - OPEN) * (level + evened), 0)
 
@@ -255,25 +258,28 @@ def _regress(
     p, f = len(found.own), len(found.factors)
     driven = brain.model.drive is not None
     # Without a drive a unit's own past is what its neurons keep, whose own share is to be found anew.
-    own_kept = np.zeros(p) if driven else np.diag(response.kept[0])
+    own_kept = np.zeros(p) if driven else response.kept_of_own[0]
     own, own_brought, own_next = np.zeros(p), np.zeros((p, f)), np.zeros(p)
     brought, brought_next = np.zeros((f, f)), np.zeros(f)
     for past, now, weight in (stretch for recording in training for stretch in recording.stretches(LAGS)):
         last = past[0]
-        left = now - sum(u @ k.T for u, k in zip(past, response.kept, strict=True)) + last * own_kept
-        each = np.stack([sum(u @ g.T for u, g in zip(past, g_f, strict=True)) for g_f in response.brought], axis=-1)
+        kept, each = response.along(past)
+        left = now - kept + last * own_kept
         own += (weight * last**2).sum(axis=0)
         own_next += (weight * last * left).sum(axis=0)
         own_brought += np.einsum("tk,tk,tkf->kf", weight, last, each)
         brought += np.einsum("tk,tkf,tkg->fg", weight, each, each)
         brought_next += np.einsum("tk,tkf,tk->f", weight, each, left)
-    # Ridge towards persistence, in which what a unit keeps of its own past adds up to 1, whatever its variance.
-    target = np.ones(p) if not driven else np.maximum(1 - sum(np.diag(kept) for kept in response.kept), 0)
-    own_next = own_next + pull * own * target
+    if pull:
+        # Ridge towards persistence, in which what a unit keeps of its own past adds up to 1, whatever its variance.
+        target = np.maximum(1 - sum(response.kept_of_own), 0) if driven else np.ones(p)
+        own_next = own_next + pull * own * target
     own = (1 + pull) * own
     if factors is not None:
         alone = (own_next - own_brought @ factors) / np.maximum(own, np.finfo(float).tiny)
         return Coefficients(np.maximum(alone, 0), factors)
+    if p > MANY_UNITS:
+        return Coefficients(*nearest(own, own_brought, own_next, brought, brought_next))
     normal = np.block([[np.diag(own), own_brought], [own_brought.T, brought]])
     right = np.concatenate([own_next, brought_next])
     # Columns of unit length, for units and classes differ in size by orders of magnitude; the ridge is for classes
@@ -299,25 +305,10 @@ def _across(
         squares += ((stretch.weight > 0) * stretch.now**2).sum(axis=0)
         count += (stretch.weight > 0).sum(axis=0)
     size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(count, 1))
-    by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
-    by_lag[0] += np.diag(found.own)
-    # Each unit with the frames in which it was observed; units that were observed in the same ones share a matrix.
-    observed = np.concatenate([stretch.weight > 0 for part in training for stretch in part.stretches(LAGS)])
-    patterns, member = np.unique(observed, axis=1, return_inverse=True)
-    across = np.empty((p, p))
-    for some in frame_blocks(0, patterns.shape[1], p * p // 100):
-        gram, product, at = np.zeros((some.stop - some.start, p, p)), np.zeros((p, p)), 0
-        for past, now, weight in (stretch for part in training for stretch in part.stretches(LAGS)):
-            z = past[0] / size
-            left = (now - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))) / size
-            product += z.T @ np.where(weight > 0, left, 0)
-            for number, pattern in enumerate(patterns[at : at + len(z), some].T):
-                here = z if pattern.all() else z[pattern]
-                gram[number] += here.T @ here
-            at += len(z)
-        for number, each in enumerate(gram, some.start):
-            alike = member.ravel() == number
-            across[alike] = np.linalg.solve(each + ridge * np.eye(p), product[:, alike]).T
+    left = _unexplained(response, found)
+    across = across_by_frames(left, training, ridge, size) if p > MANY_UNITS else None
+    if across is None:
+        across = across_by_units(left, training, ridge, size)
     across *= size[:, None] / size
     highest = limit + ROOM * max(1 - limit, 0)
     for _ in range(6):
@@ -326,6 +317,20 @@ def _across(
             return across, growth
         across /= 2
     return 0 * across, brain.growth(found)[0]
+
+
+def _unexplained(response: Response | FrameResponse, found: Coefficients) -> Unexplained:
+    """Return what a start leaves of frames, given the frames before them."""
+    if isinstance(response, FrameResponse):
+
+        def left_of(past: Sequence[np.ndarray], now: np.ndarray) -> np.ndarray:
+            kept, brought = response.along(past)
+            return now - kept - brought @ found.factors - past[0] * found.own
+
+        return left_of
+    by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
+    by_lag[0] += np.diag(found.own)
+    return lambda past, now: now - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))
 
 
 def _between(first: Coefficients, second: Coefficients) -> Coefficients:
@@ -371,6 +376,9 @@ def _slowest(training: Sequence[CentredFrames]) -> float:
 
     A start that remembers longer than what was recorded has taken what units share for what they do to each other.
     """
+    many = slowest_by_frames(training) if len(training[0].mean) > MANY_UNITS else None
+    if many is not None:
+        return many
     covariance = lagged = 0.0
     for part in training:
         last = np.zeros((0, len(part.mean)))

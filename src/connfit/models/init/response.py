@@ -6,6 +6,7 @@ the model is linear, and what one frame of one unit does to all units in the fra
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -18,10 +19,11 @@ from jaxtyping import Array, Float
 
 from connfit.models import ops
 from connfit.models.base import Model
+from connfit.models.init.frame_response import FrameResponse
 from connfit.models.init.loop import Loop, growth_by_sweep
 from connfit.models.init.persistence_drive import persistence_drive
 from connfit.models.maps import SparseMap
-from connfit.models.readout import Readout, overlap
+from connfit.models.readout import Readout, overlap, own_overlap
 
 LAGS = 3
 """Frames of the recording of which the response is followed: connections pass on less and less of older ones."""
@@ -47,6 +49,18 @@ class Response(NamedTuple):
     brought: Float[np.ndarray, "F L P P"]
     kept: Float[np.ndarray, "L P P"]
 
+    @property
+    def kept_of_own(self) -> Float[np.ndarray, "L P"]:
+        """What a unit's neurons keep of its own frame, lag by lag."""
+        return np.stack([np.diag(kept) for kept in self.kept])
+
+    def along(
+        self, past: Sequence[Float[np.ndarray, "t P"]]
+    ) -> tuple[Float[np.ndarray, "t P"], Float[np.ndarray, "t P F"]]:
+        """Return what neurons keep of the last frames, and what each class brings, summed over lags."""
+        brought = [sum(u @ g.T for u, g in zip(past, of_class, strict=True)) for of_class in self.brought]
+        return sum(u @ k.T for u, k in zip(past, self.kept, strict=True)), np.stack(brought, axis=-1)
+
 
 @dataclass(frozen=True, eq=False)
 class LinearBrain:
@@ -59,7 +73,7 @@ class LinearBrain:
     read
         Read-out C, with its weights.
     inverse
-        [P, P] (C Cᵀ)⁻¹.
+        [P, P] (C Cᵀ)⁻¹; of many units that share no neuron its diagonal [P].
     time_constant_s, start
         Time constant of neurons that are read, and of all [N], in seconds, before anything is known.
     """
@@ -70,7 +84,7 @@ class LinearBrain:
     classes: Float[np.ndarray, "N F"]
     read: SparseMap
     shares: Array
-    inverse: Array
+    inverse: Float[Array, "P P"] | Float[Array, "P"]
     time_constant_s: float
     start: Float[np.ndarray, "N"]
 
@@ -97,7 +111,7 @@ class LinearBrain:
             _classes(model),
             SparseMap(ops.Pattern.of(matrix.indptr, matrix.indices, model.neurons)),
             jnp.asarray(matrix.data, real),
-            jnp.asarray(np.linalg.inv(overlap(readout)), real),
+            jnp.asarray(np.linalg.inv(overlap(readout)) if (own := own_overlap(readout)) is None else 1 / own, real),
             time_constant_s,
             tau,
         )
@@ -129,7 +143,10 @@ class LinearBrain:
         real, share = self.strengths.dtype, 1 - np.exp(-self.model.step_s / self.time_constant_s)
         gains = found.own / share
         if self.nearest is None:
-            to_units = np.diag(gains) + (0 if across is None else across / share)
+            to_units = np.zeros((len(gains), len(gains))) if across is None else across / share
+            to_units[np.diag_indices(len(gains))] += gains
+            if self.inverse.ndim == 1:
+                return self.read.adjoint(self.shares, self.inverse[:, None] * jnp.asarray(to_units, real))
             return self.read.adjoint(self.shares, self.inverse @ jnp.asarray(to_units, real))
         return jnp.asarray(self.nearest.data * gains[self.nearest.indices], real)
 
@@ -143,8 +160,11 @@ class LinearBrain:
         wired = _Wired(self.strengths, jnp.asarray(decay, self.strengths.dtype), self.shares)
         return _reached(self.model, self.read, wired, units)[: self.model.units]
 
-    def response(self, found: Coefficients) -> Response:
-        """Follow what one recorded frame does for `LAGS` frames."""
+    def response(self, found: Coefficients) -> Response | FrameResponse:
+        """Follow what one recorded frame does for `LAGS` frames; of many units that share no neuron frame by frame."""
+        by_frame = FrameResponse.of(self, found, LAGS)
+        if by_frame is not None:
+            return by_frame
         model, real = self.model, self.strengths.dtype
         decay = self.decay(found)
         reached = self.reached(decay) if model.drive is None else self.reached_at_start
