@@ -27,10 +27,15 @@ from connfit.evaluation.baselines.unit_scaling import Block, Scaling, added
 from connfit.evaluation.baselines.var_ridge import ALPHAS
 from connfit.evaluation.baselines.wide_moments import MOST_DECOMPOSED, MOST_INPUTS
 from connfit.evaluation.left_out_path import OthersPath
+from connfit.evaluation.left_out_without import Without
 from connfit.evaluation.part_scores import Chosen
 from connfit.evaluation.scratch import Stored
 from connfit.recordings import Recording
 from connfit.recordings.frame_blocks import frame_blocks
+
+MOST_INVERTED = 3e9
+"""Sum of cubes of inputs, over the sets of them that frames of a block have, up to which each set is solved by itself;
+of more sets what they lack is taken from the solution of all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +134,15 @@ class OthersRidge:
             patterns, which = self._known[None], np.zeros(len(z), int)
         else:
             patterns, which = np.unique(seen, axis=0, return_inverse=True)
+        if len(patterns) * int(self._known.sum()) ** 3 > MOST_INVERTED:
+            without = Without.of(self._inverse, self._inverse @ self.cross[self._known], self._known, units)
+            for number, pattern in enumerate(patterns):
+                frames_of = np.flatnonzero(which.ravel() == number)
+                at = np.flatnonzero(pattern)
+                if len(at):
+                    out[frames_of] = without.predict(z[frames_of], pattern)
+                    out[np.ix_(frames_of, ~_others_seen(at, units))] = np.nan
+            return self.target_means + out * self.stds
         for number, pattern in enumerate(patterns):
             frames_of = np.flatnonzero(which.ravel() == number)
             at = np.flatnonzero(pattern)
@@ -146,6 +160,12 @@ class OthersRidge:
     @cached_property
     def _of_all(self) -> Float[np.ndarray, "I P"]:
         return self._coefficients(np.flatnonzero(self._known))
+
+    @cached_property
+    def _inverse(self) -> Float[np.ndarray, "K K"]:
+        """Of the moments of all known inputs."""
+        at = np.flatnonzero(self._known)
+        return np.linalg.inv(self.gram[np.ix_(at, at)] + self.alpha / self.rows * np.eye(len(at)))
 
     def _coefficients(self, at: np.ndarray) -> Float[np.ndarray, "I P"]:
         """Coefficients of the inputs `at`, for every unit without those that are its own."""
