@@ -22,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from connfit.evaluation.metrics import Measured, fc_corr, functional_connectivity, with_measures
+from connfit.evaluation.connectivity import compared_connectivity, compared_units, connectivity_of
+from connfit.evaluation.metrics import Measured, fc_corr, with_measures
 from connfit.evaluation.pooling import Result, mean, same, total
 from connfit.recordings import Recording
 
@@ -129,12 +130,14 @@ def between_animals(recordings: Sequence[Recording], part: str = "test") -> dict
     """
     if len(recordings) < 2:
         return {}
-    every = sorted({unit for recording in recordings for unit in recording.units})
+    names = sorted({unit for recording in recordings for unit in recording.units})
+    every = [names[k] for k in compared_units(len(names))]
     place = {unit: k for k, unit in enumerate(every)}
     aligned = np.full((len(recordings), len(every), len(every)), np.nan)
     for k, recording in enumerate(recordings):
-        at = [place[unit] for unit in recording.units]
-        aligned[k][np.ix_(at, at)] = functional_connectivity(*recording.part(part))
+        own = np.array([column for column, unit in enumerate(recording.units) if unit in place], np.int64)
+        at = [place[recording.units[column]] for column in own]
+        aligned[k][np.ix_(at, at)] = connectivity_of(*recording.part(part), own)
     known = np.isfinite(aligned)
     summed, count = np.where(known, aligned, 0.0).sum(axis=0), known.sum(axis=0)
     found: dict[str, BetweenAnimals] = {}
@@ -157,7 +160,7 @@ def _quiet(measured: Measured) -> Measured:
 
 
 def _halves(values: np.ndarray, mask: np.ndarray, first: np.ndarray) -> Measured:
-    return fc_corr(*(functional_connectivity(values, mask, half) for half in (first, ~first)))
+    return fc_corr(*(compared_connectivity(values, mask, half) for half in (first, ~first)))
 
 
 def _stepped_up(half: Measured, *, root: bool) -> Measured:

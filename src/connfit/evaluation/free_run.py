@@ -15,13 +15,13 @@ from jaxtyping import Bool, Float
 from connfit.config import EvaluateConfig
 from connfit.evaluation.activity_dynamics import Dynamics, dynamics, no_dynamics
 from connfit.evaluation.baselines.residual_gaps import MIN_OF_UNIT
+from connfit.evaluation.connectivity import compared_connectivity, compared_units
 from connfit.evaluation.forecasts import Forecaster, SharingForecaster, check_shape
 from connfit.evaluation.metrics import (
     Measured,
     any_diverged,
     diverged,
     fc_corr,
-    functional_connectivity,
     median_of,
     std_ratios,
     unit_correlations,
@@ -99,7 +99,8 @@ class FreeRun:
         [t, unit] the first run; NaN during a warm-up inside the part, after `LONGEST_RUN` frames, and everywhere if
         none was made.
     connectivity
-        [unit, unit] functional connectivity, mean over the runs; NaN where it is not defined.
+        [unit, unit] functional connectivity, mean over the runs; NaN where it is not defined. Of many units of those
+        that are compared (`connfit.evaluation.connectivity`).
     """
 
     scores: FreeRunScores
@@ -270,15 +271,16 @@ def _driven(shown: _Shown, runs: _Runs, facts: FreeRunScores) -> FreeRun:
     scored = shown.mask.copy()
     for run in runs:
         scored &= np.isfinite(run)
-    by_run, connectivity = shown.store.array(len(runs), units, units), np.zeros((units, units))
+    pairs = (len(compared_units(units)),) * 2
+    by_run, connectivity = shown.store.array(len(runs), *pairs), np.zeros(pairs)
     correlations, ratios = [], []
     for number, run in enumerate(runs):
-        by_run[number] = own = functional_connectivity(run, scored)
+        by_run[number] = own = compared_connectivity(run, scored)
         connectivity += own
         correlations.append(unit_correlations(values, run, scored))
         ratios.append(std_ratios(values, run, scored))
     connectivity /= len(runs)
-    data = functional_connectivity(values, scored)
+    data = compared_connectivity(values, scored)
     facts = replace(facts, fc_corr_error=fc_corr_error(data, by_run))
     scores = _scores(
         values, scored, fc_corr(data, connectivity), np.stack(correlations), np.mean(ratios, axis=0), facts, runs
@@ -313,18 +315,18 @@ def _quiet(shown: _Shown, stored: Stored, facts: FreeRunScores) -> FreeRun:
     if fault:
         return replace(_none(fault, facts, shown), run=shown.in_part(run))
     scored = shown.mask & np.isfinite(run)
-    connectivity = functional_connectivity(run, scored)
+    connectivity = compared_connectivity(run, scored)
     correlations, ratios = unit_correlations(values, run, scored), std_ratios(values, run, scored)
     late = slice(len(values) // 2, None)
     rest = median_of(std_ratios(values[late], run[late], scored[late]), "the data do not vary").value
-    agreement = fc_corr(functional_connectivity(values, scored), connectivity)
+    agreement = fc_corr(compared_connectivity(values, scored), connectivity)
     facts = replace(facts, std_ratio_second_half=rest)
     scores = _scores(values, scored, agreement, correlations, ratios, facts, [run])
     return FreeRun(scores, shown.in_part(run), connectivity)
 
 
 def _none(reason: str, facts: FreeRunScores, shown: _Shown) -> FreeRun:
-    none, units = no_dynamics(reason), shown.values.shape[1]
+    none, units = no_dynamics(reason), len(compared_units(shown.values.shape[1]))
     reasons = dict.fromkeys(("fc_corr", "median_unit_r", "std_ratio"), reason)
     scores = replace(facts, spectrum=none.spectrum, autocorrelation=none.autocorrelation, reasons=reasons)
     return FreeRun(scores, shown.in_part(None), np.full((units, units), np.nan))

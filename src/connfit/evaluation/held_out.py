@@ -19,8 +19,9 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.var_ridge import VarRidge
+from connfit.evaluation.connectivity import compared_connectivity, compared_units, connectivity_of
 from connfit.evaluation.forecasts import Forecaster, RecordingForecast
-from connfit.evaluation.metrics import fc_corr, functional_connectivity, with_measures
+from connfit.evaluation.metrics import fc_corr, with_measures
 from connfit.evaluation.part_scores import BaselineScores, DataScores, ModelScores, PartScores
 from connfit.evaluation.pooling import mean, pool, pool_each
 from connfit.evaluation.residual_noise import Residuals, residuals_of_others
@@ -159,31 +160,35 @@ def mean_connectivity(recordings: Sequence[Recording], units: Sequence[str]) -> 
 
     NaN for pairs that no recording has.
     """
-    return mean_of_connectivities(
-        [(recording.units, functional_connectivity(*recording.part("train"))) for recording in recordings], units
-    )
+    return mean_of_connectivities([(recording.units, *recording.part("train")) for recording in recordings], units)
 
 
 def mean_of_connectivities(
-    matrices: Sequence[tuple[Sequence[str], Float[np.ndarray, "p p"]]], units: Sequence[str]
+    recorded: Sequence[tuple[Sequence[str], Stored, Stored]], units: Sequence[str]
 ) -> Float[np.ndarray, "P P"]:
-    """Return the mean over matrices that are each of units of their own; NaN for pairs that none has."""
+    """Return the mean FC of `units` over recordings, each of units of its own; NaN for pairs that none has.
+
+    Parameters
+    ----------
+    recorded
+        Units, values and mask of each.
+    """
     total, count = np.zeros((len(units), len(units))), np.zeros((len(units), len(units)))
-    for names, matrix in matrices:
+    for names, values, mask in recorded:
         position = {unit: k for k, unit in enumerate(names)}
         own = [k for k, unit in enumerate(units) if unit in position]
-        columns = [position[unit] for unit in units if unit in position]
+        columns = np.array([position[unit] for unit in units if unit in position], np.int64)
         aligned = np.full(total.shape, np.nan)
-        aligned[np.ix_(own, own)] = matrix[np.ix_(columns, columns)]
+        aligned[np.ix_(own, own)] = connectivity_of(values, mask, columns)
         total += np.nan_to_num(aligned)
         count += np.isfinite(aligned)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _connectivity_of_the_data(recording: Recording, others: Sequence[Recording]) -> HeldOutData:
-    test = functional_connectivity(*recording.part("test"))
-    own = data_against_itself(recording)
-    copied = fc_corr(mean_connectivity(others, recording.units), test)
+    test, own = compared_connectivity(*recording.part("test")), data_against_itself(recording)
+    compared = [recording.units[k] for k in compared_units(len(recording.units))]
+    copied = fc_corr(mean_connectivity(others, compared), test)
     found = with_measures(HeldOutData(**vars(own)), fc_corr_training_animals_vs_test=copied)
     return replace(found, reasons={**own.reasons, **found.reasons})
 

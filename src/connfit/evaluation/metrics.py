@@ -226,7 +226,10 @@ class _Spread:
 
 
 def functional_connectivity(
-    values: Stored, mask: Stored | None = None, frames: Bool[np.ndarray, "t"] | None = None
+    values: Stored,
+    mask: Stored | None = None,
+    frames: Bool[np.ndarray, "t"] | None = None,
+    units: Int[np.ndarray, "P"] | None = None,
 ) -> Float[np.ndarray, "P P"]:
     """Return Pearson correlations of all pairs of units over time, each over the frames in which both are observed.
 
@@ -236,7 +239,7 @@ def functional_connectivity(
         [time, unit]; entries that are not finite are left out.
     mask
         [time, unit], True where observed.
-    frames
+    frames, units
         Those that take part; None: all.
 
     Returns
@@ -245,17 +248,17 @@ def functional_connectivity(
         Symmetric, diagonal 1. NaN for pairs that share fewer than `MIN_FRAMES` frames or of which
         one unit does not vary over the shared frames (both row and column of a constant unit).
     """
-    units = values.shape[1]
+    columns, p = (slice(None), values.shape[1]) if units is None else (units, len(units))
 
     def blocks() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for block in frame_blocks(0, values.shape[0], units):
+        for block in frame_blocks(0, values.shape[0], p):
             some = slice(None) if frames is None else frames[block]
-            here = np.asarray(values[block])[some]
-            yield here, _scored(here, None if mask is None else np.asarray(mask[block])[some])
+            here = np.asarray(values[block])[some][:, columns]
+            yield here, _scored(here, None if mask is None else np.asarray(mask[block])[some][:, columns])
 
     # Centring and scaling each unit keeps the differences of sums below free of cancellation.
-    spread = _Spread.of(blocks, units)
-    shared, sums, squares, products = np.zeros((4, units, units))
+    spread = _Spread.of(blocks, p)
+    shared, sums, squares, products = np.zeros((4, p, p))
     for here, observed in blocks():
         x = spread.standardised(here, observed)
         products += x.T @ x

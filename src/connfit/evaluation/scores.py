@@ -17,13 +17,13 @@ from connfit.config import EvaluateConfig
 from connfit.evaluation.activity_dynamics import Dynamics, dynamics
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.calibration import MIN_ERRORS, OWN, Predictive, calibration_scores, training_spread
+from connfit.evaluation.connectivity import compared_connectivity
 from connfit.evaluation.forecasts import Forecaster, PartForecast, RecordingForecast
 from connfit.evaluation.free_run import LONGEST_RUN, NO_NOISE, free_runs, no_free_runs
 from connfit.evaluation.metrics import (
     covered,
     diverged,
     fc_corr,
-    functional_connectivity,
     mse,
     quartiles,
     skill,
@@ -211,7 +211,7 @@ def _one_step_scores(
         OneStep(per_unit_skill=units, scored=int(scored.sum())),
         mse=mse(values, prediction, scored),
         skill_vs_persistence=skill(values, prediction, reference, scored),
-        fc_corr=fc_corr(functional_connectivity(values, scored), functional_connectivity(prediction, scored)),
+        fc_corr=fc_corr(compared_connectivity(values, scored), compared_connectivity(prediction, scored)),
     )
 
 
@@ -242,7 +242,7 @@ def _horizon_scores(
 
 def data_against_itself(recording: Recording) -> DataScores:
     """Score the training part as a copy for the test part: the bars that a static copy reaches."""
-    train, test = (functional_connectivity(*recording.part(part)) for part in ("train", "test"))
+    train, test = (compared_connectivity(*recording.part(part)) for part in ("train", "test"))
     return with_measures(
         DataScores(dynamics_train_vs_test=_dynamics_of_a_copy(recording)), fc_corr_train_vs_test=fc_corr(train, test)
     )

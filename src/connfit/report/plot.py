@@ -16,6 +16,7 @@ from matplotlib.axis import Axis
 
 from connfit.config import EvaluateConfig
 from connfit.errors import ConfigError, one_of
+from connfit.evaluation.connectivity import compared_connectivity, compared_units
 from connfit.evaluation.evaluate_run import evaluate
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.free_run import free_runs
@@ -106,9 +107,13 @@ def functional_connectivity(
     if isinstance(activity, Fit):
         one_of("which", which, ("model", "data"))
         chosen = activity.recording(recording)
-        order = unit_order(correlations(*chosen.part("train")))
-        matrix = correlations(*chosen.part(part)) if which == "data" else _free_run_connectivity(activity, chosen, part)
-        names, title = chosen.units, f"{which}, {part}"
+        order = unit_order(compared_connectivity(*chosen.part("train")))
+        matrix = (
+            compared_connectivity(*chosen.part(part))
+            if which == "data"
+            else _free_run_connectivity(activity, chosen, part)
+        )
+        names, title = [chosen.units[k] for k in compared_units(len(chosen.units))], f"{which}, {part}"
     else:
         named = _named(activity)
         matrix = correlations(np.nan_to_num(named.values), np.isfinite(named.values))

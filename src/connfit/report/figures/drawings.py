@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from connfit.evaluation.connectivity import compared_connectivity, compared_units
 from connfit.evaluation.forecasts import PartForecast, RecordingForecast
 from connfit.evaluation.free_run import LONGEST_RUN
 from connfit.evaluation.held_out import HELD_OUT, mean_of_connectivities
-from connfit.evaluation.metrics import fc_corr, functional_connectivity, unit_correlations
+from connfit.evaluation.metrics import fc_corr, unit_correlations
 from connfit.evaluation.unit_scores import skill_over_simple
 from connfit.recordings import hold_last
 from connfit.report.figures import distribution_figures, prediction_figures
@@ -190,8 +191,9 @@ def _free_run_panels(part: PartForecast) -> str:
 
 def _connectivity(name: str, forecast: RecordingForecast, suffix: str) -> Drawing:
     train, test = forecast.parts["train"], forecast.parts["test"]
-    data_train = functional_connectivity(train.values, train.mask)
-    data_test = functional_connectivity(test.values, test.mask)
+    units = [forecast.units[k] for k in compared_units(len(forecast.units))]
+    data_train = compared_connectivity(train.values, train.mask)
+    data_test = compared_connectivity(test.values, test.mask)
     free = test.free_run_connectivity
     itself, ours = fc_corr(data_train, data_test), fc_corr(data_test, free)
     if test.free_run_noise == "none":
@@ -209,9 +211,7 @@ def _connectivity(name: str, forecast: RecordingForecast, suffix: str) -> Drawin
             f"data, test\n{number(itself.value)} with train": data_test,
             f"{short}\n{number(ours.value)} with data, test": free,
         }
-        return prediction_figures.connectivities(
-            panels, order=prediction_figures.unit_order(data_train), units=forecast.units
-        )
+        return prediction_figures.connectivities(panels, order=prediction_figures.unit_order(data_train), units=units)
 
     caption = (
         f"{name}: functional connectivity (Pearson correlation over time) of the data's training part, the data's "
@@ -227,10 +227,9 @@ def _held_out_connectivity(
 ) -> Drawing:
     part = forecast.parts[HELD_OUT]
     trained = [(recording.units, recording.parts["train"]) for recording in others.values()]
-    copied = mean_of_connectivities(
-        [(units, functional_connectivity(train.values, train.mask)) for units, train in trained], forecast.units
-    )
-    data, free = functional_connectivity(part.values, part.mask), part.free_run_connectivity
+    units = [forecast.units[k] for k in compared_units(len(forecast.units))]
+    copied = mean_of_connectivities([(names, train.values, train.mask) for names, train in trained], units)
+    data, free = compared_connectivity(part.values, part.mask), part.free_run_connectivity
     theirs, ours = fc_corr(copied, data), fc_corr(free, data)
 
     def draw() -> Figure:
@@ -239,9 +238,7 @@ def _held_out_connectivity(
             "data, test": data,
             f"model, test\n{number(ours.value)} with data, test": free,
         }
-        return prediction_figures.connectivities(
-            panels, order=prediction_figures.unit_order(data), units=forecast.units
-        )
+        return prediction_figures.connectivities(panels, order=prediction_figures.unit_order(data), units=units)
 
     caption = (
         f"{_titled(name, HELD_OUT)}: functional connectivity of the training animals (mean over their training parts), "

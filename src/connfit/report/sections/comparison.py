@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from connfit.evaluation.connectivity import MOST_COMPARED
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.free_run import FreeRunScores
-from connfit.evaluation.held_out import OWN
+from connfit.evaluation.held_out import OWN, HeldOut
 from connfit.evaluation.part_scores import ModelScores, PartScores
 from connfit.evaluation.residual_noise import OTHERS_RESIDUALS
 from connfit.report.sections.training_status import counted_parameters, is_untrained
@@ -157,10 +158,11 @@ def free_runs_in_words(scores: ModelScores, part: str = "test") -> str:
     free_run = scores.parts[part].free_run
     if free_run.noise is None:
         return ""
+    fc = _connected_in_words(scores)
     after = f" after {free_run.warmup_frames} recorded frames" if free_run.warmup_frames is not None else ""
     quiet = f"Free run without noise: each prediction is fed back as it is{after}."
     if not free_run.is_driven:
-        return quiet
+        return quiet + fc
     runs = free_run.runs or 1
     several = f"mean of {runs} runs" if runs != 1 else "one run"
     others = free_run.noise == OTHERS_RESIDUALS
@@ -169,8 +171,15 @@ def free_runs_in_words(scores: ModelScores, part: str = "test") -> str:
         f"Free run with residuals: {several}{after}; each column's own one-step errors on {frames}, drawn at "
         "random as whole frames, are added to its predictions and fed back. Such a run is not expected to follow the "
         "data in time. The errors carry correlations of their own: for the mean they are all there is, and its FC is a "
-        f"copy of the training {whose}. {quiet} Measures that only describe carry no *."
+        f"copy of the training {whose}. {quiet} Measures that only describe carry no *.{fc}"
     )
+
+
+def _connected_in_words(scores: ModelScores) -> str:
+    """Return which units FC is of, where it is not of all."""
+    recordings = scores.recordings if isinstance(scores, Evaluation | HeldOut) else {}
+    most = max((recording.units for recording in recordings.values()), default=0)
+    return f" FC is that of {MOST_COMPARED:,} of {most:,} units, evenly spaced." if most > MOST_COMPARED else ""
 
 
 def fixed_point_in_words(scores: PartScores) -> str:
