@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-slow fuzz faults kills bench bench-fly check lint format schema clean
+.PHONY: demo test test-slow fuzz faults kills bench bench-memory bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -32,6 +32,10 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python -m pip install --quiet -e ".[bench]"
 	$(BIN)/python benchmarks/peer.py
+
+# Peak memory of whole commands beside what they say before (add --long for 200,000 frames).
+bench-memory: $(STAMP)
+	$(BIN)/python benchmarks/command_memory.py
 
 # The fly surrogate, for which the fly's real connections must be here (connfit data info fly-783-halves).
 bench-fly: $(STAMP)

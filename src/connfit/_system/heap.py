@@ -7,6 +7,7 @@ where there is another.
 from __future__ import annotations
 
 import ctypes
+import gc
 import resource
 import sys
 from pathlib import Path
@@ -39,6 +40,18 @@ def return_freed_pieces() -> None:
     After a training step is compiled this is about 100 MB that LLVM worked with.
     """
     _call("malloc_trim", 0)
+
+
+def forget_programs() -> None:
+    """Free what JAX has compiled, all of it: what is run again, is compiled again.
+
+    The search for a start compiles some hundred programs, 200 MB that no later stage of a fit runs.
+    """
+    import jax
+
+    jax.clear_caches()
+    gc.collect()
+    return_freed_pieces()
 
 
 def _call(function: str, *arguments: int) -> None:

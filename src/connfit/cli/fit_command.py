@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from connfit import config as configuration
 from connfit._system.claim import claimed
+from connfit._system.heap import forget_programs
 from connfit.cli.evaluate_command import evaluate_and_report
 from connfit.cli.terminal import (
     Out,
@@ -22,6 +23,9 @@ from connfit.cli.terminal import (
     free_folder,
     interruptible,
 )
+
+if TYPE_CHECKING:
+    from connfit.training.problem import Job
 
 
 def demo(out: Out = None, setting: Setting = None) -> None:
@@ -95,11 +99,13 @@ def resume(folder: RunFolder) -> None:
         with interruptible(folder):
             with show_progress(err_console) as (show, announce):
                 fitted = runs.resume(folder, on_progress=show, on_prepared=announce)
+            forget_programs()
             evaluate_and_report(fitted, folder)
 
 
 def _fit_and_report(config: configuration.Config, out: Path) -> None:
     from connfit.evaluation.baselines import check_baselines
+    from connfit.evaluation.evaluation_memory import evaluation_memory
     from connfit.training import runs
     from connfit.training.progress_display import show_progress
 
@@ -108,5 +114,13 @@ def _fit_and_report(config: configuration.Config, out: Path) -> None:
         with interruptible(out):
             with show_progress(err_console) as (show, announce):
                 command = shlex.join(["connfit", *sys.argv[1:]])
-                fitted = runs.start(config, out, command=command, on_progress=show, on_prepared=announce)
+
+                def prepared(job: Job) -> None:
+                    forget_programs()
+                    announce(job)
+
+                fitted = runs.start(
+                    config, out, command=command, later=evaluation_memory, on_progress=show, on_prepared=prepared
+                )
+            forget_programs()
             evaluate_and_report(fitted, out)

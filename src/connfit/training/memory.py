@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -25,32 +25,51 @@ LIBRARIES = 575_000_000
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Peak of resident memory during a fit.
+    """Peak of resident memory during a fit, and in what follows it.
 
     Parameters
     ----------
     parts
-        Bytes by what they are for.
+        Bytes of training by what they are for.
     batch
         Recordings that are run side by side.
     savings
         Options of the learner that would need less, in words.
+    later
+        Bytes of evaluation and report by what they are for, where those follow.
+    so_far
+        Peak of this process before training: data were read and a start was searched.
     """
 
     parts: Mapping[str, int]
     batch: int
     savings: tuple[str, ...] = ()
+    later: Mapping[str, int] = field(default_factory=dict)
+    so_far: int = 0
 
     @property
     def total(self) -> int:
-        """Sum of all parts in bytes."""
-        return sum(self.parts.values())
+        """Bytes of the stage that needs most."""
+        return max(sum(self.parts.values()), sum(self.later.values()), self.so_far)
+
+    @property
+    def stage(self) -> tuple[str, Mapping[str, int]]:
+        """The stage that is still to come and needs most, in words, and its parts."""
+        evaluates = sum(self.later.values()) > sum(self.parts.values())
+        return ("in evaluation", self.later) if evaluates else ("in training", self.parts)
 
     def report(self) -> str:
         """Write total and parts in a line, the largest first."""
-        ordered = sorted(self.parts.items(), key=lambda item: -item[1])
+        when, parts = self.stage
+        ahead = sum(parts.values())
+        ordered = sorted(parts.items(), key=lambda item: -item[1])
         listed = ", ".join(f"{what} {_gigabytes(size)}" for what, size in ordered if size >= 0.005e9)
-        return f"memory: about {_gigabytes(self.total)} GB at peak ({listed})"
+        if ahead >= self.so_far:
+            return f"memory: about {_gigabytes(ahead)} GB at peak, {when} ({listed})"
+        return (
+            f"memory: about {_gigabytes(self.so_far)} GB at peak, reached already; {_gigabytes(ahead)} GB {when} "
+            f"({listed})"
+        )
 
 
 def estimate_memory(
@@ -83,7 +102,8 @@ def estimate_memory(
         "best so far": moving if validates else 0,
         "traces": learning.traces,
         "window": learning.window,
-        "recordings": 3 * frames,
+        # The recording, and of all its frames inputs and targets within the range of training, and what lies beyond it.
+        "recordings": 5 * frames,
     }
     return MemoryEstimate(MappingProxyType(parts), batch, learning.savings)
 
@@ -102,7 +122,8 @@ def check_memory(estimate: MemoryEstimate, *, free: int | None = None) -> None:
         With the options that would help and what each would save.
     """
     free = memory_limit() if free is None else free
-    if estimate.total <= free:
+    needed = max(sum(estimate.parts.values()), sum(estimate.later.values()))
+    if needed <= free:
         return
     advice = []
     if estimate.batch > 1:
@@ -112,7 +133,7 @@ def check_memory(estimate: MemoryEstimate, *, free: int | None = None) -> None:
         *estimate.savings, "model.drive = 'anatomical'", "data.min_synapses, which leaves out weak connections"
     ]  # fmt: skip
     raise ConfigError(
-        f"this fit needs about {_gigabytes(estimate.total)} GB and the machine has {_gigabytes(free)} GB for it: "
+        f"this fit needs about {_gigabytes(needed)} GB and the machine has {_gigabytes(free)} GB for it: "
         f"{estimate.report()}. What helps: {'; '.join(advice)}; train.check_memory = false starts it all the same"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -75,6 +75,8 @@ class Job(Displayed):
         connections, `growth` of the fastest growing pattern per frame.
     given
         Data that were given in Python; None where `config` says where they are.
+    later, prepared_with
+        Bytes of memory: those that what follows the fit will need, by what they are for, and the peak before it.
     """
 
     config: Config
@@ -90,6 +92,8 @@ class Job(Displayed):
     matches: dict[str, UnitMatch]
     regression: Mapping[str, object] | None = None
     given: GivenData | None = None
+    later: Mapping[str, int] = field(default_factory=dict)
+    prepared_with: int = 0
 
     def _display(self) -> tuple[str, Mapping[str, str]]:
         parts = {"connectome": self.connectome, "cohort": self.cohort, "model": self.model}
@@ -154,7 +158,8 @@ class Job(Displayed):
 
     def memory(self) -> MemoryEstimate:
         """Estimate what the fit will need; see `connfit.training.memory.estimate_memory`."""
-        return estimate_memory(self.model, self.params, self.cohort, self.learner, self.config.train, self.trained)
+        fit = estimate_memory(self.model, self.params, self.cohort, self.learner, self.config.train, self.trained)
+        return replace(fit, later=self.later, so_far=self.prepared_with)
 
     def fingerprint(self) -> str:
         """Compute the SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""

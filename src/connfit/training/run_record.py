@@ -149,7 +149,7 @@ def run_record(job: Job, command: str, options: Mapping[str, Any]) -> RunRecord:
         observations=job.observations(),
         observed={part: cohort.observations(part) for part in PART_NAMES},
         parameters=job.parameter_counts(),
-        memory_estimate_bytes={**memory.parts, "total": memory.total},
+        memory_estimate_bytes={**memory.stage[1], "total": memory.total},
     )
 
 

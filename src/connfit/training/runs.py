@@ -40,10 +40,16 @@ def start(
     out: str | Path,
     *,
     command: str = "",
+    later: Callable[[Job], Mapping[str, int]] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
     """Create a run directory and fit.
+
+    Parameters
+    ----------
+    later
+        Estimates the memory of what follows the fit.
 
     Raises
     ------
@@ -51,7 +57,10 @@ def start(
         If the directory holds a run already.
     """
     out = check_free(out)
-    return start_job(prepare(config), out, command=command, on_progress=on_progress, on_prepared=on_prepared)
+    job = prepare(config)
+    if later is not None:
+        job = replace(job, later=later(job), prepared_with=peak_rss_bytes())
+    return start_job(job, out, command=command, on_progress=on_progress, on_prepared=on_prepared)
 
 
 @claims("out", make=True)
