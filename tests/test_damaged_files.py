@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 from collections.abc import Callable
@@ -125,6 +126,15 @@ def test_arrays_come_back_as_they_were_written(tmp_path: Path) -> None:
             assert found[name].dtype == values.dtype
             assert found[name].flags.writeable
             np.testing.assert_array_equal(found[name], values)
+
+
+@pytest.mark.parametrize("meta", [None, 3, [], "x"])
+def test_facts_beside_arrays_are_a_table(tmp_path: Path, meta: object) -> None:
+    path = tmp_path / "state.npz"
+    facts = np.frombuffer(json.dumps({"names": ["a"], "meta": meta}).encode(), np.uint8)
+    np.savez(path, __meta__=facts, a=np.zeros(3))
+    with pytest.raises(DataError, match=r"state\.npz: damaged, or not written by connfit \(what is said"):
+        read_arrays(path)
 
 
 def test_recordings_whose_values_lie_elsewhere_are_refused(tmp_path: Path) -> None:

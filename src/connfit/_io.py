@@ -305,6 +305,8 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         facts = json.loads(arrays.pop("__meta__").tobytes())
         if set(arrays) != set(facts["names"]):
             raise ValueError("not all of its arrays are there")
+        if not isinstance(facts["meta"], dict):
+            raise ValueError("what is said beside its arrays is no table")
     except DAMAGE as error:
         raise unreadable(error, "damaged, or not written by connfit", path=path) from error
     return arrays, facts["meta"]
