@@ -232,7 +232,7 @@ class KnownTeacher:
         before = tuple(jnp.asarray(one[:, None]) for one in states)
         sent = np.asarray(neuron.output(theta, before))[:, 0]
         first, *others = (part @ sent for part in parts)
-        received = tuple(jnp.asarray((noise * one)[:, None]) for one in (first + self.bias, *others))
+        received = tuple(jnp.asarray(np.asarray(noise * one)[:, None]) for one in (first + self.bias, *others))
         held = None
         if stimulus is not None:
             rates = np.zeros((len(sent), 1))

@@ -89,7 +89,8 @@ class WindowSums:
             What is to be computed before; see `_once_there`.
         """
         lefts, rights = _one_after_other(left), _one_after_other(right)
-        several = trace is not None and len(self.start) > 1
+        states = len(self.start)
+        several = trace is not None and states > 1
         if several:
             lefts = jax.lax.optimization_barrier(lefts)
         if trace is None:
