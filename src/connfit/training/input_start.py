@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from connfit.models.base import Model, Params
 from connfit.models.forecaster import ModelForecaster
-from connfit.models.forward import kept_share, with_shown
+from connfit.models.forward import forcing_of
 from connfit.models.maps import DenseMap, SparseMap
 from connfit.models.neuron import filled, times, total
 from connfit.models.rollout import Stepped
@@ -113,13 +114,12 @@ def _add(model: Model, params: Params, sums: _Sums, now: Stepped, also: Any) -> 
     theta, neuron = model.constants(params), model.neuron
     step = neuron.jacobian(theta, now.seen.states, now.seen.received)
     traces = sums.traces
-    kept = kept_share(model, now.given[None])
-    if kept is not None:
-        traces = with_shown(model, traces, kept[0] * traces[neuron.shows])
+    forcing = jax.tree.map(lambda one: one[0], forcing_of(model, params, now.given[None]))
+    fade = step.states if forcing is None else forcing.after(step.states)
     fresh = now.external[:, 0][None]
     traces = tuple(
         filled(total((*map(times, row, traces), times(by_input[0], fresh))), traces[0])
-        for row, by_input in zip(step.states, step.inputs, strict=True)
+        for row, by_input in zip(fade, step.inputs, strict=True)
     )
     effect = neuron.seen(theta, now.neurons.states).along(traces)[model.read_neurons]
     left = (target - now.reading)[:, 0]

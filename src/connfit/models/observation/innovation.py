@@ -65,6 +65,7 @@ class Forcing:
     def back(self, adjoint: States) -> States:
         """Return Mᵀ λ."""
         if self.taken is None:
+            assert self.kept is not None
             return tuple(self.kept * each if q in self.shown else each for q, each in enumerate(adjoint))
         moved = sum(map(jnp.multiply, self.taken, adjoint))
         return tuple(each - moved if q in self.shown else each for q, each in enumerate(adjoint))
