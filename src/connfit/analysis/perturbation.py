@@ -285,9 +285,7 @@ def run_experiment(folder: str | Path, experiment: Experiment, *, name: str | No
     return perturbation, out
 
 
-def _current(
-    model: Model, params: Params, use: InputUse | None, inputs: Mapping[str, float]
-) -> Float[np.ndarray, "N"]:
+def _current(model: Model, params: Params, use: InputUse | None, inputs: Mapping[str, float]) -> Float[np.ndarray, "N"]:
     """What neurons get of inputs that are at a value at every lag, beside those at their mean."""
     if use is None or model.inputs is None or not inputs:
         return np.zeros(model.neurons)

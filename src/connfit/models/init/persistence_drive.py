@@ -81,7 +81,8 @@ class _Residual:
             return float(np.linalg.norm(_dense(product), 2))
         if product.nnz == np.count_nonzero(product.diagonal()):
             return float(product.diagonal().max())
-        return float(svds(product, 1, v0=np.ones(len(product.indptr) - 1), return_singular_vectors=False)[0])
+        values = svds(product, 1, v0=np.ones(len(product.indptr) - 1), return_singular_vectors=False)
+        return float(np.asarray(values)[0])
 
     def of(self, drive: sp.csr_array) -> Float[np.ndarray, "n"]:
         if not self.many:

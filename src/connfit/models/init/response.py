@@ -59,7 +59,8 @@ class Response(NamedTuple):
     ) -> tuple[Float[np.ndarray, "t P"], Float[np.ndarray, "t P F"]]:
         """Return what neurons keep of the last frames, and what each class brings, summed over lags."""
         brought = [sum(u @ g.T for u, g in zip(past, of_class, strict=True)) for of_class in self.brought]
-        return sum(u @ k.T for u, k in zip(past, self.kept, strict=True)), np.stack(brought, axis=-1)
+        kept = sum((u @ k.T for u, k in zip(past, self.kept, strict=True)), np.zeros(()))
+        return kept, np.stack(brought, axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
