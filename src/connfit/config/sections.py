@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NewType, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 
 from connfit._display import unstorable
-from connfit._system.paths import user_path
+from connfit.config.option_types import (
+    Auto,
+    Count,
+    CountOrZero,
+    FilePath,
+    Fraction,
+    NotNegative,
+    Positive,
+    RuleOrFile,
+    Seed,
+    Share,
+    Spread,
+    StateForcing,
+    bad_numbers,
+    literals,
+    plain,
+    text_in,
+    with_paths,
+)  # fmt: skip
 from connfit.errors import ConfigError, did_you_mean
-
-MOST = 2**31 - 1
-"""Of what is counted: numbers of JAX have 32 bits."""
-LARGEST = 3.4e38
-"""Of other numbers, for the same reason."""
-Count = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
-CountOrZero = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
-Spread = Annotated[float, msgspec.Meta(ge=0, le=10)]
-"""Of a logarithm, whose exponential must stay a number."""
-Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
-StateForcing = Annotated[float, msgspec.Meta(ge=0, lt=2)]
-Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-Auto = Literal["auto"]
-FilePath = NewType("FilePath", str)
-"""A path as a user writes it; `~` and environment variables are put in."""
-
-RuleOrFile = NewType("RuleOrFile", str)
-"""The name of a rule, or the path of a CSV file as a user writes it."""
 
 AUTO = "auto"
 
@@ -46,7 +41,7 @@ FALLBACK: Mapping[str, Any] = {
 """Options that may be found, and the value of each where nothing can be chosen."""
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all sections: immutable, keyword-only, unknown keys are errors, values as valid as from a file.
 
     Raises
@@ -58,20 +53,20 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def __post_init__(self) -> None:
         for name, hint in _hints(type(self)).items():
             given = getattr(self, name)
-            value = _plain(given)
-            if (text := _text_in(value)) and (why := unstorable(text)):
+            value = plain(given)
+            if (text := text_in(value)) and (why := unstorable(text)):
                 raise ConfigError(f"{self._where()}{name} = {value!r} {why}")
-            value = _with_paths(value, hint)
+            value = with_paths(value, hint)
             try:
                 valid = msgspec.convert(value, hint)
             except msgspec.ValidationError as error:
                 text, _, at = str(error).partition(" - at ")
                 where = f"{self._where()}{name}{at.strip('`').removeprefix('$')}"
-                allowed = _literals(hint) if "enum value" in text else ()
+                allowed = literals(hint) if "enum value" in text else ()
                 if allowed:
                     text = f"must be one of {', '.join(map(repr, allowed))}{did_you_mean(value, allowed)}"
                 raise ConfigError(f"{where} = {value!r}: {text}") from error
-            if bad := next(_bad_numbers(valid), None):
+            if bad := next(bad_numbers(valid), None):
                 raise ConfigError(f"{self._where()}{name} = {valid!r}: {bad}")
             if valid is not given:
                 msgspec.structs.force_setattr(self, name, valid)
@@ -104,44 +99,7 @@ def _hints(section: type) -> dict[str, Any]:
     return get_type_hints(section, include_extras=True)
 
 
-def _plain(value: Any) -> Any:
-    """A NumPy number as Python's; NumPy is not imported for it, so that the command line starts at once."""
-    numpy = sys.modules.get("numpy")
-    return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
-
-
-def _with_paths(value: Any, hint: Any) -> Any:
-    """A value in which paths are those that the user means."""
-    kinds = {hint, *get_args(hint)}
-    if FilePath not in kinds and not (RuleOrFile in kinds and str(value).lower().endswith(".csv")):
-        return value
-    return tuple(map(_expanded, value)) if isinstance(value, tuple | list) else _expanded(value)
-
-
-def _expanded(name: Any) -> Any:
-    return str(user_path(name)) if isinstance(name, str) and name else name
-
-
-def _text_in(value: Any) -> str:
-    """All text of a value, keys of tables included."""
-    if isinstance(value, dict):
-        value = [*value, *value.values()]
-    return value if isinstance(value, str) else "".join(map(_text_in, value)) if isinstance(value, tuple | list) else ""
-
-
-def _bad_numbers(value: Any) -> Iterator[str]:
-    """What is wrong with each number in a value, or in what it holds, that no computation can take."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield "must be finite"
-    elif isinstance(value, float) and abs(value) > LARGEST:
-        yield f"must lie between -{LARGEST:g} and {LARGEST:g}"
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        yield "must fit into 64 bits"
-    for inside in value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ():
-        yield from _bad_numbers(inside)
-
-
-class TableConnectome(_Section, frozen=True):
+class TableConnectome(Section, frozen=True):
     """A connectome of the user's own, from an edge table and a neuron table."""
 
     edges: FilePath
@@ -157,7 +115,7 @@ class TableConnectome(_Section, frozen=True):
     connection_type: str | None = None
 
 
-class FileRecordings(_Section, frozen=True):
+class FileRecordings(Section, frozen=True):
     """Recordings of the user's own; `format` and `options` are a reader's (`connfit.recordings.readers`)."""
 
     files: tuple[FilePath, ...]
@@ -172,7 +130,7 @@ class FileRecordings(_Section, frozen=True):
     options: dict[str, Any] = {}
 
 
-class DataConfig(_Section, frozen=True):
+class DataConfig(Section, frozen=True):
     """What is fitted: a named dataset, or the user's own tables and recordings."""
 
     dataset: str | None = None
@@ -211,7 +169,7 @@ class DataConfig(_Section, frozen=True):
             )
 
 
-class ObservationConfig(_Section, frozen=True):
+class ObservationConfig(Section, frozen=True):
     """How recordings see neurons: the indicator, what innovations move, drift, and the noise of what is recorded."""
 
     indicator: str = "none"
@@ -234,7 +192,7 @@ class ObservationConfig(_Section, frozen=True):
             )
 
 
-class ModelConfig(_Section, frozen=True):
+class ModelConfig(Section, frozen=True):
     """Options of the model, and how its parameters start."""
 
     cell: str = "rate"
@@ -275,7 +233,7 @@ class ModelConfig(_Section, frozen=True):
                 )
 
 
-class InputsConfig(_Section, frozen=True):
+class InputsConfig(Section, frozen=True):
     """External inputs: which channels act on which neurons, and when; see docs/inputs.md."""
 
     channels: tuple[str, ...] | None = None
@@ -301,7 +259,7 @@ class InputsConfig(_Section, frozen=True):
             )
 
 
-class LearnerConfig(_Section, frozen=True):
+class LearnerConfig(Section, frozen=True):
     """The learning rule by name, or the two dials of one, see `connfit.training.learners`."""
 
     preset: str | None = None
@@ -314,7 +272,7 @@ class LearnerConfig(_Section, frozen=True):
     trace_decay: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.9
 
 
-class TrainConfig(_Section, frozen=True):
+class TrainConfig(Section, frozen=True):
     """Options of training: schedule, optimiser and penalties."""
 
     epochs: CountOrZero = 100
@@ -338,7 +296,7 @@ class TrainConfig(_Section, frozen=True):
     check_memory: bool = True
 
 
-class EvaluateConfig(_Section, frozen=True):
+class EvaluateConfig(Section, frozen=True):
     """Options of evaluation: horizons, free runs and baselines."""
 
     horizons: tuple[Count, ...] = (1, 2, 5, 10, 30)
@@ -363,7 +321,7 @@ class EvaluateConfig(_Section, frozen=True):
                 raise ConfigError(f"evaluate.{name} is empty: name one value at least for baselines to choose from")
 
 
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """All options of one run."""
 
     data: DataConfig
@@ -416,18 +374,11 @@ def _explain(message: str) -> str:
         text = f"there is no option {unknown.group(1)!r}"
     elif "enum value" in text and where:
         *sections, last = re.sub(r"\[.*?\]", "", where).split(".")
-        allowed = _literals(get_type_hints(_section_at(sections))[last])
+        allowed = literals(get_type_hints(_section_at(sections))[last])
         given = re.search(r"enum value '(.*)'", text)
         hint = did_you_mean(given.group(1), allowed) if given else ""
         text = f"must be one of {', '.join(map(repr, allowed))}"
     return f"{where + ': ' if where else ''}{text}{hint}"
-
-
-def _literals(hint: Any) -> tuple[Any, ...]:
-    """Choices of a Literal, wherever it stands in a type."""
-    if get_origin(hint) is Literal:
-        return get_args(hint)
-    return tuple(choice for inner in get_args(hint) for choice in _literals(inner))
 
 
 def _section_at(path: Iterable[str]) -> Any:

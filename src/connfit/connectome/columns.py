@@ -19,14 +19,8 @@ from connfit._io import require_file
 from connfit._system.arrow_guard import check_feather, check_parquet, check_shared
 from connfit._system.unpacked import check_unpacked, open_unpacked
 from connfit.connectome.cell_words import (
-    FLOAT,
-    INTEGER,
-    SPREADSHEET_ID,
-    fault,
-    is_missing,
-    names_taken_for_missing,
-    whole_number,
-)
+    FLOAT, INTEGER, SPREADSHEET_ID, fault, is_missing, names_taken_for_missing, whole_number,
+)  # fmt: skip
 from connfit.connectome.memory_tables import table_of_frame
 from connfit.connectome.streaming import may_hold_hexadecimal
 from connfit.connectome.text_files import check_separator, first_line, holds_quotes, lines, refuse_open_quotes
@@ -343,8 +337,8 @@ def _read_parquet(path: Path, columns: Sequence[str] | None) -> pa.Table:
     table = check_shared(table, path)
     for at, name in enumerate(table.column_names):
         if name in text:
-            field = schema.field(at if columns is None else name)  # names that nobody asked for may repeat
-            table = table.set_column(at, name, table.column(at).cast(field.type))
+            kind = schema.field(at if columns is None else name).type  # names that nobody asked for may repeat
+            table = table.set_column(at, name, table.column(at).cast(kind))
     return table
 
 
