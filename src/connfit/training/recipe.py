@@ -22,7 +22,8 @@ from connfit.errors import ConfigError, ConnfitError, DataError, one_of
 from connfit.models.cells import find_cell
 from connfit.models.init.start import STARTS, Start
 from connfit.models.init.starting_weights import WEIGHTS, StartingWeights
-from connfit.models.observation import INDICATOR_GROUPS, INDICATORS
+from connfit.models.neuron import Neuron
+from connfit.models.observation import INDICATOR_GROUPS, observe
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.validation import Validation
@@ -126,7 +127,8 @@ def automatic(options: ModelConfig) -> tuple[str, ...]:
 def check_names(options: ModelConfig) -> None:
     """Raise an error for unknown cells, groups of parameters, starts or weights, before any data is read."""
     groups = (*find_cell(options.cell).groups, *INDICATOR_GROUPS)
-    INDICATORS.find(options.observation.indicator, "model.observation.indicator")
+    seen = options.observation
+    observe(Neuron(), seen.indicator, step_s=1.0, decay_s=seen.decay_s, rise_s=seen.rise_s, bounds=seen.bounds)
     for group in options.learn or ():
         one_of("model.learn", group, groups)
     for option, names in NAMES.items():
