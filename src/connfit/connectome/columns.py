@@ -19,7 +19,13 @@ from connfit._io import require_file
 from connfit._system.arrow_guard import check_feather, check_parquet, check_shared
 from connfit._system.unpacked import check_unpacked, open_unpacked
 from connfit.connectome.cell_words import (
-    FLOAT, INTEGER, SPREADSHEET_ID, fault, is_missing, names_taken_for_missing, whole_number,
+    FLOAT,
+    INTEGER,
+    SPREADSHEET_ID,
+    fault,
+    is_missing,
+    names_taken_for_missing,
+    whole_number,
 )  # fmt: skip
 from connfit.connectome.memory_tables import table_of_frame
 from connfit.connectome.streaming import may_hold_hexadecimal

@@ -192,6 +192,7 @@ BASELINES.register(
         not_pooled="it is of the inputs of one animal",
         does="autoregression of each unit on its own past and on the inputs",
         parameters="coefficients of each unit's own past and of all inputs, and a constant",
+        knows="inputs",
         uses=("ar_orders", "var_lags"),
         linear=True,
         with_inputs_of="ar",
