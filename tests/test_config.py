@@ -133,6 +133,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"data": {}, "model": {"drive": "denze"}}, r"model.drive: must be one of 'dense', 'anatomical', 'none'"),
         ({"data": {"recordings": "all"}}, r"data.recordings: Expected `array`, got `str`"),
         ({"data": {}, "evaluate": {"free_run_runs": 0}}, "evaluate.free_run_runs: Expected `int` >= 1"),
+        ({"data": {}, "evaluate": {"free_run_runs": 20_000}}, "evaluate.free_run_runs: Expected `int` <= 10000"),
         ({}, "missing required field `data`"),
         ({"data": {"connectome": {"edges": "e"}}}, "data.connectome: .*missing required field `neurons`"),
     ],

@@ -17,6 +17,8 @@ LARGEST = 3.4e38
 """Of other numbers, for the same reason."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
 CountOrZero = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
+Runs = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+"""Runs side by side, all of which memory holds at once."""
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Spread = Annotated[float, msgspec.Meta(ge=0, le=10)]

@@ -20,6 +20,7 @@ from connfit.config.option_types import (
     NotNegative,
     Positive,
     RuleOrFile,
+    Runs,
     Seed,
     Share,
     Spread,
@@ -302,7 +303,7 @@ class EvaluateConfig(Section, frozen=True):
     horizons: tuple[Count, ...] = (1, 2, 5, 10, 30)
     free_run_warmup: CountOrZero = 250
     free_run_noise: Literal["residuals", "none"] = "residuals"
-    free_run_runs: Count = 16
+    free_run_runs: Runs = 16
     horizon_starts: Count = 128
     var_lags: tuple[Count, ...] = (1, 2, 4)
     ar_orders: tuple[Count, ...] = (1, 2, 3, 4, 6, 8, 12)
