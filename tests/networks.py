@@ -137,7 +137,7 @@ def pieces(window: WindowArrays, steps: int) -> list[WindowArrays]:
     return [
         WindowArrays(
             *(a[k : k + steps] for a in window[:4]), window.fed_back,
-            None if outside is None else outside[k : k + steps],
+            None if outside is None else outside[k : k + steps], window.share,
         )
         for k in starts
     ]  # fmt: skip

@@ -104,7 +104,7 @@ def test_state_forcing_is_that_of_matrices_of_all_pairs(request: pytest.FixtureR
         model = RateModel.from_connectome(BRAIN, readout("several"), step_s=1.0, state_forcing=0.5)
         assert model.correction is not None
         dimensions.append(model.correction.overlap.ndim)
-        return np.asarray(correct(model, rates, given, forced))
+        return np.asarray(correct(model, (rates,), given, forced)[0])
 
     few = corrected()
     request.getfixturevalue("of_many")

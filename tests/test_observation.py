@@ -96,7 +96,7 @@ def case(kind: str) -> Case:
     shape = (STEPS, UNITS, BATCH)
     forced = rng.random(shape) < 0.6
     weights = np.where(rng.random(shape) < 0.7, rng.random(shape) + 0.1, 0)
-    window = WindowArrays(np.where(forced, rng.random(shape), 0), forced, rng.random(shape), weights, None, SHARE)
+    window = WindowArrays(np.where(forced, rng.random(shape), 0), forced, rng.random(shape), weights, share=SHARE)
     return Case(brain, model, params, window)
 
 
@@ -118,8 +118,9 @@ def plain_step(one: Case, params: dict, state: tuple, now: tuple, alone: bool) -
     neuron, theta, cut = one.model.neuron, theta_of(one, params), jax.lax.stop_gradient if alone else lambda x: x
     beyond = jnp.where(forced, given - neuron.observed(theta, h)[:UNITS], 0)
     h = tuple(each.at[:UNITS].add(k[:, None] * beyond) for each, k in zip(h, params[INNOVATION_GAINS], strict=True))
-    sent = cut(neuron.output(theta, h))
+    sent = neuron.output(theta, h)
     arriving, queue = (queue[0], [*queue[1:], sent]) if queue else (sent, [])
+    arriving = cut(arriving)
     u = jnp.where(forced, given, cut(neuron.observed(theta, h)[:UNITS]))
     drive = params["drive"] @ u
     brain, zero = one.brain, jnp.zeros((NEURONS, NEURONS))
@@ -164,8 +165,8 @@ def by_autodiff(one: Case, steps: int, *, inside_alone: bool, across: bool) -> d
         state = at_rest(one)
         if start:
             state = plain_loss(one, params, state, tuple(a[:start] for a in arrays), alone=True)[1]
+            # What is on its way was sent by states whose derivatives are those of then.
             state = state if across else jax.lax.stop_gradient(state)
-            state = state[0], jax.lax.stop_gradient(state[1])
         return plain_loss(one, params, state, tuple(a[start : start + steps] for a in arrays), inside_alone)[0]
 
     for start in range(0, STEPS, steps):

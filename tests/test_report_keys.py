@@ -27,6 +27,7 @@ OPTIONAL = {
     "lacking": "recordings without a ceiling among others",
     "noise_frames": "runs with noise",
     "nulls": "connfit compare",
+    "observation": "a model of observation",
     "parameters": "a baseline on its own recording",
     "per_unit": "one recording, not several",
     "noise_variance": "one recording, not several",

@@ -331,4 +331,5 @@ def test_nobody_else_steps_a_model() -> None:
             if isinstance(node, ast.Attribute) and ast.unparse(node).endswith("neuron.step"):
                 used[path.stem] = True
     assert taken == {"rollout": steps}
-    assert set(used) == {"forward", "rollout"}
+    # A teacher of known parameters steps by itself: what a fit recovers is not made by what it is fitted with.
+    assert set(used) == {"forward", "rollout", "known_teacher"}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from connfit.models.init.start import STARTS, Start, StartConditions
     from connfit.models.init.starting_weights import WEIGHTS, StartingWeights
     from connfit.models.neuron import Neuron, Parameter, TimeConstant
+    from connfit.models.observation import INDICATORS, Indicator
     from connfit.recordings.preprocess import STEPS, Step
     from connfit.recordings.readers import READERS, Reader
     from connfit.training.learners import RULES, Learner, LearningRule, WindowArrays, WindowResult
@@ -41,6 +42,7 @@ __all__ = [
     "BASELINES",
     "CELLS",
     "DATASETS",
+    "INDICATORS",
     "NULLS",
     "READERS",
     "RULES",
@@ -55,6 +57,7 @@ __all__ = [
     "Dataset",
     "FittedBrain",
     "Forecaster",
+    "Indicator",
     "Learner",
     "LearningRule",
     "Model",
@@ -85,6 +88,7 @@ _HOMES = {
     "evaluation.forecasts": ("Forecaster",),
     "models.base": ("Model",),
     "models.cells": ("CELLS", "Cell"),
+    "models.observation": ("INDICATORS", "Indicator"),
     "models.connectome_model": ("ConnectomeModel", "ModelConditions"),
     "models.neuron": ("Neuron", "Parameter", "TimeConstant"),
     "models.init.start": ("STARTS", "Start", "StartConditions"),

@@ -342,8 +342,8 @@ def _read_parquet(path: Path, columns: Sequence[str] | None) -> pa.Table:
     table.validate(full=True)
     table = check_shared(table, path)
     for at, name in enumerate(table.column_names):
-        if name in text:
-            kind = schema.field(at if columns is None else name).type  # names that nobody asked for may repeat
+        if name in text:  # those that nobody asked for may repeat
+            kind = schema.field(at if columns is None else name).type
             table = table.set_column(at, name, table.column(at).cast(kind))
     return table
 
@@ -388,8 +388,7 @@ def _read_csv(path: Path, columns: Sequence[str] | None, integers: Sequence[str]
         try:
             table = read({**text, **{name: pa.int64() for name in integers if name in wanted}})
         except pa.ArrowInvalid:
-            # Read as text, the offending row can be named.
-            table = read(text)
+            table = read(text)  # as text, the offending row can be named
     else:
         table = read(text)
     if holds_quotes(path) and sum(not line.isspace() for line in lines(path)) != table.num_rows + 1:

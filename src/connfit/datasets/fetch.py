@@ -235,14 +235,17 @@ def fetch(
     Raises
     ------
     ConfigError
-        If there is no such dataset or file, or the dataset is generated.
+        If there is no such dataset or file, the dataset is generated, or `to` is no folder.
     """
     dataset, watch = find_dataset(dataset), watch or Watch()
     if not dataset.files:
         raise ConfigError(f"dataset {dataset.name!r} has no files to download: it is {dataset.source}")
     wanted = [dataset.file(path) for path in files] or (dataset.files if everything else _needed(dataset))
     folders = search_folders(dataset)
-    target = folders[-1] if to is None else user_path(to) / dataset.folder
+    root = None if to is None else user_path(to)
+    if root is not None and root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is no folder: give one into which the files of {dataset.name!r} go")
+    target = folders[-1] if root is None else root / dataset.folder
     folders = folders if to is None else (target, *folders)
     results = _obtain(dataset, wanted, folders, target, lambda: nullcontext(watch))
     done = {result.path: result for result in results}

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import jax
 
+from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.wide_moments import MOST_DECOMPOSED, MOST_INPUTS
 from connfit.evaluation.connectivity import MOST_COMPARED
 from connfit.evaluation.free_run import LONGEST_RUN
@@ -31,9 +32,6 @@ AHEAD = 3
 
 DECOMPOSITION = 4
 """Matrices of an eigendecomposition: what is decomposed, a copy, the vectors, the workspace."""
-
-LINEAR = frozenset({"var_ridge", "var_around_ar", "reduced_rank"})
-"""Baselines that are regressions of all units on all."""
 
 
 def evaluation_memory(job: Job) -> Mapping[str, int]:
@@ -64,7 +62,7 @@ def _stages(recording: Recording, job: Job) -> dict[str, int]:
     )
     run = min(max(frames.values()), LONGEST_RUN)
     baselines = 0
-    if LINEAR & set(config.baselines) or config.left_out_units:
+    if any(map(_is_regression, config.baselines)) or config.left_out_units:
         baselines = _regressions(units, frames["train"], config.var_lags)
     errors = sum(_errors(recording, job, part) for part in PART_NAMES)
     return {
@@ -93,3 +91,8 @@ def _regressions(units: int, frames: int, lags: tuple[int, ...]) -> int:
         held += NUMBER * (3 * inputs * rows + (inputs + units) * units * (rows == inputs))
         largest = max(largest, NUMBER * DECOMPOSITION * rows * max(rows, inputs if rows < inputs else rows))
     return held + largest
+
+
+def _is_regression(name: str) -> bool:
+    """Whether a baseline is a regression of all units on all."""
+    return name in BASELINES and BASELINES[name].linear and "var_lags" in BASELINES[name].uses

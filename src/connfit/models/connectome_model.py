@@ -127,7 +127,7 @@ class ConnectomeModel(Displayed):
             fixed = None
         else:
             readout_map = SparseMap(ops.Pattern.of(by_unit.indptr, by_unit.indices, n))
-            fixed = jnp.asarray(by_unit.data, jnp.result_type(float))
+            fixed = jnp.array(by_unit.data, jnp.result_type(float))  # no view of an array that may change
         correction = None
         if given.state_forcing and read_neurons is None and isinstance(readout_map, SparseMap) and fixed is not None:
             diagonal = own_overlap(readout)

@@ -110,7 +110,9 @@ def own_overlap(readout: Readout) -> Float[np.ndarray, "P"] | None:
     """Return the diagonal of C Cᵀ where there are many units and no two read the same neuron; else None."""
     if readout.units <= MANY_UNITS or (np.bincount(readout.matrix.indices) > 1).any():
         return None
-    return np.asarray(readout.matrix.power(2).sum(axis=1)).ravel()
+    # Not `matrix.power`, which sorts the entries of the matrix itself.
+    matrix = readout.matrix
+    return np.bincount(np.repeat(np.arange(readout.units), np.diff(matrix.indptr)), matrix.data**2, readout.units)
 
 
 def overlap(readout: Readout) -> Float[np.ndarray, "P P"]:
