@@ -96,7 +96,7 @@ def one_step(
     rates = {key: jnp.float32(rate * scale.get(group_of(key), 1.0)) for key in params}
     blocks = [movie.require_parts().train for movie in one.cohort.recordings]
     weights = np.ones((len(one.cohort.units), 2))
-    arrays = WindowArrays(*map(jnp.asarray, list(one.cohort.windows(8, blocks, [0, 1], weights))[window]))
+    arrays = WindowArrays(*map(jnp.asarray, list(one.cohort.windows(8, blocks, [0, 1], weights))[window][:4]))
     groups = one.model.groups
     memory = LEARNER.start(one.model, 2, groups)
     gradient = window_gradient(LEARNER, one.model, params, memory, arrays, trained=groups)[0].gradient
@@ -200,7 +200,7 @@ def test_both_kinds_of_operators_serve_windows_of_one_step(path: str) -> None:
     one, learner = student(), preset("immediate")
     blocks = [movie.require_parts().train for movie in one.cohort.recordings]
     weights = np.ones((len(one.cohort.units), 2))
-    window = WindowArrays(*map(jnp.asarray, list(one.cohort.windows(1, blocks, [0, 1], weights))[30]))
+    window = WindowArrays(*map(jnp.asarray, list(one.cohort.windows(1, blocks, [0, 1], weights))[30][:4]))
     start = Neurons((jnp.full((one.model.neurons, 2), 0.4),))
     memory = learner.start(one.model, 2, one.model.groups)._replace(neurons=start)
     with ops.use(path):
