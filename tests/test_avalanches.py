@@ -95,6 +95,7 @@ def test_supercritical_cascades_have_too_many_large_ones() -> None:
     assert stands(one.durations) is not True or stands(one.sizes) is not True
 
 
+@pytest.mark.slow
 def test_a_critical_process_is_called_consistent_and_independent_noise_is_not() -> None:
     """Events of critical cascades and the same without their order; and the whole table on noise without memory."""
     activity = cascades(1.0, 2500, 2, longest=100_000)[:, None]

@@ -229,6 +229,7 @@ def test_toys_are_in_the_help_and_wrong_names_are_errors_before_anything_is_fitt
     assert not out.exists(), "nothing was begun"
 
 
+@pytest.mark.slow
 def test_toys_are_fitted_studied_and_reported(folder: Path) -> None:
     real, null, own_class = folder / "real", folder / "null", folder / "own_class"
     own = str(folder / "own.toml")

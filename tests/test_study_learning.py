@@ -68,6 +68,7 @@ def test_rows_of_runs_with_a_preset_no_credit_or_rmsprop() -> None:
     assert "rmsprop" not in rows and row_config(rows["adam"], base(optimiser="rmsprop"), 0).train.optimiser == "adam"
 
 
+@pytest.mark.slow
 def test_they_are_fitted_and_a_rule_that_is_undefined_says_why(tmp_path: Path) -> None:
     write_files(tmp_path)
     config = configuration.override(

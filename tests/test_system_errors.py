@@ -117,7 +117,7 @@ def test_a_signal_ends_every_command_with_one_line(
 
     def start(_: object, out: Path, **__: object) -> None:
         (out / "config.json").write_text("{}")
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
 
     monkeypatch.setattr(runs, "start", start)
     monkeypatch.setattr("connfit._system.signals._ONCE_SECONDS", 0.0)
@@ -126,7 +126,7 @@ def test_a_signal_ends_every_command_with_one_line(
     assert connfit("fit", config, "--out", out) == (128 + number, [line])
     assert not list(out.glob(".*"))
 
-    monkeypatch.setattr("connfit.report.write_report", lambda *_, **__: os.kill(os.getpid(), number))
+    monkeypatch.setattr("connfit.report.write_report", lambda *_, **__: signal.raise_signal(number))
     line = f"connfit: interrupted{name}; go on with `connfit report {out}`"
     assert connfit("report", out) == (128 + number, [line])
 
@@ -134,10 +134,10 @@ def test_a_signal_ends_every_command_with_one_line(
 def test_signals_that_come_together_are_one_and_ignored_ones_stay_so(signals: None) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     raise_when_stopped()
-    os.kill(os.getpid(), signal.SIGHUP)
+    signal.raise_signal(signal.SIGHUP)
     with pytest.raises(Stopped):
-        os.kill(os.getpid(), signal.SIGTERM)
-    os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def test_a_user_without_a_home_is_told_what_to_set(connfit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
