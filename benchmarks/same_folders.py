@@ -20,7 +20,7 @@ TIMES = {
 }  # fmt: skip
 """Keys whose values depend on the clock, the machine's load, or how the command was written."""
 
-PLACE = re.compile(r"/[^\s\"']*connfit-kills-[^/]*/[^/]*/")
+PLACE = re.compile(r"/[^\s\"']*connfit-kills-[^/\s\"']*/[^/\s\"']*/")
 """The folder that the files of a configuration are in."""
 
 
