@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -324,3 +326,21 @@ def test_a_result_with_an_option_out_of_range_names_its_file(tmp_path: Path) -> 
     path.write_text('{"repeats": 1}')
     with pytest.raises(DataError, match=r"options\.json: .*repeats is 1, but must be 20 or more"):
         read_json(path, AnalysisOptions)
+
+
+def test_parquet_columns_whose_sizes_are_of_another_type_are_one_line(tmp_path: Path) -> None:
+    """Arrow ends the interpreter where such a description is asked for: the file is read by another process."""
+    path = tmp_path / "edges.parquet"
+    pd.DataFrame({"pre": np.arange(50), "post": [f"x{k}" for k in range(50)]}).to_parquet(path)
+    content = path.read_bytes()
+    table = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    program = (
+        "import sys; from connfit.connectome.columns import read_table; from connfit.errors import DataError\n"
+        "try: read_table(sys.argv[1], 'edges')\n"
+        "except DataError: sys.exit(3)"
+    )
+    codes = []
+    for at in (k for k in range(table, len(content) - 8) if content[k] == 12):  # BYTE_ARRAY, and other twelves
+        path.write_bytes(content[:at] + b"\2" + content[at + 1 :])
+        codes.append(subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True).returncode)
+    assert set(codes) <= {0, 3} and 3 in codes

@@ -23,7 +23,10 @@ _WIDTH = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE
 def check_parquet(file: pq.ParquetFile, path: Path) -> None:
     """Refuse a Parquet file whose values would take more memory than it may; text counts as what points to it."""
     claimed, metadata = 0, file.metadata
+    check_size(sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)), path)
     for group in range(metadata.num_row_groups):
+        # Reading a row raises where asking for a damaged description of a column ends the interpreter.
+        next(file.iter_batches(batch_size=1, row_groups=[group]), None)
         for column in range(metadata.num_columns):
             part = metadata.row_group(group).column(column)
             width = _WIDTH.get(part.physical_type) or max(1, metadata.schema.column(column).length)
