@@ -15,7 +15,7 @@ test: check
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
-# Damaged files of every kind that is read, and answers of servers: 20,000 in about 20 minutes.
+# Damaged files of every kind that is read, and answers of servers: 20,000 in about ten minutes on one core.
 fuzz: $(STAMP)
 	cd tests && ../$(BIN)/python fuzz.py --inputs 20000
 

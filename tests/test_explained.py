@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from overlaps import overlapping
 from scipy.optimize import lsq_linear
 from small import student
 
@@ -13,7 +14,16 @@ from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.evaluate import evaluate_all
-from connfit.evaluation.explained import SOURCES, Candidate, StackErrors, explained, stack_errors
+from connfit.evaluation.explained import (
+    SOURCES,
+    Candidate,
+    Contribution,
+    Explained,
+    StackErrors,
+    explained,
+    stack_errors,
+)
+from connfit.evaluation.unit_scores import Estimate
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
 from connfit.report.sections.explained_section import explained_blocks, explained_figure, explained_in_words
@@ -152,3 +162,21 @@ def test_without_a_baseline_that_knows_less_nothing_is_said() -> None:
     assert isinstance(reason, str)
     found = explained({"known": reason})
     assert not found.sources and found.reason == f"known: {reason}"
+
+
+def test_small_gains_have_labels_that_do_not_overlap() -> None:
+    """The demo's own numbers: gains of a hundredth have labels of four decimals."""
+    added = {"own_past": (0.361, 0.345, 0.376), "other_units": (0.003, 0.0, 0.006), "wiring": (0.011, 0.008, 0.013)}
+    missed = {
+        "own_past": (0.0, -0.0003, 0.0002),
+        "other_units": (0.0007, -0.0013, 0.0029),
+        "wiring": (0.0106, 0.0079, 0.0134),
+    }
+    found = {
+        name: Contribution(name, 0.5, Estimate(0.36), Estimate(*added[name]), Estimate(*missed[name])) for name in added
+    }
+    figure = explained_figure(Explained(found, Estimate(0.375, 0.36, 0.39), 1))
+    assert overlapping(figure) == []
+    for axes in figure.axes:
+        low, high = axes.get_xlim()
+        assert 2 <= sum(low <= tick <= high for tick in axes.get_xticks()) <= 5

@@ -9,7 +9,7 @@ from connfit.evaluation.metrics import functional_connectivity
 from connfit.recordings.frame_blocks import Stored
 
 MOST_COMPARED = 2_000
-"""Units whose pairs are compared at most, evenly spaced ones: their 2 million correlations say what all would."""
+"""Units whose pairs are compared at most, evenly spaced ones: 2 million pairs, of which one matrix takes 32 MB."""
 
 
 def compared_units(units: int) -> Int[np.ndarray, "p"]:

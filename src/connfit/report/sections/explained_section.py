@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.explained import WIRING, Contribution, Explained
@@ -89,6 +90,7 @@ def explained_figure(found: Explained) -> Figure:
         right.set_xlabel("skill missed without it")
         for axes in (left, right):
             axes.axvline(0, color="#888888", lw=0.8, zorder=0)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
         left.set_yticks(range(len(found.sources)), [LABELS[name] for name in found.sources])
         left.set_ylim(len(found.sources) - 0.4, -0.6)
         right.tick_params(axis="y", length=0)
