@@ -47,8 +47,10 @@ def connfit(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
 @pytest.fixture
 def signals():
-    """The handlers of signals, as they were, after a test."""
+    """The usual handlers of signals, also where tests run under `nohup`; after a test as they were."""
     kept = {number: signal.getsignal(number) for number in (2, 15, 1, signal.SIGXCPU)}
+    for number in kept:
+        signal.signal(number, signal.SIG_DFL)
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
