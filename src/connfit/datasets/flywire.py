@@ -290,7 +290,7 @@ DATASETS.register(
     Dataset(
         name="flywire-783",
         label="FlyWire adult female fly brain, snapshot 783, Codex exports",
-        place=5,
+        place=6,
         organism=fly.ORGANISM,
         licence="CC-BY-4.0",
         citation=(
@@ -332,7 +332,7 @@ DATASETS.register(
     Dataset(
         name="flywire-630",
         label="FlyWire adult female fly brain, snapshot 630, Codex exports",
-        place=6,
+        place=7,
         organism=fly.ORGANISM,
         licence="CC-BY-4.0",
         citation=f"{fly.FLYWIRE_CITATION}. Network statistics: Lin et al. 2024, Nature",

@@ -224,7 +224,7 @@ DATASETS.register(
     Dataset(
         name=NAME,
         label="Connectome of the central nervous system of an adult male fly, version 1.0",
-        place=9,
+        place=10,
         organism=fly.ORGANISM,
         licence="CC-BY-4.0",
         citation="Male CNS connectome 1.0, Cell 2026",

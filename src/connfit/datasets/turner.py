@@ -215,7 +215,7 @@ DATASETS.register(
     Dataset(
         name=DATASET,
         label="Regional calcium signals of 20 resting flies, one per region of the Ito atlas (raw fluorescence)",
-        place=10,
+        place=11,
         organism=ORGANISM,
         licence="MIT",
         citation="Turner, Mann and Clandinin 2021, Current Biology",

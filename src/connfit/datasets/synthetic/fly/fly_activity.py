@@ -38,6 +38,21 @@ class FlyActivity(NamedTuple):
     rates: Float[np.ndarray, "A T N"] | None
 
 
+class Stimulus(NamedTuple):
+    """What an experimenter shows.
+
+    Attributes
+    ----------
+    loadings
+        [N] what one unit of it adds to each neuron's input.
+    shown
+        [A, T] how much of it each animal is shown before each frame, and after the one before it.
+    """
+
+    loadings: Float[np.ndarray, "N"]
+    shown: Float[np.ndarray, "A T"]
+
+
 class _Constants(NamedTuple):
     """Everything that does not change over time, on the device."""
 
@@ -52,6 +67,7 @@ class _Constants(NamedTuple):
     regional: Array
     indicator: float
     private: float
+    stimulus: Array | None
 
 
 def simulate_flies(
@@ -63,6 +79,7 @@ def simulate_flies(
     *,
     keep_rates: bool = False,
     inputs: Sequence[str] = ("slow", "regional", "private"),
+    stimulus: Stimulus | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FlyActivity:
     """Run the same teacher in several animals with independent input and noise.
@@ -82,6 +99,8 @@ def simulate_flies(
         Keep the rates of all neurons at every frame: 4 bytes for each.
     inputs
         Which inputs vary; leaving some out tells how much of the activity is due to them.
+    stimulus
+        What is shown to the animals beside them, from the first frame on.
     progress
         Called with the frames done and all frames, burn-in included.
 
@@ -100,7 +119,7 @@ def simulate_flies(
             (config.regional_time_constant_s, _FAST, len(teacher.units)),
         )
     )
-    constants = _constants(teacher, connectome, frame_s / config.substeps, inputs)
+    constants = _constants(teacher, connectome, frame_s / config.substeps, inputs, stimulus)
 
     rates = jnp.asarray(np.repeat(teacher.set_point[:, None], batch, axis=1))
     seen = jnp.asarray(np.repeat(teacher.level.astype(np.float32)[:, None], batch, axis=1))
@@ -114,7 +133,8 @@ def simulate_flies(
             list(pool.map(_fill, generators[_PRIVATE], private))
             before = seen
             shared = (process.advance().astype(np.float32) for process in (slow, fast))
-            rates, seen = _frame(constants, rates, seen, *shared, private, substeps=config.substeps)
+            shown = None if stimulus is None else stimulus.shown[:, max(frame, 0)] * (frame >= 0)
+            rates, seen = _frame(constants, rates, seen, *shared, private, shown, substeps=config.substeps)
             if frame > 0:
                 calcium[:, frame - 1] = np.asarray(before).T
             if kept is not None and frame >= 0:
@@ -166,7 +186,9 @@ def missing_units(teacher: FlyTeacher, animal: int) -> tuple[str, ...]:
     return tuple(teacher.units[k] for k in sorted(chosen))
 
 
-def _constants(teacher: FlyTeacher, connectome: Connectome, step_s: float, inputs: Sequence[str]) -> _Constants:
+def _constants(
+    teacher: FlyTeacher, connectome: Connectome, step_s: float, inputs: Sequence[str], stimulus: Stimulus | None
+) -> _Constants:
     config = teacher.config
     readout = teacher.readout
     return _Constants(
@@ -181,6 +203,7 @@ def _constants(teacher: FlyTeacher, connectome: Connectome, step_s: float, input
         regional=jnp.asarray(teacher.regional_gain[:, None] * np.float32("regional" in inputs)),
         indicator=float(-np.expm1(-step_s / config.indicator_s)),
         private=config.private_strength * ("private" in inputs),
+        stimulus=None if stimulus is None else jnp.asarray(stimulus.loadings[:, None], jnp.float32),
     )
 
 
@@ -192,11 +215,14 @@ def _frame(
     slow: Float[Array, "S B"],
     fast: Float[Array, "P B"],
     private: Float[Array, "B N"],
+    shown: Float[Array, "B"] | None,
     *,
     substeps: int,
 ) -> tuple[Float[Array, "N B"], Float[Array, "P B"]]:
     """One frame: the inputs are constant within it."""
     given = c.bias + c.loadings @ slow + c.regional * fast[c.region] + c.private * private.T
+    if shown is not None:
+        given = given + c.stimulus * shown
     for _ in range(substeps):
         target = jnp.maximum(matvec(c.pattern, c.weights, rates) + given, 0)
         rates = rates + c.follow * (target - rates)

@@ -47,13 +47,13 @@ def load_fly_surrogate(*, scale: float = 1.0, seed: int = 0) -> Connectome:
     seed
         Of everything that is generated.
     """
-    return _here_or_made(scale, seed).connectome()
+    return here_or_made(scale, seed).connectome()
 
 
 def load_fly_surrogate_recording(uid: str, *, scale: float = 1.0, seed: int = 0) -> Recording:
     """Load one of the 18 generated recordings, "1" to "18"; parameters as for `load_fly_surrogate`."""
     one_of("recording", uid, RECORDINGS)
-    return _here_or_made(scale, seed).recording(uid)
+    return here_or_made(scale, seed).recording(uid)
 
 
 def find_fly_surrogate(scale: float = 1.0, seed: int = 0, root: Path | None = None) -> FlySurrogate | None:
@@ -64,7 +64,7 @@ def find_fly_surrogate(scale: float = 1.0, seed: int = 0, root: Path | None = No
     DataError
         If a finished one has lost a file.
     """
-    for folder in _folders(scale, seed, root):
+    for folder in places(scale, seed, root):
         if not (folder / MADE).is_file():
             continue
         found = FlySurrogate.read(folder)
@@ -105,7 +105,7 @@ def make_fly_surrogate(
     if found is not None:
         tidy(found.folder.parent)
         return found
-    target = _folders(scale, seed, folder)[-1]
+    target = places(scale, seed, folder)[-1]
     # All that are made there wait for each other, and the first removes what one that was killed has left.
     with claimed(target.parent, wait=True):
         source = source_files()
@@ -137,12 +137,13 @@ def expected_time(scale: float) -> str:
     return f"about {10 * round(seconds / 10)} s" if seconds < 100 else f"about {round(seconds / 60)} minutes"
 
 
-def _here_or_made(scale: float, seed: int) -> FlySurrogate:
+def here_or_made(scale: float, seed: int) -> FlySurrogate:
+    """Find the surrogate, or make it, and say so."""
     check_scale(scale, seed)
     found = find_fly_surrogate(scale, seed)
     if found is not None:
         return found
-    target = _folders(scale, seed)[-1]
+    target = places(scale, seed)[-1]
     print(
         f"connfit: making the SURROGATE fly brain (scale {scale:g}, seed {seed}) in {visible(str(target))}, once: "
         f"{expected_time(scale)} on two cores",
@@ -168,7 +169,7 @@ def making_progress() -> Iterator[Step]:
         yield tell
 
 
-def _folders(scale: float, seed: int, root: Path | None = None) -> tuple[Path, ...]:
+def places(scale: float, seed: int, root: Path | None = None) -> tuple[Path, ...]:
     """List where a surrogate is looked for; it is made in the last."""
     folders = search_folders(NAME) if root is None else (user_path(root) / NAME,)
     return tuple(folder / f"{scale:.10g}-{seed}-v{STORE_VERSION}" for folder in folders)
