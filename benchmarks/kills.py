@@ -242,7 +242,7 @@ def kill_often(place: Place, name: str, kills: int, rng: np.random.Generator) ->
                     process.send_signal(how)
                 error = process.communicate(timeout=PATIENCE_S)[1]
                 code, what, kind = process.returncode, f"{how.name} after {delay:.2f} s", "at random"
-            hit = code in (-how, 130, -signal.SIGKILL) or "\nKeyboardInterrupt" in error  # as Python starts
+            hit = code in (-how, 128 + how, -signal.SIGKILL) or "\nKeyboardInterrupt" in error  # as Python starts
             if hit:
                 counts.update(["kills", kind, how.name])
                 story.append(f"{' '.join(command[:2])}: {what}")
