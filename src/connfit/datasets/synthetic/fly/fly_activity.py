@@ -221,7 +221,7 @@ def _frame(
 ) -> tuple[Float[Array, "N B"], Float[Array, "P B"]]:
     """One frame: the inputs are constant within it."""
     given = c.bias + c.loadings @ slow + c.regional * fast[c.region] + c.private * private.T
-    if shown is not None:
+    if shown is not None and c.stimulus is not None:
         given = given + c.stimulus * shown
     for _ in range(substeps):
         target = jnp.maximum(matvec(c.pattern, c.weights, rates) + given, 0)

@@ -157,7 +157,7 @@ def _here_or_made(scale: float, seed: int) -> Path:
                     progress=lambda done, total: tell("light", done, total),
                 )
             with replacing(target) as unfinished, unfinished.open("wb") as file:
-                np.savez_compressed(file, **arrays)
+                np.savez_compressed(file, allow_pickle=False, **arrays)
     return target
 
 
