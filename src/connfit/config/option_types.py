@@ -20,6 +20,8 @@ CountOrZero = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Runs = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 """Runs side by side, all of which memory holds at once."""
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e5)]
+"""A time constant, or a day."""
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Spread = Annotated[float, msgspec.Meta(ge=0, le=10)]
 """Of a logarithm, whose exponential must stay a number."""

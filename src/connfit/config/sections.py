@@ -21,6 +21,7 @@ from connfit.config.option_types import (
     Positive,
     RuleOrFile,
     Runs,
+    Seconds,
     Seed,
     Share,
     Spread,
@@ -163,6 +164,14 @@ class DataConfig(Section, frozen=True):
     def _check_together(self) -> None:
         if None not in (self.crop_s, self.crop_frames):
             raise ConfigError("data.crop_s and data.crop_frames are both set: keep one")
+        for option in ("crop_s", "crop_frames"):
+            given = getattr(self, option) or {}
+            for name, (start, stop) in given.items() if isinstance(given, dict) else [("", given)]:
+                if not start < stop:
+                    where = f"data.{option}{f'.{name}' if name else ''}"
+                    raise ConfigError(f"{where} = ({start:g}, {stop:g}) must be from and to, the second larger")
+        if len(set(self.epochs)) != len(self.epochs):
+            raise ConfigError(f"data.epochs = {self.epochs} names an epoch twice")
         if self.train + self.validation >= 1:
             raise ConfigError(
                 f"data.train = {self.train:g} and data.validation = {self.validation:g} must be fractions whose sum is "
@@ -174,8 +183,8 @@ class ObservationConfig(Section, frozen=True):
     """How recordings see neurons: the indicator, what innovations move, drift, and the noise of what is recorded."""
 
     indicator: str = "none"
-    decay_s: Positive | None = None
-    rise_s: Positive | None = None
+    decay_s: Seconds | None = None
+    rise_s: Seconds | None = None
     learn: bool = True
     bounds: tuple[float, float] = (0.5, 2.0)
     per: Literal["all", "neuron"] = "all"
