@@ -30,6 +30,8 @@ from connfit.config.option_types import (
     bad_numbers,
     literals,
     plain,
+    shown,
+    tangled,
     text_in,
     with_paths,
 )  # fmt: skip
@@ -60,8 +62,10 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         for name, hint in _hints(type(self)).items():
             given = getattr(self, name)
             value = plain(given)
+            if why := tangled(value):
+                raise ConfigError(f"{self._where()}{name}: {why}")
             if (text := text_in(value)) and (why := unstorable(text)):
-                raise ConfigError(f"{self._where()}{name} = {value!r} {why}")
+                raise ConfigError(f"{self._where()}{name} = {shown(value)} {why}")
             value = with_paths(value, hint)
             try:
                 valid = msgspec.convert(value, hint)
@@ -71,9 +75,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 allowed = literals(hint) if "enum value" in text else ()
                 if allowed:
                     text = f"must be one of {', '.join(map(repr, allowed))}{did_you_mean(value, allowed)}"
-                raise ConfigError(f"{where} = {value!r}: {text}") from error
+                raise ConfigError(f"{where} = {shown(value)}: {text}") from error
+            except (AttributeError, TypeError) as error:  # of a kind that no file has
+                where = f"{self._where()}{name} = {shown(value)}"
+                raise ConfigError(
+                    f"{where}: must be what a configuration can hold, not {type(value).__name__}"
+                ) from error
             if bad := next(bad_numbers(valid), None):
-                raise ConfigError(f"{self._where()}{name} = {valid!r}: {bad}")
+                raise ConfigError(f"{self._where()}{name} = {shown(valid)}: {bad}")
             if valid is not given:
                 msgspec.structs.force_setattr(self, name, valid)
         self._check_together()

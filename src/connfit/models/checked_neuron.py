@@ -155,7 +155,7 @@ class _Trial:
                     name, f"returns values that are not finite{state} at its starting parameters",
                     "for states of 0.2 to 1.2 and inputs of size 0.3 to 1.5 they must be",
                 )  # fmt: skip
-        return returned
+        return tuple(returned)
 
     def same_without_others(self, name: str, method: Callable[..., Any], *groups: tuple[Array, ...]) -> None:
         """Check that what a method returns for the first neuron and run is not changed by the others."""

@@ -63,6 +63,9 @@ class Inputs:
         if repeated := [name for k, name in enumerate(channels) if name in channels[:k]]:
             raise DataError(f"inputs: channel names repeat: {first_ten(repeated)}", fix="Rename or remove them")
         units = tuple(self.units) or ("",) * len(channels)
+        for unit in map(str, units):
+            if why := unstorable(unit):
+                raise DataError(f"inputs: the unit {unit!r} {why}", fix="Rename it")
         if len(units) != len(channels):
             raise DataError(f"inputs: {len(units)} units for {len(channels)} channels")
         mask = np.ones(values.shape, bool) if self.mask is None else np.asarray(self.mask)

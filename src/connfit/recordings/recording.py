@@ -201,7 +201,7 @@ class Recording(Displayed):
     blocks: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        for text in map(str, (self.name, self.value_units, *self.units)):
+        for text in map(str, (self.name, self.value_units, *self.units, *self.epochs)):
             if why := unstorable(text):
                 raise DataError(f"recording {self.name!r}: the name {text!r} {why}", fix="Rename it")
         values = np.asarray(self.values)
