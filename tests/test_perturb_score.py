@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -28,13 +29,21 @@ from connfit.analysis.measured.response_scores import Estimate
 from connfit.analysis.measured.score_run import SUMS, perturb_score, score_responses, training_deviation
 from connfit.analysis.measured.scored_responses import ScoredResponses
 from connfit.analysis.measured.verdict_on_responses import answer, judge
-from connfit.analysis.measured.wiring_predictors import distances, paths, spectral_radius, wiring_predictors
+from connfit.analysis.measured.wiring_predictors import (
+    count_matrix,
+    distances,
+    paths,
+    spectral_radius,
+    wiring_predictors,
+)
 from connfit.config import EvaluateConfig
 from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.models import RateModel, Readout, init_params
-from connfit.models.cells import find_cell
+from connfit.models.cells.rate import Rate
+from connfit.models.cells.rate_calcium import RateCalcium
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.pulse import Stimulations, pulse_responses
 from connfit.recordings.cohort import Cohort
 from connfit.training import runs
@@ -98,10 +107,10 @@ def test_responses_are_those_of_calcium_where_the_cell_has_it(float64: None) -> 
     brain = random_connectome(rng, 8, 2)
     readout = Readout.by_name(brain, ("n0", "n1"))
     found = {}
-    for name, cell in (("rate", find_cell("rate")), ("calcium", find_cell("rate-calcium"))):
-        model = cell.model.from_connectome(brain, readout, step_s=0.5, drive="none")
-        params = init_params(model, brain, readout, spectral_radius=0.1)
-        params = {**params, "bias": jnp.full(8, 1.0)}
+    given = ModelConditions(connectome=brain, readout=readout, step_s=0.5, drive="none")
+    for name, cell in (("rate", Rate()), ("calcium", RateCalcium())):
+        model = ConnectomeModel.wire(given, cell)
+        params = {**init_params(model, brain, readout, spectral_radius=0.1), "bias": jnp.full(8, 1.0)}
         found[name] = pulse_responses(
             model, params, np.array([0]), Stimulations(window_s=1, drive="none"), unit_of_strength=1.0, mean=np.zeros(2)
         )[0, 0]
@@ -126,7 +135,7 @@ def test_growth_without_bound_is_an_error() -> None:
         ({"pulse_s": 3.0, "window_s": 2.0}, "shorter"), ({"strength": 0.0}, "strength"), ({"drive": "all"}, "drive"),
     ],
 )  # fmt: skip
-def test_impossible_stimulations_are_refused(wrong: dict[str, float], message: str) -> None:
+def test_impossible_stimulations_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Stimulations(**wrong)
 
@@ -170,7 +179,7 @@ def test_a_table_can_say_in_words_who_responds(tmp_path: Path) -> None:
         (GOOD + "A,B,4,0.1,1.2\n", r"row 1: q = 1\.2 does not lie between 0 and 1"),
         (GOOD + "A,B,4,0.1,0.1\nA,C,4,x,0.1\n", r"row 2: mean_dff = x is not a number"),
         (GOOD + "A,B,4,inf,0.1\n", r"row 1: mean_dff = inf is not finite"),
-        (GOOD + "A,B,0,0.1,0.1\n", r"row 1: observations = 0 is below 1"),
+        (GOOD + "A,B,0,0.1,0.1\n", r"row 1: observations = 0\.0 is below 1"),
         (GOOD + "A,B,1.5,0.1,0.1\n", r"observations = 1\.5 is not a whole number"),
         (GOOD + "A,,4,0.1,0.1\n", r"row 1: the id in column 'responding' is empty"),
         ("stimulated,responding\nA,B\n", r"neither a column 'q' nor a column 'responds'"),
@@ -217,8 +226,9 @@ def test_a_table_in_which_nobody_responds_is_refused() -> None:
 
 def test_wiring_predictors_are_those_of_dense_matrices() -> None:
     brain = random_connectome(np.random.default_rng(3), 15, 3, electrical=5)
-    signed = brain.matrix().toarray()
-    counts = np.abs(signed)
+    signed, counts = np.zeros((2, 15, 15))
+    np.add.at(signed, (brain.posts, brain.indices), brain.counts * brain.connection_signs)
+    np.add.at(counts, (brain.posts, brain.indices), brain.counts)
     stimulated, responding = (one.ravel() for one in np.meshgrid([2, 7, 11], np.arange(15), indexing="ij"))
     found = {each.name: each.values for each in wiring_predictors(brain, stimulated, responding)}
     radius = np.abs(np.linalg.eigvals(counts)).max()
@@ -235,7 +245,7 @@ def test_wiring_predictors_are_those_of_dense_matrices() -> None:
     for name, matrix in dense.items():
         # The spectral radius is found by 60 steps of power iteration, good to about 1e-3 in so small a graph.
         np.testing.assert_allclose(found[name], matrix[responding, stimulated], rtol=2e-2, atol=1e-2 * matrix.max())
-    assert spectral_radius(abs(brain.matrix())) == pytest.approx(radius, rel=1e-3)
+    assert spectral_radius(count_matrix(brain)) == pytest.approx(radius, rel=1e-3)
 
 
 def test_distances_are_counted_in_the_direction_of_connections() -> None:
@@ -246,9 +256,9 @@ def test_distances_are_counted_in_the_direction_of_connections() -> None:
     line = from_pairs("line", np.array([0, 1, 2]), np.array([1, 2, 3]), np.array([9, 9, 9]), np.ones(4, int), table)
     got = distances(line, np.array([0, 0, 0, 3]), np.array([1, 2, 3, 0]))
     np.testing.assert_array_equal(got, [1, 2, 3, np.inf])
-    assert spectral_radius(abs(line.matrix())) == 0.0
+    assert spectral_radius(count_matrix(line)) == 0.0
     assert not [each for each in wiring_predictors(line, np.array([0]), np.array([1])) if "resolvent" in each.name]
-    assert paths(line.matrix(), np.eye(4)[:, :1], 1.0).ravel().tolist() == [0, 9, 81, 729]
+    assert paths(count_matrix(line), np.eye(4)[:, :1], 1.0).ravel().tolist() == [0, 9, 81, 729]
 
 
 def test_an_impulse_response_is_that_of_the_fitted_autoregression() -> None:
@@ -258,7 +268,8 @@ def test_an_impulse_response_is_that_of_the_fitted_autoregression() -> None:
     blocks = np.asarray(process.coefficients).reshape(process.lags, UNITS, UNITS)
     values = [np.eye(UNITS)]
     for step in (1, 2):
-        values.append(sum(blocks[lag].T @ values[step - 1 - lag] for lag in range(min(step, process.lags))))
+        last = min(step, process.lags)
+        values.append(np.sum([blocks[lag].T @ values[step - 1 - lag] for lag in range(last)], axis=0))
     np.testing.assert_allclose(got, np.mean(values, axis=0)[:, [1, 4]], rtol=1e-10)
 
 
@@ -415,6 +426,6 @@ def test_a_mistake_is_one_line(run: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, ["perturb-score", str(run), "--measured", str(path)])
     assert done.exit_code != 0 and isinstance(done.exception, DataError) and "row 1: q" in str(done.exception)
     with pytest.raises(DataError, match=r"fit has not finished|no run here"):
-        perturb_score(tmp_path, path)
+        perturb_score(tmp_path, written(tmp_path, GOOD + "n0,n1,4,0.1,0.7\n"))
     with pytest.raises(ConfigError, match="name is"):
         perturb_score(run, run.parent / "who <responds>.csv", name="../up")

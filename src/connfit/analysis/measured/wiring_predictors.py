@@ -71,8 +71,7 @@ def wiring_predictors(
     stimulated, responding
         [R] positions of the neurons of each pair.
     """
-    counts = sp.csr_array(abs(connectome.matrix()))
-    signed = sp.csr_array(connectome.matrix())
+    counts, signed = count_matrix(connectome), count_matrix(connectome, signed=True)
     sources, at = pairs_by(stimulated)
 
     def of(name: str, label: str, columns: Float[np.ndarray, "N S"], *, has_sign: bool = False) -> Predictor:
@@ -95,6 +94,13 @@ def wiring_predictors(
     for gain in GAINS if radius > 0 else ():
         columns = paths(signed, start, gain / radius)
         yield of(f"signed_resolvent_{gain:g}", f"signed resolvent, gain {gain:g}", columns, has_sign=True)
+
+
+def count_matrix(connectome: Connectome, *, signed: bool = False) -> sp.csr_array:
+    """Return [post, pre] synapse counts, gap junctions added to them, with the signs of transmitters or without."""
+    counts = connectome.counts * connectome.connection_signs if signed else connectome.counts
+    pairs = connectome.posts, connectome.indices
+    return sp.coo_array((counts.astype(np.float64), pairs), shape=(connectome.n, connectome.n)).tocsr()
 
 
 def paths(matrix: sp.csr_array, start: Float[np.ndarray, "N S"], weight: float) -> Float[np.ndarray, "N S"]:
@@ -130,7 +136,7 @@ def distances(
     """Count connections on the shortest path from the stimulated to the responding neuron; inf where there is none."""
     sources, at = pairs_by(stimulated)
     # From j to i, where the connectome's matrix is [post, pre]; counts are no lengths.
-    graph = sp.csr_array(abs(connectome.matrix())).T.tocsr()
+    graph = count_matrix(connectome).T.tocsr()
     found = np.empty(len(responding))
     for number, source in enumerate(sources):
         chosen = at == number
