@@ -8,13 +8,13 @@ from matplotlib.figure import Figure
 
 from connfit.analysis.measured.pair_scores import FALSE_ALARMS
 from connfit.analysis.measured.scored_responses import PredictorScores, ScoredResponses
-from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, look, new_figure
+from connfit.report.figures.style import INITIAL, MODEL, QUIET, SPARE, look, new_figure
 from connfit.report.wording import number
 
 ALWAYS = ("model", "untrained", "two_steps", "functional_connectivity", "model+two_steps+functional_connectivity")
 """Predictors that are drawn where they are there, beside the first by AUROC."""
 COLOURS = dict(zip(ALWAYS, (MODEL, INITIAL, QUIET, "#009E73", SPARE[0]), strict=True))
-NAMES = {"none": "no\npath"}
+NAMES = {"none": "no path"}
 
 
 def drawn(scores: ScoredResponses) -> dict[str, PredictorScores]:
@@ -47,7 +47,7 @@ def _colour(name: str) -> str:
 
 
 def _distances(axes: Axes, rows: dict[str, PredictorScores]) -> None:
-    """AUROC of each predictor by distance; above the names, how many pairs of a distance respond."""
+    """AUROC of each predictor by distance; on top, how many pairs of a distance respond."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row.by_distance))
     axes.axhline(0.5, color="#BBBBBB", lw=0.8)
     for at, (name, row) in enumerate(rows.items()):
@@ -61,11 +61,12 @@ def _distances(axes: Axes, rows: dict[str, PredictorScores]) -> None:
                 axes.plot([x, x], [found.auroc.low, found.auroc.high], color=_colour(name), lw=1)
             axes.plot(x, found.auroc.value, "o", ms=4, color=_colour(name))
     model = rows.get("model")
-    labels = []
-    for name in names:
+    for position, name in enumerate(names):
         counted = None if model is None else model.by_distance.get(name)
-        share = "" if counted is None else f"\n{counted.responses:,} of {counted.pairs:,}\nrespond"
-        labels.append(f"{NAMES.get(name, name)}{share}")
-    axes.set_xticks(np.arange(len(names)), labels, color=DATA)
+        if counted is not None:
+            share = f"{counted.responses:,} of\n{counted.pairs:,}"
+            axes.text(position, 1.01, share, transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
+    axes.set_xticks(np.arange(len(names)), [NAMES.get(name, name) for name in names])
+    axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_xlabel("connections between the two neurons")
     axes.set_ylabel("AUROC")

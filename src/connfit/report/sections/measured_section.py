@@ -33,7 +33,7 @@ def measured_drawings(measured: Mapping[str, ScoredResponses]) -> Iterator[Drawi
             f"measured_responses_{at}" if len(measured) > 1 else "measured_responses",
             f"{name}: how well the model and its opponents rank the pairs that respond to stimulation. Left: receiver "
             "operating characteristic, with the area under each curve. Right: that area among pairs of one distance "
-            "on the wiring, with 95 % intervals over stimulated neurons.",
+            "on the wiring, with 95 % intervals over stimulated neurons; on top, how many of these pairs respond.",
             None,
             lambda scores=scores: measured_figure(scores),
             f"Measured responses, {name}" if at else "",
