@@ -34,7 +34,7 @@ def measured_figure(scores: ScoredResponses) -> Figure:
         for name, row in rows.items():
             label = f"{row.label}: {number(row.auroc.value)}"
             roc.plot(FALSE_ALARMS, row.roc, color=_colour(name), label=label, lw=1.6 if name == "model" else 1.0)
-        roc.set_xlabel("share of pairs without response")
+        roc.set_xlabel("share of other pairs taken for responses")
         roc.set_ylabel("share of responses found")
         roc.set_aspect("equal")
         _distances(by_distance, rows)
