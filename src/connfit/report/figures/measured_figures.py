@@ -11,9 +11,15 @@ from connfit.analysis.measured.scored_responses import PredictorScores, ScoredRe
 from connfit.report.figures.style import INITIAL, MODEL, QUIET, SPARE, look, new_figure
 from connfit.report.wording import number
 
-ALWAYS = ("model", "untrained", "two_steps", "functional_connectivity", "model+two_steps+functional_connectivity")
+ALWAYS: tuple[str, ...] = (
+    "model",
+    "untrained",
+    "two_steps",
+    "functional_connectivity",
+    "model+two_steps+functional_connectivity",
+)
 """Predictors that are drawn where they are there, beside the first by AUROC."""
-COLOURS = dict(zip(ALWAYS, (MODEL, INITIAL, QUIET, "#009E73", SPARE[0]), strict=True))
+COLOURS: dict[str, str] = dict(zip(ALWAYS, (MODEL, INITIAL, QUIET, "#009E73", SPARE[0]), strict=True))
 NAMES = {"none": "no path"}
 
 
