@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from connfit._system.claim import claims
+from connfit._system.devices import check_device, jax_refusals, variables_set
 from connfit._system.environment import check_environment
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
@@ -21,6 +22,7 @@ from connfit.cli.evaluate_command import compare, evaluate, report
 from connfit.cli.fit_command import demo, fit, resume
 from connfit.cli.gradcheck_command import gradcheck
 from connfit.cli.list_command import list_pieces
+from connfit.cli.perturb_score_command import perturb_score
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
@@ -35,7 +37,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
-    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze
+    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, perturb_score, analyze
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
@@ -43,6 +45,9 @@ for command in COMMANDS:
     app.command(cls=PieceCommand)(held)
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
+
+WITHOUT_DEVICE = ("list", "data")
+"""Commands that compute nothing, or find the device themselves."""
 
 
 def main() -> None:
@@ -52,7 +57,7 @@ def main() -> None:
             # A letter that the terminal's encoding lacks is no reason to end a run.
             stream.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), jax_refusals():
             warnings.showwarning = _caution
             app()
     except SystemExit as ended:
@@ -87,9 +92,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Fit whole-brain models whose wiring is a connectome to recorded activity."""
     check_environment()
+    if variables_set() and context.invoked_subcommand not in WITHOUT_DEVICE:
+        check_device()
