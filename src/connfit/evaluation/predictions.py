@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from connfit.config import EvaluateConfig
+from connfit.evaluation.divergence import diverged
 from connfit.evaluation.forecasts import Forecaster, SharingForecaster, check_shape
-from connfit.evaluation.metrics import diverged
 from connfit.evaluation.scratch import Scratch, part_of
 from connfit.recordings import Recording
 from connfit.recordings.frame_blocks import Stored

@@ -18,11 +18,11 @@ from connfit.evaluation.activity_dynamics import Dynamics, dynamics
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.calibration import MIN_ERRORS, OWN, Predictive, calibration_scores, training_spread
 from connfit.evaluation.connectivity import compared_connectivity
+from connfit.evaluation.divergence import diverged
 from connfit.evaluation.forecasts import Forecaster, PartForecast, RecordingForecast
 from connfit.evaluation.free_run import LONGEST_RUN, NO_NOISE, free_runs, no_free_runs
 from connfit.evaluation.metrics import (
     covered,
-    diverged,
     fc_corr,
     mse,
     quartiles,

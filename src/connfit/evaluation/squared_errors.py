@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.persistence import Persistence
+from connfit.evaluation.divergence import diverged
 from connfit.evaluation.forecasts import Forecaster
-from connfit.evaluation.metrics import diverged
 from connfit.evaluation.predictions import horizon_starts, one_step_fault, predictions
 from connfit.evaluation.scratch import part_of
 from connfit.recordings import Recording
