@@ -177,6 +177,8 @@ def test_large_brains_leave_out_a_sample() -> None:
     few = sampled_units(73, 138_639, 128)
     assert len(few) == module.MIN_SAMPLE and few[0] == 0 and few[-1] == 72
     assert list(sampled_units(10, 300, 4)) == [0, 3, 6, 9]
+    # Not many of the units of a dense drive of a hundred million weights.
+    assert len(sampled_units(10_000, 10_000, 128)) == 128 and len(sampled_units(10_000, 10_000, 128, 10**8)) == 20
 
 
 def test_the_outcome_follows_the_signs() -> None:

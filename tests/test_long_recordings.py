@@ -38,7 +38,15 @@ def with_gap(whole: Cohort, frames: slice, unit: int) -> Cohort:
 @pytest.fixture
 def bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_recordings, "MOST_TRIED", 40)
+    monkeypatch.setattr(long_recordings, "FEWEST_TRIED", 1)
     monkeypatch.setattr(long_recordings, "MOST_COMPARED", 20)
+
+
+def test_fewer_frames_of_many_units_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_recordings, "MOST_VALUES", 3 * 50)
+    for fewest, frames in ((10, 50), (60, 60)):
+        monkeypatch.setattr(long_recordings, "FEWEST_TRIED", fewest)
+        assert tried(cohort()).recordings[0].require_parts().length("train") == frames
 
 
 def test_recordings_of_usual_length_are_used_whole() -> None:
@@ -115,6 +123,7 @@ def test_starts_and_rates_are_tried_on_few_frames_and_epochs_compared_on_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(long_recordings, "MOST_TRIED", 50)
+    monkeypatch.setattr(long_recordings, "FEWEST_TRIED", 1)
     monkeypatch.setattr(long_recordings, "MOST_COMPARED", 20)
     lengths: dict[str, set[int]] = {"candidates": set(), "trials": set(), "epochs": set(), "compared": set()}
     model_of, epoch_of, validated = problem.untrained_model, Trainer.epoch, fitting.Trainer.validate
@@ -151,6 +160,7 @@ def test_starts_and_rates_are_tried_on_few_frames_and_epochs_compared_on_few(
 
 def test_a_trial_that_diverges_on_other_frames_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(long_recordings, "MOST_TRIED", 60)
+    monkeypatch.setattr(long_recordings, "FEWEST_TRIED", 1)
     one, whole = student(), student().cohort.recordings[0].require_parts().length("train")
     poor = {**one.params, "bias": one.params["bias"] + 0.3}
     config = TrainConfig(epochs=1, free_run_epochs=0, learning_rate="auto", warmup_frames=5, select_on="one_step")

@@ -21,6 +21,12 @@ from connfit.training.validation import selection_pairs
 MOST_TRIED = 16_384
 """Training frames of a recording that candidates of the start and of the learning rate are made from."""
 
+MOST_VALUES = 2**22
+"""Frames times units that they have at most: fewer frames of more than 256 units, ..."""
+
+FEWEST_TRIED = 256
+"""... but so many at least."""
+
 MOST_COMPARED = 4_096
 """Validation frames of a recording on which candidates and epochs are compared."""
 
@@ -54,7 +60,7 @@ def compared(cohort: Cohort) -> Cohort:
 
 
 def tried(cohort: Cohort, *, warmup_frames: int = 0) -> Cohort:
-    """Return the cohort as `compared` does, of longer training parts with the last `MOST_TRIED` frames alone.
+    """Return the cohort as `compared` does, of longer training parts with the last `frames_tried` frames alone.
 
     Twice as many, and so on, where a unit does not change in them, or nothing is scored after the warm-up. What lies
     before and after is not in its recordings, their test parts are empty. The same object where no part is longer.
@@ -65,7 +71,7 @@ def tried(cohort: Cohort, *, warmup_frames: int = 0) -> Cohort:
         Training frames that are not scored.
     """
     cohort = compared(cohort)
-    most = MOST_TRIED
+    most = frames_tried(cohort)
     while True:
         recordings = tuple(_last_of_training(recording, most) for recording in cohort.recordings)
         if all(short is whole for short, whole in zip(recordings, cohort.recordings, strict=True)):
@@ -76,13 +82,18 @@ def tried(cohort: Cohort, *, warmup_frames: int = 0) -> Cohort:
         most *= 2
 
 
+def frames_tried(cohort: Cohort) -> int:
+    """Return how many training frames of a recording choices are made from at most."""
+    return max(FEWEST_TRIED, min(MOST_TRIED, MOST_VALUES // len(cohort.units)))
+
+
 def bounds(cohort: Cohort) -> str | None:
     """Describe what choices of a fit rest on, where that is not all training and validation frames."""
     lengths = {part: [recording.require_parts().length(part) for recording in cohort.recordings]
                for part in ("train", "validation")}  # fmt: skip
     found = []
-    if max(lengths["train"]) > MOST_TRIED:
-        found.append(f"starts and learning rates are tried on the last {MOST_TRIED:,} training frames")
+    if max(lengths["train"]) > (most := frames_tried(cohort)):
+        found.append(f"starts and learning rates are tried on the last {most:,} training frames")
     if max(lengths["validation"]) > MOST_COMPARED:
         found.append(f"epochs, and what is tried, are compared on the first {MOST_COMPARED:,} validation frames")
     return f"long recordings: {', '.join(found)} (more where a unit needs them)" if found else None
