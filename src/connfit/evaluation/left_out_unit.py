@@ -25,6 +25,7 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.forecasts import Forecaster
+from connfit.evaluation.free_run import LONGEST_RUN
 from connfit.evaluation.left_out_ridge import OthersRidge
 from connfit.evaluation.metrics import Quartiles, diverged, quartiles, unit_correlations, unit_skill
 from connfit.evaluation.part_scores import Chosen
@@ -124,6 +125,8 @@ class LeftOut(Result):
     ----------
     part
         The part that is scored.
+    frames
+        Of parts that are longer: the first ones, so many of each.
     units, of
         Units that were left out in turn, of how many.
     model, untrained, ridge
@@ -139,6 +142,7 @@ class LeftOut(Result):
     """
 
     part: str | None = optional()
+    frames: int | None = optional()
     units: int | None = optional()
     of: int | None = optional()
     model: LeftOutScores | None = optional()
@@ -168,7 +172,7 @@ def left_out_scores(
     if units < 2:
         return LeftOut(reason="one unit was recorded: there are no others to predict it from")
     block = recording.require_parts()[part]
-    start, stop = max(block.start, 1), block.stop
+    start, stop = max(block.start, 1), min(block.stop, max(block.start, 1) + LONGEST_RUN)
     if stop - start < 3:
         return LeftOut(reason=f"the {part} part has {stop - start} frames to predict, 3 are needed")
     brain = getattr(model, "model", None)
@@ -196,7 +200,7 @@ def left_out_scores(
         reasons[RIDGE] = str(error)
     per_unit = LeftOutUnits(tuple(recording.units[k] for k in at), **each)
     return replace(summary([per_unit]), part=part, units=len(at), of=units, per_unit=per_unit, chosen=chosen,
-                   reasons=reasons)  # fmt: skip
+                   frames=stop - start if stop < block.stop else None, reasons=reasons)  # fmt: skip
 
 
 def _weights(brain: Model) -> int:
@@ -255,6 +259,7 @@ def pool_left_out(each: Sequence[LeftOut]) -> LeftOut:
         part=scored[0][0].part,
         units=sum(recording.units or 0 for recording, _ in scored),
         of=sum(recording.of or 0 for recording, _ in scored),
+        frames=max((recording.frames for recording, _ in scored if recording.frames is not None), default=None),
         reasons=reasons,
     )
 

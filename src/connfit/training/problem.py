@@ -53,7 +53,7 @@ from connfit.training.spelt_out_options import (
     null_options,
     spelt_out,
 )
-from connfit.training.untrained_model import own_options, untrained_model
+from connfit.training.untrained_model import own_options, untrained_model, without_idle_drive
 from connfit.training.validation import (
     Validation,
     check_parts_scored,
@@ -356,6 +356,7 @@ def _find_recipe(
     horizons = horizons_fit(tuned)
 
     def score(options: ModelConfig) -> Validation:
+        options = without_idle_drive(options, readout)
         model, params, _ = untrained_model(options, config.seed, connectome, tuned, readout, config.inputs)
         return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons)
 

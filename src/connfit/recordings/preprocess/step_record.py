@@ -65,7 +65,7 @@ def training_columns(recording: Recording) -> Iterator[Float[np.ndarray, "t P"]]
         yield observed_values(recording, frames, slice(2 * some.start, 2 * some.stop))
 
 
-def _refuse_silent(recording: Recording, silent: Bool[np.ndarray, "P"]) -> None:
+def _refuse_silent(recording: Recording, silent: ArrayLike) -> None:
     refuse_units(
         recording,
         silent,
@@ -198,7 +198,7 @@ def finish(
         record.update({key: np.asarray(value, np.float64).tolist() for key, value in constants.items()})
     mask, kept = recording.mask, np.empty(recording.values.shape, recording.values.dtype)
     broken = np.zeros(len(recording.units), bool)
-    for block in frame_blocks(0, *kept.shape):
+    for block in frame_blocks(0, *recording.values.shape):
         made = values(block) if callable(values) else values[block]
         broken |= (mask[block] & ~np.isfinite(made)).any(axis=0)
         kept[block] = np.where(mask[block], made, np.nan)
