@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,11 @@ from small import student, write_files
 from connfit.config import TrainConfig, override, read
 from connfit.recordings import Parts, Recording, frame_blocks
 from connfit.recordings.cohort import Cohort
+from connfit.recordings.preprocess import scale
 from connfit.training import fit as fitting
 from connfit.training import long_recordings, problem
 from connfit.training.learners import WindowedLearner
+from connfit.training.learning_rates import parameter_sizes
 from connfit.training.long_recordings import Finite, bounds, compared, tried
 from connfit.training.trainer import Trainer
 
@@ -185,3 +190,49 @@ def test_predictions_that_stop_being_finite_are_noticed_without_being_kept() -> 
     assert not watched.all
     with pytest.raises(TypeError, match="not kept"):
         watched[0]
+
+
+def held_at_most(work: Callable[[], object]) -> int:
+    """Bytes of arrays that are held at once while something is done, beside those from before."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.fixture(scope="module")
+def long_movie() -> Recording:
+    values = np.random.default_rng(0).normal(size=(150_000, 20)).astype(np.float32)
+    parts = Parts((0, 90_000), (90_000, 112_500), (112_500, 150_000))
+    return Recording("long", values, tuple(f"u{k}" for k in range(20)), 2.0, parts=parts)
+
+
+def test_a_long_recording_is_scaled_and_cut_into_windows_without_a_second_copy(long_movie: Recording) -> None:
+    size = long_movie.values.nbytes
+    # The scaled values and their mask; a block of 2 MB is there several times.
+    assert held_at_most(lambda: scale(long_movie)) < 3 * size
+    cohort = Cohort.from_recordings([long_movie])
+    weights = np.ones((20, 1))
+    blocks = [long_movie.require_parts().train]
+    assert held_at_most(lambda: deque(cohort.windows(16, blocks, [0], weights), maxlen=0)) < 1.5 * size
+    assert held_at_most(lambda: replace(long_movie, name="other")) < 0.5 * size
+    assert held_at_most(cohort.mean_activity) < size
+
+
+def test_constants_and_fingerprints_are_the_same_block_by_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = ["model.drive_start=persistence", "model.state_forcing=1", "model.time_constant_frames=1",
+             "model.weights=counts", "model.own_shrinkage=0", "model.drive_ridge=0"]  # fmt: skip
+    config = override(read(write_files(tmp_path)), fixed)
+    before = problem.prepare(config)
+    sizes = parameter_sizes(before.model, before.params, before.cohort)
+    monkeypatch.setattr(frame_blocks, "BLOCK_VALUES", 500)
+    after = problem.prepare(config)
+    assert after.fingerprint() == before.fingerprint() and after.cautions() == before.cautions()
+    assert parameter_sizes(after.model, before.params, after.cohort) == pytest.approx(sizes, rel=1e-6)
+    for here, there in zip(after.cohort.recordings, before.cohort.recordings, strict=True):
+        assert here.steps == there.steps
+        np.testing.assert_array_equal(here.values, there.values)
