@@ -14,6 +14,7 @@ import pytest
 from small import student, write_files
 
 from connfit.config import TrainConfig, override, read
+from connfit.evaluation.baselines.persistence import Persistence
 from connfit.recordings import Parts, Recording, frame_blocks
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.preprocess import scale
@@ -219,6 +220,13 @@ def test_a_long_recording_is_scaled_and_cut_into_windows_without_a_second_copy(l
     assert held_at_most(lambda: deque(cohort.windows(16, blocks, [0], weights), maxlen=0)) < 1.5 * size
     assert held_at_most(lambda: replace(long_movie, name="other")) < 0.5 * size
     assert held_at_most(cohort.mean_activity) < size
+    starts = np.linspace(112_500, 149_000, 128).astype(int)
+    assert held_at_most(lambda: Persistence().horizon(long_movie, starts, 1)) < 0.1 * size
+    gap = replace(long_movie, mask=np.arange(150_000)[:, None] != starts[3] + np.zeros(20, int))
+    assert held_at_most(lambda: Persistence().horizon(gap, starts, 1)) < 2 * size
+    held = Persistence().horizon(gap, starts, 2)
+    np.testing.assert_array_equal(held, Persistence().one_step_and_horizon(gap, starts, 2)[1])
+    np.testing.assert_array_equal(held[3, 1], long_movie.values[starts[3] - 1])
 
 
 def test_constants_and_fingerprints_are_the_same_block_by_block(
