@@ -36,7 +36,7 @@ from connfit.models.wired_neurons import reads_several
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import frame_blocks
-from connfit.recordings.plausibility import CAUTIONS, same_values
+from connfit.recordings.plausibility import CAUTIONS, negative_share, same_values
 from connfit.recordings.stretches import BETWEEN
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
@@ -148,10 +148,7 @@ class Job(Displayed):
             found.append(f"recordings {one} and {other} have the same values: are they copies of one?")
         found += members_left_out(self.cohort, self.config.train)
         for recording in self.cohort.recordings:
-            values, mask = recording.part("train")
-            blocks = list(frame_blocks(0, *values.shape))
-            negative = sum(np.count_nonzero(values[block][mask[block]] < 0) for block in blocks)
-            below = negative / max(np.count_nonzero(mask), 1)
+            below = negative_share(*recording.part("train"))
             if below > 0.05:
                 found.append(
                     f"{recording.name}: {below:.0%} of the observed training values are below 0, where rates cannot "
