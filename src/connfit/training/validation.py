@@ -70,7 +70,7 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
                 f"validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or raise "
                 "data.validation"
             )
-        counts = sum(_selection_pairs(cohort, member) for member in range(len(lengths)))
+        counts = sum(selection_pairs(cohort, member) for member in range(len(lengths)))
         empty = [ahead for ahead, count in zip(SELECTION_HORIZONS, np.atleast_1d(counts), strict=True) if not count]
         if empty:
             raise ConfigError(
@@ -99,7 +99,7 @@ def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
                 f"{recording.name}: no unit is observed in two frames in a row in its {validation} validation frames: "
                 "it does not count when epochs are compared"
             )
-        elif validation and config.select_on == "horizon" and not _selection_pairs(cohort, member).all():
+        elif validation and config.select_on == "horizon" and not selection_pairs(cohort, member).all():
             found.append(
                 f"{recording.name}: its {validation} validation frames are too few for {SELECTION_HORIZONS[-1]} frames "
                 "ahead: it does not count in every horizon when epochs are compared"
@@ -138,7 +138,7 @@ def _selection_starts(start: int, stop: int) -> Int[np.ndarray, "S"]:
     return np.unique(np.linspace(start, last, SELECTION_STARTS).astype(int))
 
 
-def _selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
+def selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
     """Values of a recording's validation part that are scored at each of `SELECTION_HORIZONS`."""
     recording = cohort.recordings[member]
     starts = _selection_starts(*recording.require_parts().validation)
@@ -148,7 +148,7 @@ def _selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
 
 def horizons_fit(cohort: Cohort) -> bool:
     """Return whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
-    pairs = np.sum([_selection_pairs(cohort, member) for member in range(len(cohort.recordings))], axis=0)
+    pairs = np.sum([selection_pairs(cohort, member) for member in range(len(cohort.recordings))], axis=0)
     return bool(pairs.all())
 
 
@@ -201,6 +201,8 @@ def _squares(
 ) -> Float[np.ndarray, "2 H"]:
     """Weighted squared errors of a forecast and of persistence, where start and target were observed."""
     at = starts[:, None] + ahead
-    weighted = recording.mask[at] * recording.mask[starts][:, None] * weights
+    known = recording.mask[at] & recording.mask[starts][:, None]
     truth, now = np.nan_to_num(recording.values[at]), np.nan_to_num(recording.values[starts])[:, None]
-    return np.stack([(weighted * (predicted - truth) ** 2).sum(axis=(0, 2)) for predicted in (forecast, now)])
+    # Between blocks nothing is predicted: 0 times NaN is NaN.
+    errors = [np.where(known, predicted - truth, 0) ** 2 for predicted in (forecast, now)]
+    return np.stack([(weights * each).sum(axis=(0, 2)) for each in errors])
