@@ -340,11 +340,11 @@ def _find_recipe(
         return Recipe({})
     tuned, tuned_on = tuning_cohort(cohort)
     weights = np.nan_to_num(1 / tuned.change_variance())
-    horizons = horizons_fit(tuned)
+    horizons, near = horizons_fit(tuned), config.train.select_on == "near"
 
     def score(options: ModelConfig) -> Validation:
         model, params, _ = untrained_model(options, config.seed, connectome, tuned, readout, config.inputs)
-        return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons)
+        return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons, near=near)
 
     single_steps = cohort.substeps == 1
     return find_recipe(
@@ -357,7 +357,7 @@ def _find_recipe(
         regressible=single_steps,
         single_neurons=single_steps and not reads_several(readout),
         tuned_on=tuned_on,
-        measure=selection_measure(horizons=horizons),
+        measure=selection_measure(horizons=horizons, near=near),
     )
 
 

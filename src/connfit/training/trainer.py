@@ -276,7 +276,8 @@ class Trainer:
     def validate(self, params: Params) -> Validation:
         """Score parameters by what epochs are compared by."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
-        return validate(forecaster, self._unit_weights, horizons=self.config.select_on == "horizon")
+        by = self.config.select_on
+        return validate(forecaster, self._unit_weights, horizons=by != "one_step", near=by == "near")
 
     def _stays_finite(self, params: Params) -> bool:
         """Whether predictions stay finite through all training frames: validation sees too few to tell."""
