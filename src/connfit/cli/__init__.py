@@ -22,6 +22,7 @@ from connfit.cli.evaluate_command import compare, evaluate, report
 from connfit.cli.fit_command import demo, fit, resume
 from connfit.cli.gradcheck_command import gradcheck
 from connfit.cli.list_command import list_pieces
+from connfit.cli.perturb_score_command import perturb_score
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
@@ -36,7 +37,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
-    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze
+    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, perturb_score, analyze
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
