@@ -68,8 +68,8 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
     if config.select_on != "one_step":
         if max(lengths) <= SELECTION_HORIZONS[-1]:
             raise ConfigError(
-                f"train.select_on = {config.select_on!r} needs more than {SELECTION_HORIZONS[-1]} validation frames, the "
-                f"longest validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or raise "
+                f"train.select_on = {config.select_on!r} needs more than {SELECTION_HORIZONS[-1]} validation frames, "
+                f"the longest validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or raise "
                 "data.validation"
             )
         counts = sum(_selection_pairs(cohort, member) for member in range(len(lengths)))
