@@ -69,8 +69,8 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
         if max(lengths) <= SELECTION_HORIZONS[-1]:
             raise ConfigError(
                 f"train.select_on = {config.select_on!r} needs more than {SELECTION_HORIZONS[-1]} validation frames, "
-                f"the longest validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or raise "
-                "data.validation"
+                f"the longest validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or "
+                "raise data.validation"
             )
         counts = sum(_selection_pairs(cohort, member) for member in range(len(lengths)))
         empty = [ahead for ahead, count in zip(SELECTION_HORIZONS, np.atleast_1d(counts), strict=True) if not count]
