@@ -152,7 +152,7 @@ class ModelForecaster:
         Parameters
         ----------
         keep, kept, also
-            As of `connfit.models.rollout.rollout`; `also` has an entry for each frame.
+            As of `connfit.models.rollout.rollout`; `also` has an entry for each frame, and is read in blocks.
         """
         limits = self.limits(recording)
         state = self._settled(self._shown(recording, slice(0, 1)), limits)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from connfit._display import Displayed, unstorable
 from connfit.errors import ConfigError, DataError, first_ten
+from connfit.recordings.frame_blocks import frame_blocks
 from connfit.recordings.inputs import Inputs
 
 PART_NAMES = ("train", "validation", "test")
@@ -166,11 +167,15 @@ class Recording(Displayed):
         mask = np.ones(values.shape, bool) if self.mask is None else np.asarray(self.mask, bool)
         if mask.shape != values.shape:
             raise DataError(f"recording {self.name!r}: mask has shape {mask.shape}, values {values.shape}")
-        bad = np.argwhere(mask & ~np.isfinite(values))
-        if len(bad):
-            frame, unit = bad[0]
+        bad = (
+            (block.start + frame, unit)
+            for block in frame_blocks(0, *values.shape)
+            for frame, unit in np.argwhere(mask[block] & ~np.isfinite(values[block]))
+        )
+        if (first := next(bad, None)) is not None:
+            (frame, unit), others = first, sum(1 for _ in bad)
             raise DataError(
-                f"recording {self.name!r}: {len(bad)} observed values are not finite, the first at frame "
+                f"recording {self.name!r}: {1 + others} observed values are not finite, the first at frame "
                 f"{frame}, unit {self.units[unit]!r}",
                 fix="Mark them as missing in the mask",
             )

@@ -72,7 +72,7 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
                 f"the longest validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or "
                 "raise data.validation"
             )
-        counts = sum(_selection_pairs(cohort, member) for member in range(len(lengths)))
+        counts = sum(selection_pairs(cohort, member) for member in range(len(lengths)))
         empty = [ahead for ahead, count in zip(SELECTION_HORIZONS, np.atleast_1d(counts), strict=True) if not count]
         if empty:
             raise ConfigError(
@@ -101,7 +101,7 @@ def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
                 f"{recording.name}: no unit is observed in two frames in a row in its {validation} validation frames: "
                 "it does not count when epochs are compared"
             )
-        elif validation and config.select_on != "one_step" and not _selection_pairs(cohort, member).all():
+        elif validation and config.select_on != "one_step" and not selection_pairs(cohort, member).all():
             found.append(
                 f"{recording.name}: its {validation} validation frames are too few for {SELECTION_HORIZONS[-1]} frames "
                 "ahead: it does not count in every horizon when epochs are compared"
@@ -140,7 +140,7 @@ def _selection_starts(start: int, stop: int, most: int = SELECTION_STARTS) -> In
     return np.unique(np.linspace(start, last, most).astype(int))
 
 
-def _selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
+def selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
     """Values of a recording's validation part that are scored at each of `SELECTION_HORIZONS`."""
     recording = cohort.recordings[member]
     starts = _selection_starts(*recording.require_parts().validation)
@@ -150,7 +150,7 @@ def _selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
 
 def horizons_fit(cohort: Cohort) -> bool:
     """Return whether predictions can be compared at every one of `SELECTION_HORIZONS` on validation parts."""
-    pairs = np.sum([_selection_pairs(cohort, member) for member in range(len(cohort.recordings))], axis=0)
+    pairs = np.sum([selection_pairs(cohort, member) for member in range(len(cohort.recordings))], axis=0)
     return bool(pairs.all())
 
 
