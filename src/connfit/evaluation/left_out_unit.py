@@ -24,10 +24,11 @@ from connfit._io import finite, optional
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.unit_scaling import Scaling
+from connfit.evaluation.divergence import diverged
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.free_run import LONGEST_RUN
 from connfit.evaluation.left_out_ridge import OthersRidge
-from connfit.evaluation.metrics import Quartiles, diverged, quartiles, unit_correlations, unit_skill
+from connfit.evaluation.metrics import Quartiles, quartiles, unit_correlations, unit_skill
 from connfit.evaluation.part_scores import Chosen
 from connfit.evaluation.pooling import Result
 from connfit.models.base import Model

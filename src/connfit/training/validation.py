@@ -211,6 +211,8 @@ def _squares(
 ) -> Float[np.ndarray, "2 H"]:
     """Weighted squared errors of a forecast and of persistence, where start and target were observed."""
     at = starts[:, None] + ahead
-    weighted = recording.mask[at] * recording.mask[starts][:, None] * weights
+    known = recording.mask[at] & recording.mask[starts][:, None]
     truth, now = np.nan_to_num(recording.values[at]), np.nan_to_num(recording.values[starts])[:, None]
-    return np.stack([(weighted * (predicted - truth) ** 2).sum(axis=(0, 2)) for predicted in (forecast, now)])
+    # Between blocks nothing is predicted: 0 times NaN is NaN.
+    errors = [np.where(known, predicted - truth, 0) ** 2 for predicted in (forecast, now)]
+    return np.stack([(weights * each).sum(axis=(0, 2)) for each in errors])
