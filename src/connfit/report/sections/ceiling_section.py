@@ -203,6 +203,7 @@ def _left_out(found: LeftOut) -> list[str]:
     columns = (("model", found.model), ("untrained", found.untrained), ("ridge on the others", found.ridge))
     rows = [[name, _quartiles(scores.skill), _quartiles(scores.r)] for name, scores in columns if scores]
     scored = f"{found.units} units" + (f", evenly spaced among {found.of}" if found.units < found.of else "")
+    scored += "" if found.frames is None else f", over the first {found.frames:,} frames of the part"
     return [
         title,
         page.paragraph(" ".join(left_out_in_words(found))),
