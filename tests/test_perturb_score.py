@@ -238,7 +238,7 @@ def test_wiring_predictors_are_those_of_dense_matrices() -> None:
         return np.linalg.inv(np.eye(15) - weight * matrix) - np.eye(15)
 
     dense = {
-        "synapses": signed, "two_steps": counts @ counts,
+        "synapses": signed, "two_steps": counts / radius + counts @ counts / radius**2,
         "paths_0.5": resolvent(shares, 0.5) / 0.5, "resolvent_0.6": resolvent(counts, 0.6 / radius),
         "signed_resolvent_0.9": resolvent(signed, 0.9 / radius),
     }  # fmt: skip
@@ -416,7 +416,7 @@ def test_the_command_writes_scores_and_pairs(run: Path) -> None:
     validator("scores.json").validate(json.loads((out / "scores.json").read_text()))
     assert plain(scores) == json.loads((out / "scores.json").read_text())
     assert scores.stimulations == Stimulations(window_s=5.0) and scores.resamples == 50
-    assert "two steps" in done.output and "AUROC is the probability" in " ".join(done.output.split())
+    assert "at most two" in done.output and "AUROC is the probability" in " ".join(done.output.split())
     with (out / "responses.csv").open() as file:
         assert len(list(csv.DictReader(file))) == scores.table.pairs
 

@@ -312,7 +312,7 @@ class TrainConfig(Section, frozen=True):
     l2_weights: NotNegative = 0.0
     drive_distance: NotNegative = 0.0
     patience: Count | None = 20
-    select_on: Literal["one_step", "horizon"] = "horizon"
+    select_on: Literal["one_step", "horizon", "near"] = "horizon"
     checkpoint_every: Count = 1
     check_memory: bool = True
 
