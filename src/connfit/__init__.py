@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from connfit.analysis.brain_analysis import Analysis
     from connfit.analysis.load_results import load_analysis, load_evaluation, load_study
     from connfit.analysis.pipeline import analyze
+    from connfit.analysis.record_next import Ensemble, RecordNext, RecordNextOptions, record_next
     from connfit.config import Config, DataConfig, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
     from connfit.connectome import Connectome
     from connfit.connectome.matching import match_units
@@ -62,6 +63,7 @@ __all__ = [
     "Connectome",
     "ConnfitError",
     "DataConfig",
+    "Ensemble",
     "EvaluateConfig",
     "Evaluation",
     "Fit",
@@ -71,6 +73,8 @@ __all__ = [
     "Parts",
     "RateModel",
     "Readout",
+    "RecordNext",
+    "RecordNextOptions",
     "Recording",
     "Study",
     "TrainConfig",
@@ -98,6 +102,7 @@ __all__ = [
     "preprocess",
     "preset",
     "read_recording",
+    "record_next",
     "resume",
     "start_magnitudes",
     "tie_weights",
@@ -112,6 +117,7 @@ _HOME = {
     "Connectome": "connfit.connectome",
     "ConnfitError": "connfit.errors",
     "DataConfig": "connfit.config",
+    "Ensemble": "connfit.analysis.record_next",
     "EvaluateConfig": "connfit.config",
     "Evaluation": "connfit.evaluation.evaluated",
     "Fit": "connfit.training.fitted",
@@ -121,6 +127,8 @@ _HOME = {
     "RateModel": "connfit.models",
     "Readout": "connfit.models",
     "Inputs": "connfit.recordings.inputs",
+    "RecordNext": "connfit.analysis.record_next",
+    "RecordNextOptions": "connfit.analysis.record_next",
     "Recording": "connfit.recordings.recording",
     "Study": "connfit.evaluation.study.study",
     "TrainConfig": "connfit.config",
@@ -146,6 +154,7 @@ _HOME = {
     "preprocess": "connfit.recordings.preprocess",
     "preset": "connfit.training.learners",
     "read_recording": "connfit.recordings.readers",
+    "record_next": "connfit.analysis.record_next",
     "resume": "connfit.training.runs",
     "start_magnitudes": "connfit.models",
     "tie_weights": "connfit.models",

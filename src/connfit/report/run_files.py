@@ -34,6 +34,7 @@ ANALYSIS = "analysis/analysis.json"
 GRADIENT = "gradient_fidelity.json"
 RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
+RECORD_NEXT = "record_next/record_next.json"
 
 _HISTORY = ("epoch", "phase", "train_loss", "validation_loss", "validation_skill")
 """Columns that every version wrote into `history.csv`."""
