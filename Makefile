@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# Where the shell forbids bytecode, every command that a test starts would compile all packages again: 5 s of CPU each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow fuzz faults kills bench bench-memory bench-fly check lint format schema clean
 
 demo: $(STAMP)

@@ -353,6 +353,12 @@ mount --bind {folder} {folder}; for one in /tmp /var/tmp /usr/tmp; do
 test -d $one && mount --rbind $one $one && mount -o remount,ro,bind $one; done;
 """
 
+CACHES = (
+    "TMPDIR", "HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "CONNFIT_CACHE", "MPLCONFIGDIR", "JAX_COMPILATION_CACHE_DIR",
+    "NUMBA_CACHE_DIR", "PYTHONPYCACHEPREFIX",
+)  # fmt: skip
+"""Variables that name folders in which programs keep what they could do without."""
+
 FAULTS: Mapping[str, tuple[Fault, Sequence[str]]] = {
     **{f"disk full at {size} kB": (full_disk(size), WRITES) for size in (0, 40, 200, 600, 800, 1200)},
     "read-only mount": (read_only_mount, WRITES),
@@ -378,10 +384,16 @@ FAULTS: Mapping[str, tuple[Fault, Sequence[str]]] = {
     },
     **{
         f"{variable} {'read-only' if read_only else 'full'}": (bad_folder(variable, read_only=read_only), WRITES)
-        for variable in ("TMPDIR", "CONNFIT_CACHE", "MPLCONFIGDIR", "JAX_COMPILATION_CACHE_DIR")
+        for variable in CACHES
         for read_only in (False, True)
     },
-    "TMPDIR missing": (with_shell(codes=(0,), TMPDIR="/nonexistent"), WRITES),
+    **{
+        f"{variable} {label}": (with_shell(codes=(0,), **{variable: place}), WRITES)
+        for variable in CACHES
+        for label, place in (("missing", "/nonexistent/x"), ("in a file", "/etc/hostname"), ("in /proc", "/proc/x"))
+        if (variable, label) != ("CONNFIT_CACHE", "in a file")
+    },
+    "CONNFIT_CACHE in a file": (with_shell(codes=(2,), CONNFIT_CACHE="/etc/hostname"), WRITES),
     "no temporary folder": (with_shell(_NO_TMP, codes=(0, 2), own_mounts=True, then=True), WRITES),
     "/dev/shm full": (with_shell(_FULL_SHM, codes=(0,), own_mounts=True), WRITES),
     "/dev/shm missing": (with_shell(_NO_SHM, codes=(0,), own_mounts=True), WRITES),

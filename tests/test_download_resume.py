@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -119,6 +120,21 @@ def test_one_process_at_a_time(server: FileServer, tmp_path: Path) -> None:
     assert names(tmp_path) == []
     target.write_bytes(CONTENT)
     assert download_file(registered(server.address("nothing")), target) == target, "another process was faster"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such locks")
+def test_a_drive_without_locks_has_marks(server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    file, target = registered(server.serve("a", Served(CONTENT))), tmp_path / "a.bin"
+    with Partial.opened(target):
+        assert (tmp_path / "a.bin.part.mark").exists()
+        with pytest.raises(NotAvailableError, match=r"being written by another .* delete .*a\.bin\.part\.mark"):
+            download_file(file, target)
+    download_file(file, target)
+    assert names(tmp_path) == ["a.bin"]
 
 
 def test_what_a_kill_leaves_beside_a_file_is_swept(server: FileServer, tmp_path: Path) -> None:

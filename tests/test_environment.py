@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from connfit._system.devices import jax_refusals
 from connfit._system.environment import check_environment, whole_number
 from connfit.datasets.fetch import cache_root, search_folders
 from connfit.errors import ConfigError
@@ -62,6 +64,42 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
         env=os.environ | {"CONNFIT_THREADS": "abc"},
     )  # fmt: skip
     assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "CONNFIT_THREADS='abc'" in ended.stderr
+
+
+REFUSED = [
+    ("JAX_ENABLE_X64", "maybe", "true or false"), ("JAX_NUM_CPU_DEVICES", "abc", "a whole number"),
+    ("JAX_ARRAY_GARBAGE_COLLECTION_GUARD", "maybe", "one of allow, log, fatal"),
+    ("JAX_COMPILER_DETAILED_LOGGING_MIN_OPS", "1.5", "a whole number"),
+    ("JAX_DEFAULT_DEVICE", "gpus", "a platform name string like 'cpu'"),
+    ("JAX_PLATFORMS", "gpus", "unset it"), ("XLA_FLAGS", "--gpus=2", "--name=value"),
+    ("XLA_FLAGS", "--xla_cpu_enable_fast_math=maybe", "--name=value"), ("XLA_FLAGS", "/nonexistent", "name of a file"),
+]  # fmt: skip
+"""What JAX answers with an error of its own while it is imported, and XLA by ending the process."""
+
+
+@pytest.mark.parametrize(("name", "value", "right"), REFUSED)
+def test_what_jax_refuses_is_one_line_that_names_the_variable(name: str, value: str, right: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "connfit", "report", "nowhere"], capture_output=True, text=True,
+        env=os.environ | {name: value},
+    )  # fmt: skip
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1, ended.stderr
+    assert f"{name}={value!r}" in ended.stderr and right in ended.stderr
+
+
+def test_python_is_told_what_jax_refuses() -> None:
+    program = "import connfit as cf\ntry: cf.fit\nexcept cf.ConnfitError as error: print(error)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | {"JAX_ENABLE_X64": "2"}
+    )
+    assert ended.returncode == 0 and ended.stdout.startswith("JAX_ENABLE_X64='2' is refused by JAX"), ended
+
+
+def test_an_error_that_has_nothing_to_do_with_variables_stays_itself() -> None:
+    with pytest.raises(ValueError, match="too many"), jax_refusals():
+        raise ValueError("too many")
+    with pytest.raises(TypeError), jax_refusals():
+        jnp.zeros(3).reshape("HOME")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shut", ["1>&-", "0<&-", "| head -1", "2>&-"])

@@ -12,8 +12,9 @@ from connfit import config as configuration
 from connfit.config import Config, DataConfig, ModelConfig
 from connfit.errors import ConfigError
 from connfit.models import RateModel, Readout, init_params, regression_start
-from connfit.models.init.regression_start import OPEN, ROOM, RegressionStart, open_rates
+from connfit.models.init.regression_start import OPEN, RegressionStart, open_rates
 from connfit.models.init.response import LinearBrain
+from connfit.models.init.unit_coupling import ROOM
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.problem import prepare

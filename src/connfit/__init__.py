@@ -25,6 +25,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from connfit._system.devices import jax_refusals
 from connfit._version import __version__
 
 if TYPE_CHECKING:
@@ -166,18 +167,23 @@ _HOME = {
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
+        value = getattr(_module(_HOME[name]), name)
     elif name == "plot":
-        value = import_module("connfit.report.plot")
+        value = _module("connfit.report.plot")
     else:
         try:
-            return import_module(f"connfit.{name}")
+            return _module(f"connfit.{name}")
         except ModuleNotFoundError as error:
             if error.name != f"connfit.{name}":
                 raise
             raise AttributeError(f"module 'connfit' has no attribute {name!r}") from None
     globals()[name] = value
     return value
+
+
+def _module(name: str) -> Any:
+    with jax_refusals():
+        return import_module(name)
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,91 @@
-"""The device that JAX was told to use, checked before anything is computed."""
+"""What JAX and XLA read from the environment, and the device that they find, checked before anything is computed.
+
+JAX reads its variables while it is imported, and answers nonsense with a bare ValueError; XLA reads `XLA_FLAGS` when it
+looks for devices, and ends the process.
+"""
 
 from __future__ import annotations
 
-from connfit.errors import NotAvailableError
+import os
+import re
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from connfit.errors import ConfigError, NotAvailableError
+
+XLA_FLAGS = "XLA_FLAGS"
+
+_TRIAL_SECONDS = 120
+_STAMP = re.compile(r"^[EFW]\d{4} [\d:.]+ +\d+ \S+\] ")
+"""Before a line of XLA's log."""
+
+_RIGHT = {
+    "bool_state": "true or false", "bool_env": "true or false", "int_state": "a whole number",
+    "int_env": "a whole number", "float_state": "a number",
+}  # fmt: skip
+"""What JAX's functions read variables as."""
+
+
+@contextmanager
+def jax_refusals() -> Iterator[None]:
+    """Have JAX's refusal of an environment variable, while it is imported, name the variable.
+
+    Raises
+    ------
+    ConfigError
+        If a variable holds nonsense.
+    """
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        found = refused_variable(error)
+        if found is None:
+            raise
+        variable, right = found
+        raise ConfigError(
+            f"{variable}={os.environ[variable]!r} is refused by JAX, which reads it while it is imported"
+            f"{f' ({error})' if not right else ''}: it must be {right or 'what JAX says'}, or not be set"
+        ) from error
+
+
+def refused_variable(error: BaseException) -> tuple[str, str] | None:
+    """Return the environment variable that JAX refused, and what it reads it as; None where it refused something else.
+
+    JAX's messages do not always have the name; the functions that it was raised in do.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if _of_jax(frame)]
+    if not any(frame.f_code.co_name == "<module>" for frame in frames):
+        return None  # JAX is not being imported
+    for frame in reversed(frames):
+        for key in ("varname", "name", "_name"):
+            name = frame.f_locals.get(key) or getattr(frame.f_locals.get("self"), key, None)
+            if isinstance(name, str) and name.upper() in os.environ:
+                return name.upper(), _right(frame.f_code.co_name, frame.f_locals)
+    return None
+
+
+def _of_jax(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "jax"
+
+
+def _right(function: str, values: dict[str, object]) -> str:
+    """What a function of JAX's configuration reads a variable as; empty where only its message says that."""
+    choices = values.get("enum_values")
+    if isinstance(choices, list | tuple):
+        return f"one of {', '.join(map(str, choices))}"
+    kind = values.get("enum_class")
+    if kind is not None:
+        return f"one of {', '.join(str(one.value) for one in kind)}"  # pyright: ignore[reportGeneralTypeIssues, reportUnknownVariableType]
+    return _RIGHT.get(function, "")
+
+
+def variables_set() -> bool:
+    """Return whether the environment says anything to JAX or XLA."""
+    return any(name.startswith(("JAX_", "XLA_")) for name in os.environ)
 
 
 def check_device() -> None:
@@ -10,11 +93,14 @@ def check_device() -> None:
 
     Raises
     ------
+    ConfigError
+        If a variable that JAX or XLA reads holds nonsense.
     NotAvailableError
         If `JAX_PLATFORMS` names only devices that are not here; JAX itself fails with a bare assertion.
     """
-    import jax
-
+    with jax_refusals():
+        import jax
+    _try_flags()
     try:
         jax.devices()
     except (AssertionError, RuntimeError) as error:
@@ -23,3 +109,33 @@ def check_device() -> None:
             f"JAX finds no device of JAX_PLATFORMS={asked!r} here: unset it, or add ',cpu', or install JAX for that "
             "device"
         ) from error
+
+
+def _try_flags() -> None:
+    """Have another process read `XLA_FLAGS`, once for each value: XLA ends the one that reads nonsense."""
+    flags = os.environ.get(XLA_FLAGS, "")
+    if not flags.strip() or flags in _tried:
+        return
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "0", "JAX_PLATFORMS": "cpu"}
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", "import jax; jax.devices()"], stdin=subprocess.DEVNULL, capture_output=True,
+            env=environment, timeout=_TRIAL_SECONDS,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return  # Whatever it is, it is not known to be the flags.
+    if ended.returncode:
+        lines = ended.stderr.decode(errors="replace").splitlines()
+        said = next((line for line in lines if _STAMP.match(line)), lines[-1] if lines else "no reason is given")
+        raise ConfigError(
+            f"{XLA_FLAGS}={flags!r} is refused by XLA ({_one_line(_STAMP.sub('', said))}): it must be flags of this "
+            "release, as --name=value, or the name of a file with such flags, or not be set"
+        )
+    _tried.add(flags)
+
+
+_tried: set[str] = set()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]

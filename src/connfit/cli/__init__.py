@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from connfit._system.claim import claims
+from connfit._system.devices import check_device, jax_refusals, variables_set
 from connfit._system.environment import check_environment
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
@@ -45,6 +46,9 @@ for command in COMMANDS:
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 
+WITHOUT_DEVICE = ("list", "data")
+"""Commands that compute nothing, or find the device themselves."""
+
 
 def main() -> None:
     """Run the command line; answer a user's mistake with one line instead of a traceback."""
@@ -53,7 +57,7 @@ def main() -> None:
             # A letter that the terminal's encoding lacks is no reason to end a run.
             stream.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), jax_refusals():
             warnings.showwarning = _caution
             app()
     except SystemExit as ended:
@@ -88,9 +92,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Fit whole-brain models whose wiring is a connectome to recorded activity."""
     check_environment()
+    if variables_set() and context.invoked_subcommand not in WITHOUT_DEVICE:
+        check_device()

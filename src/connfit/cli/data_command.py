@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from connfit._system.devices import check_device
 from connfit._system.paths import user_path
 from connfit.cli.terminal import EXIT_MISTAKE, err_console, out_console
 
@@ -136,6 +137,7 @@ def data_make(
     from connfit.errors import one_of
 
     one_of("dataset to make", name, [NAME])
+    check_device()
     if find_fly_surrogate(scale, seed, out) is None:
         err_console.print(
             f"making the SURROGATE fly brain, scale {scale:g}, seed {seed}: {expected_time(scale)} on two cores",

@@ -9,6 +9,7 @@ from connfit.config.config_files import as_json, differences, flat, override, re
 from connfit.config.sections import (
     AUTO,
     FALLBACK,
+    OF_EACH_UNIT,
     Config,
     DataConfig,
     EvaluateConfig,
@@ -26,6 +27,7 @@ from connfit.config.sections import (
 __all__ = [
     "AUTO",
     "FALLBACK",
+    "OF_EACH_UNIT",
     "Config",
     "DataConfig",
     "EvaluateConfig",

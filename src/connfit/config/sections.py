@@ -25,6 +25,7 @@ from connfit.config.option_types import (
     Share,
     Spread,
     StateForcing,
+    TimeConstantStart,
     bad_numbers,
     literals,
     plain,
@@ -34,6 +35,9 @@ from connfit.config.option_types import (
 from connfit.errors import ConfigError, did_you_mean
 
 AUTO = "auto"
+
+OF_EACH_UNIT = "unit"
+"""Of `model.time_constant_frames`: each recorded neuron starts from its own unit's past."""
 
 FALLBACK: Mapping[str, Any] = {
     "drive_start": "persistence", "state_forcing": 0.0, "time_constant_frames": 0.5, "weights": "counts",
@@ -210,7 +214,7 @@ class ModelConfig(Section, frozen=True):
     weights: str = AUTO
     weight_spread: Spread = 0.0
     spectral_radius: Positive | None = 0.1
-    time_constant_frames: Positive | Auto = "auto"
+    time_constant_frames: Positive | TimeConstantStart = "auto"
     hidden_time_constant_frames: tuple[float, float] | None = (0.5, 10.0)
     time_constant_bounds_frames: tuple[float, float] = (0.2, 50.0)
     drive_start: str = AUTO

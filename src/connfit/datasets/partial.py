@@ -10,10 +10,12 @@ from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
 
+import filelock
 import msgspec
 
 from connfit._io import write_json
 from connfit._system.claim import sweep
+from connfit._system.file_locks import NO_LOCKS
 from connfit.datasets.checksums import record_of
 from connfit.errors import NotAvailableError
 
@@ -59,9 +61,7 @@ class Partial:
         path = target.with_name(f"{target.name}.part")
         while True:
             # Unbuffered, so that what was received is on disk however the process ends.
-            with path.open("ab", buffering=0) as file:
-                if not _locked(file):
-                    raise BeingWrittenError(f"{path} is being written by another process: wait until it is done")
+            with path.open("ab", buffering=0) as file, _held(file, path):
                 if not _is_at(file, path):
                     continue  # Another process finished and removed the file between opening and locking.
                 part = cls(file, path)
@@ -136,17 +136,37 @@ def forget(target: Path) -> None:
                 path.unlink(missing_ok=True)
 
 
-def _locked(file: FileIO) -> bool:
-    """Whether this process now holds the file's lock; where the system has no such locks, yes."""
+@contextlib.contextmanager
+def _held(file: FileIO, path: Path) -> Iterator[None]:
+    """Hold a file for this process; on drives without locks by a file beside it, `<name>.mark`."""
     try:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):  # Windows, and file systems without locks, as some network ones.
+    except ImportError:  # Windows, which does not let another process remove or rename an open file
         pass
-    return True
+    except BlockingIOError:
+        raise _being_written(path) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        mark = path.with_name(f"{path.name}.mark")
+        lock = filelock.SoftFileLock(mark, timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            # Of the same machine, a mark whose process is gone is taken over.
+            raise _being_written(path, f"; its drive has no locks: if no process does, delete {mark}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+        return
+    yield
+
+
+def _being_written(path: Path, otherwise: str = "") -> BeingWrittenError:
+    return BeingWrittenError(f"{path} is being written by another process: wait until it is done{otherwise}")
 
 
 def _is_at(file: FileIO, path: Path) -> bool:

@@ -85,42 +85,43 @@ class Parts:
 class Recording(Displayed):
     """Activity of named units over time in one animal.
 
-        Parameters
-        ----------
-        name
-            Name of the recording, unique among those fitted together.
-        values
-            [time, unit]. Finite wherever `mask` is True.
-        units
-            Unit names in column order: neurons or regions. Unique.
-        frame_rate
-            Frames per second (Hz).
-        kind
-            What the values are: `"fluorescence"`, `"dff"`, `"rate"`, ...
-        value_units
-            Unit of the values, for example `"dimensionless"` or `"Hz"`.
-        mask
-            [time, unit], True where the value was observed. Default: everywhere. Values that are not
-            observed are never scored; they may be NaN.
-        parts
-            Train, validation and test blocks, if cut.
-        steps
-            What preprocessing was done, in order, with every constant that is needed to repeat it.
-        notes
-            Facts about the source: organism, uid, file, checksum.
-        inputs
-            External inputs of the same frames, as stimuli or behaviour.
-        times
-            Time of each frame in seconds, where the source says it.
-        epochs
-            Named stretches of frames, each half-open `(start, stop)`, where the source has some.
-        blocks
-    XXX
+    Parameters
+    ----------
+    name
+        Name of the recording, unique among those fitted together.
+    values
+        [time, unit]. Finite wherever `mask` is True.
+    units
+        Unit names in column order: neurons or regions. Unique.
+    frame_rate
+        Frames per second (Hz).
+    kind
+        What the values are: `"fluorescence"`, `"dff"`, `"rate"`, ...
+    value_units
+        Unit of the values, for example `"dimensionless"` or `"Hz"`.
+    mask
+        [time, unit], True where the value was observed. Default: everywhere. Values that are not
+        observed are never scored; they may be NaN.
+    parts
+        Train, validation and test blocks, if cut.
+    steps
+        What preprocessing was done, in order, with every constant that is needed to repeat it.
+    notes
+        Facts about the source: organism, uid, file, checksum.
+    inputs
+        External inputs of the same frames, as stimuli or behaviour.
+    times
+        Time of each frame in seconds, where the source says it.
+    epochs
+        Named stretches of frames, each half-open `(start, stop)`, where the source has some.
+    blocks
+        Stretches of frames, each half-open `(start, stop)`, that are one after the other and have a start of
+        their own, as trials; none: the recording is one.
 
-        Raises
-        ------
-        DataError
-            If shapes disagree, names repeat or an observed value is not finite.
+    Raises
+    ------
+    DataError
+        If shapes disagree, names repeat or an observed value is not finite.
     """
 
     name: str

@@ -355,6 +355,7 @@ def _find_recipe(
         and (find_cell(config.model.cell).forcible or config.model.observation.indicator != "none")
         and (learner.follows_state_forcing or reads_several(readout)),
         regressible=single_steps,
+        single_neurons=single_steps and not reads_several(readout),
         tuned_on=tuned_on,
         measure=selection_measure(horizons=horizons),
     )

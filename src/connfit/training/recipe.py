@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from connfit.config import AUTO, FALLBACK, ModelConfig
+from connfit.config import AUTO, FALLBACK, OF_EACH_UNIT, ModelConfig
 from connfit.errors import ConfigError, ConnfitError, DataError, one_of
 from connfit.models.cells import find_cell
 from connfit.models.init.start import STARTS, Start
@@ -29,17 +29,17 @@ from connfit.recordings.cohort import Cohort
 from connfit.training.validation import Validation
 
 STATE_FORCING = (0.0, 0.5, 1.0, 1.5, 1.75)
-TIME_CONSTANT_FRAMES = (0.5, 1.0, 2.0, 4.0)
+TIME_CONSTANT_FRAMES = (0.5, 1.0, 2.0, 4.0, OF_EACH_UNIT)
 OWN_SHRINKAGE = (0.0, 0.25, 0.5, 0.75)
 DRIVE_RIDGE = (0.0, 300.0, 1000.0, 3000.0, 10000.0)
 
-GRID: Mapping[str, Sequence[float]] = {
+GRID: Mapping[str, Sequence[float | str]] = {
     "state_forcing": STATE_FORCING,
     "time_constant_frames": TIME_CONSTANT_FRAMES,
     "own_shrinkage": OWN_SHRINKAGE,
     "drive_ridge": DRIVE_RIDGE,
 }
-"""What each number may be found to be."""
+"""What each option may be found to be."""
 
 NAMES: Mapping[str, Mapping[str, Start] | Mapping[str, StartingWeights]] = {"drive_start": STARTS, "weights": WEIGHTS}
 """Where each name is found, among those that may be chosen automatically."""
@@ -59,7 +59,7 @@ class StartOptions:
 
     drive_start: str
     state_forcing: float
-    time_constant_frames: float
+    time_constant_frames: float | Literal["unit"]
     weights: str
     own_shrinkage: float
     drive_ridge: float
@@ -144,6 +144,7 @@ def find_recipe(
     *,
     forcible: bool = True,
     regressible: bool = True,
+    single_neurons: bool = True,
     tuned_on: str = "validation",
     measure: str = "",
 ) -> Recipe:
@@ -158,6 +159,9 @@ def find_recipe(
     forcible, regressible
         Whether state forcing, and starts that need a frame for every model step, are possible at all with the other
         options.
+    single_neurons
+        Whether units are single neurons that see a frame for every model step, so that each can have a time constant of
+        its own.
     tuned_on, measure
         For the record.
 
@@ -172,6 +176,8 @@ def find_recipe(
     allowed = {name: (_choices(name, options) if name in free else [getattr(options, name)]) for name in FALLBACK}
     if not forcible and "state_forcing" in free:
         allowed["state_forcing"] = [0.0]
+    if not single_neurons and "time_constant_frames" in free:
+        allowed["time_constant_frames"] = [value for value in allowed["time_constant_frames"] if value != OF_EACH_UNIT]
     if not regressible and "drive_start" in free:
         allowed["drive_start"] = [name for name in allowed["drive_start"] if not STARTS[name].single_steps]
     tried: dict[tuple[Any, ...], Candidate] = {}
@@ -230,7 +236,8 @@ def _choices(name: str, options: ModelConfig) -> list[Any]:
         return [0.0]
     if name == "time_constant_frames":
         low, high = options.time_constant_bounds_frames
-        return [value for value in GRID[name] if low <= value <= high] or [low]
+        numbers = [value for value in GRID[name] if isinstance(value, float) and low <= value <= high] or [low]
+        return [*numbers, *(value for value in GRID[name] if value == OF_EACH_UNIT)]
     if name in NAMES:
         return [piece.name for piece in NAMES[name].values() if piece.automatic]
     return list(GRID[name])

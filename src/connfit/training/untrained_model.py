@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from jaxtyping import Float
+
 from connfit._registry import Options, beside_section, section_options
-from connfit.config import AUTO, InputsConfig, ModelConfig, ObservationConfig
+from connfit.config import AUTO, OF_EACH_UNIT, InputsConfig, ModelConfig, ObservationConfig
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models import Readout, start_magnitudes, tie_weights
@@ -13,7 +16,9 @@ from connfit.models.base import Model, Params
 from connfit.models.cells import CELLS, Cell, find_cell
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.gains import SHARED
+from connfit.models.init.centred_frames import CentredFrames
 from connfit.models.init.initial import begin
+from connfit.models.init.own_time_constants import own_time_constants
 from connfit.models.init.start import STARTS, StartConditions
 from connfit.models.input_map import input_map
 from connfit.models.maps import SynapticMap
@@ -22,6 +27,9 @@ from connfit.models.observation.likelihood import Likelihood
 from connfit.models.wired_neurons import reads_several
 from connfit.recordings.cohort import Cohort
 from connfit.training.recipe import StartOptions
+
+SHORT = 0.5
+"""Time constant of other neurons that the drive reaches then, in frames."""
 
 
 def untrained_model(
@@ -63,13 +71,15 @@ def untrained_model(
         likelihood=None if seen.noise == "squared" else Likelihood(seen.noise, seen.noise_degrees),
     )  # fmt: skip
     model = ConnectomeModel.wire(conditions, neuron)
+    own = begun.time_constant_frames == OF_EACH_UNIT
     given = StartConditions(
         connectome=connectome,
         readout=readout,
         weights=begun.weights,
         spectral_radius=options.spectral_radius,
         weight_spread=options.weight_spread,
-        time_constant_s=begun.time_constant_frames / cohort.frame_rate,
+        time_constant_s=_of_others(options) / cohort.frame_rate,
+        unit_time_constants_s=_of_own_pasts(model, cohort) if own else None,
         hidden_time_constants_s=_seconds(options.hidden_time_constant_frames, cohort),
         mean_activity=cohort.mean_activity() if options.bias_start == "balanced" else None,
         seed=seed,
@@ -94,6 +104,22 @@ def _input_map(
     if use is None:
         return None
     return input_map(connectome, readout, use.channels, len(use.lags), options.targets, shared=options.shared)
+
+
+def _of_others(options: ModelConfig) -> float:
+    """Time constant of the neurons that start from no unit's past, in frames."""
+    asked, (low, high) = StartOptions.of(options).time_constant_frames, options.time_constant_bounds_frames
+    return min(max(SHORT, low), high) if asked == OF_EACH_UNIT else asked
+
+
+def _of_own_pasts(model: Model, cohort: Cohort) -> Float[np.ndarray, "P"]:
+    if model.read_neurons is None or cohort.substeps > 1:
+        raise ConfigError(
+            f"model.time_constant_frames = {OF_EACH_UNIT!r} needs units that are single neurons, and a frame for every "
+            "model step: give a number of frames"
+        )
+    training = [CentredFrames.of(values, weights) for values, weights in cohort.training_frames()]
+    return own_time_constants(training, model.state_forcing, cohort.step_s, model.bounds_s)
 
 
 def _own_gains(seen: ObservationConfig, readout: Readout, phi: float) -> bool:

@@ -49,6 +49,8 @@ def plain_start(model: Model, given: StartConditions, *, driven: bool) -> Params
             received = np.asarray(recurrent_input(model, strengths, rates))
             bias = model.balance(rates) - np.maximum(drive @ mean, 0) - received
     log_tau = np.full(connectome.n, np.log(given.time_constant_s))
+    if given.unit_time_constants_s is not None:
+        log_tau[np.asarray(model.read_neurons)] = np.log(given.unit_time_constants_s)
     if given.hidden_time_constants_s is not None:
         hidden = np.asarray(abs(drive).sum(axis=1)).ravel() == 0
         shortest, longest = np.log(given.hidden_time_constants_s)

@@ -27,21 +27,17 @@ from connfit._registry import Options
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
-from connfit.models.init.across_units import Unexplained, across_by_frames, across_by_units
 from connfit.models.init.centred_frames import CentredFrames
-from connfit.models.init.frame_response import FrameResponse
 from connfit.models.init.many_units import nearest, slowest_by_frames
-from connfit.models.init.response import LAGS, Coefficients, LinearBrain, Response
+from connfit.models.init.response import LAGS, Coefficients, LinearBrain
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
 from connfit.models.init.starting_weights import recurrent_input, spread_factors, start_magnitudes
+from connfit.models.init.unit_coupling import ROOM, coupling_of_all_units
 from connfit.models.maps import DenseMap, GainMap
 from connfit.models.readout import MANY_UNITS, Readout, overlap, own_overlap
 
 ROUNDS = 3
 """Regressions one after the other, each with the response of the one before."""
-
-ROOM = 0.25
-"""Share of the way from what units grow by themselves to 1 that connections may always go."""
 
 OPEN = 0.75
 """Share of its mean that a unit may fall by before a neuron that is read by it alone falls silent."""
@@ -90,6 +86,7 @@ def regression_start(
     *,
     time_constant_s: float,
     hidden_time_constants_s: tuple[float, float] | None = None,
+    unit_time_constants_s: Float[np.ndarray, "P"] | None = None,
     drive_ridge: float = 0.0,
     own_shrinkage: float = 0.0,
     seed: int = 0,
@@ -111,6 +108,8 @@ def regression_start(
         Frames of which the model sees one per step.
     time_constant_s
         Time constant of all neurons if there is a drive, and of hidden neurons without `hidden_time_constants_s`.
+    unit_time_constants_s
+        [P] with a drive, of the neurons that units read, in its place.
     hidden_time_constants_s, seed
         See `connfit.models.init_params`.
     own_shrinkage
@@ -128,7 +127,9 @@ def regression_start(
     if drive_ridge and not isinstance(model.drive, DenseMap):
         raise ConfigError("model.drive_ridge needs model.drive = 'dense', by which every unit can drive every neuron")
     pull = own_shrinkage / (1 - own_shrinkage)
-    brain = LinearBrain.of(model, readout, magnitudes, time_constant_s, hidden_time_constants_s, seed)
+    brain = LinearBrain.of(
+        model, readout, magnitudes, time_constant_s, hidden_time_constants_s, unit_time_constants_s, seed
+    )
     centred = [CentredFrames.of(values, weights) for values, weights in training]
     found = Coefficients(np.full(model.units, 0.5), np.zeros(brain.classes.shape[1]))
     for _ in range(ROUNDS):
@@ -140,7 +141,7 @@ def regression_start(
         found, growth = _weakened(brain, found, growth, pattern, centred, limit, pull)
     across = None
     if drive_ridge:
-        across, growth = _across(brain, found, centred, drive_ridge, max(growth, limit))
+        across, growth = coupling_of_all_units(brain, found, centred, drive_ridge, max(growth, limit))
     by_pre = jnp.asarray(brain.classes @ found.factors, magnitudes.dtype)
     return RegressionStart(
         magnitudes * by_pre[connectome.indices],
@@ -185,6 +186,7 @@ def fit_to_frames(model: Model, given: StartConditions, training: Training) -> R
         training,
         time_constant_s=given.time_constant_s,
         hidden_time_constants_s=given.hidden_time_constants_s,
+        unit_time_constants_s=given.unit_time_constants_s,
         drive_ridge=options.drive_ridge,
         own_shrinkage=options.own_shrinkage,
         seed=given.seed,
@@ -288,49 +290,6 @@ def _regress(
     root = np.linalg.cholesky(normal / np.outer(size, size) + 1e-9 * np.eye(p + f))
     solved = scipy.optimize.nnls(root.T, np.linalg.solve(root, right / size))[0] / size
     return Coefficients(solved[:p], np.where(np.diag(brought) > 0, solved[p:], 0))
-
-
-def _across(
-    brain: LinearBrain, found: Coefficients, training: Sequence[CentredFrames], ridge: float, limit: float
-) -> tuple[Float[np.ndarray, "P P"], float]:
-    """Ridge regression of what the start leaves unexplained of each unit on the last frame of all, in deviations.
-
-    Units are scaled to their standard deviation, so that `ridge` counts frames; Hoerl & Kennard (1970). Halved until
-    growth is above `limit` by no more than `ROOM` of what is left below 1; also returns growth. None of it is kept
-    where a thirty-second is too much.
-    """
-    response, p = brain.response(found), len(found.own)
-    squares, count = np.zeros(p), np.zeros(p, np.int64)
-    for stretch in (stretch for part in training for stretch in part.stretches(0)):
-        squares += ((stretch.weight > 0) * stretch.now**2).sum(axis=0)
-        count += (stretch.weight > 0).sum(axis=0)
-    size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(count, 1))
-    left = _unexplained(response, found)
-    across = across_by_frames(left, training, ridge, size) if p > MANY_UNITS else None
-    if across is None:
-        across = across_by_units(left, training, ridge, size)
-    across *= size[:, None] / size
-    highest = limit + ROOM * max(1 - limit, 0)
-    for _ in range(6):
-        growth = brain.growth(found, across=across)[0]
-        if growth <= highest:
-            return across, growth
-        across /= 2
-    return 0 * across, brain.growth(found)[0]
-
-
-def _unexplained(response: Response | FrameResponse, found: Coefficients) -> Unexplained:
-    """Return what a start leaves of frames, given the frames before them."""
-    if isinstance(response, FrameResponse):
-
-        def left_of(past: Sequence[np.ndarray], now: np.ndarray) -> np.ndarray:
-            kept, brought = response.along(past)
-            return now - kept - brought @ found.factors - past[0] * found.own
-
-        return left_of
-    by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
-    by_lag[0] += np.diag(found.own)
-    return lambda past, now: now - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))
 
 
 def _between(first: Coefficients, second: Coefficients) -> Coefficients:

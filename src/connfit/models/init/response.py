@@ -75,8 +75,9 @@ class LinearBrain:
         Read-out C, with its weights.
     inverse
         [P, P] (C Cᵀ)⁻¹; of many units that share no neuron its diagonal [P].
-    time_constant_s, start
-        Time constant of neurons that are read, and of all [N], in seconds, before anything is known.
+    read_time_constants_s, start
+        Time constants of the neurons that each unit reads, [P], or one for all, and of all neurons [N], in seconds,
+        before anything is known.
     """
 
     model: Model
@@ -86,7 +87,7 @@ class LinearBrain:
     read: SparseMap
     shares: Array
     inverse: Float[Array, "P P"] | Float[Array, "P"]
-    time_constant_s: float
+    read_time_constants_s: float | Float[np.ndarray, "P"]
     start: Float[np.ndarray, "N"]
 
     @classmethod
@@ -97,6 +98,7 @@ class LinearBrain:
         strengths: Array,
         time_constant_s: float,
         hidden_time_constants_s: tuple[float, float] | None,
+        unit_time_constants_s: Float[np.ndarray, "P"] | None,
         seed: int,
     ) -> LinearBrain:
         matrix, real = readout.matrix, strengths.dtype
@@ -105,6 +107,8 @@ class LinearBrain:
             hidden = np.asarray(matrix.sum(axis=0)).ravel() == 0
             shortest, longest = np.log(hidden_time_constants_s)
             tau[hidden] = np.exp(np.random.default_rng(seed).uniform(shortest, longest, hidden.sum()))
+        if unit_time_constants_s is not None:
+            tau[np.asarray(model.read_neurons)] = unit_time_constants_s
         return cls(
             model,
             readout,
@@ -113,7 +117,7 @@ class LinearBrain:
             SparseMap(ops.Pattern.of(matrix.indptr, matrix.indices, model.neurons)),
             jnp.asarray(matrix.data, real),
             jnp.asarray(np.linalg.inv(overlap(readout)) if (own := own_overlap(readout)) is None else 1 / own, real),
-            time_constant_s,
+            time_constant_s if unit_time_constants_s is None else unit_time_constants_s,
             tau,
         )
 
@@ -141,7 +145,7 @@ class LinearBrain:
         """Return the drive's weights from each unit's last frame to its neurons, and by `across` to all units'."""
         if self.model.drive is None:
             return None
-        real, share = self.strengths.dtype, 1 - np.exp(-self.model.step_s / self.time_constant_s)
+        real, share = self.strengths.dtype, 1 - np.exp(-self.model.step_s / self.read_time_constants_s)
         gains = found.own / share
         if self.nearest is None:
             to_units = np.zeros((len(gains), len(gains))) if across is None else across / share

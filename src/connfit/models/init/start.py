@@ -41,6 +41,8 @@ class StartConditions:
         Of the model.
     time_constant_s
         In seconds, within the bounds of the model.
+    unit_time_constants_s
+        [P] of the neurons that units read, one each, in place of it; None: it is that of all.
     weights, spectral_radius, weight_spread, hidden_time_constants_s, mean_activity, seed
         See `connfit.models.init_params`.
     options
@@ -56,6 +58,7 @@ class StartConditions:
     spectral_radius: float | None = 0.1
     weight_spread: float = 0.0
     hidden_time_constants_s: tuple[float, float] | None = None
+    unit_time_constants_s: Float[np.ndarray, "P"] | None = None
     mean_activity: Float[np.ndarray, "P"] | None = None
     seed: int = 0
     options: Options | None = None
