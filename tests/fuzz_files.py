@@ -29,6 +29,7 @@ from test_turner import TABLE, responses
 from test_worm import small as worm_tables
 
 from connfit import config
+from connfit.analysis.measured.measured_responses import read_measured
 from connfit.connectome import Connectome
 from connfit.connectome.signs import sign_table
 from connfit.connectome.tables import connectome_from_tables
@@ -58,6 +59,15 @@ EDGES = pd.DataFrame(
         "post": NEURONS["id"].to_numpy()[[1, 2, 3, 4, 5, 0, 3]],
         "synapses": [3, 1, 10, 4, 7, 2, 1],
         "kind": ["chemical", "electrical", "chemical", "chemical", "chemical", "chemical", "chemical"],
+    }
+)
+RESPONSES = pd.DataFrame(
+    {
+        "stimulated": ["AVA", "AVA", "x/y", "é", "é"],
+        "responding": ["AVB", "é", "AVA", "x/y", "AVB"],
+        "observations": [3, 12, 4, 3, 3],
+        "q": [0.01, 0.5, 0.04, float("nan"), 1.0],
+        "mean_dff": [0.25, -0.5, float("nan"), 1e-9, 0.0],
     }
 )
 CONFIG = """seed = 3
@@ -118,7 +128,8 @@ def _tables(folder: Path) -> dict[str, Kind]:
             "fuzz", edges, neurons, connection_type="kind", sign_rule="fly-paper", unknown_transmitter="excitatory"
         )  # type: ignore[arg-type]
 
-    kinds = {f"edges{end}": Kind(end, good, lambda path: brain(path, NEURONS)) for end, good in written(EDGES).items()}
+    kinds = {f"responses{end}": Kind(end, good, read_measured) for end, good in written(RESPONSES).items()}
+    kinds |= {f"edges{end}": Kind(end, good, lambda path: brain(path, NEURONS)) for end, good in written(EDGES).items()}
     kinds |= {
         f"neurons{end}": Kind(end, good, lambda path: brain(EDGES, path)) for end, good in written(NEURONS).items()
     }

@@ -13,6 +13,15 @@ import numpy as np
 import pandas as pd
 
 from connfit._io import as_result, plain, write_arrays, write_json
+from connfit.analysis.measured.response_scores import Estimate
+from connfit.analysis.measured.scored_responses import (
+    Difference,
+    DistanceScore,
+    PredictorScores,
+    ScoredResponses,
+    TableFacts,
+)
+from connfit.analysis.measured.verdict_on_responses import judge
 from connfit.config import EvaluateConfig
 from connfit.connectome import from_pairs
 from connfit.evaluation.baselines.persistence import Persistence
@@ -282,6 +291,45 @@ def add_study(folder: Path) -> None:
     write_json(folder / "study" / "study.json", study_record())
 
 
+def measured_record() -> ScoredResponses:
+    """Scores of a model that beats chance, loses to paths and is not distinguishable from the untrained model."""
+
+    def row(name: str, kind: str, auroc: float, lead: Estimate | None) -> PredictorScores:
+        at = Estimate(auroc, auroc - 0.0625, auroc + 0.0625)
+        return PredictorScores(
+            name, f"{name} of <{kind}> 0.5", kind, 400, 40, at, at, at, Estimate(0.25, 0.125, 0.375),
+            Estimate(reason="it predicts no sign"),
+            {"1": DistanceScore(100, 20, at), "3+": DistanceScore(300, 20, Estimate(reason="one stimulated neuron"))},
+            lead, tuple(np.linspace(0, 1, 51).tolist()),
+        )  # fmt: skip
+
+    leads = {"untrained": Estimate(0.0125, -0.0375, 0.0625), "two_steps": Estimate(-0.125, -0.25, -0.0625)}
+    rows = {
+        "model": row("model", "model", 0.625, None),
+        "untrained": row("untrained", "untrained", 0.6125, leads["untrained"]),
+        "two_steps": row("two_steps", "wiring", 0.75, leads["two_steps"]),
+    }  # fmt: skip
+    table = TableFacts(
+        NASTY, 500, 2, ("<b>", "ZZ"), 7, 3, 90, 12, 30, 400, 40, 0.9375, Estimate(0.25, 0.125, 0.375),
+        Estimate(0.625, 0.5, 0.75),
+    )  # fmt: skip
+    verdict = judge(rows["model"].auroc, leads, {name: one.auroc.value for name, one in rows.items()})
+    asked = (
+        Difference("fitting", "model", "untrained", 400, leads["untrained"]),
+        Difference("model_over_wiring", "model", "two_steps", 400, leads["two_steps"]),
+    )
+    return ScoredResponses(
+        connfit="0.1.0", dataset="made", table=table, unit_of_strength=1.0, trained=True, resamples=2000,
+        predictors=rows, differences=asked, verdict=verdict,
+    )  # fmt: skip
+
+
+def add_measured(folder: Path, name: str = "made") -> None:
+    """`measured/NAME/scores.json`, as `connfit perturb-score` writes it."""
+    (folder / "measured" / name).mkdir(parents=True)
+    write_json(folder / "measured" / name / "scores.json", measured_record())
+
+
 def complete_run(folder: Path) -> Path:
     """A run directory to which every other command has added its files."""
     run_directory(folder)
@@ -290,4 +338,5 @@ def complete_run(folder: Path) -> Path:
     add_study(folder)
     for name in ("silence-id-n1", "silence-id-n2"):
         add_simulation(folder, name)
+    add_measured(folder)
     return folder

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 from answers import answers_of, check_numbers, check_text
-from report_run import add_gradients, changed, complete_run, made_study, results, run_directory
+from report_run import (
+    add_gradients,
+    add_measured,
+    changed,
+    complete_run,
+    made_study,
+    measured_record,
+    results,
+    run_directory,
+)
 
 from connfit._io import as_result, read_json, write_json
 from connfit.analysis.gradients.gradient_results import GradientFidelity
@@ -17,8 +26,9 @@ from connfit.evaluation.evaluated import Evaluation
 from connfit.report.prose import write_prose
 from connfit.report.questions.questions import QUESTIONS, answer_all
 from connfit.report.run_files import GRADIENT, STUDY, RunFiles
-from connfit.report.sections import gradient_section
+from connfit.report.sections import gradient_section, measured_section
 from connfit.report.sections.limits import all_limits
+from connfit.report.sections.measured_words import given
 from connfit.report.traced import Quote, Traced, known
 
 
@@ -47,7 +57,16 @@ def test_every_number_of_an_answer_is_in_the_files(run: Path) -> None:
         ("sections/recovery.j2", {}, 13),
         ("limits/gradients.j2", {"far": (1, "weights", "bias")}, 6),
         ("limits/recovery.j2", {"few": 0.5}, 4),
-        ("limits/simulations.j2", {"names": ["silence-id-n1", "silence-id-n2"], "still": ["silence-id-n2"]}, 3),
+        (
+            "limits/simulations.j2",
+            {
+                "names": ["silence-id-n1", "silence-id-n2"],
+                "still": ["silence-id-n2"],
+                "measured": False,
+                "weak": ["made"],
+            },
+            4,
+        ),
     ],
 )
 def test_every_number_of_a_text_is_in_the_files(
@@ -100,6 +119,41 @@ def test_what_is_not_defined_is_said_with_its_reason() -> None:
     answers = {question.name: one for question, one in answer_all({"metrics.json": metrics})}
     assert answers["unseen_frames"].status == "not answerable"
     assert "it diverged" in answers["unseen_frames"].text
+
+
+def test_measured_responses_answer_what_no_simulation_can(tmp_path: Path) -> None:
+    add_measured(run_directory(tmp_path / "run"))
+    answer = check_numbers(tmp_path / "run")["unseen_perturbations"]
+    assert answer["status"] == "answered"
+    for text in (
+        "of 400 pairs of neurons that were stimulated and watched, 40 respond",
+        "AUROC of 0.625 (0.562 to 0.688), better",
+        "before training 0.613", "The strongest opponent is two_steps of <wiring> 0.5 (0.750)",
+        "beats 0 opponents, loses to 1, and is not distinguishable from 1",
+    ):  # fmt: skip
+        assert text in answer["answer"]
+    assert any(
+        "not ranked better by the model" in line for line in all_limits(RunFiles.read(tmp_path / "run").documents())
+    )
+
+
+def test_what_measured_responses_show_is_said_in_words_with_their_keys(tmp_path: Path) -> None:
+    add_measured(run_directory(tmp_path / "run"))
+    path, scores = "measured/made/scores.json", measured_record()
+    prose = write_prose("sections/measured.j2", {path: scores}, **given(path, scores))
+    quotes = [{"text": one.text, "keys": one.keys, "how": one.how} for one in prose.quotes]
+    check_text(prose.text, quotes * 3, answers_of(tmp_path / "run")[1], "sections/measured.j2")
+    for text in (
+        "It ranks them worse than two_steps of <wiring> 0.5.", "Not distinguishable from it: untrained of",
+        "What fitting adds to the wiring's start: 0.0125 of AUROC (−0.0375 to 0.0625), not",
+        "7 rows are of 2 neurons that the connectome lacks: <b> and ZZ.",
+        "of at most 0.625 that halves of the measurements allow", "93.8 % of them with a positive amplitude",
+    ):  # fmt: skip
+        assert text in prose.text
+    html = "".join(measured_section.measured_blocks({"made": scores}))
+    assert "&lt;wiring&gt;" in html and "<wiring>" not in html and "cannot answer" in html
+    (drawing,) = measured_section.measured_drawings({"made": scores})
+    assert drawing.name == "measured_responses" and len(drawing.draw().axes) == 2
 
 
 def test_keys_are_json_pointers() -> None:

@@ -98,15 +98,16 @@ def test_each_criterion_takes_first_what_it_says() -> None:
 
 def test_disagreement_is_0_where_all_agree_and_1_where_they_have_nothing_in_common() -> None:
     rng = np.random.default_rng(0)
-    activity = np.empty((5, 4000, 4))
+    activity = np.empty((5, 4000, 5))
     common = rng.normal(size=4000)
     activity[..., 0] = 3 * common + np.arange(5)[:, None]  # levels alone differ
     activity[..., 1] = rng.normal(size=(5, 4000))
     activity[..., 2] = common + rng.normal(size=(5, 4000))
     activity[..., 3] = 7.0
+    activity[..., 4] = (1 + np.arange(5))[:, None] * common  # scales alone differ
     found = Deviations.of(activity)
     # 4,000 frames of 5 members: the standard error of a share is about 0.01.
-    np.testing.assert_allclose(found.disagreement, [0, 1, 0.5, 0], atol=0.04)
+    np.testing.assert_allclose(found.disagreement, [0, 1, 0.5, 0, 0], atol=0.04)
     assert found.spread[3] == 0 and found.spread[0] == pytest.approx(3 * common.std(), rel=1e-6)
     both = found.covariance(np.array([1, 2]))
     np.testing.assert_allclose(np.diag(both), found.disagreement[[1, 2]], rtol=1e-12)

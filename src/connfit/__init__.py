@@ -31,6 +31,9 @@ from connfit._version import __version__
 if TYPE_CHECKING:
     from connfit.analysis.brain_analysis import Analysis
     from connfit.analysis.load_results import load_analysis, load_evaluation, load_study
+    from connfit.analysis.measured.measured_responses import MeasuredResponses, ResponseRule, read_measured
+    from connfit.analysis.measured.score_run import perturb_score
+    from connfit.analysis.measured.scored_responses import ScoredResponses
     from connfit.analysis.pipeline import analyze
     from connfit.analysis.record_next import Ensemble, RecordNext, RecordNextOptions, record_next
     from connfit.config import Config, DataConfig, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from connfit.evaluation.evaluated import Evaluation
     from connfit.evaluation.study.study import Study
     from connfit.models import RateModel, Readout, init_params, start_magnitudes, tie_weights
+    from connfit.models.pulse import Stimulations
     from connfit.recordings.cohort import Cohort
     from connfit.recordings.inputs import Inputs
     from connfit.recordings.preprocess import preprocess
@@ -70,6 +74,7 @@ __all__ = [
     "Fit",
     "Inputs",
     "LearnerConfig",
+    "MeasuredResponses",
     "ModelConfig",
     "Parts",
     "RateModel",
@@ -77,6 +82,9 @@ __all__ = [
     "RecordNext",
     "RecordNextOptions",
     "Recording",
+    "ResponseRule",
+    "ScoredResponses",
+    "Stimulations",
     "Study",
     "TrainConfig",
     "WindowedLearner",
@@ -98,10 +106,12 @@ __all__ = [
     "load_study",
     "make_null",
     "match_units",
+    "perturb_score",
     "plot",
     "prepare_fit",
     "preprocess",
     "preset",
+    "read_measured",
     "read_recording",
     "record_next",
     "resume",
@@ -112,6 +122,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "read_measured": "connfit.analysis.measured.measured_responses",
+    "perturb_score": "connfit.analysis.measured.score_run",
+    "Stimulations": "connfit.models.pulse",
+    "ScoredResponses": "connfit.analysis.measured.scored_responses",
+    "ResponseRule": "connfit.analysis.measured.measured_responses",
+    "MeasuredResponses": "connfit.analysis.measured.measured_responses",
     "Analysis": "connfit.analysis.brain_analysis",
     "Cohort": "connfit.recordings.cohort",
     "Config": "connfit.config",

@@ -22,6 +22,7 @@ from connfit.cli.evaluate_command import compare, evaluate, report
 from connfit.cli.fit_command import demo, fit, resume
 from connfit.cli.gradcheck_command import gradcheck
 from connfit.cli.list_command import list_pieces
+from connfit.cli.perturb_score_command import perturb_score
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.record_next_command import record_next
 from connfit.cli.recover_command import recover
@@ -37,7 +38,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
-    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, analyze, record_next
+    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, perturb_score, analyze, record_next
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.

@@ -24,6 +24,8 @@ from connfit.recordings.readers.hdf5 import read_hdf5_recording
 from connfit.recordings.readers.input_table import read_input_table
 
 NEURONS, CONNECTIONS = "neurons.csv", "connections.csv.gz"
+RESPONSES = "signal_propagation.csv.gz"
+"""Measured responses to the stimulation of 69 neurons (Randi et al. 2023), see docs/measured.md."""
 _EDGE_COLUMNS = ("dataset", "pre", "post", "type", "synapses")
 
 
@@ -187,6 +189,8 @@ _BEHAVIOUR = {
     "2022-08-02-38": (40185, "d7cd8cf0249c7d0163584dbd1afeb644d64502cfee0db6ac1b077501836f9b5f"),
 }
 
+_RESPONSES = (132808, "1f5aa44956a585e2c76e3bcf3f5ace459153e4f5eabee62d643682728c9ac23f")
+
 WORM = DATASETS.register(
     Dataset(
         name="worm",
@@ -196,10 +200,12 @@ WORM = DATASETS.register(
         licence="none stated; published with Dag et al. 2023. Transmitters: MIT (openworm/ConnectomeToolbox)",
         citation=(
             "Recordings: Dag et al. 2023, Cell. Connectomes: White et al. 1986, Phil Trans R Soc B (white1986_whole); "
-            "Witvliet et al. 2021, Nature (witvliet2020_7, witvliet2020_8). Transmitters: Wang et al. 2024, eLife"
+            "Witvliet et al. 2021, Nature (witvliet2020_7, witvliet2020_8). Transmitters: Wang et al. 2024, eLife. "
+            "Measured responses: Randi et al. 2023, Nature"
         ),
         doi=(
             "10.1016/j.cell.2023.04.023", "10.1098/rstb.1986.0056", "10.1038/s41586-021-03778-8", "10.7554/eLife.95402",
+            "10.1038/s41586-023-06683-4",
         ),
         source=(
             "originals: https://github.com/flavell-lab/NSM_5HTR_analysis (commit 47bc3704), nemanode.org, "
@@ -226,6 +232,7 @@ WORM = DATASETS.register(
             DataFile(NEURONS, 13776, "80bdb6a7da19df807754694b2e68b2a9949b3471945f2fa5cbfdee810f82b63a"),
             DataFile(CONNECTIONS, 36193, "76ff72423b8029cfea529268e34b0993a6a4cef1e73d864a870a378aa108fe47"),
             *(DataFile(f"recordings/{uid}.h5", *known) for uid, known in _RECORDINGS.items()),
+            DataFile(RESPONSES, *_RESPONSES, optional=True),
             *(DataFile(f"behaviour/{uid}.csv", *known, optional=True) for uid, known in _BEHAVIOUR.items()),
         ),
         preprocess=(

@@ -111,6 +111,7 @@ def environment() -> jinja2.Environment:
         made.filters[how] = lambda values, how=how: derived(how, *values)
     made.filters |= {
         "plain": untraced,
+        "likelier": _likelier,
         "known": lambda values: [value for value in values if known(value)],
         "listed": _listed,
         "first_of": lambda names, between=", ": wording.first_of(list(names), between=between),
@@ -124,6 +125,11 @@ def environment() -> jinja2.Environment:
     made.tests |= {"known": known, "match": lambda text, pattern: re.fullmatch(pattern, str(text)) is not None}
     made.globals |= {"frames_ahead": wording.frames_ahead, "half": _half, "why": _why}
     return made
+
+
+def _likelier(share: Traced) -> Traced:
+    """A share, or what is left of the whole where that is more, in percent."""
+    return derived("likelier", share)
 
 
 def _half(count: Traced) -> float:

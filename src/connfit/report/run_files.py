@@ -15,6 +15,8 @@ from connfit._io import ResultT, present, read_arrays, read_json, read_npz
 from connfit._system.paths import user_path
 from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.gradients.gradient_results import GradientFidelity
+from connfit.analysis.measured.scored_responses import FILE as SCORES
+from connfit.analysis.measured.scored_responses import FOLDER, ScoredResponses
 from connfit.analysis.perturbation_results import Perturbation
 from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.connectome import Connectome
@@ -35,6 +37,7 @@ GRADIENT = "gradient_fidelity.json"
 RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
 RECORD_NEXT = "record_next/record_next.json"
+MEASURED = f"{FOLDER}/*/{SCORES}"
 
 _HISTORY = ("epoch", "phase", "train_loss", "validation_loss", "validation_skill")
 """Columns that every version wrote into `history.csv`."""
@@ -82,6 +85,8 @@ class RunFiles:
         What `connfit gradcheck` and `connfit recover` left.
     simulations
         By the name of their folder.
+    measured
+        Scores against tables of measured responses, by the name of their folder.
     analysis
         What `connfit analyze` found.
     study
@@ -100,6 +105,7 @@ class RunFiles:
     gradients: GradientFidelity | None = None
     recovery: Recovery | None = None
     simulations: Mapping[str, Simulation] = field(default_factory=dict)
+    measured: Mapping[str, ScoredResponses] = field(default_factory=dict)
     analysis: Analysis | None = None
     study: Study | None = None
 
@@ -119,6 +125,8 @@ class RunFiles:
                 found[name] = content
         for name, simulation in self.simulations.items():
             found[SIMULATIONS.replace("*", name)] = simulation.perturbation
+        for name, scores in self.measured.items():
+            found[MEASURED.replace("*", name)] = scores
         return found
 
     def without(self) -> Iterator[tuple[str, RunFiles]]:
@@ -136,6 +144,9 @@ class RunFiles:
         for folder in self.simulations:
             others = {name: of for name, of in self.simulations.items() if name != folder}
             yield SIMULATIONS.replace("*", folder), replace(self, simulations=others)
+        for folder in self.measured:
+            kept = {name: of for name, of in self.measured.items() if name != folder}
+            yield MEASURED.replace("*", folder), replace(self, measured=kept)
 
     @classmethod
     def read(cls, folder: str | Path) -> RunFiles:
@@ -164,6 +175,10 @@ class RunFiles:
             gradients=_read_result(folder / GRADIENT, GradientFidelity),
             recovery=_read_result(folder / RECOVERY, Recovery),
             simulations={path.parent.name: Simulation.read(path) for path in sorted(folder.glob(SIMULATIONS))},
+            measured={
+                path.parent.name: read_json(path, ScoredResponses, fix=UNEDITED)
+                for path in sorted(folder.glob(MEASURED))
+            },
             analysis=Analysis.read(folder),
             study=read_study(folder) if present(folder / STUDY) else None,
         )

@@ -12,6 +12,7 @@ HOW: dict[str, Callable[[Sequence[Any]], float]] = {
     "value": lambda given: given[0],
     "cosine": lambda given: given[0],
     "percent": lambda given: 100 * given[0],
+    "likelier": lambda given: 100 * max(given[0], 1 - given[0]),
     "size": lambda given: abs(given[0]),
     "sum": sum,
     "difference": lambda given: given[0] - given[1],
@@ -178,7 +179,7 @@ def written(made: Any, how: str = "value") -> str:
     """Return a number as it is written: three digits, cosines four decimals, counts whole."""
     if how == "cosine":
         return f"{made:.4f}".replace("-", "−")
-    if how == "percent":
+    if how in ("percent", "likelier"):
         return f"{made:.3g} %".replace("-", "−")
     return f"{made:,}".replace("-", "−") if isinstance(made, int) else number(made)
 

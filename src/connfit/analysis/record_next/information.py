@@ -1,8 +1,8 @@
 """What recording a neuron would tell: Gaussian conditioning on the covariance of what fits disagree about.
 
 K fits that explain the recordings equally well say K different things of a neuron that was not recorded. Their
-deviations d_k(t) from the mean over fits, each neuron in units of how much it varies over time, are draws of what is
-not known; S is their covariance between neurons. Recording neuron j with noise of variance η (in the same units) then
+deviations d_k(t) from the mean over fits, each time course centred and divided by its standard deviation, are draws of
+what is not known; S is their covariance between neurons. Recording neuron j with noise of variance η (in the same units) then
 leaves
 
     S' = S - S_j S_jᵀ / (S_jj + η).
@@ -36,6 +36,10 @@ FLAT = 1e-4
 they say of it then is rounding."""
 
 
+STILL = 0.01
+"""Standard deviation in one fit, over that of all, below which a neuron stands still in it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Deviations:
     """What members of an ensemble disagree about.
@@ -43,7 +47,7 @@ class Deviations:
     Attributes
     ----------
     values
-        [K, T, N] from the mean over members, in units of each neuron's standard deviation over time.
+        [K, T, N] from the mean over members, of time courses of standard deviation 1.
     spread
         [N] that standard deviation, root mean square over members, in the values' unit; 0 where a neuron is flat.
     """
@@ -53,14 +57,16 @@ class Deviations:
 
     @classmethod
     def of(cls, activity: Float[np.ndarray, "K T N"]) -> Deviations:
-        """Centre the activity of each member over time, scale neurons, and take away the mean over members.
+        """Centre and scale the activity of each member over time, and take away the mean over members.
 
-        What members say of a neuron's mean is left out: recordings of calcium do not tell it.
+        What members say of a neuron's level and scale is left out: no recording determines them for a neuron that it
+        lacks. A neuron that is still in one member but not in others differs there by all that the others show.
         """
         centred = activity.astype(np.float64) - activity.mean(axis=1, keepdims=True, dtype=np.float64)
         spread = np.sqrt((centred**2).mean(axis=(0, 1)))
         spread = np.where(spread > FLAT * np.median(spread), spread, 0.0)
-        scaled = np.where(spread > 0, centred / np.where(spread > 0, spread, 1.0), 0.0)
+        own = np.maximum(centred.std(axis=1), STILL * spread)[:, None]
+        scaled = np.where(spread > 0, centred / np.where(own > 0, own, 1.0), 0.0)
         return cls(scaled - scaled.mean(axis=0), spread)
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.criticality.judgement import JUDGED
 from connfit.analysis.gradients.gradient_results import GradientFidelity
+from connfit.analysis.measured.scored_responses import FOLDER as MEASURED_IN
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.study import Study
 from connfit.report.prose import write_prose
@@ -130,10 +131,17 @@ def recovery_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def simulation_limits(documents: Mapping[str, Any]) -> tuple[str, ...]:
-    """State that simulated experiments are answers of the model, and name those in which nothing answered."""
+    """State that simulations are answers of the model, and name measured responses that paths rank as well."""
     done = {path.split("/")[1]: found for path, found in documents.items() if path.startswith("simulations/")}
     still = [name for name, found in done.items() if not any(unit.change for unit in found.units)]
-    return write_prose("limits/simulations.j2", documents, names=list(done), still=still).paragraphs
+    scored = {path.split("/")[1]: found for path, found in documents.items() if path.startswith(f"{MEASURED_IN}/")}
+    weak = [
+        name for name, scores in scored.items()
+        if not scores.verdict.model_is_above_chance or "two_steps" not in scores.verdict.beaten
+    ]  # fmt: skip
+    return write_prose(
+        "limits/simulations.j2", documents, names=list(done), still=still, measured=bool(scored), weak=weak
+    ).paragraphs
 
 
 def _outcome(row: Mapping[str, Any], horizon: str) -> str | None:

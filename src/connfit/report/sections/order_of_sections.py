@@ -13,6 +13,7 @@ from connfit.report.sections import (
     ceiling_section,
     explained_section,
     gradient_section,
+    measured_section,
     perturbation_section,
     provenance,
     recovery_section,
@@ -137,6 +138,9 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
     if run.simulations:
         shown = perturbation_section.blocks(run.simulations), list(perturbation_section.drawings(run.simulations))
         yield Section("perturbation", "Stimulation and silencing", *shown)
+    if run.measured:
+        shown = measured_section.measured_blocks(run.measured), list(measured_section.measured_drawings(run.measured))
+        yield Section("measured", "Measured responses to stimulation", *shown)
     listed = page.bullets(limits) or page.paragraph("None of the checks of this report found any.")
     yield Section("limitations", "Limitations", [listed])
     made = [

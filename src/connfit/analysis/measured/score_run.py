@@ -1,0 +1,353 @@
+"""Score a model and its opponents against a table of measured responses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from jaxtyping import Float
+
+from connfit._io import csv_text, replacing_together, write_bytes, write_json
+from connfit._system.claim import claimed
+from connfit._system.paths import user_path
+from connfit.analysis.measured.measured_responses import (
+    MeasuredResponses,
+    PlacedResponses,
+    ResponseRule,
+    pairs_by,
+    place,
+    read_measured,
+)
+from connfit.analysis.measured.pair_scores import (
+    Truth,
+    difference,
+    distance_names,
+    score_predictor,
+    table_facts,
+)
+from connfit.analysis.measured.recording_predictors import recording_predictors
+from connfit.analysis.measured.response_scores import Resamples, rank_sum
+from connfit.analysis.measured.scored_responses import FILE, FOLDER, PAIRS, Difference, ScoredResponses
+from connfit.analysis.measured.verdict_on_responses import judge
+from connfit.analysis.measured.wiring_predictors import Predictor, distances, wiring_predictors
+from connfit.connectome import Connectome
+from connfit.connectome.columns import TableSource
+from connfit.connectome.nulls import NULLS
+from connfit.errors import ConfigError
+from connfit.models.base import Model, Params
+from connfit.models.pulse import Stimulations, pulse_responses
+from connfit.recordings.cohort import Cohort
+from connfit.training.fitted import Fit
+from connfit.training.problem import Job, build, prepare
+from connfit.training.runs import load_fit
+
+MODEL, UNTRAINED, TWO_STEPS, FC = "model", "untrained", "two_steps", "functional_connectivity"
+SUMS = ((MODEL, TWO_STEPS), (MODEL, FC), (TWO_STEPS, FC), (MODEL, TWO_STEPS, FC))
+"""Sums of ranks that are scored; fixed before anything is."""
+ASKED = (
+    ("fitting", MODEL, UNTRAINED),
+    ("model_over_wiring", MODEL, TWO_STEPS),
+    ("wiring_over_recording", f"{TWO_STEPS}+{FC}", FC),
+    ("model_over_both", f"{MODEL}+{TWO_STEPS}+{FC}", f"{TWO_STEPS}+{FC}"),
+)
+"""Question, predictor, and what is taken off."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairTable:
+    """The pairs that were scored, with what was measured and every prediction.
+
+    Parameters
+    ----------
+    placed, truth
+        Pairs and measurements.
+    predictors
+        In the order of tables.
+    """
+
+    placed: PlacedResponses
+    truth: Truth
+    predictors: Sequence[Predictor]
+
+    def csv(self) -> str:
+        """Return one row per pair."""
+        measured, rows = self.placed.measured, self.truth.rows
+        columns: dict[str, Sequence[object]] = {
+            "stimulated": measured.stimulated[rows].tolist(),
+            "responding": measured.responding[rows].tolist(),
+            "responds": self.truth.responds.astype(int).tolist(),
+            "distance": distance_names(self.truth.distance).tolist(),
+        }
+        if measured.observations is not None:
+            columns["observations"] = measured.observations[rows].tolist()
+        if self.truth.amplitude is not None:
+            columns["amplitude"] = _cells(self.truth.amplitude)
+        columns |= {each.name: _cells(each.values) for each in self.predictors}
+        return csv_text([columns, *zip(*columns.values(), strict=True)])
+
+
+def _cells(values: Float[np.ndarray, "R"]) -> list[str]:
+    return ["" if np.isnan(value) else f"{value:.6g}" for value in values]
+
+
+def perturb_score(
+    run: str | Path | Fit,
+    measured: TableSource | MeasuredResponses,
+    stimulations: Stimulations | None = None,
+    *,
+    rule: ResponseRule | None = None,
+    against: Sequence[str | Path | Fit] = (),
+    nulls: Sequence[str] = (),
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+    name: str | None = None,
+) -> ScoredResponses:
+    """Score a fitted model, and its opponents, against measured responses to stimulation.
+
+    Nothing of the table is used to choose anything: models, opponents and sums are what they are before it is read.
+
+    Parameters
+    ----------
+    run
+        A fit, or the run directory of one, into whose `measured/<name>` the results are written.
+    measured
+        A table of measured responses: a file, a DataFrame, or what `read_measured` returned (docs/measured.md).
+    stimulations
+        How neurons were stimulated, and over which time responses were averaged.
+    rule
+        What counts as a response.
+    against
+        Further fits, or run directories, that are scored as opponents: fits on null connectomes, of other seeds or
+        options.
+    nulls
+        Null connectomes on which an untrained model is built anew and scored; `"all"` stands for each of them.
+    resamples, level, seed
+        Of the intervals over stimulated neurons.
+    name
+        Folder within the run's `measured`; default: the table's name.
+
+    Returns
+    -------
+    ScoredResponses
+        What `scores.json` holds.
+
+    Raises
+    ------
+    ConnfitError
+        If the table, a run or an option is wrong.
+
+    Examples
+    --------
+    >>> connfit.perturb_score(fit, "responses.csv", connfit.Stimulations(window_s=10))  # doctest: +SKIP
+    """
+    how = stimulations or Stimulations()
+    table = read_measured(measured)
+    chosen = _null_names(nulls)
+    if isinstance(run, Fit):
+        opponents = {**_other_runs(against), **_null_models(run.require_job(), chosen)}
+        return score_responses(run, table, how, rule=rule, opponents=opponents, resamples=resamples, level=level,
+                               seed=seed)[0]  # fmt: skip
+    folder = user_path(run)
+    if name is not None and not re.fullmatch(r"\w[\w.=-]*", name):
+        raise ConfigError(f"name is {name!r}, but must be a name of letters, digits, '.', '=', '_' and '-'")
+    with claimed(folder, make=False):
+        fitted = load_fit(folder)
+        opponents = {**_other_runs(against), **_null_models(fitted.require_job(), chosen)}
+        scores, pairs = score_responses(
+            fitted, table, how, rule=rule, opponents=opponents, resamples=resamples, level=level, seed=seed
+        )
+        out = measured_folder(folder, name or table.name)
+        out.mkdir(parents=True, exist_ok=True)
+        with replacing_together(out / PAIRS, out / FILE) as (csv, record):
+            write_bytes(csv, pairs.csv().encode())
+            write_json(record, scores)
+    return scores
+
+
+def measured_folder(run: Path, name: str) -> Path:
+    """Return where the results of a table of a name are: a name that no folder can have is cut to one that can."""
+    plain = re.sub(r"[^\w.=-]+", "-", name).strip("-.") or "measured"
+    return run / FOLDER / plain.encode()[:80].decode(errors="ignore")
+
+
+@dataclass(frozen=True, eq=False)
+class Opponent:
+    """A further model.
+
+    Parameters
+    ----------
+    label, kind
+        See `Predictor`.
+    """
+
+    label: str
+    kind: str
+    model: Model
+    params: Params
+    connectome: Connectome
+    cohort: Cohort
+
+
+def score_responses(
+    fitted: Fit,
+    table: MeasuredResponses,
+    stimulations: Stimulations,
+    *,
+    rule: ResponseRule | None = None,
+    opponents: Mapping[str, Opponent] | None = None,
+    resamples: int = 2000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> tuple[ScoredResponses, PairTable]:
+    """Score a fit and its opponents; arguments as of `perturb_score`."""
+    from connfit._version import __version__
+
+    rule = rule or ResponseRule()
+    job, connectome = fitted.require_job(), fitted.connectome
+    placed = place(table, connectome)
+    distance = distances(connectome, placed.stimulated, placed.responding)
+    truth = Truth.of(placed, rule, distance)
+    drawn = Resamples.draw(truth.groups, repeats=resamples, level=level, seed=seed)
+    predictors = list(_predictors(fitted, job, truth, table, placed, stimulations, opponents or {}))
+    known = {each.name: each for each in predictors}
+    for parts in SUMS:
+        if all(part in known for part in parts):
+            values = rank_sum([known[part].values for part in parts])
+            label = " + ".join(known[part].label for part in parts)
+            known["+".join(parts)] = Predictor("+".join(parts), label, "sum", values)
+    model = known[MODEL]
+    scored, leads = {}, {}
+    for each in known.values():
+        scores = score_predictor(each, truth, drawn)
+        if each is not model:
+            lead = difference(model, each, truth, drawn)[0]
+            scores = replace(scores, model_minus_this=lead)
+            if MODEL not in each.name.split("+"):
+                leads[each.name] = lead
+        scored[each.name] = scores
+    asked = []
+    for question, of, minus in ASKED:
+        if of in known and minus in known:
+            estimate, pairs = difference(known[of], known[minus], truth, drawn)
+            asked.append(Difference(question, of, minus, pairs, estimate))
+    recording = fitted.cohort.recordings[0]
+    result = ScoredResponses(
+        connfit=__version__,
+        dataset=job.config.data.dataset or connectome.name,
+        surrogate=any(bool(source.notes.get("surrogate")) for source in (connectome, *fitted.cohort.recordings)),
+        table=table_facts(placed, truth, table.rows, drawn),
+        q_below=rule.q_below,
+        min_observations=rule.min_observations,
+        stimulations=stimulations,
+        unit_of_strength=training_deviation(fitted.cohort),
+        value_units=recording.value_units,
+        trained=fitted.trained,
+        resamples=resamples,
+        level=level,
+        seed=seed,
+        predictors=scored,
+        differences=tuple(asked),
+        verdict=judge(
+            scored[MODEL].auroc, leads,
+            {each: scores.auroc.value for each, scores in scored.items() if MODEL == each or each in leads},
+        ),
+    )  # fmt: skip
+    return result, PairTable(placed, truth, tuple(known.values()))
+
+
+def training_deviation(cohort: Cohort) -> float:
+    """Return the standard deviation of the recorded units in training, the median over units and recordings."""
+    found = []
+    for recording in cohort.recordings:
+        values, mask = recording.part("train")
+        masked = np.where(mask, values, np.nan)
+        seen = mask.sum(axis=0) > 1
+        found += np.nanstd(masked[:, seen], axis=0, dtype=np.float64).tolist()
+    return float(np.median(found)) or 1.0
+
+
+def _predictors(
+    fitted: Fit, job: Job, truth: Truth, table: MeasuredResponses, placed: PlacedResponses, how: Stimulations,
+    opponents: Mapping[str, Opponent],
+) -> Iterator[Predictor]:  # fmt: skip
+    own = Opponent("fitted model", MODEL, fitted.model, fitted.params, fitted.connectome, fitted.cohort)
+    if not fitted.trained:
+        own = replace(own, label="model, untrained")
+    yield _simulated(MODEL, own, truth, how)
+    if fitted.trained:
+        untrained = replace(own, label="untrained model", kind=UNTRAINED, params=fitted.initial_params)
+        yield _simulated(UNTRAINED, untrained, truth, how)
+    for name, each in opponents.items():
+        yield _simulated(name, each, _as_in(each.connectome, fitted.connectome, truth), how)
+    yield from wiring_predictors(fitted.connectome, truth.stimulated, truth.responding)
+    yield from recording_predictors(
+        fitted.cohort, job.readout, fitted.connectome, truth.stimulated, truth.responding,
+        window_s=how.window_s, config=job.config.evaluate,
+    )  # fmt: skip
+
+
+def _simulated(name: str, of: Opponent, truth: Truth, how: Stimulations) -> Predictor:
+    """A model as a predictor: the mean change of each responding neuron after a pulse on the stimulated one."""
+    sources, at = pairs_by(truth.stimulated)
+    watched, to = pairs_by(truth.responding)
+    known = (sources >= 0), (watched >= 0)
+    found = np.full((len(sources), len(watched)), np.nan)
+    found[np.ix_(*known)] = pulse_responses(
+        of.model, of.params, sources[known[0]], how, unit_of_strength=training_deviation(of.cohort),
+        mean=of.cohort.mean_activity(), watched=watched[known[1]],
+    )  # fmt: skip
+    return Predictor(name, of.label, of.kind, found[at, to], signed=True)
+
+
+def _as_in(other: Connectome, ours: Connectome, truth: Truth) -> Truth:
+    """The pairs by their positions in another connectome; -1 where it lacks a neuron."""
+    position = {str(one): at for at, one in enumerate(other.ids)}
+    at = np.array([position.get(str(one), -1) for one in ours.ids])
+    return replace(truth, stimulated=at[truth.stimulated], responding=at[truth.responding])
+
+
+def _other_runs(against: Sequence[str | Path | Fit]) -> dict[str, Opponent]:
+    found: dict[str, Opponent] = {}
+    for number, given in enumerate(against, 1):
+        other = given if isinstance(given, Fit) else load_fit(given)
+        null = other.connectome.notes.get("null")
+        kind = "null" if null else "run"
+        what = f"fit on {other.require_job().config.data.null}" if null else f"run {number}"
+        label = what if isinstance(given, Fit) else f"{what} ({user_path(given).name})"
+        found[f"{kind}_{number}"] = Opponent(label, kind, other.model, other.params, other.connectome, other.cohort)
+    return found
+
+
+def _null_names(nulls: Sequence[str]) -> list[str]:
+    """The null connectomes that are asked for.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of a name.
+    """
+    names = [name for name, null in NULLS.items() if null.in_studies] if "all" in nulls else list(nulls)
+    for name in names:
+        NULLS.find(name, "nulls")
+    return list(dict.fromkeys(names))
+
+
+def _null_models(job: Job, names: Sequence[str]) -> dict[str, Opponent]:
+    """Untrained models on null connectomes, each with a recipe of its own, as that of the real one was found."""
+    found = {}
+    for name in names:
+        if NULLS[name].why_same(job.connectome, None) is not None:
+            continue
+        data = msgspec.structs.replace(job.config.data, null=name, null_options={})
+        config = msgspec.structs.replace(job.config, data=data)
+        given = job.given
+        other = prepare(config) if given is None else build(config, given.connectome, given.recordings, given.held_out)
+        found[f"untrained_{name}"] = Opponent(
+            f"untrained model on {name}", "null", other.model, other.params, other.connectome, other.cohort
+        )
+    return found

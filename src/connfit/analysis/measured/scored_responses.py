@@ -1,0 +1,165 @@
+"""What `measured/*/scores.json` holds: scores of a model and its opponents against measured responses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from connfit._io import optional
+from connfit.analysis.measured.response_scores import Estimate
+from connfit.analysis.measured.verdict_on_responses import Verdict
+from connfit.models.pulse import Stimulations
+
+FILE, PAIRS, FOLDER = "scores.json", "responses.csv", "measured"
+
+
+@dataclass(frozen=True)
+class DistanceScore:
+    """AUROC among the pairs of one distance on the wiring."""
+
+    pairs: int = 0
+    responses: int = 0
+    auroc: Estimate = field(default_factory=Estimate)
+
+
+@dataclass(frozen=True)
+class PredictorScores:
+    """How well one predictor ranks the pairs that it says something of.
+
+    Parameters
+    ----------
+    name, label, kind
+        See `connfit.analysis.measured.wiring_predictors.Predictor`.
+    pairs, responses
+        Pairs that it says something of, and how many of them respond.
+    auroc
+        Over all of these pairs.
+    auroc_within
+        Mean over stimulated neurons of the AUROC among its own pairs: which neuron responds, whatever is stimulated.
+    average_precision
+        Its value for a random order is the share of responses.
+    amplitude_correlation
+        Spearman's correlation of signed predictions, of other ones their sizes, with measured amplitudes.
+    sign_agreement
+        Share of the responses whose sign is that of the prediction, among responses for which it is not 0.
+    by_distance
+        By connections on the shortest path: `1`, `2`, `3+`, `none`.
+    model_minus_this
+        AUROC of the model minus that of this predictor, on the pairs of both.
+    roc
+        Share of responses found at shares of false alarms of 0, 0.02, ... 1.
+    """
+
+    name: str = ""
+    label: str = ""
+    kind: str = ""
+    pairs: int = 0
+    responses: int = 0
+    auroc: Estimate = field(default_factory=Estimate)
+    auroc_within: Estimate = field(default_factory=Estimate)
+    average_precision: Estimate = field(default_factory=Estimate)
+    amplitude_correlation: Estimate = field(default_factory=Estimate)
+    sign_agreement: Estimate = field(default_factory=Estimate)
+    by_distance: Mapping[str, DistanceScore] = field(default_factory=dict)
+    model_minus_this: Estimate | None = optional()
+    roc: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """AUROC of one predictor minus that of another, on the pairs of both.
+
+    Parameters
+    ----------
+    question
+        What it answers, by the names of `connfit.analysis.measured.verdict_on_responses.QUESTIONS`.
+    of, minus
+        Names of the predictors.
+    """
+
+    question: str = ""
+    of: str = ""
+    minus: str = ""
+    pairs: int = 0
+    difference: Estimate = field(default_factory=Estimate)
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What was measured, and what of it is scored.
+
+    Parameters
+    ----------
+    name
+        Of the table.
+    rows
+        Of the table.
+    unknown_neurons, unknown_rows
+        Neurons that the connectome lacks, the first of them, and rows left out because of them.
+    own_rows
+        Rows of a neuron with itself, left out.
+    not_tested_rows
+        Rows left out for too few observations, or without a test.
+    stimulated, responding
+        Different neurons among the pairs that are scored.
+    pairs, responses
+        Pairs that are scored, and how many respond.
+    positive_share
+        Share of responses whose amplitude is above 0; None without amplitudes.
+    half_correlation, amplitude_ceiling
+        Rank correlation of amplitudes between halves of the observations, and what a perfect prediction could reach
+        against their mean.
+    """
+
+    name: str = ""
+    rows: int = 0
+    unknown_neurons: int = 0
+    unknown: tuple[str, ...] = ()
+    unknown_rows: int = 0
+    own_rows: int = 0
+    not_tested_rows: int = 0
+    stimulated: int = 0
+    responding: int = 0
+    pairs: int = 0
+    responses: int = 0
+    positive_share: float | None = None
+    half_correlation: Estimate = field(default_factory=Estimate)
+    amplitude_ceiling: Estimate = field(default_factory=Estimate)
+
+
+@dataclass(frozen=True)
+class ScoredResponses:
+    """Scores of a model and its opponents against measured responses.
+
+    Parameters
+    ----------
+    q_below, min_observations
+        What counts as a response, see `connfit.analysis.measured.measured_responses.ResponseRule`.
+    unit_of_strength
+        What a strength of 1 is, in the units of the recording.
+    trained
+        Whether the fit changed any parameter; otherwise there is no row `untrained`.
+    resamples, level, seed
+        Of the intervals over stimulated neurons.
+    predictors
+        By name, the model first.
+    differences
+        Paired differences that answer a question each.
+    """
+
+    connfit: str = ""
+    dataset: str = ""
+    surrogate: bool = False
+    table: TableFacts = field(default_factory=TableFacts)
+    q_below: float = 0.05
+    min_observations: int = 3
+    stimulations: Stimulations = field(default_factory=Stimulations)
+    unit_of_strength: float = 1.0
+    value_units: str = ""
+    trained: bool = False
+    resamples: int = 0
+    level: float = 0.95
+    seed: int = 0
+    predictors: Mapping[str, PredictorScores] = field(default_factory=dict)
+    differences: tuple[Difference, ...] = ()
+    verdict: Verdict = field(default_factory=Verdict)

@@ -1,0 +1,145 @@
+"""What the wiring alone says about who responds: synapse counts, paths, resolvents, and distances.
+
+All are computed for the stimulated neurons only, by products of the sparse matrix with their columns, so that a whole
+fly brain costs seconds. W is [post, pre] of synapse counts, gap junctions included where the connectome has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+from scipy.sparse.csgraph import dijkstra
+
+from connfit.analysis.measured.measured_responses import pairs_by
+from connfit.connectome import Connectome
+
+DISCOUNTS = (0.25, 0.5, 0.75)
+"""Weights of a path by each connection that it is longer."""
+GAINS = (0.3, 0.6, 0.9)
+"""Shares of the largest gain for which the sum over all paths is finite."""
+TERMS = 200
+"""Longest path that is summed; 0.9^200 is 1e-9."""
+FAR = 3
+"""From so many connections on, distances are taken together."""
+
+_POWER_STEPS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Predictor:
+    """One number for each pair: the larger its size, the likelier a response.
+
+    Attributes
+    ----------
+    name
+        By which results know it.
+    label
+        For tables.
+    kind
+        `model`, `untrained`, `null`, `wiring`, `recording`, `sum` or `run`.
+    values
+        [R] NaN where it says nothing of a pair.
+    signed
+        Whether its sign is a prediction of the response's.
+    """
+
+    name: str
+    label: str
+    kind: str
+    values: Float[np.ndarray, "R"]
+    signed: bool = False
+
+
+def wiring_predictors(
+    connectome: Connectome, stimulated: Int[np.ndarray, "R"], responding: Int[np.ndarray, "R"]
+) -> Iterator[Predictor]:
+    """Return what the wiring says of pairs.
+
+    - `synapses`: synapses from the stimulated to the responding neuron.
+    - `two_steps`: Σ_k W_ik W_kj, pairs of synapses on paths over one neuron between them.
+    - `paths_d`: Σ_k d^(k-1) (P^k)_ij, with P the counts as shares of each neuron's input: paths of every length, each
+      connection more weighing d.
+    - `resolvent_g`, `signed_resolvent_g`: ((1 - g W/ρ)⁻¹ - 1)_ij, with ρ the spectral radius of the counts: the linear
+      network's response to a constant input, without and with the signs of transmitters.
+
+    Parameters
+    ----------
+    stimulated, responding
+        [R] positions of the neurons of each pair.
+    """
+    counts, signed = count_matrix(connectome), count_matrix(connectome, signed=True)
+    sources, at = pairs_by(stimulated)
+
+    def of(name: str, label: str, columns: Float[np.ndarray, "N S"], *, has_sign: bool = False) -> Predictor:
+        return Predictor(name, label, "wiring", columns[responding, at], has_sign)
+
+    start = np.zeros((connectome.n, len(sources)))
+    start[sources, np.arange(len(sources))] = 1
+    direct = signed @ start
+    yield of("synapses", "synapse count", direct, has_sign=True)
+    yield of("two_steps", "paths of two steps", counts @ (counts @ start))
+    inputs = np.asarray(counts.sum(axis=1)).ravel()
+    shares = sp.csr_array(sp.diags_array(1 / np.where(inputs > 0, inputs, 1)) @ counts)
+    for discount in DISCOUNTS:
+        columns = paths(shares, start, discount) / discount
+        yield of(f"paths_{discount:g}", f"all paths, discount {discount:g}", columns)
+    radius = spectral_radius(counts)
+    for gain in GAINS if radius > 0 else ():
+        columns = paths(counts, start, gain / radius)
+        yield of(f"resolvent_{gain:g}", f"resolvent, gain {gain:g}", columns)
+    for gain in GAINS if radius > 0 else ():
+        columns = paths(signed, start, gain / radius)
+        yield of(f"signed_resolvent_{gain:g}", f"signed resolvent, gain {gain:g}", columns, has_sign=True)
+
+
+def count_matrix(connectome: Connectome, *, signed: bool = False) -> sp.csr_array:
+    """Return [post, pre] synapse counts, gap junctions added to them, with the signs of transmitters or without."""
+    counts = connectome.counts * connectome.connection_signs if signed else connectome.counts
+    pairs = connectome.posts, connectome.indices
+    return sp.coo_array((counts.astype(np.float64), pairs), shape=(connectome.n, connectome.n)).tocsr()
+
+
+def paths(matrix: sp.csr_array, start: Float[np.ndarray, "N S"], weight: float) -> Float[np.ndarray, "N S"]:
+    """Return Σ_k (weight·matrix)^k start, for k from 1 up to `TERMS` or until what is added is negligible."""
+    now, total = start, np.zeros_like(start)
+    for _ in range(TERMS):
+        now = weight * (matrix @ now)
+        total += now
+        if np.abs(now).max(initial=0) <= 1e-12 * np.abs(total).max(initial=0):
+            break
+    return total
+
+
+def spectral_radius(matrix: sp.csr_array) -> float:
+    """Return the largest eigenvalue of a matrix without negative entries, by power iteration; 0 without cycles.
+
+    The estimate is the geometric mean growth over the last half of the steps, from a vector of ones.
+    """
+    now, growth = np.ones(len(matrix.indptr) - 1), []
+    for _ in range(_POWER_STEPS):
+        after = matrix @ now
+        size = float(np.linalg.norm(after))
+        if size == 0:
+            return 0.0
+        growth.append(size / float(np.linalg.norm(now)))
+        now = after / size
+    return float(np.exp(np.mean(np.log(growth[_POWER_STEPS // 2 :]))))
+
+
+def distances(
+    connectome: Connectome, stimulated: Int[np.ndarray, "R"], responding: Int[np.ndarray, "R"]
+) -> Float[np.ndarray, "R"]:
+    """Count connections on the shortest path from the stimulated to the responding neuron; inf where there is none."""
+    sources, at = pairs_by(stimulated)
+    # From j to i, where the connectome's matrix is [post, pre]; counts are no lengths.
+    graph = count_matrix(connectome).T.tocsr()
+    found = np.empty(len(responding))
+    for number, source in enumerate(sources):
+        chosen = at == number
+        lengths = dijkstra(graph, indices=int(source), unweighted=True)
+        found[chosen] = np.asarray(lengths)[responding[chosen]]
+    return found

@@ -1,0 +1,169 @@
+"""Responses to a pulse on one neuron at a time: what an optogenetic stimulation does in a model, seen as recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from connfit.errors import ConfigError, DivergedError, one_of
+from connfit.models.base import Model, Params
+from connfit.models.perturb import DRIVES, settled
+from connfit.models.rest import started
+from connfit.models.rollout import CHUNK, Shown, State, Stepped, rollout
+
+WORKING_BYTES = 256 << 20
+"""Memory that stimulations side by side may take: about a dozen numbers per neuron, and what units show."""
+
+_COPIES = 12
+
+
+@dataclass(frozen=True)
+class Stimulations:
+    """How each neuron is stimulated, and over which time its responses are averaged; as the experiment did.
+
+    Parameters
+    ----------
+    pulse_s
+        Length of the pulse in seconds; at least one model step.
+    window_s
+        Seconds from the onset of the pulse on, over which changes are averaged.
+    strength
+        What is added to the stimulated neuron's input, in standard deviations of the recorded units' training activity.
+    drive
+        One of `connfit.models.perturb.DRIVES`: what drives the model meanwhile.
+
+    Raises
+    ------
+    ConfigError
+        If an option is out of range.
+    """
+
+    pulse_s: float = 0.5
+    window_s: float = 30.0
+    strength: float = 1.0
+    drive: str = "own"
+
+    def __post_init__(self) -> None:
+        one_of("drive", self.drive, DRIVES)
+        for name in ("pulse_s", "window_s"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise ConfigError(f"{name} = {value:g} must be finite and above 0 seconds")
+        if self.window_s < self.pulse_s:
+            raise ConfigError(f"window_s = {self.window_s:g} must not be shorter than pulse_s = {self.pulse_s:g}")
+        if not np.isfinite(self.strength) or self.strength == 0:
+            raise ConfigError(f"strength = {self.strength:g} must be finite, and not 0")
+
+    def steps(self, step_s: float) -> tuple[int, int]:
+        """Return the model steps of the pulse and of the window: the nearest number, one at least."""
+        pulse = max(round(self.pulse_s / step_s), 1)
+        return pulse, max(round(self.window_s / step_s), pulse)
+
+
+def pulse_responses(
+    model: Model,
+    params: Params,
+    neurons: Int[np.ndarray, "S"],
+    stimulations: Stimulations,
+    *,
+    unit_of_strength: float,
+    mean: Float[np.ndarray, "P"],
+    watched: Int[np.ndarray, "W"] | None = None,
+) -> Float[np.ndarray, "S W"]:
+    """Stimulate neurons one at a time and return how what read-outs see of others changes.
+
+    Each run starts where units have shown their mean for long (`connfit.models.perturb.settled`), gets a pulse on one
+    neuron, and goes on without noise; the same run without the pulse is taken off. Many stimulations are run side by
+    side, as many as `WORKING_BYTES` allow.
+
+    Parameters
+    ----------
+    neurons
+        Positions of the stimulated neurons.
+    unit_of_strength
+        What a strength of 1 is, in the units of the recording.
+    mean
+        Training mean of each unit, in the units of the recording.
+    watched
+        Positions of the neurons whose response is wanted; default: all.
+
+    Returns
+    -------
+    responses
+        Mean change over the window, in the units of the recording: of calcium where the cell has it, else of the rate.
+
+    Raises
+    ------
+    ConfigError
+        If a neuron is out of range.
+    DivergedError
+        If activity grows without bound.
+    """
+    for name, where in (("stimulated", neurons), ("watched", watched)):
+        if where is not None and len(where) and not 0 <= where.min() <= where.max() < model.neurons:
+            raise ConfigError(f"{name} neurons must lie in 0..{model.neurons - 1}")
+    watched = np.arange(model.neurons) if watched is None else watched
+    pulse, window = stimulations.steps(model.step_s)
+    start = settled(model, params, mean, drive=stimulations.drive).neurons
+    strength = stimulations.strength * unit_of_strength
+    given = mean if stimulations.drive == "mean" else np.zeros(model.units)
+    width = _width(model, len(neurons))
+    found = np.zeros((len(neurons), len(watched)))
+    for begin in range(0, len(neurons), width):
+        batch = neurons[begin : begin + width]
+        current = np.zeros((model.neurons, width + 1))
+        current[batch, np.arange(1, len(batch) + 1)] = strength
+        total = _summed(model, params, start, current, pulse, window, given, stimulations.drive == "own")
+        change = (total[:, 1 : len(batch) + 1] - total[:, :1]) / window
+        if not np.isfinite(change).all():
+            raise DivergedError(
+                f"activity grew without bound within {window} model steps of a pulse: give a shorter window, or "
+                "drive = 'mean', which cuts the loop through the model's own predictions"
+            )
+        found[begin : begin + len(batch)] = change[watched].T
+    return found
+
+
+def _width(model: Model, stimulations: int) -> int:
+    """Stimulations side by side; at least one. The first run of a batch is the one without a pulse."""
+    per_run = 4 * (model.neurons * _COPIES + model.units * (2 * CHUNK + 4))
+    return max(1, min(stimulations, WORKING_BYTES // per_run - 1))
+
+
+def _summed(
+    model: Model, params: Params, start: object, current: Float[np.ndarray, "N B"], pulse: int, window: int,
+    given: Float[np.ndarray, "P"], own: bool,
+) -> Float[np.ndarray, "N B"]:  # fmt: skip
+    """What read-outs see of every neuron, added up over the window, by run."""
+    real, runs = params["bias"].dtype, current.shape[1]
+    first = started(model, params, start)  # pyright: ignore[reportArgumentType]
+    state = State.of(model, jax.tree.map(lambda one: jnp.repeat(one, runs, axis=-1), first))
+    total, done = np.zeros(current.shape), 0
+    while done < window:
+        pulsed = done < pulse
+        steps = min(CHUNK, (pulse if pulsed else window) - done)
+        shown = Shown.nothing(model, steps, runs) if own else Shown.constant(given, steps, runs)
+        run = rollout(
+            model, params, state, shown, _add_up, _Sums(jnp.zeros(current.shape, real)),
+            current=jnp.asarray(current, real) if pulsed else None, forcing=False,
+        )  # fmt: skip
+        state, done = run.state, done + steps
+        # Added in double precision: a change is a small difference of large sums.
+        total += np.asarray(run.kept.total, np.float64)
+    return total
+
+
+class _Sums(NamedTuple):
+    """Sum over steps of what read-outs see of each neuron."""
+
+    total: Float[Array, "N B"]
+
+
+def _add_up(model: Model, params: Params, kept: _Sums, now: Stepped, also: None) -> tuple[_Sums, None]:
+    seen = model.neuron.observed(model.constants(params), now.neurons.states)
+    return _Sums(kept.total + seen), None

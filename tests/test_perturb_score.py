@@ -1,0 +1,431 @@
+"""Models beside measured responses: pulses against linear algebra, tables, opponents, and the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from networks import Problem, dense_matrices, random_connectome
+from small import NEURONS, UNITS, teacher, write_files
+from typer.testing import CliRunner
+from valid import validator
+
+import connfit as cf
+from connfit import cli
+from connfit import config as configuration
+from connfit._io import plain, read_json
+from connfit.analysis.measured.measured_responses import MeasuredResponses, ResponseRule, place, read_measured
+from connfit.analysis.measured.pair_scores import Truth
+from connfit.analysis.measured.recording_predictors import impulse_response, recording_predictors, single_units
+from connfit.analysis.measured.response_scores import Estimate
+from connfit.analysis.measured.score_run import SUMS, perturb_score, score_responses, training_deviation
+from connfit.analysis.measured.scored_responses import ScoredResponses
+from connfit.analysis.measured.verdict_on_responses import answer, judge
+from connfit.analysis.measured.wiring_predictors import (
+    count_matrix,
+    distances,
+    paths,
+    spectral_radius,
+    wiring_predictors,
+)
+from connfit.config import EvaluateConfig
+from connfit.connectome.nulls import NULLS
+from connfit.errors import ConfigError, DataError, DivergedError
+from connfit.evaluation.baselines.var_ridge import VarRidge
+from connfit.models import RateModel, Readout, init_params
+from connfit.models.cells.rate import Rate
+from connfit.models.cells.rate_calcium import RateCalcium
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.pulse import Stimulations, pulse_responses
+from connfit.recordings.cohort import Cohort
+from connfit.training import runs
+
+GOOD = "stimulated,responding,observations,mean_dff,q\n"
+
+
+def linear_model(drive: str = "dense", neurons: int = 12) -> tuple[Problem, dict[str, jnp.ndarray]]:
+    """Neurons that are never silent here, so that a pulse is answered linearly."""
+    rng = np.random.default_rng(4)
+    brain = random_connectome(rng, neurons, 3, electrical=4)
+    readout = Readout.by_name(brain, ("n0", "n3", "n5"))
+    model = RateModel.from_connectome(brain, readout, step_s=0.5, drive=drive)
+    params = {
+        "weights": jnp.asarray(rng.random(brain.m) * 0.05),
+        "log_time_constants": jnp.asarray(rng.normal(0, 0.3, neurons)),
+        "bias": jnp.asarray(2 + rng.random(neurons)),
+    }
+    if drive == "dense":
+        params["drive"] = jnp.asarray(rng.random((neurons, 3)) * 0.05)
+    return Problem(brain, readout, model, params, None), params  # type: ignore[arg-type]  # no window is needed
+
+
+@pytest.mark.parametrize("drive", ["own", "mean", "none"])
+def test_a_pulse_is_answered_as_linear_algebra_says(drive: str, float64: None) -> None:
+    problem, params = linear_model("dense" if drive != "none" else "none")
+    w, e, c = (np.asarray(one, np.float64) for one in dense_matrices(problem, params))
+    loop = w + (e @ c if drive == "own" else 0)
+    keep = np.exp(-0.5 / np.exp(np.asarray(params["log_time_constants"])))
+    # 1.0 s are two steps of pulse; 60 s are 120 steps, more than one call.
+    how = Stimulations(pulse_s=1.0, window_s=60.0, strength=0.3, drive=drive)
+    sources, watched = np.array([7, 2, 9]), np.array([0, 2, 11])
+    got = pulse_responses(
+        problem.model, params, sources, how, unit_of_strength=2.0, mean=np.array([1.0, 2.0, 0.5]), watched=watched
+    )
+    for row, source in zip(got, sources, strict=True):
+        state, total = np.zeros(problem.model.neurons), np.zeros(problem.model.neurons)
+        for step in range(120):
+            given = np.zeros(len(state))
+            given[source] = 0.6 if step < 2 else 0.0
+            state = keep * state + (1 - keep) * (loop @ state + given)
+            total += state
+        # Double precision: what remains is rounding of sums of 120 steps.
+        np.testing.assert_allclose(row, total[watched] / 120, rtol=1e-9, atol=1e-12)
+
+
+def test_stimulations_in_batches_are_those_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, params = linear_model()
+    sources, how, mean = np.arange(5), Stimulations(window_s=5), np.ones(3)
+    whole = pulse_responses(problem.model, params, sources, how, unit_of_strength=1.0, mean=mean)
+    monkeypatch.setattr("connfit.models.pulse._width", lambda *_: 2)
+    parts = pulse_responses(problem.model, params, sources, how, unit_of_strength=1.0, mean=mean)
+    # Single precision, and other shapes of the same products.
+    np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
+    assert np.abs(whole).max() > 1e-3
+
+
+def test_responses_are_those_of_calcium_where_the_cell_has_it(float64: None) -> None:
+    """Calcium rises behind the rate: within a window as short as its decay, less of a pulse is seen."""
+    rng = np.random.default_rng(0)
+    brain = random_connectome(rng, 8, 2)
+    readout = Readout.by_name(brain, ("n0", "n1"))
+    found = {}
+    given = ModelConditions(connectome=brain, readout=readout, step_s=0.5, drive="none")
+    for name, cell in (("rate", Rate()), ("calcium", RateCalcium())):
+        model = ConnectomeModel.wire(given, cell)
+        params = {**init_params(model, brain, readout, spectral_radius=0.1), "bias": jnp.full(8, 1.0)}
+        found[name] = pulse_responses(
+            model, params, np.array([0]), Stimulations(window_s=1, drive="none"), unit_of_strength=1.0, mean=np.zeros(2)
+        )[0, 0]
+    assert 0 < found["calcium"] < 0.8 * found["rate"]
+
+
+def test_growth_without_bound_is_an_error() -> None:
+    problem, params = linear_model("none")
+    wild = {**params, "weights": params["weights"] * 1e4}
+    with pytest.raises(DivergedError, match="shorter window"):
+        pulse_responses(
+            problem.model, wild, np.array([0]), Stimulations(drive="none"), unit_of_strength=1.0, mean=np.zeros(3)
+        )
+    with pytest.raises(ConfigError, match=r"0\.\.11"):
+        pulse_responses(problem.model, params, np.array([12]), Stimulations(), unit_of_strength=1.0, mean=np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"pulse_s": 0.0}, "pulse_s = 0 must"), ({"window_s": float("inf")}, "window_s"),
+        ({"pulse_s": 3.0, "window_s": 2.0}, "shorter"), ({"strength": 0.0}, "strength"), ({"drive": "all"}, "drive"),
+    ],
+)  # fmt: skip
+def test_impossible_stimulations_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Stimulations(**wrong)
+
+
+def test_steps_are_the_nearest_and_one_at_least() -> None:
+    assert Stimulations(pulse_s=0.1, window_s=30).steps(0.6) == (1, 50)
+    assert Stimulations(pulse_s=1.3, window_s=1.3).steps(0.5) == (3, 3)
+
+
+def written(folder: Path, text: str, name: str = "t.csv") -> Path:
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def test_a_table_is_read_with_what_was_not_tested(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + "A,B,4,0.1,0.01\nA,C,2,0.2,0.001\nB,A,9,,0.5\nB,C,9,0.3,NA\n")
+    table = read_measured(path)
+    assert (table.name, table.rows) == ("t", 4) and table.observations is not None and table.amplitude is not None
+    np.testing.assert_array_equal(table.response(ResponseRule()), [1, np.nan, 0, np.nan])
+    np.testing.assert_array_equal(table.response(ResponseRule(min_observations=1)), [1, 1, 0, np.nan])
+    np.testing.assert_array_equal(table.response(ResponseRule(q_below=0.005)), [0, np.nan, 0, np.nan])
+    assert np.isnan(table.amplitude[2])
+    frame = pd.read_csv(path)
+    again = read_measured(frame, name="t")
+    np.testing.assert_array_equal(again.response(ResponseRule()), table.response(ResponseRule()))
+
+
+def test_a_table_can_say_in_words_who_responds(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, "stimulated,responding,responds,half_1,half_2\n1,2,yes,1,2\n1,3,No,1,1\n2,1,,0,0\n2,3,1,3,4\n"
+    )
+    table = read_measured(path)
+    np.testing.assert_array_equal(table.response(ResponseRule()), [1, 0, np.nan, 1])
+    assert table.halves is not None and table.halves.shape == (4, 2) and table.amplitude is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (GOOD + "A,B,4,0.1,0.01\nA,B,4,0.1,0.9\n", r"row 2: the pair 'A', 'B' is there already"),
+        (GOOD + "A,B,4,0.1,1.2\n", r"row 1: q = 1\.2 does not lie between 0 and 1"),
+        (GOOD + "A,B,4,0.1,0.1\nA,C,4,x,0.1\n", r"row 2: mean_dff = x is not a number"),
+        (GOOD + "A,B,4,inf,0.1\n", r"row 1: mean_dff = inf is not finite"),
+        (GOOD + "A,B,0,0.1,0.1\n", r"row 1: observations = 0\.0 is below 1"),
+        (GOOD + "A,B,1.5,0.1,0.1\n", r"observations = 1\.5 is not a whole number"),
+        (GOOD + "A,,4,0.1,0.1\n", r"row 1: the id in column 'responding' is empty"),
+        ("stimulated,responding\nA,B\n", r"neither a column 'q' nor a column 'responds'"),
+        ("stimulated,responding,q,responds\nA,B,0.1,1\n", r"contradict each other"),
+        ("stimulated,responding,responds\nA,B,maybe\n", r"row 1: responds = maybe is none of"),
+        ("stimulated,responding,q,half_1\nA,B,0.1,1\n", r"'half_1' and no other half"),
+        ("stimulated,responding,q,amplitude,mean_dff\nA,B,0.1,1,1\n", r"both columns 'amplitude' and 'mean_dff'"),
+        ("stimulated,respondng,q\nA,B,0.1\n", r"no column 'responding'.*Did you mean 'respondng'"),
+        (GOOD, r"no rows"),
+    ],
+)  # fmt: skip
+def test_a_wrong_table_is_one_line_that_names_the_place(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        read_measured(written(tmp_path, text))
+    assert "t.csv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"q_below": 0.0}, {"q_below": 1.0}, {"min_observations": 0}])
+def test_impossible_rules_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        ResponseRule(**wrong)  # type: ignore[arg-type]  # numbers
+
+
+def test_unknown_neurons_and_own_responses_are_left_out_and_counted() -> None:
+    brain, _ = teacher()
+    frame = pd.DataFrame(
+        [("n0", "n1", 0.01), ("n0", "<b>", 0.1), ("ZZ", "n1", 0.2), ("n3", "n3", 0.0), ("n2", "n0", 0.9)],
+        columns=["stimulated", "responding", "q"],
+    )
+    placed = place(read_measured(frame), brain)
+    assert placed.unknown == ("ZZ", "<b>") and (placed.unknown_rows, placed.own_rows) == (2, 1)
+    assert list(placed.stimulated) == [0, 2] and list(placed.responding) == [1, 0]
+    with pytest.raises(DataError, match=r"no neurons 'n99'.*Did you mean"):
+        place(read_measured(frame.iloc[:1].assign(stimulated="n99")), brain)
+
+
+def test_a_table_in_which_nobody_responds_is_refused() -> None:
+    brain, _ = teacher()
+    frame = pd.DataFrame({"stimulated": ["n0", "n1"], "responding": ["n1", "n2"], "q": [0.5, 0.6]})
+    placed = place(read_measured(frame), brain)
+    with pytest.raises(DataError, match="none responds"):
+        Truth.of(placed, ResponseRule(), np.ones(2))
+
+
+def test_wiring_predictors_are_those_of_dense_matrices() -> None:
+    brain = random_connectome(np.random.default_rng(3), 15, 3, electrical=5)
+    signed, counts = np.zeros((2, 15, 15))
+    np.add.at(signed, (brain.posts, brain.indices), brain.counts * brain.connection_signs)
+    np.add.at(counts, (brain.posts, brain.indices), brain.counts)
+    stimulated, responding = (one.ravel() for one in np.meshgrid([2, 7, 11], np.arange(15), indexing="ij"))
+    found = {each.name: each.values for each in wiring_predictors(brain, stimulated, responding)}
+    radius = np.abs(np.linalg.eigvals(counts)).max()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+
+    def resolvent(matrix: np.ndarray, weight: float) -> np.ndarray:
+        return np.linalg.inv(np.eye(15) - weight * matrix) - np.eye(15)
+
+    dense = {
+        "synapses": signed, "two_steps": counts @ counts,
+        "paths_0.5": resolvent(shares, 0.5) / 0.5, "resolvent_0.6": resolvent(counts, 0.6 / radius),
+        "signed_resolvent_0.9": resolvent(signed, 0.9 / radius),
+    }  # fmt: skip
+    for name, matrix in dense.items():
+        # The spectral radius is found by 60 steps of power iteration, good to about 1e-3 in so small a graph.
+        np.testing.assert_allclose(found[name], matrix[responding, stimulated], rtol=2e-2, atol=1e-2 * matrix.max())
+    assert spectral_radius(count_matrix(brain)) == pytest.approx(radius, rel=1e-3)
+
+
+def test_distances_are_counted_in_the_direction_of_connections() -> None:
+    """n0 -> n1 -> n2 -> n3, and nothing back."""
+    from connfit.connectome import from_pairs
+
+    table = pd.DataFrame({"id": ["a", "b", "c", "d"]}).assign(type="", region="", transmitter="", side="")
+    line = from_pairs("line", np.array([0, 1, 2]), np.array([1, 2, 3]), np.array([9, 9, 9]), np.ones(4, int), table)
+    got = distances(line, np.array([0, 0, 0, 3]), np.array([1, 2, 3, 0]))
+    np.testing.assert_array_equal(got, [1, 2, 3, np.inf])
+    assert spectral_radius(count_matrix(line)) == 0.0
+    assert not [each for each in wiring_predictors(line, np.array([0]), np.array([1])) if "resolvent" in each.name]
+    assert paths(count_matrix(line), np.eye(4)[:, :1], 1.0).ravel().tolist() == [0, 9, 81, 729]
+
+
+def test_an_impulse_response_is_that_of_the_fitted_autoregression() -> None:
+    _, movies = teacher()
+    got = impulse_response(movies[0], np.array([1, 4]), 3, EvaluateConfig())
+    process = VarRidge.fit(movies[0], EvaluateConfig()).process
+    blocks = np.asarray(process.coefficients).reshape(process.lags, UNITS, UNITS)
+    values = [np.eye(UNITS)]
+    for step in (1, 2):
+        last = min(step, process.lags)
+        values.append(np.sum([blocks[lag].T @ values[step - 1 - lag] for lag in range(last)], axis=0))
+    np.testing.assert_allclose(got, np.mean(values, axis=0)[:, [1, 4]], rtol=1e-10)
+
+
+def test_recording_predictors_know_only_pairs_that_were_recorded_together() -> None:
+    brain, movies = teacher()
+    second = movies[1].select_units(["n0", "n1", "n2"])
+    cohort = Cohort.from_recordings((movies[0].select_units(["n0", "n1", "n5"]), second))
+    readout = Readout.by_name(brain, cohort.units)
+    assert (single_units(readout) >= 0).sum() == len(cohort.units)
+    pairs = np.array([[0, 1], [0, 5], [2, 5], [0, 9]])
+    fc, impulse = recording_predictors(cohort, readout, brain, pairs[:, 0], pairs[:, 1], window_s=2.0)
+    np.testing.assert_array_equal(np.isfinite(fc.values), [True, True, False, False])
+    np.testing.assert_array_equal(np.isfinite(impulse.values), [True, True, False, False])
+    parts = [movie.part("train")[0] for movie in movies]
+    both = [np.corrcoef(part[:, 0], part[:, 1])[0, 1] for part in parts]
+    # Values of recordings are of single precision.
+    assert fc.values[0] == pytest.approx(np.tanh(np.mean(np.arctanh(both))), abs=1e-4)
+
+
+@lru_cache(maxsize=1)
+def fitted() -> cf.Fit:
+    """The teacher's recordings fitted, then given other parameters as a test needs them."""
+    brain, movies = teacher()
+    return cf.fit(brain, movies, epochs=1, progress=False)
+
+
+def taught(noise: float = 0.0) -> tuple[cf.Fit, MeasuredResponses]:
+    """A fit with the parameters of a teacher, and a table of the teacher's responses."""
+    fit, rng = fitted(), np.random.default_rng(8)
+    brain = fit.connectome
+    own = {**fit.params, "bias": jnp.full(NEURONS, 0.5), "weights": jnp.asarray(0.03 * brain.counts, jnp.float32)}
+    of = replace(fit, params=own)
+    everyone, how = np.arange(NEURONS), Stimulations(window_s=5)
+    responses = pulse_responses(
+        of.model, own, everyone, how, unit_of_strength=training_deviation(of.cohort), mean=of.cohort.mean_activity()
+    )
+    a, b = (one.ravel() for one in np.meshgrid(everyone, everyone, indexing="ij"))
+    a, b = a[a != b], b[a != b]
+    size = np.log(np.abs(responses[a, b]) + 1e-9) + noise * rng.normal(size=len(a))
+    ids = brain.ids.astype(str)
+    table = MeasuredResponses(
+        "taught", ids[a].astype(object), ids[b].astype(object), np.full(len(a), 5),
+        np.where(size > np.quantile(size, 0.85), 0.01, 0.6), None, responses[a, b],
+        np.stack([responses[a, b], responses[a, b]], axis=1) + 0.01 * rng.normal(size=(len(a), 2)),
+    )  # fmt: skip
+    return of, table
+
+
+def test_a_teachers_own_parameters_rank_its_responses_and_others_do_not() -> None:
+    of, table = taught()
+    scores = perturb_score(of, table, Stimulations(window_s=5), resamples=200)
+    own = scores.predictors["model"]
+    assert own.auroc.value == pytest.approx(1.0, abs=1e-3) and own.sign_agreement.value == pytest.approx(1.0, abs=0.01)
+    assert own.average_precision.value == pytest.approx(1.0, abs=0.01)
+    assert own.amplitude_correlation.value == pytest.approx(1.0, abs=1e-3)
+    assert scores.table.amplitude_ceiling.value is not None
+    shuffled = np.random.default_rng(0).permutation(NEURONS)
+    names = dict(zip(of.connectome.ids.astype(str), of.connectome.ids[shuffled].astype(str), strict=True))
+    other = replace(
+        table, stimulated=np.array([names[one] for one in table.stimulated], object),
+        responding=np.array([names[one] for one in table.responding], object),
+    )  # fmt: skip
+    chance = perturb_score(of, other, Stimulations(window_s=5), resamples=200).predictors["model"].auroc
+    assert chance.low is not None and chance.high is not None and chance.low < 0.5 < chance.high
+
+
+def test_opponents_are_scored_on_their_pairs_and_differences_are_paired() -> None:
+    of, table = taught(noise=1.0)
+    scores, pairs = score_responses(of, table, Stimulations(window_s=5), resamples=300)
+    names = list(scores.predictors)
+    assert names[:2] == ["model", "untrained"] and "+".join(SUMS[-1]) in names and "impulse_response" in names
+    fc = scores.predictors["functional_connectivity"]
+    assert fc.pairs == UNITS * (UNITS - 1) < scores.predictors["model"].pairs == NEURONS * (NEURONS - 1)
+    by = {each.name: each.values for each in pairs.predictors}
+    known, yes = np.isfinite(by["functional_connectivity"]), pairs.truth.responds
+
+    def area(values: np.ndarray) -> float:
+        size = np.abs(values[known])
+        above = size[yes[known]][:, None] - size[~yes[known]][None]
+        return float(((above > 0) + 0.5 * (above == 0)).mean())
+
+    lead = fc.model_minus_this
+    assert lead is not None and lead.value is not None
+    assert lead.value == pytest.approx(area(by["model"]) - area(by["functional_connectivity"]), abs=1e-12)
+    assert sum(of.pairs for of in scores.predictors["model"].by_distance.values()) == scores.table.pairs
+    assert {each.question for each in scores.differences} == {
+        "fitting", "model_over_wiring", "wiring_over_recording", "model_over_both"
+    }  # fmt: skip
+    again = score_responses(of, table, Stimulations(window_s=5), resamples=300)[0]
+    assert again == scores
+    rows = list(csv.DictReader(pairs.csv().splitlines()))
+    assert len(rows) == scores.table.pairs and float(rows[3]["model"]) == pytest.approx(by["model"][3], rel=1e-4)
+
+
+def test_nulls_and_other_fits_are_opponents() -> None:
+    of, table = taught()
+    other = replace(of, params=of.initial_params)
+    scores = perturb_score(
+        of, table, Stimulations(window_s=5), against=[other], nulls=["no_recurrence", "rewire_degrees"], resamples=50
+    )
+    assert scores.predictors["run_1"].auroc.value == scores.predictors["untrained"].auroc.value
+    none = scores.predictors["untrained_no_recurrence"]
+    assert none.kind == "null" and none.auroc.value is not None
+    with pytest.raises(ConfigError, match="rewire_degrees"):
+        perturb_score(of, table, nulls=["rewire_degree"])
+    assert "rewire_degrees" in NULLS
+
+
+def test_a_verdict_follows_intervals() -> None:
+    leads = {
+        "a": Estimate(0.1, 0.05, 0.15), "b": Estimate(-0.1, -0.2, -0.01), "c": Estimate(0.1, -0.01, 0.2),
+        "d": Estimate(reason="nothing"),
+    }  # fmt: skip
+    found = judge(Estimate(0.6, 0.55, 0.65), leads, {"model": 0.6, "a": 0.5, "b": 0.7, "d": None})
+    assert (found.beaten, found.better, found.undecided, found.first) == (("a",), ("b",), ("c", "d"), "b")
+    assert found.model_is_above_chance and not found.beats_all
+    assert [answer(leads[name]) for name in "abcd"] == ["more", "less", "undecided", "unknown"]
+    assert judge(Estimate(0.6, 0.55, 0.65), {"a": leads["a"]}, {}).beats_all
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("measured")
+    config = configuration.override(
+        configuration.read(write_files(folder)), ["train.epochs=1", "train.free_run_epochs=0"]
+    )
+    runs.start(config, folder / "run")
+    _, table = taught(noise=0.5)
+    pd.DataFrame(
+        {"stimulated": table.stimulated, "responding": table.responding, "observations": 5, "q": table.q,
+         "amplitude": table.amplitude}
+    ).to_csv(folder / "who <responds>.csv", index=False)  # fmt: skip
+    return folder / "run"
+
+
+def test_the_command_writes_scores_and_pairs(run: Path) -> None:
+    done = CliRunner().invoke(
+        cli.app, ["perturb-score", str(run), "--measured", str(run.parent / "who <responds>.csv"), "--window", "5",
+                  "--resamples", "50"],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    out = run / "measured" / "who-responds"
+    scores = read_json(out / "scores.json", ScoredResponses)
+    validator("scores.json").validate(json.loads((out / "scores.json").read_text()))
+    assert plain(scores) == json.loads((out / "scores.json").read_text())
+    assert scores.stimulations == Stimulations(window_s=5.0) and scores.resamples == 50
+    assert "two steps" in done.output and "AUROC is the probability" in " ".join(done.output.split())
+    with (out / "responses.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == scores.table.pairs
+
+
+def test_a_mistake_is_one_line(run: Path, tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD + "n0,n1,4,0.1,7\n")
+    done = CliRunner().invoke(cli.app, ["perturb-score", str(run), "--measured", str(path)])
+    assert done.exit_code != 0 and isinstance(done.exception, DataError) and "row 1: q" in str(done.exception)
+    with pytest.raises(DataError, match=r"fit has not finished|no run here"):
+        perturb_score(tmp_path, written(tmp_path, GOOD + "n0,n1,4,0.1,0.7\n"))
+    with pytest.raises(ConfigError, match="name is"):
+        perturb_score(run, run.parent / "who <responds>.csv", name="../up")
