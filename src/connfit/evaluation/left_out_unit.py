@@ -7,10 +7,10 @@ that stand beside the model. Of an animal that was held out of the fit the model
 the network are fitted to that animal's own first frames all the same.
 
 Scores are of single units, over the frames of a part: skill over the unit's training mean, 1 - MSE / MSE of that mean,
-and the Pearson correlation over time, which forgives a wrong level and scale (0: the
-prediction does not move). Medians over units have intervals over units or, of three animals or more, over animals with
-their units (`left_out_intervals`). The ceiling is what noise that is white in
-time leaves to any prediction: skill 1 - σ² / MSE of the mean, correlation √(1 - σ² / variance).
+and the Pearson correlation over time, which forgives a wrong level and scale (0: the prediction does not
+move). Medians over units have intervals over units or, of three animals or more, over animals with their units
+(`left_out_intervals`). The ceiling is what noise that is white in time leaves to any prediction: skill 1 - σ² / MSE of
+the mean, correlation √(1 - σ² / variance).
 """
 
 from __future__ import annotations
