@@ -11,7 +11,7 @@ from connfit.errors import DataError
 from connfit.evaluation.against_strongest import PartErrors, against_strongest
 from connfit.evaluation.baselines import BaselineFactory, chosen_baselines, with_their_inputs
 from connfit.evaluation.baselines.persistence import Persistence
-from connfit.evaluation.ceiling import pool_ceilings, recording_ceilings, shares_of
+from connfit.evaluation.ceiling import noise_of, pool_ceilings, recording_ceilings, shares_of
 from connfit.evaluation.evaluated import Evaluation, OneRecording
 from connfit.evaluation.explained import WIRING, StackErrors, explained, stack_errors, with_candidate
 from connfit.evaluation.fc_ceiling import between_animals
@@ -133,7 +133,7 @@ def _evaluated(
                 "test": against_strongest(baseline_scores, {recording.name: models[recording.name]}, here)
             },
             ceiling=replace(limit, shares=shares, fc_between_animals=animals.get(recording.name)),
-            left_out_unit=left_out_scores(model, initial, recording, config),
+            left_out_unit=left_out_scores(model, initial, recording, config, noise=noise_of(limit)),
             explained=explained({recording.name: stacks[recording.name]}),
         )
     every = list(details.values())
