@@ -2,8 +2,8 @@
 
 K fits that explain the recordings equally well say K different things of a neuron that was not recorded. Their
 deviations d_k(t) from the mean over fits, each time course centred and divided by its standard deviation, are draws of
-what is not known; S is their covariance between neurons. Recording neuron j with noise of variance η (in the same units) then
-leaves
+what is not known; S is their covariance between neurons. Recording neuron j with noise of variance η (in the same
+units) then leaves
 
     S' = S - S_j S_jᵀ / (S_jj + η).
 
