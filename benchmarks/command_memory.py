@@ -2,6 +2,7 @@
 
     python benchmarks/command_memory.py                  # a few minutes each on two cores
     python benchmarks/command_memory.py --long           # also 200,000 frames
+    python benchmarks/command_memory.py --only 1000000x100  # or 2000x10000: recordings that are much longer and wider
     python benchmarks/command_memory.py --only 20000x50  # one of them
 
 Recordings and wiring are random numbers. The demo is run too, and the worm where `CONNFIT_DATA` says where its files
@@ -21,11 +22,16 @@ import time
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 
 TOLERANCE = 0.1
 SIZES = ((2_000, 50, 200), (20_000, 50, 200), (100, 500, 1_000))
 LONG = (200_000, 50, 200)
+LARGE = ((1_000_000, 100, 300), (2_000, 10_000, 12_000))
 """Frames, units, neurons."""
+
+PARTNERS = 50
+"""Units that a unit of a wide recording is driven by; of few units all others are."""
 
 CONFIG = """seed = 3
 [data]
@@ -50,7 +56,11 @@ def write_project(folder: Path, frames: int, units: int, neurons: int) -> Path:
     (folder / "edges.csv").write_text("pre,post,synapses\n" + "\n".join(rows) + "\n")
     rows = (f"n{k},{'gaba' if k % 3 == 0 else 'acetylcholine'}" for k in range(neurons))
     (folder / "neurons.csv").write_text("id,transmitter\n" + "\n".join(rows) + "\n")
-    mixing = 0.5 * rng.normal(size=(units, units)) / np.sqrt(units)
+    if units <= 1_000:
+        mixing = 0.5 * rng.normal(size=(units, units)) / np.sqrt(units)
+    else:
+        mixing = sp.random_array((units, units), density=PARTNERS / units, rng=rng, format="csr")
+        mixing.data = 0.5 * rng.normal(size=mixing.nnz) / np.sqrt(PARTNERS)
     values, now = np.zeros((frames, units), np.float32), np.zeros(units)
     for t in range(frames):
         now = 0.8 * now + 0.2 * np.tanh(mixing @ now) + 0.3 * rng.normal(size=units)
@@ -80,10 +90,10 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="200,000 frames too")
     parser.add_argument("--only", help="one size, as 20000x50, or demo or worm")
     options = parser.parse_args()
-    sizes = {f"{frames}x{units}": (frames, units, neurons) for frames, units, neurons in (*SIZES, LONG)}
-    names = [*sizes, "demo", *(["worm"] if os.environ.get("CONNFIT_DATA") else [])]
-    long = f"{LONG[0]}x{LONG[1]}"
-    chosen = [options.only] if options.only else [name for name in names if options.long or name != long]
+    sizes = {f"{frames}x{units}": (frames, units, neurons) for frames, units, neurons in (*SIZES, LONG, *LARGE)}
+    usual = [f"{frames}x{units}" for frames, units, _ in (*SIZES, *([LONG] if options.long else []))]
+    names = [*usual, "demo", *(["worm"] if os.environ.get("CONNFIT_DATA") else [])]
+    chosen = [options.only] if options.only else names
     wrong, beyond = [], {}
     print(f"{'frames x units':16} {'peak GB':>8} {'estimate':>9} {'ratio':>6} {'minutes':>8}")
     for name in chosen:

@@ -8,6 +8,7 @@ from scipy.signal import lfilter
 
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
+from connfit.evaluation import ceiling
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.ceiling import Ceiling, Share, recording_ceilings, shares_of
 from connfit.evaluation.evaluate import evaluate_all
@@ -135,6 +136,15 @@ def test_connectivity_that_cannot_be_split_says_why() -> None:
     few = fc_ceiling(rng.normal(size=(15, 6)), np.ones((15, 6), bool))
     assert few.ceiling is None and "4 are needed" in few.reasons["ceiling"]
     assert spearman_brown(0.5) == pytest.approx(2 / 3)
+
+
+def test_connectivity_of_a_long_part_is_that_of_the_frames_that_run_freely(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = autoregression(np.random.default_rng(8), 1200, 6, 0.5)
+    one = Recording("made", values, tuple("abcdef"), 1.0).split()
+    monkeypatch.setattr(ceiling, "LONGEST_RUN", 200)
+    start = one.require_parts().test[0]
+    first, whole = (fc_ceiling(part, np.ones(part.shape, bool)) for part in (values[start:][:200], values[start:]))
+    assert recording_ceilings(one, CONFIG).fc == first != whole
 
 
 def test_between_animals_bounds_enclose_and_need_shared_units() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -188,6 +189,8 @@ def test_a_finished_run_is_evaluated_and_resumed_again(connfit, finished: tuple[
             (out / name).unlink()
         ran = connfit(command, out)
         assert ran.code == 0 and f"report: {out / 'report.html'}" in ran.out
+        took = r"^time: [\d.]+ s \(.*scores of the model [\d.]+ s.*\); memory: [\d.]+ GB at peak$"
+        assert re.search(took, ran.out, re.MULTILINE), command
         assert (out / "forecasts.npz").exists()
         assert {name: (out / name).read_bytes() for name in before} == before, command
 

@@ -18,7 +18,7 @@ from connfit.evaluation import left_out_unit as module
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.left_out_ridge import OthersRidge
-from connfit.evaluation.left_out_unit import left_out_scores, paired, sampled_units
+from connfit.evaluation.left_out_unit import left_out_scores, paired, pool_left_out, sampled_units
 from connfit.models import RateModel, init_params
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings import Recording
@@ -172,11 +172,27 @@ def test_metrics_compare_over_units_and_say_what_is_lacking() -> None:
     assert "cannot be run" in left_out_scores(Persistence(), None, model.cohort.recordings[0], CONFIG).reason
 
 
+def test_of_a_long_part_the_first_frames_are_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = forecaster()
+    one = model.cohort.recordings[0]
+    whole = left_out_scores(model, None, one, CONFIG)
+    assert whole.frames is None
+    monkeypatch.setattr(module, "LONGEST_RUN", 20)
+    block = one.require_parts()["test"]
+    assert block.stop - block.start > 20
+    short = left_out_scores(model, None, one, CONFIG)
+    cut = replace(one, parts=replace(one.require_parts(), test=(block.start, block.start + 20)))
+    assert short.per_unit == left_out_scores(model, None, cut, CONFIG).per_unit != whole.per_unit
+    assert short.frames == 20 and pool_left_out([whole, short]).frames == 20
+
+
 def test_large_brains_leave_out_a_sample() -> None:
     assert len(sampled_units(90, 300, 128)) == 90
     few = sampled_units(73, 138_639, 128)
     assert len(few) == module.MIN_SAMPLE and few[0] == 0 and few[-1] == 72
     assert list(sampled_units(10, 300, 4)) == [0, 3, 6, 9]
+    # Not many of the units of a dense drive of a hundred million weights.
+    assert len(sampled_units(10_000, 10_000, 128)) == 128 and len(sampled_units(10_000, 10_000, 128, 10**8)) == 20
 
 
 def test_the_outcome_follows_the_signs() -> None:

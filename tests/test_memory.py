@@ -158,6 +158,11 @@ def test_the_estimate_counts_what_is_trained_and_does_not_grow_with_frames() -> 
     assert {key: value for key, value in long.items() if key != "recordings"} == {
         key: value for key, value in parts().items() if key != "recordings"
     }
+    # Of a long recording only blocks are copied.
+    assert parts()["recordings"] == 5 * 5 * 50 * UNITS
+    million = replace(longer.recordings[0], values=np.broadcast_to(np.float32(1), (10**6, UNITS)), mask=None)
+    held = estimate_memory(model, params, replace(longer, recordings=(million,)), learner, TrainConfig(), model.groups)
+    assert held.parts["recordings"] == 5 * 10**6 * UNITS + memory.BLOCK
 
 
 def test_a_fit_that_does_not_fit_stops_with_advice() -> None:

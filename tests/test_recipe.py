@@ -17,10 +17,12 @@ from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError
 from connfit.models.forecaster import ModelForecaster
 from connfit.report.questions.questions import best_epochs
+from connfit.training import untrained_model as module
 from connfit.training.learning_rates import RATES, find_rates, parameter_sizes
-from connfit.training.problem import prepare
+from connfit.training.problem import Job, prepare
 from connfit.training.recipe import BEGIN, GRID, NAMES, Recipe, automatic, find_recipe
 from connfit.training.runs import load_fit, load_job, start
+from connfit.training.untrained_model import untrained_model, without_idle_drive
 from connfit.training.validation import Validation, validate
 
 FIXED = ("drive_start", "state_forcing", "time_constant_frames", "weights", "own_shrinkage", "drive_ridge")
@@ -252,3 +254,28 @@ def test_the_best_trial_of_rates_is_not_lost():
     assert in_trial.training_record().epochs == 0
     columns = {"phase": [TRIAL, "teacher-forced", "free-running"], "selection": [3.0, 1.0, 2.0]}
     assert best_epochs(columns) == {"teacher-forced": 1, "free-running": 2}
+
+
+@pytest.mark.parametrize("begin", ["regression", "persistence"])
+def test_a_candidate_of_many_units_is_run_without_a_drive_of_zeros(
+    job: Job, begin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = {"state_forcing": 1.0, "time_constant_frames": 1.0, "weights": "counts", "own_shrinkage": 0.25}
+    options = msgspec.structs.replace(job.options, **fixed, drive_start=begin, drive_ridge=0.0)
+    assert without_idle_drive(options, job.readout) is options
+    monkeypatch.setattr(module, "MANY_UNITS", len(job.cohort.units) - 1)
+    found = without_idle_drive(options, job.readout)
+    assert found == msgspec.structs.replace(options, drive="anatomical")
+    (dense, full), (sparse, few) = (
+        untrained_model(one, 0, job.connectome, job.cohort, job.readout)[:2] for one in (options, found)
+    )
+    assert few["drive"].size < full["drive"].size
+    movie = job.cohort.recordings[0]
+    predicted, expected = (
+        ModelForecaster(model, params, job.cohort).one_step(movie)[1:]
+        for model, params in ((sparse, few), (dense, full))
+    )
+    # Sums over units in another order, in single precision.
+    np.testing.assert_allclose(predicted, expected, rtol=1e-4, atol=1e-5)
+    ridge = msgspec.structs.replace(options, drive_start="regression", drive_ridge=300.0)
+    assert without_idle_drive(ridge, job.readout) is ridge

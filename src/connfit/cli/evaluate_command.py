@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from connfit._system.heap import peak_rss_bytes
 from connfit._system.paths import user_path
+from connfit._system.stages import measured_stages, stage, stages_so_far, told
 from connfit.cli.terminal import RunFolder, Setting, draw_again, err_console, out_console, study_progress
 from connfit.errors import ConfigError
 
@@ -46,7 +48,8 @@ def evaluate(
             raise ConfigError(f"{name} belongs to a study: give --full too (a fit keeps its own options)")
     if dry_run:
         raise ConfigError("--dry-run belongs to a study: give --full too")
-    evaluate_and_report(runs.load_fit(folder), folder)
+    with measured_stages():
+        evaluate_and_report(runs.load_fit(folder), folder)
 
 
 def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings: list[str], dry_run: bool) -> None:
@@ -105,9 +108,12 @@ def evaluate_and_report(fitted: Fit, out: Path) -> None:
     unchanged = fitted.unchanged_warning()
     if unchanged is not None:
         out_console.print(f"caution: {unchanged}", style="yellow", highlight=False, soft_wrap=True)
-    with err_console.status("drawing figures"):
+    with err_console.status("drawing figures"), stage("report"):
         path = write_report(out)
     out_console.print(f"\nrun directory: {out}\nreport: {path}", highlight=False, soft_wrap=True)
+    if took := stages_so_far():
+        peak = peak_rss_bytes() / 1e9
+        out_console.print(f"time: {told(took)}; memory: {peak:.2f} GB at peak", highlight=False, soft_wrap=True)
 
 
 def _options(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import typer
 from connfit import config as configuration
 from connfit._system.claim import claimed
 from connfit._system.heap import forget_programs
+from connfit._system.stages import measured_stages
 from connfit.cli.evaluate_command import evaluate_and_report
 from connfit.cli.terminal import (
     Out,
@@ -95,7 +96,7 @@ def resume(folder: RunFolder) -> None:
     from connfit.training import runs
     from connfit.training.progress_display import show_progress
 
-    with claimed(folder, make=False):
+    with claimed(folder, make=False), measured_stages():
         with interruptible(folder):
             with show_progress(err_console) as (show, announce):
                 fitted = runs.resume(folder, on_progress=show, on_prepared=announce)
@@ -110,7 +111,7 @@ def _fit_and_report(config: configuration.Config, out: Path) -> None:
     from connfit.training.progress_display import show_progress
 
     check_baselines(config.evaluate)
-    with claimed(out):
+    with claimed(out), measured_stages():
         with interruptible(out):
             with show_progress(err_console) as (show, announce):
                 command = shlex.join(["connfit", *sys.argv[1:]])

@@ -23,6 +23,7 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.fc_ceiling import BetweenAnimals, FcCeiling, fc_ceiling
+from connfit.evaluation.free_run import LONGEST_RUN
 from connfit.evaluation.metrics import Quartiles, covered, quartiles, squares_by_unit, unit_skill
 from connfit.evaluation.noise_floor import MIN_CHANGES, NoiseFloor, coloured_by, noise_floor
 from connfit.evaluation.part_scores import PartScores
@@ -147,7 +148,8 @@ def recording_ceilings(
     return replace(
         _skill_ceilings(recording, config or EvaluateConfig(), last_values),
         part=PART,
-        fc=fc_ceiling(*recording.part(PART)),
+        # Of the frames that run freely, with whose FC free runs are compared.
+        fc=fc_ceiling(*(of[:LONGEST_RUN] for of in recording.part(PART))),
         trials=_trials(recording) if recording.notes.get("trials") else None,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from connfit._system.stages import stage
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.against_strongest import PartErrors, against_strongest
@@ -71,10 +72,12 @@ def evaluate_all(
     named = with_their_inputs(config.baselines, recordings) if baselines is None else baselines
     factories = chosen_baselines(named, config)
     with scratch(None if save_to is None else save_to.parent, in_memory=save_to is None) as store:
-        evaluation, forecasts = _evaluated(model, initial, factories, recordings, config, held_out, store)
+        with stage("comparisons"):
+            evaluation, forecasts = _evaluated(model, initial, factories, recordings, config, held_out, store)
         if save_to is None:
             return evaluation, forecasts
-        forecasts.save(save_to)
+        with stage("writing forecasts"):
+            forecasts.save(save_to)
     return evaluation, Forecasts.load(save_to)
 
 
@@ -95,31 +98,37 @@ def _evaluated(
     stacks: dict[str, StackErrors | str] = {}
     animals = between_animals(recordings)
     for recording in recordings:
-        last, _ = predictions(Persistence(), recording, (), config, store)
-        limit = recording_ceilings(recording, config, last)
-        ours = score_and_forecast(model, recording, config, store=store, persistence=last)
+        with stage("ceilings"):
+            last, _ = predictions(Persistence(), recording, (), config, store)
+            limit = recording_ceilings(recording, config, last)
+        with stage("scores of the model"):
+            ours = score_and_forecast(model, recording, config, store=store, persistence=last)
         forecasts[recording.name], predicted[MODEL][recording.name] = ours.forecast, ours.one_step
         models[recording.name] = PartErrors.of(ours)
         shares = {"model": shares_of(limit, ours.scores["test"], recording, ours.one_step, last)}
         before: Scored | None = None
         if initial is not None:
-            before = score_and_forecast(
-                initial, recording, config, ahead_of=("test",), store=store, persistence=last
-            )  # fmt: skip
+            with stage("scores of the untrained model"):
+                before = score_and_forecast(
+                    initial, recording, config, ahead_of=("test",), store=store, persistence=last
+                )  # fmt: skip
             predicted[INITIAL][recording.name] = before.one_step
             shares[INITIAL] = shares_of(limit, before.scores["test"], recording, before.one_step, last)
         baseline_scores: dict[str, BaselineScores] = {}
         with store.more() as parts:
             best = with_candidate({}, WIRING, "model", ours, recording, parts)
             for name, factory in factories.items():
-                with store.more() as own:
+                with stage(f"baseline {name}"), store.more() as own:
                     baseline_scores[name], found = _baseline_scores(factory, recording, config, own, last)
                     if found is not None:
                         shares[name] = shares_of(limit, found.scores["test"], recording, found.one_step, last)
                         others[name][recording.name] = PartErrors.of(found)
                         knows = getattr(factory, "knows", "")
                         best = with_candidate(best, knows, name, found, recording, parts)
-            stacks[recording.name] = stack_errors(recording, best, last)
+            with stage("what explains it"):
+                stacks[recording.name] = stack_errors(recording, best, last)
+        with stage("units left out"):
+            left_out = left_out_scores(model, initial, recording, config, noise=noise_of(limit))
         here = {name: {recording.name: of[recording.name]} for name, of in others.items() if recording.name in of}
         details[recording.name] = OneRecording(
             units=len(recording.units),
@@ -133,7 +142,7 @@ def _evaluated(
                 "test": against_strongest(baseline_scores, {recording.name: models[recording.name]}, here)
             },
             ceiling=replace(limit, shares=shares, fc_between_animals=animals.get(recording.name)),
-            left_out_unit=left_out_scores(model, initial, recording, config, noise=noise_of(limit)),
+            left_out_unit=left_out,
             explained=explained({recording.name: stacks[recording.name]}),
         )
     every = list(details.values())
@@ -141,9 +150,10 @@ def _evaluated(
     held_out_scores, unseen = None, {}
     if held_out:
         forecasters = {MODEL: model} if initial is None else {MODEL: model, INITIAL: initial}
-        held_out_scores, unseen = evaluate_held_out(
-            forecasters, predicted, list(factories), recordings, held_out, config
-        )
+        with stage("held-out animals"):
+            held_out_scores, unseen = evaluate_held_out(
+                forecasters, predicted, list(factories), recordings, held_out, config
+            )
     evaluation = Evaluation(
         observations={part: sum(detail.observations[part] for detail in every) for part in PART_NAMES},
         parts=pool_each([detail.parts for detail in every]),

@@ -15,6 +15,7 @@ the mean, correlation √(1 - σ² / variance).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -27,14 +28,17 @@ from connfit._io import finite, optional
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.unit_scaling import Scaling
+from connfit.evaluation.divergence import diverged
 from connfit.evaluation.forecasts import Forecaster
+from connfit.evaluation.free_run import LONGEST_RUN
 from connfit.evaluation.left_out_intervals import OverUnits, over_units
 from connfit.evaluation.left_out_mlp import OthersMlp
 from connfit.evaluation.left_out_path import OthersPath
 from connfit.evaluation.left_out_ridge import OthersRidge
-from connfit.evaluation.metrics import Quartiles, diverged, quartiles, unit_correlations, unit_skill
+from connfit.evaluation.metrics import Quartiles, quartiles, unit_correlations, unit_skill
 from connfit.evaluation.part_scores import Chosen
 from connfit.evaluation.pooling import Result
+from connfit.models.base import Model
 from connfit.recordings import Recording
 
 MODEL, UNTRAINED, RIDGE, MLP, CEILING = "model", "untrained", "ridge", "mlp", "ceiling"
@@ -42,6 +46,9 @@ PREDICTORS = (MODEL, UNTRAINED, RIDGE, MLP)
 
 WORK = 2_000_000
 """Neurons times units up to which all units are left out in turn; of larger brains a sample."""
+
+PRODUCTS = 2_000_000_000
+"""Weights, of connections and drive, times units up to which they are: what is multiplied in every frame."""
 
 MIN_SAMPLE = 16
 MIN_PAIRS = 6
@@ -61,9 +68,10 @@ class LeavesOut(Protocol):
         ...
 
 
-def sampled_units(units: int, neurons: int, most: int) -> Int[np.ndarray, "K"]:
+def sampled_units(units: int, neurons: int, most: int, weights: int = 0) -> Int[np.ndarray, "K"]:
     """Return columns that are left out in turn: all, or evenly spaced ones if there are more than can be afforded."""
-    count = min(units, most, max(MIN_SAMPLE, WORK // max(neurons, 1)))
+    affordable = min(WORK // max(neurons, 1), PRODUCTS // max(weights, 1))
+    count = min(units, most, max(MIN_SAMPLE, affordable))
     return np.unique(np.round(np.linspace(0, units - 1, count)).astype(int))
 
 
@@ -142,6 +150,8 @@ class LeftOut(Result):
     ----------
     part
         The part that is scored.
+    frames
+        Of parts that are longer: the first ones, so many of each.
     units, of
         Units that were left out in turn, of how many.
     model, untrained, ridge, mlp
@@ -159,6 +169,7 @@ class LeftOut(Result):
     """
 
     part: str | None = optional()
+    frames: int | None = optional()
     units: int | None = optional()
     of: int | None = optional()
     model: LeftOutScores | None = optional()
@@ -200,11 +211,12 @@ def left_out_scores(
     if units < 2:
         return LeftOut(reason="one unit was recorded: there are no others to predict it from")
     block = recording.require_parts()[part]
-    start, stop = max(block.start, 1), block.stop
+    start, stop = max(block.start, 1), min(block.stop, max(block.start, 1) + LONGEST_RUN)
     if stop - start < 3:
         return LeftOut(reason=f"the {part} part has {stop - start} frames to predict, 3 are needed")
-    neurons = getattr(getattr(model, "model", None), "neurons", 1)
-    at = sampled_units(units, neurons, config.left_out_units)
+    brain = getattr(model, "model", None)
+    neurons, weights = (1, 1) if brain is None else (brain.neurons, _weights(brain))
+    at = sampled_units(units, neurons, config.left_out_units, weights)
     values, mask = recording.values[start:stop][:, at], recording.mask[start:stop][:, at]
     means = Scaling.of(*recording.part("train")).means[at]
     reference = np.broadcast_to(means, values.shape)
@@ -240,7 +252,12 @@ def left_out_scores(
         each[CEILING] = _ceiling(values, reference, mask, np.array(noise, float)[at])
     per_unit = LeftOutUnits(tuple(recording.units[k] for k in at), **each)
     return replace(summary([per_unit]), part=part, units=len(at), of=units, per_unit=per_unit, chosen=chosen,
-                   reasons=reasons)  # fmt: skip
+                   frames=stop - start if stop < block.stop else None, reasons=reasons)  # fmt: skip
+
+
+def _weights(brain: Model) -> int:
+    """Count what a step multiplies: weights of the connections and of the drive."""
+    return brain.connections + (0 if brain.drive is None else math.prod(brain.drive.strengths_shape))
 
 
 def summary(per_unit: Sequence[LeftOutUnits]) -> LeftOut:
@@ -299,6 +316,7 @@ def pool_left_out(each: Sequence[LeftOut]) -> LeftOut:
         part=scored[0][0].part,
         units=sum(recording.units or 0 for recording, _ in scored),
         of=sum(recording.of or 0 for recording, _ in scored),
+        frames=max((recording.frames for recording, _ in scored if recording.frames is not None), default=None),
         reasons=reasons,
     )
 

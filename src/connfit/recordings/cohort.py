@@ -8,7 +8,7 @@ units are batched without any value being made up.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -19,9 +19,10 @@ from connfit.config import InputsConfig
 from connfit.errors import ConfigError, DataError, UnitsError, first_ten
 from connfit.recordings import Recording
 from connfit.recordings.cohort_inputs import with_inputs
+from connfit.recordings.frame_blocks import frame_blocks
 from connfit.recordings.inputs import InputUse
-from connfit.recordings.preprocess import to_substeps
 from connfit.recordings.preprocess.every_recording import as_toml
+from connfit.recordings.track import Steps, track, window_blocks
 from connfit.recordings.training_range import TrainingRange
 
 
@@ -239,8 +240,9 @@ class Cohort(Displayed):
         total, count = np.zeros(len(self.units)), np.zeros(len(self.units))
         for recording, columns in zip(self.recordings, self.columns, strict=True):
             values, mask = recording.part("train")
-            total[columns] += np.where(mask, values, 0).sum(axis=0, dtype=np.float64)
-            count[columns] += mask.sum(axis=0)
+            for block in frame_blocks(0, *values.shape):
+                total[columns] += np.where(mask[block], values[block], 0).sum(axis=0, dtype=np.float64)
+                count[columns] += mask[block].sum(axis=0)
         return total / np.maximum(count, 1)
 
     def training_frames(self) -> list[tuple[Float[np.ndarray, "T P"], Float[np.ndarray, "P"]]]:
@@ -326,61 +328,62 @@ class Cohort(Displayed):
             (`connfit.recordings.training_range`). The last window, and shorter blocks, are filled up with steps that
             are not scored.
         """
-        p, b = len(self.units), len(members)
-        tracks = [self._track(member, block, warmup_frames) for member, block in zip(members, blocks, strict=True)]
-        longest = max(len(track[0]) for track in tracks)
-        outside = self._external(members, blocks, longest)
-        for start in range(0, longest, steps):
-            window = Window(
-                np.zeros((steps, p, b), np.float32),
-                np.zeros((steps, p, b), bool),
-                np.zeros((steps, p, b), np.float32),
-                np.zeros((steps, p, b), np.float32),
-                None if outside is None else np.zeros((steps, outside.shape[1], b), np.float32),
-            )
-            if outside is not None and window.external is not None:
-                now = outside[start : start + steps]
-                window.external[: len(now)] = now
-            for k, (member, (inputs, targets, scored)) in enumerate(zip(members, tracks, strict=True)):
-                columns = self.columns[member]
-                u, y, s = inputs[start : start + steps], targets[start : start + steps], scored[start : start + steps]
-                there = np.isfinite(u)
-                window.inputs[: len(u), columns, k] = np.where(there, u, 0)
-                window.forced[: len(u), columns, k] = there
-                window.targets[: len(u), columns, k] = np.where(s, y, 0)
-                window.weights[: len(u), columns, k] = s * unit_weights[columns, member]
-            yield window
+        recordings = [self.recordings[member] for member in members]
+        both = zip(recordings, blocks, strict=True)
+        shown = [(recording.first_predicted(first), stop) for recording, (first, stop) in both]
+        longest = self.substeps * max(stop - first for first, stop in shown)
+        cut = list(window_blocks(longest, steps, len(self.units) * len(members)))
+        tracks = [
+            track(recording, block, self.substeps, self.training_range(recording), warmup_frames, cut)
+            for recording, block in zip(recordings, shown, strict=True)
+        ]
+        for some, *each in zip(cut, *tracks, strict=True):
+            outside = self._external(members, shown, some)
+            for start in range(0, some.stop - some.start, steps):
+                yield self._window(slice(start, start + steps), members, each, outside, unit_weights)
+
+    def _window(
+        self,
+        at: slice,
+        members: Sequence[int],
+        tracks: Sequence[Steps],
+        outside: Float[np.ndarray, "T F B"] | None,
+        unit_weights: Float[np.ndarray, "P B"],
+    ) -> Window:
+        """One window of what was cut from each recording; steps that one lacks are not scored."""
+        steps, p, b = at.stop - at.start, len(self.units), len(members)
+        window = Window(
+            np.zeros((steps, p, b), np.float32),
+            np.zeros((steps, p, b), bool),
+            np.zeros((steps, p, b), np.float32),
+            np.zeros((steps, p, b), np.float32),
+            None if outside is None else np.zeros((steps, outside.shape[1], b), np.float32),
+        )
+        if outside is not None and window.external is not None:
+            now = outside[at]
+            window.external[: len(now)] = now
+        for k, (member, each) in enumerate(zip(members, tracks, strict=True)):
+            columns = self.columns[member]
+            u, y, s = each.inputs[at], each.targets[at], each.scored[at]
+            there = np.isfinite(u)
+            window.inputs[: len(u), columns, k] = np.where(there, u, 0)
+            window.forced[: len(u), columns, k] = there
+            window.targets[: len(u), columns, k] = np.where(s, y, 0)
+            window.weights[: len(u), columns, k] = s * unit_weights[columns, member]
+        return window
 
     def _external(
-        self, members: Sequence[int], blocks: Sequence[tuple[int, int]], steps: int
+        self, members: Sequence[int], blocks: Sequence[tuple[int, int]], some: slice
     ) -> Float[np.ndarray, "T F B"] | None:
-        """Features of external inputs at each model step of some blocks."""
+        """Features of external inputs at some model steps, counted from the first frame of each block."""
         if self.inputs is None:
             return None
-        found = np.zeros((steps, len(self.inputs.features), len(members)), np.float32)
-        for k, (member, (start, stop)) in enumerate(zip(members, blocks, strict=True)):
+        found = np.zeros((some.stop - some.start, len(self.inputs.features), len(members)), np.float32)
+        for k, (member, (first, stop)) in enumerate(zip(members, blocks, strict=True)):
             inputs = self.recordings[member].inputs
             assert inputs is not None
-            frames = np.arange(self.recordings[member].first_predicted(start), stop)
-            track = np.repeat(inputs.explaining(frames), self.substeps, axis=0)
-            found[: len(track), :, k] = track
+            length = self.substeps * (stop - first)
+            frames = first + np.arange(min(some.start, length), min(some.stop, length)) // self.substeps
+            if len(frames):
+                found[: len(frames), :, k] = inputs.explaining(frames)
         return found
-
-    def _track(
-        self, member: int, block: tuple[int, int], warmup_frames: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Inputs, targets and scoring mask of one recording's block, in model steps."""
-        recording = self.recordings[member]
-        start, stop = recording.first_predicted(block[0]), block[1]
-        fine = recording if self.substeps == 1 else to_substeps(replace(recording, parts=None), self.substeps)
-        first, last = start * self.substeps, stop * self.substeps
-        scored = fine.mask[first:last].copy()
-        scored[: warmup_frames * self.substeps] = False
-        # With substeps, steps between frames hold a value that counts as given though it is not scored.
-        values = fine.values if self.substeps > 1 else np.where(fine.mask, fine.values, np.nan)
-        within = self.training_range(recording)
-        # What a unit showed in another block says nothing of this one.
-        begin = self.substeps * max((at for at, _ in recording.blocks if at < start), default=0)
-        past = values[begin : last - 1]
-        beyond = within.beyond(past, np.isfinite(past))[first - 1 - begin :]
-        return within.inside(values[first - 1 : last - 1]), values[first:last] - beyond, scored

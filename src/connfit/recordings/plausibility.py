@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from connfit.errors import first_ten
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import frame_blocks
 
 CAUTIONS = "cautions"
 """Key of the notes of a recording, or of a connectome, under which its cautions are."""
@@ -114,6 +115,13 @@ def same_values(named: Iterable[tuple[str, np.ndarray]]) -> list[tuple[str, str]
             if first != name:
                 found.append((first, name))
     return found
+
+
+def negative_share(values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -> float:
+    """Return which share of the observed values is below 0."""
+    blocks = frame_blocks(0, *values.shape)
+    negative = sum(np.count_nonzero(values[block][mask[block]] < 0) for block in blocks)
+    return negative / max(np.count_nonzero(mask), 1)
 
 
 def _far_value(values: Float[np.ndarray, "n"]) -> float | None:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from connfit._system.heap import return_freed_pieces
+from connfit._system.stages import stage
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.models.base import GROUPS, Model, Params, key_of
@@ -26,6 +27,7 @@ from connfit.training.learning_rates import (
     find_rates,
     parameter_sizes,
 )
+from connfit.training.long_recordings import tried
 from connfit.training.optimiser import OPTIMISERS, is_state_of
 from connfit.training.trainer import FitState, Progress, Trainer
 
@@ -95,9 +97,11 @@ def train(
                 untrained = {key: np.asarray(params[key]) for key in keys}
                 state = replace(state, best_params=untrained, best_value=trainer.validate(params).value)
                 return_freed_pieces()
-            state = _with_rates(trainer, state)
+            with stage("learning rates"):
+                state = _with_rates(trainer, state)
     while not state.finished:
-        state = trainer.epoch(state)
+        with stage("training"):
+            state = trainer.epoch(state)
         if on_epoch is not None and (state.finished or state.epoch % config.checkpoint_every == 0):
             on_epoch(state)
     performance = {"ms_per_step": trainer.ms_per_step(), "first_step_s": trainer.first_step_s, "steps": trainer.steps}
@@ -118,8 +122,9 @@ def _with_rates(trainer: Trainer, start: FitState) -> FitState:
     if not trainer.validates:
         return replace(start, rates=Rates(WITHOUT_VALIDATION, dict(config.rate_scale), sizes))
     epochs = max(SHORTEST, round(config.epochs / TRIALS))
+    cohort = tried(trainer.cohort, warmup_frames=config.warmup_frames)
     short = replace(
-        trainer, config=msgspec.structs.replace(config, epochs=epochs, free_run_epochs=0, patience=None),
+        trainer, cohort=cohort, config=msgspec.structs.replace(config, epochs=epochs, free_run_epochs=0, patience=None),
         on_progress=lambda now: trainer.on_progress(replace(now, phase=TRIAL)),
     )  # fmt: skip
 
@@ -140,6 +145,10 @@ def _with_rates(trainer: Trainer, start: FitState) -> FitState:
 
     found = find_rates(train, trainer.groups, config.rate_scale, sizes, epochs)
     trainer.take_clock(short)
+    if cohort is not trainer.cohort and best is not start:
+        # A trial was watched on its own frames alone.
+        params = {**trainer.frozen, **{key: jnp.array(value) for key, value in best.best_params.items()}}
+        best = best if trainer.stays_finite(params) else start
     rows = () if best is start else tuple({**row, "phase": TRIAL} for row in best.history)
     return replace(
         start, rates=found, best_params=best.best_params, best_value=best.best_value, best_epoch=best.best_epoch,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from connfit.models.base import Model, Params
 from connfit.models.forecaster import ModelForecaster
@@ -15,6 +16,7 @@ from connfit.models.forward import forcing_of
 from connfit.models.maps import DenseMap, SparseMap
 from connfit.models.neuron import filled, times, total
 from connfit.models.rollout import Stepped
+from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 
 PENALTIES = tuple(float(alpha) for alpha in 10.0 ** np.arange(-2.0, 4.5, 0.5))
@@ -93,18 +95,38 @@ def _moments(
     recording, columns = cohort.recordings[member], cohort.columns[member]
     parts, p = recording.require_parts(), len(cohort.units)
     stop = max(parts.train[1], parts.validation[1])
-    target, seen = np.zeros((stop - 1, p, 1), np.float32), np.zeros((stop - 1, p, 1), bool)
-    target[:, columns, 0] = np.where(recording.mask[1:stop], recording.values[1:stop], 0)
-    seen[:, columns, 0] = recording.mask[1:stop]
-    frame = np.arange(1, stop)
-    inside = [(frame >= part[0]) & (frame < part[1]) for part in (parts.train, parts.validation)]
     assert cohort.inputs is not None
     f = len(cohort.inputs.features)
     traces = tuple(jnp.zeros((model.neurons, f)) for _ in model.neuron.states)
     start = _Sums(traces, jnp.zeros((2, p, f, f)), jnp.zeros((2, p, f)))
-    also = (target, np.stack([at[:, None, None] & seen for at in inside], axis=1))
+    also = _Predicted(recording, columns, p)
     found = ModelForecaster(model, params, cohort).follow(recording, stop - 1, _add, start, also)
     return np.asarray(found.gram, np.float64), np.asarray(found.cross, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class _Predicted:
+    """The frames after the first: what a unit was recorded as, and whether that is of training or of validation.
+
+    Parameters
+    ----------
+    columns
+        Positions of the recording's units among the `units` of the model.
+    """
+
+    recording: Recording
+    columns: Int[np.ndarray, "p"]
+    units: int
+
+    def __getitem__(self, at: slice, /) -> tuple[Float[np.ndarray, "t P 1"], Bool[np.ndarray, "t 2 P 1"]]:
+        recording, parts = self.recording, self.recording.require_parts()
+        frame = 1 + np.arange(at.start, at.stop)
+        target, seen = np.zeros((len(frame), self.units, 1), np.float32), np.zeros((len(frame), self.units, 1), bool)
+        mask = recording.mask[at.start + 1 : at.stop + 1]
+        target[:, self.columns, 0] = np.where(mask, recording.values[at.start + 1 : at.stop + 1], 0)
+        seen[:, self.columns, 0] = mask
+        inside = [(frame >= part[0]) & (frame < part[1]) for part in (parts.train, parts.validation)]
+        return target, np.stack([of[:, None, None] & seen for of in inside], axis=1)
 
 
 def _add(model: Model, params: Params, sums: _Sums, now: Stepped, also: Any) -> tuple[_Sums, None]:

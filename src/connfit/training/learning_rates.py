@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from connfit.models.base import GROUPS, INNOVATION_GAINS, Model, Params
 from connfit.recordings.cohort import Cohort
+from connfit.recordings.frame_blocks import frame_blocks
 
 RATES = (1e-3, 1e-2, 1e-1)
 """Learning rates that are tried."""
@@ -97,8 +99,7 @@ def parameter_sizes(model: Model, params: Params, cohort: Cohort) -> dict[str, f
     sizes = {key: sizes.get(key, 0.0) or float(key not in GROUPS or key == INNOVATION_GAINS) for key in params}
     spread = []
     for recording in cohort.recordings:
-        values, mask = recording.part("train")
-        spread.append(np.nanstd(np.where(mask, values, np.nan), axis=0))
+        spread.append(_spread(*recording.part("train")))
     sizes["bias"] = float(np.sqrt(np.nanmean(np.concatenate(spread) ** 2)))
     if "inputs" in sizes:  # of features with variance 1
         sizes["inputs"] = sizes["bias"]
@@ -107,6 +108,17 @@ def parameter_sizes(model: Model, params: Params, cohort: Cohort) -> dict[str, f
     if "drive" in sizes:
         sizes["drive"] = max(sizes["drive"], model.neurons**-0.5)
     return sizes
+
+
+def _spread(values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -> Float[np.ndarray, "P"]:
+    """Standard deviation of the observed values of each unit; NaN without one. Few units of a long part at a time."""
+    frames, units = values.shape
+    found = np.empty(units, values.dtype)
+    # A single column would be added up in another order than several.
+    for some in frame_blocks(0, -(-units // 2), 2 * frames):
+        at = slice(2 * some.start, 2 * some.stop)
+        found[at] = np.nanstd(np.where(mask[:, at], values[:, at], np.nan), axis=0)
+    return found
 
 
 def find_rates(

@@ -16,11 +16,15 @@ from connfit.config import TrainConfig
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params, key_of
 from connfit.recordings.cohort import Cohort
+from connfit.recordings.frame_blocks import BLOCK_VALUES
 from connfit.training.learners.learner import Learner
 from connfit.training.optimiser import moments_per_parameter
 
 LIBRARIES = 575_000_000
 """Python, JAX, SciPy and the others with what compiling takes: bytes of resident memory (Linux, x86-64)."""
+
+BLOCK = 6 * 8 * BLOCK_VALUES
+"""Bytes in which a block of a recording is cut into windows (`connfit.recordings.track`)."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,8 @@ def estimate_memory(
         "best so far": moving if validates else 0,
         "traces": learning.traces,
         "window": learning.window,
-        # The recording, and of all its frames inputs and targets within the range of training, and what lies beyond it.
-        "recordings": 5 * frames,
+        # Of some frames at a time inputs and targets within the range of training, and what lies beyond it.
+        "recordings": frames + min(4 * frames, BLOCK),
     }
     return MemoryEstimate(MappingProxyType(parts), batch, learning.savings)
 

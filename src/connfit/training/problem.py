@@ -13,6 +13,7 @@ import numpy as np
 from connfit._display import Displayed
 from connfit._system.devices import check_device
 from connfit._system.heap import return_freed_arrays
+from connfit._system.stages import stage
 from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
 from connfit.connectome.matching import UnitMatch, find_column, match_units
@@ -34,13 +35,15 @@ from connfit.models.observation import INDICATOR_GROUPS
 from connfit.models.wired_neurons import reads_several
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.cohort import Cohort
-from connfit.recordings.plausibility import CAUTIONS, same_values
+from connfit.recordings.frame_blocks import frame_blocks
+from connfit.recordings.plausibility import CAUTIONS, negative_share, same_values
 from connfit.recordings.stretches import BETWEEN
 from connfit.training.fit import FitState, Progress, train
 from connfit.training.fitted import Fit
 from connfit.training.input_start import regressed_inputs
 from connfit.training.learners import RULES, configured_learner
 from connfit.training.learners.learner import Learner
+from connfit.training.long_recordings import tried
 from connfit.training.memory import MemoryEstimate, estimate_memory
 from connfit.training.recipe import Recipe, automatic, check_names, find_recipe, tuning_cohort
 from connfit.training.spelt_out_options import (
@@ -50,7 +53,7 @@ from connfit.training.spelt_out_options import (
     null_options,
     spelt_out,
 )
-from connfit.training.untrained_model import own_options, untrained_model
+from connfit.training.untrained_model import own_options, untrained_model, without_idle_drive
 from connfit.training.validation import (
     Validation,
     check_parts_scored,
@@ -145,8 +148,7 @@ class Job(Displayed):
             found.append(f"recordings {one} and {other} have the same values: are they copies of one?")
         found += members_left_out(self.cohort, self.config.train)
         for recording in self.cohort.recordings:
-            values, mask = recording.part("train")
-            below = float((values[mask] < 0).mean())
+            below = negative_share(*recording.part("train"))
             if below > 0.05:
                 found.append(
                     f"{recording.name}: {below:.0%} of the observed training values are below 0, where rates cannot "
@@ -180,8 +182,11 @@ class Job(Displayed):
             digest.update("\n".join(brain.neurons[column].astype(str)).encode())
         for recording in (*self.cohort.recordings, *self.cohort.held_out):
             digest.update("\n".join((recording.name, repr(recording.frame_rate), *recording.units)).encode())
-            digest.update(np.ascontiguousarray(np.where(recording.mask, recording.values, 0)).data)
-            digest.update(np.ascontiguousarray(recording.mask).data)
+            values, mask = recording.values, recording.mask
+            for block in frame_blocks(0, *values.shape):
+                digest.update(np.ascontiguousarray(np.where(mask[block], values[block], 0)).data)
+            for block in frame_blocks(0, *values.shape):
+                digest.update(np.ascontiguousarray(mask[block]).data)
             if (inputs := recording.inputs) is not None:
                 digest.update("\n".join(inputs.channels).encode())
                 digest.update(np.ascontiguousarray(np.where(inputs.mask, inputs.values, 0)).data)
@@ -222,10 +227,12 @@ def prepare(config: Config, recipe: Recipe | None = None) -> Job:
     return_freed_arrays()
     check_names(config.model)
     # Passed on without a name of its own, so that a null connectome takes its place in memory.
-    return build(
-        config, connectome_from_config(config.data), recordings_from_config(config.data, config.inputs.channels or ()),
-        held_out_from_config(config.data, config.inputs.channels or ()), recipe,
-    )  # fmt: skip
+    with stage("reading"):
+        return build(
+            config, connectome_from_config(config.data),
+            recordings_from_config(config.data, config.inputs.channels or ()),
+            held_out_from_config(config.data, config.inputs.channels or ()), recipe,
+        )  # fmt: skip
 
 
 def build(
@@ -284,11 +291,13 @@ def build(
     longest = max(recording.require_parts().train[1] for recording in cohort.recordings) * cohort.substeps
     learner = configured_learner(config.learner, longest)
     if recipe is None:
-        recipe = _find_recipe(config, connectome, cohort, readout, learner)
+        with stage("finding a start"):
+            recipe = _find_recipe(config, connectome, cohort, readout, learner)
     options = recipe.resolve(config.model)
-    model, params, regression = untrained_model(options, config.seed, connectome, cohort, readout, config.inputs)
-    if config.inputs.start == "regression" and cohort.substeps == 1:
-        params = regressed_inputs(model, params, cohort)
+    with stage("start"):
+        model, params, regression = untrained_model(options, config.seed, connectome, cohort, readout, config.inputs)
+        if config.inputs.start == "regression" and cohort.substeps == 1:
+            params = regressed_inputs(model, params, cohort)
     trained = _trained(config, model)
     resolved = msgspec.structs.replace(
         config,
@@ -339,12 +348,14 @@ def _find_recipe(
     if not automatic(config.model):
         return Recipe({})
     tuned, tuned_on = tuning_cohort(cohort)
+    tuned = tried(tuned, warmup_frames=config.train.warmup_frames)
     weights = np.nan_to_num(1 / tuned.change_variance())
-    horizons = horizons_fit(tuned)
+    horizons, near = horizons_fit(tuned), config.train.select_on == "near"
 
     def score(options: ModelConfig) -> Validation:
+        options = without_idle_drive(options, readout)
         model, params, _ = untrained_model(options, config.seed, connectome, tuned, readout, config.inputs)
-        return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons)
+        return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons, near=near)
 
     single_steps = cohort.substeps == 1
     return find_recipe(
@@ -357,7 +368,7 @@ def _find_recipe(
         regressible=single_steps,
         single_neurons=single_steps and not reads_several(readout),
         tuned_on=tuned_on,
-        measure=selection_measure(horizons=horizons),
+        measure=selection_measure(horizons=horizons, near=near),
     )
 
 

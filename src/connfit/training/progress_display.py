@@ -10,6 +10,7 @@ from rich.console import Console
 
 from connfit._console import Output, literal
 from connfit.training.fit import Progress
+from connfit.training.long_recordings import bounds
 from connfit.training.problem import Job
 
 OnProgress = Callable[[Progress], None]
@@ -73,6 +74,8 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
         if job.recipe.chosen:
             found = ", ".join(f"{name} {value}" for name, value in job.recipe.chosen.items())
             say(f"start found among {len(job.recipe.candidates)} on {job.recipe.tuned_on}: {found}")
+        if (bounded := bounds(job.cohort)) is not None:
+            say(bounded)
         say(job.memory().report())
         groups = ", ".join(f"{group} {count:,}" for group, count in counts.items() if count)
         say(

@@ -12,9 +12,11 @@ from connfit._io import optional
 from connfit._registry import plugin_versions
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.matching import UnitMatch
+from connfit.models.checked_neuron import source_fingerprint
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.recording import Parts
 from connfit.training.learning_rates import Rates
+from connfit.training.long_recordings import bounds
 from connfit.training.problem import Job
 from connfit.training.recipe import Recipe
 
@@ -100,6 +102,10 @@ class RunRecord:
         By use, and in total.
     learning_rates
         As given or found; written at the end of training.
+    long_recordings
+        What choices of the fit rest on, where that is not all training and validation frames.
+    cell_fingerprint
+        SHA-256 of the file of a cell that is not connfit's own.
     """
 
     command: str
@@ -120,6 +126,8 @@ class RunRecord:
     parameters: Mapping[str, int]
     memory_estimate_bytes: Mapping[str, int]
     learning_rates: Rates | None = optional()
+    long_recordings: str | None = optional()
+    cell_fingerprint: str | None = optional()
 
 
 def run_record(job: Job, command: str, options: Mapping[str, Any]) -> RunRecord:
@@ -150,6 +158,8 @@ def run_record(job: Job, command: str, options: Mapping[str, Any]) -> RunRecord:
         observed={part: cohort.observations(part) for part in PART_NAMES},
         parameters=job.parameter_counts(),
         memory_estimate_bytes={**memory.stage[1], "total": memory.total},
+        long_recordings=bounds(cohort),
+        cell_fingerprint=source_fingerprint(job.model.neuron),
     )
 
 

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from connfit._system.heap import return_freed_pieces
 from connfit.config import TrainConfig
@@ -22,6 +22,7 @@ from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import Rates
+from connfit.training.long_recordings import Finite, compared
 from connfit.training.optimiser import OPTIMISERS
 from connfit.training.step import StepOptions, training_step
 from connfit.training.validation import Validation, check_parts_scored, validate
@@ -87,9 +88,22 @@ class Progress:
     ms_per_step: float | None
 
 
+class Comparison(NamedTuple):
+    """What epochs are compared on: validation frames of a cohort, and weights of a unit's squared error in each."""
+
+    cohort: Cohort
+    unit_weights: Float[np.ndarray, "P R"]
+
+
 @dataclass(eq=False)
 class Trainer:
-    """Runs epochs; holds what does not change between them, and the clock."""
+    """Runs epochs; holds what does not change between them, and the clock.
+
+    Parameters
+    ----------
+    comparison
+        Default: of the cohort's own.
+    """
 
     model: Model
     cohort: Cohort
@@ -100,6 +114,7 @@ class Trainer:
     initial: Params
     seed: int
     on_progress: Callable[[Progress], None]
+    comparison: Comparison | None = None
     first_step_s: float | None = None
     steps: int = 0
 
@@ -120,6 +135,8 @@ class Trainer:
             else None
         )
         self._options = StepOptions.of(self.config)
+        if self.comparison is None:
+            self.comparison = Comparison(compared(self.cohort), self._unit_weights)
         recordings = self.cohort.recordings
         self.validates: bool = any(recording.require_parts().length("validation") for recording in recordings)
         check_parts_scored(self.cohort, self.config)
@@ -145,7 +162,7 @@ class Trainer:
         if self.validates:
             value, skill = self.validate({**self.frozen, **state.params})
             loss = 1 - skill
-            if value > state.best_value and not self._stays_finite({**self.frozen, **state.params}):
+            if value > state.best_value and not self.stays_finite({**self.frozen, **state.params}):
                 value = float("-inf")
         row = {
             "epoch": len(state.history),
@@ -275,19 +292,20 @@ class Trainer:
 
     def validate(self, params: Params) -> Validation:
         """Score parameters by what epochs are compared by."""
-        forecaster = ModelForecaster(self.model, params, self.cohort)
-        return validate(forecaster, self._unit_weights, horizons=self.config.select_on == "horizon")
+        assert self.comparison is not None
+        forecaster, by = ModelForecaster(self.model, params, self.comparison.cohort), self.config.select_on
+        return validate(forecaster, self.comparison.unit_weights, horizons=by != "one_step", near=by == "near")
 
-    def _stays_finite(self, params: Params) -> bool:
-        """Whether predictions stay finite through all training frames: validation sees too few to tell."""
+    def stays_finite(self, params: Params) -> bool:
+        """Return whether predictions stay finite through all training frames: validation sees too few to tell."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
         for recording in self.cohort.recordings:
-            stop = recording.require_parts().train[1]
-            part = recording.frames_only(slice(stop))
-            stretches = part.stretches()
-            predicted = forecaster.one_step(part)
-            if not all(np.isfinite(predicted[first + 1 : last]).all() for first, last in stretches):
-                return False
+            part = recording.frames_only(slice(recording.require_parts().train[1]))
+            for first, last in part.stretches():
+                stretch, watched = part.frames_only(slice(first, last)), Finite(part.values.shape)
+                forecaster.one_step_and_horizon(replace(stretch, blocks=()), np.zeros(0, np.int64), 0, watched)
+                if not watched.all:
+                    return False
         return True
 
     def _learning_rate(self, state: FitState, fraction: float) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from connfit.config import EvaluateConfig
 from connfit.evaluation.baselines import BASELINES, Baseline
@@ -43,22 +44,19 @@ class Persistence:
 
     def horizon(self, recording: Recording, starts: Starts, steps: int) -> Ahead:
         """Predict the last observed value at each start, at every horizon."""
-        return self.one_step_and_horizon(recording, starts, steps)[1]
+        starts = np.asarray(starts)
+        if recording.mask[starts].all():
+            at_start = recording.values[starts].astype(np.float64)
+        else:
+            at_start = _held(recording, starts, int(starts.max()) + 1, None)
+        return np.repeat(at_start[:, None, :], steps, axis=1)
 
     def one_step_and_horizon(
         self, recording: Recording, starts: Starts, steps: int, out: Stored | None = None
     ) -> tuple[Stored, Ahead]:
         """Return both from one pass through the recording."""
-        starts, shape = np.asarray(starts), recording.values.shape
-        out = np.empty(shape) if out is None else out
-        at_start, held = np.empty((len(starts), shape[1])), np.full((1, shape[1]), np.nan)
-        for at in frame_blocks(0, *shape):
-            # What was held before the block stands in front of it, as if it had been observed there.
-            values = np.concatenate([held[-1:], recording.values[at]])
-            held = hold_last(values, np.concatenate([np.isfinite(held[-1:]), recording.mask[at]]))
-            out[at] = held[:-1]
-            here = (starts >= at.start) & (starts < at.stop)
-            at_start[here] = held[starts[here] - at.start + 1]
+        out = np.empty(recording.values.shape) if out is None else out
+        at_start = _held(recording, np.asarray(starts), recording.frames, out)
         return out, np.repeat(at_start[:, None, :], steps, axis=1)
 
     def free_run(self, recording: Recording, start: int, frames: int, warmup: int, noise: Noise | None = None) -> Runs:
@@ -86,6 +84,21 @@ class Persistence:
             out[0][:, at], gone = last + walk, walk[:, -1]
             out[1][at] = np.tile(last, (walk.shape[1], 1))
         return out
+
+
+def _held(recording: Recording, starts: Starts, stop: int, out: Stored | None) -> Float[np.ndarray, "S P"]:
+    """The last observed values at some frames before `stop`; into `out` goes what was held before every frame."""
+    units = len(recording.units)
+    at_start, held = np.empty((len(starts), units)), np.full((1, units), np.nan)
+    for at in frame_blocks(0, stop, units):
+        # What was held before the block stands in front of it, as if it had been observed there.
+        values = np.concatenate([held[-1:], recording.values[at]])
+        held = hold_last(values, np.concatenate([np.isfinite(held[-1:]), recording.mask[at]]))
+        if out is not None:
+            out[at] = held[:-1]
+        here = (starts >= at.start) & (starts < at.stop)
+        at_start[here] = held[starts[here] - at.start + 1]
+    return at_start
 
 
 BASELINES.register(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from connfit.recordings.preprocess.step_record import (
     number,
     observed_values,
     refuse_units,
-    training_values,
+    training_columns,
 )
 
 
@@ -65,11 +65,9 @@ def scale(
         raise ConfigError(f"low = {low:g} must be below high = {high:g}")
     margin = number("margin", margin, least=0)
     flag("nonnegative", nonnegative)
-    values = observed_values(recording)
-    train = training_values(recording, values)
-    floor, ceiling = np.nanpercentile(train, [low, high], axis=0)
-    least, greatest = np.nanmin(train, axis=0), np.nanmax(train, axis=0)
-    size = {"std": np.nanstd(train, axis=0), "percentile": ceiling - floor, "range": greatest - least}[method]
+    measured = [_Measured.of(train, low, high) for train in training_columns(recording)]
+    floor, ceiling, least, greatest, mean, std = (np.concatenate(each) for each in zip(*measured, strict=True))
+    size = {"std": std, "percentile": ceiling - floor, "range": greatest - least}[method]
     # A spread at the level of rounding errors is none: dividing by it would blow them up to signals.
     flat = ~(size > 1e-7 * np.maximum(np.abs(least), np.abs(greatest)))
     if constant == "error":
@@ -84,8 +82,8 @@ def scale(
     dropped = [recording.units[k] for k in np.flatnonzero(flat)]
     if dropped:
         recording = recording.select_units([unit for unit in recording.units if unit not in set(dropped)])
-        values, size, floor, least, train = values[:, ~flat], size[~flat], floor[~flat], least[~flat], train[:, ~flat]
-    offset = (least if method == "range" else floor) if nonnegative else np.nanmean(train, axis=0)
+        size, floor, least, mean = size[~flat], floor[~flat], least[~flat], mean[~flat]
+    offset = (least if method == "range" else floor) if nonnegative else mean
     offset = offset - margin * size
     options = {
         "method": method,
@@ -98,12 +96,31 @@ def scale(
     }
     return finish(
         recording,
-        (values - offset) / size,
+        lambda frames: (observed_values(recording, frames) - offset) / size,
         "scale",
         options,
         constants={"offset": offset, "scale": size},
         value_units=f"{recording.value_units}, scaled",
     )
+
+
+class _Measured(NamedTuple):
+    """Constants of some units in the training part."""
+
+    floor: Float[np.ndarray, "P"]
+    ceiling: Float[np.ndarray, "P"]
+    least: Float[np.ndarray, "P"]
+    greatest: Float[np.ndarray, "P"]
+    mean: Float[np.ndarray, "P"]
+    std: Float[np.ndarray, "P"]
+
+    @classmethod
+    def of(cls, train: Float[np.ndarray, "t P"], low: float, high: float) -> _Measured:
+        floor, ceiling = np.nanpercentile(train, [low, high], axis=0)
+        return cls(
+            floor, ceiling, np.nanmin(train, axis=0), np.nanmax(train, axis=0), np.nanmean(train, axis=0),
+            np.nanstd(train, axis=0),
+        )  # fmt: skip
 
 
 STEPS.register(Step(name="scale", label="scaling of each unit", apply=scale))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -12,10 +12,18 @@ from numpy.typing import ArrayLike
 
 from connfit.errors import ConfigError, UnitsError, first_ten
 from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import frame_blocks
+
+EVERY = slice(None)
 
 
-def observed_values(recording: Recording) -> Float[np.ndarray, "T P"]:
+def observed_values(recording: Recording, frames: slice = EVERY, units: slice = EVERY) -> Float[np.ndarray, "T P"]:
     """Return [time, unit] float64, NaN where nothing was observed.
+
+    Parameters
+    ----------
+    frames, units
+        Of which; default: all.
 
     Raises
     ------
@@ -24,7 +32,7 @@ def observed_values(recording: Recording) -> Float[np.ndarray, "T P"]:
     """
     if any(step.get("step") == "to_substeps" for step in recording.steps):
         raise ConfigError(f"recording {recording.name!r} is already resampled: to_substeps must be the last step")
-    return np.where(recording.mask, recording.values.astype(np.float64), np.nan)
+    return np.where(recording.mask[frames, units], recording.values[frames, units].astype(np.float64), np.nan)
 
 
 def training_values(recording: Recording, values: Float[np.ndarray, "T P"]) -> Float[np.ndarray, "t P"]:
@@ -38,13 +46,32 @@ def training_values(recording: Recording, values: Float[np.ndarray, "T P"]) -> F
         If a unit has no observed value there.
     """
     train = values[recording.require_parts()["train"]]
+    _refuse_silent(recording, ~np.isfinite(train).any(axis=0))
+    return train
+
+
+def training_columns(recording: Recording) -> Iterator[Float[np.ndarray, "t P"]]:
+    """Yield the observed values of the training part of a few units after the other; of short ones of all at once.
+
+    Raises
+    ------
+    ConfigError, DataError
+        As `observed_values` and `training_values`.
+    """
+    frames = recording.require_parts()["train"]
+    _refuse_silent(recording, ~recording.mask[frames].any(axis=0))
+    # Pairs at least: a single column would be added up in another order than several.
+    for some in frame_blocks(0, -(-len(recording.units) // 2), 2 * (frames.stop - frames.start)):
+        yield observed_values(recording, frames, slice(2 * some.start, 2 * some.stop))
+
+
+def _refuse_silent(recording: Recording, silent: ArrayLike) -> None:
     refuse_units(
         recording,
-        ~np.isfinite(train).any(axis=0),
+        silent,
         "have no observed value in the training part",
         "Leave them out with the step 'select', or train on more frames",
     )
-    return train
 
 
 def segments(recording: Recording, *, longest_gap: int | None = None) -> list[slice]:
@@ -150,7 +177,7 @@ def flag(name: str, value: object) -> bool:
 
 def finish(
     recording: Recording,
-    values: Float[np.ndarray, "T P"],
+    values: Float[np.ndarray, "T P"] | Callable[[slice], Float[np.ndarray, "t P"]],
     step: str,
     options: Mapping[str, Any],
     *,
@@ -158,17 +185,27 @@ def finish(
     looks_ahead: bool = False,
     **changes: Any,
 ) -> Recording:
-    """Return the recording after a step, with the step's options and constants (one per unit) in its record."""
+    """Return the recording after a step, with the step's options and constants (one per unit) in its record.
+
+    Parameters
+    ----------
+    values
+        What the step made, or a function that makes it of some frames.
+    """
     record = {"step": step, **options, "looks_ahead": looks_ahead}
     if constants is not None:
         record["units"] = list(recording.units)
         record.update({key: np.asarray(value, np.float64).tolist() for key, value in constants.items()})
-    broken = recording.mask & ~np.isfinite(values)
+    mask, kept = recording.mask, np.empty(recording.values.shape, recording.values.dtype)
+    broken = np.zeros(len(recording.units), bool)
+    for block in frame_blocks(0, *recording.values.shape):
+        made = values(block) if callable(values) else values[block]
+        broken |= (mask[block] & ~np.isfinite(made)).any(axis=0)
+        kept[block] = np.where(mask[block], made, np.nan)
     refuse_units(
         recording,
-        broken.any(axis=0),
+        broken,
         f"are no longer finite after the step {step!r}",
         "Check the values and the options of the step",
     )
-    kept = np.where(recording.mask, values, np.nan).astype(recording.values.dtype)
     return recording.with_step(kept, record, **changes)

@@ -45,6 +45,7 @@ def left_out_caption(found: LeftOut) -> str:
     sampled = found.units is not None and found.of is not None and found.units < found.of
     text = f"{found.units} units" + (f", evenly spaced among {found.of}" if sampled else "")
     animals = found.model.skill_interval.animals if found.model else 0
+    text += "" if found.frames is None else f", over the first {found.frames:,} frames of the part"
     return text + (f" of {animals} animals" if animals > 1 else "")
 
 

@@ -16,6 +16,8 @@ SHOWN = 12
 def recipe_blocks(record: Mapping[str, Any]) -> list[str]:
     """Show what was found, how, and every candidate with its value on validation; nothing where nothing was found."""
     blocks = [*_start(record.get("recipe") or {}), *_rates(record.get("learning_rates") or {})]
+    if blocks and record.get("long_recordings"):
+        blocks = [page.paragraph(f"Of {record['long_recordings']}."), *blocks]
     return [page.heading("Chosen automatically"), *blocks] if blocks else []
 
 
