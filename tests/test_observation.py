@@ -317,5 +317,6 @@ def test_what_no_unit_can_have_is_refused_by_name() -> None:
         observe(Rate(), "GCaMP6", step_s=1.0)
     brain = random_connectome(np.random.default_rng(0), NEURONS, 2)
     shares = sp.csr_array(np.full((1, NEURONS), 1 / NEURONS))
-    with pytest.raises(ConfigError, match="single neurons"):
+    message = f"single neurons, but the unit 'all' reads {NEURONS} neurons: set drift_gain = 0 and gain = 'shared'"
+    with pytest.raises(ConfigError, match=message):
         ModelConditions(connectome=brain, readout=Readout(shares, ("all",)), step_s=1.0, own_gains=True)

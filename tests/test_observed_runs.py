@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,10 @@ from small import write_files
 import connfit as cf
 from connfit import config as configuration
 from connfit.errors import ConfigError
+from connfit.evaluation.evaluated import Evaluation
+from connfit.evaluation.observation_found import Found, ObservationFound
 from connfit.evaluation.study.rows import row_config, study_rows
+from connfit.report.sections.observation_section import observation_blocks
 from connfit.training import problem, runs
 
 QUICK = (
@@ -59,6 +64,7 @@ def test_it_is_fitted_opened_again_and_reported(folder: Path) -> None:
     assert set(found.gains) == {"rate", "rise", "indicator", "baseline"}
     assert found.gains["baseline"].start == pytest.approx(0.05)
     assert found.time_constants_s["indicator_decay"].start == pytest.approx(1.5)
+    assert set(found.learned) == learned
     page = (cf.write_report(out)).read_text(encoding="utf-8")
     assert "How recordings see neurons" in page and "gain of the baseline" in page
 
@@ -70,6 +76,18 @@ def test_gains_that_are_shared_follow_from_state_forcing_and_stay(folder: Path) 
     np.testing.assert_allclose(job.params["innovation_gains"][-1], 0.8, rtol=1e-5)
     np.testing.assert_allclose(job.params["innovation_gains"][0], 0.8 / (1 - beta), rtol=1e-5)
     assert job.model.neuron.states == ("rate", "indicator"), "a rise of 0.07 s is over within a step of 0.5 s"
+
+
+def test_a_known_indicator_is_in_the_report_beside_its_preset() -> None:
+    seconds = Found(0.793, (0.793, 0.793, 0.793))
+    preset = {"indicator_rise": 0.066, "indicator_decay": 0.793}
+    found = ObservationFound("GCaMP6s", "Chen et al. 2013", preset, {"indicator_decay": seconds})
+    rows = re.findall(r"<tr>(.*?)</tr>", "".join(observation_blocks(Evaluation(observation=found))), re.DOTALL)
+    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in rows]
+    assert cells[1][:4] == ["indicator rise (s)", "over within a step, left out", "0.0660", "–"]
+    assert cells[2][:4] == ["indicator decay (s)", "known, as given", "0.793", "0.793"]
+    other = replace(found, learned=("indicator_decay",))
+    assert "known, as given" not in "".join(observation_blocks(Evaluation(observation=other)))
 
 
 def test_rows_of_a_study_without_observation_or_forcing_have_none(folder: Path) -> None:
