@@ -99,7 +99,7 @@ def test_stimulus_and_trials_of_nwb_files_reach_the_report(folder: Path) -> None
                 file.add_trial(start_time=float(start), stop_time=start + 19.0)
             io.write(file)
     given = config(
-        folder, 'data.recording_files.files=["movie.nwb"]', 'data.recording_files.options={"unit_column": "label"}',
+        folder, f'data.recording_files.files=["{path}"]', 'data.recording_files.options={"unit_column": "label"}',
         'data.recording_files.inputs=["light"]', 'data.epochs=["trials"]', "train.warmup_frames=3",
         "evaluate.horizons=[1,5]", "model.observation.indicator=order-1", "model.observation.decay_s=0.5",
     )  # fmt: skip
