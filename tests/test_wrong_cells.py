@@ -12,7 +12,7 @@ from small import write_files
 from connfit import config as configuration
 from connfit.cli import main
 from connfit.errors import ConfigError, DataWarning
-from connfit.models import Neuron
+from connfit.models import Neuron, checked_neuron
 from connfit.models.cells import CELLS, Cell, find_cell
 from connfit.models.checked_neuron import check_declared, check_methods
 from connfit.training import problem
@@ -102,6 +102,15 @@ def test_derivatives_that_are_not_those_of_the_step_are_said(tmp_path: Path) -> 
     with pytest.warns(DataWarning, match="state 0 by time_constants is 0"):
         check_methods(find_cell(written(tmp_path, RIGHT + right % "")).with_options(), 0.5)
     check_methods(find_cell(written(tmp_path, RIGHT + right % "'time_constants': (h[0],)")).with_options(), 0.5)
+
+
+def test_a_cell_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit builds its model for every start that it compares."""
+    cell, tries = find_cell(written(tmp_path, RIGHT)), []
+    monkeypatch.setattr(checked_neuron, "place_of", lambda kind: tries.append(kind) or "own")
+    for _ in range(3):
+        check_methods(cell.with_options(), 0.5)
+    assert len(tries) == 1
 
 
 def test_cells_of_connfit_pass_their_own_check() -> None:

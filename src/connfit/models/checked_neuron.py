@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -32,6 +35,18 @@ def place_of(neuron: type[Neuron]) -> str:
     return f"{path}:{neuron.__qualname__}"
 
 
+def source_fingerprint(neuron: Neuron) -> str | None:
+    """Return the SHA-256 of the file that a cell is written in; None of connfit's own, and where there is no file."""
+    kind = type(getattr(neuron, "cell", neuron))  # behind an indicator
+    path = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if not is_foreign(kind) or path is None:
+        return None
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
 def is_foreign(neuron: type[Neuron]) -> bool:
     """Return whether a cell is not connfit's own."""
     return neuron.__module__.partition(".")[0] != "connfit"
@@ -56,6 +71,8 @@ def check_methods(neuron: Neuron, step_s: float) -> None:
     DataWarning
         If `jacobian` is not the derivative of `step`.
     """
+    if _was_tried(neuron):
+        return
     place = place_of(type(neuron))
     note_foreign(type(neuron).__module__)
     trial = _Trial.of(neuron, place, step_s)
@@ -74,6 +91,19 @@ def check_methods(neuron: Neuron, step_s: float) -> None:
         trial.call("hold", neuron.hold, trial.h, after, jnp.broadcast_to(rate, trial.h[0].shape), states=count)
     if type(neuron).jacobian is not Neuron.jacobian:
         _check_jacobian(trial)
+    with suppress(TypeError):
+        _tried.add((neuron, str(trial.h[0].dtype)))
+
+
+_tried: set[tuple[Neuron, str]] = set()
+"""Cells that passed, in a precision: models are built many times in a fit."""
+
+
+def _was_tried(neuron: Neuron) -> bool:
+    try:
+        return (neuron, str(jnp.result_type(float))) in _tried
+    except TypeError:  # options that cannot be hashed, as lists
+        return False
 
 
 @dataclass(frozen=True)
