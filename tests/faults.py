@@ -359,6 +359,8 @@ CACHES = (
 )  # fmt: skip
 """Variables that name folders in which programs keep what they could do without."""
 
+CACHING = ("fit", "report", "data make", "data fetch")
+
 FAULTS: Mapping[str, tuple[Fault, Sequence[str]]] = {
     **{f"disk full at {size} kB": (full_disk(size), WRITES) for size in (0, 40, 200, 600, 800, 1200)},
     "read-only mount": (read_only_mount, WRITES),
@@ -383,17 +385,18 @@ FAULTS: Mapping[str, tuple[Fault, Sequence[str]]] = {
         for size in (1, 4, 10)
     },
     **{
-        f"{variable} {'read-only' if read_only else 'full'}": (bad_folder(variable, read_only=read_only), WRITES)
+        f"{variable} {'read-only' if read_only else 'full'}": (bad_folder(variable, read_only=read_only), CACHING)
         for variable in CACHES
         for read_only in (False, True)
     },
     **{
-        f"{variable} {label}": (with_shell(codes=(0,), **{variable: place}), WRITES)
+        f"{variable} {label}": (with_shell(codes=(0,), **{variable: place}), CACHING)
         for variable in CACHES
-        for label, place in (("missing", "/nonexistent/x"), ("in a file", "/etc/hostname"), ("in /proc", "/proc/x"))
-        if (variable, label) != ("CONNFIT_CACHE", "in a file")
+        for label, place in (("a file", "/etc/hostname"), ("that cannot be made", "/proc/none/x"))
+        if (variable, label) != ("CONNFIT_CACHE", "a file")
     },
-    "CONNFIT_CACHE in a file": (with_shell(codes=(2,), CONNFIT_CACHE="/etc/hostname"), WRITES),
+    "CONNFIT_CACHE a file": (with_shell(codes=(2,), CONNFIT_CACHE="/etc/hostname"), CACHING),
+    "TMPDIR missing": (with_shell(codes=(0,), TMPDIR="/nonexistent"), WRITES),
     "no temporary folder": (with_shell(_NO_TMP, codes=(0, 2), own_mounts=True, then=True), WRITES),
     "/dev/shm full": (with_shell(_FULL_SHM, codes=(0,), own_mounts=True), WRITES),
     "/dev/shm missing": (with_shell(_NO_SHM, codes=(0,), own_mounts=True), WRITES),

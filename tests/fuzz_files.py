@@ -19,6 +19,7 @@ import pyarrow.feather as feather
 from fly_files import fly_brain, write_codex, write_malecns, write_shiu
 from fuzz import Kind
 from fuzz_changes import as_bytes, as_toml, toml
+from fuzz_inputs import input_kinds
 from fuzz_network import network_kinds
 from fuzz_runs import run_kinds
 from small import regional_connectome, write_files
@@ -89,7 +90,7 @@ def all_kinds(folder: Path) -> Mapping[str, Kind]:
     kinds = {f"recording{end}": _recording(folder, end, write) for end, write in _RECORDINGS.items()}
     kinds["recording.csv.gz"] = Kind(".csv.gz", (gzip.compress(kinds["recording.csv"].good[0]),), read_recording)
     kinds |= _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
-    return kinds | run_kinds(folder) | network_kinds()
+    return kinds | input_kinds(folder) | run_kinds(folder) | network_kinds()
 
 
 def _recording(folder: Path, end: str, write: Callable[..., Path]) -> Kind:

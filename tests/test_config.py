@@ -301,3 +301,32 @@ def test_a_deeply_nested_file_is_one_line(suffix: str, tmp_path: Path) -> None:
 
 def test_a_quoted_cell_of_many_letters_is_cut() -> None:
     assert len(str(ConfigError("A" * 70_000 + "\nB"))) < 200
+
+
+def nested(times: int, *, shared: bool = False) -> list:
+    """Lists in each other so many times; shared: each holds the one within it twice."""
+    whole: list = []
+    for _ in range(times):
+        whole = [whole, whole] if shared else [whole]
+    return whole
+
+
+@pytest.mark.parametrize("value", [nested(10_000), nested(30, shared=True)], ids=["deep", "shared"])
+def test_python_cannot_hand_over_what_never_ends(value: list) -> None:
+    value.append(value)
+    for section, option in ((ModelConfig, "cell_options"), (DataConfig, "epochs"), (DataConfig, "crop_s")):
+        with pytest.raises(ConfigError, match=rf"{option}: (its lists and tables lie|it holds) more than") as found:
+            section(**{option: {"a": value} if option == "cell_options" else value})
+        assert len(str(found.value)) < 300
+
+
+def test_arrays_of_numpy_are_lists_and_other_things_are_named() -> None:
+    assert DataConfig(crop_s=np.array([1.0, 2.5])).crop_s == (1.0, 2.5)  # type: ignore[arg-type]
+    assert EvaluateConfig(horizons=np.arange(1, 4)).horizons == (1, 2, 3)  # type: ignore[arg-type]
+    for section, option in ((DataConfig, "crop_s"), (TrainConfig, "rate_scale"), (ModelConfig, "cell_options")):
+        for value in (range(3), object(), lambda: 1, b"x", 1j):
+            with pytest.raises(ConfigError, match=option) as found:
+                section(**{option: value})
+            assert "\n" not in str(found.value)
+    with pytest.raises(ConfigError, match=r"data\.epochs.*\.\.\. \(\d+,\d{3} letters\)"):
+        DataConfig(epochs=[0.5] * 3000)  # type: ignore[arg-type]

@@ -71,7 +71,8 @@ REFUSED = [
     ("JAX_ARRAY_GARBAGE_COLLECTION_GUARD", "maybe", "one of allow, log, fatal"),
     ("JAX_COMPILER_DETAILED_LOGGING_MIN_OPS", "1.5", "a whole number"),
     ("JAX_DEFAULT_DEVICE", "gpus", "a platform name string like 'cpu'"),
-    ("JAX_PLATFORMS", "gpus", "unset it"), ("XLA_FLAGS", "--gpus=2", "--name=value"),
+    ("JAX_PLATFORMS", "gpus", "unset it"), ("JAX_PLATFORM_NAME", "gpus", "unset it"),
+    ("XLA_FLAGS", "--gpus=2", "--name=value"),
     ("XLA_FLAGS", "--xla_cpu_enable_fast_math=maybe", "--name=value"), ("XLA_FLAGS", "/nonexistent", "name of a file"),
 ]  # fmt: skip
 """What JAX answers with an error of its own while it is imported, and XLA by ending the process."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from known_forecasters import CONFIG, recording
 
 from connfit._io import plain
 from connfit.evaluation import free_run, large_npz, scratch
+from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.evaluate import evaluate_all
 from connfit.evaluation.forecasts import Forecasts
 from connfit.evaluation.large_npz import InArchive, read_large_npz, write_large_npz
+from connfit.evaluation.predictions import horizon_starts
 from connfit.recordings import frame_blocks
+from connfit.recordings.stretches import as_blocks
 
 
 def same(first: object, second: object, where: str = "") -> None:
@@ -52,6 +57,32 @@ def test_scores_and_forecasts_are_the_same_in_blocks_and_on_disk(
         got, wanted = (np.asarray(getattr(of, key)[:], np.float32) for of in (part, kept))
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
     assert [path.name for path in tmp_path.iterdir()] == ["forecasts.npz"]
+
+
+def test_a_part_of_several_trials_is_scored_inside_its_trials() -> None:
+    """One frame ahead from the second frame of a trial on, further ahead from frames whose target is in the trial."""
+    whole = recording(frames=400)
+    one = as_blocks(replace(whole, parts=None), [(first, first + 40) for first in range(0, 400, 40)])
+    one = one.split(train=0.5, validation=0.2)
+    found, _ = evaluate_all(VarRidge.fit(one, CONFIG), Persistence(), ["persistence", "ar"], [one], CONFIG)
+    test = slice(*one.require_parts().test)
+    firsts = [first for first, _ in one.blocks if test.start <= first < test.stop]
+    assert len(firsts) == 3
+    persistence = Persistence().one_step(one)
+    for ours, model in (
+        (found.parts["test"], VarRidge.fit(one, CONFIG)),
+        (found.baselines["ar"].part("test"), BASELINES["ar"].fit(one, CONFIG)),
+    ):
+        inside = np.concatenate([np.arange(first + 1, first + 40) for first in firsts])
+        errors = [np.mean((each[inside] - one.values[inside]) ** 2) for each in (model.one_step(one), persistence)]
+        assert ours.one_step.skill_vs_persistence == pytest.approx(1 - errors[0] / errors[1], rel=1e-6)
+        assert ours.one_step.scored == inside.size * len(one.units)
+        assert ours.horizon_skill[10] is not None and ours.horizon_median_unit[1].value is not None
+    config = msgspec.structs.replace(CONFIG, horizons=(1, 10, 38))
+    starts, too_long = horizon_starts(one, "test", config)
+    assert all(any(first <= at and at + 10 < first + 40 for first in firsts) for at in starts)
+    why = "in the part's 3 blocks of 40 to 40 frames 6 have one 38 later, 8 are needed"
+    assert too_long == {38: why}
 
 
 def test_blocks_of_an_archive_are_those_of_the_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

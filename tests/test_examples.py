@@ -9,11 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 from small import search_little
 
 from connfit import config as configuration
+from connfit.analysis.measured.measured_responses import (
+    AMPLITUDES,
+    HALVES,
+    OBSERVATIONS,
+    RESPONDING,
+    RESPONDS,
+    STIMULATED,
+    Q,
+    ResponseRule,
+    place,
+    read_measured,
+)
+from connfit.datasets.loading import connectome_from_config
 from connfit.datasets.registry import DATASETS
 from connfit.errors import DataError
 from connfit.training import runs
@@ -49,6 +63,21 @@ def test_own_data_keeps_ids_and_signs(own_data: Path, monkeypatch: pytest.Monkey
     assert job.connectome.ids.tolist() == table.root_id.tolist()
     assert ((job.connectome.signs > 0) == (table.nt == "ACH")).all()
     assert all(not match.unmatched for match in job.matches.values())
+
+
+def test_own_stimulations_can_be_scored(own_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    search_little(monkeypatch)
+    brain = connectome_from_config(configuration.read(own_data).data)
+    for path in (own_data.parent / "data" / "stimulations.csv", ROOT / "examples" / "measured" / "responses.csv"):
+        table = read_measured(path)
+        found = table.response(ResponseRule())
+        assert {0, 1} <= set(found[np.isfinite(found)]) and table.amplitude is not None and table.halves is not None
+        if path.name == "stimulations.csv":
+            placed = place(table, brain)
+            assert not placed.unknown and placed.measured.rows == 25 * 79
+    shown = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
+    columns = (STIMULATED, RESPONDING, OBSERVATIONS, Q, RESPONDS, *AMPLITUDES, *HALVES)
+    assert all(f"`{name}`" in shown for name in columns)
 
 
 def test_a_typo_in_a_column_is_named(own_data: Path, tmp_path: Path) -> None:

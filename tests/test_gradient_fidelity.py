@@ -24,8 +24,10 @@ from connfit.analysis.gradients.gradient_fidelity import (
     Rule,
     _Comparison,
     _Feeding,
+    _Runner,
     check_steps_fit,
     choose_segments,
+    gradient_fidelities,
     gradient_fidelity,
     rules_to_compare,
 )
@@ -117,6 +119,20 @@ def test_the_longest_window_is_exact_and_shorter_ones_are_not() -> None:
     assert rows["bptt"].carried_bytes == 4 * n, "rates alone"
     assert rows["d-rtrl"].carried_bytes == 4 * (3 * n + m + n * p), "rates, and a trace per trained number"
     assert all(row.ms_per_step > 0 and row.working_bytes > 0 for row in rows.values())
+
+
+def test_a_rule_is_compiled_once_for_the_start_and_the_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, compiled, of = student(), [], _Runner.of
+    segments = choose_segments(one.cohort, FRAMES, 2)
+    moved = {key: value * 1.1 for key, value in one.params.items()}
+    rules = [Rule("d-rtrl", WindowedLearner(4, "neuron", "trace"), by_window=False)]
+    alone = gradient_fidelity(one.model, moved, one.cohort, rules, segments, warmup_frames=5)
+    monkeypatch.setattr(_Runner, "of", lambda *given: (compiled.append(given[2]), of(*given))[1])
+    at = {"start": one.params, "fitted": moved}
+    both = gradient_fidelities(one.model, at, one.cohort, rules, segments, warmup_frames=5)
+    assert len(compiled) == 2, "backpropagation and the rule"
+    assert [row.groups for row in both["fitted"]] == [row.groups for row in alone]
+    assert both["start"][1].groups != both["fitted"][1].groups
 
 
 def test_free_running_segments_withhold_what_a_fit_withholds() -> None:

@@ -15,7 +15,7 @@ from small import teacher, write_files
 
 import connfit as cf
 from connfit import config as configuration
-from connfit.errors import ConfigError
+from connfit.errors import ConfigError, DataError
 from connfit.models.cells import CELLS, find_cell
 from connfit.training import problem, runs
 
@@ -64,6 +64,19 @@ def test_it_is_fitted_from_a_configuration_and_opened_again(folder: Path, monkey
         np.testing.assert_array_equal(again.params[key], value)
     recording = again.cohort.recordings[0]
     np.testing.assert_array_equal(again.forecaster().one_step(recording), fitted.forecaster().one_step(recording))
+
+
+def test_a_run_is_not_gone_on_with_by_another_cell(folder: Path) -> None:
+    edited, out = folder / "edited.py", folder / "edited"
+    code = (folder / "tired.py").read_text(encoding="utf-8")
+    edited.write_text(code, encoding="utf-8")
+    runs.start(config(folder, f"{edited}:Tired", "train.epochs=1"), out)
+    edited.write_text(code.replace("alpha * h[0] +", "0.9 * alpha * h[0] +"), encoding="utf-8")
+    for use in (runs.load_fit, runs.resume):
+        with pytest.raises(DataError, match=r"its cell, .*edited\.py:Tired, was edited since this run began"):
+            use(out)
+    edited.write_text(code, encoding="utf-8")
+    runs.load_fit(out)
 
 
 def test_what_is_no_cell_is_named(folder: Path) -> None:

@@ -22,14 +22,16 @@ import connfit as cf
 from connfit import cli
 from connfit import config as configuration
 from connfit._io import plain, read_json
+from connfit.analysis.measured.learned_combination import PENALTY, learned_combination, logistic_weights
 from connfit.analysis.measured.measured_responses import MeasuredResponses, ResponseRule, place, read_measured
 from connfit.analysis.measured.pair_scores import Truth
 from connfit.analysis.measured.recording_predictors import impulse_response, recording_predictors, single_units
-from connfit.analysis.measured.response_scores import Estimate
+from connfit.analysis.measured.response_scores import Estimate, auroc
 from connfit.analysis.measured.score_run import SUMS, perturb_score, score_responses, training_deviation
 from connfit.analysis.measured.scored_responses import ScoredResponses
 from connfit.analysis.measured.verdict_on_responses import answer, judge
 from connfit.analysis.measured.wiring_predictors import (
+    Predictor,
     count_matrix,
     distances,
     paths,
@@ -238,7 +240,7 @@ def test_wiring_predictors_are_those_of_dense_matrices() -> None:
         return np.linalg.inv(np.eye(15) - weight * matrix) - np.eye(15)
 
     dense = {
-        "synapses": signed, "two_steps": counts @ counts,
+        "synapses": signed, "two_steps": counts / radius + counts @ counts / radius**2,
         "paths_0.5": resolvent(shares, 0.5) / 0.5, "resolvent_0.6": resolvent(counts, 0.6 / radius),
         "signed_resolvent_0.9": resolvent(signed, 0.9 / radius),
     }  # fmt: skip
@@ -364,6 +366,38 @@ def test_opponents_are_scored_on_their_pairs_and_differences_are_paired() -> Non
     assert len(rows) == scores.table.pairs and float(rows[3]["model"]) == pytest.approx(by["model"][3], rel=1e-4)
 
 
+def test_a_learned_combination_knows_nothing_of_the_stimulations_that_it_ranks() -> None:
+    """Labels of one stimulated neuron do not change its own predictions, and those of the others do."""
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(30), 20)
+    values = rng.normal(size=len(group))
+    parts = [
+        Predictor("a", "a", "wiring", values),
+        Predictor("b", "b", "wiring", np.where(group > 3, values**3, np.nan)),
+    ]
+    yes = rng.random(len(group)) < 1 / (1 + np.exp(4 - 2 * np.abs(values)))
+    before = learned_combination(parts, yes, group).values
+    other = yes.copy()
+    other[group == 7] = ~other[group == 7]
+    after = learned_combination(parts, other, group).values
+    np.testing.assert_array_equal(after[group == 7], before[group == 7])
+    assert (after != before).any() and np.isfinite(before).all()
+    ones = np.ones((1, 30))
+    # It is a monotone function of the first part, up to small differences between folds.
+    assert auroc(before, yes, group, ones)[0][0] == pytest.approx(
+        auroc(np.abs(values), yes, group, ones)[0][0], abs=0.02
+    )
+
+
+def test_logistic_weights_are_where_the_penalised_likelihood_is_largest() -> None:
+    rng = np.random.default_rng(1)
+    features = np.column_stack([np.ones(300), rng.normal(size=(300, 2))])
+    yes = rng.random(300) < 1 / (1 + np.exp(-(features @ [-1.0, 1.5, 0.0])))
+    weights = logistic_weights(features, yes)
+    score = features.T @ (yes - 1 / (1 + np.exp(-(features @ weights))))
+    np.testing.assert_allclose(score, PENALTY * weights * [0, 1, 1], atol=1e-6)
+
+
 def test_nulls_and_other_fits_are_opponents() -> None:
     of, table = taught()
     other = replace(of, params=of.initial_params)
@@ -416,7 +450,7 @@ def test_the_command_writes_scores_and_pairs(run: Path) -> None:
     validator("scores.json").validate(json.loads((out / "scores.json").read_text()))
     assert plain(scores) == json.loads((out / "scores.json").read_text())
     assert scores.stimulations == Stimulations(window_s=5.0) and scores.resamples == 50
-    assert "two steps" in done.output and "AUROC is the probability" in " ".join(done.output.split())
+    assert "at most two" in done.output and "AUROC is the probability" in " ".join(done.output.split())
     with (out / "responses.csv").open() as file:
         assert len(list(csv.DictReader(file))) == scores.table.pairs
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,10 +25,12 @@ from connfit.analysis.recovery import (
     agreement,
     choose_recorded,
     make_student,
+    recover,
     regress,
     run_condition,
 )
 from connfit.analysis.recovery.recovery_results import Agreement, OverSeeds, ParameterAgreement
+from connfit.analysis.recovery.student import true_params
 from connfit.errors import ConfigError, DataError
 from connfit.report.sections import recovery_section
 
@@ -112,6 +115,79 @@ def test_teachers_of_other_cells_are_the_model_too(cell: str) -> None:
     np.testing.assert_allclose(got[:, others], expected[:, others], rtol=1e-3, atol=1e-4)
 
 
+SEEN: dict[str, Any] = {"indicator": "order-2", "decay_s": 1.5, "rise_s": 0.4}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {**SEEN, "inputs": 2},
+        pytest.param({**SEEN, "cell": "rate-calcium"}, marks=pytest.mark.slow),
+        pytest.param({"indicator": "order-1", "decay_s": 1.0, "cell": "two-channel"}, marks=pytest.mark.slow),
+        pytest.param({"inputs": 1, "cell": "adaptive-rate"}, marks=pytest.mark.slow),
+    ],
+)
+def test_a_teacher_behind_an_indicator_with_inputs_is_the_model_too(settings: dict[str, Any]) -> None:
+    """Without private noise the true parameters predict what is recorded; without the inputs' weights they do not."""
+    teacher = KnownTeacher.draw(TeacherSettings(neurons=60, **settings), 0)
+    others, frames = ~teacher.sensory, 300
+    values = teacher.indicated(teacher.play(frames, process_noise=0.0))
+    channels = None if teacher.inputs is None else teacher.inputs.play(frames)
+    student = make_student(teacher, values, choose_recorded(teacher, 1.0), strengths="known", channels=channels)
+    params = true_params(student, teacher)
+    found = student.predict(params, values, channels)
+    late = slice(30, None)  # hidden states settle first
+    np.testing.assert_allclose(found[late, others], values[1:, others][late], rtol=1e-4)  # float32, gains of 1/(1-β)
+    if channels is not None:
+        lost = student.predict({**params, "inputs": 0 * params["inputs"]}, values, channels)
+        assert np.abs(lost[late, others] - values[1:, others][late]).max() > 0.01
+
+
+@pytest.mark.parametrize("knows", ["all", pytest.param("no_inputs", marks=pytest.mark.slow)])
+def test_inputs_and_an_indicator_are_recovered_and_scored(knows: str) -> None:
+    design = replace(SMALL, indicator="order-1", decay_s=1.0, inputs=2)
+    found = run_condition(Condition(1000, knows=knows), design)
+    assert found.recovered is not None and found.at_start is not None and found.regression is None
+    decay = found.indicator["indicator_decay"]
+    assert decay.true_s == 1 and decay.start_s == pytest.approx(1.5)
+    if knows == "no_inputs":
+        assert not found.recovered.inputs and "inputs" not in found.parameters
+        return
+    assert decay.found_s < 1.4
+    neurons = found.neurons - found.sensory_neurons
+    assert found.parameters["inputs"] == 2 * neurons == found.recovered.inputs["all"].n
+    assert (found.recovered.inputs["all"].r2 or 0) > 0.8 > (found.at_start.inputs["all"].r2 or 0)
+    assert (parameters(found.recovered)["all"].r2 or 0) > (parameters(found.at_start)["all"].r2 or 0) + 0.2
+
+
+def test_a_student_that_takes_calcium_for_rates_finds_slow_neurons() -> None:
+    design = replace(SMALL, indicator="order-1", decay_s=1.5)
+    blind, seeing = (run_condition(Condition(1000, knows=knows), design) for knows in ("no_indicator", "all"))
+    assert blind.recovered is not None and seeing.recovered is not None
+    ratios = [found.recovered.time_constants_ratio or 0 for found in (blind, seeing)]
+    assert ratios[0] > 1.5 and abs(ratios[1] - 1) < 0.2
+    assert not blind.indicator and seeing.indicator
+
+
+def test_inputs_of_a_table_are_played_to_teachers(tmp_path: Path) -> None:
+    path = tmp_path / "light.csv"
+    light = 5 + 2 * np.random.default_rng(0).standard_normal(80)
+    rows = [f"{k / 2},{value},{k % 3}" for k, value in enumerate(light)]
+    path.write_text("\n".join(["time_s,light,touch", *rows]))
+    settings = TeacherSettings(neurons=40, input_file=str(path), input_columns=("light",))
+    teacher = KnownTeacher.draw(settings, 0)
+    assert teacher.inputs is not None and teacher.inputs.channels == ("light",)
+    np.testing.assert_allclose(teacher.inputs.play(80)[:, 0], light)
+    currents = teacher.inputs.currents(80)
+    assert not currents[0].any() and not currents[:, teacher.sensory].any()
+    z = (light - light.mean()) / light.std()
+    np.testing.assert_allclose(currents[1:], z[:-1, None] * teacher.inputs.weights[:, 0], rtol=1e-12)
+    with pytest.raises(DataError, match=r"light\.csv.*its 80 frames are fewer than the 1150"):
+        recover(Design(neurons=40, frames=(300,), base_frames=300, input_file=str(path)), tmp_path / "out")
+    with pytest.raises(DataError, match=r"no column.*smell"):
+        KnownTeacher.draw(replace(settings, input_columns=("smell",)), 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cell", ["adaptive-rate", "two-channel"])
 def test_parameters_of_a_cell_are_recovered_and_scored(cell: str) -> None:
@@ -178,6 +254,17 @@ def test_mistakes_name_the_option() -> None:
         Design(recorded=())
     with pytest.raises(ConfigError, match=r"recorded = 1\.5"):
         choose_recorded(KnownTeacher.draw(TeacherSettings(neurons=40), 0), 1.5)
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"indicator": "order-1"}, "indicator = 'order-1' needs decay_s"),
+        ({"decay_s": 1.0}, "decay_s = 1, but indicator = 'none' has no decay"),
+        ({"indicator": "order-1", "decay_s": -1.0}, "decay_s = -1 must be a time in seconds"),
+        ({"indicator": "order1"}, "order-1"),
+        ({"inputs": -1}, "inputs = -1 channels"),
+        ({"input_columns": ("light",)}, "name one as input_file"),
+    )
+    for given, message in wrong:
+        with pytest.raises(ConfigError, match=message):
+            Design(**given)
     with pytest.raises(ConfigError, match=r"neurons = 5 must be 30 or more"):
         TeacherSettings(neurons=5)
 
@@ -200,15 +287,20 @@ def test_the_command_writes_what_the_report_reads(tmp_path: Path, monkeypatch: p
     ]
     command += ["--noise", "0.5", "--observation-noise", "0", "--strengths", "free", "--seeds", "1"]
     command += ["--updates", "30", "--out", str(out), "--cell", "adaptive-rate"]
+    command += ["--indicator", "order-1", "--decay", "1.5", "--inputs", "1"]
     done = CliRunner().invoke(cli.app, command, catch_exceptions=False)
     assert done.exit_code == 0 and "SURROGATE teachers of 40 neurons" in done.output
     assert "parameters of the cell" in " ".join(done.output.split()) and "adaptation" in done.output
     assert all(len(line) <= 80 for line in done.output.splitlines() if "R²" in line)
     record = json.loads((out / "recovery.json").read_text())
-    assert record["surrogate"] is True and record["complete"] is True and len(record["conditions"]) == 2
+    assert record["surrogate"] is True and record["complete"] is True and len(record["conditions"]) == 5
     assert {path.name for path in (out / "figures").iterdir()} >= {"recovery_curves.png", "recovery_conditions.png"}
     recovery = read_json(out / "recovery.json", Recovery)
-    assert plain(recovery) == record and len(recovery.points) == 2
+    assert plain(recovery) == record and len(recovery.points) == 5
+    shown = " ".join(done.output.split())
+    assert "seen through an indicator (decay 1.5 s) with 1 drawn inputs" in shown and "decay ratio" in shown
+    assert [point.knows for point in recovery.curves["indicator"]] == ["all", "rates", "no_indicator"]
+    assert "Taken for rates, what the indicator shows" in shown and "Given the external inputs" in shown
     assert recovery_section.blocks(recovery) and len(recovery_section.drawings(recovery)) == 2
     point, result = recovery.curves["frames"][0], recovery.conditions[0]
     assert result.recovered is not None and result.activity is not None

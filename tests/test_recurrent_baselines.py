@@ -18,7 +18,7 @@ from connfit.evaluation.baselines.region_rnn import RateUnits, fit_region_rnn
 from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.evaluation.scores import score
-from connfit.recordings import Recording
+from connfit.recordings import Inputs, Recording
 
 
 def recording(values: np.ndarray, mask: np.ndarray | None = None) -> Recording:
@@ -89,6 +89,16 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another(monkeypat
         assert np.array_equal(first, again, equal_nan=True)
         assert not np.allclose(first[1:], other.one_step(one)[1:])
         assert other.seed == 4 == other.chosen["seed"]
+
+
+def test_a_recording_with_inputs_is_fitted_as_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrent_training, "MAX_STEPS", 50)
+    monkeypatch.setattr(recurrent_training, "TRIALS", 1)
+    alone = maps(300)
+    light = Inputs(np.random.default_rng(1).normal(size=(300, 1)), ("light",))
+    for fitted in (fit_gru, fit_region_rnn):
+        networks = [fitted(one, EvaluateConfig()) for one in (alone, replace(alone, inputs=light))]
+        assert jax.tree.all(jax.tree.map(np.array_equal, *(network.cell for network in networks)))
 
 
 def test_training_reads_no_frame_of_the_test_part(monkeypatch: pytest.MonkeyPatch) -> None:

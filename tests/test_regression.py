@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,9 +14,14 @@ from connfit import config as configuration
 from connfit.config import Config, DataConfig, ModelConfig
 from connfit.errors import ConfigError
 from connfit.models import RateModel, Readout, init_params, regression_start
+from connfit.models.cells.rate import Rate
+from connfit.models.cells.rate_calcium import RateCalcium
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.init.centred_frames import CentredFrames
 from connfit.models.init.regression_start import OPEN, RegressionStart, open_rates
 from connfit.models.init.response import LinearBrain
 from connfit.models.init.unit_coupling import ROOM
+from connfit.models.observation import observe
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training.problem import prepare
@@ -222,3 +229,55 @@ def test_all_starts_of_the_demo_run() -> None:
         job("model.drive_start=regression", "data.substeps=2")
     with pytest.raises(ConfigError, match="regression_start"):
         init_params(model_of(), BRAIN, READOUT, drive_start="regression")
+
+
+@pytest.mark.parametrize("drive", ["none", "dense"])
+def test_a_start_behind_an_indicator_is_that_of_what_the_indicator_saw(drive: str) -> None:
+    """The same numbers from calcium, with the indicator in the model, as from rates; without it units look slow."""
+    rng = np.random.default_rng(2)
+    ids = tuple(BRAIN.neurons["id"].astype(str))
+    readout = Readout.by_name(BRAIN, ids, column="id")
+    w, keeps, frames = wiring(BRAIN.counts * BY_PRE[BRAIN.indices]), np.exp(-1 / 2.0), 4000
+    own = 0.6 if drive == "none" else 0.4
+    rates, calcium = np.zeros((frames, NEURONS)), np.zeros((frames, NEURONS))
+    for t in range(1, frames):
+        past = rates[t - 1] if drive == "none" else calcium[t - 1]
+        rates[t] = own * past + (1 - own) * w @ rates[t - 1] + rng.normal(0, 0.1, NEURONS)
+        calcium[t] = keeps * calcium[t - 1] + (1 - keeps) * rates[t]
+    given = ModelConditions(connectome=BRAIN, readout=readout, step_s=1.0, drive=drive, state_forcing=1.0)
+    seeing = replace(given, own_gains=True)
+    models = {
+        "rates": ConnectomeModel.wire(given, Rate()),
+        "blind": ConnectomeModel.wire(given, Rate()),
+        "seeing": ConnectomeModel.wire(seeing, observe(Rate(), "order-1", step_s=1.0, decay_s=2.0)),
+        "cell": ConnectomeModel.wire(given, RateCalcium(starts=(("calcium_decay", 2.0),))),
+    }
+    found = {
+        name: regression_start(
+            model, BRAIN, readout, jnp.asarray(BRAIN.counts, float),
+            [(5 + (rates if name == "rates" else calcium), np.ones(NEURONS))], time_constant_s=0.2,
+        )
+        for name, model in models.items()
+    }  # fmt: skip
+    for name in ("seeing", "cell"):
+        np.testing.assert_allclose(found[name].own, own, atol=0.06)  # noise of 4,000 frames
+        np.testing.assert_allclose(found[name].factors, found["cell"].factors)
+        if drive == "none":  # the first frame alone differs, whose past nobody knows
+            np.testing.assert_allclose(found[name].own, found["rates"].own, atol=2e-3)
+            np.testing.assert_allclose(found[name].factors, found["rates"].factors, rtol=2e-2)
+    assert found["blind"].own.mean() > own + 0.15
+
+
+def test_filters_are_undone_in_their_order_and_gaps_stay_gaps() -> None:
+    rng = np.random.default_rng(0)
+    rates = rng.random((50, 3))
+    first, second = np.zeros_like(rates), np.zeros_like(rates)
+    first[0] = second[0] = rates[0]
+    for t in range(1, 50):
+        first[t] = 0.3 * first[t - 1] + 0.7 * rates[t]
+        second[t] = 0.8 * second[t - 1] + 0.2 * first[t]
+    undone = CentredFrames.of(second, np.ones(3)).before((0.3, 0.8))
+    np.testing.assert_allclose(undone.values, rates, rtol=1e-12)
+    second[10, 1] = np.nan
+    gap = np.isnan(CentredFrames.of(second, np.ones(3)).before((0.3, 0.8)).values)
+    assert gap[:, 1].nonzero()[0].tolist() == [10, 11, 12] and not gap[:, [0, 2]].any()

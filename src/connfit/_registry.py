@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from connfit._system.foreign import note_foreign
 from connfit.errors import ConfigError, unknown
 
 LAST = 1000
@@ -210,7 +211,9 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
         if entry.name in self._entries:
             raise ValueError(f"there are two {self._kind}s of the name {entry.name!r}")
         self._entries[entry.name] = entry
-        self._packages[entry.name] = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
+        package = self._packages[entry.name] = sys._getframe(1).f_globals.get("__name__", "").partition(".")[0]
+        if package != "connfit":
+            note_foreign(package)
         return entry
 
     def find(self, name: str, option: str | None = None) -> EntryT:
@@ -303,6 +306,7 @@ class Registry(Mapping[str, EntryT], Generic[EntryT]):
     def _load_point(self, point: EntryPoint) -> None:
         """Register the piece of another package; what goes wrong there is kept for whoever asks for it."""
         package = point.dist.name if point.dist is not None else point.value.partition(":")[0]
+        note_foreign(point.value.partition(":")[0].partition(".")[0])
         try:
             entry = point.load()
             if isinstance(entry, self._entry) and entry.name != point.name:

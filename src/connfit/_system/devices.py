@@ -23,6 +23,9 @@ _TRIAL_SECONDS = 120
 _STAMP = re.compile(r"^[EFW]\d{4} [\d:.]+ +\d+ \S+\] ")
 """Before a line of XLA's log."""
 
+_PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_FORCE_TPU_INIT")
+"""Variables by which JAX chooses its device."""
+
 _RIGHT = {
     "bool_state": "true or false", "bool_env": "true or false", "int_state": "a whole number",
     "int_env": "a whole number", "float_state": "a number",
@@ -104,10 +107,11 @@ def check_device() -> None:
     try:
         jax.devices()
     except (AssertionError, RuntimeError) as error:
-        asked = jax.config.jax_platforms  # pyright: ignore[reportAttributeAccessIssue]
+        asked = [f"{name}={os.environ[name]!r}" for name in _PLATFORMS if os.environ.get(name)]
+        asked = asked or [f"JAX_PLATFORMS={jax.config.jax_platforms!r}"]  # pyright: ignore[reportAttributeAccessIssue]
         raise NotAvailableError(
-            f"JAX finds no device of JAX_PLATFORMS={asked!r} here: unset it, or add ',cpu', or install JAX for that "
-            "device"
+            f"JAX finds no device of {' and '.join(asked)} here ({_one_line(str(error)) or 'it does not say why'}): "
+            "unset it, or add ',cpu', or install JAX for that device"
         ) from error
 
 

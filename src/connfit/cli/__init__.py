@@ -15,6 +15,7 @@ import typer
 from connfit._system.claim import claims
 from connfit._system.devices import check_device, jax_refusals, variables_set
 from connfit._system.environment import check_environment
+from connfit._system.foreign import raised_at
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
 from connfit.cli.data_command import data_app
@@ -24,6 +25,7 @@ from connfit.cli.gradcheck_command import gradcheck
 from connfit.cli.list_command import list_pieces
 from connfit.cli.perturb_score_command import perturb_score
 from connfit.cli.piece_help import PieceCommand
+from connfit.cli.record_next_command import record_next
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
 from connfit.cli.terminal import EXIT_SIGNAL, StoppableGroup, err_console, out_console, refuse, system_error
@@ -37,7 +39,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
-    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, perturb_score, analyze
+    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, perturb_score, analyze, record_next
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
@@ -72,11 +74,14 @@ def main() -> None:
         refuse(str(error))
     except (OSError, MemoryError, ImportError) as error:
         refuse(system_error(error))
-    except RuntimeError as error:
-        # XLA has no class of its own for what it cannot allocate.
-        if "RESOURCE_EXHAUSTED" not in str(error):
+    # XLA has no class of its own for what it cannot allocate, and pieces of others may raise anything.
+    except Exception as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
+            refuse(system_error(MemoryError()))
+        where = raised_at(error)
+        if where is None:
             raise
-        refuse(system_error(MemoryError()))
+        refuse(f"{where}: this is not code of connfit; mend it there. Finished files are whole")
 
 
 def _caution(message: Warning | str, *where: object, **how: object) -> None:

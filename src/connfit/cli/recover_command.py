@@ -19,6 +19,21 @@ def recover(
         int | None, typer.Option(help="Neurons of a teacher, sensory ones included.", show_default="500; quick: 200")
     ] = None,
     cell: Annotated[str | None, typer.Option(help="What neurons are, as in model.cell.", show_default="rate")] = None,
+    indicator: Annotated[
+        str | None,
+        typer.Option(help="Through what teachers are recorded, as in model.observation.", show_default="none"),
+    ] = None,
+    decay: Annotated[float | None, typer.Option(help="Decay of the indicator in seconds: decay_s.")] = None,
+    rise: Annotated[float | None, typer.Option(help="Rise of the indicator in seconds: rise_s.")] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            help="Known external inputs: how many to draw, or a CSV file.", metavar="N|FILE", show_default="0"
+        ),
+    ] = None,
+    input_column: Annotated[
+        list[str] | None, typer.Option(help="Column of that file; may be repeated.", show_default="all")
+    ] = None,
     frames: Annotated[
         list[int] | None,
         typer.Option(help="Training frames; may be repeated.", show_default="250, 1000, 4000, 16000"),
@@ -68,9 +83,16 @@ def recover(
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file: give a folder to --out")
     design = quick_design() if quick else Design()
+    drawn = None if inputs is None or not inputs.strip().lstrip("-").isdecimal() else int(inputs)
     given = {
         "neurons": neurons,
         "cell": cell,
+        "indicator": indicator,
+        "decay_s": decay,
+        "rise_s": rise,
+        "inputs": drawn,
+        "input_file": inputs if drawn is None else None,
+        "input_columns": input_column and tuple(input_column),
         "frames": frames and tuple(frames),
         "recorded": recorded and tuple(recorded),
         "process_noise": noise and tuple(noise),

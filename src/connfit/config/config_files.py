@@ -11,7 +11,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from connfit._system.paths import user_path
-from connfit.config.sections import Config, from_dict, nearest, to_dict
+from connfit.config.plain_values import from_dict, nearest, to_dict
+from connfit.config.sections import Config
 from connfit.errors import ConfigError
 
 

@@ -15,11 +15,17 @@ MOST = 2**31 - 1
 """Of what is counted: numbers of JAX have 32 bits."""
 LARGEST = 3.4e38
 """Of other numbers, for the same reason."""
+DEEPEST, MOST_VALUES = 32, 1_000_000
+"""How deep lists and tables of options may lie in each other, and how many values they may hold."""
+LONGEST_SHOWN = 300
+"""Letters of a value in a message."""
 Count = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
 CountOrZero = Annotated[int, msgspec.Meta(ge=0, le=MOST)]
 Runs = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 """Runs side by side, all of which memory holds at once."""
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=1e5)]
+"""A time constant, or a day."""
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Spread = Annotated[float, msgspec.Meta(ge=0, le=10)]
 """Of a logarithm, whose exponential must stay a number."""
@@ -37,9 +43,9 @@ RuleOrFile = NewType("RuleOrFile", str)
 
 
 def plain(value: Any) -> Any:
-    """A NumPy number as Python's; NumPy is not imported for it, so that the command line starts at once."""
+    """A NumPy number or array as Python's; NumPy is not imported for it, so that the command line starts at once."""
     numpy = sys.modules.get("numpy")
-    return value.item() if numpy is not None and isinstance(value, numpy.generic) else value
+    return value.tolist() if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray) else value
 
 
 def with_paths(value: Any, hint: Any) -> Any:
@@ -52,6 +58,32 @@ def with_paths(value: Any, hint: Any) -> Any:
 
 def _expanded(name: Any) -> Any:
     return str(user_path(name)) if isinstance(name, str) and name else name
+
+
+def tangled(value: Any) -> str:
+    """What makes a value of lists and tables too much to look through; empty where nothing does.
+
+    Lists that hold each other, or one many times, hold more than what memory they take.
+    """
+    waiting, seen = [(value, 0)], 0
+    while waiting:
+        inside, depth = waiting.pop()
+        seen += 1
+        if depth > DEEPEST:
+            return f"its lists and tables lie more than {DEEPEST} deep in each other"
+        if seen > MOST_VALUES:
+            return f"it holds more than {MOST_VALUES:,} values"
+        if isinstance(inside, dict):
+            waiting += [(one, depth + 1) for one in inside.values()]
+        elif isinstance(inside, tuple | list):
+            waiting += [(one, depth + 1) for one in inside]
+    return ""
+
+
+def shown(value: Any) -> str:
+    """A value in a message: its beginning, if it is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}... ({len(text):,} letters)"
 
 
 def text_in(value: Any) -> str:

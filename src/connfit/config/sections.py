@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 
@@ -21,6 +19,7 @@ from connfit.config.option_types import (
     Positive,
     RuleOrFile,
     Runs,
+    Seconds,
     Seed,
     Share,
     Spread,
@@ -29,6 +28,8 @@ from connfit.config.option_types import (
     bad_numbers,
     literals,
     plain,
+    shown,
+    tangled,
     text_in,
     with_paths,
 )  # fmt: skip
@@ -59,8 +60,10 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         for name, hint in _hints(type(self)).items():
             given = getattr(self, name)
             value = plain(given)
+            if why := tangled(value):
+                raise ConfigError(f"{self._where()}{name}: {why}")
             if (text := text_in(value)) and (why := unstorable(text)):
-                raise ConfigError(f"{self._where()}{name} = {value!r} {why}")
+                raise ConfigError(f"{self._where()}{name} = {shown(value)} {why}")
             value = with_paths(value, hint)
             try:
                 valid = msgspec.convert(value, hint)
@@ -70,9 +73,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 allowed = literals(hint) if "enum value" in text else ()
                 if allowed:
                     text = f"must be one of {', '.join(map(repr, allowed))}{did_you_mean(value, allowed)}"
-                raise ConfigError(f"{where} = {value!r}: {text}") from error
+                raise ConfigError(f"{where} = {shown(value)}: {text}") from error
+            except (AttributeError, TypeError) as error:  # of a kind that no file has
+                where = f"{self._where()}{name} = {shown(value)}"
+                raise ConfigError(
+                    f"{where}: must be what a configuration can hold, not {type(value).__name__}"
+                ) from error
             if bad := next(bad_numbers(valid), None):
-                raise ConfigError(f"{self._where()}{name} = {valid!r}: {bad}")
+                raise ConfigError(f"{self._where()}{name} = {shown(valid)}: {bad}")
             if valid is not given:
                 msgspec.structs.force_setattr(self, name, valid)
         self._check_together()
@@ -167,6 +175,14 @@ class DataConfig(Section, frozen=True):
     def _check_together(self) -> None:
         if None not in (self.crop_s, self.crop_frames):
             raise ConfigError("data.crop_s and data.crop_frames are both set: keep one")
+        for option in ("crop_s", "crop_frames"):
+            given = getattr(self, option) or {}
+            for name, (start, stop) in given.items() if isinstance(given, dict) else [("", given)]:
+                if not start < stop:
+                    where = f"data.{option}{f'.{name}' if name else ''}"
+                    raise ConfigError(f"{where} = ({start:g}, {stop:g}) must be from and to, the second larger")
+        if len(set(self.epochs)) != len(self.epochs):
+            raise ConfigError(f"data.epochs = {self.epochs} names an epoch twice")
         if self.train + self.validation >= 1:
             raise ConfigError(
                 f"data.train = {self.train:g} and data.validation = {self.validation:g} must be fractions whose sum is "
@@ -178,8 +194,8 @@ class ObservationConfig(Section, frozen=True):
     """How recordings see neurons: the indicator, what innovations move, drift, and the noise of what is recorded."""
 
     indicator: str = "none"
-    decay_s: Positive | None = None
-    rise_s: Positive | None = None
+    decay_s: Seconds | None = None
+    rise_s: Seconds | None = None
     learn: bool = True
     bounds: tuple[float, float] = (0.5, 2.0)
     per: Literal["all", "neuron"] = "all"
@@ -296,7 +312,7 @@ class TrainConfig(Section, frozen=True):
     l2_weights: NotNegative = 0.0
     drive_distance: NotNegative = 0.0
     patience: Count | None = 20
-    select_on: Literal["one_step", "horizon"] = "horizon"
+    select_on: Literal["one_step", "horizon", "near"] = "horizon"
     checkpoint_every: Count = 1
     check_memory: bool = True
 
@@ -336,62 +352,3 @@ class Config(Section, frozen=True):
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     seed: Seed = 0
-
-
-def from_dict(values: dict[str, Any], *, source: str | Path = "configuration") -> Config:
-    """Make a configuration from plain values, which are validated.
-
-    Raises
-    ------
-    ConfigError
-        Names the option, and the nearest one that exists.
-    """
-    try:
-        return msgspec.convert(values, Config)
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from error
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(str(error))}") from error
-    except UnicodeEncodeError as error:
-        odd = error.object[error.start]
-        raise ConfigError(f"{source}: a name or a word holds {odd!r}, which is half of a letter") from error
-
-
-def to_dict(config: Config) -> dict[str, object]:
-    """Return plain values, ready for JSON."""
-    return msgspec.to_builtins(config)
-
-
-def nearest(name: str, among: Iterable[str]) -> str:
-    """Suggest the nearest of some names for a wrong one, or list what there is."""
-    names = list(among)
-    return did_you_mean(name, names) or f"; there are {', '.join(names)}"
-
-
-def _explain(message: str) -> str:
-    """Put msgspec's path in front, and the nearest option behind, of its message."""
-    text, _, where = message.partition(" - at ")
-    where = where.strip("`").removeprefix("$").removeprefix(".")
-    unknown = re.search(r"unknown field `(.+?)`", text)
-    hint = ""
-    if unknown:
-        hint = nearest(unknown.group(1), _section_at(filter(None, where.split("."))).__struct_fields__)
-        text = f"there is no option {unknown.group(1)!r}"
-    elif "enum value" in text and where:
-        *sections, last = re.sub(r"\[.*?\]", "", where).split(".")
-        allowed = literals(get_type_hints(_section_at(sections))[last])
-        given = re.search(r"enum value '(.*)'", text)
-        hint = did_you_mean(given.group(1), allowed) if given else ""
-        text = f"must be one of {', '.join(map(repr, allowed))}"
-    return f"{where + ': ' if where else ''}{text}{hint}"
-
-
-def _section_at(path: Iterable[str]) -> Any:
-    """Struct type of the section at a path, the inside of `X | None` included."""
-    section: Any = Config
-    for field in path:
-        hint = get_type_hints(section)[field]
-        kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type)]
-        inside = [kind for kind in kinds if issubclass(kind, msgspec.Struct)]
-        section = inside[0] if inside else section
-    return section

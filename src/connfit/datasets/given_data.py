@@ -15,7 +15,7 @@ from connfit._io import read_arrays, write_arrays
 from connfit.config import DataConfig
 from connfit.connectome import Connectome
 from connfit.datasets.registry import DATASETS
-from connfit.errors import ConfigError, DataError, one_of
+from connfit.errors import ConfigError, DataError, did_you_mean, first_ten, one_of
 from connfit.recordings import Inputs, Parts, Recording
 from connfit.recordings.preprocess.every_recording import preprocess_all
 from connfit.recordings.stretches import crop, select_epochs
@@ -31,7 +31,7 @@ SOURCE_OPTIONS = (
 )  # fmt: skip
 """Options that say where data are and how they are read."""
 
-CUT_OPTIONS = ("train", "validation", "gap")
+CUT_OPTIONS = ("train", "validation", "gap", "crop_s", "crop_frames", "epochs")
 """Options that say how recordings without parts are cut."""
 
 
@@ -115,6 +115,8 @@ def cut_out(config: DataConfig, recordings: Sequence[Recording]) -> list[Recordi
         if given is None:
             continue
         names = [recording.name for recording in found]
+        if isinstance(given, dict):
+            _check_names(given, names, config.held_out, option)
         by_name = given if isinstance(given, dict) else dict.fromkeys(names, given)
         for position, recording in enumerate(found):
             own = by_name.get(recording.name, by_name.get(recording.name.rpartition("/")[2]))
@@ -123,6 +125,20 @@ def cut_out(config: DataConfig, recordings: Sequence[Recording]) -> list[Recordi
     if config.epochs:
         found = [select_epochs(recording, config.epochs) for recording in found]
     return found
+
+
+def _check_names(given: Mapping[str, object], names: Sequence[str], held_out: Sequence[str], option: str) -> None:
+    """Raise a ConfigError for a name of a table of stretches that no recording has."""
+    short = [name.rpartition("/")[2] for name in (*names, *held_out)]
+    others = {*held_out, *short}
+    if others >= {*names, *short[: len(names)]}:
+        return  # The held-out recordings alone: the others have been asked for.
+    for name in given:
+        if name not in {*names, *others}:
+            raise ConfigError(
+                f"data.{option} names {name!r}, which is no recording{did_you_mean(name, names)}; there are "
+                f"{first_ten([*names, *held_out])}"
+            )
 
 
 def _steps_of_its_dataset(recording: Recording) -> Sequence[Mapping[str, object]]:

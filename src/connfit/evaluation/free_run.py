@@ -16,11 +16,10 @@ from connfit.config import EvaluateConfig
 from connfit.evaluation.activity_dynamics import Dynamics, dynamics, no_dynamics
 from connfit.evaluation.baselines.residual_gaps import MIN_OF_UNIT
 from connfit.evaluation.connectivity import compared_connectivity, compared_units
+from connfit.evaluation.divergence import any_diverged, diverged
 from connfit.evaluation.forecasts import Forecaster, SharingForecaster, check_shape
 from connfit.evaluation.metrics import (
     Measured,
-    any_diverged,
-    diverged,
     fc_corr,
     median_of,
     std_ratios,

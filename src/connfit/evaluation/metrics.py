@@ -7,7 +7,7 @@ documented.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -371,28 +371,3 @@ def median_of(numbers: Float[np.ndarray, "*K P"], undefined: str, *, of: str = "
     if not len(finite):
         return Measured(None, 0, excluded, f"not defined for any of {numbers.size} {of}: {undefined}")
     return Measured(float(np.median(finite)), len(finite), excluded, note)
-
-
-def diverged(prediction: Stored) -> str | None:
-    """Report where a prediction [t, ...] is infinite, or stops being a number after it was one."""
-    return any_diverged([prediction])
-
-
-def any_diverged(runs: Iterable[Stored]) -> str | None:
-    """Report where the first of several runs [t, ...] is infinite, or stops being a number after it was one."""
-    first = min((frame for run in runs if (frame := _first_fault(run)) is not None), default=None)
-    return None if first is None else f"the prediction stops being finite at frame {first} of the part"
-
-
-def _first_fault(prediction: Stored) -> int | None:
-    started = np.zeros(prediction.shape[1:], bool)
-    for block in frame_blocks(0, prediction.shape[0], int(np.prod(prediction.shape[1:]))):
-        here = np.asarray(prediction[block])
-        bad = ~np.isfinite(here)
-        if bad.any():
-            known = np.logical_or.accumulate(np.concatenate([started[None], ~bad]), axis=0)[1:]
-            fault = np.isinf(here) | (bad & known)
-            if fault.any():
-                return block.start + int(np.argmax(fault.reshape(len(fault), -1).any(axis=1)))
-        started = started | (~bad).any(axis=0)
-    return None

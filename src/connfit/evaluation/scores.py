@@ -18,11 +18,11 @@ from connfit.evaluation.activity_dynamics import Dynamics, dynamics
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.evaluation.calibration import MIN_ERRORS, OWN, Predictive, calibration_scores, training_spread
 from connfit.evaluation.connectivity import compared_connectivity
+from connfit.evaluation.divergence import diverged
 from connfit.evaluation.forecasts import Forecaster, PartForecast, RecordingForecast
 from connfit.evaluation.free_run import LONGEST_RUN, NO_NOISE, free_runs, no_free_runs
 from connfit.evaluation.metrics import (
     covered,
-    diverged,
     fc_corr,
     mse,
     quartiles,
@@ -31,7 +31,7 @@ from connfit.evaluation.metrics import (
     with_measures,
 )
 from connfit.evaluation.part_scores import Chosen, DataScores, Horizons, OneStep, PartScores, UnitSkill
-from connfit.evaluation.predictions import horizon_starts, predictions
+from connfit.evaluation.predictions import horizon_starts, one_step_fault, predictions
 from connfit.evaluation.residual_noise import MIN_RESIDUALS, RESIDUALS, Residuals, residuals_of
 from connfit.evaluation.scratch import Scratch, part_of
 from connfit.evaluation.squared_errors import PredictionErrors, UnitErrors, pooled_errors, unit_errors
@@ -143,7 +143,7 @@ def score_and_forecast(
         scores[part] = PartScores(
             frames=len(values),
             observed=int(mask.sum()),
-            one_step=_one_step_scores(values, mask, predicted, last),
+            one_step=_one_step_scores(values, mask, predicted, last, one_step_fault(one_step, recording, block)),
             calibration=calibration_scores(values, mask, predicted, std[block], distribution),
             horizon_skill=skills,
             horizon=horizon,
@@ -193,9 +193,13 @@ def _spread(
 
 
 def _one_step_scores(
-    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], prediction: Stored, reference: Stored
+    values: Float[np.ndarray, "t P"],
+    mask: Bool[np.ndarray, "t P"],
+    prediction: Stored,
+    reference: Stored,
+    fault: str | None,
 ) -> OneStep:
-    fault = "the part has no frames" if not len(values) else diverged(prediction)
+    fault = fault if len(values) else "the part has no frames"
     if fault:
         nothing = UnitSkill(excluded=values.shape[1], above_both=0)
         return OneStep(per_unit_skill=nothing, reasons=dict.fromkeys(("mse", "skill_vs_persistence", "fc_corr"), fault))

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines.persistence import Persistence
+from connfit.evaluation.divergence import diverged
 from connfit.evaluation.forecasts import Forecaster
-from connfit.evaluation.metrics import diverged
-from connfit.evaluation.predictions import horizon_starts, predictions
+from connfit.evaluation.predictions import horizon_starts, one_step_fault, predictions
 from connfit.evaluation.scratch import part_of
 from connfit.recordings import Recording
 from connfit.recordings.frame_blocks import Stored, frame_blocks
@@ -284,7 +284,7 @@ def unit_errors(
     held = reference.horizon(recording, starts, 1)[:, 0]
     wanted: dict[int, tuple[np.ndarray, Stored, Stored]] = {}
     reasons: dict[int, str] = {}
-    fault = "the part has no frames" if block.stop == block.start else diverged(part_of(one_step, block))
+    fault = "the part has no frames" if block.stop == block.start else one_step_fault(one_step, recording, block)
     if fault:
         reasons[ONE_STEP] = fault
     else:

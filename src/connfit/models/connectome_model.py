@@ -15,6 +15,7 @@ from connfit._display import Displayed
 from connfit.errors import ConfigError
 from connfit.models import ops
 from connfit.models.base import GROUPS, INNOVATION_GAINS, NOISE_SCALE, Correction, Neurons, Params
+from connfit.models.checked_neuron import check_declared, check_methods, is_foreign
 from connfit.models.conditions import ModelConditions
 from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
 from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, check_neuron
@@ -101,7 +102,12 @@ class ConnectomeModel(Displayed):
             If the cell cannot have what is asked for.
         """
         connectome, readout = given.connectome, given.readout
+        cell = getattr(neuron, "cell", neuron)  # behind an indicator
+        if is_foreign(type(cell)):
+            check_declared(type(cell))
         check_neuron(neuron, GROUPS)
+        if is_foreign(type(cell)):
+            check_methods(cell, given.step_s)
         if (given.state_forcing or given.own_gains) and not neuron.shows_state:
             raise ConfigError(
                 f"state_forcing = {given.state_forcing} moves a state to what was recorded of it, but what is read of "

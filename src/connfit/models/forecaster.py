@@ -48,7 +48,7 @@ class ModelForecaster:
     name: str = "connfit"
 
     def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
-        """Predict each frame from the frames before it; NaN for frame 0, which has none."""
+        """Predict each frame from those of its block before it; NaN for the first of a block, which has none."""
         return np.asarray(self._forward(recording, np.zeros(0, np.int64), 0, recording.frames - 1)[0])
 
     def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
@@ -118,10 +118,9 @@ class ModelForecaster:
     def _forward_by_block(
         self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int, out: Stored | None
     ) -> tuple[Stored, Float[np.ndarray, "S steps P"]]:
-        """Run through each block from a start of its own; frames that nothing of their block precedes are 0."""
-        one_step = np.zeros(recording.values.shape, np.float32) if out is None else out
-        one_step[0] = np.nan
-        ahead = np.zeros((len(starts), steps, len(recording.units)), np.float32)
+        """Run through each block from a start of its own; NaN where nothing of a block comes before."""
+        one_step = np.full(recording.values.shape, np.nan, np.float32) if out is None else out
+        ahead = np.full((len(starts), steps, len(recording.units)), np.nan, np.float32)
         for first, stop in recording.stretches(0, last + 1):
             block = replace(recording.frames_only(slice(first, stop)), blocks=())
             here = (starts >= first) & (starts < stop)

@@ -102,6 +102,10 @@ def _meant(connectome: Connectome, readout: Readout, word: str) -> Bool[np.ndarr
                 f"({', '.join(NEURON_SETS)}), an id, or column=value of the neuron table"
             )
     if not found.any():
-        kinds = first_ten(sorted(set(table["type"].fillna("").astype(str)))) if "type" in table else "none"
-        raise ConfigError(f"inputs.targets = {word!r} means no neuron of {connectome.name!r}; its types are {kinds}")
+        column = word.partition("=")[0] if "=" in word else "type"
+        there = sorted(set(table[column].fillna("").astype(str)) - {""}) if column in table else []
+        raise ConfigError(
+            f"inputs.targets = {word!r} means no neuron of {connectome.name!r}; in its column {column!r} are "
+            f"{first_ten(there) or 'no words'}"
+        )
     return found

@@ -282,6 +282,11 @@ class Neuron:
         """States that follow each other up to what read-outs see, and that starting gains of state forcing move."""
         return self.shown
 
+    @property
+    def observing(self) -> tuple[str, ...]:
+        """Time constants of the leaky filters that lie between what is sent and what read-outs see, in their order."""
+        return ()
+
     @classmethod
     def in_words(cls) -> str:
         """Return the first sentence of its docstring."""

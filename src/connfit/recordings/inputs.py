@@ -49,6 +49,8 @@ class Inputs:
         if values.dtype.kind not in "fiub":
             raise DataError(f"inputs: values are {values.dtype}, but must be real numbers")
         values = values.astype(np.float64)
+        if isinstance(self.channels, str):
+            raise DataError(f"inputs: channels = {self.channels!r} is one word: give a tuple, as ({self.channels!r},)")
         channels = tuple(map(str, self.channels))
         if values.ndim != 2 or values.shape[1] != len(channels) or 0 in values.shape:
             raise DataError(
@@ -61,16 +63,24 @@ class Inputs:
         if repeated := [name for k, name in enumerate(channels) if name in channels[:k]]:
             raise DataError(f"inputs: channel names repeat: {first_ten(repeated)}", fix="Rename or remove them")
         units = tuple(self.units) or ("",) * len(channels)
+        for unit in map(str, units):
+            if why := unstorable(unit):
+                raise DataError(f"inputs: the unit {unit!r} {why}", fix="Rename it")
         if len(units) != len(channels):
             raise DataError(f"inputs: {len(units)} units for {len(channels)} channels")
-        mask = np.ones(values.shape, bool) if self.mask is None else np.asarray(self.mask, bool)
-        if mask.shape != values.shape:
-            raise DataError(f"inputs: mask has shape {mask.shape}, values {values.shape}")
-        bad = np.argwhere(mask & ~np.isfinite(values))
+        mask = np.ones(values.shape, bool) if self.mask is None else np.asarray(self.mask)
+        if mask.shape != values.shape or mask.dtype != bool:
+            raise DataError(
+                f"inputs: the mask is {mask.dtype} of shape {mask.shape}, but must be of True and False, with the "
+                f"shape of the values, {values.shape}"
+            )
+        # A model computes in single precision, where larger values are infinite.
+        bad = np.argwhere(mask & ~(np.abs(values) <= np.finfo(np.float32).max))
         if len(bad):
             frame, channel = bad[0]
             raise DataError(
-                f"inputs: {len(bad)} values are not finite, the first at frame {frame}, channel {channels[channel]!r}",
+                f"inputs: {len(bad)} values are not finite or too large, the first at frame {frame}, channel "
+                f"{channels[channel]!r}",
                 fix="Mark them as missing in the mask",
             )
         for name, value in (("values", values), ("channels", channels), ("units", units), ("mask", mask)):
@@ -239,6 +249,12 @@ class InputUse:
             raise ConfigError(
                 "lags = 0 shows a frame that is to be predicted the input of the same frame: set exogenous = true if "
                 "the animal cannot have made it, or leave 0 out"
+            )
+        shortest = min(inputs.frames for _, inputs in found)
+        if max(chosen) >= shortest:
+            raise ConfigError(
+                f"inputs.lags = {list(chosen)} reach {max(chosen)} frames back, but the shortest training part has "
+                f"{shortest} frames: give lags below that"
             )
         names = found[0][1].channels
         mean, spread, persistence = [], [], []

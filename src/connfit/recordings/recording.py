@@ -25,6 +25,67 @@ def hold_last(values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -
     return np.where(last >= 0, held, np.nan)
 
 
+def rising_times(times: object, frames: int, what: str) -> Float[np.ndarray, "T"]:
+    """Return times of frames in seconds as float64.
+
+    Raises
+    ------
+    DataError
+        If they are no numbers, not one for each frame, not finite, or do not rise; `what` begins the message.
+    """
+    found = np.asarray(times)
+    if found.dtype.kind not in "fiu" or found.shape != (frames,):
+        raise DataError(
+            f"{what}: times are {found.dtype} of shape {found.shape}, but must be {frames} numbers, the seconds of "
+            "each frame"
+        )
+    found = found.astype(np.float64)
+    wrong = ~np.isfinite(found)
+    wrong[1:] |= ~(np.diff(found) > 0)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise DataError(
+            f"{what}: the time of frame {at} is {found[at]:g} s",
+            fix="Times must be finite, and each later than the one before",
+        )
+    return found
+
+
+def check_stretches(stretches: object, frames: int, what: str, *, apart: bool) -> None:
+    """Check half-open stretches of frames `(start, stop)`.
+
+    Parameters
+    ----------
+    apart
+        Whether they must follow each other.
+
+    Raises
+    ------
+    DataError
+        Names the first that is empty, beyond the frames, or overlaps; `what` begins the message.
+    """
+    right = f"Give pairs of whole numbers (start, stop), 0 <= start < stop <= {frames}"
+    try:
+        pairs = [(start, stop) for start, stop in stretches]  # type: ignore[attr-defined]  # pyright: ignore
+    except (TypeError, ValueError):
+        raise DataError(f"{what} is {stretches!r}, but must be stretches of frames", fix=right) from None
+    before = 0
+    for start, stop in pairs:
+        whole = all(isinstance(at, int | np.integer) and not isinstance(at, bool) for at in (start, stop))
+        if not whole or not 0 <= start < stop <= frames:
+            raise DataError(f"{what} is from {start!r} to {stop!r}", fix=right)
+        if apart and start < before:
+            raise DataError(f"{what} from {start} to {stop} begins before frame {before}, where the one before it ends",
+                            fix="Give stretches that follow each other")  # fmt: skip
+        before = stop
+
+
+def _within(stretches: Sequence[tuple[int, int]], start: int, stop: int) -> tuple[tuple[int, int], ...]:
+    """What of stretches lies in frames from `start` to `stop - 1`, counted from there."""
+    cut = [(max(first, start) - start, min(last, stop) - start) for first, last in stretches]
+    return tuple((first, last) for first, last in cut if first < last)
+
+
 @dataclass(frozen=True)
 class Parts:
     """Consecutive, disjoint blocks of frames, each half-open `(start, stop)`.
@@ -141,7 +202,7 @@ class Recording(Displayed):
     blocks: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        for text in map(str, (self.name, self.value_units, *self.units)):
+        for text in map(str, (self.name, self.value_units, *self.units, *self.epochs)):
             if why := unstorable(text):
                 raise DataError(f"recording {self.name!r}: the name {text!r} {why}", fix="Rename it")
         values = np.asarray(self.values)
@@ -188,8 +249,13 @@ class Recording(Displayed):
                 f"recording {self.name!r}: its inputs have {self.inputs.frames} frames, its values {len(values)}",
                 fix="Give both the same frames",
             )
-        if self.times is not None and self.times.shape != values.shape[:1]:
-            raise DataError(f"recording {self.name!r}: times have shape {self.times.shape} for {len(values)} frames")
+        if self.times is not None:
+            object.__setattr__(self, "times", rising_times(self.times, len(values), f"recording {self.name!r}"))
+        for name, each in {
+            **{f"epoch {name!r}": each for name, each in self.epochs.items()},
+            "block": self.blocks,
+        }.items():
+            check_stretches(each, len(values), f"recording {self.name!r}: {name}", apart=name == "block")
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "units", tuple(self.units))
@@ -261,13 +327,15 @@ class Recording(Displayed):
         return start + 1 if start == 0 or any(start == first for first, _ in self.blocks) else start
 
     def frames_only(self, frames: slice) -> Recording:
-        """Return some of the frames, without parts."""
+        """Return some of the frames, without parts; of epochs what lies in them."""
         inputs = None if self.inputs is None else self.inputs.part(frames)
         times = None if self.times is None else self.times[frames]
         start, stop, _ = frames.indices(self.frames)
         inside = self.stretches(start, stop) if self.blocks else []
+        kept = {name: _within(each, start, stop) for name, each in self.epochs.items()}
         return replace(
-            self, values=self.values[frames], mask=self.mask[frames], inputs=inputs, times=times, parts=None, epochs={},
+            self, values=self.values[frames], mask=self.mask[frames], inputs=inputs, times=times, parts=None,
+            epochs={name: each for name, each in kept.items() if each},
             blocks=tuple((first - start, last - start) for first, last in inside),
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,7 +39,8 @@ def crop(
         raise ConfigError("crop needs either seconds or frames")
     if frames is not None:
         start, stop = frames
-        if not 0 <= start < stop <= recording.frames:
+        whole = all(isinstance(at, int | np.integer) and not isinstance(at, bool) for at in frames)
+        if not whole or not 0 <= start < stop <= recording.frames:
             raise ConfigError(
                 f"crop_frames = ({start}, {stop}) must be a stretch of recording {recording.name!r}, which has "
                 f"{recording.frames} frames"
@@ -75,7 +77,15 @@ def select_epochs(recording: Recording, names: Sequence[str]) -> Recording:
                 f"data.epochs names {name!r}, which recording {recording.name!r} does not have{near}; it has "
                 f"{first_ten(recording.epochs) or 'none'}"
             )
-    return as_blocks(recording, sorted(at for name in names for at in recording.epochs[name]))
+    found = sorted((start, stop, name) for name in names for start, stop in recording.epochs[name])
+    for (start, stop, name), (after, until, other) in pairwise(found):
+        if after < stop:
+            raise DataError(
+                f"recording {recording.name!r}: the epochs {name!r} from frame {start} to {stop} and {other!r} from "
+                f"frame {after} to {until} overlap",
+                fix="Name epochs that follow each other as data.epochs, or correct their times",
+            )
+    return as_blocks(recording, [(start, stop) for start, stop, _ in found])
 
 
 def as_blocks(recording: Recording, stretches: Sequence[tuple[int, int]]) -> Recording:
@@ -90,6 +100,8 @@ def as_blocks(recording: Recording, stretches: Sequence[tuple[int, int]]) -> Rec
         If stretches are empty, overlap, or go beyond the recording.
     """
     stretches = [(int(start), int(stop)) for start, stop in stretches]
+    if not stretches:
+        raise DataError(f"recording {recording.name!r}: there is no stretch to keep")
     for (start, stop), (after, _) in zip(stretches, [*stretches[1:], (recording.frames, 0)], strict=True):
         if not 0 <= start < stop <= min(after, recording.frames) or stop - start < 2:
             raise DataError(
@@ -97,8 +109,6 @@ def as_blocks(recording: Recording, stretches: Sequence[tuple[int, int]]) -> Rec
                 f"overlaps with the next or goes beyond the {recording.frames} frames",
                 fix="Name stretches that follow each other",
             )
-    if not stretches:
-        raise DataError(f"recording {recording.name!r}: there is no stretch to keep")
     at, blocks, first = [], [], 0
     for number, (start, stop) in enumerate(stretches):
         if number:

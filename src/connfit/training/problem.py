@@ -350,12 +350,12 @@ def _find_recipe(
     tuned, tuned_on = tuning_cohort(cohort)
     tuned = tried(tuned, warmup_frames=config.train.warmup_frames)
     weights = np.nan_to_num(1 / tuned.change_variance())
-    horizons = horizons_fit(tuned)
+    horizons, near = config.train.select_on != "one_step" and horizons_fit(tuned), config.train.select_on == "near"
 
     def score(options: ModelConfig) -> Validation:
         options = without_idle_drive(options, readout)
         model, params, _ = untrained_model(options, config.seed, connectome, tuned, readout, config.inputs)
-        return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons)
+        return validate(ModelForecaster(model, params, tuned), weights, horizons=horizons, near=near)
 
     single_steps = cohort.substeps == 1
     return find_recipe(
@@ -368,7 +368,7 @@ def _find_recipe(
         regressible=single_steps,
         single_neurons=single_steps and not reads_several(readout),
         tuned_on=tuned_on,
-        measure=selection_measure(horizons=horizons),
+        measure=selection_measure(horizons=horizons, near=near),
     )
 
 

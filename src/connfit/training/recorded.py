@@ -48,12 +48,15 @@ class Recorded:
     ----------
     data_fingerprint, neurons_fingerprint
         Of wiring, signs and recordings, and of the whole neuron table; None where that was not written.
+    cell_fingerprint
+        Of the file of a cell that is not connfit's own; None likewise.
     options
         The configuration of the fit; None likewise.
     """
 
     data_fingerprint: str | None = None
     neurons_fingerprint: str | None = None
+    cell_fingerprint: str | None = None
     options: dict[str, Any] | None = None
     recipe: Recipe | None = None
     connectome: RecordedConnectome = RecordedConnectome()

@@ -12,6 +12,7 @@ from connfit._io import optional
 from connfit._registry import plugin_versions
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.matching import UnitMatch
+from connfit.models.checked_neuron import source_fingerprint
 from connfit.recordings import PART_NAMES, Recording
 from connfit.recordings.recording import Parts
 from connfit.training.learning_rates import Rates
@@ -103,6 +104,8 @@ class RunRecord:
         As given or found; written at the end of training.
     long_recordings
         What choices of the fit rest on, where that is not all training and validation frames.
+    cell_fingerprint
+        SHA-256 of the file of a cell that is not connfit's own.
     """
 
     command: str
@@ -124,6 +127,7 @@ class RunRecord:
     memory_estimate_bytes: Mapping[str, int]
     learning_rates: Rates | None = optional()
     long_recordings: str | None = optional()
+    cell_fingerprint: str | None = optional()
 
 
 def run_record(job: Job, command: str, options: Mapping[str, Any]) -> RunRecord:
@@ -155,6 +159,7 @@ def run_record(job: Job, command: str, options: Mapping[str, Any]) -> RunRecord:
         parameters=job.parameter_counts(),
         memory_estimate_bytes={**memory.stage[1], "total": memory.total},
         long_recordings=bounds(cohort),
+        cell_fingerprint=source_fingerprint(job.model.neuron),
     )
 
 

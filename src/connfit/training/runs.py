@@ -21,6 +21,7 @@ from connfit.config import Config
 from connfit.datasets.given_data import CONNECTOME, RECORDINGS
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models.base import Model, Params, group_of
+from connfit.models.checked_neuron import source_fingerprint
 from connfit.models.gains import SHARED, share_gains
 from connfit.training.checkpoints import check_arrays, check_state, ended_training, read_state, write_state
 from connfit.training.fit import FitState, Progress
@@ -187,6 +188,13 @@ def load_job(out: Path) -> Job:
             "the data, after preprocessing, are not those that this run was made from",
             path=out,
             fix="Restore the files, or start a new run",
+        )
+    cell = source_fingerprint(job.model.neuron)
+    if None not in (cell, record.cell_fingerprint) and cell != record.cell_fingerprint:
+        raise DataError(
+            f"the file of its cell, {config.model.cell}, was edited since this run began",
+            path=out,
+            fix=f"Restore it (its sha256 was {record.cell_fingerprint}), or start a new run",
         )
     return job
 

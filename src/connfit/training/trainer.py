@@ -293,8 +293,8 @@ class Trainer:
     def validate(self, params: Params) -> Validation:
         """Score parameters by what epochs are compared by."""
         assert self.comparison is not None
-        forecaster = ModelForecaster(self.model, params, self.comparison.cohort)
-        return validate(forecaster, self.comparison.unit_weights, horizons=self.config.select_on == "horizon")
+        forecaster, by = ModelForecaster(self.model, params, self.comparison.cohort), self.config.select_on
+        return validate(forecaster, self.comparison.unit_weights, horizons=by != "one_step", near=by == "near")
 
     def stays_finite(self, params: Params) -> bool:
         """Return whether predictions stay finite through all training frames: validation sees too few to tell."""

@@ -17,7 +17,7 @@ from connfit.models.base import Model, Params
 from connfit.models.cells import CELLS, Cell, find_cell
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.gains import SHARED
-from connfit.models.init.centred_frames import CentredFrames
+from connfit.models.init.centred_frames import CentredFrames, observing_filters
 from connfit.models.init.initial import begin
 from connfit.models.init.own_time_constants import own_time_constants
 from connfit.models.init.start import STARTS, StartConditions
@@ -133,6 +133,8 @@ def _of_own_pasts(model: Model, cohort: Cohort) -> Float[np.ndarray, "P"]:
             "model step: give a number of frames"
         )
     training = [CentredFrames.of(values, weights) for values, weights in cohort.training_frames()]
+    if filters := observing_filters(model.neuron, cohort.step_s):
+        training = [part.before(filters) for part in training]
     return own_time_constants(training, model.state_forcing, cohort.step_s, model.bounds_s)
 
 

@@ -15,6 +15,8 @@ from connfit.recordings.cohort import Cohort
 
 SELECTION_HORIZONS = (1, 2, 5, 10)
 SELECTION_STARTS = 32
+NEAR_STARTS = 128
+"""Where near horizons count more, all are scored on as many frames as there are, up to this number."""
 SELECTION_FRAMES_BEFORE = 100  # of the recording, after a settled start: enough for all but the slowest neurons
 
 
@@ -63,19 +65,19 @@ def check_parts_scored(cohort: Cohort, config: TrainConfig) -> None:
             f"has {max(lengths)} frames, and no unit is observed in two frames in a row; raise data.validation, or set "
             "it to 0 to fit without selection"
         )
-    if config.select_on == "horizon":
+    if config.select_on != "one_step":
         if max(lengths) <= SELECTION_HORIZONS[-1]:
             raise ConfigError(
-                f"train.select_on = 'horizon' needs more than {SELECTION_HORIZONS[-1]} validation frames, the longest "
-                f"validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or raise "
-                "data.validation"
+                f"train.select_on = {config.select_on!r} needs more than {SELECTION_HORIZONS[-1]} validation frames, "
+                f"the longest validation part has {max(lengths)} (recording {longest!r}); set it to 'one_step' or "
+                "raise data.validation"
             )
         counts = sum(selection_pairs(cohort, member) for member in range(len(lengths)))
         empty = [ahead for ahead, count in zip(SELECTION_HORIZONS, np.atleast_1d(counts), strict=True) if not count]
         if empty:
             raise ConfigError(
-                f"train.select_on = 'horizon' finds no unit of the validation parts that is observed at a start and "
-                f"{empty[0]} {'frame' if empty[0] == 1 else 'frames'} later; set it to 'one_step', or "
+                f"train.select_on = {config.select_on!r} finds no unit of the validation parts that is observed at a "
+                f"start and {empty[0]} {'frame' if empty[0] == 1 else 'frames'} later; set it to 'one_step', or "
                 "data.validation = 0 to fit without selection"
             )
 
@@ -99,7 +101,7 @@ def members_left_out(cohort: Cohort, config: TrainConfig) -> list[str]:
                 f"{recording.name}: no unit is observed in two frames in a row in its {validation} validation frames: "
                 "it does not count when epochs are compared"
             )
-        elif validation and config.select_on == "horizon" and not selection_pairs(cohort, member).all():
+        elif validation and config.select_on != "one_step" and not selection_pairs(cohort, member).all():
             found.append(
                 f"{recording.name}: its {validation} validation frames are too few for {SELECTION_HORIZONS[-1]} frames "
                 "ahead: it does not count in every horizon when epochs are compared"
@@ -130,12 +132,12 @@ def _units_left_out(recording: Recording, part: str, config: TrainConfig) -> lis
     return [f"{recording.name}: {units} not scored in the {part} part ({why}): {first_ten(names)}"]
 
 
-def _selection_starts(start: int, stop: int) -> Int[np.ndarray, "S"]:
+def _selection_starts(start: int, stop: int, most: int = SELECTION_STARTS) -> Int[np.ndarray, "S"]:
     """Frames of a validation part that forecasts start from; none if it is shorter than the longest horizon."""
     last = stop - 1 - SELECTION_HORIZONS[-1]
     if last < start:
         return np.zeros(0, int)
-    return np.unique(np.linspace(start, last, SELECTION_STARTS).astype(int))
+    return np.unique(np.linspace(start, last, most).astype(int))
 
 
 def selection_pairs(cohort: Cohort, member: int) -> Int[np.ndarray, "H"]:
@@ -152,17 +154,21 @@ def horizons_fit(cohort: Cohort) -> bool:
     return bool(pairs.all())
 
 
-def selection_measure(*, horizons: bool) -> str:
+def selection_measure(*, horizons: bool, near: bool = False) -> str:
     """Describe what the value of a validation is."""
     if not horizons:
         return "skill over persistence one frame ahead, units by their change from frame to frame"
     *some, last = SELECTION_HORIZONS
     ahead = f"{', '.join(map(str, some))} and {last}"
+    if near:
+        return f"mean skill over persistence {ahead} frames ahead, each h ahead with weight 1/h, units by their change"
     return f"mean skill over persistence {ahead} frames ahead, units by their change from frame to frame"
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def validate(forecaster: ModelForecaster, unit_weights: Float[np.ndarray, "P R"], *, horizons: bool) -> Validation:
+def validate(
+    forecaster: ModelForecaster, unit_weights: Float[np.ndarray, "P R"], *, horizons: bool, near: bool = False
+) -> Validation:
     """Score a model on the validation parts of its cohort.
 
     Parameters
@@ -171,6 +177,9 @@ def validate(forecaster: ModelForecaster, unit_weights: Float[np.ndarray, "P R"]
         Weight of a unit's squared error in each recording, as in the loss.
     horizons
         Compare by the mean skill over `SELECTION_HORIZONS` instead of that of one frame ahead.
+    near
+        That mean with weights 1/h: forecasts h frames ahead overlap, so that a part of T frames holds about T/h of them
+        that are independent. Scored on all frames, up to `NEAR_STARTS`.
     """
     cohort, ahead = forecaster.cohort, np.array(SELECTION_HORIZONS)
     one_step, later = np.zeros((2, 1)), np.zeros((2, len(ahead)))
@@ -181,14 +190,15 @@ def validate(forecaster: ModelForecaster, unit_weights: Float[np.ndarray, "P R"]
         first = max(0, start - SELECTION_FRAMES_BEFORE)
         part = recording.frames_only(slice(first, stop))
         start, stop = start - first, stop - first
-        starts = _selection_starts(start, stop)[: None if horizons else 0]
+        starts = _selection_starts(start, stop, NEAR_STARTS if near else SELECTION_STARTS)[: None if horizons else 0]
         next_frame, forecast = forecaster.one_step_and_horizon(part, starts, int(ahead[-1]))
         weights = unit_weights[cohort.columns[member], member]
         frames = np.arange(max(start, 1), stop)
         one_step += _squares(part, next_frame[frames, None], frames - 1, np.ones(1, int), weights)
         later += _squares(part, forecast[:, ahead - 1], starts, ahead, weights)
     skill = float(1 - one_step[0, 0] / one_step[1, 0])
-    value = float(np.mean(1 - later[0] / later[1])) if horizons else skill
+    shares = 1 / ahead if near else np.ones(len(ahead))
+    value = float(np.average(1 - later[0] / later[1], weights=shares)) if horizons else skill
     return Validation(value if np.isfinite(value) else float("-inf"), skill)
 
 
@@ -201,6 +211,8 @@ def _squares(
 ) -> Float[np.ndarray, "2 H"]:
     """Weighted squared errors of a forecast and of persistence, where start and target were observed."""
     at = starts[:, None] + ahead
-    weighted = recording.mask[at] * recording.mask[starts][:, None] * weights
+    known = recording.mask[at] & recording.mask[starts][:, None]
     truth, now = np.nan_to_num(recording.values[at]), np.nan_to_num(recording.values[starts])[:, None]
-    return np.stack([(weighted * (predicted - truth) ** 2).sum(axis=(0, 2)) for predicted in (forecast, now)])
+    # Between blocks nothing is predicted: 0 times NaN is NaN.
+    errors = [np.where(known, predicted - truth, 0) ** 2 for predicted in (forecast, now)]
+    return np.stack([(weights * each).sum(axis=(0, 2)) for each in errors])

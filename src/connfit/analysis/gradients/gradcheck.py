@@ -16,7 +16,7 @@ from connfit._system.claim import claims
 from connfit.analysis.gradients.gradient_fidelity import (
     check_steps_fit,
     choose_segments,
-    gradient_fidelity,
+    gradient_fidelities,
     rules_to_compare,
 )
 from connfit.analysis.gradients.gradient_results import GradientFidelity, RuleLeftOut
@@ -159,13 +159,10 @@ def check_gradients(
         phase="free-running" if free_run else "teacher-forced",
         segments=chosen,
         trained=tuple(job.trained),
-        parameters={
-            state: gradient_fidelity(
-                job.model, params, job.cohort, rules, chosen, warmup_frames=warmup, free_run=phase,
-                trained=job.trained, on_progress=lambda label, state=state: say(f"{state}: {label}"),
-            )
-            for state, params in at.items()
-        },
+        parameters=gradient_fidelities(
+            job.model, at, job.cohort, rules, chosen, warmup_frames=warmup, free_run=phase, trained=job.trained,
+            on_progress=say,
+        ),
     )  # fmt: skip
     if curve_epochs:
         config = msgspec.structs.replace(job.config.train, epochs=curve_epochs, free_run_epochs=0, patience=None)

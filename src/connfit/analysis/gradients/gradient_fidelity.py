@@ -8,7 +8,7 @@ gradient is the sum over its windows; BPTT's is the same sum in one window.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -150,10 +150,38 @@ def gradient_fidelity(
     trained: tuple[str, ...] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> tuple[RuleFidelity, ...]:
-    """Compare each rule's gradient with BPTT's, at fixed parameters.
+    """Compare each rule's gradient with BPTT's, at fixed parameters; see `gradient_fidelities`.
+
+    Returns
+    -------
+    tuple of RuleFidelity
+        One per rule, BPTT first.
+    """
+    found = gradient_fidelities(
+        model, {"": params}, cohort, rules, segments, warmup_frames=warmup_frames, free_run=free_run, trained=trained,
+        on_progress=on_progress,
+    )  # fmt: skip
+    return found[""]
+
+
+def gradient_fidelities(
+    model: Model,
+    params: Mapping[str, Params],
+    cohort: Cohort,
+    rules: Sequence[Rule],
+    segments: Sequence[Segment],
+    *,
+    warmup_frames: int = 20,
+    free_run: tuple[int, int] | None = None,
+    trained: tuple[str, ...] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> dict[str, tuple[RuleFidelity, ...]]:
+    """Compare each rule's gradient with BPTT's at several sets of parameters; a rule is compiled once for all of them.
 
     Parameters
     ----------
+    params
+        By name, of equal shapes.
     segments
         Stretches of equal length; see `choose_segments`.
     warmup_frames
@@ -166,8 +194,8 @@ def gradient_fidelity(
 
     Returns
     -------
-    tuple of RuleFidelity
-        One per rule, BPTT first.
+    dict
+        By name of the parameters: one `RuleFidelity` per rule, BPTT first.
     """
     frames = segments[0].stop - segments[0].start
     if not 0 <= warmup_frames < frames:
@@ -175,28 +203,29 @@ def gradient_fidelity(
     groups = trained or model.groups
     feeding = _Feeding.of(cohort, segments, warmup_frames, free_run)
     bptt = Rule("bptt", preset("bptt", window=frames * cohort.substeps), by_window=False)
-    exact: list[dict[str, np.ndarray]] = []
-    rows = []
+    exact: dict[str, list[dict[str, np.ndarray]]] = {at: [] for at in params}
+    rows: dict[str, list[RuleFidelity]] = {at: [] for at in params}
     for rule in (bptt, *rules):
         if on_progress is not None:
             on_progress(rule.label)
-        runner = _Runner.of(model, params, rule.learner, feeding, segments[0], groups)
-        comparisons: dict[str, _Comparison] = {}
-        for number, segment in enumerate(segments):
-            gradient = runner.gradient(feeding.windows(rule.learner.window, segment))
-            if rule is bptt:
-                exact.append(gradient)
-            for key, value in gradient.items():
-                comparisons.setdefault(key, _Comparison()).add(value, exact[number][key])
-        once = feeding.windows(rule.learner.window, segments[0])
-        dials = (getattr(rule.learner, key, None) for key in ("window", "credit", "carry", "trace_decay"))
-        rows.append(RuleFidelity(
-            rule.name, rule.label, rule.by_window, *dials,
-            groups={group: comparisons[key_of(group, comparisons)].fidelity() for group in groups},
-            ms_per_step=min(runner.milliseconds(once) for _ in range(2)) / (frames * cohort.substeps),
-            carried_bytes=runner.carried_bytes, working_bytes=runner.working_bytes,
-        ))  # fmt: skip
-    return tuple(rows)
+        runner = _Runner.of(model, next(iter(params.values())), rule.learner, feeding, segments[0], groups)
+        dials = [getattr(rule.learner, key, None) for key in ("window", "credit", "carry", "trace_decay")]
+        for at, values in params.items():
+            comparisons: dict[str, _Comparison] = {}
+            for number, segment in enumerate(segments):
+                gradient = runner.gradient(values, feeding.windows(rule.learner.window, segment))
+                if rule is bptt:
+                    exact[at].append(gradient)
+                for key, value in gradient.items():
+                    comparisons.setdefault(key, _Comparison()).add(value, exact[at][number][key])
+            once = feeding.windows(rule.learner.window, segments[0])
+            rows[at].append(RuleFidelity(
+                rule.name, rule.label, rule.by_window, *dials,
+                groups={group: comparisons[key_of(group, comparisons)].fidelity() for group in groups},
+                ms_per_step=min(runner.milliseconds(values, once) for _ in range(2)) / (frames * cohort.substeps),
+                carried_bytes=runner.carried_bytes, working_bytes=runner.working_bytes,
+            ))  # fmt: skip
+    return {at: tuple(found) for at, found in rows.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,7 +282,6 @@ class _Runner:
     """A compiled rule."""
 
     model: Model
-    params: Params
     learner: Learner[Any]
     groups: tuple[str, ...]
     step: Any
@@ -274,23 +302,23 @@ class _Runner:
 
         first = feeding.windows(learner.window, segment)[0]
         lowered = jax.jit(step, donate_argnums=2).lower(model, params, learner.start(model, 1, groups), first)
-        return cls(model, params, learner, groups, lowered.compile())
+        return cls(model, learner, groups, lowered.compile())
 
-    def gradient(self, windows: list[WindowArrays]) -> dict[str, np.ndarray]:
+    def gradient(self, params: Params, windows: list[WindowArrays]) -> dict[str, np.ndarray]:
         memory = self.learner.start(self.model, 1, self.groups)
         total: Params = {}
         for window in windows:
-            gradient, memory = self.step(self.model, self.params, memory, window)
+            gradient, memory = self.step(self.model, params, memory, window)
             total = {key: total[key] + value for key, value in gradient.items()} if total else gradient
         return {key: np.asarray(value) for key, value in total.items()}
 
-    def milliseconds(self, windows: list[WindowArrays]) -> float:
+    def milliseconds(self, params: Params, windows: list[WindowArrays]) -> float:
         """Time of one pass over a segment, without summing gradients."""
         memory = jax.block_until_ready(self.learner.start(self.model, 1, self.groups))
         gradient: Params = {}
         before = time.perf_counter()
         for window in windows:
-            gradient, memory = self.step(self.model, self.params, memory, window)
+            gradient, memory = self.step(self.model, params, memory, window)
         jax.block_until_ready((gradient, memory))
         return 1e3 * (time.perf_counter() - before)
 

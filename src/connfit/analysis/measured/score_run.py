@@ -14,6 +14,8 @@ from jaxtyping import Float
 from connfit._io import csv_text, replacing_together, write_bytes, write_json
 from connfit._system.claim import claimed
 from connfit._system.paths import user_path
+from connfit.analysis.measured.learned_combination import NAME as LEARNED
+from connfit.analysis.measured.learned_combination import learned_combination
 from connfit.analysis.measured.measured_responses import (
     MeasuredResponses,
     PlacedResponses,
@@ -48,6 +50,8 @@ from connfit.training.runs import load_fit
 MODEL, UNTRAINED, TWO_STEPS, FC = "model", "untrained", "two_steps", "functional_connectivity"
 SUMS = ((MODEL, TWO_STEPS), (MODEL, FC), (TWO_STEPS, FC), (MODEL, TWO_STEPS, FC))
 """Sums of ranks that are scored; fixed before anything is."""
+LEARNED_FROM = (MODEL, TWO_STEPS, "signed_resolvent_0.6", FC, "impulse_response")
+"""What the learned combination is made of."""
 ASKED = (
     ("fitting", MODEL, UNTRAINED),
     ("model_over_wiring", MODEL, TWO_STEPS),
@@ -109,7 +113,8 @@ def perturb_score(
 ) -> ScoredResponses:
     """Score a fitted model, and its opponents, against measured responses to stimulation.
 
-    Nothing of the table is used to choose anything: models, opponents and sums are what they are before it is read.
+    Nothing of the table is used to choose anything: models, opponents and sums are what they are before it is read. The
+    row `learned` alone is fitted to it, in folds of stimulated neurons, and is no opponent of the verdict.
 
     Parameters
     ----------
@@ -220,6 +225,8 @@ def score_responses(
             values = rank_sum([known[part].values for part in parts])
             label = " + ".join(known[part].label for part in parts)
             known["+".join(parts)] = Predictor("+".join(parts), label, "sum", values)
+    together = [known[name] for name in LEARNED_FROM if name in known]
+    known[LEARNED] = learned_combination(together, truth.responds, truth.group, seed=seed)
     model = known[MODEL]
     scored, leads = {}, {}
     for each in known.values():
@@ -227,7 +234,7 @@ def score_responses(
         if each is not model:
             lead = difference(model, each, truth, drawn)[0]
             scores = replace(scores, model_minus_this=lead)
-            if MODEL not in each.name.split("+"):
+            if MODEL not in each.name.split("+") and each.name != LEARNED:
                 leads[each.name] = lead
         scored[each.name] = scores
     asked = []

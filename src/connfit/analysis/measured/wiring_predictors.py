@@ -60,11 +60,11 @@ def wiring_predictors(
     """Return what the wiring says of pairs.
 
     - `synapses`: synapses from the stimulated to the responding neuron.
-    - `two_steps`: Σ_k W_ik W_kj, pairs of synapses on paths over one neuron between them.
+    - `two_steps`: (W/ρ + (W/ρ)²)_ij, paths of at most two steps, with ρ the spectral radius of the counts.
     - `paths_d`: Σ_k d^(k-1) (P^k)_ij, with P the counts as shares of each neuron's input: paths of every length, each
       connection more weighing d.
-    - `resolvent_g`, `signed_resolvent_g`: ((1 - g W/ρ)⁻¹ - 1)_ij, with ρ the spectral radius of the counts: the linear
-      network's response to a constant input, without and with the signs of transmitters.
+    - `resolvent_g`, `signed_resolvent_g`: ((1 - g W/ρ)⁻¹ - 1)_ij: the linear network's response to a constant
+      input, without and with the signs of transmitters.
 
     Parameters
     ----------
@@ -81,13 +81,14 @@ def wiring_predictors(
     start[sources, np.arange(len(sources))] = 1
     direct = signed @ start
     yield of("synapses", "synapse count", direct, has_sign=True)
-    yield of("two_steps", "paths of two steps", counts @ (counts @ start))
+    radius = spectral_radius(counts)
+    step = counts @ start / (radius or 1.0)
+    yield of("two_steps", "paths of at most two steps", step + counts @ step / (radius or 1.0))
     inputs = np.asarray(counts.sum(axis=1)).ravel()
     shares = sp.csr_array(sp.diags_array(1 / np.where(inputs > 0, inputs, 1)) @ counts)
     for discount in DISCOUNTS:
         columns = paths(shares, start, discount) / discount
         yield of(f"paths_{discount:g}", f"all paths, discount {discount:g}", columns)
-    radius = spectral_radius(counts)
     for gain in GAINS if radius > 0 else ():
         columns = paths(counts, start, gain / radius)
         yield of(f"resolvent_{gain:g}", f"resolvent, gain {gain:g}", columns)

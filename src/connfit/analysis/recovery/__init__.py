@@ -10,7 +10,8 @@ from connfit.analysis.recovery.recover import recover
 from connfit.analysis.recovery.recovery_metrics import activity, agreement
 from connfit.analysis.recovery.recovery_results import ConditionResult, Recovery
 from connfit.analysis.recovery.student import Student, Training, choose_recorded, make_student
-from connfit.datasets.synthetic.known_teacher import KnownTeacher, TeacherSettings
+from connfit.datasets.synthetic.known_settings import TeacherSettings
+from connfit.datasets.synthetic.known_teacher import KnownTeacher
 
 __all__ = [
     "Condition",

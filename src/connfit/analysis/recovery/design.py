@@ -6,10 +6,16 @@ import math
 from dataclasses import dataclass, field, replace
 
 from connfit.analysis.recovery.student import Training
+from connfit.datasets.synthetic.known_settings import TeacherSettings
 from connfit.errors import ConfigError, one_of
 
 STRENGTHS = ("free", "gain_per_neuron", "gain_per_type_pair", "known")
 """What a student learns of the weights: all of them, gains on the synapse counts, or nothing since it is given them."""
+
+ALL_OF_IT, RATES, NO_INDICATOR, NO_INPUTS = "all", "rates", "no_indicator", "no_inputs"
+KNOWS = (ALL_OF_IT, RATES, NO_INDICATOR, NO_INPUTS)
+"""What a student knows of how its teacher is recorded and driven: indicator and external inputs; that rates themselves
+are recorded, without the indicator; all but the indicator, whose recording it takes for rates; all but the inputs."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,9 @@ class Setting:
     teacher_strengths
         See `TeacherSettings`.
     state_forcing
-        φ; see `RateModel`.
+        φ; see `RateModel`. With an indicator gains of each neuron start from it.
+    knows
+        One of `KNOWS`.
     """
 
     frames: int = 4000
@@ -41,8 +49,10 @@ class Setting:
     strengths: str = "free"
     teacher_strengths: str = "free"
     state_forcing: float = 1.0
+    knows: str = ALL_OF_IT
 
     def __post_init__(self) -> None:
+        one_of("knows", self.knows, KNOWS)
         one_of("strengths of a student", self.strengths, STRENGTHS)
         one_of("strengths of a teacher", self.teacher_strengths, STRENGTHS)
         if self.frames < 50:
@@ -85,6 +95,8 @@ class Design:
         N of the teachers, sensory neurons included.
     cell
         What neurons of teachers and students are, as `model.cell` names it.
+    indicator, decay_s, rise_s, inputs, input_file, input_columns
+        Through what teachers are recorded, and which external inputs they have; see `TeacherSettings`.
     frames, recorded, process_noise, observation_noise, strengths
         What each is set to, one at a time. The base case has `base_frames` and `base_noise`, all neurons recorded, no
         measurement noise and free strengths.
@@ -96,6 +108,12 @@ class Design:
 
     neurons: int = 500
     cell: str = "rate"
+    indicator: str = "none"
+    decay_s: float | None = None
+    rise_s: float | None = None
+    inputs: int = 0
+    input_file: str = ""
+    input_columns: tuple[str, ...] = ()
     frames: tuple[int, ...] = (250, 1000, 4000, 16000)
     recorded: tuple[float, ...] = (1.0, 0.5, 0.1)
     process_noise: tuple[float, ...] = (0.1, 0.5)
@@ -114,6 +132,29 @@ class Design:
                 raise ConfigError(f"there is no value for {name}: give one or more")
         for strengths in self.strengths:
             one_of("strengths of a student", strengths, STRENGTHS)
+        self.teacher()
+
+    def teacher(self, strengths: str = "free") -> TeacherSettings:
+        """Say how its teachers are drawn, whose weights are of one kind."""
+        return TeacherSettings(
+            neurons=self.neurons, cell=self.cell, strengths=strengths, indicator=self.indicator, decay_s=self.decay_s,
+            rise_s=self.rise_s, inputs=self.inputs, input_file=self.input_file, input_columns=self.input_columns,
+        )  # fmt: skip
+
+    @property
+    def has_indicator(self) -> bool:
+        """Whether teachers are recorded through an indicator."""
+        return bool(self.teacher().filters())
+
+    @property
+    def has_inputs(self) -> bool:
+        """Whether teachers have external inputs."""
+        return bool(self.inputs or self.input_file)
+
+    def has_regression(self, condition: Setting) -> bool:
+        """Whether the student of a condition is a regression that is written down here: of rates without inputs."""
+        rates = self.cell == "rate" and (not self.has_indicator or condition.knows == RATES)
+        return condition.has_regression and rates and not self.has_inputs
 
     def with_base(self) -> Design:
         """Move the base case to the nearest of the values, in frames (by ratio) and in noise."""
@@ -135,6 +176,11 @@ class Design:
         if max(self.observation_noise) > 0:
             half = replace(base, observation_noise=max(self.observation_noise), state_forcing=0.5)
             curves["observation_noise_half_forced"] = [half]
+        for name, there, others in (
+            ("indicator", self.has_indicator, (RATES, NO_INDICATOR)), ("inputs", self.has_inputs, (NO_INPUTS,)),
+        ):  # fmt: skip
+            if there:
+                curves[name] = [base, *(replace(base, knows=what) for what in others)]
         # Gains are recovered from a teacher that has them.
         teachers = {name: name if name.startswith("gain") else "free" for name in self.strengths}
         curves["strengths"] = [replace(base, strengths=own, teacher_strengths=of) for own, of in teachers.items()]
@@ -156,12 +202,14 @@ class Design:
     def seconds(self) -> float:
         """Estimate the time on two cores of the year 2026: the fits, and compiling one program per shape."""
         conditions = self.conditions()
-        shapes = {(c.recorded, c.strengths, c.state_forcing, c.seed, min(c.frames // 500, 8)) for c in conditions}
+        shapes = {
+            (c.recorded, c.strengths, c.state_forcing, c.seed, c.knows, min(c.frames // 500, 8)) for c in conditions
+        }
         share = self.neurons / 500
         fits = sum(
             self.training.updates * 1e-3 * (0.8 + 0.35 * share * min(max(c.frames // 500, 1), 8)) for c in conditions
         )
-        regressions = sum(share * (1 + c.frames / 1000) for c in conditions if c.has_regression)
+        regressions = sum(share * (1 + c.frames / 1000) for c in conditions if self.has_regression(c))
         return 15 + fits + 4 * len(shapes) + regressions
 
 

@@ -5,23 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from connfit.analysis.recovery.design import Condition, Design
+from connfit.analysis.recovery.design import NO_INDICATOR, NO_INPUTS, RATES, Condition, Design
 from connfit.analysis.recovery.neuron_regression import regress
 from connfit.analysis.recovery.recovery_metrics import activity, agreement, skill_over_persistence
 from connfit.analysis.recovery.recovery_results import (
     ActivityAgreement,
     Agreement,
     ConditionResult,
+    IndicatorFound,
     ParameterAgreement,
     PredictedActivity,
 )
-from connfit.analysis.recovery.student import VALIDATION_FRAMES, Student, choose_recorded, make_student
+from connfit.analysis.recovery.student import (
+    VALIDATION_FRAMES,
+    Student,
+    choose_recorded,
+    make_student,
+    true_inputs,
+    true_params,
+)
 from connfit.datasets.synthetic.known_teacher import KnownTeacher, TeacherSettings
 from connfit.models.base import Params
 
@@ -34,28 +42,38 @@ def run_condition(condition: Condition, design: Design) -> ConditionResult:
     """Fit one student and measure what it recovered, before and after training, beside the teacher's own parameters.
 
     Everything is scored on `TEST_FRAMES` frames that are the same for all conditions of one teacher and noise, and that
-    nothing was trained or chosen on. Activity is compared with the teacher's rates, not with their noisy measurement.
+    nothing was trained or chosen on. Activity is compared with the teacher's rates, or with what the indicator makes of
+    them, not with a noisy measurement. What is predicted with the teacher's own parameters has as much state forcing,
+    and knows as much of indicator and inputs, as the student.
     """
     began = time.perf_counter()
-    teacher = _teacher(design.neurons, design.cell, condition.teacher_strengths, condition.seed)
+    teacher = _teacher(design.teacher(condition.teacher_strengths), condition.seed)
     longest = max(*design.frames, design.base_frames, condition.frames)
-    rates = _rates(teacher, condition.process_noise, longest + VALIDATION_FRAMES + TEST_FRAMES)
-    measured = teacher.measure(rates, condition.observation_noise)
+    length = longest + VALIDATION_FRAMES + TEST_FRAMES
+    shown = _shown(teacher, condition.process_noise, length)
+    seen = shown if condition.knows == RATES else teacher.indicated(shown)
+    measured = teacher.measure(seen, condition.observation_noise)
+    channels = None if teacher.inputs is None or condition.knows == NO_INPUTS else teacher.inputs.play(length)
     recorded = choose_recorded(teacher, condition.recorded)
     learned = slice(longest - condition.frames, longest + VALIDATION_FRAMES)
     test = slice(longest + VALIDATION_FRAMES, None)
-    student = make_student(
-        teacher, measured[learned], recorded, strengths=condition.strengths, state_forcing=condition.state_forcing
-    )
+    make = partial(
+        make_student, teacher, measured[learned], recorded, state_forcing=condition.state_forcing,
+        channels=None if channels is None else channels[learned],
+        knows_indicator=condition.knows not in (RATES, NO_INDICATOR),
+    )  # fmt: skip
+    student = make(strengths=condition.strengths)
     fitted = student.fit(design.training, seed=condition.seed)
     at_start, after = fitted.initial_params, fitted.params
-    predictions = {
-        "fitted": student.predict(after, measured[test]),
-        "at_start": student.predict(at_start, measured[test]),
-        "teacher": teacher.follow(measured[test], recorded, condition.state_forcing),
-    }
+    given = measured[test], None if channels is None else channels[test]
+    predictions = {"fitted": student.predict(after, *given), "at_start": student.predict(at_start, *given)}
+    if design.has_indicator or design.has_inputs:
+        knowing = make(strengths="known")
+        predictions["teacher"] = knowing.predict(true_params(knowing, teacher), *given)
+    else:
+        predictions["teacher"] = teacher.follow(measured[test], recorded, condition.state_forcing)
     regression = None
-    if condition.has_regression and design.cell == "rate":
+    if design.has_regression(condition):
         regression = _compare(teacher, recorded, *regress(teacher, measured[learned][:-VALIDATION_FRAMES]))
     return ConditionResult(
         **vars(condition),
@@ -68,7 +86,8 @@ def run_condition(condition: Condition, design: Design) -> ConditionResult:
         recovered=_parameters(teacher, student, after),
         at_start=_parameters(teacher, student, at_start),
         regression=regression,
-        activity=_activity(teacher, recorded, rates[test], predictions),
+        activity=_activity(teacher, recorded, seen[test], predictions),
+        indicator=_indicator(teacher, student, after),
         chosen_epoch=1 + int(np.argmax([row["validation_skill"] for row in fitted.history])),
         epochs=len(fitted.history),
         updates=round((fitted.performance["steps"] or 0) / design.training.window),
@@ -77,20 +96,48 @@ def run_condition(condition: Condition, design: Design) -> ConditionResult:
 
 
 @lru_cache(maxsize=4)
-def _teacher(neurons: int, cell: str, strengths: str, seed: int) -> KnownTeacher:
-    return KnownTeacher.draw(TeacherSettings(neurons=neurons, strengths=strengths, cell=cell), seed)
+def _teacher(settings: TeacherSettings, seed: int) -> KnownTeacher:
+    return KnownTeacher.draw(settings, seed)
 
 
 @lru_cache(maxsize=1)
-def _rates(teacher: KnownTeacher, process_noise: float, frames: int) -> Float[np.ndarray, "T N"]:
+def _shown(teacher: KnownTeacher, process_noise: float, frames: int) -> Float[np.ndarray, "T N"]:
     return teacher.play(frames, process_noise=process_noise)
 
 
 def _parameters(teacher: KnownTeacher, student: Student, params: Params) -> ParameterAgreement:
     weights = np.asarray(student.model.magnitudes(params), np.float64)
     time_constants = np.exp(np.asarray(params["log_time_constants"], np.float64))
+    bias = np.asarray(params["bias"], np.float64)
     own = {one.name: np.asarray(one.value(params[one.key]), np.float64) for one in student.model.neuron.parameters}
-    return _compare(teacher, student.recorded, weights, time_constants, np.asarray(params["bias"], np.float64), own)
+    inputs = {}
+    if (use := student.cohort.inputs) is not None:
+        neurons = ~teacher.sensory
+        truth, moved = true_inputs(teacher, use)
+        bias = bias - moved
+        found = np.zeros(truth.shape)
+        found[neurons] = np.asarray(params["inputs"], np.float64).reshape(-1, truth.shape[1])
+        inputs = {
+            name: agreement(truth[which].ravel(), found[which].ravel())
+            for name, which in _neurons_of(teacher, student.recorded).items()
+        }
+    return replace(_compare(teacher, student.recorded, weights, time_constants, bias, own), inputs=inputs)
+
+
+def _indicator(teacher: KnownTeacher, student: Student, params: Params) -> dict[str, IndicatorFound]:
+    """Time constants of an indicator that the student has, by group."""
+    found = {}
+    for one in teacher.settings.filters():
+        key = f"log_{one.name}"
+        if key in params:
+            start, end = (float(np.exp(np.asarray(of[key], np.float64))[0]) for of in (student.params, params))
+            found[one.name] = IndicatorFound(one.start, start, end)
+    return found
+
+
+def _neurons_of(teacher: KnownTeacher, recorded: Bool[np.ndarray, "N"]) -> dict[str, Bool[np.ndarray, "N"]]:
+    neurons = ~teacher.sensory
+    return {"all": neurons, "recorded": neurons & recorded, "unrecorded": ~recorded}
 
 
 def _compare(
@@ -104,7 +151,7 @@ def _compare(
     brain, neurons = teacher.connectome, ~teacher.sensory
     seen = recorded[brain.posts] & recorded[brain.indices]
     connections = {"all": np.ones(brain.m, bool), "recorded": seen, "unrecorded": ~seen}
-    of_neurons = {"all": neurons, "recorded": neurons & recorded, "unrecorded": ~recorded}
+    of_neurons = _neurons_of(teacher, recorded)
 
     def of(truth: np.ndarray, found: np.ndarray, chosen: dict[str, np.ndarray], log: bool) -> dict[str, Agreement]:
         return {name: agreement(truth[which], found[which], log=log) for name, which in chosen.items()}
@@ -119,6 +166,7 @@ def _compare(
             for one in teacher.neuron.parameters
             if one.name in own
         },
+        time_constants_ratio=float(np.median(time_constants[neurons] / teacher.time_constants[neurons])),
     )
 
 

@@ -13,7 +13,7 @@ from connfit.analysis.recovery.design import Condition, Design
 from connfit.analysis.recovery.experiment import SETTLE_FRAMES, TEST_FRAMES, run_condition
 from connfit.analysis.recovery.recovery_results import ConditionResult, Point, Recovery
 from connfit.analysis.recovery.student import VALIDATION_FRAMES
-from connfit.datasets.synthetic.known_teacher import FRAME_RATE, KnownTeacher, TeacherSettings
+from connfit.datasets.synthetic.known_teacher import FRAME_RATE, KnownTeacher
 
 FILE = "recovery.json"
 
@@ -45,11 +45,14 @@ def recover(
         connfit=__version__,
         what="SURROGATE teachers with known parameters, and students of the same equations fitted to their activity",
         design=design,
-        teacher=TeacherSettings(neurons=design.neurons, cell=design.cell),
+        teacher=design.teacher(),
         frame_rate_hz=FRAME_RATE,
         frames={"validation": VALIDATION_FRAMES, "test": TEST_FRAMES, "test_not_scored": SETTLE_FRAMES},
     )
-    KnownTeacher.draw(recovery.teacher, 0)  # a size that no teacher can have is an error now
+    # A size that no teacher can have, or inputs that are too short, are errors now.
+    teacher = KnownTeacher.draw(recovery.teacher, 0)
+    if teacher.inputs is not None:
+        teacher.inputs.play(max(*design.frames, design.base_frames) + VALIDATION_FRAMES + TEST_FRAMES)
     for number, condition in enumerate(conditions):
         if on_progress is not None:
             on_progress(number, len(conditions), condition)

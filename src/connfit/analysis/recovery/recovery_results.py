@@ -69,6 +69,10 @@ class ParameterAgreement:
     ----------
     own
         Of the cell's own parameters, by key; of time constants the logarithms.
+    inputs
+        Of the weights of external inputs; empty where the student knows of none.
+    time_constants_ratio
+        Median over all neurons of time constants over the true ones.
     """
 
     weights: Mapping[str, Agreement] = field(default_factory=dict)
@@ -76,6 +80,17 @@ class ParameterAgreement:
     log_time_constants: Mapping[str, Agreement] = field(default_factory=dict)
     bias: Mapping[str, Agreement] = field(default_factory=dict)
     own: Mapping[str, Mapping[str, Agreement]] = optional(dict)
+    inputs: Mapping[str, Agreement] = optional(dict)
+    time_constants_ratio: float | None = optional()
+
+
+@dataclass(frozen=True)
+class IndicatorFound:
+    """A time constant of an indicator in seconds: the teacher's, and the student's before and after training."""
+
+    true_s: float
+    start_s: float
+    found_s: float
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,8 @@ class ConditionResult(Condition):
         After training and before.
     regression
         What each neuron's own regression finds; None where the student is none (see `Setting.has_regression`).
+    indicator
+        Time constants of the indicator, by group; empty where the student has none.
     chosen_epoch, epochs, updates
         The epoch whose parameters were kept (from 1 on), and how many epochs and parameter updates there were.
     seconds
@@ -124,6 +141,7 @@ class ConditionResult(Condition):
     at_start: ParameterAgreement | None = None
     regression: ParameterAgreement | None = None
     activity: PredictedActivity | None = None
+    indicator: Mapping[str, IndicatorFound] = optional(dict)
     chosen_epoch: int = 0
     epochs: int = 0
     updates: int = 0
@@ -168,6 +186,10 @@ class Point(Setting):
         See `ConditionResult`; `parameters` is the sum over groups.
     own_r2
         R² of the cell's own parameters, by key.
+    inputs_r2
+        R² of the weights of external inputs.
+    indicator_ratio
+        Time constants of the indicator over the true ones, by group.
     """
 
     seeds: int = 0
@@ -195,7 +217,12 @@ class Point(Setting):
     unrecorded_r_at_start: OverSeeds | None = _from("activity.unrecorded.at_start.r")
     unrecorded_r_shuffled: OverSeeds | None = _from("activity.unrecorded.shuffled.r")
     unrecorded_r_teacher: OverSeeds | None = _from("activity.unrecorded.teacher.r")
+    time_constants_ratio: OverSeeds | None = _from("recovered.time_constants_ratio")
+    inputs_r2: OverSeeds | None = _from("recovered.inputs.all.r2")
     own_r2: Mapping[str, OverSeeds | None] = field(default_factory=dict, hash=False, metadata={"optional": True})
+    indicator_ratio: Mapping[str, OverSeeds | None] = field(
+        default_factory=dict, hash=False, metadata={"optional": True}
+    )
 
     @classmethod
     def of(cls, results: Sequence[ConditionResult]) -> Point:
@@ -209,7 +236,7 @@ class Point(Setting):
         settings = {name: getattr(first, name) for name in Setting.__dataclass_fields__}
         return cls(
             **settings, seeds=len(results), observations=first.observations, parameters=sum(first.parameters.values()),
-            own_r2=_own(results), **numbers,
+            own_r2=_own(results), indicator_ratio=_indicator(results), **numbers,
         )  # fmt: skip
 
     @property
@@ -223,6 +250,11 @@ class Point(Setting):
 def _own(results: Sequence[ConditionResult]) -> dict[str, OverSeeds | None]:
     found = [result.recovered.own for result in results if result.recovered is not None]
     return {key: OverSeeds.of([each[key]["all"].r2 for each in found]) for key in (found[0] if found else ())}
+
+
+def _indicator(results: Sequence[ConditionResult]) -> dict[str, OverSeeds | None]:
+    found = [result.indicator for result in results]
+    return {name: OverSeeds.of([each[name].found_s / each[name].true_s for each in found]) for name in found[0]}
 
 
 def _reached(value: Any, path: Sequence[str]) -> float | None:
@@ -266,6 +298,22 @@ class Recovery:
     conditions: tuple[ConditionResult, ...] = ()
     curves: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def indicator(self) -> dict[str, float]:
+        """True time constants of the indicator in seconds, by `rise` and `decay`; empty without one."""
+        return {one.name.removeprefix("indicator_"): one.start for one in self.design.teacher().filters()}
+
+    @property
+    def known(self) -> dict[str, dict[str, int]]:
+        """Which point of the curves `indicator` and `inputs` has a student that knows so much; of complete curves."""
+        wanted = {name: self.design.curves().get(name, ()) for name in ("indicator", "inputs")}
+        found = {name: [point.knows for point in self.curves.get(name, ())] for name in wanted}
+        return {
+            name: {knows: at for at, knows in enumerate(found[name])}
+            for name, conditions in wanted.items()
+            if conditions and found[name] == [condition.knows for condition in conditions]
+        }
 
     @property
     def points(self) -> tuple[Point, ...]:

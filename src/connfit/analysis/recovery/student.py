@@ -10,17 +10,21 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float, Int
 
-from connfit.config import TrainConfig
+from connfit.config import InputsConfig, TrainConfig
 from connfit.connectome import Connectome
 from connfit.datasets.synthetic.known_teacher import FRAME_RATE, KnownTeacher
 from connfit.errors import ConfigError
 from connfit.models import Readout, init_params, start_magnitudes, tie_weights
 from connfit.models.base import Model, Neurons, Params, group_of
 from connfit.models.cells import find_cell
-from connfit.models.connectome_model import ModelConditions
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.input_map import input_map
+from connfit.models.neuron import Neuron
+from connfit.models.observation import DECAY, RISE, observe
 from connfit.models.rollout import Shown, State, Stepped, rollout
-from connfit.recordings import Parts, Recording
+from connfit.recordings import Inputs, Parts, Recording
 from connfit.recordings.cohort import Cohort
+from connfit.recordings.inputs import InputUse
 from connfit.training.fit import train
 from connfit.training.fitted import Fit
 from connfit.training.learners import WindowedLearner
@@ -36,6 +40,9 @@ LONGEST_TRIAL = 500
 """Frames of a trial at most: a long recording is trained on as several trials side by side, which is faster."""
 
 MOST_TRIALS = 8
+
+INDICATOR_START, INDICATOR_BOUNDS = 1.5, (0.2, 5.0)
+"""Times the true time constants of an indicator: where students start, and within which factors of that they learn."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,9 @@ class Student:
         learner = WindowedLearner(training.window, "network", "trace")
         return train(self.model, self.params, self.cohort, learner, config, trained=self.trained, seed=seed)
 
-    def predict(self, params: Params, given: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "T-1 N"]:
+    def predict(
+        self, params: Params, given: Float[np.ndarray, "T N"], channels: Float[np.ndarray, "T Q"] | None = None
+    ) -> Float[np.ndarray, "T-1 N"]:
         """Predict what is observed of neurons at frames 1 to T - 1, each from what was recorded up to the frame before.
 
         Recorded neurons are predicted one step ahead; the others run on what the recorded ones send them.
@@ -134,10 +143,16 @@ class Student:
         ----------
         given
             What is measured of all neurons; only that of the recorded ones is used.
+        channels
+            External inputs, which a student that does not know of any leaves alone.
         """
         inputs = jnp.asarray(given[:-1, self.recorded, None], jnp.result_type(float))
         start = jnp.asarray(_mean_rates(given, self.recorded), inputs.dtype)[:, None]
         shown = Shown(inputs, jnp.ones(inputs.shape, bool))
+        if (use := self.cohort.inputs) is not None:
+            assert channels is not None
+            z = (channels[:-1] - use.mean) / use.spread
+            shown = shown._replace(external=jnp.asarray(z[:, :, None], inputs.dtype))
         neurons = Neurons((start,) * len(self.model.neuron.states))
         run = rollout(self.model, params, State.of(self.model, neurons), shown, _observed)
         return np.asarray(run.each, np.float64)
@@ -174,6 +189,8 @@ def make_student(
     strengths: str = "free",
     state_forcing: float = 1.0,
     connectome: Connectome | None = None,
+    channels: Float[np.ndarray, "T Q"] | None = None,
+    knows_indicator: bool = True,
 ) -> Student:
     """Build the student: synapse counts at a guessed scale, one time constant, biases for the mean rates.
 
@@ -189,33 +206,82 @@ def make_student(
         See `RateModel`.
     connectome
         Wiring that the student assumes, in the order of the teacher's neurons; default: the teacher's own.
+    channels
+        External inputs of the same frames, if the student knows of them.
+    knows_indicator
+        Whether the student has the teacher's indicator, from `INDICATOR_START` times its time constants on, with gains
+        of each neuron and state; else it takes what is measured for what cells show.
     """
     brain = teacher.connectome if connectome is None else connectome
     ids = brain.neurons["id"].astype(str).to_numpy()
     neurons = np.flatnonzero(recorded)
-    recordings = _trials(measured[:, neurons], tuple(ids[neurons]), int(teacher.sensory[neurons].sum()))
-    cohort = Cohort.from_recordings(recordings)
+    known, inputs = None, None
+    if channels is not None:
+        assert teacher.inputs is not None
+        known = Inputs(channels, teacher.inputs.channels)
+    recordings = _trials(measured[:, neurons], tuple(ids[neurons]), int(teacher.sensory[neurons].sum()), known)
+    cohort = Cohort.from_recordings(recordings, inputs=InputsConfig(lags=(1,)))
     shares = sp.csr_array((np.ones(len(neurons)), (np.arange(len(neurons)), neurons)), shape=(len(neurons), brain.n))
     readout = Readout(shares, cohort.units)
+    if known is not None:
+        inputs = input_map(brain, readout, known.channels, 1, tuple(ids[~teacher.sensory]))
+    observed = knows_indicator and bool(teacher.settings.filters())
     conditions = ModelConditions(
         connectome=brain, readout=readout, step_s=cohort.step_s, drive="none", state_forcing=state_forcing,
+        own_gains=observed, inputs=inputs,
         bounds_s=(BOUNDS_FRAMES[0] / FRAME_RATE, BOUNDS_FRAMES[1] / FRAME_RATE),
     )  # fmt: skip
-    model = find_cell(teacher.settings.cell).build(conditions)
-    known = strengths == "known"
-    if strengths != "free" and not known:
+    neuron = find_cell(teacher.settings.cell).with_options()
+    model = ConnectomeModel.wire(conditions, _seen(neuron, teacher) if observed else neuron)
+    given = strengths == "known"
+    if strengths != "free" and not given:
         model = tie_weights(model, brain, strengths, start_magnitudes(model, brain, spectral_radius=START_RADIUS))
     params = init_params(
         model, brain, readout, spectral_radius=START_RADIUS, time_constant_s=TIME_CONSTANT_FRAMES / FRAME_RATE,
         drive_start="zero",
     )  # fmt: skip
-    if known:
+    if given:
         params["weights"] = jnp.asarray(teacher.weights, params["weights"].dtype)
     mean = _mean_rates(measured[:-VALIDATION_FRAMES], recorded)
     recurrent = brain.matrix(np.asarray(model.magnitudes(params), np.float64)) @ mean
     params["bias"] = jnp.asarray(model.balance(mean) - recurrent, jnp.result_type(float))
-    trained = tuple(group for group in model.groups if not (known and group == "weights"))
+    trained = tuple(group for group in model.groups if not (given and group == "weights"))
     return Student(recorded, cohort, model, params, trained)
+
+
+def _seen(neuron: Neuron, teacher: KnownTeacher) -> Neuron:
+    """The cell behind an indicator of the teacher's kind."""
+    settings = teacher.settings
+    decay, rise = (
+        next((INDICATOR_START * one.start for one in settings.filters() if one.name == name), None)
+        for name in (DECAY, RISE)
+    )
+    order = "order-1" if rise is None else "order-2"
+    return observe(neuron, order, step_s=1 / FRAME_RATE, decay_s=decay, rise_s=rise, bounds=INDICATOR_BOUNDS)
+
+
+def true_params(student: Student, teacher: KnownTeacher) -> Params:
+    """Return the parameters with which a student whose weights are given is the teacher; gains of units follow from φ.
+
+    Weights of inputs are those to channels on the student's scale, and biases have what that moves.
+    """
+    bias, own = teacher.bias, {**teacher.own}
+    params: dict[str, np.ndarray | Array] = {**student.params}
+    if (use := student.cohort.inputs) is not None:
+        weights, moved = true_inputs(teacher, use)
+        params["inputs"], bias = weights[~teacher.sensory].ravel(), bias + moved
+    own |= {one.name: np.full(1, one.start) for one in teacher.settings.filters()}
+    for one in student.model.neuron.parameters:
+        params[one.key] = np.log(own[one.name]) if one.key != one.name else own[one.name]
+    params |= {"weights": teacher.weights, "log_time_constants": np.log(teacher.time_constants), "bias": bias}
+    real = jnp.result_type(float)
+    return student.model.with_gains({key: jnp.asarray(value, real) for key, value in params.items()})
+
+
+def true_inputs(teacher: KnownTeacher, use: InputUse) -> tuple[Float[np.ndarray, "N Q"], Float[np.ndarray, "N"]]:
+    """Return the teacher's weights to channels on the scale of a student, and what biases gain by that scale's mean."""
+    assert teacher.inputs is not None
+    return teacher.inputs.seen_as(use.mean, use.spread)
 
 
 def _mean_rates(measured: Float[np.ndarray, "T N"], recorded: Bool[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
@@ -224,7 +290,9 @@ def _mean_rates(measured: Float[np.ndarray, "T N"], recorded: Bool[np.ndarray, "
     return np.where(recorded, mean, mean[recorded].mean())
 
 
-def _trials(values: Float[np.ndarray, "T P"], units: tuple[str, ...], sensory: int) -> list[Recording]:
+def _trials(
+    values: Float[np.ndarray, "T P"], units: tuple[str, ...], sensory: int, inputs: Inputs | None
+) -> list[Recording]:
     """Consecutive trials of equal length, with the validation part at the end of the last."""
     frames = len(values) - VALIDATION_FRAMES
     count = int(np.clip(frames // LONGEST_TRIAL, 1, MOST_TRIALS))
@@ -243,6 +311,7 @@ def _trials(values: Float[np.ndarray, "T P"], units: tuple[str, ...], sensory: i
                 value_units="arbitrary",
                 parts=Parts((0, length), (length, stop - first), (stop - first, stop - first)),
                 notes={"surrogate": True, "sensory_units": sensory},
+                inputs=None if inputs is None else inputs.part(slice(first, stop)),
             )
         )
     return trials

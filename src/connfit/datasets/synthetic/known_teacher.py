@@ -16,72 +16,14 @@ from jaxtyping import Array, Bool, Float
 
 from connfit.connectome import Connectome, from_pairs
 from connfit.datasets.synthetic.demo_wiring import WiringConfig, make_wiring
-from connfit.datasets.synthetic.teacher import OrnsteinUhlenbeck, check_radius, measurement_noise, spectral_radius
-from connfit.errors import ConfigError, one_of
+from connfit.datasets.synthetic.known_inputs import KnownInputs
+from connfit.datasets.synthetic.known_settings import FRAME_RATE, TeacherSettings
+from connfit.datasets.synthetic.teacher import OrnsteinUhlenbeck, measurement_noise, spectral_radius
+from connfit.errors import ConfigError
 from connfit.models.cells import find_cell
 from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, as_states
 
-TEACHER_STRENGTHS = ("free", "gain_per_neuron", "gain_per_type_pair")
-FRAME_RATE = 2.0
-"""Frames per second (Hz) of all recordings of a teacher: one model step each."""
-
-_WIRING, _PARAMETERS, _ACTIVITY, _MEASUREMENT = 0, 1, 2, 3
-
-
-@dataclass(frozen=True)
-class TeacherSettings:
-    """How a teacher is drawn.
-
-    Parameters
-    ----------
-    neurons
-        N, sensory neurons included.
-    sensory_fraction
-        Share of neurons without inputs, whose activity is a stimulus that the experimenter knows.
-    mean_degree
-        Outgoing connections per neuron.
-    strengths
-        What the true weights are: synapse counts times a factor for each connection (`"free"`), for each postsynaptic
-        neuron (`"gain_per_neuron"`) or for each pair of cell types (`"gain_per_type_pair"`).
-    cell
-        What its neurons are, as `model.cell` names it.
-    own_spread
-        Standard deviation of the natural log of the cell's own parameters about where fits start; of those that start
-        at 0 or below, of the numbers themselves.
-    weight_spread
-        Standard deviation of the natural log of that factor.
-    spectral_radius
-        Largest absolute eigenvalue of the signed weights.
-    time_constant_frames, time_constant_spread, time_constant_bounds_frames
-        Median in frames, standard deviation of the natural log, and bounds in frames.
-    rate_spread
-        Standard deviation of the natural log of the rates about which neurons fluctuate, whose median is 1.
-    stimulus_spread, stimulus_frames
-        Standard deviation of the natural log of the sensory neurons' rates, and its correlation time in frames.
-    """
-
-    neurons: int = 500
-    sensory_fraction: float = 0.1
-    mean_degree: float = 20.0
-    strengths: str = "free"
-    cell: str = "rate"
-    own_spread: float = 0.8
-    weight_spread: float = 0.5
-    spectral_radius: float = 0.8
-    time_constant_frames: float = 2.0
-    time_constant_spread: float = 0.6
-    time_constant_bounds_frames: tuple[float, float] = (0.5, 10.0)
-    rate_spread: float = 0.3
-    stimulus_spread: float = 0.7
-    stimulus_frames: float = 3.0
-
-    def __post_init__(self) -> None:
-        one_of("strengths of the teacher", self.strengths, TEACHER_STRENGTHS)
-        if self.neurons < 30:
-            raise ConfigError(f"neurons = {self.neurons} must be 30 or more")
-        check_radius(self.spectral_radius)
-        if not 0 < self.sensory_fraction < 1:
-            raise ConfigError(f"sensory_fraction = {self.sensory_fraction} must lie between 0 and 1")
+_WIRING, _PARAMETERS, _ACTIVITY, _MEASUREMENT, _INPUTS = 0, 1, 2, 3, 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +44,8 @@ class KnownTeacher:
         [N]
     own
         [N] the cell's own parameters, by name.
+    inputs
+        External channels and their weights; None without any.
     """
 
     settings: TeacherSettings
@@ -112,6 +56,7 @@ class KnownTeacher:
     bias: Float[np.ndarray, "N"]
     seed: int
     own: Mapping[str, Float[np.ndarray, "N"]] = field(default_factory=dict)
+    inputs: KnownInputs | None = None
 
     @classmethod
     def draw(cls, settings: TeacherSettings, seed: int) -> KnownTeacher:
@@ -133,7 +78,8 @@ class KnownTeacher:
         held = np.asarray(neuron.balance(_theta(neuron.parameters, own), cast("Array", target[:, None])))[:, 0]
         bias = held - scale * (matrix @ target)
         seconds = np.clip(frames, low, high) / FRAME_RATE
-        return cls(settings, brain, sensory, scale * weights, seconds, bias, seed, own)
+        inputs = _inputs(settings, sensory, seed)
+        return cls(settings, brain, sensory, scale * weights, seconds, bias, seed, own, inputs)
 
     @property
     def neuron(self) -> Neuron:
@@ -146,8 +92,9 @@ class KnownTeacher:
         ``r_i(t) = α_i r_i(t-1) + (1-α_i) relu(x_i(t)) η_i(t)``, where η is log-normal with mean 1 and standard
         deviation `process_noise`, independent between neurons and steps. Its mean of 1 is what keeps the teacher in
         the student's class: the expectation of the next rate, given all present ones, is exactly the model's step.
-        Neurons of another cell have it on what they receive, and what is returned is what is observed of them.
-        Sensory neurons follow log-normal Ornstein-Uhlenbeck processes of mean 1.
+        Neurons of another cell have it on what they receive, and what is returned is what they show, before any
+        indicator (`indicated`). Sensory neurons follow log-normal Ornstein-Uhlenbeck processes of mean 1. External
+        inputs add to x, and are at their mean before the first frame.
 
         Parameters
         ----------
@@ -166,17 +113,20 @@ class KnownTeacher:
         alpha = np.exp(-1 / (self.time_constants * FRAME_RATE))
         matrix = self.connectome.matrix(self.weights)
         rates, kept = np.ones(n), np.empty((frames, n))
+        bias = np.broadcast_to(self.bias, (burn_in + frames, n))
+        if self.inputs is not None:
+            bias = np.concatenate([bias[:burn_in], self.bias + self.inputs.currents(frames)])
         if settings.cell != "rate":
             states = (np.zeros(n),) * len(self.neuron.states)
             for step in range(burn_in + frames):
                 noise = np.exp(sigma * private.standard_normal(n) - sigma**2 / 2)
                 given = np.exp(spread * stimulus.advance() - spread**2 / 2)
-                states, observed = self._advance(states, noise, given)
+                states, observed = self._advance(states, noise, given, bias[step])
                 if step >= burn_in:
                     kept[step - burn_in] = observed
             return kept
         for step in range(burn_in + frames):
-            x = np.maximum(matrix @ rates + self.bias, 0)
+            x = np.maximum(matrix @ rates + bias[step], 0)
             x *= np.exp(sigma * private.standard_normal(n) - sigma**2 / 2)
             rates = alpha * rates + (1 - alpha) * x
             rates[self.sensory] = np.exp(spread * stimulus.advance() - spread**2 / 2)
@@ -188,6 +138,9 @@ class KnownTeacher:
         self, given: Float[np.ndarray, "T N"], recorded: Bool[np.ndarray, "N"], state_forcing: float
     ) -> Float[np.ndarray, "T-1 N"]:
         """Predict frames 1 to T - 1 as a student with the teacher's own parameters would: the best that there is.
+
+        Of a teacher without indicator and external inputs; of others `connfit.analysis.recovery.student.true_params`
+        are the parameters with which a student does so.
 
         Parameters
         ----------
@@ -218,6 +171,7 @@ class KnownTeacher:
         states: tuple[Float[np.ndarray, "N"], ...],
         noise: Float[np.ndarray, "N"] | float = 1.0,
         stimulus: Float[np.ndarray, "n"] | None = None,
+        bias: Float[np.ndarray, "N"] | None = None,
     ) -> tuple[tuple[Float[np.ndarray, "N"], ...], Float[np.ndarray, "N"]]:
         """Take one step of any cell, in JAX's default precision, and return the states and what is observed of them.
 
@@ -227,12 +181,15 @@ class KnownTeacher:
             What neurons receive is multiplied by it.
         stimulus
             Rates of the sensory neurons; None: they have no input and are left alone.
+        bias
+            With what external inputs add; default: the teacher's own.
         """
         neuron, theta, parts = self._parts
         before = tuple(jnp.asarray(one[:, None]) for one in states)
         sent = np.asarray(neuron.output(theta, before))[:, 0]
         first, *others = (part @ sent for part in parts)
-        received = tuple(jnp.asarray(np.asarray(noise * one)[:, None]) for one in (first + self.bias, *others))
+        bias = self.bias if bias is None else bias
+        received = tuple(jnp.asarray(np.asarray(noise * one)[:, None]) for one in (first + bias, *others))
         held = None
         if stimulus is not None:
             rates = np.zeros((len(sent), 1))
@@ -251,8 +208,19 @@ class KnownTeacher:
             return neuron, theta, [matrix]
         return neuron, theta, [sp.csr_array(matrix.maximum(0)), sp.csr_array(matrix.minimum(0))]
 
+    def indicated(self, shown: Float[np.ndarray, "T N"]) -> Float[np.ndarray, "T N"]:
+        """Return what the indicator makes of what neurons show, as if the first frame had been there for long."""
+        for one in self.settings.filters():
+            keeps = np.exp(-1 / (one.start * FRAME_RATE))
+            now, found = shown[0], np.empty_like(shown)
+            for frame, each in enumerate(shown):
+                now = keeps * now + (1 - keeps) * each
+                found[frame] = now
+            shown = found
+        return shown
+
     def measure(self, rates: Float[np.ndarray, "T N"], noise: float) -> Float[np.ndarray, "T N"]:
-        """Measure the rates: noise of `noise` times each neuron's standard deviation is added.
+        """Measure rates, or what an indicator makes of them: noise of `noise` times each neuron's standard deviation.
 
         The stimulus is known without noise. Values may fall below 0, as measurements do.
         """
@@ -260,6 +228,17 @@ class KnownTeacher:
             raise ConfigError(f"observation noise = {noise} must be 0 or more")
         rng = np.random.default_rng((self.seed, _MEASUREMENT))
         return rates + measurement_noise(rates, np.where(self.sensory, 0.0, noise), rng)
+
+
+def _inputs(settings: TeacherSettings, sensory: Bool[np.ndarray, "N"], seed: int) -> KnownInputs | None:
+    own = (seed, _INPUTS)
+    if settings.input_file:
+        return KnownInputs.of_table(
+            settings.input_file, settings.input_columns, FRAME_RATE, settings.input_strength, sensory, own
+        )
+    if not settings.inputs:
+        return None
+    return KnownInputs.drawn(settings.inputs, settings.input_strength, settings.input_frames, sensory, own)
 
 
 @partial(jax.jit, static_argnums=0)

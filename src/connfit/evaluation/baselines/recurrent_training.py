@@ -148,7 +148,7 @@ class Task:
         start, stop = self.tune
         first = max(0, start - CHUNK)
         values, mask = self.recording.values[first:stop], self.recording.mask[first:stop]
-        until = replace(self.recording, values=values, mask=mask, parts=None)
+        until = self.recording.frames_only(slice(first, stop))
         predicted = Network(cell, self.scaling).one_step(until)[start - first :]
         values, mask = values[start - first :], mask[start - first :]
         scored = mask & self.scaling.known & (np.arange(start, stop) > first)[:, None]

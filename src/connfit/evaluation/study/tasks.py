@@ -267,8 +267,10 @@ def _predictions(
         held = hold_last(recording.values, recording.mask)
         starts, too_long = horizon_starts(recording, PART, config)
         far = max((h for h in config.horizons if h <= FAR and h not in too_long), default=0)
-        arrays[f"{number}.one_step"] = np.asarray(forecaster.one_step(recording)[block], np.float32)
-        arrays[f"{number}.one_step_last"] = held[block.start - 1 : block.stop - 1].astype(np.float32)
+        inside = recording.stretches(block.start, block.stop)
+        frames = np.concatenate([np.arange(recording.first_predicted(first), stop) for first, stop in inside])
+        arrays[f"{number}.one_step"] = np.asarray(forecaster.one_step(recording)[frames], np.float32)
+        arrays[f"{number}.one_step_last"] = held[frames - 1].astype(np.float32)
         arrays[f"{number}.far_frames"] = np.array(far)
         if far:
             ahead = forecaster.horizon(recording, starts, far)[:, far - 1]

@@ -9,6 +9,8 @@ another package behind an entry point of the group `connfit.cells`, it has a nam
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from importlib import import_module
@@ -19,9 +21,11 @@ from typing import Any, get_type_hints
 import msgspec
 
 from connfit._registry import Entry, Options, Registry
+from connfit._system.foreign import described, note_foreign, raised_at
 from connfit._system.paths import user_path
-from connfit.errors import ConfigError, did_you_mean
+from connfit.errors import ConfigError, ConnfitError, did_you_mean
 from connfit.models.base import GROUPS
+from connfit.models.checked_neuron import check_declared, place_of
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.neuron import Neuron
 
@@ -79,7 +83,16 @@ class Cell(Entry):
         """Return the neuron with options of the cell."""
         named = [parameter.name for parameter in self.neuron.parameters]
         starts = tuple((name, float(options.pop(name))) for name in named if options.get(name) is not None)
-        return self.neuron(**options, starts=starts)
+        try:
+            return self.neuron(**options, starts=starts)
+        except ConnfitError:
+            raise
+        # Whatever a user's class raises at options of the right types.
+        except Exception as error:
+            given = ", ".join(f"{key} = {value!r}" for key, value in options.items())
+            raise ConfigError(
+                f"{place_of(self.neuron)} cannot be made with {given or 'no options'} ({described(error)})"
+            ) from error
 
 
 CELLS: Registry[Cell] = Registry("cell", Cell, room=__name__, group="connfit.cells")
@@ -102,42 +115,73 @@ def find_cell(name: str) -> Cell:
     place, colon, attribute = name.rpartition(":")
     if name in CELLS or not colon:
         return CELLS.find(name, "model.cell")
-    found = getattr(_module(name, place), attribute, None)
+    module = _file(name, place) if place.endswith(".py") else _package(name, place)
+    found = getattr(module, attribute, None)
     if not (isinstance(found, type) and issubclass(found, Neuron)):
-        there = [key for key, one in vars(_module(name, place)).items() if isinstance(one, type) and one is not Neuron]
+        there = [key for key, one in vars(module).items() if isinstance(one, type) and one is not Neuron]
         what = "is no subclass of connfit.models.Neuron" if found is not None else "is not there"
         raise ConfigError(f"model.cell = {name!r}: {attribute} {what}{did_you_mean(attribute, there)}")
+    check_declared(found)
     where = f"{user_path(place).resolve()}:{attribute}" if place.endswith(".py") else name
     return Cell(name=where, label=attribute, neuron=found)
 
 
+def _package(name: str, place: str) -> Any:
+    """The module of a cell that Python finds, also in the working directory."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+    with _imports(name, place):
+        return import_module(place)
+
+
+def _file(name: str, place: str) -> Any:
+    """The module in a file, as the file is now."""
+    path = user_path(place).resolve()
+    if not path.is_file():
+        raise ConfigError(f"model.cell = {name!r}: there is no file {path}")
+    found = path.stat()
+    return _module(name, path, (found.st_mtime_ns, found.st_size))
+
+
 @cache
-def _module(name: str, place: str) -> Any:
-    """The module of a cell: a file, or a module that Python finds, also in the working directory."""
-    try:
-        if not place.endswith(".py"):
-            if (here := str(Path.cwd())) not in sys.path:
-                sys.path.append(here)
-            return import_module(place)
-        path = user_path(place).resolve()
-        if not path.is_file():
-            raise ConfigError(f"model.cell = {name!r}: there is no file {path}")
-        spec = spec_from_file_location(f"connfit_cell_{path.stem}", path)
-        assert spec is not None and spec.loader is not None
-        module = module_from_spec(spec)
-        sys.modules[spec.name] = module  # where dataclasses look names up
+def _module(name: str, path: Path, version: tuple[int, int]) -> Any:
+    """The module in a version of a file."""
+    spec = spec_from_file_location(f"connfit_cell_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look names up
+    with _imports(name, spec.name):
         spec.loader.exec_module(module)
-        return module
-    except ConfigError:
-        raise
-    # Whatever a user's file raises when it is imported.
-    except Exception as error:
-        raise ConfigError(f"model.cell = {name!r} cannot be imported ({type(error).__name__}: {error})") from error
+    return module
+
+
+@contextmanager
+def _imports(name: str, module: str) -> Iterator[None]:
+    """Have an error of a module that is imported name the cell, the line and what it was."""
+    note_foreign(module)
+    try:
+        yield
+    # Whatever a user's file raises when it is imported, or ends with.
+    except (Exception, SystemExit) as error:
+        raise ConfigError(
+            f"model.cell = {name!r} cannot be imported ({raised_at(error) or described(error)})"
+        ) from error
 
 
 @cache
 def _options_of(neuron: type[Neuron]) -> type[Options]:
     """Options as their own class: fields of a cell, and the starting value of each of its parameters."""
+    try:
+        return _struct_of(neuron)
+    # A type that is not there, or of which no option can be.
+    except (NameError, TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f"{place_of(neuron)}: options are the fields of a frozen dataclass, with types as of a configuration "
+            f"(numbers, text, Literal, lists), but here they cannot be read ({described(error)})"
+        ) from error
+
+
+def _struct_of(neuron: type[Neuron]) -> type[Options]:
     hints = get_type_hints(neuron, include_extras=True)
     own: list[Any] = [
         (one.name, hints[one.name]) if one.default is MISSING else (one.name, hints[one.name], one.default)

@@ -22,6 +22,11 @@ class RateCalcium(Rate):
     parameters = (TimeConstant("calcium_decay", start=1.0, low=0.02, high=60.0),)
     shows = 1
 
+    @property
+    def observing(self) -> tuple[str, ...]:
+        """Calcium."""
+        return ("calcium_decay",)
+
     def step(self, theta: Theta, h: States, x: States) -> States:
         """Move the rate, and calcium towards it."""
         (rate,) = super().step(theta, h, x)

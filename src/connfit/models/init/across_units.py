@@ -9,12 +9,12 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float, Int
 
-from connfit.models.init.centred_frames import CentredFrames
+from connfit.models.init.centred_frames import CentredFrames, Stretch
 from connfit.models.init.response import LAGS
 from connfit.recordings.frame_blocks import frame_blocks
 
-Unexplained = Callable[[Sequence[Float[np.ndarray, "t P"]], Float[np.ndarray, "t P"]], Float[np.ndarray, "t P"]]
-"""What is left of frames, given the frames before them, newest first."""
+Unexplained = Callable[[Stretch], Float[np.ndarray, "t P"]]
+"""What is left of frames, given the frames before them."""
 
 
 def across_by_units(
@@ -22,6 +22,7 @@ def across_by_units(
     training: Sequence[CentredFrames],
     ridge: float,
     size: Float[np.ndarray, "P"],
+    shown: Float[np.ndarray, "P"],
 ) -> Float[np.ndarray, "P P"]:
     """Return a ridge regression of what is left on the last frame, by matrices of all pairs of units."""
     p = len(size)
@@ -29,10 +30,10 @@ def across_by_units(
     across = np.empty((p, p))
     for some in frame_blocks(0, len(patterns), p * p // 100):
         gram, product = np.zeros((some.stop - some.start, p, p)), np.zeros((p, p))
-        for past, now, weight in (stretch for part in training for stretch in part.stretches(LAGS)):
-            z = past[0] / size
-            product += z.T @ np.where(weight > 0, left_of(past, now) / size, 0)
-            for number, pattern in enumerate((weight[:, patterns[some]] > 0).T):
+        for stretch in (stretch for part in training for stretch in part.stretches(LAGS)):
+            z = stretch.last / shown
+            product += z.T @ np.where(stretch.weight > 0, left_of(stretch) / size, 0)
+            for number, pattern in enumerate((stretch.weight[:, patterns[some]] > 0).T):
                 here = z if pattern.all() else z[pattern]
                 gram[number] += here.T @ here
         for number, each in enumerate(gram, some.start):
@@ -42,7 +43,11 @@ def across_by_units(
 
 
 def across_by_frames(
-    left_of: Unexplained, training: Sequence[CentredFrames], ridge: float, size: Float[np.ndarray, "P"]
+    left_of: Unexplained,
+    training: Sequence[CentredFrames],
+    ridge: float,
+    size: Float[np.ndarray, "P"],
+    shown: Float[np.ndarray, "P"],
 ) -> Float[np.ndarray, "P P"] | None:
     """Return a ridge regression of what is left on the last frame, by matrices of frames; None if those are not fewer.
 
@@ -53,14 +58,14 @@ def across_by_frames(
     left_of
         What is to be explained of frames, given those before them.
     ridge
-        In frames, of units scaled by `size`.
+        In frames, of units scaled by `size`, and by `shown` as they drive.
     """
     if sum(len(part.values) for part in training) >= len(size):
         return None
     stretches = [stretch for part in training for stretch in part.stretches(LAGS)]
-    z = np.concatenate([past[0] / size for past, _, _ in stretches]).astype(np.float32)
-    observed = np.concatenate([weight > 0 for _, _, weight in stretches])
-    left = np.concatenate([left_of(past, now) / size for past, now, _ in stretches]).astype(np.float32)
+    z = np.concatenate([stretch.last / shown for stretch in stretches]).astype(np.float32)
+    observed = np.concatenate([stretch.weight > 0 for stretch in stretches])
+    left = np.concatenate([left_of(stretch) / size for stretch in stretches]).astype(np.float32)
     left = np.where(observed, left, 0)
     gram, across = (z @ z.T).astype(np.float64), np.empty((len(size), len(size)), np.float32)
     patterns, member = same_frames(training)

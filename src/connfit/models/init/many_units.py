@@ -52,7 +52,7 @@ def slowest_by_frames(training: Sequence[CentredFrames]) -> float | None:
     if sum(len(part.values) for part in training) >= len(training[0].mean):
         return None
     courses = [
-        np.concatenate([now for _, now, _ in part.stretches(0)]) * np.sqrt(part.unit_weights * part.counted)
+        np.concatenate([stretch.now for stretch in part.stretches(0)]) * np.sqrt(part.unit_weights * part.counted)
         for part in training
     ]
     x = np.concatenate(courses)

@@ -51,8 +51,8 @@ def own_time_constants(
     squares, products = np.zeros((2, units, CANDIDATES))
     for recording in training:
         followed, last = np.zeros((units, CANDIDATES)), np.zeros(units)
-        for _, now, weight in recording.stretches(0):
-            for frame, counts in zip(now, weight, strict=True):
+        for stretch in recording.stretches(0):
+            for frame, counts in zip(stretch.now, stretch.weight, strict=True):
                 followed = kept * followed + last[:, None]
                 squares += counts[:, None] * followed**2
                 products += (counts * frame)[:, None] * followed

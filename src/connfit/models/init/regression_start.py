@@ -9,6 +9,10 @@ the classes of connections c (excitatory, inhibitory) and what they receive, W_c
 holds in deviations from the mean, where r̃ is the model's own response to the recording so far, through all its
 connections. The P + F numbers e ≥ 0 and g ≥ 0 that predict the training frames best are found by non-negative least
 squares; as r̃ depends on them, it is computed anew `ROUNDS` times. Drive, time constants and weights start there.
+
+Seen through an indicator, u on the left and in r̃ are what the indicator's filters, undone at their starting time
+constants, leave of the recording; a drive is given the recording as it is. What is left unexplained of such a frame is
+what is left of the recorded one, over the share 1-β that a filter lets in: the same least squares.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from connfit._registry import Options
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
-from connfit.models.init.centred_frames import CentredFrames
+from connfit.models.init.centred_frames import CentredFrames, observing_filters
 from connfit.models.init.many_units import nearest, slowest_by_frames
 from connfit.models.init.response import LAGS, Coefficients, LinearBrain
 from connfit.models.init.start import STARTS, Start, StartConditions, Training
@@ -130,13 +134,15 @@ def regression_start(
     brain = LinearBrain.of(
         model, readout, magnitudes, time_constant_s, hidden_time_constants_s, unit_time_constants_s, seed
     )
-    centred = [CentredFrames.of(values, weights) for values, weights in training]
+    shown = [CentredFrames.of(values, weights) for values, weights in training]
+    filters = observing_filters(model.neuron, model.step_s)
+    centred = [part.before(filters) for part in shown] if filters else shown
     found = Coefficients(np.full(model.units, 0.5), np.zeros(brain.classes.shape[1]))
     for _ in range(ROUNDS):
         new = _regress(brain, found, centred, pull)
         found = _between(found, new) if found.factors.any() else new
     growth, pattern = brain.growth(found)
-    limit = _slowest(centred)
+    limit = _slowest(shown)
     if growth > limit:
         found, growth = _weakened(brain, found, growth, pattern, centred, limit, pull)
     across = None
@@ -263,9 +269,9 @@ def _regress(
     own_kept = np.zeros(p) if driven else response.kept_of_own[0]
     own, own_brought, own_next = np.zeros(p), np.zeros((p, f)), np.zeros(p)
     brought, brought_next = np.zeros((f, f)), np.zeros(f)
-    for past, now, weight in (stretch for recording in training for stretch in recording.stretches(LAGS)):
-        last = past[0]
+    for past, now, weight, last in (stretch for recording in training for stretch in recording.stretches(LAGS)):
         kept, each = response.along(past)
+        last = last if driven else past[0]
         left = now - kept + last * own_kept
         own += (weight * last**2).sum(axis=0)
         own_next += (weight * last * left).sum(axis=0)
@@ -342,7 +348,7 @@ def _slowest(training: Sequence[CentredFrames]) -> float:
     for part in training:
         last = np.zeros((0, len(part.mean)))
         root = np.sqrt(part.unit_weights * part.counted)
-        for _, now, _ in part.stretches(0):
+        for now in (stretch.now for stretch in part.stretches(0)):
             x = now * root
             covariance, lagged = covariance + x.T @ x, lagged + x[:-1].T @ x[1:] + last.T @ x[: len(last)]
             last = x[-1:]

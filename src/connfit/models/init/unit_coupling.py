@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from connfit.models.init.across_units import Unexplained, across_by_frames, across_by_units
-from connfit.models.init.centred_frames import CentredFrames
+from connfit.models.init.centred_frames import CentredFrames, Stretch
 from connfit.models.init.frame_response import FrameResponse
 from connfit.models.init.response import Coefficients, LinearBrain, Response
 from connfit.models.readout import MANY_UNITS
@@ -32,11 +32,13 @@ def coupling_of_all_units(
         squares += ((stretch.weight > 0) * stretch.now**2).sum(axis=0)
         count += (stretch.weight > 0).sum(axis=0)
     size = np.sqrt(np.maximum(squares, np.finfo(float).tiny) / np.maximum(count, 1))
-    left = _unexplained(response, found)
-    across = across_by_frames(left, training, ridge, size) if p > MANY_UNITS else None
+    left, shown = _unexplained(response, found), size
+    if any(part.shown is not None for part in training):
+        shown = np.sqrt(np.mean([part.variance_shown() for part in training], axis=0))
+    across = across_by_frames(left, training, ridge, size, shown) if p > MANY_UNITS else None
     if across is None:
-        across = across_by_units(left, training, ridge, size)
-    across *= size[:, None] / size
+        across = across_by_units(left, training, ridge, size, shown)
+    across *= size[:, None] / shown
     highest = limit + ROOM * max(1 - limit, 0)
     for _ in range(6):
         growth = brain.growth(found, across=across)[0]
@@ -47,14 +49,18 @@ def coupling_of_all_units(
 
 
 def _unexplained(response: Response | FrameResponse, found: Coefficients) -> Unexplained:
-    """Return what a start leaves of frames, given the frames before them."""
+    """Return what a start with a drive leaves of frames, given the frames before them."""
     if isinstance(response, FrameResponse):
 
-        def left_of(past: Sequence[np.ndarray], now: np.ndarray) -> np.ndarray:
-            kept, brought = response.along(past)
-            return now - kept - brought @ found.factors - past[0] * found.own
+        def left_of(stretch: Stretch) -> np.ndarray:
+            kept, brought = response.along(stretch.past)
+            return stretch.now - kept - brought @ found.factors - stretch.last * found.own
 
         return left_of
     by_lag = response.kept + np.einsum("f,flkj->lkj", found.factors, response.brought)
-    by_lag[0] += np.diag(found.own)
-    return lambda past, now: now - sum(u @ g.T for u, g in zip(past, by_lag, strict=True))
+
+    def left(stretch: Stretch) -> np.ndarray:
+        explained = sum(u @ g.T for u, g in zip(stretch.past, by_lag, strict=True))
+        return stretch.now - explained - stretch.last * found.own
+
+    return left

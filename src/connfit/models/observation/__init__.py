@@ -55,6 +55,7 @@ def observe(
     bounds: tuple[float, float] = (0.5, 2.0),
     shared: bool = True,
     drift_gain: float = 0.0,
+    section: str = "model.observation.",
 ) -> Neuron:
     """Return a cell as an indicator shows it.
 
@@ -72,24 +73,28 @@ def observe(
         Whether all neurons have the same indicator.
     drift_gain
         Share of each innovation by which a slow baseline moves, before it is learned; 0: there is no baseline.
+    section
+        What errors put before the names of options.
 
     Raises
     ------
     ConfigError
         If a time constant is missing, or of no use.
     """
-    found = INDICATORS.find(indicator, "model.observation.indicator")
+    found = INDICATORS.find(indicator, f"{section}indicator")
     given = {RISE: rise_s or found.rise_s, DECAY: decay_s or found.decay_s}
     wanted = INDICATOR_GROUPS[len(INDICATOR_GROUPS) - found.order :]
     for name, asked in ((RISE, rise_s), (DECAY, decay_s)):
-        option = f"model.observation.{name.removeprefix('indicator_')}_s"
+        option = f"{section}{name.removeprefix('indicator_')}_s"
         if name not in wanted and asked is not None:
             raise ConfigError(
-                f"{option} = {asked:g}, but model.observation.indicator = {indicator!r} has no "
+                f"{option} = {asked:g}, but {section}indicator = {indicator!r} has no "
                 f"{name.removeprefix('indicator_')}: leave it out, or take order-1 or order-2"
             )
         if name in wanted and given[name] is None:
-            raise ConfigError(f"model.observation.indicator = {indicator!r} needs {option}, a time in seconds")
+            raise ConfigError(f"{section}indicator = {indicator!r} needs {option}, a time in seconds")
+        if asked is not None and not 0 < asked < float("inf"):
+            raise ConfigError(f"{option} = {asked:g} must be a time in seconds, above 0")
     times = {name: value for name in wanted if (value := given[name]) is not None}
     if RISE in times and times[RISE] < SHORTEST_RISE * step_s:
         del times[RISE]

@@ -78,6 +78,11 @@ class Observed(Neuron):
         return *self.cell.chain, *range(self._own, self._own + len(self.filters))
 
     @property
+    def observing(self) -> tuple[str, ...]:
+        """Those of the cell, and the indicator's."""
+        return *self.cell.observing, *(one.name for one in self.filters)
+
+    @property
     def first_gains(self) -> Mapping[int, float]:
         """Starting gain of the baseline."""
         return {len(self.states) - 1: self.drift} if self.drift else {}

@@ -290,7 +290,7 @@ def settle_missing(
             fix = "Read with missing='mask': these units are then left out; or leave them out with the step 'select'"
         lacking = absent.any(axis=0) | ~observed.any(axis=0)
         raise UnitsError(problem, units=[units[int(k)] for k in np.flatnonzero(lacking)], path=path, fix=fix)
-    _refuse_clocks(values, units, path)
+    refuse_clocks(values, units, path)
     values = values.astype(np.result_type(values.dtype, np.float32), copy=False)
     if not observed.all():
         values = np.where(observed, values, np.nan).astype(values.dtype)
@@ -327,15 +327,15 @@ def check_units(units: Sequence[object], columns: int, path: Path) -> tuple[str,
     return names
 
 
-def _refuse_clocks(values: Float[np.ndarray, "T P"], units: Sequence[str], path: Path) -> None:
-    """Raise a DataError for a unit that by its name and its values is a time, an index, or a rate."""
+def refuse_clocks(values: Float[np.ndarray, "T P"], units: Sequence[str], path: Path) -> None:
+    """Raise a DataError for a unit, or an input, that by its name and its values is a time, an index, or a rate."""
     for column, unit in enumerate(units):
         if re.sub(r"[\W_]+", "", unit.casefold()) in _CLOCKS:
             steps = np.diff(values[:, column].astype(np.float64))
             if len(steps) and ((steps > 0).all() or (steps < 0).all() or (steps == 0).all()):
                 raise DataError(
-                    f"column {unit!r} is no unit: it {'never changes' if steps[0] == 0 else 'only rises or falls'}, as "
-                    "times, indices and rates do",
+                    f"column {unit!r} is no unit and no input: it "
+                    f"{'never changes' if steps[0] == 0 else 'only rises or falls'}, as times, indices and rates do",
                     path=path,
                     fix="Delete the column; of frame times in seconds, name it time_s (CSV: or give time_column)",
                 )

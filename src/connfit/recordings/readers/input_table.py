@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from connfit.connectome.columns import read_table
 from connfit.errors import DataError, first_ten, one_of
 from connfit.recordings import Inputs, Recording
-from connfit.recordings.readers.frames import MISSING_POLICIES, require_file
+from connfit.recordings.readers.frames import MISSING_POLICIES, refuse_clocks, require_file
 from connfit.recordings.readers.table_numbers import refuse_blank_lines, table_numbers
 from connfit.recordings.stretches import frame_times_of
 
@@ -39,7 +39,10 @@ def settle_inputs(
             path=path,
             fix="Read with missing='mask': a missing input then adds nothing, as if it were at its mean",
         )
-    return Inputs(np.where(known, values, np.nan), tuple(channels), tuple(units), known)
+    try:
+        return Inputs(np.where(known, values, np.nan), tuple(channels), tuple(units), known)
+    except DataError as error:
+        raise DataError(str(error), path=path) from None
 
 
 def read_input_table(
@@ -81,6 +84,8 @@ def read_input_table(
     refuse_blank_lines(path)
     header = [title.strip() for title in table.columns]
     chosen = list(channels) or [title for title in header if title != time_column]
+    if repeated := [name for k, name in enumerate(chosen) if name in chosen[:k]]:
+        raise DataError(f"the inputs {first_ten(repeated)} are named twice", path=path, fix="Rename or remove them")
     absent = [name for name in chosen if name not in header]
     if absent or not chosen:
         raise DataError(
@@ -99,6 +104,8 @@ def read_input_table(
             path=path,
             fix=f"Give a row for each frame, or a column {time_column!r} with the time of each row in seconds",
         )
+    if not channels:
+        refuse_clocks(numbers, chosen, path)
     found = settle_inputs(numbers, chosen, path, missing=missing)
     own = recording.inputs
     if own is not None and (twice := set(own.channels) & set(chosen)):

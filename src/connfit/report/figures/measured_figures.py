@@ -27,7 +27,8 @@ def drawn(scores: ScoredResponses) -> dict[str, PredictorScores]:
     """Return the predictors that a figure shows."""
     names = dict.fromkeys((*ALWAYS, scores.verdict.first))
     found = {name: scores.predictors[name] for name in names if name in scores.predictors}
-    return {name: row for name, row in found.items() if row.auroc.value is not None}
+    whole = {name: row for name, row in found.items() if len(row.roc) == len(FALSE_ALARMS)}
+    return {name: row for name, row in whole.items() if row.auroc.value is not None}
 
 
 def measured_figure(scores: ScoredResponses) -> Figure:

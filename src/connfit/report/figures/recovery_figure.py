@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from connfit._console import literal
-from connfit.analysis.recovery.design import Setting
+from connfit.analysis.recovery.design import NO_INDICATOR, NO_INPUTS, RATES, Setting
 from connfit.analysis.recovery.recovery_results import OverSeeds, Point, Recovery
 from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, SPARE, empty, look, new_figure
 from connfit.report.prose import write_prose
@@ -28,6 +28,10 @@ STUDENTS = {
     "gain_per_type_pair": "gain per type pair",
     "known": "weights given",
 }
+
+
+KNOWN = {RATES: "rates recorded", NO_INDICATOR: "no indicator known", NO_INPUTS: "no inputs known"}
+"""What students know, where that is not all."""
 
 
 def curves_figure(recovery: Recovery) -> Figure:
@@ -90,6 +94,8 @@ def in_words(condition: Setting) -> str:
     parts = [f"{condition.recorded:.0%}", f"{condition.frames:,} frames", f"noise {condition.process_noise:g}"]
     if condition.observation_noise:
         parts.append(f"measured ±{condition.observation_noise:g}")
+    if condition.knows in KNOWN:
+        parts.append(KNOWN[condition.knows])
     if condition.state_forcing != 1:
         parts.append(f"φ {condition.state_forcing:g}")
     student = STUDENTS[condition.strengths]
@@ -115,6 +121,9 @@ TABLE = (
 
 PARAMETER_COLUMNS = 5
 
+OBSERVATION = (("tau ratio", "time_constants_ratio"), ("inputs R²", "inputs_r2"))
+"""Columns of teachers that have an indicator, or inputs."""
+
 WIDEST = 8
 """Letters of a heading that is never broken."""
 
@@ -123,7 +132,9 @@ LEGEND = (
     "w, tau, bias: R² of weights, log time constants and biases with the truth (1 is perfect, below 0 worse than their "
     "mean). rec. r, skill: median correlation over test time and skill over persistence of recorded neurons, one step "
     "ahead. unrec. r: of neurons that were never recorded, while the recorded ones are given. start: before training. "
-    "truth: with the teacher's own parameters. limit: each neuron's own regression, solved directly."
+    "truth: with the teacher's own parameters. limit: each neuron's own regression, solved directly. tau ratio, rise, "
+    "decay: time constants of neurons (median) and of the indicator over the true ones; fits start the latter at 1.5. "
+    "inputs R²: of the weights of external inputs."
 )
 
 
@@ -131,15 +142,20 @@ def title(recovery: Recovery) -> str:
     """Name the teachers and their number."""
     design = recovery.design
     kind = "" if design.cell == "rate" else f" ({design.cell})"
+    if design.has_indicator:
+        times = " and ".join(f"{name} {value:g} s" for name, value in recovery.indicator.items())
+        kind += f" seen through an indicator ({times})"
+    if design.has_inputs:
+        kind += f" with {design.input_file or f'{design.inputs} drawn'} inputs"
     return f"SURROGATE teachers of {design.neurons} neurons{kind}, {design.seeds} seed{'s' * (design.seeds > 1)}"
 
 
 def print_recovery(recovery: Recovery, console: Console) -> None:
     """Print the tables of all conditions, means over seeds."""
     # Two tables, for one would lose its first column in a terminal of 80 characters.
-    own = own_columns(recovery)
     shown = [("parameters", TABLE[:PARAMETER_COLUMNS]), ("activity", TABLE[PARAMETER_COLUMNS:])]
-    for subject, columns in shown + ([("parameters of the cell", own)] if own else []):
+    further = ("parameters of the cell", own_columns(recovery)), ("indicator and inputs", observation_columns(recovery))
+    for subject, columns in (*shown, *(each for each in further if each[1])):
         table = Table(
             title=f"{title(recovery)}: {subject}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
             pad_edge=False,
@@ -161,8 +177,18 @@ def own_columns(recovery: Recovery) -> tuple[tuple[str, str], ...]:
     return tuple((f"{key.removeprefix('log_').replace('_', ' ')} R²", key) for key in keys)
 
 
+def observation_columns(recovery: Recovery) -> tuple[tuple[str, str], ...]:
+    """Return heading and name of what teachers with an indicator or inputs have beside others."""
+    design = recovery.design
+    there = [column for column, has in zip(OBSERVATION, (design.has_indicator, design.has_inputs), strict=True) if has]
+    groups = dict.fromkeys(group for point in recovery.points for group in point.indicator_ratio)
+    return *there, *((f"{group.removeprefix('indicator_')} ratio", group) for group in groups)
+
+
 def number_of(point: Point, key: str) -> OverSeeds | None:
     """Return a number of a column of the tables."""
+    if key.startswith("indicator_"):
+        return point.indicator_ratio.get(key)
     return point.own_r2[key] if key in point.own_r2 else getattr(point, key)
 
 

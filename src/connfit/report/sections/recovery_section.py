@@ -13,6 +13,7 @@ from connfit.report.figures.recovery_figure import (
     digits,
     in_words,
     number_of,
+    observation_columns,
     own_columns,
     title,
     verdict,
@@ -22,7 +23,7 @@ from connfit.report.prose import write_prose
 
 def blocks(recovery: Recovery) -> list[str]:
     """Write what the numbers say, a caution, and the table."""
-    columns = (*TABLE, *own_columns(recovery))
+    columns = (*TABLE, *own_columns(recovery), *observation_columns(recovery))
     rows = [[in_words(point), *(digits(number_of(point, key)) for _, key in columns)] for point in recovery.points]
     said = [*verdict(recovery), *write_prose("sections/recovery_caution.j2", {}).paragraphs]
     header = ["student", *(name for name, _ in columns)]
