@@ -16,6 +16,10 @@ from connfit.config import TrainConfig
 from connfit.errors import ConfigError
 from connfit.models import RateModel, Readout, tie_weights
 from connfit.models.cells import CELLS
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.input_map import input_map
+from connfit.models.observation import observe
+from connfit.models.observation.likelihood import Likelihood
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training import memory
@@ -25,7 +29,7 @@ from connfit.training.memory import check_memory, estimate_memory
 from connfit.training.optimiser import OPTIMISERS
 from connfit.training.step import StepOptions, training_step
 
-NEURONS, UNITS = 3000, 12
+NEURONS, UNITS, FEATURES = 3000, 12, 40
 
 
 def problem(
@@ -60,6 +64,8 @@ def compiled_bytes(
     """What a step holds beside its arguments, and those of its arguments that the estimate counts."""
     zero = jnp.zeros((learner.window, UNITS, batch))
     window = WindowArrays(zero, zero > 0, zero, zero, jnp.zeros(0, jnp.int32))
+    if model.inputs is not None:
+        window = window._replace(external=jnp.zeros((learner.window, FEATURES, batch)))
     memory_before = learner.start(model, batch, model.groups)
     analysis = training_step.lower(
         model, params, {}, None, OPTIMISERS[optimiser].init(params), memory_before, window,
@@ -115,6 +121,37 @@ def test_the_estimate_knows_further_states_and_channels(cell: str, recordings: i
     params |= model.own_start()
     learner = WindowedLearner(16, **options)
     estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
+    held = sum(estimate.parts[part] for part in ("parameters", "moments", "gradient", "traces", "window", "wiring"))
+    assert held == pytest.approx(compiled_bytes(model, params, learner, recordings), rel=0.25)
+
+
+@pytest.mark.parametrize(
+    ("indicator", "recordings", "options"),
+    [("order-1", 1, {}), pytest.param("order-2", 2, {"carry": "none"}, marks=pytest.mark.slow)],
+)
+def test_the_estimate_knows_an_indicator_gains_and_inputs(indicator: str, recordings: int, options: dict) -> None:
+    """Of many features, whose weights and traces are more than those of all connections are."""
+    brain = random_connectome(np.random.default_rng(0), NEURONS, 10)
+    names = tuple(f"u{k}" for k in range(UNITS))
+    readout = Readout(sp.csr_array(np.eye(UNITS, NEURONS)), names)
+    channels = tuple(f"input {k}" for k in range(FEATURES // 2))
+    given = ModelConditions(
+        connectome=brain, readout=readout, step_s=1.0, drive="none", state_forcing=0.5, own_gains=True,
+        inputs=input_map(brain, readout, channels, 2), likelihood=Likelihood("student-t"),
+    )  # fmt: skip
+    times = {"rise_s": 0.5} if indicator == "order-2" else {}
+    model = ConnectomeModel.wire(given, observe(CELLS["rate"].neuron(), indicator, step_s=1.0, decay_s=2.0, **times))
+    assert model.inputs is not None
+    params = {
+        **{key: jnp.zeros(size) for key, size in sizes(model).items()}, **model.own_start(),
+        "inputs": jnp.zeros(model.inputs.strengths_shape),
+    }  # fmt: skip
+    params = model.with_gains(params)
+    learner = WindowedLearner(16, **options)
+    _, _, cohort = problem(recordings)
+    estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
+    if learner.carry == "trace":
+        assert estimate.parts["traces"] == 4 * recordings * len(model.neuron.states) * (brain.m + NEURONS * FEATURES)
     held = sum(estimate.parts[part] for part in ("parameters", "moments", "gradient", "traces", "window", "wiring"))
     assert held == pytest.approx(compiled_bytes(model, params, learner, recordings), rel=0.25)
 

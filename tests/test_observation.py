@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from jax.flatten_util import ravel_pytree
 from networks import pieces, random_connectome
 
+from connfit.analysis.dynamics.stability import jacobian_spectrum
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError
 from connfit.models import Readout
@@ -255,6 +256,29 @@ def test_a_small_difference_goes_on_as_the_derivative_of_a_step_says(kind: str) 
     np.testing.assert_allclose(ravel_pytree(got)[0], expected, **EXACT)
 
 
+@pytest.mark.parametrize("loop", ["closed", pytest.param("open", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["order 2, drift", pytest.param("gains", marks=pytest.mark.slow)])
+def test_eigenvalues_are_those_of_all_states_with_the_indicator_and_its_gains(kind: str, loop: str) -> None:
+    one, rng = case(kind), np.random.default_rng(2)
+    model = one.model
+    late = [jnp.asarray(rng.random((1, NEURONS, 1)))] * bool(model.delay)
+    start = Neurons(tuple(jnp.asarray(rng.random((NEURONS, 1))) for _ in model.neuron.states), *late)
+    given = jnp.asarray(rng.random((UNITS, 1)))
+    forced = jnp.full((UNITS, 1), loop == "open")
+    flat, back = ravel_pytree(start)
+
+    def after(numbers: jax.Array) -> jax.Array:
+        return ravel_pytree(advance(model, one.params, back(numbers), given, forced)[0])[0]
+
+    expected = np.linalg.eigvals(np.asarray(jax.jacrev(after)(flat)))
+    shown = None if loop == "closed" else np.asarray(given[:, 0])
+    found = jacobian_spectrum(model, one.params, start, inputs=shown, loop=loop, k=len(flat))
+    assert found.size == len(expected) == NEURONS * (len(model.neuron.states) + model.delay)
+    assert found.radius == pytest.approx(np.abs(expected).max(), rel=1e-8)
+    for value in found.values[np.abs(found.values) > 1e-3]:
+        assert np.abs(expected - value).min() < 1e-7
+
+
 def of_units_alone(indicator: str, phi: float = 1.0, **options: Any) -> tuple[ConnectomeModel, dict[str, jax.Array]]:
     """Neurons without connections, drive or input."""
     brain = random_connectome(np.random.default_rng(0), UNITS, 0)
@@ -317,5 +341,6 @@ def test_what_no_unit_can_have_is_refused_by_name() -> None:
         observe(Rate(), "GCaMP6", step_s=1.0)
     brain = random_connectome(np.random.default_rng(0), NEURONS, 2)
     shares = sp.csr_array(np.full((1, NEURONS), 1 / NEURONS))
-    with pytest.raises(ConfigError, match="single neurons"):
+    message = f"single neurons, but the unit 'all' reads {NEURONS} neurons: set drift_gain = 0 and gain = 'shared'"
+    with pytest.raises(ConfigError, match=message):
         ModelConditions(connectome=brain, readout=Readout(shares, ("all",)), step_s=1.0, own_gains=True)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from small import write_files
+from small import teacher, write_files
+from test_recording_readers import write_nwb
 
 import connfit as cf
 from connfit import config as configuration
 from connfit.errors import ConfigError
+from connfit.evaluation.evaluated import Evaluation
+from connfit.evaluation.observation_found import Found, ObservationFound
 from connfit.evaluation.study.rows import row_config, study_rows
+from connfit.report.sections.observation_section import observation_blocks
 from connfit.training import problem, runs
 
 QUICK = (
@@ -59,6 +66,7 @@ def test_it_is_fitted_opened_again_and_reported(folder: Path) -> None:
     assert set(found.gains) == {"rate", "rise", "indicator", "baseline"}
     assert found.gains["baseline"].start == pytest.approx(0.05)
     assert found.time_constants_s["indicator_decay"].start == pytest.approx(1.5)
+    assert set(found.learned) == learned
     page = (cf.write_report(out)).read_text(encoding="utf-8")
     assert "How recordings see neurons" in page and "gain of the baseline" in page
 
@@ -70,6 +78,54 @@ def test_gains_that_are_shared_follow_from_state_forcing_and_stay(folder: Path) 
     np.testing.assert_allclose(job.params["innovation_gains"][-1], 0.8, rtol=1e-5)
     np.testing.assert_allclose(job.params["innovation_gains"][0], 0.8 / (1 - beta), rtol=1e-5)
     assert job.model.neuron.states == ("rate", "indicator"), "a rise of 0.07 s is over within a step of 0.5 s"
+
+
+@pytest.mark.slow
+def test_stimulus_and_trials_of_nwb_files_reach_the_report(folder: Path) -> None:
+    """Fitted trial by trial with the stimulus as input, behind an indicator: scores, baselines, the page."""
+    import pynwb
+
+    path = folder / "movie.nwb"
+    movie = teacher()[1][0]
+    times = np.arange(movie.frames) / movie.frame_rate
+    write_nwb(path, movie.values, movie.units, times)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pynwb.NWBHDF5IO(path, "r+") as io:
+            file = io.read()
+            light = np.random.default_rng(0).normal(size=movie.frames)
+            file.add_stimulus(pynwb.TimeSeries(name="light", data=light, unit="mW", timestamps=times))
+            for start in range(0, 100, 20):
+                file.add_trial(start_time=float(start), stop_time=start + 19.0)
+            io.write(file)
+    given = config(
+        folder, f'data.recording_files.files=["{path}"]', 'data.recording_files.options={"unit_column": "label"}',
+        'data.recording_files.inputs=["light"]', 'data.epochs=["trials"]', "train.warmup_frames=3",
+        "evaluate.horizons=[1,5]", "model.observation.indicator=order-1", "model.observation.decay_s=0.5",
+    )  # fmt: skip
+    out = folder / "nwb"
+    fitted = runs.start(given, out)
+    assert fitted.cohort.recordings[0].blocks and fitted.cohort.inputs is not None
+    found = cf.evaluate_run(fitted, out)
+    test = found.parts["test"]
+    assert test.one_step.skill_vs_persistence is not None and test.horizon_skill[5] is not None
+    assert {"ar", "arx", "varx"} & set(found.baselines) >= {"arx"}
+    assert found.baselines["arx"].part("test").one_step.skill_vs_persistence is not None
+    page = cf.write_report(out).read_text(encoding="utf-8")
+    assert "light" in page and "indicator decay (s)" in page and "ARX" in page
+    assert "the prediction stops being finite" not in page
+
+
+def test_a_known_indicator_is_in_the_report_beside_its_preset() -> None:
+    seconds = Found(0.793, (0.793, 0.793, 0.793))
+    preset = {"indicator_rise": 0.066, "indicator_decay": 0.793}
+    found = ObservationFound("GCaMP6s", "Chen et al. 2013", preset, {"indicator_decay": seconds})
+    rows = re.findall(r"<tr>(.*?)</tr>", "".join(observation_blocks(Evaluation(observation=found))), re.DOTALL)
+    cells = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in rows]
+    assert cells[1][:4] == ["indicator rise (s)", "over within a step, left out", "0.0660", "–"]
+    assert cells[2][:4] == ["indicator decay (s)", "known, as given", "0.793", "0.793"]
+    other = replace(found, learned=("indicator_decay",))
+    assert "known, as given" not in "".join(observation_blocks(Evaluation(observation=other)))
 
 
 def test_rows_of_a_study_without_observation_or_forcing_have_none(folder: Path) -> None:

@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -49,9 +50,11 @@ def connfit(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 def signals():
     """The usual handlers of signals, also where tests run under `nohup`; after a test as they were."""
     kept = {number: signal.getsignal(number) for number in (2, 15, 1, signal.SIGXCPU)}
+    hook = sys.unraisablehook
     for number in kept:
         signal.signal(number, signal.SIG_DFL)
     yield
+    sys.unraisablehook = hook
     for number, handler in kept.items():
         signal.signal(number, handler)
 
@@ -140,6 +143,23 @@ def test_signals_that_come_together_are_one_and_ignored_ones_stay_so(signals: No
     with pytest.raises(Stopped):
         signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_comes_while_an_object_is_finalized_is_not_lost(
+    signals: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Python lets no exception out of there: it would print a traceback and go on."""
+
+    class Last:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    raise_when_stopped()
+    last = Last()
+    with pytest.raises(Stopped):
+        del last
+        time.sleep(5)
+    assert capfd.readouterr().err == ""
 
 
 def test_a_user_without_a_home_is_told_what_to_set(connfit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

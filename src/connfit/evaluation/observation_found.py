@@ -51,6 +51,8 @@ class ObservationFound:
         By which innovations move each state of the neurons.
     noise_scale
         Of each unit, in units of its change from frame to frame.
+    learned
+        Groups of it that were learned; all others are as they started.
     """
 
     indicator: str = "none"
@@ -59,6 +61,7 @@ class ObservationFound:
     time_constants_s: Mapping[str, Found] = field(default_factory=dict)
     gains: Mapping[str, Found] = field(default_factory=dict)
     noise_scale: Found | None = optional()
+    learned: tuple[str, ...] = optional(tuple)
 
 
 def observation_found(fit: Fit) -> ObservationFound | None:
@@ -95,6 +98,7 @@ def observation_found(fit: Fit) -> ObservationFound | None:
         {key.removeprefix("log_"): _found(seconds(start, key), seconds(end, key)) for key in keys},
         gains,
         noise,
+        tuple(group for group in (*INDICATOR_GROUPS, INNOVATION_GAINS, NOISE_SCALE) if group in job.trained),
     )
 
 

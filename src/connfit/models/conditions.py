@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.maps import SynapticMap
@@ -82,8 +84,9 @@ class ModelConditions:
             )
         if self.own_gains and (self.readout.learned or reads_several(self.readout)):
             raise ConfigError(
-                "gains of each unit and state need units that are single neurons: set model.observation.gain = "
-                "'shared' and drift_gain = 0"
+                "gains of each unit and state (model.observation.gain = 'unit', or drift_gain above 0) need units that "
+                f"are single neurons, but {_read_by_several(self.readout)}: set drift_gain = 0 and gain = 'shared', "
+                "with which model.state_forcing moves what the neurons of a unit show"
             )
         if self.state_forcing and self.readout.learned:
             raise ConfigError(
@@ -95,3 +98,14 @@ class ModelConditions:
     def time_constant_bounds(self) -> tuple[float, float]:
         """Smallest and largest time constant in seconds."""
         return self.bounds_s or (0.2 * self.step_s, 50 * self.step_s)
+
+
+def _read_by_several(readout: Readout) -> str:
+    """Say why units are no single neurons."""
+    counts = np.diff(readout.matrix.indptr)
+    if readout.learned:
+        return "which neurons a unit reads is learned here"
+    if (counts > 1).any():
+        unit = int(np.argmax(counts > 1))
+        return f"the unit {readout.unit_names[unit]!r} reads {counts[unit]} neurons"
+    return "some of them read the same neuron"
