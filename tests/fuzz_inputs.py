@@ -8,6 +8,7 @@ import random
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fuzz import Kind
@@ -90,7 +91,12 @@ def _tables() -> dict[str, Kind]:
     }
 
 
-def _nwb(path: Path) -> Kind:
+WANTED = ("light", "speed", "trials", "odour")
+"""Inputs in the file of `write_nwb_inputs`."""
+
+
+def write_nwb_inputs(path: Path, change: Callable[[Any, Any], object] = lambda *_: None) -> Path:
+    """Write an NWB file with a stimulus, behaviour, trials and an epoch; `change` is given pynwb and the file."""
     import pynwb
 
     rng = np.random.default_rng(3)
@@ -106,12 +112,17 @@ def _nwb(path: Path) -> Kind:
         file.add_trial(start_time=1.0, stop_time=9.0)
         file.add_trial(start_time=12.0, stop_time=20.0)
         file.add_epoch(start_time=3.0, stop_time=30.0, tags=["odour", "left"])
+        change(pynwb, file)
         with pynwb.NWBHDF5IO(path, "w") as io:
             io.write(file)
-    wanted = ("light", "speed", "trials", "odour")
+    return path
+
+
+def _nwb(path: Path) -> Kind:
+    write_nwb_inputs(path)
 
     def read(given: Path) -> None:
-        found = read_recording(given, series="traces", inputs=wanted, missing="mask")
+        found = read_recording(given, series="traces", inputs=WANTED, missing="mask")
         for name in found.epochs:
             select_epochs(found, [name])
 

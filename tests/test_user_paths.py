@@ -58,6 +58,7 @@ def test_every_path_of_a_command_is_that_of_a_user(command: Callable[..., None])
         (("report", "{}"), "absent"), (("evaluate", "{}"), "absent"), (("analyze", "{}"), "absent"),
         (("resume", "{}"), "absent"), (("simulate", "{}", "--silence", "id:1"), "absent"),
         (("compare", "{}", "{}"), "absent"), (("fit", "{}"), "own.toml"), (("gradcheck", "{}"), "own.toml"),
+        (("record-next", "{}", "{}"), "absent"),
         (("fit", "demo", "--out={}"), "afile"), (("recover", "--out={}"), "afile"),
         (("data", "fetch", "worm", "--to={}"), "afile"), (("data", "make", "fly-surrogate", "--out={}"), "afile"),
     ],
