@@ -21,9 +21,10 @@ from connfit._io import read_json
 from connfit.analysis.record_next import Ensemble, RecordNextOptions, record_next
 from connfit.analysis.record_next.ensemble_activity import SETTLE_SHARE, ensemble_activity
 from connfit.analysis.record_next.information import CRITERIA, Deviations, choose, gains
-from connfit.analysis.record_next.pulse_responses import Pulse, pulse_responses, told
 from connfit.analysis.record_next.record_next_results import RecordNext
+from connfit.analysis.record_next.stimulation_information import responses_of_members, told
 from connfit.errors import ConfigError, DataError
+from connfit.models.pulse import Stimulations
 from connfit.training.fit_brain import prepare_fit
 from connfit.training.fitted import Fit
 
@@ -160,9 +161,9 @@ def test_the_neuron_that_fits_disagree_about_comes_first() -> None:
 
 
 def test_responses_to_a_pulse_are_those_of_the_equations() -> None:
-    ensemble, pulse = spread(2), Pulse(2.0, 2.0, 5.0)
+    ensemble, how = spread(2), Stimulations(pulse_s=2.0, window_s=5.0, strength=2.0)
     neurons = np.array([0, 11, 30])
-    found = pulse_responses(ensemble, neurons, pulse)
+    found = responses_of_members(ensemble, neurons, how)
     assert np.isnan(found[:, 0, 0]).all() and np.isfinite(found[:, 0, 1:]).all() and np.isfinite(found[:, 1:]).all()
     one, fit = job(), ensemble.members[1]
     plain = Plain.of(one.connectome, one.readout, one.model, fit.params)
@@ -187,9 +188,9 @@ def test_responses_to_a_pulse_are_those_of_the_equations() -> None:
 
 def test_groups_of_stimulations_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble, neurons = spread(2), np.arange(5, 12)
-    whole = pulse_responses(ensemble, neurons, Pulse())
-    monkeypatch.setattr("connfit.analysis.record_next.pulse_responses.WIDTH", 3)
-    np.testing.assert_allclose(pulse_responses(ensemble, neurons, Pulse()), whole, rtol=1e-4, atol=1e-5)
+    whole = responses_of_members(ensemble, neurons)
+    monkeypatch.setattr("connfit.models.pulse._width", lambda *_: 3)
+    np.testing.assert_allclose(responses_of_members(ensemble, neurons), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_stimulations_tell_fits_apart_where_these_predict_other_responses() -> None:
@@ -219,7 +220,7 @@ def test_the_stimulation_whose_outcome_fits_disagree_about_comes_first() -> None
         member(k, weights=jnp.asarray(np.where(sends == sender, f * weights, weights)))
         for k, f in enumerate((0.1, 8.0))
     ]
-    found = record_next(fits, replace(ASKED, pulse=Pulse(3.0, 2.0, 5.0)))
+    found = record_next(fits, replace(ASKED, how=Stimulations(pulse_s=2.0, window_s=5.0, strength=3.0)))
     assert found.stimulated == NEURONS and found.to_stimulate[0].id == f"n{sender}"
     assert not found.to_stimulate[0].recorded
     none = record_next(fits, replace(ASKED, stimulations=0))
@@ -262,8 +263,6 @@ def test_what_is_no_ensemble_is_an_error() -> None:
 def test_wrong_options_are_named(options: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         RecordNextOptions(**options)
-    with pytest.raises(ConfigError, match="as long as the pulse"):
-        Pulse(1.0, 3.0, 2.0)
 
 
 def test_the_command_writes_tables_and_results(tmp_path: Path) -> None:
@@ -271,11 +270,11 @@ def test_the_command_writes_tables_and_results(tmp_path: Path) -> None:
     for seed, fit in enumerate(spread(2).members):
         start = member(seed)
         folders.append(replace(start, params=fit.params).save(tmp_path / f"run{seed}"))
-    done = CliRunner().invoke(cli.app, ["record-next", *map(str, folders), "--count", "3", "--pulse", "2"])
+    done = CliRunner().invoke(cli.app, ["record-next", *map(str, folders), "--count", "3", "--strength", "2"])
     assert done.exit_code == 0, done.output
     out = folders[0] / "record_next"
     found = read_json(out / "record_next.json", RecordNext)
-    assert [each.seed for each in found.members] == [0, 1] and found.pulse.strength == 2
+    assert [each.seed for each in found.members] == [0, 1] and found.how.strength == 2
     assert found.to_record[0].id in done.output and "2 fits are few" in done.output
     with open(out / "neurons.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -286,7 +285,9 @@ def test_the_command_writes_tables_and_results(tmp_path: Path) -> None:
         assert [row["id"] for row in csv.DictReader(file)][:50] == [each.id for each in found.to_stimulate]
     assert json.loads((out / "record_next.json").read_text())["criterion"] == "variance"
     # In memory and from files it is the same.
-    assert record_next(folders, RecordNextOptions(count=3, pulse=Pulse(2.0))).to_record == found.to_record
+    assert (
+        record_next(folders, RecordNextOptions(count=3, how=Stimulations(2.0, 10.0, 2.0))).to_record == found.to_record
+    )
 
 
 def test_a_run_without_others_and_without_a_study_is_an_error(tmp_path: Path) -> None:

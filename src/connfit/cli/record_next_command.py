@@ -41,11 +41,13 @@ def record_next(
         ),
     ] = None,
     stimulations: Annotated[int, typer.Option(help="Neurons to stimulate at most; 0: none.")] = 512,
-    pulse: Annotated[
+    pulse: Annotated[float, typer.Option(help="Length of a pulse in seconds.")] = 2.0,
+    window: Annotated[
+        float, typer.Option(help="Seconds from the onset of the pulse on, over which responses are averaged.")
+    ] = 10.0,
+    strength: Annotated[
         float, typer.Option(help="Input that a pulse adds, in the typical unit's standard deviations.")
     ] = 1.0,
-    pulse_seconds: Annotated[float, typer.Option(help="Length of a pulse.")] = 2.0,
-    window_seconds: Annotated[float, typer.Option(help="Time over which responses are averaged.")] = 10.0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -64,13 +66,13 @@ def record_next(
     """
     from connfit.analysis.record_next import RecordNextOptions
     from connfit.analysis.record_next import record_next as rank
-    from connfit.analysis.record_next.pulse_responses import Pulse
     from connfit.analysis.record_next.ranking import write_record_next
+    from connfit.models.pulse import Stimulations
     from connfit.report.console_record_next import print_record_next
     from connfit.report.run_files import RECORD_NEXT
 
     options = RecordNextOptions(
-        count, criterion, noise, tuple(among or ()), stimulations, Pulse(pulse, pulse_seconds, window_seconds)
+        count, criterion, noise, tuple(among or ()), stimulations, Stimulations(pulse, window, strength)
     )
     # Without --out the first run holds what is written, and its report shows it.
     own = out is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -104,28 +105,63 @@ def pulse_responses(
     DivergedError
         If activity grows without bound.
     """
-    for name, where in (("stimulated", neurons), ("watched", watched)):
-        if where is not None and len(where) and not 0 <= where.min() <= where.max() < model.neurons:
-            raise ConfigError(f"{name} neurons must lie in 0..{model.neurons - 1}")
-    watched = np.arange(model.neurons) if watched is None else watched
+    if watched is not None and len(watched) and not 0 <= watched.min() <= watched.max() < model.neurons:
+        raise ConfigError(f"watched neurons must lie in 0..{model.neurons - 1}")
+    rows = np.arange(model.neurons) if watched is None else watched
+    return _changes(model, params, neurons, stimulations, unit_of_strength, mean, _add_neurons, model.neurons)[:, rows]
+
+
+def unit_pulse_responses(
+    model: Model,
+    params: Params,
+    neurons: Int[np.ndarray, "S"],
+    stimulations: Stimulations,
+    *,
+    unit_of_strength: float,
+    mean: Float[np.ndarray, "P"],
+) -> Float[np.ndarray, "S P"]:
+    """Stimulate neurons one at a time and return how the recorded units change; arguments as of `pulse_responses`.
+
+    Returns
+    -------
+    responses
+        Mean change of each unit's read-out over the window, in the units of the recording.
+
+    Raises
+    ------
+    ConfigError
+        If a neuron is out of range.
+    DivergedError
+        If activity grows without bound.
+    """
+    return _changes(model, params, neurons, stimulations, unit_of_strength, mean, _add_units, model.units)
+
+
+def _changes(
+    model: Model, params: Params, neurons: Int[np.ndarray, "S"], stimulations: Stimulations, unit_of_strength: float,
+    mean: Float[np.ndarray, "P"], add: _Add, rows: int,
+) -> Float[np.ndarray, "S R"]:  # fmt: skip
+    """Mean change over the window of what `add` adds up, by stimulated neuron."""
+    if len(neurons) and not 0 <= neurons.min() <= neurons.max() < model.neurons:
+        raise ConfigError(f"stimulated neurons must lie in 0..{model.neurons - 1}")
     pulse, window = stimulations.steps(model.step_s)
     start = settled(model, params, mean, drive=stimulations.drive).neurons
     strength = stimulations.strength * unit_of_strength
     given = mean if stimulations.drive == "mean" else np.zeros(model.units)
     width = _width(model, len(neurons))
-    found = np.zeros((len(neurons), len(watched)))
+    found = np.zeros((len(neurons), rows))
     for begin in range(0, len(neurons), width):
         batch = neurons[begin : begin + width]
         current = np.zeros((model.neurons, width + 1))
         current[batch, np.arange(1, len(batch) + 1)] = strength
-        total = _summed(model, params, start, current, pulse, window, given, stimulations.drive == "own")
+        total = _summed(model, params, start, current, pulse, window, given, stimulations.drive == "own", add, rows)
         change = (total[:, 1 : len(batch) + 1] - total[:, :1]) / window
         if not np.isfinite(change).all():
             raise DivergedError(
                 f"activity grew without bound within {window} model steps of a pulse: give a shorter window, or "
                 "drive = 'mean', which cuts the loop through the model's own predictions"
             )
-        found[begin : begin + len(batch)] = change[watched].T
+        found[begin : begin + len(batch)] = change.T
     return found
 
 
@@ -137,19 +173,19 @@ def _width(model: Model, stimulations: int) -> int:
 
 def _summed(
     model: Model, params: Params, start: object, current: Float[np.ndarray, "N B"], pulse: int, window: int,
-    given: Float[np.ndarray, "P"], own: bool,
-) -> Float[np.ndarray, "N B"]:  # fmt: skip
-    """What read-outs see of every neuron, added up over the window, by run."""
+    given: Float[np.ndarray, "P"], own: bool, add: _Add, rows: int,
+) -> Float[np.ndarray, "R B"]:  # fmt: skip
+    """What `add` adds up over the window, by run."""
     real, runs = params["bias"].dtype, current.shape[1]
     first = started(model, params, start)  # pyright: ignore[reportArgumentType]
     state = State.of(model, jax.tree.map(lambda one: jnp.repeat(one, runs, axis=-1), first))
-    total, done = np.zeros(current.shape), 0
+    total, done = np.zeros((rows, runs)), 0
     while done < window:
         pulsed = done < pulse
         steps = min(CHUNK, (pulse if pulsed else window) - done)
         shown = Shown.nothing(model, steps, runs) if own else Shown.constant(given, steps, runs)
         run = rollout(
-            model, params, state, shown, _add_up, _Sums(jnp.zeros(current.shape, real)),
+            model, params, state, shown, add, _Sums(jnp.zeros((rows, runs), real)),
             current=jnp.asarray(current, real) if pulsed else None, forcing=False,
         )  # fmt: skip
         state, done = run.state, done + steps
@@ -159,11 +195,19 @@ def _summed(
 
 
 class _Sums(NamedTuple):
-    """Sum over steps of what read-outs see of each neuron."""
+    """Sum over steps, by neuron or unit."""
 
-    total: Float[Array, "N B"]
+    total: Float[Array, "R B"]
 
 
-def _add_up(model: Model, params: Params, kept: _Sums, now: Stepped, also: None) -> tuple[_Sums, None]:
-    seen = model.neuron.observed(model.constants(params), now.neurons.states)
-    return _Sums(kept.total + seen), None
+_Add = Callable[[Model, Params, _Sums, Stepped, None], tuple[_Sums, None]]
+
+
+def _add_neurons(model: Model, params: Params, kept: _Sums, now: Stepped, also: None) -> tuple[_Sums, None]:
+    """Add what read-outs see of every neuron."""
+    return _Sums(kept.total + model.neuron.observed(model.constants(params), now.neurons.states)), None
+
+
+def _add_units(model: Model, params: Params, kept: _Sums, now: Stepped, also: None) -> tuple[_Sums, None]:
+    """Add what every unit shows."""
+    return _Sums(kept.total + now.reading), None

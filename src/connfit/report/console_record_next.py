@@ -44,7 +44,7 @@ def legend(found: RecordNext) -> str:
         f"disagreement: variance between fits as a share of the variance over time; alone, added: what a record "
         f"tells by itself and given those above ({unit.get(found.criterion, 'the same variance')}); left: share of the "
         f"uncertainty that remains; information: nats about which fit is right; response: in a unit's standard "
-        f"deviations, mean over {found.pulse.window_s:g} s from the onset of a pulse of {found.pulse.seconds:g} s"
+        f"deviations, mean over {found.how.window_s:g} s from the onset of a pulse of {found.how.pulse_s:g} s"
     )
 
 

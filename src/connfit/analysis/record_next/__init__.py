@@ -1,7 +1,7 @@
 """What to record or to stimulate next: where fits of several seeds, equally good on the recordings, disagree.
 
 `ensemble` loads the fits, `ensemble_activity` runs them over the recordings, `information` says what recording a neuron
-would tell of all others, `pulse_responses` what a stimulation would, `ranking` puts it together.
+would tell of all others, `stimulation_information` what a stimulation would, `ranking` puts it together.
 """
 
 from connfit.analysis.record_next.ensemble import Ensemble

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from connfit._io import csv_text, replacing_together, write_bytes, write_json
 from connfit.analysis.record_next.ensemble import Ensemble
 from connfit.analysis.record_next.ensemble_activity import ensemble_activity
 from connfit.analysis.record_next.information import CRITERIA, Deviations, choose, gains
-from connfit.analysis.record_next.pulse_responses import Pulse, pulse_responses, told
 from connfit.analysis.record_next.record_next_results import (
     FILE,
     NEURONS,
@@ -24,6 +23,7 @@ from connfit.analysis.record_next.record_next_results import (
     NeuronToStimulate,
     RecordNext,
 )
+from connfit.analysis.record_next.stimulation_information import DEFAULT, responses_of_members, told
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.perturb import parse_neuron_set
@@ -58,8 +58,8 @@ class RecordNextOptions:
         Sets of neurons that can be recorded or stimulated, see `connfit.models.perturb.parse_neuron_set`; all if empty.
     stimulations
         Neurons that are stimulated at most; 0: none.
-    pulse
-        What every stimulation is.
+    how
+        What every stimulation is, and over which time its responses are averaged.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class RecordNextOptions:
     noise: float = 0.5
     among: tuple[str, ...] = ()
     stimulations: int = MOST_STIMULATED
-    pulse: Pulse = field(default_factory=Pulse)
+    how: Stimulations = DEFAULT
 
     def __post_init__(self) -> None:
         one_of("criterion", self.criterion, CRITERIA)
@@ -133,7 +133,7 @@ def record_next(
         criterion_in_words=CRITERIA[options.criterion],
         noise=options.noise,
         uncertainty=float(deviations.disagreement[short].mean()) if len(short) else 0.0,
-        pulse=options.pulse,
+        how=options.how,
         stimulated=len(stimulated),
         stimulation_candidates=len(stimulable),
         to_record=recorded[: max(options.count, LISTED)],
@@ -216,7 +216,7 @@ def _to_record(
 def _to_stimulate(
     ensemble: Ensemble, neurons: Int[np.ndarray, "c"], options: RecordNextOptions
 ) -> tuple[NeuronToStimulate, ...]:
-    each = told(pulse_responses(ensemble, neurons, options.pulse), options.noise)
+    each = told(responses_of_members(ensemble, neurons, options.how), options.noise)
     units, recorded = ensemble.cohort.units, ensemble.recorded
     rows = []
     for place, k in enumerate(np.argsort(-each.information, kind="stable").tolist()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
@@ -11,7 +11,8 @@ import pandas as pd
 from connfit._display import Displayed
 from connfit._io import optional
 from connfit.analysis.record_next.information import CRITERIA
-from connfit.analysis.record_next.pulse_responses import Pulse
+from connfit.analysis.record_next.stimulation_information import DEFAULT
+from connfit.models.pulse import Stimulations
 
 FILE = "record_next.json"
 NEURONS, STIMULATIONS = "neurons.csv", "stimulations.csv"
@@ -123,7 +124,7 @@ class RecordNext(Displayed):
         Standard deviation of what is measured, in units of a neuron's (a unit's) own over time.
     uncertainty
         Mean disagreement over the shortlisted neurons.
-    pulse, stimulated, stimulation_candidates
+    how, stimulated, stimulation_candidates
         What every stimulation was; how many neurons were stimulated, of how many.
     to_record, to_stimulate
         The first of each; all are in the tables beside the file.
@@ -145,7 +146,7 @@ class RecordNext(Displayed):
     criterion_in_words: str = CRITERIA["variance"]
     noise: float = 0.5
     uncertainty: float = 0.0
-    pulse: Pulse = field(default_factory=Pulse)
+    how: Stimulations = DEFAULT
     stimulated: int = 0
     stimulation_candidates: int = 0
     to_record: tuple[NeuronToRecord, ...] = ()
