@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import random
 import warnings
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from fuzz import Kind
 from fuzz_changes import as_bytes, as_json, as_toml, toml
 from small import teacher
 
 from connfit import config as configuration
+from connfit.analysis.measured.measured_responses import read_measured
 from connfit.config import Config
 from connfit.datasets.given_data import prepare_recordings
 from connfit.models.cells import find_cell
@@ -48,7 +51,7 @@ SECTIONS = {
 
 def input_kinds(folder: Path) -> dict[str, Kind]:
     """Tables of inputs and epochs, NWB files with both, and sections of a configuration."""
-    return _tables() | {"inputs.nwb": _nwb(folder / "inputs.nwb")} | _sections()
+    return _tables() | {"inputs.nwb": _nwb(folder / "inputs.nwb")} | _sections() | _responses()
 
 
 def movie(frames: int = FRAMES) -> Recording:
@@ -127,6 +130,16 @@ def _nwb(path: Path) -> Kind:
             select_epochs(found, [name])
 
     return Kind(".nwb", (path.read_bytes(),), read)
+
+
+def _responses() -> dict[str, Kind]:
+    """Tables of measured responses."""
+    text = (Path(__file__).resolve().parents[1] / "examples" / "measured" / "responses.csv").read_bytes()
+    table, packed, written = pd.read_csv(io.BytesIO(text)), io.BytesIO(), io.BytesIO()
+    table.to_parquet(packed)
+    table.to_feather(written)
+    goods = {".csv": text, ".parquet": packed.getvalue(), ".feather": written.getvalue()}
+    return {f"responses{end}": Kind(end, (good,), read_measured) for end, good in goods.items()}
 
 
 def _sections() -> dict[str, Kind]:
