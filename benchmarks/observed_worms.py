@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--model", type=json.loads, default={}, help="further options of section model, as JSON")
     parser.add_argument("--train", type=json.loads, default={}, help="further options of section train, as JSON")
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--baselines", nargs="*", default=list(BASELINES), help="to compare with (a GRU takes longest)")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     groups = [] if args.no_single else [[name] for name in args.recordings]
@@ -167,7 +168,7 @@ def main() -> None:
                 for name, recording in zip(names, fit.cohort.recordings, strict=True):
                     config = fit.require_job().config.evaluate
                     if name not in baselines:
-                        makers = chosen_baselines(with_their_inputs(BASELINES, [recording]), config)
+                        makers = chosen_baselines(with_their_inputs(args.baselines, [recording]), config)
                         baselines[name] = {
                             made: errors_on_test(make(recording, config), recording, config)
                             for made, make in makers.items()

@@ -187,6 +187,7 @@ COMMANDS = {
     "simulate": ("simulate", "{run}", "--silence", "id:n3"),
     "analyze": ("analyze", "{run}"),
     "recover": ("recover", "--quick", "--out", "{run}"),
+    "record-next": ("record-next", "{run}", "{run}"),
 }
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
-from small import student
+from msgspec.structs import replace as replace_options
+from small import student, write_files
 
-from connfit.config import TrainConfig
+from connfit import config as configuration
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
+from connfit.training.problem import prepare
 from connfit.training.validation import SELECTION_HORIZONS, selection_measure, validate
+
+Selection = Literal["one_step", "near", "horizon"]
 
 
 def test_the_value_is_the_mean_skill_with_weights_one_over_h() -> None:
@@ -36,7 +42,15 @@ def test_the_value_is_the_mean_skill_with_weights_one_over_h() -> None:
     assert found.skill == validate(forecaster, weights, horizons=False).skill
 
 
-def test_it_is_what_recipes_and_epochs_say_they_compare_by() -> None:
-    assert TrainConfig(select_on="near").select_on == "near"
-    assert "weight 1/h" in selection_measure(horizons=True, near=True)
-    assert "weight 1/h" not in selection_measure(horizons=True)
+@pytest.mark.parametrize("select_on", ["one_step", "near", "horizon"])
+def test_starts_are_compared_by_what_epochs_are_compared_by(select_on: Selection, tmp_path: Path) -> None:
+    config = configuration.read(write_files(tmp_path))
+    train = replace_options(config.train, select_on=select_on)
+    job = prepare(
+        replace_options(config, train=train, model=replace_options(config.model, time_constant_frames="auto"))
+    )
+    weights = np.nan_to_num(1 / job.cohort.change_variance())
+    forecaster = ModelForecaster(job.model, job.params, job.cohort)
+    found = validate(forecaster, weights, horizons=select_on != "one_step", near=select_on == "near")
+    assert max(one.value or 0 for one in job.recipe.candidates) == pytest.approx(found.value, abs=1e-6)
+    assert job.recipe.measure == selection_measure(horizons=select_on != "one_step", near=select_on == "near")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from connfit.analysis.measured.score_run import perturb_score
     from connfit.analysis.measured.scored_responses import ScoredResponses
     from connfit.analysis.pipeline import analyze
+    from connfit.analysis.record_next import Ensemble, RecordNext, RecordNextOptions, record_next
     from connfit.config import Config, DataConfig, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
     from connfit.connectome import Connectome
     from connfit.connectome.matching import match_units
@@ -67,6 +68,7 @@ __all__ = [
     "Connectome",
     "ConnfitError",
     "DataConfig",
+    "Ensemble",
     "EvaluateConfig",
     "Evaluation",
     "Fit",
@@ -77,6 +79,8 @@ __all__ = [
     "Parts",
     "RateModel",
     "Readout",
+    "RecordNext",
+    "RecordNextOptions",
     "Recording",
     "ResponseRule",
     "ScoredResponses",
@@ -109,6 +113,7 @@ __all__ = [
     "preset",
     "read_measured",
     "read_recording",
+    "record_next",
     "resume",
     "start_magnitudes",
     "tie_weights",
@@ -129,6 +134,7 @@ _HOME = {
     "Connectome": "connfit.connectome",
     "ConnfitError": "connfit.errors",
     "DataConfig": "connfit.config",
+    "Ensemble": "connfit.analysis.record_next",
     "EvaluateConfig": "connfit.config",
     "Evaluation": "connfit.evaluation.evaluated",
     "Fit": "connfit.training.fitted",
@@ -138,6 +144,8 @@ _HOME = {
     "RateModel": "connfit.models",
     "Readout": "connfit.models",
     "Inputs": "connfit.recordings.inputs",
+    "RecordNext": "connfit.analysis.record_next",
+    "RecordNextOptions": "connfit.analysis.record_next",
     "Recording": "connfit.recordings.recording",
     "Study": "connfit.evaluation.study.study",
     "TrainConfig": "connfit.config",
@@ -163,6 +171,7 @@ _HOME = {
     "preprocess": "connfit.recordings.preprocess",
     "preset": "connfit.training.learners",
     "read_recording": "connfit.recordings.readers",
+    "record_next": "connfit.analysis.record_next",
     "resume": "connfit.training.runs",
     "start_magnitudes": "connfit.models",
     "tie_weights": "connfit.models",

@@ -25,6 +25,7 @@ from connfit.cli.gradcheck_command import gradcheck
 from connfit.cli.list_command import list_pieces
 from connfit.cli.perturb_score_command import perturb_score
 from connfit.cli.piece_help import PieceCommand
+from connfit.cli.record_next_command import record_next
 from connfit.cli.recover_command import recover
 from connfit.cli.simulate_command import simulate
 from connfit.cli.terminal import EXIT_SIGNAL, StoppableGroup, err_console, out_console, refuse, system_error
@@ -38,7 +39,7 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
-    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, perturb_score, analyze
+    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, perturb_score, analyze, record_next
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.

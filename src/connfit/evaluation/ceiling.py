@@ -154,6 +154,12 @@ def recording_ceilings(
     )
 
 
+def noise_of(ceiling: Ceiling) -> tuple[float | None, ...] | None:
+    """Return the variance of the noise of every unit; None where nothing is known of any."""
+    of = ceiling.noise_variance
+    return None if of is None or ceiling.reason else of.value
+
+
 def _skill_ceilings(recording: Recording, config: EvaluateConfig, last_values: Stored) -> Ceiling:
     values, mask = recording.part(PART)
     block = recording.require_parts()[PART]

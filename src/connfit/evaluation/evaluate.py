@@ -12,7 +12,7 @@ from connfit.errors import DataError
 from connfit.evaluation.against_strongest import PartErrors, against_strongest
 from connfit.evaluation.baselines import BaselineFactory, chosen_baselines, with_their_inputs
 from connfit.evaluation.baselines.persistence import Persistence
-from connfit.evaluation.ceiling import pool_ceilings, recording_ceilings, shares_of
+from connfit.evaluation.ceiling import noise_of, pool_ceilings, recording_ceilings, shares_of
 from connfit.evaluation.evaluated import Evaluation, OneRecording
 from connfit.evaluation.explained import WIRING, StackErrors, explained, stack_errors, with_candidate
 from connfit.evaluation.fc_ceiling import between_animals
@@ -128,7 +128,7 @@ def _evaluated(
             with stage("what explains it"):
                 stacks[recording.name] = stack_errors(recording, best, last)
         with stage("units left out"):
-            left_out = left_out_scores(model, initial, recording, config)
+            left_out = left_out_scores(model, initial, recording, config, noise=noise_of(limit))
         here = {name: {recording.name: of[recording.name]} for name, of in others.items() if recording.name in of}
         details[recording.name] = OneRecording(
             units=len(recording.units),

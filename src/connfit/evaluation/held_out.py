@@ -4,7 +4,8 @@ Nothing is learned from such an animal. Its values are put on the scale of the m
 own first frames (its training part, on which nothing is trained), and it is scored on its test part, after
 the frames before it as warm-up. What it is compared with is fitted to the other animals too: the same
 baselines, pooled over their training parts, and noise drawn from their residuals. One baseline, called
-`var_ridge_own`, has seen the animal: an autoregression fitted to its own training part.
+`var_ridge_own`, has seen the animal: an autoregression fitted to its own training part. So have the regression and the
+network that stand beside the model where each unit is predicted from the others (`left_out_unit`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from connfit.config import EvaluateConfig
 from connfit.errors import DataError
 from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.var_ridge import VarRidge
+from connfit.evaluation.ceiling import Ceiling, noise_of, pool_ceilings, recording_ceilings, shares_of
 from connfit.evaluation.connectivity import compared_connectivity, compared_units, connectivity_of
 from connfit.evaluation.forecasts import Forecaster, RecordingForecast
+from connfit.evaluation.left_out_unit import LeftOut, left_out_scores, pool_left_out
 from connfit.evaluation.metrics import fc_corr, with_measures
 from connfit.evaluation.part_scores import BaselineScores, DataScores, ModelScores, PartScores
 from connfit.evaluation.pooling import mean, pool, pool_each
@@ -59,9 +62,21 @@ class HeldOutData(DataScores):
 
 @dataclass(frozen=True)
 class HeldOutScores(ModelScores):
-    """Scores on animals that were held out of a fit, on the one part `held_out`, and the data against themselves."""
+    """Scores on animals that were held out of a fit, on the one part `held_out`.
+
+    Parameters
+    ----------
+    data
+        The data against themselves.
+    ceiling
+        Scores as a share of the ceiling.
+    left_out_unit
+        Units predicted from all others.
+    """
 
     data: HeldOutData = field(default_factory=HeldOutData)
+    ceiling: Ceiling = field(default_factory=Ceiling)
+    left_out_unit: LeftOut = field(default_factory=LeftOut)
 
 
 @dataclass(frozen=True)
@@ -132,12 +147,19 @@ def evaluate_held_out(
             scores[key], forecast = _scored(model, recording, config, residuals)
             if key == MODEL:
                 forecasts[recording.name] = forecast
+        compared = _baselines(baselines, fitted, recording, recordings, config)
+        limit = recording_ceilings(recording, config)
+        reached = {"model" if key == MODEL else key: of[HELD_OUT] for key, of in scores.items()}
+        reached |= {name: of.held_out for name, of in compared.items() if of.held_out is not None}
+        shares = {name: shares_of(limit, of, recording, None) for name, of in reached.items()}
         details[recording.name] = HeldOutRecording(
             observations={HELD_OUT: scores[MODEL][HELD_OUT].observed},
             parts=scores[MODEL],
             at_initialisation=scores.get(INITIAL),
-            baselines=_baselines(baselines, fitted, recording, recordings, config),
+            baselines=compared,
             data=_connectivity_of_the_data(recording, recordings),
+            ceiling=replace(limit, shares=shares),
+            left_out_unit=left_out_scores(models[MODEL], models.get(INITIAL), recording, config, noise=noise_of(limit)),
             units=len(recording.units),
             frame_rate=recording.frame_rate,
         )
@@ -149,6 +171,8 @@ def evaluate_held_out(
         at_initialisation=pool_each(before) if before else None,
         baselines=pool_each([detail.baselines for detail in every]),
         data=pool([detail.data for detail in every]),
+        ceiling=pool_ceilings({name: detail.ceiling for name, detail in details.items()}),
+        left_out_unit=pool_left_out([detail.left_out_unit for detail in every]),
         trained_on=tuple(recording.name for recording in recordings),
         recordings=details,
     )

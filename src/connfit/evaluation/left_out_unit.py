@@ -2,11 +2,15 @@
 
 The model is run over the recorded frames of all units but one, which it is never given: its own prediction stands in
 for it. What it says of that unit then comes through its connections (and its background drive) from the others. The
-unit's training frames were seen by the fit, as they were by the ridge regression on the others that stands beside the
-model.
+unit's training frames were seen by the fit, as they were by the ridge regression and the small network on the others
+that stand beside the model. Of an animal that was held out of the fit the model has seen nothing; the regression and
+the network are fitted to that animal's own first frames all the same.
 
 Scores are of single units, over the frames of a part: skill over the unit's training mean, 1 - MSE / MSE of that mean,
-and the Pearson correlation over time, which forgives a wrong level and scale.
+and the Pearson correlation over time, which forgives a wrong level and scale (0: the prediction does not
+move). Medians over units have intervals over units or, of three animals or more, over animals with their units
+(`left_out_intervals`). The ceiling is what noise that is white in time leaves to any prediction: skill 1 - σ² / MSE of
+the mean, correlation √(1 - σ² / variance).
 """
 
 from __future__ import annotations
@@ -27,6 +31,9 @@ from connfit.evaluation.baselines.unit_scaling import Scaling
 from connfit.evaluation.divergence import diverged
 from connfit.evaluation.forecasts import Forecaster
 from connfit.evaluation.free_run import LONGEST_RUN
+from connfit.evaluation.left_out_intervals import OverUnits, over_units
+from connfit.evaluation.left_out_mlp import OthersMlp
+from connfit.evaluation.left_out_path import OthersPath
 from connfit.evaluation.left_out_ridge import OthersRidge
 from connfit.evaluation.metrics import Quartiles, quartiles, unit_correlations, unit_skill
 from connfit.evaluation.part_scores import Chosen
@@ -34,7 +41,8 @@ from connfit.evaluation.pooling import Result
 from connfit.models.base import Model
 from connfit.recordings import Recording
 
-MODEL, UNTRAINED, RIDGE = "model", "untrained", "ridge"
+MODEL, UNTRAINED, RIDGE, MLP, CEILING = "model", "untrained", "ridge", "mlp", "ceiling"
+PREDICTORS = (MODEL, UNTRAINED, RIDGE, MLP)
 
 WORK = 2_000_000
 """Neurons times units up to which all units are left out in turn; of larger brains a sample."""
@@ -69,10 +77,20 @@ def sampled_units(units: int, neurons: int, most: int, weights: int = 0) -> Int[
 
 @dataclass(frozen=True)
 class LeftOutScores:
-    """Scores of units that are predicted from the others, over units: skill over the training mean, and correlation."""
+    """Scores of units that are predicted from the others, over units: skill over the training mean, and correlation.
+
+    Parameters
+    ----------
+    skill, r
+        Quartiles over the units of all recordings.
+    skill_interval, r_interval
+        The medians again, with intervals over units and animals.
+    """
 
     skill: Quartiles = field(default_factory=Quartiles)
     r: Quartiles = field(default_factory=Quartiles)
+    skill_interval: OverUnits = field(default_factory=OverUnits)
+    r_interval: OverUnits = field(default_factory=OverUnits)
 
 
 @dataclass(frozen=True)
@@ -85,12 +103,14 @@ class UnitScores:
 
 @dataclass(frozen=True)
 class LeftOutUnits:
-    """Units by name, with the scores of each forecaster that could predict them."""
+    """Units by name, with the scores of each forecaster that could predict them, and what noise leaves to any."""
 
     units: tuple[str, ...] = ()
     model: UnitScores | None = optional()
     untrained: UnitScores | None = optional()
     ridge: UnitScores | None = optional()
+    mlp: UnitScores | None = optional()
+    ceiling: UnitScores | None = optional()
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,8 @@ class LeftOutTest(Result):
     ----------
     median
         Of the differences in skill.
+    low, high
+        Ends of its 95 % interval over units and, of three animals or more, animals.
     p_value
         Of a two-sided signed-rank test (Wilcoxon 1945, Biom. Bull. 1:80). Units of one animal are not independent, so
         that it is smaller than it should be.
@@ -111,6 +133,8 @@ class LeftOutTest(Result):
     """
 
     median: float | None = None
+    low: float | None = None
+    high: float | None = None
     p_value: float | None = None
     better: int = 0
     worse: int = 0
@@ -130,10 +154,12 @@ class LeftOut(Result):
         Of parts that are longer: the first ones, so many of each.
     units, of
         Units that were left out in turn, of how many.
-    model, untrained, ridge
-        By the model, the untrained one and a ridge regression on the others.
-    model_minus_untrained, model_minus_ridge
-        The model compared with the other two.
+    model, untrained, ridge, mlp
+        By the model, the untrained one, and a ridge regression and a small network on the others.
+    ceiling
+        What noise leaves to any prediction.
+    model_minus_untrained, model_minus_ridge, model_minus_mlp
+        The model compared with the others.
     per_unit
         Single units, of one recording.
     chosen
@@ -149,8 +175,11 @@ class LeftOut(Result):
     model: LeftOutScores | None = optional()
     untrained: LeftOutScores | None = optional()
     ridge: LeftOutScores | None = optional()
+    mlp: LeftOutScores | None = optional()
+    ceiling: LeftOutScores | None = optional()
     model_minus_untrained: LeftOutTest | None = optional()
     model_minus_ridge: LeftOutTest | None = optional()
+    model_minus_mlp: LeftOutTest | None = optional()
     per_unit: LeftOutUnits | None = optional()
     chosen: Chosen | None = optional()
     reason: str | None = optional()
@@ -162,8 +191,17 @@ def left_out_scores(
     recording: Recording,
     config: EvaluateConfig | None = None,
     part: str = "test",
+    *,
+    noise: Sequence[float | None] | None = None,
 ) -> LeftOut:
-    """Score every unit predicted from the others: by model, untrained model and ridge regression."""
+    """Score every unit predicted from the others: by model, untrained model, ridge regression and a small network.
+
+    Parameters
+    ----------
+    noise
+        Variance of the noise of every unit, in squared units of the values, None where it is not known
+        (`connfit.evaluation.ceiling.Ceiling.noise_variance`): for the ceiling.
+    """
     config = config or EvaluateConfig()
     if config.left_out_units == 0:
         return LeftOut(reason="evaluate.left_out_units = 0: not asked for")
@@ -193,12 +231,25 @@ def left_out_scores(
                 reasons[name] = fault
             else:
                 each[name] = _scores(values, predicted, reference, mask)
+    ridge: OthersRidge | OthersPath | None = None
     try:
         ridge = OthersRidge.fit(recording, config)
         chosen = ridge.chosen
         each[RIDGE] = _scores(values, ridge.predict(recording, start, stop)[:, at], reference, mask)
     except DataError as error:
         reasons[RIDGE] = str(error)
+    try:
+        mlp = OthersMlp.fit(recording, at, min(config.var_lags) if ridge is None else ridge.lags, config)
+        # Units without a network are not scored.
+        predicted = np.full(values.shape, np.nan)
+        predicted[:, np.isin(at, mlp.units)] = mlp.predict(recording, start, stop)
+        each[MLP] = _scores(values, predicted, reference, mask)
+        if len(mlp.units) < len(at):
+            reasons[MLP] = f"of {len(mlp.units)} of {len(at)} units: more networks would take too long"
+    except DataError as error:
+        reasons[MLP] = str(error)
+    if noise is not None:
+        each[CEILING] = _ceiling(values, reference, mask, np.array(noise, float)[at])
     per_unit = LeftOutUnits(tuple(recording.units[k] for k in at), **each)
     return replace(summary([per_unit]), part=part, units=len(at), of=units, per_unit=per_unit, chosen=chosen,
                    frames=stop - start if stop < block.stop else None, reasons=reasons)  # fmt: skip
@@ -212,16 +263,21 @@ def _weights(brain: Model) -> int:
 def summary(per_unit: Sequence[LeftOutUnits]) -> LeftOut:
     """Return quartiles over the units of all recordings, and paired comparisons of the model with the others."""
     found: dict[str, Any] = {}
-    for name in (MODEL, UNTRAINED, RIDGE):
+    for name in (*PREDICTORS, CEILING):
         there = [scores for units in per_unit if (scores := _of(units, name))]
         if there:
-            skill, r = _numbers([scores.skill for scores in there]), _numbers([scores.r for scores in there])
-            found[name] = LeftOutScores(quartiles(skill), quartiles(r))
-    for name in (UNTRAINED, RIDGE):
+            skill, r = [_numbers(scores.skill) for scores in there], [_numbers(scores.r) for scores in there]
+            found[name] = LeftOutScores(
+                quartiles(np.concatenate(skill)), quartiles(np.concatenate(r)),
+                over_units(skill, most=1.0), over_units(r, most=1.0),
+            )  # fmt: skip
+    for name in PREDICTORS[1:]:
         pairs = [(_of(units, MODEL), _of(units, name)) for units in per_unit]
-        both = [(ours.skill, theirs.skill) for ours, theirs in pairs if ours and theirs]
+        both = [(_numbers(ours.skill), _numbers(theirs.skill)) for ours, theirs in pairs if ours and theirs]
         if both:
-            found[f"model_minus_{name}"] = paired(*map(_numbers, zip(*both, strict=True)))
+            interval = over_units([ours - theirs for ours, theirs in both])
+            test = paired(*map(np.concatenate, zip(*both, strict=True)))
+            found[f"model_minus_{name}"] = replace(test, low=interval.low, high=interval.high)
     return LeftOut(**found)
 
 
@@ -267,8 +323,23 @@ def pool_left_out(each: Sequence[LeftOut]) -> LeftOut:
 
 def _scores(values: np.ndarray, predicted: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> UnitScores:
     skill, r = unit_skill(values, predicted, reference, mask), unit_correlations(values, predicted, mask)
+    # A prediction that does not move follows nothing: left undefined, it would raise the median of the others.
+    still = np.isnan(r) & (np.ptp(predicted, axis=0) == 0) & (np.ptp(np.where(mask, values, reference), axis=0) > 0)
+    r = np.where(still, 0.0, r)
     return UnitScores(tuple(finite(skill)), tuple(finite(r)))
 
 
-def _numbers(each: Sequence[Sequence[float | None]]) -> Float[np.ndarray, "K"]:
-    return np.array([number for numbers in each for number in numbers], float)
+def _ceiling(values: np.ndarray, reference: np.ndarray, mask: np.ndarray, noise: np.ndarray) -> UnitScores:
+    """What is left to a prediction that knows everything but the noise; at least 0."""
+    seen = np.where(mask, values, np.nan)
+    known = mask.any(axis=0) & np.isfinite(noise)
+    square, variance = np.full(len(noise), np.nan), np.full(len(noise), np.nan)
+    square[known] = np.nanmean((seen[:, known] - reference[:, known]) ** 2, axis=0)
+    variance[known] = np.nanvar(seen[:, known], axis=0)
+    skill = np.maximum(1 - noise / np.where(square > 0, square, np.nan), 0)
+    r = np.sqrt(np.maximum(1 - noise / np.where(variance > 0, variance, np.nan), 0))
+    return UnitScores(tuple(finite(skill)), tuple(finite(r)))
+
+
+def _numbers(each: Sequence[float | None]) -> Float[np.ndarray, "K"]:
+    return np.array(each, float)

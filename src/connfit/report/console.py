@@ -13,6 +13,7 @@ from rich.text import Text
 from connfit._console import literal
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.held_out import HELD_OUT
+from connfit.report.console_left_out import print_left_out
 from connfit.report.figures.connectivity_figure import COLUMNS, connectivity_in_words, connectivity_rows
 from connfit.report.sections.comparison import (
     Row,
@@ -62,6 +63,7 @@ def print_table(
     _print_lines([*lines, *_missing(rows)], console)
     _print_connectivity(evaluation, console)
     _print_held_out(evaluation, console)
+    print_left_out(evaluation, console)
 
 
 def _print_lines(lines: Sequence[str], console: Console) -> None:

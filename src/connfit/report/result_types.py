@@ -10,16 +10,27 @@ from connfit.analysis.brain_analysis import Analysis
 from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.measured.scored_responses import ScoredResponses
 from connfit.analysis.perturbation_results import Perturbation
+from connfit.analysis.record_next.record_next_results import RecordNext
 from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.study import Study
 from connfit.report.questions.answer import Questions
-from connfit.report.run_files import ANALYSIS, GRADIENT, MEASURED, METRICS, RECOVERY, SIMULATIONS, STUDY
+from connfit.report.run_files import (
+    ANALYSIS,
+    GRADIENT,
+    MEASURED,
+    METRICS,
+    RECORD_NEXT,
+    RECOVERY,
+    SIMULATIONS,
+    STUDY,
+)
 from connfit.training.run_record import RECORD, RunRecord
 
 RESULTS: Mapping[str, type] = {
     RECORD: RunRecord, METRICS: Evaluation, STUDY: Study, ANALYSIS: Analysis, GRADIENT: GradientFidelity,
-    RECOVERY: Recovery, SIMULATIONS: Perturbation, MEASURED: ScoredResponses, "questions.json": Questions,
+    RECOVERY: Recovery, SIMULATIONS: Perturbation, MEASURED: ScoredResponses, RECORD_NEXT: RecordNext,
+    "questions.json": Questions,
 }  # fmt: skip
 """By path; docs/schema/ has the JSON Schema of each."""
 

@@ -36,6 +36,7 @@ ANALYSIS = "analysis/analysis.json"
 GRADIENT = "gradient_fidelity.json"
 RECOVERY = "recovery/recovery.json"
 SIMULATIONS = "simulations/*/perturbation.json"
+RECORD_NEXT = "record_next/record_next.json"
 MEASURED = f"{FOLDER}/*/{SCORES}"
 
 _HISTORY = ("epoch", "phase", "train_loss", "validation_loss", "validation_skill")

@@ -350,7 +350,7 @@ def _find_recipe(
     tuned, tuned_on = tuning_cohort(cohort)
     tuned = tried(tuned, warmup_frames=config.train.warmup_frames)
     weights = np.nan_to_num(1 / tuned.change_variance())
-    horizons, near = horizons_fit(tuned), config.train.select_on == "near"
+    horizons, near = config.train.select_on != "one_step" and horizons_fit(tuned), config.train.select_on == "near"
 
     def score(options: ModelConfig) -> Validation:
         options = without_idle_drive(options, readout)

@@ -10,12 +10,11 @@ from matplotlib.figure import Figure
 
 from connfit.evaluation.ceiling import Ceiling, Share
 from connfit.evaluation.evaluated import Evaluation
-from connfit.evaluation.left_out_unit import LeftOut
-from connfit.evaluation.metrics import Quartiles
 from connfit.evaluation.unit_scores import Estimate
 from connfit.report import page
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.style import DATA, INITIAL, MODEL, QUIET, WIDTH, empty, look, new_figure
+from connfit.report.sections.left_out_section import left_out_blocks
 from connfit.report.wording import number, pretty
 
 LIMIT = -1.0
@@ -29,7 +28,7 @@ _NAMES = {"model": "model", "at_initialisation": "untrained"}
 
 def ceiling_blocks(evaluation: Evaluation) -> list[str]:
     """Return words and tables; nothing where neither was computed."""
-    return [*_ceilings(evaluation.ceiling), *_left_out(evaluation.left_out_unit)]
+    return [*_ceilings(evaluation.ceiling), *left_out_blocks(evaluation.left_out_unit)]
 
 
 def ceiling_drawings(evaluation: Evaluation) -> Iterator[Drawing]:
@@ -194,50 +193,6 @@ def _shares(share: Share) -> dict[str, Estimate]:
     return {_ONE_STEP: share.one_step, _FC: share.fc, **each}
 
 
-def _left_out(found: LeftOut) -> list[str]:
-    title = page.heading("Every unit from the others")
-    if found.reason:
-        return [title, page.paragraph(f"No unit was left out: {found.reason}.")]
-    if found.units is None or found.of is None:
-        return []
-    columns = (("model", found.model), ("untrained", found.untrained), ("ridge on the others", found.ridge))
-    rows = [[name, _quartiles(scores.skill), _quartiles(scores.r)] for name, scores in columns if scores]
-    scored = f"{found.units} units" + (f", evenly spaced among {found.of}" if found.units < found.of else "")
-    scored += "" if found.frames is None else f", over the first {found.frames:,} frames of the part"
-    return [
-        title,
-        page.paragraph(" ".join(left_out_in_words(found))),
-        page.table(["median (quartiles) over units", "skill over mean", "correlation over time"], rows, caption=scored),
-        page.paragraph(
-            "In a run for each unit the model is given all others up to the frame before, and never this one. The "
-            "ridge regression is given the same frames. Both saw the unit on the training part when they were fitted.",
-            "soft small",
-        ),
-        *(page.paragraph(f"{key}: {text}.", "soft small") for key, text in found.reasons.items()),
-    ]
-
-
-def left_out_in_words(found: LeftOut) -> list[str]:
-    """State who predicts left-out units better."""
-    said = []
-    for test, name in (
-        (found.model_minus_ridge, "the ridge regression on the others"),
-        (found.model_minus_untrained, "the untrained model"),
-    ):
-        if test is None:
-            continue
-        if test.outcome is None:
-            said.append(f"Against {name} no comparison is possible: {test.reasons.get('p_value', 'no test')}.")
-            continue
-        words = {"better": "beats", "worse": "loses to", "tie": "is not distinguishable from"}[test.outcome]
-        start = "It" if said else "Predicting a unit that it is never given, the model"
-        said.append(
-            f"{start} {words} {name}: better in {test.better} of {test.units} units, median difference in skill "
-            f"{number(test.median)} (signed-rank test, p = {test.p_value:.2g})."
-        )
-    return said
-
-
 def _frames(h: int) -> str:
     return f"{h} frames"
 
@@ -252,9 +207,3 @@ def _percent(share: float | None) -> str:
     if share is not None and share < LEAST_SHARE:
         return f"below {100 * LEAST_SHARE:.0f} %".replace("-", "−")
     return number(None) if share is None else f"{100 * share:.0f} %".replace("-", "−")
-
-
-def _quartiles(of: Quartiles) -> str:
-    if of.median is None:
-        return number(None)
-    return f"{of.median:.2f} ({of.q25:.2f} to {of.q75:.2f})".replace("-", "−")

@@ -11,6 +11,7 @@ from connfit.report import page
 from connfit.report.figures.connectivity_figure import COLUMNS, connectivity_in_words, connectivity_rows
 from connfit.report.sections.comparison import by_reason, comparison, free_runs_in_words
 from connfit.report.sections.held_out_section import held_out_in_words
+from connfit.report.sections.left_out_section import left_out_blocks
 from connfit.report.sections.training_status import model_label
 from connfit.report.wording import capital, first_of, number, pretty, with_interval
 
@@ -77,6 +78,7 @@ def held_out_blocks(evaluation: Evaluation) -> list[str]:
     if several:
         inner = [_score_table(scores, HELD_OUT, f"{name}, test part") for name, scores in held_out.recordings.items()]
         blocks.append(page.folded("Every held-out recording by itself", *inner))
+    blocks += left_out_blocks(held_out.left_out_unit, unseen=True)
     return [*blocks, *_choices(held_out.baselines)]
 
 
