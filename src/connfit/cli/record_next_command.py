@@ -26,7 +26,7 @@ def record_next(
         str,
         typer.Option(
             help="variance: what takes most uncertainty from all neurons; information: what fits disagree on; "
-            "disagreement: a neuron's own uncertainty alone."
+            "disagreement: a neuron's own uncertainty alone; inputs: what drives other uncertain neurons."
         ),
     ] = "variance",
     noise: Annotated[
