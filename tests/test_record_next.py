@@ -28,7 +28,7 @@ from connfit.errors import ConfigError, DataError
 from connfit.training.fit_brain import prepare_fit
 from connfit.training.fitted import Fit
 
-ASKED = RecordNextOptions(count=5, noise=0.3)
+ASKED = RecordNextOptions(count=5, noise=0.3, criterion="variance")
 
 
 @lru_cache(maxsize=1)
@@ -322,7 +322,7 @@ def test_the_command_writes_tables_and_results(tmp_path: Path) -> None:
     assert float(rows[0]["alone"]) == found.to_record[0].alone
     with open(out / "stimulations.csv", encoding="utf-8", newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)][:50] == [each.id for each in found.to_stimulate]
-    assert json.loads((out / "record_next.json").read_text())["criterion"] == "variance"
+    assert json.loads((out / "record_next.json").read_text())["criterion"] == "inputs"
     # In memory and from files it is the same.
     assert record_next(folders, RecordNextOptions(count=3, pulse=Pulse(2.0))).to_record == found.to_record
 

@@ -69,7 +69,7 @@ class RecordNextOptions:
     """
 
     count: int = 20
-    criterion: str = "variance"
+    criterion: str = INPUTS
     noise: float = 0.5
     among: tuple[str, ...] = ()
     stimulations: int = MOST_STIMULATED
