@@ -1,10 +1,12 @@
 """Fits of five worms at rest, and opponents, against measured responses to stimulation (Randi et al. 2023).
 
     python benchmarks/measured_worm.py [--only connectome rewire_degrees] [--seeds 0 1] [--epochs 20] [--folder FOLDER]
+    python benchmarks/measured_worm.py --wiring
 
 Each variant is fitted to the five recordings pooled, every choice by their validation frames, and scored against the
 table by the same scorer (docs/measured.md). One JSON object a line for each fit, then the table of all opponents of the
-first one. Nothing is chosen by the measured responses. Fits that are in FOLDER already are not made again.
+first one. Nothing is chosen by the measured responses. Fits that are in FOLDER already are not made again. `--wiring`
+fits nothing: it scores what the wiring says by itself, in seconds.
 """
 
 from __future__ import annotations
@@ -18,11 +20,15 @@ from typing import Any
 
 from connfit import config as configuration
 from connfit._console import Output
-from connfit.analysis.measured.measured_responses import read_measured
-from connfit.analysis.measured.response_scores import Estimate
+from connfit._io import plain, write_json
+from connfit.analysis.measured.measured_responses import MeasuredResponses, ResponseRule, place, read_measured
+from connfit.analysis.measured.pair_scores import Truth, score_predictor, table_facts
+from connfit.analysis.measured.response_scores import Estimate, Resamples
 from connfit.analysis.measured.score_run import perturb_score
+from connfit.analysis.measured.wiring_predictors import distances, wiring_predictors
 from connfit.connectome.nulls import NULLS
 from connfit.datasets.fetch import locate
+from connfit.datasets.loading import load_connectome
 from connfit.datasets.worm import RESPONSES, WORM
 from connfit.report.console_measured import print_measured
 from connfit.training import runs
@@ -48,6 +54,23 @@ def options(variant: str, seed: int, epochs: int) -> configuration.Config:
     return configuration.from_dict({"data": data, "train": {"epochs": epochs}, "seed": seed, **others})
 
 
+def wiring_alone(table: MeasuredResponses, resamples: int = 2000) -> None:
+    """Print a line for each predictor that needs no fit."""
+    brain = load_connectome("worm", electrical="include")
+    placed = place(table, brain)
+    truth = Truth.of(placed, ResponseRule(), distances(brain, placed.stimulated, placed.responding))
+    drawn = Resamples.draw(truth.groups, repeats=resamples)
+    print(json.dumps({"benchmark": "measured_worm", "table": plain(table_facts(placed, truth, table.rows, drawn))}))
+    for predictor in wiring_predictors(brain, truth.stimulated, truth.responding):
+        found = score_predictor(predictor, truth, drawn)
+        print(json.dumps({
+            "benchmark": "measured_worm", "predictor": predictor.name, "auroc": brief(found.auroc),
+            "within": brief(found.auroc_within), "precision": brief(found.average_precision),
+            "amplitude": brief(found.amplitude_correlation), "sign": brief(found.sign_agreement),
+            "by_distance": {name: brief(of.auroc) for name, of in found.by_distance.items()},
+        }))  # fmt: skip
+
+
 def brief(of: Estimate | None) -> list[float | None]:
     """Return a score and its interval."""
     found = (None, None, None) if of is None else (of.value, of.low, of.high)
@@ -62,8 +85,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--json", type=Path, default=None, help="also write the table's scores into this file")
+    parser.add_argument("--wiring", action="store_true", help="score what needs no fit, and nothing else")
     args = parser.parse_args()
     table = read_measured(locate(WORM, [RESPONSES])[RESPONSES], name="worm")
+    if args.wiring:
+        wiring_alone(table)
+        return
     with tempfile.TemporaryDirectory() as made:
         folder = args.folder or Path(made)
         fits: dict[tuple[str, int], Path] = {}
@@ -98,8 +125,6 @@ def main() -> None:
         scores = perturb_score(first, table, against=others)
         print_measured(scores, Output())
         if args.json is not None:
-            from connfit._io import write_json
-
             write_json(args.json, scores)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import random
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from fuzz import Kind
 from fuzz_changes import as_bytes, as_json, as_toml, toml
 from small import teacher
 
 from connfit import config as configuration
+from connfit.analysis.measured.measured_responses import read_measured
 from connfit.config import Config
 from connfit.datasets.given_data import prepare_recordings
 from connfit.models.cells import find_cell
@@ -47,7 +51,7 @@ SECTIONS = {
 
 def input_kinds(folder: Path) -> dict[str, Kind]:
     """Tables of inputs and epochs, NWB files with both, and sections of a configuration."""
-    return _tables() | {"inputs.nwb": _nwb(folder / "inputs.nwb")} | _sections()
+    return _tables() | {"inputs.nwb": _nwb(folder / "inputs.nwb")} | _sections() | _responses()
 
 
 def movie(frames: int = FRAMES) -> Recording:
@@ -90,7 +94,12 @@ def _tables() -> dict[str, Kind]:
     }
 
 
-def _nwb(path: Path) -> Kind:
+WANTED = ("light", "speed", "trials", "odour")
+"""Inputs in the file of `write_nwb_inputs`."""
+
+
+def write_nwb_inputs(path: Path, change: Callable[[Any, Any], object] = lambda *_: None) -> Path:
+    """Write an NWB file with a stimulus, behaviour, trials and an epoch; `change` is given pynwb and the file."""
     import pynwb
 
     rng = np.random.default_rng(3)
@@ -106,16 +115,31 @@ def _nwb(path: Path) -> Kind:
         file.add_trial(start_time=1.0, stop_time=9.0)
         file.add_trial(start_time=12.0, stop_time=20.0)
         file.add_epoch(start_time=3.0, stop_time=30.0, tags=["odour", "left"])
+        change(pynwb, file)
         with pynwb.NWBHDF5IO(path, "w") as io:
             io.write(file)
-    wanted = ("light", "speed", "trials", "odour")
+    return path
+
+
+def _nwb(path: Path) -> Kind:
+    write_nwb_inputs(path)
 
     def read(given: Path) -> None:
-        found = read_recording(given, series="traces", inputs=wanted, missing="mask")
+        found = read_recording(given, series="traces", inputs=WANTED, missing="mask")
         for name in found.epochs:
             select_epochs(found, [name])
 
     return Kind(".nwb", (path.read_bytes(),), read)
+
+
+def _responses() -> dict[str, Kind]:
+    """Tables of measured responses."""
+    text = (Path(__file__).resolve().parents[1] / "examples" / "measured" / "responses.csv").read_bytes()
+    table, packed, written = pd.read_csv(io.BytesIO(text)), io.BytesIO(), io.BytesIO()
+    table.to_parquet(packed)
+    table.to_feather(written)
+    goods = {".csv": text, ".parquet": packed.getvalue(), ".feather": written.getvalue()}
+    return {f"responses{end}": Kind(end, (good,), read_measured) for end, good in goods.items()}
 
 
 def _sections() -> dict[str, Kind]:

@@ -7,6 +7,7 @@ import json
 import struct
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,17 @@ def test_offsets_of_text_that_leave_the_column_are_refused(
     path.write_bytes(content.replace(good, struct.pack("<3i", 0, 5, end)))
     with pytest.raises(DataError, match=r"neurons\.feather: cannot be read"):
         read(path)
+
+
+def test_the_first_version_of_feather_is_refused(tmp_path: Path) -> None:
+    """Damaged files of it end the interpreter: 29 of 100 did."""
+    path = tmp_path / "neurons.feather"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        feather.write_feather(pa.table({"name": ["hello", "abc"]}), path, version=1)
+    for read in (lambda: read_table(path, "neurons"), lambda: list(feather_blocks(path, ["name"]))):
+        with pytest.raises(DataError, match=r"neurons\.feather: Feather version 1.* Write it again: pandas"):
+            read()
 
 
 def test_offsets_of_large_text_that_leave_the_column_are_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from connfit.evaluation.baselines.persistence import Persistence
 from connfit.recordings import Parts, Recording, frame_blocks
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.preprocess import scale
+from connfit.recordings.readers.frames import settle_missing
 from connfit.training import fit as fitting
 from connfit.training import long_recordings, problem
 from connfit.training.learners import WindowedLearner
@@ -219,6 +221,10 @@ def test_a_long_recording_is_scaled_and_cut_into_windows_without_a_second_copy(l
     blocks = [long_movie.require_parts().train]
     assert held_at_most(lambda: list(islice(cohort.windows(16, blocks, [0], weights), 30))) < 1.5 * size
     assert held_at_most(lambda: replace(long_movie, name="other")) < 0.5 * size
+    values, mask, count = settle_missing(long_movie.values, long_movie.units, Path("a.npz"), missing="error")
+    assert values is long_movie.values and mask.all() and not count
+    read = partial(settle_missing, long_movie.values, long_movie.units, Path("a.npz"), missing="error")
+    assert held_at_most(read) < 1.2 * size
     assert held_at_most(cohort.mean_activity) < size
     starts = np.linspace(112_500, 149_000, 128).astype(int)
     assert held_at_most(lambda: Persistence().horizon(long_movie, starts, 1)) < 0.1 * size

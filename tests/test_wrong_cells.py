@@ -61,7 +61,7 @@ METHODS = {
     STEP + "return h[0].mean()\n": r"returns shape \[\]",
     STEP + "return (h[0] > 0).astype(int)\n": "returns int.* of state 'rate': it must be .*float",
     STEP + "return x[0].astype(jnp.float16)\n": "returns float16",
-    STEP + "return jnp.log(-h[0])\n": "not finite of state 'rate' at its starting",
+    STEP + "return jnp.log(-h[0])\n": "state 'rate' that are not finite in step 1 from states of 0",
     STEP + "return h[0] + x[0].mean()\n": "mixes neurons, or runs: it must be element-wise",
     STEP + "return h[0] + jnp.cumsum(x[0], axis=0)\n": "window|mixes neurons",
     STEP + "return h[0] * (1 + h[0].ndim)\n": "does not return the same for the steps",
@@ -102,6 +102,11 @@ def test_derivatives_that_are_not_those_of_the_step_are_said(tmp_path: Path) -> 
     with pytest.warns(DataWarning, match="state 0 by time_constants is 0"):
         check_methods(find_cell(written(tmp_path, RIGHT + right % "")).with_options(), 0.5)
     check_methods(find_cell(written(tmp_path, RIGHT + right % "'time_constants': (h[0],)")).with_options(), 0.5)
+
+
+def test_a_gate_need_not_be_defined_for_every_number(tmp_path: Path) -> None:
+    step = STEP + "return theta['time_constants'] * h[0] + 0.1 * jnp.sqrt(0.5 - h[0])\n"
+    check_methods(find_cell(written(tmp_path, step)).with_options(), 0.5)
 
 
 def test_a_cell_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import small
+from fuzz_inputs import FRAMES, RATE, WANTED, write_nwb_inputs
 
 from connfit.config import DataConfig, InputsConfig, ModelConfig, ObservationConfig, from_dict
 from connfit.datasets.given_data import cut_out
@@ -18,6 +19,7 @@ from connfit.models.cells.rate import Rate
 from connfit.models.observation import observe
 from connfit.recordings import Inputs, Recording
 from connfit.recordings.inputs import InputUse
+from connfit.recordings.readers import read_recording
 from connfit.recordings.readers.epoch_table import read_epochs
 from connfit.recordings.readers.input_table import read_input_table
 from connfit.recordings.stretches import as_blocks, crop, select_epochs
@@ -285,3 +287,48 @@ def test_a_fit_from_python_that_was_cropped_is_opened_as_it_was(tmp_path: Path) 
     (back,), (made,) = load_fit(tmp_path / "run").cohort.recordings, fit.cohort.recordings
     assert back.parts == made.parts
     np.testing.assert_array_equal(back.values, made.values)
+
+
+def series(name: str, **more: Any) -> Any:
+    """Adds a time series to an NWB file."""
+    given = {"data": np.arange(9.0), "unit": "m", "rate": RATE, **more}
+    return lambda pynwb, file: file.add_acquisition(pynwb.TimeSeries(name=name, **given))
+
+
+NWB: dict[str, tuple[tuple[str, ...], Any, str]] = {
+    "absent": (("lihgt",), None, r"no time series or intervals are named 'lihgt'; did you mean 'light'\?; there are"),
+    "twice": (("light",), series("light"), "2 time series or intervals are named 'light'.*as Container/name"),
+    "going back": (("x",), series("x", rate=None, timestamps=np.r_[np.arange(8.0), 3.0]), "the time of row 9 is not"),
+    "no time": (("x",), series("x", rate=None, timestamps=np.r_[np.arange(8.0), np.nan]), "row 9 has no time"),
+    "another clock": (("x",), series("x", starting_time=500.0), "its rows, from 500 s to 504 s, cover 0 of 80 frames"),
+    "words": (("x",), series("x", data=["a"] * 80), "series 'x' holds object|series 'x' holds <U|must hold numbers"),
+    "missing": (("x",), series("x", data=np.r_[np.ones(79), np.nan]), "inputs are missing .*missing='mask'"),
+    "twice asked": (("light", "light"), None, "channel names repeat: light"),
+    "backwards": (("trials",), lambda _, file: file.add_trial(start_time=5.0, stop_time=3.0), "interval 2 of 'trials'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NWB)
+def test_an_nwb_file(case: str, tmp_path: Path) -> None:
+    wanted, change, message = NWB[case]
+    path = write_nwb_inputs(tmp_path / "x.nwb", *([] if change is None else [change]))
+    with pytest.raises(ConnfitError, match=message) as found:
+        read_recording(path, series="traces", inputs=wanted)
+    assert "x.nwb: " in one_line(found)
+
+
+def test_a_whole_nwb_file_has_its_inputs_and_epochs(tmp_path: Path) -> None:
+    found = read_recording(write_nwb_inputs(tmp_path / "x.nwb"), series="traces", inputs=WANTED, missing="mask")
+    assert found.inputs is not None
+    assert found.inputs.channels == ("light", "speed[0]", "speed[1]", "trials", "odour")
+    assert found.inputs.units == ("mW", "mm/s", "mm/s", "", "")
+    seconds = np.arange(FRAMES) / RATE
+    trials = ((seconds >= 1) & (seconds < 9)) | ((seconds >= 12) & (seconds < 20))
+    np.testing.assert_array_equal(found.inputs.values[:, 3], trials)
+    assert found.epochs["trials"] == ((2, 18), (24, 40)) and found.epochs["left"] == found.epochs["epochs"] == (
+        (6, 60),
+    )
+    # Frame 4, at 2 s, gets what came after 1.5 s: light has a value every 0.2 s.
+    light = np.random.default_rng(3)
+    light.normal(size=(FRAMES, 2))
+    np.testing.assert_allclose(found.inputs.values[4, 0], light.normal(size=200)[8:11].mean())

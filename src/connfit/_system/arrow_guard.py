@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _MAGIC = b"ARROW1"
+_FIRST_VERSION = b"FEA1"
 _WIDTH = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8, "BYTE_ARRAY": 16}
 
 
@@ -41,11 +42,16 @@ def check_feather(path: Path) -> None:
     Raises
     ------
     DataError
-        If they do, or the file's own table of contents points outside of it.
+        If they do, or the file's own table of contents points outside of it; if it is of the first version of Feather.
     """
     try:
         with pa.memory_map(str(path), "rb") as file:
             size = file.size()
+            if size >= 4 and file.read_at(4, 0) == _FIRST_VERSION:
+                raise DataError(
+                    "Feather version 1, of before 2020, which Arrow reads without checking it", path=path,
+                    fix="Write it again: pandas.read_feather(path).to_feather(path)",
+                )  # fmt: skip
             if size < 20 or file.read_at(6, 0) != _MAGIC:
                 return
             (length,) = struct.unpack("<i", file.read_at(4, size - 10))

@@ -111,10 +111,14 @@ def concordance(
     """
     found = np.zeros((groups, groups))
     positive, of = score[responds], group[responds]
-    for other in np.unique(group[~responds]):
-        below = np.sort(score[~responds & (group == other)])
-        wins = (np.searchsorted(below, positive, "left") + np.searchsorted(below, positive, "right")) / 2
-        found[:, other] = np.bincount(of, wins, minlength=groups)
+    silent = np.flatnonzero(~responds)
+    silent = silent[np.lexsort((score[silent], group[silent]))]
+    edges = np.searchsorted(group[silent], np.arange(groups + 1))
+    for other in range(groups):
+        below = score[silent[edges[other] : edges[other + 1]]]
+        if len(below):
+            wins = (np.searchsorted(below, positive, "left") + np.searchsorted(below, positive, "right")) / 2
+            found[:, other] = np.bincount(of, wins, minlength=groups)
     return found
 
 

@@ -15,6 +15,7 @@ from connfit._display import unstorable
 from connfit._io import require_file as require_file
 from connfit.connectome.cell_words import MISSING_WORDS, is_missing
 from connfit.errors import DataError, UnitsError, first_ten, one_of
+from connfit.recordings.frame_blocks import frame_blocks
 from connfit.recordings.plausibility import FASTEST_HZ, TIMES
 
 MISSING_POLICIES = ("error", "mask")
@@ -272,7 +273,9 @@ def settle_missing(
         )
     stated = np.ones(values.shape, bool) if mask is None else mask
     # A model computes in single precision, where larger values are infinite.
-    absent = stated & ~(np.abs(values) <= np.finfo(np.float32).max)
+    absent = stated.copy()
+    for block in frame_blocks(0, *values.shape):
+        absent[block] &= ~(np.abs(values[block]) <= np.finfo(np.float32).max)
     observed = stated & ~absent
     silent = [units[int(k)] for k in np.flatnonzero(~observed.any(axis=0))]
     if len(silent) == len(units):

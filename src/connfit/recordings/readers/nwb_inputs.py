@@ -93,8 +93,9 @@ def nwb_inputs(
             units.append("")
         else:
             known = [*(key for key in series if "/" in key), *intervals]
+            near = "" if found else did_you_mean(name, [*series, *intervals])
             raise DataError(
-                f"{len(found) or 'no'} time series or intervals are named {name!r}{did_you_mean(name, known)}; there "
+                f"{len(found) or 'no'} time series or intervals are named {name!r}{near}; there "
                 f"are {first_ten(sorted(known)) or 'none'}",
                 path=path,
                 fix="Name a series as Container/name",
