@@ -32,7 +32,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from connfit.analysis.record_next.information import Deviations, choose
-from connfit.analysis.record_next.known_inputs import known_inputs
+from connfit.analysis.record_next.recorded_inputs import known_inputs
 from connfit.datasets.synthetic.known_teacher import KnownTeacher, TeacherSettings
 
 WINDOW, SETTLE, TEST_FRAMES = 20, 30, 400

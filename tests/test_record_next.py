@@ -21,9 +21,9 @@ from connfit._io import read_json
 from connfit.analysis.record_next import Ensemble, RecordNextOptions, record_next
 from connfit.analysis.record_next.ensemble_activity import SETTLE_SHARE, ensemble_activity
 from connfit.analysis.record_next.information import CRITERIA, INPUTS, Deviations, choose, gains
-from connfit.analysis.record_next.known_inputs import LEAST_OPEN, input_shares, known_inputs
 from connfit.analysis.record_next.pulse_responses import Pulse, pulse_responses, told
 from connfit.analysis.record_next.record_next_results import RecordNext
+from connfit.analysis.record_next.recorded_inputs import LEAST_OPEN, input_shares, known_inputs
 from connfit.errors import ConfigError, DataError
 from connfit.training.fit_brain import prepare_fit
 from connfit.training.fitted import Fit

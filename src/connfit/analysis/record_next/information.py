@@ -124,7 +124,7 @@ def choose(covariance: Float[np.ndarray, "c c"], noise: float, count: int, crite
     count
         How many, at most all.
     criterion
-        One of `CRITERIA`, `"inputs"` apart (`connfit.analysis.record_next.known_inputs`).
+        One of `CRITERIA`, `"inputs"` apart (`connfit.analysis.record_next.recorded_inputs`).
 
     Raises
     ------

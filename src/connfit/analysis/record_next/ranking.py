@@ -14,7 +14,6 @@ from connfit._io import csv_text, replacing_together, write_bytes, write_json
 from connfit.analysis.record_next.ensemble import Ensemble
 from connfit.analysis.record_next.ensemble_activity import ensemble_activity
 from connfit.analysis.record_next.information import CRITERIA, INPUTS, Deviations, choose, gains
-from connfit.analysis.record_next.known_inputs import input_shares, known_inputs
 from connfit.analysis.record_next.pulse_responses import Pulse, pulse_responses, told
 from connfit.analysis.record_next.record_next_results import (
     FILE,
@@ -25,6 +24,7 @@ from connfit.analysis.record_next.record_next_results import (
     NeuronToStimulate,
     RecordNext,
 )
+from connfit.analysis.record_next.recorded_inputs import input_shares, known_inputs
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.perturb import parse_neuron_set
