@@ -109,12 +109,12 @@ def test_headings_go_down_one_level_at_a_time(complete: Path) -> None:
 
 
 def test_every_added_file_has_its_section(report: Path, complete: Path) -> None:
-    added = {"study", "gradient", "recovery", "perturbation"}
+    added = {"study", "gradient", "recovery", "perturbation", "measured"}
     assert not added & set(parsed(report).anchors)
     whole = parsed(complete)
     assert added <= set(whole.anchors)
     assert whole.anchors.index("summary") < whole.anchors.index("limitations") < whole.anchors.index("questions")
-    assert whole.tags.count("img") == 8 + 2 + 3 + 2 + 4
+    assert whole.tags.count("img") == 8 + 2 + 3 + 2 + 4 + 1
     assert whole.text.count(NASTY) > 3
 
 
@@ -122,7 +122,7 @@ def test_every_added_file_has_its_section(report: Path, complete: Path) -> None:
 def test_labels_of_figures_do_not_overlap(complete: Path) -> None:
     drawings = [drawing for section in sections(RunFiles.read(complete.parent), []) for drawing in section.drawings]
     found = {drawing.name: overlapping(drawing.draw()) for drawing in drawings}
-    assert len(found) == 19 and {name: labels for name, labels in found.items() if labels} == {}
+    assert len(found) == 20 and {name: labels for name, labels in found.items() if labels} == {}
 
 
 def test_figures_beyond_the_size_limit_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

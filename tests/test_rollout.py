@@ -332,4 +332,5 @@ def test_nobody_else_steps_a_model() -> None:
                 used[path.stem] = True
     assert taken == {"rollout": steps}
     # A teacher of known parameters steps by itself: what a fit recovers is not made by what it is fitted with.
-    assert set(used) == {"forward", "rollout", "known_teacher"}
+    # A user's own neuron is tried for one step before anything is built from it.
+    assert set(used) == {"forward", "rollout", "known_teacher", "checked_neuron"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import msgspec
+import pandas as pd
 import pytest
 from small import regional_connectome
 
@@ -122,15 +123,21 @@ def public() -> dict[str, Callable[..., Any]]:
     return found
 
 
+RESPONSES = pd.DataFrame({"stimulated": ["a", "b"], "responding": ["b", "a"], "responds": [1, 0]})
+
 READ: dict[str, Callable[[str], object]] = {
     "Analysis.read.run_folder": cf.Analysis.read,
     "Connectome.load.path": cf.Connectome.load,
+    "Ensemble.load.folders": lambda path: cf.Ensemble.load([path]),
     "analyze.run": cf.analyze,
     "load_analysis.run_dir": cf.load_analysis,
     "load_evaluation.run_dir": cf.load_evaluation,
     "load_fit.out": cf.load_fit,
     "load_study.run_dir": cf.load_study,
+    "perturb_score.run": lambda path: cf.perturb_score(path, RESPONSES),
+    "perturb_score.against": lambda path: cf.perturb_score(object.__new__(cf.Fit), RESPONSES, against=[path]),
     "read_recording.path": cf.read_recording,
+    "record_next.fits": lambda path: cf.record_next([path]),
     "resume.out": cf.resume,
     "write_report.run_dir": cf.write_report,
     "evaluate_run.out": lambda path: cf.evaluate_run(None, path),  # type: ignore[arg-type]

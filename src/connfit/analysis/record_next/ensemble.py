@@ -83,8 +83,9 @@ class Ensemble:
         paths = [user_path(folder) for folder in folders]
         if len(paths) == 1 and present(paths[0] / STUDY):
             paths = _seeds_of_study(paths[0])
-        if len({path.resolve() for path in paths}) < len(paths):
-            raise ConfigError("the same run is given twice")
+        real = [path.resolve() for path in paths]
+        if twice := [str(path) for path, place in zip(paths, real, strict=True) if real.count(place) > 1]:
+            raise ConfigError(f"the same run is given twice: {' and '.join(map(repr, twice))}")
         return cls(tuple(map(load_fit, paths)), tuple(map(str, paths)))
 
     @property
