@@ -114,12 +114,14 @@ def table(files: Sequence[Path]) -> str:
         ratio = np.mean([row["time_constants_ratio"] for row in found])
         return " / ".join(f"{np.mean(each):.3f} ({min(each):.3f})" for each in r2) + f"; {ratio:.2f}"
 
-    lines = [f"| Indicator, noise | {RATES} | {WITHOUT} | {WITH} | decay found / true |", "| --- " * 5 + "|"]
+    lines = [f"| Indicator, noise | {RATES} | {WITHOUT} | {WITH} | decay found / true | teachers |", "| --- " * 6 + "|"]
     for (noise, rate, decay), fits in sorted(rows.items(), key=lambda each: [x or 0 for x in each[0]]):
         seen = "none" if rate is None else f"{decay:g} s at {rate:g} Hz"
         ratios = [f"{row['decay_frames_found'] / row['decay_frames']:.2f}" for row in fits.get(WITH, [])]
         cells = [cell(fits.get(kind, [])) for kind in (RATES, WITHOUT, WITH)]
-        lines.append(" | ".join(["| " + seen + f", {noise:g} SD" * bool(noise), *cells, ", ".join(ratios)]) + " |")
+        teachers = str(len({row["seed"] for kind in fits.values() for row in kind}))
+        first = "| " + seen + f", {noise:g} SD" * bool(noise)
+        lines.append(" | ".join([first, *cells, ", ".join(ratios), teachers]) + " |")
     return "\n".join(lines)
 
 

@@ -20,15 +20,16 @@ from connfit import config as configuration
 from connfit._io import read_json
 from connfit.analysis.record_next import Ensemble, RecordNextOptions, record_next
 from connfit.analysis.record_next.ensemble_activity import SETTLE_SHARE, ensemble_activity
-from connfit.analysis.record_next.information import CRITERIA, Deviations, choose, gains
+from connfit.analysis.record_next.information import CRITERIA, INPUTS, Deviations, choose, gains
 from connfit.analysis.record_next.record_next_results import RecordNext
+from connfit.analysis.record_next.recorded_inputs import LEAST_OPEN, input_shares, known_inputs
 from connfit.analysis.record_next.stimulation_information import responses_of_members, told
 from connfit.errors import ConfigError, DataError
 from connfit.models.pulse import Stimulations
 from connfit.training.fit_brain import prepare_fit
 from connfit.training.fitted import Fit
 
-ASKED = RecordNextOptions(count=5, noise=0.3)
+ASKED = RecordNextOptions(count=5, noise=0.3, criterion="variance")
 
 
 @lru_cache(maxsize=1)
@@ -67,7 +68,7 @@ def covariance(seed: int = 0, size: int = 7) -> np.ndarray:
     return draws @ draws.T / size
 
 
-@pytest.mark.parametrize("criterion", CRITERIA)
+@pytest.mark.parametrize("criterion", [name for name in CRITERIA if name != INPUTS])
 def test_what_a_set_of_records_leaves_is_that_of_conditioning_on_all_at_once(criterion: str) -> None:
     whole, noise = covariance(), 0.4
     chosen = choose(whole, noise, 4, criterion)
@@ -90,11 +91,48 @@ def test_each_criterion_takes_first_what_it_says() -> None:
     whole = np.zeros((6, 6))
     whole[0, 0] = 1.5
     whole[1:, 1:] = 0.9 + 0.1 * np.eye(5)
-    first = {criterion: int(choose(whole, 0.5, 1, criterion).order[0]) for criterion in CRITERIA}
+    first = {name: int(choose(whole, 0.5, 1, name).order[0]) for name in CRITERIA if name != INPUTS}
     assert first == {"variance": 1, "information": 0, "disagreement": 0}
     assert choose(whole, 0.5, 3, "disagreement").order.tolist() == [0, 1, 2]
     assert choose(whole, 0.5, 2, "variance").order.tolist() == [1, 0]
     assert gains(whole, 0.5, "information")[0] == pytest.approx(0.5 * np.log(1 + 1.5 / 0.25))
+
+
+def test_known_inputs_are_those_of_uncertain_neurons_that_stay_hidden() -> None:
+    # 0 is recorded and half of what drives 3; 1 drives 3 and 4, 2 drives 5 alone, of which fits disagree less.
+    pre, post = np.array([0, 1, 1, 2]), np.array([3, 3, 4, 5])
+    shares = np.array([0.5, 0.5, 1.0, 1.0])
+    uncertainty = np.array([0.0, 0.1, 0.1, 0.8, 0.6, 0.4])
+    recorded = np.arange(6) == 0
+    chosen, alone = known_inputs(shares, pre, post, uncertainty, recorded, np.array([1, 2, 3]), 3)
+    # Half of the input of 3 is open, and 1 is all of that.
+    np.testing.assert_allclose(alone, [(0.8 + 0.6) / 2, 0.4 / 2, 0])
+    assert chosen.order.tolist() == [0, 1, 2]
+    np.testing.assert_allclose(chosen.left, [0.3, 0.1, 0.1])
+    # A neuron that is recorded itself needs no known inputs.
+    first, _ = known_inputs(np.array([1.0, 1.0]), np.array([1, 3]), np.array([3, 4]),
+                            uncertainty, recorded, np.array([1, 3]), 2)  # fmt: skip
+    assert first.order.tolist() == [0, 1] and first.gain[1] == pytest.approx(0.6 / 2)
+    later, _ = known_inputs(np.array([0.5, 1.0]), np.array([1, 3]), np.array([3, 4]),
+                            uncertainty, recorded, np.array([1, 3]), 2)  # fmt: skip
+    assert later.order.tolist() == [1, 0] and later.gain[1] == 0
+    nearly, _ = known_inputs(np.array([1.0, 1e-3]), np.array([0, 1]), np.array([3, 3]),
+                             uncertainty, recorded, np.array([1]), 1)  # fmt: skip
+    assert nearly.gain[0] == pytest.approx(0.8 * 1e-3 / LEAST_OPEN / 2)
+
+
+def test_input_shares_are_of_weights_times_how_much_neurons_vary() -> None:
+    ensemble = spread(2)
+    vary = np.random.default_rng(0).random(NEURONS)
+    shares = input_shares(ensemble, vary)
+    pre, post = np.asarray(job().connectome.indices), np.asarray(job().connectome.posts)
+    received = np.bincount(post, shares, NEURONS)
+    np.testing.assert_allclose(received[np.unique(post)], 1, rtol=1e-6)
+    drive = [np.asarray(fit.params["weights"], float) * vary[pre] for fit in ensemble.members]
+    expected = np.mean([each[0] / each[post == post[0]].sum() for each in drive])
+    assert shares[0] == pytest.approx(expected, rel=1e-6)
+    found = record_next(ensemble, replace(ASKED, criterion=INPUTS))
+    assert found.to_record[0].alone == max(each.alone for each in found.all_neurons) > 0
 
 
 def test_disagreement_is_0_where_all_agree_and_1_where_they_have_nothing_in_common() -> None:
@@ -283,7 +321,7 @@ def test_the_command_writes_tables_and_results(tmp_path: Path) -> None:
     assert float(rows[0]["alone"]) == found.to_record[0].alone
     with open(out / "stimulations.csv", encoding="utf-8", newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)][:50] == [each.id for each in found.to_stimulate]
-    assert json.loads((out / "record_next.json").read_text())["criterion"] == "variance"
+    assert json.loads((out / "record_next.json").read_text())["criterion"] == "inputs"
     # In memory and from files it is the same.
     assert (
         record_next(folders, RecordNextOptions(count=3, how=Stimulations(2.0, 10.0, 2.0))).to_record == found.to_record

@@ -25,10 +25,10 @@ def record_next(
     criterion: Annotated[
         str,
         typer.Option(
-            help="variance: what takes most uncertainty from all neurons; information: what fits disagree on; "
-            "disagreement: a neuron's own uncertainty alone."
+            help="inputs: what drives other uncertain neurons; variance: what takes most uncertainty from all "
+            "candidates; information: what fits disagree on; disagreement: a neuron's own uncertainty alone."
         ),
-    ] = "variance",
+    ] = "inputs",
     noise: Annotated[
         float, typer.Option(help="Measurement noise, in a neuron's own standard deviations over time.")
     ] = 0.5,

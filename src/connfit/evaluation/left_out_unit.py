@@ -102,7 +102,7 @@ class UnitScores:
 
 
 @dataclass(frozen=True)
-class LeftOutUnits:
+class LeftOutUnits(Result):
     """Units by name, with the scores of each forecaster that could predict them, and what noise leaves to any."""
 
     units: tuple[str, ...] = ()
@@ -250,7 +250,9 @@ def left_out_scores(
         reasons[MLP] = str(error)
     if noise is not None:
         each[CEILING] = _ceiling(values, reference, mask, np.array(noise, float)[at])
-    per_unit = LeftOutUnits(tuple(recording.units[k] for k in at), **each)
+    else:
+        reasons[CEILING] = "the noise of units is not known"
+    per_unit = LeftOutUnits(units=tuple(recording.units[k] for k in at), reasons=reasons, **each)
     return replace(summary([per_unit]), part=part, units=len(at), of=units, per_unit=per_unit, chosen=chosen,
                    frames=stop - start if stop < block.stop else None, reasons=reasons)  # fmt: skip
 

@@ -39,7 +39,8 @@ def record_title(found: RecordNext) -> str:
 
 def legend(found: RecordNext) -> str:
     """Say what the columns of both tables are."""
-    unit = {"variance": "share of the uncertainty about all candidates", "information": "nats"}
+    share = "share of the uncertainty about all "
+    unit = {"variance": f"{share}candidates", "information": "nats", "inputs": f"{share}hidden neurons"}
     return (
         f"disagreement: variance between fits as a share of the variance over time; alone, added: what a record "
         f"tells by itself and given those above ({unit.get(found.criterion, 'the same variance')}); left: share of the "

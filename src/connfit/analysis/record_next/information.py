@@ -24,7 +24,10 @@ from jaxtyping import Float, Int
 
 from connfit.errors import ConfigError, one_of
 
+INPUTS = "inputs"
+
 CRITERIA: Mapping[str, str] = {
+    INPUTS: "the inputs of other uncertain neurons that it makes known, by wiring and disagreement",
     "variance": "the uncertainty about all unrecorded neurons that it takes away (A-optimal)",
     "information": "the information that it gives about what fits disagree on (D-optimal)",
     "disagreement": "its own uncertainty alone, whatever was chosen before",
@@ -102,7 +105,7 @@ class Chosen:
 
 def gains(covariance: Float[np.ndarray, "c c"], noise: float, criterion: str) -> Float[np.ndarray, "c"]:
     """Return what recording each neuron by itself would tell, by one of `CRITERIA`."""
-    one_of("criterion", criterion, CRITERIA)
+    one_of("criterion", criterion, [name for name in CRITERIA if name != INPUTS])
     variance = np.diag(covariance)
     if criterion == "variance":
         return (covariance**2).sum(axis=0) / (variance + noise**2)
@@ -121,7 +124,7 @@ def choose(covariance: Float[np.ndarray, "c c"], noise: float, count: int, crite
     count
         How many, at most all.
     criterion
-        One of `CRITERIA`.
+        One of `CRITERIA`, `"inputs"` apart (`connfit.analysis.record_next.recorded_inputs`).
 
     Raises
     ------

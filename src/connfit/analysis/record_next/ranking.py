@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from connfit._io import csv_text, replacing_together, write_bytes, write_json
 from connfit.analysis.record_next.ensemble import Ensemble
 from connfit.analysis.record_next.ensemble_activity import ensemble_activity
-from connfit.analysis.record_next.information import CRITERIA, Deviations, choose, gains
+from connfit.analysis.record_next.information import CRITERIA, INPUTS, Deviations, choose, gains
 from connfit.analysis.record_next.record_next_results import (
     FILE,
     NEURONS,
@@ -23,10 +23,12 @@ from connfit.analysis.record_next.record_next_results import (
     NeuronToStimulate,
     RecordNext,
 )
+from connfit.analysis.record_next.recorded_inputs import input_shares, known_inputs
 from connfit.analysis.record_next.stimulation_information import DEFAULT, responses_of_members, told
 from connfit.connectome import Connectome
 from connfit.errors import ConfigError, one_of
 from connfit.models.perturb import parse_neuron_set
+from connfit.models.pulse import Stimulations
 from connfit.training.fitted import Fit
 
 MOST_CANDIDATES = 2_000
@@ -68,7 +70,7 @@ class RecordNextOptions:
     """
 
     count: int = 20
-    criterion: str = "variance"
+    criterion: str = INPUTS
     noise: float = 0.5
     among: tuple[str, ...] = ()
     stimulations: int = MOST_STIMULATED
@@ -109,7 +111,7 @@ def record_next(
     able = allowed & ~ensemble.recorded
     candidates = np.flatnonzero(able & varies)
     short = _most(candidates, deviations.disagreement[candidates], MOST_CANDIDATES)
-    recorded = _to_record(brain, deviations, short, options)
+    recorded = _to_record(ensemble, deviations, short, options)
     stimulable = np.flatnonzero(allowed)
     outgoing = np.bincount(brain.indices, brain.counts, brain.n)
     stimulated = _most(stimulable, outgoing[stimulable], min(options.stimulations, MOST_STIMULATED))
@@ -187,15 +189,22 @@ def _most(neurons: Int[np.ndarray, "c"], by: Float[np.ndarray, "c"], count: int)
 
 
 def _to_record(
-    brain: Connectome, deviations: Deviations, short: Int[np.ndarray, "s"], options: RecordNextOptions
+    ensemble: Ensemble, deviations: Deviations, short: Int[np.ndarray, "s"], options: RecordNextOptions
 ) -> tuple[NeuronToRecord, ...]:
     """Chosen neurons in their order, then the others of the short list by what they would tell alone."""
-    covariance = deviations.covariance(short)
-    chosen = choose(covariance, options.noise, options.count, options.criterion)
-    total = float(np.trace(covariance))
-    alone = gains(covariance, options.noise, options.criterion)
-    if options.criterion == "variance" and total > 0:
-        alone = alone / total
+    brain = ensemble.connectome
+    if options.criterion == INPUTS:
+        chosen, alone = known_inputs(
+            input_shares(ensemble, deviations.spread), np.asarray(brain.indices), np.asarray(brain.posts),
+            deviations.disagreement, ensemble.recorded, short, options.count,
+        )  # fmt: skip
+    else:
+        covariance = deviations.covariance(short)
+        chosen = choose(covariance, options.noise, options.count, options.criterion)
+        total = float(np.trace(covariance))
+        alone = gains(covariance, options.noise, options.criterion)
+        if options.criterion == "variance" and total > 0:
+            alone = alone / total
     rest = np.setdiff1d(np.arange(len(short)), chosen.order)
     order = [*chosen.order.tolist(), *rest[np.argsort(-alone[rest], kind="stable")].tolist()]
     disagreement, taken = deviations.disagreement[short], len(chosen.order)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from connfit._display import Displayed
 from connfit._io import optional
-from connfit.analysis.record_next.information import CRITERIA
+from connfit.analysis.record_next.information import CRITERIA, INPUTS
 from connfit.analysis.record_next.stimulation_information import DEFAULT
 from connfit.models.pulse import Stimulations
 
@@ -50,12 +50,12 @@ class NeuronToRecord:
         Variance of its activity between fits as a share of its variance over time: 0 where all agree, 1 where they have
         nothing in common.
     alone
-        What recording it would tell if it were the only one; see `RecordNext.criterion`. Of `"variance"` a share of the
-        uncertainty about all candidates, of `"information"` nats.
+        What recording it would tell if it were the only one; see `RecordNext.criterion`. Of `"inputs"` a share of the
+        uncertainty about all hidden neurons, of `"variance"` of that about all candidates, of `"information"` nats.
     added
         What it adds to those before it.
     left
-        Share of the uncertainty about all candidates that is left after it and those before it.
+        Share of that uncertainty that is left after it and those before it.
     """
 
     rank: int | None = None
@@ -142,8 +142,8 @@ class RecordNext(Displayed):
     shortlisted: int = 0
     flat: int = 0
     frames: int = 0
-    criterion: str = "variance"
-    criterion_in_words: str = CRITERIA["variance"]
+    criterion: str = INPUTS
+    criterion_in_words: str = CRITERIA[INPUTS]
     noise: float = 0.5
     uncertainty: float = 0.0
     how: Stimulations = DEFAULT
