@@ -102,6 +102,12 @@ def test_report_is_one_self_contained_file(report: Path) -> None:
     assert {one.stem for one in (path.parent / "figures").glob("*.svg")} == names
 
 
+def paragraphs(path: Path) -> list[str]:
+    """The text of every paragraph of a page."""
+    found = re.findall(r"<p[^>]*>(.*?)</p>", path.read_text(encoding="utf-8"), re.S)
+    return [re.sub(r"<[^>]+>", "", text) for text in found]
+
+
 def test_headings_go_down_one_level_at_a_time(complete: Path) -> None:
     levels = [int(tag[1]) for tag in parsed(complete).tags if re.match(r"h\d", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
@@ -116,6 +122,10 @@ def test_every_added_file_has_its_section(report: Path, complete: Path) -> None:
     assert whole.anchors.index("summary") < whole.anchors.index("limitations") < whole.anchors.index("questions")
     assert whole.tags.count("img") == 8 + 2 + 3 + 2 + 4 + 1
     assert whole.text.count(NASTY) > 3
+
+
+def test_sentences_do_not_run_into_each_other(complete: Path) -> None:
+    assert re.findall(r"\S*[A-Za-z)]\.[A-Z0-9]\S*", " ".join(paragraphs(complete))) == []
 
 
 @pytest.mark.slow
