@@ -14,11 +14,13 @@ from matplotlib.figure import Figure
 from report_run import add_gradients, add_simulation, run_directory
 
 from connfit import cli, report
-from connfit.analysis import pipeline, recovery
+from connfit.analysis import pipeline, record_next, recovery
 from connfit.analysis.gradients import gradcheck
+from connfit.analysis.measured import score_run
 from connfit.analysis.perturbation_results import Perturbation
+from connfit.analysis.record_next import ranking
 from connfit.evaluation import evaluate_run
-from connfit.report import result_figures
+from connfit.report import console_measured, console_record_next, result_figures
 from connfit.report.figures import gradient_figure, perturbation_figure, recovery_figure, style
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.picture_budget import draw_all
@@ -36,6 +38,8 @@ ADDING: dict[str, Callable[[Path], list[str]]] = {
     "recover": lambda folder: ["recover", "--quick", "--out", str(folder / "recovery")],
     "simulate": lambda folder: ["simulate", str(folder), "--silence", "id:n1"],
     "analyze": lambda folder: ["analyze", str(folder)],
+    "record_next": lambda folder: ["record-next", str(folder), str(folder)],
+    "perturb_score": lambda folder: ["perturb-score", str(folder), "--measured", "responses.csv"],
 }
 NOT_HERE = {"demo", "fit", "resume", "list"}
 """Commands that make a run and end in the same function as `evaluate`, and one that writes nothing."""
@@ -77,6 +81,11 @@ def test_every_command_that_adds_files_draws_the_report_again(
         (pipeline, "analyze", nothing),
         (analysis_section, "print_analysis", nothing),
         (perturbation_figure, "print_perturbation", nothing),
+        (record_next, "record_next", lambda *_: SimpleNamespace(cautions=())),
+        (ranking, "write_record_next", lambda *_: folder / "record_next.json"),
+        (console_record_next, "print_record_next", nothing),
+        (score_run, "perturb_score", lambda *_, **__: SimpleNamespace(table=SimpleNamespace(name="made"))),
+        (console_measured, "print_measured", nothing),
         *((result_figures, f"draw_{what}", nothing) for what in ("analysis", "gradients", "perturbation", "recovery")),
     ):
         monkeypatch.setattr(module, name, value)
