@@ -19,6 +19,9 @@ from connfit.training.problem import Job
 LIBRARIES = 655_000_000
 """Python, JAX, SciPy, Matplotlib and the others, with the programs of two models: bytes of resident memory (Linux)."""
 
+NETWORKS = 120_000_000
+"""What compiling the networks on all other units takes beside them (`make bench-memory`)."""
+
 NUMBER = 8
 
 PAIRS = 9
@@ -41,6 +44,7 @@ def evaluation_memory(job: Job) -> Mapping[str, int]:
     columns = 2 + len(job.config.evaluate.baselines)
     stages = [_stages(recording, job) for recording in recordings]
     largest = {name: max(stage[name] for stage in stages) for name in ("ahead", "free runs", "baselines")}
+    largest["networks"] = NETWORKS if job.config.evaluate.left_out_units != 0 else 0
     stage = max(largest, key=lambda name: largest[name])
     return MappingProxyType({
         "libraries and programs": LIBRARIES,
