@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from connfit._system.heap import forget_programs
+from connfit._system.heap import return_freed_pieces
 from connfit._system.stages import stage
 from connfit.config import EvaluateConfig
 from connfit.errors import DataError
@@ -128,8 +128,8 @@ def _evaluated(
                         best = with_candidate(best, knows, name, found, recording, parts)
             with stage("what explains it"):
                 stacks[recording.name] = stack_errors(recording, best, last)
-        # Networks on the other units are compiled into what baselines have left.
-        forget_programs()
+        # What compiling left goes back before networks on the other units are compiled.
+        return_freed_pieces()
         with stage("units left out"):
             left_out = left_out_scores(model, initial, recording, config, noise=noise_of(limit))
         here = {name: {recording.name: of[recording.name]} for name, of in others.items() if recording.name in of}

@@ -19,7 +19,7 @@ from connfit.training.problem import Job
 LIBRARIES = 655_000_000
 """Python, JAX, SciPy, Matplotlib and the others, with the programs of two models: bytes of resident memory (Linux)."""
 
-NETWORKS = 120_000_000
+NETWORKS = 190_000_000
 """What compiling the networks on all other units takes beside them (`make bench-memory`)."""
 
 NUMBER = 8
