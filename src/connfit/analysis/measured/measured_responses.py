@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -116,15 +116,17 @@ class PlacedResponses:
         [R] positions of the neurons in the connectome.
     unknown
         Ids of the table that the connectome lacks, in the table's order.
-    unknown_rows, own_rows
-        Rows that were left out because a neuron is unknown, and because a neuron answers its own stimulation.
+    lost
+        The pairs that were left out because a neuron is unknown.
+    own_rows
+        Rows that were left out because a neuron answers its own stimulation.
     """
 
     measured: MeasuredResponses
     stimulated: Int[np.ndarray, "R"]
     responding: Int[np.ndarray, "R"]
     unknown: tuple[str, ...]
-    unknown_rows: int
+    lost: MeasuredResponses
     own_rows: int
 
 
@@ -185,6 +187,36 @@ def read_measured(source: TableSource | MeasuredResponses, *, name: str | None =
     )
 
 
+def renamed(measured: MeasuredResponses, names: Mapping[str, str]) -> MeasuredResponses:
+    """Replace names of neurons in a table by others, as names of an experiment by those of the connectome.
+
+    Parameters
+    ----------
+    names
+        New name by old name.
+
+    Raises
+    ------
+    ConfigError
+        If the table has no neuron of an old name.
+    DataError
+        If a pair is there twice under the new names.
+    """
+    if not names:
+        return measured
+    there = {*measured.stimulated, *measured.responding}
+    for old in names:
+        if old not in there:
+            near = get_close_matches(old, sorted(there), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"rename: the table has no neuron {old!r}{hint}")
+    stimulated, responding = (
+        np.array([names.get(one, one) for one in ids], object) for ids in (measured.stimulated, measured.responding)
+    )
+    _refuse_repeated(stimulated, responding, measured.name)
+    return replace(measured, stimulated=stimulated, responding=responding)
+
+
 def place(measured: MeasuredResponses, connectome: Connectome) -> PlacedResponses:
     """Find the neurons of a table in a connectome; pairs of unknown neurons, and of a neuron with itself, are left out.
 
@@ -209,7 +241,8 @@ def place(measured: MeasuredResponses, connectome: Connectome) -> PlacedResponse
             path=measured.name,
             fix=f"Write neurons by their id in the neuron table, as {index[0]!r}.{hint}",
         )  # fmt: skip
-    return PlacedResponses(_rows(measured, keep), at[0][keep], at[1][keep], unknown, int(absent.sum()), int(own.sum()))
+    lost = _rows(measured, np.flatnonzero(absent))
+    return PlacedResponses(_rows(measured, keep), at[0][keep], at[1][keep], unknown, lost, int(own.sum()))
 
 
 def _rows(measured: MeasuredResponses, keep: Int[np.ndarray, "k"]) -> MeasuredResponses:

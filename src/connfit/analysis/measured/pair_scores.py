@@ -96,14 +96,19 @@ class Truth:
         return int(self.group.max()) + 1
 
 
-def table_facts(placed: PlacedResponses, truth: Truth, rows: int, resamples: Resamples) -> TableFacts:
-    """Count what is scored, and find the ceiling of amplitudes.
+def table_facts(
+    placed: PlacedResponses, truth: Truth, rows: int, resamples: Resamples, rule: ResponseRule | None = None
+) -> TableFacts:
+    """Count what is scored and what is left out, and find the ceiling of amplitudes.
 
     Parameters
     ----------
     rows
         Of the whole table.
+    rule
+        What counts as a response.
     """
+    lost = placed.lost.response(rule or ResponseRule())
     positive, halves, ceiling = None, Estimate(reason="the table has no halves of its observations"), None
     if truth.amplitude is not None:
         known = truth.responds & np.isfinite(truth.amplitude)
@@ -120,8 +125,10 @@ def table_facts(placed: PlacedResponses, truth: Truth, rows: int, resamples: Res
         name=placed.measured.name,
         rows=rows,
         unknown_neurons=len(placed.unknown),
-        unknown=placed.unknown[:10],
-        unknown_rows=placed.unknown_rows,
+        unknown=placed.unknown,
+        unknown_rows=placed.lost.rows,
+        unknown_pairs=int(np.isfinite(lost).sum()),
+        unknown_responses=int(np.nansum(lost)),
         own_rows=placed.own_rows,
         not_tested_rows=placed.measured.rows - len(truth.rows),
         stimulated=truth.groups,
