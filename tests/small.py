@@ -207,4 +207,6 @@ free_run_runs = 2
 horizon_starts = 16
 horizons = [1, 2]
 var_lags = [1]
+baselines = ["mean", "persistence", "ar"]
+left_out_units = 0
 """
