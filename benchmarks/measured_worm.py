@@ -8,7 +8,7 @@ table by the same scorer (docs/measured.md). One JSON object a line for each fit
 untrained, with the mean AUROC over its seeds (of a null connectome: over its draws) and that of the connectome's fits
 minus it, with intervals over stimulated neurons; then the table of all opponents of the first fit. Nothing is chosen by
 the measured responses. Fits that are in FOLDER already are not made again. `--wiring` fits nothing: it scores what the
-wiring says by itself, in seconds. `--drive none` lets a pulse act through connections alone.
+wiring says by itself, in seconds. With `--drive own none` pulses also act through connections alone.
 """
 
 from __future__ import annotations
@@ -137,10 +137,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--json", type=Path, default=None, help="also write the table's scores into this file")
-    parser.add_argument("--drive", default="own", choices=list(DRIVES), help="what drives models during a pulse")
+    parser.add_argument(
+        "--drive", nargs="*", default=["own"], choices=list(DRIVES), help="what drives models in a pulse"
+    )
     parser.add_argument("--wiring", action="store_true", help="score what needs no fit, and nothing else")
     args = parser.parse_args()
-    table, how = read_measured(locate(WORM, [RESPONSES])[RESPONSES], name="worm"), Stimulations(drive=args.drive)
+    table = read_measured(locate(WORM, [RESPONSES])[RESPONSES], name="worm")
     if args.wiring:
         wiring_alone(table)
         return
@@ -164,9 +166,11 @@ def main() -> None:
         if first is None:
             return
         others = opponents_of(fits)
-        _, pairs = score_responses(first, table, how, opponents=Opponents(others), resamples=1)
-        print_groups(others, pairs, RESAMPLES, args.drive)
-        scores, _ = score_responses(first, table, how, resamples=RESAMPLES)
+        for drive in args.drive:
+            how = Stimulations(drive=drive)
+            _, pairs = score_responses(first, table, how, opponents=Opponents(others), resamples=1)
+            print_groups(others, pairs, RESAMPLES, drive)
+        scores, _ = score_responses(first, table, Stimulations(drive=args.drive[0]), resamples=RESAMPLES)
         print_measured(scores, Output())
         if args.json is not None:
             write_json(args.json, scores)

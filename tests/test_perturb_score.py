@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,14 @@ from connfit import cli
 from connfit import config as configuration
 from connfit._io import plain, read_json
 from connfit.analysis.measured.learned_combination import PENALTY, learned_combination, logistic_weights
-from connfit.analysis.measured.measured_responses import MeasuredResponses, ResponseRule, place, read_measured
+from connfit.analysis.measured.measured_responses import (
+    MeasuredResponses,
+    ResponseRule,
+    members,
+    place,
+    read_measured,
+)
+from connfit.analysis.measured.opponents import Opponents, other_fits
 from connfit.analysis.measured.pair_scores import Truth
 from connfit.analysis.measured.recording_predictors import impulse_response, recording_predictors, single_units
 from connfit.analysis.measured.response_scores import Estimate, auroc
@@ -244,6 +252,68 @@ def test_what_is_lost_with_unknown_neurons_is_counted_and_named_until_they_are_r
         perturb_score(of, lost, how, rename={"AWCO": name})
     with pytest.raises(DataError, match=r"is there already"):
         perturb_score(of, lost, how, rename={"AWCON": next(one for one in table.responding if one != name)})
+
+
+def test_sets_are_stimulated_and_read_together() -> None:
+    of, _ = taught()
+    brain = of.connectome
+    frame = pd.DataFrame(
+        [("id:n3,n5", "n1", 0.01), ("n3", "region:B", 0.6), ("region:A", "id:n1", 0.6), ("id:n3,n5", "region:B", 0.01),
+         ("id:n1,n2", "n2", 0.01), ("region:ZZ", "n2", 0.01), ("n3", "none:x", 0.6), ("n12", "n3", 0.6)],
+        columns=["stimulated", "responding", "q"],
+    )  # fmt: skip
+    measured = read_measured(frame)
+    placed = place(measured, brain)
+    assert placed.unknown == ("region:ZZ", "none:x") and (placed.lost.rows, placed.own_rows) == (2, 1)
+    region = {name: np.flatnonzero(brain.neurons["region"] == name) for name in "AB"}
+    pairs = [([3, 5], [1]), ([3], region["B"]), (region["A"], [1]), ([3, 5], region["B"]), ([12], [3])]
+    assert [
+        [members(one, brain.n, placed.sets).tolist() for one in both]
+        for both in zip(placed.stimulated, placed.responding, strict=True)
+    ] == [[list(one), list(other)] for one, other in pairs]
+
+    def single(each: Iterator[Predictor]) -> dict[str, np.ndarray]:
+        return {one.name: one.values for one in each}
+
+    # Each pair of neurons by itself, then summed over those that are stimulated, and averaged over those that respond.
+    flat = [(a, b) for one, other in pairs for a in one for b in other]
+    one, other = np.array(flat).T
+    owner = np.repeat(np.arange(len(pairs)), [len(a) * len(b) for a, b in pairs])
+    readers = np.array([len(b) for _, b in pairs])
+    alone = single(wiring_predictors(brain, one, other))
+    together = single(wiring_predictors(brain, placed.stimulated, placed.responding, placed.sets))
+    assert set(together) == set(alone)
+    for name, values in together.items():
+        np.testing.assert_allclose(values, np.bincount(owner, alone[name]) / readers, rtol=1e-6, atol=1e-12)
+    lengths = distances(brain, one, other)
+    nearest = [lengths[owner == k].min() for k in range(len(pairs))]
+    np.testing.assert_array_equal(distances(brain, placed.stimulated, placed.responding, placed.sets), nearest)
+    readout = of.require_job().readout
+    alone = single(recording_predictors(of.cohort, readout, brain, one, other, window_s=5.0))
+    together = single(
+        recording_predictors(of.cohort, readout, brain, placed.stimulated, placed.responding, window_s=5.0,
+                             sets=placed.sets)
+    )  # fmt: skip
+    for name, values in together.items():
+        known = [alone[name][owner == k] for k in range(len(pairs))]
+        wanted = [np.mean(each[np.isfinite(each)]) if np.isfinite(each).any() else np.nan for each in known]
+        np.testing.assert_allclose(values, wanted, rtol=1e-10)
+    how = Stimulations(window_s=5)
+    _, scored = score_responses(of, measured, how, opponents=Opponents(other_fits([of])), resamples=5)
+    found = {each.name: each.values for each in scored.predictors}
+    np.testing.assert_array_equal(found["run_1"], found["model"])
+    scale = typical_deviation(of.cohort)
+    for values, (stimulated, responding) in zip(found["model"], pairs, strict=True):
+        changes = pulse_responses(
+            of.model, of.params, [np.array(stimulated)], how, unit_of_strength=scale, mean=of.cohort.mean_activity()
+        )
+        assert values == pytest.approx(changes[0, responding].mean(), rel=1e-4, abs=1e-9)
+    single_change, both = (
+        pulse_responses(of.model, of.params, sites, how, unit_of_strength=scale, mean=of.cohort.mean_activity())
+        for sites in (np.array([3, 5]), [np.array([3, 5])])
+    )
+    # This teacher answers linearly in part only: what is silent stays silent.
+    assert both.shape == (1, brain.n) and np.abs(both[0] - single_change[0]).max() > 0
 
 
 def test_a_table_in_which_nobody_responds_is_refused() -> None:

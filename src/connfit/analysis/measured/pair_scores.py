@@ -36,7 +36,7 @@ class Truth:
     Attributes
     ----------
     stimulated, responding
-        [R] positions of the neurons in the connectome.
+        [R] positions of the neurons in the connectome; from its number of neurons on, of `sets`.
     responds
         [R] whether the pair responds.
     amplitude
@@ -49,6 +49,8 @@ class Truth:
         [R] connections on the shortest path.
     rows
         [R] rows of the placed table.
+    sets
+        See `PlacedResponses`.
     """
 
     stimulated: Int[np.ndarray, "R"]
@@ -59,6 +61,7 @@ class Truth:
     group: Int[np.ndarray, "R"]
     distance: Float[np.ndarray, "R"]
     rows: Int[np.ndarray, "R"]
+    sets: tuple[Int[np.ndarray, "k"], ...] = ()
 
     @classmethod
     def of(cls, placed: PlacedResponses, rule: ResponseRule, distance: Float[np.ndarray, "R"]) -> Truth:
@@ -87,7 +90,7 @@ class Truth:
 
         return cls(
             placed.stimulated[rows], placed.responding[rows], found[rows] > 0, some(measured.amplitude),
-            some(measured.halves), group, distance[rows], rows,
+            some(measured.halves), group, distance[rows], rows, placed.sets,
         )  # fmt: skip
 
     @property

@@ -19,6 +19,7 @@ from connfit.analysis.measured.measured_responses import (
     MeasuredResponses,
     PlacedResponses,
     ResponseRule,
+    members,
     pairs_by,
     place,
     read_measured,
@@ -203,7 +204,7 @@ def score_responses(
     rule, opponents = rule or ResponseRule(), opponents or Opponents()
     job, connectome = fitted.require_job(), fitted.connectome
     placed = place(table, connectome)
-    distance = distances(connectome, placed.stimulated, placed.responding)
+    distance = distances(connectome, placed.stimulated, placed.responding, placed.sets)
     truth = Truth.of(placed, rule, distance)
     drawn = Resamples.draw(truth.groups, repeats=resamples, level=level, seed=seed)
     predictors = list(_predictors(fitted, job, truth, table, placed, stimulations, opponents.models))
@@ -269,28 +270,37 @@ def _predictors(
         yield _simulated(UNTRAINED, untrained, truth, how)
     for name, each in opponents.items():
         yield _simulated(name, each, _as_in(each.connectome, fitted.connectome, truth), how)
-    yield from wiring_predictors(fitted.connectome, truth.stimulated, truth.responding)
+    yield from wiring_predictors(fitted.connectome, truth.stimulated, truth.responding, truth.sets)
     yield from recording_predictors(
         fitted.cohort, job.readout, fitted.connectome, truth.stimulated, truth.responding,
-        window_s=how.window_s, config=job.config.evaluate,
+        window_s=how.window_s, config=job.config.evaluate, sets=truth.sets,
     )  # fmt: skip
 
 
 def _simulated(name: str, of: Opponent, truth: Truth, how: Stimulations) -> Predictor:
-    """A model as a predictor: the mean change of each responding neuron after a pulse on the stimulated one."""
+    """A model as a predictor: the mean change of each responding neuron after a pulse on the stimulated one.
+
+    A set that is stimulated gets the pulse on all of its neurons; of one that responds the mean counts.
+    """
+    neurons = of.model.neurons
     sources, at = pairs_by(truth.stimulated)
     watched, to = pairs_by(truth.responding)
     known = (sources >= 0), (watched >= 0)
     found = np.full((len(sources), len(watched)), np.nan)
-    found[np.ix_(*known)] = pulse_responses(
-        of.model, of.params, sources[known[0]], how, unit_of_strength=typical_deviation(of.cohort),
-        mean=of.cohort.mean_activity(), watched=watched[known[1]],
+    changes = pulse_responses(
+        of.model, of.params, [members(site, neurons, truth.sets) for site in sources[known[0]]], how,
+        unit_of_strength=typical_deviation(of.cohort), mean=of.cohort.mean_activity(),
     )  # fmt: skip
+    read = [changes[:, members(site, neurons, truth.sets)].mean(axis=1) for site in watched[known[1]]]
+    found[np.ix_(*known)] = np.stack(read, axis=1) if read else 0
     return Predictor(name, of.label, of.kind, found[at, to], signed=True)
 
 
 def _as_in(other: Connectome, ours: Connectome, truth: Truth) -> Truth:
-    """The pairs by their positions in another connectome; -1 where it lacks a neuron."""
+    """The pairs by their positions in another connectome; -1 where it lacks a neuron, of a set any."""
     position = {str(one): at for at, one in enumerate(other.ids)}
     at = np.array([position.get(str(one), -1) for one in ours.ids])
-    return replace(truth, stimulated=at[truth.stimulated], responding=at[truth.responding])
+    sets = tuple(at[neurons] for neurons in truth.sets)
+    of_sets = [other.n + number if (neurons >= 0).all() else -1 for number, neurons in enumerate(sets)]
+    sites = np.concatenate([at, np.array(of_sets, at.dtype)])
+    return replace(truth, stimulated=sites[truth.stimulated], responding=sites[truth.responding], sets=sets)
