@@ -114,6 +114,9 @@ class TimeConstant(Parameter):
         return self.used(stored, step_s) * step_s / jnp.exp(stored)
 
 
+_OF_A_STEP = ("step", "jacobian", "slopes")
+
+
 class Jacobian(NamedTuple):
     """Derivatives of one step.
 
@@ -130,6 +133,10 @@ class Jacobian(NamedTuple):
     states: tuple[tuple[Slope, ...], ...]
     inputs: tuple[tuple[Slope, ...], ...]
     parameters: Mapping[str, tuple[Slope, ...]]
+
+
+Slopes: TypeAlias = tuple[tuple[tuple[Slope, ...], ...], tuple[tuple[Slope, ...], ...]]
+"""A and B of `Jacobian`."""
 
 
 class Reading(NamedTuple):
@@ -244,6 +251,15 @@ class Neuron:
             parameters,
         )
 
+    def for_slopes(self, theta: Theta, h: States, x: States) -> Any:
+        """Return what `slopes` follow from, where that is less than states and inputs: a window keeps it."""
+        return h, x
+
+    def slopes(self, theta: Theta, at: Any) -> Slopes:
+        """Return A and B of `Jacobian`, from `for_slopes`."""
+        found = self.jacobian(theta, *at)
+        return found.states, found.inputs
+
     def sent(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of `output`."""
         return self._reading(Neuron.output, self.output, 0, theta, h)
@@ -251,6 +267,15 @@ class Neuron:
     def seen(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of `observed`."""
         return self._reading(Neuron.observed, self.observed, self.shows, theta, h)
+
+    @property
+    def has_slopes(self) -> bool:
+        """Whether `slopes` were written in this package, and for this very step: not for one that a subclass replaced."""
+        owner = {name: next(one for one in type(self).__mro__ if name in vars(one)) for name in _OF_A_STEP}
+        place = {name: type(self).__mro__.index(one) for name, one in owner.items()}
+        first, ours = owner["slopes"], __name__.partition(".")[0]
+        known = first is not Neuron and first.__module__.partition(".")[0] == ours
+        return known and place["slopes"] == min(place.values())
 
     @property
     def sends_first(self) -> bool:

@@ -390,3 +390,57 @@ def dense_outer(
     one = trace[None], carry[..., None], decay[..., None, None], left, trace_left[:, :, None], right
     found: tuple[Array, Array] = _dense_outer(path, *one)
     return found[0], found[1][0]
+
+
+def window_outer_by_rows(
+    pattern: Pattern, trace: Float[Array, "S M B"], of_rows: native.OfRows, right: Float[Array, "C B K"], after: Array
+) -> tuple[Float[Array, "M"], Float[Array, "S M B"]]:
+    """Compute `window_outer` of what is computed only when it is needed; it has no derivative rules.
+
+    Native code goes through large patterns in blocks of rows, so that nothing else of a window is held for all of them.
+
+    Parameters
+    ----------
+    of_rows
+        ``of_rows(first, count)`` returns `carry`, `decay`, `left` and `trace_left` of the rows from `first` on.
+    after
+        Something to be computed before the memory of the gradient is taken.
+    """
+    return _by_rows(
+        pattern.rows, trace, of_rows, right,
+        lambda *operands: window_outer(pattern, trace, *operands, right),
+        lambda block: native.window_outer_in_blocks(pattern, trace, of_rows, right, after, block),
+    )  # fmt: skip
+
+
+def dense_outer_by_rows(
+    trace: Float[Array, "S N B C"], of_rows: native.OfRows, right: Float[Array, "C B K"], after: Array
+) -> tuple[Float[Array, "N C"], Float[Array, "S N B C"]]:
+    """Compute `dense_outer` of what is computed only when it is needed, as `window_outer_by_rows` does."""
+    return _by_rows(
+        trace.shape[1], trace, of_rows, right,
+        lambda *operands: dense_outer(trace, *operands, right),
+        lambda block: native.dense_outer_in_blocks(trace, of_rows, right, after, block),
+    )  # fmt: skip
+
+
+def _by_rows(
+    rows: int,
+    trace: Array,
+    of_rows: native.OfRows,
+    right: Array,
+    operator: Callable[..., tuple[Array, Array]],
+    in_blocks: Callable[[int], tuple[Array, Array]],
+) -> tuple[Array, Array]:
+    """Everything at once, or in blocks where native code runs and there is more than one of them."""
+
+    def at_once() -> tuple[Array, Array]:
+        return operator(*of_rows(jnp.zeros((), jnp.int32), rows))
+
+    path, (_, batch, steps) = _resolve("auto", right.dtype), right.shape
+    block = native.rows_at_once(rows, batch * steps * (1 + len(trace)))
+    if path == "portable" or block >= rows:
+        return at_once()
+    if path == "native":
+        return in_blocks(block)
+    return jax.lax.platform_dependent(cpu=lambda: in_blocks(block), default=at_once)
