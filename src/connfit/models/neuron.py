@@ -270,7 +270,7 @@ class Neuron:
 
     @property
     def has_slopes(self) -> bool:
-        """Whether `slopes` were written in this package, and for this very step: not for one that a subclass replaced."""
+        """Whether `slopes` are those of this package, and of this very step: none that a subclass has replaced."""
         owner = {name: next(one for one in type(self).__mro__ if name in vars(one)) for name in _OF_A_STEP}
         place = {name: type(self).__mro__.index(one) for name, one in owner.items()}
         first, ours = owner["slopes"], __name__.partition(".")[0]
