@@ -22,6 +22,7 @@ from connfit.analysis.measured.scored_responses import (
     TableFacts,
 )
 from connfit.analysis.measured.verdict_on_responses import judge
+from connfit.analysis.record_next.record_next_results import Member, NeuronToRecord, NeuronToStimulate, RecordNext
 from connfit.config import EvaluateConfig
 from connfit.connectome import from_pairs
 from connfit.evaluation.baselines.persistence import Persistence
@@ -310,7 +311,7 @@ def measured_record() -> ScoredResponses:
         "two_steps": row("two_steps", "wiring", 0.75, leads["two_steps"]),
     }  # fmt: skip
     table = TableFacts(
-        NASTY, 500, 2, ("<b>", "ZZ"), 7, 3, 90, 12, 30, 400, 40, 0.9375, Estimate(0.25, 0.125, 0.375),
+        NASTY, 500, 2, ("<b>", "ZZ"), 7, 6, 2, 3, 90, 12, 30, 400, 40, 0.9375, Estimate(0.25, 0.125, 0.375),
         Estimate(0.625, 0.5, 0.75),
     )  # fmt: skip
     verdict = judge(rows["model"].auroc, leads, {name: one.auroc.value for name, one in rows.items()})
@@ -330,6 +331,32 @@ def add_measured(folder: Path, name: str = "made") -> None:
     write_json(folder / "measured" / name / "scores.json", measured_record())
 
 
+def record_next_record() -> RecordNext:
+    """Three fits, of which one lags behind, that disagree about six neurons, four of them chosen."""
+    record = tuple(
+        NeuronToRecord(
+            at + 1 if at < 4 else None, NASTY if at == 0 else f"n{at}", "T", "", 0.5, 0.25, 0.125 if at < 4 else None,
+            0.875 - at / 8 if at < 4 else None,
+        )
+        for at in range(6)
+    )  # fmt: skip
+    stimulate = tuple(
+        NeuronToStimulate(at + 1, f"s{at}", "", "", at == 0, 2.5 / (at + 1), 0.75, 0.375, "a") for at in range(3)
+    )
+    members = tuple(Member(f"runs/s{seed}", seed, skill) for seed, skill in enumerate((0.5, 0.25, None)))
+    return RecordNext(
+        connfit="0.1.0", dataset="made", members=members, neurons=NEURONS, recorded=UNITS, candidates=6, shortlisted=6,
+        flat=2, frames=100, uncertainty=0.625, stimulated=3, stimulation_candidates=20, to_record=record,
+        to_stimulate=stimulate, cautions=("3 fits are few: <b>",),
+    )  # fmt: skip
+
+
+def add_record_next(folder: Path) -> None:
+    """`record_next/record_next.json`, as `connfit record-next` writes it."""
+    (folder / "record_next").mkdir()
+    write_json(folder / "record_next" / "record_next.json", record_next_record())
+
+
 def complete_run(folder: Path) -> Path:
     """A run directory to which every other command has added its files."""
     run_directory(folder)
@@ -339,4 +366,5 @@ def complete_run(folder: Path) -> Path:
     for name in ("silence-id-n1", "silence-id-n2"):
         add_simulation(folder, name)
     add_measured(folder)
+    add_record_next(folder)
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from networks import random_connectome
 from small import search_little
 
 from connfit import config as configuration
@@ -27,6 +29,9 @@ from connfit.analysis.measured.measured_responses import (
     place,
     read_measured,
 )
+from connfit.analysis.measured.pair_scores import Truth, score_predictor
+from connfit.analysis.measured.response_scores import Resamples
+from connfit.analysis.measured.wiring_predictors import distances, wiring_predictors
 from connfit.datasets.loading import connectome_from_config
 from connfit.datasets.registry import DATASETS
 from connfit.errors import DataError
@@ -78,6 +83,23 @@ def test_own_stimulations_can_be_scored(own_data: Path, monkeypatch: pytest.Monk
     shown = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
     columns = (STIMULATED, RESPONDING, OBSERVATIONS, Q, RESPONDS, *AMPLITUDES, *HALVES)
     assert all(f"`{name}`" in shown for name in columns)
+
+
+def test_the_table_of_the_fly_is_scored_where_its_names_are_in_a_column() -> None:
+    table = read_measured(ROOT / "examples" / "measured" / "shiu2024_rostrum.csv")
+    assert table.responds is not None and table.amplitude is not None
+    assert (table.rows, len(set(table.stimulated)), set(table.responding)) == (106, 106, {"sez_type:MN9"})
+    assert table.responds.sum() == 14 and ((table.amplitude > 0) == (table.responds > 0)).all()
+    brain = random_connectome(np.random.default_rng(0), 240, 5)
+    names = [one.partition(":")[2] for one in (*table.stimulated, *table.stimulated)]
+    column = [*names, *["MN9"] * 2, *[""] * 26]
+    placed = place(table, replace(brain, neurons=brain.neurons.assign(sez_type=column)))
+    assert not placed.unknown and placed.measured.rows == 106 and len(placed.sets) == 107
+    distance = distances(brain, placed.stimulated, placed.responding, placed.sets)
+    truth = Truth.of(placed, ResponseRule(), distance)
+    drawn = Resamples.draw(truth.groups, repeats=10)
+    for each in wiring_predictors(brain, truth.stimulated, truth.responding, truth.sets):
+        assert score_predictor(each, truth, drawn).auroc.value is not None
 
 
 def test_a_typo_in_a_column_is_named(own_data: Path, tmp_path: Path) -> None:

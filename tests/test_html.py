@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from overlaps import overlapping
 from pictures import only_dots
-from report_run import NASTY, complete_run, recording, results, run_directory
+from report_run import NASTY, complete_run, record_next_record, recording, results, run_directory
 from rich.console import Console
 
 from connfit._io import as_result, write_json
@@ -31,6 +31,12 @@ from connfit.report.run_files import RunFiles
 from connfit.report.sections.comparison import Row, comparison, observations_in_words, verdict
 from connfit.report.sections.fit_limits import limitations
 from connfit.report.sections.order_of_sections import sections
+from connfit.report.sections.record_next_section import (
+    chosen,
+    record_next_blocks,
+    record_next_drawings,
+    record_next_tables,
+)
 from connfit.report.wording import number
 
 VOID = {"meta", "img", "br", "hr", "link"}
@@ -115,13 +121,35 @@ def test_headings_go_down_one_level_at_a_time(complete: Path) -> None:
 
 
 def test_every_added_file_has_its_section(report: Path, complete: Path) -> None:
-    added = {"study", "gradient", "recovery", "perturbation", "measured"}
+    added = {"study", "gradient", "recovery", "perturbation", "measured", "record-next"}
     assert not added & set(parsed(report).anchors)
     whole = parsed(complete)
     assert added <= set(whole.anchors)
     assert whole.anchors.index("summary") < whole.anchors.index("limitations") < whole.anchors.index("questions")
-    assert whole.tags.count("img") == 8 + 2 + 3 + 2 + 4 + 1
+    assert whole.tags.count("img") == 8 + 2 + 3 + 2 + 4 + 1 + 1
     assert whole.text.count(NASTY) > 3
+
+
+def test_what_to_record_next_is_said_and_tabulated(complete: Path) -> None:
+    text = " ".join(parsed(complete).text.split())
+    for words in (
+        "3 fits that differ in their seed alone disagree", "0.625 of a neuron's variance over time",
+        f"The first to record is {NASTY}", "that of s0 would tell most about which fit is right: 2.50 nats",
+        "2 neurons do not vary in the fits", "Caution: 3 fits are few: <b>", "made: neurons to record next, of 6",
+        "The first 3 neurons to stimulate",
+    ):  # fmt: skip
+        assert words in text
+    found = record_next_record()
+    # Candidates that were not chosen are in the CSV file alone.
+    assert [each.id for each in chosen(found)] == [NASTY, "n1", "n2", "n3"]
+    nothing = replace(found, to_record=(), to_stimulate=(), cautions=())
+    assert record_next_tables(nothing) == [] and record_next_drawings(nothing) == []
+    assert "No neuron can be chosen" in " ".join(record_next_blocks(nothing))
+    little = tuple(replace(one, information=1e-5) for one in found.to_stimulate)
+    assert "none tells these fits apart" in " ".join(record_next_blocks(replace(found, to_stimulate=little)))
+    for one in (replace(found, to_record=()), replace(found, to_stimulate=())):
+        assert len(record_next_drawings(one)) == 1
+        record_next_drawings(one)[0].draw()
 
 
 def test_sentences_do_not_run_into_each_other(complete: Path) -> None:
@@ -132,7 +160,7 @@ def test_sentences_do_not_run_into_each_other(complete: Path) -> None:
 def test_labels_of_figures_do_not_overlap(complete: Path) -> None:
     drawings = [drawing for section in sections(RunFiles.read(complete.parent), []) for drawing in section.drawings]
     found = {drawing.name: overlapping(drawing.draw()) for drawing in drawings}
-    assert len(found) == 20 and {name: labels for name, labels in found.items() if labels} == {}
+    assert len(found) == 21 and {name: labels for name, labels in found.items() if labels} == {}
 
 
 def test_figures_beyond_the_size_limit_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

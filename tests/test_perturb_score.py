@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -23,11 +25,18 @@ from connfit import cli
 from connfit import config as configuration
 from connfit._io import plain, read_json
 from connfit.analysis.measured.learned_combination import PENALTY, learned_combination, logistic_weights
-from connfit.analysis.measured.measured_responses import MeasuredResponses, ResponseRule, place, read_measured
+from connfit.analysis.measured.measured_responses import (
+    MeasuredResponses,
+    ResponseRule,
+    members,
+    place,
+    read_measured,
+)
+from connfit.analysis.measured.opponents import Opponents, other_fits
 from connfit.analysis.measured.pair_scores import Truth
 from connfit.analysis.measured.recording_predictors import impulse_response, recording_predictors, single_units
 from connfit.analysis.measured.response_scores import Estimate, auroc
-from connfit.analysis.measured.score_run import SUMS, perturb_score, score_responses, training_deviation
+from connfit.analysis.measured.score_run import SUMS, perturb_score, score_responses
 from connfit.analysis.measured.scored_responses import ScoredResponses
 from connfit.analysis.measured.verdict_on_responses import answer, judge
 from connfit.analysis.measured.wiring_predictors import (
@@ -48,6 +57,8 @@ from connfit.models.cells.rate_calcium import RateCalcium
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.pulse import Stimulations, pulse_responses
 from connfit.recordings.cohort import Cohort
+from connfit.recordings.training_deviation import typical_deviation, unit_deviations
+from connfit.report.sections.measured_words import measured_words
 from connfit.training import runs
 
 GOOD = "stimulated,responding,observations,mean_dff,q\n"
@@ -212,10 +223,97 @@ def test_unknown_neurons_and_own_responses_are_left_out_and_counted() -> None:
         columns=["stimulated", "responding", "q"],
     )
     placed = place(read_measured(frame), brain)
-    assert placed.unknown == ("ZZ", "<b>") and (placed.unknown_rows, placed.own_rows) == (2, 1)
+    assert placed.unknown == ("ZZ", "<b>") and (placed.lost.rows, placed.own_rows) == (2, 1)
     assert list(placed.stimulated) == [0, 2] and list(placed.responding) == [1, 0]
     with pytest.raises(DataError, match=r"no neurons 'n99'.*Did you mean"):
         place(read_measured(frame.iloc[:1].assign(stimulated="n99")), brain)
+
+
+def test_what_is_lost_with_unknown_neurons_is_counted_and_named_until_they_are_renamed() -> None:
+    of, table = taught()
+    assert table.q is not None
+    responding = table.responding[table.q < 0.05]
+    name, yes = max(Counter(responding.tolist()).items(), key=lambda one: one[1])
+    rows = np.flatnonzero(table.responding == name)
+    ids = np.where(table.responding == name, "AWCON", table.responding).astype(object)
+    lost, how = replace(table, responding=ids), Stimulations(window_s=5)
+    whole, found, mended = (
+        perturb_score(of, each, how, resamples=20, rename=names)
+        for each, names in ((table, None), (lost, None), (lost, {"AWCON": name}))
+    )
+    assert (found.table.unknown, found.table.unknown_rows) == (("AWCON",), len(rows))
+    assert (found.table.unknown_pairs, found.table.unknown_responses) == (len(rows), yes)
+    assert (found.table.pairs, found.table.responses) == (whole.table.pairs - len(rows), whole.table.responses - yes)
+    words = " ".join(measured_words("measured/made/scores.json", found))
+    assert f"{len(rows)} pairs that were tested are lost with them, {yes} of them responses" in words
+    assert "AWCON" in words and "--rename OLD=NEW" in words
+    assert replace(mended, rename={}) == whole and mended.rename == {"AWCON": name}
+    with pytest.raises(ConfigError, match=r"no neuron 'AWCO'; did you mean 'AWCON'"):
+        perturb_score(of, lost, how, rename={"AWCO": name})
+    with pytest.raises(DataError, match=r"is there already"):
+        perturb_score(of, lost, how, rename={"AWCON": next(one for one in table.responding if one != name)})
+
+
+def test_sets_are_stimulated_and_read_together() -> None:
+    of, _ = taught()
+    brain = of.connectome
+    frame = pd.DataFrame(
+        [("id:n3,n5", "n1", 0.01), ("n3", "region:B", 0.6), ("region:A", "id:n1", 0.6), ("id:n3,n5", "region:B", 0.01),
+         ("id:n1,n2", "n2", 0.01), ("region:ZZ", "n2", 0.01), ("n3", "none:x", 0.6), ("n12", "n3", 0.6)],
+        columns=["stimulated", "responding", "q"],
+    )  # fmt: skip
+    measured = read_measured(frame)
+    placed = place(measured, brain)
+    assert placed.unknown == ("region:ZZ", "none:x") and (placed.lost.rows, placed.own_rows) == (2, 1)
+    region = {name: np.flatnonzero(brain.neurons["region"] == name) for name in "AB"}
+    pairs = [([3, 5], [1]), ([3], region["B"]), (region["A"], [1]), ([3, 5], region["B"]), ([12], [3])]
+    assert [
+        [members(one, brain.n, placed.sets).tolist() for one in both]
+        for both in zip(placed.stimulated, placed.responding, strict=True)
+    ] == [[list(one), list(other)] for one, other in pairs]
+
+    def single(each: Iterator[Predictor]) -> dict[str, np.ndarray]:
+        return {one.name: one.values for one in each}
+
+    # Each pair of neurons by itself, then summed over those that are stimulated, and averaged over those that respond.
+    flat = [(a, b) for one, other in pairs for a in one for b in other]
+    one, other = np.array(flat).T
+    owner = np.repeat(np.arange(len(pairs)), [len(a) * len(b) for a, b in pairs])
+    readers = np.array([len(b) for _, b in pairs])
+    alone = single(wiring_predictors(brain, one, other))
+    together = single(wiring_predictors(brain, placed.stimulated, placed.responding, placed.sets))
+    assert set(together) == set(alone)
+    for name, values in together.items():
+        np.testing.assert_allclose(values, np.bincount(owner, alone[name]) / readers, rtol=1e-6, atol=1e-12)
+    lengths = distances(brain, one, other)
+    nearest = [lengths[owner == k].min() for k in range(len(pairs))]
+    np.testing.assert_array_equal(distances(brain, placed.stimulated, placed.responding, placed.sets), nearest)
+    readout = of.require_job().readout
+    alone = single(recording_predictors(of.cohort, readout, brain, one, other, window_s=5.0))
+    together = single(
+        recording_predictors(of.cohort, readout, brain, placed.stimulated, placed.responding, window_s=5.0,
+                             sets=placed.sets)
+    )  # fmt: skip
+    for name, values in together.items():
+        known = [alone[name][owner == k] for k in range(len(pairs))]
+        wanted = [np.mean(each[np.isfinite(each)]) if np.isfinite(each).any() else np.nan for each in known]
+        np.testing.assert_allclose(values, wanted, rtol=1e-10)
+    how = Stimulations(window_s=5)
+    _, scored = score_responses(of, measured, how, opponents=Opponents(other_fits([of])), resamples=5)
+    found = {each.name: each.values for each in scored.predictors}
+    np.testing.assert_array_equal(found["run_1"], found["model"])
+    scale = typical_deviation(of.cohort)
+    for values, (stimulated, responding) in zip(found["model"], pairs, strict=True):
+        changes = pulse_responses(
+            of.model, of.params, [np.array(stimulated)], how, unit_of_strength=scale, mean=of.cohort.mean_activity()
+        )
+        assert values == pytest.approx(changes[0, responding].mean(), rel=1e-4, abs=1e-9)
+    single_change, both = (
+        pulse_responses(of.model, of.params, sites, how, unit_of_strength=scale, mean=of.cohort.mean_activity())
+        for sites in (np.array([3, 5]), [np.array([3, 5])])
+    )
+    # This teacher answers linearly in part only: what is silent stays silent.
+    assert both.shape == (1, brain.n) and np.abs(both[0] - single_change[0]).max() > 0
 
 
 def test_a_table_in_which_nobody_responds_is_refused() -> None:
@@ -291,6 +389,26 @@ def test_recording_predictors_know_only_pairs_that_were_recorded_together() -> N
     assert fc.values[0] == pytest.approx(np.tanh(np.mean(np.arctanh(both))), abs=1e-4)
 
 
+def test_a_deviation_is_that_of_observed_frames_whatever_the_recording_lacks() -> None:
+    rng = np.random.default_rng(2)
+    _, movies = teacher()
+    one, two = movies[0].select_units(["n0", "n1", "n2"]), movies[1].select_units(["n1", "n2", "n3"])
+    mask = rng.random(one.mask.shape) < 0.8
+    mask[:, 2] = False
+    first = replace(one, mask=mask)
+    seen = first.part("train")
+    a = [float(seen[0][seen[1][:, k], k].astype(float).var()) for k in range(2)]
+    b = two.part("train")[0].astype(float).var(axis=0)
+    wanted = [a[0] ** 0.5, ((a[1] + b[0]) / 2) ** 0.5, b[1] ** 0.5, b[2] ** 0.5]
+    cohort = Cohort.from_recordings((first, two))
+    assert cohort.units == ("n0", "n1", "n2", "n3")
+    # Sums in double precision.
+    np.testing.assert_allclose(unit_deviations(cohort), wanted, rtol=1e-10)
+    assert typical_deviation(cohort) == pytest.approx(float(np.median(wanted)), rel=1e-10)
+    nothing = Cohort.from_recordings((replace(one, mask=np.zeros_like(mask)),))
+    assert np.isnan(unit_deviations(nothing)).all() and typical_deviation(nothing) == 1.0
+
+
 @lru_cache(maxsize=1)
 def fitted() -> cf.Fit:
     """The teacher's recordings fitted, then given other parameters as a test needs them."""
@@ -306,7 +424,7 @@ def taught(noise: float = 0.0) -> tuple[cf.Fit, MeasuredResponses]:
     of = replace(fit, params=own)
     everyone, how = np.arange(NEURONS), Stimulations(window_s=5)
     responses = pulse_responses(
-        of.model, own, everyone, how, unit_of_strength=training_deviation(of.cohort), mean=of.cohort.mean_activity()
+        of.model, own, everyone, how, unit_of_strength=typical_deviation(of.cohort), mean=of.cohort.mean_activity()
     )
     a, b = (one.ravel() for one in np.meshgrid(everyone, everyone, indexing="ij"))
     a, b = a[a != b], b[a != b]
@@ -405,11 +523,33 @@ def test_nulls_and_other_fits_are_opponents() -> None:
         of, table, Stimulations(window_s=5), against=[other], nulls=["no_recurrence", "rewire_degrees"], resamples=50
     )
     assert scores.predictors["run_1"].auroc.value == scores.predictors["untrained"].auroc.value
-    none = scores.predictors["untrained_no_recurrence"]
+    none, rewired = (scores.predictors[f"untrained_{name}"] for name in ("no_recurrence", "rewire_degrees"))
     assert none.kind == "null" and none.auroc.value is not None
+    assert rewired.auroc.value not in (None, none.auroc.value, scores.predictors["untrained"].auroc.value)
+    assert {"untrained_no_recurrence", "untrained_rewire_degrees"} <= {
+        *scores.verdict.beaten, *scores.verdict.better, *scores.verdict.undecided
+    }  # fmt: skip
+    assert scores.not_scored == {}
     with pytest.raises(ConfigError, match="rewire_degrees"):
         perturb_score(of, table, nulls=["rewire_degree"])
     assert "rewire_degrees" in NULLS
+
+
+def test_nulls_that_cannot_be_drawn_are_left_out_with_the_reason() -> None:
+    """The teacher has no regions, and one sign for all of its neurons cannot be shuffled."""
+    _, table = taught()
+    brain, movies = teacher()
+    alike = replace(brain, signs=np.ones_like(brain.signs), neurons=brain.neurons.assign(region=""))
+    fit = cf.fit(alike, movies, epochs=0, progress=False)
+    scores = perturb_score(fit, table, Stimulations(window_s=5), nulls=["all"], resamples=20)
+    assert set(scores.not_scored) == {"untrained_rewire_within_regions", "untrained_shuffle_signs"}
+    assert "no regions" in scores.not_scored["untrained_rewire_within_regions"]
+    rows = {name for name in scores.predictors if name.startswith("untrained_")}
+    assert rows == {f"untrained_{name}" for name, null in NULLS.items() if null.in_studies} - set(scores.not_scored)
+    words = " ".join(measured_words("measured/made/scores.json", scores))
+    assert "Not scored: untrained_rewire_within_regions" in words
+    with pytest.raises(DataError, match="no regions"):
+        perturb_score(fit, table, nulls=["rewire_within_regions"])
 
 
 def test_a_verdict_follows_intervals() -> None:
@@ -457,6 +597,15 @@ def test_the_command_writes_scores_and_pairs(run: Path) -> None:
 
 def test_a_mistake_is_one_line(run: Path, tmp_path: Path) -> None:
     path = written(tmp_path, GOOD + "n0,n1,4,0.1,7\n")
+    for given, message in (
+        (["n0"], "must be OLD=NEW"),
+        (["a=b", "a=c"], "gives 'a' twice"),
+        (["a=b"], "no neuron 'a'"),
+    ):
+        names = [word for one in given for word in ("--rename", one)]
+        measured = run.parent / "who <responds>.csv"
+        done = CliRunner().invoke(cli.app, ["perturb-score", str(run), "--measured", str(measured), *names])
+        assert done.exit_code != 0 and isinstance(done.exception, ConfigError) and message in str(done.exception)
     done = CliRunner().invoke(cli.app, ["perturb-score", str(run), "--measured", str(path)])
     assert done.exit_code != 0 and isinstance(done.exception, DataError) and "row 1: q" in str(done.exception)
     with pytest.raises(DataError, match=r"fit has not finished|no run here"):

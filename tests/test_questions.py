@@ -55,6 +55,7 @@ def test_every_number_of_an_answer_is_in_the_files(run: Path) -> None:
     [
         ("sections/learning_verdict.j2", {}, 24),
         ("sections/recovery.j2", {}, 13),
+        ("sections/record_next.j2", {}, 9),
         ("limits/gradients.j2", {"far": (1, "weights", "bias")}, 6),
         ("limits/recovery.j2", {"few": 0.5}, 4),
         (
@@ -146,7 +147,7 @@ def test_what_measured_responses_show_is_said_in_words_with_their_keys(tmp_path:
     for text in (
         "It ranks them worse than two_steps of <wiring> 0.5.", "Not distinguishable from it: untrained of",
         "What fitting adds to the wiring's start: 0.0125 of AUROC (−0.0375 to 0.0625), not",
-        "7 rows are of 2 neurons that the connectome lacks: <b> and ZZ.",
+        "7 rows are of 2 neurons that the connectome lacks: <b> and ZZ; 6 pairs that were tested are lost",
         "of at most 0.625 that halves of the measurements allow", "93.8 % of them with a positive amplitude",
     ):  # fmt: skip
         assert text in prose.text

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from report_run import add_gradients, add_simulation, run_directory
 
 from connfit import cli, report
-from connfit.analysis import pipeline, record_next, recovery
+from connfit.analysis import perturbation, pipeline, record_next, recovery
 from connfit.analysis.gradients import gradcheck
 from connfit.analysis.measured import score_run
 from connfit.analysis.perturbation_results import Perturbation
@@ -89,9 +89,8 @@ def test_every_command_that_adds_files_draws_the_report_again(
         *((result_figures, f"draw_{what}", nothing) for what in ("analysis", "gradients", "perturbation", "recovery")),
     ):
         monkeypatch.setattr(module, name, value)
-    monkeypatch.setattr(
-        "connfit.analysis.perturbation.run_experiment", lambda *_, **__: (Perturbation(), folder / "simulations")
-    )
+    # Imported before `load_fit` is replaced, which it would keep.
+    monkeypatch.setattr(perturbation, "run_experiment", lambda *_, **__: (Perturbation(), folder / "simulations"))
     monkeypatch.setattr(sys, "argv", ["connfit", *ADDING[command](folder)])
     with pytest.raises(SystemExit) as stop:
         cli.main()

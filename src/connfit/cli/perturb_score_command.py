@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from connfit._system.paths import user_path
 from connfit.cli.terminal import RunFolder, draw_again, err_console, out_console
+from connfit.errors import ConfigError
 
 
 def perturb_score(
@@ -49,6 +51,13 @@ def perturb_score(
             help="Score the untrained model on this null connectome, or on all; may be repeated: all, {nulls}."
         ),
     ] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW",
+            help="Read a neuron of the table under another name, as the connectome's; may be repeated.",
+        ),
+    ] = None,
     resamples: Annotated[int, typer.Option(help="Resamples of stimulated neurons for intervals.")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
     name: Annotated[
@@ -66,10 +75,23 @@ def perturb_score(
         scores = score(
             folder, measured, Stimulations(pulse, window, strength, drive),
             rule=ResponseRule(q_below, min_observations), against=against or (), nulls=null or (),
-            resamples=resamples, seed=seed, name=name,
+            rename=_names(rename or ()), resamples=resamples, seed=seed, name=name,
         )  # fmt: skip
     print_measured(scores, out_console)
     out_console.print(
         f"written to {measured_folder(folder, name or scores.table.name)}", highlight=False, soft_wrap=True
     )
     draw_again(folder)
+
+
+def _names(given: Sequence[str]) -> dict[str, str]:
+    """New names by old ones."""
+    found: dict[str, str] = {}
+    for text in given:
+        old, equals, new = (part.strip() for part in text.partition("="))
+        if not (old and equals and new):
+            raise ConfigError(f"--rename {text!r} must be OLD=NEW, as in --rename AVAL=AVA_L")
+        if old in found:
+            raise ConfigError(f"--rename gives {old!r} twice: {found[old]!r} and {new!r}")
+        found[old] = new
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +21,9 @@ WORKING_BYTES = 256 << 20
 """Memory that stimulations side by side may take: about a dozen numbers per neuron, and what units show."""
 
 _COPIES = 12
+
+Sites = Int[np.ndarray, "S"] | Sequence[Int[np.ndarray, "k"]]
+"""Neurons that are stimulated one by one, or sets of them that are stimulated together."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Stimulations:
 def pulse_responses(
     model: Model,
     params: Params,
-    neurons: Int[np.ndarray, "S"],
+    neurons: Sites,
     stimulations: Stimulations,
     *,
     unit_of_strength: float,
@@ -85,7 +88,7 @@ def pulse_responses(
     Parameters
     ----------
     neurons
-        Positions of the stimulated neurons.
+        Positions of the stimulated neurons, or arrays of those that are stimulated together, each with the full pulse.
     unit_of_strength
         What a strength of 1 is, in the units of the recording.
     mean
@@ -114,7 +117,7 @@ def pulse_responses(
 def unit_pulse_responses(
     model: Model,
     params: Params,
-    neurons: Int[np.ndarray, "S"],
+    neurons: Sites,
     stimulations: Stimulations,
     *,
     unit_of_strength: float,
@@ -138,22 +141,25 @@ def unit_pulse_responses(
 
 
 def _changes(
-    model: Model, params: Params, neurons: Int[np.ndarray, "S"], stimulations: Stimulations, unit_of_strength: float,
+    model: Model, params: Params, neurons: Sites, stimulations: Stimulations, unit_of_strength: float,
     mean: Float[np.ndarray, "P"], add: _Add, rows: int,
 ) -> Float[np.ndarray, "S R"]:  # fmt: skip
-    """Mean change over the window of what `add` adds up, by stimulated neuron."""
-    if len(neurons) and not 0 <= neurons.min() <= neurons.max() < model.neurons:
+    """Mean change over the window of what `add` adds up, by stimulated neuron or set."""
+    sites = [np.atleast_1d(each) for each in neurons]
+    every = np.concatenate(sites) if sites else np.zeros(0, int)
+    if len(every) and not 0 <= every.min() <= every.max() < model.neurons:
         raise ConfigError(f"stimulated neurons must lie in 0..{model.neurons - 1}")
     pulse, window = stimulations.steps(model.step_s)
     start = settled(model, params, mean, drive=stimulations.drive).neurons
     strength = stimulations.strength * unit_of_strength
     given = mean if stimulations.drive == "mean" else np.zeros(model.units)
-    width = _width(model, len(neurons))
-    found = np.zeros((len(neurons), rows))
-    for begin in range(0, len(neurons), width):
-        batch = neurons[begin : begin + width]
+    width = _width(model, len(sites))
+    found = np.zeros((len(sites), rows))
+    for begin in range(0, len(sites), width):
+        batch = sites[begin : begin + width]
         current = np.zeros((model.neurons, width + 1))
-        current[batch, np.arange(1, len(batch) + 1)] = strength
+        for column, members in enumerate(batch, 1):
+            current[members, column] = strength
         total = _summed(model, params, start, current, pulse, window, given, stimulations.drive == "own", add, rows)
         change = (total[:, 1 : len(batch) + 1] - total[:, :1]) / window
         if not np.isfinite(change).all():

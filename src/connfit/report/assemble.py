@@ -30,9 +30,10 @@ def write_report(run_dir: str | Path, *, fresh: bool = False) -> Path:
     Reads only files of that folder: `metrics.json` (required), `config.json`, `record.json`,
     `history.csv`, `forecasts.npz`, `parameters.npz`, `parameters_initial.npz`, `connectome.h5`, and what other
     commands have added: `study/study.json`, `analysis/analysis.json`, `recovery/recovery.json`,
-    `gradient_fidelity.json`, `simulations/*/perturbation.json`. What is absent is left out, and the thirty questions
-    name the command that makes it. Writes `figures/*.png`, `figures/*.svg`, `questions.json` and `report.html`; the
-    page makes no request to anything outside itself.
+    `gradient_fidelity.json`, `simulations/*/perturbation.json`, `measured/*/scores.json`,
+    `record_next/record_next.json`. What is absent is left out, and the thirty questions name the command that makes it.
+    Writes `figures/*.png`, `figures/*.svg`, `questions.json` and `report.html`; the page makes no request to anything
+    outside itself.
 
     Parameters
     ----------

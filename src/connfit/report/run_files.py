@@ -18,6 +18,7 @@ from connfit.analysis.gradients.gradient_results import GradientFidelity
 from connfit.analysis.measured.scored_responses import FILE as SCORES
 from connfit.analysis.measured.scored_responses import FOLDER, ScoredResponses
 from connfit.analysis.perturbation_results import Perturbation
+from connfit.analysis.record_next.record_next_results import RecordNext
 from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.connectome import Connectome
 from connfit.errors import DataError, unreadable
@@ -87,6 +88,8 @@ class RunFiles:
         By the name of their folder.
     measured
         Scores against tables of measured responses, by the name of their folder.
+    record_next
+        What `connfit record-next` left.
     analysis
         What `connfit analyze` found.
     study
@@ -106,6 +109,7 @@ class RunFiles:
     recovery: Recovery | None = None
     simulations: Mapping[str, Simulation] = field(default_factory=dict)
     measured: Mapping[str, ScoredResponses] = field(default_factory=dict)
+    record_next: RecordNext | None = None
     analysis: Analysis | None = None
     study: Study | None = None
 
@@ -120,6 +124,7 @@ class RunFiles:
             (ANALYSIS, self.analysis),
             (GRADIENT, self.gradients),
             (RECOVERY, self.recovery),
+            (RECORD_NEXT, self.record_next),
         ):
             if content:
                 found[name] = content
@@ -133,6 +138,7 @@ class RunFiles:
         """Yield the name of each file that may be missing, and the contents without it."""
         for name, kept in (
             (STUDY, "study"), (ANALYSIS, "analysis"), (GRADIENT, "gradients"), (RECOVERY, "recovery"),
+            (RECORD_NEXT, "record_next"),
             ("connectome.h5", "connectome"), ("forecasts.npz", "forecasts"),
         ):  # fmt: skip
             yield name, replace(self, **{kept: None})
@@ -179,6 +185,7 @@ class RunFiles:
                 path.parent.name: read_json(path, ScoredResponses, fix=UNEDITED)
                 for path in sorted(folder.glob(MEASURED))
             },
+            record_next=_read_result(folder / RECORD_NEXT, RecordNext),
             analysis=Analysis.read(folder),
             study=read_study(folder) if present(folder / STUDY) else None,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,6 +16,7 @@ from connfit.connectome import Connectome
 from connfit.connectome.cell_words import MISSING_WORDS
 from connfit.connectome.columns import NamedTable, TableSource, read_table
 from connfit.errors import ConfigError, DataError, first_ten
+from connfit.models.perturb import parse_neuron_set
 
 STIMULATED, RESPONDING = "stimulated", "responding"
 OBSERVATIONS, Q, RESPONDS = "observations", "q", "responds"
@@ -113,19 +114,24 @@ class PlacedResponses:
     measured
         These pairs alone.
     stimulated, responding
-        [R] positions of the neurons in the connectome.
+        [R] positions of the neurons in the connectome; from its number of neurons on, of `sets`.
+    sets
+        Positions of the neurons of each set that is stimulated, or read, together.
     unknown
         Ids of the table that the connectome lacks, in the table's order.
-    unknown_rows, own_rows
-        Rows that were left out because a neuron is unknown, and because a neuron answers its own stimulation.
+    lost
+        The pairs that were left out because a neuron is unknown.
+    own_rows
+        Rows that were left out because a neuron answers its own stimulation.
     """
 
     measured: MeasuredResponses
     stimulated: Int[np.ndarray, "R"]
     responding: Int[np.ndarray, "R"]
     unknown: tuple[str, ...]
-    unknown_rows: int
+    lost: MeasuredResponses
     own_rows: int
+    sets: tuple[Int[np.ndarray, "k"], ...] = ()
 
 
 def read_measured(source: TableSource | MeasuredResponses, *, name: str | None = None) -> MeasuredResponses:
@@ -185,8 +191,40 @@ def read_measured(source: TableSource | MeasuredResponses, *, name: str | None =
     )
 
 
+def renamed(measured: MeasuredResponses, names: Mapping[str, str]) -> MeasuredResponses:
+    """Replace names of neurons in a table by others, as names of an experiment by those of the connectome.
+
+    Parameters
+    ----------
+    names
+        New name by old name.
+
+    Raises
+    ------
+    ConfigError
+        If the table has no neuron of an old name.
+    DataError
+        If a pair is there twice under the new names.
+    """
+    if not names:
+        return measured
+    there = {*measured.stimulated, *measured.responding}
+    for old in names:
+        if old not in there:
+            near = get_close_matches(old, sorted(there), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"rename: the table has no neuron {old!r}{hint}")
+    stimulated, responding = (
+        np.array([names.get(one, one) for one in ids], object) for ids in (measured.stimulated, measured.responding)
+    )
+    _refuse_repeated(stimulated, responding, measured.name)
+    return replace(measured, stimulated=stimulated, responding=responding)
+
+
 def place(measured: MeasuredResponses, connectome: Connectome) -> PlacedResponses:
     """Find the neurons of a table in a connectome; pairs of unknown neurons, and of a neuron with itself, are left out.
+
+    What is no id may be a set of neurons (`connfit.models.perturb.parse_neuron_set`), stimulated or read together.
 
     Raises
     ------
@@ -195,10 +233,14 @@ def place(measured: MeasuredResponses, connectome: Connectome) -> PlacedResponse
     """
     index = pd.Index([str(one) for one in connectome.ids])
     at = [index.get_indexer(pd.Index(ids)) for ids in (measured.stimulated, measured.responding)]
+    at, sets = _with_sets(at, (measured.stimulated, measured.responding), connectome)
     named = [*measured.stimulated[at[0] < 0], *measured.responding[at[1] < 0]]
     unknown = tuple(dict.fromkeys(named))
     absent = (at[0] < 0) | (at[1] < 0)
     own = ~absent & (at[0] == at[1])
+    for row in np.flatnonzero(~absent & (np.maximum(*at) >= connectome.n)):
+        one, other = (set(members(int(sites[row]), connectome.n, sets).tolist()) for sites in at)
+        own[row] = not one.isdisjoint(other)
     keep = np.flatnonzero(~absent & ~own)
     if not len(keep):
         near = get_close_matches(unknown[0], index[:100_000], n=1) if unknown else []
@@ -209,7 +251,39 @@ def place(measured: MeasuredResponses, connectome: Connectome) -> PlacedResponse
             path=measured.name,
             fix=f"Write neurons by their id in the neuron table, as {index[0]!r}.{hint}",
         )  # fmt: skip
-    return PlacedResponses(_rows(measured, keep), at[0][keep], at[1][keep], unknown, int(absent.sum()), int(own.sum()))
+    lost = _rows(measured, np.flatnonzero(absent))
+    return PlacedResponses(_rows(measured, keep), at[0][keep], at[1][keep], unknown, lost, int(own.sum()), sets)
+
+
+def _with_sets(
+    at: Sequence[Int[np.ndarray, "R"]], names: Sequence[np.ndarray], connectome: Connectome
+) -> tuple[list[Int[np.ndarray, "R"]], tuple[Int[np.ndarray, "k"], ...]]:
+    """Positions of what is no id but names a set of neurons, as `type:AVA`; what names none stays unknown."""
+    found: dict[str, int] = {}
+    sets: list[Int[np.ndarray, "k"]] = []
+    filled = [one.copy() for one in at]
+    for positions, texts in zip(filled, names, strict=True):
+        for row in np.flatnonzero(positions < 0):
+            text = str(texts[row])
+            if text not in found:
+                found[text] = -1
+                if ":" in text:
+                    try:
+                        neurons = parse_neuron_set(text, connectome, option="measured responses:")
+                    except ConfigError:
+                        continue
+                    if len(neurons) == 1:
+                        found[text] = int(neurons[0])
+                    else:
+                        found[text] = connectome.n + len(sets)
+                        sets.append(neurons)
+            positions[row] = found[text]
+    return filled, tuple(sets)
+
+
+def members(site: int, neurons: int, sets: Sequence[Int[np.ndarray, "k"]]) -> Int[np.ndarray, "k"]:
+    """Return the positions of the neurons of a site: a neuron, or from the number of neurons on one of the sets."""
+    return np.array([site]) if site < neurons else sets[site - neurons]
 
 
 def _rows(measured: MeasuredResponses, keep: Int[np.ndarray, "k"]) -> MeasuredResponses:

@@ -36,7 +36,7 @@ class Truth:
     Attributes
     ----------
     stimulated, responding
-        [R] positions of the neurons in the connectome.
+        [R] positions of the neurons in the connectome; from its number of neurons on, of `sets`.
     responds
         [R] whether the pair responds.
     amplitude
@@ -49,6 +49,8 @@ class Truth:
         [R] connections on the shortest path.
     rows
         [R] rows of the placed table.
+    sets
+        See `PlacedResponses`.
     """
 
     stimulated: Int[np.ndarray, "R"]
@@ -59,6 +61,7 @@ class Truth:
     group: Int[np.ndarray, "R"]
     distance: Float[np.ndarray, "R"]
     rows: Int[np.ndarray, "R"]
+    sets: tuple[Int[np.ndarray, "k"], ...] = ()
 
     @classmethod
     def of(cls, placed: PlacedResponses, rule: ResponseRule, distance: Float[np.ndarray, "R"]) -> Truth:
@@ -87,7 +90,7 @@ class Truth:
 
         return cls(
             placed.stimulated[rows], placed.responding[rows], found[rows] > 0, some(measured.amplitude),
-            some(measured.halves), group, distance[rows], rows,
+            some(measured.halves), group, distance[rows], rows, placed.sets,
         )  # fmt: skip
 
     @property
@@ -96,14 +99,19 @@ class Truth:
         return int(self.group.max()) + 1
 
 
-def table_facts(placed: PlacedResponses, truth: Truth, rows: int, resamples: Resamples) -> TableFacts:
-    """Count what is scored, and find the ceiling of amplitudes.
+def table_facts(
+    placed: PlacedResponses, truth: Truth, rows: int, resamples: Resamples, rule: ResponseRule | None = None
+) -> TableFacts:
+    """Count what is scored and what is left out, and find the ceiling of amplitudes.
 
     Parameters
     ----------
     rows
         Of the whole table.
+    rule
+        What counts as a response.
     """
+    lost = placed.lost.response(rule or ResponseRule())
     positive, halves, ceiling = None, Estimate(reason="the table has no halves of its observations"), None
     if truth.amplitude is not None:
         known = truth.responds & np.isfinite(truth.amplitude)
@@ -120,8 +128,10 @@ def table_facts(placed: PlacedResponses, truth: Truth, rows: int, resamples: Res
         name=placed.measured.name,
         rows=rows,
         unknown_neurons=len(placed.unknown),
-        unknown=placed.unknown[:10],
-        unknown_rows=placed.unknown_rows,
+        unknown=placed.unknown,
+        unknown_rows=placed.lost.rows,
+        unknown_pairs=int(np.isfinite(lost).sum()),
+        unknown_responses=int(np.nansum(lost)),
         own_rows=placed.own_rows,
         not_tested_rows=placed.measured.rows - len(truth.rows),
         stimulated=truth.groups,

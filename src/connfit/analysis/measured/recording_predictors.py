@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from connfit.analysis.measured.measured_responses import members
 from connfit.analysis.measured.wiring_predictors import Predictor
 from connfit.config import EvaluateConfig
 from connfit.connectome import Connectome
@@ -26,6 +28,7 @@ def recording_predictors(
     *,
     window_s: float,
     config: EvaluateConfig | None = None,
+    sets: Sequence[Int[np.ndarray, "k"]] = (),
 ) -> Iterator[Predictor]:
     """Return what the training parts of recordings say of pairs of which both neurons were recorded together.
 
@@ -34,15 +37,19 @@ def recording_predictors(
       one in a ridge vector autoregression of each animal (`connfit.evaluation.baselines.var_ridge`); over animals the
       mean. Its penalties and lags are chosen on tuning frames of the recording alone.
 
-    Neurons that a unit reads together with others have no recording of their own and are left out.
+    Neurons that a unit reads together with others have no recording of their own and are left out. Of sets the mean
+    over the pairs of their neurons that are known counts.
 
     Parameters
     ----------
-    stimulated, responding
-        [R] positions of the neurons of each pair.
+    stimulated, responding, sets
+        [R] positions of the neurons, or sets, of each pair; see `PlacedResponses`.
     window_s
         As of `connfit.models.pulse.Stimulations`.
     """
+    if sets:
+        yield from _of_sets(cohort, readout, connectome, stimulated, responding, window_s, config, sets)
+        return
     unit_of = single_units(readout)
     pairs = np.column_stack([unit_of[responding], unit_of[stimulated]])
     fc, impulse = [], []
@@ -62,6 +69,28 @@ def recording_predictors(
         impulse.append(of_pair)
     yield Predictor("functional_connectivity", "functional connectivity", "recording", np.tanh(_mean(fc)), signed=True)
     yield Predictor("impulse_response", "impulse response of a ridge VAR", "recording", _mean(impulse), signed=True)
+
+
+def _of_sets(
+    cohort: Cohort, readout: Readout, connectome: Connectome, stimulated: Int[np.ndarray, "R"],
+    responding: Int[np.ndarray, "R"], window_s: float, config: EvaluateConfig | None,
+    sets: Sequence[Int[np.ndarray, "k"]],
+) -> Iterator[Predictor]:  # fmt: skip
+    """The same of every pair of neurons, and its mean over those of a pair of sets."""
+    rows, pre, post = [], [], []
+    for row, pair in enumerate(zip(stimulated, responding, strict=True)):
+        one, other = (members(site, connectome.n, sets) for site in pair)
+        rows += [row] * (len(one) * len(other))
+        pre += np.repeat(one, len(other)).tolist()
+        post += np.tile(other, len(one)).tolist()
+    owner = np.array(rows)
+    for each in recording_predictors(
+        cohort, readout, connectome, np.array(pre), np.array(post), window_s=window_s, config=config
+    ):
+        known = np.isfinite(each.values)
+        total = np.bincount(owner[known], each.values[known], minlength=len(stimulated))
+        count = np.bincount(owner[known], minlength=len(stimulated))
+        yield replace(each, values=np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
 def single_units(readout: Readout) -> Int[np.ndarray, "N"]:

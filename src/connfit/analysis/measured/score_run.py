@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from jaxtyping import Float
 
@@ -20,10 +19,13 @@ from connfit.analysis.measured.measured_responses import (
     MeasuredResponses,
     PlacedResponses,
     ResponseRule,
+    members,
     pairs_by,
     place,
     read_measured,
+    renamed,
 )
+from connfit.analysis.measured.opponents import Opponent, Opponents, all_opponents, null_names
 from connfit.analysis.measured.pair_scores import (
     Truth,
     difference,
@@ -38,13 +40,11 @@ from connfit.analysis.measured.verdict_on_responses import judge
 from connfit.analysis.measured.wiring_predictors import Predictor, distances, wiring_predictors
 from connfit.connectome import Connectome
 from connfit.connectome.columns import TableSource
-from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError
-from connfit.models.base import Model, Params
 from connfit.models.pulse import Stimulations, pulse_responses
-from connfit.recordings.cohort import Cohort
+from connfit.recordings.training_deviation import typical_deviation
 from connfit.training.fitted import Fit
-from connfit.training.problem import Job, build, prepare
+from connfit.training.problem import Job
 from connfit.training.runs import load_fit
 
 MODEL, UNTRAINED, TWO_STEPS, FC = "model", "untrained", "two_steps", "functional_connectivity"
@@ -106,6 +106,7 @@ def perturb_score(
     rule: ResponseRule | None = None,
     against: Sequence[str | Path | Fit] = (),
     nulls: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -131,6 +132,8 @@ def perturb_score(
         options.
     nulls
         Null connectomes on which an untrained model is built anew and scored; `"all"` stands for each of them.
+    rename
+        Names of the table's neurons to replace by those of the connectome: new by old.
     resamples, level, seed
         Of the intervals over stimulated neurons.
     name
@@ -151,21 +154,25 @@ def perturb_score(
     >>> connfit.perturb_score(fit, "responses.csv", connfit.Stimulations(window_s=10))  # doctest: +SKIP
     """
     how = stimulations or Stimulations()
-    table = read_measured(measured)
-    chosen = _null_names(nulls)
+    rename = rename or {}
+    table = renamed(read_measured(measured), rename)
+    null_names(nulls)  # Wrong names before anything is loaded.
     if isinstance(run, Fit):
-        opponents = {**_other_runs(against), **_null_models(run.require_job(), chosen)}
-        return score_responses(run, table, how, rule=rule, opponents=opponents, resamples=resamples, level=level,
-                               seed=seed)[0]  # fmt: skip
+        scores, _ = score_responses(
+            run, table, how, rule=rule, opponents=all_opponents(run, against, nulls), resamples=resamples, level=level,
+            seed=seed,
+        )  # fmt: skip
+        return replace(scores, rename=rename)
     folder = user_path(run)
     if name is not None and not re.fullmatch(r"\w[\w.=-]*", name):
         raise ConfigError(f"name is {name!r}, but must be a name of letters, digits, '.', '=', '_' and '-'")
     with claimed(folder, make=False):
         fitted = load_fit(folder)
-        opponents = {**_other_runs(against), **_null_models(fitted.require_job(), chosen)}
         scores, pairs = score_responses(
-            fitted, table, how, rule=rule, opponents=opponents, resamples=resamples, level=level, seed=seed
-        )
+            fitted, table, how, rule=rule, opponents=all_opponents(fitted, against, nulls), resamples=resamples,
+            level=level, seed=seed,
+        )  # fmt: skip
+        scores = replace(scores, rename=rename)
         out = measured_folder(folder, name or table.name)
         out.mkdir(parents=True, exist_ok=True)
         with replacing_together(out / PAIRS, out / FILE) as (csv, record):
@@ -180,31 +187,13 @@ def measured_folder(run: Path, name: str) -> Path:
     return run / FOLDER / plain.encode()[:80].decode(errors="ignore")
 
 
-@dataclass(frozen=True, eq=False)
-class Opponent:
-    """A further model.
-
-    Parameters
-    ----------
-    label, kind
-        See `Predictor`.
-    """
-
-    label: str
-    kind: str
-    model: Model
-    params: Params
-    connectome: Connectome
-    cohort: Cohort
-
-
 def score_responses(
     fitted: Fit,
     table: MeasuredResponses,
     stimulations: Stimulations,
     *,
     rule: ResponseRule | None = None,
-    opponents: Mapping[str, Opponent] | None = None,
+    opponents: Opponents | None = None,
     resamples: int = 2000,
     level: float = 0.95,
     seed: int = 0,
@@ -212,13 +201,13 @@ def score_responses(
     """Score a fit and its opponents; arguments as of `perturb_score`."""
     from connfit._version import __version__
 
-    rule = rule or ResponseRule()
+    rule, opponents = rule or ResponseRule(), opponents or Opponents()
     job, connectome = fitted.require_job(), fitted.connectome
     placed = place(table, connectome)
-    distance = distances(connectome, placed.stimulated, placed.responding)
+    distance = distances(connectome, placed.stimulated, placed.responding, placed.sets)
     truth = Truth.of(placed, rule, distance)
     drawn = Resamples.draw(truth.groups, repeats=resamples, level=level, seed=seed)
-    predictors = list(_predictors(fitted, job, truth, table, placed, stimulations, opponents or {}))
+    predictors = list(_predictors(fitted, job, truth, table, placed, stimulations, opponents.models))
     known = {each.name: each for each in predictors}
     for parts in SUMS:
         if all(part in known for part in parts):
@@ -247,11 +236,11 @@ def score_responses(
         connfit=__version__,
         dataset=job.config.data.dataset or connectome.name,
         surrogate=any(bool(source.notes.get("surrogate")) for source in (connectome, *fitted.cohort.recordings)),
-        table=table_facts(placed, truth, table.rows, drawn),
+        table=table_facts(placed, truth, table.rows, drawn, rule),
         q_below=rule.q_below,
         min_observations=rule.min_observations,
         stimulations=stimulations,
-        unit_of_strength=training_deviation(fitted.cohort),
+        unit_of_strength=typical_deviation(fitted.cohort),
         value_units=recording.value_units,
         trained=fitted.trained,
         resamples=resamples,
@@ -259,23 +248,13 @@ def score_responses(
         seed=seed,
         predictors=scored,
         differences=tuple(asked),
+        not_scored=opponents.left_out,
         verdict=judge(
             scored[MODEL].auroc, leads,
             {each: scores.auroc.value for each, scores in scored.items() if MODEL == each or each in leads},
         ),
     )  # fmt: skip
     return result, PairTable(placed, truth, tuple(known.values()))
-
-
-def training_deviation(cohort: Cohort) -> float:
-    """Return the standard deviation of the recorded units in training, the median over units and recordings."""
-    found = []
-    for recording in cohort.recordings:
-        values, mask = recording.part("train")
-        masked = np.where(mask, values, np.nan)
-        seen = mask.sum(axis=0) > 1
-        found += np.nanstd(masked[:, seen], axis=0, dtype=np.float64).tolist()
-    return float(np.median(found)) or 1.0
 
 
 def _predictors(
@@ -291,70 +270,37 @@ def _predictors(
         yield _simulated(UNTRAINED, untrained, truth, how)
     for name, each in opponents.items():
         yield _simulated(name, each, _as_in(each.connectome, fitted.connectome, truth), how)
-    yield from wiring_predictors(fitted.connectome, truth.stimulated, truth.responding)
+    yield from wiring_predictors(fitted.connectome, truth.stimulated, truth.responding, truth.sets)
     yield from recording_predictors(
         fitted.cohort, job.readout, fitted.connectome, truth.stimulated, truth.responding,
-        window_s=how.window_s, config=job.config.evaluate,
+        window_s=how.window_s, config=job.config.evaluate, sets=truth.sets,
     )  # fmt: skip
 
 
 def _simulated(name: str, of: Opponent, truth: Truth, how: Stimulations) -> Predictor:
-    """A model as a predictor: the mean change of each responding neuron after a pulse on the stimulated one."""
+    """A model as a predictor: the mean change of each responding neuron after a pulse on the stimulated one.
+
+    A set that is stimulated gets the pulse on all of its neurons; of one that responds the mean counts.
+    """
+    neurons = of.model.neurons
     sources, at = pairs_by(truth.stimulated)
     watched, to = pairs_by(truth.responding)
     known = (sources >= 0), (watched >= 0)
     found = np.full((len(sources), len(watched)), np.nan)
-    found[np.ix_(*known)] = pulse_responses(
-        of.model, of.params, sources[known[0]], how, unit_of_strength=training_deviation(of.cohort),
-        mean=of.cohort.mean_activity(), watched=watched[known[1]],
+    changes = pulse_responses(
+        of.model, of.params, [members(site, neurons, truth.sets) for site in sources[known[0]]], how,
+        unit_of_strength=typical_deviation(of.cohort), mean=of.cohort.mean_activity(),
     )  # fmt: skip
+    read = [changes[:, members(site, neurons, truth.sets)].mean(axis=1) for site in watched[known[1]]]
+    found[np.ix_(*known)] = np.stack(read, axis=1) if read else 0
     return Predictor(name, of.label, of.kind, found[at, to], signed=True)
 
 
 def _as_in(other: Connectome, ours: Connectome, truth: Truth) -> Truth:
-    """The pairs by their positions in another connectome; -1 where it lacks a neuron."""
+    """The pairs by their positions in another connectome; -1 where it lacks a neuron, of a set any."""
     position = {str(one): at for at, one in enumerate(other.ids)}
     at = np.array([position.get(str(one), -1) for one in ours.ids])
-    return replace(truth, stimulated=at[truth.stimulated], responding=at[truth.responding])
-
-
-def _other_runs(against: Sequence[str | Path | Fit]) -> dict[str, Opponent]:
-    found: dict[str, Opponent] = {}
-    for number, given in enumerate(against, 1):
-        other = given if isinstance(given, Fit) else load_fit(given)
-        null = other.connectome.notes.get("null")
-        kind = "null" if null else "run"
-        what = f"fit on {other.require_job().config.data.null}" if null else f"run {number}"
-        label = what if isinstance(given, Fit) else f"{what} ({user_path(given).name})"
-        found[f"{kind}_{number}"] = Opponent(label, kind, other.model, other.params, other.connectome, other.cohort)
-    return found
-
-
-def _null_names(nulls: Sequence[str]) -> list[str]:
-    """The null connectomes that are asked for.
-
-    Raises
-    ------
-    ConfigError
-        If there is none of a name.
-    """
-    names = [name for name, null in NULLS.items() if null.in_studies] if "all" in nulls else list(nulls)
-    for name in names:
-        NULLS.find(name, "nulls")
-    return list(dict.fromkeys(names))
-
-
-def _null_models(job: Job, names: Sequence[str]) -> dict[str, Opponent]:
-    """Untrained models on null connectomes, each with a recipe of its own, as that of the real one was found."""
-    found = {}
-    for name in names:
-        if NULLS[name].why_same(job.connectome, None) is not None:
-            continue
-        data = msgspec.structs.replace(job.config.data, null=name, null_options={})
-        config = msgspec.structs.replace(job.config, data=data)
-        given = job.given
-        other = prepare(config) if given is None else build(config, given.connectome, given.recordings, given.held_out)
-        found[f"untrained_{name}"] = Opponent(
-            f"untrained model on {name}", "null", other.model, other.params, other.connectome, other.cohort
-        )
-    return found
+    sets = tuple(at[neurons] for neurons in truth.sets)
+    of_sets = [other.n + number if (neurons >= 0).all() else -1 for number, neurons in enumerate(sets)]
+    sites = np.concatenate([at, np.array(of_sets, at.dtype)])
+    return replace(truth, stimulated=sites[truth.stimulated], responding=sites[truth.responding], sets=sets)

@@ -94,8 +94,10 @@ class TableFacts:
         Of the table.
     rows
         Of the table.
-    unknown_neurons, unknown_rows
-        Neurons that the connectome lacks, the first of them, and rows left out because of them.
+    unknown_neurons, unknown
+        Neurons that the connectome lacks: how many, and their names.
+    unknown_rows, unknown_pairs, unknown_responses
+        Rows left out because of them; how many of these would have been scored, and how many respond.
     own_rows
         Rows of a neuron with itself, left out.
     not_tested_rows
@@ -116,6 +118,8 @@ class TableFacts:
     unknown_neurons: int = 0
     unknown: tuple[str, ...] = ()
     unknown_rows: int = 0
+    unknown_pairs: int = 0
+    unknown_responses: int = 0
     own_rows: int = 0
     not_tested_rows: int = 0
     stimulated: int = 0
@@ -145,6 +149,10 @@ class ScoredResponses:
         By name, the model first.
     differences
         Paired differences that answer a question each.
+    rename
+        Names of the table's neurons that were replaced: new by old.
+    not_scored
+        Null connectomes that were asked for and have no row, with the reason.
     """
 
     connfit: str = ""
@@ -162,4 +170,6 @@ class ScoredResponses:
     seed: int = 0
     predictors: Mapping[str, PredictorScores] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
+    rename: Mapping[str, str] = optional(dict)
+    not_scored: Mapping[str, str] = optional(dict)
     verdict: Verdict = field(default_factory=Verdict)

@@ -6,7 +6,7 @@ fly brain costs seconds. W is [post, pre] of synapse counts, gap junctions inclu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 from scipy.sparse.csgraph import dijkstra
 
-from connfit.analysis.measured.measured_responses import pairs_by
+from connfit.analysis.measured.measured_responses import members, pairs_by
 from connfit.connectome import Connectome
 
 DISCOUNTS = (0.25, 0.5, 0.75)
@@ -55,7 +55,10 @@ class Predictor:
 
 
 def wiring_predictors(
-    connectome: Connectome, stimulated: Int[np.ndarray, "R"], responding: Int[np.ndarray, "R"]
+    connectome: Connectome,
+    stimulated: Int[np.ndarray, "R"],
+    responding: Int[np.ndarray, "R"],
+    sets: Sequence[Int[np.ndarray, "k"]] = (),
 ) -> Iterator[Predictor]:
     """Return what the wiring says of pairs.
 
@@ -66,19 +69,23 @@ def wiring_predictors(
     - `resolvent_g`, `signed_resolvent_g`: ((1 - g W/ρ)⁻¹ - 1)_ij: the linear network's response to a constant
       input, without and with the signs of transmitters.
 
+    Of a set that is stimulated the sum over its neurons counts, of one that responds the mean.
+
     Parameters
     ----------
-    stimulated, responding
-        [R] positions of the neurons of each pair.
+    stimulated, responding, sets
+        [R] positions of the neurons, or sets, of each pair; see `PlacedResponses`.
     """
     counts, signed = count_matrix(connectome), count_matrix(connectome, signed=True)
     sources, at = pairs_by(stimulated)
 
     def of(name: str, label: str, columns: Float[np.ndarray, "N S"], *, has_sign: bool = False) -> Predictor:
-        return Predictor(name, label, "wiring", columns[responding, at], has_sign)
+        return Predictor(name, label, "wiring", _read(columns, watched, sets)[to, at], has_sign)
 
+    watched, to = pairs_by(responding)
     start = np.zeros((connectome.n, len(sources)))
-    start[sources, np.arange(len(sources))] = 1
+    for number, source in enumerate(sources):
+        start[members(source, connectome.n, sets), number] = 1
     direct = signed @ start
     yield of("synapses", "synapse count", direct, has_sign=True)
     radius = spectral_radius(counts)
@@ -131,16 +138,32 @@ def spectral_radius(matrix: sp.csr_array) -> float:
     return float(np.exp(np.mean(np.log(growth[_POWER_STEPS // 2 :]))))
 
 
+def _read(
+    columns: Float[np.ndarray, "N S"], watched: Int[np.ndarray, "W"], sets: Sequence[Int[np.ndarray, "k"]]
+) -> Float[np.ndarray, "W S"]:
+    """Rows of responding neurons, of sets their means."""
+    return np.stack([columns[members(site, len(columns), sets)].mean(axis=0) for site in watched])
+
+
 def distances(
-    connectome: Connectome, stimulated: Int[np.ndarray, "R"], responding: Int[np.ndarray, "R"]
+    connectome: Connectome,
+    stimulated: Int[np.ndarray, "R"],
+    responding: Int[np.ndarray, "R"],
+    sets: Sequence[Int[np.ndarray, "k"]] = (),
 ) -> Float[np.ndarray, "R"]:
-    """Count connections on the shortest path from the stimulated to the responding neuron; inf where there is none."""
+    """Count connections on the shortest path from the stimulated to the responding neuron; inf where there is none.
+
+    Of sets it is the shortest between any two of their neurons.
+    """
     sources, at = pairs_by(stimulated)
     # From j to i, where the connectome's matrix is [post, pre]; counts are no lengths.
     graph = count_matrix(connectome).T.tocsr()
+    watched, to = pairs_by(responding)
     found = np.empty(len(responding))
     for number, source in enumerate(sources):
         chosen = at == number
-        lengths = dijkstra(graph, indices=int(source), unweighted=True)
-        found[chosen] = np.asarray(lengths)[responding[chosen]]
+        starts = members(source, connectome.n, sets)
+        lengths = np.asarray(dijkstra(graph, indices=starts, unweighted=True, min_only=True))
+        nearest = np.array([lengths[members(site, connectome.n, sets)].min() for site in watched])
+        found[chosen] = nearest[to[chosen]]
     return found

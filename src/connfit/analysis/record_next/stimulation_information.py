@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from connfit.analysis.record_next.ensemble import Ensemble
 from connfit.errors import ConfigError, DivergedError
 from connfit.models.pulse import Stimulations, unit_pulse_responses
-from connfit.training.fitted import Fit
+from connfit.recordings.training_deviation import typical_deviation, unit_deviations
 
 DEFAULT = Stimulations(pulse_s=2.0, window_s=10.0)
 """A pulse of two seconds and the ten seconds from its onset on."""
@@ -25,7 +25,8 @@ def responses_of_members(
     -------
     array
         Change of each unit against the same run without a pulse, mean over the window, in units of its standard
-        deviation over the training part. A unit that reads the stimulated neuron itself is NaN: it sees the pulse.
+        deviation over the training part. A unit that reads the stimulated neuron itself is NaN, for it sees the pulse,
+        and so is one that does not vary.
 
     Raises
     ------
@@ -34,32 +35,20 @@ def responses_of_members(
     """
     found = []
     for name, fit in zip(ensemble.names, ensemble.members, strict=True):
-        deviations = _unit_deviations(fit)
         try:
             changes = unit_pulse_responses(
                 fit.model, fit.params, neurons, stimulations,
-                unit_of_strength=float(np.median(deviations)), mean=fit.cohort.mean_activity(),
+                unit_of_strength=typical_deviation(fit.cohort), mean=fit.cohort.mean_activity(),
             )  # fmt: skip
         except DivergedError as error:
             raise DivergedError(f"{name}: {error}") from error
-        found.append(changes / deviations)
+        deviations = unit_deviations(fit.cohort)
+        found.append(changes / np.where(deviations > 0, deviations, np.nan))
     responses = np.stack(found)
     shares = ensemble.members[0].require_job().readout.matrix
     own = np.asarray(shares[:, neurons].toarray()).T > 0
     responses[:, own] = np.nan
     return responses
-
-
-def _unit_deviations(fit: Fit) -> Float[np.ndarray, "P"]:
-    """Standard deviation of each unit over the training part, mean square over recordings; in the values' unit."""
-    cohort = fit.cohort
-    total, count = np.zeros(len(cohort.units)), np.zeros(len(cohort.units))
-    for recording, columns in zip(cohort.recordings, cohort.columns, strict=True):
-        values, mask = recording.part("train")
-        seen = np.where(mask, values.astype(np.float64), np.nan)
-        total[columns] += np.nanvar(seen, axis=0)
-        count[columns] += 1
-    return np.sqrt(total / count)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from connfit.report.sections import (
     measured_section,
     perturbation_section,
     provenance,
+    record_next_section,
     recovery_section,
     study_section,
 )
@@ -48,7 +49,7 @@ _FOLDED = {
 """Figures of an analysis that a click shows."""
 
 
-_NOT_OF_THE_MODEL = {"study", "recovery"}
+_NOT_OF_THE_MODEL = {"study", "recovery", "record-next"}
 """Sections whose figures are of other fits."""
 
 
@@ -141,6 +142,10 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
     if run.measured:
         shown = measured_section.measured_blocks(run.measured), list(measured_section.measured_drawings(run.measured))
         yield Section("measured", "Measured responses to stimulation", *shown)
+    if (found := run.record_next) is not None:
+        words, tables = record_next_section.record_next_blocks(found), record_next_section.record_next_tables(found)
+        shown = record_next_section.record_next_drawings(found)
+        yield Section("record-next", "What to record next", words, shown, tables)
     listed = page.bullets(limits) or page.paragraph("None of the checks of this report found any.")
     yield Section("limitations", "Limitations", [listed])
     made = [
