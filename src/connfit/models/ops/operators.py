@@ -408,7 +408,7 @@ def window_outer_by_rows(
     """
     return _by_rows(
         pattern.rows, trace, of_rows, right,
-        lambda *operands: window_outer(pattern, trace, *operands, right),
+        lambda carry, decay, left, later: window_outer(pattern, trace, carry, decay, left, later, right),
         lambda block: native.window_outer_in_blocks(pattern, trace, of_rows, right, after, block),
     )  # fmt: skip
 
@@ -419,7 +419,7 @@ def dense_outer_by_rows(
     """Compute `dense_outer` of what is computed only when it is needed, as `window_outer_by_rows` does."""
     return _by_rows(
         trace.shape[1], trace, of_rows, right,
-        lambda *operands: dense_outer(trace, *operands, right),
+        lambda carry, decay, left, later: dense_outer(trace, carry, decay, left, later, right),
         lambda block: native.dense_outer_in_blocks(trace, of_rows, right, after, block),
     )  # fmt: skip
 

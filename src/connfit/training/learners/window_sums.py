@@ -113,7 +113,7 @@ class WindowSums:
         """
         rights = _one_after_other(right)
         if trace is None or len(self.start) == 1:
-            lefts = _one_after_other(_gated(left, gate))
+            lefts = _one_after_other(_opened(left, gate))
             if trace is None:
                 flat = (lefts.shape[0], -1)
                 return synapses.outer(lefts.reshape(flat), rights.reshape(rights.shape[0], -1)), None
@@ -129,7 +129,7 @@ class WindowSums:
             )  # fmt: skip
             open_ones = None if opened is None else rows_of(opened, first, count).astype(self.start[0].dtype)
             carry, decay, trace_left = some._before_and_left_over(gains, open_ones)
-            return carry, decay, _one_after_other(_gated(rows_of(left, first, count), open_ones)), trace_left
+            return carry, decay, _one_after_other(_opened(rows_of(left, first, count), open_ones)), trace_left
 
         return synapses.outer_by_rows(trace, of_rows, rights, _one_of_each((first, left, rights, steps.arrays, opened)))
 
@@ -197,6 +197,10 @@ class WindowSums:
             return jnp.stack([filled(total(map(times, row, added)), like) for row in left])
 
         return fading(self.steps, self.forcing, add, gate)
+
+
+def _opened(left: States, gate: Array | None) -> States:
+    return left if gate is None else tuple(gate * one for one in left)
 
 
 def _gated(gains: Sequence[Slope], gate: Array | None) -> Sequence[Slope]:
