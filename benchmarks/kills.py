@@ -325,6 +325,8 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="This command, or this pair; may be repeated.")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    # A shell's background jobs ignore it, and so would every command that is started here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     work = Path(tempfile.mkdtemp(prefix="connfit-kills-"))
     hooks = work / "hooks"
     hooks.mkdir()

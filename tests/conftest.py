@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import mmap
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +38,20 @@ def _set_flags() -> None:
     os.environ["XLA_FLAGS"] = " ".join([*given.split(), *flags])
 
 
+def _share_programs() -> None:
+    """Let workers and subprocesses use each other's compiled programs: a fifth of the suite's time, see above."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # of the user, or this is a worker
+        return
+    folder = tempfile.mkdtemp(prefix="connfit-tests-programs-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+    # Every program, however small: it is compiled a hundred times otherwise.
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+
+
 _set_flags()
+_share_programs()
 # Where in the source an operation was written: read in profiles, of which tests take none.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 

@@ -111,8 +111,14 @@ def student(*, substeps: int = 1, drive: str = "dense") -> Student:
     return Student(brain, readout, model, params, cohort)
 
 
-def write_files(folder: Path) -> Path:
-    """The teacher's brain and recordings as a user's own tables, and a configuration that fits them."""
+def write_files(folder: Path, *, whole_evaluation: bool = False) -> Path:
+    """The teacher's brain and recordings as a user's own tables, and a configuration that fits them.
+
+    Parameters
+    ----------
+    whole_evaluation
+        Fit all baselines of a user's evaluation, and what units that are left out are compared with.
+    """
     brain, movies = teacher()
     ids = brain.neurons["id"].to_numpy()
     transmitter = np.where(brain.signs > 0, "acetylcholine", "gaba")
@@ -128,7 +134,7 @@ def write_files(folder: Path) -> Path:
             values=movie.values, units=np.array(movie.units), frame_rate=movie.frame_rate,
         )  # fmt: skip
     path = folder / "own.toml"
-    path.write_text(CONFIG)
+    path.write_text(CONFIG if whole_evaluation else CONFIG + FEW_BASELINES)
     return path
 
 
@@ -207,4 +213,9 @@ free_run_runs = 2
 horizon_starts = 16
 horizons = [1, 2]
 var_lags = [1]
+"""
+
+FEW_BASELINES = """\
+baselines = ["mean", "persistence", "ar"]
+left_out_units = 0
 """

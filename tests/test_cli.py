@@ -63,7 +63,7 @@ def not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
-    write_files(folder)
+    write_files(folder, whole_evaluation=True)
     return folder
 
 

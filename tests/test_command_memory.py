@@ -32,7 +32,7 @@ FIXED = [
 
 @pytest.fixture(scope="module")
 def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return prepare(override(read(write_files(tmp_path_factory.mktemp("small"))), FIXED))
+    return prepare(override(read(write_files(tmp_path_factory.mktemp("small"), whole_evaluation=True)), FIXED))
 
 
 def of_size(job: Job, frames: int, units: int) -> Job:
@@ -123,7 +123,9 @@ def test_units_that_were_observed_in_the_same_frames_are_found(monkeypatch: pyte
 def test_a_command_says_the_memory_of_all_of_it(tmp_path: Path) -> None:
     from connfit.training import runs
 
-    config = override(read(write_files(tmp_path)), [*FIXED, "train.epochs=1", "train.free_run_epochs=0"])
+    config = override(
+        read(write_files(tmp_path, whole_evaluation=True)), [*FIXED, "train.epochs=1", "train.free_run_epochs=0"]
+    )
     runs.start(config, tmp_path / "run", later=evaluation_memory)
     said = json.loads((tmp_path / "run" / "record.json").read_text())["memory_estimate_bytes"]
     assert "libraries and programs" in said

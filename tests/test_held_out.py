@@ -281,7 +281,7 @@ def own(folder: Path, *assignments: str) -> Config:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files of two recordings, and a run that holds out the second."""
     folder = tmp_path_factory.mktemp("held_out")
-    write_files(folder)
+    write_files(folder, whole_evaluation=True)
     return folder
 
 

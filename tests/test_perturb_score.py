@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from networks import Problem, dense_matrices, random_connectome
-from small import NEURONS, UNITS, teacher, write_files
+from small import NEURONS, UNITS, search_little, teacher, write_files
 from typer.testing import CliRunner
 from valid import validator
 
@@ -516,7 +516,8 @@ def test_logistic_weights_are_where_the_penalised_likelihood_is_largest() -> Non
     np.testing.assert_allclose(score, PENALTY * weights * [0, 1, 1], atol=1e-6)
 
 
-def test_nulls_and_other_fits_are_opponents() -> None:
+def test_nulls_and_other_fits_are_opponents(monkeypatch: pytest.MonkeyPatch) -> None:
+    search_little(monkeypatch)
     of, table = taught()
     other = replace(of, params=of.initial_params)
     scores = perturb_score(
@@ -535,8 +536,9 @@ def test_nulls_and_other_fits_are_opponents() -> None:
     assert "rewire_degrees" in NULLS
 
 
-def test_nulls_that_cannot_be_drawn_are_left_out_with_the_reason() -> None:
+def test_nulls_that_cannot_be_drawn_are_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     """The teacher has no regions, and one sign for all of its neurons cannot be shuffled."""
+    search_little(monkeypatch)
     _, table = taught()
     brain, movies = teacher()
     alike = replace(brain, signs=np.ones_like(brain.signs), neurons=brain.neurons.assign(region=""))

@@ -154,7 +154,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> dict:
         text.replace(".npz", ".toy")
         .replace('.toy"]\n', '.toy"]\noptions = { factor = 2.0 }\n')
         .replace("validation = 0.2\n", 'validation = 0.2\npreprocess = [{ step = "scale" }, { step = "toy_centre" }]\n')
-        .replace('"persistence"', '"toy_level"\nstart_options = { level = 0.75 }')
+        .replace('drive_start = "persistence"', 'drive_start = "toy_level"\nstart_options = { level = 0.75 }')
         .replace('"counts"', '"toy_roots"')
     )
     (folder / "own.toml").write_text(text, encoding="utf-8")

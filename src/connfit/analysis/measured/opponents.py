@@ -58,8 +58,9 @@ class Opponents:
 
 def all_opponents(fitted: Fit, against: Sequence[str | Path | Fit], nulls: Sequence[str]) -> Opponents:
     """Return other fits, and untrained models on null connectomes, as opponents of a fit."""
+    others = other_fits(against)
     untrained = untrained_nulls(fitted.require_job(), nulls)
-    return Opponents({**other_fits(against), **untrained.models}, untrained.left_out)
+    return Opponents({**others, **untrained.models}, untrained.left_out)
 
 
 def other_fits(against: Sequence[str | Path | Fit]) -> dict[str, Opponent]:
