@@ -56,7 +56,7 @@ def use(implementation: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def _resolve(implementation: str, dtype: jnp.dtype) -> str:
+def resolve(implementation: str, dtype: jnp.dtype) -> str:
     """The code path: "native", "portable", or native on CPU and portable elsewhere."""
     name = one_of("implementation", implementation, IMPLEMENTATIONS)
     if name == "auto":
@@ -208,7 +208,7 @@ def matvec(
     """
     w, x = _common(w, x)
     _expect("matvec", w=(w, (pattern.nnz,)), x=(x, (pattern.columns, *x.shape[1:2])))
-    path = _resolve(implementation, x.dtype)
+    path = resolve(implementation, x.dtype)
     return _matvec(path, pattern, w, x) if x.ndim == 2 else _matvec(path, pattern, w, x[:, None])[:, 0]
 
 
@@ -240,7 +240,7 @@ def rmatvec(
     """
     w, v = _common(w, v)
     _expect("rmatvec", w=(w, (pattern.nnz,)), v=(v, (pattern.rows, *v.shape[1:2])))
-    path = _resolve(implementation, v.dtype)
+    path = resolve(implementation, v.dtype)
     return _rmatvec(path, pattern, w, v) if v.ndim == 2 else _rmatvec(path, pattern, w, v[:, None])[:, 0]
 
 
@@ -268,7 +268,7 @@ def sampled_outer(
     left, right = _common(left, right)
     k = left.shape[-1] if left.ndim else 0
     _expect("sampled_outer", left=(left, (pattern.rows, k)), right=(right, (pattern.columns, k)))
-    return _sampled_outer(_resolve(implementation, left.dtype), pattern, left, right)
+    return _sampled_outer(resolve(implementation, left.dtype), pattern, left, right)
 
 
 def window_outer(
@@ -334,7 +334,7 @@ def window_outer(
         trace_left=(trace_left, (pattern.rows, batch, *planes, steps)),
         right=(right, (pattern.columns, batch, steps)),
     )
-    path = _resolve(implementation, left.dtype)
+    path = resolve(implementation, left.dtype)
     if planes:
         return _window_outer(path, pattern, trace, carry, decay, left, trace_left, right)
     one = trace[None], carry[..., None], decay[..., None, None], left, trace_left[:, :, None], right
@@ -384,63 +384,9 @@ def dense_outer(
         trace_left=(trace_left, (rows, batch, *planes, steps)),
         right=(right, (columns, batch, steps)),
     )
-    path = _resolve(implementation, left.dtype)
+    path = resolve(implementation, left.dtype)
     if planes:
         return _dense_outer(path, trace, carry, decay, left, trace_left, right)
     one = trace[None], carry[..., None], decay[..., None, None], left, trace_left[:, :, None], right
     found: tuple[Array, Array] = _dense_outer(path, *one)
     return found[0], found[1][0]
-
-
-def window_outer_by_rows(
-    pattern: Pattern, trace: Float[Array, "S M B"], of_rows: native.OfRows, right: Float[Array, "C B K"], after: Array
-) -> tuple[Float[Array, "M"], Float[Array, "S M B"]]:
-    """Compute `window_outer` of what is computed only when it is needed; it has no derivative rules.
-
-    Native code goes through large patterns in blocks of rows, so that nothing else of a window is held for all of them.
-
-    Parameters
-    ----------
-    of_rows
-        ``of_rows(first, count)`` returns `carry`, `decay`, `left` and `trace_left` of the rows from `first` on.
-    after
-        Something to be computed before the memory of the gradient is taken.
-    """
-    return _by_rows(
-        pattern.rows, trace, of_rows, right,
-        lambda carry, decay, left, later: window_outer(pattern, trace, carry, decay, left, later, right),
-        lambda block: native.window_outer_in_blocks(pattern, trace, of_rows, right, after, block),
-    )  # fmt: skip
-
-
-def dense_outer_by_rows(
-    trace: Float[Array, "S N B C"], of_rows: native.OfRows, right: Float[Array, "C B K"], after: Array
-) -> tuple[Float[Array, "N C"], Float[Array, "S N B C"]]:
-    """Compute `dense_outer` of what is computed only when it is needed, as `window_outer_by_rows` does."""
-    return _by_rows(
-        trace.shape[1], trace, of_rows, right,
-        lambda carry, decay, left, later: dense_outer(trace, carry, decay, left, later, right),
-        lambda block: native.dense_outer_in_blocks(trace, of_rows, right, after, block),
-    )  # fmt: skip
-
-
-def _by_rows(
-    rows: int,
-    trace: Array,
-    of_rows: native.OfRows,
-    right: Array,
-    operator: Callable[..., tuple[Array, Array]],
-    in_blocks: Callable[[int], tuple[Array, Array]],
-) -> tuple[Array, Array]:
-    """Everything at once, or in blocks where native code runs and there is more than one of them."""
-
-    def at_once() -> tuple[Array, Array]:
-        return operator(*of_rows(jnp.zeros((), jnp.int32), rows))
-
-    path, (_, batch, steps) = _resolve("auto", right.dtype), right.shape
-    block = native.rows_at_once(rows, batch * steps * (1 + len(trace)))
-    if path == "portable" or block >= rows:
-        return at_once()
-    if path == "native":
-        return in_blocks(block)
-    return jax.lax.platform_dependent(cpu=lambda: in_blocks(block), default=at_once)
