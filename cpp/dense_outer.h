@@ -24,13 +24,29 @@ struct DenseOuterArgs {
   float* gradient;          // [rows, columns]
   Trace* new_trace;         // [states, rows, batch, columns]
   int64_t rows, batch, steps, columns, states;
+  int64_t plane;  // numbers in the traces of one state
+
+  // The rows begin ... end - 1 alone; what each row brings along starts at row `first`.
+  DenseOuterArgs Part(int64_t first, int64_t begin, int64_t end) const {
+    DenseOuterArgs part = *this;
+    const int64_t skipped = (begin - first) * batch;
+    part.trace += begin * batch * columns;
+    part.new_trace += begin * batch * columns;
+    part.gradient += begin * columns;
+    part.carry += skipped * states;
+    part.decay += skipped * states * states;
+    part.left += skipped * steps;
+    part.trace_left += skipped * states * steps;
+    part.rows = end - begin;
+    return part;
+  }
 };
 
 // Columns first ... first + 8 V - 1 of one row. S is the number of states if known when compiling, else negative.
 template <int S, int V, typename Trace>
 CONNFIT_INLINE void DenseOuterBlock(const DenseOuterArgs<Trace>& a, int64_t i, int64_t first) {
   constexpr int W = 8, kRoom = S < 0 ? kMostStates : S;
-  const int64_t states = S < 0 ? a.states : S, plane = a.rows * a.batch * a.columns;
+  const int64_t states = S < 0 ? a.states : S, plane = a.plane;
   Vector<W> gradient[V] = {};
   for (int64_t b = 0; b < a.batch; ++b) {
     const int64_t row = i * a.batch + b;
@@ -66,7 +82,7 @@ CONNFIT_INLINE void DenseOuterBlock(const DenseOuterArgs<Trace>& a, int64_t i, i
 template <int S, typename Trace>
 CONNFIT_INLINE void DenseOuterRows(const DenseOuterArgs<Trace>& a, int64_t begin, int64_t end) {
   constexpr int kRoom = S < 0 ? kMostStates : S;
-  const int64_t states = S < 0 ? a.states : S, plane = a.rows * a.batch * a.columns;
+  const int64_t states = S < 0 ? a.states : S, plane = a.plane;
   // As many sums at once as there are registers for.
   constexpr int V = S == 1 ? 4 : S == 2 ? 3 : 2;
   for (int64_t i = begin; i < end; ++i) {

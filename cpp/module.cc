@@ -46,6 +46,14 @@ bool FitTogether(int64_t rows, int64_t batch, int64_t states, Cube& carry, Tenso
          is(trace_left.dimensions(), {rows, batch, states, steps});
 }
 
+// Which rows a call is for: {first, begin, end}, of which those from `begin` on are to be done and operands hold
+// `held` from `first` on.
+bool RowsFit(Ints bounds, int64_t held, int64_t rows) {
+  if (Dim(bounds, 0) != 3) return false;
+  const int32_t* at = bounds.typed_data();
+  return 0 <= at[0] && at[0] <= at[1] && at[1] <= at[2] && at[2] <= rows && at[2] - at[0] <= held;
+}
+
 ffi::Error Mismatch(const char* operation) {
   return ffi::Error::InvalidArgument(std::string("connfit ") + operation + ": operand shapes contradict each other");
 }
@@ -102,6 +110,29 @@ ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Trac
 }
 
 template <typename Trace, typename TraceBuffer>
+ffi::Error WindowOuterRowsImpl(ffi::ThreadPool pool, Ints bounds, Vector1 before, Ints indptr, Ints indices,
+                               TraceBuffer trace, Cube carry, Tensor decay, Cube left, Tensor trace_left, Cube right,
+                               ffi::Result<Vector1> gradient, ffi::Result<TraceBuffer> new_trace) {
+  const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(left, 2), held = Dim(carry, 0);
+  const int64_t states = Dim(trace, 0), batch = Dim(trace, 2);
+  if (rows < 0 || Dim(trace, 1) != nnz || !FitTogether(held, batch, states, carry, decay, left, trace_left) ||
+      Dim(right, 1) != batch || Dim(right, 2) != steps || Dim(before, 0) != nnz || Dim(*gradient, 0) != nnz ||
+      !SameShape(*new_trace, trace) || !RowsFit(bounds, held, rows) || before.typed_data() != gradient->typed_data() ||
+      trace.untyped_data() != new_trace->untyped_data()) {
+    return Mismatch("window_outer of some rows");
+  }
+  const int32_t* at = bounds.typed_data();
+  WindowOuter(
+      pool,
+      WindowOuterArgs<Trace>{indptr.typed_data(), indices.typed_data(),
+                             reinterpret_cast<const Trace*>(trace.typed_data()), carry.typed_data(), decay.typed_data(),
+                             left.typed_data(), trace_left.typed_data(), right.typed_data(), gradient->typed_data(),
+                             reinterpret_cast<Trace*>(new_trace->typed_data()), rows, nnz, batch, steps, states}
+          .Part(at[0], at[1], at[2]));
+  return ffi::Error::Success();
+}
+
+template <typename Trace, typename TraceBuffer>
 ffi::Error DenseOuterImpl(ffi::ThreadPool pool, TraceBuffer trace, Cube carry, Tensor decay, Cube left,
                           Tensor trace_left, Cube right, ffi::Result<Matrix> gradient,
                           ffi::Result<TraceBuffer> new_trace) {
@@ -112,12 +143,38 @@ ffi::Error DenseOuterImpl(ffi::ThreadPool pool, TraceBuffer trace, Cube carry, T
       !SameShape(*new_trace, trace)) {
     return Mismatch("dense_outer");
   }
-  DenseOuter(pool, DenseOuterArgs<Trace>{
-                       reinterpret_cast<const Trace*>(trace.typed_data()), carry.typed_data(), decay.typed_data(),
-                       left.typed_data(), trace_left.typed_data(), right.typed_data(), gradient->typed_data(),
-                       reinterpret_cast<Trace*>(new_trace->typed_data()), rows, batch, steps, columns, states});
+  DenseOuter(pool,
+             DenseOuterArgs<Trace>{reinterpret_cast<const Trace*>(trace.typed_data()), carry.typed_data(),
+                                   decay.typed_data(), left.typed_data(), trace_left.typed_data(), right.typed_data(),
+                                   gradient->typed_data(), reinterpret_cast<Trace*>(new_trace->typed_data()), rows,
+                                   batch, steps, columns, states, rows * batch * columns});
   return ffi::Error::Success();
 }
+
+template <typename Trace, typename TraceBuffer>
+ffi::Error DenseOuterRowsImpl(ffi::ThreadPool pool, Ints bounds, Matrix before, TraceBuffer trace, Cube carry,
+                              Tensor decay, Cube left, Tensor trace_left, Cube right, ffi::Result<Matrix> gradient,
+                              ffi::Result<TraceBuffer> new_trace) {
+  const int64_t states = Dim(trace, 0), rows = Dim(trace, 1), batch = Dim(trace, 2), columns = Dim(trace, 3);
+  const int64_t steps = Dim(left, 2), held = Dim(carry, 0);
+  if (!FitTogether(held, batch, states, carry, decay, left, trace_left) || Dim(right, 0) != batch ||
+      Dim(right, 1) != steps || Dim(right, 2) != columns || Dim(*gradient, 0) != rows || Dim(*gradient, 1) != columns ||
+      !SameShape(*gradient, before) || !SameShape(*new_trace, trace) || !RowsFit(bounds, held, rows) ||
+      before.typed_data() != gradient->typed_data() || trace.untyped_data() != new_trace->untyped_data()) {
+    return Mismatch("dense_outer of some rows");
+  }
+  const int32_t* at = bounds.typed_data();
+  DenseOuter(pool,
+             DenseOuterArgs<Trace>{reinterpret_cast<const Trace*>(trace.typed_data()), carry.typed_data(),
+                                   decay.typed_data(), left.typed_data(), trace_left.typed_data(), right.typed_data(),
+                                   gradient->typed_data(), reinterpret_cast<Trace*>(new_trace->typed_data()), rows,
+                                   batch, steps, columns, states, rows * batch * columns}
+                 .Part(at[0], at[1], at[2]));
+  return ffi::Error::Success();
+}
+
+// Memory that calls for some rows fill after one another; nothing is written to it here.
+ffi::Error RoomImpl(ffi::AnyBuffer, ffi::Result<ffi::AnyBuffer>) { return ffi::Error::Success(); }
 
 }  // namespace
 }  // namespace connfit
@@ -209,5 +266,70 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_bf16,
                                   .Arg<connfit::Cube>()
                                   .Ret<connfit::Matrix>()
                                   .Ret<connfit::HalfTensor>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_rows, (connfit::WindowOuterRowsImpl<float, connfit::Cube>),
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Vector1>()
+                                  .Ret<connfit::Cube>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_rows_bf16,
+                              (connfit::WindowOuterRowsImpl<connfit::Bfloat16, connfit::HalfCube>),
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Vector1>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::HalfCube>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Vector1>()
+                                  .Ret<connfit::HalfCube>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_rows, (connfit::DenseOuterRowsImpl<float, connfit::Tensor>),
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Matrix>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Matrix>()
+                                  .Ret<connfit::Tensor>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_rows_bf16,
+                              (connfit::DenseOuterRowsImpl<connfit::Bfloat16, connfit::HalfTensor>),
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Matrix>()
+                                  .Arg<connfit::HalfTensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Arg<connfit::Tensor>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Matrix>()
+                                  .Ret<connfit::HalfTensor>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_room, connfit::RoomImpl,
+                              ffi::Ffi::Bind().Arg<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>());
 
 #pragma GCC visibility pop

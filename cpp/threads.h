@@ -69,11 +69,11 @@ void ParallelFor(Pool& pool, int64_t chunks, const Body& body) {
 }
 
 // Splits rows into `parts` pieces with about equal numbers of connections; piece p is
-// [RowCut(p), RowCut(p + 1)). Cuts depend on the pattern only.
+// [RowCut(p), RowCut(p + 1)). Cuts depend on the pattern only. `indptr` may begin within a pattern.
 inline int64_t RowCut(const int32_t* indptr, int64_t rows, int64_t part, int64_t parts) {
   if (part <= 0) return 0;
   if (part >= parts) return rows;
-  int64_t target = static_cast<int64_t>(indptr[rows]) * part / parts;
+  int64_t target = indptr[0] + static_cast<int64_t>(indptr[rows] - indptr[0]) * part / parts;
   return std::lower_bound(indptr, indptr + rows, target) - indptr;
 }
 

@@ -30,6 +30,19 @@ struct WindowOuterArgs {
   Trace* new_trace;         // [states, nnz, batch]
   int64_t rows, nnz, batch, steps;
   int64_t states;  // 0 without a trace
+
+  // The rows begin ... end - 1 alone; what each row brings along starts at row `first`.
+  WindowOuterArgs Part(int64_t first, int64_t begin, int64_t end) const {
+    WindowOuterArgs part = *this;
+    const int64_t skipped = (begin - first) * batch;
+    part.indptr += begin;
+    part.carry += skipped * states;
+    part.decay += skipped * states * states;
+    part.left += skipped * steps;
+    part.trace_left += skipped * states * steps;
+    part.rows = end - begin;
+    return part;
+  }
 };
 
 CONNFIT_INLINE float Sum(Vector<8> v) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
@@ -256,7 +269,8 @@ void WindowOuterChunk(const WindowOuterArgs<Trace>& a, int64_t begin, int64_t en
 
 template <typename Pool, typename Trace>
 void WindowOuter(Pool& pool, const WindowOuterArgs<Trace>& a) {
-  const int64_t chunks = ChunkCount(a.nnz * (1 + a.batch * a.steps / 16));
+  const int64_t connections = a.indptr[a.rows] - a.indptr[0];
+  const int64_t chunks = ChunkCount(connections * (1 + a.batch * a.steps / 16));
   ParallelFor(pool, chunks, [&](int64_t c) {
     const int64_t begin = RowCut(a.indptr, a.rows, c, chunks), end = RowCut(a.indptr, a.rows, c + 1, chunks);
     switch (a.states) {

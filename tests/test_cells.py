@@ -7,8 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+import scipy.sparse as sp
 from contracts import check_cell
+from networks import random_connectome
 from small import teacher
 from typer.testing import CliRunner
 
@@ -16,9 +21,14 @@ import connfit
 from connfit._registry import REGISTRIES, registries
 from connfit.cli import app
 from connfit.config import ModelConfig
+from connfit.models import Readout, ops
 from connfit.models.cells import CELLS
 from connfit.models.cells.rate import Rate
-from connfit.models.neuron import Jacobian
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.neuron import Jacobian, Neuron
+from connfit.models.observation import observe
+from connfit.models.ops import native
+from connfit.training.learners import WindowArrays, WindowedLearner
 
 SOURCE = Path(connfit.__file__).parent
 
@@ -60,3 +70,76 @@ def test_a_kind_may_be_named_as_its_entry_points_are() -> None:
     assert {"rules": "learning rules", "nulls": "null connectomes", "cells": "cells"}.items() <= names.items()
     listed = [CliRunner().invoke(app, ["list", kind, "--json"]).output for kind in ("rules", "learning rules")]
     assert listed[0] == listed[1] and "d-rtrl" in listed[0]
+
+
+def observed(cell: str, **options: Any) -> Neuron:
+    return observe(CELLS[cell].neuron(**options), "order-2", step_s=0.6, decay_s=2.0, rise_s=0.5)
+
+
+@pytest.mark.parametrize("nonlinearity", ["relu", "softplus"])
+@pytest.mark.parametrize("make", [lambda cell, **options: CELLS[cell].neuron(**options), observed])
+@pytest.mark.parametrize("cell", list(CELLS))
+def test_slopes_follow_from_the_little_that_a_window_keeps_of_them(cell: str, make: Any, nonlinearity: str) -> None:
+    neuron = make(cell, nonlinearity=nonlinearity)
+    rng = np.random.default_rng(0)
+    names = ("time_constants", *(one.name for one in neuron.parameters))
+    theta = {name: jnp.asarray(rng.random((50, 1)), jnp.float32) for name in names}
+    h, x = (tuple(jnp.asarray(rng.normal(size=(4, 50, 2)), jnp.float32) for _ in part) for part in
+            (neuron.states, neuron.channels))  # fmt: skip
+    assert neuron.has_slopes
+    at = neuron.for_slopes(theta, h, x)
+    assert sum(one.nbytes for one in jax.tree.leaves(at)) <= x[0].nbytes / (4 if nonlinearity == "relu" else 1)
+    found, right = neuron.slopes(theta, at), neuron.jacobian(theta, h, x)
+    jax.tree.map(np.testing.assert_array_equal, found, (right.states, right.inputs))
+
+
+def test_a_cell_that_replaces_a_step_does_not_keep_the_slopes_of_the_old_one() -> None:
+    class Louder(Rate):
+        def step(self, theta: Any, h: Any, x: Any) -> Any:
+            return (2 * super().step(theta, h, x)[0],)
+
+    class Bent(Rate):
+        def activation(self, x: Any) -> Any:
+            return x**2, 2 * x
+
+    class Named(Rate):
+        def slopes(self, theta: Any, at: Any) -> Any:
+            """Something else, of one's own."""
+
+    assert Rate().has_slopes and not Louder().has_slopes and not Named().has_slopes
+    x = jnp.asarray([[0.5], [3.0]])
+    alpha = {"time_constants": jnp.asarray([[0.5], [0.5]])}
+    ((gain,),) = Bent().slopes(alpha, Bent().for_slopes(alpha, (x,), (x,)))[1]
+    np.testing.assert_allclose(gain, x)
+
+
+@pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
+@pytest.mark.parametrize("cell", ["rate-calcium", "adaptive-rate", "two-channel"])
+def test_a_window_in_blocks_of_neurons_has_the_same_gradient(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With state forcing and a dense drive, over two windows, so that traces count."""
+    rng, n, units, steps = np.random.default_rng(3), 50, 4, 8
+    monkeypatch.setattr(native, "_NUMBERS_AT_ONCE", 300)
+    brain = random_connectome(rng, n, 6)
+    readout = Readout(sp.csr_array(np.eye(units, n)), tuple(f"u{k}" for k in range(units)))
+    given = ModelConditions(connectome=brain, readout=readout, step_s=0.6, state_forcing=0.5)
+    model = ConnectomeModel.wire(given, CELLS[cell].neuron())
+    params = {
+        "weights": jnp.asarray(rng.random(brain.m, np.float32)), "log_time_constants": jnp.zeros(n),
+        "bias": jnp.full(n, 0.1), "drive": jnp.asarray(rng.normal(0.2, 0.5, (n, units)), jnp.float32),
+        **model.own_start(),
+    }  # fmt: skip
+    values = jnp.asarray(rng.random((steps, units, 1), np.float32))
+    window = WindowArrays(values, values > 0.2, values[::-1], jnp.ones_like(values))
+    learner = WindowedLearner(steps, "neuron")
+
+    def two_windows(params: dict) -> tuple:
+        memory = learner.start(model, 1, model.groups)
+        _, memory = learner.step(model, params, memory, window, model.groups)
+        found, memory = learner.step(model, params, memory, window, model.groups)
+        return found.gradient, memory.traces
+
+    found = []
+    for implementation in ("native", "portable"):
+        with ops.use(implementation):
+            found.append(jax.jit(lambda params: two_windows(params))(params))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), *found)

@@ -42,10 +42,10 @@ def test_what_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_python_is_told_at_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONNFIT_THREADS", "abc")
-    from connfit.models.ops.operators import _resolve
+    from connfit.models.ops.operators import resolve
 
     with pytest.raises(ConfigError, match="CONNFIT_THREADS='abc'"):
-        _resolve("auto", np.float32)  # type: ignore[arg-type]
+        resolve("auto", np.float32)  # type: ignore[arg-type]
     monkeypatch.setenv("CONNFIT_DATA", "/etc/passwd")
     with pytest.raises(ConfigError, match="CONNFIT_DATA=/etc/passwd"):
         search_folders("worm")

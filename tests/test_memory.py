@@ -20,6 +20,7 @@ from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.input_map import input_map
 from connfit.models.observation import observe
 from connfit.models.observation.likelihood import Likelihood
+from connfit.models.ops import native
 from connfit.recordings import Parts, Recording
 from connfit.recordings.cohort import Cohort
 from connfit.training import memory
@@ -123,6 +124,19 @@ def test_the_estimate_knows_further_states_and_channels(cell: str, recordings: i
     estimate = estimate_memory(model, params, cohort, learner, TrainConfig(), model.groups)
     held = sum(estimate.parts[part] for part in ("parameters", "moments", "gradient", "traces", "window", "wiring"))
     assert held == pytest.approx(compiled_bytes(model, params, learner, recordings), rel=0.25)
+
+
+@pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
+def test_a_second_state_costs_its_traces_and_nothing_of_a_window_but_in_blocks(monkeypatch) -> None:
+    """What a step holds beside its arguments: of both states no more than two fifths of a window above one state."""
+    monkeypatch.setattr(native, "_NUMBERS_AT_ONCE", 10_000)
+    model, params, _ = problem(1, "none")
+    two = replace(model, neuron=CELLS["rate-calcium"].neuron())
+    learner, wiring = WindowedLearner(16, "neuron"), model.recurrent.pattern.nnz
+    more = compiled_bytes(two, params | two.own_start(), learner, 1) - compiled_bytes(model, params, learner, 1)
+    # A plane of traces; parameter, moments and state of the calcium; two more traces of each of three parameters.
+    arguments = 4 * (wiring + 8 * NEURONS)
+    assert more - arguments < 0.4 * 4 * 16 * NEURONS
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -203,3 +204,42 @@ def test_traces_of_several_states_have_the_derivatives_of_the_portable_sums(floa
         return jnp.sum(jnp.sin(gradient)) + jnp.sum(trace**3)
 
     check_grads(loss, operands, order=1, modes=["rev"], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("states", "batch", "steps"), [(2, 1, 16), (3, 2, 5), (4, 1, 8)])
+def test_blocks_of_rows_give_what_all_rows_at_once_give(states, batch, steps, dtype, monkeypatch):
+    """Of rows that no number of blocks divides, one of them without connections; in place where traces are donated."""
+    rng, rows, columns = np.random.default_rng(8), 37, 23
+    monkeypatch.setattr(native, "_NUMBERS_AT_ONCE", 8 * batch * steps * (1 + states))
+    assert native.rows_at_once(rows, batch * steps * (1 + states)) == 8
+    there = rng.random((rows, columns)) < 0.4
+    there[5] = False
+    pattern = ops.Pattern.of(np.r_[0, np.cumsum(there.sum(axis=1))], np.nonzero(there)[1], columns)
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+    factors = (
+        draw(rows, batch, states), 0.3 * draw(rows, batch, states, states), draw(rows, batch, steps),
+        draw(rows, batch, states, steps),
+    )  # fmt: skip
+    right = draw(columns, batch, steps)
+
+    def of_rows(first: jax.Array, count: int) -> tuple:
+        return tuple(jax.lax.dynamic_slice_in_dim(one, first, count) for one in factors)
+
+    def run(implementation: str, call: Callable[..., tuple], trace: jax.Array) -> tuple:
+        with ops.use(implementation):
+            # A new function each time: a compiled one would keep its implementation.
+            return jax.jit(lambda trace: call(trace), donate_argnums=0)(jnp.array(trace))
+
+    cases = (
+        (lambda trace: ops.window_outer_by_rows(pattern, trace, of_rows, right, right), (pattern.nnz, batch)),
+        (lambda trace: ops.dense_outer_by_rows(trace, of_rows, right, right), (rows, batch, columns)),
+    )
+    for call, shape in cases:
+        trace = draw(states, *shape).astype(DTYPES[dtype])
+        found = run("native", call, trace)
+        assert_near(found, run("portable", call, trace), dtype)
+        jax.tree.map(np.testing.assert_array_equal, found, run("auto", call, trace))

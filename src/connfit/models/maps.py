@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from connfit.models import ops
+from connfit.models.ops.native import OfRows
 
 
 class SynapticMap(Protocol):
@@ -60,6 +61,12 @@ class SynapticMap(Protocol):
         """Return the gradient, the trace's part included, and the trace after the window (`ops.window_outer`)."""
         ...
 
+    def outer_by_rows(
+        self, trace: Array, of_rows: OfRows, right: Float[Array, "C B K"], after: Array
+    ) -> tuple[Array, Array]:
+        """Return the same of what is computed when it is needed (`ops.window_outer_by_rows`)."""
+        ...
+
 
 @partial(jax.tree_util.register_dataclass, data_fields=["pattern"], meta_fields=[])
 @dataclass(frozen=True)
@@ -101,6 +108,9 @@ class SparseMap:
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
     ) -> tuple[Array, Array]:
         return ops.window_outer(self.pattern, trace, carry, decay, left, trace_left, right)
+
+    def outer_by_rows(self, trace: Array, of_rows: OfRows, right: Array, after: Array) -> tuple[Array, Array]:
+        return ops.window_outer_by_rows(self.pattern, trace, of_rows, right, after)
 
 
 @partial(
@@ -173,10 +183,19 @@ class GainMap:
     def outer_with_trace(
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
     ) -> tuple[Array, Array]:
-        columns, batch, steps = right.shape
-        at_branches = self._branch_input(right.reshape(columns, batch * steps)).reshape(-1, batch, steps)
+        at_branches = self._steps_of_branches(right)
         by_branch, trace = ops.window_outer(self.branches, trace, carry, decay, left, trace_left, at_branches)
         return self._by_gain(by_branch), trace
+
+    def outer_by_rows(self, trace: Array, of_rows: OfRows, right: Array, after: Array) -> tuple[Array, Array]:
+        by_branch, trace = ops.window_outer_by_rows(
+            self.branches, trace, of_rows, self._steps_of_branches(right), after
+        )
+        return self._by_gain(by_branch), trace
+
+    def _steps_of_branches(self, right: Float[Array, "C B K"]) -> Float[Array, "Q B K"]:
+        columns, batch, steps = right.shape
+        return self._branch_input(right.reshape(columns, batch * steps)).reshape(-1, batch, steps)
 
     def _branch_input(self, sources: Float[Array, "C K"]) -> Float[Array, "Q K"]:
         return ops.matvec(self.inputs, self.magnitudes, sources)
@@ -217,3 +236,6 @@ class DenseMap:
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
     ) -> tuple[Array, Array]:
         return ops.dense_outer(trace, carry, decay, left, trace_left, right)
+
+    def outer_by_rows(self, trace: Array, of_rows: OfRows, right: Array, after: Array) -> tuple[Array, Array]:
+        return ops.dense_outer_by_rows(trace, of_rows, right, after)

@@ -132,6 +132,10 @@ class Jacobian(NamedTuple):
     parameters: Mapping[str, tuple[Slope, ...]]
 
 
+Slopes: TypeAlias = tuple[tuple[tuple[Slope, ...], ...], tuple[tuple[Slope, ...], ...]]
+"""A and B of `Jacobian`."""
+
+
 class Reading(NamedTuple):
     """Derivatives of what is sent, or of what is observed: by each state, and by parameters.
 
@@ -244,6 +248,15 @@ class Neuron:
             parameters,
         )
 
+    def for_slopes(self, theta: Theta, h: States, x: States) -> Any:
+        """Return what `slopes` follow from, where that is less than states and inputs: a window keeps it."""
+        return h, x
+
+    def slopes(self, theta: Theta, at: Any) -> Slopes:
+        """Return A and B of `Jacobian`, from `for_slopes`."""
+        found = self.jacobian(theta, *at)
+        return found.states, found.inputs
+
     def sent(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of `output`."""
         return self._reading(Neuron.output, self.output, 0, theta, h)
@@ -251,6 +264,12 @@ class Neuron:
     def seen(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of `observed`."""
         return self._reading(Neuron.observed, self.observed, self.shows, theta, h)
+
+    @property
+    def has_slopes(self) -> bool:
+        """Whether `slopes` are those of this package, and of this very step: none that a subclass has replaced."""
+        owner = next(one for one in type(self).__mro__ if not {"step", "jacobian", "slopes"}.isdisjoint(vars(one)))
+        return "slopes" in vars(owner) and owner is not Neuron and owner.__module__.startswith("connfit.")
 
     @property
     def sends_first(self) -> bool:

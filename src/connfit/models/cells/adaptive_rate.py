@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from connfit.models.cells import CELLS, Cell
 from connfit.models.cells.rate import Rate
-from connfit.models.neuron import Jacobian, Parameter, States, Theta, TimeConstant
+from connfit.models.neuron import Jacobian, Parameter, Slopes, States, Theta, TimeConstant
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,28 @@ class AdaptiveRate(Rate):
 
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of a step."""
-        ((alpha,),), ((gain,),), own = super().jacobian(theta, h, (self._left(theta, h, x),))
-        gamma = theta["adaptation_time"]
+        own = super().jacobian(theta, h, (self._left(theta, h, x),))
+        ((gain,),) = own.inputs
         assert gain is not None
-        return Jacobian(
-            ((alpha, -theta["adaptation_strength"] * gain), (1 - gamma, gamma)),
-            ((gain,), (None,)),
-            {
-                "time_constants": (*own["time_constants"], None),
-                "adaptation_strength": (-h[1] * gain, None),
-                "adaptation_time": (None, h[1] - h[0]),
-            },
-        )
+        by_parameters = {
+            "time_constants": (*own.parameters["time_constants"], None),
+            "adaptation_strength": (-h[1] * gain, None),
+            "adaptation_time": (None, h[1] - h[0]),
+        }
+        return Jacobian(*self._adapted(theta, (own.states, own.inputs)), by_parameters)
+
+    def for_slopes(self, theta: Theta, h: States, x: States) -> Array:
+        """Return what the slope of the nonlinearity follows from."""
+        return super().for_slopes(theta, h, (self._left(theta, h, x),))
+
+    def slopes(self, theta: Theta, at: Array) -> Slopes:
+        """Return the derivatives of a step by states and input."""
+        return self._adapted(theta, super().slopes(theta, at))
+
+    def _adapted(self, theta: Theta, slopes: Slopes) -> Slopes:
+        (((alpha,),), ((gain,),)), gamma = slopes, theta["adaptation_time"]
+        assert gain is not None
+        return ((alpha, -theta["adaptation_strength"] * gain), (1 - gamma, gamma)), ((gain,), (None,))
 
     def _left(self, theta: Theta, h: States, x: States) -> Array:
         return x[0] - theta["adaptation_strength"] * h[1]

@@ -13,7 +13,7 @@ from connfit.connectome import Connectome
 from connfit.errors import one_of
 from connfit.models.cells import CELLS, Cell
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
-from connfit.models.neuron import Jacobian, Neuron, States, Theta
+from connfit.models.neuron import Jacobian, Neuron, Slopes, States, Theta
 from connfit.models.readout import Readout
 
 NONLINEARITIES = ("relu", "softplus")
@@ -57,6 +57,17 @@ class Rate(Neuron):
         alpha = theta["time_constants"]
         steady, slope = self.activation(x[0])
         return Jacobian(((alpha,),), (((1 - alpha) * slope,),), {"time_constants": (h[0] - steady,)})
+
+    def for_slopes(self, theta: Theta, h: States, x: States) -> Array:
+        """Return where relu is open, or the slope of softplus."""
+        slope = self.activation(x[0])[1]
+        only_0_and_1 = self.nonlinearity == "relu" and type(self).activation is Rate.activation
+        return slope != 0 if only_0_and_1 else slope
+
+    def slopes(self, theta: Theta, at: Array) -> Slopes:
+        """Return the derivatives of a step by state and input."""
+        alpha = theta["time_constants"]
+        return ((alpha,),), (((1 - alpha) * at.astype(alpha.dtype),),)
 
 
 class RateModel(ConnectomeModel):

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from connfit.models.cells import CELLS, Cell
 from connfit.models.cells.rate import Rate
-from connfit.models.neuron import Jacobian, States, Theta, TimeConstant
+from connfit.models.neuron import Jacobian, Slopes, States, Theta, TimeConstant
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,21 @@ class RateCalcium(Rate):
 
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of a step."""
-        ((alpha,),), ((gain,),), own = super().jacobian(theta, h, x)
-        beta = theta["calcium_decay"]
-        (leak,), (rate,) = own["time_constants"], super().step(theta, h, x)
-        assert alpha is not None and gain is not None and leak is not None
+        own, (rate,) = super().jacobian(theta, h, x), super().step(theta, h, x)
+        (leak,), passed = own.parameters["time_constants"], 1 - theta["calcium_decay"]
+        assert leak is not None
+        by_parameters = {"time_constants": (leak, passed * leak), "calcium_decay": (None, h[1] - rate)}
+        return Jacobian(*self._followed(theta, (own.states, own.inputs)), by_parameters)
+
+    def slopes(self, theta: Theta, at: Array) -> Slopes:
+        """Return the derivatives of a step by states and input."""
+        return self._followed(theta, super().slopes(theta, at))
+
+    def _followed(self, theta: Theta, slopes: Slopes) -> Slopes:
+        (((alpha,),), ((gain,),)), beta = slopes, theta["calcium_decay"]
+        assert alpha is not None and gain is not None
         passed = 1 - beta
-        return Jacobian(
-            ((alpha, None), (passed * alpha, beta)),
-            ((gain,), (passed * gain,)),
-            {"time_constants": (leak, passed * leak), "calcium_decay": (None, h[1] - rate)},
-        )
+        return ((alpha, None), (passed * alpha, beta)), ((gain,), (passed * gain,))
 
     def _calcium(self, theta: Theta, calcium: Array, rate: Array) -> Array:
         beta = theta["calcium_decay"]

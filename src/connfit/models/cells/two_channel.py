@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jaxtyping import Array
+
 from connfit.models.cells import CELLS, Cell
 from connfit.models.cells.rate import Rate
-from connfit.models.neuron import Jacobian, States, Theta, TimeConstant
+from connfit.models.neuron import Jacobian, Slopes, States, Theta, TimeConstant
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,32 @@ class TwoChannel(Rate):
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of a step."""
         excitation, inhibition = self._filtered(theta, h, x)
-        ((alpha,),), ((gain,),), own = super().jacobian(theta, h, (excitation + inhibition,))
-        e, i = theta["excitatory_decay"], theta["inhibitory_decay"]
+        own = super().jacobian(theta, h, (excitation + inhibition,))
         from_e, from_i = h[1] - x[0], h[2] - x[1]
+        ((gain,),) = own.inputs
         assert gain is not None
-        return Jacobian(
+        by_parameters = {
+            "time_constants": (*own.parameters["time_constants"], None, None),
+            "excitatory_decay": (gain * from_e, from_e, None),
+            "inhibitory_decay": (gain * from_i, None, from_i),
+        }
+        return Jacobian(*self._behind(theta, (own.states, own.inputs)), by_parameters)
+
+    def for_slopes(self, theta: Theta, h: States, x: States) -> Array:
+        """Return what the slope of the nonlinearity follows from."""
+        excitation, inhibition = self._filtered(theta, h, x)
+        return super().for_slopes(theta, h, (excitation + inhibition,))
+
+    def slopes(self, theta: Theta, at: Array) -> Slopes:
+        """Return the derivatives of a step by states and inputs."""
+        return self._behind(theta, super().slopes(theta, at))
+
+    def _behind(self, theta: Theta, slopes: Slopes) -> Slopes:
+        (((alpha,),), ((gain,),)), e, i = slopes, theta["excitatory_decay"], theta["inhibitory_decay"]
+        assert gain is not None
+        return (
             ((alpha, gain * e, gain * i), (None, e, None), (None, None, i)),
             ((gain * (1 - e), gain * (1 - i)), (1 - e, None), (None, 1 - i)),
-            {
-                "time_constants": (*own["time_constants"], None, None),
-                "excitatory_decay": (gain * from_e, from_e, None),
-                "inhibitory_decay": (gain * from_i, None, from_i),
-            },
         )
 
     def _filtered(self, theta: Theta, h: States, x: States) -> States:

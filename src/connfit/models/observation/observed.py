@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -14,6 +15,7 @@ from connfit.models.neuron import (
     Parameter,
     Reading,
     Slope,
+    Slopes,
     States,
     Theta,
     TimeConstant,
@@ -125,38 +127,65 @@ class Observed(Neuron):
 
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of a step, from those of the cell."""
-        own, size = self._own, len(self.states)
-        inner = {name: theta[name] for name in ("time_constants", *(one.name for one in self.cell.parameters))}
+        own, inner = self._own, self._inner(theta)
         local = self.cell.jacobian(inner, h[:own], x)
         new = as_states(self.cell.step(theta, h[:own], x))
         seen = self.cell.seen(inner, new)
-        states = [_wide(row, size) for row in local.states]
-        inputs = [tuple(row) for row in local.inputs]
         parameters = {name: list(local.parameters.get(name, (None,) * own)) for name in inner}
-        by_state = tuple(_through(seen, column) for column in zip(*local.states, strict=True))
-        row = _wide(by_state, size)
-        by_input = tuple(_through(seen, column) for column in zip(*local.inputs, strict=True))
         by_own = {
             name: total((_through(seen, column), seen.parameters.get(name))) for name, column in parameters.items()
         }
         before = self.cell.observed(inner, new)
         for k, one in enumerate(self.filters):
             keeps, at = theta[one.name], own + k
-            row = tuple(total((times(1 - keeps, to), keeps if q == at else None)) for q, to in enumerate(row))
-            by_input = tuple(times(1 - keeps, to) for to in by_input)
             by_own = {name: times(1 - keeps, to) for name, to in by_own.items()}
             by_own[one.name] = h[at] - before
             before = keeps * h[at] + (1 - keeps) * before
-            states.append(row)
-            inputs.append(by_input)
             for name, to in by_own.items():
                 parameters.setdefault(name, [None] * at).append(to)
         if self.drift:
-            states.append((*(None,) * (size - 1), jnp.ones_like(theta["time_constants"])))
-            inputs.append((None,) * len(self.channels))
             for column in parameters.values():
                 column.append(None)
-        return Jacobian(tuple(states), tuple(inputs), {name: tuple(column) for name, column in parameters.items()})
+        by_parameters = {name: tuple(column) for name, column in parameters.items()}
+        return Jacobian(*self._filtered(theta, (local.states, local.inputs), seen), by_parameters)
+
+    def for_slopes(self, theta: Theta, h: States, x: States) -> Any:
+        """Return what those of the cell follow from, if its indicator sees a state."""
+        if not self._by_slopes:
+            return super().for_slopes(theta, h, x)
+        return self.cell.for_slopes(self._inner(theta), h[: self._own], x)
+
+    def slopes(self, theta: Theta, at: Any) -> Slopes:
+        """Return the derivatives of a step by states and inputs, from those of the cell."""
+        if not self._by_slopes:
+            return super().slopes(theta, at)
+        inner = self._inner(theta)
+        nothing = (jnp.zeros_like(theta["time_constants"]),) * self._own
+        return self._filtered(theta, self.cell.slopes(inner, at), self.cell.seen(inner, nothing))
+
+    @property
+    def _by_slopes(self) -> bool:
+        return self.cell.shows_state and self.cell.has_slopes
+
+    def _inner(self, theta: Theta) -> Theta:
+        return {name: theta[name] for name in ("time_constants", *(one.name for one in self.cell.parameters))}
+
+    def _filtered(self, theta: Theta, local: Slopes, seen: Reading) -> Slopes:
+        """Put the filters behind the cell."""
+        own, size = self._own, len(self.states)
+        states, inputs = [_wide(row, size) for row in local[0]], [tuple(row) for row in local[1]]
+        row = _wide(tuple(_through(seen, column) for column in zip(*local[0], strict=True)), size)
+        by_input = tuple(_through(seen, column) for column in zip(*local[1], strict=True))
+        for k, one in enumerate(self.filters):
+            keeps, at = theta[one.name], own + k
+            row = tuple(total((times(1 - keeps, to), keeps if q == at else None)) for q, to in enumerate(row))
+            by_input = tuple(times(1 - keeps, to) for to in by_input)
+            states.append(row)
+            inputs.append(by_input)
+        if self.drift:
+            states.append((*(None,) * (size - 1), jnp.ones_like(theta["time_constants"])))
+            inputs.append((None,) * len(self.channels))
+        return tuple(states), tuple(inputs)
 
     def sent(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of what the cell sends."""

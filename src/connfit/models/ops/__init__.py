@@ -6,7 +6,18 @@ the gradient of its weights. Each has a portable form in plain XLA and a native 
 
 from __future__ import annotations
 
+from connfit.models.ops.by_rows import dense_outer_by_rows, window_outer_by_rows
 from connfit.models.ops.operators import dense_outer, matvec, rmatvec, sampled_outer, use, window_outer
 from connfit.models.ops.pattern import Pattern
 
-__all__ = ["Pattern", "dense_outer", "matvec", "rmatvec", "sampled_outer", "use", "window_outer"]
+__all__ = [
+    "Pattern",
+    "dense_outer",
+    "dense_outer_by_rows",
+    "matvec",
+    "rmatvec",
+    "sampled_outer",
+    "use",
+    "window_outer",
+    "window_outer_by_rows",
+]

@@ -25,6 +25,12 @@ _HANDLERS = (
     "connfit_matvec", "connfit_rmatvec", "connfit_sampled_outer", "connfit_window_outer", "connfit_window_outer_bf16",
     "connfit_dense_outer", "connfit_dense_outer_bf16",
 )  # fmt: skip
+_OF_BLOCKS = (
+    "connfit_window_outer_rows", "connfit_window_outer_rows_bf16", "connfit_dense_outer_rows",
+    "connfit_dense_outer_rows_bf16", "connfit_room",
+)  # fmt: skip
+_registered: set[str] = set()
+_NUMBERS_AT_ONCE = 250_000  # of what a block of rows brings along: 1 MB, which stays in the cache
 
 
 @cache
@@ -45,7 +51,9 @@ def _load() -> str:
                 f"they were compiled for version {built} of XLA's interface and jax {jax.__version__} has {here}; "
                 "reinstall connfit with `pip install --no-build-isolation`, or update jax"
             )
-        for name in _HANDLERS:
+        # A library that was compiled before there were blocks does without them.
+        for name in (*_HANDLERS, *(_OF_BLOCKS if hasattr(library, _OF_BLOCKS[0]) else ())):
+            _registered.add(name)
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
     except (OSError, AttributeError, RuntimeError, ValueError) as error:
         return f"{files[0].name} does not load ({error}); reinstall connfit"
@@ -163,3 +171,60 @@ def dense_outer(
     call = _call(name, gradient, (trace.shape, trace.dtype), aliases={0: 1})
     gradient, new_trace = call(trace, carry, decay, left, trace_left, right.transpose(1, 2, 0))
     return gradient, new_trace
+
+
+OfRows = Callable[[Array, int], tuple[Array, Array, Array, Array]]
+"""carry, decay, left and trace_left of so many rows from one on."""
+
+
+def window_outer_in_blocks(
+    pattern: Pattern, trace: Array, of_rows: OfRows, right: Array, after: Array, block: int
+) -> tuple[Array, Array]:
+    """Compute `window_outer` for one block of rows after the other, and only then what it needs of them."""
+    name = "connfit_window_outer_rows_bf16" if trace.dtype == jnp.bfloat16 else "connfit_window_outer_rows"
+    gradient = jax.ShapeDtypeStruct((pattern.nnz,), right.dtype)
+    call = _call(name, (gradient.shape, gradient.dtype), (trace.shape, trace.dtype), aliases={1: 0, 4: 1})
+
+    def rows(bounds: Array, gradient: Array, trace: Array, *factors: Array) -> tuple[Array, Array]:
+        gradient, trace = call(bounds, gradient, pattern.indptr, pattern.indices, trace, *factors, right)
+        return gradient, trace
+
+    return _in_blocks(pattern.rows, block, rows, gradient, trace, of_rows, after)
+
+
+def dense_outer_in_blocks(trace: Array, of_rows: OfRows, right: Array, after: Array, block: int) -> tuple[Array, Array]:
+    """Compute `dense_outer` for one block of rows after the other, and only then what it needs of them."""
+    name = "connfit_dense_outer_rows_bf16" if trace.dtype == jnp.bfloat16 else "connfit_dense_outer_rows"
+    gradient = jax.ShapeDtypeStruct((trace.shape[1], trace.shape[3]), right.dtype)
+    call = _call(name, (gradient.shape, gradient.dtype), (trace.shape, trace.dtype), aliases={1: 0, 2: 1})
+    by_step = right.transpose(1, 2, 0)
+
+    def rows(bounds: Array, gradient: Array, trace: Array, *factors: Array) -> tuple[Array, Array]:
+        gradient, trace = call(bounds, gradient, trace, *factors, by_step)
+        return gradient, trace
+
+    return _in_blocks(trace.shape[1], block, rows, gradient, trace, of_rows, after)
+
+
+def _in_blocks(
+    rows: int, block: int, part: Callable[..., tuple[Array, Array]], gradient: jax.ShapeDtypeStruct, trace: Array,
+    of_rows: OfRows, after: Array,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Go through blocks of rows; the last one holds as many as the others, and skips those that are done.
+
+    The gradient's memory is taken when `after` is there.
+    """
+    room = _call("connfit_room", (gradient.shape, gradient.dtype))(after)[0]
+
+    def one(k: Array, found: tuple[Array, Array]) -> tuple[Array, Array]:
+        begin = k * block
+        first = jnp.minimum(begin, rows - block)
+        bounds = jnp.stack([first, begin, jnp.minimum(begin + block, rows)]).astype(jnp.int32)
+        return part(bounds, *found, *of_rows(first, block))
+
+    return jax.lax.fori_loop(0, -(-rows // block), one, (room, trace))
+
+
+def rows_at_once(rows: int, numbers: int) -> int:
+    """Return how many rows make a block, of which each brings along so many numbers."""
+    return rows if not _registered.issuperset(_OF_BLOCKS) else min(rows, max(1, _NUMBERS_AT_ONCE // max(1, numbers)))

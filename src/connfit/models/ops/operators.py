@@ -56,7 +56,7 @@ def use(implementation: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def _resolve(implementation: str, dtype: jnp.dtype) -> str:
+def resolve(implementation: str, dtype: jnp.dtype) -> str:
     """The code path: "native", "portable", or native on CPU and portable elsewhere."""
     name = one_of("implementation", implementation, IMPLEMENTATIONS)
     if name == "auto":
@@ -208,7 +208,7 @@ def matvec(
     """
     w, x = _common(w, x)
     _expect("matvec", w=(w, (pattern.nnz,)), x=(x, (pattern.columns, *x.shape[1:2])))
-    path = _resolve(implementation, x.dtype)
+    path = resolve(implementation, x.dtype)
     return _matvec(path, pattern, w, x) if x.ndim == 2 else _matvec(path, pattern, w, x[:, None])[:, 0]
 
 
@@ -240,7 +240,7 @@ def rmatvec(
     """
     w, v = _common(w, v)
     _expect("rmatvec", w=(w, (pattern.nnz,)), v=(v, (pattern.rows, *v.shape[1:2])))
-    path = _resolve(implementation, v.dtype)
+    path = resolve(implementation, v.dtype)
     return _rmatvec(path, pattern, w, v) if v.ndim == 2 else _rmatvec(path, pattern, w, v[:, None])[:, 0]
 
 
@@ -268,7 +268,7 @@ def sampled_outer(
     left, right = _common(left, right)
     k = left.shape[-1] if left.ndim else 0
     _expect("sampled_outer", left=(left, (pattern.rows, k)), right=(right, (pattern.columns, k)))
-    return _sampled_outer(_resolve(implementation, left.dtype), pattern, left, right)
+    return _sampled_outer(resolve(implementation, left.dtype), pattern, left, right)
 
 
 def window_outer(
@@ -334,7 +334,7 @@ def window_outer(
         trace_left=(trace_left, (pattern.rows, batch, *planes, steps)),
         right=(right, (pattern.columns, batch, steps)),
     )
-    path = _resolve(implementation, left.dtype)
+    path = resolve(implementation, left.dtype)
     if planes:
         return _window_outer(path, pattern, trace, carry, decay, left, trace_left, right)
     one = trace[None], carry[..., None], decay[..., None, None], left, trace_left[:, :, None], right
@@ -384,7 +384,7 @@ def dense_outer(
         trace_left=(trace_left, (rows, batch, *planes, steps)),
         right=(right, (columns, batch, steps)),
     )
-    path = _resolve(implementation, left.dtype)
+    path = resolve(implementation, left.dtype)
     if planes:
         return _dense_outer(path, trace, carry, decay, left, trace_left, right)
     one = trace[None], carry[..., None], decay[..., None, None], left, trace_left[:, :, None], right

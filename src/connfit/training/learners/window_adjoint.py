@@ -154,17 +154,18 @@ def driven_by(step: Jacobian, adjoint: States) -> States:
 
 def changing(tree: Any) -> list[Array]:
     """Return the arrays that have a value for each step of a window."""
-    return [leaf for leaf in jax.tree.leaves(tree) if _changes(leaf)]
+    return [leaf for leaf in jax.tree.leaves(tree) if changes(leaf)]
 
 
 def with_changing(tree: Any, values: Iterable[Array]) -> Any:
     """Return the same with other values in place of `changing`."""
     leaves, kind = jax.tree.flatten(tree)
     new = iter(values)
-    return jax.tree.unflatten(kind, [next(new) if _changes(leaf) else leaf for leaf in leaves])
+    return jax.tree.unflatten(kind, [next(new) if changes(leaf) else leaf for leaf in leaves])
 
 
-def _changes(leaf: Any) -> bool:
+def changes(leaf: Any) -> bool:
+    """Return whether an array has a value for each step of a window."""
     return getattr(leaf, "ndim", 0) == 3
 
 

@@ -10,7 +10,6 @@ So traces end d steps before the window, and the steps in between are kept as a 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +19,7 @@ from jaxtyping import Array, Float
 from connfit.models.base import Model, Params
 from connfit.models.neuron import Jacobian, Neuron, States, filled, times, total
 from connfit.models.observation.innovation import Forcing
-from connfit.training.learners.window_adjoint import Adjoint, changing, with_changing
+from connfit.training.learners.window_adjoint import Adjoint, changes, changing, with_changing
 from connfit.training.learners.window_sums import Steps, fading
 
 
@@ -129,8 +128,7 @@ class Stretch(NamedTuple):
 
     def first(self, steps: int) -> Steps:
         """Return the derivatives of its first steps."""
-        values = [one[:steps] for one in changing(self.step)]
-        return Steps(values, partial(with_changing, self.step))
+        return _as_steps(self.step, [one[:steps] for one in changing(self.step)])
 
 
 def reach_back(
@@ -145,10 +143,11 @@ def reach_back(
     """
     h = len(past.gate)
     step = _by_step(window.step, window.gate)
-    derivatives = partial(with_changing, step)
+    earlier_steps = _as_steps(step, past.local)
+    derivatives = earlier_steps.at
     sent = start = corrected = None
     if past.real is None or adjoint.on_the_way is None:
-        faded = zip(*fading(Steps(past.local, derivatives), None)[0], strict=True)
+        faded = zip(*fading(earlier_steps, None)[0], strict=True)
         earlier: Any = tuple(total(map(times, column, adjoint.start)) for column in faded)
     else:
         late = jnp.flip(adjoint.on_the_way, 0)
@@ -174,6 +173,18 @@ def reach_back(
     own = tuple(map(joined, past.states, states)) if past.states else ()
     last = Past(tuple(local), whole.gate, whole.arrived, whole.inputs, own, forcing, real, whole.outside)
     return whole, jax.tree.map(lambda one: one[-h:], last)
+
+
+def _as_steps(step: Jacobian, changing_values: Any) -> Steps:
+    """Derivatives with other values in place of those that change from step to step."""
+    leaves, kind = jax.tree.flatten(step)
+    moves = [changes(leaf) for leaf in leaves]
+
+    def find(fixed: Any, values: Any) -> Jacobian:
+        still, moving = iter(fixed), iter(values)
+        return jax.tree.unflatten(kind, [next(moving if each else still) for each in moves])
+
+    return Steps(changing_values, [leaf for leaf, each in zip(leaves, moves, strict=True) if not each], find)
 
 
 def _back(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -24,18 +24,39 @@ class Steps(NamedTuple):
     Attributes
     ----------
     arrays
-        With an axis of steps: far fewer than there are derivatives.
-    at
-        Finds the derivatives: of all steps, or of one.
+        [K, N, B], far fewer than there are derivatives.
+    fixed
+        [N, 1], the same at all steps.
+    find
+        ``find(fixed, arrays)`` returns the derivatives: of all steps, or of one.
     """
 
     arrays: Any
-    at: Callable[[Any], Jacobian]
+    fixed: Any
+    find: Callable[[Any, Any], Jacobian]
 
     @property
     def whole(self) -> Jacobian:
         """Derivatives of all steps."""
         return self.at(self.arrays)
+
+    def at(self, arrays: Any) -> Jacobian:
+        """Return the derivatives of all steps, or of one."""
+        return self.find(self.fixed, arrays)
+
+    def rows(self, first: Array, count: int) -> Steps:
+        """Return the derivatives of some neurons."""
+        return self._replace(arrays=rows_of(self.arrays, first, count), fixed=rows_of(self.fixed, first, count, 0))
+
+
+def rows_of(tree: Any, first: Array, count: int, axis: int = 1) -> Any:
+    """Take some neurons of arrays [K, N, B], or along another axis of neurons; leave what all of them share."""
+
+    def some(one: Any) -> Any:
+        shared = jnp.ndim(one) <= axis or one.shape[axis] == 1
+        return one if shared else jax.lax.dynamic_slice_in_dim(one, first, count, axis)
+
+    return jax.tree.map(some, tree)
 
 
 Gains: TypeAlias = Callable[[Jacobian], Sequence[Slope]]
@@ -56,12 +77,15 @@ class WindowSums:
         What state forcing left of small differences of states before each step; None without it.
     later
         Steps after these, which the sums have and traces have not seen yet.
+    slopes
+        A and B of each step from less than that; None: from `steps`.
     """
 
     start: States
     steps: Steps
     forcing: Forcing | None
     later: int = 0
+    slopes: Steps | None = None
 
     def strengths(
         self,
@@ -70,54 +94,56 @@ class WindowSums:
         left: States,
         gains: Sequence[Gains],
         right: Sequence[Float[Array, "K C B"]],
-        left_over: tuple[Float[Array, "N B S K"], Matrix] | None = None,
-        first: Any = None,
+        gate: Float[Array, "T N B"] | None = None,
+        first: Any = (),
     ) -> tuple[Array, Array | None]:
         """Return the gradient of a map's weights, and the traces after the window.
 
         Parameters
         ----------
         left
-            λ · B of each channel.
-        gains
-            B of each channel.
-        right
-            What reaches each channel. Channels lie side by side, as more steps do.
-        left_over
-            Of `left_over`, where it is known already.
-        first
-            What is to be computed before; see `_once_there`.
-        """
-        lefts, rights = _one_after_other(left), _one_after_other(right)
-        states = len(self.start)
-        several = trace is not None and states > 1
-        if several:
-            lefts = jax.lax.optimization_barrier(lefts)
-        if trace is None:
-            flat = (lefts.shape[0], -1)
-            return synapses.outer(lefts.reshape(flat), rights.reshape(rights.shape[0], -1)), None
-        trace_left, decay = left_over or self.left_over(gains, None, (first, lefts) if several else None)
-        whole = jnp.stack([jnp.stack([filled(one, self.start[0]) for one in row], -1) for row in decay], -2)
-        carry = _once_there(jnp.stack(self.start, -1), first)
-        return synapses.outer_with_trace(trace, carry, whole, lefts, trace_left, rights)
-
-    def left_over(
-        self, gains: Sequence[Gains], gate: Float[Array, "K N B"] | None = None, first: Any = None
-    ) -> tuple[Float[Array, "N B S KC"], Matrix]:
-        """Return what is left at the window's end of what each step adds, and of what was before the window.
-
-        Parameters
-        ----------
+            λ · B of each channel, which `gate` multiplies.
         gains
             B of each channel, which `gate` multiplies.
+        right
+            What reaches each channel. Channels lie side by side, as more steps do.
         first
-            What is to be computed before; see `_once_there`.
+            What is to be computed before: XLA would else keep the arrays of the window that it follows from beside a
+            gradient of every connection.
         """
-        faded, decay = zip(*(self._faded(one, self._seen(gate), first) for one in gains), strict=True)
+        rights = _one_after_other(right)
+        if trace is None or len(self.start) == 1:
+            lefts = _one_after_other(_opened(left, gate))
+            if trace is None:
+                flat = (lefts.shape[0], -1)
+                return synapses.outer(lefts.reshape(flat), rights.reshape(rights.shape[0], -1)), None
+            carry, decay, trace_left = self._before_and_left_over(gains, gate)
+            return synapses.outer_with_trace(trace, once_there(carry, first), decay, lefts, trace_left, rights)
+
+        steps, opened = self.steps if self.slopes is None else self.slopes, None if gate is None else gate != 0
+
+        def of_rows(first: Array, count: int) -> tuple[Array, Array, Array, Array]:
+            some = replace(
+                self, start=rows_of(self.start, first, count, 0), steps=steps.rows(first, count), slopes=None,
+                forcing=rows_of(self.forcing, first, count),
+            )  # fmt: skip
+            open_ones = None if opened is None else rows_of(opened, first, count).astype(self.start[0].dtype)
+            carry, decay, trace_left = some._before_and_left_over(gains, open_ones)
+            return carry, decay, _one_after_other(_opened(rows_of(left, first, count), open_ones)), trace_left
+
+        return synapses.outer_by_rows(trace, of_rows, rights, _one_of_each((first, left, rights, steps.arrays, opened)))
+
+    def _before_and_left_over(
+        self, gains: Sequence[Gains], gate: Float[Array, "T N B"] | None
+    ) -> tuple[Float[Array, "N B S"], Float[Array, "N B S S"], Float[Array, "N B S KC"]]:
+        """λ⁰, and what is left at the window's end of what was before it, and of what each step adds."""
+        faded, decay = zip(*(self._faded(one, self._seen(gate)) for one in gains), strict=True)
         columns = [one.transpose(2, 3, 1, 0) for one in faded]
         if self.later:
             columns = [jnp.pad(one, [(0, 0)] * 3 + [(0, self.later)]) for one in columns]
-        return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=3), decay[0]
+        trace_left = columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=3)
+        whole = jnp.stack([jnp.stack([filled(one, self.start[0]) for one in row], -1) for row in decay[0]], -2)
+        return jnp.stack(self.start, -1), whole, trace_left
 
     def _seen(self, gate: Float[Array, "T N B"] | None) -> Float[Array, "K N B"] | None:
         """The steps that traces see."""
@@ -152,7 +178,7 @@ class WindowSums:
 
         return gradient, jax.lax.scan(follow, trace, (self.steps.arrays, self.forcing, gate))[0]
 
-    def _faded(self, gains: Gains, gate: Array | None, first: Any = None) -> tuple[Float[Array, "K S N B"], Matrix]:
+    def _faded(self, gains: Gains, gate: Array | None) -> tuple[Float[Array, "K S N B"], Matrix]:
         """What is left at the window's end of what each step adds to the states, and of what was before the window.
 
         For one state the shares of all steps are one array, whose product fuses with what it is used for; for more they
@@ -170,7 +196,11 @@ class WindowSums:
             added = _gated(gains(step), gate)
             return jnp.stack([filled(total(map(times, row, added)), like) for row in left])
 
-        return fading(self.steps, self.forcing, add, gate, first)
+        return fading(self.steps, self.forcing, add, gate)
+
+
+def _opened(left: States, gate: Array | None) -> States:
+    return left if gate is None else tuple(gate * one for one in left)
 
 
 def _gated(gains: Sequence[Slope], gate: Array | None) -> Sequence[Slope]:
@@ -182,7 +212,6 @@ def fading(
     forcing: Forcing | None,
     use: Callable[[Matrix, Jacobian, Array | None], Any] = lambda left, step, also: left,
     also: Array | None = None,
-    first: Any = None,
 ) -> tuple[Any, Matrix]:
     """Go back through the steps t = K..1 with Ψ(t) = A(K) ... A(t+1), what each leaves at the end.
 
@@ -192,8 +221,6 @@ def fading(
         As of `WindowSums`.
     use
         ``use(Ψ(t), derivatives, also(t))`` says what is kept of each step; by default Ψ(t).
-    first
-        What is to be computed before; see `_once_there`.
 
     Returns
     -------
@@ -207,8 +234,6 @@ def fading(
     there = [one for row in shapes for one in row if one is not None]
     shape = jnp.broadcast_shapes((1, 1), *(one.shape for one in there))
     ones, zeros = (make(shape, jnp.result_type(float, *there)) for make in (jnp.ones, jnp.zeros))
-    if first is not None:
-        ones = _once_there(ones, first)
     reach = _reached([[one is not None for one in row] for row in shapes])
     start = tuple(tuple(ones if p == q else zeros if reach[p][q] else None for q in size) for p in size)
 
@@ -220,20 +245,7 @@ def fading(
         )
         return new, use(left, step, now[2])
 
-    if first is None:
-        end, each = jax.lax.scan(back, start, arrays, reverse=True)
-        return each, end
-    # What a scan stacks is allocated, as zeros, long before it runs; what it carries is not before it is known.
-    length = len(jax.tree.leaves(arrays)[0])
-    one = jax.eval_shape(lambda: back(start, jax.tree.map(lambda each: each[0], arrays))[1])
-    room = jax.tree.map(lambda like: jnp.broadcast_to(0 * ones[0, 0], (length, *like.shape)), one)
-
-    def into_room(carry: tuple[Matrix, Any], now: Any) -> tuple[tuple[Matrix, Any], None]:
-        left, each = carry
-        left, new = back(left, now[1])
-        return (left, jax.tree.map(lambda all_steps, one: all_steps.at[now[0]].set(one), each, new)), None
-
-    (end, each), _ = jax.lax.scan(into_room, (start, room), (jnp.arange(length), arrays), reverse=True)
+    end, each = jax.lax.scan(back, start, arrays, reverse=True)
     return each, end
 
 
@@ -257,13 +269,15 @@ def over_steps(values: Float[Array, "K N B"]) -> Float[Array, "N B"]:
     return jnp.tensordot(jnp.ones(len(values), values.dtype), values, 1)
 
 
-def _once_there(value: Array, others: Any) -> Array:
-    """Return the same numbers, but not before the others are computed, which are finite or have diverged.
+def once_there(value: Array, others: Any) -> Array:
+    """Return the same numbers, but not before the others are computed, which are finite or have diverged."""
+    return value + 0 * _one_of_each(others).astype(value.dtype)
 
-    XLA would else keep the arrays of the window that others still need beside a gradient of every connection.
-    """
-    there = [one[(0,) * one.ndim].astype(value.dtype) for one in jax.tree.leaves(others) if one.size]
-    return value + 0 * sum(there)
+
+def _one_of_each(arrays: Any) -> Array:
+    """Return a number that is there when all arrays are, which are finite or have diverged."""
+    numbers = (one[(0,) * one.ndim].astype(jnp.result_type(float)) for one in jax.tree.leaves(arrays) if one.size)
+    return sum(numbers, jnp.zeros(()))
 
 
 def side_by_side(values: Float[Array, "K R B"]) -> Float[Array, "R B K"]:

@@ -26,7 +26,7 @@ Williams & Peng 1990 (truncation). The hybrid is this package's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ from connfit.training.learners.learner import Learner, LearnerMemory, WindowArra
 from connfit.training.learners.window_adjoint import Adjoint, backward, driven_by, readout_gradient
 from connfit.training.learners.window_memory import window_memory
 from connfit.training.learners.window_past import Outside, Past, Stretch, reach_back
-from connfit.training.learners.window_sums import Gains, Steps, WindowSums, over_steps
+from connfit.training.learners.window_sums import Gains, Steps, WindowSums, once_there, over_steps
 
 CREDITS = ("neuron", "network", "none")
 CARRIES = ("trace", "history", "factorised", "none")
@@ -242,7 +242,7 @@ class WindowedLearner(Learner[WindowedMemory]):
     ) -> tuple[Params, WindowedMemory]:
         """Turn adjoints and activity into gradients, by trace, by factors, by history or within the window only."""
         theta, neuron, channels = model.constants(params), model.neuron, range(len(model.neuron.channels))
-        steps = Steps((forward.states, forward.received), lambda at: neuron.jacobian(theta, *at))
+        steps = Steps((forward.states, forward.received), theta, lambda theta, at: neuron.jacobian(theta, *at))
         arrived = _arrived(model, params, memory.neurons, forward)
         if model.inputs is not None and outside.external is None:
             nothing = jnp.zeros((len(forward.gate), model.inputs.sources, forward.gate.shape[2]), forward.gate.dtype)
@@ -273,17 +273,15 @@ class WindowedLearner(Learner[WindowedMemory]):
             gains: Sequence[Gains],
             right: States,
             gate: Array | None = None,
-            later: Any = None,
         ) -> None:
             if factorised is not None:
                 rows = zip(*(gain(step) for gain in gains), strict=True)
                 gated = tuple(tuple(one if gate is None else times(one, gate) for one in row) for row in rows)
-                gradient[group], factors[group] = factorised.strengths(group, synapses, left, gated, right)
+                lefts = left if gate is None else tuple(gate * one for one in left)
+                gradient[group], factors[group] = factorised.strengths(group, synapses, lefts, gated, right)
             else:
-                trace = memory.traces.get(group)
-                left_over = None if trace is None or gate is None else drive_left_over or sums.left_over(gains, gate)
                 gradient[group], traces[group] = sums.strengths(
-                    synapses, trace, left, gains, right, left_over, (gradient, traces, later)
+                    synapses, memory.traces.get(group), left, gains, right, gate, (gradient, traces)
                 )
 
         if "bias" in trained:
@@ -310,18 +308,15 @@ class WindowedLearner(Learner[WindowedMemory]):
             gradient[INNOVATION_GAINS] = jnp.stack(found)
             if self.carry == "trace":
                 traces[INNOVATION_GAINS] = tuple(carried)
-        drive = model.drive if "drive" in trained else None
-        drive_left, drive_left_over = gate * driven[0], None
-        if drive is not None and memory.traces.get("drive") is not None and len(adjoints) > 1:
-            # All that the drive needs of the window is less than the window, of whose arrays there are some per state.
-            drive_left = jax.lax.optimization_barrier(drive_left)
-            drive_left_over = sums.left_over(by_channel[:1], gate, (gradient, drive_left))
+        if past is None and neuron.has_slopes and len(adjoints) > 1:
+            received = tuple(once_there(one, (gradient, traces)) for one in forward.received)
+            at = neuron.for_slopes(theta, forward.states, received)
+            sums = replace(sums, slopes=Steps(at, theta, lambda theta, at: Jacobian(*neuron.slopes(theta, at), {})))
         if model.recurrent_group in trained:
             right = jax.vmap(model.sources)(arrived)
-            later = None if drive_left_over is None else (drive_left, drive_left_over[0])
-            strengths(model.recurrent_group, model.recurrent, driven, by_channel, right, later=later)
-        if drive is not None:
-            strengths("drive", drive, (drive_left,), by_channel[:1], (whole.inputs,), gate)
+            strengths(model.recurrent_group, model.recurrent, driven, by_channel, right)
+        if "drive" in trained and model.drive is not None:
+            strengths("drive", model.drive, driven[:1], by_channel[:1], (whole.inputs,), gate)
         if "inputs" in trained and model.inputs is not None and whole.outside.external is not None:
             strengths("inputs", model.inputs, driven[:1], by_channel[:1], (whole.outside.external,))
         kept = {key: trace for key, trace in traces.items() if trace is not None}
