@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.feather as feather
 import pytest
 from networks import Problem, dense_matrices, random_connectome
 from small import NEURONS, UNITS, search_little, teacher, write_files
@@ -208,6 +211,13 @@ def test_a_wrong_table_is_one_line_that_names_the_place(text: str, message: str,
     with pytest.raises(DataError, match=message) as caught:
         read_measured(written(tmp_path, text))
     assert "t.csv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", [[0.01], {"q": 0.01}, b"0.01", date(2026, 1, 1)], ids=str)
+def test_a_column_that_holds_neither_words_nor_numbers_is_named(cell: object, tmp_path: Path) -> None:
+    feather.write_feather(pa.table({"stimulated": ["A"], "responding": ["B"], "q": [cell]}), tmp_path / "r.feather")
+    with pytest.raises(DataError, match=r"r\.feather.*column 'q' holds (list|struct|binary|date32)"):
+        read_measured(tmp_path / "r.feather")
 
 
 @pytest.mark.parametrize("wrong", [{"q_below": 0.0}, {"q_below": 1.0}, {"min_observations": 0}])

@@ -250,7 +250,7 @@ def as_result(value: object, kind: type[ResultT]) -> ResultT:
     """
     try:
         return msgspec.convert(value, kind, str_keys=True)
-    except ConnfitError as error:
+    except (ConnfitError, UnicodeEncodeError) as error:  # the second: half a character, which JSON can escape
         raise msgspec.ValidationError(str(error)) from error
 
 

@@ -313,8 +313,20 @@ def _ids(table: NamedTable, column: str) -> np.ndarray:
     return np.array([str(one) for one in table.ids(column)], object)
 
 
+_WORDS_AND_NUMBERS = (
+    pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer, pa.types.is_floating,
+    pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null,
+)  # fmt: skip
+
+
 def _texts(table: NamedTable, column: str) -> pd.Series:
-    return table.data.column(column).cast(pa.string()).to_pandas().fillna("").str.strip()
+    values = table.data.column(column)
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if not any(is_kind(kind) for is_kind in _WORDS_AND_NUMBERS):
+        raise DataError(
+            f"column {column!r} holds {values.type}", path=table.path, fix="Write one number or word in each cell"
+        )
+    return values.cast(pa.string()).to_pandas().fillna("").str.strip()
 
 
 def _numbers(table: NamedTable, column: str) -> Float[np.ndarray, "R"]:
