@@ -80,7 +80,8 @@ def _reported(folder: Path) -> dict[str, Kind]:
     names = (
         METRICS, "record.json", "config.json", "history.csv", "forecasts.npz", "parameters.npz",
         "parameters_initial.npz", "connectome.h5", ANALYSIS, "gradient_fidelity.json", "study/study.json",
-        "recovery/recovery.json", "measured/made/scores.json", "simulations/silence-id-n1/perturbation.json",
+        "recovery/recovery.json", "measured/made/scores.json", "record_next/record_next.json",
+        "simulations/silence-id-n1/perturbation.json",
         "simulations/silence-id-n1/perturbation.npz",
     )  # fmt: skip
     found = beside(folder, whole, names, lambda run: texts(RunFiles.read(run)), "report")

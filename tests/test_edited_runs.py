@@ -138,6 +138,7 @@ DAMAGES: Mapping[str, Mapping[str, Damage]] = {
         "epoch": fact("epoch", "two"), "history": fact("history", [[1]]), "best": fact("best_epoch", 99),
         "another group": put("params/gains2", np.zeros(3)), "text": put("params/bias", np.array(["a", "b"])),
         "long decimals": put("params/bias", lambda bias: bias.astype(np.longdouble)),
+        "byte order": put("nu/bias", lambda bias: bias.astype(">f8")),
     },
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from connfit.evaluation.baselines import BASELINES
 from connfit.evaluation.baselines.wide_moments import MOST_DECOMPOSED, MOST_INPUTS
 from connfit.evaluation.connectivity import MOST_COMPARED
 from connfit.evaluation.free_run import LONGEST_RUN
+from connfit.evaluation.left_out_mlp import fitting_bytes
 from connfit.evaluation.predictions import longest_horizon
 from connfit.evaluation.squared_errors import stretches
 from connfit.recordings import PART_NAMES, Recording
@@ -20,7 +21,7 @@ LIBRARIES = 655_000_000
 """Python, JAX, SciPy, Matplotlib and the others, with the programs of two models: bytes of resident memory (Linux)."""
 
 NETWORKS = 190_000_000
-"""What compiling the networks on all other units takes beside them (`make bench-memory`)."""
+"""What compiling the networks on all other units takes beside what they see (`make bench-memory`)."""
 
 NUMBER = 8
 
@@ -43,8 +44,7 @@ def evaluation_memory(job: Job) -> Mapping[str, int]:
     parameters = sum(value.size * value.dtype.itemsize for value in job.params.values())
     columns = 2 + len(job.config.evaluate.baselines)
     stages = [_stages(recording, job) for recording in recordings]
-    largest = {name: max(stage[name] for stage in stages) for name in ("ahead", "free runs", "baselines")}
-    largest["networks"] = NETWORKS if job.config.evaluate.left_out_units != 0 else 0
+    largest = {name: max(stage[name] for stage in stages) for name in ("ahead", "free runs", "baselines", "networks")}
     stage = max(largest, key=lambda name: largest[name])
     return MappingProxyType({
         "libraries and programs": LIBRARIES,
@@ -73,6 +73,12 @@ def _stages(recording: Recording, job: Job) -> dict[str, int]:
         "ahead": errors + AHEAD * NUMBER * ahead * units,
         "free runs": NUMBER * (RUN * run * units + PAIRS * compared**2),
         "baselines": baselines,
+        "networks": NETWORKS
+        + fitting_bytes(
+            min(units, config.left_out_units), units, max(config.var_lags), frames["train"], frames["validation"]
+        )
+        if config.left_out_units
+        else 0,
     }
 
 

@@ -55,6 +55,25 @@ def sampled(units: Int[np.ndarray, "K"], inputs: int) -> Int[np.ndarray, "k"]:
     return units[np.unique(np.round(np.linspace(0, len(units) - 1, count)).astype(int))]
 
 
+def fitting_bytes(units: int, among: int, lags: int, train: int, tune: int) -> int:
+    """Return bytes that `OthersMlp.fit` holds: inputs, a copy while they are made, and hidden layers on tuning frames.
+
+    Parameters
+    ----------
+    units, among
+        Units that have a network, and units of the recording.
+    train, tune
+        Frames of the parts, of which at most `MOST_FRAMES` are used.
+    """
+    inputs = lags * among
+    if inputs > MOST_INPUTS:
+        return 0
+    networks = min(units, max(MIN_SAMPLE, WORK // max(inputs, 1)))
+    tuned = min(tune, MOST_FRAMES)
+    rows = min(train, MOST_FRAMES) + tuned
+    return np.dtype(np.float32).itemsize * (2 * rows * inputs + HIDDEN * tuned * networks)
+
+
 @dataclass(frozen=True, eq=False)
 class OthersMlp:
     """Fitted networks, one for each of some units.

@@ -115,7 +115,8 @@ def read_state(path: Path, of: str | None = None) -> FitState:
 
     for key, values in arrays.items():
         if not _of_jax(values):
-            raise DataError(f"{key} is {values.dtype}, and must hold numbers of 64 bits at most", path=path, fix=AGAIN)
+            problem = f"{key} is {values.dtype}, and must hold numbers of 64 bits at most in this machine's byte order"
+            raise DataError(problem, path=path, fix=AGAIN)
     params = group("params/")
     for prefix in ("best/", "mu/", "nu/"):
         found = group(prefix)
@@ -198,8 +199,8 @@ def check_arrays(
 
 
 def _of_jax(values: np.ndarray) -> bool:
-    """Whether JAX has numbers of this type."""
-    return values.dtype.kind in "fiu" and values.dtype.itemsize <= 8
+    """Whether JAX has numbers of this type, in this byte order."""
+    return values.dtype.kind in "fiu" and values.dtype.itemsize <= 8 and values.dtype.isnative
 
 
 def check_wiring(found: Connectome, expected: Connectome, path: Path) -> None:
