@@ -131,6 +131,8 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"data": {}, "train": {"epochs": "many"}}, r"train.epochs: Expected `int`, got `str`"),
         ({"data": {}, "train": {"epochs": 2.5}}, r"train.epochs"),
         ({"data": {}, "model": {"drive": "denze"}}, r"model.drive: must be one of 'dense', 'anatomical', 'none'"),
+        ({"data": {}, "model": {"observation": "order-1"}}, "model.observation: .* a section, with indicator, decay_s"),
+        ({"data": {}, "model": {"cell_options": 3}}, "model.cell_options: Expected `object`, got `int`$"),
         ({"data": {"recordings": "all"}}, r"data.recordings: Expected `array`, got `str`"),
         ({"data": {}, "evaluate": {"free_run_runs": 0}}, "evaluate.free_run_runs: Expected `int` >= 1"),
         ({"data": {}, "evaluate": {"free_run_runs": 20_000}}, "evaluate.free_run_runs: Expected `int` <= 10000"),

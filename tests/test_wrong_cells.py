@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small import write_files
@@ -14,6 +15,7 @@ from connfit.cli import main
 from connfit.errors import ConfigError, DataWarning
 from connfit.models import Neuron, checked_neuron
 from connfit.models.cells import CELLS, Cell, find_cell
+from connfit.models.cells.rate import Rate
 from connfit.models.checked_neuron import check_declared, check_methods
 from connfit.training import problem
 
@@ -102,6 +104,17 @@ def test_derivatives_that_are_not_those_of_the_step_are_said(tmp_path: Path) -> 
     with pytest.warns(DataWarning, match="state 0 by time_constants is 0"):
         check_methods(find_cell(written(tmp_path, RIGHT + right % "")).with_options(), 0.5)
     check_methods(find_cell(written(tmp_path, RIGHT + right % "'time_constants': (h[0],)")).with_options(), 0.5)
+
+
+def test_derivatives_that_a_cell_has_from_another_one_are_said_to_be_so() -> None:
+    class Louder(Rate):
+        def step(self, theta: Any, h: Any, x: Any) -> Any:
+            return super().step(theta, h, (2 * x[0],))
+
+    with pytest.warns(DataWarning, match=r"that of Rate, for another step: add jacobian = Neuron\.jacobian"):
+        check_methods(Louder(), 0.5)
+    Louder.jacobian = Neuron.jacobian
+    check_methods(Louder(nonlinearity="softplus"), 0.5)
 
 
 def test_a_gate_need_not_be_defined_for_every_number(tmp_path: Path) -> None:

@@ -53,6 +53,11 @@ def _explain(message: str) -> str:
     if unknown:
         hint = nearest(unknown.group(1), _section_at(filter(None, where.split("."))).__struct_fields__)
         text = f"there is no option {unknown.group(1)!r}"
+    elif text.startswith("Expected `object") and where and "[" not in where:
+        path = where.split(".")
+        section = _section_at(path)
+        if section is not _section_at(path[:-1]):
+            hint = f": it is a section, with {', '.join(section.__struct_fields__)}"
     elif "enum value" in text and where:
         *sections, last = re.sub(r"\[.*?\]", "", where).split(".")
         allowed = literals(get_type_hints(_section_at(sections))[last])

@@ -258,9 +258,13 @@ def _check_jacobian(trial: _Trial) -> None:
             raise trial.wrong("jacobian", problem, f"it must be {_SIZE}, or None for 0") from None
         if not np.allclose(mine, its, rtol=_CLOSE, atol=_CLOSE, equal_nan=True):
             worst = np.unravel_index(int(np.abs(mine - its).argmax()), mine.shape)
+            owner = next(one for one in type(neuron).__mro__ if "jacobian" in vars(one))
+            advice = "Leave jacobian out, unless that is meant"
+            if owner is not type(neuron):
+                advice = f"It is that of {owner.__name__}, for another step: add jacobian = Neuron.jacobian"
             warnings.warn(
                 f"{trial.place}.jacobian differs from the derivatives of its step: {what} is {float(mine[worst]):.4g}, "
-                f"forward mode gives {float(its[worst]):.4g}. Leave jacobian out, unless that is meant",
+                f"forward mode gives {float(its[worst]):.4g}. {advice}",
                 DataWarning, stacklevel=4,
             )  # fmt: skip
             return
