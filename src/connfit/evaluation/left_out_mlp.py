@@ -44,7 +44,10 @@ MOST_INPUTS = WORK // MIN_SAMPLE
 """Inputs above which there is no network: even `MIN_SAMPLE` units would take too long."""
 
 MOST_FRAMES = 8_192
-"""Training frames that batches are drawn from, evenly spaced among more; and tuning frames, the last ones."""
+"""Training frames that batches are drawn from, evenly spaced among more."""
+
+MOST_TUNED = 2_048
+"""Tuning frames, the last ones: all hidden layers are computed on them at once."""
 
 Weights = dict[str, Array]
 
@@ -63,13 +66,13 @@ def fitting_bytes(units: int, among: int, lags: int, train: int, tune: int) -> i
     units, among
         Units that have a network, and units of the recording.
     train, tune
-        Frames of the parts, of which at most `MOST_FRAMES` are used.
+        Frames of the parts, of which at most `MOST_FRAMES` and `MOST_TUNED` are used.
     """
     inputs = lags * among
     if inputs > MOST_INPUTS:
         return 0
     networks = min(units, max(MIN_SAMPLE, WORK // max(inputs, 1)))
-    tuned = min(tune, MOST_FRAMES)
+    tuned = min(tune, MOST_TUNED)
     rows = min(train, MOST_FRAMES) + tuned
     return np.dtype(np.float32).itemsize * (2 * rows * inputs + HIDDEN * tuned * networks)
 
@@ -139,7 +142,7 @@ class OthersMlp:
         some = sampled(units, inputs)
         scaling = Scaling.of(recording.values[slice(*train)], recording.mask[slice(*train)])
         most = np.linspace(train[0] + lags, train[1] - 1, min(MOST_FRAMES, train[1] - train[0] - lags)).astype(int)
-        last = np.arange(max(tune[0], tune[1] - MOST_FRAMES, lags), tune[1])
+        last = np.arange(max(tune[0], tune[1] - MOST_TUNED, lags), tune[1])
         fitted, tuned = (_rows(recording, scaling, at, some, lags, gaps) for at in (np.unique(most), last))
         keep = _not_own(some, len(recording.units), lags, gaps)
         weights = _train(jax.random.key(config.baseline_seed), fitted, tuned, keep)
