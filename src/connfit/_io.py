@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import inspect
 import json
 import math
 import os
@@ -261,9 +262,20 @@ def json_schema(kind: type) -> Mapping[str, JSON]:
     """
     schema = msgspec.json.schema(kind)
     for one in _dataclasses(msgspec.inspect.type_info(kind), {}):
+        definition = schema["$defs"][one.__name__]
         written = [declared.name for declared in fields(one) if not declared.metadata.get("optional")]
-        schema["$defs"][one.__name__] |= {"required": written} if written else {}
+        definition |= {"required": written} if written else {}
+        for declared in fields(one):
+            if declared.default_factory in _EMPTY:
+                definition["properties"][declared.name].setdefault("default", _EMPTY[declared.default_factory])
+    for definition in schema["$defs"].values():
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
     return cast("Mapping[str, JSON]", schema)
+
+
+_EMPTY: Mapping[object, JSON] = {dict: {}, list: [], tuple: []}
+"""Defaults that msgspec says from version 0.23 on, in which descriptions have no indentation either."""
 
 
 def _dataclasses(about: Any, seen: dict[int, Any]) -> Iterator[type]:
