@@ -125,6 +125,16 @@ def test_a_packed_size_that_no_array_unpacks_to_is_refused(tmp_path: Path) -> No
         read_npz(path)
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_text_of_numbers_that_are_no_characters_is_refused(tmp_path: Path, order: str) -> None:
+    words = np.frombuffer(np.array([65, 0x10FFFF, 66, 0x110000], f"{order}u4").tobytes(), f"{order}U2")
+    np.savez(tmp_path / "good.npz", units=words[:1])
+    assert read_npz(tmp_path / "good.npz")["units"].tolist() == ["A\U0010ffff"]
+    np.savez(tmp_path / "bad.npz", units=words)
+    with pytest.raises(DataError, match=r"bad\.npz.*units\.npy holds text with numbers that are no characters"):
+        read_npz(tmp_path / "bad.npz")
+
+
 def test_arrays_come_back_as_they_were_written(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import zipfile
 from dataclasses import dataclass
 from typing import IO
@@ -65,6 +66,8 @@ def read_array(stream: IO[bytes], header: ArrayHeader) -> np.ndarray:
     ------
     EOFError
         If there are fewer.
+    ValueError
+        If text holds numbers that are no characters.
     """
     content = np.empty(header.size, np.uint8)
     view = content.data
@@ -74,4 +77,7 @@ def read_array(stream: IO[bytes], header: ArrayHeader) -> np.ndarray:
         if not read:
             raise EOFError(f"{header.name} ends early")
         at += read
+    if header.dtype.kind == "U" and (content.view(f"{header.dtype.byteorder}u4") > sys.maxunicode).any():
+        # Python ends in a SystemError, or worse, when it makes a word of them.
+        raise ValueError(f"{header.name} holds text with numbers that are no characters")
     return np.ndarray(header.shape, header.dtype, content, order="F" if header.by_column else "C")
