@@ -16,6 +16,7 @@ from connfit._system.heap import forget_programs, peak_rss_bytes
 from connfit.config import override, read
 from connfit.errors import ConfigError
 from connfit.evaluation.evaluation_memory import evaluation_memory
+from connfit.evaluation.left_out_mlp import HIDDEN, MOST_FRAMES, MOST_TUNED, fitting_bytes
 from connfit.models.init.across_units import same_frames
 from connfit.models.init.centred_frames import CentredFrames
 from connfit.recordings import Parts, Recording
@@ -63,6 +64,14 @@ def test_evaluation_holds_what_baselines_hold_of_many_units(job: Job) -> None:
     assert 100e6 > sum(few.values()) - few["libraries and programs"] - few["networks"]
     alone = override(job.config, ['evaluate.baselines=["mean"]', "evaluate.left_out_units=0"])
     assert not {"baselines", "networks"} & set(evaluation_memory(replace(of_size(job, 100, 500), config=alone)))
+
+
+def test_networks_take_more_the_more_they_see_and_nothing_where_there_are_none() -> None:
+    lags, compiled = (1, 2, 4), fitting_bytes(1, 1, (1,), 0, 0)
+    assert fitting_bytes(50, 50, lags, 5_000, 1_000) - compiled == 4 * (2 * 6_000 * 200 + HIDDEN * 1_000 * 50)
+    assert fitting_bytes(50, 50, lags, 10**6, 10**6) == fitting_bytes(50, 50, lags, MOST_FRAMES, MOST_TUNED)
+    assert fitting_bytes(128, 3_000, lags, 1_000, 200) == fitting_bytes(128, 3_000, (1,), 1_000, 200) > compiled
+    assert fitting_bytes(128, 10_000, lags, 1_000, 200) == 0
 
 
 def test_the_stage_that_needs_most_is_said_and_checked(job: Job) -> None:

@@ -45,7 +45,7 @@ def test_python_is_told_at_use(monkeypatch: pytest.MonkeyPatch) -> None:
     from connfit.models.ops.operators import resolve
 
     with pytest.raises(ConfigError, match="CONNFIT_THREADS='abc'"):
-        resolve("auto", np.float32)  # type: ignore[arg-type]
+        resolve("auto", np.dtype(np.float32))
     monkeypatch.setenv("CONNFIT_DATA", "/etc/passwd")
     with pytest.raises(ConfigError, match="CONNFIT_DATA=/etc/passwd"):
         search_folders("worm")

@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.feather as feather
 import pytest
 from networks import Problem, dense_matrices, random_connectome
 from small import NEURONS, UNITS, search_little, teacher, write_files
+from test_measured_responses import GOOD, written
 from typer.testing import CliRunner
 from valid import validator
 
@@ -37,34 +35,26 @@ from connfit.analysis.measured.measured_responses import (
 )
 from connfit.analysis.measured.opponents import Opponents, other_fits
 from connfit.analysis.measured.pair_scores import Truth
-from connfit.analysis.measured.recording_predictors import impulse_response, recording_predictors, single_units
+from connfit.analysis.measured.recording_predictors import recording_predictors
 from connfit.analysis.measured.response_scores import Estimate, auroc
 from connfit.analysis.measured.score_run import SUMS, perturb_score, score_responses
 from connfit.analysis.measured.scored_responses import ScoredResponses
 from connfit.analysis.measured.verdict_on_responses import answer, judge
 from connfit.analysis.measured.wiring_predictors import (
     Predictor,
-    count_matrix,
     distances,
-    paths,
-    spectral_radius,
     wiring_predictors,
 )
-from connfit.config import EvaluateConfig
 from connfit.connectome.nulls import NULLS
 from connfit.errors import ConfigError, DataError, DivergedError
-from connfit.evaluation.baselines.var_ridge import VarRidge
 from connfit.models import RateModel, Readout, init_params
 from connfit.models.cells.rate import Rate
 from connfit.models.cells.rate_calcium import RateCalcium
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.pulse import Stimulations, pulse_responses
-from connfit.recordings.cohort import Cohort
-from connfit.recordings.training_deviation import typical_deviation, unit_deviations
+from connfit.recordings.training_deviation import typical_deviation
 from connfit.report.sections.measured_words import measured_words
 from connfit.training import runs
-
-GOOD = "stimulated,responding,observations,mean_dff,q\n"
 
 
 def linear_model(drive: str = "dense", neurons: int = 12) -> tuple[Problem, dict[str, jnp.ndarray]]:
@@ -161,84 +151,6 @@ def test_steps_are_the_nearest_and_one_at_least() -> None:
     assert Stimulations(pulse_s=1.3, window_s=1.3).steps(0.5) == (3, 3)
 
 
-def written(folder: Path, text: str, name: str = "t.csv") -> Path:
-    (folder / name).write_text(text)
-    return folder / name
-
-
-def test_a_table_is_read_with_what_was_not_tested(tmp_path: Path) -> None:
-    path = written(tmp_path, GOOD + "A,B,4,0.1,0.01\nA,C,2,0.2,0.001\nB,A,9,,0.5\nB,C,9,0.3,NA\n")
-    table = read_measured(path)
-    assert (table.name, table.rows) == ("t", 4) and table.observations is not None and table.amplitude is not None
-    np.testing.assert_array_equal(table.response(ResponseRule()), [1, np.nan, 0, np.nan])
-    np.testing.assert_array_equal(table.response(ResponseRule(min_observations=1)), [1, 1, 0, np.nan])
-    np.testing.assert_array_equal(table.response(ResponseRule(q_below=0.005)), [0, np.nan, 0, np.nan])
-    assert np.isnan(table.amplitude[2])
-    frame = pd.read_csv(path)
-    again = read_measured(frame, name="t")
-    np.testing.assert_array_equal(again.response(ResponseRule()), table.response(ResponseRule()))
-
-
-def test_a_table_can_say_in_words_who_responds(tmp_path: Path) -> None:
-    path = written(
-        tmp_path, "stimulated,responding,responds,half_1,half_2\n1,2,yes,1,2\n1,3,No,1,1\n2,1,,0,0\n2,3,1,3,4\n"
-    )
-    table = read_measured(path)
-    np.testing.assert_array_equal(table.response(ResponseRule()), [1, 0, np.nan, 1])
-    assert table.halves is not None and table.halves.shape == (4, 2) and table.amplitude is None
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (GOOD + "A,B,4,0.1,0.01\nA,B,4,0.1,0.9\n", r"row 2: the pair 'A', 'B' is there already"),
-        (GOOD + "A,B,4,0.1,1.2\n", r"row 1: q = 1\.2 does not lie between 0 and 1"),
-        (GOOD + "A,B,4,0.1,0.1\nA,C,4,x,0.1\n", r"row 2: mean_dff = x is not a number"),
-        (GOOD + "A,B,4,inf,0.1\n", r"row 1: mean_dff = inf is not finite"),
-        (GOOD + "A,B,0,0.1,0.1\n", r"row 1: observations = 0\.0 is below 1"),
-        (GOOD + "A,B,1.5,0.1,0.1\n", r"observations = 1\.5 is not a whole number"),
-        (GOOD + "A,,4,0.1,0.1\n", r"row 1: the id in column 'responding' is empty"),
-        ("stimulated,responding\nA,B\n", r"neither a column 'q' nor a column 'responds'"),
-        ("stimulated,responding,q,responds\nA,B,0.1,1\n", r"contradict each other"),
-        ("stimulated,responding,responds\nA,B,maybe\n", r"row 1: responds = maybe is none of"),
-        ("stimulated,responding,q,half_1\nA,B,0.1,1\n", r"'half_1' and no other half"),
-        ("stimulated,responding,q,amplitude,mean_dff\nA,B,0.1,1,1\n", r"both columns 'amplitude' and 'mean_dff'"),
-        ("stimulated,respondng,q\nA,B,0.1\n", r"no column 'responding'.*Did you mean 'respondng'"),
-        (GOOD, r"no rows"),
-    ],
-)  # fmt: skip
-def test_a_wrong_table_is_one_line_that_names_the_place(text: str, message: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        read_measured(written(tmp_path, text))
-    assert "t.csv" in str(caught.value) and "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("cell", [[0.01], {"q": 0.01}, b"0.01", date(2026, 1, 1)], ids=str)
-def test_a_column_that_holds_neither_words_nor_numbers_is_named(cell: object, tmp_path: Path) -> None:
-    feather.write_feather(pa.table({"stimulated": ["A"], "responding": ["B"], "q": [cell]}), tmp_path / "r.feather")
-    with pytest.raises(DataError, match=r"r\.feather.*column 'q' holds (list|struct|binary|date32)"):
-        read_measured(tmp_path / "r.feather")
-
-
-@pytest.mark.parametrize("wrong", [{"q_below": 0.0}, {"q_below": 1.0}, {"min_observations": 0}])
-def test_impossible_rules_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        ResponseRule(**wrong)  # type: ignore[arg-type]  # numbers
-
-
-def test_unknown_neurons_and_own_responses_are_left_out_and_counted() -> None:
-    brain, _ = teacher()
-    frame = pd.DataFrame(
-        [("n0", "n1", 0.01), ("n0", "<b>", 0.1), ("ZZ", "n1", 0.2), ("n3", "n3", 0.0), ("n2", "n0", 0.9)],
-        columns=["stimulated", "responding", "q"],
-    )
-    placed = place(read_measured(frame), brain)
-    assert placed.unknown == ("ZZ", "<b>") and (placed.lost.rows, placed.own_rows) == (2, 1)
-    assert list(placed.stimulated) == [0, 2] and list(placed.responding) == [1, 0]
-    with pytest.raises(DataError, match=r"no neurons 'n99'.*Did you mean"):
-        place(read_measured(frame.iloc[:1].assign(stimulated="n99")), brain)
-
-
 def test_what_is_lost_with_unknown_neurons_is_counted_and_named_until_they_are_renamed() -> None:
     of, table = taught()
     assert table.q is not None
@@ -332,91 +244,6 @@ def test_a_table_in_which_nobody_responds_is_refused() -> None:
     placed = place(read_measured(frame), brain)
     with pytest.raises(DataError, match="none responds"):
         Truth.of(placed, ResponseRule(), np.ones(2))
-
-
-def test_wiring_predictors_are_those_of_dense_matrices() -> None:
-    brain = random_connectome(np.random.default_rng(3), 15, 3, electrical=5)
-    signed, counts = np.zeros((2, 15, 15))
-    np.add.at(signed, (brain.posts, brain.indices), brain.counts * brain.connection_signs)
-    np.add.at(counts, (brain.posts, brain.indices), brain.counts)
-    stimulated, responding = (one.ravel() for one in np.meshgrid([2, 7, 11], np.arange(15), indexing="ij"))
-    found = {each.name: each.values for each in wiring_predictors(brain, stimulated, responding)}
-    radius = np.abs(np.linalg.eigvals(counts)).max()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-    def resolvent(matrix: np.ndarray, weight: float) -> np.ndarray:
-        return np.linalg.inv(np.eye(15) - weight * matrix) - np.eye(15)
-
-    dense = {
-        "synapses": signed, "two_steps": counts / radius + counts @ counts / radius**2,
-        "paths_0.5": resolvent(shares, 0.5) / 0.5, "resolvent_0.6": resolvent(counts, 0.6 / radius),
-        "signed_resolvent_0.9": resolvent(signed, 0.9 / radius),
-    }  # fmt: skip
-    for name, matrix in dense.items():
-        # The spectral radius is found by 60 steps of power iteration, good to about 1e-3 in so small a graph.
-        np.testing.assert_allclose(found[name], matrix[responding, stimulated], rtol=2e-2, atol=1e-2 * matrix.max())
-    assert spectral_radius(count_matrix(brain)) == pytest.approx(radius, rel=1e-3)
-
-
-def test_distances_are_counted_in_the_direction_of_connections() -> None:
-    """n0 -> n1 -> n2 -> n3, and nothing back."""
-    from connfit.connectome import from_pairs
-
-    table = pd.DataFrame({"id": ["a", "b", "c", "d"]}).assign(type="", region="", transmitter="", side="")
-    line = from_pairs("line", np.array([0, 1, 2]), np.array([1, 2, 3]), np.array([9, 9, 9]), np.ones(4, int), table)
-    got = distances(line, np.array([0, 0, 0, 3]), np.array([1, 2, 3, 0]))
-    np.testing.assert_array_equal(got, [1, 2, 3, np.inf])
-    assert spectral_radius(count_matrix(line)) == 0.0
-    assert not [each for each in wiring_predictors(line, np.array([0]), np.array([1])) if "resolvent" in each.name]
-    assert paths(count_matrix(line), np.eye(4)[:, :1], 1.0).ravel().tolist() == [0, 9, 81, 729]
-
-
-def test_an_impulse_response_is_that_of_the_fitted_autoregression() -> None:
-    _, movies = teacher()
-    got = impulse_response(movies[0], np.array([1, 4]), 3, EvaluateConfig())
-    process = VarRidge.fit(movies[0], EvaluateConfig()).process
-    blocks = np.asarray(process.coefficients).reshape(process.lags, UNITS, UNITS)
-    values = [np.eye(UNITS)]
-    for step in (1, 2):
-        last = min(step, process.lags)
-        values.append(np.sum([blocks[lag].T @ values[step - 1 - lag] for lag in range(last)], axis=0))
-    np.testing.assert_allclose(got, np.mean(values, axis=0)[:, [1, 4]], rtol=1e-10)
-
-
-def test_recording_predictors_know_only_pairs_that_were_recorded_together() -> None:
-    brain, movies = teacher()
-    second = movies[1].select_units(["n0", "n1", "n2"])
-    cohort = Cohort.from_recordings((movies[0].select_units(["n0", "n1", "n5"]), second))
-    readout = Readout.by_name(brain, cohort.units)
-    assert (single_units(readout) >= 0).sum() == len(cohort.units)
-    pairs = np.array([[0, 1], [0, 5], [2, 5], [0, 9]])
-    fc, impulse = recording_predictors(cohort, readout, brain, pairs[:, 0], pairs[:, 1], window_s=2.0)
-    np.testing.assert_array_equal(np.isfinite(fc.values), [True, True, False, False])
-    np.testing.assert_array_equal(np.isfinite(impulse.values), [True, True, False, False])
-    parts = [movie.part("train")[0] for movie in movies]
-    both = [np.corrcoef(part[:, 0], part[:, 1])[0, 1] for part in parts]
-    # Values of recordings are of single precision.
-    assert fc.values[0] == pytest.approx(np.tanh(np.mean(np.arctanh(both))), abs=1e-4)
-
-
-def test_a_deviation_is_that_of_observed_frames_whatever_the_recording_lacks() -> None:
-    rng = np.random.default_rng(2)
-    _, movies = teacher()
-    one, two = movies[0].select_units(["n0", "n1", "n2"]), movies[1].select_units(["n1", "n2", "n3"])
-    mask = rng.random(one.mask.shape) < 0.8
-    mask[:, 2] = False
-    first = replace(one, mask=mask)
-    seen = first.part("train")
-    a = [float(seen[0][seen[1][:, k], k].astype(float).var()) for k in range(2)]
-    b = two.part("train")[0].astype(float).var(axis=0)
-    wanted = [a[0] ** 0.5, ((a[1] + b[0]) / 2) ** 0.5, b[1] ** 0.5, b[2] ** 0.5]
-    cohort = Cohort.from_recordings((first, two))
-    assert cohort.units == ("n0", "n1", "n2", "n3")
-    # Sums in double precision.
-    np.testing.assert_allclose(unit_deviations(cohort), wanted, rtol=1e-10)
-    assert typical_deviation(cohort) == pytest.approx(float(np.median(wanted)), rel=1e-10)
-    nothing = Cohort.from_recordings((replace(one, mask=np.zeros_like(mask)),))
-    assert np.isnan(unit_deviations(nothing)).all() and typical_deviation(nothing) == 1.0
 
 
 @lru_cache(maxsize=1)

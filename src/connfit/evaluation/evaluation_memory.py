@@ -20,9 +20,6 @@ from connfit.training.problem import Job
 LIBRARIES = 655_000_000
 """Python, JAX, SciPy, Matplotlib and the others, with the programs of two models: bytes of resident memory (Linux)."""
 
-NETWORKS = 190_000_000
-"""What compiling the networks on all other units takes beside what they see (`make bench-memory`)."""
-
 NUMBER = 8
 
 PAIRS = 9
@@ -73,9 +70,8 @@ def _stages(recording: Recording, job: Job) -> dict[str, int]:
         "ahead": errors + AHEAD * NUMBER * ahead * units,
         "free runs": NUMBER * (RUN * run * units + PAIRS * compared**2),
         "baselines": baselines,
-        "networks": NETWORKS
-        + fitting_bytes(
-            min(units, config.left_out_units), units, max(config.var_lags), frames["train"], frames["validation"]
+        "networks": fitting_bytes(
+            min(units, config.left_out_units), units, config.var_lags, frames["train"], frames["validation"]
         )
         if config.left_out_units
         else 0,

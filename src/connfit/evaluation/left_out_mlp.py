@@ -10,7 +10,7 @@ Where values are missing, inputs are 0 and a second set of inputs says which wer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,32 +49,39 @@ MOST_FRAMES = 8_192
 MOST_TUNED = 2_048
 """Tuning frames, the last ones: all hidden layers are computed on them at once."""
 
+COMPILING = 190_000_000
+"""Bytes that compiling the networks takes beside what they see (`make bench-memory`)."""
+
 Weights = dict[str, Array]
 
 
 def sampled(units: Int[np.ndarray, "K"], inputs: int) -> Int[np.ndarray, "k"]:
     """Return those of the units that have a network: all, or evenly spaced ones where that would take too long."""
-    count = min(len(units), max(MIN_SAMPLE, WORK // max(inputs, 1)))
-    return units[np.unique(np.round(np.linspace(0, len(units) - 1, count)).astype(int))]
+    return units[np.unique(np.round(np.linspace(0, len(units) - 1, _networks(len(units), inputs))).astype(int))]
 
 
-def fitting_bytes(units: int, among: int, lags: int, train: int, tune: int) -> int:
-    """Return bytes that `OthersMlp.fit` holds: inputs, a copy while they are made, and hidden layers on tuning frames.
+def _networks(units: int, inputs: int) -> int:
+    return min(units, max(MIN_SAMPLE, WORK // max(inputs, 1)))
+
+
+def fitting_bytes(units: int, among: int, lags: Sequence[int], train: int, tune: int) -> int:
+    """Return bytes that `OthersMlp.fit` takes: to compile, inputs and a copy of them, hidden layers on tuning frames.
 
     Parameters
     ----------
     units, among
         Units that have a network, and units of the recording.
+    lags
+        Of which the regression beside it chooses; counted is the most that networks can have, 0 if they can have none.
     train, tune
         Frames of the parts, of which at most `MOST_FRAMES` and `MOST_TUNED` are used.
     """
-    inputs = lags * among
-    if inputs > MOST_INPUTS:
+    inputs = max((lag * among for lag in lags if lag * among <= MOST_INPUTS), default=0)
+    if inputs == 0:
         return 0
-    networks = min(units, max(MIN_SAMPLE, WORK // max(inputs, 1)))
     tuned = min(tune, MOST_TUNED)
     rows = min(train, MOST_FRAMES) + tuned
-    return np.dtype(np.float32).itemsize * (2 * rows * inputs + HIDDEN * tuned * networks)
+    return COMPILING + np.dtype(np.float32).itemsize * (2 * rows * inputs + HIDDEN * tuned * _networks(units, inputs))
 
 
 @dataclass(frozen=True, eq=False)
