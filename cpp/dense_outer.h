@@ -29,14 +29,10 @@ struct DenseOuterArgs {
   // The rows begin ... end - 1 alone; what each row brings along starts at row `first`.
   DenseOuterArgs Part(int64_t first, int64_t begin, int64_t end) const {
     DenseOuterArgs part = *this;
-    const int64_t skipped = (begin - first) * batch;
     part.trace += begin * batch * columns;
     part.new_trace += begin * batch * columns;
     part.gradient += begin * columns;
-    part.carry += skipped * states;
-    part.decay += skipped * states * states;
-    part.left += skipped * steps;
-    part.trace_left += skipped * states * steps;
+    SkipRows(part, (begin - first) * batch);
     part.rows = end - begin;
     return part;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "dense_outer.h"
 #include "matvec.h"
@@ -173,6 +174,21 @@ ffi::Error DenseOuterRowsImpl(ffi::ThreadPool pool, Ints bounds, Matrix before, 
   return ffi::Error::Success();
 }
 
+// Bind traces, what each row of a window brings along, the other side's activity, and what becomes of the gradient
+// and the traces.
+template <typename Traces, typename Gradient, typename Binding>
+constexpr auto WithWindow(Binding&& binding) {
+  return std::forward<Binding>(binding)
+      .template Arg<Traces>()
+      .template Arg<Cube>()
+      .template Arg<Tensor>()
+      .template Arg<Cube>()
+      .template Arg<Tensor>()
+      .template Arg<Cube>()
+      .template Ret<Gradient>()
+      .template Ret<Traces>();
+}
+
 // Memory that calls for some rows fill after one another; nothing is written to it here.
 ffi::Error RoomImpl(ffi::AnyBuffer, ffi::Result<ffi::AnyBuffer>) { return ffi::Error::Success(); }
 
@@ -214,120 +230,48 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_sampled_outer, connfit::SampledOuterImpl,
                                   .Ret<connfit::Vector1>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer, (connfit::WindowOuterImpl<float, connfit::Cube>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Vector1>()
-                                  .Ret<connfit::Cube>());
+                              (connfit::WithWindow<connfit::Cube, connfit::Vector1>(
+                                  ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Ints>())));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_bf16,
                               (connfit::WindowOuterImpl<connfit::Bfloat16, connfit::HalfCube>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::HalfCube>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Vector1>()
-                                  .Ret<connfit::HalfCube>());
+                              (connfit::WithWindow<connfit::HalfCube, connfit::Vector1>(
+                                  ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Ints>())));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer, (connfit::DenseOuterImpl<float, connfit::Tensor>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Matrix>()
-                                  .Ret<connfit::Tensor>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    connfit_dense_outer, (connfit::DenseOuterImpl<float, connfit::Tensor>),
+    (connfit::WithWindow<connfit::Tensor, connfit::Matrix>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>())));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_bf16,
-                              (connfit::DenseOuterImpl<connfit::Bfloat16, connfit::HalfTensor>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::HalfTensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Matrix>()
-                                  .Ret<connfit::HalfTensor>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    connfit_dense_outer_bf16, (connfit::DenseOuterImpl<connfit::Bfloat16, connfit::HalfTensor>),
+    (connfit::WithWindow<connfit::HalfTensor, connfit::Matrix>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>())));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_rows, (connfit::WindowOuterRowsImpl<float, connfit::Cube>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Vector1>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Vector1>()
-                                  .Ret<connfit::Cube>());
+                              (connfit::WithWindow<connfit::Cube, connfit::Vector1>(ffi::Ffi::Bind()
+                                                                                        .Ctx<ffi::ThreadPool>()
+                                                                                        .Arg<connfit::Ints>()
+                                                                                        .Arg<connfit::Vector1>()
+                                                                                        .Arg<connfit::Ints>()
+                                                                                        .Arg<connfit::Ints>())));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_rows_bf16,
                               (connfit::WindowOuterRowsImpl<connfit::Bfloat16, connfit::HalfCube>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Vector1>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::HalfCube>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Vector1>()
-                                  .Ret<connfit::HalfCube>());
+                              (connfit::WithWindow<connfit::HalfCube, connfit::Vector1>(ffi::Ffi::Bind()
+                                                                                            .Ctx<ffi::ThreadPool>()
+                                                                                            .Arg<connfit::Ints>()
+                                                                                            .Arg<connfit::Vector1>()
+                                                                                            .Arg<connfit::Ints>()
+                                                                                            .Arg<connfit::Ints>())));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_rows, (connfit::DenseOuterRowsImpl<float, connfit::Tensor>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Matrix>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Matrix>()
-                                  .Ret<connfit::Tensor>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    connfit_dense_outer_rows, (connfit::DenseOuterRowsImpl<float, connfit::Tensor>),
+    (connfit::WithWindow<connfit::Tensor, connfit::Matrix>(
+        ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Matrix>())));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_dense_outer_rows_bf16,
-                              (connfit::DenseOuterRowsImpl<connfit::Bfloat16, connfit::HalfTensor>),
-                              ffi::Ffi::Bind()
-                                  .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Matrix>()
-                                  .Arg<connfit::HalfTensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Arg<connfit::Tensor>()
-                                  .Arg<connfit::Cube>()
-                                  .Ret<connfit::Matrix>()
-                                  .Ret<connfit::HalfTensor>());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    connfit_dense_outer_rows_bf16, (connfit::DenseOuterRowsImpl<connfit::Bfloat16, connfit::HalfTensor>),
+    (connfit::WithWindow<connfit::HalfTensor, connfit::Matrix>(
+        ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Matrix>())));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_room, connfit::RoomImpl,
                               ffi::Ffi::Bind().Arg<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>());

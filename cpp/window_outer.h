@@ -15,6 +15,15 @@ namespace connfit {
 // More states of a neuron than that are refused.
 constexpr int kMostStates = 16;
 
+// What each row brings along, without the first `skipped` rows times batch.
+template <typename Args>
+void SkipRows(Args& args, int64_t skipped) {
+  args.carry += skipped * args.states;
+  args.decay += skipped * args.states * args.states;
+  args.left += skipped * args.steps;
+  args.trace_left += skipped * args.states * args.steps;
+}
+
 // Trace: float or Bfloat16.
 template <typename Trace>
 struct WindowOuterArgs {
@@ -34,12 +43,8 @@ struct WindowOuterArgs {
   // The rows begin ... end - 1 alone; what each row brings along starts at row `first`.
   WindowOuterArgs Part(int64_t first, int64_t begin, int64_t end) const {
     WindowOuterArgs part = *this;
-    const int64_t skipped = (begin - first) * batch;
     part.indptr += begin;
-    part.carry += skipped * states;
-    part.decay += skipped * states * states;
-    part.left += skipped * steps;
-    part.trace_left += skipped * states * steps;
+    SkipRows(part, (begin - first) * batch);
     part.rows = end - begin;
     return part;
   }
