@@ -16,7 +16,7 @@ from connfit.training.long_recordings import bounds
 from connfit.training.problem import Job
 
 SECONDS_BETWEEN_LINES = 20
-"""Of a preparation that takes long, where nothing can be redrawn."""
+"""After which what takes long says where it is, where nothing can be redrawn."""
 
 OnProgress = Callable[[Progress], None]
 OnPrepared = Callable[[Job], None]
@@ -45,7 +45,12 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
     spoken: set[tuple[str, int]] = set()
     last_line = time.monotonic()
 
+    def is_time() -> bool:
+        return time.monotonic() - last_line >= SECONDS_BETWEEN_LINES
+
     def say(*lines: str, style: str = "") -> None:
+        nonlocal last_line
+        last_line = time.monotonic()
         console.print(literal(*lines, style=style), highlight=False, soft_wrap=True)
 
     def show(now: Progress) -> None:
@@ -61,15 +66,13 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
             state=state,
         )
         tenth = (now.phase, 10 * now.epoch // max(now.epochs, 1))
-        if not live and tenth not in spoken and now.window == now.windows:
+        if not live and now.window == now.windows and (tenth not in spoken or is_time()):
             spoken.add(tenth)
             say(f"{where}  {state}")
 
     def hear(where: str) -> None:
-        nonlocal last_line
         bar.update(task, description=f"preparing, {where}")
-        if not live and time.monotonic() - last_line >= SECONDS_BETWEEN_LINES:
-            last_line = time.monotonic()
+        if not live and is_time():
             say(where)
 
     def announce(job: Job) -> None:
