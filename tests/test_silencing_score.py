@@ -44,6 +44,7 @@ from connfit.models.pulse import Stimulations, pulse_responses
 from connfit.models.silencing import silencing_changes
 from connfit.recordings.training_deviation import typical_deviation
 from connfit.report.figures.measured_figures import measured_figure
+from connfit.report.prose import write_prose
 from connfit.report.sections.measured_section import measured_blocks, measured_drawings, title
 from connfit.report.sections.measured_words import measured_words
 
@@ -157,9 +158,7 @@ def test_a_table_with_silenced_neurons_is_read(tmp_path: Path) -> None:
         ("stimulated,silence,responding,responds\nn1,n2,n3,1\n", r"column 'silence' would not be read.*'silenced'"),
     ],
 )  # fmt: skip
-def test_a_wrong_table_of_silencing_is_one_line_that_names_the_place(
-    text: str, message: str, tmp_path: Path
-) -> None:
+def test_a_wrong_table_of_silencing_is_one_line_that_names_the_place(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_measured(written(tmp_path, text))
     assert "t.csv" in str(caught.value) and "\n" not in str(caught.value)
@@ -313,9 +312,10 @@ def _joined(one: MeasuredResponses, other: MeasuredResponses) -> MeasuredRespons
     """Rows of two tables, of which the second has nobody silenced."""
     assert one.silenced is not None
     count = one.rows + other.rows
+    silenced = np.append(one.silenced, np.full(other.rows, "", object))
     return replace(
-        one, stimulated=np.append(one.stimulated, other.stimulated), responding=np.append(one.responding, other.responding),
-        silenced=np.append(one.silenced, np.full(other.rows, "", object)), q=np.full(count, 0.5), amplitude=None,
+        one, stimulated=np.append(one.stimulated, other.stimulated), q=np.full(count, 0.5), amplitude=None,
+        responding=np.append(one.responding, other.responding), silenced=silenced,
     )  # fmt: skip
 
 
@@ -338,3 +338,162 @@ def test_a_teachers_own_parameters_rank_its_changes_and_others_do_not(rest: bool
     )  # fmt: skip
     chance = perturb_score(of, other, Stimulations(window_s=5), resamples=200).predictors["model"].auroc
     assert chance.value == pytest.approx(0.5, abs=0.1)
+
+
+def test_everything_is_scored_from_the_silenced_neuron_on() -> None:
+    of, table = silenced_table(noise=1.0)
+    named = Opponents({**other_fits([of]), "none": _without_rates(of)})
+    scores, pairs = score_responses(of, table, Stimulations(window_s=5), opponents=named, resamples=300)
+    truth, brain = pairs.truth, of.connectome
+    assert truth.silenced is not None and truth.groups == NEURONS and scores.table.rows == table.rows
+    np.testing.assert_array_equal(np.unique(truth.silenced, return_inverse=True)[1], truth.group)
+    np.testing.assert_array_equal(truth.distance, distances(brain, truth.silenced, truth.responding))
+    assert (truth.distance != distances(brain, truth.stimulated, truth.responding)).any()
+    by = {each.name: each for each in pairs.predictors}
+    np.testing.assert_array_equal(by["run_1"].values, by["model"].values)
+    assert scores.not_scored == {"none": score_run.CANNOT_BE_SILENT} and "none" not in by
+    assert (by["untrained"].values != by["model"].values).any()
+    for name in ("model+two_steps+functional_connectivity", "learned", "paths_0.25", "resolvent_0.9"):
+        assert scores.predictors[name].auroc.value is not None
+    assert by["learned"].label == "learned from other silenced neurons (10 folds)"
+    readout = of.require_job().readout
+    direct = recording_predictors(of.cohort, readout, brain, truth.silenced, truth.responding, window_s=5.0)
+    for each in direct:
+        np.testing.assert_array_equal(by[each.name].values, 0 - each.values)
+    rows = list(csv.DictReader(pairs.csv().splitlines()))
+    assert table.silenced is not None and [row["silenced"] for row in rows] == table.silenced.tolist()
+    # Labels of one silenced neuron are a block: what the interval leaves out is neurons, not pairs.
+    alone = replace(table, silenced=np.full(table.rows, "n1", object), stimulated=table.silenced)
+    keep = np.flatnonzero((alone.stimulated != "n1") & (alone.responding != "n1"))
+    few = read_measured(pd.DataFrame({
+        "stimulated": alone.stimulated[keep], "silenced": "n1", "responding": alone.responding[keep],
+        "q": table.q[keep] if table.q is not None else None,
+    }).drop_duplicates(["stimulated", "responding"]))  # fmt: skip
+    found = score_responses(of, few, Stimulations(window_s=5), resamples=10)[0].predictors["model"].auroc
+    assert found.reason == "one silenced neuron: there is no interval over neurons" and found.low is None
+
+
+def _without_rates(of: cf.Fit) -> Opponent:
+    """An opponent whose cells send no state."""
+
+    class Cell:
+        sends_state = False
+
+    class Model:
+        neuron = Cell()
+
+    return Opponent("none", "run", Model(), of.params, of.connectome, of.cohort)  # type: ignore[arg-type]  # is not run
+
+
+def test_sets_are_stimulated_silenced_and_read_together() -> None:
+    of, _ = silenced_table()
+    rows = [("id:n30,n35", "id:n3,n5", "id:n12,n14"), ("n30", "n3", "n12"), ("n30", "id:n3,n5", "n14")]
+    frame = pd.DataFrame(rows, columns=["stimulated", "silenced", "responding"]).assign(responds=[1, 0, 0])
+    how = Stimulations(window_s=5)
+    _, pairs = score_responses(of, read_measured(frame), how, opponents=Opponents(other_fits([of])), resamples=5)
+    found = {each.name: each.values for each in pairs.predictors}
+    np.testing.assert_array_equal(found["run_1"], found["model"])
+    sites = [([30, 35], [3, 5], [12, 14]), ([30], [3], [12]), ([30], [3, 5], [14])]
+    for value, (driven, silent, read) in zip(found["model"], sites, strict=True):
+        changes = silencing_changes(
+            of.model, of.params, [np.array(driven)], [np.array(silent)], how, mean=of.cohort.mean_activity(),
+            unit_of_strength=typical_deviation(of.cohort), seen=TrainingRange.of(of.model, of.params, of.cohort),
+        )  # fmt: skip
+        assert value == pytest.approx(changes[0, read].mean(), rel=1e-4, abs=1e-9)
+    truth, readout = pairs.truth, of.require_job().readout
+    together = list(silencing_recordings(of.cohort, readout, of.connectome, truth, window_s=5.0))
+    # Of the last two pairs nobody that responds was recorded, nor of the first.
+    assert all(np.isnan(each.values).all() for each in together)
+    assert {each.name: each.signed for each in together} == {"functional_connectivity": True, "impulse_response": True}
+
+
+def test_rates_of_an_unstimulated_run_are_those_of_the_pulse_without_it(float64: None) -> None:
+    """Silencing nobody that matters changes nothing, and the pulse alone is what is taken off."""
+    problem, params = linear_model("none")
+    how = Stimulations(pulse_s=1.0, window_s=10.0, drive="none")
+    mean, driven = np.ones(3), np.array([7])
+    pulse = pulse_responses(problem.model, params, driven, how, unit_of_strength=1.0, mean=mean)[0]
+    both, rest = silencing_changes(
+        problem.model, params, [driven, np.zeros(0, int)], [driven, driven], how, unit_of_strength=1.0, mean=mean,
+        seen=unseen(12),
+    )  # fmt: skip
+    # With the stimulated neuron silent, what is left with and without its pulse is the same.
+    np.testing.assert_allclose(both + pulse, rest, rtol=1e-9, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from small import write_files
+
+    from connfit import config as configuration
+    from connfit.training import runs
+
+    folder = tmp_path_factory.mktemp("silenced")
+    options = ["train.epochs=1", "train.free_run_epochs=0"]
+    runs.start(configuration.override(configuration.read(write_files(folder)), options), folder / "run")
+    _, table = silenced_table(noise=0.5)
+    silencing = pd.DataFrame(
+        {"stimulated": table.stimulated, "silenced": table.silenced, "responding": table.responding, "q": table.q,
+         "amplitude": table.amplitude}
+    )  # fmt: skip
+    plain = silencing.head(200).assign(silenced="").drop_duplicates(["stimulated", "responding"])
+    pd.concat([plain, silencing]).to_csv(folder / "mine.csv", index=False)
+    return folder / "run"
+
+
+def test_the_command_scores_silencing(run: Path) -> None:
+    given = [
+        "perturb-score",
+        str(run),
+        "--measured",
+        str(run.parent / "mine.csv"),
+        "--window",
+        "5",
+        "--resamples",
+        "50",
+    ]
+    done = CliRunner().invoke(cli.app, given)
+    assert done.exit_code != 0 and isinstance(done.exception, DataError)
+    assert "rows are of 2 experiments" in str(done.exception) and "row 1" in str(done.exception)
+    done = CliRunner().invoke(cli.app, [*given, "--experiment", "silencing", "--silence-at", "zero"])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    for words in (
+        "whose response to a stimulus changes when others are silenced", "from silenced to responding neuron",
+        "Intervals are over silenced neurons", "held at 0 in the units of the prepared recording",
+        "rows are of other experiments",
+    ):  # fmt: skip
+        assert words in said, said
+    out = run / "measured" / "mine-silencing"
+    validator("scores.json").validate(json.loads((out / "scores.json").read_text()))
+    scores = read_json(out / "scores.json", ScoredResponses)
+    assert (scores.table.experiment, scores.neurons_that_vary, scores.silence_at) == (SILENCING, "silenced", "zero")
+    assert scores.table.other_rows > 0 and scores.table.rows + scores.table.other_rows == len(
+        pd.read_csv(run.parent / "mine.csv")
+    )
+    with (out / "responses.csv").open() as file:
+        assert next(csv.reader(file))[:3] == ["stimulated", "silenced", "responding"]
+    wrong = CliRunner().invoke(cli.app, [*given, "--experiment", "silencing", "--silence-at", "nil"])
+    assert wrong.exit_code != 0 and isinstance(wrong.exception, ConfigError) and "zero" in str(wrong.exception)
+
+
+@pytest.mark.parametrize("rest", [False, True])
+def test_words_and_figures_speak_of_changes(rest: bool) -> None:
+    of, table = silenced_table(noise=0.5, rest=rest)
+    scores = perturb_score(of, table, Stimulations(window_s=5), resamples=20)
+    words = " ".join(measured_words("measured/made/scores.json", scores))
+    assert ("changes from rest among" in words) == rest and ("changes of a response among" in words) != rest
+    assert "stimulated and" not in words and "Intervals are over silenced neurons" in words
+    assert ("of the same pulse with nobody silenced" in words) != rest
+    (drawing,) = measured_drawings({"made": scores})
+    assert "95 % intervals over silenced neurons" in drawing.caption
+    labels = [axes.get_xlabel() for axes in measured_figure(scores).axes]
+    assert labels == [
+        "share of other pairs taken for changes when silenced",
+        "connections from silenced to responding neuron",
+    ]
+    blocks = " ".join(measured_blocks({"made": scores}))
+    assert f"intervals over {NEURONS} silenced neurons" in blocks and "within a silenced neuron" in blocks
+    answer = write_prose("questions/unseen_perturbations.j2", {"measured/made/scores.json": scores}).paragraphs
+    assert "pairs of neurons that were silenced and watched" in " ".join(answer)
+    assert title({"a": scores}) == "Measured responses to silencing"
