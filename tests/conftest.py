@@ -6,6 +6,7 @@ import atexit
 import mmap
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -54,6 +55,19 @@ _set_flags()
 _share_programs()
 # Where in the source an operation was written: read in profiles, of which tests take none.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+
+
+MOST_MAPPINGS = 40_000
+"""Of a process, of the 65,530 that Linux grants by default: XLA maps several for each program, and crashes without."""
+
+
+@pytest.fixture(autouse=True)
+def few_mappings() -> Iterator[None]:
+    """Forget compiled programs before there are too many for one process: some modules compile thousands."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if "jax" in sys.modules and mappings.is_file() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")
