@@ -1,9 +1,9 @@
 """Write the tables of a small made-up brain, in the form in which your own data may come.
 
 Usage: ``python make_data.py [FOLDER]`` (default: the folder ``data`` beside this file). Writes
-``neurons.csv``, ``edges.csv``, one ``animal_*.csv`` per recording, ``stimulations.csv``: who responds when one neuron at
-a time is stimulated, and ``silencings.csv``: whose response to the stimulation of one cell type changes when one neuron
-at a time is silenced. Everything is generated, nothing is measured.
+``neurons.csv``, ``edges.csv``, one ``animal_*.csv`` per recording, ``stimulations.csv``: who responds when one neuron
+at a time is stimulated, and ``silencings.csv``: whose response to the stimulation of one cell type changes when one
+neuron at a time is silenced. Everything is generated, nothing is measured.
 """
 
 from __future__ import annotations
