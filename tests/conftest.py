@@ -66,6 +66,19 @@ _one_thread()
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
 
+MOST_MAPPINGS = 40_000
+"""Of a process, of the 65,530 that Linux grants by default: XLA maps several for each program, and crashes without."""
+
+
+@pytest.fixture(autouse=True)
+def few_mappings() -> Iterator[None]:
+    """Forget compiled programs before there are too many for one process: some modules compile thousands."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if "jax" in sys.modules and mappings.is_file() and mappings.read_bytes().count(b"\n") > MOST_MAPPINGS:
+        sys.modules["jax"].clear_caches()
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder with the public data sets; the test is skipped where it is absent."""

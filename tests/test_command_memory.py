@@ -67,11 +67,11 @@ def test_evaluation_holds_what_baselines_hold_of_many_units(job: Job) -> None:
 
 
 def test_networks_take_more_the_more_they_see_and_nothing_where_there_are_none() -> None:
-    lags, compiled = (1, 2, 4), fitting_bytes(1, 1, (1,), 0, 0)
-    assert fitting_bytes(50, 50, lags, 5_000, 1_000) - compiled == 4 * (2 * 6_000 * 200 + HIDDEN * 1_000 * 50)
-    assert fitting_bytes(50, 50, lags, 10**6, 10**6) == fitting_bytes(50, 50, lags, MOST_FRAMES, MOST_TUNED)
-    assert fitting_bytes(128, 3_000, lags, 1_000, 200) == fitting_bytes(128, 3_000, (1,), 1_000, 200) > compiled
-    assert fitting_bytes(128, 10_000, lags, 1_000, 200) == 0
+    lags, compiled = (1, 2, 4), fitting_bytes(1, (1,), 0, 0)
+    assert fitting_bytes(50, lags, 5_000, 1_000) - compiled == 4 * (2 * 6_000 * 200 + 2 * HIDDEN * 1_000)
+    assert fitting_bytes(50, lags, 10**6, 10**6) == fitting_bytes(50, lags, MOST_FRAMES, MOST_TUNED)
+    assert fitting_bytes(3_000, lags, 1_000, 200) == fitting_bytes(3_000, (1,), 1_000, 200) > compiled
+    assert fitting_bytes(10_000, lags, 1_000, 200) == 0
 
 
 def test_the_stage_that_needs_most_is_said_and_checked(job: Job) -> None:

@@ -16,6 +16,7 @@ from connfit.errors import ConfigError
 from connfit.evaluation.baselines.persistence import Persistence
 from connfit.models import RateModel, Readout, init_params, persistence_drive, spectral_radius_of
 from connfit.models.forecaster import ModelForecaster
+from connfit.models.init import starting_weights
 from connfit.models.init.starting_weights import WEIGHTS, initial_magnitudes
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
@@ -43,7 +44,7 @@ def test_the_spectral_radius_is_reached(weights: str, target: float) -> None:
     assert dense_radius(BRAIN, magnitudes) == pytest.approx(target, rel=1e-4)
 
 
-def test_the_spectral_radius_counts_gap_junctions_and_large_brains() -> None:
+def test_the_spectral_radius_counts_gap_junctions_and_large_brains(monkeypatch: pytest.MonkeyPatch) -> None:
     electrical = random_connectome(np.random.default_rng(2), 30, 3, electrical=9)
     magnitudes = np.asarray(start(electrical, Readout.by_name(electrical, ["n1"]), spectral_radius=0.4)["weights"])
     assert dense_radius(electrical, magnitudes) == pytest.approx(0.4, rel=1e-4)
@@ -51,6 +52,11 @@ def test_the_spectral_radius_counts_gap_junctions_and_large_brains() -> None:
     model = RateModel.from_connectome(large, Readout.by_name(large, ["n1"]), step_s=0.5)
     radius = spectral_radius_of(model, jnp.asarray(large.counts, jnp.float32))
     assert radius == pytest.approx(dense_radius(large, large.counts.astype(float)), rel=1e-3)
+    monkeypatch.setattr(starting_weights.spla, "eigs", lambda *_, **__: pytest.fail("the radius is known"))
+    assert spectral_radius_of(model, jnp.asarray(large.counts, jnp.float32)) == radius
+    monkeypatch.undo()
+    doubled = jnp.asarray(2 * large.counts, jnp.float32)
+    assert spectral_radius_of(model, doubled) == pytest.approx(2 * radius, rel=1e-3)
 
 
 def test_magnitudes_by_name() -> None:

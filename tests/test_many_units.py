@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 from networks import random_connectome
 
+from connfit.connectome import Connectome
 from connfit.models import RateModel, Readout
 from connfit.models.forward import correct
 from connfit.models.init.persistence_drive import persistence_drive
@@ -50,11 +51,13 @@ def recorded(kind: str, frames: int, missing: bool) -> list[Recording]:
     return [Recording("a", 2 + values, names, 1.0, mask=mask).split()]
 
 
-def start(kind: str, recordings: list[Recording], drive: str, ridge: float) -> RegressionStart:
-    model = RateModel.from_connectome(BRAIN, readout(kind), step_s=1.0, drive=drive, state_forcing=1.0)
+def start(
+    kind: str, recordings: list[Recording], drive: str, ridge: float, brain: Connectome = BRAIN, forcing: float = 1.0
+) -> RegressionStart:
+    model = RateModel.from_connectome(brain, readout(kind), step_s=1.0, drive=drive, state_forcing=forcing)
     training = Cohort.from_recordings(recordings).training_frames()
     return regression_start(
-        model, BRAIN, readout(kind), jnp.asarray(BRAIN.counts, float), training,
+        model, brain, readout(kind), jnp.asarray(brain.counts, float), training,
         time_constant_s=0.5, drive_ridge=ridge, own_shrinkage=0.25,
     )  # fmt: skip
 
@@ -83,6 +86,22 @@ def test_a_start_by_regression_is_that_of_matrices_of_all_pairs(
     assert many.factors.any()
     if few.drive is not None:
         np.testing.assert_allclose(many.drive, few.drive, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["single", "several"])
+@pytest.mark.parametrize("forcing", [0.5, 1.75])
+def test_so_it_is_with_gap_junctions_and_states_that_follow_in_part(
+    kind: str, forcing: float, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brain = random_connectome(np.random.default_rng(0), NEURONS, 6, electrical=60)
+    recordings = recorded(kind, 200, missing=False)
+    few = start(kind, recordings, "dense", 0.0, brain, forcing)
+    request.getfixturevalue("of_many")
+    monkeypatch.setattr("connfit.models.init.own_response.UNITS_AT_A_TIME", 13)
+    many = start(kind, recordings, "dense", 0.0, brain, forcing)
+    np.testing.assert_allclose(many.own, few.own, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(many.factors, few.factors, rtol=1e-5, atol=1e-12)
+    assert many.factors.any()
 
 
 @pytest.mark.parametrize("kind", ["single", "several", "shared"])

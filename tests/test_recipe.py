@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from dataclasses import replace
 
 import jax.numpy as jnp
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 from small import student, write_files
 
 from connfit import config as configuration
+from connfit._system.stages import listening, tell
 from connfit.config import FALLBACK, ModelConfig
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError
 from connfit.models.forecaster import ModelForecaster
 from connfit.report.questions.questions import best_epochs
+from connfit.training import progress_display
 from connfit.training import untrained_model as module
 from connfit.training.learning_rates import RATES, find_rates, parameter_sizes
 from connfit.training.problem import Job, prepare
@@ -66,6 +71,25 @@ def test_search_finds_the_best_of_a_separable_objective():
     found = find_recipe(ModelConfig(), score)
     assert found.chosen == best
     assert len(found.candidates) < 60
+
+
+def test_a_search_says_where_it_is():
+    heard = []
+    with listening(heard.append):
+        found = find_recipe(ModelConfig(), lambda options: Validation(options.state_forcing, 0.0))
+    assert len(heard) == len(found.candidates) > 10
+    count, most = re.fullmatch(r"finding a start: (\d+) of at most (\d+)", heard[-1]).groups()
+    assert int(count) == len(heard) <= int(most)
+
+
+def test_a_long_preparation_writes_lines_where_nothing_can_be_redrawn(monkeypatch: pytest.MonkeyPatch):
+    now, stream = [0.0], io.StringIO()
+    monkeypatch.setattr(progress_display.time, "monotonic", lambda: now[0])
+    with progress_display.show_progress(Console(file=stream)):
+        for second in range(0, 50, 5):
+            now[0] = second
+            tell(f"finding a start: {second}")
+    assert stream.getvalue().split("\n") == ["finding a start: 20", "finding a start: 40", ""]
 
 
 def test_what_the_user_says_is_kept():

@@ -1,9 +1,9 @@
-"""How long the stages of a command take: measured where they run, said at its end."""
+"""How long the stages of a command take, measured where they run, and where a long one is at the moment."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -11,6 +11,24 @@ LEAST_SHARE = 0.01
 """Share of the total below which a stage is counted among the others."""
 
 _measured: ContextVar[dict[str, float] | None] = ContextVar("measured", default=None)
+
+_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Callable[[str], None]) -> Iterator[None]:
+    """Call the listener meanwhile with where a stage is, as often as that changes."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def tell(where: str) -> None:
+    """Say where a stage is, to whoever listens."""
+    if (listener := _listener.get()) is not None:
+        listener(where)
 
 
 @contextmanager

@@ -70,9 +70,7 @@ def _stages(recording: Recording, job: Job) -> dict[str, int]:
         "ahead": errors + AHEAD * NUMBER * ahead * units,
         "free runs": NUMBER * (RUN * run * units + PAIRS * compared**2),
         "baselines": baselines,
-        "networks": fitting_bytes(
-            min(units, config.left_out_units), units, config.var_lags, frames["train"], frames["validation"]
-        )
+        "networks": fitting_bytes(units, config.var_lags, frames["train"], frames["validation"])
         if config.left_out_units
         else 0,
     }

@@ -47,7 +47,7 @@ MOST_FRAMES = 8_192
 """Training frames that batches are drawn from, evenly spaced among more."""
 
 MOST_TUNED = 2_048
-"""Tuning frames, the last ones: all hidden layers are computed on them at once."""
+"""Tuning frames, the last ones."""
 
 COMPILING = 190_000_000
 """Bytes that compiling the networks takes beside what they see (`make bench-memory`)."""
@@ -57,20 +57,17 @@ Weights = dict[str, Array]
 
 def sampled(units: Int[np.ndarray, "K"], inputs: int) -> Int[np.ndarray, "k"]:
     """Return those of the units that have a network: all, or evenly spaced ones where that would take too long."""
-    return units[np.unique(np.round(np.linspace(0, len(units) - 1, _networks(len(units), inputs))).astype(int))]
+    count = min(len(units), max(MIN_SAMPLE, WORK // max(inputs, 1)))
+    return units[np.unique(np.round(np.linspace(0, len(units) - 1, count)).astype(int))]
 
 
-def _networks(units: int, inputs: int) -> int:
-    return min(units, max(MIN_SAMPLE, WORK // max(inputs, 1)))
-
-
-def fitting_bytes(units: int, among: int, lags: Sequence[int], train: int, tune: int) -> int:
-    """Return bytes that `OthersMlp.fit` takes: to compile, inputs and a copy of them, hidden layers on tuning frames.
+def fitting_bytes(among: int, lags: Sequence[int], train: int, tune: int) -> int:
+    """Return bytes that `OthersMlp.fit` takes: to compile, inputs and a copy of them, a hidden layer on tuning frames.
 
     Parameters
     ----------
-    units, among
-        Units that have a network, and units of the recording.
+    among
+        Units of the recording.
     lags
         Of which the regression beside it chooses; counted is the most that networks can have, 0 if they can have none.
     train, tune
@@ -81,7 +78,7 @@ def fitting_bytes(units: int, among: int, lags: Sequence[int], train: int, tune:
         return 0
     tuned = min(tune, MOST_TUNED)
     rows = min(train, MOST_FRAMES) + tuned
-    return COMPILING + np.dtype(np.float32).itemsize * (2 * rows * inputs + HIDDEN * tuned * _networks(units, inputs))
+    return COMPILING + np.dtype(np.float32).itemsize * (2 * rows * inputs + 2 * HIDDEN * tuned)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,6 +211,17 @@ def _errors(weights: Weights, keep: Float[Array, "k D 1"], rows: Rows) -> Float[
     return error.sum(axis=0) / jnp.maximum(seen.sum(axis=0), 1)
 
 
+def _errors_in_turn(weights: Weights, keep: Float[Array, "k D 1"], rows: Rows) -> Float[Array, "k"]:
+    """Return the same one network after the other: hidden layers of all are larger than what they see."""
+    x, y, seen = rows
+
+    def of_one(each: tuple[Weights, Array, Array, Array]) -> Float[Array, "1"]:
+        one, others, target, there = jax.tree.map(lambda value: value[None], each)
+        return _errors(one, others, (x, target.T, there.T))
+
+    return jax.lax.map(of_one, (weights, keep, y.T, seen.T))[:, 0]
+
+
 @jax.jit
 def _train(key: PRNGKeyArray, fitted: Rows, tuned: Rows, keep: Float[Array, "k D 1"]) -> Weights:
     """Train all networks; of each keep the parameters of least error on the tuning frames."""
@@ -243,7 +251,7 @@ def _train(key: PRNGKeyArray, fitted: Rows, tuned: Rows, keep: Float[Array, "k D
     def some_steps(carry: tuple[Any, Weights, Array], keys: PRNGKeyArray) -> tuple[tuple[Any, Weights, Array], None]:
         running, best, least = carry
         running, _ = jax.lax.scan(one_step, running, keys)
-        now = _errors(running[0], keep, tuned)
+        now = _errors_in_turn(running[0], keep, tuned)
         better = now < least
 
         def chosen(new: Array, old: Array) -> Array:
@@ -252,6 +260,6 @@ def _train(key: PRNGKeyArray, fitted: Rows, tuned: Rows, keep: Float[Array, "k D
         return (running, jax.tree.map(chosen, running[0], best), jnp.where(better, now, least)), None
 
     keys = jax.random.split(later, STEPS).reshape(STEPS // CHECK, CHECK)
-    start = (weights, optimiser.init(weights)), weights, _errors(weights, keep, tuned)
+    start = (weights, optimiser.init(weights)), weights, _errors_in_turn(weights, keep, tuned)
     (_, best, _), _ = jax.lax.scan(some_steps, start, keys)
     return best

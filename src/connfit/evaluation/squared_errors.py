@@ -24,7 +24,7 @@ FORMAT_VERSION = 2
 ONE_STEP = 1
 """The horizon at which the frames are all those of the part, not only those after a start."""
 
-MOST_STRETCHES = 4096
+MOST_STRETCHES = 2048
 """Stretches of frames over which errors of a part are resampled at most: those of neighbouring frames are added up."""
 
 FEWEST_STRETCHES = 256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -9,9 +10,13 @@ from importlib.util import find_spec
 from rich.console import Console
 
 from connfit._console import Output, literal
+from connfit._system.stages import listening
 from connfit.training.fit import Progress
 from connfit.training.long_recordings import bounds
 from connfit.training.problem import Job
+
+SECONDS_BETWEEN_LINES = 20
+"""After which what takes long says where it is, where nothing can be redrawn."""
 
 OnProgress = Callable[[Progress], None]
 OnPrepared = Callable[[Job], None]
@@ -38,8 +43,14 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
     )  # fmt: skip
     task = bar.add_task("preparing, finding a start", total=None, state="")
     spoken: set[tuple[str, int]] = set()
+    last_line = time.monotonic()
+
+    def is_time() -> bool:
+        return time.monotonic() - last_line >= SECONDS_BETWEEN_LINES
 
     def say(*lines: str, style: str = "") -> None:
+        nonlocal last_line
+        last_line = time.monotonic()
         console.print(literal(*lines, style=style), highlight=False, soft_wrap=True)
 
     def show(now: Progress) -> None:
@@ -55,9 +66,14 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
             state=state,
         )
         tenth = (now.phase, 10 * now.epoch // max(now.epochs, 1))
-        if not live and tenth not in spoken and now.window == now.windows:
+        if not live and now.window == now.windows and (tenth not in spoken or is_time()):
             spoken.add(tenth)
             say(f"{where}  {state}")
+
+    def hear(where: str) -> None:
+        bar.update(task, description=f"preparing, {where}")
+        if not live and is_time():
+            say(where)
 
     def announce(job: Job) -> None:
         brain, counts = job.connectome, job.parameter_counts()
@@ -83,7 +99,7 @@ def show_progress(console: Console) -> Iterator[tuple[OnProgress, OnPrepared]]:
             f"{job.observations()['train']:,} training observations (scored: after the warm-up)"
         )
 
-    with bar:
+    with bar, listening(hear):
         yield show, announce
 
 

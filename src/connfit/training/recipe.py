@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from typing import Any, Literal
 
 import msgspec
 
+from connfit._system.stages import tell
 from connfit.config import AUTO, FALLBACK, OF_EACH_UNIT, ModelConfig
 from connfit.errors import ConfigError, ConnfitError, DataError, one_of
 from connfit.models.cells import find_cell
@@ -180,12 +182,15 @@ def find_recipe(
         allowed["time_constant_frames"] = [value for value in allowed["time_constant_frames"] if value != OF_EACH_UNIT]
     if not regressible and "drive_start" in free:
         allowed["drive_start"] = [name for name in allowed["drive_start"] if not STARTS[name].single_steps]
+    stages = [names for start in allowed["drive_start"] for names in STARTS.find(start, "model.drive_start").searched]
+    most = sum(prod(len(allowed[name]) for name in names) for names in stages)
     tried: dict[tuple[Any, ...], Candidate] = {}
 
     def attempt(values: Mapping[str, Any]) -> Candidate:
         complete = _complete(values)
         key = tuple(complete.values())
         if key not in tried:
+            tell(f"finding a start: {len(tried) + 1} of at most {most}")
             tried[key] = _tried({name: complete[name] for name in free}, complete)
         return tried[key]
 

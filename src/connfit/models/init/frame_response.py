@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from connfit.models.base import Model
+from connfit.models.init.own_response import OwnLoop, signed_weights
 from connfit.models.maps import SparseMap
 from connfit.models.readout import own_overlap
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from connfit.models.init.response import Coefficients, LinearBrain
 
 WIDTH = 64
-"""Frames, or units, that are followed at a time."""
+"""Frames that are followed at a time."""
 
 
 class _Wiring(NamedTuple):
@@ -93,14 +95,16 @@ class FrameResponse:
     @cached_property
     def kept_of_own(self) -> Float[np.ndarray, "L P"]:
         """What a unit's neurons keep of its own frame, lag by lag."""
-        units = self.model.units
-        found = np.empty((self.lags, units))
-        for first in range(0, units, WIDTH):
-            columns = np.minimum(np.arange(first, first + WIDTH), units - 1)
-            count = min(WIDTH, units - first)
-            each = _own(self.model, self.read, self.wiring, jnp.asarray(columns), self.lags)
-            found[:, first : first + count] = np.asarray(each)[:, :count]
-        return found
+        wiring, pattern = self.wiring, self.read.pattern
+        by_pre = np.asarray(wiring.factors @ wiring.members, np.float64)
+        decay = np.asarray(wiring.decay[:, 0], np.float64)
+        received = sp.diags_array(1 - decay) @ signed_weights(self.model, np.asarray(wiring.strengths), by_pre)
+        entries = np.asarray(wiring.shares, np.float64), np.asarray(pattern.indices), np.asarray(pattern.indptr)
+        readout = sp.csr_array(entries, shape=(self.model.units, self.model.neurons))
+        moved = sp.csr_array(readout.T @ sp.diags_array(np.asarray(wiring.inverse[:, 0], np.float64)))
+        own = np.asarray(wiring.own[:, 0], np.float64)
+        loop = OwnLoop(sp.csr_array(received), decay, readout, moved, float(self.model.state_forcing), own)
+        return loop.kept(self.lags)
 
 
 def _moved(read: SparseMap, wiring: _Wiring, frames: Float[Array, "P W"]) -> Float[Array, "N W"]:
@@ -134,15 +138,3 @@ def _along(
         received = model.recurrent.apply(wiring.strengths, model.outputs(member[:, None] * rates))
         brought.append(read.apply(wiring.shares, (1 - wiring.decay) * received))
     return read.apply(wiring.shares, wiring.decay * rates), jnp.stack(brought)
-
-
-@partial(jax.jit, static_argnames="lags")
-def _own(model: Model, read: SparseMap, wiring: _Wiring, units: Array, lags: int) -> Float[Array, "L W"]:
-    """Follow one frame of each of some units, and read the unit itself."""
-    impulse = (jnp.arange(model.units)[:, None] == units).astype(wiring.shares.dtype)
-    rates, found = model.state_forcing * _moved(read, wiring, impulse), []
-    for lag in range(lags):
-        found.append(read.apply(wiring.shares, wiring.decay * rates)[units, jnp.arange(len(units))])
-        if lag < lags - 1:
-            rates = _next(model, read, wiring, rates, impulse if lag == 0 else jnp.zeros_like(impulse))
-    return jnp.stack(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import jax
@@ -22,6 +23,10 @@ _SPREAD = 1
 
 TRUNCATED_NORMAL_STD = 0.87962566103423978
 """Standard deviation of a unit normal truncated at ±2, which the initial scale is divided by."""
+
+
+_radii: dict[bytes, float] = {}
+"""Spectral radii that ARPACK found, by digest of the matrix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +125,17 @@ def spectral_radius_of(model: Model, strengths: Array) -> float:
     """Compute the largest absolute eigenvalue of the signed recurrent matrix: dense up to 500 neurons, else by ARPACK.
 
     The weights are those of `model.recurrent`: magnitudes, or gains. ARPACK sees the matrix only through the
-    operators, so that no copy of the connections is made.
+    operators, so that no copy of the connections is made. A search for a start asks again and again for the same
+    matrix, so what ARPACK found is kept by the contents of the arrays.
     """
     n = model.neurons
     if n <= 500:
         columns = model.recurrent.apply(strengths, model.outputs(jnp.eye(n, dtype=strengths.dtype)))
         return float(np.abs(np.linalg.eigvals(np.asarray(columns, np.float64))).max(initial=0.0))
+
+    matrix = _digest((model.recurrent, model.signs, strengths))
+    if (known := _radii.get(matrix)) is not None:
+        return known
 
     def apply(rates: np.ndarray) -> np.ndarray:
         return np.asarray(recurrent_input(model, strengths, np.ravel(rates)), np.float64)
@@ -133,7 +143,14 @@ def spectral_radius_of(model: Model, strengths: Array) -> float:
     recurrent: Any = spla.LinearOperator((n, n), matvec=apply, dtype=np.float64)  # pyright: ignore[reportCallIssue]
     start = np.random.default_rng(0).standard_normal(n)
     values = spla.eigs(recurrent, k=4, which="LM", v0=start, return_eigenvectors=False, tol=1e-4, maxiter=50 * n)  # pyright: ignore[reportArgumentType]
-    return float(np.abs(values).max())
+    return _radii.setdefault(matrix, float(np.abs(values).max()))
+
+
+def _digest(tree: Any) -> bytes:
+    digest = blake2b(repr(jax.tree.structure(tree)).encode(), digest_size=16)
+    for leaf in jax.tree.leaves(tree):
+        digest.update(np.ascontiguousarray(leaf).data)
+    return digest.digest()
 
 
 def radius_factor(model: Model, connectome: Connectome, strengths: Array, target: float) -> float:
