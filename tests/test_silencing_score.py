@@ -258,6 +258,12 @@ def test_paths_that_are_lost_are_those_of_dense_matrices() -> None:
         assert found[name].signed == name.startswith("signed")
     direct = [-signed[np.ix_(read, silent)].sum(axis=1).mean() for silent, read in zip(*sites[1:], strict=True)]
     np.testing.assert_array_equal(found["synapses"].values, direct)
+    on = of("two_steps", nobody)
+    wanted = [on[np.ix_(read, silent)].sum(axis=1).mean() for silent, read in zip(*sites[1:], strict=True)]
+    np.testing.assert_allclose(found["from_silenced_two_steps"].values, wanted, rtol=2e-2, atol=1e-2 * on.max())
+    assert {name for name in found if name.startswith("from_silenced_")} == {
+        f"from_silenced_{name}" for name in found if not name.startswith("from_silenced_") and name != "synapses"
+    }
     # Neuron 2 stimulated and silent: all that it sends is lost.
     assert found["resolvent_0.6"].values[-1] == pytest.approx(of("resolvent_0.6", nobody)[9, 2], rel=1e-2)
 
@@ -274,6 +280,7 @@ def test_what_no_path_carries_is_zero_exactly() -> None:
     assert found["synapses"] == [-7, -5] and found["two_steps"] == [63, 0] and found["paths_0.5"][1] == 0
     at_rest = truth_of(frame.assign(stimulated=""), line)
     found = {each.name: each.values.tolist() for each in silencing_wiring(line, at_rest, at_rest=True)}
+    assert not [name for name in found if name.startswith("from_silenced_")]
     assert found["synapses"] == [-7, -5] and found["two_steps"] == [7, 5]
     np.testing.assert_array_equal(distances(line, np.array([1, 3, 0]), np.array([2, 2, 2])), [1, 1, 2])
 

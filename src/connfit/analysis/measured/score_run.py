@@ -240,7 +240,8 @@ def score_responses(
     for parts in SUMS:
         if all(part in known for part in parts):
             values = rank_sum([known[part].values for part in parts])
-            label = " + ".join(known[part].label for part in parts)
+            # What stands in brackets, of which neuron or what is lost, each part says in its own row.
+            label = " + ".join(known[part].label.partition(" (")[0] for part in parts)
             known["+".join(parts)] = Predictor("+".join(parts), label, "sum", values)
     together = [known[name] for name in LEARNED_FROM if name in known]
     others = "stimulations" if truth.silenced is None else "silenced neurons"

@@ -1,8 +1,9 @@
 """What wiring and recordings say about whose response changes when others are silenced.
 
 While somebody is stimulated: what the prediction of the stimulus loses when the silenced neurons are taken out of the
-wiring, which is the sum over all paths through them. At rest: the paths from the silenced neurons on. Signed
-predictions are of the change, so that the loss of an excitation is negative.
+wiring, which is the sum over all paths through them, and beside it the paths from the silenced neurons on, for their
+own activity is missing, too. At rest: these alone. Signed predictions are of the change, so that the loss of an
+excitation is negative.
 """
 
 from __future__ import annotations
@@ -32,13 +33,16 @@ from connfit.recordings.cohort import Cohort
 
 WORKING_BYTES = 64 << 20
 """Memory that a column for each experiment may take; there are about five such arrays."""
+FROM_SILENCED = "from_silenced_"
+"""How names of paths from the silenced neuron begin where those that are lost have the plain names."""
 
 
 def silencing_wiring(connectome: Connectome, truth: Truth, *, at_rest: bool) -> Iterator[Predictor]:
     """Return what the wiring says of pairs, see `connfit.analysis.measured.wiring_predictors.wiring_predictors`.
 
-    `synapses` are those from the silenced to the responding neuron. The others are losses of what is stimulated; the
-    wiring that is left keeps its scale (spectral radius, shares of inputs), so that nothing else changes.
+    `synapses` are those from the silenced to the responding neuron. The others are losses of what is stimulated, at
+    rest paths from the silenced neuron, which stand as `from_silenced_NAME` beside losses. The wiring that is left
+    keeps its scale (spectral radius, shares of inputs), so that nothing else changes.
 
     Parameters
     ----------
@@ -46,22 +50,21 @@ def silencing_wiring(connectome: Connectome, truth: Truth, *, at_rest: bool) -> 
         Whether nobody is stimulated.
     """
     assert truth.silenced is not None
+    direct = [_of_change(each) for each in wiring_predictors(connectome, truth.silenced, truth.responding, truth.sets)]
     if at_rest:
-        for each in wiring_predictors(connectome, truth.silenced, truth.responding, truth.sets):
-            yield _of_change(each)
+        yield from direct
         return
+    yield from (each for each in direct if each.name == SYNAPSES)
     conditions, condition = np.unique(np.stack([truth.stimulated, truth.silenced]), axis=1, return_inverse=True)
     watched, to = pairs_by(truth.responding)
     for measure in wiring_measures(connectome):
         if measure.name == SYNAPSES:
-            columns = measure.of(pulses(connectome, conditions[1], truth.sets), None)
-            change = 0 - read_rows(columns, watched, truth.sets)
-        else:
-            change = np.concatenate(list(_changes(measure, connectome, conditions, watched, truth)), axis=1)
+            continue
+        change = np.concatenate(list(_changes(measure, connectome, conditions, watched, truth)), axis=1)
         # Without signs it is an amount that is lost; with them, what the response becomes less what it was.
         values = (change if measure.signed else 0 - change)[to, condition.ravel()]
-        label = f"{measure.label}, {'silenced to responding' if measure.name == SYNAPSES else 'lost'}"
-        yield Predictor(measure.name, label, "wiring", values, measure.signed)
+        yield Predictor(measure.name, f"{measure.label} (lost)", "wiring", values, measure.signed)
+    yield from (replace(each, name=f"{FROM_SILENCED}{each.name}") for each in direct if each.name != SYNAPSES)
 
 
 def _changes(
@@ -98,4 +101,4 @@ def silencing_recordings(
 def _of_change(predictor: Predictor) -> Predictor:
     """What a neuron does to others, as a prediction of the change when it does it no more."""
     values = 0 - predictor.values if predictor.signed else predictor.values
-    return replace(predictor, label=f"{predictor.label}, silenced to responding", values=values)
+    return replace(predictor, label=f"{predictor.label} (of the silenced)", values=values)
