@@ -17,20 +17,24 @@ from networks import random_connectome
 from small import search_little
 
 from connfit import config as configuration
+from connfit.analysis.measured.experiments import SILENCING, experiment_of
 from connfit.analysis.measured.measured_responses import (
     AMPLITUDES,
     HALVES,
     OBSERVATIONS,
     RESPONDING,
     RESPONDS,
+    SILENCED,
     STIMULATED,
     Q,
     ResponseRule,
+    members,
     place,
     read_measured,
 )
 from connfit.analysis.measured.pair_scores import Truth, score_predictor
 from connfit.analysis.measured.response_scores import Resamples
+from connfit.analysis.measured.silencing_predictors import silencing_wiring
 from connfit.analysis.measured.wiring_predictors import distances, wiring_predictors
 from connfit.datasets.loading import connectome_from_config
 from connfit.datasets.registry import DATASETS
@@ -80,8 +84,13 @@ def test_own_stimulations_can_be_scored(own_data: Path, monkeypatch: pytest.Monk
         if path.name == "stimulations.csv":
             placed = place(table, brain)
             assert not placed.unknown and placed.measured.rows == 25 * 79
+    silenced = read_measured(own_data.parent / "data" / "silencings.csv")
+    placed = place(silenced, brain)
+    assert experiment_of(silenced) == SILENCING and not placed.unknown and placed.own_rows == 0
+    driven = members(int(placed.stimulated[0]), brain.n, placed.sets)
+    assert len(set(placed.silenced)) == 25 and placed.measured.rows == 25 * (79 - len(driven))  # type: ignore[arg-type]
     shown = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
-    columns = (STIMULATED, RESPONDING, OBSERVATIONS, Q, RESPONDS, *AMPLITUDES, *HALVES)
+    columns = (STIMULATED, SILENCED, RESPONDING, OBSERVATIONS, Q, RESPONDS, *AMPLITUDES, *HALVES)
     assert all(f"`{name}`" in shown for name in columns)
 
 
@@ -99,6 +108,27 @@ def test_the_table_of_the_fly_is_scored_where_its_names_are_in_a_column() -> Non
     truth = Truth.of(placed, ResponseRule(), distance)
     drawn = Resamples.draw(truth.groups, repeats=10)
     for each in wiring_predictors(brain, truth.stimulated, truth.responding, truth.sets):
+        assert score_predictor(each, truth, drawn).auroc.value is not None
+
+
+def test_the_table_of_silenced_types_of_the_fly_is_scored() -> None:
+    table = read_measured(ROOT / "examples" / "measured" / "shiu2024_silencing.csv")
+    assert table.responds is not None and table.silenced is not None and experiment_of(table) == SILENCING
+    yes = table.responds == 1
+    required = set(zip(table.stimulated[yes], table.silenced[yes], strict=True))
+    assert (table.rows, len(required), int((table.responds == 0).sum())) == (20, 12, 7)
+    # As docs/measured.md says of the two stimuli.
+    assert ("sez_type:neu_water", "sez_type:bract") in required
+    assert ("sez_type:neu_sugar", "sez_type:bract") not in required
+    brain = random_connectome(np.random.default_rng(0), 60, 8)
+    types = sorted({one.partition(":")[2] for one in (*table.stimulated, *table.silenced, "sez_type:MN9")})
+    column = [types[k % len(types)] for k in range(60)]
+    placed = place(table, replace(brain, neurons=brain.neurons.assign(sez_type=column)))
+    assert not placed.unknown and placed.silenced is not None
+    truth = Truth.of(placed, ResponseRule(), distances(brain, placed.silenced, placed.responding, placed.sets))
+    drawn = Resamples.draw(truth.groups, repeats=10, over=truth.over)
+    assert len(truth.rows) == 19 and truth.groups == 11
+    for each in silencing_wiring(brain, truth, at_rest=False):
         assert score_predictor(each, truth, drawn).auroc.value is not None
 
 

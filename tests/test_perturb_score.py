@@ -100,7 +100,7 @@ def test_stimulations_in_batches_are_those_one_by_one(monkeypatch: pytest.Monkey
     problem, params = linear_model()
     sources, how, mean = np.arange(5), Stimulations(window_s=5), np.ones(3)
     whole = pulse_responses(problem.model, params, sources, how, unit_of_strength=1.0, mean=mean)
-    monkeypatch.setattr("connfit.models.pulse._width", lambda *_: 2)
+    monkeypatch.setattr("connfit.models.pulse.side_by_side", lambda *_: 2)
     parts = pulse_responses(problem.model, params, sources, how, unit_of_strength=1.0, mean=mean)
     # Single precision, and other shapes of the same products.
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)

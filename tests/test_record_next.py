@@ -227,7 +227,7 @@ def test_responses_to_a_pulse_are_those_of_the_equations() -> None:
 def test_groups_of_stimulations_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     ensemble, neurons = spread(2), np.arange(5, 12)
     whole = responses_of_members(ensemble, neurons)
-    monkeypatch.setattr("connfit.models.pulse._width", lambda *_: 3)
+    monkeypatch.setattr("connfit.models.pulse.side_by_side", lambda *_: 3)
     np.testing.assert_allclose(responses_of_members(ensemble, neurons), whole, rtol=1e-4, atol=1e-5)
 
 

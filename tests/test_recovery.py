@@ -250,6 +250,8 @@ def test_mistakes_name_the_option() -> None:
         Condition(10)
     with pytest.raises(ConfigError, match="strengths of a student"):
         Design(strengths=("all",))
+    with pytest.raises(ConfigError, match="did you mean 'adaptive-rate'"):
+        Design(cell="adaptive-rat")
     with pytest.raises(ConfigError, match="no value for recorded"):
         Design(recorded=())
     with pytest.raises(ConfigError, match=r"recorded = 1\.5"):

@@ -18,7 +18,7 @@ def perturb_score(
     measured: Annotated[
         Path,
         typer.Option(
-            parser=user_path, metavar="TABLE", help="Measured responses: stimulated, responding, q or responds.",
+            parser=user_path, metavar="TABLE", help="Measured: stimulated, silenced, responding, q or responds.",
         ),
     ],
     pulse: Annotated[float, typer.Option(help="Length of the pulse on each neuron, in seconds.")] = 0.5,
@@ -58,13 +58,26 @@ def perturb_score(
             help="Read a neuron of the table under another name, as the connectome's; may be repeated.",
         ),
     ] = None,
-    resamples: Annotated[int, typer.Option(help="Resamples of stimulated neurons for intervals.")] = 2000,
+    experiment: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows that are scored: stimulation, silencing or silencing_at_rest.",
+            show_default="the only one that the table has",
+        ),
+    ] = None,
+    silence_at: Annotated[
+        str,
+        typer.Option(help="Rate of silenced neurons. floor: the lowest that their units showed; zero: 0 in its units."),
+    ] = "floor",
+    resamples: Annotated[
+        int, typer.Option(help="Resamples of stimulated, or silenced, neurons for intervals.")
+    ] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.")] = 0,
     name: Annotated[
         str | None, typer.Option(help="Folder within DIR/measured.", show_default="the table's name")
     ] = None,
 ) -> None:  # fmt: skip
-    """Score which neurons respond to stimulation, in the model and by its opponents, against measured responses."""
+    """Score who responds to stimulation, or changes when others are silenced, against measured responses."""
     from connfit.analysis.measured.measured_responses import ResponseRule
     from connfit.analysis.measured.score_run import measured_folder
     from connfit.analysis.measured.score_run import perturb_score as score
@@ -75,7 +88,8 @@ def perturb_score(
         scores = score(
             folder, measured, Stimulations(pulse, window, strength, drive),
             rule=ResponseRule(q_below, min_observations), against=against or (), nulls=null or (),
-            rename=_names(rename or ()), resamples=resamples, seed=seed, name=name,
+            rename=_names(rename or ()), experiment=experiment, silence_at=silence_at,
+            resamples=resamples, seed=seed, name=name,
         )  # fmt: skip
     print_measured(scores, out_console)
     out_console.print(

@@ -15,7 +15,7 @@ from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.models.base import Model, Params
 from connfit.models.perturb import DRIVES, settled
 from connfit.models.rest import started
-from connfit.models.rollout import CHUNK, Shown, State, Stepped, rollout
+from connfit.models.rollout import CHUNK, Held, Shown, State, Stepped, rollout
 
 WORKING_BYTES = 256 << 20
 """Memory that stimulations side by side may take: about a dozen numbers per neuron, and what units show."""
@@ -111,7 +111,7 @@ def pulse_responses(
     if watched is not None and len(watched) and not 0 <= watched.min() <= watched.max() < model.neurons:
         raise ConfigError(f"watched neurons must lie in 0..{model.neurons - 1}")
     rows = np.arange(model.neurons) if watched is None else watched
-    return _changes(model, params, neurons, stimulations, unit_of_strength, mean, _add_neurons, model.neurons)[:, rows]
+    return _changes(model, params, neurons, stimulations, unit_of_strength, mean, add_neurons, model.neurons)[:, rows]
 
 
 def unit_pulse_responses(
@@ -142,7 +142,7 @@ def unit_pulse_responses(
 
 def _changes(
     model: Model, params: Params, neurons: Sites, stimulations: Stimulations, unit_of_strength: float,
-    mean: Float[np.ndarray, "P"], add: _Add, rows: int,
+    mean: Float[np.ndarray, "P"], add: Add, rows: int,
 ) -> Float[np.ndarray, "S R"]:  # fmt: skip
     """Mean change over the window of what `add` adds up, by stimulated neuron or set."""
     sites = [np.atleast_1d(each) for each in neurons]
@@ -153,35 +153,40 @@ def _changes(
     start = settled(model, params, mean, drive=stimulations.drive).neurons
     strength = stimulations.strength * unit_of_strength
     given = mean if stimulations.drive == "mean" else np.zeros(model.units)
-    width = _width(model, len(sites))
+    width = side_by_side(model, len(sites))
     found = np.zeros((len(sites), rows))
     for begin in range(0, len(sites), width):
         batch = sites[begin : begin + width]
         current = np.zeros((model.neurons, width + 1))
         for column, members in enumerate(batch, 1):
             current[members, column] = strength
-        total = _summed(model, params, start, current, pulse, window, given, stimulations.drive == "own", add, rows)
+        total = summed(model, params, start, current, pulse, window, given, stimulations.drive == "own", add, rows)
         change = (total[:, 1 : len(batch) + 1] - total[:, :1]) / window
         if not np.isfinite(change).all():
-            raise DivergedError(
-                f"activity grew without bound within {window} model steps of a pulse: give a shorter window, or "
-                "drive = 'mean', which cuts the loop through the model's own predictions"
-            )
+            raise grew_without_bound(window)
         found[begin : begin + len(batch)] = change.T
     return found
 
 
-def _width(model: Model, stimulations: int) -> int:
+def grew_without_bound(window: int) -> DivergedError:
+    """Return the error of runs that grow until their numbers end."""
+    return DivergedError(
+        f"activity grew without bound within {window} model steps of a pulse: give a shorter window, or "
+        "drive = 'mean', which cuts the loop through the model's own predictions"
+    )
+
+
+def side_by_side(model: Model, stimulations: int) -> int:
     """Stimulations side by side; at least one. The first run of a batch is the one without a pulse."""
     per_run = 4 * (model.neurons * _COPIES + model.units * (2 * CHUNK + 4))
     return max(1, min(stimulations, WORKING_BYTES // per_run - 1))
 
 
-def _summed(
+def summed(
     model: Model, params: Params, start: object, current: Float[np.ndarray, "N B"], pulse: int, window: int,
-    given: Float[np.ndarray, "P"], own: bool, add: _Add, rows: int,
+    given: Float[np.ndarray, "P"], own: bool, add: Add, rows: int, held: Held | None = None,
 ) -> Float[np.ndarray, "R B"]:  # fmt: skip
-    """What `add` adds up over the window, by run."""
+    """Return what `add` adds up over the window, by run; `held` are held all the time."""
     real, runs = params["bias"].dtype, current.shape[1]
     first = started(model, params, start)  # pyright: ignore[reportArgumentType]
     state = State.of(model, jax.tree.map(lambda one: jnp.repeat(one, runs, axis=-1), first))
@@ -192,7 +197,7 @@ def _summed(
         shown = Shown.nothing(model, steps, runs) if own else Shown.constant(given, steps, runs)
         run = rollout(
             model, params, state, shown, add, _Sums(jnp.zeros((rows, runs), real)),
-            current=jnp.asarray(current, real) if pulsed else None, forcing=False,
+            current=jnp.asarray(current, real) if pulsed else None, held=held, forcing=False,
         )  # fmt: skip
         state, done = run.state, done + steps
         # Added in double precision: a change is a small difference of large sums.
@@ -206,10 +211,10 @@ class _Sums(NamedTuple):
     total: Float[Array, "R B"]
 
 
-_Add = Callable[[Model, Params, _Sums, Stepped, None], tuple[_Sums, None]]
+Add = Callable[[Model, Params, _Sums, Stepped, None], tuple[_Sums, None]]
 
 
-def _add_neurons(model: Model, params: Params, kept: _Sums, now: Stepped, also: None) -> tuple[_Sums, None]:
+def add_neurons(model: Model, params: Params, kept: _Sums, now: Stepped, also: None) -> tuple[_Sums, None]:
     """Add what read-outs see of every neuron."""
     return _Sums(kept.total + model.neuron.observed(model.constants(params), now.neurons.states)), None
 

@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from connfit._console import literal
+from connfit.analysis.measured.experiments import EXPERIMENTS, STIMULATION
 from connfit.analysis.measured.response_scores import Estimate
 from connfit.analysis.measured.scored_responses import FILE, ScoredResponses
-from connfit.report.sections.measured_words import label_of, measured_words
+from connfit.report.sections.measured_words import distance_caption, label_of, measured_words
 from connfit.report.wording import number, with_interval
 
 
@@ -31,7 +32,8 @@ def estimate(of: Estimate | None) -> str:
 
 def _overall(scores: ScoredResponses) -> Table:
     surrogate = ", SURROGATE data" if scores.surrogate else ""
-    table = _table(f"who responds: {scores.table.name}{surrogate}", "predictor")
+    asked = "who responds" if scores.table.experiment == STIMULATION else EXPERIMENTS[scores.table.experiment]
+    table = _table(f"{asked}: {scores.table.name}{surrogate}", "predictor")
     for name in ("pairs", "AUROC", "model minus this", "precision"):
         table.add_column(name, justify="right")
     for row in scores.predictors.values():
@@ -44,7 +46,7 @@ def _overall(scores: ScoredResponses) -> Table:
 
 def _by_distance(scores: ScoredResponses) -> Table:
     names = list(dict.fromkeys(name for row in scores.predictors.values() for name in row.by_distance))
-    table = _table("AUROC by connections between the two neurons", "predictor")
+    table = _table(distance_caption(scores), "predictor")
     for name in names:
         table.add_column(name, justify="right")
     for row in scores.predictors.values():

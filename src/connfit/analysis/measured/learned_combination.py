@@ -24,7 +24,12 @@ STEPS = 25
 
 
 def learned_combination(
-    parts: Sequence[Predictor], responds: Bool[np.ndarray, "R"], group: Int[np.ndarray, "R"], *, seed: int = 0
+    parts: Sequence[Predictor],
+    responds: Bool[np.ndarray, "R"],
+    group: Int[np.ndarray, "R"],
+    *,
+    seed: int = 0,
+    others: str = "stimulations",
 ) -> Predictor:
     """Return predictions of each pair by a logistic regression that was fitted to the stimulations of other folds.
 
@@ -33,9 +38,11 @@ def learned_combination(
     Parameters
     ----------
     responds, group
-        [R] whether a pair responds, and the number of its stimulated neuron.
+        [R] whether a pair responds, and the number of the neuron that varies: stimulated, or silenced.
     seed
         Of the folds.
+    others
+        What the other folds are, for the label.
     """
     features = _features(parts)
     groups = int(group.max()) + 1
@@ -49,7 +56,7 @@ def learned_combination(
             weights = logistic_weights(features[~out], responds[~out])
             # Above 0 whatever is predicted: what is ranked is the size.
             found[out] = 1 / (1 + np.exp(-(features[out] @ weights)))
-    label = f"learned from other stimulations ({FOLDS} folds)"
+    label = f"learned from other {others} ({FOLDS} folds)"
     return Predictor(NAME, label, "learned", found)
 
 

@@ -1,4 +1,4 @@
-"""Tables of measured responses: which neurons answered when another was stimulated, one row per ordered pair."""
+"""Tables of measured responses: which neurons answered when another was stimulated, or silenced, one row each."""
 
 from __future__ import annotations
 
@@ -9,24 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
+from connfit.analysis.measured.response_columns import ids, numbers, within, words
 from connfit.connectome import Connectome
-from connfit.connectome.cell_words import MISSING_WORDS
 from connfit.connectome.columns import NamedTable, TableSource, read_table
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.models.perturb import parse_neuron_set
 
-STIMULATED, RESPONDING = "stimulated", "responding"
+STIMULATED, SILENCED, RESPONDING = "stimulated", "silenced", "responding"
 OBSERVATIONS, Q, RESPONDS = "observations", "q", "responds"
 AMPLITUDES = ("amplitude", "mean_dff")
 """Names that the column of amplitudes can have."""
 HALVES = ("half_1", "half_2")
-YES, NO = ("1", "yes", "true"), ("0", "no", "false")
-"""What a cell of the column `responds` can say, in small letters; an empty one: not tested."""
-
-_FIX = "Correct the cell; rows count from 1 below the header"
 
 
 @dataclass(frozen=True)
@@ -58,14 +53,14 @@ class ResponseRule:
 
 @dataclass(frozen=True, eq=False)
 class MeasuredResponses:
-    """Measured responses of neurons to the stimulation of others.
+    """Measured responses of neurons to the stimulation of others, or their change when further ones are silenced.
 
     Attributes
     ----------
     name
         Of the file, or a word for a table in memory.
     stimulated, responding
-        [R] ids of the neurons of each ordered pair, as text.
+        [R] ids of the neurons of each ordered pair, as text; `stimulated` is empty where nobody was.
     observations
         [R] times that the pair was seen; None where the table does not say.
     q
@@ -77,6 +72,9 @@ class MeasuredResponses:
         [R] mean response in the units of the experiment, NaN where there is none; None without the column.
     halves
         [R, 2] mean response in two halves of the observations; None without these columns.
+    silenced
+        [R] ids of the neurons that were silent meanwhile, empty where nobody was; None where nobody was in any row. A
+        response is then a change: of the response to the stimulus, or from rest where nobody was stimulated.
     """
 
     name: str
@@ -87,6 +85,7 @@ class MeasuredResponses:
     responds: Float[np.ndarray, "R"] | None
     amplitude: Float[np.ndarray, "R"] | None = None
     halves: Float[np.ndarray, "R 2"] | None = None
+    silenced: np.ndarray | None = None
 
     @property
     def rows(self) -> int:
@@ -116,13 +115,15 @@ class PlacedResponses:
     stimulated, responding
         [R] positions of the neurons in the connectome; from its number of neurons on, of `sets`.
     sets
-        Positions of the neurons of each set that is stimulated, or read, together.
+        Positions of the neurons of each set that is stimulated, silenced, or read together; of nobody, none.
     unknown
         Ids of the table that the connectome lacks, in the table's order.
     lost
         The pairs that were left out because a neuron is unknown.
     own_rows
-        Rows that were left out because a neuron answers its own stimulation.
+        Rows that were left out because a neuron answers its own stimulation, or its own silence.
+    silenced
+        [R] as `stimulated`, of the silenced neurons; None where nobody is.
     """
 
     measured: MeasuredResponses
@@ -132,13 +133,14 @@ class PlacedResponses:
     lost: MeasuredResponses
     own_rows: int
     sets: tuple[Int[np.ndarray, "k"], ...] = ()
+    silenced: Int[np.ndarray, "R"] | None = None
 
 
 def read_measured(source: TableSource | MeasuredResponses, *, name: str | None = None) -> MeasuredResponses:
     """Read a table of measured responses.
 
-    Columns: `stimulated`, `responding` (ids of neurons), and `q` or `responds`; where they are there, `observations`,
-    `amplitude` or `mean_dff`, `half_1` and `half_2`. Other columns are not read. See docs/measured.md.
+    Columns: `stimulated`, `responding` (ids of neurons), and `q` or `responds`; where they are there, `silenced`,
+    `observations`, `amplitude` or `mean_dff`, `half_1` and `half_2`. Other columns are not read. See docs/measured.md.
 
     Parameters
     ----------
@@ -156,8 +158,11 @@ def read_measured(source: TableSource | MeasuredResponses, *, name: str | None =
         return source if name is None else replace(source, name=name)
     table = read_table(source, "measured responses")
     table.require([STIMULATED, RESPONDING])
-    stimulated, responding = (_ids(table, column) for column in (STIMULATED, RESPONDING))
-    _refuse_repeated(stimulated, responding, table.path)
+    silenced = _silenced(table)
+    stimulated = ids(table, STIMULATED, may_be_empty=silenced is not None)
+    responding = ids(table, RESPONDING)
+    _refuse_nobody(stimulated, silenced, table.path)
+    _refuse_repeated(stimulated, silenced, responding, table.path)
     there = [column for column in (Q, RESPONDS) if column in table.columns]
     if len(there) != 1:
         both = f"there are both columns {Q!r} and {RESPONDS!r}, which can contradict each other"
@@ -184,10 +189,11 @@ def read_measured(source: TableSource | MeasuredResponses, *, name: str | None =
         stimulated=stimulated,
         responding=responding,
         observations=table.counts(OBSERVATIONS) if OBSERVATIONS in table.columns else None,
-        q=_within(_numbers(table, Q), table.path) if there == [Q] else None,
-        responds=_words(table) if there == [RESPONDS] else None,
-        amplitude=_numbers(table, amplitudes[0]) if amplitudes else None,
-        halves=np.column_stack([_numbers(table, column) for column in HALVES]) if halves else None,
+        q=within(numbers(table, Q), Q, table.path) if there == [Q] else None,
+        responds=words(table, RESPONDS) if there == [RESPONDS] else None,
+        amplitude=numbers(table, amplitudes[0]) if amplitudes else None,
+        halves=np.column_stack([numbers(table, column) for column in HALVES]) if halves else None,
+        silenced=silenced,
     )
 
 
@@ -208,17 +214,21 @@ def renamed(measured: MeasuredResponses, names: Mapping[str, str]) -> MeasuredRe
     """
     if not names:
         return measured
-    there = {*measured.stimulated, *measured.responding}
+    silenced = measured.silenced
+    there = {*measured.stimulated, *measured.responding, *(() if silenced is None else silenced)} - {""}
     for old in names:
         if old not in there:
             near = get_close_matches(old, sorted(there), n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ConfigError(f"rename: the table has no neuron {old!r}{hint}")
-    stimulated, responding = (
-        np.array([names.get(one, one) for one in ids], object) for ids in (measured.stimulated, measured.responding)
-    )
-    _refuse_repeated(stimulated, responding, measured.name)
-    return replace(measured, stimulated=stimulated, responding=responding)
+
+    def new(given: np.ndarray) -> np.ndarray:
+        return np.array([names.get(each, each) for each in given], object)
+
+    stimulated, responding = new(measured.stimulated), new(measured.responding)
+    silenced = None if silenced is None else new(silenced)
+    _refuse_repeated(stimulated, silenced, responding, measured.name)
+    return replace(measured, stimulated=stimulated, responding=responding, silenced=silenced)
 
 
 def place(measured: MeasuredResponses, connectome: Connectome) -> PlacedResponses:
@@ -232,15 +242,18 @@ def place(measured: MeasuredResponses, connectome: Connectome) -> PlacedResponse
         If no pair is left; names the nearest ids.
     """
     index = pd.Index([str(one) for one in connectome.ids])
-    at = [index.get_indexer(pd.Index(ids)) for ids in (measured.stimulated, measured.responding)]
-    at, sets = _with_sets(at, (measured.stimulated, measured.responding), connectome)
-    named = [*measured.stimulated[at[0] < 0], *measured.responding[at[1] < 0]]
-    unknown = tuple(dict.fromkeys(named))
-    absent = (at[0] < 0) | (at[1] < 0)
-    own = ~absent & (at[0] == at[1])
-    for row in np.flatnonzero(~absent & (np.maximum(*at) >= connectome.n)):
-        one, other = (set(members(int(sites[row]), connectome.n, sets).tolist()) for sites in at)
-        own[row] = not one.isdisjoint(other)
+    names = [measured.stimulated, measured.responding]
+    names += [] if measured.silenced is None else [measured.silenced]
+    at, sets = _with_sets([index.get_indexer(pd.Index(each)) for each in names], names, connectome)
+    unknown = tuple(dict.fromkeys(name for each, sites in zip(names, at, strict=True) for name in each[sites < 0]))
+    absent = np.any([sites < 0 for sites in at], axis=0)
+    own = np.zeros(measured.rows, bool)
+    driven, responding = [at[0], *at[2:]], at[1]
+    for sites in driven:
+        own |= ~absent & (sites == responding)
+        for row in np.flatnonzero(~absent & (np.maximum(sites, responding) >= connectome.n)):
+            one, other = (set(members(int(each[row]), connectome.n, sets).tolist()) for each in (sites, responding))
+            own[row] |= not one.isdisjoint(other)
     keep = np.flatnonzero(~absent & ~own)
     if not len(keep):
         near = get_close_matches(unknown[0], index[:100_000], n=1) if unknown else []
@@ -251,8 +264,11 @@ def place(measured: MeasuredResponses, connectome: Connectome) -> PlacedResponse
             path=measured.name,
             fix=f"Write neurons by their id in the neuron table, as {index[0]!r}.{hint}",
         )  # fmt: skip
-    lost = _rows(measured, np.flatnonzero(absent))
-    return PlacedResponses(_rows(measured, keep), at[0][keep], at[1][keep], unknown, lost, int(own.sum()), sets)
+    silenced = None if measured.silenced is None else at[2][keep]
+    lost = rows_of(measured, np.flatnonzero(absent))
+    return PlacedResponses(
+        rows_of(measured, keep), at[0][keep], at[1][keep], unknown, lost, int(own.sum()), sets, silenced
+    )
 
 
 def _with_sets(
@@ -267,7 +283,10 @@ def _with_sets(
             text = str(texts[row])
             if text not in found:
                 found[text] = -1
-                if ":" in text:
+                if not text:  # nobody
+                    found[text] = connectome.n + len(sets)
+                    sets.append(np.zeros(0, np.int64))
+                elif ":" in text:
                     try:
                         neurons = parse_neuron_set(text, connectome, option="measured responses:")
                     except ConfigError:
@@ -286,79 +305,60 @@ def members(site: int, neurons: int, sets: Sequence[Int[np.ndarray, "k"]]) -> In
     return np.array([site]) if site < neurons else sets[site - neurons]
 
 
-def _rows(measured: MeasuredResponses, keep: Int[np.ndarray, "k"]) -> MeasuredResponses:
+def rows_of(measured: MeasuredResponses, keep: Int[np.ndarray, "k"]) -> MeasuredResponses:
+    """Return some of the rows of a table."""
+
     def some(values: np.ndarray | None) -> np.ndarray | None:
         return None if values is None else values[keep]
 
     return MeasuredResponses(
         measured.name, measured.stimulated[keep], measured.responding[keep], some(measured.observations),
         some(measured.q), some(measured.responds), some(measured.amplitude), some(measured.halves),
+        some(measured.silenced),
     )  # fmt: skip
 
 
-def _refuse_repeated(stimulated: np.ndarray, responding: np.ndarray, path: str) -> None:
+def _silenced(table: NamedTable) -> np.ndarray | None:
+    """Who was silenced; None without the column, or where nobody was in any row."""
+    if SILENCED not in table.columns:
+        near = get_close_matches(SILENCED, table.columns, n=1, cutoff=0.8)
+        if near:
+            raise DataError(
+                f"column {near[0]!r} would not be read",
+                path=table.path,
+                fix=f"Call it {SILENCED!r} if it says who was silenced, else by a name that is less like it",
+            )
+        return None
+    found = ids(table, SILENCED, may_be_empty=True)
+    return found if (found != "").any() else None
+
+
+def _refuse_nobody(stimulated: np.ndarray, silenced: np.ndarray | None, path: str) -> None:
+    """In every row somebody is stimulated or silenced."""
+    nobody = (stimulated == "") & (silenced == "") if silenced is not None else np.zeros(len(stimulated), bool)
+    if nobody.any():
+        raise DataError(
+            f"row {int(np.flatnonzero(nobody)[0]) + 1}: {STIMULATED!r} and {SILENCED!r} are both empty "
+            f"({int(nobody.sum())} such rows)",
+            path=path,
+            fix="Say who was stimulated, or who was silenced at rest, or delete the row",
+        )
+
+
+def _refuse_repeated(stimulated: np.ndarray, silenced: np.ndarray | None, responding: np.ndarray, path: str) -> None:
     """A pair that is there twice may be counted twice, or contradict itself."""
-    again = pd.DataFrame({"stimulated": stimulated, "responding": responding}).duplicated().to_numpy()
+    columns = {"stimulated": stimulated, "responding": responding}
+    columns |= {} if silenced is None else {"silenced": silenced}
+    again = pd.DataFrame(columns).duplicated().to_numpy()
     if again.any():
         row = int(np.flatnonzero(again)[0])
+        silent = f" with {silenced[row]!r} silenced" if silenced is not None and silenced[row] else ""
         raise DataError(
-            f"row {row + 1}: the pair {stimulated[row]!r}, {responding[row]!r} is there already "
+            f"row {row + 1}: the pair {stimulated[row]!r}, {responding[row]!r}{silent} is there already "
             f"({int(again.sum())} such rows)",
             path=path,
             fix="Keep one row per ordered pair: pool its observations, or score the experiments one by one",
         )
-
-
-def _ids(table: NamedTable, column: str) -> np.ndarray:
-    return np.array([str(one) for one in table.ids(column)], object)
-
-
-_WORDS_AND_NUMBERS = (
-    pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer, pa.types.is_floating,
-    pa.types.is_boolean, pa.types.is_decimal, pa.types.is_null,
-)  # fmt: skip
-
-
-def _texts(table: NamedTable, column: str) -> pd.Series:
-    values = table.data.column(column)
-    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    if not any(is_kind(kind) for is_kind in _WORDS_AND_NUMBERS):
-        raise DataError(
-            f"column {column!r} holds {values.type}", path=table.path, fix="Write one number or word in each cell"
-        )
-    return values.cast(pa.string()).to_pandas().fillna("").str.strip()
-
-
-def _numbers(table: NamedTable, column: str) -> Float[np.ndarray, "R"]:
-    """A column of numbers, NaN where a cell is empty or says so."""
-    table.require([column])
-    text = _texts(table, column)
-    missing = text.str.lower().isin(MISSING_WORDS).to_numpy()
-    numbers = np.asarray(pd.to_numeric(text.where(~missing, "nan"), errors="coerce"), np.float64)
-    _refuse(np.isnan(numbers) & ~missing, text, column, "is not a number", table.path)
-    _refuse(np.isinf(numbers), text, column, "is not finite", table.path)
-    return numbers
-
-
-def _within(q: Float[np.ndarray, "R"], path: str) -> Float[np.ndarray, "R"]:
-    _refuse((q < 0) | (q > 1), pd.Series(q), Q, "does not lie between 0 and 1", path)
-    return q
-
-
-def _words(table: NamedTable) -> Float[np.ndarray, "R"]:
-    """The column `responds`."""
-    text = _texts(table, RESPONDS).str.lower().str.removesuffix(".0")
-    yes, no = (text.isin(words).to_numpy() for words in (YES, NO))
-    missing = text.isin(MISSING_WORDS).to_numpy() & ~no
-    _refuse(~yes & ~no & ~missing, text, RESPONDS, f"is none of {', '.join((*YES, *NO))}", table.path)
-    return np.where(missing, np.nan, yes.astype(np.float64))
-
-
-def _refuse(bad: Bool[np.ndarray, "R"], values: pd.Series, column: str, problem: str, path: str) -> None:
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
-        many = f" ({int(bad.sum())} such rows)" if bad.sum() > 1 else ""
-        raise DataError(f"row {row + 1}: {column} = {values.iloc[row]} {problem}{many}", path=path, fix=_FIX)
 
 
 def pairs_by(positions: Sequence[int] | Int[np.ndarray, "R"]) -> tuple[Int[np.ndarray, "S"], Int[np.ndarray, "R"]]:

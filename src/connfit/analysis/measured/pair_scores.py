@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from connfit.analysis.measured.experiments import REST, experiment_of
 from connfit.analysis.measured.measured_responses import PlacedResponses, ResponseRule, pairs_by
 from connfit.analysis.measured.response_scores import (
     Estimate,
@@ -44,12 +45,12 @@ class Truth:
     halves
         [R, 2]; None without halves.
     group
-        [R] number of the stimulated neuron.
+        [R] number of the neuron that varies: the silenced one where there is one, else the stimulated one.
     distance
         [R] connections on the shortest path.
     rows
         [R] rows of the placed table.
-    sets
+    sets, silenced
         See `PlacedResponses`.
     """
 
@@ -62,6 +63,7 @@ class Truth:
     distance: Float[np.ndarray, "R"]
     rows: Int[np.ndarray, "R"]
     sets: tuple[Int[np.ndarray, "k"], ...] = ()
+    silenced: Int[np.ndarray, "R"] | None = None
 
     @classmethod
     def of(cls, placed: PlacedResponses, rule: ResponseRule, distance: Float[np.ndarray, "R"]) -> Truth:
@@ -83,20 +85,30 @@ class Truth:
                 path=measured.name,
                 fix="Give other values of min_observations or q_below, or a table with pairs of both kinds",
             )
-        group = pairs_by(placed.stimulated[rows])[1]
+        group = pairs_by(varied(placed)[rows])[1]
 
         def some(values: np.ndarray | None) -> np.ndarray | None:
             return None if values is None else values[rows]
 
         return cls(
             placed.stimulated[rows], placed.responding[rows], found[rows] > 0, some(measured.amplitude),
-            some(measured.halves), group, distance[rows], rows, placed.sets,
+            some(measured.halves), group, distance[rows], rows, placed.sets, some(placed.silenced),
         )  # fmt: skip
 
     @property
     def groups(self) -> int:
-        """Number of stimulated neurons."""
+        """Number of different neurons that vary."""
         return int(self.group.max()) + 1
+
+    @property
+    def over(self) -> str:
+        """Which neurons vary from pair to pair, and are resampled: `stimulated` or `silenced`."""
+        return "stimulated" if self.silenced is None else "silenced"
+
+
+def varied(pairs: PlacedResponses | Truth) -> Int[np.ndarray, "R"]:
+    """Return the neuron of each pair that varies, from which distances are counted: silenced, or else stimulated."""
+    return pairs.stimulated if pairs.silenced is None else pairs.silenced
 
 
 def table_facts(
@@ -111,7 +123,7 @@ def table_facts(
     rule
         What counts as a response.
     """
-    lost = placed.lost.response(rule or ResponseRule())
+    lost, experiment = placed.lost.response(rule or ResponseRule()), experiment_of(placed.measured)
     positive, halves, ceiling = None, Estimate(reason="the table has no halves of its observations"), None
     if truth.amplitude is not None:
         known = truth.responds & np.isfinite(truth.amplitude)
@@ -126,6 +138,7 @@ def table_facts(
             ceiling = resamples.estimate(amplitude_ceiling(values), why="halves do not agree at all")
     return TableFacts(
         name=placed.measured.name,
+        experiment=experiment,
         rows=rows,
         unknown_neurons=len(placed.unknown),
         unknown=placed.unknown,
@@ -134,7 +147,8 @@ def table_facts(
         unknown_responses=int(np.nansum(lost)),
         own_rows=placed.own_rows,
         not_tested_rows=placed.measured.rows - len(truth.rows),
-        stimulated=truth.groups,
+        stimulated=0 if experiment == REST else len(np.unique(truth.stimulated)),
+        silenced=0 if truth.silenced is None else truth.groups,
         responding=len(np.unique(truth.responding)),
         pairs=len(truth.rows),
         responses=int(truth.responds.sum()),
@@ -147,7 +161,7 @@ def table_facts(
 def aurocs(values: Float[np.ndarray, "R"], truth: Truth, among: Bool[np.ndarray, "R"], resamples: Resamples) -> tuple[
     Float[np.ndarray, "B1"], Float[np.ndarray, "B1"]
 ]:  # fmt: skip
-    """Return AUROC, pooled and within stimulated neurons, by resample, among some of the pairs."""
+    """Return AUROC, pooled and within each neuron that varies, by resample, among some of the pairs."""
     return auroc(np.abs(values[among]), truth.responds[among], truth.group[among], resamples.weights)
 
 
@@ -176,7 +190,7 @@ def score_predictor(predictor: Predictor, truth: Truth, resamples: Resamples) ->
         pairs=len(responds),
         responses=int(responds.sum()),
         auroc=resamples.estimate(pooled),
-        auroc_within=resamples.estimate(within, why="no stimulated neuron has pairs of both kinds"),
+        auroc_within=resamples.estimate(within, why=f"no {resamples.over} neuron has pairs of both kinds"),
         average_precision=resamples.estimate(average_precision(size, responds, group, weights)),
         amplitude_correlation=_amplitude(predictor, truth, resamples),
         sign_agreement=_signs(predictor, truth, resamples),

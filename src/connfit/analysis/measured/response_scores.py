@@ -1,8 +1,8 @@
-"""How well numbers rank responding pairs: scores with intervals by resampling stimulated neurons.
+"""How well numbers rank responding pairs: scores with intervals by resampling stimulated, or silenced, neurons.
 
-Pairs of one stimulated neuron share its stimulation, so neurons are resampled and not pairs. A resample is a weight for
-each stimulated neuron, the same for everything that is scored, so that differences are paired. The first row of
-weights is 1 everywhere: the score itself.
+Pairs of one stimulated neuron share its stimulation, so neurons are resampled and not pairs; where neurons are silenced
+while others are stimulated, the silenced ones vary. A resample is a weight for each such neuron, the same for all that
+is scored, so that differences are paired. The first row of weights is 1 everywhere: the score itself.
 
 AUROC is the probability that a responding pair ranks above one that does not respond, ties count half (Hanley & McNeil
 1982, Radiology 143:29). Average precision is Σ (R_k - R_(k-1)) P_k over the values from the highest down.
@@ -28,7 +28,7 @@ _CHUNK = 64
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score with its interval over stimulated neurons.
+    """A score with its interval over stimulated, or silenced, neurons.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Resamples:
-    """Weights of stimulated neurons.
+    """Weights of stimulated, or silenced, neurons.
 
     Attributes
     ----------
@@ -59,13 +59,18 @@ class Resamples:
         [B + 1, G] how often each is drawn; the first row is 1.
     level
         Confidence level of intervals.
+    over
+        `stimulated` or `silenced`: which neurons they are.
     """
 
     weights: Float[np.ndarray, "B1 G"]
     level: float
+    over: str = "stimulated"
 
     @classmethod
-    def draw(cls, groups: int, *, repeats: int = 2000, level: float = 0.95, seed: int = 0) -> Resamples:
+    def draw(
+        cls, groups: int, *, repeats: int = 2000, level: float = 0.95, seed: int = 0, over: str = "stimulated"
+    ) -> Resamples:
         """Draw with replacement.
 
         Raises
@@ -76,7 +81,7 @@ class Resamples:
         if repeats < 1 or not 0 < level < 1:
             raise ConfigError(f"resamples = {repeats} must be 1 or more, and level = {level:g} between 0 and 1")
         drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=repeats)
-        return cls(np.concatenate([np.ones((1, groups)), drawn]), level)
+        return cls(np.concatenate([np.ones((1, groups)), drawn]), level, over)
 
     def estimate(self, values: Float[np.ndarray, "B1"], *, why: str = "it is not defined") -> Estimate:
         """Return the score and the percentiles of its resamples.
@@ -93,10 +98,10 @@ class Resamples:
             return Estimate(reason=why)
         groups = int((self.weights[0] > 0).sum())
         if groups < 2:
-            return Estimate(value, reason="one stimulated neuron: there is no interval over neurons")
+            return Estimate(value, reason=f"one {self.over} neuron: there is no interval over neurons")
         good = drawn[np.isfinite(drawn)]
         if len(good) < ENOUGH * len(drawn):
-            return Estimate(value, reason="it is not defined in enough resamples of stimulated neurons")
+            return Estimate(value, reason=f"it is not defined in enough resamples of {self.over} neurons")
         tail = 50 * (1 - self.level)
         low, high = np.percentile(good, [tail, 100 - tail])
         return Estimate(value, float(low), float(high))

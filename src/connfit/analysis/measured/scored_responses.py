@@ -1,4 +1,7 @@
-"""What `measured/*/scores.json` holds: scores of a model and its opponents against measured responses."""
+"""What `measured/*/scores.json` holds: scores of a model and its opponents against measured responses.
+
+Where neurons were silenced, a response is a change: of the response to the stimulus, or from rest.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from connfit._io import optional
+from connfit.analysis.measured.experiments import STIMULATION
 from connfit.analysis.measured.response_scores import Estimate
 from connfit.analysis.measured.verdict_on_responses import Verdict
 from connfit.models.pulse import Stimulations
@@ -35,7 +39,8 @@ class PredictorScores:
     auroc
         Over all of these pairs.
     auroc_within
-        Mean over stimulated neurons of the AUROC among its own pairs: which neuron responds, whatever is stimulated.
+        Mean over stimulated, or silenced, neurons of the AUROC among its own pairs: which neuron responds, whatever is
+        stimulated or silenced.
     average_precision
         Its value for a random order is the share of responses.
     amplitude_correlation
@@ -93,17 +98,17 @@ class TableFacts:
     name
         Of the table.
     rows
-        Of the table.
+        Of the table that are of the experiment.
     unknown_neurons, unknown
         Neurons that the connectome lacks: how many, and their names.
     unknown_rows, unknown_pairs, unknown_responses
         Rows left out because of them; how many of these would have been scored, and how many respond.
     own_rows
-        Rows of a neuron with itself, left out.
+        Rows of a neuron with itself, left out; where neurons are silenced, also those in which one of them responds.
     not_tested_rows
         Rows left out for too few observations, or without a test.
     stimulated, responding
-        Different neurons among the pairs that are scored.
+        Different neurons, or sets of them, among the pairs that are scored.
     pairs, responses
         Pairs that are scored, and how many respond.
     positive_share
@@ -111,6 +116,12 @@ class TableFacts:
     half_correlation, amplitude_ceiling
         Rank correlation of amplitudes between halves of the observations, and what a perfect prediction could reach
         against their mean.
+    experiment
+        One of `connfit.analysis.measured.experiments.EXPERIMENTS`.
+    silenced
+        Different silenced neurons, or sets of them, among the pairs that are scored.
+    other_rows
+        Rows of other experiments, left out.
     """
 
     name: str = ""
@@ -129,6 +140,9 @@ class TableFacts:
     positive_share: float | None = None
     half_correlation: Estimate = field(default_factory=Estimate)
     amplitude_ceiling: Estimate = field(default_factory=Estimate)
+    experiment: str = STIMULATION
+    silenced: int = 0
+    other_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,12 @@ class ScoredResponses:
     trained
         Whether the fit changed any parameter; otherwise there is no row `untrained`.
     resamples, level, seed
-        Of the intervals over stimulated neurons.
+        Of the intervals.
+    neurons_that_vary
+        `stimulated` or `silenced`: neurons over which intervals resample, and from which distances on the wiring are
+        counted.
+    silence_at
+        Rate at which silenced neurons are held, one of `connfit.models.held_rates.SILENCE_AT`; None without any.
     predictors
         By name, the model first.
     differences
@@ -152,7 +171,8 @@ class ScoredResponses:
     rename
         Names of the table's neurons that were replaced: new by old.
     not_scored
-        Null connectomes that were asked for and have no row, with the reason.
+        What was asked for and has no row, with the reason: null connectomes that cannot be drawn, models whose cells
+        cannot be silenced.
     """
 
     connfit: str = ""
@@ -168,6 +188,8 @@ class ScoredResponses:
     resamples: int = 0
     level: float = 0.95
     seed: int = 0
+    neurons_that_vary: str = "stimulated"
+    silence_at: str | None = optional()
     predictors: Mapping[str, PredictorScores] = field(default_factory=dict)
     differences: tuple[Difference, ...] = ()
     rename: Mapping[str, str] = optional(dict)

@@ -6,8 +6,10 @@ fly brain costs seconds. W is [post, pre] of synapse counts, gap junctions inclu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,10 +25,14 @@ GAINS = (0.3, 0.6, 0.9)
 """Shares of the largest gain for which the sum over all paths is finite."""
 TERMS = 200
 """Longest path that is summed; 0.9^200 is 1e-9."""
+SYNAPSES = "synapses"
+"""Name of the measure that counts connections alone."""
 FAR = 3
 """From so many connections on, distances are taken together."""
 
 _POWER_STEPS = 60
+
+Kept: TypeAlias = "Float[np.ndarray, 'N S'] | None"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,32 +82,83 @@ def wiring_predictors(
     stimulated, responding, sets
         [R] positions of the neurons, or sets, of each pair; see `PlacedResponses`.
     """
-    counts, signed = count_matrix(connectome), count_matrix(connectome, signed=True)
     sources, at = pairs_by(stimulated)
-
-    def of(name: str, label: str, columns: Float[np.ndarray, "N S"], *, has_sign: bool = False) -> Predictor:
-        return Predictor(name, label, "wiring", _read(columns, watched, sets)[to, at], has_sign)
-
     watched, to = pairs_by(responding)
-    start = np.zeros((connectome.n, len(sources)))
-    for number, source in enumerate(sources):
-        start[members(source, connectome.n, sets), number] = 1
-    direct = signed @ start
-    yield of("synapses", "synapse count", direct, has_sign=True)
+    start = pulses(connectome, sources, sets)
+    for each in wiring_measures(connectome):
+        columns = each.of(start, None)
+        yield Predictor(each.name, each.label, "wiring", read_rows(columns, watched, sets)[to, at], each.signed)
+
+
+class WiringMeasure(NamedTuple):
+    """What the wiring carries from some neurons to all others, in one of the ways of `wiring_predictors`.
+
+    Attributes
+    ----------
+    name, label, signed
+        See `Predictor`.
+    of
+        ``of(start, kept)`` [N, S]: what arrives, of what starts [N, S], where neurons pass on a share `kept` [N, S] of
+        what they have; None: all of it.
+    """
+
+    name: str
+    label: str
+    signed: bool
+    of: Callable[[Float[np.ndarray, "N S"], Kept], Float[np.ndarray, "N S"]]
+
+
+def wiring_measures(connectome: Connectome) -> Iterator[WiringMeasure]:
+    """Return the ways in which wiring is looked at, see `wiring_predictors`."""
+    counts, signed = count_matrix(connectome), count_matrix(connectome, signed=True)
+    yield WiringMeasure(SYNAPSES, "synapse count", True, lambda start, kept: signed @ _sent(start, kept))
     radius = spectral_radius(counts)
-    step = counts @ start / (radius or 1.0)
-    yield of("two_steps", "paths of at most two steps", step + counts @ step / (radius or 1.0))
+
+    def one_step(start: Float[np.ndarray, "N S"], kept: Kept) -> Float[np.ndarray, "N S"]:
+        return np.asarray(counts @ _sent(start, kept) / (radius or 1.0))
+
+    def two_steps(start: Float[np.ndarray, "N S"], kept: Kept) -> Float[np.ndarray, "N S"]:
+        step = one_step(start, kept)
+        return step + one_step(step, kept)
+
+    yield WiringMeasure("two_steps", "paths of at most two steps", False, two_steps)
     inputs = np.asarray(counts.sum(axis=1)).ravel()
     shares = sp.csr_array(sp.diags_array(1 / np.where(inputs > 0, inputs, 1)) @ counts)
     for discount in DISCOUNTS:
-        columns = paths(shares, start, discount) / discount
-        yield of(f"paths_{discount:g}", f"all paths, discount {discount:g}", columns)
+        label = f"all paths, discount {discount:g}"
+        yield WiringMeasure(f"paths_{discount:g}", label, False, partial(_discounted, shares, discount))
     for gain in GAINS if radius > 0 else ():
-        columns = paths(counts, start, gain / radius)
-        yield of(f"resolvent_{gain:g}", f"resolvent, gain {gain:g}", columns)
+        label = f"resolvent, gain {gain:g}"
+        yield WiringMeasure(f"resolvent_{gain:g}", label, False, partial(_resolvent, counts, gain / radius))
     for gain in GAINS if radius > 0 else ():
-        columns = paths(signed, start, gain / radius)
-        yield of(f"signed_resolvent_{gain:g}", f"signed resolvent, gain {gain:g}", columns, has_sign=True)
+        label = f"signed resolvent, gain {gain:g}"
+        yield WiringMeasure(f"signed_resolvent_{gain:g}", label, True, partial(_resolvent, signed, gain / radius))
+
+
+def _discounted(
+    shares: sp.csr_array, discount: float, start: Float[np.ndarray, "N S"], kept: Kept
+) -> Float[np.ndarray, "N S"]:
+    return paths(shares, start, discount, kept) / discount
+
+
+def _resolvent(
+    matrix: sp.csr_array, weight: float, start: Float[np.ndarray, "N S"], kept: Kept
+) -> Float[np.ndarray, "N S"]:
+    return paths(matrix, start, weight, kept)
+
+
+def _sent(values: Float[np.ndarray, "N S"], kept: Kept) -> Float[np.ndarray, "N S"]:
+    return values if kept is None else values * kept
+
+
+def pulses(
+    connectome: Connectome, sites: Int[np.ndarray, "S"], sets: Sequence[Int[np.ndarray, "k"]]
+) -> Float[np.ndarray, "N S"]:
+    """Return a column for each neuron or set: 1 at its neurons."""
+    start = np.zeros((connectome.n, len(sites)))
+    for number, site in enumerate(sites):
+        start[members(site, connectome.n, sets), number] = 1
+    return start
 
 
 def count_matrix(connectome: Connectome, *, signed: bool = False) -> sp.csr_array:
@@ -111,11 +168,16 @@ def count_matrix(connectome: Connectome, *, signed: bool = False) -> sp.csr_arra
     return sp.coo_array((counts.astype(np.float64), pairs), shape=(connectome.n, connectome.n)).tocsr()
 
 
-def paths(matrix: sp.csr_array, start: Float[np.ndarray, "N S"], weight: float) -> Float[np.ndarray, "N S"]:
-    """Return Σ_k (weight·matrix)^k start, for k from 1 up to `TERMS` or until what is added is negligible."""
+def paths(
+    matrix: sp.csr_array, start: Float[np.ndarray, "N S"], weight: float, kept: Kept = None
+) -> Float[np.ndarray, "N S"]:
+    """Return Σ_k (weight·matrix)^k start, for k from 1 up to `TERMS` or until what is added is negligible.
+
+    Where some is `kept` [N, S] of what neurons have, they pass on that share of it in every step.
+    """
     now, total = start, np.zeros_like(start)
     for _ in range(TERMS):
-        now = weight * (matrix @ now)
+        now = np.asarray(weight * (matrix @ _sent(now, kept)))
         total += now
         if np.abs(now).max(initial=0) <= 1e-12 * np.abs(total).max(initial=0):
             break
@@ -138,10 +200,10 @@ def spectral_radius(matrix: sp.csr_array) -> float:
     return float(np.exp(np.mean(np.log(growth[_POWER_STEPS // 2 :]))))
 
 
-def _read(
+def read_rows(
     columns: Float[np.ndarray, "N S"], watched: Int[np.ndarray, "W"], sets: Sequence[Int[np.ndarray, "k"]]
 ) -> Float[np.ndarray, "W S"]:
-    """Rows of responding neurons, of sets their means."""
+    """Return the rows of responding neurons, of sets their means."""
     return np.stack([columns[members(site, len(columns), sets)].mean(axis=0) for site in watched])
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from connfit.analysis.recovery.student import Training
 from connfit.datasets.synthetic.known_settings import TeacherSettings
 from connfit.errors import ConfigError, one_of
+from connfit.models.cells import find_cell
 
 STRENGTHS = ("free", "gain_per_neuron", "gain_per_type_pair", "known")
 """What a student learns of the weights: all of them, gains on the synapse counts, or nothing since it is given them."""
@@ -125,6 +126,7 @@ class Design:
     training: Training = field(default_factory=Training)
 
     def __post_init__(self) -> None:
+        find_cell(self.cell)
         if self.seeds < 1:
             raise ConfigError(f"seeds = {self.seeds} must be 1 or more")
         for name in ("frames", "recorded", "process_noise", "observation_noise", "strengths"):

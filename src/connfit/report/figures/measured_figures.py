@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from connfit.analysis.measured.experiments import STIMULATION
 from connfit.analysis.measured.pair_scores import FALSE_ALARMS
 from connfit.analysis.measured.scored_responses import PredictorScores, ScoredResponses
 from connfit.report.figures.style import INITIAL, MODEL, QUIET, SPARE, look, new_figure
@@ -41,10 +42,11 @@ def measured_figure(scores: ScoredResponses) -> Figure:
         for name, row in rows.items():
             label = f"{row.label}: {number(row.auroc.value)}"
             roc.plot(FALSE_ALARMS, row.roc, color=_colour(name), label=label, lw=1.6 if name == "model" else 1.0)
-        roc.set_xlabel("share of other pairs taken for responses")
-        roc.set_ylabel("share of responses found")
+        found = "responses" if scores.table.experiment == STIMULATION else "changes when silenced"
+        roc.set_xlabel(f"share of other pairs taken for {found}")
+        roc.set_ylabel(f"share of {found} found")
         roc.set_aspect("equal")
-        _distances(by_distance, rows)
+        _distances(by_distance, rows, scores.neurons_that_vary)
         figure.legend(*roc.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return figure
 
@@ -53,7 +55,7 @@ def _colour(name: str) -> str:
     return COLOURS.get(name, SPARE[2])
 
 
-def _distances(axes: Axes, rows: dict[str, PredictorScores]) -> None:
+def _distances(axes: Axes, rows: dict[str, PredictorScores], start: str) -> None:
     """AUROC of each predictor by distance; on top, how many pairs of a distance respond."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row.by_distance))
     axes.axhline(0.5, color="#BBBBBB", lw=0.8)
@@ -75,5 +77,6 @@ def _distances(axes: Axes, rows: dict[str, PredictorScores]) -> None:
             axes.text(position, 1.01, share, transform=axes.get_xaxis_transform(), ha="center", fontsize=7)
     axes.set_xticks(np.arange(len(names)), [NAMES.get(name, name) for name in names])
     axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.set_xlabel("connections between the two neurons")
+    between = "between the two neurons" if start == "stimulated" else "from silenced to responding neuron"
+    axes.set_xlabel(f"connections {between}")
     axes.set_ylabel("AUROC")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from connfit.analysis.measured.scored_responses import PredictorScores, ScoredResponses
 from connfit.analysis.measured.verdict_on_responses import QUESTIONS, answer
+from connfit.models.held_rates import SILENCE_AT
 from connfit.report.prose import write_prose
 from connfit.report.traced import Traced
 from connfit.report.wording import listed
@@ -39,9 +40,19 @@ def given(record: str, scores: ScoredResponses) -> Mapping[str, object]:
     def labels(names: Traced) -> str:
         return listed([label_of(scores.predictors[str(name)]) for name in names], most=MANY)
 
-    return {"record": record, "labels": labels, "questions": QUESTIONS, "words": WORDS, "answer": answer}
+    return {
+        "record": record, "labels": labels, "questions": QUESTIONS, "words": WORDS, "answer": answer,
+        "silence": SILENCE_AT,
+    }  # fmt: skip
 
 
 def label_of(row: PredictorScores) -> str:
     """Return the label of a predictor."""
     return row.label or row.name
+
+
+def distance_caption(scores: ScoredResponses) -> str:
+    """Say between which neurons connections are counted."""
+    return "AUROC by connections " + (
+        "between the two neurons" if scores.neurons_that_vary == "stimulated" else "from silenced to responding neuron"
+    )

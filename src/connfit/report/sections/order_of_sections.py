@@ -141,7 +141,7 @@ def _all(run: RunFiles, limits: Sequence[str]) -> Iterator[Section]:
         yield Section("perturbation", "Stimulation and silencing", *shown)
     if run.measured:
         shown = measured_section.measured_blocks(run.measured), list(measured_section.measured_drawings(run.measured))
-        yield Section("measured", "Measured responses to stimulation", *shown)
+        yield Section("measured", measured_section.title(run.measured), *shown)
     if (found := run.record_next) is not None:
         words, tables = record_next_section.record_next_blocks(found), record_next_section.record_next_tables(found)
         shown = record_next_section.record_next_drawings(found)
