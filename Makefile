@@ -12,8 +12,12 @@ demo: $(STAMP)
 	$(BIN)/connfit demo
 
 # Whole files go to a worker, so that what a file fits or compiles for its tests is made once; a worker takes 2 GB.
-test: check
-	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+# The checks run beside it, and say at the end what they found; either failing fails the target.
+test: $(STAMP)
+	log=$$(mktemp); $(MAKE) --no-print-directory check >$$log 2>&1 & checks=$$!; \
+	trap 'kill $$checks; rm -f $$log; exit 130' INT TERM; \
+	$(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadfile; tests=$$?; \
+	wait $$checks; checked=$$?; cat $$log; rm $$log; test $$tests -eq 0 && test $$checked -eq 0
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -47,7 +51,7 @@ bench-fly: $(STAMP)
 	$(BIN)/python benchmarks/nulls.py
 	$(BIN)/python benchmarks/bptt_memory.py
 
-# What a test run checks first: errors that no test would see.
+# What a test run checks too: errors that no test would see.
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright

@@ -51,8 +51,17 @@ def _share_programs() -> None:
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
 
+def _one_thread() -> None:
+    """Tell a BLAS that a plugin of pytest has loaded by now, so that it did not see the variables."""
+    if "numpy" in sys.modules:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")
+
+
 _set_flags()
 _share_programs()
+_one_thread()
 # Where in the source an operation was written: read in profiles, of which tests take none.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
@@ -78,6 +87,19 @@ def data_dir() -> Path:
         if candidate and (Path(candidate) / "worm" / "neurons.csv").exists():
             return Path(candidate)
     pytest.skip("needs the worm data: set CONNFIT_DATA to the folder that holds worm/neurons.csv")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _kept_programs() -> Iterator[None]:
+    """Let no command that runs in this process forget the programs of all tests: a third of the time of its next fit.
+
+    Commands that tests start as processes do forget, and `tests/test_command_memory.py` sees that a fit asks for it.
+    """
+    from connfit.cli import fit_command
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit_command, "forget_programs", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,9 @@ def test_a_cell_that_replaces_a_step_does_not_keep_the_slopes_of_the_old_one() -
 
 
 @pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
-@pytest.mark.parametrize("cell", ["rate-calcium", "adaptive-rate", "two-channel"])
+@pytest.mark.parametrize(
+    "cell", ["rate-calcium", pytest.param("adaptive-rate", marks=pytest.mark.slow), "two-channel"]
+)  # adaptive-rate is slow here: it has as many states as rate-calcium, and compiling it takes seconds
 def test_a_window_in_blocks_of_neurons_has_the_same_gradient(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With state forcing and a dense drive, over two windows, so that traces count."""
     rng, n, units, steps = np.random.default_rng(3), 50, 4, 8

@@ -17,6 +17,7 @@ from valid import valid_results
 from connfit import cli, report
 from connfit._io import read_arrays
 from connfit._version import __version__
+from connfit.cli import fit_command
 from connfit.training import runs as run
 
 pytestmark = pytest.mark.usefixtures("dots")
@@ -72,10 +73,13 @@ def finished(files: Path) -> tuple[Path, str]:
     """A run made by the command line, and what it printed."""
     out = files / "finished"
     arguments = ["fit", str(files / "own.toml"), "--out", str(out), "--epochs", "2"]
+    forgotten: list[bool] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["connfit", *arguments])  # from which the run records its command
+        patch.setattr(fit_command, "forget_programs", lambda: forgotten.append((out / "parameters.npz").exists()))
         ran = CliRunner().invoke(cli.app, arguments)
     assert ran.exit_code == 0, ran.output
+    assert forgotten == [False, True], "programs are forgotten before the fit and before its evaluation"
     return out, ran.output
 
 

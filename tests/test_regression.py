@@ -81,7 +81,7 @@ def model_of(drive: str = "dense", state_forcing: float = 1.0) -> RateModel:
     return RateModel.from_connectome(BRAIN, READOUT, step_s=1.0, drive=drive, state_forcing=state_forcing)
 
 
-@pytest.mark.parametrize("state_forcing", [1.0, 0.5, 1.5])
+@pytest.mark.parametrize("state_forcing", [1.0, pytest.param(0.5, marks=pytest.mark.slow), 1.5])
 def test_known_coefficients_come_back(state_forcing: float, monkeypatch: pytest.MonkeyPatch) -> None:
     # The largest eigenvalue of the simulation is just above the autocorrelation of its first component.
     monkeypatch.setattr("connfit.models.init.regression_start._slowest", lambda _: 1.0)

@@ -131,7 +131,8 @@ def test_every_connection_has_the_gain_of_its_group_and_its_own_magnitude(streng
     ("strengths", "learner"),
     [
         ("gain_per_neuron", WindowedLearner(4, "network", "trace")),
-        ("gain_per_type_pair", WindowedLearner(4, "network", "trace")),
+        # Slow: its kind of gain and its learner are each in another case.
+        pytest.param("gain_per_type_pair", WindowedLearner(4, "network", "trace"), marks=pytest.mark.slow),
         ("gain_per_type_pair", WindowedLearner(4, "neuron", "trace")),
         ("gain_per_neuron", WindowedLearner(4, "network", "none")),
         ("gain_per_type_pair", WindowedLearner(4, "neuron", "history", history=6)),

@@ -56,6 +56,8 @@ def _solve_persistence(shares: sp.csr_array, support: sp.csr_array, sweeps: int)
         there = residual.of(sp.csr_array((momentum, units, indptr), shape=support.shape))
         gradient = np.bincount(entry, share[partner] * there, len(units))
         new = np.maximum(momentum - step * gradient, 0)
+        if np.array_equal(new, values) and np.array_equal(new, momentum):
+            break  # all further sweeps would give these same numbers, as where every unit reads a neuron of its own
         t_new = (1 + np.sqrt(1 + 4 * t * t)) / 2
         momentum = new + (t - 1) / t_new * (new - values)
         values, t = new, t_new
