@@ -25,7 +25,8 @@ from fuzz_runs import run_kinds
 from small import regional_connectome, write_files
 from test_fly_halves import write_halves
 from test_fly_teacher import small_wiring
-from test_recording_readers import write_csv, write_hdf5, write_npz, write_nwb
+from test_recording_readers import write_arrow, write_csv, write_hdf5, write_npz, write_nwb
+from test_suite2p import write_plane
 from test_turner import TABLE, responses
 from test_worm import small as worm_tables
 
@@ -89,7 +90,7 @@ def all_kinds(folder: Path) -> Mapping[str, Kind]:
     """Every kind by name, its good files made in a folder."""
     kinds = {f"recording{end}": _recording(folder, end, write) for end, write in _RECORDINGS.items()}
     kinds["recording.csv.gz"] = Kind(".csv.gz", (gzip.compress(kinds["recording.csv"].good[0]),), read_recording)
-    kinds |= _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
+    kinds |= _planes(folder) | _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
     return kinds | input_kinds(folder) | run_kinds(folder) | network_kinds()
 
 
@@ -99,8 +100,25 @@ def _recording(folder: Path, end: str, write: Callable[..., Path]) -> Kind:
     return Kind(end, (good,), lambda path: read_recording(path, missing="mask", **options))
 
 
+def _planes(folder: Path) -> dict[str, Kind]:
+    """Files of a plane folder of suite2p, each damaged while the others are whole."""
+    whole = write_plane(folder / "plane0")
+    kinds = {}
+    for name in ("F", "iscell", "ops"):
+        plane = folder / f"plane of {name}"
+        shutil.copytree(whole, plane)
+
+        def read(path: Path, place: Path = plane / f"{name}.npy") -> None:
+            shutil.copyfile(path, place)
+            read_recording(place.parent, missing="mask")
+
+        kinds[f"suite2p/{name}"] = Kind(".npy", ((whole / f"{name}.npy").read_bytes(),), read)
+    return kinds
+
+
 _RECORDINGS: Mapping[str, Callable[..., Path]] = {
-    ".csv": write_csv, ".npz": write_npz, ".h5": write_hdf5, ".nwb": write_nwb
+    ".csv": write_csv, ".npz": write_npz, ".h5": write_hdf5, ".nwb": write_nwb, ".parquet": write_arrow,
+    ".feather": write_arrow,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Readers of recordings: CSV, NPZ, HDF5, NWB; what they return and how they refuse."""
+"""Readers of recordings: CSV, NPZ, HDF5, NWB, Parquet, Feather; what they return and how they refuse."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +37,19 @@ def write_csv(path: Path, values: np.ndarray = VALUES, units: object = UNITS, ti
     if times is not None:
         frame.insert(0, "time_s", times)
     frame.to_csv(path, index=False)
+    return path
+
+
+def write_arrow(
+    path: Path, values: np.ndarray = VALUES, units: object = UNITS, times: np.ndarray | None = TIMES
+) -> Path:
+    columns = [] if times is None else [times]
+    names = [*(["time_s"] if columns else []), *list(units)]
+    table = pa.Table.from_arrays([pa.array(column) for column in [*columns, *np.transpose(values)]], names=names)
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    else:
+        feather.write_feather(table, path)
     return path
 
 
@@ -95,8 +111,10 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "r.npz": write_npz,
     "r.h5": write_hdf5,
     "r.nwb": write_nwb,
+    "r.parquet": write_arrow,
+    "r.feather": write_arrow,
 }
-OPTIONS: dict[str, dict] = {"r.csv": {}, "r.npz": {}, "r.h5": {}, "r.nwb": {"unit_column": "label"}}
+OPTIONS: dict[str, dict] = {name: {} for name in WRITERS} | {"r.nwb": {"unit_column": "label"}}
 every_format = pytest.mark.parametrize("name", list(WRITERS))
 
 
@@ -187,7 +205,7 @@ def test_truncated_and_foreign_files_are_named(tmp_path: Path, name: str) -> Non
 
 @pytest.mark.filterwarnings("ignore::connfit.errors.DataWarning")
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["r.csv", "r.npz", "r.h5"]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["r.csv", "r.npz", "r.h5", "r.parquet", "r.feather"]))
 def test_any_values_and_names_survive(tmp_path_factory, seed: int, name: str) -> None:
     rng = np.random.default_rng(seed)
     frames, units = int(rng.integers(2, 30)), int(rng.integers(1, 6))
@@ -455,3 +473,44 @@ def test_files_of_a_configuration_are_cut_and_then_preprocessed(tmp_path: Path) 
         recordings_from_config(DataConfig(recording_files=files, recordings=("x",)))
     with pytest.raises(ConfigError, match="no recording"):
         recordings_from_config(DataConfig())
+
+
+@pytest.mark.parametrize("name", ["r.parquet", "r.feather"])
+def test_tables_of_arrow_keep_single_precision_and_refuse_what_is_no_number(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+
+    def write(clock: str = "time_s", **columns: object) -> Path:
+        table = pa.table({clock: TIMES, **columns})
+        (pq.write_table if path.suffix == ".parquet" else feather.write_feather)(table, path)
+        return path
+
+    values, light = VALUES[:, 0], pa.array([None, *VALUES[1:, 1]], pa.float32())
+    got = read_recording(write(a=values, light=light), inputs=("light",), missing="mask")
+    assert got.values.dtype == np.float32 and got.units == ("a",)
+    assert got.inputs is not None and got.inputs.channels == ("light",)
+    got = read_recording(write(a=values, b=pa.array([None] * 2 + list(range(38)))), missing="mask")
+    assert got.values.dtype == np.float64 and got.notes["missing_values"] == 2 and got.values[-1, 1] == 37
+    assert not read_recording(write(a=values, b=pa.nulls(FRAMES)), missing="mask").mask[:, 1].any()
+    stamps = pa.array((TIMES * 1000).astype(np.int64), pa.timestamp("ms"))
+    for column, message in (
+        (pa.array(["x"] * FRAMES), r"column 'b' holds string.*columns units"),
+        (stamps, r"column 'b' holds timestamp\[ms\].*in seconds, as numbers"),
+        (pa.array([[1.0]] * FRAMES), r"column 'b' holds list.*Write numbers"),
+    ):
+        with pytest.raises(DataError, match=rf"{name}: {message}"):
+            read_recording(write(a=values, b=column))
+    with pytest.raises(DataError, match=rf"{name}: the frame rate is not known.*'times'.*time_column='times'"):
+        read_recording(write("times", a=values))
+    with pytest.raises(ConfigError, match="the input 'lihgt' is no column; did you mean 'light'"):
+        read_recording(write(a=values, light=light), inputs=("lihgt",))
+
+
+def test_an_index_of_a_data_frame_is_no_unit(tmp_path: Path) -> None:
+    frame = pd.DataFrame(VALUES, columns=list(UNITS), index=TIMES)
+    frame.to_parquet(tmp_path / "r.parquet")
+    with pytest.raises(DataError, match=r"__index_level_0__.*name it time_s"):
+        read_recording(tmp_path / "r.parquet")
+    frame.rename_axis("time_s").to_parquet(tmp_path / "r.parquet")
+    got = read_recording(tmp_path / "r.parquet")
+    assert got.units == UNITS and got.frame_rate == pytest.approx(RATE)
+    np.testing.assert_array_equal(got.values, VALUES)

@@ -11,6 +11,7 @@ from contracts import check_reader, check_start, check_step, check_weights
 from small import regional_connectome, teacher
 from test_preprocess import CASES, made
 from test_recording_readers import OPTIONS, UNITS, WRITERS
+from test_suite2p import write_suite2p
 
 import connfit
 from connfit.config import AUTO, FALLBACK, from_dict
@@ -24,16 +25,19 @@ from connfit.training.problem import prepare
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(connfit.__file__).parent
+OTHER_WRITERS = {"r.npy": write_suite2p}
+OTHER_OPTIONS = {"r.npy": {"unit_table": "names.csv"}}
 
 
 @pytest.mark.parametrize("name", list(READERS))
 def test_every_reader_keeps_its_contract(name: str, tmp_path: Path) -> None:
-    (file,) = [file for file in WRITERS if find_reader(file).name == name]
+    writers = {**WRITERS, **OTHER_WRITERS}
+    (file,) = [file for file in writers if find_reader(file).name == name]
 
     def write(path: Path, values: np.ndarray) -> None:
-        WRITERS[file](path, values=values, times=np.arange(len(values)) / 2.0)
+        writers[file](path, values=values, times=np.arange(len(values)) / 2.0)
 
-    check_reader(name, write, tmp_path, OPTIONS[file], UNITS)
+    check_reader(name, write, tmp_path, {**OPTIONS, **OTHER_OPTIONS}[file], UNITS)
 
 
 @pytest.mark.parametrize("name", list(STEPS))

@@ -46,17 +46,33 @@ def array_header(stream: IO[bytes], member: zipfile.ZipInfo) -> ArrayHeader:
         If it is no array of numbers or text, or claims more than what the archive has.
     """
     check_packed(member)
+    return whole_header(stream, member.filename, member.file_size)
+
+
+def whole_header(stream: IO[bytes], name: str, size: int) -> ArrayHeader:
+    """Read the header of an array in the form of NPY, of which there are `size` bytes with the header.
+
+    Raises
+    ------
+    ValueError
+        If it is no array of numbers or text, or claims more or less than what is there.
+    """
+    header = stated_header(stream, name)
+    shape, dtype, there = header.shape, header.dtype, size - stream.tell()
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds Python objects")
+    if header.size != there or min(shape, default=0) < 0 or not dtype.itemsize:
+        raise ValueError(f"{name} claims {dtype} of shape {shape}, {header.size:,} bytes, and has {there:,}")
+    return header
+
+
+def stated_header(stream: IO[bytes], name: str) -> ArrayHeader:
+    """Read what the header of an array in the form of NPY states; a ValueError says if there is none."""
     version = np.lib.format.read_magic(stream)
     headers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in headers:
-        raise ValueError(f"{member.filename} is of an unknown version {version}")
-    shape, by_column, dtype = headers[version](stream)
-    if dtype.hasobject:
-        raise ValueError(f"{member.filename} holds Python objects")
-    header, there = ArrayHeader(member.filename, shape, by_column, dtype), member.file_size - stream.tell()
-    if header.size != there or min(shape, default=0) < 0 or not dtype.itemsize:
-        raise ValueError(f"{member.filename} claims {dtype} of shape {shape}, {header.size:,} bytes, and has {there:,}")
-    return header
+        raise ValueError(f"{name} is of an unknown version {version}")
+    return ArrayHeader(name, *headers[version](stream))
 
 
 def read_array(stream: IO[bytes], header: ArrayHeader) -> np.ndarray:

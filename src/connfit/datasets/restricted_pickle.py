@@ -8,87 +8,18 @@ pickle from the internet can do no more than be wrong: neither run anything nor 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from connfit.datasets.pickle_machine import Refused, run_pickle
+from connfit._system.pickle_machine import Refused, run_pickle
+from connfit._system.pickled_arrays import Call, PickledArray, PickledType, array_names
 from connfit.errors import DataError
 
-_NUMERIC = re.compile(r"b1|[iu][1248]|f[248]")
 _LONGEST = 1 << 20
 """Most rows and most columns: far more than such a table has, and few enough to be listed in memory."""
-
-
-class _Dtype:
-    """A NumPy type: its code and byte order."""
-
-    def __init__(self, code: Any, *flags: Any) -> None:
-        if not isinstance(code, str) or (code not in ("O8", "O4", "O") and not _NUMERIC.fullmatch(code)):
-            raise Refused(f"values of the type {_quoted(code)}")
-        self.code, self.order = code, "="
-
-    def __setstate__(self, state: Any) -> None:
-        _version, order, *rest = state
-        if order not in ("<", ">", "|", "=") or any(part is not None for part in rest[:3]):
-            raise Refused("values of a compound type")
-        self.order = order
-
-    @property
-    def is_text(self) -> bool:
-        return self.code.startswith("O")
-
-    def numpy(self) -> np.dtype:
-        return np.dtype(self.order + self.code)
-
-
-class _Encoded:
-    """Bytes as text of the characters 0 to 255; made into bytes where they are used, once."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class _Array:
-    """An array: its type, shape and content, as bytes or (text) as a list."""
-
-    dtype: Any = None
-    shape: Any = None
-    content: Any = None
-    order: Any = "C"
-
-    def __setstate__(self, state: Any) -> None:
-        _version, self.shape, self.dtype, fortran, self.content = state
-        self.order = "F" if fortran else "C"
-
-    def numpy(self) -> np.ndarray:
-        if not isinstance(self.dtype, _Dtype) or not _is_shape(self.shape) or self.order not in ("C", "F"):
-            raise Refused("an array without type or shape")
-        if self.dtype.is_text:
-            return self._labels()
-        content = self.content.text.encode("latin1") if isinstance(self.content, _Encoded) else self.content
-        if not isinstance(content, bytes | bytearray):
-            raise Refused("an array without content")
-        # A copy, for what came from the pickle is read-only.
-        return np.frombuffer(content, self.dtype.numpy()).reshape(self.shape, order=self.order).copy(order="K")
-
-    def _labels(self) -> np.ndarray:
-        """A list of labels: text and numbers, nothing else, for an array of objects could hold anything."""
-        listed = self.content
-        if not isinstance(listed, list) or self.shape != (len(listed),):
-            raise Refused("an array of objects that is not a list of labels")
-        for label in listed:
-            if label is not None and type(label) not in (str, int, float):
-                raise Refused(
-                    f"an array of objects that holds {type(label).__name__.lstrip('_')}, neither text nor number"
-                )
-        result = np.empty(len(listed), object)
-        result[:] = listed
-        return result
 
 
 class _Stored:
@@ -149,55 +80,12 @@ class _Index(_Stored):
             if any(type(edge) is not int for edge in edges):
                 raise Refused("an evenly spaced index that is not made of whole numbers")
             return pd.RangeIndex(*edges, name=name)
-        if kind is not _ANY_INDEX or not isinstance(stored.get("data"), _Array):
+        if kind is not _ANY_INDEX or not isinstance(stored.get("data"), PickledArray):
             raise Refused("an index of an unknown layout")
         labels = stored["data"].numpy()
         if labels.ndim != 1:
             raise Refused("an index with more than one level")
         return pd.Index(labels, name=name)
-
-
-class _Call:
-    """A function that a pickle may call; it cannot be changed by one."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self._function(*arguments)
-
-
-def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
-    if kind is not _Array:
-        raise Refused("an array of an unknown kind")
-    return _Array()
-
-
-def _frombuffer(content: Any, dtype: Any, shape: Any, order: Any, *_axes: Any) -> _Array:
-    array = _Array()
-    array.content, array.dtype, array.shape, array.order = content, dtype, shape, order
-    return array
-
-
-def _quoted(value: Any) -> str:
-    """Text as it is; of anything else its kind, for what is nested may be endless."""
-    return repr(value) if isinstance(value, str) else f"of the kind {type(value).__name__.lstrip('_')}"
-
-
-def _encode(text: Any, encoding: Any) -> _Encoded:
-    """How protocol 2 writes bytes: as text of the characters 0 to 255."""
-    if encoding != "latin1" or not isinstance(text, str):
-        raise Refused(f"text in the encoding {_quoted(encoding)}")
-    return _Encoded(text)
-
-
-def _empty(*arguments: Any) -> bytes:
-    """How protocol 2 writes no bytes at all."""
-    if arguments:
-        raise Refused("bytes that are made from something else")
-    return b""
 
 
 def _allowed() -> dict[tuple[str, str], Any]:
@@ -208,28 +96,20 @@ def _allowed() -> dict[tuple[str, str], Any]:
         ("pandas.core.internals", "BlockManager"): _Manager,
         ("pandas.core.internals.managers", "BlockManager"): _Manager,
         ("pandas._libs.internals", "BlockManager"): _Manager,
-        ("pandas._libs.internals", "_unpickle_block"): _Call(_Block),
-        ("pandas.core.internals.blocks", "new_block"): _Call(_Block),
+        ("pandas._libs.internals", "_unpickle_block"): Call(_Block),
+        ("pandas.core.internals.blocks", "new_block"): Call(_Block),
         ("pandas", "Index"): _ANY_INDEX,
         ("pandas", "RangeIndex"): _RANGE_INDEX,
-        ("numpy", "ndarray"): _Array,
-        ("numpy", "dtype"): _Dtype,
-        ("_codecs", "encode"): _Call(_encode),
-        ("builtins", "bytes"): _Call(_empty),
-        ("__builtin__", "bytes"): _Call(_empty),
-        ("builtins", "slice"): _Call(_Slice),
-        ("__builtin__", "slice"): _Call(_Slice),
+        ("builtins", "slice"): Call(_Slice),
+        ("__builtin__", "slice"): Call(_Slice),
     }
     for package in ("pandas.core.indexes", "pandas.indexes"):
-        table[f"{package}.base", "_new_Index"] = _Call(_Index)
+        table[f"{package}.base", "_new_Index"] = Call(_Index)
         table[f"{package}.base", "Index"] = _ANY_INDEX
         table[f"{package}.range", "RangeIndex"] = _RANGE_INDEX
         for kind in ("Int64Index", "UInt64Index", "Float64Index"):
             table[f"{package}.numeric", kind] = _ANY_INDEX
-    for package in ("numpy.core", "numpy._core"):
-        table[f"{package}.multiarray", "_reconstruct"] = _Call(_reconstruct)
-        table[f"{package}.numeric", "_frombuffer"] = _Call(_frombuffer)
-    return table
+    return table | array_names()
 
 
 _ALLOWED = _allowed()
@@ -287,7 +167,7 @@ def _assemble(manager: Any, size: int) -> pd.DataFrame:
     pieces, places = [], []
     used = 0
     for values, place in blocks:
-        if not isinstance(values, _Array) or (isinstance(values.dtype, _Dtype) and values.dtype.is_text):
+        if not isinstance(values, PickledArray) or (isinstance(values.dtype, PickledType) and values.dtype.is_text):
             raise Refused("columns that are not numbers")
         block = values.numpy()
         place = place.numpy(len(columns)) if isinstance(place, _Slice) else _positions(place, len(columns))
@@ -330,7 +210,7 @@ def _arguments(block: _Block) -> tuple[Any, Any]:
 
 def _positions(place: Any, length: int) -> np.ndarray:
     """Columns of a block, stored as an array."""
-    listed = place.numpy() if isinstance(place, _Array) else None
+    listed = place.numpy() if isinstance(place, PickledArray) else None
     if (
         listed is None
         or listed.ndim != 1
@@ -339,7 +219,3 @@ def _positions(place: Any, length: int) -> np.ndarray:
     ):
         raise Refused("a block without columns")
     return listed
-
-
-def _is_shape(shape: Any) -> bool:
-    return isinstance(shape, tuple) and all(type(size) is int and size >= 0 for size in shape)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from connfit.connectome.cell_words import FLOAT, INTEGER
 from connfit.connectome.columns import read_table
-from connfit.errors import ConfigError, DataError, did_you_mean
+from connfit.errors import DataError
 from connfit.recordings import Recording
-from connfit.recordings.plausibility import with_cautions
-from connfit.recordings.readers.frames import check_units, frame_times, require_file, require_rate, settle_missing
-from connfit.recordings.readers.input_table import settle_inputs
-from connfit.recordings.readers.reader import READERS, Reader, stem
+from connfit.recordings.readers.frame_table import recording_of_table
+from connfit.recordings.readers.frames import require_file
+from connfit.recordings.readers.reader import READERS, Reader
 from connfit.recordings.readers.table_numbers import refuse_blank_lines, table_numbers
 
 
@@ -58,46 +55,11 @@ def read_csv_recording(
     refuse_blank_lines(path)
     header = [title.strip() for title in table.columns]
     _refuse_numbers(header, path)
-    numbers = np.column_stack([table_numbers(table, column, path) for column in table.columns])
-
-    notes: dict[str, object] = {"file": path.name}
-    for title in inputs:
-        if title not in header or title == time_column:
-            raise ConfigError(f"{path}: the input {title!r} is no column{did_you_mean(title, header)}")
-    columns = [k for k, title in enumerate(header) if title != time_column and title not in inputs]
-    seconds = None
-    if time_column in header:
-        seconds = numbers[:, header.index(time_column)]
-        times = frame_times(seconds, path, stated_rate=frame_rate)
-        notes = with_cautions({**notes, **times.notes()}, times.cautions)
-        rate = times.frame_rate if frame_rate is None else frame_rate
-    elif frame_rate is None:
-        near = next((title for title in header if title.lower().startswith("time")), None)
-        hint = "" if near is None else f"If {near!r} holds the times in seconds, read with time_column={near!r}. "
-        raise DataError(
-            "the frame rate is not known",
-            path=path,
-            fix=f"{hint}Give frame_rate in Hz, or add a column {time_column!r} with the time of each frame in seconds",
-        )
-    else:
-        rate = frame_rate
-    units = check_units([header[k] for k in columns], len(columns), path)
-    outside = None
-    if inputs:
-        outside = settle_inputs(numbers[:, [header.index(title) for title in inputs]], inputs, path, missing=missing)
-    values, mask, absent = settle_missing(numbers[:, columns], units, path, missing=missing)
-    return Recording(
-        name=name or stem(path),
-        values=values,
-        units=units,
-        frame_rate=require_rate(rate, path),
-        kind=kind,
-        value_units=value_units,
-        mask=mask,
-        notes={**notes, "missing_values": absent},
-        inputs=outside,
-        times=seconds,
-    )
+    columns = [table_numbers(table, column, path) for column in table.columns]
+    return recording_of_table(
+        columns, header, path, name=name, frame_rate=frame_rate, time_column=time_column, kind=kind,
+        value_units=value_units, missing=missing, inputs=inputs,
+    )  # fmt: skip
 
 
 READERS.register(Reader(name="csv", label="CSV, CSV.gz", suffixes=(".csv", ".csv.gz"), read=read_csv_recording))

@@ -22,6 +22,7 @@ from connfit.recordings.readers.frames import (
     unread,
 )
 from connfit.recordings.readers.reader import READERS, Reader
+from connfit.recordings.readers.unit_names import unlabelled_name
 
 # name of the dataset -> (kind, unit of the values)
 VALUES = {"dff": ("dff", "dimensionless"), "zscore": ("zscore", "standard deviations")}
@@ -40,11 +41,6 @@ _DESCRIPTIONS = (
 """Attributes of a dataset that change no value."""
 
 _SECONDS = ("s", "sec", "secs", "second", "seconds")
-
-
-def unlabelled_name(column: int, recording: str) -> str:
-    """Name a trace without a name; holds the name of the recording, so that no two animals share it."""
-    return f"unlabelled-{column:03d}@{recording}"
 
 
 def read_hdf5_recording(

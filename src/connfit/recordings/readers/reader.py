@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from connfit._registry import Entry, Registry
+from connfit._system.paths import user_path
 from connfit.errors import DataError, DataWarning
 from connfit.recordings import Recording
 from connfit.recordings.keyword_options import checked_options, option_defaults, option_names
@@ -27,6 +28,8 @@ class Reader(Entry):
         The same in tables.
     suffixes
         Ends of file names in lower case, with their dots; the longest that fits decides.
+    marks
+        Names of what is in a folder, any of them, by which a folder is of this format; none for formats of files.
     read
         Function of a path that returns a `Recording`. Its further parameters are the reader's options, among them
         `missing` (see `connfit.recordings.readers.frames.settle_missing`); it refuses wrong values and files.
@@ -39,6 +42,7 @@ class Reader(Entry):
 
     suffixes: tuple[str, ...]
     read: Callable[..., Recording]
+    marks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.suffixes or any(not end.startswith(".") or end != end.lower() for end in self.suffixes):
@@ -70,11 +74,18 @@ def find_reader(path: str | Path, format: str = "auto") -> Reader:
     ConfigError
         If there is no such format.
     DataError
-        If the name of the file says none.
+        If the name of the file, or what is in the folder, says none.
     """
     if format != "auto":
         return READERS.find(format)
-    file = Path(path).name.lower()
+    folder = user_path(path)
+    if folder.is_dir():
+        for reader in READERS.values():
+            if any((folder / mark).exists() for mark in reader.marks):
+                return reader
+        known = ", ".join(reader.name for reader in READERS.values() if reader.marks)
+        raise DataError("this is a folder of no known format", path=path, fix=f"Name a file, or a folder of {known}")
+    file = folder.name.lower()
     fits = [(end, reader) for reader in READERS.values() for end in reader.suffixes if file.endswith(end)]
     if not fits:
         raise DataError(
@@ -91,9 +102,9 @@ def read_recording(path: str | Path, format: str = "auto", **options: Any) -> Re
     Parameters
     ----------
     path
-        The file.
+        The file, or the folder of a format that is one.
     format
-        One of `READERS`, or `"auto"`: by the file name's ending.
+        One of `READERS`, or `"auto"`: by the file name's ending, or by what is in the folder.
     **options
         Of the reader, for example `frame_rate` (Hz) or `missing`.
 
