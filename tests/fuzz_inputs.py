@@ -133,13 +133,24 @@ def _nwb(path: Path) -> Kind:
 
 
 def _responses() -> dict[str, Kind]:
-    """Tables of measured responses."""
-    text = (Path(__file__).resolve().parents[1] / "examples" / "measured" / "responses.csv").read_bytes()
-    table, packed, written = pd.read_csv(io.BytesIO(text)), io.BytesIO(), io.BytesIO()
+    """Tables of measured responses, and of silencing with a cell that names nobody."""
+    table = pd.read_csv(Path(__file__).resolve().parents[1] / "examples" / "measured" / "responses.csv")
+    silenced = table.head(4).assign(
+        silenced=["AIBL", "id:RIML,AVAR", None, "AIBL"], stimulated=["AVAL", "AVAL", "AWBL", None]
+    )
+    return {
+        f"{name}{end}": Kind(end, (good,), read_measured)
+        for name, kind in (("responses", table), ("silencings", silenced))
+        for end, good in _as_files(kind).items()
+    }
+
+
+def _as_files(table: pd.DataFrame) -> dict[str, bytes]:
+    packed, written = io.BytesIO(), io.BytesIO()
     table.to_parquet(packed)
     table.to_feather(written)
-    goods = {".csv": text, ".parquet": packed.getvalue(), ".feather": written.getvalue()}
-    return {f"responses{end}": Kind(end, (good,), read_measured) for end, good in goods.items()}
+    text = table.to_csv(index=False).encode()
+    return {".csv": text, ".parquet": packed.getvalue(), ".feather": written.getvalue()}
 
 
 def _sections() -> dict[str, Kind]:

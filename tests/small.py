@@ -143,11 +143,11 @@ def raw_movies() -> list[Recording]:
     return [replace(movie, name=movie.name.replace(" ", ""), parts=None) for movie in teacher()[1]]
 
 
-def search_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def search_little(monkeypatch: pytest.MonkeyPatch, *, values: int = 2) -> None:
     """Let the recipe choose between few values, in tests of what comes after it."""
-    grid = {name: values[:2] for name, values in recipe.GRID.items()}
+    grid = {name: every[:values] for name, every in recipe.GRID.items()}
     monkeypatch.setattr(recipe, "GRID", grid)
-    monkeypatch.setattr(learning_rates, "RATES", learning_rates.RATES[:2])
+    monkeypatch.setattr(learning_rates, "RATES", learning_rates.RATES[:values])
 
 
 def coarse_grid(replace: Callable[[Any, str, Any], None] = setattr) -> None:
