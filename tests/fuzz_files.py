@@ -23,6 +23,7 @@ from fuzz_inputs import input_kinds
 from fuzz_network import network_kinds
 from fuzz_runs import run_kinds
 from small import regional_connectome, write_files
+from test_caiman import save
 from test_fly_halves import write_halves
 from test_fly_teacher import small_wiring
 from test_matlab import write_v5, write_v73
@@ -93,6 +94,7 @@ def all_kinds(folder: Path) -> Mapping[str, Kind]:
     kinds["recording.csv.gz"] = Kind(".csv.gz", (gzip.compress(kinds["recording.csv"].good[0]),), read_recording)
     whole = (write_v5(folder / "v5.mat"), write_v73(folder / "v73.mat"))
     kinds["any.mat"] = Kind(".mat", tuple(path.read_bytes() for path in whole), read_mat)
+    kinds["results.caiman.h5"] = Kind(".caiman.h5", (save(folder / "c.caiman.h5").read_bytes(),), read_recording)
     kinds |= _planes(folder) | _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
     return kinds | input_kinds(folder) | run_kinds(folder) | network_kinds()
 

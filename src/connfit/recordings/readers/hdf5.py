@@ -86,10 +86,11 @@ def read_hdf5_recording(
         with opened(path) as file:
             absent = [key for key in (values, "neuron", "time_s") if not isinstance(file.get(key), h5py.Dataset)]
             if absent:
+                other = "; read what CaImAn saved with format = 'caiman'" if "estimates" in file else ""
                 raise DataError(
                     f"lacks the datasets {', '.join(absent)}; it holds {', '.join(file) or 'nothing'}",
                     path=path,
-                    fix="Write time_s, neuron, and dff or zscore",
+                    fix=f"Write time_s, neuron, and dff or zscore{other}",
                 )
             traces, times = _array(file, values, path), _array(file, "time_s", path)
             labels = _labels(file, "neuron", path)
