@@ -25,7 +25,8 @@ from fuzz_runs import run_kinds
 from small import regional_connectome, write_files
 from test_fly_halves import write_halves
 from test_fly_teacher import small_wiring
-from test_recording_readers import write_arrow, write_csv, write_hdf5, write_npz, write_nwb
+from test_matlab import write_v5, write_v73
+from test_recording_readers import write_arrow, write_csv, write_hdf5, write_mat, write_npz, write_nwb
 from test_suite2p import write_plane
 from test_turner import TABLE, responses
 from test_worm import small as worm_tables
@@ -90,6 +91,8 @@ def all_kinds(folder: Path) -> Mapping[str, Kind]:
     """Every kind by name, its good files made in a folder."""
     kinds = {f"recording{end}": _recording(folder, end, write) for end, write in _RECORDINGS.items()}
     kinds["recording.csv.gz"] = Kind(".csv.gz", (gzip.compress(kinds["recording.csv"].good[0]),), read_recording)
+    whole = (write_v5(folder / "v5.mat"), write_v73(folder / "v73.mat"))
+    kinds["any.mat"] = Kind(".mat", tuple(path.read_bytes() for path in whole), read_mat)
     kinds |= _planes(folder) | _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
     return kinds | input_kinds(folder) | run_kinds(folder) | network_kinds()
 
@@ -98,6 +101,11 @@ def _recording(folder: Path, end: str, write: Callable[..., Path]) -> Kind:
     options = {"unit_column": "label"} if end == ".nwb" else {}
     good = write(folder / f"good{end}").read_bytes()
     return Kind(end, (good,), lambda path: read_recording(path, missing="mask", **options))
+
+
+def read_mat(path: Path) -> None:
+    """Read values and names of a struct in a MAT-file."""
+    read_recording(path, values="s.dff", units="s.names", frame_rate=4.0, missing="mask")
 
 
 def _planes(folder: Path) -> dict[str, Kind]:
@@ -118,7 +126,7 @@ def _planes(folder: Path) -> dict[str, Kind]:
 
 _RECORDINGS: Mapping[str, Callable[..., Path]] = {
     ".csv": write_csv, ".npz": write_npz, ".h5": write_hdf5, ".nwb": write_nwb, ".parquet": write_arrow,
-    ".feather": write_arrow,
+    ".feather": write_arrow, ".mat": write_mat,
 }  # fmt: skip
 
 

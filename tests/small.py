@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -143,11 +143,11 @@ def raw_movies() -> list[Recording]:
     return [replace(movie, name=movie.name.replace(" ", ""), parts=None) for movie in teacher()[1]]
 
 
-def search_little(monkeypatch: pytest.MonkeyPatch) -> None:
+def search_little(monkeypatch: pytest.MonkeyPatch, *, values: int = 2) -> None:
     """Let the recipe choose between few values, in tests of what comes after it."""
-    grid = {name: values[:2] for name, values in recipe.GRID.items()}
+    grid = {name: every[:values] for name, every in recipe.GRID.items()}
     monkeypatch.setattr(recipe, "GRID", grid)
-    monkeypatch.setattr(learning_rates, "RATES", learning_rates.RATES[:2])
+    monkeypatch.setattr(learning_rates, "RATES", learning_rates.RATES[:values])
 
 
 def coarse_grid(replace: Callable[[Any, str, Any], None] = setattr) -> None:
@@ -159,6 +159,20 @@ def coarse_grid(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     replace(signature_table, "THRESHOLDS", (REFERENCE, *(one for one in THRESHOLDS[::5] if one != REFERENCE)))
     for module in (signature_table, pipeline):
         replace(module, "BINS", (1,))
+
+
+def study_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do the tasks of studies in this process, in tests of what comes out of them; messages pass as between two."""
+    from connfit.evaluation.study import run_study
+    from connfit.evaluation.study.messages import Failed, Failure, decoded, encoded
+    from connfit.evaluation.study.tasks import Task
+    from connfit.evaluation.study.worker import outcome
+
+    def run_tasks(tasks: Sequence[Task], **_: object) -> dict[str, Failure]:
+        done = [decoded(encoded(outcome(task, lambda _: None))) for task in tasks if not task.done()]
+        return {one.task: one.why for one in done if isinstance(one, Failed)}
+
+    monkeypatch.setattr(run_study, "run_tasks", run_tasks)
 
 
 OPTIONS = {

@@ -81,6 +81,13 @@ def test_who_may_wait_waits_and_says_for_whom(held, capfd: pytest.CaptureFixture
     assert f"is in use by process {process.pid} on" in capfd.readouterr().err
 
 
+FIT = """
+import sys
+from pictures import only_dots
+from connfit.cli import main
+only_dots()
+main()
+"""
 NO_LOCKS = """
 import errno, fcntl, os, sys
 def flock(*_):
@@ -211,8 +218,9 @@ def test_two_fits_into_one_folder_never_mix(tmp_path: Path) -> None:
     options = ("--epochs", "1", "--set", "train.free_run_epochs=0", "--set", "evaluate.baselines=[]")
     running = [
         subprocess.Popen(
-            [sys.executable, "-m", "connfit", "fit", str(config), "--out", str(out), "--seed", seed, *options],
+            [sys.executable, "-c", FIT, "fit", str(config), "--out", str(out), "--seed", seed, *options],
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         )
         for seed in ("0", "7")
     ]  # fmt: skip

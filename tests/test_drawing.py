@@ -69,24 +69,29 @@ def test_a_figure_that_cannot_be_drawn_costs_itself(tmp_path: Path) -> None:
     assert (tmp_path / "good.png").exists() and "<img" in texts[1]
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "no such backend", "svg"])
-def test_no_backend_is_asked_for(backend: str) -> None:
-    code = """
-from connfit.evaluation.block_bootstrap import block_length
-import numpy as np
-block_length(np.random.default_rng(0).normal(size=(200, 1)))
-import connfit.report, matplotlib
-print(matplotlib.get_backend())
+BACKENDS = ("module://matplotlib_inline.backend_inline", "no such backend", "svg")
+FORKED = """
+import os, sys
+import numpy as np, statsmodels.api
+from connfit.evaluation import block_bootstrap, evaluate_run
+assert "matplotlib" not in sys.modules
+for backend in sys.argv[1:]:
+    if (child := os.fork()) == 0:
+        os.environ["MPLBACKEND"] = backend
+        block_bootstrap.block_length(np.random.default_rng(0).normal(size=(200, 1)))
+        import connfit.report, matplotlib
+        print(matplotlib.get_backend(), flush=True)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(f"failed with {backend}")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "MPLBACKEND": backend},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == ("svg" if backend == "svg" else "agg")
+
+
+def test_no_backend_is_asked_for() -> None:
+    """In a process for each: what they import before Matplotlib is imported once."""
+    command = [sys.executable, "-c", FORKED, *BACKENDS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["agg", "agg", "svg"], done.stderr
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EFBIG])

@@ -56,7 +56,7 @@ def own_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_own_data_fits_and_learns(own_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    search_little(monkeypatch)
+    search_little(monkeypatch, values=1)
     config = configuration.override(configuration.read(own_data), ["train.epochs=4", "train.free_run_epochs=0"])
     fitted = runs.start(config, tmp_path / "run")
     losses = [row["train_loss"] for row in fitted.history]
@@ -66,7 +66,7 @@ def test_own_data_fits_and_learns(own_data: Path, tmp_path: Path, monkeypatch: p
 
 
 def test_own_data_keeps_ids_and_signs(own_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    search_little(monkeypatch)
+    search_little(monkeypatch, values=1)
     job = runs.prepare(configuration.read(own_data))
     table = pd.read_csv(own_data.parent / "data" / "neurons.csv")
     assert job.connectome.ids.tolist() == table.root_id.tolist()
@@ -74,8 +74,7 @@ def test_own_data_keeps_ids_and_signs(own_data: Path, monkeypatch: pytest.Monkey
     assert all(not match.unmatched for match in job.matches.values())
 
 
-def test_own_stimulations_can_be_scored(own_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    search_little(monkeypatch)
+def test_own_stimulations_can_be_scored(own_data: Path) -> None:
     brain = connectome_from_config(configuration.read(own_data).data)
     for path in (own_data.parent / "data" / "stimulations.csv", ROOT / "examples" / "measured" / "responses.csv"):
         table = read_measured(path)

@@ -43,6 +43,7 @@ def config(folder: Path, *changes: str) -> configuration.Config:
     return configuration.override(configuration.read(folder / "own.toml"), [*QUICK, *changes])
 
 
+@pytest.mark.usefixtures("dots")
 def test_it_is_fitted_opened_again_and_reported(folder: Path) -> None:
     out = folder / "run"
     fitted = runs.start(config(folder, *SEEN), out)

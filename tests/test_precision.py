@@ -33,9 +33,10 @@ def test_every_rule_trains_under_strict_promotion(rule: str) -> None:
 def test_a_fit_in_double_precision_runs_end_to_end_and_stays_double(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recurrent_training, "MAX_STEPS", recurrent_training.CHECK)
     monkeypatch.setattr(recurrent_training, "TRIALS", 1)
+    recording = raw_movies()[0]
     with jax.enable_x64(True):
         fit = cf.fit(
-            regional_connectome(), raw_movies(), drive_start="persistence", time_constant_frames=0.5, weights="counts",
+            regional_connectome(), recording, drive_start="persistence", time_constant_frames=0.5, weights="counts",
             own_shrinkage=0, drive_ridge=0, state_forcing=0, window=8, epochs=1, learning_rate=0.01, warmup_frames=5,
             train=0.6, validation=0.2, seed=3, free_run_warmup=10, free_run_runs=2, horizon_starts=16, horizons=[1, 2],
             var_lags=[1], left_out_units=0, baselines=["persistence", "ar", "gru"],

@@ -1,4 +1,4 @@
-"""Readers of recordings: CSV, NPZ, HDF5, NWB, Parquet, Feather; what they return and how they refuse."""
+"""Readers of recordings: CSV, NPZ, HDF5, NWB, Parquet, Feather, MATLAB; what they return and how they refuse."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.io import savemat
 
 from connfit.config import DataConfig, FileRecordings
 from connfit.datasets.loading import preprocessing_steps, recordings_from_config
@@ -71,6 +72,13 @@ def write_hdf5(
     return path
 
 
+def write_mat(path: Path, values: np.ndarray = VALUES, units: object = UNITS, times: np.ndarray | None = TIMES) -> Path:
+    names = np.empty((len(list(units)), 1), object)
+    names[:, 0] = list(units)
+    savemat(path, {"dff": values, "units": names, **({} if times is None else {"time_s": times})}, do_compression=True)
+    return path
+
+
 def write_nwb(
     path: Path, values: np.ndarray = VALUES, units: object = UNITS, times: np.ndarray | None = TIMES, more: bool = False
 ) -> Path:
@@ -113,6 +121,7 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "r.nwb": write_nwb,
     "r.parquet": write_arrow,
     "r.feather": write_arrow,
+    "r.mat": write_mat,
 }
 OPTIONS: dict[str, dict] = {name: {} for name in WRITERS} | {"r.nwb": {"unit_column": "label"}}
 every_format = pytest.mark.parametrize("name", list(WRITERS))

@@ -20,7 +20,7 @@ import pytest
 from answers import check_numbers
 from overlaps import overlapping
 from rich.console import Console
-from small import write_files
+from small import study_here, write_files
 from typer.testing import CliRunner
 from valid import valid_results
 from watched import Watched, watched
@@ -161,7 +161,8 @@ def test_a_study_that_was_killed_ends_where_one_that_was_not_does(folder: Path, 
     assert len(whole.history) == 13
 
 
-def test_a_second_study_does_nothing_again(folder: Path, study: Study) -> None:
+def test_a_second_study_does_nothing_again(folder: Path, study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_here(monkeypatch)
     before = {path: path.stat().st_mtime_ns for path in (folder / "study").rglob("parameters.npz")}
     assert len(before) == 6
     scores = folder / "study" / "runs" / "shuffle_signs-seed4" / "scores.json"

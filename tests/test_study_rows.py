@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from report_run import complete_run
-from small import regional_connectome, write_files
+from small import regional_connectome, study_here, write_files
 from test_intervals import errors
 
 from connfit import config as configuration
@@ -413,8 +413,9 @@ def files_of(folder: Path, settings: list[str]) -> tuple[Path, Config]:
     return folder / "run", config
 
 
-def test_fits_that_never_leave_their_start_say_so(tmp_path: Path) -> None:
+def test_fits_that_never_leave_their_start_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Adam's steps of 1e-30 change no float32: the study of such a run says first that nothing was trained."""
+    study_here(monkeypatch)
     folder, _ = files_of(tmp_path, ["train.learning_rate=1e-30"])
     found = run_study(folder, StudyOptions(seeds=1, rows=("shuffle_signs", "mean"), jobs=1))
     assert found.verdict[0] == (
@@ -429,7 +430,8 @@ def test_fits_that_never_leave_their_start_say_so(tmp_path: Path) -> None:
     assert kept["connectome"]["parameters"] == 0 and kept["shuffle_signs"]["vacuous"] == "all signs are equal"
 
 
-def test_a_fit_that_diverges_says_in_which_epoch(tmp_path: Path) -> None:
+def test_a_fit_that_diverges_says_in_which_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_here(monkeypatch)
     folder, config = files_of(tmp_path, [])
     with pytest.raises(DivergedError) as raised:
         runs.start(configuration.override(config, ["train.learning_rate=1e30"]), tmp_path / "other")

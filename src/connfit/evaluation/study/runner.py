@@ -96,7 +96,8 @@ def run_tasks(
     logs.mkdir(parents=True, exist_ok=True)
     events: Queue[Message] = Queue()
     environment = {
-        **os.environ, **threads, **COMPILED, "JAX_COMPILATION_CACHE_DIR": str((logs / "compiled").resolve()),
+        # A user's own folder for compiled programs stays: it may hold these already.
+        **COMPILED, "JAX_COMPILATION_CACHE_DIR": str((logs / "compiled").resolve()), **os.environ, **threads,
         # This process has read the same files.
         hdf5_trial.VARIABLE: "off",
     }  # fmt: skip

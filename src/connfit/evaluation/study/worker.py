@@ -31,15 +31,19 @@ def main() -> None:
     threading.Thread(target=_read, args=(tasks,), daemon=True).start()
     while True:
         task = tasks.get()
-        try:
-            do(task, _progress(task, out))
-        except ConnfitError as error:
-            diverged = isinstance(error, DivergedError)
-            _say(out, Failed(task.name, Failure(str(error), diverged, error.epoch if diverged else None)))
-        except (OSError, MemoryError) as refused:
-            _say(out, Failed(task.name, Failure(str(refused) or "out of memory")))
-        else:
-            _say(out, Finished(task.name))
+        _say(out, outcome(task, _progress(task, out)))
+
+
+def outcome(task: Task, on_progress: Callable[[float], None]) -> Finished | Failed:
+    """Do a task; return what became of it."""
+    try:
+        do(task, on_progress)
+    except ConnfitError as error:
+        diverged = isinstance(error, DivergedError)
+        return Failed(task.name, Failure(str(error), diverged, error.epoch if diverged else None))
+    except (OSError, MemoryError) as refused:
+        return Failed(task.name, Failure(str(refused) or "out of memory"))
+    return Finished(task.name)
 
 
 def _read(tasks: Queue[Task]) -> None:
