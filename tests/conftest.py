@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import mmap
 import os
 import shutil
@@ -64,6 +65,13 @@ _share_programs()
 _one_thread()
 # Where in the source an operation was written: read in profiles, of which tests take none.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every later collection of garbage, and collect seldom: JAX makes little of it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 MOST_MAPPINGS = 40_000

@@ -183,9 +183,11 @@ def examine(kind: Kind, name: str, seed: int, folder: Path) -> str:
     signal.signal(signal.SIGALRM, late)
     signal.alarm(SECONDS)
     try:
-        kind.read(path)
+        try:
+            kind.read(path)
+        finally:
+            signal.alarm(0)
     except ConnfitError as error:
-        signal.alarm(0)
         return _said(error)
     except TimeoutError:
         return f"more than {SECONDS} s"
@@ -193,8 +195,6 @@ def examine(kind: Kind, name: str, seed: int, folder: Path) -> str:
         at = traceback.extract_tb(error.__traceback__)
         where = next((one for one in reversed(at) if "connfit" in one.filename), at[-1])
         return f"{type(error).__name__}: {str(error)[:150]!r} at {Path(where.filename).name}:{where.lineno}"
-    finally:
-        signal.alarm(0)
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Labels of a figure that lie on each other or beyond its edge."""
+"""Labels of a figure that lie on each other, and labels and legends beyond its edge."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 
 def overlapping(figure: Figure) -> list[str]:
-    """Pairs of tick labels, axis labels and titles that touch, and those of which the figure shows a part alone."""
+    """Pairs of tick labels, axis labels and titles that touch, and what of these and of legends is not all shown."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     found, shown = [], figure.get_window_extent()
@@ -29,6 +29,8 @@ def overlapping(figure: Figure) -> list[str]:
         if boxes[first].shrunk(0.98, 0.9).overlaps(boxes[second].shrunk(0.98, 0.9))
     ]
     whole = shown.padded(2)
+    legends = [*figure.legends, *(legend for axes in figure.axes if (legend := axes.get_legend()) is not None)]
+    boxes |= {text: text.get_window_extent() for legend in legends for text in legend.get_texts()}
     cut = [
         text.get_text()
         for text, box in boxes.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -139,7 +140,8 @@ def test_pictures_are_kept_until_what_they_show_changes(tmp_path: Path) -> None:
     os.utime(tmp_path / "forecasts.npz")
     assert made(a) == ["a"]
     (tmp_path / "kept.png").touch()
-    for damage in ("damaged", "[" * 10**5, '{"../kept": "", "\\u0000": "", "\\ud800": "", "": "", "c/d": 5}'):
+    too_long = json.dumps({"x" * 300: ""})
+    for damage in ("damaged", "[" * 10**5, '{"../kept": "", "\\u0000": "", "\\ud800": "", "": "", "c/d": 5}', too_long):
         (tmp_path / "figures" / "drawn.json").write_text(damage)
         assert made(a) == ["a"]
     assert (tmp_path / "kept.png").exists(), "it names no file elsewhere"

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from networks import dense_matrices, random_connectome
+from overlaps import overlapping
 from small import NEURONS, teacher
 from test_measured_responses import written
 from test_perturb_score import fitted, linear_model
@@ -494,7 +495,9 @@ def test_words_and_figures_speak_of_changes(rest: bool) -> None:
     assert ("of the same pulse with nobody silenced" in words) != rest
     (drawing,) = measured_drawings({"made": scores})
     assert "95 % intervals over silenced neurons" in drawing.caption
-    labels = [axes.get_xlabel() for axes in measured_figure(scores).axes]
+    figure = measured_figure(scores)
+    assert not overlapping(figure)
+    labels = [axes.get_xlabel() for axes in figure.axes]
     assert labels == [
         "share of other pairs taken for changes when silenced",
         "connections from silenced to responding neuron",

@@ -224,11 +224,11 @@ def test_limits_that_are_high_enough_or_can_be_raised_are_no_problem(monkeypatch
 
 
 def test_a_full_or_closed_output_is_one_line_or_none(tmp_path: Path) -> None:
-    ran = started("exec $CONNFIT list --json > /dev/full")
+    ran = started("exec $CONNFIT data list > /dev/full")
     assert (ran.returncode, ran.stderr) == (
         2, "connfit: not all could be printed (No space left on device). All files are written\n"
     )  # fmt: skip
-    ran = started("$CONNFIT list --json | true; exit ${PIPESTATUS[0]}")
+    ran = started("$CONNFIT data list | true; exit ${PIPESTATUS[0]}")
     assert (ran.returncode, ran.stderr) == (141, "")
     program = tmp_path / "program.py"
     program.write_text(

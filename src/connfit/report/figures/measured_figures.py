@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,6 +24,8 @@ ALWAYS: tuple[str, ...] = (
 """Predictors that are drawn where they are there, beside the first by AUROC."""
 COLOURS: dict[str, str] = dict(zip(ALWAYS, (MODEL, INITIAL, QUIET, "#009E73", SPARE[0]), strict=True))
 NAMES = {"none": "no path"}
+LEGEND_WIDTH = 46
+"""Letters of a line of the legend, which has two columns."""
 
 
 def drawn(scores: ScoredResponses) -> dict[str, PredictorScores]:
@@ -40,7 +44,7 @@ def measured_figure(scores: ScoredResponses) -> Figure:
         roc, by_distance = figure.subplots(1, 2, width_ratios=[1, 1.15])
         roc.plot([0, 1], [0, 1], color="#BBBBBB", lw=0.8)
         for name, row in rows.items():
-            label = f"{row.label}: {number(row.auroc.value)}"
+            label = fill(f"{row.label}: {number(row.auroc.value)}", LEGEND_WIDTH)
             roc.plot(FALSE_ALARMS, row.roc, color=_colour(name), label=label, lw=1.6 if name == "model" else 1.0)
         found = "responses" if scores.table.experiment == STIMULATION else "changes when silenced"
         roc.set_xlabel(f"share of other pairs taken for {found}")

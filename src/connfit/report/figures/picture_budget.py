@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from connfit._display import unstorable
 from connfit._io import write_json
 from connfit._version import __version__
 from connfit.report import page
@@ -69,9 +68,11 @@ def draw_all(
         shown.setdefault(anchor, {})[at] = drawing, html
     folder.mkdir(parents=True, exist_ok=True)
     now = {drawing.name: _description(drawing) for _, _, drawing in given if drawing.name not in failed}
-    for name in {*_read_drawn(folder / DRAWN)} - {*now}:
-        # Of results that are not there any more, or were made with other options.
-        for path in (folder / f"{name}.png", folder / f"{name}.svg"):
+    gone = {*_read_drawn(folder / DRAWN)} - {*now}
+    # Of results that are not there any more, or were made with other options. Only what is in this folder: names of the
+    # file may lead elsewhere, or be none that a file can have.
+    for path in folder.iterdir():
+        if path.suffix in (".png", ".svg") and path.stem in gone:
             path.unlink(missing_ok=True)
     write_json(folder / DRAWN, now)
     return {anchor: [made[at] for at in sorted(made)] for anchor, made in shown.items()}
@@ -116,10 +117,7 @@ def _read_drawn(path: Path) -> dict[str, str]:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(found, dict):
-        return {}
-    # Pictures of these names are removed: no name leads out of the folder.
-    return {name: caption for name, caption in found.items() if Path(name).name == name and not unstorable(name)}
+    return found if isinstance(found, dict) else {}
 
 
 def _left_out(drawing: Drawing) -> str:
