@@ -8,7 +8,7 @@ other penalties for other lags as in the Minnesota prior, Litterman (1986) J. Bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,9 @@ from connfit.evaluation.baselines.gap_moments import Moments
 from connfit.evaluation.baselines.own_past import TO_MEAN, TO_PERSISTENCE
 from connfit.evaluation.baselines.processes import LowRank
 from connfit.evaluation.baselines.wide_moments import WideMoments
+
+OwnInputs = tuple[Float[np.ndarray, "P L L"], Float[np.ndarray, "P L"]]
+"""Of a solution: its inverse among the inputs of each unit's own past, and their coefficients."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +83,7 @@ class RidgePath:
     def _weights(self, alpha: float) -> np.ndarray:
         return 1.0 / (self.lam + alpha)
 
-    def _own(self, alpha: float) -> tuple[Float[np.ndarray, "P L L"], Float[np.ndarray, "P L"]]:
+    def own(self, alpha: float) -> OwnInputs:
         """Of the solution for one penalty: inverse among a unit's own inputs, and their coefficients."""
         lags = len(self.u) // self.units
         u = self.u.reshape(lags, self.units, -1)
@@ -99,7 +102,7 @@ class RidgePath:
         by_lag, m = self.u.reshape(lags, self.units, -1), w[:, None] * self.projected
         if alpha_own is None or alpha_own == alpha:
             return self.u @ m if self.scores is None else LowRank(by_lag, m, np.zeros((lags, self.units)))
-        taken = _taken(*self._own(alpha), alpha_own - alpha)
+        taken = _taken(*self.own(alpha), alpha_own - alpha)
         through = np.einsum("lpk,pl->kp", by_lag, taken, optimize=True)
         if self.scores is not None:
             return LowRank(by_lag, m - w[:, None] * through + through / alpha, -taken.T / alpha)
@@ -113,9 +116,19 @@ class RidgePath:
         return b
 
     def predictions(
-        self, x: Float[np.ndarray, "n X"], alphas: Sequence[float], alphas_own: Sequence[float] | None = None
+        self,
+        x: Float[np.ndarray, "n X"],
+        alphas: Sequence[float],
+        alphas_own: Sequence[float] | None = None,
+        own: Mapping[float, OwnInputs] | None = None,
     ) -> Iterator[tuple[float, float, Float[np.ndarray, "n P"]]]:
-        """Compute `x @ solve(alpha, alpha_own)` for all pairs of penalties, without the coefficients."""
+        """Compute `x @ solve(alpha, alpha_own)` for all pairs of penalties, without the coefficients.
+
+        Parameters
+        ----------
+        own
+            What `own` returns for each of `alphas`, which is the same for all frames.
+        """
         lags = len(self.u) // self.units
         along = x @ self.u
         rest = None if self._complete or alphas_own is None else x - along @ self.u.T
@@ -129,9 +142,9 @@ class RidgePath:
             if rest is not None:
                 through += rest / alpha
             through = through.reshape(len(x), lags, self.units)
-            own = self._own(alpha)
+            here = self.own(alpha) if own is None else own[alpha]
             for alpha_own in alphas_own:
-                taken = _taken(*own, alpha_own - alpha)
+                taken = _taken(*here, alpha_own - alpha)
                 yield alpha, alpha_own, base - sum(through[:, lag] * taken[:, lag] for lag in range(lags))
 
 
@@ -195,7 +208,8 @@ def ridge_candidates(
         for shrink_to in shrinks_to:
             target = _target(moments, shrink_to, intercept)
             path = RidgePath.of(target) if path is None else path.target(target)
-            predict = _Predictions(path, target, lags, shrink_to, intercept, alphas, alphas_own)
+            own = {alpha: path.own(alpha) for alpha in alphas}
+            predict = _Predictions(path, target, lags, shrink_to, intercept, alphas, alphas_own, own)
             choices = [RidgeChoice(lags, a, own, shrink_to, intercept) for a in alphas for own in alphas_own]
             yield from zip(errors(predict), choices, strict=True)
 
@@ -211,6 +225,7 @@ class _Predictions:
     intercept: bool
     alphas: Sequence[float]
     alphas_own: Sequence[float]
+    own: Mapping[float, OwnInputs]
 
     def __call__(self, past: Float[np.ndarray, "n W P"]) -> Iterator[Float[np.ndarray, "n P"]]:
         target = self.target
@@ -218,7 +233,7 @@ class _Predictions:
         start = past[:, 0] if self.shrink_to == TO_PERSISTENCE else 0.0
         if self.intercept:
             x, constant = x - target.sum_x / target.rows, target.sum_y / target.rows
-        for _, _, prediction in self.path.predictions(x, self.alphas, self.alphas_own):
+        for _, _, prediction in self.path.predictions(x, self.alphas, self.alphas_own, self.own):
             yield prediction + constant + start
 
 
