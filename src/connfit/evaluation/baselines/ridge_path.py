@@ -8,8 +8,8 @@ other penalties for other lags as in the Minnesota prior, Litterman (1986) J. Bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.linalg
@@ -45,6 +45,7 @@ class RidgePath:
     projected: Float[np.ndarray, "k P"]
     units: int
     scores: Float[np.ndarray, "n k"] | None = None
+    _of_own: dict[float, OwnInputs] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, moments: Moments | WideMoments) -> RidgePath:
@@ -83,8 +84,13 @@ class RidgePath:
     def _weights(self, alpha: float) -> np.ndarray:
         return 1.0 / (self.lam + alpha)
 
-    def own(self, alpha: float) -> OwnInputs:
-        """Of the solution for one penalty: inverse among a unit's own inputs, and their coefficients."""
+    def _own(self, alpha: float) -> OwnInputs:
+        """Of the solution for one penalty, found once: inverse among a unit's own inputs, and their coefficients."""
+        if alpha not in self._of_own:
+            self._of_own[alpha] = self._solved_own(alpha)
+        return self._of_own[alpha]
+
+    def _solved_own(self, alpha: float) -> OwnInputs:
         lags = len(self.u) // self.units
         u = self.u.reshape(lags, self.units, -1)
         w = self._weights(alpha)
@@ -102,7 +108,7 @@ class RidgePath:
         by_lag, m = self.u.reshape(lags, self.units, -1), w[:, None] * self.projected
         if alpha_own is None or alpha_own == alpha:
             return self.u @ m if self.scores is None else LowRank(by_lag, m, np.zeros((lags, self.units)))
-        taken = _taken(*self.own(alpha), alpha_own - alpha)
+        taken = _taken(*self._own(alpha), alpha_own - alpha)
         through = np.einsum("lpk,pl->kp", by_lag, taken, optimize=True)
         if self.scores is not None:
             return LowRank(by_lag, m - w[:, None] * through + through / alpha, -taken.T / alpha)
@@ -116,19 +122,9 @@ class RidgePath:
         return b
 
     def predictions(
-        self,
-        x: Float[np.ndarray, "n X"],
-        alphas: Sequence[float],
-        alphas_own: Sequence[float] | None = None,
-        own: Mapping[float, OwnInputs] | None = None,
+        self, x: Float[np.ndarray, "n X"], alphas: Sequence[float], alphas_own: Sequence[float] | None = None
     ) -> Iterator[tuple[float, float, Float[np.ndarray, "n P"]]]:
-        """Compute `x @ solve(alpha, alpha_own)` for all pairs of penalties, without the coefficients.
-
-        Parameters
-        ----------
-        own
-            What `own` returns for each of `alphas`, which is the same for all frames.
-        """
+        """Compute `x @ solve(alpha, alpha_own)` for all pairs of penalties, without the coefficients."""
         lags = len(self.u) // self.units
         along = x @ self.u
         rest = None if self._complete or alphas_own is None else x - along @ self.u.T
@@ -142,9 +138,9 @@ class RidgePath:
             if rest is not None:
                 through += rest / alpha
             through = through.reshape(len(x), lags, self.units)
-            here = self.own(alpha) if own is None else own[alpha]
+            own = self._own(alpha)
             for alpha_own in alphas_own:
-                taken = _taken(*here, alpha_own - alpha)
+                taken = _taken(*own, alpha_own - alpha)
                 yield alpha, alpha_own, base - sum(through[:, lag] * taken[:, lag] for lag in range(lags))
 
 
@@ -208,8 +204,7 @@ def ridge_candidates(
         for shrink_to in shrinks_to:
             target = _target(moments, shrink_to, intercept)
             path = RidgePath.of(target) if path is None else path.target(target)
-            own = {alpha: path.own(alpha) for alpha in alphas}
-            predict = _Predictions(path, target, lags, shrink_to, intercept, alphas, alphas_own, own)
+            predict = _Predictions(path, target, lags, shrink_to, intercept, alphas, alphas_own)
             choices = [RidgeChoice(lags, a, own, shrink_to, intercept) for a in alphas for own in alphas_own]
             yield from zip(errors(predict), choices, strict=True)
 
@@ -225,7 +220,6 @@ class _Predictions:
     intercept: bool
     alphas: Sequence[float]
     alphas_own: Sequence[float]
-    own: Mapping[float, OwnInputs]
 
     def __call__(self, past: Float[np.ndarray, "n W P"]) -> Iterator[Float[np.ndarray, "n P"]]:
         target = self.target
@@ -233,7 +227,7 @@ class _Predictions:
         start = past[:, 0] if self.shrink_to == TO_PERSISTENCE else 0.0
         if self.intercept:
             x, constant = x - target.sum_x / target.rows, target.sum_y / target.rows
-        for _, _, prediction in self.path.predictions(x, self.alphas, self.alphas_own, self.own):
+        for _, _, prediction in self.path.predictions(x, self.alphas, self.alphas_own):
             yield prediction + constant + start
 
 
