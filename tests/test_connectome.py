@@ -222,9 +222,9 @@ def test_empty_brains(tmp_path: Path) -> None:
         assert brain.summary().connections == 0 and brain.matrix().shape == (n, n)
 
 
-def test_from_pairs_refuses_counts_that_are_not_whole_and_positions_outside() -> None:
-    with pytest.raises(DataError, match="counts must be integers"):
-        build([0, 1], [1, 0], [1.5, 1], 2)
+def test_from_pairs_refuses_counts_that_are_no_numbers_and_positions_outside() -> None:
+    with pytest.raises(DataError, match="counts must be numbers"):
+        build([0, 1], [1, 0], ["1", "2"], 2)
     with pytest.raises(DataError, match=r"outside 0\.\.1"):
         build([0, 2], [1, 0], [1, 1], 2)
 
