@@ -111,7 +111,7 @@ def _readme(run: ExportedRun, units: Mapping[str, str], report: list[str], gains
             f"junctions), `weight_start` and `weight_fitted` signed, in {values} per {values}.",
             "- `neurons.csv`: one row a neuron. `recorded`: a unit reads it. Units:",
             columns,
-            "- `readout.csv`: which neurons each unit reads at the start, and with what share; those of a unit sum to 1.",
+            "- `readout.csv`: which neurons each unit reads at the start, and with what share; they sum to 1.",
             "- `history.csv`, if the fit ran an epoch: losses and skill of each.",
             *(["- `gains.csv`: gains that connections share."] if gains else []),
             "- `report/`: the tables of the report as it shows them, rounded; `*` marks the best of a row.",
