@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Where the shell forbids bytecode, every command that a test starts would compile all packages again: 5 s of CPU each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-slow fuzz faults kills bench bench-memory bench-fly check lint format schema clean
+.PHONY: demo docs test test-slow fuzz faults kills bench bench-memory bench-fly check lint format schema clean
 
 demo: $(STAMP)
 	$(BIN)/connfit demo
@@ -66,6 +66,13 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i cpp/*.h cpp/*.cc
+
+# The documentation site, built into build/site and checked; nothing is fetched.
+docs: $(STAMP)
+	$(BIN)/python -c "import mkdocs_jupyter, mkdocstrings_handlers.python" 2>/dev/null || \
+		$(BIN)/python -m pip install --quiet --no-compile -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/site/check_site.py build/site
 
 # JSON Schemas of the results in a run directory.
 schema: $(STAMP)

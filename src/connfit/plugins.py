@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from connfit.datasets.registry import DATASETS, DataFile, Dataset
     from connfit.evaluation.baselines import BASELINES, Baseline
     from connfit.evaluation.forecasts import Forecaster
+    from connfit.export.exported_run import ExportedRun
+    from connfit.export.formats import EXPORTS, ExportFormat
     from connfit.models.base import Model
     from connfit.models.cells import CELLS, Cell
     from connfit.models.connectome_model import ConnectomeModel, ModelConditions
@@ -42,6 +44,7 @@ __all__ = [
     "BASELINES",
     "CELLS",
     "DATASETS",
+    "EXPORTS",
     "INDICATORS",
     "NULLS",
     "READERS",
@@ -55,6 +58,8 @@ __all__ = [
     "ConnectomeModel",
     "DataFile",
     "Dataset",
+    "ExportFormat",
+    "ExportedRun",
     "FittedBrain",
     "Forecaster",
     "Indicator",
@@ -86,6 +91,8 @@ _HOMES = {
     "datasets.registry": ("DATASETS", "DataFile", "Dataset"),
     "evaluation.baselines": ("BASELINES", "Baseline"),
     "evaluation.forecasts": ("Forecaster",),
+    "export.exported_run": ("ExportedRun",),
+    "export.formats": ("EXPORTS", "ExportFormat"),
     "models.base": ("Model",),
     "models.cells": ("CELLS", "Cell"),
     "models.observation": ("INDICATORS", "Indicator"),

@@ -36,6 +36,7 @@ from connfit.config.option_types import (
 from connfit.errors import ConfigError, did_you_mean
 
 AUTO = "auto"
+"""Value of options that the recipe finds, on training and validation frames alone."""
 
 OF_EACH_UNIT = "unit"
 """Of `model.time_constant_frames`: each recorded neuron starts from its own unit's past."""
