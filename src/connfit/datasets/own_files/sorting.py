@@ -118,7 +118,7 @@ def sort_files(
                 raise ConfigError(f"two datasets are named, {found.dataset} and {given}: keep one")
             found = replace(found, dataset=str(given))
         elif not path.exists():
-            raise DataError("no such file or folder, and no dataset of this name", path=given, fix="Check the path")
+            raise DataError("no such file or folder, and no dataset of this name", path=path, fix="Check the path")
         elif path.resolve() in said or path.resolve() in out:
             continue
         elif path.is_dir() and not _is_recording_folder(path):
