@@ -49,6 +49,12 @@ def _analyses() -> str:
     return _names(ANALYSES) + _options("", ANALYSES, by_name=True)
 
 
+def _readers() -> str:
+    from connfit.recordings.readers import READERS
+
+    return _names(READERS)
+
+
 def _exports() -> str:
     from connfit.export.formats import EXPORTS
 
@@ -82,7 +88,7 @@ def _options(
 
 LISTS: dict[str, Callable[[], str]] = {
     "{cells}": _cells, "{rules}": _rules, "{nulls}": _nulls, "{baselines}": _baselines, "{rows}": _rows,
-    "{analyses}": _analyses, "{exports}": _exports,
+    "{analyses}": _analyses, "{readers}": _readers, "{exports}": _exports,
 }  # fmt: skip
 """What stands in help texts for a list of names."""
 
