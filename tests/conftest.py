@@ -120,6 +120,14 @@ def complete_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(complete_run(tmp_path_factory.mktemp("complete") / "run"))
 
 
+@pytest.fixture(scope="session")
+def odd_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An evaluated run of two recordings whose names, and those of units, are odd; not to be changed."""
+    from odd_names import fitted_run
+
+    return fitted_run(tmp_path_factory.mktemp("odd") / "run")
+
+
 @pytest.fixture(scope="module")
 def dots() -> Iterator[None]:
     """Write dots in the place of the pictures of reports, in a module that looks at none."""

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
         "recover", "--out", "{out}", "--neurons", "40", "--frames", "100", "--recorded", "1", "--noise", "0.5",
         "--observation-noise", "0", "--strengths", "known", "--seeds", "1", "--updates", "4",
     ),
+    "export": ("export", "{run}", "--to", "tables", "--to", "numpy", "--out", "{out}"),
     "data make": ("data", "make", "fly-surrogate", "--scale", "0.01", "--out", "{out}"),
     "data fetch": ("data", "fetch", "worm", "--to", "{out}"),
     "data list": ("data", "list"),

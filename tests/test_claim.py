@@ -195,6 +195,7 @@ COMMANDS = {
     "analyze": ("analyze", "{run}"),
     "recover": ("recover", "--quick", "--out", "{run}"),
     "record-next": ("record-next", "{run}", "{run}"),
+    "export": ("export", "elsewhere", "--to", "tables", "--out", "{run}"),
 }
 
 

@@ -16,8 +16,8 @@ import connfit
 SOURCE = Path(connfit.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 ROOMS = {
-    "_system", "analysis", "cli", "config", "connectome", "datasets", "evaluation", "models", "recordings", "report",
-    "training",
+    "_system", "analysis", "cli", "config", "connectome", "datasets", "evaluation", "export", "models", "recordings",
+    "report", "training",
 }  # fmt: skip
 LOOSE = {"__init__", "__main__", "_console", "_display", "_io", "_registry", "_typing", "_version", "errors", "plugins"}
 

@@ -42,8 +42,8 @@ ADDING: dict[str, Callable[[Path], list[str]]] = {
     "record_next": lambda folder: ["record-next", str(folder), str(folder)],
     "perturb_score": lambda folder: ["perturb-score", str(folder), "--measured", "responses.csv"],
 }
-NOT_HERE = {"demo", "fit", "resume", "list"}
-"""Commands that make a run and end in the same function as `evaluate`, and one that writes nothing."""
+NOT_HERE = {"demo", "fit", "resume", "list", "export"}
+"""Commands that make a run and end in the same function as `evaluate`, and those that write nothing into one."""
 
 
 def test_every_command_is_known_to_this_test() -> None:

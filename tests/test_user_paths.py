@@ -57,9 +57,11 @@ def test_every_path_of_a_command_is_that_of_a_user(command: Callable[..., None])
     ("arguments", "file"),
     [
         (("report", "{}"), "absent"), (("evaluate", "{}"), "absent"), (("analyze", "{}"), "absent"),
+        (("check", "{}"), "absent"), (("check", "demo", "--edges={}"), "absent"), (("new", "{}"), "absent"),
         (("resume", "{}"), "absent"), (("simulate", "{}", "--silence", "id:1"), "absent"),
         (("compare", "{}", "{}"), "absent"), (("fit", "{}"), "own.toml"), (("gradcheck", "{}"), "own.toml"),
-        (("record-next", "{}", "{}"), "absent"),
+        (("record-next", "{}", "{}"), "absent"), (("export", "{}", "--to", "tables", "--out", "there"), "absent"),
+        (("export", "absent", "--to", "tables", "--out={}"), "afile"),
         (("fit", "demo", "--out={}"), "afile"), (("recover", "--out={}"), "afile"),
         (("data", "fetch", "worm", "--to={}"), "afile"), (("data", "make", "fly-surrogate", "--out={}"), "afile"),
     ],

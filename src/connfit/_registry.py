@@ -37,6 +37,7 @@ REGISTRIES: Mapping[str, str] = {
     "learning rules": "connfit.training.learners:RULES",
     "baselines": "connfit.evaluation.baselines:BASELINES",
     "analyses": "connfit.analysis.analyses:ANALYSES",
+    "export formats": "connfit.export.formats:EXPORTS",
 }
 """Where each kind of piece is registered."""
 

@@ -70,6 +70,33 @@ class UnitsError(DataError):
         self.units = tuple(units)
 
 
+class UnclearError(DataError):
+    """A file can be read only once an option says what the file does not.
+
+    Parameters
+    ----------
+    problem, path, fix
+        As of `DataError`.
+    option
+        Name of the reader's option that answers it.
+    choices
+        Values that it may have, where they are known.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        option: str,
+        choices: Iterable[str] = (),
+        path: str | Path | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(problem, path=path, fix=fix)
+        self.option = option
+        self.choices = tuple(choices)
+
+
 class DataWarning(UserWarning):
     """Data are implausible, or a part of a file was not read; they are used as they are."""
 

@@ -21,11 +21,14 @@ from connfit._registry import Options, PluginWarning
 if TYPE_CHECKING:
     from connfit.analysis.analyses import ANALYSES, Analyzer
     from connfit.analysis.fitted_brain import FittedBrain
+    from connfit.connectome.formats import FORMATS, ConnectomeFormat, WiringTables
     from connfit.connectome.nulls import NULLS, Null
     from connfit.connectome.nulls.redraw import as_null
     from connfit.datasets.registry import DATASETS, DataFile, Dataset
     from connfit.evaluation.baselines import BASELINES, Baseline
     from connfit.evaluation.forecasts import Forecaster
+    from connfit.export.exported_run import ExportedRun
+    from connfit.export.formats import EXPORTS, ExportFormat
     from connfit.models.base import Model
     from connfit.models.cells import CELLS, Cell
     from connfit.models.connectome_model import ConnectomeModel, ModelConditions
@@ -42,6 +45,8 @@ __all__ = [
     "BASELINES",
     "CELLS",
     "DATASETS",
+    "EXPORTS",
+    "FORMATS",
     "INDICATORS",
     "NULLS",
     "READERS",
@@ -52,9 +57,12 @@ __all__ = [
     "Analyzer",
     "Baseline",
     "Cell",
+    "ConnectomeFormat",
     "ConnectomeModel",
     "DataFile",
     "Dataset",
+    "ExportFormat",
+    "ExportedRun",
     "FittedBrain",
     "Forecaster",
     "Indicator",
@@ -75,17 +83,21 @@ __all__ = [
     "TimeConstant",
     "WindowArrays",
     "WindowResult",
+    "WiringTables",
     "as_null",
 ]
 
 _HOMES = {
     "analysis.analyses": ("ANALYSES", "Analyzer"),
     "analysis.fitted_brain": ("FittedBrain",),
+    "connectome.formats": ("FORMATS", "ConnectomeFormat", "WiringTables"),
     "connectome.nulls": ("NULLS", "Null"),
     "connectome.nulls.redraw": ("as_null",),
     "datasets.registry": ("DATASETS", "DataFile", "Dataset"),
     "evaluation.baselines": ("BASELINES", "Baseline"),
     "evaluation.forecasts": ("Forecaster",),
+    "export.exported_run": ("ExportedRun",),
+    "export.formats": ("EXPORTS", "ExportFormat"),
     "models.base": ("Model",),
     "models.cells": ("CELLS", "Cell"),
     "models.observation": ("INDICATORS", "Indicator"),

@@ -18,8 +18,10 @@ from connfit._system.environment import check_environment
 from connfit._system.foreign import raised_at
 from connfit._version import __version__
 from connfit.cli.analyze_command import analyze
+from connfit.cli.check_command import check, new
 from connfit.cli.data_command import data_app
 from connfit.cli.evaluate_command import compare, evaluate, report
+from connfit.cli.export_command import export
 from connfit.cli.fit_command import demo, fit, resume
 from connfit.cli.gradcheck_command import gradcheck
 from connfit.cli.list_command import list_pieces
@@ -39,7 +41,8 @@ app: typer.Typer = typer.Typer(
     pretty_exceptions_enable=False,
 )
 COMMANDS: tuple[Callable[..., None], ...] = (
-    demo, fit, resume, evaluate, compare, report, gradcheck, recover, simulate, perturb_score, analyze, record_next
+    demo, check, new, fit, resume, evaluate, compare, report, export, gradcheck, recover, simulate, perturb_score,
+    analyze, record_next,
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
@@ -48,7 +51,7 @@ for command in COMMANDS:
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
 
-WITHOUT_DEVICE = ("list", "data")
+WITHOUT_DEVICE = ("list", "data", "check", "new")
 """Commands that compute nothing, or find the device themselves."""
 
 

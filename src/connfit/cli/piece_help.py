@@ -49,6 +49,18 @@ def _analyses() -> str:
     return _names(ANALYSES) + _options("", ANALYSES, by_name=True)
 
 
+def _readers() -> str:
+    from connfit.recordings.readers import READERS
+
+    return _names(READERS)
+
+
+def _exports() -> str:
+    from connfit.export.formats import EXPORTS
+
+    return _names(f"{name} ({entry.label})" for name, entry in EXPORTS.items())
+
+
 def _rows() -> str:
     from connfit.connectome.nulls import NULLS
     from connfit.evaluation.baselines import BASELINES
@@ -76,7 +88,7 @@ def _options(
 
 LISTS: dict[str, Callable[[], str]] = {
     "{cells}": _cells, "{rules}": _rules, "{nulls}": _nulls, "{baselines}": _baselines, "{rows}": _rows,
-    "{analyses}": _analyses,
+    "{analyses}": _analyses, "{readers}": _readers, "{exports}": _exports,
 }  # fmt: skip
 """What stands in help texts for a list of names."""
 

@@ -36,6 +36,7 @@ from connfit.config.option_types import (
 from connfit.errors import ConfigError, did_you_mean
 
 AUTO = "auto"
+"""Value of options that the recipe finds, on training and validation frames alone."""
 
 OF_EACH_UNIT = "unit"
 """Of `model.time_constant_frames`: each recorded neuron starts from its own unit's past."""
@@ -133,7 +134,11 @@ class TableConnectome(Section, frozen=True):
 
 
 class FileRecordings(Section, frozen=True):
-    """Recordings of the user's own; `format` and `options` are a reader's (`connfit.recordings.readers`)."""
+    """Recordings of the user's own; `format` and `options` are a reader's (`connfit.recordings.readers`).
+
+    `each` has what differs between files: a table for each, in their order, of `format`, `frame_rate`, `kind`,
+    `missing` and options of its reader, as `name`; what it has is used instead of what the section and `options` have.
+    """
 
     files: tuple[FilePath, ...]
     format: str = "auto"
@@ -145,6 +150,14 @@ class FileRecordings(Section, frozen=True):
     epoch_files: tuple[FilePath, ...] = ()
     resample: Literal["mean", "last"] = "mean"
     options: dict[str, Any] = {}
+    each: tuple[dict[str, Any], ...] = ()
+
+    def _check_together(self) -> None:
+        if self.each and len(self.each) != len(self.files):
+            raise ConfigError(
+                f"data.recording_files.each has {len(self.each)} tables for {len(self.files)} files: write one for "
+                "each file, in the same order; {} changes nothing"
+            )
 
 
 class DataConfig(Section, frozen=True):

@@ -163,8 +163,8 @@ class Connectome(Displayed):
 
     @property
     def size_word(self) -> str:
-        """What `counts` are, for messages and labels: `"synapse count"`, or `"weight of the source"`."""
-        return "weight of the source" if self.weighted else "synapse count"
+        """What `counts` are, for messages and labels: `"synapse count"`, or `"source weight"`."""
+        return "source weight" if self.weighted else "synapse count"
 
     @property
     def connection_signs(self) -> Int[np.ndarray, "M"]:

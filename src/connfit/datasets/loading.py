@@ -29,6 +29,9 @@ _CONNECTOME_OPTIONS = (
     "variant", "scale", "order", "min_synapses", "sign_rule", "unknown_transmitter", "electrical", "self_connections",
 )  # fmt: skip
 
+_SHARED = ("frame_rate", "kind", "missing")
+"""Options of readers that the section itself has."""
+
 UNPUBLISHED = "files_without_published_checksum"
 """Note of a connectome or a recording, which `record.json` has: path to by what its content is known."""
 
@@ -188,7 +191,7 @@ def recordings_from_config(config: DataConfig, inputs: Sequence[str] = ()) -> tu
         return prepare_recordings(config, saved_recordings(config, held_out=False))
     if config.recording_files is None:
         return _prepared(config, _load(config, _training_names(config), inputs))
-    recordings = [recording for recording in _read_files(config) if recording.name not in config.held_out]
+    recordings = [recording for recording in own_recordings(config) if recording.name not in config.held_out]
     if not recordings:
         raise ConfigError("data.held_out names every file of data.recording_files: nothing is left to train on")
     return _prepared(config, recordings)
@@ -214,7 +217,7 @@ def held_out_from_config(config: DataConfig, inputs: Sequence[str] = ()) -> tupl
         return prepare_recordings(config, saved_recordings(config, held_out=True))
     if config.recording_files is None:
         return _prepared(config, _load(config, _held_out_names(config), inputs))
-    files = {recording.name: recording for recording in _read_files(config)}
+    files = {recording.name: recording for recording in own_recordings(config)}
     return _prepared(config, [files[one_of("recording in data.held_out", name, files)] for name in config.held_out])
 
 
@@ -262,15 +265,39 @@ def _load(config: DataConfig, names: Sequence[str], inputs: Sequence[str]) -> li
     return loaded
 
 
-def _read_files(config: DataConfig) -> tuple[Recording, ...]:
-    """All recordings of the user's own files."""
+def raw_recordings(config: DataConfig, inputs: Sequence[str] = ()) -> tuple[Recording, ...]:
+    """Read the recordings to train on as they are: those of a dataset or files neither cut nor preprocessed.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration names none.
+    """
+    if config.saved is not None:
+        return saved_recordings(config, held_out=False)
+    if config.recording_files is not None:
+        return own_recordings(config)
+    return tuple(_load(config, _training_names(config), inputs))
+
+
+def own_recordings(config: DataConfig) -> tuple[Recording, ...]:
+    """Read all recordings of the user's own files as they are: neither cut nor preprocessed.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration names none, or a reader has no such option.
+    DataError
+        If a file cannot be used.
+    """
     files = config.recording_files
     if files is None or config.recordings:
         raise ConfigError("data.recordings and data.recording_files are both set: keep one")
     if not files.files:
         raise ConfigError("data.recording_files.files is empty: name at least one file")
     steps = preprocessing_steps(config)
-    read = [_read_file(path, files, steps) for path in files.files]
+    each = files.each or ({},) * len(files.files)
+    read = [_read_file(path, files, own, steps) for path, own in zip(files.files, each, strict=True)]
     for option in ("input_files", "epoch_files"):
         count = len(getattr(files, option))
         if count not in (0, len(read)):
@@ -315,21 +342,29 @@ def _given(config: DataConfig, options: Sequence[str]) -> dict[str, Any]:
     return {option: value for option, value in given.items() if value != getattr(defaults, option)}
 
 
-def _read_file(path: str, config: FileRecordings, steps: Sequence[Mapping[str, Any]]) -> Recording:
+def _read_file(
+    path: str, config: FileRecordings, own: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]
+) -> Recording:
     """Read a file with the options of a configuration; one that is set and that its reader lacks is an error.
 
     Missing values of units that the first of the steps leave out are none.
 
     Except for what the values are: a reader without the option `kind` is told that by the file.
+
+    Parameters
+    ----------
+    own
+        What the configuration has for this file alone.
     """
-    reader, defaults = find_reader(path, config.format), FileRecordings(files=())
-    options = dict(config.options)
+    for name in _SHARED:
+        if name in config.options:
+            raise ConfigError(f"data.recording_files.options.{name}: give it as data.recording_files.{name}")
+    reader, defaults = find_reader(path, str(own.get("format", config.format))), FileRecordings(files=())
+    options = {**config.options, **{name: value for name, value in own.items() if name not in ("format", *_SHARED)}}
     if config.inputs:
         options["inputs"] = config.inputs
-    for name in ("frame_rate", "kind", "missing"):
-        value = getattr(config, name)
-        if name in options:
-            raise ConfigError(f"data.recording_files.options.{name}: give it as data.recording_files.{name}")
+    for name in _SHARED:
+        value = own.get(name, getattr(config, name))
         if name in reader.options:
             options[name] = value
         elif value != getattr(defaults, name) and name == "kind":

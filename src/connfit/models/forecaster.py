@@ -86,7 +86,7 @@ class ModelForecaster:
         columns, limits = self.columns(recording), self.limits(recording)
         one_step = np.full(recording.values.shape, np.nan, np.float32) if out is None else out
         ahead = np.zeros((len(starts), steps, len(columns)), np.float32)
-        state = self._settled(self._shown(recording, slice(0, 1)), limits)
+        state = self._settled(self.shown(recording, slice(0, 1)), limits)
         shelf, held = None, list[int]()
         if len(starts):
             empty = State.at_rest(self.model, CHUNK + 1)
@@ -96,7 +96,7 @@ class ModelForecaster:
         # Entry k is what follows the k-th frame that is shown.
         after = starts - 1
         for block in self._chunks(last):
-            shown = self._shown(recording, block)
+            shown = self.shown(recording, block)
             if shelf is None:
                 run = self._run(state, shown, limits, readings, None)
             else:
@@ -154,10 +154,10 @@ class ModelForecaster:
             As of `connfit.models.rollout.rollout`; `also` has an entry for each frame, and is read in blocks.
         """
         limits = self.limits(recording)
-        state = self._settled(self._shown(recording, slice(0, 1)), limits)
+        state = self._settled(self.shown(recording, slice(0, 1)), limits)
         for block in self._chunks(frames):
             entries = jax.tree.map(lambda one, block=block: one[block], also)
-            state, kept, _ = self._run(state, self._shown(recording, block), limits, keep, kept, entries)
+            state, kept, _ = self._run(state, self.shown(recording, block), limits, keep, kept, entries)
         return kept
 
     def free_run(
@@ -232,9 +232,9 @@ class ModelForecaster:
             own = np.zeros((self.model.units, width), bool)
             own[each, np.arange(width)] = True
             # The state comes to rest on the frame before the first, again without the unit.
-            state = self._settled(_without(own, self._shown(recording, slice(begin - 1, begin))), limits)
+            state = self._settled(_without(own, self.shown(recording, slice(begin - 1, begin))), limits)
             for block in self._chunks(stop - begin):
-                shown = self._shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
+                shown = self.shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
                 run = self._run(state, _without(own, shown), limits, readings, None)
                 state = run.state
                 # The warm-up is not kept.
@@ -277,7 +277,7 @@ class ModelForecaster:
         beyond[self.columns(recording), 0] = within.last_beyond(recording.values[:begin], recording.mask[:begin])
         state = State.at_rest(self.model)._replace(beyond=jnp.asarray(beyond))
         for block in self._chunks(start - begin):
-            shown = self._shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
+            shown = self.shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
             state = self._run(state, shown, limits, readings, None).state
         return self._about_to_show(state, recording, np.array([start - 1]))
 
@@ -340,13 +340,13 @@ class ModelForecaster:
 
     def _about_to_show(self, state: State, recording: Recording, frames: Int[np.ndarray, "B"]) -> State:
         """Runs that are to show a recorded frame each."""
-        shown = self._shown(recording, frames)
+        shown = self.shown(recording, frames)
         return state._replace(
             reading=jnp.asarray(shown.values[:, :, 0].T), shown=jnp.asarray(shown.given[:, :, 0].T)
         )  # fmt: skip
 
-    def _shown(self, recording: Recording, frames: slice | Int[np.ndarray, "K"]) -> Shown:
-        """Recorded activity of some frames."""
+    def shown(self, recording: Recording, frames: slice | Int[np.ndarray, "K"]) -> Shown:
+        """Return what units are given to show in some frames of a recording, as columns of the model's units."""
         values, columns = recording.values[frames], self.columns(recording)
         there = recording.mask[frames] & np.isfinite(values)
         shown = np.zeros((len(values), self.model.units, 1), np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from connfit.errors import ConfigError, DataError, did_you_mean
+from connfit.errors import ConfigError, UnclearError, did_you_mean
 from connfit.recordings import Recording
 from connfit.recordings.plausibility import with_cautions
 from connfit.recordings.readers.frames import check_units, frame_times, require_rate, settle_missing
@@ -63,8 +63,9 @@ def recording_of_table(
     elif frame_rate is None:
         near = next((title for title in header if title.lower().startswith("time")), None)
         hint = "" if near is None else f"If {near!r} holds the times in seconds, read with time_column={near!r}. "
-        raise DataError(
+        raise UnclearError(
             "the frame rate is not known",
+            option="frame_rate",
             path=path,
             fix=f"{hint}Give frame_rate in Hz, or add a column {time_column!r} with the time of each frame in seconds",
         )

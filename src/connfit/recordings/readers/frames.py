@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from connfit._display import unstorable
 from connfit._io import require_file as require_file
 from connfit.connectome.cell_words import MISSING_WORDS, is_missing
-from connfit.errors import DataError, UnitsError, first_ten, one_of
+from connfit.errors import DataError, UnclearError, UnitsError, first_ten, one_of
 from connfit.recordings.frame_blocks import frame_blocks
 from connfit.recordings.plausibility import FASTEST_HZ, TIMES
 
@@ -218,6 +218,9 @@ def stated_rate(found: Mapping[str, object], frame_rate: float | None, path: Pat
 
 def require_rate(frame_rate: object, path: Path) -> float:
     """Return a positive frame rate in Hz, or raise a DataError."""
+    if frame_rate is None:
+        fix = "Give frame_rate, the frames per second in Hz"
+        raise UnclearError("the frame rate is not known", option="frame_rate", path=path, fix=fix)
     try:
         given = np.asarray(frame_rate).item()  # type: ignore[arg-type]
         rate = float("nan") if isinstance(given, bool) else float(given)

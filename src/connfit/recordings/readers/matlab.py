@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from connfit._system.mat_variables import MatVariable
 from connfit.connectome.mat_files import MatFile, is_numbers, opened_mat
-from connfit.errors import ConfigError, DataError, did_you_mean, first_ten, one_of
+from connfit.errors import ConfigError, DataError, UnclearError, did_you_mean, first_ten, one_of
 from connfit.recordings import Recording
 from connfit.recordings.plausibility import with_cautions
 from connfit.recordings.readers.frames import (
@@ -115,8 +115,9 @@ def read_matlab_recording(
         cautions += times.cautions
         found = found or times.frame_rate
     if found is None:
-        raise DataError(
+        raise UnclearError(
             f"the frame rate is not known; {_list(known)}",
+            option="frame_rate",
             path=path,
             fix="Give frame_rate in Hz, or name the variable that holds it (rate) or the times in seconds (time)",
         )
@@ -159,7 +160,8 @@ def _only_matrix(known: dict[str, MatVariable], taken: set[str | None], path: Pa
     ]  # fmt: skip
     if len(fits) != 1:
         problem = f"{len(fits) or 'no'} matrices could be the values; {_list(known)}"
-        raise DataError(problem, path=path, fix="Name the variable with the option values")
+        fix = "Name the variable with the option values"
+        raise UnclearError(problem, option="values", choices=fits, path=path, fix=fix)
     return fits[0]
 
 
@@ -217,9 +219,9 @@ def _by_frame(
     said += [f"{len(times)} times"] if times is not None else []
     shape = " x ".join(map(str, matrix.shape))
     if fitting:
-        problem = f"it is not clear whether the rows of {name} ({shape}) are frames or units"
+        problem = f"it is not clear whether the rows of {name} ({shape}) are frames or units; {_list(known)}"
         fix = "Say rows = 'frames' or rows = 'units'"
-    else:
-        problem = f"{name} is {shape}, which does not fit {' and '.join(said)}"
-        fix = "Name the right variables with values, units and time" + ("" if rows == "auto" else ", or leave out rows")
+        raise UnclearError(problem, option="rows", choices=fitting, path=path, fix=fix)
+    problem = f"{name} is {shape}, which does not fit {' and '.join(said)}"
+    fix = "Name the right variables with values, units and time" + ("" if rows == "auto" else ", or leave out rows")
     raise DataError(f"{problem}; {_list(known)}", path=path, fix=fix)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from connfit._io import read_npz
-from connfit.errors import DataError
+from connfit.errors import DataError, UnclearError
 from connfit.recordings import Recording
 from connfit.recordings.plausibility import with_cautions
 from connfit.recordings.readers.frames import (
@@ -96,8 +96,9 @@ def read_npz_recording(
         cautions += times.cautions
         rate = rate or times.frame_rate
     if rate is None:
-        raise DataError(
+        raise UnclearError(
             "the frame rate is not known",
+            option="frame_rate",
             path=path,
             fix="Add frame_rate (Hz) or time_s (seconds) to the archive, or give frame_rate",
         )

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from connfit._system.hdf5_guard import check_written, opened
-from connfit.errors import ConnfitError, DataError, NotAvailableError, first_ten, unreadable
+from connfit.errors import ConnfitError, DataError, NotAvailableError, UnclearError, first_ten, unreadable
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import (
     agreed_rate,
@@ -211,9 +211,8 @@ def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:
     for group in (rois, candidates):
         if len(group) == 1:
             return group[0]
-    raise DataError(
-        f"which time series to read is not clear: {listed}", path=path, fix="Name it with the option series"
-    )
+    problem, fix = f"which time series to read is not clear: {listed}", "Name it with the option series"
+    raise UnclearError(problem, option="series", choices=sorted(names), path=path, fix=fix)
 
 
 def _full_name(series: Any) -> str:

@@ -18,7 +18,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter, LogFormatterMathtext, LogFormatterSciNotation
 
 from connfit._display import visible
-from connfit._io import replacing_together
+from connfit._io import replacing, replacing_together
 from connfit.evaluation.baselines import BASELINES
 
 # Okabe & Ito (2008), "Color Universal Design": distinguishable with any common colour blindness.
@@ -150,6 +150,19 @@ def empty(axes: Axes, text: str) -> None:
     """Explain why a panel is empty."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes, color="#555555", wrap=True)
+
+
+def save_one(figure: Figure, path: Path) -> None:
+    """Write a figure to one file, PNG (200 dpi) or SVG by its ending; the same figure gives the same file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with look(), warnings.catch_warnings(), replacing(path) as unfinished:
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        without_mathtext(figure)
+        figure.dpi = 200
+        if path.suffix.lower() == ".png":
+            FigureCanvasAgg(figure).print_png(unfinished, metadata={"Software": None})
+        else:
+            FigureCanvasSVG(figure).print_svg(unfinished, metadata={"Date": None, "Creator": "connfit"})
 
 
 def save_figure(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:

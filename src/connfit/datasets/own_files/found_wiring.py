@@ -1,0 +1,157 @@
+"""The connectome of a user's files: which tables and columns, which signs, and what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec.structs import replace as with_options
+
+from connfit import config as configuration
+from connfit.connectome.signs import RULES, UNKNOWN_POLICIES
+from connfit.datasets.loading import connectome_from_config
+from connfit.datasets.own_files.answers import Answers, Question
+from connfit.datasets.own_files.checked_connectome import CheckedConnectome, check_connectome
+from connfit.datasets.own_files.sorting import SortedFiles, Table
+from connfit.datasets.own_files.table_columns import edge_columns, neuron_columns
+from connfit.datasets.own_files.usual_names import EDGE_COLUMNS, NEURON_COLUMNS
+from connfit.datasets.registry import DATASETS
+from connfit.errors import ConfigError, ConnfitError, did_you_mean, first_ten
+
+_NEEDED = {"pre": "the presynaptic neuron", "post": "the postsynaptic neuron", "count": "the number of synapses"}
+
+
+@dataclass
+class FoundWiring:
+    """Options of `data` that say what the connectome is, and what is in it.
+
+    Parameters
+    ----------
+    values
+        Options of the section, with absolute paths.
+    said
+        By option, how its value came about.
+    """
+
+    values: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
+    questions: list[Question] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    connectome: CheckedConnectome | None = None
+
+
+def found_wiring(files: SortedFiles, answers: Answers) -> FoundWiring:
+    """Find the connectome among files, and read it.
+
+    Raises
+    ------
+    ConfigError
+        If a dataset is named beside tables, or an answer names no column.
+    """
+    roles = {**EDGE_COLUMNS, **NEURON_COLUMNS}
+    for role in answers.columns:
+        if role not in roles:
+            raise ConfigError(
+                f"there is no role {role!r} of a column, but {', '.join(roles)}{did_you_mean(role, roles)}"
+            )
+    found = FoundWiring()
+    if files.dataset is not None:
+        if files.edges or files.neurons:
+            table = (*files.edges, *files.neurons)[0].path
+            raise ConfigError(f"the dataset {files.dataset} and the table {table} are both a connectome: keep one")
+        found.values["dataset"] = files.dataset
+        for option in ("sign_rule", "unknown_transmitter"):
+            if (given := getattr(answers, option)) is not None:
+                found.values[option] = given
+        _read(found, files.dataset, {})
+        return found
+    edges, neurons = _table(found, files.edges, "edges"), _table(found, files.neurons, "neurons")
+    if not files.edges and not files.neurons:
+        found.questions.clear()
+        suited = ", ".join(name for name, dataset in DATASETS.items() if dataset.connectome is not None)
+        text = f"no connectome was found: name an edge table and a neuron table, or a dataset ({suited})"
+        found.questions.append(Question("connectome", "data.dataset", text))
+        return found
+    tables: dict[str, Any] = {}
+    found.values["connectome"] = tables
+    columns: dict[str, str] = {}
+    if edges is not None:
+        of_edges = edge_columns(edges, answers.columns)
+        tables["edges"] = str(edges.path.resolve())
+        columns |= of_edges.columns
+        found.said |= {f"data.connectome.{role}": why for role, why in of_edges.why.items()}
+        for role, what in _NEEDED.items():
+            if role not in of_edges.columns:
+                text = f"which column of {edges.path.name} holds {what}"
+                found.questions.append(Question("columns", f"data.connectome.{role}", text, edges.peek.header))
+    if neurons is not None:
+        of_neurons = neuron_columns(neurons, answers.columns, edges, columns.get("pre"))
+        tables["neurons"] = str(neurons.path.resolve())
+        columns |= of_neurons.columns
+        found.said |= {f"data.connectome.{role}": why for role, why in of_neurons.why.items()}
+        if "id" not in of_neurons.columns:
+            text = f"which column of {neurons.path.name} holds the ids that the edge table has"
+            found.questions.append(Question("columns", "data.connectome.id", text, neurons.peek.header))
+    tables |= columns
+    _signs(found, answers)
+    if edges is not None and neurons is not None and not any(ask.option == "columns" for ask in found.questions):
+        _read(found, f"{edges.path}, {neurons.path}", columns)
+        _ask_for_signs(found, answers)
+    return found
+
+
+def _table(found: FoundWiring, tables: Sequence[Table], what: str) -> Table | None:
+    if len(tables) == 1:
+        return tables[0]
+    words = {"edges": "edge table", "neurons": "neuron table"}[what]
+    if tables:
+        names = tuple(str(table.path) for table in tables)
+        text = f"which of {len(names)} files is the {words}: {first_ten(names)}"
+        found.questions.append(Question(what, f"data.connectome.{what}", text, names))
+    else:
+        found.questions.append(Question(what, f"data.connectome.{what}", f"no {words} was found: name it"))
+    return None
+
+
+def _signs(found: FoundWiring, answers: Answers) -> None:
+    if answers.sign_rule is not None:
+        found.values["sign_rule"] = answers.sign_rule
+        found.said["data.sign_rule"] = "given"
+    if answers.unknown_transmitter is not None:
+        found.values["unknown_transmitter"] = answers.unknown_transmitter
+        found.said["data.unknown_transmitter"] = "given"
+
+
+def _read(found: FoundWiring, source: str, columns: dict[str, str]) -> None:
+    """Read the connectome; without a sign rule its signs mean nothing yet."""
+    data = configuration.from_dict({"data": found.values}).data
+    if data.connectome is not None:
+        # Whatever the rule says: neurons that it does not cover are counted, and asked for.
+        data = with_options(data, sign_rule=data.sign_rule or "shiu", unknown_transmitter="excitatory")
+    try:
+        found.connectome = check_connectome(source, connectome_from_config(data), columns)
+    except ConfigError:
+        raise
+    except ConnfitError as error:
+        found.problems.append(str(error))
+
+
+def _ask_for_signs(found: FoundWiring, answers: Answers) -> None:
+    """Ask for what no file can say: which sign a transmitter has, and neurons without a known one."""
+    if found.connectome is None:
+        return
+    total = found.connectome.summary.neurons
+    if answers.sign_rule is None:
+        covered = ", ".join(
+            f"{rule} ({total - found.connectome.unknown[rule]:,} of {total:,} neurons)" for rule in RULES
+        )
+        text = f"which sign each transmitter has: {covered}, or a CSV file with the columns transmitter,sign"
+        found.questions.append(Question("sign_rule", "data.sign_rule", text, tuple(RULES)))
+    notes = found.connectome.connectome.notes
+    unknown = int(notes.get("unknown_transmitter_neurons", 0)) if answers.sign_rule is not None else 0
+    if unknown and answers.unknown_transmitter is None:
+        words = first_ten(f"{word or '(empty)'} ({count})" for word, count in notes["unknown_transmitters"].items())
+        rule = answers.sign_rule
+        text = f"what to do with {unknown:,} of {total:,} neurons whose transmitter {rule} does not cover: {words}"
+        found.questions.append(Question("unknown_transmitter", "data.unknown_transmitter", text, UNKNOWN_POLICIES[1:]))

@@ -1,0 +1,74 @@
+"""The documentation site has a place for every page, and every public name has its text in the API reference."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NAVIGATION = ROOT / "mkdocs.yml"
+pytestmark = pytest.mark.skipif(not NAVIGATION.exists(), reason="no documentation here")
+
+
+@pytest.fixture(scope="module")
+def public() -> dict[str, Any]:
+    """Public objects by the names that the reference must have."""
+    sys.path.insert(0, str(ROOT / "docs" / "site"))
+    try:
+        from public_names import public_names, public_objects  # pyright: ignore[reportMissingImports]
+    finally:
+        sys.path.pop(0)
+    every = public_objects()
+    return {name: every[name] for name in public_names()}
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = NAVIGATION.read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    named = set(re.findall(r"([\w./-]+\.(?:md|py))\s*$", navigation, re.MULTILINE))
+    docs = ROOT / "docs"
+    pages = {path.relative_to(docs).as_posix() for path in [*docs.rglob("*.md"), *docs.glob("tutorials/*.py")]}
+    assert pages and pages <= named, f"mkdocs.yml has no place for {sorted(pages - named)}"
+    listed = {name for name in named if not name.startswith("project/") and not name.endswith("index.md")}
+    assert listed <= pages, f"mkdocs.yml names what is not there: {sorted(listed - pages)}"
+
+
+def test_the_reference_has_every_public_name(public: dict[str, Any]) -> None:
+    pages = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs" / "reference").glob("*.md"))
+    shown = re.findall(r"^::: (\S+)$", pages, re.MULTILINE)
+    assert len(shown) == len(set(shown)), "a name is shown twice"
+    assert set(shown) == set(public)
+
+
+def test_every_public_name_says_what_it_is(public: dict[str, Any]) -> None:
+    silent = [name for name, value in public.items() if callable(value) and not _own_text(value)]
+    assert silent == []
+
+
+def test_public_methods_say_what_they_do(public: dict[str, Any]) -> None:
+    silent = []
+    for name, value in public.items():
+        if inspect.isclass(value):
+            fields = getattr(value, "__annotations__", {})
+            own = [key for key in vars(value) if key[0] != "_" and key not in fields]
+            silent += [f"{name}.{key}" for key in own if not _method_text(value, key)]
+    assert silent == []
+
+
+def _method_text(value: type, key: str) -> str:
+    """The docstring of a method or property, its own or that of the one it replaces; of other attributes a word."""
+    found = [vars(base)[key] for base in value.__mro__ if key in vars(base)]
+    functions = [getattr(each, "__func__", None) or getattr(each, "fget", None) or each for each in found]
+    if not inspect.isfunction(functions[0]):
+        return "a value"
+    return next((text for each in functions if (text := inspect.getdoc(each))), "")
+
+
+def _own_text(value: Any) -> str:
+    """The docstring of an object itself, not one that it inherits or that a dataclass makes."""
+    text = vars(value).get("__doc__") if inspect.isclass(value) else inspect.getdoc(value)
+    return "" if (text or "").startswith(f"{value.__name__}(") else (text or "").strip()
