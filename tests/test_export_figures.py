@@ -20,7 +20,6 @@ from connfit.report.figures.journal_page import SMALLEST, WIDTHS_MM, fit_to_widt
 from connfit.report.figures.style import look, new_figure
 from connfit.report.run_files import RunFiles
 
-
 WIDTHS = WIDTHS_MM[::2]
 
 
