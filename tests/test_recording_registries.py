@@ -10,6 +10,7 @@ import pytest
 from contracts import check_reader, check_start, check_step, check_weights
 from small import regional_connectome, teacher
 from test_caiman import write_caiman
+from test_labelled_arrays import write_netcdf
 from test_preprocess import CASES, made
 from test_recording_readers import OPTIONS, UNITS, WRITERS
 from test_suite2p import write_suite2p
@@ -26,8 +27,8 @@ from connfit.training.problem import prepare
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(connfit.__file__).parent
-OTHER_WRITERS = {"r.npy": write_suite2p, "r.caiman.hdf5": write_caiman}
-OTHER_OPTIONS = {name: {"unit_table": "names.csv"} for name in OTHER_WRITERS}
+OTHER_WRITERS = {"r.npy": write_suite2p, "r.caiman.hdf5": write_caiman, "r.nc": write_netcdf}
+OTHER_OPTIONS = {name: {} if name == "r.nc" else {"unit_table": "names.csv"} for name in OTHER_WRITERS}
 
 
 @pytest.mark.parametrize("name", list(READERS))
