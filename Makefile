@@ -67,11 +67,18 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i cpp/*.h cpp/*.cc
 
-# The documentation site, built into build/site and checked; nothing is fetched.
+# The documentation site, built into build/site and checked; nothing is fetched. Every block of Python is run first.
+docs: export NO_MKDOCS_2_WARNING = 1
+# Most of the time of small fits is XLA compiling: without its expensive passes, and once for all of them.
+docs: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
+docs: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/build/programs
+docs: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
+docs: export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES = 0
 docs: $(STAMP)
 	$(BIN)/python -c "import mkdocs_jupyter, mkdocstrings_handlers.python" 2>/dev/null || \
 		$(BIN)/python -m pip install --quiet --no-compile -e ".[docs]"
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/site/run_blocks.py
+	$(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python docs/site/check_site.py build/site
 
 # JSON Schemas of the results in a run directory.

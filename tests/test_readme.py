@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 from small import search_little
-from typer.main import get_command
 
-from connfit import cli
 from connfit.evaluation.baselines import recurrent_training
 
 README = Path(__file__).parents[1] / "README.md"
@@ -26,15 +24,3 @@ def test_block_runs(number: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     line = TEXT[: TEXT.index(BLOCKS[number])].count("\n")
     code = compile("\n" * line + BLOCKS[number], str(README), "exec")
     exec(code, {"__name__": "__main__"})
-
-
-@pytest.mark.skipif(not TEXT, reason="no README.md")
-def test_commands_options_and_links_exist() -> None:
-    commands = get_command(cli.app).commands  # type: ignore[attr-defined]  # a group, which the annotation does not say
-    named = set(re.findall(r"`connfit ([a-z]+)", TEXT))
-    assert named and named <= set(commands)
-    known = {name for command in commands.values() for parameter in command.params for name in parameter.opts}
-    options = set(re.findall(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*", TEXT))
-    assert options and options <= known
-    links = [target for target in re.findall(r"\]\(([^)#]+)", TEXT) if "://" not in target]
-    assert links and [target for target in links if not (README.parent / target).exists()] == []
