@@ -114,7 +114,8 @@ def test_there_is_no_second_table_of_names(home: str, names: set[str]) -> None:
     found = {
         (path.name, name)
         for path in SOURCE.rglob("*.py")
-        if not path.is_relative_to(SOURCE / home)
+        # Of formats that are written, one may have the name of one that is read.
+        if not path.is_relative_to(SOURCE / home) and not path.is_relative_to(SOURCE / "export")
         for name in names
         if f'"{name}"' in path.read_text(encoding="utf-8")
     }
