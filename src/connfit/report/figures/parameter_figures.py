@@ -121,6 +121,8 @@ def weights_figure(analysis: Analysis) -> Figure:
             return figure
         quantiles, binned, ranks = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 1.1]})
         counts = statistics.counts.relative
+        whole = statistics.size_word == "synapse count"
+        sizes, of_connection = ("counts", "synapses of the connection") if whole else ("weights", statistics.size_word)
         ends, hidden = [1.0, 1.0], 0
         for spread, colour, label, marker in (
             (statistics.before, INITIAL, "before", "o"),
@@ -134,13 +136,23 @@ def weights_figure(analysis: Analysis) -> Figure:
                 quantiles.plot(counts[seen], own[seen], marker, ms=3, color=colour, label=label, mew=0)
                 ends = [min(ends[0], own[seen].min(), counts.min()), max(ends[1], own.max(), counts.max())]
         quantiles.plot(ends, ends, color="#555555", lw=0.8, ls="--")
-        quantiles.set(xscale="log", yscale="log", xlabel="counts / geometric mean", ylabel="weight / geometric mean")
+        quantiles.set(
+            xscale="log",
+            yscale="log",
+            xlabel=f"{sizes} / geometric mean",
+            ylabel="weight / geometric mean",
+        )
         note = f"\n{hidden} below {SMALLEST:g} not shown" if hidden else ""
         quantiles.set_title(f"quantiles{note}", loc="left", fontsize=8)
         quantiles.legend(loc="upper left", fontsize=7)
         by_count = statistics.by_count
         binned.plot(by_count.mean_count, by_count.mean_weight, "s", ms=3.5, color=MODEL, mew=0)
-        binned.set(xscale="log", yscale="log", xlabel="synapses of the connection", ylabel="mean fitted weight")
+        binned.set(
+            xscale="log",
+            yscale="log",
+            xlabel=of_connection,
+            ylabel="mean fitted weight",
+        )
         for axis in (quantiles.xaxis, quantiles.yaxis, binned.xaxis, binned.yaxis):
             _log_ticks(axis)
         correlation = by_count.correlation
