@@ -18,6 +18,9 @@ from connfit.connectome.edge_sizes import edge_sizes, signs_of_neurons
 from connfit.connectome.signs import ALIASES, SignRule, Signs, assign_signs
 from connfit.errors import ConfigError, DataError, DataWarning, first_ten, one_of
 
+EDGE_SIGNS = "signs of the edges"
+"""What notes have as the sign rule where the edges say signs themselves."""
+
 _ELECTRICAL_WORDS = {"electrical", "electric", "gap", "gap_junction", "gap junction", "gapjunction"}
 _MANY_LOOPS = 0.5
 _CHEMICAL_WORDS = {"chemical", "chem", "chemical synapse", "synapse"}
@@ -263,7 +266,7 @@ def _signs_by(
                 f"{path}: the edges have signs of their own, and sign_rule = {rule!r} would set others: leave it out"
             )
         none = np.zeros(len(transmitters), bool)
-        return Signs(np.ones(len(none), np.int8), none, "signs of the edges", {}, "none", {})
+        return Signs(np.ones(len(none), np.int8), none, EDGE_SIGNS, {}, "none", {})
     if rule is not None:
         return assign_signs(transmitters, rule, unknown=unknown)
     if any(transmitters):
