@@ -15,11 +15,8 @@ from connfit.connectome import TABLE_COLUMNS, Connectome, from_pairs
 from connfit.connectome.cell_words import alike, lost_digits, whole_number
 from connfit.connectome.columns import IdArray, NamedTable, TableSource, read_table
 from connfit.connectome.edge_sizes import edge_sizes, signs_of_neurons
-from connfit.connectome.signs import ALIASES, SignRule, Signs, assign_signs
+from connfit.connectome.signs import ALIASES, EDGE_SIGNS, SignRule, Signs, assign_signs
 from connfit.errors import ConfigError, DataError, DataWarning, first_ten, one_of
-
-EDGE_SIGNS = "signs of the edges"
-"""What notes have as the sign rule where the edges say signs themselves."""
 
 _ELECTRICAL_WORDS = {"electrical", "electric", "gap", "gap_junction", "gap junction", "gapjunction"}
 _MANY_LOOPS = 0.5

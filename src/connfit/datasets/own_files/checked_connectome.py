@@ -10,8 +10,7 @@ import numpy as np
 
 from connfit.connectome import Connectome
 from connfit.connectome.connectome_summary import ConnectomeSummary
-from connfit.connectome.signs import RULES, canonical_transmitter
-from connfit.connectome.tables import EDGE_SIGNS
+from connfit.connectome.signs import EDGE_SIGNS, RULES, canonical_transmitter
 from connfit.recordings.plausibility import CAUTIONS
 
 
