@@ -93,7 +93,7 @@ def row(text: str, first: str) -> str:
 
 def test_documentation_lists_all_of_them() -> None:
     data, runs = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("data.md", "runs.md"))
-    formats = data[data.index("| Format | Layout |") :].split("\n\n")[0].splitlines()[2:]
+    formats = data[data.rindex("| Format | Layout |") :].split("\n\n")[0].splitlines()[2:]
     assert sorted(line.split(" | ")[0].removeprefix("| ") for line in formats) == sorted(
         reader.label for reader in READERS.values()
     )
