@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,10 @@ from connfit.models.rollout import Shown, State, readings, rollout
 from connfit.training.learners import WindowArrays
 
 
-def random_connectome(rng: np.random.Generator, neurons: int, inputs: int, *, electrical: int = 0) -> Connectome:
-    """A random directed graph, with `electrical` gap junctions."""
+def random_connectome(
+    rng: np.random.Generator, neurons: int, inputs: int, *, electrical: int = 0, mixed: bool = False
+) -> Connectome:
+    """A random directed graph, with `electrical` gap junctions; `mixed`: neurons make connections of both signs."""
     post = np.repeat(np.arange(neurons), inputs)
     pre = rng.integers(neurons, size=len(post))
     counts = rng.integers(1, 9, size=len(post))
@@ -30,7 +32,8 @@ def random_connectome(rng: np.random.Generator, neurons: int, inputs: int, *, el
         counts = np.r_[counts, strength, strength]
         gap = np.r_[gap, np.ones(2 * len(pairs), bool)]
     table = pd.DataFrame({"id": [f"n{k}" for k in range(neurons)]}).assign(type="", region="", transmitter="", side="")
-    return from_pairs("random", pre, post, counts, rng.choice([-1, 1], neurons), table, electrical=gap)
+    brain = from_pairs("random", pre, post, counts, rng.choice([-1, 1], neurons), table, electrical=gap)
+    return replace(brain, mixed_signs=np.where(brain.electrical, 1, rng.choice([-1, 1], brain.m))) if mixed else brain
 
 
 @dataclass(frozen=True, eq=False)

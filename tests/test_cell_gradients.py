@@ -105,11 +105,17 @@ CHANNELS, LAGS = ("light", "touch"), 2
 
 @lru_cache
 def case(
-    cell: str, reads: str = "many", forcing: float = 0.0, delay: int = 0, batch: int = BATCH, inputs: str = ""
+    cell: str,
+    reads: str = "many",
+    forcing: float = 0.0,
+    delay: int = 0,
+    batch: int = BATCH,
+    inputs: str = "",
+    mixed: bool = False,
 ) -> Case:
     """Drive where read-outs share neurons (`many`), or state forcing of single ones (`single`)."""
     rng = np.random.default_rng(5)
-    brain = random_connectome(rng, NEURONS, 4, electrical=3)
+    brain = random_connectome(rng, NEURONS, 4, electrical=3, mixed=mixed)
     shares = np.where(rng.random((UNITS, NEURONS)) < 0.5, rng.random((UNITS, NEURONS)), 0)
     shares[np.arange(UNITS), np.arange(UNITS)] = 0.5
     shares = np.eye(UNITS, NEURONS) if reads == "single" else shares
@@ -157,7 +163,7 @@ def weights_of(one: Case, params: dict) -> tuple[jax.Array, ...]:
     """[N, N] signed weights into each channel: excitatory and electrical into the first of two."""
     brain, channels = one.brain, len(one.model.neuron.channels)
     signed = params["weights"] * brain.connection_signs
-    second = (brain.signs[brain.indices] < 0) & ~brain.electrical
+    second = brain.connection_signs < 0
     parts = [signed] if channels == 1 else [jnp.where(second, 0, signed), jnp.where(second, signed, 0)]
     zero = jnp.zeros((brain.n, brain.n))
     return tuple(zero.at[brain.posts, brain.indices].add(part) for part in parts)
@@ -290,7 +296,7 @@ def sends(neuron: Neuron, theta: dict, h: tuple) -> tuple:
 def to_channel(one: Case) -> np.ndarray:
     """[M] channel of each connection."""
     brain = one.brain
-    inhibitory = (brain.signs[brain.indices] < 0) & ~brain.electrical
+    inhibitory = brain.connection_signs < 0
     return inhibitory.astype(int) if len(one.model.neuron.channels) == 2 else np.zeros(brain.m, int)
 
 
@@ -412,6 +418,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "one recording": {"batch": 1},
     "delay": {"delay": 2},
+    "both signs": {"mixed": True, "delay": 1},
     "forced": {"reads": "single", "forcing": 0.6},
     "forced, delay": {"reads": "single", "forcing": 1.5, "delay": 1},
     "inputs": {"inputs": "dense"},
@@ -422,18 +429,19 @@ KINDS: dict[str, dict[str, Any]] = {
 ALONE = [kind for kind in KINDS if kind != "forced regions"]
 """Kinds in which a trace of single neurons is the whole of D-RTRL; regions forced together are not."""
 
-PLAIN = ["plain", "delay", "inputs", "some inputs"]
+PLAIN = ["plain", "delay", "both signs", "inputs", "some inputs"]
 SLOW = pytest.mark.slow
 
 
 def combinations(kinds: list[str], quick: str = "") -> list[Any]:
-    """Every cell with each kind of run; three of them are quick."""
+    """Every cell with each kind of run; some of them are quick."""
     found = []
+    quick_ones = {("odd", "delay"), ("two-channel", quick), *((cell, "both signs") for cell in ("rate", "two-channel"))}
     for cell in NEURON_OF:
         for kind in kinds:
             if cell == "odd" and "forced" in kind:
                 continue  # what is read of it is no state
-            first = quick and (cell, kind) in (("odd", "delay"), ("two-channel", quick), ("rate", "some inputs"))
+            first = quick and (cell, kind) in quick_ones
             found.append(pytest.param(cell, kind, marks=() if first else SLOW, id=f"{cell}, {kind}"))
     return found
 

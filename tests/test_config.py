@@ -137,7 +137,7 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"data": {}, "evaluate": {"free_run_runs": 0}}, "evaluate.free_run_runs: Expected `int` >= 1"),
         ({"data": {}, "evaluate": {"free_run_runs": 20_000}}, "evaluate.free_run_runs: Expected `int` <= 10000"),
         ({}, "missing required field `data`"),
-        ({"data": {"connectome": {"edges": "e"}}}, "data.connectome: .*missing required field `neurons`"),
+        ({"data": {"connectome": {"neurons": "n"}}}, "data.connectome: .*missing required field `edges`"),
     ],
 )
 def test_mistakes_are_named(values: dict, message: str) -> None:

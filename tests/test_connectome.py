@@ -156,7 +156,12 @@ def test_the_callers_arrays_stay_writable() -> None:
         ({"indices": [0, 2]}, "outside 0..1"),
         ({"counts": [1, 0]}, "at least 1"),
         ({"counts": [1]}, "1 counts"),
-        ({"counts": [1.0, 2.0]}, "one-dimensional array of integers"),
+        ({"indices": [1.0, 0.0]}, "one-dimensional array of integers"),
+        ({"counts": [0.5, 0.0]}, "above 0, connection 1 has 0"),
+        ({"counts": [np.nan, 1.0]}, "finite and above 0, connection 0"),
+        ({"mixed_signs": [1, 0]}, r"signs of connections must be \+1 or -1"),
+        ({"mixed_signs": [1]}, "1 signs for 2 connections"),
+        ({"electrical": [True, True], "mixed_signs": [1, -1]}, "have no sign"),
         ({"counts": [1, 2**31]}, "do not fit into int32"),
         ({"signs": [1, 0]}, r"\+1 or -1"),
         ({"indices": [1, 0], "indptr": [0, 2, 2]}, "sorted by presynaptic"),
@@ -217,9 +222,9 @@ def test_empty_brains(tmp_path: Path) -> None:
         assert brain.summary().connections == 0 and brain.matrix().shape == (n, n)
 
 
-def test_from_pairs_refuses_counts_that_are_not_whole_and_positions_outside() -> None:
-    with pytest.raises(DataError, match="counts must be integers"):
-        build([0, 1], [1, 0], [1.5, 1], 2)
+def test_from_pairs_refuses_counts_that_are_no_numbers_and_positions_outside() -> None:
+    with pytest.raises(DataError, match="counts must be numbers"):
+        build([0, 1], [1, 0], ["1", "2"], 2)
     with pytest.raises(DataError, match=r"outside 0\.\.1"):
         build([0, 2], [1, 0], [1, 1], 2)
 

@@ -326,7 +326,7 @@ def test_configuration_of_own_tables(tmp_path: Path) -> None:
     )
     brain = connectome_from_config(DataConfig(connectome=own, sign_rule="fly-paper", self_connections="drop"))
     assert brain.name == "my_brain" and dense(brain)[2, 2] == 0 and dense(brain)[1, 0] == 9
-    with pytest.raises(ConfigError, match=r"data\.sign_rule is not set"):
+    with pytest.raises(ConfigError, match="sign_rule is not set"):
         connectome_from_config(DataConfig(connectome=own))
     with pytest.raises(DataError, match=r"neurons of|dopamine \(1\)"):
         connectome_from_config(DataConfig(connectome=own, sign_rule="worm"))

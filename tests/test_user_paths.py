@@ -138,6 +138,8 @@ READ: dict[str, Callable[[str], object]] = {
     "load_study.run_dir": cf.load_study,
     "perturb_score.run": lambda path: cf.perturb_score(path, RESPONSES),
     "perturb_score.against": lambda path: cf.perturb_score(object.__new__(cf.Fit), RESPONSES, against=[path]),
+    "read_connectome.edges": lambda path: cf.read_connectome(path, format="matrix"),
+    "read_connectome.neurons": lambda path: cf.read_connectome("edges.csv", path),
     "read_recording.path": cf.read_recording,
     "record_next.fits": lambda path: cf.record_next([path]),
     "resume.out": cf.resume,

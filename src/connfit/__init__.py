@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from connfit.analysis.record_next import Ensemble, RecordNext, RecordNextOptions, record_next
     from connfit.config import Config, DataConfig, EvaluateConfig, LearnerConfig, ModelConfig, TrainConfig
     from connfit.connectome import Connectome
+    from connfit.connectome.formats import read_connectome
+    from connfit.connectome.formats.in_memory import connectome_from_graph, connectome_from_matrix
     from connfit.connectome.matching import match_units
     from connfit.connectome.nulls import make_null
     from connfit.connectome.tables import connectome_from_tables
@@ -91,6 +93,8 @@ __all__ = [
     "__version__",
     "analyze",
     "compare",
+    "connectome_from_graph",
+    "connectome_from_matrix",
     "connectome_from_tables",
     "evaluate",
     "evaluate_run",
@@ -111,6 +115,7 @@ __all__ = [
     "prepare_fit",
     "preprocess",
     "preset",
+    "read_connectome",
     "read_measured",
     "read_recording",
     "record_next",
@@ -152,6 +157,8 @@ _HOME = {
     "WindowedLearner": "connfit.training.learners",
     "analyze": "connfit.analysis.pipeline",
     "compare": "connfit.evaluation.compare_fits",
+    "connectome_from_graph": "connfit.connectome.formats.in_memory",
+    "connectome_from_matrix": "connfit.connectome.formats.in_memory",
     "connectome_from_tables": "connfit.connectome.tables",
     "evaluate": "connfit.evaluation.evaluate_run",
     "evaluate_run": "connfit.evaluation.evaluate_run",
@@ -170,6 +177,7 @@ _HOME = {
     "prepare_fit": "connfit.training.fit_brain",
     "preprocess": "connfit.recordings.preprocess",
     "preset": "connfit.training.learners",
+    "read_connectome": "connfit.connectome.formats",
     "read_recording": "connfit.recordings.readers",
     "record_next": "connfit.analysis.record_next",
     "resume": "connfit.training.runs",

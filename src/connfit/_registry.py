@@ -28,6 +28,7 @@ REGISTRIES: Mapping[str, str] = {
     "datasets": "connfit.datasets.registry:DATASETS",
     "readers": "connfit.recordings.readers:READERS",
     "preprocessing steps": "connfit.recordings.preprocess:STEPS",
+    "connectome formats": "connfit.connectome.formats:FORMATS",
     "null connectomes": "connfit.connectome.nulls:NULLS",
     "cells": "connfit.models.cells:CELLS",
     "indicators": "connfit.models.observation:INDICATORS",

@@ -21,6 +21,7 @@ from connfit._registry import Options, PluginWarning
 if TYPE_CHECKING:
     from connfit.analysis.analyses import ANALYSES, Analyzer
     from connfit.analysis.fitted_brain import FittedBrain
+    from connfit.connectome.formats import FORMATS, ConnectomeFormat, WiringTables
     from connfit.connectome.nulls import NULLS, Null
     from connfit.connectome.nulls.redraw import as_null
     from connfit.datasets.registry import DATASETS, DataFile, Dataset
@@ -45,6 +46,7 @@ __all__ = [
     "CELLS",
     "DATASETS",
     "EXPORTS",
+    "FORMATS",
     "INDICATORS",
     "NULLS",
     "READERS",
@@ -55,6 +57,7 @@ __all__ = [
     "Analyzer",
     "Baseline",
     "Cell",
+    "ConnectomeFormat",
     "ConnectomeModel",
     "DataFile",
     "Dataset",
@@ -80,12 +83,14 @@ __all__ = [
     "TimeConstant",
     "WindowArrays",
     "WindowResult",
+    "WiringTables",
     "as_null",
 ]
 
 _HOMES = {
     "analysis.analyses": ("ANALYSES", "Analyzer"),
     "analysis.fitted_brain": ("FittedBrain",),
+    "connectome.formats": ("FORMATS", "ConnectomeFormat", "WiringTables"),
     "connectome.nulls": ("NULLS", "Null"),
     "connectome.nulls.redraw": ("as_null",),
     "datasets.registry": ("DATASETS", "DataFile", "Dataset"),

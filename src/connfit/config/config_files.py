@@ -123,7 +123,9 @@ def anchor_paths(config: Config, folder: Path) -> Config:
     data = config.data
     if data.connectome is not None:
         own = data.connectome
-        data = replace(data, connectome=replace(own, edges=absolute(own.edges), neurons=absolute(own.neurons)))
+        data = replace(
+            data, connectome=replace(own, edges=absolute(own.edges), neurons=own.neurons and absolute(own.neurons))
+        )
     if data.recording_files is not None:
         files = tuple(absolute(name) for name in data.recording_files.files)
         beside = tuple(absolute(name) for name in data.recording_files.input_files)

@@ -114,19 +114,23 @@ def _hints(section: type) -> dict[str, Any]:
 
 
 class TableConnectome(Section, frozen=True):
-    """A connectome of the user's own, from an edge table and a neuron table."""
+    """A connectome of the user's own; `format` and `options` are those of `connfit.connectome.formats`."""
 
     edges: FilePath
-    neurons: FilePath
-    pre: str = "pre"
-    post: str = "post"
-    count: str = "synapses"
-    id: str = "id"
+    neurons: FilePath | None = None
+    format: str = "auto"
+    pre: str | None = None
+    post: str | None = None
+    count: str | None = None
+    weight: str | None = None
+    sign: str | None = None
+    id: str | None = None
     type: str | None = None
     region: str | None = None
     transmitter: str | None = None
     side: str | None = None
     connection_type: str | None = None
+    options: dict[str, Any] = {}
 
 
 class FileRecordings(Section, frozen=True):

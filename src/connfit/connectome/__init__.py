@@ -6,6 +6,7 @@ null connectomes (`connfit.connectome.nulls`). Nothing here knows of recordings 
 
 from __future__ import annotations
 
-from connfit.connectome.connectome import FORMAT_VERSION, TABLE_COLUMNS, Connectome, from_pairs
+from connfit.connectome.connectome import TABLE_COLUMNS, Connectome, from_pairs
+from connfit.connectome.connectome_file import FORMAT_VERSION
 
 __all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "from_pairs"]

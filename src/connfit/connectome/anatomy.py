@@ -26,7 +26,7 @@ def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.c
     regions
         The P region names: the source's, else in alphabetical order.
     presynapses
-        [P, N] numbers of synapses, int64.
+        [P, N] numbers of synapses, int64; sums of weights, float64, where the source has those.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def presynapses_by_region(connectome: Connectome) -> tuple[tuple[str, ...], sp.c
     neuron_row = np.array([row_of.get(name, -1) for name in region], dtype=np.int64)
     rows = neuron_row[connectome.posts]
     kept = (rows >= 0) & ~np.asarray(connectome.electrical)
-    counts = np.asarray(connectome.counts)[kept].astype(np.int64)
+    counts = np.asarray(connectome.counts)[kept].astype(np.float64 if connectome.weighted else np.int64)
     summed = sp.coo_array(
         (counts, (rows[kept], np.asarray(connectome.indices)[kept])), shape=(len(regions), connectome.n)
     )

@@ -6,38 +6,26 @@ weights, traces and gradients lie side by side.
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Bool, Float, Int
 
 from connfit._display import Displayed
-from connfit._io import replacing, require_file
-from connfit._system.hdf5_guard import check_written, opened
-from connfit._system.hdf5_writing import created
-from connfit._system.paths import user_path
+from connfit._io import require_file
+from connfit.connectome.connectome_file import COPY_AGAIN, read_parts, write_connectome
 from connfit.connectome.connectome_summary import ConnectomeSummary
 from connfit.connectome.regions import RegionSynapses
-from connfit.connectome.validate import TABLE_COLUMNS, check_connectome
-from connfit.errors import ConfigError, DataError, first_ten, unreadable
+from connfit.connectome.validate import TABLE_COLUMNS, check_connectome, check_mixed_signs
+from connfit.errors import ConfigError, DataError, first_ten
 
-__all__ = ["FORMAT_VERSION", "TABLE_COLUMNS", "Connectome", "ConnectomeSummary", "from_pairs"]
-
-FORMAT_VERSION = 2
-
-_COPY = "Build or copy it again"
-_DAMAGE = (
-    OSError, KeyError, IndexError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError, OverflowError
-)  # fmt: skip
-"""What damaged files make h5py, NumPy and SciPy raise."""
+__all__ = ["TABLE_COLUMNS", "Connectome", "ConnectomeSummary", "from_pairs"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +42,8 @@ class Connectome(Displayed):
         [M], presynaptic neuron of each connection, strictly ascending within a row among the
         chemical connections and again among the electrical ones (chemical first).
     counts
-        [M], number of synapses (for electrical connections: of gap junctions), at least 1.
+        [M], size of each connection: number of synapses (for electrical connections: of gap junctions), at least 1; or,
+        as floating point numbers above 0, what the source measured of it in place of synapses.
     signs
         [N], +1 or -1: the sign of every chemical connection that the neuron makes.
     neurons
@@ -67,6 +56,10 @@ class Connectome(Displayed):
         Source, licence, sign rule, thresholds: whatever is needed to say where this came from.
     regions
         Synapses of each neuron by region, where the source has them; None where it does not.
+    mixed_signs
+        [M], +1 or -1: sign of each connection, where the source gives signs to connections and some neuron makes both;
+        +1 for electrical ones. None: `signs` are those of all connections. What agrees with `signs` throughout becomes
+        None.
 
     Raises
     ------
@@ -77,15 +70,29 @@ class Connectome(Displayed):
     name: str
     indptr: Int[np.ndarray, "N+1"]
     indices: Int[np.ndarray, "M"]
-    counts: Int[np.ndarray, "M"]
+    counts: Int[np.ndarray, "M"] | Float[np.ndarray, "M"]
     signs: Int[np.ndarray, "N"]
     neurons: pd.DataFrame
     electrical: Bool[np.ndarray, "M"] = None  # type: ignore[assignment]  # filled in below
     notes: Mapping[str, Any] = field(default_factory=dict)
     regions: RegionSynapses | None = None
+    mixed_signs: Int[np.ndarray, "M"] | None = None
 
     def __post_init__(self) -> None:
-        for name, dtype in (("indptr", np.int32), ("indices", np.int32), ("counts", np.int32), ("signs", np.int8)):
+        integers = {
+            "indptr": np.int32,
+            "indices": np.int32,
+            "counts": np.int32,
+            "signs": np.int8,
+            "mixed_signs": np.int8,
+        }
+        if self.mixed_signs is None:
+            del integers["mixed_signs"]
+        counts = np.asarray(self.counts)
+        if counts.ndim == 1 and counts.dtype.kind == "f":
+            del integers["counts"]
+            object.__setattr__(self, "counts", _frozen(counts.astype(np.float32, copy=False)))
+        for name, dtype in integers.items():
             array = np.asarray(getattr(self, name))
             if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
                 raise DataError(
@@ -101,6 +108,10 @@ class Connectome(Displayed):
         electrical = np.zeros(len(self.indices), bool) if self.electrical is None else np.asarray(self.electrical, bool)
         object.__setattr__(self, "electrical", _frozen(electrical))
         check_connectome(self.name, self.indptr, self.indices, self.counts, self.signs, self.neurons, self.electrical)
+        if self.mixed_signs is not None:
+            check_mixed_signs(self.name, self.mixed_signs, self.electrical)
+            if np.array_equal(self.mixed_signs, _signs_of_neurons(self.electrical, self.signs, self.indices)):
+                object.__setattr__(self, "mixed_signs", None)
         if self.regions is not None and self.regions.neurons != len(self.signs):
             raise DataError(
                 f"connectome {self.name!r}: synapses by region are of {self.regions.neurons} neurons, there are "
@@ -111,8 +122,13 @@ class Connectome(Displayed):
         facts = {
             "neurons": f"{self.n:,} ({np.mean(self.signs > 0) if self.n else 0:.0%} excitatory)",
             "connections": f"{self.m:,}",
-            "synapses": f"{int(self.counts[~self.electrical].sum(dtype=np.int64)):,}",
         }
+        if not self.weighted:
+            facts["synapses"] = f"{int(self.counts[~self.electrical].sum(dtype=np.int64)):,}"
+        else:
+            facts["weights"] = f"{self.counts.min(initial=np.inf):.3g} to {self.counts.max(initial=0):.3g}"
+        if self.mixed_signs is not None:
+            facts["signs"] = f"of connections, {np.mean(self.connection_signs > 0):.0%} excitatory"
         if self.electrical.any():
             facts["electrical connections"] = f"{int(self.electrical.sum()):,}"
         facts["regions"] = str(len(set(self.neurons["region"]) - {""}))
@@ -141,9 +157,28 @@ class Connectome(Displayed):
         return np.repeat(np.arange(self.n, dtype=np.int32), np.diff(self.indptr))
 
     @property
+    def weighted(self) -> bool:
+        """Whether `counts` are real-valued weights of the source and no numbers of synapses."""
+        return self.counts.dtype.kind == "f"
+
+    @property
+    def size_word(self) -> str:
+        """What `counts` are, for messages and labels: `"synapse count"`, or `"source weight"`."""
+        return "source weight" if self.weighted else "synapse count"
+
+    @property
     def connection_signs(self) -> Int[np.ndarray, "M"]:
-        """[M] sign of each connection: the presynaptic neuron's, +1 for electrical ones."""
-        return np.where(self.electrical, np.int8(1), self.signs[self.indices])
+        """[M] sign of each connection: the presynaptic neuron's unless they are mixed, +1 for electrical ones."""
+        if self.mixed_signs is not None:
+            return self.mixed_signs
+        return _signs_of_neurons(self.electrical, self.signs, self.indices)
+
+    @property
+    def flipped(self) -> Bool[np.ndarray, "M"] | None:
+        """[M] chemical connections whose sign is not that of their neuron; None where there are none."""
+        if self.mixed_signs is None:
+            return None
+        return self.mixed_signs != _signs_of_neurons(self.electrical, self.signs, self.indices)
 
     def index_of(self, ids: Sequence[object]) -> Int[np.ndarray, "k"]:
         """Return the positions of the neurons `ids`.
@@ -196,6 +231,7 @@ class Connectome(Displayed):
                 self.signs[keep],
                 self.neurons.iloc[keep].reset_index(drop=True),
                 electrical=self.electrical[inside],
+                mixed_signs=None if self.mixed_signs is None else self.mixed_signs[inside],
             ),
             notes={**self.notes, "subset_of": self.name, "subset_neurons": len(keep)},
             regions=None if self.regions is None else self.regions.of_neurons(keep),
@@ -207,33 +243,7 @@ class Connectome(Displayed):
 
     def save(self, path: str | Path) -> None:
         """Write one HDF5 file whose arrays `load` maps into memory without reading them."""
-        path = user_path(path)
-        with replacing(path) as temporary, created(temporary) as file:
-            file.attrs["connfit_connectome"] = FORMAT_VERSION
-            file.attrs["name"] = self.name
-            # A dataset, for HDF5 attributes end at 64 KiB.
-            file.create_dataset("notes", data=json.dumps(dict(self.notes), default=_plain), dtype=h5py.string_dtype())
-            for key in ("indptr", "indices", "counts", "signs"):
-                file.create_dataset(key, data=getattr(self, key))
-            file.create_dataset("electrical", data=self.electrical.astype(np.uint8))
-            table = file.create_group("neurons")
-            # Numbered, for a column name may hold a slash, which HDF5 would read as a path.
-            for k, column in enumerate(self.neurons.columns):
-                values = self.neurons[column]
-                missing = values.isna().to_numpy()
-                if values.dtype.kind in "iufb" and not missing.any():
-                    data = table.create_dataset(str(k), data=values.to_numpy())
-                elif values.dtype.kind == "f":
-                    data = table.create_dataset(str(k), data=values.to_numpy(np.float64, na_value=np.nan))
-                else:
-                    text = values.astype(object).where(~missing, "").map(str)
-                    codes, distinct = pd.factorize(np.asarray(text, object))
-                    # Words are stored once, for a class or a side is that of thousands of neurons.
-                    data = table.create_dataset(str(k), data=codes.astype(np.int32))
-                    table.create_dataset(f"{k} words", data=distinct, dtype=h5py.string_dtype())
-                data.attrs["column"] = str(column)
-            if self.regions is not None:
-                self.regions.write(file.create_group("regions"))
+        write_connectome(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Connectome:
@@ -245,38 +255,11 @@ class Connectome(Displayed):
             If the file is not a connectome of a version that this release reads.
         """
         path = require_file(path)
+        parts, pages = read_parts(path)
         try:
-            with opened(path) as file:
-                version = file.attrs.get("connfit_connectome")
-                if version is None:
-                    raise DataError("not a connfit connectome", path=path, fix="Write it with Connectome.save")
-                if version != FORMAT_VERSION:
-                    raise DataError(
-                        f"written in format {version}, this release reads format {FORMAT_VERSION}",
-                        path=path,
-                        fix="Build it again",
-                    )
-                with open(path, "rb") as raw:
-                    pages = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
-                arrays = {
-                    key: _mapped(_stored(file, key), pages)
-                    for key in ("indptr", "indices", "counts", "signs", "electrical")
-                }
-                columns = {}
-                numbered = [key for key in file["neurons"] if key.isdigit()]  # pyright: ignore[reportGeneralTypeIssues]
-                for key in sorted(numbered, key=int):
-                    data = _stored(file, f"neurons/{key}")
-                    columns[data.attrs["column"]] = _words(file, key, data[:])
-                neurons = pd.DataFrame(columns)
-                regions = _read_regions(file) if "regions" in file else None
-                name, notes = str(file.attrs["name"]), json.loads(str(_stored(file, "notes").asstr()[()]))
-        except _DAMAGE as error:
-            raise unreadable(error, "damaged or truncated connectome file", path=path, fix=_COPY) from error
-        try:
-            electrical = arrays.pop("electrical").view(bool)
-            brain = cls(name=name, neurons=neurons, electrical=electrical, notes=dict(notes), regions=regions, **arrays)
+            brain = cls(**parts)
         except (ValueError, TypeError, DataError) as error:
-            raise DataError(f"its parts contradict each other ({error})", path=path, fix=_COPY) from error
+            raise DataError(f"its parts contradict each other ({error})", path=path, fix=COPY_AGAIN) from error
         object.__setattr__(brain, "_pages", pages)
         # Validation has read every page.
         brain.release_pages()
@@ -289,58 +272,17 @@ class Connectome(Displayed):
             pages.madvise(mmap.MADV_DONTNEED)
 
 
+def _signs_of_neurons(
+    electrical: Bool[np.ndarray, "M"], signs: Int[np.ndarray, "N"], indices: Int[np.ndarray, "M"]
+) -> Int[np.ndarray, "M"]:
+    return np.where(electrical, np.int8(1), signs[indices])
+
+
 def _frozen(array: np.ndarray) -> np.ndarray:
     """A view that cannot be written to; the caller's own array stays as it is."""
     view = array.view()
     view.flags.writeable = False
     return view
-
-
-def _plain(value: object) -> object:
-    """NumPy values in notes as plain ones; anything else as text."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value.tolist() if isinstance(value, np.ndarray) else str(value)
-
-
-def _stored(file: h5py.File, key: str) -> h5py.Dataset:
-    data = file[key]
-    if not isinstance(data, h5py.Dataset):
-        raise KeyError(f"{key} is not a dataset")
-    return check_written(data, Path(file.filename))
-
-
-def _read_regions(file: h5py.File) -> RegionSynapses:
-    names = tuple(str(name) for name in _stored(file, "regions/names").asstr()[:])
-    shape = (len(names), len(_stored(file, "signs")))
-
-    def counts(key: str) -> sp.csr_array:
-        parts = [_stored(file, f"regions/{key}/{part}")[:] for part in ("data", "indices", "indptr")]
-        matrix = sp.csr_array(tuple(parts), shape=shape)
-        matrix.check_format(full_check=True)
-        return matrix
-
-    return RegionSynapses(names, counts("outputs"), counts("inputs"))
-
-
-def _words(file: h5py.File, key: str, values: np.ndarray) -> np.ndarray | pd.Series:
-    """The values of a column of the neuron table: as stored, or the words that they are codes of."""
-    if f"{key} words" not in file["neurons"]:  # pyright: ignore[reportOperatorIssue]
-        return values
-    words = np.array(_stored(file, f"neurons/{key} words").asstr()[:], object)
-    if len(values) and not 0 <= values.min() <= values.max() < len(words):
-        raise ValueError(f"column {key} of the neuron table has words that are not there")
-    return pd.Series(words[values] if len(words) else [], dtype="str")
-
-
-def _mapped(dataset: h5py.Dataset, pages: mmap.mmap) -> np.ndarray:
-    """A contiguous dataset in place in the mapped file; small or empty ones are read."""
-    offset, size = dataset.id.get_offset(), int(np.prod(dataset.shape))
-    if offset is None or size < 4096:
-        return dataset[:]
-    return np.frombuffer(pages, dataset.dtype, size, offset)
 
 
 def from_pairs(
@@ -352,6 +294,7 @@ def from_pairs(
     neurons: pd.DataFrame,
     *,
     electrical: Bool[np.ndarray, "M"] | None = None,
+    mixed_signs: Int[np.ndarray, "M"] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Connectome:
     """Build a Connectome from neuron positions in any order; parallel connections are summed.
@@ -361,9 +304,11 @@ def from_pairs(
     pre, post
         [M'] positions of the presynaptic and postsynaptic neuron in `neurons`.
     counts
-        [M'] synapses of each row.
+        [M'] synapses of each row, or weights.
     signs, neurons, electrical, notes
         As in Connectome.
+    mixed_signs
+        [M'] sign of each row, where neurons make both; rows of a pair must have the same.
     """
     n = len(signs)
     pre, post = np.asarray(pre, np.int64), np.asarray(post, np.int64)
@@ -371,11 +316,27 @@ def from_pairs(
         raise DataError(f"connectome {name!r}: a connection names a neuron outside 0..{n - 1}")
     electrical = np.zeros(len(pre), bool) if electrical is None else np.asarray(electrical, bool)
     counts = np.asarray(counts)
-    if len(counts) and counts.dtype.kind not in "iu":
-        raise DataError(f"connectome {name!r}: counts must be integers, got {counts.dtype}")
+    if len(counts) and counts.dtype.kind not in "iuf":
+        raise DataError(f"connectome {name!r}: counts must be numbers, got {counts.dtype}")
+    sizes = counts.astype(np.float64 if counts.dtype.kind == "f" else np.int64)
     # Rows 2i and 2i + 1 are the chemical and the electrical inputs of neuron i.
-    rows = sp.coo_array((counts.astype(np.int64), (post * 2 + electrical, pre)), shape=(2 * n, n)).tocsr()
+    at = (post * 2 + electrical, pre)
+    rows = sp.coo_array((sizes, at), shape=(2 * n, n)).tocsr()
     rows.sum_duplicates()
+    signs_of_rows = None
+    if mixed_signs is not None:
+        signed = sp.coo_array((sizes * np.asarray(mixed_signs), at), shape=(2 * n, n)).tocsr()
+        signed.sum_duplicates()
+        both = ~np.isclose(np.abs(signed.data), rows.data, rtol=1e-9)
+        if both.any():
+            k = int(np.flatnonzero(both)[0])
+            ends = neurons["id"].iloc[[int(rows.indices[k]), int(np.searchsorted(rows.indptr, k, "right") - 1) // 2]]
+            raise DataError(
+                f"connectome {name!r}: rows from {ends.iloc[0]} to {ends.iloc[1]} have both signs ({int(both.sum())} "
+                "such pairs)",
+                fix="A connection has one sign: sum the rows of a pair first, or leave some out",
+            )
+        signs_of_rows = np.sign(signed.data).astype(np.int8)
     return Connectome(
         name=name,
         indptr=rows.indptr[::2],
@@ -384,5 +345,6 @@ def from_pairs(
         signs=np.asarray(signs),
         neurons=neurons,
         electrical=np.repeat(np.arange(2 * n) % 2 == 1, np.diff(rows.indptr)),
+        mixed_signs=signs_of_rows,
         notes=notes or {},
     )

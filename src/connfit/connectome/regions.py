@@ -45,15 +45,17 @@ class RegionSynapses:
                 raise DataError(f"region {name!r} {why}", fix="Rename it")
         for key in ("outputs", "inputs"):
             counts = sp.csr_array(getattr(self, key))
-            if counts.dtype.kind not in "iu":
-                raise DataError(f"synapses by region ({key}) must be integers, got {counts.dtype}")
+            if counts.dtype.kind not in "iuf":
+                raise DataError(f"synapses by region ({key}) must be numbers, got {counts.dtype}")
             if counts.nnz and counts.data.min() < 0:
                 raise DataError(f"synapses by region ({key}) must not be negative, got {counts.data.min()}")
             if not counts.has_canonical_format or (counts.data == 0).any():
                 counts = counts.copy()
                 counts.sum_duplicates()
                 counts.eliminate_zeros()
-            object.__setattr__(self, key, counts.astype(np.int64, copy=False))
+            object.__setattr__(
+                self, key, counts.astype(np.float64 if counts.dtype.kind == "f" else np.int64, copy=False)
+            )
         if self.outputs.shape != self.inputs.shape or self._shape[0] != len(self.names):
             raise DataError(
                 f"synapses by region have shapes {self.outputs.shape} (outputs) and {self.inputs.shape} (inputs) for "

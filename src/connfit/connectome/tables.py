@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from connfit.connectome import TABLE_COLUMNS, Connectome, from_pairs
 from connfit.connectome.cell_words import alike, lost_digits, whole_number
 from connfit.connectome.columns import IdArray, NamedTable, TableSource, read_table
+from connfit.connectome.edge_sizes import edge_sizes, signs_of_neurons
 from connfit.connectome.signs import ALIASES, SignRule, Signs, assign_signs
 from connfit.errors import ConfigError, DataError, DataWarning, first_ten, one_of
 
@@ -25,18 +27,20 @@ _CHEMICAL_WORDS = {"chemical", "chem", "chemical synapse", "synapse"}
 def connectome_from_tables(
     name: str,
     edges: TableSource,
-    neurons: TableSource,
+    neurons: TableSource | None,
     *,
     pre: str = "pre",
     post: str = "post",
     count: str | None = "synapses",
+    weight: str | None = None,
+    sign: str | None = None,
     id: str = "id",
     type: str | None = None,
     region: str | None = None,
     transmitter: str | None = None,
     side: str | None = None,
     connection_type: str | None = None,
-    sign_rule: SignRule,
+    sign_rule: SignRule | None = None,
     unknown_transmitter: str = "error",
     electrical: str = "drop",
     self_connections: str = "keep",
@@ -50,10 +54,16 @@ def connectome_from_tables(
     name
         Name of the dataset.
     edges, neurons
-        CSV, CSV.gz, Parquet or Feather files, or DataFrames.
+        CSV, CSV.gz, Parquet or Feather files, or DataFrames. `neurons=None`: the neurons are those that the edges name.
     pre, post, count
         Columns of the edge table: ids of the presynaptic and postsynaptic neuron, number of synapses.
         Rows of one pair are summed. `count=None`: every row is one synapse.
+    weight
+        Column of the edge table with real-valued weights, in place of counts; 0 says that there is no connection,
+        and negative ones are inhibitory.
+    sign
+        Column of the edge table with the sign of each connection (`connfit.connectome.edge_sizes.edge_sizes`). Where
+        it is given, or weights are negative, transmitters say nothing of signs.
     id
         Column of the neuron table with unique ids (whole numbers up to 64 bits, or text).
     type, region, transmitter, side
@@ -62,7 +72,8 @@ def connectome_from_tables(
         Column of the edge table that says `chemical` or `electrical`. `None`: all are chemical.
     sign_rule
         Which sign a transmitter has: `"fly-paper"`, `"shiu"`, `"worm"`, a CSV file with the columns
-        `transmitter,sign`, or a mapping; see `connfit.connectome.signs.sign_table`.
+        `transmitter,sign`, or a mapping; see `connfit.connectome.signs.sign_table`. None: where the edges say signs, or
+        no neuron has a transmitter.
     unknown_transmitter
         For neurons whose transmitter the rule does not cover: `"error"`, `"excitatory"`, `"inhibitory"`, `"drop"`.
     electrical
@@ -99,32 +110,42 @@ def connectome_from_tables(
     if min_synapses < 1:
         raise ConfigError(f"min_synapses = {min_synapses} must be at least 1")
 
-    neuron_table = read_table(neurons, "neurons")
     named = {"type": type, "region": region, "transmitter": transmitter, "side": side}
+    columns = [column for column in (pre, post, count, weight, sign, connection_type) if column]
+    if neurons is None:
+        edge_table = read_table(edges, "edges", columns=columns)
+        neuron_table = _named_by(edge_table, pre, post)
+        id, named = "id", dict.fromkeys(named)
+    else:
+        neuron_table = read_table(neurons, "neurons")
     table = _neuron_frame(neuron_table, id, named)
-    signs = assign_signs(table["transmitter"].to_list(), sign_rule, unknown=unknown_transmitter)
-
     ids = table["id"].to_numpy()
-    columns = [pre, post, *([count] if count else []), *([connection_type] if connection_type else [])]
-    whole = ids.dtype.kind == "i"
-    integers = [pre, post, *([count] if count else [])] if whole else ([count] if count else [])
-    edge_table = read_table(edges, "edges", columns=columns, integers=integers)
+    if neurons is not None:
+        whole = [pre, post] if ids.dtype.kind == "i" else []
+        edge_table = read_table(edges, "edges", columns=columns, integers=[*whole, *([count] if count else [])])
     at_pre, at_post = (_positions(edge_table, column, ids, neuron_table.path) for column in (pre, post))
-    counts = edge_table.counts(count) if count else np.ones(edge_table.rows, np.int64)
     gap = electrical_rows(edge_table, connection_type)
+    sizes = edge_sizes(edge_table, count=count, weight=weight, sign=sign, gap=gap)
+    counts, edge_signs = sizes.values, sizes.signs
+    if sizes.weighted and min_synapses > 1:
+        raise ConfigError(f"min_synapses = {min_synapses} counts synapses, but column {weight!r} holds weights")
+    signs = _signs_by(table["transmitter"].to_list(), sign_rule, unknown_transmitter, edge_signs, edge_table.path)
 
     cautions = [
         *_doubtful_words(neuron_table, named),
-        *_doubtful_transmitters(signs),
-        *_doubtful_rows(ids, at_pre, at_post, counts if count else None, edge_table.path),
+        *(_doubtful_transmitters(signs) if signs.table else []),
+        *_doubtful_rows(ids, at_pre, at_post, counts if count or weight else None, edge_table.path),
     ]
     for caution in cautions:
         warnings.warn(caution, DataWarning, stacklevel=2)
 
     left_out: dict[str, int] = {}
     keep = np.ones(len(counts), bool)
+    if sizes.weighted:
+        left_out["zero_weight_rows_dropped"] = int((counts == 0).sum())
+        keep = counts > 0
     if electrical == "drop" and gap.any():
-        left_out["electrical_rows_dropped"] = int(gap.sum())
+        left_out["electrical_rows_dropped"] = int((keep & gap).sum())
         keep &= ~gap
     if self_connections == "drop":
         loops = keep & (at_pre == at_post)
@@ -133,27 +154,35 @@ def connectome_from_tables(
     if signs.dropped.any():
         silent = keep & ~gap & signs.dropped[at_pre]
         left_out["unknown_transmitter_rows_dropped"] = int(silent.sum())
-        left_out["unknown_transmitter_synapses_dropped"] = int(counts[silent].sum())
+        left_out["unknown_transmitter_synapses_dropped"] = counts[silent].sum().item()
         keep &= ~silent
     at_pre, at_post, counts, gap = at_pre[keep], at_post[keep], counts[keep], gap[keep]
+    edge_signs = None if edge_signs is None else edge_signs[keep]
 
     if gap.any():
         g_pre, g_post, g_counts = symmetrise(at_pre[gap], at_post[gap], counts[gap], ids, edge_table.path)
         at_pre, at_post = np.concatenate([at_pre[~gap], g_pre]), np.concatenate([at_post[~gap], g_post])
         counts = np.concatenate([counts[~gap], g_counts])
+        if edge_signs is not None:
+            edge_signs = np.concatenate([edge_signs[~gap], np.ones(len(g_counts), np.int8)])
         gap = np.arange(len(counts)) >= len(counts) - len(g_counts)
     if min_synapses > 1:
         weak = _weak(at_pre, at_post, counts, gap, len(ids), min_synapses)
         left_out["weak_rows_dropped"] = int(weak.sum())
         at_pre, at_post, counts, gap = at_pre[~weak], at_post[~weak], counts[~weak], gap[~weak]
+        edge_signs = None if edge_signs is None else edge_signs[~weak]
+    of_neurons = signs.values
+    if edge_signs is not None:
+        of_neurons = signs_of_neurons(at_pre[~gap], counts[~gap], edge_signs[~gap], len(ids))
     return from_pairs(
         name,
         at_pre,
         at_post,
         counts,
-        signs.values,
+        of_neurons,
         table,
         electrical=gap,
+        mixed_signs=edge_signs,
         notes={
             **(notes or {}),
             **signs.notes(),
@@ -168,8 +197,12 @@ def connectome_from_tables(
 
 
 def symmetrise(
-    pre: Int[np.ndarray, "R"], post: Int[np.ndarray, "R"], counts: Int[np.ndarray, "R"], ids: IdArray, path: str
-) -> tuple[Int[np.ndarray, "S"], Int[np.ndarray, "S"], Int[np.ndarray, "S"]]:
+    pre: Int[np.ndarray, "R"],
+    post: Int[np.ndarray, "R"],
+    counts: Int[np.ndarray, "R"] | Float[np.ndarray, "R"],
+    ids: IdArray,
+    path: str,
+) -> tuple[Int[np.ndarray, "S"], Int[np.ndarray, "S"], Int[np.ndarray, "S"] | Float[np.ndarray, "S"]]:
     """Make gap junctions undirected, each in both directions once, from rows that list one or both directions.
 
     Parameters
@@ -186,7 +219,7 @@ def symmetrise(
     """
     n = len(ids)
     key, inverse = np.unique(pre.astype(np.int64) * n + post, return_inverse=True)
-    total = np.zeros(len(key), np.int64)
+    total = np.zeros(len(key), counts.dtype)
     np.add.at(total, inverse, counts)
     a, b = key // n, key % n
     found = np.searchsorted(key, b * n + a)
@@ -204,6 +237,47 @@ def symmetrise(
         )
     single = ~both
     return np.concatenate([a, b[single]]), np.concatenate([b, a[single]]), np.concatenate([total, total[single]])
+
+
+def _named_by(edges: NamedTable, pre: str, post: str) -> NamedTable:
+    """A neuron table of the ids that an edge table names, in the order in which they appear there."""
+    both = [edges.ids(column) for column in (pre, post)]
+    if len({ids.dtype.kind for ids in both}) > 1:
+        both = [ids.astype(str).astype(object) for ids in both]
+    ids = pd.unique(np.concatenate(both))
+    if not len(ids):
+        raise DataError("there are no rows, and so no neurons", path=edges.path, fix="Give a neuron table")
+    return read_table(pd.DataFrame({"id": ids}), f"{edges.path} (no neuron table)")
+
+
+def _signs_by(
+    transmitters: list[str],
+    rule: SignRule | None,
+    unknown: str,
+    edge_signs: Int[np.ndarray, "R"] | None,
+    path: str,
+) -> Signs:
+    """Signs by transmitters; all +1, which nothing uses, where the edges say them."""
+    if edge_signs is not None:
+        if rule is not None:
+            raise ConfigError(
+                f"{path}: the edges have signs of their own, and sign_rule = {rule!r} would set others: leave it out"
+            )
+        none = np.zeros(len(transmitters), bool)
+        return Signs(np.ones(len(none), np.int8), none, "signs of the edges", {}, "none", {})
+    if rule is not None:
+        return assign_signs(transmitters, rule, unknown=unknown)
+    if any(transmitters):
+        raise ConfigError(
+            "sign_rule is not set: choose 'fly-paper', 'shiu', 'worm' or a CSV file transmitter,sign for the "
+            f"transmitters of the neuron table, as {next(word for word in transmitters if word)!r}"
+        )
+    if unknown in ("error", "drop"):
+        raise ConfigError(
+            "no neuron has a transmitter, and the edges have no signs: set unknown_transmitter = 'excitatory' (or "
+            "'inhibitory'), name a column of the edges with sign, or one of the neurons with transmitter"
+        )
+    return replace(assign_signs(transmitters, {}, unknown=unknown), rule="none: there are no transmitters")
 
 
 def _neuron_frame(source: NamedTable, id: str, named: Mapping[str, str | None]) -> pd.DataFrame:
@@ -254,7 +328,7 @@ def _doubtful_rows(
     ids: IdArray,
     pre: Int[np.ndarray, "R"],
     post: Int[np.ndarray, "R"],
-    counts: Int[np.ndarray, "R"] | None,
+    counts: Int[np.ndarray, "R"] | Float[np.ndarray, "R"] | None,
     path: str,
 ) -> list[str]:
     """Caution where ids seem to have lost digits, rows are all there twice, or most join a neuron to itself."""
@@ -262,7 +336,8 @@ def _doubtful_rows(
     if ids.dtype.kind == "i" and lost_digits(ids):
         found.append(f"ids such as {ids[0]} lost their last digits in a spreadsheet, or as floating point numbers")
     if counts is not None and len(pre) > 3:
-        rows = np.sort((post * len(ids) + pre) * (1 << 20) + counts % (1 << 20))
+        codes = counts if counts.dtype.kind == "i" else pd.factorize(counts)[0]
+        rows = np.sort((post * len(ids) + pre) * (1 << 20) + codes % (1 << 20))
         different = np.diff(rows) != 0
         # Every row is equal to the one before it or the one behind it.
         if (~different[0]) & (~different[-1]) & ~(different[1:] & different[:-1]).any():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from connfit._display import unstorable
 from connfit.errors import DataError, first_ten
@@ -17,7 +17,7 @@ def check_connectome(
     name: str,
     indptr: Int[np.ndarray, "N+1"],
     indices: Int[np.ndarray, "M"],
-    counts: Int[np.ndarray, "M"],
+    counts: Int[np.ndarray, "M"] | Float[np.ndarray, "M"],
     signs: Int[np.ndarray, "N"],
     neurons: pd.DataFrame,
     electrical: Bool[np.ndarray, "M"],
@@ -42,7 +42,11 @@ def check_connectome(
         fail(f"{len(counts)} counts and {len(electrical)} electrical flags for {m} connections")
     if m and (indices.min() < 0 or indices.max() >= n):
         fail(f"a presynaptic index lies outside 0..{n - 1}")
-    if m and counts.min() < 1:
+    if m and counts.dtype.kind == "f":
+        wrong = np.flatnonzero(~((counts > 0) & np.isfinite(counts)))
+        if len(wrong):
+            fail(f"weights must be finite and above 0, connection {wrong[0]} has {counts[wrong[0]]:g}")
+    elif m and counts.min() < 1:
         fail(f"synapse counts must be at least 1, connection {int(np.argmin(counts))} has {int(counts.min())}")
     if not np.all(np.abs(signs) == 1):
         fail("signs must be +1 or -1")
@@ -73,3 +77,19 @@ def check_connectome(
         gaps = sp.csr_array((counts * electrical, indices, indptr), shape=(n, n))
         if (gaps != gaps.T).nnz:
             fail("electrical connections must be present in both directions with equal counts")
+
+
+def check_mixed_signs(name: str, mixed_signs: Int[np.ndarray, "M"], electrical: Bool[np.ndarray, "M"]) -> None:
+    """Raise an error for signs of connections that cannot be; arguments as in `connfit.connectome.Connectome`.
+
+    Raises
+    ------
+    DataError
+        If there are not as many as connections, one is neither +1 nor -1, or a gap junction has -1.
+    """
+    if len(mixed_signs) != len(electrical):
+        raise DataError(f"connectome {name!r}: {len(mixed_signs)} signs for {len(electrical)} connections")
+    if not np.all(np.abs(mixed_signs) == 1):
+        raise DataError(f"connectome {name!r}: signs of connections must be +1 or -1")
+    if np.any(mixed_signs[electrical] < 0):
+        raise DataError(f"connectome {name!r}: electrical connections have no sign: theirs must be +1")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connfit.config import DataConfig, FileRecordings
 from connfit.connectome import Connectome
-from connfit.connectome.tables import connectome_from_tables
+from connfit.connectome.formats import read_connectome
+from connfit.connectome.formats.connectome_format import COLUMNS
 from connfit.datasets.fetch import first_uses
 from connfit.datasets.given_data import OWN_FILES, cut_out, prepare_recordings, saved_connectome, saved_recordings
 from connfit.datasets.registry import DATASETS
@@ -157,14 +157,8 @@ def connectome_from_config(config: DataConfig) -> Connectome:
         return load_connectome(config.dataset, **_given(config, _CONNECTOME_OPTIONS))
     if config.dataset is not None:
         raise ConfigError(f"data.dataset = {config.dataset!r} and data.connectome are both set: keep one")
-    if config.sign_rule is None:
-        raise ConfigError(
-            "data.sign_rule is not set: for a connectome of your own choose 'fly-paper', 'shiu', 'worm' "
-            "or a CSV file transmitter,sign"
-        )
     own = config.connectome
-    columns = {key: getattr(own, key) for key in own.__struct_fields__ if key not in ("edges", "neurons")}
-    name = Path(own.edges).name.split(".")[0]
+    columns = {key: getattr(own, key) for key in COLUMNS}
     common = _given(config, [option for option in _CONNECTOME_OPTIONS if option not in ("variant", "scale")])
     for option in ("variant", "scale"):
         if getattr(config, option) is not None:
@@ -172,7 +166,9 @@ def connectome_from_config(config: DataConfig) -> Connectome:
     with warnings.catch_warnings():
         # Its notes have them; a fit prints them.
         warnings.simplefilter("ignore", DataWarning)
-        return connectome_from_tables(name, own.edges, own.neurons, **columns, **common)
+        return read_connectome(
+            own.edges, own.neurons, format=own.format, options=own.options, columns=columns, **common
+        )
 
 
 def recordings_from_config(config: DataConfig, inputs: Sequence[str] = ()) -> tuple[Recording, ...]:

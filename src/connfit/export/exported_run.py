@@ -9,6 +9,7 @@ from pathlib import Path
 from connfit._display import visible
 from connfit._version import __version__
 from connfit.errors import DataError
+from connfit.evaluation.evaluated import FILE as METRICS
 from connfit.recordings import Recording
 from connfit.report.run_files import RunFiles
 from connfit.training.fitted import Fit
@@ -62,11 +63,15 @@ class ExportedRun:
             lines.append("SURROGATE data: connectome and recordings were generated.")
         if connectome.null:
             lines.append(f"NULL connectome: {connectome.null.get('name', 'wiring was changed')}.")
-        if not self.finished:
-            return lines
-        if warning := self.fit.unchanged_warning():
-            lines.append(f"Caution: {warning}.")
+        if self._untrained():
+            lines.append("Caution: training changed no parameter, so that these are those of the start.")
         return lines
+
+    def _untrained(self) -> bool:
+        """Whether training left everything as it was, as far as that is known without reading the data again."""
+        if "fit" in vars(self):
+            return not self.fit.trained
+        return (self.folder / METRICS).exists() and self.files.evaluation.training.trained is False
 
     @property
     def finished(self) -> bool:

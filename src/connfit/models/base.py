@@ -163,6 +163,11 @@ class Model(Protocol):
         ...
 
     @property
+    def mixed(self) -> bool:
+        """Whether neurons make connections of both signs, and so an output of the other sign, too."""
+        ...
+
+    @property
     def junctions(self) -> Int[Array, "2 G"] | None:
         """The two connections that each gap junction consists of; None without gap junctions."""
         ...

@@ -44,9 +44,10 @@ class ConnectomeModel(Displayed):
         What one neuron does.
     recurrent
         Map of the magnitudes or gains, from output channels to neurons. Channel j < N is the chemical output
-        of neuron j with its sign; with gap junctions, channel N + j is its unsigned electrical output.
+        of neuron j with its sign; with gap junctions, channel N + j is its unsigned electrical output; where neurons
+        make connections of both signs, the last N channels are the chemical outputs with the other sign.
     signs
-        [N] sign of each neuron's chemical output.
+        [N] sign of each neuron's chemical output, of most of it where there are both.
     junctions
         [2, G] the two connections that each gap junction consists of; None without gap junctions.
     step_s
@@ -65,6 +66,8 @@ class ConnectomeModel(Displayed):
         What errors are scored by; None: their squares.
     delay
         d, steps by which synapses are late.
+    mixed
+        Whether neurons make connections of both signs.
     inputs
         Map of external inputs to neurons.
     """
@@ -86,6 +89,7 @@ class ConnectomeModel(Displayed):
     own_gains: bool = field(default=False, metadata=STATIC)
     likelihood: Likelihood | None = field(default=None, metadata=STATIC)
     delay: int = field(default=0, metadata=STATIC)
+    mixed: bool = field(default=False, metadata=STATIC)
 
     @classmethod
     def wire(cls, given: ModelConditions, neuron: Neuron) -> Self:
@@ -114,12 +118,15 @@ class ConnectomeModel(Displayed):
                 f"the cell {type(neuron).__name__} is no state: set model.state_forcing = 0"
             )
         read_neurons = read_neurons_of(readout)
-        electrical = bool(connectome.electrical.any())
+        electrical, flipped = bool(connectome.electrical.any()), connectome.flipped
         n = connectome.n
         columns = connectome.indices
         if electrical:
             columns = columns + np.where(connectome.electrical, np.int32(n), np.int32(0))
-        recurrent = SparseMap(ops.Pattern.of(connectome.indptr, columns, (1 + electrical) * n))
+        if flipped is not None:
+            columns = columns + np.where(flipped, np.int32((1 + electrical) * n), np.int32(0))
+        outputs = (1 + electrical + (flipped is not None)) * n
+        recurrent = SparseMap(ops.Pattern.of(connectome.indptr, columns, outputs))
         by_unit = readout.matrix
         if given.drive == "dense":
             drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)
@@ -149,6 +156,7 @@ class ConnectomeModel(Displayed):
             fixed_readout=fixed,
             junctions=jnp.asarray(junctions_of(connectome)) if electrical else None,
             electrical=electrical,
+            mixed=flipped is not None,
             step_s=float(given.step_s),
             bounds_s=(float(low), float(high)),
             read_neurons=None if read_neurons is None else jnp.asarray(read_neurons, jnp.int32),
@@ -271,25 +279,30 @@ class ConnectomeModel(Displayed):
         return self.constants(params)["time_constants"][:, 0]
 
     def outputs(self, r: Float[Array, "N B"]) -> Float[Array, "C B"]:
-        """Return the signed chemical output of each neuron, then its electrical output if there are gap junctions."""
+        """Return signed chemical outputs, then what gap junctions and connections of the other sign see, if any."""
         chemical = self.signs[:, None] * r
-        return jnp.concatenate([chemical, r]) if self.electrical else chemical
+        if not (self.electrical or self.mixed):
+            return chemical
+        return jnp.concatenate([chemical, *((r,) if self.electrical else ()), *((-chemical,) if self.mixed else ())])
 
     def outputs_adjoint(self, v: Float[Array, "C B"]) -> Float[Array, "N B"]:
         """Apply the adjoint of `outputs`."""
         n = self.neurons
-        chemical = self.signs[:, None] * v[:n]
-        return chemical + v[n:] if self.electrical else chemical
+        chemical = self.signs[:, None] * (v[:n] - v[-n:] if self.mixed else v[:n])
+        return chemical + v[n : 2 * n] if self.electrical else chemical
 
     def sources(self, sent: Float[Array, "N B"]) -> tuple[Float[Array, "C B"], ...]:
         """Return the part of `outputs` that reaches each channel."""
         if len(self.neuron.channels) == 1:
             return (self.outputs(sent),)
         excitatory = self.signs[:, None] > 0
-        first, second = jnp.where(excitatory, sent, 0), jnp.where(excitatory, 0, self.signs[:, None] * sent)
+        first, second = [jnp.where(excitatory, sent, 0)], [jnp.where(excitatory, 0, self.signs[:, None] * sent)]
         if self.electrical:
-            first, second = jnp.concatenate([first, sent]), jnp.concatenate([second, jnp.zeros_like(sent)])
-        return first, second
+            first, second = [*first, sent], [*second, jnp.zeros_like(sent)]
+        if self.mixed:
+            first.append(jnp.where(excitatory, 0, sent))
+            second.append(jnp.where(excitatory, -self.signs[:, None] * sent, 0))
+        return jnp.concatenate(first), jnp.concatenate(second)
 
     def received(self, params: Params, sent: Float[Array, "N B"]) -> States:
         """Return what neurons receive through their connections, for each channel."""
@@ -305,7 +318,9 @@ class ConnectomeModel(Displayed):
         first, second = jnp.split(back, 2, axis=1)
         n, signs = self.neurons, self.signs[:, None]
         chemical = jnp.where(signs > 0, first[:n], signs * second[:n])
-        return chemical + first[n:] if self.electrical else chemical
+        if self.mixed:
+            chemical += jnp.where(signs > 0, -signs * second[-n:], first[-n:])
+        return chemical + first[n : 2 * n] if self.electrical else chemical
 
     def recurrent_strengths(self, params: Params) -> Array:
         """Return what `recurrent` takes: magnitudes [M] or gains [G]."""

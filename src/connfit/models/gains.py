@@ -107,7 +107,8 @@ def share_gains(connectome: Connectome, strengths: str, *, type_column: str = "t
     starts = np.append(first, len(branch))
     found, gain_of = np.unique(gain[first], return_inverse=True)
     counts = connectome.counts if order is None else connectome.counts[order]
-    synapses = np.add.reduceat(counts.astype(np.int64), first) if len(first) else np.zeros(0, np.int64)
+    size = np.float64 if connectome.weighted else np.int64
+    synapses = np.add.reduceat(counts.astype(size), first) if len(first) else np.zeros(0, size)
     is_electrical, pair = np.divmod(found, len(names) ** 2)
     table = pd.DataFrame(
         {
@@ -115,7 +116,7 @@ def share_gains(connectome: Connectome, strengths: str, *, type_column: str = "t
             "post": np.asarray(names, object)[pair // len(names)],
             "pre": np.asarray(names, object)[pair % len(names)],
             "connections": np.bincount(gain_of, np.diff(starts), len(found)).astype(np.int64),
-            "synapses": np.bincount(gain_of, synapses, len(found)).astype(np.int64),
+            "synapses": np.bincount(gain_of, synapses, len(found)).astype(size),
         }
     )
     neuron_of = branch[first] // len(names) // 2

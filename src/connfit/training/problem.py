@@ -176,7 +176,8 @@ class Job(Displayed):
         """Compute the SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
         digest = hashlib.sha256()
         brain = self.connectome
-        for array in (brain.indptr, brain.indices, brain.counts, brain.signs, brain.electrical):
+        mixed = () if brain.mixed_signs is None else (brain.mixed_signs,)
+        for array in (brain.indptr, brain.indices, brain.counts, brain.signs, brain.electrical, *mixed):
             digest.update(np.ascontiguousarray(array).data)
         for column in ("id", "region"):
             digest.update("\n".join(brain.neurons[column].astype(str)).encode())

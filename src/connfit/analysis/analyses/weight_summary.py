@@ -24,6 +24,7 @@ from connfit.errors import DataError
 
 if TYPE_CHECKING:
     from connfit.analysis.brain_analysis import Analysis
+    from connfit.connectome import Connectome
 
 T = TypeVar("T")
 
@@ -62,7 +63,6 @@ def examine(brain: FittedBrain) -> Weights:
     if connectome.m == 0:
         return Weights(reasons={"statistics": "the model has no connections"})
     first, last = (np.asarray(model.magnitudes(params)) for params in (brain.fit.initial_params, brain.fit.params))
-    counts = connectome.counts[~connectome.electrical]
     reasons: dict[str, str] = {}
 
     def tail(name: str, fit: Callable[[], T]) -> T | None:
@@ -76,9 +76,15 @@ def examine(brain: FittedBrain) -> Weights:
         tail("before", lambda: continuous_tail(positive_magnitudes(connectome, first))),
         tail("after", lambda: continuous_tail(positive_magnitudes(connectome, last))),
         # Of millions of counts any law is rejected by a test of fit; what fits better is the question.
-        tail("counts", lambda: examine_power_law(counts[counts > 0], repeats=0)),
+        tail("counts", lambda: _tail_of_counts(connectome)),
     )
     return Weights(weight_statistics(connectome, last, before=first), tails, reasons)
+
+
+def _tail_of_counts(connectome: Connectome) -> PowerLawTest:
+    if connectome.weighted:
+        raise DataError("the source has real-valued weights and no synapse counts")
+    return examine_power_law(connectome.counts[~connectome.electrical], repeats=0)
 
 
 def in_short(analysis: Analysis) -> Mapping[str, JSON]:

@@ -42,15 +42,19 @@ class CountBins(Result):
 
     correlation: float | None = None
     log_correlation: float | None = None
-    low: tuple[int, ...] = ()
-    high: tuple[int, ...] = ()
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
     connections: tuple[int, ...] = ()
     mean_count: tuple[float, ...] = ()
     mean_weight: tuple[float, ...] = ()
 
 
-def by_count(counts: Int[np.ndarray, "M"], weights: Float[np.ndarray, "M"], *, minimum: int = 20) -> CountBins:
+def by_count(
+    counts: Int[np.ndarray, "M"] | Float[np.ndarray, "M"], weights: Float[np.ndarray, "M"], *, minimum: int = 20
+) -> CountBins:
     """Average weights in bins of synapse counts: one bin per count at first, then bins that widen by `BIN_RATIO`.
+
+    Real-valued sizes have bins that widen by `BIN_RATIO` from the smallest on.
 
     Parameters
     ----------
@@ -60,34 +64,49 @@ def by_count(counts: Int[np.ndarray, "M"], weights: Float[np.ndarray, "M"], *, m
     counts = np.asarray(counts)
     if not len(counts):
         return CountBins()
-    largest = int(counts.max())
-    of_count = np.bincount(counts)
-    weight_of_count = np.bincount(counts, weights, largest + 1)
-    edges = [1]
-    while edges[-1] <= largest:
-        edges.append(max(edges[-1] + 1, round(edges[-1] * BIN_RATIO)))
-    kept = [0 if of_count[0] else 1]
-    for edge in edges[1:]:
-        if of_count[kept[-1] : edge].sum() >= max(minimum, 1):
-            kept.append(edge)
-    if kept[-1] > largest or len(kept) > 1:
-        # What is left above the last full bin is nothing, or too little for one of its own.
-        kept.pop()
-    bounds = np.array([*kept, largest + 1])
-    numbers = np.add.reduceat(of_count, bounds[:-1])
-    counted = np.add.reduceat(of_count * np.arange(largest + 1), bounds[:-1])
-    weighed = np.add.reduceat(weight_of_count, bounds[:-1])
+    # Sizes in order, how many have each, and the sum of their weights.
+    if counts.dtype.kind == "f":
+        sizes, first, numbers = np.unique(counts, return_inverse=True, return_counts=True)
+        weighed = np.bincount(first, weights)
+    else:
+        numbers = np.bincount(counts)
+        sizes = np.flatnonzero(numbers)
+        numbers, weighed = numbers[sizes], np.bincount(counts, weights)[sizes]
+    starts = _bin_starts(sizes, numbers, max(minimum, 1))
+    ends = np.append(starts[1:], len(sizes)) - 1
+    counted = np.add.reduceat(numbers * sizes.astype(np.float64), starts)
+    weighed = np.add.reduceat(weighed, starts)
+    numbers = np.add.reduceat(numbers, starts)
     count, weight = counted / numbers, weighed / numbers
     there = weight > 0
     return CountBins(
         correlation=pearson(count, weight),
         log_correlation=pearson(np.log(count[there]), np.log(weight[there])),
-        low=tuple(bounds[:-1]),
-        high=tuple(bounds[1:] - 1),
+        low=tuple(sizes[starts].tolist()),
+        high=tuple(sizes[ends].tolist()),
         connections=tuple(numbers),
         mean_count=tuple(count),
         mean_weight=tuple(weight),
     )
+
+
+def _bin_starts(
+    sizes: Int[np.ndarray, "s"] | Float[np.ndarray, "s"], numbers: Int[np.ndarray, "s"], minimum: int
+) -> Int[np.ndarray, "b"]:
+    """Positions of the first size of each bin; a bin that would be too small is joined with those above it."""
+    whole = sizes.dtype.kind != "f"
+    edge = max(1, int(sizes[0])) if whole else float(sizes[0])
+    starts, held = [0], 0
+    for position in range(len(sizes)):
+        while sizes[position] >= edge:
+            if held >= minimum:
+                starts.append(position)
+                held = 0
+            edge = max(edge + 1, round(edge * BIN_RATIO)) if whole else edge * BIN_RATIO
+        held += int(numbers[position])
+    if held < minimum and len(starts) > 1:
+        starts.pop()
+    return np.array(starts)
 
 
 @dataclass(frozen=True)
@@ -125,6 +144,8 @@ class WeightStatistics(Result):
         How far the fitted weights are from their start (`compare_weights`); None without a start.
     electrical_left_out
         Gap junctions: their counts are of another kind.
+    size_word
+        What counts are: synapse counts, or weights of the source.
     """
 
     counts: Distribution = field(default_factory=Distribution)
@@ -134,6 +155,7 @@ class WeightStatistics(Result):
     rank_correlation_with_counts: CountCorrelations = field(default_factory=CountCorrelations)
     change_from_start: WeightComparison | None = None
     electrical_left_out: int = 0
+    size_word: str = "synapse count"
 
 
 def weight_statistics(
@@ -198,6 +220,7 @@ def weight_statistics(
         rank_correlation_with_counts=CountCorrelations(overall, by_start, by_change, by_group),
         change_from_start=None if start is None else compare_weights(start, after),
         electrical_left_out=int(connectome.electrical.sum()),
+        size_word=connectome.size_word,
     )
 
 

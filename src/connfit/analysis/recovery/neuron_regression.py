@@ -42,7 +42,7 @@ def regress(
     for neuron in np.flatnonzero(~teacher.sensory):
         own = slice(brain.indptr[neuron], brain.indptr[neuron + 1])
         pre = brain.indices[own]
-        inputs = np.concatenate([before[:, pre] * brain.signs[pre], np.ones((len(before), 1))], axis=1)
+        inputs = np.concatenate([before[:, pre] * brain.connection_signs[own], np.ones((len(before), 1))], axis=1)
         alpha = np.exp(-1 / (FRAME_RATE * time_constants[neuron]))
         start = np.concatenate([[alpha], (1 - alpha) * np.append(weights[own], bias[neuron])])
         found = _one_neuron(before[:, neuron], inputs, after[:, neuron], start)

@@ -29,7 +29,12 @@ def no_recurrence(connectome: Connectome, *, seed: int = 0) -> Connectome:
     """
     none = np.zeros(0, np.int32)
     empty = replace(
-        connectome, indptr=np.zeros(connectome.n + 1, np.int32), indices=none, counts=none, electrical=none.astype(bool)
+        connectome,
+        indptr=np.zeros(connectome.n + 1, np.int32),
+        indices=none,
+        counts=none,
+        electrical=none.astype(bool),
+        mixed_signs=None,
     )
     said = {
         "seed": seed,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from connfit.connectome import Connectome
 from connfit.connectome.anatomy import presynapses_by_region
@@ -16,23 +16,27 @@ from connfit.connectome.regions import RegionSynapses
 
 
 class Chemical(NamedTuple):
-    """Chemical connections in any order: both ends and synapses of each."""
+    """Chemical connections in any order: both ends and size of each, negative for inhibition where signs are mixed."""
 
     pre: Int[np.ndarray, "M"]
     post: Int[np.ndarray, "M"]
-    counts: Int[np.ndarray, "M"]
+    counts: Int[np.ndarray, "M"] | Float[np.ndarray, "M"]
 
 
 def chemical_of(connectome: Connectome) -> Chemical:
     """Return the chemical connections, in the connectome's order."""
+    counts = connectome.counts if connectome.mixed_signs is None else connectome.counts * connectome.mixed_signs
     if not connectome.electrical.any():
-        return Chemical(connectome.indices, connectome.posts, connectome.counts)
+        return Chemical(connectome.indices, connectome.posts, counts)
     chemical = ~connectome.electrical
-    return Chemical(connectome.indices[chemical], connectome.posts[chemical], connectome.counts[chemical])
+    return Chemical(connectome.indices[chemical], connectome.posts[chemical], counts[chemical])
 
 
 def with_chemical(connectome: Connectome, drawn: Chemical) -> Connectome:
-    """Return the same neurons and gap junctions with other chemical connections (no pair twice)."""
+    """Return the same neurons and gap junctions with other chemical connections (no pair twice).
+
+    Where signs are mixed, a connection takes its sign along with its size.
+    """
     n = connectome.n
     gaps = np.flatnonzero(connectome.electrical)
     if len(gaps):
@@ -49,7 +53,8 @@ def with_chemical(connectome: Connectome, drawn: Chemical) -> Connectome:
         connectome,
         indptr=np.concatenate([[0], np.cumsum(np.bincount(post, minlength=n))]),
         indices=pre[order],
-        counts=counts[order],
+        counts=counts[order] if connectome.mixed_signs is None else np.abs(counts[order]),
+        mixed_signs=None if connectome.mixed_signs is None else np.sign(counts[order]).astype(np.int8),
         electrical=order >= len(drawn.pre),
     )
 
@@ -86,7 +91,8 @@ def _regions(connectome: Connectome) -> RegionSynapses | None:
     names, outputs = presynapses_by_region(connectome)
     row_of = {name: k for k, name in enumerate(names)}
     chemical = chemical_of(connectome)
-    received = np.bincount(chemical.post, weights=chemical.counts, minlength=connectome.n).astype(np.int64)
+    received = np.bincount(chemical.post, weights=np.abs(chemical.counts), minlength=connectome.n)
+    received = received if connectome.weighted else received.astype(np.int64)
     known = np.flatnonzero((region != "") & (received > 0))
     rows = np.array([row_of[region[k]] for k in known], np.int64)
     inputs = sp.coo_array((received[known], (rows, known)), shape=outputs.shape)

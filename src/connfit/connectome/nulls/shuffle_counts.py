@@ -48,8 +48,9 @@ def shuffle_counts(connectome: Connectome, *, within: str = "all", seed: int = 0
     said = {
         "seed": seed,
         "within": within,
-        "preserves": f"connections, signs, distribution of synapse counts{kept}, gap junctions, synapses by region",
-        "destroys": "which connections have many synapses",
+        "preserves": f"connections, signs, distribution of {connectome.size_word}s{kept}, gap junctions, "
+        "synapses by region",
+        "destroys": "which connections are strong",
         "connections_with_their_count": int((counts == connectome.counts)[where].sum()),
     }
     name = "shuffle_counts" if within == "all" else f"shuffle_{within[:-1]}_counts"

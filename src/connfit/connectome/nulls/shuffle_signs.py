@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Int
 
 from connfit.connectome import Connectome
 from connfit.connectome.nulls import NULLS, Null
@@ -17,7 +18,7 @@ def shuffle_signs(connectome: Connectome, *, seed: int = 0) -> Connectome:
     Preserves every connection and its synapse count, the number of excitatory and of inhibitory neurons, and that a
     neuron has one sign. Destroys which neurons excite and which inhibit (and with it the share of excitatory
     connections and synapses). The table's column `transmitter` stays and no longer says the sign. Gap junctions
-    have no sign and stay.
+    have no sign and stay. Where neurons make connections of both signs, chemical connections exchange theirs.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ def shuffle_signs(connectome: Connectome, *, seed: int = 0) -> Connectome:
     Connectome
         Synapses by region, and with them an anatomical read-out, are the original's, as for every null.
     """
+    if connectome.mixed_signs is not None:
+        return _shuffle_mixed(connectome, connectome.mixed_signs, seed)
     signs = np.random.default_rng(seed).permutation(connectome.signs)
     said = {
         "seed": seed,
@@ -38,6 +41,18 @@ def shuffle_signs(connectome: Connectome, *, seed: int = 0) -> Connectome:
         "neurons_with_their_sign": int((signs == connectome.signs).sum()),
     }
     return as_null(connectome, replace(connectome, signs=signs), "shuffle_signs", said)
+
+
+def _shuffle_mixed(connectome: Connectome, mixed_signs: Int[np.ndarray, "M"], seed: int) -> Connectome:
+    chemical, signs = ~connectome.electrical, mixed_signs.copy()
+    signs[chemical] = np.random.default_rng(seed).permutation(mixed_signs[chemical])
+    said = {
+        "seed": seed,
+        "preserves": "connections, their sizes, number of connections of each sign, gap junctions, synapses by region",
+        "destroys": "which connections are excitatory or inhibitory, and what signs a neuron's connections share",
+        "connections_with_their_sign": int((signs == mixed_signs)[chemical].sum()),
+    }
+    return as_null(connectome, replace(connectome, mixed_signs=signs), "shuffle_signs", said)
 
 
 def _why_same(real: Connectome, ignoring_counts: str | None) -> str | None:

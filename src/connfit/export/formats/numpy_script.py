@@ -115,8 +115,9 @@ def write_frames(run: ExportedRun, folder: Path) -> list[str]:
 def _apart(arrays: ModelArrays) -> bool:
     """Whether no two units share a neuron, and there are many of them."""
     readout = arrays.readout
-    many = len(arrays.unit_names) > MANY_UNITS and isinstance(readout, sp.csr_array)
-    return many and not (np.bincount(readout.indices) > 1).any()
+    if len(arrays.unit_names) <= MANY_UNITS or not isinstance(readout, sp.csr_array):
+        return False
+    return not (np.bincount(readout.indices) > 1).any()
 
 
 def _readme(run: ExportedRun, arrays: ModelArrays, recordings: list[str]) -> str:

@@ -94,6 +94,8 @@ def signed_weights(model: Model, strengths: Float[np.ndarray, "M"], by_pre: Floa
     sent = np.asarray(model.signs, np.float64) * by_pre
     if model.electrical:
         sent = np.concatenate([sent, by_pre])
+    if model.mixed:
+        sent = np.concatenate([sent, -sent[:n]])
     data = np.asarray(strengths, np.float64) * sent[indices]
     return sp.csr_array((data, indices % n, indptr), shape=(n, n))
 

@@ -279,9 +279,9 @@ def _follow(
 
 
 def _classes(model: Model) -> Float[np.ndarray, "N F"]:
-    """Excitatory and inhibitory neurons; all in one where gap junctions tie weights across the signs."""
+    """Excitatory and inhibitory neurons; all in one where a neuron's outputs have more than one sign."""
     signs = np.asarray(model.signs)
-    if model.electrical:
+    if model.electrical or model.mixed:
         return np.ones((len(signs), 1))
     each = np.stack([signs > 0, signs < 0], axis=1).astype(float)
     return each[:, each.any(axis=0)]

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from connfit._system.mat_variables import MatVariable
+from connfit.connectome.mat_files import MatFile, is_numbers, opened_mat
 from connfit.errors import ConfigError, DataError, UnclearError, did_you_mean, first_ten, one_of
 from connfit.recordings import Recording
 from connfit.recordings.plausibility import with_cautions
@@ -21,7 +22,6 @@ from connfit.recordings.readers.frames import (
     stated_rate,
     unread,
 )
-from connfit.recordings.readers.mat_files import MatFile, is_numbers, opened_mat
 from connfit.recordings.readers.reader import READERS, Reader, stem
 
 ROWS = ("auto", "frames", "units")

@@ -121,6 +121,9 @@ def weights_figure(analysis: Analysis) -> Figure:
             return figure
         quantiles, binned, ranks = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 1.1]})
         counts = statistics.counts.relative
+        whole = statistics.size_word == "synapse count"
+        sizes = "counts" if whole else "source weights"
+        of_connection = "synapses of the connection" if whole else statistics.size_word
         ends, hidden = [1.0, 1.0], 0
         for spread, colour, label, marker in (
             (statistics.before, INITIAL, "before", "o"),
@@ -134,22 +137,32 @@ def weights_figure(analysis: Analysis) -> Figure:
                 quantiles.plot(counts[seen], own[seen], marker, ms=3, color=colour, label=label, mew=0)
                 ends = [min(ends[0], own[seen].min(), counts.min()), max(ends[1], own.max(), counts.max())]
         quantiles.plot(ends, ends, color="#555555", lw=0.8, ls="--")
-        quantiles.set(xscale="log", yscale="log", xlabel="counts / geometric mean", ylabel="weight / geometric mean")
+        quantiles.set(
+            xscale="log",
+            yscale="log",
+            xlabel=f"{sizes} / geometric mean",
+            ylabel="weight / geometric mean",
+        )
         note = f"\n{hidden} below {SMALLEST:g} not shown" if hidden else ""
         quantiles.set_title(f"quantiles{note}", loc="left", fontsize=8)
         quantiles.legend(loc="upper left", fontsize=7)
         by_count = statistics.by_count
         binned.plot(by_count.mean_count, by_count.mean_weight, "s", ms=3.5, color=MODEL, mew=0)
-        binned.set(xscale="log", yscale="log", xlabel="synapses of the connection", ylabel="mean fitted weight")
+        binned.set(
+            xscale="log",
+            yscale="log",
+            xlabel=of_connection,
+            ylabel="mean fitted weight",
+        )
         for axis in (quantiles.xaxis, quantiles.yaxis, binned.xaxis, binned.yaxis):
             _log_ticks(axis)
         correlation = by_count.correlation
         binned.set_title(f"means over bins: r = {correlation:.2f}" if correlation is not None else "means", loc="left")
-        _ranks(ranks, statistics.rank_correlation_with_counts)
+        _ranks(ranks, statistics.rank_correlation_with_counts, sizes)
         return figure
 
 
-def _ranks(axes: Axes, found: CountCorrelations) -> None:
+def _ranks(axes: Axes, found: CountCorrelations, sizes: str) -> None:
     rows = [("all, before", found.before), ("all, after", found.after), ("all, change", found.change)]
     groups = [group for kind in found.by_group for group in kind.largest if group.correlation is not None]
     rows += [(_short(group.name), group.correlation) for group in sorted(groups, key=lambda each: -each.count)[:GROUPS]]
@@ -162,7 +175,7 @@ def _ranks(axes: Axes, found: CountCorrelations) -> None:
     axes.set_yticks(range(len(defined)), [name for name, _ in defined], fontsize=6.5)
     axes.invert_yaxis()
     axes.set_xlim(-1.05, 1.05)
-    axes.set_xlabel("rank correlation with counts")
+    axes.set_xlabel(f"rank correlation with {sizes}")
     axes.set_title("connection by connection", loc="left")
 
 
