@@ -99,8 +99,8 @@ def all_kinds(folder: Path) -> Mapping[str, Kind]:
     kinds["results.caiman.h5"] = Kind(".caiman.h5", (save(folder / "c.caiman.h5").read_bytes(),), read_recording)
     kinds |= _planes(folder) | _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
     (folder / "connectomes").mkdir()
-    (folder / "own").mkdir()
-    kinds |= connectome_kinds(folder / "connectomes") | own_file_kinds(folder / "own")
+    (folder / "own files").mkdir()
+    kinds |= connectome_kinds(folder / "connectomes") | own_file_kinds(folder / "own files")
     return kinds | input_kinds(folder) | run_kinds(folder) | network_kinds()
 
 
@@ -232,7 +232,7 @@ def _configurations(folder: Path) -> dict[str, Kind]:
     """Configurations, with every option, and what is prepared of one; lists of neurons."""
     whole = config.to_dict(config.from_dict({"data": {"dataset": "demo"}}))
     options = "".join(f"{key} = {toml(value)}\n" for key, value in _without_nothing(whole).items())
-    (folder / "own").mkdir()
+    (folder / "own files").mkdir()
     own = write_files(folder / "own")
     brain = regional_connectome()
 
