@@ -232,7 +232,7 @@ def _configurations(folder: Path) -> dict[str, Kind]:
     """Configurations, with every option, and what is prepared of one; lists of neurons."""
     whole = config.to_dict(config.from_dict({"data": {"dataset": "demo"}}))
     options = "".join(f"{key} = {toml(value)}\n" for key, value in _without_nothing(whole).items())
-    (folder / "own files").mkdir()
+    (folder / "own").mkdir()
     own = write_files(folder / "own")
     brain = regional_connectome()
 
