@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from browser import browser_page, find_browser
 from report_run import NASTY, run_directory
+from small import regional_connectome
 
 from connfit.errors import DataError
 from connfit.evaluation.forecasts import Forecasts
@@ -114,3 +115,16 @@ def test_a_browser_shows_it_without_a_network(made: Path, tmp_path: Path) -> Non
         part = list(recording.parts.values())[-1]
         assert name == NASTY and frames == part.values.shape[0]
         np.testing.assert_allclose(line, np.asarray(part.values)[:, 1], rtol=1e-6)
+
+
+def test_weights_between_groups_are_sums_over_their_connections() -> None:
+    brain = regional_connectome()
+    weights = np.random.default_rng(0).random(brain.m)
+    plot = explore._wiring(brain, weights)
+    drawn = plot.renderers[0].data_source.data
+    signed = brain.matrix(weights).toarray()
+    region = brain.neurons["region"].to_numpy()
+    for down, across, value in zip(drawn["down"], drawn["across"], drawn["value"], strict=True):
+        # Drawn in float32.
+        assert value == pytest.approx(signed[np.ix_(region == down, region == across)].sum(), rel=1e-5, abs=1e-6)
+    assert len(set(drawn["down"])) == len(set(region) - {""})

@@ -114,10 +114,10 @@ def _activity(recording: RecordingForecast, part: PartForecast) -> Any:
     from bokeh.models import ColumnDataSource, CustomJS, HoverTool, Select
     from bokeh.plotting import figure
 
-    seconds = (part.start + np.arange(len(part.values))) / recording.frame_rate
+    seconds = (part.start + np.arange(part.values.shape[0])) / recording.frame_rate
     free = part.free_run if part.free_run_deterministic is None else part.free_run_deterministic
     lines = {
-        "data": np.where(part.mask, part.values, np.nan),
+        "data": np.where(np.asarray(part.mask), np.asarray(part.values), np.nan),
         "one_step": np.asarray(part.one_step),
         "free_run": np.asarray(free),
     }
@@ -182,20 +182,24 @@ def _connectivity(recording: RecordingForecast, part: PartForecast) -> Any:
 
 def _wiring(connectome: Connectome, weights: Float[np.ndarray, "M"]) -> Any:
     """Summed signed weights from group to group: regions, or types where there are none."""
-    what = next((key for key in ("region", "type") if (connectome.neurons[key].astype(str) != "").any()), "id")
-    labels = connectome.neurons[what].astype(str).to_numpy()
+    what = next((key for key in ("region", "type") if any(map(str, connectome.neurons[key]))), "id")
+    labels = connectome.neurons[what].astype(str).to_numpy(str)
     groups, of = np.unique(labels, return_inverse=True)
     pre, post = of[connectome.indices], of[connectome.posts]
-    total = np.zeros((len(groups), len(groups)))
-    np.add.at(total, (post, pre), weights * connectome.connection_signs)
     ends = np.bincount(pre, minlength=len(groups)) + np.bincount(post, minlength=len(groups))
-    kept = np.sort(np.argsort(-ends, kind="stable")[:MOST_GROUPS])
-    kept = kept[groups[kept] != ""]
-    names = [visible(groups[k]) for k in kept]
+    # What has no name is no group.
+    ends[groups == ""] = -1
+    named = int((ends >= 0).sum())
+    kept = np.sort(np.argsort(-ends, kind="stable")[: min(MOST_GROUPS, named)])
+    place = np.full(len(groups), -1)
+    place[kept] = np.arange(len(kept))
+    inside = (place[pre] >= 0) & (place[post] >= 0)
+    matrix = np.zeros((len(kept), len(kept)))
+    np.add.at(matrix, (place[post[inside]], place[pre[inside]]), (weights * connectome.connection_signs)[inside])
+    names = [visible(str(groups[k])) for k in kept]
     title = f"fitted weights between {what}s, summed" + (
-        f" (the {len(kept)} with most connections of {len(groups)})" if len(kept) < len(groups) else ""
+        f" (the {len(kept)} with most connections of {named})" if len(kept) < named else ""
     )
-    matrix = total[np.ix_(kept, kept)]
     most = float(np.abs(matrix).max(initial=0)) or 1.0
     return _heat(matrix, names, title, "weight", low=-most, high=most, across="from", down="to")
 
