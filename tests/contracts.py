@@ -17,7 +17,7 @@ import pytest
 from connfit import config as configuration
 from connfit._registry import read_options
 from connfit.connectome import Connectome
-from connfit.datasets.loading import load_connectome, load_recording
+from connfit.datasets.loading import load_connectome, load_recording, recording_names
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, DataError
 from connfit.models import RateModel, Readout, init_params
@@ -59,7 +59,11 @@ def check_dataset(name: str) -> None:
         with pytest.raises(ConfigError, match="has recordings only"):
             load_connectome(name)
     else:
-        assert dataset.recordings or DATASETS[dataset.recordings_of or ""].recordings, "something to fit it to"
+        if not dataset.recordings and dataset.recordings_of is None:
+            with pytest.raises(ConfigError, match="has no recordings: name those of another dataset, or files"):
+                recording_names(name)
+        else:
+            assert dataset.recordings or DATASETS[dataset.recordings_of or ""].recordings, "something to fit it to"
         assert bool(dataset.variants) == ("variant" in option_names(dataset.connectome, skip=0))
         with pytest.raises(ConfigError, match=f"dataset {name} has no option 'nonsense'; its options are"):
             load_connectome(name, nonsense=1)

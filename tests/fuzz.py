@@ -105,7 +105,7 @@ def run(first: int, count: int, *, only: str | None = None, say: Callable[[str],
     while waiting is None or waiting:
         with _child(whole=waiting is None) as (child, ours, names):
             if waiting is None:
-                chosen = [name for name in names if only in (None, name)]
+                chosen = [name for name in names if name.startswith(only or "")]
                 say(f"{len(chosen)} kinds of files; each is read while it is whole")
                 waiting = list(inputs(chosen, first, count))[::-1]
                 tried = Counter(name for name, _ in waiting)
@@ -212,7 +212,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=main.__doc__)
     options.add_argument("--inputs", type=int, default=20_000)
     options.add_argument("--first", type=int, default=0, help="seed of the first input")
-    options.add_argument("--only", help="kind of file")
+    options.add_argument("--only", help="kinds of files whose names begin so")
     options.add_argument("--keep", type=Path, help="folder for the inputs that were findings")
     given = options.parse_args()
     began = time.monotonic()

@@ -19,6 +19,7 @@ import pyarrow.feather as feather
 from fly_files import fly_brain, write_codex, write_malecns, write_shiu
 from fuzz import Kind
 from fuzz_changes import as_bytes, as_toml, toml
+from fuzz_connectomes import connectome_kinds
 from fuzz_inputs import input_kinds
 from fuzz_network import network_kinds
 from fuzz_runs import run_kinds
@@ -96,6 +97,8 @@ def all_kinds(folder: Path) -> Mapping[str, Kind]:
     kinds["any.mat"] = Kind(".mat", tuple(path.read_bytes() for path in whole), read_mat)
     kinds["results.caiman.h5"] = Kind(".caiman.h5", (save(folder / "c.caiman.h5").read_bytes(),), read_recording)
     kinds |= _planes(folder) | _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
+    (folder / "connectomes").mkdir()
+    kinds |= connectome_kinds(folder / "connectomes")
     return kinds | input_kinds(folder) | run_kinds(folder) | network_kinds()
 
 

@@ -272,6 +272,19 @@ def test_damaged_sonata_is_named(tmp_path: Path) -> None:
         read_connectome(path, format="sonata", **EXCITE)
     with pytest.raises(DataError, match="no group 'edges'"):
         read_connectome(tmp_path / "nodes.h5", format="sonata", **EXCITE)
+    for key, wrong, message in (
+        ("edge_group_id", np.zeros((2, 2)), r"shape \(2, 2\)"),
+        ("edge_group_id", np.zeros(3), "3 and 4 values"),
+        ("source_node_id", np.zeros(3, int), "3 sources and 4 targets"),
+    ):
+        with h5py.File(sonata(tmp_path, weights=[1.0] * 4), "a") as file:
+            attributes = dict(file[f"edges/brain_to_brain/{key}"].attrs)
+            del file[f"edges/brain_to_brain/{key}"]
+            file[f"edges/brain_to_brain/{key}"] = wrong
+            file[f"edges/brain_to_brain/{key}"].attrs.update(attributes)
+        with pytest.raises(DataError, match=message):
+            read_connectome(path, format="sonata", **EXCITE)
+    sonata(tmp_path, weights=[1.0] * 4)
     with h5py.File(path, "a") as file:
         del file["edges/brain_to_brain/target_node_id"].attrs["node_population"]
     with pytest.raises(DataError, match="two populations"):

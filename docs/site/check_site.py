@@ -61,6 +61,8 @@ def read_pages(site: Path) -> dict[Path, PageReader]:
 def problems(site: Path) -> list[str]:
     """Say what is wrong with a built site, a line each."""
     pages, found = read_pages(site), []
+    if not pages:
+        return [f"{site}: there is no site"]
     for path, page in pages.items():
         here = path.relative_to(site)
         found += [f"{here}: loads {address}" for address in page.loads if REMOTE.match(address)]

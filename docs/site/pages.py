@@ -82,3 +82,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return posixpath.relpath(site_path(target), posixpath.dirname(page.file.src_uri) or ".") + (link[2] or "")
 
     return LINK.sub(there, markdown)
+
+
+OF_NOTEBOOK = re.compile(r'(?<=href=")(?!\w+:)([^"#]+)\.(?:md|py)(?=["#])')
+
+
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Let links of a tutorial lead to the pages of the files that they name: it comes here as HTML."""
+    return OF_NOTEBOOK.sub(r"\1.html", html) if page.file.src_uri.startswith("tutorials/") else html

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -276,7 +277,7 @@ def _signs_by(
             "no neuron has a transmitter, and the edges have no signs: set unknown_transmitter = 'excitatory' (or "
             "'inhibitory'), name a column of the edges with sign, or one of the neurons with transmitter"
         )
-    return assign_signs(transmitters, {}, unknown=unknown)
+    return replace(assign_signs(transmitters, {}, unknown=unknown), rule="none: there are no transmitters")
 
 
 def _neuron_frame(source: NamedTable, id: str, named: Mapping[str, str | None]) -> pd.DataFrame:

@@ -94,6 +94,9 @@ def _array(group: h5py.Group, name: str, path: Path) -> np.ndarray:
     data = group.get(name)
     if not isinstance(data, h5py.Dataset):
         raise DataError(f"there is no dataset {group.name}/{name}", path=path, fix="Name a file of SONATA's")
+    if data.ndim != 1 or data.dtype.kind not in "iuf":
+        problem = f"{group.name}/{name} holds {data.dtype} of shape {data.shape}"
+        raise DataError(problem, path=path, fix="It must be a list of numbers")
     return np.asarray(check_written(data, path)[:])
 
 
@@ -110,6 +113,9 @@ def _edges(file: h5py.File, path: Path, options: SonataOptions) -> tuple[pd.Data
             path=path,
             fix="Name edges within one population",
         )
+    if len(ends["pre"]) != len(ends["post"]):
+        problem = f"there are {len(ends['pre'])} sources and {len(ends['post'])} targets"
+        raise DataError(problem, path=path, fix=_AGAIN)
     frame = pd.DataFrame(ends)
     groups = {name: _group(population, name, path) for name in population.keys() if name.isdigit()}
     sizes = [options.size] if options.size else [_COUNT, _WEIGHT]
@@ -119,6 +125,9 @@ def _edges(file: h5py.File, path: Path, options: SonataOptions) -> tuple[pd.Data
     if size is not None:
         number = _array(population, "edge_group_id", path)
         index = _array(population, "edge_group_index", path).astype(np.int64)
+        if {len(number), len(index)} != {len(frame)}:
+            problem = f"edge_group_id and edge_group_index have {len(number)} and {len(index)} values"
+            raise DataError(problem, path=path, fix=f"There must be one for each of the {len(frame)} edges")
         values = np.full(len(frame), np.nan)
         for name, group in groups.items():
             mine = number == int(name)
@@ -143,6 +152,9 @@ def _nodes(file: h5py.File, path: Path, wanted: str) -> pd.DataFrame:
         return frame
     # With one group its rows are the nodes, in the order that node_group_index gives.
     index = _array(population, "node_group_index", path).astype(np.int64)
+    if {len(ids), len(index)} != {count}:
+        problem = f"there are {count} nodes, {len(ids)} ids and {len(index)} places in a group"
+        raise DataError(problem, path=path, fix=_AGAIN)
     for key, data in groups[0].items():
         if not isinstance(data, h5py.Dataset) or data.shape != (count,) or key in frame:
             continue

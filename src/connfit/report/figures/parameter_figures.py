@@ -122,7 +122,8 @@ def weights_figure(analysis: Analysis) -> Figure:
         quantiles, binned, ranks = figure.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1, 1.1]})
         counts = statistics.counts.relative
         whole = statistics.size_word == "synapse count"
-        sizes, of_connection = ("counts", "synapses of the connection") if whole else ("weights", statistics.size_word)
+        sizes = "counts" if whole else "source weights"
+        of_connection = "synapses of the connection" if whole else statistics.size_word
         ends, hidden = [1.0, 1.0], 0
         for spread, colour, label, marker in (
             (statistics.before, INITIAL, "before", "o"),
@@ -157,11 +158,11 @@ def weights_figure(analysis: Analysis) -> Figure:
             _log_ticks(axis)
         correlation = by_count.correlation
         binned.set_title(f"means over bins: r = {correlation:.2f}" if correlation is not None else "means", loc="left")
-        _ranks(ranks, statistics.rank_correlation_with_counts)
+        _ranks(ranks, statistics.rank_correlation_with_counts, sizes)
         return figure
 
 
-def _ranks(axes: Axes, found: CountCorrelations) -> None:
+def _ranks(axes: Axes, found: CountCorrelations, sizes: str) -> None:
     rows = [("all, before", found.before), ("all, after", found.after), ("all, change", found.change)]
     groups = [group for kind in found.by_group for group in kind.largest if group.correlation is not None]
     rows += [(_short(group.name), group.correlation) for group in sorted(groups, key=lambda each: -each.count)[:GROUPS]]
@@ -174,7 +175,7 @@ def _ranks(axes: Axes, found: CountCorrelations) -> None:
     axes.set_yticks(range(len(defined)), [name for name, _ in defined], fontsize=6.5)
     axes.invert_yaxis()
     axes.set_xlim(-1.05, 1.05)
-    axes.set_xlabel("rank correlation with counts")
+    axes.set_xlabel(f"rank correlation with {sizes}")
     axes.set_title("connection by connection", loc="left")
 
 

@@ -1,0 +1,55 @@
+"""What is said about the package in several places is the same in all of them."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import connfit
+
+ROOT = Path(__file__).parents[1]
+CONDA_NAMES = {"arch": "arch-py", "matplotlib": "matplotlib-base"}
+"""Packages that conda-forge has under other names."""
+pytestmark = pytest.mark.skipif(not (ROOT / "conda").exists(), reason="an installed package has no recipe")
+
+
+def project() -> dict[str, object]:
+    """The table `project` of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = re.escape(connfit.__version__)
+    for path, line in {
+        "CITATION.cff": rf"^version: {version}$",
+        "conda/recipe.yaml": rf'^  version: "{version}"$',
+        "CHANGELOG.md": rf"^## \[{version}\]",
+    }.items():
+        assert re.search(line, (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), path
+
+
+def test_the_newest_release_comes_first_in_the_changelog() -> None:
+    releases = re.findall(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert releases[0] == connfit.__version__
+    assert releases == sorted(releases, key=lambda text: [int(part) for part in text.split(".")], reverse=True)
+
+
+def test_the_conda_recipe_requires_what_the_project_requires() -> None:
+    recipe = (ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8")
+    run = recipe.partition("\n  run:\n")[2].partition("\n\n")[0]
+    found = {line.strip().removeprefix("- ") for line in run.splitlines()}
+    wanted = {f"python {project()['requires-python']}"}
+    for requirement in project()["dependencies"]:  # type: ignore[union-attr]  # a list of text
+        name, sign, version = re.fullmatch(r"([\w-]+)(>=)([\d.]+)", requirement).groups()  # type: ignore[union-attr]
+        wanted.add(f"{CONDA_NAMES.get(name, name)} {sign}{version}")
+    assert found == wanted
+
+
+def test_wheels_are_tested_on_pythons_that_are_supported() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "wheels.yml").read_text(encoding="utf-8")
+    low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", str(project()["requires-python"])).groups()  # type: ignore[union-attr]
+    tested = [int(text) for text in re.findall(r'"3\.(\d+)"', workflow)]
+    assert min(tested) == int(low) and max(tested) == int(high) - 1
