@@ -38,7 +38,7 @@ def brian2() -> None:
 RATES = {
     "gap junctions, regions, forcing": lambda: moved(brain(6), with_holes(by_region()), state_forcing=0.8),
     "softplus, inputs, steps, blocks": lambda: moved(
-        brain(), stimulated(lags_apart=True), nonlinearity="softplus", substeps=2, state_forcing=0.3
+        brain(), stimulated(lags_apart=True), nonlinearity="softplus", substeps=2
     ),
     "own gains, no drive": lambda: moved(brain(), raw_movies(), drive="none", observation={"gain": "unit"}),
 }

@@ -33,9 +33,7 @@ def write_brian2(run: ExportedRun, folder: Path) -> None:
     text = templates().get_template("brian_model.py.j2").render(m=arrays, own_gains=arrays.own_gains is not None)
     (folder / "brian_model.py").write_text(text, encoding="utf-8")
     with (folder / "README.md").open("a", encoding="utf-8") as file:
-        file.write(
-            "\n`python brian_model.py` does the same by its Brian2 equations (`pip install brian2`, tried with 2.9.0).\n"
-        )
+        file.write("\n`python brian_model.py` does the same by its Brian2 equations (`pip install brian2`).\n")
 
 
 EXPORTS.register(ExportFormat(name="brian2", label="a Brian2 script of the rate cell", place=5, write=write_brian2))
