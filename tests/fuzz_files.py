@@ -22,6 +22,7 @@ from fuzz_changes import as_bytes, as_toml, toml
 from fuzz_connectomes import connectome_kinds
 from fuzz_inputs import input_kinds
 from fuzz_network import network_kinds
+from fuzz_own_files import own_file_kinds
 from fuzz_runs import run_kinds
 from small import regional_connectome, write_files
 from test_caiman import save
@@ -98,7 +99,8 @@ def all_kinds(folder: Path) -> Mapping[str, Kind]:
     kinds["results.caiman.h5"] = Kind(".caiman.h5", (save(folder / "c.caiman.h5").read_bytes(),), read_recording)
     kinds |= _planes(folder) | _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
     (folder / "connectomes").mkdir()
-    kinds |= connectome_kinds(folder / "connectomes")
+    (folder / "own files").mkdir()
+    kinds |= connectome_kinds(folder / "connectomes") | own_file_kinds(folder / "own files")
     return kinds | input_kinds(folder) | run_kinds(folder) | network_kinds()
 
 
@@ -117,7 +119,7 @@ def _planes(folder: Path) -> dict[str, Kind]:
     """Files of a plane folder of suite2p, each damaged while the others are whole."""
     whole = write_plane(folder / "plane0")
     kinds = {}
-    for name in ("F", "iscell", "ops"):
+    for name in ("F", "Fneu", "iscell", "ops"):
         plane = folder / f"plane of {name}"
         shutil.copytree(whole, plane)
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,7 +72,7 @@ def test_columns_are_found_by_the_names_of_the_field(tmp_path: Path, source: str
     assert checked.connectome is not None
     assert checked.connectome.transmitters == {"acetylcholine": 2, "gaba": 1, "": 1}
     assert checked.connectome.unknown == {"fly-paper": 1, "shiu": 1, "worm": 1}
-    assert (checked.connectome.summary.neurons, checked.connectome.summary.synapses) == (4, 11)
+    assert (checked.connectome.summary.neurons, checked.connectome.summary.synapses) == (4, 6)  # one is dropped
     assert checked.said["data.connectome.pre"].startswith("by its name")
 
 
@@ -100,7 +101,7 @@ def test_what_is_open_is_a_marked_line_and_a_fit_says_so(folder: Path) -> None:
     assert ran.exit_code == 0 and "--sign-rule" in ran.output and "fill in 1 line first" in ran.output
     text = (folder / "config.toml").read_text(encoding="utf-8")
     assert [line for line in text.splitlines() if MARK in line and "sign" in line]
-    with pytest.raises(ConfigError, match=r"data\.sign_rule is not set"):
+    with pytest.raises(ConfigError, match=r"sign_rule is not set"):
         connectome_from_config(configuration.read(folder / "config.toml").data)
     filled = text.replace('# sign_rule = ""', 'sign_rule = "shiu"')
     (folder / "config.toml").write_text(filled, encoding="utf-8")
@@ -280,3 +281,67 @@ def test_the_connectome_of_the_configuration_is_that_of_the_tables(folder: Path)
     assert np.array_equal(checked.connectome.connectome.indices, direct.indices)
     assert [question.option for question in checked.questions] == ["recordings"]
     assert json.dumps(checked.values)
+
+
+def movie_of(names: list[str], folder: Path) -> Path:
+    """A recording of units with these names."""
+    values = np.random.default_rng(0).normal(size=(200, len(names)))
+    table = pd.DataFrame({"time_s": np.arange(200) / 2, **dict(zip(names, values.T, strict=True))})
+    table.to_csv(folder / "movie.csv", index=False)
+    return folder / "movie.csv"
+
+
+def test_a_matrix_of_70_regions_asks_for_its_rows_and_signs(tmp_path: Path) -> None:
+    names = [f"R{k}" for k in range(70)]
+    weights = np.random.default_rng(1).uniform(0.09, 1, (70, 70)) * (1 - np.eye(70))
+    pd.DataFrame(weights, names, names).to_csv(tmp_path / "regions.csv")
+    movie_of(names, tmp_path)
+    asked = check_data([tmp_path])
+    assert [(each.option, each.choices) for each in asked.questions] == [
+        ("rows", ("pre", "post")), ("unknown_transmitter", ("excitatory", "inhibitory")),
+    ]  # fmt: skip
+    assert asked.values["data"]["connectome"]["format"] == "matrix"
+    known = {"--wiring-option": "rows=post", "--unknown-transmitter": "excitatory", "--write": tmp_path / "c.toml"}
+    ran = run("check", tmp_path, *(part for pair in known.items() for part in pair))
+    assert ran.exit_code == 0 and "ready to fit" in ran.output and "weights" in ran.output
+    brain = connectome_from_config(configuration.read(tmp_path / "c.toml").data)
+    i, j = brain.index_of(["R3", "R5"])
+    assert brain.matrix(brain.counts)[i, j] == pytest.approx(weights[3, 5])
+
+
+def test_weights_signs_and_tables_without_sizes_or_neurons(tmp_path: Path) -> None:
+    pre, post = ["a", "b", "c", "a"], ["b", "c", "a", "c"]
+    movie_of(["a", "b", "c"], tmp_path)
+    edges = pd.DataFrame({"source": pre, "target": post, "weight": [0.5, -0.25, 1.0, 0.1]})
+    edges.to_csv(tmp_path / "e.csv", index=False)
+    checked = check_data([tmp_path])
+    tables = checked.values["data"]["connectome"]
+    assert tables["weight"] == "weight" and "count" not in tables and "neurons" not in tables
+    assert checked.connectome is not None and checked.connectome.has_signs and checked.ready
+    edges.drop(columns="weight").to_csv(tmp_path / "e.csv", index=False)
+    single = check_data([tmp_path], Answers(unknown_transmitter="excitatory"))
+    assert single.values["data"]["connectome"]["options"] == {"row_is_synapse": True} and single.ready
+    assert single.connectome is not None and single.connectome.summary.synapses == 4
+    (tmp_path / "c.toml").write_text(config_text(single, tmp_path), encoding="utf-8")
+    assert connectome_from_config(configuration.read(tmp_path / "c.toml").data).m == 4
+
+
+def test_graphs_and_sonata_are_wiring_and_other_hdf5_is_not(tmp_path: Path) -> None:
+    networkx = pytest.importorskip("networkx")
+    graph = networkx.DiGraph()
+    graph.add_weighted_edges_from([("a", "b", 0.5), ("b", "c", 0.2), ("c", "a", 0.3)])
+    networkx.write_graphml(graph, tmp_path / "brain.graphml")
+    movie_of(["a", "b", "c"], tmp_path)
+    checked = check_data([tmp_path], Answers(unknown_transmitter="excitatory"))
+    assert checked.values["data"]["connectome"]["format"] == "graphml" and checked.ready, checked.questions
+    (tmp_path / "brain.graphml").unlink()
+    with h5py.File(tmp_path / "edges.h5", "w") as file:
+        for end, key in (([0, 1, 2], "source_node_id"), ([1, 2, 0], "target_node_id")):
+            file[f"edges/all/{key}"] = np.array(end)
+            file[f"edges/all/{key}"].attrs["node_population"] = "v1"
+        file["edges/all/edge_type_id"], file["edges/all/edge_group_id"] = np.zeros(3, int), np.zeros(3, int)
+        file["edges/all/edge_group_index"] = np.arange(3)
+        file["edges/all/0/nsyns"] = np.array([1, 2, 3])
+    found = check_data([tmp_path], Answers(unknown_transmitter="excitatory"))
+    assert found.values["data"]["connectome"]["format"] == "sonata"
+    assert found.connectome is not None and found.connectome.summary.synapses == 6

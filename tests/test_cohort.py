@@ -141,7 +141,7 @@ def test_steps_and_frame_rates() -> None:
     [
         ([], "no recording to fit"),
         ([recording("a", "x"), recording("a", "y")], "different names, got a, a"),
-        ([recording("a", "x"), recording("b", "x", frame_rate=2.1)], "'b' has 2.1 frames/s, 'a' 2.* Resample"),
+        ([recording("a", "x"), recording("b", "x", frame_rate=2.1)], "'b' has 2.1 frames/s, 'a' 2.*rate_hz = 2.0"),
         ([recording("a", "x"), recording("b", "x", kind="rate")], "'b' holds rate, 'a' dff"),
     ],
 )

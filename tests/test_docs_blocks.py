@@ -165,3 +165,19 @@ def test_links_lead_somewhere(page: Path) -> None:
         target for target in re.findall(r"\]\(([^)#\s]+)", prose) if "://" not in target and "mailto:" not in target
     ]
     assert [target for target in links if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("tutorial", sorted((ROOT / "docs" / "tutorials").glob("*.py")), ids=lambda path: path.stem)
+def test_commands_of_tutorials_are_accepted(tutorial: Path) -> None:
+    text = tutorial.read_text(encoding="utf-8")
+    commands = re.findall(r"^# !(connfit .*)$", text, re.MULTILINE)
+    assert commands or "import connfit as cf" in text
+    for command in commands:
+        check_connfit(shlex.split(command)[1:])
+
+
+def test_the_first_tutorial_takes_at_most_eight_commands_or_ten_lines() -> None:
+    text = (ROOT / "docs" / "tutorials" / "worm.py").read_text(encoding="utf-8")
+    assert len(re.findall(r"^# !", text, re.MULTILINE)) <= 8
+    python = text.partition("# ## The same in ten lines of Python")[2].partition("# %%\n")[2].partition("\n# %%")[0]
+    assert 0 < len([line for line in python.splitlines() if line.strip()]) <= 10

@@ -34,6 +34,7 @@ CASES: dict[str, dict] = {
     "smooth": {"step": "smooth", "tau_s": 2.0},
     "smooth, gaussian": {"step": "smooth", "method": "gaussian", "sigma_s": 1.0},
     "select": {"step": "select", "drop": ["b"]},
+    "resample, to the same": {"step": "resample", "rate_hz": 2.0},
     "to_substeps": {"step": "to_substeps", "substeps": 3},
 }
 every_step = pytest.mark.parametrize("step", list(CASES.values()), ids=list(CASES))

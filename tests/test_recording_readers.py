@@ -351,7 +351,7 @@ def test_hdf5_unlabelled_traces_and_other_values(tmp_path: Path) -> None:
     [
         ("dff", None, "lacks the datasets dff"),
         ("neuron", None, "lacks the datasets neuron"),
-        ("time_s", None, "lacks the datasets time_s"),
+        ("time_s", None, "the frame rate is not known"),
         ("dff", VALUES[:, 0], "dff has shape"),
         ("dff", VALUES.T, "time_s has shape"),
         ("dff", VALUES[:, :2], "3 neuron names for 2 traces"),
@@ -523,3 +523,16 @@ def test_an_index_of_a_data_frame_is_no_unit(tmp_path: Path) -> None:
     got = read_recording(tmp_path / "r.parquet")
     assert got.units == UNITS and got.frame_rate == pytest.approx(RATE)
     np.testing.assert_array_equal(got.values, VALUES)
+
+
+def test_hdf5_without_times_takes_a_rate_from_the_file_or_the_option(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "r.h5")
+    with h5py.File(path, "a") as file:
+        del file["time_s"]
+    got = read_recording(path, frame_rate=3.0)
+    assert got.frame_rate == 3.0 and got.times is None
+    with h5py.File(path, "a") as file:
+        file.attrs["sampling_rate_hz"] = 4.0
+    assert read_recording(path).frame_rate == 4.0
+    with pytest.raises(DataError, match="frame_rate = 3"):
+        read_recording(path, frame_rate=3.0)

@@ -105,7 +105,7 @@ def test_every_file_of_a_configuration_is_that_of_a_user(
                 written_value = name if isinstance(value, str) else (name,)
                 held = section(**{**(needed if section is not DataConfig else {}), option: written_value})
                 found[option] = str(getattr(held, option))
-    assert len(found) == {DataConfig: 2, TableConnectome: 2, FileRecordings: 3}[section], found
+    assert len(found) == {DataConfig: 2, TableConnectome: 2, FileRecordings: 4}[section], found
     assert all(f"{tmp_path}/home/a.csv" in value for value in found.values())
 
 

@@ -78,7 +78,7 @@ Image("runs/fish/figures/functional_connectivity_0.png", alt="Functional connect
 # What would happen if the habenula fell silent? This is the fitted model's answer, not the animal's.
 
 # %%
-# !connfit simulate runs/fish --silence region:habenula --out habenula
+# !connfit simulate runs/fish --silence region:habenula
 
 # %% [markdown]
 # Other fits, equally good on the recordings, may answer differently. `connfit evaluate runs/fish --full` fits several seeds;

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from connfit.models.pulse import Stimulations
     from connfit.recordings.cohort import Cohort
     from connfit.recordings.inputs import Inputs
+    from connfit.recordings.labelled_arrays import recording_from_frame, recording_from_xarray
     from connfit.recordings.preprocess import preprocess
     from connfit.recordings.readers import read_recording
     from connfit.recordings.recording import Parts, Recording
@@ -119,6 +120,8 @@ __all__ = [
     "read_measured",
     "read_recording",
     "record_next",
+    "recording_from_frame",
+    "recording_from_xarray",
     "resume",
     "start_magnitudes",
     "tie_weights",
@@ -179,6 +182,8 @@ _HOME = {
     "preset": "connfit.training.learners",
     "read_connectome": "connfit.connectome.formats",
     "read_recording": "connfit.recordings.readers",
+    "recording_from_frame": "connfit.recordings.labelled_arrays",
+    "recording_from_xarray": "connfit.recordings.labelled_arrays",
     "record_next": "connfit.analysis.record_next",
     "resume": "connfit.training.runs",
     "start_magnitudes": "connfit.models",

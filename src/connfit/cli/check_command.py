@@ -44,10 +44,18 @@ Columns = Annotated[
     list[str] | None,
     typer.Option(
         "--column",
-        help="Column of a table by role (pre, post, count, connection_type; id, type, region, transmitter, side), as "
-        "pre=source; may be repeated.",
+        help="Column of a table by role (pre, post, count or weight, sign, connection_type; id, type, region, "
+        "transmitter, side), as pre=source; may be repeated.",
         metavar="ROLE=TITLE",
     ),
+]
+WiringFormat = Annotated[
+    str | None,
+    typer.Option(help="Format of the connectome, where its file does not tell: {connectomes}.", metavar="FORMAT"),
+]
+WiringOptions = Annotated[
+    list[str] | None,
+    typer.Option("--wiring-option", help="Option of that format, as rows=post; may be repeated.", metavar="NAME=VALUE"),
 ]
 LeaveOut = Annotated[
     list[str] | None, typer.Option(help="File or folder not to look at; may be repeated.", metavar="FILE")
@@ -96,14 +104,17 @@ def check(
     sign_rule: SignRule = None,
     unknown_transmitter: Unknown = None,
     leave_out: LeaveOut = None,
+    wiring_format: WiringFormat = None,
+    wiring_option: WiringOptions = None,
 ) -> None:
     """Say what connfit understands of your data, draw it, and write a configuration that is ready to fit."""
     from connfit.datasets.own_files import check_data
 
     _refuse_taken(write)
     answers = _answers(
-        edges, neurons, column, format, frame_rate, kind, option, sign_rule, unknown_transmitter, leave_out
-    )
+        edges, neurons, column, format, frame_rate, kind, option, sign_rule, unknown_transmitter, leave_out,
+        wiring_format, wiring_option,
+    )  # fmt: skip
     with err_console.status("reading"):
         checked = check_data(data, answers)
     _show(checked, figure)
@@ -135,6 +146,8 @@ def new(
     sign_rule: SignRule = None,
     unknown_transmitter: Unknown = None,
     leave_out: LeaveOut = None,
+    wiring_format: WiringFormat = None,
+    wiring_option: WiringOptions = None,
 ) -> None:
     """Write a configuration for the files of a folder; what they do not say is asked, or given as an option."""
     from connfit.datasets.own_files import check_data
@@ -144,8 +157,9 @@ def new(
     if not place.is_dir():
         raise DataError("no such folder", path=place, fix="Name the folder with your tables and recordings")
     answers = _answers(
-        edges, neurons, column, format, frame_rate, kind, option, sign_rule, unknown_transmitter, leave_out
-    )
+        edges, neurons, column, format, frame_rate, kind, option, sign_rule, unknown_transmitter, leave_out,
+        wiring_format, wiring_option,
+    )  # fmt: skip
     with err_console.status("reading"):
         checked = check_data([place], answers)
     asked: set[str] = set()
@@ -180,13 +194,18 @@ def _answers(
     sign_rule: str | None,
     unknown_transmitter: str | None,
     leave_out: list[str] | None,
+    wiring_format: str | None,
+    wiring_option: list[str] | None,
 ) -> Answers:
     from connfit.datasets.own_files import Answers
 
     columns = {role: str(title) for role, title in _pairs(column, "--column", plain=True).items()}
     options = _pairs(option, "--option", plain=False)
     left = tuple(leave_out or ())
-    return Answers(edges, neurons, columns, format, frame_rate, kind, options, sign_rule, unknown_transmitter, left)
+    return Answers(
+        edges, neurons, columns, format, frame_rate, kind, options, sign_rule, unknown_transmitter, left, wiring_format,
+        _pairs(wiring_option, "--wiring-option", plain=False),
+    )  # fmt: skip
 
 
 def _pairs(given: list[str] | None, flag: str, *, plain: bool) -> dict[str, Any]:
@@ -246,6 +265,8 @@ def _flag(question: Question) -> str:
         return FLAGS[question.option]
     if question.option == "columns":
         return f"--column {question.key.rpartition('.')[2]}=TITLE"
+    if question.key.startswith("data.connectome.options."):
+        return f"--wiring-option {question.option}=VALUE"
     return f"--option {question.option}=VALUE"
 
 
@@ -300,4 +321,6 @@ def _with_answer(answers: Answers, question: Question, given: str) -> Answers:
             raise ConfigError(f"frame_rate = {given!r} is no number: give the frames per second in Hz") from None
     if question.option in ("edges", "neurons", "sign_rule", "unknown_transmitter"):
         return replace(answers, **{question.option: given})
+    if question.key.startswith("data.connectome.options."):
+        return replace(answers, wiring_options={**answers.wiring_options, question.option: given})
     return replace(answers, options={**answers.options, question.option: given})

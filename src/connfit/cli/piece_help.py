@@ -61,6 +61,12 @@ def _exports() -> str:
     return _names(f"{name} ({entry.label})" for name, entry in EXPORTS.items())
 
 
+def _connectomes() -> str:
+    from connfit.connectome.formats import FORMATS
+
+    return _names(FORMATS)
+
+
 def _rows() -> str:
     from connfit.connectome.nulls import NULLS
     from connfit.evaluation.baselines import BASELINES
@@ -88,7 +94,7 @@ def _options(
 
 LISTS: dict[str, Callable[[], str]] = {
     "{cells}": _cells, "{rules}": _rules, "{nulls}": _nulls, "{baselines}": _baselines, "{rows}": _rows,
-    "{analyses}": _analyses, "{readers}": _readers, "{exports}": _exports,
+    "{analyses}": _analyses, "{readers}": _readers, "{connectomes}": _connectomes, "{exports}": _exports,
 }  # fmt: skip
 """What stands in help texts for a list of names."""
 

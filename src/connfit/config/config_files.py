@@ -130,7 +130,11 @@ def anchor_paths(config: Config, folder: Path) -> Config:
         files = tuple(absolute(name) for name in data.recording_files.files)
         beside = tuple(absolute(name) for name in data.recording_files.input_files)
         epochs = tuple(absolute(name) for name in data.recording_files.epoch_files)
-        own = replace(data.recording_files, files=files, input_files=beside, epoch_files=epochs)
+        table = data.recording_files.unit_table
+        own = replace(
+            data.recording_files, files=files, input_files=beside, epoch_files=epochs,
+            unit_table=None if table is None else absolute(table),
+        )  # fmt: skip
         data = replace(data, recording_files=own)
     if data.saved is not None:
         data = replace(data, saved=absolute(data.saved))

@@ -13,7 +13,9 @@ from jaxtyping import Int
 from connfit.connectome import Connectome
 from connfit.errors import DataError, first_ten, one_of
 
-COLUMNS = ("id", "type", "region")
+READOUTS: Mapping[str, str] = MappingProxyType({"names": "id", "types": "type", "anatomical": "region"})
+"""Column of the neuron table that units are compared with, by `model.readout`."""
+COLUMNS = tuple(READOUTS.values())
 UNLABELLED = "unlabelled-"
 """Start of the placeholder names that readers give to traces without a name."""
 
@@ -170,7 +172,7 @@ def match_units(
 
 
 def find_column(units: Sequence[str], connectome: Connectome, *, name: str) -> str:
-    """Find the column of the neuron table that more of the units are in: `"id"` or `"region"`.
+    """Find the column of the neuron table that most of the units are in: `"id"`, `"region"` or `"type"`, in this order.
 
     Parameters
     ----------
@@ -180,21 +182,23 @@ def find_column(units: Sequence[str], connectome: Connectome, *, name: str) -> s
     Raises
     ------
     DataError
-        If no unit is in either.
+        If no unit is in any of them.
     """
     ids = set(connectome.neurons["id"].astype(str))
     regions = set(connectome.neurons["region"]) - {""}
     if connectome.regions is not None:
         regions = set(connectome.regions.names)
-    by_id, by_region = sum(unit in ids for unit in units), sum(unit in regions for unit in units)
-    if not by_id and not by_region:
-        suggested = _in_words(_suggest(units, sorted({*ids, *regions})))
+    types = set(connectome.neurons["type"].astype(str)) - {""}
+    known = {"id": ids, "region": regions, "type": types}
+    found = {column: sum(unit in names for unit in units) for column, names in known.items()}
+    if not any(found.values()):
+        suggested = _in_words(_suggest(units, sorted({*ids, *regions, *types})))
         raise DataError(
-            f"no unit of recording {name!r} is a neuron id or a region of connectome {connectome.name!r}: "
+            f"no unit of recording {name!r} is a neuron id, a region or a type of connectome {connectome.name!r}: "
             f"{', '.join(units[:5])} ...",
             fix=f"{suggested}Rename the units, or choose other columns of the neuron table",
         )
-    return "id" if by_id >= by_region else "region"
+    return max(found, key=lambda column: found[column])
 
 
 def _in_words(suggestions: Mapping[str, Sequence[str]]) -> str:

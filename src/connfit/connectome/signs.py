@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from connfit._typing import JSON
 
 SignRule: TypeAlias = str | Path | Mapping[str, int]
+EDGE_SIGNS = "signs of the edges"
+"""What notes have as the rule where the edges say signs themselves."""
 UNKNOWN_POLICIES = ("error", "excitatory", "inhibitory", "drop")
 
 _SPELLINGS = {

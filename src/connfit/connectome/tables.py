@@ -16,7 +16,7 @@ from connfit.connectome import TABLE_COLUMNS, Connectome, from_pairs
 from connfit.connectome.cell_words import alike, lost_digits, whole_number
 from connfit.connectome.columns import IdArray, NamedTable, TableSource, read_table
 from connfit.connectome.edge_sizes import edge_sizes, signs_of_neurons
-from connfit.connectome.signs import ALIASES, SignRule, Signs, assign_signs
+from connfit.connectome.signs import ALIASES, EDGE_SIGNS, SignRule, Signs, assign_signs
 from connfit.errors import ConfigError, DataError, DataWarning, first_ten, one_of
 
 _ELECTRICAL_WORDS = {"electrical", "electric", "gap", "gap_junction", "gap junction", "gapjunction"}
@@ -264,7 +264,7 @@ def _signs_by(
                 f"{path}: the edges have signs of their own, and sign_rule = {rule!r} would set others: leave it out"
             )
         none = np.zeros(len(transmitters), bool)
-        return Signs(np.ones(len(none), np.int8), none, "signs of the edges", {}, "none", {})
+        return Signs(np.ones(len(none), np.int8), none, EDGE_SIGNS, {}, "none", {})
     if rule is not None:
         return assign_signs(transmitters, rule, unknown=unknown)
     if any(transmitters):

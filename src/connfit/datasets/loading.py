@@ -21,6 +21,7 @@ from connfit.recordings.preprocess.every_recording import choose_units, preproce
 from connfit.recordings.readers import find_reader
 from connfit.recordings.readers.epoch_table import read_epochs
 from connfit.recordings.readers.input_table import read_input_table
+from connfit.recordings.unit_table import name_by_table, read_unit_table
 
 if TYPE_CHECKING:
     from connfit._typing import JSON
@@ -298,6 +299,13 @@ def own_recordings(config: DataConfig) -> tuple[Recording, ...]:
     steps = preprocessing_steps(config)
     each = files.each or ({},) * len(files.files)
     read = [_read_file(path, files, own, steps) for path, own in zip(files.files, each, strict=True)]
+    if files.unit_table is not None:
+        names = read_unit_table(files.unit_table, files.unit_names)
+        read = [
+            name_by_table(recording, names, repeated=files.repeated_units, path=files.unit_table) for recording in read
+        ]
+    elif files.unit_names is not None:
+        raise ConfigError("data.recording_files.unit_names is a column of unit_table: set that too")
     for option in ("input_files", "epoch_files"):
         count = len(getattr(files, option))
         if count not in (0, len(read)):

@@ -112,8 +112,12 @@ def noise_floor(values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"],
 
 def coloured_by(steps: Sequence[Mapping[str, Any]]) -> str | None:
     """Return the first preprocessing step after which noise is not white in time; None if there is none."""
-    names = (str(record.get("step", "")) for record in steps)
-    return next((name for name in names if name in STEPS and STEPS[name].colours_noise), None)
+    for record in steps:
+        name = str(record.get("step", ""))
+        # Whether it does may follow from its options, which the record then says.
+        if name in STEPS and record.get("colours_noise", STEPS[name].colours_noise):
+            return name
+    return None
 
 
 def _profile(changes: Float[np.ndarray, "n p"], seen: Bool[np.ndarray, "n"]) -> Float[np.ndarray, "S p"]:

@@ -50,6 +50,10 @@ class Window(NamedTuple):
     external: Float[np.ndarray, "K F B"] | None = None
 
 
+def _resampled(recording: Recording) -> dict[str, object]:
+    return {"step": "resample", "rate_hz": float(f"{recording.frame_rate:.6g}")}
+
+
 def _rate(recording: Recording) -> float:
     return recording.frame_rate
 
@@ -124,7 +128,7 @@ class Cohort(Displayed):
             raise DataError(
                 f"recording {fastest.name!r} has {fastest.frame_rate:.4g} frames/s, "
                 f"{slowest.name!r} {slowest.frame_rate:.4g}",
-                fix="Resample them to one frame rate before fitting them together",
+                fix=f"Bring them to one rate, first of all in data.preprocess: {as_toml(_resampled(slowest))}",
             )
         for recording in (*recordings, *held_out):
             if recording.kind != first.kind:

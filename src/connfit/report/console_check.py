@@ -50,18 +50,20 @@ def connectome_rows(checked: CheckedConnectome, said: Mapping[str, str]) -> dict
     if counted.electrical_connections:
         rows["connections"] += f"; {counted.electrical_connections:,} electrical"
     if checked.synapses is not None:
-        low, middle, high = checked.synapses
-        rows["synapses"] = (
-            f"{counted.synapses:,}; a connection has {middle:g} (median), {low:g} to {high:g} (1 to 99 %)"
-        )
+        low, middle, high = (f"{size:.4g}" for size in checked.synapses)
+        counts = counted.synapses is not None
+        total = f"{counted.synapses:,}" if counts else f"{counted.total_weight:.4g}"
+        spread = f"a connection has {middle} (median), {low} to {high} (1 to 99 %)"
+        rows["synapses" if counts else "weights"] = f"{total} in all; {spread}"
     if counted.neurons_without_input:
         rows["without input"] = f"{counted.neurons_without_input:,} neurons"
     words = [f"{word or 'unknown'} {neurons:,}" for word, neurons in checked.transmitters.items()]
     rows["transmitters"] = first_ten(words)
     rule = checked.connectome.notes.get("sign_rule")
-    if (rule and said.get("data.sign_rule", "given") and "data.sign_rule" in said) or not checked.columns:
+    if checked.has_signs or not checked.columns or "data.sign_rule" in said:
         rows["signs"] = f"{counted.excitatory_neurons:,} excitatory, {counted.inhibitory_neurons:,} inhibitory ({rule})"
-    rows["not covered by a rule"] = ", ".join(f"{name} {neurons:,}" for name, neurons in checked.unknown.items())
+    if any(checked.transmitters):
+        rows["not covered by a rule"] = ", ".join(f"{name} {neurons:,}" for name, neurons in checked.unknown.items())
     return {**rows, **_numbered("caution", checked.cautions)}
 
 

@@ -16,7 +16,7 @@ from connfit._system.heap import return_freed_arrays
 from connfit._system.stages import stage
 from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
-from connfit.connectome.matching import UnitMatch, find_column, match_units
+from connfit.connectome.matching import READOUTS, UnitMatch, find_column, match_units
 from connfit.connectome.nulls import check_null, make_null
 from connfit.datasets.given_data import GivenData
 from connfit.datasets.loading import (
@@ -265,7 +265,7 @@ def build(
     if config.model.readout == "auto":
         column = find_column(recordings[0].units, connectome, name=recordings[0].name)
     else:
-        column = "region" if config.model.readout == "anatomical" else "id"
+        column = READOUTS[config.model.readout]
     policy = config.data.unmatched_units
     matches = {
         recording.name: match_units(recording.units, connectome, column=column, unmatched=policy)
@@ -311,7 +311,7 @@ def build(
         ),
         model=msgspec.structs.replace(
             config.model,
-            readout="anatomical" if column == "region" else "names",
+            readout=next(readout for readout, its in READOUTS.items() if its == column),
             learn=trained,
             cell=find_cell(config.model.cell).name,
             **own_options(config.model, options),

@@ -16,8 +16,9 @@ class Answers:
     edges, neurons
         Which file is the edge table, and which the neuron table.
     columns
-        Columns of these tables by role: `pre`, `post`, `count`, `id`, `type`, `region`, `transmitter`, `side`,
-        `connection_type`.
+        Columns of these tables by role, see `connfit.connectome.formats.connectome_format.COLUMNS`.
+    wiring_format, wiring_options
+        Format of the connectome, one of `connfit.connectome.formats.FORMATS`, and its options.
     format
         Of all recordings, one of `connfit.recordings.readers.READERS`.
     frame_rate
@@ -42,6 +43,8 @@ class Answers:
     sign_rule: str | None = None
     unknown_transmitter: str | None = None
     leave_out: tuple[str, ...] = ()
+    wiring_format: str | None = None
+    wiring_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from connfit.connectome import Connectome
 from connfit.connectome.connectome_summary import ConnectomeSummary
-from connfit.connectome.signs import RULES, canonical_transmitter
+from connfit.connectome.signs import EDGE_SIGNS, RULES, canonical_transmitter
 from connfit.recordings.plausibility import CAUTIONS
 
 
@@ -35,7 +35,7 @@ class CheckedConnectome:
     unknown
         By sign rule, how many neurons have a transmitter that it does not cover.
     synapses
-        Percentiles 1, 50 and 99 of the counts of connections; None where there is none.
+        Percentiles 1, 50 and 99 of the counts, or weights, of connections; None where there is none.
     """
 
     source: str
@@ -47,6 +47,11 @@ class CheckedConnectome:
     transmitters: Mapping[str, int]
     unknown: Mapping[str, int]
     synapses: tuple[float, float, float] | None
+
+    @property
+    def has_signs(self) -> bool:
+        """Whether the source gives signs to connections, so that transmitters are not asked."""
+        return self.connectome.notes.get("sign_rule") == EDGE_SIGNS
 
     @property
     def cautions(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace as with_options
 from connfit import config as configuration
 from connfit.config import Config
 from connfit.connectome import Connectome
-from connfit.connectome.matching import find_column
+from connfit.connectome.matching import READOUTS, find_column
 from connfit.datasets.given_data import OWN_FILES, prepare_recordings
 from connfit.datasets.loading import connectome_from_config, raw_recordings
 from connfit.datasets.own_files.answers import Answers, Question
@@ -25,6 +25,7 @@ from connfit.datasets.own_files.sorting import configuration_of, sort_files
 from connfit.errors import ConnfitError, DataWarning
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
+from connfit.recordings.preprocess.resampling import SAME_RATE
 from connfit.recordings.readers import find_reader
 
 
@@ -195,6 +196,10 @@ def _steps(recordings: Sequence[CheckedRecording], found: _Found) -> list[dict[s
         everywhere = all(set(flat) <= set(each.recording.units) for each in recordings)
         steps.append({"step": "select", "drop": flat, **({} if everywhere else {"absent": "skip"})})
         said.append(f"{len(flat)} units do not vary in the training part and are left out")
+    rates = [each.recording.frame_rate for each in recordings]
+    if rates and max(rates) / min(rates) > 1 + SAME_RATE:
+        steps.append({"step": "resample", "rate_hz": round(min(rates), 9)})
+        said.append(f"recordings of {min(rates):.4g} to {max(rates):.4g} Hz are brought to {min(rates):.4g} Hz")
     said.append("units are scaled to a standard deviation of 1, two of them above 0")
     found.said["data.preprocess"] = "; ".join(said)
     return [*steps, *map(dict, OWN_FILES)]
@@ -211,7 +216,7 @@ def _fitted_together(
     config: Config, connectome: Connectome, recordings: Sequence[Recording]
 ) -> tuple[str | None, list[str]]:
     """What units are compared with, and what keeps a fit from taking these recordings, found as a fit does."""
-    readout = {"names": "id", "anatomical": "region"}.get(config.model.readout)
+    readout = READOUTS.get(config.model.readout)
     column, problems = (readout, []) if readout else _column(recordings[0], connectome)
     if problems:
         return column, problems

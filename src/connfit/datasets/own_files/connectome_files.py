@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
+import h5py
+import numpy as np
+
+from connfit._system.hdf5_guard import opened
 from connfit.connectome.cell_words import is_missing
+from connfit.connectome.formats import FORMATS
+from connfit.connectome.formats.connectome_format import find_format
 from connfit.datasets.own_files.table_peek import Peek
 from connfit.datasets.own_files.usual_names import EDGE_COLUMNS, NEURON_COLUMNS, columns_by_name, normal
+from connfit.errors import ConnfitError
+from connfit.recordings.readers import READERS
 
 TableKind = Literal["edges", "neurons", "matrix", "recording", "epochs", "units", "responses"]
 
@@ -16,6 +25,42 @@ _RESPONSES = {"stimulated", "silenced"}
 _TELLING = ("type", "region", "transmitter", "side")
 _ID_NAMES = frozenset(NEURON_COLUMNS["id"]) - {"name", "neuron", "cell", "node", "label"}
 """Names that an id has and a unit does not."""
+
+
+def wiring_of_file(path: Path) -> tuple[Literal["edges", "neurons"], str] | None:
+    """Say whether a file that is no table holds wiring, which half of it, and in which format; None if it does not."""
+    name = path.name.lower()
+    if name.endswith((".h5", ".hdf5")):
+        return _of_hdf5(path)
+    if name.endswith(".npy"):
+        return ("edges", "matrix") if _is_square_array(path) else None
+    read_otherwise = tuple(end for reader in READERS.values() for end in reader.suffixes)
+    endings = tuple(end for known in FORMATS.values() for end in known.suffixes)
+    if name.endswith(endings) and not name.endswith(read_otherwise):
+        return "edges", find_format(path).name
+    return None
+
+
+def _of_hdf5(path: Path) -> tuple[Literal["edges", "neurons"], str] | None:
+    """SONATA has groups `edges` and `nodes` at the top."""
+    try:
+        with opened(path) as file:
+            if isinstance(file.get("edges"), h5py.Group):
+                return "edges", "sonata"
+            return ("neurons", "sonata") if isinstance(file.get("nodes"), h5py.Group) else None
+    except (OSError, RuntimeError, KeyError, ConnfitError):
+        return None  # Whoever reads it says what is wrong.
+
+
+def _is_square_array(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            version = np.lib.format.read_magic(file)
+            header = (np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0)[version[0] > 1]
+            shape, _, kind = header(file)
+    except (OSError, ValueError):
+        return False
+    return len(shape) == 2 and shape[0] == shape[1] > 2 and kind.kind in "fiu"
 
 
 def kind_of_table(table: Peek) -> TableKind:

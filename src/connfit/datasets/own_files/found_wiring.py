@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace as with_options
 
 from connfit import config as configuration
+from connfit.config import DataConfig
 from connfit.connectome.signs import RULES, UNKNOWN_POLICIES
 from connfit.datasets.loading import connectome_from_config
 from connfit.datasets.own_files.answers import Answers, Question
@@ -19,7 +20,8 @@ from connfit.datasets.own_files.usual_names import EDGE_COLUMNS, NEURON_COLUMNS
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, ConnfitError, did_you_mean, first_ten
 
-_NEEDED = {"pre": "the presynaptic neuron", "post": "the postsynaptic neuron", "count": "the number of synapses"}
+_ALL = ("excitatory", "inhibitory")
+_NEEDED = {"pre": "the presynaptic neuron", "post": "the postsynaptic neuron"}
 
 
 @dataclass
@@ -75,30 +77,50 @@ def found_wiring(files: SortedFiles, answers: Answers) -> FoundWiring:
         return found
     tables: dict[str, Any] = {}
     found.values["connectome"] = tables
-    columns: dict[str, str] = {}
     if edges is not None:
-        of_edges = edge_columns(edges, answers.columns)
+        format = answers.wiring_format or edges.format
         tables["edges"] = str(edges.path.resolve())
-        columns |= of_edges.columns
-        found.said |= {f"data.connectome.{role}": why for role, why in of_edges.why.items()}
-        for role, what in _NEEDED.items():
-            if role not in of_edges.columns:
-                text = f"which column of {edges.path.name} holds {what}"
-                found.questions.append(Question("columns", f"data.connectome.{role}", text, edges.peek.header))
+        if format != "tables":
+            tables["format"] = format
+            found.said["data.connectome.format"] = "given" if answers.wiring_format else "by what is in the file"
     if neurons is not None:
-        of_neurons = neuron_columns(neurons, answers.columns, edges, columns.get("pre"))
         tables["neurons"] = str(neurons.path.resolve())
-        columns |= of_neurons.columns
-        found.said |= {f"data.connectome.{role}": why for role, why in of_neurons.why.items()}
-        if "id" not in of_neurons.columns:
+    elif edges is not None and not files.neurons:
+        found.said["data.connectome.edges"] = "there is no neuron table: neurons are those that it names"
+    columns: dict[str, str] = {}
+    if edges is not None and "format" not in tables:
+        columns |= _of_edges(found, edges, answers, tables)
+    if neurons is not None and neurons.peek.header:
+        named = neuron_columns(neurons, answers.columns, edges if columns else None, columns.get("pre"))
+        columns |= named.columns
+        found.said |= {f"data.connectome.{role}": why for role, why in named.why.items()}
+        if "id" not in named.columns:
             text = f"which column of {neurons.path.name} holds the ids that the edge table has"
             found.questions.append(Question("columns", "data.connectome.id", text, neurons.peek.header))
+    columns |= {role: title for role, title in answers.columns.items() if role not in columns}
     tables |= columns
+    if answers.wiring_options:
+        tables["options"] = {**tables.get("options", {}), **answers.wiring_options}
     _signs(found, answers)
-    if edges is not None and neurons is not None and not any(ask.option == "columns" for ask in found.questions):
-        _read(found, f"{edges.path}, {neurons.path}", columns)
+    if edges is not None and not any(ask.option in ("columns", "neurons") for ask in found.questions):
+        source = f"{edges.path}, {neurons.path}" if neurons is not None else str(edges.path)
+        _read(found, source, columns)
         _ask_for_signs(found, answers)
     return found
+
+
+def _of_edges(found: FoundWiring, edges: Table, answers: Answers, tables: dict[str, Any]) -> dict[str, str]:
+    """Columns of an edge table; without one of sizes each row is a synapse."""
+    of_edges = edge_columns(edges, answers.columns)
+    found.said |= {f"data.connectome.{role}": why for role, why in of_edges.why.items()}
+    for role, what in _NEEDED.items():
+        if role not in of_edges.columns:
+            text = f"which column of {edges.path.name} holds {what}"
+            found.questions.append(Question("columns", f"data.connectome.{role}", text, edges.peek.header))
+    if not {"count", "weight"} & set(of_edges.columns):
+        tables["options"] = {"row_is_synapse": True}
+        found.said["data.connectome.options.row_is_synapse"] = "no column of counts or weights: each row is a synapse"
+    return dict(of_edges.columns)
 
 
 def _table(found: FoundWiring, tables: Sequence[Table], what: str) -> Table | None:
@@ -109,7 +131,7 @@ def _table(found: FoundWiring, tables: Sequence[Table], what: str) -> Table | No
         names = tuple(str(table.path) for table in tables)
         text = f"which of {len(names)} files is the {words}: {first_ten(names)}"
         found.questions.append(Question(what, f"data.connectome.{what}", text, names))
-    else:
+    elif what == "edges":
         found.questions.append(Question(what, f"data.connectome.{what}", f"no {words} was found: name it"))
     return None
 
@@ -126,26 +148,55 @@ def _signs(found: FoundWiring, answers: Answers) -> None:
 def _read(found: FoundWiring, source: str, columns: dict[str, str]) -> None:
     """Read the connectome; without a sign rule its signs mean nothing yet."""
     data = configuration.from_dict({"data": found.values}).data
-    if data.connectome is not None:
-        # Whatever the rule says: neurons that it does not cover are counted, and asked for.
-        data = with_options(data, sign_rule=data.sign_rule or "shiu", unknown_transmitter="excitatory")
-    try:
-        found.connectome = check_connectome(source, connectome_from_config(data), columns)
-    except ConfigError:
-        raise
-    except ConnfitError as error:
-        found.problems.append(str(error))
+    problems: list[str] = []
+    for trial in _trials(data):
+        try:
+            found.connectome = check_connectome(source, connectome_from_config(trial), columns)
+        except ConnfitError as error:
+            problems.append(str(error))
+            continue
+        rows = trial.connectome.options.get("rows") if trial.connectome is not None else None
+        if rows is not None and "rows" not in found.values["connectome"].get("options", {}):
+            text = "what the rows of the matrix are: pre, what each sends, or post, what each receives"
+            found.questions.append(Question("rows", "data.connectome.options.rows", text, ("pre", "post")))
+        return
+    found.problems += problems[:1]
+
+
+def _trials(data: DataConfig) -> Iterator[DataConfig]:
+    """Configurations that may be read before everything is known, the likeliest first.
+
+    Neurons that a rule does not cover are counted, and asked for. Edges with signs of their own take no rule, and a
+    matrix that is not symmetric needs to know its rows.
+    """
+    if data.connectome is None:
+        yield data
+        return
+    unknown = "excitatory" if data.unknown_transmitter in (None, "error") else data.unknown_transmitter
+    plain = with_options(data, unknown_transmitter=unknown)
+    ways = [with_options(plain, sign_rule=data.sign_rule or "shiu")]
+    if data.sign_rule is None:
+        ways.append(with_options(plain, sign_rule=None))
+    yield from ways
+    if data.connectome.format == "matrix" and "rows" not in data.connectome.options:
+        for way in ways:
+            assert way.connectome is not None
+            tables = with_options(way.connectome, options={**way.connectome.options, "rows": "pre"})
+            yield with_options(way, connectome=tables)
 
 
 def _ask_for_signs(found: FoundWiring, answers: Answers) -> None:
     """Ask for what no file can say: which sign a transmitter has, and neurons without a known one."""
-    if found.connectome is None:
+    if found.connectome is None or found.connectome.has_signs:
         return
-    total = found.connectome.summary.neurons
+    total, known = found.connectome.summary.neurons, found.connectome.unknown
+    if not any(found.connectome.transmitters):
+        if answers.unknown_transmitter is None:
+            text = "what neurons are: none has a transmitter, and the edges have no signs"
+            found.questions.append(Question("unknown_transmitter", "data.unknown_transmitter", text, _ALL))
+        return
     if answers.sign_rule is None:
-        covered = ", ".join(
-            f"{rule} ({total - found.connectome.unknown[rule]:,} of {total:,} neurons)" for rule in RULES
-        )
+        covered = ", ".join(f"{rule} ({total - known[rule]:,} of {total:,} neurons)" for rule in RULES)
         text = f"which sign each transmitter has: {covered}, or a CSV file with the columns transmitter,sign"
         found.questions.append(Question("sign_rule", "data.sign_rule", text, tuple(RULES)))
     notes = found.connectome.connectome.notes

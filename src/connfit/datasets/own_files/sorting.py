@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connfit._system.paths import user_path
-from connfit.datasets.own_files.connectome_files import TableKind, kind_of_table
-from connfit.datasets.own_files.table_peek import Peek, is_table, peek
+from connfit.connectome.formats.connectome_format import find_format
+from connfit.datasets.own_files.connectome_files import TableKind, kind_of_table, wiring_of_file
+from connfit.datasets.own_files.table_peek import NOTHING, Peek, is_table, peek
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, ConnfitError, DataError
 from connfit.recordings.readers import READERS, find_reader
@@ -18,7 +19,6 @@ DEEPEST, MOST_FILES = 5, 5000
 """How deep folders are looked into, and how many files and folders are looked at."""
 
 _NOT_READ = {
-    "matrix": "a matrix of connections",
     "epochs": "epochs; name it as epoch_files",
     "units": "a table that names units; name it with the option unit_table",
     "responses": "measured responses, for connfit perturb-score",
@@ -28,10 +28,11 @@ _CONFIGURATIONS = (".toml", ".json")
 
 @dataclass(frozen=True)
 class Table:
-    """A table of wiring, and what its first rows hold."""
+    """A table of wiring, what its first rows hold, and its format; of other formats nothing is known of rows."""
 
     path: Path
     peek: Peek
+    format: str = "tables"
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def sort_files(
         if not path.exists():
             raise DataError("to be left out, but it is not there", path=path, fix="Check the path")
     for path, kind in said.items():
-        found = _with_table(found, Table(path, peek(path)), "edges" if kind == "edges" else "neurons")
+        found = _with_table(found, _named_table(path), "edges" if kind == "edges" else "neurons")
     for given in paths:
         path = user_path(given)
         if not path.exists() and str(given) in DATASETS:
@@ -210,12 +211,28 @@ def _of_file(found: SortedFiles, path: Path, format: str | None) -> SortedFiles:
     if format is None and not path.is_dir() and is_table(path):
         table = Table(path, peek(path))
         return _with_table(found, table, kind_of_table(table.peek))
+    if format is None and not path.is_dir() and (wiring := wiring_of_file(path)) is not None:
+        half, its_format = wiring
+        return _with_table(found, Table(path, NOTHING, its_format), half)
     if format is None:
         find_reader(path)
     return replace(found, recordings=(*found.recordings, path))
 
 
+def _named_table(path: Path) -> Table:
+    """A file of which the user said what it is."""
+    if not path.exists():
+        raise DataError("no such file", path=path, fix="Check the path")
+    if is_table(path):
+        table = peek(path)
+        return Table(path, table, "matrix" if kind_of_table(table) == "matrix" else "tables")
+    wiring = wiring_of_file(path)
+    return Table(path, NOTHING, find_format(path).name if wiring is None else wiring[1])
+
+
 def _with_table(found: SortedFiles, table: Table, kind: TableKind) -> SortedFiles:
+    if kind == "matrix":
+        return replace(found, edges=(*found.edges, replace(table, format="matrix")))
     if kind == "edges":
         return replace(found, edges=(*found.edges, table))
     if kind == "neurons":

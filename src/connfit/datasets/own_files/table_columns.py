@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from connfit.connectome.cell_words import is_missing
 from connfit.connectome.columns import NamedTable, read_table
 from connfit.connectome.tables import electrical_rows
 from connfit.datasets.own_files.sorting import Table
 from connfit.datasets.own_files.usual_names import EDGE_COLUMNS, NEURON_COLUMNS, columns_by_name
 from connfit.errors import ConfigError, DataError, did_you_mean
 
+_SIGNS = {"1", "-1", "+1", "+", "-", "1.0", "-1.0", "excitatory", "inhibitory"}
 _ENDS = 50
 """Ids of the edge table by which the ids of the neuron table are found."""
 
@@ -42,6 +44,7 @@ def edge_columns(table: Table, given: Mapping[str, str]) -> TableColumns:
         If a column that was given is not there.
     """
     found = _by_name(table, EDGE_COLUMNS, given)
+    found = _sizes(found, table, given)
     kind = found.columns.get("connection_type")
     if kind is not None and "connection_type" not in given:
         words = pa.table({kind: pa.array(table.peek.cells(kind), pa.string())})
@@ -75,6 +78,32 @@ def neuron_columns(table: Table, given: Mapping[str, str], edges: Table | None, 
             others = {role: column for role, column in found.columns.items() if column != title and role != "id"}
             return TableColumns({"id": title, **others}, {**found.why, "id": why})
     return found
+
+
+def _sizes(found: TableColumns, table: Table, given: Mapping[str, str]) -> TableColumns:
+    """Either counts or weights: what is no whole number, or below 1, is a weight."""
+    columns, why = dict(found.columns), dict(found.why)
+    counts = columns.get("count")
+    if counts is not None and "count" not in given:
+        cells = [cell for cell in table.peek.cells(counts) if not is_missing(cell)]
+        if "weight" in given or not all(_is_count(cell) for cell in cells):
+            del columns["count"], why["count"]
+            columns.setdefault("weight", counts)
+            why.setdefault("weight", "by its name, for it holds more than whole numbers above 0")
+    if "count" in columns and "weight" not in given:
+        columns.pop("weight", None)
+        why.pop("weight", None)
+    sign = columns.get("sign")
+    if sign is not None and "sign" not in given and not set(map(str.lower, table.peek.cells(sign))) <= _SIGNS:
+        del columns["sign"], why["sign"]
+    return TableColumns(columns, why)
+
+
+def _is_count(cell: str) -> bool:
+    try:
+        return float(cell) >= 1 and float(cell).is_integer()
+    except ValueError:
+        return False
 
 
 def _by_name(table: Table, usual: Mapping[str, tuple[str, ...]], given: Mapping[str, str]) -> TableColumns:

@@ -46,6 +46,10 @@ class Peek:
         return all(is_missing(cell) or FLOAT.fullmatch(cell) or INTEGER.fullmatch(cell) for cell in self.cells(title))
 
 
+NOTHING = Peek((), ())
+"""Of files that are no tables."""
+
+
 def is_table(path: Path) -> bool:
     """Return whether a file is a table by its name."""
     return path.name.lower().endswith(SUFFIXES)

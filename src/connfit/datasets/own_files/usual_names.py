@@ -41,6 +41,8 @@ EDGE_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "synapses syncount nsyn nsyns nsynapses numsyn numsynapses synapsecount synapsescount count counts weight "
             "weights number".split()
         ),
+        "weight": tuple("weight weights strength fln fraction value connectionweight synweight".split()),
+        "sign": tuple("sign signs polarity".split()),
         "connection_type": tuple("connectiontype synapsetype syntype conntype edgetype type".split()),
     }
 )

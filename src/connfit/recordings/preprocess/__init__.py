@@ -20,6 +20,7 @@ from connfit.recordings.preprocess.deconvolution import deconvolve
 from connfit.recordings.preprocess.filters import high_pass, smooth
 from connfit.recordings.preprocess.fluorescence import delta_f_over_f, remove_bleaching, running_baseline
 from connfit.recordings.preprocess.preprocessing_step import STEPS, Step
+from connfit.recordings.preprocess.resampling import resample
 from connfit.recordings.preprocess.sampling import select, to_substeps
 from connfit.recordings.preprocess.scaling import scale, unscale, unscale_values
 
@@ -61,6 +62,7 @@ __all__ = [
     "high_pass",
     "preprocess",
     "remove_bleaching",
+    "resample",
     "running_baseline",
     "scale",
     "select",

@@ -17,6 +17,7 @@ from connfit.recordings.readers.frames import (
     check_units,
     frame_times,
     require_file,
+    require_rate,
     settle_missing,
     stated_rate,
     unread,
@@ -56,15 +57,15 @@ def read_hdf5_recording(
     Parameters
     ----------
     path
-        HDF5 file with `time_s` [time] (seconds), `dff` and/or `zscore` [time, trace] and `neuron` [trace]
-        (name of the neuron, empty where not known); optionally `neuron_class`, `confidence` [trace] and the
-        attributes `uid`, `organism`, `strain`, `source`, `sampling_rate_hz`.
+        HDF5 file with `time_s` [time] (seconds; not needed where a rate is stated), `dff` and/or `zscore` [time, trace]
+        and `neuron` [trace] (name of the neuron, empty where not known); optionally `neuron_class`, `confidence`
+        [trace] and the attributes `uid`, `organism`, `strain`, `source`, `sampling_rate_hz`.
     name
         Name of the recording. Default: the attribute `uid`, else the file's name.
     values
         `"dff"` (F/F0 - 1) or `"zscore"`.
     frame_rate
-        Frames per second (Hz) that the frame times must agree with.
+        Frames per second (Hz) that the frame times must agree with; needed where the file states neither.
     missing
         `"error"` or `"mask"`: what to do with values that are not finite.
 
@@ -84,30 +85,32 @@ def read_hdf5_recording(
     one_of("values", values, VALUES)
     try:
         with opened(path) as file:
-            absent = [key for key in (values, "neuron", "time_s") if not isinstance(file.get(key), h5py.Dataset)]
+            absent = [key for key in (values, "neuron") if not isinstance(file.get(key), h5py.Dataset)]
             if absent:
                 other = "; read what CaImAn saved with format = 'caiman'" if "estimates" in file else ""
                 raise DataError(
                     f"lacks the datasets {', '.join(absent)}; it holds {', '.join(file) or 'nothing'}",
                     path=path,
-                    fix=f"Write time_s, neuron, and dff or zscore{other}",
+                    fix=f"Write neuron, dff or zscore, and time_s or a frame rate{other}",
                 )
-            traces, times = _array(file, values, path), _array(file, "time_s", path)
+            traces = _array(file, values, path)
+            times = _array(file, "time_s", path) if "time_s" in file else None
             labels = _labels(file, "neuron", path)
             classes = _labels(file, "neuron_class", path) if "neuron_class" in file else None
             attributes = {key: _plain(file.attrs[key]) for key in _ATTRIBUTES if key in file.attrs}
             rates = {key: _plain(at[()]) for key in RATE_KEYS if isinstance(at := file.get(key), h5py.Dataset)}
             cautions = unread(file, (*VALUES, *_DATASETS, *RATE_KEYS), "datasets")
             cautions += unread(file.attrs, (*_ATTRIBUTES, *_OTHER_ATTRIBUTES), "attributes")
-            for key in (values, "time_s"):
+            for key in (values, *(["time_s"] if times is not None else [])):
                 cautions += unread(file[key].attrs, _DESCRIPTIONS, f"attributes of {key}")
-            _refuse_other_seconds(file["time_s"].attrs, path)
+            if times is not None:
+                _refuse_other_seconds(file["time_s"].attrs, path)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError) as error:
         problem, fix = "truncated, damaged or not an HDF5 file", "Copy or download it again"
         raise unreadable(error, problem, path=path, fix=fix) from error
     if traces.ndim != 2:
         raise DataError(f"{values} has shape {traces.shape}", path=path, fix="It must be [time, trace]")
-    if times.shape != (len(traces),):
+    if times is not None and times.shape != (len(traces),):
         raise DataError(
             f"time_s has shape {times.shape}, {values} {len(traces)} frames",
             path=path,
@@ -121,7 +124,8 @@ def read_hdf5_recording(
         )
 
     stated = stated_rate({**rates, **attributes}, frame_rate, path)
-    intervals = frame_times(times, path, stated_rate=stated)
+    intervals = None if times is None else frame_times(times, path, stated_rate=stated)
+    rate = require_rate(stated, path) if intervals is None else intervals.frame_rate
     uid = str(attributes.get("uid", path.stem))
     name = name or uid
     units = [label or unlabelled_name(k, name) for k, label in enumerate(labels)]
@@ -133,7 +137,7 @@ def read_hdf5_recording(
         **attributes,
         "file": path.name,
         "values": values,
-        **intervals.notes(),
+        **({} if intervals is None else intervals.notes()),
         "missing_values": absent_values,
         "unlabelled": unlabelled,
     }
@@ -145,12 +149,12 @@ def read_hdf5_recording(
         name=name,
         values=settled,
         units=units,
-        frame_rate=intervals.frame_rate,
+        frame_rate=rate,
         kind=kind,
         value_units=value_units,
         mask=mask,
-        notes=with_cautions(notes, (*cautions, *intervals.cautions)),
-        times=times.astype(np.float64),
+        notes=with_cautions(notes, (*cautions, *(() if intervals is None else intervals.cautions))),
+        times=None if times is None else times.astype(np.float64),
     )
 
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from connfit.connectome import Connectome
 from connfit.datasets.own_files.checked_recording import CheckedRecording
 from connfit.datasets.own_files.checking import CheckedData
 from connfit.errors import DataError
@@ -40,7 +41,7 @@ def check_figure(checked: CheckedData) -> Figure:
             _missing(figure.add_subplot(grid[row, 1]), recording)
             _values(figure.add_subplot(grid[row, 2]), recording)
         if checked.connectome is not None:
-            _counts(figure.add_subplot(grid[rows - 1, 0]), np.asarray(checked.connectome.connectome.counts))
+            _counts(figure.add_subplot(grid[rows - 1, 0]), checked.connectome.connectome)
             _signs(figure.add_subplot(grid[rows - 1, 1:]), checked)
         if len(checked.recordings) > len(recordings):
             figure.suptitle(f"the first {len(recordings)} of {len(checked.recordings)} recordings")
@@ -98,7 +99,8 @@ def _values(axes: Axes, checked: CheckedRecording) -> None:
     axes.set_title("values")
 
 
-def _counts(axes: Axes, counts: np.ndarray) -> None:
+def _counts(axes: Axes, connectome: Connectome) -> None:
+    counts = np.asarray(connectome.counts)
     if not counts.any():
         empty(axes, "no connection")
         return
@@ -108,7 +110,7 @@ def _counts(axes: Axes, counts: np.ndarray) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yscale("log")
-    axes.set_xlabel("synapses of a connection")
+    axes.set_xlabel(f"{connectome.size_word} of a connection")
     axes.set_ylabel("connections")
 
 
