@@ -25,14 +25,14 @@ def print_comparison(found: RunComparison, console: Console) -> None:
         table.add_row(f"parameters changed: {group.replace('_', ' ')}", f"{one:,}", f"{other:,}", "")
     console.print(table)
     _print_options(found.options, console)
-    console.print(literal(found.verdict() + "."), highlight=False)
+    console.print(literal(found.verdict() + "."), highlight=False, soft_wrap=True)
 
 
 def _print_options(options: Mapping[str, tuple[object, object]], console: Console) -> None:
     if not options:
         console.print("The options of both are the same.", highlight=False)
     for key, (one, other) in options.items():
-        console.print(literal(f"{key}: {one!r} and {other!r}"), highlight=False)
+        console.print(literal(f"{key}: {one!r} and {other!r}"), highlight=False, soft_wrap=True)
 
 
 def _difference(row: HorizonComparison) -> str:
