@@ -97,13 +97,24 @@ def compare(
     draw_again(folder)
 
 
-def report(folder: RunFolder) -> None:
+def report(
+    folder: RunFolder,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Also write explore.html, to zoom into activity, FC and wiring.")
+    ] = False,
+) -> None:
     """Draw the figures and write report.html from a run's files."""
     from connfit.report import write_report
 
     with err_console.status("drawing figures"):
         path = write_report(folder, fresh=True)
     out_console.print(f"report: {path}", highlight=False, soft_wrap=True)
+    if interactive:
+        from connfit.report.explore import write_explorer
+
+        with err_console.status("writing the interactive page"):
+            path = write_explorer(folder)
+        out_console.print(f"interactive: {path}", highlight=False, soft_wrap=True)
 
 
 def evaluate_and_report(fitted: Fit, out: Path) -> None:
