@@ -76,16 +76,24 @@ def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings
 
 def compare(
     folder: RunFolder,
-    null: Annotated[
+    others: Annotated[
         list[Path],
-        typer.Argument(parser=user_path, metavar="NULL...", help="Runs of the same fit with --null NAME: {nulls}."),
+        typer.Argument(
+            parser=user_path, metavar="RUN...", help="Another run; or runs of the same fit with --null NAME: {nulls}."
+        ),
     ],
 ) -> None:
-    """Compare runs on null connectomes with a run on the real one, in its table and report."""
-    from connfit.evaluation.evaluate_run import compare_with_nulls
+    """Compare two runs; or put runs on null connectomes beside one on the real one, in its table and report."""
+    from connfit.evaluation.compare_runs import RunComparison, compare_with
     from connfit.report import print_table
+    from connfit.report.console_compare import print_comparison
 
-    print_table(compare_with_nulls(folder, null), out_console, config=_options(folder))
+    with err_console.status("comparing"):
+        found = compare_with(folder, others)
+    if isinstance(found, RunComparison):
+        print_comparison(found, out_console)
+        return
+    print_table(found, out_console, config=_options(folder))
     draw_again(folder)
 
 
