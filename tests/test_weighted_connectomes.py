@@ -21,6 +21,7 @@ from connfit.connectome.tables import connectome_from_tables
 from connfit.errors import ConfigError, DataError
 from connfit.models import RateModel, Readout
 from connfit.models.init.own_response import signed_weights
+from connfit.training.parameter_tables import weights_table
 
 NAMES = [f"r{k}" for k in range(4)]
 
@@ -183,3 +184,15 @@ def test_rows_of_both_signs_are_refused_in_python_too() -> None:
     neurons = drawn(0).neurons
     with pytest.raises(DataError, match="have both signs"):
         from_pairs("x", [0, 0], [1, 1], [1, 2], np.ones(9, int), neurons, mixed_signs=[1, -1])
+
+
+def test_tables_speak_of_synapses_only_where_they_were_counted() -> None:
+    for real, title in ((True, "source_weight"), (False, "synapses")):
+        brain = drawn(5, real=real, electrical=0)
+        readout = Readout(sp.csr_array(np.eye(2, brain.n)), ("u0", "u1"))
+        model = RateModel.from_connectome(brain, readout, step_s=0.5)
+        weights = {"weights": np.ones(brain.m, np.float32)}
+        table = weights_table(brain, model, weights, weights)
+        assert {"source_weight", "synapses"} & set(table.columns) == {title}
+        np.testing.assert_array_equal(table[title], brain.counts)
+        np.testing.assert_array_equal(table["weight_fitted"], brain.connection_signs)

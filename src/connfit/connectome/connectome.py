@@ -167,6 +167,11 @@ class Connectome(Displayed):
         return "source weight" if self.weighted else "synapse count"
 
     @property
+    def size_column(self) -> str:
+        """Title of `counts` in tables: `"synapses"`, or `"source_weight"`."""
+        return "source_weight" if self.weighted else "synapses"
+
+    @property
     def connection_signs(self) -> Int[np.ndarray, "M"]:
         """[M] sign of each connection: the presynaptic neuron's unless they are mixed, +1 for electrical ones."""
         if self.mixed_signs is not None:

@@ -181,8 +181,8 @@ class Fit(Displayed):
         -------
         DataFrame
             One row per connection, in the order of the connectome: `pre_id`, `post_id`, `pre_type`, `post_type`,
-            `kind` (`chemical` or `electrical`), `synapses`, `sign`, and the signed weights `weight_start` and
-            `weight_fitted` (values' unit per values' unit).
+            `kind` (`chemical` or `electrical`), `synapses` (or `source_weight`), `sign`, and the signed weights
+            `weight_start` and `weight_fitted` (values' unit per values' unit).
         """
         from connfit.training.parameter_tables import weights_table
 

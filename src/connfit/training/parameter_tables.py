@@ -28,7 +28,7 @@ def weights_table(connectome: Connectome, model: Model, start: Params, fitted: P
             "kind": pd.Categorical.from_codes(
                 connectome.electrical.astype(np.int8), categories=["chemical", "electrical"]
             ),
-            "synapses": connectome.counts,
+            connectome.size_column: connectome.counts,
             "sign": signs,
             "weight_start": signs * np.asarray(model.magnitudes(start)),
             "weight_fitted": signs * np.asarray(model.magnitudes(fitted)),

@@ -107,8 +107,9 @@ def _readme(run: ExportedRun, units: Mapping[str, str], report: list[str], gains
             "`high` (95 % interval), `reason` (why a value is missing). Skills and correlations have no unit; MSE is "
             f"in squared units of the values ({values}).",
             "- `results.csv`: every number and text of the run's JSON files, by `file` and `key`.",
-            "- `weights.csv`: one row a connection. `synapses` as counted, `sign` of the presynaptic neuron (1 for gap "
-            f"junctions), `weight_start` and `weight_fitted` signed, in {values} per {values}.",
+            "- `weights.csv`: one row a connection. `synapses` as counted (`source_weight` where the source has real "
+            "weights), `sign` (1 for gap junctions), `weight_start` and `weight_fitted` signed, in "
+            f"{values} per {values}.",
             "- `neurons.csv`: one row a neuron. `recorded`: a unit reads it. Units:",
             columns,
             "- `readout.csv`: which neurons each unit reads at the start, and with what share; they sum to 1.",

@@ -67,8 +67,9 @@ EXPORTS.register(ExportFormat(name="sonata", label="SONATA network files", place
 
 _ABOUT = (
     "Nodes carry the neuron table (`neuron_id` is the id of the source) and parameters before and after the fit; edges",
-    "`syn_weight` (signed, fitted), `weight_start`, `synapses` and their type, chemical or electrical. SONATA has no",
-    "word for a rate neuron, so that nodes are `virtual`: the equations are in the format numpy.",
+    "`syn_weight` (signed, fitted), `weight_start`, `synapses` (or `source_weight`) and their type, chemical or",
+    "electrical. SONATA has no word for a rate neuron, so that nodes are `virtual`: the equations are in the format",
+    "numpy.",
 )
 
 
@@ -85,7 +86,8 @@ def _write_edges(path: Path, run: ExportedRun) -> None:
         edges["edge_group_id"] = np.zeros(len(table), np.uint32)
         edges["edge_group_index"] = np.arange(len(table), dtype=np.uint64)
         group = edges.create_group("0")
-        columns = {"syn_weight": "weight_fitted", "weight_start": "weight_start", "synapses": "synapses"}
+        columns = {"syn_weight": "weight_fitted", "weight_start": "weight_start"}
+        columns[connectome.size_column] = connectome.size_column
         for name, column in columns.items():
             group[name] = table[column].to_numpy()
         for name, of in (("source_to_target", source), ("target_to_source", target)):
