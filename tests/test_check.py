@@ -292,7 +292,7 @@ def movie_of(names: list[str], folder: Path) -> Path:
 
 
 def test_a_matrix_of_70_regions_asks_for_its_rows_and_signs(tmp_path: Path) -> None:
-    names = [f"R{k}" for k in range(70)]
+    names = [f"Ré{k}" for k in range(70)]
     weights = np.random.default_rng(1).uniform(0.09, 1, (70, 70)) * (1 - np.eye(70))
     pd.DataFrame(weights, names, names).to_csv(tmp_path / "regions.csv")
     movie_of(names, tmp_path)
@@ -305,7 +305,7 @@ def test_a_matrix_of_70_regions_asks_for_its_rows_and_signs(tmp_path: Path) -> N
     ran = run("check", tmp_path, *(part for pair in known.items() for part in pair))
     assert ran.exit_code == 0 and "ready to fit" in ran.output and "weights" in ran.output
     brain = connectome_from_config(configuration.read(tmp_path / "c.toml").data)
-    i, j = brain.index_of(["R3", "R5"])
+    i, j = brain.index_of(["Ré3", "Ré5"])
     assert brain.matrix(brain.counts)[i, j] == pytest.approx(weights[3, 5])
 
 

@@ -34,8 +34,8 @@ def run_script(folder: Path) -> str:
     return done.stdout
 
 
-def brain(electrical: int = 0) -> Connectome:
-    found = random_connectome(np.random.default_rng(3), 40, 5, electrical=electrical)
+def brain(electrical: int = 0, *, mixed: bool = False) -> Connectome:
+    found = random_connectome(np.random.default_rng(3), 40, 5, electrical=electrical, mixed=mixed)
     return replace(found, neurons=found.neurons.assign(region=[chr(65 + k % 5) for k in range(40)]))
 
 
@@ -84,6 +84,8 @@ MODELS = {
         brain(), stimulated(lags_apart=True), strengths="gain_per_neuron", drive="anatomical", lags=[1, 3]
     ),
     "learned read-out, no drive": lambda: moved(brain(), raw_movies(), learned_readout=True, drive="none"),
+    "both signs, gap junctions, two channels": lambda: moved(brain(6, mixed=True), raw_movies(), cell="two-channel"),
+    "both signs": lambda: moved(brain(mixed=True), raw_movies()),
 }
 
 

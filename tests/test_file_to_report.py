@@ -209,6 +209,9 @@ def test_every_format_goes_from_file_to_report(name: str, tmp_path: Path, monkey
     movie = raw_movies()[0]
     CASES[name].write(folder, movie.values.astype(float), movie.units)
     config = tmp_path / "config.toml"
+    if name == "nwb":
+        asked = run("check", folder, "--sign-rule", "fly-paper", *CASES[name].answers[:2])
+        assert "--option unit_column=VALUE" in asked and "neuron)" in asked
     said = run("check", folder, "--sign-rule", "fly-paper", *CASES[name].answers, "--write", config)
     assert "ready to fit" in said and f"{len(movie.units)} of {len(movie.units)} units match" in said
     job = fitted(config, tmp_path / "run")

@@ -145,3 +145,16 @@ def test_sizes_that_are_not_there_are_refused_before_memory_is_taken(tmp_path: P
         file.create_dataset("traces", (10**6, 10**6), "f4", chunks=(10, 10))
     with pytest.raises(DataError, match=r"big\.nc"):
         read_recording(path)
+
+
+def test_lists_of_axes_that_do_not_fit_never_reach_the_library(tmp_path: Path) -> None:
+    path = tmp_path / "axes.nc"
+    array().to_netcdf(path, engine="h5netcdf")
+    with h5py.File(path, "r+") as file:
+        held = {name: file["traces"].attrs[name] for name in ("DIMENSION_LIST",)}
+        del file["traces"]
+        file["traces"] = VALUES.ravel()
+        references = h5py.vlen_dtype(h5py.ref_dtype)
+        file["traces"].attrs.create("DIMENSION_LIST", held["DIMENSION_LIST"], dtype=references)
+    with pytest.raises(DataError, match="traces has 1 axes, and DIMENSION_LIST is for others"):
+        read_recording(path)

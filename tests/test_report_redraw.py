@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +32,17 @@ from connfit.report.sections import analysis_section
 from connfit.report.sections.order_of_sections import sections
 from connfit.training import runs
 
+
+def _null_of(folder: Path) -> Path:
+    """A run of which nothing but its configuration and scores are looked at."""
+    shutil.copytree(folder, folder.parent / "null")
+    (folder.parent / "null" / "config.json").write_text('{"data": {"dataset": "demo", "null": "rewire_degrees"}}')
+    return folder.parent / "null"
+
+
 ADDING: dict[str, Callable[[Path], list[str]]] = {
     "evaluate": lambda folder: ["evaluate", str(folder)],
-    "compare": lambda folder: ["compare", str(folder), str(folder)],
+    "compare": lambda folder: ["compare", str(folder), str(_null_of(folder))],
     "report": lambda folder: ["report", str(folder)],
     "gradcheck": lambda folder: ["gradcheck", str(folder)],
     "recover": lambda folder: ["recover", "--quick", "--out", str(folder / "recovery")],

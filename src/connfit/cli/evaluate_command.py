@@ -76,26 +76,45 @@ def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings
 
 def compare(
     folder: RunFolder,
-    null: Annotated[
+    others: Annotated[
         list[Path],
-        typer.Argument(parser=user_path, metavar="NULL...", help="Runs of the same fit with --null NAME: {nulls}."),
+        typer.Argument(
+            parser=user_path, metavar="RUN...", help="Another run; or runs of the same fit with --null NAME: {nulls}."
+        ),
     ],
 ) -> None:
-    """Compare runs on null connectomes with a run on the real one, in its table and report."""
-    from connfit.evaluation.evaluate_run import compare_with_nulls
+    """Compare two runs; or put runs on null connectomes beside one on the real one, in its table and report."""
+    from connfit.evaluation.compare_runs import RunComparison, compare_with
     from connfit.report import print_table
+    from connfit.report.console_compare import print_comparison
 
-    print_table(compare_with_nulls(folder, null), out_console, config=_options(folder))
+    with err_console.status("comparing"):
+        found = compare_with(folder, others)
+    if isinstance(found, RunComparison):
+        print_comparison(found, out_console)
+        return
+    print_table(found, out_console, config=_options(folder))
     draw_again(folder)
 
 
-def report(folder: RunFolder) -> None:
+def report(
+    folder: RunFolder,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Also write explore.html, to zoom into activity, FC and wiring.")
+    ] = False,
+) -> None:
     """Draw the figures and write report.html from a run's files."""
     from connfit.report import write_report
 
     with err_console.status("drawing figures"):
         path = write_report(folder, fresh=True)
     out_console.print(f"report: {path}", highlight=False, soft_wrap=True)
+    if interactive:
+        from connfit.report.explore import write_explorer
+
+        with err_console.status("writing the interactive page"):
+            path = write_explorer(folder)
+        out_console.print(f"interactive: {path}", highlight=False, soft_wrap=True)
 
 
 def evaluate_and_report(fitted: Fit, out: Path) -> None:

@@ -158,7 +158,7 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> Eval
         If a run is not of a null connectome, or was fitted or scored in another way.
     """
     out = Path(out)
-    evaluation, config = _evaluated(out)
+    evaluation, config = evaluated_run(out)
     if config["data"]["null"] is not None:
         raise ConfigError(
             f"{out} is itself a run on a null connectome ({config['data']['null']}): give the real one first"
@@ -166,7 +166,7 @@ def compare_with_nulls(out: str | Path, null_runs: Sequence[str | Path]) -> Eval
     nulls: dict[str, NullScores] = {}
     fingerprint = _record(out).data_fingerprint
     for folder in map(Path, null_runs):
-        scores, other = _evaluated(folder)
+        scores, other = evaluated_run(folder)
         null = other["data"]["null"]
         if null is None:
             raise ConfigError(f"{folder} is not a run on a null connectome: set data.null for its fit")
@@ -194,8 +194,14 @@ def _record(folder: Path) -> Recorded:
     return read_record(folder) if present(folder / RECORD) else Recorded()
 
 
-def _evaluated(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
-    """Scores and configuration of an evaluated run."""
+def evaluated_run(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
+    """Read the scores and the configuration of an evaluated run.
+
+    Raises
+    ------
+    DataError
+        If the folder holds none.
+    """
     fix = f"Fit and evaluate it first: `connfit evaluate {folder}`"
     try:
         config = configuration.to_dict(configuration.read(folder / "config.json"))

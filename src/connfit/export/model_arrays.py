@@ -193,8 +193,10 @@ def _csr(pattern: Pattern, values: np.ndarray) -> sp.csr_array:
 def _recurrent(model: Model, params: Params) -> tuple[sp.csr_array, sp.csr_array | None]:
     """Signed weights of chemical synapses, and those of gap junctions."""
     found, n = sp.csc_array(matrix_of(model.recurrent, model.recurrent_strengths(params))), model.neurons
-    chemical = sp.csr_array(found[:, :n] @ sp.diags_array(np.asarray(model.signs)))
-    return chemical, sp.csr_array(found[:, n:]) if model.electrical else None
+    # The last channels are those of connections whose sign is not that of their neuron.
+    of_sign = found[:, :n] - found[:, -n:] if model.mixed else found[:, :n]
+    chemical = sp.csr_array(of_sign @ sp.diags_array(np.asarray(model.signs)))
+    return chemical, sp.csr_array(found[:, n : 2 * n]) if model.electrical else None
 
 
 def _cell_name(cell: object) -> str:

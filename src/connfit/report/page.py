@@ -101,7 +101,8 @@ def table(
     """
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in header)
+    # A corner that heads nothing is no header.
+    head = "".join(f'<th scope="col">{escaped(name)}</th>' if name else "<td></td>" for name in header)
     body = []
     for at, row in enumerate(rows):
         marked = best[at] if at < len(best) else ()
@@ -133,7 +134,7 @@ def picture(png: bytes, caption: str, *, narrow: bool = False) -> str:
     kind = ' class="narrow"' if narrow else ""
     alt = escaped(first_sentence(caption))
     image = (
-        f'<div class="image" role="region" aria-label="Figure" tabindex="0"><img alt="{alt}" '
+        f'<div class="image" role="region" aria-label="Figure: {alt}" tabindex="0"><img alt="{alt}" '
         f'src="data:image/png;base64,{data}"></div>'
     )
     return f"<figure{kind}>{image}<figcaption>{escaped(caption)}</figcaption></figure>"

@@ -27,6 +27,7 @@ from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.preprocess.resampling import SAME_RATE
 from connfit.recordings.readers import find_reader
+from connfit.recordings.readers.nwb import UNIT_COLUMNS
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +168,7 @@ def _check_files(paths: Sequence[str | Path], answers: Answers) -> CheckedData:
     column = None
     if connectome is not None:
         seen = tuple(each.matched(connectome.connectome) for each in seen)
+        _ask_for_names(seen, found)
         if read.recordings and not found.questions and not found.problems:
             config = configuration.from_dict(found.values)
             movies = [recording for _, _, recording in read.recordings]
@@ -203,6 +205,16 @@ def _steps(recordings: Sequence[CheckedRecording], found: _Found) -> list[dict[s
     said.append("units are scaled to a standard deviation of 1, two of them above 0")
     found.said["data.preprocess"] = "; ".join(said)
     return [*steps, *map(dict, OWN_FILES)]
+
+
+def _ask_for_names(recordings: Sequence[CheckedRecording], found: _Found) -> None:
+    """Ask for the column that names units, where none that was read is known to the connectome."""
+    if any(each.matches for each in recordings):
+        return
+    columns = tuple(dict.fromkeys(name for each in recordings for name in each.recording.notes.get(UNIT_COLUMNS, ())))
+    if columns:
+        text = "no unit is a neuron, a type or a region: which column of the file's table has their names"
+        found.questions.append(Question("unit_column", "data.recording_files.options.unit_column", text, columns))
 
 
 def _column(recording: Recording, connectome: Connectome) -> tuple[str | None, list[str]]:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import h5py
-import numpy as np
 
+from connfit._io import DAMAGE
 from connfit._system.hdf5_guard import opened
+from connfit._system.npz_members import whole_header
 from connfit.connectome.cell_words import is_missing
 from connfit.connectome.formats import FORMATS
 from connfit.connectome.formats.connectome_format import find_format
@@ -55,12 +56,11 @@ def _of_hdf5(path: Path) -> tuple[Literal["edges", "neurons"], str] | None:
 def _is_square_array(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            version = np.lib.format.read_magic(file)
-            header = (np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0)[version[0] > 1]
-            shape, _, kind = header(file)
-    except (OSError, ValueError):
-        return False
-    return len(shape) == 2 and shape[0] == shape[1] > 2 and kind.kind in "fiu"
+            header = whole_header(file, path.name, path.stat().st_size)
+    except (*DAMAGE, ConnfitError):
+        return False  # Whoever reads it says what is wrong.
+    shape = header.shape
+    return len(shape) == 2 and shape[0] == shape[1] > 2 and header.dtype.kind in "fiu"
 
 
 def kind_of_table(table: Peek) -> TableKind:

@@ -85,7 +85,8 @@ def _of_text(path: Path, separator: str) -> Peek:
         letters += len(line)
         if letters > _MOST_LETTERS:
             break
-        taken.append(line)
+        # Each letter is a byte there.
+        taken.append(line.encode("latin-1").decode("utf-8", "replace"))
     rows = [row for row in csv.reader(taken, delimiter=separator) if len(row) == len(header)]
     columns = tuple(tuple(row[k].strip() for row in rows) for k in range(len(header)))
     return Peek(tuple(title.strip() for title in header), columns)

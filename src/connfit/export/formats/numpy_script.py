@@ -27,8 +27,7 @@ def write_numpy(run: ExportedRun, folder: Path) -> None:
     ConfigError
         If the cell has no script.
     """
-    fit = run.fit
-    arrays = ModelArrays.of(fit)
+    arrays = ModelArrays.of(run.fit)
     (folder / "model.py").write_text(script(arrays, run), encoding="utf-8")
     np.savez(folder / "parameters.npz", **stored(arrays))
     lines = write_frames(run, folder / "recordings")

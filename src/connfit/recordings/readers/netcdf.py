@@ -134,12 +134,22 @@ def _check_hdf5(path: Path) -> None:
     with opened(path) as file:
 
         def check(_: str, found: object) -> None:
+            if isinstance(found, h5py.Dataset):
+                _check_axes(found, path)
             if isinstance(found, h5py.Dataset) and found.dtype.kind in "fiu":
                 # Axes without values of their own are stored as claims.
                 if b"This is a netCDF dimension but not a netCDF variable" not in _label(found):
                     check_written(found, path)
 
         file.visititems(check)
+
+
+def _check_axes(dataset: h5py.Dataset, path: Path) -> None:
+    """Refuse a dataset whose lists of axes are of another length: the HDF5 library writes beyond its memory then."""
+    for name in ("DIMENSION_LIST", "DIMENSION_LABELS"):
+        if name in dataset.attrs and dataset.attrs.get_id(name).shape != (dataset.ndim,):
+            problem = f"{dataset.name} has {dataset.ndim} axes, and {name} is for others"
+            raise DataError(problem, path=path, fix="Write the file again, or copy it")
 
 
 def _label(dataset: h5py.Dataset) -> bytes:

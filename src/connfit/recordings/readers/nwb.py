@@ -26,6 +26,9 @@ from connfit.recordings.readers.nwb_inputs import nwb_inputs, nwb_intervals
 from connfit.recordings.readers.reader import READERS, Reader
 from connfit.recordings.stretches import epochs_of_seconds
 
+UNIT_COLUMNS = "unit_columns"
+"""Key of the notes under which columns are that could name the units, where none was chosen."""
+
 _KINDS = {"DfOverF": "dff", "Fluorescence": "fluorescence"}
 
 
@@ -129,6 +132,8 @@ def _recording(
     units = check_units(_unit_names(chosen, values.shape[1], unit_column, path), values.shape[1], path)
 
     notes: dict[str, object] = {"file": path.name, "series": chosen.name, "container": container}
+    if unit_column is None and (further := _unit_columns(chosen)):
+        notes[UNIT_COLUMNS] = further
     notes["session_description"] = str(file.session_description)
     if file.subject is not None and file.subject.species:
         notes["organism"] = str(file.subject.species)
@@ -213,6 +218,13 @@ def _choose(pynwb: Any, file: Any, path: Path, wanted: str | None) -> Any:
             return group[0]
     problem, fix = f"which time series to read is not clear: {listed}", "Name it with the option series"
     raise UnclearError(problem, option="series", choices=sorted(names), path=path, fix=fix)
+
+
+def _unit_columns(series: Any) -> list[str]:
+    """Columns of the table of ROIs or electrodes that could name units."""
+    region = getattr(series, "rois", None) or getattr(series, "electrodes", None)
+    names = [] if region is None else region.table.colnames
+    return [str(name) for name in names if name not in ("image_mask", "pixel_mask", "voxel_mask", "group", "location")]
 
 
 def _full_name(series: Any) -> str:

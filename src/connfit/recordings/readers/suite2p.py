@@ -13,7 +13,7 @@ from connfit._io import require_file
 from connfit._system.paths import user_path
 from connfit._system.pickle_machine import Refused
 from connfit._system.pickled_arrays import PickledArray
-from connfit.errors import ConfigError, DataError, first_ten, one_of
+from connfit.errors import ConfigError, DataError, UnclearError, first_ten, one_of
 from connfit.recordings import Recording
 from connfit.recordings.plausibility import with_cautions
 from connfit.recordings.readers.frames import check_units, require_rate, settle_missing
@@ -93,6 +93,8 @@ def read_suite2p_recording(
             beside = _neuropil(folder / "Fneu.npy", (count, traces.shape[1]), source)
             traces = traces - np.asarray(neuropil, traces.dtype) * beside[kept]
     cautions: list[str] = []
+    if frame_rate is None and not (folder / "ops.npy").exists():
+        raise UnclearError("no such file", option="frame_rate", path=folder / "ops.npy", fix=_RATE)
     if frame_rate is None:
         rate, cautions = _of_ops(folder / "ops.npy", neuropil if values == "F" else None, traces.shape[1])
     else:
