@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,18 @@ pytestmark = pytest.mark.skipif(not NAVIGATION.exists(), reason="no documentatio
 
 
 @pytest.fixture(scope="module")
-def public() -> dict[str, Any]:
+def site() -> Iterator[None]:
+    """Let scripts of docs/site be imported."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "docs" / "site"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def public(site: None) -> dict[str, Any]:
     """Public objects by the names that the reference must have."""
-    sys.path.insert(0, str(ROOT / "docs" / "site"))
-    try:
-        from public_names import public_names, public_objects  # pyright: ignore[reportMissingImports]
-    finally:
-        sys.path.pop(0)
+    from public_names import public_names, public_objects  # pyright: ignore[reportMissingImports]
+
     every = public_objects()
     return {name: every[name] for name in public_names()}
 
@@ -66,6 +71,37 @@ def _method_text(value: type, key: str) -> str:
     if not inspect.isfunction(functions[0]):
         return "a value"
     return next((text for each in functions if (text := inspect.getdoc(each))), "")
+
+
+PAGE = '<h1 id="top">A</h1><img src="a.svg" alt="A"><a href="b.html#there">b</a><a href="https://example.org">c</a>'
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("", ""), None),
+        (("a.svg", "https://example.org/a.svg"), "a.html: loads https://example.org/a.svg"),
+        (("<h1", "<style>@import url(//example.org/a.css);</style><h1"), "a.html: loads //example.org/a.css"),
+        (("<h1", '<link rel="preconnect" href="https://example.org"><h1'), "a.html: loads https://example.org"),
+        (("b.html#there", "b.html#here"), "a.html: b.html#here: there is no such anchor"),
+        (("b.html", "c.html"), "a.html: c.html#there leads nowhere"),
+        ((' alt="A"', ""), "a.html: a picture without a text: a.svg"),
+    ],
+)
+def test_what_is_wrong_with_a_built_site_is_found(
+    site: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str], problem: str | None
+) -> None:
+    import check_site  # pyright: ignore[reportMissingImports]
+
+    monkeypatch.setattr(check_site, "public_names", lambda: ["connfit.fit"])
+    (tmp_path / "a.html").write_text(PAGE.replace(*change) if change[0] else PAGE, encoding="utf-8")
+    (tmp_path / "b.html").write_text('<p id="there">B</p>', encoding="utf-8")
+    (tmp_path / "a.svg").write_text("<svg/>", encoding="utf-8")
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "fitting.html").write_text('<h2 id="connfit.fit">fit</h2>', encoding="utf-8")
+    assert check_site.problems(tmp_path) == ([problem] if problem else [])
+    (tmp_path / "reference" / "fitting.html").write_text("", encoding="utf-8")
+    assert "connfit.fit is not in the API reference" in check_site.problems(tmp_path)
 
 
 def _own_text(value: Any) -> str:

@@ -90,3 +90,10 @@ OF_NOTEBOOK = re.compile(r'(?<=href=")(?!\w+:)([^"#]+)\.(?:md|py)(?=["#])')
 def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Let links of a tutorial lead to the pages of the files that they name: it comes here as HTML."""
     return OF_NOTEBOOK.sub(r"\1.html", html) if page.file.src_uri.startswith("tutorials/") else html
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
+    """Name the search box for screen readers."""
+    return output.replace(
+        'data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'
+    )

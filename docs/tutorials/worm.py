@@ -9,7 +9,7 @@
 # %% [markdown]
 # # A worm, from NWB to a report
 #
-# You have an NWB file with calcium traces, and two tables with a connectome. Six commands later you have a report. The files of this page
+# You have an NWB file with calcium traces, and two tables with a connectome. A few commands later you have a report. The files of this page
 # are **SURROGATE**: `examples/tutorials/make_files.py worm` generates them. Put yours in their place. For the real *C. elegans*
 # connectome, name the dataset `worm` in the place of the tables: `connfit check worm animal.nwb`.
 
