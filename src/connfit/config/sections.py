@@ -138,6 +138,7 @@ class FileRecordings(Section, frozen=True):
 
     `each` has what differs between files: a table for each, in their order, of `format`, `frame_rate`, `kind`,
     `missing` and options of its reader, as `name`; what it has is used instead of what the section and `options` have.
+    `animals` names the animal of each file: files of one are its sessions, and become one recording.
     """
 
     files: tuple[FilePath, ...]
@@ -152,6 +153,7 @@ class FileRecordings(Section, frozen=True):
     unit_table: FilePath | None = None
     unit_names: str | None = None
     repeated_units: Literal["error", "mean"] = "error"
+    animals: tuple[str, ...] = ()
     options: dict[str, Any] = {}
     each: tuple[dict[str, Any], ...] = ()
 
@@ -160,6 +162,11 @@ class FileRecordings(Section, frozen=True):
             raise ConfigError(
                 f"data.recording_files.each has {len(self.each)} tables for {len(self.files)} files: write one for "
                 "each file, in the same order; {} changes nothing"
+            )
+        if self.animals and len(self.animals) != len(self.files):
+            raise ConfigError(
+                f"data.recording_files.animals has {len(self.animals)} names for {len(self.files)} files: write one "
+                "for each file, in the same order"
             )
 
 

@@ -21,6 +21,7 @@ from connfit.recordings.preprocess.every_recording import choose_units, preproce
 from connfit.recordings.readers import find_reader
 from connfit.recordings.readers.epoch_table import read_epochs
 from connfit.recordings.readers.input_table import read_input_table
+from connfit.recordings.sessions import join_sessions
 from connfit.recordings.unit_table import name_by_table, read_unit_table
 
 if TYPE_CHECKING:
@@ -320,6 +321,11 @@ def own_recordings(config: DataConfig) -> tuple[Recording, ...]:
         ]
     if files.epoch_files:
         read = [read_epochs(path, recording) for path, recording in zip(files.epoch_files, read, strict=True)]
+    if files.animals:
+        of = {name: [] for name in files.animals}
+        for name, recording in zip(files.animals, read, strict=True):
+            of[name].append(recording)
+        read = [join_sessions(name, sessions) for name, sessions in of.items()]
     return tuple(read)
 
 
