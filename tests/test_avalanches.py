@@ -204,6 +204,7 @@ def test_the_exponent_of_mean_sizes_from_few_avalanches() -> None:
     assert one.gamma == pytest.approx(np.polyfit(np.log(durations), np.log(sizes), 1)[0], abs=0.1)
 
 
+@pytest.mark.slow
 def test_power_simulations_see_what_the_recording_sees() -> None:
     """Event rates of units, or the shared variance, of the recording; words of draws are those of an analysis."""
     rng = np.random.default_rng(1)

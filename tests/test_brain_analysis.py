@@ -345,6 +345,7 @@ def test_signed_weights_have_the_radius_of_the_start() -> None:
     assert second.radius("weights") == pytest.approx(2 * (first.radius("weights") or 0), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_fit_is_analysed_without_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The same numbers as from its run directory, and nothing is left on disk."""
     coarse_grid(monkeypatch.setattr)

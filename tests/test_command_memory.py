@@ -88,6 +88,7 @@ def test_the_stage_that_needs_most_is_said_and_checked(job: Job) -> None:
     assert known.total >= peak_rss_bytes() * 0.9
 
 
+@pytest.mark.slow
 def test_programs_are_forgotten() -> None:
     program = jax.jit(lambda x: x + 1)
     program(jnp.ones(3)).block_until_ready()

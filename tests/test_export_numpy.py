@@ -103,6 +103,7 @@ def test_the_script_predicts_as_connfit_does(model: str, tmp_path: Path) -> None
             assert np.isfinite(file["predicted"]).sum() >= 190 * len(recording.units)
 
 
+@pytest.mark.slow
 def test_free_runs_are_those_of_connfit(odd_run: Path, tmp_path: Path) -> None:
     export_run(odd_run, ["numpy"], tmp_path)
     folder = tmp_path / "numpy"

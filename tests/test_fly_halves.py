@@ -44,6 +44,7 @@ def real(fly_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Connectome
     return first
 
 
+@pytest.mark.slow
 def test_sizes_are_those_of_the_source(real: Connectome) -> None:
     summary = real.summary()
     assert (real.n, real.m, summary.synapses) == (133_436, 2_309_630, 28_363_450)

@@ -283,6 +283,7 @@ def test_regions_are_correlated_in_a_structured_way_that_lasts(flies: list[Recor
         assert 0.8 < np.median(memory) < 0.97
 
 
+@pytest.mark.slow
 def test_other_regions_tell_what_a_region_does_next(flies: list[Recording]) -> None:
     for one in flies:
         values = detrended(one)

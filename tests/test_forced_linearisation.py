@@ -117,6 +117,7 @@ def test_the_exponent_is_that_of_products_of_autodiff_jacobians(reads: np.ndarra
     np.testing.assert_allclose(found.growth, growth, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reads", "phi"), CASES, ids=IDS)
 def test_a_run_on_its_own_read_out_with_noise(reads: np.ndarray, phi: float) -> None:
     model, params = smooth(reads, phi)

@@ -207,6 +207,7 @@ def skill(name: str, one: Recording) -> dict:
     return score(BASELINES[name](one, CONFIG), one, CONFIG)["test"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LINEAR)
 def test_baselines_keep_most_of_their_skill_where_values_are_missing(name: str) -> None:
     """The floors of the issue; today a mean in the place of a missing value, or no fit at all, loses more."""

@@ -202,6 +202,7 @@ def curves() -> LearningCurves:
     return found
 
 
+@pytest.mark.slow
 def test_learning_rates_and_epochs_are_chosen_on_validation(curves: LearningCurves) -> None:
     small = student()
     assert curves.equal_steps is not None

@@ -147,6 +147,7 @@ def test_a_process_that_cannot_be_started_or_dies_is_a_warning(tmp_path: Path, m
         assert read_recording(path).frames
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_a_file_is_tried_ends_the_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_hdf5(tmp_path / "a.h5")
     hdf5_trial.try_once(path)

@@ -93,6 +93,7 @@ def growth_by_hand(
     return np.array(growth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "part_forced", "kind"),
     [

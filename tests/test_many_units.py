@@ -88,6 +88,7 @@ def test_a_start_by_regression_is_that_of_matrices_of_all_pairs(
         np.testing.assert_allclose(many.drive, few.drive, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["single", "several"])
 @pytest.mark.parametrize("forcing", [0.5, 1.75])
 def test_so_it_is_with_gap_junctions_and_states_that_follow_in_part(

@@ -186,7 +186,7 @@ def test_data_that_do_not_go_together_are_named() -> None:
     with pytest.raises(DataError, match="there is no recording to fit"):
         cf.fit(teacher()[0], [])
     strange = replace(raw_movies()[0], units=tuple(f"x{k}" for k in range(UNITS)))
-    with pytest.raises(DataError, match="no unit of recording 'movie1' is a neuron id or a region"):
+    with pytest.raises(DataError, match="no unit of recording 'movie1' is a neuron id, a region or a type"):
         cf.fit(teacher()[0], strange)
 
 

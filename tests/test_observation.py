@@ -234,6 +234,7 @@ def test_declared_derivatives_are_those_of_forward_mode(kind: str) -> None:
             np.testing.assert_allclose(filled(one, two), two, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [FIRST, "drift"])
 def test_a_small_difference_goes_on_as_the_derivative_of_a_step_says(kind: str) -> None:
     one, rng = case(kind), np.random.default_rng(2)

@@ -85,6 +85,7 @@ def test_native_equals_portable(rows, columns, density, batch, steps, seed):
     assert_all_close(pattern, all_operands(rng, pattern, batch, steps))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "steps"), [(1, 1), (1, 8), (1, 16), (1, 32), (1, 5), (2, 16), (11, 3)])
 def test_native_equals_portable_over_many_chunks(batch, steps):
     rng = np.random.default_rng(batch * 100 + steps)

@@ -151,6 +151,7 @@ def test_steps_are_the_nearest_and_one_at_least() -> None:
     assert Stimulations(pulse_s=1.3, window_s=1.3).steps(0.5) == (3, 3)
 
 
+@pytest.mark.slow
 def test_what_is_lost_with_unknown_neurons_is_counted_and_named_until_they_are_renamed() -> None:
     of, table = taught()
     assert table.q is not None

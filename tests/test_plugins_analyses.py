@@ -77,6 +77,7 @@ REFUSED = Analyzer(name="toy_refused", label="toy that is refused", examine=refu
 FEW = ("--repeats", "20", "--power-draws", "0", "--eigenvalues", "3")
 
 
+@pytest.mark.slow
 def test_an_analysis_of_another_package_is_run_written_and_reported(tmp_path: Path) -> None:
     points = {"toy_synchrony": "connfit_toy_analyses:SYNCHRONY", "toy_refused": "connfit_toy_analyses:REFUSED"}
     plug_in(tmp_path, "connfit_toy_analyses", TOYS, {"connfit.analyses": points})

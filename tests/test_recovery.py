@@ -160,6 +160,7 @@ def test_inputs_and_an_indicator_are_recovered_and_scored(knows: str) -> None:
     assert (parameters(found.recovered)["all"].r2 or 0) > (parameters(found.at_start)["all"].r2 or 0) + 0.2
 
 
+@pytest.mark.slow
 def test_a_student_that_takes_calcium_for_rates_finds_slow_neurons() -> None:
     design = replace(SMALL, indicator="order-1", decay_s=1.5)
     blind, seeing = (run_condition(Condition(1000, knows=knows), design) for knows in ("no_indicator", "all"))
@@ -271,6 +272,7 @@ def test_mistakes_name_the_option() -> None:
         TeacherSettings(neurons=5)
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_the_report_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("connfit.cli.terminal.out_console.width", 80)
     out = tmp_path / "recovery"

@@ -50,6 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(region_rnn, "STARTS", (Setting(1e-2, 0.0, 0.0, 0.0),))
 
 
+@pytest.mark.slow
 def test_the_gru_learns_what_a_linear_model_cannot(quick: None) -> None:
     one = maps()
     config = EvaluateConfig(horizons=(1, 2), free_run_runs=2)

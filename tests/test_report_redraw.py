@@ -51,7 +51,7 @@ ADDING: dict[str, Callable[[Path], list[str]]] = {
     "record_next": lambda folder: ["record-next", str(folder), str(folder)],
     "perturb_score": lambda folder: ["perturb-score", str(folder), "--measured", "responses.csv"],
 }
-NOT_HERE = {"demo", "fit", "resume", "list", "export"}
+NOT_HERE = {"demo", "fit", "resume", "list", "export", "check", "new"}
 """Commands that make a run and end in the same function as `evaluate`, and those that write nothing into one."""
 
 

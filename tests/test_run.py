@@ -223,7 +223,7 @@ def test_units_that_are_regions_are_read_by_anatomy(folder: Path, tmp_path: Path
     assert job.config.model.readout == "anatomical" and job.matches["regions"].column == "region"
     assert job.readout.unit_names == ("B", "A", "D")
     np.savez(tmp_path / "regions.npz", values=movies[0].values[:, :3], units=np.array(["x", "y", "z"]), frame_rate=2.0)
-    with pytest.raises(DataError, match=r"no unit of recording 'regions' is a neuron id or a region .*x, y, z"):
+    with pytest.raises(DataError, match=r"no unit of recording 'regions' is a neuron id, a region or a type .*x, y, z"):
         runs.prepare(own(tmp_path, *only))
 
 

@@ -171,6 +171,7 @@ def test_ids_that_went_through_floating_point_are_refused() -> None:
         read_measured(frame)
 
 
+@pytest.mark.slow
 def test_a_mixed_table_is_scored_one_experiment_at_a_time(tmp_path: Path) -> None:
     text = HEAD + "n1,n2,n3,1,-0.4\nn1,,n3,1,0.5\n,n2,n3,0,0\nn1,,n4,0,0\nn1,n5,n3,0,0\n"
     table = read_measured(written(tmp_path, text, "mixed.csv"))

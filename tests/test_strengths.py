@@ -255,6 +255,7 @@ def test_a_brain_without_connections_has_no_gains() -> None:
     assert result.gradient["gains"].shape == (0,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strengths", ["free", *SHARED])
 def test_seeds_start_from_strengths_that_differ_by_the_stated_spread(strengths: str) -> None:
     problem = random_problem(4, neurons=400, electrical=300)

@@ -280,6 +280,7 @@ def ridge_skill(recording: Recording, *, lags: int = 2, penalty: float = 1e-3, d
     return float(1 - ((change[test] - past[test] @ weights) ** 2).mean() / (change[test] ** 2).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_recording_is_a_fair_and_realistic_target(seed: int) -> None:
     recording = make_surrogate(SurrogateConfig(name="demo"), seed).recordings[0]

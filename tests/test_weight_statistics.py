@@ -202,3 +202,16 @@ def test_mistakes_are_named() -> None:
         RankCorrelation(np.array([1, 2, np.nan]), np.arange(3))
     with pytest.raises(ConfigError, match="value 0 is not finite"):
         distribution(np.array([np.inf, 1.0]))
+
+
+def test_real_weights_have_bins_of_one_ratio_that_leave_nothing_out() -> None:
+    rng = np.random.default_rng(4)
+    sizes = rng.lognormal(sigma=2, size=500).astype(np.float32)
+    weights = 3 * sizes
+    bins = by_count(sizes, weights, minimum=5)
+    assert sum(bins.connections) == 500 and bins.low[0] == sizes.min() and bins.high[-1] == sizes.max()
+    assert min(bins.connections) >= 5 and len(bins.low) > 10
+    inside = [((sizes >= low) & (sizes <= high)).sum() for low, high in zip(bins.low, bins.high, strict=True)]
+    assert tuple(inside) == bins.connections
+    # float32 holds seven digits.
+    np.testing.assert_allclose(bins.mean_weight, 3 * np.array(bins.mean_count), rtol=1e-6)

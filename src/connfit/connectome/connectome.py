@@ -262,7 +262,7 @@ class Connectome(Displayed):
         path = require_file(path)
         parts, pages = read_parts(path)
         try:
-            brain = cls(**parts)
+            brain = cls(**{**parts, "notes": dict(parts["notes"])})
         except (ValueError, TypeError, DataError) as error:
             raise DataError(f"its parts contradict each other ({error})", path=path, fix=COPY_AGAIN) from error
         object.__setattr__(brain, "_pages", pages)

@@ -73,7 +73,11 @@ def by_count(
         sizes = np.flatnonzero(numbers)
         numbers, weighed = numbers[sizes], np.bincount(counts, weights)[sizes]
     starts = _bin_starts(sizes, numbers, max(minimum, 1))
-    ends = np.append(starts[1:], len(sizes)) - 1
+    low = sizes[starts]
+    # Between two counts there is no other; between two weights there may be.
+    high = (
+        np.append(low[1:] - 1, sizes[-1]) if counts.dtype.kind != "f" else sizes[np.append(starts[1:], len(sizes)) - 1]
+    )
     counted = np.add.reduceat(numbers * sizes.astype(np.float64), starts)
     weighed = np.add.reduceat(weighed, starts)
     numbers = np.add.reduceat(numbers, starts)
@@ -82,8 +86,8 @@ def by_count(
     return CountBins(
         correlation=pearson(count, weight),
         log_correlation=pearson(np.log(count[there]), np.log(weight[there])),
-        low=tuple(sizes[starts].tolist()),
-        high=tuple(sizes[ends].tolist()),
+        low=tuple(low.tolist()),
+        high=tuple(high.tolist()),
         connections=tuple(numbers),
         mean_count=tuple(count),
         mean_weight=tuple(weight),
