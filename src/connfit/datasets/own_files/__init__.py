@@ -6,8 +6,8 @@ the field; `checking` reads everything, and `config_text` writes the configurati
 
 from __future__ import annotations
 
-from connfit.datasets.own_files.answers import Answers, Question
 from connfit.datasets.own_files.checking import CheckedData, check_data
 from connfit.datasets.own_files.config_text import config_text
+from connfit.datasets.own_files.user_answers import Answers, Question
 
 __all__ = ["Answers", "CheckedData", "Question", "check_data", "config_text"]

@@ -16,12 +16,12 @@ from connfit.connectome import Connectome
 from connfit.connectome.matching import READOUTS, find_column
 from connfit.datasets.given_data import OWN_FILES, prepare_recordings
 from connfit.datasets.loading import connectome_from_config, raw_recordings
-from connfit.datasets.own_files.answers import Answers, Question
 from connfit.datasets.own_files.checked_connectome import CheckedConnectome, check_connectome
 from connfit.datasets.own_files.checked_recording import CheckedRecording, check_recording
 from connfit.datasets.own_files.found_recordings import read_recordings
 from connfit.datasets.own_files.found_wiring import found_wiring
 from connfit.datasets.own_files.sorting import configuration_of, sort_files
+from connfit.datasets.own_files.user_answers import Answers, Question
 from connfit.errors import ConnfitError, DataWarning
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from connfit._display import unstorable, visible
-from connfit.datasets.own_files.answers import Question
 from connfit.datasets.own_files.checking import CheckedData
+from connfit.datasets.own_files.user_answers import Question
 from connfit.errors import DataError
 from connfit.recordings.preprocess.every_recording import as_toml
 

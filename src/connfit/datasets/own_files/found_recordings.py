@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from connfit.datasets.own_files.answers import Answers, Question
 from connfit.datasets.own_files.sorting import SortedFiles
+from connfit.datasets.own_files.user_answers import Answers, Question
 from connfit.errors import ConfigError, ConnfitError, UnclearError, did_you_mean
 from connfit.recordings import Recording
 from connfit.recordings.readers import find_reader

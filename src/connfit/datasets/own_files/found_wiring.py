@@ -12,10 +12,10 @@ from connfit import config as configuration
 from connfit.config import DataConfig
 from connfit.connectome.signs import RULES, UNKNOWN_POLICIES
 from connfit.datasets.loading import connectome_from_config
-from connfit.datasets.own_files.answers import Answers, Question
 from connfit.datasets.own_files.checked_connectome import CheckedConnectome, check_connectome
 from connfit.datasets.own_files.sorting import SortedFiles, Table
 from connfit.datasets.own_files.table_columns import edge_columns, neuron_columns
+from connfit.datasets.own_files.user_answers import Answers, Question
 from connfit.datasets.own_files.usual_names import EDGE_COLUMNS, NEURON_COLUMNS
 from connfit.datasets.registry import DATASETS
 from connfit.errors import ConfigError, ConnfitError, did_you_mean, first_ten
