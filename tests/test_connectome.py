@@ -242,6 +242,13 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"id,type\n1,a\n")
     with pytest.raises(DataError, match=r"brain\.h5"):
         Connectome.load(path)
+    for key, wrong in (("electrical", np.array(["x"] * n, object)), ("electrical", np.ones((n, 2))), ("notes", "[]x")):
+        path.write_bytes(content)
+        with h5py.File(path, "a") as file:
+            del file[key]
+            file[key] = wrong
+        with pytest.raises(DataError, match=r"brain\.h5"):
+            Connectome.load(path)
     with pytest.raises(DataError, match="no such file"):
         Connectome.load(tmp_path / "absent.h5")
 

@@ -262,7 +262,8 @@ class Connectome(Displayed):
         path = require_file(path)
         parts, pages = read_parts(path)
         try:
-            brain = cls(**{**parts, "notes": dict(parts["notes"])})
+            stored = {"notes": dict(parts["notes"]), "electrical": parts["electrical"].view(bool)}
+            brain = cls(**{**parts, **stored})
         except (ValueError, TypeError, DataError) as error:
             raise DataError(f"its parts contradict each other ({error})", path=path, fix=COPY_AGAIN) from error
         object.__setattr__(brain, "_pages", pages)

@@ -69,7 +69,7 @@ def write_connectome(brain: Connectome, path: str | Path) -> None:
 
 
 def read_parts(path: Path) -> tuple[dict[str, Any], mmap.mmap]:
-    """Read what `write_connectome` wrote: the arguments of `Connectome`, and the pages that large ones are mapped to.
+    """Read what `write_connectome` wrote: the arguments of `Connectome` as stored, and the pages of large ones.
 
     Raises
     ------
@@ -106,10 +106,7 @@ def read_parts(path: Path) -> tuple[dict[str, Any], mmap.mmap]:
             name, notes = str(file.attrs["name"]), json.loads(str(_stored(file, "notes").asstr()[()]))
     except _DAMAGE as error:
         raise unreadable(error, "damaged or truncated connectome file", path=path, fix=COPY_AGAIN) from error
-    electrical = arrays.pop("electrical").view(bool)
-    return {
-        "name": name, "neurons": neurons, "electrical": electrical, "notes": notes, "regions": regions, **arrays
-    }, pages  # fmt: skip
+    return {"name": name, "neurons": neurons, "notes": notes, "regions": regions, **arrays}, pages
 
 
 def _plain(value: object) -> object:
