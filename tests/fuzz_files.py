@@ -24,12 +24,12 @@ from fuzz_inputs import input_kinds
 from fuzz_network import network_kinds
 from fuzz_own_files import own_file_kinds
 from fuzz_runs import run_kinds
+from recording_files import write_arrow, write_csv, write_hdf5, write_mat, write_npz, write_nwb
 from small import regional_connectome, write_files
 from test_caiman import save
 from test_fly_halves import write_halves
 from test_fly_teacher import small_wiring
 from test_matlab import write_v5, write_v73
-from test_recording_readers import write_arrow, write_csv, write_hdf5, write_mat, write_npz, write_nwb
 from test_suite2p import write_plane
 from test_turner import TABLE, responses
 from test_worm import small as worm_tables

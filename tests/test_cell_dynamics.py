@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_cell_gradients import NEURONS, QUICK, UNITS, Case, case, plain_step
+from cell_oracles import NEURONS, QUICK, UNITS, Case, case, plain_step
 
 from connfit.analysis.dynamics.lyapunov import lyapunov_exponent
 from connfit.analysis.dynamics.stability import jacobian_spectrum

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import h5py
@@ -16,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connfit.config import DataConfig, TableConnectome
-from connfit.connectome.formats import FORMATS, read_connectome
+from connfit.connectome.columns import ARROW, PARQUET, TABLES
+from connfit.connectome.formats import read_connectome
 from connfit.connectome.formats.in_memory import connectome_from_graph, connectome_from_matrix
 from connfit.datasets.loading import connectome_from_config
 from connfit.errors import ConfigError, ConnfitError, DataError
@@ -81,9 +81,12 @@ def test_which_way_round_a_matrix_is_must_be_said_unless_it_is_symmetric(tmp_pat
     [
         (lambda frame: frame.rename(index={"AVAR": "x"}), "row 2 is 'x', column 2 is 'AVAR'"),
         (lambda frame: frame.iloc[:3], "3 rows, 4 columns"),
-        (lambda frame: frame.astype(object).replace(frame.iloc[1, 2], "high"), "row 'AVAR', column 'RIM L': 'high'"),
-        (lambda frame: frame.mask(frame == frame.iloc[1, 2]), "row 'AVAR', column 'RIM L': an empty cell"),
-        (lambda frame: frame.mask(frame == frame.iloc[1, 2], np.inf), "row 'AVAR', column 'RIM L': inf"),
+        (
+            lambda frame: frame.astype(object).replace(frame.iloc[1, 2], "high"),
+            "row 2: RIM L = 'high' is no finite number",
+        ),
+        (lambda frame: frame.mask(frame == frame.iloc[1, 2]), "row 2: RIM L is empty"),
+        (lambda frame: frame.mask(frame == frame.iloc[1, 2], np.inf), "row 2: RIM L = 'inf' is no finite number"),
         (lambda frame: frame.set_axis([1, 2, 3, 4]).set_axis([1, 2, 3, 4], axis=1).rename_axis("0"), "no names"),
     ],
 )
@@ -300,7 +303,19 @@ def test_files_of_unknown_formats_and_options_are_named(tmp_path: Path) -> None:
         read_connectome(tmp_path / "a.xyz")
     with pytest.raises(ConfigError, match="matrx"):
         read_connectome(tmp_path / "a.xyz", format="matrx")
-    assert json.dumps({name: entry.option_defaults() for name, entry in FORMATS.items()}, default=str)
+
+
+@pytest.mark.parametrize("ending", TABLES)
+def test_tables_of_every_ending_are_known_without_a_format(tmp_path: Path, ending: str) -> None:
+    edges = pd.DataFrame({"pre": ["a", "b"], "post": ["b", "a"], "synapses": [2, 3]})
+    path = tmp_path / f"edges{ending}"
+    if ending in PARQUET:
+        edges.to_parquet(path)
+    elif ending in ARROW:
+        edges.to_feather(path)
+    else:
+        edges.to_csv(path, index=False, sep="\t" if ".tsv" in ending else ",")
+    assert read_connectome(path, **EXCITE).matrix().toarray().tolist() == [[0, 3], [2, 0]]
 
 
 def test_matrices_and_graphs_in_memory() -> None:

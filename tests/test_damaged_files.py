@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
+from recording_files import FRAMES, TIMES, UNITS, VALUES, write_csv, write_hdf5, write_nwb
 from small import regional_connectome
 from test_fly_surrogate import small_store
-from test_recording_readers import FRAMES, TIMES, UNITS, VALUES, write_csv, write_hdf5, write_nwb
 
 from connfit._io import read_arrays, read_json, read_npz, write_arrays, write_json
 from connfit.analysis.analysis_options import AnalysisOptions

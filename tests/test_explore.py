@@ -65,6 +65,16 @@ def test_the_lines_are_those_of_the_forecasts(made: Path) -> None:
         np.testing.assert_allclose(every[key].reshape(units, frames), np.asarray(expected).T, rtol=1e-6)
 
 
+def test_connectivity_is_that_of_the_data_and_of_the_free_runs_side_by_side(made: Path) -> None:
+    (recording,) = Forecasts.load(made.parent / "forecasts.npz").recordings.values()
+    part = list(recording.parts.values())[-1]
+    data, free = [table["value"] for table in columns(made) if "value" in table][:2]
+    for found, expected in ((data, np.corrcoef(np.asarray(part.values).T)), (free, part.free_run_connectivity)):
+        # In an order that puts like units together.
+        np.testing.assert_allclose(np.sort(found), np.sort(np.ravel(expected)), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(np.sort(data), np.sort(free))
+
+
 def test_what_is_left_out_of_a_page_is_said(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Not in this page" not in made.read_text("utf-8")
     monkeypatch.setattr(explore, "MOST_VALUES", 150)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import pyarrow.feather as feather
 import pytest
 import scipy.io
 import xarray as xr
+from recording_files import write_nwb
 from small import FRAME_RATE, raw_movies, search_little, write_files
 from typer.testing import CliRunner
 
@@ -118,32 +117,9 @@ def to_matlab_73(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> No
 
 
 def to_nwb(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
-    pynwb = pytest.importorskip("pynwb")
-    from pynwb import ophys
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-        file = pynwb.NWBFile(session_description="rest", identifier="fish", session_start_time=start)
-        channel = ophys.OpticalChannel(name="green", description="x", emission_lambda=500.0)
-        plane = file.create_imaging_plane(
-            name="plane", optical_channel=channel, description="x", device=file.create_device("scope"),
-            excitation_lambda=600.0, indicator="GCaMP", location="brain",
-        )  # fmt: skip
-        table = ophys.PlaneSegmentation(name="rois", description="x", imaging_plane=plane)
-        table.add_column("neuron", "name of the neuron")
-        for name in names:
-            table.add_roi(pixel_mask=[(0, 0, 1.0)], neuron=name)
-        module = file.create_processing_module("ophys", "x")
-        module.add(ophys.ImageSegmentation(plane_segmentations=[table]))
-        region = table.create_roi_table_region("all", region=list(range(len(names))))
-        series = [
-            ophys.RoiResponseSeries(name=name, data=data, rois=region, unit="a.u.", rate=FRAME_RATE)
-            for name, data in (("clean", values), ("noisy", values + 1))
-        ]
-        module.add(ophys.DfOverF(roi_response_series=series))
-        with pynwb.NWBHDF5IO(str(folder / "fish.nwb"), "w") as io:
-            io.write(file)
+    """With another series, and units named by a column."""
+    pytest.importorskip("pynwb")
+    write_nwb(folder / "fish.nwb", values, names, np.arange(len(values)) / FRAME_RATE, more=True)
 
 
 def to_suite2p(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
@@ -165,7 +141,7 @@ def to_caiman(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
 
 CASES: Mapping[str, Case] = {
     "csv": Case(to_csv),
-    "nwb": Case(to_nwb, ("--option", "series=clean", "--option", "unit_column=neuron")),
+    "nwb": Case(to_nwb, ("--option", "series=DfOverF/traces", "--option", "unit_column=label")),
     "csv without times": Case(to_csv_without_times, ("--frame-rate", str(FRAME_RATE))),
     "parquet": Case(to_parquet),
     "feather": Case(to_feather),
@@ -211,7 +187,7 @@ def test_every_format_goes_from_file_to_report(name: str, tmp_path: Path, monkey
     config = tmp_path / "config.toml"
     if name == "nwb":
         asked = run("check", folder, "--sign-rule", "fly-paper", *CASES[name].answers[:2])
-        assert "--option unit_column=VALUE" in asked and "neuron)" in asked
+        assert "--option unit_column=VALUE" in asked and "label)" in asked
     said = run("check", folder, "--sign-rule", "fly-paper", *CASES[name].answers, "--write", config)
     assert "ready to fit" in said and f"{len(movie.units)} of {len(movie.units)} units match" in said
     job = fitted(config, tmp_path / "run")

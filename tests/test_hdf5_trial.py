@@ -15,8 +15,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from recording_files import write_hdf5, write_nwb
 from small import regional_connectome
-from test_recording_readers import write_hdf5, write_nwb
 
 from connfit._system import hdf5_trial
 from connfit._system.hdf5_guard import opened

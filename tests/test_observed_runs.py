@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recording_files import write_nwb
 from small import teacher, write_files
-from test_recording_readers import write_nwb
 
 import connfit as cf
 from connfit import config as configuration

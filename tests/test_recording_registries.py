@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from contracts import check_reader, check_start, check_step, check_weights
+from recording_files import OPTIONS, UNITS, WRITERS
 from small import regional_connectome, teacher
 from test_caiman import write_caiman
 from test_labelled_arrays import write_netcdf
 from test_preprocess import CASES, made
-from test_recording_readers import OPTIONS, UNITS, WRITERS
 from test_suite2p import write_suite2p
 
 import connfit

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from connfit.config import DataConfig, FileRecordings
 from connfit.datasets.loading import own_recordings
+from connfit.datasets.own_files import check_data
 from connfit.errors import ConfigError, DataError
 from connfit.recordings import Inputs, Recording
 from connfit.recordings.sessions import join_sessions
@@ -88,3 +89,30 @@ def test_a_configuration_names_the_animal_of_each_file(tmp_path: Path) -> None:
     assert (parts.validation[0], parts.test[0]) == (blocks[1][0], blocks[2][0])
     with pytest.raises(ConfigError, match="animals has 2 names for 4 files"):
         FileRecordings(files=tuple(files), animals=("m1", "m2"))
+
+
+def test_check_takes_sessions_and_formats_of_single_files_as_a_fit_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a.csv", "b.csv", "c.dat", "d.csv"):
+        table = pd.DataFrame(rng.normal(size=(40, 2)), columns=["x", "y"])
+        table.insert(0, "time_s", np.arange(40) / 2)
+        table.to_csv(tmp_path / name, index=False)
+    (tmp_path / "edges.csv").write_text("pre,post,synapses\nx,y,2\ny,x,1\n", encoding="utf-8")
+    (tmp_path / "config.toml").write_text(
+        """[data]
+unknown_transmitter = "excitatory"
+[data.connectome]
+edges = "edges.csv"
+[data.recording_files]
+files = ["a.csv", "b.csv", "c.dat", "d.csv"]
+animals = ["m1", "m1", "m2", "m1"]
+each = [{}, {}, { format = "csv" }, {}]
+""",
+        encoding="utf-8",
+    )
+    checked = check_data([tmp_path / "config.toml"])
+    assert [(each.path.name, each.recording.name, len(each.recording.blocks)) for each in checked.recordings] == [
+        ("a.csv", "m1", 3),
+        ("c.dat", "m2", 0),
+    ]
+    assert checked.ready

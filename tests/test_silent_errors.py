@@ -13,7 +13,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from test_recording_readers import TIMES, UNITS, VALUES, write_csv, write_hdf5, write_npz, write_nwb
+from recording_files import TIMES, UNITS, VALUES, write_csv, write_hdf5, write_npz, write_nwb
 
 from connfit._io import read_arrays, read_json, require_file
 from connfit.connectome.columns import read_table

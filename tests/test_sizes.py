@@ -17,7 +17,7 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 from bounded import outcomes
-from test_recording_readers import write_csv
+from recording_files import write_csv
 from test_turner import TABLE
 
 from connfit._system import unpacked

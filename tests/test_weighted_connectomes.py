@@ -21,6 +21,7 @@ from connfit.connectome.tables import connectome_from_tables
 from connfit.errors import ConfigError, DataError
 from connfit.models import RateModel, Readout
 from connfit.models.init.own_response import signed_weights
+from connfit.training.checkpoints import check_wiring
 from connfit.training.parameter_tables import weights_table
 
 NAMES = [f"r{k}" for k in range(4)]
@@ -196,3 +197,14 @@ def test_tables_speak_of_synapses_only_where_they_were_counted() -> None:
         assert {"source_weight", "synapses"} & set(table.columns) == {title}
         np.testing.assert_array_equal(table[title], brain.counts)
         np.testing.assert_array_equal(table["weight_fitted"], brain.connection_signs)
+
+
+def test_a_run_notices_that_signs_of_connections_are_others() -> None:
+    brain = drawn(2)
+    assert brain.mixed_signs is not None
+    check_wiring(brain, replace(brain), Path("connectome.h5"))
+    other = brain.mixed_signs.copy()
+    other[int(np.flatnonzero(~brain.electrical)[0])] *= -1
+    for changed in (other, None):
+        with pytest.raises(DataError, match="not the connectome that was fitted"):
+            check_wiring(replace(brain, mixed_signs=changed), brain, Path("connectome.h5"))

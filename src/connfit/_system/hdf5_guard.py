@@ -17,6 +17,9 @@ from connfit._system.hdf5_trial import try_once
 from connfit._system.unpacked import DENSEST, check_size, most_bytes
 from connfit.errors import DataError
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+"""What an HDF5 file begins with."""
+
 _SMALL = 1 << 22
 """Bytes that a dataset may claim whatever the file holds."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,6 +82,51 @@ Figure = Annotated[
 ]
 
 
+def _answers(
+    *,
+    edges: Edges = None,
+    neurons: Neurons = None,
+    column: Columns = None,
+    format: Format = None,
+    frame_rate: FrameRate = None,
+    kind: Kind = None,
+    option: ReaderOptions = None,
+    sign_rule: SignRule = None,
+    unknown_transmitter: Unknown = None,
+    leave_out: LeaveOut = None,
+    wiring_format: WiringFormat = None,
+    wiring_option: WiringOptions = None,
+) -> Answers:
+    from connfit.datasets.own_files import Answers
+
+    return Answers(
+        edges=edges,
+        neurons=neurons,
+        columns={role: str(title) for role, title in _pairs(column, "--column", plain=True).items()},
+        format=format,
+        frame_rate=frame_rate,
+        kind=kind,
+        options=_pairs(option, "--option", plain=False),
+        sign_rule=sign_rule,
+        unknown_transmitter=unknown_transmitter,
+        leave_out=tuple(leave_out or ()),
+        wiring_format=wiring_format,
+        wiring_options=_pairs(wiring_option, "--wiring-option", plain=False),
+    )
+
+
+def _takes_answers(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, in place of its `**options`, those of `_answers`."""
+    *own, _ = inspect.signature(command, eval_str=True).parameters.values()
+    given = inspect.signature(_answers).parameters.values()
+    # They are names of types of this module, for which nothing need be imported.
+    options = [each.replace(annotation=globals()[str(each.annotation)]) for each in given]
+    command.__signature__ = inspect.Signature([*own, *options])  # pyright: ignore[reportFunctionMemberAccess]
+    command.__annotations__ = {each.name: each.annotation for each in (*own, *options)}
+    return command
+
+
+@_takes_answers
 def check(
     data: Annotated[
         list[str],
@@ -94,27 +141,13 @@ def check(
         typer.Option("--write", parser=user_path, metavar="FILE", help="Write a configuration.", show_default="none"),
     ] = None,
     figure: Figure = None,
-    edges: Edges = None,
-    neurons: Neurons = None,
-    column: Columns = None,
-    format: Format = None,
-    frame_rate: FrameRate = None,
-    kind: Kind = None,
-    option: ReaderOptions = None,
-    sign_rule: SignRule = None,
-    unknown_transmitter: Unknown = None,
-    leave_out: LeaveOut = None,
-    wiring_format: WiringFormat = None,
-    wiring_option: WiringOptions = None,
+    **options: Any,
 ) -> None:
     """Say what connfit understands of your data, draw it, and write a configuration that is ready to fit."""
     from connfit.datasets.own_files import check_data
 
     _refuse_taken(write)
-    answers = _answers(
-        edges, neurons, column, format, frame_rate, kind, option, sign_rule, unknown_transmitter, leave_out,
-        wiring_format, wiring_option,
-    )  # fmt: skip
+    answers = _answers(**options)
     with err_console.status("reading"):
         checked = check_data(data, answers)
     _show(checked, figure)
@@ -125,6 +158,7 @@ def check(
         raise typer.Exit(EXIT_MISTAKE)
 
 
+@_takes_answers
 def new(
     place: Annotated[
         Path, typer.Argument(parser=user_path, metavar="FOLDER", help="Folder with tables and recordings.")
@@ -136,18 +170,7 @@ def new(
         ),
     ] = None,
     figure: Figure = None,
-    edges: Edges = None,
-    neurons: Neurons = None,
-    column: Columns = None,
-    format: Format = None,
-    frame_rate: FrameRate = None,
-    kind: Kind = None,
-    option: ReaderOptions = None,
-    sign_rule: SignRule = None,
-    unknown_transmitter: Unknown = None,
-    leave_out: LeaveOut = None,
-    wiring_format: WiringFormat = None,
-    wiring_option: WiringOptions = None,
+    **options: Any,
 ) -> None:
     """Write a configuration for the files of a folder; what they do not say is asked, or given as an option."""
     from connfit.datasets.own_files import check_data
@@ -156,10 +179,7 @@ def new(
     _refuse_taken(out)
     if not place.is_dir():
         raise DataError("no such folder", path=place, fix="Name the folder with your tables and recordings")
-    answers = _answers(
-        edges, neurons, column, format, frame_rate, kind, option, sign_rule, unknown_transmitter, leave_out,
-        wiring_format, wiring_option,
-    )  # fmt: skip
+    answers = _answers(**options)
     with err_console.status("reading"):
         checked = check_data([place], answers)
     asked: set[str] = set()
@@ -181,31 +201,6 @@ def new(
     _write(checked, out)
     if checked.problems:
         raise typer.Exit(EXIT_MISTAKE)
-
-
-def _answers(
-    edges: str | None,
-    neurons: str | None,
-    column: list[str] | None,
-    format: str | None,
-    frame_rate: float | None,
-    kind: str | None,
-    option: list[str] | None,
-    sign_rule: str | None,
-    unknown_transmitter: str | None,
-    leave_out: list[str] | None,
-    wiring_format: str | None,
-    wiring_option: list[str] | None,
-) -> Answers:
-    from connfit.datasets.own_files import Answers
-
-    columns = {role: str(title) for role, title in _pairs(column, "--column", plain=True).items()}
-    options = _pairs(option, "--option", plain=False)
-    left = tuple(leave_out or ())
-    return Answers(
-        edges, neurons, columns, format, frame_rate, kind, options, sign_rule, unknown_transmitter, left, wiring_format,
-        _pairs(wiring_option, "--wiring-option", plain=False),
-    )  # fmt: skip
 
 
 def _pairs(given: list[str] | None, flag: str, *, plain: bool) -> dict[str, Any]:

@@ -35,6 +35,14 @@ from connfit.errors import DataError, first_ten, unreadable
 TableSource: TypeAlias = "str | Path | pd.DataFrame | NamedTable"
 IdArray: TypeAlias = np.ndarray
 
+TEXT, PARQUET, ARROW = (
+    (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz"),
+    (".parquet", ".pq"),
+    (".feather", ".arrow"),
+)
+TABLES = (*TEXT, *PARQUET, *ARROW)
+"""Ends of the names of tables."""
+
 
 @dataclass(frozen=True)
 class NamedTable:
@@ -308,11 +316,11 @@ def _read_file(path: Path, columns: Sequence[str] | None, integers: Sequence[str
     name = path.name.lower()
     again = "The file is truncated or damaged, not in UTF-8, or not what its name says: copy or download it again"
     try:
-        if as_csv or name.endswith((".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")):
+        if as_csv or name.endswith(TEXT):
             return _read_csv(path, columns, integers)
-        if name.endswith((".parquet", ".pq")):
+        if name.endswith(PARQUET):
             return _read_parquet(path, columns)
-        if name.endswith((".feather", ".arrow")):
+        if name.endswith(ARROW):
             import pyarrow.feather as feather
 
             check_feather(path)

@@ -13,8 +13,8 @@ from connfit.connectome.cell_words import FLOAT, INTEGER, is_missing
 from connfit.connectome.columns import NamedTable
 from connfit.errors import ConfigError, DataError
 
-_POSITIVE = ("1", "+1", "1.0", "+", "excitatory", "exc", "positive", "pos", "e")
-_NEGATIVE = ("-1", "-1.0", "-", "−", "−1", "inhibitory", "inh", "negative", "neg", "i")
+POSITIVE = ("1", "+1", "1.0", "+", "excitatory", "exc", "positive", "pos", "e")
+NEGATIVE = ("-1", "-1.0", "-", "−", "−1", "inhibitory", "inh", "negative", "neg", "i")
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ def _signs(table: NamedTable, column: str, gap: Bool[np.ndarray, "R"]) -> Int[np
     table.require([column])
     values = table.data.column(column)
     words = pd.Series(values.to_pandas()).map(lambda word: "" if pd.isna(word) else str(word).strip().lower())
-    positive, negative = words.isin(_POSITIVE).to_numpy(), words.isin(_NEGATIVE).to_numpy()
+    positive, negative = words.isin(POSITIVE).to_numpy(), words.isin(NEGATIVE).to_numpy()
     wrong = np.flatnonzero(~(positive | negative | gap))
     if len(wrong):
         raise DataError(

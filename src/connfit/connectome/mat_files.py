@@ -15,11 +15,10 @@ import h5py
 import numpy as np
 
 from connfit._io import DAMAGE
-from connfit._system.hdf5_guard import check_written, opened
+from connfit._system.hdf5_guard import SIGNATURE, check_written, opened
 from connfit._system.mat_variables import NUMBERS, MatVariable, mat_variables
 from connfit.errors import DataError, unreadable
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _LONGEST_NAME = 1 << 12
 _AGAIN = "Copy or download it again, or save it anew: save('file.mat', 'dff', 'units', 'frame_rate', '-v7')"
 
@@ -51,7 +50,7 @@ def opened_mat(path: Path) -> Iterator[MatFile]:
     with path.open("rb") as file:
         head = file.read(520)
     try:
-        if head.startswith(_HDF5) or head[512:] == _HDF5:
+        if head.startswith(SIGNATURE) or head[512:] == SIGNATURE:
             with opened(path) as stored:
                 yield _Version73(stored, path)
         else:

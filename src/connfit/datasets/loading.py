@@ -31,8 +31,8 @@ _CONNECTOME_OPTIONS = (
     "variant", "scale", "order", "min_synapses", "sign_rule", "unknown_transmitter", "electrical", "self_connections",
 )  # fmt: skip
 
-_SHARED = ("frame_rate", "kind", "missing")
-"""Options of readers that the section itself has."""
+SHARED = ("frame_rate", "kind", "missing")
+"""Options of readers that the section `data.recording_files` has itself."""
 
 UNPUBLISHED = "files_without_published_checksum"
 """Note of a connectome or a recording, which `record.json` has: path to by what its content is known."""
@@ -370,14 +370,14 @@ def _read_file(
     own
         What the configuration has for this file alone.
     """
-    for name in _SHARED:
+    for name in SHARED:
         if name in config.options:
             raise ConfigError(f"data.recording_files.options.{name}: give it as data.recording_files.{name}")
     reader, defaults = find_reader(path, str(own.get("format", config.format))), FileRecordings(files=())
-    options = {**config.options, **{name: value for name, value in own.items() if name not in ("format", *_SHARED)}}
+    options = {**config.options, **{name: value for name, value in own.items() if name not in ("format", *SHARED)}}
     if config.inputs:
         options["inputs"] = config.inputs
-    for name in _SHARED:
+    for name in SHARED:
         value = own.get(name, getattr(config, name))
         if name in reader.options:
             options[name] = value

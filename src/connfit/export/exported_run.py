@@ -50,6 +50,11 @@ class ExportedRun:
         """Recordings of the fit, then those that were held out of it, as the model is shown them."""
         return (*self.fit.cohort.recordings, *self.fit.cohort.held_out)
 
+    def told(self, recording: Recording) -> str:
+        """Return the name of a recording for people, and whether it was held out."""
+        held_out = ", held out of the fit" if recording in self.fit.cohort.held_out else ""
+        return f"{visible(recording.name)}{held_out}"
+
     @property
     def name(self) -> str:
         """Name of the run's folder."""

@@ -22,6 +22,7 @@ from connfit.recordings.cohort_inputs import with_inputs
 from connfit.recordings.frame_blocks import frame_blocks
 from connfit.recordings.inputs import InputUse
 from connfit.recordings.preprocess.every_recording import as_toml
+from connfit.recordings.recording import SAME_RATE
 from connfit.recordings.track import Steps, track, window_blocks
 from connfit.recordings.training_range import TrainingRange
 
@@ -124,7 +125,7 @@ class Cohort(Displayed):
         if len(set(names)) != len(names):
             raise DataError(f"recordings must have different names, got {', '.join(names)}")
         slowest, fastest = (pick((*recordings, *held_out), key=_rate) for pick in (min, max))
-        if fastest.frame_rate / slowest.frame_rate > 1.01:
+        if fastest.frame_rate / slowest.frame_rate > 1 + SAME_RATE:
             raise DataError(
                 f"recording {fastest.name!r} has {fastest.frame_rate:.4g} frames/s, "
                 f"{slowest.name!r} {slowest.frame_rate:.4g}",

@@ -11,9 +11,16 @@ import xarray as xr
 from jaxtyping import Float
 
 from connfit.errors import DataError, UnclearError, first_ten
+from connfit.recordings.inputs import Inputs
 from connfit.recordings.plausibility import with_cautions
-from connfit.recordings.readers.frames import RATE_KEYS, check_units, frame_times, require_rate, settle_missing
-from connfit.recordings.readers.frames import stated_rate as agreed_rates
+from connfit.recordings.readers.frames import (
+    RATE_KEYS,
+    check_units,
+    frame_times,
+    require_rate,
+    settle_missing,
+    stated_rate,
+)  # fmt: skip
 from connfit.recordings.recording import Recording
 
 TIME_NAMES = ("time_s", "time", "times", "t", "timestamp", "timestamps", "frame", "frames", "sample")
@@ -159,9 +166,9 @@ def recording_of_labelled(
     units = [f"column-{k}" for k in range(array.shape[1])] if named is None else _names(named, path)
     seconds = None if clock is None else _seconds(np.asarray(clock), str(clock.attrs.get("units", "")), path)
     facts = dict(array.attrs)
-    stated = agreed_rates({key: facts[key] for key in RATE_KEYS if key in facts}, frame_rate, path)
+    rate = stated_rate({key: facts[key] for key in RATE_KEYS if key in facts}, frame_rate, path)
     return labelled_recording(
-        array.to_numpy(), units, seconds, path, name=name, frame_rate=stated,
+        array.to_numpy(), units, seconds, path, name=name, frame_rate=rate,
         kind=str(kind or facts.get("kind", "dff")),
         value_units=str(value_units or facts.get("units", "dimensionless")), missing=missing,
         notes={"variable": str(array.name)},
@@ -180,6 +187,7 @@ def labelled_recording(
     value_units: str,
     missing: str,
     notes: dict[str, Any],
+    inputs: Inputs | None = None,
 ) -> Recording:
     """Make a recording of values [time, unit], names, and times in seconds where they are known."""
     rate, cautions = frame_rate, ()
@@ -200,6 +208,7 @@ def labelled_recording(
         value_units=value_units,
         mask=mask,
         notes=with_cautions({"file": path.name, **notes, "missing_values": absent}, cautions),
+        inputs=inputs,
         times=seconds,
     )
 

@@ -16,6 +16,9 @@ from connfit.recordings.inputs import Inputs
 
 PART_NAMES = ("train", "validation", "test")
 
+SAME_RATE = 0.01
+"""Share by which frame rates may differ and count as the same."""
+
 
 def hold_last(values: Float[np.ndarray, "T P"], mask: Bool[np.ndarray, "T P"]) -> Float[np.ndarray, "T P"]:
     """Hold the last observed value of each unit at or before each frame; NaN before the first."""

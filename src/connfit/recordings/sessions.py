@@ -9,11 +9,8 @@ import numpy as np
 
 from connfit.errors import DataError, first_ten
 from connfit.recordings.inputs import Inputs
-from connfit.recordings.recording import Recording
+from connfit.recordings.recording import SAME_RATE, Recording
 from connfit.recordings.stretches import BETWEEN
-
-SAME_RATE = 0.01
-"""Share by which frame rates of sessions may differ, as those of recordings that are fitted together."""
 
 
 def join_sessions(name: str, sessions: Sequence[Recording]) -> Recording:

@@ -211,7 +211,7 @@ def check_wiring(found: Connectome, expected: Connectome, path: Path) -> None:
     DataError
         If it is another.
     """
-    parts = ("indptr", "indices", "counts", "signs", "electrical", "connection_signs", "ids")
+    parts = ("indptr", "indices", "counts", "signs", "electrical", "mixed_signs", "ids")
     if not all(np.array_equal(getattr(found, part), getattr(expected, part)) for part in parts):
         raise DataError("not the connectome that was fitted", path=path, fix=AGAIN)
 

@@ -64,53 +64,52 @@ def by_count(
     counts = np.asarray(counts)
     if not len(counts):
         return CountBins()
-    # Sizes in order, how many have each, and the sum of their weights.
-    if counts.dtype.kind == "f":
-        sizes, first, numbers = np.unique(counts, return_inverse=True, return_counts=True)
-        weighed = np.bincount(first, weights)
-    else:
-        numbers = np.bincount(counts)
-        sizes = np.flatnonzero(numbers)
-        numbers, weighed = numbers[sizes], np.bincount(counts, weights)[sizes]
-    starts = _bin_starts(sizes, numbers, max(minimum, 1))
-    low = sizes[starts]
-    # Between two counts there is no other; between two weights there may be.
-    high = (
-        np.append(low[1:] - 1, sizes[-1]) if counts.dtype.kind != "f" else sizes[np.append(starts[1:], len(sizes)) - 1]
-    )
-    counted = np.add.reduceat(numbers * sizes.astype(np.float64), starts)
-    weighed = np.add.reduceat(weighed, starts)
-    numbers = np.add.reduceat(numbers, starts)
+    whole = counts.dtype.kind != "f"
+    edges = _edges(counts.min(), counts.max(), whole)
+    sizes, times, weighed = counts, np.ones(len(counts), np.int64), weights
+    if whole:
+        # Of millions of connections few counts differ.
+        sizes, times, weighed = np.arange(counts.max() + 1), np.bincount(counts), np.bincount(counts, weights)
+    of = np.maximum(np.searchsorted(edges, sizes, side="right") - 1, 0)
+    numbers = np.bincount(of, times, len(edges) - 1).astype(np.int64)
+    starts = _joined(numbers, max(minimum, 1))
+    bounds = edges[[*starts, len(edges) - 1]]
+    counted, weighed = np.bincount(of, times * sizes, len(numbers)), np.bincount(of, weighed, len(numbers))
+    numbers, counted, weighed = (np.add.reduceat(each, starts) for each in (numbers, counted, weighed))
     count, weight = counted / numbers, weighed / numbers
     there = weight > 0
     return CountBins(
         correlation=pearson(count, weight),
         log_correlation=pearson(np.log(count[there]), np.log(weight[there])),
-        low=tuple(low.tolist()),
-        high=tuple(high.tolist()),
+        low=tuple(bounds[:-1].tolist()),
+        # Between two counts there is no other.
+        high=(*(bounds[1:-1] - whole).tolist(), counts.max().item()),
         connections=tuple(numbers),
         mean_count=tuple(count),
         mean_weight=tuple(weight),
     )
 
 
-def _bin_starts(
-    sizes: Int[np.ndarray, "s"] | Float[np.ndarray, "s"], numbers: Int[np.ndarray, "s"], minimum: int
-) -> Int[np.ndarray, "b"]:
-    """Positions of the first size of each bin; a bin that would be too small is joined with those above it."""
-    whole = sizes.dtype.kind != "f"
-    edge = max(1, int(sizes[0])) if whole else float(sizes[0])
+def _edges(smallest: float, largest: float, whole: bool) -> Float[np.ndarray, "e"]:
+    """Edges of bins that widen by `BIN_RATIO`, from the smallest size to beyond the largest; whole ones for counts."""
+    edges = [min(1, int(smallest)) if whole else float(smallest)]
+    while edges[-1] <= largest:
+        wider = edges[-1] * BIN_RATIO
+        edges.append(max(edges[-1] + 1, round(wider)) if whole else wider)
+    return np.array(edges)
+
+
+def _joined(numbers: Int[np.ndarray, "e"], minimum: int) -> list[int]:
+    """First of the bins that are joined so that each holds enough; what is left above is joined with the one below."""
     starts, held = [0], 0
-    for position in range(len(sizes)):
-        while sizes[position] >= edge:
-            if held >= minimum:
-                starts.append(position)
-                held = 0
-            edge = max(edge + 1, round(edge * BIN_RATIO)) if whole else edge * BIN_RATIO
-        held += int(numbers[position])
+    for position, more in enumerate(numbers):
+        if held >= minimum:
+            starts.append(position)
+            held = 0
+        held += int(more)
     if held < minimum and len(starts) > 1:
         starts.pop()
-    return np.array(starts)
+    return starts
 
 
 @dataclass(frozen=True)

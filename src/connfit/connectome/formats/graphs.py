@@ -133,7 +133,7 @@ def read_edge_list(edges: Path, neurons: Path | None, options: Options) -> Wirin
                 if not words:
                     continue
                 if len(words) not in (2, 3) or (found and len(words) != len(found[0])):
-                    form = "pre post [size]" if not found else "pre post size"[: 8 + 5 * (len(found[0]) - 2)]
+                    form = " ".join(("pre", "post", "size")[: len(found[0])]) if found else "pre post [size]"
                     raise DataError(
                         f"line {number} has {len(words)} words", path=path, fix=f"Each must have the form {form!r}"
                     )

@@ -14,7 +14,7 @@ from connfit.connectome import Connectome
 from connfit.connectome.columns import NamedTable, read_table
 from connfit.connectome.formats.connectome_format import connectome_of
 from connfit.connectome.formats.graphs import tables_of_graph
-from connfit.connectome.formats.matrix import tables_of_matrix
+from connfit.connectome.formats.matrix import square, tables_of_matrix
 from connfit.errors import DataError
 
 if TYPE_CHECKING:
@@ -63,17 +63,13 @@ def connectome_from_matrix(
         if list(matrix.index) != list(matrix.columns):
             raise DataError("rows and columns of the matrix have other names", fix="Name them alike, in one order")
         names = list(matrix.index) if names is None else names
-    values = np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix)  # pyright: ignore[reportAttributeAccessIssue]
-    if values.ndim != 2 or values.shape[0] != values.shape[1] or values.dtype.kind not in "fiub":
-        raise DataError(f"the matrix is {values.dtype} {values.shape}", fix="Give a square matrix of real numbers")
+    values = square(np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix), "matrix")  # pyright: ignore[reportAttributeAccessIssue]
     table: NamedTable | None = None if neurons is None else read_table(neurons, "neurons")
     if names is None:
         if table is None:
             raise DataError("the rows of the matrix have no names", fix="Give names, or a neuron table")
         names = list(table.ids("id"))
-    tables = tables_of_matrix(
-        values.astype(np.float64), [str(label) for label in names], "matrix", rows=rows, neurons=table
-    )
+    tables = tables_of_matrix(values, [str(label) for label in names], "matrix", rows=rows, neurons=table)
     return connectome_of(tables, name, columns=columns, **choices)
 
 

@@ -17,6 +17,7 @@ from connfit._system.paths import user_path
 from connfit._system.unpacked import open_unpacked
 from connfit.connectome.cell_words import FLOAT, INTEGER
 from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.edge_sizes import real_numbers
 from connfit.connectome.formats.connectome_format import FORMATS, ConnectomeFormat, WiringTables
 from connfit.connectome.mat_files import is_numbers, opened_mat
 from connfit.connectome.memory_tables import table_of_frame
@@ -72,8 +73,7 @@ def read_matrix(edges: Path, neurons: Path | None, options: MatrixOptions) -> Wi
     neuron_table = None if neurons is None else read_table(neurons, "neurons")
     if options.labels is not None:
         names = _words(edges.parent / user_path(options.labels))
-    if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise DataError(f"the matrix has the shape {values.shape}", path=edges, fix="It must be square")
+    values = square(values, edges)
     if names is None and neuron_table is not None:
         id_column = "id" if "id" in neuron_table.columns else neuron_table.columns[0]
         names = [str(name) for name in neuron_table.ids(id_column)]
@@ -84,6 +84,14 @@ def read_matrix(edges: Path, neurons: Path | None, options: MatrixOptions) -> Wi
             fix="Give options.labels, a file with a name in each line, or a neuron table in the same order",
         )
     return tables_of_matrix(values, names, edges, rows=options.rows, neurons=neuron_table)
+
+
+def square(values: np.ndarray, path: Path | str) -> Float[np.ndarray, "N N"]:
+    """Return a matrix as float64, or raise a DataError if it is none of real numbers, or not square."""
+    if values.ndim != 2 or values.shape[0] != values.shape[1] or values.dtype.kind not in "fiub":
+        problem = f"the matrix is {values.dtype} of shape {values.shape}"
+        raise DataError(problem, path=path, fix="Give a square matrix of real numbers")
+    return values.astype(np.float64, copy=False)
 
 
 def tables_of_matrix(
@@ -199,21 +207,7 @@ def _labelled(path: Path) -> tuple[np.ndarray, list[str]]:
             else (f"{len(names)} rows, {len(titles)} columns")
         )
         raise DataError(f"rows and columns have other names: {differ}", path=path, fix="Name them alike, in one order")
-    # Entries are read as one column, so that a message can name the row of the matrix.
-    values = np.empty((len(names), len(titles)))
-    for k, title in enumerate(columns):
-        text = table.data.column(title).to_pandas().fillna("").str.strip()
-        found = np.asarray(pd.to_numeric(text.where(text != "", "nan"), errors="coerce"), np.float64)
-        odd = np.flatnonzero(np.isnan(found))
-        if len(odd):
-            said = repr(text.iloc[odd[0]]) if text.iloc[odd[0]] else "an empty cell"
-            raise DataError(
-                f"row {names[odd[0]]!r}, column {title!r}: {said} is no number",
-                path=path,
-                fix="Write 0 where there is no connection",
-            )
-        values[:, k] = found
-    return values, names
+    return np.column_stack([real_numbers(table, title) for title in columns]), names
 
 
 def _text(path: Path) -> np.ndarray:

@@ -9,11 +9,9 @@ from pathlib import Path
 
 from connfit._io import require_file
 from connfit._registry import Options
-from connfit.connectome.columns import read_table
+from connfit.connectome.columns import TABLES, TEXT, read_table
 from connfit.connectome.formats.connectome_format import FORMATS, ConnectomeFormat, WiringTables
 from connfit.connectome.text_files import first_line
-
-SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet", ".feather")
 
 
 class TableOptions(Options, frozen=True):
@@ -41,7 +39,7 @@ FORMATS.register(
         name="tables",
         label="edge table and neuron table",
         place=0,
-        suffixes=SUFFIXES,
+        suffixes=TABLES,
         read=read_plain,
         options=TableOptions,
     )
@@ -122,7 +120,7 @@ def read_export(spellings: Spellings, edges: Path, neurons: Path | None, options
 def column_names(path: Path) -> list[str]:
     """Return the titles of a table without reading the whole of a text file."""
     path = require_file(path)
-    if path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
+    if path.name.lower().endswith(TEXT):
         separator = "\t" if ".tsv" in path.name.lower() else ","
         return next(csv.reader([first_line(path).decode("utf-8-sig")], delimiter=separator))
     return read_table(path, "edges").columns

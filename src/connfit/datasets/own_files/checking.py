@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace as with_options
 
 from connfit import config as configuration
-from connfit.config import Config
+from connfit.config import Config, FileRecordings
 from connfit.connectome import Connectome
 from connfit.connectome.matching import READOUTS, find_column
 from connfit.datasets.given_data import OWN_FILES, prepare_recordings
@@ -25,9 +25,9 @@ from connfit.datasets.own_files.user_answers import Answers, Question
 from connfit.errors import ConnfitError, DataWarning
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
-from connfit.recordings.preprocess.resampling import SAME_RATE
 from connfit.recordings.readers import find_reader
 from connfit.recordings.readers.nwb import UNIT_COLUMNS
+from connfit.recordings.recording import SAME_RATE
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +114,8 @@ def _check_configuration(source: Path) -> CheckedData:
     connectome = connectome_from_config(config.data)
     recordings = raw_recordings(config.data, config.inputs.channels or ())
     own = config.data.recording_files
-    files = own.files if own is not None else ()
-    seen = []
-    for number, recording in enumerate(recordings):
-        path = Path(files[number]) if files else Path(recording.name)
-        format = find_reader(path, own.format).name if own is not None else "dataset"
-        seen.append(check_recording(path, format, recording, config.data))
+    places = [(Path(each.name), "dataset") for each in recordings] if own is None else _places(own)
+    seen = [check_recording(*place, each, config.data) for place, each in zip(places, recordings, strict=True)]
     tables = config.data.connectome
     columns: dict[str, str] = {}
     if tables is not None:
@@ -138,6 +134,13 @@ def _check_configuration(source: Path) -> CheckedData:
         problems=tuple(problems),
         source=source,
     )
+
+
+def _places(own: FileRecordings) -> list[tuple[Path, str]]:
+    """File and format of each recording; of an animal with several sessions, of its first."""
+    firsts = range(len(own.files)) if not own.animals else map(own.animals.index, dict.fromkeys(own.animals))
+    formats = [str(each.get("format", own.format)) for each in own.each or ({},) * len(own.files)]
+    return [(Path(own.files[k]), find_reader(own.files[k], formats[k]).name) for k in firsts]
 
 
 def _check_files(paths: Sequence[str | Path], answers: Answers) -> CheckedData:

@@ -8,14 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from connfit.datasets.loading import SHARED
 from connfit.datasets.own_files.sorting import SortedFiles
 from connfit.datasets.own_files.user_answers import Answers, Question
 from connfit.errors import ConfigError, ConnfitError, UnclearError, did_you_mean
 from connfit.recordings import Recording
 from connfit.recordings.readers import find_reader
-
-_OF_SECTION = ("frame_rate", "kind", "missing")
-"""Options of readers that the section `data.recording_files` has itself."""
 
 
 @dataclass
@@ -71,7 +69,7 @@ def read_recordings(files: SortedFiles, answers: Answers) -> FoundRecordings:
                 options["frame_rate"] = answers.frame_rate
                 recording = reader(path, **options, **masked)
         except UnclearError as error:
-            key = f"data.recording_files.{'' if error.option in _OF_SECTION else 'options.'}{error.option}"
+            key = f"data.recording_files.{'' if error.option in SHARED else 'options.'}{error.option}"
             if not any(ask.key == key for ask in found.questions):
                 found.questions.append(Question(error.option, key, str(error), error.choices))
             kept.append((path, options))
@@ -120,8 +118,8 @@ def _section(paths: Sequence[Path], options: Sequence[Mapping[str, Any]]) -> dic
     }
     if missing:
         shared["missing"] = "mask"
-    inside = {key: value for key, value in shared.items() if key not in _OF_SECTION and value is not None}
-    values |= {key: value for key, value in shared.items() if key in _OF_SECTION and value is not None}
+    inside = {key: value for key, value in shared.items() if key not in SHARED and value is not None}
+    values |= {key: value for key, value in shared.items() if key in SHARED and value is not None}
     if inside:
         values["options"] = inside
     apart = [{key: value for key, value in each.items() if key not in shared} for each in options]

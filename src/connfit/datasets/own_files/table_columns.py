@@ -9,12 +9,12 @@ import pyarrow as pa
 
 from connfit.connectome.cell_words import is_missing
 from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.edge_sizes import NEGATIVE, POSITIVE
 from connfit.connectome.tables import electrical_rows
 from connfit.datasets.own_files.sorting import Table
 from connfit.datasets.own_files.usual_names import EDGE_COLUMNS, NEURON_COLUMNS, columns_by_name
 from connfit.errors import ConfigError, DataError, did_you_mean
 
-_SIGNS = {"1", "-1", "+1", "+", "-", "1.0", "-1.0", "excitatory", "inhibitory"}
 _ENDS = 50
 """Ids of the edge table by which the ids of the neuron table are found."""
 
@@ -94,7 +94,11 @@ def _sizes(found: TableColumns, table: Table, given: Mapping[str, str]) -> Table
         columns.pop("weight", None)
         why.pop("weight", None)
     sign = columns.get("sign")
-    if sign is not None and "sign" not in given and not set(map(str.lower, table.peek.cells(sign))) <= _SIGNS:
+    if (
+        sign is not None
+        and "sign" not in given
+        and not set(map(str.lower, table.peek.cells(sign))) <= {*POSITIVE, *NEGATIVE}
+    ):
         del columns["sign"], why["sign"]
     return TableColumns(columns, why)
 

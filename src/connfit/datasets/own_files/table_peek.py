@@ -13,10 +13,10 @@ import pyarrow as pa
 from connfit._io import require_file
 from connfit._system.arrow_guard import check_feather, check_parquet
 from connfit.connectome.cell_words import FLOAT, INTEGER, is_missing
+from connfit.connectome.columns import ARROW, PARQUET, TABLES
 from connfit.connectome.text_files import first_line, lines
 from connfit.errors import DataError, unreadable
 
-SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet", ".pq", ".feather", ".arrow")
 _ROWS = 200
 _MOST_LETTERS = 1 << 24
 _WIDE = ("__index_level_",)
@@ -52,7 +52,7 @@ NOTHING = Peek((), ())
 
 def is_table(path: Path) -> bool:
     """Return whether a file is a table by its name."""
-    return path.name.lower().endswith(SUFFIXES)
+    return path.name.lower().endswith(TABLES)
 
 
 def peek(path: Path) -> Peek:
@@ -66,9 +66,9 @@ def peek(path: Path) -> Peek:
     path = require_file(path)
     name = path.name.lower()
     try:
-        if name.endswith((".parquet", ".pq")):
+        if name.endswith(PARQUET):
             return _of_parquet(path)
-        if name.endswith((".feather", ".arrow")):
+        if name.endswith(ARROW):
             return _of_feather(path)
         return _of_text(path, "\t" if ".tsv" in name else ",")
     except (pa.ArrowException, OSError, EOFError, MemoryError, zlib.error, UnicodeDecodeError, csv.Error) as error:

@@ -103,10 +103,9 @@ def write_frames(run: ExportedRun, folder: Path) -> list[str]:
             name: value for name, value in vars(ShownFrames.of(forecaster, recording)).items() if value is not None
         }
         np.savez(folder / f"{number:02d}.npz", name=np.array(recording.name), **frames)
-        held_out = ", held out of the fit" if recording in run.fit.cohort.held_out else ""
         lines.append(
-            f"- `recordings/{number:02d}.npz`: {visible(recording.name)}, {recording.frames} frames at "
-            f"{recording.frame_rate:.6g} Hz in {visible(recording.value_units)}{held_out}"
+            f"- `recordings/{number:02d}.npz`: {run.told(recording)}: {recording.frames} frames at "
+            f"{recording.frame_rate:.6g} Hz in {visible(recording.value_units)}"
         )
     return lines
 

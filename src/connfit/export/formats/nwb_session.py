@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from connfit import config as configuration
-from connfit._display import visible
 from connfit.evaluation.forecasts import PartForecast
 from connfit.evaluation.held_out import HELD_OUT
 from connfit.export.exported_run import ExportedRun
@@ -31,8 +30,7 @@ def write_nwb(run: ExportedRun, folder: Path) -> None:
     for number, recording in enumerate(run.recordings, start=1):
         name = f"{number:02d}.nwb"
         _write(run, recording, folder / name)
-        held_out = ", held out of the fit" if recording in run.fit.cohort.held_out else ""
-        lines.append(f"- `{name}`: {visible(recording.name)}{held_out}")
+        lines.append(f"- `{name}`: {run.told(recording)}")
     text = ["# Recordings with predictions, as NWB", "", *run.origin(), "", *lines, "", *_CONTENTS, ""]
     (folder / "README.md").write_text("\n".join(text), encoding="utf-8")
 

@@ -12,11 +12,8 @@ from jaxtyping import Bool, Float
 from connfit.errors import ConfigError
 from connfit.recordings.preprocess.preprocessing_step import STEPS, Step
 from connfit.recordings.preprocess.step_record import number
-from connfit.recordings.recording import Parts, Recording
+from connfit.recordings.recording import SAME_RATE, Parts, Recording
 from connfit.recordings.stretches import BETWEEN
-
-SAME_RATE = 0.01
-"""Share by which a rate may differ and count as the same, as in a cohort."""
 
 _SEEN = 0.5
 """Share of a new frame that must have been observed."""

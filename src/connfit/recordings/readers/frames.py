@@ -17,12 +17,12 @@ from connfit.connectome.cell_words import MISSING_WORDS, is_missing
 from connfit.errors import DataError, UnclearError, UnitsError, first_ten, one_of
 from connfit.recordings.frame_blocks import frame_blocks
 from connfit.recordings.plausibility import FASTEST_HZ, TIMES
+from connfit.recordings.recording import SAME_RATE
 
 MISSING_POLICIES = ("error", "mask")
 MISSING = ", ".join(word for word in MISSING_WORDS if word)
 GAP_TOLERANCE = 0.5
 """Share of the median interval by which others may be longer or shorter."""
-RATE_TOLERANCE = 0.01
 RATE_KEYS = ("frame_rate", "sampling_rate_hz")
 """Names under which a file may state its frame rate in Hz."""
 
@@ -135,7 +135,7 @@ def frame_times(times: Float[np.ndarray, "T"], path: Path, *, stated_rate: float
     mean = float(intervals.mean())
     cautions = () if stated is not None else _doubtful_seconds(times, mean)
     result = FrameTimes(1 / mean, mean, median, float(intervals.min()), float(intervals.max()), cautions)
-    if stated is not None and abs(result.frame_rate / stated - 1) > RATE_TOLERANCE:
+    if stated is not None and abs(result.frame_rate / stated - 1) > SAME_RATE:
         raise DataError(
             f"frame_rate = {stated:g} Hz, but the frame times give {result.frame_rate:.6g} Hz",
             path=path,
@@ -210,7 +210,7 @@ def stated_rate(found: Mapping[str, object], frame_rate: float | None, path: Pat
         If it is no positive number, or two contradict each other.
     """
     rates = [agreed_rate(found[key], frame_rate, path) for key in RATE_KEYS if key in found]
-    if len(rates) > 1 and abs(rates[0] / rates[1] - 1) > RATE_TOLERANCE:
+    if len(rates) > 1 and abs(rates[0] / rates[1] - 1) > SAME_RATE:
         problem = f"{RATE_KEYS[0]} says {rates[0]:g} Hz, {RATE_KEYS[1]} {rates[1]:g} Hz"
         raise DataError(problem, path=path, fix="Correct one of them, or leave it out")
     return rates[0] if rates else frame_rate
@@ -236,7 +236,7 @@ def require_rate(frame_rate: object, path: Path) -> float:
 def agreed_rate(stated: object, frame_rate: float | None, path: Path) -> float:
     """Return the frame rate that a file states, or raise a DataError where the option contradicts it."""
     rate = require_rate(stated, path)
-    if frame_rate is not None and abs(rate / frame_rate - 1) > RATE_TOLERANCE:
+    if frame_rate is not None and abs(rate / frame_rate - 1) > SAME_RATE:
         problem = f"the file says {rate:g} Hz, the option frame_rate = {frame_rate:g} Hz"
         raise DataError(problem, path=path, fix="Leave the option out or correct the file")
     return rate

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import xarray as xr
 
-from connfit._system.hdf5_guard import check_written, opened
+from connfit._system.hdf5_guard import SIGNATURE, check_written, opened
 from connfit.errors import (
     ConfigError,
     ConnfitError,
@@ -25,7 +25,6 @@ from connfit.recordings.readers.frames import require_file
 from connfit.recordings.readers.reader import READERS, Reader, stem
 
 _CLASSIC = (b"CDF\x01", b"CDF\x02")
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 def read_netcdf_recording(
@@ -76,7 +75,7 @@ def read_netcdf_recording(
         if start.startswith(_CLASSIC):
             # From memory: SciPy would take as much as the file claims, and keep a damaged one open.
             found = _array(io.BytesIO(path.read_bytes()), path, "scipy", values)
-        elif start.startswith(_HDF5):
+        elif start.startswith(SIGNATURE):
             _check_hdf5(path)
             found = _array(path, path, "h5netcdf", values)
         else:
