@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connfit.config import DataConfig, TableConnectome
-from connfit.connectome.columns import ARROW, PARQUET, TABLES
 from connfit.connectome.formats import read_connectome
 from connfit.connectome.formats.in_memory import connectome_from_graph, connectome_from_matrix
+from connfit.connectome.table_files import ARROW, PARQUET, TABLES
 from connfit.datasets.loading import connectome_from_config
 from connfit.errors import ConfigError, ConnfitError, DataError
 

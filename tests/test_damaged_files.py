@@ -26,8 +26,8 @@ from test_fly_surrogate import small_store
 from connfit._io import read_arrays, read_json, read_npz, write_arrays, write_json
 from connfit.analysis.analysis_options import AnalysisOptions
 from connfit.connectome import Connectome
-from connfit.connectome.columns import read_table
 from connfit.connectome.streaming import csv_blocks, feather_blocks
+from connfit.connectome.table_files import read_table
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.synthetic.fly.fly_store import FlySurrogate
 from connfit.datasets.turner_files import read_labels
@@ -357,7 +357,7 @@ def test_parquet_columns_whose_sizes_are_of_another_type_are_one_line(tmp_path: 
     content = path.read_bytes()
     table = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     program = (
-        "import sys; from connfit.connectome.columns import read_table; from connfit.errors import DataError\n"
+        "import sys; from connfit.connectome.table_files import read_table; from connfit.errors import DataError\n"
         "try: read_table(sys.argv[1], 'edges')\n"
         "except DataError: sys.exit(3)"
     )

@@ -29,8 +29,8 @@ from connfit.analysis.perturbation import Experiment
 from connfit.cli import main
 from connfit.config import from_dict
 from connfit.connectome import Connectome
-from connfit.connectome.columns import read_table
 from connfit.connectome.matching import find_column, match_units
+from connfit.connectome.table_files import read_table
 from connfit.errors import ConfigError, ConnfitError, DataError, first_ten
 from connfit.recordings import Recording
 from connfit.recordings.readers import read_recording

@@ -16,7 +16,7 @@ import pytest
 from recording_files import TIMES, UNITS, VALUES, write_csv, write_hdf5, write_npz, write_nwb
 
 from connfit._io import read_arrays, read_json, require_file
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.errors import ConfigError, DataError, DataWarning
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort

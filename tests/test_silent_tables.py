@@ -11,7 +11,7 @@ import pyarrow.feather as feather
 import pytest
 from test_silent_errors import BODY
 
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.connectome.tables import connectome_from_tables
 from connfit.errors import ConfigError, DataError, DataWarning
 from connfit.recordings.readers import read_recording

@@ -22,7 +22,7 @@ from test_turner import TABLE
 
 from connfit._system import unpacked
 from connfit._system.hdf5_guard import check_written
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.datasets.turner_files import LABELS, read_archive
 from connfit.errors import DataError
 from connfit.recordings.readers import read_recording

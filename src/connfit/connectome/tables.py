@@ -14,9 +14,10 @@ from jaxtyping import Bool, Float, Int
 
 from connfit.connectome import TABLE_COLUMNS, Connectome, from_pairs
 from connfit.connectome.cell_words import alike, lost_digits, whole_number
-from connfit.connectome.columns import IdArray, NamedTable, TableSource, read_table
+from connfit.connectome.columns import IdArray, NamedTable, TableSource
 from connfit.connectome.edge_sizes import edge_sizes, signs_of_neurons
 from connfit.connectome.signs import ALIASES, EDGE_SIGNS, SignRule, Signs, assign_signs
+from connfit.connectome.table_files import read_table
 from connfit.errors import ConfigError, DataError, DataWarning, first_ten, one_of
 
 _ELECTRICAL_WORDS = {"electrical", "electric", "gap", "gap_junction", "gap junction", "gapjunction"}

@@ -11,10 +11,11 @@ import pandas as pd
 from jaxtyping import Int
 
 from connfit.connectome import Connectome
-from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.columns import NamedTable
 from connfit.connectome.edges import PackedRows
 from connfit.connectome.order import ordered
 from connfit.connectome.signs import SignRule, assign_signs
+from connfit.connectome.table_files import read_table
 from connfit.datasets import fly_facts as fly
 from connfit.datasets.cache import cached
 from connfit.datasets.fetch import locate

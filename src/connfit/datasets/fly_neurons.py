@@ -10,8 +10,9 @@ import pandas as pd
 import scipy.sparse as sp
 from jaxtyping import Int
 
-from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.columns import NamedTable
 from connfit.connectome.regions import RegionSynapses
+from connfit.connectome.table_files import read_table
 from connfit.datasets.fly_regions import FLYWIRE_NEUROPILS
 from connfit.errors import DataError, first_ten
 

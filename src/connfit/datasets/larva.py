@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from connfit.connectome import Connectome
-from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.columns import NamedTable
 from connfit.connectome.signs import SignRule
+from connfit.connectome.table_files import read_table
 from connfit.connectome.tables import connectome_from_tables
 from connfit.datasets.fetch import locate
 from connfit.datasets.registry import DATASETS, DataFile, Dataset

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.signal import welch
 
 from connfit.evaluation.metrics import CONSTANT, Measured, with_measures
@@ -24,6 +24,9 @@ LONGEST_SEGMENT = 128
 
 MAX_LAG = 30
 """Frames up to which autocorrelations are compared; at most a third of the frames."""
+
+BLOCK_UNITS = 64
+"""Units whose autocorrelations are computed at once, so that their frames stay in the cache for all lags."""
 
 
 @dataclass(frozen=True)
@@ -175,21 +178,37 @@ def mean_autocorrelation(
     The covariance at a lag is the sum over pairs divided by their number, over the variance of all frames: no taper
     towards long lags. NaN where no unit varies or no pair is observed.
     """
-    seen = mask & np.isfinite(values)
-    count = seen.sum(axis=0)
-    x = np.where(seen, values, 0.0).astype(np.float64)
-    x = np.where(seen, x - x.sum(axis=0) / np.maximum(count, 1), 0.0)
-    variance = (x**2).sum(axis=0) / np.maximum(count, 1)
-    varies = np.sqrt(variance) > CONSTANT * np.maximum(np.abs(np.where(seen, values, 0.0)).max(axis=0, initial=0.0), 1)
-    if not varies.any():
-        return np.full(lags + 1, np.nan)
-    x, seen, variance = x[:, varies], seen[:, varies], variance[varies]
-    result = np.empty(lags + 1)
+    total, units = np.zeros(lags + 1), np.zeros(lags + 1, int)
+    for first in range(0, values.shape[1], BLOCK_UNITS):
+        block = slice(first, first + BLOCK_UNITS)
+        of_block, counted = _autocorrelations(values[:, block], mask[:, block], lags)
+        total += of_block
+        units += counted
+    return np.where(units > 0, total / np.maximum(units, 1), np.nan)
+
+
+def _autocorrelations(
+    values: Float[np.ndarray, "t P"], mask: Bool[np.ndarray, "t P"], lags: int
+) -> tuple[Float[np.ndarray, "lags1"], Int[np.ndarray, "lags1"]]:
+    """Sum the autocorrelation at each lag over the units that have one, and count these."""
+    seen = np.ascontiguousarray((mask & np.isfinite(values)).T)
+    shown = np.where(seen, values.T, 0.0).astype(np.float64)
+    count = np.maximum(seen.sum(axis=1), 1)
+    x = np.where(seen, shown - (shown.sum(axis=1) / count)[:, None], 0.0)
+    variance = np.einsum("pt,pt->p", x, x) / count
+    varies = np.sqrt(variance) > CONSTANT * np.maximum(np.abs(shown).max(axis=1, initial=0.0), 1)
+    x, seen, variance = x[varies], seen[varies], variance[varies]
+    observed, frames = (None if seen.all() else seen.astype(np.float64)), x.shape[1]
+    total, units = np.zeros(lags + 1), np.zeros(lags + 1, int)
     for lag in range(lags + 1):
-        pairs = (seen[lag:] & seen[: len(seen) - lag]).sum(axis=0)
-        each = (x[lag:] * x[: len(x) - lag]).sum(axis=0) / np.maximum(pairs, 1) / variance
-        result[lag] = each[pairs > 0].mean() if (pairs > 0).any() else np.nan
-    return result
+        early, late = slice(0, frames - lag), slice(lag, frames)
+        if observed is None:
+            pairs = np.full(len(x), float(frames - lag))
+        else:
+            pairs = np.einsum("pt,pt->p", observed[:, early], observed[:, late])
+        each = np.einsum("pt,pt->p", x[:, early], x[:, late]) / np.maximum(pairs, 1) / variance
+        total[lag], units[lag] = each[pairs > 0].sum(), (pairs > 0).sum()
+    return total, units
 
 
 def _timescale(autocorrelation: Float[np.ndarray, "lags1"]) -> float | None:

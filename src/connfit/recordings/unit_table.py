@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from connfit._io import require_file
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.errors import ConfigError, DataError, first_ten, one_of
 from connfit.recordings.plausibility import with_cautions
 from connfit.recordings.recording import Recording

@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 
 from connfit.analysis.measured.response_columns import ids, numbers, within, words
 from connfit.connectome import Connectome
-from connfit.connectome.columns import NamedTable, TableSource, read_table
+from connfit.connectome.columns import NamedTable, TableSource
+from connfit.connectome.table_files import read_table
 from connfit.errors import ConfigError, DataError, first_ten
 from connfit.models.perturb import parse_neuron_set
 

@@ -11,10 +11,11 @@ import scipy.sparse as sp
 from jaxtyping import Float
 
 from connfit.connectome import Connectome
-from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.columns import NamedTable
 from connfit.connectome.formats.connectome_format import connectome_of
 from connfit.connectome.formats.graphs import tables_of_graph
 from connfit.connectome.formats.matrix import square, tables_of_matrix
+from connfit.connectome.table_files import read_table
 from connfit.errors import DataError
 
 if TYPE_CHECKING:

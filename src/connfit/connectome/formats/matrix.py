@@ -16,11 +16,12 @@ from connfit._system.npz_members import read_array, whole_header
 from connfit._system.paths import user_path
 from connfit._system.unpacked import open_unpacked
 from connfit.connectome.cell_words import FLOAT, INTEGER
-from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.columns import NamedTable
 from connfit.connectome.edge_sizes import real_numbers
 from connfit.connectome.formats.connectome_format import FORMATS, ConnectomeFormat, WiringTables
 from connfit.connectome.mat_files import is_numbers, opened_mat
 from connfit.connectome.memory_tables import table_of_frame
+from connfit.connectome.table_files import read_table
 from connfit.errors import DataError, first_ten, one_of, unreadable
 
 _AGAIN = "Copy or write it again"

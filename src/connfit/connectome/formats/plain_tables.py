@@ -9,8 +9,8 @@ from pathlib import Path
 
 from connfit._io import require_file
 from connfit._registry import Options
-from connfit.connectome.columns import TABLES, TEXT, read_table
 from connfit.connectome.formats.connectome_format import FORMATS, ConnectomeFormat, WiringTables
+from connfit.connectome.table_files import TABLES, TEXT, read_table
 from connfit.connectome.text_files import first_line
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from connfit.connectome.cell_words import is_missing
-from connfit.connectome.columns import NamedTable, read_table
+from connfit.connectome.columns import NamedTable
 from connfit.connectome.edge_sizes import NEGATIVE, POSITIVE
+from connfit.connectome.table_files import read_table
 from connfit.connectome.tables import electrical_rows
 from connfit.datasets.own_files.sorting import Table
 from connfit.datasets.own_files.usual_names import EDGE_COLUMNS, NEURON_COLUMNS, columns_by_name

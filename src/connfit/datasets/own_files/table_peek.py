@@ -13,7 +13,7 @@ import pyarrow as pa
 from connfit._io import require_file
 from connfit._system.arrow_guard import check_feather, check_parquet
 from connfit.connectome.cell_words import FLOAT, INTEGER, is_missing
-from connfit.connectome.columns import ARROW, PARQUET, TABLES
+from connfit.connectome.table_files import ARROW, PARQUET, TABLES
 from connfit.connectome.text_files import first_line, lines
 from connfit.errors import DataError, unreadable
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from connfit._system.paths import user_path
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.datasets.synthetic.teacher import OrnsteinUhlenbeck
 from connfit.errors import DataError
 from connfit.recordings import Recording

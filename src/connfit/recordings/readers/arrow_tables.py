@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.errors import DataError
 from connfit.recordings import Recording
 from connfit.recordings.readers.frame_table import recording_of_table

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from connfit.connectome.cell_words import FLOAT, INTEGER
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.errors import DataError
 from connfit.recordings import Recording
 from connfit.recordings.readers.frame_table import recording_of_table

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.errors import DataError, DataWarning, first_ten
 from connfit.recordings import Recording
 from connfit.recordings.readers.frames import require_file

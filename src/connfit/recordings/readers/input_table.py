@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.errors import DataError, first_ten, one_of
 from connfit.recordings import Inputs, Recording
 from connfit.recordings.readers.frames import MISSING_POLICIES, refuse_clocks, require_file

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from connfit._io import require_file
 from connfit._system.paths import user_path
-from connfit.connectome.columns import read_table
+from connfit.connectome.table_files import read_table
 from connfit.errors import DataError, first_ten
 
 

@@ -16,10 +16,10 @@ import scipy.sparse as sp
 from jaxtyping import Bool, Int
 
 from connfit.connectome import Connectome
-from connfit.connectome.columns import read_table
 from connfit.connectome.order import ordered
 from connfit.connectome.regions import RegionSynapses
 from connfit.connectome.signs import assign_signs
+from connfit.connectome.table_files import read_table
 from connfit.datasets.fetch import locate
 from connfit.datasets.fly_facts import CLASSIFICATION, NEURONS
 from connfit.datasets.fly_halves import CONNECTIONS, rows_of
