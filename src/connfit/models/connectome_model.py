@@ -126,7 +126,7 @@ class ConnectomeModel(Displayed):
         if flipped is not None:
             columns = columns + np.where(flipped, np.int32((1 + electrical) * n), np.int32(0))
         outputs = (1 + electrical + (flipped is not None)) * n
-        recurrent = SparseMap(ops.Pattern.of(connectome.indptr, columns, outputs))
+        recurrent = SparseMap(ops.prepare(ops.Pattern.of(connectome.indptr, columns, outputs)))
         by_unit = readout.matrix
         if given.drive == "dense":
             drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)

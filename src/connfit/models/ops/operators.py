@@ -1,4 +1,4 @@
-"""The sparse operators: shapes, derivative rules and the choice between native and portable code.
+"""The sparse operators: shapes, derivative rules and the choice between native, portable and Pallas code.
 
 Every operator is linear in each of its operands, so each derivative is again one of the operators.
 The rules are `jax.custom_vjp`: reverse mode of any order works, forward mode (`jax.jvp`) does not.
@@ -41,7 +41,8 @@ def use(implementation: str) -> Iterator[None]:
     ----------
     implementation
         `"native"` (C++, CPU, float32; an error where that is not possible), `"portable"` (plain
-        XLA), or `"auto"`: native where it is possible, else portable. Outside of any `use` the
+        XLA), `"pallas"` (kernels for NVIDIA cards; on other devices they are interpreted, which is
+        slow), or `"auto"`: native where it is possible, else portable. Outside of any `use` the
         environment variable CONNFIT_OPS decides, `auto` if it is not set.
 
     Raises
@@ -57,12 +58,10 @@ def use(implementation: str) -> Iterator[None]:
 
 
 def resolve(implementation: str, dtype: jnp.dtype) -> str:
-    """The code path: "native", "portable", or native on CPU and portable elsewhere."""
-    name = one_of("implementation", implementation, IMPLEMENTATIONS)
-    if name == "auto":
-        name = _chosen.get() or environment.implementation()
+    """The code path: "native", "portable", "pallas", or native on CPU and portable elsewhere."""
+    name = _named(implementation)
     environment.whole_number(environment.THREADS)
-    if name == "portable":
+    if name in ("portable", "pallas"):
         return name
     if name == "native":
         if dtype != jnp.float32:
@@ -77,12 +76,33 @@ def resolve(implementation: str, dtype: jnp.dtype) -> str:
     return _BY_PLATFORM
 
 
+def _named(implementation: str) -> str:
+    """This implementation, or for "auto" what `use` or the environment asks for."""
+    name = one_of("implementation", implementation, IMPLEMENTATIONS)
+    return (_chosen.get() or environment.implementation()) if name == "auto" else name
+
+
+def prepare(pattern: Pattern) -> Pattern:
+    """Return the pattern with its connections by column beside it, where operators here use them.
+
+    That is where Pallas kernels are asked for, which would sort them at every call, and on a card,
+    where portable code without them adds atomically, in an order that varies. They take 8 bytes per connection.
+    """
+    if _named("auto") != "pallas" and jax.default_backend() == "cpu":
+        return pattern
+    return jax.jit(Pattern.with_columns)(pattern)
+
+
 @partial(jax.jit, static_argnames=("operator", "path"), inline=True)
 def _run(operator: str, path: str, *operands: Any) -> Any:
     """One operator without derivative rules."""
     plain: Callable[..., Any] = getattr(portable, operator)
     if path == "portable":
         return plain(*operands)
+    if path == "pallas":
+        from connfit.models.ops import pallas_operators  # imported late: Pallas takes a third of a second
+
+        return getattr(pallas_operators, operator)(*operands)
     compiled: Callable[..., Any] = getattr(native, operator)
     if path == "native":
         return compiled(*operands)
@@ -107,15 +127,15 @@ def _sampled_outer_backward(path: str, saved: tuple, g: Array) -> tuple:
 def _window_outer_backward(path: str, saved: tuple, g: tuple[Array, Array]) -> tuple:
     pattern, trace, carry, decay, left, trace_left, right = saved
     g_gradient, g_trace = g
-    row = pattern.row_of()
+    row, einsum = pattern.row_of(), partial(jnp.einsum, precision=portable.EXACT)
 
     def by_row(values: Array) -> Array:
         return jax.ops.segment_sum(values, row, pattern.rows, indices_are_sorted=True)
 
     stored, trace, g_trace = trace.dtype, trace.astype(left.dtype), g_trace.astype(left.dtype)
-    d_trace = g_gradient[:, None] * carry[row].transpose(2, 0, 1) + jnp.einsum("pmb,mbpq->qmb", g_trace, decay[row])
+    d_trace = g_gradient[:, None] * carry[row].transpose(2, 0, 1) + einsum("pmb,mbpq->qmb", g_trace, decay[row])
     d_carry = by_row(g_gradient[:, None, None] * trace.transpose(1, 2, 0))
-    d_decay = by_row(jnp.einsum("pmb,qmb->mbpq", g_trace, trace))
+    d_decay = by_row(einsum("pmb,qmb->mbpq", g_trace, trace))
     d_left = _matvec(path, pattern, g_gradient, right.reshape(pattern.columns, -1)).reshape(left.shape)
     d_right = _rmatvec(path, pattern, g_gradient, left.reshape(pattern.rows, -1)).reshape(right.shape)
     d_trace_left = jnp.zeros_like(trace_left)
@@ -191,7 +211,7 @@ def matvec(
     x
         [C] or [C, B] values of the columns; B of them share one pass over the connections.
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Returns
     -------
@@ -226,7 +246,7 @@ def rmatvec(
     v
         [N] or [N, B] values of the rows.
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Returns
     -------
@@ -258,7 +278,7 @@ def sampled_outer(
     left, right
         [N, K] and [C, K].
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Raises
     ------
@@ -310,7 +330,7 @@ def window_outer(
     right
         [C, B, K] presynaptic factor; with K = 16 and B = 1 a row is one cache line.
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Returns
     -------
@@ -361,7 +381,7 @@ def dense_outer(
     carry, decay, left, trace_left, right
         As in `window_outer`.
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Returns
     -------
