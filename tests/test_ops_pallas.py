@@ -71,7 +71,7 @@ def assert_equal_to_portable(name: str, pattern: ops.Pattern, values: tuple[np.n
     rows=st.integers(1, 40),
     columns=st.integers(1, 40),
     longest=st.sampled_from([0, 1, PIECE, PIECE + 1, 20 * PIECE + 5]),
-    batch=st.sampled_from([1, 3, 9]),
+    batch=st.sampled_from([1, 3]),
     steps=st.sampled_from([1, 5, 16, 19]),
     states=st.integers(1, 3),
     dtype=st.sampled_from(sorted(PRECISION)),
