@@ -44,7 +44,7 @@ from connfit.recordings.readers.named_traces import (
 )
 from connfit.recordings.readers.reader import READERS, Reader
 
-SUFFIXES = (".zarr", ".zarr.zip", ".zip")
+SUFFIXES = (".zarr.zip", ".zarr", ".zip")
 
 
 def read_zarr_recording(
