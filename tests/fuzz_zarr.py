@@ -17,6 +17,7 @@ from fuzz import Kind
 from fuzz_changes import as_bytes, as_json, mutate
 from recording_files import RATE, TIMES, UNITS, VALUES, write_zarr
 
+from connfit._io import DAMAGE
 from connfit.recordings.readers import read_recording
 
 PACKERS = ("zstd", "lz4", "gzip", "zlib", "blosc")
@@ -32,11 +33,15 @@ def zarr_kinds(folder: Path) -> dict[str, Kind]:
     def read_folder(path: Path) -> None:
         shutil.rmtree(opened, ignore_errors=True)
         opened.mkdir()
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                file = opened / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(archive.read(name))
+        try:
+            with zipfile.ZipFile(path) as archive:
+                inside = {name: archive.read(name) for name in archive.namelist()}
+        except DAMAGE:
+            return  # Of a change that could not be made: there is no folder in it.
+        for name, content in inside.items():
+            file = opened / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
         _read(opened)
 
     return {
