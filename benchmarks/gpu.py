@@ -85,7 +85,7 @@ def write_wiring(path: Path, scale: float) -> None:
         rows = np.repeat(np.arange(n), np.diff(share, prepend=0))
         columns = np.minimum(np.searchsorted(outputs, rng.random(len(rows)) * outputs[-1]), n - 1)
         pairs = np.sort(np.concatenate([pairs, rows * n + columns]))
-        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # np.unique hashes: a thousand times slower on such numbers
+        pairs = pairs[np.diff(pairs, prepend=-1) > 0]  # np.unique hashes: hundreds of times slower on such numbers
     pairs = np.delete(pairs, rng.choice(len(pairs), len(pairs) - m, replace=False))
     indptr = np.searchsorted(pairs, np.arange(n + 1) * n).astype(np.int32)
     np.savez(path, indptr=indptr, indices=(pairs % n).astype(np.int32))

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.models.ops import native
+from connfit.models.ops.choice import resolve
 from connfit.models.ops.native import OfRows
-from connfit.models.ops.operators import dense_outer, resolve, window_outer
+from connfit.models.ops.operators import dense_outer, window_outer
 from connfit.models.ops.pattern import Pattern
 
 
