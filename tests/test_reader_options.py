@@ -19,6 +19,7 @@ from connfit.config import DataConfig, FileRecordings
 from connfit.datasets.loading import own_recordings
 from connfit.errors import ConfigError, DataError, UnitsError
 from connfit.recordings import Recording
+from connfit.recordings.labelled_arrays import recording_from_xarray
 from connfit.recordings.readers import READERS, find_reader, read_recording
 
 pytestmark = pytest.mark.filterwarnings("ignore::connfit.errors.DataWarning")
@@ -85,9 +86,6 @@ def test_a_unit_that_a_file_states_is_overruled_and_said(tmp_path: Path) -> None
     assert got.frame_rate == pytest.approx(RATE) and "though the file says 'ms'" in cautions(got)
     dated = array.assign_coords(time=np.datetime64("2020-01-01") + (TIMES * 1e9).astype("m8[ns]"))
     with pytest.raises(DataError, match="dates or durations"):
-        dated.to_netcdf(tmp_path / "d.nc", engine="scipy")
-        from connfit.recordings.labelled_arrays import recording_from_xarray
-
         recording_from_xarray(dated, time_unit="ms")
 
 
