@@ -208,6 +208,11 @@ def test_a_kind_that_is_given_counts_and_is_said(tmp_path: Path) -> None:
     assert configured(path, **named).kind == "dff" and not cautions(configured(path, **named))
     got = configured(path, kind="rate", **named)
     assert got.kind == "rate" and "taken as rate (kind), though DfOverF holds dff" in cautions(got)
+    array = xr.DataArray(VALUES, dims=("time", "neuron"), coords={"time": TIMES}, name="dff", attrs={"kind": "zscore"})
+    array.to_netcdf(tmp_path / "r.nc", engine="scipy")
+    assert configured(tmp_path / "r.nc").kind == "zscore"
+    got = configured(tmp_path / "r.nc", kind="dff")
+    assert got.kind == "dff" and "though the file says 'zscore'" in cautions(got)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert configured(write_hdf5(tmp_path / "r.h5"), kind="dff").kind == "dff"

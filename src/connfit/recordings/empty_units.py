@@ -62,8 +62,10 @@ def read_settled(
     try:
         recording = read(path, **options)
     except UnitsError as error:
+        if empty_units == "error":
+            raise
         recording = read(path, **{**options, "missing": "mask"})
-        if empty_units == "error" or set(error.units) - set(empty_units_of(recording)):
+        if set(error.units) - set(empty_units_of(recording)):
             raise
     if empty_units == "drop":
         return without_empty_units(recording)

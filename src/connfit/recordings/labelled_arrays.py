@@ -169,6 +169,8 @@ def recording_of_labelled(
         seconds = in_seconds(np.asarray(clock), path, time_unit=time_unit, stated=said)
         cautions = overruled(time_unit, said)
     facts = dict(array.attrs)
+    if "kind" in facts and kind not in (None, facts["kind"]):
+        cautions = [*cautions, f"{array.name} is taken as {kind} (kind), though the file says {facts['kind']!r}"]
     rate = stated_rate({key: facts[key] for key in RATE_KEYS if key in facts}, frame_rate, path)
     return labelled_recording(
         array.to_numpy(), units, seconds, path, name=name, frame_rate=rate,
