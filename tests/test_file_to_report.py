@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,9 @@ def to_xarray_zarr(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> 
     zarr = pytest.importorskip("zarr")
     coords = {"time": np.arange(len(values)) / FRAME_RATE, "neuron": list(names)}
     array = xr.DataArray(values, dims=("time", "neuron"), coords=coords, name="dff")
-    with zarr.storage.ZipStore(folder / "fish.zarr.zip", mode="w") as store:
+    with zarr.storage.ZipStore(folder / "fish.zarr.zip", mode="w") as store, warnings.catch_warnings():
+        # It writes metadata twice.
+        warnings.simplefilter("ignore")
         array.to_dataset().to_zarr(store, zarr_format=2, consolidated=False)
 
 

@@ -18,8 +18,8 @@ from connfit.recordings.readers.named_traces import (
     VALUES,
     NamedTraces,
     cleaned,
+    other_seconds,
     recording_of_traces,
-    refuse_other_seconds,
 )
 from connfit.recordings.readers.reader import READERS, Reader
 
@@ -37,6 +37,7 @@ def read_hdf5_recording(
     values: str = "dff",
     frame_rate: float | None = None,
     missing: str = "error",
+    time_unit: str | None = None,
 ) -> Recording:
     """Read one recording.
 
@@ -54,6 +55,8 @@ def read_hdf5_recording(
         Frames per second (Hz) that the frame times must agree with; needed where the file states neither.
     missing
         `"error"` or `"mask"`: what to do with values that are not finite.
+    time_unit
+        Unit of the times, `"s"`, `"ms"`, `"us"` or `"min"`. Default: seconds.
 
     Returns
     -------
@@ -90,7 +93,8 @@ def read_hdf5_recording(
             for key in (values, *(["time_s"] if times is not None else [])):
                 cautions += unread(file[key].attrs, _DESCRIPTIONS, f"attributes of {key}")
             if times is not None:
-                refuse_other_seconds({key: _plain(each) for key, each in file["time_s"].attrs.items()}, path)
+                words = {key: _plain(each) for key, each in file["time_s"].attrs.items()}
+                cautions += other_seconds(words, path, time_unit)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError) as error:
         problem, fix = "truncated, damaged or not an HDF5 file", "Copy or download it again"
         raise unreadable(error, problem, path=path, fix=fix) from error
@@ -106,7 +110,14 @@ def read_hdf5_recording(
     )
     kind, value_units = VALUES[values]
     return recording_of_traces(
-        found, path, name=name, kind=kind, value_units=value_units, frame_rate=frame_rate, missing=missing
+        found,
+        path,
+        name=name,
+        kind=kind,
+        value_units=value_units,
+        frame_rate=frame_rate,
+        missing=missing,
+        time_unit=time_unit,
     )
 
 

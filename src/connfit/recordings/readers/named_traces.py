@@ -22,6 +22,7 @@ from connfit.recordings.readers.frames import (
     stated_rate,
 )  # fmt: skip
 from connfit.recordings.readers.unit_names import unlabelled_name
+from connfit.recordings.time_units import are_seconds, in_seconds, overruled
 
 # name of the array -> (kind, unit of the values)
 VALUES = {"dff": ("dff", "dimensionless"), "zscore": ("zscore", "standard deviations")}
@@ -36,8 +37,6 @@ ARRAYS = (
 )  # fmt: skip
 """Arrays of the layout, of which those from `confidence` on are not needed here."""
 
-_SECONDS = ("s", "sec", "secs", "second", "seconds")
-
 
 @dataclass(frozen=True, kw_only=True)
 class NamedTraces:
@@ -50,7 +49,7 @@ class NamedTraces:
     traces
         [time, trace].
     times
-        [time] in seconds, if there are any.
+        [time], if there are any.
     labels
         Name of each trace, empty where it is not known. None: traces are called `column-0`, `column-1`, ...
     classes
@@ -82,6 +81,7 @@ def recording_of_traces(
     value_units: str,
     frame_rate: float | None,
     missing: str,
+    time_unit: str | None,
 ) -> Recording:
     """Make a recording of traces and names.
 
@@ -107,6 +107,7 @@ def recording_of_traces(
             path=path,
             fix="neuron needs one entry per trace, empty where not known",
         )
+    times = None if times is None else in_seconds(times, path, time_unit=time_unit)
     stated = stated_rate({**found.rates, **found.attributes}, frame_rate, path)
     intervals = None if times is None else frame_times(times, path, stated_rate=stated)
     rate = require_rate(stated, path) if intervals is None else intervals.frame_rate
@@ -137,16 +138,24 @@ def recording_of_traces(
         value_units=value_units,
         mask=mask,
         notes=with_cautions(notes, (*found.cautions, *(() if intervals is None else intervals.cautions))),
-        times=None if times is None else times.astype(np.float64),
+        times=times,
     )
 
 
-def refuse_other_seconds(words: Mapping[str, object], path: Path) -> None:
-    """Raise a DataError if attributes of the times say that they are no seconds."""
-    for key in ("units", "unit"):
-        word = str(words.get(key, "s")).strip()
-        if word.lower() not in _SECONDS:
-            raise DataError(f"the unit of time_s is {word!r}", path=path, fix="Write the times in seconds")
+def other_seconds(words: Mapping[str, object], path: Path, time_unit: str | None) -> list[str]:
+    """Return a caution where attributes of the times say another unit than the option `time_unit`.
+
+    Raises
+    ------
+    DataError
+        If there is no such option, and they say that times are no seconds.
+    """
+    stated = [str(words[key]).strip() for key in ("units", "unit") if key in words]
+    for word in stated:
+        if time_unit is None and not are_seconds(word):
+            fix = "Write the times in seconds, or say what they are with time_unit"
+            raise DataError(f"the unit of time_s is {word!r}", path=path, fix=fix)
+    return [caution for word in stated for caution in overruled(time_unit, word)]
 
 
 def cleaned(labels: list[str]) -> list[str]:

@@ -39,8 +39,8 @@ from connfit.recordings.readers.named_traces import (
     VALUES,
     NamedTraces,
     cleaned,
+    other_seconds,
     recording_of_traces,
-    refuse_other_seconds,
 )
 from connfit.recordings.readers.reader import READERS, Reader
 
@@ -58,6 +58,7 @@ def read_zarr_recording(
     kind: str | None = None,
     value_units: str | None = None,
     missing: str = "error",
+    time_unit: str | None = None,
     absent_chunks: str = "error",
 ) -> Recording:
     """Read an array of a Zarr store.
@@ -82,6 +83,8 @@ def read_zarr_recording(
         `"dimensionless"`; of `zscore` what it says.
     missing
         `"error"` or `"mask"`: what to do with values that are not finite.
+    time_unit
+        Unit of the times, `"s"`, `"ms"`, `"us"` or `"min"`. Default: what the store says, else seconds.
     absent_chunks
         What to do with chunks that were not written, for which Zarr puts a fill value. Where that is NaN they are
         missing values. Else `"error"`, which names the chunk, or `"fill"`: the fill value counts as measured, for
@@ -116,7 +119,7 @@ def read_zarr_recording(
             chosen = _choose(arrays, values, path)
             attributes = attributes_of(files)
             if chosen.dims is None:
-                found = _named_traces(files, arrays, chosen, attributes, absent_chunks)
+                found = _named_traces(files, arrays, chosen, attributes, absent_chunks, time_unit)
             else:
                 found, cautions = _labelled(files, arrays, chosen, absent_chunks)
     except ConnfitError:
@@ -132,10 +135,11 @@ def read_zarr_recording(
         return recording_of_traces(
             found, path, name=name, kind=str(kind or told.get("kind", its_kind)),
             value_units=str(value_units or told.get("units", its_units)), frame_rate=frame_rate, missing=missing,
+            time_unit=time_unit,
         )  # fmt: skip
     recording = recording_of_labelled(
         found, path, name=name, time=time, unit=unit, frame_rate=frame_rate, kind=kind, value_units=value_units,
-        missing=missing,
+        missing=missing, time_unit=time_unit,
     )  # fmt: skip
     return replace(recording, notes=with_cautions(recording.notes, cautions))
 
@@ -207,6 +211,7 @@ def _named_traces(
     chosen: ZarrArray,
     attributes: Mapping[str, Any],
     absent_chunks: str,
+    time_unit: str | None,
 ) -> NamedTraces:
     """Arrays without names of axes: what is beside the traces is known by its name."""
     path, cautions = files.path, []
@@ -214,7 +219,7 @@ def _named_traces(
     times = None
     if "time_s" in arrays:
         times = _read(files, _numeric(arrays["time_s"], path), absent_chunks, cautions)
-        refuse_other_seconds(arrays["time_s"].attributes, path)
+        cautions += other_seconds(arrays["time_s"].attributes, path, time_unit)
     labels, classes = (
         _labels(_read(files, arrays[key], absent_chunks, cautions), key, path) if key in arrays else None
         for key in ("neuron", "neuron_class")
