@@ -261,7 +261,7 @@ def steps(implementation: str, at: Place) -> Lines:
     window = WindowArrays(recorded[:-1], ones > 0, recorded[1:], ones)
     weights, drive = rng.random(m, np.float32) * (0.5 * n / m), rng.random((n, UNITS), np.float32) / UNITS
     for cell in [name for name in CELLS if name in REGISTERED][: None if at.loop > 1 else 1]:
-        with ops.use(implementation):
+        with ops.use("pallas"):  # connections by column are there, as on a card
             model = find_cell(cell).build(ModelConditions(connectome=brain, readout=readout, step_s=1 / 1.2))
         start = {"weights": weights, "log_time_constants": np.zeros(n, np.float32), "bias": np.full(n, 0.1, np.float32)}
         start = jax.tree.map(np.asarray, {**start, "drive": drive, **model.own_start()})
@@ -282,9 +282,8 @@ def steps(implementation: str, at: Place) -> Lines:
         if at.loop == 1 and implementation == "pallas":  # a rehearsal: whole steps compile for long where interpreted
             yield line | agreed
             continue
-        params = jax.device_put(start, device)
-        state = params, OPTIMISERS["adam"].init(params), learner.start(model, 1, groups)
-        rates = {key: np.float32(1e-5) for key in params}
+        state = jax.device_put((start, OPTIMISERS["adam"].init(start), learner.start(model, 1, groups)), device)
+        rates = {key: np.float32(1e-5) for key in start}
         began, found = time.perf_counter(), []
         with ops.use(implementation):
             for _ in range(at.repeats + 1):
