@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from networks import random_problem
 from connfit.models import ops
 from connfit.models.ops import pallas_operators, portable
 from connfit.models.ops.pallas_sums import PIECE
+from connfit.models.ops.pieces import cut
 from connfit.training.learners import WindowedLearner
 
 PRECISION = {"float32": 1e-5, "float64": 1e-13}
@@ -86,6 +88,20 @@ def test_pallas_equals_portable(name, dtype, batch, steps, states, rows, columns
     pattern = ops.Pattern.of(indptr, indices, COLUMNS)
     values = operands(rng, pattern, batch, steps, states, dtype)[name]
     assert_equal_to_portable(name, pattern, values, PRECISION[dtype])
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(lengths=st.lists(st.sampled_from([0, 1, 3, 4, 5, 8, 9]), min_size=7, max_size=7))
+def test_pieces_divide_every_row_into_consecutive_parts(lengths):
+    lengths = [*lengths, 70 - sum(lengths)]
+    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    pieces = jax.device_get(jax.jit(cut, static_argnums=(1, 2, 3))(indptr, 70, 4, 5))
+    assert len(pieces.row) % 5 == 0
+    held = [(row, k) for row, start, end in zip(*pieces[:3], strict=True) for k in range(start, end)]
+    assert held == [(row, k) for row in range(8) for k in range(indptr[row], indptr[row + 1])]
+    assert (pieces.end - pieces.start).max() <= 4
+    for row, (begin, end) in enumerate(pairwise(pieces.first)):
+        assert end - begin == -(-lengths[row] // 4) and (pieces.row[begin:end] == row).all()
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(0, 5), (5, 0)])
