@@ -54,16 +54,9 @@ Lines: TypeAlias = Iterator[dict[str, Any]]
 
 
 class Place(NamedTuple):
-    """Where a section works.
+    """Where a section works: `wiring` is a file of `write_wiring`, `bandwidth` in bytes per ms (0: not known).
 
-    Attributes
-    ----------
-    wiring
-        File of `write_wiring`.
-    bandwidth
-        Bytes per millisecond, 0 where it is not known.
-    loop, repeats
-        Calls in one program, and how often it is timed.
+    `loop` calls make one program, which is timed `repeats` times.
     """
 
     scale: float
