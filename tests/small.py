@@ -168,7 +168,7 @@ def study_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from connfit.evaluation.study.tasks import Task
     from connfit.evaluation.study.worker import outcome
 
-    def run_tasks(tasks: Sequence[Task], **_: object) -> dict[str, Failure]:
+    def run_tasks(tasks: Sequence[Task], *_: object, **__: object) -> dict[str, Failure]:
         done = [decoded(encoded(outcome(task, lambda _: None))) for task in tasks if not task.done()]
         return {one.task: one.why for one in done if isinstance(one, Failed)}
 
