@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -159,6 +159,13 @@ def coarse_grid(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     replace(signature_table, "THRESHOLDS", (REFERENCE, THRESHOLDS[-1]))
     for module in (signature_table, pipeline):
         replace(module, "BINS", (1,))
+
+
+def first_fast(values: Iterable[Any], fast: int) -> list[Any]:
+    """Parameters of a test of which all but the first so many are slow, for the first cover most of what it does."""
+    each = list(values)
+    tuples = [one if isinstance(one, tuple) else (one,) for one in each[fast:]]
+    return [*each[:fast], *(pytest.param(*one, marks=pytest.mark.slow) for one in tuples)]
 
 
 def study_here(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,7 @@ def client_of(file: Path) -> cluster_executor.Client:
     return Client(scheduler_file=str(file), set_as_default=False, timeout=60)
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_three_times_change_no_number(folder: Path, scheduler: Path, tmp_path: Path) -> None:
     local = shutil.copytree(folder, tmp_path / "local")
     here = run_study(local, StudyOptions(seeds=2, rows=ROWS, jobs=2))
@@ -126,6 +127,7 @@ def test_workers_that_are_killed_three_times_change_no_number(folder: Path, sche
             np.testing.assert_allclose(values, other[name], rtol=1e-4, atol=1e-6, err_msg=f"{path.parent.name} {name}")
 
 
+@pytest.mark.slow
 def test_nothing_goes_on_when_a_study_is_stopped(folder: Path, scheduler: Path, tmp_path: Path) -> None:
     """The process of a task that runs ends soon after the study: another one may start in its folder."""
     copy = shutil.copytree(folder, tmp_path / "run", ignore=shutil.ignore_patterns("study"))
@@ -156,6 +158,7 @@ def test_a_scheduler_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyP
         StudyOptions(jobs=2, scheduler="tcp://127.0.0.1:9")
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_do_its_part_is_named(scheduler: Path, tmp_path: Path) -> None:
     assert "does not see" in cluster_executor._unfit(str(tmp_path / "elsewhere"), cluster_executor.__version__)
     assert "has connfit" in cluster_executor._unfit(str(tmp_path), "0.0.1")
