@@ -21,8 +21,8 @@ from small import write_files
 
 from connfit import config as configuration
 from connfit._io import read_arrays
-from connfit._system.claim import LOCK
-from connfit.errors import ConfigError
+from connfit._system.claim import LOCK, claimed
+from connfit.errors import BusyError, ConfigError
 from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.evaluation.study import cluster_executor
 from connfit.evaluation.study.run_study import StudyOptions, plan_study, run_study
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_files(files)
     config = configuration.override(
         configuration.read(files / "own.toml"),
-        ["train.epochs=60", "train.free_run_epochs=1", 'evaluate.baselines=["mean"]', "train.patience=null"],
+        ["train.epochs=30", "train.free_run_epochs=1", 'evaluate.baselines=["mean"]', "train.patience=null"],
     )
     evaluate_run(runs.start(config, files / "run"), files / "run")
     return files / "run"
@@ -140,12 +140,16 @@ def test_nothing_goes_on_when_a_study_is_stopped(folder: Path, scheduler: Path, 
         while not (checkpoint := Path(plan.tasks[0].folder) / runs.CHECKPOINT).exists():
             time.sleep(0.05)
     deadline = time.monotonic() + 20
-    lock = Path(plan.tasks[0].folder) / LOCK
-    while lock.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    while True:
+        try:
+            with claimed(plan.tasks[0].folder, make=False):
+                break
+        except BusyError:
+            assert time.monotonic() < deadline, "the process of the task goes on"
+            time.sleep(0.1)
     before = checkpoint.stat().st_mtime_ns
     time.sleep(1.5)
-    assert checkpoint.stat().st_mtime_ns == before and not lock.exists()
+    assert checkpoint.stat().st_mtime_ns == before
 
 
 def test_a_scheduler_that_is_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
