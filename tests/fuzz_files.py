@@ -10,6 +10,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,10 @@ def all_kinds(folder: Path) -> Mapping[str, Kind]:
     whole = (write_v5(folder / "v5.mat"), write_v73(folder / "v73.mat"))
     kinds["any.mat"] = Kind(".mat", tuple(path.read_bytes() for path in whole), read_mat)
     kinds["results.caiman.h5"] = Kind(".caiman.h5", (save(folder / "c.caiman.h5").read_bytes(),), read_recording)
+    if find_spec("zarr") is not None:
+        from fuzz_zarr import zarr_kinds
+
+        kinds |= zarr_kinds(folder)
     kinds |= _planes(folder) | _tables(folder) | _datasets() | _layouts(folder) | _configurations(folder)
     (folder / "connectomes").mkdir()
     (folder / "own files").mkdir()

@@ -68,6 +68,28 @@ def write_mat(path: Path, values: np.ndarray = VALUES, units: object = UNITS, ti
     return path
 
 
+def write_zarr(
+    path: Path, values: np.ndarray = VALUES, units: object = UNITS, times: np.ndarray | None = TIMES, **options: object
+) -> Path:
+    """As a folder, or as an archive where the name ends so; `options` are those of zarr.open_group."""
+    zarr = pytest.importorskip("zarr")
+    packed = path.suffix == ".zip"
+    if packed:
+        path.unlink(missing_ok=True)
+    store = zarr.storage.ZipStore(path, mode="w") if packed else zarr.storage.LocalStore(path)
+    with warnings.catch_warnings():
+        # Text has a type of version 3 that is not yet of its standard.
+        warnings.simplefilter("ignore")
+        group = zarr.open_group(store, mode="w", **options)
+        group.create_array("dff", data=values, chunks=(min(16, len(values)), values.shape[1]), fill_value=np.nan)
+        group.create_array("neuron", data=np.array(list(units)))
+        if times is not None:
+            group.create_array("time_s", data=times)
+        group.attrs["uid"] = "animal-1"
+    store.close()
+    return path
+
+
 def write_nwb(
     path: Path, values: np.ndarray = VALUES, units: object = UNITS, times: np.ndarray | None = TIMES, more: bool = False
 ) -> Path:
@@ -111,5 +133,6 @@ WRITERS: dict[str, Callable[..., Path]] = {
     "r.parquet": write_arrow,
     "r.feather": write_arrow,
     "r.mat": write_mat,
+    "r.zarr.zip": write_zarr,
 }
 OPTIONS: dict[str, dict] = {name: {} for name in WRITERS} | {"r.nwb": {"unit_column": "label"}}

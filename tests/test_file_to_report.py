@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow.feather as feather
 import pytest
 import scipy.io
 import xarray as xr
-from recording_files import write_nwb
+from recording_files import write_nwb, write_zarr
 from small import FRAME_RATE, raw_movies, search_little, write_files
 from typer.testing import CliRunner
 
@@ -87,6 +88,22 @@ def to_classic_netcdf(folder: Path, values: np.ndarray, names: tuple[str, ...]) 
     to_netcdf(folder, values, names, "scipy")
 
 
+def to_zarr(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
+    pytest.importorskip("zarr")
+    write_zarr(folder / "fish.zarr", values, names, np.arange(len(values)) / FRAME_RATE)
+
+
+def to_xarray_zarr(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
+    """Version 2 in an archive."""
+    zarr = pytest.importorskip("zarr")
+    coords = {"time": np.arange(len(values)) / FRAME_RATE, "neuron": list(names)}
+    array = xr.DataArray(values, dims=("time", "neuron"), coords=coords, name="dff")
+    with zarr.storage.ZipStore(folder / "fish.zarr.zip", mode="w") as store, warnings.catch_warnings():
+        # It writes metadata twice.
+        warnings.simplefilter("ignore")
+        array.to_dataset().to_zarr(store, zarr_format=2, consolidated=False)
+
+
 def to_matlab(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
     cells = np.array([*names], object).reshape(-1, 1)
     scipy.io.savemat(
@@ -149,6 +166,8 @@ CASES: Mapping[str, Case] = {
     "hdf5 without times": Case(to_hdf5, ("--frame-rate", str(FRAME_RATE))),
     "netcdf 4": Case(to_netcdf),
     "netcdf 3": Case(to_classic_netcdf),
+    "zarr 3": Case(to_zarr),
+    "zarr 2 of xarray": Case(to_xarray_zarr),
     "matlab v5": Case(to_matlab, ("--option", "values=dff")),
     "matlab v7.3": Case(to_matlab_73),
     "suite2p": Case(to_suite2p, ("--option", "unit_table=names.csv")),

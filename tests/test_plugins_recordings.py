@@ -180,7 +180,7 @@ def test_a_configuration_fits_with_pieces_of_another_package(outcome: dict) -> N
         ("option", ("option of model.start_options is 'levels'", "did you mean 'level'?")),
         ("start", ("model.drive_start is 'toy_leven'", "persistence, regression, zero, toy_level", "mean 'toy_level'")),
         ("weights", ("model.weights is 'nothing'", "truncated_normal, toy_roots")),
-        ("format", ("is 'toyy'", "suite2p, toy; did you mean 'toy'?")),
+        ("format", ("is 'toyy'", "suite2p, zarr, toy; did you mean 'toy'?")),
         ("reader", ("reader toy has no option 'factors'", "did you mean 'factor'?")),
         ("step", ("preprocess[0].step is 'nothing'", "toy_centre")),
         ("rate", ("reader toy has no option 'frame_rate'; its options are missing, factor",)),

@@ -13,7 +13,7 @@ DATA, CACHE, OPS, THREADS, ISA, MAX_BYTES, HDF5_TRIAL = (
     "CONNFIT_DATA", "CONNFIT_CACHE", "CONNFIT_OPS", "CONNFIT_THREADS", "CONNFIT_ISA", "CONNFIT_MAX_BYTES",
     "CONNFIT_HDF5_TRIAL",
 )  # fmt: skip
-IMPLEMENTATIONS = ("auto", "native", "portable")
+IMPLEMENTATIONS = ("auto", "native", "portable", "pallas")
 _WHOLE = re.compile(r"[1-9][0-9]{0,17}")
 
 

@@ -23,18 +23,24 @@ LONGEST_LINE = 1 << 24
 """Bytes that a header may have."""
 
 
-def most_bytes(path: Path) -> int:
-    """Return how many bytes a file may unpack to: `CONNFIT_MAX_BYTES`, or what follows from its size."""
-    return whole_number(MAX_BYTES) or max(SMALL, GROWTH * path.stat().st_size)
+def most_bytes(path: Path, stored: int | None = None) -> int:
+    """Return how many bytes a file may unpack to: `CONNFIT_MAX_BYTES`, or what follows from its size.
+
+    Parameters
+    ----------
+    stored
+        Its size; needed of a folder.
+    """
+    return whole_number(MAX_BYTES) or max(SMALL, GROWTH * (path.stat().st_size if stored is None else stored))
 
 
-def check_size(claimed: int, path: Path, what: str = "") -> None:
+def check_size(claimed: int, path: Path, what: str = "", stored: int | None = None) -> None:
     """Raise a DataError for a file, or a part of it, that would take too many bytes."""
-    most = most_bytes(path)
+    most = most_bytes(path, stored)
     if claimed > most:
+        size = path.stat().st_size if stored is None else stored
         raise DataError(
-            f"{what or 'it'} would take {claimed:,} bytes unpacked, and a file of {path.stat().st_size:,} may take "
-            f"{most:,}",
+            f"{what or 'it'} would take {claimed:,} bytes unpacked, and a file of {size:,} may take {most:,}",
             path=path,
             fix=f"If that is right, set {MAX_BYTES}={claimed}",
         )

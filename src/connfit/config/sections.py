@@ -137,15 +137,18 @@ class FileRecordings(Section, frozen=True):
     """Recordings of the user's own; `format` and `options` are a reader's (`connfit.recordings.readers`).
 
     `each` has what differs between files: a table for each, in their order, of `format`, `frame_rate`, `kind`,
-    `missing` and options of its reader, as `name`; what it has is used instead of what the section and `options` have.
+    `missing`, `empty_units`, `time_unit` and options of its reader, as `name`; what it has is used instead of what the
+    section and `options` have.
     `animals` names the animal of each file: files of one are its sessions, and become one recording.
     """
 
     files: tuple[FilePath, ...]
     format: str = "auto"
     frame_rate: Positive | None = None
-    kind: str = "dff"
+    kind: str | None = None
     missing: Literal["error", "mask"] = "error"
+    empty_units: Literal["error", "drop"] | None = None
+    time_unit: Literal["s", "ms", "us", "min"] | None = None
     inputs: tuple[str, ...] = ()
     input_files: tuple[FilePath, ...] = ()
     epoch_files: tuple[FilePath, ...] = ()

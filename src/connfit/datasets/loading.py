@@ -31,7 +31,7 @@ _CONNECTOME_OPTIONS = (
     "variant", "scale", "order", "min_synapses", "sign_rule", "unknown_transmitter", "electrical", "self_connections",
 )  # fmt: skip
 
-SHARED = ("frame_rate", "kind", "missing")
+SHARED = ("frame_rate", "kind", "missing", "empty_units", "time_unit")
 """Options of readers that the section `data.recording_files` has itself."""
 
 UNPUBLISHED = "files_without_published_checksum"
@@ -379,16 +379,19 @@ def _read_file(
         options["inputs"] = config.inputs
     for name in SHARED:
         value = own.get(name, getattr(config, name))
+        if name == "kind" and (value is None or name not in reader.options):
+            continue
         if name in reader.options:
             options[name] = value
-        elif value != getattr(defaults, name) and name == "kind":
-            warnings.warn(f"{path}: data.recording_files.kind = {value!r} is not used; the file says it", stacklevel=2)
         elif value != getattr(defaults, name):
             options[name] = value  # Which the reader refuses.
     try:
-        return reader(path, **options)
+        recording = reader(path, **options)
     except UnitsError as error:
-        recording = reader(path, **{**options, "missing": "mask"})
+        recording = reader(path, **{**options, "missing": "mask", "empty_units": None})
         if set(error.units) & set(choose_units(recording, steps)[0].units):
             raise
-        return recording
+    kind = own.get("kind", config.kind)
+    if kind not in (None, recording.kind):
+        warnings.warn(f"{path}: data.recording_files.kind = {kind!r} is not used; the file says it", stacklevel=2)
+    return recording

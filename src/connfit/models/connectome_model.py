@@ -126,20 +126,20 @@ class ConnectomeModel(Displayed):
         if flipped is not None:
             columns = columns + np.where(flipped, np.int32((1 + electrical) * n), np.int32(0))
         outputs = (1 + electrical + (flipped is not None)) * n
-        recurrent = SparseMap(ops.Pattern.of(connectome.indptr, columns, outputs))
+        recurrent = SparseMap(ops.prepare(ops.Pattern.of(connectome.indptr, columns, outputs)))
         by_unit = readout.matrix
         if given.drive == "dense":
             drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)
         elif given.drive == "anatomical":
             by_neuron = driven_neurons(connectome, readout)
-            drive_map = SparseMap(ops.Pattern.of(by_neuron.indptr, by_neuron.indices, readout.units))
+            drive_map = SparseMap(ops.prepare(ops.Pattern.of(by_neuron.indptr, by_neuron.indices, readout.units)))
         else:
             drive_map = None
         if readout.learned:
             readout_map: SparseMap | DenseMap = DenseMap(readout.units, n)
             fixed = None
         else:
-            readout_map = SparseMap(ops.Pattern.of(by_unit.indptr, by_unit.indices, n))
+            readout_map = SparseMap(ops.prepare(ops.Pattern.of(by_unit.indptr, by_unit.indices, n)))
             fixed = jnp.array(by_unit.data, jnp.result_type(float))  # no view of an array that may change
         correction = None
         if given.state_forcing and read_neurons is None and isinstance(readout_map, SparseMap) and fixed is not None:

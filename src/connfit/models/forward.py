@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from connfit.models import ops
 from connfit.models.base import INNOVATION_GAINS, Correction, Model, Neurons, Params
 from connfit.models.maps import DenseMap
 from connfit.models.neuron import as_states, filled, times, total
@@ -238,7 +239,7 @@ def step(
             at = fed_back.units
             some = jnp.where(forced[at], given[at], own[at])
             u = given.at[at].set(some)
-            drive = (0 if drive is None else drive) + fed_back.strengths @ some
+            drive = (0 if drive is None else drive) + jnp.matmul(fed_back.strengths, some, precision=ops.EXACT)
     if drive is None and model.drive is not None:
         drive = model.drive.apply(params["drive"], u)
     arriving, sent = pass_on(before.sent, model.neuron.output(theta, h))

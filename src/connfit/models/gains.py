@@ -173,9 +173,9 @@ def tie_weights(
         fixed, columns = fixed[sharing.order], columns[sharing.order]
     branches_of = np.searchsorted(sharing.neuron_of, np.arange(connectome.n + 1))
     recurrent = GainMap(
-        inputs=ops.Pattern.of(sharing.starts, columns, model.recurrent.pattern.columns),
+        inputs=ops.prepare(ops.Pattern.of(sharing.starts, columns, model.recurrent.pattern.columns)),
         magnitudes=fixed,
-        branches=ops.Pattern.of(branches_of, np.arange(len(sharing.gain_of)), len(sharing.gain_of)),
+        branches=ops.prepare(ops.Pattern.of(branches_of, np.arange(len(sharing.gain_of)), len(sharing.gain_of))),
         gain_of=jnp.asarray(sharing.gain_of, jnp.int32),
         order=None if sharing.order is None else jnp.asarray(sharing.order, jnp.int32),
         gains=sharing.gains,

@@ -56,7 +56,7 @@ def input_map(
         return DenseMap(connectome.n, len(channels) * lags)
     rows, columns = np.nonzero(np.repeat(reached, lags, axis=1))
     starts = np.searchsorted(rows, np.arange(connectome.n + 1))
-    pattern = ops.Pattern.of(starts, columns, len(channels) * lags)
+    pattern = ops.prepare(ops.Pattern.of(starts, columns, len(channels) * lags))
     if not shared:
         return SparseMap(pattern)
     count = len(columns)

@@ -221,13 +221,13 @@ class DenseMap:
         return self.columns
 
     def apply(self, strengths: Array, sources: Array) -> Array:
-        return strengths @ sources
+        return jnp.matmul(strengths, sources, precision=ops.EXACT)
 
     def adjoint(self, strengths: Array, targets: Array) -> Array:
-        return strengths.T @ targets
+        return jnp.matmul(strengths.T, targets, precision=ops.EXACT)
 
     def outer(self, left: Array, right: Array) -> Array:
-        return left @ right.T
+        return jnp.matmul(left, right.T, precision=ops.EXACT)
 
     def zero_trace(self, batch: int, dtype: DTypeLike, states: int = 1) -> Array:
         return jnp.zeros((states, self.rows, batch, self.columns), dtype)

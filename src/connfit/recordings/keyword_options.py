@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from connfit.errors import ConfigError, did_you_mean
@@ -36,7 +36,7 @@ def option_defaults(function: Callable[..., Any], *, skip: int = 1) -> dict[str,
 
 
 def checked_options(
-    function: Callable[..., Any], options: Mapping[str, Any], what: str, *, skip: int = 1
+    function: Callable[..., Any], options: Mapping[str, Any], what: str, *, skip: int = 1, further: Sequence[str] = ()
 ) -> dict[str, object]:
     """Return the options if the function has them all and gets all that it needs; their values it checks itself.
 
@@ -46,18 +46,21 @@ def checked_options(
         What the function is, for messages, as `"reader csv"`.
     skip
         Parameters that are no options: the first ones.
+    further
+        Options that its caller deals with itself.
 
     Raises
     ------
     ConfigError
         Names the option, and the nearest that there is.
     """
-    names, parameters = option_names(function, skip=skip), inspect.signature(function).parameters
+    own, parameters = option_names(function, skip=skip), inspect.signature(function).parameters
+    names = (*own, *further)
     for option in options:
         if option not in names:
             hint = did_you_mean(option, names)
             raise ConfigError(f"{what} has no option {option!r}; its options are {', '.join(names)}{hint}")
-    absent = [name for name in names if parameters[name].default is inspect.Parameter.empty and name not in options]
+    absent = [name for name in own if parameters[name].default is inspect.Parameter.empty and name not in options]
     if absent:
         raise ConfigError(f"{what} needs {', '.join(absent)}")
     return dict(options)

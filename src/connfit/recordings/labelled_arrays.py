@@ -22,6 +22,7 @@ from connfit.recordings.readers.frames import (
     stated_rate,
 )  # fmt: skip
 from connfit.recordings.recording import Recording
+from connfit.recordings.time_units import in_seconds, overruled
 
 TIME_NAMES = ("time_s", "time", "times", "t", "timestamp", "timestamps", "frame", "frames", "sample")
 """Names that the axis of time has."""
@@ -42,13 +43,6 @@ UNIT_NAMES = (
 )
 """Names that the axis of units has."""
 
-_SECONDS = {
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
-    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
-    **dict.fromkeys(("us", "microsecond", "microseconds"), 1e-6),
-    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
-}
-
 
 def recording_from_frame(
     frame: pd.DataFrame,
@@ -58,6 +52,7 @@ def recording_from_frame(
     kind: str = "dff",
     value_units: str = "dimensionless",
     missing: str = "error",
+    time_unit: str | None = None,
 ) -> Recording:
     """Make a recording of a data frame with a row for each frame and a column for each unit.
 
@@ -74,6 +69,8 @@ def recording_from_frame(
         What the values are, see `Recording`.
     missing
         `"error"` or `"mask"`: what to do with values that are not finite.
+    time_unit
+        Unit of the index where it holds numbers, `"s"`, `"ms"`, `"us"` or `"min"`. Default: seconds.
 
     Raises
     ------
@@ -88,7 +85,7 @@ def recording_from_frame(
     counts = isinstance(index, pd.RangeIndex) or (
         index.dtype.kind in "iu" and np.array_equal(np.asarray(index), np.arange(len(index)))
     )
-    times = None if counts else _seconds(np.asarray(index), "", place)
+    times = None if counts else in_seconds(np.asarray(index), place, time_unit=time_unit)
     return labelled_recording(
         frame.to_numpy(), list(map(str, frame.columns)), times, place, name=name, frame_rate=frame_rate, kind=kind,
         value_units=value_units, missing=missing, notes={},
@@ -105,6 +102,7 @@ def recording_from_xarray(
     kind: str | None = None,
     value_units: str | None = None,
     missing: str = "error",
+    time_unit: str | None = None,
 ) -> Recording:
     """Make a recording of an array with an axis of time and one of units.
 
@@ -118,7 +116,7 @@ def recording_from_xarray(
         Name of the recording. Default: the array's.
     time, unit
         Names of the axes, or of coordinates along them. Default: usual ones, as `time` and `unit`.
-    frame_rate, kind, value_units, missing
+    frame_rate, kind, value_units, missing, time_unit
         As of `recording_from_frame`; those that are given count.
 
     Raises
@@ -130,7 +128,7 @@ def recording_from_xarray(
     """
     return recording_of_labelled(
         array, Path(f"array {name or array.name!r}"), name=name or str(array.name or "recording"), time=time, unit=unit,
-        frame_rate=frame_rate, kind=kind, value_units=value_units, missing=missing,
+        frame_rate=frame_rate, kind=kind, value_units=value_units, missing=missing, time_unit=time_unit,
     )  # fmt: skip
 
 
@@ -145,6 +143,7 @@ def recording_of_labelled(
     kind: str | None,
     value_units: str | None,
     missing: str,
+    time_unit: str | None,
 ) -> Recording:
     """Make a recording of an array, as of a file; see `recording_from_xarray`.
 
@@ -164,14 +163,20 @@ def recording_of_labelled(
     clock = _coordinate(array, axis, time, TIME_NAMES)
     named = _coordinate(array, other, unit, UNIT_NAMES)
     units = [f"column-{k}" for k in range(array.shape[1])] if named is None else _names(named, path)
-    seconds = None if clock is None else _seconds(np.asarray(clock), str(clock.attrs.get("units", "")), path)
+    seconds, cautions = None, []
+    if clock is not None:
+        said = str(clock.attrs.get("units", ""))
+        seconds = in_seconds(np.asarray(clock), path, time_unit=time_unit, stated=said)
+        cautions = overruled(time_unit, said)
     facts = dict(array.attrs)
+    if "kind" in facts and kind not in (None, facts["kind"]):
+        cautions = [*cautions, f"{array.name} is taken as {kind} (kind), though the file says {facts['kind']!r}"]
     rate = stated_rate({key: facts[key] for key in RATE_KEYS if key in facts}, frame_rate, path)
     return labelled_recording(
         array.to_numpy(), units, seconds, path, name=name, frame_rate=rate,
         kind=str(kind or facts.get("kind", "dff")),
         value_units=str(value_units or facts.get("units", "dimensionless")), missing=missing,
-        notes={"variable": str(array.name)},
+        notes=with_cautions({"variable": str(array.name)}, cautions),
     )  # fmt: skip
 
 
@@ -260,18 +265,3 @@ def _names(coordinate: xr.DataArray, path: Path) -> list[str]:
             f"the names of units ({coordinate.name}) are {values.dtype}", path=path, fix="Write them as text"
         )
     return [each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each) for each in values.tolist()]
-
-
-def _seconds(times: np.ndarray, unit: str, path: Path) -> Float[np.ndarray, "T"]:
-    """Times in seconds; dates count from the first."""
-    if times.dtype.kind in "mM":
-        if np.isnat(times).any():
-            raise DataError("a time is missing", path=path, fix="Every frame needs its time")
-        start = times[0] if times.dtype.kind == "M" else np.timedelta64(0, "ns")
-        return (times - start) / np.timedelta64(1, "s")
-    if times.dtype.kind not in "fiu":
-        raise DataError(f"times are {times.dtype}", path=path, fix="Write them in seconds, as numbers")
-    word = unit.partition(" since ")[0].strip().lower()
-    if word and word not in _SECONDS:
-        raise DataError(f"the times are in {unit!r}", path=path, fix="Write them in seconds")
-    return times.astype(np.float64) * _SECONDS.get(word, 1.0)

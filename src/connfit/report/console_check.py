@@ -80,6 +80,8 @@ def recording_rows(checked: CheckedRecording, unit_column: str | None) -> dict[s
     shortest, longest = recording.notes.get("shortest_interval_s"), recording.notes.get("longest_interval_s")
     if shortest is not None and longest is not None:
         rows["frames"] += f"; {float(shortest):.4g} to {float(longest):.4g} s between frames"
+    if "time_unit" in recording.notes:
+        rows["frames"] += f"; times in {recording.notes['time_unit']}"
     if checked.negative_share:
         rows["values"] += f", {checked.negative_share:.1%} below 0"
     missing = f"{checked.missing_share:.2%} of the values" if checked.missing_share else "nothing"

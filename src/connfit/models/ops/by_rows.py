@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from connfit.models.ops import native
+from connfit.models.ops.choice import resolve
 from connfit.models.ops.native import OfRows
-from connfit.models.ops.operators import dense_outer, resolve, window_outer
+from connfit.models.ops.operators import dense_outer, window_outer
 from connfit.models.ops.pattern import Pattern
 
 
@@ -61,7 +62,7 @@ def _by_rows(
 
     path, (_, batch, steps) = resolve("auto", right.dtype), right.shape
     block = native.rows_at_once(rows, batch * steps * (1 + len(trace)))
-    if path == "portable" or block >= rows:
+    if path in ("portable", "pallas") or block >= rows:
         return at_once()
     if path == "native":
         return in_blocks(block)

@@ -1,4 +1,4 @@
-"""The sparse operators: shapes, derivative rules and the choice between native and portable code.
+"""The sparse operators: shapes and derivative rules.
 
 Every operator is linear in each of its operands, so each derivative is again one of the operators.
 The rules are `jax.custom_vjp`: reverse mode of any order works, forward mode (`jax.jvp`) does not.
@@ -9,9 +9,7 @@ call; anything else that is mapped over runs one call after the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from typing import Any
@@ -20,61 +18,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from connfit._system import environment
-from connfit._system.environment import IMPLEMENTATIONS
-from connfit.errors import ConfigError, NotAvailableError, one_of
+from connfit.errors import ConfigError
 from connfit.models.ops import native, portable
+from connfit.models.ops.choice import resolve
 from connfit.models.ops.pattern import Pattern
-
-_BY_PLATFORM = "by platform"
-_chosen: ContextVar[str | None] = ContextVar("connfit_ops", default=None)
-
-
-@contextmanager
-def use(implementation: str) -> Iterator[None]:
-    """Use this implementation for operators called with `implementation="auto"` within the `with` block.
-
-    The choice is made when a function is traced: a function that is already compiled keeps the
-    one that it was compiled with. For `jax.export` to several platforms use `"portable"`.
-
-    Parameters
-    ----------
-    implementation
-        `"native"` (C++, CPU, float32; an error where that is not possible), `"portable"` (plain
-        XLA), or `"auto"`: native where it is possible, else portable. Outside of any `use` the
-        environment variable CONNFIT_OPS decides, `auto` if it is not set.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such implementation.
-    """
-    token = _chosen.set(one_of("implementation", implementation, IMPLEMENTATIONS))
-    try:
-        yield
-    finally:
-        _chosen.reset(token)
-
-
-def resolve(implementation: str, dtype: jnp.dtype) -> str:
-    """The code path: "native", "portable", or native on CPU and portable elsewhere."""
-    name = one_of("implementation", implementation, IMPLEMENTATIONS)
-    if name == "auto":
-        name = _chosen.get() or environment.implementation()
-    environment.whole_number(environment.THREADS)
-    if name == "portable":
-        return name
-    if name == "native":
-        if dtype != jnp.float32:
-            raise ConfigError(
-                f"the native operators work in float32, the operands are {dtype}; use 'auto' or 'portable'"
-            )
-        if not native.available():
-            raise NotAvailableError(f"the native operators are not here: {native.why_not()}")
-        return name
-    if dtype != jnp.float32 or not native.available(warn=True):
-        return "portable"
-    return _BY_PLATFORM
 
 
 @partial(jax.jit, static_argnames=("operator", "path"), inline=True)
@@ -83,6 +30,10 @@ def _run(operator: str, path: str, *operands: Any) -> Any:
     plain: Callable[..., Any] = getattr(portable, operator)
     if path == "portable":
         return plain(*operands)
+    if path == "pallas":
+        from connfit.models.ops import pallas_operators  # imported late: Pallas takes a third of a second
+
+        return getattr(pallas_operators, operator)(*operands)
     compiled: Callable[..., Any] = getattr(native, operator)
     if path == "native":
         return compiled(*operands)
@@ -107,15 +58,15 @@ def _sampled_outer_backward(path: str, saved: tuple, g: Array) -> tuple:
 def _window_outer_backward(path: str, saved: tuple, g: tuple[Array, Array]) -> tuple:
     pattern, trace, carry, decay, left, trace_left, right = saved
     g_gradient, g_trace = g
-    row = pattern.row_of()
+    row, einsum = pattern.row_of(), partial(jnp.einsum, precision=portable.EXACT)
 
     def by_row(values: Array) -> Array:
         return jax.ops.segment_sum(values, row, pattern.rows, indices_are_sorted=True)
 
     stored, trace, g_trace = trace.dtype, trace.astype(left.dtype), g_trace.astype(left.dtype)
-    d_trace = g_gradient[:, None] * carry[row].transpose(2, 0, 1) + jnp.einsum("pmb,mbpq->qmb", g_trace, decay[row])
+    d_trace = g_gradient[:, None] * carry[row].transpose(2, 0, 1) + einsum("pmb,mbpq->qmb", g_trace, decay[row])
     d_carry = by_row(g_gradient[:, None, None] * trace.transpose(1, 2, 0))
-    d_decay = by_row(jnp.einsum("pmb,qmb->mbpq", g_trace, trace))
+    d_decay = by_row(einsum("pmb,qmb->mbpq", g_trace, trace))
     d_left = _matvec(path, pattern, g_gradient, right.reshape(pattern.columns, -1)).reshape(left.shape)
     d_right = _rmatvec(path, pattern, g_gradient, left.reshape(pattern.rows, -1)).reshape(right.shape)
     d_trace_left = jnp.zeros_like(trace_left)
@@ -191,7 +142,7 @@ def matvec(
     x
         [C] or [C, B] values of the columns; B of them share one pass over the connections.
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Returns
     -------
@@ -226,7 +177,7 @@ def rmatvec(
     v
         [N] or [N, B] values of the rows.
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Returns
     -------
@@ -258,7 +209,7 @@ def sampled_outer(
     left, right
         [N, K] and [C, K].
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Raises
     ------
@@ -310,7 +261,7 @@ def window_outer(
     right
         [C, B, K] presynaptic factor; with K = 16 and B = 1 a row is one cache line.
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Returns
     -------
@@ -361,7 +312,7 @@ def dense_outer(
     carry, decay, left, trace_left, right
         As in `window_outer`.
     implementation
-        `"auto"`, `"native"` or `"portable"`, see `use`.
+        `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -14,7 +14,27 @@ from connfit._typing import ArrayLike
 from connfit.errors import DataError
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["indptr", "indices"], meta_fields=["columns"])
+@partial(jax.tree_util.register_dataclass, data_fields=["indptr", "rows", "places"], meta_fields=[])
+@dataclass(frozen=True)
+class ByColumn:
+    """The connections of a pattern sorted by column, and within a column as they are in the pattern.
+
+    Attributes
+    ----------
+    indptr
+        [C + 1] int32, the connections of column j are `indptr[j]:indptr[j + 1]`.
+    rows
+        [M] int32, row of each connection.
+    places
+        [M] int32, its place in the pattern.
+    """
+
+    indptr: Int[Array, "C+1"]
+    rows: Int[Array, "M"]
+    places: Int[Array, "M"]
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["indptr", "indices", "by_column"], meta_fields=["columns"])
 @dataclass(frozen=True)
 class Pattern:
     """Which of N x C connections exist. Build it with `Pattern.of`, which validates.
@@ -31,11 +51,15 @@ class Pattern:
         [M] int32, column of each connection.
     columns
         C, number of columns.
+    by_column
+        The same connections by column, if they are here: 8 M bytes more, with which `rmatvec` in portable code and
+        in Pallas sums every column by itself.
     """
 
     indptr: Int[Array, "N+1"]
     indices: Int[Array, "M"]
     columns: int
+    by_column: ByColumn | None = None
 
     @classmethod
     def of(cls, indptr: ArrayLike, indices: ArrayLike, columns: int) -> Pattern:
@@ -87,3 +111,16 @@ class Pattern:
             return jnp.zeros(0, jnp.int32)
         lengths = self.indptr[1:] - self.indptr[:-1]
         return jnp.repeat(jnp.arange(self.rows, dtype=jnp.int32), lengths, total_repeat_length=self.nnz)
+
+    def sorted_by_column(self) -> ByColumn:
+        """Return `by_column`, sorted now if it is not here."""
+        if self.by_column is not None:
+            return self.by_column
+        places = jnp.argsort(self.indices, stable=True).astype(jnp.int32)
+        counts = jnp.bincount(self.indices, length=self.columns)
+        indptr = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(counts, dtype=jnp.int32)])
+        return ByColumn(indptr, self.row_of()[places], places)
+
+    def with_columns(self) -> Pattern:
+        """Return this pattern with its connections by column beside it."""
+        return replace(self, by_column=self.sorted_by_column())

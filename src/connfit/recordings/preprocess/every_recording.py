@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from connfit.errors import UnitsError, first_ten
 from connfit.recordings import Recording
-from connfit.recordings.plausibility import examined, with_cautions
+from connfit.recordings.empty_units import without_empty_units
+from connfit.recordings.plausibility import examined
 from connfit.recordings.preprocess import preprocess
 from connfit.recordings.preprocess.step_record import unusable_units
 
@@ -38,7 +36,7 @@ def preprocess_all(recordings: Sequence[Recording], steps: Sequence[Steps]) -> t
     done, problems, units, first = [], [], [], None
     for recording, its_steps in zip(recordings, steps, strict=True):
         chosen, others = choose_units(recording, its_steps)
-        chosen = _without_silent_units(examined(chosen))
+        chosen = without_empty_units(examined(chosen))
         try:
             done.append(preprocess(chosen, others, first=len(its_steps) - len(others)))
         except UnitsError as error:
@@ -72,14 +70,3 @@ def as_toml(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(as_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False)
-
-
-def _without_silent_units(recording: Recording) -> Recording:
-    """A recording without units that were never observed, with a caution that names them."""
-    silent = ~recording.mask.any(axis=0)
-    if not silent.any() or silent.all():
-        return recording
-    names = [recording.units[k] for k in np.flatnonzero(silent)]
-    caution = f"{len(names)} units without any observed value are left out: {first_ten(names)}"
-    kept = recording.select_units([unit for unit in recording.units if unit not in set(names)])
-    return replace(kept, notes=with_cautions(kept.notes, [caution]))

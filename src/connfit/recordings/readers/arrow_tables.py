@@ -30,6 +30,7 @@ def read_arrow_recording(
     kind: str = "dff",
     value_units: str = "dimensionless",
     missing: str = "error",
+    time_unit: str | None = None,
     inputs: Sequence[str] = (),
 ) -> Recording:
     """Read a Parquet or Feather table with one row per frame and one column per unit.
@@ -39,7 +40,7 @@ def read_arrow_recording(
     path
         File whose columns are named by units and hold numbers; a null counts as missing. An index that pandas wrote is
         a column by its name.
-    name, frame_rate, time_column, kind, value_units, missing, inputs
+    name, frame_rate, time_column, kind, value_units, missing, time_unit, inputs
         As of `connfit.recordings.readers.csv.read_csv_recording`.
 
     Raises
@@ -56,7 +57,7 @@ def read_arrow_recording(
     columns = [_numbers(values, title, path) for values, title in zip(table.columns, header, strict=True)]
     return recording_of_table(
         columns, header, path, name=name, frame_rate=frame_rate, time_column=time_column, kind=kind,
-        value_units=value_units, missing=missing, inputs=inputs,
+        value_units=value_units, missing=missing, time_unit=time_unit, inputs=inputs,
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ def read_csv_recording(
     kind: str = "dff",
     value_units: str = "dimensionless",
     missing: str = "error",
+    time_unit: str | None = None,
     inputs: Sequence[str] = (),
 ) -> Recording:
     """Read a CSV (or `.csv.gz`) file with one row per frame and one column per unit.
@@ -37,11 +38,13 @@ def read_csv_recording(
     frame_rate
         Frames per second (Hz). Needed unless there is a time column; checked against it if there is.
     time_column
-        Column with the time of each frame in seconds, if the file has one.
+        Column with the time of each frame, if the file has one.
     kind, value_units
         What the values are, see Recording.
     missing
         `"error"` or `"mask"`: what to do with empty cells, `NaN` and infinite values.
+    time_unit
+        Unit of the times, `"s"`, `"ms"`, `"us"` or `"min"`. Default: seconds.
     inputs
         Columns that are external inputs and no units.
 
@@ -58,7 +61,7 @@ def read_csv_recording(
     columns = [table_numbers(table, column, path) for column in table.columns]
     return recording_of_table(
         columns, header, path, name=name, frame_rate=frame_rate, time_column=time_column, kind=kind,
-        value_units=value_units, missing=missing, inputs=inputs,
+        value_units=value_units, missing=missing, time_unit=time_unit, inputs=inputs,
     )  # fmt: skip
 
 

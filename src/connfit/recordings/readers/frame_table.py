@@ -13,6 +13,7 @@ from connfit.recordings import Recording
 from connfit.recordings.labelled_arrays import labelled_recording
 from connfit.recordings.readers.input_table import settle_inputs
 from connfit.recordings.readers.reader import stem
+from connfit.recordings.time_units import in_seconds
 
 
 def recording_of_table(
@@ -26,6 +27,7 @@ def recording_of_table(
     kind: str,
     value_units: str,
     missing: str,
+    time_unit: str | None,
     inputs: Sequence[str],
 ) -> Recording:
     """Make a recording of the columns of a table.
@@ -38,7 +40,7 @@ def recording_of_table(
         Their titles.
     path
         The file, for messages.
-    name, frame_rate, time_column, kind, value_units, missing, inputs
+    name, frame_rate, time_column, kind, value_units, missing, time_unit, inputs
         See `connfit.recordings.readers.csv.read_csv_recording`.
 
     Raises
@@ -52,7 +54,9 @@ def recording_of_table(
         if title not in header or title == time_column:
             raise ConfigError(f"{path}: the input {title!r} is no column{did_you_mean(title, header)}")
     chosen = [k for k, title in enumerate(header) if title != time_column and title not in inputs]
-    seconds = columns[header.index(time_column)] if time_column in header else None
+    seconds = None
+    if time_column in header:
+        seconds = in_seconds(columns[header.index(time_column)], path, time_unit=time_unit)
     if seconds is None and frame_rate is None:
         near = next((title for title in header if title.lower().startswith("time")), None)
         hint = "" if near is None else f"If {near!r} holds the times in seconds, read with time_column={near!r}. "

@@ -174,7 +174,8 @@ def _doubtful_seconds(times: Float[np.ndarray, "T"], mean: float) -> tuple[str, 
         doubt = f"make {rate:.4g} frames/s and {duration:.3g} s in all: if they are in minutes,"
     else:
         return ()
-    return (f"{TIMES} {doubt} convert them to seconds; otherwise confirm them with frame_rate = {rate:.6g}",)
+    fix = "read them with time_unit, or convert them to seconds; otherwise confirm them with"
+    return (f"{TIMES} {doubt} {fix} frame_rate = {rate:.6g}",)
 
 
 def unread(found: Collection[str], known: Collection[str], what: str) -> list[str]:
@@ -290,7 +291,10 @@ def settle_missing(
         fix = "Read with missing='mask' to mark them as not observed, or repair the file"
         if silent:
             problem += f"; units without any observed value: {first_ten(silent)} ({len(silent)} of {len(units)})"
-            fix = "Read with missing='mask': these units are then left out; or leave them out with the step 'select'"
+            fix = (
+                "Leave these units out with empty_units='drop' (others must be complete), with missing='mask', or with "
+                "the step 'select'"
+            )
         lacking = absent.any(axis=0) | ~observed.any(axis=0)
         raise UnitsError(problem, units=[units[int(k)] for k in np.flatnonzero(lacking)], path=path, fix=fix)
     refuse_clocks(values, units, path)

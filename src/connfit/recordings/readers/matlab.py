@@ -23,6 +23,7 @@ from connfit.recordings.readers.frames import (
     unread,
 )
 from connfit.recordings.readers.reader import READERS, Reader, stem
+from connfit.recordings.time_units import in_seconds
 
 ROWS = ("auto", "frames", "units")
 _EXACT = 2**53
@@ -42,6 +43,7 @@ def read_matlab_recording(
     kind: str = "dff",
     value_units: str = "dimensionless",
     missing: str = "error",
+    time_unit: str | None = None,
 ) -> Recording:
     """Read a MAT-file of version 5 (v5 to v7.2) or v7.3.
 
@@ -57,7 +59,7 @@ def read_matlab_recording(
         Variable with the names of the units: a cell array of text, rows of characters, or whole numbers. Default:
         `units` if it is there; else units are called `column-0`, `column-1`, ...
     time
-        Variable with the time of each frame in seconds. Default: `time_s` if it is there.
+        Variable with the time of each frame. Default: `time_s` if it is there.
     rate
         Variable with the frames per second (Hz). Default: `frame_rate` or `sampling_rate_hz` if it is there.
     rows
@@ -68,6 +70,8 @@ def read_matlab_recording(
         What the values are, see Recording.
     missing
         `"error"` or `"mask"`: what to do with values that are not finite.
+    time_unit
+        Unit of the times, `"s"`, `"ms"`, `"us"` or `"min"`. Default: seconds.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def read_matlab_recording(
     if seconds is not None and seconds.size != max(seconds.shape):
         problem = f"{chosen['time']} has shape {seconds.shape}"
         raise DataError(problem, path=path, fix="One time in seconds per frame")
-    moments = None if seconds is None else seconds.ravel().astype(np.float64)
+    moments = None if seconds is None else in_seconds(seconds.ravel(), path, time_unit=time_unit)
     by_frame = _by_frame(matrix, rows, listed, moments, str(chosen["values"]), known, path)
     names = check_units(
         [f"column-{k}" for k in range(by_frame.shape[1])] if listed is None else listed, by_frame.shape[1], path

@@ -38,6 +38,7 @@ def read_netcdf_recording(
     kind: str | None = None,
     value_units: str | None = None,
     missing: str = "error",
+    time_unit: str | None = None,
 ) -> Recording:
     """Read an array of a netCDF file, version 3 or 4.
 
@@ -58,6 +59,8 @@ def read_netcdf_recording(
         `"dimensionless"`.
     missing
         `"error"` or `"mask"`: what to do with values that are not finite.
+    time_unit
+        Unit of the times, `"s"`, `"ms"`, `"us"` or `"min"`. Default: what the file says, else seconds.
 
     Raises
     ------
@@ -90,7 +93,7 @@ def read_netcdf_recording(
         raise unreadable(error, problem, path=path, fix=fix) from error
     return recording_of_labelled(
         found, path, name=name or stem(path), time=time, unit=unit, frame_rate=frame_rate, kind=kind,
-        value_units=value_units, missing=missing,
+        value_units=value_units, missing=missing, time_unit=time_unit,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from connfit.recordings.readers.frames import (
     unread,
 )
 from connfit.recordings.readers.reader import READERS, Reader, stem
+from connfit.recordings.time_units import in_seconds
 
 _KEYS = ("values", "units", *RATE_KEYS, "time_s", "mask", "kind", "value_units", "name")
 _HOW_TO_WRITE = "Write it with numpy.savez(path, values=..., units=..., frame_rate=...), unit names as an array of text"
@@ -34,6 +35,7 @@ def read_npz_recording(
     kind: str | None = None,
     value_units: str | None = None,
     missing: str = "error",
+    time_unit: str | None = None,
 ) -> Recording:
     """Read a NumPy archive.
 
@@ -46,6 +48,8 @@ def read_npz_recording(
         Used where the file does not say; a frame rate that contradicts the file's is an error.
     missing
         `"error"` or `"mask"`: what to do with values that the mask calls observed but that are not finite.
+    time_unit
+        Unit of the times, `"s"`, `"ms"`, `"us"` or `"min"`. Default: seconds.
 
     Raises
     ------
@@ -91,7 +95,7 @@ def read_npz_recording(
                 path=path,
                 fix="One time in seconds per frame",
             )
-        times = frame_times(arrays["time_s"], path, stated_rate=rate)
+        times = frame_times(in_seconds(arrays["time_s"], path, time_unit=time_unit), path, stated_rate=rate)
         notes.update(times.notes())
         cautions += times.cautions
         rate = rate or times.frame_rate

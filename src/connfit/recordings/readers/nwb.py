@@ -14,15 +14,10 @@ import numpy as np
 from connfit._system.hdf5_guard import check_written, opened
 from connfit.errors import ConnfitError, DataError, NotAvailableError, UnclearError, first_ten, unreadable
 from connfit.recordings import Recording
-from connfit.recordings.readers.frames import (
-    agreed_rate,
-    check_units,
-    frame_times,
-    require_file,
-    require_rate,
-    settle_missing,
-)
+from connfit.recordings.plausibility import with_cautions
+from connfit.recordings.readers.frames import check_units, require_file, settle_missing
 from connfit.recordings.readers.nwb_inputs import nwb_inputs, nwb_intervals
+from connfit.recordings.readers.nwb_overrides import Overrides, scaled, series_times
 from connfit.recordings.readers.reader import READERS, Reader
 from connfit.recordings.stretches import epochs_of_seconds
 
@@ -43,6 +38,10 @@ def read_nwb_recording(
     missing: str = "error",
     inputs: Sequence[str] = (),
     resample: str = "mean",
+    conversion: float | None = None,
+    offset: float | None = None,
+    rate: float | None = None,
+    start_s: float | None = None,
 ) -> Recording:
     """Read one time series of an NWB file.
 
@@ -61,8 +60,7 @@ def read_nwb_recording(
     frame_rate
         Frames per second (Hz), checked against the file's.
     kind
-        What the values are, where the file does not say: DfOverF holds `"dff"`, Fluorescence `"fluorescence"`.
-        Default: `"rate"`.
+        What the values are. Default: `"dff"` in DfOverF, `"fluorescence"` in Fluorescence, else `"rate"`.
     missing
         `"error"` or `"mask"`: what to do with values that are not finite.
     inputs
@@ -70,11 +68,18 @@ def read_nwb_recording(
         tag), see `connfit.recordings.readers.nwb_inputs`.
     resample
         How a series is brought to the frames, see `connfit.recordings.readers.input_table`.
+    conversion, offset
+        What counts in the place of the series' own; factors of single columns (`channel_conversion`) stay.
+    rate
+        Frames per second (Hz) in the place of the series' timestamps, or of its rate, where these are wrong.
+    start_s
+        Time of the first frame in seconds, in the place of the file's: epochs and inputs count from the same zero.
 
     Returns
     -------
     Recording
-        Values are `data * conversion + offset`, in the series' unit.
+        Values are `data * conversion + offset`, in the series' unit. What replaces something that the file says is a
+        caution.
 
     Raises
     ------
@@ -82,8 +87,11 @@ def read_nwb_recording(
         If pynwb is not installed.
     DataError
         If the file or the series cannot be used.
+    ConfigError
+        If a number that replaces one of the file cannot be one.
     """
     path = require_file(path)
+    overrides = Overrides(conversion=conversion, offset=offset, rate=rate, start_s=start_s)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -97,7 +105,18 @@ def read_nwb_recording(
             with pynwb.NWBHDF5IO(path=str(path), mode="r") as io:
                 file = io.read()
                 return _recording(
-                    pynwb, file, path, name, series, unit_column, frame_rate, kind, missing, tuple(inputs), resample
+                    pynwb,
+                    file,
+                    path,
+                    name,
+                    series,
+                    unit_column,
+                    frame_rate,
+                    kind,
+                    missing,
+                    tuple(inputs),
+                    resample,
+                    overrides,
                 )
     except ConnfitError:
         raise
@@ -122,13 +141,14 @@ def _recording(
     missing: str,
     inputs: Sequence[str],
     resample: str,
+    overrides: Overrides,
 ) -> Recording:
     chosen = _choose(pynwb, file, path, series)
     container = getattr(chosen.parent, "neurodata_type", "")
     data = np.asarray(_written(chosen.data, path)[:])
     if data.dtype.kind not in "fiu":
         raise DataError(f"series {chosen.name!r} holds {data.dtype}", path=path, fix="It must hold numbers")
-    values = data.astype(np.float64) * _conversion(chosen, data.shape[1], path) + float(chosen.offset)
+    values, replaced = scaled(chosen, data, path, overrides)
     units = check_units(_unit_names(chosen, values.shape[1], unit_column, path), values.shape[1], path)
 
     notes: dict[str, object] = {"file": path.name, "series": chosen.name, "container": container}
@@ -137,57 +157,31 @@ def _recording(
     notes["session_description"] = str(file.session_description)
     if file.subject is not None and file.subject.species:
         notes["organism"] = str(file.subject.species)
-    seconds: np.ndarray | None = None
-    rate = frame_rate if chosen.rate is None else agreed_rate(chosen.rate, frame_rate, path)
-    if chosen.timestamps is not None:
-        unit = getattr(chosen.timestamps, "attrs", {}).get("unit", "seconds")
-        if unit != "seconds":
-            problem = f"the timestamps of series {chosen.name!r} are in {unit!r}"
-            raise DataError(problem, path=path, fix="Write them in seconds")
-        stamps = np.asarray(_written(chosen.timestamps, path)[:], np.float64)
-        if stamps.shape != (len(values),):
-            raise DataError(
-                f"series {chosen.name!r} has {stamps.size} timestamps for {len(values)} frames",
-                path=path,
-                fix="data must be [time, unit]",
-            )
-        seconds = stamps
-        times = frame_times(stamps, path, stated_rate=rate)
-        rate = times.frame_rate
-        notes.update(times.notes())
-    rate = require_rate(rate, path)
-    if seconds is None:
-        seconds = float(chosen.starting_time or 0.0) + np.arange(len(values)) / rate
+    times = series_times(chosen, len(values), path, overrides, frame_rate=frame_rate, written=_written)
+    if times.intervals is not None:
+        notes.update(times.intervals.notes())
+    its_kind = _KINDS.get(container)
+    if its_kind is not None and kind not in (None, its_kind):
+        replaced += (f"series {chosen.name} is taken as {kind} (kind), though {container} holds {its_kind}",)
     outside = None
     if inputs:
-        outside = nwb_inputs(pynwb, file, path, inputs, seconds, resample=resample, missing=missing, written=_written)
+        outside = nwb_inputs(
+            pynwb, file, path, inputs, times.seconds, resample=resample, missing=missing, written=_written
+        )
     settled, mask, absent = settle_missing(values, units, path, missing=missing)
     found = Recording(
         name=name or str(file.identifier),
         values=settled,
         units=units,
-        frame_rate=rate,
-        kind=_KINDS.get(container, kind or "rate"),
+        frame_rate=times.frame_rate,
+        kind=kind or its_kind or "rate",
         value_units=str(chosen.unit) or "dimensionless",
         mask=mask,
-        notes={**notes, "missing_values": absent},
+        notes=with_cautions({**notes, "missing_values": absent}, (*replaced, *times.cautions)),
         inputs=outside,
-        times=seconds,
+        times=times.seconds,
     )
     return replace(found, epochs=epochs_of_seconds(found, nwb_intervals(file, path, _written)))
-
-
-def _conversion(series: Any, columns: int, path: Path) -> np.ndarray:
-    """The factor of each column."""
-    of_columns = getattr(series, "channel_conversion", None)
-    factors = np.asarray(1.0 if of_columns is None else of_columns[:], np.float64) * float(series.conversion)
-    if not np.isfinite(factors).all() or not factors.all() or not np.isfinite(float(series.offset)):
-        problem = f"series {series.name!r} has the conversion {series.conversion} and the offset {series.offset}"
-        raise DataError(problem, path=path, fix="Write factors that are finite and not 0")
-    if factors.shape not in ((), (columns,)):
-        problem = f"series {series.name!r} has {factors.size} factors (channel_conversion) for {columns} columns"
-        raise DataError(problem, path=path, fix="Write one per column")
-    return factors
 
 
 def _written(values: Any, path: Path) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,12 @@ from connfit._registry import Entry, Registry
 from connfit._system.paths import user_path
 from connfit.errors import DataError, DataWarning
 from connfit.recordings import Recording
+from connfit.recordings.empty_units import read_settled
 from connfit.recordings.keyword_options import checked_options, option_defaults, option_names
 from connfit.recordings.plausibility import CAUTIONS, examined
+
+_OF_ALL = ("empty_units",)
+"""Options that every reader has, see `connfit.recordings.empty_units`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +36,8 @@ class Reader(Entry):
         Names of what is in a folder, any of them, by which a folder is of this format; none for formats of files.
     read
         Function of a path that returns a `Recording`. Its further parameters are the reader's options, among them
-        `missing` (see `connfit.recordings.readers.frames.settle_missing`); it refuses wrong values and files.
+        `missing` (see `connfit.recordings.readers.frames.settle_missing`), and `time_unit` where a file has times (see
+        `connfit.recordings.time_units`); it refuses wrong values and files.
 
     Raises
     ------
@@ -50,16 +55,21 @@ class Reader(Entry):
 
     @property
     def options(self) -> tuple[str, ...]:
-        """Names of its options."""
-        return option_names(self.read)
+        """Names of its options, with those of all readers."""
+        return (*option_names(self.read), *_OF_ALL)
 
     def option_defaults(self) -> dict[str, object]:
         """Return its options with their defaults."""
-        return option_defaults(self.read)
+        return {**option_defaults(self.read), **dict.fromkeys(_OF_ALL)}
 
     def __call__(self, path: str | Path, **options: Any) -> Recording:
         """Read a file, or raise a ConfigError for an option that there is not."""
-        return self.read(path, **checked_options(self.read, options, f"reader {self.name}"))
+        known = checked_options(self.read, options, f"reader {self.name}", further=_OF_ALL)
+        empty_units = known.pop("empty_units", None)
+        recording = read_settled(self.read, path, known, empty_units)
+        if known.get("time_unit") is None:
+            return recording
+        return replace(recording, notes={**recording.notes, "time_unit": known["time_unit"]})
 
 
 READERS: Registry[Reader] = Registry("format", Reader, room="connfit.recordings.readers", group="connfit.readers")

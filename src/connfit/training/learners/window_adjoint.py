@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from connfit.models import ops
 from connfit.models.base import Model, Params
 from connfit.models.forward import Trajectory, correct_adjoint, fed_back_part, forcing_of, with_shown
 from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
@@ -110,7 +111,8 @@ def backward(
             if part is None:
                 to_prediction = jnp.where(forced, 0, feedback.adjoint(params["drive"], gate * driven[0]))
             else:
-                some = jnp.where(forced[part.units], 0, part.strengths.T @ (gate * driven[0]))
+                received = jnp.matmul(part.strengths.T, gate * driven[0], precision=ops.EXACT)
+                some = jnp.where(forced[part.units], 0, received)
                 to_prediction = jnp.zeros_like(to_prediction).at[part.units].set(some)
         if exact:
             moved = to_states[shows]
@@ -142,8 +144,9 @@ def readout_gradient(
 ) -> Float[Array, "P N"]:
     """Gradient of a learned read-out: Σ_t μ(t) a(t)ᵀ, the prediction that fed the first step included."""
     observed, theta = model.neuron.observed, model.constants(params)
-    before = adjoint.start_units @ observed(theta, tuple(one[0] for one in forward.states)).T
-    return before + jnp.einsum("kpb,knb->pn", adjoint.units, observed(theta, after))
+    shown = observed(theta, tuple(one[0] for one in forward.states))
+    before = jnp.matmul(adjoint.start_units, shown.T, precision=ops.EXACT)
+    return before + jnp.einsum("kpb,knb->pn", adjoint.units, observed(theta, after), precision=ops.EXACT)
 
 
 def driven_by(step: Jacobian, adjoint: States) -> States:

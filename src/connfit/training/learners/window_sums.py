@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from connfit.models import ops
 from connfit.models.maps import SynapticMap
 from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
 from connfit.models.observation.innovation import Forcing
@@ -266,7 +267,7 @@ def _reached(direct: list[list[bool]]) -> list[list[bool]]:
 
 def over_steps(values: Float[Array, "K N B"]) -> Float[Array, "N B"]:
     """Sum over a window's steps, as a product: XLA's reduction over a leading axis strides through memory."""
-    return jnp.tensordot(jnp.ones(len(values), values.dtype), values, 1)
+    return jnp.tensordot(jnp.ones(len(values), values.dtype), values, 1, precision=ops.EXACT)
 
 
 def once_there(value: Array, others: Any) -> Array:
