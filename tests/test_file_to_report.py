@@ -60,6 +60,12 @@ def to_csv_without_times(folder: Path, values: np.ndarray, names: tuple[str, ...
     pd.DataFrame(values, columns=list(names)).to_csv(folder / "fish.csv", index=False)
 
 
+def to_csv_in_milliseconds(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
+    frame = timed(values, names)
+    frame["time_s"] *= 1000
+    frame.to_csv(folder / "fish.csv", index=False)
+
+
 def to_parquet(folder: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
     timed(values, names).set_index("time_s").to_parquet(folder / "fish.parquet")
 
@@ -160,6 +166,7 @@ CASES: Mapping[str, Case] = {
     "csv": Case(to_csv),
     "nwb": Case(to_nwb, ("--option", "series=DfOverF/traces", "--option", "unit_column=label")),
     "csv without times": Case(to_csv_without_times, ("--frame-rate", str(FRAME_RATE))),
+    "csv in milliseconds": Case(to_csv_in_milliseconds, ("--option", "time_unit=ms")),
     "parquet": Case(to_parquet),
     "feather": Case(to_feather),
     "npz": Case(to_npz),
