@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -161,6 +161,13 @@ def coarse_grid(replace: Callable[[Any, str, Any], None] = setattr) -> None:
         replace(module, "BINS", (1,))
 
 
+def first_fast(values: Iterable[Any], fast: int) -> list[Any]:
+    """Parameters of a test of which all but the first so many are slow, for the first cover most of what it does."""
+    each = list(values)
+    tuples = [one if isinstance(one, tuple) else (one,) for one in each[fast:]]
+    return [*each[:fast], *(pytest.param(*one, marks=pytest.mark.slow) for one in tuples)]
+
+
 def study_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do the tasks of studies in this process, in tests of what comes out of them; messages pass as between two."""
     from connfit.evaluation.study import run_study
@@ -168,7 +175,7 @@ def study_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from connfit.evaluation.study.tasks import Task
     from connfit.evaluation.study.worker import outcome
 
-    def run_tasks(tasks: Sequence[Task], **_: object) -> dict[str, Failure]:
+    def run_tasks(tasks: Sequence[Task], *_: object, **__: object) -> dict[str, Failure]:
         done = [decoded(encoded(outcome(task, lambda _: None))) for task in tasks if not task.done()]
         return {one.task: one.why for one in done if isinstance(one, Failed)}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small import first_fast
 
 from connfit._system.devices import jax_refusals
 from connfit._system.environment import check_environment, whole_number
@@ -78,7 +79,7 @@ REFUSED = [
 """What JAX answers with an error of its own while it is imported, and XLA by ending the process."""
 
 
-@pytest.mark.parametrize(("name", "value", "right"), REFUSED)
+@pytest.mark.parametrize(("name", "value", "right"), first_fast(REFUSED, 4))
 def test_what_jax_refuses_is_one_line_that_names_the_variable(name: str, value: str, right: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "connfit", "report", "nowhere"], capture_output=True, text=True,

@@ -40,6 +40,7 @@ def same(first: object, second: object, where: str = "") -> None:
         assert first == second, where
 
 
+@pytest.mark.slow
 def test_scores_and_forecasts_are_the_same_in_blocks_and_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def sizes(svg: str) -> list[float]:
     return [float(size) for size in re.findall(r"font(?:-size)?:[^;\"]*?([\d.]+)px", svg)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("millimetres", WIDTHS)
 def test_pictures_have_the_width_and_text_that_can_be_read(figures: Path, millimetres: int) -> None:
     made = sorted((figures / f"{millimetres}mm").iterdir())

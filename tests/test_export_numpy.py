@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from networks import random_connectome
 from odd_names import odd_fit
-from small import OPTIONS, raw_movies
+from small import OPTIONS, first_fast, raw_movies
 
 import connfit as cf
 from connfit.connectome import Connectome
@@ -89,7 +89,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", first_fast(MODELS, 4))
 def test_the_script_predicts_as_connfit_does(model: str, tmp_path: Path) -> None:
     fit, run, folder = MODELS[model](), ExportedRun(tmp_path), tmp_path / "numpy"
     vars(run)["fit"] = fit

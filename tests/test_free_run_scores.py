@@ -133,7 +133,7 @@ def test_noise_enters_where_it_should(name: str) -> None:
 
 @pytest.mark.parametrize("drive", ["dense", "anatomical", "none"])
 @pytest.mark.parametrize("substeps", [1, 2])
-@pytest.mark.parametrize("chosen", [(0, 1, 2, 3), (2, 0)])
+@pytest.mark.parametrize("chosen", [(2, 0), pytest.param((0, 1, 2, 3), marks=pytest.mark.slow)])
 def test_the_model_with_noise_is_its_equations(drive: str, substeps: int, chosen: tuple[int, ...]) -> None:
     """An explicit loop in double precision; the second recording lacks half of the model's units."""
     problem = random_problem(5, drive=drive)

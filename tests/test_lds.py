@@ -94,6 +94,7 @@ def recording(y: np.ndarray, mask: np.ndarray | None = None) -> Recording:
     return Recording("made", y, units, 2.0, mask=mask).split(train=0.6, validation=0.15)
 
 
+@pytest.mark.slow
 def test_it_finds_the_dimension_and_beats_the_full_autoregression_on_its_own_ground() -> None:
     rng = np.random.default_rng(2)
     s = system(rng, units=30, noise=1.5)

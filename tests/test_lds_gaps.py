@@ -222,6 +222,7 @@ def test_a_decay_through_gaps_is_that_of_greatest_likelihood() -> None:
     assert decay[0] == decay[2] == 0 and spread[0] == spread[2] == 1 and decay[1] > 0
 
 
+@pytest.mark.slow
 def test_a_fit_to_frames_with_gaps_is_nearly_as_near_the_truth_as_one_without() -> None:
     """The error on new frames over that of the system that made them, seen through the same gaps."""
     rng = np.random.default_rng(6)

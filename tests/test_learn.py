@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from networks import Problem, dense_matrices, open_at_zero, pieces, plain_scan, random_problem
+from small import first_fast
 
 from connfit.errors import ConfigError
 from connfit.training.learners import WindowArrays, WindowedLearner, history_error, preset
@@ -99,7 +100,7 @@ def test_truncated_bptt_is_autodiff_cut_at_the_windows(steps: int) -> None:
     assert_same(run(preset("tbptt", window=steps), base()), cut_autodiff(base(), steps), **EXACT)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", first_fast(VARIANTS, 4))
 def test_bptt_of_every_variant_of_the_model_in_two_windows(variant: str) -> None:
     problem = random_problem(3, **{"learned_readout": True, **VARIANTS[variant]})
     got = run(preset("tbptt", window=8), problem)

@@ -229,6 +229,7 @@ np.savez({str(path)!r}, *results())
         return [file[name] for name in file.files]
 
 
+@pytest.mark.slow
 def test_results_depend_neither_on_threads_nor_much_on_the_instruction_set(tmp_path):
     # NPROC sets the size of XLA's thread pool, so that this tests something on one core as well.
     alone = results_in_a_new_process(tmp_path / "1.npz", CONNFIT_THREADS="1")

@@ -30,6 +30,7 @@ def test_every_rule_trains_under_strict_promotion(rule: str) -> None:
         np.testing.assert_array_equal(np.asarray(strict.params[group]), np.asarray(values))
 
 
+@pytest.mark.slow
 def test_a_fit_in_double_precision_runs_end_to_end_and_stays_double(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recurrent_training, "MAX_STEPS", recurrent_training.CHECK)
     monkeypatch.setattr(recurrent_training, "TRIALS", 1)

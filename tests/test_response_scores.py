@@ -161,6 +161,7 @@ def drawn_table(
     return at[0][other], at[1][other], measured[other] > least
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     """200 tables of 60 stimulated neurons of a teacher; the truth is AUROC over all of them, of a worse model.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import OPTIONS, raw_movies, teacher, write_files
+from small import OPTIONS, first_fast, raw_movies, teacher, write_files
 
 from connfit import config as configuration
 from connfit._io import plain, read_arrays, write_arrays, write_json
@@ -108,7 +108,7 @@ VARIANTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", first_fast(VARIANTS, 2))
 def test_interrupted_after_every_epoch(files: Path, tmp_path: Path, variant: str) -> None:
     assignments, epochs = VARIANTS[variant]
     config = own(files, *assignments)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from networks import Problem, dense_matrices, random_connectome, random_problem
-from small import student
+from small import first_fast, student
 
 from connfit._io import as_result, plain
 from connfit.analysis.dynamics.spectrum import Spectrum, arpack_bytes, leading_eigenvalues
@@ -125,7 +125,7 @@ def dense_jacobian(problem: Problem, rates: np.ndarray, given: np.ndarray | None
     ],
     ids=str,
 )
-@pytest.mark.parametrize("loop", ["closed", "open"])
+@pytest.mark.parametrize("loop", first_fast(["closed", "open"], 1))
 @pytest.mark.usefixtures("float64")
 def test_jacobian_is_the_derivative_of_a_step(options: dict, loop: str) -> None:
     problem = random_problem(4, neurons=40, **options)

@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -32,10 +33,13 @@ from connfit.config import Config
 from connfit.errors import ConfigError, DataError
 from connfit.evaluation.evaluate_run import evaluate_run, read_evaluation
 from connfit.evaluation.scores import score
+from connfit.evaluation.study.executor import RETRIES
+from connfit.evaluation.study.local_executor import Worker
 from connfit.evaluation.study.messages import Failed, Finished, Message, Started
 from connfit.evaluation.study.rows import WEIGHT_SPREAD, row_config, study_config, study_rows
 from connfit.evaluation.study.run_study import StudyOptions, plan_study, run_study
 from connfit.evaluation.study.study import Study, StudyRow, read_study
+from connfit.evaluation.study.task_process import TaskProcess
 from connfit.evaluation.study.tasks import Task
 from connfit.evaluation.study.verdict import verdict_sentences
 from connfit.report.console_study import print_study
@@ -249,24 +253,33 @@ def test_options_of_a_study_alone_are_refused(folder: Path) -> None:
     assert isinstance(ran.exception, ConfigError) and "rewire_degrees" in str(ran.exception)
 
 
-def test_a_worker_that_dies_fails_its_task_alone(folder: Path, tmp_path: Path) -> None:
-    """As where memory runs out: the process is gone, the others go on."""
-    from queue import Queue
-
-    from connfit.evaluation.study.runner import _Worker
-
+def test_a_process_that_dies_is_replaced_and_its_task_done(folder: Path, tmp_path: Path) -> None:
+    """As where memory runs out for a moment: what was lost is done again, and what dies always fails alone."""
     plan = plan_study(folder, OPTIONS)
-    waiting: Queue[Task] = Queue()
-    events: Queue[Message] = Queue()
     fit = next(task for task in plan.tasks if task.row == "shuffle_signs")
     mean = next(task for task in plan.tasks if task.row == "mean")
+    waiting: Queue[Task] = Queue()
+    events: Queue[Message] = Queue()
+    waiting.put(replace(mean, folder=str(tmp_path / "first")))
     waiting.put(replace(fit, folder=str(tmp_path / "fit"), run=None))
-    waiting.put(replace(mean, folder=str(tmp_path / "mean")))
-    worker = _Worker(0, waiting, events, tmp_path, dict(os.environ))
+    waiting.put(replace(mean, folder=str(tmp_path / "last")))
+    worker = Worker(waiting, events, TaskProcess(tmp_path / "log", os.environ))
+    killed: set[int] = set()
+
+    def kill_another() -> None:
+        deadline = time.monotonic() + 20
+        while (pid := worker.process.pid) is None or pid in killed:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        killed.add(pid)
+        os.kill(pid, signal.SIGKILL)
+
+    assert events.get(timeout=10) == Started(mean.name)
+    kill_another()
+    assert events.get(timeout=60) == Finished("mean-seed3")
     assert events.get(timeout=10) == Started(fit.name)
-    while worker.process is None:
-        time.sleep(0.01)
-    os.kill(worker.process.pid, signal.SIGKILL)
+    for _ in range(1 + RETRIES):  # the first of these is the process that has done the mean
+        kill_another()
     failed = events.get(timeout=10)
     assert isinstance(failed, Failed) and failed.task == fit.name and "by signal 9" in failed.why.reason
     assert events.get(timeout=10) == Started(mean.name)

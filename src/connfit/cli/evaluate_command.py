@@ -14,6 +14,7 @@ from connfit.cli.terminal import RunFolder, Setting, draw_again, err_console, ou
 from connfit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from connfit.evaluation.study.run_study import StudyOptions
     from connfit.training.fitted import Fit
 
 
@@ -30,6 +31,10 @@ def evaluate(
     jobs: Annotated[
         int | None, typer.Option(help="With --full: fits at once.", show_default="one per core, as memory allows")
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="With --full: address or file of a scheduler of dask, on whose workers the fits run."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="With --full: teacher-forced passes of every row.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="With --full: show the rows and about how long they take.")
@@ -37,13 +42,15 @@ def evaluate(
     setting: Setting = None,
 ) -> None:
     """Evaluate a finished fit again, against its baselines; with --full a study of whether it can be believed."""
+    from connfit.evaluation.study.run_study import StudyOptions
     from connfit.training import runs
 
     if full:
         settings = [*([] if epochs is None else [f"train.epochs={epochs}"]), *(setting or [])]
-        _study(folder, seeds, rows or [], jobs, settings, dry_run)
+        _study(folder, StudyOptions(seeds, tuple(rows or ()), jobs, tuple(settings), scheduler), dry_run)
         return
-    for given, name in ((rows, "--rows"), (jobs, "--jobs"), (epochs, "--epochs"), (setting, "--set")):
+    studies = (rows, "--rows"), (jobs, "--jobs"), (scheduler, "--scheduler"), (epochs, "--epochs"), (setting, "--set")
+    for given, name in studies:
         if given:
             raise ConfigError(f"{name} belongs to a study: give --full too (a fit keeps its own options)")
     if dry_run:
@@ -52,13 +59,12 @@ def evaluate(
         evaluate_and_report(runs.load_fit(folder), folder)
 
 
-def _study(folder: Path, seeds: int, rows: list[str], jobs: int | None, settings: list[str], dry_run: bool) -> None:
-    from connfit.evaluation.study.run_study import StudyOptions, plan_study, run_study
+def _study(folder: Path, options: StudyOptions, dry_run: bool) -> None:
+    from connfit.evaluation.study.run_study import plan_study, run_study
     from connfit.report import write_report
     from connfit.report.console_study import print_plan, print_study
     from connfit.training import runs
 
-    options = StudyOptions(seeds, tuple(rows), jobs, tuple(settings))
     if dry_run:
         with err_console.status("reading"):
             plan = plan_study(folder, options)

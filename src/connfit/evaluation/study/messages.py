@@ -19,11 +19,14 @@ class Failure:
         Whether a fit stopped being finite.
     epoch
         In which epoch, as in `history.csv`; None if it is not known.
+    again
+        Whether it may be done where it is tried again: its process or machine was lost, or refused memory or disk.
     """
 
     reason: str
     diverged: bool = False
     epoch: int | None = None
+    again: bool = False
 
 
 class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):

@@ -19,10 +19,12 @@ from connfit.errors import ConfigError, DataError
 from connfit.evaluation.baselines import BASELINES, check_baselines
 from connfit.evaluation.evaluate_run import read_evaluation
 from connfit.evaluation.evaluated import FILE as METRICS
+from connfit.evaluation.study.executor import ONE_THREAD, Executor
+from connfit.evaluation.study.local_executor import LocalExecutor
 from connfit.evaluation.study.messages import Failure
 from connfit.evaluation.study.reproducibility import reproducibility
 from connfit.evaluation.study.rows import CONNECTOME, FITTED, PlannedRow, row_config, study_config, study_rows
-from connfit.evaluation.study.runner import ONE_THREAD, StudyProgress, run_tasks
+from connfit.evaluation.study.runner import StudyProgress, run_tasks
 from connfit.evaluation.study.seed_result import Done
 from connfit.evaluation.study.short_form import compact
 from connfit.evaluation.study.study import FILE, Budget, Performance, Study
@@ -52,18 +54,23 @@ class StudyOptions:
         Processes at once; None: one per core as far as memory allows, one for big brains.
     settings
         `section.key=value` for all rows, for example another budget.
+    scheduler
+        Address of a scheduler of dask, or the file that it wrote, on whose workers the fits run; None: on this machine.
     """
 
     seeds: int = 3
     rows: tuple[str, ...] = ()
     jobs: int | None = None
     settings: tuple[str, ...] = ()
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ConfigError(f"seeds = {self.seeds} must be 1 or more")
         if self.jobs is not None and self.jobs < 1:
             raise ConfigError(f"jobs = {self.jobs} must be 1 or more")
+        if self.jobs is not None and self.scheduler is not None:
+            raise ConfigError("jobs is of this machine: with a scheduler each thread of its workers does a fit")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +85,10 @@ class StudyPlan:
         Of the row `connectome`.
     rows, tasks
         Of the table, and one per row and seed.
-    jobs, threads
-        Processes at once, and the environment of each.
+    jobs
+        Fits at once.
+    executor
+        Where they are done.
     seconds
         Estimate of all fits, from the time that the run itself took; None where that is not known.
     about
@@ -91,7 +100,7 @@ class StudyPlan:
     rows: tuple[PlannedRow, ...]
     tasks: tuple[Task, ...]
     jobs: int
-    threads: Mapping[str, str]
+    executor: Executor
     seconds: float | None
     about: Study
 
@@ -129,7 +138,8 @@ def plan_study(folder: str | Path, options: StudyOptions | None = None) -> Study
         for row in rows
         if seed in _seeds(row, seeds)
     ]
-    jobs, threads = _jobs(job, options.jobs)
+    executor = _executor(job, options)
+    jobs = executor.jobs
     estimate = _estimate(folder, tasks, config, jobs)
     about = Study(
         dataset=job.config.data.dataset or job.connectome.name,
@@ -141,7 +151,7 @@ def plan_study(folder: str | Path, options: StudyOptions | None = None) -> Study
         units=len(job.cohort.units),
         observations=job.observations(),
     )
-    return StudyPlan(folder, config, rows, tuple(tasks), jobs, threads, estimate, about)
+    return StudyPlan(folder, config, rows, tuple(tasks), jobs, executor, estimate, about)
 
 
 def _available(config: Config) -> int | None:
@@ -171,15 +181,20 @@ def _task(folder: Path, row: PlannedRow, base: Config, of_run: Config, seed: int
 _PACE = ("checkpoint_every", "check_memory")
 
 
-def _jobs(job: Job, wanted: int | None) -> tuple[int, Mapping[str, str]]:
-    """Processes at once and the environment of each."""
-    if wanted is None and job.model.neurons >= ONE_JOB_NEURONS:
-        return 1, {}
+def _executor(job: Job, options: StudyOptions) -> Executor:
+    """Where fits are done, how many at once, and with how many threads each."""
+    large = job.model.neurons >= ONE_JOB_NEURONS
+    if options.scheduler is not None:
+        from connfit.evaluation.study.cluster_executor import ClusterExecutor
+
+        return ClusterExecutor(options.scheduler, {} if large else ONE_THREAD)
+    if options.jobs is None and large:
+        return LocalExecutor(1, {})
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     need = job.memory().total
     fit_in = max(1, int(0.8 * memory_limit() // need))
-    jobs = min(cores if wanted is None else wanted, fit_in)
-    return jobs, ONE_THREAD if jobs > 1 or job.model.neurons < ONE_JOB_NEURONS else {}
+    jobs = min(cores if options.jobs is None else options.jobs, fit_in)
+    return LocalExecutor(jobs, ONE_THREAD if jobs > 1 or not large else {})
 
 
 def _estimate(folder: Path, tasks: Sequence[Task], config: Config, jobs: int) -> float | None:
@@ -229,8 +244,8 @@ def run_study(
     plan = plan_study(folder, options)
     began = time.perf_counter()
     out = plan.folder / FOLDER
-    failures = run_tasks(plan.tasks, jobs=plan.jobs, logs=out / "logs", threads=plan.threads, on_progress=on_progress)
-    took = Performance(time.perf_counter() - began, plan.jobs, plan.threads)
+    failures = run_tasks(plan.tasks, plan.executor, logs=out / "logs", on_progress=on_progress)
+    took = Performance(time.perf_counter() - began, plan.jobs, plan.executor.threads)
     study = replace(summarise(plan, failures), performance=took)
     with replacing_together(plan.folder / METRICS, plan.folder / FILE) as (metrics, record):
         write_json(metrics, replace(evaluation, study=plain(compact(study))))

@@ -288,7 +288,7 @@ class Performance:
     seconds
         Of this call; what was finished before is not done again.
     jobs, threads
-        Processes at once, and the environment of each.
+        Fits at once, and the environment of each.
     """
 
     seconds: float = 0.0

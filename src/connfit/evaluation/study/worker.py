@@ -12,7 +12,7 @@ from typing import TextIO
 
 import msgspec
 
-from connfit.errors import ConnfitError, DivergedError
+from connfit.errors import BusyError, ConnfitError, DivergedError
 from connfit.evaluation.study.messages import Failed, Failure, Finished, Message, Progress, encoded
 from connfit.evaluation.study.tasks import Task, do
 
@@ -38,11 +38,13 @@ def outcome(task: Task, on_progress: Callable[[float], None]) -> Finished | Fail
     """Do a task; return what became of it."""
     try:
         do(task, on_progress)
+    except BusyError as error:  # of the process that had the task before, and was killed a moment ago
+        return Failed(task.name, Failure(str(error), again=True))
     except ConnfitError as error:
         diverged = isinstance(error, DivergedError)
         return Failed(task.name, Failure(str(error), diverged, error.epoch if diverged else None))
     except (OSError, MemoryError) as refused:
-        return Failed(task.name, Failure(str(refused) or "out of memory"))
+        return Failed(task.name, Failure(str(refused) or "out of memory", again=True))
     return Finished(task.name)
 
 
