@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from recording_files import FRAMES, OPTIONS, RATE, TIMES, UNITS, VALUES, WRITERS, write_csv, write_hdf5, write_nwb
 from typer.testing import CliRunner
 
@@ -213,6 +214,12 @@ def test_a_kind_that_is_given_counts_and_is_said(tmp_path: Path) -> None:
     assert configured(tmp_path / "r.nc").kind == "zscore"
     got = configured(tmp_path / "r.nc", kind="dff")
     assert got.kind == "dff" and "though the file says 'zscore'" in cautions(got)
+    store = zarr.open_group(tmp_path / "r.zarr", mode="w", zarr_format=2)
+    store.create_array("dff", data=VALUES).attrs.update({"kind": "zscore", "units": "SD", "sampling_rate_hz": RATE})
+    got = configured(tmp_path / "r.zarr", kind="dff", frame_rate=RATE, options={"value_units": "percent"})
+    assert (got.kind, got.value_units) == ("dff", "percent")
+    assert "dff is taken as dff (kind), though the file says 'zscore'" in cautions(got)
+    assert "dff is taken as percent (value_units), though the file says 'SD'" in cautions(got)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert configured(write_hdf5(tmp_path / "r.h5"), kind="dff").kind == "dff"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +170,7 @@ def recording_of_labelled(
         seconds = in_seconds(np.asarray(clock), path, time_unit=time_unit, stated=said)
         cautions = overruled(time_unit, said)
     facts = dict(array.attrs)
-    if "kind" in facts and kind not in (None, facts["kind"]):
-        cautions = [*cautions, f"{array.name} is taken as {kind} (kind), though the file says {facts['kind']!r}"]
+    cautions = [*cautions, *replaced(str(array.name), facts, kind=kind, value_units=value_units)]
     rate = stated_rate({key: facts[key] for key in RATE_KEYS if key in facts}, frame_rate, path)
     return labelled_recording(
         array.to_numpy(), units, seconds, path, name=name, frame_rate=rate,
@@ -178,6 +178,16 @@ def recording_of_labelled(
         value_units=str(value_units or facts.get("units", "dimensionless")), missing=missing,
         notes=with_cautions({"variable": str(array.name)}, cautions),
     )  # fmt: skip
+
+
+def replaced(array: str, attributes: Mapping[str, object], *, kind: str | None, value_units: str | None) -> list[str]:
+    """Return a caution for each attribute of an array that an option replaces with something else."""
+    given = (("kind", kind, attributes.get("kind")), ("value_units", value_units, attributes.get("units")))
+    return [
+        f"{array or 'the array'} is taken as {value} ({option}), though the file says {said!r}"
+        for option, value, said in given
+        if value is not None and said is not None and value != str(said)
+    ]
 
 
 def labelled_recording(

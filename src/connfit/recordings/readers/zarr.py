@@ -29,7 +29,7 @@ from connfit.errors import (
     unreadable,
 )
 from connfit.recordings import Recording
-from connfit.recordings.labelled_arrays import recording_of_labelled
+from connfit.recordings.labelled_arrays import recording_of_labelled, replaced
 from connfit.recordings.plausibility import with_cautions
 from connfit.recordings.readers.frames import RATE_KEYS, unread
 from connfit.recordings.readers.named_traces import (
@@ -132,15 +132,17 @@ def read_zarr_recording(
     if isinstance(found, NamedTraces):
         its_kind, its_units = VALUES.get(chosen.name, VALUES["dff"])
         told = chosen.attributes
-        return recording_of_traces(
+        cautions = replaced(chosen.name, told, kind=kind, value_units=value_units)
+        recording = recording_of_traces(
             found, path, name=name, kind=str(kind or told.get("kind", its_kind)),
             value_units=str(value_units or told.get("units", its_units)), frame_rate=frame_rate, missing=missing,
             time_unit=time_unit,
         )  # fmt: skip
-    recording = recording_of_labelled(
-        found, path, name=name, time=time, unit=unit, frame_rate=frame_rate, kind=kind, value_units=value_units,
-        missing=missing, time_unit=time_unit,
-    )  # fmt: skip
+    else:
+        recording = recording_of_labelled(
+            found, path, name=name, time=time, unit=unit, frame_rate=frame_rate, kind=kind, value_units=value_units,
+            missing=missing, time_unit=time_unit,
+        )  # fmt: skip
     return replace(recording, notes=with_cautions(recording.notes, cautions))
 
 
