@@ -14,8 +14,9 @@ folder that the variable OUT names:
   window_outer, of which it has no more than the two sampled products): ms per call within a compiled loop, and how many
   times the floor that is, the fewest bytes that the call has to move over that bandwidth;
 - `step`: a model step of D-RTRL with Adam and clipping, dense drive, windows of 16 steps, each cell by each
-  implementation; its floor; and the largest difference of a window's gradients from those of the same program of
-  portable operators on the CPU, over the largest entry of each group.
+  implementation, and its floor;
+- `gradient`: the largest difference of a window's gradients from those of the same program of portable operators on
+  the CPU, over the largest entry of each group.
 
 Each section is a process of its own with a time limit: a kernel that ends it, or hangs, costs that section alone. The
 exit code is 0 if every section ran to its end, within the time, and every gradient and every product agreed.
@@ -53,16 +54,9 @@ Lines: TypeAlias = Iterator[dict[str, Any]]
 
 
 class Place(NamedTuple):
-    """Where a section works.
+    """Where a section works: `wiring` is a file of `write_wiring`, `bandwidth` in bytes per ms (0: not known).
 
-    Attributes
-    ----------
-    wiring
-        File of `write_wiring`.
-    bandwidth
-        Bytes per millisecond, 0 where it is not known.
-    loop, repeats
-        Calls in one program, and how often it is timed.
+    `loop` calls make one program, which is timed `repeats` times.
     """
 
     scale: float
@@ -261,11 +255,33 @@ def steps(implementation: str, at: Place) -> Lines:
     window = WindowArrays(recorded[:-1], ones > 0, recorded[1:], ones)
     weights, drive = rng.random(m, np.float32) * (0.5 * n / m), rng.random((n, UNITS), np.float32) / UNITS
     for cell in [name for name in CELLS if name in REGISTERED][: None if at.loop > 1 else 1]:
-        with ops.use(implementation):
+        with ops.use("pallas"):  # connections by column are there, as on a card
             model = find_cell(cell).build(ModelConditions(connectome=brain, readout=readout, step_s=1 / 1.2))
         start = {"weights": weights, "log_time_constants": np.zeros(n, np.float32), "bias": np.full(n, 0.1, np.float32)}
         start = jax.tree.map(np.asarray, {**start, "drive": drive, **model.own_start()})
         groups, states = model.groups, len(model.neuron.states)
+
+        device, processor = jax.devices()[0], jax.devices("cpu")[0]
+        line = {"cell": cell, "implementation": implementation, "n": n, "m": m, "units": UNITS, "window": WINDOW}
+        if at.loop > 1 or implementation == "portable":  # not in a rehearsal: interpreted, they compile for long
+            state = jax.device_put((start, OPTIMISERS["adam"].init(start), learner.start(model, 1, groups)), device)
+            rates = {key: np.float32(1e-5) for key in start}
+            found = []
+            with ops.use(implementation):
+                for _ in range(at.repeats + 1):
+                    began = time.perf_counter()
+                    for _ in range(at.loop):
+                        *state, loss, _ = training_step(
+                            model, state[0], {}, None, *state[1:], window, rates,
+                            learner=learner, groups=groups, options=StepOptions(),
+                        )  # fmt: skip
+                    jax.block_until_ready(state)
+                    found.append(1e3 * (time.perf_counter() - began) / (at.loop * WINDOW))
+            trained = sum(value.size for value in start.values())
+            # Per window: products, traces and gradients of connections and drive, and Adam's reads and writes.
+            moved = WINDOW * m * (FLOAT + INDEX) + (m + n * UNITS) * (2 * states + 1) * FLOAT + m * INDEX
+            measured = timed(min(found[1:]), (moved + 7 * FLOAT * trained) / WINDOW, at)
+            yield {"benchmark": "step", **line, **measured, "finite": bool(jnp.isfinite(loss))}
 
         def gradients(by: str, device: Any) -> dict[str, Any]:
             memory = learner.start(model, 1, groups)  # noqa: B023
@@ -275,32 +291,11 @@ def steps(implementation: str, at: Place) -> Lines:
                     result, memory = window_gradients(by)(there, params, memory, shown, learner, groups)  # noqa: B023
             return jax.tree.map(np.asarray, result.gradient)
 
-        device, processor = jax.devices()[0], jax.devices("cpu")[0]
-        agreed = compared(gradients(implementation, device), gradients("portable", processor))
-        line = {"benchmark": "step", "cell": cell, "implementation": implementation, "n": n, "m": m, "units": UNITS}
-        line["window"] = WINDOW
-        if at.loop == 1 and implementation == "pallas":  # a rehearsal: whole steps compile for long where interpreted
-            yield line | agreed
-            continue
-        params = jax.device_put(start, device)
-        state = params, OPTIMISERS["adam"].init(params), learner.start(model, 1, groups)
-        rates = {key: np.float32(1e-5) for key in params}
-        began, found = time.perf_counter(), []
-        with ops.use(implementation):
-            for _ in range(at.repeats + 1):
-                for _ in range(at.loop):
-                    *state, loss, _ = training_step(
-                        model, state[0], {}, None, *state[1:], window, rates,
-                        learner=learner, groups=groups, options=StepOptions(),
-                    )  # fmt: skip
-                jax.block_until_ready(state)
-                found.append(1e3 * (time.perf_counter() - began) / (at.loop * WINDOW))
-                began = time.perf_counter()
-        trained = sum(value.size for value in start.values())
-        # Per window: products, traces and gradients of connections and drive, and Adam's reads and writes.
-        moved = WINDOW * m * (FLOAT + INDEX) + (m + n * UNITS) * (2 * states + 1) * FLOAT + m * INDEX
-        line["finite"] = bool(jnp.isfinite(loss))
-        yield line | timed(min(found[1:]), (moved + 7 * FLOAT * trained) / WINDOW, at) | agreed
+        kept = at.wiring.with_suffix(f".{cell}.npz")  # of the first section, for the others
+        if not kept.exists():
+            np.savez(kept, **gradients("portable", processor))
+        with np.load(kept) as known:
+            yield {"benchmark": "gradient", **line, **compared(gradients(implementation, device), dict(known))}
 
 
 @cache
