@@ -117,7 +117,13 @@ def check_dask(words: list[str]) -> None:
     command.make_context(words[0], words[1:])
 
 
-CHECKS = {"dask": check_dask, "connfit": check_connfit, "python": check_script, "python3": check_script, "make": check_make}
+CHECKS = {
+    "dask": check_dask,
+    "connfit": check_connfit,
+    "python": check_script,
+    "python3": check_script,
+    "make": check_make,
+}
 
 
 @pages

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from connfit.models.base import Model, Params
 from connfit.models.rollout import CHUNK, Limits, Shown, State, readings, rollout
@@ -84,9 +86,29 @@ def follow_tracks(follower: Follower, tracks: Sequence[Track]) -> None:
 
 def settled(follower: Follower, first: Shown, limits: Limits) -> State:
     """As if one frame had been there for long, so that no transient from silence is scored."""
-    shown = Shown(*(None if one is None else np.repeat(one, CHUNK, axis=0) for one in first))  # type: ignore[arg-type]
-    start = State.at_rest(follower.model, first.values.shape[2])
-    return rollout(follower.model, follower.params, start, shown, readings, limits=limits).state
+    return _settled(follower.model, follower.params, first, limits)
+
+
+@jax.jit
+def _settled(model: Model, params: Params, first: Shown, limits: Limits) -> State:
+    shown = jax.tree.map(lambda one: jnp.broadcast_to(one, (CHUNK, *one.shape[1:])), first)
+    return rollout(model, params, State.at_rest(model, first.values.shape[2]), shown, readings, limits=limits).state
+
+
+@jax.jit
+def _shelf_with(model: Model, state: State, places: Int[Array, "B"]) -> Shelf:
+    """A shelf for CHUNK starts, and a last place for scrap."""
+    return empty_shelf(model, CHUNK + 1).put(places, state)
+
+
+@partial(jax.jit, static_argnames="substeps")
+def _ahead(
+    model: Model, params: Params, shelf: Shelf, last: Shown, shown: Shown, limits: Limits, *, substeps: int
+) -> Float[Array, "steps P B"]:
+    """Predict on from the first places of a shelf, each after the frame that was last shown."""
+    state = shelf.taken(model, slice(shown.values.shape[2]))
+    state = state._replace(reading=jnp.asarray(last.values[0]), shown=jnp.asarray(last.given[0]))
+    return rollout(model, params, state, shown, readings, limits=limits, substeps=substeps).each
 
 
 def _follow(follower: Follower, tracks: Sequence[Track]) -> None:
@@ -99,13 +121,12 @@ def _follow(follower: Follower, tracks: Sequence[Track]) -> None:
     held: list[tuple[int, int]] = []
     shelf = None
     if any(len(track.starts) for track in tracks):
-        shelf = empty_shelf(model, CHUNK + 1)
         places = np.full(len(tracks), CHUNK)
         for number, track in enumerate(tracks):
             if len(track.starts) and track.starts[0] == 0:
                 places[number] = len(held)
                 held.append((number, 0))
-        shelf = shelf.put(jnp.asarray(places), state)
+        shelf = _shelf_with(model, state, jnp.asarray(places))
     for block in _blocks(tracks, substeps):
         count = block.stop - block.start
         shown = _beside([_shown_in(follower, track, block) for track in tracks])
@@ -193,10 +214,7 @@ def _run_ahead(
             if shown.external is None:
                 shown = shown._replace(external=np.zeros((*expected.shape[:2], width), np.float32))
             np.asarray(shown.external)[:, :, mine] = expected
-    before = shelf.taken(model, slice(width))
-    state = before._replace(reading=jnp.asarray(last.values[0]), shown=jnp.asarray(last.given[0]))
     within = _limits_beside([limits[number] for number, _ in filled])
-    run = rollout(model, params, state, shown, readings, limits=within, substeps=follower.substeps)
-    each = np.asarray(run.each)
+    each = np.asarray(_ahead(model, params, shelf, last, shown, within, substeps=follower.substeps))
     for place, (number, k) in enumerate(held):
         tracks[number].ahead[k] = each[:, follower.columns(tracks[number].recording), place]
