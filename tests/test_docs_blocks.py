@@ -9,6 +9,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,20 @@ def check_make(words: list[str]) -> None:
     assert [word for word in words if not re.search(rf"^{re.escape(word)}:", text, re.MULTILINE)] == []
 
 
-CHECKS = {"connfit": check_connfit, "python": check_script, "python3": check_script, "make": check_make}
+def check_dask(words: list[str]) -> None:
+    """Fail for a command line that dask would not accept."""
+    command = import_module(f"distributed.cli.dask_{words[0]}").main
+    check_options(command, words[1:])
+    command.make_context(words[0], words[1:])
+
+
+CHECKS = {
+    "dask": check_dask,
+    "connfit": check_connfit,
+    "python": check_script,
+    "python3": check_script,
+    "make": check_make,
+}
 
 
 @pages

@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import export
 from networks import random_problem
+from small import first_fast
 
 from connfit.models import ops
 from connfit.models.ops import pallas_operators, portable
@@ -69,7 +70,9 @@ def assert_equal_to_portable(name: str, pattern: ops.Pattern, values: tuple[np.n
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(("dtype", "batch", "steps", "states"), [("float32", 1, 16, 1), ("float64", 9, 19, 2)])
+@pytest.mark.parametrize(
+    ("dtype", "batch", "steps", "states"), first_fast([("float32", 1, 16, 1), ("float64", 9, 19, 2)], 1)
+)
 @pytest.mark.parametrize("name", OPERATORS)
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(

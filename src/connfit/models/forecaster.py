@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,17 +14,11 @@ from jaxtyping import Float, Int
 from connfit.errors import ConfigError
 from connfit.models.base import Model, Params
 from connfit.models.rollout import CHUNK, Each, Keep, Kept, Limits, Noise, Run, Shown, State, readings, rollout
-from connfit.models.shelf import Shelf, run_first, shelve
+from connfit.models.tracks import MOST_RATES, Track, follow_tracks, settled
 from connfit.recordings import Recording
 from connfit.recordings.cohort import Cohort
 from connfit.recordings.frame_blocks import Stored
 from connfit.recordings.inputs import Inputs, require_inputs
-
-WIDTH = 16
-"""Runs side by side are a multiple of this."""
-
-MOST_RATES = 2**21
-"""Rates of all runs without a unit that stand side by side: the more, the fewer passes through the recording."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +41,14 @@ class ModelForecaster:
     cohort: Cohort
     name: str = "connfit"
 
+    @property
+    def substeps(self) -> int:
+        """Steps of the model for each frame."""
+        return self.cohort.substeps
+
     def one_step(self, recording: Recording) -> Float[np.ndarray, "T P"]:
         """Predict each frame from those of its block before it; NaN for the first of a block, which has none."""
-        return np.asarray(self._forward(recording, np.zeros(0, np.int64), 0, recording.frames - 1)[0])
+        return np.asarray(self.one_step_and_horizon(recording, np.zeros(0, np.int64), 0)[0])
 
     def horizon(self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps P"]:
         """Predict `steps` frames after each start, given all frames up to and including it."""
@@ -57,7 +56,9 @@ class ModelForecaster:
         if len(starts) == 0:
             return np.zeros((0, steps, len(self.columns(recording))), np.float32)
         unique, place = np.unique(starts, return_inverse=True)
-        return self._forward(recording, unique, steps, int(unique[-1]))[1][place]
+        tracks, _, ahead = self._tracks(recording, unique, steps, int(unique[-1]), None)
+        follow_tracks(self, tracks)
+        return ahead[place]
 
     def one_step_and_horizon(
         self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, out: Stored | None = None
@@ -69,81 +70,45 @@ class ModelForecaster:
         out
             [T, P] where `one_step` is written to, in memory or on disk; default: a new array.
         """
-        return self._forward(recording, np.asarray(starts), steps, recording.frames - 1, out)
+        return self.one_step_and_horizon_of([recording], [starts], steps, None if out is None else [out])[0]
 
-    def _forward(
-        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int, out: Stored | None = None
-    ) -> tuple[Stored, Float[np.ndarray, "S steps P"]]:
-        """Run through the recorded frames up to `last`, and from each start ahead.
+    def one_step_and_horizon_of(
+        self,
+        recordings: Sequence[Recording],
+        starts: Sequence[Int[np.ndarray, "S"]],
+        steps: int,
+        outs: Sequence[Stored] | None = None,
+    ) -> list[tuple[Stored, Float[np.ndarray, "S steps P"]]]:
+        """Return `one_step_and_horizon` of several recordings, of which the model is run side by side."""
+        tracks: list[Track] = []
+        found: list[tuple[Stored, Float[np.ndarray, "S steps P"]]] = []
+        for number, recording in enumerate(recordings):
+            out = None if outs is None else outs[number]
+            own, one_step, ahead = self._tracks(
+                recording, np.asarray(starts[number]), steps, recording.frames - 1, out
+            )  # fmt: skip
+            tracks += own
+            found.append((one_step, ahead))
+        follow_tracks(self, tracks)
+        return found
 
-        The states at the starts are kept until there are about CHUNK of them, which then run ahead side by
-        side: however many starts there are, no more than that many states are held.
+    def _tracks(
+        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int, out: Stored | None
+    ) -> tuple[list[Track], Stored, Float[np.ndarray, "S steps P"]]:
+        """Stretches of a recording up to a frame, each with a start of its own, and where what comes of them goes.
+
+        NaN where nothing of a block comes before.
         """
-        if recording.blocks:
-            return self._forward_by_block(recording, starts, steps, last, out)
         if len(starts) and (starts.min() < 0 or starts.max() >= recording.frames):
             raise ConfigError(f"horizon starts must lie in 0..{recording.frames - 1}")
-        columns, limits = self.columns(recording), self.limits(recording)
-        one_step = np.full(recording.values.shape, np.nan, np.float32) if out is None else out
-        ahead = np.zeros((len(starts), steps, len(columns)), np.float32)
-        state = self._settled(self.shown(recording, slice(0, 1)), limits)
-        shelf, held = None, list[int]()
-        if len(starts):
-            empty = State.at_rest(self.model, CHUNK + 1)
-            shelf = Shelf(jax.tree.map(run_first, empty.neurons), empty.beyond.T)
-            if starts[0] == 0:
-                shelf, held = shelf.put(0, state), [0]
-        # Entry k is what follows the k-th frame that is shown.
-        after = starts - 1
-        for block in self._chunks(last):
-            shown = self.shown(recording, block)
-            if shelf is None:
-                run = self._run(state, shown, limits, readings, None)
-            else:
-                now = np.flatnonzero((after >= block.start) & (after < block.stop))
-                if len(held) + len(now) > CHUNK:
-                    ahead[held] = self._ahead(recording, starts[held], steps, shelf, limits)
-                    held = []
-                place = np.full(block.stop - block.start, CHUNK)
-                place[after[now] - block.start] = len(held) + np.arange(len(now))
-                held += now.tolist()
-                run = self._run(state, shown, limits, shelve, shelf, place)
-                shelf = run.kept
-            state = run.state
-            one_step[block.start + 1 : block.stop + 1] = np.asarray(run.each)[:, columns, 0]
-        if shelf is not None and held:
-            ahead[held] = self._ahead(recording, starts[held], steps, shelf, limits)
-        return one_step, ahead
-
-    def _forward_by_block(
-        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, last: int, out: Stored | None
-    ) -> tuple[Stored, Float[np.ndarray, "S steps P"]]:
-        """Run through each block from a start of its own; NaN where nothing of a block comes before."""
         one_step = np.full(recording.values.shape, np.nan, np.float32) if out is None else out
         ahead = np.full((len(starts), steps, len(recording.units)), np.nan, np.float32)
-        for first, stop in recording.stretches(0, last + 1):
-            block = replace(recording.frames_only(slice(first, stop)), blocks=())
-            here = (starts >= first) & (starts < stop)
-            found, ahead[here] = self._forward(block, starts[here] - first, steps, stop - first - 1)
-            one_step[first + 1 : stop] = found[1:]
-        return one_step, ahead
-
-    def _ahead(
-        self, recording: Recording, starts: Int[np.ndarray, "S"], steps: int, shelf: Shelf, limits: Limits
-    ) -> Float[np.ndarray, "S steps P"]:
-        """Predict `steps` frames after each start; place k of the shelf holds the state at start k."""
-        count = len(starts)
-        # Few batch sizes, so that there are few programs to compile.
-        width = min(-(-count // WIDTH) * WIDTH, CHUNK)
-        frames = np.concatenate([starts, np.repeat(starts[-1:], width - count)])
-        neurons = jax.tree.map(lambda one: jnp.moveaxis(one[:width], 0, -1), shelf.neurons)
-        before = State.of(self.model, neurons)._replace(beyond=shelf.beyond[:width].T)
-        state = self._about_to_show(before, recording, frames)
-        inputs = self._inputs(recording)
-        expected = None if inputs is None else inputs.expected(frames, steps).transpose(1, 2, 0)
-        shown = Shown.nothing(self.model, steps, width)._replace(external=expected)
-        run = self._run(state, shown, limits, readings, None)
-        return np.asarray(run.each)[:, self.columns(recording), :count].transpose(2, 0, 1)
+        tracks = []
+        for first, stop in recording.stretches(0, last + 1) if recording.blocks else [(0, last + 1)]:
+            some = replace(recording.frames_only(slice(first, stop)), blocks=()) if recording.blocks else recording
+            low, high = np.searchsorted(starts, [first, stop])
+            tracks.append(Track(some, starts[low:high] - first, stop - first - 1, one_step, first, ahead[low:high]))
+        return tracks, one_step, ahead
 
     def follow(self, recording: Recording, frames: int, keep: Keep[Kept, Any], kept: Kept, also: Any) -> Kept:
         """Predict each of the `frames` frames after the first from the frames before it, and return what was kept.
@@ -154,7 +119,7 @@ class ModelForecaster:
             As of `connfit.models.rollout.rollout`; `also` has an entry for each frame, and is read in blocks.
         """
         limits = self.limits(recording)
-        state = self._settled(self.shown(recording, slice(0, 1)), limits)
+        state = settled(self, self.shown(recording, slice(0, 1)), limits)
         for block in self._chunks(frames):
             entries = jax.tree.map(lambda one, block=block: one[block], also)
             state, kept, _ = self._run(state, self.shown(recording, block), limits, keep, kept, entries)
@@ -232,7 +197,7 @@ class ModelForecaster:
             own = np.zeros((self.model.units, width), bool)
             own[each, np.arange(width)] = True
             # The state comes to rest on the frame before the first, again without the unit.
-            state = self._settled(_without(own, self.shown(recording, slice(begin - 1, begin))), limits)
+            state = settled(self, _without(own, self.shown(recording, slice(begin - 1, begin))), limits)
             for block in self._chunks(stop - begin):
                 shown = self.shown(recording, slice(begin - 1 + block.start, begin - 1 + block.stop))
                 run = self._run(state, _without(own, shown), limits, readings, None)
@@ -332,12 +297,6 @@ class ModelForecaster:
             noise=noise, limits=limits, substeps=self.cohort.substeps,
         )  # fmt: skip
 
-    def _settled(self, first: Shown, limits: Limits) -> State:
-        """As if one frame had been there for long, so that no transient from silence is scored."""
-        shown = Shown(*(None if one is None else np.repeat(one, CHUNK, axis=0) for one in first))  # type: ignore[arg-type]
-        start = State.at_rest(self.model, first.values.shape[2])
-        return rollout(self.model, self.params, start, shown, readings, limits=limits).state
-
     def _about_to_show(self, state: State, recording: Recording, frames: Int[np.ndarray, "B"]) -> State:
         """Runs that are to show a recorded frame each."""
         shown = self.shown(recording, frames)
@@ -352,7 +311,7 @@ class ModelForecaster:
         shown = np.zeros((len(values), self.model.units, 1), np.float32)
         given = np.zeros(shown.shape, bool)
         shown[:, columns, 0], given[:, columns, 0] = np.where(there, values, 0), there
-        inputs = self._inputs(recording)
+        inputs = self.inputs(recording)
         if inputs is None:
             return Shown(shown, given)
         after = 1 + (np.arange(recording.frames)[frames] if isinstance(frames, slice) else frames)
@@ -360,11 +319,11 @@ class ModelForecaster:
 
     def _alone(self, recording: Recording, start: int, frames: int, runs: int = 1) -> Shown:
         """Show nothing before frames of a free run, but for the external inputs that it is given."""
-        shown, inputs = Shown.nothing(self.model, frames, runs), self._inputs(recording)
+        shown, inputs = Shown.nothing(self.model, frames, runs), self.inputs(recording)
         return shown if inputs is None else shown._replace(external=inputs.in_free_runs(start, frames)[:, :, None])
 
-    def _inputs(self, recording: Recording) -> Inputs | None:
-        """The external inputs that the model was fitted with, on its scale; None if it has none.
+    def inputs(self, recording: Recording) -> Inputs | None:
+        """Return the external inputs that the model was fitted with, on its scale; None if it has none.
 
         Raises
         ------

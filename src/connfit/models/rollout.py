@@ -139,10 +139,10 @@ class Noise(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Least and greatest value of each unit that rates explain."""
+    """Least and greatest value of each unit that rates explain, in all runs or in each."""
 
-    low: Float[np.ndarray, "P 1"]
-    high: Float[np.ndarray, "P 1"]
+    low: Float[np.ndarray, "P #B"]
+    high: Float[np.ndarray, "P #B"]
 
 
 class Held(NamedTuple):

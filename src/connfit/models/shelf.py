@@ -18,10 +18,21 @@ class Shelf(NamedTuple):
     neurons: Neurons
     beyond: Float[Array, "R P"]
 
-    def put(self, place: int | Int[Array, ""], state: State | Stepped) -> Shelf:
-        """Put the first run's state into one of the places."""
-        neurons = jax.tree.map(lambda kept, one: kept.at[place].set(one[..., 0]), self.neurons, state.neurons)
-        return Shelf(neurons, self.beyond.at[place].set(state.beyond[:, 0]))
+    def put(self, places: Int[Array, "B"], state: State | Stepped) -> Shelf:
+        """Put the state of each of B runs into a place."""
+        neurons = jax.tree.map(lambda kept, runs: kept.at[places].set(run_first(runs)), self.neurons, state.neurons)
+        return Shelf(neurons, self.beyond.at[places].set(state.beyond.T))
+
+    def taken(self, model: Model, places: slice) -> State:
+        """Return the states in some places as runs side by side."""
+        neurons = jax.tree.map(lambda kept: jnp.moveaxis(kept[places], 0, -1), self.neurons)
+        return State.of(model, neurons)._replace(beyond=self.beyond[places].T)
+
+
+def empty_shelf(model: Model, places: int) -> Shelf:
+    """Return a shelf of states at rest."""
+    empty = State.at_rest(model, places)
+    return Shelf(jax.tree.map(run_first, empty.neurons), empty.beyond.T)
 
 
 def run_first(values: Array) -> Array:
@@ -30,7 +41,7 @@ def run_first(values: Array) -> Array:
 
 
 def shelve(
-    model: Model, params: Params, shelf: Shelf, now: Stepped, place: Int[Array, ""]
-) -> tuple[Shelf, Float[Array, "P 1"]]:
+    model: Model, params: Params, shelf: Shelf, now: Stepped, places: Int[Array, "B"]
+) -> tuple[Shelf, Float[Array, "P B"]]:
     """Keep readings, and the states that forecasts need, each in its place (the last place is scrap)."""
-    return shelf.put(place, now), now.reading
+    return shelf.put(places, now), now.reading

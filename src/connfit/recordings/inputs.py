@@ -152,7 +152,7 @@ class Inputs:
         at = np.asarray(frames)[:, None] - np.array(use.lags)
         there = (at >= 0) & (at < len(z))
         found = np.where(there[..., None], z[np.clip(at, 0, len(z) - 1)], 0.0)
-        return found.transpose(0, 2, 1).reshape(len(found), -1).astype(np.float32)
+        return found.transpose(0, 2, 1).reshape(len(found), z.shape[1] * len(use.lags)).astype(np.float32)
 
     def expected(self, starts: Int[np.ndarray, "S"], steps: int) -> Float[np.ndarray, "S steps F"]:
         """Return the features of the `steps` frames after each start, as far as they are known at the start.

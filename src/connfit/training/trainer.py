@@ -299,14 +299,12 @@ class Trainer:
     def stays_finite(self, params: Params) -> bool:
         """Return whether predictions stay finite through all training frames: validation sees too few to tell."""
         forecaster = ModelForecaster(self.model, params, self.cohort)
-        for recording in self.cohort.recordings:
-            part = recording.frames_only(slice(recording.require_parts().train[1]))
-            for first, last in part.stretches():
-                stretch, watched = part.frames_only(slice(first, last)), Finite(part.values.shape)
-                forecaster.one_step_and_horizon(replace(stretch, blocks=()), np.zeros(0, np.int64), 0, watched)
-                if not watched.all:
-                    return False
-        return True
+        parts = [
+            recording.frames_only(slice(recording.require_parts().train[1])) for recording in self.cohort.recordings
+        ]
+        watched = [Finite(part.values.shape) for part in parts]
+        forecaster.one_step_and_horizon_of(parts, [np.zeros(0, np.int64)] * len(parts), 0, watched)
+        return all(finite.all for finite in watched)
 
     def _learning_rate(self, state: FitState, fraction: float) -> float:
         """Cosine from the phase's learning rate to its final fraction."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,9 @@ SELECTION_HORIZONS = (1, 2, 5, 10)
 SELECTION_STARTS = 32
 NEAR_STARTS = 128
 """Where near horizons count more, all are scored on as many frames as there are, up to this number."""
+MOST_PREDICTED = 2**22
+"""Values of several recordings that are predicted side by side, at most; of a single one as many as it has."""
+
 SELECTION_FRAMES_BEFORE = 100  # of the recording, after a settled start: enough for all but the slowest neurons
 
 
@@ -165,6 +169,37 @@ def selection_measure(*, horizons: bool, near: bool = False) -> str:
     return f"mean skill over persistence {ahead} frames ahead, units by their change from frame to frame"
 
 
+class _Part(NamedTuple):
+    """A validation part after some frames before it, its first frame, and the frames that forecasts start from."""
+
+    member: int
+    recording: Recording
+    first: int
+    starts: Int[np.ndarray, "S"]
+
+
+def _compared_part(cohort: Cohort, member: int, *, near: bool) -> _Part | None:
+    recording = cohort.recordings[member]
+    start, stop = recording.require_parts().validation
+    if start == stop:
+        return None
+    first = max(0, start - SELECTION_FRAMES_BEFORE)
+    starts = _selection_starts(start - first, stop - first, NEAR_STARTS if near else SELECTION_STARTS)
+    return _Part(member, recording.frames_only(slice(first, stop)), start - first, starts)
+
+
+def _side_by_side(parts: Sequence[_Part]) -> Iterator[list[_Part]]:
+    """Parts whose predictions are held at once."""
+    some: list[_Part] = []
+    for part in parts:
+        if some and sum(one.recording.values.size for one in [*some, part]) > MOST_PREDICTED:
+            yield some
+            some = []
+        some.append(part)
+    if some:
+        yield some
+
+
 @np.errstate(over="ignore", invalid="ignore")
 def validate(
     forecaster: ModelForecaster, unit_weights: Float[np.ndarray, "P R"], *, horizons: bool, near: bool = False
@@ -183,19 +218,16 @@ def validate(
     """
     cohort, ahead = forecaster.cohort, np.array(SELECTION_HORIZONS)
     one_step, later = np.zeros((2, 1)), np.zeros((2, len(ahead)))
-    for member, recording in enumerate(cohort.recordings):
-        start, stop = recording.require_parts().validation
-        if start == stop:
-            continue
-        first = max(0, start - SELECTION_FRAMES_BEFORE)
-        part = recording.frames_only(slice(first, stop))
-        start, stop = start - first, stop - first
-        starts = _selection_starts(start, stop, NEAR_STARTS if near else SELECTION_STARTS)[: None if horizons else 0]
-        next_frame, forecast = forecaster.one_step_and_horizon(part, starts, int(ahead[-1]))
-        weights = unit_weights[cohort.columns[member], member]
-        frames = np.arange(max(start, 1), stop)
-        one_step += _squares(part, next_frame[frames, None], frames - 1, np.ones(1, int), weights)
-        later += _squares(part, forecast[:, ahead - 1], starts, ahead, weights)
+    parts = [_compared_part(cohort, member, near=near) for member in range(len(cohort.recordings))]
+    for some in _side_by_side([part for part in parts if part is not None]):
+        starts = [part.starts if horizons else part.starts[:0] for part in some]
+        found = forecaster.one_step_and_horizon_of([part.recording for part in some], starts, int(ahead[-1]))
+        for part, at, (next_frame, forecast) in zip(some, starts, found, strict=True):
+            weights = unit_weights[cohort.columns[part.member], part.member]
+            frames = np.arange(max(part.first, 1), part.recording.frames)
+            now = np.asarray(next_frame)[frames, None]
+            one_step += _squares(part.recording, now, frames - 1, np.ones(1, int), weights)
+            later += _squares(part.recording, forecast[:, ahead - 1], at, ahead, weights)
     skill = float(1 - one_step[0, 0] / one_step[1, 0])
     shares = 1 / ahead if near else np.ones(len(ahead))
     value = float(np.average(1 - later[0] / later[1], weights=shares)) if horizons else skill

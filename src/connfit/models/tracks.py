@@ -1,0 +1,220 @@
+"""Stretches of recordings that a model follows side by side, and forecasts from some of their frames.
+
+A step of several runs costs little more than that of one: connections are read once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from connfit.models.base import Model, Params
+from connfit.models.rollout import CHUNK, Limits, Shown, State, readings, rollout
+from connfit.models.shelf import Shelf, empty_shelf, shelve
+from connfit.recordings import Recording
+from connfit.recordings.frame_blocks import Stored
+from connfit.recordings.inputs import Inputs
+
+WIDTH = 16
+"""Forecasts side by side are a multiple of this, so that there are few programs to compile."""
+
+MOST_RATES = 2**21
+"""Rates of all runs that stand side by side: the more, the fewer passes through the recordings."""
+
+
+class Follower(Protocol):
+    """What a model with parameters says of recordings, as `connfit.models.forecaster.ModelForecaster` does."""
+
+    @property
+    def model(self) -> Model: ...
+    @property
+    def params(self) -> Params: ...
+    @property
+    def substeps(self) -> int: ...
+    def columns(self, recording: Recording) -> Int[np.ndarray, "p"]: ...
+    def limits(self, recording: Recording) -> Limits: ...
+    def inputs(self, recording: Recording) -> Inputs | None: ...
+    def shown(self, recording: Recording, frames: slice | Int[np.ndarray, "K"]) -> Shown: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """A stretch of a recording that a model follows from a settled start, and what comes of it.
+
+    Parameters
+    ----------
+    recording
+        Its frames and no others; where it has blocks they are one.
+    starts
+        [S] frames that forecasts start from, ascending without repeats.
+    last
+        The last frame that is predicted; frame 0 is not, for nothing comes before it.
+    one_step
+        [T, P] where predictions are written to, in memory or on disk; ...
+    at
+        ... frame 0 of the track is frame `at` of it.
+    ahead
+        [S, steps, P] where forecasts are written to.
+    """
+
+    recording: Recording
+    starts: Int[np.ndarray, "S"]
+    last: int
+    one_step: Stored
+    at: int
+    ahead: Float[np.ndarray, "S steps P"]
+
+
+def follow_tracks(follower: Follower, tracks: Sequence[Track]) -> None:
+    """Write what a model predicts of each frame from those before it, and forecasts from each start.
+
+    The states at the starts are kept until there are about CHUNK of them, which then run ahead side by
+    side: however many starts there are, no more than that many states are held.
+    """
+    width = min(CHUNK, max(1, MOST_RATES // follower.model.neurons))
+    longest_first = sorted(tracks, key=lambda track: -track.last)
+    for first in range(0, len(tracks), width):
+        _follow(follower, longest_first[first : first + width])
+
+
+def settled(follower: Follower, first: Shown, limits: Limits) -> State:
+    """As if one frame had been there for long, so that no transient from silence is scored."""
+    return _settled(follower.model, follower.params, first, limits)
+
+
+@jax.jit
+def _settled(model: Model, params: Params, first: Shown, limits: Limits) -> State:
+    shown = jax.tree.map(lambda one: jnp.broadcast_to(one, (CHUNK, *one.shape[1:])), first)
+    return rollout(model, params, State.at_rest(model, first.values.shape[2]), shown, readings, limits=limits).state
+
+
+@jax.jit
+def _shelf_with(model: Model, state: State, places: Int[Array, "B"]) -> Shelf:
+    """A shelf for CHUNK starts, and a last place for scrap."""
+    return empty_shelf(model, CHUNK + 1).put(places, state)
+
+
+@partial(jax.jit, static_argnames="substeps")
+def _ahead(
+    model: Model, params: Params, shelf: Shelf, last: Shown, shown: Shown, limits: Limits, *, substeps: int
+) -> Float[Array, "steps P B"]:
+    """Predict on from the first places of a shelf, each after the frame that was last shown."""
+    state = shelf.taken(model, slice(shown.values.shape[2]))
+    state = state._replace(reading=jnp.asarray(last.values[0]), shown=jnp.asarray(last.given[0]))
+    return rollout(model, params, state, shown, readings, limits=limits, substeps=substeps).each
+
+
+def _follow(follower: Follower, tracks: Sequence[Track]) -> None:
+    """Follow tracks side by side; those that are over are shown nothing."""
+    model, params, substeps = follower.model, follower.params, follower.substeps
+    limits = [follower.limits(track.recording) for track in tracks]
+    together = _limits_beside(limits)
+    state = settled(follower, _beside([_shown_in(follower, track, slice(0, 1)) for track in tracks]), together)
+    columns = [follower.columns(track.recording) for track in tracks]
+    held: list[tuple[int, int]] = []
+    shelf = None
+    if any(len(track.starts) for track in tracks):
+        places = np.full(len(tracks), CHUNK)
+        for number, track in enumerate(tracks):
+            if len(track.starts) and track.starts[0] == 0:
+                places[number] = len(held)
+                held.append((number, 0))
+        shelf = _shelf_with(model, state, jnp.asarray(places))
+    for block in _blocks(tracks, substeps):
+        count = block.stop - block.start
+        shown = _beside([_shown_in(follower, track, block) for track in tracks])
+        if shelf is None:
+            run = rollout(model, params, state, shown, readings, limits=together, substeps=substeps)
+        else:
+            # Entry k is what follows the k-th frame that is shown.
+            now = [(number, k) for number, track in enumerate(tracks) for k in _within(track, block)]
+            if len(held) + len(now) > CHUNK:
+                _run_ahead(follower, tracks, limits, shelf, held)
+                held = []
+            places = np.full((count, len(tracks)), CHUNK)
+            for place, (number, k) in enumerate(now, len(held)):
+                places[tracks[number].starts[k] - 1 - block.start, number] = place
+            held += now
+            run = rollout(
+                model, params, state, shown, shelve, shelf, places, limits=together, substeps=substeps
+            )  # fmt: skip
+            shelf = run.kept
+        state, each = run.state, np.asarray(run.each)
+        for number, track in enumerate(tracks):
+            stop = min(block.stop, track.last)
+            if stop > block.start:
+                written = slice(track.at + block.start + 1, track.at + stop + 1)
+                track.one_step[written] = each[: stop - block.start, columns[number], number]
+    if shelf is not None and held:
+        _run_ahead(follower, tracks, limits, shelf, held)
+
+
+def _shown_in(follower: Follower, track: Track, block: slice) -> Shown:
+    """What a track is shown in some frames; nothing once it is over, and its first frame however short it is."""
+    stop = max(block.start, min(block.stop, max(track.last, 1)))
+    found, more = follower.shown(track.recording, slice(block.start, stop)), block.stop - stop
+    if not more:
+        return found
+    pad = ((0, more), (0, 0), (0, 0))
+    return Shown(*(None if part is None else np.pad(np.asarray(part), pad) for part in found))  # type: ignore[arg-type]
+
+
+def _beside(each: Sequence[Shown]) -> Shown:
+    """What runs side by side are shown in the same steps."""
+    if len(each) == 1:
+        return each[0]
+    parts = (None if some[0] is None else np.concatenate(some, axis=2) for some in zip(*each, strict=True))
+    return Shown(*parts)  # type: ignore[arg-type]
+
+
+def _limits_beside(each: Sequence[Limits]) -> Limits:
+    return Limits(*(np.concatenate(some, axis=1) for some in zip(*each, strict=True)))
+
+
+def _blocks(tracks: Sequence[Track], substeps: int) -> Iterator[slice]:
+    """Frames of about CHUNK model steps, of which no more than CHUNK are starts."""
+    frames, length = max(track.last for track in tracks), max(1, CHUNK // substeps)
+    at = np.concatenate([track.starts[track.starts > 0] - 1 for track in tracks])
+    while length > 1 and len(at) and np.bincount(at // length).max() > CHUNK:
+        length //= 2
+    for begin in range(0, frames, length):
+        yield slice(begin, min(begin + length, frames))
+
+
+def _within(track: Track, block: slice) -> list[int]:
+    """Starts of a track whose state follows a frame of a block."""
+    after = track.starts - 1
+    return np.flatnonzero((after >= block.start) & (after < block.stop)).tolist()
+
+
+def _run_ahead(
+    follower: Follower, tracks: Sequence[Track], limits: Sequence[Limits], shelf: Shelf, held: list[tuple[int, int]]
+) -> None:
+    """Predict the frames after each start that is held; place k of the shelf holds the state at the k-th of them."""
+    # Few batch sizes, so that there are few programs to compile.
+    width = min(-(-len(held) // WIDTH) * WIDTH, CHUNK)
+    filled = held + held[-1:] * (width - len(held))
+    model, params, steps = follower.model, follower.params, tracks[0].ahead.shape[1]
+    last, shown = Shown.nothing(model, 1, width), Shown.nothing(model, steps, width)
+    for number in dict.fromkeys(of for of, _ in filled):
+        track, mine = tracks[number], [place for place, (of, _) in enumerate(filled) if of == number]
+        frames = track.starts[[filled[place][1] for place in mine]]
+        some, inputs = follower.shown(track.recording, frames), follower.inputs(track.recording)
+        for all_runs, values in ((last.values, some.values), (last.given, some.given)):
+            np.asarray(all_runs)[0][:, mine] = np.asarray(values)[:, :, 0].T
+        if inputs is not None:
+            expected = inputs.expected(frames, steps).transpose(1, 2, 0)
+            if shown.external is None:
+                shown = shown._replace(external=np.zeros((*expected.shape[:2], width), np.float32))
+            np.asarray(shown.external)[:, :, mine] = expected
+    within = _limits_beside([limits[number] for number, _ in filled])
+    each = np.asarray(_ahead(model, params, shelf, last, shown, within, substeps=follower.substeps))
+    for place, (number, k) in enumerate(held):
+        tracks[number].ahead[k] = each[:, follower.columns(tracks[number].recording), place]
