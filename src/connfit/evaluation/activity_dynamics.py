@@ -26,7 +26,7 @@ MAX_LAG = 30
 """Frames up to which autocorrelations are compared; at most a third of the frames."""
 
 BLOCK_UNITS = 64
-"""Units whose autocorrelations are computed at once, so that their frames stay in the cache for all lags."""
+"""Units that are followed at once, so that their frames stay in the cache for all lags and segments."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,9 @@ def spectrum_scores(
             else "the data do not vary"
         )
         return _no_spectrum(reason)
-    data = (values[first:stop, varies] / scale[varies]).astype(np.float64)
-    segment = min(LONGEST_SEGMENT, len(data) // 3)
-    frequency, power = welch(data, nperseg=segment, axis=0)
-    free = ((run[first:stop][:, varies] / scale[varies]).astype(np.float64) for run in runs)
-    simulated = np.mean([welch(run, nperseg=segment, axis=0)[1][1:].mean(axis=1) for run in free], axis=0)
-    frequency, power = frequency[1:], power[1:].mean(axis=1)
+    segment = min(LONGEST_SEGMENT, (stop - first) // 3)
+    frequency, power = _mean_spectrum(values[first:stop, varies], scale[varies], segment)
+    simulated = np.mean([_mean_spectrum(run[first:stop][:, varies], scale[varies], segment)[1] for run in runs], axis=0)
     if simulated.min() <= CONSTANT * power.min() or not np.isfinite(simulated).all():
         nothing = _no_spectrum("the free run does not move, or without bound")
         return replace(nothing, slope_data=_slope(frequency, power), units=int(varies.sum()))
@@ -133,6 +130,19 @@ def spectrum_scores(
         slope_data=_slope(frequency, power),
         units=int(varies.sum()),
     )
+
+
+def _mean_spectrum(
+    values: Float[np.ndarray, "t P"], scale: Float[np.ndarray, "P"], segment: int
+) -> tuple[Float[np.ndarray, "f"], Float[np.ndarray, "f"]]:
+    """Frequencies above 0, and the power there of units over their scale, averaged over units."""
+    frequency, total = np.zeros(segment // 2 + 1), np.zeros(segment // 2 + 1)
+    for first in range(0, values.shape[1], BLOCK_UNITS):
+        block = slice(first, first + BLOCK_UNITS)
+        units = np.ascontiguousarray((values[:, block] / scale[block]).T, np.float64)
+        frequency, power = welch(units, nperseg=segment, axis=1)
+        total += power.sum(axis=0)
+    return frequency[1:], total[1:] / values.shape[1]
 
 
 def _no_spectrum(reason: str) -> Spectrum:
