@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bounded import outcomes
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from connfit.datasets import restricted_pickle
@@ -340,6 +340,7 @@ def test_a_small_pickle_takes_neither_memory_nor_time(tmp_path: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(2, 5), st.floats(0, 1, exclude_max=True), st.one_of(st.none(), st.integers(0, 255)))
+@example(2, 0.0625, 92)  # an escape that no string has
 def test_damaged_files_give_a_message(protocol: int, place: float, byte: int | None) -> None:
     """Cut off, or with one byte changed: an error of ours, or a table, nothing else."""
     content = bytearray(pickle.dumps(pd.DataFrame(np.ones((2, 3)), [1, 2]), protocol))

@@ -9,6 +9,7 @@ size in memory, and seconds at most.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,10 +48,16 @@ def run_pickle(content: bytes, names: Mapping[tuple[str, str], Any]) -> Any:
         If it is damaged.
     """
     machine = _Machine(names)
-    for count, (instruction, argument, _) in enumerate(pickletools.genops(content)):
-        if count >= MOST_INSTRUCTIONS:
-            raise Refused(f"more than {MOST_INSTRUCTIONS:,} instructions")
-        machine.do(instruction.name, argument)
+    with warnings.catch_warnings():
+        # Text with an escape that there is not is damaged; Python only warns of it.
+        warnings.filterwarnings("error", message="invalid escape sequence")
+        try:
+            for count, (instruction, argument, _) in enumerate(pickletools.genops(content)):
+                if count >= MOST_INSTRUCTIONS:
+                    raise Refused(f"more than {MOST_INSTRUCTIONS:,} instructions")
+                machine.do(instruction.name, argument)
+        except Warning as warning:
+            raise ValueError(str(warning)) from warning
     return machine.stack.pop()
 
 
