@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from networks import Problem, dense_matrices, random_connectome
 
+from connfit import config as configuration
 from connfit.connectome import Connectome
 from connfit.models import RateModel, Readout, init_params
 from connfit.models.base import Params
@@ -136,6 +137,20 @@ def write_files(folder: Path, *, whole_evaluation: bool = False) -> Path:
     path = folder / "own.toml"
     path.write_text(CONFIG if whole_evaluation else CONFIG + FEW_BASELINES)
     return path
+
+
+def finished_run(files: Path, *, epochs: int) -> Path:
+    """A finished and evaluated run of a user's own files, which are written here too."""
+    from connfit.evaluation.evaluate_run import evaluate_run
+    from connfit.training import runs
+
+    write_files(files)
+    config = configuration.override(
+        configuration.read(files / "own.toml"),
+        [f"train.epochs={epochs}", "train.free_run_epochs=1", 'evaluate.baselines=["mean"]', "train.patience=null"],
+    )
+    evaluate_run(runs.start(config, files / "run"), files / "run")
+    return files / "run"
 
 
 def raw_movies() -> list[Recording]:

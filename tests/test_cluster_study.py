@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
@@ -17,13 +16,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from small import write_files
+from small import finished_run
 
-from connfit import config as configuration
 from connfit._io import read_arrays
 from connfit._system.claim import LOCK, claimed
 from connfit.errors import BusyError, ConfigError
-from connfit.evaluation.evaluate_run import evaluate_run
 from connfit.evaluation.study import cluster_executor
 from connfit.evaluation.study.run_study import StudyOptions, plan_study, run_study
 from connfit.training import runs
@@ -31,20 +28,12 @@ from connfit.training import runs
 pytest.importorskip("distributed")
 
 ROWS = ("shuffle_signs", "mean")
-QUIET = {"DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a user's own files."""
-    files = tmp_path_factory.mktemp("cluster")
-    write_files(files)
-    config = configuration.override(
-        configuration.read(files / "own.toml"),
-        ["train.epochs=30", "train.free_run_epochs=1", 'evaluate.baselines=["mean"]', "train.patience=null"],
-    )
-    evaluate_run(runs.start(config, files / "run"), files / "run")
-    return files / "run"
+    return finished_run(tmp_path_factory.mktemp("cluster"), epochs=30)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +44,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with ExitStack() as stack, (place / "log.txt").open("w") as log:
 
         def start(*arguments: str) -> subprocess.Popen[bytes]:
-            process = subprocess.Popen([*arguments], stdout=log, stderr=log, env={**os.environ, **QUIET}, cwd=place)
+            process = subprocess.Popen([*arguments], stdout=log, stderr=log, cwd=place)
             stack.callback(process.wait)
             stack.callback(process.terminate)
             return process
@@ -91,18 +80,21 @@ def test_workers_that_are_killed_three_times_change_no_number(folder: Path, sche
     over = threading.Event()
 
     def kill() -> None:
-        """Kill the worker of a random fit that has begun to learn, three times."""
+        """Three times a random fit that has begun to learn loses its worker; the second time its own process alone."""
         chance = random.Random(0)
         while len(killed) < 3 and not over.wait(0.1):
             learning = [point.parents[1] / LOCK for point in (folder / "study").rglob(str(runs.CHECKPOINT))]
             held = [lock for lock in learning if lock.exists() and lock.read_text()]
             if held:
-                process = re.match(r"process (\d+) ", chance.choice(held).read_text())
+                found = re.match(r"process (\d+) ", chance.choice(held).read_text())
                 with suppress(psutil.NoSuchProcess):
-                    worker = psutil.Process(int(process[1])).parent() if process else None
-                    if worker and worker.pid not in killed and "spawn_main" in " ".join(worker.cmdline()):
-                        worker.kill()
-                        killed.append(worker.pid)
+                    process = psutil.Process(int(found[1])) if found else None
+                    worker = process and process.parent()
+                    if process and worker and "spawn_main" in " ".join(worker.cmdline()):
+                        lost = process if len(killed) == 1 else worker
+                        if lost.pid not in killed:
+                            lost.kill()
+                            killed.append(lost.pid)
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -21,7 +21,7 @@ import pytest
 from answers import check_numbers
 from overlaps import overlapping
 from rich.console import Console
-from small import study_here, write_files
+from small import finished_run, study_here
 from typer.testing import CliRunner
 from valid import valid_results
 from watched import Watched, watched
@@ -31,7 +31,7 @@ from connfit._io import read_arrays
 from connfit.cli import app
 from connfit.config import Config
 from connfit.errors import ConfigError, DataError
-from connfit.evaluation.evaluate_run import evaluate_run, read_evaluation
+from connfit.evaluation.evaluate_run import read_evaluation
 from connfit.evaluation.scores import score
 from connfit.evaluation.study.executor import RETRIES
 from connfit.evaluation.study.local_executor import Worker
@@ -63,14 +63,7 @@ if __name__ == "__main__":
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a user's own files."""
-    files = tmp_path_factory.mktemp("study")
-    write_files(files)
-    config = configuration.override(
-        configuration.read(files / "own.toml"),
-        ["train.epochs=12", "train.free_run_epochs=1", 'evaluate.baselines=["mean"]', "train.patience=null"],
-    )
-    evaluate_run(runs.start(config, files / "run"), files / "run")
-    return files / "run"
+    return finished_run(tmp_path_factory.mktemp("study"), epochs=12)
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,9 @@ def print_plan(plan: StudyPlan, console: Console) -> None:
     seconds = plan.seconds
     time = "not known" if seconds is None else f"about {seconds / 60:.0f} min, without the tuning of baselines"
     fits, done = len(plan.tasks), sum(task.done() for task in plan.tasks)
-    console.print(f"{fits} fits, {done} of them done, {plan.jobs} at once: {time}.", highlight=False, soft_wrap=True)
+    console.print(
+        f"{fits} fits, {done} of them done, {plan.executor.jobs} at once: {time}.", highlight=False, soft_wrap=True
+    )
 
 
 def print_study(study: Study, console: Console) -> None:

@@ -41,18 +41,29 @@ class ClusterExecutor:
     ----------
     scheduler
         Its address, as `tcp://host:8786`, or the file that it was told to write (`--scheduler-file`).
+    jobs
+        Tasks at once: the threads of all workers.
     threads
         Environment of each task's process, beside its worker's own.
     """
 
     scheduler: str
+    jobs: int
     threads: Mapping[str, str] = field(default_factory=lambda: ONE_THREAD)
 
-    @property
-    def jobs(self) -> int:
-        """Tasks at once: the threads of all workers that are there now, at least 1."""
-        with _client(self.scheduler) as client:
-            return max(1, sum(cast("dict[str, int]", client.nthreads()).values()))
+    @classmethod
+    def at(cls, scheduler: str, threads: Mapping[str, str]) -> ClusterExecutor:
+        """Ask a scheduler how many tasks its workers can do at once now; at least 1, for others may come.
+
+        Raises
+        ------
+        ConfigError
+            If nothing answers there.
+        NotAvailableError
+            If dask is not installed.
+        """
+        with _client(scheduler) as client:
+            return cls(scheduler, max(1, sum(cast("dict[str, int]", client.nthreads()).values())), threads)
 
     @contextmanager
     def running(self, tasks: Sequence[Task], events: Queue[Message], logs: Path) -> Iterator[None]:

@@ -85,10 +85,8 @@ class StudyPlan:
         Of the row `connectome`.
     rows, tasks
         Of the table, and one per row and seed.
-    jobs
-        Fits at once.
     executor
-        Where they are done.
+        Where fits are done, and how many at once.
     seconds
         Estimate of all fits, from the time that the run itself took; None where that is not known.
     about
@@ -99,7 +97,6 @@ class StudyPlan:
     config: Config
     rows: tuple[PlannedRow, ...]
     tasks: tuple[Task, ...]
-    jobs: int
     executor: Executor
     seconds: float | None
     about: Study
@@ -139,8 +136,7 @@ def plan_study(folder: str | Path, options: StudyOptions | None = None) -> Study
         if seed in _seeds(row, seeds)
     ]
     executor = _executor(job, options)
-    jobs = executor.jobs
-    estimate = _estimate(folder, tasks, config, jobs)
+    estimate = _estimate(folder, tasks, config, executor.jobs)
     about = Study(
         dataset=job.config.data.dataset or job.connectome.name,
         surrogate=bool(job.connectome.notes.get("surrogate", False)),
@@ -151,7 +147,7 @@ def plan_study(folder: str | Path, options: StudyOptions | None = None) -> Study
         units=len(job.cohort.units),
         observations=job.observations(),
     )
-    return StudyPlan(folder, config, rows, tuple(tasks), jobs, executor, estimate, about)
+    return StudyPlan(folder, config, rows, tuple(tasks), executor, estimate, about)
 
 
 def _available(config: Config) -> int | None:
@@ -187,7 +183,7 @@ def _executor(job: Job, options: StudyOptions) -> Executor:
     if options.scheduler is not None:
         from connfit.evaluation.study.cluster_executor import ClusterExecutor
 
-        return ClusterExecutor(options.scheduler, {} if large else ONE_THREAD)
+        return ClusterExecutor.at(options.scheduler, {} if large else ONE_THREAD)
     if options.jobs is None and large:
         return LocalExecutor(1, {})
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -245,7 +241,7 @@ def run_study(
     began = time.perf_counter()
     out = plan.folder / FOLDER
     failures = run_tasks(plan.tasks, plan.executor, logs=out / "logs", on_progress=on_progress)
-    took = Performance(time.perf_counter() - began, plan.jobs, plan.executor.threads)
+    took = Performance(time.perf_counter() - began, plan.executor.jobs, plan.executor.threads)
     study = replace(summarise(plan, failures), performance=took)
     with replacing_together(plan.folder / METRICS, plan.folder / FILE) as (metrics, record):
         write_json(metrics, replace(evaluation, study=plain(compact(study))))
