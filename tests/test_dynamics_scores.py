@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import signal, stats
 from scipy.integrate import quad
 
 from connfit.config import EvaluateConfig
-from connfit.evaluation.activity_dynamics import autocorrelation_scores, mean_autocorrelation, spectrum_scores
+from connfit.evaluation.activity_dynamics import (
+    BLOCK_UNITS,
+    autocorrelation_scores,
+    mean_autocorrelation,
+    spectrum_scores,
+)
 from connfit.evaluation.baselines.ar import Ar
 from connfit.evaluation.baselines.lds import Lds
 from connfit.evaluation.baselines.mean import Mean
@@ -63,6 +68,25 @@ def test_autocorrelations_are_those_of_the_process() -> None:
     assert found.timescale_data_frames == pytest.approx(-1 / np.log(0.9), rel=0.1)
     assert found.timescale_frames == pytest.approx(-1 / np.log(0.5), rel=0.1)
     assert found.timescale_ratio == pytest.approx(found.timescale_frames / found.timescale_data_frames)
+
+
+def test_many_units_count_alike_whichever_block_they_are_in() -> None:
+    """Fast units, then slow ones, in blocks of which the last is not full; against sums over all units at once."""
+    rng, frames, fast = np.random.default_rng(3), 400, BLOCK_UNITS
+    data = np.hstack([rng.normal(size=(frames, fast)), 3 * autoregression(rng, 0.95, frames, fast + 7)])
+    mask = rng.random(data.shape) < 0.9
+    x = np.where(mask, data, np.nan)
+    x = x - np.nanmean(x, axis=0)
+    each = [np.nanmean(x[lag:] * x[: frames - lag], axis=0) / np.nanmean(x**2, axis=0) for lag in range(6)]
+    np.testing.assert_allclose(mean_autocorrelation(data, mask, 5), np.mean(each, axis=1), rtol=1e-9)
+    frequency, power = signal.welch(data / data.std(axis=0), nperseg=128, axis=0)
+    run = data[::-1] + rng.normal(size=data.shape)
+    free = signal.welch(run / data.std(axis=0), nperseg=128, axis=0)[1][1:].mean(axis=1)
+    found = spectrum_scores(data, everywhere(data), run[None])
+    ratio = 10 * np.log10(free / power[1:].mean(axis=1))
+    assert found.log_spectral_distance_db == pytest.approx(np.sqrt(np.mean(ratio**2)), rel=1e-9)
+    expected = np.polyfit(np.log10(frequency[1:]), np.log10(power[1:].mean(axis=1)), 1)[0]
+    assert found.slope_data == pytest.approx(expected, rel=1e-9)
 
 
 def test_what_is_not_defined_has_a_reason() -> None:

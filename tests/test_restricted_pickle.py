@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +337,16 @@ def test_a_small_pickle_takes_neither_memory_nor_time(tmp_path: Path) -> None:
         paths[-1].write_bytes(content)
     for path, said in zip(paths, outcomes("test_restricted_pickle:read_frame", paths), strict=True):
         assert path.name in said and "\n" not in said, path
+
+
+@pytest.mark.parametrize("action", ["ignore", "error"])
+def test_text_with_an_escape_that_there_is_not_is_damaged(action: str) -> None:
+    """Whether or not the caller wants to hear of Python's warning."""
+    content = b"S'a\\e'\n."
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        with pytest.raises(DataError, match=r"x\.pkl.*damaged"):
+            read_pickled_frame(content, "x.pkl")
 
 
 @settings(max_examples=150, deadline=None)

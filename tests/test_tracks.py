@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from connfit.models.forecaster import ModelForecaster
 from connfit.models.rollout import CHUNK
 from connfit.recordings import Recording
 from connfit.recordings.inputs import Inputs
+from connfit.training.trainer import Trainer
 from connfit.training.validation import validate
 
 STEPS = 4
@@ -110,3 +113,19 @@ def test_validation_is_that_of_recordings_one_by_one(monkeypatch: pytest.MonkeyP
     assert together.value == pytest.approx(alone.value, rel=1e-5) and together.skill == pytest.approx(
         alone.skill, rel=1e-5
     )
+
+
+def test_a_model_that_overflows_late_in_training_is_seen() -> None:
+    """In one recording of several, after the frames that validation looks at, and in no other."""
+    model = forecaster()
+    trainer = cast("Trainer", SimpleNamespace(model=model.model, cohort=model.cohort))
+    assert Trainer.stays_finite(trainer, model.params)
+    assert not Trainer.stays_finite(trainer, {**model.params, "weights": 1e3 * model.params["weights"]})
+    late = model.cohort.recordings[1]
+    stop = late.require_parts().train[1]
+    values = late.values.copy()
+    values[stop - 3] = np.finfo(np.float32).max
+    loud = replace(model.cohort, recordings=(model.cohort.recordings[0], replace(late, values=values)))
+    driven = {**model.params, "drive": 1e3 * model.params["drive"]}
+    assert not Trainer.stays_finite(cast("Trainer", SimpleNamespace(model=model.model, cohort=loud)), driven)
+    assert Trainer.stays_finite(trainer, driven)
