@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -61,11 +62,11 @@ def pattern_of(path: Path, order: str) -> ops.Pattern:
 
 def cases(pattern: ops.Pattern) -> Iterator[tuple[str, dict, Step, Any, Any]]:
     """Yield name, settings, one step of a loop, what stays the same in it, and its state at the start."""
-    keys = iter(jax.random.split(jax.random.key(0), 64))
+    number = count()
     n, m = pattern.rows, pattern.nnz
 
     def draw(*shape: int) -> jax.Array:
-        return jax.random.uniform(next(keys), shape, jnp.float32)
+        return jax.random.uniform(jax.random.key(next(number)), shape, jnp.float32)
 
     def product(operator: Callable, w: jax.Array, x: jax.Array) -> jax.Array:
         return 1e-2 * operator(w, x)
