@@ -18,7 +18,8 @@ from jaxtyping import Array
 
 from connfit._system.foreign import described, note_foreign, raised_at
 from connfit.errors import ConfigError, ConnfitError, DataWarning
-from connfit.models.neuron import Jacobian, Neuron, Parameter, as_states
+from connfit.models.neuron import Jacobian, Neuron, as_states
+from connfit.models.parameter import Parameter
 
 _NEURONS, _RUNS, _STEPS = 5, 3, 2
 """Shapes of a trial: no two axes alike, so that none is taken for another."""

@@ -69,6 +69,16 @@ class Observed(Neuron):
         return self._own + len(self.filters) - 1 if self.filters else self.cell.shows
 
     @property
+    def counters(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Those of the cell."""
+        return self.cell.counters
+
+    @property
+    def spikes(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the cell sends spikes."""
+        return self.cell.spikes
+
+    @property
     def shown(self) -> tuple[int, ...]:
         """The indicator, and the baseline."""
         seen = (self.shows,) if self.filters else self.cell.shown
@@ -168,7 +178,12 @@ class Observed(Neuron):
         return self.cell.shows_state and self.cell.has_slopes
 
     def _inner(self, theta: Theta) -> Theta:
-        return {name: theta[name] for name in ("time_constants", *(one.name for one in self.cell.parameters))}
+        own = {one.name for one in self.filters}
+        return {name: value for name, value in theta.items() if name not in own}
+
+    def derived(self, theta: Theta) -> Theta:
+        """Return what the cell derives."""
+        return self.cell.derived(self._inner(theta))
 
     def _filtered(self, theta: Theta, local: Slopes, seen: Reading) -> Slopes:
         """Put the filters behind the cell."""
