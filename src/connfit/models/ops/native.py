@@ -30,6 +30,7 @@ _OF_BLOCKS = (
     "connfit_dense_outer_rows_bf16", "connfit_room",
 )  # fmt: skip
 _registered: set[str] = set()
+_loaded: list[ctypes.CDLL] = []
 _NUMBERS_AT_ONCE = 250_000  # of what a block of rows brings along: 1 MB, which stays in the cache
 
 
@@ -45,6 +46,7 @@ def _load() -> str:
         return "this installation was built without a C++ compiler; install one and reinstall connfit"
     try:
         library = ctypes.CDLL(str(files[0]))
+        _loaded[:] = [library]
         built = library.connfit_ffi_version()
         if built > (here := _ffi_version()):
             return (
@@ -79,6 +81,11 @@ def available(*, warn: bool = False) -> bool:
     if warn:
         _warn()
     return False
+
+
+def library() -> ctypes.CDLL | None:
+    """Return the compiled library, for functions that XLA does not call; None if it is not here."""
+    return _loaded[0] if available() else None
 
 
 def why_not() -> str:
