@@ -39,8 +39,8 @@ _DIGITS: Mapping[str, str] = {
         "14211295 38218173 28832256 26016017 21375231 12920386 14273292 28198503 26241636 19387814 24604560 15274425 "
         "10683315 27265265 24079544 29211607 15089369 31082124"
     ),
-    # The motor neuron of the proboscis that the authors read, called left by them; and its partner, whose id in snapshot
-    # 783 is the second (the other neuron of cell type CB0701 in Codex).
+    # The motor neuron of the proboscis that the authors read, called left by them; and its partner, whose id in
+    # snapshot 783 is the second (the other neuron of cell type CB0701 in Codex).
     "MN9": "60219265",
     "MN9_other_side": "45521262 18238523",
 }

@@ -1,7 +1,7 @@
 """Experiments on a spiking network without any fit: doses of stimulation, and screens of silenced neurons.
 
-`spiking_experiment` says what to do, `side_by_side_trials` runs it, trials and conditions beside each other, `screen` compares
-trials with and without a neuron, `run_spiking` writes what came of it, and `spiking_results` types that.
+`spiking_experiment` says what to do, `side_by_side_trials` runs trials and conditions beside each other, `over_trials`
+compares them, `run_spiking` writes what came of it, and `spiking_results` and `spiking_tables` are what is written.
 """
 
 from connfit.analysis.spiking.run_spiking import simulate_spiking

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 
 from connfit._io import replacing_together, write_bytes, write_json
 from connfit._system.claim import claimed
 from connfit._version import __version__
-from connfit.analysis.spiking.side_by_side_trials import MOST_SPIKES, Condition, Outcome, Trials, run_conditions
 from connfit.analysis.spiking.over_trials import compare_silenced, over_trials
+from connfit.analysis.spiking.side_by_side_trials import MOST_SPIKES, Condition, Outcome, Trials, run_conditions
 from connfit.analysis.spiking.spiking_experiment import Design, SpikingExperiment, screened_groups
 from connfit.analysis.spiking.spiking_results import (
     FILE,
@@ -26,6 +25,7 @@ from connfit.analysis.spiking.spiking_results import (
     SpikingSimulation,
     StimulatedSet,
 )
+from connfit.analysis.spiking.spiking_tables import neuron_rates, readout_rates, role_of, screen_rows, spike_times
 from connfit.connectome import Connectome
 from connfit.connectome.fingerprint import connectome_fingerprint
 from connfit.models.spiking import SHIU, LeakyNeuron, SpikingNetwork
@@ -143,11 +143,6 @@ def _dose(design: Design, doses: Outcome, dose: int, neurons: int, seconds: floa
     )
 
 
-def _role(design: Design, neuron: int) -> str:
-    silenced = "silenced" if neuron in design.silent else ""
-    return "stimulated" if neuron in design.stimulated else silenced
-
-
 def _most_active(
     connectome: Connectome, design: Design, rates_hz: Float[np.ndarray, "D N"]
 ) -> tuple[ActiveNeuron, ...]:
@@ -157,8 +152,8 @@ def _most_active(
     order = np.argsort(-highest, kind="stable")[:LISTED]
     return tuple(
         ActiveNeuron(
-            *(str(connectome.neurons[key].iat[k]) for key in ("id", "type", "region", "side")),
-            int(connectome.signs[k]), _role(design, k), tuple(float(rate) for rate in rates_hz[:, k]),
+            **{key: str(connectome.neurons[key].iat[k]) for key in ("id", "type", "region", "side")},
+            sign=int(connectome.signs[k]), role=role_of(design, k), rates_hz=tuple(map(float, rates_hz[:, k])),
         )
         for k in map(int, order) if highest[k] > 0
     )  # fmt: skip
@@ -202,68 +197,16 @@ def _write(
     out: Path, result: SpikingSimulation, connectome: Connectome, design: Design, doses: Outcome,
     watched: Int[np.ndarray, "W"],
 ) -> None:  # fmt: skip
-    rates = _neuron_rates(connectome, design, doses)
+    rates = neuron_rates(connectome, design, doses)
     names = ["readouts.csv", "neuron_rates.csv", "neuron_rates.parquet", "spikes.parquet"]
     names += ["screen.csv"] if result.screen else []
     with claimed(out):
         (out / "screen.csv").unlink(missing_ok=True)
         with replacing_together(*(out / name for name in (*names, FILE))) as paths:
-            write_bytes(paths[0], _readouts(design, doses).to_csv(index=False).encode())
+            write_bytes(paths[0], readout_rates(design, doses).to_csv(index=False).encode())
             write_bytes(paths[1], rates.to_csv(index=False).encode())
             rates.to_parquet(paths[2], index=False)
-            _spikes(connectome, design, doses, watched, result.step_ms).to_parquet(paths[3], index=False)
+            spike_times(connectome, design, doses, watched, result.step_ms).to_parquet(paths[3], index=False)
             if result.screen:
-                write_bytes(paths[4], _screen(result.screen).to_csv(index=False).encode())
+                write_bytes(paths[4], screen_rows(result.screen).to_csv(index=False).encode())
             write_json(paths[-1], result)
-
-
-def _readouts(design: Design, doses: Outcome) -> pd.DataFrame:
-    """A row for each read-out, dose and trial."""
-    d, trials, q = doses.readouts_hz.shape
-    at = np.indices((q, d, trials)).reshape(3, -1)
-    columns = {"readout": [design.readouts[k].name for k in at[0]], "dose": at[1]}
-    for found, rates in zip(design.sets, design.set_rates_hz, strict=True):
-        columns[f"{found.name} (Hz)"] = [rates[k] for k in at[1]]
-    return pd.DataFrame({**columns, "trial": at[2], "rate_hz": doses.readouts_hz[at[1], at[2], at[0]]})
-
-
-def _neuron_rates(connectome: Connectome, design: Design, doses: Outcome) -> pd.DataFrame:
-    """A row for each neuron that spiked at any dose and each dose."""
-    assert doses.neurons_hz is not None and doses.neurons_sd_hz is not None
-    spiked = np.flatnonzero(doses.neurons_hz.max(axis=0) > 0)
-    d = len(doses.neurons_hz)
-    neuron, dose = np.repeat(spiked, d), np.tile(np.arange(d), len(spiked))
-    table = connectome.neurons.iloc[neuron][["id", "type", "region", "side"]].reset_index(drop=True)
-    roles = {int(k): _role(design, int(k)) for k in spiked}
-    return table.assign(
-        sign=connectome.signs[neuron], role=[roles[int(k)] for k in neuron], dose=dose,
-        rate_hz=doses.neurons_hz[dose, neuron], sd_hz=doses.neurons_sd_hz[dose, neuron],
-    )  # fmt: skip
-
-
-def _spikes(
-    connectome: Connectome, design: Design, doses: Outcome, watched: Int[np.ndarray, "W"], step_ms: float
-) -> pd.DataFrame:
-    """A row for each spike of a neuron that is stimulated or read."""
-    at = watched[doses.spikes["neuron"].to_numpy()]
-    return pd.DataFrame(
-        {
-            "dose": doses.spikes["condition"], "trial": doses.spikes["trial"],
-            "time_s": doses.spikes["step"] * step_ms / 1000, "id": connectome.ids[at],
-            "stimulated": np.isin(at, design.stimulated),
-        }
-    )  # fmt: skip
-
-
-def _screen(screen: Screen) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {
-                "silenced": row.silenced, "type": row.type, "region": row.region, "neurons": row.neurons,
-                "own_rate_hz": row.own_rate_hz, "readout": row.readout, "rate_hz": row.rate_hz.mean,
-                "change_hz": row.change_hz.mean, "low": row.change_hz.low, "high": row.change_hz.high,
-                "low_of_all": row.low_of_all, "high_of_all": row.high_of_all, "changes": row.changes,
-            }
-            for row in screen.rows
-        ]
-    )  # fmt: skip
