@@ -199,6 +199,15 @@ def test_a_finished_run_is_evaluated_and_resumed_again(connfit, finished: tuple[
         assert {name: (out / name).read_bytes() for name in before} == before, command
 
 
+def test_a_run_is_resumed_on_devices_that_are_there(connfit, finished: tuple[Path, str], not_drawn: None) -> None:
+    out, _ = finished
+    before = (out / "config.json").read_bytes()
+    assert "train.devices = 'some'" in connfit("resume", out, "--devices", "some").mistake()
+    assert "train.devices = 99: JAX finds" in connfit("resume", out, "--devices", "99").mistake()
+    assert connfit("resume", out, "--devices", "all").code == 0
+    assert (out / "config.json").read_bytes() == before
+
+
 def test_a_run_directory_of_its_own_where_none_is_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.terminal.free_folder("worm") == Path("runs/worm")

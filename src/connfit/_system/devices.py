@@ -115,6 +115,38 @@ def check_device() -> None:
         ) from error
 
 
+def device_count(asked: int | str) -> int:
+    """Return how many devices a fit takes: as many as are asked for, or all that are here.
+
+    Parameters
+    ----------
+    asked
+        `train.devices`: a number, or `"all"`.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer.
+    """
+    import jax
+
+    here = jax.devices()
+    if isinstance(asked, str):
+        return len(here)
+    if asked > len(here):
+        kind = here[0].platform
+        cores = (
+            f"; of the processor {XLA_FLAGS}=--xla_force_host_platform_device_count={asked} makes as many"
+            if kind == "cpu"
+            else ""
+        )
+        raise ConfigError(
+            f"train.devices = {asked}: JAX finds {len(here)} device{'s' if len(here) > 1 else ''} here ({kind}): set "
+            f"that many at most, or 'all'{cores}"
+        )
+    return asked
+
+
 def _try_flags() -> None:
     """Have another process read `XLA_FLAGS`, once for each value: XLA ends the one that reads nonsense."""
     flags = os.environ.get(XLA_FLAGS, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -91,7 +91,12 @@ def fit(
     _fit_and_report(config, out or free_folder(name))
 
 
-def resume(folder: RunFolder) -> None:
+def resume(
+    folder: RunFolder,
+    devices: Annotated[
+        str | None, typer.Option(help="Devices to train on, a number or all, in place of train.devices of the run.")
+    ] = None,
+) -> None:
     """Continue an interrupted fit from its last checkpoint."""
     from connfit.training import runs
     from connfit.training.progress_display import show_progress
@@ -99,9 +104,15 @@ def resume(folder: RunFolder) -> None:
     with claimed(folder, make=False), measured_stages():
         with interruptible(folder):
             with show_progress(err_console) as (show, announce):
-                fitted = runs.resume(folder, on_progress=show, on_prepared=announce)
+                fitted = runs.resume(folder, devices=_devices(devices), on_progress=show, on_prepared=announce)
             forget_programs()
             evaluate_and_report(fitted, folder)
+
+
+def _devices(asked: str | None) -> int | Literal["all"] | None:
+    if asked is None:
+        return None
+    return configuration.TrainConfig(devices=int(asked) if asked.isdecimal() else cast("Any", asked)).devices
 
 
 def _fit_and_report(config: configuration.Config, out: Path) -> None:

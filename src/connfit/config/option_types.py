@@ -34,6 +34,7 @@ StateForcing = Annotated[float, msgspec.Meta(ge=0, lt=2)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Auto = Literal["auto"]
+AllDevices = Literal["all"]
 TimeConstantStart = Literal["unit", "auto"]
 FilePath = NewType("FilePath", str)
 """A path as a user writes it; `~` and environment variables are put in."""

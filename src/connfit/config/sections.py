@@ -10,6 +10,7 @@ import msgspec
 
 from connfit._display import unstorable
 from connfit.config.option_types import (
+    AllDevices,
     Auto,
     Count,
     CountOrZero,
@@ -345,6 +346,7 @@ class TrainConfig(Section, frozen=True):
     select_on: Literal["one_step", "horizon", "near"] = "horizon"
     checkpoint_every: Count = 1
     check_memory: bool = True
+    devices: Count | AllDevices = 1
 
 
 class EvaluateConfig(Section, frozen=True):

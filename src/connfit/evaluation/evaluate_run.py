@@ -212,7 +212,7 @@ def evaluated_run(folder: Path) -> tuple[Evaluation, dict[str, Any]]:
 
 def _differences(config: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """Options in which two configurations differ, those left out that two comparable runs may differ in."""
-    free = ("seed", "data.null", "data.saved", "train.checkpoint_every", "train.check_memory")
+    free = ("seed", "data.null", "data.saved", "train.checkpoint_every", "train.check_memory", "train.devices")
     return [
         key
         for key, *_ in configuration.differences(config, other)

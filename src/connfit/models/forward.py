@@ -5,13 +5,13 @@ Who runs a model does so through `connfit.models.rollout`, which knows in what o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from connfit.models import ops
 from connfit.models.base import INNOVATION_GAINS, Correction, Model, Neurons, Params
 from connfit.models.maps import DenseMap
 from connfit.models.neuron import as_states, filled, times, total
@@ -50,10 +50,13 @@ class FedBack(NamedTuple):
         Its W units.
     strengths
         [N, W] their columns of the drive.
+    drive
+        Map from these units to neurons.
     """
 
     units: Int[Array, "W"]
     strengths: Float[Array, "N W"]
+    drive: DenseMap
 
 
 def correct(
@@ -239,7 +242,7 @@ def step(
             at = fed_back.units
             some = jnp.where(forced[at], given[at], own[at])
             u = given.at[at].set(some)
-            drive = (0 if drive is None else drive) + jnp.matmul(fed_back.strengths, some, precision=ops.EXACT)
+            drive = (0 if drive is None else drive) + fed_back.drive.apply(fed_back.strengths, some)
     if drive is None and model.drive is not None:
         drive = model.drive.apply(params["drive"], u)
     arriving, sent = pass_on(before.sent, model.neuron.output(theta, h))
@@ -261,7 +264,7 @@ def fed_back_part(model: Model, params: Params, units: Int[Array, "W"] | None) -
     """Return the weights of the drive of some units; None where the whole drive has to be computed at every step."""
     if units is None or not isinstance(model.drive, DenseMap):
         return None
-    return FedBack(units, params["drive"][:, units])
+    return FedBack(units, params["drive"][:, units], replace(model.drive, columns=len(units)))
 
 
 def tangent_step(

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
+from connfit._system.devices import device_count
 from connfit._system.heap import return_freed_pieces
 from connfit._system.stages import stage
 from connfit.config import TrainConfig
 from connfit.errors import ConfigError, DivergedError, one_of
 from connfit.models.base import GROUPS, Model, Params, key_of
 from connfit.recordings.cohort import Cohort
+from connfit.training.device_steps import ModelOnDevices
 from connfit.training.fitted import Fit
 from connfit.training.learners.learner import Learner
 from connfit.training.learning_rates import (
@@ -82,9 +84,11 @@ def train(
     initial = params
     keys = [key_of(group, params) for group in groups]
     frozen = {key: value for key, value in params.items() if key not in keys}
+    devices = device_count(config.devices)
     trainer = Trainer(
-        model, cohort, learner, config, tuple(groups), frozen, initial, seed, on_progress or (lambda _: None)
-    )
+        model, cohort, learner, config, tuple(groups), frozen, initial, seed, on_progress or (lambda _: None),
+        on_devices=ModelOnDevices.of(model, params, learner, devices) if devices > 1 else None,
+    )  # fmt: skip
     if state is None:
         own = {key: jnp.array(params[key]) for key in keys}
         state = FitState(own, OPTIMISERS[config.optimiser].init(own), {}, phase=0 if config.epochs else 1)

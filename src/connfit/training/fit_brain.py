@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from connfit._system.claim import claimed
+from connfit._system.devices import device_count
 from connfit._system.heap import return_freed_pieces
 from connfit.config import Config, DataConfig
 from connfit.connectome import Connectome
@@ -112,6 +113,7 @@ def prepare_fit(
         With `cohort`, `readout`, `model`, `params`, `learner` and `recipe`; `job.fit()` trains.
     """
     config = with_options(config or Config(data=DataConfig()), options)
+    device_count(config.train.devices)
     default = DataConfig()
     for option in (*SOURCE_OPTIONS, "saved", "held_out"):
         if getattr(config.data, option) != getattr(default, option):

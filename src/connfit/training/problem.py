@@ -16,6 +16,7 @@ from connfit._system.heap import return_freed_arrays
 from connfit._system.stages import stage
 from connfit.config import Config, ModelConfig
 from connfit.connectome import Connectome
+from connfit.connectome.fingerprint import add_connectome
 from connfit.connectome.matching import READOUTS, UnitMatch, find_column, match_units
 from connfit.connectome.nulls import check_null, make_null
 from connfit.datasets.given_data import GivenData
@@ -175,12 +176,7 @@ class Job(Displayed):
     def fingerprint(self) -> str:
         """Compute the SHA-256 over wiring, signs and prepared recordings: equal data, equal fingerprint."""
         digest = hashlib.sha256()
-        brain = self.connectome
-        mixed = () if brain.mixed_signs is None else (brain.mixed_signs,)
-        for array in (brain.indptr, brain.indices, brain.counts, brain.signs, brain.electrical, *mixed):
-            digest.update(np.ascontiguousarray(array).data)
-        for column in ("id", "region"):
-            digest.update("\n".join(brain.neurons[column].astype(str)).encode())
+        add_connectome(digest, self.connectome)
         for recording in (*self.cohort.recordings, *self.cohort.held_out):
             digest.update("\n".join((recording.name, repr(recording.frame_rate), *recording.units)).encode())
             values, mask = recording.values, recording.mask

@@ -17,11 +17,11 @@ from connfit.training.recipe import Recipe, automatic
 from connfit.training.run_record import RECORD
 
 FREE = (
-    "evaluate", "train.checkpoint_every", "train.check_memory", "data.connectome.edges", "data.connectome.neurons",
-    "data.recording_files.files", "data.saved",
+    "evaluate", "train.checkpoint_every", "train.check_memory", "train.devices", "data.connectome.edges",
+    "data.connectome.neurons", "data.recording_files.files", "data.saved",
 )  # fmt: skip
-"""Options that may change while a run exists: how it is scored, how often and with what care it is fitted, and where
-its data lie, whose content has a fingerprint."""
+"""Options that may change while a run exists: how it is scored, how often, with what care and on how many devices it is
+fitted, and where its data lie, whose content has a fingerprint."""
 
 NEW_RUN = "A run keeps the options of its fit: set them back, or start a new run"
 

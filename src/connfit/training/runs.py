@@ -15,9 +15,11 @@ import numpy as np
 from connfit import config as configuration
 from connfit._io import csv_text, present, read_arrays, read_json, replacing, write_arrays, write_bytes, write_json
 from connfit._system.claim import claims
+from connfit._system.devices import device_count
 from connfit._system.heap import peak_rss_bytes, return_freed_pieces
 from connfit._system.paths import user_path
 from connfit.config import Config
+from connfit.config.option_types import AllDevices
 from connfit.datasets.given_data import CONNECTOME, RECORDINGS
 from connfit.errors import ConfigError, DataError, DivergedError
 from connfit.models.base import Model, Params, group_of
@@ -59,6 +61,7 @@ def start(
         If the directory holds a run already.
     """
     out = check_free(out)
+    device_count(config.train.devices)
     job = prepare(config)
     if later is not None:
         job = replace(job, later=later(job), prepared_with=peak_rss_bytes())
@@ -147,24 +150,38 @@ def _write_start(job: Job, out: Path, command: str) -> None:
 def resume(
     out: str | Path,
     *,
+    devices: int | AllDevices | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     on_prepared: Callable[[Job], None] | None = None,
 ) -> Fit:
     """Continue an interrupted run from its last checkpoint; it reaches the same numbers as without interruption.
 
+    Parameters
+    ----------
+    devices
+        In place of `train.devices` of the run; on another number of devices sums round differently.
+
     Raises
     ------
     DataError
         If the directory holds no run, or its data have changed.
+    ConfigError
+        If there are fewer devices.
     """
     out = user_path(out)
+    if present(out / "config.json"):
+        asked = configuration.read(out / "config.json").train.devices if devices is None else devices
+        device_count(asked)
     job = load_job(out)
     state = _state(job, out) if present(out / CHECKPOINT) else None
     if on_prepared is not None:
         on_prepared(job)
     if (state is None or state.finished) and present(out / "parameters.npz"):
         return _finished(job, out)
-    return _continue(job, out, state, on_progress)
+    if devices is None:
+        return _continue(job, out, state, on_progress)
+    here = msgspec.structs.replace(job.config, train=msgspec.structs.replace(job.config.train, devices=devices))
+    return replace(_continue(replace(job, config=here), out, state, on_progress), job=job)
 
 
 def load_job(out: Path) -> Job:

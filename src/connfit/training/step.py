@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,52 @@ class StepOptions:
         return cls(config.clip_norm, config.l1_weights, config.l2_weights, config.drive_distance, config.optimiser)
 
 
+class Share(Protocol):
+    """What a step needs to know of the part of a model that it runs on."""
+
+    def complete(self, gradient: Params) -> Params:
+        """Return the gradient once the other parts have added theirs."""
+        ...
+
+    def squares(self, key: str, values: Array) -> Float[Array, ""]:
+        """Return the sum of squares of a group, of all parts."""
+        ...
+
+    def size(self, key: str, values: Array) -> int:
+        """Return how many numbers a group has, in all parts."""
+        ...
+
+    def own_connections(self, values: Float[Array, "M"]) -> Float[Array, "M"]:
+        """Return what belongs to connections; 0 where there is none."""
+        ...
+
+    def project(self, model: Model, params: Params, frozen: Params) -> Params:
+        """Return the nearest allowed parameters."""
+        ...
+
+
+class Whole:
+    """The whole model, on one device."""
+
+    def complete(self, gradient: Params) -> Params:
+        return gradient
+
+    def squares(self, key: str, values: Array) -> Float[Array, ""]:
+        return (values**2).sum()
+
+    def size(self, key: str, values: Array) -> int:
+        return values.size
+
+    def own_connections(self, values: Float[Array, "M"]) -> Float[Array, "M"]:
+        return values
+
+    def project(self, model: Model, params: Params, frozen: Params) -> Params:
+        return model.project(params, frozen)
+
+
+Stepped = tuple[Params, optax.OptState, Memory, Float[Array, ""], dict[str, Array]]
+
+
 @partial(jax.jit, static_argnames=("learner", "groups", "options"), donate_argnames=("params", "moments", "memory"))
 def training_step(
     model: Model,
@@ -47,13 +93,37 @@ def training_step(
     learner: Learner[Memory],
     groups: tuple[str, ...],
     options: StepOptions,
-) -> tuple[Params, optax.OptState, Memory, Float[Array, ""], dict[str, Array]]:
+) -> Stepped[Memory]:
+    """Take one training step of a whole model; see `take_step`."""
+    return take_step(
+        model, params, frozen, start, moments, memory, window, rates,
+        learner=learner, groups=groups, options=options, share=Whole(),
+    )  # fmt: skip
+
+
+def take_step(
+    model: Model,
+    params: Params,
+    frozen: Params,
+    start: Params | None,
+    moments: optax.OptState,
+    memory: Memory,
+    window: WindowArrays,
+    rates: dict[str, Float[Array, ""]],
+    *,
+    learner: Learner[Memory],
+    groups: tuple[str, ...],
+    options: StepOptions,
+    share: Share,
+) -> Stepped[Memory]:
     """Take one training step: gradient of a window, optimiser, projection to allowed values.
 
     Parameters
     ----------
     rates
         Learning rate of each group, by the key of its array.
+    share
+        Which part of the model this is.
 
     Returns
     -------
@@ -66,9 +136,9 @@ def training_step(
     """
     result, memory = learner.step(model, {**frozen, **params}, memory, window, groups)
     k = window.inputs.shape[0]
-    gradient = {key: value / k for key, value in result.gradient.items()}
-    gradient = _add_penalties(gradient, params, start, options)
-    norms = {key: jnp.sqrt((value**2).sum()) for key, value in gradient.items()}
+    gradient = {key: value / k for key, value in share.complete(result.gradient).items()}
+    gradient = _add_penalties(gradient, params, start, options, share)
+    norms = {key: jnp.sqrt(share.squares(key, value)) for key, value in gradient.items()}
     if options.clip_norm is not None:
         total = jnp.sqrt(sum(norm**2 for norm in norms.values()))
         scale = jnp.minimum(1.0, options.clip_norm / jnp.maximum(total, 1e-30))
@@ -77,15 +147,19 @@ def training_step(
     with jax.numpy_dtype_promotion("standard"):  # optax counts steps in integers
         direction, moments = OPTIMISERS[options.optimiser].update(gradient, moments)
     moved = {key: params[key] - rates[key] * direction[key] for key in params}
-    return model.project(moved, frozen), moments, memory, result.loss / k, norms
+    return share.project(model, moved, frozen), moments, memory, result.loss / k, norms
 
 
-def _add_penalties(gradient: Params, params: Params, start: Params | None, options: StepOptions) -> Params:
+def _add_penalties(
+    gradient: Params, params: Params, start: Params | None, options: StepOptions, share: Share
+) -> Params:
     """Add the slope of L1 and L2 on the magnitudes and of the drive's squared distance from its start (means)."""
     gradient = dict(gradient)
     if "weights" in gradient and (options.l1_weights or options.l2_weights):
         w = params["weights"]
-        gradient["weights"] += (options.l1_weights + 2 * options.l2_weights * w) / w.size
+        slope = (options.l1_weights + 2 * options.l2_weights * w) / share.size("weights", w)
+        gradient["weights"] += share.own_connections(slope)
     if "drive" in gradient and start is not None:
-        gradient["drive"] += 2 * options.drive_distance * (params["drive"] - start["drive"]) / start["drive"].size
+        moved = params["drive"] - start["drive"]
+        gradient["drive"] += 2 * options.drive_distance * moved / share.size("drive", moved)
     return gradient

@@ -20,11 +20,12 @@ from connfit.errors import DivergedError
 from connfit.models.base import Model, Params, group_of, key_of
 from connfit.models.forecaster import ModelForecaster
 from connfit.recordings.cohort import Cohort
+from connfit.training.device_steps import DeviceSteps, ManyDevices, ModelOnDevices, OneDevice, StepProgram
 from connfit.training.learners.learner import Learner, WindowArrays
 from connfit.training.learning_rates import Rates
 from connfit.training.long_recordings import Finite, compared
 from connfit.training.optimiser import OPTIMISERS
-from connfit.training.step import StepOptions, training_step
+from connfit.training.step import StepOptions
 from connfit.training.validation import Validation, check_parts_scored, validate
 
 PHASES = ("teacher-forced", "free-running")
@@ -103,6 +104,8 @@ class Trainer:
     ----------
     comparison
         Default: of the cohort's own.
+    on_devices
+        The model in blocks, where it is trained on several devices.
     """
 
     model: Model
@@ -115,6 +118,7 @@ class Trainer:
     seed: int
     on_progress: Callable[[Progress], None]
     comparison: Comparison | None = None
+    on_devices: ModelOnDevices | None = None
     first_step_s: float | None = None
     steps: int = 0
 
@@ -129,12 +133,14 @@ class Trainer:
         frames = max(recording.require_parts().train[1] for recording in self.cohort.recordings)
         scored = self.cohort.observations("train") / (frames * self.cohort.substeps)
         self._unit_weights, self._scored = np.nan_to_num(1 / variance) / scored, scored
-        self._anchor = (
-            {"drive": jnp.array(self.initial["drive"])}
-            if self.config.drive_distance and "drive" in self.groups
-            else None
+        anchored = self.config.drive_distance and "drive" in self.groups
+        anchor = {"drive": jnp.array(self.initial["drive"])} if anchored else None
+        program = StepProgram(self.learner, self.groups, StepOptions.of(self.config))
+        self._steps: DeviceSteps = (
+            OneDevice(self.model, self.frozen, anchor, program)
+            if self.on_devices is None
+            else ManyDevices.of(self.on_devices, self.frozen, anchor, program)
         )
-        self._options = StepOptions.of(self.config)
         if self.comparison is None:
             self.comparison = Comparison(compared(self.cohort), self._unit_weights)
         recordings = self.cohort.recordings
@@ -247,7 +253,7 @@ class Trainer:
         Returns parameters, moments, the loss of each window, seconds and steps (without windows whose
         step is compiled first), and the last learning rate.
         """
-        params, moments = state.params, state.optimiser
+        params, moments = self._steps.place(state.params, state.optimiser)
         batches = self._batches(state)
         total = sum(self._window_count(members) for members in batches)
         pending: list[tuple[Array, dict[str, Array]]] = []
@@ -256,18 +262,15 @@ class Trainer:
         steps, kind = self._step_sizes(state), jnp.result_type(float)
         began = time.perf_counter()
         for members in batches:
-            memory = self.learner.start(self.model, len(members), self.groups)
+            memory = self._steps.start(len(members))
             for window in self._windows(state, members):
                 rate = self._learning_rate(state, done / total)
                 compiles = (state.phase, len(members)) not in self._compiled
                 if compiles:
                     jax.block_until_ready(pending)
                     before = time.perf_counter()
-                params, moments, memory, loss, norms = training_step(
-                    self.model, params, self.frozen, self._anchor, moments, memory, window,
-                    {key: np.asarray(rate * size, kind) for key, size in steps.items()},
-                    learner=self.learner, groups=self.groups, options=self._options,
-                )  # fmt: skip
+                rates = {key: np.asarray(rate * size, kind) for key, size in steps.items()}
+                params, moments, memory, loss, norms = self._steps.step(params, moments, memory, window, rates)
                 done += 1
                 pending.append((loss, norms))
                 if compiles:
@@ -288,6 +291,7 @@ class Trainer:
         self._seconds += seconds
         self._timed_steps += timed
         self._report(state, done, total, float(np.mean(losses)), began, untimed)
+        params, moments = self._steps.whole(params, moments)
         return params, moments, np.array(losses), seconds, timed, rate
 
     def validate(self, params: Params) -> Validation:

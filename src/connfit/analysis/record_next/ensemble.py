@@ -21,7 +21,7 @@ from connfit.recordings.cohort import Cohort
 from connfit.training.fitted import Fit
 from connfit.training.runs import load_fit
 
-FREE = ("seed", "data.saved", "train.checkpoint_every", "train.check_memory")
+FREE = ("seed", "data.saved", "train.checkpoint_every", "train.check_memory", "train.devices")
 """Options in which members may differ."""
 
 

@@ -215,7 +215,8 @@ def _learning(config: Config) -> list[PlannedRow]:
 def study_config(config: Config, settings: Sequence[str] = ()) -> Config:
     """Return the configuration of the row `connectome`: the run's, with what the study changes for all rows alike.
 
-    Starting weights get a spread where they have none (`WEIGHT_SPREAD`), and checkpoints are written less often.
+    Starting weights get a spread where they have none (`WEIGHT_SPREAD`), checkpoints are written less often, and each
+    fit is trained on one device, for there are many fits.
 
     Parameters
     ----------
@@ -224,7 +225,7 @@ def study_config(config: Config, settings: Sequence[str] = ()) -> Config:
     """
     model = config.model if config.model.weight_spread else _replace(config.model, weight_spread=WEIGHT_SPREAD)
     epochs = config.train.epochs + config.train.free_run_epochs
-    train = _replace(config.train, checkpoint_every=max(1, epochs // 20))
+    train = _replace(config.train, checkpoint_every=max(1, epochs // 20), devices=1)
     return configuration.override(_replace(config, model=model, train=train), settings)
 
 

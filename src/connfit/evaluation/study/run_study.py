@@ -166,7 +166,7 @@ def _seeds(row: PlannedRow, seeds: Sequence[int]) -> Sequence[int]:
 
 def _task(folder: Path, row: PlannedRow, base: Config, of_run: Config, seed: int, fingerprint: str) -> Task:
     config = row_config(row, base, seed) if row.group != "baseline" else configuration.override(base, [f"seed={seed}"])
-    # The run itself counts as a seed only if nothing but the pace of its checkpoints differs.
+    # The run itself counts as a seed only if nothing differs but the pace of its checkpoints and its devices.
     pace = [f"train.{key}={configuration.as_json(getattr(config.train, key))}" for key in _PACE]
     same = row.name == CONNECTOME and configuration.override(of_run, pace) == config
     place = folder / FOLDER / ("baselines" if row.group == "baseline" else "runs") / f"{row.name}-seed{seed}"
@@ -174,7 +174,7 @@ def _task(folder: Path, row: PlannedRow, base: Config, of_run: Config, seed: int
     return Task(row.name, row.group, seed, str(place), config, fingerprint, run)
 
 
-_PACE = ("checkpoint_every", "check_memory")
+_PACE = ("checkpoint_every", "check_memory", "devices")
 
 
 def _executor(job: Job, options: StudyOptions) -> Executor:

@@ -33,6 +33,7 @@ _OF_BLOCKS = (
 )  # fmt: skip
 _ROOM_FOR_EVENTS = 8  # numbers of which one may not be 0, for lists of those to be used
 _registered: set[str] = set()
+_loaded: list[ctypes.CDLL] = []
 _NUMBERS_AT_ONCE = 250_000  # of what a block of rows brings along: 1 MB, which stays in the cache
 
 
@@ -48,6 +49,7 @@ def _load() -> str:
         return "this installation was built without a C++ compiler; install one and reinstall connfit"
     try:
         library = ctypes.CDLL(str(files[0]))
+        _loaded[:] = [library]
         built = library.connfit_ffi_version()
         if built > (here := _ffi_version()):
             return (
@@ -82,6 +84,11 @@ def available(*, warn: bool = False) -> bool:
     if warn:
         _warn()
     return False
+
+
+def library() -> ctypes.CDLL | None:
+    """Return the compiled library, for functions that XLA does not call; None if it is not here."""
+    return _loaded[0] if available() else None
 
 
 def why_not() -> str:

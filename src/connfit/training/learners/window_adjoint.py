@@ -111,7 +111,7 @@ def backward(
             if part is None:
                 to_prediction = jnp.where(forced, 0, feedback.adjoint(params["drive"], gate * driven[0]))
             else:
-                received = jnp.matmul(part.strengths.T, gate * driven[0], precision=ops.EXACT)
+                received = part.drive.adjoint(part.strengths, gate * driven[0])
                 some = jnp.where(forced[part.units], 0, received)
                 to_prediction = jnp.zeros_like(to_prediction).at[part.units].set(some)
         if exact:
