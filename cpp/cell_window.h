@@ -86,10 +86,14 @@ CONNFIT_INLINE void CellBackward(const Args& a, CellBlock<Cell>& block, int64_t 
       const float* read = a.read + t * all + first;
       for (int64_t z = 0; z < count; ++z) adjoint[Cell::kShown * lanes + z] += read[z];
     }
-    // What inputs and numbers of the neuron do.
-    std::copy_n(adjoint + Cell::kDriven * lanes, count, block.left.data() + t * lanes);
+    // What inputs, which do what the first number does, and numbers of the neuron do.
+    const float* gain = at.by_number[0][Cell::kDriven];
+    float* left = block.left.data() + t * lanes;
+    for (int64_t z = 0; z < count; ++z) left[z] = gain[z] * adjoint[Cell::kDriven * lanes + z];
     for (int s = 0; s < S; ++s) {
-      std::copy_n(psi + (s * S + Cell::kDriven) * lanes, count, block.trace_left.data() + (s * steps + t) * lanes);
+      const float* from = psi + (s * S + Cell::kDriven) * lanes;
+      float* to = block.trace_left.data() + (s * steps + t) * lanes;
+      for (int64_t z = 0; z < count; ++z) to[z] = gain[z] * from[z];
     }
     for (int l = 0; l < L; ++l) {
       for (int q = 0; q < S; ++q) {

@@ -1,4 +1,4 @@
-// Derivatives of `connfit.models.cells.lif.LIF`, whose Python names these follow.
+// Derivatives of `connfit.models.cells.integrate_fire.LIF`, whose Python names these follow.
 #pragma once
 
 #include <algorithm>
@@ -28,20 +28,19 @@ class Lif {
   static constexpr bool Reaches(int s, int q) { return s == q || q != 2; }
 
   struct Slopes {
-    explicit Slopes(int64_t lanes) : room(15 * lanes), ones(lanes, 1.0f) {
+    explicit Slopes(int64_t lanes) : room(16 * lanes) {
       float* next = room.data();
       const auto take = [&] { return std::exchange(next, next + lanes); };
       for (int p = 0; p < 3; ++p) {
         for (int q = 0; q < 3; ++q) by_state[p][q] = kByState[p][q] ? take() : nullptr;
       }
-      for (int l = 1; l < kLearned; ++l) {
+      for (int l = 0; l < kLearned; ++l) {
         for (int q = 0; q < 3; ++q) by_number[l][q] = kByNumber[l][q] ? take() : nullptr;
       }
-      by_number[0][1] = ones.data();
     }
     Slopes(const Slopes&) = delete;
 
-    std::vector<float> room, ones;
+    std::vector<float> room;
     float* by_state[3][3] = {};
     float* by_number[kLearned][3] = {};
   };
@@ -85,8 +84,8 @@ class Lif {
     const V v = Load<W>(now[0] + z), g = Load<W>(now[1] + z), above = v - number(3), sigma = Surrogate<W>(above);
     const V spike = above > 0.0f ? one : zero, stays = 1.0f - spike;
     const V left = above > 0.0f ? number(4) : Positive<W>(Load<W>(now[2] + z) - 1.0f);
-    const V free = left < 0.5f ? one : zero;
-    const V kept = clears_ ? (left < 0.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
+    const V free = left < 1.5f ? one : zero;
+    const V kept = clears_ ? (left < 1.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
     const V seen = (1.0f - gamma) * response * sigma;
     const V to_v = -free * sigma * (clears_ ? alpha * v + kappa * g : alpha * v);
     const V to_g = clears_ ? -kept * g * sigma : zero;
@@ -96,6 +95,7 @@ class Lif {
     Store<W>(to.by_state[1][1] + z, kept * open);
     Store<W>(to.by_state[2][0] + z, seen);
     Store<W>(to.by_state[2][2] + z, gamma);
+    Store<W>(to.by_number[0][1] + z, clears_ ? free : one);
     Store<W>(to.by_number[1][2] + z, Load<W>(now[3] + z) - number(6) - response * spike);
     Store<W>(to.by_number[2][0] + z, free * (stays * v + number(8) * current));
     Store<W>(to.by_number[3][0] + z, free * number(9) * current);

@@ -19,7 +19,7 @@ from networks import pieces, random_connectome
 from connfit.connectome import Connectome
 from connfit.models import Readout
 from connfit.models.cells import CELLS
-from connfit.models.cells.lif import LIF
+from connfit.models.cells.integrate_fire import LIF
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.input_map import input_map
@@ -75,7 +75,7 @@ class Tired(Neuron):
         return rate, beta * h[1] + (1 - beta) * h[0]
 
 
-SLOW = (("membrane", 0.9), ("synapse", 0.5), ("threshold", 0.4), ("refractory", 0.7), ("response", 0.4), ("base", 0.1))
+SLOW = (("membrane", 0.9), ("synapse", 0.5), ("threshold", 0.4), ("refractory", 1.0), ("response", 0.4), ("base", 0.1))
 """Of integrate-and-fire neurons with steps of 0.6 s, so that they spike now and then."""
 
 NEURON_OF: dict[str, Neuron] = {

@@ -251,7 +251,7 @@ def _check_jacobian(trial: _Trial) -> None:
           for name in trial.theta for p in range(count)),
     ]  # fmt: skip
     for what, mine, its in pairs:
-        mine = jnp.zeros_like(trial.h[0]) if mine is None else jnp.asarray(mine)
+        mine, its = (jnp.zeros_like(trial.h[0]) if each is None else jnp.asarray(each) for each in (mine, its))
         try:
             mine = jnp.broadcast_to(mine, trial.h[0].shape)
         except ValueError:

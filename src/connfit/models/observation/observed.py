@@ -18,11 +18,11 @@ from connfit.models.neuron import (
     Slopes,
     States,
     Theta,
-    TimeConstant,
     as_states,
     times,
     total,
 )
+from connfit.models.parameter import TimeConstant
 
 
 @dataclass(frozen=True)

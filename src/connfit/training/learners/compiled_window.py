@@ -27,7 +27,7 @@ def has_compiled_window(model: Model, trained: tuple[str, ...]) -> bool:
     """Return whether the cell has a compiled window that does all that is asked of it, and native code runs here."""
     return (
         model.neuron.has_compiled
-        and isinstance(model.recurrent, SparseMap)
+        and type(model.recurrent) is SparseMap  # not of one block of neurons
         and model.recurrent_group in trained
         and not model.forces
         and not any(group in trained for group in OTHERS)
@@ -77,7 +77,7 @@ def compiled_window(
         cell, pattern, forward.states, sources, read, scored.astype(read.dtype), traces[group], jnp.stack(own)
     )
     found: Params = {group: gradient}
-    after = {group: trace}
+    after: dict[str, Any] = {group: trace}
     numbers = {parameter.name: parameter for parameter in model.parameters}
     for k, name in enumerate(cell.learned):
         if name not in trained:

@@ -315,8 +315,9 @@ class WindowedLearner(Learner[WindowedMemory]):
             gradient[parameter.key] = value.sum(keepdims=True) if parameter.shared else value
         if of_gains[0] in found:
             gradient[INNOVATION_GAINS] = jnp.stack([found.pop(name)[model.read_neurons] for name in of_gains])
-            kept = tuple(carried.pop(name) for name in of_gains)
-            carried[INNOVATION_GAINS] = kept if self.carry == "trace" else None
+            of_states = tuple(carried.pop(name) for name in of_gains)
+            if self.carry == "trace":
+                traces[INNOVATION_GAINS] = of_states
         gradient |= found
         traces |= carried
         if past is None and neuron.has_slopes and len(adjoints) > 1:

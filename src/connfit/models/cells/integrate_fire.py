@@ -72,8 +72,8 @@ class LIF(Neuron):
     surrogate, surrogate_width
         Derivative of a spike (`connfit.models.surrogates`) and its width in millivolts.
     clears
-        Whether a spike clears the current, and the refractory time holds it, as in Shiu et al.; else the current is
-        that of its synapses alone.
+        Whether a spike clears the current, and the refractory time holds it at that whatever arrives, as in Shiu et
+        al.; else the current is that of its synapses alone.
 
     Raises
     ------
@@ -112,11 +112,11 @@ class LIF(Neuron):
         beta, gamma = theta["synapse"], theta["time_constants"]
         current = g * (1 - z) if self.clears else g
         moved = theta["membrane"] * (v * (1 - z)) + self._passed(theta)[0] * current
-        kept = beta * current
+        after = beta * current + x[0]
         if self.clears:
-            kept = jnp.where(free, kept, current)
+            after = jnp.where(free, after, current)
         seen = gamma * rate + (1 - gamma) * (theta["base"] + theta["response"] * z)
-        return jnp.where(free, moved, 0), kept + x[0], count, seen
+        return jnp.where(free, moved, 0), after, count, seen
 
     def derived(self, theta: Theta) -> Theta:
         """Return what a current passes on in a step, and its derivatives by membrane and synapse."""
@@ -183,7 +183,7 @@ class LIF(Neuron):
             (None, None, None, None),
             (to_rate, None, None, gamma),
         )
-        return states, ((None,), (jnp.ones_like(beta),), (None,), (None,))
+        return states, ((None,), (free if self.clears else jnp.ones_like(beta),), (None,), (None,))
 
     def compiled(self, theta: Theta) -> CompiledCell:
         """Return what `cpp/lif.h` needs."""
@@ -221,8 +221,8 @@ def _counted(theta: Theta, z: Array, count: Array) -> Array:
 
 
 def _is_free(count: Array) -> Array:
-    """Whether the refractory time, to the nearest step, is over."""
-    return count < 0.5
+    """Whether the refractory time is over; the step in which it ends, to the nearest, is the first that is free."""
+    return count < 1.5
 
 
 CELLS.register(
