@@ -86,7 +86,12 @@ SLOW = pytest.mark.slow
 def combinations(kinds: list[str], quick: str = "") -> list[Any]:
     """Every cell with each kind of run; some of them are quick."""
     found = []
-    quick_ones = {("odd", "delay"), ("two-channel", quick), *((cell, "both signs") for cell in ("rate", "two-channel"))}
+    quick_ones = {
+        ("odd", "delay"),
+        ("lif", "delay"),
+        ("two-channel", quick),
+        *((cell, "both signs") for cell in ("rate", "two-channel")),
+    }
     for cell in NEURON_OF:
         for kind in kinds:
             if cell == "odd" and "forced" in kind:

@@ -256,6 +256,18 @@ def test_times_that_are_counted_are_rounded_to_steps() -> None:
         assert still == frozen, step_s
 
 
+def test_steps_that_are_too_long_for_spikes_are_refused() -> None:
+    brain = random_connectome(np.random.default_rng(0), 8, 2)
+    readout = Readout(sp.csr_array(np.eye(1, 8)), ("u",))
+    for step_s, right in ((0.5, False), (0.011, False), (0.01, True), (1e-4, True)):
+        given = ModelConditions(connectome=brain, readout=readout, step_s=step_s, bounds_s=(1e-3, 1.0))
+        if right:
+            ConnectomeModel.wire(given, LIF())
+        else:
+            with pytest.raises(ConfigError, match="substeps"):
+                ConnectomeModel.wire(given, LIF())
+
+
 def test_gap_junctions_do_not_pass_spikes_on() -> None:
     brain = random_connectome(np.random.default_rng(0), 8, 2, electrical=2)
     readout = Readout(sp.csr_array(np.eye(1, 8)), ("u",))

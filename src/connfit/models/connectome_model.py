@@ -111,6 +111,7 @@ class ConnectomeModel(Displayed):
         if is_foreign(type(cell)):
             check_declared(type(cell))
         check_neuron(neuron, GROUPS)
+        cell.check_step(given.step_s)
         if is_foreign(type(cell)):
             check_methods(cell, given.step_s)
         if (given.state_forcing or given.own_gains) and not neuron.shows_state:

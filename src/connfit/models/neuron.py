@@ -175,6 +175,9 @@ class Neuron:
         """
         return {}
 
+    def check_step(self, step_s: float) -> None:
+        """Raise a ConfigError for steps, in seconds, that are too long for the cell."""
+
     def balance(self, theta: Theta, rate: Array) -> Array:
         """Return the input x[0] that holds neurons [N, 1] at a rate, as far as starts need to know."""
         return rate

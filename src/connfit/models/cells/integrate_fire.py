@@ -19,6 +19,10 @@ SYNAPSE_MV = 0.275
 """What a spike adds to the synaptic current per synapse, in millivolts (Shiu et al. 2024)."""
 
 
+_LEAST = 1e-30
+"""What is kept of a state after steps of 69 time constants, less than which is taken for that."""
+
+
 def passed_on(alpha: Array, beta: Array) -> Array:
     """Return what a synaptic current that decays adds to the potential in one step: the exact solution.
 
@@ -32,7 +36,7 @@ def passed_on(alpha: Array, beta: Array) -> Array:
     Array
         ``∫₀^Δt exp(-(Δt-s)/τ_m) exp(-s/τ_s) ds / τ_m``, also where both time constants are the same.
     """
-    a, b = -jnp.log(alpha), -jnp.log(beta)
+    a, b = (-jnp.log(jnp.maximum(keeps, _LEAST)) for keeps in (alpha, beta))
     apart = b - a
     near = jnp.abs(apart) < 1e-3
     far = jnp.where(near, 1, apart)
@@ -102,6 +106,16 @@ class LIF(Neuron):
         one_of("surrogate", self.surrogate, SURROGATES)
         if not self.surrogate_width > 0:
             raise ConfigError(f"surrogate_width = {self.surrogate_width} must be above 0 mV")
+
+    def check_step(self, step_s: float) -> None:
+        """Raise a ConfigError for steps that are longer than twice the time constant of synapses."""
+        starts = {one.name: one.start for one in self.parameters} | dict(self.starts)
+        if step_s > 2 * starts["synapse"]:
+            raise ConfigError(
+                f"a step of {1e3 * step_s:.4g} ms is too long for spikes with synapses of "
+                f"{1e3 * starts['synapse']:.4g} ms: set data.substeps to so many steps in a frame that one is shorter "
+                "than that, as 1 ms, or take a cell that sends rates"
+            )
 
     def step(self, theta: Theta, h: States, x: States) -> States:
         """Reset what has spiked, then move potential, current and what is seen."""

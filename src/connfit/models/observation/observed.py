@@ -181,6 +181,10 @@ class Observed(Neuron):
         own = {one.name for one in self.filters}
         return {name: value for name, value in theta.items() if name not in own}
 
+    def check_step(self, step_s: float) -> None:
+        """Check that steps are short enough for the cell."""
+        self.cell.check_step(step_s)
+
     def derived(self, theta: Theta) -> Theta:
         """Return what the cell derives."""
         return self.cell.derived(self._inner(theta))
