@@ -66,7 +66,7 @@ class Lif {
     return x > 0.0f ? x : Vector<W>{};
   }
 
-  // In the order of surrogates.SURROGATES.
+  // In the order of surrogate_spikes.SURROGATES.
   template <int W>
   CONNFIT_INLINE Vector<W> Surrogate(Vector<W> above) const {
     Vector<W> x = above * per_width_;

@@ -24,7 +24,7 @@ from connfit.models.neuron import Neuron
 from connfit.models.ops import native
 from connfit.models.rollout import run_window
 from connfit.models.spiking import GivenTrains, SpikingNetwork, spikes_of
-from connfit.models.surrogates import SURROGATES, spike
+from connfit.models.surrogate_spikes import SURROGATES, spike
 from connfit.training.learners import WindowArrays, WindowedLearner
 
 NATIVE = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")

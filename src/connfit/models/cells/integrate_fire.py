@@ -13,7 +13,7 @@ from connfit.errors import ConfigError, one_of
 from connfit.models.cells import CELLS, Cell
 from connfit.models.neuron import CompiledCell, Jacobian, Neuron, Reading, Slopes, States, Theta
 from connfit.models.parameter import Duration, Parameter, PerSecond, TimeConstant
-from connfit.models.surrogates import SURROGATES, spike, surrogate_slope
+from connfit.models.surrogate_spikes import SURROGATES, spike, surrogate_slope
 
 SYNAPSE_MV = 0.275
 """What a spike adds to the synaptic current per synapse, in millivolts (Shiu et al. 2024)."""
@@ -74,7 +74,7 @@ class LIF(Neuron):
     Parameters
     ----------
     surrogate, surrogate_width
-        Derivative of a spike (`connfit.models.surrogates`) and its width in millivolts.
+        Derivative of a spike (`connfit.models.surrogate_spikes`) and its width in millivolts.
     clears
         Whether a spike clears the current, and the refractory time holds it at that whatever arrives, as in Shiu et
         al.; else the current is that of its synapses alone.
