@@ -291,13 +291,10 @@ class WindowedLearner(Learner[WindowedMemory]):
                     synapses, memory.traces.get(group), left, gains, right, gate, (gradient, traces)
                 )
 
-        own: dict[str, PerNeuron] = {}
-        if "bias" in trained:
-            own["bias"] = PerNeuron(memory.traces.get("bias"), by_channel[0])
         learned = [parameter for parameter in model.parameters if parameter.name in trained]
-        for parameter in learned:
-            gains = partial(_of_parameter, parameter.name)
-            own[parameter.name] = PerNeuron(memory.traces.get(parameter.name), gains)
+        gains = {parameter.name: partial(_of_parameter, parameter.name) for parameter in learned}
+        gains |= {"bias": by_channel[0]} if "bias" in trained else {}
+        own = {name: PerNeuron(memory.traces.get(name), adds) for name, adds in gains.items()}
         beyond, of_gains = whole.outside.beyond, [f"{INNOVATION_GAINS} {q}" for q in range(len(adjoints))]
         if beyond is not None and whole.corrected is not None:
             trace = memory.traces.get(INNOVATION_GAINS, (None,) * len(whole.corrected))
