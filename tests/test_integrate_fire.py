@@ -20,6 +20,7 @@ from connfit.models.cells import CELLS
 from connfit.models.cells.integrate_fire import LIF, passed_on
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.input_map import input_map
 from connfit.models.neuron import Neuron
 from connfit.models.ops import native
 from connfit.models.rollout import run_window
@@ -171,27 +172,35 @@ def test_the_cell_spikes_as_the_simulated_network_of_shiu_does() -> None:
 
 @NATIVE
 @pytest.mark.parametrize(
-    ("batch", "delay", "clears", "surrogate", "stored"),
+    ("batch", "delay", "clears", "surrogate", "stored", "drive"),
     [
-        (1, 1, True, "fast-sigmoid", "float32"),
-        (3, 0, False, "relu", "float32"),
-        (2, 2, True, "triangular", "bfloat16"),
+        (1, 1, True, "fast-sigmoid", "float32", "none"),
+        (3, 0, False, "relu", "float32", "dense"),
+        (2, 2, True, "triangular", "bfloat16", "anatomical"),
     ],
 )
 def test_a_compiled_window_is_the_learners_own(
-    batch: int, delay: int, clears: bool, surrogate: Any, stored: str, monkeypatch: pytest.MonkeyPatch
+    batch: int, delay: int, clears: bool, surrogate: Any, stored: str, drive: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Over three windows, so that traces count; 203 neurons are no whole number of vectors or blocks."""
+    """Over three windows, so that traces count, with inputs and a drive that is closed now and then.
+
+    203 neurons are no whole number of vectors or blocks.
+    """
     rng, n, units, steps = np.random.default_rng(0), 203, 4, 12
     brain = random_connectome(rng, n, 8)
     readout = Readout(sp.csr_array(np.abs(rng.normal(size=(units, n)))), tuple(f"u{k}" for k in range(units)))
-    given = ModelConditions(connectome=brain, readout=readout, step_s=0.6, drive="none", delay=delay)
+    inputs = None if drive == "none" else input_map(brain, readout, ("light", "touch"), 1, "all")
+    given = ModelConditions(connectome=brain, readout=readout, step_s=0.6, drive=drive, delay=delay, inputs=inputs)
     neuron = LIF(starts=SLOW, surrogate=surrogate, surrogate_width=0.6, clears=clears)
     model = ConnectomeModel.wire(given, neuron)
     params = {
         "weights": jnp.asarray(rng.random(brain.m) * 0.4, jnp.float32), "log_time_constants": jnp.zeros(n),
         "bias": jnp.asarray(rng.normal(0.3, 0.3, n), jnp.float32), **model.own_start(),
     }  # fmt: skip
+    for group, synapses in (("drive", model.drive), ("inputs", model.inputs)):
+        if synapses is not None:
+            params[group] = jnp.asarray(rng.normal(0.1, 0.3, synapses.strengths_shape), jnp.float32)
+    external = None if inputs is None else jnp.asarray(rng.normal(size=(steps, inputs.sources, batch)), jnp.float32)
     learner = WindowedLearner(steps, "neuron", "trace", trace_dtype=stored)
     values = jnp.asarray(rng.random((3, steps, units, batch)), jnp.float32)
     scored = jnp.asarray(rng.random((3, steps, 1, 1)) < 0.4, jnp.float32) * jnp.ones_like(values)
@@ -199,7 +208,7 @@ def test_a_compiled_window_is_the_learners_own(
     def windows(params: dict) -> list:
         memory, found = learner.start(model, batch, model.groups), []
         for value, weight in zip(values, scored, strict=True):
-            window = WindowArrays(0 * value, value < 0, value, weight)
+            window = WindowArrays(value, value > 0.3, value, weight, external=external)
             result, memory = learner.step(model, params, memory, window, model.groups)
             found.append(result)
         return [found, memory.traces]
