@@ -11,10 +11,10 @@ from connfit.analysis.recovery.recovery_results import Recovery
 from connfit.report.figures.drawings import Drawing
 from connfit.report.figures.picture_budget import draw_one
 from connfit.report.run_files import GRADIENT, RECOVERY, Simulation
-from connfit.report.sections import gradient_section, perturbation_section, recovery_section
+from connfit.report.sections import gradient_section, perturbation_section, recovery_section, spiking_section
 from connfit.report.sections.analysis_section import write_figures as draw_analysis
 
-__all__ = ["draw_analysis", "draw_gradients", "draw_perturbation", "draw_recovery"]
+__all__ = ["draw_analysis", "draw_gradients", "draw_perturbation", "draw_recovery", "draw_spiking"]
 
 
 def draw_gradients(folder: Path) -> None:
@@ -30,6 +30,11 @@ def draw_perturbation(folder: Path) -> None:
 def draw_recovery(folder: Path) -> None:
     """Draw `recovery.json` of a folder into its `figures/`."""
     _draw(recovery_section.drawings(read_json(folder / Path(RECOVERY).name, Recovery)), folder / "figures")
+
+
+def draw_spiking(folder: Path) -> None:
+    """Draw an experiment on a spiking network beside its `spiking.json`."""
+    _draw(spiking_section.drawings(folder), folder)
 
 
 def _draw(drawings: Iterable[Drawing], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The types of all results in a run directory, and their JSON Schemas."""
+"""The types of all results in a run directory, or in a folder of a command that needs none, and their JSON Schemas."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from connfit.analysis.measured.scored_responses import ScoredResponses
 from connfit.analysis.perturbation_results import Perturbation
 from connfit.analysis.record_next.record_next_results import RecordNext
 from connfit.analysis.recovery.recovery_results import Recovery
+from connfit.analysis.spiking.spiking_results import FILE as SPIKING
+from connfit.analysis.spiking.spiking_results import SpikingSimulation
 from connfit.evaluation.evaluated import Evaluation
 from connfit.evaluation.study.study import Study
 from connfit.report.questions.answer import Questions
@@ -30,7 +32,7 @@ from connfit.training.run_record import RECORD, RunRecord
 RESULTS: Mapping[str, type] = {
     RECORD: RunRecord, METRICS: Evaluation, STUDY: Study, ANALYSIS: Analysis, GRADIENT: GradientFidelity,
     RECOVERY: Recovery, SIMULATIONS: Perturbation, MEASURED: ScoredResponses, RECORD_NEXT: RecordNext,
-    "questions.json": Questions,
+    SPIKING: SpikingSimulation, "questions.json": Questions,
 }  # fmt: skip
 """By path; docs/schema/ has the JSON Schema of each."""
 

@@ -4,8 +4,9 @@
 compares them, `run_spiking` writes what came of it, and `spiking_results` and `spiking_tables` are what is written.
 """
 
-from connfit.analysis.spiking.run_spiking import simulate_spiking
+from connfit.analysis.spiking.run_spiking import MODELS, simulate_spiking
+from connfit.analysis.spiking.spiking_data import connectome_to_simulate
 from connfit.analysis.spiking.spiking_experiment import SpikingExperiment
 from connfit.analysis.spiking.spiking_results import SpikingSimulation
 
-__all__ = ["SpikingExperiment", "SpikingSimulation", "simulate_spiking"]
+__all__ = ["MODELS", "SpikingExperiment", "SpikingSimulation", "connectome_to_simulate", "simulate_spiking"]
