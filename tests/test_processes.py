@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from small import write_files
 
-from connfit._system import processes
+from connfit._system import process_group
 from connfit.cli.several_processes import asks_to_join
 from connfit.errors import ConfigError
 
@@ -176,7 +176,7 @@ def test_whoever_finds_no_others_says_what_to_give(files: Path) -> None:
 )
 def test_addresses_and_numbers_that_cannot_be(given: tuple[Any, Any, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        processes.join(*given)
+        process_group.join(*given)
 
 
 def test_variables_of_jax_are_read_and_checked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,37 +184,37 @@ def test_variables_of_jax_are_read_and_checked(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
     monkeypatch.setenv("JAX_PROCESS_ID", "2")
     with pytest.raises(ConfigError, match="--process 2: numbers of 2 processes"):
-        processes.join(None, None, None)
+        process_group.join(None, None, None)
     monkeypatch.setenv("JAX_PROCESS_ID", "first")
     with pytest.raises(ConfigError, match="JAX_PROCESS_ID='first' must be a whole number"):
-        processes.join(None, None, None)
+        process_group.join(None, None, None)
 
 
 def test_a_first_process_that_does_not_answer_is_named_in_time() -> None:
     began = time.monotonic()
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(ConfigError, match=rf"--coordinator {address}: the first process does not answer within 0\.3 s"):
-        processes.join(address, 1, 2, wait=0.3)
+        process_group.join(address, 1, 2, wait=0.3)
     assert time.monotonic() - began < 10
 
 
 def test_only_what_is_lost_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = RuntimeError("UNKNOWN: Gloo all-reduce failed: Connection closed by peer")
-    with pytest.raises(RuntimeError, match="Gloo"), processes.lost_processes():
+    with pytest.raises(RuntimeError, match="Gloo"), process_group.lost_processes():
         raise lost  # this process is alone
-    monkeypatch.setattr(processes, "_joined", [(0, 2)])
-    with pytest.raises(processes.LostProcessError, match="connfit resume DIR"), processes.lost_processes():
+    monkeypatch.setattr(process_group, "_joined", [(0, 2)])
+    with pytest.raises(process_group.LostProcessError, match="connfit resume DIR"), process_group.lost_processes():
         raise lost
-    with pytest.raises(RuntimeError, match="shapes"), processes.lost_processes():
+    with pytest.raises(RuntimeError, match="shapes"), process_group.lost_processes():
         raise RuntimeError("shapes do not match")
 
 
 def test_a_process_by_itself_decides_and_writes() -> None:
-    assert processes.alone() and processes.first()
+    assert process_group.alone() and process_group.first()
     values = {"skill": 0.1, "finite": True}
-    assert processes.told(values) is values
-    processes.check_same({"data": "a"})
-    processes.end_at_once(2)  # would end this one
+    assert process_group.told(values) is values
+    process_group.check_same({"data": "a"})
+    process_group.end_at_once(2)  # would end this one
 
 
 def test_nothing_asks_for_a_device_before_processes_have_met() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from connfit._system import processes
+from connfit._system import process_group
 from connfit._system.claim import claims
 from connfit._system.devices import check_device, jax_refusals, variables_set
 from connfit._system.environment import check_environment
@@ -64,10 +64,10 @@ def main() -> None:
     try:
         _run()
     except SystemExit as ended:
-        processes.end_at_once(ended.code)
+        process_group.end_at_once(ended.code)
         raise
     except BaseException:
-        processes.end_with_traceback()
+        process_group.end_with_traceback()
         raise
 
 

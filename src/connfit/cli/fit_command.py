@@ -12,7 +12,7 @@ import typer
 from connfit import config as configuration
 from connfit._system.claim import claimed
 from connfit._system.heap import forget_programs
-from connfit._system.processes import leave
+from connfit._system.process_group import leave
 from connfit._system.stages import measured_stages
 from connfit.cli.evaluate_command import evaluate_and_report
 from connfit.cli.several_processes import Coordinator, Distributed, Process, Processes, asks_to_join, together

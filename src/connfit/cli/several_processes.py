@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from connfit._system import processes
+from connfit._system import process_group
 
 Distributed = Annotated[
     bool,
     typer.Option(
-        processes.OPTION, help="Fit with other processes that run this command: found by SLURM, or by --coordinator."
+        process_group.OPTION,
+        help="Fit with other processes that run this command: found by SLURM, or by --coordinator.",
     ),
 ]
 Coordinator = Annotated[
@@ -21,7 +22,7 @@ Coordinator = Annotated[
 Process = Annotated[int | None, typer.Option(help="Number of this process, from 0 on.", show_default="SLURM's")]
 Processes = Annotated[int | None, typer.Option(help="How many processes there are.", show_default="SLURM's")]
 
-_MEANS = (processes.OPTION, "--coordinator", "--process", "--processes")
+_MEANS = (process_group.OPTION, "--coordinator", "--process", "--processes")
 
 
 def asks_to_join(arguments: Sequence[str]) -> bool:
@@ -48,9 +49,9 @@ def together(
     if not (distributed or coordinator is not None or process is not None or number is not None):
         write()
         return
-    processes.join(coordinator, process, number)
-    if processes.first():
+    process_group.join(coordinator, process, number)
+    if process_group.first():
         write()
     else:
         take_part()
-        processes.leave()
+        process_group.leave()

@@ -13,7 +13,7 @@ import optax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
-from connfit._system import processes
+from connfit._system import process_group
 from connfit.errors import ConfigError
 from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Params
 from connfit.models.blocks import AXIS, BlockFacts, Blocks, cut_model, device_mesh, gathered, spread
@@ -173,7 +173,7 @@ class ManyDevices:
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
     ) -> tuple[Params, optax.OptState, Any, Array, dict[str, Array]]:
         on = self.on
-        if not processes.alone():  # arrays of this process alone are none of all devices
+        if not process_group.alone():  # arrays of this process alone are none of all devices
             window = jax.tree.map(np.asarray, window)
         everywhere = tuple(sorted(key for key, cut in on.blocks.cuts.items() if cut.everywhere))
         return _step(

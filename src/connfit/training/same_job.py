@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from connfit._system import processes
+from connfit._system import process_group
 from connfit.training.problem import Job
 from connfit.training.trainer import FitState
 
@@ -22,9 +22,9 @@ def check_same_job(job: Job, state: FitState | None) -> None:
     ConfigError
         Names what differs.
     """
-    if processes.alone():
+    if process_group.alone():
         return
     config = job.config
     options = msgspec.json.encode((job.options, config.inputs, config.learner, config.train, config.seed, job.trained))
     at = "" if state is None else f"{state.phase} {state.epoch} {[row['train_loss'] for row in state.history]}"
-    processes.check_same({"data": job.fingerprint(), "options": options.decode(), "checkpoints": at})
+    process_group.check_same({"data": job.fingerprint(), "options": options.decode(), "checkpoints": at})

@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float
 
 from connfit._system.heap import return_freed_pieces
-from connfit._system.processes import told
+from connfit._system.process_group import told
 from connfit.config import TrainConfig
 from connfit.errors import DivergedError
 from connfit.models.base import Model, Params, group_of, key_of
