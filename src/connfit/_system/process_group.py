@@ -20,8 +20,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, TypeVar
 
-import numpy as np
-
 from connfit.errors import ConfigError, ConnfitError
 
 WAIT_SECONDS = 300
@@ -154,12 +152,13 @@ def told(values: T) -> T:
     if alone():
         return values
     import jax
+    import numpy as np
     from jax.experimental.multihost_utils import broadcast_one_to_all
 
-    def as_bytes(one: Any) -> np.ndarray:
+    def as_bytes(one: Any) -> Any:
         return np.frombuffer(np.ascontiguousarray(one).tobytes(), np.uint8)
 
-    def as_before(given: Any, one: Any) -> np.ndarray:
+    def as_before(given: Any, one: Any) -> Any:
         like = np.asarray(one)
         return np.frombuffer(np.asarray(given).astype(np.uint8).tobytes(), like.dtype).reshape(like.shape)
 
@@ -183,6 +182,7 @@ def check_same(facts: Mapping[str, str]) -> None:
     """
     if alone():
         return
+    import numpy as np
     from jax.experimental.multihost_utils import process_allgather
 
     own = np.array([list(sha256(text.encode()).digest()[:8]) for text in facts.values()], np.int32)

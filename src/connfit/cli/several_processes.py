@@ -13,7 +13,7 @@ Distributed = Annotated[
     bool,
     typer.Option(
         process_group.OPTION,
-        help="Fit with other processes that run this command: found by SLURM, or by --coordinator.",
+        help="Fit with other processes of this command: found by SLURM, or by --coordinator.",
     ),
 ]
 Coordinator = Annotated[
