@@ -48,9 +48,10 @@ def sparse_pattern(rng: np.random.Generator, rows: int, columns: int, connection
 
 
 @NATIVE
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1), st.integers(1, 90), st.integers(1, 90), st.integers(0, 900), st.integers(1, 3),
+    st.integers(0, 2**32 - 1), st.sampled_from([1, 90]), st.sampled_from([1, 90]), st.sampled_from([0, 900]),
+    st.sampled_from([1, 3]),
     st.sampled_from([0.0, 0.01, 0.1, 0.9]),
 )  # fmt: skip
 def test_a_product_that_follows_spikes_is_the_product(
@@ -65,9 +66,9 @@ def test_a_product_that_follows_spikes_is_the_product(
 
 
 @NATIVE
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
-    st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 5), st.sampled_from([1, 7, 40]),
+    st.integers(0, 2**32 - 1), st.sampled_from([1, 3]), st.integers(1, 5), st.sampled_from([1, 40]),
     st.sampled_from([0.0, 0.02, 0.3]), st.sampled_from(["float32", "bfloat16"]),
 )  # fmt: skip
 def test_windows_by_lists_of_spikes_are_windows(
