@@ -99,15 +99,15 @@ class SpikingRunsOf : public SpikingRuns {
   }
 
  private:
-  static constexpr int64_t kBlock = 32;     // neurons that wake up together
-  static constexpr int64_t kTidy = 64;      // steps between two looks at who is at rest again
+  static constexpr int64_t kBlock = 32;      // neurons that wake up together
+  static constexpr int64_t kTidy = 64;       // steps between two looks at who is at rest again
   static constexpr double kNothing = 1e-20;  // mV; what is smaller than this changes no sum with what arrives
 
   struct Run_ {
     std::vector<T> u, g;
-    std::vector<int32_t> ready;               // first step in which a neuron moves again
-    std::vector<uint8_t> awake;               // blocks that hold a neuron that is not at rest
-    std::vector<std::vector<int32_t>> sent;   // spikes of the last steps, by step
+    std::vector<int32_t> ready;              // first step in which a neuron moves again
+    std::vector<uint8_t> awake;              // blocks that hold a neuron that is not at rest
+    std::vector<std::vector<int32_t>> sent;  // spikes of the last steps, by step
   };
 
   void RunOne(const SpikingArgs& args, int64_t at) {
@@ -119,8 +119,15 @@ class SpikingRunsOf : public SpikingRuns {
     std::vector<uint8_t> stimulated(neurons_, 0);
     for (int64_t k = 0; k < args.stimulated_count; ++k) stimulated[args.stimulated[k]] = 1;
     int32_t spiked = 0;
-    MoveArgs<T> move{run.u.data(), run.g.data(), run.ready.data(), current, 0, static_cast<T>(args.decay_v),
-                     static_cast<T>(args.decay_g), static_cast<T>(args.from_g), static_cast<T>(args.threshold),
+    MoveArgs<T> move{run.u.data(),
+                     run.g.data(),
+                     run.ready.data(),
+                     current,
+                     0,
+                     static_cast<T>(args.decay_v),
+                     static_cast<T>(args.decay_g),
+                     static_cast<T>(args.from_g),
+                     static_cast<T>(args.threshold),
                      &spiked};
     const T reset = static_cast<T>(args.reset), kick = static_cast<T>(args.kick);
     std::vector<int32_t> now_spiking;
@@ -128,9 +135,16 @@ class SpikingRunsOf : public SpikingRuns {
       const int32_t now = static_cast<int32_t>(now_ + t);
       move.now = now;
       now_spiking.clear();
-      for (size_t block = 0; block < run.awake.size(); ++block) {
-        if (!run.awake[block]) continue;
-        const int64_t begin = block * kBlock, end = std::min(neurons_, begin + kBlock);
+      constexpr int64_t kTogether = 16;  // blocks that move in one call, and are searched for spikes
+      const int64_t blocks = run.awake.size();
+      for (int64_t block = 0; block < blocks;) {
+        if (!run.awake[block]) {
+          ++block;
+          continue;
+        }
+        const int64_t first = block, last = std::min(blocks, first + kTogether);
+        while (block < last && run.awake[block]) ++block;
+        const int64_t begin = first * kBlock, end = std::min(neurons_, block * kBlock);
         MoveBest(move, begin, end);
         if (!spiked) continue;
         for (int64_t i = begin; i < end; ++i) {
