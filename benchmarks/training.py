@@ -56,7 +56,9 @@ def write_brain(path: Path, neurons: int, connections: int) -> None:
     Connectome("random", indptr, indices, counts, signs, table, notes={"random": True}).save(path)
 
 
-def run(brain_file: str, implementation: str, credit: str, frames: int, steps: int, cell: str) -> dict[str, object]:
+def run(
+    brain_file: str, implementation: str, credit: str, frames: int, steps: int, cell: str, devices: int = 1
+) -> dict[str, object]:
     """Fit a random recording for a number of steps, in as many passes as that takes, and measure."""
     units = UNITS
     began = float(os.environ["CONNFIT_BENCH_BEGAN"])
@@ -98,7 +100,7 @@ def run(brain_file: str, implementation: str, credit: str, frames: int, steps: i
             params,
             cohort,
             learner,
-            cf.TrainConfig(epochs=max(1, steps // frames), warmup_frames=0, learning_rate=1e-5),
+            cf.TrainConfig(epochs=max(1, steps // frames), warmup_frames=0, learning_rate=1e-5, devices=devices),
         )
     return {
         "benchmark": "training",

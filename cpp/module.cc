@@ -4,7 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "cell_window.h"
 #include "dense_outer.h"
+#include "lif.h"
 #include "matvec.h"
 #include "rmatvec.h"
 #include "window_outer.h"
@@ -55,6 +57,13 @@ bool RowsFit(Ints bounds, int64_t held, int64_t rows) {
   return 0 <= at[0] && at[0] <= at[1] && at[1] <= at[2] && at[2] <= rows && at[2] - at[0] <= held;
 }
 
+// Lists of what is not 0 in `right`; empty ones where there are none.
+bool EventsFit(Ints starts, Ints steps, Vector1 values, int64_t count, Events& events) {
+  if (Dim(starts, 0) == 0) return true;
+  events = {starts.typed_data(), steps.typed_data(), values.typed_data(), Dim(steps, 0), count};
+  return Dim(starts, 0) == count + 1 && Dim(values, 0) == events.room;
+}
+
 ffi::Error Mismatch(const char* operation) {
   return ffi::Error::InvalidArgument(std::string("connfit ") + operation + ": operand shapes contradict each other");
 }
@@ -64,6 +73,29 @@ ffi::Error MatvecImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Vector1 w
   if (rows < 0 || Dim(w, 0) != nnz || Dim(*y, 0) != rows || Dim(*y, 1) != batch) return Mismatch("matvec");
   Matvec(pool, {indptr.typed_data(), indices.typed_data(), w.typed_data(), x.typed_data(), y->typed_data(), rows, nnz,
                 batch});
+  return ffi::Error::Success();
+}
+
+ffi::Error EventMatvecImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints starts, Ints by_rows, Ints places,
+                           Vector1 w, Matrix x, ffi::Result<Matrix> y) {
+  const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), batch = Dim(x, 1), columns = Dim(x, 0);
+  if (rows < 0 || Dim(w, 0) != nnz || Dim(*y, 0) != rows || Dim(*y, 1) != batch || Dim(starts, 0) != columns + 1 ||
+      Dim(by_rows, 0) != nnz || Dim(places, 0) != nnz) {
+    return Mismatch("event_matvec");
+  }
+  EventMatvec(
+      pool,
+      {indptr.typed_data(), indices.typed_data(), w.typed_data(), x.typed_data(), y->typed_data(), rows, nnz, batch},
+      {starts.typed_data(), by_rows.typed_data(), places.typed_data(), columns});
+  return ffi::Error::Success();
+}
+
+ffi::Error EventsImpl(ffi::ThreadPool pool, Cube right, ffi::Result<Ints> starts, ffi::Result<Ints> steps,
+                      ffi::Result<Vector1> values) {
+  const int64_t rows = Dim(right, 0) * Dim(right, 1), room = Dim(*steps, 0);
+  if (Dim(*starts, 0) != rows + 1 || Dim(*values, 0) != room) return Mismatch("events");
+  ListEvents(pool, right.typed_data(), rows, Dim(right, 2), starts->typed_data(), steps->typed_data(),
+             values->typed_data(), room);
   return ffi::Error::Success();
 }
 
@@ -80,45 +112,52 @@ ffi::Error RmatvecImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Vector1 
   return ffi::Error::Success();
 }
 
-ffi::Error SampledOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Matrix left, Matrix right,
-                            ffi::Result<Vector1> gradient) {
+ffi::Error SampledOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints starts, Ints at, Vector1 values,
+                            Matrix left, Matrix right, ffi::Result<Vector1> gradient) {
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(left, 1);
-  if (rows < 0 || Dim(left, 0) != rows || Dim(right, 1) != steps || Dim(*gradient, 0) != nnz) {
+  Events events{};
+  if (rows < 0 || Dim(left, 0) != rows || Dim(right, 1) != steps || Dim(*gradient, 0) != nnz ||
+      !EventsFit(starts, at, values, Dim(right, 0), events)) {
     return Mismatch("sampled_outer");
   }
   WindowOuter(pool, WindowOuterArgs<float>{indptr.typed_data(), indices.typed_data(), nullptr, nullptr, nullptr,
                                            left.typed_data(), nullptr, right.typed_data(), gradient->typed_data(),
-                                           nullptr, rows, nnz, 1, steps, 0});
+                                           nullptr, rows, nnz, 1, steps, 0, events});
   return ffi::Error::Success();
 }
 
 template <typename Trace, typename TraceBuffer>
-ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, TraceBuffer trace, Cube carry, Tensor decay,
-                           Cube left, Tensor trace_left, Cube right, ffi::Result<Vector1> gradient,
-                           ffi::Result<TraceBuffer> new_trace) {
+ffi::Error WindowOuterImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Ints starts, Ints at, Vector1 values,
+                           TraceBuffer trace, Cube carry, Tensor decay, Cube left, Tensor trace_left, Cube right,
+                           ffi::Result<Vector1> gradient, ffi::Result<TraceBuffer> new_trace) {
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(left, 2);
   const int64_t states = Dim(trace, 0), batch = Dim(trace, 2);
-  if (rows < 0 || Dim(trace, 1) != nnz || !FitTogether(rows, batch, states, carry, decay, left, trace_left) ||
-      Dim(right, 1) != batch || Dim(right, 2) != steps || Dim(*gradient, 0) != nnz || !SameShape(*new_trace, trace)) {
+  Events events{};
+  if (!EventsFit(starts, at, values, Dim(right, 0) * batch, events) || rows < 0 || Dim(trace, 1) != nnz ||
+      !FitTogether(rows, batch, states, carry, decay, left, trace_left) || Dim(right, 1) != batch ||
+      Dim(right, 2) != steps || Dim(*gradient, 0) != nnz || !SameShape(*new_trace, trace)) {
     return Mismatch("window_outer");
   }
   WindowOuter(pool, WindowOuterArgs<Trace>{
                         indptr.typed_data(), indices.typed_data(), reinterpret_cast<const Trace*>(trace.typed_data()),
                         carry.typed_data(), decay.typed_data(), left.typed_data(), trace_left.typed_data(),
                         right.typed_data(), gradient->typed_data(), reinterpret_cast<Trace*>(new_trace->typed_data()),
-                        rows, nnz, batch, steps, states});
+                        rows, nnz, batch, steps, states, events});
   return ffi::Error::Success();
 }
 
 template <typename Trace, typename TraceBuffer>
 ffi::Error WindowOuterRowsImpl(ffi::ThreadPool pool, Ints bounds, Vector1 before, Ints indptr, Ints indices,
-                               TraceBuffer trace, Cube carry, Tensor decay, Cube left, Tensor trace_left, Cube right,
-                               ffi::Result<Vector1> gradient, ffi::Result<TraceBuffer> new_trace) {
+                               Ints starts, Ints at_steps, Vector1 values, TraceBuffer trace, Cube carry, Tensor decay,
+                               Cube left, Tensor trace_left, Cube right, ffi::Result<Vector1> gradient,
+                               ffi::Result<TraceBuffer> new_trace) {
   const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(left, 2), held = Dim(carry, 0);
   const int64_t states = Dim(trace, 0), batch = Dim(trace, 2);
-  if (rows < 0 || Dim(trace, 1) != nnz || !FitTogether(held, batch, states, carry, decay, left, trace_left) ||
-      Dim(right, 1) != batch || Dim(right, 2) != steps || Dim(before, 0) != nnz || Dim(*gradient, 0) != nnz ||
-      !SameShape(*new_trace, trace) || !RowsFit(bounds, held, rows) || before.typed_data() != gradient->typed_data() ||
+  Events events{};
+  if (!EventsFit(starts, at_steps, values, Dim(right, 0) * batch, events) || rows < 0 || Dim(trace, 1) != nnz ||
+      !FitTogether(held, batch, states, carry, decay, left, trace_left) || Dim(right, 1) != batch ||
+      Dim(right, 2) != steps || Dim(before, 0) != nnz || Dim(*gradient, 0) != nnz || !SameShape(*new_trace, trace) ||
+      !RowsFit(bounds, held, rows) || before.typed_data() != gradient->typed_data() ||
       trace.untyped_data() != new_trace->untyped_data()) {
     return Mismatch("window_outer of some rows");
   }
@@ -128,7 +167,7 @@ ffi::Error WindowOuterRowsImpl(ffi::ThreadPool pool, Ints bounds, Vector1 before
       WindowOuterArgs<Trace>{indptr.typed_data(), indices.typed_data(),
                              reinterpret_cast<const Trace*>(trace.typed_data()), carry.typed_data(), decay.typed_data(),
                              left.typed_data(), trace_left.typed_data(), right.typed_data(), gradient->typed_data(),
-                             reinterpret_cast<Trace*>(new_trace->typed_data()), rows, nnz, batch, steps, states}
+                             reinterpret_cast<Trace*>(new_trace->typed_data()), rows, nnz, batch, steps, states, events}
           .Part(at[0], at[1], at[2]));
   return ffi::Error::Success();
 }
@@ -174,6 +213,40 @@ ffi::Error DenseOuterRowsImpl(ffi::ThreadPool pool, Ints bounds, Matrix before, 
   return ffi::Error::Success();
 }
 
+template <typename Cell, typename Trace, typename TraceBuffer>
+ffi::Error CellWindowImpl(ffi::ThreadPool pool, Ints indptr, Ints indices, Matrix theta, Vector1 options, Cube first,
+                          Cube second, Cube third, Cube fourth, Cube sources, Cube read, Vector1 scored,
+                          TraceBuffer trace, Tensor own_trace, ffi::Result<Vector1> gradient,
+                          ffi::Result<TraceBuffer> new_trace, ffi::Result<Matrix> own_gradient,
+                          ffi::Result<Tensor> new_own_trace) {
+  static_assert(Cell::kStates == 4);
+  constexpr int64_t S = Cell::kTraced, L = Cell::kLearned;
+  const int64_t rows = Dim(indptr, 0) - 1, nnz = Dim(indices, 0), steps = Dim(first, 0), batch = Dim(first, 2);
+  const auto is = [](auto dimensions, std::initializer_list<int64_t> expected) {
+    return std::equal(dimensions.begin(), dimensions.end(), expected.begin(), expected.end());
+  };
+  bool fits = rows >= 0 && is(theta.dimensions(), {Cell::kNumbers, rows}) && Dim(options, 0) == Cell::kOptions &&
+              Dim(sources, 0) == steps && Dim(sources, 2) == batch && is(read.dimensions(), {steps, rows, batch}) &&
+              Dim(scored, 0) == steps && is(trace.dimensions(), {S, nnz, batch}) &&
+              is(own_trace.dimensions(), {L, S, rows, batch}) && Dim(*gradient, 0) == nnz &&
+              SameShape(*new_trace, trace) && SameShape(*new_own_trace, own_trace) &&
+              is(own_gradient->dimensions(), {L, rows});
+  for (Cube* state : {&first, &second, &third, &fourth}) {
+    fits = fits && is(state->dimensions(), {steps, rows, batch});
+  }
+  if (!fits) return Mismatch("window of a cell");
+  const float* states[] = {first.typed_data(), second.typed_data(), third.typed_data(), fourth.typed_data()};
+  CellWindow<Cell>(
+      pool,
+      CellWindowArgs<Trace>{indptr.typed_data(), indices.typed_data(), theta.typed_data(), options.typed_data(), states,
+                            read.typed_data(), scored.typed_data(), reinterpret_cast<const Trace*>(trace.typed_data()),
+                            own_trace.typed_data(), gradient->typed_data(),
+                            reinterpret_cast<Trace*>(new_trace->typed_data()), own_gradient->typed_data(),
+                            new_own_trace->typed_data(), rows, nnz, batch, steps},
+      sources.typed_data(), Dim(sources, 1));
+  return ffi::Error::Success();
+}
+
 // Bind traces, what each row of a window brings along, the other side's activity, and what becomes of the gradient
 // and the traces.
 template <typename Traces, typename Gradient, typename Binding>
@@ -187,6 +260,42 @@ constexpr auto WithWindow(Binding&& binding) {
       .template Arg<Cube>()
       .template Ret<Gradient>()
       .template Ret<Traces>();
+}
+
+// Bind two lists of whole numbers and one of numbers.
+template <typename Binding>
+constexpr auto WithLists(Binding&& binding) {
+  return std::forward<Binding>(binding).template Arg<Ints>().template Arg<Ints>().template Arg<Vector1>();
+}
+
+// Bind a pattern, and lists of what is not 0 of what it connects.
+template <typename Binding>
+constexpr auto WithPattern(Binding&& binding) {
+  return WithLists(std::forward<Binding>(binding).template Arg<Ints>().template Arg<Ints>());
+}
+
+// Bind the window of a cell.
+template <typename Traces>
+constexpr auto OfCell() {
+  return ffi::Ffi::Bind()
+      .Ctx<ffi::ThreadPool>()
+      .Arg<Ints>()
+      .Arg<Ints>()
+      .Arg<Matrix>()
+      .Arg<Vector1>()
+      .Arg<Cube>()
+      .Arg<Cube>()
+      .Arg<Cube>()
+      .Arg<Cube>()
+      .Arg<Cube>()
+      .Arg<Cube>()
+      .Arg<Vector1>()
+      .template Arg<Traces>()
+      .template Arg<Tensor>()
+      .template Ret<Vector1>()
+      .template Ret<Traces>()
+      .template Ret<Matrix>()
+      .template Ret<Tensor>();
 }
 
 // Memory that calls for some rows fill after one another; nothing is written to it here.
@@ -220,23 +329,35 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_rmatvec, connfit::RmatvecImpl,
                                   .Ret<connfit::Matrix>()
                                   .Ret<connfit::Cube>());
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_sampled_outer, connfit::SampledOuterImpl,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    connfit_event_matvec, connfit::EventMatvecImpl,
+    (connfit::WithLists(
+         ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Ints>().Arg<connfit::Ints>())
+         .Arg<connfit::Matrix>()
+         .Ret<connfit::Matrix>()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_events, connfit::EventsImpl,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
-                                  .Arg<connfit::Ints>()
-                                  .Arg<connfit::Ints>()
+                                  .Arg<connfit::Cube>()
+                                  .Ret<connfit::Ints>()
+                                  .Ret<connfit::Ints>()
+                                  .Ret<connfit::Vector1>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_sampled_outer, connfit::SampledOuterImpl,
+                              connfit::WithPattern(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>())
                                   .Arg<connfit::Matrix>()
                                   .Arg<connfit::Matrix>()
                                   .Ret<connfit::Vector1>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer, (connfit::WindowOuterImpl<float, connfit::Cube>),
                               (connfit::WithWindow<connfit::Cube, connfit::Vector1>(
-                                  ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Ints>())));
+                                  connfit::WithPattern(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_bf16,
                               (connfit::WindowOuterImpl<connfit::Bfloat16, connfit::HalfCube>),
                               (connfit::WithWindow<connfit::HalfCube, connfit::Vector1>(
-                                  ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Ints>())));
+                                  connfit::WithPattern(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>()))));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     connfit_dense_outer, (connfit::DenseOuterImpl<float, connfit::Tensor>),
@@ -246,22 +367,15 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     connfit_dense_outer_bf16, (connfit::DenseOuterImpl<connfit::Bfloat16, connfit::HalfTensor>),
     (connfit::WithWindow<connfit::HalfTensor, connfit::Matrix>(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>())));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_rows, (connfit::WindowOuterRowsImpl<float, connfit::Cube>),
-                              (connfit::WithWindow<connfit::Cube, connfit::Vector1>(ffi::Ffi::Bind()
-                                                                                        .Ctx<ffi::ThreadPool>()
-                                                                                        .Arg<connfit::Ints>()
-                                                                                        .Arg<connfit::Vector1>()
-                                                                                        .Arg<connfit::Ints>()
-                                                                                        .Arg<connfit::Ints>())));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    connfit_window_outer_rows, (connfit::WindowOuterRowsImpl<float, connfit::Cube>),
+    (connfit::WithWindow<connfit::Cube, connfit::Vector1>(
+        connfit::WithPattern(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Vector1>()))));
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_window_outer_rows_bf16,
-                              (connfit::WindowOuterRowsImpl<connfit::Bfloat16, connfit::HalfCube>),
-                              (connfit::WithWindow<connfit::HalfCube, connfit::Vector1>(ffi::Ffi::Bind()
-                                                                                            .Ctx<ffi::ThreadPool>()
-                                                                                            .Arg<connfit::Ints>()
-                                                                                            .Arg<connfit::Vector1>()
-                                                                                            .Arg<connfit::Ints>()
-                                                                                            .Arg<connfit::Ints>())));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(
+    connfit_window_outer_rows_bf16, (connfit::WindowOuterRowsImpl<connfit::Bfloat16, connfit::HalfCube>),
+    (connfit::WithWindow<connfit::HalfCube, connfit::Vector1>(
+        connfit::WithPattern(ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Vector1>()))));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(
     connfit_dense_outer_rows, (connfit::DenseOuterRowsImpl<float, connfit::Tensor>),
@@ -272,6 +386,13 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(
     connfit_dense_outer_rows_bf16, (connfit::DenseOuterRowsImpl<connfit::Bfloat16, connfit::HalfTensor>),
     (connfit::WithWindow<connfit::HalfTensor, connfit::Matrix>(
         ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<connfit::Ints>().Arg<connfit::Matrix>())));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window, (connfit::CellWindowImpl<connfit::Lif, float, connfit::Cube>),
+                              (connfit::OfCell<connfit::Cube>()));
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_lif_window_bf16,
+                              (connfit::CellWindowImpl<connfit::Lif, connfit::Bfloat16, connfit::HalfCube>),
+                              (connfit::OfCell<connfit::HalfCube>()));
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(connfit_room, connfit::RoomImpl,
                               ffi::Ffi::Bind().Arg<ffi::AnyBuffer>().Ret<ffi::AnyBuffer>());

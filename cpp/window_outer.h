@@ -9,6 +9,7 @@
 #include "bfloat16.h"
 #include "simd.h"
 #include "threads.h"
+#include "window_events.h"
 
 namespace connfit {
 
@@ -38,7 +39,12 @@ struct WindowOuterArgs {
   float* gradient;          // [nnz]
   Trace* new_trace;         // [states, nnz, batch]
   int64_t rows, nnz, batch, steps;
-  int64_t states;  // 0 without a trace
+  int64_t states;   // 0 without a trace
+  Events events{};  // what is not 0 of `right`, if that is little
+
+  CONNFIT_INLINE const float* Left(int64_t row) const { return left + row * steps; }
+  CONNFIT_INLINE const float* TraceLeft(int64_t row, int s) const { return trace_left + (row * states + s) * steps; }
+  CONNFIT_INLINE int64_t Stride() const { return 1; }
 
   // The rows begin ... end - 1 alone; what each row brings along starts at row `first`.
   WindowOuterArgs Part(int64_t first, int64_t begin, int64_t end) const {
@@ -272,9 +278,30 @@ void WindowOuterChunk(const WindowOuterArgs<Trace>& a, int64_t begin, int64_t en
   WindowOuterRows<S>(a, begin, end);
 }
 
+// States of a neuron up to which sums go through lists of spikes.
+constexpr int64_t kMostStatesOfEvents = 4;
+
+// The same by lists of spikes.
+template <typename Trace>
+void WindowEventsChunk(const WindowOuterArgs<Trace>& a, int64_t begin, int64_t end) {
+  switch (a.states) {
+    case 0: return WindowEvents<0>(a, begin, end);
+    case 1: return WindowEvents<1>(a, begin, end);
+    case 2: return WindowEvents<2>(a, begin, end);
+    case 3: return WindowEvents<3>(a, begin, end);
+    default: return WindowEvents<kMostStatesOfEvents>(a, begin, end);
+  }
+}
+
 template <typename Pool, typename Trace>
 void WindowOuter(Pool& pool, const WindowOuterArgs<Trace>& a) {
   const int64_t connections = a.indptr[a.rows] - a.indptr[0];
+  if (a.events.Usable() && a.states <= kMostStatesOfEvents) {
+    const int64_t chunks = ChunkCount(connections * (1 + a.batch));
+    return ParallelFor(pool, chunks, [&](int64_t c) {
+      WindowEventsChunk(a, RowCut(a.indptr, a.rows, c, chunks), RowCut(a.indptr, a.rows, c + 1, chunks));
+    });
+  }
   const int64_t chunks = ChunkCount(connections * (1 + a.batch * a.steps / 16));
   ParallelFor(pool, chunks, [&](int64_t c) {
     const int64_t begin = RowCut(a.indptr, a.rows, c, chunks), end = RowCut(a.indptr, a.rows, c + 1, chunks);

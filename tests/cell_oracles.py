@@ -19,10 +19,12 @@ from networks import pieces, random_connectome
 from connfit.connectome import Connectome
 from connfit.models import Readout
 from connfit.models.cells import CELLS
+from connfit.models.cells.integrate_fire import LIF
 from connfit.models.cells.rate import Rate
 from connfit.models.connectome_model import ConnectomeModel, ModelConditions
 from connfit.models.input_map import input_map
-from connfit.models.neuron import Neuron, Parameter, Theta, TimeConstant, relu
+from connfit.models.neuron import Neuron, Theta, relu
+from connfit.models.parameter import Parameter, TimeConstant
 from connfit.training.learners import WindowArrays
 
 # Sums of some thousand float64 products in another order.
@@ -73,11 +75,15 @@ class Tired(Neuron):
         return rate, beta * h[1] + (1 - beta) * h[0]
 
 
+SLOW = (("membrane", 0.9), ("synapse", 0.5), ("threshold", 0.4), ("refractory", 1.0), ("response", 0.4), ("base", 0.1))
+"""Of integrate-and-fire neurons with steps of 0.6 s, so that they spike now and then."""
+
 NEURON_OF: dict[str, Neuron] = {
     "rate": Rate(nonlinearity="softplus"),
     "rate-calcium": CELLS["rate-calcium"].neuron(),
     "adaptive-rate": CELLS["adaptive-rate"].neuron(nonlinearity="softplus"),
     "two-channel": CELLS["two-channel"].neuron(),
+    "lif": LIF(starts=SLOW, surrogate_width=0.6),
     "odd": Odd(),
     "tired": Tired(),
 }
@@ -95,6 +101,9 @@ class Case:
     reached: np.ndarray
 
 
+PER_STEP = ("refractory", "response")
+"""Parameters in seconds, or per second, that a step uses as a number of steps, or per step."""
+
 CHANNELS, LAGS = ("light", "touch"), 2
 
 
@@ -110,7 +119,7 @@ def case(
 ) -> Case:
     """Drive where read-outs share neurons (`many`), or state forcing of single ones (`single`)."""
     rng = np.random.default_rng(5)
-    brain = random_connectome(rng, NEURONS, 4, electrical=3, mixed=mixed)
+    brain = random_connectome(rng, NEURONS, 4, electrical=0 if NEURON_OF[cell].spikes else 3, mixed=mixed)
     shares = np.where(rng.random((UNITS, NEURONS)) < 0.5, rng.random((UNITS, NEURONS)), 0)
     shares[np.arange(UNITS), np.arange(UNITS)] = 0.5
     shares = np.eye(UNITS, NEURONS) if reads == "single" else shares
@@ -169,6 +178,8 @@ def theta_of(one: Case, params: dict) -> dict[str, jax.Array]:
     for key, value in params.items():
         if key.startswith("log_"):
             found[key.removeprefix("log_")] = jnp.exp(-one.model.step_s / jnp.exp(value))[:, None]
+        elif key in PER_STEP:
+            found[key] = value[:, None] / one.model.step_s
         elif key not in ("weights", "bias", "drive", "inputs"):
             found[key] = value[:, None]
     return found
@@ -347,6 +358,8 @@ def explicit(one: Case, *, exact_inside: int | None = None) -> dict[str, np.ndar
             tau = np.exp(np.asarray(params[key]))
             slope = np.exp(-one.model.step_s / tau) * one.model.step_s / tau
             total[key] = total[key] * slope
+        elif key in PER_STEP:
+            total[key] = total[key] / one.model.step_s
     if "inputs" in params:
         total["inputs"] = as_parameters(one, total["inputs"])
     return {key: total[key] + inside.get(key, 0) for key in params}

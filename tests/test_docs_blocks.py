@@ -117,12 +117,18 @@ def check_dask(words: list[str]) -> None:
     command.make_context(words[0], words[1:])
 
 
+def check_srun(words: list[str]) -> None:
+    """What SLURM starts is a command of connfit."""
+    CHECKS["connfit"](words[words.index("connfit") + 1 :])
+
+
 CHECKS = {
     "dask": check_dask,
     "connfit": check_connfit,
     "python": check_script,
     "python3": check_script,
     "make": check_make,
+    "srun": check_srun,
 }
 
 

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from connfit.models.connectome_model import ConnectomeModel, ModelConditions
     from connfit.models.init.start import STARTS, Start, StartConditions
     from connfit.models.init.starting_weights import WEIGHTS, StartingWeights
-    from connfit.models.neuron import Neuron, Parameter, TimeConstant
+    from connfit.models.neuron import Neuron
     from connfit.models.observation import INDICATORS, Indicator
+    from connfit.models.parameter import Parameter, TimeConstant
     from connfit.recordings.preprocess import STEPS, Step
     from connfit.recordings.readers import READERS, Reader
     from connfit.training.learners import RULES, Learner, LearningRule, WindowArrays, WindowResult

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from connfit._system import process_group
 from connfit.errors import ConfigError, NotAvailableError
 
 XLA_FLAGS = "XLA_FLAGS"
@@ -133,6 +134,11 @@ def device_count(asked: int | str) -> int:
     here = jax.devices()
     if isinstance(asked, str):
         return len(here)
+    if not process_group.alone() and asked != len(here):
+        raise ConfigError(
+            f"train.devices = {asked}: the processes of this fit have {len(here)} devices, and each takes part: set "
+            "'all', or start fewer"
+        )
     if asked > len(here):
         kind = here[0].platform
         cores = (

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from connfit._system import process_group
 from connfit._system.claim import claims
 from connfit._system.devices import check_device, jax_refusals, variables_set
 from connfit._system.environment import check_environment
@@ -29,6 +30,7 @@ from connfit.cli.perturb_score_command import perturb_score
 from connfit.cli.piece_help import PieceCommand
 from connfit.cli.record_next_command import record_next
 from connfit.cli.recover_command import recover
+from connfit.cli.several_processes import asks_to_join
 from connfit.cli.simulate_command import simulate
 from connfit.cli.terminal import EXIT_SIGNAL, StoppableGroup, err_console, out_console, refuse, system_error
 from connfit.errors import ConnfitError
@@ -46,7 +48,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for command in COMMANDS:
     # A command that is given a run directory holds it: two at once would mix their files.
-    held = claims("folder")(command) if "folder" in signature(command).parameters else command
+    # That of `resume` does so itself: of several processes that resume together, the first.
+    holds = "folder" in signature(command).parameters and command is not resume
+    held = claims("folder")(command) if holds else command
     app.command(cls=PieceCommand)(held)
 app.command("list")(list_pieces)
 app.add_typer(data_app, name="data")
@@ -57,6 +61,17 @@ WITHOUT_DEVICE = ("list", "data", "check", "new")
 
 def main() -> None:
     """Run the command line; answer a user's mistake with one line instead of a traceback."""
+    try:
+        _run()
+    except SystemExit as ended:
+        process_group.end_at_once(ended.code)
+        raise
+    except BaseException:
+        process_group.end_with_traceback()
+        raise
+
+
+def _run() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A letter that the terminal's encoding lacks is no reason to end a run.
@@ -107,5 +122,5 @@ def common(
 ) -> None:
     """Fit whole-brain models whose wiring is a connectome to recorded activity."""
     check_environment()
-    if variables_set() and context.invoked_subcommand not in WITHOUT_DEVICE:
+    if variables_set() and context.invoked_subcommand not in WITHOUT_DEVICE and not asks_to_join(sys.argv):
         check_device()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from connfit import config as configuration
 from connfit._system.claim import claimed
 from connfit._system.heap import forget_programs
+from connfit._system.process_group import leave
 from connfit._system.stages import measured_stages
 from connfit.cli.evaluate_command import evaluate_and_report
+from connfit.cli.several_processes import Coordinator, Distributed, Process, Processes, asks_to_join, together
 from connfit.cli.terminal import (
     Out,
     RunFolder,
@@ -24,6 +26,7 @@ from connfit.cli.terminal import (
     free_folder,
     interruptible,
 )
+from connfit.config.option_types import AllDevices
 
 if TYPE_CHECKING:
     from connfit.training.problem import Job
@@ -68,6 +71,10 @@ def fit(
         typer.Option(help="Baseline to compare with, instead of the default ones; may be repeated: {baselines}."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is random.")] = None,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    process: Process = None,
+    processes: Processes = None,
     setting: Setting = None,
 ) -> None:
     """Fit a model, evaluate it and write a report."""
@@ -87,8 +94,19 @@ def fit(
         assignments.append(f"data.held_out={configuration.as_json(held_out)}")
     if baseline:
         assignments.append(f"evaluate.baselines={configuration.as_json(baseline)}")
+    if asks_to_join(sys.argv) and config.train.devices == 1:
+        assignments.append("train.devices=all")
     config = configuration.override(config, [*assignments, *(setting or [])])
-    _fit_and_report(config, out or free_folder(name))
+
+    def take_part() -> None:
+        from connfit.training import runs
+
+        runs.take_part(config)
+
+    together(
+        distributed, coordinator, process, processes,
+        write=lambda: _fit_and_report(config, out or free_folder(name)), take_part=take_part,
+    )  # fmt: skip
 
 
 def resume(
@@ -96,20 +114,36 @@ def resume(
     devices: Annotated[
         str | None, typer.Option(help="Devices to train on, a number or all, in place of train.devices of the run.")
     ] = None,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    process: Process = None,
+    processes: Processes = None,
 ) -> None:
     """Continue an interrupted fit from its last checkpoint."""
+    from connfit.training import runs
+
+    on = _devices(devices)
+    together(
+        distributed, coordinator, process, processes,
+        write=lambda: _resume(folder, on or ("all" if asks_to_join(sys.argv) else None)),
+        take_part=lambda: runs.take_part(folder, on or "all"),
+    )  # fmt: skip
+
+
+def _resume(folder: Path, devices: int | AllDevices | None) -> None:
     from connfit.training import runs
     from connfit.training.progress_display import show_progress
 
     with claimed(folder, make=False), measured_stages():
         with interruptible(folder):
             with show_progress(err_console) as (show, announce):
-                fitted = runs.resume(folder, devices=_devices(devices), on_progress=show, on_prepared=announce)
+                fitted = runs.resume(folder, devices=devices, on_progress=show, on_prepared=announce)
+            leave()
             forget_programs()
             evaluate_and_report(fitted, folder)
 
 
-def _devices(asked: str | None) -> int | Literal["all"] | None:
+def _devices(asked: str | None) -> int | AllDevices | None:
     if asked is None:
         return None
     return configuration.TrainConfig(devices=int(asked) if asked.isdecimal() else cast("Any", asked)).devices
@@ -134,5 +168,6 @@ def _fit_and_report(config: configuration.Config, out: Path) -> None:
                 fitted = runs.start(
                     config, out, command=command, later=evaluation_memory, on_progress=show, on_prepared=prepared
                 )
+            leave()
             forget_programs()
             evaluate_and_report(fitted, out)

@@ -14,9 +14,9 @@ from connfit.models.base import INNOVATION_GAINS, Model, Params
 from connfit.models.cells import CELLS
 from connfit.models.forecaster import ModelForecaster
 from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
-from connfit.models.neuron import TimeConstant
 from connfit.models.observation.observed import Observed
 from connfit.models.ops import Pattern
+from connfit.models.parameter import TimeConstant
 from connfit.recordings import Recording
 from connfit.training.fitted import Fit
 

@@ -9,7 +9,8 @@ from connfit.models.init.initial import init_params
 from connfit.models.init.persistence_drive import persistence_drive
 from connfit.models.init.regression_start import regression_start
 from connfit.models.init.starting_weights import spectral_radius_of, start_magnitudes
-from connfit.models.neuron import Neuron, Parameter, TimeConstant, relu
+from connfit.models.neuron import Neuron, relu
+from connfit.models.parameter import Parameter, TimeConstant
 from connfit.models.readout import Readout
 
 __all__ = [

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
-from connfit.models.neuron import Neuron, Parameter, States
+from connfit.models.neuron import Neuron, States
 from connfit.models.observation.likelihood import Likelihood
+from connfit.models.parameter import Parameter
 
 Params = dict[str, Array]
 """Parameters by the key of their array: `weights` or `gains`, `bias`, `drive`, `inputs`, `readout`, and those of

@@ -18,7 +18,8 @@ from jaxtyping import Array
 
 from connfit._system.foreign import described, note_foreign, raised_at
 from connfit.errors import ConfigError, ConnfitError, DataWarning
-from connfit.models.neuron import Jacobian, Neuron, Parameter, as_states
+from connfit.models.neuron import Jacobian, Neuron, as_states
+from connfit.models.parameter import Parameter
 
 _NEURONS, _RUNS, _STEPS = 5, 3, 2
 """Shapes of a trial: no two axes alike, so that none is taken for another."""
@@ -250,7 +251,7 @@ def _check_jacobian(trial: _Trial) -> None:
           for name in trial.theta for p in range(count)),
     ]  # fmt: skip
     for what, mine, its in pairs:
-        mine = jnp.zeros_like(trial.h[0]) if mine is None else jnp.asarray(mine)
+        mine, its = (jnp.zeros_like(trial.h[0]) if each is None else jnp.asarray(each) for each in (mine, its))
         try:
             mine = jnp.broadcast_to(mine, trial.h[0].shape)
         except ValueError:

@@ -18,9 +18,10 @@ from connfit.models.base import GROUPS, INNOVATION_GAINS, NOISE_SCALE, Correctio
 from connfit.models.checked_neuron import check_declared, check_methods, is_foreign
 from connfit.models.conditions import ModelConditions
 from connfit.models.maps import DenseMap, GainMap, SparseMap, SynapticMap
-from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, check_neuron
+from connfit.models.neuron import Neuron, States, check_neuron
 from connfit.models.observation.innovation import deadbeat_gains, stable_gains
 from connfit.models.observation.likelihood import Likelihood
+from connfit.models.parameter import Parameter, TimeConstant
 from connfit.models.readout import overlap, own_overlap
 from connfit.models.wired_neurons import driven_neurons, junctions_of, read_neurons_of
 
@@ -110,6 +111,7 @@ class ConnectomeModel(Displayed):
         if is_foreign(type(cell)):
             check_declared(type(cell))
         check_neuron(neuron, GROUPS)
+        cell.check_step(given.step_s)
         if is_foreign(type(cell)):
             check_methods(cell, given.step_s)
         if (given.state_forcing or given.own_gains) and not neuron.shows_state:
@@ -126,7 +128,13 @@ class ConnectomeModel(Displayed):
         if flipped is not None:
             columns = columns + np.where(flipped, np.int32((1 + electrical) * n), np.int32(0))
         outputs = (1 + electrical + (flipped is not None)) * n
-        recurrent = SparseMap(ops.prepare(ops.Pattern.of(connectome.indptr, columns, outputs)))
+        if neuron.spikes and electrical:
+            raise ConfigError(
+                f"the cell {type(cell).__name__} sends spikes, which gap junctions do not pass on: leave electrical "
+                "connections out of the connectome, or take a cell that sends rates"
+            )
+        pattern = ops.prepare(ops.Pattern.of(connectome.indptr, columns, outputs), spikes=neuron.spikes)
+        recurrent = SparseMap(pattern, neuron.spikes)
         by_unit = readout.matrix
         if given.drive == "dense":
             drive_map: SparseMap | DenseMap | None = DenseMap(n, readout.units)
@@ -230,8 +238,9 @@ class ConnectomeModel(Displayed):
         return TimeConstant("time_constants", self.step_s, low, high), *self.neuron.parameters
 
     def constants(self, params: Params) -> dict[str, Float[Array, "N 1"]]:
-        """Return the parameters of neurons as a step uses them, by name."""
-        return {one.name: self._column(one.used(params[one.key], self.step_s)) for one in self.parameters}
+        """Return the parameters of neurons as a step uses them, and what the cell derives from them, by name."""
+        theta = {one.name: self._column(one.used(params[one.key], self.step_s)) for one in self.parameters}
+        return {**theta, **self.neuron.derived(theta)}
 
     @property
     def forces(self) -> bool:

@@ -68,12 +68,21 @@ class SynapticMap(Protocol):
         ...
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["pattern"], meta_fields=[])
+@partial(jax.tree_util.register_dataclass, data_fields=["pattern"], meta_fields=["spikes"])
 @dataclass(frozen=True)
 class SparseMap:
-    """A weight for each connection of a wiring pattern; `strengths` is [M], traces are [S, M, B]."""
+    """A weight for each connection of a wiring pattern; `strengths` is [M], traces are [S, M, B].
+
+    Attributes
+    ----------
+    pattern
+        Wiring from C sources to R neurons.
+    spikes
+        Whether sources are 0 in most steps.
+    """
 
     pattern: ops.Pattern
+    spikes: bool = False
 
     @property
     def strengths_shape(self) -> tuple[int, ...]:
@@ -93,13 +102,13 @@ class SparseMap:
         return strengths
 
     def apply(self, strengths: Array, sources: Array) -> Array:
-        return ops.matvec(self.pattern, strengths, sources)
+        return ops.matvec(self.pattern, strengths, sources, spikes=self.spikes)
 
     def adjoint(self, strengths: Array, targets: Array) -> Array:
         return ops.rmatvec(self.pattern, strengths, targets)
 
     def outer(self, left: Array, right: Array) -> Array:
-        return ops.sampled_outer(self.pattern, left, right)
+        return ops.sampled_outer(self.pattern, left, right, spikes=self.spikes)
 
     def zero_trace(self, batch: int, dtype: DTypeLike, states: int = 1) -> Array:
         return jnp.zeros((states, self.pattern.nnz, batch), dtype)
@@ -107,10 +116,10 @@ class SparseMap:
     def outer_with_trace(
         self, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
     ) -> tuple[Array, Array]:
-        return ops.window_outer(self.pattern, trace, carry, decay, left, trace_left, right)
+        return ops.window_outer(self.pattern, trace, carry, decay, left, trace_left, right, spikes=self.spikes)
 
     def outer_by_rows(self, trace: Array, of_rows: OfRows, right: Array, after: Array) -> tuple[Array, Array]:
-        return ops.window_outer_by_rows(self.pattern, trace, of_rows, right, after)
+        return ops.window_outer_by_rows(self.pattern, trace, of_rows, right, after, spikes=self.spikes)
 
 
 @partial(

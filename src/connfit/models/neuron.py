@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from connfit.errors import ConfigError
+from connfit.models.parameter import Parameter, Slope
 
 Theta: TypeAlias = Mapping[str, Array]
 """Parameters by name, [N, 1] each, as a step uses them; a time constant as the share that is left after a step."""
@@ -28,90 +29,6 @@ States: TypeAlias = tuple[Array, ...]
 
 MOST_STATES = 16
 """More states than that the compiled operators do not know."""
-
-Slope: TypeAlias = Array | None
-"""A derivative that broadcasts to the states; None where it is 0 whatever the state."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A learned number of each neuron.
-
-    Parameters
-    ----------
-    name
-        Its group, as in `model.learn`; its array in parameters has the same key.
-    start
-        Value before training; the option of the cell of this name sets another.
-    low, high
-        Bounds.
-    unit
-        For tables; empty: none.
-    shared
-        Whether all neurons have the same one.
-    """
-
-    name: str
-    start: float
-    low: float = float("-inf")
-    high: float = float("inf")
-    unit: str = ""
-    shared: bool = False
-
-    @property
-    def key(self) -> str:
-        """Key of its array in parameters."""
-        return self.name
-
-    @property
-    def stored_bounds(self) -> tuple[float | Array, float | Array]:
-        """Bounds of what is stored."""
-        return self.low, self.high
-
-    def stored(self, value: float) -> float | Array:
-        """Return what is stored of a value."""
-        return value
-
-    def value(self, stored: Array) -> Array:
-        """Return the value of what is stored."""
-        return stored
-
-    def used(self, stored: Array, step_s: float) -> Array:
-        """Return what a step uses."""
-        return stored
-
-    def slope(self, stored: Array, step_s: float) -> Slope:
-        """Return the derivative of `used`; None where it is 1."""
-        return None
-
-
-@dataclass(frozen=True)
-class TimeConstant(Parameter):
-    """A time constant τ in seconds: learned as its logarithm, it reaches a step as α = exp(-Δt/τ), what it keeps."""
-
-    low: float = 0.01
-    high: float = 1000.0
-    unit: str = "s"
-
-    @property
-    def key(self) -> str:
-        return f"log_{self.name}"
-
-    @property
-    def stored_bounds(self) -> tuple[Array, Array]:
-        return jnp.log(self.low), jnp.log(self.high)
-
-    def stored(self, value: float) -> Array:
-        return jnp.log(value)
-
-    def value(self, stored: Array) -> Array:
-        return jnp.exp(stored)
-
-    def used(self, stored: Array, step_s: float) -> Array:
-        return jnp.exp(-step_s / jnp.exp(stored))
-
-    def slope(self, stored: Array, step_s: float) -> Array:
-        return self.used(stored, step_s) * step_s / jnp.exp(stored)
 
 
 class Jacobian(NamedTuple):
@@ -130,6 +47,27 @@ class Jacobian(NamedTuple):
     states: tuple[tuple[Slope, ...], ...]
     inputs: tuple[tuple[Slope, ...], ...]
     parameters: Mapping[str, tuple[Slope, ...]]
+
+
+class CompiledCell(NamedTuple):
+    """What the compiled window of a cell needs (`connfit.training.learners.compiled_window`).
+
+    Attributes
+    ----------
+    name
+        Of its code.
+    theta
+        [Q, N] parameters and what is derived from them, in the code's order.
+    options
+        Of the cell.
+    learned
+        Names of what each neuron learns, in the code's order.
+    """
+
+    name: str
+    theta: Array
+    options: tuple[float, ...]
+    learned: tuple[str, ...]
 
 
 Slopes: TypeAlias = tuple[tuple[tuple[Slope, ...], ...], tuple[tuple[Slope, ...], ...]]
@@ -184,6 +122,10 @@ class Neuron:
         Learned beside `time_constants` and `bias`, which all cells have.
     shows
         Number of the state that read-outs see, unless the cell has an `observed`; state forcing moves it.
+    counters
+        Numbers of the states that only count steps, and have no derivatives.
+    spikes
+        Whether the output is a spike, 0 in most steps: connections then follow spikes.
 
     Examples
     --------
@@ -203,6 +145,8 @@ class Neuron:
     channels: ClassVar[tuple[str, ...]] = ("input",)
     parameters: ClassVar[tuple[Parameter, ...]] = ()
     shows: ClassVar[int] = 0
+    counters: ClassVar[tuple[int, ...]] = ()
+    spikes: ClassVar[bool] = False
 
     def step(self, theta: Theta, h: States, x: States) -> States:
         """Return the states after a step.
@@ -224,6 +168,16 @@ class Neuron:
         """Return what read-outs see."""
         return h[self.shows]
 
+    def derived(self, theta: Theta) -> Theta:
+        """Return what follows from parameters alone, by names that no parameter has; methods find it in theta.
+
+        It is computed once for a window. Not all who call methods give it.
+        """
+        return {}
+
+    def check_step(self, step_s: float) -> None:
+        """Raise a ConfigError for steps, in seconds, that are too long for the cell."""
+
     def balance(self, theta: Theta, rate: Array) -> Array:
         """Return the input x[0] that holds neurons [N, 1] at a rate, as far as starts need to know."""
         return rate
@@ -241,12 +195,11 @@ class Neuron:
     def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
         """Return the derivatives of `step`, for states [N, B] or of all steps of a window."""
         states, inputs, parameters = _forward_mode(lambda *at: as_states(self.step(*at)), theta, h, x)
-        size = range(len(h))
-        return Jacobian(
-            tuple(tuple(column[p] for column in states) for p in size),
-            tuple(tuple(column[p] for column in inputs) for p in size),
-            parameters,
-        )
+        size, still = range(len(h)), self.counters
+        rows = tuple(tuple(None if {p, q} & {*still} else states[q][p] for q in size) for p in size)
+        by_input = tuple(tuple(None if p in still else column[p] for column in inputs) for p in size)
+        own = {name: tuple(None if p in still else one[p] for p in size) for name, one in parameters.items()}
+        return Jacobian(rows, by_input, own)
 
     def for_slopes(self, theta: Theta, h: States, x: States) -> Any:
         """Return what `slopes` follow from, where that is less than states and inputs: a window keeps it."""
@@ -256,6 +209,10 @@ class Neuron:
         """Return A and B of `Jacobian`, from `for_slopes`."""
         found = self.jacobian(theta, *at)
         return found.states, found.inputs
+
+    def compiled(self, theta: Theta) -> CompiledCell | None:
+        """Return what the compiled window of this very step needs; None where there is no such window."""
+        return None
 
     def sent(self, theta: Theta, h: States) -> Reading:
         """Return the derivatives of `output`."""
@@ -268,8 +225,22 @@ class Neuron:
     @property
     def has_slopes(self) -> bool:
         """Whether `slopes` are those of this package, and of this very step: none that a subclass has replaced."""
-        owner = next(one for one in type(self).__mro__ if not {"step", "jacobian", "slopes"}.isdisjoint(vars(one)))
-        return "slopes" in vars(owner) and owner is not Neuron and owner.__module__.startswith("connfit.")
+        return self._is_own("slopes", "step", "jacobian")
+
+    @property
+    def has_compiled(self) -> bool:
+        """Whether `compiled` is that of this very step."""
+        return self._is_own("compiled", "step", "output", "observed", "jacobian", "slopes")
+
+    def _is_own(self, name: str, *others: str) -> bool:
+        """Whether a method is of this package, and of the same class as others are."""
+        owner = next(one for one in type(self).__mro__ if not {name, *others}.isdisjoint(vars(one)))
+        return name in vars(owner) and owner is not Neuron and owner.__module__.startswith("connfit.")
+
+    @property
+    def traced(self) -> tuple[int, ...]:
+        """Numbers of the states that inputs move, of which connections have eligibility traces."""
+        return tuple(q for q in range(len(self.states)) if q not in self.counters)
 
     @property
     def sends_first(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import optax
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 
+from connfit._system import process_group
 from connfit.errors import ConfigError
 from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Params
 from connfit.models.blocks import AXIS, BlockFacts, Blocks, cut_model, device_mesh, gathered, spread
@@ -172,6 +173,8 @@ class ManyDevices:
         self, params: Params, moments: optax.OptState, memory: Any, window: WindowArrays, rates: dict[str, Any]
     ) -> tuple[Params, optax.OptState, Any, Array, dict[str, Array]]:
         on = self.on
+        if not process_group.alone():  # arrays of this process alone are none of all devices
+            window = jax.tree.map(np.asarray, window)
         everywhere = tuple(sorted(key for key, cut in on.blocks.cuts.items() if cut.everywhere))
         return _step(
             on.model, on.facts, params, self.frozen, self.anchor, moments, memory, window, rates,
@@ -188,9 +191,10 @@ class ManyDevices:
     def whole(self, params: Params, moments: optax.OptState) -> tuple[Params, optax.OptState]:
         def joined(parts: Params) -> Params:
             found = self.on.blocks.whole({key: gathered(value) for key, value in parts.items()})
-            return {key: jnp.asarray(value) for key, value in found.items()}
+            # On the host: a device has its block to hold.
+            return cast("Params", found)
 
-        return joined(params), _each_part(moments, joined, lambda one: jnp.asarray(gathered(one)[0]))
+        return joined(params), _each_part(moments, joined, lambda one: gathered(one)[0])
 
 
 def _each_part(moments: Any, of_params: Any, of_number: Any) -> Any:

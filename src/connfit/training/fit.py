@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
+from connfit._system import process_group
 from connfit._system.devices import device_count
 from connfit._system.heap import return_freed_pieces
 from connfit._system.stages import stage
@@ -81,7 +82,7 @@ def train(
         one_of("a group of train.rate_scale", group, {**dict.fromkeys(GROUPS), **dict.fromkeys(model.groups)})
     if state is not None and not is_state_of(config.optimiser, state.optimiser):
         raise ConfigError(f"the state to go on from is not one of train.optimiser = {config.optimiser!r}")
-    initial = params
+    params = initial = {key: jnp.asarray(value) for key, value in process_group.told(params).items()}
     keys = [key_of(group, params) for group in groups]
     frozen = {key: value for key, value in params.items() if key not in keys}
     devices = device_count(config.devices)
@@ -101,10 +102,10 @@ def train(
                 untrained = {key: np.asarray(params[key]) for key in keys}
                 state = replace(state, best_params=untrained, best_value=trainer.validate(params).value)
                 return_freed_pieces()
-            with stage("learning rates"):
+            with stage("learning rates"), process_group.lost_processes():
                 state = _with_rates(trainer, state)
     while not state.finished:
-        with stage("training"):
+        with stage("training"), process_group.lost_processes():
             state = trainer.epoch(state)
         if on_epoch is not None and (state.finished or state.epoch % config.checkpoint_every == 0):
             on_epoch(state)

@@ -374,6 +374,7 @@ def _trained(config: Config, model: Model) -> tuple[str, ...]:
     learn, strengths = config.model.learn, config.model.strengths
     seen = config.model.observation
     fixed = {"weights"} if strengths == "fixed" else set[str]()
+    fixed.update(one.name for one in model.neuron.parameters if one.fixed)
     if seen.gain == "shared":
         fixed.add(INNOVATION_GAINS)
     if not seen.learn:

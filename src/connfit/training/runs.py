@@ -32,6 +32,7 @@ from connfit.training.memory import check_memory
 from connfit.training.problem import Job, prepare
 from connfit.training.recorded import check_options, read_record
 from connfit.training.run_record import RECORD, run_record
+from connfit.training.same_job import check_same_job
 
 CHECKPOINT = Path("checkpoints", "latest.npz")
 DATA = "data"
@@ -180,8 +181,42 @@ def resume(
         return _finished(job, out)
     if devices is None:
         return _continue(job, out, state, on_progress)
-    here = msgspec.structs.replace(job.config, train=msgspec.structs.replace(job.config.train, devices=devices))
-    return replace(_continue(replace(job, config=here), out, state, on_progress), job=job)
+    return replace(_continue(_on(devices, job), out, state, on_progress), job=job)
+
+
+def take_part(
+    config: Config | Path, devices: int | AllDevices = "all", *, on_progress: Callable[[Progress], None] | None = None
+) -> None:
+    """Fit together with the process that writes the run: do all that it does, but write nothing.
+
+    Parameters
+    ----------
+    config
+        Of a new run, or the directory of one that is resumed.
+    devices
+        As of `resume`.
+
+    Raises
+    ------
+    ConnfitError
+        As `start` and `resume`.
+    """
+    if isinstance(config, Config):
+        device_count(config.train.devices)
+        job, state = prepare(config), None
+    else:
+        job = _on(devices, load_job(config))
+        state = _state(job, config) if present(config / CHECKPOINT) else None
+        if (state is None or state.finished) and present(config / "parameters.npz"):
+            return
+    check_same_job(job, state)
+    job.fit(state=state, on_progress=on_progress)
+
+
+def _on(devices: int | AllDevices, job: Job) -> Job:
+    """The job on other devices."""
+    train = msgspec.structs.replace(job.config.train, devices=devices)
+    return replace(job, config=msgspec.structs.replace(job.config, train=train))
 
 
 def load_job(out: Path) -> Job:
@@ -277,6 +312,7 @@ def _finished(job: Job, out: Path) -> Fit:
 
 def _continue(job: Job, out: Path, state: FitState | None, on_progress: Callable[[Progress], None] | None) -> Fit:
     of = read_record(out).identity
+    check_same_job(job, state)
 
     def save(now: FitState) -> None:
         write_state(out / CHECKPOINT, now, job.config.train.optimiser, of)

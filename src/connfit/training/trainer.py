@@ -15,6 +15,7 @@ import optax
 from jaxtyping import Array, Float
 
 from connfit._system.heap import return_freed_pieces
+from connfit._system.process_group import told
 from connfit.config import TrainConfig
 from connfit.errors import DivergedError
 from connfit.models.base import Model, Params, group_of, key_of
@@ -298,7 +299,8 @@ class Trainer:
         """Score parameters by what epochs are compared by."""
         assert self.comparison is not None
         forecaster, by = ModelForecaster(self.model, params, self.comparison.cohort), self.config.select_on
-        return validate(forecaster, self.comparison.unit_weights, horizons=by != "one_step", near=by == "near")
+        found = validate(forecaster, self.comparison.unit_weights, horizons=by != "one_step", near=by == "near")
+        return Validation(*map(float, told(found)))
 
     def stays_finite(self, params: Params) -> bool:
         """Return whether predictions stay finite through all training frames: validation sees too few to tell."""
@@ -308,7 +310,7 @@ class Trainer:
         ]
         watched = [Finite(part.values.shape) for part in parts]
         forecaster.one_step_and_horizon_of(parts, [np.zeros(0, np.int64)] * len(parts), 0, watched)
-        return all(finite.all for finite in watched)
+        return bool(told(all(finite.all for finite in watched)))
 
     def _learning_rate(self, state: FitState, fraction: float) -> float:
         """Cosine from the phase's learning rate to its final fraction."""

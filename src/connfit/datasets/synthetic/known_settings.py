@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from connfit.datasets.synthetic.teacher import check_radius
 from connfit.errors import ConfigError, one_of
-from connfit.models.neuron import Neuron, TimeConstant
+from connfit.models.neuron import Neuron
 from connfit.models.observation import observe
 from connfit.models.observation.observed import Observed
+from connfit.models.parameter import TimeConstant
 
 TEACHER_STRENGTHS = ("free", "gain_per_neuron", "gain_per_type_pair")
 FRAME_RATE = 2.0

@@ -21,7 +21,8 @@ from connfit.datasets.synthetic.known_settings import FRAME_RATE, TeacherSetting
 from connfit.datasets.synthetic.teacher import OrnsteinUhlenbeck, measurement_noise, spectral_radius
 from connfit.errors import ConfigError
 from connfit.models.cells import find_cell
-from connfit.models.neuron import Neuron, Parameter, States, TimeConstant, as_states
+from connfit.models.neuron import Neuron, States, as_states
+from connfit.models.parameter import Parameter, TimeConstant
 
 _WIRING, _PARAMETERS, _ACTIVITY, _MEASUREMENT, _INPUTS = 0, 1, 2, 3, 5
 

@@ -60,7 +60,7 @@ def _all(own: Array) -> Array:
     return jax.lax.all_gather(own, AXIS, tiled=True)
 
 
-_sparse = partial(jax.tree_util.register_dataclass, data_fields=["pattern"], meta_fields=[])
+_sparse = partial(jax.tree_util.register_dataclass, data_fields=["pattern"], meta_fields=["spikes"])
 _dense = partial(jax.tree_util.register_dataclass, data_fields=[], meta_fields=["rows", "columns"])
 _gains = partial(
     jax.tree_util.register_dataclass,

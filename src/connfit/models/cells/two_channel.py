@@ -8,7 +8,8 @@ from jaxtyping import Array
 
 from connfit.models.cells import CELLS, Cell
 from connfit.models.cells.rate import Rate
-from connfit.models.neuron import Jacobian, Slopes, States, Theta, TimeConstant
+from connfit.models.neuron import Jacobian, Slopes, States, Theta
+from connfit.models.parameter import TimeConstant
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from connfit._registry import Entry, Registry
 from connfit.errors import ConfigError
-from connfit.models.neuron import Neuron, TimeConstant
+from connfit.models.neuron import Neuron
+from connfit.models.parameter import TimeConstant
 
 RISE, DECAY = "indicator_rise", "indicator_decay"
 INDICATOR_GROUPS = (RISE, DECAY)

@@ -18,11 +18,11 @@ from connfit.models.neuron import (
     Slopes,
     States,
     Theta,
-    TimeConstant,
     as_states,
     times,
     total,
 )
+from connfit.models.parameter import TimeConstant
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,16 @@ class Observed(Neuron):
     def shows(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Number of the indicator's last state."""
         return self._own + len(self.filters) - 1 if self.filters else self.cell.shows
+
+    @property
+    def counters(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Those of the cell."""
+        return self.cell.counters
+
+    @property
+    def spikes(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the cell sends spikes."""
+        return self.cell.spikes
 
     @property
     def shown(self) -> tuple[int, ...]:
@@ -168,7 +178,16 @@ class Observed(Neuron):
         return self.cell.shows_state and self.cell.has_slopes
 
     def _inner(self, theta: Theta) -> Theta:
-        return {name: theta[name] for name in ("time_constants", *(one.name for one in self.cell.parameters))}
+        own = {one.name for one in self.filters}
+        return {name: value for name, value in theta.items() if name not in own}
+
+    def check_step(self, step_s: float) -> None:
+        """Check that steps are short enough for the cell."""
+        self.cell.check_step(step_s)
+
+    def derived(self, theta: Theta) -> Theta:
+        """Return what the cell derives."""
+        return self.cell.derived(self._inner(theta))
 
     def _filtered(self, theta: Theta, local: Slopes, seen: Reading) -> Slopes:
         """Put the filters behind the cell."""

@@ -16,7 +16,13 @@ from connfit.models.ops.pattern import Pattern
 
 
 def window_outer_by_rows(
-    pattern: Pattern, trace: Float[Array, "S M B"], of_rows: OfRows, right: Float[Array, "C B K"], after: Array
+    pattern: Pattern,
+    trace: Float[Array, "S M B"],
+    of_rows: OfRows,
+    right: Float[Array, "C B K"],
+    after: Array,
+    *,
+    spikes: bool = False,
 ) -> tuple[Float[Array, "M"], Float[Array, "S M B"]]:
     """Compute `window_outer` of what is computed only when it is needed; it has no derivative rules.
 
@@ -28,11 +34,13 @@ def window_outer_by_rows(
         ``of_rows(first, count)`` returns `carry`, `decay`, `left` and `trace_left` of the rows from `first` on.
     after
         Something to be computed before the memory of the gradient is taken.
+    spikes
+        As of `window_outer`.
     """
     return _by_rows(
         pattern.rows, trace, of_rows, right,
-        lambda carry, decay, left, later: window_outer(pattern, trace, carry, decay, left, later, right),
-        lambda block: native.window_outer_in_blocks(pattern, trace, of_rows, right, after, block),
+        lambda carry, decay, left, later: window_outer(pattern, trace, carry, decay, left, later, right, spikes=spikes),
+        lambda block: native.window_outer_in_blocks(pattern, trace, of_rows, right, after, block, spikes),
     )  # fmt: skip
 
 

@@ -65,18 +65,25 @@ def resolve(implementation: str, dtype: jnp.dtype) -> str:
     return _BY_PLATFORM
 
 
+def runs_native(dtype: jnp.dtype) -> bool:
+    """Return whether native code runs operators on the default device in this precision."""
+    path = resolve("auto", dtype)
+    return path == "native" or (path == _BY_PLATFORM and jax.default_backend() == "cpu")
+
+
 def _named(implementation: str) -> str:
     """This implementation, or for "auto" what `use` or the environment asks for."""
     name = one_of("implementation", implementation, IMPLEMENTATIONS)
     return (_chosen.get() or environment.implementation()) if name == "auto" else name
 
 
-def prepare(pattern: Pattern) -> Pattern:
+def prepare(pattern: Pattern, *, spikes: bool = False) -> Pattern:
     """Return the pattern with its connections by column beside it, where operators here use them.
 
     That is where Pallas kernels are asked for, which would sort them at every call, and on a card,
-    where portable code without them adds atomically, in an order that varies. They take 8 bytes per connection.
+    where portable code without them adds atomically, in an order that varies; and wherever `spikes` are to be
+    followed. They take 8 bytes per connection.
     """
-    if _named("auto") != "pallas" and jax.default_backend() == "cpu":
+    if not spikes and _named("auto") != "pallas" and jax.default_backend() == "cpu":
         return pattern
     return jax.jit(Pattern.with_columns)(pattern)

@@ -17,18 +17,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from connfit.models.neuron import CompiledCell
 from connfit.models.ops.pattern import Pattern
 
 LIBRARY = "connfit_kernels"
 _BLOCK = 8  # columns that rmatvec scatters at once: one AVX2 vector, and buffers no larger than the weights
 _HANDLERS = (
     "connfit_matvec", "connfit_rmatvec", "connfit_sampled_outer", "connfit_window_outer", "connfit_window_outer_bf16",
-    "connfit_dense_outer", "connfit_dense_outer_bf16",
+    "connfit_dense_outer", "connfit_dense_outer_bf16", "connfit_event_matvec", "connfit_events",
+    "connfit_lif_window", "connfit_lif_window_bf16",
 )  # fmt: skip
 _OF_BLOCKS = (
     "connfit_window_outer_rows", "connfit_window_outer_rows_bf16", "connfit_dense_outer_rows",
     "connfit_dense_outer_rows_bf16", "connfit_room",
 )  # fmt: skip
+_ROOM_FOR_EVENTS = 8  # numbers of which one may not be 0, for lists of those to be used
 _registered: set[str] = set()
 _loaded: list[ctypes.CDLL] = []
 _NUMBERS_AT_ONCE = 250_000  # of what a block of rows brings along: 1 MB, which stays in the cache
@@ -153,20 +156,104 @@ def rmatvec(pattern: Pattern, w: Array, v: Array) -> Array:
     return _joining_columns(partial(_rmatvec, pattern.columns))(pattern.indptr, pattern.indices, w, v)
 
 
+def event_matvec(pattern: Pattern, w: Array, x: Array) -> Array:
+    """Compute `portable.matvec`, float32, along the columns that are not 0 where they are few."""
+    by = pattern.sorted_by_column()
+    shape = (pattern.rows, x.shape[1])
+
+    def call(indptr: Array, indices: Array, w: Array, x: Array) -> Array:
+        follow = _call("connfit_event_matvec", (shape[:1] + x.shape[1:], x.dtype))
+        return follow(indptr, indices, by.indptr, by.rows, by.places, w, x)[0]
+
+    return _joining_columns(call)(pattern.indptr, pattern.indices, w, x)
+
+
+Events = tuple[Array, Array, Array]
+"""What is not 0 of [C, B, K] numbers: where the list of each row [C, B] starts, steps, and values."""
+
+
+def _no_events() -> Events:
+    """Lists where nothing is said of what is not 0."""
+    return jnp.zeros(0, jnp.int32), jnp.zeros(0, jnp.int32), jnp.zeros(0, jnp.float32)
+
+
+def events_of(right: Array) -> Events:
+    """List what is not 0; the lists are not used where that is more than one of `_ROOM_FOR_EVENTS`."""
+    columns, batch, _ = right.shape
+    room = max(1024, right.size // _ROOM_FOR_EVENTS)
+    results = ((columns * batch + 1,), jnp.int32), ((room,), jnp.int32), ((room,), right.dtype)
+    starts, steps, values = _call("connfit_events", *results)(right)
+    return starts, steps, values
+
+
 def sampled_outer(pattern: Pattern, left: Array, right: Array) -> Array:
     """Compute `portable.sampled_outer`, float32."""
+    return _sampled_outer(pattern, _no_events(), left, right)
+
+
+def event_sampled_outer(pattern: Pattern, left: Array, right: Array) -> Array:
+    """Compute `portable.sampled_outer`, float32, from what is not 0 of `right` where that is little."""
+    return _sampled_outer(pattern, events_of(right[:, None]), left, right)
+
+
+def _sampled_outer(pattern: Pattern, events: Events, left: Array, right: Array) -> Array:
     call = _call("connfit_sampled_outer", ((pattern.nnz,), left.dtype))
-    return call(pattern.indptr, pattern.indices, left, right)[0]
+    return call(pattern.indptr, pattern.indices, *events, left, right)[0]
 
 
-def window_outer(
-    pattern: Pattern, trace: Array, carry: Array, decay: Array, left: Array, trace_left: Array, right: Array
-) -> tuple[Array, Array]:
+def window_outer(pattern: Pattern, trace: Array, *factors: Array) -> tuple[Array, Array]:
     """Compute `portable.window_outer`, float32, traces also bfloat16; new traces take the memory of old ones."""
+    return _window_outer(pattern, _no_events(), trace, *factors)
+
+
+def event_window_outer(pattern: Pattern, trace: Array, *factors: Array) -> tuple[Array, Array]:
+    """Compute `window_outer` from what is not 0 of `right`, the last factor, where that is little."""
+    return _window_outer(pattern, events_of(factors[-1]), trace, *factors)
+
+
+def _window_outer(pattern: Pattern, events: Events, trace: Array, *factors: Array) -> tuple[Array, Array]:
     name = "connfit_window_outer_bf16" if trace.dtype == jnp.bfloat16 else "connfit_window_outer"
-    call = _call(name, ((pattern.nnz,), left.dtype), (trace.shape, trace.dtype), aliases={2: 1})
-    gradient, new_trace = call(pattern.indptr, pattern.indices, trace, carry, decay, left, trace_left, right)
+    call = _call(name, ((pattern.nnz,), factors[-1].dtype), (trace.shape, trace.dtype), aliases={5: 1})
+    gradient, new_trace = call(pattern.indptr, pattern.indices, *events, trace, *factors)
     return gradient, new_trace
+
+
+def cell_window(
+    cell: CompiledCell,
+    pattern: Pattern,
+    states: tuple[Array, ...],
+    sources: Array,
+    read: Array,
+    scored: Array,
+    trace: Array,
+    own_trace: Array,
+) -> tuple[Array, Array, Array, Array]:
+    """Compute gradients and traces of a window of a compiled cell.
+
+    Parameters
+    ----------
+    states, sources
+        [K, N, B] each state before each step, and [K, C, B] what arrives.
+    read, scored
+        [K, N, B] adjoint of what read-outs see, and [K] 0 where all of it is.
+    trace, own_trace
+        [S, M, B] of connections, and [L, S, N, B] of what neurons learn.
+
+    Returns
+    -------
+    gradient, new_trace, own_gradient, new_own_trace
+        [M], as `trace`, [L, N], as `own_trace`.
+    """
+    name = f"connfit_{cell.name}_window{'_bf16' if trace.dtype == jnp.bfloat16 else ''}"
+    call = _call(
+        name, ((pattern.nnz,), read.dtype), (trace.shape, trace.dtype),
+        ((len(cell.learned), pattern.rows), read.dtype), (own_trace.shape, own_trace.dtype), aliases={11: 1, 12: 3},
+    )  # fmt: skip
+    options = jnp.asarray(cell.options, read.dtype)
+    gradient, trace, by_number, own_trace = call(
+        pattern.indptr, pattern.indices, cell.theta, options, *states, sources, read, scored, trace, own_trace
+    )
+    return gradient, trace, by_number, own_trace
 
 
 def dense_outer(
@@ -185,15 +272,16 @@ OfRows = Callable[[Array, int], tuple[Array, Array, Array, Array]]
 
 
 def window_outer_in_blocks(
-    pattern: Pattern, trace: Array, of_rows: OfRows, right: Array, after: Array, block: int
+    pattern: Pattern, trace: Array, of_rows: OfRows, right: Array, after: Array, block: int, spikes: bool = False
 ) -> tuple[Array, Array]:
     """Compute `window_outer` for one block of rows after the other, and only then what it needs of them."""
     name = "connfit_window_outer_rows_bf16" if trace.dtype == jnp.bfloat16 else "connfit_window_outer_rows"
     gradient = jax.ShapeDtypeStruct((pattern.nnz,), right.dtype)
-    call = _call(name, (gradient.shape, gradient.dtype), (trace.shape, trace.dtype), aliases={1: 0, 4: 1})
+    call = _call(name, (gradient.shape, gradient.dtype), (trace.shape, trace.dtype), aliases={1: 0, 7: 1})
+    events = events_of(right) if spikes else _no_events()
 
     def rows(bounds: Array, gradient: Array, trace: Array, *factors: Array) -> tuple[Array, Array]:
-        gradient, trace = call(bounds, gradient, pattern.indptr, pattern.indices, trace, *factors, right)
+        gradient, trace = call(bounds, gradient, pattern.indptr, pattern.indices, *events, trace, *factors, right)
         return gradient, trace
 
     return _in_blocks(pattern.rows, block, rows, gradient, trace, of_rows, after)

@@ -27,13 +27,14 @@ from connfit.models.ops.pattern import Pattern
 @partial(jax.jit, static_argnames=("operator", "path"), inline=True)
 def _run(operator: str, path: str, *operands: Any) -> Any:
     """One operator without derivative rules."""
-    plain: Callable[..., Any] = getattr(portable, operator)
+    linear = operator.removeprefix("event_")
+    plain: Callable[..., Any] = getattr(portable, linear)
     if path == "portable":
         return plain(*operands)
     if path == "pallas":
         from connfit.models.ops import pallas_operators  # imported late: Pallas takes a third of a second
 
-        return getattr(pallas_operators, operator)(*operands)
+        return getattr(pallas_operators, linear)(*operands)
     compiled: Callable[..., Any] = getattr(native, operator)
     if path == "native":
         return compiled(*operands)
@@ -91,9 +92,12 @@ def _differentiable(operator: str, backward: Callable[..., tuple]) -> Callable[.
 
 
 _matvec = _differentiable("matvec", _matvec_backward)
+_event_matvec = _differentiable("event_matvec", _matvec_backward)
 _rmatvec = _differentiable("rmatvec", _rmatvec_backward)
 _sampled_outer = _differentiable("sampled_outer", _sampled_outer_backward)
+_event_sampled_outer = _differentiable("event_sampled_outer", _sampled_outer_backward)
 _window_outer = _differentiable("window_outer", _window_outer_backward)
+_event_window_outer = _differentiable("event_window_outer", _window_outer_backward)
 
 
 def _dense_outer_backward(path: str, saved: tuple, g: tuple[Array, Array]) -> tuple:
@@ -129,7 +133,12 @@ def _expect(operator: str, **shapes: tuple[Array, tuple[int, ...]]) -> None:
 
 
 def matvec(
-    pattern: Pattern, w: Float[Array, "M"], x: Float[Array, "C *B"], *, implementation: str = "auto"
+    pattern: Pattern,
+    w: Float[Array, "M"],
+    x: Float[Array, "C *B"],
+    *,
+    spikes: bool = False,
+    implementation: str = "auto",
 ) -> Float[Array, "N *B"]:
     """Sum the weighted inputs of every row: ``y_i = sum_e w_e x[indices_e]`` over the connections e of row i.
 
@@ -141,6 +150,10 @@ def matvec(
         [M] weight of each connection.
     x
         [C] or [C, B] values of the columns; B of them share one pass over the connections.
+    spikes
+        Whether nearly all of `x` is 0: native code then follows the columns that are not, as long as that is quicker.
+        It needs the connections by column, which it sorts at every call if `pattern` has none
+        (`Pattern.with_columns`).
     implementation
         `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
@@ -160,7 +173,8 @@ def matvec(
     w, x = _common(w, x)
     _expect("matvec", w=(w, (pattern.nnz,)), x=(x, (pattern.columns, *x.shape[1:2])))
     path = resolve(implementation, x.dtype)
-    return _matvec(path, pattern, w, x) if x.ndim == 2 else _matvec(path, pattern, w, x[:, None])[:, 0]
+    product = _event_matvec if spikes else _matvec
+    return product(path, pattern, w, x) if x.ndim == 2 else product(path, pattern, w, x[:, None])[:, 0]
 
 
 def rmatvec(
@@ -196,7 +210,12 @@ def rmatvec(
 
 
 def sampled_outer(
-    pattern: Pattern, left: Float[Array, "N K"], right: Float[Array, "C K"], *, implementation: str = "auto"
+    pattern: Pattern,
+    left: Float[Array, "N K"],
+    right: Float[Array, "C K"],
+    *,
+    spikes: bool = False,
+    implementation: str = "auto",
 ) -> Float[Array, "M"]:
     """Multiply ``left @ right.T`` only where there are connections: ``G_e = sum_k left[i, k] right[j, k]``.
 
@@ -208,6 +227,8 @@ def sampled_outer(
         Connections of N rows to C columns; connection e joins row i and column j.
     left, right
         [N, K] and [C, K].
+    spikes
+        Whether nearly all of `right` is 0: native code then goes through what is not.
     implementation
         `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
@@ -219,7 +240,8 @@ def sampled_outer(
     left, right = _common(left, right)
     k = left.shape[-1] if left.ndim else 0
     _expect("sampled_outer", left=(left, (pattern.rows, k)), right=(right, (pattern.columns, k)))
-    return _sampled_outer(resolve(implementation, left.dtype), pattern, left, right)
+    product = _event_sampled_outer if spikes else _sampled_outer
+    return product(resolve(implementation, left.dtype), pattern, left, right)
 
 
 def window_outer(
@@ -231,6 +253,7 @@ def window_outer(
     trace_left: Float[Array, "N B *S K"],
     right: Float[Array, "C B K"],
     *,
+    spikes: bool = False,
     implementation: str = "auto",
 ) -> tuple[Float[Array, "M"], Float[Array, "*S M B"]]:
     """Return the gradient of a window of K steps and the eligibility traces after it, in one pass over the connections.
@@ -260,6 +283,9 @@ def window_outer(
         [N, B, K] and [N, B, S, K] postsynaptic factors of gradient and traces.
     right
         [C, B, K] presynaptic factor; with K = 16 and B = 1 a row is one cache line.
+    spikes
+        Whether nearly all of `right` is 0: native code then lists what is not, once a window, and goes through these
+        lists for every connection.
     implementation
         `"auto"`, `"native"`, `"portable"` or `"pallas"`, see `use`.
 
@@ -286,10 +312,11 @@ def window_outer(
         right=(right, (pattern.columns, batch, steps)),
     )
     path = resolve(implementation, left.dtype)
+    outer = _event_window_outer if spikes else _window_outer
     if planes:
-        return _window_outer(path, pattern, trace, carry, decay, left, trace_left, right)
+        return outer(path, pattern, trace, carry, decay, left, trace_left, right)
     one = trace[None], carry[..., None], decay[..., None, None], left, trace_left[:, :, None], right
-    gradient, kept = _window_outer(path, pattern, *one)
+    gradient, kept = outer(path, pattern, *one)
     return gradient, kept[0]
 
 

@@ -45,7 +45,7 @@ def window_memory(learner: WindowedLearner, model: Model, batch: int, trained: t
         maps = {model.recurrent_group: model.recurrent, "drive": model.drive, "inputs": model.inputs}
         stored = 2 if learner.trace_dtype == "bfloat16" else number
         traces = (
-            len(model.neuron.states)
+            len(model.neuron.traced)
             * stored
             * batch
             * sum(

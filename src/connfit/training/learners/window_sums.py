@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -64,6 +64,33 @@ Gains: TypeAlias = Callable[[Jacobian], Sequence[Slope]]
 """What one step adds to each state."""
 
 
+class PerNeuron(NamedTuple):
+    """A number of each neuron.
+
+    Attributes
+    ----------
+    trace
+        At the window's start; None where none are carried.
+    gains
+        What it adds to each state, times `gate`.
+    left
+        What it adds to the loss at each step, where that is not what it adds to each state times the state's adjoint.
+    """
+
+    trace: States | None
+    gains: Gains
+    gate: Float[Array, "T N B"] | None = None
+    left: Float[Array, "T N B"] | None = None
+
+    def adds(self, step: Jacobian, adjoints: States, left: Array | None, gate: Array | None = None) -> Array:
+        """Return what it adds to the loss in a step, or in all of them."""
+        if left is not None:
+            return left
+        through = filled(total(map(times, self.gains(step), adjoints)), adjoints[0])
+        gate = self.gate if gate is None else gate
+        return through if gate is None else gate * through
+
+
 @dataclass(frozen=True)
 class WindowSums:
     """The window's sums Σ_t left(t) right(t), plus λ⁰ ε where traces ε are carried.
@@ -80,6 +107,8 @@ class WindowSums:
         Steps after these, which the sums have and traces have not seen yet.
     slopes
         A and B of each step from less than that; None: from `steps`.
+    traced
+        Numbers of the states of which connections have traces; None: all.
     """
 
     start: States
@@ -87,6 +116,7 @@ class WindowSums:
     forcing: Forcing | None
     later: int = 0
     slopes: Steps | None = None
+    traced: tuple[int, ...] | None = None
 
     def strengths(
         self,
@@ -143,41 +173,77 @@ class WindowSums:
         if self.later:
             columns = [jnp.pad(one, [(0, 0)] * 3 + [(0, self.later)]) for one in columns]
         trace_left = columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=3)
-        whole = jnp.stack([jnp.stack([filled(one, self.start[0]) for one in row], -1) for row in decay[0]], -2)
-        return jnp.stack(self.start, -1), whole, trace_left
+        rows = [[filled(decay[0][p][q], self.start[0]) for q in self._traced] for p in self._traced]
+        whole = jnp.stack([jnp.stack(row, -1) for row in rows], -2)
+        return jnp.stack([self.start[p] for p in self._traced], -1), whole, trace_left
+
+    @property
+    def _traced(self) -> tuple[int, ...]:
+        return tuple(range(len(self.start))) if self.traced is None else self.traced
 
     def _seen(self, gate: Float[Array, "T N B"] | None) -> Float[Array, "K N B"] | None:
         """The steps that traces see."""
         return gate if gate is None or not self.later else gate[: -self.later]
 
     def per_neuron(
-        self, trace: States | None, left: Array, gains: Gains, gate: Float[Array, "T N B"] | None = None
-    ) -> tuple[Float[Array, "N"], States | None]:
-        """Return the gradient of a number of each neuron, and its traces.
+        self, given: Mapping[str, PerNeuron], whole: Jacobian, adjoints: States
+    ) -> tuple[dict[str, Float[Array, "N"]], dict[str, States | None]]:
+        """Return gradients of numbers of each neuron, and their traces after the window.
+
+        Of neurons with several states both come from one pass over the steps, so that no array of a window is kept for
+        any of them.
 
         Parameters
         ----------
-        left
-            What it adds to the loss at each step.
-        gains
-            What it adds to each state, times `gate`.
+        whole, adjoints
+            Derivatives of all steps, and λ after each.
         """
-        gate = self._seen(gate)
-        gradient = over_steps(left).sum(axis=1)
-        if trace is None:
-            return gradient, None
-        for start, each in zip(self.start, trace, strict=True):
-            gradient += (start * each).sum(axis=1)
-        if len(trace) == 1:
-            faded, ((decay,),) = self._faded(gains, gate)
-            return gradient, (filled(times(decay, trace[0]), trace[0]) + over_steps(faded[:, 0]),)
+        carried = {name: one for name, one in given.items() if one.trace is not None}
+        together = carried if len(self.start) > 1 else {}
+        sums, traces = self._follow(together, adjoints)
+        for name, one in given.items():
+            if name not in sums:
+                sums[name] = over_steps(one.adds(whole, adjoints, one.left))
+            if name not in traces:
+                traces[name] = self._single(one) if one.trace is not None else None
+        for name, one in carried.items():
+            sums[name] = sum(
+                (start * each for start, each in zip(self.start, one.trace or (), strict=True)), sums[name]
+            )
+        return {name: value.sum(axis=1) for name, value in sums.items()}, traces
 
-        def follow(now: States, at: Any) -> tuple[States, None]:
+    def _follow(
+        self, given: Mapping[str, PerNeuron], adjoints: States
+    ) -> tuple[dict[str, Float[Array, "N B"]], dict[str, States | None]]:
+        """Go through the steps: what they add to the loss, unless there are later ones, and traces."""
+        if not given:
+            return {}, {}
+        gates = {name: self._seen(one.gate) for name, one in given.items()}
+        summed = {} if self.later else given
+        lefts = {name: one.left for name, one in summed.items()}
+
+        def follow(now: tuple[dict[str, Array], dict[str, States]], at: Any) -> tuple[Any, None]:
             matrix, step = _forced(self.steps, *at[:2])
-            added = zip(matrix, _gated(gains(step), at[2]), strict=True)
-            return tuple(filled(total((*map(times, row, now), gain)), now[0]) for row, gain in added), None
+            (sums, traces), (gate, adjoint, left) = now, at[2:]
 
-        return gradient, jax.lax.scan(follow, trace, (self.steps.arrays, self.forcing, gate))[0]
+            def moved(name: str) -> States:
+                added = zip(matrix, _gated(given[name].gains(step), gate[name]), strict=True)
+                return tuple(filled(total((*map(times, row, traces[name]), gain)), adjoint[0]) for row, gain in added)
+
+            added = {name: one.adds(step, adjoint, left[name], gate[name]) for name, one in summed.items()}
+            return ({name: sums[name] + added[name] for name in sums}, {name: moved(name) for name in traces}), None
+
+        zero = jnp.zeros_like(self.start[0])
+        begin = dict.fromkeys(summed, zero), {name: one.trace for name, one in given.items()}
+        seen = tuple(one[: len(one) - self.later] for one in adjoints)
+        steps = (self.steps.arrays, self.forcing, gates, seen, lefts)
+        sums, traces = jax.lax.scan(follow, begin, steps)[0]
+        return sums, traces
+
+    def _single(self, one: PerNeuron) -> States:
+        assert one.trace is not None
+        faded, ((decay,),) = self._faded(one.gains, self._seen(one.gate))
+        return (filled(times(decay, one.trace[0]), one.trace[0]) + over_steps(faded[:, 0]),)
 
     def _faded(self, gains: Gains, gate: Array | None) -> tuple[Float[Array, "K S N B"], Matrix]:
         """What is left at the window's end of what each step adds to the states, and of what was before the window.
@@ -195,7 +261,7 @@ class WindowSums:
 
         def add(left: Matrix, step: Jacobian, gate: Array | None) -> Array:
             added = _gated(gains(step), gate)
-            return jnp.stack([filled(total(map(times, row, added)), like) for row in left])
+            return jnp.stack([filled(total(map(times, left[p], added)), like) for p in self._traced])
 
         return fading(self.steps, self.forcing, add, gate)
 

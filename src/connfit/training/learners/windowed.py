@@ -38,14 +38,15 @@ from connfit.errors import ConfigError, one_of
 from connfit.models.base import INNOVATION_GAINS, NOISE_SCALE, Model, Neurons, Params
 from connfit.models.forward import Trajectory, innovations
 from connfit.models.maps import SynapticMap
-from connfit.models.neuron import Jacobian, Slope, States, filled, times, total
+from connfit.models.neuron import Jacobian, Slope, States, times
 from connfit.models.rollout import read_out, run_window, states_after
+from connfit.training.learners.compiled_window import compiled_window, has_compiled_window
 from connfit.training.learners.factorised import FactorisedSums, FactorisedTraces, Factors
 from connfit.training.learners.learner import Learner, LearnerMemory, WindowArrays, WindowResult
 from connfit.training.learners.window_adjoint import Adjoint, backward, driven_by, readout_gradient
 from connfit.training.learners.window_memory import window_memory
 from connfit.training.learners.window_past import Outside, Past, Stretch, reach_back
-from connfit.training.learners.window_sums import Gains, Steps, WindowSums, once_there, over_steps
+from connfit.training.learners.window_sums import Gains, PerNeuron, Steps, WindowSums, once_there, over_steps
 
 CREDITS = ("neuron", "network", "none")
 CARRIES = ("trace", "history", "factorised", "none")
@@ -155,18 +156,18 @@ class WindowedLearner(Learner[WindowedMemory]):
                 "single neurons use carry = 'trace' or 'none'"
             )
         n, rest = model.neurons, model.rest(batch)
-        zero, states = rest.rates, len(rest.states)
+        zero, states, planes = rest.rates, len(rest.states), len(model.neuron.traced)
         traces: dict[str, Any] = {}
         past = factors = None
         late = self.late_steps(model)
         stored = jnp.bfloat16 if self.trace_dtype == "bfloat16" else zero.dtype
         if self.carry == "trace":
             if model.recurrent_group in trained:
-                traces[model.recurrent_group] = model.recurrent.zero_trace(batch, stored, states)
+                traces[model.recurrent_group] = model.recurrent.zero_trace(batch, stored, planes)
             if "drive" in trained and model.drive is not None:
-                traces["drive"] = model.drive.zero_trace(batch, stored, states)
+                traces["drive"] = model.drive.zero_trace(batch, stored, planes)
             if "inputs" in trained and model.inputs is not None:
-                traces["inputs"] = model.inputs.zero_trace(batch, stored, states)
+                traces["inputs"] = model.inputs.zero_trace(batch, stored, planes)
         if self.carry in ("trace", "factorised"):
             for group in ("bias", *(parameter.name for parameter in model.parameters)):
                 if group in trained:
@@ -217,6 +218,12 @@ class WindowedLearner(Learner[WindowedMemory]):
             log_scale = params[f"log_{NOISE_SCALE}"]
             found = model.likelihood.score(difference, window.weights, log_scale, window.share)
             loss, error = found.loss, found.error
+        if (self.credit, self.carry) == ("neuron", "trace") and has_compiled_window(model, trained):
+            arrived = _arrived(model, params, memory.neurons, forward)
+            gradient, traces = compiled_window(model, params, memory.traces, forward, arrived, error, trained)
+            if found is not None and NOISE_SCALE in trained:
+                gradient[f"log_{NOISE_SCALE}"] = found.log_scale
+            return WindowResult(loss, gradient, predictions), WindowedMemory(end, traces, None)
         adjoint = backward(model, params, forward, window, error, after, self.credit)
         beyond = None
         if INNOVATION_GAINS in trained:
@@ -257,7 +264,7 @@ class WindowedLearner(Learner[WindowedMemory]):
             if self.carry != "history":
                 late, steps = self.late_steps(model), whole.first(length)
         forcing = jax.tree.map(lambda one: one[:length], whole.forcing)
-        sums = WindowSums(whole.start, steps, forcing, late)
+        sums = WindowSums(whole.start, steps, forcing, late, traced=neuron.traced)
         step, adjoints, gate, arrived = whole.step, whole.adjoints, whole.gate, whole.arrived
         driven = driven_by(step, adjoints)
         gradient: Params = {}
@@ -284,30 +291,32 @@ class WindowedLearner(Learner[WindowedMemory]):
                     synapses, memory.traces.get(group), left, gains, right, gate, (gradient, traces)
                 )
 
-        if "bias" in trained:
-            gradient["bias"], traces["bias"] = sums.per_neuron(memory.traces.get("bias"), driven[0], by_channel[0])
-        direct = _direct(model, params, forward, after, adjoint, memory.past, whole.sent)
-        for parameter in model.parameters:
-            if parameter.name in trained:
-                gains = partial(_of_parameter, parameter.name)
-                left = filled(total(map(times, gains(step), adjoints)), adjoints[0])
-                found, traces[parameter.name] = sums.per_neuron(memory.traces.get(parameter.name), left, gains)
-                if parameter.name in direct:
-                    found += direct[parameter.name]
-                slope = parameter.slope(params[parameter.key], model.step_s)
-                found = found if slope is None else found * slope
-                gradient[parameter.key] = found.sum(keepdims=True) if parameter.shared else found
-        beyond = whole.outside.beyond
+        learned = [parameter for parameter in model.parameters if parameter.name in trained]
+        gains = {parameter.name: partial(_of_parameter, parameter.name) for parameter in learned}
+        gains |= {"bias": by_channel[0]} if "bias" in trained else {}
+        own = {name: PerNeuron(memory.traces.get(name), adds) for name, adds in gains.items()}
+        beyond, of_gains = whole.outside.beyond, [f"{INNOVATION_GAINS} {q}" for q in range(len(adjoints))]
         if beyond is not None and whole.corrected is not None:
-            found, carried = [], []
             trace = memory.traces.get(INNOVATION_GAINS, (None,) * len(whole.corrected))
-            for q, by_state in enumerate(whole.corrected):
-                gain, after_window = sums.per_neuron(trace[q], beyond * by_state, partial(_of_state, q), beyond)
-                found.append(gain[model.read_neurons])
-                carried.append(after_window)
-            gradient[INNOVATION_GAINS] = jnp.stack(found)
+            for q, name in enumerate(of_gains):
+                left = beyond * whole.corrected[q]
+                own[name] = PerNeuron(trace[q], partial(_of_state, q), beyond, left)
+        found, carried = sums.per_neuron(own, step, adjoints)
+        direct = _direct(model, params, forward, after, adjoint, memory.past, whole.sent)
+        for parameter in learned:
+            value = found.pop(parameter.name)
+            if parameter.name in direct:
+                value += direct[parameter.name]
+            slope = parameter.slope(params[parameter.key], model.step_s)
+            value = value if slope is None else value * slope
+            gradient[parameter.key] = value.sum(keepdims=True) if parameter.shared else value
+        if of_gains[0] in found:
+            gradient[INNOVATION_GAINS] = jnp.stack([found.pop(name)[model.read_neurons] for name in of_gains])
+            of_states = tuple(carried.pop(name) for name in of_gains)
             if self.carry == "trace":
-                traces[INNOVATION_GAINS] = tuple(carried)
+                traces[INNOVATION_GAINS] = of_states
+        gradient |= found
+        traces |= carried
         if past is None and neuron.has_slopes and len(adjoints) > 1:
             received = tuple(once_there(one, (gradient, traces)) for one in forward.received)
             at = neuron.for_slopes(theta, forward.states, received)
@@ -320,8 +329,8 @@ class WindowedLearner(Learner[WindowedMemory]):
         if "inputs" in trained and model.inputs is not None and whole.outside.external is not None:
             strengths("inputs", model.inputs, driven[:1], by_channel[:1], (whole.outside.external,))
         kept = {key: trace for key, trace in traces.items() if trace is not None}
-        carried = None if factorised is None else factorised.after(factors, length)
-        return gradient, WindowedMemory(memory.neurons, kept, past, carried)
+        after_window = None if factorised is None else factorised.after(factors, length)
+        return gradient, WindowedMemory(memory.neurons, kept, past, after_window)
 
     def _factorised(
         self,

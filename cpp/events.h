@@ -1,0 +1,129 @@
+// Spikes: a forward pass that follows the columns that are not 0, and lists of what is not 0 in a window.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "matvec.h"
+#include "simd.h"
+#include "threads.h"
+
+namespace connfit {
+
+// The connections by column; within a column rows rise.
+struct ByColumn {
+  const int32_t* indptr;  // [columns + 1]
+  const int32_t* rows;    // [nnz]
+  const int32_t* places;  // [nnz] in the pattern
+  int64_t columns;
+};
+
+// What is not 0 among [columns * batch, steps] numbers, row by row; not usable where there was no room for all of it.
+struct Events {
+  const int32_t* starts;  // [columns * batch + 1]; null: none are given
+  const int32_t* steps;
+  const float* values;
+  int64_t room, count;
+
+  bool Usable() const { return starts != nullptr && starts[count] <= room; }
+};
+
+// Calls found(k) for every k in 0..count-1 with values[k] != 0, in order; quick where nearly all are 0.
+template <typename Found>
+CONNFIT_INLINE void ForEachNonzero(const float* values, int64_t count, const Found& found) {
+  constexpr int64_t kBlock = 16;
+  int64_t k = 0;
+  for (; k + kBlock <= count; k += kBlock) {
+    uint64_t words[kBlock / 2], any = 0;
+    std::memcpy(words, values + k, sizeof(words));
+    for (uint64_t word : words) any |= word;
+    if (any == 0) continue;
+    for (int64_t z = k; z < k + kBlock; ++z) {
+      if (values[z] != 0.0f) found(z);
+    }
+  }
+  for (; k < count; ++k) {
+    if (values[k] != 0.0f) found(k);
+  }
+}
+
+// As Matvec. A row adds up its columns in their order, so that results do not depend on threads; where following the
+// columns that are not 0 would take longer than going through all connections, these are gone through.
+template <typename Pool>
+void EventMatvec(Pool& pool, const MatvecArgs& a, const ByColumn& by) {
+  std::vector<int32_t> active;
+  int64_t work = 0, last = -1;
+  ForEachNonzero(a.x, by.columns * a.batch, [&](int64_t at) {
+    const int64_t j = at / a.batch;
+    if (j == last) return;
+    last = j;
+    active.push_back(static_cast<int32_t>(j));
+    work += by.indptr[j + 1] - by.indptr[j];
+  });
+  // A connection that is followed takes about five times as long as one that is passed in a row.
+  if (work * 5 > a.nnz) return Matvec(pool, a);
+  const int64_t chunks = std::clamp<int64_t>(work * a.batch / 8192, 1, 8);
+  ParallelFor(pool, chunks, [&](int64_t c) {
+    const int32_t begin = static_cast<int32_t>(a.rows * c / chunks),
+                  end = static_cast<int32_t>(a.rows * (c + 1) / chunks);
+    std::fill(a.y + begin * a.batch, a.y + end * a.batch, 0.0f);
+    for (size_t n = 0; n < active.size(); ++n) {
+      if (n + 2 < active.size()) {
+        const int32_t soon = by.indptr[active[n + 2]];
+        __builtin_prefetch(by.rows + soon);
+        __builtin_prefetch(by.places + soon);
+      }
+      const int64_t j = active[n];
+      const int32_t* rows = by.rows;
+      int64_t e = by.indptr[j], stop = by.indptr[j + 1];
+      if (chunks > 1) {
+        e = std::lower_bound(rows + e, rows + stop, begin) - rows;
+        stop = std::lower_bound(rows + e, rows + stop, end) - rows;
+      }
+      const float* x = a.x + j * a.batch;
+      for (; e < stop; ++e) {
+        __builtin_prefetch(a.w + by.places[std::min<int64_t>(e + 16, a.nnz - 1)]);
+        const float w = a.w[by.places[e]];
+        float* y = a.y + static_cast<int64_t>(rows[e]) * a.batch;
+        for (int64_t b = 0; b < a.batch; ++b) y[b] += w * x[b];
+      }
+    }
+  });
+}
+
+// Lists what is not 0 in `rows` rows of `steps` numbers. Without room for all, `starts` says how many there are, and
+// nothing is listed.
+template <typename Pool>
+void ListEvents(Pool& pool, const float* values, int64_t rows, int64_t steps, int32_t* starts, int32_t* at,
+                float* found, int64_t room) {
+  const int64_t chunks = ChunkCount(rows * steps / 8);
+  ParallelFor(pool, chunks, [&](int64_t c) {
+    for (int64_t row = rows * c / chunks; row < rows * (c + 1) / chunks; ++row) {
+      int32_t count = 0;
+      ForEachNonzero(values + row * steps, steps, [&](int64_t) { ++count; });
+      starts[row + 1] = count;
+    }
+  });
+  int64_t total = 0;
+  starts[0] = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    total += starts[row + 1];
+    starts[row + 1] = static_cast<int32_t>(std::min<int64_t>(total, INT32_MAX));
+  }
+  if (total > room) return;
+  ParallelFor(pool, chunks, [&](int64_t c) {
+    for (int64_t row = rows * c / chunks; row < rows * (c + 1) / chunks; ++row) {
+      int32_t next = starts[row];
+      if (next == starts[row + 1]) continue;
+      const float* from = values + row * steps;
+      ForEachNonzero(from, steps, [&](int64_t k) {
+        at[next] = static_cast<int32_t>(k);
+        found[next++] = from[k];
+      });
+    }
+  });
+}
+
+}  // namespace connfit

@@ -1,0 +1,121 @@
+// Derivatives of `connfit.models.cells.integrate_fire.LIF`, whose Python names these follow.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "simd.h"
+
+namespace connfit {
+
+class Lif {
+ public:
+  // States potential, current, refractory, rate; of these potential, current and rate have traces.
+  static constexpr int kStates = 4, kTraced = 3, kShown = 2, kDriven = 1;
+  // bias, time_constants, membrane, synapse, threshold, response, base
+  static constexpr int kLearned = 7;
+  // Of theta: time_constants, membrane, synapse, threshold, refractory, response, base, what a current passes on in a
+  // step, and its derivatives by membrane and synapse; and options: width, clears, surrogate.
+  static constexpr int kNumbers = 10, kOptions = 3;
+  // Derivatives that may not be 0: of states (rows) by states, and by numbers.
+  static constexpr bool kByState[3][3] = {{true, true, false}, {true, true, false}, {true, false, true}};
+  static constexpr bool kByNumber[kLearned][3] = {{false, true, false}, {false, false, true}, {true, false, false},
+                                                  {true, true, false},  {true, true, true},   {false, false, true},
+                                                  {false, false, true}};
+  // Whether state q acts on state s, after any number of steps.
+  static constexpr bool Reaches(int s, int q) { return s == q || q != 2; }
+
+  struct Slopes {
+    explicit Slopes(int64_t lanes) : room(16 * lanes) {
+      float* next = room.data();
+      const auto take = [&] { return std::exchange(next, next + lanes); };
+      for (int p = 0; p < 3; ++p) {
+        for (int q = 0; q < 3; ++q) by_state[p][q] = kByState[p][q] ? take() : nullptr;
+      }
+      for (int l = 0; l < kLearned; ++l) {
+        for (int q = 0; q < 3; ++q) by_number[l][q] = kByNumber[l][q] ? take() : nullptr;
+      }
+    }
+    Slopes(const Slopes&) = delete;
+
+    std::vector<float> room;
+    float* by_state[3][3] = {};
+    float* by_number[kLearned][3] = {};
+  };
+
+  // Parameters of each lane of a block are copied to `theta`, [kNumbers, lanes].
+  Lif(const float* options, int64_t lanes)
+      : lanes_(lanes),
+        theta(kNumbers * lanes),
+        per_width_(1.0f / options[0]),
+        clears_(options[1] != 0),
+        surrogate_(static_cast<int>(options[2])) {}
+
+  // Derivatives of the first `count` lanes of a block in a step, from the states before it.
+  CONNFIT_INLINE void Find(const float* const* now, int64_t count, Slopes& to) const {
+    int64_t z = 0;
+    for (; z + 8 <= count; z += 8) FindSome<8>(now, z, to);
+    for (; z < count; ++z) FindSome<1>(now, z, to);
+  }
+
+ private:
+  template <int W>
+  CONNFIT_INLINE static Vector<W> Positive(Vector<W> x) {
+    return x > 0.0f ? x : Vector<W>{};
+  }
+
+  // In the order of surrogate_spikes.SURROGATES.
+  template <int W>
+  CONNFIT_INLINE Vector<W> Surrogate(Vector<W> above) const {
+    Vector<W> x = above * per_width_;
+    x = x < 0.0f ? -x : x;
+    if (surrogate_ == 1) return per_width_ / ((1.0f + x) * (1.0f + x));
+    return Positive<W>(1.0f - x) * (surrogate_ == 2 ? 0.3f * per_width_ : per_width_);
+  }
+
+  template <int W>
+  CONNFIT_INLINE void FindSome(const float* const* now, int64_t z, Slopes& to) const {
+    using V = Vector<W>;
+    const auto number = [&](int which) { return Load<W>(theta.data() + which * lanes_ + z); };
+    const V zero{}, one = zero + 1.0f;
+    const V gamma = number(0), alpha = number(1), beta = number(2), response = number(5), kappa = number(7);
+    const V v = Load<W>(now[0] + z), g = Load<W>(now[1] + z), above = v - number(3), sigma = Surrogate<W>(above);
+    const V spike = above > 0.0f ? one : zero, stays = 1.0f - spike;
+    const V left = above > 0.0f ? number(4) : Positive<W>(Load<W>(now[2] + z) - 1.0f);
+    const V free = left < 1.5f ? one : zero;
+    const V kept = clears_ ? (left < 1.5f ? beta : one) : beta, open = clears_ ? stays : one, current = g * open;
+    const V seen = (1.0f - gamma) * response * sigma;
+    const V to_v = -free * sigma * (clears_ ? alpha * v + kappa * g : alpha * v);
+    const V to_g = clears_ ? -kept * g * sigma : zero;
+    Store<W>(to.by_state[0][0] + z, alpha * free * stays + to_v);
+    Store<W>(to.by_state[0][1] + z, kappa * free * open);
+    Store<W>(to.by_state[1][0] + z, to_g);
+    Store<W>(to.by_state[1][1] + z, kept * open);
+    Store<W>(to.by_state[2][0] + z, seen);
+    Store<W>(to.by_state[2][2] + z, gamma);
+    Store<W>(to.by_number[0][1] + z, clears_ ? free : one);
+    Store<W>(to.by_number[1][2] + z, Load<W>(now[3] + z) - number(6) - response * spike);
+    Store<W>(to.by_number[2][0] + z, free * (stays * v + number(8) * current));
+    Store<W>(to.by_number[3][0] + z, free * number(9) * current);
+    Store<W>(to.by_number[3][1] + z, clears_ ? free * current : current);
+    Store<W>(to.by_number[4][0] + z, -to_v);
+    Store<W>(to.by_number[4][1] + z, -to_g);
+    Store<W>(to.by_number[4][2] + z, -seen);
+    Store<W>(to.by_number[5][2] + z, (1.0f - gamma) * spike);
+    Store<W>(to.by_number[6][2] + z, 1.0f - gamma);
+  }
+
+  int64_t lanes_;
+
+ public:
+  std::vector<float> theta;
+
+ private:
+  const float per_width_;
+  const bool clears_;
+  const int surrogate_;
+};
+
+}  // namespace connfit

@@ -1,0 +1,247 @@
+"""The leaky integrate-and-fire cell: spikes, exponential synapses, a refractory time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from connfit.errors import ConfigError, one_of
+from connfit.models.cells import CELLS, Cell
+from connfit.models.neuron import CompiledCell, Jacobian, Neuron, Reading, Slopes, States, Theta
+from connfit.models.parameter import Duration, Parameter, PerSecond, TimeConstant
+from connfit.models.surrogate_spikes import SURROGATES, spike, surrogate_slope
+
+SYNAPSE_MV = 0.275
+"""What a spike adds to the synaptic current per synapse, in millivolts (Shiu et al. 2024)."""
+
+
+_LEAST = 1e-30
+"""What is kept of a state after steps of 69 time constants, less than which is taken for that."""
+
+
+def passed_on(alpha: Array, beta: Array) -> Array:
+    """Return what a synaptic current that decays adds to the potential in one step: the exact solution.
+
+    Parameters
+    ----------
+    alpha, beta
+        What membrane and current keep in a step, exp(-Δt/τ).
+
+    Returns
+    -------
+    Array
+        ``∫₀^Δt exp(-(Δt-s)/τ_m) exp(-s/τ_s) ds / τ_m``, also where both time constants are the same.
+    """
+    a, b = (-jnp.log(jnp.maximum(keeps, _LEAST)) for keeps in (alpha, beta))
+    apart = b - a
+    near = jnp.abs(apart) < 1e-3
+    far = jnp.where(near, 1, apart)
+    # (1 - exp(-y)) / y, by its series where that would lose digits.
+    mean = jnp.where(near, 1 - apart / 2 + apart**2 / 6, -jnp.expm1(-far) / far)
+    return a * alpha * mean
+
+
+PASSED_ON = ("passed_on", "passed_on_by_membrane", "passed_on_by_synapse")
+"""What `LIF.derived` adds to theta."""
+
+
+def _passed_on(theta: Theta) -> tuple[Array, Array, Array]:
+    """`passed_on`, and its derivatives."""
+    at = theta["membrane"], theta["synapse"]
+    one, zero = jnp.ones_like(at[0]), jnp.zeros_like(at[0])
+    by_membrane, by_synapse = (jax.jvp(passed_on, at, along)[1] for along in ((one, zero), (zero, one)))
+    return passed_on(*at), by_membrane, by_synapse
+
+
+@dataclass(frozen=True)
+class LIF(Neuron):
+    """A leaky integrate-and-fire neuron with exponential synapses, seen as a rate or through calcium.
+
+    With the spike ``z = [v(t-1) > θ]``, after which potential and current are 0, and in millivolts above rest::
+
+        v(t) = α_m v + κ g          g(t) = α_s g + x(t)        both held for the refractory time after a spike
+        r(t) = γ r(t-1) + (1-γ) (base + response z / Δt)       what read-outs see, in the recording's units
+
+    κ integrates the decaying current exactly over a step (`passed_on`). A spike at t reaches others at t + 1, or
+    `model.delay` steps later; a connection's weight is what it adds to g, in millivolts, and so are bias and drive in
+    every step. ``γ = exp(-Δt/τ)`` is that of `time_constants`, of all cells the time over which activity is seen. The
+    starts of the other parameters are those of Shiu et al. 2024, Nature 634:210.
+
+    Parameters
+    ----------
+    surrogate, surrogate_width
+        Derivative of a spike (`connfit.models.surrogate_spikes`) and its width in millivolts.
+    clears
+        Whether a spike clears the current, and the refractory time holds it at that whatever arrives, as in Shiu et
+        al.; else the current is that of its synapses alone.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such surrogate, or its width is not above 0.
+    """
+
+    surrogate: Literal["triangular", "fast-sigmoid", "relu"] = "triangular"
+    surrogate_width: float = 7.0
+    clears: bool = True
+
+    states = ("potential", "current", "refractory", "rate")
+    counters = (2,)
+    parameters = (
+        TimeConstant("membrane", start=0.02, low=0.001, high=1.0),
+        TimeConstant("synapse", start=0.005, low=0.0005, high=1.0),
+        Parameter("threshold", start=7.0, low=0.1, high=100.0, unit="mV"),
+        Duration("refractory", start=0.0022, low=0.0, high=1.0, fixed=True),
+        PerSecond("response", start=1.0, low=0.0),
+        Parameter("base", start=0.0),
+    )
+    shows = 3
+    spikes = True
+
+    def __post_init__(self) -> None:
+        one_of("surrogate", self.surrogate, SURROGATES)
+        if not self.surrogate_width > 0:
+            raise ConfigError(f"surrogate_width = {self.surrogate_width} must be above 0 mV")
+
+    def check_step(self, step_s: float) -> None:
+        """Raise a ConfigError for steps that are longer than twice the time constant of synapses."""
+        starts = {one.name: one.start for one in self.parameters} | dict(self.starts)
+        if step_s > 2 * starts["synapse"]:
+            raise ConfigError(
+                f"a step of {1e3 * step_s:.4g} ms is too long for spikes with synapses of "
+                f"{1e3 * starts['synapse']:.4g} ms: set data.substeps to so many steps in a frame that one is shorter "
+                "than that, as 1 ms, or take a cell that sends rates"
+            )
+
+    def step(self, theta: Theta, h: States, x: States) -> States:
+        """Reset what has spiked, then move potential, current and what is seen."""
+        v, g, count, rate = h
+        z = self.output(theta, h)
+        count = _counted(theta, z, count)
+        free = _is_free(count)
+        beta, gamma = theta["synapse"], theta["time_constants"]
+        current = g * (1 - z) if self.clears else g
+        moved = theta["membrane"] * (v * (1 - z)) + self._passed(theta)[0] * current
+        after = beta * current + x[0]
+        if self.clears:
+            after = jnp.where(free, after, current)
+        seen = gamma * rate + (1 - gamma) * (theta["base"] + theta["response"] * z)
+        return jnp.where(free, moved, 0), after, count, seen
+
+    def derived(self, theta: Theta) -> Theta:
+        """Return what a current passes on in a step, and its derivatives by membrane and synapse."""
+        return dict(zip(PASSED_ON, _passed_on(theta), strict=True))
+
+    def _passed(self, theta: Theta) -> tuple[Array, ...]:
+        return tuple(theta[name] for name in PASSED_ON) if PASSED_ON[0] in theta else _passed_on(theta)
+
+    def above(self, theta: Theta, h: States) -> Array:
+        """Return the potential above the threshold."""
+        return h[0] - theta["threshold"]
+
+    def output(self, theta: Theta, h: States) -> Array:
+        """Return 1 where the neuron spikes."""
+        return spike(self.above(theta, h), self.surrogate, self.surrogate_width)
+
+    def balance(self, theta: Theta, rate: Array) -> Array:
+        """Return the input of every step that drives a neuron to a rate, from the interval between its spikes."""
+        alpha, beta, kappa = theta["membrane"], theta["synapse"], self._passed(theta)[0]
+        spikes = jnp.maximum((rate - theta["base"]) / theta["response"], 1e-9)
+        steps = jnp.maximum(1 / spikes - theta["refractory"], 1)
+        steady = theta["threshold"] / -jnp.expm1(steps * jnp.log(alpha))
+        return steady * (1 - alpha) * (1 - beta) / kappa
+
+    def jacobian(self, theta: Theta, h: States, x: States) -> Jacobian:
+        """Return the derivatives of a step."""
+        at = self.for_slopes(theta, h, x)
+        v, g, free, z, sigma = self._parts(theta, at)
+        gamma = theta["time_constants"]
+        _, by_alpha, by_beta = self._passed(theta)
+        current = g * (1 - z) if self.clears else g
+        held, none = free * (1 - z) * v, (None,) * 4
+        slopes = self.slopes(theta, at)
+        through = self._through_spike(theta, v, g, free, sigma)
+        seen = 1 - gamma
+        parameters = {
+            "time_constants": (None, None, None, h[3] - theta["base"] - theta["response"] * z),
+            "membrane": (held + by_alpha * free * current, None, None, None),
+            "synapse": (by_beta * free * current, free * current if self.clears else current, None, None),
+            "threshold": tuple(None if one is None else -one for one in through),
+            "refractory": none,
+            "response": (None, None, None, seen * z),
+            "base": (None, None, None, seen),
+        }
+        return Jacobian(*slopes, parameters)
+
+    def for_slopes(self, theta: Theta, h: States, x: States) -> States:
+        """Return potential, current, and where the neuron is free to move."""
+        z = jax.lax.stop_gradient(self.output(theta, h))
+        return h[0], h[1], _is_free(_counted(theta, z, h[2]))
+
+    def slopes(self, theta: Theta, at: States) -> Slopes:
+        """Return the derivatives of a step by states and input."""
+        v, g, free, z, sigma = self._parts(theta, at)
+        alpha, beta, gamma = theta["membrane"], theta["synapse"], theta["time_constants"]
+        stays = 1 - z
+        to_v, to_g, _, to_rate = self._through_spike(theta, v, g, free, sigma)
+        assert to_v is not None and to_rate is not None
+        kept = jnp.where(free != 0, beta, 1) * stays if self.clears else beta
+        passed = self._passed(theta)[0] * free
+        states = (
+            (alpha * free * stays + to_v, passed * stays if self.clears else passed, None, None),
+            (to_g, kept, None, None),
+            (None, None, None, None),
+            (to_rate, None, None, gamma),
+        )
+        return states, ((None,), (free if self.clears else jnp.ones_like(beta),), (None,), (None,))
+
+    def compiled(self, theta: Theta) -> CompiledCell:
+        """Return what `cpp/lif.h` needs."""
+        names = ("time_constants", *(one.name for one in LIF.parameters))
+        known = {**theta, **self.derived(theta)}
+        numbers = jnp.stack([known[name][:, 0] for name in (*names, *PASSED_ON)])
+        options = self.surrogate_width, float(self.clears), float(list(SURROGATES).index(self.surrogate))
+        return CompiledCell("lif", numbers, options, ("bias", *(name for name in names if name != "refractory")))
+
+    def sent(self, theta: Theta, h: States) -> Reading:
+        """Return the derivatives of the spike."""
+        slope = surrogate_slope(self.above(theta, h), self.surrogate, self.surrogate_width)
+        return Reading((slope, None, None, None), {"threshold": -slope})
+
+    def _parts(self, theta: Theta, at: States) -> tuple[Array, Array, Array, Array, Array]:
+        v, g, free = at
+        above = v - theta["threshold"]
+        z = (above > 0).astype(v.dtype)
+        return v, g, free.astype(v.dtype), z, surrogate_slope(above, self.surrogate, self.surrogate_width)
+
+    def _through_spike(self, theta: Theta, v: Array, g: Array, free: Array, sigma: Array) -> tuple[Array | None, ...]:
+        """What a change of the potential does to each state through the spike that it makes."""
+        alpha, beta = theta["membrane"], theta["synapse"]
+        seen = (1 - theta["time_constants"]) * theta["response"] * sigma
+        lost = alpha * v
+        if not self.clears:
+            return -free * lost * sigma, None, None, seen
+        lost += self._passed(theta)[0] * g
+        return -free * lost * sigma, -jnp.where(free != 0, beta, 1) * g * sigma, None, seen
+
+
+def _counted(theta: Theta, z: Array, count: Array) -> Array:
+    """Steps of the refractory time that are left."""
+    return jnp.where(z > 0, theta["refractory"], jnp.maximum(count - 1, 0))
+
+
+def _is_free(count: Array) -> Array:
+    """Whether the refractory time is over; the step in which it ends, to the nearest, is the first that is free."""
+    return count < 1.5
+
+
+CELLS.register(
+    Cell(
+        name="lif", label="integrate and fire", phrase="the leaky integrate-and-fire neuron", place=5, neuron=LIF,
+        in_studies=False,
+    )
+)  # fmt: skip

@@ -1,0 +1,277 @@
+"""Integrate-and-fire cells and operators that follow spikes: closed forms, other implementations, portable code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import random_connectome
+
+from connfit.errors import ConfigError
+from connfit.models import Readout, ops
+from connfit.models.cells import CELLS
+from connfit.models.cells.integrate_fire import LIF, passed_on
+from connfit.models.cells.rate import Rate
+from connfit.models.connectome_model import ConnectomeModel, ModelConditions
+from connfit.models.neuron import Neuron
+from connfit.models.ops import native
+from connfit.models.rollout import run_window
+from connfit.models.spiking import GivenTrains, SpikingNetwork, spikes_of
+from connfit.models.surrogate_spikes import SURROGATES, spike
+from connfit.training.learners import WindowArrays, WindowedLearner
+
+NATIVE = pytest.mark.skipif(not native.available(), reason=f"no compiled kernels: {native.why_not()}")
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+"""Of float32 sums of up to some hundred numbers near 1, in another order."""
+
+SLOW = (("membrane", 0.9), ("synapse", 0.5), ("threshold", 0.4), ("refractory", 1.0), ("response", 0.4), ("base", 0.1))
+"""Starts for steps of 0.6 s."""
+
+
+def sparse_pattern(rng: np.random.Generator, rows: int, columns: int, connections: int) -> ops.Pattern:
+    at = np.unique(rng.integers(rows * columns, size=connections)) if rows * columns else np.zeros(0, int)
+    row, column = at // columns, at % columns
+    starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows))])
+    return ops.Pattern.of(starts, column, columns).with_columns()
+
+
+@NATIVE
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 90), st.integers(1, 90), st.integers(0, 900), st.integers(1, 3),
+    st.sampled_from([0.0, 0.01, 0.1, 0.9]),
+)  # fmt: skip
+def test_a_product_that_follows_spikes_is_the_product(
+    seed: int, rows: int, columns: int, connections: int, batch: int, density: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    pattern = sparse_pattern(rng, rows, columns, connections)
+    w = jnp.asarray(rng.normal(size=pattern.nnz), jnp.float32)
+    x = jnp.asarray(np.where(rng.random((columns, batch)) < density, rng.normal(size=(columns, batch)), 0), jnp.float32)
+    found = ops.matvec(pattern, w, x, spikes=True)
+    np.testing.assert_allclose(found, ops.matvec(pattern, w, x, implementation="portable"), **CLOSE)
+
+
+@NATIVE
+@settings(max_examples=15, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 5), st.sampled_from([1, 7, 40]),
+    st.sampled_from([0.0, 0.02, 0.3]), st.sampled_from(["float32", "bfloat16"]),
+)  # fmt: skip
+def test_windows_by_lists_of_spikes_are_windows(
+    seed: int, batch: int, states: int, steps: int, density: float, stored: str
+) -> None:
+    """At a density of 0.3 there is no room for the lists, and native code goes through all steps."""
+    rng = np.random.default_rng(seed)
+    pattern = sparse_pattern(rng, 70, 60, 700)
+
+    def draw(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.normal(size=shape), jnp.float32)
+
+    right = draw(60, batch, steps) * (rng.random((60, batch, steps)) < density)
+    row = draw(70, batch, states), draw(70, batch, states, states), draw(70, batch, steps)
+    operands = (draw(states, pattern.nnz, batch).astype(stored), *row, draw(70, batch, states, steps), right)
+    for found, expected in zip(
+        ops.window_outer(pattern, *operands, spikes=True),
+        ops.window_outer(pattern, *operands, implementation="portable"), strict=True,
+    ):  # fmt: skip
+        near = {"rtol": 2**-7, "atol": 1e-2} if found.dtype == jnp.bfloat16 else CLOSE  # 8 bits
+        np.testing.assert_allclose(found.astype(jnp.float32), expected.astype(jnp.float32), **near)
+    left = draw(70, steps)
+    np.testing.assert_allclose(
+        ops.sampled_outer(pattern, left, right[:, 0], spikes=True),
+        ops.sampled_outer(pattern, left, right[:, 0], implementation="portable"), **CLOSE,
+    )  # fmt: skip
+
+
+def test_operators_that_follow_spikes_have_the_derivatives_of_the_product() -> None:
+    rng = np.random.default_rng(0)
+    pattern = sparse_pattern(rng, 30, 40, 200)
+    w, x = jnp.asarray(rng.normal(size=pattern.nnz)), jnp.asarray(rng.normal(size=(40, 2)))
+    for argument in (0, 1):
+        found, expected = (
+            jax.grad(lambda w, x, follow=follow: (ops.matvec(pattern, w, x, spikes=follow) ** 2).sum(), argument)(w, x)
+            for follow in (True, False)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("float64")
+def test_what_a_current_passes_on_is_its_integral_also_where_time_constants_are_equal() -> None:
+    a = np.array([0.05, 0.05, 0.05, 0.3, 0.3 + 1e-5, 2.0])  # Δt / τ of the membrane
+    b = np.array([0.2, 0.05, 0.05 + 1e-9, 0.3, 0.3, 0.01])  # and of the synapse
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    s = (nodes + 1) / 2
+    expected = (weights / 2 * a[:, None] * np.exp(-a[:, None] * (1 - s) - b[:, None] * s)).sum(1)
+    found = passed_on(jnp.exp(-jnp.asarray(a)), jnp.exp(-jnp.asarray(b)))
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    slope = jax.vmap(jax.grad(passed_on))(jnp.exp(-jnp.asarray(a)), jnp.exp(-jnp.asarray(b)))
+    assert np.isfinite(slope).all(), "also where the closed form divides by 0"
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+def test_spikes_have_the_derivative_of_their_surrogate(surrogate: str) -> None:
+    above = jnp.asarray([-9.0, -1.0, 0.0, 0.5, 3.0])
+    value, slope = jax.vmap(jax.value_and_grad(lambda x: spike(x, surrogate, 2.0)))(above)
+    assert value.tolist() == [0, 0, 0, 1, 1], "strictly above the threshold"
+    x = np.abs(np.asarray(above)) / 2
+    shape = {"triangular": np.maximum(1 - x, 0), "fast-sigmoid": 1 / (1 + x) ** 2, "relu": 0.3 * np.maximum(1 - x, 0)}
+    np.testing.assert_allclose(slope, shape[surrogate] / 2, rtol=1e-6)
+
+
+CURRENT = 7.5  # mV into the membrane, which alone would make neurons spike every 56 ms
+
+
+class WithCurrent(LIF):
+    """The cell with a constant current into the membrane."""
+
+    jacobian = Neuron.jacobian
+
+    def step(self, theta: Any, h: Any, x: Any) -> Any:
+        v, *others = super().step(theta, h, x)
+        return jnp.where(others[1] < 1.5, v + (1 - theta["membrane"]) * CURRENT, v), *others
+
+
+@pytest.mark.usefixtures("float64")
+def test_the_cell_spikes_as_the_simulated_network_of_shiu_does() -> None:
+    """Steps of 0.1 ms, 60 neurons, driven by a current."""
+    rng, steps, n = np.random.default_rng(1), 3000, 60
+    brain = random_connectome(rng, n, 12)
+    brain = replace(brain, counts=brain.counts * 20)
+    currents = np.full(n, CURRENT)
+    network = SpikingNetwork.of(brain, dtype=np.float64)
+    events = np.zeros((steps, 0, 1), bool)
+    chunks = spikes_of(
+        network, np.zeros(0, int), GivenTrains(events), steps, 0.1, watched=np.arange(n), current=currents
+    )
+    expected = np.concatenate([chunk.spikes for chunk in chunks])[..., 0]
+    readout = Readout(sp.csr_array(np.eye(1, n)), ("u",))
+    conditions = ModelConditions(
+        connectome=brain, readout=readout, step_s=1e-4, drive="none", delay=17, bounds_s=(1e-4, 1.0)
+    )
+    model = ConnectomeModel.wire(conditions, WithCurrent())
+    params = {
+        "weights": 0.275 * jnp.asarray(brain.counts, float), "log_time_constants": jnp.zeros(n), "bias": jnp.zeros(n),
+        **model.own_start(),
+    }  # fmt: skip
+    nothing = jnp.zeros((steps, 1, 1))
+    _, seen = jax.jit(run_window)(model, params, model.rest(), nothing, nothing > 0)
+    spikes = np.asarray(model.neuron.output(model.constants(params), seen.states))[1:, :, 0]
+    assert expected.sum() > 200 and (expected.sum(0) > 0).sum() > n / 2
+    # What is after a step in the cell is sent in it by the simulator.
+    np.testing.assert_array_equal(spikes, expected[: len(spikes)])
+
+
+@NATIVE
+@pytest.mark.parametrize(
+    ("batch", "delay", "clears", "surrogate", "stored"),
+    [
+        (1, 1, True, "fast-sigmoid", "float32"),
+        (3, 0, False, "relu", "float32"),
+        (2, 2, True, "triangular", "bfloat16"),
+    ],
+)
+def test_a_compiled_window_is_the_learners_own(
+    batch: int, delay: int, clears: bool, surrogate: Any, stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over three windows, so that traces count; 203 neurons are no whole number of vectors or blocks."""
+    rng, n, units, steps = np.random.default_rng(0), 203, 4, 12
+    brain = random_connectome(rng, n, 8)
+    readout = Readout(sp.csr_array(np.abs(rng.normal(size=(units, n)))), tuple(f"u{k}" for k in range(units)))
+    given = ModelConditions(connectome=brain, readout=readout, step_s=0.6, drive="none", delay=delay)
+    neuron = LIF(starts=SLOW, surrogate=surrogate, surrogate_width=0.6, clears=clears)
+    model = ConnectomeModel.wire(given, neuron)
+    params = {
+        "weights": jnp.asarray(rng.random(brain.m) * 0.4, jnp.float32), "log_time_constants": jnp.zeros(n),
+        "bias": jnp.asarray(rng.normal(0.3, 0.3, n), jnp.float32), **model.own_start(),
+    }  # fmt: skip
+    learner = WindowedLearner(steps, "neuron", "trace", trace_dtype=stored)
+    values = jnp.asarray(rng.random((3, steps, units, batch)), jnp.float32)
+    scored = jnp.asarray(rng.random((3, steps, 1, 1)) < 0.4, jnp.float32) * jnp.ones_like(values)
+
+    def windows(params: dict) -> list:
+        memory, found = learner.start(model, batch, model.groups), []
+        for value, weight in zip(values, scored, strict=True):
+            window = WindowArrays(0 * value, value < 0, value, weight)
+            result, memory = learner.step(model, params, memory, window, model.groups)
+            found.append(result)
+        return [found, memory.traces]
+
+    def compiled_or_not(which: str) -> list:
+        with ops.use(which):
+            return jax.jit(windows)(params)
+
+    calls: list[str] = []
+    call = native._call
+    monkeypatch.setattr(native, "_call", lambda name, *a, **k: calls.append(name) or call(name, *a, **k))
+    mine, others = compiled_or_not("native"), compiled_or_not("portable")
+    assert any(name.startswith("connfit_lif_window") for name in calls)
+    spikes = float(mine[0][-1].gradient["response"].sum())
+    assert spikes != 0, "somebody spiked"
+    near = {"rtol": 2e-2, "atol": 2e-2} if stored == "bfloat16" else {"rtol": 1e-4, "atol": 2e-6}
+    assert jax.tree.structure(mine) == jax.tree.structure(others)
+    for found, expected in zip(jax.tree.leaves(mine), jax.tree.leaves(others), strict=True):
+        scale = max(1e-6, float(jnp.abs(expected.astype(jnp.float32)).max()))
+        np.testing.assert_allclose(found.astype(jnp.float32) / scale, expected.astype(jnp.float32) / scale, **near)
+
+
+def test_a_cell_that_changes_the_step_has_no_compiled_window() -> None:
+    class Shifted(LIF):
+        def step(self, theta: Any, h: Any, x: Any) -> Any:
+            return super().step(theta, h, (x[0] + 1,))
+
+    assert LIF().has_compiled and not Shifted().has_compiled and not Rate().has_compiled
+
+
+def test_slopes_follow_from_potential_current_and_whether_a_neuron_is_free() -> None:
+    neuron, rng = LIF(starts=SLOW), np.random.default_rng(0)
+    names = ("time_constants", *(one.name for one in neuron.parameters))
+    theta = {name: jnp.asarray(rng.uniform(0.1, 0.9, (50, 1)), jnp.float32) for name in names}
+    h = tuple(jnp.asarray(rng.normal(size=(4, 50, 2)), jnp.float32) for _ in neuron.states)
+    at = neuron.for_slopes(theta, h, (h[0],))
+    assert sum(one.nbytes for one in at) == 2.25 * h[0].nbytes and neuron.has_slopes
+    right = neuron.jacobian(theta, h, (h[0],))
+    jax.tree.map(np.testing.assert_array_equal, neuron.slopes(theta, at), (right.states, right.inputs))
+
+
+def test_times_that_are_counted_are_rounded_to_steps() -> None:
+    """From a spike to the step in which a neuron moves again, as in Brian2: one step less is without moving."""
+    neuron = LIF()
+    for step_s, frozen in ((1e-4, 21), (1e-3, 1), (5e-3, 0)):
+        parameter = next(one for one in neuron.parameters if one.name == "refractory")
+        theta = {"refractory": parameter.used(jnp.full((1, 1), 0.0022), step_s)}
+        kept = {"membrane": 0.9, "synapse": 0.5, "threshold": 7.0, "response": 1.0, "base": 0.0, "time_constants": 0.5}
+        theta |= {name: jnp.full((1, 1), value) for name, value in kept.items()}
+        h, still = tuple(jnp.full((1, 1), value) for value in (8.0, 0.0, 0.0, 0.0)), 0
+        for _ in range(40):
+            h = neuron.step(theta, h, (jnp.full((1, 1), 0.1),))
+            still += float(h[1][0, 0]) == 0
+        assert still == frozen, step_s
+
+
+def test_steps_that_are_too_long_for_spikes_are_refused() -> None:
+    brain = random_connectome(np.random.default_rng(0), 8, 2)
+    readout = Readout(sp.csr_array(np.eye(1, 8)), ("u",))
+    for step_s, right in ((0.5, False), (0.011, False), (0.01, True), (1e-4, True)):
+        given = ModelConditions(connectome=brain, readout=readout, step_s=step_s, bounds_s=(1e-3, 1.0))
+        if right:
+            ConnectomeModel.wire(given, LIF())
+        else:
+            with pytest.raises(ConfigError, match="substeps"):
+                ConnectomeModel.wire(given, LIF())
+
+
+def test_gap_junctions_do_not_pass_spikes_on() -> None:
+    brain = random_connectome(np.random.default_rng(0), 8, 2, electrical=2)
+    readout = Readout(sp.csr_array(np.eye(1, 8)), ("u",))
+    with pytest.raises(ConfigError, match="gap junctions"):
+        ConnectomeModel.wire(
+            ModelConditions(connectome=brain, readout=readout, step_s=1e-3, bounds_s=(1e-3, 1.0)), CELLS["lif"].neuron()
+        )
