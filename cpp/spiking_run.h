@@ -135,9 +135,16 @@ class SpikingRunsOf : public SpikingRuns {
       const int32_t now = static_cast<int32_t>(now_ + t);
       move.now = now;
       now_spiking.clear();
-      for (size_t block = 0; block < run.awake.size(); ++block) {
-        if (!run.awake[block]) continue;
-        const int64_t begin = block * kBlock, end = std::min(neurons_, begin + kBlock);
+      constexpr int64_t kTogether = 16;  // blocks that move in one call, and are searched for spikes
+      const int64_t blocks = run.awake.size();
+      for (int64_t block = 0; block < blocks;) {
+        if (!run.awake[block]) {
+          ++block;
+          continue;
+        }
+        const int64_t first = block, last = std::min(blocks, first + kTogether);
+        while (block < last && run.awake[block]) ++block;
+        const int64_t begin = first * kBlock, end = std::min(neurons_, block * kBlock);
         MoveBest(move, begin, end);
         if (!spiked) continue;
         for (int64_t i = begin; i < end; ++i) {

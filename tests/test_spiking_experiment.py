@@ -183,6 +183,7 @@ def test_batches_and_memory_do_not_change_what_comes_out(monkeypatch: pytest.Mon
         ({"stimulate": ("shiu:sugar=10",)}, "has none of its 21 neurons"),
         ({"stimulate": ("shiu:suger=10",)}, "did you mean 'sugar'"),
         ({"seconds": 0.0}, "--seconds is 0, but must be above 0"),
+        ({"seconds": 1e6}, "more than 2,000,000,000 steps"),
         ({"trials": 0}, "--trials is 0"),
         ({"seed": -1}, "--seed is -1"),
         ({"step_ms": 0.5}, "must be a whole number"),

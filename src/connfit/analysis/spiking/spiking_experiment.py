@@ -19,6 +19,9 @@ from connfit.models.perturb import parse_neuron_set
 ACTIVE = "active"
 """Kind of a screened set: `active:50` are the 50 neurons that spike most where nobody is silenced."""
 
+MOST_STEPS = 2_000_000_000
+"""Of a trial, which are counted in 32 bits."""
+
 NEURON = "neuron"
 """Screens silence one neuron at a time."""
 
@@ -66,6 +69,8 @@ class SpikingExperiment:
             )
         if not (math.isfinite(self.seconds) and self.seconds > 0):
             raise ConfigError(f"--seconds is {self.seconds:g}, but must be above 0")
+        if self.step_ms > 0 and self.seconds / self.step_ms > MOST_STEPS / 1000:
+            raise ConfigError(f"--seconds is {self.seconds:g}: more than {MOST_STEPS:,} steps of {self.step_ms:g} ms")
         if self.trials < 1:
             raise ConfigError(f"--trials is {self.trials}, but must be at least 1")
         if self.seed < 0:

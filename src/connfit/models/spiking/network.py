@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
 from connfit.connectome import Connectome
@@ -52,11 +53,9 @@ class SpikingNetwork:
     @cached_property
     def by_presynaptic(self) -> ByPresynaptic:
         """The connections by presynaptic neuron, sorted when they are first used."""
-        indices = np.asarray(self.pattern.indices)
-        places = np.argsort(indices, kind="stable")
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(indices, minlength=self.pattern.columns))])
-        rows = np.repeat(np.arange(self.neurons, dtype=np.int32), np.diff(np.asarray(self.pattern.indptr)))
-        return ByPresynaptic(indptr.astype(np.int32), rows[places], np.asarray(self.weights)[places])
+        parts = (np.asarray(part) for part in (self.weights, self.pattern.indices, self.pattern.indptr))
+        made = sp.csr_array(tuple(parts), shape=(self.neurons, self.pattern.columns)).tocsc()
+        return ByPresynaptic(made.indptr.astype(np.int32), made.indices.astype(np.int32), made.data)
 
     @classmethod
     def of(cls, connectome: Connectome, neuron: LeakyNeuron = SHIU, *, dtype: type = np.float32) -> SpikingNetwork:
