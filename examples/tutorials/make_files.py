@@ -1,7 +1,7 @@
 """Write the files of one tutorial, as a laboratory would have them. All of it is generated, nothing is measured.
 
-Usage: ``python make_files.py {worm,regions,larva,stimulus,spiking} [FOLDER]`` (default: the working directory). `worm` takes
-pynwb.
+Usage: ``python make_files.py {worm,regions,larva,stimulus,spiking} [FOLDER]`` (default: the working directory). `worm`
+takes pynwb.
 """
 
 from __future__ import annotations
@@ -184,10 +184,10 @@ TYPES, OF_A_TYPE, STEPS = 8, 25, 100
 
 
 def write_spiking(folder: Path) -> None:
-    """Write `edges.csv`, `neurons.csv`, and `animal.csv`: rates of cell types of a spiking brain at 10 Hz, and two odours.
+    """Write `edges.csv`, `neurons.csv`, and `animal.csv`: rates of types of a spiking brain at 10 Hz, and two odours.
 
-    Leaky integrate-and-fire neurons in steps of 1 ms, with weights of their own, a current, noise, and odours that two of
-    the types smell. Written down here, and nothing of connfit.
+    Leaky integrate-and-fire neurons in steps of 1 ms, with weights of their own, a current, noise, and odours that two
+    of the types smell. Written down here, and nothing of connfit.
     """
     random = np.random.default_rng(5)
     size, frames = TYPES * OF_A_TYPE, 600
