@@ -131,7 +131,7 @@ class Blocks:
         first = block * kinds * size + neuron - bounds[block]
         return np.concatenate([first + kind * size for kind in range(kinds)]).astype(np.int32)
 
-    def _pattern(self, pattern: ops.Pattern, k: int, columns: Int[np.ndarray, "C"] | None) -> ops.Pattern:
+    def _pattern(self, pattern: ops.Pattern, k: int, columns: Int[np.ndarray, "C"] | None, spikes: bool) -> ops.Pattern:
         """Rows of a block, filled up; `columns`: places of columns where they are others than in the whole."""
         starts = np.asarray(pattern.indptr)
         own = part_of_rows(starts, self.rows.bounds)
@@ -139,7 +139,8 @@ class Blocks:
         count = pattern.columns
         if columns is not None:
             indices, count = columns[indices], len(self) * (pattern.columns // self.model.neurons) * self.rows.size
-        return ops.prepare(ops.Pattern(self._starts(starts, own.size, k), indices.astype(np.int32), count))  # pyright: ignore[reportArgumentType]
+        found = ops.Pattern(self._starts(starts, own.size, k), indices.astype(np.int32), count)  # pyright: ignore[reportArgumentType]
+        return ops.prepare(found, spikes=spikes)
 
     def _starts(self, starts: Int[np.ndarray, "N+1"], size: int, k: int) -> Int[np.ndarray, "R+1"]:
         """Starts of rows of a block; what fills up its entries belongs to the last row."""
@@ -150,7 +151,7 @@ class Blocks:
         return found
 
     def _rows(self, kind: type[Sparse], of: SparseMap, k: int, columns: Int[np.ndarray, "C"] | None = None) -> Sparse:
-        return kind(self._pattern(of.pattern, k, columns))
+        return kind(self._pattern(of.pattern, k, columns, of.spikes), of.spikes)
 
     def _gains(self, kind: type[Gains], of: GainMap, k: int, columns: Int[np.ndarray, "C"] | None = None) -> Gains:
         """Branches of a block's neurons, and what they receive."""
